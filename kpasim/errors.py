@@ -1,0 +1,56 @@
+"""What can go wrong that a user can mend. Everything else is our bug and keeps its traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class KpasimError(Exception):
+    """Base of every error that a user can mend; its text is what the command line prints."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a file.
+
+    Attributes:
+        place: Dotted key, or whatever names the place inside the file.
+        message: What is wrong and what would be right, in one line.
+        line: Line in the file, counted from 1, or ``None`` where it has none.
+    """
+
+    place: str
+    message: str
+    line: int | None = None
+
+
+class FileError(KpasimError):
+    """A file that cannot be used as written.
+
+    Attributes:
+        path: The file.
+        problems: One entry for each thing wrong with it, in the order of the file.
+    """
+
+    def __init__(self, path: str | Path, problems: Sequence[Problem]) -> None:
+        self.path = str(path)
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self._line(problem) for problem in self.problems))
+
+    def _line(self, problem: Problem) -> str:
+        where = self.path if problem.line is None else f"{self.path}:{problem.line}"
+        return f"{where}: {problem.place}: {problem.message}" if problem.place else f"{where}: {problem.message}"
+
+
+class ExperimentError(FileError):
+    """An experiment, manifest, ConfigMap, model or sweep file that cannot be run as written."""
+
+
+class RecordError(FileError):
+    """A measured file (hey report, trace, run folder ...) that cannot be read as written."""
+
+
+class RunError(KpasimError):
+    """A run that cannot be carried out: an impossible request, a missing extra, a full disk."""

@@ -1,0 +1,1 @@
+"""What Knative decides."""

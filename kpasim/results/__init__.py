@@ -1,0 +1,1 @@
+"""What a run leaves behind: tables, summary, cost, hey's report, provenance."""

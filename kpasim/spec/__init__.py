@@ -1,0 +1,1 @@
+"""What a user writes: experiment, workload, model, cluster and cost files."""
