@@ -1,0 +1,50 @@
+"""Nothing waits for ever: a deadline is handed down to whatever waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from kpasim.cluster.errors import DeadlineError
+
+
+class Deadline:
+    """A moment after which waiting is over.
+
+    Args:
+        seconds: From now.
+        what: What is being waited for, as the message of the error names it.
+        check: Called at each wait; raises to stop early (an interrupt, a failed watch).
+    """
+
+    def __init__(self, seconds: float, what: str, check: Callable[[], None] | None = None) -> None:
+        self.seconds = seconds
+        self.what = what
+        self._check = check
+        self._end_s = time.monotonic() + seconds
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the deadline, never negative."""
+        return max(0.0, self._end_s - time.monotonic())
+
+    def shorter(self, seconds: float, what: str) -> Deadline:
+        """A deadline inside this one: whichever comes first counts."""
+        return Deadline(min(seconds, self.left_s), what, self._check)
+
+    def check(self, state: str = "") -> None:
+        """Raise DeadlineError when the time is over.
+
+        Args:
+            state: What was seen last; it ends the message.
+        """
+        if self._check is not None:
+            self._check()
+        if self.left_s <= 0:
+            seen = f": {state}" if state else ""
+            raise DeadlineError(f"{self.what}: not done within {self.seconds:.0f} s{seen}")
+
+    def wait(self, seconds: float, state: str = "") -> None:
+        """Sleep for ``seconds``, or until the deadline, then check."""
+        self.check(state)
+        time.sleep(min(seconds, self.left_s))

@@ -1,0 +1,62 @@
+"""What a cluster can answer that a user can mend. Every text is one line and says what to do."""
+
+from __future__ import annotations
+
+from kpasim.errors import RunError
+
+
+class ClusterError(RunError):
+    """The cluster, or the way to it, does not let the run go on."""
+
+
+class ForbiddenError(ClusterError):
+    """The account lacks a permission.
+
+    Attributes:
+        verb: The missing verb (``create``, ``watch`` ...).
+        resource: What it is missing on, as RBAC writes it (``services.serving.knative.dev``, ``pods/proxy``).
+        namespace: Where, or ``None`` for the whole cluster.
+    """
+
+    def __init__(self, verb: str, resource: str, namespace: str | None) -> None:
+        self.verb, self.resource, self.namespace = verb, resource, namespace
+        where = f"in namespace {namespace}" if namespace else "in the whole cluster"
+        super().__init__(
+            f'{resource}: this account may not {verb} {where}: it lacks the verb "{verb}" (deploy/rbac.yaml grants it)'
+        )
+
+
+class MissingError(ClusterError):
+    """The object, or its kind, does not exist."""
+
+
+class ConflictError(ClusterError):
+    """Somebody else changed or made the object first.
+
+    Attributes:
+        exists: True where an object of that name was there already, False where it changed under our hands.
+    """
+
+    def __init__(self, message: str, *, exists: bool = False) -> None:
+        self.exists = exists
+        super().__init__(message)
+
+
+class ExpiredError(ClusterError):
+    """The resource version is too old to go on from (410 Gone): list again."""
+
+
+class RefusedError(ClusterError):
+    """The cluster refused the object: a webhook, a quota, a bad field."""
+
+
+class UnreachableError(ClusterError):
+    """No answer from the API server, or none but errors, for as long as we were willing to wait."""
+
+
+class DeadlineError(ClusterError):
+    """Something did not happen in time."""
+
+
+class InterruptedRunError(ClusterError):
+    """The user asked us to stop (Ctrl-C, SIGTERM); what was created has been removed."""

@@ -1,0 +1,94 @@
+"""Ctrl-C and SIGTERM stop a run once, at a place where what was created is removed afterwards."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+from kpasim.cluster.errors import InterruptedRunError
+
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+class Interrupts:
+    """Turn signals into one exception inside ``with interrupts.allowed():`` and none outside.
+
+    A plain KeyboardInterrupt may come at any instruction, also in the ``finally`` that cleans up. Here the handler
+    raises only inside the allowed block, once, and forbids itself before it raises::
+
+        with Interrupts() as interrupts:
+            try:
+                with interrupts.allowed():
+                    run()
+            finally:
+                clean_up()          # no signal raises here
+
+    A signal that arrives elsewhere is remembered. What is raised inside is a KeyboardInterrupt, so that no
+    ``except Exception`` on its way swallows it; it leaves the outer block as InterruptedRunError. Outside the main
+    thread, where Python allows no handlers, nothing is installed and ``check`` never raises.
+    """
+
+    def __init__(self) -> None:
+        self.requested = ""
+        self._raises = False
+        self._raised = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)
+        if isinstance(error, _Stop):
+            raise InterruptedRunError(f"stopped by {self.requested}; what was created has been removed") from None
+
+    def allowed(self) -> _Allowed:
+        """The block in which a signal raises."""
+        return _Allowed(self)
+
+    def check(self) -> None:
+        """Raise if a signal came that could not be raised where it arrived.
+
+        Python swallows what is raised inside a finaliser; a loop that waits calls this, so no signal is lost.
+        """
+        if self._raises and self.requested:
+            self._stop()
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        again = bool(self.requested)
+        self.requested = signal.Signals(number).name
+        if again or not self._raises:
+            print("kpasim: stopping; removing what was created", file=sys.stderr)
+        if self._raises and not self._raised:
+            self._raised = True
+            raise _Stop(self.requested)
+
+    def _stop(self) -> None:
+        self._raises = False
+        self._raised = True
+        raise _Stop(self.requested)
+
+
+class _Stop(KeyboardInterrupt):
+    """What travels through the allowed block."""
+
+
+class _Allowed:
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
+
+    def __enter__(self) -> None:
+        self._interrupts._raises = True
+        self._interrupts.check()
+
+    def __exit__(self, *_: object) -> None:
+        self._interrupts._raises = False

@@ -1,0 +1,490 @@
+"""The few calls a validation makes to a Kubernetes API server, on the official client.
+
+One way to call, for every kind of object: plain dictionaries in and out, a deadline on each call, a limit on what is
+read, retries where the server says "later" (429, 5xx, a broken connection), and one line of plain words where it says
+no. Retrying is safe: what is created carries the run's label, so a create whose answer was lost is recognised.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kpasim.cluster.deadline import Deadline
+from kpasim.cluster.errors import (
+    ClusterError,
+    ConflictError,
+    ExpiredError,
+    ForbiddenError,
+    MissingError,
+    RefusedError,
+    UnreachableError,
+)
+from kpasim.cluster.objects import Document, Resource
+
+_MAX_OBJECT_BYTES = 4 << 20  # the API server takes at most 1.5 MB in one object
+_MAX_LIST_BYTES = 64 << 20
+_PAGE = 200
+_MAX_PAGES = 500
+_MAX_MESSAGE = 300
+_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a single call may take, and how long calls are repeated.
+
+    Attributes:
+        request_s: One call.
+        retry_s: All attempts of one call together.
+        first_pause_s: Pause before the second attempt; it doubles with each further one, with jitter.
+        longest_pause_s: Where the doubling ends; also the most that a ``Retry-After`` is obeyed.
+        watch_s: Length asked for one watch, after which it is begun again where it ended.
+        poll_s: Between two looks at something that is waited for.
+    """
+
+    request_s: float = 20.0
+    retry_s: float = 60.0
+    first_pause_s: float = 0.25
+    longest_pause_s: float = 10.0
+    watch_s: float = 240.0
+    poll_s: float = 1.0
+
+
+class Clock:
+    """The API server's clock seen from here.
+
+    Each answer carries the server's time in whole seconds; the answers together narrow the difference down.
+    """
+
+    def __init__(self) -> None:
+        self._low_s = -float("inf")
+        self._high_s = float("inf")
+
+    @property
+    def skew_s(self) -> float:
+        """Server time minus local time [s]; 0.0 until an answer has been seen."""
+        if self._low_s == -float("inf") or self._high_s == float("inf"):
+            return 0.0
+        return (self._low_s + self._high_s) / 2
+
+    def saw(self, date: str | None, sent_s: float, received_s: float) -> None:
+        """Take the ``Date`` header of an answer that was asked for and received at these local times."""
+        try:
+            server_s = email.utils.parsedate_to_datetime(date or "").timestamp()
+        except (TypeError, ValueError):
+            return
+        low_s, high_s = server_s - received_s, server_s + 1.0 - sent_s
+        if low_s > self._high_s or high_s < self._low_s:  # a clock was set: begin again
+            self._low_s, self._high_s = low_s, high_s
+            return
+        self._low_s, self._high_s = max(self._low_s, low_s), min(self._high_s, high_s)
+
+
+class Kube:
+    """A cluster as a kubeconfig context names it.
+
+    Args:
+        client: A ``kubernetes.client.ApiClient``.
+        name: The context, as messages name it.
+        patience: Deadlines of single calls.
+    """
+
+    def __init__(self, client: Any, name: str, patience: Patience | None = None) -> None:
+        from kubernetes.dynamic import DynamicClient
+
+        self.name = name
+        self.patience = patience or Patience()
+        self.clock = Clock()
+        self._client = client
+        # The dynamic client is the official client's one general call; it is given no discovery to do.
+        self._dynamic = DynamicClient(client, discoverer=lambda *_: None)
+        self._jitter = random.Random()
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def get(
+        self, resource: Resource, namespace: str | None, name: str, *, deadline: Deadline | None = None
+    ) -> Document:
+        """One object.
+
+        Raises:
+            MissingError: There is none of that name.
+            ClusterError: Any other answer but the object.
+        """
+        return self._json("get", "get", resource, namespace, name, deadline=deadline)
+
+    def list_all(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        selector: str = "",
+        deadline: Deadline | None = None,
+    ) -> tuple[list[Document], str]:
+        """All objects of a kind, page by page, and the resource version from which a watch goes on."""
+        found: list[Document] = []
+        going_on = ""
+        for _ in range(_MAX_PAGES):
+            query = [("limit", str(_PAGE))]
+            query += [("labelSelector", selector)] if selector else []
+            query += [("continue", going_on)] if going_on else []
+            page = self._json("get", "list", resource, namespace, None, query=query, deadline=deadline)
+            items = page.get("items")
+            if not isinstance(items, list):
+                raise ClusterError(f"{self.name}: list {resource.rbac_name}: the answer is not a list")
+            found += [item for item in items if isinstance(item, dict)]
+            metadata = page.get("metadata") or {}
+            going_on = str(metadata.get("continue") or "")
+            if not going_on:
+                return found, str(metadata.get("resourceVersion") or "")
+        raise ClusterError(f"{self.name}: list {resource.rbac_name}: more than {_PAGE * _MAX_PAGES} objects")
+
+    def create(
+        self,
+        resource: Resource,
+        namespace: str,
+        body: Document,
+        *,
+        dry_run: bool = False,
+        deadline: Deadline | None = None,
+    ) -> Document:
+        """Create an object and return it as the server stored it.
+
+        Raises:
+            ConflictError: One of that name exists (``exists`` is True), also where an earlier attempt of this very
+                call made it and its answer was lost.
+        """
+        query = [("dryRun", "All")] if dry_run else []
+        return self._json("post", "create", resource, namespace, None, query=query, body=body, deadline=deadline)
+
+    def patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        operations: Sequence[Mapping[str, Any]],
+        *,
+        dry_run: bool = False,
+        deadline: Deadline | None = None,
+    ) -> Document:
+        """Apply a JSON patch; a ``test`` operation that fails is a ConflictError."""
+        query = [("dryRun", "All")] if dry_run else []
+        try:
+            return self._json(
+                "patch", "patch", resource, namespace, name, query=query, body=list(operations),
+                content_type="application/json-patch+json", deadline=deadline,
+            )  # fmt: skip
+        except RefusedError as error:
+            if any(operation.get("op") == "test" for operation in operations) and "test" in str(error).lower():
+                raise ConflictError(f"{self.name}: {resource.rbac_name} {name}: changed meanwhile") from error
+            raise
+
+    def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        dry_run: bool = False,
+        deadline: Deadline | None = None,
+    ) -> None:
+        """Delete an object, only if it still is the one of that uid; a missing one is no error."""
+        body: Document = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        if dry_run:
+            body["dryRun"] = ["All"]
+        try:
+            self._json("delete", "delete", resource, namespace, name, body=body, deadline=deadline)
+        except MissingError:
+            return
+
+    def proxied(self, namespace: str, pod: str, port: int, path: str, *, limit: int = _MAX_OBJECT_BYTES) -> str:
+        """What a pod answers on a port, fetched through the API server; one attempt, no retries."""
+        from kpasim.cluster.objects import PODS, checked_name
+
+        url = f"{PODS.path(namespace)}/{checked_name(pod, 'pod')}:{port:d}/proxy/{path}"
+        reply = self._call("get", "get", "pods/proxy", namespace, url, [], None, "", self.patience.request_s, "")
+        return self._read(reply, limit, "pods/proxy").decode("utf-8", "replace")
+
+    def watch(self, resource: Resource, namespace: str, version: str, *, selector: str = "") -> Watch:
+        """Changes after a resource version.
+
+        Raises:
+            ExpiredError: The version is too old; list again.
+        """
+        query = [
+            ("watch", "true"),
+            ("resourceVersion", version),
+            ("allowWatchBookmarks", "true"),
+            ("timeoutSeconds", str(max(1, round(self.patience.watch_s)))),
+        ]
+        query += [("labelSelector", selector)] if selector else []
+        url = resource.path(namespace)
+        # A watch that is silent for longer than the server promised to keep it is a dead connection.
+        read_s = self.patience.watch_s + self.patience.request_s
+        reply = self._call("get", "watch", resource.rbac_name, namespace, url, query, None, "", read_s, "")
+        return Watch(reply, f"{self.name}: watch {resource.rbac_name}")
+
+    def _json(
+        self,
+        method: str,
+        verb: str,
+        resource: Resource,
+        namespace: str | None,
+        name: str | None,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: Any = None,
+        content_type: str = "",
+        deadline: Deadline | None = None,
+    ) -> Document:
+        url = resource.path(namespace, name)
+        what = f"{self.name}: {verb} {resource.rbac_name}" + (f" {name}" if name else "")
+        budget = (
+            Deadline(self.patience.retry_s, what) if deadline is None else deadline.shorter(self.patience.retry_s, what)
+        )
+        pause_s = self.patience.first_pause_s
+        while True:
+            timeout_s = max(0.05, min(self.patience.request_s, budget.left_s))
+            try:
+                reply = self._call(
+                    method, verb, resource.rbac_name, namespace, url, list(query), body, content_type, timeout_s, what
+                )
+                text = self._read(reply, _MAX_LIST_BYTES if verb == "list" else _MAX_OBJECT_BYTES, what)
+            except _LaterError as later:
+                wait_s = min(later.after_s or pause_s * self._jitter.uniform(0.7, 1.3), self.patience.longest_pause_s)
+                if wait_s >= budget.left_s:
+                    raise UnreachableError(
+                        f"{what}: still failing after {self.patience.retry_s:.0f} s: {later}"
+                    ) from None
+                budget.wait(wait_s)
+                pause_s = min(2 * pause_s, self.patience.longest_pause_s)
+                continue
+            try:
+                found = json.loads(text)
+            except ValueError:
+                raise ClusterError(f"{what}: the answer is not JSON") from None
+            if not isinstance(found, dict):
+                raise ClusterError(f"{what}: the answer is not an object")
+            return found
+
+    def _call(
+        self,
+        method: str,
+        verb: str,
+        rbac_name: str,
+        namespace: str | None,
+        url: str,
+        query: list[tuple[str, str]],
+        body: Any,
+        content_type: str,
+        timeout_s: float,
+        what: str,
+    ) -> Any:
+        import urllib3.exceptions
+        from kubernetes.client.exceptions import ApiException
+
+        what = what or f"{self.name}: {verb} {rbac_name}"
+        sent_s = time.time()
+        try:
+            reply = self._dynamic.request(
+                method, url, body=body, query_params=query, serialize=False,
+                content_type=content_type or None, header_params={"Accept": "application/json"},
+                _request_timeout=(min(10.0, timeout_s), timeout_s),
+            )  # fmt: skip
+        except ApiException as error:
+            if error.status:
+                raise _translated(error, what, verb, rbac_name, namespace) from None
+            raise UnreachableError(f"{what}: {_one_line(str(error.reason))}") from None
+        except urllib3.exceptions.HTTPError as error:
+            raise _LaterError(f"no answer from the API server ({_cause(error)})") from None
+        with self._lock:
+            self.clock.saw(reply.headers.get("Date"), sent_s, time.time())
+        return reply
+
+    def _read(self, reply: Any, limit: int, what: str) -> bytes:
+        import urllib3.exceptions
+
+        try:
+            text: bytes = reply.read(limit + 1, decode_content=True)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise _LaterError(f"the answer broke off ({_cause(error)})") from None
+        finally:
+            reply.release_conn()
+        if len(text) > limit:
+            reply.close()
+            raise ClusterError(f"{what}: the answer is longer than {limit >> 20} MiB")
+        return text
+
+
+class Watch:
+    """One open watch: an iterator over (type, object), which another thread may close."""
+
+    def __init__(self, reply: Any, what: str) -> None:
+        self._reply = reply
+        self._what = what
+        self._closed = False
+
+    def close(self) -> None:
+        """End the watch, also while another thread waits in it."""
+        self._closed = True
+        try:
+            self._reply.shutdown()
+        except (RuntimeError, ValueError, OSError, AttributeError):
+            # Read to its end already, or an older urllib3: closing is all that is left to do.
+            self._reply.close()
+
+    def __iter__(self) -> Iterator[tuple[str, Document]]:
+        """Yield each change; end where the server ended the watch.
+
+        Raises:
+            ExpiredError: The server says that the version is too old.
+            UnreachableError: The connection broke; go on from the last resource version seen.
+        """
+        import urllib3.exceptions
+
+        rest = b""
+        try:
+            for chunk in self._reply.stream(1 << 16, decode_content=True):
+                *lines, rest = (rest + chunk).split(b"\n")
+                if len(rest) > _MAX_OBJECT_BYTES:
+                    raise ClusterError(f"{self._what}: one change is longer than {_MAX_OBJECT_BYTES >> 20} MiB")
+                for line in lines:
+                    if line.strip():
+                        yield self._change(line)
+        except (urllib3.exceptions.HTTPError, OSError, AttributeError, ValueError) as error:
+            # AttributeError and ValueError: what urllib3 raises when the stream is closed under its hands.
+            if self._closed:
+                return
+            raise UnreachableError(f"{self._what}: broke off ({_cause(error)})") from None
+        finally:
+            self._reply.close()
+
+    def _change(self, line: bytes) -> tuple[str, Document]:
+        try:
+            change = json.loads(line)
+            kind, document = str(change["type"]), change["object"]
+        except (ValueError, KeyError, TypeError):
+            raise UnreachableError(f"{self._what}: a line that is not a change") from None
+        if not isinstance(document, dict):
+            raise UnreachableError(f"{self._what}: a change without an object")
+        if kind == "ERROR":
+            if document.get("code") == 410:
+                raise ExpiredError(f"{self._what}: the resource version is too old")
+            raise UnreachableError(f"{self._what}: {_one_line(str(document.get('message', 'error')))}")
+        return kind, document
+
+
+def connect(context: str | None = None, kubeconfig: str | Path | None = None, patience: Patience | None = None) -> Kube:
+    """Open the cluster of a kubeconfig context, or the one a pod runs in where there is no kubeconfig.
+
+    Args:
+        context: Name of a context; the current one where None.
+        kubeconfig: File; ``$KUBECONFIG`` or ``~/.kube/config`` where None.
+        patience: Deadlines of single calls.
+
+    Raises:
+        ClusterError: The client is not installed, or the file or context is not usable.
+    """
+    try:
+        import kubernetes.client
+        import kubernetes.config
+        from kubernetes.config.config_exception import ConfigException
+    except ImportError:
+        raise ClusterError("the Kubernetes client is missing: pip install 'kpasim[cluster]'") from None
+    settings = kubernetes.client.Configuration()
+    settings.retries = False  # we retry ourselves, within a deadline
+    name = context or "the current context"
+    try:
+        if kubeconfig is None and context is None and _inside_a_pod():
+            kubernetes.config.load_incluster_config(client_configuration=settings)
+            name = "this cluster"
+        else:
+            kubernetes.config.load_kube_config(
+                config_file=str(kubeconfig) if kubeconfig else None,
+                context=context,
+                client_configuration=settings,
+                persist_config=False,
+            )
+            if context is None:
+                _, current = kubernetes.config.list_kube_config_contexts(str(kubeconfig) if kubeconfig else None)
+                name = str(current["name"])
+    except (ConfigException, OSError, KeyError, TypeError, ValueError) as error:
+        raise ClusterError(f"kubeconfig: {_one_line(str(error))}") from None
+    return Kube(kubernetes.client.ApiClient(settings), name, patience)
+
+
+class _LaterError(ClusterError):
+    """An answer that another attempt may better.
+
+    Attributes:
+        after_s: What ``Retry-After`` asked for, 0.0 where it asked for nothing.
+    """
+
+    def __init__(self, message: str, after_s: float = 0.0) -> None:
+        self.after_s = after_s
+        super().__init__(message)
+
+
+def _translated(error: Any, what: str, verb: str, rbac_name: str, namespace: str | None) -> ClusterError:
+    code, reason, message = int(error.status), "", ""
+    try:
+        answer = json.loads(error.body or "")
+        reason, message = str(answer.get("reason") or ""), str(answer.get("message") or "")
+    except (ValueError, AttributeError):
+        message = str(error.reason or "")
+    message = _one_line(message)
+    if code in _RETRIED:
+        return _LaterError(f"{code} {message}".strip(), _retry_after(error.headers))
+    if code == 401:
+        return ClusterError(f"{what}: the API server does not know this account (401): log in again")
+    if code == 403:
+        if "quota" in message:
+            return RefusedError(f"{what}: {message}")
+        return ForbiddenError(verb, rbac_name, namespace)
+    if code == 404:
+        return MissingError(f"{what}: not found" + (f" in namespace {namespace}" if namespace else ""))
+    if code == 409:
+        return ConflictError(f"{what}: {message or 'conflict'}", exists=reason == "AlreadyExists")
+    if code == 410:
+        return ExpiredError(f"{what}: the resource version is too old")
+    return RefusedError(f"{what}: refused ({code}): {message}")
+
+
+def _retry_after(headers: Any) -> float:
+    try:
+        return max(0.0, float((headers or {}).get("Retry-After", 0)))
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _cause(error: BaseException) -> str:
+    """The last cause in a chain of urllib3 errors, in few words and without addresses of objects."""
+    reason = getattr(error, "reason", None)
+    text = str(reason if isinstance(reason, BaseException) else error)
+    return _one_line(text.rpartition(">: ")[2]) or type(error).__name__
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _MAX_MESSAGE else line[: _MAX_MESSAGE - 3] + "..."
+
+
+def _inside_a_pod() -> bool:
+    import os
+
+    config = os.environ.get("KUBECONFIG", "")
+    return "KUBERNETES_SERVICE_HOST" in os.environ and not config and not Path("~/.kube/config").expanduser().exists()
