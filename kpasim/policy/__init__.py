@@ -1,1 +1,19 @@
-"""What Knative decides."""
+"""What Knative decides: plain functions of numbers, NamedTuples and arrays.
+
+Nothing here keeps state, reads a clock or draws a random number. ``KERNELS`` are the functions that also compile under
+numba (``numba.extending.register_jitable``), callees before callers; the rest is computed once per run.
+"""
+
+from kpasim.policy import accounting, burst, decider, delay, routing, scaler, scraping, windows
+
+KERNELS = (
+    *windows.KERNELS,
+    *accounting.KERNELS,
+    *delay.KERNELS,
+    *burst.KERNELS,
+    *decider.KERNELS,
+    *scaler.KERNELS,
+    *routing.KERNELS,
+    *scraping.KERNELS,
+)
+"""Functions that a compiled engine adopts, callees before callers."""
