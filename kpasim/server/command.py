@@ -1,0 +1,75 @@
+"""The command line of the txt2img server: `kpasim serve txt2img` and `python -m kpasim.server`."""
+
+from __future__ import annotations
+
+import click
+
+from kpasim.server.settings import Limits, Settings
+
+
+@click.command("txt2img", context_settings={"show_default": True})
+@click.option("--model", metavar="PATH|HUB-ID", help="Diffusers pipeline to serve (Stable Diffusion 1.x, 2.x or XL).")
+@click.option(
+    "--random-weights",
+    type=click.Choice(["tiny", "sd15"]),
+    help="Build this architecture without weights instead: real work, and noise for a picture.",
+)
+@click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--port", default=7860, type=click.IntRange(0, 65535), envvar="PORT", help="Port; 0 takes a free one.")
+@click.option("--concurrency", default=1, type=click.IntRange(1, 64), help="Generations at a time.")
+@click.option("--queue", default=100, type=click.IntRange(0), help="Requests that may wait; the next one gets 503.")
+@click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.")
+@click.option(
+    "--precision", default="auto", type=click.Choice(["auto", "fp16", "fp32"]), help="auto: fp16 on CUDA, fp32 on CPU."
+)
+@click.option("--threads", default=1, type=click.IntRange(1), help="Threads of one generation on the CPU.")
+@click.option("--safety-checker/--no-safety-checker", default=True, help="Keep the model's own, where it has one.")
+@click.option("--max-side", default=Limits.max_side, type=click.IntRange(64), help="Largest width and height [pixels].")
+@click.option("--max-steps", default=Limits.max_steps, type=click.IntRange(1), help="Most sampling steps.")
+@click.option("--max-images", default=Limits.max_images, type=click.IntRange(1), help="Most images of one request.")
+@click.option("--max-prompt", default=Limits.max_prompt, type=click.IntRange(0), help="Longest prompt [characters].")
+@click.option("--max-body", default=Limits.max_body, type=click.IntRange(1), help="Largest request body [bytes].")
+def command(
+    *,
+    model: str | None,
+    random_weights: str | None,
+    host: str,
+    port: int,
+    concurrency: int,
+    queue: int,
+    device: str,
+    precision: str,
+    threads: int,
+    safety_checker: bool,
+    max_side: int,
+    max_steps: int,
+    max_images: int,
+    max_prompt: int,
+    max_body: int,
+) -> None:
+    """Serve text-to-image over AUTOMATIC1111's HTTP interface.
+
+    The port opens at once; /readyz answers 200 when the model is loaded and warmed up. On SIGTERM the admitted
+    requests are finished and new ones get 503.
+
+    \b
+    Example:
+      kpasim serve txt2img --random-weights tiny --port 7860
+    """  # noqa: D301  # click reads the \b
+    if (model is None) == (random_weights is None):
+        raise click.UsageError("give either --model or --random-weights")
+    from kpasim.server.process import serve
+
+    limits = Limits(max_side, max_steps, max_images, max_prompt, max_body)
+    settings = Settings(
+        model=model,
+        random_weights=random_weights,
+        device=device,
+        precision=precision,
+        threads=threads,
+        concurrency=concurrency,
+        queue=queue,
+        safety_checker=safety_checker,
+        limits=limits,
+    )
+    serve(settings, host, port)

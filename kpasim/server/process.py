@@ -1,0 +1,106 @@
+"""One server process: its socket, its signals, its exit."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from kpasim.errors import KpasimError, RunError
+from kpasim.server.settings import Settings
+
+KEEP_ALIVE_S = 120
+"""Longer than Go keeps an idle connection (90 s): queue-proxy closes first, and no request meets a closing one."""
+
+BACKLOG = 2048
+"""Connections that may wait to be taken: a burst is refused with 503, not with a reset."""
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what was admitted and return.
+
+    The port is open (and ``/healthz`` answers) before the model is loaded. After the first signal new requests get 503
+    while the admitted ones run on; a second signal ends the process at once.
+
+    Args:
+        settings: What to serve.
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one, which is then logged.
+
+    Raises:
+        RunError: The port cannot be had, the model cannot be loaded, or a package is missing.
+    """
+    try:
+        import uvicorn
+
+        from kpasim.server.app import create_app
+        from kpasim.server.service import Service
+    except ImportError as err:
+        raise RunError(f"the server extra is missing ({err}): pip install 'kpasim[server]'") from err
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s")
+    log = logging.getLogger("kpasim.server")
+    log.setLevel(logging.INFO)
+
+    service = Service(settings, born_s=_process_start_s())
+
+    def leave() -> None:
+        server.should_exit = True
+
+    app = create_app(service, on_failure=leave)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            backlog=BACKLOG,
+        )
+    )
+
+    def on_signal(_number: int, _frame: Any) -> None:
+        if service.closing:
+            server.should_exit = server.force_exit = True
+        else:
+            # Close from the event loop, between its steps; before it runs there is nothing to finish.
+            loop = service.loop
+            if loop is None:
+                leave()
+            else:
+                loop.call_soon_threadsafe(service.close, leave)
+
+    # uvicorn would close the port on the first signal and end with the signal's status.
+    server.handle_exit = on_signal
+    listener = _listen(host, port)
+    log.info("listening on http://%s:%d", *listener.getsockname()[:2])
+    server.run(sockets=[listener])
+    if service.failure is not None:
+        if isinstance(service.failure, KpasimError):
+            raise service.failure
+        raise RunError(f"the model cannot be loaded: {service.failure!r}") from service.failure
+    if service.busy:
+        # A thread inside torch cannot be ended, and joining it would take as long as its work.
+        logging.shutdown()
+        os._exit(0)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as err:
+        raise RunError(f"cannot listen on {host}:{port}: {err.strerror}") from err
+
+
+def _process_start_s() -> float:
+    """When this process was started, on `time.monotonic`'s clock; now where the system does not say."""
+    now = time.monotonic()
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+        return now - (time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
+    except (OSError, AttributeError):
+        return now

@@ -1,0 +1,94 @@
+"""AUTOMATIC1111's samplers and noise schedules in diffusers' words."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, NamedTuple
+
+
+class Sampler(NamedTuple):
+    """One sampler.
+
+    Attributes:
+        name: AUTOMATIC1111's name.
+        kind: Name of the diffusers scheduler class.
+        settings: What the class is made with beyond the model's own noise schedule.
+        automatic: The noise schedule that ``Automatic`` stands for.
+    """
+
+    name: str
+    kind: str
+    settings: dict[str, Any]
+    automatic: str = "uniform"
+
+
+class Schedule(NamedTuple):
+    """One noise schedule: AUTOMATIC1111's name and label, and diffusers' settings for it."""
+
+    name: str
+    label: str
+    settings: dict[str, Any]
+
+
+SAMPLERS = {
+    sampler.name: sampler
+    for sampler in (
+        Sampler("Euler", "EulerDiscreteScheduler", {}),
+        Sampler("Euler a", "EulerAncestralDiscreteScheduler", {}),
+        Sampler("DPM++ 2M", "DPMSolverMultistepScheduler", {}, "karras"),
+        Sampler("DPM++ 2M SDE", "DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, "karras"),
+        Sampler("Heun", "HeunDiscreteScheduler", {}),
+        Sampler("DPM2", "KDPM2DiscreteScheduler", {}, "karras"),
+        Sampler("DPM2 a", "KDPM2AncestralDiscreteScheduler", {}, "karras"),
+        Sampler("DDIM", "DDIMScheduler", {}),
+        Sampler("PLMS", "PNDMScheduler", {"skip_prk_steps": True}),
+        Sampler("UniPC", "UniPCMultistepScheduler", {}),
+        Sampler("LCM", "LCMScheduler", {}),
+    )
+}
+"""Samplers by name. Only those that need no package beyond diffusers and torch."""
+
+SCHEDULES = (
+    Schedule("automatic", "Automatic", {}),
+    Schedule("uniform", "Uniform", {}),
+    Schedule("karras", "Karras", {"use_karras_sigmas": True}),
+    Schedule("exponential", "Exponential", {"use_exponential_sigmas": True}),
+    Schedule("sgm_uniform", "SGM Uniform", {"timestep_spacing": "trailing"}),
+)
+"""Noise schedules; a sampler that cannot follow one keeps its own."""
+
+_BY_NAME = {key: schedule for schedule in SCHEDULES for key in (schedule.name, schedule.label)}
+
+
+def find(sampler_name: str, schedule_name: str | None) -> tuple[Sampler, Schedule] | None:
+    """The sampler and noise schedule that a client names, or ``None`` where the sampler is not known.
+
+    ``DPM++ 2M Karras``, as older clients write it, names both. An unknown schedule is taken for ``Automatic``, as
+    AUTOMATIC1111 does.
+    """
+    schedule = _BY_NAME.get(schedule_name or "automatic", SCHEDULES[0])
+    for other in SCHEDULES:
+        stem = sampler_name.removesuffix(f" {other.label}")
+        if stem != sampler_name:
+            sampler_name, schedule = stem, other
+            break
+    sampler = SAMPLERS.get(sampler_name)
+    return None if sampler is None else (sampler, schedule)
+
+
+def make(sampler: Sampler, schedule: Schedule, model_schedule: Any) -> Any:
+    """A fresh diffusers scheduler for one request.
+
+    Args:
+        sampler: Which class.
+        schedule: Which noise schedule; left out where the class has no such setting.
+        model_schedule: Configuration of the scheduler that the model was trained with.
+    """
+    import diffusers
+
+    kind = getattr(diffusers, sampler.kind)
+    if schedule.name == "automatic":
+        schedule = _BY_NAME[sampler.automatic]
+    known = inspect.signature(kind.__init__).parameters
+    wanted = {key: value for key, value in schedule.settings.items() if key in known}
+    return kind.from_config(model_schedule, **sampler.settings, **wanted)

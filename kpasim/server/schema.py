@@ -1,0 +1,135 @@
+"""What a client may send to ``/sdapi/v1/txt2img``, with AUTOMATIC1111's names and defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kpasim.server.settings import Limits
+
+MAX_SEED = 2**63 - 1 - 2**20
+"""Largest seed, a little below what torch takes, because the k-th image of a batch uses ``seed + k``."""
+
+SMALLEST_SIDE = 64
+"""Smallest width and height [pixels]."""
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=-1, le=MAX_SEED)]
+
+
+class TextToImage(BaseModel):
+    """One request: AUTOMATIC1111's fields with its defaults, every one optional.
+
+    Fields that only steer what this server does not do (saving files, other checkpoints, styles, k-diffusion's churn)
+    are taken and left unused, as AUTOMATIC1111 leaves a style or a setting unused that it does not know. Those that
+    would change the whole picture are refused by `problems`. Unknown fields are left out.
+    """
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+    prompt: str = ""
+    negative_prompt: str = ""
+    styles: list[str] | None = None
+    seed: Seed = -1
+    subseed: Seed = -1
+    subseed_strength: Number = 0.0
+    seed_resize_from_h: int = -1
+    seed_resize_from_w: int = -1
+    sampler_name: str | None = None
+    scheduler: str | None = None
+    batch_size: int = Field(default=1, ge=1)
+    n_iter: int = Field(default=1, ge=1)
+    steps: int = Field(default=50, ge=1)
+    cfg_scale: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)] = 7.0
+    width: int = Field(default=512, ge=SMALLEST_SIDE)
+    height: int = Field(default=512, ge=SMALLEST_SIDE)
+    restore_faces: bool | None = None
+    tiling: bool | None = None
+    do_not_save_samples: bool = False
+    do_not_save_grid: bool = False
+    eta: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] | None = None
+    denoising_strength: Number | None = None
+    s_min_uncond: Number | None = None
+    s_churn: Number | None = None
+    s_tmax: Number | None = None
+    s_tmin: Number | None = None
+    s_noise: Number | None = None
+    override_settings: dict[str, Any] | None = None
+    override_settings_restore_afterwards: bool = True
+    refiner_checkpoint: str | None = None
+    refiner_switch_at: Number | None = None
+    disable_extra_networks: bool = False
+    firstpass_image: str | None = None
+    comments: dict[str, Any] | None = None
+    enable_hr: bool = False
+    firstphase_width: int = 0
+    firstphase_height: int = 0
+    hr_scale: Number = 2.0
+    hr_upscaler: str | None = None
+    hr_second_pass_steps: int = 0
+    hr_resize_x: int = 0
+    hr_resize_y: int = 0
+    hr_checkpoint_name: str | None = None
+    hr_sampler_name: str | None = None
+    hr_scheduler: str | None = None
+    hr_prompt: str = ""
+    hr_negative_prompt: str = ""
+    force_task_id: str | None = None
+    sampler_index: str = "Euler"
+    script_name: str | None = None
+    script_args: list[Any] | None = []
+    send_images: bool = True
+    save_images: bool = False
+    alwayson_scripts: dict[str, Any] | None = {}
+    infotext: str | None = None
+
+    @property
+    def images(self) -> int:
+        """How many images are asked for."""
+        return self.batch_size * self.n_iter
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the images [pixels]: what was asked for, down to a multiple of 8 (the latent's grain)."""
+        return self.width // 8 * 8, self.height // 8 * 8
+
+
+class TextToImageResponse(BaseModel):
+    """The answer: PNG images in base64, the request as understood, and a JSON text about how they were made."""
+
+    images: list[str]
+    parameters: dict[str, Any]
+    info: str
+
+
+def problems(request: TextToImage, limits: Limits) -> list[tuple[str, str]]:
+    """Everything for which a well-formed request is refused, as ``(field, what would be right)``."""
+    found = []
+    for name, value, most in (
+        ("width", request.width, limits.max_side),
+        ("height", request.height, limits.max_side),
+        ("steps", request.steps, limits.max_steps),
+        ("batch_size * n_iter", request.images, limits.max_images),
+    ):
+        if value > most:
+            found.append((name, f"at most {most}, got {value}"))
+    for name, text in (("prompt", request.prompt), ("negative_prompt", request.negative_prompt)):
+        if len(text) > limits.max_prompt:
+            found.append((name, f"at most {limits.max_prompt} characters, got {len(text)}"))
+    if request.subseed_strength > 0:
+        found.append(("subseed_strength", "variation seeds are not offered, leave it 0"))
+    for name, asked in (
+        ("enable_hr", request.enable_hr),
+        ("restore_faces", request.restore_faces),
+        ("tiling", request.tiling),
+        ("refiner_checkpoint", request.refiner_checkpoint),
+        ("firstpass_image", request.firstpass_image),
+    ):
+        if asked:
+            found.append((name, "not offered by this server"))
+    if request.script_name:
+        found.append(("script_name", "Script not found: this server has no scripts"))
+    if request.alwayson_scripts:
+        found.append(("alwayson_scripts", "Always on script not found: this server has no scripts"))
+    return found
