@@ -1,0 +1,362 @@
+"""Figures of merit, from tables only: the same functions serve simulated and measured runs.
+
+One run is `summarise`; many runs at once is `summarise_many`, on columns of shape ``(runs, rows)``; `aggregate` turns
+the figures of many replications into medians with predictive intervals.
+
+All times are seconds from the start of the load. A figure that a run does not have (no request succeeded, desired
+never came back to zero) is ``None``, ``NaN`` in arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kpasim.results.tables import Columns, Tables
+
+Figures = dict[str, NDArray[np.float64]]
+"""One value per run under each name; names of nested figures are joined by a dot: ``latency_s.p95``."""
+
+LATENCY_PERCENTILES = (10, 25, 50, 75, 90, 95, 99)
+COUNTS = frozenset({"requests", "ok", "errors", "max_pods", "cold_starts"})
+"""Figures that are whole numbers in every single run."""
+
+INTERVAL_TAIL = 0.05
+"""Share of replications left out on either side of a predictive interval: 90 % lie inside."""
+
+
+class Aggregate(NamedTuple):
+    """What many replications say about each figure. All four have the nesting of `summarise`.
+
+    Attributes:
+        medians: Median over the replications that have the figure, ``None`` where most lack it.
+        intervals: ``[lo, hi]``, 90 % predictive, by order statistics of the same replications.
+        counts: How many replications have the figure.
+        errors: Monte-Carlo standard error of the median.
+    """
+
+    medians: dict[str, Any]
+    intervals: dict[str, Any]
+    counts: dict[str, Any]
+    errors: dict[str, Any]
+
+
+def summarise(tables: Tables, horizon_s: float | None = None, gpus_per_pod: float = 0) -> dict[str, Any]:
+    """The figures of one run.
+
+    Args:
+        tables: One run.
+        horizon_s: End of the run; pods are counted from the start of the load until then. ``None``: the last moment
+            that any table holds.
+        gpus_per_pod: GPUs that each pod holds.
+
+    Returns:
+        - ``latency_s``: mean, min, max and percentiles of successful requests, linear interpolation.
+        - ``hey``: what hey would print, see `hey_percentiles`.
+        - ``total_s``: start of the load to the last answer or time-out.
+        - ``requests``, ``ok`` (2xx), ``errors`` (time-outs included).
+        - ``rps``: requests that ended per second of ``total_s``.
+        - ``max_pods``: most pods created and not yet asked to go.
+        - ``pod_seconds``: created to gone, between the start of the load and the horizon; ``gpu_seconds`` likewise.
+        - ``cold_starts``: pods created in that time.
+        - ``first_scale_out_s``: first time that desired exceeds both its value before the load and the pods present
+          then.
+        - ``panic_entered_s``: first tick in panic mode.
+        - ``desired_zero_after_last_s``, ``replicas_zero_after_last_s``: from the last answer until desired and the
+          Deployment's replicas are 0.
+    """
+    many = Tables(**{t.name: {k: c[np.newaxis] for k, c in getattr(tables, t.name).items()} for t in fields(Tables)})
+    figures = summarise_many(many, horizon_s, gpus_per_pod)
+    return nested({name: _number(name, round(float(values[0]), 6)) for name, values in figures.items()})
+
+
+def summarise_many(tables: Tables, horizon_s: ArrayLike | None = None, gpus_per_pod: ArrayLike = 0) -> Figures:
+    """The figures of many runs, see `summarise`.
+
+    Args:
+        tables: Columns of shape ``(runs, rows)``; rows whose first time is ``NaN`` are padding. Needed are
+            ``start_s latency_s status``, ``created_s delete_requested_s gone_s``, ``t_s panic_mode`` and ``t_s desired
+            replicas``; rows in the order of time.
+        horizon_s: One number, or one per run.
+        gpus_per_pod: One number, or one per run.
+    """
+    runs = len(tables.requests["start_s"])
+    figures = request_figures(tables.requests["start_s"], tables.requests["latency_s"], tables.requests["status"])
+    if horizon_s is None:
+        end_s = [_latest(columns, runs) for columns in (tables.pods, tables.ticks, tables.scaling)]
+        horizon_s = np.fmax.reduce([figures["total_s"], *end_s])
+    horizon = np.broadcast_to(np.asarray(horizon_s, dtype=np.float64), (runs,))
+    figures |= _pod_figures(tables.pods, horizon)
+    figures["gpu_seconds"] = figures["pod_seconds"] * np.asarray(gpus_per_pod, dtype=np.float64)
+    order = ("max_pods", "pod_seconds", "gpu_seconds", "cold_starts")
+    figures |= {name: figures.pop(name) for name in order}
+    figures["first_scale_out_s"] = _first_scale_out(tables)
+    figures["panic_entered_s"] = _first(tables.ticks["t_s"], tables.ticks["panic_mode"] == 1, np.zeros(runs))
+    for name, column in (("desired_zero_after_last_s", "desired"), ("replicas_zero_after_last_s", "replicas")):
+        figures[name] = _zero_after(tables.scaling["t_s"], tables.scaling[column], figures["total_s"])
+    return figures
+
+
+def request_figures(start_s: NDArray[Any], latency_s: NDArray[Any], status: NDArray[Any]) -> Figures:
+    """The figures that depend on requests alone, from arrays of shape ``(runs, requests)``.
+
+    A request whose ``start_s`` is ``NaN`` is padding; one whose ``latency_s`` is ``NaN`` had not ended when the run
+    was over: it counts as a request, but neither as a success nor as an error.
+    """
+    ended = ~np.isnan(latency_s) & ~np.isnan(start_s)
+    succeeded = ended & (status >= 200) & (status < 300)
+    answered = ended & (status > 0)
+    requests = (~np.isnan(start_s)).sum(axis=1).astype(np.float64)
+    total_s = _max(np.where(ended, start_s + latency_s, np.nan))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rps = ended.sum(axis=1) / total_s
+    figures = {f"latency_s.{name}": value for name, value in _spread(latency_s, succeeded).items()}
+    ordered, counts = _compact(latency_s, succeeded)
+    for p, value in zip(LATENCY_PERCENTILES, percentiles(ordered, counts), strict=True):
+        figures[f"latency_s.p{p}"] = value
+    every = _spread(latency_s, answered)
+    figures |= {
+        "hey.total": total_s,
+        "hey.slowest": every["max"],
+        "hey.fastest": every["min"],
+        "hey.average": every["mean"],
+        "hey.rps": rps,
+    }
+    for p, value in zip(LATENCY_PERCENTILES, hey_percentiles(*_compact(latency_s, answered)), strict=True):
+        figures[f"hey.p{p}"] = value
+    ok = succeeded.sum(axis=1).astype(np.float64)
+    errors = ended.sum(axis=1) - ok
+    return figures | {"total_s": total_s, "requests": requests, "ok": ok, "errors": errors, "rps": rps}
+
+
+def percentiles(
+    latencies: NDArray[np.float64], counts: NDArray[np.int64], ranks: Sequence[float] = LATENCY_PERCENTILES
+) -> NDArray[np.float64]:
+    """Percentiles of each row by linear interpolation (numpy's default).
+
+    Args:
+        latencies: Shape ``(runs, n)``; the first ``counts[r]`` values of row ``r`` count, in any order.
+        counts: Shape ``(runs,)``.
+        ranks: Percentiles wanted, 0 to 100.
+
+    Returns:
+        Shape ``(len(ranks), runs)``, ``NaN`` where a row has no value.
+    """
+    ordered = _ordered(latencies, counts)
+    last = np.maximum(counts - 1, 0)
+    result = np.full((len(ranks), len(counts)), np.nan)
+    if ordered.shape[1] == 0:
+        return result
+    rows = np.arange(len(counts))
+    for i, rank in enumerate(ranks):
+        place = last * (rank / 100)
+        below = np.floor(place).astype(np.int64)
+        lower, upper = ordered[rows, below], ordered[rows, np.minimum(below + 1, last)]
+        with np.errstate(invalid="ignore"):
+            result[i] = np.where(counts > 0, lower + (upper - lower) * (place - below), np.nan)
+    return result
+
+
+def hey_percentiles(latencies: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Percentiles of each row by the rule of the load generator hey.
+
+    Percentile p of n ascending values is the one at index ceil(p n / 100), counted from 0, and each index serves one
+    percentile: where two fall on the same, the later one takes the next. Where the index is past the end, or the value
+    is 0, hey prints ``0% in 0.0000 secs`` and the result is ``NaN``.
+
+    Args:
+        latencies: Answered requests, shape ``(runs, n)``; the first ``counts[r]`` values of row ``r`` count.
+        counts: Shape ``(runs,)``.
+
+    Returns:
+        Shape ``(7, runs)``: 10, 25, 50, 75, 90, 95 and 99 %.
+    """
+    ordered = _ordered(latencies, counts)
+    result = np.full((len(LATENCY_PERCENTILES), len(counts)), np.nan)
+    if ordered.shape[1] == 0:
+        return result
+    rows = np.arange(len(counts))
+    taken = np.full(len(counts), -1)
+    for i, p in enumerate(LATENCY_PERCENTILES):
+        index = np.maximum(-(-p * counts // 100), taken + 1)
+        value = ordered[rows, np.minimum(index, ordered.shape[1] - 1)]
+        result[i] = np.where((index < counts) & (value > 0), value, np.nan)
+        taken = index
+    return result
+
+
+def columns(summaries: Sequence[Mapping[str, Any]]) -> Figures:
+    """Summaries of many runs, turned into one array per figure; ``None`` becomes ``NaN``."""
+    names: dict[str, int] = {}
+    flat = [dict(flattened(summary)) for summary in summaries]
+    for summary in flat:
+        for name in summary:
+            names.setdefault(name, len(names))
+    missing = float("nan")
+    return {name: np.array([_float(summary.get(name, missing)) for summary in flat]) for name in names}
+
+
+def aggregate(replications: Sequence[Mapping[str, Any]] | Figures) -> Aggregate:
+    """Medians over replications, with 90 % predictive intervals; see `Aggregate`.
+
+    The interval's ends are the values of rank floor(0.05 (n + 1)) and its mirror among the n replications that have
+    the figure (below 19 replications, the smallest and the largest). The Monte-Carlo error is half the distance between
+    the order statistics that lie half a root of n to either side of the median: it assumes no distribution.
+
+    Args:
+        replications: One summary per replication, or their figures as arrays.
+    """
+    figures = replications if isinstance(replications, dict) else columns(replications)
+    medians: dict[str, Any] = {}
+    intervals: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
+    errors: dict[str, Any] = {}
+    for name, values in figures.items():
+        have = np.sort(values[~np.isnan(values)])
+        n = len(have)
+        counts[name] = n
+        if n == 0 or 2 * n < len(values):
+            medians[name] = intervals[name] = errors[name] = None
+            continue
+        low = max(1, math.floor(INTERVAL_TAIL * (n + 1)))
+        middle, step = (n - 1) / 2, math.sqrt(n) / 2
+        near, far = np.interp([max(0.0, middle - step), min(n - 1.0, middle + step)], np.arange(n), have)
+        medians[name] = _number(name, rounded(float(np.interp(middle, np.arange(n), have))))
+        intervals[name] = [_number(name, rounded(float(have[i]))) for i in (low - 1, n - low)]
+        errors[name] = rounded(float(far - near) / 2) if n > 1 else None
+    return Aggregate(nested(medians), nested(intervals), nested(counts), nested(errors))
+
+
+def representative(total_s: NDArray[np.float64]) -> int:
+    """The replication whose total time is nearest to the median, the first of them where several are."""
+    if np.isnan(total_s).all():
+        return 0
+    return int(np.nanargmin(np.abs(total_s - np.nanmedian(total_s))))
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures under dotted names, as nested dictionaries."""
+    result: dict[str, Any] = {}
+    for name, value in flat.items():
+        *outer, last = name.split(".")
+        place = result
+        for part in outer:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return result
+
+
+def flattened(summary: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested figures, each with its dotted name."""
+    for name, value in summary.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def rounded(value: float, digits: int = 7) -> float:
+    """``value`` with so many significant digits: more would be noise."""
+    return float(f"{value:.{digits}g}")
+
+
+def _number(name: str, value: float) -> float | int | None:
+    if math.isnan(value):
+        return None
+    return int(value) if name in COUNTS and value.is_integer() else value
+
+
+def _float(value: Any) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _compact(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The masked values of each row in ascending order at its front, and how many they are."""
+    return np.sort(np.where(mask, values, np.inf), axis=1), mask.sum(axis=1)
+
+
+def _ordered(values: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Each row's first ``counts`` values in ascending order, infinity behind them."""
+    used = np.arange(values.shape[1]) < np.asarray(counts)[:, np.newaxis]
+    return np.sort(np.where(used, values, np.inf), axis=1)
+
+
+def _spread(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> Figures:
+    """Mean, least and greatest of the masked values of each row."""
+    count = mask.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        mean = np.where(mask, values, 0.0).sum(axis=1) / count
+    least = -_max(np.where(mask, -values, np.nan))
+    return {"mean": mean, "min": least, "max": _max(np.where(mask, values, np.nan))}
+
+
+def _max(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Greatest value of each row, ``NaN`` where it has none."""
+    greatest: NDArray[np.float64] = np.fmax.reduce(values, axis=1, initial=np.nan)
+    return greatest
+
+
+def _latest(table: Columns, runs: int) -> NDArray[np.float64]:
+    """The last moment that a table mentions, per run."""
+    times = [_max(column) for name, column in table.items() if name.endswith("_s") and column.dtype.kind == "f"]
+    return np.fmax.reduce(times) if times else np.full(runs, np.nan)
+
+
+def _pod_figures(pods: Columns, horizon: NDArray[np.float64]) -> Figures:
+    """Most pods at once, seconds that pods existed, pods created under load."""
+    created, gone = pods["created_s"], pods["gone_s"]
+    asked = np.fmin(pods["delete_requested_s"], gone)
+    end = horizon[:, np.newaxis]
+    with np.errstate(invalid="ignore"):
+        lived = np.clip(np.fmin(gone, end) - np.maximum(created, 0.0), 0.0, None)
+        started = (created >= 0) & (created <= end)
+    # A pod that goes at the instant at which another comes makes room for it: leavers first.
+    times = np.concatenate([asked, created], axis=1)
+    change = np.where(times <= end, np.repeat([-1, 1], [asked.shape[1], created.shape[1]]), 0)
+    order = np.argsort(np.maximum(np.nan_to_num(times, nan=np.inf), 0.0), axis=1, kind="stable")
+    present = np.cumsum(np.take_along_axis(change, order, axis=1), axis=1)
+    return {
+        "max_pods": np.max(present, axis=1, initial=0).astype(np.float64),
+        "pod_seconds": np.nansum(lived, axis=1),
+        "cold_starts": started.sum(axis=1).astype(np.float64),
+    }
+
+
+def _first(t_s: NDArray[np.float64], mask: NDArray[np.bool_], since: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Time of the first masked row at or after ``since``, ``NaN`` where there is none; rows in order of time."""
+    hit = mask & (t_s >= since[:, np.newaxis])
+    if hit.shape[1] == 0:
+        return np.full(len(hit), np.nan)
+    first = hit.argmax(axis=1)
+    rows = np.arange(len(hit))
+    return np.where(hit[rows, first], t_s[rows, first], np.nan)
+
+
+def _first_scale_out(tables: Tables) -> NDArray[np.float64]:
+    t_s, desired = tables.scaling["t_s"], tables.scaling["desired"]
+    created = tables.pods["created_s"]
+    asked = np.fmin(tables.pods["delete_requested_s"], tables.pods["gone_s"])
+    present = ((created < 0) & ~(asked < 0)).sum(axis=1)
+    before = np.maximum(_value_at(t_s < 0, desired), present)
+    return _first(t_s, desired > before[:, np.newaxis], np.zeros(len(t_s)))
+
+
+def _zero_after(t_s: NDArray[np.float64], values: NDArray[Any], last_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Seconds from ``last_s`` until ``values`` is 0, 0 where it was so already."""
+    last = last_s[:, np.newaxis]
+    already = _value_at(t_s <= last, values) == 0
+    waited = _first(t_s, values == 0, np.nan_to_num(last_s, nan=np.inf)) - last_s
+    return np.where(np.isnan(last_s), np.nan, np.where(already, 0.0, waited))
+
+
+def _value_at(before: NDArray[np.bool_], values: NDArray[Any]) -> NDArray[Any]:
+    """The value of the last row that ``before`` marks, -1 where it marks none; rows in order of time."""
+    if before.shape[1] == 0:
+        return np.full(len(before), -1)
+    count = before.sum(axis=1)
+    return np.where(count > 0, values[np.arange(len(values)), count - 1], -1)
