@@ -182,6 +182,19 @@ def round_robin(
     return -1, position
 
 
+def random_choice(count: int, draw: float) -> int:
+    """A place among ``count``, each equally likely.
+
+    Args:
+        count: Number of pods, at least 1.
+        draw: Uniform draw in [0, 1).
+
+    Source:
+        knative/serving@98e5ef9, pkg/activator/net/lb_policy.go, ``randomLBPolicy``
+    """
+    return int(draw * count)
+
+
 def contestants(count: int, first: float, second: float) -> tuple[int, int]:
     """Two different places among ``count``, at random; place 0 twice when there is one only.
 
@@ -339,6 +352,7 @@ KERNELS = (
     assign_slice,
     first_available,
     round_robin,
+    random_choice,
     contestants,
     power_of_two,
     least_request,

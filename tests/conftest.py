@@ -1,0 +1,95 @@
+"""What all tests share: vectors recorded from Knative, and the count of them that were replayed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+VECTORS = Path(__file__).parent / "vectors"
+FAMILIES = ("decider", "aggregation", "collector", "scrape", "targets", "scaler", "lb", "queueproxy_stats")
+OPENERS = {".json": Path.open, ".gz": gzip.open, ".xz": lzma.open}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let another folder of vectors be replayed."""
+    parser.addoption(
+        "--vectors",
+        metavar="DIR",
+        default=str(VECTORS),
+        help="replay the conformance vectors in DIR (*.json, *.json.gz, *.json.xz) instead of those in tests/vectors",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Explain the marker that asks for vectors."""
+    config.addinivalue_line("markers", "vectors(family): run once for each recorded case of the family, as `case`")
+
+
+@lru_cache
+def load_vectors(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The cases in a folder, by family; a family may be spread over several files."""
+    cases: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(folder.glob("*.json*")):
+        if path.suffix not in OPENERS:
+            continue
+        with OPENERS[path.suffix](path, "rb") as file:
+            document = json.load(file)
+        family = document.get("family", path.name.partition(".")[0])
+        if family not in FAMILIES:
+            raise pytest.UsageError(f"{path}: family: {family!r} is not one of {', '.join(FAMILIES)}")
+        cases.setdefault(family, []).extend(document["cases"])
+    if not cases:
+        raise pytest.UsageError(f"--vectors {folder}: no vectors (*.json, *.json.gz, *.json.xz) there")
+    return cases
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test marked with a family once for each of its cases."""
+    marker = metafunc.definition.get_closest_marker("vectors")
+    if marker is not None:
+        cases = load_vectors(Path(metafunc.config.getoption("vectors"))).get(marker.args[0], [])
+        metafunc.parametrize("case", cases, ids=[case["id"] for case in cases])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Note the family of each replayed case in its report, where the summary finds it (under xdist, too)."""
+    for item in items:
+        marker = item.get_closest_marker("vectors")
+        if marker is not None and "case" in getattr(item, "fixturenames", ()):
+            item.user_properties.append(("vectors", marker.args[0]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many cases of each family were replayed, and how many failed."""
+    replayed: Counter[tuple[str, str]] = Counter()
+    failed: Counter[tuple[str, str]] = Counter()
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, []):
+            for key in _families(report):
+                replayed[key] += outcome != "error"
+                failed[key] += outcome != "passed"
+    if not replayed:
+        return
+    terminalreporter.section("vectors recorded from Knative")
+    for file, family in sorted(replayed):
+        count, bad = replayed[file, family], failed[file, family]
+        terminalreporter.write_line(
+            f"{family:20} {count:6} cases {bad:6} failures   {file}", red=bad > 0, green=bad == 0
+        )
+    count, bad = replayed.total(), failed.total()
+    terminalreporter.write_line(f"{'all':20} {count:6} cases {bad:6} failures", red=bad > 0, green=bad == 0)
+
+
+def _families(report: Any) -> Iterator[tuple[str, str]]:
+    """File and family of a report, if it is one of a replayed case."""
+    for name, family in getattr(report, "user_properties", ()):
+        if name == "vectors":
+            yield report.nodeid.partition("::")[0], family

@@ -1,0 +1,729 @@
+"""The policy decides what Knative's own code decided, in every case recorded from it.
+
+``pytest tests/policy/test_conformance.py --vectors DIR`` replays another folder of cases in the same format.
+Each family has a replay, which plays a case through the policy and raises at the first value that differs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kpasim.policy import accounting, burst, decider, delay, routing, scaler, scraping, windows
+
+Case = dict[str, Any]
+
+NS_PER_S = 1_000_000_000
+NS_PER_MS = 1_000_000
+LINEAR_TOLERANCE = 2e-6
+"""Knative rounds linear averages to six decimals, so a last-bit difference of the sums can flip a digit."""
+
+
+def check(what: str, expected: Any, got: Any, absolute: float = 1e-300) -> None:
+    """Fail unless ``got`` is what Knative had: equal, but floats to 1e-9 of their size."""
+    if isinstance(expected, float) or isinstance(got, float):
+        same = math.isclose(expected, got, rel_tol=1e-9, abs_tol=absolute)
+    elif isinstance(expected, list | tuple):
+        assert len(expected) == len(got), f"{what}: Knative {expected}, kpasim {got}"
+        for place, (one, other) in enumerate(zip(expected, got, strict=True)):
+            check(f"{what}[{place}]", one, other, absolute)
+        return
+    else:
+        same = expected == got
+    assert same, f"{what}: Knative {expected}, kpasim {got}"
+
+
+# --- decider
+
+
+def limits_of(spec: Case) -> decider.Limits:
+    """The settings of a recorded decider specification."""
+    return decider.Limits(
+        max_scale_up_rate=float(spec["max_scale_up_rate"]),
+        max_scale_down_rate=float(spec["max_scale_down_rate"]),
+        target_value=float(spec["target_value"]),
+        total_value=float(spec["total_value"]),
+        target_burst_capacity=float(spec["target_burst_capacity"]),
+        panic_threshold=float(spec["panic_threshold"]),
+        stable_window_ns=round(spec["stable_window_s"] * NS_PER_S),
+        activation_scale=spec["activation_scale"],
+        reachable=int(spec["reachable"]),
+    )
+
+
+def replay_decider(case: Case) -> None:
+    """Ticks of one autoscaler, with changes of its specification between them."""
+    expected = case["expected"]
+    limits = limits_of(case["spec"])
+    if case["kind"] == "initial_status":
+        desired, excess = decider.initial_status(limits, case["spec"]["initial_scale"])
+        check("desired scale", expected["desired_scale"], desired)
+        check("excess burst capacity", expected["excess_burst_capacity"], excess)
+        return
+    ready = case["ready_pods_at_creation"]
+    panic = np.zeros(2, dtype=np.int64)
+    decider.start(panic, case["created_at_unix_ms"] * NS_PER_MS, ready if isinstance(ready, int) else 0)
+    check("in panic at creation", case["in_panic_at_creation"], bool(panic[0] != decider.NEVER_NS))
+    check("max panic pods at creation", case["max_panic_pods_at_creation"], panic[1])
+    slots = delay.new_slots(case["spec"]["scale_down_delay_s"])
+    updates = {update["before_tick"]: update["spec"] for update in case.get("spec_updates") or []}
+    ticks = case["ticks"]
+    for place, now_ms in enumerate(ticks["t_unix_ms"]):
+        if place in updates:
+            limits = limits_of(updates[place])
+        ready = ticks["ready_pods"][place]
+        valid = ready != "error" and ticks["metric_error"][place] is None
+        desired, excess = 0, 0.0
+        if valid:
+            desired, excess, _, _, _ = decider.tick(
+                limits,
+                panic,
+                slots,
+                now_ms * NS_PER_MS,
+                0 if ready == "not_found" else ready,
+                float(ticks["stable_value"][place]),
+                float(ticks["panic_value"][place]),
+            )
+        since_ns = int(panic[0])
+        for name, got in (
+            ("scale_valid", valid),
+            ("desired_pod_count", desired),
+            ("excess_burst_capacity", excess),
+            ("in_panic", since_ns != decider.NEVER_NS),
+            ("max_panic_pods", int(panic[1])),
+            ("panic_since_unix_ms", None if since_ns == decider.NEVER_NS else since_ns // NS_PER_MS),
+        ):
+            check(f"tick {place}: {name}", expected[name][place], got)
+
+
+# --- aggregation
+
+
+def replay_aggregation(case: Case) -> None:
+    """Operations on one ring of buckets, or on one delay window."""
+    granularity_s = case["granularity_s"]
+    if case["kind"] == "smoothing_table":
+        for window_s, coefficient in case["window_s_and_coefficient"]:
+            check(f"coefficient of {window_s} s", coefficient, windows.smoothing_coefficient(window_s))
+        return
+    if case["kind"] == "max_time_window":
+        slots = delay.new_slots(case["duration_s"], granularity_s)
+        check("initial", case["initial_current"], delay.current(slots))
+        expected = case["expected_current_after_each"]
+        for place, (now_ms, value) in enumerate(case["records"]):
+            delay.record_slot(slots, now_ms // (1000 * granularity_s), value)
+            check(f"maximum after record {place}", expected[place], delay.current(slots))
+        return
+    weighted = case["algorithm"] == "weighted_exponential"
+    ring = windows.new_ring(case["window_s"] / granularity_s)
+    coefficient = windows.smoothing_coefficient(ring.window_s) if weighted else 0.0
+    if weighted:
+        check("smoothing coefficient", case["smoothing_coefficient"], coefficient)
+    for place, (op, now_ms, value) in enumerate(case["ops"]):
+        bucket = now_ms // (1000 * granularity_s)
+        if op == "record":
+            windows.record(ring, bucket, float(value))
+        elif op == "average":
+            got = windows.average(ring, bucket, coefficient)
+            check(f"average of op {place}", float(value), got, 1e-12 if weighted else LINEAR_TOLERANCE)
+        elif op == "is_empty":
+            check(f"emptiness at op {place}", value, windows.is_empty(ring, bucket))
+        else:
+            assert op == "resize"
+            ring = windows.resized(ring, value / granularity_s, bucket)
+            coefficient = windows.smoothing_coefficient(ring.window_s) if weighted else 0.0
+
+
+# --- collector
+
+
+def replay_collector(case: Case) -> None:
+    """One revision's four rings between creation and deletion of its collection."""
+    metric = case["metric"]
+    rings: dict[tuple[str, str], windows.Ring] = {}
+    weighted = False
+    for place, event in enumerate(case["events"]):
+        kind, now_ms = event[0], event[1]
+        second = now_ms // 1000
+        if kind in {"create", "update"}:
+            metric = event[2] if kind == "update" else metric
+            lengths = {"stable": metric["stable_window_s"], "panic": metric["panic_window_s"]}
+            for name in ("concurrency", "rps"):
+                for window, length_s in lengths.items():
+                    key = (name, window)
+                    rings[key] = (
+                        windows.resized(rings[key], length_s, second) if key in rings else windows.new_ring(length_s)
+                    )
+            if kind == "create":
+                weighted = metric["resolved_aggregation_algorithm"] == "weighted-exponential"
+        elif kind == "delete":
+            rings = {}
+        elif kind in {"scrape", "record"}:
+            if rings and event[2] not in ("error", "empty"):
+                values = [float(value) for value in event[2]]
+                for name, value in (("concurrency", scraping.net(*values[:2])), ("rps", scraping.net(*values[2:]))):
+                    windows.record(rings[name, "stable"], second, value)
+                    windows.record(rings[name, "panic"], second, value)
+        else:
+            assert kind == "query"
+            for name, (stable, panic, error) in event[2].items():
+                got: list[Any] = [0.0, 0.0, "not_collecting"]
+                if rings:
+                    got[2] = "no_data"
+                    if not windows.no_data(rings[name, "stable"], second, metric["scrape_target"] != ""):
+                        got = [
+                            windows.average(ring, second, windows.smoothing_coefficient(ring.window_s) * weighted)
+                            for ring in (rings[name, "stable"], rings[name, "panic"])
+                        ]
+                        got.append(None)
+                where = f"{name} of event {place}"
+                tolerance = 1e-12 if weighted else LINEAR_TOLERANCE
+                check(where, [float(stable), float(panic), error], got, tolerance)
+
+
+# --- scrape
+
+STAT_FIELDS = (
+    "average_concurrent_requests",
+    "average_proxied_concurrent_requests",
+    "request_count",
+    "proxied_request_count",
+)
+OUTCOMES = {
+    None: (scraping.SCRAPED, scraping.NOTHING_TO_SCRAPE),
+    "pods_exhausted": (scraping.PODS_EXHAUSTED,),
+    "direct_not_available": (scraping.DIRECT_NOT_AVAILABLE,),
+    "did_not_receive_stat": (scraping.DID_NOT_RECEIVE_STAT,),
+    "service_scrape_error": (scraping.SERVICE_SCRAPE_ERROR,),
+}
+
+
+class Scraper:
+    """A scraper of recorded pods, which remembers whether they can be addressed."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.mesh_mode = scraping.MESH_MODES.index(case["mesh_mode"])
+        self.passthrough = case["passthrough_lb"]
+        self.pods = [
+            pod for pod in case["pods"] or [] if pod["phase"] == "Running" and pod["ready"] and not pod["terminating"]
+        ]
+        self.answers = case["service_scrape_sequence"] or ["error"]
+        self.asked = 0
+        self.addressable = True
+
+    def ask(self) -> scraping.Answer | None:
+        """One request to the service address."""
+        answer = self.answers[self.asked % len(self.answers)]
+        self.asked += 1
+        if answer == "error":
+            return None
+        return scraping.Answer(answer["pod_name"], answer["process_uptime_s"], tuple(answer["stat"]))
+
+    def direct(self) -> tuple[int, Any]:
+        """Scrape pods by their addresses."""
+        count = len(self.pods)
+        wanted = int(scraping.sample_size(float(count)))
+        chosen = np.zeros(max(wanted, 1), dtype=np.int64)
+        found = scraping.choose_pods(
+            np.arange(count),
+            count,
+            np.array([-round(pod["age_s"] * NS_PER_S) for pod in self.pods], dtype=np.int64),
+            np.array([pod["scrape_failure"] == "" for pod in self.pods], dtype=np.int64),
+            np.random.default_rng(count).random(count),
+            0,
+            round(self.case["window_s"] * NS_PER_S),
+            wanted,
+            chosen,
+        )
+        others = sum(pod["scrape_failure"] == "other" for pod in self.pods)
+        outcome = scraping.direct_outcome(found, wanted, count, others)
+        return outcome, [self.pods[place]["stat"] for place in chosen[:found]]
+
+    def scrape(self) -> tuple[int, Any]:
+        """One scrape: how it ended, and the revision's statistic."""
+        outcome, statistics = scraping.DIRECT_NOT_AVAILABLE, []
+        direct = scraping.scrapes_directly(self.mesh_mode, self.addressable, self.passthrough)
+        if direct:
+            outcome, statistics = self.direct()
+        if not direct or scraping.falls_back(self.mesh_mode, self.passthrough, outcome):
+            outcome, statistics = scraping.service_scrape(self.ask, len(self.pods), self.case["window_s"])
+            if outcome == scraping.SCRAPED and self.mesh_mode == scraping.MESH_AUTO:
+                self.addressable = False
+        if outcome != scraping.SCRAPED:
+            return outcome, (0.0, 0.0, 0.0, 0.0)
+        population = float(len(self.pods))
+        return outcome, combined(statistics, scraping.sample_size(population), population)
+
+
+def combined(statistics: list[list[float]], sample: float, population: float) -> tuple[float, float, float, float]:
+    """The revision's statistic from those of sampled pods."""
+    count = len(statistics)
+    return scraping.combine(
+        np.array(statistics, dtype=np.float64).reshape(count, scraping.FIELDS),
+        np.arange(count),
+        count,
+        float(sample),
+        float(population),
+    )
+
+
+def replay_scrape(case: Case) -> None:
+    """The sample size, the average of a sample, or two scrapes in a row."""
+    if case["kind"] == "sample_size_table":
+        for population, size in case["population_and_sample_size"]:
+            check(f"sample of {population}", float(size), scraping.sample_size(population))
+        return
+    expected = case["expected"]
+    if case["kind"] == "compute_averages":
+        got = combined(case["pod_stats"], case["sample_size"], case["ready_pods"])
+        check("statistic", [float(expected[name]) for name in STAT_FIELDS], got)
+        check("net concurrency", float(case["expected_net_concurrency"]), scraping.net(got[0], got[1]), 1e-9)
+        check("net rps", float(case["expected_net_rps"]), scraping.net(got[2], got[3]), 1e-9)
+        return
+    scraper = Scraper(case)
+    for which in (expected, expected.get("second_scrape")):
+        if which is None:
+            continue
+        outcome, statistic = scraper.scrape()
+        assert outcome in OUTCOMES[which["error"]], f"error: Knative {which['error']}, kpasim {outcome}"
+        check("empty", which["empty"], outcome != scraping.SCRAPED)
+        check("statistic", [float(which["stat"][name]) for name in STAT_FIELDS], statistic)
+        check("pods addressable after", which["pods_addressable_after"], scraper.addressable)
+
+
+# --- lb
+
+
+def replay_policy(case: Case) -> None:
+    """Choices of a load-balancing policy among targets that come, go and change."""
+    names: list[str] = []
+    in_flight: list[int] = []
+    capacity: list[int] = []
+    full = routing.MAX_CAPACITY if case["infinite"] else case["per_target_capacity"]
+
+    def place_of(name: str) -> int:
+        if name not in names:
+            names.append(name)
+            in_flight.append(0)
+            capacity.append(full)
+        return names.index(name)
+
+    targets = [place_of(name) for name in case["targets"]]
+    taken: list[int] = []
+    position = 0
+    for step, op in enumerate(case["ops"]):
+        if op[0] == "acquire":
+            arrays = (np.array(targets, dtype=np.int64), len(targets), np.array(in_flight), np.array(capacity))
+            if case["kind"] == "first_available":
+                got = routing.first_available(*arrays)
+            else:
+                got, position = routing.round_robin(*arrays, position)
+            check(f"choice of op {step}", op[1], names[got] if got >= 0 else None)
+            if got >= 0:
+                in_flight[got] += 1
+                taken.append(got)
+        elif op[0] == "release":
+            in_flight[taken[op[1]]] -= 1
+        elif op[0] == "set_targets":
+            targets = [place_of(name) for name in op[1]]
+        else:
+            assert op[0] == "update_concurrency"
+            if not case["infinite"]:
+                capacity[place_of(op[1])] = op[2]
+
+
+def replay_two_choices(case: Case) -> None:
+    """Choices of two among one or two targets, where ties adopt the recorded coin."""
+    weights = np.array(case["initial_weights"], dtype=np.int64)
+    taken: list[int] = []
+    for step, op in enumerate(case["ops"]):
+        if op[0] == "acquire":
+            one, other = routing.contestants(len(weights), 0.25, 0.75)
+            recorded = int(op[1][1:])
+            check(f"tie at op {step}", op[2], bool(one != other and weights[one] == weights[other]))
+            got = routing.power_of_two(weights, one, other, op[2] and recorded == other)
+            check(f"choice of op {step}", recorded, got)
+            weights[got] += 1
+            taken.append(got)
+        else:
+            weights[taken[op[1]]] -= 1
+    check("final weights", case["expected_final_weights"], weights.tolist())
+
+
+def replay_distribution(case: Case) -> None:
+    """How often each target is chosen, over all equally likely draws."""
+    if case["kind"] == "random_distribution":
+        count = case["targets"]
+        shares = [0.0] * count
+        for draw in range(10 * count):
+            shares[routing.random_choice(count, (draw + 0.5) / (10 * count))] += 1 / (10 * count)
+        check("shares", [1 / count] * count, shares)
+        for share, seen in zip(shares, case["upstream_counts"], strict=True):
+            spread = math.sqrt(case["trials"] * share * (1 - share))
+            assert abs(seen - case["trials"] * share) < 5 * spread + 1e-9
+        return
+    weights = np.array(case["weights"], dtype=np.int64)
+    count = len(weights)
+    shares = [0.0] * count
+    draws = [
+        (first, second, coin) for first in range(count) for second in range(max(1, count - 1)) for coin in (False, True)
+    ]
+    for first, second, coin in draws:
+        one, other = routing.contestants(count, (first + 0.5) / count, (second + 0.5) / max(1, count - 1))
+        shares[routing.power_of_two(weights, one, other, coin)] += 1 / len(draws)
+    check("probability", [float(share) for share in case["expected_probability"]], shares, 1e-12)
+    for share, seen in zip(shares, case["upstream_empirical_frequency"], strict=True):
+        assert abs(share - seen) <= case["tolerance"]
+
+
+class Throttler:
+    """One revision at one activator: which pods it may use, how many requests it lets through, where they go.
+
+    Bookkeeping only; every decision is the policy's.
+    """
+
+    def __init__(self, container_concurrency: int) -> None:
+        self.container_concurrency = container_concurrency
+        self.policy = routing.policy(container_concurrency)
+        self.breaker = np.zeros(routing.BREAKER_COLUMNS, dtype=np.int64)
+        routing.breaker_start(self.breaker, routing.POD_QUEUE_DEPTH, routing.MAX_CAPACITY, 0)
+        self.names: list[str] = []  # every tracker ever made; a pod that left and came back has a new one
+        self.in_flight = np.zeros(0, dtype=np.int64)
+        self.known: list[int] = []
+        self.assigned: list[int] = []
+        self.cluster_ip = ""
+        self.backends = 0
+        self.activators = 0
+        self.index = routing.UNKNOWN_ACTIVATOR
+        self.position = 0
+
+    def destinations(self, names: list[str], cluster_ip: str) -> None:
+        """The revision's reachable pods have changed."""
+        old = {self.names[tracker]: tracker for tracker in self.known}
+        self.known = []
+        self.cluster_ip = cluster_ip
+        for name in () if cluster_ip else sorted(names):
+            if name not in old:
+                old[name] = len(self.names)
+                self.names.append(name)
+                self.in_flight = np.append(self.in_flight, 0)
+            self.known.append(old[name])
+        self.update(len(names))
+
+    def public_endpoints(self, ips: list[str], own: str) -> None:
+        """The revision's activators have changed; one that is not among them keeps what it knew."""
+        index = routing.infer_index(sorted(ips), own)
+        if index != routing.UNKNOWN_ACTIVATOR and (len(ips), index) != (self.activators, self.index):
+            self.activators, self.index = len(ips), index
+            self.update(self.backends)
+
+    def update(self, backends: int) -> None:
+        """Assign pods and set the capacity."""
+        trackers = 0
+        if not self.cluster_ip:
+            self.assigned = self.known
+            if self.container_concurrency > 0:
+                found = np.zeros(len(self.known) + 1, dtype=np.int64)
+                pods = np.array(self.known, dtype=np.int64)
+                size = routing.assign_slice(pods, len(pods), self.index, self.activators, found)
+                self.assigned = found[:size].tolist()
+            trackers = len(self.assigned)
+        self.backends = backends
+        capacity = routing.capacity(self.container_concurrency, backends, trackers, self.activators)
+        routing.breaker_resize(self.breaker, capacity)
+
+    def choose(self, adopt: str | None) -> int:
+        """The tracker for one more request, -1 for none; a random choice adopts the recorded one."""
+        assigned = np.array(self.assigned, dtype=np.int64)
+        slots = np.full(len(self.names), self.container_concurrency)
+        if self.policy == routing.RANDOM_CHOICE_2:
+            places = [place for place, tracker in enumerate(self.assigned) if self.names[tracker] == adopt]
+            assert places, f"Knative sent a request to {adopt}, which is not assigned"
+            allowed = {
+                routing.power_of_two(self.in_flight, self.assigned[one], self.assigned[other], coin)
+                for one in range(len(assigned))
+                for other in range(len(assigned))
+                for coin in (False, True)
+                if one != other or len(assigned) == 1
+            }
+            assert self.assigned[places[0]] in allowed, f"Knative sent a request to {adopt}, the busiest pod"
+            return self.assigned[places[0]]
+        if self.policy == routing.FIRST_AVAILABLE:
+            return routing.first_available(assigned, len(assigned), self.in_flight, slots)
+        chosen, self.position = routing.round_robin(assigned, len(assigned), self.in_flight, slots, self.position)
+        return chosen
+
+    def shown_capacity(self) -> int:
+        """The capacity as Knative shows it: the breaker of a revision without a limit knows only 0 and 1."""
+        capacity = int(self.breaker[routing.CAPACITY])
+        return min(1, capacity) if self.container_concurrency == 0 else capacity
+
+
+def replay_throttler(case: Case) -> None:
+    """Changes of pods and activators at one activator, and choices between them."""
+    throttler = Throttler(case["container_concurrency"])
+    taken: list[int] = []
+    for step, op in enumerate(case["ops"]):
+        if op[0] in {"dests", "activators"}:
+            if op[0] == "dests":
+                throttler.destinations(op[1] or [], op[2])
+            else:
+                throttler.public_endpoints(op[1], op[2])
+            slots = throttler.container_concurrency or 1
+            got = {
+                "capacity": throttler.shown_capacity(),
+                "assigned": [[throttler.names[tracker], slots] for tracker in throttler.assigned],
+                "cluster_ip": throttler.cluster_ip or None,
+                "num_activators": throttler.activators,
+                "activator_index": throttler.index,
+                "backend_count": throttler.backends,
+            }
+            check(f"state after op {step}", op[3], got)
+        elif op[0] == "acquire":
+            if throttler.cluster_ip:
+                check(f"choice of op {step}", (op[1], op[2]), (throttler.cluster_ip, True))
+                taken.append(-1)
+                continue
+            got_tracker = throttler.choose(op[1])
+            check(f"choice of op {step}", op[1], throttler.names[got_tracker] if got_tracker >= 0 else None)
+            if got_tracker >= 0:
+                throttler.in_flight[got_tracker] += 1
+                taken.append(got_tracker)
+        else:
+            assert op[0] == "release"
+            if taken[op[1]] >= 0:
+                throttler.in_flight[taken[op[1]]] -= 1
+
+
+def replay_throttler_requests(case: Case) -> None:
+    """Whole requests through one activator. Which of the waiting requests is woken is adopted, not compared."""
+    throttler = Throttler(case["container_concurrency"])
+    breaker = throttler.breaker
+    tracker_of: dict[int, int] = {}
+    waiting: set[int] = set()
+    cancelled = 0
+    for step, state in enumerate(case["ops"]):
+        kind, subject = state["op"][0], state["op"][1]
+        admitted = 0
+        if kind == "start":
+            outcome = routing.breaker_enter(breaker)
+            assert outcome != routing.REFUSED
+            admitted = int(outcome == routing.RUNS)
+            waiting.add(subject)
+        elif kind == "finish":
+            throttler.in_flight[tracker_of.pop(subject)] -= 1
+            routing.breaker_release(breaker)
+        elif kind == "cancel":
+            routing.breaker_cancel(breaker)
+            waiting.remove(subject)
+            cancelled += 1
+        else:
+            assert kind == "dests"
+            throttler.destinations(subject or [], "")
+        while routing.breaker_wake(breaker):
+            admitted += 1
+        new = sorted(waiting & set(state["active"]))
+        check(f"requests let through by op {step}", len(new), admitted)
+        destinations = state["dest_of_active"]
+        trackers: dict[str, list[int]] = {}
+        for request in new:
+            tracker = throttler.choose(destinations[str(request)])
+            assert tracker >= 0, f"op {step}: no pod has a slot"
+            throttler.in_flight[tracker] += 1
+            trackers.setdefault(throttler.names[tracker], []).append(tracker)
+        chosen = {name: len(found) for name, found in trackers.items()}
+        check(f"pods chosen at op {step}", Counter(destinations[str(request)] for request in new), chosen)
+        for request in new:
+            tracker_of[request] = trackers[destinations[str(request)]].pop()
+        waiting -= set(new)
+        check(f"active after op {step}", sorted(state["active"]), sorted(tracker_of))
+        check(f"queued after op {step}", sorted(state["queued"]), sorted(waiting))
+        check(f"capacity after op {step}", state["capacity"], throttler.shown_capacity())
+        check(f"cancelled by op {step}", state["cancelled_total"], cancelled)
+
+
+def replay_breaker(case: Case) -> None:
+    """Requests and reservations at one breaker. Which of the waiting requests is woken is adopted, not compared."""
+    breaker = np.zeros(routing.BREAKER_COLUMNS, dtype=np.int64)
+    infinite = case["kind"] == "infinite_breaker"
+    if infinite:
+        routing.breaker_start(breaker, routing.POD_QUEUE_DEPTH, routing.MAX_CAPACITY, 0)
+    else:
+        routing.breaker_start(breaker, case["queue_depth"], case["max_concurrency"], case["initial_capacity"])
+    active: set[int] = set()
+    waiting: set[int] = set()
+    rejected = cancelled = 0
+    for step, state in enumerate(case["ops"]):
+        kind, subject = state["op"][0], state["op"][1]
+        admitted = 0
+        if kind == "start":
+            outcome = routing.breaker_enter(breaker)
+            admitted = int(outcome == routing.RUNS)
+            rejected += int(outcome == routing.REFUSED)
+            if outcome != routing.REFUSED:
+                waiting.add(subject)
+        elif kind == "finish":
+            routing.breaker_release(breaker)
+            active.remove(subject)
+        elif kind == "cancel":
+            routing.breaker_cancel(breaker)
+            waiting.remove(subject)
+            cancelled += 1
+        elif kind == "reserve":
+            check(f"reservation of op {step}", state["op"][2], routing.breaker_reserve(breaker))
+        elif kind == "release":
+            routing.breaker_release(breaker)
+        else:
+            assert kind == "update_concurrency"
+            capacity = routing.capacity(0, subject, subject, 1) if infinite else subject
+            routing.breaker_resize(breaker, capacity)
+        while routing.breaker_wake(breaker):
+            admitted += 1
+        new = waiting & set(state["active"])
+        check(f"requests let through by op {step}", len(new), admitted)
+        waiting -= new
+        active |= new
+        check(f"active after op {step}", sorted(state["active"]), sorted(active))
+        check(f"queued after op {step}", sorted(state["queued"]), sorted(waiting))
+        check(f"rejected by op {step}", state["rejected_total"], rejected)
+        check(f"cancelled by op {step}", state["cancelled_total"], cancelled)
+        capacity = int(breaker[routing.CAPACITY])
+        check(f"capacity after op {step}", state["capacity"], min(1, capacity) if infinite else capacity)
+        if "in_flight" in state:
+            check(f"in flight after op {step}", state["in_flight"], int(breaker[routing.IN_FLIGHT]))
+
+
+def replay_lb_table(case: Case) -> None:
+    """Tables of capacities, policies, slices and indices."""
+    for row in case.get("cc_backends_trackers_activators_capacity", []):
+        check(f"capacity of {row[:4]}", row[4], routing.capacity(*row[:4]))
+    for concurrency, name, infinite in case.get("container_concurrency_policy_infinite_breaker", []):
+        policy = routing.policy(concurrency)
+        check(f"policy of {concurrency}", (name, infinite), (routing.POLICIES[policy], policy == 0))
+        check("index at first", case["initial_activator_index"], routing.UNKNOWN_ACTIVATOR)
+        check("queue depth", case["pod_queue_depth"], routing.POD_QUEUE_DEPTH)
+    for count, index, activators, expected in case.get("trackers_selfindex_activators_assigned", []):
+        assigned = np.zeros(count + 1, dtype=np.int64)
+        size = routing.assign_slice(np.arange(count), count, index, activators, assigned)
+        check(f"slice {index}/{activators} of {count}", expected, assigned[:size].tolist())
+    for ips, own, index in case.get("sorted_ips_self_index", []):
+        check(f"index of {own}", index, routing.infer_index(ips, own))
+
+
+LB_REPLAYS: dict[str, Callable[[Case], None]] = {
+    "capacity_table": replay_lb_table,
+    "policy_by_cc": replay_lb_table,
+    "assign_slice": replay_lb_table,
+    "infer_index": replay_lb_table,
+    "first_available": replay_policy,
+    "round_robin": replay_policy,
+    "random_choice_2_small": replay_two_choices,
+    "random_choice_2_distribution": replay_distribution,
+    "random_distribution": replay_distribution,
+    "throttler": replay_throttler,
+    "throttler_requests": replay_throttler_requests,
+    "breaker": replay_breaker,
+    "infinite_breaker": replay_breaker,
+}
+
+
+# --- queueproxy_stats
+
+
+def replay_queue_proxy(case: Case) -> None:
+    """Requests that come to and go from one queue-proxy, and its reports."""
+    row = np.zeros(accounting.COLUMNS, dtype=np.int64)
+    accounting.start(row, 0)
+    reports = iter(case["expected_reports"])
+    clock_ns = 0  # the process's own clock, which stands still while an event's time steps back
+    for now_ns, kind in case["events"]:
+        clock_ns = max(clock_ns, now_ns)
+        if kind == "report":
+            expected = next(reports)
+            concurrency, proxied, count, proxied_count = accounting.cut(row, now_ns)
+            report, wire = expected["report"], expected["wire_stat"]
+            check("time", expected["t_ns"], now_ns)
+            check("average concurrency", float(report["average_concurrency"]), concurrency, 1e-12)
+            check("average proxied concurrency", float(report["average_proxied_concurrency"]), proxied, 1e-12)
+            check("requests", report["request_count"], count)
+            check("proxied requests", report["proxied_request_count"], proxied_count)
+            got = (
+                concurrency,
+                proxied,
+                accounting.per_second(count, case["reporting_period_s"]),
+                accounting.per_second(proxied_count, case["reporting_period_s"]),
+                clock_ns / NS_PER_S,
+            )
+            check("on the wire", [float(wire[name]) for name in (*STAT_FIELDS, "process_uptime_s")], got, 1e-12)
+        elif kind.endswith("_in"):
+            accounting.enter(row, now_ns, kind == "proxied_in")
+        else:
+            accounting.leave(row, now_ns, kind == "proxied_out")
+    assert next(reports, None) is None
+
+
+def replay_activator(case: Case) -> None:
+    """Requests of several revisions that come to and go from one activator, and its reports."""
+    rows: dict[str, Any] = {}
+    revision_of: dict[int, str] = {}
+    for step, event in enumerate(case["events"]):
+        now_ns, kind = event[0], event[1]
+        if kind == "in":
+            revision_of[event[2]] = revision = event[3]
+            row = rows.setdefault(revision, np.zeros(accounting.COLUMNS, dtype=np.int64))
+            immediate = [[revision, 1, 1]] if accounting.activator_enter(row, now_ns) else []
+            check(f"immediate message of event {step}", event[4], immediate)
+        elif kind == "out":
+            accounting.activator_leave(rows[revision_of[event[2]]], now_ns)
+        else:
+            got = []
+            for revision, row in sorted(rows.items()):
+                if row[accounting.ALIVE]:
+                    concurrency, count, _ = accounting.activator_report(row, now_ns)
+                    got.append([revision, concurrency, count])
+            check(f"report of event {step}", event[2], got, 1e-12)
+
+
+# --- the tests
+
+
+@pytest.mark.vectors("decider")
+def test_decider(case: Case) -> None:
+    """Every tick asks for the pods and the burst capacity Knative's autoscaler asked for."""
+    replay_decider(case)
+
+
+@pytest.mark.vectors("aggregation")
+def test_aggregation(case: Case) -> None:
+    """Averages and maxima are those of Knative's buckets."""
+    replay_aggregation(case)
+
+
+@pytest.mark.vectors("collector")
+def test_collector(case: Case) -> None:
+    """Stable and panic values are those Knative's collector answered."""
+    replay_collector(case)
+
+
+@pytest.mark.vectors("scrape")
+def test_scrape(case: Case) -> None:
+    """A scrape reads the pods Knative read, and makes the same number of them."""
+    replay_scrape(case)
+
+
+@pytest.mark.vectors("lb")
+def test_lb(case: Case) -> None:
+    """Requests wait and go where Knative's activator and queue-proxy made them."""
+    LB_REPLAYS[case["kind"]](case)
+
+
+@pytest.mark.vectors("queueproxy_stats")
+def test_queueproxy_stats(case: Case) -> None:
+    """Reports carry the concurrency and the counts Knative reported."""
+    (replay_activator if case["kind"] == "activator_reporter" else replay_queue_proxy)(case)
