@@ -36,7 +36,10 @@ REFERENCES = 9
 """Activator only: requests that hold the entry."""
 ALIVE = 10
 """Activator only: 1 while the revision has an entry."""
-COLUMNS = 11
+LIFETIME_INTEGRAL = 11
+"""Concurrency summed since the row was made; nothing resets it [request-ns]."""
+
+COLUMNS = 12
 """Length of a row."""
 
 
@@ -46,7 +49,7 @@ def start(row: NDArray[np.int64], now_ns: int) -> None:
     Source:
         knative/serving@98e5ef9, vendor/knative.dev/networking/pkg/http/stats/request.go, ``NewRequestStats``
     """
-    for column in range(COLUMNS):
+    for column in range(LIFETIME_INTEGRAL):
         row[column] = 0
     row[CHANGED_NS] = now_ns
 
@@ -61,6 +64,7 @@ def advance(row: NDArray[np.int64], now_ns: int) -> None:
     if passed_ns > 0:
         row[IN_USE_NS] += passed_ns
         row[INTEGRAL] += row[CONCURRENCY] * passed_ns
+        row[LIFETIME_INTEGRAL] += row[CONCURRENCY] * passed_ns
         row[PROXIED_INTEGRAL] += row[PROXIED] * passed_ns
         row[CHANGED_NS] = now_ns
 
