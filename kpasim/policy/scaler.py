@@ -252,6 +252,22 @@ def active_condition(
     return FALSE, reason if enough else NO_TRAFFIC, initialized
 
 
+def ready_condition(active: int, reason: int, sks_ready: bool) -> tuple[int, int]:
+    """Status and reason of the PA's condition Ready after a reconcile that got as far as the Active condition.
+
+    Args:
+        active: New status of Active.
+        reason: Its reason.
+        sks_ready: Whether the ServerlessService is ready.
+
+    Source:
+        knative/serving@98e5ef9, vendor/knative.dev/pkg/apis/condition_set.go, ``recomputeHappiness``
+    """
+    if active != TRUE:
+        return active, reason
+    return (TRUE, NO_REASON) if sks_ready else (UNKNOWN, NOT_READY)
+
+
 def status_desired_scale(want: int, previous: int) -> int:
     """Desired scale the PA's status shows; an unknown wish does not overwrite a known one.
 
@@ -273,5 +289,6 @@ KERNELS = (
     decide,
     active_threshold,
     active_condition,
+    ready_condition,
     status_desired_scale,
 )

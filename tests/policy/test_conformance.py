@@ -7,6 +7,7 @@ Each family has a replay, which plays a case through the policy and raises at th
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kpasim.policy import accounting, burst, decider, delay, routing, scaler, scraping, windows
+from kpasim.errors import ExperimentError
+from kpasim.policy import accounting, burst, decider, delay, routing, scaler, scraping, targets, windows
+from kpasim.spec import autoscaler
 
 Case = dict[str, Any]
 
@@ -690,6 +693,280 @@ def replay_activator(case: Case) -> None:
             check(f"report of event {step}", event[2], got, 1e-12)
 
 
+# --- targets
+
+
+def number(value: Any) -> Any:
+    """A recorded number, where JSON has no text for some."""
+    return float(value) if isinstance(value, str) else value
+
+
+def check_number(what: str, expected: Any, got: float) -> None:
+    """Fail unless the numbers agree; not-a-number agrees with itself."""
+    expected = float(number(expected))
+    if math.isnan(expected):
+        assert math.isnan(got), f"{what}: Knative NaN, kpasim {got}"
+    else:
+        check(what, expected, float(got))
+
+
+CONFIG_ATTRIBUTES = {
+    "container_concurrency_target_fraction": "container_concurrency_target_fraction",
+    "container_concurrency_target_default": "container_concurrency_target_default",
+    "rps_target_default": "requests_per_second_target_default",
+    "target_burst_capacity": "target_burst_capacity",
+    "stable_window_s": "stable_window_s",
+    "panic_window_percentage": "panic_window_percentage",
+    "panic_threshold_percentage": "panic_threshold_percentage",
+    "max_scale_up_rate": "max_scale_up_rate",
+    "max_scale_down_rate": "max_scale_down_rate",
+    "enable_scale_to_zero": "enable_scale_to_zero",
+    "scale_to_zero_grace_period_s": "scale_to_zero_grace_period_s",
+    "scale_to_zero_pod_retention_period_s": "scale_to_zero_pod_retention_period_s",
+    "scale_down_delay_s": "scale_down_delay_s",
+    "pod_autoscaler_class": "pod_autoscaler_class",
+    "activator_capacity": "activator_capacity",
+    "initial_scale": "initial_scale",
+    "allow_zero_initial_scale": "allow_zero_initial_scale",
+    "min_scale": "min_scale",
+    "max_scale": "max_scale",
+    "max_scale_limit": "max_scale_limit",
+}
+DECIDER_SPEC_ATTRIBUTES = {
+    "max_scale_up_rate": "max_scale_up_rate",
+    "max_scale_down_rate": "max_scale_down_rate",
+    "target_value": "target_value",
+    "total_value": "total_value",
+    "target_burst_capacity": "target_burst_capacity",
+    "activator_capacity": "activator_capacity",
+    "panic_threshold": "panic_threshold",
+    "stable_window_s": "stable_window_s",
+    "scale_down_delay_s": "scale_down_delay_s",
+    "initial_scale": "initial_scale",
+    "activation_scale": "activation_scale",
+}
+ANNOTATION = re.compile(r"autoscaling\.knative\.dev/[A-Za-z-]+")
+
+
+def check_validation(expected: str | None, places: set[str]) -> None:
+    """Fail unless the annotations Knative's webhook refuses, and only those, are refused."""
+    lines = expected.split("\n") if expected else []
+    named = [set(ANNOTATION.findall(line)) for line in lines]
+    assert all(names & places for names in named), f"refused: Knative {lines}, kpasim {sorted(places)}"
+    assert places <= set().union(*named), f"refused: Knative {lines}, kpasim {sorted(places)}"
+
+
+def replay_targets(case: Case) -> None:
+    """What becomes of a ConfigMap, annotations and a container concurrency."""
+    expected = case["expected"]
+    if expected["config_error"] is not None:
+        with pytest.raises(ExperimentError) as refused:
+            autoscaler.parse_config(case["config_map"])
+        assert any(problem.place in expected["config_error"] for problem in refused.value.problems), (
+            f"refused: Knative {expected['config_error']}, kpasim {refused.value}"
+        )
+        return
+    config = autoscaler.parse_config(case["config_map"])
+    for name, attribute in CONFIG_ATTRIBUTES.items():
+        value, got = expected["config"][name], getattr(config, attribute)
+        if isinstance(value, bool) or name == "pod_autoscaler_class":
+            check(name, value, got)
+        else:
+            check_number(name, value, got)
+    check("utilization of rps", expected["config"]["target_utilization"], targets.RPS_TARGET_UTILIZATION)
+    annotations = case["annotations"]
+    check_validation(
+        expected["validation_error"],
+        {problem.place for problem in autoscaler.validate_annotations(annotations, config)},
+    )
+    settings = autoscaler.resolve(
+        annotations,
+        config,
+        case["container_concurrency"],
+        reachability=case["reachability"],
+        progress_deadline_s=math.inf,
+    )
+    spec = expected["decider_spec"]
+    for name, attribute in DECIDER_SPEC_ATTRIBUTES.items():
+        check_number(name, spec[name], getattr(settings, attribute))
+    check("reachable", spec["reachable"], settings.reachable)
+    check("scaling metric", spec["scaling_metric"], settings.metric)
+    check("metric", expected["metric_name"], settings.metric)
+    check("class", expected["class"], settings.class_name)
+    check("min scale", expected["min_scale"], settings.min_scale)
+    check("max scale", expected["max_scale"], settings.max_scale)
+    check_number("stable window", expected["metric_stable_window_s"], settings.stable_window_s)
+    if expected["metric_panic_window_s"] is not None:
+        check_number("panic window", expected["metric_panic_window_s"], settings.panic_window_s)
+    weighted = "weighted-exponential"
+    check("weighted", expected["aggregation_algorithm"] == weighted, settings.aggregation == weighted)
+    check_number("retention", expected["last_pod_retention_s"], settings.pod_retention_s)
+    deadline_s = expected["annotation_progress_deadline_s"]
+    check_number("progress deadline", "+Inf" if deadline_s is None else deadline_s, settings.progress_deadline_s)
+    check("not scraped", expected["scrape_target_is_empty"], settings.target_burst_capacity == -1.0)
+    for ready_pods, activators in expected["activators_for_ready_pods"] or []:
+        got = burst.num_activators(
+            ready_pods, settings.total_value, settings.target_burst_capacity, settings.activator_capacity
+        )
+        check(f"activators for {ready_pods} pods", activators, got)
+
+
+# --- scaler
+
+
+def settings_of(case: Case) -> autoscaler.RevisionSettings:
+    """The settings of a recorded revision."""
+    return autoscaler.resolve(
+        case["annotations"],
+        autoscaler.parse_config(case["config_map"]),
+        case.get("container_concurrency", 0),
+        reachability=case["reachability"],
+        progress_deadline_s=float(case.get("deployment_progress_deadline_s", 600)),
+    )
+
+
+def rules_of(settings: autoscaler.RevisionSettings) -> scaler.Rules:
+    """The same as numbers of the policy."""
+    return scaler.Rules(
+        min_scale=settings.min_scale,
+        max_scale=settings.max_scale,
+        initial_scale=settings.initial_scale,
+        reachable=int(settings.reachable),
+        enable_scale_to_zero=int(settings.enable_scale_to_zero),
+        target_burst_capacity=settings.target_burst_capacity,
+        stable_window_ns=round(settings.stable_window_s * NS_PER_S),
+        grace_ns=round(settings.scale_to_zero_grace_s * NS_PER_S),
+        retention_ns=round(settings.pod_retention_s * NS_PER_S),
+        activation_timeout_ns=round(settings.progress_deadline_s * NS_PER_S) + scaler.ACTIVATION_TIMEOUT_BUFFER_NS,
+    )
+
+
+def conditions_of(case: Case) -> tuple[int, bool]:
+    """Statuses of Active and of ScaleTargetInitialized; without conditions there is no second one either."""
+    active = scaler.CONDITIONS.index(case["pa_active_condition"])
+    return active, case["scale_target_initialized"] and active != scaler.ABSENT
+
+
+def decision_of(case: Case, rules: scaler.Rules, desired: int) -> tuple[int, int, int, int, int]:
+    """One call of the scaler with the recorded state."""
+    active, initialized = conditions_of(case)
+    return scaler.decide(
+        rules,
+        desired,
+        initialized,
+        active,
+        round(case["pa_active_condition_age_ms"] * NS_PER_MS),
+        burst.MODES.index(case["sks_mode"]),
+        round((case["sks_proxy_for_ms"] or 0) * NS_PER_MS),
+        1 if case["current_replicas"] is None else case["current_replicas"],
+        case["activator_probe_result"] == "ok",
+    )
+
+
+def check_decision(expected: Case, decision: tuple[int, int, int, int, int]) -> None:
+    """Fail unless the scaler wrote, waited and probed as Knative's did."""
+    _, patch, requeue_ns, probes, offered = decision
+    assert expected["error"] is None
+    check("patched replicas", expected["patched_replicas"], None if patch == scaler.NO_PATCH else patch)
+    waits = [] if requeue_ns == scaler.NO_REQUEUE_NS else [requeue_ns / NS_PER_MS]
+    check("looks again after", [float(wait) for wait in expected["enqueue_after_ms"]], waits)
+    check("synchronous probes", expected["sync_probes"], probes)
+    check("asynchronous probes", expected["async_probes_offered"], offered)
+
+
+MESSAGES = {
+    scaler.NO_REASON: "",
+    scaler.QUEUED: "Requests to the target are being buffered as resources are provisioned.",
+    scaler.NO_TRAFFIC: "The target is not receiving traffic.",
+    scaler.TIMED_OUT: "The target could not be activated.",
+}
+
+
+def check_active(expected: Case, active: int, reason: int) -> None:
+    """Fail unless the condition Active is Knative's."""
+    got = {"status": scaler.CONDITIONS[active], "reason": scaler.REASONS[reason], "message": MESSAGES[reason]}
+    check("active condition", expected["active_condition"], got)
+
+
+def replay_active_condition(case: Case) -> None:
+    """The condition Active and the initial scale after a reconcile."""
+    expected = case["expected"]
+    rules = rules_of(settings_of(case))
+    active, initialized = conditions_of(case)
+    check("threshold", expected["active_threshold"], scaler.active_threshold(rules, initialized))
+    active, reason, initialized = scaler.active_condition(
+        rules,
+        case["want"],
+        case["ready_pods"],
+        active,
+        scaler.NO_REASON,
+        initialized,
+        case["service_name_set"],
+    )
+    check_active(expected, active, reason)
+    check("initialized", expected["scale_target_initialized"], initialized)
+
+
+def replay_reconcile(case: Case) -> None:
+    """A full reconcile of the PodAutoscaler."""
+    expected = case["expected"]
+    settings = settings_of(case)
+    rules = rules_of(settings)
+    sks_known = case["sks_state"] in {"ready", "not_ready"}
+    check("decider created", expected["decider_created"], sks_known)
+    decision = (scaler.WANT_UNKNOWN, scaler.NO_PATCH, scaler.NO_REQUEUE_NS, 0, 0)
+    mode, activators, ready_pods = burst.PROXY, burst.MIN_ACTIVATORS, 0
+    if sks_known:
+        ready_pods = case["pods"]["ready"]
+        decision = decision_of(case, rules, case["decider_desired_scale"])
+        mode = burst.mode(decision[0], float(case["decider_excess_burst_capacity"]))
+        activators = burst.num_activators(
+            ready_pods, settings.total_value, settings.target_burst_capacity, settings.activator_capacity
+        )
+    check_decision(expected, decision)
+    check("service", expected["sks"], {"mode": burst.MODES[mode], "num_activators": activators})
+    previous = case["pa_status_desired_scale"]
+    shown = scaler.status_desired_scale(decision[0], -1 if previous is None else previous)
+    check("desired scale shown", expected["pa_status_desired_scale"], shown)
+    check("actual scale shown", expected["pa_status_actual_scale"], ready_pods)
+    active, initialized = conditions_of(case)
+    active, reason, initialized = scaler.active_condition(
+        rules, decision[0], ready_pods, active, scaler.NO_REASON, initialized, True
+    )
+    check_active(expected, active, reason)
+    check("initialized", expected["scale_target_initialized"], initialized)
+    sks_ready = case["sks_state"] == "ready"
+    for name, (status, why) in {
+        "sks_ready_condition": (scaler.TRUE, scaler.NO_REASON) if sks_ready else (scaler.UNKNOWN, scaler.NOT_READY),
+        "ready_condition": scaler.ready_condition(active, reason, sks_ready),
+    }.items():
+        check(name, expected[name], {"status": scaler.CONDITIONS[status], "reason": scaler.REASONS[why]})
+
+
+def replay_scaler(case: Case) -> None:
+    """A table of bounds, a call of the scaler, the condition Active, or a full reconcile."""
+    if case["kind"] == "apply_bounds_table":
+        for least, most, desired, result in case["min_max_desired_result"]:
+            check(f"bounds of {least, most, desired}", result, scaler.apply_bounds(least, most, desired))
+    elif case["kind"] == "active_condition":
+        replay_active_condition(case)
+    elif case["kind"] == "reconcile":
+        replay_reconcile(case)
+    else:
+        expected = case["expected"]
+        rules = rules_of(settings_of(case))
+        decision = decision_of(case, rules, case["desired_scale"])
+        check("wanted scale", expected["returned_scale"], decision[0])
+        check_decision(expected, decision)
+        for name, got in (
+            ("resolved_min_scale", scaler.min_scale(rules)),
+            ("resolved_max_scale", rules.max_scale),
+            ("resolved_initial_scale", rules.initial_scale),
+        ):
+            if name in expected:
+                check(name, expected[name], got)
+
+
 # --- the tests
 
 
@@ -715,6 +992,18 @@ def test_collector(case: Case) -> None:
 def test_scrape(case: Case) -> None:
     """A scrape reads the pods Knative read, and makes the same number of them."""
     replay_scrape(case)
+
+
+@pytest.mark.vectors("targets")
+def test_targets(case: Case) -> None:
+    """Settings are refused, or mean what they meant to Knative."""
+    replay_targets(case)
+
+
+@pytest.mark.vectors("scaler")
+def test_scaler(case: Case) -> None:
+    """A decision becomes the replicas, the wait, the mode and the conditions it became in Knative."""
+    replay_scaler(case)
 
 
 @pytest.mark.vectors("lb")
