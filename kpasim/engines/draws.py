@@ -1,0 +1,93 @@
+"""Random numbers, indexed by what they belong to and not by when they are used.
+
+A draw is a function of (seed, replication, stream, index). Bulk draws come from numpy's counter-based Philox: one key
+for each (seed, replication, stream), one counter for each index, so two settings compared under one seed meet the same
+requests, and no engine can drift from the other. The few draws whose number nobody knows beforehand (which pods a
+scrape reads, coin flips of a balancer) come from ``chance``, a Philox of its own that both engines call.
+
+Source:
+    Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+MASK = 0xFFFFFFFF
+ROUNDS = 10
+CHANCE_ONE = 1 << 32
+
+
+# What a draw made on the way is for: added to its index in ``chance``.
+WORKER, HOST_A, HOST_B, ACTIVATOR_A, ACTIVATOR_B, POD_A, POD_B, COIN = range(8)
+SCRAPE_ORDER, SCRAPE_FAILS, CRASH = 1 << 20, 2 << 20, 3 << 20
+
+
+class Stream(IntEnum):
+    """What a draw is for. One stream for each purpose; stages of a start follow at ``STAGE``."""
+
+    PHASE = 0
+    SERVICE = 1
+    CLASS = 2
+    FIRST_BYTE = 3
+    DELAY = 4
+    ARRIVAL = 5
+    POD = 6
+    NODE = 7
+    POSTERIOR = 8
+    STAGE = 16
+
+
+def uniforms(seed: int, replication: int, stream: int, count: int, first: int = 0) -> NDArray[np.float64]:
+    """Uniform draws in (0, 1) of one stream.
+
+    Args:
+        seed: Of the experiment.
+        replication: Index of the replication.
+        stream: What the draws are for.
+        count: How many draws.
+        first: Index of the first one.
+
+    Returns:
+        Draws ``first .. first + count - 1``, shape ``(count,)``; never exactly 0 or 1.
+    """
+    key = np.array([np.uint64(seed & 0xFFFFFFFFFFFFFFFF), np.uint64(replication << 32 | stream)], dtype=np.uint64)
+    block, skip = divmod(first, 4)
+    generator = np.random.Philox(key=key, counter=np.array([block, 0, 0, 0], dtype=np.uint64))
+    raw = generator.random_raw(count + skip)[skip:]
+    return ((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+
+def chance_key(seed: int, replication: int) -> int:
+    """Key of the draws made on the way, below 2**32."""
+    return int(chance(seed & MASK, replication & MASK, (seed >> 32) & MASK))
+
+
+def chance(key: int, index: int, sub: int) -> int:
+    """A uniform integer in [0, 2**32) that belongs to ``(key, index, sub)``.
+
+    Philox2x32 with ten rounds. The 64-bit product is put together from 16-bit halves, so that the arithmetic stays
+    inside int64 and is the same in Python and in machine code.
+    """
+    left = index & MASK
+    right = ((index >> 32) ^ sub) & MASK
+    for _ in range(ROUNDS):
+        low = (left & 0xFFFF) * 0xD256D193
+        high = (left >> 16) * 0xD256D193
+        middle = low + ((high & 0xFFFF) << 16)
+        upper = ((high >> 16) + (middle >> 32)) & MASK
+        left = upper ^ key ^ right
+        right = middle & MASK
+        key = (key + 0x9E3779B9) & MASK
+    return left
+
+
+def pick(key: int, index: int, sub: int, count: int) -> int:
+    """A uniform integer in [0, count) that belongs to ``(key, index, sub)``."""
+    return (chance(key, index, sub) * count) >> 32
+
+
+KERNELS = (chance, pick)

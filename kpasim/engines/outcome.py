@@ -1,0 +1,154 @@
+"""What an engine hands back: raw columns in nanoseconds, the same from both engines, bit for bit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.engines.params import NEVER_NS, Params
+
+if TYPE_CHECKING:
+    from kpasim.engines.reference.clients import Request
+    from kpasim.engines.reference.simulation import Simulation
+
+# Columns of Outcome.requests.
+SENT, RESPONSE, STATUS, POD, SERVICE, ARRIVED, BEGUN, DONE, DRAW, ACTIVATOR = range(10)
+# Columns of Outcome.pods.
+CREATED, SCHEDULED, PULL, CONTAINERS, OPEN, USABLE, READY, ASKED, GONE, BUSY, NODE, TYPE, ADDRESS, RESTARTS = range(14)
+# Columns of Outcome.nodes.
+NODE_POOL, NODE_TYPE, NODE_CREATED, NODE_READY, NODE_GONE, NODE_ADDED = range(6)
+# Columns of Outcome.ticks, and of Outcome.averages beside it.
+TICK_T, RAW_STABLE, RAW_PANIC, READY_PODS, PANIC_MODE, DESIRED, RULE, POKED = range(8)
+STABLE, PANIC, EXCESS = range(3)
+# Columns of Outcome.scaling.
+SCALING_T, STATUS_DESIRED, DEPLOYMENT_READY, REPLICAS, ACTIVE, MODE = range(6)
+
+NO_DESIRED = -2
+"""The PodAutoscaler's status shows no desired scale yet."""
+
+
+class OutOfRoom(Exception):
+    """An array of fixed size was too small; the run must be repeated with more room.
+
+    Attributes:
+        what: ``"pods"``, ``"nodes"`` ...
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"more {what} than there was room for")
+        self.what = what
+
+
+class Outcome(NamedTuple):
+    """Everything one replication left behind; times in ns from the creation of the revision, NEVER_NS if it never was.
+
+    Attributes:
+        load_ns: Start of the load.
+        end_ns: End of the run.
+        requests: One row for each request, in order of sending.
+        pods: One row for each pod, in order of creation.
+        nodes: One row for each node.
+        ticks: One row for each valid decision, whole numbers.
+        averages: The same rows: stable and panic average, excess burst capacity.
+        scaling: One row for each change of an object.
+        concurrency_ns: Integral of concurrency that the statistics of activators and queue-proxies kept [request-ns].
+    """
+
+    load_ns: int
+    end_ns: int
+    requests: NDArray[np.int64]
+    pods: NDArray[np.int64]
+    nodes: NDArray[np.int64]
+    ticks: NDArray[np.int64]
+    averages: NDArray[np.float64]
+    scaling: NDArray[np.int64]
+    concurrency_ns: int
+
+
+class Recorder:
+    """Collects the rows of a reference run."""
+
+    def __init__(self, params: Params) -> None:
+        self.requests: list[Request] = []
+        self.ticks: list[tuple[int, ...]] = []
+        self.averages: list[tuple[float, float, float]] = []
+        self.scaling: list[tuple[int, ...]] = []
+
+    def outcome(self, sim: Simulation) -> Outcome:
+        """The tables of a run that has ended."""
+        requests = [
+            (
+                r.sent_ns,
+                r.response_ns,
+                r.status,
+                r.pod.index if r.pod else -1,
+                r.service_ns,
+                r.arrived_ns,
+                r.start_ns,
+                r.end_ns,
+                r.draw,
+                r.activator.index if r.activator else -1,
+            )
+            for r in self.requests
+        ]
+        pods = [
+            (
+                pod.created_ns,
+                pod.scheduled_ns,
+                pod.pull_ns,
+                pod.containers_ns,
+                pod.open_ns,
+                pod.usable_ns,
+                pod.ready_ns,
+                pod.asked_ns,
+                pod.gone_ns,
+                pod.busy_at(sim.now),
+                pod.node.index if pod.node else -1,
+                pod.node.type if pod.node else -1,
+                pod.address,
+                pod.attempt,
+            )
+            for pod in sim.pods
+        ]
+        nodes = [
+            (node.pool, node.type, node.created_ns, node.ready_ns, node.gone_ns, int(node.added))
+            for node in sim.cluster.nodes
+        ]
+        return Outcome(
+            sim.load_ns,
+            sim.end_ns,
+            table(requests, 10),
+            table(pods, 14),
+            table(nodes, 6),
+            table(self.ticks, 8),
+            np.array(self.averages, dtype=np.float64).reshape(-1, 3),
+            table(self.scaling, 6),
+            sim.concurrency_ns(),
+        )
+
+
+def table(rows: list[tuple[int, ...]], columns: int) -> NDArray[np.int64]:
+    """Rows as an int64 array, also when there are none."""
+    return np.array(rows, dtype=np.int64).reshape(-1, columns)
+
+
+def first_difference(one: Outcome, other: Outcome) -> str:
+    """Where two outcomes part, in words; empty when they are equal bit for bit."""
+    for name in Outcome._fields:
+        a, b = getattr(one, name), getattr(other, name)
+        if isinstance(a, np.ndarray):
+            for row in range(min(len(a), len(b))):
+                if a[row].tobytes() != b[row].tobytes():
+                    return f"{name}[{row}]: {a[row].tolist()} != {b[row].tolist()}"
+            if len(a) != len(b):
+                longer = a if len(a) > len(b) else b
+                row = min(len(a), len(b))
+                return f"{name}: {len(a)} rows != {len(b)} rows; first surplus row {longer[row].tolist()}"
+        elif a != b:
+            return f"{name}: {a} != {b}"
+    return ""
+
+
+__all__ = ["NEVER_NS", "OutOfRoom", "Outcome", "Recorder", "first_difference"]

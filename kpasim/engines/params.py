@@ -1,0 +1,199 @@
+"""The experiment as an engine sees it: plain numbers and arrays, times in integer nanoseconds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+SECOND_NS = 1_000_000_000
+NEVER_NS = -(1 << 62)
+FOREVER_NS = 1 << 62
+
+# start states
+WARM, IDLED, ZERO = 0, 1, 2
+# ingress policies
+ROUND_ROBIN, LEAST_REQUEST, RANDOM = 0, 1, 2
+# session affinity
+NO_AFFINITY, UPSTREAM_AFFINITY, POD_AFFINITY = 0, 1, 2
+# when a stage of a start happens
+BEFORE_READY, AFTER_READY, FIRST_REQUEST = 0, 1, 2
+# what a stage of a start is
+PROVISION, PULL, START = 0, 1, 2
+
+# Columns of Draws.pod; the stages follow, one column for each (stage, instance type).
+ADDRESS, UID, KUBELET_PHASE, QUEUE_PROXY_PHASE, POLL_PHASE, STAGES = range(6)
+# Columns of Draws.phase; one report phase for each activator follows.
+WALL, TICK, SCRAPE, PROBE, REPORT = range(5)
+
+
+class Params(NamedTuple):
+    """One experiment in numbers. Booleans are 0 or 1, absent times are 0 unless said otherwise.
+
+    Names follow Knative's settings. Lists over instance types, stages, pools or activators are arrays.
+    """
+
+    # the service
+    container_concurrency: int
+    slots: int
+    """Requests the container works on at once; 0 is any number."""
+    timeout_ns: int
+    first_byte_timeout_ns: int
+    """The smaller of responseStartTimeout and idleTimeout, 0 without either."""
+    service_by_start: int
+    slowdown: Floats
+    """Relative duration with k requests sharing, at index k - 1; empty without slow-down."""
+    shared_by_node: int
+    type_factor: Floats
+    """Relative service time of each instance type."""
+    cancel_stops_work: int
+    drains_on_sigterm: int
+    stop_ns: int
+
+    # the autoscaler
+    metric_rps: int
+    max_scale_up_rate: float
+    max_scale_down_rate: float
+    target_value: float
+    total_value: float
+    target_burst_capacity: float
+    panic_threshold: float
+    activation_scale: int
+    reachable: int
+    stable_window_s: int
+    panic_window_s: int
+    weight_stable: float
+    """Smoothing coefficient of the stable window; 0 for the linear average."""
+    weight_panic: float
+    scale_down_delay_s: float
+    activator_capacity: float
+    min_scale: int
+    max_scale: int
+    initial_scale: int
+    enable_scale_to_zero: int
+    grace_ns: int
+    retention_ns: int
+    progress_deadline_ns: int
+
+    # readiness
+    probe_period_ns: int
+    """Of the kubelet."""
+    probe_timeout_ns: int
+    probe_initial_delay_ns: int
+    probe_successes: int
+    probe_failures: int
+    aggressive: int
+    """Queue-proxy polls the container itself because the manifest gives no period."""
+    early_use: int
+    """The activator may use a pod before Kubernetes calls it ready."""
+
+    # cold start
+    stage_kind: Ints
+    stage_when: Ints
+    stage_at_a_time: Ints
+    stage_cached: Ints
+    stage_bytes: Floats
+    """Bytes of a stage that shares bandwidth, 0 for one with a drawn time."""
+    stage_bandwidth: Floats
+    """Bytes per second that all pods in that stage share."""
+    crash_probability: float
+    restart_ns: int
+
+    # the cluster
+    pool_type: Ints
+    """Instance type of each pool, in the order in which pools are tried."""
+    pool_slots: Ints
+    """Pods that fit on one node."""
+    pool_ready: Ints
+    """Nodes that are there from the beginning."""
+    pool_max: Ints
+    """Most nodes at a time; -1 is any number."""
+    pool_provisioned: Ints
+    """Whether a new node takes the drawn provisioning time (else it is there at once)."""
+    pool_release_ns: Ints
+    """How long an added node stays without a pod; 0 for one that ends with its pod."""
+    scrape_failure: float
+    activators: int
+
+    # the ingress
+    always_activator: int
+    ingress_policy: int
+    ingress_workers: int
+    affinity: int
+    affinity_timeout_ns: int
+
+    # delays
+    first_stat_ns: int
+    front_to_server_ns: int
+    hand_over_ns: int
+    server_to_client_ns: int
+    reconcile_ns: int
+    rollout_ns: int
+    sks_ns: int
+    endpoints_to_ingress_ns: int
+    endpoints_to_activator_ns: int
+    activator_probe_period_ns: int
+    queue_proxy_poll_ns: int
+    deletion_ns: int
+
+    # the load
+    closed: int
+    workers: int
+    requests_per_worker: int
+    """Of the closed loop; 0 with a duration."""
+    load_duration_ns: int
+    worker_period_ns: int
+    """1 / -q; 0 without."""
+    client_timeout_ns: int
+    requests: int
+    """Rows that the tables need at most."""
+    sessions: int
+    cookies: int
+
+    # beginning and end
+    start: int
+    start_for_ns: int
+    horizon_ns: int
+    """From the start of the load; 0 for the rule of the documentation."""
+    stays: int
+    """Something stays for ever: pods do not go away by themselves."""
+    seed: int
+
+
+class Draws(NamedTuple):
+    """The random numbers of one replication, indexed by what they belong to."""
+
+    phase: Ints
+    service: Ints
+    """Shape ``(requests, classes)`` [ns]."""
+    klass: Ints
+    """Class of each request; empty with a single class."""
+    first_byte: Ints
+    """Time to the first byte after the start of service, per service draw; empty when it comes at the end."""
+    delay: Ints
+    """Client to front, per request."""
+    sent: Ints
+    """Send times of an open loop from the start of the load, ascending; empty for a closed loop."""
+    own_service: Ints
+    """Service times that came with a replayed trace, 0 where a request has none; empty without."""
+    pod: Ints
+    """Shape ``(pods, STAGES + stages * types)``."""
+    node: Ints
+    """Provisioning time of each added node, shape ``(nodes, pools)``."""
+    key: int
+    """Key of the draws that are made on the way (see draws.chance)."""
+
+
+class Capacity(NamedTuple):
+    """How much room the arrays of one replication have. Engines say when it is too little."""
+
+    requests: int
+    pods: int
+    nodes: int
+    ticks: int
+    scalings: int
+    events: int

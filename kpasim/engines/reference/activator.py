@@ -1,0 +1,158 @@
+"""The activator: it counts requests, holds them until a pod is free, and chooses the pod."""
+
+from __future__ import annotations
+
+from bisect import insort
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kpasim.engines import params as of
+from kpasim.engines.clock import Kind, tick_at_or_after
+from kpasim.engines.draws import CHANCE_ONE, COIN, POD_A, POD_B, chance
+from kpasim.policy import accounting, routing
+
+if TYPE_CHECKING:
+    from kpasim.engines.reference.clients import Request
+    from kpasim.engines.reference.pod import Pod
+    from kpasim.engines.reference.simulation import Simulation
+
+
+class Activator:
+    """One activator's share of the revision.
+
+    Attributes:
+        index: Place among the activators in the order of their addresses.
+        waiting: Requests without a pod, first come first served.
+        in_flight: Requests this activator has with each pod, also with pods that have left.
+        running: Requests it has with pods altogether.
+        capacity: Requests it may have with pods altogether.
+        view: ``(address, pod)`` of every pod whose probe succeeded, in the order of addresses.
+
+    Source:
+        knative/serving, pkg/activator/net/throttler.go, pkg/activator/handler/concurrency_reporter.go
+    """
+
+    def __init__(self, sim: Simulation, index: int) -> None:
+        self.sim = sim
+        self.index = index
+        pods = len(sim.d.pod)
+        self.stats = np.zeros(accounting.COLUMNS, dtype=np.int64)
+        self.waiting: dict[int, Request] = {}
+        self.in_flight = np.zeros(pods, dtype=np.int64)
+        self.slots = np.full(pods, sim.p.container_concurrency, dtype=np.int64)
+        self.running = 0
+        self.capacity = 0
+        self.turn = 0
+        self.view: list[tuple[int, int]] = []
+        self.assigned = np.zeros(pods, dtype=np.int64)
+        self.assigned_pods = 0
+
+    @property
+    def inside(self) -> int:
+        """Requests that wait here or were sent on from here."""
+        return int(self.stats[accounting.CONCURRENCY])
+
+    # statistics
+
+    def enter(self, request: Request) -> None:
+        """A request arrives."""
+        sim = self.sim
+        request.activator = self
+        if accounting.activator_enter(self.stats, sim.now):
+            sim.at(sim.now + sim.p.first_stat_ns, Kind.POKE, self.index, lambda: sim.autoscaler.told(1.0, 1.0, poked=True))
+            phase_ns = int(sim.d.phase[of.REPORT + self.index])
+            sim.at(tick_at_or_after(phase_ns, of.SECOND_NS, sim.now), Kind.REPORT, self.index, self.report)
+        request.where = "front"
+        self.waiting[request.index] = request
+        self.dispatch(handed_over=False)
+
+    def report(self) -> None:
+        """Tell the autoscaler what the last second was like; again in a second while there is anything to tell."""
+        sim = self.sim
+        concurrency, count, alive = accounting.activator_report(self.stats, sim.now)
+        sim.autoscaler.told(concurrency, float(count), poked=False)
+        if alive:
+            sim.at(sim.now + of.SECOND_NS, Kind.REPORT, self.index, self.report)
+
+    # the queue
+
+    def dispatch(self, *, handed_over: bool) -> None:
+        """Send waiting requests to pods while there are free slots."""
+        while self.waiting and self.running < self.capacity:
+            request = next(iter(self.waiting.values()))
+            pod = self.choose(request)
+            if pod < 0:
+                return
+            del self.waiting[request.index]
+            self.running += 1
+            self.in_flight[pod] += 1
+            status = self.sim.pods[pod].join(request, direct=False, handed_over=handed_over)
+            if status:
+                self.running -= 1
+                self.in_flight[pod] -= 1
+                accounting.activator_leave(self.stats, self.sim.now)
+                self.sim.clients.end(request, status)
+
+    def choose(self, request: Request) -> int:
+        """The pod for a request, -1 if all are full."""
+        how = routing.policy(self.sim.p.container_concurrency)
+        if how == routing.RANDOM_CHOICE_2:
+            key = self.sim.d.key
+            first = chance(key, request.index, POD_A) / CHANCE_ONE
+            second = chance(key, request.index, POD_B) / CHANCE_ONE
+            one, other = routing.contestants(self.assigned_pods, first, second)
+            coin = chance(key, request.index, COIN) & 1 == 1
+            return routing.power_of_two(self.in_flight, int(self.assigned[one]), int(self.assigned[other]), coin)
+        if how == routing.FIRST_AVAILABLE:
+            return routing.first_available(self.assigned, self.assigned_pods, self.in_flight, self.slots)
+        pod, self.turn = routing.round_robin(
+            self.assigned, self.assigned_pods, self.in_flight, self.slots, self.turn
+        )
+        return pod
+
+    def drop(self, request: Request) -> None:
+        """A waiting request leaves the queue."""
+        del self.waiting[request.index]
+
+    def leave(self, request: Request) -> None:
+        """A request that never got a pod is over."""
+        accounting.activator_leave(self.stats, self.sim.now)
+
+    def release(self, request: Request) -> None:
+        """A request that was with a pod is over: its slot is free."""
+        accounting.activator_leave(self.stats, self.sim.now)
+        assert request.pod is not None
+        self.running -= 1
+        self.in_flight[request.pod.index] -= 1
+        self.dispatch(handed_over=True)
+
+    # the pods
+
+    def find(self, pod: Pod) -> None:
+        """A probe of a pod has succeeded."""
+        entry = (pod.address, pod.index)
+        if pod.terminating or entry in self.view:
+            return
+        insort(self.view, entry)
+        if pod.usable_ns == of.NEVER_NS:
+            pod.usable_ns = self.sim.now
+        self.assign()
+
+    def forget(self, pod: Pod) -> None:
+        """A pod has left the endpoints; requests that it still has keep their slots here."""
+        entry = (pod.address, pod.index)
+        if entry in self.view:
+            self.view.remove(entry)
+            self.assign()
+
+    def assign(self) -> None:
+        """Take this activator's slice of the pods and let requests go to them."""
+        p = self.sim.p
+        pods = np.array([pod for _, pod in self.view], dtype=np.int64)
+        activators = self.sim.ingress.activators if p.container_concurrency else 1
+        index = self.index if self.index < activators else routing.UNKNOWN_ACTIVATOR
+        count = len(pods)
+        self.assigned_pods = routing.assign_slice(pods, count, index, activators, self.assigned)
+        self.capacity = routing.capacity(p.container_concurrency, count, self.assigned_pods, activators)
+        self.dispatch(handed_over=False)

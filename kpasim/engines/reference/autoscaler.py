@@ -1,0 +1,173 @@
+"""The autoscaler: what it remembers of the load, and when it decides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kpasim.engines import params as of
+from kpasim.engines.clock import Kind, tick_after, tick_at_or_after
+from kpasim.engines.draws import CHANCE_ONE, SCRAPE_FAILS, SCRAPE_ORDER, chance
+from kpasim.engines.params import SECOND_NS
+from kpasim.policy import decider, delay, scraping, windows
+
+if TYPE_CHECKING:
+    from kpasim.engines.reference.simulation import Simulation
+
+TICK_NS = 2 * SECOND_NS
+
+
+class Autoscaler:
+    """Metric collection and decider of one revision.
+
+    Its clocks sleep while there is nothing to see: a tick without data would leave no trace.
+
+    Attributes:
+        desired: The latest valid decision, -1 before any.
+        excess: Excess burst capacity of that decision.
+    """
+
+    def __init__(self, sim: Simulation) -> None:
+        self.sim = sim
+        p = sim.p
+        self.stable = windows.new_ring(p.stable_window_s)
+        self.panic = windows.new_ring(p.panic_window_s)
+        self.panicking = np.zeros(2, dtype=np.int64)
+        self.slots = delay.new_slots(p.scale_down_delay_s)
+        self.scraped = p.target_burst_capacity != -1.0
+        self.ticking = False
+        self.scraping = False
+        self.published = np.zeros((len(sim.d.pod), scraping.FIELDS))
+        self.started_ns = np.zeros(len(sim.d.pod), dtype=np.int64)
+        decider.start(self.panicking, self.wall_ns, 0)
+        self.desired, self.excess = decider.initial_status(self.limits(1), p.initial_scale)
+
+    @property
+    def wall_ns(self) -> int:
+        """Wall-clock time [ns]; buckets are its whole seconds."""
+        return self.sim.now + int(self.sim.d.phase[of.WALL])
+
+    def limits(self, reachable: int) -> decider.Limits:
+        """The decider's settings for a revision that is reachable or not."""
+        p = self.sim.p
+        return decider.Limits(
+            p.max_scale_up_rate,
+            p.max_scale_down_rate,
+            p.target_value,
+            p.total_value,
+            p.target_burst_capacity,
+            p.panic_threshold,
+            p.stable_window_s * SECOND_NS,
+            p.activation_scale,
+            reachable,
+        )
+
+    def start(self) -> None:
+        """Without scraping every tick is valid, so the ticks begin with the revision."""
+        if not self.scraped:
+            self.wake(tick_after(self.tick_phase_ns, TICK_NS, self.sim.now))
+
+    @property
+    def tick_phase_ns(self) -> int:
+        return int(self.sim.d.phase[of.TICK])
+
+    def wake(self, time_ns: int) -> None:
+        """Tick from ``time_ns`` on."""
+        if not self.ticking:
+            self.ticking = True
+            self.sim.at(time_ns, Kind.TICK, 0, self.on_tick)
+
+    def told(self, concurrency: float, count: float, *, poked: bool) -> None:
+        """A message from an activator."""
+        now = self.sim.now
+        self.remember(count if self.sim.p.metric_rps else concurrency)
+        # A tick of this very moment is over when the message is an immediate one.
+        due_ns = (tick_after if poked else tick_at_or_after)(self.tick_phase_ns, TICK_NS, now)
+        self.wake(due_ns)
+        if decider.pokes(self.desired, concurrency):
+            self.decide(poked=True)
+
+    def remember(self, value: float) -> None:
+        second = self.wall_ns // SECOND_NS
+        windows.record(self.stable, second, value)
+        windows.record(self.panic, second, value)
+
+    # scraping
+
+    def pods_are_ready(self) -> None:
+        """There is something to scrape."""
+        if self.scraped and not self.scraping:
+            self.scraping = True
+            due_ns = tick_after(int(self.sim.d.phase[of.SCRAPE]), SECOND_NS, self.sim.now)
+            self.sim.at(due_ns, Kind.SCRAPE, 0, self.scrape)
+
+    def scrape(self) -> None:
+        """Read the queue-proxies of a sample of pods."""
+        sim, p, now = self.sim, self.sim.p, self.sim.now
+        ready = [pod for pod in sim.alive if pod.ready]
+        if not ready:
+            self.scraping = False
+            return
+        sim.at(now + SECOND_NS, Kind.SCRAPE, 0, self.scrape)
+        nth = (now - int(sim.d.phase[of.SCRAPE])) // SECOND_NS
+        count = len(ready)
+        indices = np.array([pod.index for pod in ready], dtype=np.int64)
+        answers = np.ones(len(sim.pods), dtype=np.int64)
+        keys = np.zeros(count)
+        for place, pod in enumerate(ready):
+            keys[place] = chance(sim.d.key, nth, SCRAPE_ORDER + pod.index) / CHANCE_ONE
+            if p.scrape_failure > 0.0:
+                lost = chance(sim.d.key, nth, SCRAPE_FAILS + pod.index) < p.scrape_failure * CHANCE_ONE
+                answers[pod.index] = 0 if lost else 1
+            self.started_ns[pod.index] = pod.scheduled_ns
+        sample = scraping.sample_size(float(count))
+        wanted = int(sample)
+        chosen = np.zeros(wanted, dtype=np.int64)
+        window_ns = p.stable_window_s * SECOND_NS
+        found = scraping.choose_pods(
+            indices, count, self.started_ns, answers, keys, now, window_ns, wanted, chosen
+        )
+        if found < wanted:
+            return
+        for index in chosen:
+            sim.pods[index].roll(inclusive=True)
+            self.published[index] = sim.pods[index].published
+        concurrency, proxied, arrivals, proxied_arrivals = scraping.combine(
+            self.published, chosen, found, sample, float(count)
+        )
+        if p.metric_rps:
+            self.remember(scraping.net(arrivals, proxied_arrivals))
+        else:
+            self.remember(scraping.net(concurrency, proxied))
+        self.wake(tick_at_or_after(self.tick_phase_ns, TICK_NS, now))
+
+    # decisions
+
+    def on_tick(self) -> None:
+        """A tick of the decider's own clock."""
+        if self.decide(poked=False):
+            self.sim.at(self.sim.now + TICK_NS, Kind.TICK, 0, self.on_tick)
+        else:
+            self.ticking = False
+
+    def decide(self, *, poked: bool) -> bool:
+        """Decide, unless there is no data; whether there was."""
+        sim, p = self.sim, self.sim.p
+        second = self.wall_ns // SECOND_NS
+        if windows.no_data(self.stable, second, self.scraped):
+            return False
+        stable = windows.average(self.stable, second, p.weight_stable)
+        panic = windows.average(self.panic, second, p.weight_panic)
+        ready = sim.reconciler.ready_pods
+        desired, excess, raw_stable, raw_panic, rule = decider.tick(
+            self.limits(sim.reconciler.reachable()), self.panicking, self.slots, self.wall_ns, ready, stable, panic
+        )
+        in_panic = int(self.panicking[decider.PANIC_SINCE_NS] != decider.NEVER_NS)
+        sim.record.ticks.append((sim.now, raw_stable, raw_panic, ready, in_panic, desired, rule, int(poked)))
+        sim.record.averages.append((stable, panic, excess))
+        changed = decider.needs_reconcile(self.desired, self.excess, desired, excess)
+        self.desired, self.excess = desired, excess
+        if changed:
+            sim.reconciler.touch()
+        return True

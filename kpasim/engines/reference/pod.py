@@ -1,0 +1,340 @@
+"""A pod: its start, its queue-proxy and container, its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kpasim.engines import params as of
+from kpasim.engines.clock import Kind, tick_before
+from kpasim.engines.reference.clients import BAD_GATEWAY, OK, QUEUE_FULL
+from kpasim.engines.reference.sharing import Sharing
+from kpasim.policy import accounting, pods, routing, scraping
+
+if TYPE_CHECKING:
+    from kpasim.engines.reference.clients import Request
+    from kpasim.engines.reference.cluster import Node
+    from kpasim.engines.reference.simulation import Simulation
+
+STARTING, SERVING, QUIET, DRAINING, STOPPING, GONE = range(6)
+
+
+class Pod:
+    """One pod of the revision.
+
+    Attributes:
+        queue: Requests in queue-proxy's queue, in order of arrival.
+        running: Requests that the container works on, with those whose client has gone (``ghosts``).
+        direct_inside: Requests here that came past the activators.
+        phase: How far its life has come.
+    """
+
+    def __init__(self, sim: Simulation, index: int) -> None:
+        self.sim = sim
+        self.index = index
+        draw = sim.d.pod[index]
+        self.address = int(draw[of.ADDRESS])
+        self.uid = int(draw[of.UID])
+        self.created_ns = sim.now
+        self.scheduled_ns = of.NEVER_NS
+        self.pull_ns = of.NEVER_NS
+        self.containers_ns = of.NEVER_NS
+        self.open_ns = of.NEVER_NS
+        self.usable_ns = of.NEVER_NS
+        self.ready_ns = of.NEVER_NS
+        self.asked_ns = of.NEVER_NS
+        self.gone_ns = of.NEVER_NS
+        self.busy_ns = 0
+        self.busy_since_ns = of.NEVER_NS
+        self.phase = STARTING
+        self.ready = False
+        self.terminating = False
+        self.node: Node | None = None
+        self.stage = 0
+        self.stage_begun = False
+        self.restarting = False
+        self.done_ns = of.FOREVER_NS
+        self.left_ns = 0
+        self.due_ns = of.FOREVER_NS
+        self.attempt = 0
+        self.serves_from_ns = of.NEVER_NS
+        self.first_extra_ns = 0
+        self.last_arrival_ns = of.NEVER_NS
+        self.queue: dict[int, Request] = {}
+        self.running: dict[int, Request] = {}
+        self.ghosts: dict[int, Request] = {}
+        self.direct_inside = 0
+        self.stats = np.zeros(accounting.COLUMNS, dtype=np.int64)
+        self.published = np.zeros(scraping.FIELDS)
+        self.cut_phase_ns = int(draw[of.QUEUE_PROXY_PHASE])
+        self.stats_from_ns = of.NEVER_NS
+        self.broken = False
+        self.own_share = Sharing(sim, sim.p.slowdown, Kind.DONE)
+
+    @property
+    def inside(self) -> int:
+        """Requests that queue-proxy runs or queues."""
+        return len(self.queue) + len(self.running)
+
+    def busy_at(self, now_ns: int) -> int:
+        """Time [ns] until ``now_ns`` in which the container worked on something."""
+        return self.busy_ns + (now_ns - self.busy_since_ns if self.busy_since_ns != of.NEVER_NS else 0)
+
+    # start
+
+    def is_done(self) -> None:
+        """A stage of the start ends now, if that is still so."""
+        self.sim.cluster.stage_done(self)
+
+    def opens(self) -> None:
+        """The container answers its probe: activators and the kubelet will find it."""
+        sim, p, now = self.sim, self.sim.p, self.sim.now
+        self.phase = SERVING
+        self.open_ns = now
+        self.serves_from_ns = now + sim.cluster.stage_time(self, of.AFTER_READY)
+        self.first_extra_ns = sim.cluster.stage_time(self, of.FIRST_REQUEST)
+        draw = sim.d.pod[self.index]
+        poll_ns = p.queue_proxy_poll_ns
+        ready_ns = pods.kubelet_sees(
+            now,
+            self.containers_ns,
+            p.probe_initial_delay_ns,
+            int(draw[of.KUBELET_PHASE]),
+            p.probe_period_ns,
+            p.probe_timeout_ns,
+            p.probe_successes,
+            p.aggressive,
+            poll_ns,
+        )
+        sim.at(ready_ns, Kind.READY, self.index, self.becomes_ready)
+        if p.early_use:
+            found_ns = pods.activator_finds(
+                now,
+                self.containers_ns,
+                int(sim.d.phase[of.PROBE]),
+                p.activator_probe_period_ns,
+                p.aggressive,
+                poll_ns,
+                int(draw[of.POLL_PHASE]),
+            )
+            for activator in sim.activators:
+                entity = self.index * p.activators + activator.index
+                sim.at(found_ns, Kind.FOUND, entity, lambda found=activator: found.find(self))  # type: ignore[misc]
+
+    def becomes_ready(self) -> None:
+        """Kubernetes calls the pod ready."""
+        if self.terminating:
+            return
+        sim = self.sim
+        self.ready = True
+        self.ready_ns = sim.now
+        accounting.start(self.stats, sim.now)
+        sim.reconciler.pod_became_ready(self)
+
+    # queue-proxy and container
+
+    def roll(self, *, inclusive: bool) -> None:
+        """Publish the statistics of the latest whole second before now (up to now if ``inclusive``)."""
+        now = self.sim.now
+        latest_ns = tick_before(self.cut_phase_ns, of.SECOND_NS, now + 1 if inclusive else now)
+        if latest_ns <= self.stats_from_ns:
+            return
+        if latest_ns - of.SECOND_NS > self.stats_from_ns:
+            accounting.cut(self.stats, latest_ns - of.SECOND_NS)
+        concurrency, proxied, count, proxied_count = accounting.cut(self.stats, latest_ns)
+        self.published[:] = (concurrency, proxied, float(count), float(proxied_count))
+        self.stats_from_ns = latest_ns
+
+    def join(self, request: Request, *, direct: bool, handed_over: bool = False) -> int:
+        """A request arrives at queue-proxy; the status of a refusal, or 0."""
+        p, now = self.sim.p, self.sim.now
+        request.pod = self
+        request.arrived_ns = now + (p.hand_over_ns if handed_over else p.front_to_server_ns)
+        self.last_arrival_ns = now
+        if direct:
+            self.roll(inclusive=False)
+            accounting.enter(self.stats, now, False)
+            self.direct_inside += 1
+        cc = p.container_concurrency
+        full = cc > 0 and self.inside >= cc * (1 + routing.QUEUE_PROXY_DEPTH_PER_SLOT)
+        if full or self.phase == GONE:
+            self.leave(request)
+            return BAD_GATEWAY if self.phase == GONE else QUEUE_FULL
+        request.where = "queue"
+        self.queue[request.index] = request
+        self.work()
+        return 0
+
+    def leave(self, request: Request) -> None:
+        """A request is over for queue-proxy."""
+        if request.activator is None:
+            self.roll(inclusive=False)
+            accounting.leave(self.stats, self.sim.now, False)
+            self.direct_inside -= 1
+
+    def free(self) -> bool:
+        """Whether queue-proxy and container can take another request."""
+        p = self.sim.p
+        if self.broken:
+            return False
+        if p.container_concurrency and len(self.running) >= p.container_concurrency:
+            return False
+        return not p.slots or len(self.running) + len(self.ghosts) < p.slots
+
+    def work(self) -> None:
+        """Begin service of queued requests while there are free slots."""
+        while self.queue and self.free():
+            request = next(iter(self.queue.values()))
+            del self.queue[request.index]
+            self.begin(request)
+
+    def begin(self, request: Request) -> None:
+        """The container starts to work on a request."""
+        sim, p, now = self.sim, self.sim.p, self.sim.now
+        request.where = "running"
+        request.start_ns = max(now, request.arrived_ns)
+        if not self.running and not self.ghosts:
+            self.busy_since_ns = now
+        service_ns, first_byte_ns = sim.clients.service(request, self)
+        request.service_ns = service_ns
+        if self.first_extra_ns:
+            self.serves_from_ns = max(self.serves_from_ns, request.start_ns) + self.first_extra_ns
+            self.first_extra_ns = 0
+        begins_ns = max(request.start_ns, self.serves_from_ns)
+        request.first_byte_ns = begins_ns + first_byte_ns
+        self.running[request.index] = request
+        if len(p.slowdown):
+            self.share.add(request, service_ns + begins_ns - now)
+        else:
+            request.done_ns = begins_ns + service_ns
+            sim.at(request.done_ns, Kind.DONE, request.index, request.is_done)
+
+    @property
+    def share(self) -> Sharing:
+        """Requests that share this pod's GPU, or its node's."""
+        if self.sim.p.shared_by_node:
+            assert self.node is not None
+            return self.node.share
+        return self.own_share
+
+    def done(self, request: Request) -> None:
+        """The container has finished a request."""
+        sim = self.sim
+        if request.done_ns != sim.now or self.phase == GONE:
+            return
+        request.done_ns = of.FOREVER_NS
+        if request.index in self.ghosts:
+            del self.ghosts[request.index]
+            self.after_work(request)
+            self.work()
+            return
+        if request.index not in self.running:
+            return
+        del self.running[request.index]
+        request.end_ns = sim.now
+        self.after_work(request)
+        self.leave(request)
+        sim.ingress.answered(request)
+        sim.clients.end(request, OK)
+        self.work()
+        if request.activator is not None:
+            request.activator.release(request)
+        self.may_stop()
+
+    def after_work(self, request: Request) -> None:
+        """The GPU is rid of a request."""
+        if len(self.sim.p.slowdown):
+            self.share.remove(request)
+        if not self.running and not self.ghosts:
+            self.busy_ns += self.sim.now - self.busy_since_ns
+            self.busy_since_ns = of.NEVER_NS
+
+    def let_go(self, request: Request) -> None:
+        """A request ends before its service does: its client has left, or its time is over."""
+        if request.where == "queue":
+            del self.queue[request.index]
+            self.leave(request)
+        else:
+            del self.running[request.index]
+            self.leave(request)
+            if self.sim.p.cancel_stops_work:
+                request.done_ns = of.FOREVER_NS
+                self.after_work(request)
+            else:
+                self.ghosts[request.index] = request
+            self.work()
+        self.may_stop()
+
+    # end
+
+    def remove(self) -> None:
+        """Kubernetes asks the pod to go."""
+        sim, p, now = self.sim, self.sim.p, self.sim.now
+        self.terminating = True
+        self.asked_ns = now
+        if self.phase == STARTING and self.containers_ns == of.NEVER_NS:
+            self.phase = STOPPING
+            self.due_ns = now + p.deletion_ns
+        else:
+            self.phase = QUIET
+            self.due_ns = pods.quiet_until(now, self.last_arrival_ns)
+        sim.at(self.due_ns, Kind.DRAIN, self.index, self.drain)
+        sim.at(now + p.timeout_ns, Kind.KILL, self.index, self.kill)
+        sim.at(
+            now + p.endpoints_to_activator_ns,
+            Kind.FORGET,
+            self.index,
+            lambda: [activator.forget(self) for activator in sim.activators] and None,
+        )
+        if self.ready:
+            sim.at(
+                now + p.endpoints_to_ingress_ns, Kind.VISIBLE, 2 * self.index, lambda: sim.ingress.hide(self)
+            )
+
+    def drain(self) -> None:
+        """The next step of the end is due."""
+        sim, p, now = self.sim, self.sim.p, self.sim.now
+        if self.due_ns != now or self.phase == GONE:
+            return
+        if self.phase == STOPPING:
+            self.goes()
+            return
+        quiet_ns = pods.quiet_until(self.asked_ns, self.last_arrival_ns)
+        if quiet_ns > now:
+            self.due_ns = quiet_ns
+            sim.at(quiet_ns, Kind.DRAIN, self.index, self.drain)
+            return
+        self.phase = DRAINING
+        if not p.drains_on_sigterm and self.inside:
+            self.break_off()
+        self.may_stop()
+
+    def may_stop(self) -> None:
+        """Stop the containers once a drained pod is empty."""
+        if self.phase == DRAINING and self.inside == 0:
+            self.phase = STOPPING
+            self.due_ns = self.sim.now + self.sim.p.stop_ns + self.sim.p.deletion_ns
+            self.sim.at(self.due_ns, Kind.DRAIN, self.index, self.drain)
+
+    def break_off(self) -> None:
+        """The container stops: everything that is still here fails with 502."""
+        self.broken = True
+        for request in [*self.running.values(), *self.queue.values()]:
+            self.sim.clients.withdraw(request, BAD_GATEWAY)
+
+    def kill(self) -> None:
+        """The termination grace period is over."""
+        if self.phase != GONE:
+            self.phase = STOPPING
+            self.goes()
+
+    def goes(self) -> None:
+        """The pod is gone; whatever it still had fails."""
+        self.phase = GONE
+        self.gone_ns = self.sim.now
+        self.break_off()
+        self.busy_ns = self.busy_at(self.gone_ns)
+        self.busy_since_ns = of.NEVER_NS
+        self.sim.cluster.pod_gone(self)
+        self.sim.reconciler.pod_gone(self)

@@ -1,0 +1,286 @@
+"""From decisions to pods and endpoints: PodAutoscaler, ServerlessService and Deployment."""
+
+from __future__ import annotations
+
+from functools import cmp_to_key
+from typing import TYPE_CHECKING
+
+from kpasim.engines import params as of
+from kpasim.engines.clock import Kind
+from kpasim.engines.outcome import NO_DESIRED, OutOfRoom
+from kpasim.engines.params import FOREVER_NS, SECOND_NS
+from kpasim.engines.reference.pod import STARTING, Pod
+from kpasim.policy import burst, pods, scaler
+
+if TYPE_CHECKING:
+    from kpasim.engines.reference.simulation import Simulation
+
+WARM_DEADLINE_NS = 600 * SECOND_NS
+"""A load that waits for a warm revision begins after this long at the latest."""
+
+
+class Reconciler:
+    """The objects of one revision and what keeps them in line.
+
+    Attributes:
+        replicas: Of the Deployment.
+        ready_pods: Ready pods that are not on their way out.
+        active: Status of the PodAutoscaler's condition Active.
+        asked_mode: Mode of the ServerlessService's spec.
+        public_mode: What its public endpoints hold.
+    """
+
+    def __init__(self, sim: Simulation) -> None:
+        self.sim = sim
+        self.replicas = 0
+        self.ready_pods = 0
+        self.status_desired = NO_DESIRED
+        self.active = scaler.ABSENT
+        self.reason = scaler.NO_REASON
+        self.active_since_ns = 0
+        self.initialized = False
+        self.asked_mode = burst.PROXY
+        self.public_mode = burst.PROXY
+        self.backed = True
+        self.backed_since_ns = 0
+        self.activators = burst.MIN_ACTIVATORS
+        self.due_ns = FOREVER_NS
+        self.timer_ns = FOREVER_NS
+        self.sks_ns = FOREVER_NS
+        self.probing_until_ns = of.NEVER_NS
+        self.crashed = False
+        self.latest: tuple[int, ...] = ()
+
+    def create_revision(self) -> None:
+        """The revision comes into being: its Deployment, its PodAutoscaler."""
+        sim = self.sim
+        self.replicas = sim.p.initial_scale
+        self.active_since_ns = self.backed_since_ns = self.stamp()
+        sim.ingress.activators = min(sim.p.activators, burst.MIN_ACTIVATORS)
+        self.roll_out()
+        sim.autoscaler.start()
+        self.touch()
+        if sim.p.start == of.WARM:
+            sim.at(WARM_DEADLINE_NS, Kind.LOAD, 1, lambda: sim.start_load_at(sim.now))
+        elif sim.p.start == of.IDLED:
+            sim.at(sim.lost_ns, Kind.LOAD, 1, lambda: sim.start_load_at(sim.now))
+
+    def stamp(self) -> int:
+        """Now, as conditions keep it: at whole wall-clock seconds."""
+        return self.sim.now - self.sim.autoscaler.wall_ns % SECOND_NS
+
+    def reachable(self) -> int:
+        """Whether the revision counts as reachable: routed, and not failing without a single ready pod."""
+        failing = self.ready_pods == 0 and self.replicas > 0 and (self.crashed or bool(self.sim.cluster.pending))
+        return 1 if self.sim.p.reachable and not failing else 0
+
+    def rules(self) -> scaler.Rules:
+        """The scaler's settings as they stand."""
+        p = self.sim.p
+        return scaler.Rules(
+            p.min_scale,
+            p.max_scale,
+            p.initial_scale,
+            self.reachable(),
+            p.enable_scale_to_zero,
+            p.target_burst_capacity,
+            p.stable_window_s * SECOND_NS,
+            p.grace_ns,
+            p.retention_ns,
+            p.progress_deadline_ns + scaler.ACTIVATION_TIMEOUT_BUFFER_NS,
+        )
+
+    # the PodAutoscaler
+
+    def touch(self) -> None:
+        """Something changed: reconcile soon."""
+        due_ns = self.sim.now + self.sim.p.reconcile_ns
+        if due_ns < self.due_ns:
+            self.due_ns = due_ns
+            self.sim.at(due_ns, Kind.RECONCILE, 0, self.on_event)
+
+    def on_event(self) -> None:
+        """A reconcile that an event asked for."""
+        if self.due_ns == self.sim.now:
+            self.due_ns = FOREVER_NS
+            self.reconcile()
+
+    def look_again(self, time_ns: int) -> None:
+        """Reconcile at ``time_ns``, or earlier if that is planned already."""
+        if time_ns < self.timer_ns:
+            self.timer_ns = time_ns
+            self.sim.at(time_ns, Kind.RECONCILE, 1, self.on_timer)
+
+    def on_timer(self) -> None:
+        """A reconcile that an earlier one asked for."""
+        if self.timer_ns == self.sim.now:
+            self.timer_ns = FOREVER_NS
+            self.reconcile()
+
+    def reconcile(self) -> None:
+        """One reconcile of the PodAutoscaler."""
+        sim, p, now = self.sim, self.sim.p, self.sim.now
+        rules = self.rules()
+        proxy_for_ns = now - self.backed_since_ns if self.backed else 0
+        want, patch, requeue_ns, _, offered = scaler.decide(
+            rules,
+            sim.autoscaler.desired,
+            self.initialized,
+            self.active,
+            now - self.active_since_ns,
+            self.asked_mode,
+            proxy_for_ns,
+            self.replicas,
+            self.public_mode == burst.PROXY,
+        )
+        if requeue_ns != scaler.NO_REQUEUE_NS:
+            self.look_again(now + requeue_ns)
+        if offered and self.probing_until_ns == of.NEVER_NS:
+            self.probing_until_ns = now + scaler.PROBE_TIMEOUT_NS
+            sim.at(now + scaler.PROBE_PERIOD_NS, Kind.RECONCILE, 2, self.probe)
+        if patch != scaler.NO_PATCH:
+            self.replicas = patch
+            sim.at(now + p.rollout_ns, Kind.ROLLOUT, 0, self.roll_out)
+        mode = burst.mode(want, sim.autoscaler.excess)
+        activators = burst.num_activators(
+            self.ready_pods, p.total_value, p.target_burst_capacity, p.activator_capacity
+        )
+        if mode != self.asked_mode or activators != self.activators:
+            self.asked_mode = mode
+            self.activators = activators
+            self.touch_sks()
+        active, reason, self.initialized = scaler.active_condition(
+            rules, want, self.ready_pods, self.active, self.reason, self.initialized, True
+        )
+        if active != self.active or reason != self.reason:
+            self.active, self.reason = active, reason
+            self.active_since_ns = self.stamp()
+        if self.status_desired == NO_DESIRED or want != scaler.WANT_UNKNOWN or self.status_desired < 0:
+            self.status_desired = want
+        self.note()
+        if self.active == scaler.TRUE and p.start == of.WARM:
+            sim.start_load_at(now + p.start_for_ns)
+        if self.active == scaler.TRUE and p.start == of.IDLED and p.stays:
+            sim.start_load_at(now + sim.stays_ns)
+
+    def probe(self) -> None:
+        """The asynchronous probe for the activator, once a second until it succeeds or gives up."""
+        now = self.sim.now
+        if self.public_mode == burst.PROXY or now >= self.probing_until_ns:
+            self.probing_until_ns = of.NEVER_NS
+            self.look_again(now + scaler.PROBE_REQUEUE_NS)
+        else:
+            self.sim.at(now + scaler.PROBE_PERIOD_NS, Kind.RECONCILE, 2, self.probe)
+
+    # the ServerlessService
+
+    def touch_sks(self) -> None:
+        """Its spec or its endpoints changed."""
+        due_ns = self.sim.now + self.sim.p.sks_ns
+        if due_ns < self.sks_ns:
+            self.sks_ns = due_ns
+            self.sim.at(due_ns, Kind.SKS, 0, self.reconcile_sks)
+
+    def reconcile_sks(self) -> None:
+        """Bring the public endpoints in line."""
+        sim, now = self.sim, self.sim.now
+        if self.sks_ns != now:
+            return
+        self.sks_ns = FOREVER_NS
+        backed = burst.activator_backed(self.asked_mode, self.ready_pods)
+        if backed and not self.backed:
+            self.backed_since_ns = self.stamp()
+        self.backed = backed
+        mode = burst.effective_mode(self.asked_mode, self.ready_pods, sim.p.activators)
+        if mode != self.public_mode:
+            self.public_mode = mode
+            entity = int(mode == burst.SERVE)
+            sim.at(now + sim.p.endpoints_to_ingress_ns, Kind.MODE, entity, lambda: sim.ingress.set_mode(mode))
+            self.touch()
+        activators = min(sim.p.activators, self.activators)
+        if activators != sim.ingress.activators and mode == burst.PROXY:
+            sim.ingress.activators = activators
+            for activator in sim.activators:
+                activator.assign()
+
+    # the Deployment
+
+    def roll_out(self) -> None:
+        """Create or remove pods until there are as many as replicas."""
+        sim = self.sim
+        staying = [pod for pod in sim.alive if not pod.terminating]
+        for _ in range(self.replicas - len(staying)):
+            if len(sim.pods) >= len(sim.d.pod):
+                raise OutOfRoom("pods")
+            pod = Pod(sim, len(sim.pods))
+            sim.pods.append(pod)
+            sim.alive.append(pod)
+            sim.cluster.place(pod)
+        surplus = len(staying) - self.replicas
+        if surplus > 0:
+            mates = {pod.index: sum(1 for other in staying if other.node is pod.node) for pod in staying}
+            for pod in sorted(staying, key=cmp_to_key(lambda a, b: self.order(a, b, mates)))[:surplus]:
+                self.remove(pod)
+        self.note()
+        sim.settle()
+
+    def order(self, a: Pod, b: Pod, mates: dict[int, int]) -> int:
+        """Negative if a scale-down removes ``a`` before ``b``."""
+        first = pods.goes_first(
+            int(a.node is not None), int(a.ready), a.ready_ns, mates[a.index], a.uid, a.created_ns,
+            int(b.node is not None), int(b.ready), b.ready_ns, mates[b.index], b.uid, b.created_ns,
+            self.sim.now,
+        )  # fmt: skip
+        return -1 if first else 1
+
+    def remove(self, pod: Pod) -> None:
+        """Ask a pod to go."""
+        was_ready = pod.ready
+        if pod.phase == STARTING:
+            self.sim.cluster.abandon(pod)
+        pod.remove()
+        pod.ready = False
+        if was_ready:
+            self.ready_pods -= 1
+            if self.ready_pods == 0:
+                self.touch_sks()
+        self.touch()
+
+    def pod_became_ready(self, pod: Pod) -> None:
+        """Kubernetes calls a pod ready: it is counted, scraped, and soon seen by activators and ingress."""
+        sim, p, now = self.sim, self.sim.p, self.sim.now
+        self.ready_pods += 1
+        self.crashed = False
+        sim.autoscaler.pods_are_ready()
+        sim.at(now + p.endpoints_to_ingress_ns, Kind.VISIBLE, 2 * pod.index + 1, lambda: sim.ingress.show(pod))
+        if self.ready_pods == 1:
+            self.touch_sks()
+        # The endpoints changed, so every activator probes all pods that it does not know yet.
+        for other in sim.alive:
+            if other.terminating or other.open_ns == of.NEVER_NS or not (p.early_use or other.ready):
+                continue
+            for activator in sim.activators:
+                entity = other.index * p.activators + activator.index
+                sim.at(
+                    now + p.endpoints_to_activator_ns,
+                    Kind.FOUND,
+                    entity,
+                    lambda found=activator, here=other: found.find(here),  # type: ignore[misc]
+                )
+        self.note()
+        self.touch()
+
+    def pod_gone(self, pod: Pod) -> None:
+        """A pod is gone for good."""
+        sim = self.sim
+        sim.alive.remove(pod)
+        if not sim.alive and self.replicas == 0 and sim.p.start == of.IDLED:
+            sim.start_load_at(sim.now + sim.p.start_for_ns)
+        sim.settle()
+
+    def note(self) -> None:
+        """Write a row if an object changed."""
+        state = (self.status_desired, self.ready_pods, self.replicas, self.active, self.asked_mode)
+        if state != self.latest:
+            self.latest = state
+            self.sim.record.scaling.append((self.sim.now, *state))

@@ -1,0 +1,139 @@
+"""The parts put together, and the clock that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import simpy
+
+from kpasim.engines import params as of
+from kpasim.engines.clock import Kind, priority
+from kpasim.engines.outcome import Outcome, Recorder
+from kpasim.engines.params import SECOND_NS, Draws, Params
+from kpasim.engines.reference.activator import Activator
+from kpasim.engines.reference.autoscaler import Autoscaler
+from kpasim.engines.reference.clients import Clients
+from kpasim.engines.reference.cluster import Cluster
+from kpasim.engines.reference.ingress import Ingress
+from kpasim.engines.reference.reconciler import Reconciler
+
+from kpasim.policy import accounting
+
+if TYPE_CHECKING:
+    from kpasim.engines.reference.pod import Pod
+
+SETTLE_NS = 30 * SECOND_NS
+"""How long a run goes on after stable window and grace period where pods stay for ever."""
+LOST_NS = 7200 * SECOND_NS
+"""A run ends this long after its last response even if something never went away."""
+
+
+class Simulation:
+    """One replication of one experiment.
+
+    Time zero is the creation of the revision; the load starts when the asked start state is reached.
+
+    Attributes:
+        p: The experiment.
+        d: The random numbers of this replication.
+        env: SimPy's environment; its clock counts nanoseconds.
+        record: The tables that the run leaves.
+        load_ns: When the load started; ``FOREVER_NS`` until then.
+        pods: Every pod ever created, in order of creation.
+        alive: Pods that are not gone, in order of creation.
+    """
+
+    def __init__(self, params: Params, draws: Draws) -> None:
+        self.p = params
+        self.d = draws
+        self.env = simpy.Environment()
+        self.record = Recorder(params)
+        self.load_ns = of.FOREVER_NS
+        self.pods: list[Pod] = []
+        self.alive: list[Pod] = []
+        self.finished = False
+        self.end_ns = of.FOREVER_NS
+        self.clients = Clients(self)
+        self.autoscaler = Autoscaler(self)
+        self.activators = [Activator(self, index) for index in range(params.activators)]
+        self.ingress = Ingress(self)
+        self.cluster = Cluster(self)
+        self.reconciler = Reconciler(self)
+
+    @property
+    def stays_ns(self) -> int:
+        """How long a revision that never goes away by itself is watched."""
+        return self.p.stable_window_s * SECOND_NS + self.p.grace_ns + SETTLE_NS
+
+    @property
+    def lost_ns(self) -> int:
+        """How long one that should go away is waited for."""
+        return LOST_NS + self.p.retention_ns
+
+    @property
+    def now(self) -> int:
+        """Time [ns]."""
+        return int(self.env.now)
+
+    def at(self, time_ns: int, kind: Kind, entity: int, action: Callable[[], None]) -> None:
+        """Call ``action`` at ``time_ns``, in the order that ``clock.Kind`` gives to simultaneous events."""
+        event = simpy.Event(self.env)
+        event._ok = True
+        event._value = None
+        event.callbacks.append(lambda _: action())
+        self.env.schedule(event, priority=priority(kind, entity), delay=time_ns - self.now)
+
+    def run(self) -> Outcome:
+        """Play the experiment to its end."""
+        self.reconciler.create_revision()
+        if self.p.start == of.ZERO:
+            self.start_load_at(self.now + self.p.start_for_ns)
+        while not self.finished and self.env.peek() != simpy.core.Infinity:
+            self.env.step()
+        return self.record.outcome(self)
+
+    # The beginning of the load
+
+    def start_load_at(self, time_ns: int) -> None:
+        """Let the load begin at ``time_ns``, unless that is already settled."""
+        if self.load_ns == of.FOREVER_NS:
+            self.load_ns = time_ns
+            self.at(time_ns, Kind.LOAD, 0, self.clients.start)
+            if self.p.horizon_ns:
+                self.end_at(time_ns + self.p.horizon_ns)
+
+    # The end of the run
+
+    def end_at(self, time_ns: int) -> None:
+        """Let the run end at ``time_ns``."""
+        self.end_ns = time_ns
+        self.at(time_ns, Kind.END, 0, self.stop)
+
+    def stop(self) -> None:
+        """End the run now."""
+        self.end_ns = self.now
+        self.clients.cut_off()
+        self.finished = True
+
+    def settle(self) -> None:
+        """End the run when all requests are answered and everything that can go away has gone."""
+        if not self.clients.over or self.p.horizon_ns:
+            return
+        if not self.p.stays and not self.alive and self.reconciler.replicas == 0:
+            self.stop()
+        elif self.end_ns == of.FOREVER_NS:
+            wait_ns = self.stays_ns if self.p.stays else self.lost_ns
+            self.end_at(max(self.clients.last_end_ns, self.now) + wait_ns)
+
+    def concurrency_ns(self) -> int:
+        """Integral of concurrency [request-ns] that activators, and queue-proxies for direct requests, have kept."""
+        rows = [activator.stats for activator in self.activators] + [pod.stats for pod in self.pods]
+        for row in rows:
+            accounting.advance(row, self.now)
+        return sum(int(row[accounting.LIFETIME_INTEGRAL]) for row in rows)
+
+
+def run(params: Params, draws: Draws) -> Outcome:
+    """Play one replication with the reference engine."""
+    return Simulation(params, draws).run()

@@ -1,0 +1,205 @@
+"""The life of a pod in numbers: readiness probes, shared work, who goes first in a scale-down, drain.
+
+The functions here have no state; engines call them with times in integer nanoseconds.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+QUIET_NS = 30_000_000_000
+"""Queue-proxy waits this long without a new request before it stops (knative/serving, pkg/queue/sharedmain/main.go,
+``drainSleepDuration``)."""
+MAX_BACK_OFF_NS = 300_000_000_000
+"""Longest wait before a crashed container is started again."""
+
+
+def kubelet_sees(
+    open_ns: int,
+    containers_ns: int,
+    initial_delay_ns: int,
+    phase_ns: int,
+    period_ns: int,
+    timeout_ns: int,
+    successes: int,
+    aggressive: int,
+    poll_ns: int,
+) -> int:
+    """When the kubelet's readiness probe finds a container that answers from ``open_ns`` on.
+
+    Probes start at ``containers_ns + initial_delay_ns + phase_ns`` and repeat every ``period_ns``. Without a period of
+    its own the manifest gets Knative's aggressive probing: queue-proxy polls the container every ``poll_ns`` while the
+    kubelet waits, so a probe that began up to ``timeout_ns`` before the container answers succeeds as well.
+
+    Args:
+        open_ns: The container answers its probe from here on.
+        containers_ns: The pod's containers were started.
+        initial_delay_ns: ``initialDelaySeconds``.
+        phase_ns: First probe after the initial delay, in [0, period).
+        period_ns: The kubelet's period (10 s where the manifest gives none).
+        timeout_ns: The kubelet's timeout.
+        successes: ``successThreshold``.
+        aggressive: 1 when the manifest gives no period.
+        poll_ns: Queue-proxy's own polling period.
+
+    Returns:
+        Time [ns] at which Kubernetes has seen enough successes.
+
+    Source:
+        knative/serving, pkg/queue/readiness/probe.go, ``wrappedProbe.doProbe``; Kubernetes' prober for the period.
+    """
+    first = containers_ns + initial_delay_ns + phase_ns
+    if aggressive:
+        # A probe that waits is answered at queue-proxy's next poll after the container opened.
+        answered = open_ns + (poll_ns - (open_ns - first) % poll_ns) % poll_ns
+        begun = first
+        if answered > first:
+            begun = first + (answered - first) // period_ns * period_ns
+        if answered <= begun:
+            return begun
+        if answered - begun <= timeout_ns:
+            return answered
+        return begun + period_ns
+    seen = first
+    if open_ns > first:
+        seen = first + -((first - open_ns) // period_ns) * period_ns
+    return seen + (successes - 1) * period_ns
+
+
+def activator_finds(
+    open_ns: int, known_ns: int, phase_ns: int, period_ns: int, aggressive: int, poll_ns: int, poll_phase_ns: int
+) -> int:
+    """When an activator's probe finds a pod that answers from ``open_ns`` on.
+
+    Args:
+        open_ns: The container answers from here on.
+        known_ns: The pod's address reached the activator (a probe follows at once).
+        phase_ns: Phase of the activator's probe ticker for this revision.
+        period_ns: Its period (200 ms).
+        aggressive: 1 when queue-proxy holds a probe open and polls the container itself.
+        poll_ns: Queue-proxy's own polling period.
+        poll_phase_ns: Phase of that poll.
+
+    Returns:
+        Time [ns] of the successful probe.
+
+    Source:
+        knative/serving, pkg/activator/net/revision_backends.go, ``revisionWatcher.run``;
+        pkg/queue/readiness/probe.go for the poll.
+    """
+    if open_ns <= known_ns:
+        return known_ns
+    if aggressive:
+        return open_ns + (poll_phase_ns - open_ns) % poll_ns
+    return open_ns + (phase_ns - open_ns) % period_ns
+
+
+def goes_first(
+    assigned_a: int, ready_a: int, ready_since_a: int, mates_a: int, uid_a: int, created_a: int,
+    assigned_b: int, ready_b: int, ready_since_b: int, mates_b: int, uid_b: int, created_b: int,
+    now_ns: int,
+) -> bool:  # fmt: skip
+    """Whether a scale-down removes pod a before pod b.
+
+    The ReplicaSet controller prefers, in this order: a pod without a node; one that is not ready; one with more pods
+    of the same owner on its node; one that has been ready for a shorter time, compared on a logarithmic scale with
+    the pods' random UIDs deciding within one power of two; the one created later.
+
+    Args:
+        assigned_a: 1 if the pod has a node.
+        ready_a: 1 if it is ready.
+        ready_since_a: Since when [ns].
+        mates_a: Pods of the same revision on its node.
+        uid_a: Its random identity.
+        created_a: Its time of creation [ns].
+        assigned_b: The same of the other pod, and so on.
+        ready_b: See above.
+        ready_since_b: See above.
+        mates_b: See above.
+        uid_b: See above.
+        created_b: See above.
+        now_ns: Now.
+
+    Source:
+        Kubernetes, pkg/controller/controller_utils.go, ``ActivePodsWithRanks``.
+    """
+    if assigned_a != assigned_b:
+        return assigned_a < assigned_b
+    if ready_a != ready_b:
+        return ready_a < ready_b
+    if mates_a != mates_b:
+        return mates_a > mates_b
+    if ready_a and ready_since_a != ready_since_b:
+        rank_a = age_rank(ready_since_a, now_ns)
+        rank_b = age_rank(ready_since_b, now_ns)
+        if rank_a != rank_b:
+            return rank_a < rank_b
+        return uid_a < uid_b
+    if created_a != created_b:
+        rank_a = age_rank(created_a, now_ns)
+        rank_b = age_rank(created_b, now_ns)
+        if rank_a != rank_b:
+            return rank_a < rank_b
+    return uid_a < uid_b
+
+
+def age_rank(since_ns: int, now_ns: int) -> int:
+    """Power of two of an age in nanoseconds: pods within one power count as equally old."""
+    age = now_ns - since_ns
+    rank = -1
+    while age > 0:
+        age >>= 1
+        rank += 1
+    return rank
+
+
+def slowdown(table: NDArray[np.float64], sharing: int) -> float:
+    """How many times longer work takes while ``sharing`` requests share the GPU.
+
+    Beyond the table the last step is continued as a straight line; with one entry, in proportion.
+    """
+    size = len(table)
+    if sharing <= size:
+        return float(table[max(sharing, 1) - 1])
+    step = table[size - 1] - table[size - 2] if size > 1 else table[0]
+    return float(table[size - 1] + step * (sharing - size))
+
+
+def work_done(elapsed_ns: int, slow: float) -> int:
+    """Work [ns at full speed] that a request gets done in ``elapsed_ns`` while slowed down ``slow`` times."""
+    return int(elapsed_ns / slow)
+
+
+def work_takes(left_ns: int, slow: float) -> int:
+    """Time [ns] that the work left takes while slowed down ``slow`` times."""
+    return int(math.ceil(left_ns * slow))
+
+
+def back_off(first_ns: int, attempt: int) -> int:
+    """How long Kubernetes waits before it starts a crashed container again: doubled each time, at most 5 minutes.
+
+    Source:
+        Kubernetes, pkg/kubelet/kubelet.go, ``MaxContainerBackOff``; the first wait is 10 s.
+    """
+    return min(first_ns << min(attempt, 10), MAX_BACK_OFF_NS)
+
+
+def quiet_until(asked_to_go_ns: int, last_arrival_ns: int) -> int:
+    """When a draining queue-proxy has seen no new request for long enough to stop."""
+    return max(asked_to_go_ns, last_arrival_ns) + QUIET_NS
+
+
+KERNELS = (
+    kubelet_sees,
+    activator_finds,
+    age_rank,
+    goes_first,
+    slowdown,
+    work_done,
+    work_takes,
+    back_off,
+    quiet_until,
+)

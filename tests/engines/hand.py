@@ -1,0 +1,175 @@
+"""Experiments written by hand in the engines' own terms, for tests of mechanisms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kpasim.engines import params as of
+from kpasim.engines.draws import chance_key, uniforms
+from kpasim.engines.params import Draws, Params
+
+S = of.SECOND_NS
+MS = 1_000_000
+
+
+def ints(*values: int) -> np.ndarray:
+    """An int64 array."""
+    return np.array(values, dtype=np.int64)
+
+
+def floats(*values: float) -> np.ndarray:
+    """A float64 array."""
+    return np.array(values, dtype=np.float64)
+
+
+PLAIN = Params(
+    container_concurrency=1,
+    slots=1,
+    timeout_ns=300 * S,
+    first_byte_timeout_ns=0,
+    service_by_start=0,
+    slowdown=floats(),
+    shared_by_node=0,
+    type_factor=floats(1.0),
+    cancel_stops_work=0,
+    drains_on_sigterm=1,
+    stop_ns=0,
+    metric_rps=0,
+    max_scale_up_rate=1000.0,
+    max_scale_down_rate=2.0,
+    target_value=1.0,
+    total_value=1.0,
+    target_burst_capacity=211.0,
+    panic_threshold=2.0,
+    activation_scale=1,
+    reachable=1,
+    stable_window_s=60,
+    panic_window_s=6,
+    weight_stable=0.0,
+    weight_panic=0.0,
+    scale_down_delay_s=0.0,
+    activator_capacity=100.0,
+    min_scale=0,
+    max_scale=10,
+    initial_scale=1,
+    enable_scale_to_zero=1,
+    grace_ns=30 * S,
+    retention_ns=0,
+    progress_deadline_ns=600 * S,
+    probe_period_ns=1 * S,
+    probe_timeout_ns=1 * S,
+    probe_initial_delay_ns=0,
+    probe_successes=1,
+    probe_failures=3,
+    aggressive=0,
+    early_use=1,
+    stage_kind=ints(of.START),
+    stage_when=ints(of.BEFORE_READY),
+    stage_at_a_time=ints(0),
+    stage_cached=ints(0),
+    stage_bytes=floats(0.0),
+    stage_bandwidth=floats(1.0),
+    crash_probability=0.0,
+    restart_ns=10 * S,
+    pool_type=ints(0),
+    pool_slots=ints(1),
+    pool_ready=ints(0),
+    pool_max=ints(-1),
+    pool_provisioned=ints(0),
+    pool_release_ns=ints(0),
+    scrape_failure=0.0,
+    activators=1,
+    always_activator=0,
+    ingress_policy=of.ROUND_ROBIN,
+    ingress_workers=1,
+    affinity=of.NO_AFFINITY,
+    affinity_timeout_ns=0,
+    first_stat_ns=3 * MS,
+    front_to_server_ns=0,
+    hand_over_ns=0,
+    server_to_client_ns=0,
+    reconcile_ns=2 * MS,
+    rollout_ns=4 * MS,
+    sks_ns=50 * MS,
+    endpoints_to_ingress_ns=50 * MS,
+    endpoints_to_activator_ns=10 * MS,
+    activator_probe_period_ns=200 * MS,
+    queue_proxy_poll_ns=50 * MS,
+    deletion_ns=8 * MS,
+    closed=1,
+    workers=5,
+    requests_per_worker=10,
+    load_duration_ns=0,
+    worker_period_ns=0,
+    client_timeout_ns=180 * S,
+    requests=50,
+    sessions=0,
+    cookies=0,
+    start=of.WARM,
+    start_for_ns=5 * S,
+    horizon_ns=0,
+    stays=0,
+    seed=1,
+)
+"""One pod warm, five clients, one request at a time on each pod, target 1."""
+
+
+def experiment(**changes: Any) -> Params:
+    """``PLAIN`` with some settings changed."""
+    return PLAIN._replace(**changes)
+
+
+def draws(
+    p: Params,
+    *,
+    service_s: float | Sequence[float] = 3.0,
+    stages_s: Sequence[float] = (20.0,),
+    sent_s: Sequence[float] = (),
+    node_s: float = 0.0,
+    replication: int = 0,
+    pods: int = 64,
+    spread: bool = False,
+    **fixed: Any,
+) -> Draws:
+    """Draws for ``p``: given times, random phases.
+
+    With ``spread`` the service, delay and stage times vary around what is given.
+    """
+    n = max(p.requests, 1)
+    types = len(p.type_factor)
+
+    def u(stream: int, count: int) -> np.ndarray:
+        return uniforms(p.seed, replication, stream, count)
+
+    service = np.broadcast_to(np.asarray(service_s, dtype=np.float64), (n,)) * 1e9
+    delay = np.zeros(n, dtype=np.int64)
+    stages = np.repeat(np.asarray(stages_s, dtype=np.float64), types)
+    pod = np.zeros((pods, of.STAGES + len(stages)), dtype=np.int64)
+    pod[:, of.ADDRESS] = u(6, pods) * (1 << 31)
+    pod[:, of.UID] = u(7, pods) * (1 << 31)
+    pod[:, of.KUBELET_PHASE] = u(8, pods) * p.probe_period_ns
+    pod[:, of.QUEUE_PROXY_PHASE] = u(9, pods) * S
+    pod[:, of.POLL_PHASE] = u(10, pods) * p.queue_proxy_poll_ns
+    pod[:, of.STAGES :] = stages * 1e9
+    if spread:
+        service = service * (0.5 + u(1, n))
+        delay = (u(4, n) * 3 * MS).astype(np.int64)
+        for column in range(len(stages)):
+            pod[:, of.STAGES + column] = stages[column] * 1e9 * (0.5 + u(20 + column, pods))
+    phase = np.concatenate([u(0, 4) * [2 * S, 2 * S, S, 200 * MS], u(11, p.activators) * S]).astype(np.int64)
+    made = Draws(
+        phase=phase,
+        service=service.astype(np.int64).reshape(n, 1),
+        klass=ints(),
+        first_byte=ints(),
+        delay=delay,
+        sent=(np.asarray(sent_s, dtype=np.float64) * 1e9).astype(np.int64),
+        own_service=ints(),
+        pod=pod,
+        node=np.full((pods, len(p.pool_type)), int(node_s * S), dtype=np.int64),
+        key=chance_key(p.seed, replication),
+    )
+    return made._replace(**fixed)
