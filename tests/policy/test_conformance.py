@@ -546,6 +546,8 @@ def replay_throttler_requests(case: Case) -> None:
             tracker_of[request] = trackers[destinations[str(request)]].pop()
         waiting -= set(new)
         check(f"active after op {step}", sorted(state["active"]), sorted(tracker_of))
+        where = {str(request): throttler.names[tracker] for request, tracker in tracker_of.items()}
+        check(f"destinations after op {step}", destinations, where)
         check(f"queued after op {step}", sorted(state["queued"]), sorted(waiting))
         check(f"capacity after op {step}", state["capacity"], throttler.shown_capacity())
         check(f"cancelled by op {step}", state["cancelled_total"], cancelled)
