@@ -47,7 +47,15 @@ class ExpiredError(ClusterError):
 
 
 class RefusedError(ClusterError):
-    """The cluster refused the object: a webhook, a quota, a bad field."""
+    """The cluster refused the object: a webhook, a quota, a bad field.
+
+    Attributes:
+        code: HTTP status.
+    """
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        self.code = code
+        super().__init__(message)
 
 
 class UnreachableError(ClusterError):

@@ -186,8 +186,9 @@ class Kube:
                 content_type="application/json-patch+json", deadline=deadline,
             )  # fmt: skip
         except RefusedError as error:
-            if any(operation.get("op") == "test" for operation in operations) and "test" in str(error).lower():
-                raise ConflictError(f"{self.name}: {resource.rbac_name} {name}: changed meanwhile") from error
+            # A failed test is a plain 422 whose message does not say so.
+            if error.code == 422 and any(operation.get("op") == "test" for operation in operations):
+                raise ConflictError(str(error)) from error
             raise
 
     def delete(
@@ -453,7 +454,7 @@ def _translated(error: Any, what: str, verb: str, rbac_name: str, namespace: str
         return ClusterError(f"{what}: the API server does not know this account (401): log in again")
     if code == 403:
         if "quota" in message:
-            return RefusedError(f"{what}: {message}")
+            return RefusedError(f"{what}: {message}", code)
         return ForbiddenError(verb, rbac_name, namespace)
     if code == 404:
         return MissingError(f"{what}: not found" + (f" in namespace {namespace}" if namespace else ""))
@@ -461,7 +462,7 @@ def _translated(error: Any, what: str, verb: str, rbac_name: str, namespace: str
         return ConflictError(f"{what}: {message or 'conflict'}", exists=reason == "AlreadyExists")
     if code == 410:
         return ExpiredError(f"{what}: the resource version is too old")
-    return RefusedError(f"{what}: refused ({code}): {message}")
+    return RefusedError(f"{what}: refused ({code}): {message}", code)
 
 
 def _retry_after(headers: Any) -> float:

@@ -1,0 +1,31 @@
+"""Run a stand-in as a process of its own: options on standard input, its kubeconfig on standard output.
+
+It ends when its standard input does, so it never outlives whoever started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+
+from kpasim.cluster.standin.cluster import Options, StandIn
+
+
+async def _main() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started us; we go when they do
+    options = Options.from_json(sys.stdin.readline())
+    loop.add_reader(sys.stdin.fileno(), stop.set)
+    async with StandIn(options) as standin:
+        answer = {"kubeconfig": str(standin.kubeconfig), "url": standin.front_url}
+        print(json.dumps(answer), flush=True)
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

@@ -1,0 +1,321 @@
+"""The stand-in's Kubernetes API over HTTP: objects, lists in pages, watches, JSON patches, dry runs, RBAC, faults."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from aiohttp import web
+
+from kpasim.cluster import objects
+from kpasim.cluster.objects import Document, Resource, meta
+from kpasim.cluster.standin.faults import Fault, Faults
+from kpasim.cluster.standin.rbac import Access, Rule
+from kpasim.cluster.standin.store import AlreadyExistsError, NotFoundError, Store, copied
+
+KINDS = (
+    objects.SERVICES,
+    objects.POD_AUTOSCALERS,
+    objects.SERVERLESS_SERVICES,
+    objects.DEPLOYMENTS,
+    objects.PODS,
+    objects.EVENTS,
+    objects.CONFIG_MAPS,
+    objects.CORE_SERVICES,
+    objects.NODES,
+    objects.ALB_CONFIGS,
+)
+_BY_PATH = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
+_PATH = re.compile(
+    r"/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<namespace>[^/]+))?"
+    r"/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>[^/]+)(?P<rest>/.*)?)?"
+)
+_MAX_BODY = 4 << 20
+_BOOKMARK_S = 5.0
+
+Admission = Callable[[Document, Document | None], None]
+"""Changes a document before it is stored, or raises DeniedError; the second argument is what it replaces."""
+PodPort = Callable[[str], Awaitable[str]]
+"""Answers a path on a pod's port."""
+
+
+class DeniedError(Exception):
+    """An admission webhook says no."""
+
+    def __init__(self, message: str, status: int = 400, reason: str = "BadRequest") -> None:
+        self.status, self.reason = status, reason
+        super().__init__(message)
+
+
+class ApiServer:
+    """Serves a store.
+
+    Args:
+        store: The objects.
+        rules: What the one account may do; everything where None.
+        faults: What goes wrong.
+
+    Attributes:
+        token: The account's bearer token.
+        admissions: Webhooks by kind.
+        deletions: Called instead of a deletion, by kind, with namespace and name.
+        ports: Ports of pods that can be reached through the API, by namespace, pod and port.
+        seen: Everything that was asked for, in order.
+        on_request: Called with the number of the request (from 1) and ``before`` or ``after``.
+    """
+
+    def __init__(self, store: Store, rules: Iterable[Rule] | None = None, faults: Faults | None = None) -> None:
+        self.store = store
+        self.rules = None if rules is None else list(rules)
+        self.faults = faults or Faults()
+        self.token = secrets.token_urlsafe(24)
+        self.admissions: dict[Resource, Admission] = {}
+        self.deletions: dict[Resource, Callable[[str, str], None]] = {}
+        self.ports: dict[tuple[str, str, int], PodPort] = {}
+        self.seen: list[Access] = []
+        self.on_request: Callable[[int, str], None] | None = None
+        self._stopping = False
+
+    def application(self) -> web.Application:
+        """The HTTP application."""
+        application = web.Application(client_max_size=_MAX_BODY)
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        return application
+
+    def stop(self) -> None:
+        """End the watches."""
+        self._stopping = True
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if not secrets.compare_digest(request.headers.get("Authorization", ""), f"Bearer {self.token}"):
+            return _failure(401, "Unauthorized", "Unauthorized")
+        found = _PATH.fullmatch(request.path)
+        kind = found and _BY_PATH.get((found["group"] or "", found["version"], found["plural"]))
+        if not found or kind is None:
+            return _failure(404, "NotFound", "the server could not find the requested resource")
+        namespace, name = found["namespace"] or "", found["name"] or ""
+        pod_name, _, port = name.partition(":")
+        resource = kind.plural + (f"/{found['sub']}" if found["sub"] else "")
+        access = Access(_verb(request, name), kind.group, resource, namespace, pod_name)
+        self.seen.append(access)
+        number = len(self.seen)
+        self._tell(number, "before")
+        rbac_name = resource + (f".{kind.group}" if kind.group else "")
+        fault = self.faults.hit(access.verb, rbac_name, name)
+        if fault is not None:
+            refused = await self._before(fault, request, access)
+            if refused is not None:
+                return refused
+        if self.rules is not None and not any(rule.allows(access) for rule in self.rules):
+            return _forbidden(access)
+        try:
+            if found["sub"] == "proxy":
+                answer: web.StreamResponse = await self._proxy(namespace, pod_name, port, found["rest"] or "/")
+            elif access.verb == "watch":
+                answer = await self._watch(request, kind, namespace or None, fault)
+            else:
+                answer = await self._do(request, kind, access)
+        except NotFoundError:
+            answer = _failure(404, "NotFound", f'{rbac_name} "{name}" not found')
+        except AlreadyExistsError as error:
+            answer = _failure(409, "AlreadyExists", f'{rbac_name} "{error}" already exists')
+        except DeniedError as error:
+            answer = _failure(error.status, error.reason, str(error))
+        self._tell(number, "after")
+        if fault is not None and fault.drop == "after":
+            _hang_up(request)
+        if fault is not None and fault.garbage:
+            return web.Response(text="<html>not the API", content_type="text/html")
+        return answer
+
+    async def _before(self, fault: Fault, request: web.Request, access: Access) -> web.Response | None:
+        if fault.delay_s:
+            await asyncio.sleep(fault.delay_s)
+        if fault.drop == "before":
+            _hang_up(request)
+        if fault.status == 403 and not fault.reason:
+            return _forbidden(access)
+        if fault.status:
+            headers = {} if fault.retry_after_s is None else {"Retry-After": f"{fault.retry_after_s:g}"}
+            return _failure(fault.status, fault.reason, fault.message, headers)
+        return None
+
+    async def _do(self, request: web.Request, kind: Resource, access: Access) -> web.Response:
+        namespace, name = access.namespace, access.name
+        if access.verb == "list":
+            return self._page(request, kind, namespace or None)
+        if access.verb == "get":
+            return web.json_response(self.store.get(kind, namespace, name))
+        body = json.loads(await request.text() or "{}")
+        dry = request.query.get("dryRun") == "All" or (isinstance(body, dict) and body.get("dryRun") == ["All"])
+        if access.verb == "create":
+            body.setdefault("metadata", {}).setdefault("namespace", namespace)
+            self._admit(kind, body, None)
+            if dry:
+                return web.json_response(body, status=201)
+            return web.json_response(self.store.create(kind, body), status=201)
+        old = self.store.get(kind, namespace, name)
+        if access.verb == "patch":
+            new = patched(old, body)
+            self._admit(kind, new, old)
+            if dry:
+                return web.json_response(new)
+
+            def replace(document: Document) -> None:
+                document.clear()
+                document.update(new)
+
+            return web.json_response(self.store.update(kind, namespace, name, replace))
+        if access.verb == "delete":
+            wanted = (body.get("preconditions") or {}).get("uid")
+            if wanted and wanted != meta(old).get("uid"):
+                raise DeniedError(f"the UID in the precondition ({wanted}) does not match", 409, "Conflict")
+            if not dry:
+                self._remove(kind, namespace, name)
+            return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"})
+        raise DeniedError(f"the stand-in does not know how to {access.verb}", 405, "MethodNotAllowed")
+
+    def _remove(self, kind: Resource, namespace: str, name: str) -> None:
+        if kind in self.deletions:
+            self.deletions[kind](namespace, name)
+        else:
+            self.store.remove(kind, namespace, name)
+
+    def _admit(self, kind: Resource, new: Document, old: Document | None) -> None:
+        if kind in self.admissions:
+            self.admissions[kind](new, old)
+
+    def _page(self, request: web.Request, kind: Resource, namespace: str | None) -> web.Response:
+        found = self.store.all(kind, namespace, request.query.get("labelSelector", ""))
+        start = int(request.query.get("continue") or 0)
+        limit = int(request.query.get("limit") or 0) or len(found)
+        rest = str(start + limit) if start + limit < len(found) else ""
+        return web.json_response(
+            {
+                "kind": f"{kind.kind}List",
+                "apiVersion": f"{kind.group}/{kind.version}" if kind.group else "v1",
+                "metadata": {"resourceVersion": str(self.store.version), "continue": rest},
+                "items": found[start : start + limit],
+            }
+        )
+
+    async def _watch(
+        self, request: web.Request, kind: Resource, namespace: str | None, fault: Fault | None
+    ) -> web.StreamResponse:
+        selector = request.query.get("labelSelector", "")
+        since = int(request.query.get("resourceVersion") or self.store.version)
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + float(request.query.get("timeoutSeconds") or 300)
+        bookmark_s = loop.time() + _BOOKMARK_S
+        answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+        answer.enable_chunked_encoding()
+        await answer.prepare(request)
+        sent = 0
+        while not self._stopping and loop.time() < end_s:
+            changes = self.store.changes(kind, since, namespace, selector)
+            if changes is None or (fault is not None and 0 <= fault.expire_after <= sent):
+                await _send(answer, "ERROR", _status(410, "Expired", "too old resource version"))
+                break
+            if fault is not None and 0 <= fault.break_after <= sent:
+                _hang_up(request)
+            if fault is not None and 0 <= fault.end_after <= sent:
+                break
+            since = changes[1]
+            for _, what, document in changes[0]:
+                await _send(answer, what, document)
+                sent += 1
+            if request.query.get("allowWatchBookmarks") == "true" and loop.time() >= bookmark_s:
+                mark = {"kind": kind.kind, "metadata": {"resourceVersion": str(since)}}
+                await _send(answer, "BOOKMARK", mark)
+                bookmark_s = loop.time() + _BOOKMARK_S
+            await self.store.news(min(0.5, max(0.0, end_s - loop.time())))
+        await answer.write_eof()
+        return answer
+
+    async def _proxy(self, namespace: str, pod: str, port: str, path: str) -> web.Response:
+        answers = self.ports.get((namespace, pod, int(port) if port.isdigit() else 0))
+        if answers is None:
+            return _failure(503, "ServiceUnavailable", f'no endpoints available for pod "{pod}"')
+        return web.Response(text=await answers(path), content_type="text/plain")
+
+    def _tell(self, number: int, stage: str) -> None:
+        if self.on_request is not None:
+            self.on_request(number, stage)
+
+
+def patched(document: Document, operations: list[Document]) -> Document:
+    """Apply a JSON patch (RFC 6902: add, replace, remove, test).
+
+    Raises:
+        DeniedError: A test fails or a path leads nowhere.
+    """
+    new: Any = copied(document)
+    for operation in operations:
+        keys = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
+        place = new
+        try:
+            for key in keys[:-1]:
+                place = place[int(key)] if isinstance(place, list) else place[key]
+            last: Any = int(keys[-1]) if isinstance(place, list) else keys[-1]
+            if operation["op"] == "test":
+                fits = place[last] == operation["value"]
+            elif operation["op"] == "remove":
+                del place[last]
+                fits = True
+            else:
+                place[last] = operation["value"]
+                fits = True
+        except (KeyError, IndexError, TypeError, ValueError):
+            fits = False
+        if not fits:
+            message = "the server rejected our request due to an error in our request"
+            raise DeniedError(message, 422, "Invalid")
+    return dict(new)
+
+
+async def _send(answer: web.StreamResponse, kind: str, document: Document) -> None:
+    await answer.write(json.dumps({"type": kind, "object": document}).encode() + b"\n")
+
+
+def _verb(request: web.Request, name: str) -> str:
+    if request.method == "GET":
+        if name:
+            return "get"
+        return "watch" if request.query.get("watch") in ("true", "1") else "list"
+    return {"POST": "create", "PATCH": "patch", "DELETE": "delete", "PUT": "update"}.get(request.method, "unknown")
+
+
+def _status(code: int, reason: str, message: str) -> Document:
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "reason": reason,
+        "message": message,
+        "code": code,
+    }
+
+
+def _failure(code: int, reason: str, message: str, headers: dict[str, str] | None = None) -> web.Response:
+    return web.json_response(_status(code, reason, message), status=code, headers=headers)
+
+
+def _forbidden(access: Access) -> web.Response:
+    name = access.resource.partition("/")[0] + (f".{access.group}" if access.group else "")
+    where = f'in the namespace "{access.namespace}"' if access.namespace else "at the cluster scope"
+    message = (
+        f'{name} "{access.name}" is forbidden: User "kpasim" cannot {access.verb} resource "{access.resource}" '
+        f'in API group "{access.group}" {where}'
+    )
+    return _failure(403, "Forbidden", message)
+
+
+def _hang_up(request: web.Request) -> None:
+    """Break the connection under the request."""
+    if request.transport is not None:
+        request.transport.abort()
+    raise ConnectionResetError("injected")

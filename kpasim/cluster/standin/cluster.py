@@ -1,0 +1,170 @@
+"""The stand-in cluster as a whole: put together, started, stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from kpasim.cluster import objects
+from kpasim.cluster.standin.apiserver import ApiServer
+from kpasim.cluster.standin.clock import Clock
+from kpasim.cluster.standin.events import Events
+from kpasim.cluster.standin.faults import Faults
+from kpasim.cluster.standin.front import Front
+from kpasim.cluster.standin.knative import Knative
+from kpasim.cluster.standin.kubelet import Image, Node
+from kpasim.cluster.standin.processes import Processes
+from kpasim.cluster.standin.rbac import Rule
+from kpasim.cluster.standin.store import Store
+
+CONTEXT = "kpasim-local"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a stand-in is like.
+
+    Attributes:
+        images: What is run for each container image.
+        config_autoscaler: Data of the ConfigMap.
+        speed: How much faster than the machine's clock Knative's clocks run.
+        gpus: GPUs of the one node.
+        quota_pods: Pods a namespace may have; 0 for any number.
+    """
+
+    images: Mapping[str, Image] = field(default_factory=dict)
+    config_autoscaler: Mapping[str, str] = field(default_factory=dict)
+    speed: float = 1.0
+    gpus: int = 0
+    quota_pods: int = 0
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        images = {
+            name: {"command": list(image.command), "pull_s": image.pull_s, "fails": image.fails}
+            for name, image in self.images.items()
+        }
+        return json.dumps(
+            {
+                "images": images,
+                "config_autoscaler": dict(self.config_autoscaler),
+                "speed": self.speed,
+                "gpus": self.gpus,
+                "quota_pods": self.quota_pods,
+            }
+        )
+
+    @staticmethod
+    def from_json(text: str) -> Options:
+        """What `to_json` wrote."""
+        found: dict[str, Any] = json.loads(text)
+        found["images"] = {
+            name: Image(tuple(image["command"]), image["pull_s"], image["fails"])
+            for name, image in found["images"].items()
+        }
+        return Options(**found)
+
+
+class StandIn:
+    """A running stand-in cluster; use it as an asynchronous context manager.
+
+    Attributes:
+        kubeconfig: File that leads an adapter to it; its context is ``CONTEXT``.
+        server: Its API.
+        store: Its objects.
+        node: Its one node.
+        front_url: Where its Services answer.
+    """
+
+    def __init__(self, options: Options, rules: Sequence[Rule] | None = None, faults: Faults | None = None) -> None:
+        self._options = options
+        self._stack = contextlib.AsyncExitStack()
+        self.clock = Clock(options.speed)
+        self.store = Store()
+        self.server = ApiServer(self.store, rules, faults)
+        self.kubeconfig = Path()
+        self.front_url = ""
+
+    async def __aenter__(self) -> StandIn:
+        """Start everything."""
+        folder = Path(tempfile.mkdtemp(prefix="kpasim-local-"))
+        processes = Processes(folder)  # from here on the keeper removes the folder
+        self._stack.push_async_callback(processes.close)
+        try:
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(total=None),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+            self._stack.push_async_callback(session.close)
+            events = Events(self.store)
+            self.node = Node(
+                self.store, self.clock, processes, events, self._options.images, session,
+                gpus=self._options.gpus, quota_pods=self._options.quota_pods,
+            )  # fmt: skip
+            self._stack.push_async_callback(self.node.close)
+            front = Front(self.clock, session)
+            self.knative = Knative(self.store, self.server, self.node, front, dict(self._options.config_autoscaler))
+            self._stack.push_async_callback(self.knative.stop)
+            front_port = await self._serve(front.application(), cancels=True)
+            api_port = await self._serve(self.server.application(), cancels=True)
+            self.front_url = f"http://127.0.0.1:{front_port}"
+            self._install_gateway(front_port)
+            self.kubeconfig = folder / "kubeconfig.json"
+            _write_private(self.kubeconfig, _kubeconfig(api_port, self.server.token))
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop everything; no process is left."""
+        self.server.stop()
+        await self._stack.aclose()
+
+    async def _serve(self, application: web.Application, *, cancels: bool) -> int:
+        runner = web.AppRunner(application, handler_cancellation=cancels, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        return int(runner.addresses[0][1])
+
+    def _install_gateway(self, port: int) -> None:
+        self.store.create(
+            objects.CORE_SERVICES,
+            {
+                "metadata": {"name": "kourier", "namespace": "kourier-system"},
+                "spec": {"type": "LoadBalancer", "ports": [{"name": "http2", "port": port}]},
+                "status": {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}},
+            },
+        )
+
+
+def _kubeconfig(port: int, token: str) -> str:
+    """A kubeconfig in JSON, which is YAML as well."""
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": CONTEXT,
+            "clusters": [{"name": CONTEXT, "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+            "users": [{"name": CONTEXT, "user": {"token": token}}],
+            "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT}}],
+        }
+    )
+
+
+def _write_private(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)

@@ -1,0 +1,40 @@
+"""Kubernetes Events: what happened to whom, in the cluster's own words."""
+
+from __future__ import annotations
+
+import secrets
+
+from kpasim.cluster.objects import EVENTS
+from kpasim.cluster.standin.clock import stamp
+from kpasim.cluster.standin.store import Store
+
+_KEPT = 500
+
+
+class Events:
+    """Writes events and forgets the oldest."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._names: list[tuple[str, str]] = []
+
+    def add(self, kind: str, namespace: str, name: str, reason: str, message: str) -> None:
+        """Say that something happened to an object."""
+        event = f"{name}.{secrets.token_hex(8)}"
+        now = stamp()
+        self._store.create(
+            EVENTS,
+            {
+                "metadata": {"name": event, "namespace": namespace},
+                "involvedObject": {"kind": kind, "namespace": namespace, "name": name},
+                "reason": reason,
+                "message": message,
+                "type": "Warning" if reason.startswith(("Failed", "BackOff", "Unhealthy")) else "Normal",
+                "count": 1,
+                "firstTimestamp": now,
+                "lastTimestamp": now,
+            },
+        )
+        self._names.append((namespace, event))
+        if len(self._names) > _KEPT:
+            self._store.remove(EVENTS, *self._names.pop(0))

@@ -1,0 +1,306 @@
+"""Knative's controllers, as far as an adapter meets them: webhooks, revisions, traffic, status."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from kpasim.cluster import objects
+from kpasim.cluster.objects import SERVICES, Document, Resource, annotations_of, labels_of, meta, name_of
+from kpasim.cluster.standin.apiserver import ApiServer, DeniedError
+from kpasim.cluster.standin.clock import stamp
+from kpasim.cluster.standin.events import Events
+from kpasim.cluster.standin.front import Front
+from kpasim.cluster.standin.kubelet import Node, Template, probe_of
+from kpasim.cluster.standin.scaler import Revision
+from kpasim.cluster.standin.store import NotFoundError, Store
+from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, resolve, validate_annotations
+
+DOMAIN = "example.com"
+VERSION = "98e5ef9-stand-in"
+_MAX_CONCURRENCY = 1000
+_MAX_TIMEOUT_S = 600
+_DEFAULT_TIMEOUT_S = 300
+
+
+class Knative:
+    """Turns Services into revisions and keeps their status.
+
+    Args:
+        store: The objects.
+        server: Where webhooks are hung.
+        node: Where pods run.
+        front: Where hosts are routed.
+        config: Data of config-autoscaler.
+    """
+
+    def __init__(self, store: Store, server: ApiServer, node: Node, front: Front, config: dict[str, str]) -> None:
+        self.store, self.node, self.front = store, node, front
+        self.events: Events = node.events
+        self.config: AutoscalerConfig = parse_config(config)
+        self._services: dict[tuple[str, str], _Service] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        server.admissions[SERVICES] = self._admit
+        server.deletions[SERVICES] = self._delete
+        store.listeners.append(self._wrote)
+        _install(store, config, server, self)
+
+    async def stop(self) -> None:
+        """Stop all controllers; objects and pods stay as they are."""
+        for task in self._closing:
+            task.cancel()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        for service in self._services.values():
+            await service.stop()
+
+    async def metrics(self, _path: str) -> str:
+        """The autoscaler's metrics endpoint."""
+        lines = []
+        names = {
+            "stable": "kn_revision_concurrency_stable",
+            "panic": "kn_revision_concurrency_panic",
+            "target": "kn_revision_concurrency_target",
+            "desired": "kn_revision_pods_desired",
+            "excess": "kn_revision_capacity_excess",
+            "panic_mode": "kn_revision_panic_mode",
+        }
+        for service in self._services.values():
+            for revision in service.revisions:
+                for gauge, name in names.items():
+                    if gauge in revision.gauges:
+                        tags = (
+                            f'k8s_namespace_name="{revision.template.namespace}",'
+                            f'kn_revision_name="{revision.template.revision}",'
+                            f'kn_service_name="{revision.template.service}"'
+                        )
+                        lines.append(f"{name}{{{tags}}} {revision.gauges[gauge]:.9g}")
+        return "\n".join(lines) + "\n"
+
+    # -- webhooks ----------------------------------------------------------------------------------------------------
+
+    def _admit(self, new: Document, old: Document | None) -> None:
+        """Check and complete a Service as Knative's webhooks do."""
+        problems = self._problems(new)
+        if problems:
+            text = "; ".join(problems)
+            raise DeniedError(f'admission webhook "validation.webhook.serving.knative.dev" denied the request: {text}')
+        meta(new).setdefault("annotations", {}).setdefault("serving.knative.dev/creator", "kpasim")
+        spec = new["spec"]["template"]["spec"]
+        spec.setdefault("containerConcurrency", 0)
+        spec["timeoutSeconds"] = spec.get("timeoutSeconds") or _DEFAULT_TIMEOUT_S
+        spec.setdefault("enableServiceLinks", False)
+        container = spec["containers"][0]
+        container.setdefault("name", "user-container")
+        container.setdefault("resources", {})
+        probe = container.setdefault("readinessProbe", {})
+        probe.setdefault("successThreshold", 1)
+        if not probe.get("httpGet") and not probe.get("exec") and not probe.get("grpc"):
+            probe.setdefault("tcpSocket", {"port": 0})
+        new["spec"].setdefault("traffic", [{"latestRevision": True, "percent": 100}])
+        if old is not None:
+            new["status"] = old.get("status", {})
+
+    def _problems(self, new: Document) -> list[str]:
+        template = (new.get("spec") or {}).get("template") or {}
+        spec = template.get("spec") or {}
+        containers = spec.get("containers")
+        found = []
+        if not isinstance(containers, list) or not containers or not containers[0].get("image"):
+            found.append("missing field(s): spec.template.spec.containers[0].image")
+        elif len(containers) > 1:
+            found.append("the stand-in runs one container per pod: spec.template.spec.containers")
+        concurrency, timeout = spec.get("containerConcurrency", 0), spec.get("timeoutSeconds", 0)
+        if not isinstance(concurrency, int) or not 0 <= concurrency <= _MAX_CONCURRENCY:
+            found.append(f"expected 0 <= {concurrency} <= 1000: spec.template.spec.containerConcurrency")
+        if not isinstance(timeout, int) or not 0 <= timeout <= _MAX_TIMEOUT_S:
+            found.append(f"expected 0 <= {timeout} <= 600: spec.template.spec.timeoutSeconds")
+        for problem in validate_annotations(annotations_of(template), self.config):
+            found.append(f"{problem.message}: spec.template.metadata.annotations.{problem.place}")
+        for key in annotations_of(new):
+            if key.startswith("autoscaling.knative.dev/"):
+                found.append(f"autoscaling annotations must go to spec.template.metadata.annotations: {key}")
+        return found
+
+    # -- Services ----------------------------------------------------------------------------------------------------
+
+    def _wrote(self, resource: Resource, kind: str, document: Document) -> None:
+        if resource is not SERVICES or kind == "DELETED" or meta(document).get("deletionTimestamp"):
+            return
+        key = (meta(document)["namespace"], name_of(document))
+        service = self._services.get(key)
+        if service is None:
+            service = self._services[key] = _Service(self, *key)
+        # Not now: this is called in the middle of a write.
+        asyncio.get_running_loop().call_soon(service.follow)
+
+    def _delete(self, namespace: str, name: str) -> None:
+        """Foreground deletion: the Service goes when its pods are gone."""
+        service = self._services.pop((namespace, name), None)
+        if service is None:
+            return
+
+        def mark(document: Document) -> None:
+            document["metadata"]["deletionTimestamp"] = stamp()
+
+        self.store.update(SERVICES, namespace, name, mark)
+        self.front.routes.pop(f"{name}.{namespace}.{DOMAIN}", None)
+        task = asyncio.ensure_future(service.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+class _Service:
+    """One Service: its revisions, and which of them has the traffic."""
+
+    def __init__(self, knative: Knative, namespace: str, name: str) -> None:
+        self._knative = knative
+        self._namespace, self._name = namespace, name
+        self._template: Any = None
+        self._generation = 0
+        self._ready: Revision | None = None
+        self._closed = False
+        self._due = False
+        self.revisions: list[Revision] = []
+
+    def follow(self) -> None:
+        """Make a revision where the template changed, move the traffic where one became ready, write the status."""
+        self._due = False
+        if self._closed:
+            return
+        try:
+            document = self._knative.store.get(SERVICES, self._namespace, self._name)
+        except NotFoundError:
+            return
+        template = document["spec"]["template"]
+        if template != self._template:
+            self._template = template
+            self._generation += 1
+            self.revisions.append(self._revision(template))
+        latest = self.revisions[-1]
+        if latest is not self._ready and len(latest.ready_pods()) >= latest.settings.initial_scale:
+            old, self._ready = self._ready, latest
+            self._knative.front.routes[f"{self._name}.{self._namespace}.{DOMAIN}"] = latest
+            if old is not None:
+                old.retire()
+        self._write(document, latest)
+
+    async def stop(self) -> None:
+        """Stop scaling."""
+        self._closed = True
+        for revision in self.revisions:
+            await revision.stop()
+
+    async def close(self) -> None:
+        """Take everything down, last the Service itself."""
+        self._closed = True
+        await asyncio.gather(*(revision.close() for revision in self.revisions))
+        self._knative.store.remove(SERVICES, self._namespace, self._name)
+
+    def _later(self) -> None:
+        if not self._due and not self._closed:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self.follow)
+
+    def _revision(self, template: Document) -> Revision:
+        spec = template["spec"]
+        container = spec["containers"][0]
+        limits = (container.get("resources") or {}).get("limits") or {}
+        concurrency, timeout_s = int(spec["containerConcurrency"]), float(spec["timeoutSeconds"])
+        first_byte = float(spec.get("responseStartTimeoutSeconds") or 0)
+        return Revision(
+            Template(
+                namespace=self._namespace,
+                service=self._name,
+                revision=f"{self._name}-{self._generation:05d}",
+                image=str(container["image"]),
+                args=tuple(str(argument) for argument in container.get("args") or ()),
+                environment={
+                    str(entry["name"]): str(entry["value"]) for entry in container.get("env") or () if "value" in entry
+                },
+                gpus=int(limits.get("nvidia.com/gpu") or 0),
+                container_concurrency=concurrency,
+                timeout_s=timeout_s,
+                probe=probe_of(container.get("readinessProbe")),
+                labels=labels_of(template),
+            ),
+            resolve(annotations_of(template), self._knative.config, concurrency),
+            self._knative.node,
+            self._knative.events,
+            self._later,
+            first_byte if 0 < first_byte < timeout_s else None,
+        )
+
+    def _write(self, document: Document, latest: Revision) -> None:
+        ready = self._ready is latest
+        trouble = self._trouble(latest)
+        state = "True" if ready else "False" if trouble else "Unknown"
+        reason, message = ("", "") if ready else ("RevisionFailed" if trouble else "", trouble)
+        status: Document = {
+            "observedGeneration": meta(document).get("generation", 1),
+            "latestCreatedRevisionName": latest.template.revision,
+            "url": f"http://{self._name}.{self._namespace}.{DOMAIN}",
+            "conditions": [
+                {"type": kind, "status": state, "reason": reason, "message": message}
+                for kind in ("ConfigurationsReady", "Ready", "RoutesReady")
+            ],
+        }
+        if self._ready is not None:
+            status["latestReadyRevisionName"] = self._ready.template.revision
+            status["traffic"] = [
+                {"revisionName": self._ready.template.revision, "percent": 100, "latestRevision": True}
+            ]
+
+        def change(stored: Document) -> None:
+            stored["status"] = status
+
+        self._knative.store.update(SERVICES, self._namespace, self._name, change)
+
+    def _trouble(self, revision: Revision) -> str:
+        if revision.trouble:
+            return revision.trouble
+        store = self._knative.store
+        for pod in store.all(
+            objects.PODS, self._namespace, f"serving.knative.dev/revision={revision.template.revision}"
+        ):
+            scheduled = objects.condition(pod, "PodScheduled")
+            if scheduled.get("status") == "False":
+                return f"Revision {revision.template.revision!r}: {scheduled['message']}"
+            for container in objects.status_of(pod).get("containerStatuses") or ():
+                waiting = (container.get("state") or {}).get("waiting") or {}
+                if waiting.get("reason") in ("ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff"):
+                    return f"Revision {revision.template.revision!r}: {waiting['reason']}: {waiting['message']}"
+        return ""
+
+
+def _install(store: Store, config: dict[str, str], server: ApiServer, knative: Knative) -> None:
+    """What an installation of Knative with Kourier brings."""
+    system = objects.SYSTEM_NAMESPACE
+    for name, data in (
+        ("config-autoscaler", {"_example": "see the documentation", **config}),
+        ("config-defaults", {}),
+        ("config-deployment", {}),
+        ("config-network", {"ingress-class": "kourier.ingress.networking.knative.dev"}),
+    ):
+        store.create(objects.CONFIG_MAPS, {"metadata": {"name": name, "namespace": system}, "data": data})
+    for component in ("activator", "autoscaler", "controller"):
+        pod = f"{component}-0"
+        store.create(
+            objects.PODS,
+            {
+                "metadata": {
+                    "name": pod,
+                    "namespace": system,
+                    "labels": {"app": component, "app.kubernetes.io/version": VERSION},
+                },
+                "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+            },
+        )
+    server.ports[system, "autoscaler-0", 9090] = knative.metrics
+    gpus = {"nvidia.com/gpu": str(knative.node.gpus)} if knative.node.gpus else {}
+    store.create(
+        objects.NODES,
+        {
+            "metadata": {"name": "local", "labels": {"kubernetes.io/hostname": "local"}},
+            "status": {"allocatable": {"cpu": "2", **gpus}, "conditions": [{"type": "Ready", "status": "True"}]},
+        },
+    )

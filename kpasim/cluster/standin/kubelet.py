@@ -1,0 +1,475 @@
+"""Pods: from a place on the node to a process that answers, and back.
+
+A pod here is one server process on a loopback address of its own. Scheduler, kubelet and the pod's part of the
+endpoints controller are this file; what they take no time for on this machine takes none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import random
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from kpasim.cluster.objects import PODS, REVISION_LABEL, SERVICE_LABEL, Document, condition, status_of
+from kpasim.cluster.standin.clock import Clock, stamp
+from kpasim.cluster.standin.events import Events
+from kpasim.cluster.standin.processes import Process, Processes
+from kpasim.cluster.standin.queueproxy import QueueProxy
+from kpasim.cluster.standin.store import NotFoundError, Store
+
+PORT = 8080
+_POLL_S = 0.05
+_POLL_TIMEOUT_S = 0.3
+_KUBELET_PERIOD_S = 10.0
+_FIRST_RESTART_S = 10.0
+_LONGEST_RESTART_S = 300.0
+
+
+@dataclass(frozen=True)
+class Image:
+    """What the stand-in runs for a container image.
+
+    Attributes:
+        command: Program and arguments; ``{host}`` and ``{port}`` are replaced. The manifest's ``args`` follow.
+        pull_s: Time its pull takes.
+        fails: Why it cannot be pulled, empty where it can.
+    """
+
+    command: tuple[str, ...] = ()
+    pull_s: float = 0.0
+    fails: str = ""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The manifest's readiness probe, as far as a process can be asked.
+
+    Attributes:
+        path: Path of an HTTP GET; empty for a TCP connect.
+        period_s: Between two probes; 0 is Knative's aggressive default.
+        timeout_s: Of one.
+        initial_delay_s: Before the kubelet's first.
+        successes: In a row before the pod is ready.
+        failures: In a row before it no longer is.
+    """
+
+    path: str = ""
+    period_s: float = 0.0
+    timeout_s: float = 1.0
+    initial_delay_s: float = 0.0
+    successes: int = 1
+    failures: int = 3
+
+
+@dataclass(frozen=True)
+class Template:
+    """What the pods of a revision have in common."""
+
+    namespace: str
+    service: str
+    revision: str
+    image: str
+    args: tuple[str, ...]
+    environment: Mapping[str, str]
+    gpus: int
+    container_concurrency: int
+    timeout_s: float
+    probe: Probe
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class Addresses:
+    """Hands out loopback addresses: one of 127/8 for each pod where the system has them, else one port each."""
+
+    def __init__(self) -> None:
+        # A second stand-in on this machine begins elsewhere.
+        self._block = 64 + secrets.randbelow(190)
+        self._numbers = itertools.count(1)
+        self._whole_network = _can_bind("127.64.0.1")
+
+    def next(self) -> tuple[str, int]:
+        """A free address and port."""
+        if not self._whole_network:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                return "127.0.0.1", int(probe.getsockname()[1])
+        while True:
+            number = next(self._numbers)
+            # The last part is random, so that the order by address is not the order of creation.
+            address = f"127.{self._block}.{number % 250}.{1 + secrets.randbelow(250)}"
+            if _can_bind(address, PORT):
+                return address, PORT
+
+
+class Node:
+    """The one node: what fits on it, and what runs on it.
+
+    Args:
+        gpus: GPUs that pods can have; a pod that asks for more waits unschedulable.
+        quota_pods: Pods a namespace may have; 0 for any number.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        processes: Processes,
+        events: Events,
+        images: Mapping[str, Image],
+        session: aiohttp.ClientSession,
+        *,
+        gpus: int = 0,
+        quota_pods: int = 0,
+    ) -> None:
+        self.store, self.clock, self.processes, self.events = store, clock, processes, events
+        self.images = dict(images)
+        self.session = session
+        self.gpus, self.quota_pods = gpus, quota_pods
+        self.addresses = Addresses()
+        self.pods: list[Pod] = []
+        self.random = random.Random()
+        self.freed = asyncio.Event()
+
+    def over_quota(self, namespace: str) -> bool:
+        """Whether the namespace may have no further pod."""
+        return self.quota_pods > 0 and sum(pod.template.namespace == namespace for pod in self.pods) >= self.quota_pods
+
+    def free_gpus(self) -> int:
+        """GPUs that no pod has."""
+        return self.gpus - sum(pod.template.gpus for pod in self.pods if pod.scheduled)
+
+    def run(self, template: Template, changed: Callable[[Pod], None]) -> Pod:
+        """Create a pod; ``changed`` is called whenever something about it changes."""
+        pod = Pod(self, template, changed)
+        self.pods.append(pod)
+        pod.task = asyncio.ensure_future(pod.live())
+        return pod
+
+    async def close(self) -> None:
+        """End all pods at once."""
+        tasks = [pod.task for pod in self.pods if pod.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Pod:
+    """One pod.
+
+    Attributes:
+        name: Its name.
+        address: Host and port of its process.
+        proxy: Its queue-proxy.
+        scheduled: Whether it has a place on the node.
+        ready: Kubernetes Ready.
+        usable: Whether the activator's probe has found it.
+        going: Whether it was asked to go.
+        created_ns: When it was created.
+        ready_since_ns: Since when it has been ready.
+        uid: Random identity that breaks ties between pods.
+    """
+
+    def __init__(self, node: Node, template: Template, changed: Callable[[Pod], None]) -> None:
+        self.node, self.template = node, template
+        self._changed = changed
+        self.name = f"{template.revision}-deployment-{secrets.token_hex(5)}-{secrets.token_hex(3)[:5]}"
+        self.address = node.addresses.next()
+        self.proxy = QueueProxy(node.clock, template.container_concurrency)
+        self.scheduled = self.ready = self.usable = self.going = False
+        self.created_ns = node.clock.now_ns()
+        self.ready_since_ns = 0
+        self.uid = secrets.randbits(62)
+        self.restarts = 0
+        self.task: asyncio.Task[None] | None = None
+        self._asked_to_go_ns = 0
+        self._going = asyncio.Event()
+        self._process: Process | None = None
+        self._store_pod()
+
+    @property
+    def sort_key(self) -> str:
+        """Address as the activator sorts it: as text."""
+        return f"{self.address[0]}:{self.address[1]}"
+
+    @property
+    def url(self) -> str:
+        """Where its process answers."""
+        return f"http://{self.address[0]}:{self.address[1]}"
+
+    def go(self) -> None:
+        """Ask the pod to go."""
+        if self.going:
+            return
+        self.going = True
+        self.ready = self.usable = False
+        self._asked_to_go_ns = self.node.clock.now_ns()
+        grace_s = int(self.template.timeout_s)
+
+        def change(document: Document) -> None:
+            document["metadata"]["deletionTimestamp"] = stamp()
+            document["metadata"]["deletionGracePeriodSeconds"] = grace_s
+
+        with contextlib.suppress(NotFoundError):
+            self.node.store.update(PODS, self.template.namespace, self.name, change)
+        self.node.events.add("Pod", self.template.namespace, self.name, "Killing", "Stopping container")
+        self._going.set()
+        self._changed(self)
+
+    async def live(self) -> None:
+        """Go through the pod's life, from being scheduled to being gone."""
+        life = asyncio.ensure_future(self._run())
+        try:
+            await self._going.wait()
+            if self._process is not None and self._process.running:
+                await self._drain()
+        finally:
+            life.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await life
+            if self._process is not None:
+                self._process.signal(signal.SIGKILL)
+                await self._process.wait()
+            self.going, self.ready, self.usable, self.scheduled = True, False, False, False
+            self.node.pods.remove(self)
+            self.node.store.remove(PODS, self.template.namespace, self.name)
+            self.node.freed.set()
+            self._changed(self)
+
+    async def answers(self, timeout_s: float) -> bool:
+        """Probe the process once, as the manifest's readiness probe says."""
+        probe = self.template.probe
+        try:
+            async with asyncio.timeout(timeout_s):
+                if probe.path:
+                    async with self.node.session.get(self.url + probe.path, allow_redirects=False) as reply:
+                        return 200 <= reply.status < 400
+                _, writer = await asyncio.open_connection(*self.address)
+                writer.close()
+                return True
+        except (OSError, TimeoutError, aiohttp.ClientError):
+            return False
+
+    async def _run(self) -> None:
+        await self._schedule()
+        image = self.node.images.get(self.template.image)
+        if image is None or image.fails:
+            await self._fail_to_pull(image.fails if image else f'image "{self.template.image}" is not known here')
+            return
+        self.node.events.add("Pod", self.template.namespace, self.name, "Pulling", f'Pulling "{self.template.image}"')
+        await self.node.clock.sleep(image.pull_s)
+        self.node.events.add("Pod", self.template.namespace, self.name, "Pulled", f'Pulled "{self.template.image}"')
+        host, port = self.address
+        command = [part.replace("{host}", host).replace("{port}", str(port)) for part in image.command]
+        pause_s = _FIRST_RESTART_S
+        while True:
+            self._process = self.node.processes.start([*command, *self.template.args], self._environment())
+            self._set_running()
+            watches = [asyncio.ensure_future(self._probe_for_activator()), asyncio.ensure_future(self._probe())]
+            try:
+                exit_status = await self._process.wait()
+            finally:
+                for task in watches:
+                    task.cancel()
+                await asyncio.gather(*watches, return_exceptions=True)
+            if self.going:
+                return
+            self._set_crashed(exit_status, list(self._process.tail))
+            await self.node.clock.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_RESTART_S)
+            self.restarts += 1
+
+    async def _schedule(self) -> None:
+        told = False
+        while self.template.gpus > self.node.free_gpus():
+            if not told:
+                told = True
+                message = f"0/1 nodes are available: 1 Insufficient nvidia.com/gpu ({self.template.gpus} asked for)"
+                self._set_conditions(PodScheduled=("False", "Unschedulable", message))
+                self.node.events.add("Pod", self.template.namespace, self.name, "FailedScheduling", message)
+            self.node.freed.clear()
+            await self.node.freed.wait()
+        self.scheduled = True
+
+        def change(document: Document) -> None:
+            document["spec"]["nodeName"] = "local"
+
+        self.node.store.update(PODS, self.template.namespace, self.name, change)
+        self._set_conditions(PodScheduled=("True", "", ""))
+        self.node.events.add("Pod", self.template.namespace, self.name, "Scheduled", "assigned to local")
+
+    async def _fail_to_pull(self, message: str) -> None:
+        self._set_waiting("ErrImagePull", message)
+        self.node.events.add("Pod", self.template.namespace, self.name, "Failed", f"Failed to pull: {message}")
+        self._changed(self)
+        await self._going.wait()
+
+    async def _probe_for_activator(self) -> None:
+        """The activator's probes, which queue-proxy answers from its own polling."""
+        probe = self.template.probe
+        period_s, timeout_s = (_POLL_S, 0.1) if probe.period_s == 0 else (0.2, _POLL_TIMEOUT_S)
+        while True:
+            if not self.usable and not self.going and await self.answers(timeout_s) and not self.going:
+                self.usable = True
+                self._changed(self)
+            await self.node.clock.sleep(period_s)
+
+    async def _probe(self) -> None:
+        """The kubelet's readiness probe."""
+        probe = self.template.probe
+        period_s = probe.period_s or _KUBELET_PERIOD_S
+        clock = self.node.clock
+        await clock.sleep(probe.initial_delay_s + self.node.random.uniform(0, min(period_s, 1.0)))
+        passed = failed = 0
+        while True:
+            begun_ns = clock.now_ns()
+            good = await self._kubelet_sees(begun_ns)
+            passed, failed = (passed + 1, 0) if good else (0, failed + 1)
+            if passed >= probe.successes and not self.ready and not self.going:
+                self.ready = self.usable = True
+                self.ready_since_ns = clock.now_ns()
+                self._set_conditions(ContainersReady=("True", "", ""), Ready=("True", "", ""))
+                self._changed(self)
+            if failed >= probe.failures and self.ready:
+                self._set_not_ready("ContainersNotReady")
+            await clock.sleep(max(0.0, period_s - (clock.now_ns() - begun_ns) / 1e9))
+
+    async def _kubelet_sees(self, begun_ns: int) -> bool:
+        probe, clock = self.template.probe, self.node.clock
+        if probe.period_s:
+            return await self.answers(probe.timeout_s)
+        # Aggressive: queue-proxy polls while the kubelet waits.
+        while not await self.answers(0.1):
+            if clock.now_ns() - begun_ns > probe.timeout_s * 1e9:
+                return False
+            await clock.sleep(_POLL_S)
+        return True
+
+    async def _drain(self) -> None:
+        """SIGTERM to queue-proxy; the server's own follows after the quiet time; SIGKILL after the grace period."""
+        assert self._process is not None
+        clock = self.node.clock
+        self.proxy.draining = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(clock.real(self.template.timeout_s)):
+                await self.proxy.quiet(self._asked_to_go_ns)
+                self._process.signal(signal.SIGTERM)
+                await self.proxy.empty()
+                await self._process.wait()
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **self.template.environment,
+            "PORT": str(self.address[1]),
+            "HOSTNAME": self.name,
+            "K_SERVICE": self.template.service,
+            "K_CONFIGURATION": self.template.service,
+            "K_REVISION": self.template.revision,
+        }
+
+    def _store_pod(self) -> None:
+        self.node.store.create(
+            PODS,
+            {
+                "metadata": {
+                    "name": self.name,
+                    "namespace": self.template.namespace,
+                    "labels": {
+                        **self.template.labels,
+                        SERVICE_LABEL: self.template.service,
+                        REVISION_LABEL: self.template.revision,
+                    },
+                },
+                "spec": {"containers": [{"name": "user-container", "image": self.template.image}]},
+                "status": {
+                    "phase": "Pending",
+                    "podIP": self.address[0],
+                    "conditions": [],
+                    "containerStatuses": [{"name": "user-container", "restartCount": 0, "state": {"waiting": {}}}],
+                },
+            },
+        )
+
+    def _update(self, change: Callable[[Document], None]) -> None:
+        with contextlib.suppress(NotFoundError):
+            self.node.store.update(
+                PODS, self.template.namespace, self.name, lambda document: change(status_of(document))
+            )
+
+    def _set_conditions(self, **conditions: tuple[str, str, str]) -> None:
+        def change(status: Document) -> None:
+            for kind, (value, reason, message) in conditions.items():
+                entry = condition({"status": status}, kind)
+                if not entry:
+                    entry = {"type": kind}
+                    status["conditions"].append(entry)
+                if entry.get("status") != value:
+                    entry["lastTransitionTime"] = stamp()
+                entry.update(status=value, reason=reason, message=message)
+
+        self._update(change)
+
+    def _set_container(self, state: Document) -> None:
+        def change(status: Document) -> None:
+            status["containerStatuses"] = [
+                {"name": "user-container", "restartCount": self.restarts, "ready": self.ready, "state": state}
+            ]
+
+        self._update(change)
+
+    def _set_running(self) -> None:
+        def change(status: Document) -> None:
+            status.update(phase="Running", startTime=status.get("startTime") or stamp())
+
+        self._update(change)
+        self._set_container({"running": {"startedAt": stamp()}})
+        self.node.events.add("Pod", self.template.namespace, self.name, "Started", "Started container user-container")
+
+    def _set_waiting(self, reason: str, message: str) -> None:
+        self._set_container({"waiting": {"reason": reason, "message": message}})
+
+    def _set_not_ready(self, reason: str) -> None:
+        self.ready = self.usable = False
+        self._set_conditions(ContainersReady=("False", reason, ""), Ready=("False", reason, ""))
+        self._changed(self)
+
+    def _set_crashed(self, exit_status: int, tail: Sequence[str]) -> None:
+        last: str = tail[-1] if tail else ""
+        message = f"container exited with status {exit_status}: {last}"[:200]
+        if self.ready or self.usable:
+            self._set_not_ready("ContainersNotReady")
+        self._set_waiting("CrashLoopBackOff", message)
+        self.node.events.add("Pod", self.template.namespace, self.name, "BackOff", message)
+        self._changed(self)
+
+
+def _can_bind(address: str, port: int = 0) -> bool:
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+    except OSError:
+        return False
+    return True
+
+
+def probe_of(document: Document | None) -> Probe:
+    """The part of a manifest's readiness probe that a process can be asked."""
+    found: dict[str, Any] = document or {}
+    get = found.get("httpGet") or {}
+    return Probe(
+        path=str(get.get("path") or "/") if get else "",
+        period_s=float(found.get("periodSeconds") or 0),
+        timeout_s=float(found.get("timeoutSeconds") or 1),
+        initial_delay_s=float(found.get("initialDelaySeconds") or 0),
+        successes=int(found.get("successThreshold") or 1),
+        failures=int(found.get("failureThreshold") or 3),
+    )

@@ -1,0 +1,131 @@
+"""The processes behind the pods: started without a shell, in groups of their own, ended on every path."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+_TAIL_LINES = 20
+_LONGEST_LINE = 1000
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "HF_HOME", "HF_HUB_OFFLINE", "SYSTEMROOT")
+
+
+class Processes:
+    """Starts pods' processes and makes sure that none outlives this one.
+
+    Args:
+        folder: Temporary folder of the stand-in, removed by the keeper at the very end.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._running: set[Process] = set()
+        self._keeper = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str]) -> Process:
+        """Start a process in its own group. Of our own environment it sees what programs need to run, nothing else.
+
+        Raises:
+            OSError: There is no such program.
+        """
+        inherited = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        child = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**inherited, **environment},
+            start_new_session=True,
+        )
+        self._tell(f"+{child.pid}")
+        process = Process(child, self)
+        self._running.add(process)
+        return process
+
+    async def close(self) -> None:
+        """Kill what still runs, then let the keeper finish."""
+        for process in list(self._running):
+            process.signal(signal.SIGKILL)
+        for process in list(self._running):
+            await process.wait()
+        if self._keeper.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._keeper.stdin.close()
+        await asyncio.to_thread(self._keeper.wait)
+
+    def _tell(self, line: str) -> None:
+        if self._keeper.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._keeper.stdin.write(line + "\n")
+                self._keeper.stdin.flush()
+
+    def _ended(self, process: Process) -> None:
+        self._running.discard(process)
+        self._tell(f"-{process.pid}")
+
+
+class Process:
+    """One pod's process.
+
+    Attributes:
+        pid: Process id, also the id of its group.
+        tail: Last lines it printed.
+    """
+
+    def __init__(self, child: subprocess.Popen[bytes], owner: Processes) -> None:
+        self.pid = child.pid
+        self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._child = child
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._done: asyncio.Future[int] = self._loop.create_future()
+        # Threads, not the loop: their work does not depend on which thread or how busy a loop runs us.
+        threading.Thread(target=self._read, args=(child.stdout,), daemon=True).start()
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    async def wait(self) -> int:
+        """Wait until it has ended and return its exit status."""
+        return await asyncio.shield(self._done)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return not self._done.done()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the whole group; to one that has ended it means nothing."""
+        with contextlib.suppress(OSError):
+            os.killpg(self.pid, number)
+
+    def _read(self, output: IO[bytes]) -> None:
+        with output:
+            while line := output.readline(_LONGEST_LINE):
+                self.tail.append(line.decode("utf-8", "replace").rstrip())
+
+    def _follow(self) -> None:
+        # The group is ended before its leader is reaped, while its number cannot have been given to another.
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        self.signal(signal.SIGKILL)
+        status = self._child.wait()
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waits
+            self._loop.call_soon_threadsafe(self._finish, status)
+
+    def _finish(self, status: int) -> None:
+        self._owner._ended(self)
+        if not self._done.done():
+            self._done.set_result(status)

@@ -1,0 +1,403 @@
+"""Knative's autoscaler for one revision, in real time: scrape, tick, poke, reconcile.
+
+Every number it decides on comes from ``kpasim.policy``; here are the clocks, the objects it keeps up to date and the
+Deployment that follows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import numpy as np
+
+from kpasim.cluster.objects import DEPLOYMENTS, POD_AUTOSCALERS, SERVERLESS_SERVICES, Document
+from kpasim.cluster.standin.clock import Clock, stamp
+from kpasim.cluster.standin.events import Events
+from kpasim.cluster.standin.front import Activator
+from kpasim.cluster.standin.kubelet import Node, Pod, Template
+from kpasim.cluster.standin.store import NotFoundError
+from kpasim.policy import burst, decider, delay, pods, scaler, scraping, windows
+from kpasim.spec.autoscaler import RevisionSettings
+
+_SECOND_NS = 1_000_000_000
+_TICK_S = 2.0
+_REPORT_S = 1.0
+
+
+class Revision:
+    """One revision: its pods, its share of the activator, and the autoscaler's view of it.
+
+    Args:
+        template: Its pods.
+        settings: Its autoscaling settings.
+        node: Where its pods run.
+        events: Where it says what happened.
+        changed: Called when the number of ready pods changed or something failed.
+
+    Attributes:
+        reachable: Whether a route leads to it.
+        trouble: Why it cannot have all its pods, empty where it can.
+        gauges: What the autoscaler's metrics show, empty before the first decision.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        settings: RevisionSettings,
+        node: Node,
+        events: Events,
+        changed: Callable[[], None],
+        response_start_timeout_s: float | None = None,
+    ) -> None:
+        self.template, self.settings, self.node, self.events = template, settings, node, events
+        self._changed = changed
+        self.clock: Clock = node.clock
+        self.timeout_s = template.timeout_s
+        self.response_start_timeout_s = response_start_timeout_s
+        self.activator = Activator(self.clock, template.container_concurrency, self._activator_told)
+        self.pods: list[Pod] = []
+        self.reachable = True
+        self.trouble = ""
+        self.gauges: dict[str, float] = {}
+        self._random = random.Random()
+        self._stable = windows.new_ring(settings.stable_window_s)
+        self._panic = windows.new_ring(settings.panic_window_s)
+        weighted = settings.aggregation == "weighted-exponential"
+        self._weights = tuple(
+            windows.smoothing_coefficient(window_s) if weighted else 0.0
+            for window_s in (settings.stable_window_s, settings.panic_window_s)
+        )
+        self._slots = delay.new_slots(settings.scale_down_delay_s)
+        self._panicking = np.zeros(2, dtype=np.int64)
+        decider.start(self._panicking, self.clock.now_ns(), 0)
+        self._desired, self._excess = decider.initial_status(self._limits(), settings.initial_scale)
+        self._replicas = settings.initial_scale
+        self._active, self._reason, self._active_since_ns = scaler.ABSENT, scaler.NO_REASON, self.clock.now_ns()
+        self._initialized = False
+        self._mode = burst.PROXY
+        self._proxy_since_ns: int | None = self.clock.now_ns()
+        self._shown = -1
+        self._again: asyncio.TimerHandle | None = None
+        self._stopped = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._publish_objects()
+        self._follow_replicas()
+        self._reconcile()
+        for work, period_s in ((self._scrape, 1.0), (self._tick, _TICK_S), (self.activator.report, _REPORT_S)):
+            self._start(self._every(period_s, work))
+        self._start(self._retry_pods())
+
+    @property
+    def path(self) -> int:
+        """``burst.SERVE`` or ``burst.PROXY``: where requests go now."""
+        return burst.effective_mode(self._mode, len(self.ready_pods()), 1)
+
+    @property
+    def wanted(self) -> int:
+        """Replicas the Deployment asks for."""
+        return self._replicas
+
+    def ready_pods(self) -> list[Pod]:
+        """Pods that Kubernetes calls ready, by address."""
+        return sorted((pod for pod in self.pods if pod.ready and not pod.going), key=lambda pod: pod.sort_key)
+
+    def retire(self) -> None:
+        """The revision has lost its traffic."""
+        self.reachable = False
+        self._reconcile()
+
+    async def stop(self) -> None:
+        """Stop scaling; pods stay as they are."""
+        self._stopped = True
+        if self._again is not None:
+            self._again.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Stop scaling and let all pods go; returns when they are gone."""
+        await self.stop()
+        for pod in list(self.pods):
+            pod.go()
+        while self.pods:
+            self.node.freed.clear()
+            await self.node.freed.wait()
+        for resource in (POD_AUTOSCALERS, SERVERLESS_SERVICES):
+            self.node.store.remove(resource, self.template.namespace, self.template.revision)
+        self.node.store.remove(DEPLOYMENTS, self.template.namespace, self._deployment)
+
+    # -- what is observed --------------------------------------------------------------------------------------------
+
+    def _activator_told(self, concurrency: float, count: int) -> None:
+        self._record(float(count) if self.settings.metric == "rps" else concurrency)
+        if decider.pokes(self._desired, concurrency):
+            self._tick()
+
+    def _scrape(self) -> None:
+        for pod in self.pods:
+            pod.proxy.cut()
+        ready = self.ready_pods()
+        if self.settings.target_burst_capacity == -1 or not ready:
+            return
+        count = len(ready)
+        wanted = scraping.sample_size(float(count))
+        chosen = np.zeros(max(1, int(wanted)), dtype=np.int64)
+        found = scraping.choose_pods(
+            np.arange(count, dtype=np.int64),
+            count,
+            np.array([pod.created_ns for pod in ready], dtype=np.int64),
+            np.ones(count, dtype=np.int64),
+            np.array([self._random.random() for _ in ready]),
+            self.clock.now_ns(),
+            int(self.settings.stable_window_s * _SECOND_NS),
+            int(wanted),
+            chosen,
+        )
+        if found < wanted:
+            return
+        statistics = np.array([pod.proxy.snapshot for pod in ready])
+        concurrency, proxied, arrivals, proxied_arrivals = scraping.combine(
+            statistics, chosen, found, wanted, float(count)
+        )
+        if self.settings.metric == "rps":
+            self._record(scraping.net(arrivals, proxied_arrivals))
+        else:
+            self._record(scraping.net(concurrency, proxied))
+
+    def _record(self, value: float) -> None:
+        now_s = self.clock.now_ns() // _SECOND_NS
+        windows.record(self._stable, now_s, value)
+        windows.record(self._panic, now_s, value)
+
+    # -- what is decided ---------------------------------------------------------------------------------------------
+
+    def _limits(self) -> decider.Limits:
+        settings = self.settings
+        return decider.Limits(
+            settings.max_scale_up_rate,
+            settings.max_scale_down_rate,
+            settings.target_value,
+            settings.total_value,
+            settings.target_burst_capacity,
+            settings.panic_threshold,
+            int(settings.stable_window_s * _SECOND_NS),
+            settings.activation_scale,
+            int(self.reachable),
+        )
+
+    def _rules(self) -> scaler.Rules:
+        settings = self.settings
+        return scaler.Rules(
+            settings.min_scale,
+            settings.max_scale,
+            settings.initial_scale,
+            int(self.reachable),
+            int(settings.enable_scale_to_zero),
+            settings.target_burst_capacity,
+            int(settings.stable_window_s * _SECOND_NS),
+            int(settings.scale_to_zero_grace_s * _SECOND_NS),
+            int(settings.pod_retention_s * _SECOND_NS),
+            int(settings.progress_deadline_s * _SECOND_NS) + scaler.ACTIVATION_TIMEOUT_BUFFER_NS,
+        )
+
+    def _tick(self) -> None:
+        now_ns = self.clock.now_ns()
+        now_s = now_ns // _SECOND_NS
+        if windows.no_data(self._stable, now_s, self.settings.target_burst_capacity != -1):
+            return
+        stable = windows.average(self._stable, now_s, self._weights[0])
+        panic = windows.average(self._panic, now_s, self._weights[1])
+        ready = len(self.ready_pods())
+        desired, excess, by_stable, by_panic, _ = decider.tick(
+            self._limits(), self._panicking, self._slots, now_ns, ready, stable, panic
+        )
+        self.gauges = {
+            "stable": stable,
+            "panic": panic,
+            "target": self.settings.target_value,
+            "desired": float(desired),
+            "desired_stable": float(by_stable),
+            "desired_panic": float(by_panic),
+            "panic_mode": float(self._panicking[decider.PANIC_SINCE_NS] != decider.NEVER_NS),
+            "excess": excess,
+        }
+        wake = decider.needs_reconcile(self._desired, self._excess, desired, excess)
+        self._desired, self._excess = desired, excess
+        if wake:
+            self._reconcile()
+
+    def _reconcile(self) -> None:
+        """One reconcile of the PodAutoscaler."""
+        if self._stopped:
+            return
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        now_ns = self.clock.now_ns()
+        rules = self._rules()
+        ready = len(self.ready_pods())
+        proxy_for_ns = 0 if self._proxy_since_ns is None else now_ns - self._proxy_since_ns
+        # One activator that is always there: a probe through the public endpoints succeeds while they hold it.
+        want, patch, again_ns, _, offered = scaler.decide(
+            rules,
+            self._desired,
+            self._initialized,
+            self._active,
+            now_ns - self._active_since_ns,
+            self._mode,
+            proxy_for_ns,
+            self._replicas,
+            self.path == burst.PROXY,
+        )
+        if patch != scaler.NO_PATCH:
+            self._replicas = patch
+            self._follow_replicas()
+        self._mode = burst.mode(want, self._excess)
+        self._note_proxy(now_ns)
+        active, reason, self._initialized = scaler.active_condition(
+            rules, want, ready, self._active, self._reason, self._initialized, True
+        )
+        if (active, reason) != (self._active, self._reason):
+            self._active, self._reason = active, reason
+            # Kubernetes keeps the time of a change in whole seconds.
+            self._active_since_ns = now_ns // _SECOND_NS * _SECOND_NS
+        self._shown = scaler.status_desired_scale(want, self._shown)
+        self._publish_objects()
+        if offered:
+            again_ns = scaler.PROBE_REQUEUE_NS
+        if again_ns != scaler.NO_REQUEUE_NS:
+            seconds = self.clock.real(again_ns / _SECOND_NS)
+            self._again = asyncio.get_running_loop().call_later(max(0.001, seconds), self._reconcile)
+
+    def _note_proxy(self, now_ns: int) -> None:
+        backed = burst.activator_backed(self._mode, len(self.ready_pods()))
+        if not backed:
+            self._proxy_since_ns = None
+        elif self._proxy_since_ns is None:
+            self._proxy_since_ns = now_ns
+
+    # -- what follows ------------------------------------------------------------------------------------------------
+
+    def _follow_replicas(self) -> None:
+        """The Deployment: as many pods as replicas, the least useful go first."""
+        staying = [pod for pod in self.pods if not pod.going]
+        while len(staying) < self._replicas:
+            if self.node.over_quota(self.template.namespace):
+                if not self.trouble:
+                    message = f'pods "{self._deployment}" is forbidden: exceeded quota: kpasim, limited: pods'
+                    self.trouble = message
+                    self.events.add("Deployment", self.template.namespace, self._deployment, "FailedCreate", message)
+                    self._changed()
+                return
+            pod = self.node.run(self.template, self._pod_changed)
+            self.pods.append(pod)
+            staying.append(pod)
+        self.trouble = ""
+        while len(staying) > self._replicas:
+            victim = staying[0]
+            for pod in staying[1:]:
+                if self._goes_first(pod, victim):
+                    victim = pod
+            staying.remove(victim)
+            victim.go()
+
+    def _goes_first(self, one: Pod, other: Pod) -> bool:
+        mates = len(self.pods)
+        return pods.goes_first(
+            int(one.scheduled), int(one.ready), one.ready_since_ns, mates, one.uid, one.created_ns,
+            int(other.scheduled), int(other.ready), other.ready_since_ns, mates, other.uid, other.created_ns,
+            self.clock.now_ns(),
+        )  # fmt: skip
+
+    def _pod_changed(self, pod: Pod) -> None:
+        if pod not in self.node.pods and pod in self.pods:
+            self.pods.remove(pod)
+        self.activator.see(pod for pod in self.pods if (pod.ready or pod.usable) and not pod.going)
+        self._note_proxy(self.clock.now_ns())
+        if self._stopped:
+            self._publish_objects()
+        self._reconcile()
+        self._changed()
+
+    async def _retry_pods(self) -> None:
+        """Create pods that could not be created before."""
+        while True:
+            await self.clock.sleep(1.0)
+            if self.trouble:
+                self._follow_replicas()
+
+    async def _every(self, period_s: float, work: Callable[[], None]) -> None:
+        """Run ``work`` at a drawn phase, then every ``period_s``, without drift."""
+        next_ns = self.clock.now_ns() + int(self._random.random() * period_s * _SECOND_NS)
+        while True:
+            await self.clock.sleep(max(0.0, (next_ns - self.clock.now_ns()) / _SECOND_NS))
+            work()
+            # A late round is not caught up, as with Go's tickers.
+            next_ns = max(next_ns + int(period_s * _SECOND_NS), self.clock.now_ns())
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.ensure_future(work))
+
+    @property
+    def _deployment(self) -> str:
+        return f"{self.template.revision}-deployment"
+
+    def _publish_objects(self) -> None:
+        labels = {
+            **self.template.labels,
+            "serving.knative.dev/service": self.template.service,
+            "serving.knative.dev/revision": self.template.revision,
+        }
+        ready = len(self.ready_pods())
+        deployment_status: Document = {"replicas": sum(not pod.going for pod in self.pods), "readyReplicas": ready}
+        if self.trouble:
+            deployment_status["conditions"] = [
+                {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": self.trouble}
+            ]
+        self._publish(DEPLOYMENTS, self._deployment, labels, {"replicas": self._replicas}, deployment_status)
+        self._publish(
+            SERVERLESS_SERVICES,
+            self.template.revision,
+            labels,
+            {"mode": burst.MODES[self._mode], "numActivators": burst.MIN_ACTIVATORS},
+            {"serviceName": self.template.revision},
+        )
+        active = {
+            "type": "Active",
+            "status": scaler.CONDITIONS[self._active],
+            "reason": scaler.REASONS[self._reason],
+            "lastTransitionTime": stamp(),
+        }
+        self._publish(
+            POD_AUTOSCALERS,
+            self.template.revision,
+            labels,
+            {"containerConcurrency": self.template.container_concurrency},
+            {
+                "desiredScale": self._shown,
+                "actualScale": ready,
+                "conditions": [] if self._active == scaler.ABSENT else [active],
+            },
+        )
+
+    def _publish(self, resource: Any, name: str, labels: dict[str, str], spec: Document, status: Document) -> None:
+        store, namespace = self.node.store, self.template.namespace
+
+        def change(document: Document) -> None:
+            old = (document.get("status") or {}).get("conditions") or []
+            for entry in status.get("conditions") or []:
+                for before in old:
+                    same = before["type"] == entry["type"] and before["status"] == entry["status"]
+                    if same and "lastTransitionTime" in before:
+                        entry["lastTransitionTime"] = before["lastTransitionTime"]
+            document["spec"], document["status"] = spec, status
+
+        try:
+            store.update(resource, namespace, name, change)
+        except NotFoundError:
+            document: Document = {"metadata": {"name": name, "namespace": namespace, "labels": labels}}
+            store.create(resource, {**document, "spec": spec, "status": status})

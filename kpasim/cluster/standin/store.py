@@ -1,0 +1,161 @@
+"""The objects of the stand-in cluster, their versions, and the changes that watches replay."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from kpasim.cluster.objects import Document, Resource, labels_of, meta
+from kpasim.cluster.standin.clock import stamp
+
+Key = tuple[str, str]
+"""Namespace and name."""
+Change = tuple[int, str, Document]
+"""Resource version, type (ADDED, MODIFIED, DELETED), the object as of then."""
+
+_HISTORY = 500
+
+
+class AlreadyExistsError(Exception):
+    """An object of that name is there."""
+
+
+class NotFoundError(Exception):
+    """No object of that name is there."""
+
+
+class Store:
+    """Objects by kind, namespace and name. Every write gets the next resource version.
+
+    Documents are copied in and out, so that no reader sees a half-made change.
+    """
+
+    def __init__(self) -> None:
+        self.version = 1
+        self._objects: dict[Resource, dict[Key, Document]] = {}
+        self._changes: dict[Resource, deque[Change]] = {}
+        self._compacted: dict[Resource, int] = {}
+        self._news = asyncio.Event()
+        self.listeners: list[Callable[[Resource, str, Document], None]] = []
+        """Called after each write with the kind, the type of change and the object."""
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Document:
+        """One object."""
+        try:
+            return copied(self._objects.get(resource, {})[namespace, name])
+        except KeyError:
+            raise NotFoundError(name) from None
+
+    def all(self, resource: Resource, namespace: str | None = None, selector: str = "") -> list[Document]:
+        """Objects by namespace and name."""
+        found = self._objects.get(resource, {})
+        return [
+            copied(document)
+            for (space, _), document in sorted(found.items())
+            if namespace in (None, space) and selected(document, selector)
+        ]
+
+    def create(self, resource: Resource, document: Document) -> Document:
+        """Add an object; it gets a uid, a time of creation and generation 1."""
+        document = copied(document)
+        metadata = document.setdefault("metadata", {})
+        key = (metadata.get("namespace", "") if resource.namespaced else "", metadata["name"])
+        objects = self._objects.setdefault(resource, {})
+        if key in objects:
+            raise AlreadyExistsError(key[1])
+        document.setdefault("apiVersion", f"{resource.group}/{resource.version}" if resource.group else "v1")
+        document.setdefault("kind", resource.kind)
+        metadata.update(uid=str(uuid.uuid4()), creationTimestamp=stamp(), generation=1)
+        self._write(resource, key, "ADDED", document)
+        return copied(document)
+
+    def update(self, resource: Resource, namespace: str, name: str, change: Callable[[Document], None]) -> Document:
+        """Change an object in place; a change of ``spec`` raises its generation, no change at all writes nothing."""
+        objects = self._objects.get(resource, {})
+        if (namespace, name) not in objects:
+            raise NotFoundError(name)
+        old = objects[namespace, name]
+        new = copied(old)
+        change(new)
+        if new == old:
+            return new
+        if new.get("spec") != old.get("spec"):
+            new["metadata"]["generation"] = int(old["metadata"].get("generation", 1)) + 1
+        self._write(resource, (namespace, name), "MODIFIED", new)
+        return copied(new)
+
+    def remove(self, resource: Resource, namespace: str, name: str) -> None:
+        """Delete an object; one that is not there is no error."""
+        document = self._objects.get(resource, {}).pop((namespace, name), None)
+        if document is not None:
+            self._write(resource, (namespace, name), "DELETED", document)
+
+    def changes(
+        self, resource: Resource, since: int, namespace: str | None, selector: str
+    ) -> tuple[list[Change], int] | None:
+        """Changes after version ``since`` and the version they lead to; None where it is too old."""
+        if since < self._compacted.get(resource, 0):
+            return None
+        found = [
+            change
+            for change in self._changes.get(resource, ())
+            if change[0] > since
+            and namespace in (None, meta(change[2]).get("namespace", ""))
+            and selected(change[2], selector)
+        ]
+        return found, self.version
+
+    def compact(self, resource: Resource) -> None:
+        """Forget how the kind came to be as it is: older versions are gone (410)."""
+        self._changes.pop(resource, None)
+        self._compacted[resource] = self.version
+
+    async def news(self, seconds: float) -> None:
+        """Wait for the next write, at most ``seconds``."""
+        try:
+            await asyncio.wait_for(self._news.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _write(self, resource: Resource, key: Key, kind: str, document: Document) -> None:
+        self.version += 1
+        document["metadata"]["resourceVersion"] = str(self.version)
+        if kind != "DELETED":
+            self._objects[resource][key] = document
+        changes = self._changes.setdefault(resource, deque(maxlen=_HISTORY))
+        if len(changes) == _HISTORY:
+            self._compacted[resource] = changes[0][0]
+        changes.append((self.version, kind, copied(document)))
+        self._news.set()
+        self._news = asyncio.Event()
+        for listener in self.listeners:
+            listener(resource, kind, copied(document))
+
+
+def copied(document: Document) -> Document:
+    """A deep copy, by way of JSON."""
+    copy: Any = json.loads(json.dumps(document))
+    return dict(copy)
+
+
+def selected(document: Document, selector: str) -> bool:
+    """Whether an object's labels fit ``a=b,c!=d,e,!f``."""
+    found = labels_of(document)
+    for term in filter(None, selector.split(",")):
+        if "!=" in term:
+            key, _, value = term.partition("!=")
+            fits = found.get(key) != value
+        elif "=" in term:
+            key, _, value = term.replace("==", "=").partition("=")
+            fits = found.get(key) == value
+        elif term.startswith("!"):
+            fits = term[1:] not in found
+        else:
+            fits = term in found
+        if not fits:
+            return False
+    return True
