@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from kpasim.server import samplers
 from kpasim.server.admission import RefusedError
@@ -115,17 +118,13 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, err: RequestValidationError) -> JSONResponse:
-        # What the client sent is left out: it may be long, secret or no JSON number.
+        # No context: it may hold what the client sent, or what JSON cannot.
         detail = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in err.errors()]
         return _error(422, "RequestValidationError", detail, "")
 
     @app.exception_handler(RefusedError)
     async def refused(_request: Request, err: RefusedError) -> JSONResponse:
         return _error(503, "Unavailable", str(err), str(err), Retry_After="1")
-
-    @app.exception_handler(Exception)
-    async def failed(_request: Request, err: Exception) -> JSONResponse:
-        return _error(500, type(err).__name__, "generation failed; the server's log says where", "")
 
 
 def _probes(app: FastAPI, service: Service) -> None:
@@ -148,9 +147,19 @@ def _probes(app: FastAPI, service: Service) -> None:
 
 
 def _generation(app: FastAPI, service: Service) -> None:
-    @app.post(TEXT_TO_IMAGE, response_model=TextToImageResponse)
-    async def text_to_image(body: TextToImage, request: Request) -> Response:
+    schema = {"requestBody": {"content": {"application/json": {"schema": TextToImage.model_json_schema()}}}}
+
+    @app.post(TEXT_TO_IMAGE, response_model=TextToImageResponse, openapi_extra=schema)
+    async def text_to_image(request: Request) -> Response:
         arrived_unix_s = time.time()
+        # Parsed by pydantic and not by FastAPI: Python's json lets through half a surrogate pair, which no tokenizer
+        # takes, and a depth that ends in RecursionError; and hey says text/html unless told otherwise.
+        try:
+            body = TextToImage.model_validate_json(await request.body())
+        except ValidationError as err:
+            raise RequestValidationError(err.errors(include_url=False, include_input=False)) from None
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_LEFT)
         wrong = problems(body, service.settings.limits)
         if wrong:
             detail = "; ".join(f"{name}: {what}" for name, what in wrong)
@@ -161,6 +170,13 @@ def _generation(app: FastAPI, service: Service) -> None:
         gone = asyncio.ensure_future(_client_leaves(request))
         try:
             made = await service.make(body, *found, gone)
+        except RefusedError:
+            raise
+        except Exception as err:
+            # The frames only: the message might repeat the prompt.
+            kind = type(err).__name__
+            log.error("txt2img failed: %s\n%s", kind, "".join(traceback.format_tb(err.__traceback__)))
+            return _error(500, kind, "generation failed; the server's log says where", "")
         finally:
             gone.cancel()
             with suppress(asyncio.CancelledError):
@@ -172,7 +188,7 @@ def _generation(app: FastAPI, service: Service) -> None:
             return Response(status_code=CLIENT_LEFT)
         answer = {
             "images": made.base64_images() if body.send_images else [],
-            "parameters": body.model_dump(),
+            "parameters": body.model_dump(mode="json"),
             "info": info_text(made),
         }
         return JSONResponse(answer, headers=_provenance(arrived_unix_s, made.queue_s, made.service_s))

@@ -227,12 +227,14 @@ def build(architecture: str) -> Any:
         clip_sample=False,
         set_alpha_to_one=False,
         steps_offset=1,
+        # Said although it is the default: diffusers hands on what was said (all of it in a saved pipeline), not defaults.
+        timestep_spacing="leading",
     )
     return StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=CLIPTextModel(text),
+        vae=vae.eval(),
+        text_encoder=CLIPTextModel(text).eval(),
         tokenizer=tokenizer,
-        unet=UNet2DConditionModel(**unet_shape),
+        unet=UNet2DConditionModel(**unet_shape).eval(),
         scheduler=noise,
         safety_checker=None,
         feature_extractor=None,

@@ -34,6 +34,9 @@ def serve(settings: Settings, host: str, port: int) -> None:
     Raises:
         RunError: The port cannot be had, the model cannot be loaded, or a package is missing.
     """
+    model = settings.model
+    if model is not None and model.startswith(("/", "./", "../")) and not Path(model, "model_index.json").is_file():
+        raise RunError(f"--model {model}: no diffusers pipeline there (a folder with model_index.json)")
     try:
         import uvicorn
 
@@ -93,7 +96,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as err:
-        raise RunError(f"cannot listen on {host}:{port}: {err.strerror}") from err
+        raise RunError(f"cannot listen on {host}:{port}: {os.strerror(err.errno or 0)}") from err
 
 
 def _process_start_s() -> float:

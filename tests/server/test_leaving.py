@@ -1,0 +1,124 @@
+"""How a server process ends: on a signal under load, while loading, and when it cannot start."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+
+import aiohttp
+import pytest
+from processes import SMALL, Server, start
+
+pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="needs the server extra")
+
+
+async def load_until_refused(server: Server, clients: int) -> tuple[Counter[object], int]:
+    """Closed-loop clients; SIGTERM after each has had an answer.
+
+    Returns:
+        What the clients saw, and the refusals among it that came while admitted requests still ran.
+    """
+    seen: Counter[object] = Counter()
+    answered = [asyncio.Event() for _ in range(clients)]
+    told = False
+
+    async def client(number: int, session: aiohttp.ClientSession) -> None:
+        while True:
+            try:
+                async with session.post(server.url + "/sdapi/v1/txt2img", json=SMALL) as response:
+                    body = await response.read()
+            except aiohttp.ClientConnectorError:
+                seen["no connection"] += 1  # the port is closed: the request was never accepted
+                return
+            seen[response.status] += 1
+            answered[number].set()
+            if response.status != 200:
+                assert told
+                assert response.headers["Connection"] == "close"
+                assert b"shutting down" in body
+                return
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        tasks = [asyncio.create_task(client(number, session)) for number in range(clients)]
+        for event in answered:
+            await event.wait()
+        running = server.metric("txt2img_running") + server.metric("txt2img_waiting")
+        told = True
+        server.process.send_signal(signal.SIGTERM)
+        await asyncio.gather(*tasks)
+    return seen, int(running)
+
+
+def test_sigterm_under_load_loses_no_accepted_request(tmp_path: Path) -> None:
+    """After SIGTERM the admitted requests get their images, new ones 503, and the process ends with status 0."""
+    server = start(tmp_path / "log", "--random-weights", "tiny")
+    try:
+        server.await_ready()
+        seen, running = asyncio.run(load_until_refused(server, clients=8))
+        assert set(seen) <= {200, 503, "no connection"}
+        assert seen[503] + seen["no connection"] == 8  # each client left with a refusal, none with a broken answer
+        assert seen[503] > 0
+        assert running > 0
+        assert server.process.wait(30) == 0
+        assert server.log.read_text().count("txt2img 1 of") == seen[200]
+        assert "leaving: 1 running" in server.log.read_text()
+    finally:
+        server.end()
+
+
+def test_sigterm_while_loading_ends_the_process(tmp_path: Path) -> None:
+    """A pod that is told to go before it is ready does not finish loading first."""
+    server = start(tmp_path / "log", "--random-weights", "tiny")
+    try:
+        assert server.post(SMALL).status == 503
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) == 0
+        assert "ready after" not in server.log.read_text()
+    finally:
+        server.end()
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    """Run the server's command to its end."""
+    command = [sys.executable, "-m", "kpasim.server", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_missing_model_is_one_line(tmp_path: Path) -> None:
+    """A folder without a pipeline is refused at once, with status 1 and the folder's name."""
+    ended = run("--model", str(tmp_path))
+    assert ended.returncode == 1
+    assert ended.stderr == f"Error: --model {tmp_path}: no diffusers pipeline there (a folder with model_index.json)\n"
+
+
+def test_a_broken_model_ends_the_process(tmp_path: Path) -> None:
+    """A pipeline that cannot be loaded ends the process with status 1 instead of leaving it unready for ever."""
+    index = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    ended = run("--model", str(tmp_path), "--port", "0")
+    assert ended.returncode == 1
+    assert f"Error: --model {tmp_path}: cannot be loaded:" in ended.stderr
+
+
+def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
+    """A port that another process holds is refused with status 1 and its number."""
+    server = start(tmp_path / "log", "--random-weights", "tiny")
+    try:
+        port = server.url.rsplit(":", 1)[1]
+        ended = run("--random-weights", "tiny", "--port", port)
+        assert ended.returncode == 1
+        assert ended.stderr == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    finally:
+        server.end()
+
+
+@pytest.mark.parametrize("options", [(), ("--model", "m", "--random-weights", "tiny"), ("--random-weights", "huge")])
+def test_the_command_line_wants_one_model(options: tuple[str, ...]) -> None:
+    """Neither, both or an unknown model is a usage error."""
+    assert run(*options).returncode == 2
