@@ -227,7 +227,7 @@ def build(architecture: str) -> Any:
         clip_sample=False,
         set_alpha_to_one=False,
         steps_offset=1,
-        # Said although it is the default: diffusers hands on what was said (all of it in a saved pipeline), not defaults.
+        # The default, yet said: diffusers hands on what was said (in a saved pipeline that is all), not defaults.
         timestep_spacing="leading",
     )
     return StableDiffusionPipeline(

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from processes import SMALL, Server, start
+
+from tests.server.processes import SMALL, Server, start
 
 pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="needs the server extra")
 

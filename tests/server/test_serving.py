@@ -19,9 +19,9 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from processes import SMALL, Answer, Server, start
 
 from kpasim.server.samplers import SAMPLERS, SCHEDULES
+from tests.server.processes import SMALL, Answer, Server, start
 
 pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="needs the server extra")
 
