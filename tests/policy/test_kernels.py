@@ -1,0 +1,353 @@
+"""Compiled, the policy is the same policy: every kernel gives the same bits under numba as in plain Python."""
+
+from __future__ import annotations
+
+import dis
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from types import ModuleType
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numba.extending import register_jitable
+
+from kpasim import policy
+from kpasim.policy import accounting, burst, decider, delay, routing, scaler, scraping, windows
+
+MODULES = (accounting, burst, decider, delay, routing, scaler, scraping, windows)
+KERNELS = [kernel for kernel in policy.KERNELS if sys.modules[kernel.__module__] in MODULES]
+
+for _kernel in policy.KERNELS:
+    register_jitable(_kernel)
+
+
+# Each scenario plays drawn steps through the kernels of a module and writes down everything they return.
+
+
+def play_windows(ring: Any, steps: Any, coefficient: Any, out: Any) -> None:
+    """Records and averages."""
+    for row in range(len(steps)):
+        kind, now_s, value = int(steps[row, 0]), int(steps[row, 1]), steps[row, 2]
+        if kind == 0:
+            windows.record(ring, now_s, value)
+        out[row, 0] = windows.average(ring, now_s, 0.0)
+        out[row, 1] = windows.average(ring, now_s, coefficient)
+        out[row, 2] = windows.is_empty(ring, now_s)
+        out[row, 3] = windows.no_data(ring, now_s, kind == 1)
+        out[row, 4] = windows.rounded(value)
+
+
+def play_accounting(row: Any, entry: Any, steps: Any, out: Any) -> None:
+    """Requests at a queue-proxy and at an activator."""
+    accounting.start(row, 0)
+    for step in range(len(steps)):
+        kind, now_ns, proxied = steps[step, 0], steps[step, 1], steps[step, 2] == 1
+        if kind == 0:
+            accounting.enter(row, now_ns, proxied)
+            out[step, 0] = accounting.activator_enter(entry, now_ns)
+        elif kind == 1:
+            accounting.leave(row, now_ns, proxied)
+            if entry[accounting.REFERENCES] > 0:
+                accounting.activator_leave(entry, now_ns)
+        else:
+            concurrency, through, count, counted_through = accounting.cut(row, now_ns)
+            out[step, 0] = concurrency
+            out[step, 1] = through
+            out[step, 2] = accounting.per_second(count, 1.5)
+            out[step, 3] = counted_through
+            if entry[accounting.ALIVE] == 1:
+                net, arrivals, alive = accounting.activator_report(entry, now_ns)
+                out[step, 4] = net
+                out[step, 5] = arrivals
+                out[step, 6] = alive
+
+
+def play_decider(limits: Any, panic: Any, slots: Any, steps: Any, out: Any) -> None:
+    """Ticks."""
+    desired, excess = decider.initial_status(limits, 3)
+    for row in range(len(steps)):
+        now_ns, ready = int(steps[row, 0]) * 1_000_000_000, int(steps[row, 1])
+        if row == 0:
+            decider.start(panic, now_ns, ready)
+        new, new_excess, raw_stable, raw_panic, rule = decider.tick(
+            limits, panic, slots, now_ns, ready, steps[row, 2], steps[row, 3]
+        )
+        out[row, 0] = decider.needs_reconcile(desired, excess, new, new_excess)
+        out[row, 1] = decider.pokes(new, steps[row, 2])
+        out[row, 2] = new
+        out[row, 3] = new_excess
+        out[row, 4] = raw_stable
+        out[row, 5] = raw_panic
+        out[row, 6] = rule
+        out[row, 7] = burst.num_activators(ready, limits.total_value, limits.target_burst_capacity, 100.0)
+        out[row, 8] = burst.mode(new, new_excess)
+        out[row, 9] = burst.effective_mode(int(out[row, 8]), ready, new)
+        out[row, 10] = burst.activator_backed(int(out[row, 8]), ready)
+        out[row, 11] = panic[0]
+        out[row, 12] = panic[1]
+        desired, excess = new, new_excess
+
+
+def play_scaler(rules: Any, steps: Any, out: Any) -> None:
+    """Reconciles."""
+    for row in range(len(steps)):
+        desired, active, replicas, ready = steps[row, 0], steps[row, 1], steps[row, 2], steps[row, 3]
+        age_ns, proxy_ns, initialized, yes = steps[row, 4], steps[row, 5], steps[row, 6] == 1, steps[row, 7] == 1
+        mode = burst.PROXY if proxy_ns > 0 else burst.SERVE
+        want, patch, requeue_ns, probes, offered = scaler.decide(
+            rules, desired, initialized, active, age_ns, mode, proxy_ns, replicas, yes
+        )
+        status, reason, reached = scaler.active_condition(rules, want, ready, active, 0, initialized, yes)
+        shown, why = scaler.ready_condition(status, reason, yes)
+        out[row, 0] = want
+        out[row, 1] = patch
+        out[row, 2] = requeue_ns
+        out[row, 3] = probes
+        out[row, 4] = offered
+        out[row, 5] = status
+        out[row, 6] = reason
+        out[row, 7] = reached
+        out[row, 8] = shown
+        out[row, 9] = why
+        out[row, 10] = scaler.status_desired_scale(want, desired)
+
+
+def play_routing(in_flight: Any, slots: Any, assigned: Any, breaker: Any, steps: Any, out: Any) -> None:
+    """Choices of pods, slices and a breaker."""
+    count = len(in_flight)
+    pods = np.arange(count)
+    routing.breaker_start(breaker, 3, 4, 2)
+    position = 0
+    for row in range(len(steps)):
+        kind, index, activators = int(steps[row, 0]), int(steps[row, 1]), int(steps[row, 2])
+        size = routing.assign_slice(pods, count, index, activators, assigned)
+        first = routing.first_available(assigned, size, in_flight, slots)
+        turn, position = routing.round_robin(assigned, size, in_flight, slots, position)
+        one, other = routing.contestants(count, steps[row, 3], steps[row, 4])
+        two = routing.power_of_two(in_flight, one, other, kind == 0)
+        out[row, 0] = size
+        out[row, 1] = first
+        out[row, 2] = turn
+        out[row, 3] = one * 1000 + other
+        out[row, 4] = two
+        out[row, 5] = routing.least_request(in_flight, one, other)
+        out[row, 6] = routing.random_choice(count, steps[row, 3])
+        out[row, 7] = routing.capacity(kind, count, size, activators)
+        out[row, 8] = routing.policy(kind)
+        in_flight[(first, turn, two)[kind % 3]] += 1
+        if kind == 0:
+            out[row, 9] = routing.breaker_enter(breaker)
+        elif kind == 1:
+            out[row, 9] = routing.breaker_reserve(breaker)
+        elif kind == 2 and breaker[routing.RUNNING] > 0:
+            routing.breaker_release(breaker)
+        elif kind == 3 and breaker[routing.IN_FLIGHT] > breaker[routing.RUNNING]:
+            routing.breaker_cancel(breaker)
+        else:
+            routing.breaker_resize(breaker, activators % 5)
+        while routing.breaker_wake(breaker):
+            out[row, 10] += 1
+        out[row, 11] = breaker[routing.RUNNING] * 1000 + breaker[routing.IN_FLIGHT]
+
+
+def play_scraping(statistics: Any, started_ns: Any, answers: Any, keys: Any, chosen: Any, out: Any) -> None:
+    """One scrape."""
+    count = len(started_ns)
+    sample = scraping.sample_size(count)
+    found = scraping.choose_pods(np.arange(count), count, started_ns, answers, keys, 100, 60, int(sample), chosen)
+    concurrency, proxied, arrivals, proxied_arrivals = scraping.combine(statistics, chosen, found, sample, float(count))
+    out[0, 0] = found
+    out[0, 1] = scraping.net(concurrency, proxied)
+    out[0, 2] = scraping.net(arrivals, proxied_arrivals)
+    for place in range(found):
+        out[1 + place, 0] = chosen[place]
+
+
+# Strategies for the scenarios' arguments; every array is made anew for each engine.
+
+finite = st.floats(-1e4, 1e4)
+positive = st.floats(0.01, 1e4)
+share = st.floats(0, 1, exclude_max=True)
+
+
+def table(*columns: st.SearchStrategy[Any], dtype: Any = np.float64) -> st.SearchStrategy[Any]:
+    """Rows of drawn numbers."""
+    rows = st.lists(st.tuples(*columns), min_size=1, max_size=25)
+    return rows.map(lambda drawn: np.array(drawn, dtype=dtype).reshape(len(drawn), len(columns)))
+
+
+def ints(*bounds: tuple[int, int]) -> st.SearchStrategy[Any]:
+    """Rows of drawn whole numbers."""
+    return table(*(st.integers(*bound) for bound in bounds), dtype=np.int64)
+
+
+def array(strategy: st.SearchStrategy[Any], size: int, dtype: Any) -> st.SearchStrategy[Any]:
+    """An array of drawn numbers."""
+    return st.lists(strategy, min_size=size, max_size=size).map(lambda drawn: np.array(drawn, dtype=dtype))
+
+
+limits = st.builds(
+    decider.Limits,
+    st.floats(1.01, 1000),
+    st.floats(1.01, 10),
+    positive,
+    positive,
+    st.sampled_from([-1.0, 0.0, 211.0, 3.5]),
+    st.floats(1.1, 10),
+    st.integers(6, 60).map(lambda s: s * 1_000_000_000),
+    st.integers(0, 5),
+    st.integers(0, 1),
+)
+rules = st.builds(
+    scaler.Rules,
+    st.integers(0, 3),
+    st.integers(0, 9),
+    st.integers(0, 4),
+    st.integers(0, 1),
+    st.integers(0, 1),
+    st.sampled_from([-1.0, 0.0, 211.0]),
+    st.integers(0, 90),
+    st.integers(1, 40),
+    st.integers(0, 40),
+    st.integers(30, 90),
+)
+
+
+@st.composite
+def scrape_arguments(draw: st.DrawFn) -> tuple[Any, ...]:
+    """Pods with statistics, start times, answers and keys."""
+    count = draw(st.integers(1, 30))
+    return (
+        draw(array(finite, 4 * count, np.float64)).reshape(count, 4),
+        draw(array(st.integers(0, 100), count, np.int64)),
+        draw(array(st.integers(0, 1), count, np.int64)),
+        draw(array(share, count, np.float64)),
+        np.zeros(20, dtype=np.int64),
+    )
+
+
+@st.composite
+def routing_arguments(draw: st.DrawFn) -> tuple[Any, ...]:
+    """Pods with requests and slots, a breaker, and steps."""
+    count = draw(st.integers(1, 6))
+    return (
+        draw(array(st.integers(0, 3), count + 1, np.int64))[:count],
+        draw(array(st.integers(0, 4), count + 1, np.int64))[:count],
+        np.zeros(count + 1, dtype=np.int64),
+        np.zeros(routing.BREAKER_COLUMNS, dtype=np.int64),
+        draw(table(st.integers(0, 5), st.integers(-1, 3), st.integers(4, 6), share, share)),
+    )
+
+
+SCENARIOS: dict[Callable[..., None], st.SearchStrategy[tuple[Any, ...]]] = {
+    play_windows: st.tuples(
+        st.integers(1, 12).map(lambda window_s: windows.new_ring(float(window_s))),
+        table(st.integers(0, 2), st.integers(100, 140), finite),
+        st.floats(0.2, 0.9999),
+    ),
+    play_accounting: st.tuples(
+        st.just(accounting.COLUMNS).map(lambda size: np.zeros(size, dtype=np.int64)),
+        st.just(accounting.COLUMNS).map(lambda size: np.zeros(size, dtype=np.int64)),
+        ints((0, 2), (0, 10**13), (0, 1)),
+    ),
+    play_decider: st.tuples(
+        limits,
+        st.just(2).map(lambda size: np.zeros(size, dtype=np.int64)),
+        st.sampled_from([0.0, 2.0, 7.0, 30.0]).map(delay.new_slots),
+        table(st.integers(0, 200), st.integers(0, 20), st.floats(0, 1e6), st.floats(0, 1e6)),
+    ),
+    play_scaler: st.tuples(rules, ints((-1, 9), (0, 3), (0, 9), (0, 9), (0, 99), (0, 50), (0, 1), (0, 1))),
+    play_routing: routing_arguments(),
+    play_scraping: scrape_arguments(),
+}
+
+
+def copied(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments with arrays of their own."""
+    return tuple(
+        windows.Ring(*(part.copy() if isinstance(part, np.ndarray) else part for part in argument))
+        if isinstance(argument, windows.Ring)
+        else argument.copy()
+        if isinstance(argument, np.ndarray)
+        else argument
+        for argument in arguments
+    )
+
+
+def bits(arguments: tuple[Any, ...]) -> list[bytes]:
+    """Every array among the arguments, bit for bit."""
+    return [
+        part.tobytes()
+        for argument in arguments
+        for part in (argument if isinstance(argument, tuple) else (argument,))
+        if isinstance(part, np.ndarray)
+    ]
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Compiles a scenario, once."""
+    cache: dict[Callable[..., None], Callable[..., None]] = {}
+
+    def compile_once(scenario: Callable[..., None]) -> Callable[..., None]:
+        return cache.setdefault(scenario, numba.njit(scenario))
+
+    return compile_once
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_compiled_kernels_return_the_same_bits(
+    scenario: Callable[..., None], compiled: Callable[..., Any], data: st.DataObject
+) -> None:
+    """Whatever is drawn, a compiled scenario leaves the arrays that Python leaves."""
+    arguments = data.draw(SCENARIOS[scenario])
+    in_python, in_numba = ((*copied(arguments), np.zeros((32, 16))) for _ in range(2))
+    scenario(*in_python)
+    compiled(scenario)(*in_numba)
+    assert bits(in_python) == bits(in_numba)
+
+
+def test_every_kernel_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scenarios reach every kernel, so that none can go without compiling."""
+    called = set()
+
+    def counting(kernel: Callable[..., Any]) -> Callable[..., Any]:
+        def count(*arguments: Any) -> Any:
+            called.add(kernel)
+            return kernel(*arguments)
+
+        return count
+
+    for kernel in KERNELS:
+        monkeypatch.setattr(sys.modules[kernel.__module__], kernel.__name__, counting(kernel))
+
+    @settings(max_examples=60, deadline=None, database=None, derandomize=True)
+    @given(st.tuples(*SCENARIOS.values()))
+    def play(drawn: tuple[tuple[Any, ...], ...]) -> None:
+        for scenario, arguments in zip(SCENARIOS, drawn, strict=True):
+            scenario(*copied(arguments), np.zeros((32, 16)))
+
+    play()
+    assert sorted(kernel.__qualname__ for kernel in KERNELS if kernel not in called) == []
+
+
+def test_kernels_come_after_those_they_call() -> None:
+    """A compiled engine may adopt the kernels in the order in which they are listed."""
+    order = {kernel: place for place, kernel in enumerate(policy.KERNELS)}
+    for kernel, place in order.items():
+        instructions = list(dis.get_instructions(kernel))
+        for instruction, following in pairwise(instructions):
+            if instruction.opname != "LOAD_GLOBAL":
+                continue
+            callee = kernel.__globals__.get(instruction.argval)
+            if isinstance(callee, ModuleType):
+                callee = getattr(callee, str(following.argval), None)
+            if callable(callee) and callee in order:
+                assert order[callee] < place, f"{callee.__name__} is listed after {kernel.__name__}"
