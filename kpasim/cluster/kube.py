@@ -428,7 +428,7 @@ def connect(context: str | None = None, kubeconfig: str | Path | None = None, pa
     return Kube(kubernetes.client.ApiClient(settings), name, patience)
 
 
-class _LaterError(ClusterError):
+class _LaterError(UnreachableError):
     """An answer that another attempt may better.
 
     Attributes:

@@ -1,0 +1,357 @@
+"""The Service of a run: created, adopted, awaited, put back, removed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kpasim.cluster.deadline import Deadline
+from kpasim.cluster.errors import ClusterError, ConflictError, DeadlineError, MissingError
+from kpasim.cluster.kube import Kube
+from kpasim.cluster.objects import (
+    ORIGINAL_ANNOTATION,
+    PODS,
+    REVISION_LABEL,
+    RUN_LABEL,
+    SERVICE_LABEL,
+    SERVICES,
+    Document,
+    annotations_of,
+    checked_label,
+    condition,
+    labels_of,
+    meta,
+    name_of,
+    status_of,
+)
+
+_MAX_ORIGINAL = 200_000  # all annotations together may have 262,144 bytes
+_ATTEMPTS = 6
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}")
+_DROPPED_METADATA = (
+    "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "ownerReferences", "selfLink",
+    "deletionTimestamp", "deletionGracePeriodSeconds", "finalizers",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Deadlines of a deployment.
+
+    Attributes:
+        ready_s: From creation to a Service that is ready with all its traffic.
+        stuck_s: How long it may report a failure before we believe it; lack of room on the nodes is always waited for.
+        gone_s: From deletion to the last pod gone. None: the manifest's timeoutSeconds and a minute.
+        settle_s: From the last answer of the load until pods have gone.
+    """
+
+    ready_s: float = 900.0
+    stuck_s: float = 60.0
+    gone_s: float | None = None
+    settle_s: float = 900.0
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A Service that is ready.
+
+    Attributes:
+        revision: Its latest revision, which has all traffic.
+        host: Its host name, for the ``Host`` header.
+        adopted: Whether it was there before.
+    """
+
+    revision: str
+    host: str
+    adopted: bool
+
+
+def service_document(manifest: Mapping[str, Any], namespace: str, run_id: str, *, image: str | None = None) -> Document:
+    """The Service to create: the user's manifest without what a server wrote into it, with our label.
+
+    Raises:
+        ClusterError: A name, a namespace or an image that Kubernetes would not take.
+    """
+    document: Document = json.loads(json.dumps(manifest))
+    document.pop("status", None)
+    metadata = document.setdefault("metadata", {})
+    for key in _DROPPED_METADATA:
+        metadata.pop(key, None)
+    for key in [key for key in metadata.get("annotations") or {} if _written_by_server(key)]:
+        del metadata["annotations"][key]
+    metadata["name"] = checked_label(metadata.get("name", ""), "metadata.name")
+    metadata["namespace"] = checked_label(namespace, "namespace")
+    metadata.setdefault("labels", {})[RUN_LABEL] = run_id
+    if image is not None:
+        if not _IMAGE.fullmatch(image):
+            raise ClusterError(f"--image: {image[:80]!r} is not an image reference")
+        document["spec"]["template"]["spec"]["containers"][0]["image"] = image
+    return document
+
+
+def create(
+    kube: Kube, document: Document, *, adopt: bool = False, dry_run: bool = False, deadline: Deadline | None = None
+) -> bool:
+    """Create the Service; return whether one that was there was adopted instead.
+
+    Raises:
+        ClusterError: One of that name is there and was not created by this run, and ``adopt`` is False; or the
+            cluster refuses it.
+    """
+    namespace, name = meta(document)["namespace"], name_of(document)
+    try:
+        kube.create(SERVICES, namespace, document, dry_run=dry_run, deadline=deadline)
+    except ConflictError as error:
+        if not error.exists:
+            raise
+    else:
+        return False
+    found = kube.get(SERVICES, namespace, name, deadline=deadline)
+    owner = labels_of(found).get(RUN_LABEL)
+    if owner == labels_of(document)[RUN_LABEL]:
+        return False  # our own create, whose answer was lost
+    if owner is not None:
+        raise ClusterError(
+            f"{kube.name}: Service {namespace}/{name} belongs to run {owner[:63]}: "
+            "wait for it, or remove what is left of it with: kpasim cluster clean"
+        )
+    if not adopt:
+        raise ClusterError(
+            f"{kube.name}: Service {namespace}/{name} is there and kpasim did not create it: use another name or "
+            "namespace, or --adopt to run with it and put it back afterwards"
+        )
+    _adopt(kube, found, document, dry_run=dry_run, deadline=deadline)
+    return True
+
+
+def await_ready(
+    kube: Kube,
+    namespace: str,
+    name: str,
+    waits: Waits,
+    deadline: Deadline,
+    explain: Callable[[], str] = lambda: "",
+) -> Ready:
+    """Wait until the Service is ready, all traffic is on its latest revision, and older pods are gone.
+
+    Args:
+        kube: The cluster.
+        namespace: Of the Service.
+        name: Of the Service.
+        waits: How long a failure may last.
+        deadline: Of the whole wait.
+        explain: What is known about pods that do not start, for messages.
+
+    Raises:
+        ClusterError: It reports a failure for too long, or is taken away under our hands.
+        DeadlineError: It is not ready in time.
+    """
+    failing: Deadline | None = None
+    while True:
+        try:
+            found = kube.get(SERVICES, namespace, name, deadline=deadline)
+        except MissingError:
+            raise ClusterError(f"{kube.name}: Service {namespace}/{name} was deleted while we waited for it") from None
+        state, trouble = _state(found)
+        if state == "ready":
+            revision = str(status_of(found)["latestReadyRevisionName"])
+            left = _older_pods(kube, namespace, name, revision, deadline)
+            if not left:
+                host = str(status_of(found).get("url") or "").partition("://")[2].rstrip("/")
+                adopted = ORIGINAL_ANNOTATION in annotations_of(found)
+                return Ready(revision, host, adopted)
+            state, trouble = "waiting", f"{left} pods of older revisions are still there"
+        if state == "failed" and not _waits_for_room(trouble):
+            failing = failing or deadline.shorter(waits.stuck_s, f"{kube.name}: Service {namespace}/{name} failed")
+            if failing.left_s <= 0:
+                raise ClusterError(
+                    f"{kube.name}: Service {namespace}/{name} does not start: {_joined(trouble, explain())}"
+                )
+        else:
+            failing = None
+        try:
+            deadline.wait(kube.patience.poll_s)
+        except DeadlineError as error:
+            raise DeadlineError(f"{error}: {_joined(trouble, explain())}") from None
+
+
+def remove(kube: Kube, namespace: str, name: str, run_id: str, deadline: Deadline) -> str:
+    """Delete the Service if this run created it, put it back if it adopted it; anything else is left alone.
+
+    Returns:
+        ``deleted``, ``restored``, or ``absent`` where the run has nothing of that name.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            found = kube.get(SERVICES, namespace, name, deadline=deadline)
+        except MissingError:
+            return "absent"
+        if labels_of(found).get(RUN_LABEL) != run_id:
+            return "absent"
+        try:
+            if ORIGINAL_ANNOTATION not in annotations_of(found):
+                kube.delete(SERVICES, namespace, name, uid=str(meta(found).get("uid", "")), deadline=deadline)
+                return "deleted"
+            _put_back(kube, found, deadline)
+            return "restored"
+        except ConflictError:
+            deadline.wait(kube.patience.first_pause_s)
+    raise ConflictError(f"{kube.name}: Service {namespace}/{name} keeps changing while we clean up")
+
+
+def await_gone(kube: Kube, namespace: str, name: str, deadline: Deadline) -> None:
+    """Wait until the Service and all its pods are gone.
+
+    Raises:
+        DeadlineError: They are not in time.
+    """
+    while True:
+        pods, _ = kube.list_all(PODS, namespace, selector=f"{SERVICE_LABEL}={name}", deadline=deadline)
+        try:
+            kube.get(SERVICES, namespace, name, deadline=deadline)
+        except MissingError:
+            if not pods:
+                return
+        deadline.wait(kube.patience.poll_s, f"{len(pods)} pods are still there")
+
+
+def import_from_cluster(namespace: str, name: str, kube: Kube) -> str:
+    """The manifest of a Service in a cluster, as YAML, without what the server wrote into it.
+
+    Raises:
+        ClusterError: There is none, or it may not be read.
+    """
+    import io
+
+    from ruamel.yaml import YAML
+
+    found = kube.get(SERVICES, checked_label(namespace, "namespace"), checked_label(name, "name"))
+    document = service_document(found, namespace, "")
+    labels = meta(document)["labels"]
+    del labels[RUN_LABEL]
+    if not labels:
+        del document["metadata"]["labels"]
+    if not meta(document).get("annotations"):
+        document["metadata"].pop("annotations", None)
+    ordered = {key: document[key] for key in ("apiVersion", "kind", "metadata", "spec") if key in document}
+    out = io.StringIO()
+    writer = YAML()
+    writer.default_flow_style = False
+    writer.dump(ordered, out)
+    return out.getvalue()
+
+
+# -- adoption --------------------------------------------------------------------------------------------------------
+
+
+def _adopt(kube: Kube, found: Document, document: Document, *, dry_run: bool, deadline: Deadline | None) -> None:
+    """Give a Service that is there our template, keeping its own in an annotation."""
+    namespace, name = meta(document)["namespace"], name_of(document)
+    run_id = labels_of(document)[RUN_LABEL]
+    for _ in range(_ATTEMPTS):
+        traffic = (found.get("spec") or {}).get("traffic") or [{"latestRevision": True}]
+        if any(not target.get("latestRevision") for target in traffic):
+            raise ClusterError(
+                f"{kube.name}: Service {namespace}/{name} sends traffic to named revisions: it cannot be adopted"
+            )
+        original = json.dumps(found["spec"]["template"], separators=(",", ":"))
+        if len(original) > _MAX_ORIGINAL:
+            raise ClusterError(f"{kube.name}: Service {namespace}/{name} is too large to be adopted")
+        operations: list[Document] = [_unchanged(found)]
+        for field, key, value in (
+            ("labels", RUN_LABEL, run_id),
+            ("annotations", ORIGINAL_ANNOTATION, original),
+        ):
+            if not meta(found).get(field):
+                operations.append({"op": "add", "path": f"/metadata/{field}", "value": {key: value}})
+            else:
+                operations.append({"op": "add", "path": f"/metadata/{field}/{_escaped(key)}", "value": value})
+        template = json.loads(json.dumps(document["spec"]["template"]))
+        template.get("metadata", {}).pop("name", None)  # a revision's own name may be used once only
+        operations.append({"op": "replace", "path": "/spec/template", "value": template})
+        try:
+            kube.patch(SERVICES, namespace, name, operations, dry_run=dry_run, deadline=deadline)
+            return
+        except ConflictError as error:
+            conflict = error
+        found = kube.get(SERVICES, namespace, name, deadline=deadline)
+        if labels_of(found).get(RUN_LABEL) == run_id:
+            return  # our own patch, whose answer was lost
+    raise ClusterError(f"{conflict} (tried {_ATTEMPTS} times)")
+
+
+def _put_back(kube: Kube, found: Document, deadline: Deadline) -> None:
+    original = json.loads(annotations_of(found)[ORIGINAL_ANNOTATION])
+    kube.patch(
+        SERVICES,
+        meta(found)["namespace"],
+        name_of(found),
+        [
+            _unchanged(found),
+            {"op": "replace", "path": "/spec/template", "value": original},
+            {"op": "remove", "path": f"/metadata/labels/{_escaped(RUN_LABEL)}"},
+            {"op": "remove", "path": f"/metadata/annotations/{_escaped(ORIGINAL_ANNOTATION)}"},
+        ],
+        deadline=deadline,
+    )
+
+
+def _unchanged(found: Document) -> Document:
+    return {"op": "test", "path": "/metadata/resourceVersion", "value": meta(found).get("resourceVersion")}
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+# -- reading a Service's status --------------------------------------------------------------------------------------
+
+
+def _state(found: Document) -> tuple[str, str]:
+    """``ready``, ``failed`` or ``waiting``, and why."""
+    status = status_of(found)
+    if int(status.get("observedGeneration") or 0) < int(meta(found).get("generation") or 1):
+        return "waiting", "its controller has not seen it yet"
+    ready = condition(found, "Ready")
+    why = str(ready.get("message") or ready.get("reason") or "")
+    if ready.get("status") == "False":
+        return "failed", why or "not ready"
+    if ready.get("status") != "True":
+        return "waiting", why or "not ready yet"
+    latest = status.get("latestReadyRevisionName")
+    if not latest or latest != status.get("latestCreatedRevisionName"):
+        return "waiting", "its latest revision is not ready yet"
+    share = sum(
+        int(target.get("percent") or 0)
+        for target in status.get("traffic") or ()
+        if target.get("revisionName") == latest
+    )
+    if share < 100:
+        return "waiting", f"{share} % of the traffic is on its latest revision"
+    return "ready", ""
+
+
+def _waits_for_room(trouble: str) -> bool:
+    """Whether a failure only says that no node has room yet: nodes may still be coming."""
+    return "nodes are available" in trouble or "Unschedulable" in trouble
+
+
+def _older_pods(kube: Kube, namespace: str, name: str, revision: str, deadline: Deadline) -> int:
+    selector = f"{SERVICE_LABEL}={name},{REVISION_LABEL}!={revision}"
+    pods, _ = kube.list_all(PODS, namespace, selector=selector, deadline=deadline)
+    return len(pods)
+
+
+def _joined(trouble: str, explained: str) -> str:
+    if explained and explained not in trouble:
+        return f"{trouble} ({explained})" if trouble else explained
+    return trouble or "no reason given"
+
+
+def _written_by_server(key: str) -> bool:
+    return key in ("serving.knative.dev/creator", "serving.knative.dev/lastModifier", ORIGINAL_ANNOTATION) or (
+        key == "kubectl.kubernetes.io/last-applied-configuration"
+    )

@@ -1,0 +1,190 @@
+"""What kind of cluster this is: Knative's version and settings, the gateway, the GPUs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from kpasim.cluster.deadline import Deadline
+from kpasim.cluster.errors import ClusterError, ForbiddenError, MissingError
+from kpasim.cluster.kube import Kube
+from kpasim.cluster.objects import (
+    ALB_CONFIGS,
+    CONFIG_MAPS,
+    CORE_SERVICES,
+    NODES,
+    PODS,
+    SYSTEM_NAMESPACE,
+    Document,
+    labels_of,
+    name_of,
+    status_of,
+)
+
+HELD_TO = "98e5ef9"
+"""Commit of knative/serving that ``kpasim.policy`` follows."""
+
+Gateway = Literal["auto", "kourier", "istio", "alb"]
+
+_GATEWAYS = {"kourier": ("kourier-system", "kourier"), "istio": ("istio-system", "istio-ingressgateway")}
+_ALB = "knative-internet"
+_CONFIG_MAPS = ("config-autoscaler", "config-defaults", "config-deployment", "config-network")
+_INGRESS_CLASS = re.compile(r"(kourier|istio|alb)\.ingress\.networking\.knative\.dev")
+_HOST = re.compile(r"[A-Za-z0-9.:-]{1,253}")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a look around found.
+
+    Attributes:
+        version: Knative's version as its pods carry it, empty where unknown.
+        configs: Data of config-autoscaler, config-defaults, config-deployment and config-network.
+        activators: Activators that run.
+        gpus: Allocatable GPUs of all nodes; None where nodes may not be listed.
+        serverless_nodes: Whether there are virtual nodes, whose GPUs are not counted.
+        gateway: URL of the gateway.
+        gateway_kind: Which it is.
+        warnings: What a user should know before going on.
+    """
+
+    version: str
+    configs: Mapping[str, Mapping[str, str]]
+    activators: int
+    gpus: int | None
+    serverless_nodes: bool
+    gateway: str
+    gateway_kind: str
+    warnings: tuple[str, ...]
+
+
+def discover(
+    kube: Kube,
+    *,
+    gateway: Gateway = "auto",
+    url: str | None = None,
+    gpus_per_pod: int = 0,
+    deadline: Deadline | None = None,
+) -> Findings:
+    """Look around in a cluster.
+
+    Args:
+        kube: The cluster.
+        gateway: Which gateway requests come through; ``auto`` asks Knative.
+        url: Where requests are sent instead; the gateway is then not looked up.
+        gpus_per_pod: GPUs one pod of the experiment asks for, for a warning.
+        deadline: Of all of it.
+
+    Raises:
+        ClusterError: Knative is not there, or the gateway has no address.
+    """
+    warnings: list[str] = []
+    configs = {name: _config(kube, name, deadline) for name in _CONFIG_MAPS}
+    system, _ = kube.list_all(PODS, SYSTEM_NAMESPACE, deadline=deadline)
+    by_app: dict[str, list[Document]] = {}
+    for pod in system:
+        by_app.setdefault(labels_of(pod).get("app", ""), []).append(pod)
+    if not by_app.get("autoscaler"):
+        raise ClusterError(
+            f"{kube.name}: no autoscaler runs in namespace {SYSTEM_NAMESPACE}: is Knative Serving installed?"
+        )
+    version = _version(by_app["autoscaler"][0])
+    if HELD_TO not in version:
+        warnings.append(
+            f"Knative {version or 'of unknown version'} runs here; predictions follow knative/serving@{HELD_TO}, whose "
+            "autoscaler may decide otherwise"
+        )
+    gpus, serverless = _gpus(kube, warnings, deadline)
+    if gpus_per_pod and gpus is not None and gpus < gpus_per_pod and not serverless:
+        warnings.append(f"a pod asks for {gpus_per_pod} GPU, the nodes have {gpus} altogether: it may wait for ever")
+    kind = _gateway_kind(gateway, configs["config-network"])
+    return Findings(
+        version=version,
+        configs=configs,
+        activators=max(1, len(by_app.get("activator", ()))),
+        gpus=gpus,
+        serverless_nodes=serverless,
+        gateway=url or gateway_url(kube, kind, deadline=deadline),
+        gateway_kind="url" if url else kind,
+        warnings=tuple(warnings),
+    )
+
+
+def gateway_url(kube: Kube, kind: str, *, deadline: Deadline | None = None) -> str:
+    """URL of a gateway of a kind (kourier, istio, alb).
+
+    Raises:
+        ClusterError: There is none, or it has no address.
+    """
+    try:
+        if kind == "alb":
+            status = status_of(kube.get(ALB_CONFIGS, None, _ALB, deadline=deadline)).get("loadBalancer") or {}
+            host, port = str(status.get("dnsname") or ""), 80
+        else:
+            namespace, name = _GATEWAYS[kind]
+            host, port = _address(kube.get(CORE_SERVICES, namespace, name, deadline=deadline))
+    except MissingError:
+        raise ClusterError(f"{kube.name}: no {kind} gateway found: name it with --gateway, or give --url") from None
+    if not host:
+        raise ClusterError(
+            f"{kube.name}: the {kind} gateway has no address: give --url (kubectl port-forward makes one)"
+        )
+    if not _HOST.fullmatch(host):
+        raise ClusterError(f"{kube.name}: the {kind} gateway's address is not one: {host[:60]!r}")
+    return f"http://{host}" if port == 80 else f"http://{host}:{port}"
+
+
+def _config(kube: Kube, name: str, deadline: Deadline | None) -> dict[str, str]:
+    try:
+        data = kube.get(CONFIG_MAPS, SYSTEM_NAMESPACE, name, deadline=deadline).get("data") or {}
+    except MissingError:
+        raise ClusterError(
+            f"{kube.name}: no ConfigMap {name} in namespace {SYSTEM_NAMESPACE}: is Knative Serving installed?"
+        ) from None
+    return {str(key): str(value) for key, value in data.items() if key != "_example"}
+
+
+def _version(pod: Document) -> str:
+    found = labels_of(pod)
+    return str(found.get("app.kubernetes.io/version") or found.get("serving.knative.dev/release") or "")
+
+
+def _gpus(kube: Kube, warnings: list[str], deadline: Deadline | None) -> tuple[int | None, bool]:
+    try:
+        nodes, _ = kube.list_all(NODES, None, deadline=deadline)
+    except ForbiddenError as error:
+        warnings.append(f"GPUs are not counted: {error}")
+        return None, False
+    total = 0
+    serverless = False
+    for node in nodes:
+        serverless |= labels_of(node).get("type") == "virtual-kubelet"
+        count = str((status_of(node).get("allocatable") or {}).get("nvidia.com/gpu") or "0")
+        total += int(count) if count.isdigit() else 0
+    return total, serverless
+
+
+def _gateway_kind(asked: str, network: Mapping[str, str]) -> str:
+    if asked != "auto":
+        return asked
+    found = _INGRESS_CLASS.match(
+        network.get("ingress-class") or network.get("ingress.class") or "istio.ingress.networking.knative.dev"
+    )
+    if found is None:
+        raise ClusterError("the cluster's ingress is none of kourier, istio and alb: give --url")
+    return found[1]
+
+
+def _address(service: Document) -> tuple[str, int]:
+    """Host and HTTP port of a Service of type LoadBalancer; empty where it has no address yet."""
+    entries = (status_of(service).get("loadBalancer") or {}).get("ingress") or []
+    if not entries:
+        return "", 80
+    host = str(entries[0].get("ip") or entries[0].get("hostname") or "")
+    ports = (service.get("spec") or {}).get("ports") or []
+    for port in ports:
+        if port.get("name") in ("http2", "http", "http80"):
+            return host, int(port["port"])
+    raise ClusterError(f"gateway {name_of(service)}: no port named http2 or http")
