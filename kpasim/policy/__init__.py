@@ -4,7 +4,7 @@ Nothing here keeps state, reads a clock or draws a random number. ``KERNELS`` ar
 numba (``numba.extending.register_jitable``), callees before callers; the rest is computed once per run.
 """
 
-from kpasim.policy import accounting, burst, decider, delay, routing, scaler, scraping, windows
+from kpasim.policy import accounting, burst, decider, delay, pods, routing, scaler, scraping, windows
 
 KERNELS = (
     *windows.KERNELS,
@@ -13,6 +13,7 @@ KERNELS = (
     *burst.KERNELS,
     *decider.KERNELS,
     *scaler.KERNELS,
+    *pods.KERNELS,
     *routing.KERNELS,
     *scraping.KERNELS,
 )
