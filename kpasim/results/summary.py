@@ -201,7 +201,7 @@ def columns(summaries: Sequence[Mapping[str, Any]]) -> Figures:
     return {name: np.array([_float(summary.get(name, missing)) for summary in flat]) for name in names}
 
 
-def aggregate(replications: Sequence[Mapping[str, Any]] | Figures) -> Aggregate:
+def aggregate(replications: Sequence[Mapping[str, Any]] | Figures, digits: int = 7) -> Aggregate:
     """Medians over replications, with 90 % predictive intervals; see `Aggregate`.
 
     The interval's ends are the values of rank floor(0.05 (n + 1)) and its mirror among the n replications that have
@@ -210,6 +210,7 @@ def aggregate(replications: Sequence[Mapping[str, Any]] | Figures) -> Aggregate:
 
     Args:
         replications: One summary per replication, or their figures as arrays.
+        digits: Significant digits kept.
     """
     figures = replications if isinstance(replications, dict) else columns(replications)
     medians: dict[str, Any] = {}
@@ -226,9 +227,9 @@ def aggregate(replications: Sequence[Mapping[str, Any]] | Figures) -> Aggregate:
         low = max(1, math.floor(INTERVAL_TAIL * (n + 1)))
         middle, step = (n - 1) / 2, math.sqrt(n) / 2
         near, far = np.interp([max(0.0, middle - step), min(n - 1.0, middle + step)], np.arange(n), have)
-        medians[name] = _number(name, rounded(float(np.interp(middle, np.arange(n), have))))
-        intervals[name] = [_number(name, rounded(float(have[i]))) for i in (low - 1, n - low)]
-        errors[name] = rounded(float(far - near) / 2) if n > 1 else None
+        medians[name] = _number(name, rounded(float(np.interp(middle, np.arange(n), have)), digits))
+        intervals[name] = [_number(name, rounded(float(have[i]), digits)) for i in (low - 1, n - low)]
+        errors[name] = rounded(float(far - near) / 2, digits) if n > 1 else None
     return Aggregate(nested(medians), nested(intervals), nested(counts), nested(errors))
 
 
