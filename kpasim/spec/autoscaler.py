@@ -1,0 +1,655 @@
+"""The ConfigMap `config-autoscaler` and the autoscaling annotations of a revision.
+
+Read, checked and resolved as
+Knative does it.
+
+Source:
+    knative/serving@98e5ef9, pkg/autoscaler/config/config.go, pkg/apis/autoscaling/register.go,
+    annotation_validation.go, v1alpha1/pa_lifecycle.go.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, WithJsonSchema
+
+from kpasim.errors import ExperimentError, Problem
+from kpasim.policy import targets
+from kpasim.spec.base import Lines, Place, Spec, line_of, show, unknown_key
+from kpasim.spec.goparse import (
+    MAX_INT32,
+    OutOfRangeError,
+    format_float,
+    parse_bool,
+    parse_duration,
+    parse_float,
+    parse_int,
+)
+from kpasim.spec.quantities import DURATION_PATTERN, duration_text
+
+KPA = "kpa.autoscaling.knative.dev"
+HPA = "hpa.autoscaling.knative.dev"
+PREFIX = "autoscaling.knative.dev/"
+
+PROGRESS_DEADLINE = "serving.knative.dev/progress-deadline"
+"""Annotation of the time a revision has to become ready."""
+
+_SECOND_NS = 1_000_000_000
+_WINDOW_NS = (6 * _SECOND_NS, 3600 * _SECOND_NS)
+
+SPELLINGS: dict[str, tuple[str, ...]] = {
+    name: (PREFIX + name, *((PREFIX + other,) if other else ()))
+    for name, other in {
+        "class": "",
+        "metric": "",
+        "target": "",
+        "window": "",
+        "activation-scale": "",
+        "min-scale": "minScale",
+        "max-scale": "maxScale",
+        "initial-scale": "initialScale",
+        "scale-down-delay": "scaleDownDelay",
+        "scale-to-zero-pod-retention-period": "scaleToZeroPodRetentionPeriod",
+        "metric-aggregation-algorithm": "metricAggregationAlgorithm",
+        "target-utilization-percentage": "targetUtilizationPercentage",
+        "target-burst-capacity": "targetBurstCapacity",
+        "panic-window-percentage": "panicWindowPercentage",
+        "panic-threshold-percentage": "panicThresholdPercentage",
+    }.items()
+}
+"""Every autoscaling annotation by its short name, with the spellings Knative knows; the first one that is present
+counts."""
+
+_Text = Annotated[str, WithJsonSchema({"type": "string"})]
+_Float = Annotated[float, WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]})]
+_Int = Annotated[int, WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]})]
+_Bool = Annotated[bool, WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "string"}]})]
+_Duration = Annotated[float, WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN})]
+
+
+class AutoscalerConfig(Spec):
+    """The keys of Knative's `config-autoscaler`, with its defaults and its bounds.
+
+    Values are written as in the ConfigMap; bare numbers and booleans are taken as their text.
+    """
+
+    container_concurrency_target_fraction: _Float = Field(default=0.7, alias="container-concurrency-target-percentage")
+    """Share of a pod's concurrency to aim at: a percentage above 1, or a fraction in (0, 1]; so `"1"` is 100 %.
+    Default 70."""
+    container_concurrency_target_default: _Float = 100.0
+    """Concurrency a pod is taken to hold where `containerConcurrency` is 0."""
+    requests_per_second_target_default: _Float = 200.0
+    """Requests per second a pod is taken to hold where the metric is `rps`; at least 0.01."""
+    target_burst_capacity: _Float = 211.0
+    """Spare capacity, in requests, below which the activator stays in the path; 0 takes it out, -1 keeps it in for
+    ever."""
+    stable_window_s: _Duration = 60.0
+    """History the stable average looks back on; whole seconds, 6s to 1h."""
+    panic_window_percentage: _Float = 10.0
+    """Length of the panic window as a share of the stable one; 1 to 100."""
+    panic_threshold_percentage: _Float = 200.0
+    """Wanted pods as a share of ready ones from which panic begins."""
+    max_scale_up_rate: _Float = 1000.0
+    """Most pods to ask for, as a multiple of the ready ones; above 1."""
+    max_scale_down_rate: _Float = 2.0
+    """Fewest pods to ask for: the ready ones divided by this; above 1."""
+    enable_scale_to_zero: _Bool = True
+    """Whether the last pod may go."""
+    scale_to_zero_grace_period_s: _Duration = 30.0
+    """Time the activator must have been in the path before the last pod goes; above 0."""
+    scale_to_zero_pod_retention_period_s: _Duration = 0.0
+    """Least time the last pod is kept after the decision to scale to zero."""
+    scale_down_delay_s: _Duration = 0.0
+    """How long the highest demand is remembered before pods are removed; whole seconds."""
+    pod_autoscaler_class: _Text = KPA
+    """Class of autoscaler for revisions that name none."""
+    activator_capacity: _Float = 100.0
+    """Requests in flight one activator is taken to bear; at least 1."""
+    initial_scale: _Int = 1
+    """Pods of a new revision."""
+    allow_zero_initial_scale: _Bool = False
+    """Whether a new revision may begin without a pod."""
+    min_scale: _Int = 0
+    """Fewest pods of a revision that says nothing else."""
+    max_scale: _Int = 0
+    """Most pods of a revision that says nothing else; 0 for no limit."""
+    max_scale_limit: _Int = 0
+    """Largest `max-scale` a revision may ask for; 0 for no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionSettings:
+    """Everything the autoscaler knows of a revision, as numbers.
+
+    `panic_threshold` is a factor (2 for 200 %), `max_scale` 0 for no limit, `activation_scale` 0 for none.
+    `aggregation` is `linear` or `weighted-exponential`, `metric` `concurrency` or `rps`.
+    """
+
+    class_name: str
+    metric: str
+    target_value: float
+    total_value: float
+    target_burst_capacity: float
+    stable_window_s: float
+    panic_window_s: float
+    panic_threshold: float
+    max_scale_up_rate: float
+    max_scale_down_rate: float
+    enable_scale_to_zero: bool
+    scale_to_zero_grace_s: float
+    pod_retention_s: float
+    scale_down_delay_s: float
+    activator_capacity: float
+    initial_scale: int
+    activation_scale: int
+    min_scale: int
+    max_scale: int
+    aggregation: str
+    progress_deadline_s: float
+    reachable: bool
+
+
+def text_of(value: object) -> str:
+    """A scalar of a YAML file as the text that a ConfigMap or an annotation would hold.
+
+    Raises:
+        ValueError: A list, a mapping or nothing.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return format_float(value) if math.isfinite(value) else str(value)
+    raise ValueError(f"is {show(value)} (must be text)")
+
+
+# --- config-autoscaler ------------------------------------------------------------------------------------------------
+
+
+def _read(parse: Callable[[str], Any], what: str) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as err:
+            raise ValueError(f"{text!r} is not {what}") from err
+
+    return read
+
+
+def _read_seconds(text: str) -> float:
+    try:
+        return parse_duration(text) / 1e9
+    except ValueError:
+        hint = f"write {text}s" if text.isdigit() else "write 60s or 1m30s"
+        raise ValueError(f"{text!r} is not a duration as Go reads it ({hint})") from None
+
+
+_FLOAT = _read(parse_float, "a number as Go reads it (write 1, 0.7 or 1e3)")
+_INT32 = _read(lambda text: parse_int(text, 32), "a whole number that fits 32 bits")
+_BOOL = _read(parse_bool, "a boolean as Go reads it (write true or false)")
+_READERS: dict[str, Callable[[str], Any]] = {
+    "container-concurrency-target-percentage": _FLOAT,
+    "container-concurrency-target-default": _FLOAT,
+    "requests-per-second-target-default": _FLOAT,
+    "target-burst-capacity": _FLOAT,
+    "stable-window": _read_seconds,
+    "panic-window-percentage": _FLOAT,
+    "panic-threshold-percentage": _FLOAT,
+    "max-scale-up-rate": _FLOAT,
+    "max-scale-down-rate": _FLOAT,
+    "enable-scale-to-zero": _BOOL,
+    "scale-to-zero-grace-period": _read_seconds,
+    "scale-to-zero-pod-retention-period": _read_seconds,
+    "scale-down-delay": _read_seconds,
+    "pod-autoscaler-class": str,
+    "activator-capacity": _FLOAT,
+    "initial-scale": _INT32,
+    "allow-zero-initial-scale": _BOOL,
+    "min-scale": _INT32,
+    "max-scale": _INT32,
+    "max-scale-limit": _INT32,
+}
+
+CONFIG_KEYS: tuple[str, ...] = tuple(_READERS)
+"""The keys of `config-autoscaler` that Knative reads."""
+
+_ATTRIBUTE = {str(field.alias): name for name, field in AutoscalerConfig.model_fields.items()}
+
+
+def parse_config(
+    data: Mapping[str, Any],
+    *,
+    path: str | Path = "config-autoscaler",
+    lines: Lines | None = None,
+    prefix: Place = (),
+    strict: bool = False,
+) -> AutoscalerConfig:
+    """Read the data of the ConfigMap `config-autoscaler`; keys that are missing take Knative's defaults.
+
+    Args:
+        data: Keys and texts of the ConfigMap.
+        path: File, for messages.
+        lines: Lines of that file.
+        prefix: Where in the file the data stand.
+        strict: Whether to refuse keys that Knative ignores (all of them but `_example`).
+
+    Raises:
+        ExperimentError: What Knative would refuse the ConfigMap for; all of it, where Knative reports the first.
+    """
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+
+    def wrong(key: str, message: str) -> None:
+        place = (*prefix, key)
+        problems.append(Problem(".".join(map(str, place)), message, line_of(place, lines or {})))
+
+    for key, value in data.items():
+        reader = _READERS.get(key)
+        if reader is None:
+            if strict and key != "_example":
+                wrong(key, unknown_key(key, CONFIG_KEYS))
+            continue
+        try:
+            values[_ATTRIBUTE[key]] = reader(text_of(value))
+        except ValueError as err:
+            wrong(key, str(err))
+    fraction = values.get("container_concurrency_target_fraction")
+    if fraction is not None and fraction > 1.0:
+        values["container_concurrency_target_fraction"] = fraction / 100.0
+    config = AutoscalerConfig.model_construct(**values)
+    bad = {_ATTRIBUTE[key] for key in data if key in _ATTRIBUTE} - set(values)
+    for key, message in _config_faults(config, bad):
+        wrong(key, message)
+    if problems:
+        order = {key: index for index, key in enumerate(data)}
+        problems.sort(key=lambda problem: order.get(problem.place.rpartition(".")[2], len(order)))
+        raise ExperimentError(path, problems)
+    return config
+
+
+def _config_faults(c: AutoscalerConfig, unread: set[str]) -> Iterable[tuple[str, str]]:
+    """Bounds that a ConfigMap breaks; comparisons are written so that a NaN passes where it passes in Knative.
+
+    Source:
+        knative/serving@98e5ef9, pkg/autoscaler/config/config.go, ``validate``
+    """
+    percentage = "container-concurrency-target-percentage"
+    fraction = c.container_concurrency_target_fraction
+    if fraction <= 0 or fraction > 1:
+        yield (
+            percentage,
+            f"{format_float(fraction * 100)} % is out of range (must be in (0, 100], or a fraction in (0, 1])",
+        )
+    elif fraction * c.container_concurrency_target_default < targets.TARGET_MIN and not unread & {
+        "container_concurrency_target_fraction", "container_concurrency_target_default"
+    }:  # fmt: skip
+        yield (
+            "container-concurrency-target-default",
+            f"{_g(c.container_concurrency_target_default)} at {format_float(fraction * 100)} % aims at "
+            f"{_g(fraction * c.container_concurrency_target_default)} requests per pod (must be at least 0.01)",
+        )
+    if c.requests_per_second_target_default < targets.TARGET_MIN:
+        yield (
+            "requests-per-second-target-default",
+            f"{_g(c.requests_per_second_target_default)} is out of range (must be at least 0.01)",
+        )
+    if c.target_burst_capacity < 0 and c.target_burst_capacity != -1:
+        yield (
+            "target-burst-capacity",
+            f"{_g(c.target_burst_capacity)} is out of range (must be at least 0, or -1 for no limit)",
+        )
+    for key, rate in (("max-scale-up-rate", c.max_scale_up_rate), ("max-scale-down-rate", c.max_scale_down_rate)):
+        if rate <= 1:
+            yield key, f"{_g(rate)} is out of range (must be above 1)"
+    if c.activator_capacity < 1:
+        yield "activator-capacity", f"{_g(c.activator_capacity)} is out of range (must be at least 1)"
+    if c.panic_window_percentage < 1 or c.panic_window_percentage > 100:
+        yield "panic-window-percentage", f"{_g(c.panic_window_percentage)} is out of range (must be in [1, 100])"
+    window = duration_text(c.stable_window_s)
+    if c.stable_window_s < 6 or c.stable_window_s > 3600:
+        yield "stable-window", f"{window} is out of range (must be in [6s, 1h])"
+    elif c.stable_window_s != int(c.stable_window_s):
+        yield "stable-window", f"{window} is finer than a second (must be whole seconds)"
+    if c.scale_to_zero_grace_period_s <= 0:
+        yield (
+            "scale-to-zero-grace-period",
+            f"{duration_text(c.scale_to_zero_grace_period_s)} is out of range (must be above 0s)",
+        )
+    if c.scale_to_zero_pod_retention_period_s < 0:
+        yield (
+            "scale-to-zero-pod-retention-period",
+            f"{duration_text(c.scale_to_zero_pod_retention_period_s)} is negative (must be at least 0s)",
+        )
+    if c.scale_down_delay_s < 0:
+        yield "scale-down-delay", f"{duration_text(c.scale_down_delay_s)} is negative (must be at least 0s)"
+    elif c.scale_down_delay_s != int(c.scale_down_delay_s):
+        yield (
+            "scale-down-delay",
+            f"{duration_text(c.scale_down_delay_s)} is finer than a second (must be whole seconds)",
+        )
+    yield from _scale_faults(c)
+
+
+def _scale_faults(c: AutoscalerConfig) -> Iterable[tuple[str, str]]:
+    if c.initial_scale < 0:
+        yield "initial-scale", f"{c.initial_scale} is negative (must be at least 0)"
+    elif c.initial_scale == 0 and not c.allow_zero_initial_scale:
+        yield "initial-scale", "0 needs allow-zero-initial-scale: true (or at least 1)"
+    if c.max_scale_limit < 0:
+        yield "max-scale-limit", f"{c.max_scale_limit} is negative (must be at least 0)"
+    if c.max_scale < 0:
+        yield "max-scale", f"{c.max_scale} is negative (must be at least 0)"
+    elif c.max_scale_limit > 0 and not 1 <= c.max_scale <= c.max_scale_limit:
+        yield "max-scale", f"{c.max_scale} is out of range (must be in [1, {c.max_scale_limit}], the max-scale-limit)"
+    if c.min_scale < 0:
+        yield "min-scale", f"{c.min_scale} is negative (must be at least 0)"
+    elif 0 < c.max_scale < c.min_scale:
+        yield "min-scale", f"{c.min_scale} is above max-scale = {c.max_scale}"
+
+
+def _g(value: float) -> str:
+    return f"{value:.6g}"
+
+
+# --- annotations ------------------------------------------------------------------------------------------------------
+
+
+def find_annotation(annotations: Mapping[str, str], name: str) -> tuple[str, str] | None:
+    """Key and text of an annotation by its short name, in whichever spelling is present; kebab-case wins."""
+    for key in SPELLINGS[name]:
+        if key in annotations:
+            return key, annotations[key]
+    return None
+
+
+def validate_annotations(annotations: Mapping[str, str], config: AutoscalerConfig) -> list[Problem]:
+    """What Knative's webhook refuses in the annotations of a revision template; `place` is the annotation.
+
+    Source:
+        knative/serving@98e5ef9, pkg/apis/autoscaling/annotation_validation.go
+    """
+    faults: list[tuple[str, str]] = []
+    faults += _class_faults(annotations)
+    faults += _min_max_faults(annotations, config)
+    faults += _float_faults(annotations)
+    faults += _duration_faults(annotations)
+    faults += _word_faults(annotations, config)
+    faults += _initial_scale_faults(annotations, config)
+    return [Problem(key, message) for key, message in faults]
+
+
+def _class_faults(annotations: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    found = find_annotation(annotations, "class")
+    if found and found[1].endswith(".knative.dev") and found[1] not in {KPA, HPA}:
+        yield found[0], f"{found[1]!r} is not known (must be {KPA} or {HPA})"
+
+
+def _count(annotations: Mapping[str, str], name: str, faults: list[tuple[str, str]]) -> int:
+    """A replica count of at least 0, or 0 and a fault."""
+    found = find_annotation(annotations, name)
+    if found is None:
+        return 0
+    key, text = found
+    try:
+        value = parse_int(text, 32)
+    except OutOfRangeError:
+        value = -1
+    except ValueError:
+        faults.append((key, f"{text!r} is not a whole number"))
+        return 0
+    if value < 0:
+        faults.append((key, f"{text} is out of range (must be in [0, {MAX_INT32}])"))
+        return 0
+    return value
+
+
+def _min_max_faults(annotations: Mapping[str, str], config: AutoscalerConfig) -> list[tuple[str, str]]:
+    faults: list[tuple[str, str]] = []
+    least = _count(annotations, "min-scale", faults)
+    most = _count(annotations, "max-scale", faults)
+    max_found = find_annotation(annotations, "max-scale")
+    max_key = max_found[0] if max_found else SPELLINGS["max-scale"][0]
+    if most and most < least:
+        faults.append((max_key, f"max-scale = {most} is less than min-scale = {least}"))
+    if config.max_scale_limit and (max_found or not config.max_scale):
+        if most > config.max_scale_limit:
+            faults.append(
+                (
+                    max_key,
+                    f"{most} is out of range (must be in [1, {config.max_scale_limit}], the cluster's max-scale-limit)",
+                )
+            )
+        elif most == 0:
+            faults.append(
+                (
+                    max_key,
+                    f"0 means no limit, which max-scale-limit forbids (must be in [1, {config.max_scale_limit}])",
+                )
+            )
+    found = find_annotation(annotations, "activation-scale")
+    if found:
+        key, text = found
+        try:
+            value = parse_int(text, 32)
+        except ValueError:
+            return [*faults, (key, f"{text!r} is not a whole number that fits 32 bits")]
+        if value < least:
+            faults.append((key, f"activation-scale = {value} is less than min-scale = {least}"))
+        elif most and value > most:
+            faults.append((key, f"activation-scale = {value} is greater than max-scale = {most}"))
+        elif value < 2:
+            faults.append((key, f"activation-scale = {value} must be greater than 1"))
+    return faults
+
+
+_FLOAT_BOUNDS = {
+    "panic-window-percentage": (1.0, 100.0),
+    "panic-threshold-percentage": (110.0, 1000.0),
+    "target-utilization-percentage": (1.0, 100.0),
+}
+
+
+def _float_faults(annotations: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    for name in (*_FLOAT_BOUNDS, "target", "target-burst-capacity"):
+        found = find_annotation(annotations, name)
+        if found is None:
+            continue
+        key, text = found
+        try:
+            value = parse_float(text)
+        except ValueError:
+            yield key, f"{text!r} is not a number as Go reads it (write 1, 0.7 or 1e3)"
+            continue
+        if name in _FLOAT_BOUNDS:
+            low, high = _FLOAT_BOUNDS[name]
+            if value < low or value > high:
+                hint = (
+                    f"; {_g(value * 100)} for {_g(value * 100)} %"
+                    if name.startswith("target") and 0.01 <= value < 1
+                    else ""
+                )
+                yield key, f"{text} is out of range (must be in [{low:g}, {high:g}]{hint})"
+        elif name == "target":
+            if value < targets.TARGET_MIN:
+                yield key, f"{text} is out of range (must be at least 0.01)"
+        elif value < 0 and value != -1:
+            yield key, f"{text} is out of range (must be at least 0, or -1 for no limit)"
+
+
+def _duration_faults(annotations: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    for name, (low, high), whole in (
+        ("window", _WINDOW_NS, True),
+        ("scale-to-zero-pod-retention-period", (0, _WINDOW_NS[1]), False),
+        ("scale-down-delay", (0, _WINDOW_NS[1]), True),
+    ):
+        found = find_annotation(annotations, name)
+        if found is None:
+            continue
+        key, text = found
+        try:
+            value = parse_duration(text)
+        except ValueError:
+            hint = f"write {text}s" if text.isdigit() else "write 60s or 1m30s"
+            yield key, f"{text!r} is not a duration as Go reads it ({hint})"
+            continue
+        if value < low or value > high:
+            yield key, f"{text} is out of range (must be in [{duration_text(low / 1e9)}, {duration_text(high / 1e9)}])"
+        elif whole and value % _SECOND_NS:
+            yield key, f"{text} is finer than a second (must be whole seconds)"
+
+
+def _word_faults(annotations: Mapping[str, str], config: AutoscalerConfig) -> Iterable[tuple[str, str]]:
+    class_name = annotations.get(SPELLINGS["class"][0], config.pod_autoscaler_class)
+    found = find_annotation(annotations, "metric")
+    if found:
+        key, metric = found
+        if class_name == KPA and metric not in {"concurrency", "rps"}:
+            yield key, f"{metric!r} is not a metric of this autoscaler (must be concurrency or rps)"
+        elif class_name == HPA and not metric:
+            yield key, "'' is not a metric (name one, such as cpu)"
+    found = find_annotation(annotations, "metric-aggregation-algorithm")
+    # Knative checks the algorithm only where the class is written out.
+    if found and annotations.get(SPELLINGS["class"][0]) == KPA and found[1] not in _ALGORITHMS:
+        yield found[0], f"{found[1]!r} is not known (must be linear or weighted-exponential)"
+
+
+_ALGORITHMS = {
+    "": "linear",
+    "linear": "linear",
+    "weighted-exponential": "weighted-exponential",
+    "weightedExponential": "weighted-exponential",
+}
+
+
+def _initial_scale_faults(annotations: Mapping[str, str], config: AutoscalerConfig) -> Iterable[tuple[str, str]]:
+    found = find_annotation(annotations, "initial-scale")
+    if found is None:
+        return
+    key, text = found
+    try:
+        value = parse_int(text, 64)
+    except ValueError:
+        yield key, f"{text!r} is not a whole number"
+        return
+    if value < 0:
+        yield key, f"{text} is out of range (must be at least 0)"
+    elif value == 0 and not config.allow_zero_initial_scale:
+        yield (
+            key,
+            "0 is not allowed by this cluster (set allow-zero-initial-scale: true in config-autoscaler, or at least 1)",
+        )
+
+
+# --- resolution -------------------------------------------------------------------------------------------------------
+
+
+def resolve(
+    annotations: Mapping[str, str],
+    config: AutoscalerConfig,
+    container_concurrency: int,
+    *,
+    reachability: Literal["", "Reachable", "Unreachable"] = "",
+    progress_deadline_s: float = 600.0,
+) -> RevisionSettings:
+    """Settings of a revision: its annotations over the cluster's configuration.
+
+    Annotations that do not parse count as absent, as they do in Knative once a webhook has let them through.
+
+    Args:
+        annotations: Annotations of the revision template, or of its PodAutoscaler.
+        config: The cluster's `config-autoscaler`.
+        container_concurrency: Limit per pod, 0 for none.
+        reachability: Whether routes lead to the revision; unknown counts as reachable.
+        progress_deadline_s: The cluster's `progress-deadline`, which an annotation overrides.
+
+    Source:
+        knative/serving@98e5ef9, pkg/apis/autoscaling/v1alpha1/pa_lifecycle.go,
+        pkg/reconciler/autoscaling/kpa/resources/decider.go, pkg/reconciler/autoscaling/resources/metric.go
+    """
+
+    def read(name: str, parse: Callable[[str], Any]) -> Any:
+        found = find_annotation(annotations, name)
+        if found is None:
+            return None
+        try:
+            return parse(found[1])
+        except ValueError:
+            return None
+
+    def seconds(name: str, default_s: float) -> float:
+        value = read(name, parse_duration)
+        return default_s if value is None else value / 1e9
+
+    def number(name: str, default: float) -> float:
+        value = read(name, parse_float)
+        return default if value is None else value
+
+    class_name = annotations.get(SPELLINGS["class"][0], KPA)
+    metric = annotations.get(SPELLINGS["metric"][0], {KPA: "concurrency", HPA: "cpu"}.get(class_name, ""))
+    percentage = read("target-utilization-percentage", parse_float)
+    total = targets.total_value(
+        metric,
+        container_concurrency,
+        read("target", parse_float),
+        config.container_concurrency_target_default,
+        config.requests_per_second_target_default,
+    )
+    share = targets.utilization(
+        metric, None if percentage is None else percentage / 100, config.container_concurrency_target_fraction
+    )
+    stable_window_s = seconds("window", config.stable_window_s)
+    panic_percentage = number("panic-window-percentage", config.panic_window_percentage)
+    panic_window_s = math.nan
+    if math.isfinite(panic_percentage):
+        panic_window_s = targets.panic_window_ns(round(stable_window_s * 1e9), panic_percentage) / 1e9
+    least = read("min-scale", _parse_int32)
+    most = read("max-scale", _parse_int32)
+    reachable = reachability != "Unreachable"
+    algorithm = find_annotation(annotations, "metric-aggregation-algorithm")
+    return RevisionSettings(
+        class_name=class_name,
+        metric=metric,
+        target_value=targets.target_value(total, share),
+        total_value=total,
+        target_burst_capacity=number("target-burst-capacity", config.target_burst_capacity),
+        stable_window_s=stable_window_s,
+        panic_window_s=panic_window_s,
+        panic_threshold=number("panic-threshold-percentage", config.panic_threshold_percentage) / 100.0,
+        max_scale_up_rate=config.max_scale_up_rate,
+        max_scale_down_rate=config.max_scale_down_rate,
+        enable_scale_to_zero=config.enable_scale_to_zero,
+        scale_to_zero_grace_s=config.scale_to_zero_grace_period_s,
+        pod_retention_s=seconds("scale-to-zero-pod-retention-period", config.scale_to_zero_pod_retention_period_s)
+        if reachable
+        else 0.0,
+        scale_down_delay_s=seconds("scale-down-delay", config.scale_down_delay_s),
+        activator_capacity=config.activator_capacity,
+        initial_scale=targets.initial_scale(
+            config.initial_scale, read("initial-scale", _parse_int32), config.allow_zero_initial_scale
+        ),
+        activation_scale=read("activation-scale", _parse_int32) or 0,
+        min_scale=0 if not reachable else config.min_scale if least is None else least,
+        max_scale=config.max_scale if most is None else most,
+        aggregation=_ALGORITHMS.get(algorithm[1] if algorithm else "", "linear"),
+        progress_deadline_s=_deadline(annotations, progress_deadline_s),
+        reachable=reachable,
+    )
+
+
+def _parse_int32(text: str) -> int:
+    return parse_int(text, 32)
+
+
+def _deadline(annotations: Mapping[str, str], default_s: float) -> float:
+    try:
+        return parse_duration(annotations[PROGRESS_DEADLINE]) / 1e9
+    except (KeyError, ValueError):
+        return default_s

@@ -1,0 +1,258 @@
+"""What all file models share: refused unknown keys, kebab-case names, and problems that name line and key."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from kpasim.errors import ExperimentError, FileError, Problem
+
+Place = tuple[str | int, ...]
+"""Keys and list positions that lead to a value in a document."""
+
+Lines = Mapping[Place, int]
+"""Line, counted from 1, of every value of a document."""
+
+Whole = Annotated[int, Field(strict=True, ge=0)]
+"""A whole number, zero allowed; `5.0`, `"5"` and `true` are refused."""
+Count = Annotated[int, Field(strict=True, ge=1)]
+"""A whole number of at least one."""
+Number = Annotated[float, Field(strict=True, ge=0)]
+"""A number that is not negative."""
+Positive = Annotated[float, Field(strict=True, gt=0)]
+"""A number above zero."""
+Flag = StrictBool
+"""`true` or `false`."""
+
+
+def key_of(name: str) -> str:
+    """The key in a file for an attribute: `response_start_s` is written `response-start`."""
+    return name.removesuffix("_s").replace("_", "-")
+
+
+class Spec(BaseModel):
+    """A mapping in a file: keys in kebab-case, unknown ones refused, values fixed once read."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        alias_generator=key_of,
+        validate_by_alias=True,
+        validate_by_name=True,
+        serialize_by_alias=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
+
+
+def wrong(reason: str) -> PydanticCustomError:
+    """An error for validators of this package; `reason` is shown to the user as it is."""
+    return PydanticCustomError("kpasim", "{reason}", {"reason": reason})
+
+
+class ManyFilesError(ExperimentError):
+    """Several files of one experiment that cannot be used as written.
+
+    Attributes:
+        errors: One error for each file.
+    """
+
+    def __init__(self, errors: Sequence[FileError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__(errors[0].path, [problem for error in errors for problem in error.problems])
+        self.args = ("\n".join(str(error) for error in errors),)
+
+
+def raise_all(errors: Sequence[FileError]) -> None:
+    """Raise what was found wrong in one or several files, or return when nothing was."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ManyFilesError(errors)
+
+
+def dotted(place: Iterable[str | int]) -> str:
+    """A place as people write it: `cold-start.stages[1].time`."""
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def line_of(place: Place, lines: Lines) -> int | None:
+    """Line of the value, or of the nearest mapping or list around it that has one."""
+    for length in range(len(place), -1, -1):
+        if place[:length] in lines:
+            return lines[place[:length]]
+    return None
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`did you mean x?`, or the few words that are known, or nothing."""
+    words = sorted(known)
+    lowered = {other.lower().replace("_", "-"): other for other in words}
+    close = difflib.get_close_matches(word.lower().replace("_", "-"), lowered, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {lowered[close[0]]}?"
+    return f"one of {', '.join(words)}" if 0 < len(words) <= 24 else ""
+
+
+def unknown_key(word: str, known: Iterable[str]) -> str:
+    """What to say about a key that nothing reads."""
+    hint = suggestion(word, known)
+    return f"unknown key ({hint})" if hint else "unknown key"
+
+
+def problems_of(
+    error: ValidationError, model: type[Spec], data: object, lines: Lines, prefix: Place = (), *, within: Place = ()
+) -> list[Problem]:
+    """Turn pydantic's errors into problems with line and key, one for each key, in the order of the file.
+
+    Args:
+        error: What validation raised.
+        model: Class that was validated.
+        data: Mapping that was validated.
+        lines: Lines of the whole document.
+        prefix: Where in the document `data` stands.
+        within: Where in `data` the part stands that was validated, when it was not the whole.
+    """
+    found: dict[tuple[str, str], tuple[int, Problem]] = {}
+    for details in error.errors(include_url=False):
+        place, known = _locate((*within, *details["loc"]), model, data)
+        line = line_of(prefix + place, lines)
+        problem = Problem(dotted(prefix + place), _message(details, place, known), line)
+        found.setdefault((problem.place, problem.message), (line or 0, problem))
+    return [problem for _, problem in sorted(found.values(), key=lambda pair: pair[0])]
+
+
+def _locate(loc: Sequence[str | int], model: type[Spec], data: object) -> tuple[Place, list[str]]:
+    """Follow pydantic's location through the document, without the union tags pydantic puts in between.
+
+    Returns:
+        The place, and the keys that the mapping around it may hold.
+    """
+    place: list[str | int] = []
+    models: list[type[Spec]] = [model]
+    around = models
+    for position, part in enumerate(loc):
+        inside = (isinstance(data, Mapping) and part in data) or (
+            isinstance(data, Sequence) and not isinstance(data, str) and isinstance(part, int)
+        )
+        fields = [field for one in models for name, field in one.model_fields.items() if part in {field.alias, name}]
+        if inside or (fields and position == len(loc) - 1 and isinstance(data, Mapping)):
+            place.append(part)
+            around = models
+            if inside:
+                data = data[part]  # type: ignore[index]
+            if fields:
+                models = [spec for field in fields for spec in _specs_in(field.annotation)]
+        else:
+            tagged = [
+                one
+                for one in models
+                if any(part in typing.get_args(field.annotation) for field in one.model_fields.values())
+            ]
+            models = tagged or models
+    return tuple(place), sorted({str(field.alias) for one in around for field in one.model_fields.values()})
+
+
+def _specs_in(annotation: Any) -> list[type[Spec]]:
+    """The file models that a type is made of."""
+    if isinstance(annotation, typing.TypeAliasType if hasattr(typing, "TypeAliasType") else ()):
+        return _specs_in(annotation.__value__)
+    if isinstance(annotation, type) and issubclass(annotation, Spec):
+        return [annotation]
+    return [spec for part in typing.get_args(annotation) for spec in _specs_in(part)]
+
+
+def show(value: object) -> str:
+    """A value as it may be quoted in one line of a message."""
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "nothing"
+    text = repr(value) if isinstance(value, str) else f"{value:.12g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "above"),
+    "less_than_equal": ("le", "at most"),
+    "less_than": ("lt", "below"),
+}
+_WANTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text; put it in quotes",
+    "dict_type": "a mapping (key: value)",
+    "mapping_type": "a mapping (key: value)",
+    "model_type": "a mapping (key: value)",
+    "model_attributes_type": "a mapping (key: value)",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "finite_number": "a finite number",
+}
+
+
+def _message(details: ErrorDetails, place: Place, known: list[str]) -> str:
+    """What is wrong with one value and what would be right, in one line."""
+    kind = details["type"]
+    value = details.get("input")
+    context = details.get("ctx", {})
+    if kind == "extra_forbidden":
+        return unknown_key(str(place[-1]), known)
+    if kind == "missing":
+        return "is missing"
+    if kind == "kpasim":
+        return details["msg"] if isinstance(value, Mapping | Spec) else f"{show(value)} {details['msg']}"
+    if kind in _BOUNDS:
+        key, word = _BOUNDS[kind]
+        return f"{show(value)} is out of range (must be {word} {context[key]:g})"
+    if kind in {"literal_error", "union_tag_invalid"}:
+        words = [
+            word.strip().strip("'")
+            for word in str(context.get("expected") or context.get("expected_tags")).replace(" or ", ", ").split(",")
+        ]
+        given = context.get("tag", value)
+        hint = suggestion(str(given), words)
+        return f"{show(given)} is not known ({hint or 'one of ' + ', '.join(words)})"
+    if kind == "union_tag_not_found":
+        # A discriminator that is a function is the one of distributions.
+        word = str(context["discriminator"]).strip("'")
+        return f"{'distribution' if word.endswith('()') else word} is missing (it says which of several shapes this is)"
+    if kind in _WANTED:
+        return f"{show(value)} is not right (must be {_WANTED[kind]})"
+    if kind == "too_short":
+        return f"has {context['actual_length']} entries (at least {context['min_length']})"
+    if kind == "too_long":
+        return f"has too many entries (at most {context['max_length']})"
+    return f"{show(value)}: {details['msg']}"
+
+
+def validate(model: type[_S], data: object, path: str | Path, lines: Lines | None = None, prefix: Place = ()) -> _S:
+    """Make a model of a mapping, or say everything that is wrong with it.
+
+    Raises:
+        ExperimentError: One problem for each key that is wrong.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ExperimentError(path, problems_of(error, model, data, lines or {}, prefix)) from None
+
+
+_S = typing.TypeVar("_S", bound=Spec)

@@ -1,0 +1,59 @@
+"""The plumbing between Knative's parts: every delay that is neither a setting nor a property of the service.
+
+Knative's documentation promises none of these times. The defaults are medians of runs of Knative's own binaries
+on one machine, where marked, and engineering estimates for a cluster otherwise. All of them can be set in
+`cluster.delays` of an experiment; none is anywhere else in the code.
+"""
+
+from __future__ import annotations
+
+from kpasim.spec.base import Spec
+from kpasim.spec.quantities import PositiveSeconds, Seconds
+
+
+class Delays(Spec):
+    """Delays of the cluster's plumbing."""
+
+    tick_to_pod_s: Seconds = 0.006
+    """From an autoscaler's decision to the pod object: reconcile, scale patch, ReplicaSet. Source: measured, 6 ms at
+    the median and 36 ms at p95 with an in-process API server; a real cluster takes 50 to 300 ms."""
+    client_to_front_s: Seconds = 0.003
+    """Longest time from a client to the activator or the ingress; each request draws its own between zero and this, so
+    requests sent at the same instant arrive in random order. Source: measured order of arrivals on one machine."""
+    front_to_server_s: Seconds = 0.0005
+    """From the activator or the ingress to the container. Source: measured on one machine; 1 to 3 ms across nodes."""
+    server_to_client_s: Seconds = 0.0002
+    """From the container's answer to the client. Source: measured on one machine."""
+    hand_over_s: Seconds = 0.0015
+    """From a request leaving a pod, as the activator sees it, to the start of the next waiting request on that pod.
+    Source: measured on one machine."""
+    first_stat_s: Seconds = 0.003
+    """From the first request of an idle revision to the autoscaler's extra decision: the activator's immediate message
+    over its websocket. Source: measured, a few milliseconds."""
+    endpoints_to_activator_s: Seconds = 0.01
+    """From a pod's address appearing or vanishing to the activator knowing it. Source: measured; up to 0.5 s on a busy
+    cluster."""
+    endpoints_to_ingress_s: Seconds = 0.05
+    """From a pod becoming ready or being deleted to the ingress knowing it. Source: measured with a simple ingress;
+    0.1 to 2 s on a cluster."""
+    sks_switch_s: Seconds = 0.05
+    """From the autoscaler's choice of mode to the ingress sending requests the new way. Source: measured with a simple
+    ingress; 0.1 to 2 s on a cluster."""
+    ready_to_counted_s: Seconds = 0.01
+    """From a pod being ready to the autoscaler counting it. Source: estimate of an informer's lag."""
+    delete_to_uncounted_s: Seconds = 0.01
+    """From a pod's deletion to the autoscaler no longer counting it. Source: estimate of an informer's lag."""
+    deletion_extra_s: Seconds = 0.008
+    """From the end of a pod's drain to the pod being gone. Source: measured, deletion to gone 30.0 s for a drain of 30
+    s."""
+    probe_period_s: PositiveSeconds = 0.2
+    """Period of the activator's probing of addresses that it has not verified. Source: Knative, cmd/activator/main.go
+    and pkg/activator/net/revision_backends.go."""
+    probe_timeout_s: PositiveSeconds = 0.3
+    """Deadline of one round of these probes. Source: as above."""
+    queue_proxy_poll_s: PositiveSeconds = 0.05
+    """Period at which queue-proxy asks a starting container while a probe waits. Source: Knative,
+    pkg/queue/readiness/probe.go."""
+    scale_to_zero_probe_s: Seconds = 0.02
+    """Time of the probe that makes sure an activator is in the path before the last pod is removed. Source: estimate
+    of one request within the cluster."""

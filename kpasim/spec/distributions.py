@@ -1,0 +1,335 @@
+"""Distributions of times: what a file says, and its inverse, with which an engine turns uniform numbers into seconds.
+
+A bare duration is a constant. Everything else names its `distribution`:
+
+    time: 11s
+    time: {distribution: lognormal, median: 11s, sigma: 0.4}
+    time: {distribution: mixture, components: [{weight: 0.36, distribution: lognormal, median: 3s, sigma: 0.33}, ...]}
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from kpasim.spec.base import Positive, Spec, wrong
+from kpasim.spec.quantities import PositiveSeconds, Seconds
+
+Floats = NDArray[np.float64]
+
+_SMALLEST = 2.0**-54
+_LARGEST = 1.0 - 2.0**-53
+
+
+def _inside(u: Floats) -> Floats:
+    """Uniform numbers strictly between 0 and 1, so that no inverse is infinite."""
+    return np.clip(np.asarray(u, dtype=np.float64), _SMALLEST, _LARGEST)
+
+
+class Distribution(Spec):
+    """A distribution of a time that is never negative."""
+
+    _name: ClassVar[str] = ""
+
+    def ppf(self, u: Floats) -> Floats:
+        """Seconds for uniform numbers: the inverse of the cumulative distribution, element by element.
+
+        Args:
+            u: Numbers in [0, 1], any shape.
+        """
+        raise NotImplementedError
+
+    def mean_s(self) -> float:
+        """Mean, in seconds."""
+        raise NotImplementedError
+
+
+class Constant(Distribution):
+    """Always the same time."""
+
+    distribution: Literal["constant"] = "constant"
+    """`constant`; a bare duration says the same."""
+    time_s: Seconds
+    """The time."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, data: Any) -> Any:
+        return data if isinstance(data, Mapping | Constant) else {"time": data}
+
+    def ppf(self, u: Floats) -> Floats:
+        """The constant, in the shape of `u`."""
+        return np.full(np.shape(u), self.time_s)
+
+    def mean_s(self) -> float:
+        """The constant."""
+        return self.time_s
+
+
+class Uniform(Distribution):
+    """Every time between two bounds is equally likely."""
+
+    distribution: Literal["uniform"]
+    """`uniform`."""
+    low_s: Seconds
+    """Shortest time."""
+    high_s: Seconds
+    """Longest time."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.high_s < self.low_s:
+            raise wrong("high is below low (high must be at least low)")
+        return self
+
+    def ppf(self, u: Floats) -> Floats:
+        """See `Distribution.ppf`."""
+        return self.low_s + (self.high_s - self.low_s) * np.asarray(u, dtype=np.float64)
+
+    def mean_s(self) -> float:
+        """See `Distribution.mean_s`."""
+        return 0.5 * (self.low_s + self.high_s)
+
+
+class Exponential(Distribution):
+    """Memoryless times."""
+
+    distribution: Literal["exponential"]
+    """`exponential`."""
+    mean_value_s: PositiveSeconds = Field(alias="mean")
+    """Mean time."""
+
+    def ppf(self, u: Floats) -> Floats:
+        """See `Distribution.ppf`."""
+        return -self.mean_value_s * np.log1p(-_inside(u))
+
+    def mean_s(self) -> float:
+        """See `Distribution.mean_s`."""
+        return self.mean_value_s
+
+
+class Lognormal(Distribution):
+    """Times whose logarithm is normal; give `median` and `sigma`, or `mean` and `cv`."""
+
+    distribution: Literal["lognormal"]
+    """`lognormal`."""
+    median_s: PositiveSeconds | None = None
+    """Median time."""
+    sigma: Annotated[float, Field(strict=True, ge=0, le=10)] | None = None
+    """Standard deviation of the logarithm of the time."""
+    mean_value_s: PositiveSeconds | None = Field(default=None, alias="mean")
+    """Mean time."""
+    cv: Annotated[float, Field(strict=True, ge=0, le=1000)] | None = None
+    """Standard deviation of the time divided by its mean."""
+
+    @model_validator(mode="after")
+    def _one_pair(self) -> Self:
+        pairs = {"median": self.median_s, "sigma": self.sigma, "mean": self.mean_value_s, "cv": self.cv}
+        given = [name for name, value in pairs.items() if value is not None]
+        if given not in (["median", "sigma"], ["mean", "cv"]):
+            raise wrong(f"has {' and '.join(given) or 'no parameters'} (give median and sigma, or mean and cv)")
+        return self
+
+    def parameters(self) -> tuple[float, float]:
+        """Median in seconds and sigma, whichever pair the file gives."""
+        if self.mean_value_s is None or self.cv is None:
+            return float(self.median_s or 0.0), float(self.sigma or 0.0)
+        square = 1.0 + self.cv * self.cv
+        return self.mean_value_s / math.sqrt(square), math.sqrt(math.log(square))
+
+    def ppf(self, u: Floats) -> Floats:
+        """See `Distribution.ppf`."""
+        median, sigma = self.parameters()
+        return _lognormal(u, median, sigma)
+
+    def mean_s(self) -> float:
+        """See `Distribution.mean_s`."""
+        median, sigma = self.parameters()
+        return median * math.exp(0.5 * sigma * sigma)
+
+
+class ShiftedLognormal(Distribution):
+    """A least time plus a lognormal part: what is left when the work itself cannot be quicker than `shift`."""
+
+    distribution: Literal["shifted-lognormal"]
+    """`shifted-lognormal`."""
+    shift_s: Seconds
+    """Time below which nothing happens."""
+    median_s: PositiveSeconds
+    """Median of the part above the shift."""
+    sigma: Annotated[float, Field(strict=True, ge=0, le=10)]
+    """Standard deviation of the logarithm of the part above the shift."""
+
+    def ppf(self, u: Floats) -> Floats:
+        """See `Distribution.ppf`."""
+        return self.shift_s + _lognormal(u, self.median_s, self.sigma)
+
+    def mean_s(self) -> float:
+        """See `Distribution.mean_s`."""
+        return self.shift_s + self.median_s * math.exp(0.5 * self.sigma * self.sigma)
+
+
+class Gamma(Distribution):
+    """Gamma times, as of a sum of memoryless steps."""
+
+    distribution: Literal["gamma"]
+    """`gamma`."""
+    mean_value_s: PositiveSeconds = Field(alias="mean")
+    """Mean time."""
+    cv: Annotated[float, Field(strict=True, gt=0, le=100)]
+    """Standard deviation of the time divided by its mean; 1 is the exponential distribution."""
+
+    def ppf(self, u: Floats) -> Floats:
+        """See `Distribution.ppf`."""
+        from scipy.special import gammaincinv
+
+        shape = 1.0 / (self.cv * self.cv)
+        return np.asarray(gammaincinv(shape, _inside(u)) * (self.mean_value_s / shape), dtype=np.float64)
+
+    def mean_s(self) -> float:
+        """See `Distribution.mean_s`."""
+        return self.mean_value_s
+
+
+class Weibull(Distribution):
+    """Weibull times: a shape below 1 has a long tail, above 1 a short one."""
+
+    distribution: Literal["weibull"]
+    """`weibull`."""
+    scale_s: PositiveSeconds
+    """Time that 63 % stay below."""
+    shape: Annotated[float, Field(strict=True, ge=0.05, le=100)]
+    """Shape; 1 is the exponential distribution."""
+
+    def ppf(self, u: Floats) -> Floats:
+        """See `Distribution.ppf`."""
+        return self.scale_s * np.power(-np.log1p(-_inside(u)), 1.0 / self.shape)
+
+    def mean_s(self) -> float:
+        """See `Distribution.mean_s`."""
+        return self.scale_s * math.gamma(1.0 + 1.0 / self.shape)
+
+
+class Empirical(Distribution):
+    """Measured times: `values` are drawn as they are, `quantiles` are joined by straight lines."""
+
+    distribution: Literal["empirical"]
+    """`empirical`."""
+    values: tuple[Seconds, ...] | None = Field(default=None, min_length=1, max_length=100_000)
+    """Times, each as likely as the others, in any order."""
+    quantiles: tuple[Seconds, ...] | None = Field(default=None, min_length=2, max_length=100_000)
+    """Times that the shares 0, 1/(n-1), ..., 1 stay below, in ascending order."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.values is None) == (self.quantiles is None):
+            raise wrong("needs values or quantiles (exactly one of them)")
+        if self.quantiles is not None and list(self.quantiles) != sorted(self.quantiles):
+            raise wrong("quantiles do not ascend (write the smallest first)")
+        return self
+
+    def ppf(self, u: Floats) -> Floats:
+        """The smallest value whose share reaches `u`, or the interpolated quantile."""
+        u = np.asarray(u, dtype=np.float64)
+        if self.quantiles is not None:
+            return np.asarray(
+                np.interp(u, np.linspace(0.0, 1.0, len(self.quantiles)), self.quantiles), dtype=np.float64
+            )
+        values = np.sort(np.asarray(self.values, dtype=np.float64))
+        rank = np.ceil(u * len(values)).astype(np.int64) - 1
+        return np.asarray(values[np.clip(rank, 0, len(values) - 1)], dtype=np.float64)
+
+    def mean_s(self) -> float:
+        """See `Distribution.mean_s`."""
+        if self.quantiles is not None:
+            inner = np.asarray(self.quantiles)
+            return float(np.mean(0.5 * (inner[1:] + inner[:-1])))
+        return float(np.mean(np.asarray(self.values)))
+
+
+class Mixture(Distribution):
+    """One of several distributions, chosen anew each time: a cache hit or a miss, say."""
+
+    distribution: Literal["mixture"]
+    """`mixture`."""
+    components: tuple[Component, ...] = Field(min_length=1, max_length=100)
+    """What is mixed."""
+
+    def ppf(self, u: Floats) -> Floats:
+        """Seconds for uniform numbers: the high digits choose the component, the rest is used in it.
+
+        The result has the mixture's distribution, but is not monotone in `u`: it is not the inverse of the
+        mixture's cumulative distribution, which has no closed form.
+        """
+        u = np.asarray(u, dtype=np.float64)
+        weights = np.array([component.weight for component in self.components])
+        edges = np.concatenate(([0.0], np.cumsum(weights / weights.sum())))
+        edges[-1] = 1.0
+        chosen = np.clip(np.searchsorted(edges, u, side="right") - 1, 0, len(weights) - 1)
+        out = np.empty(np.shape(u))
+        for index, component in enumerate(self.components):
+            here = chosen == index
+            width = edges[index + 1] - edges[index]
+            out[here] = component.time.ppf(np.clip((u[here] - edges[index]) / width, 0.0, 1.0))
+        return out
+
+    def mean_s(self) -> float:
+        """See `Distribution.mean_s`."""
+        total = sum(component.weight for component in self.components)
+        return sum(component.weight * component.time.mean_s() for component in self.components) / total
+
+
+class Component(Spec):
+    """One part of a mixture: its weight beside the keys of its distribution."""
+
+    weight: Positive
+    """How often it is chosen, relative to the sum of all weights."""
+    time: Time
+    """The distribution; its keys may stand beside `weight` directly."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "time" not in data and "distribution" in data:
+            rest = {key: value for key, value in data.items() if key != "weight"}
+            return {"time": rest} | ({"weight": data["weight"]} if "weight" in data else {})
+        return data
+
+
+def _lognormal(u: Floats, median: float, sigma: float) -> Floats:
+    from scipy.special import ndtri
+
+    return np.asarray(median * np.exp(sigma * ndtri(_inside(u))), dtype=np.float64)
+
+
+def _kind(data: Any) -> str | None:
+    """Which distribution a value in a file is; a bare duration is a constant."""
+    if isinstance(data, Mapping):
+        kind = data.get("distribution")
+        return kind if isinstance(kind, str) else None
+    if isinstance(data, Distribution):
+        return str(getattr(data, "distribution", ""))
+    return "constant"
+
+
+Time = Annotated[
+    Annotated[Constant, Tag("constant")]
+    | Annotated[Uniform, Tag("uniform")]
+    | Annotated[Exponential, Tag("exponential")]
+    | Annotated[Lognormal, Tag("lognormal")]
+    | Annotated[ShiftedLognormal, Tag("shifted-lognormal")]
+    | Annotated[Gamma, Tag("gamma")]
+    | Annotated[Weibull, Tag("weibull")]
+    | Annotated[Empirical, Tag("empirical")]
+    | Annotated[Mixture, Tag("mixture")],
+    Discriminator(_kind),
+]
+"""A duration, or a mapping that names its `distribution`."""
+
+Component.model_rebuild()
+Mixture.model_rebuild()

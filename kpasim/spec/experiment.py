@@ -1,0 +1,683 @@
+"""One experiment: a Service manifest, the cluster's settings, a workload, a fitted model, and how often to play it.
+
+experiment = load("experiments/hey50x5.yaml")
+calmer = experiment.with_setting("service.annotations.target-utilization-percentage", 70)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from kpasim.errors import ExperimentError, FileError, Problem
+from kpasim.spec.autoscaler import CONFIG_KEYS, KPA, AutoscalerConfig, RevisionSettings, parse_config
+from kpasim.spec.base import (
+    Count,
+    Lines,
+    Place,
+    Spec,
+    Whole,
+    dotted,
+    key_of,
+    line_of,
+    problems_of,
+    raise_all,
+    show,
+    suggestion,
+    validate,
+    wrong,
+)
+from kpasim.spec.cluster import Cluster, InstanceType
+from kpasim.spec.cost import Cost
+from kpasim.spec.manifest import (
+    ECI_SPECS,
+    TEMPLATE_ANNOTATIONS,
+    Defaults,
+    ServiceManifest,
+    parse_defaults,
+    read_config_map,
+    read_service,
+    service_of,
+    setting_place,
+    setting_value,
+)
+from kpasim.spec.model import ServiceModel
+from kpasim.spec.quantities import PositiveSeconds, Seconds, seconds, share
+from kpasim.spec.workload import FILE_KINDS, Workload
+from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_mapping
+
+_CONFIG_MAPS = ("config-autoscaler", "config-defaults", "config-deployment")
+_FREE_KEYS = {"per-instance-type", "prices", "tolerances"}
+"""Mappings whose keys are names, which may hold dots."""
+_FILE_KINDS = {word for kind in FILE_KINDS for word in kind.model_fields["kind"].annotation.__args__}  # type: ignore[union-attr]
+_PATH_OR_MAPPING = {"anyOf": [{"type": "string"}, {"type": "object"}]}
+_T = TypeVar("_T")
+
+
+class Start(Spec):
+    """What the revision has been through when the load begins."""
+
+    state: Literal["warm", "idled", "zero"] = "warm"
+    """`warm`: its first pods have just become ready; `idled`: it has scaled to zero by itself; `zero`: it never had a
+    pod."""
+    for_s: Seconds = 5.0
+    """How long it has been in that state."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, data: Any) -> Any:
+        return data if isinstance(data, Mapping | Start) else {"state": data}
+
+
+class Tolerance(NamedTuple):
+    """How far a prediction may be off: a share of the measured value, or an amount in its own unit."""
+
+    amount: float
+    relative: bool
+
+    def allows(self, predicted: float, measured: float) -> bool:
+        """Whether the prediction is near enough to the measured value."""
+        return abs(predicted - measured) <= self.amount * (abs(measured) if self.relative else 1.0)
+
+
+def _tolerance(value: Any) -> Tolerance:
+    """A tolerance as files write it: `15%`, `2s` or a number."""
+    if isinstance(value, Tolerance):
+        return value
+    try:
+        if isinstance(value, str) and value.strip().endswith("%"):
+            found = Tolerance(share(value), relative=True)
+        else:
+            found = Tolerance(seconds(value), relative=False)
+    except ValueError:
+        raise wrong("is not a tolerance (write 15%, 2s or a number)") from None
+    if not 0 <= found.amount < math.inf:
+        raise wrong("is not a tolerance (must be at least 0)")
+    return found
+
+
+class Experiment(Spec):
+    """An experiment file. Paths in it are relative to it."""
+
+    service: Annotated[InstanceOf[ServiceManifest], WithJsonSchema(_PATH_OR_MAPPING)]
+    """Knative Service: a YAML file (its first one counts), or the manifest itself."""
+    config_autoscaler: Annotated[
+        InstanceOf[AutoscalerConfig],
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"$ref": "#/$defs/AutoscalerConfig"}]}),
+    ] = AutoscalerConfig()
+    """The cluster's `config-autoscaler`: a ConfigMap file, or its data; what it does not say is Knative's default."""
+    config_defaults: Annotated[dict[str, Any], WithJsonSchema(_PATH_OR_MAPPING)] = Field(default_factory=dict)
+    """The cluster's `config-defaults`: a ConfigMap file, or its data."""
+    config_deployment: Annotated[dict[str, Any], WithJsonSchema(_PATH_OR_MAPPING)] = Field(default_factory=dict)
+    """The cluster's `config-deployment`: a ConfigMap file, or its data."""
+    workload: Workload
+    """What the clients do."""
+    model: Annotated[
+        InstanceOf[ServiceModel], WithJsonSchema({"anyOf": [{"type": "string"}, {"$ref": "#/$defs/ServiceModel"}]})
+    ]
+    """The fitted model of the service: a bare name, looked up beside this file, in `models/` beside or above it and
+    among those that come with kpasim; a path; or the model itself."""
+    cluster: Cluster = Cluster()
+    """Where pods run and how requests reach them."""
+    start: Start = Start()
+    """What the revision has been through when the load begins: `warm`, `idled`, `zero`, or a mapping."""
+    horizon_s: PositiveSeconds | None = None
+    """End of the run, from the start of the load; not given: when every pod is gone, or, where pods stay, the last
+    answer plus stable window plus grace period plus 30 s."""
+    replications: Count = 200
+    """How often the run is played, with other random numbers each time."""
+    seed: Whole = 1
+    """Seed of the random numbers; two settings compared under one seed meet the same requests."""
+    tolerances: dict[
+        str, Annotated[Tolerance, BeforeValidator(_tolerance), WithJsonSchema({"type": ["string", "number"]})]
+    ] = Field(default_factory=dict)
+    """How far predictions may be off, by metric: `15%` of the measured value, or an amount."""
+    cost: Cost | None = None
+    """How a run is billed; without it each pod is billed by the second."""
+
+    _path: Path | None = PrivateAttr(default=None)
+    _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _defaults: Defaults = PrivateAttr(default_factory=Defaults)
+
+    @property
+    def path(self) -> Path | None:
+        """File it came from, None for one made of a mapping."""
+        return self._path
+
+    @property
+    def name(self) -> str:
+        """Name of the file without its ending, or of the service where there is no file."""
+        return self._path.stem if self._path else self.service.name
+
+    @property
+    def revision(self) -> RevisionSettings:
+        """The autoscaler's settings of the revision."""
+        return self.service.revision
+
+    @property
+    def gpus_per_pod(self) -> int:
+        """GPUs a pod holds: what the cluster block says, else the manifest's limit, else the most an instance has."""
+        if self.cluster.gpus_per_pod is not None:
+            return self.cluster.gpus_per_pod
+        return self.service.gpus or max((one.gpus for one in self.instance_types), default=0)
+
+    @property
+    def instance_types(self) -> tuple[InstanceType, ...]:
+        """Machines a pod may get, in the order they are tried.
+
+        The manifest's `eci-use-specs` gives the order; of these only the ones the cluster block lists are to be had,
+        unless it lists none. Without the annotation the order is the cluster block's.
+        """
+        listed = {one.name: one for one in self.cluster.instance_types}
+        asked = self.service.eci_specs
+        if not asked:
+            return self.cluster.instance_types
+        if not listed:
+            return tuple(InstanceType(name=name) for name in asked)
+        return tuple(listed[name] for name in asked if name in listed)
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The file's own mapping with the files it names read into it and short forms written out; do not change it."""
+        return {**self._raw, "service": self.service.data}
+
+    def setting(self, path: str) -> Any:
+        """The value a setting has in the files, None where they leave it to its default.
+
+        Args:
+            path: As for `with_settings`.
+
+        Raises:
+            ExperimentError: No such setting.
+        """
+        head, _, rest = path.partition(".")
+        try:
+            place = ("service", *setting_place(self.service, rest)) if head == "service" else self._place(path)
+        except ValueError as err:
+            raise self._refused(path, str(err)) from None
+        value: Any = self.raw
+        for part in place:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return value
+
+    def with_setting(self, path: str, value: Any) -> Experiment:
+        """The experiment with one setting changed; see `with_settings`."""
+        return self.with_settings({path: value})
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Experiment:
+        """The experiment with settings changed, checked again as a whole; None takes a setting out of the file.
+
+        Args:
+            settings: New values by path. `service.annotations.max-scale` (any spelling, or a full key),
+                `service.containerConcurrency` and the other fields of the manifest; `config-autoscaler.stable-window`;
+                and what else the file holds: `workload.rate`, `model.service-time.time.median`,
+                `cluster.instance-types`, `start`. Members of lists are addressed by their position or, where they have
+                one, their name (`model.cold-start.stages.pull.time`). For `cluster.instance-types` names out of the
+                present list will do, which are then also written to the manifest's `eci-use-specs` where it has one.
+
+        Raises:
+            ExperimentError: No such setting, or a value that is refused.
+        """
+        edits: list[tuple[Place, Any]] = []
+        raw = self._raw
+        touched: set[str] = set()
+        for path, given in settings.items():
+            head, _, rest = path.partition(".")
+            try:
+                if head == "service":
+                    place = setting_place(self.service, rest)
+                    edits.append((place, setting_value(place, given)))
+                    continue
+                value = given
+                if path == "cluster.instance-types":
+                    value, names = self._chosen_types(given)
+                    if names and ECI_SPECS in self.service.annotations:
+                        edits.append(((*TEMPLATE_ANNOTATIONS, ECI_SPECS), ",".join(names)))
+                raw = _replaced(raw, self._place(path, raw), value)
+            except ValueError as err:
+                raise self._refused(path, str(err)) from None
+            touched.add(head)
+        return self._rebuilt(_expanded(raw) if touched & {"start", "model"} else raw, touched, edits)
+
+    def _place(self, path: str, raw: Mapping[str, Any] | None = None) -> Place:
+        """Where in the raw mapping a path leads that is not one of the manifest.
+
+        Raises:
+            ValueError: Nowhere.
+        """
+        head = path.partition(".")[0]
+        if head not in _KEYS:
+            raise ValueError(f"unknown setting ({suggestion(head, _KEYS)})")
+        return _place(self._raw if raw is None else raw, path)
+
+    def _chosen_types(self, value: Any) -> tuple[Any, list[str]]:
+        """Instance types as a file has them, and their names, for a value that may be names alone.
+
+        Raises:
+            ValueError: A name that is not listed.
+        """
+        given = [value] if isinstance(value, str | Mapping) else value
+        if not isinstance(given, list | tuple):
+            return value, []
+        known: dict[str, Any] = {name: {"name": name} for name in self.service.eci_specs}
+        known |= {one["name"]: one for one in (self._raw.get("cluster") or {}).get("instance-types") or ()}
+        for name in given:
+            if isinstance(name, str) and name not in known:
+                raise ValueError(f"{name!r} is not listed ({suggestion(name, known) or 'list it with its price'})")
+        chosen = [known[one] if isinstance(one, str) else one for one in given]
+        return chosen, [str(one["name"]) for one in chosen if isinstance(one, Mapping) and "name" in one]
+
+    def _rebuilt(self, raw: dict[str, Any], touched: set[str], edits: list[tuple[Place, Any]]) -> Experiment:
+        """The experiment of a changed raw mapping; only the sections that were touched are made anew."""
+        where = self._path or "experiment"
+        updates: dict[str, Any] = {}
+        config, defaults = self.config_autoscaler, self._defaults
+        if "config-autoscaler" in touched:
+            values = raw.get("config-autoscaler") or {}
+            config = parse_config(values, path=where, prefix=("config-autoscaler",), strict=True)
+            updates["config_autoscaler"] = config
+        if touched & {"config-defaults", "config-deployment"}:
+            defaults = Defaults()
+            for name in ("config-defaults", "config-deployment"):
+                values = raw.get(name) or {}
+                defaults = parse_defaults(defaults, name, values, path=where, prefix=(name,), strict=name in touched)
+                updates[_ATTRIBUTES[name]] = values
+        if edits or touched & set(_CONFIG_MAPS):
+            updates["service"] = self.service.with_edits(edits, config, defaults)
+        for key in touched - set(_CONFIG_MAPS):
+            updates[_ATTRIBUTES[key]] = self._section(key, raw, where)
+        copy = self.model_copy(update=updates)
+        copy._raw = raw
+        copy._defaults = defaults
+        problems = _contradictions(copy, {})
+        if problems:
+            raise ExperimentError(where, problems)
+        return copy
+
+    def _section(self, key: str, raw: dict[str, Any], where: str | Path) -> Any:
+        """One section of the file, made anew of its raw form."""
+        if raw.get(key) is None:
+            field = Experiment.model_fields[_ATTRIBUTES[key]]
+            if field.is_required():
+                raise self._refused(key, "is missing")
+            return field.get_default(call_default_factory=True)
+        try:
+            return _adapter(_ATTRIBUTES[key]).validate_python(raw[key])
+        except ValidationError as error:
+            raise ExperimentError(where, problems_of(error, Experiment, raw, {}, within=(key,))) from None
+
+    def _refused(self, path: str, message: str) -> ExperimentError:
+        return ExperimentError(self._path or "experiment", [Problem(path, message)])
+
+
+_ATTRIBUTES = {key_of(name): name for name in Experiment.model_fields}
+_KEYS = tuple(_ATTRIBUTES)
+
+
+@cache
+def _adapter(attribute: str) -> TypeAdapter[Any]:
+    """What validates one attribute of an experiment by itself."""
+    if attribute == "model":
+        return TypeAdapter(ServiceModel)
+    field = Experiment.model_fields[attribute]
+    annotation: Any = field.annotation
+    for extra in field.metadata:
+        annotation = Annotated[annotation, extra]
+    if field.discriminator:
+        annotation = Annotated[annotation, Field(discriminator=field.discriminator)]
+    return TypeAdapter(annotation)
+
+
+# --- places in the raw mapping ----------------------------------------------------------------------------------------
+
+
+def _expanded(raw: dict[str, Any]) -> dict[str, Any]:
+    """A file's mapping with its short forms written out, so that settings inside them can be addressed."""
+    raw = dict(raw)
+    if isinstance(raw.get("start"), str):
+        raw["start"] = {"state": raw["start"]}
+    if isinstance(raw.get("model"), Mapping):
+        model = raw["model"] = dict(raw["model"])
+        time, start = model.get("service-time"), model.get("cold-start")
+        if time is not None and (not isinstance(time, Mapping) or "distribution" in time):
+            model["service-time"] = {"time": time}
+        if start is not None and (not isinstance(start, Mapping) or "distribution" in start):
+            model["cold-start"] = {"stages": [{"name": "start", "time": start}]}
+    return raw
+
+
+def _place(raw: Mapping[str, Any], path: str) -> Place:
+    """Where in the mapping a dotted path leads; list members may be named.
+
+    Raises:
+        ValueError: It leads through something that holds nothing.
+    """
+    rest = path.split(".")
+    place: list[str | int] = []
+    data: Any = raw
+    while rest:
+        if isinstance(data, list | tuple):
+            index = _member(data, rest.pop(0), dotted(place))
+            place.append(index)
+            data = data[index]
+            continue
+        if data is not None and not isinstance(data, Mapping):
+            raise ValueError(f"{dotted(place)} is {show(data)} and has no {'.'.join(rest)} (write it as a mapping)")
+        length = len(rest) if place and place[-1] in _FREE_KEYS else 1
+        for count in range(len(rest), 1, -1):
+            if data and ".".join(rest[:count]) in data:
+                length = count
+                break
+        key = ".".join(rest[:length])
+        place.append(key)
+        rest = rest[length:]
+        data = data.get(key) if data else None
+    return tuple(place)
+
+
+def _member(items: list[Any] | tuple[Any, ...], word: str, where: str) -> int:
+    """Position of a list member by its name or its number.
+
+    Raises:
+        ValueError: There is none.
+    """
+    names = [str(one.get("name")) if isinstance(one, Mapping) else "" for one in items]
+    if word in names:
+        return names.index(word)
+    if word.isdigit() and int(word) < len(items):
+        return int(word)
+    hint = suggestion(word, [name for name in names if name]) or f"0 to {len(items) - 1}"
+    raise ValueError(f"{where} has no member {word!r} ({hint})")
+
+
+def _replaced(data: Any, place: Place, value: Any) -> Any:
+    """A copy with one value changed, sharing all that is beside the way to it."""
+    if not place:
+        return value
+    head, rest = place[0], place[1:]
+    if isinstance(data, list | tuple):
+        return [_replaced(one, rest, value) if index == head else one for index, one in enumerate(data)]
+    copy = dict(data or {})
+    if not rest and value is None:
+        copy.pop(str(head), None)
+    else:
+        copy[str(head)] = _replaced(copy.get(str(head)), rest, value)
+    return copy
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def load(path: str | Path) -> Experiment:
+    """Read an experiment file and all files it names; `-` reads standard input.
+
+    Raises:
+        ExperimentError: Everything that is wrong with the files, one problem for each key.
+    """
+    document = read_mapping(path, kind="an experiment")
+    if str(path) == "-":
+        return _assembled(document.data, Path(), document)
+    experiment = _assembled(document.data, Path(path).parent, document)
+    experiment._path = Path(path)
+    return experiment
+
+
+def loads(text: str, *, path: str = "experiment", base: str | Path = ".") -> Experiment:
+    """Read an experiment from text.
+
+    Args:
+        text: YAML.
+        path: What messages call it.
+        base: Folder that paths in it are relative to.
+
+    Raises:
+        ExperimentError: As `load`.
+    """
+    document = only_mapping(parse_documents(text, path), path, kind="an experiment")
+    return _assembled(document.data, Path(base), document)
+
+
+def from_mapping(data: Mapping[str, Any], *, base: str | Path = ".", path: str = "experiment") -> Experiment:
+    """Make an experiment of a mapping with the keys of an experiment file.
+
+    Args:
+        data: The mapping; `service` and `model` may be names or mappings, as in a file.
+        base: Folder that paths in it are relative to.
+        path: What messages call it.
+
+    Raises:
+        ExperimentError: As `load`.
+    """
+    return _assembled(dict(data), Path(base), Document(path, "", dict(data)))
+
+
+class _Findings:
+    """What is wrong with an experiment and with the files it names."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self.own: list[Problem] = []
+        self.others: list[FileError] = []
+
+    def attempt(self, make: Callable[[], _T]) -> _T | None:
+        """The result, or None and a finding."""
+        try:
+            return make()
+        except FileError as error:
+            if error.path == self._document.path:
+                self.own.extend(error.problems)
+            else:
+                self.others.append(error)
+        return None
+
+    def raise_if_any(self) -> None:
+        own = (
+            [ExperimentError(self._document.path, sorted(self.own, key=lambda one: one.line or 0))] if self.own else []
+        )
+        raise_all([*own, *self.others])
+
+
+def _assembled(data: dict[str, Any], base: Path, document: Document) -> Experiment:
+    """The experiment of a document and of the files it names; what is wrong in several files is said together."""
+    parts, raw = dict(data), dict(data)
+    findings = _Findings(document)
+    config, defaults = AutoscalerConfig(), Defaults()
+    for name in _CONFIG_MAPS:
+        if name not in data:
+            continue
+        parts.pop(name)
+        raw[name] = {}
+        found = findings.attempt(lambda name=name: _config_map(data, name, base, document))  # type: ignore[misc]
+        if found is None:
+            continue
+        values, source, prefix = found
+        strict = source is document
+        if name == "config-autoscaler":
+            config = findings.attempt(
+                lambda: parse_config(values, path=source.path, lines=source.lines, prefix=prefix, strict=strict)  # noqa: B023
+            ) or config  # fmt: skip
+            parts[name] = config
+            # A ConfigMap out of a cluster may hold keys that Knative ignores; a changed one is held to the known keys.
+            raw[name] = {key: value for key, value in values.items() if key in CONFIG_KEYS}
+        else:
+            defaults = findings.attempt(
+                lambda: parse_defaults(  # noqa: B023
+                    defaults, name, values, path=source.path, source=source, prefix=prefix, strict=strict  # noqa: B023
+                )
+            ) or defaults  # fmt: skip
+            parts[name] = raw[name] = values
+    failed = set()
+    if "service" in data:
+        service = findings.attempt(lambda: _service(data["service"], base, document, config, defaults))
+        parts["service"] = service
+        failed |= {"service"} if service is None else set()
+    if "model" in data:
+        model = findings.attempt(lambda: _model(data["model"], base, document))
+        parts["model"], raw["model"] = model or (None, None)
+        failed |= {"model"} if model is None else set()
+    findings.own += _resolve_file(parts, raw, base, document.lines)
+    experiment = None
+    try:
+        experiment = Experiment.model_validate(parts)
+    except ValidationError as error:
+        findings.own += [
+            one for one in problems_of(error, Experiment, parts, document.lines) if one.place not in failed
+        ]
+    findings.raise_if_any()
+    assert experiment is not None
+    experiment._raw = _expanded(raw)
+    experiment._defaults = defaults
+    findings.own += _contradictions(experiment, document.lines)
+    findings.raise_if_any()
+    return experiment
+
+
+def _at(document: Document, key: str, message: str) -> ExperimentError:
+    return ExperimentError(document.path, [Problem(key, message, line_of((key,), document.lines))])
+
+
+def _config_map(
+    data: Mapping[str, Any], name: str, base: Path, document: Document
+) -> tuple[dict[str, Any], Document, Place]:
+    """The data of a ConfigMap, with the document and the place they were found in."""
+    value = data[name]
+    if isinstance(value, str):
+        _must_exist(base / value, name, document)
+        return read_config_map(base / value, name)
+    if value is None:
+        return {}, document, (name,)
+    if not isinstance(value, Mapping):
+        raise _at(document, name, f"{show(value)} is not right (must be a ConfigMap file, or its data as a mapping)")
+    return dict(value), document, (name,)
+
+
+def _must_exist(path: Path, key: str, document: Document) -> None:
+    """Say which key named a file that is not there, not only which file."""
+    if not path.exists():
+        raise _at(document, key, f"{str(path)!r} does not exist (paths are relative to this file)")
+
+
+def _service(
+    value: Any, base: Path, document: Document, config: AutoscalerConfig, defaults: Defaults
+) -> ServiceManifest:
+    if isinstance(value, Mapping):
+        return service_of(value, config, defaults, source=document, prefix=("service",))
+    if not isinstance(value, str):
+        raise _at(document, "service", f"{show(value)} is not right (must be a manifest file, or the manifest itself)")
+    _must_exist(base / value, "service", document)
+    return read_service(base / value, config, defaults)
+
+
+def _model(value: Any, base: Path, document: Document) -> tuple[ServiceModel, Mapping[str, Any]]:
+    if isinstance(value, Mapping):
+        return validate(ServiceModel, value, document.path, document.lines, ("model",)), value
+    if not isinstance(value, str):
+        raise _at(document, "model", f"{show(value)} is not right (must be a name, a file, or the model itself)")
+    path = find_model(value, base)
+    if path is None:
+        known = sorted({one.stem for folder in _model_folders(base) for one in folder.glob("*.yaml")})
+        hint = "paths are relative to this file" if "/" in value else suggestion(value, known)
+        raise _at(document, "model", f"{value!r} is not a model that can be found ({hint or 'name a YAML file'})")
+    return read_model(path)
+
+
+def read_model(path: str | Path) -> tuple[ServiceModel, Mapping[str, Any]]:
+    """Read a model file.
+
+    Returns:
+        The model, and the mapping the file holds.
+
+    Raises:
+        ExperimentError: Everything that is wrong with it.
+    """
+    found = read_mapping(path, kind="a model")
+    model = validate(ServiceModel, found.data, path, found.lines)
+    return (model if model.name else model.model_copy(update={"name": Path(path).stem})), found.data
+
+
+def shipped_models() -> Path:
+    """Folder of the models that come with kpasim: in the installed package, or in a checkout of its repository."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "data" / "models"
+    return installed if installed.is_dir() else package.parent / "models"
+
+
+def _model_folders(base: Path) -> list[Path]:
+    return [base, base / ".." / "models", base / "models", shipped_models()]
+
+
+def find_model(name: str, base: str | Path = ".") -> Path | None:
+    """The file of a model: a path relative to `base`, or a bare name looked up in the usual folders; None without one."""
+    base = Path(base)
+    if "/" in name or name.endswith((".yaml", ".yml")):
+        path = base / name
+        return path if path.exists() else None
+    for folder in _model_folders(base):
+        for ending in (".yaml", ".yml"):
+            path = folder / f"{name}{ending}"
+            if path.is_file():
+                return path
+    return None
+
+
+def _resolve_file(parts: dict[str, Any], raw: dict[str, Any], base: Path, lines: Lines) -> list[Problem]:
+    """Make the file of a trace relative to the working folder, and say so when it is not there."""
+    workload = parts.get("workload")
+    if not isinstance(workload, Mapping) or workload.get("kind") not in _FILE_KINDS:
+        return []
+    file = workload.get("file")
+    if not isinstance(file, str):
+        return []
+    path = base / file
+    parts["workload"] = raw["workload"] = {**workload, "file": str(path)}
+    if path.is_file():
+        return []
+    place = ("workload", "file")
+    return [
+        Problem(dotted(place), f"{str(path)!r} is not a file (paths are relative to this file)", line_of(place, lines))
+    ]
+
+
+def _contradictions(experiment: Experiment, lines: Lines) -> list[Problem]:
+    """What is right by itself but cannot be run together."""
+    problems: list[Problem] = []
+
+    def wrong(place: Place, message: str) -> None:
+        problems.append(Problem(dotted(place), message, line_of(place, lines)))
+
+    revision = experiment.service.revision
+    if revision.class_name != KPA:
+        wrong(("service",), f"asks for the autoscaler {revision.class_name!r}, which is not simulated (must be {KPA})")
+    for name in ("target_value", "total_value", "target_burst_capacity", "panic_threshold", "panic_window_s"):
+        value = getattr(revision, name)
+        if not math.isfinite(value):
+            what = name.replace("_", "-").removesuffix("-s")
+            wrong(("service",), f"makes {what} {value}, which Knative accepts and no run can follow (write a number)")
+            break
+    listed = experiment.cluster.instance_types
+    if experiment.service.eci_specs and listed and not experiment.instance_types:
+        has, wanted = ", ".join(one.name for one in listed), ", ".join(experiment.service.eci_specs)
+        wrong(("cluster", "instance-types"), f"lists {has}, and none of the manifest's eci-use-specs ({wanted})")
+    currencies = {one.currency for one in listed if one.price_per_hour is not None}
+    if experiment.cost and experiment.cost.currency:
+        currencies.add(experiment.cost.currency)
+    if len(currencies) > 1:
+        wrong(("cluster", "instance-types"), f"has prices in {' and '.join(sorted(currencies))} (use one currency)")
+    return problems

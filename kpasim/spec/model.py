@@ -1,0 +1,171 @@
+"""The fitted model of a service: how long a request takes, and what a pod goes through before it can take one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from kpasim.spec.base import Flag, Positive, Spec, Whole, wrong
+from kpasim.spec.distributions import Constant, Time
+from kpasim.spec.quantities import PositiveSeconds, Quantity, Seconds, Share
+
+
+class RequestClass(Spec):
+    """Requests that take a time of their own, such as an image of 50 steps beside one of 20."""
+
+    name: str = Field(min_length=1)
+    """Name, as a trace or a table shows it."""
+    share: Positive
+    """How frequent it is, relative to the sum over all classes."""
+    time: Time
+    """Service time of one such request that has a GPU to itself."""
+
+
+class ServiceTime(Spec):
+    """How long a container works on a request."""
+
+    time: Time
+    """Service time of one request that has a GPU to itself; may be left out where `classes` give it."""
+    by: Literal["request", "start"] = "request"
+    """Whether the k-th service time belongs to the k-th request sent, or to the k-th request that starts to be
+    served, as when the server draws it."""
+    slots: Whole | None = None
+    """Requests a container works on at once; more wait inside it. 0 for any number; `containerConcurrency` when not
+    given."""
+    slowdown: tuple[Positive, ...] = ()
+    """Relative duration when 1, 2, 3 ... requests share a GPU, beginning with 1; beyond the last value the last step
+    goes on in a straight line. Empty: sharing costs nothing."""
+    shared_by: Literal["pod", "node"] = "pod"
+    """Whether only the requests of one pod share a GPU, or those of all pods on a node."""
+    per_instance_type: dict[str, Positive] = Field(default_factory=dict)
+    """Relative duration on an instance type; 1 where not given."""
+    classes: tuple[RequestClass, ...] = ()
+    """Kinds of requests, drawn by their shares."""
+    first_byte: Time | None = None
+    """Time to the first byte of a streamed answer; without it the answer comes whole, at the end."""
+    chunk_interval_s: PositiveSeconds | None = None
+    """Time between two pieces of a streamed answer."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _time_of_classes(cls, data: Any) -> Any:
+        """Without a time of its own the whole is the mixture of its classes."""
+        if not isinstance(data, Mapping):
+            return data if isinstance(data, ServiceTime) else {"time": data}
+        if "time" in data or not isinstance(data.get("classes"), list | tuple) or not data["classes"]:
+            return data
+        parts = [
+            {"weight": one.get("share"), "time": one.get("time")} for one in data["classes"] if isinstance(one, Mapping)
+        ]
+        return {**data, "time": {"distribution": "mixture", "components": parts}}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.slowdown and self.slowdown[0] != 1:
+            raise wrong(f"slowdown begins with {self.slowdown[0]:g} (one request alone takes 1 time its duration)")
+        names = [one.name for one in self.classes]
+        if len(set(names)) < len(names):
+            raise wrong("classes share a name (each needs its own)")
+        return self
+
+
+class Bandwidth(Spec):
+    """Data that a stage moves over a connection shared by all pods that move data at that time."""
+
+    size: Quantity
+    """Bytes to move, as a Kubernetes quantity: `12Gi`."""
+    shared_bandwidth: Quantity
+    """Bytes per second that all of them share: `400M`."""
+
+
+class Stage(Spec):
+    """One step between the creation of a pod and its first answer; steps follow each other."""
+
+    name: str = Field(min_length=1)
+    """Name, as tables and figures show it."""
+    kind: Literal["provision", "pull", "start"] = "start"
+    """`provision` waits for a machine (not billed where billing starts with the pull), `pull` fetches the image or the
+    weights, `start` is everything the container does."""
+    time: Time = Constant(time_s=0.0)
+    """How long it takes, the transfer in `bandwidth` not counted."""
+    per_instance_type: dict[str, Time] = Field(default_factory=dict)
+    """How long it takes on an instance type, instead of `time`."""
+    at_a_time: Whole = 0
+    """How many pods may be in this stage at once, the others wait; 0 for any number."""
+    cached_per_node: Flag = False
+    """Whether only the first pod on a node goes through it, as with an image pull."""
+    bandwidth: Bandwidth | None = None
+    """Data it moves."""
+    when: Literal["before-ready", "after-ready", "first-request"] = "before-ready"
+    """Whether it must end before the container answers probes, goes on after that while requests wait inside, or begins
+    with the first request (lazy loading)."""
+
+
+class Crash(Spec):
+    """Starts that fail."""
+
+    probability: Share = 0.0
+    """Share of starts that fail at the end of the last stage before readiness."""
+    restart_delay_s: Seconds = 10.0
+    """First waiting time before the container is started again; doubles up to five minutes, as Kubernetes does it."""
+
+
+class ColdStart(Spec):
+    """From the creation of a pod to its first answer."""
+
+    stages: tuple[Stage, ...] = ()
+    """The stages in order; none: a pod answers at once."""
+    crash: Crash = Crash()
+    """Starts that fail."""
+    always_fails: Flag = False
+    """Whether no pod ever becomes usable (a wrong image name, a GPU type nobody has)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, data: Any) -> Any:
+        """A bare time is one stage of that time."""
+        if isinstance(data, Mapping) and "distribution" in data:
+            return {"stages": [{"name": "start", "time": data}]}
+        return data if isinstance(data, Mapping | ColdStart) else {"stages": [{"name": "start", "time": data}]}
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise wrong("stages share a name (each needs its own)")
+        return self
+
+
+class Shutdown(Spec):
+    """What the container does when it is told to stop."""
+
+    drains_on_sigterm: Flag = True
+    """Whether it finishes the requests it works on after SIGTERM; most web frameworks do, many scripts do not."""
+    stop_time_s: Seconds = 0.0
+    """Time from SIGTERM, or from the last answer, to its end."""
+
+
+class ServiceModel(Spec):
+    """A fitted model of a service, with where its numbers came from."""
+
+    name: str = ""
+    """Name; the file's own when not given."""
+    description: str = ""
+    """What service on what hardware this is."""
+    source: str | tuple[str, ...] = ""
+    """Where the numbers came from."""
+    provisional: Flag = False
+    """Whether the numbers are a guess that no measurement backs yet."""
+    service_time: ServiceTime
+    """How long a request takes; a bare duration is a constant."""
+    cold_start: ColdStart = ColdStart()
+    """What a pod goes through before it takes requests; a bare duration is one stage."""
+    shutdown: Shutdown = Shutdown()
+    """What the container does when it is told to stop."""
+    cancel_stops_work: Flag = False
+    """Whether the container stops working on a request whose client has gone."""
+    posterior: tuple[dict[str, Any], ...] = ()
+    """Draws of uncertain numbers, one mapping from a place in this file (`service-time.time.median`) to its value each;
+    replications take them in turn."""

@@ -1,0 +1,169 @@
+"""Durations and quantities as users of Go and Kubernetes write them, as types for the models of this package.
+
+Files hold strings (`90s`, `1m30s`, `12Gi`, `15%`); attributes hold plain numbers, seconds in those named `*_s`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from kpasim.spec import goparse
+
+DURATION_PATTERN = r"^[+-]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)$"
+"""What a duration looks like, for editors that check files against the JSON schema."""
+
+_QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,3})|(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]?))")
+_SUFFIX = {
+    "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
+    "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50, "Ei": 2.0**60,
+}  # fmt: skip
+
+
+def seconds(value: object) -> float:
+    """Seconds of a duration: Go's text (`90s`, `1m30s`) or a bare number of seconds.
+
+    Raises:
+        ValueError: Neither of them, or not finite; the message says what would be right.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("is not a duration; write 30s, 1m30s or 500ms")
+    if isinstance(value, str):
+        try:
+            return goparse.parse_duration(value) / 1e9
+        except ValueError:
+            raise ValueError(f"is not a duration; write {_likely_duration(value)}") from None
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError("is not a finite duration; write 30s, 1m30s or 500ms")
+    return number
+
+
+def _likely_duration(text: str) -> str:
+    """What the author of a refused duration may have meant."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*", text)
+    if match is None:
+        return "30s, 1m30s or 500ms"
+    number, unit = match.groups()
+    unit = unit.lower()
+    if unit in {"d", "day", "days"}:
+        return f"{goparse.format_float(float(number) * 24)}h"
+    for name, words in {
+        "s": ("", "s", "sec", "secs", "second", "seconds"),
+        "m": ("m", "min", "mins", "minute", "minutes"),
+        "h": ("h", "hr", "hrs", "hour", "hours"),
+        "ms": ("ms", "msec", "millisecond", "milliseconds"),
+    }.items():
+        if unit in words:
+            return f"{number}{name}"
+    return "30s, 1m30s or 500ms"
+
+
+def duration_text(value_s: float) -> str:
+    """The shortest Go duration for that many seconds: 90 becomes `1m30s`, 3600 becomes `1h`, 0.5 becomes `500ms`."""
+    text = goparse.format_duration(round(value_s * 1e9))
+    if text.endswith("m0s"):
+        text = text[:-2]
+    if text.endswith("h0m"):
+        text = text[:-2]
+    return text
+
+
+def quantity(value: object) -> float:
+    """Number of a Kubernetes quantity: `12Gi`, `500m`, `1e9`, or a bare number.
+
+    Raises:
+        ValueError: Not a quantity; the message says what would be right.
+
+    Source:
+        kubernetes/apimachinery, pkg/api/resource/quantity.go and suffix.go.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("is not a quantity; write 12Gi, 500M or 1.5e9")
+    if isinstance(value, str):
+        match = _QUANTITY.fullmatch(value)
+        if match is None:
+            raise ValueError("is not a quantity; write 12Gi, 500M or 1.5e9")
+        digits, exponent, suffix = match.groups()
+        return float(digits) * (10.0 ** int(exponent) if exponent else _SUFFIX[suffix or ""])
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("is not a finite quantity; write 12Gi, 500M or 1.5e9")
+    return number
+
+
+def quantity_text(value: float) -> str:
+    """The shortest Kubernetes quantity for a number: `12Gi`, `40M`, `0.5` becomes `500m`."""
+    if value == 0:
+        return "0"
+    if value != int(value):
+        milli = value * 1000
+        return f"{int(milli)}m" if milli == int(milli) else repr(value)
+    whole = int(value)
+    for suffix in ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki", "E", "P", "T", "G", "M", "k"):
+        count, rest = divmod(whole, int(_SUFFIX[suffix]))
+        if count and not rest:
+            return f"{count}{suffix}"
+    return str(whole)
+
+
+def share(value: object) -> float:
+    """A share between 0 and 1, written `15%` or `0.15`.
+
+    Raises:
+        ValueError: Not a number.
+    """
+    if isinstance(value, str):
+        number = value.strip().removesuffix("%")
+        try:
+            return goparse.parse_float(number) / (100.0 if value.strip().endswith("%") else 1.0)
+        except ValueError:
+            raise ValueError("is not a share; write 15% or 0.15") from None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("is not a share; write 15% or 0.15")
+    return float(value)
+
+
+def _checked(read: Any) -> BeforeValidator:
+    """The reader as a validator; its message reaches the user without pydantic's words around it."""
+
+    def validate(value: object) -> float:
+        try:
+            number: float = read(value)
+        except ValueError as err:
+            raise PydanticCustomError("kpasim", "{reason}", {"reason": str(err)}) from None
+        return number
+
+    return BeforeValidator(validate)
+
+
+def _schema(kind: str, **bounds: object) -> WithJsonSchema:
+    if kind == "duration":
+        text = {"type": "string", "pattern": DURATION_PATTERN}
+        return WithJsonSchema({"anyOf": [text, {"type": "number", **bounds}], "examples": ["30s", "1m30s", "500ms"]})
+    return WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number", **bounds}], "examples": ["12Gi", "40M"]})
+
+
+_SECONDS = (_checked(seconds), PlainSerializer(duration_text, return_type=str, when_used="json-unless-none"))
+_QUANTITIES = (_checked(quantity), PlainSerializer(quantity_text, return_type=str, when_used="json-unless-none"))
+
+Seconds = Annotated[float, Field(ge=0), *_SECONDS, _schema("duration", minimum=0)]
+"""A duration that may be zero."""
+PositiveSeconds = Annotated[float, Field(gt=0), *_SECONDS, _schema("duration", exclusiveMinimum=0)]
+"""A duration that may not be zero."""
+Quantity = Annotated[float, Field(gt=0), *_QUANTITIES, _schema("quantity", exclusiveMinimum=0)]
+"""A positive Kubernetes quantity."""
+Share = Annotated[
+    float,
+    Field(ge=0, le=1),
+    _checked(share),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number", "minimum": 0, "maximum": 1}]}),
+]
+"""A share between 0 and 1."""

@@ -1,0 +1,263 @@
+"""Reading YAML with the line of every value, and refusing what is not a small, plain document.
+
+YAML is composed into nodes by ruamel.yaml and built into plain dicts, lists and scalars here, so that duplicate keys,
+cycles, unknown tags and unreadable numbers are all reported together, each with its line.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError, YAMLStreamError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from kpasim.errors import ExperimentError, Problem
+from kpasim.spec.base import Place, dotted
+
+MAX_BYTES = 4_000_000
+"""Larger files are refused: a specification has a few kilobytes; a trace belongs into a CSV file of its own."""
+
+# Besides its own errors ruamel lets some of Python's through, for broken directives, escapes and tags.
+_NOT_YAML = (
+    YAMLError,
+    YAMLStreamError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    OverflowError,
+)
+_MAX_VALUES = 200_000
+_STANDARD = "tag:yaml.org,2002:"
+
+
+@dataclass(frozen=True)
+class Document:
+    """One YAML document.
+
+    Attributes:
+        path: File it came from, as the user wrote it.
+        text: The whole file, line ends untouched.
+        data: Plain dicts, lists, strings, numbers, booleans and None.
+        lines: Line of every value, counted from 1.
+        node: What ruamel composed, with the position of every scalar in `text`.
+    """
+
+    path: str
+    text: str
+    data: Any
+    lines: dict[Place, int] = field(default_factory=dict)
+    node: Node | None = None
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a file, or of standard input for `-`; line ends and a byte order mark stay as they are.
+
+    Raises:
+        ExperimentError: Missing, a folder, not readable, too large, or not UTF-8 text.
+    """
+    try:
+        if str(path) == "-":
+            raw = sys.stdin.buffer.read(MAX_BYTES + 1)
+        else:
+            with Path(path).open("rb") as file:
+                raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ExperimentError(path, [Problem("", "no such file")]) from None
+    except IsADirectoryError:
+        raise ExperimentError(path, [Problem("", "is a folder (name a YAML file in it)")]) from None
+    except (OSError, ValueError) as err:
+        reason = err.strerror if isinstance(err, OSError) and err.strerror else str(err)
+        raise ExperimentError(path, [Problem("", f"cannot be read ({reason})")]) from None
+    if len(raw) > MAX_BYTES:
+        raise ExperimentError(
+            path, [Problem("", f"is larger than {MAX_BYTES // 1_000_000} MB (a specification has a few kB)")]
+        )
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as err:
+        line = raw[: err.start].count(b"\n") + 1
+        raise ExperimentError(path, [Problem("", "is not UTF-8 text", line)]) from None
+    if "\0" in text:
+        raise ExperimentError(
+            path, [Problem("", "is a binary file (a YAML file is text)", text[: text.index("\0")].count("\n") + 1)]
+        )
+    return text
+
+
+def parse_documents(text: str, path: str | Path) -> list[Document]:
+    """All documents of a YAML text that hold anything.
+
+    Raises:
+        ExperimentError: Not YAML; duplicate keys, cycles, unknown tags, keys that are not text.
+    """
+    try:
+        nodes = list(YAML(typ="rt", pure=True).compose_all(text))
+    except RecursionError:
+        raise ExperimentError(path, [Problem("", "is nested too deeply")]) from None
+    except _NOT_YAML as err:
+        mark = getattr(err, "problem_mark", None) or getattr(err, "context_mark", None)
+        reason = getattr(err, "problem", None) or str(err).partition("\n")[0] or type(err).__name__
+        line = mark.line + 1 if mark else None
+        raise ExperimentError(path, [Problem("", f"is not YAML ({' '.join(str(reason).split())})", line)]) from None
+    documents = []
+    builder = _Builder()
+    for node in nodes:
+        builder.lines = {}
+        data = builder.build(node, ())
+        if data is not None:
+            documents.append(Document(str(path), text, data, builder.lines, node))
+    if builder.problems:
+        raise ExperimentError(path, builder.problems)
+    return documents
+
+
+def read_documents(path: str | Path) -> list[Document]:
+    """All documents of a YAML file that hold anything.
+
+    Raises:
+        ExperimentError: As `read_text` and `parse_documents`.
+    """
+    return parse_documents(read_text(path), path)
+
+
+def read_mapping(path: str | Path, *, kind: str) -> Document:
+    """The one mapping that a YAML file holds; `kind` says in messages what it should have been.
+
+    Raises:
+        ExperimentError: As `read_documents`; empty, several documents, or not a mapping.
+    """
+    return only_mapping(read_documents(path), path, kind=kind)
+
+
+def only_mapping(documents: list[Document], path: str | Path, *, kind: str) -> Document:
+    """The one mapping among the documents of a file.
+
+    Raises:
+        ExperimentError: None, several, or not a mapping.
+    """
+    if not documents:
+        raise ExperimentError(path, [Problem("", f"is empty ({kind} is a mapping of keys)", 1)])
+    if len(documents) > 1:
+        line = documents[1].lines.get(())
+        raise ExperimentError(path, [Problem("", f"holds several YAML documents ({kind} is one)", line)])
+    document = documents[0]
+    if not isinstance(document.data, dict):
+        what = "a list" if isinstance(document.data, list) else "one value"
+        raise ExperimentError(
+            path, [Problem("", f"holds {what} ({kind} is a mapping of keys)", document.lines.get(()))]
+        )
+    return document
+
+
+def node_at(node: Node | None, place: Place) -> Node | None:
+    """The composed node at a place, or None where there is none."""
+    for part in place:
+        if isinstance(node, MappingNode):
+            node = next((child for key, child in node.value if key.value == part), None)
+        elif isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+        else:
+            return None
+    return node
+
+
+class _Builder:
+    """Makes plain values of composed nodes and remembers where they stood."""
+
+    def __init__(self) -> None:
+        self.lines: dict[Place, int] = {}
+        self.problems: list[Problem] = []
+        self._open: list[int] = []
+        self._count = 0
+
+    def _wrong(self, place: Place, message: str, node: Node) -> None:
+        self.problems.append(Problem(dotted(place), message, node.start_mark.line + 1))
+
+    def build(self, node: Node, place: Place) -> Any:
+        """The plain value of a node; what is wrong goes to `problems`."""
+        self._count += 1
+        if self._count > _MAX_VALUES:
+            if self._count == _MAX_VALUES + 1:
+                self._wrong(place, f"holds more than {_MAX_VALUES} values (are anchors repeated inside anchors?)", node)
+            return None
+        self.lines.setdefault(place, node.start_mark.line + 1)
+        if isinstance(node, ScalarNode):
+            return self._scalar(node, place)
+        if id(node) in self._open:
+            self._wrong(place, "refers to itself (an anchor must not hold its own alias)", node)
+            return None
+        self._open.append(id(node))
+        try:
+            if isinstance(node, SequenceNode):
+                return [self.build(item, (*place, index)) for index, item in enumerate(node.value)]
+            assert isinstance(node, MappingNode)
+            return self._mapping(node, place)
+        finally:
+            self._open.pop()
+
+    def _mapping(self, node: MappingNode, place: Place) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if str(key_node.tag).endswith(":merge"):
+                for source in value_node.value if isinstance(value_node, SequenceNode) else [value_node]:
+                    values = self.build(source, place)
+                    if isinstance(values, dict):
+                        merged = {**values, **merged}
+                    else:
+                        self._wrong(place, "<< must name a mapping", key_node)
+                continue
+            if not isinstance(key_node, ScalarNode):
+                self._wrong(place, "a key must be text", key_node)
+                continue
+            key = str(key_node.value)
+            line = key_node.start_mark.line + 1
+            if key in result:
+                self._wrong(
+                    (*place, key), f"is given twice (first in line {self.lines[(*place, key)]}; keep one)", key_node
+                )
+                continue
+            self.lines[(*place, key)] = line
+            result[key] = self.build(value_node, (*place, key))
+        return {**merged, **result} if merged else result
+
+    def _scalar(self, node: ScalarNode, place: Place) -> Any:
+        text = str(node.value)
+        tag = str(node.tag).removeprefix(_STANDARD)
+        try:
+            return _plain(tag, text)
+        except KeyError:
+            self._wrong(place, f"the tag {node.tag} means nothing here (write plain text or numbers)", node)
+        except ValueError:
+            self._wrong(place, f"{text[:40]!r} is not a number that can be read", node)
+        return None
+
+
+def _plain(tag: str, text: str) -> Any:
+    """Value of a scalar.
+
+    Raises:
+        KeyError: The tag is not one of YAML's own for text, numbers, booleans and null.
+        ValueError: The text is no such number.
+    """
+    if tag in {"str", "timestamp", "!"}:
+        return text
+    if tag == "null":
+        return None
+    if tag == "bool":
+        return text.lower() in {"true", "yes", "on", "y"}
+    digits = text.replace("_", "")
+    if tag == "int":
+        return int(digits, 0) if digits.lstrip("+-")[:2].lower() in {"0x", "0o", "0b"} else int(digits)
+    if tag == "float":
+        word = digits.lower().lstrip("+-")
+        if word in {".inf", ".nan"}:
+            return float(digits.lower().replace(".", ""))
+        return float(digits)
+    raise KeyError(tag)
