@@ -95,12 +95,14 @@ class Kube:
         client: A ``kubernetes.client.ApiClient``.
         name: The context, as messages name it.
         patience: Deadlines of single calls.
+        namespace: The one that the context names.
     """
 
-    def __init__(self, client: Any, name: str, patience: Patience | None = None) -> None:
+    def __init__(self, client: Any, name: str, patience: Patience | None = None, *, namespace: str = "default") -> None:
         from kubernetes.dynamic import DynamicClient
 
         self.name = name
+        self.namespace = namespace
         self.patience = patience or Patience()
         self.clock = Clock()
         self._client = client
@@ -217,8 +219,12 @@ class Kube:
         from kpasim.cluster.objects import PODS, checked_name
 
         url = f"{PODS.path(namespace)}/{checked_name(pod, 'pod')}:{port:d}/proxy/{path}"
-        reply = self._call("get", "get", "pods/proxy", namespace, url, [], None, "", self.patience.request_s, "")
-        return self._read(reply, limit, "pods/proxy").decode("utf-8", "replace")
+        what = f"{self.name}: get pods/proxy"
+        try:
+            reply = self._call("get", "get", "pods/proxy", namespace, url, [], None, "", self.patience.request_s, what)
+            return self._read(reply, limit, what).decode("utf-8", "replace")
+        except _LaterError as later:
+            raise UnreachableError(f"{what}: {later}") from None
 
     def watch(self, resource: Resource, namespace: str, version: str, *, selector: str = "") -> Watch:
         """Changes after a resource version.
@@ -236,8 +242,12 @@ class Kube:
         url = resource.path(namespace)
         # A watch that is silent for longer than the server promised to keep it is a dead connection.
         read_s = self.patience.watch_s + self.patience.request_s
-        reply = self._call("get", "watch", resource.rbac_name, namespace, url, query, None, "", read_s, "")
-        return Watch(reply, f"{self.name}: watch {resource.rbac_name}")
+        what = f"{self.name}: watch {resource.rbac_name}"
+        try:
+            reply = self._call("get", "watch", resource.rbac_name, namespace, url, query, None, "", read_s, what)
+        except _LaterError as later:
+            raise UnreachableError(f"{what}: {later}") from None
+        return Watch(reply, what)
 
     def _json(
         self,
@@ -298,7 +308,6 @@ class Kube:
         import urllib3.exceptions
         from kubernetes.client.exceptions import ApiException
 
-        what = what or f"{self.name}: {verb} {rbac_name}"
         sent_s = time.time()
         try:
             reply = self._dynamic.request(
@@ -403,12 +412,13 @@ def connect(context: str | None = None, kubeconfig: str | Path | None = None, pa
     try:
         import kubernetes.client
         import kubernetes.config
-        from kubernetes.config.config_exception import ConfigException
     except ImportError:
         raise ClusterError("the Kubernetes client is missing: pip install 'kpasim[cluster]'") from None
+    if kubeconfig is not None and not Path(kubeconfig).is_file():
+        raise ClusterError(f"kubeconfig: {kubeconfig}: no such file")
     settings = kubernetes.client.Configuration()
     settings.retries = False  # we retry ourselves, within a deadline
-    name = context or "the current context"
+    name, namespace = context or "the current context", "default"
     try:
         if kubeconfig is None and context is None and _inside_a_pod():
             kubernetes.config.load_incluster_config(client_configuration=settings)
@@ -420,12 +430,13 @@ def connect(context: str | None = None, kubeconfig: str | Path | None = None, pa
                 client_configuration=settings,
                 persist_config=False,
             )
-            if context is None:
-                _, current = kubernetes.config.list_kube_config_contexts(str(kubeconfig) if kubeconfig else None)
-                name = str(current["name"])
-    except (ConfigException, OSError, KeyError, TypeError, ValueError) as error:
+            contexts, current = kubernetes.config.list_kube_config_contexts(str(kubeconfig) if kubeconfig else None)
+            chosen = current if context is None else next(one for one in contexts if one["name"] == context)
+            name = str(chosen["name"])
+            namespace = str(chosen["context"].get("namespace") or namespace)
+    except Exception as error:  # its loader lets whatever YAML, base64 or a login plugin raises through
         raise ClusterError(f"kubeconfig: {_one_line(str(error))}") from None
-    return Kube(kubernetes.client.ApiClient(settings), name, patience)
+    return Kube(kubernetes.client.ApiClient(settings), name, patience, namespace=namespace)
 
 
 class _LaterError(UnreachableError):
@@ -484,8 +495,16 @@ def _one_line(text: str) -> str:
     return line if len(line) <= _MAX_MESSAGE else line[: _MAX_MESSAGE - 3] + "..."
 
 
+def has_config() -> bool:
+    """Whether there is any cluster to connect to without being told of one."""
+    import os
+
+    paths = os.environ.get("KUBECONFIG", "") or str(Path("~/.kube/config").expanduser())
+    return _inside_a_pod() or any(Path(path).is_file() for path in paths.split(os.pathsep) if path)
+
+
 def _inside_a_pod() -> bool:
     import os
 
-    config = os.environ.get("KUBECONFIG", "")
-    return "KUBERNETES_SERVICE_HOST" in os.environ and not config and not Path("~/.kube/config").expanduser().exists()
+    home = Path("~/.kube/config").expanduser()
+    return "KUBERNETES_SERVICE_HOST" in os.environ and not os.environ.get("KUBECONFIG") and not home.exists()

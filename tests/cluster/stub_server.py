@@ -1,6 +1,6 @@
 """A server that sleeps instead of computing: what the stand-in's pods run in the tests.
 
-    python stub_server.py HOST PORT [--service-s 0.1] [--start-s 0] [--hang] [--crash]
+python stub_server.py HOST PORT [--service-s 0.1] [--start-s 0] [--hang] [--crash]
 """
 
 from __future__ import annotations

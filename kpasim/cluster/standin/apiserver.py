@@ -36,6 +36,7 @@ _PATH = re.compile(
 )
 _MAX_BODY = 4 << 20
 _BOOKMARK_S = 5.0
+_HUGE = 80 << 20
 
 Admission = Callable[[Document, Document | None], None]
 """Changes a document before it is stored, or raises DeniedError; the second argument is what it replaces."""
@@ -130,6 +131,8 @@ class ApiServer:
             _hang_up(request)
         if fault is not None and fault.garbage:
             return web.Response(text="<html>not the API", content_type="text/html")
+        if fault is not None and fault.huge:
+            return web.json_response({"items": "x" * _HUGE})
         return answer
 
     async def _before(self, fault: Fault, request: web.Request, access: Access) -> web.Response | None:

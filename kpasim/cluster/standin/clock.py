@@ -31,6 +31,7 @@ class Clock:
         return seconds / self.speed
 
 
-def stamp() -> str:
-    """The machine's time as Kubernetes writes it: whole seconds, UTC."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def stamp(later_s: float = 0.0) -> str:
+    """The machine's time, or some seconds later, as Kubernetes writes it: whole seconds, UTC."""
+    at = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=later_s)
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -23,6 +23,7 @@ class Fault:
         delay_s: Wait before anything else.
         drop: Close the connection: ``before`` the request is carried out, or ``after``, so that its answer is lost.
         garbage: Carry it out, but answer with something that is not JSON.
+        huge: Carry it out, but answer with more than anybody should read.
         break_after: A watch's connection breaks after so many changes; -1 never.
         expire_after: A watch reports an expired version (410) after so many changes; -1 never.
         end_after: A watch ends well after so many changes; -1 never.
@@ -40,6 +41,7 @@ class Fault:
     delay_s: float = 0.0
     drop: str = ""
     garbage: bool = False
+    huge: bool = False
     break_after: int = -1
     expire_after: int = -1
     end_after: int = -1

@@ -215,7 +215,8 @@ class Pod:
         grace_s = int(self.template.timeout_s)
 
         def change(document: Document) -> None:
-            document["metadata"]["deletionTimestamp"] = stamp()
+            # As Kubernetes does: not when it was asked to go, but when it must be gone.
+            document["metadata"]["deletionTimestamp"] = stamp(grace_s)
             document["metadata"]["deletionGracePeriodSeconds"] = grace_s
 
         with contextlib.suppress(NotFoundError):

@@ -1,0 +1,76 @@
+"""`kpasim cluster`: look after clusters that runs have used."""
+
+from __future__ import annotations
+
+import json as json_format
+
+import click
+
+
+@click.group("cluster")
+def command() -> None:
+    """Look after clusters that runs have used."""
+
+
+@command.command("clean")
+@click.option("--target", metavar="CONTEXT", help="Context of the kubeconfig; the current one where not given.")
+@click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig instead of the usual one.")
+@click.option("--namespace", "-n", metavar="NAME", help="Where to look; the context's namespace where not given.")
+@click.option("--all-namespaces", "-A", is_flag=True, help="Look everywhere (needs rights in the whole cluster).")
+@click.option("--run", metavar="ID", help="Only what this run left.")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed.")
+@click.option("--timeout", "timeout_s", default=660.0, metavar="SECONDS", help="How long pods may take to go.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def clean(
+    *,
+    target: str | None,
+    kubeconfig: str | None,
+    namespace: str | None,
+    all_namespaces: bool,
+    run: str | None,
+    dry_run: bool,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    """Remove what runs have left in a cluster.
+
+    A run removes what it created, also when it fails or is interrupted. What is left when it was killed is found by
+    the label kpasim.dev/run: Services that a run created are deleted, Services that it adopted are put back. Do not
+    clean up while a run that should go on uses the namespace. The local cluster needs no cleaning: it ends with the
+    run that started it.
+
+    \b
+    Example:
+      kpasim cluster clean --dry-run
+    """  # noqa: D301  # click reads the \b
+    from kpasim.cluster.clean import clean as clean_one
+    from kpasim.cluster.clean import leftovers
+    from kpasim.cluster.deadline import Deadline
+    from kpasim.cluster.kube import connect, has_config
+    from kpasim.cluster.objects import checked_label
+
+    if target is None and kubeconfig is None and not has_config():
+        click.echo("no kubeconfig: there is no cluster to clean; local ones end with their run", err=True)
+        if as_json:
+            click.echo("[]")
+        return
+    kube = connect(target, kubeconfig)
+    done = []
+    try:
+        where = None if all_namespaces else checked_label(namespace or kube.namespace, "--namespace")
+        for found in leftovers(kube, where, run):
+            what = "restored" if found.adopted else "deleted"
+            if not dry_run:
+                click.echo(f"{found.namespace}/{found.name} (run {found.run}): removing ...", err=True)
+                what = clean_one(kube, found, Deadline(timeout_s, f"{kube.name}: {found.namespace}/{found.name} gone"))
+            done.append({"namespace": found.namespace, "name": found.name, "run": found.run, "action": what})
+    finally:
+        kube.close()
+    if as_json:
+        click.echo(json_format.dumps(done, indent=1))
+        return
+    for one in done:
+        verb = f"would be {one['action']}" if dry_run else one["action"]
+        click.echo(f"{one['namespace']}/{one['name']} (run {one['run']}): {verb}")
+    if not done:
+        click.echo(f"nothing left in {'any namespace' if where is None else where} of {kube.name}")

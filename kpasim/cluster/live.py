@@ -1,0 +1,337 @@
+"""One run on a cluster: look around, deploy, wait, record, and leave nothing behind.
+
+    with connect(context) as kube:
+        live(kube, plan, lambda run: (run.look(), run.deploy(), ...))
+
+Whatever happens in between (an error, a deadline, Ctrl-C, SIGTERM), what the run created is removed and what it adopted
+is put back. Only a kill or a lost connection can prevent that; ``kpasim cluster clean`` finds what is left then.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kpasim.cluster import deploy, discover
+from kpasim.cluster.bill import Bill
+from kpasim.cluster.deadline import Deadline
+from kpasim.cluster.deploy import Ready, Waits
+from kpasim.cluster.errors import ClusterError
+from kpasim.cluster.interrupts import Interrupts
+from kpasim.cluster.kube import Kube, connect
+from kpasim.cluster.metrics import MetricsPoller
+from kpasim.cluster.objects import (
+    DEPLOYMENTS,
+    EVENTS,
+    POD_AUTOSCALERS,
+    PODS,
+    SERVERLESS_SERVICES,
+    SERVICE_LABEL,
+    Document,
+    checked_label,
+)
+from kpasim.cluster.record import Recorder
+from kpasim.cluster.watch import Watcher
+from kpasim.results.files import atomic_write
+
+_T = TypeVar("_T")
+_FOLLOWED = (PODS, DEPLOYMENTS, POD_AUTOSCALERS, SERVERLESS_SERVICES)
+_GRACE_S = 60.0  # beyond timeoutSeconds, until Kubernetes has removed a pod
+_MARGIN_S = 30.0
+_LOOKS = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run, and how.
+
+    Attributes:
+        manifest: The Service as its author wrote it.
+        namespace: Where.
+        timeout_s: The manifest's ``timeoutSeconds``: how long a pod may take to go.
+        stable_window_s: Of the revision, with the grace period: how long scaling down takes to begin.
+        grace_s: Scale-to-zero grace period.
+        min_scale: Pods that never go.
+        image: Image to use instead of the manifest's.
+        adopt: Whether to run with a Service that is there already, and put it back afterwards.
+        keep: Whether to leave the Service where it is at the end.
+        gateway: Which gateway requests come through.
+        url: Where requests are sent instead.
+        host: Their ``Host`` header instead of the Service's own.
+        gpus_per_pod: GPUs a pod asks for.
+        waits: Deadlines.
+        bill: What the run may cost.
+        max_cost: Amount at which it is stopped.
+        run_id: Its id, the value of its label.
+    """
+
+    manifest: Mapping[str, Any]
+    namespace: str
+    timeout_s: float = 300.0
+    stable_window_s: float = 60.0
+    grace_s: float = 30.0
+    min_scale: int = 0
+    image: str | None = None
+    adopt: bool = False
+    keep: bool = False
+    gateway: discover.Gateway = "auto"
+    url: str | None = None
+    host: str | None = None
+    gpus_per_pod: int = 0
+    waits: Waits = field(default_factory=Waits)
+    bill: Bill | None = None
+    max_cost: float | None = None
+    run_id: str = field(default_factory=lambda: secrets.token_hex(6))
+
+    @property
+    def gone_s(self) -> float:
+        """How long pods may take to go after the Service was deleted."""
+        return self.timeout_s + _GRACE_S if self.waits.gone_s is None else self.waits.gone_s
+
+
+class LiveRun:
+    """A run while it goes on; see `live`.
+
+    Attributes:
+        recorder: What has been seen.
+        findings: What `look` found.
+        ready: What `deploy` made.
+    """
+
+    def __init__(self, kube: Kube, plan: Plan, interrupts: Interrupts, note: Callable[[str], None]) -> None:
+        self._kube, self._plan, self._interrupts, self._note = kube, plan, interrupts, note
+        self._document: Document = deploy.service_document(plan.manifest, plan.namespace, plan.run_id, image=plan.image)
+        self._name = self._document["metadata"]["name"]
+        self._watchers: list[Watcher] = []
+        self._events: Watcher | None = None
+        self._metrics: MetricsPoller | None = None
+        self._touched = self._created = False
+        self.recorder = Recorder(kube.clock)
+        self.findings: discover.Findings | None = None
+        self.ready: Ready | None = None
+
+    def deadline(self, seconds: float, what: str) -> Deadline:
+        """A deadline that also ends when the run has to: an interrupt, a lost watch, the bill."""
+        return Deadline(seconds, f"{self._kube.name}: {what}", self.check)
+
+    def check(self) -> None:
+        """Raise what has to end the run, if anything has."""
+        self._interrupts.check()
+        for watcher in self._watchers:
+            watcher.check()
+        self._check_events()
+        plan = self._plan
+        if plan.bill is not None and plan.max_cost is not None:
+            spent = plan.bill.of(self.recorder.pod_seconds())
+            if spent > plan.max_cost:
+                raise ClusterError(
+                    f"--max-cost: stopped at {spent:.2f} {plan.bill.currency}, {plan.max_cost:.2f} was allowed"
+                )
+
+    def look(self) -> discover.Findings:
+        """Look around in the cluster and tell what is noteworthy."""
+        plan = self._plan
+        self.findings = discover.discover(
+            self._kube,
+            gateway=plan.gateway,
+            url=plan.url,
+            gpus_per_pod=plan.gpus_per_pod,
+            deadline=self.deadline(2 * self._kube.patience.retry_s, "look around"),
+        )
+        for warning in self.findings.warnings:
+            self._note(f"warning: {warning}")
+        return self.findings
+
+    def rehearse(self) -> None:
+        """Ask the cluster whether it would take the Service, and create nothing."""
+        deploy.create(
+            self._kube, self._document, adopt=self._plan.adopt, dry_run=True,
+            deadline=self.deadline(self._kube.patience.retry_s, "rehearse"),
+        )  # fmt: skip
+
+    def deploy(self) -> Ready:
+        """Create or adopt the Service, record from its first moment on, and wait until it is ready."""
+        plan = self._plan
+        deadline = self.deadline(plan.waits.ready_s, f"Service {plan.namespace}/{self._name} ready")
+        self._follow(deadline)
+        self._touched = True  # before the call: its answer may be lost
+        deploy.create(self._kube, self._document, adopt=plan.adopt, deadline=deadline)
+        self._created = True
+        self.ready = deploy.await_ready(
+            self._kube, plan.namespace, self._name, plan.waits, deadline, self.recorder.explain
+        )
+        self.recorder.follow_revision(self.ready.revision)
+        self._metrics = MetricsPoller(self._kube, self.recorder, plan.namespace, self._kube.patience.poll_s)
+        self._metrics.start(self.ready.revision)
+        return self.ready
+
+    def await_idle(self) -> None:
+        """Wait until the revision has scaled to zero by itself and its pods are gone."""
+        deadline = self.deadline(self._plan.waits.settle_s, "scale to zero")
+        while self.recorder.present_pods or self.recorder.wanted_pods > 0:
+            deadline.wait(self._kube.patience.poll_s, f"{self.recorder.present_pods} pods are still there")
+
+    def settle(self, last_response_s: float, horizon_s: float | None) -> None:
+        """Watch on until the run is over.
+
+        Args:
+            last_response_s: Local Unix time of the last answer.
+            horizon_s: Local Unix time at which the run is over; None: when all pods are gone, or, where pods stay, a
+                stable window, the grace period and half a minute after the last answer.
+        """
+        plan = self._plan
+        quiet_s = last_response_s + plan.stable_window_s + plan.grace_s + _MARGIN_S
+        deadline = self.deadline(
+            plan.waits.settle_s if horizon_s is None else max(plan.waits.settle_s, horizon_s - time.time() + _MARGIN_S),
+            "scale down after the load",
+        )
+        while True:
+            now = time.time()
+            if horizon_s is not None:
+                over = now >= horizon_s
+            elif plan.min_scale > 0:
+                over = now >= quiet_s and self.recorder.present_pods <= plan.min_scale
+            else:
+                over = self.recorder.present_pods == 0 and self.recorder.wanted_pods <= 0
+            if over:
+                return
+            deadline.wait(self._kube.patience.poll_s, f"{self.recorder.present_pods} pods are still there")
+
+    @property
+    def url(self) -> str:
+        """Where requests are sent."""
+        return self._plan.url or (self.findings.gateway if self.findings else "")
+
+    @property
+    def host(self) -> str:
+        """The ``Host`` header they carry."""
+        return self._plan.host or (self.ready.host if self.ready else "")
+
+    def facts(self) -> dict[str, Any]:
+        """What run.json says about the cluster: settings and circumstances, nothing that opens a door."""
+        findings = self.findings
+        gaps = [gap for watcher in self._watchers for gap in watcher.gaps]
+        return {
+            "run": self._plan.run_id,
+            "knative_version": findings.version if findings else "",
+            "activators": findings.activators if findings else 1,
+            "gateway": findings.gateway_kind if findings else "",
+            "revision": self.ready.revision if self.ready else "",
+            "adopted": bool(self.ready and self.ready.adopted),
+            "ticks": "" if self._metrics is None else self._metrics.trouble or "observed",
+            "watch_gaps_s": round(math.fsum(end - begin for begin, end in gaps), 3),
+            "incomplete": self.recorder.full,
+        }
+
+    def write_events(self, folder: Path, zero_s: float) -> None:
+        """Leave the cluster's events beside the tables."""
+        with atomic_write(folder / "events.csv") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("t_s", "kind", "name", "reason", "message"))
+            writer.writerows(self.recorder.event_rows(zero_s))
+
+    def close(self) -> str:
+        """Stop recording and remove what was created; return what went wrong with that, empty when nothing did."""
+        if self._metrics is not None:
+            self._metrics.stop()
+            if self._metrics.trouble:
+                self._note(f"warning: the autoscaler's averages were not observed: {self._metrics.trouble}")
+        for watcher in [*self._watchers, *([self._events] if self._events else [])]:
+            watcher.stop()
+        plan = self._plan
+        where = f"Service {plan.namespace}/{self._name}"
+        if not self._touched:
+            return ""
+        if plan.keep and self.ready is not None:
+            self._note(f"{where} stays; remove it with: kpasim cluster clean --run {plan.run_id}")
+            return ""
+        try:
+            limit = Deadline(self._kube.patience.retry_s + plan.gone_s, f"{self._kube.name}: removing {where}")
+            done = deploy.remove(self._kube, plan.namespace, self._name, plan.run_id, limit)
+            for _ in range(0 if self._created else _LOOKS):
+                if done != "absent":
+                    break
+                # A create that we gave up on may still be carried out.
+                limit.wait(self._kube.patience.poll_s)
+                done = deploy.remove(self._kube, plan.namespace, self._name, plan.run_id, limit)
+            if done == "deleted":
+                deploy.await_gone(self._kube, plan.namespace, self._name, limit)
+        except ClusterError as error:
+            return f"{error}; remove it with: kpasim cluster clean --run {plan.run_id}"
+        return ""
+
+    def _follow(self, deadline: Deadline) -> None:
+        namespace = self._plan.namespace
+        selector = f"{SERVICE_LABEL}={self._name}"
+        watchers = [
+            Watcher(self._kube, resource, namespace, self.recorder, selector=selector) for resource in _FOLLOWED
+        ]
+        self._events = Watcher(self._kube, EVENTS, namespace, self.recorder, keep=self._concerns_us)
+        self._events.start()
+        for watcher in watchers:
+            self._watchers.append(watcher)
+            watcher.start()
+        for watcher in watchers:
+            watcher.wait_begun(deadline.left_s)
+
+    def _check_events(self) -> None:
+        """Events explain a run but are not part of its tables: without them it goes on."""
+        if self._events is not None and self._events.failure is not None:
+            self._note(f"warning: events are not recorded: {self._events.failure}")
+            self._events = None
+
+    def _concerns_us(self, event: Document) -> bool:
+        name = str((event.get("involvedObject") or {}).get("name") or "")
+        return name == self._name or name.startswith(f"{self._name}-")
+
+
+def live(kube: Kube, plan: Plan, body: Callable[[LiveRun], _T], note: Callable[[str], None] = lambda _: None) -> _T:
+    """Do ``body`` on a cluster and clean up after it, whatever happens.
+
+    Args:
+        kube: The cluster.
+        plan: What to run.
+        body: What to do; it gets the run.
+        note: Told what a user should know while it goes on.
+
+    Raises:
+        ClusterError: From ``body``, or because something could not be removed.
+        InterruptedRunError: The user stopped it.
+    """
+    with Interrupts() as interrupts:
+        run = LiveRun(kube, plan, interrupts, note)
+        try:
+            with interrupts.allowed():
+                result = body(run)
+        except BaseException:
+            trouble = run.close()
+            if trouble:
+                note(f"warning: {trouble}")
+            raise
+        trouble = run.close()
+        if trouble:
+            raise ClusterError(trouble)
+    return result
+
+
+def import_from_cluster(
+    namespace: str, name: str, *, context: str | None = None, kubeconfig: str | Path | None = None
+) -> str:
+    """The manifest of a Service in a cluster, as YAML, without what the server wrote into it.
+
+    Raises:
+        ClusterError: There is none, or it may not be read.
+    """
+    checked_label(namespace, "namespace")
+    checked_label(name, "name")
+    kube = connect(context, kubeconfig)
+    try:
+        return deploy.import_from_cluster(namespace, name, kube)
+    finally:
+        kube.close()

@@ -1,0 +1,121 @@
+"""A stand-in cluster on this machine, as a process that ends with ours.
+
+It checks the plumbing (deploying, watching, recording, cleaning up) and the data plane (real clients, a real proxy,
+real server processes). It does not check Knative: its autoscaler takes its decisions from ``kpasim.policy``, like the
+simulator that it is compared with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from kpasim.cluster.errors import ClusterError
+from kpasim.cluster.standin.cluster import CONTEXT, Options
+from kpasim.cluster.standin.kubelet import Image
+
+TXT2IMG = "kpasim.local/txt2img"
+"""Image of kpasim's own server; the manifest's ``args`` are its options."""
+IMAGES: Mapping[str, Image] = {
+    TXT2IMG: Image((sys.executable, "-m", "kpasim.server", "--host", "{host}", "--port", "{port}")),
+}
+"""What the stand-in can run."""
+DISCLAIMER = (
+    "the local cluster is a stand-in: it checks the plumbing and the data plane, not Knative, whose decisions it takes "
+    "from the same policy as the prediction"
+)
+
+_START_S = 30.0
+_STOP_S = 20.0
+
+
+class LocalCluster:
+    """A stand-in cluster in its own process.
+
+    It ends when this object is closed, and also when this process dies, however that happens.
+
+    Args:
+        options: What it is like; `IMAGES` are added.
+
+    Attributes:
+        kubeconfig: File that leads an adapter to it.
+        context: The context in it.
+    """
+
+    context = CONTEXT
+
+    def __init__(self, options: Options | None = None) -> None:
+        self._options = options or Options()
+        self._process: subprocess.Popen[str] | None = None
+        self.kubeconfig = Path()
+
+    def __enter__(self) -> LocalCluster:
+        """Start it.
+
+        Raises:
+            ClusterError: It did not start in time.
+        """
+        options = Options(**{**vars(self._options), "images": {**IMAGES, **self._options.images}})
+        # A session of its own: Ctrl-C is for us, and we still need it while we clean up.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kpasim.cluster.standin"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self._process = process
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(options.to_json() + "\n")
+            process.stdin.flush()
+            self.kubeconfig = Path(json.loads(_line(process))["kubeconfig"])
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop it and everything it runs."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(OSError):
+            if process.stdin is not None:
+                process.stdin.close()
+        try:
+            process.wait(timeout=_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()  # its keeper ends the rest
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    """The line that the stand-in prints when it is ready."""
+    assert process.stdout is not None
+    end_s = time.monotonic() + _START_S
+    while time.monotonic() < end_s:
+        if select.select([process.stdout], [], [], 0.2)[0]:
+            line = process.stdout.readline()
+            if line:
+                return line
+            break
+    status = process.poll()
+    why = f"ended with status {status}" if status is not None else f"said nothing within {_START_S:.0f} s"
+    raise ClusterError(f"the local cluster did not start: it {why}")

@@ -1,0 +1,122 @@
+"""Stand-in clusters for the tests: in a thread of this process, with pods that sleep."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kpasim.cluster.deploy import Waits
+from kpasim.cluster.kube import Kube, Patience, connect
+from kpasim.cluster.live import Plan
+from kpasim.cluster.standin.cluster import Options, StandIn
+from kpasim.cluster.standin.faults import Fault, Faults
+from kpasim.cluster.standin.kubelet import Image
+from kpasim.cluster.standin.rbac import Rule
+
+_T = TypeVar("_T")
+
+STUB = (sys.executable, "-I", "-S", str(Path(__file__).with_name("stub_server.py")), "{host}", "{port}")
+IMAGES = {
+    "stub": Image(STUB),
+    "hangs": Image((*STUB, "--hang")),
+    "crashes": Image((*STUB, "--crash")),
+    "missing": Image(fails="manifest unknown"),
+}
+FAST = Patience(request_s=2.0, retry_s=4.0, first_pause_s=0.02, longest_pause_s=0.5, watch_s=30.0, poll_s=0.05)
+WAITS = Waits(ready_s=15.0, stuck_s=0.3, gone_s=15.0, settle_s=30.0)
+SPEED = 20.0
+"""A tick of two seconds takes a tenth of one, a drain of thirty one and a half."""
+
+
+class Running:
+    """A stand-in in a thread; attributes of the stand-in may be read from outside, changes go through `do`."""
+
+    def __init__(self, standin: StandIn, loop: asyncio.AbstractEventLoop) -> None:
+        self.standin, self._loop = standin, loop
+
+    def do(self, work: Callable[[], _T]) -> _T:
+        """Call ``work`` in the stand-in's thread."""
+        done: Future[_T] = Future()
+
+        def call() -> None:
+            try:
+                done.set_result(work())
+            except BaseException as error:
+                done.set_exception(error)
+
+        self._loop.call_soon_threadsafe(call)
+        return done.result(timeout=10)
+
+    def kube(self, patience: Patience = FAST) -> Kube:
+        """A connection to it."""
+        return connect(kubeconfig=self.standin.kubeconfig, patience=patience)
+
+    def count(self, resource: Any, namespace: str = "default") -> int:
+        """Objects of a kind."""
+        return len(self.do(lambda: self.standin.store.all(resource, namespace)))
+
+    def processes(self) -> list[int]:
+        """Process ids of pods."""
+        return self.do(lambda: [pod._process.pid for pod in self.standin.node.pods if pod._process is not None])
+
+
+@contextlib.contextmanager
+def running(
+    options: Options | None = None, faults: Sequence[Fault] = (), rules: Sequence[Rule] | None = None
+) -> Iterator[Running]:
+    """A stand-in that runs for the block."""
+    options = options or Options(images=IMAGES, speed=SPEED)
+    started: Future[tuple[StandIn, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        try:
+            async with StandIn(options, rules, Faults(list(faults))) as standin:
+                started.set_result((standin, asyncio.get_running_loop(), stop))
+                await stop.wait()
+        except BaseException as error:
+            if not started.done():
+                started.set_exception(error)
+            raise
+
+    thread = threading.Thread(target=asyncio.run, args=(main(),), name="stand-in")
+    thread.start()
+    standin, loop, stop = started.result(timeout=20)
+    try:
+        yield Running(standin, loop)
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(timeout=20)
+        assert not thread.is_alive()
+
+
+def service(name: str = "sd", image: str = "stub", **template: Any) -> dict[str, Any]:
+    """A Service; ``annotations`` are short names, ``args`` the stub's options, the rest fields of the pod."""
+    annotations = {
+        f"autoscaling.knative.dev/{key}": str(value) for key, value in template.pop("annotations", {}).items()
+    }
+    container: dict[str, Any] = {"image": image, "args": template.pop("args", [])}
+    container.update(template.pop("container", {}))
+    return {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {
+            "template": {
+                "metadata": {"annotations": annotations},
+                "spec": {"containerConcurrency": 1, "timeoutSeconds": 60, "containers": [container], **template},
+            }
+        },
+    }
+
+
+def plan(manifest: dict[str, Any] | None = None, **fields: Any) -> Plan:
+    """A plan for `service` with short deadlines."""
+    values: dict[str, Any] = {"timeout_s": 60.0, "waits": WAITS, "namespace": "default"}
+    return Plan(manifest or service(), **{**values, **fields})

@@ -1,0 +1,123 @@
+"""The adapter on the stand-in: deploys, waits, records, adopts, cleans up."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from itertools import groupby
+
+import pytest
+
+from kpasim.cluster import objects
+from kpasim.cluster.errors import ClusterError
+from kpasim.cluster.live import LiveRun, live
+
+from .standins import Running, plan, running, service
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A stand-in that the tests of this file share."""
+    with running() as found:
+        yield found
+
+
+def ask(run: LiveRun) -> str:
+    """Send one request to the run's Service and return the answer."""
+    request = urllib.request.Request(run.url, headers={"Host": run.host})
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        return reply.read().decode()
+
+
+def test_a_run_deploys_answers_and_leaves_nothing(cluster: Running):
+    """A Service is created, serves, and is gone with its pods when the run is over."""
+    seen = {}
+
+    def body(run: LiveRun) -> None:
+        run.look()
+        ready = run.deploy()
+        seen["answer"], seen["revision"] = ask(run), ready.revision
+
+    kube = cluster.kube()
+    live(kube, plan(), body)
+    kube.close()
+
+    assert seen["revision"] == "sd-00001"
+    assert seen["answer"].startswith("sd-00001-deployment-")
+    assert cluster.count(objects.SERVICES) == 0
+    assert cluster.processes() == []
+
+
+def test_recorded_tables_tell_the_story_of_the_pods(cluster: Running):
+    """One pod: created, scheduled, started, ready, asked to go, gone, in this order; the Deployment goes 1, then 0."""
+    tables = {}
+
+    def body(run: LiveRun) -> None:
+        run.look()
+        run.deploy()
+        zero_s = time.time()
+        ask(run)
+        run.settle(time.time(), None)
+        tables["all"] = run.recorder.tables(zero_s)
+        tables["facts"] = run.facts()
+
+    kube = cluster.kube()
+    manifest = service(name="story", annotations={"window": "6s", "target-utilization-percentage": 100})
+    live(kube, plan(manifest, stable_window_s=6.0), body)
+    kube.close()
+    pods, scaling, ticks = tables["all"].pods, tables["all"].scaling, tables["all"].ticks
+    order = ("created_s", "scheduled_s", "containers_s", "ready_s", "delete_requested_s", "gone_s")
+    times = [float(pods[name][0]) for name in order]
+
+    assert len(pods["pod"]) == 1
+    assert times == sorted(times)
+    assert times[3] < 0.0 < times[4]
+    assert [replicas for replicas, _ in groupby(scaling["replicas"]) if replicas >= 0] == [1, 0]
+    assert scaling["pa_active"][-1] == "False"
+    assert scaling["sks_mode"][-1] == "Proxy"
+    assert len(ticks["t_s"]) > 0
+    assert ticks["panic"].max() > 0.0
+    assert tables["facts"]["ticks"] == "observed"
+
+
+def test_a_service_of_somebody_else_is_not_touched(cluster: Running):
+    """Without --adopt a Service that was there stays as it is, and the message says what to do."""
+    kube = cluster.kube()
+    kube.create(objects.SERVICES, "default", service(name="theirs"))
+    before = kube.get(objects.SERVICES, "default", "theirs")["spec"]
+
+    with pytest.raises(ClusterError, match=r"theirs is there and kpasim did not create it.*--adopt"):
+        live(kube, plan(service(name="theirs", image="hangs")), lambda run: run.deploy())
+
+    after = kube.get(objects.SERVICES, "default", "theirs")
+    kube.delete(objects.SERVICES, "default", "theirs")
+    kube.close()
+    assert before == after["spec"]
+    assert objects.RUN_LABEL not in objects.labels_of(after)
+
+
+def test_an_adopted_service_is_put_back(cluster: Running):
+    """Adopting runs with our template and, afterwards, restores theirs without our label and annotation."""
+    kube = cluster.kube()
+    theirs = service(name="lent", args=["--service-s", "0.01"])
+    theirs["metadata"]["labels"] = {"team": "images"}
+    kube.create(objects.SERVICES, "default", theirs)
+    before = kube.get(objects.SERVICES, "default", "lent")
+    seen = {}
+
+    def body(run: LiveRun) -> None:
+        run.look()
+        ready = run.deploy()
+        seen["ready"], seen["answer"] = ready, ask(run)
+
+    live(kube, plan(service(name="lent", args=["--service-s", "0.02"]), adopt=True), body)
+
+    after = kube.get(objects.SERVICES, "default", "lent")
+    kube.delete(objects.SERVICES, "default", "lent")
+    kube.close()
+    assert seen["ready"].adopted
+    assert seen["ready"].revision == "lent-00002"
+    assert seen["answer"].startswith("lent-00002-deployment-")
+    assert before["spec"] == after["spec"]
+    assert objects.labels_of(after) == {"team": "images"}
+    assert objects.ORIGINAL_ANNOTATION not in objects.annotations_of(after)
