@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar
 
 from pydantic import (
     BeforeValidator,
@@ -65,6 +65,7 @@ _FREE_KEYS = {"per-instance-type", "prices", "tolerances"}
 """Mappings whose keys are names, which may hold dots."""
 _FILE_KINDS = {word for kind in FILE_KINDS for word in kind.model_fields["kind"].annotation.__args__}  # type: ignore[union-attr]
 _PATH_OR_MAPPING = {"anyOf": [{"type": "string"}, {"type": "object"}]}
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
@@ -476,10 +477,10 @@ class _Findings:
         self.own: list[Problem] = []
         self.others: list[FileError] = []
 
-    def attempt(self, make: Callable[[], _T]) -> _T | None:
+    def attempt(self, make: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | None:
         """The result, or None and a finding."""
         try:
-            return make()
+            return make(*args, **kwargs)
         except FileError as error:
             if error.path == self._document.path:
                 self.own.extend(error.problems)
@@ -504,32 +505,31 @@ def _assembled(data: dict[str, Any], base: Path, document: Document) -> Experime
             continue
         parts.pop(name)
         raw[name] = {}
-        found = findings.attempt(lambda name=name: _config_map(data, name, base, document))  # type: ignore[misc]
+        found = findings.attempt(_config_map, data[name], name, base, document)
         if found is None:
             continue
         values, source, prefix = found
         strict = source is document
         if name == "config-autoscaler":
-            config = findings.attempt(
-                lambda: parse_config(values, path=source.path, lines=source.lines, prefix=prefix, strict=strict)  # noqa: B023
-            ) or config  # fmt: skip
-            parts[name] = config
+            read = findings.attempt(
+                parse_config, values, path=source.path, lines=source.lines, prefix=prefix, strict=strict
+            )
+            parts[name] = config = read or config
             # A ConfigMap out of a cluster may hold keys that Knative ignores; a changed one is held to the known keys.
             raw[name] = {key: value for key, value in values.items() if key in CONFIG_KEYS}
         else:
-            defaults = findings.attempt(
-                lambda: parse_defaults(  # noqa: B023
-                    defaults, name, values, path=source.path, source=source, prefix=prefix, strict=strict  # noqa: B023
-                )
-            ) or defaults  # fmt: skip
+            more = findings.attempt(
+                parse_defaults, defaults, name, values, path=source.path, source=source, prefix=prefix, strict=strict
+            )
+            defaults = more or defaults
             parts[name] = raw[name] = values
     failed = set()
     if "service" in data:
-        service = findings.attempt(lambda: _service(data["service"], base, document, config, defaults))
+        service = findings.attempt(_service, data["service"], base, document, config, defaults)
         parts["service"] = service
         failed |= {"service"} if service is None else set()
     if "model" in data:
-        model = findings.attempt(lambda: _model(data["model"], base, document))
+        model = findings.attempt(_model, data["model"], base, document)
         parts["model"], raw["model"] = model or (None, None)
         failed |= {"model"} if model is None else set()
     findings.own += _resolve_file(parts, raw, base, document.lines)
@@ -553,11 +553,8 @@ def _at(document: Document, key: str, message: str) -> ExperimentError:
     return ExperimentError(document.path, [Problem(key, message, line_of((key,), document.lines))])
 
 
-def _config_map(
-    data: Mapping[str, Any], name: str, base: Path, document: Document
-) -> tuple[dict[str, Any], Document, Place]:
+def _config_map(value: Any, name: str, base: Path, document: Document) -> tuple[dict[str, Any], Document, Place]:
     """The data of a ConfigMap, with the document and the place they were found in."""
-    value = data[name]
     if isinstance(value, str):
         _must_exist(base / value, name, document)
         return read_config_map(base / value, name)
@@ -624,7 +621,7 @@ def _model_folders(base: Path) -> list[Path]:
 
 
 def find_model(name: str, base: str | Path = ".") -> Path | None:
-    """The file of a model: a path relative to `base`, or a bare name looked up in the usual folders; None without one."""
+    """The file of a model: a path relative to `base`, or a bare name looked up in the usual folders; else None."""
     base = Path(base)
     if "/" in name or name.endswith((".yaml", ".yml")):
         path = base / name
@@ -675,7 +672,8 @@ def _contradictions(experiment: Experiment, lines: Lines) -> list[Problem]:
     if experiment.service.eci_specs and listed and not experiment.instance_types:
         has, wanted = ", ".join(one.name for one in listed), ", ".join(experiment.service.eci_specs)
         wrong(("cluster", "instance-types"), f"lists {has}, and none of the manifest's eci-use-specs ({wanted})")
-    currencies = {one.currency for one in listed if one.price_per_hour is not None}
+    elsewhere = experiment.cost.prices if experiment.cost else {}
+    currencies = {one.currency for one in listed if one.price_per_hour is not None and one.name not in elsewhere}
     if experiment.cost and experiment.cost.currency:
         currencies.add(experiment.cost.currency)
     if len(currencies) > 1:
