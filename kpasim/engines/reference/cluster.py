@@ -92,7 +92,7 @@ class Cluster:
                 best.due_ns = of.FOREVER_NS
                 pod.node = best
                 pod.scheduled_ns = self.sim.now
-                self.advance(pod)
+                self.move(pod)
                 return True
         return False
 
@@ -179,14 +179,11 @@ class Cluster:
         types = len(self.sim.p.type_factor)
         return int(self.sim.d.pod[pod.index, of.STAGES + stage * types + pod.node.type])
 
-    def advance(self, pod: Pod) -> None:
-        """Take a pod through its next stages as far as no time passes, then those that this lets go on."""
-        self.movers.append(pod)
-        if len(self.movers) > 1:
-            return
+    def move(self, *pods: Pod) -> None:
+        """Take pods that can go on through their next stages as far as no time passes, and those that this lets go on."""
+        self.movers.extend(pods)
         while self.movers:
-            self.step(self.movers[0])
-            self.movers.pop(0)
+            self.step(self.movers.pop(0))
 
     def step(self, pod: Pod) -> None:
         p = self.sim.p
@@ -263,7 +260,7 @@ class Cluster:
         if self.sim.p.stage_at_a_time[stage]:
             self.busy[stage] -= 1
             if self.waiting[stage]:
-                self.advance(self.waiting[stage].pop(0))
+                self.movers.append(self.waiting[stage].pop(0))
 
     def ended(self, pod: Pod, stage: int) -> None:
         """What others gain from a pod's having ended a stage."""
@@ -275,7 +272,7 @@ class Cluster:
             waiting, node.waiting = node.waiting, []
             for other in waiting:
                 self.give_turn(stage)
-                self.advance(other)
+                self.movers.append(other)
         self.give_turn(stage)
 
     def stage_done(self, pod: Pod) -> None:
@@ -290,7 +287,7 @@ class Cluster:
             if self.sim.p.stage_bytes[stage] > 0.0:
                 self.transfers[stage].remove(pod)
             self.ended(pod, stage)
-        self.advance(pod)
+        self.move(pod)
 
     def abandon(self, pod: Pod) -> None:
         """A pod that was still starting is asked to go: what it held becomes free."""
@@ -318,5 +315,6 @@ class Cluster:
                 heir.stage_begun = False
                 if self.sim.p.stage_at_a_time[stage]:
                     self.busy[stage] -= 1
-                self.advance(heir)
+                self.movers.append(heir)
         self.give_turn(stage)
+        self.move()

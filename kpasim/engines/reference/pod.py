@@ -221,11 +221,12 @@ class Pod:
     def done(self, request: Request) -> None:
         """The container has finished a request."""
         sim = self.sim
-        if request.done_ns != sim.now or self.phase == GONE:
+        if request.done_ns != sim.now or self.broken:
             return
         request.done_ns = of.FOREVER_NS
         if request.index in self.ghosts:
             del self.ghosts[request.index]
+            request.end_ns = sim.now
             self.after_work(request)
             self.work()
             return
@@ -334,6 +335,9 @@ class Pod:
         self.phase = GONE
         self.gone_ns = self.sim.now
         self.break_off()
+        if len(self.sim.p.slowdown):
+            for ghost in self.ghosts.values():
+                self.share.remove(ghost)
         self.busy_ns = self.busy_at(self.gone_ns)
         self.busy_since_ns = of.NEVER_NS
         self.sim.cluster.pod_gone(self)

@@ -49,6 +49,7 @@ class Reconciler:
         self.sks_ns = FOREVER_NS
         self.probing_until_ns = of.NEVER_NS
         self.crashed = False
+        self.status: tuple[int, ...] = ()
         self.latest: tuple[int, ...] = ()
 
     def create_revision(self) -> None:
@@ -155,8 +156,12 @@ class Reconciler:
         if active != self.active or reason != self.reason:
             self.active, self.reason = active, reason
             self.active_since_ns = self.stamp()
-        if self.status_desired == NO_DESIRED or want != scaler.WANT_UNKNOWN or self.status_desired < 0:
-            self.status_desired = want
+        self.status_desired = scaler.status_desired_scale(want, self.status_desired)
+        status = (self.active, self.reason, self.initialized, self.status_desired)
+        if status != self.status:
+            # The change of its own status is one more event for the PodAutoscaler.
+            self.status = status
+            self.touch()
         self.note()
         if self.active == scaler.TRUE and p.start == of.WARM:
             sim.start_load_at(now + p.start_for_ns)

@@ -1,0 +1,91 @@
+"""Planned events: a binary heap ordered by time, kind and entity, and two queues that need no heap."""
+
+from __future__ import annotations
+
+from kpasim.engines.clock import ENTITY_BITS
+from kpasim.engines.compiled.layout import (
+    AGE_HEAD,
+    AGE_TAIL,
+    ENDED_FROM,
+    FAULT,
+    HEAP,
+    MASK,
+    MORE_EVENTS,
+    PATIENCE_HEAD,
+    R_STATUS,
+    ROWS,
+    SENT,
+    World,
+)
+
+
+def plan(w: World, time_ns: int, kind: int, entity: int) -> None:
+    """Plan an event."""
+    heap = w.heap
+    place = w.i[HEAP]
+    if place >= len(heap):
+        w.i[FAULT] = MORE_EVENTS
+        return
+    w.i[HEAP] = place + 1
+    key = (kind << ENTITY_BITS) | entity
+    while place > 0:
+        parent = (place - 1) >> 1
+        if heap[parent, 0] < time_ns or (heap[parent, 0] == time_ns and heap[parent, 1] <= key):
+            break
+        heap[place, 0] = heap[parent, 0]
+        heap[place, 1] = heap[parent, 1]
+        place = parent
+    heap[place, 0] = time_ns
+    heap[place, 1] = key
+
+
+def drop_first(w: World) -> None:
+    """Take the first event off the heap."""
+    heap = w.heap
+    last = w.i[HEAP] - 1
+    w.i[HEAP] = last
+    time_ns = heap[last, 0]
+    key = heap[last, 1]
+    place = 0
+    child = 1
+    while child < last:
+        right = child + 1
+        if right < last and (
+            heap[right, 0] < heap[child, 0] or (heap[right, 0] == heap[child, 0] and heap[right, 1] < heap[child, 1])
+        ):
+            child = right
+        if time_ns < heap[child, 0] or (time_ns == heap[child, 0] and key <= heap[child, 1]):
+            break
+        heap[place, 0] = heap[child, 0]
+        heap[place, 1] = heap[child, 1]
+        place = child
+        child = 2 * place + 1
+    heap[place, 0] = time_ns
+    heap[place, 1] = key
+
+
+def has_ended(w: World, request: int) -> bool:
+    """Whether a request is over; its row may belong to a later one by now."""
+    return request + w.i[ROWS] <= w.i[SENT] or w.request[request & w.i[MASK], R_STATUS] >= ENDED_FROM
+
+
+def oldest_at_front(w: World) -> int:
+    """Place in ``World.age`` of the live request that has been at the front for longest; the tail if there is none."""
+    head = w.i[AGE_HEAD]
+    tail = w.i[AGE_TAIL]
+    while head < tail and has_ended(w, w.age[head % len(w.age), 0]):
+        head += 1
+    w.i[AGE_HEAD] = head
+    return int(head)
+
+
+def oldest_sent(w: World) -> int:
+    """The live request that was sent first; the next one to be sent if there is none."""
+    head = w.i[PATIENCE_HEAD]
+    while head < w.i[SENT] and has_ended(w, head):
+        head += 1
+    w.i[PATIENCE_HEAD] = head
+    return int(head)
+
+
+KERNELS = (plan, drop_first, has_ended, oldest_at_front, oldest_sent)

@@ -1,0 +1,313 @@
+"""The state of one run as arrays: what each row and column means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kpasim.engines.outcome import NO_DESIRED
+from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Floats, Ints, Params
+from kpasim.policy import accounting, burst, delay, scaler, scraping, windows
+
+P = Params(*range(len(Params._fields)))  # type: ignore[arg-type]
+"""Place of each plain setting in ``World.p`` (whole numbers) and ``World.x`` (floats)."""
+
+# World.i: what there is one of.
+(
+    NOW, LOAD_NS, END_NS, FINISHED, FAULT,
+    SENT, LIVE, LAST_END, WORKING, STARTS, MASK, ROWS,
+    HEAP, NEXT_SEND, NEXT_TICK, NEXT_SCRAPE, NEXT_REPORT, AGE_HEAD, AGE_TAIL, PATIENCE_HEAD,
+    PODS, ALIVE, VISIBLE, PENDING, MOVERS, NODES, ADDED, TICKETS, FIRST_NODE,
+    DESIRED, DIRECT_INSIDE, DIRECT_LAST,
+    REPLICAS, READY_PODS, STATUS_DESIRED, ACTIVE, REASON, ACTIVE_SINCE, INITIALIZED,
+    ASKED_MODE, PUBLIC_MODE, BACKED, BACKED_SINCE, WANTED_ACTIVATORS, DUE, TIMER, SKS_DUE, PROBING_UNTIL, CRASHED,
+    MODE, IN_SUBSET, ACTIVATOR_TURN,
+    TICKS, SCALINGS, LATEST_DESIRED, LATEST_READY, LATEST_REPLICAS, LATEST_ACTIVE, LATEST_MODE,
+    STATISTICS_ONLY, OK_COUNT, ERROR_COUNT, SEEN_ACTIVE, SEEN_REASON, SEEN_INITIALIZED, SEEN_DESIRED,
+    GLOBALS,
+) = range(67)  # fmt: skip
+
+# Why a run had to stop half-way: it needs more room.
+NO_FAULT, MORE_EVENTS, MORE_PODS, MORE_NODES, MORE_TICKS, MORE_SCALINGS, MORE_REQUESTS = range(7)
+
+# World.request: one row for each request. The first ten columns are those of Outcome.requests.
+(
+    R_SENT, R_RESPONSE, R_STATUS, R_POD, R_SERVICE, R_ARRIVED, R_BEGUN, R_DONE, R_DRAW, R_ACTIVATOR, R_NEXT, R_PREV,
+    REQUEST_COLUMNS,
+) = range(13)  # fmt: skip
+
+# Where a request is, kept as its status until it has ended.
+ON_ITS_WAY, AT_FRONT, IN_QUEUE, RUNNING = -10, -11, -12, -13
+ENDED_FROM = -1
+"""Statuses from here up belong to requests that have ended."""
+
+GHOST = -3
+"""In R_NEXT: the container still works on a request whose client has gone."""
+
+# World.pod. The first fourteen columns are those of Outcome.pods.
+(
+    CREATED, SCHEDULED, PULL_NS, CONTAINERS, OPEN, USABLE, READY_NS, ASKED, GONE_NS, BUSY, NODE, TYPE, ADDRESS, ATTEMPT,
+    BUSY_SINCE, PHASE, READY, TERMINATING, STAGE, BEGUN, STAGE_DUE, LEFT, DRAIN_DUE, RESTARTING, SERVES_FROM,
+    FIRST_EXTRA, LAST_ARRIVAL, QUEUE_HEAD, QUEUE_TAIL, QUEUED, RUN_HEAD, RUN_TAIL, RUN_COUNT, GHOSTS, INSIDE_DIRECT,
+    STATS_FROM, BROKEN, TICKET, STAGE_TICKET, POD_COLUMNS,
+) = range(40)  # fmt: skip
+
+STARTING, SERVING, QUIET, DRAINING, STOPPING, GONE = range(6)
+
+# World.activator
+A_RUNNING, A_CAPACITY, A_TURN, A_VIEW, A_ASSIGNED, A_HEAD, A_TAIL, A_WAITING, A_REPORT, ACTIVATOR_COLUMNS = range(10)
+
+# World.node. The first six columns are those of Outcome.nodes.
+(
+    N_POOL, N_TYPE, N_CREATED, N_READY, N_GONE, N_ADDED, N_DUE, N_PODS, N_IMAGE, N_PULLER, NODE_COLUMNS,
+) = range(11)  # fmt: skip
+
+# World.lists: lists of pods, in columns.
+VISIBLE_PODS, ALIVE_PODS, PENDING_PODS, SCRATCH, CHOSEN, POD_LISTS = range(6)
+
+# World.stage and World.stage_x; World.pool
+S_KIND, S_WHEN, S_AT_A_TIME, S_CACHED, S_BUSY, S_MEMBERS, S_SINCE = range(7)
+S_BYTES, S_BANDWIDTH = range(2)
+O_TYPE, O_SLOTS, O_READY, O_MAX, O_PROVISIONED, O_RELEASE = range(6)
+
+# World.group: what shares a GPU. World.link: the members, one row for each request.
+G_HEAD, G_COUNT, G_SINCE = range(3)
+L_NEXT, L_PREV, L_LEFT = range(3)
+
+NOTHING = -1
+"""No request, pod or node."""
+
+
+@dataclass
+class World:
+    """All arrays of one run. Compiled code sees the same fields.
+
+    Attributes:
+        p: Plain settings, whole numbers, at the places that ``P`` names.
+        x: The same as floats.
+        i: What there is one of, at the places named above.
+        excess: Latest excess burst capacity, shape ``(1,)``.
+        heap: Planned events as ``(time, kind and entity)``, a binary heap.
+        age: Requests in the order in which they reached the front, with the time at which their time is over.
+        stats: Statistics of the activators, then of the pods.
+        found: Pods that each activator has found, in the order of their addresses.
+        assigned: Those of its slice.
+        histogram: Counts of latencies, where no request is kept.
+    """
+
+    p: Ints
+    x: Floats
+    slowdown: Floats
+    type_factor: Floats
+    stage: Ints
+    stage_x: Floats
+    pool: Ints
+    phase: Ints
+    service: Ints
+    klass: Ints
+    first_byte: Ints
+    delay: Ints
+    sent: Ints
+    own_service: Ints
+    pod_draw: Ints
+    node_draw: Ints
+    key: int
+    i: Ints
+    excess: Floats
+    heap: Ints
+    age: Ints
+    request: Ints
+    link: Ints
+    first_byte_due: Ints
+    pod: Ints
+    published: Floats
+    stats: Ints
+    activator: Ints
+    found: Ints
+    assigned: Ints
+    in_flight: Ints
+    slots: Ints
+    node: Ints
+    group: Ints
+    lists: Ints
+    movers: Ints
+    worker: Ints
+    turn: Ints
+    sticky: Ints
+    stable_buckets: Floats
+    panic_buckets: Floats
+    spans: Ints
+    totals: Floats
+    panicking: Ints
+    delay_slots: Ints
+    ticks: Ints
+    averages: Floats
+    scaling: Ints
+    keys: Floats
+    answers: Ints
+    started: Ints
+
+
+def settings(params: Params) -> tuple[Ints, Floats]:
+    """``World.p`` and ``World.x`` of an experiment."""
+    plain = [0 if isinstance(value, np.ndarray) else value for value in params]
+    return np.array([int(value) for value in plain], dtype=np.int64), np.array(plain, dtype=np.float64)
+
+
+def stages(params: Params) -> tuple[Ints, Floats]:
+    """``World.stage`` and ``World.stage_x`` of an experiment."""
+    count = len(params.stage_kind)
+    whole = np.zeros((count, 7), dtype=np.int64)
+    whole[:, S_KIND] = params.stage_kind
+    whole[:, S_WHEN] = params.stage_when
+    whole[:, S_AT_A_TIME] = params.stage_at_a_time
+    whole[:, S_CACHED] = params.stage_cached
+    return whole, np.stack([params.stage_bytes, params.stage_bandwidth], axis=1).reshape(count, 2)
+
+
+def pools(params: Params) -> Ints:
+    """``World.pool`` of an experiment."""
+    columns = (
+        params.pool_type, params.pool_slots, params.pool_ready, params.pool_max, params.pool_provisioned,
+        params.pool_release_ns,
+    )  # fmt: skip
+    return np.ascontiguousarray(np.stack(columns, axis=1))
+
+
+def new_world(params: Params, draws: Draws, room: Capacity, *, statistics_only: bool = False) -> World:
+    """Arrays for one run, empty.
+
+    Args:
+        params: The experiment.
+        draws: Random numbers of the replication; they say how many pods and nodes there is room for.
+        room: How many rows the other arrays get.
+        statistics_only: Keep no request after it has ended; ``room.requests`` is then a power of two.
+    """
+    whole, floats = settings(params)
+    stage, stage_x = stages(params)
+    pods, activators, nodes = len(draws.pod), params.activators, len(draws.node) + int(params.pool_ready.sum())
+    sharing = len(params.slowdown) > 0
+
+    def zeros(*shape: int) -> Ints:
+        return np.zeros(shape, dtype=np.int64)
+
+    return World(
+        p=whole,
+        x=floats,
+        slowdown=params.slowdown,
+        type_factor=params.type_factor,
+        stage=stage,
+        stage_x=stage_x,
+        pool=pools(params),
+        phase=draws.phase,
+        service=draws.service,
+        klass=draws.klass,
+        first_byte=draws.first_byte,
+        delay=draws.delay,
+        sent=draws.sent,
+        own_service=draws.own_service,
+        pod_draw=draws.pod,
+        node_draw=draws.node,
+        key=draws.key,
+        i=zeros(GLOBALS),
+        excess=np.zeros(1),
+        heap=zeros(room.events, 2),
+        age=zeros(room.requests, 2),
+        request=zeros(room.requests, REQUEST_COLUMNS),
+        link=zeros(room.requests if sharing else 0, 3),
+        first_byte_due=zeros(room.requests if params.first_byte_timeout_ns else 0),
+        pod=zeros(pods, POD_COLUMNS),
+        published=np.zeros((pods, scraping.FIELDS)),
+        stats=zeros(activators + pods, accounting.COLUMNS),
+        activator=zeros(activators, ACTIVATOR_COLUMNS),
+        found=zeros(activators, pods),
+        assigned=zeros(activators, pods),
+        in_flight=zeros(activators, pods),
+        slots=zeros(pods),
+        node=zeros(nodes, NODE_COLUMNS),
+        group=zeros(max(pods, nodes) if sharing else 0, 3),
+        lists=zeros(POD_LISTS, pods),
+        movers=zeros(pods * (len(stage) + 2)),
+        worker=zeros(params.workers if params.closed else 0, 2),
+        turn=zeros(params.ingress_workers),
+        sticky=zeros(3, params.sessions),
+        stable_buckets=np.zeros(params.stable_window_s),
+        panic_buckets=np.zeros(params.panic_window_s),
+        spans=zeros(2, 2),
+        totals=np.zeros((2, 1)),
+        panicking=zeros(2),
+        delay_slots=delay.new_slots(params.scale_down_delay_s),
+        ticks=zeros(room.ticks, 8),
+        averages=np.zeros((room.ticks, 3)),
+        scaling=zeros(room.scalings, 6),
+        keys=np.zeros(pods),
+        answers=zeros(pods),
+        started=zeros(pods),
+    )
+
+
+def reset(w: World) -> None:
+    """Make the state of ``w`` that of a revision about to be created."""
+    i = w.i
+    kept = i[STATISTICS_ONLY]
+    for place in range(GLOBALS):
+        i[place] = 0
+    i[STATISTICS_ONLY] = kept
+    i[LOAD_NS] = FOREVER_NS
+    i[END_NS] = FOREVER_NS
+    i[NEXT_SEND] = FOREVER_NS
+    i[NEXT_TICK] = FOREVER_NS
+    i[NEXT_SCRAPE] = FOREVER_NS
+    i[NEXT_REPORT] = FOREVER_NS
+    i[DUE] = FOREVER_NS
+    i[TIMER] = FOREVER_NS
+    i[SKS_DUE] = FOREVER_NS
+    i[PROBING_UNTIL] = NEVER_NS
+    i[STATUS_DESIRED] = NO_DESIRED
+    i[LATEST_DESIRED] = NO_DESIRED - 1
+    i[SEEN_DESIRED] = NO_DESIRED - 1
+    i[ACTIVE] = scaler.ABSENT
+    i[ASKED_MODE] = burst.PROXY
+    i[PUBLIC_MODE] = burst.PROXY
+    i[MODE] = burst.PROXY
+    i[BACKED] = 1
+    i[WANTED_ACTIVATORS] = burst.MIN_ACTIVATORS
+    i[IN_SUBSET] = 1
+    i[DIRECT_LAST] = NEVER_NS
+    i[MASK] = len(w.request) - 1 if kept else -1
+    i[ROWS] = len(w.request)
+    w.in_flight[:] = 0
+    w.turn[:] = 0
+    w.group[:] = 0
+    w.panicking[:] = 0
+    w.delay_slots[:] = 0
+    w.stats[:] = 0
+    w.published[:] = 0.0
+    w.slots[:] = w.p[P.container_concurrency]
+    for index in range(len(w.activator)):
+        for column in range(ACTIVATOR_COLUMNS):
+            w.activator[index, column] = 0
+        w.activator[index, A_HEAD] = NOTHING
+        w.activator[index, A_TAIL] = NOTHING
+        w.activator[index, A_REPORT] = FOREVER_NS
+    for index in range(len(w.worker)):
+        w.worker[index, 0] = 0
+        w.worker[index, 1] = 0
+    for index in range(w.sticky.shape[1]):
+        w.sticky[0, index] = NOTHING
+        w.sticky[1, index] = NOTHING
+        w.sticky[2, index] = NEVER_NS
+    for index in range(len(w.stage)):
+        w.stage[index, S_BUSY] = 0
+        w.stage[index, S_MEMBERS] = 0
+        w.stage[index, S_SINCE] = 0
+    w.stable_buckets[:] = 0.0
+    w.panic_buckets[:] = 0.0
+    w.spans[:] = windows.NEVER_S
+    w.totals[:] = 0.0
+
+
+KERNELS = (reset,)
+
+__all__ = ["P", "World", "new_world", "reset"]

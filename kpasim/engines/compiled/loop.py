@@ -1,0 +1,190 @@
+"""The event loop: whatever is due next, in the order that ``clock.Kind`` gives to simultaneous events."""
+
+from __future__ import annotations
+
+from kpasim.engines.clock import ENTITY_BITS, Kind
+from kpasim.engines.compiled import (
+    activator,
+    agenda,
+    autoscaler,
+    clients,
+    cluster,
+    ingress,
+    pod,
+    reconciler,
+)
+from kpasim.engines.compiled.layout import (
+    A_REPORT,
+    AGE_TAIL,
+    BUSY,
+    BUSY_SINCE,
+    END_NS,
+    FAULT,
+    FINISHED,
+    HEAP,
+    MASK,
+    MODE,
+    NEXT_REPORT,
+    NEXT_SCRAPE,
+    NEXT_SEND,
+    NEXT_TICK,
+    NOW,
+    PODS,
+    R_SENT,
+    SENT,
+    P,
+    World,
+    reset,
+)
+from kpasim.engines.params import FOREVER_NS, NEVER_NS
+from kpasim.policy import accounting, burst
+
+(
+    DONE, FIRST_BYTE, TIMEOUT, GIVE_UP, SEND, ARRIVE, REPORT, SCRAPE, TICK, POKE, RECONCILE, ROLLOUT, SKS, MODE_KIND,
+    NODE, STAGE, FOUND, READY, VISIBLE, FORGET, DRAIN, KILL, LOAD, END,
+) = (int(kind) for kind in Kind)  # fmt: skip
+ENTITY_MASK = (1 << ENTITY_BITS) - 1
+
+
+def play(w: World) -> None:
+    """Play one run from the creation of the revision to its end."""
+    reset(w)
+    reconciler.create_revision(w)
+    patience_ns = w.p[P.client_timeout_ns]
+    while w.i[FINISHED] == 0 and w.i[FAULT] == 0:
+        # The earliest of the heap and of the clocks that need none; a tie goes to the lower kind.
+        time_ns = FOREVER_NS
+        key = 0
+        if w.i[HEAP] > 0:
+            time_ns = w.heap[0, 0]
+            key = w.heap[0, 1]
+        kind = key >> ENTITY_BITS
+        from_heap = True
+        due_ns = w.i[NEXT_SEND]
+        if due_ns < time_ns or (due_ns == time_ns and kind > SEND):
+            time_ns = due_ns
+            kind = SEND
+            from_heap = False
+        due_ns = w.i[NEXT_REPORT]
+        if due_ns < time_ns or (due_ns == time_ns and kind > REPORT):
+            time_ns = due_ns
+            kind = REPORT
+            from_heap = False
+        due_ns = w.i[NEXT_SCRAPE]
+        if due_ns < time_ns or (due_ns == time_ns and kind > SCRAPE):
+            time_ns = due_ns
+            kind = SCRAPE
+            from_heap = False
+        due_ns = w.i[NEXT_TICK]
+        if due_ns < time_ns or (due_ns == time_ns and kind > TICK):
+            time_ns = due_ns
+            kind = TICK
+            from_heap = False
+        oldest = agenda.oldest_at_front(w)
+        if oldest < w.i[AGE_TAIL]:
+            due_ns = w.age[oldest % len(w.age), 1]
+            if due_ns < time_ns or (due_ns == time_ns and kind > TIMEOUT):
+                time_ns = due_ns
+                kind = TIMEOUT
+                from_heap = False
+        if patience_ns > 0:
+            first = agenda.oldest_sent(w)
+            if first < w.i[SENT]:
+                due_ns = w.request[first & w.i[MASK], R_SENT] + patience_ns
+                if due_ns < time_ns or (due_ns == time_ns and kind > GIVE_UP):
+                    time_ns = due_ns
+                    kind = GIVE_UP
+                    from_heap = False
+        if time_ns == FOREVER_NS:
+            break
+        w.i[NOW] = time_ns
+        if from_heap:
+            agenda.drop_first(w)
+            handle(w, kind, key & ENTITY_MASK)
+        elif kind == SEND:
+            clients.send_open(w)
+        elif kind == REPORT:
+            index = 0
+            while w.activator[index, A_REPORT] != time_ns:
+                index += 1
+            activator.report(w, index)
+        elif kind == SCRAPE:
+            autoscaler.scrape(w)
+        elif kind == TICK:
+            autoscaler.tick(w)
+        elif kind == TIMEOUT:
+            pod.withdraw(w, w.age[agenda.oldest_at_front(w) % len(w.age), 0], clients.TIMED_OUT)
+        else:
+            pod.withdraw(w, agenda.oldest_sent(w), clients.CLIENT_TIMEOUT)
+
+
+def handle(w: World, kind: int, entity: int) -> None:
+    """Handle one planned event."""
+    if kind == DONE:
+        if entity + len(w.request) > w.i[SENT]:
+            pod.done(w, entity)
+    elif kind == ARRIVE:
+        ingress.arrive(w, entity)
+    elif kind == SEND:
+        clients.send_closed(w, entity)
+    elif kind == POKE:
+        autoscaler.told(w, 1.0, 1.0, True)
+    elif kind == FIRST_BYTE:
+        ingress.first_byte_due(w, entity)
+    elif kind == RECONCILE:
+        reconciler.on_event(w, entity)
+    elif kind == ROLLOUT:
+        reconciler.roll_out(w)
+    elif kind == STAGE:
+        cluster.stage_done(w, entity)
+    elif kind == FOUND:
+        activator.find(w, entity // w.p[P.activators], entity % w.p[P.activators])
+    elif kind == READY:
+        pod.becomes_ready(w, entity)
+    elif kind == DRAIN:
+        pod.drain(w, entity)
+    elif kind == FORGET:
+        for index in range(w.p[P.activators]):
+            activator.forget(w, entity, index)
+    else:
+        handle_rare(w, kind, entity)
+
+
+def handle_rare(w: World, kind: int, entity: int) -> None:
+    """Handle one planned event of a kind that seldom comes."""
+    if kind == VISIBLE:
+        if entity & 1:
+            ingress.show(w, entity >> 1)
+        else:
+            ingress.hide(w, entity >> 1)
+    elif kind == SKS:
+        reconciler.reconcile_sks(w)
+    elif kind == MODE_KIND:
+        w.i[MODE] = burst.SERVE if entity else burst.PROXY
+    elif kind == NODE:
+        cluster.node_due(w, entity)
+    elif kind == KILL:
+        pod.kill(w, entity)
+    elif kind == LOAD and entity == 0:
+        clients.start_load(w)
+    elif kind == LOAD:
+        reconciler.start_load_at(w, w.i[NOW])
+    elif kind == END:
+        clients.stop(w)
+
+
+def finish(w: World) -> int:
+    """Close the books at the end of a run; the integral of concurrency that the statistics kept [request-ns]."""
+    clients.cut_off(w)
+    total = 0
+    for row in range(len(w.activator) + w.i[PODS]):
+        accounting.advance(w.stats[row], w.i[NOW])
+        total += w.stats[row, accounting.LIFETIME_INTEGRAL]
+    for which in range(w.i[PODS]):
+        w.pod[which, BUSY] = pod.busy_at(w, which, w.i[NOW])
+        w.pod[which, BUSY_SINCE] = NEVER_NS
+    w.i[END_NS] = w.i[NOW] if w.i[FINISHED] else w.i[END_NS]
+    return int(total)
+
+
+KERNELS = (handle_rare, handle, play, finish)

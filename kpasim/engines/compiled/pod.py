@@ -1,0 +1,389 @@
+"""A pod: its queue-proxy and container, its end (the same as reference/pod.py)."""
+
+from __future__ import annotations
+
+from kpasim.engines import params as of
+from kpasim.engines.clock import Kind, tick_before
+from kpasim.engines.compiled import activator, agenda, clients, cluster, queues, reconciler, sharing
+from kpasim.engines.compiled.clients import BAD_GATEWAY, QUEUE_FULL
+from kpasim.engines.compiled.layout import (
+    ASKED,
+    AT_FRONT,
+    BROKEN,
+    BUSY,
+    BUSY_SINCE,
+    CONTAINERS,
+    DIRECT_INSIDE,
+    DIRECT_LAST,
+    DRAIN_DUE,
+    DRAINING,
+    FIRST_EXTRA,
+    G_COUNT,
+    G_HEAD,
+    GHOST,
+    GHOSTS,
+    GONE,
+    GONE_NS,
+    IN_QUEUE,
+    INSIDE_DIRECT,
+    L_NEXT,
+    LAST_ARRIVAL,
+    MASK,
+    NOTHING,
+    NOW,
+    OPEN,
+    PHASE,
+    QUEUE_HEAD,
+    QUEUED,
+    QUIET,
+    R_ACTIVATOR,
+    R_ARRIVED,
+    R_BEGUN,
+    R_DONE,
+    R_NEXT,
+    R_POD,
+    R_SERVICE,
+    R_STATUS,
+    READY,
+    READY_NS,
+    RUN_COUNT,
+    RUN_HEAD,
+    RUNNING,
+    SERVES_FROM,
+    SERVING,
+    STARTING,
+    STARTS,
+    STATS_FROM,
+    STOPPING,
+    TERMINATING,
+    P,
+    World,
+)
+from kpasim.engines.params import NEVER_NS, SECOND_NS
+from kpasim.policy import accounting, pods, routing
+
+DONE, FOUND, READY_KIND, DRAIN, KILL, FORGET, VISIBLE = (
+    int(Kind.DONE), int(Kind.FOUND), int(Kind.READY), int(Kind.DRAIN), int(Kind.KILL), int(Kind.FORGET),
+    int(Kind.VISIBLE),
+)  # fmt: skip
+
+
+def opens(w: World, pod: int) -> None:
+    """The container answers its probe: activators and the kubelet will find it."""
+    now = w.i[NOW]
+    row = w.pod[pod]
+    row[PHASE] = SERVING
+    row[OPEN] = now
+    row[SERVES_FROM] = now + cluster.stage_time(w, pod, of.AFTER_READY)
+    row[FIRST_EXTRA] = cluster.stage_time(w, pod, of.FIRST_REQUEST)
+    poll_ns = w.p[P.queue_proxy_poll_ns]
+    ready_ns = pods.kubelet_sees(
+        now,
+        row[CONTAINERS],
+        w.p[P.probe_initial_delay_ns],
+        w.pod_draw[pod, of.KUBELET_PHASE],
+        w.p[P.probe_period_ns],
+        w.p[P.probe_timeout_ns],
+        w.p[P.probe_successes],
+        w.p[P.aggressive],
+        poll_ns,
+    )
+    agenda.plan(w, ready_ns, READY_KIND, pod)
+    if w.p[P.early_use]:
+        found_ns = pods.activator_finds(
+            now,
+            row[CONTAINERS],
+            w.phase[of.PROBE],
+            w.p[P.activator_probe_period_ns],
+            w.p[P.aggressive],
+            poll_ns,
+            w.pod_draw[pod, of.POLL_PHASE],
+        )
+        for index in range(w.p[P.activators]):
+            agenda.plan(w, found_ns, FOUND, pod * w.p[P.activators] + index)
+
+
+def becomes_ready(w: World, pod: int) -> None:
+    """Kubernetes calls the pod ready."""
+    if w.pod[pod, TERMINATING]:
+        return
+    w.pod[pod, READY] = 1
+    w.pod[pod, READY_NS] = w.i[NOW]
+    accounting.start(w.stats[w.p[P.activators] + pod], w.i[NOW])
+    reconciler.pod_became_ready(w, pod)
+
+
+def inside(w: World, pod: int) -> int:
+    """Requests that queue-proxy runs or queues."""
+    return int(w.pod[pod, QUEUED] + w.pod[pod, RUN_COUNT])
+
+
+def roll(w: World, pod: int, before_ns: int) -> None:
+    """Publish the statistics of the latest whole second that ended before ``before_ns``."""
+    latest_ns = tick_before(w.pod_draw[pod, of.QUEUE_PROXY_PHASE], SECOND_NS, before_ns)
+    from_ns = w.pod[pod, STATS_FROM]
+    if latest_ns <= from_ns:
+        return
+    stats = w.stats[w.p[P.activators] + pod]
+    if latest_ns - SECOND_NS > from_ns:
+        accounting.cut(stats, latest_ns - SECOND_NS)
+    concurrency, proxied, count, proxied_count = accounting.cut(stats, latest_ns)
+    w.published[pod, 0] = concurrency
+    w.published[pod, 1] = proxied
+    w.published[pod, 2] = float(count)
+    w.published[pod, 3] = float(proxied_count)
+    w.pod[pod, STATS_FROM] = latest_ns
+
+
+def join(w: World, request: int, pod: int, direct: bool, handed_over: bool) -> int:
+    """A request arrives at queue-proxy; the status of a refusal, or 0."""
+    now = w.i[NOW]
+    row = request & w.i[MASK]
+    w.request[row, R_POD] = pod
+    w.request[row, R_ARRIVED] = now + (w.p[P.hand_over_ns] if handed_over else w.p[P.front_to_server_ns])
+    w.pod[pod, LAST_ARRIVAL] = now
+    if direct:
+        roll(w, pod, now)
+        accounting.enter(w.stats[w.p[P.activators] + pod], now, False)
+        w.pod[pod, INSIDE_DIRECT] += 1
+        w.i[DIRECT_INSIDE] += 1
+    cc = w.p[P.container_concurrency]
+    full = cc > 0 and inside(w, pod) >= cc * (1 + routing.QUEUE_PROXY_DEPTH_PER_SLOT)
+    if full or w.pod[pod, PHASE] == GONE:
+        leave(w, row, pod)
+        return BAD_GATEWAY if w.pod[pod, PHASE] == GONE else QUEUE_FULL
+    w.request[row, R_STATUS] = IN_QUEUE
+    queues.append(w, w.pod[pod], QUEUE_HEAD, request)
+    work(w, pod)
+    return 0
+
+
+def leave(w: World, row: int, pod: int) -> None:
+    """A request is over for queue-proxy."""
+    if w.request[row, R_ACTIVATOR] == NOTHING:
+        now = w.i[NOW]
+        roll(w, pod, now)
+        accounting.leave(w.stats[w.p[P.activators] + pod], now, False)
+        w.pod[pod, INSIDE_DIRECT] -= 1
+        w.i[DIRECT_INSIDE] -= 1
+        w.i[DIRECT_LAST] = now
+
+
+def is_free(w: World, pod: int) -> bool:
+    """Whether queue-proxy and container can take another request."""
+    if w.pod[pod, BROKEN]:
+        return False
+    running = w.pod[pod, RUN_COUNT]
+    cc = w.p[P.container_concurrency]
+    if cc and running >= cc:
+        return False
+    slots = w.p[P.slots]
+    return bool(slots == 0 or running + w.pod[pod, GHOSTS] < slots)
+
+
+def work(w: World, pod: int) -> None:
+    """Begin service of queued requests while there are free slots."""
+    while w.pod[pod, QUEUED] > 0 and is_free(w, pod):
+        request = w.pod[pod, QUEUE_HEAD]
+        queues.remove(w, w.pod[pod], QUEUE_HEAD, request)
+        begin(w, request, pod)
+
+
+def begin(w: World, request: int, pod: int) -> None:
+    """The container starts to work on a request."""
+    now = w.i[NOW]
+    row = request & w.i[MASK]
+    w.request[row, R_STATUS] = RUNNING
+    starts_ns = max(now, w.request[row, R_ARRIVED])
+    w.request[row, R_BEGUN] = starts_ns
+    if w.pod[pod, RUN_COUNT] == 0 and w.pod[pod, GHOSTS] == 0:
+        w.pod[pod, BUSY_SINCE] = now
+    start = w.i[STARTS]
+    service_ns = clients.service(w, row, pod)
+    w.request[row, R_SERVICE] = service_ns
+    if w.pod[pod, FIRST_EXTRA]:
+        w.pod[pod, SERVES_FROM] = max(w.pod[pod, SERVES_FROM], starts_ns) + w.pod[pod, FIRST_EXTRA]
+        w.pod[pod, FIRST_EXTRA] = 0
+    begins_ns = max(starts_ns, w.pod[pod, SERVES_FROM])
+    if len(w.first_byte_due):
+        w.first_byte_due[row] = begins_ns + clients.first_byte(w, row, service_ns, start)
+    queues.append(w, w.pod[pod], RUN_HEAD, request)
+    if len(w.slowdown):
+        sharing.add(w, sharing.group_of(w, pod), request, service_ns + begins_ns - now)
+    else:
+        w.request[row, R_DONE] = begins_ns + service_ns
+        agenda.plan(w, begins_ns + service_ns, DONE, request)
+
+
+def done(w: World, request: int) -> None:
+    """The container has finished a request, if that is still so."""
+    row = request & w.i[MASK]
+    if w.request[row, R_DONE] != w.i[NOW]:
+        return
+    pod = w.request[row, R_POD]
+    if w.pod[pod, BROKEN]:
+        return
+    if w.request[row, R_STATUS] != RUNNING:
+        if w.request[row, R_NEXT] == GHOST:
+            w.request[row, R_NEXT] = NOTHING
+            w.pod[pod, GHOSTS] -= 1
+            after_work(w, request, pod)
+            w.request[row, R_DONE] = w.i[NOW]
+            work(w, pod)
+        return
+    queues.remove(w, w.pod[pod], RUN_HEAD, request)
+    after_work(w, request, pod)
+    w.request[row, R_DONE] = w.i[NOW]
+    leave(w, row, pod)
+    activator.answered(w, row, pod)
+    clients.end(w, row, clients.OK)
+    work(w, pod)
+    if w.request[row, R_ACTIVATOR] != NOTHING:
+        activator.release(w, row)
+    may_stop(w, pod)
+
+
+def after_work(w: World, request: int, pod: int) -> None:
+    """The GPU is rid of a request."""
+    if len(w.slowdown):
+        sharing.take_out(w, sharing.group_of(w, pod), request)
+    if w.pod[pod, RUN_COUNT] == 0 and w.pod[pod, GHOSTS] == 0:
+        w.pod[pod, BUSY] += w.i[NOW] - w.pod[pod, BUSY_SINCE]
+        w.pod[pod, BUSY_SINCE] = NEVER_NS
+
+
+def let_go(w: World, request: int, pod: int) -> None:
+    """A request ends before its service does: its client has left, or its time is over."""
+    row = request & w.i[MASK]
+    if w.request[row, R_STATUS] == IN_QUEUE:
+        queues.remove(w, w.pod[pod], QUEUE_HEAD, request)
+        leave(w, row, pod)
+    else:
+        queues.remove(w, w.pod[pod], RUN_HEAD, request)
+        leave(w, row, pod)
+        if w.p[P.cancel_stops_work]:
+            after_work(w, request, pod)
+            w.request[row, R_DONE] = NEVER_NS
+        else:
+            w.request[row, R_NEXT] = GHOST
+            w.pod[pod, GHOSTS] += 1
+        work(w, pod)
+    may_stop(w, pod)
+
+
+def withdraw(w: World, request: int, status: int) -> None:
+    """End a request before its service did, wherever it is, with ``status``."""
+    row = request & w.i[MASK]
+    where = w.request[row, R_STATUS]
+    by = w.request[row, R_ACTIVATOR]
+    if where == AT_FRONT:
+        activator.drop(w, request)
+    elif where == IN_QUEUE or where == RUNNING:
+        let_go(w, request, w.request[row, R_POD])
+    clients.end(w, row, status)
+    if where == IN_QUEUE or where == RUNNING:
+        if by != NOTHING:
+            activator.release(w, row)
+    elif where == AT_FRONT:
+        accounting.activator_leave(w.stats[by], w.i[NOW])
+
+
+def remove(w: World, pod: int) -> None:
+    """Kubernetes asks the pod to go."""
+    now = w.i[NOW]
+    row = w.pod[pod]
+    row[TERMINATING] = 1
+    row[ASKED] = now
+    if row[PHASE] == STARTING and row[CONTAINERS] == NEVER_NS:
+        row[PHASE] = STOPPING
+        row[DRAIN_DUE] = now + w.p[P.deletion_ns]
+    else:
+        row[PHASE] = QUIET
+        row[DRAIN_DUE] = pods.quiet_until(now, row[LAST_ARRIVAL])
+    agenda.plan(w, row[DRAIN_DUE], DRAIN, pod)
+    agenda.plan(w, now + w.p[P.timeout_ns], KILL, pod)
+    agenda.plan(w, now + w.p[P.endpoints_to_activator_ns], FORGET, pod)
+    if row[READY]:
+        agenda.plan(w, now + w.p[P.endpoints_to_ingress_ns], VISIBLE, 2 * pod)
+
+
+def drain(w: World, pod: int) -> None:
+    """The next step of the end is due."""
+    now = w.i[NOW]
+    row = w.pod[pod]
+    if row[DRAIN_DUE] != now or row[PHASE] == GONE:
+        return
+    if row[PHASE] == STOPPING:
+        goes(w, pod)
+        return
+    quiet_ns = pods.quiet_until(row[ASKED], row[LAST_ARRIVAL])
+    if quiet_ns > now:
+        row[DRAIN_DUE] = quiet_ns
+        agenda.plan(w, quiet_ns, DRAIN, pod)
+        return
+    row[PHASE] = DRAINING
+    if not w.p[P.drains_on_sigterm] and inside(w, pod) > 0:
+        break_off(w, pod)
+    may_stop(w, pod)
+
+
+def may_stop(w: World, pod: int) -> None:
+    """Stop the containers once a drained pod is empty."""
+    if w.pod[pod, PHASE] == DRAINING and inside(w, pod) == 0:
+        w.pod[pod, PHASE] = STOPPING
+        w.pod[pod, DRAIN_DUE] = w.i[NOW] + w.p[P.stop_ns] + w.p[P.deletion_ns]
+        agenda.plan(w, w.pod[pod, DRAIN_DUE], DRAIN, pod)
+
+
+def break_off(w: World, pod: int) -> None:
+    """The container stops: everything that is still here fails with 502."""
+    w.pod[pod, BROKEN] = w.i[NOW]
+    while w.pod[pod, RUN_COUNT] > 0:
+        withdraw(w, w.pod[pod, RUN_HEAD], BAD_GATEWAY)
+    while w.pod[pod, QUEUED] > 0:
+        withdraw(w, w.pod[pod, QUEUE_HEAD], BAD_GATEWAY)
+
+
+def kill(w: World, pod: int) -> None:
+    """The termination grace period is over."""
+    if w.pod[pod, PHASE] != GONE:
+        w.pod[pod, PHASE] = STOPPING
+        goes(w, pod)
+
+
+def busy_at(w: World, pod: int, now_ns: int) -> int:
+    """Time [ns] until ``now_ns`` in which the container worked on something."""
+    busy_ns = w.pod[pod, BUSY]
+    if w.pod[pod, BUSY_SINCE] != NEVER_NS:
+        busy_ns += now_ns - w.pod[pod, BUSY_SINCE]
+    return int(busy_ns)
+
+
+def free_gpu(w: World, pod: int) -> None:
+    """What a pod's container still worked on, for clients long gone, ends with the pod."""
+    group = sharing.group_of(w, pod)
+    request = w.group[group, G_HEAD]
+    for _ in range(w.group[group, G_COUNT]):
+        after = w.link[request & w.i[MASK], L_NEXT]
+        if w.request[request & w.i[MASK], R_POD] == pod:
+            sharing.take_out(w, group, request)
+        request = after
+
+
+def goes(w: World, pod: int) -> None:
+    """The pod is gone; whatever it still had fails."""
+    w.pod[pod, PHASE] = GONE
+    w.pod[pod, GONE_NS] = w.i[NOW]
+    break_off(w, pod)
+    if len(w.slowdown):
+        free_gpu(w, pod)
+    w.pod[pod, BUSY] = busy_at(w, pod, w.i[NOW])
+    w.pod[pod, BUSY_SINCE] = NEVER_NS
+    cluster.pod_gone(w, pod)
+    reconciler.pod_gone(w, pod)
+
+
+KERNELS = (
+    opens, becomes_ready, inside, roll, join, leave, is_free, work, begin, done, after_work, let_go, withdraw, remove,
+    drain, may_stop, break_off, kill, busy_at, free_gpu, goes,
+)  # fmt: skip
