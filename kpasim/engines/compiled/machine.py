@@ -12,6 +12,8 @@ import numba
 from numba.core import types
 from numba.experimental import structref
 
+from kpasim.engines.compiled import cache
+
 from kpasim.engines import clock, draws
 from kpasim.engines.compiled import (
     activator,
@@ -34,6 +36,8 @@ MODULES = (
     clock, draws, layout, agenda, queues, sharing, clients, reconciler, autoscaler, activator, pod, cluster, ingress, loop,
 )  # fmt: skip
 
+numba.config.CACHE_DIR = cache.folder()
+
 for _kernel in (*POLICY, *(kernel for module in MODULES for kernel in module.KERNELS)):
     numba.extending.register_jitable(_kernel)
 
@@ -55,7 +59,7 @@ structref.define_constructor(CompiledWorld, WorldType, [field.name for field in 
 structref.define_attributes(WorldType)
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, cache=True)
 def play(arrays: Any) -> int:
     """Play one run on the arrays of a ``World``, in the order of its fields."""
     w = CompiledWorld(*arrays)

@@ -1,0 +1,123 @@
+"""The engine for everything else: the same experiment as one compiled loop over arrays.
+
+The modules mirror ``engines/reference`` function by function. They are plain Python as they stand; ``machine`` lets
+numba compile them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
+
+from kpasim.engines.compiled import layout
+from kpasim.engines.compiled.layout import World, new_world
+from kpasim.engines.outcome import Outcome, OutOfRoom
+from kpasim.engines.params import Capacity, Draws, Params
+
+_FIELDS = tuple(field.name for field in fields(World))
+_CALLER = {layout.MORE_PODS: "pods", layout.MORE_NODES: "nodes", layout.MORE_REQUESTS: "requests"}
+"""Faults that only the caller can mend, with more draws."""
+
+
+def first_room(params: Params, draws: Draws) -> Capacity:
+    """Room to try first."""
+    pods = len(draws.pod)
+    return Capacity(
+        requests=max(params.requests, 1),
+        pods=pods,
+        nodes=len(draws.node),
+        ticks=2048,
+        scalings=512,
+        events=1024 + 8 * pods * params.activators + 4 * params.workers,
+    )
+
+
+def more_room(room: Capacity, fault: int) -> Capacity:
+    """Twice the room for what was short."""
+    if fault == layout.MORE_TICKS:
+        return room._replace(ticks=2 * room.ticks)
+    if fault == layout.MORE_SCALINGS:
+        return room._replace(scalings=2 * room.scalings)
+    return room._replace(events=2 * room.events)
+
+
+def run(params: Params, draws: Draws) -> Outcome:
+    """Play one replication with the compiled engine.
+
+    Raises:
+        OutOfRoom: The run needs more pods, nodes or requests than ``draws`` holds.
+    """
+    return run_many(params, [draws])[0]
+
+
+def run_many(params: Params, draws: Sequence[Draws], threads: int = 1) -> list[Outcome]:
+    """Play replications, in their order; the lock of the interpreter is free meanwhile.
+
+    Args:
+        params: The experiment.
+        draws: Random numbers of each replication.
+        threads: How many to play at the same time.
+
+    Raises:
+        OutOfRoom: A run needs more pods, nodes or requests than its draws hold.
+    """
+    from kpasim.engines.compiled import machine  # noqa: F401  (compile or load once, before threads ask for it)
+
+    if threads <= 1 or len(draws) < 2 * threads:
+        return _play_share(params, draws)
+    shares = [draws[index::threads] for index in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
+        done = list(pool.map(lambda share: _play_share(params, share), shares))
+    return [done[index % threads][index // threads] for index in range(len(draws))]
+
+
+def _play_share(params: Params, draws: Sequence[Draws]) -> list[Outcome]:
+    from kpasim.engines.compiled import machine
+
+    room = first_room(params, draws[0])
+    world = new_world(params, draws[0], room)
+    outcomes = []
+    for one in draws:
+        if len(one.pod) != len(world.pod_draw):
+            world = new_world(params, one, room)
+        while True:
+            world = replace(
+                world,
+                phase=one.phase,
+                service=one.service,
+                klass=one.klass,
+                first_byte=one.first_byte,
+                delay=one.delay,
+                sent=one.sent,
+                own_service=one.own_service,
+                pod_draw=one.pod,
+                node_draw=one.node,
+                key=one.key,
+            )
+            total = machine.play(tuple(getattr(world, name) for name in _FIELDS))
+            fault = int(world.i[layout.FAULT])
+            if fault == layout.NO_FAULT:
+                break
+            if fault in _CALLER:
+                raise OutOfRoom(_CALLER[fault])
+            room = more_room(room, fault)
+            world = new_world(params, one, room)
+        outcomes.append(_outcome(world, total))
+    return outcomes
+
+
+def _outcome(world: World, concurrency_ns: int) -> Outcome:
+    i = world.i
+    ticks = i[layout.TICKS]
+    return Outcome(
+        int(i[layout.LOAD_NS]),
+        int(i[layout.END_NS]),
+        world.request[: i[layout.SENT], :10].copy(),
+        world.pod[: i[layout.PODS], :14].copy(),
+        world.node[: i[layout.NODES], :6].copy(),
+        world.ticks[:ticks].copy(),
+        world.averages[:ticks].copy(),
+        world.scaling[: i[layout.SCALINGS]].copy(),
+        concurrency_ns,
+    )
