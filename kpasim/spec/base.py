@@ -36,6 +36,16 @@ def key_of(name: str) -> str:
     return name.removesuffix("_s").replace("_", "-")
 
 
+class _Nameable(typing.Protocol):
+    """Something with a name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+_Named = typing.TypeVar("_Named", bound=_Nameable)
+
+
 class Spec(BaseModel):
     """A mapping in a file: keys in kebab-case, unknown ones refused, values fixed once read."""
 
@@ -55,6 +65,15 @@ class Spec(BaseModel):
 def wrong(reason: str) -> PydanticCustomError:
     """An error for validators of this package; `reason` is shown to the user as it is."""
     return PydanticCustomError("kpasim", "{reason}", {"reason": reason})
+
+
+def names_differ(members: tuple[_Named, ...]) -> tuple[_Named, ...]:
+    """Refuse a list two members of which have one name; for use as a field validator."""
+    names = [one.name for one in members]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise wrong(f"has two members named {twice!r} (each needs a name of its own)")
+    return members
 
 
 class ManyFilesError(ExperimentError):
@@ -218,7 +237,7 @@ def _message(details: ErrorDetails, place: Place, known: list[str]) -> str:
     if kind == "missing":
         return "is missing"
     if kind == "kpasim":
-        return details["msg"] if isinstance(value, Mapping | Spec) else f"{show(value)} {details['msg']}"
+        return details["msg"] if isinstance(value, Mapping | Spec | list | tuple) else f"{show(value)} {details['msg']}"
     if kind in _BOUNDS:
         key, word = _BOUNDS[kind]
         return f"{show(value)} is out of range (must be {word} {context[key]:g})"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from kpasim.spec.base import Count, Number, Spec, Whole, wrong
+from kpasim.spec.base import Count, Number, Spec, Whole, names_differ, wrong
 from kpasim.spec.delays import Delays
 from kpasim.spec.distributions import Constant, Time
 from kpasim.spec.quantities import Seconds
@@ -89,9 +89,4 @@ class Cluster(Spec):
     delays: Delays = Delays()
     """Delays of the plumbing."""
 
-    @model_validator(mode="after")
-    def _names_differ(self) -> Self:
-        names = [one.name for one in self.instance_types]
-        if len(set(names)) < len(names):
-            raise wrong("instance-types share a name (list each once)")
-        return self
+    _names_differ = field_validator("instance_types")(names_differ)

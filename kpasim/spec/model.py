@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from kpasim.spec.base import Flag, Positive, Spec, Whole, wrong
+from kpasim.spec.base import Flag, Positive, Spec, Whole, names_differ, wrong
 from kpasim.spec.distributions import Constant, Time
 from kpasim.spec.quantities import PositiveSeconds, Quantity, Seconds, Share
 
@@ -61,14 +61,14 @@ class ServiceTime(Spec):
         ]
         return {**data, "time": {"distribution": "mixture", "components": parts}}
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.slowdown and self.slowdown[0] != 1:
-            raise wrong(f"slowdown begins with {self.slowdown[0]:g} (one request alone takes 1 time its duration)")
-        names = [one.name for one in self.classes]
-        if len(set(names)) < len(names):
-            raise wrong("classes share a name (each needs its own)")
-        return self
+    _names_differ = field_validator("classes")(names_differ)
+
+    @field_validator("slowdown")
+    @classmethod
+    def _one_is_one(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if value and value[0] != 1:
+            raise wrong(f"begins with {value[0]:g} (one request alone takes 1 time its duration)")
+        return value
 
 
 class Bandwidth(Spec):
@@ -130,12 +130,7 @@ class ColdStart(Spec):
             return {"stages": [{"name": "start", "time": data}]}
         return data if isinstance(data, Mapping | ColdStart) else {"stages": [{"name": "start", "time": data}]}
 
-    @model_validator(mode="after")
-    def _names_differ(self) -> Self:
-        names = [stage.name for stage in self.stages]
-        if len(set(names)) < len(names):
-            raise wrong("stages share a name (each needs its own)")
-        return self
+    _names_differ = field_validator("stages")(names_differ)
 
 
 class Shutdown(Spec):

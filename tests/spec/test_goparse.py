@@ -35,11 +35,24 @@ LONGEST_NS = 2**63 - 1
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("5", 5.0), ("+5", 5.0), ("-5", -5.0), (".5", 0.5), ("5.", 5.0), ("1e3", 1000.0), ("1E-3", 0.001),
-        ("1_000", 1000.0), ("1_2.5_0e+1_0", 12.5e10), ("0x1p-2", 0.25), ("0X_1.8p1", 3.0), ("Inf", math.inf),
-        ("-inf", -math.inf), ("+Infinity", math.inf), ("1e-400", 0.0), ("007", 7.0),
+        ("5", 5.0),
+        ("+5", 5.0),
+        ("-5", -5.0),
+        (".5", 0.5),
+        ("5.", 5.0),
+        ("1e3", 1000.0),
+        ("1E-3", 0.001),
+        ("1_000", 1000.0),
+        ("1_2.5_0e+1_0", 12.5e10),
+        ("0x1p-2", 0.25),
+        ("0X_1.8p1", 3.0),
+        ("Inf", math.inf),
+        ("-inf", -math.inf),
+        ("+Infinity", math.inf),
+        ("1e-400", 0.0),
+        ("007", 7.0),
     ],
-)  # fmt: skip
+)
 def test_floats_that_go_reads(text: str, value: float) -> None:
     """Underscores between digits, hexadecimal floats and infinities are numbers."""
     assert parse_float(text) == value
@@ -47,9 +60,30 @@ def test_floats_that_go_reads(text: str, value: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " 5", "5 ", "x", "0x10", "1__0", "_1", "1_", "1e", "e5", ".", "+", "1,5", "١", "+nan", "infin", "1e5_", "0x1.8",
-     "- 1", "1 000", "1d"],
-)  # fmt: skip
+    [
+        "",
+        " 5",
+        "5 ",
+        "x",
+        "0x10",
+        "1__0",
+        "_1",
+        "1_",
+        "1e",
+        "e5",
+        ".",
+        "+",
+        "1,5",
+        "\u0661",
+        "+nan",
+        "infin",
+        "1e5_",
+        "0x1.8",
+        "- 1",
+        "1 000",
+        "1d",
+    ],
+)
 def test_floats_that_go_refuses(text: str) -> None:
     """Blanks, hexadecimal integers and other alphabets' digits are not numbers."""
     with pytest.raises(ValueError, match=r".*"):
@@ -76,7 +110,7 @@ def test_integers_that_go_reads(text: str, value: int) -> None:
     assert parse_int(text, 32) == value
 
 
-@pytest.mark.parametrize("text", ["", "1.0", "1e3", "1_000", " 1", "0x10", "x", "--1", "٣"])
+@pytest.mark.parametrize("text", ["", "1.0", "1e3", "1_000", " 1", "0x10", "x", "--1", "\u0663"])
 def test_integers_that_go_refuses(text: str) -> None:
     """Nothing but decimal digits is an integer."""
     with pytest.raises(ValueError, match=r".*"):
@@ -102,12 +136,24 @@ def test_the_thirteen_booleans() -> None:
 @pytest.mark.parametrize(
     ("text", "value_ns"),
     [
-        ("0", 0), ("-0", 0), ("0s", 0), ("5s", 5 * 10**9), ("1m30s", 90 * 10**9), (".5m", 30 * 10**9), ("1.s", 10**9),
-        ("-1.5h", -5400 * 10**9), ("+5s", 5 * 10**9), ("1h1m1s1ms1us1ns", 3661 * 10**9 + 1_001_001), ("3\u00b5s", 3000),
-        ("60000ms", 60 * 10**9), ("0.3333333333333333333h", 1_200_000_000_000 - 1), ("1s1s", 2 * 10**9),
-        ("9223372036854775807ns", LONGEST_NS), ("-9223372036854775808ns", -LONGEST_NS - 1),
+        ("0", 0),
+        ("-0", 0),
+        ("0s", 0),
+        ("5s", 5 * 10**9),
+        ("1m30s", 90 * 10**9),
+        (".5m", 30 * 10**9),
+        ("1.s", 10**9),
+        ("-1.5h", -5400 * 10**9),
+        ("+5s", 5 * 10**9),
+        ("1h1m1s1ms1us1ns", 3661 * 10**9 + 1_001_001),
+        ("3\u00b5s", 3000),
+        ("60000ms", 60 * 10**9),
+        ("0.3333333333333333333h", 1_200_000_000_000 - 1),
+        ("1s1s", 2 * 10**9),
+        ("9223372036854775807ns", LONGEST_NS),
+        ("-9223372036854775808ns", -LONGEST_NS - 1),
     ],
-)  # fmt: skip
+)
 def test_durations_that_go_reads(text: str, value_ns: int) -> None:
     """Terms may repeat and have fractions; only zero may lack a unit."""
     assert abs(parse_duration(text) - value_ns) <= (1 if "333" in text else 0)
@@ -115,9 +161,30 @@ def test_durations_that_go_reads(text: str, value_ns: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "5", "s", ".s", "-", "+", "1d", "1 s", " 1s", "1S", "1s ", "1e3s", "9223372036854775808ns", "9999999h", "1_0s",
-     "--1s", "1h-1m", "٣s", "1.2.3s", "00", "nope"],
-)  # fmt: skip
+    [
+        "",
+        "5",
+        "s",
+        ".s",
+        "-",
+        "+",
+        "1d",
+        "1 s",
+        " 1s",
+        "1S",
+        "1s ",
+        "1e3s",
+        "9223372036854775808ns",
+        "9999999h",
+        "1_0s",
+        "--1s",
+        "1h-1m",
+        "\u0663s",
+        "1.2.3s",
+        "00",
+        "nope",
+    ],
+)
 def test_durations_that_go_refuses(text: str) -> None:
     """No blanks, no days, no capital units, no bare numbers but zero."""
     with pytest.raises(ValueError, match=r".*"):

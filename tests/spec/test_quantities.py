@@ -22,9 +22,21 @@ def test_durations_become_seconds(value: object, wanted_s: float) -> None:
 
 @pytest.mark.parametrize(
     ("value", "hint"),
-    [("60", "60s"), ("10 days", "240h"), ("5 min", "5m"), ("3 hours", "3h"), ("20 SEC", "20s"), ("soon", "30s"), (True, "30s"),
-     (None, "30s"), ([1], "30s"), (math.nan, "finite"), (math.inf, "finite"), (10**400, "finite")],
-)  # fmt: skip
+    [
+        ("60", "60s"),
+        ("10 days", "240h"),
+        ("5 min", "5m"),
+        ("3 hours", "3h"),
+        ("20 SEC", "20s"),
+        ("soon", "30s"),
+        (True, "30s"),
+        (None, "30s"),
+        ([1], "30s"),
+        (math.nan, "finite"),
+        (math.inf, "finite"),
+        (10**400, "finite"),
+    ],
+)
 def test_a_refused_duration_says_what_was_probably_meant(value: object, hint: str) -> None:
     """The message holds what to write instead."""
     with pytest.raises(ValueError, match=hint):
@@ -57,9 +69,21 @@ def test_durations_are_written_short(value_s: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "number"),
-    [("12Gi", 12 * 2.0**30), ("500m", 0.5), ("1e9", 1e9), ("1E3", 1000.0), ("1E", 1e18), ("40M", 4e7), ("1.5Ki", 1536.0), (7, 7.0),
-     ("+1", 1.0), ("-1k", -1000.0), (".5G", 5e8), ("100n", 1e-7)],
-)  # fmt: skip
+    [
+        ("12Gi", 12 * 2.0**30),
+        ("500m", 0.5),
+        ("1e9", 1e9),
+        ("1E3", 1000.0),
+        ("1E", 1e18),
+        ("40M", 4e7),
+        ("1.5Ki", 1536.0),
+        (7, 7.0),
+        ("+1", 1.0),
+        ("-1k", -1000.0),
+        (".5G", 5e8),
+        ("100n", 1e-7),
+    ],
+)
 def test_quantities_become_numbers(value: object, number: float) -> None:
     """Binary and decimal suffixes and exponents are Kubernetes's own."""
     assert quantity(value) == pytest.approx(number, rel=1e-15)
