@@ -157,8 +157,14 @@ def write_run_folder(
     write_json(folder / "run.json", {"format": FORMAT, **run})
 
 
-def read_run_folder(folder: str | Path) -> tuple[dict[str, Any], Tables, dict[str, Any]]:
+def read_run_folder(
+    folder: str | Path, skipped: list[Problem] | None = None
+) -> tuple[dict[str, Any], Tables, dict[str, Any]]:
     """Read a folder that `write_run_folder` or a measurement left.
+
+    Args:
+        folder: The folder.
+        skipped: Takes the problems of malformed rows, which are then left out; without it they are raised.
 
     Returns:
         What was run (run.json as it is), the tables (known columns only), and summary.json (empty where there is none).
@@ -176,7 +182,7 @@ def read_run_folder(folder: str | Path) -> tuple[dict[str, Any], Tables, dict[st
     for table in fields(Tables):
         path = folder / f"{table.name}.csv"
         if path.exists() or table.name not in _MAY_LACK:
-            setattr(tables, table.name, read_table(path, table.name))
+            setattr(tables, table.name, read_table(path, table.name, skipped))
     summary = _read_object(folder / "summary.json") if (folder / "summary.json").exists() else {}
     return run, tables, summary
 
@@ -198,48 +204,58 @@ def write_table(path: str | Path, table: str, columns: Columns) -> None:
         writer.writerows(zip(*texts, strict=True))
 
 
-def read_table(path: str | Path, table: str) -> Columns:
+def read_table(path: str | Path, table: str, skipped: list[Problem] | None = None) -> Columns:
     """Read one table; columns that are not known are left out.
+
+    Args:
+        path: The file.
+        table: Which table it is.
+        skipped: Takes the problems of malformed rows, which are then left out; without it they are raised.
 
     Raises:
         RecordError: The file is missing, lacks a column, or holds a value that is not what its column says.
     """
     path = Path(path)
-    lines: list[int] = []
-    rows: list[list[str]] = []
-    header: list[str] = []
-    with _opened(path) as file:
-        try:
-            reader = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            for row in reader:
-                if row:
-                    rows.append(row)
-                    lines.append(reader.line_num)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise RecordError(path, [Problem("", f"not a CSV file: {error}", reader.line_num + 1)]) from error
+    header, rows = _rows(path)
     missing = [name for name in REQUIRED[table] if name not in header]
     if missing:
         raise RecordError(path, [Problem("", f"no column named {', '.join(missing)}", 1)])
     problems = [
         Problem("", f"{len(row)} values where the header names {len(header)} columns", line)
-        for line, row in zip(lines, rows, strict=True)
+        for line, row in rows.items()
         if len(row) != len(header)
     ]
-    if problems:
-        raise RecordError(path, shortened(problems))
-    cells = list(zip(*rows, strict=True)) if rows else [()] * len(header)
+    rows = {line: row for line, row in rows.items() if len(row) == len(header)}
+    lines = list(rows)
+    cells = list(zip(*rows.values(), strict=True)) if rows else [()] * len(header)
     columns: Columns = {}
     for name, values in zip(header, cells, strict=True):
         kind = _kind(table, name)
-        if kind is None or name in columns:
-            continue
-        columns[name] = _parsed(values, kind, name, lines, problems)
-        if name in REQUIRED[table]:
-            problems += _implausible(columns[name], name, lines)
-    if problems:
-        raise RecordError(path, shortened(sorted(problems, key=lambda problem: problem.line or 0)))
+        if kind is not None and name not in columns:
+            columns[name] = _parsed(values, kind, name, lines, problems)
+            if name in REQUIRED[table]:
+                told = {problem.line for problem in problems}
+                problems += [wrong for wrong in _implausible(columns[name], name, lines) if wrong.line not in told]
+    problems.sort(key=lambda problem: problem.line or 0)
+    if problems and skipped is None:
+        raise RecordError(path, shortened(problems))
+    if problems and skipped is not None:
+        skipped += problems
+        bad = {problem.line for problem in problems}
+        good = np.array([line not in bad for line in lines], dtype=bool)
+        columns = {name: column[good] for name, column in columns.items()}
     return columns
+
+
+def _rows(path: Path) -> tuple[list[str], dict[int, list[str]]]:
+    """The header of a CSV file, and its rows by line."""
+    with _opened(path) as file:
+        reader = csv.reader(file, strict=True)
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            return header, {line: row for row, line in ((row, reader.line_num) for row in reader) if row}
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise RecordError(path, [Problem("", f"not a CSV file: {error}", reader.line_num + 1)]) from error
 
 
 def shortened(problems: list[Problem]) -> list[Problem]:
@@ -278,25 +294,23 @@ def _texts(column: NDArray[Any], kind: str | None) -> Iterator[str]:
 
 
 def _parsed(values: tuple[str, ...], kind: str, name: str, lines: list[int], problems: list[Problem]) -> NDArray[Any]:
-    """A column from its cells; cells that do not hold what they should are added to ``problems``."""
+    """A column from its cells; cells that do not hold what they should are empty, and added to ``problems``."""
     if kind == WORD:
         return _array(values, kind)
-    empty, number = ("-1", int) if kind == COUNT else ("nan", float)
-    try:
-        array = _array((number(value or empty) for value in values), kind)
-    except (ValueError, OverflowError):
-        array = None
-    if array is not None and not np.isinf(array).any():
-        return array
+    read: Callable[[str], float] = int if kind == COUNT else float
+    empty = -1 if kind == COUNT else math.nan
     wanted = "a whole number" if kind == COUNT else "a number"
+    result: list[float] = []
     for line, value in zip(lines, values, strict=True):
         try:
-            bad = math.isinf(np.dtype(np.int64).type(int(value or empty)) if kind == COUNT else float(value or empty))
-        except (ValueError, OverflowError):
-            bad = True
-        if bad:
+            number = read(value) if value else empty
+            if abs(number) >= 2**62:  # infinities too
+                raise ValueError
+        except ValueError:
             problems.append(Problem(name, f"must be {wanted} or empty (it is {value[:40]!r})", line))
-    return _array([], kind)
+            number = empty
+        result.append(number)
+    return _array(result, kind)
 
 
 def _implausible(column: NDArray[Any], name: str, lines: list[int]) -> list[Problem]:

@@ -1,0 +1,230 @@
+"""Pods as kubectl prints them: ``get pods -o json``, and ``-w --output-watch-events -o json`` as they change.
+
+Conditions and container states become the moments of a cold start, named as in a run folder's pods.csv. Kubernetes
+writes whole seconds. A snapshot knows only the latest change of a condition; a watch keeps the first.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kpasim.errors import Problem
+from kpasim.records.record import Malformed, MalformedError, Record, iso, moment, number, shown
+from kpasim.records.source import whole
+from kpasim.results.tables import Columns
+
+CONDITIONS = {"PodScheduled": "scheduled_s", "Initialized": "initialized_s", "Ready": "ready_s"}
+"""Conditions of a pod, and the column that says when each first became true."""
+
+QUEUE_PROXY = "queue-proxy"
+
+_TIMES = ("created_s", *CONDITIONS.values(), "containers_s", "delete_requested_s", "gone_s")
+_INSTANCE_TYPE = "node.kubernetes.io/instance-type"
+_REVISION = "serving.knative.dev/revision"
+_EVENTS = {"ADDED", "MODIFIED", "DELETED"}
+
+
+@dataclass
+class _Pod:
+    """What is known of one pod so far."""
+
+    name: str
+    times: dict[str, float] = field(default_factory=dict)
+    started: dict[str, float] = field(default_factory=dict)
+    node: str = ""
+    revision: str = ""
+    instance_type: str = ""
+    restarts: int = 0
+
+    def first(self, name: str, time_s: float) -> None:
+        self.times[name] = min(time_s, self.times.get(name, math.inf))
+
+
+def read_kubectl(path: Path, skip_bad: bool = False) -> Record:
+    """Pods with the moments of their starts; second 0 is the first creation.
+
+    `Record.pods` has ``pod``, ``created_s``, ``scheduled_s``, ``initialized_s``, ``containers_s`` (the service's own
+    containers run), ``ready_s``, ``delete_requested_s``, ``gone_s``, ``node``, ``instance_type``, ``revision`` and
+    ``restarts``. Pods of other revisions stand beside each other: select by ``revision``.
+    """
+    malformed = Malformed(path, skip_bad)
+    pods: dict[str, _Pod] = {}
+    watched = False
+    for line, value in _values(whole(path), malformed):
+        try:
+            event = ""
+            if "object" in value:
+                event, value, watched = str(value.get("type")), _object(value, "object"), True  # noqa: PLW2901
+                if event == "BOOKMARK":
+                    continue
+                if event not in _EVENTS:
+                    raise MalformedError("type", f"must be one of {', '.join(sorted(_EVENTS))} (it is {shown(event)})")
+            items = value.get("items", [value])
+            if not isinstance(items, list):
+                raise MalformedError("items", "must be a list")
+        except MalformedError as error:
+            malformed.add(line, error.problem)
+            continue
+        for index, item in enumerate(items):
+            try:
+                _look(item, event, pods)
+            except MalformedError as error:
+                place = f"items[{index}].{error.problem.place}" if "items" in value else error.problem.place
+                malformed.add(line, Problem(place, error.problem.message))
+    first = min((pod.times["created_s"] for pod in pods.values()), default=0.0)
+    record = Record("kubectl-pods", str(path), pods=_columns(pods, first), origin=iso(first) if pods else "")
+    record.notes.append("Kubernetes writes whole seconds: each moment is up to a second early")
+    if not watched:
+        record.notes.append("a snapshot: of a condition that changed more than once only the last change is known")
+    if not pods:
+        malformed.add(None, Problem("", "no pod in it"))
+    return malformed.finish(record, len(pods))
+
+
+def stages(pods: Columns) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    """How long each part of each pod's start took [s], ``NaN`` where a pod did not get so far.
+
+    Args:
+        pods: Pods of a `Record` or of a run folder.
+
+    Returns:
+        Of ``provision`` (until it has its machine), ``pull`` (until its containers run) and ``start`` (until Ready)
+        those that the columns tell apart; the first one begins at creation.
+    """
+    result = {}
+    begin = pods["created_s"]
+    for name, column in (("provision", "scheduled_s"), ("pull", "containers_s"), ("start", "ready_s")):
+        if column in pods and not (name != "start" and np.isnan(pods[column]).all()):
+            result[name] = pods[column] - begin
+            begin = pods[column]
+    return result
+
+
+def _values(text: str, malformed: Malformed) -> Iterator[tuple[int, dict[str, Any]]]:
+    """JSON objects written one after the other, each with the line it begins on."""
+    decoder = json.JSONDecoder()
+    place, line = 0, 1
+    while True:
+        begin = place
+        while begin < len(text) and text[begin].isspace():
+            begin += 1
+        line += text.count("\n", place, begin)
+        if begin == len(text):
+            return
+        try:
+            value, place = decoder.raw_decode(text, begin)
+            if not isinstance(value, dict):
+                malformed.add(line, Problem("", f"must be a JSON object (it is {shown(value)})"))
+            else:
+                yield line, value
+        except (ValueError, RecursionError) as error:
+            wrong = error.lineno - text.count("\n", 0, begin) if isinstance(error, json.JSONDecodeError) else 1
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deep or a number too long"
+            malformed.add(line + wrong - 1, Problem("", f"not JSON: {reason}"))
+            # kubectl begins each object at the start of a line: go on with the next.
+            place = text.find("\n{", begin)
+            if place < 0:
+                return
+        line += text.count("\n", begin, place)
+
+
+def _look(value: Any, event: str, pods: dict[str, _Pod]) -> None:
+    """Take what one state of a pod says."""
+    if not isinstance(value, dict) or value.get("kind", "Pod") != "Pod":
+        kind = value.get("kind") if isinstance(value, dict) else value
+        raise MalformedError("kind", f"must be Pod (it is {shown(kind)})")
+    metadata, status = _object(value, "metadata"), _object(value, "status", {})
+    name = metadata.get("name")
+    if not isinstance(name, str) or not name:
+        raise MalformedError("metadata.name", f"must be a name (it is {shown(name)})")
+    key = str(metadata.get("uid") or f"{metadata.get('namespace')}/{name}")
+    seen = _Pod(name)
+    seen.first("created_s", moment(metadata.get("creationTimestamp"), "metadata.creationTimestamp"))
+    if metadata.get("deletionTimestamp") is not None:
+        # The timestamp is when the pod will be killed: its grace period after the request.
+        grace = number(metadata.get("deletionGracePeriodSeconds", 0), "metadata.deletionGracePeriodSeconds", least=0)
+        seen.first("delete_requested_s", moment(metadata["deletionTimestamp"], "metadata.deletionTimestamp") - grace)
+    _look_at_conditions(status, seen)
+    _look_at_containers(status, event, seen)
+    spec = _object(value, "spec", {})
+    labels = _object(metadata, "labels", {})
+    seen.node = _word(spec.get("nodeName"))
+    seen.revision = _word(labels.get(_REVISION))
+    seen.instance_type = _word(_object(spec, "nodeSelector", {}).get(_INSTANCE_TYPE))
+    _merge(pods.setdefault(key, seen), seen)
+
+
+def _look_at_conditions(status: dict[str, Any], seen: _Pod) -> None:
+    for condition in _objects(status, "conditions"):
+        column = CONDITIONS.get(_word(condition.get("type")))
+        if column and condition.get("status") == "True":
+            seen.first(column, moment(condition.get("lastTransitionTime"), "status.conditions.lastTransitionTime"))
+
+
+def _look_at_containers(status: dict[str, Any], event: str, seen: _Pod) -> None:
+    ends = []
+    for container in _objects(status, "containerStatuses"):
+        name = _word(container.get("name"))
+        state = _object(container, "state", {})
+        running, terminated = _object(state, "running", {}), _object(state, "terminated", {})
+        begun = running.get("startedAt") or terminated.get("startedAt")
+        if begun is not None and name != QUEUE_PROXY:
+            seen.started[name] = moment(begun, "status.containerStatuses.state.startedAt")
+        if terminated.get("finishedAt") is not None:
+            ends.append(moment(terminated["finishedAt"], "status.containerStatuses.state.finishedAt"))
+        count = number(container.get("restartCount", 0), "status.containerStatuses.restartCount", least=0)
+        seen.restarts = max(seen.restarts, int(min(count, 1e9)))
+    if event == "DELETED" and ends:
+        seen.first("gone_s", max(ends))
+
+
+def _merge(pod: _Pod, seen: _Pod) -> None:
+    """Add a later state of the same pod: of each moment the first is kept."""
+    for name, time_s in seen.times.items():
+        pod.first(name, time_s)
+    for name, time_s in seen.started.items():
+        pod.started[name] = min(time_s, pod.started.get(name, math.inf))
+    pod.node = pod.node or seen.node
+    pod.instance_type = pod.instance_type or seen.instance_type
+    pod.restarts = max(pod.restarts, seen.restarts)
+    if pod.started:
+        pod.times["containers_s"] = max(pod.started.values())
+
+
+def _columns(pods: dict[str, _Pod], first: float) -> Columns:
+    ordered = sorted(pods.values(), key=lambda pod: pod.times["created_s"])
+    return {
+        "pod": np.array([pod.name for pod in ordered], dtype=np.str_),
+        **{name: np.array([pod.times.get(name, math.nan) - first for pod in ordered]) for name in _TIMES},
+        "node": np.array([pod.node for pod in ordered], dtype=np.str_),
+        "instance_type": np.array([pod.instance_type for pod in ordered], dtype=np.str_),
+        "revision": np.array([pod.revision for pod in ordered], dtype=np.str_),
+        "restarts": np.array([pod.restarts for pod in ordered], dtype=np.int64),
+    }
+
+
+def _object(value: dict[str, Any], key: str, default: dict[str, Any] | None = None) -> dict[str, Any]:
+    found = value.get(key)
+    if found is None and default is not None:
+        return default
+    if not isinstance(found, dict):
+        raise MalformedError(key, f"must be an object (it is {shown(found)})")
+    return found
+
+
+def _objects(value: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    found = value.get(key) or []
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise MalformedError(key, f"must be a list of objects (it is {shown(found)})")
+    return found
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,166 @@
+"""What load generators leave: hey, vegeta, k6."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from kpasim.errors import Problem
+from kpasim.records.record import (
+    Malformed,
+    MalformedError,
+    Record,
+    Rows,
+    by_start,
+    from_first,
+    iso,
+    moment,
+    number,
+    requests_of,
+    shown,
+    status_code,
+)
+from kpasim.records.source import json_lines, rows, whole
+from kpasim.results.hey import CSV_HEADER, parse
+
+_TIMED_OUT = ("timeout", "timed out", "deadline exceeded")
+
+
+def read_hey_summary(path: Path, skip_bad: bool = False) -> Record:
+    """The report that hey prints; `Record.summary` holds it, single requests are not known."""
+    malformed = Malformed(path, skip_bad)
+    report, problems = parse(whole(path))
+    for problem in problems:
+        malformed.add(problem.line, problem)
+    record = Record("hey-summary", str(path), summary=report)
+    if report.histogram and sum(count for _, count in report.histogram) != sum(report.statuses.values()):
+        record.notes.append("the histogram and the status codes count different numbers of answers")
+    if report.errors:
+        failed = sum(report.errors.values())
+        record.notes.append(f"{failed} requests have no answer; their durations are in no percentile")
+    return malformed.finish(record, 0 if math.isnan(report.total) else 1)
+
+
+def read_hey_csv(path: Path, skip_bad: bool = False) -> Record:
+    """``hey -o csv``: answered requests only; those that timed out are absent.
+
+    Further columns: ``wait_s`` until the first byte, ``dial_s`` for the connection.
+    """
+    malformed = Malformed(path, skip_bad)
+    found = Rows(start_s=float, duration_s=float, status=int, wait_s=float, dial_s=float)
+    names = CSV_HEADER.split(",")
+    for line, row in rows(path, malformed):
+        if row == names:
+            continue
+        try:
+            if len(row) != len(names):
+                raise MalformedError("", f"{len(row)} values where hey writes {len(names)}")
+            cells = dict(zip(names, row, strict=True))
+            times = [number(cells[name], name, least=0) for name in ("offset", "response-time")]
+            rest = [number(cells[name], name) for name in ("Response-delay", "DNS+dialup")]
+            found.add(*times, status_code(cells["status-code"], "status-code"), *rest)
+        except MalformedError as error:
+            malformed.add(line, error.problem)
+    columns = found.columns()
+    record = Record("hey-csv", str(path), by_start(requests_of(**columns)))
+    record.notes.append("hey leaves out requests without an answer: durations beyond its -t are missing")
+    return malformed.finish(record, len(found))
+
+
+def read_vegeta_json(path: Path, skip_bad: bool = False) -> Record:
+    """``vegeta encode --to json``: one result a line, times in nanoseconds, ``timestamp`` the time of sending."""
+    malformed = Malformed(path, skip_bad)
+    found = Rows(start_s=float, duration_s=float, status=int, error=str)
+    for line, value in json_lines(path, malformed):
+        try:
+            found.add(
+                moment(value.get("timestamp"), "timestamp"),
+                number(value.get("latency"), "latency", least=0) / 1e9,
+                status_code(value.get("code"), "code"),
+                str(value.get("error") or ""),
+            )
+        except MalformedError as error:
+            malformed.add(line, error.problem)
+    return _sent(Record("vegeta-json", str(path)), found, malformed)
+
+
+def read_vegeta_csv(path: Path, skip_bad: bool = False) -> Record:
+    """``vegeta encode --to csv``: no header; time of sending [ns], status, latency [ns], bytes out, in, error ..."""
+    malformed = Malformed(path, skip_bad)
+    found = Rows(start_s=float, duration_s=float, status=int, error=str)
+    for line, row in rows(path, malformed):
+        try:
+            if len(row) < 9:
+                raise MalformedError("", f"{len(row)} values where vegeta writes at least 9")
+            start = number(row[0], "timestamp", least=0) / 1e9
+            latency = number(row[2], "latency", least=0) / 1e9
+            found.add(start, latency, status_code(row[1], "code"), row[5])
+        except MalformedError as error:
+            malformed.add(line, error.problem)
+    return _sent(Record("vegeta-csv", str(path)), found, malformed)
+
+
+def read_k6_json(path: Path, skip_bad: bool = False) -> Record:
+    """``k6 run --out json``: points of ``http_req_duration`` [ms], stamped when the request ended."""
+    malformed = Malformed(path, skip_bad)
+    found = Rows(start_s=float, duration_s=float, status=int, error=str)
+    for line, value in json_lines(path, malformed):
+        try:
+            kind, metric, data = value.get("type"), value.get("metric"), value.get("data")
+            if kind not in ("Point", "Metric") or not isinstance(data, dict):
+                raise MalformedError("type", f"must be a Point or a Metric with data (it is {shown(kind)})")
+            if kind != "Point" or metric != "http_req_duration":
+                continue
+            tags = data.get("tags")
+            if not isinstance(tags, dict):
+                raise MalformedError("data.tags", f"must be an object (it is {shown(tags)})")
+            duration = number(data.get("value"), "data.value", least=0) / 1000
+            ended = moment(data.get("time"), "data.time")
+            code = status_code(tags.get("status", "0"), "data.tags.status")
+            found.add(ended - duration, duration, code, str(tags.get("error") or ""))
+        except MalformedError as error:
+            malformed.add(line, error.problem)
+    return _sent(Record("k6-json", str(path)), found, malformed)
+
+
+def read_k6_csv(path: Path, skip_bad: bool = False) -> Record:
+    """``k6 run --out csv``: rows of ``http_req_duration`` [ms], stamped when the request ended, in whole seconds."""
+    malformed = Malformed(path, skip_bad)
+    found = Rows(start_s=float, duration_s=float, status=int, error=str)
+    names: list[str] = []
+    for line, row in rows(path, malformed):
+        if not names:
+            names = row
+            continue
+        if not row or row[0] != "http_req_duration":
+            continue
+        try:
+            if len(row) != len(names):
+                raise MalformedError("", f"{len(row)} values where the header names {len(names)} columns")
+            cells = dict(zip(names, row, strict=True))
+            duration = number(cells["metric_value"], "metric_value", least=0) / 1000
+            stamp = cells["timestamp"]
+            ended = moment(stamp, "timestamp") if "T" in stamp else number(stamp, "timestamp")
+            found.add(
+                ended - duration, duration, status_code(cells.get("status") or "0", "status"), cells.get("error", "")
+            )
+        except MalformedError as error:
+            malformed.add(line, error.problem)
+    record = Record("k6-csv", str(path))
+    record.notes.append("k6 writes whole seconds unless told otherwise: starts may be off by one")
+    return _sent(record, found, malformed)
+
+
+def _sent(record: Record, found: Rows, malformed: Malformed) -> Record:
+    """Requests with clock times and error texts: second 0 is the first start; time-outs are censored."""
+    columns, first = from_first(found.columns())
+    columns = requests_of(**columns)
+    timed_out = np.array([any(word in text.lower() for word in _TIMED_OUT) for text in columns["error"].tolist()], bool)
+    columns["censored"] = timed_out & (columns["status"] == 0)
+    record.requests = by_start(columns)
+    record.origin = iso(first) if len(found) else ""
+    if len(found) == 0:
+        malformed.add(None, Problem("", "no request in it"))
+    return malformed.finish(record, len(found))

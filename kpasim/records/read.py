@@ -1,0 +1,139 @@
+"""Telling measured files apart by their content, and reading them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kpasim.errors import Problem, RecordError
+from kpasim.records import kubectl, loadtools, tabular, traces
+from kpasim.records.record import Malformed, Record
+from kpasim.records.runfolder import read_folder
+from kpasim.records.source import head, rows
+from kpasim.results.hey import CSV_HEADER
+
+KNOWN = (
+    "a hey report or hey -o csv, vegeta JSON or CSV, k6 JSON or CSV, kubectl get pods -o json, a run folder, "
+    "a GenTD26 or Azure Functions trace, or a CSV file with named columns"
+)
+
+_BY_HEADER: tuple[tuple[set[str], Callable[..., Record]], ...] = (
+    (set(CSV_HEADER.split(",")), loadtools.read_hey_csv),
+    ({"metric_name", "timestamp", "metric_value"}, loadtools.read_k6_csv),
+    (
+        {
+            "gmt_create",
+            "predict_type",
+            "predict_status",
+            "exec_time_seconds",
+            "groupId",
+            "prompt_length",
+            "num_images_per_prompt",
+            "num_inference_steps",
+            "checkpoint_model_version_id",
+            "num_lora",
+        },
+        traces.read_gentd26,
+    ),
+    ({"timestamp_anon", "value", "container_ip", "request_type"}, traces.read_gentd26_qps),
+    ({"timestamp_anon", "value", "container_ip"}, traces.read_gentd26_latency),
+    ({"HashApp", "HashFunction", *map(str, range(1, traces.MINUTES_PER_DAY + 1))}, traces.read_azure_2019),
+    (
+        {
+            "HashApp",
+            "HashFunction",
+            "Average",
+            "Count",
+            "Minimum",
+            "Maximum",
+            *(f"percentile_Average_{p}" for p in (0, 1, 25, 50, 75, 99, 100)),
+        },
+        traces.read_azure_2019_durations,
+    ),
+    ({"app", "func", "end_timestamp", "duration"}, traces.read_azure_2021),
+)
+"""Header columns that only one kind of file has, the more particular first."""
+
+
+def read(
+    path: str | Path,
+    skip_bad: bool = False,
+    *,
+    columns: Mapping[str, str] | None = None,
+    select: str | None = None,
+) -> Record:
+    """Read a measured file of any known kind; which one it is, its content says.
+
+    Args:
+        path: A file (plain, gzip, xz or bzip2) or a run folder.
+        skip_bad: Leave malformed lines out and say how many, instead of raising.
+        columns: For a CSV file whose names do not say what they hold, see `kpasim.records.tabular.read_csv`; whatever
+            is read with it is taken for such a file.
+        select: Of an Azure trace, the one function or app to read.
+
+    Raises:
+        RecordError: The file cannot be read, is of no known kind, or has malformed lines (file and line are named).
+    """
+    path = Path(path)
+    if path.is_dir():
+        return read_folder(path, skip_bad)
+    if columns is not None:
+        return tabular.read_csv(path, skip_bad, columns)
+    reader = _reader(path, head(path))
+    if reader in (traces.read_azure_2019, traces.read_azure_2019_durations, traces.read_azure_2021):
+        return reader(path, skip_bad, select)
+    return reader(path, skip_bad)
+
+
+def _reader(path: Path, start: str) -> Callable[..., Record]:
+    """The reader for a file that begins so.
+
+    Raises:
+        RecordError: There is none.
+    """
+    if not start.strip():
+        raise RecordError(path, [Problem("", f"is empty (wanted: {KNOWN})")])
+    if start.lstrip()[0] in "{[":
+        return _json_reader(path, start)
+    if any(line.strip() == "Summary:" for line in start.split("\n")):
+        return loadtools.read_hey_summary
+    _, first = next(rows(path, Malformed(path, True)), (1, [""]))
+    names = set(first)
+    for wanted, reader in _BY_HEADER:
+        if wanted <= names:
+            return reader
+    if len(first) >= 9 and first[0].isdecimal() and len(first[0]) >= 16:
+        return loadtools.read_vegeta_csv
+    if tabular.known_columns(first):
+        return tabular.read_csv
+    raise RecordError(path, [Problem("", f"no kind of file that is known ({KNOWN})", 1)])
+
+
+def _json_reader(path: Path, start: str) -> Callable[..., Record]:
+    """The reader for JSON that begins so, told by the keys of its first object."""
+    text = start.lstrip()
+    line = text.split("\n", 1)[0].strip()
+    value: Any = None
+    for candidate in (line, text):
+        try:
+            value, _ = json.JSONDecoder().raw_decode(candidate)
+            break
+        except (ValueError, RecursionError):
+            continue
+    keys = set(value) if isinstance(value, dict) else set()
+    if {"metric", "type"} <= keys:
+        return loadtools.read_k6_json
+    if {"timestamp", "latency", "code"} <= keys:
+        return loadtools.read_vegeta_json
+    if keys and "format" in keys and path.name == "run.json":
+        return lambda path, skip_bad: read_folder(path.parent, skip_bad)
+    # A list of pods is longer than what was looked at, so its keys may be known only in part.
+    if (
+        {"type", "object"} <= keys
+        or "apiVersion" in keys
+        or any(f'"{key}"' in text for key in ("apiVersion", "object"))
+    ):
+        return kubectl.read_kubectl
+    raise RecordError(path, [Problem("", f"JSON of no kind that is known ({KNOWN})", 1)])

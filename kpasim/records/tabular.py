@@ -1,0 +1,162 @@
+"""Requests in a CSV file whose header names the columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from kpasim.errors import Problem, RecordError
+from kpasim.records.record import (
+    Malformed,
+    MalformedError,
+    Record,
+    Rows,
+    by_start,
+    from_first,
+    iso,
+    moment,
+    number,
+    shown,
+    status_code,
+)
+from kpasim.records.source import rows
+
+NAMES = {
+    "start": ("start", "arrival", "arrived", "sent", "timestamp", "time", "t", "offset", "begin", "ts", "created"),
+    "duration": ("duration", "latency", "response_time", "elapsed", "service", "service_time", "exec_time", "seconds"),
+    "status": ("status", "status_code", "code", "response_code", "http_status"),
+    "censored": ("censored", "timed_out", "timeout"),
+    "class": ("class", "kind", "type", "label"),
+    "instance_type": ("instance_type", "gpu"),
+    "pod": ("pod", "server", "instance"),
+}
+"""What a column is called, in lower case and without unit, the likelier name first."""
+
+UNITS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0}
+_TRUE, _FALSE = {"1", "true", "yes", "y"}, {"", "0", "false", "no", "n"}
+
+
+def known_columns(header: list[str]) -> dict[str, tuple[int, float | None]]:
+    """Which column holds what: its place and the unit [s] that its name says, if it says one."""
+    found: dict[str, tuple[int, float | None]] = {}
+    plain = [_plain(name) for name in header]
+    for role, names in NAMES.items():
+        for wanted in names:
+            place = next((i for i, (name, _) in enumerate(plain) if name == wanted), None)
+            if place is not None:
+                found[role] = (place, plain[place][1])
+                break
+    return found
+
+
+def read_csv(path: Path, skip_bad: bool = False, columns: Mapping[str, str] | None = None) -> Record:
+    """A CSV file with a header.
+
+    Columns are found by name (see `NAMES`), with a unit behind it where it is not seconds: ``latency_ms``. Starts are
+    seconds or dates and times; numbers as large as a date are taken as seconds, ms, us or ns since 1970, and starts
+    then count from the first. Empty cells are not known.
+
+    Args:
+        path: The file.
+        skip_bad: Leave malformed lines out instead of raising.
+        columns: Where names do not say it: role (``start``, ``duration``, ``status``, ``censored``, ``class``,
+            ``instance_type``, ``pod``) to the column's name; ``unit`` to the unit of durations.
+
+    Raises:
+        RecordError: A column is missing or lines are malformed.
+    """
+    malformed = Malformed(path, skip_bad)
+    table = rows(path, malformed)
+    _, header = next(table, (1, []))
+    places = _chosen(path, header, columns or {})
+    extra = [role for role in ("class", "instance_type", "pod") if role in places]
+    found = Rows(start_s=float, duration_s=float, status=int, censored=bool, **dict.fromkeys(extra, str))
+    dated = False
+    for line, row in table:
+        try:
+            if len(row) != len(header):
+                raise MalformedError("", f"{len(row)} values where the header names {len(header)} columns")
+            cells = {role: (header[place], row[place], unit) for role, (place, unit) in places.items()}
+            start, is_date = _start(*cells["start"]) if "start" in cells else (np.nan, False)
+            dated = dated or is_date
+            duration = np.nan
+            if cells.get("duration", ("", "", None))[1]:
+                name, text, unit = cells["duration"]
+                duration = number(text, name, least=0) * (unit or 1.0)
+            status = 200
+            if "status" in cells:
+                status = status_code(cells["status"][1] or "0", cells["status"][0])
+            censored = _truth(*cells["censored"][:2]) if "censored" in cells else status == 0
+            found.add(start, duration, status, censored, *(cells[role][1] for role in extra))
+        except MalformedError as error:
+            malformed.add(line, error.problem)
+    result, origin = found.columns(), ""
+    if dated:
+        result, first = from_first(result)
+        origin = iso(first)
+    record = Record("csv", str(path), by_start(result), origin=origin)
+    record.notes.append("read as " + ", ".join(f"{role}: column {header[i]}" for role, (i, _) in places.items()))
+    if len(found) == 0:
+        malformed.add(None, Problem("", "no row below the header"))
+    return malformed.finish(record, len(found))
+
+
+def _chosen(path: Path, header: list[str], given: Mapping[str, str]) -> dict[str, tuple[int, float | None]]:
+    """Columns found by name, and those that the caller names."""
+    places = known_columns(header)
+    for role, name in given.items():
+        if role == "unit":
+            continue
+        if role not in NAMES:
+            raise RecordError(path, [Problem("columns", f"no role {role!r} (there are {', '.join(NAMES)} and unit)")])
+        if name not in header:
+            raise RecordError(
+                path, [Problem("columns", f"no column {name!r} (there are {', '.join(header)[:200]})", 1)]
+            )
+        places[role] = (header.index(name), _plain(name)[1])
+    if "unit" in given:
+        if given["unit"] not in UNITS:
+            raise RecordError(path, [Problem("columns", f"no unit {given['unit']!r} (there are {', '.join(UNITS)})")])
+        if "duration" in places:
+            places["duration"] = (places["duration"][0], UNITS[given["unit"]])
+    if "start" not in places and "duration" not in places:
+        listed = ", ".join(header)[:200]
+        raise RecordError(path, [Problem("", f"no column for start or duration among {listed or 'none'} (name it)", 1)])
+    return places
+
+
+def _plain(name: str) -> tuple[str, float | None]:
+    """A column's name in lower case without its unit, and the unit in seconds."""
+    # responseTime and Response-Time are both response_time.
+    words = re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().strip(" )"))
+    if len(words) > 1 and words[-1] in UNITS:
+        return "_".join(words[:-1]), UNITS[words[-1]]
+    return "_".join(words), None
+
+
+def _start(name: str, text: str, unit: float | None) -> tuple[float, bool]:
+    """A start [s], and whether it is counted from 1970."""
+    if not text:
+        return np.nan, False
+    try:
+        value = number(text, name)
+    except MalformedError:
+        if not re.match(r"\d{4}-", text):
+            raise MalformedError(name, f"must be seconds or a date and time (it is {shown(text)})") from None
+        return moment(text, name), True
+    if unit is not None:
+        return value * unit, value * unit > 1e8
+    for least, scale in ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e8, 1.0)):
+        if value > least:
+            return value * scale, True
+    return value, False
+
+
+def _truth(name: str, text: str) -> bool:
+    lowered = text.lower()
+    if lowered not in _TRUE | _FALSE:
+        raise MalformedError(name, f"must be true or false (it is {shown(text)})")
+    return lowered in _TRUE
