@@ -1,0 +1,85 @@
+"""`kpasim load`: the experiment's clients against any URL."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command("load")
+@click.argument("experiment", type=click.Path(dir_okay=False))
+@click.option("--url", required=True, help="Where requests are sent: the whole URL, path included.")
+@click.option("--host", help="Host header (and TLS name), where the URL is that of a gateway.")
+@click.option("--method", help="HTTP method.  [default: POST with --body, else GET]")
+@click.option(
+    "--body",
+    metavar="TEXT|@FILE",
+    help="Body of each request; @FILE.jsonl holds one a line, dealt out in turn, any other @FILE is one body.",
+)
+@click.option("-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Header of each request.")
+@click.option("--insecure", is_flag=True, help="Do not check the server's certificate (hey never does).")
+@click.option("--seed", type=int, help="Seed of random arrivals.  [default: the experiment's]")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for requests.csv and summary.json."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def command(
+    *,
+    experiment: str,
+    url: str,
+    host: str | None,
+    method: str | None,
+    body: str | None,
+    headers: tuple[str, ...],
+    insecure: bool,
+    seed: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Send the requests of EXPERIMENT's workload to a URL and report as hey does.
+
+    A `hey` workload is a closed loop just as hey's, every other one an open loop: each request leaves at its own time,
+    and a note says so if this machine could not keep up. Ctrl-C ends the load and reports what there is.
+
+    \b
+    Example:
+      kpasim load experiments/hey50x5.yaml --url http://127.0.0.1:7860/sdapi/v1/txt2img --body '{"steps": 2}'
+    """  # noqa: D301  # click reads the \b
+    from kpasim.cluster import load, loadspec
+    from kpasim.results import hey
+    from kpasim.results.files import make_folder, plain, write_json
+    from kpasim.results.tables import write_table
+    from kpasim.spec.experiment import load as read_experiment
+
+    read = read_experiment(experiment)
+    plan = loadspec.plan_of(read, seed=seed)
+    target = loadspec.target_of(
+        read,
+        url,
+        host=host,
+        method=method,
+        bodies=loadspec.read_bodies(body) if body is not None else (),
+        headers=loadspec.parse_headers(headers),
+        verify_tls=not insecure,
+    )
+    if out is not None:
+        make_folder(out)
+    click.echo(f"sending {loadspec.describe(plan)} to {loadspec.without_secrets(url)}", err=True)
+    sent = load.load(plan, target)
+    for warning in sent.warnings():
+        click.echo(f"warning: {warning}", err=True)
+    figures = sent.figures()
+    if out is not None:
+        write_table(out / "requests.csv", "requests", sent.requests)
+        write_json(out / "summary.json", figures)
+        click.echo(f"wrote {out / 'requests.csv'} and {out / 'summary.json'}", err=True)
+    if as_json:
+        click.echo(json.dumps(plain(figures), indent=1))
+    else:
+        shown = loadspec.without_secrets(url)
+        click.echo(hey.report(sent.requests, size_total=sent.size_total, address=shown).text(), nl=False)
+    if sent.interrupted:
+        click.echo("stopped before the end of the load", err=True)
+        raise SystemExit(1)

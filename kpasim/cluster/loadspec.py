@@ -1,0 +1,118 @@
+"""From an experiment and a command line to a load: when requests are sent, where to, and what they carry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from kpasim.cluster.load import ClosedLoop, OpenLoop, Target
+from kpasim.errors import RunError
+from kpasim.spec.experiment import Experiment
+from kpasim.spec.workload import Hey
+
+
+def plan_of(experiment: Experiment, *, seed: int | None = None) -> ClosedLoop | OpenLoop:
+    """When an experiment's requests are sent.
+
+    Args:
+        experiment: Its workload counts.
+        seed: Seed of random arrivals; ``None`` for the experiment's own. The first replication is sent.
+
+    Raises:
+        KpasimError: A file that the workload replays cannot be read.
+    """
+    workload = experiment.workload
+    if isinstance(workload, Hey):
+        return ClosedLoop(workload.concurrency, workload.requests, workload.qps, workload.duration_s)
+    raise NotImplementedError
+
+
+def target_of(
+    experiment: Experiment,
+    url: str,
+    *,
+    host: str | None = None,
+    method: str | None = None,
+    bodies: Sequence[bytes] = (),
+    headers: Mapping[str, str] | None = None,
+    verify_tls: bool = True,
+) -> Target:
+    """Where an experiment's requests go: what the experiment says of its clients, and the rest as given.
+
+    Args:
+        experiment: Its workload's timeout and sessions count.
+        url: The whole URL.
+        host: ``Host`` header.
+        method: HTTP method; ``None`` for POST with bodies and GET without.
+        bodies: Bodies, dealt out in turn; JSON unless a header says otherwise.
+        headers: Further headers.
+        verify_tls: Whether the server's certificate is checked.
+    """
+    workload = experiment.workload
+    sessions = workload.sessions
+    return Target(
+        url=url,
+        method=method or ("POST" if bodies else "GET"),
+        headers=({"Content-Type": "application/json"} if bodies else {}) | dict(headers or {}),
+        host=host,
+        bodies=bodies,
+        timeout_s=workload.timeout_s,
+        verify_tls=verify_tls,
+        sessions=sessions.count if sessions else 0,
+        cookies=bool(sessions and sessions.cookies),
+    )
+
+
+def describe(plan: ClosedLoop | OpenLoop) -> str:
+    """A load in a few words."""
+    if isinstance(plan, OpenLoop):
+        last_s = plan.arrivals_s[-1] if len(plan.arrivals_s) else 0.0
+        return f"{len(plan.arrivals_s)} requests in {last_s:.1f} s"
+    if plan.duration_s is not None:
+        return f"requests of {plan.concurrency} workers for {plan.duration_s:g} s"
+    return f"{plan.requests // plan.concurrency * plan.concurrency} requests of {plan.concurrency} workers"
+
+
+def without_secrets(url: str) -> str:
+    """A URL without user, password and query, fit for a terminal and a log."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def parse_headers(lines: Sequence[str]) -> dict[str, str]:
+    """Headers from ``Name: value`` lines.
+
+    Raises:
+        RunError: A line that is none.
+    """
+    headers = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\r\n\0]", value):
+            raise RunError(f"--header: {line!r} is not one (Name: value is)")
+        headers[name] = value.strip()
+    return headers
+
+
+def read_bodies(text: str) -> list[bytes]:
+    """Bodies as the command line names them: the text itself, or ``@FILE``.
+
+    Args:
+        text: ``@FILE.jsonl`` holds one body on each line that is not blank; any other ``@FILE`` is one body.
+
+    Raises:
+        RunError: The file cannot be read or holds no body.
+    """
+    if not text.startswith("@"):
+        return [text.encode()]
+    path = Path(text[1:])
+    try:
+        content = path.read_bytes()
+    except OSError as err:
+        raise RunError(f"--body {text}: cannot be read: {err.strerror}") from err
+    bodies = [line for line in content.splitlines() if line.strip()] if path.suffix == ".jsonl" else [content]
+    if not bodies:
+        raise RunError(f"--body {text}: holds no body")
+    return bodies
