@@ -117,6 +117,7 @@ class ApiServer:
             if found["sub"] == "proxy":
                 answer: web.StreamResponse = await self._proxy(namespace, pod_name, port, found["rest"] or "/")
             elif access.verb == "watch":
+                self._tell(number, "after")  # its answer begins now and ends much later
                 answer = await self._watch(request, kind, namespace or None, fault)
             else:
                 answer = await self._do(request, kind, access)
@@ -126,7 +127,8 @@ class ApiServer:
             answer = _failure(409, "AlreadyExists", f'{rbac_name} "{error}" already exists')
         except DeniedError as error:
             answer = _failure(error.status, error.reason, str(error))
-        self._tell(number, "after")
+        if access.verb != "watch":
+            self._tell(number, "after")
         if fault is not None and fault.drop == "after":
             _hang_up(request)
         if fault is not None and fault.garbage:

@@ -10,7 +10,7 @@ import time
 class Clock:
     """Time since the Unix epoch that passes ``speed`` times as fast as the machine's.
 
-    Only what Knative and Kubernetes wait for runs on it; processes and connections are as fast as they are.
+    Only what Knative and Kubernetes wait for runs on it; processes, requests and their timeouts take their own time.
     """
 
     def __init__(self, speed: float = 1.0) -> None:

@@ -113,7 +113,7 @@ class StandIn:
                 gpus=self._options.gpus, quota_pods=self._options.quota_pods,
             )  # fmt: skip
             self._stack.push_async_callback(self.node.close)
-            front = Front(self.clock, session)
+            front = Front(session)
             self.knative = Knative(self.store, self.server, self.node, front, dict(self._options.config_autoscaler))
             self._stack.push_async_callback(self.knative.stop)
             front_port = await self._serve(front.application(), cancels=True)

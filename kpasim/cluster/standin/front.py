@@ -125,8 +125,7 @@ class Front:
         routes: Revision that serves a host.
     """
 
-    def __init__(self, clock: Clock, session: aiohttp.ClientSession) -> None:
-        self._clock = clock
+    def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
         self._turns: dict[str, int] = {}
         self.routes: dict[str, Backend] = {}
@@ -156,7 +155,7 @@ class Front:
         activator = backend.activator
         activator.arrive()
         try:
-            async with asyncio.timeout(self._clock.real(backend.timeout_s)) as limit:
+            async with asyncio.timeout(backend.timeout_s) as limit:
                 pod = await activator.acquire()
                 try:
                     return await self._through_queue_proxy(request, body, backend, pod, proxied=True)
@@ -173,7 +172,7 @@ class Front:
         self, request: web.Request, body: bytes, backend: Backend, pod: Pod, *, proxied: bool
     ) -> web.StreamResponse:
         try:
-            async with asyncio.timeout(self._clock.real(backend.timeout_s)) as limit:
+            async with asyncio.timeout(backend.timeout_s) as limit:
                 await pod.proxy.enter(proxied)
                 try:
                     return await self._forward(request, body, backend, pod)
@@ -188,9 +187,8 @@ class Front:
 
     async def _forward(self, request: web.Request, body: bytes, backend: Backend, pod: Pod) -> web.StreamResponse:
         begun = False
-        first_byte_s = backend.response_start_timeout_s
         try:
-            async with asyncio.timeout(None if first_byte_s is None else self._clock.real(first_byte_s)) as limit:
+            async with asyncio.timeout(backend.response_start_timeout_s) as limit:
                 upstream = await self._session.request(
                     request.method,
                     pod.url + request.raw_path,
