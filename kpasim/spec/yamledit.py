@@ -18,6 +18,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 from kpasim.spec.base import Place
 from kpasim.spec.yamlfile import parse_documents
 
+_AFTER_KEY = re.compile(r"[ \t]*:")
+_BEFORE_VALUE = re.compile(r"\s*:(?:\s+#[^\n]*)*\s*")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./+-]*")
 
 
@@ -88,18 +90,21 @@ def _in_place(text: str, index: int, place: Place, value: Any) -> str | None:
         if pair is None:
             return text if value is None else _insert(text, node, place[depth:], value)
         key, child = pair
-        if not re.fullmatch(r"\s*:\s*", text[key.end_mark.index : child.start_mark.index]) and not _is_null(child):
-            return None
         if _is_null(child) and depth < len(place) - 1:
             return None if value is not None else text
+        if child.start_mark.index == child.end_mark.index:
+            colon = _AFTER_KEY.match(text, key.end_mark.index)
+            new = scalar_text(value, None)
+            return text[: colon.end()] + " " + new + text[colon.end() :] if colon and value is not None else None
+        if not _BEFORE_VALUE.fullmatch(text, key.end_mark.index, child.start_mark.index):
+            return None
         node = child
     if value is None:
         return _remove(text, parents[-1], place[-1])
     if not isinstance(node, ScalarNode) or node.style in {"|", ">"}:
         return None
     new = scalar_text(value, node.style)
-    start, end = node.start_mark.index, node.end_mark.index
-    return text[:start] + (" " if start == end and text[start - 1 : start] == ":" else "") + new + text[end:]
+    return text[: node.start_mark.index] + new + text[node.end_mark.index :]
 
 
 def _is_null(node: Node) -> bool:
@@ -128,7 +133,12 @@ def _line_around(text: str, index: int) -> tuple[int, int]:
 def _insert(text: str, parent: MappingNode, path: Place, value: Any) -> str | None:
     """The text with a further key in a mapping, written like its siblings."""
     style = next(
-        (child.style for _, child in reversed(parent.value) if isinstance(child, ScalarNode) and child.style), '"'
+        (
+            child.style
+            for _, child in reversed(parent.value)
+            if isinstance(child, ScalarNode) and child.style in {"'", '"'}
+        ),
+        '"',
     )
     if parent.flow_style:
         if len(path) > 1 or not parent.value:
