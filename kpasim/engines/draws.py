@@ -11,6 +11,7 @@ Source:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -54,10 +55,43 @@ def uniforms(seed: int, replication: int, stream: int, count: int, first: int = 
     Returns:
         Draws ``first .. first + count - 1``, shape ``(count,)``; never exactly 0 or 1.
     """
-    key = np.array([np.uint64(seed & 0xFFFFFFFFFFFFFFFF), np.uint64(replication << 32 | stream)], dtype=np.uint64)
     block, skip = divmod(first, 4)
-    generator = np.random.Philox(key=key, counter=np.array([block, 0, 0, 0], dtype=np.uint64))
-    raw = generator.random_raw(count + skip)[skip:]
+    generator = np.random.Philox(key=_key(seed, replication, stream), counter=np.array([block, 0, 0, 0], np.uint64))
+    return _open_interval(generator.random_raw(count + skip)[skip:])
+
+
+def uniforms_of(seed: int, replications: Sequence[int], stream: int, counts: Sequence[int]) -> NDArray[np.float64]:
+    """The first draws of one stream in many replications, one replication after the other.
+
+    The same numbers as ``uniforms`` gives, at a fraction of the time: one generator is set back and forth.
+
+    Args:
+        seed: Of the experiment.
+        replications: Indices of the replications.
+        stream: What the draws are for.
+        counts: How many draws of each.
+
+    Returns:
+        Uniform draws in (0, 1), shape ``(sum(counts),)``.
+    """
+    generator = np.random.Philox(key=_key(seed, 0, stream))
+    start = generator.state
+    raw = np.empty(sum(counts), dtype=np.uint64)
+    end = 0
+    for replication, count in zip(replications, counts, strict=True):
+        start["state"]["key"] = _key(seed, replication, stream)
+        generator.state = start
+        raw[end : end + count] = generator.random_raw(count)
+        end += count
+    return _open_interval(raw)
+
+
+def _key(seed: int, replication: int, stream: int) -> NDArray[np.uint64]:
+    return np.array([seed & 0xFFFFFFFFFFFFFFFF, replication << 32 | stream], dtype=np.uint64)
+
+
+def _open_interval(raw: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Numbers strictly between 0 and 1 from 64 random bits each."""
     return ((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
