@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 
+import numpy as np
+
 from kpasim.engines.compiled import layout
 from kpasim.engines.compiled.layout import World, new_world
 from kpasim.engines.outcome import Outcome, OutOfRoom
-from kpasim.engines.params import Capacity, Draws, Params
+from kpasim.engines.params import Capacity, Draws, Ints, Params
 
 _FIELDS = tuple(field.name for field in fields(World))
 _CALLER = {layout.MORE_PODS: "pods", layout.MORE_NODES: "nodes", layout.MORE_REQUESTS: "requests"}
@@ -84,15 +86,15 @@ def _play_share(params: Params, draws: Sequence[Draws]) -> list[Outcome]:
         while True:
             world = replace(
                 world,
-                phase=one.phase,
-                service=one.service,
-                klass=one.klass,
-                first_byte=one.first_byte,
-                delay=one.delay,
-                sent=one.sent,
-                own_service=one.own_service,
-                pod_draw=one.pod,
-                node_draw=one.node,
+                phase=_plain(one.phase),
+                service=_plain(one.service),
+                klass=_plain(one.klass),
+                first_byte=_plain(one.first_byte),
+                delay=_plain(one.delay),
+                sent=_plain(one.sent),
+                own_service=_plain(one.own_service),
+                pod_draw=_plain(one.pod),
+                node_draw=_plain(one.node),
                 key=one.key,
             )
             total = machine.play(tuple(getattr(world, name) for name in _FIELDS))
@@ -105,6 +107,11 @@ def _play_share(params: Params, draws: Sequence[Draws]) -> list[Outcome]:
             world = new_world(params, one, room)
         outcomes.append(_outcome(world, total))
     return outcomes
+
+
+def _plain(array: Ints) -> Ints:
+    """The array as compiled code takes it: contiguous and writable."""
+    return np.require(array, dtype=np.int64, requirements=["C", "W"])
 
 
 def _outcome(world: World, concurrency_ns: int) -> Outcome:

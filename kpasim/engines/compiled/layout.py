@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kpasim.engines.outcome import NO_DESIRED
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Floats, Ints, Params
@@ -79,6 +80,10 @@ NOTHING = -1
 """No request, pod or node."""
 
 
+IntTable = NDArray[np.int64]
+FloatTable = NDArray[np.float64]
+
+
 @dataclass
 class World:
     """All arrays of one run. Compiled code sees the same fields.
@@ -100,53 +105,55 @@ class World:
     x: Floats
     slowdown: Floats
     type_factor: Floats
-    stage: Ints
-    stage_x: Floats
-    pool: Ints
+    stage: IntTable
+    stage_x: FloatTable
+    pool: IntTable
     phase: Ints
-    service: Ints
+    service: IntTable
     klass: Ints
     first_byte: Ints
     delay: Ints
     sent: Ints
     own_service: Ints
-    pod_draw: Ints
-    node_draw: Ints
+    pod_draw: IntTable
+    node_draw: IntTable
     key: int
     i: Ints
     excess: Floats
-    heap: Ints
-    age: Ints
-    request: Ints
-    link: Ints
+    heap: IntTable
+    age: IntTable
+    request: IntTable
+    link: IntTable
     first_byte_due: Ints
-    pod: Ints
-    published: Floats
-    stats: Ints
-    activator: Ints
-    found: Ints
-    assigned: Ints
-    in_flight: Ints
+    pod: IntTable
+    published: FloatTable
+    stats: IntTable
+    activator: IntTable
+    found: IntTable
+    assigned: IntTable
+    in_flight: IntTable
     slots: Ints
-    node: Ints
-    group: Ints
-    lists: Ints
+    node: IntTable
+    group: IntTable
+    lists: IntTable
     movers: Ints
-    worker: Ints
+    worker: IntTable
     turn: Ints
-    sticky: Ints
+    sticky: IntTable
     stable_buckets: Floats
     panic_buckets: Floats
-    spans: Ints
-    totals: Floats
+    spans: IntTable
+    totals: FloatTable
     panicking: Ints
     delay_slots: Ints
-    ticks: Ints
-    averages: Floats
-    scaling: Ints
+    ticks: IntTable
+    averages: FloatTable
+    scaling: IntTable
     keys: Floats
     answers: Ints
     started: Ints
+
+
 
 
 def settings(params: Params) -> tuple[Ints, Floats]:

@@ -59,7 +59,19 @@ structref.define_constructor(CompiledWorld, WorldType, [field.name for field in 
 structref.define_attributes(WorldType)
 
 
-@numba.njit(nogil=True, cache=True)
+KINDS = {
+    "int": types.int64,
+    "Ints": types.int64[::1],
+    "IntTable": types.int64[:, ::1],
+    "Floats": types.float64[::1],
+    "FloatTable": types.float64[:, ::1],
+}
+"""Types of ``World``'s fields in compiled code."""
+
+SIGNATURE = types.int64(types.Tuple([KINDS[str(field.type)] for field in fields(World)]))
+
+
+@numba.njit(SIGNATURE, nogil=True, cache=True)
 def play(arrays: Any) -> int:
     """Play one run on the arrays of a ``World``, in the order of its fields."""
     w = CompiledWorld(*arrays)

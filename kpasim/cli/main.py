@@ -1,0 +1,130 @@
+"""The command `kpasim`: finds a command's module when it is asked for, so that start-up stays fast."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from kpasim import __version__
+from kpasim.errors import KpasimError
+
+COMMANDS = {
+    "run": "Simulate one experiment.",
+    "check": "What is surprising or wrong in a manifest before money is spent.",
+    "sweep": "Simulate a grid or a design over settings.",
+    "tune": "Find the cheapest settings that keep a promise.",
+    "calibrate": "Fit a model of the service to measured runs.",
+    "compare": "Put a prediction beside a measured run.",
+    "validate": "Deploy, predict, load, record, compare, clean up.",
+    "load": "Send the experiment's requests to a URL.",
+    "manifest": "Import, export and compare Service manifests.",
+    "cluster": "Find and remove what an interrupted run left in a cluster.",
+    "serve": "Serve txt2img with diffusers.",
+    "report": "Write one HTML page about a run or a sweep.",
+    "schema": "Print the JSON schema of kpasim's files.",
+    "warmup": "Compile the fast engine now.",
+}
+"""Every command and what it does, in the order of `kpasim --help`."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command runs, and shows a KpasimError as a message."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands that this version has."""
+        return [name for name in COMMANDS if importlib.util.find_spec(f"kpasim.cli.{name}")]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command called ``cmd_name``."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"kpasim.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; suggest one where the name is unknown."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as err:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if near:
+                err.message += f" Did you mean '{near[0]}'?"
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what a user can mend becomes a message and exit status 1."""
+        try:
+            return super().invoke(ctx)
+        except KpasimError as err:
+            raise Refused(str(err)) from err
+
+
+class Refused(click.ClickException):
+    """One line for each problem, on stderr."""
+
+    def show(self, file: Any = None) -> None:
+        """Print the problems."""
+        for line in self.message.splitlines():
+            click.echo(f"Error: {line}", err=True)
+
+
+def show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    """Print versions and end."""
+    if not value or ctx.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    from kpasim.results.provenance import KNATIVE_COMMIT, PACKAGES
+
+    click.echo(f"kpasim {__version__}")
+    click.echo(f"policy of knative/serving@{KNATIVE_COMMIT[:7]}; engines: compiled (numba), reference (SimPy)")
+    for package in PACKAGES:
+        try:
+            click.echo(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            click.echo(f"{package} missing")
+    click.echo(f"Python {sys.version.split()[0]}")
+    ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Try: kpasim run experiments/hey50x5.yaml",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    callback=show_version,
+    expose_value=False,
+    is_eager=True,
+    help="Show versions and exit.",
+)
+def cli() -> None:
+    """Simulate Knative's Pod Autoscaler for GPU inference services."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        cli(standalone_mode=True)
+    except BrokenPipeError:
+        # The reader of our output has gone; what is left to print interests nobody.
+        sys.stderr.close()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

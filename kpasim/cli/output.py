@@ -1,0 +1,65 @@
+"""What the commands share: consoles, JSON, progress, tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def note(text: str) -> None:
+    """Tell the user something on stderr."""
+    click.echo(text, err=True)
+
+
+def print_json(value: object) -> None:
+    """Print a result for machines on stdout."""
+    from kpasim.results.files import plain
+
+    click.echo(json.dumps(plain(value), indent=2))
+
+
+def console() -> Console:
+    """A console on stdout that keeps its width when it is piped."""
+    from rich.console import Console
+
+    plain_width = None if click.get_text_stream("stdout").isatty() else 110
+    return Console(width=plain_width, highlight=False)
+
+
+@contextmanager
+def progress(what: str, total: int, *, show: bool = True) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr; yields a function that takes the number of things done so far."""
+    if not show or total < 2 or not click.get_text_stream("stderr").isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """A number as people write it: four figures, no noise; a dash for nothing."""
+    if value is None:
+        return "–"
+    if isinstance(value, int) or float(value).is_integer():
+        return f"{value:.0f}"
+    return f"{float(value):.{digits}g}" if abs(value) < 10 ** (digits - 1) else f"{value:,.0f}"
+
+
+def span(interval: Any) -> str:
+    """An interval ``lo to hi``; empty where both ends are missing."""
+    if not interval or interval[0] is None:
+        return ""
+    low, high = number(interval[0]), number(interval[1])
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,201 @@
+"""`kpasim run`: one experiment, n replications."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kpasim.cli.output import console, note, number, print_json, progress, span
+
+if TYPE_CHECKING:
+    from kpasim.results.tables import Tables
+    from kpasim.spec.experiment import Experiment
+    from kpasim.studies.run import Result
+
+FIGURES = (
+    ("total", "total_s", "s"),
+    ("mean latency", "latency_s.mean", "s"),
+    ("p50", "latency_s.p50", "s"),
+    ("p90", "latency_s.p90", "s"),
+    ("p95", "latency_s.p95", "s"),
+    ("p99", "latency_s.p99", "s"),
+    ("slowest", "latency_s.max", "s"),
+    ("errors", "errors", "requests"),
+    ("most pods", "max_pods", "pods"),
+    ("cold starts", "cold_starts", "pods"),
+    ("pod time", "pod_seconds", "s"),
+    ("GPU time", "gpu_seconds", "s"),
+    ("first scale-out", "first_scale_out_s", "s after the load starts"),
+    ("panic begins", "panic_entered_s", "s after the load starts"),
+    ("desired 0", "desired_zero_after_last_s", "s after the last response"),
+    ("replicas 0", "replicas_zero_after_last_s", "s after the last response"),
+)
+"""Figures of merit in the order in which they are shown: title, place in the summary, unit."""
+
+
+@click.command(epilog="Try: kpasim run experiments/hey50x5.yaml --replications 500 --out runs/hey50x5")
+@click.argument("experiment", required=False, type=click.Path())
+@click.option("--manifest", type=click.Path(), help="Service YAML, instead of an experiment file.")
+@click.option("--hey", "hey_flags", metavar="FLAGS", help="With --manifest: hey's flags, such as '-n 50 -c 5 -t 180'.")
+@click.option("--service-time", metavar="TIME", help="With --manifest: time one request takes, such as 11s.")
+@click.option("--cold-start", metavar="TIME", help="With --manifest: time from pod creation to its first answer.")
+@click.option("--write-experiment", type=click.Path(), help="With --manifest: also write the experiment file.")
+@click.option("-n", "--replications", type=click.IntRange(1), help="How many times to play it.")
+@click.option("--seed", type=click.IntRange(0), help="Seed of all random numbers.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "compiled", "reference"]),
+    default="auto",
+    show_default=True,
+    help="auto: whichever answers first; both give the same tables.",
+)
+@click.option("--explain", is_flag=True, help="Say for each tick what was observed and which rule decided.")
+@click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to --out, or beside the experiment's name.")
+@click.option("--out", type=click.Path(), help="Folder for the run's tables.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(
+    experiment: str | None,
+    manifest: str | None,
+    hey_flags: str | None,
+    service_time: str | None,
+    cold_start: str | None,
+    write_experiment: str | None,
+    replications: int | None,
+    seed: int | None,
+    engine: Any,
+    explain: bool,
+    plot: bool,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    """Simulate EXPERIMENT and show hey's report, the scaling timeline and each figure with its interval.
+
+    Without a file: --manifest ksvc.yaml --hey '-n 50 -c 5' --service-time 11s --cold-start 120s.
+    """
+    from kpasim.studies.run import choose_engine, simulate
+
+    what = chosen_experiment(experiment, manifest, hey_flags, service_time, cold_start, write_experiment)
+    if what.service.unmodelled and not as_json:
+        note(f"Note: not modelled: {', '.join(what.service.unmodelled)}")
+    count = replications or what.replications
+    compiles = choose_engine(engine, getattr(what.workload, "requests", 0) * count) == "compiled"
+    if compiles and not as_json:
+        announce_compilation()
+    with progress("replications", count, show=not as_json) as bar:
+        result = simulate(what, replications=replications, seed=seed, engine=engine, progress=bar)
+    folder = Path(out) if out else Path("runs") / what.name if plot else None
+    if folder:
+        result.write(folder)
+    if plot and folder:
+        from kpasim.report.figures import write_run_figures
+
+        for path in write_run_figures(folder, result.tables()):
+            note(f"Wrote {path}")
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        show(result, explain=explain)
+        next_steps(result, experiment, folder)
+
+
+def chosen_experiment(
+    experiment: str | None,
+    manifest: str | None,
+    hey_flags: str | None,
+    service_time: str | None,
+    cold_start: str | None,
+    write_experiment: str | None,
+) -> Experiment:
+    """The experiment of a file, or one put together from the command line."""
+    from kpasim.spec.experiment import load
+
+    if experiment and manifest:
+        raise click.UsageError("give EXPERIMENT or --manifest, not both")
+    if experiment:
+        return load(experiment)
+    if not manifest:
+        raise click.UsageError("give EXPERIMENT, or --manifest with --hey, --service-time and --cold-start")
+    from kpasim.spec.quick import quick_experiment
+
+    return quick_experiment(manifest, hey_flags or "", service_time, cold_start, write_to=write_experiment)
+
+
+def announce_compilation() -> None:
+    """Say so before something takes long for the first time."""
+    from kpasim.engines.compiled import cache
+
+    if not cache.is_warm():
+        note("Compiling the fast engine for the first time; this takes up to a minute ...")
+
+
+def show(result: Result, *, explain: bool) -> None:
+    """Print what happened."""
+    from kpasim.results.hey import report
+
+    tables = result.tables()
+    out = console()
+    name = result.experiment.name
+    out.print(f"[bold]{name}[/bold], replication {result.representative} of {result.replications} (median total time)")
+    click.echo(report(tables.requests).text())
+    out.print(timeline(tables))
+    if explain:
+        from kpasim.studies.explain import explanation
+
+        for line in explanation(tables, result.params):
+            click.echo(line)
+    out.print(figures_of_merit(result))
+
+
+def timeline(tables: Tables) -> Any:
+    """The scaling of one run as a table, in the manner of `kubectl get pods -w`."""
+    from rich.table import Table
+
+    from kpasim.studies.explain import moments
+
+    table = Table(title="Scaling", title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for title in ("time", "ready", "starting", "pending", "draining", "observed", "desired", "panic", "path", ""):
+        table.add_column(title, justify="left" if title in {"path", ""} else "right")
+    for moment in moments(tables):
+        table.add_row(*moment)
+    return table
+
+
+def figures_of_merit(result: Result) -> Any:
+    """Each figure with its 90 % interval over the replications."""
+    from rich.table import Table
+
+    from kpasim.results.summary import flattened
+
+    medians = dict(flattened(result.summary))
+    intervals = dict(flattened(result.intervals))
+    title = f"{result.replications} replications: median and 90 % interval"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in ("", "median", "90 %", "unit"):
+        table.add_column(column, justify="right" if column == "median" else "left")
+    for heading, place, unit in FIGURES:
+        if medians.get(place) is not None:
+            table.add_row(heading, number(medians[place]), span(intervals.get(place)), unit)
+    if result.cost:
+        money = result.cost
+        table.add_row("cost", number(money["amount"]), "", money["currency"])
+        if money["per_1000"] is not None:
+            table.add_row("  per 1,000 answers", number(money["per_1000"]), "", money["currency"])
+        for part, amount in money["parts"].items():
+            table.add_row(f"  {part}", number(amount), "", money["currency"])
+    return table
+
+
+def next_steps(result: Result, experiment: str | None, folder: Path | None) -> None:
+    """Say what one would do now."""
+    from kpasim.engines.compiled import cache
+
+    if result.experiment.model.provisional:
+        note("The service model is provisional: calibrate it with a run of your own (kpasim calibrate).")
+    if folder:
+        note(f"Tables: {folder}. Next: kpasim report {folder}")
+    elif experiment:
+        note(f"Next: kpasim run {experiment} --plot --out runs/{result.experiment.name}")
+    if result.engine == "reference" and not cache.is_warm():
+        note("The fast engine is not compiled yet; kpasim warmup does that once (about a minute).")

@@ -1,0 +1,24 @@
+"""`kpasim warmup`: compile the fast engine before it is needed."""
+
+from __future__ import annotations
+
+import importlib
+import time
+
+import click
+
+from kpasim.cli.output import note
+
+
+@click.command(epilog="Try: kpasim warmup")
+def command() -> None:
+    """Compile the fast engine now, so that no later command waits for it."""
+    from kpasim.engines.compiled import cache
+
+    if cache.is_warm():
+        note("The fast engine is compiled already.")
+        return
+    note("Compiling the fast engine; this takes up to a minute ...")
+    begun = time.perf_counter()
+    importlib.import_module("kpasim.engines.compiled.machine")
+    note(f"Compiled in {time.perf_counter() - begun:.0f} s, kept in {cache.folder()}")

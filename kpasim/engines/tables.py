@@ -1,0 +1,193 @@
+"""From an engine's raw columns to the tables that runs leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.engines import outcome as of
+from kpasim.engines.outcome import Outcome
+from kpasim.engines.params import NEVER_NS, Params
+from kpasim.policy import burst, decider, scaler
+from kpasim.results.tables import Columns, Tables
+
+STATUS_WORDS = {
+    200: "",
+    0: "client timeout",
+    502: "bad gateway",
+    503: "queue full",
+    504: "timeout",
+    -1: "unfinished",
+}
+"""What ``error`` says of a request's status."""
+
+
+def seconds(times_ns: NDArray[np.int64], load_ns: NDArray[np.int64] | int) -> NDArray[np.float64]:
+    """Times in seconds from the start of the load; ``NaN`` for what never happened."""
+    return np.where(times_ns == NEVER_NS, np.nan, (times_ns - load_ns) / 1e9)
+
+
+def tables(outcome: Outcome, params: Params, type_names: Sequence[str] = ("",)) -> Tables:
+    """The tables of one run, with names.
+
+    Args:
+        outcome: What the engine left.
+        params: The experiment.
+        type_names: Names of the instance types.
+    """
+    load = outcome.load_ns
+    requests, pods, nodes = outcome.requests, outcome.pods, outcome.nodes
+    pod_names = np.array([f"pod-{index:05d}" for index in range(len(pods))] + [""])
+    node_names = np.array([f"node-{index:05d}" for index in range(len(nodes))] + [""])
+    types = np.array([*type_names, ""])
+    status = requests[:, of.STATUS]
+    latency = np.where(status == -1, np.nan, (requests[:, of.RESPONSE] - requests[:, of.SENT]) / 1e9)
+    # A node of an anonymous instance is no news beside its pod.
+    show_nodes = bool(type_names[0]) or bool(params.pool_ready.any()) or bool(params.pool_provisioned.any())
+    return Tables(
+        requests={
+            "id": np.arange(1, len(requests) + 1),
+            "start_s": seconds(requests[:, of.SENT], load),
+            "latency_s": latency,
+            "status": np.maximum(status, 0),
+            "pod": pod_names[requests[:, of.POD]],
+            "service_s": np.where(requests[:, of.BEGUN] == NEVER_NS, np.nan, requests[:, of.SERVICE] / 1e9),
+            "server_arrival_s": seconds(requests[:, of.ARRIVED], load),
+            "server_start_s": seconds(requests[:, of.BEGUN], load),
+            "server_end_s": seconds(requests[:, of.DONE], load),
+            "activator": requests[:, of.ACTIVATOR],
+            "error": np.array([STATUS_WORDS[int(code)] for code in status], dtype=np.str_),
+        },
+        pods={
+            "pod": pod_names[:-1],
+            "created_s": seconds(pods[:, of.CREATED], load),
+            "ready_s": seconds(pods[:, of.READY], load),
+            "delete_requested_s": seconds(pods[:, of.ASKED], load),
+            "gone_s": seconds(pods[:, of.GONE], load),
+            "scheduled_s": seconds(pods[:, of.SCHEDULED], load),
+            "pull_s": seconds(pods[:, of.PULL], load),
+            "containers_s": seconds(pods[:, of.CONTAINERS], load),
+            "port_open_s": seconds(pods[:, of.OPEN], load),
+            "usable_s": seconds(pods[:, of.USABLE], load),
+            "instance_type": types[pods[:, of.TYPE]],
+            "node": node_names[pods[:, of.NODE]] if show_nodes else np.full(len(pods), "", dtype=np.str_),
+            "restarts": pods[:, of.RESTARTS],
+        },
+        ticks={
+            "t_s": seconds(outcome.ticks[:, of.TICK_T], load),
+            "stable": outcome.averages[:, of.STABLE],
+            "panic": outcome.averages[:, of.PANIC],
+            "target": np.full(len(outcome.ticks), params.target_value),
+            "desired_stable": outcome.ticks[:, of.RAW_STABLE],
+            "desired_panic": outcome.ticks[:, of.RAW_PANIC],
+            "ready_pods": outcome.ticks[:, of.READY_PODS],
+            "panic_mode": outcome.ticks[:, of.PANIC_MODE],
+            "excess_burst_capacity": outcome.averages[:, of.EXCESS],
+            "desired": outcome.ticks[:, of.DESIRED],
+            "rule": np.array(decider.RULES)[outcome.ticks[:, of.RULE]],
+            "poke": outcome.ticks[:, of.POKED],
+        },
+        scaling=_scaling(outcome),
+        nodes={
+            "node": node_names[:-1],
+            "instance_type": types[nodes[:, of.NODE_TYPE]],
+            "created_s": seconds(nodes[:, of.NODE_CREATED], load),
+            "ready_s": seconds(nodes[:, of.NODE_READY], load),
+            "gone_s": seconds(nodes[:, of.NODE_GONE], load),
+        }
+        if show_nodes
+        else {},
+    )
+
+
+def _scaling(outcome: Outcome) -> Columns:
+    """Rows of the objects' changes, with what the pods were doing at each."""
+    rows, pods = outcome.scaling, outcome.pods
+    t = rows[:, of.SCALING_T][:, np.newaxis]
+    never = NEVER_NS
+
+    def since(column: int) -> NDArray[np.bool_]:
+        times = pods[:, column]
+        return (times != never) & (times <= t)
+
+    there = since(of.CREATED) & ~since(of.GONE)
+    asked = since(of.ASKED)
+    scheduled = since(of.SCHEDULED)
+    pending = there & ~asked & ~scheduled
+    starting = there & ~asked & scheduled & ~since(of.READY)
+    conditions = np.array([*scaler.CONDITIONS[:3], ""])
+    return {
+        "t_s": seconds(rows[:, of.SCALING_T], outcome.load_ns),
+        "desired": np.maximum(rows[:, of.STATUS_DESIRED], -1),
+        "ready": rows[:, of.DEPLOYMENT_READY],
+        "replicas": rows[:, of.REPLICAS],
+        "pa_active": conditions[rows[:, of.ACTIVE]],
+        "sks_mode": np.array(burst.MODES)[rows[:, of.MODE]],
+        "starting": starting.sum(axis=1),
+        "pending": pending.sum(axis=1),
+        "draining": (there & asked).sum(axis=1),
+    }
+
+
+def stacked(outcomes: Sequence[Outcome]) -> Tables:
+    """The columns that figures and cost need, of many runs at once: shape ``(runs, rows)``, padded with ``NaN``.
+
+    Pods, nodes and instance types are whole numbers: places in their tables.
+    """
+    load = np.array([one.load_ns for one in outcomes], dtype=np.int64)[:, np.newaxis]
+
+    def stack(name: str) -> NDArray[np.int64]:
+        return _padded([getattr(one, name) for one in outcomes])
+
+    requests, pods, nodes = stack("requests"), stack("pods"), stack("nodes")
+    ticks, scaling = stack("ticks"), stack("scaling")
+    status = requests[:, :, of.STATUS]
+    latency = (requests[:, :, of.RESPONSE] - requests[:, :, of.SENT]) / 1e9
+    return Tables(
+        requests={
+            "start_s": seconds(requests[:, :, of.SENT], load),
+            "latency_s": np.where((status == -1) | (requests[:, :, of.SENT] == NEVER_NS), np.nan, latency),
+            "status": status,
+            "pod": requests[:, :, of.POD],
+            "server_start_s": seconds(requests[:, :, of.BEGUN], load),
+            "server_end_s": seconds(requests[:, :, of.DONE], load),
+        },
+        pods={
+            "created_s": seconds(pods[:, :, of.CREATED], load),
+            "scheduled_s": seconds(pods[:, :, of.SCHEDULED], load),
+            "pull_s": seconds(pods[:, :, of.PULL], load),
+            "ready_s": seconds(pods[:, :, of.READY], load),
+            "delete_requested_s": seconds(pods[:, :, of.ASKED], load),
+            "gone_s": seconds(pods[:, :, of.GONE], load),
+            "pod": np.broadcast_to(np.arange(pods.shape[1]), pods.shape[:2]),
+            "node": np.maximum(pods[:, :, of.NODE], -1),
+            "instance_type": np.maximum(pods[:, :, of.TYPE], -1),
+        },
+        ticks={
+            "t_s": seconds(ticks[:, :, of.TICK_T], load),
+            "panic_mode": ticks[:, :, of.PANIC_MODE],
+        },
+        scaling={
+            "t_s": seconds(scaling[:, :, of.SCALING_T], load),
+            "desired": scaling[:, :, of.STATUS_DESIRED],
+            "replicas": scaling[:, :, of.REPLICAS],
+        },
+        nodes={
+            "created_s": seconds(nodes[:, :, of.NODE_CREATED], load),
+            "ready_s": seconds(nodes[:, :, of.NODE_READY], load),
+            "gone_s": seconds(nodes[:, :, of.NODE_GONE], load),
+            "node": np.broadcast_to(np.arange(nodes.shape[1]), nodes.shape[:2]),
+            "instance_type": np.maximum(nodes[:, :, of.NODE_TYPE], -1),
+        },
+    )
+
+
+def _padded(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Tables of different lengths as one array; missing rows hold ``NEVER_NS``."""
+    rows = max((len(part) for part in parts), default=0)
+    result = np.full((len(parts), rows, parts[0].shape[1]), NEVER_NS, dtype=np.int64)
+    for index, part in enumerate(parts):
+        result[index, : len(part)] = part
+    return result

@@ -1,0 +1,295 @@
+"""One experiment, many replications."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.engines import lower
+from kpasim.engines.compiled import cache
+from kpasim.engines.outcome import Outcome, OutOfRoom
+from kpasim.engines.params import SECOND_NS, Params
+from kpasim.engines.tables import stacked, tables
+from kpasim.errors import RunError
+from kpasim.results import cost, summary
+from kpasim.results.provenance import provenance
+from kpasim.results.tables import Tables, write_run_folder
+
+if TYPE_CHECKING:
+    from kpasim.engines.params import Draws
+    from kpasim.spec.experiment import Experiment
+
+Engine = Literal["auto", "compiled", "reference"]
+
+SMALL_RUN = 4_000
+"""Requests (all replications together) that the reference engine answers sooner than a compiler could."""
+BATCH = 64
+"""Replications between two calls of the progress function."""
+MOST_PODS = 1 << 20
+"""A run that needs more pods than this has gone wrong."""
+
+
+@dataclass
+class Result:
+    """What the replications of one experiment left.
+
+    Attributes:
+        experiment: What was run.
+        params: The same in numbers.
+        engine: The engine that ran: ``"compiled"`` or ``"reference"``.
+        seed: The seed of all random numbers.
+        outcomes: Raw columns of each replication, in order.
+    """
+
+    experiment: Experiment
+    params: Params
+    engine: str
+    seed: int
+    outcomes: Sequence[Outcome] = field(repr=False)
+
+    @property
+    def replications(self) -> int:
+        """How many there are."""
+        return len(self.outcomes)
+
+    @cached_property
+    def _stacked(self) -> Tables:
+        return stacked(self.outcomes)
+
+    @cached_property
+    def horizon_s(self) -> NDArray[np.float64]:
+        """End of each replication, from the start of the load."""
+        return np.array([(one.end_ns - one.load_ns) / SECOND_NS for one in self.outcomes])
+
+    @cached_property
+    def figures(self) -> summary.Figures:
+        """Each figure of merit as one value per replication; names of nested figures are joined by a dot."""
+        return summary.summarise_many(self._stacked, self.horizon_s, self.experiment.gpus_per_pod)
+
+    @cached_property
+    def aggregate(self) -> summary.Aggregate:
+        """Medians, 90 % intervals, counts and Monte-Carlo errors of the figures."""
+        return summary.aggregate(self.figures)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Median of every figure."""
+        return self.aggregate.medians
+
+    @property
+    def intervals(self) -> dict[str, Any]:
+        """90 % predictive interval of every figure."""
+        return self.aggregate.intervals
+
+    @cached_property
+    def prices(self) -> dict[str, cost.Price] | None:
+        """Price of each instance type; ``None`` where one has none."""
+        given = prices_of(self.experiment)
+        names = [one.name for one in self.experiment.instance_types]
+        if not names or any(name not in given and name not in cost.price_list() for name in names):
+            return None
+        return cost.prices_for(names, given)
+
+    @cached_property
+    def cost_figures(self) -> summary.Figures | None:
+        """Cost of each replication; ``None`` without prices."""
+        if self.prices is None:
+            return None
+        steady = steady_part(self.experiment)
+        billing = billing_of(self.experiment)
+        return cost.bill_many(self._stacked, self.prices, billing, horizon_s=self.horizon_s, steady_s=steady)
+
+    @cached_property
+    def cost(self) -> dict[str, Any] | None:
+        """Median cost with its interval and parts; ``None`` without prices."""
+        if self.cost_figures is None or self.prices is None:
+            return None
+        wanted = self.experiment.cost.currency if self.experiment.cost else None
+        return cost.aggregate_bills(self.cost_figures, cost.currency_of(self.prices, wanted))
+
+    @cached_property
+    def representative(self) -> int:
+        """Index of the replication with the median total time, the lowest where several have it."""
+        return summary.representative(self.figures["total_s"])
+
+    def tables(self, replication: int | None = None) -> Tables:
+        """Tables of one replication, the representative one by default."""
+        index = self.representative if replication is None else replication
+        names = [one.name for one in self.experiment.instance_types] or [""]
+        return tables(self.outcomes[index], self.params, names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``kpasim run --json`` prints."""
+        return {
+            "experiment": self.experiment.name,
+            "engine": self.engine,
+            "seed": self.seed,
+            "replications": self.replications,
+            "summary": self.summary,
+            "intervals": self.intervals,
+            "cost": self.cost,
+        }
+
+    def write(self, folder: str | Path) -> None:
+        """Write the representative replication as a run folder, and ``replications.parquet`` with one row for each."""
+        run = {
+            "source": "simulated",
+            "name": self.experiment.name,
+            "replication": self.representative,
+            "end_s": float(self.horizon_s[self.representative]),
+            "experiment": self.experiment.raw,
+            **describe(self.experiment, self.params),
+            **provenance(engine=self.engine, seed=self.seed, experiment=self.experiment.raw),
+        }
+        write_run_folder(folder, self.tables(), run, self.to_dict())
+        write_figures(Path(folder) / "replications.parquet", {**self.figures, **(self.cost_figures or {})})
+
+    def __repr__(self) -> str:
+        medians = self.summary
+        return (
+            f"<Result {self.experiment.name}: {self.replications} replications, {self.engine}; "
+            f"total {medians['total_s']} s, p50 {medians['latency_s']['p50']} s, p95 {medians['latency_s']['p95']} s, "
+            f"{medians['max_pods']} pods>"
+        )
+
+
+def describe(experiment: Experiment, params: Params) -> dict[str, Any]:
+    """What run.json says of the service and the load, in the words of measured folders."""
+    service = experiment.service
+    return {
+        "activators": params.activators,
+        "service": {
+            "annotations": dict(service.annotations),
+            "containerConcurrency": service.container_concurrency,
+            "timeoutSeconds": service.timeout_s,
+        },
+        "path": experiment.cluster.ingress.path,
+        "start": experiment.start.state,
+        "workload": experiment.workload.model_dump(mode="json"),
+    }
+
+
+def write_figures(path: Path, figures: summary.Figures) -> None:
+    """Write one row for each replication as Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from kpasim.results.files import atomic_write
+
+    rows = len(next(iter(figures.values())))
+    table = pa.table({"replication": np.arange(rows), **figures})
+    with atomic_write(path, "wb") as file:
+        pq.write_table(table, file)
+
+
+def prices_of(experiment: Experiment) -> dict[str, cost.Price]:
+    """Prices that the experiment gives itself."""
+    found = {
+        one.name: cost.Price(one.price_per_hour, one.currency)
+        for one in experiment.instance_types
+        if one.price_per_hour is not None
+    }
+    if experiment.cost:
+        for name, per_hour in experiment.cost.prices.items():
+            currency = experiment.cost.currency or (found[name].currency if name in found else "USD")
+            found[name] = cost.Price(per_hour, currency)
+    return found
+
+
+def billing_of(experiment: Experiment) -> cost.Billing:
+    """How the experiment says that its provider counts."""
+    given = experiment.cost
+    if given is None:
+        return cost.Billing(per="node" if experiment.cluster.nodes else "pod")
+    return cost.Billing(given.per, given.bills_from, given.granularity_s, given.minimum_s)
+
+
+def steady_part(experiment: Experiment) -> tuple[float, float] | None:
+    """The stretch of a steady or periodic load that may stand for a month; ``None`` for a load that ends by itself."""
+    workload = experiment.workload
+    if workload.kind not in {"constant", "poisson", "diurnal", "sinusoid"}:
+        return None
+    duration = float(workload.duration_s)
+    period = float(getattr(workload, "period_s", 0.0))
+    if period:
+        whole = int(duration // period)
+        return (duration - whole * period, duration) if whole else None
+    return (duration / 10, duration)
+
+
+def choose_engine(asked: Engine, requests: int) -> str:
+    """The engine that answers soonest.
+
+    ``auto`` is the compiled engine, except for a small run while its code is not in the cache yet.
+    """
+    if asked != "auto":
+        return asked
+    if os.environ.get("NUMBA_DISABLE_JIT") == "1":
+        return "reference"
+    return "compiled" if cache.is_warm() or requests > SMALL_RUN else "reference"
+
+
+def simulate(
+    experiment: Experiment,
+    *,
+    replications: int | None = None,
+    seed: int | None = None,
+    engine: Engine = "auto",
+    threads: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Result:
+    """Play an experiment.
+
+    Args:
+        experiment: What to play, see ``kpasim.load``.
+        replications: How many times, the experiment's own number by default.
+        seed: Seed of all random numbers, the experiment's own by default.
+        engine: ``"compiled"``, ``"reference"``, or ``"auto"`` for whichever answers first; they give the same tables.
+        threads: Replications played at the same time by the compiled engine; 0 for one on each core.
+        progress: Called with the number of replications finished so far.
+
+    Raises:
+        RunError: The experiment cannot be played, or grows beyond all bounds.
+    """
+    if seed is not None:
+        experiment = experiment.with_settings({"seed": seed})
+    count = experiment.replications if replications is None else replications
+    if count < 1:
+        raise RunError(f"replications: {count} (give at least 1)")
+    prepared = lower.prepare(experiment)
+    params = prepared.params
+    chosen = choose_engine(engine, max(params.requests, 1) * count)
+    outcomes: list[Outcome] = []
+    pods, nodes = lower.FIRST_PODS, lower.FIRST_PODS
+    while len(outcomes) < count:
+        batch = range(len(outcomes), min(count, len(outcomes) + BATCH))
+        try:
+            outcomes += play(prepared.params, prepared.draws(batch, pods=pods, nodes=nodes), chosen, threads)
+        except OutOfRoom as short:
+            if short.what == "requests":
+                prepared = prepared.with_more_requests()
+            else:
+                pods, nodes = 2 * pods, 2 * nodes
+            if pods > MOST_PODS:
+                raise RunError(f"{experiment.name}: more than {MOST_PODS:,} pods (does every pod fail?)") from None
+        if progress:
+            progress(len(outcomes))
+    return Result(experiment, prepared.params, chosen, experiment.seed, outcomes)
+
+
+def play(params: Params, draws: Sequence[Draws], engine: str, threads: int = 0) -> list[Outcome]:
+    """Play replications with one engine, in order."""
+    if engine == "reference":
+        from kpasim.engines import reference
+
+        return [reference.run(params, one) for one in draws]
+    from kpasim.engines import compiled
+
+    return compiled.run_many(params, draws, threads or os.cpu_count() or 1)
