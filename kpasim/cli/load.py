@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
+from kpasim.cli.output import note, print_json
 
-@click.command("load")
+
+@click.command(
+    epilog="Try: kpasim load experiments/hey50x5.yaml --url http://127.0.0.1:7860/sdapi/v1/txt2img --body '{}'"
+)
 @click.argument("experiment", type=click.Path(dir_okay=False))
 @click.option("--url", required=True, help="Where requests are sent: the whole URL, path included.")
 @click.option("--host", help="Host header (and TLS name), where the URL is that of a gateway.")
@@ -24,7 +27,7 @@ import click
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for requests.csv and summary.json."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(
     *,
     experiment: str,
@@ -42,14 +45,10 @@ def command(
 
     A `hey` workload is a closed loop just as hey's, every other one an open loop: each request leaves at its own time,
     and a note says so if this machine could not keep up. Ctrl-C ends the load and reports what there is.
-
-    \b
-    Example:
-      kpasim load experiments/hey50x5.yaml --url http://127.0.0.1:7860/sdapi/v1/txt2img --body '{"steps": 2}'
-    """  # noqa: D301  # click reads the \b
+    """
     from kpasim.cluster import load, loadspec
     from kpasim.results import hey
-    from kpasim.results.files import make_folder, plain, write_json
+    from kpasim.results.files import make_folder, write_json
     from kpasim.results.tables import write_table
     from kpasim.spec.experiment import load as read_experiment
 
@@ -66,20 +65,20 @@ def command(
     )
     if out is not None:
         make_folder(out)
-    click.echo(f"sending {loadspec.describe(plan)} to {loadspec.without_secrets(url)}", err=True)
+    note(f"sending {loadspec.describe(plan)} to {loadspec.without_secrets(url)}")
     sent = load.load(plan, target)
     for warning in sent.warnings():
-        click.echo(f"warning: {warning}", err=True)
+        note(f"warning: {warning}")
     figures = sent.figures()
     if out is not None:
         write_table(out / "requests.csv", "requests", sent.requests)
         write_json(out / "summary.json", figures)
-        click.echo(f"wrote {out / 'requests.csv'} and {out / 'summary.json'}", err=True)
+        note(f"wrote {out / 'requests.csv'} and {out / 'summary.json'}")
     if as_json:
-        click.echo(json.dumps(plain(figures), indent=1))
+        print_json(figures)
     else:
         shown = loadspec.without_secrets(url)
         click.echo(hey.report(sent.requests, size_total=sent.size_total, address=shown).text(), nl=False)
     if sent.interrupted:
-        click.echo("stopped before the end of the load", err=True)
+        note("stopped before the end of the load")
         raise SystemExit(1)

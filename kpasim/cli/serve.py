@@ -7,14 +7,9 @@ import click
 from kpasim.server.command import command as txt2img
 
 
-@click.group("serve")
+@click.group(epilog="Try: kpasim serve txt2img --random-weights tiny --port 7860")
 def command() -> None:
-    """Run one of the services that kpasim deploys.
-
-    \b
-    Example:
-      kpasim serve txt2img --random-weights tiny --port 7860
-    """  # noqa: D301  # click reads the \b
+    """Run one of the services that kpasim deploys."""
 
 
 command.add_command(txt2img)

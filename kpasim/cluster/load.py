@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 import kpasim
 from kpasim.errors import RunError
-from kpasim.results.summary import nested, request_figures
+from kpasim.results.summary import COUNTS, nested, request_figures
 from kpasim.results.tables import Columns
 
 if TYPE_CHECKING:
@@ -129,7 +129,10 @@ class Sent:
     def figures(self) -> dict[str, Any]:
         """Figures of the load as summary.json holds them, with the client's own lag."""
         columns = (self.requests[name][np.newaxis] for name in ("start_s", "latency_s", "status"))
-        figures = {name: round(float(value[0]), 6) for name, value in request_figures(*columns).items()}
+        figures = {
+            name: int(value[0]) if name in COUNTS else round(float(value[0]), 6)
+            for name, value in request_figures(*columns).items()
+        }
         statuses = Counter(self.requests["status"].tolist())
         lag = self.lag_s if len(self.lag_s) else np.array([math.nan])
         return nested(figures) | {

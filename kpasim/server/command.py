@@ -7,7 +7,11 @@ import click
 from kpasim.server.settings import Limits, Settings
 
 
-@click.command("txt2img", context_settings={"show_default": True})
+@click.command(
+    "txt2img",
+    context_settings={"show_default": True},
+    epilog="Try: kpasim serve txt2img --random-weights tiny --port 7860",
+)
 @click.option("--model", metavar="PATH|HUB-ID", help="Diffusers pipeline to serve (Stable Diffusion 1.x, 2.x or XL).")
 @click.option(
     "--random-weights",
@@ -51,11 +55,7 @@ def command(
 
     The port opens at once; /readyz answers 200 when the model is loaded and warmed up. On SIGTERM the admitted
     requests are finished and new ones get 503.
-
-    \b
-    Example:
-      kpasim serve txt2img --random-weights tiny --port 7860
-    """  # noqa: D301  # click reads the \b
+    """
     if (model is None) == (random_weights is None):
         raise click.UsageError("give either --model or --random-weights")
     from kpasim.server.process import serve
