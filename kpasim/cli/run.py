@@ -119,7 +119,14 @@ def chosen_experiment(
         raise click.UsageError("give EXPERIMENT, or --manifest with --hey, --service-time and --cold-start")
     from kpasim.spec.quick import quick_experiment
 
-    return quick_experiment(manifest, hey_flags or "", service_time, cold_start, write_to=write_experiment)
+    quick, text = quick_experiment(manifest, hey_flags or "", service_time, cold_start, write_to=write_experiment)
+    if write_experiment:
+        from kpasim.results.files import atomic_write
+
+        with atomic_write(write_experiment) as file:
+            file.write(text)
+        note(f"Wrote {write_experiment}")
+    return quick
 
 
 def announce_compilation() -> None:
