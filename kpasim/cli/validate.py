@@ -1,0 +1,123 @@
+"""`kpasim validate`: the experiment for real, beside its prediction."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command("validate")
+@click.argument("experiment", type=click.Path(dir_okay=False))
+@click.option(
+    "--target",
+    metavar="local|CONTEXT",
+    default="local",
+    show_default=True,
+    help="The stand-in on this machine, or a context of the kubeconfig.",
+)
+@click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig instead of the usual one.")
+@click.option("--namespace", "-n", metavar="NAME", help="Where to deploy; the context's namespace where not given.")
+@click.option("--image", metavar="IMAGE", help="Image instead of the manifest's.")
+@click.option("--model", metavar="NAME|FILE", help="Predict with this model instead of calibrating.")
+@click.option(
+    "--gateway",
+    type=click.Choice(["auto", "kourier", "istio", "alb"]),
+    default="auto",
+    show_default=True,
+    help="Which gateway requests come through.",
+)
+@click.option("--url", metavar="URL", help="Send requests here instead of to the gateway.")
+@click.option("--host", metavar="NAME", help="Their Host header instead of the Service's own.")
+@click.option("--path", metavar="PATH", help="Path of each request.  [default: as the experiment's Service says, or /]")
+@click.option("--body", metavar="TEXT|@FILE", help="Body of each request.  [default: as the experiment's Service says]")
+@click.option("-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Header of each request.")
+@click.option("--keep", is_flag=True, help="Leave the Service where it is.")
+@click.option("--adopt", is_flag=True, help="Run with a Service that is there already, and put it back afterwards.")
+@click.option("--dry-run", is_flag=True, help="Look around, ask whether the cluster would take it, estimate the bill.")
+@click.option("--max-cost", type=click.FloatRange(0), metavar="AMOUNT", help="Refuse, or stop, a run that costs more.")
+@click.option("--ready-timeout", default=900.0, show_default=True, metavar="SECONDS", help="How long pods may start.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder.  [default: runs/NAME-TIME]")
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    experiment: str,
+    target: str,
+    kubeconfig: str | None,
+    namespace: str | None,
+    image: str | None,
+    model: str | None,
+    gateway: str,
+    url: str | None,
+    host: str | None,
+    path: str | None,
+    body: str | None,
+    headers: tuple[str, ...],
+    keep: bool,
+    adopt: bool,
+    dry_run: bool,
+    max_cost: float | None,
+    ready_timeout: float,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Do EXPERIMENT for real and compare it with its prediction.
+
+    Deploys the experiment's Service, calibrates briefly (one cold start, a few requests), freezes the prediction,
+    sends the load, records pods, decisions and requests, compares, and removes what it created, also when it fails or
+    is interrupted. Exit status 3 when a metric is outside the experiment's tolerances.
+
+    The path and the body of requests come from the Service's annotations kpasim.dev/load-path and kpasim.dev/load-body.
+
+    \b
+    Example:
+      kpasim validate experiments/validate-local.yaml --target local
+    """  # noqa: D301  # click reads the \b
+    import datetime
+    from dataclasses import replace
+
+    from kpasim.cluster.deploy import Waits
+    from kpasim.cluster.loadspec import parse_headers, read_bodies
+    from kpasim.cluster.validate import Request, Settings, validate
+    from kpasim.spec.experiment import load
+
+    found = load(experiment)
+    if model is not None:
+        found = found.with_settings({"model": model})
+    request = Request.of(found)
+    if path is not None:
+        request = replace(request, path=path)
+    if body is not None:
+        request = replace(request, body=read_bodies(body)[0])
+    settings = Settings(
+        target=target,
+        kubeconfig=kubeconfig,
+        namespace=namespace,
+        image=image,
+        gateway=gateway,  # type: ignore[arg-type]
+        url=url,
+        host=host,
+        request=replace(request, headers=parse_headers(headers)),
+        calibrate=model is None,
+        keep=keep,
+        adopt=adopt,
+        dry_run=dry_run,
+        max_cost=max_cost,
+        waits=Waits(ready_s=ready_timeout),
+    )
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    report = validate(
+        found,
+        settings,
+        out or Path("runs") / f"{found.name}-{stamp}",
+        note=lambda text: click.echo(text, err=True),
+    )
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=1))
+    elif report.folder is not None:
+        for line in report.lines():
+            click.echo(line)
+    ctx.exit(0 if report.within else 3)

@@ -1,0 +1,568 @@
+"""The same experiment for real: deploy, calibrate briefly, predict, load, record, compare, clean up.
+
+The prediction is written into the run folder before the load begins; nothing that is measured can change it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kpasim.cluster import bill as bills
+from kpasim.cluster import calibration, loadspec
+from kpasim.cluster.calibration import Calibration
+from kpasim.cluster.deploy import Waits
+from kpasim.cluster.discover import Findings, Gateway
+from kpasim.cluster.errors import ClusterError
+from kpasim.cluster.kube import Kube, Patience, connect
+from kpasim.cluster.live import LiveRun, Plan, live
+from kpasim.cluster.load import ClosedLoop, OpenLoop, Sent, Target, drive
+from kpasim.cluster.local import DISCLAIMER, IMAGES, LocalCluster
+from kpasim.cluster.standin.cluster import Options
+from kpasim.results.files import make_folder, plain, write_json
+from kpasim.results.summary import summarise
+from kpasim.results.tables import Tables, write_run_folder
+
+if TYPE_CHECKING:
+    from kpasim.spec.experiment import Experiment
+
+LOCAL = "local"
+"""The target that is a stand-in on this machine."""
+PATH_ANNOTATION = "kpasim.dev/load-path"
+"""On the Service of an experiment: path that requests are sent to."""
+BODY_ANNOTATION = "kpasim.dev/load-body"
+"""On the Service of an experiment: body of each request."""
+
+_SOLO_REQUESTS = 8
+_MOST_TOGETHER = 4
+_CHECK_S = 0.5
+_MARGIN_S = 120.0
+
+
+class Prediction(Protocol):
+    """What a prediction must offer; `kpasim.studies.run.Result` does."""
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """Medians of the figures."""
+
+    @property
+    def intervals(self) -> Mapping[str, Any]:
+        """Their 90 % intervals."""
+
+    def write(self, folder: str | Path) -> None:
+        """Write it as a run folder."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric of a comparison.
+
+    Attributes:
+        metric: Its name.
+        predicted: Median of the prediction.
+        interval: 90 % interval of the prediction, None where there is none.
+        measured: What was measured.
+        tolerance: How far the two may be apart, as the experiment writes it; empty where it says nothing.
+        within: Whether they are near enough; None where the experiment says nothing.
+    """
+
+    metric: str
+    predicted: float | None
+    interval: tuple[float, float] | None
+    measured: float | None
+    tolerance: str
+    within: bool | None
+
+
+Predict = Callable[["Experiment"], Prediction]
+"""Plays an experiment."""
+Compare = Callable[["Experiment", Prediction, Mapping[str, Any]], list[Row]]
+"""Compares a prediction with the figures of a measured run."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What each request of the load is.
+
+    Attributes:
+        path: Path of the URL.
+        body: Body; None for a GET.
+        method: HTTP method; None for POST with a body and GET without.
+        headers: Further headers.
+    """
+
+    path: str = "/"
+    body: bytes | None = None
+    method: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @staticmethod
+    def of(experiment: Experiment) -> Request:
+        """What the annotations of the experiment's Service say."""
+        found = experiment.service.metadata_annotations
+        body = found.get(BODY_ANNOTATION)
+        return Request(found.get(PATH_ANNOTATION, "/"), None if body is None else body.encode())
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to validate.
+
+    Attributes:
+        target: ``local``, or a context of the kubeconfig; None for the current one.
+        kubeconfig: File instead of the usual one.
+        namespace: Where; the context's own where None.
+        image: Image instead of the manifest's.
+        gateway: Which gateway requests come through.
+        url: Where requests are sent instead.
+        host: ``Host`` header instead of the Service's own.
+        request: What each request is.
+        calibrate: Whether to calibrate first; the experiment's own model counts where not.
+        keep: Whether to leave the Service where it is.
+        adopt: Whether to run with a Service that is there already.
+        dry_run: Whether to only look, ask and estimate.
+        max_cost: Most that the run may cost.
+        waits: Deadlines.
+        patience: Deadlines of single calls.
+        images: What the local cluster runs for further images.
+    """
+
+    target: str | None = LOCAL
+    kubeconfig: str | None = None
+    namespace: str | None = None
+    image: str | None = None
+    gateway: Gateway = "auto"
+    url: str | None = None
+    host: str | None = None
+    request: Request = field(default_factory=Request)
+    calibrate: bool = True
+    keep: bool = False
+    adopt: bool = False
+    dry_run: bool = False
+    max_cost: float | None = None
+    waits: Waits = field(default_factory=Waits)
+    patience: Patience = field(default_factory=Patience)
+    images: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """How it went.
+
+    Attributes:
+        folder: The measured run folder; ``prediction`` in it is the predicted one. None after a dry run.
+        rows: Prediction beside measurement.
+        seconds: How long it took.
+    """
+
+    folder: Path | None
+    rows: list[Row]
+    seconds: float
+
+    @property
+    def within(self) -> bool:
+        """Whether every metric that has a tolerance is within it."""
+        return all(row.within is not False for row in self.rows)
+
+    def lines(self) -> list[str]:
+        """The comparison as a table, and the verdict."""
+        head = ("metric", "predicted", "90 % interval", "measured", "tolerance", "")
+        body = [
+            (
+                row.metric,
+                _shown(row.predicted),
+                "" if row.interval is None else f"{_shown(row.interval[0])} .. {_shown(row.interval[1])}",
+                _shown(row.measured),
+                row.tolerance,
+                "" if row.within is None else "ok" if row.within else "OUTSIDE",
+            )
+            for row in self.rows
+        ]
+        widths = [max(len(cells[column]) for cells in (head, *body)) for column in range(len(head))]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+            for cells in (head, *body)
+        ]
+        checked = [row for row in self.rows if row.within is not None]
+        outside = [row.metric for row in checked if not row.within]
+        verdict = (
+            f"outside the tolerances: {', '.join(outside)}"
+            if outside
+            else f"{len(checked)} metrics within their tolerances"
+        )
+        return [*lines, f"{verdict}; {self.folder} holds the run ({self.seconds:.0f} s)"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``kpasim validate --json`` prints."""
+        rows: list[dict[str, Any]] = [plain(vars(row)) for row in self.rows]
+        folder = None if self.folder is None else str(self.folder)
+        return {"folder": folder, "within": self.within, "seconds": round(self.seconds, 1), "metrics": rows}
+
+
+def validate(
+    experiment: Experiment,
+    settings: Settings,
+    folder: Path,
+    *,
+    predict: Predict | None = None,
+    compare: Compare | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Do an experiment for real and compare it with its prediction.
+
+    Args:
+        experiment: What to do.
+        settings: How.
+        folder: Where the run folder is written.
+        predict: Plays an experiment; the simulator where None.
+        compare: Compares; by the experiment's tolerances where None.
+        note: Told what a user should know while it goes on.
+
+    Raises:
+        ClusterError: It could not be carried out; what was created has been removed.
+        InterruptedRunError: The user stopped it.
+    """
+    return _Validation(experiment, settings, folder, predict or _simulated, compare or compare_figures, note).run()
+
+
+class _Validation:
+    """One validation while it goes on."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        settings: Settings,
+        folder: Path,
+        predict: Predict,
+        compare: Compare,
+        note: Callable[[str], None],
+    ) -> None:
+        self._experiment, self._settings, self._folder = experiment, settings, folder
+        self._predict, self._compare, self._note = predict, compare, note
+        self._calibration: Calibration | None = None
+
+    def run(self) -> Report:
+        """Do it all."""
+        begun_s = time.monotonic()
+        settings = self._settings
+        local = settings.target == LOCAL
+        if local:
+            self._note(f"note: {DISCLAIMER}")
+            self._check_image()
+        self._estimate()
+        with self._cluster() as kube:
+            plan = self._plan(kube)
+            if settings.dry_run:
+                live(kube, plan, self._rehearse, self._note)
+                return Report(None, [], time.monotonic() - begun_s)
+            make_folder(self._folder)
+            if settings.calibrate:
+                self._note("calibrating: one cold start, a few requests")
+                # A deployment of its own: what it leaves in the autoscaler's windows must not reach the load.
+                live(kube, replace(plan, keep=False), self._calibrate, self._note)
+            rows = live(kube, plan, self._measure, self._note)
+        return Report(self._folder, rows, time.monotonic() - begun_s)
+
+    # -- before ------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _cluster(self) -> Iterator[Kube]:
+        """The cluster, connected."""
+        settings = self._settings
+        with contextlib.ExitStack() as stack:
+            context, kubeconfig = settings.target, settings.kubeconfig
+            if settings.target == LOCAL:
+                config = _config_of(self._experiment)
+                options = Options(images=settings.images, config_autoscaler=config, gpus=self._local_gpus())
+                standin = stack.enter_context(LocalCluster(options))
+                context, kubeconfig = standin.context, str(standin.kubeconfig)
+            kube = connect(context, kubeconfig, settings.patience)
+            stack.callback(kube.close)
+            yield kube
+
+    def _check_image(self) -> None:
+        image = self._settings.image or self._experiment.service.image
+        known = {**IMAGES, **self._settings.images}
+        if image not in known:
+            raise ClusterError(
+                f"image {image[:80]}: the local cluster cannot run it (it knows {', '.join(known)}); give --image"
+            )
+
+    def _local_gpus(self) -> int:
+        revision = self._experiment.revision
+        return self._experiment.service.gpus * max(revision.max_scale, revision.initial_scale, revision.min_scale, 16)
+
+    def _estimate(self) -> None:
+        """The bill that the experiment's own model leads to, before anything is created."""
+        self._bill: bills.Bill | None = None
+        if bills.price_per_pod_hour(self._experiment) is not None:
+            expected = self._predict(self._experiment)
+            waits, service = self._settings.waits, self._experiment.service
+            upper = (expected.intervals.get("pod_seconds") or [0.0, expected.summary.get("pod_seconds") or 0.0])[1]
+            start_s = sum(stage.time.mean_s() for stage in self._experiment.model.cold_start.stages)
+            deadline_s = waits.ready_s + waits.settle_s + self._load_limit_s() + service.timeout_s
+            self._bill = bills.estimate(
+                self._experiment,
+                pod_seconds=float(upper),
+                before_s=(start_s + _MARGIN_S) * (2 if self._settings.calibrate else 1),
+                deadline_s=deadline_s,
+            )
+            self._note(str(self._bill))
+        bills.check_limit(self._bill, self._settings.max_cost)
+
+    def _plan(self, kube: Kube) -> Plan:
+        settings, service = self._settings, self._experiment.service
+        revision = service.revision
+        namespace = settings.namespace or (kube.namespace if settings.target != LOCAL else "default")
+        return Plan(
+            manifest=plain(service.data),
+            namespace=namespace,
+            timeout_s=service.timeout_s,
+            stable_window_s=revision.stable_window_s,
+            grace_s=revision.scale_to_zero_grace_s,
+            min_scale=revision.min_scale,
+            image=settings.image,
+            adopt=settings.adopt,
+            keep=settings.keep,
+            gateway=settings.gateway,
+            url=settings.url,
+            host=settings.host,
+            gpus_per_pod=service.gpus,
+            waits=settings.waits,
+            bill=self._bill,
+            max_cost=settings.max_cost,
+        )
+
+    def _rehearse(self, run: LiveRun) -> None:
+        findings = run.look()
+        run.rehearse()
+        where = loadspec.without_secrets(findings.gateway)
+        self._note(f"dry run: the cluster would take the Service; requests would go to {where}")
+
+    # -- calibrating -------------------------------------------------------------------------------------------------
+
+    def _calibrate(self, run: LiveRun) -> None:
+        run.look()
+        run.deploy()
+        service = self._experiment.service
+        if service.revision.initial_scale == 0:
+            self._send(run, ClosedLoop(1, 1))  # there is no pod until somebody asks
+        start_s = calibration.start_time(run.recorder.first_start(), service.probe.period_s)
+        solo = calibration.latencies(self._send(run, ClosedLoop(1, _SOLO_REQUESTS)))
+        limit = service.container_concurrency
+        together = []
+        for count in range(2, min(limit, _MOST_TOGETHER) + 1):
+            sent = calibration.latencies(self._send(run, ClosedLoop(count, 2 * count)))
+            together.append(float(sent.mean() / solo.mean()))
+        local = self._settings.target == LOCAL
+        where = "the local stand-in cluster" if local else "a cluster"
+        self._calibration = Calibration(
+            start_s,
+            solo,
+            tuple(together),
+            calibration.shared_cores() if local else 0,
+            f"measured on {where} before the load",
+        )
+        self._note(f"calibrated: a pod starts in {start_s:.1f} s, a request takes {solo.mean():.3f} s")
+
+    # -- measuring ---------------------------------------------------------------------------------------------------
+
+    def _measure(self, run: LiveRun) -> list[Row]:
+        findings = run.look()
+        experiment = self._as_found(findings)
+        prediction = self._predict(experiment)
+        prediction.write(self._folder / "prediction")
+        self._note(f"prediction frozen in {self._folder / 'prediction'}")
+        ready = run.deploy()
+        self._note(f"revision {ready.revision} is ready")
+        start = experiment.start
+        if start.state != "warm":
+            run.await_idle()
+        ready_s = time.time()
+        limit = run.deadline(start.for_s + _MARGIN_S, "start of the load")
+        while (left_s := ready_s + start.for_s - time.time()) > 0:
+            limit.wait(min(left_s, 0.2))
+        sent = self._send(run, loadspec.plan_of(experiment))
+        for warning in sent.warnings():
+            self._note(f"warning: {warning}")
+        if sent.interrupted:
+            raise ClusterError(f"the load did not end within {self._load_limit_s():.0f} s")
+        zero_s = sent.began_unix_s
+        last_s = zero_s + float((sent.requests["start_s"] + sent.requests["latency_s"]).max())
+        self._note("load is over; watching pods go")
+        run.settle(last_s, None if experiment.horizon_s is None else zero_s + experiment.horizon_s)
+        return self._report(run, experiment, prediction, sent, time.time() - zero_s)
+
+    def _report(
+        self, run: LiveRun, experiment: Experiment, prediction: Prediction, sent: Sent, end_s: float
+    ) -> list[Row]:
+        tables: Tables = run.recorder.tables(sent.began_unix_s)
+        tables.requests = sent.requests
+        service = experiment.service
+        figures = summarise(tables, end_s, experiment.gpus_per_pod)
+        about = {
+            "source": "measured",
+            "name": experiment.name,
+            "target": LOCAL if self._settings.target == LOCAL else "cluster",
+            "service": {
+                "annotations": dict(service.annotations),
+                "containerConcurrency": service.container_concurrency,
+                "timeoutSeconds": service.timeout_s,
+                "readinessProbe": {"periodSeconds": service.probe.period_s, "kind": service.probe.kind},
+            },
+            "config-autoscaler": _config_of(experiment),
+            "path": "ingress",
+            "start": experiment.start.state,
+            "workload": experiment.workload.model_dump(mode="json"),
+            "end_s": end_s,
+            "cluster": run.facts(),
+        }
+        write_run_folder(self._folder, tables, plain(about), figures)
+        run.write_events(self._folder, sent.began_unix_s)
+        rows = self._compare(experiment, prediction, figures)
+        write_json(self._folder / "comparison.json", {"metrics": [vars(row) for row in rows]})
+        return rows
+
+    def _as_found(self, findings: Findings) -> Experiment:
+        """The experiment with what was calibrated and what the cluster says of itself."""
+        experiment = self._experiment
+        changes: dict[str, Any] = {}
+        if self._calibration is not None:
+            changes["model"] = self._calibration.model(f"{experiment.name}-calibrated")
+        if self._settings.target != LOCAL:
+            ours = _config_of(experiment)
+            theirs = dict(findings.configs["config-autoscaler"])
+            different = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
+            if different:
+                self._note(
+                    f"note: config-autoscaler is the cluster's own, not the experiment's: {', '.join(different)}"
+                )
+                changes["config-autoscaler"] = theirs
+            changes["cluster.activators"] = findings.activators
+            if findings.gateway_kind == "istio":
+                changes["cluster.ingress.policy"] = "least-request"
+        if experiment.start.state == "zero" and experiment.service.revision.initial_scale > 0:
+            self._note("note: start: zero needs initial-scale: 0 in the manifest; the load begins when pods have gone")
+            changes["start"] = {"state": "idled", "for": f"{experiment.start.for_s}s"}
+        return experiment.with_settings(changes) if changes else experiment
+
+    def _send(self, run: LiveRun, load: ClosedLoop | OpenLoop) -> Sent:
+        """Send a load; an interrupt, a lost watch or the bill ends it."""
+        request = self._settings.request
+        target: Target = loadspec.target_of(
+            self._experiment,
+            run.url.rstrip("/") + "/" + request.path.lstrip("/"),
+            host=run.host,
+            method=request.method,
+            bodies=() if request.body is None else (request.body,),
+            headers=request.headers,
+        )
+
+        async def watched() -> Sent:
+            stop = asyncio.Event()
+            watcher = asyncio.ensure_future(_until_failure(run, stop))
+            try:
+                return await drive(load, target, stop=stop, deadline_s=self._load_limit_s())
+            finally:
+                watcher.cancel()
+
+        sent = asyncio.run(watched())
+        run.check()
+        return sent
+
+    def _load_limit_s(self) -> float:
+        """Deadline of the load: its own length, or for a closed loop what its clients' patience allows."""
+        workload = self._experiment.workload
+        duration_s = getattr(workload, "duration_s", None)
+        if duration_s is None and hasattr(workload, "phases"):
+            duration_s = sum(phase.duration_s for phase in workload.phases)
+        timeout_s = workload.timeout_s or self._experiment.service.timeout_s
+        if duration_s is None:
+            rounds = getattr(workload, "requests", 1) // max(1, getattr(workload, "concurrency", 1))
+            duration_s = rounds * timeout_s
+        return float(duration_s) + timeout_s + _MARGIN_S
+
+
+def _config_of(experiment: Experiment) -> dict[str, str]:
+    """Data of config-autoscaler as a ConfigMap holds it."""
+    from kpasim.spec.autoscaler import text_of
+
+    data = experiment.raw.get("config-autoscaler") or {}
+    return {str(key): text_of(value) for key, value in data.items() if not str(key).startswith("_")}
+
+
+async def _until_failure(run: LiveRun, stop: asyncio.Event) -> None:
+    """Set ``stop`` when the run has to end."""
+    while True:
+        try:
+            run.check()
+        except ClusterError:
+            stop.set()
+            return
+        await asyncio.sleep(_CHECK_S)
+
+
+def compare_figures(experiment: Experiment, prediction: Prediction, measured: Mapping[str, Any]) -> list[Row]:
+    """Prediction beside measurement, by the experiment's tolerances."""
+    tolerances = {_METRICS.get(name, name): (name, one) for name, one in experiment.tolerances.items()}
+    rows = []
+    for metric in dict.fromkeys([*_METRICS.values(), *tolerances]):
+        predicted, found = _figure(prediction.summary, metric), _figure(measured, metric)
+        low, high = _figure(prediction.intervals, metric, 0), _figure(prediction.intervals, metric, 1)
+        name, tolerance = tolerances.get(metric, (metric, None))
+        within = None
+        if tolerance is not None:
+            within = predicted is not None and found is not None and tolerance.allows(predicted, found)
+        rows.append(
+            Row(
+                name if tolerance is not None else _SHORT.get(metric, metric),
+                predicted,
+                None if low is None or high is None else (low, high),
+                found,
+                "" if tolerance is None else _written(tolerance),
+                within,
+            )
+        )
+    return rows
+
+
+_METRICS = {
+    "p50": "latency_s.p50",
+    "p95": "latency_s.p95",
+    "mean": "latency_s.mean",
+    "total": "total_s",
+    "max-pods": "max_pods",
+    "errors": "errors",
+    "pod-seconds": "pod_seconds",
+}
+"""Figures of a summary by the names that tolerances use."""
+_SHORT = {figure: name for name, figure in _METRICS.items()}
+
+
+def _figure(figures: Mapping[str, Any], metric: str, place: int | None = None) -> float | None:
+    value: Any = figures
+    for part in metric.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    if place is not None:
+        value = value[place] if isinstance(value, list | tuple) and len(value) == 2 else None
+    return None if value is None else float(value)
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _written(tolerance: Any) -> str:
+    return f"{100 * tolerance.amount:g}%" if tolerance.relative else f"{tolerance.amount:g}"
+
+
+def _simulated(experiment: Experiment) -> Prediction:
+    from kpasim.studies.run import simulate
+
+    return simulate(experiment)
