@@ -1,0 +1,479 @@
+"""Figures of runs, from tables only.
+
+Every figure is drawn on white in colours that colour-blind readers tell apart (Okabe and Ito), and says nothing by
+colour alone: lines differ in dashes, areas in hatching, points in shape. The same tables give the same file, byte for
+byte.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.results.files import atomic_write
+from kpasim.results.tables import Columns, Tables
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#999999"
+
+STYLE: Any = {
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "axes.edgecolor": "#444444",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "grid.color": "#E3E3E3",
+    "grid.linewidth": 0.6,
+    "hatch.linewidth": 0.6,
+    "legend.columnspacing": 1.1,
+    "legend.fontsize": 8.5,
+    "legend.handlelength": 1.7,
+    "legend.handletextpad": 0.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kpasim",
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+}
+
+STATES = ("ready", "starting", "pending", "draining")
+"""States of a pod: Kubernetes Ready, getting there, waiting for a machine, asked to go."""
+
+_STATE_LOOKS = {
+    "ready": ("#A6CEE8", "", BLUE),
+    "starting": ("#FBE3B0", "////", ORANGE),
+    "pending": ("#EDEDED", "....", "#666666"),
+    "draining": ("#F3DCE9", "\\\\\\\\", PURPLE),
+}
+_OUTCOMES: tuple[tuple[str, str, str, Callable[[NDArray[Any]], NDArray[np.bool_]]], ...] = (
+    ("answered (2xx)", "o", BLUE, lambda status: (status >= 200) & (status < 300)),
+    ("redirected (3xx)", "P", GREEN, lambda status: (status >= 300) & (status < 400)),
+    ("refused (4xx)", "^", ORANGE, lambda status: (status >= 400) & (status < 500)),
+    ("failed (5xx)", "X", VERMILLION, lambda status: status >= 500),
+    ("timed out", "v", BLACK, lambda status: status == 0),
+)
+_PERCENTILES = ((50, "-", BLUE), (90, "--", GREEN), (95, "-.", VERMILLION), (99, ":", BLACK))
+_MANY_POINTS = 3000
+_BINS = 60
+_GRID_POINTS = 600
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw in our style, whatever matplotlib's settings are, and leave them as they were."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        from matplotlib import style
+
+        with style.context(["default", STYLE]):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def save(figure: Figure, path: str | Path, dpi: int = 150) -> None:
+    """Write a figure in the format that the suffix names: ``.svg``, ``.png`` or ``.pdf``.
+
+    Raises:
+        RunError: The file cannot be written.
+        ValueError: Matplotlib knows no such format.
+    """
+    from matplotlib import style
+
+    path = Path(path)
+    kind = path.suffix.lstrip(".").lower()
+    # Without dates and versions the same figure gives the same bytes.
+    metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+    metadata["pdf"] = {"CreationDate": None, "Creator": None, "Producer": None}
+    with style.context(["default", STYLE]), atomic_write(path, "wb") as file:
+        figure.savefig(file, format=kind, dpi=dpi, metadata=metadata.get(kind))
+
+
+@styled
+def timeline(tables: Tables, horizon_s: float | None = None, title: str = "") -> Figure:
+    """Pods by state over time with the desired number above them, panic shaded; below, what the autoscaler observed.
+
+    Args:
+        tables: One run.
+        horizon_s: Where the time axis ends; the last moment of the tables when not given.
+        title: Heading.
+    """
+    figure, axes = _figure(2, height=5.2, ratios=(2.2, 1), title=title)
+    end = horizon_s if horizon_s is not None else _last(tables)
+    begin = _beginning(tables)
+    scale, unit = _time_unit(end)
+    _draw_pods(axes[0], tables, begin, end, scale)
+    axes[0].set_ylabel("pods")
+    _legend(axes[0], 6)
+    t_s = tables.ticks["t_s"] / scale
+    for column, dashes, colour, label in (
+        ("stable", "-", BLUE, "stable window"),
+        ("panic", "--", VERMILLION, "panic window"),
+    ):
+        axes[1].plot(t_s, tables.ticks[column], dashes, color=colour, label=label)
+    _shade_panic(axes[1], tables.ticks, scale, "")
+    axes[1].set_ylabel("observed average")
+    axes[1].set_ylim(bottom=0)
+    _legend(axes[1], 3)
+    _time_axis(axes, begin, end, scale, unit)
+    return figure
+
+
+@styled
+def latencies(tables: Tables, title: str = "") -> Figure:
+    """Latency of each request against its start, by outcome.
+
+    Args:
+        tables: One run. A request that had not ended is left out.
+        title: Heading.
+    """
+    figure, axes = _figure(1, height=3.6, title=title)
+    requests = tables.requests
+    ended = ~np.isnan(requests["latency_s"])
+    start, latency, status = (requests[name][ended] for name in ("start_s", "latency_s", "status"))
+    end = float(np.max(start, initial=1.0))
+    scale, unit = _time_unit(end)
+    for label, marker, colour, chosen in _OUTCOMES:
+        some = chosen(status)
+        crowded = some.sum() > _MANY_POINTS
+        if some.any():
+            axes[0].scatter(
+                start[some] / scale,
+                latency[some],
+                s=8 if crowded else 24,
+                marker=marker,
+                color=colour,
+                alpha=0.35 if crowded else 0.8,
+                linewidths=0,
+                rasterized=crowded,
+                label=f"{label}: {some.sum():,}",
+            )
+    axes[0].set_ylabel("latency [s]")
+    axes[0].set_ylim(bottom=0)
+    _legend(axes[0], 5)
+    _time_axis(axes, min(0.0, float(np.min(start, initial=0.0))), end, scale, unit, "request sent")
+    return figure
+
+
+@styled
+def dashboard(tables: Tables, horizon_s: float | None = None, title: str = "") -> Figure:
+    """What an operator watches: request volume, success rate, 4xx, 5xx, response times and pods over time.
+
+    Requests are counted in the interval in which they ended.
+
+    Args:
+        tables: One run.
+        horizon_s: Where the time axis ends; the last moment of the tables when not given.
+        title: Heading.
+    """
+    figure, axes = _figure(6, height=7.2, columns=2, title=title)
+    end = horizon_s if horizon_s is not None else _last(tables)
+    scale, unit = _time_unit(end)
+    requests = tables.requests
+    done = ~np.isnan(requests["latency_s"])
+    ends = (requests["start_s"] + requests["latency_s"])[done]
+    latency, status = requests["latency_s"][done], requests["status"][done]
+    width = _bin_width(end)
+    edges = np.arange(0.0, max(end, width) + width, width)
+    middle = (edges[:-1] + edges[1:]) / 2 / scale
+    per_second = {
+        "all": np.histogram(ends, edges)[0] / width,
+        "ok": np.histogram(ends[(status >= 200) & (status < 300)], edges)[0] / width,
+        "4xx": np.histogram(ends[(status >= 400) & (status < 500)], edges)[0] / width,
+        "5xx": np.histogram(ends[status >= 500], edges)[0] / width,
+        "none": np.histogram(ends[status == 0], edges)[0] / width,
+    }
+    axes[0].step(middle, per_second["all"], where="mid", color=BLUE)
+    axes[0].set(title="request volume", ylabel="requests ended [1/s]")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = 100 * per_second["ok"] / per_second["all"]
+    axes[1].plot(middle, share, "o-", color=GREEN, markersize=3)
+    axes[1].set(title="success rate", ylabel="2xx of all that ended [%]", ylim=(-3, 103))
+    axes[2].step(middle, per_second["4xx"], where="mid", color=ORANGE)
+    axes[2].set(title="4xx", ylabel="requests [1/s]")
+    axes[3].step(middle, per_second["5xx"], where="mid", color=VERMILLION, label="5xx")
+    axes[3].step(middle, per_second["none"], where="mid", color=BLACK, linestyle="--", label="timed out")
+    axes[3].set(title="5xx and time-outs", ylabel="requests [1/s]")
+    _legend(axes[3], 2, "right")
+    place = np.digitize(ends, edges) - 1
+    answered = status > 0
+    highest = 0.0
+    groups = [latency[answered & (place == i)] for i in range(len(middle))]
+    for rank, dashes, colour in _PERCENTILES:
+        values = [float(np.percentile(group, rank)) if len(group) else np.nan for group in groups]
+        highest = float(np.fmax.reduce([highest, *values]))
+        axes[4].plot(middle, values, dashes, color=colour, marker=".", markersize=3, label=f"p{rank}")
+    axes[4].set(title="response time", ylabel="answered requests [s]")
+    _legend(axes[4], 4, "right")
+    _draw_pods(axes[5], tables, 0.0, end, scale)
+    axes[5].set(title="pods", ylabel="pods")
+    _legend(axes[5], 3, "right")
+    for axis, shown in ((axes[0], ("all",)), (axes[2], ("4xx",)), (axes[3], ("5xx", "none"))):
+        most = max(float(per_second[name].max()) for name in shown) or 1.0
+        axis.set_ylim(-0.02 * most, 1.08 * most)
+    axes[4].set_ylim(0, 1.08 * (highest or 1.0))
+    _time_axis(axes, 0.0, end, scale, unit)
+    return figure
+
+
+@styled
+def overlay(measured: Tables, predicted: Sequence[Tables], horizon_s: float | None = None, title: str = "") -> Figure:
+    """A measured run beside its prediction: desired and ready pods over time, and the distribution of latencies.
+
+    Args:
+        measured: The measured run.
+        predicted: Replications of the prediction; their median is a line, the middle 90 % a band.
+        horizon_s: Where the time axis ends; the last moment of the measured tables when not given.
+        title: Heading.
+    """
+    figure, axes = _figure(3, height=7.6, title=title)
+    end = horizon_s if horizon_s is not None else _last(measured)
+    scale, unit = _time_unit(end)
+    grid = np.linspace(0, end, _GRID_POINTS)
+    for axis, label, count in ((axes[0], "desired pods", _desired_at), (axes[1], "ready pods", _ready_at)):
+        bands = np.array([count(tables, grid) for tables in predicted])
+        _band(axis, grid / scale, bands, step=True)
+        axis.step(grid / scale, count(measured, grid), where="post", color=BLACK, label="measured")
+        axis.set(ylabel=label)
+        axis.set_ylim(bottom=0)
+    _time_axis(axes[:2], 0.0, end, scale, unit)
+    share = np.linspace(0.0, 100.0, 201)
+    every = np.array([_quantiles(tables.requests, share) for tables in predicted])
+    _band(axes[2], share, every)
+    axes[2].plot(share, _quantiles(measured.requests, share), color=BLACK, label="measured")
+    axes[2].set(xlabel="share of successful requests that took no longer [%]", ylabel="latency [s]", xlim=(0, 100))
+    axes[2].set_ylim(bottom=0)
+    _legend(axes[0], 3)
+    return figure
+
+
+@styled
+def intervals(metrics: Mapping[str, Mapping[str, float | None]], title: str = "") -> Figure:
+    """Measured values on the scale of their predictions: each metric's interval and median as deviation from measured.
+
+    Args:
+        metrics: Name to ``measured``, ``predicted``, ``lo``, ``hi``; metrics without one of them, or measured as 0, are
+            left out.
+        title: Heading.
+    """
+    usable = {
+        name: {key: float(value) for key, value in metric.items() if value is not None}
+        for name, metric in metrics.items()
+        if all(metric.get(key) is not None for key in ("measured", "predicted", "lo", "hi")) and metric["measured"]
+    }
+    figure, axes = _figure(1, height=0.9 + 0.3 * max(1, len(usable)), title=title)
+    axis = axes[0]
+    for row, (_, value) in enumerate(usable.items()):
+        low, median, high = (100 * (value[key] / value["measured"] - 1) for key in ("lo", "predicted", "hi"))
+        inside = value["lo"] <= value["measured"] <= value["hi"]
+        axis.plot([low, high], [row, row], color=BLUE if inside else VERMILLION, linewidth=4, alpha=0.6)
+        axis.plot(median, row, "o" if inside else "X", color=BLUE if inside else VERMILLION, markersize=6)
+        text = f"{value['measured']:.4g}  (predicted {value['predicted']:.4g}, {value['lo']:.4g} to {value['hi']:.4g})"
+        axis.annotate(text, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+    axis.axvline(0, color=BLACK, linewidth=1)
+    axis.set_yticks(range(len(usable)), list(usable))
+    axis.set_ylim(len(usable) - 0.4, -0.6)
+    axis.set_xlabel("predicted against measured [%]; bar: 90 % interval, disc: measured inside it, cross: outside")
+    axis.margins(x=0.08)
+    return figure
+
+
+def pods_by_state(pods: Columns, t_s: NDArray[np.float64]) -> dict[str, NDArray[np.int64]]:
+    """How many pods are in each of `STATES` at each moment.
+
+    Args:
+        pods: One run's pods. Where they do not say when they were scheduled, none is pending.
+        t_s: Moments [s], in any order.
+    """
+    created, gone = pods["created_s"], pods["gone_s"]
+    asked = np.fmin(pods["delete_requested_s"], gone)
+    ready = np.fmin(np.where(pods["ready_s"] < asked, pods["ready_s"], np.inf), np.nan_to_num(asked, nan=np.inf))
+    ready = np.where(np.isnan(asked), np.nan_to_num(pods["ready_s"], nan=np.inf), ready)
+    placed = np.fmin(np.nan_to_num(pods.get("scheduled_s", created), nan=np.inf), ready)
+    ends = [np.nan_to_num(times, nan=np.inf) for times in (created, placed, ready, asked, gone)]
+    since = [np.searchsorted(np.sort(times), t_s, side="right") for times in ends]
+    counts = {"pending": since[0] - since[1], "starting": since[1] - since[2], "ready": since[2] - since[3]}
+    return {**counts, "draining": since[3] - since[4]}
+
+
+def _figure(
+    panels: int, *, height: float, columns: int = 1, ratios: tuple[float, ...] | None = None, title: str = ""
+) -> tuple[Figure, list[Axes]]:
+    """An empty figure and its panels, row by row."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.0, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(panels // columns, columns, squeeze=False, height_ratios=ratios)
+    if title:
+        figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    return figure, list(axes.ravel())
+
+
+def _draw_pods(axis: Axes, tables: Tables, begin: float, end: float, scale: float) -> None:
+    """Pods by state as areas one upon the other, desired pods as a line, panic shaded."""
+    from matplotlib.ticker import MaxNLocator
+
+    pods, scaling = tables.pods, tables.scaling
+    times = [
+        pods[name] for name in ("created_s", "ready_s", "delete_requested_s", "gone_s", "scheduled_s") if name in pods
+    ]
+    moments = np.unique(np.concatenate([*times, [begin, end]]))
+    moments = moments[(moments >= begin) & (moments <= end)]
+    counts = pods_by_state(pods, moments)
+    below = np.zeros(len(moments))
+    for state in STATES:
+        above = below + counts[state]
+        if counts[state].any():
+            face, hatch, edge = _STATE_LOOKS[state]
+            axis.fill_between(
+                moments / scale,
+                below,
+                above,
+                step="post",
+                facecolor=face,
+                hatch=hatch,
+                edgecolor=edge,
+                linewidth=0.4,
+                label=state if state != "pending" else "Pending",
+            )
+        below = above
+    known = scaling["desired"] >= 0
+    t_s = np.concatenate([scaling["t_s"][known], [end]])
+    desired = scaling["desired"][known]
+    if len(desired):
+        axis.step(
+            t_s / scale, np.append(desired, desired[-1]), where="post", color=BLACK, linewidth=1.8, label="desired"
+        )
+    axis.set_ylim(0, max(1.0, float(below.max(initial=0)), float(desired.max(initial=0))) * 1.12)
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+    _shade_panic(axis, tables.ticks, scale, "panic mode")
+
+
+def _legend(axis: Axes, columns: int, side: Literal["left", "right"] = "left") -> None:
+    """A legend above the panel, where it hides nothing."""
+    handles, labels = axis.get_legend_handles_labels()
+    if not handles:
+        return
+    if side == "left":
+        legend = axis.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.1)
+    else:
+        legend = axis.legend(
+            handles, labels, loc="lower right", bbox_to_anchor=(1, 1), ncols=columns, borderaxespad=0.1
+        )
+    for handle in legend.legend_handles:
+        if handle is not None and handle.get_alpha() is not None:
+            handle.set_alpha(0.9)
+
+
+def _shade_panic(axis: Axes, ticks: Columns, scale: float, label: str) -> None:
+    """Shade the time in panic mode, from the tick that entered it to the one that left it."""
+    mode, t_s = ticks["panic_mode"] == 1, ticks["t_s"]
+    if not mode.any():
+        return
+    change = np.flatnonzero(np.diff(np.concatenate([[False], mode, [False]]).astype(np.int8)))
+    for first, after in change.reshape(-1, 2).tolist():
+        stop = float(t_s[min(after, len(t_s) - 1)])
+        axis.axvspan(
+            float(t_s[first]) / scale, stop / scale, facecolor="#FCE8DF", zorder=0, linewidth=0, label=label or None
+        )
+        for edge in (float(t_s[first]), stop):
+            axis.axvline(edge / scale, color=VERMILLION, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0.5)
+        label = ""
+
+
+def _band(axis: Axes, x: NDArray[np.float64], rows: NDArray[np.float64], step: bool = False) -> None:
+    """The median of many curves as a line and their middle 90 % as a band; nothing where there is no curve."""
+    if len(rows) == 0 or np.isnan(rows).all():
+        return
+    # Pods are whole: of an even number of runs the median is one of them, not the mean of two.
+    low, middle, high = np.nanpercentile(rows, [5, 50, 95], axis=0, method="inverted_cdf" if step else "linear")
+    where: Any = {"step": "post"} if step else {}
+    axis.fill_between(x, low, high, facecolor="#BFDDF0", edgecolor=SKY, linewidth=0.5, label="predicted, 90 %", **where)
+    style: Any = {"color": BLUE, "linestyle": "--", "label": "predicted, median"}
+    if step:
+        axis.step(x, middle, where="post", **style)
+    else:
+        axis.plot(x, middle, **style)
+
+
+def _desired_at(tables: Tables, t_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Desired pods at each moment, 0 before any are known."""
+    known = tables.scaling["desired"] >= 0
+    times, values = tables.scaling["t_s"][known], tables.scaling["desired"][known]
+    place = np.searchsorted(times, t_s, side="right")
+    return np.concatenate([[0.0], values])[place]
+
+
+def _ready_at(tables: Tables, t_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    return pods_by_state(tables.pods, t_s)["ready"].astype(np.float64)
+
+
+def _quantiles(requests: Columns, share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Percentiles of successful requests' latency."""
+    good = (requests["status"] >= 200) & (requests["status"] < 300) & ~np.isnan(requests["latency_s"])
+    latency = requests["latency_s"][good]
+    return np.percentile(latency, share) if len(latency) else np.full(len(share), np.nan)
+
+
+def _time_unit(end: float) -> tuple[float, str]:
+    """Seconds per unit of the time axis, and its name."""
+    for least, scale, unit in ((3 * 86400.0, 86400.0, "days"), (3 * 3600.0, 3600.0, "h"), (1200.0, 60.0, "min")):
+        if end >= least:
+            return scale, unit
+    return 1.0, "s"
+
+
+def _time_axis(
+    axes: Sequence[Axes], begin: float, end: float, scale: float, unit: str, what: str = "time since the load began"
+) -> None:
+    margin = 0.01 * max(end - begin, 1e-9)
+    for axis in axes:
+        axis.set_xlim((begin - margin) / scale, (end + margin) / scale)
+    for axis in axes[-2 if len(axes) == 6 else -1 :]:
+        axis.set_xlabel(f"{what} [{unit}]")
+
+
+def _bin_width(end: float) -> float:
+    """A round width that gives some sixty intervals."""
+    widths = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400)
+    return float(next((width for width in widths if end / width <= _BINS), widths[-1]))
+
+
+def _last(tables: Tables) -> float:
+    """The last moment that any table mentions, at least 1 s."""
+    requests = tables.requests
+    moments = [
+        requests["start_s"],
+        requests["start_s"] + requests["latency_s"],
+        tables.ticks["t_s"],
+        tables.scaling["t_s"],
+    ]
+    moments += [tables.pods[name] for name in ("created_s", "ready_s", "delete_requested_s", "gone_s")]
+    return float(np.fmax.reduce(np.concatenate([*moments, [1.0]])))
+
+
+def _beginning(tables: Tables) -> float:
+    """A few seconds before the load, where something happened then."""
+    t_s = tables.ticks["t_s"]
+    return -5.0 if (t_s < 0).any() else 0.0

@@ -1,0 +1,214 @@
+"""Figures of runs: what they show, and that the same tables give the same file."""
+
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kpasim.errors import RunError
+from kpasim.report import figures
+from kpasim.report.figures import STATES, dashboard, intervals, latencies, overlay, pods_by_state, save, timeline
+from kpasim.results.tables import Tables, empty_columns, read_run_folder
+from tests.real_runs import folder
+
+NAN = float("nan")
+METRICS = {
+    "p50_s": {"measured": 10.0, "predicted": 10.5, "lo": 9.0, "hi": 11.0},
+    "p95_s": {"measured": 45.0, "predicted": 40.0, "lo": 39.0, "hi": 44.0},
+    "zero_s": {"measured": None, "predicted": None, "lo": None, "hi": None},
+}
+
+
+def measured(name="s4-sdd30"):
+    """A recorded run and where it ends."""
+    run, tables, _ = read_run_folder(folder(name))
+    return tables, run["end_s"]
+
+
+def nothing():
+    """A run in which nothing happened."""
+    return Tables(**{name: empty_columns(name) for name in ("requests", "pods", "ticks", "scaling")})
+
+
+def drawn():
+    """One of each figure."""
+    tables, end = measured()
+    others = [measured(name)[0] for name in ("s4-sdd30-a", "s4-sdd30-b", "s4-sdd0-ref")]
+    return {
+        "timeline": timeline(tables, end, title="a & b <c>"),
+        "latencies": latencies(tables),
+        "dashboard": dashboard(tables, end),
+        "overlay": overlay(tables, others, end),
+        "intervals": intervals(METRICS),
+    }
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
+def test_the_same_tables_give_the_same_bytes(tmp_path, suffix):
+    """Drawn twice, every figure is the same file in every format."""
+    for name, figure in drawn().items():
+        save(figure, tmp_path / f"{name}-1.{suffix}", dpi=50)
+    for name, figure in drawn().items():
+        save(figure, tmp_path / f"{name}-2.{suffix}", dpi=50)
+        one, two = (tmp_path / f"{name}-{i}.{suffix}" for i in (1, 2))
+        assert one.read_bytes() == two.read_bytes(), name
+
+
+def test_vector_figures_keep_their_words(tmp_path):
+    """An SVG is well-formed, without a date, and its labels are text that can be searched and read aloud."""
+    save(drawn()["timeline"], tmp_path / "a.SVG")
+    text = (tmp_path / "a.SVG").read_text()
+    words = set("".join(ElementTree.fromstring(text).itertext()).split("\n"))
+    assert {"ready", "starting", "draining", "desired", "panic mode", "a & b <c>"} <= {word.strip() for word in words}
+    assert "dc:date" not in text
+
+
+def test_a_figure_that_cannot_be_written_is_one_line(tmp_path):
+    """A missing folder is the user's to mend; a format that does not exist is refused and leaves nothing."""
+    figure = intervals(METRICS)
+    with pytest.raises(RunError, match="cannot be written"):
+        save(figure, tmp_path / "none" / "a.svg")
+    with pytest.raises(ValueError, match="xyz"):
+        save(figure, tmp_path / "a.xyz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_matplotlib_is_left_as_it_was():
+    """Drawing changes no global setting, and no user's setting changes a figure."""
+    before = dict(mpl.rcParams)  # looking at the backend settles it: look before, too
+    drawn()
+    assert dict(mpl.rcParams) == before
+    tables, end = measured()
+    with mpl.rc_context({"axes.grid": False, "font.size": 30}):
+        assert timeline(tables, end).axes[0].xaxis.get_gridlines()[0].get_visible()
+
+
+def test_importing_figures_does_not_load_matplotlib():
+    """The command line can name figures without paying for them."""
+    code = "import sys, kpasim.report.figures; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("draw", [timeline, latencies, dashboard])
+def test_an_empty_run_is_drawn(tmp_path, draw):
+    """A run without a request, a pod or a tick gives an empty figure, not an error."""
+    save(draw(nothing()), tmp_path / "a.png", dpi=40)
+
+
+def test_a_comparison_without_replications_shows_the_measured_run(tmp_path):
+    """No prediction, no metric: the figures still draw."""
+    save(overlay(measured()[0], [], 100), tmp_path / "a.png", dpi=40)
+    save(intervals({}), tmp_path / "b.png", dpi=40)
+    assert [line.get_label() for line in overlay(measured()[0], [], 100).axes[0].lines] == ["measured"]
+
+
+def test_the_timeline_shows_the_run():
+    """The desired line passes through the recorded values, and panic is shaded from its first tick to its last."""
+    tables, end = measured()
+    axis = timeline(tables, end).axes[0]
+    desired = next(line for line in axis.lines if line.get_label() == "desired")
+    assert desired.get_ydata().max() == 10
+    assert desired.get_ydata()[-1] == 0
+    shade = next(patch for patch in axis.patches if patch.get_label() == "panic mode")
+    assert shade.get_x() == 4.528
+    in_panic = tables.ticks["t_s"][tables.ticks["panic_mode"] == 1]
+    assert in_panic[-1] < shade.get_x() + shade.get_width() < in_panic[-1] + 2.2
+    hatches = {patch.get_label(): patch.get_hatch() for patch in axis.collections}
+    assert len(set(hatches.values())) == len(hatches) == 3
+
+
+def test_outcomes_differ_in_shape_not_in_colour_alone():
+    """Answers, refusals, failures and time-outs have their own marker and their count in the legend."""
+    tables = nothing()
+    status = np.array([200, 200, 404, 503, 0, -1])
+    latency = np.array([1, 2, 3, 4, 5, NAN])
+    tables.requests |= {"start_s": np.arange(6.0), "latency_s": latency, "status": status}
+    axis = latencies(tables).axes[0]
+    labels = [points.get_label() for points in axis.collections]
+    assert labels == ["answered (2xx): 2", "refused (4xx): 1", "failed (5xx): 1", "timed out: 1"]
+    assert len({points.get_paths()[0].vertices.tobytes() for points in axis.collections}) == 4
+
+
+def test_the_dashboard_counts_every_request_once():
+    """Volume times the width of an interval adds up to the requests; failures are where they ended."""
+    tables, end = measured("s5-step1to8-a")
+    tables.requests["status"] = tables.requests["status"].copy()
+    tables.requests["status"][:30] = 503
+    axes = dashboard(tables, end).axes
+    x, y = axes[0].lines[0].get_data()
+    assert (y * (x[1] - x[0])).sum() == pytest.approx(len(tables.requests["id"]))
+    failed = axes[3].lines[0].get_ydata()
+    assert (failed * (x[1] - x[0])).sum() == pytest.approx(30)
+    assert axes[1].lines[0].get_ydata()[0] < 100
+
+
+def test_a_metric_outside_its_interval_is_crossed_out():
+    """Inside is a disc, outside a cross; what was not measured is left out."""
+    axis = intervals(METRICS).axes[0]
+    assert [line.get_marker() for line in axis.lines if line.get_marker() != "None"] == ["o", "X"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["p50_s", "p95_s"]
+
+
+def test_long_runs_are_shown_in_minutes_hours_or_days():
+    """The unit of the time axis follows the length of the run."""
+    tables, _ = measured()
+    for end, unit in ((300, "[s]"), (3600, "[min]"), (86400, "[h]"), (10 * 86400, "[days]")):
+        assert timeline(tables, end).axes[-1].get_xlabel().endswith(unit)
+
+
+times = st.integers(-5, 30).map(float)
+lives = st.tuples(times, *[st.one_of(st.just(NAN), times)] * 4)
+
+
+@settings(deadline=None)
+@given(st.lists(lives, max_size=6), st.booleans())
+def test_every_pod_is_in_one_state_at_a_time(rows, scheduling):
+    """Counted pod by pod: pending until placed, starting until Ready, ready until asked to go, draining until gone."""
+    ordered = [sorted(row, key=lambda t: np.inf if np.isnan(t) else t) for row in rows]
+    names = ("created_s", "scheduled_s", "ready_s", "delete_requested_s", "gone_s")
+    pods = {name: np.array([row[i] for row in ordered], dtype=float) for i, name in enumerate(names)}
+    if not scheduling:
+        del pods["scheduled_s"]
+    moments = np.arange(-6, 32) + 0.5
+    found = pods_by_state(pods, moments)
+    for i, now in enumerate(moments):
+        expected = dict.fromkeys(STATES, 0)
+        for created, placed, ready, asked, gone in ordered:
+            state = "pending" if created <= now else None
+            state = "starting" if (placed if scheduling else created) <= now else state
+            state = "ready" if ready <= now else state
+            state = "draining" if asked <= now else state
+            state = None if gone <= now else state
+            if state:
+                expected[state] += 1
+        assert {name: found[name][i] for name in STATES} == expected
+
+
+def test_a_pod_removed_before_it_was_ready_drains_without_having_served():
+    """A pod asked to go while starting never counts as ready, one asked to go while pending never as starting."""
+    pods = {
+        "created_s": np.array([0.0, 0.0]),
+        "scheduled_s": np.array([1.0, NAN]),
+        "ready_s": np.array([NAN, NAN]),
+        "delete_requested_s": np.array([5.0, 5.0]),
+        "gone_s": np.array([8.0, 8.0]),
+    }
+    found = pods_by_state(pods, np.array([3.0, 6.0, 9.0]))
+    assert {name: counts.tolist() for name, counts in found.items()} == {
+        "pending": [1, 0, 0],
+        "starting": [1, 0, 0],
+        "ready": [0, 0, 0],
+        "draining": [0, 2, 0],
+    }
+
+
+def test_colours_are_told_apart_by_colour_blind_readers():
+    """Lines are drawn in the colours of Okabe and Ito."""
+    palette = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"}
+    used = {figures.BLACK, figures.ORANGE, figures.SKY, figures.GREEN, figures.BLUE, figures.VERMILLION, figures.PURPLE}
+    assert used == palette
