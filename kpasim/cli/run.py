@@ -204,5 +204,5 @@ def next_steps(result: Result, experiment: str | None, folder: Path | None) -> N
         note(f"Tables: {folder}. Next: kpasim report {folder}")
     elif experiment:
         note(f"Next: kpasim run {experiment} --plot --out runs/{result.experiment.name}")
-    if result.engine == "reference" and not cache.is_warm():
-        note("The fast engine is not compiled yet; kpasim warmup does that once (about a minute).")
+    if result.engine == "reference" and cache.compile_in_background():
+        note("The fast engine is being compiled in the background (once, about a minute).")

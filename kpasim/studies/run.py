@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.engines import lower
+from kpasim.engines import lower, sampling
 from kpasim.engines.compiled import cache
 from kpasim.engines.outcome import Outcome, OutOfRoom
 from kpasim.engines.params import SECOND_NS, Params
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 Engine = Literal["auto", "compiled", "reference"]
 
-SMALL_RUN = 4_000
-"""Requests (all replications together) that the reference engine answers sooner than a compiler could."""
+SMALL_RUN = 15_000
+"""Requests (all replications together) that the reference engine answers sooner than a compiler could: a few seconds."""
 BATCH = 64
 """Replications between two calls of the progress function."""
 MOST_PODS = 1 << 20
@@ -243,6 +243,7 @@ def simulate(
     seed: int | None = None,
     engine: Engine = "auto",
     threads: int = 0,
+    recorded: sampling.Recorded = sampling.NOTHING_RECORDED,
     progress: Callable[[int], None] | None = None,
 ) -> Result:
     """Play an experiment.
@@ -253,6 +254,7 @@ def simulate(
         seed: Seed of all random numbers, the experiment's own by default.
         engine: ``"compiled"``, ``"reference"``, or ``"auto"`` for whichever answers first; they give the same tables.
         threads: Replications played at the same time by the compiled engine; 0 for one on each core.
+        recorded: Measured times that take the place of drawn ones.
         progress: Called with the number of replications finished so far.
 
     Raises:
@@ -263,25 +265,26 @@ def simulate(
     count = experiment.replications if replications is None else replications
     if count < 1:
         raise RunError(f"replications: {count} (give at least 1)")
-    prepared = lower.prepare(experiment)
-    params = prepared.params
+    params = lower.lower(experiment, recorded)
+    sampler = sampling.Sampler(experiment, params, recorded)
     chosen = choose_engine(engine, max(params.requests, 1) * count)
     outcomes: list[Outcome] = []
-    pods, nodes = lower.FIRST_PODS, lower.FIRST_PODS
+    room = sampling.PODS
     while len(outcomes) < count:
         batch = range(len(outcomes), min(count, len(outcomes) + BATCH))
         try:
-            outcomes += play(prepared.params, prepared.draws(batch, pods=pods, nodes=nodes), chosen, threads)
+            outcomes += play(params, sampler.draw_many(batch, pods=room, nodes=room), chosen, threads)
         except OutOfRoom as short:
             if short.what == "requests":
-                prepared = prepared.with_more_requests()
+                params = lower.more_requests(params)
+                sampler = sampling.Sampler(experiment, params, recorded)
             else:
-                pods, nodes = 2 * pods, 2 * nodes
-            if pods > MOST_PODS:
+                room *= 2
+            if room > MOST_PODS:
                 raise RunError(f"{experiment.name}: more than {MOST_PODS:,} pods (does every pod fail?)") from None
         if progress:
             progress(len(outcomes))
-    return Result(experiment, prepared.params, chosen, experiment.seed, outcomes)
+    return Result(experiment, params, chosen, experiment.seed, outcomes)
 
 
 def play(params: Params, draws: Sequence[Draws], engine: str, threads: int = 0) -> list[Outcome]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -46,3 +48,41 @@ def is_warm() -> bool:
     """Whether the compiled engine has been kept from an earlier run."""
     place = Path(folder())
     return place.is_dir() and any(place.rglob("*.nbc"))
+
+
+STALE_LOCK_S = 300.0
+"""A background compilation that began longer ago than this has died."""
+
+
+def compile_in_background() -> bool:
+    """Start a process of low priority that fills the cache, unless one is at it.
+
+    KPASIM_BACKGROUND=0 forbids it.
+
+    Returns:
+        Whether a process was started.
+    """
+    if os.environ.get("KPASIM_BACKGROUND") == "0" or is_warm():
+        return False
+    place = Path(folder())
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        lock = place / "compiling"
+        if lock.exists() and time.time() - lock.stat().st_mtime > STALE_LOCK_S:
+            lock.unlink(missing_ok=True)
+        os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
+    except OSError:
+        return False
+    code = (
+        "import os, sys; os.nice(10) if hasattr(os, 'nice') else None\n"
+        "try:\n import kpasim.engines.compiled.machine\n"
+        f"finally:\n os.unlink({str(lock)!r})"
+    )
+    subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    return True

@@ -1,0 +1,20 @@
+"""`kpasim schema`: what may stand in kpasim's files."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command(epilog="Try: kpasim schema experiment > experiment.schema.json")
+@click.argument("kind", type=click.Choice(["experiment", "sweep", "model"]), default="experiment")
+def command(kind: str) -> None:
+    """Print the JSON schema of an experiment, sweep or model file.
+
+    Editors check files against it and show what each key means. A first line such as
+    `# yaml-language-server: $schema=experiment.schema.json` connects a file with it.
+    """
+    from kpasim.spec.schema import schema
+
+    click.echo(json.dumps(schema(kind), indent=2, ensure_ascii=False))
