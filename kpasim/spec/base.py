@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import typing
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StrictBool, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 
 from kpasim.errors import ExperimentError, FileError, Problem
 
@@ -74,6 +76,17 @@ def names_differ(members: tuple[_Named, ...]) -> tuple[_Named, ...]:
     if twice is not None:
         raise wrong(f"has two members named {twice!r} (each needs a name of its own)")
     return members
+
+
+@dataclass(frozen=True)
+class NamedOr:
+    """In the JSON schema: a file's name, or what `model` reads."""
+
+    model: type[BaseModel] | None = None
+
+    def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        other = {"type": "object"} if self.model is None else handler(self.model.__pydantic_core_schema__)
+        return {"anyOf": [{"type": "string"}, other]}
 
 
 class ManyFilesError(ExperimentError):

@@ -28,6 +28,7 @@ from kpasim.spec.autoscaler import CONFIG_KEYS, KPA, AutoscalerConfig, RevisionS
 from kpasim.spec.base import (
     Count,
     Lines,
+    NamedOr,
     Place,
     Spec,
     Whole,
@@ -64,7 +65,6 @@ _CONFIG_MAPS = ("config-autoscaler", "config-defaults", "config-deployment")
 _FREE_KEYS = {"per-instance-type", "prices", "tolerances"}
 """Mappings whose keys are names, which may hold dots."""
 _FILE_KINDS = {word for kind in FILE_KINDS for word in kind.model_fields["kind"].annotation.__args__}  # type: ignore[union-attr]
-_PATH_OR_MAPPING = {"anyOf": [{"type": "string"}, {"type": "object"}]}
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -114,22 +114,17 @@ def _tolerance(value: Any) -> Tolerance:
 class Experiment(Spec):
     """An experiment file. Paths in it are relative to it."""
 
-    service: Annotated[InstanceOf[ServiceManifest], WithJsonSchema(_PATH_OR_MAPPING)]
+    service: Annotated[InstanceOf[ServiceManifest], NamedOr()]
     """Knative Service: a YAML file (its first one counts), or the manifest itself."""
-    config_autoscaler: Annotated[
-        InstanceOf[AutoscalerConfig],
-        WithJsonSchema({"anyOf": [{"type": "string"}, {"$ref": "#/$defs/AutoscalerConfig"}]}),
-    ] = AutoscalerConfig()
+    config_autoscaler: Annotated[InstanceOf[AutoscalerConfig], NamedOr(AutoscalerConfig)] = AutoscalerConfig()
     """The cluster's `config-autoscaler`: a ConfigMap file, or its data; what it does not say is Knative's default."""
-    config_defaults: Annotated[dict[str, Any], WithJsonSchema(_PATH_OR_MAPPING)] = Field(default_factory=dict)
+    config_defaults: Annotated[dict[str, Any], NamedOr()] = Field(default_factory=dict)
     """The cluster's `config-defaults`: a ConfigMap file, or its data."""
-    config_deployment: Annotated[dict[str, Any], WithJsonSchema(_PATH_OR_MAPPING)] = Field(default_factory=dict)
+    config_deployment: Annotated[dict[str, Any], NamedOr()] = Field(default_factory=dict)
     """The cluster's `config-deployment`: a ConfigMap file, or its data."""
     workload: Workload
     """What the clients do."""
-    model: Annotated[
-        InstanceOf[ServiceModel], WithJsonSchema({"anyOf": [{"type": "string"}, {"$ref": "#/$defs/ServiceModel"}]})
-    ]
+    model: Annotated[InstanceOf[ServiceModel], NamedOr(ServiceModel)]
     """The fitted model of the service: a bare name, looked up beside this file, in `models/` beside or above it and
     among those that come with kpasim; a path; or the model itself."""
     cluster: Cluster = Cluster()

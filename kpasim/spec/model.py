@@ -52,8 +52,10 @@ class ServiceTime(Spec):
     @classmethod
     def _time_of_classes(cls, data: Any) -> Any:
         """Without a time of its own the whole is the mixture of its classes."""
-        if not isinstance(data, Mapping):
-            return data if isinstance(data, ServiceTime) else {"time": data}
+        if isinstance(data, ServiceTime):
+            return data
+        if not isinstance(data, Mapping) or "distribution" in data:
+            return {"time": data}
         if "time" in data or not isinstance(data.get("classes"), list | tuple) or not data["classes"]:
             return data
         parts = [

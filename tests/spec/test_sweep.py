@@ -1,0 +1,113 @@
+"""Sweep files: axes, designs, and wrong values found before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kpasim.errors import ExperimentError
+from kpasim.spec.sweep import Range, Sweep, load_sweep
+from tests.spec.files import write
+
+SWEEP = """\
+experiment: experiment.yaml
+with:
+  service.annotations.min-scale: 1
+over:
+  service.annotations.target-utilization-percentage: [50, 70]
+  service.annotations.max-scale: {from: 2, to: 6, step: 2}
+replications: 7
+"""
+
+
+def sweep_of(folder: Path, text: str = SWEEP) -> Path:
+    """Write the sweep and its experiment."""
+    write(folder)
+    path = folder / "sweep.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("data", "values"),
+    [
+        ({"from": 2, "to": 6, "step": 2}, [2, 4, 6]),
+        ({"from": 0, "to": 1, "step": 0.25}, [0.0, 0.25, 0.5, 0.75, 1.0]),
+        ({"from": 0.1, "to": 0.3, "step": 0.1}, [0.1, 0.2, 0.3]),
+        ({"from": 1, "to": 5}, [1, 2, 3, 4, 5]),
+        ({"from": 1, "to": 100, "steps": 3, "scale": "log"}, [1, 10, 100]),
+        ({"from": "20s", "to": "1m", "step": "20s"}, ["20s", "40s", "1m"]),
+        ({"from": "6s", "to": "24s", "steps": 3, "scale": "log"}, ["6s", "12s", "24s"]),
+        ({"from": 2, "to": 7, "step": 2}, [2, 4, 6]),
+    ],
+)
+def test_ranges(data: Any, values: list[Any]) -> None:
+    """Whole numbers stay whole, durations stay durations, and no rounding shows."""
+    found = Range.model_validate(data).values()
+    assert found == values
+    assert [type(one) for one in found] == [type(one) for one in values]
+
+
+def test_a_point_of_a_range() -> None:
+    """Samples of a design lie between the ends, on the steps where there are any."""
+    assert Range.model_validate({"from": 0.0, "to": 4.5}).at(0.5) == 2.25
+    assert Range.model_validate({"from": 2, "to": 6, "step": 2}).at(0.99) == 6
+    assert Range.model_validate({"from": 1, "to": 100, "scale": "log", "steps": 2}).at(0.5) == 10
+
+
+def test_a_grid_is_all_combinations(tmp_path: Path) -> None:
+    """The last setting changes fastest; fixed settings are in the experiment already."""
+    sweep, experiment = load_sweep(sweep_of(tmp_path))
+    variants = sweep.variants()
+    assert len(variants) == 6
+    assert [tuple(one.values()) for one in variants[:4]] == [(50, 2), (50, 4), (50, 6), (70, 2)]
+    assert (experiment.revision.min_scale, experiment.replications) == (1, 7)
+    assert experiment.with_settings(variants[0]).revision.max_scale == 2
+
+
+def test_a_sampled_design(tmp_path: Path) -> None:
+    """Each setting takes its value at its own share."""
+    sweep, _ = load_sweep(sweep_of(tmp_path, SWEEP + "design: sobol\npoints: 8\n"))
+    assert list(sweep.variant_at([0.9, 0.1]).values()) == [70, 2]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            "[50, 70]",
+            "[50, 700]",
+            "sweep.yaml:5: over.service.annotations.target-utilization-percentage: 700 is out of range",
+        ),
+        (
+            "max-scale",
+            "maxscale",
+            "sweep.yaml:6: over.service.annotations.maxscale: unknown annotation (did you mean max-scale?)",
+        ),
+        ("min-scale: 1", "min-scale: x", "sweep.yaml:3: with.service.annotations.min-scale: 'x' is not a whole number"),
+        ("[50, 70]", "[]", "has no values"),
+        ("{from: 2, to: 6, step: 2}", "{from: 6, to: 2}", "to is not above from"),
+        ("{from: 2, to: 6, step: 2}", "{from: 2, to: 6s}", "different kinds"),
+        ("{from: 2, to: 6, step: 2}", "{from: 0, to: 6, scale: log}", "needs steps, and from above 0"),
+        ("{from: 2, to: 6, step: 2}", "{form: 2, to: 6}", "form: unknown key (did you mean from?)"),
+        ("replications: 7", "design: random", "points belongs to sampled designs"),
+        ("replications: 7", "points: 3", "points belongs to sampled designs"),
+        ("step: 2}", "step: 0.0001}", "more than 1,000,000"),
+        ("experiment.yaml", "nope.yaml", "sweep.yaml:1: experiment:"),
+        ("over:", "ovr:", "did you mean over?"),
+    ],
+)
+def test_sweeps_that_are_refused(old: str, new: str, words: str, tmp_path: Path) -> None:
+    """With file, line and key, before the first run."""
+    text = SWEEP.replace("[50, 70]", "{from: 1, to: 100, steps: 100}") if "0.0001" in new else SWEEP
+    with pytest.raises(ExperimentError) as caught:
+        load_sweep(sweep_of(tmp_path, text.replace(old, new, 1)))
+    assert words in str(caught.value)
+
+
+def test_defaults() -> None:
+    """A sweep is a grid that weighs cost against p95."""
+    sweep = Sweep.model_validate({"experiment": "x.yaml", "over": {"seed": [1, 2]}})
+    assert (sweep.design, sweep.objectives) == ("grid", ("cost", "latency_s.p95"))
