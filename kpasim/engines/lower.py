@@ -1,0 +1,283 @@
+"""From what a user writes to what an engine plays: an experiment in numbers.
+
+params = lower(experiment)
+for draws in draw_many(experiment, params, range(experiment.replications)):
+    outcome = compiled.run(params, draws)
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from kpasim.engines import params as of
+from kpasim.engines.machines import instance_type_names, nanoseconds, pools, refused, stages
+from kpasim.engines.params import Params
+from kpasim.engines.sampling import NOTHING_RECORDED, Recorded, Sampler, arrivals, draw, draw_many, posterior
+from kpasim.policy import windows
+from kpasim.spec.experiment import Experiment
+from kpasim.spec.workload import Hey
+from kpasim.workloads.arrivals import most_arrivals
+
+MOST_REQUESTS = 10_000_000
+"""Requests of one replication at most: their tables are held in memory."""
+KUBELET_PERIOD_S = 10.0
+"""Period of the kubelet's probes where the manifest gives none."""
+RECONCILE_SHARE = 1.0 / 3.0
+"""What part of the time from a decision to the pod the PodAutoscaler's reconcile takes, the Deployment the rest."""
+
+COOKIE_TIMEOUT = "serving.knative.dev.alibabacloud/cookie-timeout"
+"""Annotation of how long a session cookie holds [s]."""
+
+_STARTS = {"warm": of.WARM, "idled": of.IDLED, "zero": of.ZERO}
+_POLICIES = {"round-robin": of.ROUND_ROBIN, "least-request": of.LEAST_REQUEST, "random": of.RANDOM}
+
+
+def lower(experiment: Experiment, recorded: Recorded = NOTHING_RECORDED) -> Params:
+    """An experiment in numbers.
+
+    Args:
+        experiment: What to play.
+        recorded: Measured numbers that take the place of drawn ones: with service times their order may count in
+            starts, and what instance types or sharing do to them is in them already; with send times the load is open.
+
+    Raises:
+        ExperimentError: What the experiment asks for cannot be played.
+        RecordError: A file that the workload replays cannot be read.
+    """
+    params = _params(experiment, recorded)
+    _must_be_playable(experiment, params)
+    if experiment.model.posterior:
+        for place, variant in enumerate(posterior(experiment)):
+            other = _params(variant, recorded)
+            params = params._replace(requests=max(params.requests, other.requests))
+            if not _equal(params, other._replace(requests=params.requests)):
+                message = "changes more than distributions of times, which is all that may differ between replications"
+                raise refused(experiment, f"model.posterior[{place}]", message)
+    return params
+
+
+def _equal(one: Params, other: Params) -> bool:
+    return all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(one, other, strict=True))
+
+
+def _params(experiment: Experiment, recorded: Recorded) -> Params:
+    service, revision, cluster = experiment.service, experiment.revision, experiment.cluster
+    model, probe, delays = experiment.model, experiment.service.probe, experiment.cluster.delays
+    given = recorded.service_s is not None
+    types = instance_type_names(experiment)
+    pool, stage = pools(experiment), stages(experiment)
+    limits_s = [limit for limit in (service.response_start_timeout_s, service.idle_timeout_s) if limit]
+    weighted = revision.aggregation == "weighted-exponential"
+    start = experiment.start.state
+    reconcile_s = delays.tick_to_pod_s * RECONCILE_SHARE
+    slots = model.service_time.slots
+    factors = model.service_time.per_instance_type
+    return Params(
+        container_concurrency=service.container_concurrency,
+        slots=service.container_concurrency if slots is None else slots,
+        timeout_ns=nanoseconds(service.timeout_s),
+        first_byte_timeout_ns=nanoseconds(min(limits_s, default=None)),
+        service_by_start=int(recorded.by_start if given else model.service_time.by == "start"),
+        slowdown=_floats(() if given else model.service_time.slowdown),
+        shared_by_node=int(model.service_time.shared_by == "node"),
+        type_factor=_floats([1.0 if given else factors.get(name, 1.0) for name in types]),
+        cancel_stops_work=int(model.cancel_stops_work),
+        drains_on_sigterm=int(model.shutdown.drains_on_sigterm),
+        stop_ns=nanoseconds(model.shutdown.stop_time_s),
+        metric_rps=int(revision.metric == "rps"),
+        max_scale_up_rate=revision.max_scale_up_rate,
+        max_scale_down_rate=revision.max_scale_down_rate,
+        target_value=revision.target_value,
+        total_value=revision.total_value,
+        target_burst_capacity=revision.target_burst_capacity,
+        panic_threshold=revision.panic_threshold,
+        activation_scale=revision.activation_scale,
+        reachable=int(revision.reachable),
+        stable_window_s=round(revision.stable_window_s),
+        panic_window_s=round(revision.panic_window_s),
+        weight_stable=windows.smoothing_coefficient(revision.stable_window_s) if weighted else 0.0,
+        weight_panic=windows.smoothing_coefficient(revision.panic_window_s) if weighted else 0.0,
+        scale_down_delay_s=revision.scale_down_delay_s,
+        activator_capacity=revision.activator_capacity,
+        min_scale=revision.min_scale,
+        max_scale=revision.max_scale,
+        initial_scale=0 if start == "zero" else revision.initial_scale,
+        enable_scale_to_zero=int(revision.enable_scale_to_zero),
+        grace_ns=nanoseconds(revision.scale_to_zero_grace_s),
+        retention_ns=nanoseconds(revision.pod_retention_s),
+        progress_deadline_ns=nanoseconds(revision.progress_deadline_s),
+        probe_period_ns=nanoseconds(probe.period_s or KUBELET_PERIOD_S),
+        probe_timeout_ns=nanoseconds(probe.timeout_s),
+        probe_initial_delay_ns=nanoseconds(probe.initial_delay_s),
+        probe_successes=probe.success_threshold,
+        probe_failures=probe.failure_threshold,
+        aggressive=int(probe.period_s == 0.0),
+        early_use=int(not service.startup_probe and probe.kind != "exec"),
+        stage_kind=_ints([one.kind for one in stage]),
+        stage_when=_ints([one.when for one in stage]),
+        stage_at_a_time=_ints([one.at_a_time for one in stage]),
+        stage_cached=_ints([one.cached for one in stage]),
+        stage_bytes=_floats([one.bytes for one in stage]),
+        stage_bandwidth=_floats([one.bandwidth for one in stage]),
+        crash_probability=1.0 if model.cold_start.always_fails else model.cold_start.crash.probability,
+        restart_ns=nanoseconds(model.cold_start.crash.restart_delay_s),
+        pool_type=_ints([one.type for one in pool]),
+        pool_slots=_ints([one.slots for one in pool]),
+        pool_ready=_ints([one.ready for one in pool]),
+        pool_max=_ints([one.max for one in pool]),
+        pool_provisioned=_ints([one.provisioned for one in pool]),
+        pool_release_ns=_ints([one.release_ns for one in pool]),
+        scrape_failure=0.0,
+        activators=cluster.activators,
+        always_activator=int(cluster.ingress.path == "activator"),
+        ingress_policy=_POLICIES[cluster.ingress.policy],
+        ingress_workers=cluster.ingress.workers,
+        affinity=_affinity(experiment),
+        affinity_timeout_ns=_cookie_timeout_ns(experiment),
+        first_stat_ns=nanoseconds(delays.first_stat_s),
+        front_to_server_ns=nanoseconds(delays.front_to_server_s),
+        hand_over_ns=nanoseconds(delays.hand_over_s),
+        server_to_client_ns=nanoseconds(delays.server_to_client_s),
+        reconcile_ns=nanoseconds(reconcile_s),
+        rollout_ns=nanoseconds(delays.tick_to_pod_s) - nanoseconds(reconcile_s),
+        # The ingress sees a switch of mode as late as any other change of the endpoints.
+        sks_ns=nanoseconds(max(0.0, delays.sks_switch_s - delays.endpoints_to_ingress_s)),
+        endpoints_to_ingress_ns=nanoseconds(delays.endpoints_to_ingress_s),
+        endpoints_to_activator_ns=nanoseconds(delays.endpoints_to_activator_s),
+        activator_probe_period_ns=nanoseconds(delays.probe_period_s),
+        queue_proxy_poll_ns=nanoseconds(delays.queue_proxy_poll_s),
+        deletion_ns=nanoseconds(delays.deletion_extra_s),
+        **_load(experiment, recorded),
+        start=_STARTS[start],
+        start_for_ns=nanoseconds(experiment.start.for_s),
+        horizon_ns=nanoseconds(experiment.horizon_s),
+        stays=int(revision.min_scale > 0 or not revision.enable_scale_to_zero),
+        seed=experiment.seed & (2**63 - 1),
+    )
+
+
+def more_requests(params: Params) -> Params:
+    """The same experiment with room for twice the requests, for a replication that had more than expected."""
+    return params._replace(requests=2 * params.requests)
+
+
+def _ints(values: list[int]) -> of.Ints:
+    return np.array(values, dtype=np.int64)
+
+
+def _floats(values: list[float] | tuple[float, ...]) -> of.Floats:
+    return np.array(values, dtype=np.float64)
+
+
+def _affinity(experiment: Experiment) -> int:
+    asked = experiment.cluster.ingress.affinity
+    if asked == "pod":
+        return of.POD_AFFINITY
+    if asked == "activator" or (asked == "auto" and experiment.service.cookie_affinity):
+        return of.UPSTREAM_AFFINITY
+    return of.NO_AFFINITY
+
+
+def _cookie_timeout_ns(experiment: Experiment) -> int:
+    """How long a cookie holds, 0 for ever; the annotation of the template counts before the Service's."""
+    service = experiment.service
+    text = service.annotations.get(COOKIE_TIMEOUT, service.metadata_annotations.get(COOKIE_TIMEOUT))
+    if text is None:
+        return 0
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value < math.inf:
+        raise refused(experiment, "service", f"annotation {COOKIE_TIMEOUT}: {text!r} is not a number of seconds")
+    return nanoseconds(value)
+
+
+def _load(experiment: Experiment, recorded: Recorded) -> dict[str, int]:
+    """What ``Params`` holds of the load.
+
+    Raises:
+        ExperimentError: Nothing limits the number of requests, or they are too many.
+    """
+    workload = experiment.workload
+    load = {
+        "closed": 0,
+        "workers": 0,
+        "requests_per_worker": 0,
+        "load_duration_ns": 0,
+        "worker_period_ns": 0,
+        "client_timeout_ns": nanoseconds(workload.timeout_s),
+        "sessions": workload.sessions.count if workload.sessions else 0,
+        "cookies": int(workload.sessions is not None and workload.sessions.cookies),
+    }
+    if recorded.sent_s is not None:
+        load["requests"] = len(recorded.sent_s)
+    elif isinstance(workload, Hey):
+        each = _each_worker(experiment, workload)
+        load["closed"] = 1
+        load["workers"] = workload.concurrency
+        load["requests_per_worker"] = workload.per_worker or 0
+        load["load_duration_ns"] = nanoseconds(workload.duration_s)
+        load["worker_period_ns"] = nanoseconds(1.0 / workload.qps) if workload.qps else 0
+        load["requests"] = workload.concurrency * each
+    else:
+        load["requests"] = most_arrivals(workload)
+    if load["requests"] > MOST_REQUESTS:
+        message = f"sends up to {load['requests']:,} requests (at most {MOST_REQUESTS:,} are simulated; shorten it)"
+        raise refused(experiment, "workload", message)
+    return load
+
+
+def _each_worker(experiment: Experiment, workload: Hey) -> int:
+    """Requests of one worker; for hey's -z an estimate from above that ``more_requests`` may have to double."""
+    if workload.duration_s is None:
+        return workload.requests // workload.concurrency
+    delays, service_time = experiment.cluster.delays, experiment.model.service_time
+    factors = [service_time.per_instance_type.get(name, 1.0) for name in instance_type_names(experiment)]
+    round_s = service_time.time.mean_s() * min(factors)
+    round_s += 0.5 * delays.client_to_front_s + delays.server_to_client_s
+    if workload.timeout_s:
+        round_s = min(round_s, workload.timeout_s)
+    bounds = []
+    if round_s > 0.0:
+        bounds.append(1.5 * workload.duration_s / round_s + 16.0)
+    if workload.qps:
+        bounds.append(workload.duration_s * workload.qps + 1.0)
+    if not bounds:
+        raise refused(
+            experiment, "workload", "has a duration, but no request takes any time: it would send without end"
+        )
+    return math.ceil(min(*bounds, float(MOST_REQUESTS)))
+
+
+def _must_be_playable(experiment: Experiment, params: Params) -> None:
+    """Refuse what would be played otherwise than it is meant, or for ever.
+
+    Raises:
+        ExperimentError: It is so.
+    """
+    if params.start == of.WARM and params.initial_scale == 0 and params.min_scale == 0:
+        message = "warm needs a pod before the load, and the revision begins with none (initial-scale 0; write zero)"
+        raise refused(experiment, "start", message)
+    if params.crash_probability >= 1.0 and params.restart_ns == 0:
+        message = "0s with starts that always fail would restart without end (Kubernetes waits 10s)"
+        raise refused(experiment, "model.cold-start.crash.restart-delay", message)
+    time = experiment.model.service_time
+    idle_s = experiment.service.idle_timeout_s
+    if time.first_byte and time.chunk_interval_s and idle_s and time.chunk_interval_s > idle_s:
+        message = f"{time.chunk_interval_s:g}s is above idleTimeoutSeconds = {idle_s:g}, which would cut every answer"
+        raise refused(experiment, "model.service-time.chunk-interval", message)
+
+
+__all__ = [
+    "Recorded",
+    "Sampler",
+    "arrivals",
+    "draw",
+    "draw_many",
+    "instance_type_names",
+    "lower",
+    "more_requests",
+]

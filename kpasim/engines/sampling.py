@@ -1,0 +1,304 @@
+"""All random numbers of a replication, made once and outside the engines.
+
+Uniform numbers of one stream belong to requests, pods or nodes by their index; distributions turn them into times here.
+A replication's numbers are therefore the same whatever else is drawn, in whichever order, and however many are asked
+for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from kpasim.engines import params as of
+from kpasim.engines.draws import Stream, chance_key, uniforms, uniforms_of
+from kpasim.engines.machines import LONGEST_NS, LoweredStage, nanoseconds, refused, stages
+from kpasim.engines.params import Draws, Floats, Ints, Params
+from kpasim.spec.distributions import Constant, Distribution
+from kpasim.spec.experiment import Experiment
+from kpasim.spec.workload import Hey, Replay
+from kpasim.workloads import arrivals as open_loops
+from kpasim.workloads.recorded import recording
+
+PODS = 256
+"""Pods that there are draws for, if nobody says more."""
+_ADDRESSES = 1 << 31
+_NO_INTS: Ints = np.zeros(0, dtype=np.int64)
+_Uniform = Callable[[int, Sequence[int]], Floats]
+
+
+class Recorded(NamedTuple):
+    """Measured numbers that take the place of drawn ones, as when a measured run is predicted.
+
+    Attributes:
+        service_s: Service times; where there are fewer than requests, the rest is drawn.
+        by_start: Whether they are in the order of starts of service, else in the order of draws: of sending, or worker
+            by worker.
+        sent_s: Send times from the start of the load, ascending. The load is then an open one.
+        phase_ns: Phases by their place in ``Draws.phase``.
+    """
+
+    service_s: Floats | None = None
+    by_start: bool = True
+    sent_s: Floats | None = None
+    phase_ns: Mapping[int, int] | None = None
+
+
+NOTHING_RECORDED = Recorded()
+
+
+class Times(NamedTuple):
+    """The distributions of one experiment, or of one draw of its model's posterior.
+
+    Attributes:
+        service: Service time, one for each class.
+        first_byte: Time to the first byte, ``None`` where answers come whole.
+        stages: The stages of a start.
+        provision: Provisioning of a node.
+    """
+
+    service: tuple[Distribution, ...]
+    first_byte: Distribution | None
+    stages: tuple[LoweredStage, ...]
+    provision: Distribution
+
+
+class Sampler:
+    """Makes the draws of an experiment's replications.
+
+    Attributes:
+        params: The experiment in numbers.
+    """
+
+    def __init__(self, experiment: Experiment, params: Params, recorded: Recorded = NOTHING_RECORDED) -> None:
+        """Prepare what all replications share.
+
+        Args:
+            experiment: What to play.
+            params: The same, lowered.
+            recorded: As given to ``lower``.
+
+        Raises:
+            ExperimentError: A trace names a class that the model does not have.
+            RecordError: A file that the workload replays cannot be read.
+        """
+        self.params = params
+        self._workload = experiment.workload
+        self._recorded = recorded
+        self._times = [_times(one) for one in posterior(experiment)]
+        self._delay_ns = nanoseconds(experiment.cluster.delays.client_to_front_s)
+        classes = experiment.model.service_time.classes
+        shares = np.array([one.share for one in classes] or [1.0])
+        self._edges = np.cumsum(shares / shares.sum())[:-1]
+        self._own_service, self._classes = _NO_INTS, _NO_INTS
+        if isinstance(experiment.workload, Replay) and recorded.sent_s is None:
+            self._own_service, self._classes = _from_trace(experiment, experiment.workload)
+
+    def draw(self, replication: int, *, pods: int = PODS, nodes: int | None = None) -> Draws:
+        """The random numbers of one replication; see ``draw_many``."""
+        return self.draw_many([replication], pods=pods, nodes=nodes)[0]
+
+    def draw_many(self, replications: Sequence[int], *, pods: int = PODS, nodes: int | None = None) -> list[Draws]:
+        """The random numbers of several replications, in their order.
+
+        Args:
+            replications: Indices of the replications.
+            pods: Pods to make draws for.
+            nodes: Added nodes to make draws for; as many as pods when not given.
+        """
+        nodes = pods if nodes is None else nodes
+        if len(self._times) == 1:
+            return self._draw(replications, self._times[0], pods, nodes)
+        return [self._draw([one], self._times[one % len(self._times)], pods, nodes)[0] for one in replications]
+
+    def _draw(self, replications: Sequence[int], times: Times, pods: int, nodes: int) -> list[Draws]:
+        """Draws of replications that share their distributions, all of them transformed at once."""
+        p, runs = self.params, len(replications)
+
+        def uniform(stream: int, counts: Sequence[int]) -> Floats:
+            return uniforms_of(p.seed, replications, stream, counts)
+
+        sent = [self._sent(one) for one in replications]
+        counts = [p.requests if p.closed else len(one) for one in sent]
+        ends = np.cumsum(counts).tolist()
+        parts = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+        by_worker = self._by_worker
+        by_service = by_worker if not p.service_by_start else lambda u: u
+
+        u = by_service(uniform(Stream.SERVICE, counts))
+        service = np.stack([_nanoseconds(one, u) for one in times.service], axis=1)
+        self._put_recorded(service, parts)
+        first_byte = _NO_INTS
+        if times.first_byte is not None:
+            first_byte = _nanoseconds(times.first_byte, by_service(uniform(Stream.FIRST_BYTE, counts)))
+        klass = _NO_INTS
+        if len(self._edges) and not len(self._classes):
+            klass = np.searchsorted(self._edges, by_worker(uniform(Stream.CLASS, counts)), side="right")
+        delay = (by_worker(uniform(Stream.DELAY, counts)) * self._delay_ns).astype(np.int64)
+        phase = self._phases(uniform(Stream.PHASE, [of.REPORT + p.activators] * runs).reshape(runs, -1))
+        pod = self._pods(uniform, times.stages, runs, pods)
+        node = self._nodes(uniform, times.provision, runs, nodes)
+        return [
+            Draws(
+                phase=phase[place],
+                service=service[part],
+                klass=klass[part] if len(klass) else self._classes,
+                first_byte=first_byte[part],
+                delay=delay[part],
+                sent=sent[place],
+                own_service=self._own_service,
+                pod=pod[place],
+                node=node[place],
+                key=chance_key(p.seed, replication),
+            )
+            for place, (replication, part) in enumerate(zip(replications, parts, strict=True))
+        ]
+
+    def _sent(self, replication: int) -> Ints:
+        if self.params.closed:
+            return _NO_INTS
+        if self._recorded.sent_s is not None:
+            return np.rint(np.asarray(self._recorded.sent_s) * 1e9).astype(np.int64)
+        assert not isinstance(self._workload, Hey)
+        return arrivals(self._workload, self.params.seed, replication)
+
+    def _by_worker(self, u: Floats) -> Floats:
+        """Uniform numbers in the order of ``Params``' draws.
+
+        Where only the clock ends a closed loop, nobody knows how many requests a worker sends: the k-th request of
+        worker w takes the number k * workers + w, so that it stays the same when there is room for more.
+        """
+        p = self.params
+        if not (p.closed and p.load_duration_ns):
+            return u
+        return np.ascontiguousarray(u.reshape(-1, p.requests // p.workers, p.workers).swapaxes(1, 2)).ravel()
+
+    def _put_recorded(self, service: Ints, parts: Sequence[slice]) -> None:
+        if self._recorded.service_s is None:
+            return
+        measured = np.rint(np.asarray(self._recorded.service_s) * 1e9).astype(np.int64)
+        for part in parts:
+            rows = service[part]
+            rows[: len(measured)] = measured[: len(rows), np.newaxis]
+
+    def _phases(self, u: Floats) -> Ints:
+        """Phases of all clocks, each drawn by itself within its period; shape ``(runs, REPORT + activators)``.
+
+        This is the place to tie one to another.
+        """
+        period_ns = np.full(u.shape[1], of.SECOND_NS, dtype=np.float64)
+        period_ns[of.WALL] = period_ns[of.TICK] = 2 * of.SECOND_NS
+        period_ns[of.PROBE] = self.params.activator_probe_period_ns
+        phases = (u * period_ns).astype(np.int64)
+        for place, phase_ns in (self._recorded.phase_ns or {}).items():
+            phases[:, place] = phase_ns
+        return phases
+
+    def _pods(self, uniform: _Uniform, lowered: Sequence[LoweredStage], runs: int, pods: int) -> Ints:
+        p, types = self.params, len(self.params.type_factor)
+        pod = np.empty((runs, pods, of.STAGES + types * len(lowered)), dtype=np.int64)
+        own = uniform(Stream.POD, [pods * of.STAGES] * runs).reshape(runs, pods, of.STAGES)
+        period_ns = np.empty(of.STAGES)
+        period_ns[[of.ADDRESS, of.UID]] = _ADDRESSES
+        period_ns[of.KUBELET_PHASE] = p.probe_period_ns
+        period_ns[of.QUEUE_PROXY_PHASE] = of.SECOND_NS
+        period_ns[of.POLL_PHASE] = p.queue_proxy_poll_ns
+        pod[:, :, : of.STAGES] = own * period_ns
+        for place, stage in enumerate(lowered):
+            columns = pod[:, :, of.STAGES + place * types : of.STAGES + (place + 1) * types]
+            if all(isinstance(time, Constant) for time in stage.times):
+                columns[:] = [nanoseconds(time.mean_s()) for time in stage.times]
+                continue
+            # One number for all types: a pod that is slow on one is slow on the others.
+            u = uniform(Stream.STAGE + place, [pods] * runs).reshape(runs, pods)
+            for type_, time in enumerate(stage.times):
+                if type_ and time is stage.times[0]:
+                    columns[:, :, type_] = columns[:, :, 0]
+                else:
+                    columns[:, :, type_] = _nanoseconds(time, u)
+        return pod
+
+    def _nodes(self, uniform: _Uniform, provision: Distribution, runs: int, nodes: int) -> Ints:
+        provisioned = self.params.pool_provisioned
+        if not provisioned.any():
+            return np.zeros((runs, nodes, len(provisioned)), dtype=np.int64)
+        u = uniform(Stream.NODE, [nodes] * runs).reshape(runs, nodes, 1)
+        return _nanoseconds(provision, u) * provisioned
+
+
+def draw(
+    experiment: Experiment,
+    params: Params,
+    replication: int,
+    recorded: Recorded = NOTHING_RECORDED,
+    *,
+    pods: int = PODS,
+    nodes: int | None = None,
+) -> Draws:
+    """The random numbers of one replication; see ``Sampler.draw_many``."""
+    return Sampler(experiment, params, recorded).draw(replication, pods=pods, nodes=nodes)
+
+
+def draw_many(
+    experiment: Experiment,
+    params: Params,
+    replications: Sequence[int],
+    recorded: Recorded = NOTHING_RECORDED,
+    *,
+    pods: int = PODS,
+    nodes: int | None = None,
+) -> list[Draws]:
+    """The random numbers of several replications; see ``Sampler.draw_many``."""
+    return Sampler(experiment, params, recorded).draw_many(replications, pods=pods, nodes=nodes)
+
+
+def arrivals(workload: open_loops.OpenLoop, seed: int, replication: int) -> Ints:
+    """When an open loop's requests are sent in one replication.
+
+    Returns:
+        Times from the start of the load [ns], ascending, shape ``(requests,)``.
+
+    Raises:
+        RecordError: A file that the workload replays cannot be read.
+    """
+    return open_loops.arrivals(workload, lambda count, first: uniforms(seed, replication, Stream.ARRIVAL, count, first))
+
+
+def posterior(experiment: Experiment) -> list[Experiment]:
+    """The experiment under each draw of its model's posterior, which replications take in turn; itself without one.
+
+    Raises:
+        ExperimentError: A draw names no place of the model, or a value that is refused there.
+    """
+    draws = experiment.model.posterior
+    if not draws:
+        return [experiment]
+    return [experiment.with_settings({f"model.{place}": value for place, value in one.items()}) for one in draws]
+
+
+def _times(experiment: Experiment) -> Times:
+    time, nodes = experiment.model.service_time, experiment.cluster.nodes
+    return Times(
+        tuple(one.time for one in time.classes) or (time.time,),
+        time.first_byte,
+        stages(experiment),
+        nodes.provision if nodes else Constant(time_s=0.0),
+    )
+
+
+def _from_trace(experiment: Experiment, workload: Replay) -> tuple[Ints, Ints]:
+    """Service times [ns] and classes that a trace brings along, each empty where it does not."""
+    recorded = recording(workload)
+    known = {one.name: place for place, one in enumerate(experiment.model.service_time.classes)}
+    unknown = sorted(set(recorded.classes) - set(known))
+    if unknown:
+        message = f"names the class {unknown[0]!r}, which is none of the model's ({', '.join(known) or 'it has none'})"
+        raise refused(experiment, "workload.class", message)
+    classes = np.array([known[name] for name in recorded.classes], dtype=np.int64)
+    return np.rint(recorded.service_s * 1e9).astype(np.int64), classes
+
+
+def _nanoseconds(distribution: Distribution, u: Floats) -> Ints:
+    return np.rint(np.minimum(distribution.ppf(u) * 1e9, float(LONGEST_NS))).astype(np.int64)

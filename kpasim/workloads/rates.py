@@ -1,0 +1,145 @@
+"""Request rates that change over time, as what they add up to and the way back.
+
+With ``R(t)`` the requests expected until ``t``, a Poisson process of any rate is ``R``'s inverse of one of rate 1. So
+workloads of different rates under one seed are one and the same process, stretched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+ROUNDING = 1e-9
+"""Requests by which sums of rates may be off."""
+_HALVINGS = 54
+
+
+class Rate(Protocol):
+    """A request rate over a stretch of time that begins at 0.
+
+    Attributes:
+        total: Requests expected in all.
+    """
+
+    @property
+    def total(self) -> float:
+        """Requests expected in all."""
+
+    def when(self, expected: Floats) -> Floats:
+        """Times [s] at which so many requests are expected to have come.
+
+        Args:
+            expected: Numbers in [0, total], any order.
+        """
+
+
+class Steps(NamedTuple):
+    """Stretches of constant rate; at a rate of 0 nothing comes.
+
+    Attributes:
+        rates: Requests per second, one for each stretch.
+        lengths_s: How long each lasts.
+    """
+
+    rates: Sequence[float]
+    lengths_s: Sequence[float]
+
+    @property
+    def total(self) -> float:
+        """See `Rate`."""
+        return float(np.dot(self.rates, self.lengths_s))
+
+    def when(self, expected: Floats) -> Floats:
+        """See `Rate`."""
+        rates = np.asarray(self.rates, dtype=np.float64)
+        ends_s = np.cumsum(self.lengths_s)
+        until = np.cumsum(rates * np.asarray(self.lengths_s, dtype=np.float64))
+        # Where a pause begins just when the number is reached, the time is before the pause.
+        place = np.minimum(np.searchsorted(until, expected - ROUNDING, side="left"), len(rates) - 1)
+        begin_s, before = ends_s - self.lengths_s, until - rates * self.lengths_s
+        with np.errstate(divide="ignore", invalid="ignore"):
+            times = begin_s[place] + (expected - before[place]) / rates[place]
+        return np.asarray(np.clip(np.nan_to_num(times), begin_s[place], ends_s[place]), dtype=np.float64)
+
+
+class Ramp(NamedTuple):
+    """A rate on a straight line.
+
+    Attributes:
+        first: Requests per second at the beginning.
+        last: Requests per second at the end.
+        length_s: How long it lasts.
+    """
+
+    first: float
+    last: float
+    length_s: float
+
+    @property
+    def total(self) -> float:
+        """See `Rate`."""
+        return 0.5 * (self.first + self.last) * self.length_s
+
+    def when(self, expected: Floats) -> Floats:
+        """See `Rate`."""
+        slope = (self.last - self.first) / self.length_s
+        root = np.sqrt(np.maximum(self.first * self.first + 2.0 * slope * expected, 0.0))
+        # The usual formula, turned round so that nothing cancels where the slope is small.
+        times = 2.0 * expected / np.maximum(self.first + root, np.finfo(np.float64).tiny)
+        return np.asarray(np.clip(times, 0.0, self.length_s), dtype=np.float64)
+
+
+class Wave(NamedTuple):
+    """A rate that swings: ``mean * (1 + amplitude * sin(2 pi (t + phase) / period))``.
+
+    Attributes:
+        mean: Mean requests per second.
+        amplitude: Swing as a share of the mean.
+        period_s: From one peak to the next.
+        phase_s: Where in the period it begins.
+        length_s: How long it lasts.
+    """
+
+    mean: float
+    amplitude: float
+    period_s: float
+    phase_s: float
+    length_s: float
+
+    @property
+    def _turn(self) -> float:
+        """Radians per second."""
+        return 2.0 * math.pi / self.period_s
+
+    def _until(self, time_s: float) -> float:
+        turn = self._turn
+        swing = math.cos(turn * self.phase_s) - math.cos(turn * (time_s + self.phase_s))
+        return self.mean * (time_s + self.amplitude / turn * swing)
+
+    @property
+    def total(self) -> float:
+        """See `Rate`."""
+        return self._until(self.length_s)
+
+    def when(self, expected: Floats) -> Floats:
+        """See `Rate`.
+
+        The equation is Kepler's, with the amplitude for the eccentricity; halving an interval that is known to hold
+        the answer never fails, not even where the rate is 0.
+        """
+        turn, start = self._turn, self._turn * self.phase_s
+        shift = 0.5 * math.pi + start - self.amplitude * math.cos(start)
+        anomaly = np.asarray(expected, dtype=np.float64) * (turn / self.mean) + shift
+        low, high = anomaly - self.amplitude, anomaly + self.amplitude
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            below = middle - self.amplitude * np.sin(middle) < anomaly
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        times = (high - 0.5 * math.pi - start) / turn
+        return np.asarray(np.clip(times, 0.0, self.length_s), dtype=np.float64)

@@ -1,0 +1,156 @@
+"""Arrivals out of a file: a CSV with a header, or the published production trace GenTD26."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+import os
+import zlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.errors import Problem, RecordError
+from kpasim.spec.workload import GenTD26, Replay
+
+MOST_ROWS = 10_000_000
+"""Rows read from one file."""
+_MOST_PROBLEMS = 20
+_UNITS_S = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
+_GZIP = b"\x1f\x8b"
+
+
+class Recording(NamedTuple):
+    """Requests of a recording in order of arrival.
+
+    Attributes:
+        sent_s: Send times from the start of the load, at the speed asked for [s].
+        service_s: Measured service times [s], 0 where there is none; empty without such a column.
+        classes: Name of each request's class; empty without such a column.
+        whole_seconds: Whether arrivals are known to the second only.
+    """
+
+    sent_s: NDArray[np.float64]
+    service_s: NDArray[np.float64]
+    classes: tuple[str, ...]
+    whole_seconds: bool = False
+
+
+def recording(workload: Replay | GenTD26) -> Recording:
+    """The requests that a workload takes from its file.
+
+    Raises:
+        RecordError: The file cannot be read as the workload says, or holds no request in the stretch asked for.
+    """
+    stamp = os.stat(workload.file).st_mtime_ns if os.path.exists(workload.file) else 0
+    if isinstance(workload, GenTD26):
+        rows = _rows(workload.file, stamp, "gmt_create", None, None, 1.0)
+    else:
+        columns = (workload.arrival_column, workload.service_column, workload.class_column)
+        rows = _rows(workload.file, stamp, *columns, _UNITS_S[workload.time_unit])
+    start_s = rows.sent_s - workload.from_s
+    kept = np.flatnonzero((start_s >= 0.0) & (start_s < (workload.duration_s or math.inf)))
+    if isinstance(workload, Replay):
+        kept = kept[: workload.limit]
+    if len(kept) == 0:
+        seconds = f"{rows.sent_s[-1]:g} s long, the workload begins at {workload.from_s:g} s"
+        raise RecordError(workload.file, [Problem("", f"no request in the stretch asked for (it is {seconds})")])
+    return Recording(
+        start_s[kept] / workload.speed,
+        rows.service_s[kept] if len(rows.service_s) else rows.service_s,
+        tuple(rows.classes[place] for place in kept) if rows.classes else (),
+        isinstance(workload, GenTD26),
+    )
+
+
+@lru_cache(maxsize=4)
+def _rows(file: str, stamp: int, arrival: str, service: str | None, class_: str | None, unit_s: float) -> Recording:
+    """All requests of a file, times from its first arrival; read again when the file has changed (``stamp``)."""
+    wanted = [name for name in (arrival, service, class_) if name]
+    times: list[float] = []
+    services: list[float] = []
+    classes: list[str] = []
+    problems: list[Problem] = []
+    for line, row in _cells(file, wanted):
+        try:
+            times.append(_time(row[0], arrival, unit_s))
+            if service:
+                services.append(_service(row[1], service, unit_s))
+            if class_:
+                classes.append(row[-1])
+        except ValueError as err:
+            problems.append(Problem("", str(err), line))
+            if len(problems) == _MOST_PROBLEMS:
+                break
+    if problems:
+        raise RecordError(file, problems)
+    if not times:
+        raise RecordError(file, [Problem("", "no row below the header")])
+    start_s = np.asarray(times) - min(times)
+    order = np.argsort(start_s, kind="stable")
+    return Recording(
+        start_s[order],
+        np.asarray(services)[order] if service else np.zeros(0),
+        tuple(classes[place] for place in order) if class_ else (),
+    )
+
+
+def _cells(file: str, wanted: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """Line and values of the wanted columns, row by row; blank lines are passed over."""
+    path = Path(file)
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(2) == _GZIP
+        with (gzip.open if packed else open)(path, "rt", encoding="utf-8-sig", newline="") as text:
+            reader = csv.reader(text)
+            header = [name.strip() for name in next(reader, [])]
+            missing = [name for name in wanted if name not in header]
+            if missing:
+                raise RecordError(
+                    file,
+                    [Problem("", f"no column {name!r} (there are {', '.join(header)[:200]})", 1) for name in missing],
+                )
+            places = [header.index(name) for name in wanted]
+            for count, row in enumerate(reader):
+                if count >= MOST_ROWS:
+                    raise RecordError(file, [Problem("", f"more than {MOST_ROWS:,} rows (split the file)")])
+                if row and len(row) != len(header):
+                    message = f"{len(row)} values where the header names {len(header)} columns"
+                    raise RecordError(file, [Problem("", message, reader.line_num)])
+                if row:
+                    yield reader.line_num, [row[place].strip() for place in places]
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as err:
+        reason = err.strerror if isinstance(err, OSError) and err.strerror else str(err)
+        raise RecordError(file, [Problem("", f"cannot be read: {reason}")]) from err
+
+
+def _time(text: str, column: str, unit_s: float) -> float:
+    """Seconds of a number, or since 1970 of a date and time (UTC where it names no zone)."""
+    try:
+        value = float(text) * unit_s
+    except ValueError:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise ValueError(f"{column}: {text[:60]!r} is neither a number nor a date and time") from None
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if not math.isfinite(value):
+        raise ValueError(f"{column}: {text[:60]!r} is not a time")
+    return value
+
+
+def _service(text: str, column: str, unit_s: float) -> float:
+    """Seconds of a service time; 0 for an empty cell."""
+    try:
+        value = float(text) * unit_s if text else 0.0
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value < math.inf:
+        raise ValueError(f"{column}: {text[:60]!r} is not a service time (must be a number of at least 0)")
+    return value
