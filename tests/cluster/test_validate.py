@@ -1,0 +1,299 @@
+"""`kpasim validate` from beginning to end, on the stand-in with pods that sleep."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from kpasim.cluster.calibration import Calibration, start_time
+from kpasim.cluster.errors import ClusterError
+from kpasim.cluster.kube import Patience
+from kpasim.cluster.record import PodRecord
+from kpasim.cluster.standin.kubelet import Image
+from kpasim.cluster.validate import Report, Request, Settings, validate
+from kpasim.results.tables import read_run_folder
+from kpasim.spec.experiment import Experiment, from_mapping
+
+from .standins import STUB, service
+
+SECRET = "hunter2-do-not-tell"
+
+
+def experiment(**changes: Any) -> Experiment:
+    """A closed loop of two clients on a service that takes 50 ms, with one pod and at most two."""
+    manifest = service(
+        name="quick",
+        args=["--service-s", "0.05"],
+        timeoutSeconds=1,
+        annotations={"min-scale": 1, "max-scale": 2, "window": "6s"},
+        container={
+            "env": [{"name": "TOKEN", "value": SECRET}],
+            "readinessProbe": {"httpGet": {"path": "/healthz"}, "periodSeconds": 1},
+        },
+    )
+    manifest["metadata"]["annotations"] = {"kpasim.dev/load-path": "/work", "kpasim.dev/load-body": '{"steps": 2}'}
+    return from_mapping(
+        {
+            "service": manifest,
+            "workload": {"kind": "hey", "requests": 12, "concurrency": 2, "timeout": "10s"},
+            "model": {"service-time": "1s", "cold-start": "1s"},
+            "start": {"state": "warm", "for": "200ms"},
+            "horizon": "3s",
+            "tolerances": {"p50": "15%", "total": "10%", "max-pods": 0},
+            **changes,
+        }
+    )
+
+
+class Foreseen:
+    """A prediction that says what it is told to, and remembers what it was asked."""
+
+    def __init__(self, **figures: float) -> None:
+        self.summary = {
+            "latency_s": {"p50": figures.get("p50", 0.06)},
+            "total_s": figures.get("total", 0.35),
+            "max_pods": figures.get("max_pods", 2),
+            "pod_seconds": 10.0,
+        }
+        self.intervals = {"latency_s": {"p50": [0.05, 0.07]}, "total_s": [0.3, 0.4], "max_pods": [2, 2]}
+        self.asked: list[Experiment] = []
+
+    def __call__(self, found: Experiment) -> Foreseen:
+        """Predict."""
+        self.asked.append(found)
+        return self
+
+    def write(self, folder: str | Path) -> None:
+        """Leave a mark."""
+        Path(folder).mkdir(parents=True)
+        Path(folder, "run.json").write_text(json.dumps(self.summary))
+
+
+def run(found: Experiment, folder: Path, foreseen: Foreseen, **settings: Any) -> tuple[Report, list[str]]:
+    """Validate on the local cluster; returns the report and the notes."""
+    notes: list[str] = []
+    values: dict[str, Any] = {
+        "images": {"stub": Image(STUB)},
+        "request": Request.of(found),
+        "patience": Patience(poll_s=0.1),
+    }
+    report = validate(found, Settings(**{**values, **settings}), folder, predict=foreseen, note=notes.append)
+    return report, notes
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory):
+    """One validation that several tests look at."""
+    folder = tmp_path_factory.mktemp("validate") / "run"
+    foreseen = Foreseen()
+    report, notes = run(experiment(), folder, foreseen)
+    return folder, report, notes, foreseen
+
+
+def test_a_validation_leaves_a_measured_run_folder(done):
+    """Requests, pods and scaling are there, with times from the start of the load, beside the frozen prediction."""
+    folder, _, _, _ = done
+    about, tables, figures = read_run_folder(folder)
+
+    assert about["source"] == "measured"
+    assert len(tables.requests["id"]) == 12
+    assert set(tables.requests["status"]) == {200}
+    assert figures["max_pods"] == 2
+    assert tables.pods["created_s"][0] < 0.0 < tables.pods["created_s"][1]
+    assert tables.scaling["replicas"].max() == 2
+    assert len(tables.ticks["t_s"]) > 0
+    assert (folder / "prediction" / "run.json").stat().st_mtime < (folder / "run.json").stat().st_mtime
+    assert "Killing" in (folder / "events.csv").read_text() or "Started" in (folder / "events.csv").read_text()
+
+
+def test_the_prediction_knows_what_was_calibrated(done):
+    """The service time of the prediction is the measured one, the cold start the time a pod really took."""
+    _, _, _, foreseen = done
+    model = foreseen.asked[-1].model
+
+    assert model.service_time.time.mean_s() == pytest.approx(0.055, abs=0.02)
+    assert 0.0 <= model.cold_start.stages[0].time.mean_s() < 3.0
+
+
+def test_nothing_secret_is_in_a_run_folder(done):
+    """Neither the manifest's environment nor the account's token nor the body of requests is written down."""
+    folder, _, notes, _ = done
+    text = "".join(path.read_text() for path in folder.rglob("*") if path.is_file()) + "".join(notes)
+
+    assert SECRET not in text
+    assert "Bearer" not in text
+    assert "token" not in text.lower()
+    assert '"steps"' not in text
+
+
+def test_a_validation_says_what_it_does_not_check(done):
+    """The local cluster's first note is that it is no Knative."""
+    _, _, notes, _ = done
+
+    assert "not Knative" in notes[0]
+
+
+def test_metrics_outside_their_tolerance_are_a_no(done, tmp_path):
+    """A wrong number of pods is outside; the report says which metric it was."""
+    _, report, _, _ = done
+    rows = {row.metric: row for row in report.rows}
+
+    assert rows["max-pods"].within
+    assert rows["max-pods"].measured == 2
+    wrong = Report(report.folder, [*report.rows, rows["max-pods"].__class__("p50", 9.0, None, 1.0, "15%", False)], 1.0)
+    assert not wrong.within
+    assert "OUTSIDE" in "\n".join(wrong.lines())
+    assert "outside the tolerances: p50" in wrong.lines()[-1]
+
+
+def test_an_image_that_is_not_known_is_refused_at_once(tmp_path):
+    """The local cluster runs only what it knows, and says what that is."""
+    with pytest.raises(ClusterError, match=r"image stub: .*kpasim\.local/txt2img.*--image"):
+        run(experiment(), tmp_path / "run", Foreseen(), images={})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_path_that_fails_is_told_before_the_load(tmp_path):
+    """A calibration request that is not answered well ends the run and names path and body."""
+    foreseen = Foreseen()
+
+    with pytest.raises(ClusterError, match=r"calibration: a request answered with 404; check the path and the body"):
+        run(experiment(), tmp_path / "run", foreseen, host="nobody.example.com")
+    assert foreseen.asked == []
+
+
+def test_a_dry_run_creates_nothing(tmp_path):
+    """It looks, asks and estimates; there is no folder and no load."""
+    report, notes = run(experiment(), tmp_path / "run", Foreseen(), dry_run=True)
+
+    assert report.folder is None
+    assert not (tmp_path / "run").exists()
+    assert any(note.startswith("dry run: the cluster would take the Service") for note in notes)
+
+
+PRICED = {
+    "cluster": {"instance-types": [{"name": "gpu", "price-per-hour": 36.0, "currency": "CNY"}]},
+}
+
+
+def test_the_bill_is_estimated_before_anything_is_created(tmp_path):
+    """Ten pod-seconds at 36 an hour and two starts of two minutes cost 2.52; less than that is refused."""
+    foreseen = Foreseen()
+
+    with pytest.raises(ClusterError, match=r"--max-cost: the run is expected to cost 2\.52 CNY, more than 2\.00"):
+        run(experiment(**PRICED), tmp_path / "run", foreseen, max_cost=2.0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_limit_without_prices_is_refused(tmp_path):
+    """--max-cost cannot be kept where nothing has a price."""
+    with pytest.raises(ClusterError, match="--max-cost: no prices are known"):
+        run(experiment(), tmp_path / "run", Foreseen(), max_cost=2.0)
+
+
+def test_a_killed_validation_leaves_no_process(tmp_path):
+    """After SIGKILL the stand-in notices that it is alone and ends with all its pods; its folder is removed."""
+    script = textwrap.dedent(
+        f"""
+        import sys, time
+        from kpasim.cluster.kube import connect
+        from kpasim.cluster.live import live
+        from kpasim.cluster.local import LocalCluster
+        from kpasim.cluster.standin.cluster import Options
+        from kpasim.cluster.standin.kubelet import Image
+        from tests.cluster.standins import FAST, plan
+        def body(run):
+            run.look(); run.deploy(); print(cluster.kubeconfig, flush=True); time.sleep(60)
+        with LocalCluster(Options(images={{"stub": Image({STUB!r})}})) as cluster:
+            live(connect(cluster.context, cluster.kubeconfig, FAST), plan(), body)
+        """
+    )
+    root = Path(__file__).parents[2]
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=root)
+    assert child.stdout is not None
+    kubeconfig = Path(child.stdout.readline().strip())
+    there = psutil.Process(child.pid).children(recursive=True)
+
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    _, alive = psutil.wait_procs(there, timeout=15)
+    end_s = time.monotonic() + 5
+    while kubeconfig.parent.exists() and time.monotonic() < end_s:
+        time.sleep(0.02)
+
+    assert len(there) >= 3  # the stand-in, its keeper, a pod
+    assert alive == []
+    assert not kubeconfig.parent.exists()
+
+
+def test_a_killed_stand_in_leaves_no_process():
+    """Even when the stand-in itself is killed, its keeper ends the pods and removes the folder."""
+    from kpasim.cluster.live import LiveRun, live
+    from kpasim.cluster.local import LocalCluster
+    from kpasim.cluster.standin.cluster import Options
+
+    from .standins import FAST, plan
+
+    found = []
+
+    with LocalCluster(Options(images={"stub": Image(STUB)})) as cluster:
+        from kpasim.cluster.kube import connect
+
+        def body(run: LiveRun) -> None:
+            run.look()
+            run.deploy()
+            standin = psutil.Process().children()
+            standin = [one for one in standin if "kpasim.cluster.standin" in one.cmdline()]
+            found.extend(standin[-1].children(recursive=True))
+            standin[-1].kill()
+            limit = run.deadline(10.0, "the end")
+            while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in found):
+                limit.wait(0.05)
+
+        kube = connect(cluster.context, cluster.kubeconfig, FAST)
+        with pytest.raises(ClusterError):
+            live(kube, plan(), body)
+        kube.close()
+        folder = cluster.kubeconfig.parent
+    assert len(found) >= 2
+    assert not folder.exists()
+
+
+def test_a_start_is_dated_half_a_probe_early():
+    """The kubelet looks once in a period, so it sees a container half a period late on average."""
+    pod = PodRecord("a", "r", created_s=100.0, ready_s=112.0)
+
+    assert start_time(pod, 1.0) == 11.5
+    assert start_time(pod, 0.0) == 12.0
+    with pytest.raises(ClusterError, match="no pod became ready"):
+        start_time(None, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("together", "cores", "expected"),
+    [
+        ((), 0, {}),
+        ((1.7, 2.5), 0, {"slots": 3, "slowdown": [1.0, 1.7, 2.5]}),
+        ((), 2, {"slowdown": [1.0, 1.0, 1.5], "shared-by": "node"}),
+    ],
+)
+def test_a_brief_calibration_is_a_model(together, cores, expected):
+    """Solo latencies become an empirical distribution; what shares a pod or a machine becomes a slow-down."""
+    found = Calibration(8.0, np.array([0.3, 0.2]), together, cores, "here").model("quick")
+    service_time = dict(found["service-time"])
+
+    assert service_time.pop("time") == {"distribution": "empirical", "values": [0.2, 0.3]}
+    assert service_time == expected
+    assert found["cold-start"]["stages"][0]["time"] == "8.0s"
+    assert from_mapping({"service": service(), "workload": {"kind": "hey"}, "model": found}).model.provisional
