@@ -91,8 +91,12 @@ def _key(seed: int, replication: int, stream: int) -> NDArray[np.uint64]:
 
 
 def _open_interval(raw: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Numbers strictly between 0 and 1 from 64 random bits each."""
-    return ((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    """Numbers strictly between 0 and 1 from 64 random bits each, which are lost."""
+    raw >>= np.uint64(12)
+    numbers = raw.astype(np.float64)
+    numbers += 0.5
+    numbers *= 2.0**-52
+    return numbers
 
 
 def chance_key(seed: int, replication: int) -> int:
