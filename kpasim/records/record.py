@@ -107,9 +107,10 @@ class Malformed:
             raise RecordError(self.path, [Problem("", "no line could be read"), *problems])
         first = self.problems[0]
         where = f"line {first.line}" if first.line is not None else "no line number"
+        what = f"{first.place}: {first.message}" if first.place else first.message
         lines = "1 malformed line was" if self.count == 1 else f"{self.count} malformed lines were"
         record.skipped = self.count
-        record.notes.append(f"{lines} left out (first at {where}: {first.message})")
+        record.notes.append(f"{lines} left out (first at {where}: {what})")
         return record
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.results.files import atomic_write
+from kpasim.results.files import atomic_write, make_folder
 from kpasim.results.tables import Columns, Tables
 
 if TYPE_CHECKING:
@@ -106,6 +106,41 @@ def save(figure: Figure, path: str | Path, dpi: int = 150) -> None:
     metadata["pdf"] = {"CreationDate": None, "Creator": None, "Producer": None}
     with style.context(["default", STYLE]), atomic_write(path, "wb") as file:
         figure.savefig(file, format=kind, dpi=dpi, metadata=metadata.get(kind))
+
+
+def write_run_figures(
+    folder: str | Path,
+    tables: Tables,
+    horizon_s: float | None = None,
+    title: str | None = None,
+    suffixes: Sequence[str] = ("svg", "png"),
+) -> list[Path]:
+    """Draw a run's timeline, latencies and dashboard into a folder, made where it is missing.
+
+    Args:
+        folder: Where the files go: ``timeline.svg``, ``timeline.png``, ``latencies.svg`` ...
+        tables: One run.
+        horizon_s: Where time axes end; the last moment of the tables when not given.
+        title: Heading; the folder's name when not given.
+        suffixes: Formats.
+
+    Returns:
+        The files written.
+
+    Raises:
+        RunError: One cannot be written.
+    """
+    folder = make_folder(folder)
+    title = folder.name if title is None else title
+    drawn = {
+        "timeline": timeline(tables, horizon_s, title),
+        "latencies": latencies(tables, title),
+        "dashboard": dashboard(tables, horizon_s, title),
+    }
+    paths = {folder / f"{name}.{suffix}": figure for name, figure in drawn.items() for suffix in suffixes}
+    for path, figure in paths.items():
+        save(figure, path)
+    return list(paths)
 
 
 @styled

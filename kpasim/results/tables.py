@@ -22,7 +22,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,8 @@ def read_run_folder(
 
     Args:
         folder: The folder.
-        skipped: Takes the problems of malformed rows, which are then left out; without it they are raised.
+        skipped: Takes the problems of malformed rows, each with its file, which are then left out; without it they are
+            raised.
 
     Returns:
         What was run (run.json as it is), the tables (known columns only), and summary.json (empty where there is none).
@@ -182,7 +183,10 @@ def read_run_folder(
     for table in fields(Tables):
         path = folder / f"{table.name}.csv"
         if path.exists() or table.name not in _MAY_LACK:
-            setattr(tables, table.name, read_table(path, table.name, skipped))
+            left_out: list[Problem] | None = None if skipped is None else []
+            setattr(tables, table.name, read_table(path, table.name, left_out))
+            if skipped is not None:
+                skipped += [replace(one, place=f"{path.name} {one.place}".strip()) for one in left_out or []]
     summary = _read_object(folder / "summary.json") if (folder / "summary.json").exists() else {}
     return run, tables, summary
 

@@ -94,7 +94,8 @@ def test_a_damaged_run_folder_can_be_used_in_part(tmp_path):
     found = read(tmp_path / "run", skip_bad=True)
     assert len(found.requests["start_s"]) == 48
     assert found.skipped == 2
-    assert found.notes == ["2 malformed lines were left out (first at line 4: must be a number or empty (it is 'x'))"]
+    wrong = "requests.csv latency_s: must be a number or empty (it is 'x')"
+    assert found.notes == [f"2 malformed lines were left out (first at line 4: {wrong})"]
 
 
 MALFORMED = {

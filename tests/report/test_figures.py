@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from kpasim.errors import RunError
 from kpasim.report import figures
-from kpasim.report.figures import STATES, dashboard, intervals, latencies, overlay, pods_by_state, save, timeline
+from kpasim.report.figures import (
+    STATES,
+    dashboard,
+    intervals,
+    latencies,
+    overlay,
+    pods_by_state,
+    save,
+    timeline,
+    write_run_figures,
+)
 from kpasim.results.tables import Tables, empty_columns, read_run_folder
 from tests.real_runs import folder
 
@@ -105,6 +115,17 @@ def test_a_comparison_without_replications_shows_the_measured_run(tmp_path):
     save(overlay(measured()[0], [], 100), tmp_path / "a.png", dpi=40)
     save(intervals({}), tmp_path / "b.png", dpi=40)
     assert [line.get_label() for line in overlay(measured()[0], [], 100).axes[0].lines] == ["measured"]
+
+
+def test_a_runs_figures_are_written_into_its_folder(tmp_path):
+    """Timeline, latencies and dashboard appear in each format, under the run's name."""
+    tables, end = measured("s6-single-req")
+    paths = write_run_figures(tmp_path / "my-run", tables, end)
+    assert [path.name for path in paths] == [
+        f"{name}.{suffix}" for name in ("timeline", "latencies", "dashboard") for suffix in ("svg", "png")
+    ]
+    assert all(path.stat().st_size > 1000 for path in paths)
+    assert "my-run" in paths[0].read_text()
 
 
 def test_the_timeline_shows_the_run():
