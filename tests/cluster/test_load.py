@@ -21,6 +21,7 @@ from aiohttp import web
 
 from kpasim.cluster.load import INTERRUPTED, ClosedLoop, OpenLoop, Sent, Target, drive
 from kpasim.cluster.loadspec import describe, parse_headers, plan_of, read_bodies, target_of, without_secrets
+from kpasim.engines.sampling import arrivals
 from kpasim.errors import RunError
 from kpasim.results.tables import read_table, write_table
 from kpasim.spec.experiment import from_mapping
@@ -286,12 +287,6 @@ def test_strangers_keep_no_cookies() -> None:
     assert "session" not in sent.requests
 
 
-def test_open_sessions_are_the_plans() -> None:
-    """In an open loop the plan says whose request each is."""
-    sent = play(Stub(), OpenLoop(np.array([0.0, 0.01, 0.02]), sessions=np.array([4, 2, 4])), cookies=True)
-    assert sent.requests["session"].tolist() == [4, 2, 4]
-
-
 def test_what_the_server_tells_is_kept() -> None:
     """Pod, arrival, time in queue and in service come from the answer's headers, on the load's clock."""
 
@@ -398,6 +393,19 @@ def test_an_experiment_says_how_clients_behave() -> None:
     assert target.headers == {"Content-Type": "application/json", "X-A": "b"}
     assert (target.timeout_s, target.sessions, target.cookies) == (180.0, 3, True)
     assert target_of(experiment, "http://h/").method == "GET"
+
+
+def test_an_open_loop_leaves_as_the_simulator_has_it() -> None:
+    """The arrivals are those of the first replication, under the experiment's seed unless another is given."""
+    workload = {"kind": "poisson", "rate": 20, "duration": "10s", "timeout": "5s"}
+    experiment = from_mapping({"service": SERVICE, "model": MODEL, "workload": workload, "seed": 7})
+    plan = plan_of(experiment)
+    assert isinstance(plan, OpenLoop)
+    assert (plan.arrivals_s * 1e9).round().astype(int).tolist() == arrivals(experiment.workload, 7, 0).tolist()
+    other = plan_of(experiment, seed=8)
+    assert isinstance(other, OpenLoop)
+    assert other.arrivals_s.tolist() != plan.arrivals_s.tolist()
+    assert target_of(experiment, "http://h/").timeout_s == 5.0
 
 
 def test_loads_are_described_and_urls_shown_without_secrets() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 
 import numpy as np
@@ -45,7 +46,8 @@ class Breaker:
             if woken.done() and not woken.cancelled():
                 self.leave()  # the slot came at the moment of giving up
             else:
-                self._waiting.remove(woken)
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(woken)
                 routing.breaker_cancel(self.row)
             raise
 
@@ -60,14 +62,12 @@ class Breaker:
         self._wake()
 
     def _wake(self) -> None:
-        while self._waiting and routing.breaker_wake(self.row):
-            while self._waiting:
-                woken = self._waiting.popleft()
-                if not woken.done():
-                    woken.set_result(None)
-                    break
-            else:
-                routing.breaker_release(self.row)
+        while True:
+            while self._waiting and self._waiting[0].done():  # gave up; its own handler takes it off the count
+                self._waiting.popleft()
+            if not self._waiting or not routing.breaker_wake(self.row):
+                return
+            self._waiting.popleft().set_result(None)
 
 
 class QueueProxy:
