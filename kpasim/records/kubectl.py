@@ -95,12 +95,13 @@ def stages(pods: Columns) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
         pods: Pods of a `Record` or of a run folder.
 
     Returns:
-        Of ``provision`` (until it has its machine), ``pull`` (until its containers run) and ``start`` (until Ready)
-        those that the columns tell apart; the first one begins at creation.
+        Of ``provision`` (until its pull begins, or where that is not known until it has its machine), ``pull`` (until
+        its containers run) and ``start`` (until Ready) those that the columns tell apart; the first begins at creation.
     """
     result = {}
     begin = pods["created_s"]
-    for name, column in (("provision", "scheduled_s"), ("pull", "containers_s"), ("start", "ready_s")):
+    machine = "pull_s" if "pull_s" in pods else "scheduled_s"
+    for name, column in (("provision", machine), ("pull", "containers_s"), ("start", "ready_s")):
         if column in pods and not (name != "start" and np.isnan(pods[column]).all()):
             result[name] = pods[column] - begin
             begin = pods[column]

@@ -226,6 +226,8 @@ def test_starts_fall_into_stages(found):
     parts = stages(found(VALID["kubectl-pods"]).pods)
     assert {name: values[0] for name, values in parts.items()} == {"provision": 25, "pull": 46, "start": 39}
     assert np.isnan(parts["start"][1])
+    pulled = stages({name: np.array([t]) for name, t in (("created_s", 0.0), ("pull_s", 20.0), ("ready_s", 60.0))})
+    assert {name: values.tolist() for name, values in pulled.items()} == {"provision": [20], "start": [40]}
     whole = stages(read(folder("s2-warm-def-b")).pods)
     assert list(whole) == ["start"]
     assert whole["start"][1] == pytest.approx(60.287)
