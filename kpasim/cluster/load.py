@@ -68,11 +68,9 @@ class OpenLoop:
 
     Attributes:
         arrivals_s: When each is sent [s from the start], ascending, shape ``(requests,)``.
-        sessions: Which client each belongs to, shape ``(requests,)``; ``None`` where all are strangers.
     """
 
     arrivals_s: NDArray[np.float64]
-    sessions: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,10 +82,11 @@ class Target:
         method: HTTP method.
         headers: Headers of every request.
         host: ``Host`` header (and TLS server name), for a service behind a gateway's address; ``None`` for the URL's.
-        bodies: Bodies, dealt out in turn by request; empty for requests without one.
+        bodies: Bodies, dealt out in turn by the request's number; empty for requests without one.
         timeout_s: When a client gives up, sending and receiving included [s]; 0 for never.
         verify_tls: Whether the server's certificate is checked (hey does not).
-        sessions: Clients among which a closed loop's requests are dealt out in turn; 0 where all are strangers.
+        sessions: Clients among which requests are dealt out by their number, as the simulator does; 0 where all are
+            strangers.
         cookies: Whether a session's client sends back the cookies it was given.
     """
 
@@ -186,7 +185,7 @@ async def drive(
         RunError: The URL is none, or aiohttp is missing.
     """
     _check_url(target.url)
-    clients = _Clients(target, sessions=plan.sessions if isinstance(plan, OpenLoop) else None)
+    clients = _Clients(target)
     _allow_many_connections()
     async with clients.connected():
         run = clients.closed(plan) if isinstance(plan, ClosedLoop) else clients.open(plan)
@@ -223,12 +222,11 @@ class _Row:
 class _Clients:
     """The clients of one load: connections, clock and what was measured."""
 
-    def __init__(self, target: Target, sessions: NDArray[np.int64] | None) -> None:
+    def __init__(self, target: Target) -> None:
         self.target = target
         self.rows: list[_Row] = []
         self.began_unix_s = 0.0
         self._zero = 0.0
-        self._sessions = sessions
         self._jars: dict[int, dict[str, str]] = {}
         self._session: aiohttp.ClientSession | None = None
         self._fixed: dict[str, Any] = {}
@@ -307,7 +305,7 @@ class _Clients:
         target = self.target
         assert self._session is not None
         row = _Row(index, planned_s, self.now_s())
-        row.session = self._session_of(index, len(self.rows))
+        row.session = index % target.sessions if target.sessions else -1
         self.rows.append(row)
         options = dict(self._fixed)
         if target.bodies:
@@ -341,11 +339,6 @@ class _Clients:
             if math.isnan(row.end_s):
                 row.end_s = self.now_s()
         return row
-
-    def _session_of(self, index: int, order: int) -> int:
-        if self._sessions is not None:
-            return int(self._sessions[index])
-        return order % self.target.sessions if self.target.sessions else -1
 
     def columns(self) -> Columns:
         """The table of requests, in order of sending."""

@@ -21,12 +21,14 @@ def plan_of(experiment: Experiment, *, seed: int | None = None) -> ClosedLoop | 
         seed: Seed of random arrivals; ``None`` for the experiment's own. The first replication is sent.
 
     Raises:
-        KpasimError: A file that the workload replays cannot be read.
+        RecordError: A file that the workload replays cannot be read.
     """
     workload = experiment.workload
     if isinstance(workload, Hey):
         return ClosedLoop(workload.concurrency, workload.requests, workload.qps, workload.duration_s)
-    raise NotImplementedError
+    from kpasim.engines.sampling import arrivals
+
+    return OpenLoop(arrivals(workload, experiment.seed if seed is None else seed, replication=0) / 1e9)
 
 
 def target_of(
