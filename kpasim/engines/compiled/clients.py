@@ -15,6 +15,7 @@ from kpasim.engines.compiled.layout import (
     LAST_END,
     LIVE,
     LOAD_NS,
+    MASK,
     MORE_REQUESTS,
     NEXT_SEND,
     NOTHING,
@@ -155,10 +156,10 @@ def send_closed(w: World, worker: int) -> None:
 def send(w: World, draw: int) -> None:
     """Send a request now."""
     request = w.i[SENT]
-    if request >= w.i[ROWS] and not (w.p[P.requests] >= 0 and agenda.has_ended(w, request - w.i[ROWS])):
+    if request >= w.i[ROWS] and (w.i[MASK] < 0 or not agenda.has_ended(w, request - w.i[ROWS])):
         w.i[FAULT] = MORE_REQUESTS
         return
-    row = request & (w.i[ROWS] - 1) if request >= w.i[ROWS] else request
+    row = request & w.i[MASK]
     now = w.i[NOW]
     w.i[SENT] = request + 1
     w.i[LIVE] += 1

@@ -121,7 +121,7 @@ def play(w: World) -> None:
 def handle(w: World, kind: int, entity: int) -> None:
     """Handle one planned event."""
     if kind == DONE:
-        if entity + len(w.request) > w.i[SENT]:
+        if entity + len(w.request) >= w.i[SENT]:
             pod.done(w, entity)
     elif kind == ARRIVE:
         ingress.arrive(w, entity)

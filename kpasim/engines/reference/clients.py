@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
+from kpasim.engines.outcome import OutOfRoom
 
 if TYPE_CHECKING:
     from kpasim.engines.reference.activator import Activator
@@ -133,6 +134,8 @@ class Clients:
         nth = self.per_worker[worker]
         self.per_worker[worker] = nth + 1
         stride = p.requests_per_worker if p.requests_per_worker else p.requests // p.workers
+        if nth >= stride:
+            raise OutOfRoom("requests")
         self.send(worker * stride + nth, worker)
 
     # both
