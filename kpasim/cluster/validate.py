@@ -23,6 +23,7 @@ from kpasim.cluster.kube import Kube, Patience, connect
 from kpasim.cluster.live import LiveRun, Plan, live
 from kpasim.cluster.load import ClosedLoop, OpenLoop, Sent, Target, drive
 from kpasim.cluster.local import DISCLAIMER, IMAGES, LocalCluster
+from kpasim.cluster.public import public
 from kpasim.cluster.standin.cluster import Options
 from kpasim.results.files import make_folder, plain, write_json
 from kpasim.results.summary import summarise
@@ -246,6 +247,7 @@ class _Validation:
         self._experiment, self._settings, self._folder = experiment, settings, folder
         self._predict, self._compare, self._note = predict, compare, note
         self._calibration: Calibration | None = None
+        check_tolerances(experiment)
 
     def run(self) -> Report:
         """Do it all."""
@@ -420,6 +422,7 @@ class _Validation:
             "path": "ingress",
             "start": experiment.start.state,
             "workload": experiment.workload.model_dump(mode="json"),
+            "experiment": experiment.raw,
             "end_s": end_s,
             "cluster": run.facts(),
         }
@@ -450,7 +453,7 @@ class _Validation:
         if experiment.start.state == "zero" and experiment.service.revision.initial_scale > 0:
             self._note("note: start: zero needs initial-scale: 0 in the manifest; the load begins when pods have gone")
             changes["start"] = {"state": "idled", "for": f"{experiment.start.for_s}s"}
-        return experiment.with_settings(changes) if changes else experiment
+        return public(experiment.with_settings(changes) if changes else experiment)
 
     def _send(self, run: LiveRun, load: ClosedLoop | OpenLoop) -> Sent:
         """Send a load; an interrupt, a lost watch or the bill ends it."""
@@ -509,19 +512,21 @@ async def _until_failure(run: LiveRun, stop: asyncio.Event) -> None:
 
 
 def compare_figures(experiment: Experiment, prediction: Prediction, measured: Mapping[str, Any]) -> list[Row]:
-    """Prediction beside measurement, by the experiment's tolerances."""
-    tolerances = {_METRICS.get(name, name): (name, one) for name, one in experiment.tolerances.items()}
+    """Prediction beside measurement, by the experiment's tolerances, with the metrics of ``kpasim compare``."""
+    from kpasim.studies.compare import METRICS
+
+    tolerances = {_metric(name, METRICS): (name, one) for name, one in experiment.tolerances.items()}
     rows = []
-    for metric in dict.fromkeys([*_METRICS.values(), *tolerances]):
-        predicted, found = _figure(prediction.summary, metric), _figure(measured, metric)
-        low, high = _figure(prediction.intervals, metric, 0), _figure(prediction.intervals, metric, 1)
+    for metric, figure in METRICS.items():
+        predicted, found = _figure(prediction.summary, figure), _figure(measured, figure)
+        low, high = _figure(prediction.intervals, figure, 0), _figure(prediction.intervals, figure, 1)
         name, tolerance = tolerances.get(metric, (metric, None))
         within = None
         if tolerance is not None:
             within = predicted is not None and found is not None and tolerance.allows(predicted, found)
         rows.append(
             Row(
-                name if tolerance is not None else _SHORT.get(metric, metric),
+                name,
                 predicted,
                 None if low is None or high is None else (low, high),
                 found,
@@ -532,17 +537,25 @@ def compare_figures(experiment: Experiment, prediction: Prediction, measured: Ma
     return rows
 
 
-_METRICS = {
-    "p50": "latency_s.p50",
-    "p95": "latency_s.p95",
-    "mean": "latency_s.mean",
-    "total": "total_s",
-    "max-pods": "max_pods",
-    "errors": "errors",
-    "pod-seconds": "pod_seconds",
-}
-"""Figures of a summary by the names that tolerances use."""
-_SHORT = {figure: name for name, figure in _METRICS.items()}
+def check_tolerances(experiment: Experiment) -> None:
+    """Refuse tolerances of metrics that there are none of, before anything is deployed."""
+    from kpasim.studies.compare import METRICS
+
+    for name in experiment.tolerances:
+        _metric(name, METRICS)
+
+
+def _metric(name: str, metrics: Mapping[str, str]) -> str:
+    """The metric that a tolerance is about: ``p50`` is ``p50_s``, ``max-pods`` is ``max_pods``.
+
+    Raises:
+        ClusterError: There is none of that name.
+    """
+    plain_name = name.replace("-", "_")
+    for metric in (plain_name, f"{plain_name}_s"):
+        if metric in metrics:
+            return metric
+    raise ClusterError(f"tolerances.{name}: no such metric (one of {', '.join(metrics)})")
 
 
 def _figure(figures: Mapping[str, Any], metric: str, place: int | None = None) -> float | None:

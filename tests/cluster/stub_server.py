@@ -37,6 +37,7 @@ async def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--service-s", type=float, default=0.1)
     parser.add_argument("--start-s", type=float, default=0.0)
+    parser.add_argument("--label", default="")
     parser.add_argument("--hang", action="store_true")
     parser.add_argument("--crash", action="store_true")
     options = parser.parse_args()
