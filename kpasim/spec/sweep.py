@@ -1,7 +1,7 @@
 """A sweep file: an experiment, the settings to vary, and how.
 
 experiment: hey50x5.yaml
-over:
+axes:
   service.annotations.target-utilization-percentage: [50, 70, 100]
   service.annotations.max-scale: {from: 2, to: 10, step: 2}
   config-autoscaler.stable-window: {from: 20s, to: 2m, steps: 4, scale: log}
@@ -18,12 +18,17 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from kpasim.errors import ExperimentError, Problem
-from kpasim.spec.base import Count, Spec, Whole, line_of, validate, wrong
+from kpasim.spec.base import Count, Place, Spec, Whole, line_of, validate, wrong
 from kpasim.spec.experiment import Experiment, load
-from kpasim.spec.quantities import duration_text, seconds
-from kpasim.spec.yamlfile import read_mapping
+from kpasim.spec.quantities import PositiveSeconds, Share, duration_text, seconds
+from kpasim.spec.yamlfile import Document, read_mapping
 
-_MOST_POINTS = 1_000_000
+MOST_SETTINGS = 100_000
+"""Most rows of one sweep."""
+_MOST_TRIES = 100
+
+Percentile = Literal["p10", "p25", "p50", "p75", "p90", "p95", "p99", "mean", "max"]
+"""A figure of the latency of successful requests."""
 
 
 class Range(Spec):
@@ -95,49 +100,55 @@ class Range(Spec):
 
 
 class Sweep(Spec):
-    """Many variants of one experiment."""
+    """Many settings of one experiment, all played with the same random numbers."""
 
     experiment: str
     """The experiment, relative to this file."""
-    settings: dict[str, Any] = Field(default_factory=dict, alias="with")
-    """Settings that differ from the experiment in all variants, by path."""
-    over: dict[str, list[Any] | Range] = Field(min_length=1)
+    fixed: dict[str, Any] = Field(default_factory=dict, alias="with")
+    """Settings that differ from the experiment in all rows, by path."""
+    axes: dict[str, list[Any] | Range] = Field(min_length=1)
     """What is varied: for each setting's path its values, or a range of them."""
-    design: Literal["grid", "latin-hypercube", "sobol", "random"] = "grid"
-    """All combinations, or a sample of `points` of them."""
-    points: Count | None = None
-    """Variants of a sampled design."""
+    design: Literal["grid", "latin-hypercube", "sobol"] = "grid"
+    """All combinations, or a sample of `settings` of them."""
+    settings: Count | None = None
+    """Rows of a sampled design."""
     replications: Count | None = None
-    """How often each variant is played; as the experiment says when not given."""
+    """How often each row is played; as the experiment says when not given."""
     seed: Whole | None = None
-    """Seed of all variants and of the sample; as the experiment says when not given."""
-    objectives: tuple[str, ...] = ("cost", "latency_s.p95")
-    """Figures that the Pareto front weighs against each other, the less the better."""
+    """Seed of all rows and of the sample; as the experiment says when not given."""
+    horizon_s: PositiveSeconds | None = None
+    """End of every run, the same for all rows so that their costs compare; when neither this nor the experiment gives
+    one, it is the longest time that any run takes by itself."""
+    percentiles: tuple[Percentile, ...] = Field(default=("p95",), min_length=1)
+    """Latencies that cost is weighed against; the first is that of the table."""
+    most_errors: Share = 0.01
+    """Rows with a larger share of failed requests stay out of the Pareto front: who fails fast is not quick."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        empty = [path for path, axis in self.over.items() if isinstance(axis, list) and not axis]
+        empty = [path for path, axis in self.axes.items() if isinstance(axis, list) and not axis]
         if empty:
-            raise wrong(f"over.{empty[0]} has no values (list at least one)")
-        if (self.design == "grid") != (self.points is None):
-            raise wrong("points belongs to sampled designs (latin-hypercube, sobol, random), which need it")
-        if self.design == "grid" and math.prod(len(values) for values in self.axes().values()) > _MOST_POINTS:
-            raise wrong(f"asks for more than {_MOST_POINTS:,} variants (use a sampled design)")
+            raise wrong(f"axes.{empty[0]} has no values (list at least one)")
+        if (self.design == "grid") != (self.settings is None):
+            raise wrong("settings belongs to sampled designs (latin-hypercube, sobol), which need it")
+        count = self.settings or math.prod(len(values) for values in self.values().values())
+        if count > MOST_SETTINGS:
+            raise wrong(f"asks for {count:,} settings (at most {MOST_SETTINGS:,}; list fewer values or sample)")
         return self
 
-    def axes(self) -> dict[str, list[Any]]:
-        """All values of each setting."""
-        return {path: axis if isinstance(axis, list) else axis.values() for path, axis in self.over.items()}
+    def values(self) -> dict[str, list[Any]]:
+        """All values of each axis."""
+        return {path: axis if isinstance(axis, list) else axis.values() for path, axis in self.axes.items()}
 
-    def variants(self) -> list[dict[str, Any]]:
-        """The settings of each variant of a grid, the last setting changing fastest."""
-        axes = self.axes()
+    def grid(self) -> list[dict[str, Any]]:
+        """All combinations, the last axis changing fastest."""
+        axes = self.values()
         return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
-    def variant_at(self, shares: Sequence[float]) -> dict[str, Any]:
-        """The settings at a point of the unit cube, one share for each setting."""
+    def at(self, shares: Sequence[float]) -> dict[str, Any]:
+        """The settings at a point of the unit cube, one share for each axis."""
         found: dict[str, Any] = {}
-        for (path, axis), u in zip(self.over.items(), shares, strict=True):
+        for (path, axis), u in zip(self.axes.items(), shares, strict=True):
             found[path] = axis.at(u) if isinstance(axis, Range) else axis[min(int(u * len(axis)), len(axis) - 1)]
         return found
 
@@ -145,8 +156,8 @@ class Sweep(Spec):
 def load_sweep(path: str | Path) -> tuple[Sweep, Experiment]:
     """Read a sweep file and its experiment, with the sweep's own settings in it.
 
-    Every value of every setting is tried by itself, so that a wrong one is found before anything runs; only what
-    values contradict each other in is left to the variants.
+    Every value of every axis is tried by itself, so that a wrong one is found before anything runs; values that are
+    wrong together only, such as a min-scale above a max-scale, are left to whoever plays them.
 
     Raises:
         ExperimentError: Everything that is wrong with the file.
@@ -158,26 +169,78 @@ def load_sweep(path: str | Path) -> tuple[Sweep, Experiment]:
     if not file.exists():
         message = f"{str(file)!r} does not exist (paths are relative to this file)"
         raise ExperimentError(path, [Problem("experiment", message, line_of(("experiment",), document.lines))])
-    experiment = load(file)
-    problems: list[Problem] = []
+    return sweep, _Trial(sweep, document).experiment(load(file))
 
-    def attempt(settings: Mapping[str, Any], place: tuple[str, str], before: Experiment) -> Experiment:
+
+class _Trial:
+    """Tries the values of a sweep on its experiment and collects what is wrong."""
+
+    def __init__(self, sweep: Sweep, document: Document) -> None:
+        self._sweep = sweep
+        self._document = document
+        self._problems: list[Problem] = []
+
+    def experiment(self, experiment: Experiment) -> Experiment:
+        """The experiment with what holds for all rows.
+
+        Raises:
+            ExperimentError: A value is refused.
+        """
+        for key, value in self._sweep.fixed.items():
+            experiment = self._attempt(experiment, {key: value}, ("with", key)) or experiment
+        own = {
+            "replications": self._sweep.replications,
+            "seed": self._sweep.seed,
+            "horizon": self._sweep.horizon_s,
+        }
+        own = {key: value for key, value in own.items() if value is not None}
+        if own:
+            experiment = self._attempt(experiment, own, ()) or experiment
+        for key, values in self._sweep.values().items():
+            self._axis(experiment, key, values)
+        if self._problems:
+            raise ExperimentError(self._document.path, self._problems)
+        return experiment
+
+    def _axis(self, experiment: Experiment, key: str, values: list[Any]) -> None:
+        """Say what is wrong with the first value of an axis that is refused, alone and beside all others."""
+        if key in {"replications", "seed", "horizon"}:
+            line = line_of(("axes", key), self._document.lines)
+            self._problems.append(Problem(f"axes.{key}", "is the same for all rows (write it beside axes)", line))
+            return
+        for index, value in enumerate(values):
+            refusal = _refusal(experiment, {key: value})
+            if refusal is None or self._right_beside_others(experiment, key, value):
+                continue
+            place = ("axes", key, index) if isinstance(self._sweep.axes[key], list) else ("axes", key)
+            self._blame(refusal, place, f"axes.{key}")
+            return
+
+    def _right_beside_others(self, experiment: Experiment, key: str, value: Any) -> bool:
+        """Whether a value that is refused alone is accepted together with some value of another axis."""
+        return any(
+            _refusal(experiment, {other: beside, key: value}) is None
+            for other, choices in self._sweep.values().items()
+            if other != key
+            for beside in choices[:_MOST_TRIES]
+        )
+
+    def _attempt(self, experiment: Experiment, settings: Mapping[str, Any], place: Place) -> Experiment | None:
         try:
-            return before.with_settings(settings)
+            return experiment.with_settings(settings)
         except ExperimentError as error:
-            line = line_of(place, document.lines)
-            problems.extend(Problem(f"{place[0]}.{place[1]}", one.message, line) for one in error.problems)
-            return before
+            self._blame(error, place, ".".join(str(part) for part in place))
+            return None
 
-    if sweep.settings:
-        experiment = attempt(sweep.settings, ("with", next(iter(sweep.settings))), experiment)
-    for key, values in sweep.axes().items():
-        for value in values:
-            before = len(problems)
-            attempt({key: value}, ("over", key), experiment)
-            if len(problems) > before:
-                break
-    if problems:
-        raise ExperimentError(path, problems)
-    updates = {"replications": sweep.replications, "seed": sweep.seed}
-    return sweep, experiment.with_settings({key: value for key, value in updates.items() if value is not None})
+    def _blame(self, error: ExperimentError, place: Place, name: str) -> None:
+        line = line_of(place, self._document.lines)
+        self._problems += [Problem(name, one.message, line) for one in error.problems]
+
+
+def _refusal(experiment: Experiment, settings: Mapping[str, Any]) -> ExperimentError | None:
+    """Why an experiment cannot have these settings, None where it can."""
+    try:
+        experiment.with_settings(settings)
+    except ExperimentError as error:
+        return error
+    return None

@@ -15,7 +15,7 @@ SWEEP = """\
 experiment: experiment.yaml
 with:
   service.annotations.min-scale: 1
-over:
+axes:
   service.annotations.target-utilization-percentage: [50, 70]
   service.annotations.max-scale: {from: 2, to: 6, step: 2}
 replications: 7
@@ -60,7 +60,7 @@ def test_a_point_of_a_range() -> None:
 def test_a_grid_is_all_combinations(tmp_path: Path) -> None:
     """The last setting changes fastest; fixed settings are in the experiment already."""
     sweep, experiment = load_sweep(sweep_of(tmp_path))
-    variants = sweep.variants()
+    variants = sweep.grid()
     assert len(variants) == 6
     assert [tuple(one.values()) for one in variants[:4]] == [(50, 2), (50, 4), (50, 6), (70, 2)]
     assert (experiment.revision.min_scale, experiment.replications) == (1, 7)
@@ -69,8 +69,8 @@ def test_a_grid_is_all_combinations(tmp_path: Path) -> None:
 
 def test_a_sampled_design(tmp_path: Path) -> None:
     """Each setting takes its value at its own share."""
-    sweep, _ = load_sweep(sweep_of(tmp_path, SWEEP + "design: sobol\npoints: 8\n"))
-    assert list(sweep.variant_at([0.9, 0.1]).values()) == [70, 2]
+    sweep, _ = load_sweep(sweep_of(tmp_path, SWEEP + "design: sobol\nsettings: 8\n"))
+    assert list(sweep.at([0.9, 0.1]).values()) == [70, 2]
 
 
 @pytest.mark.parametrize(
@@ -79,12 +79,12 @@ def test_a_sampled_design(tmp_path: Path) -> None:
         (
             "[50, 70]",
             "[50, 700]",
-            "sweep.yaml:5: over.service.annotations.target-utilization-percentage: 700 is out of range",
+            "sweep.yaml:5: axes.service.annotations.target-utilization-percentage: 700 is out of range",
         ),
         (
             "max-scale",
             "maxscale",
-            "sweep.yaml:6: over.service.annotations.maxscale: unknown annotation (did you mean max-scale?)",
+            "sweep.yaml:6: axes.service.annotations.maxscale: unknown annotation (did you mean max-scale?)",
         ),
         ("min-scale: 1", "min-scale: x", "sweep.yaml:3: with.service.annotations.min-scale: 'x' is not a whole number"),
         ("[50, 70]", "[]", "has no values"),
@@ -92,11 +92,18 @@ def test_a_sampled_design(tmp_path: Path) -> None:
         ("{from: 2, to: 6, step: 2}", "{from: 2, to: 6s}", "different kinds"),
         ("{from: 2, to: 6, step: 2}", "{from: 0, to: 6, scale: log}", "needs steps, and from above 0"),
         ("{from: 2, to: 6, step: 2}", "{form: 2, to: 6}", "form: unknown key (did you mean from?)"),
-        ("replications: 7", "design: random", "points belongs to sampled designs"),
-        ("replications: 7", "points: 3", "points belongs to sampled designs"),
-        ("step: 2}", "step: 0.0001}", "more than 1,000,000"),
+        ("replications: 7", "design: sobol", "settings belongs to sampled designs"),
+        ("replications: 7", "settings: 3", "settings belongs to sampled designs"),
+        ("step: 2}", "step: 0.0001}", "asks for 4,000,100 settings"),
+        (
+            "  service.annotations.max-scale: {from: 2, to: 6, step: 2}",
+            "  seed: [1, 2]",
+            "sweep.yaml:6: axes.seed: is the same",
+        ),
+        ("replications: 7", "percentiles: [p96]", "sweep.yaml:7: percentiles[0]: 'p96' is not known"),
+        ("replications: 7", "horizon: 5 min", "sweep.yaml:7: horizon: '5 min' is not a duration"),
         ("experiment.yaml", "nope.yaml", "sweep.yaml:1: experiment:"),
-        ("over:", "ovr:", "did you mean over?"),
+        ("axes:", "axs:", "did you mean axes?"),
     ],
 )
 def test_sweeps_that_are_refused(old: str, new: str, words: str, tmp_path: Path) -> None:
@@ -109,5 +116,27 @@ def test_sweeps_that_are_refused(old: str, new: str, words: str, tmp_path: Path)
 
 def test_defaults() -> None:
     """A sweep is a grid that weighs cost against p95."""
-    sweep = Sweep.model_validate({"experiment": "x.yaml", "over": {"seed": [1, 2]}})
-    assert (sweep.design, sweep.objectives) == ("grid", ("cost", "latency_s.p95"))
+    sweep = Sweep.model_validate({"experiment": "x.yaml", "axes": {"workload.rate": [1, 2]}})
+    assert (sweep.design, sweep.percentiles) == ("grid", ("p95",))
+
+
+def test_values_that_are_right_beside_others_only(tmp_path: Path) -> None:
+    """A min-scale above the manifest's max-scale is no mistake where the other axis raises the max-scale."""
+    text = "experiment: experiment.yaml\naxes:\n  service.annotations.min-scale: [1, 6]\n"
+    with pytest.raises(ExperimentError, match=r"sweep.yaml:3: axes.service.annotations.min-scale: "):
+        load_sweep(sweep_of(tmp_path, text))
+    sweep, _ = load_sweep(sweep_of(tmp_path, text + "  service.annotations.max-scale: [4, 8]\n"))
+    assert len(sweep.grid()) == 4
+
+
+def test_instance_types_are_named(tmp_path: Path) -> None:
+    """An axis over instance types lists names, or lists of names in the order they are tried."""
+    path = sweep_of(tmp_path, "experiment: experiment.yaml\naxes:\n  cluster.instance-types: [[small], small]\n")
+    sweep, experiment = load_sweep(path)
+    assert [[one.name for one in experiment.with_settings(row).instance_types] for row in sweep.grid()] == [
+        ["small"],
+        ["small"],
+    ]
+    path.write_text(path.read_text().replace("[small], small", "[smal]"))
+    with pytest.raises(ExperimentError, match=r"sweep.yaml:3: .*'smal' is not listed \(did you mean small\?\)"):
+        load_sweep(path)
