@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,10 @@ def uniforms(seed: int, replication: int, stream: int, count: int, first: int = 
         Draws ``first .. first + count - 1``, shape ``(count,)``; never exactly 0 or 1.
     """
     block, skip = divmod(first, 4)
-    generator = np.random.Philox(key=_key(seed, replication, stream), counter=np.array([block, 0, 0, 0], np.uint64))
+    generator, start = _generator()
+    start["state"]["key"] = _key(seed, replication, stream)
+    start["state"]["counter"][0] = block
+    generator.state = start
     return _open_interval(generator.random_raw(count + skip)[skip:])
 
 
@@ -74,8 +78,7 @@ def uniforms_of(seed: int, replications: Sequence[int], stream: int, counts: Seq
     Returns:
         Uniform draws in (0, 1), shape ``(sum(counts),)``.
     """
-    generator = np.random.Philox(key=_key(seed, 0, stream))
-    start = generator.state
+    generator, start = _generator()
     raw = np.empty(sum(counts), dtype=np.uint64)
     end = 0
     for replication, count in zip(replications, counts, strict=True):
@@ -84,6 +87,12 @@ def uniforms_of(seed: int, replications: Sequence[int], stream: int, counts: Seq
         raw[end : end + count] = generator.random_raw(count)
         end += count
     return _open_interval(raw)
+
+
+def _generator() -> tuple[np.random.Philox, Any]:
+    """A generator and its state at the very beginning, to be given a key; making one with a key costs far more."""
+    generator = np.random.Philox(0)
+    return generator, generator.state
 
 
 def _key(seed: int, replication: int, stream: int) -> NDArray[np.uint64]:

@@ -17,7 +17,8 @@ Floats = NDArray[np.float64]
 
 ROUNDING = 1e-9
 """Requests by which sums of rates may be off."""
-_HALVINGS = 54
+_STEPS = 60
+_PRECISION = 1e-14
 
 
 class Rate(Protocol):
@@ -130,16 +131,22 @@ class Wave(NamedTuple):
     def when(self, expected: Floats) -> Floats:
         """See `Rate`.
 
-        The equation is Kepler's, with the amplitude for the eccentricity; halving an interval that is known to hold
-        the answer never fails, not even where the rate is 0.
+        The equation is Kepler's, with the amplitude for the eccentricity. Newton's steps solve it; where one would
+        leave the interval that is known to hold the answer, as where the rate is 0, the interval is halved.
         """
         turn, start = self._turn, self._turn * self.phase_s
         shift = 0.5 * math.pi + start - self.amplitude * math.cos(start)
         anomaly = np.asarray(expected, dtype=np.float64) * (turn / self.mean) + shift
-        low, high = anomaly - self.amplitude, anomaly + self.amplitude
-        for _ in range(_HALVINGS):
-            middle = 0.5 * (low + high)
-            below = middle - self.amplitude * np.sin(middle) < anomaly
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        times = (high - 0.5 * math.pi - start) / turn
+        # The answer is within the amplitude; a wider interval lets Newton step beyond it first.
+        low, high = anomaly - 2.0, anomaly + 2.0
+        angle = anomaly
+        for _ in range(_STEPS):
+            excess = angle - self.amplitude * np.sin(angle) - anomaly
+            if np.all(np.abs(excess) <= _PRECISION * np.abs(anomaly)):
+                break
+            low, high = np.where(excess < 0.0, angle, low), np.where(excess < 0.0, high, angle)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                newton = angle - excess / (1.0 - self.amplitude * np.cos(angle))
+            angle = np.where((newton >= low) & (newton <= high), newton, 0.5 * (low + high))
+        times = (angle - 0.5 * math.pi - start) / turn
         return np.asarray(np.clip(times, 0.0, self.length_s), dtype=np.float64)
