@@ -148,6 +148,7 @@ class Experiment(Spec):
     _path: Path | None = PrivateAttr(default=None)
     _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
     _defaults: Defaults = PrivateAttr(default_factory=Defaults)
+    _lines: dict[Place, int] = PrivateAttr(default_factory=dict)
 
     @property
     def path(self) -> Path | None:
@@ -190,6 +191,10 @@ class Experiment(Spec):
     def raw(self) -> Mapping[str, Any]:
         """The file's own mapping with the files it names read into it and short forms written out; do not change it."""
         return {**self._raw, "service": self.service.data}
+
+    def line(self, path: str) -> int | None:
+        """Line of a key in the experiment's file, or of what is nearest around it; None where there is no file."""
+        return line_of(tuple(path.split(".")), self._lines)
 
     def setting(self, path: str) -> Any:
         """The value a setting has in the files, None where they leave it to its default.
@@ -539,6 +544,7 @@ def _assembled(data: dict[str, Any], base: Path, document: Document) -> Experime
     assert experiment is not None
     experiment._raw = _expanded(raw)
     experiment._defaults = defaults
+    experiment._lines = document.lines
     findings.own += _contradictions(experiment, document.lines)
     findings.raise_if_any()
     return experiment

@@ -55,6 +55,10 @@ class Document:
     lines: dict[Place, int] = field(default_factory=dict)
     node: Node | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: all but the nodes, which are many and needed only while reading."""
+        return {**self.__dict__, "node": None}
+
 
 def read_text(path: str | Path) -> str:
     """The text of a file, or of standard input for `-`; line ends and a byte order mark stay as they are.

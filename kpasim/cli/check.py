@@ -1,0 +1,54 @@
+"""`kpasim check`: what is surprising in a manifest or an experiment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from kpasim.cli.output import note, print_json
+
+if TYPE_CHECKING:
+    from kpasim.studies.check import Finding
+
+_COLOUR = {"error": "red", "warning": "yellow", "note": "cyan"}
+
+
+@click.command(epilog="Try: kpasim check experiments/hey50x5.yaml")
+@click.argument("file", type=click.Path())
+@click.option("--strict", is_flag=True, help="Exit with status 3 on warnings, too.")
+@click.option("--quiet", is_flag=True, help="Leave out notes, reasons and remedies.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.pass_context
+def command(ctx: click.Context, file: str, strict: bool, quiet: bool, as_json: bool) -> None:
+    """Say what is surprising or wrong in FILE, a Service manifest or an experiment.
+
+    Nothing is simulated and nothing is sent. The exit status is 1 where something will not work, 3 with --strict
+    where something will hurt, and 0 otherwise.
+    """
+    from kpasim.studies.check import LEVELS, check_file
+
+    found = check_file(file)
+    counts = {level: sum(one.level == level for one in found) for level in LEVELS}
+    if as_json:
+        print_json({"file": file, "counts": counts, "findings": [one.to_dict() for one in found]})
+    else:
+        for one in found:
+            if not (quiet and one.level == "note"):
+                show(one, brief=quiet)
+        listed = ", ".join(f"{count} {level}{'s' if count != 1 else ''}" for level, count in counts.items())
+        note(f"{file}: {listed}")
+    if counts["error"]:
+        ctx.exit(1)
+    if strict and counts["warning"]:
+        ctx.exit(3)
+
+
+def show(finding: Finding, *, brief: bool) -> None:
+    """Print one finding."""
+    import textwrap
+
+    where = f"{finding.path}:{finding.line}: " if finding.line else f"{finding.path}: " if finding.path else ""
+    click.echo(f"{click.style(finding.level, fg=_COLOUR[finding.level], bold=True)}  {where}{finding.place}")
+    for line in [finding.what] if brief else [finding.what, f"Why: {finding.why}", f"Fix: {finding.fix}"]:
+        click.echo(textwrap.fill(line, 110, initial_indent="  ", subsequent_indent="       "))

@@ -1,0 +1,67 @@
+"""What is surprising or wrong in a manifest or an experiment, before money is spent.
+
+Each rule is a function of a `Case` that yields findings; nothing is simulated. Rules about times need a model of the
+service, rules about demand a workload, so a bare manifest gets fewer findings than an experiment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kpasim.errors import FileError
+from kpasim.spec.autoscaler import AutoscalerConfig
+from kpasim.spec.experiment import Experiment, load
+from kpasim.spec.manifest import ServiceManifest, read_service
+from kpasim.spec.yamlfile import read_documents
+from kpasim.studies.check import manifest, running
+from kpasim.studies.check.case import LEVELS, Case, Finding
+
+__all__ = ["LEVELS", "RULES", "Finding", "check_file", "findings"]
+
+RULES = (*manifest.RULES, *running.RULES)
+"""Every rule, in the order in which findings of one level are shown."""
+
+
+def findings(target: Experiment | ServiceManifest) -> list[Finding]:
+    """Everything worth knowing about an experiment or a manifest, the gravest first."""
+    case = Case(target.service, target) if isinstance(target, Experiment) else Case(target)
+    found = [one for rule in RULES for one in rule(case)]
+    return sorted(found, key=lambda one: LEVELS.index(one.level))
+
+
+def check_file(path: str | Path) -> list[Finding]:
+    """Findings about a file that is an experiment or a manifest; what cannot be read at all is a finding too.
+
+    Raises:
+        FileError: The file is neither.
+    """
+    documents = read_documents(path)
+    is_manifest = any(isinstance(one.data, dict) and "kind" in one.data for one in documents)
+    try:
+        return findings(read_service(path, AutoscalerConfig()) if is_manifest else load(path))
+    except FileError as error:
+        if not all(problem.place for problem in error.problems):
+            raise
+        return _refusals(error)
+
+
+def _refusals(error: FileError) -> list[Finding]:
+    """What is refused, as findings."""
+    errors = getattr(error, "errors", (error,))
+    return [
+        Finding(
+            "error",
+            "refused",
+            one.place,
+            one.message,
+            _REFUSED_WHY,
+            "Mend it; nothing else was looked at.",
+            file.path,
+            one.line,
+        )
+        for file in errors
+        for one in file.problems
+    ]
+
+
+_REFUSED_WHY = "Knative's webhooks, Kubernetes or kpasim would not take the file."

@@ -1,0 +1,355 @@
+"""Rules that need nothing but the manifest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from kpasim.spec.autoscaler import KPA, PREFIX, SPELLINGS, find_annotation
+from kpasim.spec.base import suggestion
+from kpasim.spec.manifest import ECI_SPECS
+from kpasim.studies.check.case import DRAIN_S, QUEUE_PER_POD, Case, Finding, Rule, spoken
+
+
+def gpu_limit(case: Case) -> Iterator[Finding]:
+    """No GPU is asked for."""
+    if case.service.gpus or (case.experiment and case.experiment.cluster.gpus_per_pod == 0):
+        return
+    if case.service.eci_specs:
+        yield case.note(
+            "gpu-limit",
+            "resources.limits",
+            "no nvidia.com/gpu limit, although the instance types have GPUs",
+            "An instance of its own brings its GPU along; on a node pool several pods would land on one GPU, or on "
+            "none.",
+            "Set resources.limits nvidia.com/gpu: 1.",
+        )
+        return
+    yield case.warn(
+        "gpu-limit",
+        "resources.limits",
+        "no nvidia.com/gpu limit",
+        "The scheduler does not know that a pod needs a GPU: pods share one by accident, or start where there is none.",
+        "Set resources.limits nvidia.com/gpu: 1.",
+    )
+
+
+def shallow_probe(case: Case) -> Iterator[Finding]:
+    """The probe passes before the model is loaded."""
+    if case.service.probe.kind != "tcp":
+        return
+    given = any("readinessProbe" in one for one in case.service.data["spec"]["template"]["spec"]["containers"])
+    what = "a TCP probe" if given else "no readinessProbe, which means a TCP probe"
+    yield case.warn(
+        "shallow-probe",
+        "readinessProbe",
+        f"{what}: it passes as soon as the port is open",
+        "Servers open their port first and load the model after; requests are then sent to a pod that cannot answer "
+        "yet, while the pods that can have free slots.",
+        "Use httpGet with a path that answers 200 only when the model is loaded.",
+    )
+
+
+def slow_probe(case: Case) -> Iterator[Finding]:
+    """Kubernetes looks only now and then whether a pod is ready."""
+    period = case.service.probe.period_s
+    if 0 < period <= 2:
+        return
+    seen = period or 10.0
+    yield case.note(
+        "slow-probe",
+        "readinessProbe",
+        f"a pod counts as ready up to {spoken(seen)} after it is",
+        "The kubelet probes every periodSeconds (10 when not given). Until then the autoscaler does not count the "
+        "pod, keeps panicking, and a direct path does not use it; the activator does.",
+        "Set periodSeconds: 1.",
+    )
+
+
+def no_early_use(case: Case) -> Iterator[Finding]:
+    """The activator has to wait for Kubernetes."""
+    if not (case.service.startup_probe or case.service.probe.kind == "exec"):
+        return
+    what = "a startupProbe" if case.service.startup_probe else "an exec readinessProbe"
+    yield case.warn(
+        "no-early-use",
+        "startupProbe" if case.service.startup_probe else "readinessProbe",
+        f"{what} makes every cold start longer",
+        "The activator may use a pod as soon as queue-proxy's own probe passes, 0 to 0.35 s after the container "
+        f"answers; with {what} it waits for Kubernetes' Ready, up to a probe period later.",
+        "Use an httpGet readinessProbe with a large failureThreshold instead.",
+    )
+
+
+def unlimited_concurrency(case: Case) -> Iterator[Finding]:
+    """A GPU is given any number of requests at once."""
+    if case.service.container_concurrency:
+        return
+    total = case.service.revision.total_value
+    yield case.warn(
+        "unlimited-concurrency",
+        "containerConcurrency",
+        "containerConcurrency 0: a pod is given any number of requests",
+        f"The autoscaler then takes {total:g} requests for what a pod can bear and adds pods from "
+        f"{case.service.revision.target_value:g} on; a GPU that serves them one by one makes them wait in the "
+        "container.",
+        "Set containerConcurrency to what the container works on at once (1 for one diffusion pipeline).",
+    )
+
+
+def utilisation(case: Case) -> Iterator[Finding]:
+    """The utilisation asks for more pods than there are requests."""
+    revision = case.service.revision
+    if revision.metric != "concurrency" or revision.total_value > 4 or revision.target_value >= revision.total_value:
+        return
+    clients = case.clients or 1
+    asked, needed = case.pods_for(clients), math.ceil(clients / revision.total_value)
+    if asked <= needed:
+        return
+    share = revision.target_value / revision.total_value
+    yield case.warn(
+        "utilisation",
+        "target-utilization-percentage",
+        f"a utilisation of {share:.0%} asks for {asked} pods for {clients} client{'s' if clients > 1 else ''}, where "
+        f"{needed} would do",
+        f"The autoscaler aims at {revision.target_value:g} requests per pod and rounds up: {clients} / "
+        f"{revision.target_value:g}. The share also multiplies an explicit target.",
+        'Set autoscaling.knative.dev/target-utilization-percentage: "100" where a pod serves few requests at once.',
+    )
+
+
+def target_above_limit(case: Case) -> Iterator[Finding]:
+    """A target has no effect."""
+    found = find_annotation(case.service.annotations, "target")
+    limit = case.service.container_concurrency
+    if not found or not limit or case.service.revision.metric != "concurrency" or float(found[1]) <= limit:
+        return
+    yield case.note(
+        "target-above-limit",
+        "target",
+        f"target {found[1]} is above containerConcurrency {limit} and counts as {limit}",
+        "The smaller of the two is what a pod is taken to hold.",
+        f'Set target: "{limit}", or raise containerConcurrency.',
+    )
+
+
+def two_spellings(case: Case) -> Iterator[Finding]:
+    """An annotation is there twice, and one of them does nothing."""
+    for name, keys in SPELLINGS.items():
+        texts = [case.service.annotations[key] for key in keys if key in case.service.annotations]
+        if len(texts) > 1 and texts[0] != texts[1]:
+            yield case.warn(
+                "two-spellings",
+                name,
+                f"{keys[0]} = {texts[0]} and {keys[1]} = {texts[1]}: the second does nothing",
+                "Both spellings are the same annotation, and the kebab-case one wins.",
+                f"Remove {keys[1]}.",
+            )
+
+
+def ignored_annotation(case: Case) -> Iterator[Finding]:
+    """An annotation that looks like the autoscaler's and is not."""
+    known = {key for keys in SPELLINGS.values() for key in keys}
+    for key in case.service.annotations:
+        if key.startswith(PREFIX) and key not in known:
+            hint = suggestion(key.removeprefix(PREFIX), SPELLINGS)
+            yield case.warn(
+                "ignored-annotation",
+                key,
+                f"Knative does not know {key} and ignores it",
+                "Unknown annotations are not refused; the default holds.",
+                f"Write one that Knative knows ({hint})." if hint else "Remove it.",
+            )
+
+
+def other_autoscaler(case: Case) -> Iterator[Finding]:
+    """Another autoscaler is asked for."""
+    if case.service.revision.class_name != KPA:
+        yield case.fail(
+            "other-autoscaler",
+            "class",
+            f"the class {case.service.revision.class_name} is not simulated",
+            "kpasim plays Knative's Pod Autoscaler. The HPA class never scales to zero and looks at CPU or memory, "
+            "which say nothing about a GPU.",
+            f"Remove the class, or set it to {KPA}.",
+        )
+
+
+def no_limit(case: Case) -> Iterator[Finding]:
+    """Nothing bounds the bill."""
+    if case.service.revision.max_scale:
+        return
+    yield case.warn(
+        "no-max-scale",
+        "max-scale",
+        "no max-scale: the number of GPUs is unlimited",
+        "A burst, a retry storm or a crawler asks for as many pods as it has requests.",
+        'Set autoscaling.knative.dev/max-scale to what you are ready to pay for, for example "10".',
+    )
+
+
+def initial_above_max(case: Case) -> Iterator[Finding]:
+    """A new revision starts with more pods than it may have."""
+    revision = case.service.revision
+    if revision.max_scale and revision.initial_scale > revision.max_scale:
+        yield case.warn(
+            "initial-above-max",
+            "initial-scale",
+            f"initial-scale {revision.initial_scale} is above max-scale {revision.max_scale}, and counts until it was "
+            "reached once",
+            "The lower bound is applied first, so every new revision starts with the larger number.",
+            f'Set initial-scale to at most "{revision.max_scale}".',
+        )
+
+
+def activator_stays(case: Case) -> Iterator[Finding]:
+    """The activator never leaves the path."""
+    revision = case.service.revision
+    if revision.target_burst_capacity <= 0:
+        return
+    pods = math.ceil(revision.target_burst_capacity / revision.total_value)
+    if pods <= case.most_pods and pods <= 100:
+        return
+    yield case.note(
+        "activator-stays",
+        "target-burst-capacity",
+        f"the activator stays in the path: it would leave at {pods} idle pods or more",
+        f"It leaves when ready pods times {revision.total_value:g} exceed target-burst-capacity "
+        f"{revision.target_burst_capacity:g} plus the load. That is good for long requests: they wait in one queue, "
+        "go to the first free pod, and new pods take from it at once.",
+        "Leave it so. With target-burst-capacity 0 requests wait inside the pod they were sent to.",
+    )
+
+
+def direct_path(case: Case) -> Iterator[Finding]:
+    """Requests wait inside pods."""
+    if case.service.revision.target_burst_capacity != 0:
+        return
+    limit = case.service.container_concurrency
+    refusal = f" From {QUEUE_PER_POD * limit} requests at one pod on it answers 503." if limit else ""
+    yield case.warn(
+        "direct-path",
+        "target-burst-capacity",
+        "target-burst-capacity 0: requests wait inside the pod they were sent to",
+        "The ingress spreads requests without knowing how long a pod's queue is, and a request that waits cannot move "
+        f"to a pod that became ready.{refusal}",
+        "Remove the annotation (211 keeps the activator and its one queue in the path of a small service).",
+    )
+
+
+def always_activator(case: Case) -> Iterator[Finding]:
+    """Nothing is scraped."""
+    if case.service.revision.target_burst_capacity != -1:
+        return
+    yield case.note(
+        "no-scraping",
+        "target-burst-capacity",
+        "target-burst-capacity -1: pods are not asked for their load",
+        "Without the scraper's zeros an idle revision answers a burst at its first tick with all pods at once, and "
+        "after the load it stays at full size for most of a stable window, then drops within seconds.",
+        "Use it where bursts matter more than the bill; 211 reacts in stages within about six seconds.",
+    )
+
+
+def rps_metric(case: Case) -> Iterator[Finding]:
+    """The backlog is invisible."""
+    if case.service.revision.metric != "rps":
+        return
+    yield case.warn(
+        "rps-metric",
+        "metric",
+        "metric rps: waiting requests are not counted",
+        "Only arrivals count. A saturated GPU service whose clients wait sends fewer requests, and the autoscaler "
+        "removes pods.",
+        "Use concurrency, which counts waiting requests.",
+    )
+
+
+def short_grace(case: Case) -> Iterator[Finding]:
+    """Pods are killed before they have drained."""
+    if case.service.timeout_s >= DRAIN_S:
+        return
+    yield case.warn(
+        "short-grace",
+        "timeoutSeconds",
+        f"timeoutSeconds {case.service.timeout_s:g} is also the pod's grace period, shorter than its drain of "
+        f"{DRAIN_S:g} s",
+        "A pod that is scaled down waits until it has seen no new request for 30 s; it is killed before, with its "
+        "requests.",
+        "Set timeoutSeconds to at least 60.",
+    )
+
+
+def many_specs(case: Case) -> Iterator[Finding]:
+    """More instance types than are looked at, or of different speed."""
+    specs = case.service.eci_specs
+    if len(specs) > 5:
+        yield case.warn(
+            "many-specs",
+            ECI_SPECS,
+            f"{len(specs)} instance types, of which the first five are tried",
+            "ECI reads at most five.",
+            "Keep the five you want most, in order.",
+        )
+    factors = case.model.service_time.per_instance_type if case.model else {}
+    speeds = {factors.get(name, 1.0) for name in specs}
+    if len(speeds) > 1:
+        yield case.note(
+            "mixed-specs",
+            ECI_SPECS,
+            f"instance types differ in speed by up to {max(speeds) / min(speeds):.1f} times",
+            "When the first has no stock a pod gets the next one. The autoscaler takes all pods for equal.",
+            "Put types of one speed first, or give a stock in cluster.instance-types and see.",
+        )
+
+
+def affinity(case: Case) -> Iterator[Finding]:
+    """Sticky sessions end at the activator."""
+    switch = case.experiment.cluster.ingress.affinity if case.experiment else "auto"
+    if not case.service.cookie_affinity or case.service.revision.target_burst_capacity == 0 or switch == "pod":
+        return
+    yield case.note(
+        "affinity",
+        "metadata.annotations",
+        "cookie affinity ties a client to an activator, not to a pod",
+        "While the activator is in the path it is what the gateway sees as backend; it sends each request to the "
+        "first free pod. hey keeps no cookies, so a load test does not show affinity at all.",
+        "Do not rely on it for caches in a pod; where your gateway ties to pods, set cluster.ingress.affinity: pod.",
+    )
+
+
+def unmodelled(case: Case) -> Iterator[Finding]:
+    """Fields a run does not follow."""
+    if case.service.unmodelled:
+        yield case.note(
+            "unmodelled",
+            case.service.unmodelled[0].removeprefix("spec.template.spec."),
+            f"not simulated: {', '.join(case.service.unmodelled)}",
+            "These fields could change when pods start or which requests they get.",
+            "Account for their effect in the model, or compare with a run of your own.",
+        )
+
+
+RULES: tuple[Rule, ...] = (
+    other_autoscaler,
+    gpu_limit,
+    shallow_probe,
+    slow_probe,
+    no_early_use,
+    unlimited_concurrency,
+    utilisation,
+    target_above_limit,
+    two_spellings,
+    ignored_annotation,
+    no_limit,
+    initial_above_max,
+    activator_stays,
+    direct_path,
+    always_activator,
+    rps_metric,
+    short_grace,
+    many_specs,
+    affinity,
+    unmodelled,
+)
+"""Every rule of this module, in the order in which findings of one level are shown."""

@@ -1,0 +1,391 @@
+"""Each rule of `kpasim check` finds what it is about, and a sound experiment gives none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from click.testing import CliRunner
+
+from kpasim.cli.check import command
+from kpasim.errors import FileError
+from kpasim.spec.autoscaler import AutoscalerConfig
+from kpasim.spec.manifest import read_service
+from kpasim.studies.check import RULES, Finding, check_file, findings
+
+MANIFEST = """\
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata:
+  name: painter
+  annotations:
+    team: graphics
+spec:
+  template:
+    metadata:
+      annotations:
+        autoscaling.knative.dev/min-scale: "1"
+        autoscaling.knative.dev/max-scale: "4"
+        autoscaling.knative.dev/target-utilization-percentage: "100"
+        autoscaling.knative.dev/target-burst-capacity: "3"
+    spec:
+      containerConcurrency: 1
+      timeoutSeconds: 300
+      containers:
+        - image: registry.example/painter
+          readinessProbe:
+            httpGet: {path: /ready}
+            periodSeconds: 1
+          resources:
+            limits:
+              nvidia.com/gpu: "1"
+"""
+
+EXPERIMENT = """\
+service: painter.yaml
+workload:
+  kind: poisson
+  rate: 0.1
+  duration: 10m
+model:
+  service-time: {time: {distribution: lognormal, median: 10s, sigma: 0.1}}
+  cold-start:
+    stages:
+      - {name: start, time: {distribution: lognormal, median: 20s, sigma: 0.1}}
+cluster:
+  instance-types:
+    - {name: small, price-per-hour: 1.0}
+"""
+
+HEY = "kind: hey\n  requests: 100\n  concurrency: 4\n  timeout: 3m"
+POISSON = "kind: poisson\n  rate: 0.1\n  duration: 10m"
+SLOW = ("median: 20s", "median: 100s")
+MIN = '        autoscaling.knative.dev/min-scale: "1"\n'
+MAX = 'autoscaling.knative.dev/max-scale: "4"'
+TBC = 'autoscaling.knative.dev/target-burst-capacity: "3"'
+TU = 'target-utilization-percentage: "100"'
+ECI = "k8s.aliyun.com/eci-use-specs"
+
+
+class Row(NamedTuple):
+    """What to replace in both texts, and what is found then."""
+
+    edits: tuple[tuple[str, str], ...]
+    level: str
+    place: str
+    words: str
+
+
+ROWS = {
+    "gpu-limit": Row(
+        (('          resources:\n            limits:\n              nvidia.com/gpu: "1"\n', ""),),
+        "warning",
+        "resources.limits",
+        "no nvidia.com/gpu limit",
+    ),
+    "shallow-probe": Row(
+        (("httpGet: {path: /ready}", "tcpSocket: {port: 80}"),), "warning", "readinessProbe", "a TCP probe"
+    ),
+    "slow-probe": Row((("            periodSeconds: 1\n", ""),), "note", "readinessProbe", "up to 10s after it is"),
+    "no-early-use": Row(
+        (("httpGet: {path: /ready}", "exec: {command: [ready]}"),),
+        "warning",
+        "readinessProbe",
+        "an exec readinessProbe",
+    ),
+    "unlimited-concurrency": Row(
+        (("containerConcurrency: 1", "containerConcurrency: 0"),),
+        "warning",
+        "containerConcurrency",
+        "any number of requests",
+    ),
+    "utilisation": Row(
+        ((TU, 'target-utilization-percentage: "70"'), (POISSON, HEY.replace("4", "5"))),
+        "warning",
+        "annotations.target-utilization-percentage",
+        "asks for 8 pods for 5 clients, where 5 would do",
+    ),
+    "target-above-limit": Row(
+        ((MAX, MAX + '\n        autoscaling.knative.dev/target: "2"'),), "note", "annotations.target", "counts as 1"
+    ),
+    "two-spellings": Row(
+        ((MAX, MAX + '\n        autoscaling.knative.dev/maxScale: "9"'),),
+        "warning",
+        "annotations.max-scale",
+        "the second does nothing",
+    ),
+    "ignored-annotation": Row(
+        ((MAX, MAX + '\n        autoscaling.knative.dev/maxscale: "9"'),),
+        "warning",
+        "annotations.autoscaling.knative.dev/maxscale",
+        "ignores it",
+    ),
+    "no-max-scale": Row(
+        ((MAX, 'autoscaling.knative.dev/max-scale: "0"'),), "warning", "annotations.max-scale", "unlimited"
+    ),
+    "initial-above-max": Row(
+        ((MAX, MAX + '\n        autoscaling.knative.dev/initial-scale: "5"'),),
+        "warning",
+        "annotations.initial-scale",
+        "initial-scale 5 is above max-scale 4",
+    ),
+    "activator-stays": Row(
+        ((TBC, 'autoscaling.knative.dev/target-burst-capacity: "211"'),),
+        "note",
+        "annotations.target-burst-capacity",
+        "211 idle pods",
+    ),
+    "direct-path": Row(
+        ((TBC, 'autoscaling.knative.dev/target-burst-capacity: "0"'),),
+        "warning",
+        "annotations.target-burst-capacity",
+        "wait inside the pod",
+    ),
+    "no-scraping": Row(
+        ((TBC, 'autoscaling.knative.dev/target-burst-capacity: "-1"'),),
+        "note",
+        "annotations.target-burst-capacity",
+        "not asked for their load",
+    ),
+    "rps-metric": Row(
+        ((MAX, MAX + "\n        autoscaling.knative.dev/metric: rps"),),
+        "warning",
+        "annotations.metric",
+        "waiting requests are not counted",
+    ),
+    "short-grace": Row(
+        (("timeoutSeconds: 300", "timeoutSeconds: 20"),), "warning", "timeoutSeconds", "shorter than its drain of 30 s"
+    ),
+    "many-specs": Row(
+        ((MAX, MAX + f"\n        {ECI}: small,b,c,d,e,f"),),
+        "warning",
+        f"annotations.{ECI}",
+        "6 instance types, of which the first five",
+    ),
+    "mixed-specs": Row(
+        (
+            (MAX, MAX + f"\n        {ECI}: small,big"),
+            ("cold-start:", "  per-instance-type: {big: 0.5}\n  cold-start:"),
+            (
+                "service-time: {time: {distribution: lognormal, median: 10s, sigma: 0.1}}",
+                "service-time:\n    time: 10s",
+            ),
+        ),
+        "note",
+        f"annotations.{ECI}",
+        "by up to 2.0 times",
+    ),
+    "affinity": Row(
+        (("team: graphics", "serving.knative.dev.alibabacloud/affinity: cookie"),),
+        "note",
+        "metadata.annotations",
+        "to an activator, not to a pod",
+    ),
+    "timeout-below-start": Row(
+        (SLOW, ("timeoutSeconds: 300", "timeoutSeconds: 60")),
+        "warning",
+        "timeoutSeconds",
+        "timeoutSeconds 60 is below cold start plus service, 1m50s at the median",
+    ),
+    "response-start": Row(
+        (SLOW, ("timeoutSeconds: 300", "timeoutSeconds: 300\n      responseStartTimeoutSeconds: 60")),
+        "warning",
+        "responseStartTimeoutSeconds",
+        "no byte within 60 s",
+    ),
+    "client-gives-up": Row(
+        ((POISSON, "kind: hey\n  requests: 100\n  concurrency: 4"),),
+        "warning",
+        "workload.timeout",
+        "clients give up after 20s",
+    ),
+    "client-outwaits": Row(
+        (("rate: 0.1", "rate: 0.1\n  timeout: 400s"),), "note", "workload.timeout", "504 after timeoutSeconds 300"
+    ),
+    "panic-lasts": Row((SLOW,), "note", "annotations.panic-threshold-percentage", "panic for 2m40s or more"),
+    "scale-to-zero": Row((SLOW, (MIN, "")), "warning", "annotations.min-scale", "the next user waits 1m40s"),
+    "window-below-start": Row((SLOW,), "warning", "annotations.window", "given up 1m after a burst, and takes 1m40s"),
+    "progress-deadline": Row(
+        (SLOW, (MAX, MAX + '\n        serving.knative.dev/progress-deadline: "90s"')),
+        "warning",
+        "annotations.serving.knative.dev/progress-deadline",
+        "exceed the progress deadline of 1m30s",
+    ),
+    "cut-short": Row(
+        (("median: 10s, sigma: 0.1}}", "median: 40s, sigma: 0.1}}\n  shutdown: {drains-on-sigterm: false}"),),
+        "warning",
+        "model.shutdown.drains-on-sigterm",
+        "do not survive a scale-down",
+    ),
+    "drain-outlasts-grace": Row(
+        (("median: 10s, sigma: 0.1}}", "median: 40s, sigma: 0.1}}\n  shutdown: {stop-time: 5m}"),),
+        "warning",
+        "timeoutSeconds",
+        "killed after timeoutSeconds 300",
+    ),
+    "max-scale-below-need": Row(
+        ((POISSON, HEY.replace("4", "8")),),
+        "warning",
+        "annotations.max-scale",
+        "max-scale 4 serves 4 requests at once, and there are 8 clients",
+    ),
+    "overload": Row(
+        (("rate: 0.1", "rate: 1"),), "warning", "annotations.max-scale", "need 11 pods, and max-scale is 4"
+    ),
+    "cluster-below-max-scale": Row(
+        (("price-per-hour: 1.0", "price-per-hour: 1.0, stock: 2"),),
+        "warning",
+        "cluster",
+        "hold 2 pods, and max-scale is 4",
+    ),
+    "one-at-a-time": Row(
+        (("name: start,", "name: start, at-a-time: 1,"), (POISSON, HEY)),
+        "note",
+        "model.cold-start.stages.start",
+        "of 3 pods asked for at once the last comes about 40s after the first",
+    ),
+    "uneven-requests": Row(
+        ((POISSON, HEY.replace("100", "102")),), "note", "workload.requests", "hey sends 100 requests, not 102"
+    ),
+    "few-requests": Row(((POISSON, HEY.replace("100", "40")),), "note", "workload.requests", "99 % of 40 requests"),
+    "provisional-model": Row(
+        (("model:\n", "model:\n  name: guess\n  provisional: true\n"),),
+        "note",
+        "model",
+        "the model guess is provisional",
+    ),
+    "unpriced": Row(
+        (("{name: small, price-per-hour: 1.0}", "{name: unheard-of}"),),
+        "note",
+        "cluster.instance-types",
+        "no price for unheard-of",
+    ),
+    "unmodelled": Row(
+        (("      containers:", "      nodeSelector: {gpu: a10}\n      containers:"),),
+        "note",
+        "nodeSelector",
+        "not simulated: spec.template.spec.nodeSelector",
+    ),
+}
+
+
+def write(folder: Path, edits: tuple[tuple[str, str], ...] = ()) -> Path:
+    """Write the edited experiment and its manifest."""
+    texts = {"painter.yaml": MANIFEST, "experiment.yaml": EXPERIMENT}
+    for old, new in edits:
+        assert any(old in text for text in texts.values()), old
+        texts = {name: text.replace(old, new, 1) for name, text in texts.items()}
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    return folder / "experiment.yaml"
+
+
+def test_a_sound_experiment_has_nothing_to_find(tmp_path: Path) -> None:
+    """No rule speaks without a reason."""
+    assert check_file(write(tmp_path)) == []
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_rule_finds_what_it_is_about(name: str, tmp_path: Path) -> None:
+    """With level, place, file and line, a reason and a remedy."""
+    row = ROWS[name]
+    found = {one.name: one for one in check_file(write(tmp_path, row.edits))}
+
+    assert name in found
+    finding = found[name]
+    assert (finding.level, finding.place) == (row.level, row.place)
+    assert row.words in finding.what
+    assert finding.why.endswith(".")
+    assert finding.fix.endswith(".")
+    assert Path(finding.path).exists()
+    assert finding.line is not None
+
+
+def test_the_remedy_removes_the_finding(tmp_path: Path) -> None:
+    """Where the experiment does what the fix says, the rule is silent."""
+    assert [one.name for one in check_file(write(tmp_path, (SLOW,)))] == ["window-below-start", "panic-lasts"]
+    calm = (SLOW, (MAX, MAX + '\n        autoscaling.knative.dev/scale-down-delay: "60s"'))
+    assert [one.name for one in check_file(write(tmp_path, calm))] == ["panic-lasts"]
+
+
+def test_every_rule_is_tested() -> None:
+    """The table has a row for each rule; the other autoscaler has a test of its own."""
+    assert len(RULES) == 36
+    assert len(ROWS) >= len(RULES) - 1
+
+
+def test_a_manifest_by_itself(tmp_path: Path) -> None:
+    """Rules about times and load are silent, the others speak."""
+    write(tmp_path, (("httpGet: {path: /ready}", "tcpSocket: {port: 80}"), SLOW))
+    assert [one.name for one in check_file(tmp_path / "painter.yaml")] == ["shallow-probe"]
+
+
+def test_a_gpu_of_an_instance_is_only_a_note(tmp_path: Path) -> None:
+    """An instance type brings its GPU along."""
+    edits = (*ROWS["gpu-limit"].edits, (MAX, MAX + f"\n        {ECI}: small"))
+    assert [(one.name, one.level) for one in check_file(write(tmp_path, edits))] == [("gpu-limit", "note")]
+
+
+def test_another_autoscaler_is_an_error(tmp_path: Path) -> None:
+    """It cannot be simulated at all."""
+    path = tmp_path / "painter.yaml"
+    path.write_text(MANIFEST.replace(MAX, "autoscaling.knative.dev/class: hpa.autoscaling.knative.dev"))
+    first = findings(read_service(path, AutoscalerConfig()))[0]
+    assert (first.level, first.name, first.line) == ("error", "other-autoscaler", 12)
+
+
+def test_what_knative_refuses_is_an_error_with_its_line(tmp_path: Path) -> None:
+    """An annotation on the wrong object, for instance."""
+    path = write(tmp_path, (("team: graphics", 'autoscaling.knative.dev/minScale: "1"'), ('"4"', '"x"')))
+    found = check_file(path)
+    assert [(one.level, one.name, one.line) for one in found] == [("error", "refused", 6), ("error", "refused", 12)]
+    assert "move it to spec.template.metadata.annotations" in found[0].what
+
+
+def test_files_that_are_neither(tmp_path: Path) -> None:
+    """A file that is no YAML is not a finding but an error."""
+    path = tmp_path / "x.yaml"
+    path.write_text("a: [")
+    with pytest.raises(FileError):
+        check_file(path)
+    path.write_text("kind: Deployment\n")
+    with pytest.raises(FileError, match="no Knative Service"):
+        check_file(path)
+
+
+def test_the_gravest_come_first(tmp_path: Path) -> None:
+    """Errors, then warnings, then notes."""
+    found = check_file(write(tmp_path, (SLOW, ("httpGet: {path: /ready}", "tcpSocket: {port: 80}"))))
+    assert [one.level for one in found] == ["warning", "warning", "note"]
+
+
+def test_the_command_prints_findings(tmp_path: Path) -> None:
+    """Place, reason and remedy on stdout, the count on stderr."""
+    path = write(tmp_path, (SLOW,))
+    done = CliRunner().invoke(command, [str(path)])
+    assert done.exit_code == 0
+    assert f"{tmp_path}/painter.yaml:10: annotations.window" in done.stdout
+    assert "  Why: The stable window" in done.stdout
+    assert "  Fix: Set scale-down-delay" in done.stdout
+    assert "0 errors, 1 warning, 1 note" in done.stderr
+    brief = CliRunner().invoke(command, [str(path), "--quiet"])
+    assert "Why" not in brief.stdout
+    assert "note" not in brief.stdout
+
+
+def test_the_command_prints_json(tmp_path: Path) -> None:
+    """All findings with all their parts."""
+    done = CliRunner().invoke(command, [str(write(tmp_path, (SLOW,))), "--json"])
+    answer = json.loads(done.stdout)
+    assert answer["counts"] == {"error": 0, "warning": 1, "note": 1}
+    assert set(answer["findings"][0]) == set(Finding.__dataclass_fields__)
+
+
+def test_the_exit_status_of_the_command(tmp_path: Path) -> None:
+    """0 for what works, 3 for warnings under --strict, 1 for what will not work."""
+    run = CliRunner().invoke
+    assert run(command, [str(write(tmp_path)), "--strict"]).exit_code == 0
+    assert run(command, [str(write(tmp_path, (SLOW,))), "--strict"]).exit_code == 3
+    assert run(command, [str(write(tmp_path, (('"4"', '"x"'),)))]).exit_code == 1
