@@ -27,7 +27,7 @@ class Admission:
         self.running = 0
         self.closed = False
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._when_idle: Callable[[], None] | None = None
+        self._when_idle: Callable[[], object] | None = None
 
     @property
     def waiting(self) -> int:
@@ -62,7 +62,7 @@ class Admission:
             self.running -= 1
         self._tell_if_idle()
 
-    def close(self, when_idle: Callable[[], None]) -> None:
+    def close(self, when_idle: Callable[[], object]) -> None:
         """Refuse new requests from now on and call `when_idle` once, as soon as the admitted ones are done."""
         self.closed = True
         self._when_idle = when_idle

@@ -16,6 +16,9 @@ from kpasim.server.settings import Settings
 KEEP_ALIVE_S = 120
 """Longer than Go keeps an idle connection (90 s): queue-proxy closes first, and no request meets a closing one."""
 
+LINGER_S = 0.5
+"""The port stays open that long after the last answer: a client that goes on at once meets 503 and not a reset."""
+
 BACKLOG = 2048
 """Connections that may wait to be taken: a burst is refused with 503, not with a reset."""
 
@@ -66,15 +69,14 @@ def serve(settings: Settings, host: str, port: int) -> None:
     )
 
     def on_signal(_number: int, _frame: Any) -> None:
+        loop = service.loop
         if service.closing:
             server.should_exit = server.force_exit = True
+        elif loop is None:  # nothing has begun
+            leave()
         else:
-            # Close from the event loop, between its steps; before it runs there is nothing to finish.
-            loop = service.loop
-            if loop is None:
-                leave()
-            else:
-                loop.call_soon_threadsafe(service.close, leave)
+            # From the event loop, between its steps, and not inside whatever the signal has interrupted.
+            loop.call_soon_threadsafe(service.close, lambda: loop.call_later(LINGER_S, leave))
 
     # uvicorn would close the port on the first signal and end with the signal's status.
     server.handle_exit = on_signal
@@ -88,7 +90,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
     if service.busy:
         # A thread inside torch cannot be ended, and joining it would take as long as its work.
         logging.shutdown()
-        os._exit(0)
+        os._exit(1 if service.running else 0)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -124,7 +124,7 @@ class Service:
         self._loader = threading.Thread(target=work, name="load", daemon=True)
         self._loader.start()
 
-    def close(self, when_idle: Callable[[], None]) -> None:
+    def close(self, when_idle: Callable[[], object]) -> None:
         """Refuse new requests and call `when_idle` when those admitted are done."""
         log.info("leaving: %d running, %d waiting", self.admission.running, self.admission.waiting)
         self.admission.close(when_idle)
@@ -180,15 +180,18 @@ class Service:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 job.stop.set()
-            images = await work
+            # Shielded, because a thread goes on when the future that stands for it is cancelled.
+            images = await asyncio.shield(work)
         except models.StoppedError:
             return None
         except Exception:
             self._failures += 1
             raise
         finally:
-            self.running.remove(job)
-            self._slots.append(slot)
+            job.stop.set()
+            if work.done():  # else the process is being ended by force, and the thread is still at it
+                self.running.remove(job)
+                self._slots.append(slot)
         self._failures = 0
         return images
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
 import json
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -71,6 +75,30 @@ def test_sigterm_under_load_loses_no_accepted_request(tmp_path: Path) -> None:
         assert "leaving: 1 running" in server.log.read_text()
     finally:
         server.end()
+
+
+def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
+    """Whoever insists need not wait for a long generation; the status says that work was lost."""
+    server = start(tmp_path / "log", "--random-weights", "tiny")
+    try:
+        server.await_ready()
+        client = threading.Thread(target=post_and_ignore, args=(server, {"steps": 150, "width": 512, "height": 512}))
+        client.start()
+        server.await_metric("txt2img_running", 1)
+        server.process.send_signal(signal.SIGINT)
+        while server.get("/readyz").json()["state"] != "shutting down":
+            assert server.process.poll() is None
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) == 1
+        client.join()
+    finally:
+        server.end()
+
+
+def post_and_ignore(server: Server, body: dict[str, Any]) -> None:
+    """A request whose connection may break."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        server.post(body)
 
 
 def test_sigterm_while_loading_ends_the_process(tmp_path: Path) -> None:
