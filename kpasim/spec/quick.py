@@ -12,11 +12,11 @@ from ruamel.yaml import YAML
 
 from kpasim.errors import ExperimentError, Problem
 from kpasim.spec.autoscaler import AutoscalerConfig
-from kpasim.spec.experiment import Experiment, load, loads
+from kpasim.spec.experiment import Experiment, loads
 from kpasim.spec.heyflags import parse_hey
 from kpasim.spec.manifest import ServiceManifest, read_service
 from kpasim.spec.quantities import duration_text
-from kpasim.spec.yamlfile import parse_documents, write_text
+from kpasim.spec.yamlfile import parse_documents
 
 DEFAULT_WORKLOAD: Mapping[str, Any] = {"kind": "hey", "requests": 50, "concurrency": 5, "timeout": "180s"}
 
@@ -42,10 +42,9 @@ def scaffold(
         ExperimentError: The manifest cannot be used.
     """
     service = read_service(manifest, AutoscalerConfig())
-    relative = Path(os.path.relpath(Path(manifest).resolve(), Path(base).resolve()))
     lines = [
         f"# {service.name}: what its users wait and what it costs, before money is spent.",
-        f"service: {_flow(relative.as_posix())}",
+        *_named_or_whole(service, manifest, base),
         "",
         "# What kubectl -n knative-serving get cm config-autoscaler says; Knative's defaults where it is silent.",
         "config-autoscaler: {}",
@@ -87,16 +86,34 @@ _GUESSED_COLD_START = """\
       - {name: load, kind: start, time: {distribution: lognormal, median: 30s, sigma: 0.4}}"""
 
 
+def _named_or_whole(service: ServiceManifest, manifest: str | Path, base: str | Path) -> list[str]:
+    """The service's key: its file, or the manifest itself where it came from a stream."""
+    if str(manifest) != "-":
+        relative = Path(os.path.relpath(Path(manifest).resolve(), Path(base).resolve()))
+        return [f"service: {_flow(relative.as_posix())}"]
+    data = {key: value for key, value in service.data.items() if key != "status"}
+    out = io.StringIO()
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    writer.width = 2**31
+    writer.dump({"service": data}, out)
+    return out.getvalue().rstrip().splitlines()
+
+
 def _cluster(service: ServiceManifest) -> list[str]:
     """The cluster block: instances the manifest names, and a GPU where it asks for none."""
     lines = ["cluster:"]
     if not service.gpus:
         lines.append("  gpus-per-pod: 1            # the manifest has no nvidia.com/gpu limit; 0 for a service without")
     types = service.eci_specs
-    lines.append("  instance-types:            # add price-per-hour and currency; known types have an old list price")
-    lines += [f"    - {{name: {_flow(name)}}}" for name in types] or [
-        "    - {name: gpu, price-per-hour: 1.0, currency: USD}"
-    ]
+    lines.append(
+        "  instance-types:            # to be had, in this order; price-per-hour and currency are yours to give"
+    )
+    lines.append(
+        f"    - {{name: {_flow(types[0])}}}" if types else "    - {name: gpu, price-per-hour: 1.0, currency: USD}"
+    )
+    lines += [f"    # - {{name: {_flow(name)}}}" for name in types[1:]]
     return lines
 
 
@@ -122,52 +139,82 @@ def quick_experiment(
     cold_start: str | None,
     *,
     write_to: str | Path | None = None,
-) -> Experiment:
-    """An experiment made of a manifest and a few words from a command line.
+) -> tuple[Experiment, str]:
+    """An experiment made of a manifest and a few words from a command line, and the same as a file's text.
 
     Args:
         manifest: A Service YAML.
         hey_flags: hey's flags; hey's own defaults hold where they are silent.
         service_time: A duration, or a distribution as one line of YAML.
         cold_start: The same for the time from a pod's creation to its first answer.
-        write_to: File to write the experiment to.
+        write_to: Where the text is going to be written; paths in it are relative to that.
 
     Raises:
         ExperimentError: Anything of it is missing or cannot be used.
     """
-    given = {"--service-time": service_time, "--cold-start": cold_start}
     missing = [
         Problem(flag, f"is missing (give {what}, such as {example})")
-        for flag, what, example in (
-            ("--service-time", "the time one request takes", "11s"),
-            ("--cold-start", "the time from a pod's creation to its first answer", "120s"),
+        for flag, given, what, example in (
+            ("--service-time", service_time, "the time one request takes", "11s"),
+            ("--cold-start", cold_start, "the time from a pod's creation to its first answer", "120s"),
         )
-        if given[flag] is None
+        if not given
     ]
     if missing:
         raise ExperimentError("command line", missing)
-    workload = parse_hey(hey_flags)
+    text = import_manifest(
+        manifest, out=write_to, hey_flags=hey_flags, service_time=service_time, cold_start=cold_start
+    )
+    return loads(text, path="command line", base=Path(write_to).parent if write_to else "."), text
+
+
+def read_value(name: str, text: str) -> Any:
+    """A value from the command line: one line of YAML, nothing for None.
+
+    Raises:
+        ExperimentError: Not YAML.
+    """
+    documents = parse_documents(text, f"command line: {name}")
+    if len(documents) > 1:
+        raise ExperimentError("command line", [Problem(name, f"{text!r} is more than one value")])
+    return documents[0].data if documents else None
+
+
+def import_manifest(
+    manifest: str | Path,
+    *,
+    out: str | Path | None,
+    hey_flags: str | None,
+    service_time: str | None,
+    cold_start: str | None,
+) -> str:
+    """The text of an experiment about a manifest; `-` reads the manifest from a stream and makes it part of it.
+
+    Args:
+        manifest: A Service YAML.
+        out: File the text will be written to; the working folder counts where it is None.
+        hey_flags: hey's flags; 50 requests of 5 clients where it is None.
+        service_time: Service time; a guess where it is None.
+        cold_start: Cold start; guesses where it is None.
+
+    Raises:
+        ExperimentError: Anything of it cannot be used.
+    """
+    base = Path(out).parent if out else Path()
+    text = scaffold(
+        manifest,
+        base=base,
+        workload=DEFAULT_WORKLOAD if hey_flags is None else _hey_workload(hey_flags),
+        service_time=None if service_time is None else read_value("--service-time", service_time),
+        cold_start=None if cold_start is None else read_value("--cold-start", cold_start),
+    )
+    loads(text, path="command line", base=base)
+    return text
+
+
+def _hey_workload(flags: str) -> dict[str, Any]:
+    workload = parse_hey(flags)
     for key in ("timeout", "duration"):
         if key in workload:
             workload[key] = duration_text(workload[key])
-    parts = {flag: _value(flag, text) for flag, text in given.items()}
-    text = scaffold(
-        manifest,
-        base=Path(write_to).parent if write_to else ".",
-        workload=workload,
-        service_time=parts["--service-time"],
-        cold_start=parts["--cold-start"],
-    )
-    if write_to is None:
-        return loads(text, path="command line")
-    loads(text, path="command line", base=Path(write_to).parent)
-    write_text(write_to, text)
-    return load(write_to)
-
-
-def _value(flag: str, text: str | None) -> Any:
-    """A value from the command line: one line of YAML."""
-    documents = parse_documents(text or "", flag)
-    if len(documents) != 1:
-        raise ExperimentError("command line", [Problem(flag, f"{text!r} is not a time (write 11s)")])
-    return documents[0].data
+    return workload

@@ -6,7 +6,6 @@ cycles, unknown tags and unreadable numbers are all reported together, each with
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,23 +92,6 @@ def read_text(path: str | Path) -> str:
             path, [Problem("", "is a binary file (a YAML file is text)", text[: text.index("\0")].count("\n") + 1)]
         )
     return text
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a file whole or not at all; line ends stay as they are.
-
-    Raises:
-        ExperimentError: It cannot be written.
-    """
-    path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        aside.write_text(text, encoding="utf-8", newline="")
-        aside.replace(path)
-    except OSError as err:
-        raise ExperimentError(path, [Problem("", f"cannot be written ({err.strerror})")]) from None
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def parse_documents(text: str, path: str | Path) -> list[Document]:

@@ -49,24 +49,24 @@ def test_flags_that_hey_refuses(flags: str, words: str) -> None:
 
 def test_an_experiment_from_the_command_line() -> None:
     """The published run needs no file but the manifest."""
-    found = quick_experiment(PUBLISHED, "-n 50 -c 5 -t 180", "11s", "120s")
+    found, _ = quick_experiment(PUBLISHED, "-n 50 -c 5 -t 180", "11s", "120s")
     assert (found.workload.kind, found.service.name) == ("hey", "stable-diffusion")
     assert found.model.service_time.time.mean_s() == 11.0
     assert found.model.cold_start.stages[0].time.mean_s() == 120.0
     assert found.gpus_per_pod == 1
 
 
-def test_it_can_be_written_to_a_file(tmp_path: Path) -> None:
-    """The file stands anywhere and finds the manifest from there."""
+def test_its_text_can_be_written_to_a_file(tmp_path: Path) -> None:
+    """The file may stand anywhere, and finds the manifest from there."""
     (tmp_path / "service.yaml").write_text(MANIFEST)
     (tmp_path / "sub").mkdir()
     path = tmp_path / "sub" / "first.yaml"
     time = "{distribution: lognormal, median: 11s, sigma: 0.3}"
-    found = quick_experiment(tmp_path / "service.yaml", "-z 1m", time, "2m", write_to=path)
-    assert found.path == path
-    assert "service: ../service.yaml" in path.read_text()
-    assert load(path).model.service_time.time.mean_s() == pytest.approx(11.5065, rel=1e-3)
-    assert [one.name for one in tmp_path.joinpath("sub").iterdir()] == ["first.yaml"]
+    found, text = quick_experiment(tmp_path / "service.yaml", "-z 1m", time, "2m", write_to=path)
+    path.write_text(text)
+    assert "service: ../service.yaml" in text
+    assert load(path).model == found.model
+    assert found.model.service_time.time.mean_s() == pytest.approx(11.5065, rel=1e-3)
 
 
 def test_what_is_missing_is_asked_for() -> None:
@@ -77,17 +77,16 @@ def test_what_is_missing_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("times", [("11 s", "2m"), ("11s", "{distribution: normal}"), ("", "2m"), ("[", "2m")])
-def test_times_that_are_none(times: tuple[str, str], tmp_path: Path) -> None:
-    """No file is left behind."""
+def test_times_that_are_none(times: tuple[str, str]) -> None:
+    """Whatever is given for a time is held to what a file may say."""
     with pytest.raises(ExperimentError):
-        quick_experiment(PUBLISHED, "", *times, write_to=tmp_path / "x.yaml")
-    assert list(tmp_path.iterdir()) == []
+        quick_experiment(PUBLISHED, "", *times)
 
 
 def test_a_scaffold_runs_as_it_is() -> None:
-    """Its guesses are marked, its remarks say where real numbers come from, and it names the manifest's machines."""
+    """Its guesses are marked, its remarks say where real numbers come from, and it names the first machine."""
     text = scaffold(PUBLISHED, base=PUBLISHED.parent)
     found = loads(text, base=PUBLISHED.parent)
     assert found.model.provisional
     assert "kpasim calibrate" in text
-    assert [one.name for one in found.instance_types] == list(found.service.eci_specs)
+    assert [one.name for one in found.instance_types] == [found.service.eci_specs[0]]
