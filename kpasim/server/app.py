@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -31,6 +32,9 @@ Send = Callable[[Message], Awaitable[None]]
 
 TEXT_TO_IMAGE = "/sdapi/v1/txt2img"
 CLIENT_LEFT = 499
+
+POD_NAME = os.environ.get("HOSTNAME") or socket.gethostname()
+"""Kubernetes calls the host of a container by its pod's name."""
 
 
 def create_app(service: Service, *, on_failure: Callable[[], None]) -> FastAPI:
@@ -207,7 +211,7 @@ async def _client_leaves(request: Request) -> None:
 def _provenance(arrived_unix_s: float, queue_s: float, service_s: float) -> dict[str, str]:
     """Who answered and when: what a load generator needs to tell queueing from service."""
     return {
-        "X-Pod-Name": os.environ.get("HOSTNAME", ""),
+        "X-Pod-Name": POD_NAME,
         "X-Arrival-Time": f"{arrived_unix_s:.6f}",
         "Server-Timing": f"queue;dur={queue_s * 1e3:.3f}, service;dur={service_s * 1e3:.3f}",
     }

@@ -80,8 +80,9 @@ def serve(settings: Settings, host: str, port: int) -> None:
 
     # uvicorn would close the port on the first signal and end with the signal's status.
     server.handle_exit = on_signal
-    listener = _listen(host, port)
-    log.info("listening on http://%s:%d", *listener.getsockname()[:2])
+    listener = listen(host, port)
+    address, bound = listener.getsockname()[:2]
+    log.info("listening on http://%s:%d", f"[{address}]" if ":" in address else address, bound)
     server.run(sockets=[listener])
     if service.failure is not None:
         if isinstance(service.failure, KpasimError):
@@ -93,12 +94,24 @@ def serve(settings: Settings, host: str, port: int) -> None:
         os._exit(1 if service.running else 0)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket.
+
+    Raises:
+        RunError: The address cannot be had.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio turns Nagle's algorithm off only where the protocol is named, which socket.create_server leaves out: the
+    # body of an answer would wait some 40 ms for the client to acknowledge the headers.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
     except OSError as err:
-        raise RunError(f"cannot listen on {host}:{port}: {os.strerror(err.errno or 0)}") from err
+        listener.close()
+        raise RunError(f"cannot listen on {host}:{port}: {err.strerror or err}") from err
+    return listener
 
 
 def _process_start_s() -> float:

@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from kpasim.server.process import listen
 from tests.server.processes import SMALL, Server, start
 
 pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="needs the server extra")
@@ -111,6 +113,26 @@ def test_sigterm_while_loading_ends_the_process(tmp_path: Path) -> None:
         assert "ready after" not in server.log.read_text()
     finally:
         server.end()
+
+
+def test_small_packets_leave_at_once() -> None:
+    """Asyncio turns Nagle's algorithm off for the connections of this socket, or each answer would wait 40 ms."""
+
+    async def scene() -> int:
+        taken: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def take(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = writer.get_extra_info("socket")
+            taken.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        listener = listen("127.0.0.1", 0)
+        async with await asyncio.start_server(take, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.close()
+            return await taken
+
+    assert asyncio.run(scene()) != 0
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:
