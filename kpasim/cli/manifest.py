@@ -1,0 +1,113 @@
+"""`kpasim manifest`: from a Service manifest to an experiment, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from kpasim.cli.output import note, print_json
+
+
+@click.group(epilog="Try: kpasim manifest import experiments/manifests/stable-diffusion.yaml")
+def command() -> None:
+    """Make an experiment of a Service manifest, write tuned settings back, compare two of them."""
+
+
+@command.command("import", epilog="Try: kubectl get ksvc painter -o yaml | kpasim manifest import - --out painter.yaml")
+@click.argument("file", type=click.Path())
+@click.option("--out", type=click.Path(), help="File for the experiment; stdout without it.")
+@click.option("--hey", "hey_flags", metavar="FLAGS", help="The load: hey's flags, such as '-n 50 -c 5 -t 180'.")
+@click.option("--service-time", metavar="TIME", help="Time one request takes, such as 11s.")
+@click.option("--cold-start", metavar="TIME", help="Time from a pod's creation to its first answer.")
+def import_(
+    file: str, out: str | None, hey_flags: str | None, service_time: str | None, cold_start: str | None
+) -> None:
+    """Write an experiment about the Service in FILE, with guesses and remarks on where to get the real numbers.
+
+    The experiment names FILE, relative to where it stands itself. A manifest from a stream (-) becomes part of it.
+    """
+    from kpasim.spec.quick import import_manifest
+
+    text = import_manifest(file, out=out, hey_flags=hey_flags, service_time=service_time, cold_start=cold_start)
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    _write(out, text)
+    note(f"Wrote {out}. Next: kpasim check {out}")
+
+
+@command.command("export", epilog="Try: kpasim manifest export EXPERIMENT --set service.annotations.max-scale=5")
+@click.argument("experiment", type=click.Path())
+@click.option("--set", "assignments", multiple=True, metavar="SETTING=VALUE", help="Change a setting first.")
+@click.option("--settings", type=click.Path(), help="File with settings to change first: a mapping of path to value.")
+@click.option("--out", type=click.Path(), help="File for the manifest; stdout without it.")
+def export(experiment: str, assignments: tuple[str, ...], settings: str | None, out: str | None) -> None:
+    """Write the Service manifest of EXPERIMENT, with changed settings in its author's own spelling.
+
+    Comments, order, quotes and all that is not a setting stay as they are; without a change the file is the same byte
+    for byte.
+    """
+    from kpasim.spec.experiment import load
+
+    changes = {**(_from_file(settings) if settings else {}), **_assigned(assignments)}
+    changed = load(experiment).with_settings(changes) if changes else load(experiment)
+    text = changed.service.to_yaml()
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        _write(out, text)
+        note(f"Wrote {out}")
+    elsewhere = [path for path in changes if not path.startswith("service.")]
+    if elsewhere:
+        note(f"Note: not part of a Service manifest: {', '.join(elsewhere)}")
+
+
+@command.command("diff", epilog="Try: kpasim manifest diff before.yaml after.yaml")
+@click.argument("before", type=click.Path())
+@click.argument("after", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def diff(before: str, after: str, as_json: bool) -> None:
+    """Show the settings that differ between two manifests, or between two experiments."""
+    from kpasim.spec.difference import differences, read_either
+
+    found = differences(read_either(before), read_either(after))
+    if as_json:
+        print_json({"before": before, "after": after, "differences": [one._asdict() for one in found]})
+        return
+    if not found:
+        note("No setting differs.")
+        return
+    rows = [("setting", before, after)]
+    rows += [(one.setting, *("not set" if value is None else str(value) for value in one[1:])) for one in found]
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    for setting, old, new in rows:
+        click.echo(f"{setting:{widths[0]}}  {old:{widths[1]}}  {new}")
+
+
+def _write(path: str, text: str) -> None:
+    from kpasim.results.files import atomic_write
+
+    with atomic_write(path) as file:
+        file.write(text)
+
+
+def _assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
+    """Settings of `--set`, their values read as YAML reads them."""
+    from kpasim.spec.quick import read_value
+
+    changes = {}
+    for one in assignments:
+        path, equals, text = one.partition("=")
+        if not equals or not path:
+            raise click.BadParameter(f"{one!r} is not SETTING=VALUE", param_hint="--set")
+        changes[path] = read_value(path, text)
+    return changes
+
+
+def _from_file(path: str) -> dict[str, Any]:
+    """Settings of a file: a mapping of path to value, YAML or JSON."""
+    from kpasim.spec.yamlfile import read_mapping
+
+    data: dict[str, Any] = read_mapping(path, kind="a file of settings").data
+    return data
