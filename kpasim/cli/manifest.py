@@ -79,10 +79,14 @@ def diff(before: str, after: str, as_json: bool) -> None:
         note("No setting differs.")
         return
     rows = [("setting", before, after)]
-    rows += [(one.setting, *("not set" if value is None else str(value) for value in one[1:])) for one in found]
+    rows += [(one.setting, _shown(one.before), _shown(one.after)) for one in found]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     for setting, old, new in rows:
         click.echo(f"{setting:{widths[0]}}  {old:{widths[1]}}  {new}")
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is None else str(value)
 
 
 def _write(path: str, text: str) -> None:
