@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.engines.sampling import NOTHING_RECORDED, Recorded
-from kpasim.errors import Problem, RecordError
-from kpasim.results.summary import summarise
+from kpasim.engines.sampling import NOTHING_RECORDED
+from kpasim.errors import RunError
+from kpasim.results.summary import flattened, summarise
 from kpasim.results.tables import Tables, read_run_folder
-from kpasim.spec.experiment import Experiment, from_mapping
+from kpasim.spec.experiment import Experiment
+from kpasim.studies import ticks
+from kpasim.studies.measured import experiment_of, name_of, recorded_of
 from kpasim.studies.run import Engine, Result, simulate
 
 if TYPE_CHECKING:
@@ -38,14 +40,6 @@ METRICS = {
 }
 """Metrics that are compared, and the figure that each one is."""
 
-PATHS = {
-    "activator": {"path": "activator"},
-    "ingress-round-robin": {"path": "auto", "policy": "round-robin"},
-    "envoy-round-robin": {"path": "auto", "policy": "round-robin"},
-    "envoy-least-request": {"path": "auto", "policy": "least-request"},
-}
-"""The ingress that each ``path`` of a measured run.json was."""
-
 REPLICATIONS = 200
 
 
@@ -60,6 +54,7 @@ class Comparison:
         pod_created_s: Measured and predicted times at which each further pod was created.
         ticks: How the policy answers to the measured averages, see ``ticks.check``.
         missed: Metrics outside the experiment's tolerances, in words.
+        end_s: End of the observation.
         measured: Tables of the measured run.
         result: The simulated replications.
     """
@@ -70,6 +65,7 @@ class Comparison:
     pod_created_s: dict[str, list[float | None]]
     ticks: dict[str, Any]
     missed: list[str]
+    end_s: float
     measured: Tables = field(repr=False)
     result: Result = field(repr=False)
 
@@ -86,107 +82,6 @@ class Comparison:
         }
 
 
-def experiment_of(run: Mapping[str, Any], tables: Tables, *, base: Path = Path()) -> Experiment:
-    """The experiment that a run folder is about.
-
-    Raises:
-        ExperimentError: run.json does not describe one.
-    """
-    if isinstance(run.get("experiment"), Mapping):
-        return from_mapping({**run["experiment"], "horizon": _duration(run["end_s"])}, base=base, path=_name(run))
-    service = run["service"]
-    container = {"image": "measured"}
-    if service.get("readinessProbe"):
-        container["readinessProbe"] = service["readinessProbe"]
-    behaviour = run["container"]
-    data = {
-        "service": {
-            "apiVersion": "serving.knative.dev/v1",
-            "kind": "Service",
-            "metadata": {"name": "measured"},
-            "spec": {
-                "template": {
-                    "metadata": {"annotations": dict(service.get("annotations", {}))},
-                    "spec": {
-                        "containerConcurrency": service["containerConcurrency"],
-                        "timeoutSeconds": service["timeoutSeconds"],
-                        "containers": [container],
-                    },
-                }
-            },
-        },
-        "config-autoscaler": dict(run.get("config-autoscaler", {})),
-        "workload": workload_of(run["workload"]),
-        "model": {
-            "name": _name(run),
-            "service-time": {"time": time_of(behaviour["service_time"]), "slots": behaviour["slots"], "by": "start"},
-            "cold-start": {"stages": [{"name": "listen", "time": _duration(behaviour["listens_after_s"])}]},
-        },
-        "cluster": {"activators": run.get("activators", 1), "ingress": PATHS[run["path"]]},
-        "start": {"state": run["start"], "for": _duration(started_before(run["start"], tables))},
-        "horizon": _duration(run["end_s"]),
-    }
-    return from_mapping(data, base=base, path=_name(run))
-
-
-def _name(run: Mapping[str, Any]) -> str:
-    return str(run.get("name", "run"))
-
-
-def _duration(seconds: float) -> str:
-    return f"{float(seconds):.6f}s"
-
-
-def workload_of(workload: Mapping[str, Any]) -> dict[str, Any]:
-    """The workload of a measured run.json as an experiment's."""
-    if workload["kind"] == "hey":
-        return {
-            "kind": "hey",
-            "requests": workload["requests"],
-            "concurrency": workload["concurrency"],
-            "timeout": _duration(workload["timeout_s"]),
-        }
-    return {
-        "kind": "steps",
-        "arrivals": workload["kind"].removeprefix("open-"),
-        "phases": [
-            {"rate": phase["rate_per_s"], "duration": _duration(phase["duration_s"])} for phase in workload["phases"]
-        ],
-        "timeout": _duration(workload["timeout_s"]),
-    }
-
-
-def time_of(service_time: Mapping[str, Any]) -> dict[str, Any]:
-    """The service time of a measured run.json as a distribution."""
-    renamed = {"mean_s": "mean", "low_s": "low", "high_s": "high"}
-    return {
-        renamed.get(key, key): _duration(value) if key in renamed else value for key, value in service_time.items()
-    }
-
-
-def started_before(start: str, tables: Tables) -> float:
-    """How long before the load the measured revision had reached its start state [s]."""
-    pods, scaling = tables.pods, tables.scaling
-    before = pods["created_s"] < 0
-    if start == "warm":
-        times = pods["ready_s"][before]
-    elif start == "idled":
-        times = pods["gone_s"][before]
-    else:
-        times = scaling["t_s"][:1]
-    times = times[~np.isnan(times) & (times < 0)]
-    return float(-times.max()) if len(times) else 5.0
-
-
-def recorded_of(run: Mapping[str, Any], tables: Tables) -> Recorded:
-    """Measured service times in the order of their starts; send times too where the load was an open loop."""
-    requests = tables.requests
-    started = ~np.isnan(requests["server_start_s"]) & ~np.isnan(requests["service_s"])
-    order = np.argsort(requests["server_start_s"][started], kind="stable")
-    sent = None if run["workload"]["kind"] == "hey" else np.sort(requests["start_s"])
-    return Recorded(service_s=requests["service_s"][started][order], by_start=True, sent_s=sent)
-
-
 def compare(
     folder: str | Path,
     *,
@@ -195,6 +90,7 @@ def compare(
     align: bool = False,
     seed: int | None = None,
     engine: Engine = "auto",
+    tolerances: Mapping[str, str] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Comparison:
     """Simulate the experiment of a run folder and put the prediction beside the measurement.
@@ -209,11 +105,13 @@ def compare(
             the mechanism alone.
         seed: Seed of all random numbers.
         engine: As for ``simulate``.
+        tolerances: How far predictions may be off, beside those that the experiment states: ``{"p50": "15%"}``.
         progress: Called with the number of replications finished so far.
 
     Raises:
         RecordError: The folder cannot be read.
-        ExperimentError: It does not describe an experiment.
+        ExperimentError: It does not describe an experiment, or a tolerance is none.
+        RunError: A tolerance is for no metric that there is.
     """
     run, tables, _ = read_run_folder(folder)
     return compare_run(
@@ -225,6 +123,7 @@ def compare(
         align=align,
         seed=seed,
         engine=engine,
+        tolerances=tolerances,
         progress=progress,
     )
 
@@ -239,15 +138,15 @@ def compare_run(
     align: bool = False,
     seed: int | None = None,
     engine: Engine = "auto",
+    tolerances: Mapping[str, str] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Comparison:
     """As ``compare``, for a run that has been read already."""
-    from kpasim.studies import ticks
-
-    try:
-        experiment = experiment_of(run, tables, base=base)
-    except KeyError as missing:
-        raise RecordError(base / "run.json", [Problem(str(missing.args[0]), "missing")]) from None
+    experiment = experiment_of(run, tables, base=base)
+    if tolerances:
+        experiment = experiment.with_settings({"tolerances": {**experiment.raw.get("tolerances", {}), **tolerances}})
+    for tolerance in experiment.tolerances:
+        metric_named(tolerance)
     recorded = recorded_of(run, tables) if service_times == "recorded" else NOTHING_RECORDED
     if align:
         from kpasim.studies.align import infer_phases
@@ -256,27 +155,22 @@ def compare_run(
     result = simulate(
         experiment, replications=replications, seed=seed, engine=engine, recorded=recorded, progress=progress
     )
-    measured = dict(_flat(summarise(tables, float(run["end_s"]), experiment.gpus_per_pod)))
+    measured = dict(flattened(summarise(tables, float(run["end_s"]), experiment.gpus_per_pod)))
     metrics = {
         name: {"measured": measured.get(figure), **prediction(result.figures, figure)}
         for name, figure in METRICS.items()
     }
     return Comparison(
-        name=_name(run),
+        name=name_of(run),
         metrics=metrics,
         wasserstein_s=wasserstein(tables, result),
         pod_created_s=creations(tables, result),
         ticks=ticks.check(tables, result.params),
         missed=missed(experiment, metrics),
+        end_s=float(run["end_s"]),
         measured=tables,
         result=result,
     )
-
-
-def _flat(summary: Mapping[str, Any]) -> Any:
-    from kpasim.results.summary import flattened
-
-    return flattened(summary)
 
 
 def prediction(figures: Figures, name: str) -> dict[str, float | None]:
@@ -325,15 +219,32 @@ def creations(tables: Tables, result: Result) -> dict[str, list[float | None]]:
     return {"measured": [float(t) for t in measured], "predicted": predicted}
 
 
+def metric_named(name: str) -> str:
+    """The metric that a tolerance is about: ``p50`` is ``p50_s``, ``max-pods`` is ``max_pods``.
+
+    Raises:
+        RunError: There is none of that name.
+    """
+    plain = name.replace("-", "_")
+    for metric in (plain, f"{plain}_s"):
+        if metric in METRICS:
+            return metric
+    raise RunError(f"tolerances.{name}: no such metric (one of {', '.join(METRICS)})")
+
+
 def missed(experiment: Experiment, metrics: Mapping[str, Mapping[str, float | None]]) -> list[str]:
-    """The experiment's tolerances that the prediction does not keep."""
+    """The experiment's tolerances that the prediction does not keep, in words."""
     lines = []
     for name, tolerance in experiment.tolerances.items():
-        metric = name.replace("-", "_")
-        metric = metric if metric in metrics else f"{metric}_s"
-        measured, predicted = metrics[metric]["measured"], metrics[metric]["predicted"]
+        metric = metrics[metric_named(name)]
+        measured, predicted = metric["measured"], metric["predicted"]
         if measured is None and predicted is None:
             continue
         if measured is None or predicted is None or not tolerance.allows(predicted, measured):
-            lines.append(f"{name}: predicted {predicted}, measured {measured}")
+            allowed = f"{100 * tolerance.amount:g}%" if tolerance.relative else f"{tolerance.amount:g}"
+            lines.append(f"{name}: predicted {_said(predicted)}, measured {_said(measured)}, allowed {allowed}")
     return lines
+
+
+def _said(value: float | None) -> str:
+    return "nothing" if value is None else f"{value:.6g}"

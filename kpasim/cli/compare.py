@@ -1,0 +1,164 @@
+"""`kpasim compare`: a prediction beside a measured run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kpasim.cli.output import console, note, number, print_json, progress, span
+
+if TYPE_CHECKING:
+    from kpasim.studies.compare import Comparison
+
+UNITS = {"max_pods": "pods", "pod_seconds": "s of pods"}
+"""Units of metrics that are not plain seconds."""
+SHOWN = 100
+"""Replications that the figure draws at most."""
+
+
+@click.command(epilog="Try: kpasim compare runs/hey50x5-live --plot --tolerance p50=15% --tolerance max-pods=0")
+@click.argument("run_dir", type=click.Path(file_okay=False, path_type=Path))
+@click.option("-n", "--replications", type=click.IntRange(1), default=200, show_default=True, help="Runs simulated.")
+@click.option(
+    "--service-times",
+    type=click.Choice(["recorded", "declared"]),
+    default="recorded",
+    show_default=True,
+    help="recorded: the k-th start of service takes the k-th measured time, and open loops are replayed, so that the "
+    "autoscaler and its plumbing are what is compared. declared: times are drawn, as users do.",
+)
+@click.option("--align", is_flag=True, help="Infer the phases of the clocks from the averages that were observed.")
+@click.option(
+    "--tolerance",
+    "tolerances",
+    multiple=True,
+    metavar="METRIC=AMOUNT",
+    help="How far the prediction may be off, such as p50=15% or max-pods=0; may be given several times.",
+)
+@click.option("--seed", type=click.IntRange(0), help="Seed of all random numbers.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "compiled", "reference"]),
+    default="auto",
+    show_default=True,
+    help="auto: whichever answers first; both give the same tables.",
+)
+@click.option("--plot", is_flag=True, help="Draw both (SVG and PNG) into --out, or runs/NAME-compare.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for comparison.json.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    run_dir: Path,
+    replications: int,
+    service_times: Any,
+    align: bool,
+    tolerances: tuple[str, ...],
+    seed: int | None,
+    engine: Any,
+    plot: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Simulate the experiment of RUN_DIR and show the prediction beside what was measured.
+
+    Exit status 3 where a tolerance is missed, whether the experiment states it or --tolerance.
+    """
+    from kpasim.studies.compare import compare
+
+    asked = dict(_tolerance(text) for text in tolerances)
+    with progress("replications", replications, show=not as_json) as bar:
+        comparison = compare(
+            run_dir,
+            replications=replications,
+            service_times=service_times,
+            align=align,
+            seed=seed,
+            engine=engine,
+            tolerances=asked,
+            progress=bar,
+        )
+    folder = out or (Path("runs") / f"{comparison.name}-compare" if plot else None)
+    if folder:
+        _write(comparison, folder, plot=plot)
+    if as_json:
+        print_json(comparison.to_dict())
+    else:
+        _show(comparison)
+    ctx.exit(3 if comparison.missed else 0)
+
+
+def _tolerance(text: str) -> tuple[str, str]:
+    name, equals, amount = text.partition("=")
+    if not (name and equals and amount):
+        raise click.BadParameter(f"{text!r} is not METRIC=AMOUNT, such as p50=15%", param_hint="--tolerance")
+    return name.strip(), amount.strip()
+
+
+def _show(comparison: Comparison) -> None:
+    """Print the metrics, and what the ticks and the pods say."""
+    from rich.table import Table
+
+    title = f"{comparison.name}: {comparison.result.replications} replications beside the measured run"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in ("", "measured", "predicted", "90 %", "error", "unit"):
+        table.add_column(column, justify="left" if column in {"", "90 %", "unit"} else "right")
+    for name, metric in comparison.metrics.items():
+        measured, predicted = metric["measured"], metric["predicted"]
+        if measured is None and predicted is None:
+            continue
+        table.add_row(
+            name.removesuffix("_s").replace("_", " "),
+            number(measured),
+            number(predicted),
+            span([metric["lo"], metric["hi"]]),
+            _error(measured, predicted, absolute=name.endswith(("_out_s", "_last_s", "_pods"))),
+            UNITS.get(name, "s"),
+        )
+    console().print(table)
+    if comparison.wasserstein_s is not None:
+        click.echo(f"Latencies are {number(comparison.wasserstein_s)} s apart (Wasserstein-1).")
+    created = comparison.pod_created_s
+    if created["measured"]:
+        both = zip(created["measured"], created["predicted"], strict=True)
+        times = [f"{number(measured)} / {number(predicted)}" for measured, predicted in both]
+        click.echo(f"Pods created at (measured / predicted) {', '.join(times)}")
+    ticks = comparison.ticks
+    wrong = [f"{name.replace('_', ' ')} {ticks[name]}" for name in ("desired", "panic_mode", "excess_burst_capacity")]
+    click.echo(f"Ticks: {ticks['rows']}; decided otherwise than the policy does: {', '.join(wrong)}.")
+    for line in comparison.missed:
+        click.echo(f"Missed: {line}")
+
+
+def _error(measured: float | None, predicted: float | None, *, absolute: bool) -> str:
+    if measured is None or predicted is None:
+        return ""
+    if absolute:
+        return f"{predicted - measured:+.3g}"
+    return f"{100 * (predicted / measured - 1):+.1f} %" if measured else ""
+
+
+def _write(comparison: Comparison, folder: Path, *, plot: bool) -> None:
+    """Leave comparison.json in the folder, and the figures."""
+    from kpasim.results.files import make_folder, write_json
+
+    make_folder(folder)
+    write_json(folder / "comparison.json", comparison.to_dict())
+    note(f"Wrote {folder / 'comparison.json'}")
+    if not plot:
+        return
+    from kpasim.report.figures import intervals, overlay, save
+
+    count = min(comparison.result.replications, SHOWN)
+    predicted = [comparison.result.tables(index) for index in range(count)]
+    figures = {
+        "overlay": overlay(comparison.measured, predicted, comparison.end_s, comparison.name),
+        "intervals": intervals(comparison.metrics, comparison.name),
+    }
+    for name, figure in figures.items():
+        for suffix in ("svg", "png"):
+            save(figure, folder / f"{name}.{suffix}")
+            note(f"Wrote {folder / f'{name}.{suffix}'}")
