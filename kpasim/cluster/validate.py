@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from kpasim.cluster import bill as bills
 from kpasim.cluster import calibration, loadspec
 from kpasim.cluster.calibration import Calibration
@@ -39,7 +41,9 @@ PATH_ANNOTATION = "kpasim.dev/load-path"
 BODY_ANNOTATION = "kpasim.dev/load-body"
 """On the Service of an experiment: body of each request."""
 
-_SOLO_REQUESTS = 8
+_SOLO_REQUESTS = 5
+_MORE_PER_S = 2.0
+_SHORT_S = 1.0
 _MOST_TOGETHER = 4
 _CHECK_S = 0.5
 _MARGIN_S = 120.0
@@ -125,6 +129,7 @@ class Settings:
         host: ``Host`` header instead of the Service's own.
         request: What each request is.
         calibrate: Whether to calibrate first; the experiment's own model counts where not.
+        solo_requests: Requests of the calibration where they take less than a second; five where they take longer.
         keep: Whether to leave the Service where it is.
         adopt: Whether to run with a Service that is there already.
         dry_run: Whether to only look, ask and estimate.
@@ -143,6 +148,7 @@ class Settings:
     host: str | None = None
     request: Request = field(default_factory=Request)
     calibrate: bool = True
+    solo_requests: int = 25
     keep: bool = False
     adopt: bool = False
     dry_run: bool = False
@@ -357,6 +363,11 @@ class _Validation:
             self._send(run, ClosedLoop(1, 1))  # there is no pod until somebody asks
         start_s = calibration.start_time(run.recorder.first_start(), service.probe.period_s)
         solo = calibration.latencies(self._send(run, ClosedLoop(1, _SOLO_REQUESTS)))
+        more = self._settings.solo_requests - _SOLO_REQUESTS
+        if solo.mean() < _SHORT_S and more > 0:
+            # Short ones are cheap, and say more when there are many of them, spread over time as in a load.
+            spread = ClosedLoop(1, more, qps=_MORE_PER_S)
+            solo = np.concatenate([solo, calibration.latencies(self._send(run, spread))])
         limit = service.container_concurrency
         together = []
         for count in range(2, min(limit, _MOST_TOGETHER) + 1):

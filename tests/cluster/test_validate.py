@@ -86,6 +86,7 @@ def run(found: Experiment, folder: Path, foreseen: Foreseen, **settings: Any) ->
         "images": {"stub": Image(STUB)},
         "request": Request.of(found),
         "patience": Patience(poll_s=0.1),
+        "solo_requests": 5,
     }
     report = validate(found, Settings(**{**values, **settings}), folder, predict=foreseen, note=notes.append)
     return report, notes
@@ -154,6 +155,38 @@ def test_metrics_outside_their_tolerance_are_a_no(done, tmp_path):
     assert not wrong.within
     assert "OUTSIDE" in "\n".join(wrong.lines())
     assert "outside the tolerances: p50" in wrong.lines()[-1]
+
+
+def test_the_simulator_foresees_what_the_stand_in_does(tmp_path):
+    """With the real prediction: two pods exactly, p50 within 15 %, total within 10 %; the folder can be compared."""
+    from kpasim.studies.compare import experiment_of
+
+    manifest = service(
+        name="foreseen",
+        args=["--service-s", "0.2", "--start-s", "0.5"],
+        timeoutSeconds=2,
+        annotations={"min-scale": 1, "max-scale": 5},
+        container={"readinessProbe": {"httpGet": {"path": "/healthz"}, "periodSeconds": 1}},
+    )
+    load = {"kind": "constant", "rate": 4, "duration": "9s", "timeout": "10s"}
+    found = experiment(service=manifest, workload=load, horizon="10s", replications=20)
+    settings = Settings(images={"stub": Image(STUB)}, patience=Patience(poll_s=0.1), solo_requests=5)
+
+    report = validate(found, settings, tmp_path / "run")
+
+    rows = {row.metric: row for row in report.rows}
+    about, tables, _ = read_run_folder(tmp_path / "run")
+    assert rows["max-pods"].measured == 2
+    assert report.within, report.lines()
+    assert report.to_dict()["within"]
+    assert read_run_folder(tmp_path / "run" / "prediction")[0]["source"] == "simulated"
+    assert experiment_of(about, tables).workload.kind == "constant"
+
+
+def test_a_tolerance_of_nothing_is_refused_before_anything_is_deployed(tmp_path):
+    """A misspelt metric is told with those there are."""
+    with pytest.raises(ClusterError, match=r"tolerances\.p51: no such metric \(one of mean_s, p50_s"):
+        run(experiment(tolerances={"p51": "15%"}), tmp_path / "run", Foreseen())
 
 
 def test_an_image_that_is_not_known_is_refused_at_once(tmp_path):
