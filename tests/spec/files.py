@@ -63,3 +63,10 @@ def write(folder: Path, experiment: str = EXPERIMENT, manifest: str = MANIFEST, 
     path = folder / "experiment.yaml"
     path.write_text(experiment)
     return path
+
+
+def shipped(kind: str) -> list[Path]:
+    """The repository's experiments, or its sweeps, which name an experiment."""
+    files = sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml"))
+    sweeps = [path for path in files if "\nexperiment:" in path.read_text()]
+    return sweeps if kind == "sweep" else [path for path in files if path not in sweeps]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -104,6 +104,7 @@ def test_measured_values_are_drawn_as_they_are() -> None:
     assert time.ppf(np.array([0.0, 1 / 3, 0.34, 2 / 3, 0.67, 1.0])).tolist() == [1.0, 1.0, 2.0, 2.0, 3.0, 3.0]
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1, exclude_max=True))
 def test_a_mixture_draws_from_the_component_that_its_number_falls_into(u: float) -> None:
     """The first quarter of the numbers goes to the first component, stretched over its whole range."""

@@ -13,7 +13,7 @@ from kpasim.errors import ExperimentError
 from kpasim.spec.distributions import Lognormal
 from kpasim.spec.experiment import Experiment, Tolerance, find_model, from_mapping, load, loads, shipped_models
 from kpasim.spec.workload import Hey, Poisson
-from tests.spec.files import EXPERIMENT, MANIFEST, MODEL, write
+from tests.spec.files import EXPERIMENT, MANIFEST, MODEL, shipped, write
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -54,7 +54,7 @@ def test_the_published_load_test() -> None:
     assert [one.name for one in found.instance_types] == list(found.service.eci_specs)
 
 
-@pytest.mark.parametrize("path", sorted((REPOSITORY / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", shipped("experiment"), ids=lambda path: path.stem)
 def test_every_experiment_of_the_repository_can_be_read(path: Path) -> None:
     """And says at its beginning what one learns from it."""
     assert path.read_text().startswith("# ")

@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpasim.spec.goparse import (
@@ -191,12 +191,14 @@ def test_durations_that_go_refuses(text: str) -> None:
         parse_duration(text)
 
 
+@settings(deadline=None)
 @given(st.integers(-LONGEST_NS - 1, LONGEST_NS))
 def test_a_written_duration_is_read_back(value_ns: int) -> None:
     """What Go prints for a duration is the duration."""
     assert parse_duration(format_duration(value_ns)) == value_ns
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 10**6), st.text("0123456789", max_size=8), st.sampled_from(sorted(UNITS))),
@@ -213,6 +215,7 @@ def test_a_duration_is_the_sum_of_its_terms(terms: list[tuple[int, str, str]]) -
         assert parse_duration(text) == sum(exact)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=12))
 def test_any_text_is_read_or_refused(text: str) -> None:
     """No text does anything but give a value or a ValueError."""
@@ -223,6 +226,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
             continue
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_written_float_is_read_back(value: float) -> None:
     """Numbers written into annotations keep their value."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpasim.spec.quantities import duration_text, quantity, quantity_text, seconds, share
@@ -43,6 +43,7 @@ def test_a_refused_duration_says_what_was_probably_meant(value: object, hint: st
         seconds(value)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**53).map(lambda value: value / 1e6))
 def test_a_written_duration_is_read_back(value_s: float) -> None:
     """Shortened durations keep their value to the nanosecond."""
@@ -98,6 +99,7 @@ def test_quantities_that_kubernetes_refuses(value: object) -> None:
         quantity(value)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**60))
 def test_a_written_quantity_is_read_back(value: int) -> None:
     """Shortened quantities keep their value."""

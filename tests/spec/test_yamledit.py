@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpasim.spec.base import Place
@@ -97,6 +97,7 @@ def test_a_last_line_without_an_end_gets_one() -> None:
     assert edited("a:\n  b: 1", 0, [(("a", "c"), 2)]) == "a:\n  b: 1\n  c: 2\n"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30), st.sampled_from(["'", '"', None]))
 def test_any_text_is_written_so_that_it_is_read_back(value: str, style: str | None) -> None:
     """Whatever a setting holds, the file holds the same afterwards."""
@@ -108,6 +109,7 @@ def test_any_text_is_written_so_that_it_is_read_back(value: str, style: str | No
     assert parse_documents(text, "")[0].data == {"a": value}
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["single", "double", "plain", "number", "new", "nothing"]), st.text("abc '\"#:{}-1", max_size=8)
