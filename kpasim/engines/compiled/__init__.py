@@ -25,12 +25,14 @@ _CALLER = {layout.MORE_PODS: "pods", layout.MORE_NODES: "nodes", layout.MORE_REQ
 def first_room(params: Params, draws: Draws) -> Capacity:
     """Room to try first."""
     pods = len(draws.pod)
+    last_sent_s = int(draws.sent[-1]) // 1_000_000_000 if len(draws.sent) else 0
+    ticks = max(last_sent_s, params.horizon_ns // 1_000_000_000) // 2
     return Capacity(
         requests=max(params.requests, 1),
         pods=pods,
         nodes=len(draws.node),
-        ticks=2048,
-        scalings=512,
+        ticks=1024 + ticks,
+        scalings=1024 + ticks // 2,
         events=1024 + 8 * pods * params.activators + 4 * params.workers,
     )
 
@@ -38,10 +40,10 @@ def first_room(params: Params, draws: Draws) -> Capacity:
 def more_room(room: Capacity, fault: int) -> Capacity:
     """Twice the room for what was short."""
     if fault == layout.MORE_TICKS:
-        return room._replace(ticks=2 * room.ticks)
+        return room._replace(ticks=4 * room.ticks)
     if fault == layout.MORE_SCALINGS:
-        return room._replace(scalings=2 * room.scalings)
-    return room._replace(events=2 * room.events)
+        return room._replace(scalings=4 * room.scalings)
+    return room._replace(events=4 * room.events)
 
 
 def run(params: Params, draws: Draws) -> Outcome:
