@@ -120,8 +120,9 @@ def try_place(w: World, which: int) -> bool:
     """Give a pod a node if there is one."""
     for pool in range(len(w.pool)):
         best = NOTHING
-        alone = w.pool[pool, O_SLOTS] == 1 and not w.pool[pool, O_PROVISIONED] and w.pool[pool, O_READY] == 0
-        if not alone:
+        # An instance for one pod alone ends with its pod, so there is none to look for.
+        alone = w.pool[pool, O_SLOTS] == 1 and w.pool[pool, O_RELEASE] == 0
+        if not alone or w.pool[pool, O_PROVISIONED] or w.pool[pool, O_READY] > 0:
             for node in range(first_node(w), w.i[NODES]):
                 if (
                     w.node[node, N_POOL] == pool
