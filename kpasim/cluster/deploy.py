@@ -30,6 +30,7 @@ from kpasim.cluster.objects import (
 
 _MAX_ORIGINAL = 200_000  # all annotations together may have 262,144 bytes
 _ATTEMPTS = 6
+_HOST = re.compile(r"[a-z0-9.-]{1,253}(:[0-9]{1,5})?")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}")
 _DROPPED_METADATA = (
     "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "ownerReferences", "selfLink",
@@ -110,6 +111,8 @@ def create(
     else:
         return False
     found = kube.get(SERVICES, namespace, name, deadline=deadline)
+    if meta(found).get("deletionTimestamp"):
+        raise ClusterError(f"{kube.name}: Service {namespace}/{name} is being deleted: try again when it is gone")
     owner = labels_of(found).get(RUN_LABEL)
     if owner == labels_of(document)[RUN_LABEL]:
         return False  # our own create, whose answer was lost
@@ -155,12 +158,16 @@ def await_ready(
             found = kube.get(SERVICES, namespace, name, deadline=deadline)
         except MissingError:
             raise ClusterError(f"{kube.name}: Service {namespace}/{name} was deleted while we waited for it") from None
+        if meta(found).get("deletionTimestamp"):
+            raise ClusterError(f"{kube.name}: Service {namespace}/{name} was deleted while we waited for it")
         state, trouble = _state(found)
         if state == "ready":
             revision = str(status_of(found)["latestReadyRevisionName"])
             left = _older_pods(kube, namespace, name, revision, deadline)
             if not left:
                 host = str(status_of(found).get("url") or "").partition("://")[2].rstrip("/")
+                if not _HOST.fullmatch(host):
+                    raise ClusterError(f"{kube.name}: Service {namespace}/{name} has no host name: {host[:60]!r}")
                 adopted = ORIGINAL_ANNOTATION in annotations_of(found)
                 return Ready(revision, host, adopted)
             state, trouble = "waiting", f"{left} pods of older revisions are still there"

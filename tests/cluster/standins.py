@@ -110,7 +110,7 @@ def service(name: str = "sd", image: str = "stub", **template: Any) -> dict[str,
         "spec": {
             "template": {
                 "metadata": {"annotations": annotations},
-                "spec": {"containerConcurrency": 1, "timeoutSeconds": 60, "containers": [container], **template},
+                "spec": {"containerConcurrency": 1, "timeoutSeconds": 8, "containers": [container], **template},
             }
         },
     }
@@ -118,5 +118,5 @@ def service(name: str = "sd", image: str = "stub", **template: Any) -> dict[str,
 
 def plan(manifest: dict[str, Any] | None = None, **fields: Any) -> Plan:
     """A plan for `service` with short deadlines."""
-    values: dict[str, Any] = {"timeout_s": 60.0, "waits": WAITS, "namespace": "default"}
+    values: dict[str, Any] = {"timeout_s": 8.0, "waits": WAITS, "namespace": "default"}
     return Plan(manifest or service(), **{**values, **fields})

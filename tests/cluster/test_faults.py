@@ -110,7 +110,7 @@ CASES = [
         manifest=service(image="hangs"),
     ),
     Case("the answer is not JSON", [Fault("get", KSVC, garbage=True)], ("get", "the answer is not JSON")),
-    Case("the answer never ends", [Fault("list", "pods", huge=True)], ("list pods", "longer than 64 MiB")),
+    Case("the answer never ends", [Fault("get", KSVC, huge=True)], ("get", "longer than 4 MiB")),
     Case(
         "adoption conflicts for ever",
         [Fault("patch", KSVC, times=6, status=409, reason="Conflict", message="please apply your changes")],

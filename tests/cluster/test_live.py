@@ -9,6 +9,9 @@ from itertools import groupby
 import pytest
 
 from kpasim.cluster import objects
+from kpasim.cluster.bill import Bill
+from kpasim.cluster.clean import clean, leftovers
+from kpasim.cluster.deadline import Deadline
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.live import LiveRun, live
 
@@ -56,7 +59,8 @@ def test_recorded_tables_tell_the_story_of_the_pods(cluster: Running):
         run.look()
         run.deploy()
         zero_s = time.time()
-        ask(run)
+        for _ in range(8):
+            ask(run)
         run.settle(time.time(), None)
         tables["all"] = run.recorder.tables(zero_s)
         tables["facts"] = run.facts()
@@ -78,6 +82,72 @@ def test_recorded_tables_tell_the_story_of_the_pods(cluster: Running):
     assert len(ticks["t_s"]) > 0
     assert ticks["panic"].max() > 0.0
     assert tables["facts"]["ticks"] == "observed"
+
+
+def test_a_run_stops_when_it_has_cost_too_much(cluster: Running):
+    """At a price of 36,000 an hour a pod costs ten a second; a limit of one is reached at once, and the pod goes."""
+    bill = Bill(per_pod_hour=36_000.0, currency="USD", expected=0.5, at_most=None)
+
+    def body(run: LiveRun) -> None:
+        run.look()
+        run.deploy()
+        run.await_idle()
+
+    kube = cluster.kube()
+    with pytest.raises(ClusterError, match=r"--max-cost: stopped at \d+\.\d\d USD, 1\.00 was allowed"):
+        live(kube, plan(service(name="dear"), bill=bill, max_cost=1.0), body)
+    kube.close()
+    assert cluster.count(objects.SERVICES) == 0
+
+
+def test_a_run_that_keeps_its_service_says_how_to_remove_it(cluster: Running):
+    """With --keep the Service stays, ready, and the note names the run."""
+    notes: list[str] = []
+    kube = cluster.kube()
+
+    live(kube, plan(service(name="kept"), keep=True, run_id="abc123"), lambda run: run.deploy(), notes.append)
+
+    found = leftovers(kube, "default")
+    for one in found:
+        clean(kube, one, Deadline(10, "clean"))
+    kube.close()
+    assert [(one.name, one.run, one.adopted) for one in found] == [("kept", "abc123", False)]
+    assert "kpasim cluster clean --run abc123" in notes[-1]
+
+
+def test_a_run_waits_until_its_revision_is_idle(cluster: Running):
+    """Before an idled start the revision has gone to zero by itself, and the Service is still there."""
+    states = []
+
+    def body(run: LiveRun) -> None:
+        run.look()
+        run.deploy()
+        run.await_idle()
+        states.append((run.recorder.present_pods, run.recorder.wanted_pods, cluster.count(objects.SERVICES)))
+        states.append(ask(run))
+
+    kube = cluster.kube()
+    live(kube, plan(service(name="idled", annotations={"window": "6s"})), body)
+    kube.close()
+    assert states[0] == (0, 0, 1)
+    assert states[1].startswith("idled-00001-deployment-")
+
+
+def test_a_service_that_is_taken_away_is_told(cluster: Running):
+    """Somebody deletes the Service while we wait for it: the run ends with one line."""
+    kube = cluster.kube()
+
+    def take_away(number: int, stage: str) -> None:
+        if cluster.standin.server.seen[-1].verb == "create" and stage == "after":
+            cluster.standin.server.deletions[objects.SERVICES]("default", "taken")
+
+    cluster.do(lambda: setattr(cluster.standin.server, "on_request", take_away))
+    try:
+        with pytest.raises(ClusterError, match="default/taken was deleted while we waited for it"):
+            live(kube, plan(service(name="taken", image="hangs")), lambda run: run.deploy())
+    finally:
+        cluster.do(lambda: setattr(cluster.standin.server, "on_request", None))
+        kube.close()
 
 
 def test_a_service_of_somebody_else_is_not_touched(cluster: Running):

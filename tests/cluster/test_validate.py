@@ -20,7 +20,7 @@ from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.kube import Patience
 from kpasim.cluster.record import PodRecord
 from kpasim.cluster.standin.kubelet import Image
-from kpasim.cluster.validate import Report, Request, Settings, validate
+from kpasim.cluster.validate import Report, Request, Row, Settings, validate
 from kpasim.results.tables import read_run_folder
 from kpasim.spec.experiment import Experiment, from_mapping
 
@@ -151,7 +151,7 @@ def test_metrics_outside_their_tolerance_are_a_no(done, tmp_path):
 
     assert rows["max-pods"].within
     assert rows["max-pods"].measured == 2
-    wrong = Report(report.folder, [*report.rows, rows["max-pods"].__class__("p50", 9.0, None, 1.0, "15%", False)], 1.0)
+    wrong = Report(report.folder, [rows["max-pods"], Row("p50", 9.0, None, 1.0, "15%", False)], 1.0)
     assert not wrong.within
     assert "OUTSIDE" in "\n".join(wrong.lines())
     assert "outside the tolerances: p50" in wrong.lines()[-1]
@@ -234,8 +234,9 @@ def test_a_limit_without_prices_is_refused(tmp_path):
         run(experiment(), tmp_path / "run", Foreseen(), max_cost=2.0)
 
 
-def test_a_killed_validation_leaves_no_process(tmp_path):
-    """After SIGKILL the stand-in notices that it is alone and ends with all its pods; its folder is removed."""
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["SIGKILL", "SIGINT"])
+def test_a_stopped_validation_leaves_no_process(number: int):
+    """However it was stopped: the stand-in ends with all its pods, and its folder is removed."""
     script = textwrap.dedent(
         f"""
         import sys, time
@@ -244,22 +245,23 @@ def test_a_killed_validation_leaves_no_process(tmp_path):
         from kpasim.cluster.local import LocalCluster
         from kpasim.cluster.standin.cluster import Options
         from kpasim.cluster.standin.kubelet import Image
-        from tests.cluster.standins import FAST, plan
+        from tests.cluster.standins import FAST, plan, service
         def body(run):
             run.look(); run.deploy(); print(cluster.kubeconfig, flush=True); time.sleep(60)
         with LocalCluster(Options(images={{"stub": Image({STUB!r})}})) as cluster:
-            live(connect(cluster.context, cluster.kubeconfig, FAST), plan(), body)
+            live(connect(cluster.context, cluster.kubeconfig, FAST), plan(service(timeoutSeconds=1)), body)
         """
     )
     root = Path(__file__).parents[2]
-    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=root)
+    child = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root
+    )
     assert child.stdout is not None
     kubeconfig = Path(child.stdout.readline().strip())
     there = psutil.Process(child.pid).children(recursive=True)
 
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
+    child.send_signal(number)
+    _, trouble = child.communicate(timeout=30)
     _, alive = psutil.wait_procs(there, timeout=15)
     end_s = time.monotonic() + 5
     while kubeconfig.parent.exists() and time.monotonic() < end_s:
@@ -268,6 +270,7 @@ def test_a_killed_validation_leaves_no_process(tmp_path):
     assert len(there) >= 3  # the stand-in, its keeper, a pod
     assert alive == []
     assert not kubeconfig.parent.exists()
+    assert number == signal.SIGKILL or "stopped by SIGINT; what was created has been removed" in trouble
 
 
 def test_a_killed_stand_in_leaves_no_process():

@@ -36,7 +36,7 @@ _PATH = re.compile(
 )
 _MAX_BODY = 4 << 20
 _BOOKMARK_S = 5.0
-_HUGE = 80 << 20
+_HUGE = 5 << 20
 
 Admission = Callable[[Document, Document | None], None]
 """Changes a document before it is stored, or raises DeniedError; the second argument is what it replaces."""
