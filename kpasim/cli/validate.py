@@ -82,11 +82,14 @@ def command(
     from kpasim.cluster.deploy import Waits
     from kpasim.cluster.loadspec import parse_headers, read_bodies
     from kpasim.cluster.validate import Request, Settings, validate
-    from kpasim.spec.experiment import load
+    from kpasim.spec.experiment import find_model, load, read_model
 
     found = load(experiment)
     if model is not None:
-        found = found.with_settings({"model": model})
+        path_of_model = find_model(model)
+        if path_of_model is None:
+            raise click.BadParameter(f"{model!r} is neither a file nor the name of a model", param_hint="--model")
+        found = found.with_settings({"model": dict(read_model(path_of_model)[1])})
     request = Request.of(found)
     if path is not None:
         request = replace(request, path=path)

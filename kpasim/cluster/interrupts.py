@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any
@@ -64,10 +64,9 @@ class Interrupts:
             self._stop()
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        again = bool(self.requested)
         self.requested = signal.Signals(number).name
-        if again or not self._raises:
-            print("kpasim: stopping; removing what was created", file=sys.stderr)
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"kpasim: stopping; removing what was created\n")
         if self._raises and not self._raised:
             self._raised = True
             raise _Stop(self.requested)

@@ -224,7 +224,7 @@ class LiveRun:
             "gateway": findings.gateway_kind if findings else "",
             "revision": self.ready.revision if self.ready else "",
             "adopted": bool(self.ready and self.ready.adopted),
-            "ticks": "" if self._metrics is None else self._metrics.trouble or "observed",
+            "averages_observed": self._metrics is not None and self._metrics.seen,
             "watch_gaps_s": round(math.fsum(end - begin for begin, end in gaps), 3),
             "incomplete": self.recorder.full,
         }
@@ -240,7 +240,7 @@ class LiveRun:
         """Stop recording and remove what was created; return what went wrong with that, empty when nothing did."""
         if self._metrics is not None:
             self._metrics.stop()
-            if self._metrics.trouble:
+            if self._metrics.trouble and not self._metrics.seen:
                 self._note(f"warning: the autoscaler's averages were not observed: {self._metrics.trouble}")
         for watcher in [*self._watchers, *([self._events] if self._events else [])]:
             watcher.stop()

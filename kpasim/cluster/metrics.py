@@ -73,7 +73,8 @@ class MetricsPoller:
     """Looks at the autoscaler's metrics every so often, as long as that works.
 
     Attributes:
-        trouble: Why there is nothing to see, empty while there is.
+        seen: Whether there ever was anything to see.
+        trouble: Why the latest look failed, empty where it did not.
     """
 
     def __init__(self, kube: Kube, recorder: Recorder, namespace: str, period_s: float = 1.0) -> None:
@@ -81,7 +82,8 @@ class MetricsPoller:
         self._revision = ""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="autoscaler metrics", daemon=True)
-        self.trouble = "not looked yet"
+        self.seen = False
+        self.trouble = ""
 
     def start(self, revision: str) -> None:
         """Begin to look at a revision."""
@@ -106,7 +108,8 @@ class MetricsPoller:
                 gauges = parse(text, self._namespace, self._revision)
                 if gauges is not None:
                     self._recorder.observed(gauges)
-                    self.trouble = ""
+                    self.seen = True
+                self.trouble = ""
                 failures = 0
             except ForbiddenError as error:
                 self.trouble = str(error)

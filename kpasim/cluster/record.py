@@ -254,7 +254,7 @@ class Recorder:
         return found
 
     def event_rows(self, zero_s: float) -> list[tuple[str, str, str, str, str]]:
-        """Events as rows: time from ``zero_s``, kind, name, reason, and a message where it says why pods lack."""
+        """Events as rows: time from ``zero_s``, kind, name, reason, and the message where it explains missing pods."""
         with self._lock:
             return [
                 (f"{event.at_s - zero_s:.3f}", event.kind, event.name, event.reason, event.message)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -450,14 +450,13 @@ class _Validation:
         if self._calibration is not None:
             changes["model"] = self._calibration.model(f"{experiment.name}-calibrated")
         if self._settings.target != LOCAL:
-            ours = _config_of(experiment)
-            theirs = dict(findings.configs["config-autoscaler"])
-            different = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
-            if different:
-                self._note(
-                    f"note: config-autoscaler is the cluster's own, not the experiment's: {', '.join(different)}"
-                )
-                changes["config-autoscaler"] = theirs
+            for name, known in _config_keys().items():
+                ours = _config_of(experiment, name)
+                theirs = {key: value for key, value in findings.configs[name].items() if key in known}
+                different = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
+                if different:
+                    self._note(f"note: {name} is the cluster's own, not the experiment's: {', '.join(different)}")
+                    changes[name] = theirs
             changes["cluster.activators"] = findings.activators
             if findings.gateway_kind == "istio":
                 changes["cluster.ingress.policy"] = "least-request"
@@ -503,11 +502,19 @@ class _Validation:
         return float(duration_s) + timeout_s + _MARGIN_S
 
 
-def _config_of(experiment: Experiment) -> dict[str, str]:
-    """Data of config-autoscaler as a ConfigMap holds it."""
+def _config_keys() -> dict[str, Collection[str]]:
+    """The ConfigMaps that a prediction depends on, and their keys."""
+    from kpasim.spec.autoscaler import CONFIG_KEYS
+    from kpasim.spec.manifest import CONFIG_MAPS
+
+    return {"config-autoscaler": CONFIG_KEYS, **CONFIG_MAPS}
+
+
+def _config_of(experiment: Experiment, name: str = "config-autoscaler") -> dict[str, str]:
+    """Data of a ConfigMap of the experiment, as text."""
     from kpasim.spec.autoscaler import text_of
 
-    data = experiment.raw.get("config-autoscaler") or {}
+    data = experiment.raw.get(name) or {}
     return {str(key): text_of(value) for key, value in data.items() if not str(key).startswith("_")}
 
 

@@ -81,7 +81,7 @@ def test_recorded_tables_tell_the_story_of_the_pods(cluster: Running):
     assert scaling["sks_mode"][-1] == "Proxy"
     assert len(ticks["t_s"]) > 0
     assert ticks["panic"].max() > 0.0
-    assert tables["facts"]["ticks"] == "observed"
+    assert tables["facts"]["averages_observed"]
 
 
 def test_a_run_stops_when_it_has_cost_too_much(cluster: Running):

@@ -19,12 +19,13 @@ from kpasim.cluster.calibration import Calibration, start_time
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.kube import Patience
 from kpasim.cluster.record import PodRecord
+from kpasim.cluster.standin.cluster import Options
 from kpasim.cluster.standin.kubelet import Image
 from kpasim.cluster.validate import Report, Request, Row, Settings, validate
 from kpasim.results.tables import read_run_folder
 from kpasim.spec.experiment import Experiment, from_mapping
 
-from .standins import STUB, service
+from .standins import STUB, running, service
 
 SECRET = "hunter2-do-not-tell"
 
@@ -183,6 +184,26 @@ def test_the_simulator_foresees_what_the_stand_in_does(tmp_path):
     assert experiment_of(about, tables).workload.kind == "constant"
 
 
+def test_a_cluster_s_own_settings_count(tmp_path):
+    """On a cluster that we did not set up, the prediction takes its config-autoscaler, and a note says what differs."""
+    notes: list[str] = []
+    foreseen = Foreseen()
+    config = {"stable-window": "30s", "vendor-key": "x"}
+    with running(Options(images={"stub": Image(STUB)}, speed=5.0, config_autoscaler=config)) as cluster:
+        settings = Settings(
+            target="kpasim-local",
+            kubeconfig=str(cluster.standin.kubeconfig),
+            patience=Patience(poll_s=0.1),
+            solo_requests=5,
+        )
+        found = experiment(horizon="1s")
+        validate(found, settings, tmp_path / "run", predict=foreseen, note=notes.append)
+
+    assert foreseen.asked[-1].config_autoscaler.stable_window_s == 30.0
+    assert "note: config-autoscaler is the cluster's own, not the experiment's: stable-window" in notes
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["config-autoscaler"] == {"stable-window": "30s"}
+
+
 def test_a_tolerance_of_nothing_is_refused_before_anything_is_deployed(tmp_path):
     """A misspelt metric is told with those there are."""
     with pytest.raises(ClusterError, match=r"tolerances\.p51: no such metric \(one of mean_s, p50_s"):
@@ -244,7 +265,8 @@ def test_a_stopped_validation_leaves_no_process(number: int):
         from kpasim.cluster.live import live
         from kpasim.cluster.local import LocalCluster
         from kpasim.cluster.standin.cluster import Options
-        from kpasim.cluster.standin.kubelet import Image
+        from kpasim.cluster.standin.cluster import Options
+from kpasim.cluster.standin.kubelet import Image
         from tests.cluster.standins import FAST, plan, service
         def body(run):
             run.look(); run.deploy(); print(cluster.kubeconfig, flush=True); time.sleep(60)
@@ -277,7 +299,6 @@ def test_a_killed_stand_in_leaves_no_process():
     """Even when the stand-in itself is killed, its keeper ends the pods and removes the folder."""
     from kpasim.cluster.live import LiveRun, live
     from kpasim.cluster.local import LocalCluster
-    from kpasim.cluster.standin.cluster import Options
 
     from .standins import FAST, plan
 

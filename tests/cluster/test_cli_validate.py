@@ -1,0 +1,108 @@
+"""`kpasim validate` and `kpasim cluster clean` as a user calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from ruamel.yaml import YAML
+
+from kpasim.cli.main import cli
+from kpasim.cluster import local
+from kpasim.cluster.standin.kubelet import Image
+
+from .standins import STUB, service
+
+MODEL = """
+service-time: 100ms
+cold-start: 1s
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with an experiment, a model and, for the local cluster, a server that sleeps 100 ms."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.setitem(local.IMAGES, "stub", Image(STUB))  # type: ignore[misc]
+    manifest = service(name="cli", args=["--service-s", "0.1"], timeoutSeconds=1, annotations={"min-scale": 1})
+    experiment = {
+        "service": manifest,
+        "workload": {"kind": "constant", "rate": 4, "duration": "2s", "timeout": "5s"},
+        "model": {"service-time": "9s", "cold-start": "1s"},
+        "start": {"state": "warm", "for": "200ms"},
+        "horizon": "2500ms",
+        "replications": 5,
+        "tolerances": {"p50": "15%"},
+    }
+    with (tmp_path / "quick.yaml").open("w") as file:
+        YAML().dump(experiment, file)
+    (tmp_path / "fitted.yaml").write_text(MODEL)
+    return tmp_path
+
+
+def test_a_prediction_that_holds_is_status_0(folder: Path):
+    """With a model nothing is calibrated; the comparison goes to stdout, the notes to stderr."""
+    done = CliRunner().invoke(cli, ["validate", "quick.yaml", "--model", "fitted.yaml", "--out", "run", "--json"])
+
+    report = json.loads(done.stdout)
+    assert done.exit_code == 0, done.output
+    assert report["within"]
+    assert [row["metric"] for row in report["metrics"] if row["within"] is not None] == ["p50"]
+    assert "calibrated" not in done.stderr
+    assert "prediction frozen" in done.stderr
+    assert (folder / "run" / "requests.csv").exists()
+    assert json.loads((folder / "run" / "comparison.json").read_text())["metrics"] == report["metrics"]
+
+
+def test_a_prediction_that_fails_is_status_3(folder: Path):
+    """Without calibration the experiment's own model, nine seconds, is far outside."""
+    (folder / "fitted.yaml").write_text(MODEL.replace("100ms", "200ms"))
+
+    done = CliRunner().invoke(cli, ["validate", "quick.yaml", "--model", "fitted.yaml"])
+
+    assert done.exit_code == 3, done.output
+    assert "outside the tolerances: p50" in done.stdout
+    assert len(list((folder / "runs").glob("quick-*/run.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["validate", "missing.yaml"], 1, "Error: missing.yaml: no such file"),
+        (["validate", "quick.yaml", "--model", "nothing"], 2, "neither a file nor the name of a model"),
+        (["validate", "quick.yaml", "--target", "gke"], 1, "Error: kubeconfig: "),
+        (
+            ["validate", "quick.yaml", "--kubeconfig", "gone", "--target", "x"],
+            1,
+            "Error: kubeconfig: gone: no such file",
+        ),
+        (["validate", "quick.yaml", "--namespace", "No"], 1, "is not a name"),
+        (["validate", "quick.yaml", "--image", "other"], 1, "the local cluster cannot run it"),
+        (["validate", "quick.yaml", "--image", "$(rm -rf /)"], 1, "the local cluster cannot run it"),
+        (["validate", "quick.yaml", "--max-cost", "1"], 1, "--max-cost: no prices are known"),
+        (["cluster", "clean", "--kubeconfig", "gone"], 1, "Error: kubeconfig: gone: no such file"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line(folder: Path, arguments: list[str], status: int, message: str):
+    """No traceback, one line, and the usual exit statuses."""
+    done = CliRunner().invoke(cli, arguments)
+
+    assert done.exit_code == status, done.output
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_without_a_kubeconfig_there_is_nothing_to_clean(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """That is no error; local clusters end with the run that started them."""
+    monkeypatch.setenv("HOME", str(folder))
+
+    done = CliRunner().invoke(cli, ["cluster", "clean", "--json"])
+
+    assert done.exit_code == 0
+    assert json.loads(done.stdout) == []
+    assert "no kubeconfig" in done.stderr
