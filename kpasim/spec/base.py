@@ -21,14 +21,18 @@ Place = tuple[str | int, ...]
 Lines = Mapping[Place, int]
 """Line, counted from 1, of every value of a document."""
 
-Whole = Annotated[int, Field(strict=True, ge=0)]
+Whole = Annotated[int, Field(strict=True, ge=0, le=10**9)]
 """A whole number, zero allowed; `5.0`, `"5"` and `true` are refused."""
-Count = Annotated[int, Field(strict=True, ge=1)]
+Count = Annotated[int, Field(strict=True, ge=1, le=10**9)]
 """A whole number of at least one."""
 Number = Annotated[float, Field(strict=True, ge=0)]
 """A number that is not negative."""
 Positive = Annotated[float, Field(strict=True, gt=0)]
 """A number above zero."""
+Rate = Annotated[float, Field(strict=True, ge=0, le=1e6)]
+"""Events per second, zero allowed."""
+PositiveRate = Annotated[float, Field(strict=True, gt=0, le=1e6)]
+"""Events per second."""
 Flag = StrictBool
 """`true` or `false`."""
 
@@ -114,7 +118,8 @@ def dotted(place: Iterable[str | int]) -> str:
     """A place as people write it: `cold-start.stages[1].time`."""
     text = ""
     for part in place:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        word = part if isinstance(part, int) or part.isprintable() else repr(part)[1:-1]
+        text += f"[{word}]" if isinstance(part, int) else f".{word}" if text else str(word)
     return text
 
 
@@ -175,7 +180,7 @@ def _locate(loc: Sequence[str | int], model: type[Spec], data: object) -> tuple[
     around = models
     for position, part in enumerate(loc):
         inside = (isinstance(data, Mapping) and part in data) or (
-            isinstance(data, Sequence) and not isinstance(data, str) and isinstance(part, int)
+            isinstance(data, list | tuple) and isinstance(part, int) and part < len(data)
         )
         fields = [field for one in models for name, field in one.model_fields.items() if part in {field.alias, name}]
         if inside or (fields and position == len(loc) - 1 and isinstance(data, Mapping)):

@@ -23,6 +23,7 @@ from kpasim.spec.quantities import PositiveSeconds, Seconds
 Floats = NDArray[np.float64]
 
 _SMALLEST = 2.0**-54
+_LARGEST_EXPONENT = 20.0
 _LARGEST = 1.0 - 2.0**-53
 
 
@@ -304,7 +305,8 @@ class Component(Spec):
 def _lognormal(u: Floats, median: float, sigma: float) -> Floats:
     from scipy.special import ndtri
 
-    return np.asarray(median * np.exp(sigma * ndtri(_inside(u))), dtype=np.float64)
+    # The exponential of a normal number with a large sigma exceeds what nanoseconds can hold.
+    return np.asarray(median * np.exp(np.minimum(sigma * ndtri(_inside(u)), _LARGEST_EXPONENT)), dtype=np.float64)
 
 
 def _kind(data: Any) -> str | None:

@@ -31,7 +31,6 @@ from kpasim.spec.base import (
     NamedOr,
     Place,
     Spec,
-    Whole,
     dotted,
     key_of,
     line_of,
@@ -136,7 +135,7 @@ class Experiment(Spec):
     answer plus stable window plus grace period plus 30 s."""
     replications: Count = 200
     """How often the run is played, with other random numbers each time."""
-    seed: Whole = 1
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 1
     """Seed of the random numbers; two settings compared under one seed meet the same requests."""
     tolerances: dict[
         str, Annotated[Tolerance, BeforeValidator(_tolerance), WithJsonSchema({"type": ["string", "number"]})]
@@ -568,8 +567,9 @@ def _config_map(value: Any, name: str, base: Path, document: Document) -> tuple[
 
 def _must_exist(path: Path, key: str, document: Document) -> None:
     """Say which key named a file that is not there, not only which file."""
-    if not path.exists():
-        raise _at(document, key, f"{str(path)!r} does not exist (paths are relative to this file)")
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise _at(document, key, f"{str(path)!r} {what} (name a file relative to this one)")
 
 
 def _service(
@@ -638,13 +638,11 @@ def find_model(name: str, base: str | Path = ".") -> Path | None:
 def _resolve_file(parts: dict[str, Any], raw: dict[str, Any], base: Path, lines: Lines) -> list[Problem]:
     """Make the file of a trace relative to the working folder, and say so when it is not there."""
     workload = parts.get("workload")
-    if not isinstance(workload, Mapping) or workload.get("kind") not in _FILE_KINDS:
-        return []
-    file = workload.get("file")
-    if not isinstance(file, str):
+    kind, file = (workload.get("kind"), workload.get("file")) if isinstance(workload, Mapping) else (None, None)
+    if not isinstance(kind, str) or kind not in _FILE_KINDS or not isinstance(file, str):
         return []
     path = base / file
-    parts["workload"] = raw["workload"] = {**workload, "file": str(path)}
+    parts["workload"] = raw["workload"] = {**parts["workload"], "file": str(path)}
     if path.is_file():
         return []
     place = ("workload", "file")

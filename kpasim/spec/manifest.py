@@ -268,13 +268,8 @@ def read_service(path: str | Path, config: AutoscalerConfig, defaults: Defaults 
     for document in found:
         if _is_service(document.data):
             return _read(document.data, str(path), config, defaults or Defaults(), document, ())
-    kinds = sorted(
-        {
-            f"{one.data.get('apiVersion', '?')} {one.data.get('kind', '?')}"
-            for one in found
-            if isinstance(one.data, dict)
-        }
-    )
+    holds = [one.data for one in found if isinstance(one.data, dict)]
+    kinds = sorted({" ".join(_word(one.get(key)) for key in ("apiVersion", "kind")) for one in holds})
     has = f"it holds {', '.join(kinds)}" if kinds else "it is empty" if not found else "it is not a manifest"
     raise ExperimentError(
         path,
@@ -304,12 +299,16 @@ def service_of(
     """
     path = source.path if source else "service"
     if not _is_service(data):
-        has = f"{data.get('apiVersion', 'no apiVersion')}, {data.get('kind', 'no kind')}"
+        has = f"apiVersion {show(data.get('apiVersion'))}, kind {show(data.get('kind'))}"
         line = line_of(prefix, source.lines if source else {})
         message = f"is not a Knative Service (has {has}; wanted: apiVersion serving.knative.dev/v1, kind Service)"
         raise ExperimentError(path, [Problem(dotted(prefix), message, line)])
     service = _read(dict(data), path, config, defaults or Defaults(), source, prefix)
     return replace(service, path="")
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) and value.isprintable() else show(value)
 
 
 def _is_service(data: Any) -> bool:

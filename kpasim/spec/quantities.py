@@ -17,6 +17,9 @@ from kpasim.spec import goparse
 DURATION_PATTERN = r"^[+-]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)$"
 """What a duration looks like, for editors that check files against the JSON schema."""
 
+LONGEST_S = 1e9
+"""Longest time in a file, some thirty years: nanoseconds of a few such times add up within 63 bits."""
+
 _QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,3})|(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]?))")
 _SUFFIX = {
     "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
@@ -154,9 +157,9 @@ def _schema(kind: str, **bounds: object) -> WithJsonSchema:
 _SECONDS = (_checked(seconds), PlainSerializer(duration_text, return_type=str, when_used="json-unless-none"))
 _QUANTITIES = (_checked(quantity), PlainSerializer(quantity_text, return_type=str, when_used="json-unless-none"))
 
-Seconds = Annotated[float, Field(ge=0), *_SECONDS, _schema("duration", minimum=0)]
+Seconds = Annotated[float, Field(ge=0, le=LONGEST_S), *_SECONDS, _schema("duration", minimum=0)]
 """A duration that may be zero."""
-PositiveSeconds = Annotated[float, Field(gt=0), *_SECONDS, _schema("duration", exclusiveMinimum=0)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=LONGEST_S), *_SECONDS, _schema("duration", exclusiveMinimum=0)]
 """A duration that may not be zero."""
 Quantity = Annotated[float, Field(gt=0), *_QUANTITIES, _schema("quantity", exclusiveMinimum=0)]
 """A positive Kubernetes quantity."""

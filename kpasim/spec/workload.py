@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kpasim.spec.base import Count, Flag, Number, Positive, Spec, wrong
+from kpasim.spec.base import Count, Flag, Positive, PositiveRate, Rate, Spec, wrong
 from kpasim.spec.quantities import PositiveSeconds, Seconds, Share
 
 Arrivals = Literal["poisson", "constant"]
@@ -36,7 +36,7 @@ class Hey(Spec):
     """hey's `-c`: workers, all starting at once."""
     timeout_s: Seconds = 20.0
     """hey's `-t`: when a client gives up on a request; 0 for never. hey's own default is 20 s."""
-    qps: Number = 0.0
+    qps: Rate = 0.0
     """hey's `-q`: most requests per second of each worker; 0 for no limit."""
     duration_s: PositiveSeconds | None = None
     """hey's `-z`: keep sending that long instead of counting requests."""
@@ -71,7 +71,7 @@ class Constant(_Open):
 
     kind: Literal["constant"]
     """`constant`."""
-    rate: Positive
+    rate: PositiveRate
     """Requests per second."""
     duration_s: PositiveSeconds
     """How long requests are sent."""
@@ -82,7 +82,7 @@ class Poisson(_Open):
 
     kind: Literal["poisson"]
     """`poisson`."""
-    rate: Positive
+    rate: PositiveRate
     """Mean requests per second."""
     duration_s: PositiveSeconds
     """How long requests are sent."""
@@ -91,7 +91,7 @@ class Poisson(_Open):
 class Phase(Spec):
     """A stretch of time with one rate."""
 
-    rate: Number
+    rate: Rate
     """Requests per second; 0 for a pause."""
     duration_s: PositiveSeconds
     """How long it lasts."""
@@ -113,9 +113,9 @@ class Ramp(_Open):
 
     kind: Literal["ramp"]
     """`ramp`."""
-    from_rate: Number = Field(alias="from")
+    from_rate: Rate = Field(alias="from")
     """Requests per second at the beginning."""
-    to_rate: Number = Field(alias="to")
+    to_rate: Rate = Field(alias="to")
     """Requests per second at the end."""
     duration_s: PositiveSeconds
     """How long requests are sent."""
@@ -128,7 +128,7 @@ class Diurnal(_Open):
 
     kind: Literal["diurnal", "sinusoid"]
     """`diurnal` or `sinusoid`, two words for the same."""
-    mean: Positive
+    mean: PositiveRate
     """Mean requests per second."""
     amplitude: Share = 0.5
     """Swing as a share of the mean; 1 means silent nights."""
@@ -147,9 +147,9 @@ class Bursts(_Open):
 
     kind: Literal["bursts"]
     """`bursts`."""
-    low: Number
+    low: Rate
     """Requests per second between bursts."""
-    high: Positive
+    high: PositiveRate
     """Requests per second in a burst."""
     low_for_s: PositiveSeconds
     """Mean time between bursts."""

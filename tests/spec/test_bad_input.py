@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from kpasim.errors import ExperimentError, KpasimError
-from kpasim.spec.experiment import load, loads, read_model
+from kpasim.spec.base import Place
+from kpasim.spec.experiment import from_mapping, load, loads, read_model
+from kpasim.spec.yamlfile import parse_documents
 from tests.spec.files import EXPERIMENT, MANIFEST, MODEL, write
 
 EX, KS, MO = "experiment.yaml", "painter.yaml", "painter-model.yaml"
@@ -411,9 +414,54 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
         read_model(tmp_path)
 
 
+def test_a_key_of_several_lines_is_told_in_one() -> None:
+    """Neither keys nor values break the line of their message."""
+    with pytest.raises(ExperimentError) as caught:
+        loads('"a\\nb\\u2028c": 1\nservice: "x\\ny"\nmodel: "u\\nv"\n')
+    assert len(str(caught.value).splitlines()) == len(caught.value.problems) == 4
+
+
 def test_anchors_inside_anchors_do_not_explode() -> None:
     """A few lines that stand for a billion values are refused before memory runs out."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
     with pytest.raises(ExperimentError, match="holds more than 200000 values"):
         loads("\n".join(lines))
+
+
+ODD: tuple[Any, ...] = (
+    None, [], {}, "x", "", -1, 0, 1e308, True, [1], {"a": 1}, {"kind": "x"}, "0s", [[]], [None], {"name": None}, 3.5,
+    "a: b", "\u2028", 10**30,
+)  # fmt: skip
+
+
+def places(data: Any, place: Place = ()) -> Iterator[Place]:
+    """Every place of nested mappings and lists."""
+    if place:
+        yield place
+    for key, value in data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ():
+        yield from places(value, (*place, key))
+
+
+def replaced(data: Any, place: Place, value: Any) -> Any:
+    """A copy with another value in one place."""
+    if not place:
+        return value
+    copy = data.copy()
+    copy[place[0]] = replaced(data[place[0]], place[1:], value)
+    return copy
+
+
+def test_no_value_in_any_place_gives_a_traceback() -> None:
+    """Whatever stands anywhere in an experiment, it is read or refused in whole lines."""
+    whole, service, model = (parse_documents(text, "")[0].data for text in (EXPERIMENT, MANIFEST, MODEL))
+    whole |= {"service": service, "model": model}
+    lines: list[str] = []
+    for place in places(whole):
+        for value in ODD:
+            try:
+                from_mapping(replaced(whole, place, value))
+            except ExperimentError as error:
+                lines += str(error).splitlines()
+    assert len(lines) > 500
+    assert [line for line in lines if not line.startswith("experiment: ")] == []

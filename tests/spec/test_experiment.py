@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kpasim.errors import ExperimentError
+from kpasim.spec.delays import Delays
 from kpasim.spec.distributions import Lognormal
 from kpasim.spec.experiment import Experiment, Tolerance, find_model, from_mapping, load, loads, shipped_models
 from kpasim.spec.workload import Hey, Poisson
@@ -39,7 +40,7 @@ def test_what_is_read(experiment: Experiment, tmp_path: Path) -> None:
     assert (experiment.start.state, experiment.start.for_s) == ("warm", 5.0)
     assert (experiment.horizon_s, experiment.replications, experiment.seed, experiment.cost) == (None, 20, 1, None)
     assert experiment.gpus_per_pod == 1
-    assert experiment.cluster.delays.tick_to_pod_s == 0.006
+    assert experiment.cluster.delays == Delays()
 
 
 def test_the_published_load_test() -> None:
