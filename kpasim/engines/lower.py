@@ -155,6 +155,9 @@ def _params(experiment: Experiment, recorded: Recorded) -> Params:
         horizon_ns=nanoseconds(experiment.horizon_s),
         stays=int(revision.min_scale > 0 or not revision.enable_scale_to_zero),
         seed=experiment.seed & (2**63 - 1),
+        clock_jitter_ns=nanoseconds(delays.clock_jitter_s),
+        api_jitter_ns=nanoseconds(delays.api_jitter_s),
+        wake_ns=nanoseconds(delays.wake_s),
     )
 
 

@@ -163,6 +163,14 @@ class Params(NamedTuple):
     """Something stays for ever: pods do not go away by themselves."""
     seed: int
 
+    # a busy machine: medians of what happens late, see clock.late
+    clock_jitter_ns: int = 0
+    """Of ticks, scrapes and reports."""
+    api_jitter_ns: int = 0
+    """Of the PodAutoscaler's reconciles, beside ``reconcile_ns``."""
+    wake_ns: int = 0
+    """Of a waiting request that is woken because a slot is free."""
+
 
 class Draws(NamedTuple):
     """The random numbers of one replication, indexed by what they belong to."""
@@ -186,6 +194,8 @@ class Draws(NamedTuple):
     """Provisioning time of each added node, shape ``(nodes, pools)``."""
     key: int
     """Key of the draws that are made on the way (see draws.chance)."""
+    load_ns: int = 0
+    """How much later than ``Params.start_for_ns`` says the load begins."""
 
 
 class Capacity(NamedTuple):

@@ -38,12 +38,14 @@ class Recorded(NamedTuple):
             by worker.
         sent_s: Send times from the start of the load, ascending. The load is then an open one.
         phase_ns: Phases by their place in ``Draws.phase``.
+        load_ns: When the load began after its start state and ``start.for``; drawn if not given.
     """
 
     service_s: Floats | None = None
     by_start: bool = True
     sent_s: Floats | None = None
     phase_ns: Mapping[int, int] | None = None
+    load_ns: int | None = None
 
 
 NOTHING_RECORDED = Recorded()
@@ -88,7 +90,10 @@ class Sampler:
         self._workload = experiment.workload
         self._recorded = recorded
         self._times = [_times(one) for one in posterior(experiment)]
-        self._delay_ns = nanoseconds(experiment.cluster.delays.client_to_front_s)
+        delays = experiment.cluster.delays
+        self._delay_ns = nanoseconds(delays.client_to_front_s)
+        after_s = (delays.creation_to_ticks_s, delays.creation_to_scrapes_s, delays.creation_to_probes_s)
+        self._after_creation_ns = np.array(after_s) * 1e9
         classes = experiment.model.service_time.classes
         shares = np.array([one.share for one in classes] or [1.0])
         self._edges = np.cumsum(shares / shares.sum())[:-1]
@@ -137,7 +142,8 @@ class Sampler:
         if len(self._edges) and not len(self._classes):
             klass = np.searchsorted(self._edges, by_worker(uniform(Stream.CLASS, counts)), side="right")
         delay = (by_worker(uniform(Stream.DELAY, counts)) * self._delay_ns).astype(np.int64)
-        phase = self._phases(uniform(Stream.PHASE, [of.REPORT + p.activators] * runs).reshape(runs, -1))
+        u = uniform(Stream.PHASE, [of.REPORT + p.activators + 1] * runs).reshape(runs, -1)
+        phase, load = self._phases(u[:, :-1]), self._load(u[:, -1])
         pod = self._pods(uniform, times.stages, runs, pods)
         node = self._nodes(uniform, times.provision, runs, nodes)
         return [
@@ -152,6 +158,7 @@ class Sampler:
                 pod=pod[place],
                 node=node[place],
                 key=chance_key(p.seed, replication),
+                load_ns=load[place],
             )
             for place, (replication, part) in enumerate(zip(replications, parts, strict=True))
         ]
@@ -184,17 +191,31 @@ class Sampler:
             rows[: len(measured)] = measured[: len(rows), np.newaxis]
 
     def _phases(self, u: Floats) -> Ints:
-        """Phases of all clocks, each drawn by itself within its period; shape ``(runs, REPORT + activators)``.
+        """Phases of all clocks, shape ``(runs, REPORT + activators)``.
 
-        This is the place to tie one to another.
+        Ticks, scrapes and the activator's probes of one revision begin with its decider, metric and private endpoints,
+        which one reconcile creates a moment after the revision: within half and one and a half times the usual delay,
+        and in the same order. Wall clock and reports know nothing of the revision.
+
+        Source:
+            knative/serving, pkg/autoscaler/scaling/multiscaler.go, pkg/autoscaler/metrics/collector.go and
+            pkg/activator/net/revision_backends.go, where each makes its ticker when the object is seen first.
         """
         period_ns = np.full(u.shape[1], of.SECOND_NS, dtype=np.float64)
         period_ns[of.WALL] = period_ns[of.TICK] = 2 * of.SECOND_NS
         period_ns[of.PROBE] = self.params.activator_probe_period_ns
-        phases = (u * period_ns).astype(np.int64)
+        own = u * period_ns
+        own[:, [of.TICK, of.SCRAPE, of.PROBE]] = self._after_creation_ns * (0.5 + u[:, of.TICK, np.newaxis])
+        phases = (own % period_ns).astype(np.int64)
         for place, phase_ns in (self._recorded.phase_ns or {}).items():
             phases[:, place] = phase_ns
         return phases
+
+    def _load(self, u: Floats) -> list[int]:
+        """How long after its start state each load begins: nobody starts one in step with the autoscaler's ticks."""
+        if self._recorded.load_ns is not None:
+            return [self._recorded.load_ns] * len(u)
+        return [int(wait_ns) for wait_ns in u * (2 * of.SECOND_NS)]
 
     def _pods(self, uniform: _Uniform, lowered: Sequence[LoweredStage], runs: int, pods: int) -> Ints:
         p, types = self.params, len(self.params.type_factor)

@@ -68,6 +68,8 @@ def record(ring: Ring, now_s: int, value: float) -> None:
     buckets = ring.buckets
     size = len(buckets)
     last = int(ring.span[LAST])
+    # Whole-number division is the dearest step here, so each second's place is worked out once.
+    place = now_s % size
     if now_s != last:
         if now_s + size <= last:
             return
@@ -76,14 +78,18 @@ def record(ring: Ring, now_s: int, value: float) -> None:
         if now_s > last:
             if now_s - last >= size:
                 ring.span[FIRST] = now_s
-                buckets[:] = 0.0
+                for other in range(size):
+                    buckets[other] = 0.0
                 ring.total[0] = 0.0
             else:
-                for second in range(last + 1, now_s + 1):
-                    ring.total[0] -= buckets[second % size]
-                    buckets[second % size] = 0.0
+                for second in range(last + 1, now_s):
+                    skipped = second % size
+                    ring.total[0] -= buckets[skipped]
+                    buckets[skipped] = 0.0
+                ring.total[0] -= buckets[place]
+                buckets[place] = 0.0
             ring.span[LAST] = now_s
-    buckets[now_s % size] += value
+    buckets[place] += value
     ring.total[0] += value
 
 

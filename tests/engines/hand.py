@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from kpasim.engines import outcome as out
 from kpasim.engines import params as of
 from kpasim.engines.draws import chance_key, uniforms
+from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import Draws, Params
 
 S = of.SECOND_NS
@@ -173,3 +175,120 @@ def draws(
         key=chance_key(p.seed, replication),
     )
     return made._replace(**fixed)
+
+
+# Experiments that can be followed by hand: no delay in the plumbing, chosen phases, one row of facts for each request.
+
+CALM = PLAIN._replace(
+    first_stat_ns=0,
+    reconcile_ns=0,
+    rollout_ns=0,
+    sks_ns=0,
+    endpoints_to_ingress_ns=0,
+    endpoints_to_activator_ns=0,
+    deletion_ns=0,
+    client_timeout_ns=0,
+    start=of.ZERO,
+)
+"""``PLAIN`` without delays; the load begins ``start_for_ns`` after the creation of the revision, whatever its state."""
+
+
+def clocks(
+    *,
+    wall_s: float = 0.0,
+    tick_s: float = 1.5,
+    scrape_s: float = 0.7,
+    probe_s: float = 0.0,
+    report_s: float = 0.3,
+    activators: int = 4,
+) -> np.ndarray:
+    """Phases of the run: those of knative-kpa.md's worked example, unless said otherwise."""
+    return (np.array([wall_s, tick_s, scrape_s, probe_s, *[report_s] * activators]) * 1e9).round().astype(np.int64)
+
+
+class Story:
+    """What one engine made of an experiment; times in seconds from the creation of the revision, None for never."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+    @staticmethod
+    def seconds(time_ns: int) -> float | None:
+        """A time of the tables."""
+        return None if time_ns == of.NEVER_NS else float(time_ns) / 1e9
+
+    def of_requests(self, column: int) -> list[int]:
+        """One column of the requests."""
+        return [int(value) for value in self.outcome.requests[:, column]]
+
+    @property
+    def statuses(self) -> list[int]:
+        """How each request ended."""
+        return self.of_requests(out.STATUS)
+
+    @property
+    def served_by(self) -> list[int]:
+        """The pod of each request, -1 for none."""
+        return self.of_requests(out.POD)
+
+    @property
+    def begun(self) -> list[float | None]:
+        """When the service of each request began."""
+        return [self.seconds(value) for value in self.of_requests(out.BEGUN)]
+
+    @property
+    def sent(self) -> list[float | None]:
+        """When each request was sent."""
+        return [self.seconds(value) for value in self.of_requests(out.SENT)]
+
+    @property
+    def answered(self) -> list[float | None]:
+        """When each request was answered, or given up."""
+        return [self.seconds(value) for value in self.of_requests(out.RESPONSE)]
+
+    @property
+    def latencies(self) -> list[float]:
+        """Time from sending to answer of each request [s]."""
+        rows = self.outcome.requests
+        return [float(value) / 1e9 for value in rows[:, out.RESPONSE] - rows[:, out.SENT]]
+
+    def pods(self, column: int) -> list[float | None]:
+        """A time of each pod."""
+        return [self.seconds(int(value)) for value in self.outcome.pods[:, column]]
+
+    @property
+    def decisions(self) -> list[tuple[float, int]]:
+        """Time and desired scale of each decision that changed it."""
+        changes: list[tuple[float, int]] = []
+        for row in self.outcome.ticks:
+            if not changes or changes[-1][1] != row[out.DESIRED]:
+                changes.append((float(row[out.TICK_T]) / 1e9, int(row[out.DESIRED])))
+        return changes
+
+    def tick(self, time_s: float) -> dict[str, Any]:
+        """The decision taken at ``time_s``."""
+        for row, (stable, panic, excess) in zip(self.outcome.ticks, self.outcome.averages, strict=True):
+            if float(row[out.TICK_T]) / 1e9 == time_s:
+                return {
+                    "desired": int(row[out.DESIRED]),
+                    "panicking": bool(row[out.PANIC_MODE]),
+                    "ready": int(row[out.READY_PODS]),
+                    "poked": bool(row[out.POKED]),
+                    "stable": float(stable),
+                    "panic": float(panic),
+                    "excess": float(excess),
+                }
+        raise AssertionError(f"no decision at {time_s} s, but at {self.outcome.ticks[:, out.TICK_T] / 1e9}")
+
+    def changes(self, column: int) -> list[tuple[float, int]]:
+        """Time and value of each change in a column of the scaling table."""
+        found: list[tuple[float, int]] = []
+        for row in self.outcome.scaling:
+            if not found or found[-1][1] != row[column]:
+                found.append((float(row[out.SCALING_T]) / 1e9, int(row[column])))
+        return found
+
+    @property
+    def replicas(self) -> list[tuple[float, int]]:
+        """Changes of the Deployment's replicas."""
+        return self.changes(out.REPLICAS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kpasim.engines import params as of
-from kpasim.engines.clock import Kind, tick_at_or_after
+from kpasim.engines.clock import Kind, due_after, late
 from kpasim.engines.compiled import agenda, autoscaler, clients, pod, queues
 from kpasim.engines.compiled.layout import (
     A_ASSIGNED,
@@ -14,9 +14,12 @@ from kpasim.engines.compiled.layout import (
     A_TURN,
     A_VIEW,
     A_WAITING,
+    A_WAKES,
+    A_WAKING,
     ADDRESS,
     AT_FRONT,
     IN_SUBSET,
+    KNOWN,
     MASK,
     NEXT_REPORT,
     NOTHING,
@@ -27,14 +30,15 @@ from kpasim.engines.compiled.layout import (
     R_STATUS,
     TERMINATING,
     USABLE,
+    WOKEN,
     P,
     World,
 )
-from kpasim.engines.draws import CHANCE_ONE, COIN, POD_A, POD_B, chance
+from kpasim.engines.draws import CHANCE_ONE, COIN, LATE_REPORT, LATE_WAKE, POD_A, POD_B, chance
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, SECOND_NS
 from kpasim.policy import accounting, routing
 
-POKE = int(Kind.POKE)
+POKE, WAKE = int(Kind.POKE), int(Kind.WAKE)
 
 
 def enter(w: World, request: int, index: int) -> None:
@@ -44,11 +48,15 @@ def enter(w: World, request: int, index: int) -> None:
     w.request[row, R_ACTIVATOR] = index
     if accounting.activator_enter(w.stats[index], now):
         agenda.plan(w, now + w.p[P.first_stat_ns], POKE, index)
-        w.activator[index, A_REPORT] = tick_at_or_after(w.phase[of.REPORT + index], SECOND_NS, now)
+        w.activator[index, A_REPORT] = report_due_after(w, index, now - 1)
         next_report(w)
-    w.request[row, R_STATUS] = AT_FRONT
-    queues.append(w, w.activator[index], A_HEAD, request)
-    dispatch(w, index, False)
+    take_slot(w, request, index, False)
+
+
+def report_due_after(w: World, index: int, time_ns: int) -> int:
+    """When an activator reports next after ``time_ns``."""
+    phase_ns = w.phase[of.REPORT + index]
+    return int(due_after(phase_ns, SECOND_NS, time_ns, w.key, LATE_REPORT + index, w.p[P.clock_jitter_ns]))
 
 
 def next_report(w: World) -> None:
@@ -62,28 +70,73 @@ def next_report(w: World) -> None:
 def report(w: World, index: int) -> None:
     """Tell the autoscaler what the last second was like; again in a second while there is anything to tell."""
     concurrency, count, alive = accounting.activator_report(w.stats[index], w.i[NOW])
-    w.activator[index, A_REPORT] = w.i[NOW] + SECOND_NS if alive else FOREVER_NS
+    w.activator[index, A_REPORT] = report_due_after(w, index, w.i[NOW]) if alive else FOREVER_NS
     next_report(w)
     autoscaler.told(w, concurrency, float(count), False)
 
 
 def dispatch(w: World, index: int, handed_over: bool) -> None:
-    """Send waiting requests to pods while there are free slots."""
+    """Send waiting requests to pods while there are slots that no woken request is about to take."""
     me = w.activator[index]
-    while me[A_WAITING] > 0 and me[A_RUNNING] < me[A_CAPACITY]:
+    while me[A_WAITING] > 0 and me[A_RUNNING] + me[A_WAKING] < me[A_CAPACITY]:
         request = me[A_HEAD]
         chosen = choose(w, request, index)
         if chosen < 0:
             return
         queues.remove(w, me, A_HEAD, request)
-        me[A_RUNNING] += 1
-        w.in_flight[index, chosen] += 1
-        status = pod.join(w, request, chosen, False, handed_over)
-        if status:
-            me[A_RUNNING] -= 1
-            w.in_flight[index, chosen] -= 1
-            accounting.activator_leave(w.stats[index], w.i[NOW])
-            clients.end(w, request & w.i[MASK], status)
+        send(w, request, index, chosen, handed_over)
+
+
+def take_slot(w: World, request: int, index: int, handed_over: bool) -> None:
+    """Send a request to a pod if there is a free slot, past all that wait; else it waits behind them."""
+    me = w.activator[index]
+    chosen = choose(w, request, index) if me[A_RUNNING] < me[A_CAPACITY] else NOTHING
+    if chosen < 0:
+        w.request[request & w.i[MASK], R_STATUS] = AT_FRONT
+        queues.append(w, me, A_HEAD, request)
+    else:
+        send(w, request, index, chosen, handed_over)
+
+
+def send(w: World, request: int, index: int, chosen: int, handed_over: bool) -> None:
+    """Send a request to a pod."""
+    me = w.activator[index]
+    me[A_RUNNING] += 1
+    w.in_flight[index, chosen] += 1
+    status = pod.join(w, request, chosen, False, handed_over)
+    if status:
+        me[A_RUNNING] -= 1
+        w.in_flight[index, chosen] -= 1
+        accounting.activator_leave(w.stats[index], w.i[NOW])
+        clients.end(w, request & w.i[MASK], status)
+
+
+def wake(w: World, index: int) -> None:
+    """A slot is free: wake the request that waits for longest, which takes the slot when it is awake."""
+    me = w.activator[index]
+    if me[A_WAITING] == 0 or me[A_RUNNING] + me[A_WAKING] >= me[A_CAPACITY]:
+        return
+    me[A_WAKES] += 1
+    asleep_ns = late(w.key, me[A_WAKES], LATE_WAKE + index, w.p[P.wake_ns])
+    if asleep_ns <= w.p[P.server_to_client_ns]:
+        # Nobody can have overtaken it.
+        dispatch(w, index, True)
+        return
+    request = me[A_HEAD]
+    queues.remove(w, me, A_HEAD, request)
+    me[A_WAKING] += 1
+    w.request[request & w.i[MASK], R_STATUS] = WOKEN
+    agenda.plan(w, w.i[NOW] + asleep_ns, WAKE, request * len(w.activator) + index)
+
+
+def awake(w: World, request: int, index: int) -> None:
+    """A woken request takes a free slot; if a newcomer was faster, it waits again, behind all others."""
+    if agenda.has_ended(w, request):
+        # Its time was over. The slot goes to the next one.
+        dispatch(w, index, True)
+    else:
+        w.activator[index, A_WAKING] -= 1
+        take_slot(w, request, index, True)
 
 
 def choose(w: World, request: int, index: int) -> int:
@@ -107,7 +160,12 @@ def choose(w: World, request: int, index: int) -> int:
 
 def drop(w: World, request: int) -> None:
     """A waiting request leaves the queue."""
-    queues.remove(w, w.activator[w.request[request & w.i[MASK], R_ACTIVATOR]], A_HEAD, request)
+    row = request & w.i[MASK]
+    me = w.activator[w.request[row, R_ACTIVATOR]]
+    if w.request[row, R_STATUS] == WOKEN:
+        me[A_WAKING] -= 1
+    else:
+        queues.remove(w, me, A_HEAD, request)
 
 
 def release(w: World, row: int) -> None:
@@ -116,7 +174,7 @@ def release(w: World, row: int) -> None:
     accounting.activator_leave(w.stats[index], w.i[NOW])
     w.activator[index, A_RUNNING] -= 1
     w.in_flight[index, w.request[row, R_POD]] -= 1
-    dispatch(w, index, True)
+    wake(w, index)
 
 
 def answered(w: World, row: int, served_by: int) -> None:
@@ -147,6 +205,7 @@ def find(w: World, which: int, index: int) -> None:
         view[later] = view[later - 1]
     view[place] = which
     w.activator[index, A_VIEW] = count + 1
+    w.pod[which, KNOWN] |= 1 << index
     if w.pod[which, USABLE] == NEVER_NS:
         w.pod[which, USABLE] = w.i[NOW]
     assign(w, index)
@@ -185,5 +244,6 @@ def assign(w: World, index: int) -> None:
 
 
 KERNELS = (
-    enter, next_report, report, dispatch, choose, drop, release, answered, find, comes_before, forget, assign,
+    report_due_after, next_report, choose, send, take_slot, dispatch, enter, report, wake, awake, drop, release, answered,
+    comes_before, assign, find, forget,
 )  # fmt: skip

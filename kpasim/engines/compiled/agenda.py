@@ -12,11 +12,14 @@ from kpasim.engines.compiled.layout import (
     MASK,
     MORE_EVENTS,
     PATIENCE_HEAD,
+    R_SENT,
     R_STATUS,
     ROWS,
     SENT,
+    P,
     World,
 )
+from kpasim.engines.params import FOREVER_NS
 
 
 def plan(w: World, time_ns: int, kind: int, entity: int) -> None:
@@ -88,4 +91,24 @@ def oldest_sent(w: World) -> int:
     return int(head)
 
 
-KERNELS = (plan, drop_first, has_ended, oldest_at_front, oldest_sent)
+def next_timeout(w: World) -> int:
+    """When timeoutSeconds are over for the request that has been at the front for longest.
+
+    The loop keeps the answer while requests come and go, and asks again when that time has come: a request that has
+    ended by then costs one look, not one at every event.
+    """
+    head = oldest_at_front(w)
+    if head == w.i[AGE_TAIL]:
+        return FOREVER_NS
+    return int(w.age[head % len(w.age), 1])
+
+
+def next_give_up(w: World) -> int:
+    """When the client that has waited for longest gives up; kept as ``next_timeout``."""
+    first = oldest_sent(w)
+    if first == w.i[SENT]:
+        return FOREVER_NS
+    return int(w.request[first & w.i[MASK], R_SENT] + w.p[P.client_timeout_ns])
+
+
+KERNELS = (plan, drop_first, has_ended, oldest_at_front, oldest_sent, next_timeout, next_give_up)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kpasim.engines import params as of
-from kpasim.engines.clock import tick_after, tick_at_or_after
+from kpasim.engines.clock import due_after
 from kpasim.engines.compiled import pod, reconciler
 from kpasim.engines.compiled.layout import (
     ALIVE,
@@ -26,7 +26,7 @@ from kpasim.engines.compiled.layout import (
     P,
     World,
 )
-from kpasim.engines.draws import CHANCE_ONE, SCRAPE_FAILS, SCRAPE_ORDER, chance
+from kpasim.engines.draws import CHANCE_ONE, LATE_SCRAPE, LATE_TICK, SCRAPE_FAILS, SCRAPE_ORDER, chance
 from kpasim.engines.params import FOREVER_NS, SECOND_NS
 from kpasim.policy import decider, scraping, windows
 
@@ -73,7 +73,17 @@ def set_up(w: World) -> None:
     decider.start(w.panicking, wall_ns(w), 0)
     w.i[DESIRED], w.excess[0] = decider.initial_status(limits(w, 1), w.p[P.initial_scale])
     if not is_scraped(w):
-        w.i[NEXT_TICK] = tick_after(w.phase[of.TICK], TICK_NS, w.i[NOW])
+        w.i[NEXT_TICK] = tick_due_after(w, w.i[NOW])
+
+
+def tick_due_after(w: World, time_ns: int) -> int:
+    """When the decider ticks next after ``time_ns``."""
+    return int(due_after(w.phase[of.TICK], TICK_NS, time_ns, w.key, LATE_TICK, w.p[P.clock_jitter_ns]))
+
+
+def scrape_due_after(w: World, time_ns: int) -> int:
+    """When the scraper reads next after ``time_ns``."""
+    return int(due_after(w.phase[of.SCRAPE], SECOND_NS, time_ns, w.key, LATE_SCRAPE, w.p[P.clock_jitter_ns]))
 
 
 def told(w: World, concurrency: float, count: float, poked: bool) -> None:
@@ -81,10 +91,7 @@ def told(w: World, concurrency: float, count: float, poked: bool) -> None:
     remember(w, count if w.p[P.metric_rps] else concurrency)
     if w.i[NEXT_TICK] == FOREVER_NS:
         # A tick of this very moment is over when the message is an immediate one.
-        if poked:
-            w.i[NEXT_TICK] = tick_after(w.phase[of.TICK], TICK_NS, w.i[NOW])
-        else:
-            w.i[NEXT_TICK] = tick_at_or_after(w.phase[of.TICK], TICK_NS, w.i[NOW])
+        w.i[NEXT_TICK] = tick_due_after(w, w.i[NOW] if poked else w.i[NOW] - 1)
     if decider.pokes(w.i[DESIRED], concurrency):
         decide(w, 1)
 
@@ -99,7 +106,7 @@ def remember(w: World, value: float) -> None:
 def pods_are_ready(w: World) -> None:
     """There is something to scrape."""
     if is_scraped(w) and w.i[NEXT_SCRAPE] == FOREVER_NS:
-        w.i[NEXT_SCRAPE] = tick_after(w.phase[of.SCRAPE], SECOND_NS, w.i[NOW])
+        w.i[NEXT_SCRAPE] = scrape_due_after(w, w.i[NOW])
 
 
 def scrape(w: World) -> None:
@@ -109,7 +116,7 @@ def scrape(w: World) -> None:
     if count == 0:
         w.i[NEXT_SCRAPE] = FOREVER_NS
         return
-    w.i[NEXT_SCRAPE] = now + SECOND_NS
+    w.i[NEXT_SCRAPE] = scrape_due_after(w, now)
     value = 0.0
     quiet = w.i[DIRECT_INSIDE] == 0 and w.i[DIRECT_LAST] < now - 3 * SECOND_NS
     if not quiet or w.x[P.scrape_failure] > 0.0:
@@ -118,7 +125,7 @@ def scrape(w: World) -> None:
             return
     remember(w, value)
     if w.i[NEXT_TICK] == FOREVER_NS:
-        w.i[NEXT_TICK] = tick_at_or_after(w.phase[of.TICK], TICK_NS, now)
+        w.i[NEXT_TICK] = tick_due_after(w, now - 1)
 
 
 def read_pods(w: World, count: int) -> tuple[bool, float]:
@@ -158,7 +165,7 @@ def read_pods(w: World, count: int) -> tuple[bool, float]:
 
 def tick(w: World) -> None:
     """A tick of the decider's own clock."""
-    w.i[NEXT_TICK] = w.i[NOW] + TICK_NS if decide(w, 0) else FOREVER_NS
+    w.i[NEXT_TICK] = tick_due_after(w, w.i[NOW]) if decide(w, 0) else FOREVER_NS
 
 
 def decide(w: World, poked: int) -> bool:
@@ -199,6 +206,6 @@ def decide(w: World, poked: int) -> bool:
 
 
 KERNELS = (
-    wall_ns, limits, stable_ring, panic_ring, is_scraped, set_up, remember, read_pods, scrape, decide, told,
-    pods_are_ready, tick,
+    wall_ns, limits, stable_ring, panic_ring, is_scraped, tick_due_after, scrape_due_after, set_up, remember, read_pods,
+    scrape, decide, told, pods_are_ready, tick,
 )  # fmt: skip

@@ -17,6 +17,7 @@ from kpasim.engines.compiled.layout import (
     LOAD_NS,
     MASK,
     MORE_REQUESTS,
+    NEXT_GIVE_UP,
     NEXT_SEND,
     NOTHING,
     NOW,
@@ -176,6 +177,8 @@ def send(w: World, draw: int) -> None:
     w.request[row, R_NEXT] = NOTHING
     w.request[row, R_PREV] = NOTHING
     agenda.plan(w, now + w.delay[draw], ARRIVE, request)
+    if w.p[P.client_timeout_ns] and w.i[NEXT_GIVE_UP] == FOREVER_NS:
+        w.i[NEXT_GIVE_UP] = now + w.p[P.client_timeout_ns]
 
 
 def end(w: World, row: int, status: int) -> None:

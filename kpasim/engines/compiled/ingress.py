@@ -7,6 +7,7 @@ from kpasim.engines.clock import Kind
 from kpasim.engines.compiled import activator, agenda, clients, pod
 from kpasim.engines.compiled.layout import (
     ACTIVATOR_TURN,
+    AGE_HEAD,
     AGE_TAIL,
     ENDED_FROM,
     FAULT,
@@ -15,6 +16,7 @@ from kpasim.engines.compiled.layout import (
     MASK,
     MODE,
     MORE_REQUESTS,
+    NEXT_TIMEOUT,
     NOW,
     R_DRAW,
     R_STATUS,
@@ -69,12 +71,15 @@ def arrive(w: World, request: int) -> None:
     if w.request[row, R_STATUS] >= ENDED_FROM:
         return
     tail = w.i[AGE_TAIL]
-    if tail - agenda.oldest_at_front(w) >= len(w.age):
+    if tail - w.i[AGE_HEAD] >= len(w.age) and tail - agenda.oldest_at_front(w) >= len(w.age):
         w.i[FAULT] = MORE_REQUESTS
         return
-    w.age[tail % len(w.age), 0] = request
-    w.age[tail % len(w.age), 1] = now + w.p[P.timeout_ns]
+    place = tail % len(w.age)
+    w.age[place, 0] = request
+    w.age[place, 1] = now + w.p[P.timeout_ns]
     w.i[AGE_TAIL] = tail + 1
+    if w.i[NEXT_TIMEOUT] == of.FOREVER_NS:
+        w.i[NEXT_TIMEOUT] = now + w.p[P.timeout_ns]
     if w.p[P.first_byte_timeout_ns]:
         w.first_byte_due[row] = of.FOREVER_NS
         agenda.plan(w, now + w.p[P.first_byte_timeout_ns], FIRST_BYTE, request)

@@ -18,16 +18,16 @@ P = Params(*range(len(Params._fields)))  # type: ignore[arg-type]
 (
     NOW, LOAD_NS, END_NS, FINISHED, FAULT,
     SENT, LIVE, LAST_END, WORKING, STARTS, MASK, ROWS,
-    HEAP, NEXT_SEND, NEXT_TICK, NEXT_SCRAPE, NEXT_REPORT, AGE_HEAD, AGE_TAIL, PATIENCE_HEAD,
+    HEAP, NEXT_TIMEOUT, NEXT_GIVE_UP, NEXT_SEND, NEXT_TICK, NEXT_SCRAPE, NEXT_REPORT, AGE_HEAD, AGE_TAIL, PATIENCE_HEAD,
     PODS, ALIVE, VISIBLE, PENDING, MOVERS, NODES, ADDED, TICKETS, FIRST_NODE,
     DESIRED, DIRECT_INSIDE, DIRECT_LAST,
     REPLICAS, READY_PODS, STATUS_DESIRED, ACTIVE, REASON, ACTIVE_SINCE, INITIALIZED,
     ASKED_MODE, PUBLIC_MODE, BACKED, BACKED_SINCE, WANTED_ACTIVATORS, DUE, TIMER, SKS_DUE, PROBING_UNTIL, CRASHED,
     MODE, IN_SUBSET, ACTIVATOR_TURN,
     TICKS, SCALINGS, LATEST_DESIRED, LATEST_READY, LATEST_REPLICAS, LATEST_ACTIVE, LATEST_MODE,
-    STATISTICS_ONLY, OK_COUNT, ERROR_COUNT, SEEN_ACTIVE, SEEN_REASON, SEEN_INITIALIZED, SEEN_DESIRED,
+    STATISTICS_ONLY, OK_COUNT, ERROR_COUNT, SEEN_ACTIVE, SEEN_REASON, SEEN_INITIALIZED, SEEN_DESIRED, TOUCHES,
     GLOBALS,
-) = range(67)  # fmt: skip
+) = range(70)  # fmt: skip
 
 # Why a run had to stop half-way: it needs more room.
 NO_FAULT, MORE_EVENTS, MORE_PODS, MORE_NODES, MORE_TICKS, MORE_SCALINGS, MORE_REQUESTS = range(7)
@@ -39,7 +39,7 @@ NO_FAULT, MORE_EVENTS, MORE_PODS, MORE_NODES, MORE_TICKS, MORE_SCALINGS, MORE_RE
 ) = range(13)  # fmt: skip
 
 # Where a request is, kept as its status until it has ended.
-ON_ITS_WAY, AT_FRONT, IN_QUEUE, RUNNING = -10, -11, -12, -13
+ON_ITS_WAY, AT_FRONT, IN_QUEUE, RUNNING, WOKEN = -10, -11, -12, -13, -14
 ENDED_FROM = -1
 """Statuses from here up belong to requests that have ended."""
 
@@ -51,13 +51,16 @@ GHOST = -3
     CREATED, SCHEDULED, PULL_NS, CONTAINERS, OPEN, USABLE, READY_NS, ASKED, GONE_NS, BUSY, NODE, TYPE, ADDRESS, ATTEMPT,
     BUSY_SINCE, PHASE, READY, TERMINATING, STAGE, BEGUN, STAGE_DUE, LEFT, DRAIN_DUE, RESTARTING, SERVES_FROM,
     FIRST_EXTRA, LAST_ARRIVAL, QUEUE_HEAD, QUEUE_TAIL, QUEUED, RUN_HEAD, RUN_TAIL, RUN_COUNT, GHOSTS, INSIDE_DIRECT,
-    STATS_FROM, BROKEN, TICKET, STAGE_TICKET, POD_COLUMNS,
-) = range(40)  # fmt: skip
+    STATS_FROM, BROKEN, TICKET, STAGE_TICKET, KNOWN, POD_COLUMNS,
+) = range(41)  # fmt: skip
 
 STARTING, SERVING, QUIET, DRAINING, STOPPING, GONE = range(6)
 
 # World.activator
-A_RUNNING, A_CAPACITY, A_TURN, A_VIEW, A_ASSIGNED, A_HEAD, A_TAIL, A_WAITING, A_REPORT, ACTIVATOR_COLUMNS = range(10)
+(
+    A_RUNNING, A_CAPACITY, A_TURN, A_VIEW, A_ASSIGNED, A_HEAD, A_TAIL, A_WAITING, A_REPORT, A_WAKING, A_WAKES,
+    ACTIVATOR_COLUMNS,
+) = range(12)  # fmt: skip
 
 # World.node. The first six columns are those of Outcome.nodes.
 (
@@ -118,6 +121,7 @@ class World:
     pod_draw: IntTable
     node_draw: IntTable
     key: int
+    load_ns: int
     i: Ints
     excess: Floats
     heap: IntTable
@@ -217,6 +221,7 @@ def new_world(params: Params, draws: Draws, room: Capacity, *, statistics_only: 
         pod_draw=draws.pod,
         node_draw=draws.node,
         key=draws.key,
+        load_ns=draws.load_ns,
         i=zeros(GLOBALS),
         excess=np.zeros(1),
         heap=zeros(room.events, 2),
@@ -264,6 +269,8 @@ def reset(w: World) -> None:
     i[LOAD_NS] = FOREVER_NS
     i[END_NS] = FOREVER_NS
     i[NEXT_SEND] = FOREVER_NS
+    i[NEXT_TIMEOUT] = FOREVER_NS
+    i[NEXT_GIVE_UP] = FOREVER_NS
     i[NEXT_TICK] = FOREVER_NS
     i[NEXT_SCRAPE] = FOREVER_NS
     i[NEXT_REPORT] = FOREVER_NS

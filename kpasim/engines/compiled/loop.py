@@ -22,15 +22,15 @@ from kpasim.engines.compiled.layout import (
     FAULT,
     FINISHED,
     HEAP,
-    MASK,
     MODE,
+    NEXT_GIVE_UP,
     NEXT_REPORT,
     NEXT_SCRAPE,
     NEXT_SEND,
     NEXT_TICK,
+    NEXT_TIMEOUT,
     NOW,
     PODS,
-    R_SENT,
     SENT,
     P,
     World,
@@ -40,8 +40,8 @@ from kpasim.engines.params import FOREVER_NS, NEVER_NS
 from kpasim.policy import accounting, burst
 
 (
-    DONE, FIRST_BYTE, TIMEOUT, GIVE_UP, SEND, ARRIVE, REPORT, SCRAPE, TICK, POKE, RECONCILE, ROLLOUT, SKS, MODE_KIND,
-    NODE, STAGE, FOUND, READY, VISIBLE, FORGET, DRAIN, KILL, LOAD, END,
+    DONE, FIRST_BYTE, TIMEOUT, GIVE_UP, SEND, ARRIVE, WAKE, REPORT, SCRAPE, TICK, POKE, RECONCILE, ROLLOUT, SKS,
+    MODE_KIND, NODE, STAGE, FOUND, READY, VISIBLE, FORGET, DRAIN, KILL, LOAD, END,
 ) = (int(kind) for kind in Kind)  # fmt: skip
 ENTITY_MASK = (1 << ENTITY_BITS) - 1
 
@@ -50,7 +50,6 @@ def play(w: World) -> None:
     """Play one run from the creation of the revision to its end."""
     reset(w)
     reconciler.create_revision(w)
-    patience_ns = w.p[P.client_timeout_ns]
     while w.i[FINISHED] == 0 and w.i[FAULT] == 0:
         # The earliest of the heap and of the clocks that need none; a tie goes to the lower kind.
         time_ns = FOREVER_NS
@@ -80,21 +79,16 @@ def play(w: World) -> None:
             time_ns = due_ns
             kind = TICK
             from_heap = False
-        oldest = agenda.oldest_at_front(w)
-        if oldest < w.i[AGE_TAIL]:
-            due_ns = w.age[oldest % len(w.age), 1]
-            if due_ns < time_ns or (due_ns == time_ns and kind > TIMEOUT):
-                time_ns = due_ns
-                kind = TIMEOUT
-                from_heap = False
-        if patience_ns > 0:
-            first = agenda.oldest_sent(w)
-            if first < w.i[SENT]:
-                due_ns = w.request[first & w.i[MASK], R_SENT] + patience_ns
-                if due_ns < time_ns or (due_ns == time_ns and kind > GIVE_UP):
-                    time_ns = due_ns
-                    kind = GIVE_UP
-                    from_heap = False
+        due_ns = w.i[NEXT_TIMEOUT]
+        if due_ns < time_ns or (due_ns == time_ns and kind > TIMEOUT):
+            time_ns = due_ns
+            kind = TIMEOUT
+            from_heap = False
+        due_ns = w.i[NEXT_GIVE_UP]
+        if due_ns < time_ns or (due_ns == time_ns and kind > GIVE_UP):
+            time_ns = due_ns
+            kind = GIVE_UP
+            from_heap = False
         if time_ns == FOREVER_NS:
             break
         w.i[NOW] = time_ns
@@ -113,9 +107,24 @@ def play(w: World) -> None:
         elif kind == TICK:
             autoscaler.tick(w)
         elif kind == TIMEOUT:
-            pod.withdraw(w, w.age[agenda.oldest_at_front(w) % len(w.age), 0], clients.TIMED_OUT)
+            time_out(w)
         else:
-            pod.withdraw(w, agenda.oldest_sent(w), clients.CLIENT_TIMEOUT)
+            give_up(w)
+
+
+def time_out(w: World) -> None:
+    """timeoutSeconds are over for the oldest request at the front, if it is still there."""
+    oldest = agenda.oldest_at_front(w)
+    if oldest < w.i[AGE_TAIL] and w.age[oldest % len(w.age), 1] == w.i[NOW]:
+        pod.withdraw(w, w.age[oldest % len(w.age), 0], clients.TIMED_OUT)
+    w.i[NEXT_TIMEOUT] = agenda.next_timeout(w)
+
+
+def give_up(w: World) -> None:
+    """A client's patience is over, if it still waits."""
+    if agenda.next_give_up(w) == w.i[NOW]:
+        pod.withdraw(w, agenda.oldest_sent(w), clients.CLIENT_TIMEOUT)
+    w.i[NEXT_GIVE_UP] = agenda.next_give_up(w)
 
 
 def handle(w: World, kind: int, entity: int) -> None:
@@ -127,6 +136,8 @@ def handle(w: World, kind: int, entity: int) -> None:
         ingress.arrive(w, entity)
     elif kind == SEND:
         clients.send_closed(w, entity)
+    elif kind == WAKE:
+        activator.awake(w, entity // len(w.activator), entity % len(w.activator))
     elif kind == POKE:
         autoscaler.told(w, 1.0, 1.0, True)
     elif kind == FIRST_BYTE:
@@ -187,4 +198,4 @@ def finish(w: World) -> int:
     return int(total)
 
 
-KERNELS = (handle_rare, handle, play, finish)
+KERNELS = (handle_rare, handle, time_out, give_up, play, finish)

@@ -56,6 +56,7 @@ from kpasim.engines.compiled.layout import (
     STATS_FROM,
     STOPPING,
     TERMINATING,
+    WOKEN,
     P,
     World,
 )
@@ -276,7 +277,7 @@ def withdraw(w: World, request: int, status: int) -> None:
     row = request & w.i[MASK]
     where = w.request[row, R_STATUS]
     by = w.request[row, R_ACTIVATOR]
-    if where == AT_FRONT:
+    if where == AT_FRONT or where == WOKEN:
         activator.drop(w, request)
     elif where == IN_QUEUE or where == RUNNING:
         let_go(w, request, w.request[row, R_POD])
@@ -284,7 +285,7 @@ def withdraw(w: World, request: int, status: int) -> None:
     if where == IN_QUEUE or where == RUNNING:
         if by != NOTHING:
             activator.release(w, row)
-    elif where == AT_FRONT:
+    elif where == AT_FRONT or where == WOKEN:
         accounting.activator_leave(w.stats[by], w.i[NOW])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kpasim.engines import params as of
-from kpasim.engines.clock import Kind
+from kpasim.engines.clock import Kind, late
 from kpasim.engines.compiled import activator, agenda, autoscaler, clients, cluster, pod
 from kpasim.engines.compiled.layout import (
     ACTIVE,
@@ -27,6 +27,7 @@ from kpasim.engines.compiled.layout import (
     HEAP,
     IN_SUBSET,
     INITIALIZED,
+    KNOWN,
     LAST_ARRIVAL,
     LATEST_ACTIVE,
     LATEST_DESIRED,
@@ -73,12 +74,14 @@ from kpasim.engines.compiled.layout import (
     STATUS_DESIRED,
     TERMINATING,
     TIMER,
+    TOUCHES,
     TYPE,
     USABLE,
     WANTED_ACTIVATORS,
     P,
     World,
 )
+from kpasim.engines.draws import LATE_RECONCILE
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, SECOND_NS
 from kpasim.policy import burst, pods, scaler
 
@@ -109,8 +112,9 @@ def create_revision(w: World) -> None:
 
 
 def start_load_at(w: World, time_ns: int) -> None:
-    """Let the load begin at ``time_ns``, unless that is already settled."""
+    """Let the load begin at ``time_ns`` and a random wait, unless that is already settled."""
     if w.i[LOAD_NS] == FOREVER_NS:
+        time_ns += w.load_ns
         w.i[LOAD_NS] = time_ns
         agenda.plan(w, time_ns, LOAD, 0)
         if w.p[P.horizon_ns]:
@@ -146,7 +150,8 @@ def rules_of(w: World) -> scaler.Rules:
 
 def touch(w: World) -> None:
     """Something changed: reconcile soon."""
-    due_ns = w.i[NOW] + w.p[P.reconcile_ns]
+    w.i[TOUCHES] += 1
+    due_ns = w.i[NOW] + w.p[P.reconcile_ns] + late(w.key, w.i[TOUCHES], LATE_RECONCILE, w.p[P.api_jitter_ns])
     if due_ns < w.i[DUE]:
         w.i[DUE] = due_ns
         agenda.plan(w, due_ns, RECONCILE, 0)
@@ -414,7 +419,9 @@ def pod_became_ready(w: World, which: int) -> None:
         if w.pod[other, TERMINATING] or w.pod[other, OPEN] == NEVER_NS or not known:
             continue
         for by in range(w.p[P.activators]):
-            agenda.plan(w, now + w.p[P.endpoints_to_activator_ns], FOUND, other * w.p[P.activators] + by)
+            # A pod that the activator has found already would be found again in vain.
+            if not (w.pod[other, KNOWN] >> by) & 1:
+                agenda.plan(w, now + w.p[P.endpoints_to_activator_ns], FOUND, other * w.p[P.activators] + by)
     note(w)
     touch(w)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kpasim.engines import params as of
-from kpasim.engines.clock import Kind, tick_at_or_after
-from kpasim.engines.draws import CHANCE_ONE, COIN, POD_A, POD_B, chance
+from kpasim.engines.clock import Kind, due_after, late
+from kpasim.engines.draws import CHANCE_ONE, COIN, LATE_REPORT, LATE_WAKE, POD_A, POD_B, chance
 from kpasim.policy import accounting, routing
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class Activator:
     Attributes:
         index: Place among the activators in the order of their addresses.
         waiting: Requests without a pod, first come first served.
+        waking: Requests that were woken for a free slot and have not taken it yet.
         in_flight: Requests this activator has with each pod, also with pods that have left.
         running: Requests it has with pods altogether.
         capacity: Requests it may have with pods altogether.
@@ -39,6 +40,8 @@ class Activator:
         pods = len(sim.d.pod)
         self.stats = np.zeros(accounting.COLUMNS, dtype=np.int64)
         self.waiting: dict[int, Request] = {}
+        self.waking: dict[int, Request] = {}
+        self.wakes = 0
         self.in_flight = np.zeros(pods, dtype=np.int64)
         self.slots = np.full(pods, sim.p.container_concurrency, dtype=np.int64)
         self.running = 0
@@ -61,11 +64,15 @@ class Activator:
         request.activator = self
         if accounting.activator_enter(self.stats, sim.now):
             sim.at(sim.now + sim.p.first_stat_ns, Kind.POKE, self.index, lambda: sim.autoscaler.told(1.0, 1.0, poked=True))
-            phase_ns = int(sim.d.phase[of.REPORT + self.index])
-            sim.at(tick_at_or_after(phase_ns, of.SECOND_NS, sim.now), Kind.REPORT, self.index, self.report)
+            sim.at(self.report_due_after(sim.now - 1), Kind.REPORT, self.index, self.report)
         request.where = "front"
-        self.waiting[request.index] = request
-        self.dispatch(handed_over=False)
+        self.take_slot(request, handed_over=False)
+
+    def report_due_after(self, time_ns: int) -> int:
+        """When this activator reports next after ``time_ns``."""
+        d, purpose = self.sim.d, LATE_REPORT + self.index
+        phase_ns = int(d.phase[of.REPORT + self.index])
+        return due_after(phase_ns, of.SECOND_NS, time_ns, d.key, purpose, self.sim.p.clock_jitter_ns)
 
     def report(self) -> None:
         """Tell the autoscaler what the last second was like; again in a second while there is anything to tell."""
@@ -73,26 +80,63 @@ class Activator:
         concurrency, count, alive = accounting.activator_report(self.stats, sim.now)
         sim.autoscaler.told(concurrency, float(count), poked=False)
         if alive:
-            sim.at(sim.now + of.SECOND_NS, Kind.REPORT, self.index, self.report)
+            sim.at(self.report_due_after(sim.now), Kind.REPORT, self.index, self.report)
 
     # the queue
 
     def dispatch(self, *, handed_over: bool) -> None:
-        """Send waiting requests to pods while there are free slots."""
-        while self.waiting and self.running < self.capacity:
+        """Send waiting requests to pods while there are slots that no woken request is about to take."""
+        while self.waiting and self.running + len(self.waking) < self.capacity:
             request = next(iter(self.waiting.values()))
             pod = self.choose(request)
             if pod < 0:
                 return
             del self.waiting[request.index]
-            self.running += 1
-            self.in_flight[pod] += 1
-            status = self.sim.pods[pod].join(request, direct=False, handed_over=handed_over)
-            if status:
-                self.running -= 1
-                self.in_flight[pod] -= 1
-                accounting.activator_leave(self.stats, self.sim.now)
-                self.sim.clients.end(request, status)
+            self.send(request, pod, handed_over=handed_over)
+
+    def take_slot(self, request: Request, *, handed_over: bool) -> None:
+        """Send a request to a pod if there is a free slot, past all that wait; else it waits behind them."""
+        pod = self.choose(request) if self.running < self.capacity else -1
+        if pod < 0:
+            self.waiting[request.index] = request
+        else:
+            self.send(request, pod, handed_over=handed_over)
+
+    def send(self, request: Request, pod: int, *, handed_over: bool) -> None:
+        """Send a request to a pod."""
+        self.running += 1
+        self.in_flight[pod] += 1
+        status = self.sim.pods[pod].join(request, direct=False, handed_over=handed_over)
+        if status:
+            self.running -= 1
+            self.in_flight[pod] -= 1
+            accounting.activator_leave(self.stats, self.sim.now)
+            self.sim.clients.end(request, status)
+
+    def wake(self) -> None:
+        """A slot is free: wake the request that waits for longest, which takes the slot when it is awake."""
+        sim, p = self.sim, self.sim.p
+        if not self.waiting or self.running + len(self.waking) >= self.capacity:
+            return
+        self.wakes += 1
+        asleep_ns = late(sim.d.key, self.wakes, LATE_WAKE + self.index, p.wake_ns)
+        if asleep_ns <= p.server_to_client_ns:
+            # Nobody can have overtaken it.
+            self.dispatch(handed_over=True)
+            return
+        request = next(iter(self.waiting.values()))
+        del self.waiting[request.index]
+        self.waking[request.index] = request
+        entity = request.index * p.activators + self.index
+        sim.at(sim.now + asleep_ns, Kind.WAKE, entity, lambda: self.awake(request))
+
+    def awake(self, request: Request) -> None:
+        """A woken request takes a free slot; if a newcomer was faster, it waits again, behind all others."""
+        if self.waking.pop(request.index, None) is None:
+            # Its time was over. The slot goes to the next one.
+            self.dispatch(handed_over=True)
+        else:
+            self.take_slot(request, handed_over=True)
 
     def choose(self, request: Request) -> int:
         """The pod for a request, -1 if all are full."""
@@ -113,7 +157,8 @@ class Activator:
 
     def drop(self, request: Request) -> None:
         """A waiting request leaves the queue."""
-        del self.waiting[request.index]
+        if self.waking.pop(request.index, None) is None:
+            del self.waiting[request.index]
 
     def leave(self, request: Request) -> None:
         """A request that never got a pod is over."""
@@ -125,7 +170,7 @@ class Activator:
         assert request.pod is not None
         self.running -= 1
         self.in_flight[request.pod.index] -= 1
-        self.dispatch(handed_over=True)
+        self.wake()
 
     # the pods
 

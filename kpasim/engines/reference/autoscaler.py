@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kpasim.engines import params as of
-from kpasim.engines.clock import Kind, tick_after, tick_at_or_after
-from kpasim.engines.draws import CHANCE_ONE, SCRAPE_FAILS, SCRAPE_ORDER, chance
+from kpasim.engines.clock import Kind, due_after
+from kpasim.engines.draws import CHANCE_ONE, LATE_SCRAPE, LATE_TICK, SCRAPE_FAILS, SCRAPE_ORDER, chance
 from kpasim.engines.params import SECOND_NS
 from kpasim.policy import decider, delay, scraping, windows
 
@@ -66,11 +66,17 @@ class Autoscaler:
     def start(self) -> None:
         """Without scraping every tick is valid, so the ticks begin with the revision."""
         if not self.scraped:
-            self.wake(tick_after(self.tick_phase_ns, TICK_NS, self.sim.now))
+            self.wake(self.tick_due_after(self.sim.now))
 
-    @property
-    def tick_phase_ns(self) -> int:
-        return int(self.sim.d.phase[of.TICK])
+    def tick_due_after(self, time_ns: int) -> int:
+        """When the decider ticks next after ``time_ns``."""
+        d = self.sim.d
+        return due_after(int(d.phase[of.TICK]), TICK_NS, time_ns, d.key, LATE_TICK, self.sim.p.clock_jitter_ns)
+
+    def scrape_due_after(self, time_ns: int) -> int:
+        """When the scraper reads next after ``time_ns``."""
+        d = self.sim.d
+        return due_after(int(d.phase[of.SCRAPE]), SECOND_NS, time_ns, d.key, LATE_SCRAPE, self.sim.p.clock_jitter_ns)
 
     def wake(self, time_ns: int) -> None:
         """Tick from ``time_ns`` on."""
@@ -83,8 +89,7 @@ class Autoscaler:
         now = self.sim.now
         self.remember(count if self.sim.p.metric_rps else concurrency)
         # A tick of this very moment is over when the message is an immediate one.
-        due_ns = (tick_after if poked else tick_at_or_after)(self.tick_phase_ns, TICK_NS, now)
-        self.wake(due_ns)
+        self.wake(self.tick_due_after(now if poked else now - 1))
         if decider.pokes(self.desired, concurrency):
             self.decide(poked=True)
 
@@ -99,8 +104,7 @@ class Autoscaler:
         """There is something to scrape."""
         if self.scraped and not self.scraping:
             self.scraping = True
-            due_ns = tick_after(int(self.sim.d.phase[of.SCRAPE]), SECOND_NS, self.sim.now)
-            self.sim.at(due_ns, Kind.SCRAPE, 0, self.scrape)
+            self.sim.at(self.scrape_due_after(self.sim.now), Kind.SCRAPE, 0, self.scrape)
 
     def scrape(self) -> None:
         """Read the queue-proxies of a sample of pods."""
@@ -109,7 +113,7 @@ class Autoscaler:
         if not ready:
             self.scraping = False
             return
-        sim.at(now + SECOND_NS, Kind.SCRAPE, 0, self.scrape)
+        sim.at(self.scrape_due_after(now), Kind.SCRAPE, 0, self.scrape)
         nth = (now - int(sim.d.phase[of.SCRAPE])) // SECOND_NS
         count = len(ready)
         indices = np.array([pod.index for pod in ready], dtype=np.int64)
@@ -140,14 +144,14 @@ class Autoscaler:
             self.remember(scraping.net(arrivals, proxied_arrivals))
         else:
             self.remember(scraping.net(concurrency, proxied))
-        self.wake(tick_at_or_after(self.tick_phase_ns, TICK_NS, now))
+        self.wake(self.tick_due_after(now - 1))
 
     # decisions
 
     def on_tick(self) -> None:
         """A tick of the decider's own clock."""
         if self.decide(poked=False):
-            self.sim.at(self.sim.now + TICK_NS, Kind.TICK, 0, self.on_tick)
+            self.sim.at(self.tick_due_after(self.sim.now), Kind.TICK, 0, self.on_tick)
         else:
             self.ticking = False
 

@@ -6,7 +6,8 @@ from functools import cmp_to_key
 from typing import TYPE_CHECKING
 
 from kpasim.engines import params as of
-from kpasim.engines.clock import Kind
+from kpasim.engines.clock import Kind, late
+from kpasim.engines.draws import LATE_RECONCILE
 from kpasim.engines.outcome import NO_DESIRED, OutOfRoom
 from kpasim.engines.params import FOREVER_NS, SECOND_NS
 from kpasim.engines.reference.pod import STARTING, Pod
@@ -44,6 +45,7 @@ class Reconciler:
         self.backed = True
         self.backed_since_ns = 0
         self.activators = burst.MIN_ACTIVATORS
+        self.touches = 0
         self.due_ns = FOREVER_NS
         self.timer_ns = FOREVER_NS
         self.sks_ns = FOREVER_NS
@@ -95,7 +97,9 @@ class Reconciler:
 
     def touch(self) -> None:
         """Something changed: reconcile soon."""
-        due_ns = self.sim.now + self.sim.p.reconcile_ns
+        p = self.sim.p
+        self.touches += 1
+        due_ns = self.sim.now + p.reconcile_ns + late(self.sim.d.key, self.touches, LATE_RECONCILE, p.api_jitter_ns)
         if due_ns < self.due_ns:
             self.due_ns = due_ns
             self.sim.at(due_ns, Kind.RECONCILE, 0, self.on_event)

@@ -96,8 +96,9 @@ class Simulation:
     # The beginning of the load
 
     def start_load_at(self, time_ns: int) -> None:
-        """Let the load begin at ``time_ns``, unless that is already settled."""
+        """Let the load begin at ``time_ns`` and a random wait, unless that is already settled."""
         if self.load_ns == of.FOREVER_NS:
+            time_ns += self.d.load_ns
             self.load_ns = time_ns
             self.at(time_ns, Kind.LOAD, 0, self.clients.start)
             if self.p.horizon_ns:
