@@ -42,27 +42,24 @@ from kpasim.spec.base import (
     wrong,
 )
 from kpasim.spec.cluster import Cluster, InstanceType
+from kpasim.spec.configmaps import Defaults, parse_defaults, read_config_map
 from kpasim.spec.cost import Cost
 from kpasim.spec.manifest import (
     ECI_SPECS,
     TEMPLATE_ANNOTATIONS,
-    Defaults,
     ServiceManifest,
-    parse_defaults,
-    read_config_map,
     read_service,
     service_of,
     setting_place,
     setting_value,
 )
 from kpasim.spec.model import ServiceModel
+from kpasim.spec.places import expanded, place_of, replaced
 from kpasim.spec.quantities import PositiveSeconds, Seconds, seconds, share
 from kpasim.spec.workload import FILE_KINDS, Workload
 from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_mapping
 
 _CONFIG_MAPS = ("config-autoscaler", "config-defaults", "config-deployment")
-_FREE_KEYS = {"per-instance-type", "prices", "tolerances"}
-"""Mappings whose keys are names, which may hold dots."""
 _FILE_KINDS = {word for kind in FILE_KINDS for word in kind.model_fields["kind"].annotation.__args__}  # type: ignore[union-attr]
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -250,11 +247,11 @@ class Experiment(Spec):
                     value, names = self._chosen_types(given)
                     if names and ECI_SPECS in self.service.annotations:
                         edits.append(((*TEMPLATE_ANNOTATIONS, ECI_SPECS), ",".join(names)))
-                raw = _replaced(raw, self._place(path, raw), value)
+                raw = replaced(raw, self._place(path, raw), value)
             except ValueError as err:
                 raise self._refused(path, str(err)) from None
             touched.add(head)
-        return self._rebuilt(_expanded(raw) if touched & {"start", "model"} else raw, touched, edits)
+        return self._rebuilt(expanded(raw) if touched & {"start", "model"} else raw, touched, edits)
 
     def _place(self, path: str, raw: Mapping[str, Any] | None = None) -> Place:
         """Where in the raw mapping a path leads that is not one of the manifest.
@@ -265,7 +262,7 @@ class Experiment(Spec):
         head = path.partition(".")[0]
         if head not in _KEYS:
             raise ValueError(f"unknown setting ({suggestion(head, _KEYS)})")
-        return _place(self._raw if raw is None else raw, path)
+        return place_of(self._raw if raw is None else raw, path)
 
     def _chosen_types(self, value: Any) -> tuple[Any, list[str]]:
         """Instance types as a file has them, and their names, for a value that may be names alone.
@@ -343,83 +340,6 @@ def _adapter(attribute: str) -> TypeAdapter[Any]:
     if field.discriminator:
         annotation = Annotated[annotation, Field(discriminator=field.discriminator)]
     return TypeAdapter(annotation)
-
-
-# --- places in the raw mapping ----------------------------------------------------------------------------------------
-
-
-def _expanded(raw: dict[str, Any]) -> dict[str, Any]:
-    """A file's mapping with its short forms written out, so that settings inside them can be addressed."""
-    raw = dict(raw)
-    if isinstance(raw.get("start"), str):
-        raw["start"] = {"state": raw["start"]}
-    if isinstance(raw.get("model"), Mapping):
-        model = raw["model"] = dict(raw["model"])
-        time, start = model.get("service-time"), model.get("cold-start")
-        if time is not None and (not isinstance(time, Mapping) or "distribution" in time):
-            model["service-time"] = {"time": time}
-        if start is not None and (not isinstance(start, Mapping) or "distribution" in start):
-            model["cold-start"] = {"stages": [{"name": "start", "time": start}]}
-    return raw
-
-
-def _place(raw: Mapping[str, Any], path: str) -> Place:
-    """Where in the mapping a dotted path leads; list members may be named.
-
-    Raises:
-        ValueError: It leads through something that holds nothing.
-    """
-    rest = path.split(".")
-    place: list[str | int] = []
-    data: Any = raw
-    while rest:
-        if isinstance(data, list | tuple):
-            index = _member(data, rest.pop(0), dotted(place))
-            place.append(index)
-            data = data[index]
-            continue
-        if data is not None and not isinstance(data, Mapping):
-            raise ValueError(f"{dotted(place)} is {show(data)} and has no {'.'.join(rest)} (write it as a mapping)")
-        length = len(rest) if place and place[-1] in _FREE_KEYS else 1
-        for count in range(len(rest), 1, -1):
-            if data and ".".join(rest[:count]) in data:
-                length = count
-                break
-        key = ".".join(rest[:length])
-        place.append(key)
-        rest = rest[length:]
-        data = data.get(key) if data else None
-    return tuple(place)
-
-
-def _member(items: list[Any] | tuple[Any, ...], word: str, where: str) -> int:
-    """Position of a list member by its name or its number.
-
-    Raises:
-        ValueError: There is none.
-    """
-    names = [str(one.get("name")) if isinstance(one, Mapping) else "" for one in items]
-    if word in names:
-        return names.index(word)
-    if word.isdigit() and int(word) < len(items):
-        return int(word)
-    hint = suggestion(word, [name for name in names if name]) or f"0 to {len(items) - 1}"
-    raise ValueError(f"{where} has no member {word!r} ({hint})")
-
-
-def _replaced(data: Any, place: Place, value: Any) -> Any:
-    """A copy with one value changed, sharing all that is beside the way to it."""
-    if not place:
-        return value
-    head, rest = place[0], place[1:]
-    if isinstance(data, list | tuple):
-        return [_replaced(one, rest, value) if index == head else one for index, one in enumerate(data)]
-    copy = dict(data or {})
-    if not rest and value is None:
-        copy.pop(str(head), None)
-    else:
-        copy[str(head)] = _replaced(copy.get(str(head)), rest, value)
-    return copy
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -541,7 +461,7 @@ def _assembled(data: dict[str, Any], base: Path, document: Document) -> Experime
         ]
     findings.raise_if_any()
     assert experiment is not None
-    experiment._raw = _expanded(raw)
+    experiment._raw = expanded(raw)
     experiment._defaults = defaults
     experiment._lines = document.lines
     findings.own += _contradictions(experiment, document.lines)

@@ -9,14 +9,11 @@ import pytest
 
 from kpasim.errors import ExperimentError
 from kpasim.spec.autoscaler import AutoscalerConfig
+from kpasim.spec.configmaps import Defaults, parse_defaults, read_autoscaler_config, read_config_map
 from kpasim.spec.manifest import (
-    Defaults,
     Probe,
     ServiceManifest,
     annotation_key,
-    parse_defaults,
-    read_autoscaler_config,
-    read_config_map,
     read_service,
     service_of,
     setting_place,

@@ -1,0 +1,85 @@
+"""Settings addressed by dotted paths in the plain mapping of a file: `model.cold-start.stages.pull.time`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kpasim.spec.base import Place, dotted, show, suggestion
+
+FREE_KEYS = {"per-instance-type", "prices", "tolerances"}
+"""Mappings whose keys are names, which may hold dots."""
+
+
+def expanded(raw: dict[str, Any]) -> dict[str, Any]:
+    """A file's mapping with its short forms written out, so that settings inside them can be addressed."""
+    raw = dict(raw)
+    if isinstance(raw.get("start"), str):
+        raw["start"] = {"state": raw["start"]}
+    if isinstance(raw.get("model"), Mapping):
+        model = raw["model"] = dict(raw["model"])
+        time, start = model.get("service-time"), model.get("cold-start")
+        if time is not None and (not isinstance(time, Mapping) or "distribution" in time):
+            model["service-time"] = {"time": time}
+        if start is not None and (not isinstance(start, Mapping) or "distribution" in start):
+            model["cold-start"] = {"stages": [{"name": "start", "time": start}]}
+    return raw
+
+
+def place_of(raw: Mapping[str, Any], path: str) -> Place:
+    """Where in the mapping a dotted path leads; list members may be named.
+
+    Raises:
+        ValueError: It leads through something that holds nothing.
+    """
+    rest = path.split(".")
+    place: list[str | int] = []
+    data: Any = raw
+    while rest:
+        if isinstance(data, list | tuple):
+            index = _member(data, rest.pop(0), dotted(place))
+            place.append(index)
+            data = data[index]
+            continue
+        if data is not None and not isinstance(data, Mapping):
+            raise ValueError(f"{dotted(place)} is {show(data)} and has no {'.'.join(rest)} (write it as a mapping)")
+        length = len(rest) if place and place[-1] in FREE_KEYS else 1
+        for count in range(len(rest), 1, -1):
+            if data and ".".join(rest[:count]) in data:
+                length = count
+                break
+        key = ".".join(rest[:length])
+        place.append(key)
+        rest = rest[length:]
+        data = data.get(key) if data else None
+    return tuple(place)
+
+
+def _member(items: list[Any] | tuple[Any, ...], word: str, where: str) -> int:
+    """Position of a list member by its name or its number.
+
+    Raises:
+        ValueError: There is none.
+    """
+    names = [str(one.get("name")) if isinstance(one, Mapping) else "" for one in items]
+    if word in names:
+        return names.index(word)
+    if word.isdigit() and int(word) < len(items):
+        return int(word)
+    hint = suggestion(word, [name for name in names if name]) or f"0 to {len(items) - 1}"
+    raise ValueError(f"{where} has no member {word!r} ({hint})")
+
+
+def replaced(data: Any, place: Place, value: Any) -> Any:
+    """A copy with one value changed, sharing all that is beside the way to it."""
+    if not place:
+        return value
+    head, rest = place[0], place[1:]
+    if isinstance(data, list | tuple):
+        return [replaced(one, rest, value) if index == head else one for index, one in enumerate(data)]
+    copy = dict(data or {})
+    if not rest and value is None:
+        copy.pop(str(head), None)
+    else:
+        copy[str(head)] = replaced(copy.get(str(head)), rest, value)
+    return copy
