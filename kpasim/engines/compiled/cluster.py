@@ -320,7 +320,7 @@ def begin(w: World, which: int, stage: int) -> bool:
         row[PULL_NS] = w.i[NOW]
     node = row[NODE]
     if w.stage[stage, S_CACHED]:
-        if w.node[node, N_IMAGE]:
+        if (w.node[node, N_IMAGE] >> stage) & 1:
             give_turn(w, stage)
             return True
         if w.node[node, N_PULLER] != NOTHING:
@@ -370,14 +370,22 @@ def ended(w: World, which: int, stage: int) -> None:
     node = w.pod[which, NODE]
     if w.stage[stage, S_CACHED] and w.node[node, N_PULLER] == which:
         w.node[node, N_PULLER] = NOTHING
-        w.node[node, N_IMAGE] = 1
+        w.node[node, N_IMAGE] |= 1 << stage
         other = next_puller(w, node)
         while other != NOTHING:
-            w.pod[other, TICKET] = 0
-            give_turn(w, stage)
-            let_move(w, other)
+            begin_again(w, other)
             other = next_puller(w, node)
     give_turn(w, stage)
+
+
+def begin_again(w: World, which: int) -> None:
+    """Let a pod that waited for another's pull begin its stage anew: the image is there now, or it pulls itself."""
+    stage = w.pod[which, STAGE]
+    w.pod[which, TICKET] = 0
+    w.pod[which, BEGUN] = 0
+    if w.stage[stage, S_AT_A_TIME]:
+        w.stage[stage, S_BUSY] -= 1
+    let_move(w, which)
 
 
 def stage_done(w: World, which: int) -> None:
@@ -424,16 +432,12 @@ def abandon(w: World, which: int) -> None:
         w.node[node, N_PULLER] = NOTHING
         heir = next_puller(w, node)
         if heir != NOTHING:
-            w.pod[heir, TICKET] = 0
-            w.pod[heir, BEGUN] = 0
-            if w.stage[stage, S_AT_A_TIME]:
-                w.stage[stage, S_BUSY] -= 1
-            let_move(w, heir)
+            begin_again(w, heir)
     give_turn(w, stage)
     move(w)
 
 
 KERNELS = (
     new_node, set_up, first_node, may_add, add_node, ask_for_node, drawn, stage_time, let_move, give_turn, next_puller,
-    ended, begin, restart, step, move, try_place, place, rest, place_pending, node_due, pod_gone, stage_done, abandon,
+    begin_again, ended, begin, restart, step, move, try_place, place, rest, place_pending, node_due, pod_gone, stage_done, abandon,
 )  # fmt: skip

@@ -22,7 +22,7 @@ class Node:
     """A node of a pool, or the instance that one serverless pod runs on.
 
     Attributes:
-        image: Whether the images of cached stages are here.
+        images: The cached stages whose images are here.
         puller: The pod that is pulling one now.
         waiting: Pods that wait for that.
     """
@@ -37,7 +37,7 @@ class Node:
         self.gone_ns = of.NEVER_NS
         self.due_ns = of.FOREVER_NS
         self.pods = 0
-        self.image = False
+        self.images: set[int] = set()
         self.puller: Pod | None = None
         self.waiting: list[Pod] = []
         self.share = Sharing(sim, sim.p.slowdown, Kind.DONE)
@@ -236,7 +236,7 @@ class Cluster:
         node = pod.node
         assert node is not None
         if p.stage_cached[stage]:
-            if node.image:
+            if stage in node.images:
                 self.give_turn(stage)
                 return True
             if node.puller is not None:
@@ -268,12 +268,18 @@ class Cluster:
         assert node is not None
         if self.sim.p.stage_cached[stage] and node.puller is pod:
             node.puller = None
-            node.image = True
+            node.images.add(stage)
             waiting, node.waiting = node.waiting, []
             for other in waiting:
-                self.give_turn(stage)
-                self.movers.append(other)
+                self.begin_again(other)
         self.give_turn(stage)
+
+    def begin_again(self, pod: Pod) -> None:
+        """Let a pod that waited for another's pull begin its stage anew: the image is there now, or it pulls itself."""
+        pod.stage_begun = False
+        if self.sim.p.stage_at_a_time[pod.stage]:
+            self.busy[pod.stage] -= 1
+        self.movers.append(pod)
 
     def stage_done(self, pod: Pod) -> None:
         """A pod's stage, or its wait before a restart, ends."""
@@ -310,11 +316,6 @@ class Cluster:
         if node.puller is pod:
             node.puller = None
             if node.waiting:
-                # The next one pulls for itself; it keeps its turn where only some may be in this stage.
-                heir = node.waiting.pop(0)
-                heir.stage_begun = False
-                if self.sim.p.stage_at_a_time[stage]:
-                    self.busy[stage] -= 1
-                self.movers.append(heir)
+                self.begin_again(node.waiting.pop(0))
         self.give_turn(stage)
         self.move()
