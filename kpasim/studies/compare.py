@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.engines.sampling import NOTHING_RECORDED
 from kpasim.errors import RunError
 from kpasim.results.summary import flattened, summarise
 from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment
 from kpasim.studies import ticks
-from kpasim.studies.measured import experiment_of, name_of, recorded_of
+from kpasim.studies.measured import STARTED, experiment_of, name_of, recorded_of
 from kpasim.studies.run import Engine, Result, simulate
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ def compare_run(
         experiment = experiment.with_settings({"tolerances": {**experiment.raw.get("tolerances", {}), **tolerances}})
     for tolerance in experiment.tolerances:
         metric_named(tolerance)
-    recorded = recorded_of(run, tables) if service_times == "recorded" else NOTHING_RECORDED
+    recorded = recorded_of(run, tables) if service_times == "recorded" else STARTED
     if align:
         from kpasim.studies.align import infer_phases
 

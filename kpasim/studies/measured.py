@@ -20,6 +20,8 @@ PATHS = {
     "envoy-least-request": {"path": "auto", "policy": "least-request"},
 }
 """The ingress that each ``path`` of a measured run.json was."""
+STARTED = Recorded(load_ns=0)
+"""What is known of any measured run: when its load began."""
 
 
 def experiment_of(run: Mapping[str, Any], tables: Tables, *, base: Path = Path()) -> Experiment:
@@ -137,4 +139,4 @@ def recorded_of(run: Mapping[str, Any], tables: Tables) -> Recorded:
     started = ~np.isnan(requests["server_start_s"]) & ~np.isnan(requests["service_s"])
     order = np.argsort(requests["server_start_s"][started], kind="stable")
     sent = None if run["workload"]["kind"] == "hey" else np.sort(requests["start_s"])
-    return Recorded(service_s=requests["service_s"][started][order], by_start=True, sent_s=sent)
+    return STARTED._replace(service_s=requests["service_s"][started][order], by_start=True, sent_s=sent)

@@ -248,6 +248,9 @@ cluster: {ingress: {affinity: none}}""",
     ("cluster: {delays: {probe-period: 100ms}}", "activator_probe_period_ns", 100 * MS),
     ("cluster: {delays: {queue-proxy-poll: 25ms}}", "queue_proxy_poll_ns", 25 * MS),
     ("cluster: {delays: {deletion-extra: 9ms}}", "deletion_ns", 9 * MS),
+    ("cluster: {delays: {clock-jitter: 2ms}}", "clock_jitter_ns", 2 * MS),
+    ("cluster: {delays: {api-jitter: 4ms}}", "api_jitter_ns", 4 * MS),
+    ("cluster: {delays: {wake: 1ms}}", "wake_ns", MS),
     ("", "closed", 1),
     ("workload: {kind: hey, requests: 53}", "workers", 5),
     ("workload: {kind: hey, requests: 53}", "requests_per_worker", 10),
@@ -431,7 +434,7 @@ def test_shapes_are_as_engines_expect() -> None:
     assert made.pod.shape == (7, of.STAGES + 2 * 2)
     assert made.node.shape == (7, 2)
     assert made.phase.shape == (of.REPORT + 1,)
-    for array in made[:-1]:
+    for array in made[:-2]:
         assert isinstance(array, np.ndarray)
         assert array.dtype == np.int64
         assert array.flags.c_contiguous
@@ -458,12 +461,13 @@ def test_a_type_may_have_a_stage_time_of_its_own() -> None:
     assert load_b.mean() == pytest.approx(4e9, rel=0.3)
 
 
-def test_every_clock_has_a_phase_within_its_period() -> None:
-    """Phases of clocks and pods are uniform over a period and independent of each other."""
+def test_clocks_that_know_nothing_of_the_revision_have_phases_of_their_own() -> None:
+    """Wall clock, reports, the load's beginning and pods' clocks are uniform over a period and independent."""
     asked = experiment("cluster: {activators: 2}")
     params = lower(asked)
     many = draw_many(asked, params, range(400), pods=2)
-    phase = np.array([one.phase for one in many]) / np.array([2 * S, 2 * S, S, 200 * MS, S, S])
+    own = [of.WALL, of.REPORT, of.REPORT + 1]
+    phase = np.array([[*one.phase[own], one.load_ns] for one in many]) / np.array([2 * S, S, S, 2 * S])
     pod = np.array([one.pod[1, : of.STAGES] for one in many]) / np.array([1 << 31, 1 << 31, 2 * S, S, 50 * MS])
     both = np.hstack([phase, pod])
 
@@ -471,6 +475,26 @@ def test_every_clock_has_a_phase_within_its_period() -> None:
     assert both.max() < 1.0
     assert both.mean(axis=0) == pytest.approx(0.5, abs=0.06)
     assert np.abs(np.corrcoef(both.T) - np.eye(both.shape[1])).max() < 0.2
+
+
+def test_the_clocks_of_a_revision_begin_when_it_does() -> None:
+    """Ticks, scrapes and probes begin in this order of delays, all sooner or all later, within their periods."""
+    delays = "{creation-to-ticks: 1s, creation-to-scrapes: 600ms, creation-to-probes: 40ms}"
+    asked = experiment(f"cluster: {{delays: {delays}}}")
+    phase = np.array([one.phase for one in draw_many(asked, lower(asked), range(200))])
+    tick = phase[:, of.TICK]
+
+    assert S // 2 <= tick.min() < 0.6 * S
+    assert 1.4 * S < tick.max() < 1.5 * S
+    assert np.abs(phase[:, of.SCRAPE] - tick * 6 // 10).max() <= 1
+    assert np.abs(phase[:, of.PROBE] - tick // 25).max() <= 1
+
+
+def test_a_measured_load_begins_when_it_did() -> None:
+    """Where the beginning of the load is known, nothing is added to the time after the start state."""
+    known = Recorded(load_ns=0)
+
+    assert draw(CLOSED, lower(CLOSED, known), 3, known).load_ns == 0
 
 
 def test_settings_compared_under_one_seed_meet_the_same_requests() -> None:
