@@ -13,6 +13,7 @@ from kpasim.engines.compiled.layout import (
     DIRECT_INSIDE,
     DIRECT_LAST,
     FAULT,
+    HEAP,
     MORE_TICKS,
     NEXT_SCRAPE,
     NEXT_TICK,
@@ -118,7 +119,9 @@ def scrape(w: World) -> None:
         return
     w.i[NEXT_SCRAPE] = scrape_due_after(w, now)
     value = 0.0
-    quiet = w.i[DIRECT_INSIDE] == 0 and w.i[DIRECT_LAST] < now - 3 * SECOND_NS
+    # Pods without direct requests report zeros. An arrival still to come at this moment must find its pod read, though.
+    alone = w.i[HEAP] == 0 or w.heap[0, 0] > now
+    quiet = alone and w.i[DIRECT_INSIDE] == 0 and w.i[DIRECT_LAST] < now - 3 * SECOND_NS
     if not quiet or w.x[P.scrape_failure] > 0.0:
         found, value = read_pods(w, count)
         if not found:
