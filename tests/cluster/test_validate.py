@@ -17,7 +17,9 @@ import pytest
 
 from kpasim.cluster.calibration import Calibration, start_time
 from kpasim.cluster.errors import ClusterError
-from kpasim.cluster.kube import Patience
+from kpasim.cluster.kube import Patience, connect
+from kpasim.cluster.live import LiveRun, live
+from kpasim.cluster.local import LocalCluster
 from kpasim.cluster.record import PodRecord
 from kpasim.cluster.standin.cluster import Options
 from kpasim.cluster.standin.kubelet import Image
@@ -25,7 +27,7 @@ from kpasim.cluster.validate import Report, Request, Row, Settings, validate
 from kpasim.results.tables import read_run_folder
 from kpasim.spec.experiment import Experiment, from_mapping
 
-from .standins import STUB, running, service
+from .standins import FAST, STUB, plan, running, service
 
 SECRET = "hunter2-do-not-tell"
 
@@ -265,8 +267,7 @@ def test_a_stopped_validation_leaves_no_process(number: int):
         from kpasim.cluster.live import live
         from kpasim.cluster.local import LocalCluster
         from kpasim.cluster.standin.cluster import Options
-        from kpasim.cluster.standin.cluster import Options
-from kpasim.cluster.standin.kubelet import Image
+        from kpasim.cluster.standin.kubelet import Image
         from tests.cluster.standins import FAST, plan, service
         def body(run):
             run.look(); run.deploy(); print(cluster.kubeconfig, flush=True); time.sleep(60)
@@ -289,7 +290,7 @@ from kpasim.cluster.standin.kubelet import Image
     while kubeconfig.parent.exists() and time.monotonic() < end_s:
         time.sleep(0.02)
 
-    assert len(there) >= 3  # the stand-in, its keeper, a pod
+    assert len(there) >= 3, trouble  # the stand-in, its keeper, a pod
     assert alive == []
     assert not kubeconfig.parent.exists()
     assert number == signal.SIGKILL or "stopped by SIGINT; what was created has been removed" in trouble
@@ -297,15 +298,9 @@ from kpasim.cluster.standin.kubelet import Image
 
 def test_a_killed_stand_in_leaves_no_process():
     """Even when the stand-in itself is killed, its keeper ends the pods and removes the folder."""
-    from kpasim.cluster.live import LiveRun, live
-    from kpasim.cluster.local import LocalCluster
-
-    from .standins import FAST, plan
-
     found = []
 
     with LocalCluster(Options(images={"stub": Image(STUB)})) as cluster:
-        from kpasim.cluster.kube import connect
 
         def body(run: LiveRun) -> None:
             run.look()
