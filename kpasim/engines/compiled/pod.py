@@ -338,7 +338,8 @@ def may_stop(w: World, pod: int) -> None:
 
 def break_off(w: World, pod: int) -> None:
     """The container stops: everything that is still here fails with 502."""
-    w.pod[pod, BROKEN] = w.i[NOW]
+    if w.pod[pod, BROKEN] == 0:
+        w.pod[pod, BROKEN] = w.i[NOW]
     while w.pod[pod, RUN_COUNT] > 0:
         withdraw(w, w.pod[pod, RUN_HEAD], BAD_GATEWAY)
     while w.pod[pod, QUEUED] > 0:
