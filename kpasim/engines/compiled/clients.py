@@ -214,9 +214,9 @@ def service(w: World, row: int, pod: int) -> int:
 
 
 def first_byte(w: World, row: int, service_ns: int, start: int) -> int:
-    """Time [ns] from the beginning of service to the first byte of the response; ``start`` counts starts from 0."""
+    """Time [ns] from the beginning of service to the first byte, for ever if it comes at the end; ``start`` counts starts."""
     if len(w.first_byte) == 0:
-        return service_ns
+        return FOREVER_NS
     index = start if w.p[P.service_by_start] else w.request[row, R_DRAW]
     return int(min(w.first_byte[index], service_ns))
 

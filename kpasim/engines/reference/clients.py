@@ -187,7 +187,7 @@ class Clients:
         sim.settle()
 
     def service(self, request: Request, pod: Pod) -> tuple[int, int]:
-        """Service time of a request that starts now at full speed, and when its response begins [ns]."""
+        """Service time of a request that starts now at full speed, and when its response begins, for ever if at its end."""
         p, d = self.sim.p, self.sim.d
         index = self.starts if p.service_by_start else request.draw
         self.starts += 1
@@ -197,7 +197,7 @@ class Clients:
             service_ns = int(d.own_service[request.draw])
         assert pod.node is not None
         service_ns = int(service_ns * float(p.type_factor[pod.node.type]))
-        first_byte_ns = min(int(d.first_byte[index]), service_ns) if len(d.first_byte) else service_ns
+        first_byte_ns = min(int(d.first_byte[index]), service_ns) if len(d.first_byte) else of.FOREVER_NS
         return service_ns, first_byte_ns
 
     def cut_off(self) -> None:
