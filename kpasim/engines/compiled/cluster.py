@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
-from kpasim.engines.compiled import agenda, pod, sharing
+from kpasim.engines.compiled import agenda, pod, reconciler, sharing
 from kpasim.engines.compiled.layout import (
     ADDED,
     ATTEMPT,
@@ -114,6 +114,7 @@ def place(w: World, which: int) -> None:
         w.lists[PENDING_PODS, w.i[PENDING]] = which
         w.i[PENDING] += 1
         ask_for_node(w)
+        reconciler.touch(w)
 
 
 def try_place(w: World, which: int) -> bool:
@@ -226,6 +227,8 @@ def place_pending(w: World) -> None:
             w.i[PENDING] += 1
     if w.i[PENDING] > 0:
         ask_for_node(w)
+    if w.i[PENDING] < count:
+        reconciler.touch(w)
 
 
 def pod_gone(w: World, which: int) -> None:
@@ -293,6 +296,7 @@ def step(w: World, which: int) -> None:
 def restart(w: World, which: int) -> None:
     """The container crashed at the end of its start; Kubernetes waits and starts it again."""
     w.i[CRASHED] = 1
+    reconciler.touch(w)
     row = w.pod[which]
     row[STAGE_DUE] = w.i[NOW] + pods.back_off(w.p[P.restart_ns], row[ATTEMPT])
     row[ATTEMPT] += 1

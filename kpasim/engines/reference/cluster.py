@@ -75,6 +75,7 @@ class Cluster:
         if not self.try_place(pod):
             self.pending.append(pod)
             self.ask_for_node()
+            self.sim.reconciler.touch()
 
     def try_place(self, pod: Pod) -> bool:
         p = self.sim.p
@@ -154,6 +155,8 @@ class Cluster:
                 self.pending.append(pod)
         if self.pending:
             self.ask_for_node()
+        if len(self.pending) < len(waiting):
+            self.sim.reconciler.touch()
 
     def pod_gone(self, pod: Pod) -> None:
         """A pod has left its node."""
@@ -211,6 +214,7 @@ class Cluster:
         """The container crashed at the end of its start; Kubernetes waits and starts it again."""
         p = self.sim.p
         self.sim.reconciler.crashed = True
+        self.sim.reconciler.touch()
         pod.done_ns = self.sim.now + pods.back_off(p.restart_ns, pod.attempt)
         pod.attempt += 1
         stage = 0
