@@ -25,7 +25,7 @@ from kpasim.cluster.standin.cluster import Options
 from kpasim.cluster.standin.kubelet import Image
 from kpasim.cluster.validate import Report, Request, Row, Settings, validate
 from kpasim.results.tables import read_run_folder
-from kpasim.spec.experiment import Experiment, from_mapping
+from kpasim.spec.experiment import Experiment, from_mapping, load
 
 from .standins import FAST, STUB, plan, running, service
 
@@ -184,6 +184,30 @@ def test_the_simulator_foresees_what_the_stand_in_does(tmp_path):
     assert report.to_dict()["within"]
     assert read_run_folder(tmp_path / "run" / "prediction")[0]["source"] == "simulated"
     assert experiment_of(about, tables).workload.kind == "constant"
+
+
+def test_the_real_server_in_a_shorter_form(tmp_path):
+    """experiments/validate-local.yaml with a fifth of its load: every request is answered, three pods, right total."""
+    pytest.importorskip("torch")
+    pytest.importorskip("diffusers")
+    found = load(Path(__file__).parents[2] / "experiments" / "validate-local.yaml").with_settings(
+        {
+            "workload.phases": [{"rate": 0.5, "duration": "2s"}, {"rate": 1.75, "duration": "12s"}],
+            "horizon": "15s",
+            "service.timeoutSeconds": 8,
+        }
+    )
+    settings = Settings(request=Request.of(found), solo_requests=5)
+
+    report = validate(found, settings, tmp_path / "run")
+
+    rows = {row.metric: row for row in report.rows}
+    _, tables, _ = read_run_folder(tmp_path / "run")
+    assert set(tables.requests["status"]) == {200}
+    assert np.isfinite(tables.requests["service_s"]).all()
+    assert set(tables.requests["pod"]) <= set(tables.pods["pod"])
+    assert rows["max-pods"].measured == rows["max-pods"].predicted == 3
+    assert rows["total"].within, report.lines()
 
 
 def test_a_cluster_s_own_settings_count(tmp_path):
