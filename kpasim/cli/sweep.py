@@ -1,0 +1,281 @@
+"""`kpasim sweep`: what latency costs, over a grid or a design of settings."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kpasim.cli.output import console, note, number, print_json, span
+
+if TYPE_CHECKING:
+    from kpasim.studies.sweep import Plan
+    from kpasim.studies.sweep_result import SweepResult
+
+MOST_ROWS = 15
+"""Rows of the table on a terminal."""
+REPORT_EVERY_S = 10.0
+"""How often progress is reported where no bar can be drawn."""
+
+
+@click.command(epilog="Try: kpasim sweep experiments/cost-vs-latency.yaml --out runs/cost-vs-latency --plot")
+@click.argument("file", type=click.Path())
+@click.option("--out", type=click.Path(), help="Folder for all that is found.  [default: runs/NAME]")
+@click.option("--resume", is_flag=True, help="Go on with the unfinished sweep in --out; nothing is played twice.")
+@click.option(
+    "--backend",
+    type=click.Choice(["local", "dask", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where it is played: processes of this machine, or a cluster.",
+)
+@click.option("--address", help="Scheduler of the Dask or Ray cluster; without it, workers are started here.")
+@click.option("--processes", type=click.IntRange(1), help="Processes on this machine.  [default: one on each core]")
+@click.option("--percentile", metavar="p95", help="Weigh cost against this latency instead of the sweep's first.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "compiled", "reference"]),
+    default="auto",
+    show_default=True,
+    help="auto: whichever answers first; both give the same rows.",
+)
+@click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to the folder.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(
+    file: str,
+    out: str | None,
+    resume: bool,
+    backend: Any,
+    address: str | None,
+    processes: int | None,
+    percentile: str | None,
+    engine: Any,
+    plot: bool,
+    as_json: bool,
+) -> None:
+    """Simulate every setting of FILE, an experiment with axes, under the same random numbers.
+
+    Shows the settings by cost, the Pareto front of cost against latency, and what each axis does. Interrupted with
+    Ctrl-C, or killed, it goes on with --resume.
+    """
+    from kpasim.studies.sweep import Plan, sweep
+
+    if address and backend == "local":
+        raise click.UsageError("--address belongs to --backend dask or ray")
+    plan = Plan.read(file)
+    check_percentile(percentile)
+    folder = Path(out) if out else Path("runs") / plan.name
+    introduce(plan, engine)
+    try:
+        with counted(plan.name) as progress:
+            result = sweep(
+                plan,
+                out=folder,
+                resume=resume,
+                backend=backend,
+                address=address,
+                processes=processes or 0,
+                engine=engine,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        note(f"Interrupted. What is finished is kept; go on with: kpasim sweep {file} --out {folder} --resume")
+        raise click.exceptions.Exit(1) from None
+    result.write(folder, percentile)
+    if plot:
+        from kpasim.report.sweep_figures import write_sweep_figures
+
+        for path in write_sweep_figures(folder, result, percentile):
+            note(f"Wrote {path}")
+    if as_json:
+        print_json(result.to_dict(percentile))
+    else:
+        show(result, percentile or result.about["percentiles"][0])
+        note(f"All rows: {folder}/rows.csv, rows.parquet, sweep.json; all replications: {folder}/replications.parquet")
+        if not plot:
+            note(f"Next: kpasim sweep {file} --out {folder} --resume --plot")
+
+
+def check_percentile(percentile: str | None) -> None:
+    """Refuse a latency that no run reports."""
+    from typing import get_args
+
+    from kpasim.spec.sweep import Percentile
+
+    known = get_args(Percentile)
+    if percentile is not None and percentile not in known:
+        raise click.BadParameter(f"{percentile!r} is not known (one of {', '.join(known)})", param_hint="--percentile")
+
+
+def introduce(plan: Plan, engine: Any) -> None:
+    """Say what is going to happen, and what cannot."""
+    from kpasim.cli.run import announce_compilation
+    from kpasim.studies.run import choose_engine
+
+    note(f"{plan.name}: {len(plan.settings):,} settings, {plan.replications} replications each")
+    if plan.refused:
+        note(f"Left out: {len(plan.refused)} settings that cannot be; the first: {plan.refused[0][1].splitlines()[0]}")
+    if plan.currency is None:
+        note("No prices (cluster.instance-types): pods are counted in seconds, not in money.")
+    if choose_engine(engine, plan.requests * plan.replications * len(plan.settings)) == "compiled":
+        announce_compilation()
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    begun: list[tuple[float, int]] = []
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None, rate="")
+
+        def update(done: int, total: int) -> None:
+            begun.append((time.monotonic(), done))
+            bar.update(task, completed=done, total=total, rate=_rate(*begun[0], done))
+
+        yield update
+
+
+@contextmanager
+def counted(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Progress on stderr: how many replications are done, how fast, and how long it will take.
+
+    Yields:
+        A function that takes the replications done, and all of them.
+    """
+    if sys.stderr.isatty():
+        with _bar(what) as update:
+            yield update
+    else:
+        yield _Lines()
+
+
+def _rate(since: float, before: int, done: int) -> str:
+    """Replications per second since the first report."""
+    passed = time.monotonic() - since
+    return f"{(done - before) / passed:,.0f}/s" if passed > 0 and done > before else ""
+
+
+class _Lines:
+    """Progress as a line now and then."""
+
+    def __init__(self) -> None:
+        self._begun: tuple[float, int] | None = None
+        self._told = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self._begun is None:
+            self._begun = (now, done)
+            self._told = now
+        since, before = self._begun
+        if now - self._told < REPORT_EVERY_S or done == before:
+            return
+        self._told = now
+        left = (total - done) * (now - since) / (done - before)
+        note(f"{done:,} of {total:,} replications, {_rate(since, before, done)}, {left:,.0f} s left")
+
+
+def show(result: SweepResult, percentile: str) -> None:
+    """Print the settings by cost, the front, and the axes' effects."""
+    out = console()
+    out.print(rows_table(result, percentile))
+    out.print(front_table(result, percentile))
+    out.print(effects_table(result))
+
+
+def rows_table(result: SweepResult, percentile: str) -> Any:
+    """The cheapest settings with their medians."""
+    from kpasim.studies.axes import value_text
+
+    names = list(dict.fromkeys([percentile, *result.about["percentiles"]]))
+    title = f"Settings by cost (horizon {number(result.horizon_s)} s; * on the Pareto front)"
+    columns = ["", f"cost [{result.cost_unit}]", *(f"{name} [s]" for name in names), "errors", "pods"]
+    table = _table(title, columns, result)
+    front = set(result.front(percentile))
+    for row in [result.row(place) for place in result.order[:MOST_ROWS]]:
+        table.add_row(
+            "*" if row["setting"] in front else "",
+            number(float(result.costs[row["setting"]])),
+            *(number(row["medians"]["latency_s"][name]) for name in names),
+            f"{100 * row['error_share']:.3g} %",
+            number(row["medians"]["max_pods"]),
+            *(value_text(value) for value in row["settings"].values()),
+        )
+    left_out = len(result.settings) - MOST_ROWS
+    if left_out > 0:
+        table.caption = f"{left_out:,} dearer settings are in rows.csv"
+        table.caption_justify = "left"
+    return table
+
+
+def front_table(result: SweepResult, percentile: str) -> Any:
+    """The Pareto front, and which neighbours on it can be told apart."""
+    from kpasim.studies.sweep_result import label
+
+    title = f"Pareto front: cost against {percentile} (90 % intervals; steps to the next point are paired differences)"
+    table = _table(title, [f"cost [{result.cost_unit}]", "90 %", f"{percentile} [s]", "90 %", "next point", ""])
+    points = result.pareto(percentile)
+    varied = result.varied(points)
+    for point in points:
+        table.add_row(
+            number(point["cost"]),
+            span(point["cost_interval"]),
+            number(point[percentile]),
+            span(point[f"{percentile}_interval"]),
+            _step(point["next"], percentile),
+            label(point["settings"], varied),
+        )
+    return table
+
+
+def _step(step: dict[str, Any] | None, percentile: str) -> str:
+    if step is None:
+        return ""
+    return f"{step['cost']:+.3g}, {step[percentile]:+.3g} s" if step["apart"] else "not told apart"
+
+
+def effects_table(result: SweepResult) -> Any:
+    """What each axis does by itself."""
+    from kpasim.studies.axes import value_text
+    from kpasim.studies.sweep_result import short
+
+    names = ["cost", *result.about["percentiles"]]
+    title = "Each axis, averaged over the others (share: part of the variance that it explains)"
+    table = _table(title, ["", "value", *names, *(f"share of {name}" for name in names)])
+    for axis, effect in result.effects().items():
+        for place, level in enumerate(effect["levels"]):
+            shares = [effect["share"][name] for name in names]
+            table.add_row(
+                "" if place else short(axis),
+                number(level["value"]) if isinstance(level["value"], float) else value_text(level["value"]),
+                *(number(level[name]) for name in names),
+                *("" if place or share is None else f"{100 * share:.0f} %" for share in shares),
+            )
+    return table
+
+
+def _table(title: str, columns: list[str], result: SweepResult | None = None) -> Any:
+    """An empty table; with a result, a column for each axis comes last."""
+    from textwrap import fill
+
+    from rich.markup import escape
+    from rich.table import Table
+
+    from kpasim.studies.sweep_result import short
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        justify: Any = "left" if column in {"", "value", "90 %", "next point"} else "right"
+        table.add_column(escape(fill(column, 16)), justify=justify, no_wrap=bool(column))
+    for axis in result.about["axes"] if result else ():
+        table.add_column(escape(fill(short(axis), 12)), overflow="fold")
+    return table

@@ -1,0 +1,224 @@
+"""Figures of sweeps: the front of cost against latency, a heat map of two axes, one panel for each axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.report.figures import BLACK, BLUE, GREY, ORANGE, VERMILLION, save, styled
+from kpasim.results.files import make_folder
+from kpasim.studies.axes import value_text
+from kpasim.studies.pareto import levels
+from kpasim.studies.sweep_result import SweepResult, label, latency, short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_LABELS = 12
+"""Points of a front that are named."""
+MOST_CELLS = 14
+"""Rows and columns of a heat map in whose cells numbers are written."""
+
+
+def write_sweep_figures(
+    folder: str | Path, result: SweepResult, percentile: str | None = None, suffixes: Sequence[str] = ("svg", "png")
+) -> list[Path]:
+    """Draw a sweep's figures into a folder, made where it is missing.
+
+    Args:
+        folder: Where the files go: ``front.svg``, ``heatmap.svg`` (two axes or more), ``axes.svg``.
+        result: The sweep.
+        percentile: What cost is weighed against; the sweep's first percentile by default.
+        suffixes: Formats.
+
+    Returns:
+        The files written.
+
+    Raises:
+        RunError: One cannot be written.
+    """
+    folder = make_folder(folder)
+    drawn = {"front": front(result, percentile), "axes": small_multiples(result, percentile)}
+    if len(result.about["axes"]) > 1:
+        drawn["heatmap"] = heat_map(result, percentile)
+    paths = {folder / f"{name}.{suffix}": figure for name, figure in drawn.items() for suffix in suffixes}
+    for path, figure in paths.items():
+        save(figure, path)
+    return list(paths)
+
+
+@styled
+def front(result: SweepResult, percentile: str | None = None) -> Figure:
+    """Every setting by its cost and its latency, and the front of those that nothing beats in both.
+
+    Points of the front that cannot be told apart from the one before carry no number. Bars are 90 % intervals of
+    single runs.
+
+    Args:
+        result: The sweep.
+        percentile: What cost is weighed against; the sweep's first percentile by default.
+    """
+    percentile = percentile or result.about["percentiles"][0]
+    points = result.pareto(percentile)
+    named = distinct(points)[:MOST_LABELS]
+    figure, axis, legend = _with_list(len(named))
+    costs, latencies = result.costs, result.medians(latency(percentile))
+    failing = result.error_shares > result.about["most_errors"]
+    axis.plot(costs[~failing], latencies[~failing], "o", color=GREY, markersize=3, alpha=0.55, label="a setting")
+    if failing.any():
+        text = f"more than {100 * result.about['most_errors']:g} % errors"
+        axis.plot(costs[failing], latencies[failing], "x", color=ORANGE, markersize=4, alpha=0.7, label=text)
+    x, y = (np.array([point[name] for point in points], dtype=np.float64) for name in ("cost", percentile))
+    axis.step(x, y, where="post", color=BLUE, linewidth=1.2)
+    axis.plot(x, y, "o", color=BLUE, markersize=4.5, label="Pareto front")
+    bars: Any = {"color": BLUE, "linewidth": 0.9, "alpha": 0.6}
+    for index, point in enumerate(named):
+        axis.plot([point["cost"]] * 2, point[f"{percentile}_interval"], **bars)
+        axis.plot(point["cost_interval"], [point[percentile]] * 2, **bars)
+        spot = (point["cost"], point[percentile])
+        axis.annotate(str(index + 1), spot, xytext=(4, 5), textcoords="offset points", fontweight="bold")
+    axis.set(xlabel=f"cost [{result.cost_unit}]", ylabel=f"{percentile} latency [s]")
+    axis.set_title(f"{result.about['name']}: {len(result.settings)} settings, {result.replications} replications each")
+    axis.set_ylim(bottom=0)
+    axis.set_xlim(left=0)
+    axis.legend(loc="upper right")
+    _list(legend, result, named, percentile)
+    return figure
+
+
+@styled
+def heat_map(result: SweepResult, percentile: str | None = None, axes: Sequence[str] = ()) -> Figure:
+    """Cost and latency over two axes; where there are more, the median over the settings that share both values.
+
+    Args:
+        result: A sweep of two axes or more.
+        percentile: As for `front`.
+        axes: Paths of two axes; the two that matter most by default.
+    """
+    from matplotlib.figure import Figure
+
+    percentile = percentile or result.about["percentiles"][0]
+    across, up = axes or strongest(result, percentile)
+    columns, rows = levels(result.values(across)), levels(result.values(up))
+    height = 1.6 + 0.32 * max(4, len(rows))
+    figure = Figure(figsize=(9.0, min(height, 9.0)), layout="constrained")
+    panels = figure.subplots(1, 2)
+    what = ((f"cost [{result.cost_unit}]", result.costs), (f"{percentile} [s]", result.medians(latency(percentile))))
+    for axis, (title, values) in zip(panels, what, strict=True):
+        cells = np.full((len(rows), len(columns)), np.nan)
+        for i, (_, one) in enumerate(rows):
+            for j, (_, other) in enumerate(columns):
+                both = values[np.intersect1d(one, other)]
+                cells[i, j] = np.median(both[~np.isnan(both)]) if (~np.isnan(both)).any() else np.nan
+        image = axis.imshow(cells, origin="lower", aspect="auto", cmap="cividis")
+        figure.colorbar(image, ax=axis, shrink=0.85)
+        axis.set_xticks(range(len(columns)), [_tick(value) for value, _ in columns])
+        axis.set_yticks(range(len(rows)), [_tick(value) for value, _ in rows])
+        axis.set(xlabel=short(across), ylabel=short(up))
+        more = len(result.about["axes"]) > 2
+        axis.set_title(f"{title}{', median over the other axes' if more else ''}")
+        axis.grid(False)
+        if len(rows) <= MOST_CELLS and len(columns) <= MOST_CELLS:
+            _write_cells(axis, cells)
+    figure.suptitle(result.about["name"], fontsize=11, x=0.01, ha="left")
+    return figure
+
+
+@styled
+def small_multiples(result: SweepResult, percentile: str | None = None) -> Figure:
+    """One column for each axis: cost and latency of every setting over its value, and their means.
+
+    Args:
+        result: The sweep.
+        percentile: As for `front`.
+    """
+    from matplotlib.figure import Figure
+
+    percentile = percentile or result.about["percentiles"][0]
+    axes = list(result.about["axes"])
+    figure = Figure(figsize=(max(4.5, 2.3 * len(axes) + 0.8), 4.8), layout="constrained")
+    panels = figure.subplots(2, len(axes), squeeze=False, sharey="row")
+    outcomes = (
+        (f"cost [{result.cost_unit}]", result.costs),
+        (f"{percentile} [s]", result.medians(latency(percentile))),
+    )
+    for column, path in enumerate(axes):
+        groups = levels(result.values(path))
+        for row, (title, values) in enumerate(outcomes):
+            axis = panels[row, column]
+            _draw_levels(axis, groups, values)
+            axis.set_xticks(range(len(groups)), [_tick(value) for value, _ in groups])
+            if max(len(_tick(value)) for value, _ in groups) * len(groups) > 24:
+                axis.tick_params(axis="x", labelrotation=30)
+            axis.set_ylim(bottom=0)
+            if column == 0:
+                axis.set_ylabel(title)
+        panels[1, column].set_xlabel(short(path))
+    panels[0, 0].legend(loc="upper left", fontsize=7.5)
+    figure.suptitle(result.about["name"], fontsize=11, x=0.01, ha="left")
+    return figure
+
+
+def distinct(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Points of a front that can be told apart from the one before them; of those that cannot, the cheapest."""
+    return [point for place, point in enumerate(points) if place == 0 or points[place - 1]["next"]["apart"]]
+
+
+def strongest(result: SweepResult, percentile: str) -> tuple[str, str]:
+    """The two axes that explain most of the variance of cost and latency; the one for the rows last."""
+    effects = result.effects()
+    weight = {
+        axis: sum(found["share"].get(name) or 0.0 for name in ("cost", percentile)) for axis, found in effects.items()
+    }
+    first, second = sorted(weight, key=lambda axis: -weight[axis])[:2]
+    return first, second
+
+
+def _with_list(lines: int) -> tuple[Figure, Axes, Axes]:
+    """A figure with a panel, and room for a list below it."""
+    from matplotlib.figure import Figure
+
+    below = 0.2 + 0.19 * lines
+    figure = Figure(figsize=(9.0, 5.0 + below), layout="constrained")
+    axis, legend = figure.subplots(2, 1, height_ratios=(5.0, below))
+    legend.axis("off")
+    return figure, axis, legend
+
+
+def _list(legend: Axes, result: SweepResult, points: Sequence[dict[str, Any]], percentile: str) -> None:
+    """The named points, one line each: cost, latency, and the settings that differ among them."""
+    varied = result.varied(points)
+    for index, point in enumerate(points):
+        text = f"{index + 1:>2}  {point['cost']:.4g} {result.cost_unit}, {percentile} {point[percentile]:.3g} s:  "
+        text += label(point["settings"], varied)
+        legend.text(0.0, 1 - (index + 0.5) / max(1, len(points)), text, fontsize=8, va="center", color=BLACK)
+
+
+def _draw_levels(axis: Axes, groups: Sequence[tuple[Any, NDArray[np.int64]]], values: NDArray[np.float64]) -> None:
+    """Every setting as a point above its value, and the mean of each value as a line."""
+    means = []
+    for place, (_, members) in enumerate(groups):
+        own = np.sort(values[members])
+        # Spread out by rank, so that points of one height do not hide each other; no random numbers in figures.
+        aside = 0.3 * (np.argsort(np.argsort(np.arange(len(own)) * 0.618 % 1.0)) / max(1, len(own) - 1) - 0.5)
+        axis.plot(place + aside, own, ".", color=GREY, markersize=2, alpha=0.5, label="" if place else "a setting")
+        means.append(np.nan if np.isnan(own).all() else float(np.nanmean(own)))
+    axis.plot(range(len(groups)), means, "D-", color=VERMILLION, markersize=4, label="mean")
+
+
+def _write_cells(axis: Axes, cells: NDArray[np.float64]) -> None:
+    known = cells[~np.isnan(cells)]
+    middle = float(known.min() + known.max()) / 2 if len(known) else 0.0
+    for (i, j), value in np.ndenumerate(cells):
+        if not np.isnan(value):
+            colour = BLACK if value > middle else "white"
+            axis.text(j, i, f"{value:.3g}", ha="center", va="center", fontsize=7.5, color=colour)
+
+
+def _tick(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else value_text(value)

@@ -1,0 +1,405 @@
+"""Many settings of one experiment, played with the same random numbers, wherever there are processors.
+
+    result = sweep("experiments/cost-vs-latency.yaml", out="runs/cost-vs-latency")
+    result.pareto()
+
+Work is counted in units: a block of replications of one setting, the same blocks however the work is spread, so that
+a sweep which was killed and resumed leaves the same file as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import kpasim
+from kpasim.engines import lower
+from kpasim.engines.compiled import cache
+from kpasim.errors import KpasimError, RunError
+from kpasim.results import cost
+from kpasim.results.files import atomic_write, make_folder, plain, write_json
+from kpasim.results.provenance import fingerprint
+from kpasim.results.summary import Figures
+from kpasim.spec.experiment import Experiment
+from kpasim.spec.sweep import Sweep, load_sweep
+from kpasim.studies.axes import cells
+from kpasim.studies.journal import Journal, runs
+from kpasim.studies.plays import Player
+from kpasim.studies.run import Engine, Result, choose_engine, steady_part
+from kpasim.studies.sweep_result import SweepResult
+from kpasim.studies.workers import Backend, spread
+
+BLOCK_REQUESTS = 50_000
+"""Requests of one unit at most, unless a single replication has more."""
+PART_REQUESTS = 20_000
+"""Requests of one part of the journal at least, about a fifth of a second: less is lost when a sweep is killed."""
+PARTS_PER_PROCESS = 8
+"""Parts of each process at least, so that none waits long for the last one."""
+SMALL_SWEEP = 100_000
+"""Requests that one process has played before others have started."""
+
+PLAN, TABLE = "plan.json", "replications.parquet"
+
+
+def sweep(
+    file: str | Path | Plan,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    backend: Backend = "local",
+    address: str | None = None,
+    processes: int = 0,
+    engine: Engine = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> SweepResult:
+    """Play all settings of a sweep.
+
+    Args:
+        file: Sweep file, or the plan of one.
+        out: Folder for the journal and the table of all replications; nothing is kept without one.
+        resume: Go on with what an interrupted sweep left in ``out``; what it finished is not played again.
+        backend: ``local``, ``dask`` or ``ray``.
+        address: Scheduler of the Dask or Ray cluster; without one, workers are started on this machine.
+        processes: Processes on this machine; 0 for one on each core, or none beside this one for a small sweep.
+        engine: As for `studies.run.simulate`.
+        progress: Called with the number of replications finished, and of all.
+
+    Raises:
+        ExperimentError: The sweep cannot be played as written.
+        RunError: The folder holds another sweep, or an unfinished one and ``resume`` is not given.
+        KeyboardInterrupt: Interrupted; what was finished is kept.
+    """
+    plan = file if isinstance(file, Plan) else Plan.read(file)
+    crew = _Crew(plan, engine, backend, address, processes, progress)
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="kpasim-sweep-") as aside:
+            return crew.fill(Path(aside), resume=False)
+    return crew.fill(make_folder(out), resume=resume)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep is going to play.
+
+    Attributes:
+        sweep: The file.
+        experiment: Its experiment, with what holds for all settings.
+        name: Name of the sweep.
+        settings: The values of each setting, by path.
+        refused: Settings that cannot be, each with the reason.
+        stays: Which settings leave pods that do not go away by themselves.
+        requests: Requests of one replication.
+        currency: Currency of all prices, None where there are none.
+    """
+
+    sweep: Sweep
+    experiment: Experiment
+    name: str
+    settings: tuple[dict[str, Any], ...]
+    refused: tuple[tuple[dict[str, Any], str], ...]
+    stays: tuple[bool, ...]
+    requests: int
+    currency: str | None
+
+    @classmethod
+    def read(cls, path: str | Path) -> Plan:
+        """The plan of a sweep file.
+
+        Raises:
+            ExperimentError: Everything that is wrong with the file.
+            RunError: No setting can be played, or prices are missing or mixed.
+        """
+        loaded, experiment = load_sweep(path)
+        return cls.of(loaded, experiment, Path(path).stem)
+
+    @classmethod
+    def of(cls, sweep: Sweep, experiment: Experiment, name: str) -> Plan:
+        """The plan of a sweep over an experiment; see `read`."""
+        settings, refused, stays, requests = [], [], [], 1
+        currencies: dict[str | None, str] = {}
+        for one in design(sweep, experiment.seed):
+            try:
+                variant = experiment.with_settings(one)
+                params = lower.lower(variant)
+            except KpasimError as error:
+                refused.append((one, str(error).removeprefix(f"{experiment.path}: ")))
+                continue
+            settings.append(one)
+            stays.append(bool(params.stays))
+            requests = max(requests, params.requests)
+            prices = Result(variant, params, "", variant.seed, ()).prices
+            types = ", ".join(each.name for each in variant.instance_types) or "no instance type"
+            currencies.setdefault(cost.currency_of(prices) if prices else None, types)
+        if not settings:
+            raise RunError(f"{name}: none of {len(refused)} settings can be played; the first: {refused[0][1]}")
+        if len(currencies) > 1:
+            listed = "; ".join(f"{types}: {currency or 'no price'}" for currency, types in currencies.items())
+            raise RunError(f"{name}: settings have prices in different currencies, or some have none ({listed})")
+        currency = next(iter(currencies))
+        return cls(sweep, experiment, name, tuple(settings), tuple(refused), tuple(stays), requests, currency)
+
+    @property
+    def replications(self) -> int:
+        """Replications of each setting."""
+        return self.experiment.replications
+
+    @property
+    def block(self) -> int:
+        """Replications of one unit."""
+        return max(1, min(self.replications, BLOCK_REQUESTS // self.requests))
+
+    @property
+    def blocks(self) -> int:
+        """Units of one setting."""
+        return math.ceil(self.replications / self.block)
+
+    @property
+    def common_end(self) -> bool:
+        """Whether the sweep or the experiment says when all runs end."""
+        return self.experiment.horizon_s is not None
+
+    def settings_of(self, units: Iterable[int]) -> dict[int, dict[str, Any]]:
+        """The settings that units are of, by number."""
+        return {number: self.settings[number] for number in sorted({unit // self.blocks for unit in units})}
+
+    def replications_of(self, units: Iterable[int]) -> int:
+        """How many replications units hold."""
+        last = self.replications - (self.blocks - 1) * self.block
+        return sum(last if (unit + 1) % self.blocks == 0 else self.block for unit in units)
+
+    @cached_property
+    def fingerprints(self) -> dict[str, Any]:
+        """All that decides about a single number of the sweep."""
+        mine = {"replications", "seed", "horizon"}
+        raw = {key: value for key, value in self.experiment.raw.items() if key not in mine}
+        trace = getattr(self.experiment.workload, "file", None)
+        return {
+            "kpasim": f"{kpasim.__version__} {cache.fingerprint()}",
+            "experiment": fingerprint(raw),
+            "trace": fingerprint(Path(trace).read_bytes()) if trace else None,
+            "axes": fingerprint(self.settings),
+            "replications": self.replications,
+            "seed": self.experiment.seed,
+            "horizon": self.experiment.horizon_s,
+        }
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What `SweepResult` needs to know beside the table."""
+        return {
+            "name": self.name,
+            "experiment": self.experiment.name,
+            "seed": self.experiment.seed,
+            "replications": self.replications,
+            "axes": list(self.sweep.axes),
+            "settings": self.settings,
+            "refused": [{"settings": one, "reason": reason} for one, reason in self.refused],
+            "currency": self.currency,
+            "per_month": steady_part(self.experiment) is not None,
+            "percentiles": self.sweep.percentiles,
+            "most_errors": self.sweep.most_errors,
+        }
+
+
+def design(sweep: Sweep, seed: int) -> list[dict[str, Any]]:
+    """The settings of a sweep: all combinations, or a sample of them without doubles.
+
+    Args:
+        sweep: The file.
+        seed: Seed of the sample.
+    """
+    if sweep.design == "grid":
+        return sweep.grid()
+    from scipy.stats import qmc
+
+    count, axes = sweep.settings or 1, len(sweep.axes)
+    if sweep.design == "sobol":
+        shares = qmc.Sobol(axes, seed=seed).random_base2(math.ceil(math.log2(count)))[:count]
+    else:
+        shares = qmc.LatinHypercube(axes, seed=seed).random(count)
+    found = {json.dumps(plain(one), sort_keys=True): one for one in (sweep.at(row) for row in shares.tolist())}
+    return list(found.values())
+
+
+def _begin(plan: Plan, folder: Path, resume: bool) -> None:
+    """Begin a folder anew, or make sure that what is in it is of this very sweep.
+
+    Raises:
+        RunError: It is not.
+    """
+    note, table = folder / PLAN, folder / TABLE
+    unfinished = note.exists() and not table.exists()
+    if unfinished and not resume:
+        raise RunError(f"{folder}: holds an unfinished sweep (add --resume to go on with it, or name another folder)")
+    if resume and note.exists():
+        try:
+            before = json.loads(note.read_text(encoding="utf-8"))["fingerprints"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise RunError(f"{note}: cannot be read (name another folder)") from None
+        changed = [key for key, value in plain(plan.fingerprints).items() if before.get(key) != value]
+        if changed:
+            raise RunError(
+                f"{folder}: cannot be resumed: {', '.join(changed)} changed since it was begun "
+                "(change it back, or name another folder)"
+            )
+        return
+    # In this order: a table must never lie beside the plan of another sweep.
+    table.unlink(missing_ok=True)
+    Journal(folder / "journal").remove()
+    write_json(note, {"fingerprints": plan.fingerprints, "about": plan.about})
+
+
+class Chunk(NamedTuple):
+    """Units to be played together.
+
+    Attributes:
+        experiment: What their settings are settings of.
+        settings: Settings by number.
+        units: Numbers of the units.
+        block: Replications of a unit.
+        replications: Replications of a setting.
+        horizon_s: End of the runs, None for the experiment's own.
+        engine: What plays them.
+    """
+
+    experiment: Experiment
+    settings: dict[int, dict[str, Any]]
+    units: range
+    block: int
+    replications: int
+    horizon_s: float | None
+    engine: str
+
+
+def play_chunk(chunk: Chunk) -> tuple[range, Figures]:
+    """Play the units of a chunk.
+
+    Returns:
+        The units, and one row for each replication: ``setting``, ``replication`` and all figures.
+    """
+    blocks = math.ceil(chunk.replications / chunk.block)
+    end = {} if chunk.horizon_s is None else {"horizon": chunk.horizon_s}
+    players: dict[int, Player] = {}
+    found = []
+    for unit in chunk.units:
+        number, block = divmod(unit, blocks)
+        if number not in players:
+            variant = chunk.experiment.with_settings({**chunk.settings[number], **end})
+            players = {number: Player(variant, chunk.engine)}
+        replications = range(block * chunk.block, min(chunk.replications, (block + 1) * chunk.block))
+        figures = players[number].figures(replications)
+        found.append({"setting": np.full(len(replications), number), "replication": np.array(replications), **figures})
+    return chunk.units, {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+
+
+class _Crew:
+    """Those who play a plan."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        engine: Engine,
+        backend: Backend,
+        address: str | None,
+        processes: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        total = plan.requests * plan.replications * len(plan.settings)
+        self._plan = plan
+        self._engine = choose_engine(engine, total)
+        self._backend = backend
+        self._address = address
+        self._processes = processes or int(backend == "local" and total < SMALL_SWEEP)
+        self._progress = progress or (lambda done, total: None)
+
+    def fill(self, folder: Path, *, resume: bool) -> SweepResult:
+        """Leave the table of all replications in a folder, and read it."""
+        plan = self._plan
+        _begin(plan, folder, resume)
+        if not (folder / TABLE).exists():
+            _write_table(plan, self.play(folder / "journal"), folder / TABLE)
+        Journal(folder / "journal").remove()
+        return SweepResult.read(plan.about, folder / TABLE)
+
+    def play(self, folder: Path) -> Any:
+        """Play what is missing in the journals, and return all rows.
+
+        Where nobody says when runs end, every setting is played to its own end first. Then those whose pods stay are
+        played again to the last end of all, so that a pod costs as long in one setting as in another.
+        """
+        plan = self._plan
+        every = range(len(plan.settings) * plan.blocks)
+        again = [] if plan.common_end else [unit for unit in every if plan.stays[unit // plan.blocks]]
+        self._all = plan.replications_of(every) + plan.replications_of(again)
+        self._done = 0
+        rows = self._pass(Journal(folder / "own-end"), every, None)
+        if not again:
+            return rows
+        end_s = float(math.ceil(np.max(rows["horizon_s"].to_numpy())))
+        return self._merged(rows, self._pass(Journal(folder / "common-end"), again, end_s), end_s)
+
+    def _pass(self, journal: Journal, wanted: Sequence[int], horizon_s: float | None) -> Any:
+        """Play units that a journal lacks, and return all its rows."""
+        plan = self._plan
+        have = journal.finished()
+        missing = [unit for unit in wanted if unit not in have]
+        self._done += plan.replications_of(wanted) - plan.replications_of(missing)
+        if missing and self._engine == "compiled":
+            # Compile once here, or every process would.
+            from kpasim.engines.compiled import machine  # noqa: F401
+        self._progress(self._done, self._all)
+        chunks = [
+            Chunk(
+                plan.experiment, plan.settings_of(units), units, plan.block, plan.replications, horizon_s, self._engine
+            )
+            for units in runs(missing, self._longest(len(missing)))
+        ]
+        how: dict[str, Any] = {"backend": self._backend, "address": self._address, "processes": self._processes}
+        for units, columns in spread(play_chunk, chunks, **how):
+            journal.add(units, columns)
+            self._done += plan.replications_of(units)
+            self._progress(self._done, self._all)
+        return journal.table()
+
+    def _longest(self, missing: int) -> int:
+        """Units of one part of the journal at most."""
+        plan = self._plan
+        processes = self._processes or os.cpu_count() or 1
+        fair = math.ceil(missing / (PARTS_PER_PROCESS * processes))
+        return max(1, min(fair, PART_REQUESTS // (plan.block * plan.requests)))
+
+    def _merged(self, rows: Any, later: Any, end_s: float) -> Any:
+        """Rows of the settings whose pods go, and of the others as they were played again."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        stay = pa.array(np.flatnonzero(self._plan.stays))
+        gone = rows.filter(pc.invert(pc.is_in(rows["setting"], value_set=stay)))
+        # What is gone costs nothing more: its run to the common end would be the same.
+        whole = pa.concat_tables([gone, later], promote_options="default")
+        column = pa.array(np.full(len(whole), end_s))
+        whole = whole.set_column(whole.schema.get_field_index("horizon_s"), "horizon_s", column)
+        return whole.sort_by([("setting", "ascending"), ("replication", "ascending")]).combine_chunks()
+
+
+def _write_table(plan: Plan, rows: Any, path: Path) -> None:
+    """Write all replications, with the values of the axes beside the number of their setting."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    numbers = rows["setting"].to_numpy()
+    at = rows.schema.get_field_index("replication") + 1
+    for axis in reversed(plan.sweep.axes):
+        values = [one[axis] for one in plan.settings]
+        rows = rows.add_column(at, axis, pa.array(cells(values)).take(pa.array(numbers)))
+    with atomic_write(path, "wb") as file:
+        pq.write_table(rows, file, compression="zstd")

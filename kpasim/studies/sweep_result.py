@@ -1,0 +1,320 @@
+"""What a sweep says: a row for each setting, the Pareto front of cost against latency, what each axis does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.errors import RunError
+from kpasim.results import cost, summary
+from kpasim.results.files import atomic_write, plain
+from kpasim.results.summary import Figures, rounded
+from kpasim.studies import pareto
+from kpasim.studies.axes import cells, value_text
+
+DIGITS = 7
+"""Significant digits of numbers in answers."""
+
+
+@dataclass
+class SweepResult:
+    """All replications of all settings, and the answers they give.
+
+    Attributes:
+        about: What was played, see `studies.sweep.Plan.about`.
+        figures: Each figure, cost included, with shape ``(settings, replications)``.
+    """
+
+    about: Mapping[str, Any]
+    figures: Figures = field(repr=False)
+
+    @classmethod
+    def read(cls, about: Mapping[str, Any], table: Path) -> SweepResult:
+        """The result whose replications lie in a Parquet file."""
+        import pyarrow.parquet as pq
+
+        rows = pq.read_table(table, memory_map=False)
+        shape = (len(about["settings"]), about["replications"])
+        known = {"setting", "replication", *about["axes"]}
+        names = [name for name in rows.column_names if name not in known]
+        return cls(about, {name: rows[name].to_numpy().astype(np.float64).reshape(shape) for name in names})
+
+    @property
+    def settings(self) -> list[dict[str, Any]]:
+        """The values of each setting, by path."""
+        return list(self.about["settings"])
+
+    @property
+    def replications(self) -> int:
+        """Replications of each setting."""
+        return int(self.about["replications"])
+
+    @property
+    def horizon_s(self) -> float:
+        """End of every run [s], from the start of the load."""
+        return float(np.max(self.figures["horizon_s"]))
+
+    @cached_property
+    def cost_figure(self) -> str:
+        """What is called cost: money, a month's for a load that goes on, else GPU-seconds or pod-seconds."""
+        if self.about["currency"]:
+            return "cost.per_month" if self.about["per_month"] else "cost.amount"
+        return "gpu_seconds" if np.nanmax(self.figures["gpu_seconds"], initial=0.0) > 0 else "pod_seconds"
+
+    @property
+    def cost_unit(self) -> str:
+        """Unit of `costs`, in words."""
+        if self.about["currency"]:
+            return f"{self.about['currency']} {'per month' if self.about['per_month'] else 'per run'}"
+        return {"gpu_seconds": "GPU-seconds", "pod_seconds": "pod-seconds"}[self.cost_figure]
+
+    @cached_property
+    def costs(self) -> NDArray[np.float64]:
+        """Median cost of each setting."""
+        return self.medians(self.cost_figure)
+
+    def medians(self, figure: str) -> NDArray[np.float64]:
+        """Median of a figure over the replications that have it, NaN for a setting where most lack it."""
+        middle: NDArray[np.float64] = self._spread[figure][0]
+        return middle
+
+    @cached_property
+    def _spread(self) -> dict[str, NDArray[np.float64]]:
+        """Median and ends of the 90 % interval of each figure, shape ``(3, settings)``: `summary.aggregate` of all."""
+        return {name: spread(values) for name, values in self.figures.items()}
+
+    @cached_property
+    def error_shares(self) -> NDArray[np.float64]:
+        """Failed requests of each setting as a share of all it was sent, all replications together."""
+        unanswered = self.figures["requests"] - self.figures["ok"]
+        return np.asarray(unanswered.sum(axis=1) / np.maximum(self.figures["requests"].sum(axis=1), 1.0))
+
+    def values(self, axis: str) -> list[Any]:
+        """The value of an axis in each setting: numbers where all are numbers, else text."""
+        return cells([one[axis] for one in self.settings])
+
+    def row(self, number: int) -> dict[str, Any]:
+        """One setting: its values, medians, 90 % intervals and cost."""
+        money = {
+            name.removeprefix("cost."): values[number]
+            for name, values in self.figures.items()
+            if name.startswith("cost.")
+        }
+        medians, intervals = {}, {}
+        for name, ends in self._spread.items():
+            if not name.startswith("cost.") and name != "horizon_s":
+                middle, low, high = (_number(name, float(value)) for value in ends[:, number])
+                medians[name] = middle
+                intervals[name] = None if middle is None else [low, high]
+        return {
+            "setting": number,
+            "settings": self.settings[number],
+            "medians": summary.nested(medians),
+            "intervals": summary.nested(intervals),
+            "error_share": rounded(float(self.error_shares[number]), DIGITS),
+            "cost": cost.aggregate_bills(money, self.about["currency"]) if money else None,
+        }
+
+    @cached_property
+    def order(self) -> list[int]:
+        """Numbers of all settings in ascending order of cost, those without one last."""
+        return [int(number) for number in np.argsort(self.costs, kind="stable")]
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each setting, see `row`, in ascending order of cost."""
+        return [self.row(number) for number in self.order]
+
+    def front(self, percentile: str) -> list[int]:
+        """Numbers of the settings on the Pareto front of cost against a percentile, the cheapest first.
+
+        Settings with more failed requests than the sweep allows are left out.
+        """
+        allowed = self.error_shares <= self.about["most_errors"]
+        return pareto.front(self.costs, self.medians(latency(percentile)), allowed)
+
+    def pareto(self, percentile: str | None = None) -> list[dict[str, Any]]:
+        """The Pareto front of cost against a percentile of the latency, the cheapest first.
+
+        Args:
+            percentile: ``p50``, ``p95``, ``mean`` ...; the sweep's first one by default.
+
+        Returns:
+            For each point ``setting``, ``settings``, ``cost``, the percentile, an interval for each (90 % predictive),
+            and ``next``: what the next, dearer point changes, in median paired differences with 95 % intervals, and
+            whether the two can be told apart in both. ``next`` is ``None`` for the last point.
+        """
+        percentile = percentile or self.about["percentiles"][0]
+        numbers = self.front(percentile)
+        points = []
+        for place, number in enumerate(numbers):
+            later = numbers[place + 1] if place + 1 < len(numbers) else None
+            points.append(
+                {
+                    "setting": number,
+                    "settings": self.settings[number],
+                    "cost": self._median(self.cost_figure, number),
+                    "cost_interval": self._interval(self.cost_figure, number),
+                    percentile: self._median(latency(percentile), number),
+                    f"{percentile}_interval": self._interval(latency(percentile), number),
+                    "next": None if later is None else self._step(number, later, percentile),
+                }
+            )
+        return points
+
+    def _step(self, number: int, later: int, percentile: str) -> dict[str, Any]:
+        changes: dict[str, Any] = {}
+        apart = True
+        for name, figure in (("cost", self.cost_figure), (percentile, latency(percentile))):
+            found = pareto.difference(self.figures[figure][later], self.figures[figure][number])
+            apart = apart and found.separated
+            changes[name] = rounded(found.median, DIGITS)
+            changes[f"{name}_interval"] = [rounded(found.low, DIGITS), rounded(found.high, DIGITS)]
+        return {"setting": later, **changes, "apart": apart}
+
+    def _median(self, figure: str, number: int) -> float:
+        return rounded(float(self._spread[figure][0, number]), DIGITS)
+
+    def _interval(self, figure: str, number: int) -> list[float]:
+        return [rounded(float(end), DIGITS) for end in self._spread[figure][1:, number]]
+
+    def varied(self, points: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Axes that differ among rows or points; all of them where none does."""
+        settings = [point["settings"] for point in points]
+        axes: list[str] = list(self.about["axes"])
+        return [axis for axis in axes if len({value_text(one[axis]) for one in settings}) > 1] or axes
+
+    def effects(self) -> dict[str, Any]:
+        """What each axis does to cost, to the sweep's percentiles and to failed requests; see `pareto.effect`."""
+        outcomes = {"cost": self.costs, "error_share": self.error_shares}
+        outcomes |= {name: self.medians(latency(name)) for name in self.about["percentiles"]}
+        return {axis: pareto.effect(self.values(axis), outcomes) for axis in self.about["axes"]}
+
+    def to_dict(self, percentile: str | None = None) -> dict[str, Any]:
+        """What ``kpasim sweep --json`` prints."""
+        percentile = percentile or self.about["percentiles"][0]
+        return {
+            "sweep": self.about["name"],
+            "experiment": self.about["experiment"],
+            "seed": self.about["seed"],
+            "replications": self.replications,
+            "horizon_s": self.horizon_s,
+            "percentile": percentile,
+            "cost_unit": self.cost_unit,
+            "rows": self.rows,
+            "pareto": self.pareto(percentile),
+            "effects": self.effects(),
+            "refused": self.about["refused"],
+        }
+
+    def write(self, folder: str | Path, percentile: str | None = None) -> None:
+        """Write the answers as ``sweep.json``, and one row for each setting as ``rows.csv`` and ``rows.parquet``."""
+        import pyarrow.csv
+        import pyarrow.parquet as pq
+
+        folder = Path(folder)
+        with atomic_write(folder / "sweep.json") as file:
+            # On one line: thousands of rows are for machines, and indenting takes longer than playing some of them.
+            file.write(json.dumps(plain(self.to_dict(percentile)), allow_nan=False) + "\n")
+        table = self._row_table(percentile)
+        with atomic_write(folder / "rows.parquet", "wb") as file:
+            pq.write_table(table, file)
+        with atomic_write(folder / "rows.csv", "wb") as file:
+            pyarrow.csv.write_csv(table, file)
+
+    def _row_table(self, percentile: str | None) -> Any:
+        """One row for each setting in ascending order of cost: axes, medians, and the ends of their intervals."""
+        import pyarrow as pa
+
+        first = set(self.front(percentile or self.about["percentiles"][0]))
+        columns: dict[str, list[Any]] = {"setting": [], "front": []}
+        for axis in self.about["axes"]:
+            values = self.values(axis)
+            columns[axis] = [values[number] for number in self.order]
+        for row in self.rows:
+            columns["setting"].append(row["setting"])
+            columns["front"].append(row["setting"] in first)
+            money = {f"cost.{name}": value for name, value in (row["cost"] or {}).items() if name != "intervals"}
+            ends = {f"cost.{name}": value for name, value in ((row["cost"] or {}).get("intervals") or {}).items()}
+            medians = dict(summary.flattened({**row["medians"], "error_share": row["error_share"], **money}))
+            intervals = {**dict(summary.flattened(row["intervals"])), **ends}
+            for name, value in medians.items():
+                columns.setdefault(name, []).append(value)
+                if name in intervals:
+                    low, high = intervals[name] or (None, None)
+                    columns.setdefault(f"{name}.low", []).append(low)
+                    columns.setdefault(f"{name}.high", []).append(high)
+        return pa.table(columns)
+
+
+def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median and 90 % interval of each row, as `summary.aggregate` has them of one; NaN where most of a row is missing.
+
+    Args:
+        values: Shape ``(settings, replications)``.
+
+    Returns:
+        Shape ``(3, settings)``: median, low end, high end.
+    """
+    ordered = np.sort(values, axis=1)
+    n = (~np.isnan(values)).sum(axis=1)
+    some = np.flatnonzero((n > 0) & (2 * n >= values.shape[1]))
+    found = np.full((3, len(values)), np.nan)
+    n = n[some]
+    low = np.maximum(1, np.floor(summary.INTERVAL_TAIL * (n + 1)).astype(np.int64))
+    found[0, some] = (ordered[some, (n - 1) // 2] + ordered[some, n // 2]) / 2
+    found[1, some] = ordered[some, low - 1]
+    found[2, some] = ordered[some, n - low]
+    return found
+
+
+def _number(name: str, value: float) -> float | int | None:
+    if np.isnan(value):
+        return None
+    value = rounded(value, DIGITS)
+    return int(value) if name in summary.COUNTS and value.is_integer() else value
+
+
+def latency(percentile: str) -> str:
+    """The figure of a percentile."""
+    return f"latency_s.{percentile}"
+
+
+def load_result(folder: str | Path) -> SweepResult:
+    """The result that a finished sweep left in a folder.
+
+    Raises:
+        RunError: There is none.
+    """
+    folder = Path(folder)
+    try:
+        about = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["about"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise RunError(f"{folder}: holds no sweep (plan.json is missing or cannot be read)") from None
+    if not (folder / "replications.parquet").exists():
+        raise RunError(f"{folder}: the sweep in it is not finished (go on with kpasim sweep --resume)")
+    return SweepResult.read(about, folder / "replications.parquet")
+
+
+def label(settings: Mapping[str, Any], varied: Iterable[str] = ()) -> str:
+    """Settings in a few words: ``max-scale 4, min-scale 1``.
+
+    Args:
+        settings: Values by path.
+        varied: Paths to name, all where none is given.
+    """
+    return ", ".join(f"{short(path)} {value_text(settings[path])}" for path in varied or settings)
+
+
+def short(path: str) -> str:
+    """The last part of a setting's path, with its section where that says little by itself."""
+    head, _, last = path.rpartition(".")
+    last = last.rpartition("/")[2]
+    return last if len(last) > 4 else f"{head.rpartition('.')[2]} {last}"

@@ -1,0 +1,143 @@
+"""Spreading work over processes here, or over Dask or Ray elsewhere: the same code through joblib."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any, Literal, TypeVar
+
+from kpasim.errors import RunError
+
+Backend = Literal["local", "dask", "ray"]
+
+_Job = TypeVar("_Job")
+_Done = TypeVar("_Done")
+
+
+def spread(
+    task: Callable[[_Job], _Done],
+    jobs: Sequence[_Job],
+    *,
+    backend: Backend = "local",
+    address: str | None = None,
+    processes: int = 0,
+) -> Iterator[_Done]:
+    """Results of a task for each job, in the order in which they are finished.
+
+    What is not finished is abandoned when the iterator is closed or interrupted.
+
+    Args:
+        task: A function of a module, so that other processes find it.
+        jobs: What to call it with.
+        backend: ``local`` for processes of this machine (none where one is enough), ``dask`` or ``ray`` for a cluster.
+        address: Scheduler of the cluster; without one, workers are started on this machine.
+        processes: Local processes, or workers started on this machine; 0 for one on each core.
+
+    Raises:
+        RunError: The backend is not installed, or its cluster cannot be reached.
+    """
+    count = processes or os.cpu_count() or 1
+    if backend == "local" and (count == 1 or len(jobs) < 2):
+        yield from map(task, jobs)
+        return
+    import joblib
+
+    with ExitStack() as stack:
+        settings = stack.enter_context(_BACKENDS[backend](address, count))
+        with joblib.parallel_config(**settings):
+            parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="3 * n_jobs")
+            results = parallel(joblib.delayed(task)(job) for job in jobs)
+            stack.callback(results.close)
+            yield from results
+
+
+class _Local(AbstractContextManager[dict[str, Any]]):
+    """Processes of this machine."""
+
+    def __init__(self, address: str | None, count: int) -> None:
+        self._settings = {"backend": "loky", "n_jobs": count, "inner_max_num_threads": 1, "initializer": _prepare}
+
+    def __enter__(self) -> dict[str, Any]:
+        return self._settings
+
+    def __exit__(self, *_: object) -> None:
+        from joblib.externals.loky import get_reusable_executor
+
+        get_reusable_executor().shutdown(wait=False, kill_workers=True)
+
+
+def _prepare() -> None:
+    """Leave Ctrl-C to the parent, and go when it has gone: a killed one cannot say so."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _leave_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+class _Dask(AbstractContextManager[dict[str, Any]]):
+    """A Dask cluster, or one of local processes."""
+
+    def __init__(self, address: str | None, count: int) -> None:
+        try:
+            from distributed import Client
+        except ImportError:
+            raise _missing("dask") from None
+        try:
+            if address:
+                self._client = Client(address, timeout=10, set_as_default=True)
+            else:
+                self._client = Client(n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None)
+        except (OSError, ValueError) as error:
+            raise RunError(f"--address {address}: no Dask scheduler there ({error})") from None
+
+    def __enter__(self) -> dict[str, Any]:
+        return {"backend": "dask", "n_jobs": -1}
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+
+class _Ray(AbstractContextManager[dict[str, Any]]):
+    """A Ray cluster, or one of local processes."""
+
+    def __init__(self, address: str | None, count: int) -> None:
+        try:
+            import ray
+            from ray.util.joblib import register_ray
+        except ImportError:
+            raise _missing("ray") from None
+        self._ray = ray
+        here: dict[str, Any] = {"address": address} if address else {"num_cpus": count, "include_dashboard": False}
+        self._started = not ray.is_initialized()
+        if self._started:
+            try:
+                ray.init(log_to_driver=False, logging_level="error", **here)
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise RunError(f"--address {address}: no Ray cluster there ({error})") from None
+        register_ray()
+
+    def __enter__(self) -> dict[str, Any]:
+        return {"backend": "ray", "n_jobs": -1}
+
+    def __exit__(self, *_: object) -> None:
+        if self._started:
+            self._ray.shutdown()
+
+
+_BACKENDS: dict[str, Callable[[str | None, int], AbstractContextManager[dict[str, Any]]]] = {
+    "local": _Local,
+    "dask": _Dask,
+    "ray": _Ray,
+}
+
+
+def _missing(extra: str) -> RunError:
+    return RunError(f"--backend {extra}: not installed (pip install 'kpasim[{extra}]')")
