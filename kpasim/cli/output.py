@@ -51,7 +51,7 @@ def progress(what: str, total: int, *, show: bool = True) -> Iterator[Callable[[
 def number(value: Any, digits: int = 4) -> str:
     """A number as people write it: four figures, no noise; a dash for nothing."""
     if value is None:
-        return "–"
+        return "-"
     if isinstance(value, int) or float(value).is_integer():
         return f"{value:.0f}"
     return f"{float(value):.{digits}g}" if abs(value) < 10 ** (digits - 1) else f"{value:,.0f}"

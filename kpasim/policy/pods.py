@@ -175,7 +175,7 @@ def work_done(elapsed_ns: int, slow: float) -> int:
 
 def work_takes(left_ns: int, slow: float) -> int:
     """Time [ns] that the work left takes while slowed down ``slow`` times."""
-    return int(math.ceil(left_ns * slow))
+    return math.ceil(left_ns * slow)
 
 
 def back_off(first_ns: int, attempt: int) -> int:

@@ -20,6 +20,7 @@ from kpasim.engines.tables import stacked, tables
 from kpasim.errors import RunError
 from kpasim.results import cost, summary
 from kpasim.results.provenance import provenance
+from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables, write_run_folder
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Result:
         return np.array([(one.end_ns - one.load_ns) / SECOND_NS for one in self.outcomes])
 
     @cached_property
-    def figures(self) -> summary.Figures:
+    def figures(self) -> Figures:
         """Each figure of merit as one value per replication; names of nested figures are joined by a dot."""
         return summary.summarise_many(self._stacked, self.horizon_s, self.experiment.gpus_per_pod)
 
@@ -95,10 +96,16 @@ class Result:
         names = [one.name for one in self.experiment.instance_types]
         if not names or any(name not in given and name not in cost.price_list() for name in names):
             return None
-        return cost.prices_for(names, given)
+        try:
+            return cost.prices_for(names, given)
+        except RunError:
+            # Prices that kpasim brings along may be in several currencies; only who asked for cost needs to know.
+            if self.experiment.cost is not None:
+                raise
+            return None
 
     @cached_property
-    def cost_figures(self) -> summary.Figures | None:
+    def cost_figures(self) -> Figures | None:
         """Cost of each replication; ``None`` without prices."""
         if self.prices is None:
             return None
@@ -176,7 +183,7 @@ def describe(experiment: Experiment, params: Params) -> dict[str, Any]:
     }
 
 
-def write_figures(path: Path, figures: summary.Figures) -> None:
+def write_figures(path: Path, figures: Figures) -> None:
     """Write one row for each replication as Parquet."""
     import pyarrow as pa
     import pyarrow.parquet as pq
