@@ -61,7 +61,7 @@ class LazyGroup(click.Group):
 
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             if near:
-                err.message += f" Did you mean '{near[0]}'?"
+                raise click.UsageError(f"{err.message} Did you mean '{near[0]}'?", ctx) from None
             raise
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -29,14 +30,14 @@ def console() -> Console:
     """A console on stdout that keeps its width when it is piped."""
     from rich.console import Console
 
-    plain_width = None if click.get_text_stream("stdout").isatty() else 110
+    plain_width = None if sys.stdout.isatty() else 110
     return Console(width=plain_width, highlight=False)
 
 
 @contextmanager
 def progress(what: str, total: int, *, show: bool = True) -> Iterator[Callable[[int], None]]:
     """A progress bar on stderr; yields a function that takes the number of things done so far."""
-    if not show or total < 2 or not click.get_text_stream("stderr").isatty():
+    if not show or total < 2 or not sys.stderr.isatty():
         yield lambda done: None
         return
     from rich.console import Console

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ NO_DESIRED = -2
 """The PodAutoscaler's status shows no desired scale yet."""
 
 
-class OutOfRoom(Exception):
+class OutOfRoom(Exception):  # noqa: N818  (it says what happened, and is no error of the user)
     """An array of fixed size was too small; the run must be repeated with more room.
 
     Attributes:
@@ -129,7 +130,7 @@ class Recorder:
         )
 
 
-def table(rows: list[tuple[int, ...]], columns: int) -> NDArray[np.int64]:
+def table(rows: Sequence[tuple[int, ...]], columns: int) -> NDArray[np.int64]:
     """Rows as an int64 array, also when there are none."""
     return np.array(rows, dtype=np.int64).reshape(-1, columns)
 

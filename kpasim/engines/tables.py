@@ -110,7 +110,7 @@ def _scaling(outcome: Outcome) -> Columns:
 
     def since(column: int) -> NDArray[np.bool_]:
         times = pods[:, column]
-        return (times != never) & (times <= t)
+        return np.asarray((times != never) & (times <= t))
 
     there = since(of.CREATED) & ~since(of.GONE)
     asked = since(of.ASKED)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from kpasim.engines.params import Params
@@ -33,8 +34,8 @@ def moments(tables: Tables) -> list[tuple[str, ...]]:
     """
     scaling, ticks, pods = tables.scaling, tables.ticks, tables.pods
     t = scaling["t_s"]
-    rows = []
-    previous = None
+    rows: list[tuple[str, ...]] = []
+    previous: tuple[str, ...] | None = None
     for index in range(len(t)):
         if index + 1 < len(t) and t[index + 1] < 0:
             continue
@@ -42,13 +43,11 @@ def moments(tables: Tables) -> list[tuple[str, ...]]:
         if index + 1 < len(t) and t[index + 1] - t[index] < 0.05:
             continue
         last_tick = int(np.searchsorted(ticks["t_s"], t[index], side="right")) - 1
-        observed = f"{ticks['panic'][last_tick]:.2f}" if last_tick >= 0 else ""
+        observed = f"{max(ticks['panic'][last_tick], 0.0):.2f}" if last_tick >= 0 else ""
         panic = "panic" if last_tick >= 0 and ticks["panic_mode"][last_tick] == 1 else ""
+        states = pods_at(tables, float(t[index]) + 0.05)
         state = (
-            str(scaling["ready"][index]),
-            str(scaling["starting"][index]),
-            str(scaling["pending"][index]),
-            str(scaling["draining"][index]),
+            *(str(states[name]) for name in ("ready", "starting", "pending", "draining")),
             observed,
             "" if scaling["desired"][index] < 0 else str(scaling["desired"][index]),
             panic,
@@ -66,6 +65,25 @@ def moments(tables: Tables) -> list[tuple[str, ...]]:
         middle = ("...", *[""] * 8, f"{left_out} more changes")
         rows = [*rows[: MOST_MOMENTS // 2], middle, *rows[-MOST_MOMENTS // 2 :]]
     return rows
+
+
+def pods_at(tables: Tables, time_s: float) -> dict[str, int]:
+    """How many pods were ready, starting, pending and draining at a time."""
+    pods = tables.pods
+
+    def since(column: str) -> NDArray[np.bool_]:
+        times = pods.get(column, pods["created_s"])
+        return ~np.isnan(times) & (times <= time_s)
+
+    there = since("created_s") & ~since("gone_s")
+    staying = there & ~since("delete_requested_s")
+    scheduled = since("scheduled_s")
+    return {
+        "ready": int((staying & since("ready_s")).sum()),
+        "starting": int((staying & scheduled & ~since("ready_s")).sum()),
+        "pending": int((staying & ~scheduled).sum()),
+        "draining": int((there & ~staying).sum()),
+    }
 
 
 def explanation(tables: Tables, params: Params) -> Iterator[str]:

@@ -52,7 +52,7 @@ KINDS = {
 FIELDS = {field.name: KINDS[str(field.type)] for field in fields(World)}
 
 
-class WorldType(types.Type):  # type: ignore[misc]
+class WorldType(types.Type):
     """A ``World`` in compiled code: one pointer to all its arrays.
 
     A NamedTuple of this many arrays would be copied at each call and take minutes to compile, and numba's own structref
@@ -108,17 +108,17 @@ for _kernel in (*POLICY, *(kernel for module in MODULES for kernel in module.KER
     numba.extending.register_jitable(_nrt=False)(_kernel)
 
 
-@numba.njit(_nrt=False)
+@numba.njit(_nrt=False)  # type: ignore[untyped-decorator]
 def play_world(w: Any) -> int:
     """Play one run on a ``World``."""
     loop.play(w)
     return loop.finish(w)
 
 
-SIGNATURE = types.int64(types.Tuple(list(FIELDS.values())))
+SIGNATURE = types.int64(types.containers.Tuple(list(FIELDS.values())))
 
 
-@numba.njit(SIGNATURE, nogil=True, cache=True)
+@numba.njit(SIGNATURE, nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def play(arrays: Any) -> int:
     """Play one run on the arrays of a ``World``, in the order of its fields."""
-    return play_world(world_of(arrays))
+    return play_world(world_of(arrays))  # type: ignore[no-any-return]

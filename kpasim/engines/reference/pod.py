@@ -286,12 +286,17 @@ class Pod:
             now + p.endpoints_to_activator_ns,
             Kind.FORGET,
             self.index,
-            lambda: [activator.forget(self) for activator in sim.activators] and None,
+            self.forgotten,
         )
         if self.ready:
             sim.at(
                 now + p.endpoints_to_ingress_ns, Kind.VISIBLE, 2 * self.index, lambda: sim.ingress.hide(self)
             )
+
+    def forgotten(self) -> None:
+        """The activators no longer know the pod."""
+        for activator in self.sim.activators:
+            activator.forget(self)
 
     def drain(self) -> None:
         """The next step of the end is due."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cmp_to_key
+from functools import cmp_to_key, partial
 from typing import TYPE_CHECKING
 
 from kpasim.engines import params as of
@@ -228,12 +228,12 @@ class Reconciler:
         surplus = len(staying) - self.replicas
         if surplus > 0:
             mates = {pod.index: sum(1 for other in staying if other.node is pod.node) for pod in staying}
-            for pod in sorted(staying, key=cmp_to_key(lambda a, b: self.order(a, b, mates)))[:surplus]:
+            for pod in sorted(staying, key=cmp_to_key(partial(self.order, mates)))[:surplus]:
                 self.remove(pod)
         self.note()
         sim.settle()
 
-    def order(self, a: Pod, b: Pod, mates: dict[int, int]) -> int:
+    def order(self, mates: dict[int, int], a: Pod, b: Pod) -> int:
         """Negative if a scale-down removes ``a`` before ``b``."""
         first = pods.goes_first(
             int(a.node is not None), int(a.ready), a.ready_ns, mates[a.index], a.uid, a.created_ns,
