@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.kube import Kube, Patience, connect
 from kpasim.cluster.live import LiveRun, Plan, live
 from kpasim.cluster.load import ClosedLoop, OpenLoop, Sent, Target, drive
-from kpasim.cluster.local import DISCLAIMER, IMAGES, LocalCluster
+from kpasim.cluster.local import DISCLAIMER, IMAGES, TXT2IMG, LocalCluster
 from kpasim.cluster.public import public
 from kpasim.cluster.standin.cluster import Options
 from kpasim.results.files import make_folder, plain, write_json
@@ -295,12 +296,14 @@ class _Validation:
             yield kube
 
     def _check_image(self) -> None:
+        """Refuse an image that the local cluster cannot run, before it is started."""
         image = self._settings.image or self._experiment.service.image
         known = {**IMAGES, **self._settings.images}
         if image not in known:
-            raise ClusterError(
-                f"image {image[:80]}: the local cluster cannot run it (it knows {', '.join(known)}); give --image"
-            )
+            listed = ", ".join(known)
+            raise ClusterError(f"image {image[:80]}: the local cluster cannot run it (it knows {listed}); give --image")
+        if image == TXT2IMG and importlib.util.find_spec("diffusers") is None:
+            raise ClusterError(f"image {TXT2IMG}: its server is not installed: pip install 'kpasim[server]'")
 
     def _local_gpus(self) -> int:
         revision = self._experiment.revision

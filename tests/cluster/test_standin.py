@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yarl
 
 from kpasim.cluster import objects
 from kpasim.cluster.errors import ClusterError, RefusedError
@@ -192,6 +193,31 @@ def test_a_request_that_takes_too_long_is_cut(cluster: Running, kube: Kube):
     assert [status for status, _ in send(cluster, host, 1)] == [200]
 
 
+def test_an_answer_that_has_begun_is_broken_off(cluster: Running, kube: Kube):
+    """Over its time in the middle of the body a request ends without an end, not with a second answer."""
+    host = deploy(kube, name="stream", args=["--service-s", "1.5"], timeoutSeconds=1)
+
+    async def main() -> tuple[int, str]:
+        url = f"{cluster.standin.front_url}/stream"
+        async with aiohttp.ClientSession() as session, session.get(url, headers={"Host": host}) as reply:
+            return reply.status, await reply.text()
+
+    with pytest.raises(aiohttp.ClientError):
+        asyncio.run(main())
+
+
+def test_a_path_reaches_the_pod_as_it_was_sent(cluster: Running, kube: Kube):
+    """Neither escapes nor a second slash are touched, and a query goes with it."""
+    host = deploy(kube, name="paths", args=["--service-s", "0"])
+
+    async def main() -> str:
+        url = yarl.URL(f"{cluster.standin.front_url}/echo%2F/a%20b//c?x=%26", encoded=True)
+        async with aiohttp.ClientSession() as session, session.get(url, headers={"Host": host}) as reply:
+            return (await reply.text()).strip()
+
+    assert asyncio.run(main()) == "/echo%2F/a%20b//c?x=%26"
+
+
 def test_a_client_that_leaves_leaves_the_queue(cluster: Running, kube: Kube):
     """Requests whose clients gave up while they waited are not served, and nothing is counted for them any more."""
     host = deploy(kube, name="leavers", args=["--service-s", "0.3"], annotations={"max-scale": 1})
@@ -212,7 +238,7 @@ def test_a_host_that_nobody_serves_is_not_found(cluster: Running):
 
 def test_a_pod_finishes_its_request_before_it_goes(cluster: Running, kube: Kube):
     """A Service that is deleted under a running request still answers it."""
-    host = deploy(kube, name="drain", args=["--service-s", "0.6"])
+    host = deploy(kube, name="drain", args=["--service-s", "0.6"], timeoutSeconds=60)
 
     async def main() -> tuple[int, str]:
         async with aiohttp.ClientSession() as session:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import aiohttp
 import numpy as np
+import yarl
 from aiohttp import web
 from multidict import CIMultiDict
 
@@ -27,7 +29,7 @@ _CHUNK = 1 << 16
 # Headers that belong to one connection (RFC 9110, 7.6.1) are not passed on.
 _HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
-     "upgrade", "content-length", "host")
+     "upgrade", "content-length", "host", "expect")
 )  # fmt: skip
 
 
@@ -141,59 +143,55 @@ class Front:
         backend = self.routes.get(host)
         if backend is None:
             return web.Response(status=404, text=f"no Service answers for {host}\n")
-        body = await request.read()
+        exchange = _Exchange(request, await request.read())
         if backend.path == burst.PROXY:
-            return await self._through_activator(request, body, backend)
+            return await self._through_activator(exchange, backend)
         pods = backend.ready_pods()
         if not pods:
             return web.Response(status=503, text="no healthy upstream\n")
         turn = self._turns.get(host, 0)
         self._turns[host] = turn + 1
-        return await self._through_queue_proxy(request, body, backend, pods[turn % len(pods)], proxied=False)
+        return await self._through_queue_proxy(exchange, backend, pods[turn % len(pods)], proxied=False)
 
-    async def _through_activator(self, request: web.Request, body: bytes, backend: Backend) -> web.StreamResponse:
+    async def _through_activator(self, exchange: _Exchange, backend: Backend) -> web.StreamResponse:
         activator = backend.activator
         activator.arrive()
         try:
             async with asyncio.timeout(backend.timeout_s) as limit:
                 pod = await activator.acquire()
                 try:
-                    return await self._through_queue_proxy(request, body, backend, pod, proxied=True)
+                    return await self._through_queue_proxy(exchange, backend, pod, proxied=True)
                 finally:
                     activator.release(pod)
         except TimeoutError:
-            if not limit.expired():
-                raise
-            return web.Response(status=504, text="activator request timeout\n")
+            return exchange.too_late(limit, "activator request timeout")
         finally:
             activator.depart()
 
     async def _through_queue_proxy(
-        self, request: web.Request, body: bytes, backend: Backend, pod: Pod, *, proxied: bool
+        self, exchange: _Exchange, backend: Backend, pod: Pod, *, proxied: bool
     ) -> web.StreamResponse:
         try:
             async with asyncio.timeout(backend.timeout_s) as limit:
                 await pod.proxy.enter(proxied)
                 try:
-                    return await self._forward(request, body, backend, pod)
+                    return await self._forward(exchange, backend, pod)
                 finally:
                     pod.proxy.leave(proxied)
         except FullError:
             return web.Response(status=503, text="pending request queue full\n")
         except TimeoutError:
-            if not limit.expired():
-                raise
-            return web.Response(status=504, text="request timeout\n")
+            return exchange.too_late(limit, "request timeout")
 
-    async def _forward(self, request: web.Request, body: bytes, backend: Backend, pod: Pod) -> web.StreamResponse:
-        begun = False
+    async def _forward(self, exchange: _Exchange, backend: Backend, pod: Pod) -> web.StreamResponse:
+        request = exchange.request
         try:
             async with asyncio.timeout(backend.response_start_timeout_s) as limit:
                 upstream = await self._session.request(
                     request.method,
-                    pod.url + request.raw_path,
+                    yarl.URL(pod.url + request.rel_url.raw_path_qs, encoded=True),
                     headers=_passed_on(request.headers),
-                    data=body,
+                    data=exchange.body,
                     allow_redirects=False,
                 )
             async with upstream:
@@ -201,21 +199,40 @@ class Front:
                 if upstream.content_length is not None:
                     answer.content_length = upstream.content_length
                 await answer.prepare(request)
-                begun = True
+                exchange.begun = True
                 async for chunk in upstream.content.iter_chunked(_CHUNK):
                     await answer.write(chunk)
                 await answer.write_eof()
                 return answer
         except TimeoutError:
-            if not limit.expired():
-                raise
-            return web.Response(status=504, text="no response in time\n")
+            return exchange.too_late(limit, "no response in time")
         except (aiohttp.ClientError, OSError) as error:
-            if begun:  # the status is out: all that is left is to break off
-                if request.transport is not None:
-                    request.transport.abort()
+            if exchange.begun:
+                exchange.break_off()
                 raise
             return web.Response(status=502, text=f"{type(error).__name__}\n")
+
+
+@dataclass
+class _Exchange:
+    """One request, and whether the client has begun to get its answer."""
+
+    request: web.Request
+    body: bytes
+    begun: bool = False
+
+    def too_late(self, limit: asyncio.Timeout, text: str) -> web.Response:
+        """Answer a request that ran into ``limit``; one whose answer has begun is broken off."""
+        if self.begun:
+            self.break_off()
+        if self.begun or not limit.expired():
+            raise TimeoutError(text)
+        return web.Response(status=504, text=f"{text}\n")
+
+    def break_off(self) -> None:
+        """Close the connection in the middle of the answer: its status is out, so nothing else can be said."""
+        if self.request.transport is not None:
+            self.request.transport.abort()
 
 
 def _passed_on(headers: Mapping[str, str]) -> CIMultiDict[str]:
