@@ -14,6 +14,9 @@ from kpasim.errors import RunError
 
 Backend = Literal["local", "dask", "ray"]
 
+WAVE = 8
+"""Jobs of each worker at a time where results come in lists."""
+
 _Job = TypeVar("_Job")
 _Done = TypeVar("_Done")
 
@@ -49,10 +52,24 @@ def spread(
     with ExitStack() as stack:
         settings = stack.enter_context(_BACKENDS[backend](address, count))
         with joblib.parallel_config(**settings):
+            calls = [joblib.delayed(task)(job) for job in jobs]
+            if backend == "ray":
+                yield from _in_waves(calls)
+                return
             parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="3 * n_jobs")
-            results = parallel(joblib.delayed(task)(job) for job in jobs)
+            results = parallel(calls)
             stack.callback(results.close)
             yield from results
+
+
+def _in_waves(calls: Sequence[Any]) -> Iterator[Any]:
+    """Results of calls for a backend that hands back whole lists only: some for each worker at a time."""
+    import joblib
+
+    with joblib.Parallel(batch_size=1) as parallel:
+        size = WAVE * joblib.effective_n_jobs(parallel.n_jobs)
+        for first in range(0, len(calls), size):
+            yield from parallel(calls[first : first + size])
 
 
 class _Local(AbstractContextManager[dict[str, Any]]):
