@@ -292,3 +292,36 @@ class Story:
     def replicas(self) -> list[tuple[float, int]]:
         """Changes of the Deployment's replicas."""
         return self.changes(out.REPLICAS)
+
+
+def by_hand(
+    p: Params,
+    *,
+    address: Sequence[int] = (),
+    uid: Sequence[int] = (),
+    kubelet_s: float = 0.0,
+    cut_s: float = 0.6,
+    stage_times_s: Sequence[Sequence[float]] = (),
+    **given: Any,
+) -> Draws:
+    """Draws with the phases of ``clocks`` and pods whose addresses and identities ascend in order of creation.
+
+    Args:
+        p: The experiment.
+        address: Of the first pods.
+        uid: Of the first pods; the lower one goes first where nothing else decides.
+        kubelet_s: When the kubelet first probes a pod, after its containers started and the initial delay.
+        cut_s: Phase of the queue-proxies' statistics.
+        stage_times_s: Times of the stages of the first pods, where they differ.
+        given: As of ``draws``.
+    """
+    made = draws(p, **{"phase": clocks(activators=p.activators), **given})
+    count = len(made.pod)
+    made.pod[:, of.ADDRESS] = [*address, *range(100, 100 + count - len(address))]
+    made.pod[:, of.UID] = [*uid, *range(100, 100 + count - len(uid))]
+    made.pod[:, of.KUBELET_PHASE] = round(kubelet_s * S)
+    made.pod[:, of.QUEUE_PROXY_PHASE] = round(cut_s * S)
+    made.pod[:, of.POLL_PHASE] = 0
+    for pod, times_s in enumerate(stage_times_s):
+        made.pod[pod, of.STAGES :] = [round(time_s * S) for time_s in times_s]
+    return made

@@ -467,7 +467,7 @@ def test_clocks_that_know_nothing_of_the_revision_have_phases_of_their_own() -> 
     params = lower(asked)
     many = draw_many(asked, params, range(400), pods=2)
     own = [of.WALL, of.REPORT, of.REPORT + 1]
-    phase = np.array([[*one.phase[own], one.load_ns] for one in many]) / np.array([2 * S, S, S, 2 * S])
+    phase = np.array([[*one.phase[own], one.load_phase_ns] for one in many]) / np.array([2 * S, S, S, 2 * S])
     pod = np.array([one.pod[1, : of.STAGES] for one in many]) / np.array([1 << 31, 1 << 31, 2 * S, S, 50 * MS])
     both = np.hstack([phase, pod])
 
@@ -492,9 +492,9 @@ def test_the_clocks_of_a_revision_begin_when_it_does() -> None:
 
 def test_a_measured_load_begins_when_it_did() -> None:
     """Where the beginning of the load is known, nothing is added to the time after the start state."""
-    known = Recorded(load_ns=0)
+    known = Recorded(load_phase_ns=of.AT_ONCE)
 
-    assert draw(CLOSED, lower(CLOSED, known), 3, known).load_ns == 0
+    assert draw(CLOSED, lower(CLOSED, known), 3, known).load_phase_ns == of.AT_ONCE
 
 
 def test_settings_compared_under_one_seed_meet_the_same_requests() -> None:

@@ -1,0 +1,26 @@
+"""What the tests of both engines share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kpasim.engines import compiled, reference
+from kpasim.engines.params import Params
+
+from .hand import Story, by_hand
+
+ENGINES = {"reference": reference.run, "compiled": compiled.run}
+
+
+@pytest.fixture(params=list(ENGINES))
+def play(request: pytest.FixtureRequest) -> Callable[..., Story]:
+    """Play an experiment made by hand in one of the engines: ``play(params, **draws)``."""
+    run = ENGINES[request.param]
+
+    def played(params: Params, **given: Any) -> Story:
+        return Story(run(params, by_hand(params, **given)))
+
+    return played

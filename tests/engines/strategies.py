@@ -1,0 +1,277 @@
+"""Experiments over the whole model, drawn by hypothesis in the engines' own terms.
+
+They are short (tens of requests, a minute or two of simulated time) and full of round numbers, so that events meet at
+the same nanosecond and rare paths are taken often. What hypothesis draws is a handful of numbers for each part of the
+model; the random numbers of the run come from a drawn seed, rounded to a drawn grid.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from kpasim.engines import params as of
+from kpasim.engines.draws import chance_key, uniforms
+from kpasim.engines.params import Draws, Params
+from kpasim.policy.windows import smoothing_coefficient
+
+from .hand import MS, PLAIN, S, experiment, floats, ints
+
+FLAG = st.integers(0, 1)
+NS = 1
+
+
+class Run:
+    """One replication of one experiment; shown as what differs from ``hand.PLAIN``."""
+
+    def __init__(self, params: Params, draws: Draws, grids: str) -> None:
+        self.params = params
+        self.draws = draws
+        self.grids = grids
+
+    def __repr__(self) -> str:
+        changed = (
+            f"{name}={value.tolist() if isinstance(value, np.ndarray) else value}"
+            for name, value in self.params._asdict().items()
+            if not np.array_equal(value, getattr(PLAIN, name))
+        )
+        return f"Run({', '.join(changed)}; {self.grids})"
+
+
+def some(*values: Any) -> Any:
+    """One of the values; the first one is the simplest."""
+    return st.sampled_from(values)
+
+
+def time_ns(most_ns: int, least_ns: int = 0) -> Any:
+    """A time, mostly a round one."""
+    return st.one_of(
+        st.integers(-(-least_ns // (500 * MS)), most_ns // (500 * MS)).map(lambda n: n * 500 * MS),
+        st.integers(-(-least_ns // (50 * MS)), most_ns // (50 * MS)).map(lambda n: n * 50 * MS),
+        st.integers(least_ns, most_ns),
+    )
+
+
+def short_ns(most_ms: int) -> Any:
+    """A delay of the plumbing: none, whole milliseconds, or any."""
+    return st.one_of(st.just(0), st.integers(0, most_ms).map(lambda n: n * MS), st.integers(0, most_ms * MS))
+
+
+@st.composite
+def services(draw: Any) -> dict[str, Any]:
+    """What a pod does with requests."""
+    cc = draw(some(1, 0, 2, 3, 4, 5, 8, 12))
+    types = draw(some(1, 2))
+    return {
+        "container_concurrency": cc,
+        "slots": draw(some(cc, 0, 1, 2, 3)),
+        "timeout_ns": draw(st.one_of(st.just(300 * S), time_ns(40 * S, 1 * S))),
+        "first_byte_timeout_ns": draw(st.one_of(st.just(0), st.just(0), time_ns(15 * S, 500 * MS))),
+        "service_by_start": draw(FLAG),
+        "slowdown": floats(*draw(some((), (), (1.0,), (1.0, 1.8), (1.0, 1.0, 2.6), (1.0, 1.3, 1.9, 3.3)))),
+        "shared_by_node": draw(FLAG),
+        "type_factor": floats(*draw(some((1.0, 1.7), (1.0, 0.5)) if types == 2 else some((1.0,), (1.3,)))),
+        "cancel_stops_work": draw(FLAG),
+        "drains_on_sigterm": draw(some(1, 0)),
+        "stop_ns": draw(st.one_of(st.just(0), time_ns(5 * S))),
+    }
+
+
+@st.composite
+def autoscalers(draw: Any) -> dict[str, Any]:
+    """What the autoscaler is told."""
+    stable_s = draw(some(6, 7, 10, 12, 20, 60))
+    panic_s = draw(some(1, 2, 3, 6))
+    weighted = draw(some(0, 0, 1))
+    total = draw(some(1.0, 2.0, 5.0, 10.0))
+    least = draw(some(0, 0, 0, 1, 2, 3))
+    most = draw(some(0, 1, 2, 3, 5, 8))
+    return {
+        "metric_rps": draw(some(0, 0, 1)),
+        "max_scale_up_rate": draw(some(1000.0, 2.0, 1.5)),
+        "max_scale_down_rate": draw(some(2.0, 1.1, 4.0)),
+        "target_value": total * draw(some(1.0, 0.7, 0.5)),
+        "total_value": total,
+        "target_burst_capacity": draw(some(211.0, 0.0, -1.0, 1.0, 3.0, 10.0)),
+        "panic_threshold": draw(some(2.0, 1.1, 10.0)),
+        "activation_scale": draw(some(1, 1, 2, 3)),
+        "reachable": draw(some(1, 1, 1, 0)),
+        "stable_window_s": stable_s,
+        "panic_window_s": min(panic_s, stable_s),
+        "weight_stable": smoothing_coefficient(stable_s) if weighted else 0.0,
+        "weight_panic": smoothing_coefficient(min(panic_s, stable_s)) if weighted else 0.0,
+        "scale_down_delay_s": draw(some(0.0, 0.0, 3.0, 5.0, 10.0)),
+        "activator_capacity": draw(some(100.0, 1.0, 3.0, 10.0)),
+        "min_scale": least,
+        "max_scale": most if most == 0 else max(least, most),
+        "initial_scale": draw(some(1, 0, 2, 3)),
+        "enable_scale_to_zero": draw(some(1, 1, 1, 0)),
+        "grace_ns": draw(time_ns(10 * S, 1 * S)),
+        "retention_ns": draw(st.one_of(st.just(0), time_ns(15 * S))),
+        "progress_deadline_ns": draw(some(5 * S, 60 * S, 600 * S)),
+    }
+
+
+@st.composite
+def probes(draw: Any) -> dict[str, Any]:
+    """How readiness is found out."""
+    return {
+        "probe_period_ns": draw(some(1 * S, 2 * S, 3 * S, 10 * S)),
+        "probe_timeout_ns": draw(some(1 * S, 2 * S)),
+        "probe_initial_delay_ns": draw(some(0, 0, 1 * S, 3 * S)),
+        "probe_successes": draw(some(1, 2, 3)),
+        "aggressive": draw(FLAG),
+        "early_use": draw(some(1, 0)),
+    }
+
+
+@st.composite
+def starts(draw: Any, types: int) -> dict[str, Any]:
+    """How pods start, and where."""
+    stages = draw(st.integers(0, 4))
+    pools = draw(some(1, 1, 2, 3))
+
+    def each(values: Any, count: int) -> Any:
+        return [draw(values) for _ in range(count)]
+
+    kinds = sorted(each(some(of.START, of.PULL, of.PROVISION), stages))
+    return {
+        "stage_kind": ints(*kinds),
+        "stage_when": ints(*each(some(of.BEFORE_READY, of.BEFORE_READY, of.AFTER_READY, of.FIRST_REQUEST), stages)),
+        "stage_at_a_time": ints(*each(some(0, 0, 1, 2), stages)),
+        "stage_cached": ints(*each(FLAG, stages)),
+        "stage_bytes": floats(*each(some(0.0, 0.0, 1e9, 2.5e9), stages)),
+        "stage_bandwidth": floats(*each(some(1e9, 3e8), stages)),
+        "crash_probability": draw(some(0.0, 0.0, 0.0, 0.3, 0.9)),
+        "restart_ns": draw(some(500 * MS, 1 * S, 3 * S)),
+        "pool_type": ints(*each(st.integers(0, types - 1), pools)),
+        "pool_slots": ints(*each(some(1, 2, 3), pools)),
+        "pool_ready": ints(*each(some(0, 1, 2), pools)),
+        "pool_max": ints(*each(some(-1, -1, 1, 2, 3), pools)),
+        "pool_provisioned": ints(*each(FLAG, pools)),
+        "pool_release_ns": ints(*each(st.one_of(st.just(0), time_ns(8 * S)), pools)),
+    }
+
+
+@st.composite
+def networks(draw: Any) -> dict[str, Any]:
+    """Activators, the ingress, and the plumbing's delays."""
+    sessions = draw(some(0, 0, 1, 3))
+    return {
+        "scrape_failure": draw(some(0.0, 0.0, 0.0, 0.2, 0.6)),
+        "activators": draw(some(1, 2, 3, 4)),
+        "always_activator": draw(some(0, 0, 0, 1)),
+        "ingress_policy": draw(some(of.ROUND_ROBIN, of.LEAST_REQUEST, of.RANDOM)),
+        "ingress_workers": draw(some(1, 2, 3)),
+        "affinity": draw(some(of.NO_AFFINITY, of.UPSTREAM_AFFINITY, of.POD_AFFINITY)),
+        "affinity_timeout_ns": draw(some(0, 0, 2 * S, 5 * S)),
+        "sessions": sessions,
+        "cookies": draw(FLAG) if sessions else 0,
+        "first_stat_ns": draw(short_ns(20)),
+        "front_to_server_ns": draw(short_ns(3)),
+        "hand_over_ns": draw(short_ns(3)),
+        "server_to_client_ns": draw(short_ns(3)),
+        "reconcile_ns": draw(short_ns(20)),
+        "rollout_ns": draw(short_ns(20)),
+        "sks_ns": draw(short_ns(200)),
+        "endpoints_to_ingress_ns": draw(short_ns(1000)),
+        "endpoints_to_activator_ns": draw(short_ns(300)),
+        "activator_probe_period_ns": draw(some(200 * MS, 50 * MS)),
+        "queue_proxy_poll_ns": draw(some(50 * MS, 25 * MS)),
+        "deletion_ns": draw(short_ns(50)),
+    }
+
+
+@st.composite
+def loads(draw: Any) -> dict[str, Any]:
+    """Who sends requests, and from which state on."""
+    how = draw(some("closed", "timed", "open"))
+    load: dict[str, Any] = {
+        "closed": int(how != "open"),
+        "workers": draw(st.integers(1, 14)),
+        "requests_per_worker": 0,
+        "load_duration_ns": 0,
+        "worker_period_ns": 0,
+        "client_timeout_ns": draw(st.one_of(st.just(0), time_ns(20 * S, 500 * MS))),
+    }
+    if how == "open":
+        load["requests"] = draw(st.integers(0, 40))
+    else:
+        each = draw(st.integers(1, 4))
+        if how == "closed":
+            load["requests_per_worker"] = each
+        else:
+            each = each * 6
+            load["load_duration_ns"] = draw(time_ns(15 * S, 500 * MS))
+        load["requests"] = load["workers"] * each
+        load["worker_period_ns"] = draw(st.one_of(st.just(0), st.just(0), time_ns(2 * S, 100 * MS)))
+    load["start"] = draw(some(of.WARM, of.IDLED, of.ZERO))
+    load["start_for_ns"] = draw(time_ns(20 * S))
+    load["horizon_ns"] = draw(st.one_of(st.just(0), st.just(0), time_ns(90 * S, 1 * S)))
+    return load
+
+
+@st.composite
+def random_numbers(draw: Any, p: Params) -> tuple[Draws, str]:
+    """The random numbers of a run, on a grid that is sometimes coarse enough for many events at once."""
+    grid = draw(some(100 * MS, NS, MS, S))
+    phases = draw(some(grid, NS, 500 * MS))
+    service_ns = draw(some(3 * S, 300 * MS, 1 * S, 10 * S))
+    stage_ns = draw(some(3 * S, 0, 1 * S, 15 * S))
+    classes = draw(some(1, 1, 2))
+    begins = draw(some(0, 0, 1))
+    replayed = draw(some(0, 0, 1))
+    span_ns = draw(some(0, 2 * S, 20 * S))
+    n, types, pods = max(p.requests, 1), len(p.type_factor), 48
+    stages = len(p.stage_kind) * types
+
+    def on(step_ns: int, stream: int, count: int, most_ns: int) -> Any:
+        return (uniforms(p.seed, 0, stream, count) * (most_ns // step_ns + 1)).astype(np.int64) * step_ns
+
+    def phase(stream: int, count: int, period_ns: int) -> Any:
+        return on(phases, stream, count, period_ns) % period_ns
+
+    pod = np.zeros((pods, of.STAGES + stages), dtype=np.int64)
+    pod[:, of.ADDRESS] = (uniforms(p.seed, 0, 30, pods) * draw(some(1 << 31, 4))).astype(np.int64)
+    pod[:, of.UID] = np.argsort(uniforms(p.seed, 0, 31, pods))
+    pod[:, of.KUBELET_PHASE] = phase(32, pods, p.probe_period_ns)
+    pod[:, of.QUEUE_PROXY_PHASE] = phase(33, pods, S)
+    pod[:, of.POLL_PHASE] = phase(34, pods, p.queue_proxy_poll_ns)
+    for column in range(stages):
+        pod[:, of.STAGES + column] = on(grid, 40 + column, pods, 2 * stage_ns)
+    once = [(1, 1, 2 * S), (2, 1, 2 * S), (3, 1, S), (4, 1, p.activator_probe_period_ns), (5, p.activators, S)]
+    draws = Draws(
+        phase=np.concatenate([phase(stream, count, period) for stream, count, period in once]),
+        service=on(grid, 10, n * classes, 2 * service_ns).reshape(n, classes),
+        klass=on(NS, 11, n, classes - 1) if classes > 1 else ints(),
+        first_byte=on(grid, 12, n, 2 * service_ns) if begins else ints(),
+        delay=on(draw(some(MS, NS)), 13, n, draw(some(0, 3 * MS))),
+        sent=ints() if p.closed else np.sort(on(grid, 14, p.requests, span_ns)),
+        own_service=on(grid, 15, n, 3 * S) if replayed else ints(),
+        pod=pod,
+        node=on(grid, 16, 16 * len(p.pool_type), 10 * S).reshape(16, len(p.pool_type)),
+        key=chance_key(p.seed, 0),
+    )
+    shown = f"grid {grid}, phases {phases}, service {service_ns}, stages {stage_ns}, classes {classes}, span {span_ns}"
+    return draws, shown
+
+
+@st.composite
+def runs(draw: Any) -> Run:
+    """One replication of any experiment."""
+    service = draw(services())
+    settings = {
+        **service,
+        **draw(autoscalers()),
+        **draw(probes()),
+        **draw(starts(len(service["type_factor"]))),
+        **draw(networks()),
+        **draw(loads()),
+        "seed": draw(st.integers(0, 1 << 20)),
+    }
+    # A revision with nothing that could take its last pod away is watched for a while only.
+    settings["stays"] = int(settings["min_scale"] > 0 or not settings["enable_scale_to_zero"])
+    p = experiment(**settings)
+    return Run(p, *draw(random_numbers(p)))
