@@ -27,6 +27,9 @@ PROVISION, PULL, START = 0, 1, 2
 
 # Columns of Draws.pod; the stages follow, one column for each (stage, instance type).
 ADDRESS, UID, KUBELET_PHASE, QUEUE_PROXY_PHASE, POLL_PHASE, STAGES = range(6)
+AT_ONCE = -1
+TICK_NS = 2 * SECOND_NS
+"""Period of the decider's clock."""
 # Columns of Draws.phase; one report phase for each activator follows.
 WALL, TICK, SCRAPE, PROBE, REPORT = range(5)
 
@@ -194,8 +197,8 @@ class Draws(NamedTuple):
     """Provisioning time of each added node, shape ``(nodes, pools)``."""
     key: int
     """Key of the draws that are made on the way (see draws.chance)."""
-    load_ns: int = 0
-    """How much later than ``Params.start_for_ns`` says the load begins."""
+    load_phase_ns: int = -1
+    """The load begins at the first time with this phase of the ticks' period; -1 for at once."""
 
 
 class Capacity(NamedTuple):

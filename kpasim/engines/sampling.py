@@ -38,14 +38,15 @@ class Recorded(NamedTuple):
             by worker.
         sent_s: Send times from the start of the load, ascending. The load is then an open one.
         phase_ns: Phases by their place in ``Draws.phase``.
-        load_ns: When the load began after its start state and ``start.for``; drawn if not given.
+        load_phase_ns: At which phase of the ticks' period the load begins, from the creation of the revision;
+            ``AT_ONCE`` if it begins when ``start.for`` is over. Drawn if not given.
     """
 
     service_s: Floats | None = None
     by_start: bool = True
     sent_s: Floats | None = None
     phase_ns: Mapping[int, int] | None = None
-    load_ns: int | None = None
+    load_phase_ns: int | None = None
 
 
 NOTHING_RECORDED = Recorded()
@@ -158,7 +159,7 @@ class Sampler:
                 pod=pod[place],
                 node=node[place],
                 key=chance_key(p.seed, replication),
-                load_ns=load[place],
+                load_phase_ns=load[place],
             )
             for place, (replication, part) in enumerate(zip(replications, parts, strict=True))
         ]
@@ -202,7 +203,7 @@ class Sampler:
             pkg/activator/net/revision_backends.go, where each makes its ticker when the object is seen first.
         """
         period_ns = np.full(u.shape[1], of.SECOND_NS, dtype=np.float64)
-        period_ns[of.WALL] = period_ns[of.TICK] = 2 * of.SECOND_NS
+        period_ns[of.WALL] = period_ns[of.TICK] = of.TICK_NS
         period_ns[of.PROBE] = self.params.activator_probe_period_ns
         own = u * period_ns
         own[:, [of.TICK, of.SCRAPE, of.PROBE]] = self._after_creation_ns * (0.5 + u[:, of.TICK, np.newaxis])
@@ -212,10 +213,10 @@ class Sampler:
         return phases
 
     def _load(self, u: Floats) -> list[int]:
-        """How long after its start state each load begins: nobody starts one in step with the autoscaler's ticks."""
-        if self._recorded.load_ns is not None:
-            return [self._recorded.load_ns] * len(u)
-        return [int(wait_ns) for wait_ns in u * (2 * of.SECOND_NS)]
+        """The phase at which each load begins: nobody starts one in step with the autoscaler's ticks."""
+        if self._recorded.load_phase_ns is not None:
+            return [self._recorded.load_phase_ns] * len(u)
+        return [int(phase_ns) for phase_ns in u * of.TICK_NS]
 
     def _pods(self, uniform: _Uniform, lowered: Sequence[LoweredStage], runs: int, pods: int) -> Ints:
         p, types = self.params, len(self.params.type_factor)

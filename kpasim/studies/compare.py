@@ -150,7 +150,7 @@ def compare_run(
     if align:
         from kpasim.studies.align import infer_phases
 
-        recorded = recorded._replace(phase_ns=infer_phases(experiment, tables, recorded))
+        recorded = infer_phases(experiment, tables, recorded)
     result = simulate(
         experiment, replications=replications, seed=seed, engine=engine, recorded=recorded, progress=progress
     )

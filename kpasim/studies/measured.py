@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kpasim.engines.params import AT_ONCE
 from kpasim.engines.sampling import Recorded
 from kpasim.errors import Problem, RecordError
 from kpasim.results.tables import Tables
@@ -20,7 +21,7 @@ PATHS = {
     "envoy-least-request": {"path": "auto", "policy": "least-request"},
 }
 """The ingress that each ``path`` of a measured run.json was."""
-STARTED = Recorded(load_ns=0)
+STARTED = Recorded(load_phase_ns=AT_ONCE)
 """What is known of any measured run: when its load began."""
 
 

@@ -98,7 +98,7 @@ def _play_share(params: Params, draws: Sequence[Draws]) -> list[Outcome]:
                 pod_draw=_plain(one.pod),
                 node_draw=_plain(one.node),
                 key=one.key,
-                load_ns=one.load_ns,
+                load_phase_ns=one.load_phase_ns,
             )
             total = machine.play(tuple(getattr(world, name) for name in _FIELDS))
             fault = int(world.i[layout.FAULT])

@@ -28,10 +28,8 @@ from kpasim.engines.compiled.layout import (
     World,
 )
 from kpasim.engines.draws import CHANCE_ONE, LATE_SCRAPE, LATE_TICK, SCRAPE_FAILS, SCRAPE_ORDER, chance
-from kpasim.engines.params import FOREVER_NS, SECOND_NS
+from kpasim.engines.params import FOREVER_NS, SECOND_NS, TICK_NS
 from kpasim.policy import decider, scraping, windows
-
-TICK_NS = 2 * SECOND_NS
 
 
 def wall_ns(w: World) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from kpasim.engines.outcome import NO_DESIRED
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Floats, Ints, Params
 from kpasim.policy import accounting, burst, delay, scaler, scraping, windows
 
-P = Params(*range(len(Params._fields)))  # type: ignore[arg-type]
+P: Any = Params(*range(len(Params._fields)))
 """Place of each plain setting in ``World.p`` (whole numbers) and ``World.x`` (floats)."""
 
 # World.i: what there is one of.
@@ -121,7 +122,7 @@ class World:
     pod_draw: IntTable
     node_draw: IntTable
     key: int
-    load_ns: int
+    load_phase_ns: int
     i: Ints
     excess: Floats
     heap: IntTable
@@ -221,7 +222,7 @@ def new_world(params: Params, draws: Draws, room: Capacity, *, statistics_only: 
         pod_draw=draws.pod,
         node_draw=draws.node,
         key=draws.key,
-        load_ns=draws.load_ns,
+        load_phase_ns=draws.load_phase_ns,
         i=zeros(GLOBALS),
         excess=np.zeros(1),
         heap=zeros(room.events, 2),

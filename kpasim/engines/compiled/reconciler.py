@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kpasim.engines import params as of
-from kpasim.engines.clock import Kind, late
+from kpasim.engines.clock import Kind, late, tick_at_or_after
 from kpasim.engines.compiled import activator, agenda, autoscaler, clients, cluster, pod
 from kpasim.engines.compiled.layout import (
     ACTIVE,
@@ -112,9 +112,10 @@ def create_revision(w: World) -> None:
 
 
 def start_load_at(w: World, time_ns: int) -> None:
-    """Let the load begin at ``time_ns`` and a random wait, unless that is already settled."""
+    """Let the load begin at ``time_ns``, or at its phase after that, unless that is already settled."""
     if w.i[LOAD_NS] == FOREVER_NS:
-        time_ns += w.load_ns
+        if w.load_phase_ns != of.AT_ONCE:
+            time_ns = tick_at_or_after(w.load_phase_ns, of.TICK_NS, time_ns)
         w.i[LOAD_NS] = time_ns
         agenda.plan(w, time_ns, LOAD, 0)
         if w.p[P.horizon_ns]:

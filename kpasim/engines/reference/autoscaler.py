@@ -9,13 +9,11 @@ import numpy as np
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind, due_after
 from kpasim.engines.draws import CHANCE_ONE, LATE_SCRAPE, LATE_TICK, SCRAPE_FAILS, SCRAPE_ORDER, chance
-from kpasim.engines.params import SECOND_NS
+from kpasim.engines.params import SECOND_NS, TICK_NS
 from kpasim.policy import decider, delay, scraping, windows
 
 if TYPE_CHECKING:
     from kpasim.engines.reference.simulation import Simulation
-
-TICK_NS = 2 * SECOND_NS
 
 
 class Autoscaler:

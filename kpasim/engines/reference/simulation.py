@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import simpy
 
 from kpasim.engines import params as of
-from kpasim.engines.clock import Kind, priority
+from kpasim.engines.clock import Kind, priority, tick_at_or_after
 from kpasim.engines.outcome import Outcome, Recorder
 from kpasim.engines.params import SECOND_NS, Draws, Params
 from kpasim.engines.reference.activator import Activator
@@ -96,9 +96,10 @@ class Simulation:
     # The beginning of the load
 
     def start_load_at(self, time_ns: int) -> None:
-        """Let the load begin at ``time_ns`` and a random wait, unless that is already settled."""
+        """Let the load begin at ``time_ns``, or at its phase after that, unless that is already settled."""
         if self.load_ns == of.FOREVER_NS:
-            time_ns += self.d.load_ns
+            if self.d.load_phase_ns != of.AT_ONCE:
+                time_ns = tick_at_or_after(self.d.load_phase_ns, of.TICK_NS, time_ns)
             self.load_ns = time_ns
             self.at(time_ns, Kind.LOAD, 0, self.clients.start)
             if self.p.horizon_ns:

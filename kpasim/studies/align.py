@@ -1,0 +1,177 @@
+"""The phases of a measured run's clocks, found from what its autoscaler observed and never from what it decided.
+
+With the clocks in step, what is left between prediction and measurement is the mechanism alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.engines import lower
+from kpasim.engines import params as of
+from kpasim.engines.outcome import Outcome
+from kpasim.engines.params import SECOND_NS, TICK_NS, Draws, Params
+from kpasim.engines.sampling import Recorded, Sampler
+from kpasim.results.tables import Tables
+from kpasim.spec.experiment import Experiment
+from kpasim.studies.run import choose_engine, play
+
+CANDIDATES = 512
+"""Random phases that are tried first."""
+BEST, AROUND = 8, 32
+"""How many of the best are then varied, and how often each."""
+SPREAD_NS = 20_000_000
+"""Standard deviation of these variations."""
+CLUSTER_S = 0.02
+"""Ticks of one clock lie this close together, modulo its period."""
+SAME_TICK_S = 0.3
+"""A measured and a simulated tick this far apart are not the same tick."""
+FAR = 1.0
+"""Averages this far apart [requests] are as wrong as can be."""
+SAME_CHANGE_S = 4.0
+"""Changes of desired to the same number are the same change if they lie within two ticks."""
+
+
+def tick_phase_s(t_s: NDArray[np.float64]) -> float:
+    """Phase of the ticks' clock from the start of the load [s], in [0, 2): where most ticks lie, less their lateness.
+
+    Args:
+        t_s: Times of ticks, among which a few pokes may be.
+    """
+    residues = np.sort(np.mod(t_s, 2.0))
+    after = np.concatenate([residues, residues + 2.0])
+    count = np.searchsorted(after, residues + CLUSTER_S) - np.arange(len(residues))
+    return float(residues[int(np.argmax(count))])
+
+
+def infer_phases(experiment: Experiment, tables: Tables, recorded: Recorded) -> Recorded:
+    """The same recorded numbers, with the phases under which the simulation observes what was measured.
+
+    Ticks tell their phase themselves; scrapes and probes follow from it. The wall clock's and the reports' are those of
+    many tried under which the averages ``stable`` and ``panic`` come nearest to the measured ones.
+
+    Args:
+        experiment: What was run.
+        tables: The measured tables.
+        recorded: What else is known of the run.
+    """
+    if not len(tables.ticks["t_s"]):
+        return recorded
+    delays = experiment.cluster.delays
+    nominal_ns = {
+        of.TICK: lower.nanoseconds(delays.creation_to_ticks_s) % TICK_NS,
+        of.SCRAPE: lower.nanoseconds(delays.creation_to_scrapes_s) % SECOND_NS,
+        of.PROBE: lower.nanoseconds(delays.creation_to_probes_s) % lower.nanoseconds(delays.probe_period_s),
+    }
+    phase_ns = round(tick_phase_s(tables.ticks["t_s"]) * SECOND_NS)
+    known = recorded._replace(phase_ns=nominal_ns, load_phase_ns=(nominal_ns[of.TICK] - phase_ns) % TICK_NS)
+    params = lower.lower(experiment, known)
+    first = Sampler(experiment, params, known).draw_many(range(CANDIDATES))
+    errors = _errors(tables, params, first)
+    random = np.random.default_rng(experiment.seed)
+    near = [_varied(first[int(place)], random) for place in np.argsort(errors)[:BEST] for _ in range(AROUND)]
+    tried = [*first, *near]
+    best = tried[int(np.argmin(np.concatenate([errors, _errors(tables, params, near)])))]
+    return known._replace(phase_ns={place: int(value) for place, value in enumerate(best.phase)})
+
+
+def _varied(draws: Draws, random: np.random.Generator) -> Draws:
+    """The same draws with the wall clock's and the reports' phases a little different."""
+    phase = draws.phase.copy()
+    free = [of.WALL, *range(of.REPORT, len(phase))]
+    period_ns = np.array([TICK_NS] + [SECOND_NS] * (len(free) - 1))
+    phase[free] = (phase[free] + np.rint(random.normal(0.0, SPREAD_NS, len(free))).astype(np.int64)) % period_ns
+    return draws._replace(phase=phase)
+
+
+def _errors(tables: Tables, params: Params, tried: list[Draws]) -> NDArray[np.float64]:
+    """How far what each run observes is from what was measured."""
+    engine = choose_engine("auto", max(params.requests, 1) * len(tried))
+    return np.array([observation_error(tables, one) for one in play(params, tried, engine)])
+
+
+def observation_error(tables: Tables, outcome: Outcome) -> float:
+    """Mean difference of the averages at measured ticks [requests], each at most ``FAR`` (also where a tick is missing)."""
+    measured = tables.ticks
+    t_s = (outcome.ticks[:, 0] - outcome.load_ns) / SECOND_NS
+    if not len(t_s):
+        return FAR
+    place = _nearest(t_s, measured["t_s"])
+    error = np.zeros(len(place))
+    for column, name in ((0, "stable"), (1, "panic")):
+        error += np.minimum(np.abs(outcome.averages[place, column] - measured[name]), FAR) / 2
+    error[np.abs(t_s[place] - measured["t_s"]) > SAME_TICK_S] = FAR
+    return float(error.mean())
+
+
+def _nearest(sorted_s: NDArray[np.float64], t_s: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Place of the nearest of ``sorted_s`` for each time."""
+    right = np.searchsorted(sorted_s, t_s).clip(1, max(1, len(sorted_s) - 1))
+    left = right - 1
+    right = right.clip(0, len(sorted_s) - 1)
+    return np.where(t_s - sorted_s[left] <= sorted_s[right] - t_s, left, right).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Changes of desired under load, measured and simulated.
+
+    Attributes:
+        measured: How many were measured.
+        missed: How many of them the simulation does not make (mean of the replications).
+        extra: How many it makes that were not measured (mean of the replications).
+        off_s: How far apart in time the common ones are (median); ``None`` without any.
+    """
+
+    measured: int
+    missed: float
+    extra: float
+    off_s: float | None
+
+    def to_dict(self) -> dict[str, float | None]:
+        """For JSON."""
+        return {"measured": self.measured, "missed": self.missed, "extra": self.extra, "off_s": self.off_s}
+
+
+def changes(tables: Tables, outcomes: list[Outcome]) -> Changes:
+    """Put the changes of desired of all replications beside the measured ones."""
+    measured = desired_changes(tables.scaling["t_s"], tables.scaling["desired"])
+    off: list[float] = []
+    missed = extra = 0
+    for one in outcomes:
+        simulated = desired_changes((one.scaling[:, 0] - one.load_ns) / SECOND_NS, one.scaling[:, 1])
+        common = _common(measured, simulated)
+        off += common
+        missed += len(measured) - len(common)
+        extra += len(simulated) - len(common)
+    runs = max(1, len(outcomes))
+    return Changes(len(measured), missed / runs, extra / runs, float(np.median(off)) if off else None)
+
+
+def desired_changes(t_s: NDArray[np.float64], desired: NDArray[np.int64]) -> list[tuple[float, int]]:
+    """When desired changed after the start of the load, and to what."""
+    known = desired >= 0
+    times, values = t_s[known], desired[known]
+    places = np.flatnonzero(np.diff(values)) + 1
+    return [(float(times[place]), int(values[place])) for place in places if times[place] >= 0.0]
+
+
+def _common(measured: list[tuple[float, int]], simulated: list[tuple[float, int]]) -> list[float]:
+    """Distances in time of changes to the same value, each used once, nearest first."""
+    pairs = sorted(
+        (abs(a - b), i, j)
+        for i, (a, to) in enumerate(measured)
+        for j, (b, other) in enumerate(simulated)
+        if to == other and abs(a - b) <= SAME_CHANGE_S
+    )
+    left, right = set(range(len(measured))), set(range(len(simulated)))
+    found = []
+    for distance, i, j in pairs:
+        if i in left and j in right:
+            left.remove(i)
+            right.remove(j)
+            found.append(distance)
+    return found
