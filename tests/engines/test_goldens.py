@@ -2,9 +2,9 @@
 
 Unless a test says otherwise: no delay in the plumbing; the wall clock shows whole seconds at whole seconds of the run;
 activators report at k + 0.3 s, pods are scraped at k + 0.7 s, the decider ticks at 1.5, 3.5, 5.5 ... s; one request at
-a time on each pod, target 1, a stable window of 60 s and a panic window of 6 s, threshold 200 %. Loads begin at 100.1 s,
-when the windows of a pod that has been ready for long hold nothing but zeros. Times are in seconds from the creation
-of the revision; in the comments ``sec 100`` is the bucket of that second.
+a time on each pod, target 1, a stable window of 60 s and a panic window of 6 s, threshold 200 %. Loads begin at
+100.1 s, when the windows of a pod that has been ready for long hold nothing but zeros. Times are in seconds from the
+creation of the revision; in the comments ``sec 100`` is the bucket of that second.
 """
 
 from __future__ import annotations
@@ -330,7 +330,7 @@ def test_max_scale_caps_pods_and_not_decisions(play: Play) -> None:
 
 
 def test_initial_scale_beats_max_scale_until_it_was_reached(play: Play) -> None:
-    """Three initial pods with max-scale 2 all start; once ready, the first decision (half of 3, rounded down) counts."""
+    """Three initial pods with max-scale 2 all start; once ready, the first decision, half of 3, counts."""
     story = play(sending(0, initial_scale=3, max_scale=2), stages_s=(1.0,))
 
     assert [(0.0, 3), (3.5, 1), (61.0, 0)] == story.replicas
@@ -538,7 +538,7 @@ def test_terminating_pods_leave_the_count_and_not_the_activators_metric(play: Pl
     story = play(p, sent_s=[0.0], service_s=60.0, stages_s=(1.0,), address=(2, 1), uid=(2, 1))
 
     assert [1] == story.served_by
-    assert [3.5] == [asked for asked in story.pods(out.ASKED)[1:]]
+    assert 3.5 == story.pods(out.ASKED)[1]
     assert 1 == story.tick(5.5)["ready"]
     assert 0.8 == story.tick(5.5)["stable"]
 
@@ -550,5 +550,3 @@ def test_the_load_begins_when_its_start_state_is_reached(play: Play, start: int,
 
     assert load_s == story.outcome.load_ns / 1e9
     assert [load_s] == story.sent
-
-

@@ -165,8 +165,8 @@ def test_provisioning_few_at_a_time_makes_pods_ready_one_after_the_other(
 def test_a_second_pod_on_a_node_pulls_nothing(play: Play, slots: int, nodes: int, containers_s: float) -> None:
     """A pod created at 103.5 s starts its containers at once where a first has pulled, and 20 s later elsewhere."""
     p = CALM._replace(
-        workers=2, requests_per_worker=1, requests=2, start_for_ns=100_100 * MS, horizon_ns=60 * S, min_scale=1, stays=1,
-        **stages(of.PULL, of.START, cached=(1, 0)), **pools((0, slots, nodes, nodes, 0, 0)),
+        workers=2, requests_per_worker=1, requests=2, start_for_ns=100_100 * MS, horizon_ns=60 * S, min_scale=1,
+        stays=1, **stages(of.PULL, of.START, cached=(1, 0)), **pools((0, slots, nodes, nodes, 0, 0)),
     )  # fmt: skip
 
     story = play(p, service_s=LONG_S, stages_s=(20.0, 5.0))
@@ -201,7 +201,7 @@ def test_pulls_share_the_bandwidth(play: Play) -> None:
 
 
 def test_work_after_readiness_delays_the_first_requests(play: Play) -> None:
-    """Ready at 1 s, with 7 s of work still to do: a request of 3 s sent at 2 s is answered at 11 s, a later one in 3 s."""
+    """Ready at 1 s with 7 s of work still to do: a request of 3 s sent at 2 s ends at 11 s, a later one takes 3 s."""
     p = sending(2, start_for_ns=2 * S, **stages(of.START, of.START, when=(of.BEFORE_READY, of.AFTER_READY)))
 
     story = play(p, sent_s=[0.0, 20.0], service_s=3.0, stages_s=(1.0, 7.0))
@@ -379,7 +379,7 @@ def test_a_request_outlives_the_quiet_period_only_if_the_container_drains(
 
 
 def test_the_grace_period_ends_what_still_runs(play: Play) -> None:
-    """timeoutSeconds 40 is the grace period, too: SIGKILL at 43.5 s, before the late request's own time is over."""
+    """A timeoutSeconds of 40 is the grace period, too: SIGKILL at 43.5 s, before the late request's time is over."""
     p = sending(
         1, initial_scale=2, endpoints_to_activator_ns=2 * S, start_for_ns=4_200 * MS, timeout_ns=40 * S,
     )  # fmt: skip
@@ -438,5 +438,3 @@ def test_scale_down_cancels_a_starting_pod_first(play: Play) -> None:
     assert [None, 169.5] == story.pods(out.ASKED)
     assert [1.0, None] == story.pods(out.READY)
     assert 199.5 == story.pods(out.GONE)[1]
-
-

@@ -77,10 +77,13 @@ def test_a_request_bound_to_a_pod_cannot_move(play: Play) -> None:
     ways = {"direct": DIRECT, "activator": {}}
     begun = {
         way: play(
-            sending(4, pods=2, **settings), sent_s=[0.0, 0.0, 0.0, 20.0], service_s=(30.0, 1.0, 1.0, 1.0), stages_s=(1.0,)
+            sending(4, pods=2, **settings),
+            sent_s=[0.0, 0.0, 0.0, 20.0],
+            service_s=(30.0, 1.0, 1.0, 1.0),
+            stages_s=(1.0,),
         ).begun
         for way, settings in ways.items()
-    }  # fmt: skip
+    }
 
     assert [10.0, 10.0, 40.0, 30.0] == begun["direct"]
     assert [10.0, 10.0, 11.0, 30.0] == begun["activator"]
@@ -379,9 +382,9 @@ def test_more_activators_than_pods_overfill_a_pod(play: Play) -> None:
     With one activator the second request would not reach the pod before 15 s.
     """
     arrived = [
-        play(sending(2, activators=activators), sent_s=[0.0, 0.0], service_s=5.0, stages_s=(1.0,)).of_requests(out.ARRIVED)
-        for activators in (2, 1)
-    ]  # fmt: skip
+        play(sending(2, activators=count), sent_s=[0.0, 0.0], service_s=5.0, stages_s=(1.0,)).of_requests(out.ARRIVED)
+        for count in (2, 1)
+    ]
 
     assert [10 * S, 10 * S] == arrived[0]
     assert [10 * S, 15 * S] == arrived[1]
@@ -449,9 +452,7 @@ def test_a_vendors_gateway_ties_to_pods_even_past_the_activator(play: Play) -> N
 
 def test_a_cookie_ends(play: Play) -> None:
     """A session silent for longer than the cookie's time is balanced like a new one."""
-    p = sending(
-        3, pods=2, sessions=1, cookies=1, affinity=of.UPSTREAM_AFFINITY, affinity_timeout_ns=10 * S, **DIRECT
-    )
+    p = sending(3, pods=2, sessions=1, cookies=1, affinity=of.UPSTREAM_AFFINITY, affinity_timeout_ns=10 * S, **DIRECT)
 
     story = play(p, sent_s=[0.0, 5.0, 20.0], service_s=0.5, stages_s=(1.0,))
 
@@ -506,7 +507,7 @@ def test_a_cancelled_request_gives_back_its_share(play: Play) -> None:
 
 
 def test_slots_limit_what_a_container_works_on(play: Play) -> None:
-    """containerConcurrency 4 over a container of 2 slots: of four requests of 5 s two wait inside the pod."""
+    """A containerConcurrency of 4 over a container of 2 slots: of four requests of 5 s two wait inside the pod."""
     p = sending(4, container_concurrency=4, slots=2)
 
     story = play(p, sent_s=[0.0] * 4, service_s=5.0, stages_s=(1.0,))
