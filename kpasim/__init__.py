@@ -24,7 +24,7 @@ _HOME = {
 }
 """Where each public name lives."""
 
-__all__ = ["__version__", "calibrate", "compare", "load", "simulate", "sweep", "tune"]  # noqa: F822  (see __getattr__)
+__all__ = ["__version__", "calibrate", "compare", "load", "simulate", "sweep", "tune"]
 
 
 def __getattr__(name: str) -> Any:

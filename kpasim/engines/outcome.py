@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.engines.params import NEVER_NS, Params
-
-if TYPE_CHECKING:
-    from kpasim.engines.reference.clients import Request
-    from kpasim.engines.reference.simulation import Simulation
+from kpasim.engines.params import NEVER_NS
 
 # Columns of Outcome.requests.
 SENT, RESPONSE, STATUS, POD, SERVICE, ARRIVED, BEGUN, DONE, DRAW, ACTIVATOR = range(10)
@@ -68,73 +63,6 @@ class Outcome(NamedTuple):
     concurrency_ns: int
 
 
-class Recorder:
-    """Collects the rows of a reference run."""
-
-    def __init__(self, params: Params) -> None:
-        self.requests: list[Request] = []
-        self.ticks: list[tuple[int, ...]] = []
-        self.averages: list[tuple[float, float, float]] = []
-        self.scaling: list[tuple[int, ...]] = []
-
-    def outcome(self, sim: Simulation) -> Outcome:
-        """The tables of a run that has ended."""
-        requests = [
-            (
-                r.sent_ns,
-                r.response_ns,
-                r.status,
-                r.pod.index if r.pod else -1,
-                r.service_ns,
-                r.arrived_ns,
-                r.start_ns,
-                r.end_ns,
-                r.draw,
-                r.activator.index if r.activator else -1,
-            )
-            for r in self.requests
-        ]
-        pods = [
-            (
-                pod.created_ns,
-                pod.scheduled_ns,
-                pod.pull_ns,
-                pod.containers_ns,
-                pod.open_ns,
-                pod.usable_ns,
-                pod.ready_ns,
-                pod.asked_ns,
-                pod.gone_ns,
-                pod.busy_at(sim.now),
-                pod.node.index if pod.node else -1,
-                pod.node.type if pod.node else -1,
-                pod.address,
-                pod.attempt,
-            )
-            for pod in sim.pods
-        ]
-        nodes = [
-            (node.pool, node.type, node.created_ns, node.ready_ns, node.gone_ns, int(node.added))
-            for node in sim.cluster.nodes
-        ]
-        return Outcome(
-            sim.load_ns,
-            sim.end_ns,
-            table(requests, 10),
-            table(pods, 14),
-            table(nodes, 6),
-            table(self.ticks, 8),
-            np.array(self.averages, dtype=np.float64).reshape(-1, 3),
-            table(self.scaling, 6),
-            sim.concurrency_ns(),
-        )
-
-
-def table(rows: Sequence[tuple[int, ...]], columns: int) -> NDArray[np.int64]:
-    """Rows as an int64 array, also when there are none."""
-    return np.array(rows, dtype=np.int64).reshape(-1, columns)
-
-
 def first_difference(one: Outcome, other: Outcome) -> str:
     """Where two outcomes part, in words; empty when they are equal bit for bit."""
     for name in Outcome._fields:
@@ -152,4 +80,4 @@ def first_difference(one: Outcome, other: Outcome) -> str:
     return ""
 
 
-__all__ = ["NEVER_NS", "OutOfRoom", "Outcome", "Recorder", "first_difference"]
+__all__ = ["NEVER_NS", "OutOfRoom", "Outcome", "first_difference"]

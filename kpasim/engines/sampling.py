@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kpasim.engines import params as of
+from kpasim.engines.clock import LATEST
 from kpasim.engines.draws import Stream, chance_key, uniforms, uniforms_of
 from kpasim.engines.machines import LONGEST_NS, LoweredStage, nanoseconds, refused, stages
 from kpasim.engines.params import Draws, Floats, Ints, Params
@@ -93,6 +94,7 @@ class Sampler:
         self._times = [_times(one) for one in posterior(experiment)]
         delays = experiment.cluster.delays
         self._delay_ns = nanoseconds(delays.client_to_front_s)
+        self._queue_proxy_ns = nanoseconds(delays.queue_proxy_start_s)
         after_s = (delays.creation_to_ticks_s, delays.creation_to_scrapes_s, delays.creation_to_probes_s)
         self._after_creation_ns = np.array(after_s) * 1e9
         classes = experiment.model.service_time.classes
@@ -225,9 +227,11 @@ class Sampler:
         period_ns = np.empty(of.STAGES)
         period_ns[[of.ADDRESS, of.UID]] = _ADDRESSES
         period_ns[of.KUBELET_PHASE] = p.probe_period_ns
-        period_ns[of.QUEUE_PROXY_PHASE] = of.SECOND_NS
         period_ns[of.POLL_PHASE] = p.queue_proxy_poll_ns
+        period_ns[of.QUEUE_PROXY_PHASE] = 0.0
         pod[:, :, : of.STAGES] = own * period_ns
+        begun = own[:, :, of.QUEUE_PROXY_PHASE]
+        pod[:, :, of.QUEUE_PROXY_PHASE] = self._queue_proxy_ns * np.minimum(np.sqrt(begun / (1.0 - begun)), LATEST)
         for place, stage in enumerate(lowered):
             columns = pod[:, :, of.STAGES + place * types : of.STAGES + (place + 1) * types]
             if all(isinstance(time, Constant) for time in stage.times):

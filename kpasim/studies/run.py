@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Engine = Literal["auto", "compiled", "reference"]
 
 SMALL_RUN = 15_000
-"""Requests (all replications together) that the reference engine answers within seconds, sooner than a compiler could."""
+"""Requests, all replications together, that the reference engine answers sooner than a compiler."""
 BATCH = 64
 """Replications between two calls of the progress function."""
 MOST_PODS = 1 << 20

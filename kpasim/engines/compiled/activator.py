@@ -244,6 +244,6 @@ def assign(w: World, index: int) -> None:
 
 
 KERNELS = (
-    report_due_after, next_report, choose, send, take_slot, dispatch, enter, report, wake, awake, drop, release, answered,
-    comes_before, assign, find, forget,
+    report_due_after, next_report, choose, send, take_slot, dispatch, enter, report, wake, awake, drop, release,
+    answered, comes_before, assign, find, forget,
 )  # fmt: skip

@@ -69,9 +69,7 @@ def drop_first(w: World) -> None:
 
 def has_ended(w: World, request: int) -> bool:
     """Whether a request is over; its row may belong to a later one by now."""
-    return bool(
-        request + w.i[ROWS] < w.i[SENT] or w.request[request & w.i[MASK], R_STATUS] >= ENDED_FROM
-    )
+    return bool(request + w.i[ROWS] < w.i[SENT] or w.request[request & w.i[MASK], R_STATUS] >= ENDED_FROM)
 
 
 def oldest_at_front(w: World) -> int:

@@ -214,7 +214,7 @@ def service(w: World, row: int, pod: int) -> int:
 
 
 def first_byte(w: World, row: int, service_ns: int, start: int) -> int:
-    """Time [ns] from the beginning of service to the first byte, for ever if it comes at the end; ``start`` counts starts."""
+    """Time [ns] from the ``start``-th beginning of service to the first byte, for ever if it comes at the end."""
     if len(w.first_byte) == 0:
         return FOREVER_NS
     index = start if w.p[P.service_by_start] else w.request[row, R_DRAW]
@@ -240,4 +240,3 @@ KERNELS = (
     is_over, stays_ns, lost_ns, stop, settle, plan_next, next_of, start_load, stride, send, send_open, send_closed, end,
     service, first_byte, cut_off,
 )  # fmt: skip
-

@@ -20,8 +20,8 @@ from kpasim.engines.compiled.layout import (
     N_DUE,
     N_GONE,
     N_IMAGE,
-    N_POOL,
     N_PODS,
+    N_POOL,
     N_PULLER,
     N_READY,
     N_TYPE,
@@ -261,7 +261,7 @@ def let_move(w: World, which: int) -> None:
 
 
 def move(w: World) -> None:
-    """Take the pods that can go on through their next stages as far as no time passes, and those that this lets go on."""
+    """Take the pods that can go on through their next stages while no time passes, and those that this lets go on."""
     mover = 0
     while mover < w.i[MOVERS]:
         step(w, w.movers[mover])
@@ -443,5 +443,6 @@ def abandon(w: World, which: int) -> None:
 
 KERNELS = (
     new_node, set_up, first_node, may_add, add_node, ask_for_node, drawn, stage_time, let_move, give_turn, next_puller,
-    begin_again, ended, begin, restart, step, move, try_place, place, rest, place_pending, node_due, pod_gone, stage_done, abandon,
+    begin_again, ended, begin, restart, step, move, try_place, place, rest, place_pending, node_due, pod_gone,
+    stage_done, abandon,
 )  # fmt: skip

@@ -39,7 +39,7 @@ def show(w: World, which: int) -> None:
         return
     visible = w.lists[VISIBLE_PODS]
     place = w.i[VISIBLE]
-    while place > 0 and visible[place - 1] > which:
+    while place > 0 and activator.comes_before(w, which, visible[place - 1]):
         visible[place] = visible[place - 1]
         place -= 1
     visible[place] = which
@@ -123,10 +123,12 @@ def choose_pod(w: World, request: int) -> int:
     count = w.i[VISIBLE]
     policy = w.p[P.ingress_policy]
     if policy == of.ROUND_ROBIN:
-        worker = pick(w.key, request, WORKER, w.p[P.ingress_workers])
-        place = w.turn[worker] % count
-        w.turn[worker] = place + 1
-        return int(visible[place])
+        connection = request
+        if w.p[P.closed]:
+            connection = w.request[request & w.i[MASK], R_DRAW] // clients.stride(w)
+        worker = pick(w.key, connection, WORKER, w.p[P.ingress_workers])
+        w.turn[worker] += 1
+        return int(visible[(w.turn[worker] - 1) % count])
     first = visible[pick(w.key, request, HOST_A, count)]
     if policy == of.RANDOM:
         return int(first)
@@ -153,7 +155,7 @@ def choose_activator(w: World, request: int) -> int:
 
 
 def first_byte_due(w: World, request: int) -> None:
-    """responseStartTimeoutSeconds or idleTimeoutSeconds are over."""
+    """The request's responseStartTimeoutSeconds or idleTimeoutSeconds are over."""
     row = request & w.i[MASK]
     if not agenda.has_ended(w, request) and w.first_byte_due[row] > w.i[NOW]:
         pod.withdraw(w, request, clients.TIMED_OUT)

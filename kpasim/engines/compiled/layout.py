@@ -159,8 +159,6 @@ class World:
     started: Ints
 
 
-
-
 def settings(params: Params) -> tuple[Ints, Floats]:
     """``World.p`` and ``World.x`` of an experiment."""
     plain = [0 if isinstance(value, np.ndarray) else value for value in params]

@@ -121,7 +121,8 @@ def inside(w: World, pod: int) -> int:
 
 def roll(w: World, pod: int, before_ns: int) -> None:
     """Publish the statistics of the latest whole second that ended before ``before_ns``."""
-    latest_ns = tick_before(w.pod_draw[pod, of.QUEUE_PROXY_PHASE], SECOND_NS, before_ns)
+    begun_ns = w.pod[pod, CONTAINERS] + w.pod_draw[pod, of.QUEUE_PROXY_PHASE]
+    latest_ns = tick_before(begun_ns, SECOND_NS, before_ns)
     from_ns = w.pod[pod, STATS_FROM]
     if latest_ns <= from_ns:
         return

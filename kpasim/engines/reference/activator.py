@@ -63,7 +63,9 @@ class Activator:
         sim = self.sim
         request.activator = self
         if accounting.activator_enter(self.stats, sim.now):
-            sim.at(sim.now + sim.p.first_stat_ns, Kind.POKE, self.index, lambda: sim.autoscaler.told(1.0, 1.0, poked=True))
+            sim.at(
+                sim.now + sim.p.first_stat_ns, Kind.POKE, self.index, lambda: sim.autoscaler.told(1.0, 1.0, poked=True)
+            )
             sim.at(self.report_due_after(sim.now - 1), Kind.REPORT, self.index, self.report)
         request.where = "front"
         self.take_slot(request, handed_over=False)
@@ -150,9 +152,7 @@ class Activator:
             return routing.power_of_two(self.in_flight, int(self.assigned[one]), int(self.assigned[other]), coin)
         if how == routing.FIRST_AVAILABLE:
             return routing.first_available(self.assigned, self.assigned_pods, self.in_flight, self.slots)
-        pod, self.turn = routing.round_robin(
-            self.assigned, self.assigned_pods, self.in_flight, self.slots, self.turn
-        )
+        pod, self.turn = routing.round_robin(self.assigned, self.assigned_pods, self.in_flight, self.slots, self.turn)
         return pod
 
     def drop(self, request: Request) -> None:

@@ -92,6 +92,7 @@ class Autoscaler:
             self.decide(poked=True)
 
     def remember(self, value: float) -> None:
+        """Write a value into both windows."""
         second = self.wall_ns // SECOND_NS
         windows.record(self.stable, second, value)
         windows.record(self.panic, second, value)
@@ -127,9 +128,7 @@ class Autoscaler:
         wanted = int(sample)
         chosen = np.zeros(wanted, dtype=np.int64)
         window_ns = p.stable_window_s * SECOND_NS
-        found = scraping.choose_pods(
-            indices, count, self.started_ns, answers, keys, now, window_ns, wanted, chosen
-        )
+        found = scraping.choose_pods(indices, count, self.started_ns, answers, keys, now, window_ns, wanted, chosen)
         if found < wanted:
             return
         for index in chosen:

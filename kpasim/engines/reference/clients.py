@@ -30,8 +30,8 @@ class Request:
     """
 
     __slots__ = (
-        "activator", "arrived_ns", "done_ns", "draw", "end_ns", "front_ns", "index", "left_ns", "pod", "response_ns",
-        "sent_ns", "service_ns", "start_ns", "status", "where", "worker", "first_byte_ns",
+        "activator", "arrived_ns", "done_ns", "draw", "end_ns", "first_byte_ns", "front_ns", "index",
+        "left_ns", "pod", "response_ns", "sent_ns", "service_ns", "start_ns", "status", "where", "worker",
     )  # fmt: skip
 
     def __init__(self, index: int, draw: int, worker: int, sent_ns: int) -> None:
@@ -100,11 +100,13 @@ class Clients:
     # the open loop
 
     def plan_next(self) -> None:
+        """Plan the open loop's next request."""
         if self.sent < len(self.sim.d.sent):
             due_ns = self.sim.load_ns + int(self.sim.d.sent[self.sent])
             self.sim.at(due_ns, Kind.SEND, 0, self.send_open)
 
     def send_open(self) -> None:
+        """Send the open loop's next request."""
         self.send(self.sent, 0)
         self.plan_next()
 
@@ -130,6 +132,7 @@ class Clients:
         self.sim.at(sends_ns, Kind.SEND, worker, lambda: self.send_closed(worker))
 
     def send_closed(self, worker: int) -> None:
+        """Send the next request of a worker of the closed loop."""
         p = self.sim.p
         nth = self.per_worker[worker]
         self.per_worker[worker] = nth + 1
@@ -178,7 +181,7 @@ class Clients:
         request.where = "ended"
         request.status = status
         request.response_ns = sim.now
-        if status != CLIENT_TIMEOUT and status != CUT_OFF:
+        if status not in {CLIENT_TIMEOUT, CUT_OFF}:
             request.response_ns += sim.p.server_to_client_ns
         self.live -= 1
         self.last_end_ns = max(self.last_end_ns, request.response_ns)
@@ -187,7 +190,7 @@ class Clients:
         sim.settle()
 
     def service(self, request: Request, pod: Pod) -> tuple[int, int]:
-        """Service time of a request that starts now at full speed, and when its response begins, for ever if at its end."""
+        """Service time of a request that starts now, and when its response begins: for ever if at its end."""
         p, d = self.sim.p, self.sim.d
         index = self.starts if p.service_by_start else request.draw
         self.starts += 1

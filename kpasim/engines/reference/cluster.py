@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,13 +79,14 @@ class Cluster:
             self.sim.reconciler.touch()
 
     def try_place(self, pod: Pod) -> bool:
+        """Give a pod a node if there is one; whether there was."""
         p = self.sim.p
         for pool in range(len(p.pool_type)):
             best: Node | None = None
             for node in self.nodes:
-                if node.pool == pool and node.usable and node.pods < p.pool_slots[pool]:
-                    if best is None or node.pods < best.pods:
-                        best = node
+                room = node.pool == pool and node.usable and node.pods < p.pool_slots[pool]
+                if room and (best is None or node.pods < best.pods):
+                    best = node
             if best is None and not p.pool_provisioned[pool] and self.may_add(pool):
                 best = self.add_node(pool)
                 best.ready_ns = self.sim.now
@@ -98,10 +100,12 @@ class Cluster:
         return False
 
     def may_add(self, pool: int) -> bool:
+        """Whether a pool may have one more node."""
         most = int(self.sim.p.pool_max[pool])
         return most < 0 or sum(1 for node in self.nodes if node.pool == pool and node.gone_ns == of.NEVER_NS) < most
 
     def add_node(self, pool: int) -> Node:
+        """Add a node to a pool."""
         if self.added >= len(self.sim.d.node):
             raise OutOfRoom("nodes")
         node = Node(self.sim, len(self.nodes), pool, added=True)
@@ -119,7 +123,7 @@ class Cluster:
             if p.pool_provisioned[pool] and self.may_add(pool):
                 node = self.add_node(pool)
                 node.due_ns = self.sim.now + int(self.sim.d.node[self.added - 1, pool])
-                self.sim.at(node.due_ns, Kind.NODE, node.index, lambda: self.node_due(node))
+                self.sim.at(node.due_ns, Kind.NODE, node.index, partial(self.node_due, node))
                 return
 
     def node_due(self, node: Node) -> None:
@@ -178,17 +182,19 @@ class Cluster:
         return total
 
     def drawn(self, pod: Pod, stage: int) -> int:
+        """Drawn time of a pod's stage [ns]."""
         assert pod.node is not None
         types = len(self.sim.p.type_factor)
         return int(self.sim.d.pod[pod.index, of.STAGES + stage * types + pod.node.type])
 
     def move(self, *pods: Pod) -> None:
-        """Take pods that can go on through their next stages as far as no time passes, and those that this lets go on."""
+        """Take pods that can go on through their next stages while no time passes, and those that this lets go on."""
         self.movers.extend(pods)
         while self.movers:
             self.step(self.movers.pop(0))
 
     def step(self, pod: Pod) -> None:
+        """Take one pod through its next stages as far as no time passes."""
         p = self.sim.p
         while pod.stage < len(p.stage_kind):
             stage = pod.stage

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 class Ingress:
     """An Envoy-like gateway with its own view of the endpoints.
 
+    Attributes:
+        visible: Pods that it sees, in the order of their addresses.
+        turn: How many requests each of its workers has sent to pods; round robin counts on when the pods change.
+
     Source:
-        Envoy's round robin and least request (two random choices), one position for each worker thread.
+        Envoy's round robin and least request (two random choices). A connection belongs to one worker thread.
     """
 
     def __init__(self, sim: Simulation) -> None:
@@ -37,7 +41,7 @@ class Ingress:
     def show(self, pod: Pod) -> None:
         """A ready pod reaches the gateway's view."""
         if not pod.terminating and pod.ready:
-            insort(self.visible, pod.index)
+            insort(self.visible, pod.index, key=lambda index: (self.sim.pods[index].address, index))
 
     def hide(self, pod: Pod) -> None:
         """A pod that goes leaves the gateway's view."""
@@ -103,14 +107,15 @@ class Ingress:
             self.sticky_activator[session] = request.activator.index
 
     def choose_pod(self, request: Request) -> int:
+        """The gateway's choice among the pods it sees."""
         sim = self.sim
         count = len(self.visible)
         policy = sim.p.ingress_policy
         if policy == of.ROUND_ROBIN:
-            worker = pick(sim.d.key, request.index, WORKER, sim.p.ingress_workers)
-            place = self.turn[worker] % count
-            self.turn[worker] = place + 1
-            return self.visible[place]
+            connection = request.worker if sim.p.closed else request.index
+            worker = pick(sim.d.key, connection, WORKER, sim.p.ingress_workers)
+            self.turn[worker] += 1
+            return self.visible[(self.turn[worker] - 1) % count]
         first = self.visible[pick(sim.d.key, request.index, HOST_A, count)]
         if policy == of.RANDOM:
             return first
@@ -118,6 +123,7 @@ class Ingress:
         return second if sim.pods[second].direct_inside < sim.pods[first].direct_inside else first
 
     def choose_activator(self, request: Request) -> int:
+        """The gateway's choice among the activators."""
         sim = self.sim
         count = self.activators
         if count == 1:
@@ -133,11 +139,11 @@ class Ingress:
         return second if sim.activators[second].inside < sim.activators[first].inside else first
 
     def time_out(self, request: Request) -> None:
-        """timeoutSeconds are over."""
+        """The request's timeoutSeconds are over."""
         if request.where != "ended":
             self.sim.clients.withdraw(request, 504)
 
     def first_byte_due(self, request: Request) -> None:
-        """responseStartTimeoutSeconds or idleTimeoutSeconds are over."""
+        """The request's responseStartTimeoutSeconds or idleTimeoutSeconds are over."""
         if request.where != "ended" and request.first_byte_ns > self.sim.now:
             self.sim.clients.withdraw(request, 504)

@@ -67,7 +67,6 @@ class Pod:
         self.direct_inside = 0
         self.stats = np.zeros(accounting.COLUMNS, dtype=np.int64)
         self.published = np.zeros(scraping.FIELDS)
-        self.cut_phase_ns = int(draw[of.QUEUE_PROXY_PHASE])
         self.stats_from_ns = of.NEVER_NS
         self.broken = False
         self.own_share = Sharing(sim, sim.p.slowdown, Kind.DONE)
@@ -133,6 +132,11 @@ class Pod:
         sim.reconciler.pod_became_ready(self)
 
     # queue-proxy and container
+
+    @property
+    def cut_phase_ns(self) -> int:
+        """Phase of queue-proxy's statistics, which begin when it has started."""
+        return self.containers_ns + int(self.sim.d.pod[self.index, of.QUEUE_PROXY_PHASE])
 
     def roll(self, *, inclusive: bool) -> None:
         """Publish the statistics of the latest whole second before now (up to now if ``inclusive``)."""
@@ -289,9 +293,7 @@ class Pod:
             self.forgotten,
         )
         if self.ready:
-            sim.at(
-                now + p.endpoints_to_ingress_ns, Kind.VISIBLE, 2 * self.index, lambda: sim.ingress.hide(self)
-            )
+            sim.at(now + p.endpoints_to_ingress_ns, Kind.VISIBLE, 2 * self.index, lambda: sim.ingress.hide(self))
 
     def forgotten(self) -> None:
         """The activators no longer know the pod."""

@@ -147,9 +147,7 @@ class Reconciler:
             self.replicas = patch
             sim.at(now + p.rollout_ns, Kind.ROLLOUT, 0, self.roll_out)
         mode = burst.mode(want, sim.autoscaler.excess)
-        activators = burst.num_activators(
-            self.ready_pods, p.total_value, p.target_burst_capacity, p.activator_capacity
-        )
+        activators = burst.num_activators(self.ready_pods, p.total_value, p.target_burst_capacity, p.activator_capacity)
         if mode != self.asked_mode or activators != self.activators:
             self.asked_mode = mode
             self.activators = activators

@@ -9,7 +9,7 @@ import simpy
 
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind, priority, tick_at_or_after
-from kpasim.engines.outcome import Outcome, Recorder
+from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import SECOND_NS, Draws, Params
 from kpasim.engines.reference.activator import Activator
 from kpasim.engines.reference.autoscaler import Autoscaler
@@ -17,7 +17,7 @@ from kpasim.engines.reference.clients import Clients
 from kpasim.engines.reference.cluster import Cluster
 from kpasim.engines.reference.ingress import Ingress
 from kpasim.engines.reference.reconciler import Reconciler
-
+from kpasim.engines.reference.recorder import Recorder
 from kpasim.policy import accounting
 
 if TYPE_CHECKING:
