@@ -41,8 +41,12 @@ class Deadline:
         if self._check is not None:
             self._check()
         if self.left_s <= 0:
-            seen = f": {state}" if state else ""
-            raise DeadlineError(f"{self.what}: not done within {self.seconds:.0f} s{seen}")
+            raise self.passed(state)
+
+    def passed(self, state: str = "") -> DeadlineError:
+        """The error to raise when the time is over."""
+        seen = f": {state}" if state else ""
+        return DeadlineError(f"{self.what}: not done within {self.seconds:.0f} s{seen}")
 
     def wait(self, seconds: float, state: str = "") -> None:
         """Sleep for ``seconds``, or until the deadline, then check."""

@@ -153,36 +153,31 @@ def await_ready(
         DeadlineError: It is not ready in time.
     """
     failing: Deadline | None = None
+    trouble = ""
     while True:
         try:
             found = kube.get(SERVICES, namespace, name, deadline=deadline)
+            if meta(found).get("deletionTimestamp"):
+                raise MissingError("it is being deleted")
+            state, trouble = _state(found)
+            if state == "ready":
+                revision = str(status_of(found)["latestReadyRevisionName"])
+                left = _older_pods(kube, namespace, name, revision, deadline)
+                if not left:
+                    return Ready(revision, _host(kube, found), ORIGINAL_ANNOTATION in annotations_of(found))
+                state, trouble = "waiting", f"{left} pods of older revisions are still there"
+            if state == "failed" and not _waits_for_room(trouble):
+                failing = failing or deadline.shorter(waits.stuck_s, "")
+                if failing.left_s <= 0:
+                    why = _joined(trouble, explain())
+                    raise ClusterError(f"{kube.name}: Service {namespace}/{name} does not start: {why}")
+            else:
+                failing = None
+            deadline.wait(kube.patience.poll_s)
         except MissingError:
             raise ClusterError(f"{kube.name}: Service {namespace}/{name} was deleted while we waited for it") from None
-        if meta(found).get("deletionTimestamp"):
-            raise ClusterError(f"{kube.name}: Service {namespace}/{name} was deleted while we waited for it")
-        state, trouble = _state(found)
-        if state == "ready":
-            revision = str(status_of(found)["latestReadyRevisionName"])
-            left = _older_pods(kube, namespace, name, revision, deadline)
-            if not left:
-                host = str(status_of(found).get("url") or "").partition("://")[2].rstrip("/")
-                if not _HOST.fullmatch(host):
-                    raise ClusterError(f"{kube.name}: Service {namespace}/{name} has no host name: {host[:60]!r}")
-                adopted = ORIGINAL_ANNOTATION in annotations_of(found)
-                return Ready(revision, host, adopted)
-            state, trouble = "waiting", f"{left} pods of older revisions are still there"
-        if state == "failed" and not _waits_for_room(trouble):
-            failing = failing or deadline.shorter(waits.stuck_s, f"{kube.name}: Service {namespace}/{name} failed")
-            if failing.left_s <= 0:
-                raise ClusterError(
-                    f"{kube.name}: Service {namespace}/{name} does not start: {_joined(trouble, explain())}"
-                )
-        else:
-            failing = None
-        try:
-            deadline.wait(kube.patience.poll_s)
-        except DeadlineError as error:
-            raise DeadlineError(f"{error}: {_joined(trouble, explain())}") from None
+        except DeadlineError:
+            raise deadline.passed(_joined(trouble, explain())) from None
 
 
 def remove(kube: Kube, namespace: str, name: str, run_id: str, deadline: Deadline) -> str:
@@ -249,6 +244,14 @@ def import_from_cluster(namespace: str, name: str, kube: Kube) -> str:
     writer.default_flow_style = False
     writer.dump(ordered, out)
     return out.getvalue()
+
+
+def _host(kube: Kube, found: Document) -> str:
+    """The host name in a Service's URL."""
+    host = str(status_of(found).get("url") or "").partition("://")[2].rstrip("/")
+    if not _HOST.fullmatch(host):
+        raise ClusterError(f"{kube.name}: Service {name_of(found)} has no host name: {host[:60]!r}")
+    return host
 
 
 # -- adoption --------------------------------------------------------------------------------------------------------

@@ -269,7 +269,8 @@ class Kube:
         )
         pause_s = self.patience.first_pause_s
         while True:
-            timeout_s = max(0.05, min(self.patience.request_s, budget.left_s))
+            # Near its deadline a call still gets a second, or a slow answer would look like none.
+            timeout_s = min(self.patience.request_s, max(1.0, budget.left_s))
             try:
                 reply = self._call(
                     method, verb, resource.rbac_name, namespace, url, list(query), body, content_type, timeout_s, what
@@ -277,6 +278,8 @@ class Kube:
                 text = self._read(reply, _MAX_LIST_BYTES if verb == "list" else _MAX_OBJECT_BYTES, what)
             except _LaterError as later:
                 wait_s = min(later.after_s or pause_s * self._jitter.uniform(0.7, 1.3), self.patience.longest_pause_s)
+                if deadline is not None and wait_s >= deadline.left_s:
+                    raise deadline.passed(str(later)) from None
                 if wait_s >= budget.left_s:
                     raise UnreachableError(
                         f"{what}: still failing after {self.patience.retry_s:.0f} s: {later}"
