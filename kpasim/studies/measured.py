@@ -17,8 +17,8 @@ from kpasim.spec.experiment import Experiment, from_mapping
 PATHS = {
     "activator": {"path": "activator"},
     "ingress-round-robin": {"path": "auto", "policy": "round-robin"},
-    "envoy-round-robin": {"path": "auto", "policy": "round-robin"},
-    "envoy-least-request": {"path": "auto", "policy": "least-request"},
+    "envoy-round-robin": {"path": "auto", "policy": "round-robin", "workers": 2},
+    "envoy-least-request": {"path": "auto", "policy": "least-request", "workers": 2},
 }
 """The ingress that each ``path`` of a measured run.json was."""
 STARTED = Recorded(load_phase_ns=AT_ONCE)

@@ -279,12 +279,12 @@ def test_without_a_limit_the_activator_takes_the_less_busy_of_two(play: Play) ->
 
 
 def test_the_gateway_takes_turns(play: Play) -> None:
-    """Round robin over three pods in the order in which the gateway met them, whatever is queued."""
+    """Round robin over three pods in the order of their addresses, whatever is queued."""
     p = sending(6, pods=3, **DIRECT)
 
     story = play(p, sent_s=[0.0, 0.0, 1.0, 2.0, 2.5, 30.0], service_s=5.0, stages_s=(1.0,), address=(3, 2, 1))
 
-    assert [0, 1, 2, 0, 1, 2] == story.served_by
+    assert [2, 1, 0, 2, 1, 0] == story.served_by
 
 
 def test_each_worker_of_the_gateway_takes_its_own_turns(play: Play) -> None:

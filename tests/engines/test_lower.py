@@ -468,7 +468,8 @@ def test_clocks_that_know_nothing_of_the_revision_have_phases_of_their_own() -> 
     many = draw_many(asked, params, range(400), pods=2)
     own = [of.WALL, of.REPORT, of.REPORT + 1]
     phase = np.array([[*one.phase[own], one.load_phase_ns] for one in many]) / np.array([2 * S, S, S, 2 * S])
-    pod = np.array([one.pod[1, : of.STAGES] for one in many]) / np.array([1 << 31, 1 << 31, 2 * S, S, 50 * MS])
+    drawn = [of.ADDRESS, of.UID, of.KUBELET_PHASE, of.POLL_PHASE]
+    pod = np.array([one.pod[1, drawn] for one in many]) / np.array([1 << 31, 1 << 31, 2 * S, 50 * MS])
     both = np.hstack([phase, pod])
 
     assert both.min() >= 0.0
@@ -488,6 +489,16 @@ def test_the_clocks_of_a_revision_begin_when_it_does() -> None:
     assert 1.4 * S < tick.max() < 1.5 * S
     assert np.abs(phase[:, of.SCRAPE] - tick * 6 // 10).max() <= 1
     assert np.abs(phase[:, of.PROBE] - tick // 25).max() <= 1
+
+
+def test_queue_proxies_begin_soon_after_their_containers() -> None:
+    """Half of them within the median, which may be set, and few much later."""
+    asked = experiment("cluster: {delays: {queue-proxy-start: 100ms}}")
+    begun = draw(asked, lower(asked), 0, pods=2000).pod[:, of.QUEUE_PROXY_PHASE]
+
+    assert np.median(begun) == pytest.approx(100 * MS, rel=0.1)
+    assert np.mean(begun > 300 * MS) == pytest.approx(0.1, abs=0.03)
+    assert begun.max() <= 100 * 100 * MS
 
 
 def test_a_measured_load_begins_when_it_did() -> None:
