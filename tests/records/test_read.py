@@ -147,7 +147,7 @@ def test_a_malformed_line_is_named_or_skipped(file, kind):
         (b"{" * 50_000, "JSON of no kind that is known"),
         (b"a,b,c\n1,2,3\n", "no kind of file that is known"),
         (b"start_s\n", "no row below the header"),
-        (gzip.compress(VALID["csv"])[:40], "cannot be read: Compressed file ended"),
+        (gzip.compress(VALID["csv"], mtime=0)[:40], "cannot be read: Compressed file ended"),
         (b"\x1f\x8b" + b"junk" * 20, "cannot be read"),
         (b"\xfd7zXZ\x00" + b"junk" * 20, "cannot be read"),
         (b"BZh" + b"junk" * 20, "cannot be read"),
@@ -232,7 +232,7 @@ mutations = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 60), junk), min_s
 @given(mutations=mutations)
 def test_damaged_files_are_no_traceback(tmp_path_factory, kind, mutations):
     """A valid file with pieces cut out and others put in is read or refused."""
-    extra = {"kubectl-list": KUBECTL_LIST.encode(), "hey-gz": gzip.compress(VALID["hey-csv"])}
+    extra = {"kubectl-list": KUBECTL_LIST.encode(), "hey-gz": gzip.compress(VALID["hey-csv"], mtime=0)}
     content = (VALID | extra)[kind]
     for where, length, piece in mutations:
         place = int(where * len(content))
