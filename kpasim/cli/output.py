@@ -6,12 +6,16 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from kpasim.report.words import number, span
+
 if TYPE_CHECKING:
     from rich.console import Console
+
+__all__ = ["console", "note", "number", "print_json", "progress", "span"]
 
 
 def note(text: str) -> None:
@@ -47,20 +51,3 @@ def progress(what: str, total: int, *, show: bool = True) -> Iterator[Callable[[
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)
-
-
-def number(value: Any, digits: int = 4) -> str:
-    """A number as people write it: four figures, no noise; a dash for nothing."""
-    if value is None:
-        return "-"
-    if isinstance(value, int) or float(value).is_integer():
-        return f"{value:.0f}"
-    return f"{float(value):.{digits}g}" if abs(value) < 10 ** (digits - 1) else f"{value:,.0f}"
-
-
-def span(interval: Any) -> str:
-    """An interval ``lo to hi``; empty where both ends are missing."""
-    if not interval or interval[0] is None:
-        return ""
-    low, high = number(interval[0]), number(interval[1])
-    return low if low == high else f"{low} to {high}"

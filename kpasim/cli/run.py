@@ -14,26 +14,6 @@ if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
     from kpasim.studies.run import Result
 
-FIGURES = (
-    ("total", "total_s", "s"),
-    ("mean latency", "latency_s.mean", "s"),
-    ("p50", "latency_s.p50", "s"),
-    ("p90", "latency_s.p90", "s"),
-    ("p95", "latency_s.p95", "s"),
-    ("p99", "latency_s.p99", "s"),
-    ("slowest", "latency_s.max", "s"),
-    ("errors", "errors", "requests"),
-    ("most pods", "max_pods", "pods"),
-    ("cold starts", "cold_starts", "pods"),
-    ("pod time", "pod_seconds", "s"),
-    ("GPU time", "gpu_seconds", "s"),
-    ("first scale-out", "first_scale_out_s", "s after the load starts"),
-    ("panic begins", "panic_entered_s", "s after the load starts"),
-    ("desired 0", "desired_zero_after_last_s", "s after the last response"),
-    ("replicas 0", "replicas_zero_after_last_s", "s after the last response"),
-)
-"""Figures of merit in the order in which they are shown: title, place in the summary, unit."""
-
 
 @click.command(epilog="Try: kpasim run experiments/hey50x5.yaml --replications 500 --out runs/hey50x5")
 @click.argument("experiment", required=False, type=click.Path())
@@ -173,6 +153,7 @@ def figures_of_merit(result: Result) -> Any:
     """Each figure with its 90 % interval over the replications."""
     from rich.table import Table
 
+    from kpasim.report.words import FIGURES
     from kpasim.results.summary import flattened
 
     medians = dict(flattened(result.summary))

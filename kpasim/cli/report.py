@@ -1,0 +1,46 @@
+"""`kpasim report`: one HTML page about a run, two runs or a sweep."""
+
+from __future__ import annotations
+
+import click
+
+from kpasim.cli.output import note, progress
+
+
+@click.command(
+    epilog="Try: kpasim run experiments/hey50x5.yaml --out runs/hey50x5 && kpasim report runs/hey50x5 --open"
+)
+@click.argument("folder", metavar="RUN_DIR|SWEEP_DIR", type=click.Path(file_okay=False))
+@click.argument("other", required=False, type=click.Path(file_okay=False))
+@click.option("-o", "--out", metavar="FILE", help="The page.  [default: report.html in the first folder; -: stdout]")
+@click.option("--open", "show", is_flag=True, help="Show it in the browser.")
+@click.option(
+    "-n",
+    "--replications",
+    type=click.IntRange(0),
+    default=200,
+    show_default=True,
+    help="Simulated runs to put beside a measured run that holds no prediction; 0: none.",
+)
+def command(folder: str, other: str | None, out: str | None, show: bool, replications: int) -> None:
+    """Write one self-contained HTML page about a run, two runs side by side (OTHER), or a sweep.
+
+    The page needs no network and can be mailed. It says in words what happened, shows pods and the reason of every
+    decision, latency, cost, and what is needed to run it again. A measured run is shown beside its prediction.
+    """
+    from pathlib import Path
+
+    from kpasim.report.html import page_of, write
+
+    with progress("prediction", replications, show=out != "-") as bar:
+        page = page_of(folder, other, replications=replications, progress=bar)
+    if out == "-":
+        click.echo(page, nl=False)
+        return
+    path = Path(out) if out else Path(folder) / "report.html"
+    write(path, page)
+    note(f"Wrote {path} ({len(page) / 1e6:.1f} MB)")
+    if show:
+        import webbrowser
+
+        webbrowser.open(path.resolve().as_uri())

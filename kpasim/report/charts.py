@@ -1,0 +1,562 @@
+"""Interactive charts of a run for the HTML report, made from tables only.
+
+Nothing is said by colour alone: lines differ in dashes, areas in patterns, points in shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.report.decisions import decisions, in_words
+from kpasim.report.drawing import (
+    MOST_POINTS,
+    Chart,
+    axis_of,
+    bin_width,
+    filled,
+    layout_of,
+    line,
+    numbers,
+    shown,
+    thinned,
+    time_unit,
+)
+from kpasim.report.evidence import Evidence
+from kpasim.report.figures import STATES, pods_by_state
+from kpasim.report.words import number, seconds
+from kpasim.results.cost import PARTS
+from kpasim.results.summary import LATENCY_PERCENTILES
+from kpasim.results.tables import Columns, Tables
+
+MOST_DOTS = 4000
+"""Dots of the latency chart at most."""
+MOST_BARS = 60
+"""Pods whose lives are drawn at most."""
+
+_AREAS = {
+    "ready": ("<blue>", "", "<blue-area>"),
+    "starting": ("<orange>", "/", "<orange-area>"),
+    "pending": ("<muted>", ".", "<grey-area>"),
+    "draining": ("<purple>", "\\", "<purple-area>"),
+}
+_OUTCOMES = (
+    ("answered (2xx)", "circle", "<blue>", 200, 300),
+    ("redirected (3xx)", "cross", "<green>", 300, 400),
+    ("refused (4xx)", "triangle-up", "<orange>", 400, 500),
+    ("failed (5xx)", "x", "<red>", 500, 600),
+    ("timed out", "triangle-down", "<ink>", 0, 1),
+)
+_KINDS = {"working": ("<blue>", ""), "idle": ("<muted>", "."), "starting": ("<orange>", "/"),
+          "draining": ("<purple>", "\\")}  # fmt: skip
+_RULE_SYMBOLS = {"stable": "circle", "panic": "triangle-up", "held": "square", "delay": "diamond"}
+_LIFE = (
+    ("waiting for a machine", "<muted>", ".", "created_s", "scheduled_s"),
+    ("image and start", "<orange>", "/", "scheduled_s", "ready_s"),
+    ("ready", "<blue>", "", "ready_s", "delete_requested_s"),
+    ("draining", "<purple>", "\\", "delete_requested_s", "gone_s"),
+)
+
+
+def scaling(run: Evidence) -> Chart:
+    """Pods by state, desired pods and the reason of each decision; below, what the autoscaler observed."""
+    tables = run.tables
+    begin, end = _begin(tables), run.horizon_s
+    scale, unit = time_unit(end)
+    data, top = _pod_areas(tables, begin, end, scale)
+    data[0:0] = _panic_areas(tables.ticks, scale, (("y", top), ("y2", 1.08 * _highest(tables))))
+    data.append(_desired_line(tables, begin, end, scale))
+    data.append(_decision_points(run, scale))
+    for column, dash, colour, name in (("stable", "solid", "<blue>", "stable window"),
+                                       ("panic", "dash", "<red>", "panic window")):  # fmt: skip
+        t_s, values = thinned(tables.ticks["t_s"], tables.ticks[column])
+        data.append(line(t_s / scale, values, name, colour, dash, yaxis="y2", hovertemplate="%{y:.2f}"))
+    layout = layout_of(f"time since the load began [{unit}]", "pods", (begin / scale, end / scale))
+    layout["yaxis"] |= {"domain": [0.38, 1], "range": [0, top], "tickformat": "d"}
+    layout["yaxis2"] = axis_of("observed") | {
+        "domain": [0, 0.3], "rangemode": "tozero", "range": [0, 1.08 * _highest(tables)],
+    }  # fmt: skip
+    layout["xaxis"] |= {"anchor": "y2", "hoverformat": ".1f", "unifiedhovertitle": {"text": f"%{{x:.1f}} {unit}"}}
+    # Without a limit of distance every point of time has its decision: the nearest one.
+    return {"data": data, "layout": layout | {"hovermode": "x unified", "hoversubplots": "axis", "hoverdistance": -1}}
+
+
+def replicas(runs: Sequence[tuple[str, Evidence]]) -> Chart:
+    """Desired and ready pods of several runs on one axis of time.
+
+    Args:
+        runs: Runs with the names they are shown under, two at most.
+    """
+    end = max(run.horizon_s for _, run in runs)
+    scale, unit = time_unit(end)
+    data = []
+    begin = min(_begin(run.tables) for _, run in runs)
+    for (name, run), colour, dash in zip(runs, ("<blue>", "<red>"), ("solid", "dash"), strict=False):
+        t_s = _moments(run.tables, begin, end)
+        ready = pods_by_state(run.tables.pods, t_s)["ready"]
+        data.append(line(t_s / scale, ready, f"ready: {shown(name)}", colour, dash, step=True))
+        desired = _desired_line(run.tables, begin, end, scale)
+        look = {"color": colour, "dash": "dot" if dash == "solid" else "dashdot", "width": 1.5, "shape": "hv"}
+        data.append(desired | {"name": f"desired: {shown(name)}", "line": look})
+    layout = layout_of(f"time since the load began [{unit}]", "pods", (begin / scale, end / scale))
+    layout["yaxis"] |= {"rangemode": "tozero", "tickformat": "d"}
+    return {"data": data, "layout": layout | {"hovermode": "x unified"}}
+
+
+def latencies(run: Evidence) -> tuple[Chart, int]:
+    """Latency of each request against the time it was sent.
+
+    Returns:
+        The chart, and how many requests were left out because there are too many to draw.
+    """
+    requests = run.tables.requests
+    kept, left_out = _worth_drawing(requests)
+    start, latency, status, pod = (requests[name][kept] for name in ("start_s", "latency_s", "status", "pod"))
+    end = float(np.max(start, initial=1.0))
+    scale, unit = time_unit(end)
+    data = []
+    for name, symbol, colour, low, high in _OUTCOMES:
+        some = (status >= low) & (status < high)
+        if some.any():
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": f"{name}: {int(_count(requests, low, high)):,}",
+                    "x": numbers(start[some] / scale),
+                    "y": numbers(latency[some]),
+                    "text": [shown(name, 60) for name in pod[some].tolist()],
+                    "marker": {"symbol": symbol, "color": colour, "size": 7 if len(start) < 500 else 5, "opacity": 0.8},
+                    "hovertemplate": f"sent at %{{x:.2f}} {unit}<br>%{{y:.2f}} s<br>%{{text}}<extra>{name}</extra>",
+                }
+            )
+    layout = layout_of(f"request sent [{unit} since the load began]", "latency [s]", (-0.01 * end / scale, end / scale))
+    layout["yaxis"]["rangemode"] = "tozero"
+    return {"data": data, "layout": layout | {"hovermode": "closest"}}, left_out
+
+
+def distribution(runs: Sequence[tuple[str, Evidence]]) -> Chart:
+    """Share of successful requests that took no longer than a time, with the percentiles' intervals where known.
+
+    Args:
+        runs: Runs with the names they are shown under, two at most.
+    """
+    data: list[dict[str, Any]] = []
+    longest = 1.0
+    looks = (("<blue>", "solid", "circle"), ("<red>", "dash", "diamond"))
+    for (name, run), (colour, dash, symbol) in zip(runs, looks, strict=False):
+        values = np.sort(_successes(run.tables.requests))
+        if len(values):
+            share = 100 * np.arange(1, len(values) + 1) / len(values)
+            x, y = thinned(values, share)
+            data.append(line(x, y, shown(name), colour, dash, step=True, hovertemplate="%{x:.2f} s: %{y:.0f} %"))
+            longest = max(longest, float(values[-1]))
+        known = [p for p in LATENCY_PERCENTILES if (run.intervals.get(f"latency_s.p{p}") or [None])[0] is not None]
+        if known:
+            middle = [run.medians[f"latency_s.p{p}"] for p in known]
+            low, high = zip(*(run.intervals[f"latency_s.p{p}"] for p in known), strict=True)
+            longest = max(longest, *high)
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": f"{run.count:,} runs, 90 %"
+                    if len(runs) == 1
+                    else f"{shown(name)}: {run.count:,} runs, 90 %",
+                    "x": middle,
+                    "y": list(known),
+                    "marker": {"symbol": symbol, "size": 8, "color": colour},
+                    "error_x": {
+                        "type": "data",
+                        "symmetric": False,
+                        "array": [h - m for h, m in zip(high, middle, strict=True)],
+                        "arrayminus": [m - one for m, one in zip(middle, low, strict=True)],
+                        "color": colour,
+                        "thickness": 1.5,
+                    },
+                    "hovertemplate": "p%{y}: %{x:.2f} s<extra></extra>",
+                }
+            )
+    layout = layout_of("latency [s]", "requests that took no longer [%]", (0, 1.05 * longest))
+    layout["yaxis"]["range"] = [0, 102]
+    return {"data": data, "layout": layout | {"hovermode": "closest"}}
+
+
+def panels(run: Evidence) -> dict[str, Chart]:
+    """Knative's dashboard: request volume by response code, success rate, response time, burst capacity.
+
+    Requests are counted in the interval in which they ended.
+    """
+    requests = run.tables.requests
+    end = run.horizon_s
+    scale, unit = time_unit(end)
+    done = ~np.isnan(requests["latency_s"])
+    ends = (requests["start_s"] + requests["latency_s"])[done]
+    latency, status = requests["latency_s"][done], requests["status"][done]
+    width = bin_width(end)
+    edges = np.arange(0.0, max(end, width) + width, width)
+    middle = (edges[:-1] + edges[1:]) / 2 / scale
+    place = np.digitize(ends, edges) - 1
+    x_title = f"time since the load began [{unit}]"
+
+    volume = []
+    for name, _, colour, low, high in _OUTCOMES:
+        some = (status >= low) & (status < high)
+        if some.any():
+            dash = {"<blue>": "solid", "<red>": "dash", "<ink>": "dot"}.get(colour, "dashdot")
+            per_s = np.histogram(ends[some], edges)[0] / width
+            volume.append(line(middle, per_s, name, colour, dash, step=True, hovertemplate="%{y:.3g} per s"))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ok = np.histogram(ends[(status >= 200) & (status < 300)], edges)[0]
+        share = 100 * ok / np.histogram(ends, edges)[0]
+    success = line(middle, share, "2xx of all that ended", "<green>", "solid", hovertemplate="%{y:.4g} %")
+    success |= {"mode": "lines+markers", "marker": {"size": 4}}
+
+    groups = [latency[(status > 0) & (place == i)] for i in range(len(middle))]
+    times = []
+    for rank, dash, colour in ((50, "solid", "<blue>"), (90, "dash", "<green>"), (95, "dashdot", "<red>"),
+                               (99, "dot", "<ink>")):  # fmt: skip
+        values = np.array([np.percentile(group, rank) if len(group) else np.nan for group in groups])
+        one = line(middle, values, f"p{rank}", colour, dash, hovertemplate="%{y:.3g} s")
+        times.append(one | {"mode": "lines+markers", "marker": {"size": 4}})
+
+    t_s, excess = thinned(run.tables.ticks["t_s"], run.tables.ticks["excess_burst_capacity"])
+    burst = [line(t_s / scale, excess, "excess burst capacity", "<blue>", "solid", step=True, hovertemplate="%{y:.0f}")]
+    burst.append(line(np.array([0.0, end / scale]), np.zeros(2), "zero: below it the activator is in the path", "<ink>",
+                       "dot", hoverinfo="skip"))  # fmt: skip
+
+    drawn: dict[str, Chart] = {}
+    for key, data, y_title in (
+        ("volume", volume, "requests ended [1/s]"),
+        ("success", [success], "success rate [%]"),
+        ("response", times, "response time [s]"),
+        ("burst", burst, "requests"),
+    ):
+        layout = layout_of(x_title, y_title, (0, end / scale)) | {"hovermode": "x unified"}
+        layout["yaxis"]["rangemode"] = "tozero"
+        drawn[key] = {"data": data, "layout": layout}
+    drawn["success"]["layout"]["yaxis"]["range"] = [-2, 103]
+    return drawn
+
+
+def lives(run: Evidence) -> tuple[Chart, int]:
+    """Each pod as a bar from its creation to its end, in stages.
+
+    Returns:
+        The chart, and how many pods were left out because there are too many to draw.
+    """
+    pods = run.tables.pods
+    end = run.horizon_s
+    scale, unit = time_unit(end)
+    order = np.argsort(pods["created_s"], kind="stable")[:MOST_BARS]
+    names = [shown(name, 40) for name in pods["pod"][order].tolist()]
+    times = {name: pods[name][order] for name in ("created_s", "ready_s", "delete_requested_s", "gone_s")}
+    times["scheduled_s"] = pods["scheduled_s"][order] if "scheduled_s" in pods else times["created_s"]
+    data: list[dict[str, Any]] = []
+    for name, colour, pattern, first, last in _LIFE:
+        # A stage ends with whatever comes next: its own end, being asked to go, being gone, or the end of the run.
+        start = times[first]
+        stop = np.fmin(np.fmin(times[last], times["gone_s"]), end)
+        if last in ("scheduled_s", "ready_s"):
+            stop = np.fmin(stop, times["delete_requested_s"])
+        with np.errstate(invalid="ignore"):
+            there = stop > start
+        if not there.any():
+            continue
+        lasted = (stop - start)[there]
+        data.append(
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": name,
+                "y": [one for one, yes in zip(names, there.tolist(), strict=True) if yes],
+                "base": numbers(start[there] / scale),
+                "x": numbers(lasted / scale),
+                "text": [seconds(float(one)) for one in lasted],
+                "textposition": "none",
+                "marker": filled(colour, pattern),
+                "hovertemplate": f"%{{y}}<br>{name} for %{{text}}<extra></extra>",
+            }
+        )
+    begin = min(0.0, float(np.min(times["created_s"], initial=0.0)))
+    layout = layout_of(f"time since the load began [{unit}]", "", (begin / scale, end / scale))
+    layout["yaxis"] |= {"autorange": "reversed", "automargin": True, "type": "category"}
+    layout |= {"barmode": "overlay", "hovermode": "closest", "bargap": 0.25}
+    return {"data": data, "layout": layout}, max(0, len(pods["created_s"]) - MOST_BARS)
+
+
+def money(bills: Sequence[tuple[str, Mapping[str, Any]]]) -> Chart:
+    """Cost by kind, a bar for each run.
+
+    Args:
+        bills: The bill of each run with the name it is shown under; all in one currency.
+    """
+    names = [shown(name, 40) for name, _ in bills]
+    currency = shown(bills[0][1]["currency"])
+    data = []
+    for part in PARTS:
+        amounts = [float(bill["parts"][part]) for _, bill in bills]
+        colour, pattern = _KINDS[part]
+        data.append(
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": part,
+                "y": names,
+                "x": amounts,
+                "text": [f"{part} {number(amount, 3)}" for amount in amounts],
+                "textposition": "none",
+                "marker": filled(colour, pattern),
+                "hovertemplate": f"%{{text}} {currency}<extra></extra>",
+            }
+        )
+    layout = layout_of(f"cost [{currency}]", "", None) | {"barmode": "stack", "hovermode": "closest"}
+    layout["yaxis"] |= {"autorange": "reversed", "automargin": True, "type": "category"}
+    return {"data": data, "layout": layout}
+
+
+def bands(measured: Evidence, predicted: Sequence[Tables], predicted_name: str) -> Chart:
+    """Desired and ready pods of a measured run beside those predicted.
+
+    Args:
+        measured: The measured run.
+        predicted: Replications of the prediction: their median is a line and the middle 90 % a band, of a single one
+            only the line.
+        predicted_name: What the line is called.
+    """
+    end = measured.horizon_s
+    scale, unit = time_unit(end)
+    grid = np.linspace(0.0, end, 500)
+    data: list[dict[str, Any]] = []
+    for place, (axis, what) in enumerate((("y", "desired"), ("y2", "ready"))):
+        rows = np.array([_pods_at(tables, what, grid) for tables in predicted])
+        low, middle, high = np.percentile(rows, [5, 50, 95], axis=0, method="inverted_cdf")
+        x = numbers(grid / scale)
+        common = {"type": "scatter", "mode": "lines", "x": x, "yaxis": axis, "showlegend": place == 0}
+        step = {"shape": "hv"}
+        if len(predicted) > 1:
+            edge = common | {"line": step | {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+            data.append(edge | {"y": numbers(high), "name": "upper end", "legendgroup": "band"})
+            band = {"fill": "tonexty", "fillcolor": "<blue-area>", "name": "predicted, 90 %", "legendgroup": "band"}
+            data.append(common | {"line": step | {"width": 0}, "hoverinfo": "skip", "y": numbers(low)} | band)
+        look = step | {"color": "<blue>", "dash": "dash", "width": 2}
+        data.append(common | {"y": numbers(middle), "name": shown(predicted_name), "line": look, "legendgroup": "p"})
+        look = step | {"color": "<ink>", "dash": "solid", "width": 1.5}
+        actual = numbers(_pods_at(measured.tables, what, grid))
+        data.append(common | {"y": actual, "name": "measured", "line": look, "legendgroup": "m"})
+    layout = layout_of(f"time since the load began [{unit}]", "desired pods", (0, end / scale))
+    layout["yaxis"] |= {"domain": [0.55, 1], "rangemode": "tozero", "tickformat": "d"}
+    layout["yaxis2"] = axis_of("ready pods") | {"domain": [0, 0.45], "rangemode": "tozero", "tickformat": "d"}
+    layout["xaxis"]["anchor"] = "y2"
+    return {"data": data, "layout": layout | {"hovermode": "x unified", "hoversubplots": "axis"}}
+
+
+def deviations(metrics: Mapping[str, Mapping[str, float | None]]) -> Chart | None:
+    """Each predicted metric with its interval as deviation from what was measured; ``None`` where none can be drawn.
+
+    Args:
+        metrics: Name to ``measured``, ``predicted``, ``lo`` and ``hi``.
+    """
+    usable = {
+        name: {key: float(metric[key]) for key in ("measured", "predicted", "lo", "hi")}  # type: ignore[arg-type]
+        for name, metric in metrics.items()
+        if all(metric.get(key) is not None for key in ("measured", "predicted", "lo", "hi")) and metric["measured"]
+    }
+    if not usable:
+        return None
+    data = []
+    for inside, name, symbol, colour in ((True, "measured inside the interval", "circle", "<blue>"),
+                                         (False, "measured outside of it", "x", "<red>")):  # fmt: skip
+        some = {key: one for key, one in usable.items() if (one["lo"] <= one["measured"] <= one["hi"]) is inside}
+        if some:
+            percent = [
+                [100 * (one[key] / one["measured"] - 1) for key in ("lo", "predicted", "hi")] for one in some.values()
+            ]
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": name,
+                    "y": [metric_words(key) for key in some],
+                    "x": [round(middle, 4) for _, middle, _ in percent],
+                    "marker": {"symbol": symbol, "size": 10, "color": colour},
+                    "error_x": {
+                        "type": "data",
+                        "symmetric": False,
+                        "array": [round(high - middle, 4) for _, middle, high in percent],
+                        "arrayminus": [round(middle - low, 4) for low, middle, _ in percent],
+                        "color": colour,
+                        "thickness": 3,
+                        "width": 0,
+                    },
+                    "hovertemplate": "%{y}: %{x:+.1f} %<extra></extra>",
+                }
+            )
+    layout = layout_of("predicted against measured [%], bars: 90 % interval", "", None) | {"hovermode": "closest"}
+    order = [metric_words(key) for key in usable]
+    layout["yaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": order[::-1], "automargin": True}
+    layout["xaxis"] |= {"zeroline": True, "zerolinecolor": "<ink>", "zerolinewidth": 1.5, "ticksuffix": " %"}
+    return {"data": data, "layout": layout}
+
+
+def metric_words(name: str) -> str:
+    """The name of a compared metric in words: ``first_scale_out_s`` is ``first scale out``."""
+    return shown(name.removesuffix("_s").replace("_", " "))
+
+
+def _worth_drawing(requests: Columns) -> tuple[NDArray[np.int64], int]:
+    """Places of the requests to draw: of many, in each stretch of time the slowest, the quickest, failures first."""
+    ended = np.flatnonzero(~np.isnan(requests["latency_s"]))
+    if len(ended) <= MOST_DOTS:
+        return ended, 0
+    latency, status = requests["latency_s"][ended], requests["status"][ended]
+    failed = np.flatnonzero((status < 200) | (status >= 300))
+    failed = failed[np.linspace(0, len(failed) - 1, min(len(failed), MOST_DOTS // 4)).astype(np.int64)]
+    extremes = [
+        place
+        for some in np.array_split(np.arange(len(ended)), MOST_DOTS // 8)
+        for place in (some[np.argmin(latency[some])], some[np.argmax(latency[some])])
+    ]
+    others = np.linspace(0, len(ended) - 1, MOST_DOTS // 2).astype(np.int64)
+    kept = np.unique(np.concatenate([failed, np.array(extremes), others]))
+    return ended[kept], len(ended) - len(kept)
+
+
+def _count(requests: Columns, low: int, high: int) -> int:
+    status = requests["status"]
+    return int((~np.isnan(requests["latency_s"]) & (status >= low) & (status < high)).sum())
+
+
+def _successes(requests: Columns) -> NDArray[np.float64]:
+    good = (requests["status"] >= 200) & (requests["status"] < 300) & ~np.isnan(requests["latency_s"])
+    return np.asarray(requests["latency_s"][good], dtype=np.float64)
+
+
+def _pod_areas(tables: Tables, begin: float, end: float, scale: float) -> tuple[list[dict[str, Any]], float]:
+    """Pods by state as areas one upon the other, and the top of their axis."""
+    t_s = _moments(tables, begin, end)
+    counts = pods_by_state(tables.pods, t_s)
+    data = []
+    for state in STATES:
+        if counts[state].any():
+            line, pattern, area = _AREAS[state]
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "name": state,
+                    "x": numbers(t_s / scale),
+                    "y": numbers(counts[state]),
+                    "stackgroup": "pods",
+                    "line": {"shape": "hv", "width": 0.6, "color": line},
+                    "fillcolor": area,
+                    "fillpattern": {"shape": pattern, "fgcolor": line, "bgcolor": area, "size": 7, "solidity": 0.25},
+                    "hovertemplate": "%{y}",
+                }
+            )
+    desired = tables.scaling["desired"]
+    top = max(1.0, float(np.sum(list(counts.values()), axis=0).max(initial=0)), float(desired.max(initial=0)))
+    return data, top * 1.12
+
+
+def _panic_areas(ticks: Columns, scale: float, axes: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
+    """The time in panic mode as an area in each of the axes, from the tick that entered it to the one that left it."""
+    mode, t_s = ticks["panic_mode"] == 1, ticks["t_s"]
+    if not mode.any():
+        return []
+    change = np.flatnonzero(np.diff(np.concatenate([[False], mode, [False]]).astype(np.int8)))
+    x: list[float | None] = []
+    up: list[int | None] = []
+    for first, after in change.reshape(-1, 2)[: MOST_POINTS // 4].tolist():
+        start, stop = float(t_s[first]) / scale, float(t_s[min(after, len(t_s) - 1)]) / scale
+        x += [start, start, stop, stop, None]
+        up += [0, 1, 1, 0, None]
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "panic mode",
+            "legendgroup": "panic mode",
+            "showlegend": place == 0,
+            "x": x,
+            "y": [None if one is None else one * top for one in up],
+            "yaxis": axis,
+            "fill": "toself",
+            "fillcolor": "<panic-area>",
+            "line": {"width": 1, "dash": "dot", "color": "<red>"},
+            "hoverinfo": "skip",
+        }
+        for place, (axis, top) in enumerate(axes)
+    ]
+
+
+def _desired_line(tables: Tables, begin: float, end: float, scale: float) -> dict[str, Any]:
+    times, values = tables.scaling["t_s"], tables.scaling["desired"]
+    known = values >= 0
+    times, values = times[known], values[known]
+    since = max(begin, float(times[0])) if len(times) else end
+    t_s = np.unique(np.concatenate([_moments(tables, since, max(end, since)), thinned(times, values)[0]]))
+    t_s = t_s[t_s >= since]
+    desired = values[np.searchsorted(times, t_s, side="right") - 1] if len(times) else np.zeros(len(t_s))
+    return line(t_s / scale, desired, "desired", "<ink>", "solid", step=True, hovertemplate="%{y}")
+
+
+def _decision_points(run: Evidence, scale: float) -> dict[str, Any]:
+    """A point for each decision, whose text says what was seen and which rule decided."""
+    found = decisions(run)
+    if len(found) > MOST_POINTS:
+        found = [found[i] for i in np.linspace(0, len(found) - 1, MOST_POINTS).astype(np.int64)]
+    times, values = run.tables.scaling["t_s"], run.tables.scaling["desired"]
+    texts, heights = [], []
+    for one in found:
+        place = int(np.searchsorted(times, one["t_s"], side="right")) - 1
+        wanted = one["desired"] if one["desired"] is not None else int(values[place]) if place >= 0 else 0
+        heights.append(max(0, wanted))
+        texts.append("<br>".join(in_words(one)))
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "decisions",
+        "x": numbers(np.array([one["t_s"] for one in found]) / scale),
+        "y": heights,
+        "text": texts,
+        "marker": {
+            "symbol": [_RULE_SYMBOLS.get(one["rule"], "x") for one in found],
+            "size": 7,
+            "color": "<page>",
+            "line": {"width": 1.5, "color": "<ink>"},
+        },
+        "hovertemplate": "%{text}",
+    }
+
+
+def _moments(tables: Tables, begin: float, end: float) -> NDArray[np.float64]:
+    """Times at which states are told: every change, and some more between, so that the nearest one is never far."""
+    columns = ("created_s", "ready_s", "delete_requested_s", "gone_s", "scheduled_s")
+    changes = np.concatenate([tables.pods[name] for name in columns if name in tables.pods])
+    changes = np.unique(changes[(changes >= begin) & (changes <= end)])
+    if len(changes) > MOST_POINTS // 2:
+        changes = changes[np.linspace(0, len(changes) - 1, MOST_POINTS // 2).astype(np.int64)]
+    return np.unique(np.concatenate([changes, np.linspace(begin, end, 400)]))
+
+
+def _pods_at(tables: Tables, what: str, t_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Desired or ready pods at each moment; 0 before any are known."""
+    if what == "ready":
+        return pods_by_state(tables.pods, t_s)["ready"].astype(np.float64)
+    known = tables.scaling["desired"] >= 0
+    times, values = tables.scaling["t_s"][known], tables.scaling["desired"][known]
+    return np.concatenate([[0.0], values])[np.searchsorted(times, t_s, side="right")]
+
+
+def _highest(tables: Tables) -> float:
+    """The greatest average that was observed, at least 1."""
+    return max(1.0, *(float(np.nanmax(tables.ticks[name], initial=0.0)) for name in ("stable", "panic")))
+
+
+def _begin(tables: Tables) -> float:
+    """A few seconds before the load, where something happened then."""
+    return -5.0 if (tables.ticks["t_s"] < 0).any() else 0.0

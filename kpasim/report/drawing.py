@@ -1,0 +1,114 @@
+"""Lines, areas, axes and units of the interactive charts, in plotly's format.
+
+Colours are written as names in angle brackets (``<blue>``); the page puts the colours of its light or dark side in
+their place. No text from a file can be taken for one: `shown` escapes angle brackets.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Chart = dict[str, Any]
+"""``data`` and ``layout`` as plotly has them."""
+
+MOST_POINTS = 2000
+"""Points of one line at most; a page stays small however long the run."""
+BINS = 60
+
+
+def shown(text: object, most: int = 120) -> str:
+    """A text from a file as plotly may show it: as it is, never as markup."""
+    text = str(text)
+    return html.escape(text if len(text) <= most else f"{text[: most - 1]}…", quote=False)
+
+
+def time_unit(end: float) -> tuple[float, str]:
+    """Seconds per unit of a time axis that ends there, and the unit's name."""
+    for least, scale, unit in ((3 * 86400.0, 86400.0, "days"), (3 * 3600.0, 3600.0, "h"), (1200.0, 60.0, "min")):
+        if end >= least:
+            return scale, unit
+    return 1.0, "s"
+
+
+def bin_width(end: float) -> float:
+    """A round width that gives some sixty intervals."""
+    widths = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400)
+    return float(next((width for width in widths if end / width <= BINS), end / BINS))
+
+
+def thinned(x: NDArray[Any], y: NDArray[Any], most: int = MOST_POINTS) -> tuple[NDArray[Any], NDArray[Any]]:
+    """At most so many points of a line; of each stretch the first, the lowest and the highest are kept."""
+    if len(x) <= most:
+        return x, y
+    stretches = np.array_split(np.arange(len(x)), most // 4)
+    values = np.where(np.isnan(y.astype(np.float64)), 0.0, y)
+    kept = np.unique([
+        place
+        for some in stretches
+        for place in (some[0], some[np.argmin(values[some])], some[np.argmax(values[some])], some[-1])
+    ])  # fmt: skip
+    return x[kept], y[kept]
+
+
+def line(
+    x: NDArray[Any], y: NDArray[Any], name: str, colour: str, dash: str, *, step: bool = False, **more: Any
+) -> dict[str, Any]:
+    """A line, in steps where values hold until they change."""
+    look = {"color": colour, "dash": dash, "width": 2, **({"shape": "hv"} if step else {})}
+    return {"type": "scatter", "mode": "lines", "name": name, "x": numbers(x), "y": numbers(y), "line": look, **more}
+
+
+def filled(colour: str, pattern: str) -> dict[str, Any]:
+    """The look of a bar; its pattern says what the colour says."""
+    look: dict[str, Any] = {"color": colour, "line": {"width": 1, "color": "<ink>"}}
+    if not pattern:
+        return look
+    return look | {"pattern": {"shape": pattern, "fgcolor": "<page>", "bgcolor": colour, "size": 8, "solidity": 0.3}}
+
+
+def axis_of(title: str) -> dict[str, Any]:
+    """An axis in the page's colours."""
+    return {
+        "title": {"text": title, "standoff": 8},
+        "gridcolor": "<grid>",
+        "linecolor": "<muted>",
+        "zerolinecolor": "<grid>",
+        "showline": True,
+        "ticks": "outside",
+        "tickcolor": "<muted>",
+        "automargin": True,
+    }
+
+
+def layout_of(x_title: str, y_title: str, span: tuple[float, float] | None) -> dict[str, Any]:
+    """A layout with two axes.
+
+    Args:
+        x_title: What the horizontal axis shows.
+        y_title: What the vertical one shows.
+        span: Ends of the horizontal axis, ``None`` to fit them to the data.
+    """
+    margin = 0.01 * (span[1] - span[0]) if span else 0.0
+    return {
+        "xaxis": axis_of(x_title) | ({"range": [span[0] - margin, span[1] + margin]} if span else {}),
+        "yaxis": axis_of(y_title),
+        "margin": {"l": 56, "r": 12, "t": 8, "b": 44},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 12}},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": "<ink>", "size": 12, "family": "system-ui, sans-serif"},
+        "hoverlabel": {"bgcolor": "<page>", "bordercolor": "<muted>", "font": {"color": "<ink>"}, "align": "left"},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "<muted>", "activecolor": "<ink>"},
+        "autosize": True,
+    }
+
+
+def numbers(values: NDArray[Any]) -> list[Any]:
+    """Numbers with six figures, ``None`` for what is missing."""
+    if values.dtype.kind in "iub":
+        return list(values.tolist())
+    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values.tolist()]

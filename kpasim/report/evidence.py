@@ -1,0 +1,200 @@
+"""What the report knows of one run: its folder, read once, with everything that can be worked out from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kpasim.errors import KpasimError, RunError
+from kpasim.results import cost, summary
+from kpasim.results.summary import Figures
+from kpasim.results.tables import Tables, read_run_folder
+from kpasim.spec.experiment import Experiment, from_mapping
+from kpasim.spec.workload import Hey
+from kpasim.studies.measured import experiment_of
+from kpasim.studies.run import billing_of, prices_of, steady_part
+
+REPLICATIONS = "replications.parquet"
+PREDICTION = "prediction"
+"""Folder beside a validated run that holds what had been predicted for it."""
+_STAND_IN = Hey(kind="hey", requests=1, concurrency=1, timeout_s=0.0)
+"""Load of an experiment whose own load is a file that may be anywhere."""
+_NOT_FIGURES = {"replication", "amount", "per_1000", "per_month"}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One run folder.
+
+    Attributes:
+        folder: Where it lies.
+        about: run.json, as it is: nothing in it can be relied on.
+        tables: The run (of a simulation, the representative replication).
+        replications: Each figure of all replications of a simulation, ``None`` for a single run.
+    """
+
+    folder: Path
+    about: Mapping[str, Any]
+    tables: Tables = field(repr=False)
+    replications: Figures | None = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What the run is called."""
+        name = self.about.get("name")
+        return name if isinstance(name, str) and name.strip() else self.folder.name
+
+    @property
+    def measured(self) -> bool:
+        """Whether it happened for real."""
+        return self.about.get("source") == "measured"
+
+    @property
+    def kind(self) -> str:
+        """``measured`` or ``simulated``."""
+        return "measured" if self.measured else "simulated"
+
+    @property
+    def count(self) -> int:
+        """How many replications its figures are of."""
+        return 1 if self.replications is None else len(self.replications["total_s"])
+
+    @cached_property
+    def horizon_s(self) -> float:
+        """End of the run, from the start of the load."""
+        end = self.about.get("end_s")
+        usable = isinstance(end, int | float) and not isinstance(end, bool) and 0 < end < 1e9
+        return float(end) if usable else _last_moment(self.tables)  # type: ignore[arg-type]
+
+    @cached_property
+    def experiment(self) -> Experiment | None:
+        """The experiment behind it, ``None`` where run.json does not describe one that this version understands."""
+        given = self.about.get("experiment")
+        try:
+            if isinstance(given, Mapping):
+                return _described(given, self.folder, self.name)
+            return experiment_of(self.about, self.tables, base=self.folder)
+        except (KpasimError, TypeError, ValueError, AttributeError, LookupError, OSError):
+            # Whoever wrote run.json may have meant anything; the report then goes without.
+            return None
+
+    @property
+    def load_is_elsewhere(self) -> bool:
+        """Whether its requests came from a file that is not in the folder: `experiment` has another load then."""
+        return self.experiment is not None and self.experiment.workload == _STAND_IN
+
+    @cached_property
+    def aggregate(self) -> summary.Aggregate:
+        """Medians and 90 % intervals; of a single run its figures, without intervals."""
+        if self.replications is not None:
+            kept = {name: values for name, values in self.replications.items() if not _is_money(name)}
+            return summary.aggregate(kept)
+        gpus = self.experiment.gpus_per_pod if self.experiment else 0
+        return summary.Aggregate(summary.summarise(self.tables, self.horizon_s, gpus), {}, {}, {})
+
+    @cached_property
+    def medians(self) -> dict[str, Any]:
+        """Figures by dotted name."""
+        return dict(summary.flattened(self.aggregate.medians))
+
+    @cached_property
+    def intervals(self) -> dict[str, Any]:
+        """90 % intervals by dotted name, empty for a single run."""
+        return dict(summary.flattened(self.aggregate.intervals))
+
+    @cached_property
+    def money(self) -> dict[str, Any] | None:
+        """The bill as `kpasim.results.cost.aggregate_bills` has it, ``None`` where prices are not known."""
+        if self.experiment is None:
+            return None
+        names = [one.name for one in self.experiment.instance_types]
+        try:
+            given = prices_of(self.experiment)
+            prices = cost.prices_for(names, given)
+            currency = cost.currency_of(prices, self.experiment.cost.currency if self.experiment.cost else None)
+            if not prices:
+                return None
+            if self.replications is not None and "amount" in self.replications:
+                wanted = ("amount", "per_1000", "per_month", *(f"parts.{part}" for part in cost.PARTS))
+                return cost.aggregate_bills({name: self.replications[name] for name in wanted}, currency)
+            return cost.bill(
+                self.tables,
+                prices,
+                billing_of(self.experiment),
+                horizon_s=self.horizon_s,
+                steady_s=None if self.load_is_elsewhere else steady_part(self.experiment),
+            )
+        except (KpasimError, LookupError, ValueError):
+            return None
+
+    @cached_property
+    def prediction(self) -> Evidence | None:
+        """What had been predicted before the run was measured, where its folder holds that."""
+        inside = self.folder / PREDICTION
+        return read(inside) if self.measured and (inside / "run.json").is_file() else None
+
+    def text(self, *keys: str) -> str:
+        """A word or number of run.json, empty where it is not there or neither."""
+        value: Any = self.about
+        for key in keys:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return str(value) if isinstance(value, str | int | float) else ""
+
+
+def read(folder: str | Path) -> Evidence:
+    """Read a run folder.
+
+    Raises:
+        RecordError: A file of it is missing or malformed.
+        RunError: Its table of replications cannot be read.
+    """
+    folder = Path(folder)
+    about, tables, _ = read_run_folder(folder)
+    table = folder / REPLICATIONS
+    return Evidence(folder, about, tables, _figures(table) if table.exists() else None)
+
+
+def _figures(path: Path) -> Figures | None:
+    """The columns of replications.parquet that hold numbers."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, memory_map=False)
+        figures = {
+            name: table[name].to_numpy().astype(np.float64)
+            for name in table.column_names
+            if pa.types.is_integer(table.schema.field(name).type) or pa.types.is_floating(table.schema.field(name).type)
+        }
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0][:200]
+        raise RunError(f"{path}: cannot be read as Parquet ({reason})") from None
+    if not table.num_rows or "total_s" not in figures:
+        raise RunError(f"{path}: holds no replications (it needs a row for each, with total_s)")
+    figures.pop("replication", None)
+    return figures
+
+
+def _described(given: Mapping[str, Any], folder: Path, name: str) -> Experiment:
+    """The experiment that run.json holds; where its load is a file, with a load of one request."""
+    workload = given.get("workload")
+    if isinstance(workload, Mapping) and "file" in workload:
+        given = {**given, "workload": _STAND_IN.model_dump(mode="json", by_alias=True)}
+    return from_mapping(given, base=folder, path=name)
+
+
+def _is_money(name: str) -> bool:
+    return name in _NOT_FIGURES or name.startswith("parts.")
+
+
+def _last_moment(tables: Tables) -> float:
+    """The last moment that any table mentions, at least 1 s."""
+    requests = tables.requests
+    moments = [requests["start_s"] + np.nan_to_num(requests["latency_s"]), tables.ticks["t_s"], tables.scaling["t_s"]]
+    moments += [tables.pods[name] for name in ("created_s", "ready_s", "delete_requested_s", "gone_s")]
+    return float(np.fmax.reduce(np.concatenate([*moments, [1.0]])))

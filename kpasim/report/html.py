@@ -1,0 +1,79 @@
+"""One self-contained HTML page about a run, two runs or a sweep.
+
+    write("report.html", page_of("runs/hey50x5"))
+
+The page needs no network and no second file, so that it can be mailed. All that it shows comes from the folders it is
+about; see `kpasim.report.markup` for why their texts can do no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from kpasim.errors import KpasimError, RunError
+from kpasim.report import evidence
+from kpasim.report.evidence import Evidence
+from kpasim.report.pair_page import pair_page
+from kpasim.report.run_page import run_page
+from kpasim.results.files import atomic_write
+
+
+def page_of(
+    folder: str | Path,
+    other: str | Path | None = None,
+    *,
+    replications: int = 200,
+    progress: Callable[[int], None] | None = None,
+) -> str:
+    """The page about a run folder or the folder of a sweep; with ``other``, about two runs side by side.
+
+    Args:
+        folder: Run folder (simulated or measured) or sweep folder.
+        other: A second run folder.
+        replications: Of a measured run by itself that holds no prediction, its experiment is simulated so often; 0 for
+            not at all.
+        progress: Called with the number of replications finished so far.
+
+    Raises:
+        RecordError: A file of a folder is missing or malformed.
+        RunError: A folder is neither a run nor a sweep.
+    """
+    folder = Path(folder)
+    if (folder / "plan.json").is_file() and not (folder / "run.json").is_file():
+        if other is not None:
+            raise RunError(f"{folder}: is a sweep (two runs can be put side by side, or one sweep shown by itself)")
+        from kpasim.report.sweep_page import sweep_page
+
+        return sweep_page(folder)
+    run = _read(folder)
+    if other is not None:
+        return pair_page(run, _read(Path(other)))
+    comparison = None
+    if run.measured and run.prediction is None and replications and run.experiment is not None:
+        try:
+            from kpasim.studies.compare import compare
+
+            comparison = compare(folder, replications=replications, progress=progress)
+        except KpasimError:
+            # Some folders hold what can be shown but not what can be played again.
+            comparison = None
+    return run_page(run, comparison)
+
+
+def _read(folder: Path) -> Evidence:
+    if not folder.is_dir():
+        raise RunError(f"{folder}: no such folder (give one that kpasim run --out, sweep or validate left)")
+    if not (folder / "run.json").exists():
+        raise RunError(f"{folder}: holds neither a run (run.json) nor a sweep (plan.json)")
+    return evidence.read(folder)
+
+
+def write(path: str | Path, page: str) -> None:
+    """Write a page, whole or not at all.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    with atomic_write(path) as file:
+        file.write(page)

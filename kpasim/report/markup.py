@@ -1,0 +1,214 @@
+"""HTML that is safe by construction, and the frame of a page that needs nothing but itself.
+
+Whatever is not `Html` is text and becomes text: a run folder may come from anyone, so no string of it can open a tag,
+end a script or load anything. A content security policy inside the page says the same to the browser: only the page's
+own scripts run, known by their hashes, and nothing is fetched from anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+
+from kpasim.report.drawing import Chart
+
+VOID = {"meta", "link", "br", "hr", "input", "col"}
+
+
+class Html(str):
+    """Markup: a string that needs no escaping any more."""
+
+    __slots__ = ()
+
+
+Content = str | int | float | None | Iterable["Content"]
+"""Markup, text, or any number of both."""
+
+
+def element(tag: str, *content: Content, **attributes: str | bool | None) -> Html:
+    """An element with content and attributes.
+
+    Args:
+        tag: Its name.
+        content: `Html` is taken as it is, everything else as text.
+        attributes: ``None`` and ``False`` are left out, ``True`` has no value; a trailing underscore is dropped and
+            underscores become hyphens (``class_``, ``aria_label``).
+    """
+    pairs = [
+        f" {_attribute(name)}" if value is True else f' {_attribute(name)}="{html.escape(str(value))}"'
+        for name, value in attributes.items()
+        if value is not None and value is not False
+    ]
+    opening = f"<{tag}{''.join(pairs)}>"
+    return Html(opening if tag in VOID else f"{opening}{text(*content)}</{tag}>")
+
+
+def text(*content: Content) -> Html:
+    """Content as markup."""
+    parts = []
+    for one in content:
+        if isinstance(one, Html):
+            parts.append(str(one))
+        elif one is None:
+            continue
+        elif isinstance(one, str | int | float):
+            parts.append(html.escape(_printable(str(one))))
+        else:
+            parts.append(text(*one))
+    return Html("".join(parts))
+
+
+def table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Content]],
+    *,
+    words: int = 1,
+    class_: str | None = None,
+) -> Html:
+    """A table with a caption and headings.
+
+    Args:
+        caption: What it shows.
+        columns: Headings.
+        rows: Cells; the first of each row is its heading.
+        words: So many columns, from the left, hold words; the others hold numbers and are set to the right.
+        class_: CSS class.
+    """
+    head = [
+        element("th", column, scope="col", class_=None if i < words else "number") for i, column in enumerate(columns)
+    ]
+    body = [
+        element(
+            "tr",
+            [
+                element("th", cell, scope="row")
+                if place == 0
+                else element("td", cell, class_=None if place < words else "number")
+                for place, cell in enumerate(row)
+            ],
+        )
+        for row in rows
+    ]
+    inner = [element("caption", caption), element("thead", element("tr", head)), element("tbody", body)]
+    return element("div", element("table", inner, class_=class_), class_="scroll", tabindex="0", role="region",
+                   aria_label=caption)  # fmt: skip
+
+
+def figure(name: str, title: str, caption: Content, height: int, *, keys: bool = False) -> Html:
+    """The place of a chart.
+
+    Args:
+        name: Key of the chart in the page's data.
+        title: What it shows, also for those who do not see it.
+        caption: How to read it.
+        height: Pixels.
+        keys: Whether arrow keys step through its decisions.
+    """
+    hint = "; arrow keys step through the decisions" if keys else ""
+    chart = element(
+        "div",
+        class_="chart",
+        id=f"chart-{name}",
+        style=f"height:{height}px",
+        tabindex="0",
+        role="group" if keys else "img",
+        aria_label=f"{title}{hint}",
+        data_keys=keys,
+    )
+    live = element("p", class_="spoken", id=f"spoken-{name}", aria_live="polite") if keys else ""
+    return element("figure", element("h3", title), chart, live, element("figcaption", caption))
+
+
+def details(summary: str, *content: Content) -> Html:
+    """Something to be opened."""
+    return element("details", element("summary", summary), *content)
+
+
+def section(name: str, title: str, *content: Content) -> Html:
+    """A part of the page with a heading that the contents list names."""
+    return element("section", element("h2", title), *content, id=name, aria_label=title)
+
+
+def download(name: str, content: str, label: str) -> Html:
+    """A link that saves a text as a file, without any server."""
+    data = base64.b64encode(content.encode()).decode()
+    return element("a", label, href=f"data:text/plain;charset=utf-8;base64,{data}", download=name)
+
+
+def page(title: str, subtitle: Content, sections: Sequence[tuple[str, str, Html]], charts: Mapping[str, Chart]) -> str:
+    """A whole page.
+
+    Args:
+        title: Its name.
+        subtitle: What it is about.
+        sections: Name, title and content of each part, in order.
+        charts: Charts by the names under which `figure` has put them into the parts.
+    """
+    from plotly.offline import get_plotlyjs
+
+    scripts = [_asset("theme.js"), get_plotlyjs(), _asset("page.js")]
+    policy = (
+        "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+        f"script-src {' '.join(_hash(script) for script in scripts)}"
+    )
+    head = [
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("link", rel="icon", href="data:,"),
+        element("title", title),
+        Html(f"<style>{_asset('page.css')}</style>"),
+        Html(f"<script>{scripts[0]}</script>"),
+    ]
+    links = [element("a", name, href=f"#{key}") for key, name, _ in sections]
+    body = [
+        element("a", "To the content", href="#content", class_="skip"),
+        element(
+            "header",
+            element("h1", title),
+            element("p", subtitle, class_="subtitle"),
+            element("button", "Dark", type="button", id="theme", aria_pressed="false", title="Light or dark"),
+            element("nav", links, aria_label="Contents"),
+        ),
+        element(
+            "noscript", element("p", "The charts need JavaScript. The tables hold the same numbers.", class_="note")
+        ),
+        element("main", [section(key, name, content) for key, name, content in sections], id="content"),
+        Html(f'<script type="application/json" id="charts">{in_script(charts)}</script>'),
+        Html(f"<script>{scripts[1]}</script>"),
+        Html(f"<script>{scripts[2]}</script>"),
+    ]
+    return f"<!doctype html>\n{element('html', element('head', head), element('body', body), lang='en')}\n"
+
+
+def in_script(value: object) -> str:
+    """``value`` as JSON that cannot end the script element it stands in."""
+    found = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        found = found.replace(character, f"\\u{ord(character):04x}")
+    return found.encode("utf-8", "replace").decode()
+
+
+def _attribute(name: str) -> str:
+    return name.rstrip("_").replace("_", "-")
+
+
+def _printable(words: str) -> str:
+    """A text without what no page may hold: lone surrogates and control characters."""
+    clean = words.encode("utf-8", "replace").decode()
+    return "".join(one if one in "\n\t" or ord(one) >= 32 else "\ufffd" for one in clean)
+
+
+def _asset(name: str) -> str:
+    return resources.files("kpasim.report").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

@@ -1,0 +1,106 @@
+"""The page about two runs side by side: settings, decisions, outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kpasim.report import beside, charts, markup, words
+from kpasim.report.drawing import Chart
+from kpasim.report.evidence import Evidence
+from kpasim.report.markup import Html, element, figure
+from kpasim.report.run_page import DISTRIBUTION, again_part, cost_part, scaling_part, story_of, subtitle_of
+from kpasim.report.words import number, span
+from kpasim.spec.difference import differences
+from kpasim.studies import pareto
+
+
+def pair_page(one: Evidence, other: Evidence) -> str:
+    """The page about two runs side by side; a measured one beside a simulated one is compared with it."""
+    drawn: dict[str, Chart] = {}
+    runs = [(_label(one, other, "first"), one), (_label(other, one, "second"), other)]
+    stories = [
+        element("div", element("h3", name), [element("p", line) for line in story_of(run)]) for name, run in runs
+    ]
+    sections: list[tuple[str, str, Html]] = [("summary", "In words", element("div", *stories, class_="grid"))]
+    sections.append(("settings", "Settings that differ", _differences(runs)))
+    sections.append(("outcome", "Outcome", _outcome(runs)))
+    if one.measured != other.measured:
+        actual, foreseen = (one, other) if one.measured else (other, one)
+        sections.append(("compared", "Measured beside predicted", beside.against(actual, foreseen, drawn)))
+    drawn["replicas"] = charts.replicas(runs)
+    caption = "Desired and ready pods of both runs; what was seen at each decision is in the charts below."
+    both = [figure("replicas", "Pods of both runs", caption, 340)]
+    sections.append(("scaling", "Pods and decisions", Html("".join([
+        *both, *(scaling_part(run, drawn, f"-{place}", name) for place, (name, run) in enumerate(runs))
+    ]))))  # fmt: skip
+    drawn["distribution"] = charts.distribution(runs)
+    sections.append(("latency", "Latency", figure("distribution", "Latencies of both runs", DISTRIBUTION, 340)))
+    billed = [(name, run) for name, run in runs if run.money]
+    if billed:
+        sections.append(("cost", "Cost", cost_part(billed, drawn)))
+    for place, (name, run) in enumerate(runs):
+        sections.append((f"again-{place}", f"Run it again: {name}", again_part(run)))
+    title = f"{runs[0][0]} and {runs[1][0]}"
+    return markup.page(title, [subtitle_of(one), " · ", subtitle_of(other)], sections, drawn)
+
+
+def _label(run: Evidence, other: Evidence, place: str) -> str:
+    """What a run is called beside another one."""
+    if run.name != other.name:
+        return run.name
+    if run.measured != other.measured:
+        return f"{run.name}, {run.kind}"
+    return (
+        f"{run.name} ({run.folder.name or place})" if run.folder.name != other.folder.name else f"{run.name}, {place}"
+    )
+
+
+def _differences(runs: Sequence[tuple[str, Evidence]]) -> Html:
+    one, other = (run.experiment for _, run in runs)
+    if one is None or other is None:
+        return element("p", "Not known: one of the two folders does not describe its experiment.")
+    rows = [(found.setting, _value(found.before), _value(found.after)) for found in differences(one, other)]
+    if not rows:
+        return element("p", "None: both are the same experiment.")
+    return markup.table("What is the same in both is left out", ["setting", *(name for name, _ in runs)], rows, words=3,
+                        class_="words")  # fmt: skip
+
+
+def _value(value: Any) -> str:
+    return "not set" if value is None else str(value)[:500]
+
+
+def _outcome(runs: Sequence[tuple[str, Evidence]]) -> Html:
+    """Figures of both runs with their intervals, and what separates them."""
+    (first, one), (second, other) = runs
+    paired = (
+        one.replications is not None
+        and other.replications is not None
+        and one.count == other.count
+        and one.text("seed") == other.text("seed") != ""
+    )
+    rows = []
+    for title, name, unit in words.FIGURES:
+        a, b = one.medians.get(name), other.medians.get(name)
+        if a is None and b is None:
+            continue
+        change, told = "", ""
+        if a is not None and b is not None:
+            change = f"{b - a:+.4g}" if b != a else "0"
+            if paired and one.replications is not None and other.replications is not None:
+                found = pareto.difference(other.replications[name], one.replications[name])
+                if a != b or found.separated:
+                    change = f"{found.median:+.3g} ({found.low:+.3g} to {found.high:+.3g})"
+                told = "yes" if found.separated else "no"
+        intervals = span(one.intervals.get(name)), span(other.intervals.get(name))
+        rows.append((title, unit, number(a), intervals[0], number(b), intervals[1], change, told))
+    columns = ["", "", first, "90 % of runs", second, "90 % of runs", "second minus first", "told apart"]
+    note = (
+        "Both met the same random numbers, so each difference is between pairs of runs: its median, and in brackets "
+        "the interval that holds that median with 95 % confidence."
+        if paired
+        else "The runs are not paired (other seeds, other numbers of replications, or a measurement): compare the "
+        "intervals."
+    )
+    return Html(element("p", note) + markup.table("Figures of both runs", columns, rows, words=2))

@@ -1,0 +1,311 @@
+"""The page about one run: in words, decision by decision, request by request, pod by pod, and how to have it again."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kpasim.report import beside, charts, markup, words
+from kpasim.report.decisions import decisions
+from kpasim.report.drawing import Chart
+from kpasim.report.evidence import Evidence
+from kpasim.report.markup import Content, Html, element, figure
+from kpasim.report.words import number, span
+
+if TYPE_CHECKING:
+    from kpasim.studies.compare import Comparison
+
+MOST_DECISIONS = 300
+"""Rows of the table of decisions at most."""
+DISTRIBUTION = (
+    "The line is the run that is shown, request by request; the marks are the percentiles of all replications with the "
+    "interval that holds 90 % of them."
+)
+"""How to read a chart of latencies."""
+
+
+def run_page(run: Evidence, comparison: Comparison | None = None) -> str:
+    """The page about one run, with a measured run's prediction where there is one."""
+    drawn: dict[str, Chart] = {}
+    sections: list[tuple[str, str, Html]] = [("summary", "In words", _summary(run))]
+    if run.prediction is not None:
+        foreseen = run.prediction
+        sections.append(("compared", "Measured beside predicted", beside.against(run, foreseen, drawn)))
+    elif comparison is not None:
+        sections.append(("compared", "Measured beside predicted", beside.simulated(run, comparison, drawn)))
+    sections.append(("scaling", "Pods and decisions", scaling_part(run, drawn)))
+    sections.append(("latency", "Latency", _latency(run, drawn)))
+    sections.append(("dashboard", "Dashboard", _dashboard(run, drawn)))
+    sections.append(("pods", "Each pod", _pods(run, drawn)))
+    if run.money:
+        sections.append(("cost", "Cost", cost_part([(run.name, run)], drawn)))
+    sections.append(("settings", "Settings in force", _settings(run)))
+    sections.append(("again", "Run it again", again_part(run)))
+    return markup.page(run.name, subtitle_of(run), sections, drawn)
+
+
+def subtitle_of(run: Evidence) -> str:
+    """What kind of run it is, and what made it."""
+    if run.measured:
+        return f"A measured run, observed for {words.seconds(run.horizon_s)}"
+    version, commit = run.text("kpasim"), run.text("knative_commit")[:7]
+    by = f" by kpasim {version}" if version else ""
+    of = f" with the policy of knative/serving@{commit}" if commit else ""
+    return f"{words.counted(run.count, 'simulated run')}{by}{of}"
+
+
+def story_of(run: Evidence) -> list[str]:
+    """What happened, in sentences."""
+    lines = words.story(run.medians, run.intervals, run.tables, run.money, run.count)
+    if run.experiment is not None and not run.load_is_elsewhere:
+        lines.insert(0, words.setting(run.experiment))
+    return lines
+
+
+def _summary(run: Evidence) -> Html:
+    notes: list[Html] = []
+    if run.count > 1:
+        notes.append(
+            element(
+                "p",
+                f"Numbers are medians of {run.count:,} runs, in brackets the interval that holds 90 % of them. Charts "
+                "of single events show the run whose total time is the median.",
+                class_="soft",
+            )
+        )
+    if run.experiment is not None and run.experiment.model.provisional and not run.measured:
+        notes.append(
+            element(
+                "p",
+                element("strong", "The model of the service is provisional: "),
+                "calibrate it with a run of your own before you rely on these numbers (kpasim calibrate).",
+            )
+        )
+    return Html("".join([*(element("p", line) for line in story_of(run)), *notes, _tiles(run), _figures(run)]))
+
+
+def _tiles(run: Evidence) -> Html:
+    """The five numbers that people ask for first."""
+    found = [
+        ("half are answered within", "latency_s.p50", " s"),
+        ("95 % within", "latency_s.p95", " s"),
+        ("failed", "errors", ""),
+        ("most pods", "max_pods", ""),
+    ]
+    tiles = [
+        element(
+            "li",
+            element("span", title),
+            element("b", f"{number(run.medians.get(name))}{unit if run.medians.get(name) is not None else ''}"),
+            element("span", span(run.intervals.get(name)) if run.intervals.get(name) else ""),
+        )
+        for title, name, unit in found
+    ]
+    if run.money:
+        between = run.money.get("intervals", {}).get("amount")
+        amount = f"{number(run.money['amount'])} {run.money['currency']}"
+        tiles.append(element("li", element("span", "cost"), element("b", amount), element("span", span(between))))
+    return element("ul", tiles, class_="tiles")
+
+
+def _figures(run: Evidence) -> Html:
+    rows = [
+        (title, unit, number(run.medians[name]), span(run.intervals.get(name)))
+        for title, name, unit in words.FIGURES
+        if run.medians.get(name) is not None
+    ]
+    columns = ["", "", "median" if run.count > 1 else "value", "90 % of runs" if run.intervals else ""]
+    return markup.details("All figures", markup.table("Figures of merit", columns, rows, words=2))
+
+
+def scaling_part(run: Evidence, drawn: dict[str, Chart], suffix: str = "", name: str = "") -> Html:
+    """Pods by state and the decisions behind them; ``suffix`` and ``name`` tell the charts of several runs apart."""
+    drawn[f"scaling{suffix}"] = charts.scaling(run)
+    found = decisions(run)
+    title = f"Pods, decisions and what was observed{f': {name}' if name else ''}"
+    says = (
+        "the rule that decided"
+        if "rule" in run.tables.ticks
+        else "what was seen (a measured run does not tell the rule)"
+    )
+    caption = (
+        "Above: pods by state, the number Knative wants as a line, panic mode shaded. Each mark is a decision of the "
+        f"autoscaler; point at it, or press the arrow keys, for {says}. Below: the averages it saw."
+    )
+    rows = [
+        (
+            f"{one['t_s']:.1f} s",
+            one["kind"],
+            f"{one['stable']:.2f}",
+            one["asks_stable"],
+            f"{one['panic']:.2f}",
+            one["asks_panic"],
+            one["ready"],
+            "panic" if one["panicking"] else "",
+            words.NOTHING if one["desired"] is None else one["desired"],
+            one["reason"] or one["rule"],
+        )
+        for one in found[:MOST_DECISIONS]
+    ]
+    columns = ["time", "", "stable", "asks for", "panic", "asks for", "ready", "mode", "desired", "because"]
+    left = f"; {len(found) - MOST_DECISIONS:,} more are in ticks.csv" if len(found) > MOST_DECISIONS else ""
+    listed = markup.table(f"Decisions{left}", columns, rows, words=2, class_="words")
+    return Html(
+        figure(f"scaling{suffix}", title, caption, 520, keys=True)
+        + markup.details(f"The decisions as a table ({len(found):,})", listed)
+    )
+
+
+def _latency(run: Evidence, drawn: dict[str, Chart]) -> Html:
+    drawn["latencies"], left_out = charts.latencies(run)
+    drawn["distribution"] = charts.distribution([(run.name, run)])
+    caption = "Each mark is a request; its shape and colour say how it ended."
+    if left_out:
+        caption += f" {left_out:,} requests are left out; the quickest and slowest of each stretch of time are kept."
+    return element(
+        "div",
+        figure("latencies", "Latency of each request", caption, 340),
+        figure("distribution", "How many took how long", DISTRIBUTION, 340),
+        class_="grid",
+    )
+
+
+def _dashboard(run: Evidence, drawn: dict[str, Chart]) -> Html:
+    titles = {
+        "volume": ("Request volume by response code", "Requests that ended, per second."),
+        "success": ("Success rate", "Share of answers with status 2xx."),
+        "response": ("Response time", "Percentiles of the requests that ended in each interval."),
+        "burst": (
+            "Excess burst capacity",
+            "Below zero requests go through the activator, which queues them; at zero and above straight to the pods.",
+        ),
+    }
+    found = charts.panels(run)
+    drawn.update(found)
+    return element(
+        "div",
+        [figure(key, title, caption, 260) for key, (title, caption) in titles.items() if key in found],
+        class_="grid",
+    )
+
+
+def _pods(run: Evidence, drawn: dict[str, Chart]) -> Html:
+    pods = run.tables.pods
+    count = len(pods["pod"])
+    if not count:
+        return element("p", "There was none.")
+    drawn["lives"], left_out = charts.lives(run)
+    caption = "From creation to its end."
+    if left_out:
+        caption += f" The first {count - left_out}; {left_out:,} more are in pods.csv."
+    rows: list[list[Content]] = []
+    for i in range(min(count, charts.MOST_BARS)):
+        kind = str(pods["instance_type"][i]) if "instance_type" in pods else ""
+        times = [pods[name][i] for name in ("created_s", "ready_s", "delete_requested_s", "gone_s")]
+        served = int((run.tables.requests["pod"] == pods["pod"][i]).sum())
+        rows.append([str(pods["pod"][i]), kind, *(_moment(float(one)) for one in times), served])
+    columns = ["pod", "instance", "created", "ready", "asked to go", "gone", "requests"]
+    listed = markup.table("Times in seconds from the start of the load", columns, rows, words=2, class_="words")
+    height = 120 + 22 * min(count, charts.MOST_BARS)
+    return Html(figure("lives", "The life of each pod", caption, height) + markup.details("As a table", listed))
+
+
+def _moment(value: float) -> str:
+    return words.NOTHING if np.isnan(value) else f"{value:,.1f}"
+
+
+def cost_part(runs: Sequence[tuple[str, Evidence]], drawn: dict[str, Chart]) -> Html:
+    """The bills of one or two runs, by kind."""
+    bills = [(name, run.money) for name, run in runs if run.money]
+    currencies = {str(bill["currency"]) for _, bill in bills}
+    parts: list[Html] = []
+    if len(currencies) == 1:
+        drawn["money"] = charts.money(bills)
+        caption = "What the money is spent on: pods at work, ready but idle, starting, or on their way out."
+        parts.append(figure("money", "Cost by kind", caption, 150 + 40 * len(bills)))
+    rows = []
+    for name, bill in bills:
+        between = (bill.get("intervals") or {}).get("amount")
+        rows.append(
+            (
+                name,
+                f"{number(bill['amount'])} {bill['currency']}",
+                span(between),
+                *(number(amount) for amount in bill["parts"].values()),
+                number(bill.get("per_1000")),
+                number(bill.get("per_month")),
+            )
+        )
+    columns = ["", "cost", "90 % of runs", *bills[0][1]["parts"], "per 1,000 answers", "per month"]
+    return Html("".join(parts) + markup.table("The bill", columns, rows))
+
+
+def _settings(run: Evidence) -> Html:
+    if run.experiment is None:
+        return element("p", "run.json does not describe the experiment in a way that this version understands.")
+    service, revision = run.experiment.service, run.experiment.revision
+    rows: list[tuple[str, Any]] = [
+        ("containerConcurrency", service.container_concurrency or "0 (no limit)"),
+        ("timeoutSeconds", number(service.timeout_s)),
+        ("metric", revision.metric),
+        ("target of each pod", number(revision.target_value)),
+        ("total of each pod, of which burst capacity is counted", number(revision.total_value)),
+        ("target-burst-capacity", number(revision.target_burst_capacity)),
+        ("stable window", words.seconds(revision.stable_window_s)),
+        ("panic window", words.seconds(revision.panic_window_s)),
+        ("panic threshold", f"{100 * revision.panic_threshold:.4g} %"),
+        ("max-scale-up-rate, max-scale-down-rate",
+         f"{number(revision.max_scale_up_rate)}, {number(revision.max_scale_down_rate)}"),
+        ("min-scale, max-scale", f"{revision.min_scale}, {revision.max_scale or 'no limit'}"),
+        ("initial-scale, activation-scale", f"{revision.initial_scale}, {revision.activation_scale or 'none'}"),
+        ("scale-down-delay", words.seconds(revision.scale_down_delay_s)),
+        ("enable-scale-to-zero", "true" if revision.enable_scale_to_zero else "false"),
+        ("scale-to-zero-grace-period", words.seconds(revision.scale_to_zero_grace_s)),
+        ("scale-to-zero-pod-retention-period", words.seconds(revision.pod_retention_s)),
+    ]  # fmt: skip
+    return markup.table("As Knative resolves them from manifest and ConfigMap", ["setting", "value"], rows, words=2)
+
+
+def again_part(run: Evidence) -> Html:
+    """The experiment as a file, the command, and where the numbers come from."""
+    parts: list[Html] = []
+    experiment = run.about.get("experiment")
+    name = "".join(one if one.isalnum() or one in "-_" else "-" for one in run.name)[:60] or "experiment"
+    if isinstance(experiment, Mapping):
+        yaml = _yaml(experiment)
+        seed, count = run.text("seed"), run.count
+        command = f"kpasim run {name}.yaml --out runs/{name}"
+        if not run.measured:
+            command += f" --replications {count}" + (f" --seed {seed}" if seed.isdecimal() else "")
+        parts += [
+            element("p", "Save ", markup.download(f"{name}.yaml", yaml, f"the experiment as {name}.yaml"), " and run:"),
+            element("pre", element("code", command), tabindex="0"),
+            markup.details("The experiment", element("pre", element("code", yaml), tabindex="0")),
+        ]
+    keys = ("source", "kpasim", "knative_commit", "engine", "seed", "replication", "experiment_sha256", "target",
+            "python", "platform")  # fmt: skip
+    rows: list[tuple[str, str]] = [(key, run.text(key)) for key in keys if run.text(key)]
+    packages = run.about.get("packages")
+    if isinstance(packages, Mapping):
+        rows.append(("packages", ", ".join(f"{name} {version}" for name, version in packages.items())))
+    parts.append(markup.table("Where the numbers come from", ["", ""], rows, words=2, class_="words"))
+    return Html("".join(parts))
+
+
+def _yaml(value: Mapping[str, Any]) -> str:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    writer.width = 2**31
+    out = io.StringIO()
+    try:
+        writer.dump(dict(value), out)
+    except YAMLError as error:
+        return f"# run.json holds what YAML cannot: {str(error).partition(chr(10))[0]}\n"
+    return out.getvalue()

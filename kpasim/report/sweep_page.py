@@ -1,0 +1,259 @@
+"""The page about a sweep: what latency costs, which settings are worth it, what each axis does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kpasim.errors import RunError
+from kpasim.report import markup, words
+from kpasim.report.drawing import Chart, axis_of, filled, layout_of, shown
+from kpasim.report.markup import Html, element, figure
+from kpasim.report.words import number, span
+from kpasim.studies.axes import value_text
+from kpasim.studies.sweep_result import SweepResult, label, latency, load_result, short
+
+MOST_ROWS = 200
+"""Rows of the table of all settings at most."""
+MOST_DOTS = 3000
+"""Settings that are drawn at most, beside those on the front."""
+
+
+def sweep_page(folder: str | Path) -> str:
+    """The page about the sweep in a folder.
+
+    Raises:
+        RunError: There is none, or its files do not fit each other.
+    """
+    result = load_result(folder)
+    try:
+        return _page(result)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{folder}: its plan.json and its table of replications do not fit ({error!r:.120})") from None
+
+
+def _page(result: SweepResult) -> str:
+    drawn: dict[str, Chart] = {}
+    about = result.about
+    names = [str(name) for name in about["percentiles"]]
+    sections = [("summary", "In words", _summary(result, names[0]))]
+    parts = []
+    for name in names:
+        drawn[f"front-{name}"] = front_chart(result, name)
+        caption = (
+            "Each dot is a setting. Those on the line are the Pareto front: nothing is both cheaper and quicker. "
+            "Bars hold 90 % of the runs. Point at a mark for its settings."
+        )
+        parts += [figure(f"front-{name}", f"Cost against {name}", caption, 420), _front(result, name)]
+    sections.append(("front", "Cost against latency", Html("".join(parts))))
+    sections.append(("axes", "What each setting does", _effects(result, names, drawn)))
+    sections.append(("rows", "All settings", _rows(result, names)))
+    if about["refused"]:
+        rows = [(label(one["settings"]), str(one["reason"])) for one in about["refused"][:MOST_ROWS]]
+        listed = markup.table(f"{len(about['refused'])} settings cannot be", ["setting", "why"], rows, words=2,
+                              class_="words")  # fmt: skip
+        sections.append(("refused", "Left out", listed))
+    facts = [
+        ("experiment", about["experiment"]),
+        ("settings", len(result.settings)),
+        ("replications of each", result.replications),
+        ("seed of all", about["seed"]),
+        ("end of every run", words.seconds(result.horizon_s)),
+    ]
+    again = element("p", "Play it again with ", element("code", f"kpasim sweep {about['name']}.yaml"), ".")
+    sections.append(("again", "Run it again", Html(again + markup.table("What was played", ["", ""], facts, words=2))))
+    subtitle = f"{len(result.settings):,} settings of {about['experiment']}, {result.replications} simulated runs each"
+    return markup.page(str(about["name"]), subtitle, sections, drawn)
+
+
+def _summary(result: SweepResult, name: str) -> Html:
+    points = result.pareto(name)
+    end = words.seconds(result.horizon_s)
+    lines = [
+        f"All settings met the same random numbers, and every run ends {end} after the load began. "
+        f"Cost is in {result.cost_unit}."
+    ]
+    if not points:
+        lines.append("No setting keeps failures low enough to be on the Pareto front.")
+        return Html("".join(element("p", line) for line in lines))
+    varied = result.varied(points)
+    cheapest, quickest = points[0], points[-1]
+    lines.append(f"The cheapest costs {number(cheapest['cost'])} ({span(cheapest['cost_interval'])}) with a {name} of "
+                 f"{number(cheapest[name])} s: {label(cheapest['settings'], varied)}.")  # fmt: skip
+    if len(points) > 1:
+        between = span(quickest[f"{name}_interval"])
+        lines.append(f"The quickest has a {name} of {number(quickest[name])} s ({between}) for "
+                     f"{number(quickest['cost'])}: {label(quickest['settings'], varied)}.")  # fmt: skip
+    unclear = sum(point["next"] is not None and not point["next"]["apart"] for point in points)
+    if unclear:
+        lines.append(f"Of the {len(points) - 1} steps along the front, {unclear} cannot be told from chance; more "
+                     "replications may help.")  # fmt: skip
+    strongest = _strongest(result, name)
+    if strongest:
+        lines.append(strongest)
+    return Html("".join(element("p", line) for line in lines))
+
+
+def _strongest(result: SweepResult, name: str) -> str:
+    """Which axis explains most of cost and of the latency."""
+    said = []
+    for outcome in ("cost", name):
+        shares = {axis: effect["share"][outcome] for axis, effect in result.effects().items()}
+        known = {axis: share for axis, share in shares.items() if share is not None}
+        if known:
+            axis = max(known, key=lambda one: known[one])
+            said.append((short(axis), f"{outcome} ({100 * known[axis]:.0f} % of its variance)"))
+    if len(said) == 2 and said[0][0] == said[1][0]:
+        said = [(said[0][0], f"{said[0][1]} and of {said[1][1]}")]
+    return f"{'; '.join(f'{axis} explains most of {what}' for axis, what in said)}." if said else ""
+
+
+def front_chart(result: SweepResult, name: str) -> Chart:
+    """Cost against a latency percentile: every setting a dot, the Pareto front a line with intervals."""
+    points = result.pareto(name)
+    first = {point["setting"] for point in points}
+    others = [place for place in result.order if place not in first]
+    step = max(1, -(-len(others) // MOST_DOTS))
+    others = others[::step]
+    latencies = result.medians(latency(name))
+    most = result.about["most_errors"]
+    data: list[dict[str, Any]] = []
+    for failing, title, symbol, colour in ((False, "other settings", "circle-open", "<muted>"),
+                                           (True, "too many failures", "x-thin-open", "<red>")):  # fmt: skip
+        some = [place for place in others if bool(result.error_shares[place] > most) is failing]
+        if some:
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": title,
+                    "x": _finite(result.costs[place] for place in some),
+                    "y": _finite(latencies[place] for place in some),
+                    "text": [_hover(result.settings[place]) for place in some],
+                    "marker": {"symbol": symbol, "size": 7, "color": colour, "line": {"width": 1.5}},
+                    "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4g} s<extra></extra>",
+                }
+            )
+    x, y = [point["cost"] for point in points], [point[name] for point in points]
+    data.append(
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": "Pareto front, 90 %",
+            "x": x,
+            "y": y,
+            "text": [_hover(point["settings"]) for point in points],
+            "marker": {"symbol": "diamond", "size": 10, "color": "<blue>"},
+            "line": {"color": "<blue>", "width": 2, "dash": "dash"},
+            "error_x": _ends([point["cost_interval"] for point in points], x),
+            "error_y": _ends([point[f"{name}_interval"] for point in points], y),
+            "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4g} s<extra></extra>",
+        }
+    )
+    layout = layout_of(f"cost [{shown(result.cost_unit)}]", f"{name} [s]", None)
+    return {"data": data, "layout": layout | {"hovermode": "closest"}}
+
+
+def effect_chart(result: SweepResult, axis: str, effect: Mapping[str, Any], name: str) -> Chart:
+    """Mean cost (above) and mean latency (below) at each value of an axis."""
+    x = [shown(_level(level["value"]), 30) for level in effect["levels"]]
+    data = []
+    for key, colour, pattern, place, unit in (("cost", "<green>", "", "y", shown(result.cost_unit)),
+                                              (name, "<blue>", "/", "y2", "s")):  # fmt: skip
+        data.append(
+            {
+                "type": "bar",
+                "name": f"mean {key}",
+                "x": x,
+                "y": [level[key] for level in effect["levels"]],
+                "yaxis": place,
+                "marker": filled(colour, pattern),
+                "hovertemplate": f"%{{x}}: %{{y:.4g}} {unit}<extra></extra>",
+            }
+        )
+    layout = layout_of(shown(short(axis)), "cost", None) | {"hovermode": "closest", "bargap": 0.35}
+    layout["xaxis"] |= {"type": "category", "anchor": "y2"}
+    layout["yaxis"] |= {"domain": [0.56, 1], "rangemode": "tozero"}
+    layout["yaxis2"] = axis_of(f"{name} [s]") | {"domain": [0, 0.44], "rangemode": "tozero"}
+    return {"data": data, "layout": layout}
+
+
+def _front(result: SweepResult, name: str) -> Html:
+    points = result.pareto(name)
+    varied = result.varied(points)
+    rows = []
+    for point in points:
+        step = point["next"]
+        told = ""
+        if step is not None:
+            told = f"{step['cost']:+.3g}, {step[name]:+.3g} s" if step["apart"] else "not told apart"
+        rows.append((label(point["settings"], varied), number(point["cost"]), span(point["cost_interval"]),
+                     number(point[name]), span(point[f"{name}_interval"]), told))  # fmt: skip
+    columns = ["setting", "cost", "90 % of runs", f"{name} [s]", "90 % of runs", "to the next one"]
+    return markup.table(f"The Pareto front of cost against {name}", columns, rows, class_="words")
+
+
+def _effects(result: SweepResult, names: list[str], drawn: dict[str, Chart]) -> Html:
+    figures, rows = [], []
+    for place, (axis, effect) in enumerate(result.effects().items()):
+        drawn[f"axis-{place}"] = effect_chart(result, axis, effect, names[0])
+        shares = [effect["share"][key] for key in ("cost", names[0])]
+        told = [f"{100 * share:.0f} %" if share is not None else words.NOTHING for share in shares]
+        caption = (
+            f"Averaged over the others. It explains {told[0]} of the variance of cost and {told[1]} of {names[0]}."
+        )
+        figures.append(figure(f"axis-{place}", short(axis), caption, 320))
+        rows += [
+            (short(axis), _level(level["value"]), number(level["cost"]), *(number(level[name]) for name in names),
+             f"{100 * level['error_share']:.3g} %")
+            for level in effect["levels"]
+        ]  # fmt: skip
+    listed = markup.table("Means at each value", ["setting", "value", "cost", *names, "failed"], rows, words=2)
+    return Html(element("div", figures, class_="grid") + markup.details("As a table", listed))
+
+
+def _rows(result: SweepResult, names: list[str]) -> Html:
+    rows = []
+    for place in result.order[:MOST_ROWS]:
+        row = result.row(place)
+        rows.append(
+            (
+                label(row["settings"]),
+                number(float(result.costs[place])),
+                *(number(row["medians"]["latency_s"][name]) for name in names),
+                f"{100 * row['error_share']:.3g} %",
+                number(row["medians"]["max_pods"]),
+            )
+        )
+    left = len(result.settings) - len(rows)
+    title = f"Settings by cost{f'; {left:,} dearer ones are in rows.csv' if left else ''}"
+    columns = ["setting", f"cost [{result.cost_unit}]", *(f"{name} [s]" for name in names), "failed", "most pods"]
+    return markup.details(
+        f"The settings as a table ({len(rows):,})", markup.table(title, columns, rows, class_="words")
+    )
+
+
+def _hover(settings: Mapping[str, Any]) -> str:
+    return "<br>".join(shown(f"{short(path)} {value_text(value)}", 80) for path, value in settings.items())
+
+
+def _level(value: Any) -> str:
+    return number(value) if isinstance(value, float) else value_text(value)
+
+
+def _ends(intervals: list[list[float]], middle: list[float]) -> dict[str, Any]:
+    """Error bars that reach to the ends of intervals."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - one for (_, high), one in zip(intervals, middle, strict=True)],
+        "arrayminus": [one - low for (low, _), one in zip(intervals, middle, strict=True)],
+        "thickness": 1.2,
+    }
+
+
+def _finite(values: Any) -> list[float | None]:
+    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]
