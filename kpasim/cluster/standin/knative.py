@@ -21,6 +21,15 @@ VERSION = "98e5ef9-stand-in"
 _MAX_CONCURRENCY = 1000
 _MAX_TIMEOUT_S = 600
 _DEFAULT_TIMEOUT_S = 300
+_GAUGES = {
+    "stable": "kn_revision_{}_stable",
+    "panic": "kn_revision_{}_panic",
+    "target": "kn_revision_{}_target",
+    "desired": "kn_revision_pods_desired",
+    "excess": "kn_revision_capacity_excess",
+    "panic_mode": "kn_revision_panic_mode",
+}
+"""Names of the autoscaler's gauges, with the scaling metric left out."""
 
 
 class Knative:
@@ -56,24 +65,17 @@ class Knative:
     async def metrics(self, _path: str) -> str:
         """The autoscaler's metrics endpoint."""
         lines = []
-        names = {
-            "stable": "kn_revision_concurrency_stable",
-            "panic": "kn_revision_concurrency_panic",
-            "target": "kn_revision_concurrency_target",
-            "desired": "kn_revision_pods_desired",
-            "excess": "kn_revision_capacity_excess",
-            "panic_mode": "kn_revision_panic_mode",
-        }
         for service in self._services.values():
             for revision in service.revisions:
-                for gauge, name in names.items():
+                about = revision.template
+                tags = (
+                    f'k8s_namespace_name="{about.namespace}",kn_revision_name="{about.revision}",'
+                    f'kn_service_name="{about.service}"'
+                )
+                scaled_by = "rps" if revision.settings.metric == "rps" else "concurrency"
+                for gauge, name in _GAUGES.items():
                     if gauge in revision.gauges:
-                        tags = (
-                            f'k8s_namespace_name="{revision.template.namespace}",'
-                            f'kn_revision_name="{revision.template.revision}",'
-                            f'kn_service_name="{revision.template.service}"'
-                        )
-                        lines.append(f"{name}{{{tags}}} {revision.gauges[gauge]:.9g}")
+                        lines.append(f"{name.format(scaled_by)}{{{tags}}} {revision.gauges[gauge]:.9g}")
         return "\n".join(lines) + "\n"
 
     # -- webhooks ----------------------------------------------------------------------------------------------------
