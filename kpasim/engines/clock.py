@@ -123,14 +123,20 @@ def due_after(phase_ns: int, period_ns: int, now_ns: int, key: int, purpose: int
         median_ns: Median of the lateness; 0 for a clock that is never late.
     """
     nth = (now_ns - phase_ns) // period_ns
-    due_ns = phase_ns + nth * period_ns
-    if median_ns == 0:
-        return due_ns + period_ns
-    half_ns = period_ns // 2
-    due_ns += min(late(key, nth, purpose, median_ns), half_ns)
-    if due_ns > now_ns:
-        return due_ns
-    return phase_ns + (nth + 1) * period_ns + min(late(key, nth + 1, purpose, median_ns), half_ns)
+    if median_ns:
+        due_ns = nth_due(nth, phase_ns, period_ns, key, purpose, median_ns)
+        if due_ns > now_ns:
+            return due_ns
+    return nth_due(nth + 1, phase_ns, period_ns, key, purpose, median_ns)
 
 
-KERNELS = (tick_after, tick_at_or_after, tick_before, late, due_after)
+def nth_due(nth: int, phase_ns: int, period_ns: int, key: int, purpose: int, median_ns: int) -> int:
+    """When a clock is due for the ``nth`` time, see ``due_after``.
+
+    A clock that is due now was due for the ``(now_ns - phase_ns) // period_ns``-th time: it is never late by more than
+    half a period.
+    """
+    return phase_ns + nth * period_ns + min(late(key, nth, purpose, median_ns), period_ns // 2)
+
+
+KERNELS = (tick_after, tick_at_or_after, tick_before, late, nth_due, due_after)

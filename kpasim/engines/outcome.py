@@ -63,6 +63,40 @@ class Outcome(NamedTuple):
     concurrency_ns: int
 
 
+class Counts(NamedTuple):
+    """What one replication left behind that kept no request; times in ns from the creation of the revision.
+
+    Attributes:
+        load_ns: Start of the load.
+        end_ns: End of the run.
+        requests: Requests sent.
+        ok: Good answers.
+        errors: Requests that ended otherwise; one still on its way at the end is neither.
+        last_ns: Last answer or time-out.
+        latency_sum_ns: Latencies of the good answers, added up; right below 292 years in all.
+        latency_min_ns: The shortest of them; ``FOREVER_NS`` if there is none.
+        latency_max_ns: The longest.
+        latencies: How many are in each bucket, see ``counts``.
+        pods: One row for each pod, as in ``Outcome``.
+        nodes: One row for each node.
+        concurrency_ns: As in ``Outcome``.
+    """
+
+    load_ns: int
+    end_ns: int
+    requests: int
+    ok: int
+    errors: int
+    last_ns: int
+    latency_sum_ns: int
+    latency_min_ns: int
+    latency_max_ns: int
+    latencies: NDArray[np.int64]
+    pods: NDArray[np.int64]
+    nodes: NDArray[np.int64]
+    concurrency_ns: int
+
+
 def first_difference(one: Outcome, other: Outcome) -> str:
     """Where two outcomes part, in words; empty when they are equal bit for bit."""
     for name in Outcome._fields:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
 
 Engine = Literal["auto", "compiled", "reference"]
+Played = TypeVar("Played")
 
 SMALL_RUN = 15_000
 """Requests, all replications together, that the reference engine answers sooner than a compiler."""
@@ -269,18 +270,51 @@ def simulate(
     """
     if seed is not None:
         experiment = experiment.with_settings({"seed": seed})
-    count = experiment.replications if replications is None else replications
+    count = replications_of(experiment, replications)
+    params = lower.lower(experiment, recorded)
+    chosen = choose_engine(engine, max(params.requests, 1) * count)
+    params, outcomes = play_all(
+        experiment, params, recorded, count, lambda params, draws: play(params, draws, chosen, threads), progress
+    )
+    return Result(experiment, params, chosen, experiment.seed, outcomes)
+
+
+def replications_of(experiment: Experiment, asked: int | None) -> int:
+    """How many replications to play: as many as asked, else as the experiment says.
+
+    Raises:
+        RunError: None at all.
+    """
+    count = experiment.replications if asked is None else asked
     if count < 1:
         raise RunError(f"replications: {count} (give at least 1)")
-    params = lower.lower(experiment, recorded)
+    return count
+
+
+def play_all(
+    experiment: Experiment,
+    params: Params,
+    recorded: sampling.Recorded,
+    count: int,
+    play_batch: Callable[[Params, list[Draws]], list[Played]],
+    progress: Callable[[int], None] | None,
+) -> tuple[Params, list[Played]]:
+    """Play replications in batches, each with as many draws as it turns out to need.
+
+    Returns:
+        The experiment in numbers, with room for the requests there were; and what ``play_batch`` made of each
+        replication.
+
+    Raises:
+        RunError: The experiment grows beyond all bounds.
+    """
     sampler = sampling.Sampler(experiment, params, recorded)
-    chosen = choose_engine(engine, max(params.requests, 1) * count)
-    outcomes: list[Outcome] = []
+    done: list[Played] = []
     room = sampling.PODS
-    while len(outcomes) < count:
-        batch = range(len(outcomes), min(count, len(outcomes) + BATCH))
+    while len(done) < count:
+        batch = range(len(done), min(count, len(done) + BATCH))
         try:
-            outcomes += play(params, sampler.draw_many(batch, pods=room, nodes=room), chosen, threads)
+            done += play_batch(params, sampler.draw_many(batch, pods=room, nodes=room))
         except OutOfRoom as short:
             if short.what == "requests":
                 params = lower.more_requests(params)
@@ -290,8 +324,8 @@ def simulate(
             if room > MOST_PODS:
                 raise RunError(f"{experiment.name}: more than {MOST_PODS:,} pods (does every pod fail?)") from None
         if progress:
-            progress(len(outcomes))
-    return Result(experiment, params, chosen, experiment.seed, outcomes)
+            progress(len(done))
+    return params, done
 
 
 def play(params: Params, draws: Sequence[Draws], engine: str, threads: int = 0) -> list[Outcome]:

@@ -6,20 +6,23 @@ numba compile them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
 from kpasim.engines.compiled import layout
 from kpasim.engines.compiled.layout import World, new_world
-from kpasim.engines.outcome import Outcome, OutOfRoom
+from kpasim.engines.outcome import Counts, Outcome, OutOfRoom
 from kpasim.engines.params import Capacity, Draws, Ints, Params
 
 _FIELDS = tuple(field.name for field in fields(World))
 _CALLER = {layout.MORE_PODS: "pods", layout.MORE_NODES: "nodes", layout.MORE_REQUESTS: "requests"}
 """Faults that only the caller can mend, with more draws."""
+FIRST_RING = 1024
+"""Requests on their way at once that there is room for at first where none is kept; a power of two."""
 
 
 def first_room(params: Params, draws: Draws) -> Capacity:
@@ -66,25 +69,47 @@ def run_many(params: Params, draws: Sequence[Draws], threads: int = 1) -> list[O
     Raises:
         OutOfRoom: A run needs more pods, nodes or requests than its draws hold.
     """
+    return _share_out(lambda share: [_outcome(*one) for one in _play(params, share)], draws, threads)
+
+
+def count_many(params: Params, draws: Sequence[Draws], threads: int = 1) -> list[Counts]:
+    """Play replications and keep no request, tick or change of scale: only counts, pods and nodes.
+
+    The memory of an ended request is used again, so a run takes room for as many requests as are on their way at once.
+
+    Args:
+        params: The experiment.
+        draws: Random numbers of each replication.
+        threads: How many to play at the same time.
+
+    Raises:
+        OutOfRoom: A run needs more pods, nodes or requests than its draws hold.
+    """
+    return _share_out(lambda share: [_counts(*one) for one in _play(params, share, True)], draws, threads)
+
+
+def _share_out(play: Callable[[Sequence[Draws]], list[Any]], draws: Sequence[Draws], threads: int) -> list[Any]:
     from kpasim.engines.compiled import machine  # noqa: F401  (compile or load once, before threads ask for it)
 
     if threads <= 1 or len(draws) < 2 * threads:
-        return _play_share(params, draws)
+        return play(draws)
     shares = [draws[index::threads] for index in range(threads)]
     with ThreadPoolExecutor(threads) as pool:
-        done = list(pool.map(lambda share: _play_share(params, share), shares))
+        done = list(pool.map(play, shares))
     return [done[index % threads][index // threads] for index in range(len(draws))]
 
 
-def _play_share(params: Params, draws: Sequence[Draws]) -> list[Outcome]:
+def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False) -> Iterator[tuple[World, int]]:
+    """The arrays at the end of each replication, which the next one takes over."""
     from kpasim.engines.compiled import machine
 
     room = first_room(params, draws[0])
-    world = new_world(params, draws[0], room)
-    outcomes = []
+    if statistics_only:
+        room = room._replace(requests=FIRST_RING, ticks=1, scalings=1)
+    world = new_world(params, draws[0], room, statistics_only=statistics_only)
     for one in draws:
         if len(one.pod) != len(world.pod_draw):
-            world = new_world(params, one, room)
+            world = new_world(params, one, room, statistics_only=statistics_only)
         while True:
             world = replace(
                 world,
@@ -104,12 +129,15 @@ def _play_share(params: Params, draws: Sequence[Draws]) -> list[Outcome]:
             fault = int(world.i[layout.FAULT])
             if fault == layout.NO_FAULT:
                 break
-            if fault in _CALLER:
+            full = statistics_only and room.requests < max(params.requests, len(one.sent))
+            if fault == layout.MORE_REQUESTS and full:
+                room = room._replace(requests=4 * room.requests)
+            elif fault in _CALLER:
                 raise OutOfRoom(_CALLER[fault])
-            room = more_room(room, fault)
-            world = new_world(params, one, room)
-        outcomes.append(_outcome(world, total))
-    return outcomes
+            else:
+                room = more_room(room, fault)
+            world = new_world(params, one, room, statistics_only=statistics_only)
+        yield world, total
 
 
 def _plain(array: Ints) -> Ints:
@@ -129,5 +157,24 @@ def _outcome(world: World, concurrency_ns: int) -> Outcome:
         world.ticks[:ticks].copy(),
         world.averages[:ticks].copy(),
         world.scaling[: i[layout.SCALINGS]].copy(),
+        concurrency_ns,
+    )
+
+
+def _counts(world: World, concurrency_ns: int) -> Counts:
+    i = world.i
+    return Counts(
+        int(i[layout.LOAD_NS]),
+        int(i[layout.END_NS]),
+        int(i[layout.SENT]),
+        int(i[layout.OK_COUNT]),
+        int(i[layout.ERROR_COUNT]),
+        int(i[layout.LAST_END]),
+        int(i[layout.LATENCY_SUM]),
+        int(i[layout.LATENCY_MIN]),
+        int(i[layout.LATENCY_MAX]),
+        world.histogram.copy(),
+        world.pod[: i[layout.PODS], :14].copy(),
+        world.node[: i[layout.NODES], :6].copy(),
         concurrency_ns,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kpasim.engines import params as of
-from kpasim.engines.clock import Kind, due_after, late
+from kpasim.engines.clock import Kind, due_after, late, nth_due
 from kpasim.engines.compiled import agenda, autoscaler, clients, pod, queues
 from kpasim.engines.compiled.layout import (
     A_ASSIGNED,
@@ -70,7 +70,12 @@ def next_report(w: World) -> None:
 def report(w: World, index: int) -> None:
     """Tell the autoscaler what the last second was like; again in a second while there is anything to tell."""
     concurrency, count, alive = accounting.activator_report(w.stats[index], w.i[NOW])
-    w.activator[index, A_REPORT] = report_due_after(w, index, w.i[NOW]) if alive else FOREVER_NS
+    due_ns = FOREVER_NS
+    if alive:
+        phase_ns = w.phase[of.REPORT + index]
+        nth = (w.i[NOW] - phase_ns) // SECOND_NS + 1
+        due_ns = nth_due(nth, phase_ns, SECOND_NS, w.key, LATE_REPORT + index, w.p[P.clock_jitter_ns])
+    w.activator[index, A_REPORT] = due_ns
     next_report(w)
     autoscaler.told(w, concurrency, float(count), False)
 

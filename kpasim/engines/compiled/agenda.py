@@ -76,7 +76,7 @@ def oldest_at_front(w: World) -> int:
     """Place in ``World.age`` of the live request that has been at the front for longest; the tail if there is none."""
     head = w.i[AGE_HEAD]
     tail = w.i[AGE_TAIL]
-    while head < tail and has_ended(w, w.age[head % len(w.age), 0]):
+    while head < tail and has_ended(w, w.age[head & (len(w.age) - 1), 0]):
         head += 1
     w.i[AGE_HEAD] = head
     return int(head)
@@ -100,7 +100,7 @@ def next_timeout(w: World) -> int:
     head = oldest_at_front(w)
     if head == w.i[AGE_TAIL]:
         return FOREVER_NS
-    return int(w.age[head % len(w.age), 1])
+    return int(w.age[head & (len(w.age) - 1), 1])
 
 
 def next_give_up(w: World) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kpasim.engines import params as of
-from kpasim.engines.clock import due_after
+from kpasim.engines.clock import due_after, nth_due
 from kpasim.engines.compiled import pod, reconciler
 from kpasim.engines.compiled.layout import (
     ALIVE,
@@ -115,7 +115,9 @@ def scrape(w: World) -> None:
     if count == 0:
         w.i[NEXT_SCRAPE] = FOREVER_NS
         return
-    w.i[NEXT_SCRAPE] = scrape_due_after(w, now)
+    # The clock is due now, so the next time is one more; a constant period spares a division.
+    nth = (now - w.phase[of.SCRAPE]) // SECOND_NS + 1
+    w.i[NEXT_SCRAPE] = nth_due(nth, w.phase[of.SCRAPE], SECOND_NS, w.key, LATE_SCRAPE, w.p[P.clock_jitter_ns])
     value = 0.0
     # Pods without direct requests report zeros. An arrival still to come at this moment must find its pod read, though.
     alone = w.i[HEAP] == 0 or w.heap[0, 0] > now
@@ -166,7 +168,11 @@ def read_pods(w: World, count: int) -> tuple[bool, float]:
 
 def tick(w: World) -> None:
     """A tick of the decider's own clock."""
-    w.i[NEXT_TICK] = tick_due_after(w, w.i[NOW]) if decide(w, 0) else FOREVER_NS
+    if not decide(w, 0):
+        w.i[NEXT_TICK] = FOREVER_NS
+        return
+    nth = (w.i[NOW] - w.phase[of.TICK]) // TICK_NS + 1
+    w.i[NEXT_TICK] = nth_due(nth, w.phase[of.TICK], TICK_NS, w.key, LATE_TICK, w.p[P.clock_jitter_ns])
 
 
 def decide(w: World, poked: int) -> bool:

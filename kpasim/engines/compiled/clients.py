@@ -12,7 +12,12 @@ from kpasim.engines.compiled.layout import (
     ERROR_COUNT,
     FAULT,
     FINISHED,
+    GHOST,
+    GONE,
     LAST_END,
+    LATENCY_MAX,
+    LATENCY_MIN,
+    LATENCY_SUM,
     LIVE,
     LOAD_NS,
     MASK,
@@ -23,6 +28,7 @@ from kpasim.engines.compiled.layout import (
     NOW,
     OK_COUNT,
     ON_ITS_WAY,
+    PHASE,
     R_ACTIVATOR,
     R_ARRIVED,
     R_BEGUN,
@@ -39,11 +45,13 @@ from kpasim.engines.compiled.layout import (
     ROWS,
     SENT,
     STARTS,
+    STATISTICS_ONLY,
     TYPE,
     WORKING,
     P,
     World,
 )
+from kpasim.engines.counts import bucket_of
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, SECOND_NS
 
 SEND, ARRIVE, END = int(Kind.SEND), int(Kind.ARRIVE), int(Kind.END)
@@ -157,7 +165,7 @@ def send_closed(w: World, worker: int) -> None:
 def send(w: World, draw: int) -> None:
     """Send a request now."""
     request = w.i[SENT]
-    if request >= w.i[ROWS] and (w.i[MASK] < 0 or not agenda.has_ended(w, request - w.i[ROWS])):
+    if request >= w.i[ROWS] and not is_vacant(w, request):
         w.i[FAULT] = MORE_REQUESTS
         return
     row = request & w.i[MASK]
@@ -181,6 +189,15 @@ def send(w: World, draw: int) -> None:
         w.i[NEXT_GIVE_UP] = now + w.p[P.client_timeout_ns]
 
 
+def is_vacant(w: World, request: int) -> bool:
+    """Whether the row of ``request`` has been left by the request that had it before."""
+    if w.i[MASK] < 0 or not agenda.has_ended(w, request - w.i[ROWS]):
+        return False
+    row = request & w.i[MASK]
+    # A container may still work for a client that has gone.
+    return bool(w.request[row, R_NEXT] != GHOST or w.pod[w.request[row, R_POD], PHASE] == GONE)
+
+
 def end(w: World, row: int, status: int) -> None:
     """Note how a request ended, and let its client go on."""
     response_ns = w.i[NOW]
@@ -193,11 +210,21 @@ def end(w: World, row: int, status: int) -> None:
         w.i[LAST_END] = response_ns
     if status == OK:
         w.i[OK_COUNT] += 1
+        if w.i[STATISTICS_ONLY]:
+            count(w, response_ns - w.request[row, R_SENT])
     else:
         w.i[ERROR_COUNT] += 1
     if w.p[P.closed]:
         next_of(w, w.request[row, R_DRAW] // stride(w), response_ns)
     settle(w)
+
+
+def count(w: World, latency_ns: int) -> None:
+    """Count the latency of a good answer."""
+    w.histogram[bucket_of(latency_ns)] += 1
+    w.i[LATENCY_SUM] += latency_ns
+    w.i[LATENCY_MIN] = min(w.i[LATENCY_MIN], latency_ns)
+    w.i[LATENCY_MAX] = max(w.i[LATENCY_MAX], latency_ns)
 
 
 def service(w: World, row: int, pod: int) -> int:
@@ -228,7 +255,6 @@ def cut_off(w: World) -> None:
         if w.request[row, R_STATUS] < ENDED_FROM:
             w.request[row, R_STATUS] = CUT_OFF
             w.request[row, R_RESPONSE] = w.i[NOW]
-            w.i[ERROR_COUNT] += 1
         done_ns = w.request[row, R_DONE]
         pod = w.request[row, R_POD]
         broken_ns = w.pod[pod, BROKEN] if pod != NOTHING else 0
@@ -237,6 +263,6 @@ def cut_off(w: World) -> None:
 
 
 KERNELS = (
-    is_over, stays_ns, lost_ns, stop, settle, plan_next, next_of, start_load, stride, send, send_open, send_closed, end,
-    service, first_byte, cut_off,
+    is_over, stays_ns, lost_ns, stop, settle, plan_next, next_of, start_load, stride, is_vacant, send, send_open,
+    send_closed, count, end, service, first_byte, cut_off,
 )  # fmt: skip

@@ -9,7 +9,6 @@ from kpasim.engines.compiled.layout import (
     ACTIVATOR_TURN,
     AGE_HEAD,
     AGE_TAIL,
-    ENDED_FROM,
     FAULT,
     IN_SUBSET,
     INSIDE_DIRECT,
@@ -19,7 +18,6 @@ from kpasim.engines.compiled.layout import (
     NEXT_TIMEOUT,
     NOW,
     R_DRAW,
-    R_STATUS,
     READY,
     TERMINATING,
     VISIBLE,
@@ -68,13 +66,13 @@ def arrive(w: World, request: int) -> None:
     """Send a request on."""
     now = w.i[NOW]
     row = request & w.i[MASK]
-    if w.request[row, R_STATUS] >= ENDED_FROM:
+    if agenda.has_ended(w, request):
         return
     tail = w.i[AGE_TAIL]
     if tail - w.i[AGE_HEAD] >= len(w.age) and tail - agenda.oldest_at_front(w) >= len(w.age):
         w.i[FAULT] = MORE_REQUESTS
         return
-    place = tail % len(w.age)
+    place = tail & (len(w.age) - 1)
     w.age[place, 0] = request
     w.age[place, 1] = now + w.p[P.timeout_ns]
     w.i[AGE_TAIL] = tail + 1

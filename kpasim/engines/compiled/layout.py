@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.engines import counts
 from kpasim.engines.outcome import NO_DESIRED
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Floats, Ints, Params
 from kpasim.policy import accounting, burst, delay, scaler, scraping, windows
@@ -27,8 +28,8 @@ P: Any = Params(*range(len(Params._fields)))
     MODE, IN_SUBSET, ACTIVATOR_TURN,
     TICKS, SCALINGS, LATEST_DESIRED, LATEST_READY, LATEST_REPLICAS, LATEST_ACTIVE, LATEST_MODE,
     STATISTICS_ONLY, OK_COUNT, ERROR_COUNT, SEEN_ACTIVE, SEEN_REASON, SEEN_INITIALIZED, SEEN_DESIRED, TOUCHES,
-    GLOBALS,
-) = range(70)  # fmt: skip
+    LATENCY_SUM, LATENCY_MIN, LATENCY_MAX, GLOBALS,
+) = range(73)  # fmt: skip
 
 # Why a run had to stop half-way: it needs more room.
 NO_FAULT, MORE_EVENTS, MORE_PODS, MORE_NODES, MORE_TICKS, MORE_SCALINGS, MORE_REQUESTS = range(7)
@@ -102,7 +103,7 @@ class World:
         stats: Statistics of the activators, then of the pods.
         found: Pods that each activator has found, in the order of their addresses.
         assigned: Those of its slice.
-        histogram: Counts of latencies, where no request is kept.
+        histogram: Counts of the latencies of good answers, where no request is kept.
     """
 
     p: Ints
@@ -157,6 +158,7 @@ class World:
     keys: Floats
     answers: Ints
     started: Ints
+    histogram: Ints
 
 
 def settings(params: Params) -> tuple[Ints, Floats]:
@@ -198,10 +200,14 @@ def new_world(params: Params, draws: Draws, room: Capacity, *, statistics_only: 
     stage, stage_x = stages(params)
     pods, activators, nodes = len(draws.pod), params.activators, len(draws.node) + int(params.pool_ready.sum())
     sharing = len(params.slowdown) > 0
+    # A mask is sooner at hand than a remainder.
+    front = 1 << (room.requests - 1).bit_length()
 
     def zeros(*shape: int) -> Ints:
         return np.zeros(shape, dtype=np.int64)
 
+    globals_ = zeros(GLOBALS)
+    globals_[STATISTICS_ONLY] = statistics_only
     return World(
         p=whole,
         x=floats,
@@ -221,10 +227,10 @@ def new_world(params: Params, draws: Draws, room: Capacity, *, statistics_only: 
         node_draw=draws.node,
         key=draws.key,
         load_phase_ns=draws.load_phase_ns,
-        i=zeros(GLOBALS),
+        i=globals_,
         excess=np.zeros(1),
         heap=zeros(room.events, 2),
-        age=zeros(room.requests, 2),
+        age=zeros(front, 2),
         request=zeros(room.requests, REQUEST_COLUMNS),
         link=zeros(room.requests if sharing else 0, 3),
         first_byte_due=zeros(room.requests if params.first_byte_timeout_ns else 0),
@@ -255,6 +261,7 @@ def new_world(params: Params, draws: Draws, room: Capacity, *, statistics_only: 
         keys=np.zeros(pods),
         answers=zeros(pods),
         started=zeros(pods),
+        histogram=zeros(counts.BUCKETS if statistics_only else 0),
     )
 
 
@@ -265,6 +272,7 @@ def reset(w: World) -> None:
     for place in range(GLOBALS):
         i[place] = 0
     i[STATISTICS_ONLY] = kept
+    i[LATENCY_MIN] = FOREVER_NS
     i[LOAD_NS] = FOREVER_NS
     i[END_NS] = FOREVER_NS
     i[NEXT_SEND] = FOREVER_NS
@@ -319,6 +327,7 @@ def reset(w: World) -> None:
     w.panic_buckets[:] = 0.0
     w.spans[:] = windows.NEVER_S
     w.totals[:] = 0.0
+    w.histogram[:] = 0
 
 
 KERNELS = (reset,)

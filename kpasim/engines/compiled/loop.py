@@ -115,8 +115,8 @@ def play(w: World) -> None:
 def time_out(w: World) -> None:
     """TimeoutSeconds are over for the oldest request at the front, if it is still there."""
     oldest = agenda.oldest_at_front(w)
-    if oldest < w.i[AGE_TAIL] and w.age[oldest % len(w.age), 1] == w.i[NOW]:
-        pod.withdraw(w, w.age[oldest % len(w.age), 0], clients.TIMED_OUT)
+    if oldest < w.i[AGE_TAIL] and w.age[oldest & (len(w.age) - 1), 1] == w.i[NOW]:
+        pod.withdraw(w, w.age[oldest & (len(w.age) - 1), 0], clients.TIMED_OUT)
     w.i[NEXT_TIMEOUT] = agenda.next_timeout(w)
 
 

@@ -14,7 +14,7 @@ from numba.core import cgutils, types
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, lower_getattr_generic, models, register_model
 
-from kpasim.engines import clock, draws
+from kpasim.engines import clock, counts, draws
 from kpasim.engines.compiled import (
     activator,
     agenda,
@@ -34,8 +34,8 @@ from kpasim.engines.compiled.layout import World
 from kpasim.policy import KERNELS as POLICY
 
 MODULES = (
-    clock, draws, layout, agenda, queues, sharing, clients, reconciler, autoscaler, activator, pod, cluster, ingress,
-    loop,
+    clock, counts, draws, layout, agenda, queues, sharing, clients, reconciler, autoscaler, activator, pod, cluster,
+    ingress, loop,
 )  # fmt: skip
 
 numba.config.CACHE_DIR = cache.folder()

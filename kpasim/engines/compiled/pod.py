@@ -154,6 +154,9 @@ def join(w: World, request: int, pod: int, direct: bool, handed_over: bool) -> i
     if full or w.pod[pod, PHASE] == GONE:
         leave(w, row, pod)
         return BAD_GATEWAY if w.pod[pod, PHASE] == GONE else QUEUE_FULL
+    if w.pod[pod, QUEUED] == 0 and is_free(w, pod):
+        begin(w, request, pod)
+        return 0
     w.request[row, R_STATUS] = IN_QUEUE
     queues.append(w, w.pod[pod], QUEUE_HEAD, request)
     work(w, pod)

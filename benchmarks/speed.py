@@ -1,0 +1,334 @@
+"""Time kpasim beside other simulators, in one run: `python benchmarks/speed.py`, about two minutes.
+
+Needs the extra `bench`. Times are CPU time of one process, medians of a few runs, so that a busy machine distorts them
+little; compare ratios rather than seconds. `--write` puts the tables into docs/performance.md, `--cold` also times a
+compilation from nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import tracemalloc
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kpasim import load
+from kpasim.engines import compiled, lower, reference, sampling
+from kpasim.spec.experiment import Experiment, from_mapping
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "performance.md"
+BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
+RATE, SERVICE_S = 1.0, 10.0
+DAY_S = 86_400
+Row = tuple[str, ...]
+
+
+def cpu_s(work: Callable[[], Any], repeats: int = 5) -> float:
+    """Median CPU time of some work [s]."""
+    times = []
+    for _ in range(repeats):
+        begun = time.process_time()
+        work()
+        times.append(time.process_time() - begun)
+    return statistics.median(times)
+
+
+def experiment(workload: dict[str, Any], **more: Any) -> Experiment:
+    """One request at a time on each pod, 10 s each on average, 30 s for a cold start, Knative's defaults."""
+    annotations = more.pop("annotations", {})
+    template = {
+        "metadata": {"annotations": {f"autoscaling.knative.dev/{key}": value for key, value in annotations.items()}},
+        "spec": {"containerConcurrency": 1, "containers": [{"image": "example.com/model"}]},
+    }
+    service = {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": "speed"},
+        "spec": {"template": template},
+    }
+    model = {
+        "service-time": {"distribution": "exponential", "mean": f"{SERVICE_S}s"},
+        "cold-start": "30s",
+    }
+    return from_mapping({"service": service, "workload": workload, "model": model, **more})
+
+
+def poisson(requests: int) -> Experiment:
+    """The load of the comparison: the pods are busy for 70 % of the time, as Knative's target says."""
+    return experiment({"kind": "poisson", "rate": RATE, "duration": f"{requests / RATE}s", "timeout": "0s"})
+
+
+class Prepared:
+    """An experiment in numbers, with the draws of one replication."""
+
+    def __init__(self, what: Experiment, pods: int = 256) -> None:
+        self.params = lower.lower(what)
+        self.sampler = sampling.Sampler(what, self.params)
+        self.pods = pods
+        self.draws = self.draw()
+
+    def draw(self) -> Any:
+        """The draws, made once more."""
+        return self.sampler.draw_many([0], pods=self.pods, nodes=self.pods)[0]
+
+    def play(self) -> Any:
+        """One replication in the compiled engine, with all tables."""
+        return compiled.run(self.params, self.draws)
+
+    def count(self) -> Any:
+        """One replication in the compiled engine, counts only."""
+        return compiled.count_many(self.params, [self.draws])[0]
+
+
+def pods_for(requests: int) -> int:
+    """Draws for as many pods as that many requests can need."""
+    return requests // 8 + 256
+
+
+# other simulators, each with ten servers at 80 % load, the queue that peers can express
+
+
+def simpy_queue(requests: int) -> None:
+    """A bare M/M/10 queue in SimPy."""
+    import simpy
+
+    draw = np.random.default_rng(1)
+    gaps, services = draw.exponential(1.0, requests).tolist(), draw.exponential(8.0, requests).tolist()
+    env = simpy.Environment()
+    servers = simpy.Resource(env, 10)
+
+    def request(service_s: float) -> Any:
+        with servers.request() as turn:
+            yield turn
+            yield env.timeout(service_s)
+
+    def arrivals() -> Any:
+        for gap, service_s in zip(gaps, services, strict=True):
+            yield env.timeout(gap)
+            env.process(request(service_s))
+
+    env.process(arrivals())
+    env.run()
+
+
+def simfaas_run(requests: int) -> None:
+    """SimFaaS: instances that expire after a minute."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from simfaas.ServerlessSimulator import ServerlessSimulator
+
+        simulator = ServerlessSimulator(
+            arrival_rate=1.0,
+            warm_service_rate=1 / 8,
+            cold_service_rate=1 / 8.5,
+            expiration_threshold=60,
+            max_time=requests,
+            maximum_concurrency=100,
+        )
+        simulator.generate_trace(debug_print=False, progress=False)
+
+
+def ciw_queue(requests: int) -> None:
+    """An M/M/10 queue in Ciw."""
+    import ciw
+
+    network = ciw.create_network(
+        arrival_distributions=[ciw.dists.Exponential(1.0)],
+        service_distributions=[ciw.dists.Exponential(1 / 8)],
+        number_of_servers=[10],
+    )
+    ciw.seed(1)
+    ciw.Simulation(network).simulate_until_max_time(requests)
+
+
+def cimba_queue() -> Callable[[int], None]:
+    """An M/M/10 queue in cimba, compiled before it is timed."""
+    import cimba
+    from cimba import inputs
+
+    class Queue(cimba.Model):  # type: ignore[misc]
+        gap: cimba.Input[float] = inputs.dist.exponential(mean=1.0)
+        service: cimba.Input[float] = inputs.dist.exponential(mean=8.0)
+        queue: cimba.Container
+        mean_queue: cimba.Output[float]
+
+        @cimba.process  # type: ignore[untyped-decorator]
+        def arrivals(self) -> None:
+            while True:
+                cimba.hold(self.gap.next())
+                self.queue.put(1)
+
+        @cimba.process(copies=10)  # type: ignore[untyped-decorator]
+        def server(self) -> None:
+            while True:
+                self.queue.get(1)
+                cimba.hold(self.service.next())
+
+        @cimba.on_end  # type: ignore[untyped-decorator]
+        def measure(self) -> None:
+            self.mean_queue = self.queue.mean_level()
+
+    model = Queue()
+
+    def run(requests: int) -> None:
+        window = cimba.Window(warmup=0, duration=requests)
+        cimba.Experiment(model, replications=1, window=window, seed=1).run()
+
+    run(1000)
+    return run
+
+
+def comparison() -> list[Row]:
+    """Requests per CPU-second of every simulator, one after the other in this process."""
+    size = 200_000
+    full = Prepared(poisson(size), pods_for(size))
+    sent = len(full.draws.sent)
+    small = Prepared(poisson(3000), pods_for(3000))
+    full.play()
+    full.count()
+    cimba_run = cimba_queue()
+    speeds = {
+        "kpasim, compiled: the whole KPA, all tables": sent / cpu_s(full.play, 9),
+        "the same, its random numbers included": sent / cpu_s(lambda: (full.draw(), full.play()), 5),
+        "the same, counts only": sent / cpu_s(full.count, 9),
+        "kpasim, reference (SimPy): the same model": len(small.draws.sent)
+        / cpu_s(lambda: reference.run(small.params, small.draws), 3),
+        f"cimba {version('cimba')}: M/M/10": 400_000 / cpu_s(lambda: cimba_run(400_000)),
+        f"SimPy {version('simpy')}: M/M/10": 20_000 / cpu_s(lambda: simpy_queue(20_000), 3),
+        f"SimFaaS {version('simfaas')}: its own platform": 10_000 / cpu_s(lambda: simfaas_run(10_000), 3),
+        f"Ciw {version('ciw')}: M/M/10": 10_000 / cpu_s(lambda: ciw_queue(10_000), 3),
+    }
+    ours = next(iter(speeds.values()))
+    return [
+        ("simulator", "requests per CPU-second", "kpasim is faster by"),
+        *((name, f"{speed:,.0f}", f"{ours / speed:.1f}") for name, speed in speeds.items()),
+    ]
+
+
+def version(package: str) -> str:
+    """Version of an installed package."""
+    return importlib.metadata.version(package)
+
+
+def command(*arguments: str, cache: str | None = None, code: str | None = None) -> float:
+    """CPU time of a process with all its threads [s], median of three."""
+    call = [sys.executable, "-c", code or "from kpasim.cli.main import main; main()", *arguments]
+    environment = {**os.environ, **({"KPASIM_CACHE_DIR": cache} if cache else {})}
+    times = []
+    for _ in range(1 if cache else 3):
+        before = os.times()
+        subprocess.run(
+            call, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd=ROOT
+        )
+        after = os.times()
+        times.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    return statistics.median(times)
+
+
+def bytes_per_request(work: str) -> tuple[float, float]:
+    """Memory that each more request takes [bytes]: at most while it is simulated, and afterwards."""
+    peaks, kept = [], []
+    for size in (50_000, 150_000):
+        prepared = Prepared(poisson(size), pods_for(150_000))
+        getattr(prepared, work)()
+        tracemalloc.start()
+        result = getattr(prepared, work)()
+        now, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        peaks.append((peak, len(prepared.draws.sent)))
+        kept.append(now)
+        del result
+    more = peaks[1][1] - peaks[0][1]
+    return (peaks[1][0] - peaks[0][0]) / more, (kept[1] - kept[0]) / more
+
+
+def goals(cold: bool) -> list[Row]:
+    """What the project promises, and what was measured."""
+    rows: list[Row] = [("goal", "at most", "measured")]
+
+    def row(name: str, most: float, value: float, unit: str, digits: int = 2) -> None:
+        mark = "" if value <= most else " (missed)"
+        rows.append((name, f"{most:g} {unit}".strip(), f"{value:.{digits}f} {unit}".strip() + mark))
+
+    quiet = {"kind": "steps", "phases": [{"rate": 0, "duration": "24h"}, {"rate": 1, "duration": "1s"}]}
+    warm = Prepared(experiment({**quiet, "arrivals": "constant"}, annotations={"min-scale": "1"}, horizon="24h"))
+    row("a day without a request, one pod warm", 20, cpu_s(warm.play) * 1e3, "ms")
+    zero = Prepared(experiment({**quiet, "arrivals": "constant"}, start="zero", horizon="24h"))
+    row("a day without a request, no pod", 1, cpu_s(zero.play, 9) * 1e3, "ms")
+    trace = load(ROOT / "experiments" / "production-trace.yaml").with_settings({"workload.duration": "576h"})
+    week = Prepared(trace, 1 << 15)
+    row(f"the production trace, 24 days, {len(week.draws.sent):,} requests", 0.5, cpu_s(week.play), "s")
+    hey = Prepared(load(ROOT / "experiments" / "hey50x5.yaml"))
+    many = hey.sampler.draw_many(range(64))
+    row("a replication of hey50x5", 0.5, cpu_s(lambda: compiled.run_many(hey.params, many)) / 64 * 1e3, "ms", 3)
+    hey_file = str(ROOT / "experiments" / "hey50x5.yaml")
+    row("`kpasim run hey50x5.yaml -n 1000`, start-up included", 2, command("run", hey_file, "-n", "1000"), "s")
+    row("`kpasim run hey50x5.yaml`", 1.5, command("run", hey_file), "s")
+    row("`kpasim --help`", 0.3, command("--help"), "s")
+    sizes = [Prepared(poisson(size), pods_for(size)) for size in (50_000, 500_000)]
+    short, long = (cpu_s(one.play, 7) / len(one.draws.sent) for one in sizes)
+    row("10 times the requests: times the time", 11, 10 * long / short, "", 1)
+    peak, kept = bytes_per_request("play")
+    row("memory per request, tables kept", 96, kept, "bytes", 0)
+    rows.append(("the same, most while it runs", "", f"{peak:.0f} bytes"))
+    peak, kept = bytes_per_request("count")
+    rows.append(("counts only: the same, most while it runs (a row for each pod)", "", f"{peak:.0f} bytes"))
+    if cold:
+        with tempfile.TemporaryDirectory() as folder:
+            code = "import kpasim.engines.compiled.machine"
+            row("compiling from nothing", 60, command(cache=folder, code=code), "s", 0)
+    return rows
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """A table; numbers to the right."""
+    head, *body = rows
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in body)])
+
+
+def machine() -> str:
+    """What was measured on."""
+    model = next(
+        (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        platform.processor(),
+    )
+    versions = ", ".join(f"{name} {version(name)}" for name in ("numba", "numpy"))
+    load_1 = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    return f"{model}, {os.cpu_count()} cores{load_1}; Python {platform.python_version()}, {versions}."
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines() if Path(path).exists() else []
+
+
+def main() -> None:
+    """Measure, print, and write the page if asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
+    parser.add_argument("--cold", action="store_true", help="also time a compilation from nothing")
+    given = parser.parse_args()
+    text = "\n\n".join([machine(), markdown(comparison()), markdown(goals(given.cold))])
+    print(text)
+    if given.write:
+        page = PAGE.read_text()
+        before, rest = page.split(BEGIN)
+        after = rest.split(END)[1]
+        PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()
