@@ -27,6 +27,7 @@ import numpy as np
 from kpasim import load
 from kpasim.engines import compiled, lower, reference, sampling
 from kpasim.spec.experiment import Experiment, from_mapping
+from kpasim.studies.run import FIRST_PODS
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
@@ -154,43 +155,6 @@ def ciw_queue(requests: int) -> None:
     ciw.Simulation(network).simulate_until_max_time(requests)
 
 
-def cimba_queue() -> Callable[[int], None]:
-    """An M/M/10 queue in cimba, compiled before it is timed."""
-    import cimba
-    from cimba import inputs
-
-    class Queue(cimba.Model):  # type: ignore[misc]
-        gap: cimba.Input[float] = inputs.dist.exponential(mean=1.0)
-        service: cimba.Input[float] = inputs.dist.exponential(mean=8.0)
-        queue: cimba.Container
-        mean_queue: cimba.Output[float]
-
-        @cimba.process  # type: ignore[untyped-decorator]
-        def arrivals(self) -> None:
-            while True:
-                cimba.hold(self.gap.next())
-                self.queue.put(1)
-
-        @cimba.process(copies=10)  # type: ignore[untyped-decorator]
-        def server(self) -> None:
-            while True:
-                self.queue.get(1)
-                cimba.hold(self.service.next())
-
-        @cimba.on_end  # type: ignore[untyped-decorator]
-        def measure(self) -> None:
-            self.mean_queue = self.queue.mean_level()
-
-    model = Queue()
-
-    def run(requests: int) -> None:
-        window = cimba.Window(warmup=0, duration=requests)
-        cimba.Experiment(model, replications=1, window=window, seed=1).run()
-
-    run(1000)
-    return run
-
-
 def comparison() -> list[Row]:
     """Requests per CPU-second of every simulator, one after the other in this process."""
     size = 200_000
@@ -199,14 +163,17 @@ def comparison() -> list[Row]:
     small = Prepared(poisson(3000), pods_for(3000))
     full.play()
     full.count()
-    cimba_run = cimba_queue()
+    from cimba_queue import run as cimba_queue
+
+    for peer in (simpy_queue, simfaas_run, ciw_queue, cimba_queue):
+        peer(100)  # import and compile what it needs
     speeds = {
         "kpasim, compiled: the whole KPA, all tables": sent / cpu_s(full.play, 9),
         "the same, its random numbers included": sent / cpu_s(lambda: (full.draw(), full.play()), 5),
         "the same, counts only": sent / cpu_s(full.count, 9),
         "kpasim, reference (SimPy): the same model": len(small.draws.sent)
         / cpu_s(lambda: reference.run(small.params, small.draws), 3),
-        f"cimba {version('cimba')}: M/M/10": 400_000 / cpu_s(lambda: cimba_run(400_000)),
+        f"cimba {version('cimba')}: M/M/10": 400_000 / cpu_s(lambda: cimba_queue(400_000)),
         f"SimPy {version('simpy')}: M/M/10": 20_000 / cpu_s(lambda: simpy_queue(20_000), 3),
         f"SimFaaS {version('simfaas')}: its own platform": 10_000 / cpu_s(lambda: simfaas_run(10_000), 3),
         f"Ciw {version('ciw')}: M/M/10": 10_000 / cpu_s(lambda: ciw_queue(10_000), 3),
@@ -272,7 +239,7 @@ def goals(cold: bool) -> list[Row]:
     week = Prepared(trace, 1 << 15)
     row(f"the production trace, 24 days, {len(week.draws.sent):,} requests", 0.5, cpu_s(week.play), "s")
     hey = Prepared(load(ROOT / "experiments" / "hey50x5.yaml"))
-    many = hey.sampler.draw_many(range(64))
+    many = hey.sampler.draw_many(range(64), pods=FIRST_PODS)
     row("a replication of hey50x5", 0.5, cpu_s(lambda: compiled.run_many(hey.params, many)) / 64 * 1e3, "ms", 3)
     hey_file = str(ROOT / "experiments" / "hey50x5.yaml")
     row("`kpasim run hey50x5.yaml -n 1000`, start-up included", 2, command("run", hey_file, "-n", "1000"), "s")

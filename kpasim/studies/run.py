@@ -34,6 +34,8 @@ SMALL_RUN = 15_000
 """Requests, all replications together, that the reference engine answers sooner than a compiler."""
 BATCH = 64
 """Replications between two calls of the progress function."""
+FIRST_PODS = 32
+"""Pods that the first replication gets draws for; a run that needs more gets twice as many until they are enough."""
 MOST_PODS = 1 << 20
 """A run that needs more pods than this has gone wrong."""
 
@@ -310,9 +312,10 @@ def play_all(
     """
     sampler = sampling.Sampler(experiment, params, recorded)
     done: list[Played] = []
-    room = sampling.PODS
+    room = FIRST_PODS
     while len(done) < count:
-        batch = range(len(done), min(count, len(done) + BATCH))
+        # The first replication alone finds out how much room it takes, before many are played in vain.
+        batch = range(len(done), min(count, len(done) + BATCH) if done else 1)
         try:
             done += play_batch(params, sampler.draw_many(batch, pods=room, nodes=room))
         except OutOfRoom as short:

@@ -1,0 +1,40 @@
+"""An M/M/10 queue at 80 % load in cimba, which resolves a model's annotations in its module."""
+
+import cimba
+from cimba import inputs
+
+
+class Queue(cimba.Model):  # type: ignore[misc]
+    """Customers counted in a container, ten servers that take one each."""
+
+    gap: cimba.Input[float] = inputs.dist.exponential(mean=1.0)
+    service: cimba.Input[float] = inputs.dist.exponential(mean=8.0)
+    queue: cimba.Container
+    mean_queue: cimba.Output[float]
+
+    @cimba.process  # type: ignore[untyped-decorator]
+    def arrivals(self) -> None:
+        """Put one customer after the other into the queue."""
+        while True:
+            cimba.hold(self.gap.next())
+            self.queue.put(1)
+
+    @cimba.process(copies=10)  # type: ignore[untyped-decorator]
+    def server(self) -> None:
+        """Serve for ever."""
+        while True:
+            self.queue.get(1)
+            cimba.hold(self.service.next())
+
+    @cimba.on_end  # type: ignore[untyped-decorator]
+    def measure(self) -> None:
+        """Keep a number, as a user would."""
+        self.mean_queue = self.queue.mean_level()
+
+
+QUEUE = Queue()
+
+
+def run(requests: int) -> None:
+    """Simulate about so many customers."""
+    cimba.Experiment(QUEUE, replications=1, window=cimba.Window(warmup=0, duration=requests), seed=1).run()
