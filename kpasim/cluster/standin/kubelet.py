@@ -152,6 +152,7 @@ class Node:
         pod = Pod(self, template, changed)
         self.pods.append(pod)
         pod.task = asyncio.ensure_future(pod.live())
+        pod.task.add_done_callback(tell_failure)
         return pod
 
     async def close(self) -> None:
@@ -450,6 +451,13 @@ class Pod:
         self._set_waiting("CrashLoopBackOff", message)
         self.node.events.add("Pod", self.template.namespace, self.name, "BackOff", message)
         self._changed(self)
+
+
+def tell_failure(task: asyncio.Task[None]) -> None:
+    """Have the event loop report a task that ended with an error, which nobody awaits while the stand-in runs."""
+    if not task.cancelled() and task.exception() is not None:
+        context = {"message": "a part of the stand-in has failed", "exception": task.exception(), "task": task}
+        task.get_loop().call_exception_handler(context)
 
 
 def _can_bind(address: str, port: int = 0) -> bool:

@@ -17,7 +17,7 @@ from kpasim.cluster.objects import DEPLOYMENTS, POD_AUTOSCALERS, SERVERLESS_SERV
 from kpasim.cluster.standin.clock import Clock, stamp
 from kpasim.cluster.standin.events import Events
 from kpasim.cluster.standin.front import Activator
-from kpasim.cluster.standin.kubelet import Node, Pod, Template
+from kpasim.cluster.standin.kubelet import Node, Pod, Template, tell_failure
 from kpasim.cluster.standin.store import NotFoundError
 from kpasim.policy import burst, decider, delay, pods, scaler, scraping, windows
 from kpasim.spec.autoscaler import RevisionSettings
@@ -340,7 +340,9 @@ class Revision:
             next_ns = max(next_ns + int(period_s * _SECOND_NS), self.clock.now_ns())
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.ensure_future(work))
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(tell_failure)
+        self._tasks.append(task)
 
     @property
     def _deployment(self) -> str:
