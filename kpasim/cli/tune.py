@@ -1,0 +1,220 @@
+"""`kpasim tune`: the cheapest settings that keep a promise, written into the user's own manifest."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kpasim.cli.output import console, note, number, print_json, span
+
+if TYPE_CHECKING:
+    from kpasim.studies.tune import Judged, TuneResult
+
+NOT_MET = 3
+"""Exit status when no settings keep the promise."""
+SHOWN = (
+    ("p50", "latency_s.p50", "s"),
+    ("p95", "latency_s.p95", "s"),
+    ("p99", "latency_s.p99", "s"),
+    ("errors", "errors", ""),
+    ("most pods", "max_pods", ""),
+    ("pod time", "pod_seconds", "s"),
+)
+"""Figures shown of what is and what is proposed: title, name, unit."""
+
+
+@click.command(
+    epilog="Try: kpasim tune experiments/hey50x5.yaml --slo 'p95<=30s' --slo 'errors<=0.1%' --write tuned.yaml"
+)
+@click.argument("experiment", type=click.Path())
+@click.option(
+    "--slo", multiple=True, required=True, metavar="PROMISE", help="What a run must keep: 'p95<=30s', 'errors<=0.1%'."
+)
+@click.option(
+    "--vary",
+    multiple=True,
+    metavar="PATH=VALUES",
+    help="What may change: 'service.annotations.max-scale=1,2,4', or PATH='{from: 1, to: 9, step: 2}'. "
+    "[default: scale bounds, utilisation, window, delay and retention]",
+)
+@click.option(
+    "--minimise",
+    type=click.Choice(["cost", "pod-seconds", "gpu-seconds"]),
+    default="cost",
+    show_default=True,
+    help="What is to be least.",
+)
+@click.option(
+    "--probability",
+    metavar="SHARE",
+    default="90%",
+    show_default=True,
+    help="Share of runs that must keep all promises.",
+)
+@click.option("--budget", type=click.IntRange(1), help="Replications at most.  [default: 50,000]")
+@click.option("--seed", type=click.IntRange(0), help="Seed of all random numbers.")
+@click.option("--write", "write_to", type=click.Path(), help="Write the tuned Service YAML to this file.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "compiled", "reference"]),
+    default="auto",
+    show_default=True,
+    help="auto: whichever answers first.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(
+    experiment: str,
+    slo: tuple[str, ...],
+    vary: tuple[str, ...],
+    minimise: str,
+    probability: str,
+    budget: int | None,
+    seed: int | None,
+    write_to: str | None,
+    engine: Any,
+    as_json: bool,
+) -> None:
+    """Find the cheapest settings of EXPERIMENT that keep all promises, and write them into its manifest.
+
+    EXPERIMENT may be a sweep file: then its axes are what may change. Exit status 3 when nothing that was tried keeps
+    the promises; the nearest miss is shown.
+    """
+    from kpasim.cli.run import announce_compilation
+    from kpasim.studies.search import parse_axis
+    from kpasim.studies.slo import parse_share
+    from kpasim.studies.tune import BUDGET, read, tune
+
+    what, axes = read(experiment)
+    if seed is not None:
+        what = what.with_settings({"seed": seed})
+    announce_compilation()
+    with counted() as progress:
+        result = tune(
+            what,
+            slo,
+            vary=dict(parse_axis(what, text) for text in vary) or axes,
+            minimise=minimise,
+            probability=parse_share(probability),
+            budget=budget or BUDGET,
+            engine=engine,
+            progress=progress,
+        )
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        show(result)
+    if result.chosen is None:
+        raise click.exceptions.Exit(NOT_MET)
+    if write_to:
+        from kpasim.results.files import atomic_write
+
+        with atomic_write(write_to) as file:
+            file.write(result.manifest)
+        note(f"Wrote {write_to}")
+    for path, value in result.elsewhere.items():
+        note(f"Not in the Service, change it yourself: {path} = {value}")
+
+
+@contextmanager
+def counted() -> Iterator[Callable[[int, int], None]]:
+    """Progress on stderr where it is a terminal: replications played, and settings still in the race."""
+    if not sys.stderr.isatty():
+        yield lambda played, still: None
+        return
+    from rich.console import Console
+    from rich.status import Status
+
+    with Status("searching ...", console=Console(stderr=True)) as status:
+        yield lambda played, still: status.update(f"{played:,} replications played, {still:,} settings in the race")
+
+
+def show(result: TuneResult) -> None:
+    """Print what was found beside what is, how sure that is, and what would change in the manifest."""
+    from kpasim.studies.sweep_result import label
+
+    promise = ", ".join(str(one) for one in result.promises)
+    tried = f"{len(result.race.candidates):,} settings tried, {result.replications:,} replications"
+    click.echo(f"{result.experiment.name}: {promise} in at least {100 * result.probability:g} % of runs ({tried})")
+    columns = {"now": result.now}
+    if result.chosen:
+        columns["tuned"] = result.chosen
+    elif result.nearest:
+        columns["nearest miss"] = result.nearest
+    console().print(comparison(result, columns))
+    if result.horizon_s is not None and result.experiment.horizon_s is None:
+        click.echo(f"Pods that stay are paid for until {number(result.horizon_s)} s (the experiment has no horizon).")
+    if result.chosen is None:
+        click.echo("Nothing that was tried keeps the promise.")
+        if result.nearest:
+            click.echo(f"Nearest miss: {label(result.nearest.settings) or 'the manifest as it is'}")
+        return
+    click.echo(f"Change: {label(result.chosen.settings) or 'nothing, the manifest is right as it is'}")
+    click.echo(how_sure(result))
+    if result.changes:
+        click.echo(result.changes, nl=False)
+
+
+def comparison(result: TuneResult, columns: dict[str, Judged]) -> Any:
+    """The promise, the cost and a few figures of several settings, side by side."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from kpasim.results.summary import flattened
+
+    judged = next(iter(columns.values()))
+    title = f"Judged on {len(judged.kept)} further runs: medians and 90 % intervals, mean cost"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for name in columns:
+        table.add_column(name)
+    found = {name: one.to_dict() for name, one in columns.items()}
+    table.add_row(
+        escape(f"cost [{result.cost_unit}]"),
+        *(f"{number(one['cost'])} ({span(one['cost_interval'])})" for one in found.values()),
+    )
+    table.add_row(
+        "promise kept",
+        *(
+            f"{100 * one['probability']:.3g} % "
+            f"(95 %: {100 * one['probability_interval'][0]:.3g} to {100 * one['probability_interval'][1]:.3g} %)"
+            for one in found.values()
+        ),
+    )
+    for title, figure, unit in SHOWN:
+        cells = []
+        for one in found.values():
+            median = dict(flattened(one["medians"])).get(figure)
+            interval = dict(flattened(one["intervals"])).get(figure)
+            cells.append(f"{number(median)} ({span(interval)})" if interval else number(median))
+        table.add_row(escape(f"{title} [{unit}]" if unit else title), *cells)
+    return table
+
+
+def how_sure(result: TuneResult) -> str:
+    """Whether the best is separated from the rest, in a sentence or two."""
+    from kpasim.studies.sweep_result import label
+
+    if result.separated:
+        return "Separated: all else that was tried costs more, breaks the promise, or did the same in every run."
+    lines = []
+    rivals = result.rivals
+    if rivals["tied"]:
+        first = rivals["tied"][0]
+        lines.append(
+            f"Not separated: {len(rivals['tied'])} other settings cannot be told from it in cost, "
+            f"such as {label(first['settings']) or 'the manifest as it is'} "
+            f"({100 * first['cost_difference']:+.2g} %)."
+        )
+    if rivals["undecided"]:
+        first = rivals["undecided"][0]
+        low, high = first["probability_interval"]
+        lines.append(
+            f"Not separated: {len(rivals['undecided'])} cheaper settings may or may not keep the promise, "
+            f"such as {label(first['settings']) or 'the manifest as it is'} "
+            f"({100 * first['cost_difference']:+.2g} %, kept in {100 * low:.1f} to {100 * high:.1f} % of runs)."
+        )
+    return "\n".join(lines)

@@ -1,0 +1,317 @@
+"""A race between settings for the cheapest that keeps a promise.
+
+Replications are spent where candidates are close, until the best is known or cannot be told from the others. All
+candidates meet the same random numbers, so costs are compared replication by replication. A candidate leaves the race
+when it almost surely breaks the promise, or when it almost surely is no cheaper, by more than a trifle, than one that
+keeps it. Points next to the best, and next to those that stay long, join the race.
+
+Source:
+    Maron and Moore, "Hoeffding races" (NIPS 1993); paired differences under common random numbers as in Nelson and
+    Matejcik, "Using common random numbers for indifference-zone selection", Management Science 41 (1995).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.errors import KpasimError
+from kpasim.studies.plays import Player
+from kpasim.studies.search import Place, Space
+from kpasim.studies.slo import Promise, all_kept, wilson, worst_miss
+
+FIRST = 4
+"""Replications that every candidate gets; each further round doubles them."""
+SERIOUS = 64
+"""Replications from which on a candidate may be called good, and its neighbours join."""
+LAST = 1024
+"""Replications of one candidate at most."""
+TWINS = 16
+"""Replications from which on two candidates that did exactly the same are taken for one."""
+CLOSE = 128
+"""Replications that are spent to tell a candidate from the best, once nothing else is open."""
+SAMPLE = 256
+"""Points that the race begins with."""
+TRIFLE = 0.005
+"""Difference in cost, as a share, that is not worth a replication."""
+DROP_Z, KEEP_Z, LIKELY_Z = 2.807034, 2.326348, 1.959964
+"""Normal quantiles of the bounds beyond which a candidate breaks the promise (99.75 %) or keeps it (99 %), and of
+intervals that are shown (95 % in all)."""
+COST_CONFIDENCE = 0.99
+"""One-sided confidence of differences in cost."""
+
+State = Literal["open", "broken", "dearer", "tied", "undecided"]
+
+
+class Gap(NamedTuple):
+    """Relative difference in cost from another candidate: a mean and its one-sided 99 % bounds."""
+
+    low: float
+    mean: float
+    high: float
+
+
+@dataclass(eq=False)
+class Candidate:
+    """Settings, and what their replications showed so far.
+
+    Attributes:
+        place: Point of the space; None for the experiment as it is.
+        settings: Values by path.
+        player: Plays them.
+        state: ``open`` while it may win; ``broken`` promise; ``dearer`` than the best; ``tied`` with it, a trifle
+            apart at most; ``undecided`` when it had all replications and may or may not keep the promise.
+        costs: Cost by replication.
+        kept: Whether each replication kept the promise.
+        missed: How far each replication missed it, as a share of the limit.
+    """
+
+    place: Place | None
+    settings: dict[str, Any]
+    player: Player
+    state: State = "open"
+    costs: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    kept: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+    missed: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def count(self) -> int:
+        """Replications so far."""
+        return len(self.costs)
+
+    @property
+    def cost(self) -> float:
+        """Mean cost."""
+        return float(np.mean(self.costs))
+
+    @property
+    def share(self) -> float:
+        """Share of replications that kept the promise."""
+        return float(np.mean(self.kept))
+
+    @property
+    def miss(self) -> float:
+        """Median distance from the promise."""
+        return float(np.median(self.missed))
+
+    def bounds(self, z: float) -> tuple[float, float]:
+        """Interval of the probability to keep the promise."""
+        return wilson(int(self.kept.sum()), self.count, z)
+
+
+def gap(one: Candidate, other: Candidate) -> Gap:
+    """Relative difference in cost ``one - other`` over the replications that both have."""
+    n = min(one.count, other.count)
+    pairs = one.costs[:n] - other.costs[:n]
+    scale = float(np.mean(other.costs[:n])) or 1.0
+    mean = float(np.mean(pairs)) / scale
+    half = _t(n) * float(np.std(pairs, ddof=1)) / math.sqrt(n) / abs(scale)
+    return Gap(mean - half, mean, mean + half)
+
+
+def alike(one: Candidate, other: Candidate) -> bool:
+    """Whether two candidates cost the same in every replication that both have, and kept the same promises."""
+    n = min(one.count, other.count)
+    return bool(np.array_equal(one.costs[:n], other.costs[:n]) and np.array_equal(one.kept[:n], other.kept[:n]))
+
+
+@cache
+def _t(n: int) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf(COST_CONFIDENCE, n - 1))
+
+
+class Race:
+    """The race for the cheapest settings that keep a promise.
+
+    Attributes:
+        candidates: All that took part, by point; the experiment as it is under ``None``.
+        best: The cheapest of those that keep the promise so far.
+        played: Replications played in all.
+        refused: Points that cannot be.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        make: Callable[[dict[str, Any]], Player],
+        promises: list[Promise],
+        probability: float,
+        cost_figure: str,
+        *,
+        seed: int,
+        budget: int,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        """Prepare a race.
+
+        Args:
+            space: Where to look.
+            make: What plays settings; raises a KpasimError where they cannot be.
+            promises: What a run must keep.
+            probability: Least probability to keep them.
+            cost_figure: What is to be least.
+            seed: Seed of the sample that the race begins with.
+            budget: Replications at most.
+            progress: Called with the replications played and the candidates still open.
+        """
+        self.candidates: dict[Place | None, Candidate] = {}
+        self.best: Candidate | None = None
+        self.played = 0
+        self.refused: set[Place] = set()
+        self._space = space
+        self._make = make
+        self._promises = promises
+        self._probability = probability
+        self._cost_figure = cost_figure
+        self._seed = seed
+        self._budget = budget
+        self._progress = progress
+        self._looked: set[tuple[str, Place | None]] = set()
+
+    def run(self) -> None:
+        """Race until the best is known, nothing is left to try, or the budget is spent."""
+        self._join([None, *self._space.sample(SAMPLE, self._seed)])
+        while self.played < self._budget:
+            one = self._next()
+            if one is None:
+                if self._look_around():
+                    continue
+                one = self._closest()
+                if one is None:
+                    return
+                self._play(one, 2 * one.count)
+                self._judge(one)
+            elif one.count < SERIOUS or not self._look("lines", one):
+                self._play(one, min(2 * one.count, LAST))
+                self._judge(one)
+
+    def dismiss(self) -> None:
+        """Take the best out of the race, because it did not do what it promised, and let the others race on."""
+        if self.best is not None:
+            self.best.state, self.best = "undecided", None
+        others = [one for one in self.candidates.values() if one.state in {"dearer", "tied"}]
+        for one in others:
+            one.state = "open"
+        for one in sorted(others, key=lambda one: one.cost):
+            self._judge(one)
+
+    @property
+    def nearest(self) -> Candidate:
+        """The candidate that comes nearest to the promise."""
+        return min(self.candidates.values(), key=lambda one: (-one.share, one.miss, one.cost))
+
+    def among(self, state: State) -> list[Candidate]:
+        """Candidates of a state, the cheapest first."""
+        found = [one for one in self.candidates.values() if one.state == state and one is not self.best]
+        return sorted(found, key=lambda one: one.cost)
+
+    def _join(self, places: Iterable[Place | None]) -> bool:
+        """Let points join the race; returns whether there was a new one."""
+        joined = False
+        for place in places:
+            if place in self.candidates or place in self.refused or self.played >= self._budget:
+                continue
+            settings = {} if place is None else self._space.settings(place)
+            try:
+                one = Candidate(place, settings, self._make(settings))
+            except KpasimError:
+                if place is None:
+                    raise
+                self.refused.add(place)
+                continue
+            self.candidates[place] = one
+            self._play(one, FIRST)
+            self._judge(one)
+            joined = True
+        return joined
+
+    def _play(self, one: Candidate, count: int) -> None:
+        """Play a candidate up to a number of replications, and the best along with it, so that they compare.
+
+        One that did exactly as another one in all replications so far is taken to go on doing so.
+        """
+        for each in (one, self.best):
+            if each is None or each.count >= count:
+                continue
+            twin = self._twin(each, count) if each.count >= TWINS else None
+            if twin is not None:
+                each.costs, each.kept, each.missed = twin.costs[:count], twin.kept[:count], twin.missed[:count]
+                continue
+            figures = each.player.figures(range(each.count, count), threads=0)
+            self.played += count - each.count
+            each.costs = np.append(each.costs, figures[self._cost_figure])
+            each.kept = np.append(each.kept, all_kept(self._promises, figures))
+            each.missed = np.append(each.missed, worst_miss(self._promises, figures))
+        self._progress(self.played, sum(each.state == "open" for each in self.candidates.values()))
+
+    def _twin(self, one: Candidate, count: int) -> Candidate | None:
+        """A candidate with more replications whose costs, answers and misses were the same as far as both went."""
+        for other in self.candidates.values():
+            if other.count >= count and alike(one, other) and np.array_equal(one.missed, other.missed[: one.count]):
+                return other
+        return None
+
+    def _judge(self, one: Candidate) -> None:
+        """Decide what is to become of a candidate after what it has shown."""
+        if one is self.best:
+            return
+        if one.bounds(DROP_Z)[1] < self._probability:
+            one.state = "broken"
+            return
+        apart = None if self.best is None else gap(one, self.best)
+        if apart is not None and apart.low > -TRIFLE:
+            one.state = "dearer" if apart.low > 0 else "tied"
+            return
+        certain = one.count >= SERIOUS and one.bounds(KEEP_Z)[0] >= self._probability
+        out_of_replications = one.count >= LAST
+        if certain and (apart is None or apart.high < 0 or (out_of_replications and apart.mean < 0)):
+            self._crown(one)
+        elif out_of_replications:
+            broken = one.bounds(LIKELY_Z)[1] < self._probability
+            one.state = "broken" if broken else "tied" if certain else "undecided"
+
+    def _crown(self, one: Candidate) -> None:
+        """Make a candidate the best, and judge the others against it."""
+        self.best = one
+        one.state = "open"
+        for other in list(self.candidates.values()):
+            if other is not one and other.state in {"open", "undecided", "tied"}:
+                self._judge(other)
+
+    def _next(self) -> Candidate | None:
+        """Whom to play next: the cheapest of those that seem to keep the promise, then those who may yet do so."""
+        found = [one for one in self.candidates.values() if one.state == "open" and one is not self.best]
+        if not found:
+            return None
+        if self.best is None:
+            return min(found, key=lambda one: (one.share < self._probability, -one.share, one.cost, one.miss))
+        return min(found, key=lambda one: (one.share < self._probability, one.count, one.cost))
+
+    def _closest(self) -> Candidate | None:
+        """Who cannot be told from the best yet and might be with more replications; not those who do the same."""
+        best = self.best
+        if best is None:
+            return None
+        found = [one for one in self.among("tied") if one.count < CLOSE and not alike(one, best)]
+        return min(found, key=lambda one: (one.count, one.cost), default=None)
+
+    def _look_around(self) -> bool:
+        """Let neighbours of the best, or of the nearest miss, join; returns whether there were new ones."""
+        centre = self.best or self.nearest
+        return self._look("lines", centre) or self._look("diagonals", centre)
+
+    def _look(self, where: Literal["lines", "diagonals"], one: Candidate) -> bool:
+        """Let the neighbours of a candidate join, once; returns whether there were new ones."""
+        if one.place is None or (where, one.place) in self._looked:
+            return False
+        self._looked.add((where, one.place))
+        around = self._space.lines if where == "lines" else self._space.diagonals
+        return self._join(around(one.place))

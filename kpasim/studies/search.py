@@ -1,0 +1,164 @@
+"""Where to look for better settings: the values they may take, and which lie next to each other."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from kpasim.errors import ExperimentError, RunError
+from kpasim.spec.experiment import Experiment
+from kpasim.spec.sweep import Range
+from kpasim.spec.yamlfile import parse_documents
+
+Place = tuple[int, ...]
+"""A point of the space: the index of the value of each axis."""
+
+ANNOTATION = "service.annotations."
+MAX_SCALES = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50)
+MIN_SCALES = (0, 1, 2, 3, 4, 5, 6, 8, 10)
+CONCURRENCIES = (1, 2, 4, 8, 16, 32)
+
+
+class Space:
+    """All combinations of the values that settings may take.
+
+    Attributes:
+        axes: Values by path, in the order in which they are next to each other.
+    """
+
+    def __init__(self, axes: Mapping[str, Sequence[Any]]) -> None:
+        self.axes = {path: list(values) for path, values in axes.items()}
+        self._sizes = [len(values) for values in self.axes.values()]
+
+    def __len__(self) -> int:
+        return math.prod(self._sizes)
+
+    def settings(self, place: Place) -> dict[str, Any]:
+        """The settings of a point."""
+        return {path: values[index] for (path, values), index in zip(self.axes.items(), place, strict=True)}
+
+    def every(self) -> Iterator[Place]:
+        """All points."""
+        return itertools.product(*(range(size) for size in self._sizes))
+
+    def sample(self, count: int, seed: int) -> list[Place]:
+        """Some points that fill the space evenly, and its corners as far as they are few; all points of a small one.
+
+        Args:
+            count: Points wanted.
+            seed: Seed of the sample.
+        """
+        if len(self) <= count:
+            return list(self.every())
+        from scipy.stats import qmc
+
+        ends = [sorted({0, size - 1}) for size in self._sizes]
+        corners = list(itertools.product(*ends)) if math.prod(map(len, ends)) <= count // 4 else []
+        shares = qmc.Sobol(len(self._sizes), seed=seed).random_base2(math.ceil(math.log2(count)))
+        points = [tuple(int(u * size) for u, size in zip(row, self._sizes, strict=True)) for row in shares.tolist()]
+        return list(dict.fromkeys([*corners, *points]))[:count]
+
+    def lines(self, place: Place) -> list[Place]:
+        """All points that differ in one axis."""
+        return [
+            (*place[:axis], index, *place[axis + 1 :])
+            for axis, size in enumerate(self._sizes)
+            for index in range(size)
+            if index != place[axis]
+        ]
+
+    def diagonals(self, place: Place) -> list[Place]:
+        """All points that differ by one step in each of two axes."""
+        found = []
+        for one, other in itertools.combinations(range(len(self._sizes)), 2):
+            for up, across in itertools.product((-1, 1), repeat=2):
+                point = list(place)
+                point[one] += up
+                point[other] += across
+                if 0 <= point[one] < self._sizes[one] and 0 <= point[other] < self._sizes[other]:
+                    found.append(tuple(point))
+        return found
+
+
+def parse_axis(experiment: Experiment, text: str) -> tuple[str, list[Any]]:
+    """Read what may vary: ``PATH=1,2,4``, ``PATH=[a, b]`` or ``PATH={from: 1, to: 9, step: 2}``.
+
+    Args:
+        experiment: What is varied; every value must be right in it by itself.
+        text: Path and values.
+
+    Raises:
+        RunError: It cannot be read, or a value is refused.
+    """
+    path, equals, given = text.partition("=")
+    path = path.strip()
+    try:
+        if not equals or not path:
+            raise ValueError("has no values")
+        values = _values(given.strip())
+        for value in values:
+            experiment.with_setting(path, value)
+    except ExperimentError as error:
+        raise RunError(f"--vary {text}: {error.problems[0].message}") from None
+    except ValueError as error:
+        raise RunError(f"--vary {text}: {error} (write PATH=1,2,4 or PATH='{{from: 1, to: 9, step: 2}}')") from None
+    return path, values
+
+
+def _values(text: str) -> list[Any]:
+    """Values of an axis in YAML; without brackets they are a list all the same.
+
+    Raises:
+        ValueError: They are neither a list nor a range.
+    """
+    source = text if text[:1] in {"[", "{"} else f"[{text}]"
+    documents = parse_documents(source, "--vary")
+    data = documents[0].data if documents else None
+    if isinstance(data, dict):
+        try:
+            return Range.model_validate(data).values()
+        except ValidationError:
+            raise ValueError("is no range") from None
+    if not isinstance(data, list) or not data:
+        raise ValueError("has no values")
+    return data
+
+
+def default_axes(experiment: Experiment) -> dict[str, list[Any]]:
+    """What may be tried when nobody says: settings of the Service that cost nothing to change.
+
+    Max-scale stays within what the manifest allows now, or within 10. ``containerConcurrency`` is among them where the
+    model says that the server works on several requests at once.
+    """
+    most = experiment.revision.max_scale or 10
+    scales = [scale for scale in MAX_SCALES if scale <= most]
+    axes: dict[str, list[Any]] = {
+        f"{ANNOTATION}min-scale": [scale for scale in MIN_SCALES if scale <= most],
+        f"{ANNOTATION}max-scale": scales if most in scales else [*scales, most],
+        f"{ANNOTATION}target-utilization-percentage": [50, 60, 70, 80, 90, 100],
+        f"{ANNOTATION}window": ["15s", "30s", "1m", "2m", "5m"],
+        f"{ANNOTATION}scale-down-delay": ["0s", "30s", "2m", "5m"],
+        f"{ANNOTATION}scale-to-zero-pod-retention-period": ["0s", "5m", "15m"],
+    }
+    slots = experiment.model.service_time.slots
+    if slots != 1 and (slots is not None or experiment.service.container_concurrency != 1):
+        limit = slots or max(CONCURRENCIES)
+        axes["service.containerConcurrency"] = [one for one in CONCURRENCIES if one <= limit]
+    return {path: values for path, values in axes.items() if len(values) > 1 and _takes(experiment, path, values)}
+
+
+def _takes(experiment: Experiment, path: str, values: Sequence[Any]) -> bool:
+    """Whether the experiment can have at least two of the values."""
+    return sum(_can(experiment, path, value) for value in values) > 1
+
+
+def _can(experiment: Experiment, path: str, value: Any) -> bool:
+    try:
+        experiment.with_setting(path, value)
+    except ExperimentError:
+        return False
+    return True
