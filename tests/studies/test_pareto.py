@@ -1,0 +1,69 @@
+"""Fronts, paired differences and effects."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import binom
+
+from kpasim.studies.pareto import difference, effect, front, levels, sign_rank
+
+NO = np.nan
+
+
+def test_nothing_on_the_front_is_beaten() -> None:
+    """A setting is on the front when nothing else costs no more and is as quick; of equal ones the first is."""
+    costs = np.array([3.0, 1.0, 2.0, 2.0, 1.0, NO, 0.5, 4.0])
+    waits = np.array([1.0, 9.0, 5.0, 4.0, 9.0, 0.1, NO, 1.0])
+    assert front(costs, waits, np.ones(8, dtype=np.bool_)) == [1, 3, 0]
+
+
+def test_a_random_front_against_the_definition() -> None:
+    """The same settings as by comparing each with all others."""
+    rng = np.random.default_rng(3)
+    costs, waits = rng.integers(0, 30, 200).astype(float), rng.integers(0, 30, 200).astype(float)
+    allowed = rng.random(200) < 0.8
+    found = front(costs, waits, allowed)
+    for one in range(200):
+        beaten = allowed & (costs <= costs[one]) & (waits <= waits[one])
+        beaten &= (costs < costs[one]) | (waits < waits[one]) | (np.arange(200) < one)
+        assert (one in found) == bool(allowed[one] and not beaten.any())
+
+
+def test_who_fails_fast_is_not_on_the_front() -> None:
+    """A setting that is not allowed neither is on the front nor keeps another one off it."""
+    assert front(np.array([1.0, 2.0]), np.array([1.0, 5.0]), np.array([False, True])) == [1]
+
+
+def test_ranks_of_the_sign_test() -> None:
+    """They leave out at most 2.5 % on either side, and the next ones would leave out more."""
+    assert sign_rank(5) == 0
+    assert sign_rank(6) == 1
+    assert sign_rank(20) == 6
+    for n in range(6, 300):
+        rank = sign_rank(n)
+        assert binom.cdf(rank - 1, n, 0.5) <= 0.025 < binom.cdf(rank, n, 0.5)
+
+
+def test_paired_differences_see_what_medians_hide() -> None:
+    """Under common random numbers a small steady difference is seen through much larger noise."""
+    noise = np.random.default_rng(1).normal(0, 100, 20)
+    found = difference(noise + 1.0, noise)
+    assert found.separated
+    assert abs(found.median - 1.0) < 1e-9
+    assert not difference(noise, noise).separated
+    assert not difference(noise[:5] + 1.0, noise[:5]).separated
+    assert not difference(np.full(8, NO), noise[:8]).separated
+
+
+def test_the_effect_of_an_axis() -> None:
+    """Means by value, and the part of the variance that they explain."""
+    found = effect([1, 1, 2, 2], {"cost": np.array([1.0, 3.0, 5.0, 7.0]), "flat": np.ones(4)})
+    assert [(level["value"], level["cost"]) for level in found["levels"]] == [(1, 2.0), (2, 6.0)]
+    assert found["share"] == {"cost": 0.8, "flat": None}
+
+
+def test_many_values_are_put_together() -> None:
+    """An axis of a sampled design has as many values as settings; its groups are of one size."""
+    found = levels(np.linspace(0, 1, 80).tolist())
+    assert [len(places) for _, places in found] == [10] * 8
+    assert [label for label, _ in levels(["b", "a", "b"])] == ["b", "a"]
