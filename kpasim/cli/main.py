@@ -43,6 +43,8 @@ class LazyGroup(click.Group):
         if cmd_name not in self.list_commands(ctx):
             return None
         command: click.Command = importlib.import_module(f"kpasim.cli.{cmd_name}").command
+        # Every module calls its command `command`; people know it by the module's name.
+        command.name = cmd_name
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
