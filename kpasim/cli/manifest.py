@@ -15,13 +15,25 @@ def command() -> None:
 
 
 @command.command("import", epilog="Try: kubectl get ksvc painter -o yaml | kpasim manifest import - --out painter.yaml")
-@click.argument("file", type=click.Path())
+@click.argument("file", required=False, type=click.Path())
+@click.option(
+    "--from-cluster",
+    metavar="NAMESPACE/NAME",
+    help="Instead of FILE: a Service of the cluster; kept as NAME-service.yaml.",
+)
+@click.option("--context", metavar="NAME", help="With --from-cluster: context of the kubeconfig.")
 @click.option("--out", type=click.Path(), help="File for the experiment; stdout without it.")
 @click.option("--hey", "hey_flags", metavar="FLAGS", help="The load: hey's flags, such as '-n 50 -c 5 -t 180'.")
 @click.option("--service-time", metavar="TIME", help="Time one request takes, such as 11s.")
 @click.option("--cold-start", metavar="TIME", help="Time from a pod's creation to its first answer.")
 def import_(
-    file: str, out: str | None, hey_flags: str | None, service_time: str | None, cold_start: str | None
+    file: str | None,
+    from_cluster: str | None,
+    context: str | None,
+    out: str | None,
+    hey_flags: str | None,
+    service_time: str | None,
+    cold_start: str | None,
 ) -> None:
     """Write an experiment about the Service in FILE, with guesses and remarks on where to get the real numbers.
 
@@ -29,12 +41,33 @@ def import_(
     """
     from kpasim.spec.quick import import_manifest
 
+    if (file is None) == (from_cluster is None):
+        raise click.UsageError("give FILE or --from-cluster NAMESPACE/NAME")
+    if from_cluster is not None:
+        file = _fetched(from_cluster, context, out)
+    assert file is not None
     text = import_manifest(file, out=out, hey_flags=hey_flags, service_time=service_time, cold_start=cold_start)
     if out is None:
         click.echo(text, nl=False)
         return
     _write(out, text)
     note(f"Wrote {out}. Next: kpasim check {out}")
+
+
+def _fetched(place: str, context: str | None, out: str | None) -> str:
+    """Path of the manifest of a Service in the cluster, written beside the experiment."""
+    from pathlib import Path
+
+    from kpasim.cluster.live import import_from_cluster
+
+    namespace, slash, name = place.partition("/")
+    if not slash or not namespace or not name:
+        raise click.UsageError(f"--from-cluster {place}: give NAMESPACE/NAME")
+    text = import_from_cluster(namespace, name, context=context)
+    path = (Path(out).parent if out else Path()) / f"{name}-service.yaml"
+    _write(str(path), text)
+    note(f"Wrote {path}")
+    return str(path)
 
 
 @command.command("export", epilog="Try: kpasim manifest export EXPERIMENT --set service.annotations.max-scale=5")
