@@ -19,7 +19,7 @@ def command() -> None:
 @click.option(
     "--from-cluster",
     metavar="NAMESPACE/NAME",
-    help="Instead of FILE: a Service of the cluster; kept as NAME-service.yaml.",
+    help="Instead of FILE: a Service of the cluster, kept beside --out.",
 )
 @click.option("--context", metavar="NAME", help="With --from-cluster: context of the kubeconfig.")
 @click.option("--out", type=click.Path(), help="File for the experiment; stdout without it.")
