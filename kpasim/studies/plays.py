@@ -9,7 +9,7 @@ from kpasim.engines.outcome import Outcome, OutOfRoom
 from kpasim.errors import RunError
 from kpasim.results.summary import Figures
 from kpasim.spec.experiment import Experiment
-from kpasim.studies.run import MOST_PODS, Result, play
+from kpasim.studies.run import FIRST_PODS, MOST_PODS, Result, play
 
 
 class Player:
@@ -31,7 +31,7 @@ class Player:
         self.engine = engine
         self.params = lower.lower(experiment)
         self._sampler = sampling.Sampler(experiment, self.params)
-        self._room = sampling.PODS
+        self._room = FIRST_PODS
 
     def figures(self, replications: Sequence[int], threads: int = 1) -> Figures:
         """Figures of merit of some replications, by index.
