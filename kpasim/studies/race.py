@@ -196,7 +196,7 @@ class Race:
     def dismiss(self) -> None:
         """Take the best out of the race, because it did not do what it promised, and let the others race on."""
         if self.best is not None:
-            self.best.state, self.best = "undecided", None
+            self.best.state, self.best = "broken", None
         others = [one for one in self.candidates.values() if one.state in {"dearer", "tied"}]
         for one in others:
             one.state = "open"

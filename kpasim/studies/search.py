@@ -72,10 +72,10 @@ class Space:
         ]
 
     def diagonals(self, place: Place) -> list[Place]:
-        """All points that differ by one step in each of two axes."""
+        """All points that differ by one or two steps in each of two axes."""
         found = []
         for one, other in itertools.combinations(range(len(self._sizes)), 2):
-            for up, across in itertools.product((-1, 1), repeat=2):
+            for up, across in itertools.product((-2, -1, 1, 2), repeat=2):
                 point = list(place)
                 point[one] += up
                 point[other] += across

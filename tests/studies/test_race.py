@@ -1,0 +1,156 @@
+"""The race: who leaves it, who wins it, and how few replications that takes. Players here are made of plain numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kpasim.errors import RunError
+from kpasim.results.summary import Figures
+from kpasim.studies.race import LAST, SAMPLE, Race
+from kpasim.studies.search import Space
+from kpasim.studies.slo import parse_promise
+
+
+class Numbers:
+    """A player whose cost and p95 are known functions of two settings, with noise that all settings share."""
+
+    params = SimpleNamespace(stays=0)
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.size, self.speed = settings.get("size", 0), settings.get("speed", 0)
+
+    def figures(self, replications: Sequence[int], threads: int = 1) -> Figures:
+        """Cost grows with both; the wait shrinks with both; both swing together from run to run."""
+        swing = np.array([np.random.default_rng(number).normal() for number in replications])
+        return {
+            "requests": np.ones(len(swing)),
+            "ok": np.ones(len(swing)),
+            "latency_s.p95": 60.0 / (1 + self.size + 0.5 * self.speed) * np.exp(0.1 * swing),
+            "cost.amount": (1.0 + self.size + 0.4 * self.speed) * np.exp(0.3 * swing),
+        }
+
+
+def race_of(space: Space, limit: str, budget: int = 50_000, make: Any = Numbers) -> Race:
+    """A race that has been run."""
+    race = Race(
+        space,
+        make,
+        [parse_promise(f"p95<={limit}")],
+        0.9,
+        "cost.amount",
+        seed=1,
+        budget=budget,
+        progress=lambda played, still: None,
+    )
+    race.run()
+    return race
+
+
+def cheapest(space: Space, limit: float) -> float:
+    """The least mean cost (but for a factor) of the points that keep the promise in 90 % of runs."""
+    kept = 1.2815515655446004  # the normal quantile of 90 %
+    good = [
+        1.0 + one["size"] + 0.4 * one["speed"]
+        for one in map(space.settings, space.every())
+        if 60.0 / (1 + one["size"] + 0.5 * one["speed"]) * math.exp(0.1 * kept) <= limit
+    ]
+    return min(good)
+
+
+@pytest.mark.parametrize("limit", [8.0, 13.0, 20.0, 37.0])
+@pytest.mark.parametrize("values", [8, 60])
+def test_the_cheapest_that_keeps_the_promise_wins(limit: float, values: int) -> None:
+    """In a small space, where all points start, and in a large one, where most never do."""
+    space = Space({"size": list(range(values)), "speed": list(range(values))})
+    race = race_of(space, f"{limit}s")
+    assert race.best is not None
+    found = 1.0 + race.best.settings["size"] + 0.4 * race.best.settings["speed"]
+    assert found <= 1.01 * cheapest(space, limit)
+    assert race.best.bounds(2.326348)[0] >= 0.9
+    if values == 60:
+        assert len(race.candidates) < len(space) / 4
+
+
+def test_no_replication_is_spent_on_what_is_decided() -> None:
+    """Most points leave after their first four replications."""
+    race = race_of(Space({"size": list(range(16)), "speed": list(range(16))}), "13s")
+    counts = [one.count for one in race.candidates.values()]
+    assert sum(count == 4 for count in counts) > 0.7 * len(counts)
+    # What follows others in all they do counts its replications, but does not play them.
+    assert race.played <= sum(counts)
+
+
+def test_nothing_keeps_a_promise_that_cannot_be_kept() -> None:
+    """Then nobody wins, and the nearest miss is the best of all points."""
+    race = race_of(Space({"size": list(range(60)), "speed": list(range(60))}), "0.5s")
+    assert race.best is None
+    assert race.nearest.settings == {"size": 59, "speed": 59}
+
+
+def test_points_that_do_the_same_are_played_once() -> None:
+    """A setting without any effect does not multiply the replications."""
+    one = race_of(Space({"size": list(range(12))}), "13s")
+    many = race_of(Space({"size": list(range(12)), "colour": list(range(12))}), "13s")
+    assert one.best is not None
+    assert many.best is not None
+    assert many.best.settings["size"] == one.best.settings["size"]
+    assert many.played < 4 * 145 + 64 * 12 + one.played
+
+
+def test_the_budget_is_kept() -> None:
+    """The race ends when its replications are spent, give or take the last round."""
+    race = race_of(Space({"size": list(range(60)), "speed": list(range(60))}), "13s", budget=300)
+    assert race.played <= 300 + 2 * LAST
+
+
+def test_a_point_that_cannot_be_is_passed_over() -> None:
+    """Settings that are refused do not end the race."""
+
+    def make(settings: dict[str, Any]) -> Numbers:
+        if settings and (settings["size"] + settings["speed"]) % 2:
+            raise RunError("odd")
+        return Numbers(settings)
+
+    race = race_of(Space({"size": list(range(8)), "speed": list(range(8))}), "13s", make=make)
+    assert race.best is not None
+    assert len(race.refused) == 32
+    assert race.best.place not in race.refused
+
+
+def test_a_dismissed_winner_does_not_win_again() -> None:
+    """Whoever fails when judged anew makes room for the next best."""
+    race = race_of(Space({"size": list(range(8)), "speed": list(range(8))}), "13s")
+    first = race.best
+    assert first is not None
+    race.dismiss()
+    race.run()
+    assert race.best is not None
+    assert race.best is not first
+    assert race.best.cost >= first.cost
+    assert first.state == "broken"
+
+
+def test_samples_fill_the_space() -> None:
+    """A small space is tried whole; of a large one corners and points in every part."""
+    small = Space({"a": [1, 2, 3], "b": [1, 2]})
+    assert sorted(small.sample(SAMPLE, 1)) == sorted(small.every())
+    large = Space({name: list(range(16)) for name in "abcd"})
+    points = large.sample(SAMPLE, 1)
+    assert len(points) == len(set(points)) == SAMPLE
+    assert (0, 0, 0, 0) in points
+    assert (15, 15, 15, 15) in points
+    for axis in range(4):
+        assert {point[axis] for point in points} == set(range(16))
+
+
+def test_neighbours() -> None:
+    """Lines change one axis to any value, diagonals two axes by one or two steps."""
+    space = Space({"a": [1, 2, 3], "b": [1, 2, 3]})
+    assert set(space.lines((1, 0))) == {(0, 0), (2, 0), (1, 1), (1, 2)}
+    assert set(space.diagonals((1, 0))) == {(0, 1), (2, 1), (0, 2), (2, 2)}
