@@ -24,3 +24,18 @@ def play(request: pytest.FixtureRequest) -> Callable[..., Story]:
         return Story(run(params, by_hand(params, **given)))
 
     return played
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what the experiments went through on which the engines agreed."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
+    lines = [
+        f"{report.nodeid.rpartition('::')[2]}: {text}"
+        for report in reports
+        for name, text in getattr(report, "user_properties", ())
+        if name == "agreement"
+    ]
+    if lines:
+        terminalreporter.section("agreement of the engines")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -45,6 +45,11 @@ def some(*values: Any) -> Any:
     return st.sampled_from(values)
 
 
+def or_else(rare: Any, *values: Any) -> Any:
+    """One of the values, or something rare instead, each as likely."""
+    return st.integers(0, len(values)).flatmap(lambda n: st.just(values[n]) if n < len(values) else rare)
+
+
 def time_ns(most_ns: int, least_ns: int = 0) -> Any:
     """A time, mostly a round one."""
     return st.one_of(
@@ -62,20 +67,20 @@ def short_ns(most_ms: int) -> Any:
 @st.composite
 def services(draw: Any) -> dict[str, Any]:
     """What a pod does with requests."""
-    cc = draw(some(1, 0, 2, 3, 4, 5, 8, 12))
+    cc = draw(some(1, 1, 1, 0, 2, 3, 4, 5, 8, 12))
     types = draw(some(1, 2))
     return {
         "container_concurrency": cc,
         "slots": draw(some(cc, 0, 1, 2, 3)),
-        "timeout_ns": draw(st.one_of(st.just(300 * S), time_ns(40 * S, 1 * S))),
-        "first_byte_timeout_ns": draw(st.one_of(st.just(0), st.just(0), time_ns(15 * S, 500 * MS))),
+        "timeout_ns": draw(or_else(time_ns(20 * S, 1 * S), 300 * S, 300 * S, 40 * S, 25 * S)),
+        "first_byte_timeout_ns": draw(or_else(time_ns(15 * S, 500 * MS), 0, 0, 0, 0, 10 * S)),
         "service_by_start": draw(FLAG),
         "slowdown": floats(*draw(some((), (), (1.0,), (1.0, 1.8), (1.0, 1.0, 2.6), (1.0, 1.3, 1.9, 3.3)))),
         "shared_by_node": draw(FLAG),
         "type_factor": floats(*draw(some((1.0, 1.7), (1.0, 0.5)) if types == 2 else some((1.0,), (1.3,)))),
         "cancel_stops_work": draw(FLAG),
         "drains_on_sigterm": draw(some(1, 0)),
-        "stop_ns": draw(st.one_of(st.just(0), time_ns(5 * S))),
+        "stop_ns": draw(or_else(time_ns(5 * S), 0)),
     }
 
 
@@ -94,7 +99,7 @@ def autoscalers(draw: Any) -> dict[str, Any]:
         "max_scale_down_rate": draw(some(2.0, 1.1, 4.0)),
         "target_value": total * draw(some(1.0, 0.7, 0.5)),
         "total_value": total,
-        "target_burst_capacity": draw(some(211.0, 0.0, -1.0, 1.0, 3.0, 10.0)),
+        "target_burst_capacity": draw(some(211.0, 0.0, 0.0, -1.0, 1.0, 3.0, 10.0)),
         "panic_threshold": draw(some(2.0, 1.1, 10.0)),
         "activation_scale": draw(some(1, 1, 2, 3)),
         "reachable": draw(some(1, 1, 1, 0)),
@@ -109,7 +114,7 @@ def autoscalers(draw: Any) -> dict[str, Any]:
         "initial_scale": draw(some(1, 0, 2, 3)),
         "enable_scale_to_zero": draw(some(1, 1, 1, 0)),
         "grace_ns": draw(time_ns(10 * S, 1 * S)),
-        "retention_ns": draw(st.one_of(st.just(0), time_ns(15 * S))),
+        "retention_ns": draw(or_else(time_ns(15 * S), 0, 0)),
         "progress_deadline_ns": draw(some(5 * S, 60 * S, 600 * S)),
     }
 
@@ -130,7 +135,7 @@ def probes(draw: Any) -> dict[str, Any]:
 @st.composite
 def starts(draw: Any, types: int) -> dict[str, Any]:
     """How pods start, and where."""
-    stages = draw(st.integers(0, 4))
+    stages = draw(some(1, 0, 2, 3, 4))
     pools = draw(some(1, 1, 2, 3))
 
     def each(values: Any, count: int) -> Any:
@@ -144,14 +149,14 @@ def starts(draw: Any, types: int) -> dict[str, Any]:
         "stage_cached": ints(*each(FLAG, stages)),
         "stage_bytes": floats(*each(some(0.0, 0.0, 1e9, 2.5e9), stages)),
         "stage_bandwidth": floats(*each(some(1e9, 3e8), stages)),
-        "crash_probability": draw(some(0.0, 0.0, 0.0, 0.3, 0.9)),
+        "crash_probability": draw(some(0.0, 0.0, 0.0, 0.0, 0.3, 0.9)),
         "restart_ns": draw(some(500 * MS, 1 * S, 3 * S)),
         "pool_type": ints(*each(st.integers(0, types - 1), pools)),
         "pool_slots": ints(*each(some(1, 2, 3), pools)),
-        "pool_ready": ints(*each(some(0, 1, 2), pools)),
-        "pool_max": ints(*each(some(-1, -1, 1, 2, 3), pools)),
+        "pool_ready": ints(*each(some(0, 0, 1, 2), pools)),
+        "pool_max": ints(*each(some(-1, -1, -1, 1, 2, 3), pools)),
         "pool_provisioned": ints(*each(FLAG, pools)),
-        "pool_release_ns": ints(*each(st.one_of(st.just(0), time_ns(8 * S)), pools)),
+        "pool_release_ns": ints(*each(or_else(time_ns(8 * S), 0), pools)),
     }
 
 
@@ -176,11 +181,14 @@ def networks(draw: Any) -> dict[str, Any]:
         "reconcile_ns": draw(short_ns(20)),
         "rollout_ns": draw(short_ns(20)),
         "sks_ns": draw(short_ns(200)),
-        "endpoints_to_ingress_ns": draw(short_ns(1000)),
-        "endpoints_to_activator_ns": draw(short_ns(300)),
+        "endpoints_to_ingress_ns": draw(short_ns(2000)),
+        "endpoints_to_activator_ns": draw(short_ns(2000)),
         "activator_probe_period_ns": draw(some(200 * MS, 50 * MS)),
         "queue_proxy_poll_ns": draw(some(50 * MS, 25 * MS)),
         "deletion_ns": draw(short_ns(50)),
+        "clock_jitter_ns": draw(some(0, 0, 1 * MS, 50 * MS)),
+        "api_jitter_ns": draw(some(0, 0, 10 * MS)),
+        "wake_ns": draw(some(0, 0, 1 * MS, 30 * MS)),
     }
 
 
@@ -190,40 +198,40 @@ def loads(draw: Any) -> dict[str, Any]:
     how = draw(some("closed", "timed", "open"))
     load: dict[str, Any] = {
         "closed": int(how != "open"),
-        "workers": draw(st.integers(1, 14)),
+        "workers": draw(some(5, 1, 13, 24)),
         "requests_per_worker": 0,
         "load_duration_ns": 0,
         "worker_period_ns": 0,
-        "client_timeout_ns": draw(st.one_of(st.just(0), time_ns(20 * S, 500 * MS))),
+        "client_timeout_ns": draw(or_else(time_ns(20 * S, 500 * MS), 0, 0, 180 * S, 30 * S)),
     }
     if how == "open":
-        load["requests"] = draw(st.integers(0, 40))
+        load["requests"] = draw(some(20, 20, 40, 3, 0))
     else:
-        each = draw(st.integers(1, 4))
+        each = draw(some(2, 1, 4))
         if how == "closed":
             load["requests_per_worker"] = each
         else:
             each = each * 6
             load["load_duration_ns"] = draw(time_ns(15 * S, 500 * MS))
         load["requests"] = load["workers"] * each
-        load["worker_period_ns"] = draw(st.one_of(st.just(0), st.just(0), time_ns(2 * S, 100 * MS)))
-    load["start"] = draw(some(of.WARM, of.IDLED, of.ZERO))
+        load["worker_period_ns"] = draw(or_else(time_ns(2 * S, 100 * MS), 0, 0))
+    load["start"] = draw(some(of.WARM, of.WARM, of.ZERO, of.ZERO, of.IDLED))
     load["start_for_ns"] = draw(time_ns(20 * S))
-    load["horizon_ns"] = draw(st.one_of(st.just(0), st.just(0), time_ns(90 * S, 1 * S)))
+    load["horizon_ns"] = draw(or_else(time_ns(90 * S, 1 * S), 0, 0))
     return load
 
 
 @st.composite
-def random_numbers(draw: Any, p: Params) -> tuple[Draws, str]:
+def random_numbers(draw: Any, p: Params, service_ns: int) -> tuple[Draws, str]:
     """The random numbers of a run, on a grid that is sometimes coarse enough for many events at once."""
     grid = draw(some(100 * MS, NS, MS, S))
     phases = draw(some(grid, NS, 500 * MS))
-    service_ns = draw(some(3 * S, 300 * MS, 1 * S, 10 * S))
-    stage_ns = draw(some(3 * S, 0, 1 * S, 15 * S))
+    service_ns = service_ns or draw(some(1 * S, 300 * MS, 3 * S, 10 * S, 40 * S))
+    stage_ns = draw(some(1 * S, 0, 3 * S, 15 * S))
     classes = draw(some(1, 1, 2))
     begins = draw(some(0, 0, 1))
     replayed = draw(some(0, 0, 1))
-    span_ns = draw(some(0, 2 * S, 20 * S))
+    span_ns = draw(some(0, 2 * S, 20 * S, 60 * S))
     n, types, pods = max(p.requests, 1), len(p.type_factor), 48
     stages = len(p.stage_kind) * types
 
@@ -258,9 +266,45 @@ def random_numbers(draw: Any, p: Params) -> tuple[Draws, str]:
     return draws, shown
 
 
+DYING = {
+    "container_concurrency": 1,
+    "slots": 1,
+    "drains_on_sigterm": 0,
+    "timeout_ns": 45 * S,
+    "first_byte_timeout_ns": 0,
+    "client_timeout_ns": 0,
+    "target_value": 100.0,
+    "activation_scale": 1,
+    "reachable": 1,
+    "initial_scale": 3,
+    "min_scale": 0,
+    "max_scale": 0,
+    "crash_probability": 0.0,
+    "start": of.ZERO,
+    "start_for_ns": 5 * S,
+}
+"""Pods that are asked to go while they still have work, and do not wait for it."""
+
+CROWDED = {
+    "container_concurrency": 1,
+    "timeout_ns": 300 * S,
+    "first_byte_timeout_ns": 0,
+    "target_burst_capacity": 0.0,
+    "min_scale": 1,
+    "max_scale": 2,
+    "initial_scale": 1,
+    "crash_probability": 0.0,
+    "always_activator": 0,
+    "closed": 0,
+    "requests": 40,
+}
+"""Many direct requests for few pods."""
+
+
 @st.composite
 def runs(draw: Any) -> Run:
-    """One replication of any experiment."""
+    """One replication of any experiment; one in four has what makes rare answers likely."""
+    theme = draw(some({}, {}, {}, {}, {}, {}, DYING, CROWDED))
     service = draw(services())
     settings = {
         **service,
@@ -270,8 +314,9 @@ def runs(draw: Any) -> Run:
         **draw(networks()),
         **draw(loads()),
         "seed": draw(st.integers(0, 1 << 20)),
+        **theme,
     }
     # A revision with nothing that could take its last pod away is watched for a while only.
     settings["stays"] = int(settings["min_scale"] > 0 or not settings["enable_scale_to_zero"])
     p = experiment(**settings)
-    return Run(p, *draw(random_numbers(p)))
+    return Run(p, *draw(random_numbers(p, 40 * S if theme is DYING else 0)))

@@ -1,0 +1,111 @@
+"""Whether two engines agree, and what the experiments that they agreed on have gone through."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+
+from kpasim.engines import outcome as out
+from kpasim.engines import params as of
+from kpasim.engines import reference
+from kpasim.engines.outcome import Outcome, OutOfRoom, first_difference
+from kpasim.engines.params import Draws, Params
+from kpasim.policy import burst, decider
+
+from .strategies import Run, runs
+
+Engine = Callable[[Params, Draws], Outcome]
+
+RARE = 100
+"""One experiment in so many must go through each thing that is counted."""
+
+
+def played(engine: Engine, run: Run) -> Outcome | str:
+    """The outcome, or what there was too little room for."""
+    try:
+        return engine(run.params, run.draws)
+    except OutOfRoom as short:
+        return short.what
+
+
+def assert_same(engine: Engine, run: Run) -> Outcome | str:
+    """Both engines agree on a run, bit for bit; its outcome."""
+    expected, found = played(reference.run, run), played(engine, run)
+    if isinstance(expected, str) or isinstance(found, str):
+        assert expected == found, f"one engine is short of {[it for it in (expected, found) if isinstance(it, str)]}"
+        return expected
+    difference = first_difference(expected, found)
+    assert not difference, f"reference and the other engine part at {difference}"
+    return expected
+
+
+def gone_through(run: Run, outcome: Outcome | str) -> set[str]:
+    """Names of what happened in a run."""
+    if isinstance(outcome, str):
+        return {f"short of {outcome}"}
+    p = run.params
+    requests, pods, nodes, ticks, scaling = (
+        outcome.requests, outcome.pods, outcome.nodes, outcome.ticks, outcome.scaling
+    )  # fmt: skip
+    never = of.NEVER_NS
+    served = requests[requests[:, out.POD] >= 0]
+    rules = set(ticks[:, out.RULE].tolist())
+    facts = {
+        **{f"status {status}": status in requests[:, out.STATUS] for status in (200, 0, 502, 503, 504, -1)},
+        **{f"rule {name}": code in rules for code, name in enumerate(decider.RULES)},
+        "panic": ticks[:, out.PANIC_MODE].any(),
+        "poke": ticks[:, out.POKED].any(),
+        "direct requests": (served[:, out.ACTIVATOR] < 0).any(),
+        "three activators": len(set(requests[:, out.ACTIVATOR].tolist()) - {-1}) >= 3,
+        "serve mode": (scaling[:, out.MODE] == burst.SERVE).any(),
+        "a pod gone": (pods[:, out.GONE] != never).any(),
+        "a pod gone before it was ready": ((pods[:, out.GONE] != never) & (pods[:, out.READY] == never)).any(),
+        "a pod without a node": (pods[:, out.SCHEDULED] == never).any(),
+        "a pod that waited for a node": (pods[:, out.SCHEDULED] > pods[:, out.CREATED]).any(),
+        "a pod found before it was ready": (pods[:, out.USABLE] < pods[:, out.READY])[pods[:, out.USABLE] > 0].any(),
+        "a restart": (pods[:, out.RESTARTS] > 0).any(),
+        "a killed pod": (pods[:, out.GONE] == pods[:, out.ASKED] + p.timeout_ns).any(),
+        "two pods on a node": np.bincount(pods[pods[:, out.NODE] >= 0, out.NODE], minlength=1).max() > 1,
+        "an ordered node": (nodes[:, out.NODE_READY] > nodes[:, out.NODE_CREATED])[nodes[:, out.NODE_ADDED] > 0].any(),
+        "a released node": (nodes[:, out.NODE_GONE] != never).any(),
+        "a second instance type": (pods[:, out.TYPE] == 1).any(),
+        "sharing": len(p.slowdown) > 0 and len(served) > 1,
+        "cookies": bool(p.cookies and p.affinity != of.NO_AFFINITY) and len(served) > 1,
+        "a ghost": ((requests[:, out.STATUS] != 200) & (requests[:, out.DONE] > requests[:, out.RESPONSE])).any(),
+        "scale to zero": bool(len(scaling)) and scaling[-1, out.REPLICAS] == 0 and (pods[:, out.READY] != never).any(),
+        "events at the same moment": len(set(requests[:, out.ARRIVED].tolist())) < len(requests),
+    }
+    return {name for name, happened in facts.items() if happened}
+
+
+def agree(engine: Engine, experiments: int) -> Counter[str]:
+    """Hold ``engine`` to the reference on experiments drawn by hypothesis, the same ones each time.
+
+    Returns:
+        In how many of them each thing happened, ``"experiments"`` among these.
+    """
+    seen: Counter[str] = Counter()
+
+    @settings(
+        max_examples=experiments,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(runs())
+    def each_agrees(run: Run) -> None:
+        seen["experiments"] += 1
+        seen.update(gone_through(run, assert_same(engine, run)))
+
+    each_agrees()
+    return seen
+
+
+def summary(seen: Counter[str]) -> str:
+    """What happened how often, in one line."""
+    happened = ", ".join(f"{name} {count}" for name, count in seen.most_common() if name != "experiments")
+    return f"{seen['experiments']} experiments agree bit for bit: {happened}"

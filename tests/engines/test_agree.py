@@ -1,0 +1,80 @@
+"""Both engines leave the same tables, bit for bit, whatever the experiment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kpasim.engines import compiled
+from kpasim.engines.compiled import layout, loop
+
+from . import agreement
+
+ROOT = Path(__file__).parents[2]
+
+
+def hold(seen: Counter[str], record_property: Any) -> None:
+    """Let the summary of the test run show what was drawn, and insist that all of the model was."""
+    record_property("agreement", agreement.summary(seen))
+    assert not any(
+        name.startswith("short of pods") and count > seen["experiments"] // 10 for name, count in seen.items()
+    )
+    missing = [name for name in NAMES if seen[name] * agreement.RARE < seen["experiments"]]
+    assert not missing, f"too rare among the experiments drawn: {missing}"
+
+
+NAMES = (
+    "status 200", "status 0", "status 502", "status 503", "status 504", "status -1", "rule stable", "rule panic",
+    "rule up-rate", "rule down-rate", "rule activation", "rule held", "rule delay", "panic", "poke", "direct requests",
+    "three activators", "serve mode", "a pod gone", "a pod gone before it was ready", "a pod without a node",
+    "a pod that waited for a node", "a pod found before it was ready", "a restart", "a killed pod",
+    "two pods on a node", "an ordered node", "a released node", "a second instance type", "sharing", "cookies",
+    "a ghost", "scale to zero", "events at the same moment",
+)  # fmt: skip
+
+
+def test_engines_agree(record_property: Any) -> None:
+    """300 experiments over the whole model give the same tables in both engines."""
+    hold(agreement.agree(compiled.run, 300), record_property)
+
+
+@pytest.mark.statistical
+def test_engines_agree_at_length(record_property: Any) -> None:
+    """5,000 experiments over the whole model give the same tables in both engines."""
+    hold(agreement.agree(compiled.run, 5000), record_property)
+
+
+def test_the_compiled_engine_agrees_as_plain_python(monkeypatch: pytest.MonkeyPatch, record_property: Any) -> None:
+    """The modules that numba compiles are Python all the same, and give the same tables without it."""
+
+    def play(arrays: tuple[Any, ...]) -> int:
+        world = layout.World(*arrays)
+        loop.play(world)
+        return loop.finish(world)
+
+    monkeypatch.setattr(compiled, "machine", SimpleNamespace(play=play), raising=False)
+
+    seen = agreement.agree(compiled.run, 60)
+
+    record_property("agreement", agreement.summary(seen))
+    assert seen["status 200"] > 0
+
+
+def test_no_array_is_too_short(tmp_path: Path, record_property: Any) -> None:
+    """Compiled afresh with bounds checked, 200 experiments agree, and an array that is too short is found out."""
+    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "KPASIM_CACHE_DIR": str(tmp_path)}
+
+    command = [sys.executable, "-m", "tests.engines.bounds"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+    agreed, overrun = done.stdout.splitlines()
+    record_property("agreement", f"bounds checked: {agreed}")
+    assert overrun.startswith("IndexError"), overrun
