@@ -37,7 +37,7 @@ TWINS = 16
 CLOSE = 128
 """Replications that are spent to tell a candidate from the best, once nothing else is open."""
 SAMPLE = 256
-"""Points that the race begins with."""
+"""Points that the race begins with at most."""
 TRIFLE = 0.005
 """Difference in cost, as a share, that is not worth a replication."""
 DROP_Z, KEEP_Z, LIKELY_Z = 2.807034, 2.326348, 1.959964
@@ -178,7 +178,9 @@ class Race:
 
     def run(self) -> None:
         """Race until the best is known, nothing is left to try, or the budget is spent."""
-        self._join([None, *self._space.sample(SAMPLE, self._seed)])
+        # A small budget begins with fewer points, to have something left for those that look good.
+        start = max(1, min(SAMPLE, self._budget // (4 * FIRST)))
+        self._join([None, *self._space.sample(start, self._seed)])
         while self.played < self._budget:
             one = self._next()
             if one is None:

@@ -58,7 +58,7 @@ class Space:
 
         ends = [sorted({0, size - 1}) for size in self._sizes]
         corners = list(itertools.product(*ends)) if math.prod(map(len, ends)) <= count // 4 else []
-        shares = qmc.Sobol(len(self._sizes), seed=seed).random_base2(math.ceil(math.log2(count)))
+        shares = qmc.Sobol(len(self._sizes), seed=seed).random_base2(math.ceil(math.log2(max(count, 2))))
         points = [tuple(int(u * size) for u, size in zip(row, self._sizes, strict=True)) for row in shares.tolist()]
         return list(dict.fromkeys([*corners, *points]))[:count]
 
