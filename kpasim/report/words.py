@@ -7,49 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kpasim.results.display import FIGURES, NOTHING, number, span
 from kpasim.results.tables import Tables
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
 
-FIGURES = (
-    ("total", "total_s", "s"),
-    ("mean latency", "latency_s.mean", "s"),
-    ("p50", "latency_s.p50", "s"),
-    ("p90", "latency_s.p90", "s"),
-    ("p95", "latency_s.p95", "s"),
-    ("p99", "latency_s.p99", "s"),
-    ("slowest", "latency_s.max", "s"),
-    ("errors", "errors", "requests"),
-    ("most pods", "max_pods", "pods"),
-    ("cold starts", "cold_starts", "pods"),
-    ("pod time", "pod_seconds", "s"),
-    ("GPU time", "gpu_seconds", "s"),
-    ("first scale-out", "first_scale_out_s", "s after the load starts"),
-    ("panic begins", "panic_entered_s", "s after the load starts"),
-    ("desired 0", "desired_zero_after_last_s", "s after the last response"),
-    ("replicas 0", "replicas_zero_after_last_s", "s after the last response"),
-)
-"""Figures of merit in the order in which they are shown: title, name among the figures, unit."""
-
-NOTHING = "–"  # noqa: RUF001  # what tables have where there is no number
-
-
-def number(value: Any, digits: int = 4) -> str:
-    """A number as people write it: four figures, no noise; a dash for nothing."""
-    if value is None or np.isnan(value):
-        return NOTHING
-    if isinstance(value, int) or (abs(value) < 1e15 and float(value).is_integer()):
-        return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.0f}"
-    return f"{float(value):.{digits}g}" if abs(value) < 10 ** (digits - 1) else f"{value:,.0f}"
-
-
-def span(interval: Any) -> str:
-    """An interval ``lo to hi``; empty where both ends are missing."""
-    if not interval or interval[0] is None:
-        return ""
-    low, high = number(interval[0]), number(interval[1])
-    return low if low == high else f"{low} to {high}"
+__all__ = ["FIGURES", "NOTHING", "counted", "number", "seconds", "setting", "span", "story"]
 
 
 def counted(count: float, one: str, many: str | None = None) -> str:

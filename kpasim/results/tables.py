@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.errors import Problem, RecordError
+from kpasim.errors import Problem, RecordError, RunError
 from kpasim.results.files import atomic_write, make_folder, write_json
 
 Columns = dict[str, NDArray[Any]]
@@ -126,6 +126,39 @@ class Tables:
     ticks: Columns = field(default_factory=dict)
     scaling: Columns = field(default_factory=dict)
     nodes: Columns = field(default_factory=dict)
+
+    def to_arrow(self, table: str) -> Any:
+        """One table as a ``pyarrow.Table``; see `kpasim.results.frames.to_arrow`.
+
+        Args:
+            table: ``requests``, ``pods``, ``ticks``, ``scaling`` or ``nodes``.
+
+        Raises:
+            RunError: There is no such table.
+        """
+        from kpasim.results.frames import to_arrow
+
+        return to_arrow(self._columns(table))
+
+    def to_pandas(self, table: str) -> Any:
+        """One table as a ``pandas.DataFrame``; see `kpasim.results.frames.to_pandas`.
+
+        Args:
+            table: As for `to_arrow`.
+
+        Raises:
+            RunError: There is no such table, or pandas is not installed.
+        """
+        from kpasim.results.frames import to_pandas
+
+        return to_pandas(self._columns(table))
+
+    def _columns(self, table: str) -> Columns:
+        known = [one.name for one in fields(self)]
+        if table not in known:
+            raise RunError(f"no table is called {table!r} (one of {', '.join(known)})")
+        columns: Columns = getattr(self, table)
+        return columns or empty_columns(table)
 
 
 def empty_columns(table: str) -> Columns:

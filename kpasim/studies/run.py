@@ -18,7 +18,7 @@ from kpasim.engines.outcome import Outcome, OutOfRoom
 from kpasim.engines.params import SECOND_NS, Params
 from kpasim.engines.tables import stacked, tables
 from kpasim.errors import RunError
-from kpasim.results import cost, summary
+from kpasim.results import cost, display, summary
 from kpasim.results.provenance import provenance
 from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables, write_run_folder
@@ -160,6 +160,12 @@ class Result:
         }
         write_run_folder(folder, self.tables(), run, self.to_dict())
         write_figures(Path(folder) / "replications.parquet", {**self.figures, **(self.cost_figures or {})})
+
+    def _repr_html_(self) -> str:
+        """Figures with their intervals, for notebooks."""
+        title = f"{self.experiment.name}: {self.replications} replications"
+        flat = (dict(summary.flattened(self.summary)), dict(summary.flattened(self.intervals)))
+        return display.as_html(title, *flat)
 
     def __repr__(self) -> str:
         medians = self.summary
