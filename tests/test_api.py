@@ -37,7 +37,7 @@ def result():
 
 def test_the_public_names_are_these():
     """`kpasim` offers six functions and its version, and says so."""
-    assert set(kpasim.__all__) == {"__version__", "load", "simulate", "sweep", "tune", "calibrate", "compare"}
+    assert set(kpasim.__all__) == {"__version__", "load", "simulate", "sweep", "tune", "compare"}
     assert dir(kpasim) == sorted(kpasim.__all__)
     with pytest.raises(AttributeError, match="nonsense"):
         _ = kpasim.nonsense

@@ -180,7 +180,7 @@ def next_steps(result: Result, experiment: str | None, folder: Path | None) -> N
     from kpasim.engines.compiled import cache
 
     if result.experiment.model.provisional:
-        note("The service model is provisional: calibrate it with a run of your own (kpasim calibrate).")
+        note("The service model is provisional: put times that you have measured in its place.")
     if folder:
         note(f"Tables: {folder}. Next: kpasim report {folder}")
     elif experiment:

@@ -28,8 +28,8 @@ class Delays(Spec):
     then on. Source: measured, 50 ms at the median, 33 to 76 ms at p10 and p90."""
     creation_to_scrapes_s: Seconds = 0.07
     """From the creation of a revision to the beginning of its scraper's clock. Source: a few object writes after the
-    ticks': measured, 12 to 29 ms later; in none of 35 measured runs did a scrape fall into the same wall-clock second as a tick and before it, which
-    one in six would do if the two were independent."""
+    ticks': measured, 12 to 29 ms later; in none of 35 measured runs did a scrape fall into the same wall-clock second
+    as a tick and before it, which one in six would do if the two were independent."""
     creation_to_probes_s: Seconds = 0.035
     """From the creation of a revision to the beginning of the activator's clock of probes. Source: measured, the first
     request of a new pod reaches it 5 to 15 ms before the decider's phase, modulo 0.2 s."""

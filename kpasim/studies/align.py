@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kpasim.engines import lower
 from kpasim.engines import params as of
+from kpasim.engines.machines import nanoseconds
 from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import SECOND_NS, TICK_NS, Draws, Params
 from kpasim.engines.sampling import Recorded, Sampler
@@ -62,9 +63,9 @@ def infer_phases(experiment: Experiment, tables: Tables, recorded: Recorded) -> 
         return recorded
     delays = experiment.cluster.delays
     nominal_ns = {
-        of.TICK: lower.nanoseconds(delays.creation_to_ticks_s) % TICK_NS,
-        of.SCRAPE: lower.nanoseconds(delays.creation_to_scrapes_s) % SECOND_NS,
-        of.PROBE: lower.nanoseconds(delays.creation_to_probes_s) % lower.nanoseconds(delays.probe_period_s),
+        of.TICK: nanoseconds(delays.creation_to_ticks_s) % TICK_NS,
+        of.SCRAPE: nanoseconds(delays.creation_to_scrapes_s) % SECOND_NS,
+        of.PROBE: nanoseconds(delays.creation_to_probes_s) % nanoseconds(delays.probe_period_s),
     }
     phase_ns = round(tick_phase_s(tables.ticks["t_s"]) * SECOND_NS)
     known = recorded._replace(phase_ns=nominal_ns, load_phase_ns=(nominal_ns[of.TICK] - phase_ns) % TICK_NS)
@@ -94,7 +95,7 @@ def _errors(tables: Tables, params: Params, tried: list[Draws]) -> NDArray[np.fl
 
 
 def observation_error(tables: Tables, outcome: Outcome) -> float:
-    """Mean difference of the averages at measured ticks [requests], each at most ``FAR`` (also where a tick is missing)."""
+    """Mean difference of the averages at measured ticks [requests], each at most ``FAR``, as for a missing tick."""
     measured = tables.ticks
     t_s = (outcome.ticks[:, 0] - outcome.load_ns) / SECOND_NS
     if not len(t_s):

@@ -115,9 +115,7 @@ def _workload(workload: Mapping[str, Any]) -> dict[str, Any]:
 def _time(service_time: Mapping[str, Any]) -> dict[str, Any]:
     """The service time of a measured run.json as a distribution."""
     renamed = {"mean_s": "mean", "low_s": "low", "high_s": "high"}
-    return {
-        renamed.get(key, key): _duration(value) if key in renamed else value for key, value in service_time.items()
-    }
+    return {renamed.get(key, key): _duration(value) if key in renamed else value for key, value in service_time.items()}
 
 
 def started_before(start: str, tables: Tables) -> float:

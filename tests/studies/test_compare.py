@@ -1,0 +1,38 @@
+"""Predictions beside recorded runs of the real autoscaler."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from kpasim.studies.compare import Comparison, compare
+from tests.real_runs import folder, names
+
+FIRST_LOOK = [name for name in names() if name.startswith(("s1-warm-def", "s2-warm-def"))]
+
+
+@cache
+def compared(name: str) -> Comparison:
+    """A run's prediction with the recorded service times, fixed seed."""
+    return compare(folder(name), replications=40, service_times="recorded", seed=1, engine="compiled")
+
+
+def errors(metric: str) -> list[float]:
+    """Relative errors of one metric over the first look's runs."""
+    both = [compared(name).metrics[metric] for name in FIRST_LOOK]
+    return [abs(one["predicted"] / one["measured"] - 1) for one in both]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("metric", ["p50_s", "p95_s", "mean_s"])
+def test_a_first_look_at_reality(metric: str):
+    """With the recorded service times half of the warm runs are predicted within one percent."""
+    assert len(FIRST_LOOK) >= 20
+    assert float(np.median(errors(metric))) < 0.01
+
+
+def test_max_pods_of_warm_runs():
+    """Nine warm runs of ten, at least, reach just as many pods as predicted."""
+    right = [compared(name).metrics["max_pods"] for name in FIRST_LOOK]
+    assert np.mean([one["predicted"] == one["measured"] for one in right]) >= 0.9
