@@ -64,7 +64,7 @@ def scalar_text(value: Any, style: str | None) -> str:
         return str(value)
     if style == "'" and value.isprintable():
         return "'" + value.replace("'", "''") + "'"
-    if style not in {"'", '"'} and _PLAIN.fullmatch(value) and isinstance(parse_documents(value, "")[0].data, str):
+    if style not in {"'", '"'} and _PLAIN.fullmatch(value) and _reads_as_text(value):
         return value
     out = io.StringIO()
     writer = YAML(typ="safe", pure=True)
@@ -72,6 +72,12 @@ def scalar_text(value: Any, style: str | None) -> str:
     writer.width = 2**31
     writer.dump(value, out)
     return out.getvalue().partition("\n")[0]
+
+
+def _reads_as_text(plain: str) -> bool:
+    """Whether a word without quotes is text to YAML; `NULL` is no document at all, `on` a boolean."""
+    documents = parse_documents(plain, "")
+    return bool(documents) and isinstance(documents[0].data, str)
 
 
 def _in_place(text: str, index: int, place: Place, value: Any) -> str | None:

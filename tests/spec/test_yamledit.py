@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kpasim.spec.base import Place
@@ -99,6 +99,10 @@ def test_a_last_line_without_an_end_gets_one() -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=30), st.sampled_from(["'", '"', None]))
+@example("NULL", None)
+@example("on", None)
+@example("---", None)
+@example("...", None)
 def test_any_text_is_written_so_that_it_is_read_back(value: str, style: str | None) -> None:
     """Whatever a setting holds, the file holds the same afterwards."""
     text = f"a: {scalar_text(value, style)}\n"
