@@ -10,7 +10,7 @@ import pytest
 from kpasim.results.tables import OPTIONAL, REQUIRED
 from tests.documented import ROOT, blocks, pages, prepare, run
 
-NO_CLUSTER = {"docs/guides/cluster.md"}
+NO_CLUSTER = {"docs/guides/cluster.md", "docs/tutorial.md"}
 """Pages with commands that need a cluster; they are rehearsed against the stand-in."""
 
 

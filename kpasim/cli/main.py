@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import importlib.util
+import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -28,6 +31,10 @@ COMMANDS = {
     "warmup": "Compile the fast engine now.",
 }
 """Every command and what it does, in the order of `kpasim --help`."""
+
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
 
 class LazyGroup(click.Group):
@@ -121,11 +128,31 @@ def cli() -> None:
 def main() -> None:
     """Entry point of the console script."""
     try:
-        cli(standalone_mode=True)
+        status = cli.main(prog_name="kpasim", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _leave("Interrupted.", INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has gone; what is left to print interests nobody.
-        sys.stderr.close()
-        sys.exit(1)
+        _leave("", 1)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG}:
+            raise
+        _leave(f"Error: the output cannot be written: {error.strerror}", 1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _leave(message: str, status: int) -> NoReturn:
+    """End at once; what could not be printed is not tried again."""
+    if message:
+        with contextlib.suppress(OSError):
+            click.echo(message, err=True)
+    with contextlib.suppress(OSError):
+        # Python flushes stdout once more at its end, and would complain about it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
 
 
 if __name__ == "__main__":

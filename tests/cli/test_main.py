@@ -1,0 +1,183 @@
+"""Manners of the command line: help, suggestions, exit status, and what happens when the world misbehaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from kpasim.cli.main import COMMANDS, LazyGroup, cli
+from kpasim.errors import RunError
+from kpasim.results.files import atomic_write
+
+HEADLINE = Path(__file__).parents[2] / "experiments" / "hey50x5.yaml"
+KPASIM = [sys.executable, "-m", "kpasim.cli.main"]
+QUICK = ["--engine", "reference", "-n", "2"]
+
+
+def kpasim(*args: object, **how) -> subprocess.CompletedProcess[str]:
+    """How a command of its own process ends."""
+    command = [*KPASIM, *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **how)
+
+
+def known() -> list[str]:
+    """The commands of this version."""
+    return [name for name in COMMANDS if cli.get_command(None, name) is not None]
+
+
+@pytest.mark.parametrize("name", known())
+def test_every_command_explains_itself(name):
+    """The help of a command has its own name and says what it does."""
+    done = CliRunner().invoke(cli, [name, "--help"])
+
+    assert done.exit_code == 0
+    assert done.output.startswith(f"Usage: cli {name} ")
+    assert isinstance(cli, LazyGroup)
+
+
+def test_a_misspelt_command_is_guessed():
+    """`kpasim rnu` asks whether `run` was meant, with exit status 2."""
+    done = CliRunner().invoke(cli, ["rnu"])
+
+    assert done.exit_code == 2
+    assert "Did you mean 'run'?" in done.output
+
+
+def test_what_one_can_mend_is_told_in_one_line(tmp_path):
+    """A wrong key is named with its file and line; there is no traceback, and the exit status is 1."""
+    (tmp_path / "bad.yaml").write_text(HEADLINE.read_text(encoding="utf-8") + "sed: 1\n", encoding="utf-8")
+
+    done = kpasim("run", tmp_path / "bad.yaml", *QUICK)
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert all(line.startswith("Error: ") for line in done.stderr.splitlines())
+    assert "sed: unknown key (did you mean seed?)" in done.stderr
+
+
+def test_results_go_to_stdout_and_notes_to_stderr(tmp_path):
+    """With --json stdout is one JSON object, whatever else there is to say."""
+    done = kpasim("run", HEADLINE, *QUICK, "--json", "--out", tmp_path / "run")
+
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["replications"] == 2
+
+
+def test_a_reader_that_leaves_is_no_error():
+    """`kpasim run ... | head -1` prints one line and complains of nothing."""
+    first = f"{' '.join(KPASIM)} run {HEADLINE} -n 2 --engine reference | head -1"
+    done = subprocess.run(["bash", "-c", first], capture_output=True, text=True, check=False, timeout=120)
+
+    assert done.stdout.startswith("hey50x5, replication")
+    assert done.stdout.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    assert "Broken pipe" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_full_disk_behind_stdout_is_told_in_one_line(more):
+    """Where stdout cannot be written the reason stands on stderr, once, and the exit status is 1."""
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        command = [*KPASIM, "run", str(HEADLINE), *QUICK, *more]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+
+    assert done.returncode == 1
+    assert "Error: the output cannot be written: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_leaves_no_half_folder(tmp_path):
+    """A run that cannot write its tables says which file, and leaves neither a part of it nor a run.json."""
+
+    def small() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+
+    done = kpasim("run", HEADLINE, *QUICK, "--out", tmp_path / "run", preexec_fn=small)
+
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    left = sorted(one.name for one in (tmp_path / "run").iterdir())
+    assert not [name for name in left if name.endswith(".part")]
+    assert "run.json" not in left
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_folder_that_cannot_be_is_named(tmp_path, place):
+    """A file where a folder should be made is an error of one line."""
+    (tmp_path / "file").touch()
+
+    done = kpasim("run", HEADLINE, *QUICK, "--out", tmp_path / place)
+
+    assert done.returncode == 1
+    assert f"Error: {tmp_path / place}: cannot be made" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["run"], ["check"], ["report"], ["compare"]])
+def test_unreadable_input_is_named(tmp_path, command):
+    """A folder where a file is wanted, a file that is missing: one line, no traceback, no success."""
+    for path in (tmp_path, tmp_path / "missing"):
+        done = kpasim(*command, path)
+        assert done.returncode in {1, 2}, done.stderr
+        assert "Traceback" not in done.stderr
+        assert str(path) in done.stderr
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.1, 0.25, 0.5, 0.9, 1.4])
+def test_ctrl_c_at_any_time_leaves_nothing_half_done(tmp_path, after_s):
+    """An interrupted run ends soon, with status 130 and one word; what it had not finished is not there."""
+    code = "import kpasim.cli.main as m; print('ready', flush=True); m.main()"
+    command = [sys.executable, "-c", code, "run", str(HEADLINE), "-n", "4000", "--engine", "reference"]
+    with subprocess.Popen(
+        [*command, "--out", str(tmp_path / "run")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(after_s)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert said.splitlines()[-1] == "Interrupted."
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device"), MemoryError])
+def test_a_file_is_whole_or_not_there(tmp_path, error):
+    """Whatever happens while a file is written, the old one stays and nothing lies beside it."""
+    path = tmp_path / "table.csv"
+    path.write_text("old", encoding="utf-8")
+    wanted = RunError if isinstance(error, OSError) else error
+
+    def write() -> None:
+        with atomic_write(path) as file:
+            file.write("half")
+            raise error
+
+    with pytest.raises(wanted):
+        write()
+
+    assert [one.name for one in tmp_path.iterdir()] == ["table.csv"]
+    assert path.read_text(encoding="utf-8") == "old"
+
+
+def test_completion_is_offered():
+    """The line that the documentation gives for bash prints a completion script, and it completes commands."""
+    script = kpasim(env={**os.environ, "_KPASIM_COMPLETE": "bash_source"})
+    asked = {"_KPASIM_COMPLETE": "bash_complete", "COMP_WORDS": "kpasim ru", "COMP_CWORD": "1"}
+    words = kpasim(env={**os.environ, **asked})
+
+    assert "complete -o nosort -F _kpasim_completion kpasim" in script.stdout
+    assert words.stdout.split() == ["plain,run"]
