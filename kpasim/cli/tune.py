@@ -55,7 +55,7 @@ SHOWN = (
     show_default=True,
     help="Share of runs that must keep all promises.",
 )
-@click.option("--budget", type=click.IntRange(1), help="Replications at most.  [default: 50,000]")
+@click.option("--budget", type=click.IntRange(1), help="Replications of the search at most.  [default: 50,000]")
 @click.option("--seed", type=click.IntRange(0), help="Seed of all random numbers.")
 @click.option("--write", "write_to", type=click.Path(), help="Write the tuned Service YAML to this file.")
 @click.option(

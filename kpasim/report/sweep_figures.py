@@ -17,12 +17,15 @@ from kpasim.studies.sweep_result import SweepResult, label, latency, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
-MOST_LABELS = 12
+MOST_LABELS = 16
 """Points of a front that are named."""
 MOST_CELLS = 14
 """Rows and columns of a heat map in whose cells numbers are written."""
+FACTOR = 10.0
+"""Ratio of greatest to least above which a heat map is coloured by factors."""
 
 
 def write_sweep_figures(
@@ -115,7 +118,7 @@ def heat_map(result: SweepResult, percentile: str | None = None, axes: Sequence[
             for j, (_, other) in enumerate(columns):
                 both = values[np.intersect1d(one, other)]
                 cells[i, j] = np.median(both[~np.isnan(both)]) if (~np.isnan(both)).any() else np.nan
-        image = axis.imshow(cells, origin="lower", aspect="auto", cmap="cividis")
+        image = axis.imshow(cells, origin="lower", aspect="auto", cmap="cividis", norm=_scale(cells))
         figure.colorbar(image, ax=axis, shrink=0.85)
         axis.set_xticks(range(len(columns)), [_tick(value) for value, _ in columns])
         axis.set_yticks(range(len(rows)), [_tick(value) for value, _ in rows])
@@ -124,7 +127,7 @@ def heat_map(result: SweepResult, percentile: str | None = None, axes: Sequence[
         axis.set_title(f"{title}{', median over the other axes' if more else ''}")
         axis.grid(False)
         if len(rows) <= MOST_CELLS and len(columns) <= MOST_CELLS:
-            _write_cells(axis, cells)
+            _write_cells(axis, cells, image.norm)
     figure.suptitle(result.about["name"], fontsize=11, x=0.01, ha="left")
     return figure
 
@@ -211,13 +214,22 @@ def _draw_levels(axis: Axes, groups: Sequence[tuple[Any, NDArray[np.int64]]], va
     axis.plot(range(len(groups)), means, "D-", color=VERMILLION, markersize=4, label="mean")
 
 
-def _write_cells(axis: Axes, cells: NDArray[np.float64]) -> None:
+def _scale(cells: NDArray[np.float64]) -> Normalize:
+    """Colours by factors where values differ by large ones: a single slow setting would hide the others."""
+    from matplotlib.colors import LogNorm, Normalize
+
     known = cells[~np.isnan(cells)]
-    middle = float(known.min() + known.max()) / 2 if len(known) else 0.0
+    if len(known) and known.min() > 0 and known.max() > FACTOR * known.min():
+        return LogNorm(float(known.min()), float(known.max()))
+    return Normalize(float(known.min()), float(known.max())) if len(known) else Normalize(0.0, 1.0)
+
+
+def _write_cells(axis: Axes, cells: NDArray[np.float64], scale: Normalize) -> None:
     for (i, j), value in np.ndenumerate(cells):
         if not np.isnan(value):
-            colour = BLACK if value > middle else "white"
-            axis.text(j, i, f"{value:.3g}", ha="center", va="center", fontsize=7.5, color=colour)
+            colour = BLACK if float(scale(value)) > 0.5 else "white"
+            text = f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+            axis.text(j, i, text, ha="center", va="center", fontsize=7.5, color=colour)
 
 
 def _tick(value: Any) -> str:
