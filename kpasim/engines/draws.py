@@ -26,7 +26,8 @@ CHANCE_ONE = 1 << 32
 # What a draw made on the way is for: added to its index in ``chance``.
 WORKER, HOST_A, HOST_B, ACTIVATOR_A, ACTIVATOR_B, POD_A, POD_B, COIN = range(8)
 SCRAPE_ORDER, SCRAPE_FAILS, CRASH = 1 << 20, 2 << 20, 3 << 20
-LATE_TICK, LATE_SCRAPE, LATE_RECONCILE, LATE_WAKE, LATE_REPORT = 4 << 20, 5 << 20, 6 << 20, 7 << 20, 8 << 20
+LATE_TICK, LATE_SCRAPE, LATE_RECONCILE, LATE_STATUS = 4 << 20, 5 << 20, 6 << 20, 7 << 20
+LATE_WAKE, LATE_REPORT = 8 << 20, 9 << 20
 
 
 class Stream(IntEnum):

@@ -157,6 +157,7 @@ def _params(experiment: Experiment, recorded: Recorded) -> Params:
         seed=experiment.seed & (2**63 - 1),
         clock_jitter_ns=nanoseconds(delays.clock_jitter_s),
         api_jitter_ns=nanoseconds(delays.api_jitter_s),
+        status_jitter_ns=nanoseconds(delays.status_jitter_s),
         wake_ns=nanoseconds(delays.wake_s),
     )
 

@@ -171,6 +171,8 @@ class Params(NamedTuple):
     """Of ticks, scrapes and reports."""
     api_jitter_ns: int = 0
     """Of the PodAutoscaler's reconciles, beside ``reconcile_ns``."""
+    status_jitter_ns: int = 0
+    """Of the writing of its status after a reconcile."""
     wake_ns: int = 0
     """Of a waiting request that is woken because a slot is free."""
 

@@ -39,6 +39,8 @@ class Recorded(NamedTuple):
             by worker.
         sent_s: Send times from the start of the load, ascending. The load is then an open one.
         phase_ns: Phases by their place in ``Draws.phase``.
+        kubelet_phase_ns: Phases of the kubelet's probes of the first pods, from the start of their containers.
+        cut_phase_ns: Phases of their queue-proxies' statistics, likewise.
         load_phase_ns: At which phase of the ticks' period the load begins, from the creation of the revision;
             ``AT_ONCE`` if it begins when ``start.for`` is over. Drawn if not given.
     """
@@ -47,6 +49,8 @@ class Recorded(NamedTuple):
     by_start: bool = True
     sent_s: Floats | None = None
     phase_ns: Mapping[int, int] | None = None
+    kubelet_phase_ns: tuple[int, ...] = ()
+    cut_phase_ns: tuple[int, ...] = ()
     load_phase_ns: int | None = None
 
 
@@ -232,6 +236,11 @@ class Sampler:
         pod[:, :, : of.STAGES] = own * period_ns
         begun = own[:, :, of.QUEUE_PROXY_PHASE]
         pod[:, :, of.QUEUE_PROXY_PHASE] = self._queue_proxy_ns * np.minimum(np.sqrt(begun / (1.0 - begun)), LATEST)
+        for column, known in (
+            (of.KUBELET_PHASE, self._recorded.kubelet_phase_ns),
+            (of.QUEUE_PROXY_PHASE, self._recorded.cut_phase_ns),
+        ):
+            pod[:, : len(known), column] = known
         for place, stage in enumerate(lowered):
             columns = pod[:, :, of.STAGES + place * types : of.STAGES + (place + 1) * types]
             if all(isinstance(time, Constant) for time in stage.times):

@@ -5,6 +5,7 @@ With the clocks in step, what is left between prediction and measurement is the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 
 from kpasim.engines import lower
 from kpasim.engines import params as of
-from kpasim.engines.machines import nanoseconds
 from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import SECOND_NS, TICK_NS, Draws, Params
 from kpasim.engines.sampling import Recorded, Sampler
@@ -30,8 +30,10 @@ CLUSTER_S = 0.02
 """Ticks of one clock lie this close together, modulo its period."""
 SAME_TICK_S = 0.3
 """A measured and a simulated tick this far apart are not the same tick."""
-FAR = 1.0
-"""Averages this far apart [requests] are as wrong as can be."""
+FAR = 0.2
+"""Averages this far apart are as wrong as can be, as a share of the highest one measured."""
+MEMORY_S = 30.0
+"""Ticks count less the later they are: after some time runs go different ways for other reasons than their clocks."""
 SAME_CHANGE_S = 4.0
 """Changes of desired to the same number are the same change if they lie within two ticks."""
 
@@ -48,11 +50,12 @@ def tick_phase_s(t_s: NDArray[np.float64]) -> float:
     return float(residues[int(np.argmax(count))])
 
 
-def infer_phases(experiment: Experiment, tables: Tables, recorded: Recorded) -> Recorded:
-    """The same recorded numbers, with the phases under which the simulation observes what was measured.
+def align(experiment: Experiment, tables: Tables, recorded: Recorded) -> tuple[Experiment, Recorded]:
+    """The experiment and its recorded numbers with the phases under which the simulation observes what was measured.
 
-    Ticks tell their phase themselves; scrapes and probes follow from it. The wall clock's and the reports' are those of
-    many tried under which the averages ``stable`` and ``panic`` come nearest to the measured ones.
+    Ticks tell their phase themselves, and the load begins at that phase, within a second of when it did. The phases of
+    the others (wall clock, reports, scrapes; kubelet and queue-proxy of the pods that are there from the beginning) are
+    those of many tried under which the averages ``stable`` and ``panic`` come nearest to the measured ones.
 
     Args:
         experiment: What was run.
@@ -60,23 +63,26 @@ def infer_phases(experiment: Experiment, tables: Tables, recorded: Recorded) -> 
         recorded: What else is known of the run.
     """
     if not len(tables.ticks["t_s"]):
-        return recorded
-    delays = experiment.cluster.delays
-    nominal_ns = {
-        of.TICK: nanoseconds(delays.creation_to_ticks_s) % TICK_NS,
-        of.SCRAPE: nanoseconds(delays.creation_to_scrapes_s) % SECOND_NS,
-        of.PROBE: nanoseconds(delays.creation_to_probes_s) % nanoseconds(delays.probe_period_s),
-    }
+        return experiment, recorded
+    wait_s = max(0.0, experiment.start.for_s - TICK_NS / SECOND_NS / 2)
+    experiment = experiment.with_settings({"start.for": f"{wait_s:.6f}s"})
     phase_ns = round(tick_phase_s(tables.ticks["t_s"]) * SECOND_NS)
-    known = recorded._replace(phase_ns=nominal_ns, load_phase_ns=(nominal_ns[of.TICK] - phase_ns) % TICK_NS)
-    params = lower.lower(experiment, known)
-    first = Sampler(experiment, params, known).draw_many(range(CANDIDATES))
+    params = lower.lower(experiment, recorded)
+    first = [
+        one._replace(load_phase_ns=(int(one.phase[of.TICK]) - phase_ns) % TICK_NS)
+        for one in Sampler(experiment, params, recorded).draw_many(range(CANDIDATES))
+    ]
     errors = _errors(tables, params, first)
     random = np.random.default_rng(experiment.seed)
     near = [_varied(first[int(place)], random) for place in np.argsort(errors)[:BEST] for _ in range(AROUND)]
     tried = [*first, *near]
     best = tried[int(np.argmin(np.concatenate([errors, _errors(tables, params, near)])))]
-    return known._replace(phase_ns={place: int(value) for place, value in enumerate(best.phase)})
+    return experiment, recorded._replace(
+        phase_ns={place: int(value) for place, value in enumerate(best.phase)},
+        kubelet_phase_ns=tuple(best.pod[: params.initial_scale, of.KUBELET_PHASE].tolist()),
+        cut_phase_ns=tuple(best.pod[: params.initial_scale, of.QUEUE_PROXY_PHASE].tolist()),
+        load_phase_ns=best.load_phase_ns,
+    )
 
 
 def _varied(draws: Draws, random: np.random.Generator) -> Draws:
@@ -95,17 +101,18 @@ def _errors(tables: Tables, params: Params, tried: list[Draws]) -> NDArray[np.fl
 
 
 def observation_error(tables: Tables, outcome: Outcome) -> float:
-    """Mean difference of the averages at measured ticks [requests], each at most ``FAR``, as for a missing tick."""
+    """How far the averages at measured ticks are from the simulated ones: 0 for equal, 1 for as wrong as can be."""
     measured = tables.ticks
     t_s = (outcome.ticks[:, 0] - outcome.load_ns) / SECOND_NS
     if not len(t_s):
-        return FAR
+        return 1.0
+    far = FAR * max(1.0, float(np.max(measured["panic"])))
     place = _nearest(t_s, measured["t_s"])
     error = np.zeros(len(place))
     for column, name in ((0, "stable"), (1, "panic")):
-        error += np.minimum(np.abs(outcome.averages[place, column] - measured[name]), FAR) / 2
-    error[np.abs(t_s[place] - measured["t_s"]) > SAME_TICK_S] = FAR
-    return float(error.mean())
+        error += np.minimum(np.abs(outcome.averages[place, column] - measured[name]) / far, 1.0) / 2
+    error[np.abs(t_s[place] - measured["t_s"]) > SAME_TICK_S] = 1.0
+    return float(np.average(error, weights=np.exp(-np.maximum(measured["t_s"], 0.0) / MEMORY_S)))
 
 
 def _nearest(sorted_s: NDArray[np.float64], t_s: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -137,7 +144,7 @@ class Changes:
         return {"measured": self.measured, "missed": self.missed, "extra": self.extra, "off_s": self.off_s}
 
 
-def changes(tables: Tables, outcomes: list[Outcome]) -> Changes:
+def changes(tables: Tables, outcomes: Sequence[Outcome]) -> Changes:
     """Put the changes of desired of all replications beside the measured ones."""
     measured = desired_changes(tables.scaling["t_s"], tables.scaling["desired"])
     off: list[float] = []

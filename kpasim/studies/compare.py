@@ -14,8 +14,9 @@ from kpasim.errors import RunError
 from kpasim.results.summary import flattened, summarise
 from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment
+from kpasim.studies import align as alignment
 from kpasim.studies import ticks
-from kpasim.studies.measured import STARTED, experiment_of, name_of, recorded_of
+from kpasim.studies.measured import begun, experiment_of, name_of, recorded_of
 from kpasim.studies.run import Engine, Result, simulate
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Comparison:
         metrics: For each metric ``{"measured", "predicted", "lo", "hi"}``; ``None`` for what did not happen.
         wasserstein_s: Wasserstein-1 distance between measured and predicted latencies [s].
         pod_created_s: Measured and predicted times at which each further pod was created.
+        changes: Changes of desired under load, see ``align.Changes``.
         ticks: How the policy answers to the measured averages, see ``ticks.check``.
         missed: Metrics outside the experiment's tolerances, in words.
         end_s: End of the observation.
@@ -62,6 +64,7 @@ class Comparison:
     metrics: dict[str, dict[str, float | None]]
     wasserstein_s: float | None
     pod_created_s: dict[str, list[float | None]]
+    changes: alignment.Changes
     ticks: dict[str, Any]
     missed: list[str]
     end_s: float
@@ -76,6 +79,7 @@ class Comparison:
             "metrics": self.metrics,
             "wasserstein_s": self.wasserstein_s,
             "pod_created_s": self.pod_created_s,
+            "changes": self.changes.to_dict(),
             "ticks": self.ticks,
             "missed": self.missed,
         }
@@ -146,11 +150,9 @@ def compare_run(
         experiment = experiment.with_settings({"tolerances": {**experiment.raw.get("tolerances", {}), **tolerances}})
     for tolerance in experiment.tolerances:
         metric_named(tolerance)
-    recorded = recorded_of(run, tables) if service_times == "recorded" else STARTED
+    recorded = recorded_of(run, tables) if service_times == "recorded" else begun(run, tables)
     if align:
-        from kpasim.studies.align import infer_phases
-
-        recorded = infer_phases(experiment, tables, recorded)
+        experiment, recorded = alignment.align(experiment, tables, recorded)
     result = simulate(
         experiment, replications=replications, seed=seed, engine=engine, recorded=recorded, progress=progress
     )
@@ -164,6 +166,7 @@ def compare_run(
         metrics=metrics,
         wasserstein_s=wasserstein(tables, result),
         pod_created_s=creations(tables, result),
+        changes=alignment.changes(tables, result.outcomes),
         ticks=ticks.check(tables, result.params),
         missed=missed(experiment, metrics),
         end_s=float(run["end_s"]),

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from kpasim.engines.lower import KUBELET_PERIOD_S
+from kpasim.engines.machines import nanoseconds
 from kpasim.engines.params import AT_ONCE
 from kpasim.engines.sampling import Recorded
 from kpasim.errors import Problem, RecordError
@@ -21,8 +23,6 @@ PATHS = {
     "envoy-least-request": {"path": "auto", "policy": "least-request", "workers": 2},
 }
 """The ingress that each ``path`` of a measured run.json was."""
-STARTED = Recorded(load_phase_ns=AT_ONCE)
-"""What is known of any measured run: when its load began."""
 
 
 def experiment_of(run: Mapping[str, Any], tables: Tables, *, base: Path = Path()) -> Experiment:
@@ -132,10 +132,26 @@ def started_before(start: str, tables: Tables) -> float:
     return float(-times.max()) if len(times) else 5.0
 
 
+def begun(run: Mapping[str, Any], tables: Tables) -> Recorded:
+    """What is known of a run when its load begins: that it begins now, and when the pods that are there became ready.
+
+    The time from a pod's creation to its readiness is that of its container and then the kubelet's next probe. Where
+    the former is known, the latter tells the phase of those probes.
+    """
+    pods = tables.pods
+    known = (pods["created_s"] < 0) & (pods["ready_s"] < 0)
+    if "container" not in run or run["start"] == "zero":
+        return Recorded(load_phase_ns=AT_ONCE)
+    probe = run["service"].get("readinessProbe") or {}
+    period_s = float(probe.get("periodSeconds") or KUBELET_PERIOD_S)
+    phase_s = np.mod(pods["ready_s"][known] - pods["created_s"][known], period_s)
+    return Recorded(load_phase_ns=AT_ONCE, kubelet_phase_ns=tuple(nanoseconds(one) for one in phase_s))
+
+
 def recorded_of(run: Mapping[str, Any], tables: Tables) -> Recorded:
     """Measured service times in the order of their starts; send times too where the load was an open loop."""
     requests = tables.requests
     started = ~np.isnan(requests["server_start_s"]) & ~np.isnan(requests["service_s"])
     order = np.argsort(requests["server_start_s"][started], kind="stable")
     sent = None if run["workload"]["kind"] == "hey" else np.sort(requests["start_s"])
-    return STARTED._replace(service_s=requests["service_s"][started][order], by_start=True, sent_s=sent)
+    return begun(run, tables)._replace(service_s=requests["service_s"][started][order], by_start=True, sent_s=sent)

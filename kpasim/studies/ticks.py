@@ -5,44 +5,55 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import numpy as np
+
 from kpasim.engines.params import SECOND_NS, Params
 from kpasim.policy import decider, delay
 from kpasim.results.tables import Tables
 
 PRINTED = 0.0005
-"""Averages and targets are printed with three decimals."""
+"""Averages and times are printed with three decimals."""
+APART_NS = 1_000_000
+"""A difference of two printed times is known to twice that."""
+
+Panic = tuple[int, int]
+"""Since when [ns] the autoscaler has been in panic, and the most pods that it asked for meanwhile."""
+CALM: Panic = (decider.NEVER_NS, 0)
 
 
 def check(tables: Tables, params: Params) -> dict[str, Any]:
     """What the policy makes of each measured row's ``stable``, ``panic`` and ``ready_pods``.
 
-    A printed number stands for any within half of its last digit: a row agrees if one of the corners of that box gives
-    what was measured.
+    A printed number stands for any within half of its last digit. A row agrees if numbers within what was printed give
+    what was measured: averages within 0.0005, and times, of which only the difference to the tick that panic was last
+    due at counts, within 0.001 s.
 
     Returns:
         ``rows``; how many rows disagree in raw desired pods (``desired``), panic mode (``panic_mode``) and excess burst
-        capacity (``excess_burst_capacity``); and the first that does (``first``).
+        capacity (``excess_burst_capacity``); and the time of the first that does (``first``).
     """
     ticks = tables.ticks
     wrong = {"desired": 0, "panic_mode": 0, "excess_burst_capacity": 0}
     first: float | None = None
-    panic = None
+    panic = CALM
     for index in range(len(ticks["t_s"])):
         row = {name: column[index] for name, column in ticks.items()}
-        disagreements = {"desired", "panic_mode", "excess_burst_capacity"}
-        next_panic = None
-        for stable, observed in corners(float(row["stable"]), float(row["panic"])):
-            answer, state = decide(params, row, stable, observed, panic)
-            found = {name for name, value in answer.items() if value != measured(row)[name]}
-            if next_panic is None or len(found) < len(disagreements):
-                next_panic = state
+        expected = measured(row)
+        disagreements = set(wrong)
+        states: list[Panic] = []
+        for stable, observed, late_ns in corners(float(row["stable"]), float(row["panic"])):
+            answer, state = decide(params, row, stable, observed, panic, late_ns)
             # Each quantity may lie at its own corner of the box.
-            disagreements &= found
-        panic = next_panic
-        if bool(row["panic_mode"]) != (panic is not None and panic[0] != decider.NEVER_NS):
+            disagreements -= {name for name, value in answer.items() if value == expected[name]}
+            if answer["panic_mode"] == expected["panic_mode"]:
+                states.append(state)
+        if states:
+            panic = states[0]
+        elif row["panic_mode"]:
             # Go on from what was measured, so that one disagreement is counted once.
-            since = int(row["t_s"] * SECOND_NS)
-            panic = (since if row["panic_mode"] else decider.NEVER_NS, 0)
+            panic = panic if panic != CALM else (_time_ns(row), 0)
+        else:
+            panic = CALM
         for name in disagreements:
             wrong[name] += 1
         if disagreements and first is None:
@@ -50,13 +61,13 @@ def check(tables: Tables, params: Params) -> dict[str, Any]:
     return {"rows": len(ticks["t_s"]), **wrong, "first": first}
 
 
-def corners(stable: float, panic: float) -> list[tuple[float, float]]:
-    """The averages that a printed pair may stand for."""
+def corners(stable: float, panic: float) -> list[tuple[float, float, int]]:
+    """Averages that a printed pair may stand for, and how much later [ns] the tick may have been; as printed first."""
 
     def around(value: float) -> tuple[float, ...]:
         return (value, max(value - PRINTED, 0.0), value + PRINTED)
 
-    return list(itertools.product(around(stable), around(panic)))
+    return list(itertools.product(around(stable), around(panic), (0, -APART_NS, APART_NS)))
 
 
 def measured(row: dict[str, Any]) -> dict[str, Any]:
@@ -69,12 +80,18 @@ def measured(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def decide(
-    params: Params, row: dict[str, Any], stable: float, observed: float, panic: tuple[int, int] | None
-) -> tuple[dict[str, Any], tuple[int, int]]:
-    """The policy's answers to one row, and the panic state after it."""
-    import numpy as np
+    params: Params, row: dict[str, Any], stable: float, observed: float, panic: Panic, late_ns: int = 0
+) -> tuple[dict[str, Any], Panic]:
+    """The policy's answers to one row, and the panic state after it.
 
-    now_ns = int(row["t_s"] * SECOND_NS)
+    Args:
+        params: The autoscaler's settings.
+        row: A measured tick.
+        stable: Average over the stable window [requests].
+        observed: Average over the panic window [requests].
+        panic: Panic state before the tick.
+        late_ns: How much later than printed the tick was.
+    """
     limits = decider.Limits(
         params.max_scale_up_rate,
         params.max_scale_down_rate,
@@ -86,14 +103,20 @@ def decide(
         params.activation_scale,
         params.reachable,
     )
-    state = np.array(panic if panic is not None else (decider.NEVER_NS, 0), dtype=np.int64)
-    ready = int(row["ready_pods"])
+    now_ns = _time_ns(row) + late_ns
+    state = np.array(panic, dtype=np.int64)
     _, excess, raw_stable, raw_panic, _ = decider.tick(
-        limits, state, delay.new_slots(0.0), now_ns, ready, stable, observed
+        limits, state, delay.new_slots(0.0), now_ns, int(row["ready_pods"]), stable, observed
     )
+    since_ns = int(state[decider.PANIC_SINCE_NS])
     answer = {
         "desired": (raw_stable, raw_panic),
-        "panic_mode": int(state[decider.PANIC_SINCE_NS] != decider.NEVER_NS),
+        "panic_mode": int(since_ns != decider.NEVER_NS),
         "excess_burst_capacity": excess,
     }
-    return answer, (int(state[0]), int(state[1]))
+    # Times are kept as printed; their uncertainty is not to add up.
+    return answer, (since_ns - late_ns if since_ns == now_ns else since_ns, int(state[decider.MAX_PANIC_PODS]))
+
+
+def _time_ns(row: dict[str, Any]) -> int:
+    return round(float(row["t_s"]) * SECOND_NS)

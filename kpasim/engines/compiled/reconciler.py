@@ -66,6 +66,7 @@ from kpasim.engines.compiled.layout import (
     SEEN_INITIALIZED,
     SEEN_REASON,
     SERVES_FROM,
+    SHOWN_DESIRED,
     SKS_DUE,
     STAGE_DUE,
     STARTING,
@@ -78,10 +79,11 @@ from kpasim.engines.compiled.layout import (
     TYPE,
     USABLE,
     WANTED_ACTIVATORS,
+    WRITES,
     P,
     World,
 )
-from kpasim.engines.draws import LATE_RECONCILE
+from kpasim.engines.draws import LATE_RECONCILE, LATE_STATUS
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, SECOND_NS
 from kpasim.policy import burst, pods, scaler
 
@@ -166,7 +168,7 @@ def look_again(w: World, time_ns: int) -> None:
 
 
 def on_event(w: World, why: int) -> None:
-    """A reconcile is due: an event (0) or an earlier reconcile (1) asked for it, or a probe (2) goes on."""
+    """An event (0) or an earlier reconcile (1) asked for one, a probe (2) goes on, or a status (3) is written."""
     if why == 0 and w.i[DUE] == w.i[NOW]:
         w.i[DUE] = FOREVER_NS
         reconcile(w)
@@ -175,6 +177,8 @@ def on_event(w: World, why: int) -> None:
         reconcile(w)
     elif why == 2:
         probe(w)
+    elif why == 3:
+        status_written(w)
 
 
 def reconcile(w: World) -> None:
@@ -223,18 +227,29 @@ def reconcile(w: World) -> None:
         or w.i[SEEN_INITIALIZED] != w.i[INITIALIZED]
         or w.i[SEEN_DESIRED] != w.i[STATUS_DESIRED]
     ):
-        # The change of its own status is one more event for the PodAutoscaler.
         w.i[SEEN_ACTIVE] = w.i[ACTIVE]
         w.i[SEEN_REASON] = w.i[REASON]
         w.i[SEEN_INITIALIZED] = w.i[INITIALIZED]
         w.i[SEEN_DESIRED] = w.i[STATUS_DESIRED]
-        touch(w)
+        w.i[WRITES] += 1
+        wait_ns = late(w.key, w.i[WRITES], LATE_STATUS, w.p[P.status_jitter_ns])
+        if wait_ns:
+            agenda.plan(w, now + wait_ns, RECONCILE, 3)
+        else:
+            status_written(w)
     note(w)
     if w.i[ACTIVE] == scaler.TRUE:
         if w.p[P.start] == of.WARM:
             start_load_at(w, now + w.p[P.start_for_ns])
         if w.p[P.start] == of.IDLED and w.p[P.stays]:
             start_load_at(w, now + clients.stays_ns(w))
+
+
+def status_written(w: World) -> None:
+    """The PodAutoscaler's status is there to see, which is one more event for it."""
+    w.i[SHOWN_DESIRED] = w.i[STATUS_DESIRED]
+    touch(w)
+    note(w)
 
 
 def probe(w: World) -> None:
@@ -445,14 +460,14 @@ def note(w: World) -> None:
     """Write a row if an object changed."""
     i = w.i
     if (
-        i[STATUS_DESIRED] == i[LATEST_DESIRED]
+        i[SHOWN_DESIRED] == i[LATEST_DESIRED]
         and i[READY_PODS] == i[LATEST_READY]
         and i[REPLICAS] == i[LATEST_REPLICAS]
         and i[ACTIVE] == i[LATEST_ACTIVE]
         and i[ASKED_MODE] == i[LATEST_MODE]
     ):
         return
-    i[LATEST_DESIRED] = i[STATUS_DESIRED]
+    i[LATEST_DESIRED] = i[SHOWN_DESIRED]
     i[LATEST_READY] = i[READY_PODS]
     i[LATEST_REPLICAS] = i[REPLICAS]
     i[LATEST_ACTIVE] = i[ACTIVE]
@@ -465,7 +480,7 @@ def note(w: World) -> None:
         return
     i[SCALINGS] = row + 1
     w.scaling[row, 0] = i[NOW]
-    w.scaling[row, 1] = i[STATUS_DESIRED]
+    w.scaling[row, 1] = i[SHOWN_DESIRED]
     w.scaling[row, 2] = i[READY_PODS]
     w.scaling[row, 3] = i[REPLICAS]
     w.scaling[row, 4] = i[ACTIVE]
@@ -473,6 +488,7 @@ def note(w: World) -> None:
 
 
 KERNELS = (
-    stamp, reachable, rules_of, touch, look_again, touch_sks, note, start_load_at, probe, reconcile, on_event,
-    reconcile_sks, new_pod, remove, is_preferred, remove_pods, roll_out, pod_became_ready, pod_gone, create_revision,
+    stamp, reachable, rules_of, touch, look_again, touch_sks, note, status_written, start_load_at, probe, reconcile,
+    on_event, reconcile_sks, new_pod, remove, is_preferred, remove_pods, roll_out, pod_became_ready, pod_gone,
+    create_revision,
 )  # fmt: skip

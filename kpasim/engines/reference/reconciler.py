@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind, late
-from kpasim.engines.draws import LATE_RECONCILE
+from kpasim.engines.draws import LATE_RECONCILE, LATE_STATUS
 from kpasim.engines.outcome import NO_DESIRED, OutOfRoom
 from kpasim.engines.params import FOREVER_NS, SECOND_NS
 from kpasim.engines.reference.pod import STARTING, Pod
@@ -35,7 +35,7 @@ class Reconciler:
         self.sim = sim
         self.replicas = 0
         self.ready_pods = 0
-        self.status_desired = NO_DESIRED
+        self.status_desired = self.shown_desired = NO_DESIRED
         self.active = scaler.ABSENT
         self.reason = scaler.NO_REASON
         self.active_since_ns = 0
@@ -45,7 +45,7 @@ class Reconciler:
         self.backed = True
         self.backed_since_ns = 0
         self.activators = burst.MIN_ACTIVATORS
-        self.touches = 0
+        self.touches = self.writes = 0
         self.due_ns = FOREVER_NS
         self.timer_ns = FOREVER_NS
         self.sks_ns = FOREVER_NS
@@ -161,14 +161,24 @@ class Reconciler:
         self.status_desired = scaler.status_desired_scale(want, self.status_desired)
         status = (self.active, self.reason, self.initialized, self.status_desired)
         if status != self.status:
-            # The change of its own status is one more event for the PodAutoscaler.
             self.status = status
-            self.touch()
+            self.writes += 1
+            wait_ns = late(sim.d.key, self.writes, LATE_STATUS, p.status_jitter_ns)
+            if wait_ns:
+                sim.at(now + wait_ns, Kind.RECONCILE, 3, self.status_written)
+            else:
+                self.status_written()
         self.note()
         if self.active == scaler.TRUE and p.start == of.WARM:
             sim.start_load_at(now + p.start_for_ns)
         if self.active == scaler.TRUE and p.start == of.IDLED and p.stays:
             sim.start_load_at(now + sim.stays_ns)
+
+    def status_written(self) -> None:
+        """The PodAutoscaler's status is there to see, which is one more event for it."""
+        self.shown_desired = self.status_desired
+        self.touch()
+        self.note()
 
     def probe(self) -> None:
         """The asynchronous probe for the activator, once a second until it succeeds or gives up."""
@@ -287,7 +297,7 @@ class Reconciler:
 
     def note(self) -> None:
         """Write a row if an object changed."""
-        state = (self.status_desired, self.ready_pods, self.replicas, self.active, self.asked_mode)
+        state = (self.shown_desired, self.ready_pods, self.replicas, self.active, self.asked_mode)
         if state != self.latest:
             self.latest = state
             self.sim.record.scaling.append((self.sim.now, *state))
