@@ -19,7 +19,7 @@ from .strategies import Run, runs
 
 Engine = Callable[[Params, Draws], Outcome]
 
-RARE = 100
+RARE = 300
 """One experiment in so many must go through each thing that is counted."""
 
 

@@ -108,7 +108,7 @@ def autoscalers(draw: Any) -> dict[str, Any]:
         "weight_stable": smoothing_coefficient(stable_s) if weighted else 0.0,
         "weight_panic": smoothing_coefficient(min(panic_s, stable_s)) if weighted else 0.0,
         "scale_down_delay_s": draw(some(0.0, 0.0, 3.0, 5.0, 10.0)),
-        "activator_capacity": draw(some(100.0, 1.0, 3.0, 10.0)),
+        "activator_capacity": draw(some(100.0, 1.0, 3.0)),
         "min_scale": least,
         "max_scale": most if most == 0 else max(least, most),
         "initial_scale": draw(some(1, 0, 2, 3)),
@@ -202,7 +202,7 @@ def loads(draw: Any) -> dict[str, Any]:
         "requests_per_worker": 0,
         "load_duration_ns": 0,
         "worker_period_ns": 0,
-        "client_timeout_ns": draw(or_else(time_ns(20 * S, 500 * MS), 0, 0, 180 * S, 30 * S)),
+        "client_timeout_ns": draw(or_else(time_ns(20 * S, 500 * MS), 0, 180 * S, 8 * S)),
     }
     if how == "open":
         load["requests"] = draw(some(20, 20, 40, 3, 0))
@@ -261,16 +261,21 @@ def random_numbers(draw: Any, p: Params, service_ns: int) -> tuple[Draws, str]:
         pod=pod,
         node=on(grid, 16, 16 * len(p.pool_type), 10 * S).reshape(16, len(p.pool_type)),
         key=chance_key(p.seed, 0),
+        load_phase_ns=draw(some(-1, -1, 0, 1 * S, 1_300 * MS)),
     )
     shown = f"grid {grid}, phases {phases}, service {service_ns}, stages {stage_ns}, classes {classes}, span {span_ns}"
     return draws, shown
 
 
+QUICK_STARTS = {name: getattr(PLAIN, name) for name in PLAIN._fields if name.startswith(("stage_", "pool_", "probe_"))}
+"""Pods that start in one stage, on instances of their own, found out about once a second."""
+
 DYING = {
+    **QUICK_STARTS,
     "container_concurrency": 1,
     "slots": 1,
     "drains_on_sigterm": 0,
-    "timeout_ns": 45 * S,
+    "timeout_ns": 300 * S,
     "first_byte_timeout_ns": 0,
     "client_timeout_ns": 0,
     "target_value": 100.0,
@@ -280,6 +285,10 @@ DYING = {
     "min_scale": 0,
     "max_scale": 0,
     "crash_probability": 0.0,
+    "enable_scale_to_zero": 1,
+    "closed": 0,
+    "requests": 20,
+    "horizon_ns": 0,
     "start": of.ZERO,
     "start_for_ns": 5 * S,
 }

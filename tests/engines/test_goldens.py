@@ -138,6 +138,23 @@ def test_panic_lasts_a_stable_window_beyond_the_last_tick_that_calls_for_it(play
     assert (105.5, 5) == story.decisions[-1]
 
 
+def test_panic_never_scales_down(play: Play) -> None:
+    """Five requests end at 110.1 s, but the five pods of the panic stay until it ends, 62 s after its last trigger.
+
+    Pods take 1 s to start. The tick at 103.5 s wants 4 pods over 2 ready, the next one 5 over 4. So panic ends at
+    165.5 s, where the stable window asks for (4 * 5 + 4) / 59 -> 1 pod (sec 106 to 109, and 0.8 of the interval
+    reported in sec 110) and half of five ready pods, 2, is the least; then half of those.
+    """
+    p = sending(5, **WARM, container_concurrency=5, slots=5, start_for_ns=100_100 * MS)
+
+    story = play(p, sent_s=[0.0] * 5, service_s=10.0, stages_s=(1.0,))
+
+    changes = [change for change in story.decisions if change[0] >= 100.0]
+    assert [(100.1, 1), (101.5, 2), (103.5, 4), (105.5, 5), (165.5, 2), (167.5, 1)] == changes[:6]
+    assert story.tick(163.5)["panicking"]
+    assert not story.tick(165.5)["panicking"]
+
+
 def test_a_load_that_ends_leaves_in_steps_of_twelve_seconds(play: Play) -> None:
     """Five pods in use until 101 s: desired 4, 3, 2, 1, 0 about 12, 24, 36, 48, 60 s later.
 
@@ -351,6 +368,14 @@ def test_a_revision_may_begin_with_nothing(play: Play) -> None:
     assert [(0.0, 0)] == story.replicas
     assert scaler.FALSE == story.changes(out.ACTIVE)[-1][1]
     assert [] == story.pods(out.CREATED)
+
+
+def test_before_any_decision_nothing_is_poked(play: Play) -> None:
+    """A revision that began with no pod has no decision yet, so its first request waits for the tick of 101.5 s."""
+    story = play(hey(1, initial_scale=0), service_s=1.0, stages_s=(1.0,))
+
+    assert (101.5, 1) == story.decisions[0]
+    assert not any(story.outcome.ticks[:, out.POKED])
 
 
 def test_activation_scale_counts_only_while_any_pod_is_wanted(play: Play) -> None:
