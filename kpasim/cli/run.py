@@ -71,7 +71,7 @@ def command(
     if plot and folder:
         from kpasim.report.figures import write_run_figures
 
-        for path in write_run_figures(folder, result.tables()):
+        for path in write_run_figures(folder, result.tables(), title=what.name):
             note(f"Wrote {path}")
     if as_json:
         print_json(result.to_dict())
@@ -167,9 +167,9 @@ def figures_of_merit(result: Result) -> Any:
             table.add_row(heading, number(medians[place]), span(intervals.get(place)), unit)
     if result.cost:
         money = result.cost
-        table.add_row("cost", number(money["amount"]), "", money["currency"])
-        if money["per_1000"] is not None:
-            table.add_row("  per 1,000 answers", number(money["per_1000"]), "", money["currency"])
+        for heading, name in (("cost", "amount"), ("  per 1,000 answers", "per_1000"), ("  per month", "per_month")):
+            if money[name] is not None:
+                table.add_row(heading, number(money[name]), span(money["intervals"].get(name)), money["currency"])
         for part, amount in money["parts"].items():
             table.add_row(f"  {part}", number(amount), "", money["currency"])
     return table

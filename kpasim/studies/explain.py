@@ -43,7 +43,7 @@ def moments(tables: Tables) -> list[tuple[str, ...]]:
         if index + 1 < len(t) and t[index + 1] - t[index] < 0.05:
             continue
         last_tick = int(np.searchsorted(ticks["t_s"], t[index], side="right")) - 1
-        observed = f"{max(ticks['panic'][last_tick], 0.0):.2f}" if last_tick >= 0 else ""
+        observed = f"{max(0.0, ticks['panic'][last_tick]):.2f}" if last_tick >= 0 else ""
         panic = "panic" if last_tick >= 0 and ticks["panic_mode"][last_tick] == 1 else ""
         states = pods_at(tables, float(t[index]) + 0.05)
         state = (

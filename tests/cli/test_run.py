@@ -1,0 +1,118 @@
+"""`kpasim run` as a user calls it: the headline's story, its JSON, its figures, a run without a file."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from kpasim.cli.main import cli
+
+ROOT = Path(__file__).parents[2]
+HEADLINE = str(ROOT / "experiments" / "hey50x5.yaml")
+MANIFEST = str(ROOT / "experiments" / "manifests" / "stable-diffusion.yaml")
+
+LATENCIES = {"mean", "min", "max", "p10", "p25", "p50", "p75", "p90", "p95", "p99"}
+HEYS = {
+    "total", "slowest", "fastest", "average", "rps", "p10", "p25", "p50", "p75", "p90", "p95", "p99",
+}  # fmt: skip
+FIGURES = {
+    "total_s", "requests", "ok", "errors", "rps", "max_pods", "pod_seconds", "gpu_seconds", "cold_starts",
+    "first_scale_out_s", "panic_entered_s", "desired_zero_after_last_s",
+}  # fmt: skip
+
+
+def run(*arguments: str) -> Any:
+    """What the command leaves behind."""
+    return CliRunner().invoke(cli, ["run", *arguments])
+
+
+@pytest.fixture(scope="module")
+def answer() -> dict[str, Any]:
+    """The JSON of forty replications of the headline run."""
+    done = run(HEADLINE, "--json", "-n", "40")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_the_answer_for_machines_has_every_figure(answer: dict[str, Any]):
+    """One object with the settings of the run, medians, and intervals under the same names."""
+    summary, intervals = answer["summary"], answer["intervals"]
+
+    assert {"experiment", "engine", "seed", "replications", "summary", "intervals"} <= set(answer)
+    assert answer["replications"] == 40
+    assert set(summary) >= FIGURES | {"latency_s", "hey"}
+    assert set(summary["latency_s"]) == set(intervals["latency_s"]) == LATENCIES
+    assert set(summary["hey"]) == set(intervals["hey"]) == HEYS
+    for name in FIGURES:
+        low, high = intervals[name]
+        assert low <= summary[name] <= high, name
+    # Fifty requests are too few for hey to print a 99th percentile.
+    assert summary["hey"]["p99"] is None
+    assert summary["hey"]["p95"] is not None
+
+
+def test_the_headline_tells_its_story(answer: dict[str, Any]):
+    """Panic within 4 s, the first decision to scale out with it, five or six pods, fifty answers."""
+    summary = answer["summary"]
+
+    assert summary["ok"] == summary["requests"] == 50
+    assert summary["errors"] == 0
+    assert 0 < summary["panic_entered_s"] <= 4
+    assert 0 < summary["first_scale_out_s"] <= 4
+    assert summary["max_pods"] in {5, 6}
+    assert summary["cold_starts"] in {4, 5}
+    assert 55 <= summary["desired_zero_after_last_s"] <= 65
+
+
+def test_the_story_is_in_the_tables(tmp_path: Path):
+    """One pod when the load begins, five desired within 8 s of it, nothing left at the end; figures on request."""
+    done = run(HEADLINE, "-n", "3", "--out", str(tmp_path / "out"), "--plot")
+    assert done.exit_code == 0, done.output
+
+    rows = [line.split(",") for line in (tmp_path / "out" / "scaling.csv").read_text().splitlines()]
+    t_s, desired, replicas = (rows[0].index(name) for name in ("t_s", "desired", "replicas"))
+    before = [row for row in rows[1:] if float(row[t_s]) < 0]
+    assert before[-1][replicas] == "1"
+    assert any(int(row[desired]) == 5 for row in rows[1:] if 0 < float(row[t_s]) <= 8)
+    assert rows[-1][replicas] == "0"
+    assert "[200]\t50 responses" in done.stdout
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {
+        "timeline.png",
+        "latencies.png",
+        "dashboard.png",
+    }
+    # Figures carry the name of the experiment, not of the folder that they lie in.
+    assert ">hey50x5<" in (tmp_path / "out" / "timeline.svg").read_text()
+
+
+def test_every_figure_of_money_has_its_interval():
+    """Cost and cost per thousand answers are shown with an interval; no zero is printed as less than nothing."""
+    done = run(HEADLINE, "-n", "20")
+
+    for heading in ("cost", r"per 1,000 answers"):
+        assert re.search(rf"^ *{heading} +[\d.,]+ +[\d.,]+ to [\d.,]+ +CNY", done.stdout, re.M), done.stdout
+    assert "-0.00" not in done.stdout
+
+
+def test_each_decision_is_explained():
+    """With --explain each tick says what was observed, what each window asked for and which rule decided."""
+    done = run(HEADLINE, "-n", "1", "--explain")
+
+    assert re.search(r"s tick: stable [\d.]+ asks for \d+, panic [\d.]+ asks for 5", done.stdout), done.stdout
+
+
+def test_a_run_without_a_file(tmp_path: Path):
+    """A manifest and hey's own flags are enough; the experiment can be written down, and gives the same answer."""
+    written = tmp_path / "mine.yaml"
+    quick = ["--manifest", MANIFEST, "--hey", "-n 50 -c 5 -t 180", "--service-time", "11s", "--cold-start", "120s"]
+
+    done = run(*quick, "-n", "5", "--json", "--write-experiment", str(written))
+    again = run(str(written), "-n", "5", "--json")
+
+    assert done.exit_code == again.exit_code == 0, done.output + again.output
+    assert json.loads(done.stdout)["summary"] == json.loads(again.stdout)["summary"]
