@@ -89,3 +89,18 @@ def test_the_reference_holds_every_key(kind, monkeypatch):
     wanted = columns if kind == "runs" else hooks.schema(kind)["properties"]
     assert all(f"| `{key}` |" in text for key in wanted)
     assert "kpasim__" not in text
+
+
+def test_the_traps_are_held_by_tests_that_exist():
+    """Each test that the table of traps names is there, in the file that it says; all 28 traps are listed."""
+    text = (ROOT / "docs" / "known-differences.md").read_text(encoding="utf-8")
+    files = {"": "test_goldens", "pods": "test_goldens_pods", "requests": "test_goldens_requests"}
+    rows = re.findall(r"^\| (\d+) \|.*\| (.+) \|$", text, re.M)
+
+    assert [int(number) for number, _ in rows] == list(range(1, 29))
+    for number, tests in rows:
+        named = re.findall(r"`(?:([\w/.]+)::)?(test_\w+)`", tests)
+        assert named, number
+        for place, name in named:
+            path = ROOT / (place if place.endswith(".py") else f"tests/engines/{files[place]}.py")
+            assert f"def {name}(" in path.read_text(encoding="utf-8"), f"trap {number}: {name}"
