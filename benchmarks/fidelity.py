@@ -1,0 +1,302 @@
+"""Predictions beside all recorded runs of the real autoscaler.
+
+    python benchmarks/fidelity.py --write
+
+prints the tables of docs/fidelity.md and, with --write, replaces them there and draws the figure. Nothing here is a
+timed test; the goals that hold are assertions in tests/fidelity.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from kpasim.results.files import atomic_write
+from kpasim.results.tables import read_run_folder
+from kpasim.studies.compare import Comparison, ServiceTimes, compare
+from tests.real_runs import folder, names
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "fidelity.md"
+FIGURE = DOCUMENT.parent / "images" / "fidelity.svg"
+BEGIN, END = "<!-- made by benchmarks/fidelity.py: begin -->", "<!-- made by benchmarks/fidelity.py: end -->"
+
+RELATIVE = {"p50_s": 1.0, "p95_s": 2.0, "mean_s": 1.0, "max_s": 2.0, "total_s": 1.0, "pod_seconds": 2.0}
+"""Metrics whose error counts in percent, and the goal for the median error [%]."""
+ABSOLUTE = {"first_scale_out_s": 0.8, "desired_zero_after_last_s": 1.0}
+"""Metrics whose error counts in seconds, and the goal for the median error [s]."""
+TITLES = {
+    "p50_s": "p50 %",
+    "p95_s": "p95 %",
+    "mean_s": "mean %",
+    "max_s": "max %",
+    "total_s": "total %",
+    "pod_seconds": "pod s %",
+    "first_scale_out_s": "first scale-out s",
+    "desired_zero_after_last_s": "desired 0 s",
+}
+ALLOWED_SHARE, ALLOWED_S = 0.01, 0.02
+"""What an interval is widened by, for the measurement itself."""
+FAR_P95 = 10.0
+"""A p95 that is missed by more than this [%] is listed."""
+
+Metric = Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one comparison leaves for the tables."""
+
+    name: str
+    path: str
+    metrics: Mapping[str, Metric]
+    ticks: Mapping[str, float]
+    changes: tuple[float, float, float, float | None]
+    created_off_s: tuple[float, ...]
+
+    @property
+    def family(self) -> str:
+        """The family of runs, s1 to s6."""
+        return self.name.partition("-")[0]
+
+
+def row_of(comparison: Comparison, path: str) -> Row:
+    """The row of a comparison, without its tables."""
+    both = zip(comparison.pod_created_s["measured"], comparison.pod_created_s["predicted"], strict=True)
+    changes = comparison.changes
+    return Row(
+        comparison.name,
+        path,
+        comparison.metrics,
+        comparison.ticks,
+        (changes.measured, changes.missed, changes.extra, changes.off_s),
+        tuple(abs(a - b) for a, b in both if a is not None and b is not None),
+    )
+
+
+def rows(replications: int, service_times: ServiceTimes, *, align: bool, only: Iterable[str]) -> list[Row]:
+    """Compare all runs, or those named."""
+    found = []
+    for name in only:
+        run, _, _ = read_run_folder(folder(name))
+        result = compare(
+            folder(name),
+            replications=replications,
+            service_times=service_times,
+            align=align,
+            seed=1,
+            engine="compiled",
+        )
+        found.append(row_of(result, str(run["path"])))
+        print(f"{len(found):3d} {name}", file=sys.stderr)
+    return found
+
+
+def error(name: str, metric: Metric) -> float | None:
+    """Error of a prediction in the unit of its goal; ``None`` where there is nothing to compare."""
+    measured, predicted = metric["measured"], metric["predicted"]
+    if measured is None or predicted is None:
+        return None
+    return abs(predicted - measured) * (100.0 / measured if name in RELATIVE else 1.0)
+
+
+def inside(metric: Metric) -> bool:
+    """Whether the measured value lies in the widened interval; a prediction of nothing is outside."""
+    measured, low, high = metric["measured"], metric["lo"], metric["hi"]
+    assert measured is not None
+    if low is None or high is None:
+        return False
+    wide = max(ALLOWED_SHARE * abs(measured), ALLOWED_S)
+    return low - wide <= measured <= high + wide
+
+
+def median_error(name: str, group: list[Row]) -> float | None:
+    """Median error over a group of runs."""
+    errors = [found for row in group if (found := error(name, row.metrics[name])) is not None]
+    return statistics.median(errors) if errors else None
+
+
+def coverage(name: str, group: list[Row]) -> float | None:
+    """Share of a group's runs in which the measured value is inside."""
+    there = [row.metrics[name] for row in group if row.metrics[name]["measured"] is not None]
+    return statistics.fmean(inside(metric) for metric in there) if there else None
+
+
+def exact_pods(group: list[Row]) -> float:
+    """Share of a group's runs whose most pods are predicted exactly."""
+    both = [row.metrics["max_pods"] for row in group]
+    return statistics.fmean(one["predicted"] == one["measured"] for one in both)
+
+
+def width(name: str, group: list[Row]) -> float:
+    """Median width of the intervals [% of the measured value]."""
+    widths = []
+    for row in group:
+        metric = row.metrics[name]
+        if metric["lo"] is not None and metric["hi"] is not None and metric["measured"]:
+            widths.append(100.0 * (metric["hi"] - metric["lo"]) / metric["measured"])
+    return statistics.median(widths)
+
+
+def groups(found: list[Row]) -> dict[str, list[Row]]:
+    """All runs, each family, each path."""
+    named: dict[str, list[Row]] = {"all": found}
+    for row in sorted(found, key=lambda one: one.family):
+        named.setdefault(row.family, []).append(row)
+    for row in sorted(found, key=lambda one: one.path):
+        named.setdefault(row.path, []).append(row)
+    return named
+
+
+def table(heads: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    heads = list(heads)
+    out = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    return "\n".join([*out, *("| " + " | ".join(line) + " |" for line in lines)])
+
+
+def by_group(found: list[Row], value: Callable[[str, list[Row]], float | None], goals: bool) -> str:
+    """One line for each group; what misses its goal is bold."""
+    lines = []
+    for group, members in groups(found).items():
+        cells = []
+        for name, goal in {**RELATIVE, **ABSOLUTE}.items():
+            number = value(name, members)
+            text = "-" if number is None else f"{number:.2f}"
+            cells.append(f"**{text}**" if goals and number is not None and number > goal else text)
+        lines.append([group, str(len(members)), *cells, f"{exact_pods(members):.2f}"])
+    if goals:
+        lines.append(["goal", "", *(f"≤ {goal:g}" for goal in {**RELATIVE, **ABSOLUTE}.values()), "≥ 0.92"])
+    return table(["", "runs", *TITLES.values(), "pods exact"], lines)
+
+
+def far(found: list[Row]) -> str:
+    """Runs whose p95 is missed by more than ``FAR_P95``."""
+    lines = []
+    for row in found:
+        metric = row.metrics["p95_s"]
+        wrong = error("p95_s", metric)
+        if wrong is not None and wrong > FAR_P95:
+            numbers = [f"{metric[key]:.2f}" for key in ("measured", "predicted", "lo", "hi")]
+            lines.append([row.name, *numbers[:2], f"{numbers[2]} to {numbers[3]}", "yes" if inside(metric) else "no"])
+    return table(["run", "p95 measured s", "predicted s", "90 %", "inside"], lines)
+
+
+def ticks_line(found: list[Row]) -> str:
+    """How many rows of ticks the policy decides otherwise."""
+    total = sum(int(row.ticks["rows"]) for row in found)
+    kinds = ("desired", "panic_mode", "excess_burst_capacity")
+    wrong = {kind: sum(int(row.ticks[kind]) for row in found) for kind in kinds}
+    runs = [row.name for row in found if any(row.ticks[kind] for kind in kinds)]
+    where = f" (in {', '.join(runs)})" if runs else ""
+    parts = ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in wrong.items())
+    return f"{total:,} rows; decided otherwise: {parts}{where}."
+
+
+def aligned_lines(found: list[Row]) -> str:
+    """Changes of desired and creations of pods with the clocks in step, by path."""
+    lines = []
+    for group, members in groups(found).items():
+        measured = sum(row.changes[0] for row in members)
+        missed = sum(row.changes[1] for row in members)
+        extra = sum(row.changes[2] for row in members)
+        off = [row.changes[3] for row in members if row.changes[3] is not None]
+        created = [value for row in members for value in row.created_off_s]
+        lines.append(
+            [
+                group,
+                str(len(members)),
+                f"{measured:.0f}",
+                f"{100 * missed / measured:.1f}" if measured else "-",
+                f"{100 * extra / measured:.1f}" if measured else "-",
+                f"{statistics.median(off):.3f}" if off else "-",
+                f"{statistics.median(created):.3f}" if created else "-",
+            ]
+        )
+    heads = ["", "runs", "changes", "missed %", "extra %", "apart s", "pods created, apart s"]
+    return table(heads, lines)
+
+
+def picture(found: list[Row]) -> Figure:
+    """Measured over predicted, with intervals, for the p95 and pod seconds of every run."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.0, 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axis, name, title in zip(
+        figure.subplots(1, 2), ("p95_s", "pod_seconds"), ("p95 latency [s]", "pod seconds"), strict=True
+    ):
+        for row in found:
+            metric = row.metrics[name]
+            measured, predicted, low, high = (metric[key] for key in ("measured", "predicted", "lo", "hi"))
+            if measured is None or predicted is None or low is None or high is None:
+                continue
+            colour = "#0072B2" if inside(metric) else "#D55E00"
+            marker = "o" if inside(metric) else "X"
+            axis.plot([measured, measured], [low, high], color=colour, linewidth=1.5, alpha=0.6)
+            axis.plot(measured, predicted, marker, color=colour, markersize=4)
+        ends = axis.get_xlim()
+        axis.plot(ends, ends, color="black", linewidth=0.8, zorder=0)
+        axis.set(xscale="log", yscale="log", xlabel=f"measured {title}", ylabel=f"predicted {title}")
+    return figure
+
+
+def main() -> None:
+    """Compare, print, and write where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--replications", type=int, default=200)
+    parser.add_argument("--only", nargs="*", default=list(names()), help="names of runs")
+    parser.add_argument("--write", action="store_true", help="replace the tables of docs/fidelity.md, draw the figure")
+    asked = parser.parse_args()
+    recorded = rows(asked.replications, "recorded", align=False, only=asked.only)
+    declared = rows(asked.replications, "declared", align=False, only=asked.only)
+    aligned = rows(min(asked.replications, 100), "recorded", align=True, only=asked.only)
+    widths = ", ".join(f"{TITLES[name].rstrip(' %')} {width(name, recorded):.1f} %" for name in ("p50_s", "p95_s"))
+    text = "\n\n".join(
+        [
+            f"Made with {asked.replications} replications of each of {len(recorded)} runs.",
+            "### Median absolute error, recorded service times\n\nBold misses its goal.",
+            by_group(recorded, median_error, goals=True),
+            "### Coverage of the 90 % interval, recorded service times",
+            by_group(recorded, coverage, goals=False),
+            f"Median width of the intervals: {widths}, pod seconds {width('pod_seconds', recorded):.1f} %.",
+            "### Coverage of the 90 % interval, declared service times",
+            by_group(declared, coverage, goals=False),
+            "### Clocks in step (`--align`)",
+            by_group(aligned, median_error, goals=True),
+            aligned_lines(aligned),
+            "### Ticks",
+            ticks_line(recorded),
+            f"### Runs whose p95 is missed by more than {FAR_P95:g} %",
+            far(recorded),
+        ]
+    )
+    print(text)
+    if asked.write:
+        write(text, picture(recorded))
+
+
+def write(text: str, figure: Figure) -> None:
+    """Put the tables between their marks in the document, and the figure beside it."""
+    document = DOCUMENT.read_text(encoding="utf-8")
+    before, _, rest = document.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    with atomic_write(DOCUMENT) as file:
+        file.write(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    from kpasim.report.figures import save
+
+    save(figure, FIGURE)
+
+
+if __name__ == "__main__":
+    main()
