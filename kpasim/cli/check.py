@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _COLOUR = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
-@click.command(epilog="Try: kpasim check experiments/hey50x5.yaml")
+@click.command(epilog="\b\nTry: kpasim check experiments/hey50x5.yaml")
 @click.argument("file", type=click.Path())
 @click.option("--strict", is_flag=True, help="Exit with status 3 on warnings, too.")
 @click.option("--quiet", is_flag=True, help="Leave out notes, reasons and remedies.")

@@ -7,12 +7,12 @@ import json as json_format
 import click
 
 
-@click.group("cluster")
+@click.group("cluster", epilog="\b\nTry: kpasim cluster clean --dry-run")
 def command() -> None:
     """Look after clusters that runs have used."""
 
 
-@command.command("clean")
+@command.command("clean", epilog="\b\nTry: kpasim cluster clean --dry-run")
 @click.option("--target", metavar="CONTEXT", help="Context of the kubeconfig; the current one where not given.")
 @click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig instead of the usual one.")
 @click.option("--namespace", "-n", metavar="NAME", help="Where to look; the context's namespace where not given.")

@@ -18,7 +18,7 @@ SHOWN = 100
 """Replications that the figure draws at most."""
 
 
-@click.command(epilog="Try: kpasim compare runs/hey50x5-live --plot --tolerance p50=15% --tolerance max-pods=0")
+@click.command(epilog="\b\nTry: kpasim compare runs/hey50x5-live --plot --tolerance p50=15% --tolerance max-pods=0")
 @click.argument("run_dir", type=click.Path(file_okay=False, path_type=Path))
 @click.option("-n", "--replications", type=click.IntRange(1), default=200, show_default=True, help="Runs simulated.")
 @click.option(

@@ -10,7 +10,7 @@ from kpasim.cli.output import note, print_json
 
 
 @click.command(
-    epilog="Try: kpasim load experiments/hey50x5.yaml --url http://127.0.0.1:7860/sdapi/v1/txt2img --body '{}'"
+    epilog="\b\nTry: kpasim load experiments/hey50x5.yaml --url http://127.0.0.1:7860/sdapi/v1/txt2img --body '{}'"
 )
 @click.argument("experiment", type=click.Path(dir_okay=False))
 @click.option("--url", required=True, help="Where requests are sent: the whole URL, path included.")

@@ -111,7 +111,7 @@ def show_version(ctx: click.Context, param: click.Parameter, value: bool) -> Non
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Try: kpasim run experiments/hey50x5.yaml",
+    epilog="\b\nTry: kpasim run experiments/hey50x5.yaml",
 )
 @click.option(
     "--version",

@@ -8,7 +8,7 @@ from kpasim.cli.output import note, progress
 
 
 @click.command(
-    epilog="Try: kpasim run experiments/hey50x5.yaml --out runs/hey50x5 && kpasim report runs/hey50x5 --open"
+    epilog="\b\nTry: kpasim run experiments/hey50x5.yaml --out runs/hey50x5 && kpasim report runs/hey50x5 --open"
 )
 @click.argument("folder", metavar="RUN_DIR|SWEEP_DIR", type=click.Path(file_okay=False))
 @click.argument("other", required=False, type=click.Path(file_okay=False))

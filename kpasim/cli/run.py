@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kpasim.studies.run import Result
 
 
-@click.command(epilog="Try: kpasim run experiments/hey50x5.yaml --replications 500 --out runs/hey50x5")
+@click.command(epilog="\b\nTry: kpasim run experiments/hey50x5.yaml --replications 500 --out runs/hey50x5")
 @click.argument("experiment", required=False, type=click.Path())
 @click.option("--manifest", type=click.Path(), help="Service YAML, instead of an experiment file.")
 @click.option("--hey", "hey_flags", metavar="FLAGS", help="With --manifest: hey's flags, such as '-n 50 -c 5 -t 180'.")

@@ -7,7 +7,7 @@ import json
 import click
 
 
-@click.command(epilog="Try: kpasim schema experiment > experiment.schema.json")
+@click.command(epilog="\b\nTry: kpasim schema experiment > experiment.schema.json")
 @click.argument("kind", type=click.Choice(["experiment", "sweep", "model"]), default="experiment")
 def command(kind: str) -> None:
     """Print the JSON schema of an experiment, sweep or model file.

@@ -7,7 +7,7 @@ import click
 from kpasim.server.command import command as txt2img
 
 
-@click.group(epilog="Try: kpasim serve txt2img --random-weights tiny --port 7860")
+@click.group(epilog="\b\nTry: kpasim serve txt2img --random-weights tiny --port 7860")
 def command() -> None:
     """Run one of the services that kpasim deploys."""
 

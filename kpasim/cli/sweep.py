@@ -23,7 +23,7 @@ REPORT_EVERY_S = 10.0
 """How often progress is reported where no bar can be drawn."""
 
 
-@click.command(epilog="Try: kpasim sweep experiments/cost-vs-latency.yaml --out runs/cost-vs-latency --plot")
+@click.command(epilog="\b\nTry: kpasim sweep experiments/cost-vs-latency.yaml --out runs/cost-vs-latency --plot")
 @click.argument("file", type=click.Path())
 @click.option("--out", type=click.Path(), help="Folder for all that is found.  [default: runs/NAME]")
 @click.option("--resume", is_flag=True, help="Go on with the unfinished sweep in --out; nothing is played twice.")

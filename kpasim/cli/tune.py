@@ -28,7 +28,7 @@ SHOWN = (
 
 
 @click.command(
-    epilog="Try: kpasim tune experiments/hey50x5.yaml --slo 'p95<=30s' --slo 'errors<=0.1%' --write tuned.yaml"
+    epilog="\b\nTry: kpasim tune experiments/hey50x5.yaml --slo 'p95<=30s' --slo 'errors<=0.1%' --write tuned.yaml"
 )
 @click.argument("experiment", type=click.Path())
 @click.option(

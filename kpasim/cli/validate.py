@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 
-@click.command("validate")
+@click.command("validate", epilog="\b\nTry: kpasim validate experiments/validate-local.yaml --target local")
 @click.argument("experiment", type=click.Path(dir_okay=False))
 @click.option(
     "--target",

@@ -10,7 +10,7 @@ import click
 from kpasim.cli.output import note
 
 
-@click.command(epilog="Try: kpasim warmup")
+@click.command(epilog="\b\nTry: kpasim warmup")
 def command() -> None:
     """Compile the fast engine now, so that no later command waits for it."""
     from kpasim.engines.compiled import cache

@@ -10,7 +10,7 @@ from kpasim.server.settings import Limits, Settings
 @click.command(
     "txt2img",
     context_settings={"show_default": True},
-    epilog="Try: kpasim serve txt2img --random-weights tiny --port 7860",
+    epilog="\b\nTry: kpasim serve txt2img --random-weights tiny --port 7860",
 )
 @click.option("--model", metavar="PATH|HUB-ID", help="Diffusers pipeline to serve (Stable Diffusion 1.x, 2.x or XL).")
 @click.option(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
-from kpasim.cli.main import COMMANDS, LazyGroup, cli
+from kpasim.cli.main import COMMANDS, cli
 from kpasim.errors import RunError
 from kpasim.results.files import atomic_write
 
@@ -34,14 +37,26 @@ def known() -> list[str]:
     return [name for name in COMMANDS if cli.get_command(None, name) is not None]
 
 
-@pytest.mark.parametrize("name", known())
-def test_every_command_explains_itself(name):
-    """The help of a command has its own name and says what it does."""
-    done = CliRunner().invoke(cli, [name, "--help"])
+def leaves(names: list[str], command: click.Command) -> Iterator[list[str]]:
+    """The words that lead to a command and to each of its own commands."""
+    yield names
+    if isinstance(command, click.Group):
+        for name, one in command.commands.items():
+            yield from leaves([*names, name], one)
+
+
+@pytest.mark.parametrize("words", [words for name in known() for words in leaves([name], cli.get_command(None, name))])
+def test_every_command_explains_itself(words):
+    """The help of a command has its own name, says what it does, and ends with a whole line to paste."""
+    done = CliRunner().invoke(cli, [*words, "--help"])
 
     assert done.exit_code == 0
-    assert done.output.startswith(f"Usage: cli {name} ")
-    assert isinstance(cli, LazyGroup)
+    assert done.output.startswith(f"Usage: cli {' '.join(words)} ")
+    line = done.output.splitlines()[-1].strip()
+    assert line.startswith("Try: ")
+    assert f"kpasim {words[0]}" in line
+    for path in re.findall(r"experiments/[\w./-]+", line):
+        assert (HEADLINE.parents[1] / path).exists()
 
 
 def test_a_misspelt_command_is_guessed():
