@@ -14,7 +14,9 @@ def command() -> None:
     """Make an experiment of a Service manifest, write tuned settings back, compare two of them."""
 
 
-@command.command("import", epilog="\b\nTry: kubectl get ksvc painter -o yaml | kpasim manifest import - --out painter.yaml")
+@command.command(
+    "import", epilog="\b\nTry: kubectl get ksvc painter -o yaml | kpasim manifest import - --out painter.yaml"
+)
 @click.argument("file", required=False, type=click.Path())
 @click.option(
     "--from-cluster",
@@ -70,7 +72,10 @@ def _fetched(place: str, context: str | None, out: str | None) -> str:
     return str(path)
 
 
-@command.command("export", epilog="\b\nTry: kpasim manifest export experiments/hey50x5.yaml --set service.annotations.max-scale=5")
+@command.command(
+    "export",
+    epilog="\b\nTry: kpasim manifest export experiments/hey50x5.yaml --set service.annotations.max-scale=5",
+)
 @click.argument("experiment", type=click.Path())
 @click.option("--set", "assignments", multiple=True, metavar="SETTING=VALUE", help="Change a setting first.")
 @click.option("--settings", type=click.Path(), help="File with settings to change first: a mapping of path to value.")
@@ -96,7 +101,10 @@ def export(experiment: str, assignments: tuple[str, ...], settings: str | None, 
         note(f"Note: not part of a Service manifest: {', '.join(elsewhere)}")
 
 
-@command.command("diff", epilog="\b\nTry: kpasim manifest diff experiments/manifests/stable-diffusion.yaml experiments/manifests/sd15.yaml")
+@command.command(
+    "diff",
+    epilog="\b\nTry: kpasim manifest diff experiments/manifests/stable-diffusion.yaml experiments/manifests/sd15.yaml",
+)
 @click.argument("before", type=click.Path())
 @click.argument("after", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
