@@ -1,6 +1,6 @@
 """What `mkdocs build` makes from the code itself, so that it cannot differ from it: the reference of all files.
 
-A page says where: ``<!-- generated: experiment -->``, ``model``, ``sweep`` or ``runs``.
+A page says where: ``<!-- generated: experiment -->``, ``model``, ``sweep``, ``runs`` or ``prices``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from kpasim.results.cost import price_list
 from kpasim.results.tables import OPTIONAL, REQUIRED
 from kpasim.spec.quantities import DURATION_PATTERN, duration_text
 from kpasim.spec.schema import schema as json_schema
@@ -71,11 +72,23 @@ def run_reference() -> str:
     return "\n".join(lines)
 
 
+def price_table() -> str:
+    """The prices that kpasim brings along, with their sources."""
+    lines = ["| instance type | GPU | an hour | read | source |", "| --- | --- | --- | --- | --- |"]
+    for name, price in price_list().items():
+        marks = [word for word, said in (("stale", price.stale), ("estimate", price.estimate)) if said]
+        read = ", ".join(one for one in (price.region, price.date, *(f"**{mark}**" for mark in marks)) if one)
+        gpu = f"{price.gpus} x {price.gpu}" if price.gpus > 1 else price.gpu
+        lines.append(f"| `{name}` | {gpu} | {price.per_hour:g} {price.currency} | {read} | {price.source} |")
+    return "\n".join(lines)
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "experiment": lambda: file_reference("experiment"),
     "model": lambda: file_reference("model"),
     "sweep": lambda: file_reference("sweep"),
     "runs": run_reference,
+    "prices": price_table,
 }
 
 

@@ -115,6 +115,7 @@ def check_percentile(percentile: str | None) -> None:
 def introduce(plan: Plan, engine: Any) -> None:
     """Say what is going to happen, and what cannot."""
     from kpasim.cli.run import announce_compilation
+    from kpasim.studies.prices import remarks
     from kpasim.studies.run import choose_engine
 
     note(f"{plan.name}: {len(plan.settings):,} settings, {plan.replications} replications each")
@@ -122,6 +123,8 @@ def introduce(plan: Plan, engine: Any) -> None:
         note(f"Left out: {len(plan.refused)} settings that cannot be; the first: {plan.refused[0][1].splitlines()[0]}")
     if plan.currency is None:
         note("No prices (cluster.instance-types): pods are counted in seconds, not in money.")
+    for line in remarks(plan.prices):
+        note(line)
     if choose_engine(engine, plan.requests * plan.replications * len(plan.settings)) == "compiled":
         announce_compilation()
 

@@ -84,6 +84,7 @@ def command(
     the promises; the nearest miss is shown.
     """
     from kpasim.cli.run import announce_compilation
+    from kpasim.studies.prices import prices_of, remarks
     from kpasim.studies.search import parse_axis
     from kpasim.studies.slo import parse_share
     from kpasim.studies.tune import BUDGET, read, tune
@@ -91,6 +92,8 @@ def command(
     what, axes = read(experiment)
     if seed is not None:
         what = what.with_settings({"seed": seed})
+    for line in remarks(prices_of(what)):
+        note(line)
     announce_compilation()
     with counted() as progress:
         result = tune(

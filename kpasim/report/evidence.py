@@ -17,7 +17,8 @@ from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.spec.workload import Hey
 from kpasim.studies.measured import experiment_of
-from kpasim.studies.run import billing_of, prices_of, steady_part
+from kpasim.studies.prices import prices_of
+from kpasim.studies.run import billing_of, steady_part
 
 REPLICATIONS = "replications.parquet"
 PREDICTION = "prediction"
@@ -112,13 +113,11 @@ class Evidence:
         """The bill as `kpasim.results.cost.aggregate_bills` has it, ``None`` where prices are not known."""
         if self.experiment is None:
             return None
-        names = [one.name for one in self.experiment.instance_types]
         try:
-            given = prices_of(self.experiment)
-            prices = cost.prices_for(names, given)
-            currency = cost.currency_of(prices, self.experiment.cost.currency if self.experiment.cost else None)
+            prices = prices_of(self.experiment)
             if not prices:
                 return None
+            currency = cost.currency_of(prices)
             if self.replications is not None and "amount" in self.replications:
                 wanted = ("amount", "per_1000", "per_month", *(f"parts.{part}" for part in cost.PARTS))
                 return cost.aggregate_bills({name: self.replications[name] for name in wanted}, currency)

@@ -22,6 +22,7 @@ from kpasim.results import cost, display, summary
 from kpasim.results.provenance import provenance
 from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables, write_run_folder
+from kpasim.studies.prices import as_written, prices_of
 
 if TYPE_CHECKING:
     from kpasim.engines.params import Draws
@@ -95,17 +96,7 @@ class Result:
     @cached_property
     def prices(self) -> dict[str, cost.Price] | None:
         """Price of each instance type; ``None`` where one has none."""
-        given = prices_of(self.experiment)
-        names = [one.name for one in self.experiment.instance_types]
-        if not names or any(name not in given and name not in cost.price_list() for name in names):
-            return None
-        try:
-            return cost.prices_for(names, given)
-        except RunError:
-            # Prices that kpasim brings along may be in several currencies; only who asked for cost needs to know.
-            if self.experiment.cost is not None:
-                raise
-            return None
+        return prices_of(self.experiment)
 
     @cached_property
     def cost_figures(self) -> Figures | None:
@@ -121,8 +112,7 @@ class Result:
         """Median cost with its interval and parts; ``None`` without prices."""
         if self.cost_figures is None or self.prices is None:
             return None
-        wanted = self.experiment.cost.currency if self.experiment.cost else None
-        return cost.aggregate_bills(self.cost_figures, cost.currency_of(self.prices, wanted))
+        return cost.aggregate_bills(self.cost_figures, cost.currency_of(self.prices))
 
     @cached_property
     def representative(self) -> int:
@@ -145,6 +135,7 @@ class Result:
             "summary": self.summary,
             "intervals": self.intervals,
             "cost": self.cost,
+            "prices": as_written(self.prices),
         }
 
     def write(self, folder: str | Path) -> None:
@@ -205,20 +196,6 @@ def write_figures(path: Path, figures: Figures) -> None:
         pq.write_table(table, file)
 
 
-def prices_of(experiment: Experiment) -> dict[str, cost.Price]:
-    """Prices that the experiment gives itself."""
-    found = {
-        one.name: cost.Price(one.price_per_hour, one.currency)
-        for one in experiment.instance_types
-        if one.price_per_hour is not None
-    }
-    if experiment.cost:
-        for name, per_hour in experiment.cost.prices.items():
-            currency = experiment.cost.currency or (found[name].currency if name in found else "USD")
-            found[name] = cost.Price(per_hour, currency)
-    return found
-
-
 def billing_of(experiment: Experiment) -> cost.Billing:
     """How the experiment says that its provider counts."""
     given = experiment.cost
@@ -274,11 +251,12 @@ def simulate(
         progress: Called with the number of replications finished so far.
 
     Raises:
-        RunError: The experiment cannot be played, or grows beyond all bounds.
+        RunError: The experiment cannot be played or billed, or grows beyond all bounds.
     """
     if seed is not None:
         experiment = experiment.with_settings({"seed": seed})
     count = replications_of(experiment, replications)
+    prices_of(experiment)  # What cannot be billed is refused now, not after the work.
     params = lower.lower(experiment, recorded)
     chosen = choose_engine(engine, max(params.requests, 1) * count)
     params, outcomes = play_all(

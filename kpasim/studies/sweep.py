@@ -34,7 +34,8 @@ from kpasim.spec.sweep import Sweep, load_sweep
 from kpasim.studies.axes import cells
 from kpasim.studies.journal import Journal, runs
 from kpasim.studies.plays import Player
-from kpasim.studies.run import Engine, Result, choose_engine, steady_part
+from kpasim.studies.prices import as_written, prices_of
+from kpasim.studies.run import Engine, choose_engine, steady_part
 from kpasim.studies.sweep_result import SweepResult
 from kpasim.studies.workers import Backend, spread
 
@@ -99,6 +100,7 @@ class Plan:
         stays: Which settings leave pods that do not go away by themselves.
         requests: Requests of one replication.
         currency: Currency of all prices, None where there are none.
+        prices: Price of each instance type; of one that an axis changes, the last.
     """
 
     sweep: Sweep
@@ -109,6 +111,7 @@ class Plan:
     stays: tuple[bool, ...]
     requests: int
     currency: str | None
+    prices: dict[str, cost.Price]
 
     @classmethod
     def read(cls, path: str | Path) -> Plan:
@@ -126,6 +129,7 @@ class Plan:
         """The plan of a sweep over an experiment; see `read`."""
         settings, refused, stays, requests = [], [], [], 1
         currencies: dict[str | None, str] = {}
+        prices: dict[str, cost.Price] = {}
         for one in design(sweep, experiment.seed):
             try:
                 variant = experiment.with_settings(one)
@@ -136,16 +140,17 @@ class Plan:
             settings.append(one)
             stays.append(bool(params.stays))
             requests = max(requests, params.requests)
-            prices = Result(variant, params, "", variant.seed, ()).prices
+            found = prices_of(variant)
+            prices |= found or {}
             types = ", ".join(each.name for each in variant.instance_types) or "no instance type"
-            currencies.setdefault(cost.currency_of(prices) if prices else None, types)
+            currencies.setdefault(cost.currency_of(found) if found else None, types)
         if not settings:
             raise RunError(f"{name}: none of {len(refused)} settings can be played; the first: {refused[0][1]}")
         if len(currencies) > 1:
             listed = "; ".join(f"{types}: {currency or 'no price'}" for currency, types in currencies.items())
             raise RunError(f"{name}: settings have prices in different currencies, or some have none ({listed})")
         currency = next(iter(currencies))
-        return cls(sweep, experiment, name, tuple(settings), tuple(refused), tuple(stays), requests, currency)
+        return cls(sweep, experiment, name, tuple(settings), tuple(refused), tuple(stays), requests, currency, prices)
 
     @property
     def replications(self) -> int:
@@ -204,6 +209,7 @@ class Plan:
             "settings": self.settings,
             "refused": [{"settings": one, "reason": reason} for one, reason in self.refused],
             "currency": self.currency,
+            "prices": as_written(self.prices),
             "per_month": steady_part(self.experiment) is not None,
             "percentiles": self.sweep.percentiles,
             "most_errors": self.sweep.most_errors,

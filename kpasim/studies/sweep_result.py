@@ -208,6 +208,7 @@ class SweepResult:
             "horizon_s": self.horizon_s,
             "percentile": percentile,
             "cost_unit": self.cost_unit,
+            "prices": self.about.get("prices", {}),
             "rows": self.rows,
             "pareto": self.pareto(percentile),
             "effects": self.effects(),

@@ -25,8 +25,9 @@ from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.sweep import load_sweep
 from kpasim.spec.yamlfile import read_mapping
 from kpasim.studies.plays import Player
+from kpasim.studies.prices import as_written, prices_of
 from kpasim.studies.race import LIKELY_Z, TRIFLE, Candidate, Race, alike, gap
-from kpasim.studies.run import Engine, Result, choose_engine, steady_part
+from kpasim.studies.run import Engine, choose_engine, steady_part
 from kpasim.studies.search import Space, default_axes
 from kpasim.studies.slo import Promise, all_kept, parse_promise, wilson
 
@@ -181,6 +182,7 @@ class TuneResult:
             "slo": [str(promise) for promise in self.promises],
             "required_probability": self.probability,
             "cost_unit": self.cost_unit,
+            "prices": as_written(prices_of(self.experiment)),
             "horizon_s": self.horizon_s,
             "met": self.chosen is not None,
             "chosen": None if self.chosen is None else self.chosen.to_dict(),
@@ -337,8 +339,7 @@ class _Search:
             RunError: It is unknown, or money is asked for and prices are missing.
         """
         if minimise == "cost":
-            params = lower.lower(self._experiment)
-            prices = Result(self._experiment, params, "", self._experiment.seed, ()).prices
+            prices = prices_of(self._experiment)
             if prices is None:
                 raise RunError(
                     f"{self._experiment.name}: no price for its instance types "
