@@ -1,0 +1,146 @@
+"""Tuning: problems solved exhaustively beforehand, the manifest that is written, what is said when nothing will do."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from kpasim.cli.tune import command
+from kpasim.errors import RunError
+from kpasim.spec.experiment import load
+from kpasim.studies.search import default_axes, parse_axis
+from kpasim.studies.tune import TuneResult, tune
+from tests.studies.solve_problems import HERE, PROBABILITY, PROBLEMS, SOLVED, oracle
+from tests.studies.sweeps import EXPERIMENT, write
+
+SOLUTIONS: dict[str, Any] = json.loads(SOLVED.read_text())
+LARGEST = max(SOLUTIONS, key=lambda name: int(SOLUTIONS[name]["grid"]))
+MOST_REGRET = 0.01
+VARY = {"service.annotations.min-scale": [0, 1, 2, 3], "service.annotations.max-scale": [1, 2, 3, 4]}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_the_choice_is_that_of_an_exhaustive_search(name: str) -> None:
+    """To an oracle of 2,000 runs it costs at most 1 % more than the best of the whole grid, and keeps the promise."""
+    solution = SOLUTIONS[name]
+    result = tune(HERE / f"{name}-space.yaml", PROBLEMS[name], engine="compiled")
+    assert result.chosen is not None
+    figure = "cost.per_month" if result.cost_unit.endswith("month") else "cost.amount"
+    cost, kept = oracle(result.experiment, result.chosen.settings, figure, PROBLEMS[name])
+    least, _ = oracle(result.experiment, solution["best"], figure, PROBLEMS[name])
+    assert cost <= (1 + MOST_REGRET) * least
+    assert kept >= PROBABILITY
+    assert result.replications < solution["runs"]
+    if name == LARGEST:
+        assert result.replications <= solution["runs"] / 10
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> TuneResult:
+    """A small experiment, tuned."""
+    folder = tmp_path_factory.mktemp("tune")
+    write(folder)
+    return tune(folder / "painting.yaml", ["p95<=14s", "errors<=0"], vary=VARY, engine="compiled")
+
+
+def test_only_tuned_values_change_in_the_manifest(result: TuneResult) -> None:
+    """The YAML keeps its comments, order and quotes: lines that differ are those of chosen settings."""
+    assert result.chosen is not None
+    before = Path(result.experiment.service.path).read_text()
+    lines = list(difflib.ndiff(before.splitlines(), result.manifest.splitlines()))
+    changed = [line for line in lines if line[0] in "+-"]
+    assert changed
+    names = [path.rpartition(".")[2] for path in result.chosen.settings]
+    assert all(any(name in line for name in names) for line in changed)
+    if "service.annotations.max-scale" in result.chosen.settings:
+        assert "# as many as there are GPUs" in result.manifest
+    for path, value in result.chosen.settings.items():
+        assert str(result.tuned.setting(path)) == str(value)
+
+
+def test_the_answer_says_how_sure_it_is(result: TuneResult) -> None:
+    """P(SLO met) with an interval, from replications that the search did not use; replications are counted."""
+    found = result.to_dict()
+    low, high = found["chosen"]["probability_interval"]
+    assert low <= found["chosen"]["probability"] <= high
+    assert found["chosen"]["probability"] >= found["required_probability"]
+    assert found["met"] is True
+    assert found["separated"] == (not found["tied"] and not found["undecided"])
+    assert found["replications"] > found["settings_tried"]
+    assert found["horizon_s"] > 0
+
+
+def test_what_makes_no_difference_is_not_changed(result: TuneResult) -> None:
+    """Taking any of the chosen settings back changes what happens."""
+    assert result.chosen is not None
+    for path in result.chosen.settings:
+        without = {key: value for key, value in result.chosen.settings.items() if key != path}
+        assert result.experiment.with_settings(without).service.revision != result.tuned.service.revision
+
+
+def test_nothing_meets_the_promise(tmp_path: Path) -> None:
+    """The exit status is 3, nothing is written, and the nearest miss is shown."""
+    write(tmp_path)
+    out = tmp_path / "tuned.yaml"
+    arguments = [str(tmp_path / "painting.yaml"), "--slo", "p95<=1s", "--write", str(out), "--engine", "compiled"]
+    for path, values in VARY.items():
+        arguments += ["--vary", f"{path}={','.join(map(str, values))}"]
+    done = CliRunner().invoke(command, arguments)
+    assert done.exit_code == 3, done.output
+    assert "Nothing that was tried keeps the promise." in done.output
+    assert "Nearest miss: min-scale 3" in done.output
+    assert not out.exists()
+    found = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
+    assert found["met"] is False
+    assert found["chosen"] is None
+    assert found["nearest_miss"]["settings"]["service.annotations.min-scale"] == 3
+
+
+def test_the_manifest_is_written(tmp_path: Path) -> None:
+    """And is an experiment's service again, with the tuned settings."""
+    write(tmp_path)
+    out = tmp_path / "tuned.yaml"
+    arguments = [str(tmp_path / "painting.yaml"), "--slo", "p95<=14s", "--write", str(out), "--engine", "compiled"]
+    done = CliRunner().invoke(command, [*arguments, "--vary", "service.annotations.min-scale=[0, 1, 2, 3]"])
+    assert done.exit_code == 0, done.output
+    (tmp_path / "again.yaml").write_text(EXPERIMENT.replace("painter.yaml", "tuned.yaml"))
+    assert load(tmp_path / "again.yaml").revision.min_scale > 0
+
+
+def test_without_prices_money_cannot_be_saved(tmp_path: Path) -> None:
+    """Then the message says what to give; pod-seconds will do without."""
+    write(tmp_path, experiment=EXPERIMENT.replace("cluster:\n  instance-types:", "start: warm\n#"))
+    path = tmp_path / "painting.yaml"
+    path.write_text(EXPERIMENT.partition("cluster:")[0] + "start: warm\nreplications: 5\n")
+    with pytest.raises(RunError, match="no price for its instance types"):
+        tune(path, ["p95<=20s"], vary=VARY, engine="compiled")
+    assert tune(path, ["p95<=60s"], vary=VARY, minimise="pod-seconds", engine="compiled").chosen is not None
+
+
+def test_what_may_vary(tmp_path: Path) -> None:
+    """Lists, ranges, and by default the scale bounds within what the manifest allows."""
+    write(tmp_path)
+    experiment = load(tmp_path / "painting.yaml")
+    assert parse_axis(experiment, "service.annotations.max-scale=1,2") == ("service.annotations.max-scale", [1, 2])
+    assert parse_axis(experiment, "service.annotations.window={from: 10s, to: 30s, step: 10s}")[1] == [
+        "10s",
+        "20s",
+        "30s",
+    ]
+    axes = default_axes(experiment)
+    assert axes["service.annotations.max-scale"] == [1, 2, 3, 4]
+    assert "service.containerConcurrency" not in axes
+    for text, words in [
+        ("service.annotations.max-scale", "has no values"),
+        ("service.annotations.max-scal=1", "did you mean max-scale?"),
+        ("service.annotations.window=1s", "must be in"),
+        ("service.annotations.max-scale={form: 1}", "is no range"),
+    ]:
+        with pytest.raises(RunError, match="--vary") as caught:
+            parse_axis(experiment, text)
+        assert words in str(caught.value)
