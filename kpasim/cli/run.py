@@ -178,7 +178,10 @@ def figures_of_merit(result: Result) -> Any:
 def next_steps(result: Result, experiment: str | None, folder: Path | None) -> None:
     """Say what one would do now."""
     from kpasim.engines.compiled import cache
+    from kpasim.studies.prices import remarks
 
+    for line in remarks(result.prices):
+        note(line)
     if result.experiment.model.provisional:
         note("The service model is provisional: put times that you have measured in its place.")
     if folder:
