@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kpasim.engines import params as of
-from kpasim.engines.clock import Kind, due_after, late
+from kpasim.engines.clock import Kind, late
 from kpasim.engines.draws import CHANCE_ONE, COIN, LATE_REPORT, LATE_WAKE, POD_A, POD_B, chance
+from kpasim.engines.reference.ticker import Ticker
 from kpasim.policy import accounting, routing
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Activator:
         self.sim = sim
         self.index = index
         pods = len(sim.d.pod)
+        phase_ns, purpose = int(sim.d.phase[of.REPORT + index]), LATE_REPORT + index
+        self.reports = Ticker(phase_ns, of.SECOND_NS, sim.d.key, purpose, sim.p.clock_jitter_ns)
         self.stats = np.zeros(accounting.COLUMNS, dtype=np.int64)
         self.waiting: dict[int, Request] = {}
         self.waking: dict[int, Request] = {}
@@ -66,15 +69,9 @@ class Activator:
             sim.at(
                 sim.now + sim.p.first_stat_ns, Kind.POKE, self.index, lambda: sim.autoscaler.told(1.0, 1.0, poked=True)
             )
-            sim.at(self.report_due_after(sim.now - 1), Kind.REPORT, self.index, self.report)
+            sim.at(self.reports.due_after(sim.now - 1), Kind.REPORT, self.index, self.report)
         request.where = "front"
         self.take_slot(request, handed_over=False)
-
-    def report_due_after(self, time_ns: int) -> int:
-        """When this activator reports next after ``time_ns``."""
-        d, purpose = self.sim.d, LATE_REPORT + self.index
-        phase_ns = int(d.phase[of.REPORT + self.index])
-        return due_after(phase_ns, of.SECOND_NS, time_ns, d.key, purpose, self.sim.p.clock_jitter_ns)
 
     def report(self) -> None:
         """Tell the autoscaler what the last second was like; again in a second while there is anything to tell."""
@@ -82,7 +79,7 @@ class Activator:
         concurrency, count, alive = accounting.activator_report(self.stats, sim.now)
         sim.autoscaler.told(concurrency, float(count), poked=False)
         if alive:
-            sim.at(self.report_due_after(sim.now), Kind.REPORT, self.index, self.report)
+            sim.at(self.reports.due_after(sim.now), Kind.REPORT, self.index, self.report)
 
     # the queue
 

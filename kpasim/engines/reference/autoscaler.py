@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kpasim.engines import params as of
-from kpasim.engines.clock import Kind, due_after
+from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, LATE_SCRAPE, LATE_TICK, SCRAPE_FAILS, SCRAPE_ORDER, chance
 from kpasim.engines.params import SECOND_NS, TICK_NS
+from kpasim.engines.reference.ticker import Ticker
 from kpasim.policy import decider, delay, scraping, windows
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class Autoscaler:
         self.panicking = np.zeros(2, dtype=np.int64)
         self.slots = delay.new_slots(p.scale_down_delay_s)
         self.scraped = p.target_burst_capacity != -1.0
+        d = sim.d
+        self.ticks = Ticker(int(d.phase[of.TICK]), TICK_NS, d.key, LATE_TICK, p.clock_jitter_ns)
+        self.scrapes = Ticker(int(d.phase[of.SCRAPE]), SECOND_NS, d.key, LATE_SCRAPE, p.clock_jitter_ns)
         self.ticking = False
         self.scraping = False
         self.published = np.zeros((len(sim.d.pod), scraping.FIELDS))
@@ -64,17 +68,7 @@ class Autoscaler:
     def start(self) -> None:
         """Without scraping every tick is valid, so the ticks begin with the revision."""
         if not self.scraped:
-            self.wake(self.tick_due_after(self.sim.now))
-
-    def tick_due_after(self, time_ns: int) -> int:
-        """When the decider ticks next after ``time_ns``."""
-        d = self.sim.d
-        return due_after(int(d.phase[of.TICK]), TICK_NS, time_ns, d.key, LATE_TICK, self.sim.p.clock_jitter_ns)
-
-    def scrape_due_after(self, time_ns: int) -> int:
-        """When the scraper reads next after ``time_ns``."""
-        d = self.sim.d
-        return due_after(int(d.phase[of.SCRAPE]), SECOND_NS, time_ns, d.key, LATE_SCRAPE, self.sim.p.clock_jitter_ns)
+            self.wake(self.ticks.due_after(self.sim.now))
 
     def wake(self, time_ns: int) -> None:
         """Tick from ``time_ns`` on."""
@@ -87,7 +81,7 @@ class Autoscaler:
         now = self.sim.now
         self.remember(count if self.sim.p.metric_rps else concurrency)
         # A tick of this very moment is over when the message is an immediate one.
-        self.wake(self.tick_due_after(now if poked else now - 1))
+        self.wake(self.ticks.due_after(now if poked else now - 1))
         if decider.pokes(self.desired, concurrency):
             self.decide(poked=True)
 
@@ -103,7 +97,7 @@ class Autoscaler:
         """There is something to scrape."""
         if self.scraped and not self.scraping:
             self.scraping = True
-            self.sim.at(self.scrape_due_after(self.sim.now), Kind.SCRAPE, 0, self.scrape)
+            self.sim.at(self.scrapes.due_after(self.sim.now), Kind.SCRAPE, 0, self.scrape)
 
     def scrape(self) -> None:
         """Read the queue-proxies of a sample of pods."""
@@ -112,8 +106,8 @@ class Autoscaler:
         if not ready:
             self.scraping = False
             return
-        sim.at(self.scrape_due_after(now), Kind.SCRAPE, 0, self.scrape)
-        nth = (now - int(sim.d.phase[of.SCRAPE])) // SECOND_NS
+        sim.at(self.scrapes.due_after(now), Kind.SCRAPE, 0, self.scrape)
+        nth = (now - self.scrapes.phase_ns) // SECOND_NS
         count = len(ready)
         indices = np.array([pod.index for pod in ready], dtype=np.int64)
         answers = np.ones(len(sim.pods), dtype=np.int64)
@@ -141,14 +135,14 @@ class Autoscaler:
             self.remember(scraping.net(arrivals, proxied_arrivals))
         else:
             self.remember(scraping.net(concurrency, proxied))
-        self.wake(self.tick_due_after(now - 1))
+        self.wake(self.ticks.due_after(now - 1))
 
     # decisions
 
     def on_tick(self) -> None:
         """A tick of the decider's own clock."""
         if self.decide(poked=False):
-            self.sim.at(self.tick_due_after(self.sim.now), Kind.TICK, 0, self.on_tick)
+            self.sim.at(self.ticks.due_after(self.sim.now), Kind.TICK, 0, self.on_tick)
         else:
             self.ticking = False
 
