@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import kpasim
+from kpasim.engines.draws import session_of
 from kpasim.errors import RunError
 from kpasim.results.summary import COUNTS, nested, request_figures
 from kpasim.results.tables import Columns
@@ -85,8 +86,8 @@ class Target:
         bodies: Bodies, dealt out in turn by the request's number; empty for requests without one.
         timeout_s: When a client gives up, sending and receiving included [s]; 0 for never.
         verify_tls: Whether the server's certificate is checked (hey does not).
-        sessions: Clients among which requests are dealt out by their number, as the simulator does; 0 where all are
-            strangers.
+        sessions: Different clients: a worker of a closed loop is always the same one, other requests are one's at
+            random, as in the simulator; 0 where all are strangers.
         cookies: Whether a session's client sends back the cookies it was given.
     """
 
@@ -283,7 +284,7 @@ class _Clients:
                     planned_s = max(planned_s, tick * period_s)
                     await asyncio.sleep(tick * period_s - self.now_s())
                 index = number + sent * plan.concurrency if share is None else number * share + sent
-                planned_s = (await self._send(index, planned_s)).end_s
+                planned_s = (await self._send(index, planned_s, worker=number)).end_s
                 sent += 1
 
         async with asyncio.TaskGroup() as group:
@@ -298,14 +299,14 @@ class _Clients:
                     await asyncio.sleep(planned_s - self.now_s())
                 group.create_task(self._send(index, planned_s))
 
-    async def _send(self, index: int, planned_s: float) -> _Row:
+    async def _send(self, index: int, planned_s: float, worker: int = -1) -> _Row:
         """One request, to the end of its answer."""
         import aiohttp
 
         target = self.target
         assert self._session is not None
         row = _Row(index, planned_s, self.now_s())
-        row.session = index % target.sessions if target.sessions else -1
+        row.session = session_of(0, index, worker, target.sessions) if target.sessions else -1
         self.rows.append(row)
         options = dict(self._fixed)
         if target.bodies:

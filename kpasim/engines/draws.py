@@ -24,7 +24,7 @@ CHANCE_ONE = 1 << 32
 
 
 # What a draw made on the way is for: added to its index in ``chance``.
-WORKER, HOST_A, HOST_B, ACTIVATOR_A, ACTIVATOR_B, POD_A, POD_B, COIN = range(8)
+WORKER, HOST_A, HOST_B, ACTIVATOR_A, ACTIVATOR_B, POD_A, POD_B, COIN, SESSION = range(9)
 SCRAPE_ORDER, SCRAPE_FAILS, CRASH = 1 << 20, 2 << 20, 3 << 20
 LATE_TICK, LATE_SCRAPE, LATE_RECONCILE, LATE_STATUS = 4 << 20, 5 << 20, 6 << 20, 7 << 20
 LATE_WAKE, LATE_REPORT = 8 << 20, 9 << 20
@@ -138,4 +138,18 @@ def pick(key: int, index: int, sub: int, count: int) -> int:
     return (chance(key, index, sub) * count) >> 32
 
 
-KERNELS = (chance, pick)
+def session_of(key: int, draw: int, worker: int, sessions: int) -> int:
+    """The client that sends a request: one of ``sessions`` by chance, or always the same one for a worker.
+
+    Args:
+        key: Key of the replication's draws.
+        draw: Index of the request's draws.
+        worker: Worker of a closed loop, -1 for a request of an open one.
+        sessions: How many clients there are.
+    """
+    if worker >= 0:
+        return worker % sessions
+    return pick(key, draw, SESSION, sessions)
+
+
+KERNELS = (chance, pick, session_of)

@@ -64,7 +64,8 @@ def _equal(one: Params, other: Params) -> bool:
 
 def _params(experiment: Experiment, recorded: Recorded) -> Params:
     service, revision, cluster = experiment.service, experiment.revision, experiment.cluster
-    model, probe, delays = experiment.model, experiment.service.probe, experiment.cluster.delays
+    model, delays = experiment.model, experiment.cluster.delays
+    probe, startup = service.probe, service.startup_probe
     given = recorded.service_s is not None
     types = instance_type_names(experiment)
     pool, stage = pools(experiment), stages(experiment)
@@ -79,6 +80,7 @@ def _params(experiment: Experiment, recorded: Recorded) -> Params:
         slots=service.container_concurrency if slots is None else slots,
         timeout_ns=nanoseconds(service.timeout_s),
         first_byte_timeout_ns=nanoseconds(min(limits_s, default=None)),
+        stream_idle_ns=_stream_idle_ns(experiment),
         service_by_start=int(recorded.by_start if given else model.service_time.by == "start"),
         slowdown=_floats(() if given else model.service_time.slowdown),
         shared_by_node=int(model.service_time.shared_by == "node"),
@@ -108,13 +110,17 @@ def _params(experiment: Experiment, recorded: Recorded) -> Params:
         grace_ns=nanoseconds(revision.scale_to_zero_grace_s),
         retention_ns=nanoseconds(revision.pod_retention_s),
         progress_deadline_ns=nanoseconds(revision.progress_deadline_s),
+        always_schedulable=int(service.pod_is_always_schedulable),
         probe_period_ns=nanoseconds(probe.period_s or KUBELET_PERIOD_S),
         probe_timeout_ns=nanoseconds(probe.timeout_s),
         probe_initial_delay_ns=nanoseconds(probe.initial_delay_s),
         probe_successes=probe.success_threshold,
-        probe_failures=probe.failure_threshold,
-        aggressive=int(probe.period_s == 0.0),
-        early_use=int(not service.startup_probe and probe.kind != "exec"),
+        # Queue-proxy leaves an exec probe to the kubelet.
+        aggressive=int(probe.period_s == 0.0 and probe.kind != "exec"),
+        startup_period_ns=nanoseconds(startup.period_s or KUBELET_PERIOD_S) if startup else 0,
+        startup_initial_delay_ns=nanoseconds(startup.initial_delay_s) if startup else 0,
+        startup_failures=startup.failure_threshold if startup else 0,
+        early_use=int(startup is None and probe.kind != "exec"),
         stage_kind=_ints([one.kind for one in stage]),
         stage_when=_ints([one.when for one in stage]),
         stage_at_a_time=_ints([one.at_a_time for one in stage]),
@@ -129,7 +135,7 @@ def _params(experiment: Experiment, recorded: Recorded) -> Params:
         pool_max=_ints([one.max for one in pool]),
         pool_provisioned=_ints([one.provisioned for one in pool]),
         pool_release_ns=_ints([one.release_ns for one in pool]),
-        scrape_failure=0.0,
+        scrape_failure=cluster.scrape_failure,
         activators=cluster.activators,
         always_activator=int(cluster.ingress.path == "activator"),
         ingress_policy=_POLICIES[cluster.ingress.policy],
@@ -182,6 +188,14 @@ def _affinity(experiment: Experiment) -> int:
     if asked == "activator" or (asked == "auto" and experiment.service.cookie_affinity):
         return of.UPSTREAM_AFFINITY
     return of.NO_AFFINITY
+
+
+def _stream_idle_ns(experiment: Experiment) -> int:
+    """The idleTimeout where the pieces of a streamed answer come more rarely, else 0."""
+    idle_s, every_s = experiment.service.idle_timeout_s, experiment.model.service_time.chunk_interval_s
+    if experiment.model.service_time.first_byte is None or not idle_s or not every_s or every_s <= idle_s:
+        return 0
+    return nanoseconds(idle_s)
 
 
 def _cookie_timeout_ns(experiment: Experiment) -> int:
@@ -268,11 +282,6 @@ def _must_be_playable(experiment: Experiment, params: Params) -> None:
     if params.crash_probability >= 1.0 and params.restart_ns == 0:
         message = "0s with starts that always fail would restart without end (Kubernetes waits 10s)"
         raise refused(experiment, "model.cold-start.crash.restart-delay", message)
-    time = experiment.model.service_time
-    idle_s = experiment.service.idle_timeout_s
-    if time.first_byte and time.chunk_interval_s and idle_s and time.chunk_interval_s > idle_s:
-        message = f"{time.chunk_interval_s:g}s is above idleTimeoutSeconds = {idle_s:g}, which would cut every answer"
-        raise refused(experiment, "model.service-time.chunk-interval", message)
 
 
 __all__ = [

@@ -47,6 +47,8 @@ class Params(NamedTuple):
     timeout_ns: int
     first_byte_timeout_ns: int
     """The smaller of responseStartTimeout and idleTimeout, 0 without either."""
+    stream_idle_ns: int
+    """How long after its first byte a streamed answer is cut: idleTimeout where its pieces come more rarely, else 0."""
     service_by_start: int
     slowdown: Floats
     """Relative duration with k requests sharing, at index k - 1; empty without slow-down."""
@@ -81,6 +83,8 @@ class Params(NamedTuple):
     grace_ns: int
     retention_ns: int
     progress_deadline_ns: int
+    always_schedulable: int
+    """A pod that cannot be scheduled leaves the revision available."""
 
     # readiness
     probe_period_ns: int
@@ -88,9 +92,13 @@ class Params(NamedTuple):
     probe_timeout_ns: int
     probe_initial_delay_ns: int
     probe_successes: int
-    probe_failures: int
     aggressive: int
     """Queue-proxy polls the container itself because the manifest gives no period."""
+    startup_period_ns: int
+    """Of the kubelet's startup probe; 0 without one."""
+    startup_initial_delay_ns: int
+    startup_failures: int
+    """How many startup probes may fail before the container is started again."""
     early_use: int
     """The activator may use a pod before Kubernetes calls it ready."""
 

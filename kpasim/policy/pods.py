@@ -32,7 +32,8 @@ def kubelet_sees(
 
     Probes start at ``containers_ns + initial_delay_ns + phase_ns`` and repeat every ``period_ns``. Without a period of
     its own the manifest gets Knative's aggressive probing: queue-proxy polls the container every ``poll_ns`` while the
-    kubelet waits, so a probe that began up to ``timeout_ns`` before the container answers succeeds as well.
+    kubelet waits, so a probe that began up to ``timeout_ns`` before the container answers succeeds as well. Both count
+    successes of their own.
 
     Args:
         open_ns: The container answers its probe from here on.
@@ -54,23 +55,58 @@ def kubelet_sees(
     first = containers_ns + initial_delay_ns + phase_ns
     if aggressive:
         # A probe that waits is answered at queue-proxy's next poll after the container opened.
-        answered = open_ns + (poll_ns - (open_ns - first) % poll_ns) % poll_ns
+        answered = open_ns + (poll_ns - (open_ns - first) % poll_ns) % poll_ns + (successes - 1) * poll_ns
         begun = first
         if answered > first:
             begun = first + (answered - first) // period_ns * period_ns
-        if answered <= begun:
-            return begun
-        if answered - begun <= timeout_ns:
-            return answered
-        return begun + period_ns
+        if answered - begun > timeout_ns:
+            begun += period_ns
+        if answered <= begun or successes > 1:
+            return begun + (successes - 1) * period_ns
+        return answered
     seen = first
     if open_ns > first:
         seen = first + -((first - open_ns) // period_ns) * period_ns
     return seen + (successes - 1) * period_ns
 
 
+def startup_sees(
+    open_ns: int, began_ns: int, initial_delay_ns: int, phase_ns: int, period_ns: int, failures: int
+) -> int:
+    """When the kubelet's startup probe finds a container that answers from ``open_ns`` on.
+
+    A pod is not ready before that, and after so many failed probes its container is killed and started again.
+
+    Args:
+        open_ns: The container answers from here on.
+        began_ns: The container was started.
+        initial_delay_ns: ``initialDelaySeconds`` of the startup probe.
+        phase_ns: First probe after the initial delay, in [0, period).
+        period_ns: ``periodSeconds``, 10 s where the manifest gives none.
+        failures: ``failureThreshold``.
+
+    Returns:
+        Time [ns] of the first successful probe; -1 if the container is killed before.
+
+    Source:
+        Kubernetes, pkg/kubelet/prober/worker.go, ``doProbe``.
+    """
+    first = began_ns + initial_delay_ns + phase_ns
+    failed = max(0, -((first - open_ns) // period_ns))
+    if failed >= failures:
+        return -1
+    return first + failed * period_ns
+
+
 def activator_finds(
-    open_ns: int, known_ns: int, phase_ns: int, period_ns: int, aggressive: int, poll_ns: int, poll_phase_ns: int
+    open_ns: int,
+    known_ns: int,
+    phase_ns: int,
+    period_ns: int,
+    aggressive: int,
+    poll_ns: int,
+    poll_phase_ns: int,
+    successes: int,
 ) -> int:
     """When an activator's probe finds a pod that answers from ``open_ns`` on.
 
@@ -82,6 +118,7 @@ def activator_finds(
         aggressive: 1 when queue-proxy holds a probe open and polls the container itself.
         poll_ns: Queue-proxy's own polling period.
         poll_phase_ns: Phase of that poll.
+        successes: ``successThreshold``, which queue-proxy's own polls have to reach.
 
     Returns:
         Time [ns] of the successful probe.
@@ -90,10 +127,11 @@ def activator_finds(
         knative/serving, pkg/activator/net/revision_backends.go, ``revisionWatcher.run``;
         pkg/queue/readiness/probe.go for the poll.
     """
+    more_ns = (successes - 1) * poll_ns if aggressive else 0
     if open_ns <= known_ns:
-        return known_ns
+        return known_ns + more_ns
     if aggressive:
-        return open_ns + (poll_phase_ns - open_ns) % poll_ns
+        return open_ns + (poll_phase_ns - open_ns) % poll_ns + more_ns
     return open_ns + (phase_ns - open_ns) % period_ns
 
 
@@ -194,6 +232,7 @@ def quiet_until(asked_to_go_ns: int, last_arrival_ns: int) -> int:
 
 KERNELS = (
     kubelet_sees,
+    startup_sees,
     activator_finds,
     age_rank,
     goes_first,

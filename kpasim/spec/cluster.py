@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from kpasim.spec.base import Count, Number, Spec, Whole, names_differ, wrong
 from kpasim.spec.delays import Delays
 from kpasim.spec.distributions import Constant, Time
-from kpasim.spec.quantities import Seconds
+from kpasim.spec.quantities import Seconds, Share
 
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 """A currency by its three letters: `USD`, `CNY`."""
@@ -86,6 +86,8 @@ class Cluster(Spec):
     """Activators of the cluster; Knative installs one."""
     ingress: Ingress = Ingress()
     """What stands before Knative."""
+    scrape_failure: Share = 0.0
+    """Share of the autoscaler's reads of a pod's statistics that get no answer, as of a pod that is ready and hangs."""
     delays: Delays = Delays()
     """Delays of the plumbing."""
 

@@ -66,21 +66,12 @@ class Delays(Spec):
     sks_switch_s: Seconds = 0.05
     """From the autoscaler's choice of mode to the ingress sending requests the new way. Source: measured with a simple
     ingress; 0.1 to 2 s on a cluster."""
-    ready_to_counted_s: Seconds = 0.01
-    """From a pod being ready to the autoscaler counting it. Source: estimate of an informer's lag."""
-    delete_to_uncounted_s: Seconds = 0.01
-    """From a pod's deletion to the autoscaler no longer counting it. Source: estimate of an informer's lag."""
     deletion_extra_s: Seconds = 0.008
     """From the end of a pod's drain to the pod being gone. Source: measured, deletion to gone 30.0 s for a drain of 30
     s."""
     probe_period_s: PositiveSeconds = 0.2
     """Period of the activator's probing of addresses that it has not verified. Source: Knative, cmd/activator/main.go
     and pkg/activator/net/revision_backends.go."""
-    probe_timeout_s: PositiveSeconds = 0.3
-    """Deadline of one round of these probes. Source: as above."""
     queue_proxy_poll_s: PositiveSeconds = 0.05
     """Period at which queue-proxy asks a starting container while a probe waits. Source: Knative,
     pkg/queue/readiness/probe.go."""
-    scale_to_zero_probe_s: Seconds = 0.02
-    """Time of the probe that makes sure an activator is in the path before the last pod is removed. Source: estimate
-    of one request within the cluster."""

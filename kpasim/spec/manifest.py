@@ -77,7 +77,8 @@ class ServiceManifest:
         response_start_timeout_s: Longest time to the first byte, None for no limit of its own.
         idle_timeout_s: Longest time between two bytes, None for no limit.
         probe: The readiness probe of the main container.
-        startup_probe: Whether any container has a startup probe, which forbids the activator early use of a pod.
+        startup_probe: The startup probe of the main container, or else of another one; None without any. It forbids the
+            activator early use of a pod.
         gpus: `nvidia.com/gpu` limit of all containers together.
         image: Image of the main container.
         unmodelled: Fields that are present, could matter, and are not simulated.
@@ -97,7 +98,7 @@ class ServiceManifest:
     response_start_timeout_s: float | None
     idle_timeout_s: float | None
     probe: Probe
-    startup_probe: bool
+    startup_probe: Probe | None
     gpus: int
     image: str
     unmodelled: tuple[str, ...]
@@ -433,10 +434,13 @@ def _read(
     timeout_s = (
         float(check.whole((*TEMPLATE_SPEC, "timeoutSeconds"), 0, int(defaults.max_timeout_s), 0)) or defaults.timeout_s
     )
-    response_start = float(check.whole((*TEMPLATE_SPEC, "responseStartTimeoutSeconds"), 0, int(timeout_s), 0))
-    if not response_start and defaults.response_start_timeout_s < timeout_s:
-        response_start = defaults.response_start_timeout_s
-    idle = float(check.whole((*TEMPLATE_SPEC, "idleTimeoutSeconds"), 0, int(timeout_s), 0)) or defaults.idle_timeout_s
+    response_start, idle = (
+        _limit(check, name, default_s, timeout_s)
+        for name, default_s in (
+            ("responseStartTimeoutSeconds", defaults.response_start_timeout_s),
+            ("idleTimeoutSeconds", defaults.idle_timeout_s),
+        )
+    )
     containers = check.get((*TEMPLATE_SPEC, "containers"))
     if not isinstance(containers, list) or not containers or not all(isinstance(one, Mapping) for one in containers):
         check.wrong(
@@ -452,10 +456,10 @@ def _read(
         metadata_annotations=metadata_annotations,
         container_concurrency=concurrency,
         timeout_s=timeout_s,
-        response_start_timeout_s=response_start or None,
-        idle_timeout_s=idle or None,
+        response_start_timeout_s=response_start,
+        idle_timeout_s=idle,
         probe=_probe(check, (*main, "readinessProbe")),
-        startup_probe=any("startupProbe" in one for one in containers),
+        startup_probe=_startup_probe(check, containers, _main(containers)),
         gpus=_gpus(check, containers),
         image=check.text((*main, "image")),
         unmodelled=_unmodelled(check, containers, _main(containers)),
@@ -487,6 +491,14 @@ def _check_deadline(check: _Checker, annotations: Mapping[str, str]) -> None:
         check.wrong(place, f"{text} is out of range (must be whole seconds above 0)")
 
 
+def _limit(check: _Checker, name: str, default_s: float, timeout_s: float) -> float | None:
+    """A limit within timeoutSeconds: 0 is none, and the cluster's default counts only where it is the smaller one."""
+    place = (*TEMPLATE_SPEC, name)
+    if check.get(place) is None:
+        return default_s if 0 < default_s < timeout_s else None
+    return float(check.whole(place, 0, int(timeout_s), 0)) or None
+
+
 def _probe(check: _Checker, place: Place) -> Probe:
     probe = check.mapping(place)
     kinds = [kind for key, kind in _PROBE_KINDS.items() if key in probe]
@@ -501,6 +513,14 @@ def _probe(check: _Checker, place: Place) -> Probe:
         success_threshold=check.whole((*place, "successThreshold"), 0, _INT32, 1) or default.success_threshold,
         initial_delay_s=float(check.whole((*place, "initialDelaySeconds"), 0, _INT32, 0)),
     )
+
+
+def _startup_probe(check: _Checker, containers: Sequence[Any], main: int) -> Probe | None:
+    holders = [index for index, one in enumerate(containers) if one.get("startupProbe")]
+    if not holders:
+        return None
+    index = main if main in holders else holders[0]
+    return _probe(check, (*TEMPLATE_SPEC, "containers", index, "startupProbe"))
 
 
 def _gpus(check: _Checker, containers: Sequence[Any]) -> int:

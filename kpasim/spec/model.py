@@ -46,7 +46,7 @@ class ServiceTime(Spec):
     first_byte: Time | None = None
     """Time to the first byte of a streamed answer; without it the answer comes whole, at the end."""
     chunk_interval_s: PositiveSeconds | None = None
-    """Time between two pieces of a streamed answer."""
+    """Time between two pieces of a streamed answer, as idleTimeoutSeconds sees it; without it no pause is too long."""
 
     @model_validator(mode="before")
     @classmethod

@@ -20,7 +20,7 @@ class Sessions(Spec):
     """Clients that come back, as sticky sessions see them."""
 
     count: Count = 1
-    """Different clients; requests are dealt out among them in turn for `hey`, at random otherwise."""
+    """Different clients: a worker of `hey` is always the same one, other requests are one's at random."""
     cookies: Flag = True
     """Whether the clients keep cookies; `hey` does not."""
 
@@ -190,7 +190,8 @@ class Replay(_Open):
     arrival_column: str = Field(default="arrival", alias="arrival")
     """Column of arrival times: numbers, or dates and times of day."""
     service_column: str | None = Field(default=None, alias="service")
-    """Column of measured service times, used instead of the model's."""
+    """Column of measured service times, used instead of the model's: on an instance type of factor 1, with a GPU to
+    itself. An instance type's factor and sharing change them as they change the model's."""
     class_column: str | None = Field(default=None, alias="class")
     """Column that names the class of the request in the model."""
     time_unit: Literal["ns", "us", "ms", "s"] = "s"

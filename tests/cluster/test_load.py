@@ -21,6 +21,7 @@ from aiohttp import web
 
 from kpasim.cluster.load import INTERRUPTED, ClosedLoop, OpenLoop, Sent, Target, drive
 from kpasim.cluster.loadspec import describe, parse_headers, plan_of, read_bodies, target_of, without_secrets
+from kpasim.engines.draws import session_of
 from kpasim.engines.sampling import arrivals
 from kpasim.errors import RunError
 from kpasim.results.tables import read_table, write_table
@@ -267,10 +268,21 @@ def test_sessions_send_their_cookies_back(cookies: bool) -> None:
         return response
 
     stub = Stub(answer=sticky)
-    sent = play(stub, ClosedLoop(1, 4), sessions=2, cookies=cookies)
-    assert sent.requests["session"].tolist() == [0, 1, 0, 1]
+    sent = play(stub, OpenLoop(np.arange(6) * 0.05), sessions=2, cookies=cookies)
+    sessions = [session_of(0, index, -1, 2) for index in range(6)]
+    assert sent.requests["session"].tolist() == sessions
+    assert {0, 1} == set(sessions)
+    first = [
+        f"pod-{sessions.index(one) + 1}" if one in sessions[:index] else None for index, one in enumerate(sessions)
+    ]
     back = [one["cookies"].get("sd") for one in stub.seen]
-    assert back == ([None, None, "pod-1", "pod-2"] if cookies else [None] * 4)
+    assert back == (first if cookies else [None] * 6)
+
+
+def test_a_worker_is_always_the_same_client() -> None:
+    """With two sessions the first and the third of hey's workers are one client."""
+    sent = play(Stub(), ClosedLoop(3, 6), sessions=2, cookies=True)
+    assert sorted(sent.requests["session"].tolist()) == [0, 0, 0, 0, 1, 1]
 
 
 def test_strangers_keep_no_cookies() -> None:

@@ -73,7 +73,8 @@ def services(draw: Any) -> dict[str, Any]:
         "container_concurrency": cc,
         "slots": draw(some(cc, 0, 1, 2, 3)),
         "timeout_ns": draw(or_else(time_ns(20 * S, 1 * S), 300 * S, 300 * S, 40 * S, 25 * S)),
-        "first_byte_timeout_ns": draw(or_else(time_ns(15 * S, 500 * MS), 0, 0, 0, 0, 10 * S)),
+        "first_byte_timeout_ns": (first_byte_ns := draw(or_else(time_ns(15 * S, 500 * MS), 0, 0, 0, 0, 10 * S))),
+        "stream_idle_ns": draw(or_else(time_ns(5 * S, 500 * MS), 0)) if first_byte_ns else 0,
         "service_by_start": draw(FLAG),
         "slowdown": floats(*draw(some((), (), (1.0,), (1.0, 1.8), (1.0, 1.0, 2.6), (1.0, 1.3, 1.9, 3.3)))),
         "shared_by_node": draw(FLAG),
@@ -116,6 +117,7 @@ def autoscalers(draw: Any) -> dict[str, Any]:
         "grace_ns": draw(time_ns(10 * S, 1 * S)),
         "retention_ns": draw(or_else(time_ns(15 * S), 0, 0)),
         "progress_deadline_ns": draw(some(5 * S, 60 * S, 600 * S)),
+        "always_schedulable": draw(some(0, 0, 1)),
     }
 
 
@@ -129,6 +131,9 @@ def probes(draw: Any) -> dict[str, Any]:
         "probe_successes": draw(some(1, 2, 3)),
         "aggressive": draw(FLAG),
         "early_use": draw(some(1, 0)),
+        "startup_period_ns": draw(some(0, 0, 0, 0, 1 * S, 5 * S)),
+        "startup_initial_delay_ns": draw(some(0, 0, 2 * S)),
+        "startup_failures": draw(some(10, 3, 1)),
     }
 
 
@@ -267,7 +272,9 @@ def random_numbers(draw: Any, p: Params, service_ns: int) -> tuple[Draws, str]:
     return draws, shown
 
 
-QUICK_STARTS = {name: getattr(PLAIN, name) for name in PLAIN._fields if name.startswith(("stage_", "pool_", "probe_"))}
+QUICK_STARTS = {
+    name: getattr(PLAIN, name) for name in PLAIN._fields if name.startswith(("stage_", "pool_", "probe_", "startup_"))
+}
 """Pods that start in one stage, on instances of their own, found out about once a second."""
 
 DYING = {
@@ -277,6 +284,7 @@ DYING = {
     "drains_on_sigterm": 0,
     "timeout_ns": 300 * S,
     "first_byte_timeout_ns": 0,
+    "stream_idle_ns": 0,
     "client_timeout_ns": 0,
     "target_value": 100.0,
     "activation_scale": 1,
@@ -298,6 +306,7 @@ CROWDED = {
     "container_concurrency": 1,
     "timeout_ns": 300 * S,
     "first_byte_timeout_ns": 0,
+    "stream_idle_ns": 0,
     "target_burst_capacity": 0.0,
     "min_scale": 1,
     "max_scale": 2,

@@ -331,6 +331,60 @@ def test_initial_delay_and_success_threshold_delay_the_kubelet(play: Play) -> No
     assert [5.0] == story.pods(out.READY)
 
 
+def test_an_aggressive_probe_counts_successes_twice(play: Play) -> None:
+    """Two successes: queue-proxy needs a second poll, 50 ms after the first, the kubelet a second probe after 10 s.
+
+    Its first probe, at 0 s, waits and succeeds.
+    """
+    p = sending(0, probe_period_ns=10 * S, probe_timeout_ns=1 * S, probe_successes=2, aggressive=1)
+
+    story = play(p, stages_s=(0.62,))
+
+    assert [0.7] == story.pods(out.USABLE)
+    assert [10.0] == story.pods(out.READY)
+
+
+def test_a_startup_probe_holds_readiness_back(play: Play) -> None:
+    """Open at 3.3 s: the readiness probe, every second, would see it at 4 s, the startup probe does at 5 s.
+
+    It begins after 1 s and comes every 2 s.
+    """
+    p = sending(0, early_use=0, startup_period_ns=2 * S, startup_initial_delay_ns=1 * S, startup_failures=3)
+
+    story = play(p, stages_s=(3.3,))
+
+    assert [5.0] == story.pods(out.READY)
+
+
+@pytest.mark.parametrize(("open_s", "ready_s"), [(4.0, 4.0), (4.1, None)])
+def test_a_startup_probe_kills_what_starts_too_slowly(play: Play, open_s: float, ready_s: float | None) -> None:
+    """Probes at 0, 2 and 4 s, of which all three may not fail: a container open at 4 s lives, a later one never."""
+    p = sending(0, early_use=0, startup_period_ns=2 * S, startup_failures=3, restart_ns=1 * S, horizon_ns=60 * S)
+
+    story = play(p, stages_s=(open_s,))
+
+    assert [ready_s] == story.pods(out.READY)
+    assert (story.outcome.pods[0, out.RESTARTS] == 0) == (ready_s is not None)
+
+
+@pytest.mark.parametrize(("always", "replicas"), [(0, [(0.0, 1), (31.0, 0)]), (1, [(0.0, 1)])])
+def test_a_pod_without_a_node_may_leave_the_revision_available(
+    play: Play, always: int, replicas: list[tuple[float, int]]
+) -> None:
+    """A revision whose only pod is Pending is unreachable and loses min-scale, unless it is always schedulable.
+
+    Nothing is wanted, so after the progress deadline of 1 s and 30 s more the pod is taken away.
+    """
+    p = sending(
+        0, min_scale=1, stays=1, pool_max=ints(0), progress_deadline_ns=1 * S, always_schedulable=always,
+        horizon_ns=25 * S,
+    )  # fmt: skip
+
+    story = play(p, phase=clocks(wall_s=0.25))
+
+    assert replicas == story.replicas
+
+
 # the end
 #
 # Two initial pods are ready at 1 s; the first decision, at 3.5 s, is one pod, and of two pods equally old the one with

@@ -13,7 +13,7 @@ import pytest
 
 from kpasim.engines import outcome as out
 from kpasim.engines import params as of
-from kpasim.engines.draws import ACTIVATOR_A, ACTIVATOR_B, HOST_A, HOST_B, WORKER, pick
+from kpasim.engines.draws import ACTIVATOR_A, ACTIVATOR_B, HOST_A, HOST_B, SESSION, WORKER, pick
 from kpasim.engines.params import Params
 
 from .hand import CALM, MS, S, Story, by_hand, floats, ints
@@ -159,6 +159,38 @@ def test_a_response_must_begin_in_time(play: Play, first_byte: Any, status: int,
 
     assert [status] == story.statuses
     assert [latency_s] == story.latencies
+
+
+@pytest.mark.parametrize(
+    ("service_s", "idle_s", "status", "latency_s"), [(8.0, 5, 504, 7.0), (8.0, 0, 200, 8.0), (7.0, 5, 200, 7.0)]
+)
+def test_a_stream_that_falls_silent_is_cut(
+    play: Play, service_s: float, idle_s: int, status: int, latency_s: float
+) -> None:
+    """With idleTimeoutSeconds 5 an answer that begins after 2 s and says nothing more is cut after 7 s.
+
+    One that ends at that moment is not, nor one whose pieces come quickly enough.
+    """
+    p = sending(1, first_byte_timeout_ns=5 * S, stream_idle_ns=idle_s * S)
+
+    story = play(p, sent_s=[0.0], service_s=service_s, stages_s=(1.0,), first_byte=ints(2 * S))
+
+    assert [status] == story.statuses
+    assert [latency_s] == story.latencies
+
+
+def test_the_silence_before_the_first_byte_counts_from_the_arrival(play: Play) -> None:
+    """Two requests of 4 s, one at a time, each silent after its first second: the later one is cut while it waits.
+
+    The first one's answer begins after 1 s and is cut at 4 s, when the second, silent since its arrival at 0 s, has
+    waited for 3 s already.
+    """
+    p = sending(2, first_byte_timeout_ns=3 * S, stream_idle_ns=3 * S, cancel_stops_work=1)
+
+    story = play(p, sent_s=[0.0, 0.0], service_s=9.0, stages_s=(1.0,), first_byte=ints(1 * S, 1 * S))
+
+    assert [504, 504] == story.statuses
+    assert [4.0, 3.0] == story.latencies
 
 
 def test_a_slowed_down_response_that_comes_whole_begins_late(play: Play) -> None:
@@ -416,19 +448,51 @@ def test_least_request_holds_for_activators_too(play: Play) -> None:
 
 # sessions
 #
-# Three sessions over two backends: without cookies the fourth request, the first session's second, meets the other one.
+# Requests of an open loop are one of three sessions' each, by chance; a worker of a closed loop is always the same one.
 
 EVERY_SECOND = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 
 
-@pytest.mark.parametrize(("cookies", "pods"), [(1, [0, 1, 0, 0, 1, 0]), (0, [0, 1, 0, 1, 0, 1])])
-def test_a_client_with_a_cookie_returns_to_its_pod(play: Play, cookies: int, pods: list[int]) -> None:
-    """Directly a session stays with the pod that answered it first."""
+def in_turn(p: Params) -> list[int]:
+    """Backends of requests if a session's first one takes the next of two, and its later ones the same."""
+    key = by_hand(p).key
+    sticky: dict[int, int] = {}
+    turn = 0
+    backends = []
+    for request in range(p.requests):
+        session = pick(key, request, SESSION, p.sessions)
+        if session not in sticky or not p.cookies:
+            sticky[session] = turn % 2
+            turn += 1
+        backends.append(sticky[session])
+    return backends
+
+
+@pytest.mark.parametrize("cookies", [1, 0])
+def test_a_client_with_a_cookie_returns_to_its_pod(play: Play, cookies: int) -> None:
+    """Directly a session stays with the pod that answered it first; without cookies pods are taken in turn."""
     p = sending(6, pods=2, sessions=3, cookies=cookies, affinity=of.UPSTREAM_AFFINITY, **DIRECT)
 
     story = play(p, sent_s=EVERY_SECOND, service_s=0.5, stages_s=(1.0,))
 
-    assert pods == story.served_by
+    assert in_turn(p) == story.served_by
+    assert ([0, 1, 0, 1, 0, 1] == story.served_by) == (not cookies)
+
+
+def test_a_worker_of_a_closed_loop_is_always_the_same_client(play: Play) -> None:
+    """Three workers, two clients: the first and the third worker are one, and share the pod that it got first.
+
+    The first worker's answer of 1 s comes before the third's, so that the cookie is there for all later ones.
+    """
+    p = clients(3, 3, sessions=2, cookies=1, affinity=of.UPSTREAM_AFFINITY, container_concurrency=0, slots=0, **DIRECT)
+
+    story = play(p, service_s=[1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 3.0, 3.0, 3.0], stages_s=(1.0,))
+
+    workers = [row // 3 for row in story.of_requests(out.DRAW)]
+    pods = [{pod for worker, pod in zip(workers, story.served_by, strict=True) if worker == one} for one in range(3)]
+    assert pods[0] == {0}
+    assert pods[1] == {1}
+    assert pods[2] == {2, 0}
 
 
 def test_behind_an_activator_a_cookie_ties_to_the_activator(play: Play) -> None:
@@ -437,14 +501,14 @@ def test_behind_an_activator_a_cookie_ties_to_the_activator(play: Play) -> None:
 
     story = play(p, sent_s=EVERY_SECOND, service_s=0.5, stages_s=(1.0,))
 
-    assert [0, 1, 0, 0, 1, 0] == story.of_requests(out.ACTIVATOR)
+    assert in_turn(p) == story.of_requests(out.ACTIVATOR)
 
 
 def test_a_vendors_gateway_ties_to_pods_even_past_the_activator(play: Play) -> None:
     """A session's second request goes straight to its pod, though the activator is in the path, and waits there."""
-    p = sending(4, pods=2, sessions=2, cookies=1, affinity=of.POD_AFFINITY)
+    p = clients(2, 2, sessions=2, cookies=1, affinity=of.POD_AFFINITY)
 
-    story = play(p, sent_s=[0.0, 0.0, 2.0, 2.0], service_s=(1.0, 1.0, 5.0, 5.0), stages_s=(1.0,))
+    story = play(p, service_s=(1.0, 5.0, 1.0, 5.0), stages_s=(1.0,))
 
     assert [0, 0, -1, -1] == story.of_requests(out.ACTIVATOR)
     assert [0, 1, 0, 1] == story.served_by

@@ -86,6 +86,9 @@ def experiment(change: str = "") -> Experiment:
     return from_mapping(data)
 
 
+STREAM = """pod: {{idleTimeoutSeconds: 40}}
+model: {{service-time: {{time: 90s, first-byte: 1s, chunk-interval: {every}}}}}"""
+
 # Change of the experiment, field of Params, its value.
 FIELDS: list[tuple[str, str, Any]] = [
     ("", "container_concurrency", 2),
@@ -97,6 +100,18 @@ FIELDS: list[tuple[str, str, Any]] = [
     ("", "first_byte_timeout_ns", 0),
     ("pod: {idleTimeoutSeconds: 40}", "first_byte_timeout_ns", 40 * S),
     ("pod: {idleTimeoutSeconds: 40, responseStartTimeoutSeconds: 30}", "first_byte_timeout_ns", 30 * S),
+    ("pod: {timeoutSeconds: 600}", "first_byte_timeout_ns", 300 * S),
+    ("pod: {timeoutSeconds: 600, responseStartTimeoutSeconds: 0}", "first_byte_timeout_ns", 0),
+    ("config-defaults: {revision-idle-timeout-seconds: '40'}", "first_byte_timeout_ns", 40 * S),
+    ("config-defaults: {revision-idle-timeout-seconds: '120'}", "first_byte_timeout_ns", 0),
+    (
+        "{config-defaults: {revision-idle-timeout-seconds: '40'}, pod: {idleTimeoutSeconds: 0}}",
+        "first_byte_timeout_ns",
+        0,
+    ),
+    ("pod: {idleTimeoutSeconds: 40}", "stream_idle_ns", 0),
+    (STREAM.format(every="40s"), "stream_idle_ns", 0),
+    (STREAM.format(every="41s"), "stream_idle_ns", 40 * S),
     ("", "service_by_start", 0),
     ("model: {service-time: {time: 3s, by: start}}", "service_by_start", 1),
     ("", "slowdown", []),
@@ -162,14 +177,26 @@ cluster: {nodes: {type: b}}""",
     ("config-autoscaler: {scale-to-zero-grace-period: 20s}", "grace_ns", 20 * S),
     ("annotations: {scale-to-zero-pod-retention-period: 1m}", "retention_ns", 60 * S),
     ("config-deployment: {progress-deadline: 300s}", "progress_deadline_ns", 300 * S),
+    ("", "always_schedulable", 0),
+    ("config-deployment: {pod-is-always-schedulable: 'true'}", "always_schedulable", 1),
     ("", "probe_period_ns", 2 * S),
     ("probe: {tcpSocket: {port: 80}}", "probe_period_ns", 10 * S),
     ("probe: {tcpSocket: {port: 80}, periodSeconds: 3, timeoutSeconds: 2}", "probe_timeout_ns", 2 * S),
     ("probe: {tcpSocket: {port: 80}, initialDelaySeconds: 5}", "probe_initial_delay_ns", 5 * S),
     ("probe: {tcpSocket: {port: 80}, successThreshold: 2, periodSeconds: 1}", "probe_successes", 2),
-    ("probe: {tcpSocket: {port: 80}, failureThreshold: 9}", "probe_failures", 9),
     ("", "aggressive", 0),
     ("probe: {tcpSocket: {port: 80}}", "aggressive", 1),
+    ("probe: {exec: {command: [x]}}", "aggressive", 0),
+    ("", "startup_period_ns", 0),
+    ("container: {startupProbe: {tcpSocket: {port: 80}}}", "startup_period_ns", 10 * S),
+    ("container: {startupProbe: {tcpSocket: {port: 80}, periodSeconds: 4}}", "startup_period_ns", 4 * S),
+    (
+        "container: {startupProbe: {tcpSocket: {port: 80}, initialDelaySeconds: 6}}",
+        "startup_initial_delay_ns",
+        6 * S,
+    ),
+    ("container: {startupProbe: {tcpSocket: {port: 80}}}", "startup_failures", 3),
+    ("container: {startupProbe: {tcpSocket: {port: 80}, failureThreshold: 30}}", "startup_failures", 30),
     ("", "early_use", 1),
     ("probe: {exec: {command: [x]}, periodSeconds: 1}", "early_use", 0),
     ("container: {startupProbe: {tcpSocket: {port: 80}}}", "early_use", 0),
@@ -220,6 +247,7 @@ cluster: {nodes: {type: b}}""",
     ("cluster: {nodes: {count: 1, max: 2}}", "pool_provisioned", [1]),
     ("cluster: {nodes: {idle-release: 7m}}", "pool_release_ns", [420 * S]),
     ("", "scrape_failure", 0.0),
+    ("cluster: {scrape-failure: 5%}", "scrape_failure", 0.05),
     ("cluster: {activators: 3}", "activators", 3),
     ("cluster: {ingress: {path: activator}}", "always_activator", 1),
     ("cluster: {ingress: {policy: least-request}}", "ingress_policy", of.LEAST_REQUEST),
@@ -314,12 +342,6 @@ cluster: {delays: {client-to-front: 0s, server-to-client: 0s}}""",
             "without end",
         ),
         ("workload: {kind: constant, rate: 1000, duration: 10h}", "workload", "at most 10,000,000"),
-        (
-            """pod: {idleTimeoutSeconds: 2}
-model: {service-time: {time: 9s, first-byte: 1s, chunk-interval: 3s}}""",
-            "chunk-interval",
-            "idleTimeoutSeconds",
-        ),
         (
             "model: {cold-start: {stages: [{name: a, when: after-ready, at-a-time: 1}]}}",
             "stages[0]",

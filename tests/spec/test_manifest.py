@@ -44,7 +44,7 @@ def test_the_published_manifest() -> None:
     assert found.container_concurrency == 1
     assert (found.timeout_s, found.response_start_timeout_s, found.idle_timeout_s) == (300.0, None, None)
     assert found.probe == Probe("tcp", period_s=1.0, failure_threshold=3, initial_delay_s=5.0)
-    assert (found.gpus, found.startup_probe, found.unmodelled) == (0, False, ())
+    assert (found.gpus, found.startup_probe, found.unmodelled) == (0, None, ())
     assert (found.revision.target_value, found.revision.total_value, found.revision.max_scale) == (1.0, 1.0, 10)
     assert found.eci_specs == ("ecs.gn5-c4g1.xlarge", "ecs.gn5i-c8g1.2xlarge", "ecs.gn5-c8g1.2xlarge")
     assert found.cookie_affinity
@@ -166,13 +166,24 @@ def test_other_annotations_have_full_keys_only() -> None:
             "response_start_timeout_s",
             20.0,
         ),
+        (
+            "timeoutSeconds: 300",
+            "timeoutSeconds: 600\n      responseStartTimeoutSeconds: 0",
+            "response_start_timeout_s",
+            None,
+        ),
         ("timeoutSeconds: 300", "timeoutSeconds: 300\n      idleTimeoutSeconds: 9", "idle_timeout_s", 9.0),
         ("      containerConcurrency: 1\n", "", "container_concurrency", 0),
         ("httpGet: {path: /ready}", "grpc: {port: 1}", "probe", Probe("grpc", period_s=1.0)),
         ("httpGet: {path: /ready}", "exec: {command: [x]}", "probe", Probe("exec", period_s=1.0)),
         ("            periodSeconds: 1\n", "", "probe", Probe("http")),
         ('nvidia.com/gpu: "1"', "nvidia.com/gpu: 2", "gpus", 2),
-        ("readinessProbe:", "startupProbe: {tcpSocket: {port: 1}}\n          readinessProbe:", "startup_probe", True),
+        (
+            "readinessProbe:",
+            "startupProbe: {tcpSocket: {port: 1}, failureThreshold: 9}\n          readinessProbe:",
+            "startup_probe",
+            Probe(failure_threshold=9),
+        ),
     ],
 )
 def test_fields_of_the_manifest(old: str, new: str, attribute: str, value: object, tmp_path: Path) -> None:

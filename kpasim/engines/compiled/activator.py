@@ -34,7 +34,7 @@ from kpasim.engines.compiled.layout import (
     P,
     World,
 )
-from kpasim.engines.draws import CHANCE_ONE, COIN, LATE_REPORT, LATE_WAKE, POD_A, POD_B, chance
+from kpasim.engines.draws import CHANCE_ONE, COIN, LATE_REPORT, LATE_WAKE, POD_A, POD_B, chance, session_of
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, SECOND_NS
 from kpasim.policy import accounting, routing
 
@@ -182,11 +182,18 @@ def release(w: World, row: int) -> None:
     wake(w, index)
 
 
+def client_of(w: World, row: int) -> int:
+    """The session that a request belongs to."""
+    draw = w.request[row, R_DRAW]
+    worker = draw // clients.stride(w) if w.p[P.closed] else -1
+    return int(session_of(w.key, draw, worker, w.p[P.sessions]))
+
+
 def answered(w: World, row: int, served_by: int) -> None:
     """A response sets the session's cookie."""
     if not w.p[P.cookies] or w.p[P.affinity] == of.NO_AFFINITY:
         return
-    session = w.request[row, R_DRAW] % w.p[P.sessions]
+    session = client_of(w, row)
     w.sticky[2, session] = w.i[NOW]
     by = w.request[row, R_ACTIVATOR]
     if by == NOTHING or w.p[P.affinity] == of.POD_AFFINITY:
@@ -250,5 +257,5 @@ def assign(w: World, index: int) -> None:
 
 KERNELS = (
     report_due_after, next_report, choose, send, take_slot, dispatch, enter, report, wake, awake, drop, release,
-    answered, comes_before, assign, find, forget,
+    client_of, answered, comes_before, assign, find, forget,
 )  # fmt: skip

@@ -8,6 +8,7 @@ from kpasim.engines.compiled import agenda, pod, reconciler, sharing
 from kpasim.engines.compiled.layout import (
     ADDED,
     ATTEMPT,
+    BEGAN,
     BEGUN,
     CONTAINERS,
     CRASHED,
@@ -279,12 +280,17 @@ def step(w: World, which: int) -> None:
             continue
         if w.stage[stage, S_KIND] == of.START and row[CONTAINERS] == NEVER_NS:
             row[CONTAINERS] = w.i[NOW]
+            row[BEGAN] = w.i[NOW]
         if not row[BEGUN] and not begin(w, which, stage):
             return
         row[BEGUN] = 0
         row[STAGE] += 1
     if row[CONTAINERS] == NEVER_NS:
         row[CONTAINERS] = w.i[NOW]
+        row[BEGAN] = w.i[NOW]
+    if pod.startup_sees(w, which) < 0:
+        restart(w, which)
+        return
     if w.x[P.crash_probability] > 0.0:
         unlucky = chance(w.key, which, CRASH + row[ATTEMPT])
         if unlucky < w.x[P.crash_probability] * CHANCE_ONE:
@@ -294,7 +300,7 @@ def step(w: World, which: int) -> None:
 
 
 def restart(w: World, which: int) -> None:
-    """The container crashed at the end of its start; Kubernetes waits and starts it again."""
+    """The container failed at the end of its start; Kubernetes waits and starts it again."""
     w.i[CRASHED] = 1
     reconciler.touch(w)
     row = w.pod[which]
@@ -400,6 +406,7 @@ def stage_done(w: World, which: int) -> None:
     row[STAGE_DUE] = FOREVER_NS
     if row[RESTARTING]:
         row[RESTARTING] = 0
+        row[BEGAN] = w.i[NOW]
     else:
         stage = row[STAGE]
         if w.stage_x[stage, S_BYTES] > 0.0:

@@ -89,11 +89,11 @@ def arrive(w: World, request: int) -> None:
     elif direct:
         send_direct(w, request, choose_pod(w, request))
     else:
-        index = choose_activator(w, request)
+        index = -1
         if session >= 0 and affinity == of.UPSTREAM_AFFINITY:
-            stuck = w.sticky[1, session]
-            if 0 <= stuck < w.i[IN_SUBSET]:
-                index = stuck
+            index = w.sticky[1, session]
+        if index < 0 or index >= w.i[IN_SUBSET]:
+            index = choose_activator(w, request)
         activator.enter(w, request, index)
 
 
@@ -108,7 +108,7 @@ def session_of(w: World, row: int) -> int:
     """Session whose cookie a request carries, -1 for none."""
     if not w.p[P.cookies] or w.p[P.affinity] == of.NO_AFFINITY:
         return -1
-    session = w.request[row, R_DRAW] % w.p[P.sessions]
+    session = activator.client_of(w, row)
     timeout_ns = w.p[P.affinity_timeout_ns]
     if timeout_ns and w.i[NOW] - w.sticky[2, session] > timeout_ns:
         return -1
@@ -154,8 +154,11 @@ def choose_activator(w: World, request: int) -> int:
 
 def first_byte_due(w: World, request: int) -> None:
     """The request's responseStartTimeoutSeconds or idleTimeoutSeconds are over."""
-    row = request & w.i[MASK]
-    if not agenda.has_ended(w, request) and w.first_byte_due[row] > w.i[NOW]:
+    if agenda.has_ended(w, request):
+        return
+    due_ns = w.first_byte_due[request & w.i[MASK]]
+    idle_ns = w.p[P.stream_idle_ns]
+    if due_ns > w.i[NOW] or (idle_ns > 0 and due_ns + idle_ns <= w.i[NOW]):
         pod.withdraw(w, request, clients.TIMED_OUT)
 
 

@@ -9,6 +9,7 @@ from kpasim.engines.compiled.clients import BAD_GATEWAY, QUEUE_FULL
 from kpasim.engines.compiled.layout import (
     ASKED,
     AT_FRONT,
+    BEGAN,
     BROKEN,
     BUSY,
     BUSY_SINCE,
@@ -63,9 +64,9 @@ from kpasim.engines.compiled.layout import (
 from kpasim.engines.params import NEVER_NS, SECOND_NS
 from kpasim.policy import accounting, pods, routing
 
-DONE, FOUND, READY_KIND, DRAIN, KILL, FORGET, VISIBLE = (
-    int(Kind.DONE), int(Kind.FOUND), int(Kind.READY), int(Kind.DRAIN), int(Kind.KILL), int(Kind.FORGET),
-    int(Kind.VISIBLE),
+DONE, FIRST_BYTE, FOUND, READY_KIND, DRAIN, KILL, FORGET, VISIBLE = (
+    int(Kind.DONE), int(Kind.FIRST_BYTE), int(Kind.FOUND), int(Kind.READY), int(Kind.DRAIN), int(Kind.KILL),
+    int(Kind.FORGET), int(Kind.VISIBLE),
 )  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def opens(w: World, pod: int) -> None:
     row[SERVES_FROM] = now + cluster.stage_time(w, pod, of.AFTER_READY)
     row[FIRST_EXTRA] = cluster.stage_time(w, pod, of.FIRST_REQUEST)
     poll_ns = w.p[P.queue_proxy_poll_ns]
-    ready_ns = pods.kubelet_sees(
+    kubelet_ns = pods.kubelet_sees(
         now,
         row[CONTAINERS],
         w.p[P.probe_initial_delay_ns],
@@ -89,7 +90,7 @@ def opens(w: World, pod: int) -> None:
         w.p[P.aggressive],
         poll_ns,
     )
-    agenda.plan(w, ready_ns, READY_KIND, pod)
+    agenda.plan(w, max(kubelet_ns, startup_sees(w, pod)), READY_KIND, pod)
     if w.p[P.early_use]:
         found_ns = pods.activator_finds(
             now,
@@ -99,9 +100,27 @@ def opens(w: World, pod: int) -> None:
             w.p[P.aggressive],
             poll_ns,
             w.pod_draw[pod, of.POLL_PHASE],
+            w.p[P.probe_successes],
         )
         for index in range(w.p[P.activators]):
             agenda.plan(w, found_ns, FOUND, pod * w.p[P.activators] + index)
+
+
+def startup_sees(w: World, pod: int) -> int:
+    """When the startup probe finds the container, which answers now; -1 if the kubelet kills it instead."""
+    period_ns = w.p[P.startup_period_ns]
+    if period_ns == 0:
+        return int(w.i[NOW])
+    # Both probes of a pod begin at the same moment, so one draw stands for both phases.
+    phase_ns = int(w.pod_draw[pod, of.KUBELET_PHASE] * (period_ns / w.p[P.probe_period_ns]))
+    return pods.startup_sees(
+        w.i[NOW],
+        w.pod[pod, BEGAN],
+        w.p[P.startup_initial_delay_ns],
+        phase_ns,
+        period_ns,
+        w.p[P.startup_failures],
+    )
 
 
 def becomes_ready(w: World, pod: int) -> None:
@@ -211,7 +230,10 @@ def begin(w: World, request: int, pod: int) -> None:
         w.pod[pod, FIRST_EXTRA] = 0
     begins_ns = max(starts_ns, w.pod[pod, SERVES_FROM])
     if len(w.first_byte_due):
-        w.first_byte_due[row] = begins_ns + clients.first_byte(w, row, service_ns, start)
+        first_byte_ns = clients.first_byte(w, row, service_ns, start)
+        w.first_byte_due[row] = begins_ns + first_byte_ns
+        if w.p[P.stream_idle_ns] and first_byte_ns != of.FOREVER_NS:
+            agenda.plan(w, begins_ns + first_byte_ns + w.p[P.stream_idle_ns], FIRST_BYTE, request)
     queues.append(w, w.pod[pod], RUN_HEAD, request)
     if len(w.slowdown):
         sharing.add(w, sharing.group_of(w, pod), request, service_ns + begins_ns - now)
@@ -390,6 +412,6 @@ def goes(w: World, pod: int) -> None:
 
 
 KERNELS = (
-    opens, becomes_ready, inside, roll, join, leave, is_free, work, begin, done, after_work, let_go, withdraw, remove,
-    drain, may_stop, break_off, kill, busy_at, free_gpu, goes,
+    startup_sees, opens, becomes_ready, inside, roll, join, leave, is_free, work, begin, done, after_work, let_go,
+    withdraw, remove, drain, may_stop, break_off, kill, busy_at, free_gpu, goes,
 )  # fmt: skip

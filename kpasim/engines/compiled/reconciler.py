@@ -131,7 +131,8 @@ def stamp(w: World) -> int:
 
 def reachable(w: World) -> int:
     """Whether the revision counts as reachable: routed, and not failing without a single ready pod."""
-    failing = w.i[READY_PODS] == 0 and w.i[REPLICAS] > 0 and (w.i[CRASHED] > 0 or w.i[PENDING] > 0)
+    stuck = w.i[PENDING] > 0 and not w.p[P.always_schedulable]
+    failing = w.i[READY_PODS] == 0 and w.i[REPLICAS] > 0 and (w.i[CRASHED] > 0 or stuck)
     return 1 if w.p[P.reachable] and not failing else 0
 
 

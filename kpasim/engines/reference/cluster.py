@@ -202,13 +202,16 @@ class Cluster:
                 pod.stage += 1
                 continue
             if p.stage_kind[stage] == of.START and pod.containers_ns == of.NEVER_NS:
-                pod.containers_ns = self.sim.now
+                pod.containers_ns = pod.began_ns = self.sim.now
             if not pod.stage_begun and not self.begin(pod, stage):
                 return
             pod.stage_begun = False
             pod.stage += 1
         if pod.containers_ns == of.NEVER_NS:
-            pod.containers_ns = self.sim.now
+            pod.containers_ns = pod.began_ns = self.sim.now
+        if pod.startup_sees() < 0:
+            self.restart(pod)
+            return
         if p.crash_probability > 0.0:
             unlucky = chance(self.sim.d.key, pod.index, CRASH + pod.attempt)
             if unlucky < p.crash_probability * CHANCE_ONE:
@@ -217,7 +220,7 @@ class Cluster:
         pod.opens()
 
     def restart(self, pod: Pod) -> None:
-        """The container crashed at the end of its start; Kubernetes waits and starts it again."""
+        """The container failed at the end of its start; Kubernetes waits and starts it again."""
         p = self.sim.p
         self.sim.reconciler.crashed = True
         self.sim.reconciler.touch()
@@ -298,6 +301,7 @@ class Cluster:
         pod.done_ns = of.FOREVER_NS
         if pod.restarting:
             pod.restarting = False
+            pod.began_ns = self.sim.now
         else:
             stage = pod.stage
             if self.sim.p.stage_bytes[stage] > 0.0:

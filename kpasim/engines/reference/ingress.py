@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
-from kpasim.engines.draws import ACTIVATOR_A, ACTIVATOR_B, HOST_A, HOST_B, WORKER, pick
+from kpasim.engines.draws import ACTIVATOR_A, ACTIVATOR_B, HOST_A, HOST_B, WORKER, pick, session_of
 from kpasim.policy import burst
 
 if TYPE_CHECKING:
@@ -70,11 +70,10 @@ class Ingress:
         elif direct:
             self.send_direct(request, self.choose_pod(request))
         else:
-            index = self.choose_activator(request)
-            if session >= 0 and p.affinity == of.UPSTREAM_AFFINITY:
-                stuck = self.sticky_activator[session]
-                if 0 <= stuck < self.activators:
-                    index = stuck
+            sticks = session >= 0 and p.affinity == of.UPSTREAM_AFFINITY
+            index = self.sticky_activator[session] if sticks else -1
+            if not 0 <= index < self.activators:
+                index = self.choose_activator(request)
             sim.activators[index].enter(request)
 
     def send_direct(self, request: Request, pod: int) -> None:
@@ -83,12 +82,17 @@ class Ingress:
         if status:
             self.sim.clients.end(request, status)
 
+    def client(self, request: Request) -> int:
+        """The session that a request belongs to."""
+        p = self.sim.p
+        return session_of(self.sim.d.key, request.draw, request.worker if p.closed else -1, p.sessions)
+
     def session(self, request: Request) -> int:
         """Session whose cookie a request carries, -1 for none."""
         p = self.sim.p
         if not p.cookies or p.affinity == of.NO_AFFINITY:
             return -1
-        session = request.draw % p.sessions
+        session = self.client(request)
         if p.affinity_timeout_ns and self.sim.now - self.sticky_ns[session] > p.affinity_timeout_ns:
             return -1
         return session
@@ -98,7 +102,7 @@ class Ingress:
         p = self.sim.p
         if not p.cookies or p.affinity == of.NO_AFFINITY:
             return
-        session = request.draw % p.sessions
+        session = self.client(request)
         self.sticky_ns[session] = self.sim.now
         assert request.pod is not None
         if request.activator is None or p.affinity == of.POD_AFFINITY:
@@ -145,5 +149,7 @@ class Ingress:
 
     def first_byte_due(self, request: Request) -> None:
         """The request's responseStartTimeoutSeconds or idleTimeoutSeconds are over."""
-        if request.where != "ended" and request.first_byte_ns > self.sim.now:
+        idle_ns = self.sim.p.stream_idle_ns
+        silent = request.first_byte_ns > self.sim.now or (idle_ns and request.first_byte_ns + idle_ns <= self.sim.now)
+        if request.where != "ended" and silent:
             self.sim.clients.withdraw(request, 504)

@@ -58,6 +58,7 @@ class Pod:
         self.left_ns = 0
         self.due_ns = of.FOREVER_NS
         self.attempt = 0
+        self.began_ns = of.NEVER_NS
         self.serves_from_ns = of.NEVER_NS
         self.first_extra_ns = 0
         self.last_arrival_ns = of.NEVER_NS
@@ -95,7 +96,7 @@ class Pod:
         self.first_extra_ns = sim.cluster.stage_time(self, of.FIRST_REQUEST)
         draw = sim.d.pod[self.index]
         poll_ns = p.queue_proxy_poll_ns
-        ready_ns = pods.kubelet_sees(
+        kubelet_ns = pods.kubelet_sees(
             now,
             self.containers_ns,
             p.probe_initial_delay_ns,
@@ -106,6 +107,7 @@ class Pod:
             p.aggressive,
             poll_ns,
         )
+        ready_ns = max(kubelet_ns, self.startup_sees())
         sim.at(ready_ns, Kind.READY, self.index, self.becomes_ready)
         if p.early_use:
             found_ns = pods.activator_finds(
@@ -116,10 +118,22 @@ class Pod:
                 p.aggressive,
                 poll_ns,
                 int(draw[of.POLL_PHASE]),
+                p.probe_successes,
             )
             for activator in sim.activators:
                 entity = self.index * p.activators + activator.index
                 sim.at(found_ns, Kind.FOUND, entity, lambda found=activator: found.find(self))  # type: ignore[misc]
+
+    def startup_sees(self) -> int:
+        """When the startup probe finds the container, which answers now; -1 if the kubelet kills it instead."""
+        p = self.sim.p
+        if p.startup_period_ns == 0:
+            return self.sim.now
+        # Both probes of a pod begin at the same moment, so one draw stands for both phases.
+        phase_ns = int(int(self.sim.d.pod[self.index, of.KUBELET_PHASE]) * (p.startup_period_ns / p.probe_period_ns))
+        return pods.startup_sees(
+            self.sim.now, self.began_ns, p.startup_initial_delay_ns, phase_ns, p.startup_period_ns, p.startup_failures
+        )
 
     def becomes_ready(self) -> None:
         """Kubernetes calls the pod ready."""
@@ -207,6 +221,9 @@ class Pod:
             self.first_extra_ns = 0
         begins_ns = max(request.start_ns, self.serves_from_ns)
         request.first_byte_ns = begins_ns + first_byte_ns
+        if p.stream_idle_ns and first_byte_ns != of.FOREVER_NS:
+            due_ns = request.first_byte_ns + p.stream_idle_ns
+            sim.at(due_ns, Kind.FIRST_BYTE, request.index, lambda: sim.ingress.first_byte_due(request))
         self.running[request.index] = request
         if len(p.slowdown):
             self.share.add(request, service_ns + begins_ns - now)

@@ -74,8 +74,10 @@ class Reconciler:
 
     def reachable(self) -> int:
         """Whether the revision counts as reachable: routed, and not failing without a single ready pod."""
-        failing = self.ready_pods == 0 and self.replicas > 0 and (self.crashed or bool(self.sim.cluster.pending))
-        return 1 if self.sim.p.reachable and not failing else 0
+        p = self.sim.p
+        stuck = bool(self.sim.cluster.pending) and not p.always_schedulable
+        failing = self.ready_pods == 0 and self.replicas > 0 and (self.crashed or stuck)
+        return 1 if p.reachable and not failing else 0
 
     def rules(self) -> scaler.Rules:
         """The scaler's settings as they stand."""
