@@ -187,10 +187,13 @@ def goes_first(
 def age_rank(since_ns: int, now_ns: int) -> int:
     """Power of two of an age in nanoseconds: pods within one power count as equally old."""
     age = now_ns - since_ns
-    rank = -1
-    while age > 0:
-        age >>= 1
-        rank += 1
+    if age <= 0:
+        return -1
+    rank = 0
+    for width in (32, 16, 8, 4, 2, 1):
+        if age >> width:
+            age >>= width
+            rank += width
     return rank
 
 

@@ -54,12 +54,11 @@ def test_engines_agree_at_length(record_property: Any) -> None:
 def test_the_compiled_engine_agrees_as_plain_python(monkeypatch: pytest.MonkeyPatch, record_property: Any) -> None:
     """The modules that numba compiles are Python all the same, and give the same tables without it."""
 
-    def play(arrays: tuple[Any, ...]) -> int:
-        world = layout.World(*arrays)
+    def play(world: layout.World, words: Any) -> int:
         loop.play(world)
         return loop.finish(world)
 
-    monkeypatch.setattr(compiled, "machine", SimpleNamespace(play=play), raising=False)
+    monkeypatch.setattr(compiled, "machine", SimpleNamespace(play=play, ready=lambda: None), raising=False)
 
     seen = agreement.agree(compiled.run, 60)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,12 @@ from kpasim.engines.compiled.layout import World, new_world
 from kpasim.engines.outcome import Counts, Outcome, OutOfRoom
 from kpasim.engines.params import Capacity, Draws, Ints, Params
 
-_FIELDS = tuple(field.name for field in fields(World))
+_DRAWN = (
+    "phase", "service", "klass", "first_byte", "delay", "sent", "own_service", "pod_draw", "node_draw", "key",
+    "load_phase_ns",
+)  # fmt: skip
+"""Fields of ``World`` that belong to one replication."""
+_HANDED_OVER = ("request", "ticks", "averages")
 _CALLER = {layout.MORE_PODS: "pods", layout.MORE_NODES: "nodes", layout.MORE_REQUESTS: "requests"}
 """Faults that only the caller can mend, with more draws."""
 FIRST_RING = 1024
@@ -89,8 +94,9 @@ def count_many(params: Params, draws: Sequence[Draws], threads: int = 1) -> list
 
 
 def _share_out(play: Callable[[Sequence[Draws]], list[Any]], draws: Sequence[Draws], threads: int) -> list[Any]:
-    from kpasim.engines.compiled import machine  # noqa: F401  (compile or load once, before threads ask for it)
+    from kpasim.engines.compiled import machine
 
+    machine.ready()  # once, before threads ask for it
     if threads <= 1 or len(draws) < 2 * threads:
         return play(draws)
     shares = [draws[index::threads] for index in range(threads)]
@@ -106,10 +112,12 @@ def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False)
     room = first_room(params, draws[0])
     if statistics_only:
         room = room._replace(requests=FIRST_RING, ticks=1, scalings=1)
-    world = new_world(params, draws[0], room, statistics_only=statistics_only)
+    world, table = new_world(params, draws[0], room, statistics_only=statistics_only), layout.new_words()
+    layout.words(world, table)
     for one in draws:
         if len(one.pod) != len(world.pod_draw):
             world = new_world(params, one, room, statistics_only=statistics_only)
+            layout.words(world, table)
         while True:
             world = replace(
                 world,
@@ -125,7 +133,8 @@ def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False)
                 key=one.key,
                 load_phase_ns=one.load_phase_ns,
             )
-            total = machine.play(tuple(getattr(world, name) for name in _FIELDS))
+            layout.words(world, table, *_DRAWN)
+            total = machine.play(world, table)
             fault = int(world.i[layout.FAULT])
             if fault == layout.NO_FAULT:
                 break
@@ -137,12 +146,35 @@ def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False)
             else:
                 room = more_room(room, fault)
             world = new_world(params, one, room, statistics_only=statistics_only)
+            layout.words(world, table)
         yield world, total
+        if not statistics_only:
+            # What has been handed over is not written to again.
+            world = replace(world, **_fresh(world))
+            layout.words(world, table, *_HANDED_OVER)
 
 
 def _plain(array: Ints) -> Ints:
     """The array as compiled code takes it: contiguous and writable."""
     return np.require(array, dtype=np.int64, requirements=["C", "W"])
+
+
+def _fresh(world: World) -> dict[str, Any]:
+    """Arrays in place of those that an outcome has taken over."""
+    taken = {}
+    for name, used in (("request", layout.SENT), ("ticks", layout.TICKS), ("averages", layout.TICKS)):
+        table = getattr(world, name)
+        taken[name] = np.empty_like(table) if _is_full(table, world.i[used]) else table
+    return taken
+
+
+def _is_full(table: Ints, used: int) -> bool:
+    """Whether a table is used well enough to be handed over as it is, rather than copied."""
+    return bool(5 * used > 4 * len(table))
+
+
+def _part(table: Any, used: int) -> Any:
+    return table[:used] if _is_full(table, used) else table[:used].copy()
 
 
 def _outcome(world: World, concurrency_ns: int) -> Outcome:
@@ -151,11 +183,11 @@ def _outcome(world: World, concurrency_ns: int) -> Outcome:
     return Outcome(
         int(i[layout.LOAD_NS]),
         int(i[layout.END_NS]),
-        world.request[: i[layout.SENT], :10].copy(),
+        _part(world.request, i[layout.SENT]),
         world.pod[: i[layout.PODS], :14].copy(),
         world.node[: i[layout.NODES], :6].copy(),
-        world.ticks[:ticks].copy(),
-        world.averages[:ticks].copy(),
+        _part(world.ticks, ticks),
+        _part(world.averages, ticks),
         world.scaling[: i[layout.SCALINGS]].copy(),
         concurrency_ns,
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from kpasim.engines import params as of
-from kpasim.engines.clock import Kind, due_after, late, nth_due
+from kpasim.engines.clock import Kind
 from kpasim.engines.compiled import agenda, autoscaler, clients, pod, queues
+from kpasim.engines.compiled.lateness import due_after, lateness, nth_due
 from kpasim.engines.compiled.layout import (
     A_ASSIGNED,
     A_CAPACITY,
@@ -20,6 +21,7 @@ from kpasim.engines.compiled.layout import (
     AT_FRONT,
     IN_SUBSET,
     KNOWN,
+    LATE_ACTIVATOR,
     MASK,
     NEXT_REPORT,
     NOTHING,
@@ -55,8 +57,8 @@ def enter(w: World, request: int, index: int) -> None:
 
 def report_due_after(w: World, index: int, time_ns: int) -> int:
     """When an activator reports next after ``time_ns``."""
-    phase_ns = w.phase[of.REPORT + index]
-    return int(due_after(phase_ns, SECOND_NS, time_ns, w.key, LATE_REPORT + index, w.p[P.clock_jitter_ns]))
+    row, phase_ns = LATE_ACTIVATOR + 2 * index, w.phase[of.REPORT + index]
+    return int(due_after(w, row, phase_ns, SECOND_NS, time_ns, LATE_REPORT + index, w.p[P.clock_jitter_ns]))
 
 
 def next_report(w: World) -> None:
@@ -74,7 +76,8 @@ def report(w: World, index: int) -> None:
     if alive:
         phase_ns = w.phase[of.REPORT + index]
         nth = (w.i[NOW] - phase_ns) // SECOND_NS + 1
-        due_ns = nth_due(nth, phase_ns, SECOND_NS, w.key, LATE_REPORT + index, w.p[P.clock_jitter_ns])
+        row = LATE_ACTIVATOR + 2 * index
+        due_ns = nth_due(w, row, nth, phase_ns, SECOND_NS, LATE_REPORT + index, w.p[P.clock_jitter_ns])
     w.activator[index, A_REPORT] = due_ns
     next_report(w)
     autoscaler.told(w, concurrency, float(count), False)
@@ -122,7 +125,7 @@ def wake(w: World, index: int) -> None:
     if me[A_WAITING] == 0 or me[A_RUNNING] + me[A_WAKING] >= me[A_CAPACITY]:
         return
     me[A_WAKES] += 1
-    asleep_ns = late(w.key, me[A_WAKES], LATE_WAKE + index, w.p[P.wake_ns])
+    asleep_ns = lateness(w, LATE_ACTIVATOR + 2 * index + 1, me[A_WAKES], LATE_WAKE + index, w.p[P.wake_ns])
     if asleep_ns <= w.p[P.server_to_client_ns]:
         # Nobody can have overtaken it.
         dispatch(w, index, True)

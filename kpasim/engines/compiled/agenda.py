@@ -9,9 +9,12 @@ from kpasim.engines.compiled.layout import (
     ENDED_FROM,
     FAULT,
     HEAP,
+    HOT_KEY,
+    HOT_NS,
     MASK,
     MORE_EVENTS,
     PATIENCE_HEAD,
+    R_DRAW,
     R_SENT,
     R_STATUS,
     ROWS,
@@ -23,14 +26,38 @@ from kpasim.engines.params import FOREVER_NS
 
 
 def plan(w: World, time_ns: int, kind: int, entity: int) -> None:
-    """Plan an event."""
+    """Plan an event.
+
+    The earliest of the latest few is kept beside the heap: what comes next was often planned a moment ago, and then
+    never sees the heap.
+    """
+    i = w.i
+    key = (kind << ENTITY_BITS) | entity
+    hot_ns = i[HOT_NS]
+    hot_key = i[HOT_KEY]
+    if time_ns < hot_ns or (time_ns == hot_ns and key < hot_key):
+        i[HOT_NS] = time_ns
+        i[HOT_KEY] = key
+        if hot_ns != FOREVER_NS:
+            push(w, hot_ns, hot_key)
+    else:
+        push(w, time_ns, key)
+
+
+def push(w: World, time_ns: int, key: int) -> None:
+    """Put an event on the heap."""
     heap = w.heap
     place = w.i[HEAP]
     if place >= len(heap):
         w.i[FAULT] = MORE_EVENTS
         return
     w.i[HEAP] = place + 1
-    key = (kind << ENTITY_BITS) | entity
+    rise(w, place, time_ns, key)
+
+
+def rise(w: World, place: int, time_ns: int, key: int) -> None:
+    """Let an event rise from a free place of the heap to where it belongs."""
+    heap = w.heap
     while place > 0:
         parent = (place - 1) >> 1
         if heap[parent, 0] < time_ns or (heap[parent, 0] == time_ns and heap[parent, 1] <= key):
@@ -49,22 +76,23 @@ def drop_first(w: World) -> None:
     w.i[HEAP] = last
     time_ns = heap[last, 0]
     key = heap[last, 1]
+    if last == 0:
+        # Whoever looks for the first event need not ask whether there is one.
+        heap[0, 0] = FOREVER_NS
+        return
+    # The last event most likely belongs far down again, so the hole goes all the way before it is filled.
     place = 0
     child = 1
     while child < last:
-        right = child + 1
-        if right < last and (
-            heap[right, 0] < heap[child, 0] or (heap[right, 0] == heap[child, 0] and heap[right, 1] < heap[child, 1])
-        ):
-            child = right
-        if time_ns < heap[child, 0] or (time_ns == heap[child, 0] and key <= heap[child, 1]):
-            break
+        # Adding a truth in place of branching on it, which nobody can predict. The right one may be the last event.
+        one = heap[child, 0]
+        other = heap[child + 1, 0]
+        child += int((other < one) | ((other == one) & (heap[child + 1, 1] < heap[child, 1])))
         heap[place, 0] = heap[child, 0]
         heap[place, 1] = heap[child, 1]
         place = child
         child = 2 * place + 1
-    heap[place, 0] = time_ns
-    heap[place, 1] = key
+    rise(w, place, time_ns, key)
 
 
 def has_ended(w: World, request: int) -> bool:
@@ -76,7 +104,7 @@ def oldest_at_front(w: World) -> int:
     """Place in ``World.age`` of the live request that has been at the front for longest; the tail if there is none."""
     head = w.i[AGE_HEAD]
     tail = w.i[AGE_TAIL]
-    while head < tail and has_ended(w, w.age[head & (len(w.age) - 1), 0]):
+    while head < tail and has_ended(w, w.age[head & (len(w.age) - 1)]):
         head += 1
     w.i[AGE_HEAD] = head
     return int(head)
@@ -100,7 +128,13 @@ def next_timeout(w: World) -> int:
     head = oldest_at_front(w)
     if head == w.i[AGE_TAIL]:
         return FOREVER_NS
-    return int(w.age[head & (len(w.age) - 1), 1])
+    return over_at(w, w.age[head & (len(w.age) - 1)])
+
+
+def over_at(w: World, request: int) -> int:
+    """When timeoutSeconds are over for a live request, from its arrival at the front."""
+    row = request & w.i[MASK]
+    return int(w.request[row, R_SENT] + w.delay[w.request[row, R_DRAW]] + w.p[P.timeout_ns])
 
 
 def next_give_up(w: World) -> int:
@@ -111,4 +145,4 @@ def next_give_up(w: World) -> int:
     return int(w.request[first & w.i[MASK], R_SENT] + w.p[P.client_timeout_ns])
 
 
-KERNELS = (plan, drop_first, has_ended, oldest_at_front, oldest_sent, next_timeout, next_give_up)
+KERNELS = (rise, push, plan, drop_first, has_ended, oldest_at_front, oldest_sent, over_at, next_timeout, next_give_up)

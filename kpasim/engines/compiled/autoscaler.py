@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kpasim.engines import params as of
-from kpasim.engines.clock import due_after, nth_due
 from kpasim.engines.compiled import pod, reconciler
+from kpasim.engines.compiled.lateness import due_after, nth_due
 from kpasim.engines.compiled.layout import (
     ALIVE,
     ALIVE_PODS,
@@ -13,7 +13,9 @@ from kpasim.engines.compiled.layout import (
     DIRECT_INSIDE,
     DIRECT_LAST,
     FAULT,
-    HEAP,
+    HOT_NS,
+    LATE_SCRAPES,
+    LATE_TICKS,
     MORE_TICKS,
     NEXT_SCRAPE,
     NEXT_TICK,
@@ -77,12 +79,12 @@ def set_up(w: World) -> None:
 
 def tick_due_after(w: World, time_ns: int) -> int:
     """When the decider ticks next after ``time_ns``."""
-    return int(due_after(w.phase[of.TICK], TICK_NS, time_ns, w.key, LATE_TICK, w.p[P.clock_jitter_ns]))
+    return int(due_after(w, LATE_TICKS, w.phase[of.TICK], TICK_NS, time_ns, LATE_TICK, w.p[P.clock_jitter_ns]))
 
 
 def scrape_due_after(w: World, time_ns: int) -> int:
     """When the scraper reads next after ``time_ns``."""
-    return int(due_after(w.phase[of.SCRAPE], SECOND_NS, time_ns, w.key, LATE_SCRAPE, w.p[P.clock_jitter_ns]))
+    return int(due_after(w, LATE_SCRAPES, w.phase[of.SCRAPE], SECOND_NS, time_ns, LATE_SCRAPE, w.p[P.clock_jitter_ns]))
 
 
 def told(w: World, concurrency: float, count: float, poked: bool) -> None:
@@ -117,10 +119,11 @@ def scrape(w: World) -> None:
         return
     # The clock is due now, so the next time is one more; a constant period spares a division.
     nth = (now - w.phase[of.SCRAPE]) // SECOND_NS + 1
-    w.i[NEXT_SCRAPE] = nth_due(nth, w.phase[of.SCRAPE], SECOND_NS, w.key, LATE_SCRAPE, w.p[P.clock_jitter_ns])
+    jitter_ns = w.p[P.clock_jitter_ns]
+    w.i[NEXT_SCRAPE] = nth_due(w, LATE_SCRAPES, nth, w.phase[of.SCRAPE], SECOND_NS, LATE_SCRAPE, jitter_ns)
     value = 0.0
     # Pods without direct requests report zeros. An arrival still to come at this moment must find its pod read, though.
-    alone = w.i[HEAP] == 0 or w.heap[0, 0] > now
+    alone = w.heap[0, 0] > now and w.i[HOT_NS] > now
     quiet = alone and w.i[DIRECT_INSIDE] == 0 and w.i[DIRECT_LAST] < now - 3 * SECOND_NS
     if not quiet or w.x[P.scrape_failure] > 0.0:
         found, value = read_pods(w, count)
@@ -172,7 +175,7 @@ def tick(w: World) -> None:
         w.i[NEXT_TICK] = FOREVER_NS
         return
     nth = (w.i[NOW] - w.phase[of.TICK]) // TICK_NS + 1
-    w.i[NEXT_TICK] = nth_due(nth, w.phase[of.TICK], TICK_NS, w.key, LATE_TICK, w.p[P.clock_jitter_ns])
+    w.i[NEXT_TICK] = nth_due(w, LATE_TICKS, nth, w.phase[of.TICK], TICK_NS, LATE_TICK, w.p[P.clock_jitter_ns])
 
 
 def decide(w: World, poked: int) -> bool:

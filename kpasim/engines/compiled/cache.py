@@ -1,7 +1,7 @@
 """Where compiled code is kept between runs.
 
-numba's own cache does not notice an edit in another file, so the folder's name holds a hash of everything that the
-machine code depends on: the sources of policy and engines, and the versions of Python, numba and numpy.
+The folder's name holds a hash of everything that the machine code depends on: the sources of policy and engines, and
+the versions of Python, numba and numpy. The file's name holds the processor, for homes that several machines share.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def fingerprint() -> str:
             digest.update(source.read_bytes())
     for name in ("numba", "numpy", "llvmlite"):
         digest.update(f"{name} {version(name)}".encode())
-    digest.update(f"{sys.version} {platform.machine()} {os.environ.get('NUMBA_BOUNDSCHECK', '')}".encode())
+    digest.update(f"{sys.version} {platform.machine()}".encode())
     return digest.hexdigest()[:16]
 
 
@@ -47,10 +47,20 @@ def folder() -> str:
     return str(base() / f"engine-{fingerprint()}")
 
 
+def object_file() -> Path:
+    """The compiled engine for the processor at hand, which may not be there yet."""
+    import llvmlite.binding as llvm
+
+    return Path(folder()) / f"{llvm.get_host_cpu_name()}-{_hash_of(llvm.get_host_cpu_features().flatten())}.o"
+
+
+def _hash_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 def is_warm() -> bool:
     """Whether the compiled engine has been kept from an earlier run."""
-    place = Path(folder())
-    return place.is_dir() and any(place.rglob("*.nbc"))
+    return object_file().exists()
 
 
 STALE_LOCK_S = 300.0
@@ -78,7 +88,7 @@ def compile_in_background() -> bool:
         return False
     code = (
         "import os, sys; os.nice(10) if hasattr(os, 'nice') else None\n"
-        "try:\n import kpasim.engines.compiled.machine\n"
+        "from kpasim.engines.compiled import machine\ntry:\n machine.ready()\n"
         f"finally:\n os.unlink({str(lock)!r})"
     )
     subprocess.Popen(

@@ -182,8 +182,8 @@ def send(w: World, draw: int) -> None:
     w.request[row, R_DONE] = NEVER_NS
     w.request[row, R_DRAW] = draw
     w.request[row, R_ACTIVATOR] = NOTHING
-    w.request[row, R_NEXT] = NOTHING
-    w.request[row, R_PREV] = NOTHING
+    w.queue[row, R_NEXT] = NOTHING
+    w.queue[row, R_PREV] = NOTHING
     agenda.plan(w, now + w.delay[draw], ARRIVE, request)
     if w.p[P.client_timeout_ns] and w.i[NEXT_GIVE_UP] == FOREVER_NS:
         w.i[NEXT_GIVE_UP] = now + w.p[P.client_timeout_ns]
@@ -195,7 +195,7 @@ def is_vacant(w: World, request: int) -> bool:
         return False
     row = request & w.i[MASK]
     # A container may still work for a client that has gone.
-    return bool(w.request[row, R_NEXT] != GHOST or w.pod[w.request[row, R_POD], PHASE] == GONE)
+    return bool(w.queue[row, R_NEXT] != GHOST or w.pod[w.request[row, R_POD], PHASE] == GONE)
 
 
 def end(w: World, row: int, status: int) -> None:
@@ -250,6 +250,8 @@ def first_byte(w: World, row: int, service_ns: int, start: int) -> int:
 
 def cut_off(w: World) -> None:
     """The horizon ends what is still on its way, and what would have been done later never is."""
+    if w.i[LIVE] == 0 and w.i[ERROR_COUNT] == 0:
+        return
     for request in range(max(0, w.i[SENT] - w.i[ROWS]), w.i[SENT]):
         row = request % w.i[ROWS]
         if w.request[row, R_STATUS] < ENDED_FROM:

@@ -72,9 +72,7 @@ def arrive(w: World, request: int) -> None:
     if tail - w.i[AGE_HEAD] >= len(w.age) and tail - agenda.oldest_at_front(w) >= len(w.age):
         w.i[FAULT] = MORE_REQUESTS
         return
-    place = tail & (len(w.age) - 1)
-    w.age[place, 0] = request
-    w.age[place, 1] = now + w.p[P.timeout_ns]
+    w.age[tail & (len(w.age) - 1)] = request
     w.i[AGE_TAIL] = tail + 1
     if w.i[NEXT_TIMEOUT] == of.FOREVER_NS:
         w.i[NEXT_TIMEOUT] = now + w.p[P.timeout_ns]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ P: Any = Params(*range(len(Params._fields)))
 (
     NOW, LOAD_NS, END_NS, FINISHED, FAULT,
     SENT, LIVE, LAST_END, WORKING, STARTS, MASK, ROWS,
-    HEAP, NEXT_TIMEOUT, NEXT_GIVE_UP, NEXT_SEND, NEXT_TICK, NEXT_SCRAPE, NEXT_REPORT, AGE_HEAD, AGE_TAIL, PATIENCE_HEAD,
+    HEAP, HOT_NS, HOT_KEY, NEXT_TIMEOUT, NEXT_GIVE_UP, NEXT_SEND, NEXT_TICK, NEXT_SCRAPE, NEXT_REPORT,
+    AGE_HEAD, AGE_TAIL, PATIENCE_HEAD,
     PODS, ALIVE, VISIBLE, PENDING, MOVERS, NODES, ADDED, TICKETS, FIRST_NODE,
     DESIRED, DIRECT_INSIDE, DIRECT_LAST,
     REPLICAS, READY_PODS, STATUS_DESIRED, ACTIVE, REASON, ACTIVE_SINCE, INITIALIZED,
@@ -29,16 +30,18 @@ P: Any = Params(*range(len(Params._fields)))
     TICKS, SCALINGS, LATEST_DESIRED, LATEST_READY, LATEST_REPLICAS, LATEST_ACTIVE, LATEST_MODE,
     STATISTICS_ONLY, OK_COUNT, ERROR_COUNT, SEEN_ACTIVE, SEEN_REASON, SEEN_INITIALIZED, SEEN_DESIRED, SHOWN_DESIRED,
     TOUCHES, WRITES, LATENCY_SUM, LATENCY_MIN, LATENCY_MAX, GLOBALS,
-) = range(75)  # fmt: skip
+) = range(77)  # fmt: skip
 
 # Why a run had to stop half-way: it needs more room.
 NO_FAULT, MORE_EVENTS, MORE_PODS, MORE_NODES, MORE_TICKS, MORE_SCALINGS, MORE_REQUESTS = range(7)
 
-# World.request: one row for each request. The first ten columns are those of Outcome.requests.
+# World.request: one row for each request, with the columns of Outcome.requests.
 (
-    R_SENT, R_RESPONSE, R_STATUS, R_POD, R_SERVICE, R_ARRIVED, R_BEGUN, R_DONE, R_DRAW, R_ACTIVATOR, R_NEXT, R_PREV,
-    REQUEST_COLUMNS,
-) = range(13)  # fmt: skip
+    R_SENT, R_RESPONSE, R_STATUS, R_POD, R_SERVICE, R_ARRIVED, R_BEGUN, R_DONE, R_DRAW, R_ACTIVATOR, REQUEST_COLUMNS,
+) = range(11)  # fmt: skip
+
+# World.queue: the requests before and behind one in whatever it stands.
+R_NEXT, R_PREV = range(2)
 
 # Where a request is, kept as its status until it has ended.
 ON_ITS_WAY, AT_FRONT, IN_QUEUE, RUNNING, WOKEN = -10, -11, -12, -13, -14
@@ -46,7 +49,7 @@ ENDED_FROM = -1
 """Statuses from here up belong to requests that have ended."""
 
 GHOST = -3
-"""In R_NEXT: the container still works on a request whose client has gone."""
+"""In R_NEXT of ``World.queue``: the container still works on a request whose client has gone."""
 
 # World.pod. The first fourteen columns are those of Outcome.pods.
 (
@@ -66,8 +69,9 @@ STARTING, SERVING, QUIET, DRAINING, STOPPING, GONE = range(6)
 
 # World.node. The first six columns are those of Outcome.nodes.
 (
-    N_POOL, N_TYPE, N_CREATED, N_READY, N_GONE, N_ADDED, N_DUE, N_PODS, N_IMAGE, N_PULLER, NODE_COLUMNS,
-) = range(11)  # fmt: skip
+    N_POOL, N_TYPE, N_CREATED, N_READY, N_GONE, N_ADDED, N_DUE, N_PODS, N_IMAGE, N_PULLER, N_MATES,
+    NODE_COLUMNS,
+) = range(12)  # fmt: skip
 
 # World.lists: lists of pods, in columns.
 VISIBLE_PODS, ALIVE_PODS, PENDING_PODS, SCRATCH, CHOSEN, POD_LISTS = range(6)
@@ -81,12 +85,19 @@ O_TYPE, O_SLOTS, O_READY, O_MAX, O_PROVISIONED, O_RELEASE = range(6)
 G_HEAD, G_COUNT, G_SINCE = range(3)
 L_NEXT, L_PREV, L_LEFT = range(3)
 
+# World.late_ns: a row for each thing that is late, see ``lateness``; each activator has two more.
+(LATE_TICKS, LATE_SCRAPES, LATE_RECONCILES, LATE_STATUSES, LATE_ACTIVATOR) = range(5)
+LATE_AT_ONCE = 16
+"""Latenesses worked out at once."""
+
 NOTHING = -1
 """No request, pod or node."""
 
 
 IntTable = NDArray[np.int64]
 FloatTable = NDArray[np.float64]
+ShortTable = NDArray[np.int32]
+"""Numbers of requests, which take half the room."""
 
 
 @dataclass
@@ -99,7 +110,9 @@ class World:
         i: What there is one of, at the places named above.
         excess: Latest excess burst capacity, shape ``(1,)``.
         heap: Planned events as ``(time, kind and entity)``, a binary heap.
-        age: Requests in the order in which they reached the front, with the time at which their time is over.
+        age: Requests in the order in which they reached the front.
+        queue: Neighbours of each request in whatever it stands.
+        late_block: Which of its latenesses each thing that is late has in ``late_ns``.
         stats: Statistics of the activators, then of the pods.
         found: Pods that each activator has found, in the order of their addresses.
         assigned: Those of its slice.
@@ -127,8 +140,9 @@ class World:
     i: Ints
     excess: Floats
     heap: IntTable
-    age: IntTable
+    age: Ints
     request: IntTable
+    queue: ShortTable
     link: IntTable
     first_byte_due: Ints
     pod: IntTable
@@ -159,6 +173,45 @@ class World:
     answers: Ints
     started: Ints
     histogram: Ints
+    late_block: Ints
+    late_ns: IntTable
+
+
+WORDS = 3
+"""Words of 64 bits by which compiled code knows a field of ``World``: a number, or an array's address and shape."""
+
+COLUMNS = {
+    "stage": S_SINCE + 1, "stage_x": S_BANDWIDTH + 1, "pool": O_RELEASE + 1, "heap": 2,
+    "request": REQUEST_COLUMNS, "queue": 2, "link": 3, "pod": POD_COLUMNS, "published": scraping.FIELDS,
+    "stats": accounting.COLUMNS, "activator": ACTIVATOR_COLUMNS, "node": NODE_COLUMNS, "group": 3, "worker": 2,
+    "spans": 2, "totals": 1, "ticks": 8, "averages": 3, "scaling": 6,
+    "late_ns": LATE_AT_ONCE,
+}  # fmt: skip
+"""Fields whose number of columns is always the same, so that compiled code need not look it up."""
+
+_NAMES = tuple(field.name for field in fields(World))
+
+
+def new_words() -> IntTable:
+    """Room for the words of a world."""
+    return np.zeros((len(_NAMES), WORDS), dtype=np.int64)
+
+
+def words(world: World, table: IntTable, *names: str) -> None:
+    """Write into ``table``, which has a row for each field, where a world's arrays are: all, or those of some names.
+
+    The world must be kept for as long as the table is used.
+    """
+    for name in names or _NAMES:
+        value = getattr(world, name)
+        row = table[_NAMES.index(name)]
+        if isinstance(value, np.ndarray):
+            assert value.flags.c_contiguous, name
+            assert name not in COLUMNS or value.shape[1] == COLUMNS[name], name
+            row[0] = value.__array_interface__["data"][0]
+            row[1 : 1 + value.ndim] = value.shape
+        else:
+            row[0] = value
 
 
 def settings(params: Params) -> tuple[Ints, Floats]:
@@ -185,6 +238,11 @@ def pools(params: Params) -> Ints:
         params.pool_release_ns,
     )  # fmt: skip
     return np.ascontiguousarray(np.stack(columns, axis=1))
+
+
+def new_requests(count: int) -> IntTable:
+    """``World.request``, empty; a request's row is filled when it is sent."""
+    return np.empty((count, REQUEST_COLUMNS), dtype=np.int64)
 
 
 def new_world(params: Params, draws: Draws, room: Capacity, *, statistics_only: bool = False) -> World:
@@ -230,8 +288,9 @@ def new_world(params: Params, draws: Draws, room: Capacity, *, statistics_only: 
         i=globals_,
         excess=np.zeros(1),
         heap=zeros(room.events, 2),
-        age=zeros(front, 2),
-        request=zeros(room.requests, REQUEST_COLUMNS),
+        age=zeros(front),
+        request=new_requests(room.requests),
+        queue=np.zeros((room.requests, 2), dtype=np.int32),
         link=zeros(room.requests if sharing else 0, 3),
         first_byte_due=zeros(room.requests if params.first_byte_timeout_ns else 0),
         pod=zeros(pods, POD_COLUMNS),
@@ -262,6 +321,8 @@ def new_world(params: Params, draws: Draws, room: Capacity, *, statistics_only: 
         answers=zeros(pods),
         started=zeros(pods),
         histogram=zeros(counts.BUCKETS if statistics_only else 0),
+        late_block=zeros(LATE_ACTIVATOR + 2 * activators),
+        late_ns=zeros(LATE_ACTIVATOR + 2 * activators, LATE_AT_ONCE),
     )
 
 
@@ -273,6 +334,9 @@ def reset(w: World) -> None:
         i[place] = 0
     i[STATISTICS_ONLY] = kept
     i[LATENCY_MIN] = FOREVER_NS
+    i[HOT_NS] = FOREVER_NS
+    w.heap[0, 0] = FOREVER_NS
+    w.late_block[:] = NEVER_NS
     i[LOAD_NS] = FOREVER_NS
     i[END_NS] = FOREVER_NS
     i[NEXT_SEND] = FOREVER_NS
@@ -333,4 +397,4 @@ def reset(w: World) -> None:
 
 KERNELS = (reset,)
 
-__all__ = ["P", "World", "new_world", "reset"]
+__all__ = ["P", "World", "new_requests", "new_words", "new_world", "reset", "words"]

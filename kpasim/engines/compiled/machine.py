@@ -1,124 +1,93 @@
-"""The compiled engine put together: numba adopts the policy and the event loop, and runs replications in batches.
+"""The compiled loop: loaded from the user's cache, or compiled first.
 
-Importing this module costs numba's start-up; nothing else of kpasim does.
+The cache holds an object file, which llvmlite loads by itself; numba is only needed to make it.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields
+import ctypes
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache as once
+from pathlib import Path
 from typing import Any
 
-import numba
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.core.typing.templates import AttributeTemplate
-from numba.extending import infer_getattr, lower_getattr_generic, models, register_model
+import llvmlite.binding as llvm
 
-from kpasim.engines import clock, counts, draws
-from kpasim.engines.compiled import (
-    activator,
-    agenda,
-    autoscaler,
-    cache,
-    clients,
-    cluster,
-    ingress,
-    layout,
-    loop,
-    pod,
-    queues,
-    reconciler,
-    sharing,
+from kpasim.engines.compiled import cache
+from kpasim.engines.compiled.layout import IntTable, World
+
+ENTRY = "kpasim_play"
+"""Name of the loop in the object file. It takes what numba's functions take: where the result goes, where an
+exception would go, and the arguments; it returns 0."""
+
+_PROTOTYPE = ctypes.CFUNCTYPE(
+    ctypes.c_int32, ctypes.POINTER(ctypes.c_int64), ctypes.POINTER(ctypes.c_void_p), ctypes.c_int64
 )
-from kpasim.engines.compiled.layout import World
-from kpasim.policy import KERNELS as POLICY
-
-MODULES = (
-    clock, counts, draws, layout, agenda, queues, sharing, clients, reconciler, autoscaler, activator, pod, cluster,
-    ingress, loop,
-)  # fmt: skip
-
-numba.config.CACHE_DIR = cache.folder()
-
-KINDS = {
-    "int": types.int64,
-    "Ints": types.int64[::1],
-    "IntTable": types.int64[:, ::1],
-    "Floats": types.float64[::1],
-    "FloatTable": types.float64[:, ::1],
-}
-"""Types of ``World``'s fields in compiled code."""
-
-FIELDS = {field.name: KINDS[str(field.type)] for field in fields(World)}
 
 
-class WorldType(types.Type):
-    """A ``World`` in compiled code: one pointer to all its arrays.
+def target_machine() -> Any:
+    """What code is made for: the processor at hand."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
+    )
 
-    A NamedTuple of this many arrays would be copied at each call and take minutes to compile, and numba's own structref
-    counts references at each access, which costs more than the loop's work.
+
+def play(world: World, words: IntTable) -> int:
+    """Play one run; the lock of the interpreter is free meanwhile.
+
+    Args:
+        world: Its arrays.
+        words: Where they are, see ``layout.words``.
+
+    Returns:
+        What ``loop.finish`` returns.
     """
-
-    def __init__(self) -> None:
-        super().__init__(name="World")
+    return _loop()(int(words.ctypes.data))
 
 
-WORLD = WorldType()
+def ready() -> None:
+    """Load the loop; compile it if that has not been done before, which takes up to a minute."""
+    _loop()
 
 
-@register_model(WorldType)
-class _WorldModel(models.PrimitiveModel):  # type: ignore[misc]
-    def __init__(self, manager: Any, kind: Any) -> None:
-        layout_of = ir.LiteralStructType([manager.lookup(field).get_value_type() for field in FIELDS.values()])
-        super().__init__(manager, kind, layout_of.as_pointer())
+@once
+def _loop() -> Callable[[int], int]:
+    if os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0"):
+        from kpasim.engines.compiled import compiler
+
+        return compiler.checked()  # type: ignore[no-any-return]
+    place = cache.object_file()
+    if not place.exists():
+        _compile(place)
+    # The engine owns the machine code, so it must live as long as the function.
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(place.read_bytes()))
+    engine.finalize_object()
+    function = _PROTOTYPE(engine.get_function_address(ENTRY))
+
+    def call(address: int, engine: Any = engine) -> int:
+        result = ctypes.c_int64()
+        if function(ctypes.byref(result), ctypes.byref(ctypes.c_void_p()), address):
+            raise RuntimeError("the compiled engine stopped at something that Python would raise an error for")
+        return result.value
+
+    return call
 
 
-@infer_getattr
-class _WorldAttributes(AttributeTemplate):  # type: ignore[misc]
-    key = WorldType
-
-    def generic_resolve(self, kind: Any, name: str) -> Any:
-        """The type of a field."""
-        return FIELDS.get(name)
-
-
-@lower_getattr_generic(WorldType)  # type: ignore[untyped-decorator]
-def _load_field(context: Any, builder: Any, kind: Any, value: Any, name: str) -> Any:
-    place = list(FIELDS).index(name)
-    return builder.load(cgutils.gep_inbounds(builder, value, 0, place))
-
-
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def world_of(typing_context: Any, arrays: Any) -> Any:
-    """A ``World`` of these arrays, in the order of its fields; the caller keeps them alive."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = context.get_value_type(WORLD).pointee
-        place = cgutils.alloca_once(builder, kind)
-        for index in range(len(arrays.types)):
-            value = builder.extract_value(arguments[0], index)
-            builder.store(value, cgutils.gep_inbounds(builder, place, 0, index))
-        return place
-
-    return WORLD(arrays), generate
-
-
-for _kernel in (*POLICY, *(kernel for module in MODULES for kernel in module.KERNELS)):
-    # Nothing inside allocates, so nothing needs numba's reference counts.
-    numba.extending.register_jitable(_nrt=False)(_kernel)
-
-
-@numba.njit(_nrt=False)  # type: ignore[untyped-decorator]
-def play_world(w: Any) -> int:
-    """Play one run on a ``World``."""
-    loop.play(w)
-    return loop.finish(w)
-
-
-SIGNATURE = types.int64(types.containers.Tuple(list(FIELDS.values())))
-
-
-@numba.njit(SIGNATURE, nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def play(arrays: Any) -> int:
-    """Play one run on the arrays of a ``World``, in the order of its fields."""
-    return play_world(world_of(arrays))  # type: ignore[no-any-return]
+def _compile(place: Path) -> None:
+    """Make the object file, aside first, so that no other process ever loads half of one."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    aside = place.with_name(f"{place.name}.{os.getpid()}")
+    # What numba makes is optimised in one go afterwards.
+    environment = {**os.environ, "NUMBA_OPT": "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    try:
+        subprocess.run([sys.executable, "-m", "kpasim.engines.compiled.compiler", aside], check=True, env=environment)
+        aside.replace(place)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -251,8 +251,8 @@ def done(w: World, request: int) -> None:
     if w.pod[pod, BROKEN]:
         return
     if w.request[row, R_STATUS] != RUNNING:
-        if w.request[row, R_NEXT] == GHOST:
-            w.request[row, R_NEXT] = NOTHING
+        if w.queue[row, R_NEXT] == GHOST:
+            w.queue[row, R_NEXT] = NOTHING
             w.pod[pod, GHOSTS] -= 1
             after_work(w, request, pod)
             w.request[row, R_DONE] = w.i[NOW]
@@ -292,7 +292,7 @@ def let_go(w: World, request: int, pod: int) -> None:
             after_work(w, request, pod)
             w.request[row, R_DONE] = NEVER_NS
         else:
-            w.request[row, R_NEXT] = GHOST
+            w.queue[row, R_NEXT] = GHOST
             w.pod[pod, GHOSTS] += 1
         work(w, pod)
     may_stop(w, pod)

@@ -10,12 +10,12 @@ def append(w: World, owner: Ints, head: int, request: int) -> None:
     """Put a request at the end; ``owner[head]`` is the first, ``owner[head + 1]`` the last, ``head + 2`` the count."""
     mask = w.i[MASK]
     last = owner[head + 1]
-    w.request[request & mask, R_PREV] = last
-    w.request[request & mask, R_NEXT] = NOTHING
+    w.queue[request & mask, R_PREV] = last
+    w.queue[request & mask, R_NEXT] = NOTHING
     if last == NOTHING:
         owner[head] = request
     else:
-        w.request[last & mask, R_NEXT] = request
+        w.queue[last & mask, R_NEXT] = request
     owner[head + 1] = request
     owner[head + 2] += 1
 
@@ -23,16 +23,16 @@ def append(w: World, owner: Ints, head: int, request: int) -> None:
 def remove(w: World, owner: Ints, head: int, request: int) -> None:
     """Take a request out, wherever it stands."""
     mask = w.i[MASK]
-    before = w.request[request & mask, R_PREV]
-    after = w.request[request & mask, R_NEXT]
+    before = w.queue[request & mask, R_PREV]
+    after = w.queue[request & mask, R_NEXT]
     if before == NOTHING:
         owner[head] = after
     else:
-        w.request[before & mask, R_NEXT] = after
+        w.queue[before & mask, R_NEXT] = after
     if after == NOTHING:
         owner[head + 1] = before
     else:
-        w.request[after & mask, R_PREV] = before
+        w.queue[after & mask, R_PREV] = before
     owner[head + 2] -= 1
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from kpasim.engines import params as of
-from kpasim.engines.clock import Kind, late, tick_at_or_after
+from kpasim.engines.clock import Kind, tick_at_or_after
 from kpasim.engines.compiled import activator, agenda, autoscaler, clients, cluster, pod
+from kpasim.engines.compiled.lateness import lateness
 from kpasim.engines.compiled.layout import (
     ACTIVE,
     ACTIVE_SINCE,
@@ -29,6 +30,8 @@ from kpasim.engines.compiled.layout import (
     INITIALIZED,
     KNOWN,
     LAST_ARRIVAL,
+    LATE_RECONCILES,
+    LATE_STATUSES,
     LATEST_ACTIVE,
     LATEST_DESIRED,
     LATEST_MODE,
@@ -38,6 +41,7 @@ from kpasim.engines.compiled.layout import (
     MORE_EVENTS,
     MORE_PODS,
     MORE_SCALINGS,
+    N_MATES,
     NODE,
     NOTHING,
     NOW,
@@ -155,7 +159,8 @@ def rules_of(w: World) -> scaler.Rules:
 def touch(w: World) -> None:
     """Something changed: reconcile soon."""
     w.i[TOUCHES] += 1
-    due_ns = w.i[NOW] + w.p[P.reconcile_ns] + late(w.key, w.i[TOUCHES], LATE_RECONCILE, w.p[P.api_jitter_ns])
+    late_ns = lateness(w, LATE_RECONCILES, w.i[TOUCHES], LATE_RECONCILE, w.p[P.api_jitter_ns])
+    due_ns = w.i[NOW] + w.p[P.reconcile_ns] + late_ns
     if due_ns < w.i[DUE]:
         w.i[DUE] = due_ns
         agenda.plan(w, due_ns, RECONCILE, 0)
@@ -233,7 +238,7 @@ def reconcile(w: World) -> None:
         w.i[SEEN_INITIALIZED] = w.i[INITIALIZED]
         w.i[SEEN_DESIRED] = w.i[STATUS_DESIRED]
         w.i[WRITES] += 1
-        wait_ns = late(w.key, w.i[WRITES], LATE_STATUS, w.p[P.status_jitter_ns])
+        wait_ns = lateness(w, LATE_STATUSES, w.i[WRITES], LATE_STATUS, w.p[P.status_jitter_ns])
         if wait_ns:
             agenda.plan(w, now + wait_ns, RECONCILE, 3)
         else:
@@ -363,12 +368,16 @@ def remove_pods(w: World, surplus: int) -> None:
             count += 1
     for index in range(count):
         node = w.pod[candidates[index], NODE]
-        mates = 0
-        for other in range(count):
-            if w.pod[candidates[other], NODE] == node:
-                mates += 1
-        # ``answers`` has room for one number per pod and is not in use now.
-        w.answers[candidates[index]] = mates
+        if node != NOTHING:
+            w.node[node, N_MATES] = 0
+    for index in range(count):
+        node = w.pod[candidates[index], NODE]
+        if node != NOTHING:
+            w.node[node, N_MATES] += 1
+    for index in range(count):
+        # ``answers`` has room for one number per pod and is not in use now. Pods without a node are all alike.
+        node = w.pod[candidates[index], NODE]
+        w.answers[candidates[index]] = w.node[node, N_MATES] if node != NOTHING else 0
     for done in range(surplus):
         first = done
         for index in range(done + 1, count):

@@ -1,0 +1,40 @@
+"""How late things are: what ``clock.late`` says, worked out for several at a time.
+
+Each random number takes a chain of steps that wait for one another; those of several numbers do not, so the processor
+works on all of them at once. What is late comes one after the other (ticks, reports, wakings), so none is for nothing.
+"""
+
+from __future__ import annotations
+
+from kpasim.engines.clock import late
+from kpasim.engines.compiled.layout import LATE_AT_ONCE, World
+
+
+def lateness(w: World, row: int, nth: int, purpose: int, median_ns: int) -> int:
+    """How late the ``nth`` of its kind is, see ``clock.late``; ``row`` is the kind's in ``World.late_ns``."""
+    if median_ns == 0:
+        return 0
+    block = nth // LATE_AT_ONCE
+    if w.late_block[row] != block:
+        w.late_block[row] = block
+        for place in range(LATE_AT_ONCE):
+            w.late_ns[row, place] = late(w.key, block * LATE_AT_ONCE + place, purpose, median_ns)
+    return int(w.late_ns[row, nth - block * LATE_AT_ONCE])
+
+
+def nth_due(w: World, row: int, nth: int, phase_ns: int, period_ns: int, purpose: int, median_ns: int) -> int:
+    """When a clock is due for the ``nth`` time, see ``clock.nth_due``."""
+    return phase_ns + nth * period_ns + min(lateness(w, row, nth, purpose, median_ns), period_ns // 2)
+
+
+def due_after(w: World, row: int, phase_ns: int, period_ns: int, now_ns: int, purpose: int, median_ns: int) -> int:
+    """First time after ``now_ns`` of a clock, see ``clock.due_after``."""
+    nth = (now_ns - phase_ns) // period_ns
+    if median_ns:
+        due_ns = nth_due(w, row, nth, phase_ns, period_ns, purpose, median_ns)
+        if due_ns > now_ns:
+            return due_ns
+    return nth_due(w, row, nth + 1, phase_ns, period_ns, purpose, median_ns)
+
+
+KERNELS = (lateness, nth_due, due_after)
