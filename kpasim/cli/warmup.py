@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 
 import click
@@ -13,12 +12,12 @@ from kpasim.cli.output import note
 @click.command(epilog="\b\nTry: kpasim warmup")
 def command() -> None:
     """Compile the fast engine now, so that no later command waits for it."""
-    from kpasim.engines.compiled import cache
+    from kpasim.engines.compiled import cache, machine
 
     if cache.is_warm():
         note("The fast engine is compiled already.")
         return
     note("Compiling the fast engine; this takes up to a minute ...")
     begun = time.perf_counter()
-    importlib.import_module("kpasim.engines.compiled.machine")
+    machine.ready()
     note(f"Compiled in {time.perf_counter() - begun:.0f} s, kept in {cache.folder()}")

@@ -361,7 +361,9 @@ class _Crew:
         self._done += plan.replications_of(wanted) - plan.replications_of(missing)
         if missing and self._engine == "compiled":
             # Compile once here, or every process would.
-            from kpasim.engines.compiled import machine  # noqa: F401
+            from kpasim.engines.compiled import machine
+
+            machine.ready()
         self._progress(self._done, self._all)
         chunks = [
             Chunk(
