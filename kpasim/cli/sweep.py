@@ -134,15 +134,15 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    rate = TextColumn("{task.fields[rate]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
-    begun: list[tuple[float, int]] = []
+    speed = TextColumn("{task.fields[rate]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), speed, TimeRemainingColumn())
+    pace = _Pace()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None, rate="")
 
         def update(done: int, total: int) -> None:
-            begun.append((time.monotonic(), done))
-            bar.update(task, completed=done, total=total, rate=_rate(*begun[0], done))
+            rate = pace(done)
+            bar.update(task, completed=done, total=total, rate=f"{rate:,.0f}/s" if rate else "")
 
         yield update
 
@@ -161,30 +161,40 @@ def counted(what: str) -> Iterator[Callable[[int, int], None]]:
         yield _Lines()
 
 
-def _rate(since: float, before: int, done: int) -> str:
-    """Replications per second since the first report."""
-    passed = time.monotonic() - since
-    return f"{(done - before) / passed:,.0f}/s" if passed > 0 and done > before else ""
+class _Pace:
+    """Replications per second since the first results came: until then workers were starting."""
+
+    def __init__(self) -> None:
+        self._before: int | None = None
+        self._since: tuple[float, int] | None = None
+
+    def __call__(self, done: int) -> float | None:
+        """The pace with so many done; None where it is not known yet."""
+        now = time.monotonic()
+        if self._before is None:
+            self._before = done
+        if self._since is None:
+            if done > self._before:
+                self._since = (now, done)
+            return None
+        since, first = self._since
+        return (done - first) / (now - since) if done > first and now > since else None
 
 
 class _Lines:
     """Progress as a line now and then."""
 
     def __init__(self) -> None:
-        self._begun: tuple[float, int] | None = None
-        self._told = 0.0
+        self._pace = _Pace()
+        self._told = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if self._begun is None:
-            self._begun = (now, done)
-            self._told = now
-        since, before = self._begun
-        if now - self._told < REPORT_EVERY_S or done == before:
+        pace, now = self._pace(done), time.monotonic()
+        if now - self._told < REPORT_EVERY_S:
             return
         self._told = now
-        left = (total - done) * (now - since) / (done - before)
-        note(f"{done:,} of {total:,} replications, {_rate(since, before, done)}, {left:,.0f} s left")
+        tail = f", {pace:,.0f}/s, {(total - done) / pace:,.0f} s left" if pace else ""
+        note(f"{done:,} of {total:,} replications{tail}")
 
 
 def show(result: SweepResult, percentile: str) -> None:
@@ -197,35 +207,39 @@ def show(result: SweepResult, percentile: str) -> None:
 
 def rows_table(result: SweepResult, percentile: str) -> Any:
     """The cheapest settings with their medians."""
+    from kpasim.report.words import seconds
     from kpasim.studies.axes import value_text
 
     names = list(dict.fromkeys([percentile, *result.about["percentiles"]]))
-    title = f"Settings by cost (horizon {number(result.horizon_s)} s; * on the Pareto front)"
+    end = seconds(result.horizon_s)
+    title = f"Settings by cost (every run ends {end} after its load began; * on the Pareto front, now: as it is)"
     columns = ["", f"cost [{result.cost_unit}]", *(f"{name} [s]" for name in names), "errors", "pods"]
     table = _table(title, columns, result)
     front = set(result.front(percentile))
-    for row in [result.row(place) for place in result.order[:MOST_ROWS]]:
+    shown = result.order[:MOST_ROWS]
+    shown += [result.now] if result.now is not None and result.now not in shown else []
+    for row in [result.row(place) for place in shown]:
         table.add_row(
-            "*" if row["setting"] in front else "",
+            f"{'*' if row['setting'] in front else ''}{' now' if row['setting'] == result.now else ''}".strip(),
             number(float(result.costs[row["setting"]])),
             *(number(row["medians"]["latency_s"][name]) for name in names),
             f"{100 * row['error_share']:.3g} %",
             number(row["medians"]["max_pods"]),
             *(value_text(value) for value in row["settings"].values()),
         )
-    left_out = len(result.settings) - MOST_ROWS
+    left_out = len(result.settings) - len(shown)
     if left_out > 0:
-        table.caption = f"{left_out:,} dearer settings are in rows.csv"
+        table.caption = f"{left_out:,} other settings are in rows.csv"
         table.caption_justify = "left"
     return table
 
 
 def front_table(result: SweepResult, percentile: str) -> Any:
     """The Pareto front, and which neighbours on it can be told apart."""
-    from kpasim.studies.sweep_result import label
+    from kpasim.studies.sweep_result import label, step_text
 
     title = f"Pareto front: cost against {percentile} (90 % intervals; steps to the next point are paired differences)"
-    table = _table(title, [f"cost [{result.cost_unit}]", "90 %", f"{percentile} [s]", "90 %", "next point", ""])
+    table = _table(title, [f"cost [{result.cost_unit}]", "90 %", f"{percentile} [s]", "90 %", "next point", "settings"])
     points = result.pareto(percentile)
     varied = result.varied(points)
     for point in points:
@@ -234,16 +248,10 @@ def front_table(result: SweepResult, percentile: str) -> Any:
             span(point["cost_interval"]),
             number(point[percentile]),
             span(point[f"{percentile}_interval"]),
-            _step(point["next"], percentile),
+            step_text(point["next"], percentile),
             label(point["settings"], varied),
         )
     return table
-
-
-def _step(step: dict[str, Any] | None, percentile: str) -> str:
-    if step is None:
-        return ""
-    return f"{step['cost']:+.3g}, {step[percentile]:+.3g} s" if step["apart"] else "not told apart"
 
 
 def effects_table(result: SweepResult) -> Any:
@@ -277,8 +285,8 @@ def _table(title: str, columns: list[str], result: SweepResult | None = None) ->
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        justify: Any = "left" if column in {"", "value", "90 %", "next point"} else "right"
-        table.add_column(escape(fill(column, 16)), justify=justify, no_wrap=bool(column))
+        justify: Any = "left" if column in {"", "value", "90 %", "next point", "settings"} else "right"
+        table.add_column(escape(fill(column, 16)), justify=justify, no_wrap=column not in {"", "settings"})
     for axis in result.about["axes"] if result else ():
-        table.add_column(escape(fill(short(axis), 12)), overflow="fold")
+        table.add_column(escape(fill(short(axis), 12, break_long_words=False)), overflow="fold")
     return table

@@ -24,6 +24,8 @@ MOST_LABELS = 16
 """Points of a front that are named."""
 MOST_CELLS = 14
 """Rows and columns of a heat map in whose cells numbers are written."""
+ZERO_ABOVE = 0.4
+"""An axis whose least value is above this share of its greatest does not begin at zero."""
 FACTOR = 10.0
 """Ratio of greatest to least above which a heat map is coloured by factors."""
 
@@ -59,7 +61,7 @@ def write_sweep_figures(
 def front(result: SweepResult, percentile: str | None = None) -> Figure:
     """Every setting by its cost and its latency, and the front of those that nothing beats in both.
 
-    Points of the front that cannot be told apart from the one before carry no number. Bars are 90 % intervals of
+    Points of the front that may be no quicker than the one before carry no number. Bars are 90 % intervals of
     single runs.
 
     Args:
@@ -68,7 +70,7 @@ def front(result: SweepResult, percentile: str | None = None) -> Figure:
     """
     percentile = percentile or result.about["percentiles"][0]
     points = result.pareto(percentile)
-    named = distinct(points)[:MOST_LABELS]
+    named = distinct(points, percentile)[:MOST_LABELS]
     figure, axis, legend = _with_list(len(named))
     costs, latencies = result.costs, result.medians(latency(percentile))
     failing = result.error_shares > result.about["most_errors"]
@@ -85,10 +87,14 @@ def front(result: SweepResult, percentile: str | None = None) -> Figure:
         axis.plot(point["cost_interval"], [point[percentile]] * 2, **bars)
         spot = (point["cost"], point[percentile])
         axis.annotate(str(index + 1), spot, xytext=(4, 5), textcoords="offset points", fontweight="bold")
+    if result.now is not None:
+        spot = (costs[result.now], latencies[result.now])
+        axis.plot(*spot, "D", markerfacecolor="none", color=VERMILLION, markersize=8, label="as it is now")
     axis.set(xlabel=f"cost [{result.cost_unit}]", ylabel=f"{percentile} latency [s]")
-    axis.set_title(f"{result.about['name']}: {len(result.settings)} settings, {result.replications} replications each")
-    axis.set_ylim(bottom=0)
-    axis.set_xlim(left=0)
+    axis.set_title(
+        f"{result.about['name']}: {len(result.settings):,} settings, {result.replications} replications each"
+    )
+    _begin_at_zero(axis, costs, latencies)
     axis.legend(loc="upper right")
     _list(legend, result, named, percentile)
     return figure
@@ -119,7 +125,8 @@ def heat_map(result: SweepResult, percentile: str | None = None, axes: Sequence[
                 both = values[np.intersect1d(one, other)]
                 cells[i, j] = np.median(both[~np.isnan(both)]) if (~np.isnan(both)).any() else np.nan
         image = axis.imshow(cells, origin="lower", aspect="auto", cmap="cividis", norm=_scale(cells))
-        figure.colorbar(image, ax=axis, shrink=0.85)
+        bar = figure.colorbar(image, ax=axis, shrink=0.85, format="{x:,.4g}")
+        bar.ax.yaxis.set_minor_formatter("{x:,.4g}" if image.norm.vmax < FACTOR**2 * image.norm.vmin else "")
         axis.set_xticks(range(len(columns)), [_tick(value) for value, _ in columns])
         axis.set_yticks(range(len(rows)), [_tick(value) for value, _ in rows])
         axis.set(xlabel=short(across), ylabel=short(up))
@@ -167,9 +174,11 @@ def small_multiples(result: SweepResult, percentile: str | None = None) -> Figur
     return figure
 
 
-def distinct(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Points of a front that can be told apart from the one before them; of those that cannot, the cheapest."""
-    return [point for place, point in enumerate(points) if place == 0 or points[place - 1]["next"]["apart"]]
+def distinct(points: Sequence[dict[str, Any]], percentile: str) -> list[dict[str, Any]]:
+    """Points of a front that are surely quicker than the one before; of those that may not be, the cheapest."""
+    return [
+        point for place, point in enumerate(points) if place == 0 or points[place - 1]["next"][f"{percentile}_apart"]
+    ]
 
 
 def strongest(result: SweepResult, percentile: str) -> tuple[str, str]:
@@ -191,6 +200,14 @@ def _with_list(lines: int) -> tuple[Figure, Axes, Axes]:
     axis, legend = figure.subplots(2, 1, height_ratios=(5.0, below))
     legend.axis("off")
     return figure, axis, legend
+
+
+def _begin_at_zero(axis: Axes, costs: NDArray[np.float64], latencies: NDArray[np.float64]) -> None:
+    """Let axes begin at zero where values differ by factors; where they do not, that would be empty paper."""
+    if not np.nanmin(costs) > ZERO_ABOVE * np.nanmax(costs):
+        axis.set_xlim(left=0)
+    if not np.nanmin(latencies) > ZERO_ABOVE * np.nanmax(latencies):
+        axis.set_ylim(bottom=0)
 
 
 def _list(legend: Axes, result: SweepResult, points: Sequence[dict[str, Any]], percentile: str) -> None:

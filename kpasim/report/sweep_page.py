@@ -14,7 +14,7 @@ from kpasim.report.drawing import Chart, axis_of, filled, layout_of, shown
 from kpasim.report.markup import Html, element, figure
 from kpasim.report.words import number, span
 from kpasim.studies.axes import value_text
-from kpasim.studies.sweep_result import SweepResult, label, latency, load_result, short
+from kpasim.studies.sweep_result import SweepResult, label, latency, load_result, short, step_text
 
 MOST_ROWS = 200
 """Rows of the table of all settings at most."""
@@ -186,12 +186,8 @@ def _front(result: SweepResult, name: str) -> Html:
     varied = result.varied(points)
     rows = []
     for point in points:
-        step = point["next"]
-        told = ""
-        if step is not None:
-            told = f"{step['cost']:+.3g}, {step[name]:+.3g} s" if step["apart"] else "not told apart"
         rows.append((label(point["settings"], varied), number(point["cost"]), span(point["cost_interval"]),
-                     number(point[name]), span(point[f"{name}_interval"]), told))  # fmt: skip
+                     number(point[name]), span(point[f"{name}_interval"]), step_text(point["next"], name)))  # fmt: skip
     columns = ["setting", "cost", "90 % of runs", f"{name} [s]", "90 % of runs", "to the next one"]
     return markup.table(f"The Pareto front of cost against {name}", columns, rows, class_="words")
 

@@ -37,19 +37,23 @@ class Difference(NamedTuple):
         return self.low > 0 or self.high < 0
 
 
-def front(costs: Floats, latencies: Floats, allowed: NDArray[np.bool_]) -> list[int]:
+def front(
+    costs: Floats, latencies: Floats, allowed: NDArray[np.bool_], changes: NDArray[np.int64] | None = None
+) -> list[int]:
     """Places on the Pareto front: nothing allowed costs no more and is as quick.
 
     Args:
         costs: One number per setting; NaN is never on the front.
         latencies: The same.
         allowed: Which settings count.
+        changes: What decides between equal ones, the less the better.
 
     Returns:
-        Places in ascending order of cost; of equal ones the first.
+        Places in ascending order of cost; of equal ones the one with fewest changes, and of those the first.
     """
     usable = np.flatnonzero(allowed & ~np.isnan(costs) & ~np.isnan(latencies))
-    order = usable[np.lexsort((usable, latencies[usable], costs[usable]))]
+    ties = np.zeros(len(costs)) if changes is None else changes
+    order = usable[np.lexsort((usable, ties[usable], latencies[usable], costs[usable]))]
     found: list[int] = []
     for place in order.tolist():
         if not found or latencies[place] < latencies[found[-1]]:

@@ -24,6 +24,7 @@ import numpy as np
 import kpasim
 from kpasim.engines import lower
 from kpasim.engines.compiled import cache
+from kpasim.engines.params import Params
 from kpasim.errors import KpasimError, RunError
 from kpasim.results import cost
 from kpasim.results.files import atomic_write, make_folder, plain, write_json
@@ -31,9 +32,9 @@ from kpasim.results.provenance import fingerprint
 from kpasim.results.summary import Figures
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.sweep import Sweep, load_sweep
-from kpasim.studies.axes import cells
+from kpasim.studies.axes import cells, value_text
 from kpasim.studies.journal import Journal, runs
-from kpasim.studies.plays import Player
+from kpasim.studies.plays import Player, equal
 from kpasim.studies.prices import as_written, prices_of
 from kpasim.studies.run import Engine, choose_engine, steady_part
 from kpasim.studies.sweep_result import SweepResult
@@ -101,6 +102,7 @@ class Plan:
         requests: Requests of one replication.
         currency: Currency of all prices, None where there are none.
         prices: Price of each instance type; of one that an axis changes, the last.
+        now: The value of each axis that leaves the experiment as it is, where it has one.
     """
 
     sweep: Sweep
@@ -112,6 +114,7 @@ class Plan:
     requests: int
     currency: str | None
     prices: dict[str, cost.Price]
+    now: dict[str, Any]
 
     @classmethod
     def read(cls, path: str | Path) -> Plan:
@@ -150,7 +153,9 @@ class Plan:
             listed = "; ".join(f"{types}: {currency or 'no price'}" for currency, types in currencies.items())
             raise RunError(f"{name}: settings have prices in different currencies, or some have none ({listed})")
         currency = next(iter(currencies))
-        return cls(sweep, experiment, name, tuple(settings), tuple(refused), tuple(stays), requests, currency, prices)
+        now = _as_it_is(sweep, experiment)
+        rows = (tuple(settings), tuple(refused), tuple(stays))
+        return cls(sweep, experiment, name, *rows, requests, currency, prices, now)
 
     @property
     def replications(self) -> int:
@@ -207,6 +212,7 @@ class Plan:
             "replications": self.replications,
             "axes": list(self.sweep.axes),
             "settings": self.settings,
+            "now": self.now,
             "refused": [{"settings": one, "reason": reason} for one, reason in self.refused],
             "currency": self.currency,
             "prices": as_written(self.prices),
@@ -234,6 +240,27 @@ def design(sweep: Sweep, seed: int) -> list[dict[str, Any]]:
         shares = qmc.LatinHypercube(axes, seed=seed).random(count)
     found = {json.dumps(plain(one), sort_keys=True): one for one in (sweep.at(row) for row in shares.tolist())}
     return list(found.values())
+
+
+def _as_it_is(sweep: Sweep, experiment: Experiment) -> dict[str, Any]:
+    """The value of each axis that changes nothing, where it has one: as the files say it, or as the engines see it."""
+    params, found = lower.lower(experiment), {}
+    for path, values in sweep.values().items():
+        written = value_text(experiment.setting(path))
+        likely = sorted(values, key=lambda value: value_text(value) != written)
+        same = (value for value in likely if _changes_nothing(experiment, params, path, value))
+        value = next(same, None)
+        if value is not None:
+            found[path] = value
+    return found
+
+
+def _changes_nothing(experiment: Experiment, params: Params, path: str, value: Any) -> bool:
+    try:
+        variant = experiment.with_setting(path, value)
+        return equal(lower.lower(variant), params) and prices_of(variant) == prices_of(experiment)
+    except KpasimError:
+        return False
 
 
 def _begin(plan: Plan, folder: Path, resume: bool) -> None:

@@ -132,13 +132,31 @@ class SweepResult:
         """One row for each setting, see `row`, in ascending order of cost."""
         return [self.row(number) for number in self.order]
 
+    @cached_property
+    def changes(self) -> NDArray[np.int64]:
+        """How many axes of each setting have another value than the experiment as it is."""
+        now = {path: value_text(value) for path, value in self.about.get("now", {}).items()}
+        return np.array([sum(value_text(one[path]) != now.get(path) for path in one) for one in self.settings])
+
+    @property
+    def now(self) -> int | None:
+        """Number of the setting that is the experiment as it is, None where the sweep has none."""
+        return int(np.argmin(self.changes)) if 0 in self.changes else None
+
     def front(self, percentile: str) -> list[int]:
         """Numbers of the settings on the Pareto front of cost against a percentile, the cheapest first.
 
-        Settings with more failed requests than the sweep allows are left out.
+        Settings with more failed requests than the sweep allows are left out. Of equal ones it is the one that changes
+        least of the experiment.
         """
         allowed = self.error_shares <= self.about["most_errors"]
-        return pareto.front(self.costs, self.medians(latency(percentile)), allowed)
+        return pareto.front(self._as_told(self.cost_figure), self._as_told(latency(percentile)), allowed, self.changes)
+
+    def _as_told(self, figure: str) -> NDArray[np.float64]:
+        """Medians with the digits that `row` gives them: differences that nobody sees decide about nothing."""
+        if figure.startswith("cost."):
+            return np.asarray(np.round(self.medians(figure), 6))
+        return np.array([rounded(value, DIGITS) for value in self.medians(figure).tolist()])
 
     def pareto(self, percentile: str | None = None) -> list[dict[str, Any]]:
         """The Pareto front of cost against a percentile of the latency, the cheapest first.
@@ -149,7 +167,7 @@ class SweepResult:
         Returns:
             For each point ``setting``, ``settings``, ``cost``, the percentile, an interval for each (90 % predictive),
             and ``next``: what the next, dearer point changes, in median paired differences with 95 % intervals, and
-            whether the two can be told apart in both. ``next`` is ``None`` for the last point.
+            whether the two can be told apart in each and in both. ``next`` is ``None`` for the last point.
         """
         percentile = percentile or self.about["percentiles"][0]
         numbers = self.front(percentile)
@@ -176,6 +194,7 @@ class SweepResult:
             found = pareto.difference(self.figures[figure][later], self.figures[figure][number])
             apart = apart and found.separated
             changes[name] = rounded(found.median, DIGITS)
+            changes[f"{name}_apart"] = found.separated
             changes[f"{name}_interval"] = [rounded(found.low, DIGITS), rounded(found.high, DIGITS)]
         return {"setting": later, **changes, "apart": apart}
 
@@ -207,6 +226,7 @@ class SweepResult:
             "replications": self.replications,
             "horizon_s": self.horizon_s,
             "percentile": percentile,
+            "now": self.now,
             "cost_unit": self.cost_unit,
             "prices": self.about.get("prices", {}),
             "rows": self.rows,
@@ -312,6 +332,21 @@ def label(settings: Mapping[str, Any], varied: Iterable[str] = ()) -> str:
         varied: Paths to name, all where none is given.
     """
     return ", ".join(f"{short(path)} {value_text(settings[path])}" for path in varied or settings)
+
+
+def step_text(step: Mapping[str, Any] | None, percentile: str) -> str:
+    """What the next point of a front changes, in a few words; what may be chance is called alike.
+
+    Args:
+        step: ``next`` of `SweepResult.pareto`.
+        percentile: The latency.
+    """
+    if step is None:
+        return ""
+    if not step["cost_apart"] and not step[f"{percentile}_apart"]:
+        return "not told apart"
+    dearer = f"{step['cost']:+.3g}" if step["cost_apart"] else "cost alike"
+    return f"{dearer}, {f'{step[percentile]:+.3g} s' if step[f'{percentile}_apart'] else f'{percentile} alike'}"
 
 
 def short(path: str) -> str:

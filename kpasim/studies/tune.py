@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,14 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.engines import lower
-from kpasim.engines.params import Params
 from kpasim.errors import KpasimError, RunError
 from kpasim.results import cost, summary
 from kpasim.results.summary import Figures, rounded
 from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.sweep import load_sweep
 from kpasim.spec.yamlfile import read_mapping
-from kpasim.studies.plays import Player
+from kpasim.studies.plays import Player, equal
 from kpasim.studies.prices import as_written, prices_of
 from kpasim.studies.race import LIKELY_Z, TRIFLE, Candidate, Race, alike, gap
 from kpasim.studies.run import Engine, choose_engine, steady_part
@@ -374,7 +373,7 @@ class _Search:
 
     def _same(self, one: dict[str, Any], other: dict[str, Any]) -> bool:
         first, second = self._player(one), self._player(other)
-        if _equal(first.params, second.params):
+        if equal(first.params, second.params):
             return True
         replications = range(FRESH, FRESH + ALIKE)
         self._played += 2 * ALIKE
@@ -383,12 +382,6 @@ class _Search:
             np.array_equal(mine[name], theirs[name])
             for name in (self._cost_figure, "latency_s.p50", "latency_s.p95", "latency_s.max", "ok", "pod_seconds")
         ) and np.array_equal(all_kept(self._promises, mine), all_kept(self._promises, theirs))
-
-
-def _equal(one: Params, other: Params) -> bool:
-    """Whether two experiments are the same to an engine."""
-    pairs: Iterable[tuple[Any, Any]] = zip(one, other, strict=True)
-    return all(np.array_equal(mine, theirs) for mine, theirs in pairs)
 
 
 __all__ = ["TRIFLE", "Judged", "TuneResult", "read", "tune"]

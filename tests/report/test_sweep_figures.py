@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kpasim.report.sweep_figures import distinct, front, heat_map, small_multiples, strongest, write_sweep_figures
-from kpasim.studies.sweep_result import SweepResult
+from kpasim.studies.sweep_result import SweepResult, step_text
 
 SMALL, LARGE = "service.annotations.min-scale", "service.annotations.max-scale"
 
@@ -58,13 +58,31 @@ def test_the_front_names_its_points() -> None:
         assert line in words
 
 
+def test_the_front_shows_where_one_is_now() -> None:
+    """The setting that is the experiment as it is has a mark of its own, where the sweep has it."""
+    assert "as it is now" in texts(front(result_of([0, 1, 2], now={SMALL: 1})))
+    assert "as it is now" not in texts(front(result_of([0, 1, 2], now={})))
+
+
 def test_points_that_cannot_be_told_apart_share_a_name() -> None:
     """Only the cheapest of them is named."""
     result = result_of([0, 1, 2])
     points = result.pareto()
-    assert len(distinct(points)) == len(points) == 3
-    points[0]["next"]["apart"] = False
-    assert [point["setting"] for point in distinct(points)] == [points[0]["setting"], points[2]["setting"]]
+    assert len(distinct(points, "p95")) == len(points) == 3
+    points[0]["next"]["p95_apart"] = False
+    assert [point["setting"] for point in distinct(points, "p95")] == [points[0]["setting"], points[2]["setting"]]
+
+
+def test_a_step_says_what_is_sure_of_it() -> None:
+    """Both changes, the one that is sure, or that nothing is."""
+    step = result_of([0, 1, 2]).pareto()[0]["next"]
+    assert step["apart"]
+    assert step["cost_apart"]
+    assert step_text(step, "p95") == "+1, -3 s"
+    assert step_text({**step, "cost_apart": False}, "p95") == "cost alike, -3 s"
+    assert step_text({**step, "p95_apart": False}, "p95") == "+1, p95 alike"
+    assert step_text({**step, "cost_apart": False, "p95_apart": False}, "p95") == "not told apart"
+    assert step_text(None, "p95") == ""
 
 
 def test_who_fails_is_drawn_apart() -> None:

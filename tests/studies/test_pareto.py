@@ -17,6 +17,12 @@ def test_nothing_on_the_front_is_beaten() -> None:
     assert front(costs, waits, np.ones(8, dtype=np.bool_)) == [1, 3, 0]
 
 
+def test_of_equal_settings_the_one_that_changes_least_is_on_the_front() -> None:
+    """Nobody should change what makes no difference."""
+    same, allowed = np.ones(3), np.ones(3, dtype=np.bool_)
+    assert front(same, same, allowed, np.array([2, 1, 1])) == [1]
+
+
 def test_a_random_front_against_the_definition() -> None:
     """The same settings as by comparing each with all others."""
     rng = np.random.default_rng(3)

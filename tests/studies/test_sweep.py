@@ -277,6 +277,22 @@ def test_prices_are_of_one_currency(tmp_path: Path) -> None:
         Plan.read(path)
 
 
+def test_the_experiment_as_it_is_is_found_among_the_settings(tmp_path: Path) -> None:
+    """Also where the file spells a value differently or leaves it to its default; not where an axis passes it by."""
+    axes = "service.annotations.window: [10s, 0.5m], service.annotations.target: [1, 2], service.timeoutSeconds: [300]"
+    path = write(tmp_path, f"experiment: painting.yaml\naxes: {{{axes}}}\n")
+    found = sweep(path, engine="reference", processes=1)
+    assert found.about["now"] == {
+        "service.annotations.window": "0.5m",
+        "service.annotations.target": 1,
+        "service.timeoutSeconds": 300,
+    }
+    assert found.now == 2
+    assert found.changes.tolist() == [1, 2, 0, 1]
+    path = write(tmp_path, "experiment: painting.yaml\naxes: {service.annotations.window: [10s, 20s]}\n")
+    assert sweep(path, engine="reference", processes=1).now is None
+
+
 def test_runs_of_units() -> None:
     """Neighbouring units are put together, up to a length."""
     assert runs([5, 1, 2, 3, 9], 2) == [range(1, 3), range(3, 4), range(5, 6), range(9, 10)]
@@ -307,5 +323,9 @@ def test_json_has_rows_and_pareto(file: Path, folder: Path, tmp_path: Path) -> N
     assert [point["cost"] for point in found["pareto"]] == sorted(point["cost"] for point in found["pareto"])
     assert [point["p50"] for point in found["pareto"]] == sorted((p["p50"] for p in found["pareto"]), reverse=True)
     assert len(found["refused"]) == 2
+    places = {row["setting"]: (row["cost"]["amount"], row["medians"]["latency_s"]["p50"]) for row in found["rows"]}
+    every = set(places.values())
+    first = [one for one in every if not any(a <= one[0] and b <= one[1] and (a, b) != one for a, b in every)]
+    assert [places[point["setting"]] for point in found["pareto"]] == sorted(first)
     lines = (tmp_path / "rows.csv").read_text().splitlines()
     assert len(lines) == 17
