@@ -101,8 +101,9 @@ def chosen_experiment(
 
     quick, text = quick_experiment(manifest, hey_flags or "", service_time, cold_start, write_to=write_experiment)
     if write_experiment:
-        from kpasim.results.files import atomic_write
+        from kpasim.results.files import atomic_write, make_folder
 
+        make_folder(Path(write_experiment).parent)
         with atomic_write(write_experiment) as file:
             file.write(text)
         note(f"Wrote {write_experiment}")

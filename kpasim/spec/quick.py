@@ -42,6 +42,17 @@ def scaffold(
         ExperimentError: The manifest cannot be used.
     """
     service = read_service(manifest, AutoscalerConfig())
+    return _text(service, manifest, base, workload, service_time, cold_start)
+
+
+def _text(
+    service: ServiceManifest,
+    manifest: str | Path,
+    base: str | Path,
+    workload: Mapping[str, Any],
+    service_time: Any,
+    cold_start: Any,
+) -> str:
     lines = [
         f"# {service.name}: what its users wait and what it costs, before money is spent.",
         *_named_or_whole(service, manifest, base),
@@ -162,10 +173,7 @@ def quick_experiment(
     ]
     if missing:
         raise ExperimentError("command line", missing)
-    text = import_manifest(
-        manifest, out=write_to, hey_flags=hey_flags, service_time=service_time, cold_start=cold_start
-    )
-    return loads(text, path="command line", base=Path(write_to).parent if write_to else "."), text
+    return _imported(manifest, write_to, hey_flags, service_time, cold_start)
 
 
 def read_value(name: str, text: str) -> Any:
@@ -200,16 +208,26 @@ def import_manifest(
     Raises:
         ExperimentError: Anything of it cannot be used.
     """
-    base = Path(out).parent if out else Path()
-    text = scaffold(
-        manifest,
-        base=base,
-        workload=DEFAULT_WORKLOAD if hey_flags is None else _hey_workload(hey_flags),
-        service_time=None if service_time is None else read_value("--service-time", service_time),
-        cold_start=None if cold_start is None else read_value("--cold-start", cold_start),
+    return _imported(manifest, out, hey_flags, service_time, cold_start)[1]
+
+
+def _imported(
+    manifest: str | Path,
+    out: str | Path | None,
+    hey_flags: str | None,
+    service_time: str | None,
+    cold_start: str | None,
+) -> tuple[Experiment, str]:
+    """The experiment as it is from the working folder, and its text as it will be in the folder of ``out``."""
+    rest = (
+        DEFAULT_WORKLOAD if hey_flags is None else _hey_workload(hey_flags),
+        None if service_time is None else read_value("--service-time", service_time),
+        None if cold_start is None else read_value("--cold-start", cold_start),
     )
-    loads(text, path="command line", base=base)
-    return text
+    service = read_service(manifest, AutoscalerConfig())
+    # The folder of ``out`` may not exist yet, and nothing is to be made before all is known to be right.
+    experiment = loads(_text(service, manifest, ".", *rest), path="command line", base=".")
+    return experiment, _text(service, manifest, Path(out).parent if out else ".", *rest)
 
 
 def _hey_workload(flags: str) -> dict[str, Any]:

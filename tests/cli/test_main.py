@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from kpasim.cli.main import COMMANDS, cli
 from kpasim.errors import RunError
 from kpasim.results.files import atomic_write
+from tests.spec.test_bad_input import CASES, spoiled
 
 HEADLINE = Path(__file__).parents[2] / "experiments" / "hey50x5.yaml"
 KPASIM = [sys.executable, "-m", "kpasim.cli.main"]
@@ -77,6 +78,30 @@ def test_what_one_can_mend_is_told_in_one_line(tmp_path):
     assert done.stdout == ""
     assert all(line.startswith("Error: ") for line in done.stderr.splitlines())
     assert "sed: unknown key (did you mean seed?)" in done.stderr
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_kind_of_bad_input_ends_with_status_1(name, tmp_path):
+    """Whatever is wrong with a file, `kpasim run` says so in lines of their own and ends with status 1."""
+    done = CliRunner().invoke(cli, ["run", str(spoiled(name, tmp_path)), *QUICK])
+
+    assert done.exit_code == 1
+    assert done.output
+    assert all(line.startswith("Error: ") for line in done.output.splitlines())
+
+
+def test_a_first_experiment_is_written_where_there_was_no_folder(tmp_path):
+    """`--write-experiment` makes its folder, and the file finds the manifest from there."""
+    path = tmp_path / "new" / "first.yaml"
+    manifest = HEADLINE.parent / "manifests" / "stable-diffusion.yaml"
+    times = ("--service-time", "11s", "--cold-start", "120s")
+
+    done = kpasim("run", "--manifest", manifest, "--hey", "-n 10 -c 5", *times, *QUICK, "--write-experiment", path)
+    again = kpasim("run", path, *QUICK, "--json")
+
+    assert done.returncode == 0
+    assert again.returncode == 0
+    assert json.loads(again.stdout)["summary"]["requests"] == 10
 
 
 def test_results_go_to_stdout_and_notes_to_stderr(tmp_path):

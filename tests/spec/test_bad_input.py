@@ -335,16 +335,22 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_one_line_says_what_is_wrong(name: str, tmp_path: Path) -> None:
-    """File, line and key stand before the message, which holds the value and what would be right."""
+def spoiled(name: str, folder: Path) -> Path:
+    """Write a sound experiment with one thing wrong."""
     case = CASES[name]
     texts = {EX: EXPERIMENT, KS: MANIFEST, MO: MODEL}
     assert case.old in texts[case.file]
     texts[case.file] = texts[case.file].replace(case.old, case.new, 1)
+    return write(folder, texts[EX], texts[KS], texts[MO])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_line_says_what_is_wrong(name: str, tmp_path: Path) -> None:
+    """File, line and key stand before the message, which holds the value and what would be right."""
+    case = CASES[name]
 
     with pytest.raises(ExperimentError) as caught:
-        load(write(tmp_path, texts[EX], texts[KS], texts[MO]))
+        load(spoiled(name, tmp_path))
 
     (line,) = str(caught.value).splitlines()
     where = f"{tmp_path}/{case.file}:" if case.line is None else f"{tmp_path}/{case.file}:{case.line}:"

@@ -59,10 +59,11 @@ def test_an_experiment_from_the_command_line() -> None:
 def test_its_text_can_be_written_to_a_file(tmp_path: Path) -> None:
     """The file may stand anywhere, and finds the manifest from there."""
     (tmp_path / "service.yaml").write_text(MANIFEST)
-    (tmp_path / "sub").mkdir()
     path = tmp_path / "sub" / "first.yaml"
     time = "{distribution: lognormal, median: 11s, sigma: 0.3}"
     found, text = quick_experiment(tmp_path / "service.yaml", "-z 1m", time, "2m", write_to=path)
+    assert not path.parent.exists()
+    path.parent.mkdir()
     path.write_text(text)
     assert "service: ../service.yaml" in text
     assert load(path).model == found.model
