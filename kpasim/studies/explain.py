@@ -24,6 +24,12 @@ REASONS = {
 """What each rule of ``policy.decider.RULES`` means."""
 
 MOST_MOMENTS = 40
+MOST_NAMES = 3
+"""Pods that are named one by one when the same happens to them."""
+AT_ONCE_S = 0.05
+"""What happens within this time is told in one line."""
+LONGEST_TICK_S = 3.0
+"""Decisions further apart than this had none in between for want of data: ticks come every 2 s, at most 1 s late."""
 
 
 def moments(tables: Tables) -> list[tuple[str, ...]]:
@@ -87,35 +93,110 @@ def pods_at(tables: Tables, time_s: float) -> dict[str, int]:
 
 
 def explanation(tables: Tables, params: Params) -> Iterator[str]:
-    """One line for each decision: what was observed, what the windows asked for, which rule decided, and bounds."""
+    """The whole story in lines: each decision with its reason, and what happened to objects, pods and path between.
+
+    A decision says what was observed, what the windows asked for, which rule decided, and bounds. Decisions with the
+    same answer as the one before are counted only; where nothing is known, no decision is made, and that is said, too.
+    """
     ticks = tables.ticks
+    happened = [*_changes(tables)]
     before: tuple[object, ...] | None = None
     skipped = 0
-    for index in range(len(ticks["t_s"])):
+    for index, t_s in enumerate(ticks["t_s"].tolist()):
         desired, rule = int(ticks["desired"][index]), str(ticks["rule"][index])
         ready, panic = int(ticks["ready_pods"][index]), int(ticks["panic_mode"][index])
         key = (desired, rule, ready, panic, int(ticks["desired_stable"][index]), int(ticks["desired_panic"][index]))
-        if key == before:
+        silent = index > 0 and t_s - ticks["t_s"][index - 1] > LONGEST_TICK_S
+        if key != before or silent or (happened and happened[0][0] <= t_s):
+            if skipped:
+                yield _more(skipped)
+                skipped = 0
+            if silent:
+                yield _no_data(float(ticks["t_s"][index - 1]), int(ticks["desired"][index - 1]))
+            while happened and happened[0][0] <= t_s:
+                yield _line(*happened.pop(0))
+        if key == before and not silent:
             skipped += 1
             continue
-        if skipped:
-            yield f"           ... {skipped} more ticks with the same answer"
-            skipped = 0
         before = key
-        kind = "poke" if ticks["poke"][index] else "tick"
-        bound = ""
-        if params.max_scale and desired > params.max_scale:
-            bound = f"; max-scale caps it at {params.max_scale}"
-        elif desired < params.min_scale:
-            bound = f"; min-scale raises it to {params.min_scale}"
-        excess = ticks["excess_burst_capacity"][index]
-        path = "activator in the path" if excess < 0 else "pods direct"
-        yield (
-            f"{ticks['t_s'][index]:9.2f}s {kind}: stable {ticks['stable'][index]:.2f} asks for "
-            f"{ticks['desired_stable'][index]}, panic {ticks['panic'][index]:.2f} asks for "
-            f"{ticks['desired_panic'][index]} (target {ticks['target'][index]:g}), {ready} ready"
-            f"{', panicking' if panic else ''} -> {desired}: {REASONS[rule]}{bound}; "
-            f"excess burst capacity {excess:.0f}, {path}"
-        )
+        yield _decision(tables, params, index)
     if skipped:
-        yield f"           ... {skipped} more ticks with the same answer"
+        yield _more(skipped)
+    if before and happened and happened[-1][0] - ticks["t_s"][-1] > LONGEST_TICK_S:
+        yield _no_data(float(ticks["t_s"][-1]), int(ticks["desired"][-1]))
+    for one in happened:
+        yield _line(*one)
+
+
+def _decision(tables: Tables, params: Params, index: int) -> str:
+    """One decision in words."""
+    ticks = tables.ticks
+    desired, rule = int(ticks["desired"][index]), str(ticks["rule"][index])
+    bound = ""
+    if params.max_scale and desired > params.max_scale:
+        bound = f"; max-scale caps it at {params.max_scale}"
+    elif desired < params.min_scale:
+        bound = f"; min-scale raises it to {params.min_scale}"
+    excess = ticks["excess_burst_capacity"][index]
+    path = "activator in the path" if excess < 0 else "pods direct"
+    return (
+        f"{ticks['t_s'][index]:9.2f}s {'poke' if ticks['poke'][index] else 'tick'}: "
+        f"stable {_number(ticks['stable'][index])} asks for "
+        f"{ticks['desired_stable'][index]}, panic {_number(ticks['panic'][index])} asks for "
+        f"{ticks['desired_panic'][index]} (target {ticks['target'][index]:g}), {ticks['ready_pods'][index]} ready"
+        f"{', panicking' if ticks['panic_mode'][index] else ''} -> {desired}: {REASONS[rule]}{bound}; "
+        f"excess burst capacity {excess:.0f}, {path}"
+    )
+
+
+def _changes(tables: Tables) -> Iterator[tuple[float, str]]:
+    """When something happened to objects, pods and path, and what."""
+    events: list[tuple[float, str, str]] = []
+    scaling, pods = tables.scaling, tables.pods
+    for column, name in (("replicas", "replicas"), ("pa_active", "active"), ("sks_mode", "path")):
+        values = scaling[column].tolist()
+        events += [
+            (t_s, f"{name} {old} -> {new}", "")
+            for t_s, old, new in zip(scaling["t_s"][1:].tolist(), values, values[1:], strict=False)
+            if old not in {new, ""}
+        ]
+    late = pods["created_s"] < pods["scheduled_s"] if "scheduled_s" in pods else np.zeros(len(pods["pod"]), dtype=bool)
+    for column, what, of_them in (
+        ("created_s", "created", None),
+        ("scheduled_s", "got a machine", late),
+        ("ready_s", "ready", None),
+        ("delete_requested_s", "asked to go", None),
+        ("gone_s", "gone", None),
+    ):
+        times = pods.get(column)
+        if times is None:
+            continue
+        there = ~np.isnan(times) if of_them is None else ~np.isnan(times) & of_them
+        events += [(float(times[row]), what, str(pods["pod"][row])) for row in np.flatnonzero(there)]
+    events.sort(key=lambda one: one[0])
+    while events:
+        until_s = events[0][0] + AT_ONCE_S
+        together = [one for one in events if one[0] <= until_s]
+        events = events[len(together) :]
+        words = [text for _, text, pod in together if not pod]
+        for what in dict.fromkeys(text for _, text, pod in together if pod):
+            names = [pod for _, text, pod in together if text == what and pod]
+            words.append(f"{len(names)} pods {what}" if len(names) > MOST_NAMES else f"{', '.join(names)} {what}")
+        yield together[0][0], "; ".join(words)
+
+
+def _line(t_s: float, text: str) -> str:
+    return f"{t_s:9.2f}s       {text}"
+
+
+def _more(count: int) -> str:
+    return f"           ... {count} more tick{'s' if count > 1 else ''} with the same answer"
+
+
+def _no_data(t_s: float, desired: int) -> str:
+    return f"           ... no data after {t_s:.2f}s: nothing is decided, {desired} stands"
+
+
+def _number(value: float) -> str:
+    """Two decimals, and no sign before zero."""
+    return f"{round(float(value), 2) + 0.0:.2f}"
