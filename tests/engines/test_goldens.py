@@ -575,3 +575,13 @@ def test_the_load_begins_when_its_start_state_is_reached(play: Play, start: int,
 
     assert load_s == story.outcome.load_ns / 1e9
     assert [load_s] == story.sent
+
+
+@pytest.mark.parametrize(("deadline_s", "load_s"), [(600, 600.0), (1200, 905.0)])
+def test_a_load_waits_for_a_warm_pod_until_the_progress_deadline(play: Play, deadline_s: int, load_s: float) -> None:
+    """A pod that is ready at 900 s is waited for, and 5 s more, if the revision has not been given up by then."""
+    p = hey(1, start=of.WARM, start_for_ns=5 * S, progress_deadline_ns=deadline_s * S, horizon_ns=1 * S)
+
+    story = play(p, service_s=1.0, stages_s=(900.0,))
+
+    assert load_s == story.outcome.load_ns / 1e9

@@ -213,6 +213,30 @@ ROWS = {
         "annotations.serving.knative.dev/progress-deadline",
         "exceed the progress deadline of 1m30s",
     ),
+    "killed-while-starting": Row(
+        (
+            SLOW,
+            (
+                "          readinessProbe:",
+                "          startupProbe: {httpGet: {path: /ready}}\n          readinessProbe:",
+            ),
+        ),
+        "error",
+        "startupProbe",
+        "is killed after 30s",
+    ),
+    "slow-liveness": Row(
+        (
+            SLOW,
+            (
+                "          readinessProbe:",
+                "          livenessProbe: {httpGet: {path: /live}}\n          readinessProbe:",
+            ),
+        ),
+        "warning",
+        "livenessProbe",
+        "may kill the container after 30s",
+    ),
     "cut-short": Row(
         (("median: 10s, sigma: 0.1}}", "median: 40s, sigma: 0.1}}\n  shutdown: {drains-on-sigterm: false}"),),
         "warning",
@@ -312,7 +336,7 @@ def test_the_remedy_removes_the_finding(tmp_path: Path) -> None:
 
 def test_every_rule_is_tested() -> None:
     """The table has a row for each rule; the other autoscaler has a test of its own."""
-    assert len(RULES) == 36
+    assert len(RULES) == 37
     assert len(ROWS) >= len(RULES) - 1
 
 

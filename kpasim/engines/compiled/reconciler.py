@@ -110,7 +110,7 @@ def create_revision(w: World) -> None:
     touch(w)
     start = w.p[P.start]
     if start == of.WARM:
-        agenda.plan(w, WARM_DEADLINE_NS, LOAD, 1)
+        agenda.plan(w, max(WARM_DEADLINE_NS, w.p[P.progress_deadline_ns]), LOAD, 1)
     elif start == of.IDLED:
         agenda.plan(w, clients.lost_ns(w), LOAD, 1)
     else:

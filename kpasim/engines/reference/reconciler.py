@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from kpasim.engines.reference.simulation import Simulation
 
 WARM_DEADLINE_NS = 600 * SECOND_NS
-"""A load that waits for a warm revision begins after this long at the latest."""
+"""A load that waits for a warm revision begins after this long at the latest, or at the progress deadline if that is
+later."""
 
 
 class Reconciler:
@@ -64,7 +65,7 @@ class Reconciler:
         sim.autoscaler.start()
         self.touch()
         if sim.p.start == of.WARM:
-            sim.at(WARM_DEADLINE_NS, Kind.LOAD, 1, lambda: sim.start_load_at(sim.now))
+            sim.at(max(WARM_DEADLINE_NS, sim.p.progress_deadline_ns), Kind.LOAD, 1, lambda: sim.start_load_at(sim.now))
         elif sim.p.start == of.IDLED:
             sim.at(sim.lost_ns, Kind.LOAD, 1, lambda: sim.start_load_at(sim.now))
 

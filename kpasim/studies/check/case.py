@@ -24,6 +24,8 @@ DRAIN_S = 30.0
 """Quiet time queue-proxy waits for after SIGTERM before the container is told to stop (Knative, cmd/queue)."""
 QUEUE_PER_POD = 11
 """Requests a pod holds per unit of `containerConcurrency` on the direct path: one running, ten waiting."""
+KUBELET_PERIOD_S = 10.0
+"""Period of the kubelet's probes where the manifest gives none."""
 SLOW_START_S = 30.0
 """A start that takes longer than this shapes what users see."""
 _DRAWS = 4_000
@@ -87,6 +89,17 @@ class Case:
             if stage.bandwidth:
                 total += stage.bandwidth.size / stage.bandwidth.shared_bandwidth
         return float(np.median(total)), float(np.percentile(total, 95))
+
+    @cached_property
+    def container_start_s(self) -> float:
+        """95 % quantile of the time from a container's start to its first answer."""
+        if self.model is None:
+            return math.nan
+        total = np.zeros(_DRAWS)
+        for stage in self.model.cold_start.stages:
+            if stage.kind == "start" and stage.when == "before-ready":
+                total += stage.time.ppf(self._random.random(_DRAWS))
+        return float(np.percentile(total, 95))
 
     @cached_property
     def service_s(self) -> tuple[float, float, float]:
@@ -157,7 +170,7 @@ class Case:
         if key is not None or place in SPELLINGS:
             parts = (*TEMPLATE_ANNOTATIONS, key or "")
             shown = f"annotations.{place}"
-        elif place in {"readinessProbe", "startupProbe", "resources.limits"}:
+        elif place in {"readinessProbe", "startupProbe", "livenessProbe", "resources.limits"}:
             parts = (*TEMPLATE_SPEC, "containers", 0, *place.split("."))
         elif place == "metadata.annotations":
             parts = ("metadata", "annotations")

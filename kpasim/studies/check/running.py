@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from kpasim.spec.model import ServiceModel, Stage
 from kpasim.spec.workload import Hey
-from kpasim.studies.check.case import DRAIN_S, SLOW_START_S, Case, Finding, Rule, spoken
+from kpasim.studies.check.case import DRAIN_S, KUBELET_PERIOD_S, SLOW_START_S, Case, Finding, Rule, spoken
 
 
 def timeout_below_start(case: Case) -> Iterator[Finding]:
@@ -141,6 +141,41 @@ def progress_deadline(case: Case) -> Iterator[Finding]:
         "min-scale.",
         f'Set serving.knative.dev/progress-deadline: "{math.ceil(case.start_s[1] / 60) * 2}m".',
     )
+
+
+def killed_while_starting(case: Case) -> Iterator[Finding]:
+    """The kubelet kills the container before it can answer."""
+    takes = case.container_start_s
+    startup = case.service.startup_probe
+    if startup is not None:
+        period = startup.period_s or KUBELET_PERIOD_S
+        allowed = startup.initial_delay_s + period * startup.failure_threshold
+        if takes > allowed:
+            yield case.fail(
+                "killed-while-starting",
+                "startupProbe",
+                f"the container is killed after {spoken(allowed)}, and takes {spoken(takes)} to start",
+                f"After failureThreshold {startup.failure_threshold} failures, {period:g} s apart, the kubelet starts "
+                "it again from the beginning; such a pod never serves.",
+                f"Set failureThreshold to at least {math.ceil((takes - startup.initial_delay_s) / period) + 1}.",
+            )
+        return
+    for one in case.service.data["spec"]["template"]["spec"]["containers"]:
+        probe = one.get("livenessProbe")
+        if not isinstance(probe, Mapping):
+            continue
+        period = probe.get("periodSeconds") or KUBELET_PERIOD_S
+        failures = probe.get("failureThreshold") or 3
+        allowed = (probe.get("initialDelaySeconds") or 0) + period * failures
+        if takes > allowed:
+            yield case.warn(
+                "slow-liveness",
+                "livenessProbe",
+                f"a livenessProbe may kill the container after {spoken(allowed)}, and a start takes {spoken(takes)}",
+                f"If it fails until the model is loaded, {failures} failures {period:g} s apart start the container again "
+                "from the beginning. kpasim does not simulate liveness probes.",
+                "Give the livenessProbe an initialDelaySeconds above the start, or probe what answers at once.",
+            )
 
 
 def cut_short(case: Case) -> Iterator[Finding]:
@@ -322,6 +357,7 @@ RULES: tuple[Rule, ...] = (
     cold_start_from_zero,
     window_below_start,
     progress_deadline,
+    killed_while_starting,
     cut_short,
     drain_outlasts_grace,
     too_few_pods,
