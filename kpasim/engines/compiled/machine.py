@@ -5,10 +5,12 @@ The cache holds an object file, which llvmlite loads by itself; numba is only ne
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import cache as once
 from pathlib import Path
@@ -18,6 +20,8 @@ import llvmlite.binding as llvm
 
 from kpasim.engines.compiled import cache
 from kpasim.engines.compiled.layout import IntTable, World
+from kpasim.errors import RunError
+from kpasim.results.files import atomic_write, make_folder
 
 ENTRY = "kpasim_play"
 """Name of the loop in the object file. It takes what numba's functions take: where the result goes, where an
@@ -63,11 +67,10 @@ def _loop() -> Callable[[int], int]:
 
         return compiler.checked()  # type: ignore[no-any-return]
     place = cache.object_file()
-    if not place.exists():
-        _compile(place)
+    code = place.read_bytes() if place.exists() else _compiled(place)
     # The engine owns the machine code, so it must live as long as the function.
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
-    engine.add_object_file(llvm.ObjectFileRef.from_data(place.read_bytes()))
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     function = _PROTOTYPE(engine.get_function_address(ENTRY))
 
@@ -80,14 +83,20 @@ def _loop() -> Callable[[int], int]:
     return call
 
 
-def _compile(place: Path) -> None:
-    """Make the object file, aside first, so that no other process ever loads half of one."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    aside = place.with_name(f"{place.name}.{os.getpid()}")
+def _compiled(place: Path) -> bytes:
+    """The object file, fresh from the compiler and kept for later where the cache can be written."""
     # What numba makes is optimised in one go afterwards.
     environment = {**os.environ, "NUMBA_OPT": "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    try:
-        subprocess.run([sys.executable, "-m", "kpasim.engines.compiled.compiler", aside], check=True, env=environment)
-        aside.replace(place)
-    finally:
-        aside.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="kpasim-") as aside:
+        made = Path(aside) / place.name
+        command = [sys.executable, "-m", "kpasim.engines.compiled.compiler", str(made)]
+        done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise RunError(f"the fast engine cannot be compiled: {why} (--engine reference gives the same tables)")
+        code = made.read_bytes()
+    with contextlib.suppress(RunError):
+        make_folder(place.parent)
+        with atomic_write(place, "wb") as file:
+            file.write(code)
+    return code
