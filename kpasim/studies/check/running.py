@@ -172,8 +172,8 @@ def killed_while_starting(case: Case) -> Iterator[Finding]:
                 "slow-liveness",
                 "livenessProbe",
                 f"a livenessProbe may kill the container after {spoken(allowed)}, and a start takes {spoken(takes)}",
-                f"If it fails until the model is loaded, {failures} failures {period:g} s apart start the container again "
-                "from the beginning. kpasim does not simulate liveness probes.",
+                f"If it fails until the model is loaded, {failures} failures {period:g} s apart start the container "
+                "again from the beginning. kpasim does not simulate liveness probes.",
                 "Give the livenessProbe an initialDelaySeconds above the start, or probe what answers at once.",
             )
 
