@@ -1,0 +1,1 @@
+"""Speed, fidelity and load: ratios and tables, never timed tests."""

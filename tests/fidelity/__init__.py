@@ -1,0 +1,1 @@
+"""Predictions beside recorded runs of the real autoscaler, with the goals as assertions."""
