@@ -76,7 +76,8 @@ class _Local(AbstractContextManager[dict[str, Any]]):
     """Processes of this machine."""
 
     def __init__(self, address: str | None, count: int) -> None:
-        self._settings = {"backend": "loky", "n_jobs": count, "inner_max_num_threads": 1, "initializer": _prepare}
+        own: dict[str, Any] = {"initializer": _prepare, "initargs": (os.getpid(),)}
+        self._settings = {"backend": "loky", "n_jobs": count, "inner_max_num_threads": 1, **own}
 
     def __enter__(self) -> dict[str, Any]:
         return self._settings
@@ -87,10 +88,10 @@ class _Local(AbstractContextManager[dict[str, Any]]):
         get_reusable_executor().shutdown(wait=False, kill_workers=True)
 
 
-def _prepare() -> None:
-    """Leave Ctrl-C to the parent, and go when it has gone: a killed one cannot say so."""
+def _prepare(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and go when it has gone: a killed one cannot say so, and may be gone already."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
 
 
 def _leave_with(parent: int) -> None:

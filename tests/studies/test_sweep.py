@@ -192,6 +192,36 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(file: Path, folder:
     assert table(tmp_path) == table(folder)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find a process's children")
+@pytest.mark.parametrize("wait_s", [0.0, 0.3, 1.0])
+def test_workers_go_when_their_parent_was_killed(file: Path, tmp_path: Path, wait_s: float) -> None:
+    """Also those that were still starting: nobody is left behind by a SIGKILL."""
+    words = [sys.executable, "-m", "kpasim.cli.main", "sweep", str(file), "--out", str(tmp_path)]
+    words += ["--engine", "reference", "--processes", "2"]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        children: set[int] = set()
+        until = time.monotonic() + 120
+        while len(children) < 3 and process.poll() is None and time.monotonic() < until:
+            children |= {int(one) for one in listed.read_text().split()} if listed.exists() else set()
+            time.sleep(0.01)
+        time.sleep(wait_s)
+        process.kill()
+    assert len(children) >= 3, "two workers and the tracker of their resources"
+    until = time.monotonic() + 60
+    while (left := {one for one in children if _runs(one)}) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not left
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_a_finished_sweep_is_not_played_again(
     file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
