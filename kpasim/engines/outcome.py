@@ -63,6 +63,20 @@ class Outcome(NamedTuple):
     concurrency_ns: int
 
 
+class PodTotals(NamedTuple):
+    """Figures of pods, as ``results.summary`` defines them.
+
+    Attributes:
+        most: Most pods created and not yet asked to go.
+        lived_ns: Time from creation to end, between the start of the load and the end of the run, added up.
+        created: Pods created in that time.
+    """
+
+    most: int
+    lived_ns: int
+    created: int
+
+
 class Counts(NamedTuple):
     """What one replication left behind that kept no request; times in ns from the creation of the revision.
 
@@ -80,6 +94,7 @@ class Counts(NamedTuple):
         pods: One row for each pod, as in ``Outcome``.
         nodes: One row for each node.
         concurrency_ns: As in ``Outcome``.
+        pod_totals: What all pods come to. A run in parts keeps no rows of pods and nodes.
     """
 
     load_ns: int
@@ -95,6 +110,7 @@ class Counts(NamedTuple):
     pods: NDArray[np.int64]
     nodes: NDArray[np.int64]
     concurrency_ns: int
+    pod_totals: PodTotals
 
 
 def first_difference(one: Outcome, other: Outcome) -> str:

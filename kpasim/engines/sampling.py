@@ -7,7 +7,7 @@ for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -111,6 +111,76 @@ class Sampler:
     def draw(self, replication: int, *, pods: int = PODS, nodes: int | None = None) -> Draws:
         """The random numbers of one replication; see ``draw_many``."""
         return self.draw_many([replication], pods=pods, nodes=nodes)[0]
+
+    # the same random numbers, but a few at a time
+
+    def draw_but_requests(self, replication: int, pods: int) -> Draws:
+        """The random numbers of one replication but those of its requests, with as many nodes as pods."""
+        p = self.params
+        u = uniforms(p.seed, replication, Stream.PHASE, of.REPORT + p.activators + 1)[np.newaxis]
+        return Draws(
+            phase=self._phases(u[:, :-1])[0],
+            service=_NO_INTS.reshape(0, 1),
+            klass=_NO_INTS,
+            first_byte=_NO_INTS,
+            delay=_NO_INTS,
+            sent=_NO_INTS,
+            own_service=_NO_INTS,
+            pod=self.pods(replication, 0, pods),
+            node=self.nodes(replication, 0, pods),
+            key=chance_key(p.seed, replication),
+            load_phase_ns=self._load(u[:, -1])[0],
+        )
+
+    def sent_in_parts(self, replication: int, size: int) -> Iterator[Ints]:
+        """When an open loop's requests are sent, ``size`` of them at a time; see ``arrivals.in_parts``."""
+        assert not isinstance(self._workload, Hey)
+        return open_loops.in_parts(
+            self._workload,
+            lambda count, first: uniforms(self.params.seed, replication, Stream.ARRIVAL, count, first),
+            size,
+        )
+
+    def delays(self, replication: int, first: int, count: int) -> tuple[Ints, Ints]:
+        """Delays and classes of the requests ``first .. first + count - 1`` of an open loop."""
+        delay = uniforms(self.params.seed, replication, Stream.DELAY, count, first) * self._delay_ns
+        klass = _NO_INTS
+        if len(self._edges):
+            u = uniforms(self.params.seed, replication, Stream.CLASS, count, first)
+            klass = np.searchsorted(self._edges, u, side="right")
+        return delay.astype(np.int64), klass
+
+    def services(self, replication: int, first: int, count: int) -> tuple[Ints, Ints]:
+        """Service times and times to the first byte from number ``first`` on."""
+        times = self._times_of(replication)
+        u = uniforms(self.params.seed, replication, Stream.SERVICE, count, first)
+        service = np.stack([_nanoseconds(one, u) for one in times.service], axis=1)
+        if times.first_byte is None:
+            return service, _NO_INTS
+        u = uniforms(self.params.seed, replication, Stream.FIRST_BYTE, count, first)
+        return service, _nanoseconds(times.first_byte, u)
+
+    def pods(self, replication: int, first: int, count: int) -> Ints:
+        """What is drawn for the pods ``first .. first + count - 1``."""
+
+        def uniform(stream: int, counts: Sequence[int]) -> Floats:
+            each = of.STAGES if stream == Stream.POD else 1
+            return uniforms(self.params.seed, replication, stream, counts[0], first * each)
+
+        [pods] = self._pods(uniform, self._times_of(replication).stages, 1, count)
+        return np.asarray(pods)
+
+    def nodes(self, replication: int, first: int, count: int) -> Ints:
+        """What is drawn for the added nodes ``first .. first + count - 1``."""
+
+        def uniform(stream: int, counts: Sequence[int]) -> Floats:
+            return uniforms(self.params.seed, replication, stream, counts[0], first)
+
+        [nodes] = self._nodes(uniform, self._times_of(replication).provision, 1, count)
+        return np.asarray(nodes)
+
+    def _times_of(self, replication: int) -> Times:
+        return self._times[replication % len(self._times)]
 
     def draw_many(self, replications: Sequence[int], *, pods: int = PODS, nodes: int | None = None) -> list[Draws]:
         """The random numbers of several replications, in their order.

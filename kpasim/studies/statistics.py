@@ -1,13 +1,15 @@
 """One experiment, many replications, no request kept: for runs too long for tables.
 
-What is left of a request is one count, so requests that have ended take no memory. Their random numbers still do, 24
-bytes for each request of the replications that are played together, and so does one row for each pod.
+What is left of a request is one count. An open loop with a rate takes the same memory however long it runs: its random
+numbers are made a few thousand requests at a time, and pods that are gone are counted and dropped. A closed loop and a
+trace keep their random numbers (24 bytes a request) and a row for each pod.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,17 +17,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.engines import counts, lower, sampling
-from kpasim.engines.outcome import Counts, Outcome
+from kpasim.engines import compiled, counts, lower, sampling, stream
+from kpasim.engines.outcome import Counts, OutOfRoom
 from kpasim.engines.params import SECOND_NS, Params
-from kpasim.engines.tables import stacked
+from kpasim.errors import RunError
 from kpasim.results import summary
-from kpasim.studies.run import play_all, replications_of
+from kpasim.studies.run import MOST_PODS, play_all, replications_of
+from kpasim.workloads.arrivals import has_parts
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
 
-POD_FIGURES = ("max_pods", "pod_seconds", "gpu_seconds", "cold_starts")
+FIRST_PODS = 1024
+"""Pods that a run in parts has room for at first; one that needs more begins again with twice as many."""
 
 
 @dataclass
@@ -94,18 +98,12 @@ class Statistics:
         return found | {f"p{rank}": each[:, place] for place, rank in enumerate(ranks)}
 
     def _pods(self) -> summary.Figures:
-        def nothing(columns: int) -> NDArray[np.int64]:
-            return np.zeros((0, columns), dtype=np.int64)
-
-        runs = [
-            Outcome(
-                one.load_ns, one.end_ns, nothing(10), one.pods, one.nodes, nothing(8), np.zeros((0, 3)), nothing(6), 0
-            )
-            for one in self.counts
-        ]
-        horizon_s = np.array([(one.end_ns - one.load_ns) / SECOND_NS for one in self.counts])
-        every = summary.summarise_many(stacked(runs), horizon_s, self.experiment.gpus_per_pod)
-        return {name: every[name] for name in POD_FIGURES}
+        most, lived_ns, created = (
+            np.array(column, dtype=np.float64) for column in zip(*(one.pod_totals for one in self.counts), strict=True)
+        )
+        lived_s = lived_ns / SECOND_NS
+        gpu_s = lived_s * self.experiment.gpus_per_pod
+        return {"max_pods": most, "pod_seconds": lived_s, "gpu_seconds": gpu_s, "cold_starts": created}
 
     def to_dict(self) -> dict[str, Any]:
         """The figures in the form of ``kpasim run --json``."""
@@ -138,18 +136,47 @@ def statistics(
     Raises:
         RunError: The experiment cannot be played, or grows beyond all bounds.
     """
-    from kpasim.engines import compiled
-
     if seed is not None:
         experiment = experiment.with_settings({"seed": seed})
     count = replications_of(experiment, replications)
     workers = threads or os.cpu_count() or 1
-    params, found = play_all(
-        experiment,
-        lower.lower(experiment),
-        sampling.NOTHING_RECORDED,
-        count,
-        lambda params, draws: compiled.count_many(params, draws, workers),
-        progress,
-    )
+    params = lower.lower(experiment)
+    if has_parts(experiment.workload) and params.requests > stream.AT_ONCE:
+        found = _in_parts(experiment, params, count, workers, progress)
+    else:
+        params, found = play_all(
+            experiment,
+            params,
+            sampling.NOTHING_RECORDED,
+            count,
+            lambda params, draws: compiled.count_many(params, draws, workers),
+            progress,
+        )
     return Statistics(experiment, params, experiment.seed, found)
+
+
+def _in_parts(
+    experiment: Experiment, params: Params, count: int, workers: int, progress: Callable[[int], None] | None
+) -> list[Counts]:
+    """Play replications so long that their random numbers are made bit by bit."""
+    from kpasim.engines.compiled import machine
+
+    machine.ready()  # once, before threads ask for it
+    sampler = sampling.Sampler(experiment, params)
+
+    def play(replication: int) -> Counts:
+        pods = FIRST_PODS
+        while pods <= MOST_PODS:
+            try:
+                return stream.count(params, sampler, replication, pods)
+            except OutOfRoom:
+                pods *= 2
+        raise RunError(f"{experiment.name}: more than {MOST_PODS:,} pods (does every pod fail?)")
+
+    done = []
+    with ThreadPoolExecutor(min(workers, count)) as pool:
+        for one in pool.map(play, range(count)):
+            done.append(one)
+            if progress:
+                progress(len(done))
+    return done

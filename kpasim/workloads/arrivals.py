@@ -7,7 +7,7 @@ workload of another rate under the same seed meets the same luck.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,46 @@ def arrivals(workload: OpenLoop, uniforms: Uniforms) -> Ints:
         times_s = _events(rate_of(workload), uniforms, poisson=_random(workload))
     # Rounding must not let a request overtake another.
     return np.maximum.accumulate(np.floor(times_s * 1e9).astype(np.int64))
+
+
+def has_parts(workload: object) -> bool:
+    """Whether a workload's requests can be made a few at a time: an open loop that has a rate."""
+    return isinstance(
+        workload, spec.Constant | spec.Poisson | spec.Steps | spec.Ramp | spec.Diurnal | spec.Bursts
+    )  # fmt: skip
+
+
+def in_parts(workload: OpenLoop, uniforms: Uniforms, size: int) -> Iterator[Ints]:
+    """What ``arrivals`` returns, ``size`` requests at a time.
+
+    Args:
+        workload: An open loop for which ``has_parts`` is true.
+        uniforms: Where uniform numbers come from.
+        size: Requests of each part but the last one.
+    """
+    assert not isinstance(workload, spec.Replay | spec.GenTD26 | spec.Batches)
+    if isinstance(workload, spec.Bursts):
+        rate: rates.Rate = _bursts(workload, uniforms)
+        poisson = True
+    else:
+        rate, poisson = rate_of(workload), _random(workload)
+    total, first, before, latest_ns = rate.total, 0, 0.0, 0
+    while True:
+        if poisson:
+            # Added up one by one, as if there were no parts.
+            sums = np.cumsum(np.concatenate(([before], -np.log1p(-uniforms(size, first)))))[1:]
+            before, expected = float(sums[-1]), sums[sums < total]
+        else:
+            until = min(first + size, math.floor(total + rates.ROUNDING))
+            expected = np.arange(first + 1.0, until + 1.0)
+        if len(expected):
+            times_ns = np.floor(rate.when(expected) * 1e9).astype(np.int64)
+            times_ns = np.maximum.accumulate(np.maximum(times_ns, latest_ns))
+            latest_ns = int(times_ns[-1])
+            yield times_ns
+        if len(expected) < size:
+            return
+        first += size
 
 
 def most_arrivals(workload: OpenLoop) -> int:

@@ -17,6 +17,7 @@ from kpasim.engines.compiled import layout
 from kpasim.engines.compiled.layout import World, new_world
 from kpasim.engines.outcome import Counts, Outcome, OutOfRoom
 from kpasim.engines.params import Capacity, Draws, Ints, Params
+from kpasim.engines.podcount import totals_of
 
 _DRAWN = (
     "phase", "service", "klass", "first_byte", "delay", "sent", "own_service", "pod_draw", "node_draw", "key",
@@ -24,8 +25,8 @@ _DRAWN = (
 )  # fmt: skip
 """Fields of ``World`` that belong to one replication."""
 _HANDED_OVER = ("request", "ticks", "averages")
-_CALLER = {layout.MORE_PODS: "pods", layout.MORE_NODES: "nodes", layout.MORE_REQUESTS: "requests"}
-"""Faults that only the caller can mend, with more draws."""
+SHORT_OF = {layout.MORE_PODS: "pods", layout.MORE_NODES: "nodes", layout.MORE_REQUESTS: "requests"}
+"""What a run that stopped with a fault lacks, where only the caller can give it."""
 FIRST_RING = 1024
 """Requests on their way at once that there is room for at first where none is kept; a power of two."""
 
@@ -90,7 +91,7 @@ def count_many(params: Params, draws: Sequence[Draws], threads: int = 1) -> list
     Raises:
         OutOfRoom: A run needs more pods, nodes or requests than its draws hold.
     """
-    return _share_out(lambda share: [_counts(*one) for one in _play(params, share, True)], draws, threads)
+    return _share_out(lambda share: [counts_of(*one) for one in _play(params, share, True)], draws, threads)
 
 
 def _share_out(play: Callable[[Sequence[Draws]], list[Any]], draws: Sequence[Draws], threads: int) -> list[Any]:
@@ -141,8 +142,8 @@ def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False)
             full = statistics_only and room.requests < max(params.requests, len(one.sent))
             if fault == layout.MORE_REQUESTS and full:
                 room = room._replace(requests=4 * room.requests)
-            elif fault in _CALLER:
-                raise OutOfRoom(_CALLER[fault])
+            elif fault in SHORT_OF:
+                raise OutOfRoom(SHORT_OF[fault])
             else:
                 room = more_room(room, fault)
             world = new_world(params, one, room, statistics_only=statistics_only)
@@ -193,8 +194,10 @@ def _outcome(world: World, concurrency_ns: int) -> Outcome:
     )
 
 
-def _counts(world: World, concurrency_ns: int) -> Counts:
+def counts_of(world: World, concurrency_ns: int) -> Counts:
+    """What is left of a run that kept no request."""
     i = world.i
+    pods = world.pod[: i[layout.PODS], :14].copy()
     return Counts(
         int(i[layout.LOAD_NS]),
         int(i[layout.END_NS]),
@@ -206,7 +209,8 @@ def _counts(world: World, concurrency_ns: int) -> Counts:
         int(i[layout.LATENCY_MIN]),
         int(i[layout.LATENCY_MAX]),
         world.histogram.copy(),
-        world.pod[: i[layout.PODS], :14].copy(),
+        pods,
         world.node[: i[layout.NODES], :6].copy(),
         concurrency_ns,
+        totals_of(pods, int(i[layout.LOAD_NS]), int(i[layout.END_NS])),
     )

@@ -20,6 +20,7 @@ from kpasim.engines.compiled.layout import (
     NEXT_SCRAPE,
     NEXT_TICK,
     NOW,
+    NUMBER,
     READY,
     READY_PODS,
     SCHEDULED,
@@ -145,10 +146,10 @@ def read_pods(w: World, count: int) -> tuple[bool, float]:
         if not w.pod[which, READY]:
             continue
         ready[place] = which
-        w.keys[place] = chance(w.key, nth, SCRAPE_ORDER + which) / CHANCE_ONE
+        w.keys[place] = chance(w.key, nth, SCRAPE_ORDER + w.pod[which, NUMBER]) / CHANCE_ONE
         w.answers[which] = 1
         if w.x[P.scrape_failure] > 0.0:
-            if chance(w.key, nth, SCRAPE_FAILS + which) < w.x[P.scrape_failure] * CHANCE_ONE:
+            if chance(w.key, nth, SCRAPE_FAILS + w.pod[which, NUMBER]) < w.x[P.scrape_failure] * CHANCE_ONE:
                 w.answers[which] = 0
         w.started[which] = w.pod[which, SCHEDULED]
         place += 1

@@ -1,7 +1,7 @@
 """Where compiled code is kept between runs.
 
-The folder's name holds a hash of everything that the machine code depends on: the sources of policy and engines, and
-the versions of Python, numba and numpy. The file's name holds the processor, for homes that several machines share.
+The folder's name holds a hash of everything that the machine code depends on: the sources of the loop, and the
+versions of Python, numba and numpy. The file's name holds the processor, for homes that several machines share.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2]
+SOURCES = (
+    "policy/*.py", "engines/clock.py", "engines/counts.py", "engines/draws.py", "engines/outcome.py",
+    "engines/params.py", "engines/compiled/[!_]*.py",
+)  # fmt: skip
+"""What the machine code is made of: whatever the modules that ``compiler`` takes in import of kpasim."""
 
 
 def fingerprint() -> str:
     """Hash of the sources and versions that the compiled engine is made of."""
     digest = hashlib.sha256()
-    for part in ("policy", "engines"):
-        for source in sorted((PACKAGE / part).rglob("*.py")):
-            # The other engine is never compiled.
-            if source.parent.name == "reference":
-                continue
+    for pattern in SOURCES:
+        for source in sorted(PACKAGE.glob(pattern)):
             digest.update(source.relative_to(PACKAGE).as_posix().encode())
             digest.update(source.read_bytes())
     for name in ("numba", "numpy", "llvmlite"):

@@ -12,6 +12,8 @@ from kpasim.engines.compiled.layout import (
     ERROR_COUNT,
     FAULT,
     FINISHED,
+    FIRST_DRAW,
+    FIRST_SERVICE,
     GHOST,
     GONE,
     LAST_END,
@@ -21,9 +23,11 @@ from kpasim.engines.compiled.layout import (
     LIVE,
     LOAD_NS,
     MASK,
+    MORE_DRAWS,
     MORE_REQUESTS,
     NEXT_GIVE_UP,
     NEXT_SEND,
+    NO_MORE,
     NOTHING,
     NOW,
     OK_COUNT,
@@ -46,6 +50,7 @@ from kpasim.engines.compiled.layout import (
     SENT,
     STARTS,
     STATISTICS_ONLY,
+    SUPPLIED,
     TYPE,
     WORKING,
     P,
@@ -66,7 +71,7 @@ def is_over(w: World) -> bool:
         return False
     if w.p[P.closed]:
         return bool(w.i[WORKING] == 0)
-    return bool(w.i[SENT] == len(w.sent))
+    return bool(w.supply[NO_MORE] and w.i[SENT] == w.supply[SUPPLIED])
 
 
 def stays_ns(w: World) -> int:
@@ -112,10 +117,12 @@ def start_load(w: World) -> None:
 
 def plan_next(w: World) -> None:
     """Note when the open loop sends its next request."""
-    if w.i[SENT] < len(w.sent):
-        w.i[NEXT_SEND] = w.i[LOAD_NS] + w.sent[w.i[SENT]]
+    if w.i[SENT] < w.supply[SUPPLIED]:
+        w.i[NEXT_SEND] = w.i[LOAD_NS] + w.sent[w.i[SENT] - w.supply[FIRST_DRAW]]
     else:
         w.i[NEXT_SEND] = FOREVER_NS
+        if not w.supply[NO_MORE]:
+            w.i[FAULT] = MORE_DRAWS
 
 
 def next_of(w: World, worker: int, free_ns: int) -> None:
@@ -184,7 +191,7 @@ def send(w: World, draw: int) -> None:
     w.request[row, R_ACTIVATOR] = NOTHING
     w.queue[row, R_NEXT] = NOTHING
     w.queue[row, R_PREV] = NOTHING
-    agenda.plan(w, now + w.delay[draw], ARRIVE, request)
+    agenda.plan(w, now + w.delay[draw - w.supply[FIRST_DRAW]], ARRIVE, request)
     if w.p[P.client_timeout_ns] and w.i[NEXT_GIVE_UP] == FOREVER_NS:
         w.i[NEXT_GIVE_UP] = now + w.p[P.client_timeout_ns]
 
@@ -229,8 +236,8 @@ def count(w: World, latency_ns: int) -> None:
 
 def service(w: World, row: int, pod: int) -> int:
     """Service time of a request that starts now at full speed [ns]; its first byte comes with ``first_byte``."""
-    draw = w.request[row, R_DRAW]
-    index = w.i[STARTS] if w.p[P.service_by_start] else draw
+    draw = w.request[row, R_DRAW] - w.supply[FIRST_DRAW]
+    index = w.i[STARTS] - w.supply[FIRST_SERVICE] if w.p[P.service_by_start] else draw
     w.i[STARTS] += 1
     klass = w.klass[draw] if len(w.klass) else 0
     service_ns = w.service[index, klass]
@@ -244,7 +251,10 @@ def first_byte(w: World, row: int, service_ns: int, start: int) -> int:
     """Time [ns] from the ``start``-th beginning of service to the first byte, for ever if it comes at the end."""
     if len(w.first_byte) == 0:
         return FOREVER_NS
-    index = start if w.p[P.service_by_start] else w.request[row, R_DRAW]
+    if w.p[P.service_by_start]:
+        index = start - w.supply[FIRST_SERVICE]
+    else:
+        index = w.request[row, R_DRAW] - w.supply[FIRST_DRAW]
     return int(min(w.first_byte[index], service_ns))
 
 

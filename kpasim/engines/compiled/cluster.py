@@ -31,6 +31,7 @@ from kpasim.engines.compiled.layout import (
     NODES,
     NOTHING,
     NOW,
+    NUMBER,
     O_MAX,
     O_PROVISIONED,
     O_READY,
@@ -292,7 +293,7 @@ def step(w: World, which: int) -> None:
         restart(w, which)
         return
     if w.x[P.crash_probability] > 0.0:
-        unlucky = chance(w.key, which, CRASH + row[ATTEMPT])
+        unlucky = chance(w.key, row[NUMBER], CRASH + row[ATTEMPT])
         if unlucky < w.x[P.crash_probability] * CHANCE_ONE:
             restart(w, which)
             return

@@ -126,6 +126,14 @@ def world_at(typing_context: Any, address: Any) -> Any:
     return WORLD(types.int64), generate
 
 
+@numba.extending.overload(layout.at, jit_options=OPTIONS)  # type: ignore[untyped-decorator]
+def _at(index: Any) -> Any:
+    def unsigned(index: Any) -> Any:
+        return numba.uint64(index)
+
+    return unsigned
+
+
 for _kernel in (*POLICY, *(kernel for module in MODULES for kernel in module.KERNELS)):
     numba.extending.register_jitable(**OPTIONS)(_kernel)
 

@@ -22,7 +22,7 @@ P: Any = Params(*range(len(Params._fields)))
     SENT, LIVE, LAST_END, WORKING, STARTS, MASK, ROWS,
     HEAP, HOT_NS, HOT_KEY, NEXT_TIMEOUT, NEXT_GIVE_UP, NEXT_SEND, NEXT_TICK, NEXT_SCRAPE, NEXT_REPORT,
     AGE_HEAD, AGE_TAIL, PATIENCE_HEAD,
-    PODS, ALIVE, VISIBLE, PENDING, MOVERS, NODES, ADDED, TICKETS, FIRST_NODE,
+    PODS, FOLDED, ALIVE, VISIBLE, PENDING, MOVERS, NODES, ADDED, TICKETS, FIRST_NODE,
     DESIRED, DIRECT_INSIDE, DIRECT_LAST,
     REPLICAS, READY_PODS, STATUS_DESIRED, ACTIVE, REASON, ACTIVE_SINCE, INITIALIZED,
     ASKED_MODE, PUBLIC_MODE, BACKED, BACKED_SINCE, WANTED_ACTIVATORS, DUE, TIMER, SKS_DUE, PROBING_UNTIL, CRASHED,
@@ -30,10 +30,10 @@ P: Any = Params(*range(len(Params._fields)))
     TICKS, SCALINGS, LATEST_DESIRED, LATEST_READY, LATEST_REPLICAS, LATEST_ACTIVE, LATEST_MODE,
     STATISTICS_ONLY, OK_COUNT, ERROR_COUNT, SEEN_ACTIVE, SEEN_REASON, SEEN_INITIALIZED, SEEN_DESIRED, SHOWN_DESIRED,
     TOUCHES, WRITES, LATENCY_SUM, LATENCY_MIN, LATENCY_MAX, GLOBALS,
-) = range(77)  # fmt: skip
+) = range(78)  # fmt: skip
 
-# Why a run had to stop half-way: it needs more room.
-NO_FAULT, MORE_EVENTS, MORE_PODS, MORE_NODES, MORE_TICKS, MORE_SCALINGS, MORE_REQUESTS = range(7)
+# Why a run had to stop half-way: it needs more room, or more random numbers to go on.
+NO_FAULT, MORE_EVENTS, MORE_PODS, MORE_NODES, MORE_TICKS, MORE_SCALINGS, MORE_REQUESTS, MORE_DRAWS = range(8)
 
 # World.request: one row for each request, with the columns of Outcome.requests.
 (
@@ -56,8 +56,8 @@ GHOST = -3
     CREATED, SCHEDULED, PULL_NS, CONTAINERS, OPEN, USABLE, READY_NS, ASKED, GONE_NS, BUSY, NODE, TYPE, ADDRESS, ATTEMPT,
     BUSY_SINCE, PHASE, READY, TERMINATING, STAGE, BEGUN, STAGE_DUE, LEFT, DRAIN_DUE, RESTARTING, SERVES_FROM,
     FIRST_EXTRA, LAST_ARRIVAL, QUEUE_HEAD, QUEUE_TAIL, QUEUED, RUN_HEAD, RUN_TAIL, RUN_COUNT, GHOSTS, INSIDE_DIRECT,
-    STATS_FROM, BROKEN, TICKET, STAGE_TICKET, KNOWN, BEGAN, POD_COLUMNS,
-) = range(42)  # fmt: skip
+    STATS_FROM, BROKEN, TICKET, STAGE_TICKET, KNOWN, NUMBER, BEGAN, POD_COLUMNS,
+) = range(43)  # fmt: skip
 
 STARTING, SERVING, QUIET, DRAINING, STOPPING, GONE = range(6)
 
@@ -89,6 +89,10 @@ L_NEXT, L_PREV, L_LEFT = range(3)
 (LATE_TICKS, LATE_SCRAPES, LATE_RECONCILES, LATE_STATUSES, LATE_ACTIVATOR) = range(5)
 LATE_AT_ONCE = 16
 """Latenesses worked out at once."""
+
+# World.supply: which requests there are draws for. SUPPLIED: those before this one; NO_MORE: and no others come.
+# FIRST_DRAW and FIRST_SERVICE: what the first rows of the draws belong to, the latter for those of services.
+SUPPLIED, NO_MORE, FIRST_DRAW, FIRST_SERVICE = range(4)
 
 NOTHING = -1
 """No request, pod or node."""
@@ -133,6 +137,7 @@ class World:
     delay: Ints
     sent: Ints
     own_service: Ints
+    supply: Ints
     pod_draw: IntTable
     node_draw: IntTable
     key: int
@@ -281,6 +286,7 @@ def new_world(params: Params, draws: Draws, room: Capacity, *, statistics_only: 
         delay=draws.delay,
         sent=draws.sent,
         own_service=draws.own_service,
+        supply=np.array([len(draws.sent), 1, 0, 0]),
         pod_draw=draws.pod,
         node_draw=draws.node,
         key=draws.key,
@@ -324,6 +330,11 @@ def new_world(params: Params, draws: Draws, room: Capacity, *, statistics_only: 
         late_block=zeros(LATE_ACTIVATOR + 2 * activators),
         late_ns=zeros(LATE_ACTIVATOR + 2 * activators, LATE_AT_ONCE),
     )
+
+
+def at(index: int) -> int:
+    """An index that is not negative: compiled code need not ask whether it counts from the end."""
+    return index
 
 
 def reset(w: World) -> None:

@@ -24,12 +24,14 @@ from kpasim.engines.compiled.layout import (
     HOT_KEY,
     HOT_NS,
     MODE,
+    MORE_DRAWS,
     NEXT_GIVE_UP,
     NEXT_REPORT,
     NEXT_SCRAPE,
     NEXT_SEND,
     NEXT_TICK,
     NEXT_TIMEOUT,
+    NO_FAULT,
     NOW,
     PODS,
     SENT,
@@ -48,10 +50,14 @@ ENTITY_MASK = (1 << ENTITY_BITS) - 1
 
 
 def play(w: World) -> None:
-    """Play one run from the creation of the revision to its end."""
-    reset(w)
-    reconciler.create_revision(w)
+    """Play one run from the creation of the revision to its end, or on to it after a pause for more draws."""
     i = w.i
+    if i[FAULT] == MORE_DRAWS:
+        i[FAULT] = NO_FAULT
+        clients.plan_next(w)
+    else:
+        reset(w)
+        reconciler.create_revision(w)
     while i[FINISHED] == 0 and i[FAULT] == 0:
         # The earliest of the clocks that need no heap. A tie goes to the lower kind, and they come in that order.
         time_ns = i[NEXT_TIMEOUT]
@@ -190,6 +196,8 @@ def handle_rare(w: World, kind: int, entity: int) -> None:
 
 def finish(w: World) -> int:
     """Close the books at the end of a run; the integral of concurrency that the statistics kept [request-ns]."""
+    if w.i[FAULT] == MORE_DRAWS:
+        return 0
     clients.cut_off(w)
     total = 0
     for row in range(len(w.activator) + w.i[PODS]):

@@ -24,6 +24,7 @@ from kpasim.engines.compiled.layout import (
     DRAIN_DUE,
     DUE,
     FAULT,
+    FOLDED,
     GONE_NS,
     HEAP,
     IN_SUBSET,
@@ -45,6 +46,7 @@ from kpasim.engines.compiled.layout import (
     NODE,
     NOTHING,
     NOW,
+    NUMBER,
     OPEN,
     PENDING,
     PHASE,
@@ -316,6 +318,7 @@ def new_pod(w: World) -> int:
     row[GONE_NS] = NEVER_NS
     row[NODE] = NOTHING
     row[TYPE] = NOTHING
+    row[NUMBER] = which + w.i[FOLDED]
     row[ADDRESS] = w.pod_draw[which, of.ADDRESS]
     row[BUSY_SINCE] = NEVER_NS
     row[STAGE_DUE] = FOREVER_NS
