@@ -20,7 +20,7 @@ from kpasim.engines.params import Capacity, Draws, Ints, Params
 from kpasim.engines.podcount import totals_of
 
 _DRAWN = (
-    "phase", "service", "klass", "first_byte", "delay", "sent", "own_service", "pod_draw", "node_draw", "key",
+    "phase", "service", "klass", "first_byte", "delay", "sent", "own_service", "supply", "pod_draw", "node_draw", "key",
     "load_phase_ns",
 )  # fmt: skip
 """Fields of ``World`` that belong to one replication."""
@@ -129,6 +129,7 @@ def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False)
                 delay=_plain(one.delay),
                 sent=_plain(one.sent),
                 own_service=_plain(one.own_service),
+                supply=layout.whole_supply(one),
                 pod_draw=_plain(one.pod),
                 node_draw=_plain(one.node),
                 key=one.key,

@@ -250,6 +250,11 @@ def new_requests(count: int) -> IntTable:
     return np.empty((count, REQUEST_COLUMNS), dtype=np.int64)
 
 
+def whole_supply(draws: Draws) -> Ints:
+    """``World.supply`` where all draws are there from the beginning."""
+    return np.array([len(draws.sent), 1, 0, 0], dtype=np.int64)
+
+
 def new_world(params: Params, draws: Draws, room: Capacity, *, statistics_only: bool = False) -> World:
     """Arrays for one run, empty.
 
@@ -286,7 +291,7 @@ def new_world(params: Params, draws: Draws, room: Capacity, *, statistics_only: 
         delay=draws.delay,
         sent=draws.sent,
         own_service=draws.own_service,
-        supply=np.array([len(draws.sent), 1, 0, 0]),
+        supply=whole_supply(draws),
         pod_draw=draws.pod,
         node_draw=draws.node,
         key=draws.key,
