@@ -1,0 +1,61 @@
+"""The cache of the compiled engine: never stale, never half a file."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kpasim.engines.compiled import cache, machine
+
+ENGINES = cache.PACKAGE / "engines"
+
+
+def imported(source: Path) -> set[Path]:
+    """The modules of policy and engines that a module imports, as files."""
+    found = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("kpasim."):
+            place = cache.PACKAGE.joinpath(*node.module.split(".")[1:])
+            for candidate in (place, *(place / name.name for name in node.names)):
+                if candidate.with_suffix(".py").exists():
+                    found.add(candidate.with_suffix(".py"))
+    return {path for path in found if path.relative_to(cache.PACKAGE).parts[0] in {"policy", "engines"}}
+
+
+def test_the_fingerprint_knows_all_that_is_compiled() -> None:
+    """Whatever the loop imports, directly or not, is part of the cache's fingerprint."""
+    known = {path for pattern in cache.SOURCES for path in cache.PACKAGE.glob(pattern)}
+    todo, seen = [ENGINES / "compiled" / "compiler.py"], set[Path]()
+    while todo:
+        source = todo.pop()
+        seen.add(source)
+        todo += imported(source) - seen
+    assert seen <= known, sorted(path.name for path in seen - known)
+    assert ENGINES / "clock.py" in seen
+
+
+def test_an_edit_changes_the_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machine code of other sources is never loaded."""
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy" / "burst.py").write_text("A = 1\n")
+    monkeypatch.setattr(cache, "PACKAGE", tmp_path)
+    before = cache.fingerprint()
+    (tmp_path / "policy" / "burst.py").write_text("A = 2\n")
+    assert cache.fingerprint() != before
+
+
+def test_playing_from_the_cache_needs_no_numba() -> None:
+    """Once the engine is compiled, a run loads neither numba nor a plotting library nor a table format."""
+    machine.ready()
+    code = (
+        "import sys; from kpasim import load, simulate; simulate(load('experiments/hey50x5.yaml'), replications=2);"
+        "print(sorted({'numba', 'matplotlib', 'pyarrow', 'plotly', 'simpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=cache.PACKAGE.parent, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
