@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 QUIET_NS = 30_000_000_000
 """Queue-proxy waits this long without a new request before it stops (knative/serving, pkg/queue/sharedmain/main.go,
 ``drainSleepDuration``)."""
+WITHOUT_NODE, PENDING, RUNNING = 0, 1, 2
+"""How far a pod has come, as its phase and its node tell."""
 MAX_BACK_OFF_NS = 300_000_000_000
 """Longest wait before a crashed container is started again."""
 
@@ -136,27 +138,30 @@ def activator_finds(
 
 
 def goes_first(
-    assigned_a: int, ready_a: int, ready_since_a: int, mates_a: int, uid_a: int, created_a: int,
-    assigned_b: int, ready_b: int, ready_since_b: int, mates_b: int, uid_b: int, created_b: int,
+    phase_a: int, ready_a: int, ready_since_a: int, mates_a: int, restarts_a: int, uid_a: int, created_a: int,
+    phase_b: int, ready_b: int, ready_since_b: int, mates_b: int, restarts_b: int, uid_b: int, created_b: int,
     now_ns: int,
 ) -> bool:  # fmt: skip
     """Whether a scale-down removes pod a before pod b.
 
-    The ReplicaSet controller prefers, in this order: a pod without a node; one that is not ready; one with more pods
-    of the same owner on its node; one that has been ready for a shorter time, compared on a logarithmic scale with
-    the pods' random UIDs deciding within one power of two; the one created later.
+    The ReplicaSet controller prefers, in this order: a pod without a node; one that is Pending; one that is not ready;
+    one with more pods of the same owner on its node; one that has been ready for a shorter time, compared on a
+    logarithmic scale with the pods' random UIDs deciding within one power of two; one that was restarted more often;
+    the one created later.
 
     Args:
-        assigned_a: 1 if the pod has a node.
+        phase_a: `WITHOUT_NODE`, `PENDING` or `RUNNING`.
         ready_a: 1 if it is ready.
         ready_since_a: Since when [ns].
         mates_a: Pods of the same revision on its node.
+        restarts_a: How often its container was started again.
         uid_a: Its random identity.
         created_a: Its time of creation [ns].
-        assigned_b: The same of the other pod, and so on.
+        phase_b: The same of the other pod, and so on.
         ready_b: See above.
         ready_since_b: See above.
         mates_b: See above.
+        restarts_b: See above.
         uid_b: See above.
         created_b: See above.
         now_ns: Now.
@@ -164,8 +169,8 @@ def goes_first(
     Source:
         Kubernetes, pkg/controller/controller_utils.go, ``ActivePodsWithRanks``.
     """
-    if assigned_a != assigned_b:
-        return assigned_a < assigned_b
+    if phase_a != phase_b:
+        return phase_a < phase_b
     if ready_a != ready_b:
         return ready_a < ready_b
     if mates_a != mates_b:
@@ -176,12 +181,21 @@ def goes_first(
         if rank_a != rank_b:
             return rank_a < rank_b
         return uid_a < uid_b
+    if restarts_a != restarts_b:
+        return restarts_a > restarts_b
     if created_a != created_b:
         rank_a = age_rank(created_a, now_ns)
         rank_b = age_rank(created_b, now_ns)
         if rank_a != rank_b:
             return rank_a < rank_b
     return uid_a < uid_b
+
+
+def phase_of(has_node: bool, has_containers: bool) -> int:
+    """How far a pod has come: it is Pending until its containers run."""
+    if not has_node:
+        return WITHOUT_NODE
+    return RUNNING if has_containers else PENDING
 
 
 def age_rank(since_ns: int, now_ns: int) -> int:
@@ -220,12 +234,17 @@ def work_takes(left_ns: int, slow: float) -> int:
 
 
 def back_off(first_ns: int, attempt: int) -> int:
-    """How long Kubernetes waits before it starts a crashed container again: doubled each time, at most 5 minutes.
+    """How long Kubernetes waits before it starts a crashed container again.
+
+    Not at all the first time, then ``first_ns``, doubled each time, at most 5 minutes.
 
     Source:
-        Kubernetes, pkg/kubelet/kubelet.go, ``MaxContainerBackOff``; the first wait is 10 s.
+        Kubernetes, pkg/kubelet/kuberuntime/kuberuntime_manager.go, ``doBackOff``; pkg/kubelet/kubelet.go,
+        ``MaxContainerBackOff``; the first wait is 10 s.
     """
-    return min(first_ns << min(attempt, 10), MAX_BACK_OFF_NS)
+    if attempt == 0:
+        return 0
+    return min(first_ns << min(attempt - 1, 10), MAX_BACK_OFF_NS)
 
 
 def quiet_until(asked_to_go_ns: int, last_arrival_ns: int) -> int:
@@ -237,6 +256,7 @@ KERNELS = (
     kubelet_sees,
     startup_sees,
     activator_finds,
+    phase_of,
     age_rank,
     goes_first,
     slowdown,

@@ -111,7 +111,8 @@ class Crash(Spec):
     probability: Share = 0.0
     """Share of starts that fail at the end of the last stage before readiness."""
     restart_delay_s: Seconds = 10.0
-    """First waiting time before the container is started again; doubles up to five minutes, as Kubernetes does it."""
+    """Waiting time before the container is started again, doubled each time up to five minutes. The first time there is
+    none, as in Kubernetes."""
 
 
 class ColdStart(Spec):

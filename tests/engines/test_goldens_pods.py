@@ -223,15 +223,15 @@ def test_work_at_the_first_request_delays_only_that(play: Play) -> None:
 
 
 def test_a_crashing_container_is_started_again_after_longer_and_longer(play: Play) -> None:
-    """Starts of 5 s that all fail: at 5, 20 (10 s later and 5 more), 45 and 90 s; the fifth would begin at 170 s."""
+    """Starts of 5 s that all fail: at 5, 10, 25 (10 s later and 5 more), 50 and 95 s; the sixth begins at 175 s."""
     story = play(sending(0, crash_probability=1.0, start_for_ns=0, horizon_ns=100 * S), stages_s=(5.0,))
 
-    assert [4] == [int(value) for value in story.outcome.pods[:, out.RESTARTS]]
+    assert [5] == [int(value) for value in story.outcome.pods[:, out.RESTARTS]]
     assert [None] == story.pods(out.OPEN)
 
 
 def test_a_container_that_crashed_once_is_ready_later(play: Play) -> None:
-    """A first start that fails at 5 s and a second one from 15 s on make the pod ready at 20 s."""
+    """A first start that fails at 5 s and a second one at once make the pod ready at 10 s."""
     p = sending(0, crash_probability=0.5)
     key = next(
         key
@@ -242,7 +242,7 @@ def test_a_container_that_crashed_once_is_ready_later(play: Play) -> None:
     story = play(p, stages_s=(5.0,), key=key)
 
     assert [1] == [int(value) for value in story.outcome.pods[:, out.RESTARTS]]
-    assert [20.0] == story.pods(out.READY)
+    assert [10.0] == story.pods(out.READY)
 
 
 def test_a_start_that_nobody_wants_ends_after_the_progress_deadline(play: Play) -> None:
@@ -472,6 +472,24 @@ def test_scale_down_takes_pods_that_share_a_node_first(play: Play) -> None:
     assert [0, 0, 1] == [int(value) for value in story.outcome.pods[:, out.NODE]]
     assert [3.5, 3.5] == story.pods(out.ASKED)[:2]
     assert 61.0 == story.pods(out.ASKED)[2]
+
+
+def test_scale_down_takes_a_pod_that_pulls_before_one_that_loads(play: Play) -> None:
+    """Three clients ask for three pods from zero, and give up after 10 s: of the three the oldest goes first.
+
+    It is Pending, for its image takes 200 s; those of the others came in a second, and they load. Averages are weighted
+    exponentially, so that three becomes two before it becomes none.
+    """
+    p = sending(
+        3, initial_scale=0, client_timeout_ns=10 * S, panic_threshold=10.0, start_for_ns=10_100 * MS,
+        weight_stable=0.2, weight_panic=0.2, horizon_ns=40 * S, **stages(of.PULL, of.START),
+    )  # fmt: skip
+
+    story = play(
+        p, sent_s=[0.0] * 3, service_s=1.0, stages_s=(1.0, 300.0), stage_times_s=[(200.0, 300.0)], uid=(3, 2, 1)
+    )
+
+    assert [23.5, None, 25.5] == story.pods(out.ASKED)
 
 
 def test_scale_down_cancels_a_starting_pod_first(play: Play) -> None:

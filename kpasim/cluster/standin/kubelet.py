@@ -25,6 +25,7 @@ from kpasim.cluster.standin.events import Events
 from kpasim.cluster.standin.processes import Process, Processes
 from kpasim.cluster.standin.queueproxy import QueueProxy
 from kpasim.cluster.standin.store import NotFoundError, Store
+from kpasim.policy import pods
 
 PORT = 8080
 _POLL_S = 0.05
@@ -202,6 +203,11 @@ class Pod:
         return f"{self.address[0]}:{self.address[1]}"
 
     @property
+    def phase(self) -> int:
+        """How far it has come, as the policy's scale-down asks."""
+        return pods.phase_of(self.scheduled, self._process is not None)
+
+    @property
     def url(self) -> str:
         """Where its process answers."""
         return f"http://{self.address[0]}:{self.address[1]}"
@@ -271,7 +277,7 @@ class Pod:
         self.node.events.add("Pod", self.template.namespace, self.name, "Pulled", f'Pulled "{self.template.image}"')
         host, port = self.address
         command = [part.replace("{host}", host).replace("{port}", str(port)) for part in image.command]
-        pause_s = _FIRST_RESTART_S
+        pause_s = 0.0
         while True:
             self._process = self.node.processes.start([*command, *self.template.args], self._environment())
             self._set_running()
@@ -286,7 +292,7 @@ class Pod:
                 return
             self._set_crashed(exit_status, list(self._process.tail))
             await self.node.clock.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_RESTART_S)
+            pause_s = min(max(_FIRST_RESTART_S, 2 * pause_s), _LONGEST_RESTART_S)
             self.restarts += 1
 
     async def _schedule(self) -> None:

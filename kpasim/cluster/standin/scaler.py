@@ -308,8 +308,8 @@ class Revision:
     def _goes_first(self, one: Pod, other: Pod) -> bool:
         mates = len(self.pods)
         return pods.goes_first(
-            int(one.scheduled), int(one.ready), one.ready_since_ns, mates, one.uid, one.created_ns,
-            int(other.scheduled), int(other.ready), other.ready_since_ns, mates, other.uid, other.created_ns,
+            one.phase, int(one.ready), one.ready_since_ns, mates, one.restarts, one.uid, one.created_ns,
+            other.phase, int(other.ready), other.ready_since_ns, mates, other.restarts, other.uid, other.created_ns,
             self.clock.now_ns(),
         )  # fmt: skip
 

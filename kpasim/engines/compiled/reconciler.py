@@ -14,6 +14,7 @@ from kpasim.engines.compiled.layout import (
     ALIVE_PODS,
     ASKED,
     ASKED_MODE,
+    ATTEMPT,
     BACKED,
     BACKED_SINCE,
     BUSY_SINCE,
@@ -401,16 +402,18 @@ def is_preferred(w: World, a: int, b: int, now: int) -> bool:
     """Whether a scale-down removes pod ``a`` before pod ``b``."""
     return bool(
         pods.goes_first(
-            1 if w.pod[a, NODE] != NOTHING else 0,
+            pods.phase_of(w.pod[a, NODE] != NOTHING, w.pod[a, CONTAINERS] != NEVER_NS),
             w.pod[a, READY],
             w.pod[a, READY_NS],
             w.answers[a],
+            w.pod[a, ATTEMPT],
             w.pod_draw[a, of.UID],
             w.pod[a, CREATED],
-            1 if w.pod[b, NODE] != NOTHING else 0,
+            pods.phase_of(w.pod[b, NODE] != NOTHING, w.pod[b, CONTAINERS] != NEVER_NS),
             w.pod[b, READY],
             w.pod[b, READY_NS],
             w.answers[b],
+            w.pod[b, ATTEMPT],
             w.pod_draw[b, of.UID],
             w.pod[b, CREATED],
             now,

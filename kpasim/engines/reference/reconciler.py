@@ -247,8 +247,10 @@ class Reconciler:
     def order(self, mates: dict[int, int], a: Pod, b: Pod) -> int:
         """Negative if a scale-down removes ``a`` before ``b``."""
         first = pods.goes_first(
-            int(a.node is not None), int(a.ready), a.ready_ns, mates[a.index], a.uid, a.created_ns,
-            int(b.node is not None), int(b.ready), b.ready_ns, mates[b.index], b.uid, b.created_ns,
+            pods.phase_of(a.node is not None, a.containers_ns != of.NEVER_NS),
+            int(a.ready), a.ready_ns, mates[a.index], a.attempt, a.uid, a.created_ns,
+            pods.phase_of(b.node is not None, b.containers_ns != of.NEVER_NS),
+            int(b.ready), b.ready_ns, mates[b.index], b.attempt, b.uid, b.created_ns,
             self.sim.now,
         )  # fmt: skip
         return -1 if first else 1
