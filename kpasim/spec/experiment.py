@@ -46,6 +46,7 @@ from kpasim.spec.configmaps import Defaults, parse_defaults, read_config_map
 from kpasim.spec.cost import Cost
 from kpasim.spec.manifest import (
     ECI_SPECS,
+    MOST_ECI_SPECS,
     TEMPLATE_ANNOTATIONS,
     ServiceManifest,
     read_service,
@@ -172,11 +173,11 @@ class Experiment(Spec):
     def instance_types(self) -> tuple[InstanceType, ...]:
         """Machines a pod may get, in the order they are tried.
 
-        The manifest's `eci-use-specs` gives the order; of these only the ones the cluster block lists are to be had,
-        unless it lists none. Without the annotation the order is the cluster block's.
+        The manifest's `eci-use-specs` gives the order, and its first five are tried; of these only the ones the cluster
+        block lists are to be had, unless it lists none. Without the annotation the order is the cluster block's.
         """
         listed = {one.name: one for one in self.cluster.instance_types}
-        asked = self.service.eci_specs
+        asked = self.service.eci_specs[:MOST_ECI_SPECS]
         if not asked:
             return self.cluster.instance_types
         if not listed:

@@ -38,6 +38,8 @@ from kpasim.spec.yamlfile import Document, node_at, parse_documents, read_text
 
 ECI_SPECS = "k8s.aliyun.com/eci-use-specs"
 """Annotation that lists instance types, in the order they are tried."""
+MOST_ECI_SPECS = 5
+"""How many of them are tried."""
 AFFINITY = "serving.knative.dev.alibabacloud/affinity"
 """Annotation that asks the gateway for session affinity; `cookie` is the only value."""
 TEMPLATE_ANNOTATIONS: Place = ("spec", "template", "metadata", "annotations")

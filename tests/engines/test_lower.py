@@ -132,6 +132,7 @@ template: {k8s.aliyun.com/eci-use-specs: "b,a"}""",
         [0.5, 1.0],
     ),
     ("template: {k8s.aliyun.com/eci-use-specs: 'b,a'}", "type_factor", [1.0, 1.0]),
+    ("template: {k8s.aliyun.com/eci-use-specs: 'a,b,c,d,e,f'}", "type_factor", [1.0] * 5),
     (
         """model: {service-time: {time: 3s, per-instance-type: {b: 0.5}}}
 cluster: {nodes: {type: b}}""",

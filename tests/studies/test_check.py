@@ -195,6 +195,12 @@ ROWS = {
         "responseStartTimeoutSeconds",
         "no byte within 60 s",
     ),
+    "idle-timeout": Row(
+        (SLOW, ("timeoutSeconds: 300", "timeoutSeconds: 300\n      idleTimeoutSeconds: 60")),
+        "warning",
+        "idleTimeoutSeconds",
+        "no byte within 60 s",
+    ),
     "client-gives-up": Row(
         ((POISSON, "kind: hey\n  requests: 100\n  concurrency: 4"),),
         "warning",
@@ -336,7 +342,7 @@ def test_the_remedy_removes_the_finding(tmp_path: Path) -> None:
 
 def test_every_rule_is_tested() -> None:
     """The table has a row for each rule; the other autoscaler has a test of its own."""
-    assert len(RULES) == 37
+    assert len(RULES) == 38
     assert len(ROWS) >= len(RULES) - 1
 
 
@@ -413,3 +419,15 @@ def test_the_exit_status_of_the_command(tmp_path: Path) -> None:
     assert run(command, [str(write(tmp_path)), "--strict"]).exit_code == 0
     assert run(command, [str(write(tmp_path, (SLOW,))), "--strict"]).exit_code == 3
     assert run(command, [str(write(tmp_path, (('"4"', '"x"'),)))]).exit_code == 1
+
+
+def test_a_stream_with_long_pauses_is_found(tmp_path: Path) -> None:
+    """Pieces that come more rarely than idleTimeoutSeconds allows cut every answer."""
+    edits = (
+        ("timeoutSeconds: 300", "timeoutSeconds: 300\n      idleTimeoutSeconds: 50"),
+        ("sigma: 0.1}}\n  cold", "sigma: 0.1}, first-byte: 1s, chunk-interval: 51s}\n  cold"),
+    )
+
+    (found,) = [one for one in check_file(write(tmp_path, edits)) if one.name == "idle-timeout"]
+
+    assert "every 51s, and after 50 s of silence" in found.what

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from kpasim.spec.autoscaler import KPA, PREFIX, SPELLINGS, find_annotation
 from kpasim.spec.base import suggestion
-from kpasim.spec.manifest import ECI_SPECS
+from kpasim.spec.manifest import ECI_SPECS, MOST_ECI_SPECS
 from kpasim.studies.check.case import DRAIN_S, QUEUE_PER_POD, Case, Finding, Rule, spoken
 
 
@@ -283,7 +283,7 @@ def short_grace(case: Case) -> Iterator[Finding]:
 def many_specs(case: Case) -> Iterator[Finding]:
     """More instance types than are looked at, or of different speed."""
     specs = case.service.eci_specs
-    if len(specs) > 5:
+    if len(specs) > MOST_ECI_SPECS:
         yield case.warn(
             "many-specs",
             ECI_SPECS,

@@ -42,6 +42,28 @@ def response_start(case: Case) -> Iterator[Finding]:
     )
 
 
+def idle_timeout(case: Case) -> Iterator[Finding]:
+    """An answer is silent for too long, at its beginning or between its pieces."""
+    limit = case.service.idle_timeout_s
+    if limit is None or case.model is None:
+        return
+    every = case.model.service_time.chunk_interval_s
+    need = case.start_s[1] + case.service_s[0]
+    if case.model.service_time.first_byte is not None and every and every > limit:
+        what = f"pieces of an answer come every {spoken(every)}, and after {limit:g} s of silence it is cut"
+    elif limit < need and limit < case.service.timeout_s:
+        what = f"no byte within {limit:g} s means 504, and a cold start plus service takes {spoken(need)}"
+    else:
+        return
+    yield case.warn(
+        "idle-timeout",
+        "idleTimeoutSeconds",
+        what,
+        "The time runs from the arrival to the first byte, waiting included, and from then on between any two bytes.",
+        f"Set idleTimeoutSeconds above {spoken(max(need, every or 0.0))}, or to 0 for no such limit.",
+    )
+
+
 def client_gives_up(case: Case) -> Iterator[Finding]:
     """Clients give up before a cold start is over."""
     if case.experiment is None:
@@ -351,6 +373,7 @@ def _queued_stage(model: ServiceModel | None) -> Stage | None:
 RULES: tuple[Rule, ...] = (
     timeout_below_start,
     response_start,
+    idle_timeout,
     client_gives_up,
     gateway_outlives_client,
     panic_lasts,
