@@ -43,7 +43,8 @@ class Kind(IntEnum):
     """An activator's immediate message arrives. Entity: the activator."""
     RECONCILE = 11
     """The PodAutoscaler is reconciled. Entity: 0 for an event, 1 for a timer, 2 for a
-    probe that goes on, 3 when its status has been written."""
+    probe that goes on, 3 when its status has been written, 4 when the Deployment's progress
+    deadline may be over."""
     ROLLOUT = 12
     """The Deployment's replicas become pods. Entity: 0."""
     SKS = 13

@@ -290,6 +290,25 @@ def test_a_failing_revision_loses_its_min_scale(play: Play, crashes: float, repl
     assert scaler.TRUE not in [active for _, active in story.changes(out.ACTIVE)]
 
 
+@pytest.mark.parametrize(
+    ("start_s", "ready_s", "replicas"), [(1200.0, 1200.0, [(0.0, 1)]), (1300.0, None, [(0.0, 1), (1230.0, 0)])]
+)
+def test_a_first_start_beyond_the_progress_deadline_loses_its_min_scale(
+    play: Play, start_s: float, ready_s: float | None, replicas: list[tuple[float, int]]
+) -> None:
+    """A Deployment without progress for 600 s makes the revision unreachable, which lifts min-scale.
+
+    Then the PodAutoscaler looks, for the first time with none as its aim: it is activating, so it looks again 630 s
+    later and takes the pod away, unless that is ready by then.
+    """
+    p = sending(0, min_scale=1, stays=1, horizon_ns=1300 * S)
+
+    story = play(p, phase=clocks(wall_s=0.25), stages_s=(start_s,))
+
+    assert replicas == story.replicas
+    assert [ready_s] == story.pods(out.READY)
+
+
 # readiness
 
 
@@ -367,17 +386,17 @@ def test_a_startup_probe_kills_what_starts_too_slowly(play: Play, open_s: float,
     assert (story.outcome.pods[0, out.RESTARTS] == 0) == (ready_s is not None)
 
 
-@pytest.mark.parametrize(("always", "replicas"), [(0, [(0.0, 1), (31.0, 0)]), (1, [(0.0, 1)])])
+@pytest.mark.parametrize(("always", "replicas"), [(0, [(0.0, 1), (90.0, 0)]), (1, [(0.0, 1)])])
 def test_a_pod_without_a_node_may_leave_the_revision_available(
     play: Play, always: int, replicas: list[tuple[float, int]]
 ) -> None:
     """A revision whose only pod is Pending is unreachable and loses min-scale, unless it is always schedulable.
 
-    Nothing is wanted, so after the progress deadline of 1 s and 30 s more the pod is taken away.
+    Nothing is wanted, so after the progress deadline of 60 s and 30 s more the pod is taken away.
     """
     p = sending(
-        0, min_scale=1, stays=1, pool_max=ints(0), progress_deadline_ns=1 * S, always_schedulable=always,
-        horizon_ns=25 * S,
+        0, min_scale=1, stays=1, pool_max=ints(0), progress_deadline_ns=60 * S, always_schedulable=always,
+        horizon_ns=100 * S,
     )  # fmt: skip
 
     story = play(p, phase=clocks(wall_s=0.25))

@@ -54,6 +54,7 @@ from kpasim.engines.compiled.layout import (
     POD_COLUMNS,
     PODS,
     PROBING_UNTIL,
+    PROGRESSED,
     PUBLIC_MODE,
     PULL_NS,
     QUEUE_HEAD,
@@ -63,6 +64,7 @@ from kpasim.engines.compiled.layout import (
     READY_PODS,
     REASON,
     REPLICAS,
+    ROLLED_OUT,
     RUN_HEAD,
     RUN_TAIL,
     SCALINGS,
@@ -139,8 +141,27 @@ def stamp(w: World) -> int:
 def reachable(w: World) -> int:
     """Whether the revision counts as reachable: routed, and not failing without a single ready pod."""
     stuck = w.i[PENDING] > 0 and not w.p[P.always_schedulable]
-    failing = w.i[READY_PODS] == 0 and w.i[REPLICAS] > 0 and (w.i[CRASHED] > 0 or stuck)
+    failing = w.i[READY_PODS] == 0 and w.i[REPLICAS] > 0 and (w.i[CRASHED] > 0 or stuck or is_overdue(w))
     return 1 if w.p[P.reachable] and not failing else 0
+
+
+def is_overdue(w: World) -> bool:
+    """Whether the Deployment's first rollout has made no progress for the progress deadline."""
+    return bool(w.i[ROLLED_OUT] == 0 and w.i[NOW] >= w.i[PROGRESSED] + w.p[P.progress_deadline_ns])
+
+
+def progress(w: World) -> None:
+    """The Deployment came nearer to its replicas, and may have reached them."""
+    w.i[PROGRESSED] = w.i[NOW]
+    check_rollout(w)
+    if w.i[ROLLED_OUT] == 0:
+        agenda.plan(w, w.i[NOW] + w.p[P.progress_deadline_ns], RECONCILE, 4)
+
+
+def check_rollout(w: World) -> None:
+    """Note when all pods are ready, if only because there are none to be."""
+    if w.i[READY_PODS] == w.i[REPLICAS]:
+        w.i[ROLLED_OUT] = 1
 
 
 def rules_of(w: World) -> scaler.Rules:
@@ -177,7 +198,10 @@ def look_again(w: World, time_ns: int) -> None:
 
 
 def on_event(w: World, why: int) -> None:
-    """An event (0) or an earlier reconcile (1) asked for one, a probe (2) goes on, or a status (3) is written."""
+    """An event (0) or an earlier reconcile (1) asked for one, a probe (2) goes on, a status (3) is written.
+
+    Or the progress deadline (4) may be over.
+    """
     if why == 0 and w.i[DUE] == w.i[NOW]:
         w.i[DUE] = FOREVER_NS
         reconcile(w)
@@ -188,6 +212,8 @@ def on_event(w: World, why: int) -> None:
         probe(w)
     elif why == 3:
         status_written(w)
+    elif why == 4 and is_overdue(w):
+        touch(w)
 
 
 def reconcile(w: World) -> None:
@@ -354,8 +380,11 @@ def roll_out(w: World) -> None:
             cluster.place(w, new_pod(w))
             if w.i[FAULT]:
                 return
+        if w.i[ROLLED_OUT] == 0:
+            progress(w)
     elif wanted < 0:
         remove_pods(w, -wanted)
+    check_rollout(w)
     note(w)
     clients.settle(w)
 
@@ -440,6 +469,8 @@ def pod_became_ready(w: World, which: int) -> None:
     now = w.i[NOW]
     w.i[READY_PODS] += 1
     w.i[CRASHED] = 0
+    if w.i[ROLLED_OUT] == 0:
+        progress(w)
     autoscaler.pods_are_ready(w)
     agenda.plan(w, now + w.p[P.endpoints_to_ingress_ns], VISIBLE, 2 * which + 1)
     if w.i[READY_PODS] == 1:
@@ -504,7 +535,7 @@ def note(w: World) -> None:
 
 
 KERNELS = (
-    stamp, reachable, rules_of, touch, look_again, touch_sks, note, status_written, start_load_at, probe, reconcile,
-    on_event, reconcile_sks, new_pod, remove, is_preferred, remove_pods, roll_out, pod_became_ready, pod_gone,
-    create_revision,
+    stamp, is_overdue, check_rollout, progress, reachable, rules_of, touch, look_again, touch_sks, note, status_written,
+    start_load_at, probe, reconcile, on_event, reconcile_sks, new_pod, remove, is_preferred, remove_pods, roll_out,
+    pod_became_ready, pod_gone, create_revision,
 )  # fmt: skip

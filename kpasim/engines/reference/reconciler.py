@@ -30,6 +30,8 @@ class Reconciler:
         active: Status of the PodAutoscaler's condition Active.
         asked_mode: Mode of the ServerlessService's spec.
         public_mode: What its public endpoints hold.
+        rolled_out: Whether the Deployment has once had all its pods ready, after which it has no deadline any more.
+        progressed_ns: When it last came nearer to that.
     """
 
     def __init__(self, sim: Simulation) -> None:
@@ -52,6 +54,8 @@ class Reconciler:
         self.sks_ns = FOREVER_NS
         self.probing_until_ns = of.NEVER_NS
         self.crashed = False
+        self.rolled_out = False
+        self.progressed_ns = 0
         self.status: tuple[int, ...] = ()
         self.latest: tuple[int, ...] = ()
 
@@ -74,11 +78,40 @@ class Reconciler:
         return self.sim.now - self.sim.autoscaler.wall_ns % SECOND_NS
 
     def reachable(self) -> int:
-        """Whether the revision counts as reachable: routed, and not failing without a single ready pod."""
+        """Whether the revision counts as reachable: routed, and not failing without a single ready pod.
+
+        Source:
+            knative/serving, pkg/reconciler/revision/resources/pa.go, ``reachability``
+        """
         p = self.sim.p
         stuck = bool(self.sim.cluster.pending) and not p.always_schedulable
-        failing = self.ready_pods == 0 and self.replicas > 0 and (self.crashed or stuck)
+        failing = self.ready_pods == 0 and self.replicas > 0 and (self.crashed or stuck or self.overdue)
         return 1 if p.reachable and not failing else 0
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the Deployment's first rollout has made no progress for the progress deadline.
+
+        Source:
+            Kubernetes, pkg/controller/deployment/progress.go, ``syncRolloutStatus``
+        """
+        return not self.rolled_out and self.sim.now >= self.progressed_ns + self.sim.p.progress_deadline_ns
+
+    def progress(self) -> None:
+        """The Deployment came nearer to its replicas, and may have reached them."""
+        self.progressed_ns = self.sim.now
+        self.check_rollout()
+        if not self.rolled_out:
+            self.sim.at(self.sim.now + self.sim.p.progress_deadline_ns, Kind.RECONCILE, 4, self.deadline_over)
+
+    def check_rollout(self) -> None:
+        """Note when all pods are ready, if only because there are none to be."""
+        self.rolled_out = self.rolled_out or self.ready_pods == self.replicas
+
+    def deadline_over(self) -> None:
+        """The revision may have failed now."""
+        if self.overdue:
+            self.touch()
 
     def rules(self) -> scaler.Rules:
         """The scaler's settings as they stand."""
@@ -237,10 +270,13 @@ class Reconciler:
             sim.alive.append(pod)
             sim.cluster.place(pod)
         surplus = len(staying) - self.replicas
+        if surplus < 0 and not self.rolled_out:
+            self.progress()
         if surplus > 0:
             mates = {pod.index: sum(1 for other in staying if other.node is pod.node) for pod in staying}
             for pod in sorted(staying, key=cmp_to_key(partial(self.order, mates)))[:surplus]:
                 self.remove(pod)
+        self.check_rollout()
         self.note()
         sim.settle()
 
@@ -273,6 +309,8 @@ class Reconciler:
         sim, p, now = self.sim, self.sim.p, self.sim.now
         self.ready_pods += 1
         self.crashed = False
+        if not self.rolled_out:
+            self.progress()
         sim.autoscaler.pods_are_ready()
         sim.at(now + p.endpoints_to_ingress_ns, Kind.VISIBLE, 2 * pod.index + 1, lambda: sim.ingress.show(pod))
         if self.ready_pods == 1:

@@ -159,8 +159,8 @@ def progress_deadline(case: Case) -> Iterator[Finding]:
         "progress-deadline",
         "serving.knative.dev/progress-deadline",
         f"starts of {spoken(case.start_s[1])} exceed the progress deadline of {spoken(deadline)}",
-        "A Deployment without progress for that long marks the revision as failed; an unreachable revision loses "
-        "min-scale.",
+        "A first rollout without progress for that long marks the revision as failed: it loses min-scale, and without "
+        "requests its pods may be taken away while they still start.",
         f'Set serving.knative.dev/progress-deadline: "{math.ceil(case.start_s[1] / 60) * 2}m".',
     )
 
