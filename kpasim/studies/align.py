@@ -64,8 +64,9 @@ def align(experiment: Experiment, tables: Tables, recorded: Recorded) -> tuple[E
     """
     if not len(tables.ticks["t_s"]):
         return experiment, recorded
-    wait_s = max(0.0, experiment.start.for_s - TICK_NS / SECOND_NS / 2)
-    experiment = experiment.with_settings({"start.for": f"{wait_s:.6f}s"})
+    if recorded.load_phase_ns == of.AT_ONCE:
+        wait_s = max(0.0, experiment.start.for_s - TICK_NS / SECOND_NS / 2)
+        experiment = experiment.with_settings({"start.for": f"{wait_s:.6f}s"})
     phase_ns = round(tick_phase_s(tables.ticks["t_s"]) * SECOND_NS)
     params = lower.lower(experiment, recorded)
     first = [

@@ -10,7 +10,7 @@ import numpy as np
 
 from kpasim.engines.lower import KUBELET_PERIOD_S
 from kpasim.engines.machines import nanoseconds
-from kpasim.engines.params import AT_ONCE
+from kpasim.engines.params import AT_ONCE, SECOND_NS, TICK_NS
 from kpasim.engines.sampling import Recorded
 from kpasim.errors import Problem, RecordError
 from kpasim.results.tables import Tables
@@ -119,7 +119,11 @@ def _time(service_time: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def started_before(start: str, tables: Tables) -> float:
-    """How long before the load the revision had reached its start state [s]; 5 where the tables do not tell."""
+    """How long before the load the revision had reached its start state [s]; 5 where the tables do not tell.
+
+    A second less for one that had gone idle: its load begins within two seconds of that, at the phase that ``begun``
+    knows.
+    """
     pods, scaling = tables.pods, tables.scaling
     before = pods["created_s"] < 0
     if start == "warm":
@@ -129,23 +133,31 @@ def started_before(start: str, tables: Tables) -> float:
     else:
         times = scaling["t_s"][:1]
     times = times[~np.isnan(times) & (times < 0)]
-    return float(-times.max()) if len(times) else 5.0
+    if not len(times):
+        return 5.0
+    return max(0.0, float(-times.max()) - (TICK_NS / SECOND_NS / 2 if start == "idled" else 0.0))
 
 
 def begun(run: Mapping[str, Any], tables: Tables) -> Recorded:
-    """What is known of a run when its load begins: that it begins now, and when the pods that are there became ready.
+    """What is known of a run when its load begins: that it begins now, and how the pods before it were made.
 
-    The time from a pod's creation to its readiness is that of its container and then the kubelet's next probe. Where
-    the former is known, the latter tells the phase of those probes.
+    The autoscaler's clock ticks every two seconds from the creation of the revision on, which is that of its first pod;
+    so a load after an idle time begins at a known phase. The time from a pod's creation to its readiness is that of its
+    container and then the kubelet's next probe. Where the former is known, the latter tells the phase of those probes.
     """
     pods = tables.pods
-    known = (pods["created_s"] < 0) & (pods["ready_s"] < 0)
-    if "container" not in run or run["start"] == "zero":
+    before = pods["created_s"] < 0
+    if "container" not in run or run["start"] == "zero" or not before.any():
         return Recorded(load_phase_ns=AT_ONCE)
+    known = before & (pods["ready_s"] < 0)
     probe = run["service"].get("readinessProbe") or {}
     period_s = float(probe.get("periodSeconds") or KUBELET_PERIOD_S)
     phase_s = np.mod(pods["ready_s"][known] - pods["created_s"][known], period_s)
-    return Recorded(load_phase_ns=AT_ONCE, kubelet_phase_ns=tuple(nanoseconds(one) for one in phase_s))
+    idle_ns = nanoseconds(-float(pods["created_s"][before].min())) % TICK_NS
+    return Recorded(
+        load_phase_ns=idle_ns if run["start"] == "idled" else AT_ONCE,
+        kubelet_phase_ns=tuple(nanoseconds(one) for one in phase_s),
+    )
 
 
 def recorded_of(run: Mapping[str, Any], tables: Tables) -> Recorded:
