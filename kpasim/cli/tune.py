@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 NOT_MET = 3
 """Exit status when no settings keep the promise."""
+REPORT_EVERY_S = 10.0
+"""How often progress is reported where nothing can be drawn."""
 SHOWN = (
     ("p50", "latency_s.p50", "s"),
     ("p95", "latency_s.p95", "s"),
@@ -32,7 +36,11 @@ SHOWN = (
 )
 @click.argument("experiment", type=click.Path())
 @click.option(
-    "--slo", multiple=True, required=True, metavar="PROMISE", help="What a run must keep: 'p95<=30s', 'errors<=0.1%'."
+    "--slo",
+    multiple=True,
+    required=True,
+    metavar="PROMISE",
+    help="What a run must keep: 'p95<=30s', 'errors<=0.1%', 'max-pods<=4'; may be given several times.",
 )
 @click.option(
     "--vary",
@@ -89,6 +97,11 @@ def command(
     from kpasim.studies.slo import parse_share
     from kpasim.studies.tune import BUDGET, read, tune
 
+    if write_to:
+        from kpasim.results.files import make_folder
+
+        # Better now than after the work.
+        make_folder(Path(write_to).parent)
     what, axes = read(experiment)
     if seed is not None:
         what = what.with_settings({"seed": seed})
@@ -117,16 +130,25 @@ def command(
 
         with atomic_write(write_to) as file:
             file.write(result.manifest)
-        note(f"Wrote {write_to}")
+        note(f"Wrote {write_to}. Next: kpasim check {write_to}")
+    elif result.changes and not as_json:
+        note("Next: the same with --write FILE for the whole manifest")
     for path, value in result.elsewhere.items():
         note(f"Not in the Service, change it yourself: {path} = {value}")
 
 
 @contextmanager
 def counted() -> Iterator[Callable[[int, int], None]]:
-    """Progress on stderr where it is a terminal: replications played, and settings still in the race."""
+    """Progress on stderr: replications played, and settings still in the race."""
     if not sys.stderr.isatty():
-        yield lambda played, still: None
+        told = [time.monotonic()]
+
+        def tell(played: int, still: int) -> None:
+            if time.monotonic() - told[0] >= REPORT_EVERY_S:
+                told[0] = time.monotonic()
+                note(f"{played:,} replications played, {still:,} settings in the race")
+
+        yield tell
         return
     from rich.console import Console
     from rich.status import Status
@@ -137,6 +159,7 @@ def counted() -> Iterator[Callable[[int, int], None]]:
 
 def show(result: TuneResult) -> None:
     """Print what was found beside what is, how sure that is, and what would change in the manifest."""
+    from kpasim.report.words import seconds
     from kpasim.studies.sweep_result import label
 
     promise = ", ".join(str(one) for one in result.promises)
@@ -149,11 +172,22 @@ def show(result: TuneResult) -> None:
         columns["nearest miss"] = result.nearest
     console().print(comparison(result, columns))
     if result.horizon_s is not None and result.experiment.horizon_s is None:
-        click.echo(f"Pods that stay are paid for until {number(result.horizon_s)} s (the experiment has no horizon).")
+        end = seconds(result.horizon_s)
+        click.echo(
+            f"Every run is billed until {end} after its load began: pods that min-scale keeps cost all that time."
+        )
+        click.echo(
+            "When does your next load come? Say it as horizon: in the experiment, and idle pods cost what they do."
+        )
+    if result.race.spent:
+        click.echo("The budget is spent; what was not tried may be better (--budget).")
     if result.chosen is None:
         click.echo("Nothing that was tried keeps the promise.")
         if result.nearest:
             click.echo(f"Nearest miss: {label(result.nearest.settings) or 'the manifest as it is'}")
+            for missed, median in result.missed(result.nearest):
+                click.echo(f"  {missed}: it came to {missed.text(median)} (median)")
+        click.echo("Relax the promise, let more settings vary (--vary), or make pods start or work faster (the model).")
         return
     click.echo(f"Change: {label(result.chosen.settings) or 'nothing, the manifest is right as it is'}")
     click.echo(how_sure(result))
@@ -177,7 +211,7 @@ def comparison(result: TuneResult, columns: dict[str, Judged]) -> Any:
     found = {name: one.to_dict() for name, one in columns.items()}
     table.add_row(
         escape(f"cost [{result.cost_unit}]"),
-        *(f"{number(one['cost'])} ({span(one['cost_interval'])})" for one in found.values()),
+        *(_with_interval(one["cost"], one["cost_interval"]) for one in found.values()),
     )
     table.add_row(
         "promise kept",
@@ -192,9 +226,15 @@ def comparison(result: TuneResult, columns: dict[str, Judged]) -> Any:
         for one in found.values():
             median = dict(flattened(one["medians"])).get(figure)
             interval = dict(flattened(one["intervals"])).get(figure)
-            cells.append(f"{number(median)} ({span(interval)})" if interval else number(median))
+            cells.append(_with_interval(median, interval))
         table.add_row(escape(f"{title} [{unit}]" if unit else title), *cells)
     return table
+
+
+def _with_interval(value: float | None, interval: list[float] | None) -> str:
+    """A value with its interval, where that says more than the value."""
+    text, around = number(value), span(interval)
+    return f"{text} ({around})" if around and around != text else text
 
 
 def how_sure(result: TuneResult) -> str:

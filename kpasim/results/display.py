@@ -36,7 +36,7 @@ def number(value: Any, digits: int = 4) -> str:
     if value is None or np.isnan(value):
         return NOTHING
     if isinstance(value, int) or (abs(value) < 1e15 and float(value).is_integer()):
-        return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.0f}"
+        return f"{value:,.0f}"
     return f"{float(value):.{digits}g}" if abs(value) < 10 ** (digits - 1) else f"{value:,.0f}"
 
 

@@ -58,7 +58,7 @@ from kpasim.spec.model import ServiceModel
 from kpasim.spec.places import expanded, place_of, replaced
 from kpasim.spec.quantities import PositiveSeconds, Seconds, seconds, share
 from kpasim.spec.workload import FILE_KINDS, Workload
-from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_mapping
+from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_mapping, refuse_other_kinds
 
 _CONFIG_MAPS = ("config-autoscaler", "config-defaults", "config-deployment")
 _FILE_KINDS = {word for kind in FILE_KINDS for word in kind.model_fields["kind"].annotation.__args__}  # type: ignore[union-attr]
@@ -353,6 +353,7 @@ def load(path: str | Path) -> Experiment:
         ExperimentError: Everything that is wrong with the files, one problem for each key.
     """
     document = read_mapping(path, kind="an experiment")
+    refuse_other_kinds(document, path, kind="an experiment")
     if str(path) == "-":
         return _assembled(document.data, Path(), document)
     experiment = _assembled(document.data, Path(path).parent, document)

@@ -21,7 +21,7 @@ from kpasim.errors import ExperimentError, Problem
 from kpasim.spec.base import Count, Place, Spec, Whole, line_of, validate, wrong
 from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.quantities import PositiveSeconds, Share, duration_text, seconds
-from kpasim.spec.yamlfile import Document, read_mapping
+from kpasim.spec.yamlfile import Document, read_mapping, refuse_other_kinds
 
 MOST_SETTINGS = 100_000
 """Most rows of one sweep."""
@@ -85,8 +85,16 @@ class Range(Spec):
         if self.step is not None:
             values = self.values()
             return values[min(int(u * len(values)), len(values) - 1)]
-        number = low * (high / low) ** u if self.scale == "log" else low + u * (high - low)
-        return self._written(number)
+        if u in {0, 1}:
+            return self._written(high if u else low)
+        if self.scale == "log":
+            number = low * (high / low) ** u
+            # Four digits are enough for anybody, unless the ends differ by less.
+            short = float(f"{number:.4g}")
+        else:
+            number = low + u * (high - low)
+            short = round(number, 3 - math.floor(math.log10(high - low)))
+        return self._written(short if low <= short <= high and high > 1.1 * low else number)
 
     def _written(self, number: float) -> Any:
         """A value as a file has it: whole where both ends are whole numbers, a duration where they are durations."""
@@ -163,6 +171,7 @@ def load_sweep(path: str | Path) -> tuple[Sweep, Experiment]:
         ExperimentError: Everything that is wrong with the file.
     """
     document = read_mapping(path, kind="a sweep")
+    refuse_other_kinds(document, path, kind="a sweep")
     sweep = validate(Sweep, document.data, path, document.lines)
     base = Path() if str(path) == "-" else Path(path).parent
     file = base / sweep.experiment

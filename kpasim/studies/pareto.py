@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.spec.quantities import duration_text, seconds
+
 CONFIDENCE = 0.95
 """Confidence of intervals of differences."""
 MOST_LEVELS = 8
@@ -125,14 +127,29 @@ def effect(values: Sequence[Any], outcomes: dict[str, Floats]) -> dict[str, Any]
 
 
 def levels(values: Sequence[Any]) -> list[tuple[Any, NDArray[np.int64]]]:
-    """Groups of settings by their value of one axis, in ascending order, or in order of appearance for texts."""
-    if len(set(values)) <= MOST_LEVELS or not all(isinstance(value, int | float) for value in values):
-        numeric = all(isinstance(value, int | float) for value in values)
-        distinct = sorted(set(values)) if numeric else list(dict.fromkeys(values))
+    """Groups of settings by their value of one axis: numbers and durations in ascending order, texts as they appear.
+
+    Many numbers or durations are put into groups of one size, each called by its middle.
+    """
+    sizes = _sizes(values)
+    if sizes is None or len(set(values)) <= MOST_LEVELS:
+        order = range(len(values)) if sizes is None else np.argsort(sizes, kind="stable").tolist()
+        distinct = list(dict.fromkeys(values[place] for place in order))
         return [(one, np.array([i for i, value in enumerate(values) if value == one])) for one in distinct]
-    numbers = np.array(values, dtype=np.float64)
-    groups = np.array_split(np.argsort(numbers, kind="stable"), MOST_LEVELS)
-    return [(float(np.median(numbers[places])), places) for places in groups]
+    groups = np.array_split(np.argsort(sizes, kind="stable"), MOST_LEVELS)
+    middles = [float(np.median(sizes[places])) for places in groups]
+    named = middles if isinstance(values[0], int | float) else [duration_text(round(middle)) for middle in middles]
+    return list(zip(named, groups, strict=True))
+
+
+def _sizes(values: Sequence[Any]) -> Floats | None:
+    """Values as numbers, durations in seconds; None where one is neither."""
+    if all(isinstance(value, int | float) for value in values):
+        return np.array(values, dtype=np.float64)
+    try:
+        return np.array([seconds(value) for value in values])
+    except (ValueError, TypeError):
+        return None
 
 
 def _mean(values: Floats) -> float | None:

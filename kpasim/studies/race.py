@@ -40,6 +40,10 @@ SAMPLE = 256
 """Points that the race begins with at most."""
 TRIFLE = 0.005
 """Difference in cost, as a share, that is not worth a replication."""
+NEAR = 0.01
+"""Difference in what a promise is missed by, as a share of its limit, that does not count."""
+NEAREST = 8
+"""Candidates that get a closer look where nobody keeps the promise."""
 DROP_Z, KEEP_Z, LIKELY_Z = 2.807034, 2.326348, 1.959964
 """Normal quantiles of the bounds beyond which a candidate breaks the promise (99.75 %) or keeps it (99 %), and of
 intervals that are shown (95 % in all)."""
@@ -119,6 +123,10 @@ def alike(one: Candidate, other: Candidate) -> bool:
     """Whether two candidates cost the same in every replication that both have, and kept the same promises."""
     n = min(one.count, other.count)
     return bool(np.array_equal(one.costs[:n], other.costs[:n]) and np.array_equal(one.kept[:n], other.kept[:n]))
+
+
+def _nearness(one: Candidate) -> tuple[float, ...]:
+    return (-one.share, round(one.miss / NEAR), one.cost)
 
 
 @cache
@@ -207,8 +215,19 @@ class Race:
 
     @property
     def nearest(self) -> Candidate:
-        """The candidate that comes nearest to the promise."""
-        return min(self.candidates.values(), key=lambda one: (-one.share, one.miss, one.cost))
+        """The candidate that comes nearest to the promise, the cheapest of those that are about as near."""
+        return min(self.candidates.values(), key=_nearness)
+
+    def nearest_miss(self) -> Candidate:
+        """The same after a closer look at those who seem to come nearest: few replications may have flattered them."""
+        for one in sorted(self.candidates.values(), key=_nearness)[:NEAREST]:
+            self._play(one, SERIOUS)
+        return self.nearest
+
+    @property
+    def spent(self) -> bool:
+        """Whether the race ended because its replications were spent."""
+        return self.played >= self._budget
 
     def among(self, state: State) -> list[Candidate]:
         """Candidates of a state, the cheapest first."""

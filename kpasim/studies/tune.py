@@ -160,6 +160,15 @@ class TuneResult:
         """Whether everything else that was tried is dearer, breaks the promise, or does exactly the same."""
         return self.chosen is not None and not any(self.rivals.values())
 
+    def missed(self, judged: Judged) -> list[tuple[Promise, float | None]]:
+        """The promises that settings do not keep in enough runs, each with the median of what they came to."""
+        found: list[tuple[Promise, float | None]] = []
+        for promise in self.promises:
+            if float(np.mean(promise.kept(judged.figures))) < self.probability:
+                values = promise.values(judged.figures)
+                found.append((promise, None if np.isnan(values).all() else float(np.nanmedian(values))))
+        return found
+
     def _rival(self, one: Candidate, best: Candidate) -> dict[str, Any]:
         apart = gap(one, best)
         low, high = one.bounds(LIKELY_Z)
@@ -189,6 +198,7 @@ class TuneResult:
             "now": self.now.to_dict(),
             "separated": self.separated,
             **{name: found[:MOST_LISTED] for name, found in rivals.items()},
+            "budget_spent": self.race.spent,
             "settings_tried": len(self.race.candidates),
             "replications": self.replications,
         }
@@ -282,7 +292,7 @@ class _Search:
         if self._horizon_s is None:
             self._horizon_s = self._common_end()
         chosen = self._winner()
-        nearest = None if chosen else self._judged(self._fewest_changes(self._race.nearest.settings))
+        nearest = None if chosen else self._judged(self._fewest_changes(self._race.nearest_miss().settings))
         return TuneResult(
             self._experiment,
             self._promises,

@@ -109,7 +109,7 @@ def test_differences_are_shown(imported: Path, tmp_path: Path) -> None:
         (("import", PUBLISHED, "--hey", "-x"), 1, "hey: -x: has no value"),
         (("import", PUBLISHED, "--service-time", "["), 1, "is not YAML"),
         (("import", PUBLISHED, "--service-time", "soon"), 1, "'soon' is not a duration"),
-        (("export", PUBLISHED), 1, "apiVersion: unknown key"),
+        (("export", PUBLISHED), 1, "kind: is a Kubernetes Service, not an experiment"),
         (("export", "EXPERIMENT", "--set", "max-scale"), 2, "is not SETTING=VALUE"),
         (("export", "EXPERIMENT", "--set", "service.annotations.maxscale=3"), 1, "did you mean max-scale?"),
         (("export", "EXPERIMENT", "--set", "service.annotations.max-scale=x"), 1, "'x' is not a whole number"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kpasim.errors import ExperimentError
+from kpasim.spec.experiment import load
 from kpasim.spec.sweep import Range, Sweep, load_sweep
 from tests.spec.files import write
 
@@ -55,6 +56,11 @@ def test_a_point_of_a_range() -> None:
     assert Range.model_validate({"from": 0.0, "to": 4.5}).at(0.5) == 2.25
     assert Range.model_validate({"from": 2, "to": 6, "step": 2}).at(0.99) == 6
     assert Range.model_validate({"from": 1, "to": 100, "scale": "log", "steps": 2}).at(0.5) == 10
+    # Values that people can read: a thousandth of the range, or four digits.
+    assert Range.model_validate({"from": 0.02, "to": 0.52}).at(1 / 3) == 0.1867
+    assert Range.model_validate({"from": 0.02, "to": 0.52, "scale": "log"}).at(1 / 3) == 0.05925
+    assert Range.model_validate({"from": 1000.1, "to": 1000.2}).at(0.5) == 1000.15
+    assert Range.model_validate({"from": 0.123456, "to": 7.654321}).at(1) == 7.654321
 
 
 def test_a_grid_is_all_combinations(tmp_path: Path) -> None:
@@ -140,3 +146,18 @@ def test_instance_types_are_named(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("[small], small", "[smal]"))
     with pytest.raises(ExperimentError, match=r"sweep.yaml:3: .*'smal' is not listed \(did you mean small\?\)"):
         load_sweep(path)
+
+
+def test_other_files_are_told_what_they_are(tmp_path: Path) -> None:
+    """A manifest or an experiment in place of a sweep, and a sweep in place of an experiment, is one line of advice."""
+    path = sweep_of(tmp_path)
+    for wrong, read, words in [
+        ("painter.yaml", load_sweep, "is a Kubernetes Service, not a sweep (make an experiment of a Service: kpasim"),
+        ("painter.yaml", load, "is a Kubernetes Service, not an experiment (make an experiment of a Service: kpasim"),
+        (load_sweep(path)[0].experiment, load_sweep, "service: belongs to an experiment; a sweep names one"),
+        (path.name, load, "axes: belong to a sweep, not to an experiment (kpasim sweep"),
+    ]:
+        with pytest.raises(ExperimentError) as caught:
+            read(tmp_path / wrong)
+        assert len(caught.value.problems) == 1
+        assert words in str(caught.value)

@@ -73,3 +73,12 @@ def test_many_values_are_put_together() -> None:
     found = levels(np.linspace(0, 1, 80).tolist())
     assert [len(places) for _, places in found] == [10] * 8
     assert [label for label, _ in levels(["b", "a", "b"])] == ["b", "a"]
+
+
+def test_durations_are_numbers_to_an_axis() -> None:
+    """They come in ascending order, and many of them in groups called by their middle; words stay as they are."""
+    assert [label for label, _ in levels(["2m", "30s", "90s", "30s"])] == ["30s", "90s", "2m"]
+    found = levels([f"{one}s" for one in range(80, 0, -1)])
+    assert [label for label, _ in found][:2] == ["6s", "16s"]
+    assert [len(places) for _, places in found] == [10] * 8
+    assert [label for label, _ in levels(["small", "10s", "large"])] == ["small", "10s", "large"]

@@ -12,7 +12,7 @@ import pytest
 
 from kpasim.errors import RunError
 from kpasim.results.summary import Figures
-from kpasim.studies.race import LAST, SAMPLE, Race
+from kpasim.studies.race import LAST, NEAR, SAMPLE, SERIOUS, Race
 from kpasim.studies.search import Space
 from kpasim.studies.slo import parse_promise
 
@@ -87,10 +87,15 @@ def test_no_replication_is_spent_on_what_is_decided() -> None:
 
 
 def test_nothing_keeps_a_promise_that_cannot_be_kept() -> None:
-    """Then nobody wins, and the nearest miss is the best of all points."""
+    """Then nobody wins, and the nearest miss is the cheapest of those that come about as near as any."""
     race = race_of(Space({"size": list(range(60)), "speed": list(range(60))}), "0.5s")
     assert race.best is None
-    assert race.nearest.settings == {"size": 59, "speed": 59}
+    nearest = race.nearest_miss()
+    least = min(one.miss for one in race.candidates.values())
+    assert least - NEAR <= nearest.miss <= least + NEAR
+    assert nearest.count >= SERIOUS
+    assert nearest.settings["size"] == 59
+    assert nearest.settings["speed"] in {58, 59}
 
 
 def test_points_that_do_the_same_are_played_once() -> None:

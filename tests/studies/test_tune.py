@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -94,21 +95,27 @@ def test_nothing_meets_the_promise(tmp_path: Path) -> None:
     assert done.exit_code == 3, done.output
     assert "Nothing that was tried keeps the promise." in done.output
     assert "Nearest miss: min-scale 3" in done.output
+    assert re.search(r"p95<=1s: it came to \d[.\d]* s \(median\)", done.output)
     assert not out.exists()
     found = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
     assert found["met"] is False
     assert found["chosen"] is None
     assert found["nearest_miss"]["settings"]["service.annotations.min-scale"] == 3
+    low, high = found["nearest_miss"]["probability_interval"]
+    assert low == found["nearest_miss"]["probability"] == 0 < high
+    assert found["budget_spent"] is False
+    few = CliRunner().invoke(command, [*arguments, "--budget", "20"])
+    assert (few.exit_code, "The budget is spent" in few.output) == (3, True)
 
 
 def test_the_manifest_is_written(tmp_path: Path) -> None:
     """And is an experiment's service again, with the tuned settings."""
     write(tmp_path)
-    out = tmp_path / "tuned.yaml"
+    out = tmp_path / "new" / "tuned.yaml"
     arguments = [str(tmp_path / "painting.yaml"), "--slo", "p95<=14s", "--write", str(out), "--engine", "compiled"]
     done = CliRunner().invoke(command, [*arguments, "--vary", "service.annotations.min-scale=[0, 1, 2, 3]"])
     assert done.exit_code == 0, done.output
-    (tmp_path / "again.yaml").write_text(EXPERIMENT.replace("painter.yaml", "tuned.yaml"))
+    (tmp_path / "again.yaml").write_text(EXPERIMENT.replace("painter.yaml", "new/tuned.yaml"))
     assert load(tmp_path / "again.yaml").revision.min_scale > 0
 
 
