@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.engines import outcome as of
+from kpasim.engines.draws import session_of
 from kpasim.engines.outcome import Outcome
-from kpasim.engines.params import NEVER_NS, Params
+from kpasim.engines.params import NEVER_NS, Draws, Ints, Params
 from kpasim.policy import burst, decider, scaler
 from kpasim.results.tables import Columns, Tables
 
@@ -29,13 +30,21 @@ def seconds(times_ns: NDArray[np.int64], load_ns: NDArray[np.int64] | int) -> ND
     return np.where(times_ns == NEVER_NS, np.nan, (times_ns - load_ns) / 1e9)
 
 
-def tables(outcome: Outcome, params: Params, type_names: Sequence[str] = ("",)) -> Tables:
+def tables(
+    outcome: Outcome,
+    params: Params,
+    type_names: Sequence[str] = ("",),
+    class_names: Sequence[str] = (),
+    draws: Draws | None = None,
+) -> Tables:
     """The tables of one run, with names.
 
     Args:
         outcome: What the engine left.
         params: The experiment.
         type_names: Names of the instance types.
+        class_names: Names of the classes of requests.
+        draws: Random numbers of the run, which tell each request's class and session.
     """
     load = outcome.load_ns
     requests, pods, nodes = outcome.requests, outcome.pods, outcome.nodes
@@ -59,6 +68,7 @@ def tables(outcome: Outcome, params: Params, type_names: Sequence[str] = ("",)) 
             "server_end_s": seconds(requests[:, of.DONE], load),
             "activator": requests[:, of.ACTIVATOR],
             "error": np.array([STATUS_WORDS[int(code)] for code in status], dtype=np.str_),
+            **_kinds(requests, pods, params, types, class_names, draws),
         },
         pods={
             "pod": pod_names[:-1],
@@ -100,6 +110,30 @@ def tables(outcome: Outcome, params: Params, type_names: Sequence[str] = ("",)) 
         if show_nodes
         else {},
     )
+
+
+def _kinds(
+    requests: Ints, pods: Ints, params: Params, types: NDArray[np.str_], class_names: Sequence[str], draws: Draws | None
+) -> Columns:
+    """Instance type, class and session of each request, as far as there are any."""
+    columns: Columns = {}
+    if len(types) > 2:
+        # A request without a pod has the place -1, which is that of the empty name.
+        of_pod = np.append(np.where(pods[:, of.TYPE] < 0, len(types) - 1, pods[:, of.TYPE]), len(types) - 1)
+        columns["instance_type"] = types[of_pod[requests[:, of.POD]]]
+    if draws is None:
+        return columns
+    draw = requests[:, of.DRAW]
+    if len(class_names) > 1:
+        columns["class"] = np.array(class_names)[draws.klass[draw]] if len(draw) else np.array([], dtype=np.str_)
+    if params.sessions:
+        each = params.requests_per_worker or params.requests // max(params.workers, 1)
+        worker = (draw // each).tolist() if params.closed else [-1] * len(draw)
+        columns["session"] = np.array(
+            [session_of(draws.key, one, by, params.sessions) for one, by in zip(draw.tolist(), worker, strict=True)],
+            dtype=np.int64,
+        )
+    return columns
 
 
 def _scaling(outcome: Outcome) -> Columns:

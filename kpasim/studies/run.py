@@ -51,6 +51,7 @@ class Result:
         engine: The engine that ran: ``"compiled"`` or ``"reference"``.
         seed: The seed of all random numbers.
         outcomes: Raw columns of each replication, in order.
+        recorded: Measured times that took the place of drawn ones.
     """
 
     experiment: Experiment
@@ -58,6 +59,7 @@ class Result:
     engine: str
     seed: int
     outcomes: Sequence[Outcome] = field(repr=False)
+    recorded: sampling.Recorded = field(default=sampling.NOTHING_RECORDED, repr=False)
 
     @property
     def replications(self) -> int:
@@ -123,7 +125,11 @@ class Result:
         """Tables of one replication, the representative one by default."""
         index = self.representative if replication is None else replication
         names = [one.name for one in self.experiment.instance_types] or [""]
-        return tables(self.outcomes[index], self.params, names)
+        classes = [one.name for one in self.experiment.model.service_time.classes]
+        draws = None
+        if (len(classes) > 1 or self.params.sessions) and self.recorded.sent_s is None:
+            draws = sampling.draw(self.experiment, self.params, index, self.recorded, pods=1, nodes=1)
+        return tables(self.outcomes[index], self.params, names, classes, draws)
 
     def to_dict(self) -> dict[str, Any]:
         """What ``kpasim run --json`` prints."""
@@ -262,7 +268,7 @@ def simulate(
     params, outcomes = play_all(
         experiment, params, recorded, count, lambda params, draws: play(params, draws, chosen, threads), progress
     )
-    return Result(experiment, params, chosen, experiment.seed, outcomes)
+    return Result(experiment, params, chosen, experiment.seed, outcomes, recorded)
 
 
 def replications_of(experiment: Experiment, asked: int | None) -> int:

@@ -1,0 +1,107 @@
+"""What `simulate` leaves of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kpasim.records import read
+from kpasim.spec.experiment import from_mapping
+from kpasim.studies.run import Result, simulate
+
+
+def run(**changes: Any) -> Result:
+    """Six requests of five seconds by three clients, played once."""
+    data = {
+        "service": {
+            "apiVersion": "serving.knative.dev/v1",
+            "kind": "Service",
+            "metadata": {"name": "painter"},
+            "spec": {"template": {"spec": {"containerConcurrency": 1, "containers": [{"image": "painter"}]}}},
+        },
+        "workload": {"kind": "hey", "requests": 6, "concurrency": 3, "timeout": "0"},
+        "model": {"service-time": "5s", "cold-start": "10s"},
+        "replications": 1,
+        **changes,
+    }
+    return simulate(from_mapping(data), engine="reference")
+
+
+def test_a_request_has_the_class_whose_time_it_took() -> None:
+    """With classes of 2 and 8 s the table names each request's class beside the time it took."""
+    classes = [{"name": "short", "share": 1, "time": "2s"}, {"name": "long", "share": 1, "time": "8s"}]
+    requests = (
+        run(
+            workload={"kind": "constant", "rate": 0.5, "duration": "60s"},
+            model={"service-time": {"classes": classes}, "cold-start": "10s"},
+        )
+        .tables()
+        .requests
+    )
+
+    assert {"short", "long"} == set(requests["class"].tolist())
+    assert [{"short": 2.0, "long": 8.0}[name] for name in requests["class"]] == requests["service_s"].tolist()
+
+
+def test_a_request_has_the_type_of_its_pods_instance() -> None:
+    """The second type, twice as slow, is named where its pod served."""
+    requests = (
+        run(
+            cluster={"instance-types": [{"name": "fast", "stock": 1}, {"name": "slow"}]},
+            model={"service-time": {"time": "5s", "per-instance-type": {"slow": 2}}, "cold-start": "10s"},
+        )
+        .tables()
+        .requests
+    )
+
+    assert {"fast", "slow"} == set(requests["instance_type"].tolist())
+    assert [{"fast": 5.0, "slow": 10.0}[name] for name in requests["instance_type"]] == requests["service_s"].tolist()
+
+
+def test_a_request_without_a_pod_has_no_type() -> None:
+    """Nobody serves where every start fails."""
+    requests = (
+        run(
+            start="zero",
+            cluster={"instance-types": [{"name": "fast", "stock": 1}, {"name": "slow"}]},
+            model={
+                "service-time": "5s",
+                "cold-start": {"stages": [{"name": "start", "time": "1s"}], "always-fails": True},
+            },
+            horizon="30s",
+        )
+        .tables()
+        .requests
+    )
+
+    assert {""} == set(requests["instance_type"].tolist())
+
+
+def test_a_request_has_its_session() -> None:
+    """A worker of hey is always the same client; requests of an open loop are some client's, and clients come back."""
+    closed = run(workload={"kind": "hey", "requests": 6, "concurrency": 3, "timeout": "0", "sessions": {"count": 2}})
+    opened = run(workload={"kind": "constant", "rate": 1, "duration": "30s", "sessions": {"count": 3}})
+
+    assert [0, 0, 0, 0, 1, 1] == sorted(closed.tables().requests["session"].tolist())
+    assert {0, 1, 2} == set(opened.tables().requests["session"].tolist())
+    assert opened.tables().requests["session"].tolist() != [index % 3 for index in range(30)]
+
+
+def test_a_plain_run_has_none_of_these_columns() -> None:
+    """One class, one type, strangers: there is nothing to tell."""
+    assert {"class", "instance_type", "session"}.isdisjoint(run().tables().requests)
+
+
+def test_what_is_written_can_be_read(tmp_path: Any) -> None:
+    """The columns survive the run folder."""
+    result = run(
+        cluster={"instance-types": [{"name": "fast", "stock": 1}, {"name": "slow"}]},
+        workload={"kind": "hey", "requests": 6, "concurrency": 3, "timeout": "0", "sessions": {"count": 2}},
+    )
+    result.write(tmp_path / "run")
+
+    found = read(tmp_path / "run").tables.requests
+
+    for name in ("instance_type", "session"):
+        assert np.array_equal(found[name], result.tables().requests[name])
