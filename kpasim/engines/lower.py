@@ -262,7 +262,7 @@ def _each_worker(experiment: Experiment, workload: Hey) -> int:
     if round_s > 0.0:
         bounds.append(1.5 * workload.duration_s / round_s + 16.0)
     if workload.qps:
-        bounds.append(workload.duration_s * workload.qps + 1.0)
+        bounds.append(workload.duration_s * workload.qps + 2.0)
     if not bounds:
         raise refused(
             experiment, "workload", "has a duration, but no request takes any time: it would send without end"

@@ -265,6 +265,24 @@ def test_hey_z_finishes_what_is_on_its_way(play: Play) -> None:
     assert 22.0 == story.answered[-1]
 
 
+def test_hey_q_and_z_send_once_more_after_the_end(play: Play) -> None:
+    """A tick every 2 s, for 3 s: the worker is free at 2.5 s, asks whether time is over, and then waits for its tick."""
+    p = clients(1, 10, load_duration_ns=3 * S, worker_period_ns=2 * S)
+
+    story = play(p, service_s=0.5, stages_s=(1.0,))
+
+    assert [12.0, 14.0] == story.sent
+
+
+def test_a_replayed_service_time_is_that_of_a_plain_instance(play: Play) -> None:
+    """A measured 3 s take 6 s on a type of factor 2; a request without a measured time takes the model's 5 s twice."""
+    p = sending(2, container_concurrency=0, slots=0, type_factor=floats(2.0))
+
+    story = play(p, sent_s=[0.0, 0.0], service_s=5.0, stages_s=(1.0,), own_service=ints(3 * S, 0))
+
+    assert [6.0, 10.0] == story.latencies
+
+
 @pytest.mark.parametrize(("by_start", "latency_s"), [(0, 5.0), (1, 4.0)])
 def test_service_times_belong_to_requests_or_to_starts(play: Play, by_start: int, latency_s: float) -> None:
     """The second of three gives up on its way, so the third is the second to start: its own time is 5 s, that 4 s."""

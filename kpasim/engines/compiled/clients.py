@@ -140,7 +140,8 @@ def next_of(w: World, worker: int, free_ns: int) -> None:
     if w.p[P.requests_per_worker] and w.worker[worker, 0] >= w.p[P.requests_per_worker]:
         w.i[WORKING] -= 1
         return
-    if w.p[P.load_duration_ns] and sends_ns >= load_ns + w.p[P.load_duration_ns]:
+    # Whether time is over is asked before the wait for the ticker, not after it.
+    if w.p[P.load_duration_ns] and free_ns >= load_ns + w.p[P.load_duration_ns]:
         w.i[WORKING] -= 1
         return
     agenda.plan(w, sends_ns, SEND, worker)

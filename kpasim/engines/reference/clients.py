@@ -126,7 +126,8 @@ class Clients:
         if p.requests_per_worker and self.per_worker[worker] >= p.requests_per_worker:
             self.working -= 1
             return
-        if p.load_duration_ns and sends_ns >= self.sim.load_ns + p.load_duration_ns:
+        # Whether time is over is asked before the wait for the ticker, not after it.
+        if p.load_duration_ns and free_ns >= self.sim.load_ns + p.load_duration_ns:
             self.working -= 1
             return
         self.sim.at(sends_ns, Kind.SEND, worker, lambda: self.send_closed(worker))
