@@ -266,7 +266,7 @@ def test_hey_z_finishes_what_is_on_its_way(play: Play) -> None:
 
 
 def test_hey_q_and_z_send_once_more_after_the_end(play: Play) -> None:
-    """A tick every 2 s, for 3 s: the worker is free at 2.5 s, asks whether time is over, and then waits for its tick."""
+    """A tick every 2 s, for 3 s: the worker is free at 2.5 s, asks whether time is over, then waits for its tick."""
     p = clients(1, 10, load_duration_ns=3 * S, worker_period_ns=2 * S)
 
     story = play(p, service_s=0.5, stages_s=(1.0,))
