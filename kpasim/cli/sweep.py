@@ -84,8 +84,10 @@ def command(
                 progress=progress,
             )
     except KeyboardInterrupt:
+        from kpasim.cli.main import INTERRUPTED
+
         note(f"Interrupted. What is finished is kept; go on with: kpasim sweep {file} --out {folder} --resume")
-        raise click.exceptions.Exit(1) from None
+        raise click.exceptions.Exit(INTERRUPTED) from None
     result.write(folder, percentile)
     if plot:
         from kpasim.report.sweep_figures import write_sweep_figures

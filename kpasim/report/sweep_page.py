@@ -153,6 +153,19 @@ def front_chart(result: SweepResult, name: str) -> Chart:
             "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4g} s<extra></extra>",
         }
     )
+    if result.now is not None:
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "as it is now",
+                "x": _finite([result.costs[result.now]]),
+                "y": _finite([latencies[result.now]]),
+                "text": [_hover(result.settings[result.now])],
+                "marker": {"symbol": "square-open", "size": 14, "color": "<orange>", "line": {"width": 2.5}},
+                "hovertemplate": "as it is now<br>%{text}<br>%{x:.4g}, %{y:.4g} s<extra></extra>",
+            }
+        )
     layout = layout_of(f"cost [{shown(result.cost_unit)}]", f"{name} [s]", None)
     return {"data": data, "layout": layout | {"hovermode": "closest"}}
 

@@ -270,7 +270,7 @@ def _begin(plan: Plan, folder: Path, resume: bool) -> None:
         RunError: It is not.
     """
     note, table = folder / PLAN, folder / TABLE
-    unfinished = note.exists() and not table.exists()
+    unfinished = note.exists() and not table.exists() and any((folder / "journal").rglob("*.parquet"))
     if unfinished and not resume:
         raise RunError(f"{folder}: holds an unfinished sweep (add --resume to go on with it, or name another folder)")
     if resume and note.exists():

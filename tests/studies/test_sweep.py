@@ -179,7 +179,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(file: Path, folder:
         _, said = process.communicate(timeout=60)
     if process.returncode == 0:
         pytest.skip("the sweep was done before it could be interrupted")
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert f"go on with: kpasim sweep {file} --out {tmp_path} --resume" in said
     assert "Traceback" not in said
     kept = Journal(tmp_path / "journal" / "own-end").finished()
@@ -237,6 +237,22 @@ def test_a_finished_sweep_is_not_played_again(
     found = sweep(file, out=tmp_path, resume=True, engine="reference")
     assert len(found.rows) == 16
     assert not (tmp_path / "journal").exists()
+
+
+def test_a_sweep_that_never_began_is_no_unfinished_one(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing was finished there is nothing to lose, and nobody is asked to resume it."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RunError("no scheduler there")
+
+    monkeypatch.setattr(module, "spread", fail)
+    with pytest.raises(RunError, match="no scheduler"):
+        sweep(file, out=tmp_path, engine="reference", processes=1)
+    assert (tmp_path / "plan.json").exists()
+    monkeypatch.undo()
+    assert len(sweep(file, out=tmp_path, engine="reference", processes=1).rows) == 16
 
 
 @pytest.mark.parametrize(
