@@ -124,6 +124,8 @@ def command(
     else:
         show(result)
     if result.chosen is None:
+        if write_to:
+            note(f"{write_to} was not written.")
         raise click.exceptions.Exit(NOT_MET)
     if write_to:
         from kpasim.results.files import atomic_write
@@ -185,8 +187,8 @@ def show(result: TuneResult) -> None:
         click.echo("Nothing that was tried keeps the promise.")
         if result.nearest:
             click.echo(f"Nearest miss: {label(result.nearest.settings) or 'the manifest as it is'}")
-            for missed, median in result.missed(result.nearest):
-                click.echo(f"  {missed}: it came to {missed.text(median)} (median)")
+            for missed, share, median in result.missed(result.nearest):
+                click.echo(f"  {missed}: kept in {100 * share:.3g} % of runs, {missed.text(median)} in the median one")
         click.echo("Relax the promise, let more settings vary (--vary), or make pods start or work faster (the model).")
         return
     click.echo(f"Change: {label(result.chosen.settings) or 'nothing, the manifest is right as it is'}")

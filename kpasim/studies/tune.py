@@ -160,13 +160,14 @@ class TuneResult:
         """Whether everything else that was tried is dearer, breaks the promise, or does exactly the same."""
         return self.chosen is not None and not any(self.rivals.values())
 
-    def missed(self, judged: Judged) -> list[tuple[Promise, float | None]]:
-        """The promises that settings do not keep in enough runs, each with the median of what they came to."""
-        found: list[tuple[Promise, float | None]] = []
+    def missed(self, judged: Judged) -> list[tuple[Promise, float, float | None]]:
+        """The promises that settings keep in too few runs, each with the share of runs that keep it and its median."""
+        found: list[tuple[Promise, float, float | None]] = []
         for promise in self.promises:
-            if float(np.mean(promise.kept(judged.figures))) < self.probability:
+            share = float(np.mean(promise.kept(judged.figures)))
+            if share < self.probability:
                 values = promise.values(judged.figures)
-                found.append((promise, None if np.isnan(values).all() else float(np.nanmedian(values))))
+                found.append((promise, share, None if np.isnan(values).all() else float(np.nanmedian(values))))
         return found
 
     def _rival(self, one: Candidate, best: Candidate) -> dict[str, Any]:
