@@ -185,6 +185,11 @@ def next_steps(result: Result, experiment: str | None, folder: Path | None) -> N
         note(line)
     if result.experiment.model.provisional:
         note("The service model is provisional: put times that you have measured in its place.")
+    if result.never_warm:
+        note(
+            f"The load began without a warm pod in {result.never_warm} of {result.replications} replications: none was "
+            "ready before the progress deadline (annotation serving.knative.dev/progress-deadline)."
+        )
     if folder:
         note(f"Tables: {folder}. Next: kpasim report {folder}")
     elif experiment:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.engines import lower, sampling
+from kpasim.engines import outcome as of
 from kpasim.engines.compiled import cache
 from kpasim.engines.outcome import Outcome, OutOfRoom
-from kpasim.engines.params import SECOND_NS, Params
+from kpasim.engines.params import NEVER_NS, SECOND_NS, WARM, Params
 from kpasim.engines.tables import stacked, tables
 from kpasim.errors import RunError
 from kpasim.results import cost, display, summary
@@ -120,6 +121,17 @@ class Result:
     def representative(self) -> int:
         """Index of the replication with the median total time, the lowest where several have it."""
         return summary.representative(self.figures["total_s"])
+
+    @property
+    def never_warm(self) -> int:
+        """In how many replications a load that was to wait for a warm pod began without one.
+
+        It waits until the progress deadline, or for ten minutes.
+        """
+        if self.params.start != WARM:
+            return 0
+        ready = (one.pods[:, of.READY][one.pods[:, of.READY] != NEVER_NS] <= one.load_ns for one in self.outcomes)
+        return sum(not each.any() for each in ready)
 
     def tables(self, replication: int | None = None) -> Tables:
         """Tables of one replication, the representative one by default."""

@@ -116,3 +116,15 @@ def test_a_run_without_a_file(tmp_path: Path):
 
     assert done.exit_code == again.exit_code == 0, done.output + again.output
     assert json.loads(done.stdout)["summary"] == json.loads(again.stdout)["summary"]
+
+
+@pytest.mark.parametrize(("cold_start", "told"), [("11m", True), ("9m", False)])
+def test_a_load_that_met_no_warm_pod_is_told(cold_start: str, told: bool):
+    """A start of eleven minutes exceeds the progress deadline of ten, so the load began without its pod."""
+    done = run(
+        "--manifest", MANIFEST, "--hey", "-n 1 -c 1 -t 0", "--service-time", "1s", "--cold-start", cold_start,
+        "-n", "2", "--engine", "reference",
+    )  # fmt: skip
+
+    assert done.exit_code == 0
+    assert told == ("The load began without a warm pod in 2 of 2 replications" in done.stderr)
