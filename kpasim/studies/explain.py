@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -99,7 +101,7 @@ def explanation(tables: Tables, params: Params) -> Iterator[str]:
     same answer as the one before are counted only; where nothing is known, no decision is made, and that is said, too.
     """
     ticks = tables.ticks
-    happened = [*_changes(tables)]
+    happened = deque(_changes(tables))
     before: tuple[object, ...] | None = None
     skipped = 0
     for index, t_s in enumerate(ticks["t_s"].tolist()):
@@ -114,7 +116,7 @@ def explanation(tables: Tables, params: Params) -> Iterator[str]:
             if silent:
                 yield _no_data(float(ticks["t_s"][index - 1]), int(ticks["desired"][index - 1]))
             while happened and happened[0][0] <= t_s:
-                yield _line(*happened.pop(0))
+                yield _line(*happened.popleft())
         if key == before and not silent:
             skipped += 1
             continue
@@ -174,10 +176,11 @@ def _changes(tables: Tables) -> Iterator[tuple[float, str]]:
         there = ~np.isnan(times) if of_them is None else ~np.isnan(times) & of_them
         events += [(float(times[row]), what, str(pods["pod"][row])) for row in np.flatnonzero(there)]
     events.sort(key=lambda one: one[0])
-    while events:
-        until_s = events[0][0] + AT_ONCE_S
-        together = [one for one in events if one[0] <= until_s]
-        events = events[len(together) :]
+    begin = 0
+    while begin < len(events):
+        end = bisect_right(events, events[begin][0] + AT_ONCE_S, lo=begin, key=lambda one: one[0])
+        together = events[begin:end]
+        begin = end
         words = [text for _, text, pod in together if not pod]
         for what in dict.fromkeys(text for _, text, pod in together if pod):
             names = [pod for _, text, pod in together if text == what and pod]
