@@ -37,8 +37,9 @@ def place_of(raw: Mapping[str, Any], path: str) -> Place:
     data: Any = raw
     while rest:
         if isinstance(data, list | tuple):
-            index = _member(data, rest.pop(0), dotted(place))
+            index, parts = _member(data, rest, dotted(place))
             place.append(index)
+            rest = rest[parts:]
             data = data[index]
             continue
         if data is not None and not isinstance(data, Mapping):
@@ -55,17 +56,21 @@ def place_of(raw: Mapping[str, Any], path: str) -> Place:
     return tuple(place)
 
 
-def _member(items: list[Any] | tuple[Any, ...], word: str, where: str) -> int:
-    """Position of a list member by its name or its number.
+def _member(items: list[Any] | tuple[Any, ...], rest: list[str], where: str) -> tuple[int, int]:
+    """Position of a list member by its name or its number, and how many parts of the path that takes.
+
+    Names may hold dots, as those of instance types do.
 
     Raises:
         ValueError: There is none.
     """
     names = [str(one.get("name")) if isinstance(one, Mapping) else "" for one in items]
-    if word in names:
-        return names.index(word)
+    for count in range(len(rest), 0, -1):
+        if (name := ".".join(rest[:count])) in names:
+            return names.index(name), count
+    word = rest[0]
     if word.isdigit() and int(word) < len(items):
-        return int(word)
+        return int(word), 1
     hint = suggestion(word, [name for name in names if name]) or f"0 to {len(items) - 1}"
     raise ValueError(f"{where} has no member {word!r} ({hint})")
 

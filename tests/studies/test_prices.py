@@ -86,3 +86,20 @@ def test_without_a_price_there_is_no_cost(tmp_path: Path) -> None:
     result = simulate(experiment, replications=1, engine="reference")
     assert result.cost is None
     assert result.to_dict()["prices"] == {}
+
+
+def test_prices_are_settings_like_any_other(tmp_path: Path) -> None:
+    """Also those of types whose names hold dots; twice the price is twice the money, to the cent and part by part."""
+    experiment = priced(
+        tmp_path, "[{name: g5.xlarge, price-per-hour: 3.6}, {name: ecs.gn5-c4g1.xlarge, price-per-hour: 9}]"
+    )
+    paths = [f"cluster.instance-types.{name}.price-per-hour" for name in ("g5.xlarge", "ecs.gn5-c4g1.xlarge")]
+    assert [experiment.setting(path) for path in paths] == [3.6, 9]
+    doubled = experiment.with_settings({path: 2 * experiment.setting(path) for path in paths})
+    once, twice = (simulate(one, replications=20, engine="reference").cost for one in (experiment, doubled))
+    assert once is not None
+    assert twice is not None
+    assert twice["amount"] == pytest.approx(2 * once["amount"], abs=1e-6)
+    assert round(sum(once["parts"].values()), 6) == once["amount"]
+    for part, amount in once["parts"].items():
+        assert twice["parts"][part] == pytest.approx(2 * amount, abs=3e-6)
