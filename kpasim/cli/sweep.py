@@ -63,7 +63,7 @@ def command(
     Shows the settings by cost, the Pareto front of cost against latency, and what each axis does. Interrupted with
     Ctrl-C, or killed, it goes on with --resume.
     """
-    from kpasim.studies.sweep import Plan, sweep
+    from kpasim.studies.sweep import Plan, is_of_another_version, sweep
 
     if address and backend == "local":
         raise click.UsageError("--address belongs to --backend dask or ray")
@@ -88,6 +88,8 @@ def command(
 
         note(f"Interrupted. What is finished is kept; go on with: kpasim sweep {file} --out {folder} --resume")
         raise click.exceptions.Exit(INTERRUPTED) from None
+    if is_of_another_version(plan, folder):
+        note(f"The rows in {folder} were played by another version of kpasim; without --resume they are played anew.")
     result.write(folder, percentile)
     if plot:
         from kpasim.report.sweep_figures import write_sweep_figures

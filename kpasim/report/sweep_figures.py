@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.report.figures import BLACK, BLUE, GREY, ORANGE, VERMILLION, save, styled
+from kpasim.report.words import number
 from kpasim.results.files import make_folder
+from kpasim.results.summary import rounded
 from kpasim.studies.axes import value_text
 from kpasim.studies.pareto import levels
 from kpasim.studies.sweep_result import SweepResult, label, latency, short
@@ -26,6 +28,10 @@ MOST_CELLS = 14
 """Rows and columns of a heat map in whose cells numbers are written."""
 ZERO_ABOVE = 0.4
 """An axis whose least value is above this share of its greatest does not begin at zero."""
+WIDE, NARROW = 44, 24
+"""Letters that fit below a panel of a heat map, and of small multiples."""
+MOST_LARGE = 200
+"""Settings that are drawn as large points; more are drawn small."""
 FACTOR = 10.0
 """Ratio of greatest to least above which a heat map is coloured by factors."""
 
@@ -125,9 +131,9 @@ def heat_map(result: SweepResult, percentile: str | None = None, axes: Sequence[
                 both = values[np.intersect1d(one, other)]
                 cells[i, j] = np.median(both[~np.isnan(both)]) if (~np.isnan(both)).any() else np.nan
         image = axis.imshow(cells, origin="lower", aspect="auto", cmap="cividis", norm=_scale(cells))
-        bar = figure.colorbar(image, ax=axis, shrink=0.85, format="{x:,.4g}")
-        bar.ax.yaxis.set_minor_formatter("{x:,.4g}" if image.norm.vmax < FACTOR**2 * image.norm.vmin else "")
-        axis.set_xticks(range(len(columns)), [_tick(value) for value, _ in columns])
+        bar = figure.colorbar(image, ax=axis, shrink=0.85, format=_number)
+        bar.ax.yaxis.set_minor_formatter(_second_or_fifth)
+        _name_levels(axis, [value for value, _ in columns], WIDE)
         axis.set_yticks(range(len(rows)), [_tick(value) for value, _ in rows])
         axis.set(xlabel=short(across), ylabel=short(up))
         more = len(result.about["axes"]) > 2
@@ -162,10 +168,9 @@ def small_multiples(result: SweepResult, percentile: str | None = None) -> Figur
         for row, (title, values) in enumerate(outcomes):
             axis = panels[row, column]
             _draw_levels(axis, groups, values)
-            axis.set_xticks(range(len(groups)), [_tick(value) for value, _ in groups])
-            if max(len(_tick(value)) for value, _ in groups) * len(groups) > 24:
-                axis.tick_params(axis="x", labelrotation=30)
-            axis.set_ylim(bottom=0)
+            _name_levels(axis, [value for value, _ in groups], NARROW)
+            axis.set_ylim(0, 1.08 * np.nanmax(values) or None)
+            axis.yaxis.set_major_formatter(_number)
             if column == 0:
                 axis.set_ylabel(title)
         panels[1, column].set_xlabel(short(path))
@@ -222,11 +227,12 @@ def _list(legend: Axes, result: SweepResult, points: Sequence[dict[str, Any]], p
 def _draw_levels(axis: Axes, groups: Sequence[tuple[Any, NDArray[np.int64]]], values: NDArray[np.float64]) -> None:
     """Every setting as a point above its value, and the mean of each value as a line."""
     means = []
+    size = 5 if len(values) <= MOST_LARGE else 2
     for place, (_, members) in enumerate(groups):
         own = np.sort(values[members])
         # Spread out by rank, so that points of one height do not hide each other; no random numbers in figures.
         aside = 0.3 * (np.argsort(np.argsort(np.arange(len(own)) * 0.618 % 1.0)) / max(1, len(own) - 1) - 0.5)
-        axis.plot(place + aside, own, ".", color=GREY, markersize=2, alpha=0.5, label="" if place else "a setting")
+        axis.plot(place + aside, own, ".", color=GREY, markersize=size, alpha=0.5, label="" if place else "a setting")
         means.append(np.nan if np.isnan(own).all() else float(np.nanmean(own)))
     axis.plot(range(len(groups)), means, "D-", color=VERMILLION, markersize=4, label="mean")
 
@@ -249,5 +255,21 @@ def _write_cells(axis: Axes, cells: NDArray[np.float64], scale: Normalize) -> No
             axis.text(j, i, text, ha="center", va="center", fontsize=7.5, color=colour)
 
 
+def _name_levels(axis: Axes, values: Sequence[Any], room: int) -> None:
+    """Write the values of an axis below its levels, aslant where there are too many letters for the room."""
+    names = [_tick(value) for value in values]
+    aslant = max(map(len, names)) * len(names) > room
+    axis.set_xticks(range(len(names)), names, rotation=30 if aslant else 0, ha="right" if aslant else "center")
+
+
 def _tick(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else value_text(value)
+    return f"{value:.3g}" if isinstance(value, float) else value_text(value)
+
+
+def _number(value: float, _: object = None) -> str:
+    return number(rounded(value, 4))
+
+
+def _second_or_fifth(value: float, _: object = None) -> str:
+    """Names of the marks between powers of ten: those of 2 and 5, as the others would run into each other."""
+    return _number(value) if f"{value:e}"[0] in "25" else ""

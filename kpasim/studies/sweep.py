@@ -263,8 +263,19 @@ def _changes_nothing(experiment: Experiment, params: Params, path: str, value: A
         return False
 
 
+def is_of_another_version(plan: Plan, folder: str | Path) -> bool:
+    """Whether another version of kpasim began what lies in a folder."""
+    try:
+        before = json.loads((Path(folder) / PLAN).read_text(encoding="utf-8"))["fingerprints"]["kpasim"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return bool(before != plan.fingerprints["kpasim"])
+
+
 def _begin(plan: Plan, folder: Path, resume: bool) -> None:
     """Begin a folder anew, or make sure that what is in it is of this very sweep.
+
+    A finished one may be of an earlier version of kpasim: its rows are all of that one.
 
     Raises:
         RunError: It is not.
@@ -279,7 +290,7 @@ def _begin(plan: Plan, folder: Path, resume: bool) -> None:
         except (OSError, ValueError, KeyError, TypeError):
             raise RunError(f"{note}: cannot be read (name another folder)") from None
         changed = [key for key, value in plain(plan.fingerprints).items() if before.get(key) != value]
-        if changed:
+        if changed and not (table.exists() and changed == ["kpasim"]):
             raise RunError(
                 f"{folder}: cannot be resumed: {', '.join(changed)} changed since it was begun "
                 "(change it back, or name another folder)"

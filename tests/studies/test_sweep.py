@@ -273,6 +273,20 @@ def test_another_sweep_is_not_resumed(folder: Path, tmp_path: Path, old: str, ne
         sweep(path, out=tmp_path, resume=True, engine="reference")
 
 
+def test_a_finished_sweep_of_another_version_can_be_read(file: Path, folder: Path, tmp_path: Path) -> None:
+    """Its rows are all of that version, which is said; an unfinished one cannot go on with this version."""
+    about = json.loads((folder / "plan.json").read_text())
+    about["fingerprints"]["kpasim"] = "0.0.1 abc"
+    (tmp_path / "plan.json").write_text(json.dumps(about))
+    with pytest.raises(RunError, match="cannot be resumed: kpasim changed since"):
+        sweep(file, out=tmp_path, resume=True, engine="reference")
+    (tmp_path / "replications.parquet").write_bytes((folder / "replications.parquet").read_bytes())
+    done = command_line("sweep", file, "--out", tmp_path, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "were played by another version of kpasim" in done.stderr
+    assert table(tmp_path) == table(folder)
+
+
 def test_percentiles_may_change_between_resumes(folder: Path, tmp_path: Path) -> None:
     """How rows are weighed decides about no row: that is no other sweep."""
     path = write(tmp_path, SWEEP + "percentiles: [p50]\nmost-errors: 5%\n")
