@@ -19,11 +19,12 @@ _HOME = {
     "simulate": "kpasim.studies.run",
     "sweep": "kpasim.studies.sweep",
     "tune": "kpasim.studies.tune",
+    "calibrate": "kpasim.studies.calibrate",
     "compare": "kpasim.studies.compare",
 }
 """Where each public name lives."""
 
-__all__ = ["__version__", "compare", "load", "simulate", "sweep", "tune"]
+__all__ = ["__version__", "calibrate", "compare", "load", "simulate", "sweep", "tune"]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,13 +20,17 @@ SIGNATURES = {
     "simulate": ["experiment", "replications", "seed", "engine", "threads", "recorded", "progress"],
     "sweep": ["file", "out", "resume", "backend", "address", "processes", "engine", "progress"],
     "tune": ["experiment", "slo", "vary", "minimise", "probability", "budget", "engine", "progress"],
+    "calibrate": [
+        "files", "experiment", "name", "explanation", "without", "stages", "columns", "skip_bad", "direct", "draws",
+        "seed", "progress",
+    ],
     "compare": [
         "folder", "replications", "service_times", "align", "seed", "engine", "tolerances", "progress",
     ],
 }  # fmt: skip
 """Arguments that programs of others may use, in their order."""
 
-POSITIONAL = {"load": 1, "simulate": 1, "sweep": 1, "tune": 2, "compare": 1}
+POSITIONAL = {"load": 1, "simulate": 1, "sweep": 1, "tune": 2, "calibrate": 2, "compare": 1}
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +40,8 @@ def result():
 
 
 def test_the_public_names_are_these():
-    """`kpasim` offers six functions and its version, and says so."""
-    assert set(kpasim.__all__) == {"__version__", "load", "simulate", "sweep", "tune", "compare"}
+    """`kpasim` offers its functions and its version, and says so."""
+    assert set(kpasim.__all__) == {"__version__", "load", "simulate", "sweep", "tune", "calibrate", "compare"}
     assert dir(kpasim) == sorted(kpasim.__all__)
     with pytest.raises(AttributeError, match="nonsense"):
         _ = kpasim.nonsense

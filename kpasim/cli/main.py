@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "What is surprising or wrong in a manifest before money is spent.",
     "sweep": "Simulate a grid or a design over settings.",
     "tune": "Find the cheapest settings that keep a promise.",
+    "calibrate": "Fit a model to measured files, with intervals.",
     "compare": "Put a prediction beside a measured run.",
     "validate": "Deploy, predict, load, record, compare, clean up.",
     "load": "Send the experiment's requests to a URL.",

@@ -380,7 +380,9 @@ def posterior(experiment: Experiment) -> list[Experiment]:
     draws = experiment.model.posterior
     if not draws:
         return [experiment]
-    return [experiment.with_settings({f"model.{place}": value for place, value in one.items()}) for one in draws]
+    # Without the draws themselves, which would be checked again with each of them.
+    bare = experiment.with_settings({"model.posterior": None})
+    return [bare.with_settings({f"model.{place}": value for place, value in one.items()}) for one in draws]
 
 
 def _times(experiment: Experiment) -> Times:

@@ -332,6 +332,63 @@ def intervals(metrics: Mapping[str, Mapping[str, float | None]], title: str = ""
     return figure
 
 
+@styled
+def quantiles(
+    fits: Sequence[tuple[str, NDArray[np.float64], Callable[[NDArray[np.float64]], NDArray[np.float64]]]],
+    title: str = "",
+) -> Figure:
+    """Q-Q plots: measured times against the quantiles of what was fitted to them, one panel each.
+
+    Args:
+        fits: Name, measured times [s], and the fitted distribution as a function of uniform numbers.
+        title: Heading.
+    """
+    columns = min(3, len(fits))
+    rows = -(-len(fits) // columns)
+    figure, axes = _figure(rows * columns, height=0.6 + 2.9 * rows, columns=columns, title=title)
+    even = (np.arange(_MANY_POINTS) + 0.5) / _MANY_POINTS
+    for axis, (name, times, ppf) in zip(axes, fits, strict=False):
+        measured = np.sort(times)
+        # A mixture's ppf is not monotone: quantiles are those of many equally likely values.
+        fitted = np.quantile(ppf(even), (np.arange(len(measured)) + 0.5) / len(measured))
+        ends = [min(measured[0], fitted[0]), max(measured[-1], fitted[-1])]
+        axis.plot(ends, ends, color=GREY, linewidth=1)
+        axis.plot(fitted, measured, "o", color=BLUE, markersize=3, alpha=0.7)
+        axis.set(title=name, xlabel="fitted [s]", ylabel="measured [s]")
+    for axis in axes[len(fits) :]:
+        axis.set_axis_off()
+    return figure
+
+
+@styled
+def joint(values: Mapping[str, NDArray[np.float64]], title: str = "") -> Figure:
+    """Draws of several uncertain numbers, each alone on the diagonal and each pair below it.
+
+    Args:
+        values: Draws by name, as many of each.
+        title: Heading.
+    """
+    names = list(values)
+    count = len(names)
+    figure, axes = _figure(count * count, height=1.35 * count, columns=count, title=title)
+    for place, axis in enumerate(axes):
+        row, column = divmod(place, count)
+        if column > row:
+            axis.set_axis_off()
+            continue
+        if column == row:
+            axis.hist(values[names[row]], bins=20, color=SKY)
+            axis.set_yticks([])
+        else:
+            axis.plot(values[names[column]], values[names[row]], ".", color=BLUE, markersize=2, alpha=0.6)
+        axis.tick_params(labelsize=6)
+        if row == count - 1:
+            axis.set_xlabel(names[column].replace(" ", "\n", 1), fontsize=7)
+        if column == 0 and row:
+            axis.set_ylabel(names[row].replace(" ", "\n", 1), fontsize=7)
+    return figure
+
+
 def pods_by_state(pods: Columns, t_s: NDArray[np.float64]) -> dict[str, NDArray[np.int64]]:
     """How many pods are in each of `STATES` at each moment.
 

@@ -60,4 +60,4 @@ def test_the_production_mix_is_that_of_the_trace() -> None:
 def test_only_guesses_are_provisional() -> None:
     """The headline model and the one without a published start time are marked."""
     provisional = {path.stem for path in MODELS if read_model(path)[0].provisional}
-    assert provisional == {"sd-webui-gn5", "sd15-eci-imagecache"}
+    assert provisional == {"sd15-eci-imagecache"}

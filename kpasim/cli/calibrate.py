@@ -1,0 +1,217 @@
+"""`kpasim calibrate`: measured files -> a model."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kpasim.cli.output import console, note, number, print_json, span
+
+if TYPE_CHECKING:
+    from kpasim.studies.calibrate import Calibration
+
+
+@click.command(
+    epilog="Try: kpasim calibrate experiments/data/hey-50x5.txt -e experiments/hey50x5.yaml -o models/mine.yaml --plot"
+)
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "-e",
+    "--experiment",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What was run; a report of hey needs it.",
+)
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Model file to write.")
+@click.option(
+    "--explanation",
+    default="auto",
+    show_default=True,
+    help="For a report of hey, why pods became usable one after the other: one-at-a-time, independent, "
+    "shared-bandwidth, two-types, slow-first-request. auto: the one that predicts the report best.",
+)
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="LINE",
+    help="Line of the report to predict instead of meeting it, such as total.",
+)
+@click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="Durations of one stage of a start, such as load=loads.csv.",
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="ROLE=NAME",
+    help="Column of a CSV file: start, duration, status, censored, class, instance_type, pod; unit=ms for durations.",
+)
+@click.option(
+    "--direct", is_flag=True, help="Take what clients waited as service times, even where they waited in a queue."
+)
+@click.option("--skip-bad", is_flag=True, help="Leave malformed lines out and say how many.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of all random numbers.")
+@click.option("--plot", is_flag=True, help="Draw how well it fits (SVG and PNG) beside the model file, or into runs/.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(
+    *,
+    files: tuple[Path, ...],
+    experiment: Path | None,
+    out: Path | None,
+    explanation: str,
+    without: tuple[str, ...],
+    stages: tuple[str, ...],
+    columns: tuple[str, ...],
+    direct: bool,
+    skip_bad: bool,
+    seed: int,
+    plot: bool,
+    as_json: bool,
+) -> None:
+    """Fit a model to measured FILES, with intervals.
+
+    FILES are a report of hey or its CSV, a CSV file with named columns, run folders, pods as kubectl prints them (get
+    pods -o json, or -w --output-watch-events -o json), a trace. They are told apart by their content. The model holds
+    where its numbers came from and draws of what remains uncertain, which `kpasim run` uses.
+    """
+    from kpasim.spec.experiment import load
+    from kpasim.studies.calibrate import calibrate
+
+    with _progress(show=not as_json) as bar:
+        found = calibrate(
+            files,
+            load(experiment) if experiment else None,
+            name=out.stem if out else "",
+            explanation=explanation,
+            without=without,
+            stages=dict(_pair(text, "--stage") for text in stages),
+            columns=dict(_pair(text, "--column") for text in columns) or None,
+            skip_bad=skip_bad,
+            direct=direct,
+            seed=seed,
+            progress=bar,
+        )
+    for text in found.notes:
+        note(f"Note: {text}")
+    if out:
+        found.write(out, [f"kpasim {shlex.join(_command(sys.argv[1:]))}"])
+        note(f"Wrote {out}")
+    if plot:
+        _draw(found, out.with_suffix("") if out else Path("runs") / f"{found.name}-calibration")
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        _show(found)
+
+
+def _command(arguments: list[str]) -> list[str]:
+    """The command line, for the file's head; without what leaves the model as it is."""
+    return [one for one in arguments if one not in {"--json", "--plot"}]
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
+    return name.strip(), value.strip()
+
+
+@contextmanager
+def _progress(*, show: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on stderr whose length is known when the work begins."""
+    if not show or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    look = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*look, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("runs", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _show(found: Calibration) -> None:
+    """Print what was found, and how well it fits."""
+    from rich.table import Table
+
+    counted = ", ".join(f"{count:,} {what}" for what, count in found.sample.items() if count)
+    table = Table(
+        title=f"{found.name}: {found.method}, {counted}",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+    )
+    for column in ("", "value", "90 %", "unit"):
+        table.add_column(column, justify="right" if column == "value" else "left")
+    for name, (value, low, high) in found.estimates.items():
+        table.add_row(name.removesuffix("_s").replace("_", " "), number(value), span([low, high]), "s")
+    console().print(table)
+    for part in found.parts:
+        others = ", ".join(
+            f"{name} {value:.1f}" for name, value in sorted(part.fit.bic.items(), key=lambda one: one[1])
+        )
+        counted = f"{part.fit.size} times, {part.fit.censored} broken off"
+        click.echo(f"{part.name}: {part.fit.family} ({counted}{f'; BIC {others}' if others else ''})")
+    if found.lines:
+        _show_lines(found)
+
+
+def _show_lines(found: Calibration) -> None:
+    from rich.table import Table
+
+    table = Table(
+        title="The report under the posterior", title_justify="left", box=None, pad_edge=False, header_style="bold"
+    )
+    for column in ("", "measured", "predicted", "90 %", "error", ""):
+        table.add_column(column, justify="right" if column in {"measured", "predicted", "error"} else "left")
+    for name, line in found.lines.items():
+        outside = not line["lo"] <= line["measured"] <= line["hi"]
+        remark = ("not fitted" if not line["fitted"] else "") + (" outside" if outside else "")
+        error = f"{100 * (line['predicted'] / line['measured'] - 1):+.1f} %"
+        table.add_row(
+            name,
+            number(line["measured"]),
+            number(line["predicted"]),
+            span([line["lo"], line["hi"]]),
+            error,
+            remark.strip(),
+        )
+    console().print(table)
+    for one in found.explanations:
+        click.echo(f"{one.name}: score {one.score:.1f}, {one.inside} of {one.lines} lines inside ({one.says})")
+    if found.alike:
+        click.echo(f"Not told apart from the best by this report: {', '.join(found.alike)}.")
+    if found.unidentified:
+        click.echo(f"Not identified, about as wide as the prior: {', '.join(found.unidentified)}.")
+
+
+def _draw(found: Calibration, stem: Path) -> None:
+    """Leave the figures as files whose names begin with the stem."""
+    from kpasim.report.figures import intervals, joint, quantiles, save
+    from kpasim.results.files import make_folder
+
+    figures = {}
+    drawn = [(part.name, part.times, part.fit) for part in found.parts if len(part.times)]
+    if drawn:
+        figures["quantiles"] = quantiles([(name, times.middle, fit.ppf) for name, times, fit in drawn], found.name)
+    if found.lines:
+        figures["lines"] = intervals(found.lines, found.name)
+        figures["posterior"] = joint(found.values, found.name)
+    if stem.parent != Path():
+        make_folder(stem.parent)
+    for name, figure in figures.items():
+        for suffix in ("svg", "png"):
+            path = stem.parent / f"{stem.name}-{name}.{suffix}"
+            save(figure, path)
+            note(f"Wrote {path}")

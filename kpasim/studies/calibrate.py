@@ -1,0 +1,508 @@
+"""Models from measured files: service time, cold start and their uncertainty, with how well they fit.
+
+Where files hold times one by one, distributions are fitted to them. Where only a report of hey is left, what was behind
+it is inferred by playing the experiment under many models, see `kpasim.studies.fit.inference`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import kpasim
+from kpasim.errors import RunError
+from kpasim.records import Record, read
+from kpasim.results.hey import HeyReport, report
+from kpasim.spec.experiment import Experiment
+from kpasim.studies.fit import lines, modelfile, summaries
+from kpasim.studies.fit.classes import ClassFit
+from kpasim.studies.fit.direct import Served, fit_service
+from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, fit, sample
+from kpasim.studies.fit.starts import StageFit, fit_starts
+
+Floats = NDArray[np.float64]
+
+DRAWS = 200
+"""Draws of what remains uncertain that a model file keeps."""
+FEW_PARTS = 4
+"""Distributions beyond which a model file keeps no draws: where so many are told apart each rests on many requests."""
+KEPT = ("shutdown", "cancel-stops-work")
+"""What a model says besides times; taken from the experiment's."""
+
+
+NOTHING = Sample(np.zeros(0), np.zeros(0))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One fitted distribution, with the times that it was fitted to.
+
+    Attributes:
+        place: Its place in the model file.
+        name: What it is, in words.
+        times: The times.
+        fit: The distribution.
+    """
+
+    place: str
+    name: str
+    times: Sample
+    fit: Fit
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A fitted model and what is known of it.
+
+    Attributes:
+        name: The model's.
+        model: The model as its file holds it.
+        method: ``"direct"`` or ``"simulation"``.
+        sample: How much of what was used: requests, timeouts, pods, runs played.
+        estimates: Figures of the model: value, and the ends of its 90 % interval.
+        parts: Distributions that were fitted to times.
+        lines: Of a report each line: measured, predicted, its 90 % interval, whether it was fitted.
+        explanations: Explanations of how pods started, the best first.
+        alike: Those that the report does not tell from the best one.
+        unidentified: Numbers of which the report tells next to nothing.
+        values: Posterior draws of the uncertain numbers, where they were inferred.
+        draws: Posterior draws of the estimates, likewise.
+        notes: What a user should know.
+    """
+
+    name: str
+    model: Mapping[str, Any]
+    method: str
+    sample: Mapping[str, int]
+    estimates: Mapping[str, tuple[float, float, float]]
+    parts: Sequence[Part] = ()
+    lines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    explanations: Sequence[summaries.Compared] = ()
+    alike: Sequence[str] = ()
+    unidentified: Sequence[str] = ()
+    values: Mapping[str, Floats] = field(default_factory=dict, repr=False)
+    draws: Mapping[str, Floats] = field(default_factory=dict, repr=False)
+    notes: Sequence[str] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``kpasim calibrate --json`` prints."""
+        return {
+            "name": self.name,
+            "method": self.method,
+            "sample": dict(self.sample),
+            "estimates": {name: {"value": v, "lo": lo, "hi": hi} for name, (v, lo, hi) in self.estimates.items()},
+            "fits": [
+                {
+                    "place": part.place,
+                    "name": part.name,
+                    "family": part.fit.family,
+                    "size": part.fit.size,
+                    "censored": part.fit.censored,
+                    "bic": dict(part.fit.bic),
+                    "distance": part.fit.distance,
+                    "figures": {
+                        name: {"value": v, "lo": lo, "hi": hi} for name, (v, lo, hi) in part.fit.figures.items()
+                    },
+                }
+                for part in self.parts
+            ],
+            "lines": {name: dict(line) for name, line in self.lines.items()},
+            "explanations": [
+                {"name": one.name, "says": one.says, "score": one.score, "inside": one.inside, "lines": one.lines}
+                for one in self.explanations
+            ],
+            "alike": list(self.alike),
+            "unidentified": list(self.unidentified),
+            "notes": list(self.notes),
+            "model": {key: value for key, value in self.model.items() if key != "posterior"},
+            "draws": len(self.model.get("posterior", ())),
+        }
+
+    def text(self, comment: Sequence[str] = ()) -> str:
+        """The model file.
+
+        Args:
+            comment: Lines above it.
+        """
+        return modelfile.text(self.model, comment)
+
+    def write(self, path: str | Path, comment: Sequence[str] = ()) -> None:
+        """Write the model file.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        modelfile.write(path, self.text(comment))
+
+
+def calibrate(
+    files: str | Path | Sequence[str | Path],
+    experiment: Experiment | None = None,
+    *,
+    name: str = "",
+    explanation: str = "auto",
+    without: Sequence[str] = (),
+    stages: Mapping[str, str | Path] | None = None,
+    columns: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
+    direct: bool = False,
+    draws: int = DRAWS,
+    seed: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Calibration:
+    """Fit a model to measured files.
+
+    Single times (a run folder, a CSV file, a trace, pods as kubectl prints them) are fitted as they stand: the family
+    with the least Bayesian information criterion, times that broke off counted as longer than they were known to be.
+    A report of hey, or its CSV where several clients waited in one queue, is explained by simulation.
+
+    Args:
+        files: One file or folder, or several that are about the same service.
+        experiment: What was run; a report of hey needs it. What files do not tell is kept from its model.
+        name: Name of the model; that of the first file when not given.
+        explanation: Why pods became usable one after the other: a name out of ``explanations``, or ``"auto"`` for the
+            one that predicts the report best.
+        without: Lines of a report that are not to be met but predicted, such as ``total``.
+        stages: Stages of a start by name, each with a file of its durations.
+        columns: For CSV files, which column holds what; see `kpasim.records.tabular.read_csv`.
+        skip_bad: Leave malformed lines out.
+        direct: Take what clients waited as service times even where they waited in a queue.
+        draws: Draws of what remains uncertain to keep.
+        seed: Seed of all random numbers.
+        progress: Called with the number of steps done, and of all.
+
+    Raises:
+        RecordError: A file cannot be read.
+        RunError: The files do not tell enough, or not about this experiment.
+    """
+    paths = [files] if isinstance(files, str | Path) else list(files)
+    if not paths:
+        raise RunError("no file to calibrate with")
+    records = [read(path, skip_bad, columns=columns) for path in paths]
+    rng = np.random.default_rng(seed)
+    notes = [f"{record.path}: {text}" for record in records for text in record.notes]
+    period_s = experiment.service.probe.period_s if experiment is not None else 0.0
+    starts = fit_starts([one for one in records if len(one.pods.get("pod", ()))], period_s, rng)
+    extra = [_stage(stage, path, skip_bad, rng) for stage, path in (stages or {}).items()]
+    summary = _summary(records, experiment, direct)
+    title = name or Path(paths[0]).name.split(".")[0]
+    if summary is not None:
+        if extra:
+            raise RunError("stages: beside a report of hey they are not used (give pods as kubectl prints them)")
+        return _by_simulation(
+            summary, records, experiment, title, starts, explanation, tuple(without), draws, seed, progress, notes
+        )
+    served = fit_service(records, experiment, rng)
+    if served is None and not starts and not extra:
+        raise RunError("nothing to fit: no file has an answered request or a pod that became ready")
+    return _by_fits(served, starts, extra, records, experiment, title, draws, notes)
+
+
+def _stage(name: str, path: str | Path, skip_bad: bool, rng: np.random.Generator) -> StageFit:
+    """A stage of a start from a file of durations."""
+    requests = read(path, skip_bad).requests
+    times = sample(requests["duration_s"], requests["censored"]) if requests else Sample(np.zeros(0), np.zeros(0))
+    if len(times) == times.censored:
+        raise RunError(f"{path}: no duration for the stage {name}")
+    return StageFit(name, "start", fit(times, rng), times=times)
+
+
+def _summary(
+    records: Sequence[Record], experiment: Experiment | None, direct: bool
+) -> tuple[HeyReport, Floats | None] | None:
+    """The report to explain, with the times of the answers where they are known; ``None`` where times can be fitted.
+
+    Raises:
+        RunError: There are several, or it is not known of what.
+    """
+    reports: list[tuple[HeyReport, Floats | None]] = [(one.summary, None) for one in records if one.summary is not None]
+    queued = experiment is not None and experiment.workload.kind == "hey" and experiment.workload.concurrency > 1
+    for record in records:
+        if record.kind == "hey-csv" and queued and not direct:
+            reports.append(_report_of(record, experiment))
+    if not reports:
+        return None
+    if len(reports) > 1:
+        raise RunError("several reports of hey: calibrate with one at a time")
+    if experiment is None:
+        raise RunError("a report of hey needs the experiment that was run (--experiment): queueing hides service times")
+    if any(one.requests and one.kind not in {"hey-csv"} for one in records):
+        raise RunError("a report of hey beside files with single requests: calibrate with one or the other")
+    return reports[0]
+
+
+def _report_of(record: Record, experiment: Experiment | None) -> tuple[HeyReport, Floats]:
+    """The report that hey would have printed beside its CSV."""
+    requests = record.requests
+    columns = {
+        "start_s": requests["start_s"],
+        "latency_s": requests["duration_s"],
+        "status": requests["status"],
+    }
+    found = report(columns)
+    workload = experiment.workload if experiment else None
+    missing = 0
+    if workload is not None and workload.kind == "hey" and workload.duration_s is None:
+        missing = workload.requests // workload.concurrency * workload.concurrency - len(requests["status"])
+    if missing > 0:
+        # hey's CSV leaves out what had no answer; its report counts it.
+        found = HeyReport(**{**found.__dict__, "errors": {"left out of the CSV": missing}})
+    return found, requests["start_s"] + requests["duration_s"]
+
+
+def _by_simulation(
+    summary: tuple[HeyReport, Floats | None],
+    records: Sequence[Record],
+    experiment: Experiment | None,
+    title: str,
+    starts: Sequence[StageFit],
+    explanation: str,
+    without: tuple[str, ...],
+    draws: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+    notes: list[str],
+) -> Calibration:
+    assert experiment is not None
+    measured, ends_s = summary
+    unknown = [one for one in without if one not in lines.LINES]
+    if unknown:
+        raise RunError(f"no line {unknown[0]!r} in a report of hey (one of {', '.join(lines.LINES)})")
+    target = lines.target(measured, without, ends_s)
+    found = summaries.explained(
+        target, experiment, explanation=explanation, starts=starts, draws=draws, seed=seed, progress=progress
+    )
+    same = summaries.alike(found.compared)
+    estimates = {key: _interval(values) for key, values in found.figures.items()}
+    source = [
+        _made(records, f"a report of {measured.requests} requests"),
+        "Method: simulation-based inference (regression-adjusted approximate Bayesian computation in shrinking "
+        f"regions), {found.runs} runs of the experiment {experiment.name}, seed {seed}",
+        "Lines fitted: " + ", ".join([*(one for one in target.names if one != "rps"), "histogram, errors"]),
+        "Prior: " + "; ".join(f"{key} {text}" for key, text in found.priors.items()),
+        "Posterior, median and 90 % interval: " + _said(estimates),
+        *_explained(found, same),
+        "One run was used: what would have differed in another run is only known from the model",
+        *(f"Note: {text}" for text in found.notes),
+    ]
+    model = _model(experiment, title, source, {"time": found.service}, [dict(one) for one in found.stages])
+    model["posterior"] = [dict(one) for one in found.posterior]
+    counted = {
+        "requests": measured.requests,
+        "timeouts": sum(measured.errors.values()),
+        "pods": sum(stage.time.size for stage in starts[:1]),
+        "runs": found.runs,
+    }
+    return Calibration(
+        title,
+        model,
+        "simulation",
+        counted,
+        estimates,
+        lines=found.lines,
+        explanations=found.compared,
+        alike=same,
+        unidentified=found.unidentified,
+        values=found.values,
+        draws=found.figures,
+        notes=[*notes, *found.notes],
+    )
+
+
+def _explained(found: summaries.Inferred, same: Sequence[str]) -> list[str]:
+    said = [f"Explanation: {found.explanation.name} ({found.explanation.says})"]
+    if len(found.compared) > 1:
+        scores = ", ".join(f"{one.name} {one.score:.1f} ({one.inside} of {one.lines} lines)" for one in found.compared)
+        said.append(f"Posterior predictive log score and lines inside their 90 % interval: {scores}")
+        others = f"{', '.join(same)} cannot be told from it" if same else "no other comes near it"
+        said.append(f"Of the explanations {others} by this report")
+    if found.unidentified:
+        said.append(f"Not identified, the posterior is about as wide as the prior: {', '.join(found.unidentified)}")
+    return said
+
+
+def _by_fits(
+    served: Served | None,
+    pods: Sequence[StageFit],
+    extra: Sequence[StageFit],
+    records: Sequence[Record],
+    experiment: Experiment | None,
+    title: str,
+    draws: int,
+    notes: list[str],
+) -> Calibration:
+    base = _base(experiment)
+    service: dict[str, Any] = {}
+    parts: list[Part] = []
+    estimates: dict[str, tuple[float, float, float]] = {}
+    counted = {"requests": 0, "timeouts": 0, "pods": 0, "runs": 0}
+    if served is not None:
+        service, parts = _service(served)
+        counted |= {"requests": len(served.times), "timeouts": served.times.censored}
+        estimates |= {f"service_{key}" + "_s": value for key, value in served.fit.figures.items()}
+        notes += served.notes
+    elif "service-time" in base:
+        service = dict(base["service-time"]) if isinstance(base["service-time"], Mapping) else {}
+        service = service if "distribution" not in service and service else {"time": base["service-time"]}
+        notes.append("no file has service times: they are those of the experiment's model")
+    else:
+        raise RunError("no file has service times (give --experiment, whose model has some)")
+    starts = [*pods, *extra]
+    stages = _stages(starts, base)
+    parts += [
+        Part(
+            f"cold-start.stages.{one.name}.time",
+            f"start, {one.name}",
+            NOTHING if one.times is None else one.times,
+            one.time,
+        )
+        for one in starts
+    ]
+    counted["pods"] = sum(stage.time.size for stage in pods[:1])
+    for stage in starts:
+        estimates |= {f"{stage.name}_{key}_s": value for key, value in stage.time.figures.items()}
+    if not starts:
+        notes.append("no file has starts of pods: the cold start is that of the experiment's model, if it has one")
+    source = [
+        _made(
+            records, f"{counted['requests']} requests, {counted['timeouts']} of them given up, {counted['pods']} pods"
+        ),
+        "Method: maximum likelihood, family by least Bayesian information criterion (a large sample that none follows "
+        f"stands for itself), 90 % intervals from up to {BOOTSTRAPS} bootstrap resamples",
+        *(_fitted(part) for part in parts),
+        *_about(served),
+    ]
+    model = _model(experiment, title, source, service, stages)
+    posterior = _draws(parts, draws)
+    if posterior:
+        model["posterior"] = posterior
+    return Calibration(title, model, "direct", counted, estimates, parts=parts, notes=notes)
+
+
+def _service(served: Served) -> tuple[dict[str, Any], list[Part]]:
+    """The block ``service-time`` of a model, and its parts."""
+    found: dict[str, Any] = {}
+    if served.classes:
+        found["classes"] = [
+            {"name": one.name, "share": modelfile.rounded(one.share), "time": modelfile.written(one.time.time)}
+            for one in served.classes
+        ]
+        parts = [_class_part(place, one) for place, one in enumerate(served.classes)]
+    else:
+        found["time"] = modelfile.written(served.fit.time)
+        parts = [Part("service-time.time", "service time", served.times, served.fit)]
+    if served.sharing is not None:
+        found["slowdown"] = [modelfile.rounded(value) for value in served.sharing.slowdown]
+    if served.factors:
+        found["per-instance-type"] = {name: modelfile.rounded(one[0]) for name, one in served.factors.items()}
+    return found, parts
+
+
+def _class_part(place: int, one: ClassFit) -> Part:
+    return Part(f"service-time.classes.{place}.time", one.name, NOTHING if one.times is None else one.times, one.time)
+
+
+def _stages(starts: Sequence[StageFit], base: Mapping[str, Any]) -> Any:
+    """Stages as a model holds them: those that were fitted, in the experiment's model where it has one of that name."""
+    if not starts:
+        return base.get("cold-start") or {}
+    before = base.get("cold-start")
+    known = [dict(one) for one in before.get("stages", ())] if isinstance(before, Mapping) else []
+    names = [str(one.get("name")) for one in known]
+    fitted = {
+        stage.name: {"name": stage.name, "kind": stage.kind, "time": modelfile.written(stage.time.time)}
+        | ({"at-a-time": stage.at_a_time} if stage.at_a_time else {})
+        for stage in starts
+    }
+    # Stages of their own names refine the model's; the three that pods show replace all of it.
+    if all(name in names for name in fitted):
+        return [fitted.get(str(one.get("name")), one) for one in known]
+    return list(fitted.values())
+
+
+def _draws(parts: Sequence[Part], count: int) -> list[dict[str, Any]]:
+    """Bootstrap draws of all numbers together; none where a model has many parts."""
+    drawn = [part for part in parts if part.fit.draws]
+    if not drawn or len(parts) > FEW_PARTS:
+        return []
+    found = []
+    for row in range(count):
+        one: dict[str, Any] = {}
+        for part in drawn:
+            one |= modelfile.flat(part.fit.draws[row % len(part.fit.draws)], part.place)
+        found.append(one)
+    return found
+
+
+def _model(
+    experiment: Experiment | None, title: str, source: Sequence[str], service: Mapping[str, Any], stages: Any
+) -> dict[str, Any]:
+    base = _base(experiment)
+    before = base.get("service-time")
+    kept = {
+        key: value
+        for key, value in (before.items() if isinstance(before, Mapping) else ())
+        if key in {"slots", "by", "shared-by", "first-byte", "chunk-interval", "slowdown", "per-instance-type"}
+    }
+    cold = {"stages": list(stages)} if isinstance(stages, list) else stages
+    model: dict[str, Any] = {"name": title}
+    if base.get("description"):
+        model["description"] = str(base["description"])
+    model |= {"source": list(source), "service-time": {**kept, **service}}
+    if cold:
+        model["cold-start"] = cold
+    return model | {key: base[key] for key in KEPT if key in base}
+
+
+def _base(experiment: Experiment | None) -> Mapping[str, Any]:
+    """The experiment's model as written."""
+    found = experiment.raw.get("model") if experiment is not None else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _made(records: Sequence[Record], what: str) -> str:
+    names = ", ".join(f"{Path(one.path).name} ({one.kind})" for one in records)
+    measured = sorted({one.origin[:10] for one in records if one.origin})
+    when = f", measured {' and '.join(measured)}" if measured else ""
+    return f"Fitted by kpasim {kpasim.__version__} on {date.today().isoformat()} from {names}: {what}{when}"
+
+
+def _fitted(part: Part) -> str:
+    text = f"{part.name}: {part.fit.family}, {part.fit.size} times"
+    if part.fit.censored:
+        text += f" ({part.fit.censored} broken off)"
+    return text + ("; " + _said(part.fit.figures) if part.fit.figures else "")
+
+
+def _about(served: Served | None) -> list[str]:
+    if served is None:
+        return []
+    found = [
+        f"{name}: {one[0]:.3g} times as long as the commonest type ({one[1]:.3g} to {one[2]:.3g})"
+        for name, one in served.factors.items()
+        if one[1] != one[2]
+    ]
+    if served.sharing is not None:
+        ends = (f"{low:.3g} to {high:.3g}" for low, high in served.sharing.intervals[1:])
+        found.append(
+            f"slowdown from {served.sharing.shared} requests that shared a pod; 90 % intervals {', '.join(ends)}"
+        )
+    return found
+
+
+def _said(figures: Mapping[str, tuple[float, float, float]]) -> str:
+    return ", ".join(
+        f"{key.removesuffix('_s').replace('_', ' ')} {value:.4g} s ({low:.4g} to {high:.4g})"
+        for key, (value, low, high) in figures.items()
+    )
+
+
+def _interval(values: Floats) -> tuple[float, float, float]:
+    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
+    return float(middle), float(low), float(high)

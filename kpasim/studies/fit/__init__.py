@@ -1,0 +1,1 @@
+"""Finding a model's numbers in measurements: the parts of ``studies.calibrate``."""

@@ -1,0 +1,159 @@
+"""Playing one experiment many times, each time with other numbers in its model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.engines import lower, sampling
+from kpasim.engines.outcome import Outcome, OutOfRoom
+from kpasim.engines.params import SECOND_NS, Draws
+from kpasim.errors import RunError
+from kpasim.spec.experiment import Experiment
+from kpasim.studies.fit.explanations import Explanation, Parameter, service_time
+from kpasim.studies.fit.lines import Runs
+
+Floats = NDArray[np.float64]
+
+BATCH = 250
+"""Runs whose random numbers are made together."""
+PLACEHOLDER = "1s"
+
+
+class _Sampler(sampling.Sampler):
+    """Draws of replications that each have times of their own."""
+
+    def draw_with(self, replications: Sequence[int], times: sampling.Times, room: int) -> list[Draws]:
+        """Random numbers of some replications, with the times of a batch."""
+        return self._draw(replications, times, room, room)
+
+    def shape(self) -> sampling.Times:
+        """Times of the experiment as it stands."""
+        return self._times[0]
+
+
+class Simulator:
+    """Plays an experiment under an explanation.
+
+    Attributes:
+        explanation: The shape of the model.
+        parameters: The uncertain numbers, in the order of their columns.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        explanation: Explanation,
+        service: Sequence[Parameter],
+        horizon_s: float,
+        seed: int,
+    ) -> None:
+        """Prepare what all runs share.
+
+        Args:
+            experiment: What was run; of its model what the explanation leaves open is kept.
+            explanation: The shape of the model.
+            service: Parameters of the service time.
+            horizon_s: When to break a run off, from the start of the load.
+            seed: Seed of all random numbers.
+        """
+        self.explanation = explanation
+        self.parameters = (*service, *explanation.starts)
+        self.experiment = shaped(experiment, explanation).with_settings({"horizon": f"{horizon_s:.6f}s", "seed": seed})
+        self._params = lower.lower(self.experiment)
+        self._sampler = _Sampler(self.experiment, self._params)
+        self._room = 32
+
+    def values(self, z: Floats) -> dict[str, Floats]:
+        """Parameters by name for points of the prior, shape ``(runs, parameters)``."""
+        return {one.name: one.value(z[:, place]) for place, one in enumerate(self.parameters)}
+
+    def play(self, z: Floats, first: int, threads: int, progress: Callable[[int], None] | None = None) -> Runs:
+        """Play one run for each point of the prior.
+
+        Args:
+            z: Points, shape ``(runs, parameters)``.
+            first: Index of the first replication; the same index meets the same random numbers.
+            threads: Runs played at the same time.
+            progress: Called with the number of runs of each batch that has ended.
+        """
+
+        def one(begin: int) -> list[Outcome]:
+            part = z[begin : begin + BATCH]
+            done = self._play(part, range(first + begin, first + begin + len(part)))
+            if progress:
+                progress(len(part))
+            return done
+
+        from kpasim.engines.compiled import machine  # noqa: F401  (compile or load once, before threads ask for it)
+
+        with ThreadPoolExecutor(threads) as pool:
+            outcomes = [outcome for batch in pool.map(one, range(0, len(z), BATCH)) for outcome in batch]
+        counted = self._params.closed and not self._params.load_duration_ns
+        return _runs(outcomes, self._params.requests if counted else None)
+
+    def _play(self, z: Floats, replications: range) -> list[Outcome]:
+        from kpasim.engines import compiled
+
+        if not self._params.closed and len(z) > 1:  # runs of an open load differ in how many requests they have
+            return [self._play(z[i : i + 1], replications[i : i + 1])[0] for i in range(len(z))]
+        values = self.values(z)
+        times = self._sampler.shape()
+        found = iter(self.explanation.times(values))
+        types = len(self._params.type_factor)
+        # A transfer over a shared connection is a stage without a time of its own; see `machines.stages`.
+        stages = [
+            stage if stage.bytes else stage._replace(times=(next(found),) * types)  # type: ignore[arg-type]
+            for stage in times.stages
+        ]
+        times = times._replace(service=(service_time(values),), stages=tuple(stages))  # type: ignore[arg-type]
+        settings = self.explanation.settings(values, self._params)
+        while True:
+            try:
+                draws = self._sampler.draw_with(replications, times, self._room)
+                if not settings:
+                    return compiled.run_many(self._params, draws)
+                return [
+                    compiled.run(self._params._replace(**{name: rows[i] for name, rows in settings.items()}), one)
+                    for i, one in enumerate(draws)
+                ]
+            except OutOfRoom as short:
+                if short.what == "requests":
+                    self._params = lower.more_requests(self._params)
+                    self._sampler = _Sampler(self.experiment, self._params)
+                else:
+                    self._room *= 2
+                if self._room > 1 << 16:
+                    raise RunError(f"{self.experiment.name}: more than 65,536 pods in a calibration") from None
+
+
+def shaped(experiment: Experiment, explanation: Explanation) -> Experiment:
+    """An experiment whose model has the shape of an explanation, with times that mean nothing yet."""
+    stages = [{**stage, **({} if "bandwidth" in stage else {"time": PLACEHOLDER})} for stage in explanation.stages]
+    time = {"distribution": "shifted-lognormal", "shift": PLACEHOLDER, "median": PLACEHOLDER, "sigma": 0.5}
+    return experiment.with_settings(
+        {
+            "model.posterior": None,
+            "model.service-time.classes": None,
+            "model.service-time.time": time,
+            "model.cold-start.stages": stages,
+        }
+    )
+
+
+def _runs(outcomes: Sequence[Outcome], requests: int | None) -> Runs:
+    width = requests or max((len(one.requests) for one in outcomes), default=0)
+    start = np.full((len(outcomes), width), np.nan)
+    latency, status = start.copy(), np.zeros(start.shape, dtype=np.int64)
+    whole = np.zeros(len(outcomes), dtype=bool)
+    for row, one in enumerate(outcomes):
+        count = len(one.requests)
+        ended = one.requests[:, 2] >= 0
+        start[row, :count] = (one.requests[:, 0] - one.load_ns) / SECOND_NS
+        latency[row, :count] = np.where(ended, (one.requests[:, 1] - one.requests[:, 0]) / SECOND_NS, np.nan)
+        status[row, :count] = np.where(ended, one.requests[:, 2], 0)
+        whole[row] = count > 0 and count == (requests or count) and bool(ended.all())
+    return Runs(start, latency, status, whole)

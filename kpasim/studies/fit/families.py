@@ -1,0 +1,433 @@
+"""Distributions fitted to measured times, some of which are known only to lie in an interval or beyond a limit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from kpasim.spec.distributions import Time
+
+Floats = NDArray[np.float64]
+
+FEW = 20
+"""Below so many times nothing is told about the shape: it is taken as lognormal."""
+ENOUGH_FOR_TWO = 30
+"""Times that a mixture needs at least."""
+ENOUGH_FOR_EMPIRICAL = 100
+"""Times from which on a sample may stand for itself."""
+MOST_VALUES = 200
+"""Values kept of a sample that stands for itself."""
+CRITICAL = 1.63
+"""Kolmogorov's distance times the root of the sample size that a true distribution exceeds once in a hundred."""
+LEAST_SIGMA = 0.002
+BOOTSTRAPS = 200
+FEWEST_BOOTSTRAPS, RESAMPLED = 40, 200_000
+"""Of large samples, whose intervals are narrow, there are fewer resamples: so many times in all of them together."""
+QUANTILES = {"p50": 0.5, "p95": 0.95}
+
+_TIME: TypeAdapter[Any] = TypeAdapter(Time)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Measured times.
+
+    Attributes:
+        low: Each time, or the least it can have been [s].
+        high: The greatest it can have been: ``low`` where it is exact, infinite where the measurement broke off.
+    """
+
+    low: Floats
+    high: Floats
+
+    def __len__(self) -> int:
+        return len(self.low)
+
+    @property
+    def exact(self) -> NDArray[np.bool_]:
+        """Which times are known."""
+        return np.asarray(self.high == self.low)
+
+    @property
+    def censored(self) -> int:
+        """How many are only known to be longer than something."""
+        return int(np.isinf(self.high).sum())
+
+    @property
+    def middle(self) -> Floats:
+        """One value for each: the middle of its interval, its limit where it broke off."""
+        return np.where(np.isinf(self.high), self.low, 0.5 * (self.low + self.high))
+
+    def take(self, rows: NDArray[Any]) -> Sample:
+        """Some of the times."""
+        return Sample(self.low[rows], self.high[rows])
+
+
+def sample(times_s: Floats, censored: NDArray[np.bool_] | None = None, resolution_s: float = 0.0) -> Sample:
+    """A sample of measured times; those that are not numbers are left out.
+
+    Args:
+        times_s: Times, or how long they had lasted when the measurement broke off.
+        censored: Where it did.
+        resolution_s: What times were rounded to.
+    """
+    times = np.asarray(times_s, dtype=np.float64)
+    broken = np.zeros(len(times), bool) if censored is None else np.asarray(censored, bool)
+    known = ~np.isnan(times) & (times >= 0.0)
+    times, broken = times[known], broken[known]
+    low = np.where(broken, times, np.maximum(times - 0.5 * resolution_s, 0.0))
+    high = np.where(broken, np.inf, times + 0.5 * resolution_s)
+    return Sample(low, high)
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of distributions with parameters on the whole line.
+
+    Attributes:
+        name: Name in model files.
+        start: Points to begin the search at.
+        cdf: Cumulative distribution at times, of a point.
+        log_density: Logarithm of the density at times, of a point.
+        mapping: The distribution of a point as model files have it, times in seconds.
+    """
+
+    name: str
+    start: Callable[[Sample], list[Floats]]
+    cdf: Callable[[Floats, Floats], Floats]
+    log_density: Callable[[Floats, Floats], Floats]
+    mapping: Callable[[Floats], dict[str, Any]]
+
+    def log_likelihood(self, point: Floats, times: Sample) -> float:
+        """Of exact times their density, of intervals and of what broke off their probability."""
+        exact = times.exact
+        total = float(np.sum(self.log_density(times.low[exact], point))) if exact.any() else 0.0
+        if not exact.all():
+            rest = times.take(~exact)
+            upper = np.where(np.isinf(rest.high), 1.0, self.cdf(np.where(np.isinf(rest.high), 1.0, rest.high), point))
+            total += float(np.sum(np.log(np.maximum(upper - self.cdf(rest.low, point), 1e-300))))
+        return total if math.isfinite(total) else -1e300
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A distribution fitted to a sample.
+
+    Attributes:
+        family: Its name in model files, ``"constant"`` and ``"empirical"`` among them.
+        time: What a model file holds: a mapping, or a duration in seconds.
+        size: Times in the sample.
+        censored: How many of them broke off.
+        bic: Bayesian information criterion of each family that was tried; the least one won.
+        distance: Kolmogorov's distance between sample and fit.
+        figures: Median, 95 % quantile and mean with their 90 % bootstrap intervals: ``(value, low, high)``.
+        draws: The distribution fitted to resamples.
+    """
+
+    family: str
+    time: Any
+    size: int
+    censored: int
+    bic: Mapping[str, float] = field(default_factory=dict)
+    distance: float = 0.0
+    figures: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    draws: Sequence[Any] = ()
+
+    def ppf(self, u: Floats) -> Floats:
+        """Seconds for uniform numbers."""
+        return np.asarray(_TIME.validate_python(self.time).ppf(u))
+
+
+def fit(times: Sample, rng: np.random.Generator, *, bootstraps: int = BOOTSTRAPS) -> Fit:
+    """The family that explains a sample best by the Bayesian information criterion, with bootstrap intervals.
+
+    A large sample that no family follows (Kolmogorov's distance beyond its 1 % point) stands for itself.
+
+    Args:
+        times: At least one time.
+        rng: Random numbers of the bootstrap.
+        bootstraps: Resamples.
+    """
+    known = times.take(~np.isinf(times.high))
+    if len(known) == 0 or np.ptp(known.middle) <= 1e-9 * max(1.0, float(known.middle.max(initial=0.0))):
+        value = float(np.median((known if len(known) else times).middle))
+        return Fit("constant", value, len(times), times.censored, figures={"p50": (value, value, value)})
+    tried = {one.name: _best(one, times) for one in candidates(len(known))}
+    size = len(times)
+    bic = {name: len(point) * math.log(size) - 2.0 * found for name, (point, found) in tried.items()}
+    name = min(bic, key=lambda one: bic[one])
+    family, point = _BY_NAME[name], tried[name][0]
+    bootstraps = min(bootstraps, max(FEWEST_BOOTSTRAPS, RESAMPLED // size))
+    distance = _distance(times, lambda at: family.cdf(at, point))
+    if len(known) >= ENOUGH_FOR_EMPIRICAL and distance * math.sqrt(size) > CRITICAL and times.censored < 0.05 * size:
+        return _empirical(known, times, bic, rng, bootstraps)
+    mapping = family.mapping(point)
+    draws = []
+    for _ in range(bootstraps):
+        again = times.take(rng.integers(size, size=size))
+        draws.append(family.mapping(_search(family, again, [point], 1e-3)[0]))
+    return Fit(name, mapping, size, times.censored, bic, distance, _figures(mapping, draws), draws)
+
+
+def candidates(size: int) -> list[Family]:
+    """Families that so many times can tell apart."""
+    if size < FEW:
+        return [LOGNORMAL]
+    return [LOGNORMAL, SHIFTED, GAMMA, WEIBULL, *([MIXTURE] if size >= ENOUGH_FOR_TWO else [])]
+
+
+def _best(family: Family, times: Sample) -> tuple[Floats, float]:
+    return _search(family, times, family.start(times), 1e-6)
+
+
+def _search(family: Family, times: Sample, starts: Sequence[Floats], tolerance: float) -> tuple[Floats, float]:
+    from scipy.optimize import minimize
+
+    best: tuple[Floats, float] | None = None
+    for start in starts:
+        found = minimize(
+            lambda point: -family.log_likelihood(point, times),
+            start,
+            method="Nelder-Mead",
+            options={"xatol": 1e-3, "fatol": max(tolerance, 1e-9 * len(times)), "maxiter": 400 * len(start)},
+        )
+        if best is None or -found.fun > best[1]:
+            best = (np.asarray(found.x), -float(found.fun))
+    assert best is not None
+    return best
+
+
+def _figures(mapping: Any, draws: Sequence[Any]) -> dict[str, tuple[float, float, float]]:
+    """Quantiles and mean with their bootstrap intervals."""
+    shares = np.array(list(QUANTILES.values()))
+
+    def of(time: Any) -> list[float]:
+        distribution = _TIME.validate_python(time)
+        return [*_quantiles(distribution, shares), distribution.mean_s()]
+
+    values = of(mapping)
+    several = np.array([of(one) for one in draws]) if len(draws) else np.array([values])
+    low, high = np.quantile(several, [0.05, 0.95], axis=0)
+    names = (*QUANTILES, "mean")
+    return {name: (values[i], float(low[i]), float(high[i])) for i, name in enumerate(names)}
+
+
+def _quantiles(distribution: Any, shares: Floats) -> list[float]:
+    # A mixture's ppf is not monotone in u, so quantiles are those of many equally likely values.
+    grid = (np.arange(4000) + 0.5) / 4000
+    return [float(value) for value in np.quantile(distribution.ppf(grid), shares)]
+
+
+def _empirical(known: Sample, times: Sample, bic: dict[str, float], rng: np.random.Generator, bootstraps: int) -> Fit:
+    values = np.sort(known.middle)
+    figures = {}
+    resampled = values[rng.integers(len(values), size=(bootstraps, len(values)))]
+    for name, share in QUANTILES.items():
+        low, high = np.quantile(np.quantile(resampled, share, axis=1), [0.05, 0.95])
+        figures[name] = (float(np.quantile(values, share)), float(low), float(high))
+    low, high = np.quantile(resampled.mean(axis=1), [0.05, 0.95])
+    figures["mean"] = (float(values.mean()), float(low), float(high))
+    if len(values) > MOST_VALUES:
+        values = np.quantile(values, (np.arange(MOST_VALUES) + 0.5) / MOST_VALUES)
+    time = {"distribution": "empirical", "values": [round(float(value), 4) for value in values]}
+    return Fit("empirical", time, len(times), times.censored, bic, 0.0, figures)
+
+
+def _distance(times: Sample, cdf: Callable[[Floats], Floats]) -> float:
+    """Greatest distance between the fit and the sample's distribution (Kaplan and Meier's where times broke off)."""
+    order = np.argsort(np.where(np.isinf(times.high), times.low, times.high), kind="stable")
+    broken = np.isinf(times.high)[order]
+    at_risk = len(order) - np.arange(len(order))
+    survival = np.cumprod(np.where(broken, 1.0, 1.0 - 1.0 / at_risk))
+    upper, lower = times.high[order][~broken], times.low[order][~broken]
+    above = 1.0 - survival[~broken]
+    before = np.concatenate(([0.0], above[:-1]))
+    # Rounded times step at the end of their interval; the fit there has passed all of it.
+    steps = np.concatenate((upper[1:] != upper[:-1], [True])) if len(upper) else np.zeros(0, bool)
+    begins = np.concatenate(([True], steps[:-1])) if len(upper) else steps
+    gaps = np.concatenate((np.abs(cdf(upper[steps]) - above[steps]), np.abs(cdf(lower[begins]) - before[begins])))
+    return float(gaps.max(initial=0.0))
+
+
+# --- the families -----------------------------------------------------------------------------------------------------
+
+
+def _moments(times: Sample) -> tuple[float, float]:
+    """Mean and spread of the logarithms, times that broke off taken as they stand."""
+    logs = np.log(np.maximum(times.middle, 1e-9))
+    return float(logs.mean()), max(float(logs.std()), 0.01)
+
+
+def _lognormal_cdf(times: Floats, point: Floats) -> Floats:
+    from scipy.special import ndtr
+
+    with np.errstate(divide="ignore"):
+        return np.asarray(ndtr((np.log(times) - point[0]) / _sigma(point[1])))
+
+
+def _lognormal_density(times: Floats, point: Floats) -> Floats:
+    sigma = _sigma(point[1])
+    logs = np.log(np.maximum(times, 1e-12))
+    return np.asarray(-0.5 * ((logs - point[0]) / sigma) ** 2 - logs - math.log(sigma) - 0.5 * math.log(2.0 * math.pi))
+
+
+def _sigma(logarithm: float) -> float:
+    return max(math.exp(min(logarithm, 2.0)), LEAST_SIGMA)
+
+
+LOGNORMAL = Family(
+    "lognormal",
+    lambda times: [np.array([_moments(times)[0], math.log(_moments(times)[1])])],
+    _lognormal_cdf,
+    _lognormal_density,
+    lambda point: {"distribution": "lognormal", "median": math.exp(point[0]), "sigma": _sigma(point[1])},
+)
+
+
+def _shifted(times: Sample) -> list[Floats]:
+    """Starts at two shifts.
+
+    The likelihood grows without bound as the shift nears the least time. Half of the mean gap below it is as near as a
+    sample can tell; the point's last number, fixed by a starting value, is not searched beyond it.
+    """
+    least, middle = float(times.low.min()), float(np.median(times.middle))
+    starts = []
+    for share in (0.5, 0.9):
+        shift = share * least
+        logs = np.log(np.maximum(times.middle - shift, 1e-3 * (middle - shift) + 1e-9))
+        starts.append(np.array([math.log(shift + 1e-9), float(logs.mean()), math.log(max(float(logs.std()), 0.01))]))
+    return starts
+
+
+def _beyond(point: Floats) -> float:
+    return math.exp(min(float(point[0]), 50.0))
+
+
+def _shifted_density(times: Floats, point: Floats) -> Floats:
+    above = times - _beyond(point)
+    least = float(times.min()) if len(times) else 0.0
+    spacing = (float(np.median(times)) - least) / max(len(times), 1)
+    if len(times) and _beyond(point) > least - 0.5 * spacing:
+        return np.full(len(times), -1e6)
+    return _lognormal_density(above, point[1:])
+
+
+SHIFTED = Family(
+    "shifted-lognormal",
+    _shifted,
+    lambda times, point: _lognormal_cdf(np.maximum(times - _beyond(point), 0.0), point[1:]),
+    _shifted_density,
+    lambda point: {
+        "distribution": "shifted-lognormal",
+        "shift": _beyond(point),
+        "median": math.exp(point[1]),
+        "sigma": _sigma(point[2]),
+    },
+)
+
+
+def _shape(point: Floats) -> float:
+    """A gamma distribution's shape; the point has the logarithm of its coefficient of variation."""
+    return math.exp(-2.0 * min(max(float(point[1]), -6.0), 3.0))
+
+
+def _gamma_cdf(times: Floats, point: Floats) -> Floats:
+    from scipy.special import gammainc
+
+    shape = _shape(point)
+    return np.asarray(gammainc(shape, times * (shape / math.exp(point[0]))))
+
+
+def _gamma_density(times: Floats, point: Floats) -> Floats:
+    shape = _shape(point)
+    rate = shape / math.exp(point[0])
+    logs = np.log(np.maximum(times, 1e-12))
+    return np.asarray(shape * math.log(rate) - math.lgamma(shape) + (shape - 1.0) * logs - rate * times)
+
+
+GAMMA = Family(
+    "gamma",
+    lambda times: [np.array([math.log(float(times.middle.mean())), math.log(_moments(times)[1])])],
+    _gamma_cdf,
+    _gamma_density,
+    lambda point: {"distribution": "gamma", "mean": math.exp(point[0]), "cv": _shape(point) ** -0.5},
+)
+
+
+def _weibull_shape(point: Floats) -> float:
+    return math.exp(min(max(float(point[1]), -2.9), 4.5))
+
+
+def _weibull_cdf(times: Floats, point: Floats) -> Floats:
+    return np.asarray(-np.expm1(-np.power(times / math.exp(point[0]), _weibull_shape(point))))
+
+
+def _weibull_density(times: Floats, point: Floats) -> Floats:
+    shape = _weibull_shape(point)
+    scaled = np.log(np.maximum(times, 1e-12)) - point[0]
+    return np.asarray(math.log(shape) - point[0] + (shape - 1.0) * scaled - np.exp(np.minimum(shape * scaled, 700.0)))
+
+
+WEIBULL = Family(
+    "weibull",
+    lambda times: [np.array([_moments(times)[0] + 0.3 * _moments(times)[1], math.log(1.2 / _moments(times)[1])])],
+    _weibull_cdf,
+    _weibull_density,
+    lambda point: {"distribution": "weibull", "scale": math.exp(point[0]), "shape": _weibull_shape(point)},
+)
+
+
+def _weights(point: Floats) -> tuple[float, float]:
+    first = 1.0 / (1.0 + math.exp(-min(max(float(point[0]), -6.0), 6.0)))
+    return first, 1.0 - first
+
+
+def _mixture_starts(times: Sample) -> list[Floats]:
+    """Starts that part the sorted times at a quarter, a half and three quarters."""
+    logs = np.sort(np.log(np.maximum(times.middle, 1e-9)))
+    starts = []
+    for share in (0.25, 0.5, 0.75):
+        cut = max(2, int(share * len(logs)))
+        low, high = logs[:cut], logs[cut:]
+        starts.append(
+            np.array([
+                math.log(share / (1.0 - share)),
+                low.mean(), math.log(max(low.std(), 0.02)),
+                high.mean(), math.log(max(high.std(), 0.02)),
+            ])
+        )  # fmt: skip
+    return starts
+
+
+def _mixture_cdf(times: Floats, point: Floats) -> Floats:
+    first, second = _weights(point)
+    return first * _lognormal_cdf(times, point[1:3]) + second * _lognormal_cdf(times, point[3:5])
+
+
+def _mixture_density(times: Floats, point: Floats) -> Floats:
+    first, second = _weights(point)
+    # Below a hundredth a component would settle on a few equal times.
+    if min(_sigma(point[2]), _sigma(point[4])) < 0.01:
+        return np.full(len(times), -1e6)
+    one = math.log(first) + _lognormal_density(times, point[1:3])
+    other = math.log(second) + _lognormal_density(times, point[3:5])
+    return np.asarray(np.logaddexp(one, other))
+
+
+def _mixture_mapping(point: Floats) -> dict[str, Any]:
+    parts = [
+        {"weight": weight, "distribution": "lognormal", "median": math.exp(middle), "sigma": _sigma(spread)}
+        for weight, middle, spread in zip(_weights(point), point[1::2], point[2::2], strict=True)
+    ]
+    return {"distribution": "mixture", "components": sorted(parts, key=lambda one: one["median"])}
+
+
+MIXTURE = Family("mixture", _mixture_starts, _mixture_cdf, _mixture_density, _mixture_mapping)
+
+_BY_NAME = {one.name: one for one in (LOGNORMAL, SHIFTED, GAMMA, WEIBULL, MIXTURE)}

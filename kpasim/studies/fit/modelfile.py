@@ -1,0 +1,112 @@
+"""Writing a model file: what was fitted, and in its ``source`` how, from what and how surely."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from kpasim.results.files import atomic_write
+
+DIGITS = 5
+WIDTH = 1000
+
+
+def duration(seconds: float) -> str:
+    """A time as model files write it."""
+    return f"{float(f'{seconds:.{DIGITS}g}'):.10g}s"
+
+
+def rounded(value: float) -> float:
+    """A number with as many digits as a fit is worth."""
+    return float(f"{value:.{DIGITS}g}")
+
+
+_DURATIONS = {"median", "mean", "shift", "scale", "low", "high", "time"}
+
+
+def written(time: Any) -> Any:
+    """A fitted distribution, times in seconds, as model files write it: times with their unit."""
+    if isinstance(time, Mapping):
+        return {
+            key: duration(value)
+            if key in _DURATIONS and isinstance(value, float | int)
+            else [duration(one) for one in value]
+            if key == "values"
+            else written(value)
+            if isinstance(value, Mapping | list | tuple)
+            else _part(value)
+            for key, value in time.items()
+        }
+    if isinstance(time, list | tuple):
+        return [_part(one) for one in time]
+    return duration(time)
+
+
+def _part(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return written(value)
+    return rounded(value) if isinstance(value, float) else value
+
+
+def flat(time: Any, place: str) -> dict[str, Any]:
+    """A distribution as settings, one for each number in it, by their places in a model file."""
+    if not isinstance(time, Mapping):
+        return {place: duration(time)}
+    found: dict[str, Any] = {}
+    for key, value in time.items():
+        if key == "components":
+            for number, part in enumerate(value):
+                found |= flat(dict(part), f"{place}.components.{number}")
+        elif key != "distribution":
+            found[f"{place}.{key}"] = duration(value) if key in _DURATIONS else rounded(value)
+    return found
+
+
+def text(model: Mapping[str, Any], comment: Sequence[str] = ()) -> str:
+    """The YAML of a model file.
+
+    Args:
+        model: The model in the form of a file.
+        comment: Lines above it.
+    """
+    out = io.StringIO()
+    yaml = YAML()
+    yaml.width = WIDTH
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.dump(_laid_out(dict(model)), out)
+    return "".join(f"# {line}\n" for line in comment) + out.getvalue()
+
+
+def write(path: str | Path, content: str) -> None:
+    """Write a model file, replacing what is there.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def _laid_out(value: Any) -> Any:
+    """Mappings and lists of plain values in one line, all others in a block."""
+    if isinstance(value, Mapping):
+        mapping = CommentedMap({key: _laid_out(one) for key, one in value.items()})
+        if all(not isinstance(one, Mapping | list | tuple) for one in value.values()) and "name" not in value:
+            mapping.fa.set_flow_style()
+        return mapping
+    if isinstance(value, list | tuple):
+        sequence = CommentedSeq(_laid_out(one) for one in value)
+        # Short texts in a line; `source` holds sentences.
+        if value and all(not isinstance(one, Mapping | list | tuple) for one in value) and not _sentences(value):
+            sequence.fa.set_flow_style()
+        return sequence
+    return value
+
+
+def _sentences(values: Sequence[Any]) -> bool:
+    return any(isinstance(one, str) and " " in one for one in values)

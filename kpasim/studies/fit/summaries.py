@@ -1,0 +1,375 @@
+"""A model from a report of hey alone: what was behind its lines is inferred by playing the experiment many times."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.errors import RunError
+from kpasim.results.hey import HeyReport
+from kpasim.spec.experiment import Experiment
+from kpasim.studies.fit import explanations as ex
+from kpasim.studies.fit.batches import Simulator
+from kpasim.studies.fit.inference import Plan, Posterior, infer
+from kpasim.studies.fit.lines import Runs, Target
+from kpasim.studies.fit.modelfile import duration, rounded
+from kpasim.studies.fit.starts import StageFit
+
+Floats = NDArray[np.float64]
+
+HORIZON = 4.0
+"""Runs that last so many times as long as the measured one are broken off."""
+AGAIN = 3
+"""Runs of each draw of the posterior that the report is held against."""
+ALIKE = 3.0
+"""Difference of the scores, natural logarithms, below which two explanations are not told apart."""
+LEARNED = 0.2
+"""Least share by which a report must narrow a number for it to be called identified."""
+REQUESTS = 8_000_000
+"""Requests that all runs of one explanation may have; long reports are met with fewer runs."""
+LEAST_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How well an explanation predicts the report that it was fitted to.
+
+    Attributes:
+        name: The explanation's.
+        says: What it says about the run.
+        score: Logarithm of the posterior predictive density of the report's lines (their normal approximation).
+        inside: Lines that lie in their 90 % interval.
+        lines: How many there are.
+    """
+
+    name: str
+    says: str
+    score: float
+    inside: int
+    lines: int
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What a report tells.
+
+    Attributes:
+        explanation: The explanation that was taken.
+        priors: Prior of each number in words.
+        values: Posterior draws of each number.
+        figures: Draws of what users ask for: ``service_p50_s``, ``service_p95_s``, ``service_spread_s`` (from the 5 %
+            to the 95 % quantile), ``service_mean_s``, ``start_mean_s`` (of a pod that waits for no other).
+        service: Service time as a model file has it, of the most central draw.
+        stages: Stages likewise.
+        posterior: The draws as a model file has them.
+        lines: Of each line of the report ``measured``, ``predicted``, ``lo``, ``hi`` and whether it was ``fitted``.
+        compared: All explanations that were tried, the best first.
+        unidentified: Numbers of which the report tells next to nothing.
+        notes: What a model file cannot hold.
+        runs: How many runs were played.
+    """
+
+    explanation: ex.Explanation
+    priors: Mapping[str, str]
+    values: Mapping[str, Floats]
+    figures: Mapping[str, Floats]
+    service: Mapping[str, Any]
+    stages: Sequence[Mapping[str, Any]]
+    posterior: Sequence[Mapping[str, Any]]
+    lines: Mapping[str, Mapping[str, Any]]
+    compared: Sequence[Compared]
+    unidentified: Sequence[str]
+    notes: Sequence[str]
+    runs: int
+
+
+def explained(
+    target: Target,
+    experiment: Experiment,
+    *,
+    explanation: str = "auto",
+    starts: Sequence[StageFit] = (),
+    draws: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Inferred:
+    """The joint posterior of service time and cold start behind a report.
+
+    Args:
+        target: The report, and which of its lines count.
+        experiment: What was run.
+        explanation: Name of one, or ``"auto"`` for the one that predicts the report best.
+        starts: Stages that were measured; only the service time is inferred then.
+        draws: Draws of the posterior to keep.
+        seed: Seed of all random numbers.
+        progress: Called with the number of runs done, and of all at most.
+
+    Raises:
+        RunError: The report is not one of this experiment, or no run resembles it.
+    """
+    _must_fit(target.report, experiment)
+    wanted = _candidates(experiment, explanation, starts)
+    plan = _plan(target.report.requests)
+    short = replace(plan, first=plan.first // 2, rounds=2, each=plan.each // 3, last=plan.last // 6, networks=1)
+    total = (len(wanted) if len(wanted) > 1 else 0) * short.runs + plan.runs
+    counter = _Counter(total, progress)
+    tried: list[tuple[float, _Attempt]] = []
+    if len(wanted) > 1:
+        for one in wanted:
+            attempt = _Attempt(target, experiment, one, seed, counter)
+            attempt.fit(short, draws)
+            tried.append((attempt.score, attempt))
+        tried.sort(key=lambda pair: -pair[0])
+    chosen = tried[0][1].explanation if tried else wanted[0]
+    best = _Attempt(target, experiment, chosen, seed, counter)
+    best.fit(plan, draws)
+    if not tried:
+        tried = [(best.score, best)]
+    counter.end()
+    compared = [Compared(one.name, one.explanation.says, score, *one.hits) for score, one in tried]
+    return best.inferred(compared, counter.done)
+
+
+def alike(compared: Sequence[Compared]) -> list[str]:
+    """Explanations that the report does not tell from the best one."""
+    return [one.name for one in compared[1:] if compared[0].score - one.score < ALIKE]
+
+
+def _must_fit(report: HeyReport, experiment: Experiment) -> None:
+    workload = experiment.workload
+    if workload.kind != "hey":
+        raise RunError(f"{experiment.name}: workload.kind is {workload.kind}; a report of hey needs one of kind hey")
+    if not report.histogram or not report.statuses:
+        raise RunError("the report has no answered request: nothing can be learned of the service time from it")
+    if workload.duration_s is None:
+        sent = workload.requests // workload.concurrency * workload.concurrency
+        if sent != report.requests:
+            raise RunError(
+                f"{experiment.name}: sends {sent} requests, but the report has {report.requests} "
+                "(workload.requests and workload.concurrency must be those of the measured run)"
+            )
+
+
+def _candidates(experiment: Experiment, asked: str, starts: Sequence[StageFit]) -> list[ex.Explanation]:
+    if starts:
+        return [ex.measured(starts)]
+    if asked == "auto":
+        return [one for one in ex.EXPLANATIONS.values() if one.fits(experiment)]
+    if asked not in ex.EXPLANATIONS:
+        raise RunError(f"no explanation {asked!r} (one of auto, {', '.join(ex.EXPLANATIONS)})")
+    if not ex.EXPLANATIONS[asked].fits(experiment):
+        raise RunError(f"{experiment.name}: two-types needs two instance types in the cluster block, and no nodes")
+    return [ex.EXPLANATIONS[asked]]
+
+
+def _plan(requests: int) -> Plan:
+    """As many runs as a minute on two cores allows."""
+    plan = Plan()
+    share = max(LEAST_SHARE, min(1.0, REQUESTS / (requests * plan.runs)))
+    return replace(
+        plan, first=int(plan.first * max(share, 0.5)), each=int(plan.each * share), last=int(plan.last * share)
+    )
+
+
+class _Counter:
+    """Counts runs for a progress bar."""
+
+    def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
+        self.done = 0
+        self._shown = 0
+        self._total = total
+        self._progress = progress
+
+    def add(self, runs: int) -> None:
+        self.done += runs
+        self._show(self._shown + runs)
+
+    def skip(self, runs: int) -> None:
+        """Runs that need not be played after all."""
+        self._show(self._shown + runs)
+
+    def end(self) -> None:
+        self._show(self._total)
+
+    def _show(self, shown: int) -> None:
+        self._shown = min(shown, self._total)
+        if self._progress:
+            self._progress(self._shown, self._total)
+
+
+class _Attempt:
+    """One explanation, fitted to the report."""
+
+    def __init__(
+        self, target: Target, experiment: Experiment, explanation: ex.Explanation, seed: int, counter: _Counter
+    ) -> None:
+        self.explanation = explanation
+        self.name = explanation.name
+        self._target, self._counter = target, counter
+        report = target.report
+        service = ex.service_parameters(report.fastest, report.average)
+        self._simulator = Simulator(experiment, explanation, service, HORIZON * report.total, seed)
+        self._rng = np.random.default_rng(seed)
+        self._threads = os.cpu_count() or 1
+
+    def fit(self, plan: Plan, draws: int) -> None:
+        """Find the posterior, and play the report's run again under it."""
+        before = self._counter.done
+        self._posterior = self._infer(plan)
+        self._counter.skip(plan.runs - (self._counter.done - before))
+        self.z = self._posterior.sample(draws, self._rng)
+        runs = self._simulator.play(np.repeat(self.z, AGAIN, axis=0), 1 << 30, self._threads)
+        self.score = _score(self._target, runs)
+        self.lines = self._lines(runs)
+
+    def _infer(self, plan: Plan) -> Posterior:
+        simulator = self._simulator
+
+        def simulate(z: Floats, first: int) -> Floats:
+            return self._target.features(simulator.play(z, first, self._threads, self._counter.add))
+
+        def derived(z: Floats) -> Floats:
+            return ex.derived(simulator.values(z))
+
+        try:
+            return infer(simulate, self._target.observed(), len(simulator.parameters), self._rng, plan, derived)
+        except ValueError as err:
+            raise RunError(f"no run of this experiment resembles the report: {err}") from None
+
+    def _lines(self, runs: Runs) -> dict[str, dict[str, Any]]:
+        figures, found = runs.figures(), {}
+        for name, measured in self._target.lines.items():
+            own = figures[name][~np.isnan(figures[name])]
+            low, middle, high = np.quantile(own, [0.05, 0.5, 0.95]) if len(own) else (np.nan, np.nan, np.nan)
+            found[name] = {
+                "measured": measured,
+                "predicted": float(middle),
+                "lo": float(low),
+                "hi": float(high),
+                "fitted": name in self._target.names and name != "rps",
+            }
+        return found
+
+    @property
+    def hits(self) -> tuple[int, int]:
+        """Lines inside their interval, and all lines."""
+        inside = [one["lo"] <= one["measured"] <= one["hi"] for one in self.lines.values()]
+        return sum(inside), len(inside)
+
+    def inferred(self, compared: Sequence[Compared], runs: int) -> Inferred:
+        """Everything that is told of it."""
+        values = self._simulator.values(self.z)
+        time = ex.service_time(values)
+        stages = self.explanation.times(values)
+        own = [one for one in stages if isinstance(one, ex.Timing)]
+        start = np.sum([one.mean() for one in own], axis=0) if own else np.zeros(len(self.z))
+        figures = {
+            "service_p50_s": time.quantile(0.5),
+            "service_p95_s": time.quantile(0.95),
+            "service_spread_s": time.quantile(0.95) - time.quantile(0.05),
+            "service_mean_s": time.mean(),
+            "start_mean_s": start,
+        }
+        spread = self.z.std(axis=0)
+        names = [one.name for one in self._simulator.parameters]
+        # The draw nearest to the middle of all stands above them in the file.
+        central = int(np.argmin(np.sum(((self.z - np.median(self.z, axis=0)) / (spread + 1e-9)) ** 2, axis=1)))
+        stage_times = {
+            str(stage["name"]): timing
+            for stage, timing in zip(
+                (one for one in self.explanation.stages if "bandwidth" not in one), stages, strict=True
+            )
+        }
+        written = [_settings(time, stage_times, row, bool(self.explanation.starts)) for row in range(len(self.z))]
+        return Inferred(
+            self.explanation,
+            {one.name: one.says() for one in self._simulator.parameters},
+            values,
+            figures if self.explanation.starts else {k: v for k, v in figures.items() if k != "start_mean_s"},
+            _mixture(time, central),
+            self._stages(stage_times, values, central),
+            written,
+            self.lines,
+            compared,
+            [name for name, one in zip(names, spread, strict=True) if one > 1.0 - LEARNED],
+            self._notes(values),
+            runs,
+        )
+
+    def _stages(self, times: Mapping[str, ex.Timed], values: Mapping[str, Floats], row: int) -> list[dict[str, Any]]:
+        found = []
+        for stage in self.explanation.stages:
+            one = dict(stage)
+            if "bandwidth" in one:
+                alone_s = float(np.median(values["cold start"] * values["data's share"]))
+                one["bandwidth"] = {"size": "1G", "shared-bandwidth": f"{max(1, round(1e9 / alone_s / 1e3))}k"}
+            elif isinstance(timing := times[str(one["name"])], ex.Timing):
+                one["time"] = _lognormal(timing, row)
+            found.append(one)
+        return found
+
+    def _notes(self, values: Mapping[str, Floats]) -> list[str]:
+        if self.name == "two-types":
+            slower = np.median(values["slowness of the second type"])
+            first = np.median(np.ceil(values["instances of the first type"]))
+            return [
+                f"the second instance type takes {slower:.2f} times as long and {first:.0f} pods got one of the first: "
+                "write that into per-instance-type and into the stock of the experiment's cluster block"
+            ]
+        if self.name == "shared-bandwidth":
+            return ["the bandwidth is the posterior's median; draws vary all other numbers"]
+        return []
+
+
+def _score(target: Target, runs: Runs) -> float:
+    """Logarithm of the density of the observed features among those of predicted runs, taken as normal."""
+    x = target.features(runs)
+    x = x[np.isfinite(x).all(axis=1)]
+    observed = target.observed()
+    used = x.std(axis=0) > 1e-9
+    x, observed = x[:, used], observed[used]
+    covariance = np.cov(x.T)
+    # Lines hang together so closely that their covariance alone is no measure.
+    covariance = 0.8 * covariance + 0.2 * np.diag(np.diag(covariance))
+    apart = observed - x.mean(axis=0)
+    square = apart @ np.linalg.solve(covariance, apart)
+    return float(-0.5 * (square + np.linalg.slogdet(covariance)[1] + len(observed) * np.log(2.0 * np.pi)))
+
+
+def _lognormal(timing: ex.Timing, row: int) -> dict[str, Any]:
+    return {
+        "distribution": "lognormal",
+        "median": duration(float(timing.median[row])),
+        "sigma": rounded(float(timing.sigma[row])),
+    }
+
+
+def _mixture(time: ex.Timing, row: int) -> dict[str, Any]:
+    assert time.share is not None
+    assert time.second is not None
+    second = ex.Timing(*time.second)
+    share = float(time.share[row])
+    parts = [
+        {"weight": rounded(share), **_lognormal(time, row)},
+        {"weight": rounded(1.0 - share), **_lognormal(second, row)},
+    ]
+    return {"distribution": "mixture", "components": parts}
+
+
+def _settings(time: ex.Timing, stages: Mapping[str, ex.Timed], row: int, with_stages: bool) -> dict[str, Any]:
+    """One draw as a model file has it."""
+    found: dict[str, Any] = {}
+    for place, part in enumerate(_mixture(time, row)["components"]):
+        at = f"service-time.time.components.{place}"
+        found |= {f"{at}.{key}": value for key, value in part.items() if key != "distribution"}
+    if with_stages:
+        for name, timing in stages.items():
+            assert isinstance(timing, ex.Timing)
+            own = _lognormal(timing, row)
+            found |= {f"cold-start.stages.{name}.time.{key}": own[key] for key in ("median", "sigma")}
+    return found
