@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from kpasim.studies.calibrate import Calibration
 
 
-@click.command(
-    epilog="Try: kpasim calibrate experiments/data/hey-50x5.txt -e experiments/hey50x5.yaml -o models/mine.yaml --plot"
-)
+@click.command(epilog="Try: kpasim calibrate hey-50x5.txt -e experiments/hey50x5.yaml -o models/mine.yaml")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "-e",

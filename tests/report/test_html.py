@@ -32,7 +32,7 @@ TOKEN = re.compile(r"<[a-z-]+>")
 def runs(tmp_path_factory):
     """Folders of the headline run, of the same with another setting, and of a measured one with its prediction."""
     root = tmp_path_factory.mktemp("runs")
-    experiment = load(EXPERIMENTS / "hey50x5.yaml")
+    experiment = load(EXPERIMENTS / "hey50x5.yaml").with_setting("model.provisional", True)
     simulate(experiment, replications=12, engine="reference").write(root / "first")
     other = experiment.with_setting("service.annotations.target-utilization-percentage", 70)
     simulate(other, replications=12, engine="reference").write(root / "second")

@@ -50,7 +50,7 @@ def test_the_published_load_test() -> None:
     assert (found.workload.requests, found.workload.concurrency, found.workload.timeout_s) == (50, 5, 180.0)
     assert found.workload.per_worker == 10
     assert found.start.state == "warm"
-    assert found.model.provisional
+    assert len(found.model.posterior) == 200
     assert found.gpus_per_pod == 1
     assert [one.name for one in found.instance_types] == list(found.service.eci_specs)
 

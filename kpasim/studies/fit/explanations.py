@@ -62,7 +62,9 @@ class Parameter:
     def says(self) -> str:
         """The prior in words."""
         unit = f" {self.unit}" if self.unit else ""
-        return f"{'log-uniform' if self.log else 'uniform'} between {self.low:.4g} and {self.high:.4g}{unit}"
+        way = "log-uniform" if self.log else "uniform"
+        of = "its logarithm " if self.exp else ""
+        return f"{of}{way} between {self.low:.4g} and {self.high:.4g}{unit}"
 
 
 QUICK = 1.5
