@@ -58,7 +58,6 @@ class Spec(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
-        use_attribute_docstrings=True,
         alias_generator=key_of,
         validate_by_alias=True,
         validate_by_name=True,
