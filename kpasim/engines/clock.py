@@ -107,7 +107,12 @@ def late(key: int, index: int, purpose: int, median_ns: int) -> int:
     """
     if median_ns == 0:
         return 0
-    u = chance(key, index, purpose) / CHANCE_ONE
+    return lateness_of(chance(key, index, purpose), median_ns)
+
+
+def lateness_of(drawn: int, median_ns: int) -> int:
+    """How late it is by one number that was drawn with ``chance``, see ``late``."""
+    u = drawn / CHANCE_ONE
     return int(median_ns * min(math.sqrt(u / (1.0 - u)), float(LATEST)))
 
 
@@ -141,4 +146,4 @@ def nth_due(nth: int, phase_ns: int, period_ns: int, key: int, purpose: int, med
     return phase_ns + nth * period_ns + min(late(key, nth, purpose, median_ns), period_ns // 2)
 
 
-KERNELS = (tick_after, tick_at_or_after, tick_before, late, nth_due, due_after)
+KERNELS = (tick_after, tick_at_or_after, tick_before, lateness_of, late, nth_due, due_after)

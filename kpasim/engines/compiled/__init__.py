@@ -115,7 +115,11 @@ def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False)
         room = room._replace(requests=FIRST_RING, ticks=1, scalings=1)
     world, table = new_world(params, draws[0], room, statistics_only=statistics_only), layout.new_words()
     layout.words(world, table)
-    for one in draws:
+    for place, one in enumerate(draws):
+        if place and not statistics_only:
+            # What has been handed over is not written to again.
+            world = replace(world, **_fresh(world))
+            layout.words(world, table, *_HANDED_OVER)
         if len(one.pod) != len(world.pod_draw):
             world = new_world(params, one, room, statistics_only=statistics_only)
             layout.words(world, table)
@@ -150,10 +154,6 @@ def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False)
             world = new_world(params, one, room, statistics_only=statistics_only)
             layout.words(world, table)
         yield world, total
-        if not statistics_only:
-            # What has been handed over is not written to again.
-            world = replace(world, **_fresh(world))
-            layout.words(world, table, *_HANDED_OVER)
 
 
 def _plain(array: Ints) -> Ints:

@@ -6,8 +6,9 @@ works on all of them at once. What is late comes one after the other (ticks, rep
 
 from __future__ import annotations
 
-from kpasim.engines.clock import late
+from kpasim.engines.clock import lateness_of
 from kpasim.engines.compiled.layout import LATE_AT_ONCE, World
+from kpasim.engines.draws import chance
 
 
 def lateness(w: World, row: int, nth: int, purpose: int, median_ns: int) -> int:
@@ -17,8 +18,14 @@ def lateness(w: World, row: int, nth: int, purpose: int, median_ns: int) -> int:
     block = nth // LATE_AT_ONCE
     if w.late_block[row] != block:
         w.late_block[row] = block
+        key = w.key
+        first = block * LATE_AT_ONCE
+        late_ns = w.late_ns[row]
+        # Two loops, each of which the compiler turns into steps that take several numbers at once.
         for place in range(LATE_AT_ONCE):
-            w.late_ns[row, place] = late(w.key, block * LATE_AT_ONCE + place, purpose, median_ns)
+            late_ns[place] = chance(key, first + place, purpose)
+        for place in range(LATE_AT_ONCE):
+            late_ns[place] = lateness_of(late_ns[place], median_ns)
     return int(w.late_ns[row, nth - block * LATE_AT_ONCE])
 
 
