@@ -113,7 +113,8 @@ def late(key: int, index: int, purpose: int, median_ns: int) -> int:
 def lateness_of(drawn: int, median_ns: int) -> int:
     """How late it is by one number that was drawn with ``chance``, see ``late``."""
     u = drawn / CHANCE_ONE
-    return int(median_ns * min(math.sqrt(u / (1.0 - u)), float(LATEST)))
+    medians = math.sqrt(u / (1.0 - u))
+    return int(median_ns * (medians if medians < LATEST else float(LATEST)))
 
 
 def due_after(phase_ns: int, period_ns: int, now_ns: int, key: int, purpose: int, median_ns: int) -> int:

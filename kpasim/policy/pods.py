@@ -176,18 +176,13 @@ def goes_first(
     if mates_a != mates_b:
         return mates_a > mates_b
     if ready_a and ready_since_a != ready_since_b:
-        rank_a = age_rank(ready_since_a, now_ns)
-        rank_b = age_rank(ready_since_b, now_ns)
-        if rank_a != rank_b:
-            return rank_a < rank_b
+        if not equally_old(now_ns - ready_since_a, now_ns - ready_since_b):
+            return ready_since_a > ready_since_b
         return uid_a < uid_b
     if restarts_a != restarts_b:
         return restarts_a > restarts_b
-    if created_a != created_b:
-        rank_a = age_rank(created_a, now_ns)
-        rank_b = age_rank(created_b, now_ns)
-        if rank_a != rank_b:
-            return rank_a < rank_b
+    if not equally_old(now_ns - created_a, now_ns - created_b):
+        return created_a > created_b
     return uid_a < uid_b
 
 
@@ -198,17 +193,12 @@ def phase_of(has_node: bool, has_containers: bool) -> int:
     return RUNNING if has_containers else PENDING
 
 
-def age_rank(since_ns: int, now_ns: int) -> int:
-    """Power of two of an age in nanoseconds: pods within one power count as equally old."""
-    age = now_ns - since_ns
-    if age <= 0:
-        return -1
-    rank = 0
-    for width in (32, 16, 8, 4, 2, 1):
-        if age >> width:
-            age >>= width
-            rank += width
-    return rank
+def equally_old(age_a_ns: int, age_b_ns: int) -> bool:
+    """Whether two ages lie between the same powers of two of nanoseconds; all that are not positive are equal."""
+    a = max(age_a_ns, 0)
+    b = max(age_b_ns, 0)
+    # The highest bit of both is the same just when it is no difference of theirs.
+    return a ^ b <= a & b
 
 
 def slowdown(table: NDArray[np.float64], sharing: int) -> float:
@@ -257,7 +247,7 @@ KERNELS = (
     startup_sees,
     activator_finds,
     phase_of,
-    age_rank,
+    equally_old,
     goes_first,
     slowdown,
     work_done,
