@@ -19,6 +19,7 @@ import time
 import tracemalloc
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from kpasim import load
 from kpasim.engines import compiled, lower, reference, sampling
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.studies.run import FIRST_PODS
+from kpasim.studies.statistics import statistics as counted
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
@@ -67,9 +69,9 @@ def experiment(workload: dict[str, Any], **more: Any) -> Experiment:
     return from_mapping({"service": service, "workload": workload, "model": model, **more})
 
 
-def poisson(requests: int) -> Experiment:
+def poisson(requests: int, rate: float = RATE) -> Experiment:
     """The load of the comparison: the pods are busy for 70 % of the time, as Knative's target says."""
-    return experiment({"kind": "poisson", "rate": RATE, "duration": f"{requests / RATE}s", "timeout": "0s"})
+    return experiment({"kind": "poisson", "rate": rate, "duration": f"{requests / rate}s", "timeout": "0s"})
 
 
 class Prepared:
@@ -175,6 +177,7 @@ def comparison() -> list[Row]:
         "kpasim, compiled: the whole KPA, all tables": sent / cpu_s(full.play, 9),
         "the same, its random numbers included": sent / cpu_s(lambda: (full.draw(), full.play()), 5),
         "the same, counts only": sent / cpu_s(full.count, 9),
+        "counts only, in parts, random numbers included": sent / cpu_s(lambda: statistics_of(poisson(size)), 5),
         "kpasim, reference (SimPy): the same model": len(small.draws.sent)
         / cpu_s(lambda: reference.run(small.params, small.draws), 3),
         f"cimba {version('cimba')}: M/M/10": 400_000 / cimba_s(400_000),
@@ -209,21 +212,34 @@ def command(*arguments: str, cache: str | None = None, code: str | None = None) 
     return statistics.median(times)
 
 
-def bytes_per_request(work: str) -> tuple[float, float]:
-    """Memory that each more request takes [bytes]: at most while it is simulated, and afterwards."""
-    peaks, kept = [], []
-    for size in (50_000, 150_000):
-        prepared = Prepared(poisson(size), pods_for(150_000))
-        getattr(prepared, work)()
-        tracemalloc.start()
-        result = getattr(prepared, work)()
-        now, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        peaks.append((peak, len(prepared.draws.sent)))
-        kept.append(now)
-        del result
-    more = peaks[1][1] - peaks[0][1]
-    return (peaks[1][0] - peaks[0][0]) / more, (kept[1] - kept[0]) / more
+def memory(work: Callable[[], Any]) -> tuple[int, int]:
+    """Memory that some work takes [bytes]: at most while it lasts, and for what it returns."""
+    work()
+    tracemalloc.start()
+    result = work()
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    del result
+    return peak, kept
+
+
+def bytes_per_request(rate: float) -> tuple[float, float]:
+    """Memory with all tables that each more request takes [bytes]: at most while it is simulated, and afterwards."""
+    runs = [Prepared(poisson(size, rate), pods_for(150_000)) for size in (50_000, 150_000)]
+    (peak, kept), (more_peak, more_kept) = (memory(run.play) for run in runs)
+    more = len(runs[1].draws.sent) - len(runs[0].draws.sent)
+    return (more_peak - peak) / more, (more_kept - kept) / more
+
+
+def bytes_per_counted_request() -> float:
+    """Memory with counts only that each more request takes, its random numbers included [bytes]."""
+    short, long = (memory(partial(statistics_of, poisson(size)))[0] for size in (200_000, 1_000_000))
+    return (long - short) / 800_000
+
+
+def statistics_of(what: Experiment) -> Any:
+    """One replication, from its file to its figures, counts only."""
+    return counted(what, replications=1, threads=1).figures
 
 
 def goals(cold: bool) -> list[Row]:
@@ -256,17 +272,11 @@ def goals(cold: bool) -> list[Row]:
     row("10 times the requests: times the time", 11, 10 * long / short, "", 1)
     table = sizes[0].play().requests
     row("the table of requests, each", 96, table.nbytes / len(table), "bytes", 0)
-    peak, kept = bytes_per_request("play")
-    rows.append(
-        (
-            "all tables, each request at one a second (ticks, pods and changes of scale included)",
-            "",
-            f"{kept:.0f} bytes",
-        )
-    )
-    rows.append(("the same, most while it runs", "", f"{peak:.0f} bytes"))
-    peak, kept = bytes_per_request("count")
-    rows.append(("counts only: the same, most while it runs (a row for each pod)", "", f"{peak:.0f} bytes"))
+    for rate, load_of in ((RATE, "one a second"), (10 * RATE, "ten a second")):
+        peak, kept = bytes_per_request(rate)
+        rows.append((f"all tables, each request more at {load_of}", "", f"{kept:.0f} bytes"))
+        rows.append(("the same, most while it runs", "", f"{peak:.0f} bytes"))
+    row("counts only, each request more, random numbers included", 1, bytes_per_counted_request(), "bytes", 1)
     if cold:
         with tempfile.TemporaryDirectory() as folder:
             code = "from kpasim.engines.compiled import machine; machine.ready()"
