@@ -279,6 +279,20 @@ def far(found: list[Row]) -> str:
     return table(["run", "p95 measured s", "predicted s", "90 %", "inside"], lines)
 
 
+def in_short(recorded: list[Row], aligned: list[Row]) -> str:
+    """The result in two sentences."""
+
+    def said(found: list[Row]) -> str:
+        names = ("p50_s", "p95_s", "mean_s", "pod_seconds")
+        return ", ".join(f"{COVERED[name]} {median_error(name, found):.2f} %" for name in names)
+
+    exact = f"{100 * exact_pods(recorded):.0f} %"
+    return (
+        f"Half of all runs are met within {said(recorded)}; the most pods exactly in {exact} of them. "
+        f"With the clocks in step: {said(aligned)}."
+    )
+
+
 def ticks_line(found: list[Row]) -> str:
     """How many rows of ticks the policy decides otherwise."""
     total = sum(int(row.ticks["rows"]) for row in found)
@@ -354,6 +368,7 @@ def main() -> None:
     text = "\n\n".join(
         [
             f"Made with {asked.replications} replications of each of {len(recorded)} runs.",
+            in_short(recorded, aligned),
             "### Median absolute error, recorded service times\n\n"
             "Bold misses its goal; in brackets the median error of a perfect simulator, which knows phases and dice as "
             "little: the usual one, and the one that it exceeds in one of twenty cases.",
