@@ -63,7 +63,11 @@ SHOWN = (
     show_default=True,
     help="Share of runs that must keep all promises.",
 )
-@click.option("--budget", type=click.IntRange(1), help="Replications of the search at most.  [default: 50,000]")
+@click.option(
+    "--budget",
+    type=click.IntRange(1),
+    help="Replications of the search at most, but for those that judge its choice.  [default: 50,000]",
+)
 @click.option("--seed", type=click.IntRange(0), help="Seed of all random numbers.")
 @click.option("--write", "write_to", type=click.Path(), help="Write the tuned Service YAML to this file.")
 @click.option(
@@ -142,13 +146,19 @@ def command(
 @contextmanager
 def counted() -> Iterator[Callable[[int, int], None]]:
     """Progress on stderr: replications played, and settings still in the race."""
+    begun = time.monotonic()
+
+    def words(played: int, still: int) -> str:
+        pace = played / max(time.monotonic() - begun, 1e-3)
+        return f"{played:,} replications played ({pace:,.0f}/s), {still:,} settings in the race"
+
     if not sys.stderr.isatty():
         told = [time.monotonic()]
 
         def tell(played: int, still: int) -> None:
             if time.monotonic() - told[0] >= REPORT_EVERY_S:
                 told[0] = time.monotonic()
-                note(f"{played:,} replications played, {still:,} settings in the race")
+                note(words(played, still))
 
         yield tell
         return
@@ -156,7 +166,7 @@ def counted() -> Iterator[Callable[[int, int], None]]:
     from rich.status import Status
 
     with Status("searching ...", console=Console(stderr=True)) as status:
-        yield lambda played, still: status.update(f"{played:,} replications played, {still:,} settings in the race")
+        yield lambda played, still: status.update(words(played, still))
 
 
 def show(result: TuneResult) -> None:

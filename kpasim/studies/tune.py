@@ -36,8 +36,8 @@ BUDGET = 50_000
 """Replications at most."""
 FRESH = 1 << 20
 """First of the replications that no candidate has met during the race."""
-JUDGED_ON = 512
-"""How many of these the chosen settings are judged on."""
+JUDGED_ON, JUDGED_ON_LEAST = 512, 64
+"""How many of these the chosen settings are judged on, and how many where the budget is small."""
 ALIKE = 64
 """Replications after which a change that made no difference is taken back."""
 PILOT = 32
@@ -273,6 +273,7 @@ class _Search:
         self._promises = promises
         self._probability = probability
         self._played = 0
+        self._judged_on = max(JUDGED_ON_LEAST, min(JUDGED_ON, budget // 8))
         self._horizon_s = experiment.horizon_s
         params = lower.lower(experiment)
         self._engine = choose_engine(engine, max(params.requests, 1) * min(budget, 10_000))
@@ -365,8 +366,8 @@ class _Search:
 
     def _judged(self, settings: dict[str, Any]) -> Judged:
         """Settings in replications that took no part in the race."""
-        figures = self._player(settings).figures(range(FRESH, FRESH + JUDGED_ON), threads=0)
-        self._played += JUDGED_ON
+        figures = self._player(settings).figures(range(FRESH, FRESH + self._judged_on), threads=0)
+        self._played += self._judged_on
         return Judged(settings, figures, all_kept(self._promises, figures), figures[self._cost_figure])
 
     def _fewest_changes(self, settings: dict[str, Any]) -> dict[str, Any]:
