@@ -192,7 +192,7 @@ def show(result: TuneResult) -> None:
             "When does your next load come? Say it as horizon: in the experiment, and idle pods cost what they do."
         )
     if result.race.spent:
-        click.echo("The budget is spent; what was not tried may be better (--budget).")
+        click.echo("The budget is spent; a larger one may find better settings, or be surer (--budget).")
     if result.chosen is None:
         click.echo("Nothing that was tried keeps the promise.")
         if result.nearest:
