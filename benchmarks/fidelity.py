@@ -2,8 +2,8 @@
 
     python benchmarks/fidelity.py --write
 
-prints the tables of docs/fidelity.md and, with --write, replaces them there and draws the figure. Nothing here is a
-timed test; the goals that hold are assertions in tests/fidelity.
+prints the tables of docs/fidelity.md and, with --write, replaces them there, draws the figure and puts an overview into
+the README. Nothing here is a timed test; the goals that hold are assertions in tests/fidelity.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from kpasim.results.files import atomic_write
+from benchmarks.pages import ROOT, put, table
 from kpasim.results.tables import read_run_folder
 from kpasim.studies.compare import METRICS, Comparison, ServiceTimes, compare
 from tests.real_runs import folder, names
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "fidelity.md"
-FIGURE = DOCUMENT.parent / "images" / "fidelity.svg"
-MARK = "benchmarks/fidelity.py"
+PAGE, PROGRAM = "docs/fidelity.md", "benchmarks/fidelity.py"
+FIGURE = ROOT / "docs" / "images" / "fidelity.svg"
 
 RELATIVE = {"p50_s": 1.0, "p95_s": 2.0, "mean_s": 1.0, "max_s": 2.0, "total_s": 1.0, "pod_seconds": 2.0}
 """Metrics whose error counts in percent, and the goal for the median error [%]."""
@@ -217,13 +216,6 @@ def groups(found: list[Row]) -> dict[str, list[Row]]:
     return named
 
 
-def table(heads: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
-    """A Markdown table."""
-    heads = list(heads)
-    out = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    return "\n".join([*out, *("| " + " | ".join(line) + " |" for line in lines)])
-
-
 def error_table(found: list[Row]) -> str:
     """One line for each group; what misses its goal is bold, with what a perfect simulator would show."""
     lines = []
@@ -291,6 +283,30 @@ def in_short(recorded: list[Row], aligned: list[Row]) -> str:
         f"Half of all runs are met within {said(recorded)}; the most pods exactly in {exact} of them. "
         f"With the clocks in step: {said(aligned)}."
     )
+
+
+OVERVIEW = {
+    "p50_s": "p50 latency",
+    "p95_s": "p95 latency",
+    "mean_s": "mean latency",
+    "max_s": "slowest request",
+    "pod_seconds": "pod seconds",
+    "first_scale_out_s": "first scale-out",
+    "desired_zero_after_last_s": "return to zero",
+}
+"""What the README shows."""
+
+
+def overview(found: list[Row]) -> str:
+    """Errors and coverage over all runs, a line for each metric."""
+    lines = []
+    for name, title in OVERVIEW.items():
+        off, inside_share = median_error(name, found), coverage(name, found)
+        assert off is not None
+        assert inside_share is not None
+        lines.append([title, f"{off:.2f} {'%' if name in RELATIVE else 's'}", f"{100 * inside_share:.0f} %"])
+    lines.append(["most pods", "none", f"exact in {100 * exact_pods(found):.0f} %"])
+    return table([f"of {len(found)} recorded runs", "median error", "measured inside the 90 % interval"], lines)
 
 
 def ticks_line(found: list[Row]) -> str:
@@ -391,18 +407,9 @@ def main() -> None:
     if asked.write:
         from kpasim.report.figures import save
 
-        put(MARK, text)
+        put(PAGE, PROGRAM, text)
+        put("README.md", PROGRAM, overview(recorded))
         save(picture(recorded), FIGURE)
-
-
-def put(mark: str, text: str) -> None:
-    """Put a text between its marks in the document."""
-    begin, end = f"<!-- made by {mark}: begin -->", f"<!-- made by {mark}: end -->"
-    document = DOCUMENT.read_text(encoding="utf-8")
-    before, _, rest = document.partition(begin)
-    _, _, after = rest.partition(end)
-    with atomic_write(DOCUMENT) as file:
-        file.write(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 if __name__ == "__main__":

@@ -18,14 +18,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.fidelity import DOCUMENT, put, table
+from benchmarks.pages import put, table
 from kpasim.engines import outcome as of
 from kpasim.engines.params import SECOND_NS
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.studies.run import simulate
 from tests.steady_state import Point, points
 
-MARK = "benchmarks/steady.py"
+PAGE, PROGRAM = "docs/fidelity.md", "benchmarks/steady.py"
 UTILISATION = 0.7
 MINUTES, LEFT_OUT = 60, 10
 """How long a run is, and what is left out at its beginning and its end [min]."""
@@ -122,8 +122,8 @@ def main() -> None:
     )
     print(text)
     if asked.write:
-        put(MARK, text)
-        print(f"written to {DOCUMENT}", file=sys.stderr)
+        put(PAGE, PROGRAM, text)
+        print(f"written to {PAGE}", file=sys.stderr)
 
 
 if __name__ == "__main__":
