@@ -30,6 +30,10 @@ _NO_INTS: Ints = np.zeros(0, dtype=np.int64)
 _Uniform = Callable[[int, Sequence[int]], Floats]
 
 
+_LATEST: dict[str, tuple[Experiment, list[Experiment]]] = {}
+"""The posterior that was asked for last, with the experiment that it belongs to."""
+
+
 class Recorded(NamedTuple):
     """Measured numbers that take the place of drawn ones, as when a measured run is predicted.
 
@@ -380,9 +384,14 @@ def posterior(experiment: Experiment) -> list[Experiment]:
     draws = experiment.model.posterior
     if not draws:
         return [experiment]
-    # Without the draws themselves, which would be checked again with each of them.
-    bare = experiment.with_settings({"model.posterior": None})
-    return [bare.with_settings({f"model.{place}": value for place, value in one.items()}) for one in draws]
+    # Lowering asks for them before sampling does, and two hundred experiments take a moment to check.
+    asked, variants = _LATEST.get("posterior", (None, []))
+    if asked is not experiment:
+        # Without the draws themselves, which would be checked again with each of them.
+        bare = experiment.with_settings({"model.posterior": None})
+        variants = [bare.with_settings({f"model.{place}": value for place, value in one.items()}) for one in draws]
+        _LATEST["posterior"] = (experiment, variants)
+    return list(variants)
 
 
 def _times(experiment: Experiment) -> Times:
