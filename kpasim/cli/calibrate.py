@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kpasim.studies.calibrate import Calibration
 
 
-@click.command(epilog="Try: kpasim calibrate hey-50x5.txt -e experiments/hey50x5.yaml -o models/mine.yaml")
+@click.command(epilog="Try: kpasim calibrate hey.txt -e experiments/hey50x5.yaml -o mine.yaml")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "-e",
@@ -58,6 +58,13 @@ if TYPE_CHECKING:
 )
 @click.option("--skip-bad", is_flag=True, help="Leave malformed lines out and say how many.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of all random numbers.")
+@click.option(
+    "--effort",
+    type=click.FloatRange(0.1, 100),
+    default=1.0,
+    show_default=True,
+    help="For a report of hey: how many times as many runs to play as a minute on two cores allows.",
+)
 @click.option("--plot", is_flag=True, help="Draw how well it fits (SVG and PNG) beside the model file, or into runs/.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(
@@ -72,6 +79,7 @@ def command(
     direct: bool,
     skip_bad: bool,
     seed: int,
+    effort: float,
     plot: bool,
     as_json: bool,
 ) -> None:
@@ -96,6 +104,7 @@ def command(
             skip_bad=skip_bad,
             direct=direct,
             seed=seed,
+            effort=effort,
             progress=bar,
         )
     for text in found.notes:

@@ -154,6 +154,7 @@ def calibrate(
     direct: bool = False,
     draws: int = DRAWS,
     seed: int = 1,
+    effort: float = 1.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
     """Fit a model to measured files.
@@ -175,6 +176,7 @@ def calibrate(
         direct: Take what clients waited as service times even where they waited in a queue.
         draws: Draws of what remains uncertain to keep.
         seed: Seed of all random numbers.
+        effort: How many times as many runs to play for a report of hey as a minute on two cores allows.
         progress: Called with the number of steps done, and of all.
 
     Raises:
@@ -196,7 +198,18 @@ def calibrate(
         if extra:
             raise RunError("stages: beside a report of hey they are not used (give pods as kubectl prints them)")
         return _by_simulation(
-            summary, records, experiment, title, starts, explanation, tuple(without), draws, seed, progress, notes
+            summary,
+            records,
+            experiment,
+            title,
+            starts,
+            explanation,
+            tuple(without),
+            draws,
+            seed,
+            effort,
+            progress,
+            notes,
         )
     served = fit_service(records, experiment, rng)
     if served is None and not starts and not extra:
@@ -266,6 +279,7 @@ def _by_simulation(
     without: tuple[str, ...],
     draws: int,
     seed: int,
+    effort: float,
     progress: Callable[[int, int], None] | None,
     notes: list[str],
 ) -> Calibration:
@@ -276,7 +290,14 @@ def _by_simulation(
         raise RunError(f"no line {unknown[0]!r} in a report of hey (one of {', '.join(lines.LINES)})")
     target = lines.target(measured, without, ends_s)
     found = summaries.explained(
-        target, experiment, explanation=explanation, starts=starts, draws=draws, seed=seed, progress=progress
+        target,
+        experiment,
+        explanation=explanation,
+        starts=starts,
+        draws=draws,
+        seed=seed,
+        effort=effort,
+        progress=progress,
     )
     same = summaries.alike(found.compared)
     estimates = {key: _interval(values) for key, values in found.figures.items()}

@@ -39,8 +39,8 @@ SHRINKING = 0.0
 SWEEPS = 40
 """Random moves that make each point of a region independent of the one it began at."""
 HIDDEN = 32
-ROUGH_KEPT, KEPT = 0.02, 0.025
-"""Share of runs taken for the measured one's neighbours: between rounds, and in the end."""
+ROUGH_KEPT = 0.02
+"""Share of runs taken for the measured one's neighbours between rounds."""
 STRETCH = 3.0
 """Greatest factor by which what a run leaves open is scaled to what the measured one does."""
 LINES_WEIGHT, FARTHEST = 1.0, 3.0
@@ -59,6 +59,7 @@ class Plan:
         networks: Networks that are averaged in the end.
         rough_steps: Steps that a network learns between rounds.
         steps: Steps that each learns in the end.
+        kept: Share of the runs of the last region that the posterior is made of.
     """
 
     first: int = 8_000
@@ -68,6 +69,7 @@ class Plan:
     networks: int = 4
     rough_steps: int = 2_000
     steps: int = 3_000
+    kept: float = 0.025
 
     @property
     def runs(self) -> int:
@@ -271,7 +273,7 @@ def _adjusted(
     found = _learned(target, x, observed, rng, plan.networks, plan.steps)
     left = target - found.mean
     apart = (found.mean - found.own_mean) / left.std(axis=0)
-    near, kernel = _neighbours(apart, x, observed, max(LEAST_KEPT, int(KEPT * len(z))))
+    near, kernel = _neighbours(apart, x, observed, max(LEAST_KEPT, int(plan.kept * len(z))))
     left, apart = left[near, : z.shape[1]], apart[near]
     # What the networks leave of a trend among the neighbours is taken out in a straight line.
     plain = np.concatenate([np.ones((len(near), 1)), apart], axis=1)

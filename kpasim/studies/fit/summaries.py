@@ -96,6 +96,7 @@ def explained(
     starts: Sequence[StageFit] = (),
     draws: int,
     seed: int,
+    effort: float = 1.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Inferred:
     """The joint posterior of service time and cold start behind a report.
@@ -107,6 +108,7 @@ def explained(
         starts: Stages that were measured; only the service time is inferred then.
         draws: Draws of the posterior to keep.
         seed: Seed of all random numbers.
+        effort: How many times as many runs to play as a minute allows.
         progress: Called with the number of runs done, and of all at most.
 
     Raises:
@@ -114,7 +116,7 @@ def explained(
     """
     _must_fit(target.report, experiment)
     wanted = _candidates(experiment, explanation, starts)
-    plan = _plan(target.report.requests)
+    plan = _plan(target.report.requests, effort)
     short = replace(plan, first=plan.first // 2, rounds=2, each=plan.each // 3, last=plan.last // 6, networks=1)
     total = (len(wanted) if len(wanted) > 1 else 0) * short.runs + plan.runs
     counter = _Counter(total, progress)
@@ -167,12 +169,17 @@ def _candidates(experiment: Experiment, asked: str, starts: Sequence[StageFit]) 
     return [ex.EXPLANATIONS[asked]]
 
 
-def _plan(requests: int) -> Plan:
-    """As many runs as a minute on two cores allows."""
+def _plan(requests: int, effort: float) -> Plan:
+    """As many runs as a minute on two cores allows, or so many times as many, of which then fewer have to be kept."""
     plan = Plan()
     share = max(LEAST_SHARE, min(1.0, REQUESTS / (requests * plan.runs)))
+    share *= effort
     return replace(
-        plan, first=int(plan.first * max(share, 0.5)), each=int(plan.each * share), last=int(plan.last * share)
+        plan,
+        first=int(plan.first * max(share, 0.5)),
+        each=int(plan.each * share),
+        last=int(plan.last * share),
+        kept=plan.kept / max(1.0, effort) ** 0.5,
     )
 
 
