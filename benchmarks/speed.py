@@ -1,8 +1,8 @@
 """Time kpasim beside other simulators, in one run: `python benchmarks/speed.py`, about two minutes.
 
 Needs the extra `bench`. Times are CPU time of one process, medians of a few runs, so that a busy machine distorts them
-little; compare ratios rather than seconds. `--write` puts the tables into docs/performance.md, `--cold` also times a
-compilation from nothing.
+little; compare ratios rather than seconds. `--write` puts the tables into docs/performance.md and the
+README, `--cold` also times a compilation from nothing.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.pages import ROOT, put
 from kpasim import load
 from kpasim.engines import compiled, lower, reference, sampling
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.studies.run import FIRST_PODS
 from kpasim.studies.statistics import statistics as counted
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "performance.md"
-BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
+PAGE, PROGRAM = "docs/performance.md", "benchmarks/speed.py"
 RATE, SERVICE_S = 1.0, 10.0
 DAY_S = 86_400
 Row = tuple[str, ...]
@@ -309,16 +310,15 @@ def _lines(path: str) -> list[str]:
 def main() -> None:
     """Measure, print, and write the page if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md and the README")
     parser.add_argument("--cold", action="store_true", help="also time a compilation from nothing")
     given = parser.parse_args()
-    text = "\n\n".join([machine(), markdown(comparison()), markdown(goals(given.cold))])
+    speeds = markdown(comparison())
+    text = "\n\n".join([machine(), speeds, markdown(goals(given.cold))])
     print(text)
     if given.write:
-        page = PAGE.read_text()
-        before, rest = page.split(BEGIN)
-        after = rest.split(END)[1]
-        PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+        put(PAGE, PROGRAM, text)
+        put("README.md", PROGRAM, speeds)
 
 
 if __name__ == "__main__":
