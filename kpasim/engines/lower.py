@@ -16,7 +16,9 @@ from kpasim.engines.machines import instance_type_names, nanoseconds, pools, ref
 from kpasim.engines.params import Params
 from kpasim.engines.sampling import NOTHING_RECORDED, Recorded, Sampler, arrivals, draw, draw_many, posterior
 from kpasim.policy import windows
+from kpasim.spec.cluster import Cluster
 from kpasim.spec.experiment import Experiment
+from kpasim.spec.model import ServiceModel
 from kpasim.spec.workload import Hey
 from kpasim.workloads.arrivals import most_arrivals
 
@@ -48,14 +50,26 @@ def lower(experiment: Experiment, recorded: Recorded = NOTHING_RECORDED) -> Para
     """
     params = _params(experiment, recorded)
     _must_be_playable(experiment, params)
-    if experiment.model.posterior:
+    if experiment.model.posterior and not _is_checked(experiment):
         for place, variant in enumerate(posterior(experiment)):
             other = _params(variant, recorded)
             params = params._replace(requests=max(params.requests, other.requests))
             if not _equal(params, other._replace(requests=params.requests)):
                 message = "changes more than distributions of times, which is all that may differ between replications"
                 raise refused(experiment, f"model.posterior[{place}]", message)
+        _CHECKED["posterior"] = (experiment.model, experiment.cluster)
     return params
+
+
+_CHECKED: dict[str, tuple[ServiceModel, Cluster]] = {}
+"""The model whose posterior was checked last, and the cluster it was checked with: what its draws can change."""
+
+
+def _is_checked(experiment: Experiment) -> bool:
+    """Whether this model's draws are known to change times only; a load that ends by the clock needs its own room."""
+    model, cluster = _CHECKED.get("posterior", (None, None))
+    by_clock = isinstance(experiment.workload, Hey) and experiment.workload.duration_s is not None
+    return model is experiment.model and cluster is experiment.cluster and not by_clock
 
 
 def _equal(one: Params, other: Params) -> bool:

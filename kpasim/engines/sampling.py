@@ -19,6 +19,7 @@ from kpasim.engines.machines import LONGEST_NS, LoweredStage, nanoseconds, refus
 from kpasim.engines.params import Draws, Floats, Ints, Params
 from kpasim.spec.distributions import Constant, Distribution
 from kpasim.spec.experiment import Experiment
+from kpasim.spec.model import ServiceModel
 from kpasim.spec.workload import Hey, Replay
 from kpasim.workloads import arrivals as open_loops
 from kpasim.workloads.recorded import recording
@@ -30,8 +31,8 @@ _NO_INTS: Ints = np.zeros(0, dtype=np.int64)
 _Uniform = Callable[[int, Sequence[int]], Floats]
 
 
-_LATEST: dict[str, tuple[Experiment, list[Experiment]]] = {}
-"""The posterior that was asked for last, with the experiment that it belongs to."""
+_LATEST: dict[str, tuple[ServiceModel, list[ServiceModel]]] = {}
+"""The models of the posterior that was asked for last, with the model that it belongs to."""
 
 
 class Recorded(NamedTuple):
@@ -384,14 +385,14 @@ def posterior(experiment: Experiment) -> list[Experiment]:
     draws = experiment.model.posterior
     if not draws:
         return [experiment]
-    # Lowering asks for them before sampling does, and two hundred experiments take a moment to check.
-    asked, variants = _LATEST.get("posterior", (None, []))
-    if asked is not experiment:
+    # All settings of a sweep ask for the same ones, and two hundred models take a moment to check.
+    asked, models = _LATEST.get("posterior", (None, []))
+    if asked is not experiment.model:
         # Without the draws themselves, which would be checked again with each of them.
         bare = experiment.with_settings({"model.posterior": None})
-        variants = [bare.with_settings({f"model.{place}": value for place, value in one.items()}) for one in draws]
-        _LATEST["posterior"] = (experiment, variants)
-    return list(variants)
+        models = [bare.with_settings({f"model.{place}": value for place, value in one.items()}).model for one in draws]
+        _LATEST["posterior"] = (experiment.model, models)
+    return [experiment.model_copy(update={"model": model}) for model in models]
 
 
 def _times(experiment: Experiment) -> Times:
