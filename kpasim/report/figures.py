@@ -354,7 +354,8 @@ def quantiles(
         ends = [min(measured[0], fitted[0]), max(measured[-1], fitted[-1])]
         axis.plot(ends, ends, color=GREY, linewidth=1)
         axis.plot(fitted, measured, "o", color=BLUE, markersize=3, alpha=0.7)
-        axis.set(title=name, xlabel="fitted [s]", ylabel="measured [s]")
+        axis.set_title(name, fontsize=7.5)
+        axis.set(xlabel="fitted [s]", ylabel="measured [s]")
     for axis in axes[len(fits) :]:
         axis.set_axis_off()
     return figure

@@ -117,7 +117,16 @@ def explained(
     _must_fit(target.report, experiment)
     wanted = _candidates(experiment, explanation, starts)
     plan = _plan(target.report.requests, effort)
-    short = replace(plan, first=plan.first // 2, rounds=2, each=plan.each // 3, last=plan.last // 6, networks=1)
+    short = replace(
+        plan,
+        first=plan.first // 2,
+        rounds=2,
+        each=plan.each // 3,
+        last=plan.last // 6,
+        networks=1,
+        rough_steps=plan.rough_steps // 2,
+        steps=plan.steps // 2,
+    )
     total = (len(wanted) if len(wanted) > 1 else 0) * short.runs + plan.runs
     counter = _Counter(total, progress)
     tried: list[tuple[float, _Attempt]] = []
