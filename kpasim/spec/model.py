@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from kpasim.spec.base import Flag, Positive, Spec, Whole, names_differ, wrong
 from kpasim.spec.distributions import Constant, Time
@@ -145,6 +145,28 @@ class Shutdown(Spec):
     """Time from SIGTERM, or from the last answer, to its end."""
 
 
+def draws_of(posterior: Any) -> Any:
+    """Draws that may have been written as a table, which is read a hundred times as fast as mappings.
+
+    Raises:
+        ValueError: A line has more or fewer values than there are places.
+    """
+    if not isinstance(posterior, str):
+        return posterior
+    places, *rows = ([cell.strip() for cell in line.split(",")] for line in posterior.strip().splitlines())
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(places):
+            raise ValueError(f"draw {number} has {len(row)} values for {len(places)} places")
+    return tuple(dict(zip(places, map(_number_or_text, row), strict=True)) for row in rows)
+
+
+def _number_or_text(cell: str) -> float | str:
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
+
+
 class ServiceModel(Spec):
     """A fitted model of a service, with where its numbers came from."""
 
@@ -164,6 +186,9 @@ class ServiceModel(Spec):
     """What the container does when it is told to stop."""
     cancel_stops_work: Flag = False
     """Whether the container stops working on a request whose client has gone."""
-    posterior: tuple[dict[str, Any], ...] = ()
-    """Draws of uncertain numbers, one mapping from a place in this file (`service-time.time.median`) to its value each;
-    replications take them in turn."""
+    posterior: Annotated[
+        tuple[dict[str, Any], ...], BeforeValidator(draws_of, json_schema_input_type=str | tuple[dict[str, Any], ...])
+    ] = ()
+    """Draws of uncertain numbers, one mapping from a place in this file (`service-time.time.median`) to its value each,
+    or all of them as a table in a text: a line of places, a line of values for each draw, commas between them.
+    Replications take them in turn."""

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from kpasim.spec.experiment import read_model, shipped_models
 from kpasim.spec.model import ServiceModel
+from kpasim.studies.fit import modelfile
 
 MODELS = sorted(shipped_models().glob("*.yaml"))
 
@@ -61,3 +63,22 @@ def test_only_guesses_are_provisional() -> None:
     """The headline model and the one without a published start time are marked."""
     provisional = {path.stem for path in MODELS if read_model(path)[0].provisional}
     assert provisional == {"sd15-eci-imagecache"}
+
+
+def test_draws_may_be_written_as_a_table() -> None:
+    """A text with a line of places and a line for each draw says the same as a list of mappings."""
+    plain = {"service-time": "1s", "cold-start": "2s"}
+    places = "service-time.time", "shutdown.stop-time"
+    listed = [dict(zip(places, values, strict=True)) for values in (("1.5s", 2.0), ("3s", 0.5))]
+    table = "service-time.time, shutdown.stop-time\n1.5s, 2\n3s, 0.5\n"
+
+    assert ServiceModel.model_validate({**plain, "posterior": table}) == ServiceModel.model_validate(
+        {**plain, "posterior": listed}
+    )
+    assert ServiceModel.model_validate({**plain, "posterior": modelfile.table(listed)}).posterior == tuple(listed)
+
+
+def test_a_table_with_a_short_line_is_refused() -> None:
+    """The message says which draw it is, and how many values it lacks."""
+    with pytest.raises(ValidationError, match="draw 2 has 1 values for 2 places"):
+        ServiceModel.model_validate({"service-time": "1s", "posterior": "a, b\n1, 2\n3\n"})

@@ -9,6 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.scalarstring import LiteralScalarString
 
 from kpasim.results.files import atomic_write
 
@@ -78,7 +79,10 @@ def text(model: Mapping[str, Any], comment: Sequence[str] = ()) -> str:
     yaml = YAML()
     yaml.width = WIDTH
     yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.dump(_laid_out(dict(model)), out)
+    laid_out = _laid_out({key: value for key, value in model.items() if key != "posterior"})
+    if model.get("posterior"):
+        laid_out["posterior"] = LiteralScalarString(table(model["posterior"]))
+    yaml.dump(laid_out, out)
     return "".join(f"# {line}\n" for line in comment) + out.getvalue()
 
 
@@ -106,6 +110,12 @@ def _laid_out(value: Any) -> Any:
             sequence.fa.set_flow_style()
         return sequence
     return value
+
+
+def table(draws: Sequence[Mapping[str, Any]]) -> str:
+    """Draws of the same places as a table: YAML takes long to read thousands of values."""
+    rows = [list(draws[0]), *([str(draw[place]) for place in draws[0]] for draw in draws)]
+    return "".join(", ".join(row) + "\n" for row in rows)
 
 
 def _sentences(values: Sequence[Any]) -> bool:
