@@ -5,8 +5,10 @@ It fits what a prediction needs most and no more; ``kpasim calibrate`` fits whol
 
 from __future__ import annotations
 
+import copy
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,12 @@ from kpasim.cluster.load import Sent
 from kpasim.cluster.record import PodRecord
 
 _DIGITS = 4
+_GROUP = "autoscaling.knative.dev/"
+_PINNED = tuple(_GROUP + name for name in ("min-scale", "max-scale", "initial-scale"))
+_SCALES = {
+    *_PINNED,
+    *(_GROUP + name for name in ("minScale", "maxScale", "initialScale", "activation-scale", "activationScale")),
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,19 @@ class Calibration:
             "service-time": service,
             "cold-start": {"stages": [{"name": "start", "kind": "start", "time": f"{_rounded(self.start_s)}s"}]},
         }
+
+
+def one_pod(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The Service with its scale pinned to one pod.
+
+    Requests one after the other can be many to the autoscaler (`metric: rps`). Pods that it starts would be paid for in
+    vain, and on one machine they would take the processor from the pod that is measured.
+    """
+    document = copy.deepcopy(dict(manifest))
+    metadata = document["spec"]["template"].setdefault("metadata", {})
+    others = {key: value for key, value in (metadata.get("annotations") or {}).items() if key not in _SCALES}
+    metadata["annotations"] = {**others, **dict.fromkeys(_PINNED, "1")}
+    return document
 
 
 def start_time(pod: PodRecord | None, probe_period_s: float) -> float:

@@ -185,7 +185,8 @@ class _Validation:
             if settings.calibrate:
                 self._note("calibrating: one cold start, a few requests")
                 # A deployment of its own: what it leaves in the autoscaler's windows must not reach the load.
-                live(kube, replace(plan, keep=False), self._calibrate, self._note)
+                single = replace(plan, keep=False, manifest=calibration.one_pod(plan.manifest), min_scale=1)
+                live(kube, single, self._calibrate, self._note)
             rows = live(kube, plan, self._measure, self._note)
         return Report(self._folder, rows, time.monotonic() - begun_s)
 
@@ -273,8 +274,6 @@ class _Validation:
         run.look()
         run.deploy()
         service = self._experiment.service
-        if service.revision.initial_scale == 0:
-            self._send(run, ClosedLoop(1, 1))  # there is no pod until somebody asks
         start_s = calibration.start_time(run.recorder.first_start(), service.probe.period_s)
         solo = calibration.latencies(self._send(run, ClosedLoop(1, _SOLO_REQUESTS)))
         more = self._settings.solo_requests - _SOLO_REQUESTS

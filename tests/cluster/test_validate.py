@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from kpasim.cluster.calibration import Calibration, start_time
+from kpasim.cluster.calibration import Calibration, one_pod, start_time
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.kube import Patience, connect
 from kpasim.cluster.live import LiveRun, live
@@ -345,6 +345,25 @@ def test_a_killed_stand_in_leaves_no_process():
         folder = cluster.kubeconfig.parent
     assert len(found) >= 2
     assert not folder.exists()
+
+
+def test_one_pod_is_calibrated():
+    """Both spellings of the scale bounds give way to one pod; all else of the manifest stays, and the original too."""
+    group = "autoscaling.knative.dev/"
+    given = {f"{group}maxScale": "5", f"{group}min-scale": "0", f"{group}initialScale": "0", f"{group}metric": "rps"}
+    manifest = {"spec": {"template": {"metadata": {"annotations": given}, "spec": {"containerConcurrency": 1}}}}
+
+    pinned = one_pod(manifest)
+
+    assert pinned["spec"]["template"]["metadata"]["annotations"] == {
+        f"{group}metric": "rps",
+        f"{group}min-scale": "1",
+        f"{group}max-scale": "1",
+        f"{group}initial-scale": "1",
+    }
+    assert pinned["spec"]["template"]["spec"] == {"containerConcurrency": 1}
+    assert manifest["spec"]["template"]["metadata"]["annotations"] == given
+    assert one_pod({"spec": {"template": {}}})["spec"]["template"]["metadata"]["annotations"]
 
 
 def test_a_start_is_dated_half_a_probe_early():
