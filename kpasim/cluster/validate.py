@@ -45,6 +45,8 @@ BODY_ANNOTATION = "kpasim.dev/load-body"
 
 _SOLO_REQUESTS = 5
 _MORE_PER_S = 2.0
+_SETTLED_S = 10.0
+"""A pod that has been ready for so long has nothing left of its start to do."""
 _SHORT_S = 1.0
 _MOST_TOGETHER = 4
 _CHECK_S = 0.5
@@ -274,6 +276,8 @@ class _Validation:
         run.look()
         run.deploy()
         service = self._experiment.service
+        # What a start leaves to be done is over when the load begins, so it is to be over here.
+        _stand(run, min(self._experiment.start.for_s, _SETTLED_S))
         start_s = calibration.start_time(run.recorder.first_start(), service.probe.period_s)
         solo = calibration.latencies(self._send(run, ClosedLoop(1, _SOLO_REQUESTS)))
         more = self._settings.solo_requests - _SOLO_REQUESTS
@@ -310,10 +314,7 @@ class _Validation:
         start = experiment.start
         if start.state != "warm":
             run.await_idle()
-        ready_s = time.time()
-        limit = run.deadline(start.for_s + _MARGIN_S, "start of the load")
-        while (left_s := ready_s + start.for_s - time.time()) > 0:
-            limit.wait(min(left_s, 0.2))
+        _stand(run, start.for_s)
         sent = self._send(run, loadspec.plan_of(experiment))
         for warning in sent.warnings():
             self._note(f"warning: {warning}")
@@ -429,6 +430,14 @@ def _config_of(experiment: Experiment, name: str = "config-autoscaler") -> dict[
 
     data = experiment.raw.get(name) or {}
     return {str(key): text_of(value) for key, value in data.items() if not str(key).startswith("_")}
+
+
+def _stand(run: LiveRun, for_s: float) -> None:
+    """Let the pods that are ready stand idle for a while."""
+    begun_s = time.time()
+    limit = run.deadline(for_s + _MARGIN_S, "start of the load")
+    while (left_s := begun_s + for_s - time.time()) > 0:
+        limit.wait(min(left_s, 0.2))
 
 
 async def _until_failure(run: LiveRun, stop: asyncio.Event) -> None:
