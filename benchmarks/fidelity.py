@@ -305,7 +305,7 @@ def overview(found: list[Row]) -> str:
         assert off is not None
         assert inside_share is not None
         lines.append([title, f"{off:.2f} {'%' if name in RELATIVE else 's'}", f"{100 * inside_share:.0f} %"])
-    lines.append(["most pods", "none", f"exact in {100 * exact_pods(found):.0f} %"])
+    lines.append(["most pods", "0 pods", f"exact in {100 * exact_pods(found):.0f} %"])
     return table([f"of {len(found)} recorded runs", "median error", "measured inside the 90 % interval"], lines)
 
 
