@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ class Tab:
                 self._note(message)
                 if message.get("id") == number:
                     assert "error" not in message, message
-                    return message["result"]
+                    result: dict[str, Any] = message["result"]
+                    return result
 
     def _note(self, message: dict[str, Any]) -> None:
         method, params = message.get("method"), message.get("params", {})
@@ -110,7 +112,7 @@ class Tab:
 
 
 @contextlib.contextmanager
-def browser(width: int = 1280, height: int = 900):
+def browser(width: int = 1280, height: int = 900) -> Iterator[Tab]:
     """A browser with one tab."""
     assert PROGRAM is not None
     loop = asyncio.new_event_loop()
