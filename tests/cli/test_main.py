@@ -25,6 +25,16 @@ from tests.spec.test_bad_input import CASES, spoiled
 HEADLINE = Path(__file__).parents[2] / "experiments" / "hey50x5.yaml"
 KPASIM = [sys.executable, "-m", "kpasim.cli.main"]
 QUICK = ["--engine", "reference", "-n", "2"]
+READY_WITHIN = """
+import kpasim.cli.main as m
+begin = m.cli.main
+def ready(**how):
+    print("ready", flush=True)
+    return begin(**how)
+m.cli.main = ready
+m.main()
+"""
+"""`kpasim`, which says when it would notice an interrupt: a moment earlier it is Python that is interrupted."""
 
 
 def kpasim(*args: object, **how) -> subprocess.CompletedProcess[str]:
@@ -177,8 +187,7 @@ def test_unreadable_input_is_named(tmp_path, command):
 @pytest.mark.parametrize("after_s", [0.0, 0.1, 0.25, 0.5, 0.9, 1.4])
 def test_ctrl_c_at_any_time_leaves_nothing_half_done(tmp_path, after_s):
     """An interrupted run ends soon, with status 130 and one word; what it had not finished is not there."""
-    code = "import kpasim.cli.main as m; print('ready', flush=True); m.main()"
-    command = [sys.executable, "-c", code, "run", str(HEADLINE), "-n", "4000", "--engine", "reference"]
+    command = [sys.executable, "-c", READY_WITHIN, "run", str(HEADLINE), "-n", "4000", "--engine", "reference"]
     with subprocess.Popen(
         [*command, "--out", str(tmp_path / "run")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
