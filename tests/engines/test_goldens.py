@@ -17,9 +17,11 @@ import pytest
 from kpasim.engines import outcome as out
 from kpasim.engines import params as of
 from kpasim.engines.draws import CHANCE_ONE, SCRAPE_FAILS, chance
+from kpasim.engines.lower import lower
 from kpasim.engines.params import Params
 from kpasim.policy import burst, scaler
 from kpasim.policy.windows import smoothing_coefficient
+from kpasim.spec.experiment import from_mapping
 
 from .hand import CALM, MS, S, Story, by_hand, clocks, ints
 
@@ -118,6 +120,28 @@ def test_the_worked_example_of_knative(play: Play, example: str) -> None:
     panicking = [float(row[out.TICK_T]) / 1e9 for row in story.outcome.ticks if row[out.PANIC_MODE]]
     assert panic_from == panicking[0]
     assert all(time_s in panicking for time_s, _ in decisions if time_s >= panic_from)
+
+
+@pytest.mark.parametrize(("percent", "wanted"), [("70", 8), ("100", 5)])
+def test_five_clients_get_eight_pods_at_seventy_percent(play: Play, percent: str, wanted: int) -> None:
+    """A manifest's containerConcurrency is not yet the target: 1 * 70 % = 0.7, and 5/0.7 = 7.1; at 100 % it is 5/1."""
+    annotations = {"min-scale": "1", "target-utilization-percentage": percent}
+    template = {
+        "metadata": {"annotations": {f"autoscaling.knative.dev/{key}": value for key, value in annotations.items()}},
+        "spec": {"containerConcurrency": 1, "containers": [{"image": "example.com/painter"}]},
+    }
+    service = {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": "painter"},
+        "spec": {"template": template},
+    }
+    load = {"kind": "hey", "requests": 5, "concurrency": 5, "timeout": "0s"}
+    what = from_mapping({"service": service, "workload": load, "model": {"service-time": "60s", "cold-start": "30s"}})
+
+    story = play(lower(what), service_s=60.0, stages_s=(30.0,))
+
+    assert wanted == max(desired for _, desired in story.decisions)
 
 
 def test_panic_lasts_a_stable_window_beyond_the_last_tick_that_calls_for_it(play: Play) -> None:
