@@ -1,20 +1,21 @@
 """From what a user writes to what an engine plays: an experiment in numbers.
 
 params = lower(experiment)
-for draws in draw_many(experiment, params, range(experiment.replications)):
+for draws in Sampler(experiment, params).draw_many(range(experiment.replications)):
     outcome = compiled.run(params, draws)
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from kpasim.engines import params as of
 from kpasim.engines.machines import instance_type_names, nanoseconds, pools, refused, stages
 from kpasim.engines.params import Params
-from kpasim.engines.sampling import NOTHING_RECORDED, Recorded, Sampler, arrivals, draw, draw_many, posterior
+from kpasim.engines.sampling import NOTHING_RECORDED, Recorded, of_replication
 from kpasim.policy import windows
 from kpasim.spec.cluster import Cluster
 from kpasim.spec.experiment import Experiment
@@ -51,25 +52,31 @@ def lower(experiment: Experiment, recorded: Recorded = NOTHING_RECORDED) -> Para
     params = _params(experiment, recorded)
     _must_be_playable(experiment, params)
     if experiment.model.posterior and not _is_checked(experiment):
-        for place, variant in enumerate(posterior(experiment)):
-            other = _params(variant, recorded)
+        for place in range(len(experiment.model.posterior)):
+            other = _params(of_replication(experiment, place), recorded)
             params = params._replace(requests=max(params.requests, other.requests))
             if not _equal(params, other._replace(requests=params.requests)):
                 message = "changes more than distributions of times, which is all that may differ between replications"
                 raise refused(experiment, f"model.posterior[{place}]", message)
-        _CHECKED["posterior"] = (experiment.model, experiment.cluster)
+        _checked.model, _checked.cluster = experiment.model, experiment.cluster
     return params
 
 
-_CHECKED: dict[str, tuple[ServiceModel, Cluster]] = {}
-"""The model whose posterior was checked last, and the cluster it was checked with: what its draws can change."""
+@dataclass
+class _Checked:
+    """The model whose posterior was checked last, and the cluster it was checked with: what its draws can change."""
+
+    model: ServiceModel | None = None
+    cluster: Cluster | None = None
+
+
+_checked = _Checked()
 
 
 def _is_checked(experiment: Experiment) -> bool:
     """Whether this model's draws are known to change times only; a load that ends by the clock needs its own room."""
-    model, cluster = _CHECKED.get("posterior", (None, None))
     by_clock = isinstance(experiment.workload, Hey) and experiment.workload.duration_s is not None
-    return model is experiment.model and cluster is experiment.cluster and not by_clock
+    return _checked.model is experiment.model and _checked.cluster is experiment.cluster and not by_clock
 
 
 def _equal(one: Params, other: Params) -> bool:
@@ -296,15 +303,3 @@ def _must_be_playable(experiment: Experiment, params: Params) -> None:
     if params.crash_probability >= 1.0 and params.restart_ns == 0:
         message = "0s with starts that always fail would restart without end (Kubernetes waits 10s)"
         raise refused(experiment, "model.cold-start.crash.restart-delay", message)
-
-
-__all__ = [
-    "Recorded",
-    "Sampler",
-    "arrivals",
-    "draw",
-    "draw_many",
-    "instance_type_names",
-    "lower",
-    "more_requests",
-]

@@ -8,6 +8,7 @@ for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +16,9 @@ import numpy as np
 from kpasim.engines import params as of
 from kpasim.engines.clock import LATEST
 from kpasim.engines.draws import Stream, chance_key, uniforms, uniforms_of
-from kpasim.engines.machines import LONGEST_NS, LoweredStage, nanoseconds, refused, stages
+from kpasim.engines.machines import LONGEST_NS, nanoseconds, refused, stages
 from kpasim.engines.params import Draws, Floats, Ints, Params
-from kpasim.spec.distributions import Constant, Distribution
+from kpasim.spec.distributions import Constant, Distribution, ppf_of_each
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.model import ServiceModel
 from kpasim.spec.workload import Hey, Replay
@@ -28,11 +29,9 @@ PODS = 256
 """Pods that there are draws for, if nobody says more."""
 _ADDRESSES = 1 << 31
 _NO_INTS: Ints = np.zeros(0, dtype=np.int64)
+
 _Uniform = Callable[[int, Sequence[int]], Floats]
-
-
-_LATEST: dict[str, tuple[ServiceModel, list[ServiceModel]]] = {}
-"""The models of the posterior that was asked for last, with the model that it belongs to."""
+"""``uniform(stream, counts)``: so many numbers of a stream for each replication, one replication after the other."""
 
 
 class Recorded(NamedTuple):
@@ -63,18 +62,18 @@ NOTHING_RECORDED = Recorded()
 
 
 class Times(NamedTuple):
-    """The distributions of one experiment, or of one draw of its model's posterior.
+    """The distributions of an experiment, or of one draw of its model's posterior.
 
     Attributes:
         service: Service time, one for each class.
         first_byte: Time to the first byte, ``None`` where answers come whole.
-        stages: The stages of a start.
+        stages: Times of each stage of a start, one for each instance type.
         provision: Provisioning of a node.
     """
 
     service: tuple[Distribution, ...]
     first_byte: Distribution | None
-    stages: tuple[LoweredStage, ...]
+    stages: tuple[tuple[Distribution, ...], ...]
     provision: Distribution
 
 
@@ -100,7 +99,8 @@ class Sampler:
         self.params = params
         self._workload = experiment.workload
         self._recorded = recorded
-        self._times = [_times(one) for one in posterior(experiment)]
+        self._experiment = experiment
+        self._times: dict[int, Times] = {}
         delays = experiment.cluster.delays
         self._delay_ns = nanoseconds(delays.client_to_front_s)
         self._queue_proxy_ns = nanoseconds(delays.queue_proxy_start_s)
@@ -117,76 +117,6 @@ class Sampler:
         """The random numbers of one replication; see ``draw_many``."""
         return self.draw_many([replication], pods=pods, nodes=nodes)[0]
 
-    # the same random numbers, but a few at a time
-
-    def draw_but_requests(self, replication: int, pods: int) -> Draws:
-        """The random numbers of one replication but those of its requests, with as many nodes as pods."""
-        p = self.params
-        u = uniforms(p.seed, replication, Stream.PHASE, of.REPORT + p.activators + 1)[np.newaxis]
-        return Draws(
-            phase=self._phases(u[:, :-1])[0],
-            service=_NO_INTS.reshape(0, 1),
-            klass=_NO_INTS,
-            first_byte=_NO_INTS,
-            delay=_NO_INTS,
-            sent=_NO_INTS,
-            own_service=_NO_INTS,
-            pod=self.pods(replication, 0, pods),
-            node=self.nodes(replication, 0, pods),
-            key=chance_key(p.seed, replication),
-            load_phase_ns=self._load(u[:, -1])[0],
-        )
-
-    def sent_in_parts(self, replication: int, size: int) -> Iterator[Ints]:
-        """When an open loop's requests are sent, ``size`` of them at a time; see ``arrivals.in_parts``."""
-        assert not isinstance(self._workload, Hey)
-        return open_loops.in_parts(
-            self._workload,
-            lambda count, first: uniforms(self.params.seed, replication, Stream.ARRIVAL, count, first),
-            size,
-        )
-
-    def delays(self, replication: int, first: int, count: int) -> tuple[Ints, Ints]:
-        """Delays and classes of the requests ``first .. first + count - 1`` of an open loop."""
-        delay = uniforms(self.params.seed, replication, Stream.DELAY, count, first) * self._delay_ns
-        klass = _NO_INTS
-        if len(self._edges):
-            u = uniforms(self.params.seed, replication, Stream.CLASS, count, first)
-            klass = np.searchsorted(self._edges, u, side="right")
-        return delay.astype(np.int64), klass
-
-    def services(self, replication: int, first: int, count: int) -> tuple[Ints, Ints]:
-        """Service times and times to the first byte from number ``first`` on."""
-        times = self._times_of(replication)
-        u = uniforms(self.params.seed, replication, Stream.SERVICE, count, first)
-        service = np.stack([_nanoseconds(one, u) for one in times.service], axis=1)
-        if times.first_byte is None:
-            return service, _NO_INTS
-        u = uniforms(self.params.seed, replication, Stream.FIRST_BYTE, count, first)
-        return service, _nanoseconds(times.first_byte, u)
-
-    def pods(self, replication: int, first: int, count: int) -> Ints:
-        """What is drawn for the pods ``first .. first + count - 1``."""
-
-        def uniform(stream: int, counts: Sequence[int]) -> Floats:
-            each = of.STAGES if stream == Stream.POD else 1
-            return uniforms(self.params.seed, replication, stream, counts[0], first * each)
-
-        [pods] = self._pods(uniform, self._times_of(replication).stages, 1, count)
-        return np.asarray(pods)
-
-    def nodes(self, replication: int, first: int, count: int) -> Ints:
-        """What is drawn for the added nodes ``first .. first + count - 1``."""
-
-        def uniform(stream: int, counts: Sequence[int]) -> Floats:
-            return uniforms(self.params.seed, replication, stream, counts[0], first)
-
-        [nodes] = self._nodes(uniform, self._times_of(replication).provision, 1, count)
-        return np.asarray(nodes)
-
-    def _times_of(self, replication: int) -> Times:
-        return self._times[replication % len(self._times)]
-
     def draw_many(self, replications: Sequence[int], *, pods: int = PODS, nodes: int | None = None) -> list[Draws]:
         """The random numbers of several replications, in their order.
 
@@ -196,38 +126,90 @@ class Sampler:
             nodes: Added nodes to make draws for; as many as pods when not given.
         """
         nodes = pods if nodes is None else nodes
-        if len(self._times) == 1:
-            return self._draw(replications, self._times[0], pods, nodes)
-        return [self._draw([one], self._times[one % len(self._times)], pods, nodes)[0] for one in replications]
+        each = [self.times_of(one) for one in replications]
+        if all(times is each[0] for times in each):
+            each = each[:1]
+        if len({_shape(times) for times in each}) > 1:
+            return [
+                self.draw_with([one], [times], pods, nodes)[0] for one, times in zip(replications, each, strict=True)
+            ]
+        return self.draw_with(replications, each, pods, nodes)
 
-    def _draw(self, replications: Sequence[int], times: Times, pods: int, nodes: int) -> list[Draws]:
-        """Draws of replications that share their distributions, all of them transformed at once."""
+    def draw_with(self, replications: Sequence[int], each: Sequence[Times], pods: int, nodes: int) -> list[Draws]:
+        """The random numbers of several replications, turned into times by these distributions.
+
+        Args:
+            replications: Indices of the replications.
+            each: The distributions of each replication, or once those of all.
+            pods: Pods to make draws for.
+            nodes: Added nodes to make draws for.
+        """
+        return self._draw(replications, each, [self._sent(one) for one in replications], pods, nodes)
+
+    # the same random numbers, but a few at a time
+
+    def draw_but_requests(self, replication: int, pods: int) -> Draws:
+        """The random numbers of one replication but those of its requests, with as many nodes as pods."""
+        return self._draw([replication], [self.times_of(replication)], [_NO_INTS], pods, pods)[0]
+
+    def sent_in_parts(self, replication: int, size: int) -> Iterator[Ints]:
+        """When an open loop's requests are sent, ``size`` of them at a time; see ``arrivals.in_parts``."""
+        assert not isinstance(self._workload, Hey)
+        return open_loops.in_parts(self._workload, _of_requests(self.params.seed, replication), size)
+
+    def delays(self, replication: int, first: int, count: int) -> tuple[Ints, Ints]:
+        """Delays and classes of the requests ``first .. first + count - 1`` of an open loop."""
+        return self._delays(self._part(replication, first), [count])
+
+    def services(self, replication: int, first: int, count: int) -> tuple[Ints, Ints]:
+        """Service times and times to the first byte from number ``first`` on, of an open loop."""
+        return self._services(self._part(replication, first), [self.times_of(replication)], [count])
+
+    def pods(self, replication: int, first: int, count: int) -> Ints:
+        """What is drawn for the pods ``first .. first + count - 1``."""
+        [pods] = self._pods(self._part(replication, first), [self.times_of(replication)], 1, count)
+        return np.asarray(pods)
+
+    def nodes(self, replication: int, first: int, count: int) -> Ints:
+        """What is drawn for the added nodes ``first .. first + count - 1``."""
+        [nodes] = self._nodes(self._part(replication, first), self.times_of(replication), 1, count)
+        return np.asarray(nodes)
+
+    def _part(self, replication: int, first: int) -> _Uniform:
+        """Numbers of one replication from request, pod or node ``first`` on."""
+
+        def uniform(stream: int, counts: Sequence[int]) -> Floats:
+            each = of.STAGES if stream == Stream.POD else 1
+            return uniforms(self.params.seed, replication, stream, counts[0], first * each)
+
+        return uniform
+
+    def times_of(self, replication: int) -> Times:
+        """The distributions of one replication."""
+        place = replication % max(1, len(self._experiment.model.posterior))
+        if place not in self._times:
+            self._times[place] = _times(of_replication(self._experiment, place))
+        return self._times[place]
+
+    def _draw(
+        self, replications: Sequence[int], each: Sequence[Times], sent: Sequence[Ints], pods: int, nodes: int
+    ) -> list[Draws]:
+        """Draws of replications, all transformed at once, with the requests of ``sent`` (in a closed loop, of all)."""
         p, runs = self.params, len(replications)
 
         def uniform(stream: int, counts: Sequence[int]) -> Floats:
             return uniforms_of(p.seed, replications, stream, counts)
 
-        sent = [self._sent(one) for one in replications]
         counts = [p.requests if p.closed else len(one) for one in sent]
         ends = np.cumsum(counts).tolist()
         parts = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
-        by_worker = self._by_worker
-        by_service = by_worker if not p.service_by_start else lambda u: u
-
-        u = by_service(uniform(Stream.SERVICE, counts))
-        service = np.stack([_nanoseconds(one, u) for one in times.service], axis=1)
+        service, first_byte = self._services(uniform, each, counts)
         self._put_recorded(service, parts)
-        first_byte = _NO_INTS
-        if times.first_byte is not None:
-            first_byte = _nanoseconds(times.first_byte, by_service(uniform(Stream.FIRST_BYTE, counts)))
-        klass = _NO_INTS
-        if len(self._edges) and not len(self._classes):
-            klass = np.searchsorted(self._edges, by_worker(uniform(Stream.CLASS, counts)), side="right")
-        delay = (by_worker(uniform(Stream.DELAY, counts)) * self._delay_ns).astype(np.int64)
+        delay, klass = self._delays(uniform, counts)
         u = uniform(Stream.PHASE, [of.REPORT + p.activators + 1] * runs).reshape(runs, -1)
         phase, load = self._phases(u[:, :-1]), self._load(u[:, -1])
-        pod = self._pods(uniform, times.stages, runs, pods)
-        node = self._nodes(uniform, times.provision, runs, nodes)
+        pod = self._pods(uniform, each, runs, pods)
+        node = self._nodes(uniform, each[0], runs, nodes)
         return [
             Draws(
                 phase=phase[place],
@@ -244,6 +226,25 @@ class Sampler:
             )
             for place, (replication, part) in enumerate(zip(replications, parts, strict=True))
         ]
+
+    def _services(self, uniform: _Uniform, each: Sequence[Times], counts: Sequence[int]) -> tuple[Ints, Ints]:
+        """Service times, shape ``(requests, classes)``, and times to the first byte, if there are any."""
+        in_order = (lambda u: u) if self.params.service_by_start else self._by_worker
+        row = np.repeat(np.arange(len(counts)), counts)
+        u = in_order(uniform(Stream.SERVICE, counts))
+        by_class = zip(*(times.service for times in each), strict=True)
+        service = np.stack([_nanoseconds(one, u, row) for one in by_class], axis=1)
+        first_byte = [times.first_byte for times in each if times.first_byte is not None]
+        if not first_byte:
+            return service, _NO_INTS
+        return service, _nanoseconds(first_byte, in_order(uniform(Stream.FIRST_BYTE, counts)), row)
+
+    def _delays(self, uniform: _Uniform, counts: Sequence[int]) -> tuple[Ints, Ints]:
+        """Delays to the front; and classes, where there are several and no trace names them."""
+        delay = (self._by_worker(uniform(Stream.DELAY, counts)) * self._delay_ns).astype(np.int64)
+        if not len(self._edges) or len(self._classes):
+            return delay, _NO_INTS
+        return delay, np.searchsorted(self._edges, self._by_worker(uniform(Stream.CLASS, counts)), side="right")
 
     def _sent(self, replication: int) -> Ints:
         if self.params.closed:
@@ -299,9 +300,9 @@ class Sampler:
             return [self._recorded.load_phase_ns] * len(u)
         return [int(phase_ns) for phase_ns in u * of.TICK_NS]
 
-    def _pods(self, uniform: _Uniform, lowered: Sequence[LoweredStage], runs: int, pods: int) -> Ints:
+    def _pods(self, uniform: _Uniform, each: Sequence[Times], runs: int, pods: int) -> Ints:
         p, types = self.params, len(self.params.type_factor)
-        pod = np.empty((runs, pods, of.STAGES + types * len(lowered)), dtype=np.int64)
+        pod = np.empty((runs, pods, of.STAGES + types * len(each[0].stages)), dtype=np.int64)
         own = uniform(Stream.POD, [pods * of.STAGES] * runs).reshape(runs, pods, of.STAGES)
         period_ns = np.empty(of.STAGES)
         period_ns[[of.ADDRESS, of.UID]] = _ADDRESSES
@@ -316,52 +317,30 @@ class Sampler:
             (of.QUEUE_PROXY_PHASE, self._recorded.cut_phase_ns),
         ):
             pod[:, : len(known), column] = known
-        for place, stage in enumerate(lowered):
+        row = np.arange(runs)[:, np.newaxis]
+        for place in range(len(each[0].stages)):
             columns = pod[:, :, of.STAGES + place * types : of.STAGES + (place + 1) * types]
-            if all(isinstance(time, Constant) for time in stage.times):
-                columns[:] = [nanoseconds(time.mean_s()) for time in stage.times]
+            by_type = list(zip(*(times.stages[place] for times in each), strict=True))
+            if all(isinstance(time, Constant) for of_type in by_type for time in of_type):
+                columns[:] = np.array([[nanoseconds(time.mean_s()) for time in of_type] for of_type in by_type]).T[
+                    :, None
+                ]
                 continue
             # One number for all types: a pod that is slow on one is slow on the others.
             u = uniform(Stream.STAGE + place, [pods] * runs).reshape(runs, pods)
-            for type_, time in enumerate(stage.times):
-                if type_ and time is stage.times[0]:
+            for type_, of_type in enumerate(by_type):
+                if type_ and all(mine is first for mine, first in zip(of_type, by_type[0], strict=True)):
                     columns[:, :, type_] = columns[:, :, 0]
                 else:
-                    columns[:, :, type_] = _nanoseconds(time, u)
+                    columns[:, :, type_] = _nanoseconds(of_type, u, row)
         return pod
 
-    def _nodes(self, uniform: _Uniform, provision: Distribution, runs: int, nodes: int) -> Ints:
+    def _nodes(self, uniform: _Uniform, times: Times, runs: int, nodes: int) -> Ints:
         provisioned = self.params.pool_provisioned
         if not provisioned.any():
             return np.zeros((runs, nodes, len(provisioned)), dtype=np.int64)
         u = uniform(Stream.NODE, [nodes] * runs).reshape(runs, nodes, 1)
-        return _nanoseconds(provision, u) * provisioned
-
-
-def draw(
-    experiment: Experiment,
-    params: Params,
-    replication: int,
-    recorded: Recorded = NOTHING_RECORDED,
-    *,
-    pods: int = PODS,
-    nodes: int | None = None,
-) -> Draws:
-    """The random numbers of one replication; see ``Sampler.draw_many``."""
-    return Sampler(experiment, params, recorded).draw(replication, pods=pods, nodes=nodes)
-
-
-def draw_many(
-    experiment: Experiment,
-    params: Params,
-    replications: Sequence[int],
-    recorded: Recorded = NOTHING_RECORDED,
-    *,
-    pods: int = PODS,
-    nodes: int | None = None,
-) -> list[Draws]:
-    """The random numbers of several replications; see ``Sampler.draw_many``."""
-    return Sampler(experiment, params, recorded).draw_many(replications, pods=pods, nodes=nodes)
+        return _nanoseconds([times.provision], u, _NO_INTS) * provisioned
 
 
 def arrivals(workload: open_loops.OpenLoop, seed: int, replication: int) -> Ints:
@@ -373,26 +352,47 @@ def arrivals(workload: open_loops.OpenLoop, seed: int, replication: int) -> Ints
     Raises:
         RecordError: A file that the workload replays cannot be read.
     """
-    return open_loops.arrivals(workload, lambda count, first: uniforms(seed, replication, Stream.ARRIVAL, count, first))
+    return open_loops.arrivals(workload, _of_requests(seed, replication))
 
 
-def posterior(experiment: Experiment) -> list[Experiment]:
-    """The experiment under each draw of its model's posterior, which replications take in turn; itself without one.
+def _of_requests(seed: int, replication: int) -> open_loops.Uniforms:
+    return lambda count, first: uniforms(seed, replication, Stream.ARRIVAL, count, first)
+
+
+@dataclass
+class _Latest:
+    """The models of the posterior that was asked for last: all settings of a sweep ask for the same ones.
+
+    Attributes:
+        model: The model that the posterior belongs to.
+        models: The same under each draw.
+    """
+
+    model: ServiceModel | None = None
+    models: Sequence[ServiceModel] = ()
+
+
+_latest = _Latest()
+
+
+def of_replication(experiment: Experiment, replication: int) -> Experiment:
+    """The experiment as a replication plays it: under one draw of its model's posterior, which they take in turn.
 
     Raises:
         ExperimentError: A draw names no place of the model, or a value that is refused there.
     """
-    draws = experiment.model.posterior
-    if not draws:
-        return [experiment]
-    # All settings of a sweep ask for the same ones, and two hundred models take a moment to check.
-    asked, models = _LATEST.get("posterior", (None, []))
-    if asked is not experiment.model:
+    model = experiment.model
+    if not model.posterior:
+        return experiment
+    if _latest.model is not model:
         # Without the draws themselves, which would be checked again with each of them.
         bare = experiment.with_settings({"model.posterior": None})
-        models = [bare.with_settings({f"model.{place}": value for place, value in one.items()}).model for one in draws]
-        _LATEST["posterior"] = (experiment.model, models)
-    return [experiment.model_copy(update={"model": model}) for model in models]
+        _latest.models = [
+            bare.with_settings({f"model.{place}": value for place, value in one.items()}).model
+            for one in model.posterior
+        ]
+        _latest.model = model
+    return experiment.model_copy(update={"model": _latest.models[replication % len(model.posterior)]})
 
 
 def _times(experiment: Experiment) -> Times:
@@ -400,9 +400,14 @@ def _times(experiment: Experiment) -> Times:
     return Times(
         tuple(one.time for one in time.classes) or (time.time,),
         time.first_byte,
-        stages(experiment),
+        tuple(stage.times for stage in stages(experiment)),
         nodes.provision if nodes else Constant(time_s=0.0),
     )
+
+
+def _shape(times: Times) -> tuple[int, bool, int]:
+    """How many distributions there are of each kind."""
+    return len(times.service), times.first_byte is None, len(times.stages)
 
 
 def _from_trace(experiment: Experiment, workload: Replay) -> tuple[Ints, Ints]:
@@ -417,5 +422,6 @@ def _from_trace(experiment: Experiment, workload: Replay) -> tuple[Ints, Ints]:
     return np.rint(recorded.service_s * 1e9).astype(np.int64), classes
 
 
-def _nanoseconds(distribution: Distribution, u: Floats) -> Ints:
-    return np.rint(np.minimum(distribution.ppf(u) * 1e9, float(LONGEST_NS))).astype(np.int64)
+def _nanoseconds(each: Sequence[Distribution], u: Floats, row: Ints) -> Ints:
+    """Times for uniform numbers, see ``ppf_of_each``."""
+    return np.rint(np.minimum(ppf_of_each(each, u, row) * 1e9, float(LONGEST_NS))).astype(np.int64)

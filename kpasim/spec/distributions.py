@@ -10,7 +10,7 @@ A bare duration is a constant. Everything else names its `distribution`:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -21,6 +21,7 @@ from kpasim.spec.base import Positive, Spec, wrong
 from kpasim.spec.quantities import PositiveSeconds, Seconds
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 _SMALLEST = 2.0**-54
 _LARGEST_EXPONENT = 20.0
@@ -45,9 +46,33 @@ class Distribution(Spec):
         """
         raise NotImplementedError
 
+    @classmethod
+    def ppf_of_each(cls, each: Sequence[Self], u: Floats, row: Ints) -> Floats:
+        """Seconds by several distributions of this class, the same as each one's `ppf` gives; see `ppf_of_each`."""
+        found = np.empty(u.shape)
+        mine = np.broadcast_to(row, u.shape)
+        for place, one in enumerate(each):
+            found[mine == place] = one.ppf(u[mine == place])
+        return found
+
     def mean_s(self) -> float:
         """Mean, in seconds."""
         raise NotImplementedError
+
+
+def ppf_of_each(each: Sequence[Distribution], u: Floats, row: Ints) -> Floats:
+    """Seconds for uniform numbers, of which each belongs to one of several distributions.
+
+    Args:
+        each: The distributions.
+        u: Numbers in [0, 1], any shape.
+        row: Place among ``each`` of every number's distribution, of a shape that broadcasts to that of ``u``.
+    """
+    if len(each) == 1:
+        return each[0].ppf(u)
+    kinds = {type(one) for one in each}
+    together = kinds.pop() if len(kinds) == 1 else Distribution
+    return together.ppf_of_each(each, u, row)
 
 
 class Constant(Distribution):
@@ -148,6 +173,12 @@ class Lognormal(Distribution):
         median, sigma = self.parameters()
         return _lognormal(u, median, sigma)
 
+    @classmethod
+    def ppf_of_each(cls, each: Sequence[Self], u: Floats, row: Ints) -> Floats:
+        """See `Distribution.ppf_of_each`."""
+        median, sigma = np.array([one.parameters() for one in each]).T
+        return _lognormal(u, median[row], sigma[row])
+
     def mean_s(self) -> float:
         """See `Distribution.mean_s`."""
         median, sigma = self.parameters()
@@ -169,6 +200,12 @@ class ShiftedLognormal(Distribution):
     def ppf(self, u: Floats) -> Floats:
         """See `Distribution.ppf`."""
         return self.shift_s + _lognormal(u, self.median_s, self.sigma)
+
+    @classmethod
+    def ppf_of_each(cls, each: Sequence[Self], u: Floats, row: Ints) -> Floats:
+        """See `Distribution.ppf_of_each`."""
+        shift_s, median_s, sigma = np.array([(one.shift_s, one.median_s, one.sigma) for one in each]).T
+        return np.asarray(shift_s[row] + _lognormal(u, median_s[row], sigma[row]))
 
     def mean_s(self) -> float:
         """See `Distribution.mean_s`."""
@@ -267,17 +304,33 @@ class Mixture(Distribution):
         The result has the mixture's distribution, but is not monotone in `u`: it is not the inverse of the
         mixture's cumulative distribution, which has no closed form.
         """
-        u = np.asarray(u, dtype=np.float64)
+        return self.ppf_of_each([self], np.asarray(u, dtype=np.float64), np.zeros((), dtype=np.int64))
+
+    @classmethod
+    def ppf_of_each(cls, each: Sequence[Self], u: Floats, row: Ints) -> Floats:
+        """See `Distribution.ppf_of_each`."""
+        if len({len(one.components) for one in each}) > 1:
+            return super().ppf_of_each(each, u, row)
+        edges = np.array([one._edges() for one in each])
+        chosen = np.zeros(u.shape, dtype=np.int64)
+        for inner in range(1, edges.shape[1] - 1):
+            chosen += u >= edges[row, inner]
+        mine = np.broadcast_to(row, u.shape)
+        out = np.empty(u.shape)
+        for index in range(edges.shape[1] - 1):
+            here = chosen == index
+            owner = mine[here]
+            low, high = edges[owner, index], edges[owner, index + 1]
+            times = [one.components[index].time for one in each]
+            out[here] = ppf_of_each(times, np.clip((u[here] - low) / (high - low), 0.0, 1.0), owner)
+        return out
+
+    def _edges(self) -> Floats:
+        """Where each component's part of the numbers begins, and the end of the last."""
         weights = np.array([component.weight for component in self.components])
         edges = np.concatenate(([0.0], np.cumsum(weights / weights.sum())))
         edges[-1] = 1.0
-        chosen = np.clip(np.searchsorted(edges, u, side="right") - 1, 0, len(weights) - 1)
-        out = np.empty(np.shape(u))
-        for index, component in enumerate(self.components):
-            here = chosen == index
-            width = edges[index + 1] - edges[index]
-            out[here] = component.time.ppf(np.clip((u[here] - edges[index]) / width, 0.0, 1.0))
-        return out
+        return edges
 
     def mean_s(self) -> float:
         """See `Distribution.mean_s`."""
@@ -302,7 +355,7 @@ class Component(Spec):
         return data
 
 
-def _lognormal(u: Floats, median: float, sigma: float) -> Floats:
+def _lognormal(u: Floats, median: float | Floats, sigma: float | Floats) -> Floats:
     # The exponential of a normal number with a large sigma exceeds what nanoseconds can hold.
     exponent = np.minimum(sigma * normal_quantile(_inside(u)), _LARGEST_EXPONENT)
     return np.asarray(median * np.exp(exponent), dtype=np.float64)

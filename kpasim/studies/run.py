@@ -140,7 +140,7 @@ class Result:
         classes = [one.name for one in self.experiment.model.service_time.classes]
         draws = None
         if (len(classes) > 1 or self.params.sessions) and self.recorded.sent_s is None:
-            draws = sampling.draw(self.experiment, self.params, index, self.recorded, pods=1, nodes=1)
+            draws = sampling.Sampler(self.experiment, self.params, self.recorded).draw(index, pods=1, nodes=1)
         return tables(self.outcomes[index], self.params, names, classes, draws)
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from kpasim.engines import params as of
-from kpasim.engines.lower import (
-    Recorded,
-    Sampler,
-    arrivals,
-    draw,
-    draw_many,
-    instance_type_names,
-    lower,
-    more_requests,
-)
+from kpasim.engines.lower import lower, more_requests
+from kpasim.engines.machines import instance_type_names
 from kpasim.engines.params import Draws, Params
 from kpasim.engines.reference.simulation import run
+from kpasim.engines.sampling import NOTHING_RECORDED, Recorded, Sampler, arrivals
 from kpasim.errors import ExperimentError, RecordError
 from kpasim.spec.experiment import Experiment, from_mapping, load
 
@@ -47,6 +40,18 @@ workload: {kind: hey, requests: 50, concurrency: 5, timeout: 90s}
 model: {service-time: 3s, cold-start: 20s}
 cluster: {}
 """
+
+
+def draw(
+    asked: Experiment, params: Params, replication: int, recorded: Recorded = NOTHING_RECORDED, **room: int
+) -> Draws:
+    """The random numbers of one replication."""
+    return Sampler(asked, params, recorded).draw(replication, **room)
+
+
+def draw_many(asked: Experiment, params: Params, replications: Sequence[int], **room: int) -> list[Draws]:
+    """The random numbers of several replications."""
+    return Sampler(asked, params).draw_many(replications, **room)
 
 
 def parsed(text: str) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def in_parts(what: Experiment, pods: int = 512) -> Counts:
 def at_one_go(what: Experiment, pods: int = 4096) -> Counts:
     """The same replication at one go."""
     params = lower.lower(what)
-    return compiled.count_many(params, sampling.draw_many(what, params, [0], pods=pods))[0]
+    return compiled.count_many(params, Sampler(what, params).draw_many([0], pods=pods))[0]
 
 
 EXPERIMENTS = {

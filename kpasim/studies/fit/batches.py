@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kpasim.engines import lower, sampling
 from kpasim.engines.outcome import Outcome, OutOfRoom
-from kpasim.engines.params import SECOND_NS, Draws
+from kpasim.engines.params import SECOND_NS
 from kpasim.errors import RunError
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.fit.explanations import Explanation, Parameter, service_time
@@ -21,18 +21,6 @@ Floats = NDArray[np.float64]
 BATCH = 250
 """Runs whose random numbers are made together."""
 PLACEHOLDER = "1s"
-
-
-class _Sampler(sampling.Sampler):
-    """Draws of replications that each have times of their own."""
-
-    def draw_with(self, replications: Sequence[int], times: sampling.Times, room: int) -> list[Draws]:
-        """Random numbers of some replications, with the times of a batch."""
-        return self._draw(replications, times, room, room)
-
-    def shape(self) -> sampling.Times:
-        """Times of the experiment as it stands."""
-        return self._times[0]
 
 
 class Simulator:
@@ -64,7 +52,7 @@ class Simulator:
         self.parameters = (*service, *explanation.starts)
         self.experiment = shaped(experiment, explanation).with_settings({"horizon": f"{horizon_s:.6f}s", "seed": seed})
         self._params = lower.lower(self.experiment)
-        self._sampler = _Sampler(self.experiment, self._params)
+        self._sampler = sampling.Sampler(self.experiment, self._params)
         self._room = 32
 
     def values(self, z: Floats) -> dict[str, Floats]:
@@ -101,19 +89,19 @@ class Simulator:
         if not self._params.closed and len(z) > 1:  # runs of an open load differ in how many requests they have
             return [self._play(z[i : i + 1], replications[i : i + 1])[0] for i in range(len(z))]
         values = self.values(z)
-        times = self._sampler.shape()
+        times = self._sampler.times_of(0)
         found = iter(self.explanation.times(values))
         types = len(self._params.type_factor)
         # A transfer over a shared connection is a stage without a time of its own; see `machines.stages`.
         stages = [
-            stage if stage.bytes else stage._replace(times=(next(found),) * types)  # type: ignore[arg-type]
-            for stage in times.stages
+            own if size else (next(found),) * types
+            for own, size in zip(times.stages, self._params.stage_bytes, strict=True)
         ]
         times = times._replace(service=(service_time(values),), stages=tuple(stages))  # type: ignore[arg-type]
         settings = self.explanation.settings(values, self._params)
         while True:
             try:
-                draws = self._sampler.draw_with(replications, times, self._room)
+                draws = self._sampler.draw_with(replications, [times], self._room, self._room)
                 if not settings:
                     return compiled.run_many(self._params, draws)
                 return [
@@ -123,7 +111,7 @@ class Simulator:
             except OutOfRoom as short:
                 if short.what == "requests":
                     self._params = lower.more_requests(self._params)
-                    self._sampler = _Sampler(self.experiment, self._params)
+                    self._sampler = sampling.Sampler(self.experiment, self._params)
                 else:
                     self._room *= 2
                 if self._room > 1 << 16:
