@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
-
-import numpy as np
+from collections.abc import Sequence
 
 from kpasim.engines import lower, sampling
 from kpasim.engines.outcome import Outcome, OutOfRoom
-from kpasim.engines.params import Params
 from kpasim.errors import RunError
 from kpasim.results.summary import Figures
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.run import FIRST_PODS, MOST_PODS, Result, play
-
-
-def equal(one: Params, other: Params) -> bool:
-    """Whether two experiments are the same to an engine."""
-    pairs: Iterable[tuple[Any, Any]] = zip(one, other, strict=True)
-    return all(np.array_equal(mine, theirs) for mine, theirs in pairs)
 
 
 class Player:

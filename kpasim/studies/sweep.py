@@ -34,7 +34,7 @@ from kpasim.spec.experiment import Experiment
 from kpasim.spec.sweep import Sweep, load_sweep
 from kpasim.studies.axes import cells, value_text
 from kpasim.studies.journal import Journal, runs
-from kpasim.studies.plays import Player, equal
+from kpasim.studies.plays import Player
 from kpasim.studies.prices import as_written, prices_of
 from kpasim.studies.run import Engine, choose_engine, steady_part
 from kpasim.studies.sweep_result import SweepResult
@@ -258,7 +258,7 @@ def _as_it_is(sweep: Sweep, experiment: Experiment) -> dict[str, Any]:
 def _changes_nothing(experiment: Experiment, params: Params, path: str, value: Any) -> bool:
     try:
         variant = experiment.with_setting(path, value)
-        return equal(lower.lower(variant), params) and prices_of(variant) == prices_of(experiment)
+        return lower.equal(lower.lower(variant), params) and prices_of(variant) == prices_of(experiment)
     except KpasimError:
         return False
 

@@ -23,7 +23,7 @@ from kpasim.results.summary import Figures, rounded
 from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.sweep import load_sweep
 from kpasim.spec.yamlfile import read_mapping
-from kpasim.studies.plays import Player, equal
+from kpasim.studies.plays import Player
 from kpasim.studies.prices import as_written, prices_of
 from kpasim.studies.race import LIKELY_Z, TRIFLE, Candidate, Race, alike, gap
 from kpasim.studies.run import Engine, choose_engine, steady_part
@@ -385,7 +385,7 @@ class _Search:
 
     def _same(self, one: dict[str, Any], other: dict[str, Any]) -> bool:
         first, second = self._player(one), self._player(other)
-        if equal(first.params, second.params):
+        if lower.equal(first.params, second.params):
             return True
         replications = range(FRESH, FRESH + ALIKE)
         self._played += 2 * ALIKE

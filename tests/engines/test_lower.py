@@ -579,6 +579,57 @@ def test_replications_take_draws_of_the_posterior_in_turn() -> None:
     assert draw(asked, params, 3).service[0, 0] == 4 * S
 
 
+POSTERIOR = """
+model:
+  service-time: {distribution: mixture, components: [
+    {weight: 0.6, distribution: lognormal, median: 10s, sigma: 0.02},
+    {weight: 0.4, distribution: lognormal, mean: 15s, cv: 0.1}]}
+  cold-start:
+    stages:
+      - {name: order, kind: provision, time: {distribution: lognormal, median: 40s, sigma: 0.1}}
+      - {name: pull, kind: pull, time: 3s, per-instance-type: {b: {distribution: exponential, mean: 4s}}}
+      - {name: load, time: 5s}
+  posterior: [%s]
+cluster:
+  instance-types: [{name: a}, {name: b}]
+"""
+ALIKE = (
+    POSTERIOR
+    % """
+    {service-time.time.components.0.median: 9s, cold-start.stages.order.time.sigma: 0.2, cold-start.stages.load.time: 2s},
+    {service-time.time.components.0.weight: 0.2, cold-start.stages.order.time.sigma: 0.3},
+    {service-time.time.components.1.cv: 0.5, cold-start.stages.pull.time: 1s}"""
+)
+OTHER_FAMILIES = (
+    POSTERIOR
+    % """
+    {cold-start.stages.load.time: {distribution: exponential, mean: 2s}},
+    {service-time.time: {distribution: weibull, scale: 9s, shape: 2}},
+    {service-time.time: {distribution: mixture, components: [{weight: 1, time: 4s}]}}"""
+)
+OTHER_SHAPES = (
+    POSTERIOR
+    % """
+    {service-time.first-byte: {distribution: exponential, mean: 1s}},
+    {cold-start.stages.order.time.median: 30s}"""
+)
+
+
+@pytest.mark.parametrize("model", [ALIKE, OTHER_FAMILIES, OTHER_SHAPES], ids=["alike", "families", "shapes"])
+@pytest.mark.parametrize(
+    "load", ["", "workload: {kind: hey, duration: 60s}", "workload: {kind: poisson, rate: 1, duration: 60s}"]
+)
+def test_replications_of_a_posterior_drawn_together_are_those_drawn_alone(model: str, load: str) -> None:
+    """Whether distributions are of one family or of several, no bit depends on what is drawn beside."""
+    asked = experiment(model + load)
+    params = lower(asked)
+    together = draw_many(asked, params, [5, 0, 1, 2, 7], pods=9)
+
+    for replication, found in zip([5, 0, 1, 2, 7], together, strict=True):
+        assert_equal(found, draw(asked, params, replication, pods=9))
+    assert not np.array_equal(together[1].pod, together[2].pod)
+
+
 # --- recorded numbers -------------------------------------------------------------------------------------------------
 
 

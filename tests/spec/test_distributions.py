@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from scipy.special import ndtri
 
-from kpasim.spec.distributions import Distribution, Mixture, Time, normal_quantile
+from kpasim.spec.distributions import Distribution, Mixture, Time, normal_quantile, ppf_of_each
 
 TIME: TypeAdapter[Distribution] = TypeAdapter(Time)
 MIDDLES = (np.arange(200_000) + 0.5) / 200_000
@@ -113,6 +113,48 @@ def test_a_mixture_draws_from_the_component_that_its_number_falls_into(u: float)
     assert isinstance(mixture, Mixture)
     drawn = float(mixture.ppf(np.array([u]))[0])
     assert drawn == pytest.approx(8 * u if u < 0.25 else 9.0, abs=1e-12)
+
+
+FAMILIES: dict[str, list[Any]] = {
+    "lognormal": [CASES["lognormal by median"][0], CASES["lognormal by mean"][0], CASES["lognormal without spread"][0]],
+    "shifted lognormal": [
+        CASES["shifted lognormal"][0],
+        {"distribution": "shifted-lognormal", "shift": 0, "median": "5s", "sigma": 3},
+    ],
+    "constant": ["11s", "2s"],
+    "weibull": [CASES["weibull"][0], {"distribution": "weibull", "scale": "3s", "shape": 0.5}],
+    "mixture": [
+        CASES["mixture"][0],
+        {
+            "distribution": "mixture",
+            "components": [
+                {"weight": 2, "distribution": "uniform", "low": "1s", "high": "7s"},
+                {"weight": 1, "distribution": "lognormal", "median": "1s", "sigma": 0.2},
+            ],
+        },
+    ],
+    "mixtures of one and of two": [
+        {"distribution": "mixture", "components": [{"weight": 1, "time": "9s"}]},
+        CASES["mixture"][0],
+    ],
+    "several families": [CASES[name][0] for name in ("a bare duration", "gamma", "values", "mixture")],
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_several_distributions_together_give_what_each_gives(name: str) -> None:
+    """Numbers in rows, or one after the other: each has its own distribution, and the same bits as alone."""
+    each = [TIME.validate_python(data) for data in FAMILIES[name]]
+    u = np.random.default_rng(3).random((len(each), 500))
+    u[:, :2] = 0.0, 1.0
+    alone = np.stack([one.ppf(row) for one, row in zip(each, u, strict=True)])
+    places = np.arange(len(each))
+
+    assert ppf_of_each(each, u, places[:, np.newaxis]).tobytes() == alone.tobytes()
+    ragged = np.repeat(places, [500, *[30] * (len(each) - 1)])
+    flat = np.concatenate([u[0], u[1:, :30].ravel()])
+    expected = np.concatenate([alone[0], alone[1:, :30].ravel()])
+    assert ppf_of_each(each, flat, ragged).tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize(
