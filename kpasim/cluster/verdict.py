@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kpasim.cluster.errors import ClusterError
+from kpasim.errors import RunError
 from kpasim.results.files import plain
 
 if TYPE_CHECKING:
@@ -106,9 +107,9 @@ class Report:
 
 def compare_figures(experiment: Experiment, prediction: Prediction, measured: Mapping[str, Any]) -> list[Row]:
     """Prediction beside measurement, by the experiment's tolerances, with the metrics of ``kpasim compare``."""
-    from kpasim.studies.compare import METRICS
+    from kpasim.studies.compare import METRICS, metric_named
 
-    tolerances = {_metric(name, METRICS): (name, one) for name, one in experiment.tolerances.items()}
+    tolerances = {metric_named(name): (name, one) for name, one in experiment.tolerances.items()}
     rows = []
     for metric, figure in METRICS.items():
         predicted, found = _figure(prediction.summary, figure), _figure(measured, figure)
@@ -123,7 +124,7 @@ def compare_figures(experiment: Experiment, prediction: Prediction, measured: Ma
                 predicted,
                 None if low is None or high is None else (low, high),
                 found,
-                "" if tolerance is None else _written(tolerance),
+                "" if tolerance is None else tolerance.text(),
                 within,
             )
         )
@@ -131,24 +132,18 @@ def compare_figures(experiment: Experiment, prediction: Prediction, measured: Ma
 
 
 def check_tolerances(experiment: Experiment) -> None:
-    """Refuse tolerances of metrics that there are none of, before anything is deployed."""
-    from kpasim.studies.compare import METRICS
-
-    for name in experiment.tolerances:
-        _metric(name, METRICS)
-
-
-def _metric(name: str, metrics: Mapping[str, str]) -> str:
-    """The metric that a tolerance is about: ``p50`` is ``p50_s``, ``max-pods`` is ``max_pods``.
+    """Refuse tolerances of metrics that there are none of, before anything is deployed.
 
     Raises:
         ClusterError: There is none of that name.
     """
-    plain_name = name.replace("-", "_")
-    for metric in (plain_name, f"{plain_name}_s"):
-        if metric in metrics:
-            return metric
-    raise ClusterError(f"tolerances.{name}: no such metric (one of {', '.join(metrics)})")
+    from kpasim.studies.compare import metric_named
+
+    try:
+        for name in experiment.tolerances:
+            metric_named(name)
+    except RunError as error:
+        raise ClusterError(str(error)) from None
 
 
 def _figure(figures: Mapping[str, Any], metric: str, place: int | None = None) -> float | None:
@@ -162,7 +157,3 @@ def _figure(figures: Mapping[str, Any], metric: str, place: int | None = None) -
 
 def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
-
-
-def _written(tolerance: Any) -> str:
-    return f"{100 * tolerance.amount:g}%" if tolerance.relative else f"{tolerance.amount:g}"

@@ -91,6 +91,10 @@ class Tolerance(NamedTuple):
         """Whether the prediction is near enough to the measured value."""
         return abs(predicted - measured) <= self.amount * (abs(measured) if self.relative else 1.0)
 
+    def text(self) -> str:
+        """As a file may write it: ``15%`` or ``2``."""
+        return f"{100 * self.amount:g}%" if self.relative else f"{self.amount:g}"
+
 
 def _tolerance(value: Any) -> Tolerance:
     """A tolerance as files write it: `15%`, `2s` or a number."""

@@ -243,8 +243,8 @@ def missed(experiment: Experiment, metrics: Mapping[str, Mapping[str, float | No
         if measured is None and predicted is None:
             continue
         if measured is None or predicted is None or not tolerance.allows(predicted, measured):
-            allowed = f"{100 * tolerance.amount:g}%" if tolerance.relative else f"{tolerance.amount:g}"
-            lines.append(f"{name}: predicted {_said(predicted)}, measured {_said(measured)}, allowed {allowed}")
+            told = f"predicted {_said(predicted)}, measured {_said(measured)}, allowed {tolerance.text()}"
+            lines.append(f"{name}: {told}")
     return lines
 
 
