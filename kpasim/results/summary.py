@@ -204,9 +204,9 @@ def columns(summaries: Sequence[Mapping[str, Any]]) -> Figures:
 def aggregate(replications: Sequence[Mapping[str, Any]] | Figures, digits: int = 7) -> Aggregate:
     """Medians over replications, with 90 % predictive intervals; see `Aggregate`.
 
-    The interval's ends are the values of rank floor(0.05 (n + 1)) and its mirror among the n replications that have
-    the figure (below 19 replications, the smallest and the largest). The Monte-Carlo error is half the distance between
-    the order statistics that lie half a root of n to either side of the median: it assumes no distribution.
+    The interval's ends stand at `interval_places` among the replications that have the figure. The Monte-Carlo error is
+    half the distance between the order statistics that lie half a root of n to either side of the median: it assumes no
+    distribution.
 
     Args:
         replications: One summary per replication, or their figures as arrays.
@@ -224,13 +224,23 @@ def aggregate(replications: Sequence[Mapping[str, Any]] | Figures, digits: int =
         if n == 0 or 2 * n < len(values):
             medians[name] = intervals[name] = errors[name] = None
             continue
-        low = max(1, math.floor(INTERVAL_TAIL * (n + 1)))
+        ends = interval_places(n)
         middle, step = (n - 1) / 2, math.sqrt(n) / 2
         near, far = np.interp([max(0.0, middle - step), min(n - 1.0, middle + step)], np.arange(n), have)
         medians[name] = _number(name, rounded(float(np.interp(middle, np.arange(n), have)), digits))
-        intervals[name] = [_number(name, rounded(float(have[i]), digits)) for i in (low - 1, n - low)]
+        intervals[name] = [_number(name, rounded(float(have[i]), digits)) for i in ends]
         errors[name] = rounded(float(far - near) / 2, digits) if n > 1 else None
     return Aggregate(nested(medians), nested(intervals), nested(counts), nested(errors))
+
+
+def interval_places(n: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where among ``n`` ascending values the ends of the 90 % predictive interval stand, counted from 0.
+
+    They have rank floor(0.05 (n + 1)) and its mirror; below 39 values they are the smallest and the largest.
+    """
+    n = np.asarray(n)
+    low = np.maximum(1, np.floor(INTERVAL_TAIL * (n + 1)).astype(np.int64))
+    return low - 1, n - low
 
 
 def representative(total_s: NDArray[np.float64]) -> int:

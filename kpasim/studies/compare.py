@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.errors import RunError
-from kpasim.results.summary import flattened, summarise
+from kpasim.results.summary import flattened, interval_places, summarise
 from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment
 from kpasim.studies import align as alignment
@@ -181,12 +181,8 @@ def prediction(figures: Figures, name: str) -> dict[str, float | None]:
     there = np.sort(values[~np.isnan(values)])
     if 2 * len(there) <= len(values):
         return {"predicted": None, "lo": None, "hi": None}
-    rank = max(int(np.floor(0.05 * (len(there) + 1))), 1)
-    return {
-        "predicted": float(np.median(there)),
-        "lo": float(there[rank - 1]),
-        "hi": float(there[len(there) - rank]),
-    }
+    low, high = interval_places(len(there))
+    return {"predicted": float(np.median(there)), "lo": float(there[low]), "hi": float(there[high])}
 
 
 def wasserstein(tables: Tables, result: Result) -> float | None:

@@ -289,10 +289,10 @@ def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
     some = np.flatnonzero((n > 0) & (2 * n >= values.shape[1]))
     found = np.full((3, len(values)), np.nan)
     n = n[some]
-    low = np.maximum(1, np.floor(summary.INTERVAL_TAIL * (n + 1)).astype(np.int64))
+    low, high = summary.interval_places(n)
     found[0, some] = (ordered[some, (n - 1) // 2] + ordered[some, n // 2]) / 2
-    found[1, some] = ordered[some, low - 1]
-    found[2, some] = ordered[some, n - low]
+    found[1, some] = ordered[some, low]
+    found[2, some] = ordered[some, high]
     return found
 
 
