@@ -31,8 +31,9 @@ def put(page: str, program: str, text: str) -> None:
         file.write(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
-def table(heads: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
-    """A Markdown table."""
+def table(heads: Iterable[str], lines: Iterable[Iterable[str]], *, to_the_right: bool = False) -> str:
+    """A Markdown table; all columns but the first ``to_the_right``, where they hold numbers."""
     heads = list(heads)
-    out = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    rule = "| --- |" + " ---: |" * (len(heads) - 1) if to_the_right else "|---" * len(heads) + "|"
+    out = ["| " + " | ".join(heads) + " |", rule]
     return "\n".join([*out, *("| " + " | ".join(line) + " |" for line in lines)])

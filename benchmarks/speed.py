@@ -18,7 +18,7 @@ import tempfile
 import time
 import tracemalloc
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.pages import ROOT, put
+from benchmarks.pages import ROOT, put, table
 from kpasim import load
 from kpasim.engines import compiled, lower, reference, sampling
 from kpasim.spec.experiment import Experiment, from_mapping
@@ -271,8 +271,8 @@ def goals(cold: bool) -> list[Row]:
     turns = [[cpu_s(one.play, 1) / len(one.draws.sent) for one in sizes] for _ in range(9)]
     short, long = (statistics.median(column) for column in zip(*turns, strict=True))
     row("10 times the requests: times the time", 11, 10 * long / short, "", 1)
-    table = sizes[0].play().requests
-    row("the table of requests, each", 96, table.nbytes / len(table), "bytes", 0)
+    requests = sizes[0].play().requests
+    row("the table of requests, each", 96, requests.nbytes / len(requests), "bytes", 0)
     for rate, load_of in ((RATE, "one a second"), (10 * RATE, "ten a second")):
         peak, kept = bytes_per_request(rate)
         rows.append((f"all tables, each request more at {load_of}", "", f"{kept:.0f} bytes"))
@@ -283,13 +283,6 @@ def goals(cold: bool) -> list[Row]:
             code = "from kpasim.engines.compiled import machine; machine.ready()"
             row("compiling from nothing", 60, command(cache=folder, code=code), "s", 0)
     return rows
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """A table; numbers to the right."""
-    head, *body = rows
-    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in body)])
 
 
 def machine() -> str:
@@ -313,8 +306,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md and the README")
     parser.add_argument("--cold", action="store_true", help="also time a compilation from nothing")
     given = parser.parse_args()
-    speeds = markdown(comparison())
-    text = "\n\n".join([machine(), speeds, markdown(goals(given.cold))])
+    speeds, marks = (table(head, body, to_the_right=True) for head, *body in (comparison(), goals(given.cold)))
+    text = "\n\n".join([machine(), speeds, marks])
     print(text)
     if given.write:
         put(PAGE, PROGRAM, text)
