@@ -277,7 +277,7 @@ class _Validation:
         run.deploy()
         service = self._experiment.service
         # What a start leaves to be done is over when the load begins, so it is to be over here.
-        _stand(run, min(self._experiment.start.for_s, _SETTLED_S))
+        _stand(run, min(self._experiment.start.for_s, _SETTLED_S), "start of the calibration")
         start_s = calibration.start_time(run.recorder.first_start(), service.probe.period_s)
         solo = calibration.latencies(self._send(run, ClosedLoop(1, _SOLO_REQUESTS)))
         more = self._settings.solo_requests - _SOLO_REQUESTS
@@ -314,7 +314,7 @@ class _Validation:
         start = experiment.start
         if start.state != "warm":
             run.await_idle()
-        _stand(run, start.for_s)
+        _stand(run, start.for_s, "start of the load")
         sent = self._send(run, loadspec.plan_of(experiment))
         for warning in sent.warnings():
             self._note(f"warning: {warning}")
@@ -432,10 +432,10 @@ def _config_of(experiment: Experiment, name: str = "config-autoscaler") -> dict[
     return {str(key): text_of(value) for key, value in data.items() if not str(key).startswith("_")}
 
 
-def _stand(run: LiveRun, for_s: float) -> None:
-    """Let the pods that are ready stand idle for a while."""
+def _stand(run: LiveRun, for_s: float, until: str) -> None:
+    """Let the pods that are ready stand idle for a while, until what is named begins."""
     begun_s = time.time()
-    limit = run.deadline(for_s + _MARGIN_S, "start of the load")
+    limit = run.deadline(for_s + _MARGIN_S, until)
     while (left_s := begun_s + for_s - time.time()) > 0:
         limit.wait(min(left_s, 0.2))
 
