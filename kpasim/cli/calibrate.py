@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kpasim.cli import options
 from kpasim.cli.output import console, note, number, print_json, span
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
     help="For a report of hey: how many times as many runs to play as a minute on two cores allows.",
 )
 @click.option("--plot", is_flag=True, help="Draw how well it fits (SVG and PNG) beside the model file, or into runs/.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@options.as_json
 def command(
     *,
     files: tuple[Path, ...],

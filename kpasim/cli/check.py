@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kpasim.cli import options
 from kpasim.cli.output import note, print_json
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _COLOUR = {"error": "red", "warning": "yellow", "note": "cyan"}
 @click.argument("file", type=click.Path())
 @click.option("--strict", is_flag=True, help="Exit with status 3 on warnings, too.")
 @click.option("--quiet", is_flag=True, help="Leave out notes, reasons and remedies.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@options.as_json
 @click.pass_context
 def command(ctx: click.Context, file: str, strict: bool, quiet: bool, as_json: bool) -> None:
     """Say what is surprising or wrong in FILE, a Service manifest or an experiment.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kpasim.cli import options
 from kpasim.cli.output import console, note, number, print_json, progress, span
 
 if TYPE_CHECKING:
@@ -37,17 +38,11 @@ SHOWN = 100
     metavar="METRIC=AMOUNT",
     help="How far the prediction may be off, such as p50=15% or max-pods=0; may be given several times.",
 )
-@click.option("--seed", type=click.IntRange(0), help="Seed of all random numbers.")
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "compiled", "reference"]),
-    default="auto",
-    show_default=True,
-    help="auto: whichever answers first; both give the same tables.",
-)
+@options.seed
+@options.engine("; both give the same tables")
 @click.option("--plot", is_flag=True, help="Draw both (SVG and PNG) into --out, or runs/NAME-compare.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for comparison.json.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@options.as_json
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from kpasim.cli import options
 from kpasim.cli.output import note, print_json
 
 
@@ -27,7 +28,7 @@ from kpasim.cli.output import note, print_json
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for requests.csv and summary.json."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@options.as_json
 def command(
     *,
     experiment: str,

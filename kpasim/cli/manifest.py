@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from kpasim.cli import options
 from kpasim.cli.output import note, print_json
 
 
@@ -107,7 +108,7 @@ def export(experiment: str, assignments: tuple[str, ...], settings: str | None, 
 )
 @click.argument("before", type=click.Path())
 @click.argument("after", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@options.as_json
 def diff(before: str, after: str, as_json: bool) -> None:
     """Show the settings that differ between two manifests, or between two experiments."""
     from kpasim.spec.difference import differences, read_either

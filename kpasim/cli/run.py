@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kpasim.cli import options
 from kpasim.cli.output import console, note, number, print_json, progress, span
 
 if TYPE_CHECKING:
@@ -23,18 +24,12 @@ if TYPE_CHECKING:
 @click.option("--cold-start", metavar="TIME", help="With --manifest: time from pod creation to its first answer.")
 @click.option("--write-experiment", type=click.Path(), help="With --manifest: also write the experiment file.")
 @click.option("-n", "--replications", type=click.IntRange(1), help="How many times to play it.")
-@click.option("--seed", type=click.IntRange(0), help="Seed of all random numbers.")
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "compiled", "reference"]),
-    default="auto",
-    show_default=True,
-    help="auto: whichever answers first; both give the same tables.",
-)
+@options.seed
+@options.engine("; both give the same tables")
 @click.option("--explain", is_flag=True, help="Say for each tick what was observed and which rule decided.")
 @click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to --out, or beside the experiment's name.")
 @click.option("--out", type=click.Path(), help="Folder for the run's tables.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@options.as_json
 def command(
     experiment: str | None,
     manifest: str | None,

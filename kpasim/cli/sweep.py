@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kpasim.cli import options
 from kpasim.cli.output import console, note, number, print_json, span
 
 if TYPE_CHECKING:
@@ -37,15 +38,9 @@ REPORT_EVERY_S = 10.0
 @click.option("--address", help="Scheduler of the Dask or Ray cluster; without it, workers are started here.")
 @click.option("--processes", type=click.IntRange(1), help="Processes on this machine.  [default: one on each core]")
 @click.option("--percentile", metavar="p95", help="Weigh cost against this latency instead of the sweep's first.")
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "compiled", "reference"]),
-    default="auto",
-    show_default=True,
-    help="auto: whichever answers first; both give the same rows.",
-)
+@options.engine("; both give the same rows")
 @click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to the folder.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@options.as_json
 def command(
     file: str,
     out: str | None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kpasim.cli import options
 from kpasim.cli.output import console, note, number, print_json, span
 
 if TYPE_CHECKING:
@@ -68,16 +69,10 @@ SHOWN = (
     type=click.IntRange(1),
     help="Replications of the search at most, but for those that judge its choice.  [default: 50,000]",
 )
-@click.option("--seed", type=click.IntRange(0), help="Seed of all random numbers.")
+@options.seed
 @click.option("--write", "write_to", type=click.Path(), help="Write the tuned Service YAML to this file.")
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "compiled", "reference"]),
-    default="auto",
-    show_default=True,
-    help="auto: whichever answers first.",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@options.engine()
+@options.as_json
 def command(
     experiment: str,
     slo: tuple[str, ...],

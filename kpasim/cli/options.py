@@ -1,0 +1,24 @@
+"""Options that several commands have, with the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+seed: Decorator = click.option("--seed", type=click.IntRange(0), help="Seed of all random numbers.")
+as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+
+
+def engine(further: str = "") -> Decorator:
+    """The choice of the engine; ``further`` goes on after the words that every command has."""
+    return click.option(
+        "--engine",
+        type=click.Choice(["auto", "compiled", "reference"]),
+        default="auto",
+        show_default=True,
+        help=f"auto: whichever answers first{further}.",
+    )
