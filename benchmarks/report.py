@@ -3,7 +3,8 @@
     python -m benchmarks.report
 
 Needs Debian's chromium (`apt install chromium`) and the `test` extra. Times are those that the page takes itself, from
-the beginning of its loading until its last chart is drawn; medians of several visits of a fresh browser.
+the beginning of its loading until the browser has painted the charts of the first screen, and until it has painted all;
+medians of several visits of a fresh browser.
 """
 
 from __future__ import annotations
@@ -35,16 +36,18 @@ def main() -> int:
         simulate(load(ROOT / "experiments" / "hey50x5.yaml")).write(Path(root) / "run")
         write(page, page_of(Path(root) / "run"))
         size_mb = page.stat().st_size / 1e6
-        times = []
+        times: dict[str, list[float]] = {"shownMs": [], "drawnMs": []}
         for _ in range(VISITS):
             with browser() as tab:
                 tab.open(page)
-                times.append(float(tab.see("document.documentElement.dataset.drawnMs")) / 1000)
-    shown_s = statistics.median(times)
+                for what, found in times.items():
+                    found.append(float(tab.see(f"document.documentElement.dataset.{what}")) / 1000)
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     print(f"size: {size_mb:.2f} MB (at most {MOST_MB:g})")
-    print(f"all charts drawn: {shown_s:.2f} s, {min(times):.2f} to {max(times):.2f} (at most {MOST_S:g})")
-    return int(size_mb > MOST_MB or shown_s > MOST_S)
+    for what, title in (("shownMs", "charts of the first screen"), ("drawnMs", "all charts")):
+        middle, least, most = statistics.median(times[what]), min(times[what]), max(times[what])
+        print(f"{title}: {middle:.2f} s, {least:.2f} to {most:.2f} (at most {MOST_S:g})")
+    return int(size_mb > MOST_MB or statistics.median(times["drawnMs"]) > MOST_S)
 
 
 if __name__ == "__main__":

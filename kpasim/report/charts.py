@@ -135,7 +135,8 @@ def latencies(run: Evidence) -> tuple[Chart, int]:
             )
     layout = layout_of(f"request sent [{unit} since the load began]", "latency [s]", (-0.01 * end / scale, end / scale))
     layout["yaxis"]["rangemode"] = "tozero"
-    return {"data": data, "layout": layout | {"hovermode": "closest"}}, left_out
+    # Also where all ended alike: the legend says how.
+    return {"data": data, "layout": layout | {"hovermode": "closest", "showlegend": True}}, left_out
 
 
 def distribution(runs: Sequence[tuple[str, Evidence]]) -> Chart:
@@ -238,6 +239,7 @@ def panels(run: Evidence) -> dict[str, Chart]:
         layout = layout_of(x_title, y_title, (0, end / scale)) | {"hovermode": "x unified"}
         layout["yaxis"]["rangemode"] = "tozero"
         drawn[key] = {"data": data, "layout": layout}
+    drawn["volume"]["layout"]["showlegend"] = True
     drawn["success"]["layout"]["yaxis"]["range"] = [-2, 103]
     return drawn
 
@@ -314,6 +316,7 @@ def money(bills: Sequence[tuple[str, Mapping[str, Any]]]) -> Chart:
             }
         )
     layout = layout_of(f"cost [{currency}]", "", None) | {"barmode": "stack", "hovermode": "closest"}
+    layout["legend"]["traceorder"] = "normal"
     layout["yaxis"] |= {"autorange": "reversed", "automargin": True, "type": "category"}
     return {"data": data, "layout": layout}
 

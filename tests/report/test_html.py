@@ -506,6 +506,61 @@ def test_chromium_shows_every_page_without_complaint(pages):
         assert tab.complaints == []
 
 
+PLACES = "[...document.querySelectorAll('.chart')]"
+WATCH = """
+window.drawn = [];
+new MutationObserver(() => {
+  for (const one of document.querySelectorAll('.chart')) {
+    if (one.querySelector('.main-svg') && !drawn.some(each => each[0] === one.id)) {
+      drawn.push([one.id, 'shownMs' in document.documentElement.dataset]);
+    }
+  }
+}).observe(document, { childList: true, subtree: true });
+"""
+"""Notes in which order charts come, and whether the first screen had been painted by then."""
+
+
+def order_of_charts(page, act=""):
+    """Names of the charts as they are drawn, those drawn before the first screen was painted, and all from the top."""
+    with chromium.browser(height=1400) as tab:
+        tab.call("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
+        when = f"addEventListener('DOMContentLoaded', () => {{ {act} }});"
+        tab.call("Page.addScriptToEvaluateOnNewDocument", source=when)
+        tab.open(page)
+        assert tab.complaints == []
+        shown_ms, drawn_ms = (int(tab.see(f"document.documentElement.dataset.{name}Ms")) for name in ("shown", "drawn"))
+        assert 0 < shown_ms < drawn_ms
+        drawn = tab.see("drawn")
+        early = [name for name, after in drawn if not after]
+        return [name for name, _ in drawn], early, tab.see(f"{PLACES}.map(one => one.id)")
+
+
+@chromium.needed
+def test_what_is_on_the_screen_is_drawn_first(pages):
+    """The charts of the first screen are painted before any other is drawn; then come the others from top to bottom."""
+    names, early, places = order_of_charts(pages / "run.html")
+
+    assert names == places
+    assert early == ["chart-scaling"]
+
+
+@chromium.needed
+def test_a_chart_that_is_scrolled_to_comes_next(pages):
+    """Whoever goes to the end of the page at once does not wait for what lies between."""
+    names, _, places = order_of_charts(pages / "run.html", f"{PLACES}.at(-1).scrollIntoView();")
+
+    assert names[:2] == ["chart-scaling", "chart-money"]
+    assert sorted(names) == sorted(places)
+
+
+@chromium.needed
+def test_what_is_printed_is_drawn(pages):
+    """Printing draws every chart that is still to come."""
+    names, early, places = order_of_charts(pages / "run.html", "dispatchEvent(new Event('beforeprint'));")
+
+    assert names == early == places
+
+
 @chromium.needed
 def test_keys_mouse_and_switch_work(pages):
     """Arrow keys and the mouse tell why it scaled; the switch turns the page dark, and it stays so."""

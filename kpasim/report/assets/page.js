@@ -2,19 +2,22 @@
 (function () {
   var root = document.documentElement;
   var charts = JSON.parse(document.getElementById("charts").textContent);
+  // In the order in which they stand on the page.
+  var waiting = Array.from(document.querySelectorAll(".chart"), function (place) { return place.id.slice(6); });
+  var drawn = [];
   var config = { displaylogo: false, displayModeBar: true, responsive: true,
     modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 
   // Colours are named in the charts as in the style sheet: "<blue>" is --blue of the side that is shown.
-  function painted(value, style) {
+  function coloured(value, style) {
     if (typeof value === "string") {
       var name = /^<([a-z-]+)>$/.exec(value);
       return name ? style.getPropertyValue("--" + name[1]).trim() : value;
     }
-    if (Array.isArray(value)) { return value.map(function (one) { return painted(one, style); }); }
+    if (Array.isArray(value)) { return value.map(function (one) { return coloured(one, style); }); }
     if (value && typeof value === "object") {
       var copy = {};
-      Object.keys(value).forEach(function (key) { copy[key] = painted(value[key], style); });
+      Object.keys(value).forEach(function (key) { copy[key] = coloured(value[key], style); });
       return copy;
     }
     return value;
@@ -22,8 +25,20 @@
 
   function draw(name) {
     var place = document.getElementById("chart-" + name);
-    var chart = painted(charts[name], getComputedStyle(root));
+    var chart = coloured(charts[name], getComputedStyle(root));
     return Plotly.react(place, chart.data, chart.layout, config);
+  }
+
+  function seen(name) {
+    var box = document.getElementById("chart-" + name).getBoundingClientRect();
+    return box.top < innerHeight && box.bottom > 0;
+  }
+
+  function begin(name) {
+    waiting.splice(waiting.indexOf(name), 1);
+    drawn.push(name);
+    draw(name);
+    walk(name);
   }
 
   // Arrow keys step from decision to decision, and say each one.
@@ -54,7 +69,7 @@
     root.dataset.theme = theme;
     if (keep) { try { localStorage.setItem("kpasim-theme", theme); } catch (error) { /* then only for now */ } }
     label();
-    Object.keys(charts).forEach(draw);
+    drawn.forEach(draw);
   }
   button.addEventListener("click", function () { choose(root.dataset.theme === "dark" ? "light" : "dark", true); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", function (event) {
@@ -64,11 +79,22 @@
   });
   label();
 
-  // One after the other, so that the first ones are there soon.
-  Object.keys(charts).reduce(function (before, name) {
-    return before.then(function () { return draw(name); }).then(function () { walk(name); });
-  }, Promise.resolve()).then(function () {
-    root.dataset.charts = String(document.querySelectorAll(".chart .main-svg").length ? Object.keys(charts).length : 0);
-    root.dataset.drawnMs = String(Math.round(performance.now()));
-  });
+  // First what the reader sees; then the others one by one, so that scrolling and keys are answered in between. One that
+  // comes into view is next. Times are kept for whoever measures the page.
+  function painted(what, then) {
+    requestAnimationFrame(function () {
+      setTimeout(function () {
+        root.dataset[what] = String(Math.round(performance.now()));
+        if (then) { then(); }
+      });
+    });
+  }
+  function further() {
+    if (!waiting.length) { painted("drawnMs"); return; }
+    begin(waiting.find(seen) || waiting[0]);
+    setTimeout(further);
+  }
+  waiting.filter(seen).forEach(begin);
+  painted("shownMs", further);
+  addEventListener("beforeprint", function () { waiting.slice().forEach(begin); });
 })();
