@@ -596,7 +596,8 @@ cluster:
 ALIKE = (
     POSTERIOR
     % """
-    {service-time.time.components.0.median: 9s, cold-start.stages.order.time.sigma: 0.2, cold-start.stages.load.time: 2},
+    {service-time.time.components.0.median: 9s, cold-start.stages.order.time.sigma: 0.2,
+     cold-start.stages.load.time: 2},
     {service-time.time.components.0.weight: 0.2, cold-start.stages.order.time.sigma: 0.3},
     {service-time.time.components.1.cv: 0.5, cold-start.stages.pull.time: 1s}"""
 )
