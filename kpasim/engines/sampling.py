@@ -82,6 +82,7 @@ class Sampler:
 
     Attributes:
         params: The experiment in numbers.
+        recorded: Measured numbers that take the place of drawn ones.
     """
 
     def __init__(self, experiment: Experiment, params: Params, recorded: Recorded = NOTHING_RECORDED) -> None:
@@ -98,7 +99,7 @@ class Sampler:
         """
         self.params = params
         self._workload = experiment.workload
-        self._recorded = recorded
+        self.recorded = recorded
         self._experiment = experiment
         self._times: dict[int, Times] = {}
         delays = experiment.cluster.delays
@@ -249,8 +250,8 @@ class Sampler:
     def _sent(self, replication: int) -> Ints:
         if self.params.closed:
             return _NO_INTS
-        if self._recorded.sent_s is not None:
-            return np.rint(np.asarray(self._recorded.sent_s) * 1e9).astype(np.int64)
+        if self.recorded.sent_s is not None:
+            return np.rint(np.asarray(self.recorded.sent_s) * 1e9).astype(np.int64)
         assert not isinstance(self._workload, Hey)
         return arrivals(self._workload, self.params.seed, replication)
 
@@ -266,9 +267,9 @@ class Sampler:
         return np.ascontiguousarray(u.reshape(-1, p.requests // p.workers, p.workers).swapaxes(1, 2)).ravel()
 
     def _put_recorded(self, service: Ints, parts: Sequence[slice]) -> None:
-        if self._recorded.service_s is None:
+        if self.recorded.service_s is None:
             return
-        measured = np.rint(np.asarray(self._recorded.service_s) * 1e9).astype(np.int64)
+        measured = np.rint(np.asarray(self.recorded.service_s) * 1e9).astype(np.int64)
         for part in parts:
             rows = service[part]
             rows[: len(measured)] = measured[: len(rows), np.newaxis]
@@ -290,14 +291,14 @@ class Sampler:
         own = u * period_ns
         own[:, [of.TICK, of.SCRAPE, of.PROBE]] = self._after_creation_ns * (0.5 + u[:, of.TICK, np.newaxis])
         phases = (own % period_ns).astype(np.int64)
-        for place, phase_ns in (self._recorded.phase_ns or {}).items():
+        for place, phase_ns in (self.recorded.phase_ns or {}).items():
             phases[:, place] = phase_ns
         return phases
 
     def _load(self, u: Floats) -> list[int]:
         """The phase at which each load begins: nobody starts one in step with the autoscaler's ticks."""
-        if self._recorded.load_phase_ns is not None:
-            return [self._recorded.load_phase_ns] * len(u)
+        if self.recorded.load_phase_ns is not None:
+            return [self.recorded.load_phase_ns] * len(u)
         return [int(phase_ns) for phase_ns in u * of.TICK_NS]
 
     def _pods(self, uniform: _Uniform, each: Sequence[Times], runs: int, pods: int) -> Ints:
@@ -313,8 +314,8 @@ class Sampler:
         begun = own[:, :, of.QUEUE_PROXY_PHASE]
         pod[:, :, of.QUEUE_PROXY_PHASE] = self._queue_proxy_ns * np.minimum(np.sqrt(begun / (1.0 - begun)), LATEST)
         for column, known in (
-            (of.KUBELET_PHASE, self._recorded.kubelet_phase_ns),
-            (of.QUEUE_PROXY_PHASE, self._recorded.cut_phase_ns),
+            (of.KUBELET_PHASE, self.recorded.kubelet_phase_ns),
+            (of.QUEUE_PROXY_PHASE, self.recorded.cut_phase_ns),
         ):
             pod[:, : len(known), column] = known
         row = np.arange(runs)[:, np.newaxis]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kpasim.engines import lower, sampling
-from kpasim.engines.outcome import Outcome, OutOfRoom
-from kpasim.errors import RunError
+from kpasim.engines.params import Params
 from kpasim.results.summary import Figures
 from kpasim.spec.experiment import Experiment
-from kpasim.studies.run import FIRST_PODS, MOST_PODS, Result, play
+from kpasim.studies.room import Room
+from kpasim.studies.run import Result, play
 
 
 class Player:
@@ -18,7 +18,6 @@ class Player:
     Attributes:
         experiment: What is played.
         engine: ``"compiled"`` or ``"reference"``.
-        params: The experiment in numbers.
     """
 
     def __init__(self, experiment: Experiment, engine: str) -> None:
@@ -29,9 +28,12 @@ class Player:
         """
         self.experiment = experiment
         self.engine = engine
-        self.params = lower.lower(experiment)
-        self._sampler = sampling.Sampler(experiment, self.params)
-        self._room = FIRST_PODS
+        self._room = Room(experiment, sampling.Sampler(experiment, lower.lower(experiment)))
+
+    @property
+    def params(self) -> Params:
+        """The experiment in numbers."""
+        return self._room.params
 
     def figures(self, replications: Sequence[int], threads: int = 1) -> Figures:
         """Figures of merit of some replications, by index.
@@ -42,23 +44,8 @@ class Player:
             A replication's values do not depend on what else is played, its neighbours in ``replications`` apart:
             they decide about the last bits of sums.
         """
-        outcomes = self._outcomes(replications, threads)
+        outcomes = self._room.play(replications, lambda params, draws: play(params, draws, self.engine, threads))
         result = Result(self.experiment, self.params, self.engine, self.experiment.seed, outcomes)
         costs = result.cost_figures or {}
         found = {**result.figures, **{f"cost.{name}": values for name, values in costs.items()}}
         return {**found, "horizon_s": result.horizon_s}
-
-    def _outcomes(self, replications: Sequence[int], threads: int) -> list[Outcome]:
-        while True:
-            try:
-                draws = self._sampler.draw_many(replications, pods=self._room, nodes=self._room)
-                return play(self.params, draws, self.engine, threads)
-            except OutOfRoom as short:
-                if short.what == "requests":
-                    self.params = lower.more_requests(self.params)
-                    self._sampler = sampling.Sampler(self.experiment, self.params)
-                else:
-                    self._room *= 2
-                if self._room > MOST_PODS:
-                    name = self.experiment.name
-                    raise RunError(f"{name}: more than {MOST_PODS:,} pods (does every pod fail?)") from None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kpasim.engines import lower, sampling
 from kpasim.engines import outcome as of
 from kpasim.engines.compiled import cache
-from kpasim.engines.outcome import Outcome, OutOfRoom
+from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import NEVER_NS, SECOND_NS, WARM, Params
 from kpasim.engines.tables import stacked, tables
 from kpasim.errors import RunError
@@ -24,22 +24,18 @@ from kpasim.results.provenance import provenance
 from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables, write_run_folder
 from kpasim.studies.prices import as_written, prices_of
+from kpasim.studies.room import Played, Room
 
 if TYPE_CHECKING:
     from kpasim.engines.params import Draws
     from kpasim.spec.experiment import Experiment
 
 Engine = Literal["auto", "compiled", "reference"]
-Played = TypeVar("Played")
 
 SMALL_RUN = 15_000
 """Requests, all replications together, that the reference engine answers sooner than a compiler."""
 BATCH = 64
 """Replications between two calls of the progress function."""
-FIRST_PODS = 32
-"""Pods that the first replication gets draws for; a run that needs more gets twice as many until they are enough."""
-MOST_PODS = 1 << 20
-"""A run that needs more pods than this has gone wrong."""
 
 
 @dataclass
@@ -277,10 +273,9 @@ def simulate(
     prices_of(experiment)  # What cannot be billed is refused now, not after the work.
     params = lower.lower(experiment, recorded)
     chosen = choose_engine(engine, max(params.requests, 1) * count)
-    params, outcomes = play_all(
-        experiment, params, recorded, count, lambda params, draws: play(params, draws, chosen, threads), progress
-    )
-    return Result(experiment, params, chosen, experiment.seed, outcomes, recorded)
+    room = Room(experiment, sampling.Sampler(experiment, params, recorded))
+    outcomes = play_all(room, count, lambda params, draws: play(params, draws, chosen, threads), progress)
+    return Result(experiment, room.params, chosen, experiment.seed, outcomes, recorded)
 
 
 def replications_of(experiment: Experiment, asked: int | None) -> int:
@@ -296,41 +291,27 @@ def replications_of(experiment: Experiment, asked: int | None) -> int:
 
 
 def play_all(
-    experiment: Experiment,
-    params: Params,
-    recorded: sampling.Recorded,
+    room: Room,
     count: int,
     play_batch: Callable[[Params, list[Draws]], list[Played]],
     progress: Callable[[int], None] | None,
-) -> tuple[Params, list[Played]]:
-    """Play replications in batches, each with as many draws as it turns out to need.
+) -> list[Played]:
+    """Play replications in batches.
 
     Returns:
-        The experiment in numbers, with room for the requests there were; and what ``play_batch`` made of each
-        replication.
+        What ``play_batch`` made of each replication.
 
     Raises:
         RunError: The experiment grows beyond all bounds.
     """
-    sampler = sampling.Sampler(experiment, params, recorded)
     done: list[Played] = []
-    room = FIRST_PODS
     while len(done) < count:
         # The first replication alone finds out how much room it takes, before many are played in vain.
         batch = range(len(done), min(count, len(done) + BATCH) if done else 1)
-        try:
-            done += play_batch(params, sampler.draw_many(batch, pods=room, nodes=room))
-        except OutOfRoom as short:
-            if short.what == "requests":
-                params = lower.more_requests(params)
-                sampler = sampling.Sampler(experiment, params, recorded)
-            else:
-                room *= 2
-            if room > MOST_PODS:
-                raise RunError(f"{experiment.name}: more than {MOST_PODS:,} pods (does every pod fail?)") from None
+        done += room.play(batch, play_batch)
         if progress:
             progress(len(done))
-    return params, done
+    return done
 
 
 def play(params: Params, draws: Sequence[Draws], engine: str, threads: int = 0) -> list[Outcome]:

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.engines import compiled, counts, lower, sampling, stream
-from kpasim.engines.outcome import Counts, OutOfRoom
+from kpasim.engines.outcome import Counts
 from kpasim.engines.params import SECOND_NS, Params
-from kpasim.errors import RunError
 from kpasim.results import summary
-from kpasim.studies.run import MOST_PODS, play_all, replications_of
+from kpasim.studies.room import Room
+from kpasim.studies.run import play_all, replications_of
 from kpasim.workloads.arrivals import has_parts
 
 if TYPE_CHECKING:
@@ -144,14 +144,9 @@ def statistics(
     if has_parts(experiment.workload) and params.requests > stream.AT_ONCE:
         found = _in_parts(experiment, params, count, workers, progress)
     else:
-        params, found = play_all(
-            experiment,
-            params,
-            sampling.NOTHING_RECORDED,
-            count,
-            lambda params, draws: compiled.count_many(params, draws, workers),
-            progress,
-        )
+        room = Room(experiment, sampling.Sampler(experiment, params))
+        found = play_all(room, count, lambda params, draws: compiled.count_many(params, draws, workers), progress)
+        params = room.params
     return Statistics(experiment, params, experiment.seed, found)
 
 
@@ -165,13 +160,8 @@ def _in_parts(
     sampler = sampling.Sampler(experiment, params)
 
     def play(replication: int) -> Counts:
-        pods = FIRST_PODS
-        while pods <= MOST_PODS:
-            try:
-                return stream.count(params, sampler, replication, pods)
-            except OutOfRoom:
-                pods *= 2
-        raise RunError(f"{experiment.name}: more than {MOST_PODS:,} pods (does every pod fail?)")
+        room = Room(experiment, sampler, FIRST_PODS)
+        return room.fit(lambda: stream.count(params, sampler, replication, room.pods))
 
     done = []
     with ThreadPoolExecutor(min(workers, count)) as pool:

@@ -9,17 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.engines import lower, sampling
-from kpasim.engines.outcome import Outcome, OutOfRoom
+from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import SECOND_NS
-from kpasim.errors import RunError
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.fit.explanations import Explanation, Parameter, service_time
 from kpasim.studies.fit.lines import Runs
+from kpasim.studies.room import Room
 
 Floats = NDArray[np.float64]
 
 BATCH = 250
 """Runs whose random numbers are made together."""
+MOST_PODS = 1 << 16
+"""A run that needs more pods than this is no explanation of what was measured."""
 PLACEHOLDER = "1s"
 
 
@@ -51,9 +53,8 @@ class Simulator:
         self.explanation = explanation
         self.parameters = (*service, *explanation.starts)
         self.experiment = shaped(experiment, explanation).with_settings({"horizon": f"{horizon_s:.6f}s", "seed": seed})
-        self._params = lower.lower(self.experiment)
-        self._sampler = sampling.Sampler(self.experiment, self._params)
-        self._room = 32
+        sampler = sampling.Sampler(self.experiment, lower.lower(self.experiment))
+        self._room = Room(self.experiment, sampler, most_pods=MOST_PODS)
 
     def values(self, z: Floats) -> dict[str, Floats]:
         """Parameters by name for points of the prior, shape ``(runs, parameters)``."""
@@ -80,42 +81,39 @@ class Simulator:
 
         with ThreadPoolExecutor(threads) as pool:
             outcomes = [outcome for batch in pool.map(one, range(0, len(z), BATCH)) for outcome in batch]
-        counted = self._params.closed and not self._params.load_duration_ns
-        return _runs(outcomes, self._params.requests if counted else None)
+        params = self._room.params
+        counted = params.closed and not params.load_duration_ns
+        return _runs(outcomes, params.requests if counted else None)
 
     def _play(self, z: Floats, replications: range) -> list[Outcome]:
         from kpasim.engines import compiled
 
-        if not self._params.closed and len(z) > 1:  # runs of an open load differ in how many requests they have
+        room = self._room
+        if not room.params.closed and len(z) > 1:  # runs of an open load differ in how many requests they have
             return [self._play(z[i : i + 1], replications[i : i + 1])[0] for i in range(len(z))]
         values = self.values(z)
-        times = self._sampler.times_of(0)
+        times = room.sampler.times_of(0)
         found = iter(self.explanation.times(values))
-        types = len(self._params.type_factor)
+        types = len(room.params.type_factor)
         # A transfer over a shared connection is a stage without a time of its own; see `machines.stages`.
         stages = [
             own if size else (next(found),) * types
-            for own, size in zip(times.stages, self._params.stage_bytes, strict=True)
+            for own, size in zip(times.stages, room.params.stage_bytes, strict=True)
         ]
         times = times._replace(service=(service_time(values),), stages=tuple(stages))  # type: ignore[arg-type]
-        settings = self.explanation.settings(values, self._params)
-        while True:
-            try:
-                draws = self._sampler.draw_with(replications, [times], self._room, self._room)
-                if not settings:
-                    return compiled.run_many(self._params, draws)
-                return [
-                    compiled.run(self._params._replace(**{name: rows[i] for name, rows in settings.items()}), one)
-                    for i, one in enumerate(draws)
-                ]
-            except OutOfRoom as short:
-                if short.what == "requests":
-                    self._params = lower.more_requests(self._params)
-                    self._sampler = sampling.Sampler(self.experiment, self._params)
-                else:
-                    self._room *= 2
-                if self._room > 1 << 16:
-                    raise RunError(f"{self.experiment.name}: more than 65,536 pods in a calibration") from None
+        settings = self.explanation.settings(values, room.params)
+
+        def play() -> list[Outcome]:
+            params = room.params
+            draws = room.sampler.draw_with(replications, [times], room.pods, room.pods)
+            if not settings:
+                return compiled.run_many(params, draws)
+            return [
+                compiled.run(params._replace(**{name: rows[i] for name, rows in settings.items()}), one)
+                for i, one in enumerate(draws)
+            ]
+
+        return room.fit(play)
 
 
 def shaped(experiment: Experiment, explanation: Explanation) -> Experiment:

@@ -1,0 +1,79 @@
+"""A run finds the room that it needs, or is given up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kpasim.engines import reference
+from kpasim.engines.lower import lower
+from kpasim.engines.outcome import Outcome, OutOfRoom, first_difference
+from kpasim.engines.params import Draws, Params
+from kpasim.engines.sampling import Recorded, Sampler
+from kpasim.errors import RunError
+from kpasim.spec.experiment import Experiment, from_mapping
+from kpasim.studies.room import Room
+
+
+def experiment(**changes: Any) -> Experiment:
+    """Twelve clients at once, each of whom gets a pod."""
+    template = {"spec": {"containerConcurrency": 1, "containers": [{"image": "painter"}]}}
+    return from_mapping(
+        {
+            "service": {
+                "apiVersion": "serving.knative.dev/v1",
+                "kind": "Service",
+                "metadata": {"name": "painter"},
+                "spec": {"template": template},
+            },
+            "workload": {"kind": "hey", "requests": 24, "concurrency": 12, "timeout": "0"},
+            "model": {"service-time": {"distribution": "exponential", "mean": "30s"}, "cold-start": "10s"},
+            **changes,
+        }
+    )
+
+
+def played(params: Params, draws: list[Draws]) -> list[Outcome]:
+    """Replications in the reference engine."""
+    return [reference.run(params, one) for one in draws]
+
+
+def test_a_run_gets_as_much_room_as_it_needs():
+    """Begun with room for two pods, it leaves the tables of one that had room for many."""
+    what = experiment()
+    tight, wide = (Room(what, Sampler(what, lower(what)), pods=pods) for pods in (2, 64))
+
+    for found, expected in zip(tight.play([0, 1], played), wide.play([0, 1], played), strict=True):
+        assert not first_difference(found, expected)
+    assert tight.pods > 8
+    assert wide.pods == 64
+
+
+def test_more_requests_keep_what_was_recorded():
+    """A load by the clock that sends more than was thought is played with the measured times it began with."""
+    what = experiment(workload={"kind": "hey", "duration": "60s", "concurrency": 2})
+    measured = Recorded(service_s=np.full(500, 0.05))
+    room = Room(what, Sampler(what, lower(what, measured), measured))
+    few = room.params.requests
+    [outcome] = room.play([0], played)
+
+    assert len(outcome.requests) > few
+    assert room.params.requests >= len(outcome.requests)
+    assert room.sampler.recorded is measured
+
+
+def test_a_run_without_bounds_is_given_up():
+    """What never has enough pods ends with a line that says so, and is not tried for ever."""
+    what = experiment()
+    room = Room(what, Sampler(what, lower(what)), pods=4, most_pods=16)
+    tried: list[int] = []
+
+    def never_enough() -> None:
+        tried.append(room.pods)
+        raise OutOfRoom("pods")
+
+    with pytest.raises(RunError, match="painter: more than 16 pods"):
+        room.fit(never_enough)
+    assert tried == [4, 8, 16]
