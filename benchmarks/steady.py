@@ -77,9 +77,9 @@ def predicted(point: Point, replications: int) -> float:
     begin, end = LEFT_OUT * 60.0, (MINUTES - LEFT_OUT) * 60.0
     means = []
     for one in simulate(experiment(point), replications=replications, seed=1, engine="compiled").outcomes:
-        t_s = (one.scaling[:, of.SCALING_T] - one.load_ns) / SECOND_NS
+        t_s = (one.scaling[of.SCALING_T] - one.load_ns) / SECOND_NS
         edges = np.clip(np.append(t_s, end), begin, end)
-        means.append(float(np.sum(np.diff(edges) * one.scaling[:, of.DEPLOYMENT_READY])) / (end - begin))
+        means.append(float(np.sum(np.diff(edges) * one.scaling[of.DEPLOYMENT_READY])) / (end - begin))
     return float(np.mean(means))
 
 

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.engines.params import NEVER_NS
 
-# Columns of Outcome.requests.
-SENT, RESPONSE, STATUS, POD, SERVICE, ARRIVED, BEGUN, DONE, DRAW, ACTIVATOR = range(10)
+# Rows that grow in number with the load are records, as narrow as their values allow. Counts of pods fit 32 bits in
+# Knative too.
+REQUEST = np.dtype(
+    [
+        ("sent", np.int64), ("response", np.int64), ("service", np.int64), ("arrived", np.int64), ("begun", np.int64),
+        ("done", np.int64), ("pod", np.int32), ("status", np.int16), ("activator", np.int16),
+    ]
+)  # fmt: skip
+"""A row of Outcome.requests."""
+SENT, RESPONSE, SERVICE, ARRIVED, BEGUN, DONE, POD, STATUS, ACTIVATOR = REQUEST.names or ()
+TICK = np.dtype(
+    [
+        ("t", np.int64), ("stable", np.float64), ("panic", np.float64), ("ready_pods", np.int32),
+        ("desired", np.int32), ("rule", np.int32), ("panic_mode", np.int16), ("poked", np.int16),
+    ]
+)  # fmt: skip
+"""A row of Outcome.ticks."""
+TICK_T, STABLE, PANIC, READY_PODS, DESIRED, RULE, PANIC_MODE, POKED = TICK.names or ()
+CHANGE = np.dtype(
+    [
+        ("t", np.int64), ("desired", np.int32), ("ready", np.int32), ("replicas", np.int32), ("active", np.int16),
+        ("mode", np.int16),
+    ]
+)  # fmt: skip
+"""A row of Outcome.scaling."""
+SCALING_T, STATUS_DESIRED, DEPLOYMENT_READY, REPLICAS, ACTIVE, MODE = CHANGE.names or ()
 # Columns of Outcome.pods.
 CREATED, SCHEDULED, PULL, CONTAINERS, OPEN, USABLE, READY, ASKED, GONE, BUSY, NODE, TYPE, ADDRESS, RESTARTS = range(14)
 # Columns of Outcome.nodes.
 NODE_POOL, NODE_TYPE, NODE_CREATED, NODE_READY, NODE_GONE, NODE_ADDED = range(6)
-# Columns of Outcome.ticks, and of Outcome.averages beside it.
-TICK_T, RAW_STABLE, RAW_PANIC, READY_PODS, PANIC_MODE, DESIRED, RULE, POKED = range(8)
-STABLE, PANIC, EXCESS = range(3)
-# Columns of Outcome.scaling.
-SCALING_T, STATUS_DESIRED, DEPLOYMENT_READY, REPLICAS, ACTIVE, MODE = range(6)
 
 NO_DESIRED = -2
 """The PodAutoscaler's status shows no desired scale yet."""
@@ -43,24 +62,28 @@ class Outcome(NamedTuple):
     Attributes:
         load_ns: Start of the load.
         end_ns: End of the run.
-        requests: One row for each request, in order of sending.
+        requests: One ``REQUEST`` for each request, in order of sending.
+        drawn: Which draws each request of a closed loop took; empty for an open loop, where the n-th takes the n-th.
         pods: One row for each pod, in order of creation.
         nodes: One row for each node.
-        ticks: One row for each valid decision, whole numbers.
-        averages: The same rows: stable and panic average, excess burst capacity.
-        scaling: One row for each change of an object.
+        ticks: One ``TICK`` for each valid decision. What follows from the averages by the policy is not kept.
+        scaling: One ``CHANGE`` for each change of an object.
         concurrency_ns: Integral of concurrency that the statistics of activators and queue-proxies kept [request-ns].
     """
 
     load_ns: int
     end_ns: int
-    requests: NDArray[np.int64]
+    requests: NDArray[np.void]
+    drawn: NDArray[np.int32]
     pods: NDArray[np.int64]
     nodes: NDArray[np.int64]
-    ticks: NDArray[np.int64]
-    averages: NDArray[np.float64]
-    scaling: NDArray[np.int64]
+    ticks: NDArray[np.void]
+    scaling: NDArray[np.void]
     concurrency_ns: int
+
+    def draws(self) -> NDArray[np.integer[Any]]:
+        """Which draws each request took."""
+        return self.drawn if len(self.drawn) else np.arange(len(self.requests))
 
 
 class PodTotals(NamedTuple):

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kpasim.engines import compiled
 from kpasim.engines.clock import ENTITY_BITS, Kind
@@ -197,7 +198,7 @@ def _pod_lists(w: World) -> list[Ints]:
     ]
 
 
-def _requests(w: World) -> Ints:
+def _requests(w: World) -> NDArray[np.void]:
     """Rows of requests that were sent and not overwritten."""
     return w.request[: min(w.i[layout.SENT], w.i[layout.ROWS])]
 
@@ -208,9 +209,9 @@ def _named(w: World, events: Ints, count: int) -> Any:
     for listed in _pod_lists(w):
         named[listed[listed >= 0]] = True
     rows = _requests(w)
-    alive = rows[:, layout.R_STATUS] < layout.ENDED_FROM
+    alive = rows["status"] < layout.ENDED_FROM
     alive |= w.queue[: len(rows), layout.R_NEXT] == layout.GHOST
-    with_pods = rows[alive & (rows[:, layout.R_POD] >= 0), layout.R_POD]
+    with_pods = rows["pod"][alive & (rows["pod"] >= 0)]
     named[with_pods] = True
     for which, pods, _ in _pods_of(w, events):
         named[pods[~np.isin(events[which, 1], [int(kind) for kind in _IN_VAIN])]] = True
@@ -233,9 +234,9 @@ def _renumber_pods(w: World, events: Ints, stays: Any) -> None:
     for listed in _pod_lists(w):
         listed[listed >= 0] = new[listed[listed >= 0]]
     rows = _requests(w)
-    ended = rows[:, layout.R_POD] >= count
-    with_pods = (rows[:, layout.R_POD] >= 0) & ~ended
-    rows[with_pods, layout.R_POD] = new[rows[with_pods, layout.R_POD]]
+    ended = rows["pod"] >= count
+    with_pods = (rows["pod"] >= 0) & ~ended
+    rows["pod"][with_pods] = new[rows["pod"][with_pods]]
     for which, pods, entity in _pods_of(w, events):
         events[which, 2] = np.where(stays[pods], entity(new[pods], events[which, 2]), -1)
 

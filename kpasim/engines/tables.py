@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ STATUS_WORDS = {
     -1: "unfinished",
 }
 """What ``error`` says of a request's status."""
+RECORDS = ("requests", "ticks", "scaling")
+"""Tables of ``Outcome`` whose rows are records."""
 
 
 def seconds(times_ns: NDArray[np.int64], load_ns: NDArray[np.int64] | int) -> NDArray[np.float64]:
@@ -47,28 +49,28 @@ def tables(
         draws: Random numbers of the run, which tell each request's class and session.
     """
     load = outcome.load_ns
-    requests, pods, nodes = outcome.requests, outcome.pods, outcome.nodes
+    requests, pods, nodes, ticks = outcome.requests, outcome.pods, outcome.nodes, outcome.ticks
     pod_names = np.array([f"pod-{index:05d}" for index in range(len(pods))] + [""])
     node_names = np.array([f"node-{index:05d}" for index in range(len(nodes))] + [""])
     types = np.array([*type_names, ""])
-    status = requests[:, of.STATUS]
-    latency = np.where(status == -1, np.nan, (requests[:, of.RESPONSE] - requests[:, of.SENT]) / 1e9)
+    status = requests[of.STATUS].astype(np.int64)
+    latency = np.where(status == -1, np.nan, (requests[of.RESPONSE] - requests[of.SENT]) / 1e9)
     # A node of an anonymous instance is no news beside its pod.
     show_nodes = bool(type_names[0]) or bool(params.pool_ready.any()) or bool(params.pool_provisioned.any())
     return Tables(
         requests={
             "id": np.arange(1, len(requests) + 1),
-            "start_s": seconds(requests[:, of.SENT], load),
+            "start_s": seconds(requests[of.SENT], load),
             "latency_s": latency,
             "status": np.maximum(status, 0),
-            "pod": pod_names[requests[:, of.POD]],
-            "service_s": np.where(requests[:, of.BEGUN] == NEVER_NS, np.nan, requests[:, of.SERVICE] / 1e9),
-            "server_arrival_s": seconds(requests[:, of.ARRIVED], load),
-            "server_start_s": seconds(requests[:, of.BEGUN], load),
-            "server_end_s": seconds(requests[:, of.DONE], load),
-            "activator": requests[:, of.ACTIVATOR],
+            "pod": pod_names[requests[of.POD]],
+            "service_s": np.where(requests[of.BEGUN] == NEVER_NS, np.nan, requests[of.SERVICE] / 1e9),
+            "server_arrival_s": seconds(requests[of.ARRIVED], load),
+            "server_start_s": seconds(requests[of.BEGUN], load),
+            "server_end_s": seconds(requests[of.DONE], load),
+            "activator": requests[of.ACTIVATOR].astype(np.int64),
             "error": np.array([STATUS_WORDS[int(code)] for code in status], dtype=np.str_),
-            **_kinds(requests, pods, params, types, class_names, draws),
+            **_kinds(outcome, params, types, class_names, draws),
         },
         pods={
             "pod": pod_names[:-1],
@@ -86,18 +88,18 @@ def tables(
             "restarts": pods[:, of.RESTARTS],
         },
         ticks={
-            "t_s": seconds(outcome.ticks[:, of.TICK_T], load),
-            "stable": outcome.averages[:, of.STABLE],
-            "panic": outcome.averages[:, of.PANIC],
-            "target": np.full(len(outcome.ticks), params.target_value),
-            "desired_stable": outcome.ticks[:, of.RAW_STABLE],
-            "desired_panic": outcome.ticks[:, of.RAW_PANIC],
-            "ready_pods": outcome.ticks[:, of.READY_PODS],
-            "panic_mode": outcome.ticks[:, of.PANIC_MODE],
-            "excess_burst_capacity": outcome.averages[:, of.EXCESS],
-            "desired": outcome.ticks[:, of.DESIRED],
-            "rule": np.array(decider.RULES)[outcome.ticks[:, of.RULE]],
-            "poke": outcome.ticks[:, of.POKED],
+            "t_s": seconds(ticks[of.TICK_T], load),
+            "stable": ticks[of.STABLE],
+            "panic": ticks[of.PANIC],
+            "target": np.full(len(ticks), params.target_value),
+            "desired_stable": _raw_pods(ticks[of.STABLE], params),
+            "desired_panic": _raw_pods(ticks[of.PANIC], params),
+            "ready_pods": ticks[of.READY_PODS].astype(np.int64),
+            "panic_mode": ticks[of.PANIC_MODE].astype(np.int64),
+            "excess_burst_capacity": excess_burst_capacity(ticks, params),
+            "desired": ticks[of.DESIRED].astype(np.int64),
+            "rule": np.array(decider.RULES)[ticks[of.RULE]],
+            "poke": ticks[of.POKED].astype(np.int64),
         },
         scaling=_scaling(outcome),
         nodes={
@@ -112,18 +114,33 @@ def tables(
     )
 
 
+def _raw_pods(averages: NDArray[np.float64], params: Params) -> Ints:
+    """Pods that averages ask for before any limit, as ``decider.tick`` works them out."""
+    return np.array(
+        [decider.whole_pods(average / params.target_value) for average in averages.tolist()], dtype=np.int64
+    )
+
+
+def excess_burst_capacity(ticks: NDArray[np.void], params: Params) -> NDArray[np.float64]:
+    """Excess burst capacity of each decision in ``Outcome.ticks``."""
+    total, reserve = params.total_value, params.target_burst_capacity
+    seen = zip(ticks[of.READY_PODS].tolist(), ticks[of.PANIC].tolist(), strict=True)
+    return np.array([burst.excess_burst_capacity(ready, total, reserve, panic) for ready, panic in seen])
+
+
 def _kinds(
-    requests: Ints, pods: Ints, params: Params, types: NDArray[np.str_], class_names: Sequence[str], draws: Draws | None
+    outcome: Outcome, params: Params, types: NDArray[np.str_], class_names: Sequence[str], draws: Draws | None
 ) -> Columns:
     """Instance type, class and session of each request, as far as there are any."""
     columns: Columns = {}
+    requests, pods = outcome.requests, outcome.pods
     if len(types) > 2:
         # A request without a pod has the place -1, which is that of the empty name.
         of_pod = np.append(np.where(pods[:, of.TYPE] < 0, len(types) - 1, pods[:, of.TYPE]), len(types) - 1)
-        columns["instance_type"] = types[of_pod[requests[:, of.POD]]]
+        columns["instance_type"] = types[of_pod[requests[of.POD]]]
     if draws is None:
         return columns
-    draw = requests[:, of.DRAW]
+    draw = outcome.draws()
     if len(class_names) > 1:
         columns["class"] = np.array(class_names)[draws.klass[draw]] if len(draw) else np.array([], dtype=np.str_)
     if params.sessions:
@@ -139,7 +156,7 @@ def _kinds(
 def _scaling(outcome: Outcome) -> Columns:
     """Rows of the objects' changes, with what the pods were doing at each."""
     rows, pods = outcome.scaling, outcome.pods
-    t = rows[:, of.SCALING_T][:, np.newaxis]
+    t = rows[of.SCALING_T][:, np.newaxis]
     never = NEVER_NS
 
     def since(column: int) -> NDArray[np.bool_]:
@@ -153,12 +170,12 @@ def _scaling(outcome: Outcome) -> Columns:
     starting = there & ~asked & scheduled & ~since(of.READY)
     conditions = np.array([*scaler.CONDITIONS[:3], ""])
     return {
-        "t_s": seconds(rows[:, of.SCALING_T], outcome.load_ns),
-        "desired": np.maximum(rows[:, of.STATUS_DESIRED], -1),
-        "ready": rows[:, of.DEPLOYMENT_READY],
-        "replicas": rows[:, of.REPLICAS],
-        "pa_active": conditions[rows[:, of.ACTIVE]],
-        "sks_mode": np.array(burst.MODES)[rows[:, of.MODE]],
+        "t_s": seconds(rows[of.SCALING_T], outcome.load_ns),
+        "desired": np.maximum(rows[of.STATUS_DESIRED], -1).astype(np.int64),
+        "ready": rows[of.DEPLOYMENT_READY].astype(np.int64),
+        "replicas": rows[of.REPLICAS].astype(np.int64),
+        "pa_active": conditions[rows[of.ACTIVE]],
+        "sks_mode": np.array(burst.MODES)[rows[of.MODE]],
         "starting": starting.sum(axis=1),
         "pending": pending.sum(axis=1),
         "draining": (there & asked).sum(axis=1),
@@ -172,21 +189,18 @@ def stacked(outcomes: Sequence[Outcome]) -> Tables:
     """
     load = np.array([one.load_ns for one in outcomes], dtype=np.int64)[:, np.newaxis]
 
-    def stack(name: str) -> NDArray[np.int64]:
-        return _padded([getattr(one, name) for one in outcomes])
-
-    requests, pods, nodes = stack("requests"), stack("pods"), stack("nodes")
-    ticks, scaling = stack("ticks"), stack("scaling")
-    status = requests[:, :, of.STATUS]
-    latency = (requests[:, :, of.RESPONSE] - requests[:, :, of.SENT]) / 1e9
+    requests, ticks, scaling = (_columns([getattr(one, name) for one in outcomes]) for name in RECORDS)
+    pods, nodes = (_padded([getattr(one, name) for one in outcomes]) for name in ("pods", "nodes"))
+    status, sent = requests(of.STATUS), requests(of.SENT)
+    latency = (requests(of.RESPONSE) - sent) / 1e9
     return Tables(
         requests={
-            "start_s": seconds(requests[:, :, of.SENT], load),
-            "latency_s": np.where((status == -1) | (requests[:, :, of.SENT] == NEVER_NS), np.nan, latency),
+            "start_s": seconds(sent, load),
+            "latency_s": np.where((status == -1) | (sent == NEVER_NS), np.nan, latency),
             "status": status,
-            "pod": requests[:, :, of.POD],
-            "server_start_s": seconds(requests[:, :, of.BEGUN], load),
-            "server_end_s": seconds(requests[:, :, of.DONE], load),
+            "pod": requests(of.POD),
+            "server_start_s": seconds(requests(of.BEGUN), load),
+            "server_end_s": seconds(requests(of.DONE), load),
         },
         pods={
             "created_s": seconds(pods[:, :, of.CREATED], load),
@@ -200,13 +214,13 @@ def stacked(outcomes: Sequence[Outcome]) -> Tables:
             "instance_type": np.maximum(pods[:, :, of.TYPE], -1),
         },
         ticks={
-            "t_s": seconds(ticks[:, :, of.TICK_T], load),
-            "panic_mode": ticks[:, :, of.PANIC_MODE],
+            "t_s": seconds(ticks(of.TICK_T), load),
+            "panic_mode": ticks(of.PANIC_MODE),
         },
         scaling={
-            "t_s": seconds(scaling[:, :, of.SCALING_T], load),
-            "desired": scaling[:, :, of.STATUS_DESIRED],
-            "replicas": scaling[:, :, of.REPLICAS],
+            "t_s": seconds(scaling(of.SCALING_T), load),
+            "desired": scaling(of.STATUS_DESIRED),
+            "replicas": scaling(of.REPLICAS),
         },
         nodes={
             "created_s": seconds(nodes[:, :, of.NODE_CREATED], load),
@@ -216,6 +230,20 @@ def stacked(outcomes: Sequence[Outcome]) -> Tables:
             "instance_type": np.maximum(nodes[:, :, of.NODE_TYPE], -1),
         },
     )
+
+
+def _columns(parts: Sequence[NDArray[np.void]]) -> Callable[[str], Ints]:
+    """What gives a column of records of different numbers as one array; missing rows hold ``NEVER_NS``."""
+    lengths = np.array([len(part) for part in parts], dtype=np.int64)
+    there = np.arange(lengths.max(initial=0)) < lengths[:, np.newaxis]
+    together = np.concatenate(parts)
+
+    def column(name: str) -> Ints:
+        result = np.full(there.shape, NEVER_NS, dtype=np.int64)
+        result[there] = together[name]
+        return result
+
+    return column
 
 
 def _padded(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -104,14 +104,14 @@ def _errors(tables: Tables, params: Params, tried: list[Draws]) -> NDArray[np.fl
 def observation_error(tables: Tables, outcome: Outcome) -> float:
     """How far the averages at measured ticks are from the simulated ones: 0 for equal, 1 for as wrong as can be."""
     measured = tables.ticks
-    t_s = (outcome.ticks[:, 0] - outcome.load_ns) / SECOND_NS
+    t_s = (outcome.ticks["t"] - outcome.load_ns) / SECOND_NS
     if not len(t_s):
         return 1.0
     far = FAR * max(1.0, float(np.max(measured["panic"])))
     place = _nearest(t_s, measured["t_s"])
     error = np.zeros(len(place))
-    for column, name in ((0, "stable"), (1, "panic")):
-        error += np.minimum(np.abs(outcome.averages[place, column] - measured[name]) / far, 1.0) / 2
+    for name in ("stable", "panic"):
+        error += np.minimum(np.abs(outcome.ticks[name][place] - measured[name]) / far, 1.0) / 2
     error[np.abs(t_s[place] - measured["t_s"]) > SAME_TICK_S] = 1.0
     return float(np.average(error, weights=np.exp(-np.maximum(measured["t_s"], 0.0) / MEMORY_S)))
 
@@ -151,7 +151,7 @@ def changes(tables: Tables, outcomes: Sequence[Outcome]) -> Changes:
     off: list[float] = []
     missed = extra = 0
     for one in outcomes:
-        simulated = desired_changes((one.scaling[:, 0] - one.load_ns) / SECOND_NS, one.scaling[:, 1])
+        simulated = desired_changes((one.scaling["t"] - one.load_ns) / SECOND_NS, one.scaling["desired"])
         common = _common(measured, simulated)
         off += common
         missed += len(measured) - len(common)

@@ -51,16 +51,16 @@ def gone_through(run: Run, outcome: Outcome | str) -> set[str]:
         outcome.requests, outcome.pods, outcome.nodes, outcome.ticks, outcome.scaling
     )  # fmt: skip
     never = of.NEVER_NS
-    served = requests[requests[:, out.POD] >= 0]
-    rules = set(ticks[:, out.RULE].tolist())
+    served = requests[requests[out.POD] >= 0]
+    rules = set(ticks[out.RULE].tolist())
     facts = {
-        **{f"status {status}": status in requests[:, out.STATUS] for status in (200, 0, 502, 503, 504, -1)},
+        **{f"status {status}": status in requests[out.STATUS] for status in (200, 0, 502, 503, 504, -1)},
         **{f"rule {name}": code in rules for code, name in enumerate(decider.RULES)},
-        "panic": ticks[:, out.PANIC_MODE].any(),
-        "poke": ticks[:, out.POKED].any(),
-        "direct requests": (served[:, out.ACTIVATOR] < 0).any(),
-        "three activators": len(set(requests[:, out.ACTIVATOR].tolist()) - {-1}) >= 3,
-        "serve mode": (scaling[:, out.MODE] == burst.SERVE).any(),
+        "panic": ticks[out.PANIC_MODE].any(),
+        "poke": ticks[out.POKED].any(),
+        "direct requests": (served[out.ACTIVATOR] < 0).any(),
+        "three activators": len(set(requests[out.ACTIVATOR].tolist()) - {-1}) >= 3,
+        "serve mode": (scaling[out.MODE] == burst.SERVE).any(),
         "a pod gone": (pods[:, out.GONE] != never).any(),
         "a pod gone before it was ready": ((pods[:, out.GONE] != never) & (pods[:, out.READY] == never)).any(),
         "a pod without a node": (pods[:, out.SCHEDULED] == never).any(),
@@ -74,9 +74,9 @@ def gone_through(run: Run, outcome: Outcome | str) -> set[str]:
         "a second instance type": (pods[:, out.TYPE] == 1).any(),
         "sharing": len(p.slowdown) > 0 and len(served) > 1,
         "cookies": bool(p.cookies and p.affinity != of.NO_AFFINITY) and len(served) > 1,
-        "a ghost": ((requests[:, out.STATUS] != 200) & (requests[:, out.DONE] > requests[:, out.RESPONSE])).any(),
-        "scale to zero": bool(len(scaling)) and scaling[-1, out.REPLICAS] == 0 and (pods[:, out.READY] != never).any(),
-        "events at the same moment": len(set(requests[:, out.ARRIVED].tolist())) < len(requests),
+        "a ghost": ((requests[out.STATUS] != 200) & (requests[out.DONE] > requests[out.RESPONSE])).any(),
+        "scale to zero": bool(len(scaling)) and scaling[out.REPLICAS][-1] == 0 and (pods[:, out.READY] != never).any(),
+        "events at the same moment": len(set(requests[out.ARRIVED].tolist())) < len(requests),
     }
     return {name for name, happened in facts.items() if happened}
 

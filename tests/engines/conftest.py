@@ -21,7 +21,7 @@ def play(request: pytest.FixtureRequest) -> Callable[..., Story]:
     run = ENGINES[request.param]
 
     def played(params: Params, **given: Any) -> Story:
-        return Story(run(params, by_hand(params, **given)))
+        return Story(run(params, by_hand(params, **given)), params)
 
     return played
 

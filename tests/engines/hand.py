@@ -12,6 +12,7 @@ from kpasim.engines import params as of
 from kpasim.engines.draws import chance_key, uniforms
 from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import Draws, Params
+from kpasim.engines.tables import excess_burst_capacity
 
 S = of.SECOND_NS
 MS = 1_000_000
@@ -213,17 +214,18 @@ def clocks(
 class Story:
     """What one engine made of an experiment; times in seconds from the creation of the revision, None for never."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: Outcome, params: Params) -> None:
         self.outcome = outcome
+        self.params = params
 
     @staticmethod
     def seconds(time_ns: int) -> float | None:
         """A time of the tables."""
         return None if time_ns == of.NEVER_NS else float(time_ns) / 1e9
 
-    def of_requests(self, column: int) -> list[int]:
+    def of_requests(self, column: str) -> list[int]:
         """One column of the requests."""
-        return [int(value) for value in self.outcome.requests[:, column]]
+        return [int(value) for value in self.outcome.requests[column]]
 
     @property
     def statuses(self) -> list[int]:
@@ -254,7 +256,7 @@ class Story:
     def latencies(self) -> list[float]:
         """Time from sending to answer of each request [s]."""
         rows = self.outcome.requests
-        return [float(value) / 1e9 for value in rows[:, out.RESPONSE] - rows[:, out.SENT]]
+        return [float(value) / 1e9 for value in rows[out.RESPONSE] - rows[out.SENT]]
 
     def pods(self, column: int) -> list[float | None]:
         """A time of each pod."""
@@ -271,20 +273,21 @@ class Story:
 
     def tick(self, time_s: float) -> dict[str, Any]:
         """The decision taken at ``time_s``."""
-        for row, (stable, panic, excess) in zip(self.outcome.ticks, self.outcome.averages, strict=True):
+        every = excess_burst_capacity(self.outcome.ticks, self.params)
+        for row, excess in zip(self.outcome.ticks, every, strict=True):
             if float(row[out.TICK_T]) / 1e9 == time_s:
                 return {
                     "desired": int(row[out.DESIRED]),
                     "panicking": bool(row[out.PANIC_MODE]),
                     "ready": int(row[out.READY_PODS]),
                     "poked": bool(row[out.POKED]),
-                    "stable": float(stable),
-                    "panic": float(panic),
+                    "stable": float(row[out.STABLE]),
+                    "panic": float(row[out.PANIC]),
                     "excess": float(excess),
                 }
-        raise AssertionError(f"no decision at {time_s} s, but at {self.outcome.ticks[:, out.TICK_T] / 1e9}")
+        raise AssertionError(f"no decision at {time_s} s, but at {self.outcome.ticks[out.TICK_T] / 1e9}")
 
-    def changes(self, column: int) -> list[tuple[float, int]]:
+    def changes(self, column: str) -> list[tuple[float, int]]:
         """Time and value of each change in a column of the scaling table."""
         found: list[tuple[float, int]] = []
         for row in self.outcome.scaling:

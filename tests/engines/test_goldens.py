@@ -193,7 +193,7 @@ def test_a_load_that_ends_leaves_in_steps_of_twelve_seconds(play: Play) -> None:
     assert [101.0] * 5 == story.answered
     assert [(1.5, 5), (115.5, 4), (127.5, 3), (139.5, 2), (149.5, 1), (161.5, 0)] == story.decisions
     assert [(0.0, 5), (115.5, 4), (127.5, 3), (139.5, 2), (149.5, 1), (161.5, 0)] == story.replicas
-    assert not any(story.outcome.ticks[:, out.PANIC_MODE])
+    assert not any(story.outcome.ticks[out.PANIC_MODE])
 
 
 def test_ready_pods_halve_at_each_tick(play: Play) -> None:
@@ -399,7 +399,7 @@ def test_before_any_decision_nothing_is_poked(play: Play) -> None:
     story = play(hey(1, initial_scale=0), service_s=1.0, stages_s=(1.0,))
 
     assert (101.5, 1) == story.decisions[0]
-    assert not any(story.outcome.ticks[:, out.POKED])
+    assert not any(story.outcome.ticks[out.POKED])
 
 
 def test_activation_scale_counts_only_while_any_pod_is_wanted(play: Play) -> None:
@@ -410,7 +410,7 @@ def test_activation_scale_counts_only_while_any_pod_is_wanted(play: Play) -> Non
 
     assert [(3.5, 0), (150.1, 3)] == story.decisions[:2]
     assert [0, 3, 1, 0] == [desired for _, desired in story.decisions]
-    assert not any(story.outcome.ticks[:, out.PANIC_MODE])
+    assert not any(story.outcome.ticks[out.PANIC_MODE])
 
 
 # the windows

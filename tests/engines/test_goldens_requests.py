@@ -240,7 +240,7 @@ def test_hey_shares_its_requests_evenly(play: Play) -> None:
     story = play(clients(3, 2), service_s=(1.0, 1.0, 2.0, 2.0, 3.0, 3.0), stages_s=(1.0,))
 
     assert [10.0, 10.0, 10.0, 11.0, 12.0, 13.0] == story.sent
-    assert [0, 2, 4, 1, 3, 5] == story.of_requests(out.DRAW)
+    assert [0, 2, 4, 1, 3, 5] == story.outcome.draws().tolist()
     assert [1.0, 2.0, 3.0, 1.0, 2.0, 3.0] == story.latencies
 
 
@@ -506,7 +506,7 @@ def test_a_worker_of_a_closed_loop_is_always_the_same_client(play: Play) -> None
 
     story = play(p, service_s=[1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 3.0, 3.0, 3.0], stages_s=(1.0,))
 
-    workers = [row // 3 for row in story.of_requests(out.DRAW)]
+    workers = [row // 3 for row in story.outcome.draws().tolist()]
     pods = [{pod for worker, pod in zip(workers, story.served_by, strict=True) if worker == one} for one in range(3)]
     assert pods[0] == {0}
     assert pods[1] == {1}

@@ -707,7 +707,7 @@ def test_the_headline_experiment_plays() -> None:
 
     for draws in draw_many(asked, params, [0, 1]):
         outcome = run(params, draws)
-        assert outcome.requests[:, 2].tolist() == [200] * 50
+        assert outcome.requests["status"].tolist() == [200] * 50
         assert len(outcome.pods) == 5
 
 
@@ -718,7 +718,7 @@ def test_other_loads_play(asked: Experiment) -> None:
     draws = draw(asked, params, 0)
     outcome = run(params, draws)
 
-    assert set(outcome.requests[:, 2].tolist()) <= {200, 0, 503, 504}
+    assert set(outcome.requests["status"].tolist()) <= {200, 0, 503, 504}
     assert len(outcome.requests) > 50
     assert (outcome.pods[:, 8] != of.NEVER_NS).all()
     assert math.isfinite(outcome.end_ns)

@@ -34,9 +34,9 @@ def agree(p: Params, d: Draws) -> None:
     """Assert that counts say of a run what its tables say."""
     table = compiled.run(p, d)
     counted = compiled.count_many(p, [d])[0]
-    good = table.requests[:, of.STATUS] == 200
-    bad = ~good & (table.requests[:, of.STATUS] != -1)
-    latency_ns = (table.requests[:, of.RESPONSE] - table.requests[:, of.SENT])[good]
+    good = table.requests[of.STATUS] == 200
+    bad = ~good & (table.requests[of.STATUS] != -1)
+    latency_ns = (table.requests[of.RESPONSE] - table.requests[of.SENT])[good]
     assert (counted.requests, counted.ok, counted.errors) == (len(good), good.sum(), bad.sum())
     assert counted.latency_sum_ns == latency_ns.sum()
     assert counted.latencies.tolist() == np.bincount(

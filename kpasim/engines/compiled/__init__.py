@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kpasim.engines.compiled import layout
 from kpasim.engines.compiled.layout import World, new_world
@@ -24,7 +25,8 @@ _DRAWN = (
     "load_phase_ns",
 )  # fmt: skip
 """Fields of ``World`` that belong to one replication."""
-_HANDED_OVER = ("request", "ticks", "averages")
+_HANDED_OVER = {"request": layout.SENT, "drawn": layout.SENT, "ticks": layout.TICKS, "scaling": layout.SCALINGS}
+"""Tables of ``World`` that an outcome takes over, and what says how many of their rows are in use."""
 SHORT_OF = {layout.MORE_PODS: "pods", layout.MORE_NODES: "nodes", layout.MORE_REQUESTS: "requests"}
 """What a run that stopped with a fault lacks, where only the caller can give it."""
 FIRST_RING = 1024
@@ -41,7 +43,8 @@ def first_room(params: Params, draws: Draws) -> Capacity:
         pods=pods,
         nodes=len(draws.node),
         ticks=1024 + ticks,
-        scalings=1024 + ticks // 2,
+        # A change of what is wanted at each tick, and of what is there with each pod, is more than ever comes.
+        scalings=1024 + ticks + 2 * pods,
         events=1024 + 8 * pods * params.activators + 4 * params.workers,
     )
 
@@ -121,6 +124,7 @@ def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False)
             world = replace(world, **_fresh(world))
             layout.words(world, table, *_HANDED_OVER)
         if len(one.pod) != len(world.pod_draw):
+            del world  # before there is another
             world = new_world(params, one, room, statistics_only=statistics_only)
             layout.words(world, table)
         while True:
@@ -151,6 +155,7 @@ def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False)
                 raise OutOfRoom(SHORT_OF[fault])
             else:
                 room = more_room(room, fault)
+            del world
             world = new_world(params, one, room, statistics_only=statistics_only)
             layout.words(world, table)
         yield world, total
@@ -163,34 +168,31 @@ def _plain(array: Ints) -> Ints:
 
 def _fresh(world: World) -> dict[str, Any]:
     """Arrays in place of those that an outcome has taken over."""
-    taken = {}
-    for name, used in (("request", layout.SENT), ("ticks", layout.TICKS), ("averages", layout.TICKS)):
-        table = getattr(world, name)
-        taken[name] = np.empty_like(table) if _is_full(table, world.i[used]) else table
-    return taken
+    tables = {name: (getattr(world, name), world.i[used]) for name, used in _HANDED_OVER.items()}
+    return {name: np.empty_like(table) for name, (table, used) in tables.items() if _is_full(table, used)}
 
 
-def _is_full(table: Ints, used: int) -> bool:
+def _is_full(table: NDArray[Any], used: int) -> bool:
     """Whether a table is used well enough to be handed over as it is, rather than copied."""
     return bool(5 * used > 4 * len(table))
 
 
-def _part(table: Any, used: int) -> Any:
+def _part(table: NDArray[Any], used: int) -> Any:
     return table[:used] if _is_full(table, used) else table[:used].copy()
 
 
 def _outcome(world: World, concurrency_ns: int) -> Outcome:
     i = world.i
-    ticks = i[layout.TICKS]
+    request, drawn, ticks, scaling = (_part(getattr(world, name), i[used]) for name, used in _HANDED_OVER.items())
     return Outcome(
         int(i[layout.LOAD_NS]),
         int(i[layout.END_NS]),
-        _part(world.request, i[layout.SENT]),
+        request,
+        drawn,
         world.pod[: i[layout.PODS], :14].copy(),
         world.node[: i[layout.NODES], :6].copy(),
-        _part(world.ticks, ticks),
-        _part(world.averages, ticks),
-        world.scaling[: i[layout.SCALINGS]].copy(),
+        ticks,
+        scaling,
         concurrency_ns,
     )
 

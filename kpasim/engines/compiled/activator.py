@@ -26,10 +26,6 @@ from kpasim.engines.compiled.layout import (
     NEXT_REPORT,
     NOTHING,
     NOW,
-    R_ACTIVATOR,
-    R_DRAW,
-    R_POD,
-    R_STATUS,
     TERMINATING,
     USABLE,
     WOKEN,
@@ -47,7 +43,7 @@ def enter(w: World, request: int, index: int) -> None:
     """A request arrives."""
     now = w.i[NOW]
     row = request & w.i[MASK]
-    w.request[row, R_ACTIVATOR] = index
+    w.request["activator"][row] = index
     if accounting.activator_enter(w.stats[index], now):
         agenda.plan(w, now + w.p[P.first_stat_ns], POKE, index)
         w.activator[index, A_REPORT] = report_due_after(w, index, now - 1)
@@ -100,7 +96,7 @@ def take_slot(w: World, request: int, index: int, handed_over: bool) -> None:
     me = w.activator[index]
     chosen = choose(w, request, index) if me[A_RUNNING] < me[A_CAPACITY] else NOTHING
     if chosen < 0:
-        w.request[request & w.i[MASK], R_STATUS] = AT_FRONT
+        w.request["status"][request & w.i[MASK]] = AT_FRONT
         queues.append(w, me, A_HEAD, request)
     else:
         send(w, request, index, chosen, handed_over)
@@ -133,7 +129,7 @@ def wake(w: World, index: int) -> None:
     request = me[A_HEAD]
     queues.remove(w, me, A_HEAD, request)
     me[A_WAKING] += 1
-    w.request[request & w.i[MASK], R_STATUS] = WOKEN
+    w.request["status"][request & w.i[MASK]] = WOKEN
     agenda.plan(w, w.i[NOW] + asleep_ns, WAKE, request * len(w.activator) + index)
 
 
@@ -169,8 +165,8 @@ def choose(w: World, request: int, index: int) -> int:
 def drop(w: World, request: int) -> None:
     """A waiting request leaves the queue."""
     row = request & w.i[MASK]
-    me = w.activator[w.request[row, R_ACTIVATOR]]
-    if w.request[row, R_STATUS] == WOKEN:
+    me = w.activator[w.request["activator"][row]]
+    if w.request["status"][row] == WOKEN:
         me[A_WAKING] -= 1
     else:
         queues.remove(w, me, A_HEAD, request)
@@ -178,27 +174,27 @@ def drop(w: World, request: int) -> None:
 
 def release(w: World, row: int) -> None:
     """A request that was with a pod is over: its slot is free."""
-    index = w.request[row, R_ACTIVATOR]
+    index = int(w.request["activator"][row])
     accounting.activator_leave(w.stats[index], w.i[NOW])
     w.activator[index, A_RUNNING] -= 1
-    w.in_flight[index, w.request[row, R_POD]] -= 1
+    w.in_flight[index, w.request["pod"][row]] -= 1
     wake(w, index)
 
 
-def client_of(w: World, row: int) -> int:
+def client_of(w: World, request: int) -> int:
     """The session that a request belongs to."""
-    draw = w.request[row, R_DRAW]
+    draw = agenda.draw_of(w, request)
     worker = draw // clients.stride(w) if w.p[P.closed] else -1
     return int(session_of(w.key, draw, worker, w.p[P.sessions]))
 
 
-def answered(w: World, row: int, served_by: int) -> None:
+def answered(w: World, request: int, served_by: int) -> None:
     """A response sets the session's cookie."""
     if not w.p[P.cookies] or w.p[P.affinity] == of.NO_AFFINITY:
         return
-    session = client_of(w, row)
+    session = client_of(w, request)
     w.sticky[2, session] = w.i[NOW]
-    by = w.request[row, R_ACTIVATOR]
+    by = w.request["activator"][request & w.i[MASK]]
     if by == NOTHING or w.p[P.affinity] == of.POD_AFFINITY:
         w.sticky[0, session] = served_by
     if by != NOTHING:

@@ -15,9 +15,6 @@ from kpasim.engines.compiled.layout import (
     MASK,
     MORE_EVENTS,
     PATIENCE_HEAD,
-    R_DRAW,
-    R_SENT,
-    R_STATUS,
     ROWS,
     SENT,
     P,
@@ -97,16 +94,21 @@ def drop_first(w: World) -> None:
     rise(w, place, time_ns, key)
 
 
+def draw_of(w: World, request: int) -> int:
+    """Which draws a request has: those of its place in an open loop, those of its worker in a closed one."""
+    return int(w.drawn[request & w.i[MASK]]) if w.p[P.closed] else request
+
+
 def has_ended(w: World, request: int) -> bool:
     """Whether a request is over; its row may belong to a later one by now."""
-    return bool(request + w.i[ROWS] < w.i[SENT] or w.request[request & w.i[MASK], R_STATUS] >= ENDED_FROM)
+    return bool(request + w.i[ROWS] < w.i[SENT] or w.request["status"][request & w.i[MASK]] >= ENDED_FROM)
 
 
 def oldest_at_front(w: World) -> int:
     """Place in ``World.age`` of the live request that has been at the front for longest; the tail if there is none."""
     head = w.i[AGE_HEAD]
     tail = w.i[AGE_TAIL]
-    while head < tail and has_ended(w, w.age[head & (len(w.age) - 1)]):
+    while head < tail and has_ended(w, int(w.age[head & (len(w.age) - 1)])):
         head += 1
     w.i[AGE_HEAD] = head
     return int(head)
@@ -130,13 +132,13 @@ def next_timeout(w: World) -> int:
     head = oldest_at_front(w)
     if head == w.i[AGE_TAIL]:
         return FOREVER_NS
-    return over_at(w, w.age[head & (len(w.age) - 1)])
+    return over_at(w, int(w.age[head & (len(w.age) - 1)]))
 
 
 def over_at(w: World, request: int) -> int:
     """When timeoutSeconds are over for a live request, from its arrival at the front."""
     row = request & w.i[MASK]
-    return int(w.request[row, R_SENT] + w.delay[w.request[row, R_DRAW] - w.supply[FIRST_DRAW]] + w.p[P.timeout_ns])
+    return int(w.request["sent"][row] + w.delay[draw_of(w, request) - w.supply[FIRST_DRAW]] + w.p[P.timeout_ns])
 
 
 def next_give_up(w: World) -> int:
@@ -144,7 +146,9 @@ def next_give_up(w: World) -> int:
     first = oldest_sent(w)
     if first == w.i[SENT]:
         return FOREVER_NS
-    return int(w.request[first & w.i[MASK], R_SENT] + w.p[P.client_timeout_ns])
+    return int(w.request["sent"][first & w.i[MASK]] + w.p[P.client_timeout_ns])
 
 
-KERNELS = (rise, push, plan, drop_first, has_ended, oldest_at_front, oldest_sent, over_at, next_timeout, next_give_up)
+KERNELS = (
+    rise, push, plan, drop_first, draw_of, has_ended, oldest_at_front, oldest_sent, over_at, next_timeout, next_give_up,
+)  # fmt: skip

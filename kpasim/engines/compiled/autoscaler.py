@@ -188,7 +188,7 @@ def decide(w: World, poked: int) -> bool:
     stable = windows.average(ring, second, w.x[P.weight_stable])
     panic = windows.average(panic_ring(w), second, w.x[P.weight_panic])
     ready = w.i[READY_PODS]
-    desired, excess, raw_stable, raw_panic, rule = decider.tick(
+    desired, excess, _, _, rule = decider.tick(
         limits(w, reconciler.reachable(w)), w.panicking, w.delay_slots, wall_ns(w), ready, stable, panic
     )
     if not w.i[STATISTICS_ONLY]:
@@ -197,17 +197,14 @@ def decide(w: World, poked: int) -> bool:
             w.i[FAULT] = MORE_TICKS
             return True
         w.i[TICKS] = row + 1
-        w.ticks[row, 0] = w.i[NOW]
-        w.ticks[row, 1] = raw_stable
-        w.ticks[row, 2] = raw_panic
-        w.ticks[row, 3] = ready
-        w.ticks[row, 4] = 1 if w.panicking[decider.PANIC_SINCE_NS] != decider.NEVER_NS else 0
-        w.ticks[row, 5] = desired
-        w.ticks[row, 6] = rule
-        w.ticks[row, 7] = poked
-        w.averages[row, 0] = stable
-        w.averages[row, 1] = panic
-        w.averages[row, 2] = excess
+        w.ticks["t"][row] = w.i[NOW]
+        w.ticks["stable"][row] = stable
+        w.ticks["panic"][row] = panic
+        w.ticks["ready_pods"][row] = ready
+        w.ticks["desired"][row] = desired
+        w.ticks["rule"][row] = rule
+        w.ticks["panic_mode"][row] = 1 if w.panicking[decider.PANIC_SINCE_NS] != decider.NEVER_NS else 0
+        w.ticks["poked"][row] = poked
     changed = decider.needs_reconcile(w.i[DESIRED], w.excess[0], desired, excess)
     w.i[DESIRED] = desired
     w.excess[0] = excess

@@ -33,18 +33,8 @@ from kpasim.engines.compiled.layout import (
     OK_COUNT,
     ON_ITS_WAY,
     PHASE,
-    R_ACTIVATOR,
-    R_ARRIVED,
-    R_BEGUN,
-    R_DONE,
-    R_DRAW,
     R_NEXT,
-    R_POD,
     R_PREV,
-    R_RESPONSE,
-    R_SENT,
-    R_SERVICE,
-    R_STATUS,
     REPLICAS,
     ROWS,
     SENT,
@@ -180,16 +170,17 @@ def send(w: World, draw: int) -> None:
     now = w.i[NOW]
     w.i[SENT] = request + 1
     w.i[LIVE] += 1
-    w.request[row, R_SENT] = now
-    w.request[row, R_RESPONSE] = NEVER_NS
-    w.request[row, R_STATUS] = ON_ITS_WAY
-    w.request[row, R_POD] = NOTHING
-    w.request[row, R_SERVICE] = 0
-    w.request[row, R_ARRIVED] = NEVER_NS
-    w.request[row, R_BEGUN] = NEVER_NS
-    w.request[row, R_DONE] = NEVER_NS
-    w.request[row, R_DRAW] = draw
-    w.request[row, R_ACTIVATOR] = NOTHING
+    w.request["sent"][row] = now
+    w.request["response"][row] = NEVER_NS
+    w.request["status"][row] = ON_ITS_WAY
+    w.request["pod"][row] = NOTHING
+    w.request["service"][row] = 0
+    w.request["arrived"][row] = NEVER_NS
+    w.request["begun"][row] = NEVER_NS
+    w.request["done"][row] = NEVER_NS
+    w.request["activator"][row] = NOTHING
+    if w.p[P.closed]:
+        w.drawn[row] = draw
     w.queue[row, R_NEXT] = NOTHING
     w.queue[row, R_PREV] = NOTHING
     agenda.plan(w, now + w.delay[draw - w.supply[FIRST_DRAW]], ARRIVE, request)
@@ -203,7 +194,7 @@ def is_vacant(w: World, request: int) -> bool:
         return False
     row = request & w.i[MASK]
     # A container may still work for a client that has gone.
-    return bool(w.queue[row, R_NEXT] != GHOST or w.pod[w.request[row, R_POD], PHASE] == GONE)
+    return bool(w.queue[row, R_NEXT] != GHOST or w.pod[w.request["pod"][row], PHASE] == GONE)
 
 
 def end(w: World, row: int, status: int) -> None:
@@ -211,19 +202,19 @@ def end(w: World, row: int, status: int) -> None:
     response_ns = w.i[NOW]
     if status != CLIENT_TIMEOUT and status != CUT_OFF:
         response_ns += w.p[P.server_to_client_ns]
-    w.request[row, R_STATUS] = status
-    w.request[row, R_RESPONSE] = response_ns
+    w.request["status"][row] = status
+    w.request["response"][row] = response_ns
     w.i[LIVE] -= 1
     if response_ns > w.i[LAST_END]:
         w.i[LAST_END] = response_ns
     if status == OK:
         w.i[OK_COUNT] += 1
         if w.i[STATISTICS_ONLY]:
-            count(w, response_ns - w.request[row, R_SENT])
+            count(w, response_ns - w.request["sent"][row])
     else:
         w.i[ERROR_COUNT] += 1
     if w.p[P.closed]:
-        next_of(w, w.request[row, R_DRAW] // stride(w), response_ns)
+        next_of(w, int(w.drawn[row]) // stride(w), response_ns)
     settle(w)
 
 
@@ -235,9 +226,9 @@ def count(w: World, latency_ns: int) -> None:
     w.i[LATENCY_MAX] = max(w.i[LATENCY_MAX], latency_ns)
 
 
-def service(w: World, row: int, pod: int) -> int:
+def service(w: World, request: int, pod: int) -> int:
     """Service time of a request that starts now at full speed [ns]; its first byte comes with ``first_byte``."""
-    draw = w.request[row, R_DRAW] - w.supply[FIRST_DRAW]
+    draw = agenda.draw_of(w, request) - w.supply[FIRST_DRAW]
     index = w.i[STARTS] - w.supply[FIRST_SERVICE] if w.p[P.service_by_start] else draw
     w.i[STARTS] += 1
     klass = w.klass[draw] if len(w.klass) else 0
@@ -248,14 +239,14 @@ def service(w: World, row: int, pod: int) -> int:
     return int(service_ns)
 
 
-def first_byte(w: World, row: int, service_ns: int, start: int) -> int:
+def first_byte(w: World, request: int, service_ns: int, start: int) -> int:
     """Time [ns] from the ``start``-th beginning of service to the first byte, for ever if it comes at the end."""
     if len(w.first_byte) == 0:
         return FOREVER_NS
     if w.p[P.service_by_start]:
         index = start - w.supply[FIRST_SERVICE]
     else:
-        index = w.request[row, R_DRAW] - w.supply[FIRST_DRAW]
+        index = agenda.draw_of(w, request) - w.supply[FIRST_DRAW]
     return int(min(w.first_byte[index], service_ns))
 
 
@@ -265,14 +256,14 @@ def cut_off(w: World) -> None:
         return
     for request in range(max(0, w.i[SENT] - w.i[ROWS]), w.i[SENT]):
         row = request % w.i[ROWS]
-        if w.request[row, R_STATUS] < ENDED_FROM:
-            w.request[row, R_STATUS] = CUT_OFF
-            w.request[row, R_RESPONSE] = w.i[NOW]
-        done_ns = w.request[row, R_DONE]
-        pod = w.request[row, R_POD]
+        if w.request["status"][row] < ENDED_FROM:
+            w.request["status"][row] = CUT_OFF
+            w.request["response"][row] = w.i[NOW]
+        done_ns = w.request["done"][row]
+        pod = w.request["pod"][row]
         broken_ns = w.pod[pod, BROKEN] if pod != NOTHING else 0
         if done_ns > w.i[NOW] or (broken_ns and done_ns > broken_ns):
-            w.request[row, R_DONE] = NEVER_NS
+            w.request["done"][row] = NEVER_NS
 
 
 KERNELS = (

@@ -41,6 +41,7 @@ from kpasim.engines.compiled import (
 )
 from kpasim.engines.compiled.layout import COLUMNS, WORDS, World
 from kpasim.engines.compiled.machine import ENTRY, target_machine
+from kpasim.engines.outcome import CHANGE, REQUEST, TICK
 from kpasim.policy import KERNELS as POLICY
 
 MODULES = (
@@ -54,7 +55,11 @@ KINDS = {
     "IntTable": types.int64[:, ::1],
     "Floats": types.float64[::1],
     "FloatTable": types.float64[:, ::1],
+    "Shorts": types.int32[::1],
     "ShortTable": types.int32[:, ::1],
+    "Requests": numba.from_dtype(REQUEST)[::1],
+    "Ticks": numba.from_dtype(TICK)[::1],
+    "Changes": numba.from_dtype(CHANGE)[::1],
 }
 """Types of ``World``'s fields in compiled code."""
 

@@ -17,7 +17,6 @@ from kpasim.engines.compiled.layout import (
     MORE_REQUESTS,
     NEXT_TIMEOUT,
     NOW,
-    R_DRAW,
     READY,
     TERMINATING,
     VISIBLE,
@@ -79,7 +78,7 @@ def arrive(w: World, request: int) -> None:
     if w.p[P.first_byte_timeout_ns]:
         w.first_byte_due[row] = of.FOREVER_NS
         agenda.plan(w, now + w.p[P.first_byte_timeout_ns], FIRST_BYTE, request)
-    session = session_of(w, row)
+    session = session_of(w, request)
     affinity = w.p[P.affinity]
     direct = w.i[MODE] == burst.SERVE and w.i[VISIBLE] > 0 and not w.p[P.always_activator]
     if session >= 0 and (direct or affinity == of.POD_AFFINITY) and place_of(w, w.sticky[0, session]) >= 0:
@@ -102,11 +101,11 @@ def send_direct(w: World, request: int, which: int) -> None:
         clients.end(w, request & w.i[MASK], status)
 
 
-def session_of(w: World, row: int) -> int:
+def session_of(w: World, request: int) -> int:
     """Session whose cookie a request carries, -1 for none."""
     if not w.p[P.cookies] or w.p[P.affinity] == of.NO_AFFINITY:
         return -1
-    session = activator.client_of(w, row)
+    session = activator.client_of(w, request)
     timeout_ns = w.p[P.affinity_timeout_ns]
     if timeout_ns and w.i[NOW] - w.sticky[2, session] > timeout_ns:
         return -1
@@ -121,7 +120,7 @@ def choose_pod(w: World, request: int) -> int:
     if policy == of.ROUND_ROBIN:
         connection = request
         if w.p[P.closed]:
-            connection = w.request[request & w.i[MASK], R_DRAW] // clients.stride(w)
+            connection = agenda.draw_of(w, request) // clients.stride(w)
         worker = pick(w.key, connection, WORKER, w.p[P.ingress_workers])
         w.turn[worker] += 1
         return int(visible[(w.turn[worker] - 1) % count])

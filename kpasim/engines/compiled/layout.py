@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.engines import counts
-from kpasim.engines.outcome import NO_DESIRED
+from kpasim.engines.outcome import CHANGE, NO_DESIRED, REQUEST, TICK
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Floats, Ints, Params
 from kpasim.policy import accounting, burst, delay, scaler, scraping, windows
 
@@ -34,11 +34,6 @@ P: Any = Params(*range(len(Params._fields)))
 
 # Why a run had to stop half-way: it needs more room, or more random numbers to go on.
 NO_FAULT, MORE_EVENTS, MORE_PODS, MORE_NODES, MORE_TICKS, MORE_SCALINGS, MORE_REQUESTS, MORE_DRAWS = range(8)
-
-# World.request: one row for each request, with the columns of Outcome.requests.
-(
-    R_SENT, R_RESPONSE, R_STATUS, R_POD, R_SERVICE, R_ARRIVED, R_BEGUN, R_DONE, R_DRAW, R_ACTIVATOR, REQUEST_COLUMNS,
-) = range(11)  # fmt: skip
 
 # World.queue: the requests before and behind one in whatever it stands.
 R_NEXT, R_PREV = range(2)
@@ -99,6 +94,10 @@ NOTHING = -1
 
 
 IntTable = NDArray[np.int64]
+Shorts = NDArray[np.int32]
+Requests = NDArray[np.void]
+Ticks = NDArray[np.void]
+Changes = NDArray[np.void]
 FloatTable = NDArray[np.float64]
 ShortTable = NDArray[np.int32]
 """Numbers of requests, which take half the room."""
@@ -115,6 +114,8 @@ class World:
         excess: Latest excess burst capacity, shape ``(1,)``.
         heap: Planned events as ``(time, kind and entity)``, a binary heap.
         age: Requests in the order in which they reached the front.
+        request: Rows of ``Outcome.requests``.
+        drawn: ``Outcome.drawn``.
         queue: Neighbours of each request in whatever it stands.
         late_block: Which of its latenesses each thing that is late has in ``late_ns``.
         stats: Statistics of the activators, then of the pods.
@@ -145,8 +146,9 @@ class World:
     i: Ints
     excess: Floats
     heap: IntTable
-    age: Ints
-    request: IntTable
+    age: Shorts
+    request: Requests
+    drawn: Shorts
     queue: ShortTable
     link: IntTable
     first_byte_due: Ints
@@ -171,9 +173,8 @@ class World:
     totals: FloatTable
     panicking: Ints
     delay_slots: Ints
-    ticks: IntTable
-    averages: FloatTable
-    scaling: IntTable
+    ticks: Ticks
+    scaling: Changes
     keys: Floats
     answers: Ints
     started: Ints
@@ -187,10 +188,9 @@ WORDS = 3
 
 COLUMNS = {
     "stage": S_SINCE + 1, "stage_x": S_BANDWIDTH + 1, "pool": O_RELEASE + 1, "heap": 2,
-    "request": REQUEST_COLUMNS, "queue": 2, "link": 3, "pod": POD_COLUMNS, "published": scraping.FIELDS,
+    "queue": 2, "link": 3, "pod": POD_COLUMNS, "published": scraping.FIELDS,
     "stats": accounting.COLUMNS, "activator": ACTIVATOR_COLUMNS, "node": NODE_COLUMNS, "group": 3, "worker": 2,
-    "spans": 2, "totals": 1, "ticks": 8, "averages": 3, "scaling": 6,
-    "late_ns": LATE_AT_ONCE,
+    "spans": 2, "totals": 1, "late_ns": LATE_AT_ONCE,
 }  # fmt: skip
 """Fields whose number of columns is always the same, so that compiled code need not look it up."""
 
@@ -245,11 +245,6 @@ def pools(params: Params) -> Ints:
     return np.ascontiguousarray(np.stack(columns, axis=1))
 
 
-def new_requests(count: int) -> IntTable:
-    """``World.request``, empty; a request's row is filled when it is sent."""
-    return np.empty((count, REQUEST_COLUMNS), dtype=np.int64)
-
-
 def whole_supply(draws: Draws) -> Ints:
     """``World.supply`` where all draws are there from the beginning."""
     return np.array([len(draws.sent), 1, 0, 0], dtype=np.int64)
@@ -299,8 +294,10 @@ def new_world(params: Params, draws: Draws, room: Capacity, *, statistics_only: 
         i=globals_,
         excess=np.zeros(1),
         heap=zeros(room.events, 2),
-        age=zeros(front),
-        request=new_requests(room.requests),
+        age=np.zeros(front, dtype=np.int32),
+        # Rows are filled when something is put there.
+        request=np.empty(room.requests, dtype=REQUEST),
+        drawn=np.zeros(room.requests if params.closed else 0, dtype=np.int32),
         queue=np.zeros((room.requests, 2), dtype=np.int32),
         link=zeros(room.requests if sharing else 0, 3),
         first_byte_due=zeros(room.requests if params.first_byte_timeout_ns else 0),
@@ -325,9 +322,8 @@ def new_world(params: Params, draws: Draws, room: Capacity, *, statistics_only: 
         totals=np.zeros((2, 1)),
         panicking=zeros(2),
         delay_slots=delay.new_slots(params.scale_down_delay_s),
-        ticks=zeros(room.ticks, 8),
-        averages=np.zeros((room.ticks, 3)),
-        scaling=zeros(room.scalings, 6),
+        ticks=np.empty(room.ticks, dtype=TICK),
+        scaling=np.empty(room.scalings, dtype=CHANGE),
         keys=np.zeros(pods),
         answers=zeros(pods),
         started=zeros(pods),
@@ -413,4 +409,4 @@ def reset(w: World) -> None:
 
 KERNELS = (reset,)
 
-__all__ = ["P", "World", "new_requests", "new_words", "new_world", "reset", "words"]
+__all__ = ["P", "World", "new_words", "new_world", "reset", "words"]

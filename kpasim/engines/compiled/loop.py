@@ -124,7 +124,7 @@ def time_out(w: World) -> None:
     """TimeoutSeconds are over for the oldest request at the front, if it is still there."""
     oldest = agenda.oldest_at_front(w)
     if oldest < w.i[AGE_TAIL]:
-        request = w.age[oldest & (len(w.age) - 1)]
+        request = int(w.age[oldest & (len(w.age) - 1)])
         if agenda.over_at(w, request) == w.i[NOW]:
             pod.withdraw(w, request, clients.TIMED_OUT)
     w.i[NEXT_TIMEOUT] = agenda.next_timeout(w)

@@ -37,14 +37,7 @@ from kpasim.engines.compiled.layout import (
     QUEUE_HEAD,
     QUEUED,
     QUIET,
-    R_ACTIVATOR,
-    R_ARRIVED,
-    R_BEGUN,
-    R_DONE,
     R_NEXT,
-    R_POD,
-    R_SERVICE,
-    R_STATUS,
     READY,
     READY_NS,
     RUN_COUNT,
@@ -160,8 +153,8 @@ def join(w: World, request: int, pod: int, direct: bool, handed_over: bool) -> i
     """A request arrives at queue-proxy; the status of a refusal, or 0."""
     now = w.i[NOW]
     row = request & w.i[MASK]
-    w.request[row, R_POD] = pod
-    w.request[row, R_ARRIVED] = now + (w.p[P.hand_over_ns] if handed_over else w.p[P.front_to_server_ns])
+    w.request["pod"][row] = pod
+    w.request["arrived"][row] = now + (w.p[P.hand_over_ns] if handed_over else w.p[P.front_to_server_ns])
     w.pod[pod, LAST_ARRIVAL] = now
     if direct:
         roll(w, pod, now)
@@ -176,7 +169,7 @@ def join(w: World, request: int, pod: int, direct: bool, handed_over: bool) -> i
     if w.pod[pod, QUEUED] == 0 and is_free(w, pod):
         begin(w, request, pod)
         return 0
-    w.request[row, R_STATUS] = IN_QUEUE
+    w.request["status"][row] = IN_QUEUE
     queues.append(w, w.pod[pod], QUEUE_HEAD, request)
     work(w, pod)
     return 0
@@ -184,7 +177,7 @@ def join(w: World, request: int, pod: int, direct: bool, handed_over: bool) -> i
 
 def leave(w: World, row: int, pod: int) -> None:
     """A request is over for queue-proxy."""
-    if w.request[row, R_ACTIVATOR] == NOTHING:
+    if w.request["activator"][row] == NOTHING:
         now = w.i[NOW]
         roll(w, pod, now)
         accounting.leave(w.stats[w.p[P.activators] + pod], now, False)
@@ -217,20 +210,20 @@ def begin(w: World, request: int, pod: int) -> None:
     """The container starts to work on a request."""
     now = w.i[NOW]
     row = request & w.i[MASK]
-    w.request[row, R_STATUS] = RUNNING
-    starts_ns = max(now, w.request[row, R_ARRIVED])
-    w.request[row, R_BEGUN] = starts_ns
+    w.request["status"][row] = RUNNING
+    starts_ns = max(now, w.request["arrived"][row])
+    w.request["begun"][row] = starts_ns
     if w.pod[pod, RUN_COUNT] == 0 and w.pod[pod, GHOSTS] == 0:
         w.pod[pod, BUSY_SINCE] = now
     start = w.i[STARTS]
-    service_ns = clients.service(w, row, pod)
-    w.request[row, R_SERVICE] = service_ns
+    service_ns = clients.service(w, request, pod)
+    w.request["service"][row] = service_ns
     if w.pod[pod, FIRST_EXTRA]:
         w.pod[pod, SERVES_FROM] = max(w.pod[pod, SERVES_FROM], starts_ns) + w.pod[pod, FIRST_EXTRA]
         w.pod[pod, FIRST_EXTRA] = 0
     begins_ns = max(starts_ns, w.pod[pod, SERVES_FROM])
     if len(w.first_byte_due):
-        first_byte_ns = clients.first_byte(w, row, service_ns, start)
+        first_byte_ns = clients.first_byte(w, request, service_ns, start)
         w.first_byte_due[row] = begins_ns + first_byte_ns
         if w.p[P.stream_idle_ns] and first_byte_ns != of.FOREVER_NS:
             agenda.plan(w, begins_ns + first_byte_ns + w.p[P.stream_idle_ns], FIRST_BYTE, request)
@@ -238,34 +231,34 @@ def begin(w: World, request: int, pod: int) -> None:
     if len(w.slowdown):
         sharing.add(w, sharing.group_of(w, pod), request, service_ns + begins_ns - now)
     else:
-        w.request[row, R_DONE] = begins_ns + service_ns
+        w.request["done"][row] = begins_ns + service_ns
         agenda.plan(w, begins_ns + service_ns, DONE, request)
 
 
 def done(w: World, request: int) -> None:
     """The container has finished a request, if that is still so."""
     row = request & w.i[MASK]
-    if w.request[row, R_DONE] != w.i[NOW]:
+    if w.request["done"][row] != w.i[NOW]:
         return
-    pod = w.request[row, R_POD]
+    pod = int(w.request["pod"][row])
     if w.pod[pod, BROKEN]:
         return
-    if w.request[row, R_STATUS] != RUNNING:
+    if w.request["status"][row] != RUNNING:
         if w.queue[row, R_NEXT] == GHOST:
             w.queue[row, R_NEXT] = NOTHING
             w.pod[pod, GHOSTS] -= 1
             after_work(w, request, pod)
-            w.request[row, R_DONE] = w.i[NOW]
+            w.request["done"][row] = w.i[NOW]
             work(w, pod)
         return
     queues.remove(w, w.pod[pod], RUN_HEAD, request)
     after_work(w, request, pod)
-    w.request[row, R_DONE] = w.i[NOW]
+    w.request["done"][row] = w.i[NOW]
     leave(w, row, pod)
-    activator.answered(w, row, pod)
+    activator.answered(w, request, pod)
     clients.end(w, row, clients.OK)
     work(w, pod)
-    if w.request[row, R_ACTIVATOR] != NOTHING:
+    if w.request["activator"][row] != NOTHING:
         activator.release(w, row)
     may_stop(w, pod)
 
@@ -282,7 +275,7 @@ def after_work(w: World, request: int, pod: int) -> None:
 def let_go(w: World, request: int, pod: int) -> None:
     """A request ends before its service does: its client has left, or its time is over."""
     row = request & w.i[MASK]
-    if w.request[row, R_STATUS] == IN_QUEUE:
+    if w.request["status"][row] == IN_QUEUE:
         queues.remove(w, w.pod[pod], QUEUE_HEAD, request)
         leave(w, row, pod)
     else:
@@ -290,7 +283,7 @@ def let_go(w: World, request: int, pod: int) -> None:
         leave(w, row, pod)
         if w.p[P.cancel_stops_work]:
             after_work(w, request, pod)
-            w.request[row, R_DONE] = NEVER_NS
+            w.request["done"][row] = NEVER_NS
         else:
             w.queue[row, R_NEXT] = GHOST
             w.pod[pod, GHOSTS] += 1
@@ -301,12 +294,12 @@ def let_go(w: World, request: int, pod: int) -> None:
 def withdraw(w: World, request: int, status: int) -> None:
     """End a request before its service did, wherever it is, with ``status``."""
     row = request & w.i[MASK]
-    where = w.request[row, R_STATUS]
-    by = w.request[row, R_ACTIVATOR]
+    where = w.request["status"][row]
+    by = w.request["activator"][row]
     if where == AT_FRONT or where == WOKEN:
         activator.drop(w, request)
     elif where == IN_QUEUE or where == RUNNING:
-        let_go(w, request, w.request[row, R_POD])
+        let_go(w, request, int(w.request["pod"][row]))
     clients.end(w, row, status)
     if where == IN_QUEUE or where == RUNNING:
         if by != NOTHING:
@@ -393,7 +386,7 @@ def free_gpu(w: World, pod: int) -> None:
     request = w.group[group, G_HEAD]
     for _ in range(w.group[group, G_COUNT]):
         after = w.link[request & w.i[MASK], L_NEXT]
-        if w.request[request & w.i[MASK], R_POD] == pod:
+        if w.request["pod"][request & w.i[MASK]] == pod:
             sharing.take_out(w, group, request)
         request = after
 

@@ -526,12 +526,12 @@ def note(w: World) -> None:
         i[FAULT] = MORE_SCALINGS
         return
     i[SCALINGS] = row + 1
-    w.scaling[row, 0] = i[NOW]
-    w.scaling[row, 1] = i[SHOWN_DESIRED]
-    w.scaling[row, 2] = i[READY_PODS]
-    w.scaling[row, 3] = i[REPLICAS]
-    w.scaling[row, 4] = i[ACTIVE]
-    w.scaling[row, 5] = i[ASKED_MODE]
+    w.scaling["t"][row] = i[NOW]
+    w.scaling["desired"][row] = i[SHOWN_DESIRED]
+    w.scaling["ready"][row] = i[READY_PODS]
+    w.scaling["replicas"][row] = i[REPLICAS]
+    w.scaling["active"][row] = i[ACTIVE]
+    w.scaling["mode"][row] = i[ASKED_MODE]
 
 
 KERNELS = (

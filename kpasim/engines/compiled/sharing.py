@@ -17,7 +17,6 @@ from kpasim.engines.compiled.layout import (
     NOTHING,
     NOW,
     PODS,
-    R_DONE,
     S_MEMBERS,
     S_SINCE,
     STAGE,
@@ -63,11 +62,11 @@ def plan_first(w: World, group: int) -> None:
         least = w.link[first & mask, L_LEFT]
         if left < least or (left == least and request < first):
             first = request
-        w.request[request & mask, R_DONE] = FOREVER_NS
+        w.request["done"][request & mask] = FOREVER_NS
         request = w.link[request & mask, L_NEXT]
     slow = pods.slowdown(w.slowdown, count)
     due_ns = w.i[NOW] + pods.work_takes(w.link[first & mask, L_LEFT], slow)
-    w.request[first & mask, R_DONE] = due_ns
+    w.request["done"][first & mask] = due_ns
     agenda.plan(w, due_ns, DONE, first)
 
 

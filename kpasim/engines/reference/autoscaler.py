@@ -155,12 +155,11 @@ class Autoscaler:
         stable = windows.average(self.stable, second, p.weight_stable)
         panic = windows.average(self.panic, second, p.weight_panic)
         ready = sim.reconciler.ready_pods
-        desired, excess, raw_stable, raw_panic, rule = decider.tick(
+        desired, excess, _, _, rule = decider.tick(
             self.limits(sim.reconciler.reachable()), self.panicking, self.slots, self.wall_ns, ready, stable, panic
         )
         in_panic = int(self.panicking[decider.PANIC_SINCE_NS] != decider.NEVER_NS)
-        sim.record.ticks.append((sim.now, raw_stable, raw_panic, ready, in_panic, desired, rule, int(poked)))
-        sim.record.averages.append((stable, panic, excess))
+        sim.record.ticks.append((sim.now, stable, panic, ready, desired, rule, in_panic, int(poked)))
         changed = decider.needs_reconcile(self.desired, self.excess, desired, excess)
         self.desired, self.excess = desired, excess
         if changed:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.engines.outcome import Outcome
+from kpasim.engines.outcome import CHANGE, REQUEST, TICK, Outcome
 from kpasim.engines.params import Params
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ class Recorder:
     """Collects the rows of a reference run."""
 
     def __init__(self, params: Params) -> None:
+        self.closed = bool(params.closed)
         self.requests: list[Request] = []
-        self.ticks: list[tuple[int, ...]] = []
-        self.averages: list[tuple[float, float, float]] = []
+        self.ticks: list[tuple[float, ...]] = []
         self.scaling: list[tuple[int, ...]] = []
 
     def outcome(self, sim: Simulation) -> Outcome:
@@ -31,13 +31,12 @@ class Recorder:
             (
                 r.sent_ns,
                 r.response_ns,
-                r.status,
-                r.pod.index if r.pod else -1,
                 r.service_ns,
                 r.arrived_ns,
                 r.start_ns,
                 r.end_ns,
-                r.draw,
+                r.pod.index if r.pod else -1,
+                r.status,
                 r.activator.index if r.activator else -1,
             )
             for r in self.requests
@@ -68,12 +67,12 @@ class Recorder:
         return Outcome(
             sim.load_ns,
             sim.end_ns,
-            table(requests, 10),
+            np.array(requests, dtype=REQUEST),
+            np.array([r.draw for r in self.requests] if self.closed else [], dtype=np.int32),
             table(pods, 14),
             table(nodes, 6),
-            table(self.ticks, 8),
-            np.array(self.averages, dtype=np.float64).reshape(-1, 3),
-            table(self.scaling, 6),
+            np.array(self.ticks, dtype=TICK),
+            np.array(self.scaling, dtype=CHANGE),
             sim.concurrency_ns(),
         )
 

@@ -137,9 +137,9 @@ def _runs(outcomes: Sequence[Outcome], requests: int | None) -> Runs:
     whole = np.zeros(len(outcomes), dtype=bool)
     for row, one in enumerate(outcomes):
         count = len(one.requests)
-        ended = one.requests[:, 2] >= 0
-        start[row, :count] = (one.requests[:, 0] - one.load_ns) / SECOND_NS
-        latency[row, :count] = np.where(ended, (one.requests[:, 1] - one.requests[:, 0]) / SECOND_NS, np.nan)
-        status[row, :count] = np.where(ended, one.requests[:, 2], 0)
+        ended = one.requests["status"] >= 0
+        start[row, :count] = (one.requests["sent"] - one.load_ns) / SECOND_NS
+        latency[row, :count] = np.where(ended, (one.requests["response"] - one.requests["sent"]) / SECOND_NS, np.nan)
+        status[row, :count] = np.where(ended, one.requests["status"], 0)
         whole[row] = count > 0 and count == (requests or count) and bool(ended.all())
     return Runs(start, latency, status, whole)
