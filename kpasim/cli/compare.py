@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import console, note, number, print_json, progress, span
+from kpasim.cli.output import compile_for_next_time, console, note, number, print_json, progress, span
 
 if TYPE_CHECKING:
     from kpasim.studies.compare import Comparison
@@ -83,6 +83,7 @@ def command(
         print_json(comparison.to_dict())
     else:
         _show(comparison)
+    compile_for_next_time(comparison.result.engine)
     ctx.exit(3 if comparison.missed else 0)
 
 

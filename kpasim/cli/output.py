@@ -15,12 +15,20 @@ from kpasim.report.words import number, span
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["console", "note", "number", "print_json", "progress", "span"]
+__all__ = ["compile_for_next_time", "console", "note", "number", "print_json", "progress", "span"]
 
 
 def note(text: str) -> None:
     """Tell the user something on stderr."""
     click.echo(text, err=True)
+
+
+def compile_for_next_time(engine: str) -> None:
+    """Begin to compile the fast engine in the background where a command did without it."""
+    from kpasim.engines.compiled import cache
+
+    if engine == "reference" and cache.compile_in_background():
+        note("The fast engine is being compiled in the background (once, about a minute).")
 
 
 def print_json(value: object) -> None:

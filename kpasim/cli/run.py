@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import console, note, number, print_json, progress, span
+from kpasim.cli.output import compile_for_next_time, console, note, number, print_json, progress, span
 
 if TYPE_CHECKING:
     from kpasim.results.tables import Tables
@@ -49,15 +49,12 @@ def command(
 
     Without a file: --manifest ksvc.yaml --hey '-n 50 -c 5' --service-time 11s --cold-start 120s.
     """
-    from kpasim.studies.run import choose_engine, simulate
+    from kpasim.studies.run import simulate
 
     what = chosen_experiment(experiment, manifest, hey_flags, service_time, cold_start, write_experiment)
     if what.service.unmodelled and not as_json:
         note(f"Note: not modelled: {', '.join(what.service.unmodelled)}")
     count = replications or what.replications
-    compiles = choose_engine(engine, getattr(what.workload, "requests", 0) * count) == "compiled"
-    if compiles and not as_json:
-        announce_compilation()
     with progress("replications", count, show=not as_json) as bar:
         result = simulate(what, replications=replications, seed=seed, engine=engine, progress=bar)
     folder = Path(out) if out else Path("runs") / what.name if plot else None
@@ -73,6 +70,7 @@ def command(
     else:
         show(result, explain=explain)
         next_steps(result, experiment, folder)
+    compile_for_next_time(result.engine)
 
 
 def chosen_experiment(
@@ -103,14 +101,6 @@ def chosen_experiment(
             file.write(text)
         note(f"Wrote {write_experiment}")
     return quick
-
-
-def announce_compilation() -> None:
-    """Say so before something takes long for the first time."""
-    from kpasim.engines.compiled import cache
-
-    if not cache.is_warm():
-        note("Compiling the fast engine for the first time; this takes up to a minute ...")
 
 
 def show(result: Result, *, explain: bool) -> None:
@@ -173,7 +163,6 @@ def figures_of_merit(result: Result) -> Any:
 
 def next_steps(result: Result, experiment: str | None, folder: Path | None) -> None:
     """Say what one would do now."""
-    from kpasim.engines.compiled import cache
     from kpasim.studies.prices import remarks
 
     for line in remarks(result.prices):
@@ -189,5 +178,3 @@ def next_steps(result: Result, experiment: str | None, folder: Path | None) -> N
         note(f"Tables: {folder}. Next: kpasim report {folder}")
     elif experiment:
         note(f"Next: kpasim run {experiment} --plot --out runs/{result.experiment.name}")
-    if result.engine == "reference" and cache.compile_in_background():
-        note("The fast engine is being compiled in the background (once, about a minute).")

@@ -65,7 +65,7 @@ def command(
     plan = Plan.read(file)
     check_percentile(percentile)
     folder = Path(out) if out else Path("runs") / plan.name
-    introduce(plan, engine)
+    introduce(plan)
     try:
         with counted(plan.name) as progress:
             result = sweep(
@@ -111,11 +111,9 @@ def check_percentile(percentile: str | None) -> None:
         raise click.BadParameter(f"{percentile!r} is not known (one of {', '.join(known)})", param_hint="--percentile")
 
 
-def introduce(plan: Plan, engine: Any) -> None:
+def introduce(plan: Plan) -> None:
     """Say what is going to happen, and what cannot."""
-    from kpasim.cli.run import announce_compilation
     from kpasim.studies.prices import remarks
-    from kpasim.studies.run import choose_engine
 
     note(f"{plan.name}: {len(plan.settings):,} settings, {plan.replications} replications each")
     if plan.refused:
@@ -124,8 +122,6 @@ def introduce(plan: Plan, engine: Any) -> None:
         note("No prices (cluster.instance-types): pods are counted in seconds, not in money.")
     for line in remarks(plan.prices):
         note(line)
-    if choose_engine(engine, plan.requests * plan.replications * len(plan.settings)) == "compiled":
-        announce_compilation()
 
 
 @contextmanager

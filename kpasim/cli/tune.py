@@ -90,7 +90,6 @@ def command(
     EXPERIMENT may be a sweep file: then its axes are what may change. Exit status 3 when nothing that was tried keeps
     the promises; the nearest miss is shown.
     """
-    from kpasim.cli.run import announce_compilation
     from kpasim.studies.prices import prices_of, remarks
     from kpasim.studies.search import parse_axis
     from kpasim.studies.slo import parse_share
@@ -106,7 +105,6 @@ def command(
         what = what.with_settings({"seed": seed})
     for line in remarks(prices_of(what)):
         note(line)
-    announce_compilation()
     with counted() as progress:
         result = tune(
             what,

@@ -12,12 +12,12 @@ from kpasim.cli.output import note
 @click.command(epilog="\b\nTry: kpasim warmup")
 def command() -> None:
     """Compile the fast engine now, so that no later command waits for it."""
-    from kpasim.engines.compiled import cache, machine
+    from kpasim.engines.compiled import cache
+    from kpasim.studies.engine import ready
 
     if cache.is_warm():
         note("The fast engine is compiled already.")
         return
-    note("Compiling the fast engine; this takes up to a minute ...")
     begun = time.perf_counter()
-    machine.ready()
+    ready()
     note(f"Compiled in {time.perf_counter() - begun:.0f} s, kept in {cache.folder()}")

@@ -16,8 +16,9 @@ from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment
 from kpasim.studies import align as alignment
 from kpasim.studies import ticks
+from kpasim.studies.engine import Engine
 from kpasim.studies.measured import begun, experiment_of, name_of, recorded_of
-from kpasim.studies.run import Engine, Result, simulate
+from kpasim.studies.run import Result, simulate
 
 if TYPE_CHECKING:
     from kpasim.results.summary import Figures

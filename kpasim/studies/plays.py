@@ -8,8 +8,9 @@ from kpasim.engines import lower, sampling
 from kpasim.engines.params import Params
 from kpasim.results.summary import Figures
 from kpasim.spec.experiment import Experiment
+from kpasim.studies.engine import play
 from kpasim.studies.room import Room
-from kpasim.studies.run import Result, play
+from kpasim.studies.run import Result
 
 
 class Player:

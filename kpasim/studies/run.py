@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.engines import lower, sampling
 from kpasim.engines import outcome as of
-from kpasim.engines.compiled import cache
 from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import NEVER_NS, SECOND_NS, WARM, Params
 from kpasim.engines.tables import stacked, tables
@@ -23,6 +21,7 @@ from kpasim.results import cost, display, summary
 from kpasim.results.provenance import provenance
 from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables, write_run_folder
+from kpasim.studies.engine import Engine, choose_engine, play
 from kpasim.studies.prices import as_written, prices_of
 from kpasim.studies.room import Played, Room
 
@@ -30,12 +29,10 @@ if TYPE_CHECKING:
     from kpasim.engines.params import Draws
     from kpasim.spec.experiment import Experiment
 
-Engine = Literal["auto", "compiled", "reference"]
-
-SMALL_RUN = 15_000
-"""Requests, all replications together, that the reference engine answers sooner than a compiler."""
 BATCH = 64
-"""Replications between two calls of the progress function."""
+"""Replications whose random numbers are made together."""
+REFERENCE_BATCH = 1024
+"""The same where processes share the work: they should not begin again and again."""
 
 
 @dataclass
@@ -231,18 +228,6 @@ def steady_part(experiment: Experiment) -> tuple[float, float] | None:
     return (duration / 10, duration)
 
 
-def choose_engine(asked: Engine, requests: int) -> str:
-    """The engine that answers soonest.
-
-    ``auto`` is the compiled engine, except for a small run while its code is not in the cache yet.
-    """
-    if asked != "auto":
-        return asked
-    if os.environ.get("NUMBA_DISABLE_JIT") == "1":
-        return "reference"
-    return "compiled" if cache.is_warm() or requests > SMALL_RUN else "reference"
-
-
 def simulate(
     experiment: Experiment,
     *,
@@ -260,7 +245,7 @@ def simulate(
         replications: How many times, the experiment's own number by default.
         seed: Seed of all random numbers, the experiment's own by default.
         engine: ``"compiled"``, ``"reference"``, or ``"auto"`` for whichever answers first; they give the same tables.
-        threads: Replications played at the same time by the compiled engine; 0 for one on each core.
+        threads: Replications played at the same time; 0 for one on each core.
         recorded: Measured times that take the place of drawn ones.
         progress: Called with the number of replications finished so far.
 
@@ -274,7 +259,13 @@ def simulate(
     params = lower.lower(experiment, recorded)
     chosen = choose_engine(engine, max(params.requests, 1) * count)
     room = Room(experiment, sampling.Sampler(experiment, params, recorded))
-    outcomes = play_all(room, count, lambda params, draws: play(params, draws, chosen, threads), progress)
+    outcomes = play_all(
+        room,
+        count,
+        lambda params, draws, progress: play(params, draws, chosen, threads, progress),
+        progress,
+        batch=REFERENCE_BATCH if chosen == "reference" else BATCH,
+    )
     return Result(experiment, room.params, chosen, experiment.seed, outcomes, recorded)
 
 
@@ -293,10 +284,18 @@ def replications_of(experiment: Experiment, asked: int | None) -> int:
 def play_all(
     room: Room,
     count: int,
-    play_batch: Callable[[Params, list[Draws]], list[Played]],
+    play_batch: Callable[[Params, list[Draws], Callable[[int], None]], list[Played]],
     progress: Callable[[int], None] | None,
+    batch: int = BATCH,
 ) -> list[Played]:
     """Play replications in batches.
+
+    Args:
+        room: What is played.
+        count: How many replications.
+        play_batch: Plays some of them, and may say how many of these are finished.
+        progress: Called with the number of replications finished so far.
+        batch: Replications of a batch.
 
     Returns:
         What ``play_batch`` made of each replication.
@@ -305,21 +304,14 @@ def play_all(
         RunError: The experiment grows beyond all bounds.
     """
     done: list[Played] = []
+
+    def more_are_done(of_batch: int) -> None:
+        if progress:
+            progress(len(done) + of_batch)
+
     while len(done) < count:
         # The first replication alone finds out how much room it takes, before many are played in vain.
-        batch = range(len(done), min(count, len(done) + BATCH) if done else 1)
-        done += room.play(batch, play_batch)
-        if progress:
-            progress(len(done))
+        replications = range(len(done), min(count, len(done) + batch) if done else 1)
+        done += room.play(replications, lambda params, draws: play_batch(params, draws, more_are_done))
+        more_are_done(0)
     return done
-
-
-def play(params: Params, draws: Sequence[Draws], engine: str, threads: int = 0) -> list[Outcome]:
-    """Play replications with one engine, in order."""
-    if engine == "reference":
-        from kpasim.engines import reference
-
-        return [reference.run(params, one) for one in draws]
-    from kpasim.engines import compiled
-
-    return compiled.run_many(params, draws, threads or os.cpu_count() or 1)

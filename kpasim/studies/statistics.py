@@ -21,6 +21,7 @@ from kpasim.engines import compiled, counts, lower, sampling, stream
 from kpasim.engines.outcome import Counts
 from kpasim.engines.params import SECOND_NS, Params
 from kpasim.results import summary
+from kpasim.studies.engine import ready
 from kpasim.studies.room import Room
 from kpasim.studies.run import play_all, replications_of
 from kpasim.workloads.arrivals import has_parts
@@ -140,12 +141,13 @@ def statistics(
         experiment = experiment.with_settings({"seed": seed})
     count = replications_of(experiment, replications)
     workers = threads or os.cpu_count() or 1
+    ready()
     params = lower.lower(experiment)
     if has_parts(experiment.workload) and params.requests > stream.AT_ONCE:
         found = _in_parts(experiment, params, count, workers, progress)
     else:
         room = Room(experiment, sampling.Sampler(experiment, params))
-        found = play_all(room, count, lambda params, draws: compiled.count_many(params, draws, workers), progress)
+        found = play_all(room, count, lambda params, draws, _: compiled.count_many(params, draws, workers), progress)
         params = room.params
     return Statistics(experiment, params, experiment.seed, found)
 
@@ -154,9 +156,6 @@ def _in_parts(
     experiment: Experiment, params: Params, count: int, workers: int, progress: Callable[[int], None] | None
 ) -> list[Counts]:
     """Play replications so long that their random numbers are made bit by bit."""
-    from kpasim.engines.compiled import machine
-
-    machine.ready()  # once, before threads ask for it
     sampler = sampling.Sampler(experiment, params)
 
     def play(replication: int) -> Counts:

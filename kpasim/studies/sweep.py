@@ -33,10 +33,11 @@ from kpasim.results.summary import Figures
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.sweep import Sweep, load_sweep
 from kpasim.studies.axes import cells, value_text
+from kpasim.studies.engine import Engine, choose_engine, ready
 from kpasim.studies.journal import Journal, runs
 from kpasim.studies.plays import Player
 from kpasim.studies.prices import as_written, prices_of
-from kpasim.studies.run import Engine, choose_engine, steady_part
+from kpasim.studies.run import steady_part
 from kpasim.studies.sweep_result import SweepResult
 from kpasim.studies.workers import Backend, spread
 
@@ -398,10 +399,7 @@ class _Crew:
         missing = [unit for unit in wanted if unit not in have]
         self._done += plan.replications_of(wanted) - plan.replications_of(missing)
         if missing and self._engine == "compiled":
-            # Compile once here, or every process would.
-            from kpasim.engines.compiled import machine
-
-            machine.ready()
+            ready()  # or every process would compile
         self._progress(self._done, self._all)
         chunks = [
             Chunk(

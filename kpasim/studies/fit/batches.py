@@ -12,6 +12,7 @@ from kpasim.engines import lower, sampling
 from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import SECOND_NS
 from kpasim.spec.experiment import Experiment
+from kpasim.studies.engine import ready
 from kpasim.studies.fit.explanations import Explanation, Parameter, service_time
 from kpasim.studies.fit.lines import Runs
 from kpasim.studies.room import Room
@@ -77,8 +78,7 @@ class Simulator:
                 progress(len(part))
             return done
 
-        from kpasim.engines.compiled import machine  # noqa: F401  (compile or load once, before threads ask for it)
-
+        ready()  # before threads ask for it
         with ThreadPoolExecutor(threads) as pool:
             outcomes = [outcome for batch in pool.map(one, range(0, len(z), BATCH)) for outcome in batch]
         params = self._room.params

@@ -1,0 +1,98 @@
+"""Which engine plays, and playing with it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from functools import cache as once
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from kpasim.engines.compiled import cache
+from kpasim.studies.workers import spread
+
+if TYPE_CHECKING:
+    from kpasim.engines.outcome import Outcome
+    from kpasim.engines.params import Draws, Params
+
+Engine = Literal["auto", "compiled", "reference"]
+
+SMALL_RUN = 15_000
+"""Requests, all replications together, that the reference engine answers sooner than a compiler."""
+SEVERAL_PROCESSES = 5_000
+"""Requests that the reference engine plays for two seconds, in which several processes overtake one."""
+REPLICATIONS_OF_A_PART = 5
+"""Replications that a process of the reference engine plays before it takes others."""
+
+
+def choose_engine(asked: Engine, requests: int) -> str:
+    """The engine that answers soonest.
+
+    ``auto`` is the compiled engine, except for a small run while its code is not in the cache yet.
+    """
+    if asked != "auto":
+        return asked
+    if os.environ.get("NUMBA_DISABLE_JIT") == "1":
+        return "reference"
+    return "compiled" if cache.is_warm() or requests > SMALL_RUN else "reference"
+
+
+@once
+def ready() -> None:
+    """Load the compiled engine, before threads and processes ask for it. Where it must be compiled first, that is said.
+
+    Raises:
+        RunError: It cannot be compiled.
+    """
+    from kpasim.engines.compiled import machine
+
+    if not cache.is_warm():
+        # Nobody should have to guess what takes so long: a warning is shown on stderr unless logging is set up.
+        message = "Compiling the fast engine, once for this version; this takes up to a minute ..."
+        logging.getLogger(__name__).warning(message)
+    machine.ready()
+
+
+def play(
+    params: Params,
+    draws: Sequence[Draws],
+    engine: str,
+    threads: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Outcome]:
+    """Play replications with one engine.
+
+    Args:
+        params: The experiment.
+        draws: Random numbers of each replication.
+        engine: ``"compiled"`` or ``"reference"``.
+        threads: Replications played at the same time, by the reference engine in processes; 0 for one on each core.
+        progress: Called now and then with the number of replications finished.
+
+    Returns:
+        What each replication left, in their order.
+    """
+    at_once = threads or os.cpu_count() or 1
+    if engine == "reference":
+        processes = at_once if sum(len(one.delay) for one in draws) >= SEVERAL_PROCESSES else 1
+        parts = [
+            draws[first : first + REPLICATIONS_OF_A_PART] for first in range(0, len(draws), REPLICATIONS_OF_A_PART)
+        ]
+        found: dict[int, list[Outcome]] = {}
+        for place, outcomes in spread(partial(_play_part, params), list(enumerate(parts)), processes=processes):
+            found[place] = outcomes
+            progress(sum(len(part) for part in found.values()))
+        return [outcome for place in range(len(parts)) for outcome in found[place]]
+    from kpasim.engines import compiled
+
+    ready()
+    return compiled.run_many(params, draws, at_once)
+
+
+def _play_part(params: Params, part: tuple[int, Sequence[Draws]]) -> tuple[int, list[Outcome]]:
+    """Play some replications with the reference engine; what they left, with the place of the part."""
+    from kpasim.engines import reference
+
+    place, draws = part
+    return place, [reference.run(params, one) for one in draws]

@@ -1,0 +1,181 @@
+"""Which engine plays; that processes share the work of the reference engine; what is said of a compilation."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from kpasim.cli.main import cli
+from kpasim.engines import reference
+from kpasim.engines.compiled import cache, machine
+from kpasim.engines.lower import lower
+from kpasim.engines.outcome import OutOfRoom, first_difference
+from kpasim.engines.sampling import Sampler
+from kpasim.spec.experiment import load
+from kpasim.studies import engine
+from tests.real_runs import folder
+
+from . import sweeps
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+HEADLINE = EXPERIMENTS / "hey50x5.yaml"
+REPORT = EXPERIMENTS / "data" / "hey-50x5.txt"
+
+
+def test_processes_leave_what_one_leaves_and_in_order(monkeypatch: pytest.MonkeyPatch):
+    """Twelve replications in two processes, in parts of five: the same twelve outcomes, bit for bit."""
+    monkeypatch.setattr(engine, "SEVERAL_PROCESSES", 100)
+    what = load(HEADLINE)
+    params = lower(what)
+    draws = Sampler(what, params).draw_many(range(12), pods=32)
+    told: list[int] = []
+
+    found = engine.play(params, draws, "reference", 2, told.append)
+
+    assert len(found) == len(draws)
+    for outcome, one in zip(found, draws, strict=True):
+        assert not first_difference(outcome, reference.run(params, one))
+    assert told == sorted(told)
+    assert told[-1] == 12
+
+
+def test_a_process_without_room_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch):
+    """Runs that need more pods than they have draws for end as they do in one process."""
+    monkeypatch.setattr(engine, "SEVERAL_PROCESSES", 100)
+    what = load(HEADLINE)
+    params = lower(what)
+    draws = Sampler(what, params).draw_many(range(12), pods=2)
+
+    with pytest.raises(OutOfRoom) as caught:
+        engine.play(params, draws, "reference", 2)
+    assert caught.value.what == "pods"
+
+
+@pytest.mark.parametrize(("replications", "threads", "processes"), [(40, 2, 1), (100, 2, 2), (100, 1, 1), (200, 3, 3)])
+def test_only_long_runs_are_shared(replications: int, threads: int, processes: int, monkeypatch: pytest.MonkeyPatch):
+    """Two thousand requests are played where they are; from five thousand on processes are begun, as many as asked."""
+    asked: list[int] = []
+
+    def counted(*_: object, processes: int) -> Iterator[object]:
+        asked.append(processes)
+        return iter(())
+
+    monkeypatch.setattr(engine, "spread", counted)
+    what = load(HEADLINE)
+    params = lower(what)
+    draws = Sampler(what, params).draw_many(range(replications), pods=2)
+    with pytest.raises(KeyError):
+        engine.play(params, draws, "reference", threads)
+
+    assert asked == [processes]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find a process's children")
+def test_ctrl_c_leaves_no_process():
+    """Interrupted while others play for it, a run ends with status 130, one word, and nobody left behind."""
+    words = [sys.executable, "-m", "kpasim", "run", str(HEADLINE), "-n", "4000", "--engine", "reference"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        children: set[int] = set()
+        until = time.monotonic() + 120
+        while len(children) < 2 and process.poll() is None and time.monotonic() < until:
+            children |= {int(one) for one in listed.read_text().split()} if listed.exists() else set()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+
+    assert len(children) >= 2
+    assert process.returncode == 130
+    assert said.split() == ["Interrupted."]
+    until = time.monotonic() + 60
+    while (left := {one for one in children if Path(f"/proc/{one}").exists()}) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not left
+
+
+@pytest.fixture
+def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A cache that looks empty; the list grows by a word where the engine would be compiled."""
+    asked: list[str] = []
+    loop_is_ready = machine.ready
+    loop_is_ready()
+
+    def ready() -> None:
+        asked.append("ready")
+        loop_is_ready()
+
+    engine.ready.cache_clear()
+    monkeypatch.setattr(cache, "is_warm", lambda: False)
+    monkeypatch.setattr(machine, "ready", ready)
+    yield asked
+    engine.ready.cache_clear()
+
+
+def announcements(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was said of a compilation."""
+    return [record.getMessage() for record in caplog.records if "Compiling the fast engine" in record.getMessage()]
+
+
+def test_a_compilation_is_announced_once(nothing_compiled: list[str], caplog: pytest.LogCaptureFixture):
+    """It is said before it begins, loud enough for a terminal, and not again."""
+    engine.ready()
+    engine.ready()
+
+    assert len(announcements(caplog)) == 1
+    assert caplog.records[0].levelno == logging.WARNING
+    assert nothing_compiled == ["ready"]
+
+
+def test_nothing_is_announced_where_nothing_is_compiled(caplog: pytest.LogCaptureFixture):
+    """A warm cache is loaded without a word."""
+    machine.ready()
+    engine.ready.cache_clear()
+    engine.ready()
+
+    assert not announcements(caplog)
+
+
+@pytest.mark.usefixtures("nothing_compiled")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "run painting.yaml --engine compiled --json -n 2",
+        "sweep painting-sweep.yaml --engine compiled --processes 1 --out out",
+        "tune painting.yaml --slo p95<=1h --budget 20 --engine compiled",
+        "compare RUN --engine compiled -n 2",
+        "calibrate REPORT -e HEADLINE --effort 0.1 --explanation one-at-a-time -o model.yaml",
+        "warmup",
+    ],
+)
+def test_every_command_announces_a_compilation(
+    words: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    """Whichever command comes first on a machine says why it takes so long, once."""
+    sweeps.write(tmp_path)
+    files = {"RUN": folder("s1-warm-def-r03"), "HEADLINE": HEADLINE, "REPORT": REPORT}
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, [str(files.get(word, word)) for word in words.split()])
+
+    assert done.exit_code in {0, 3}, done.output
+    assert len(announcements(caplog)) == 1
+
+
+def test_an_announcement_is_seen_on_a_terminal(tmp_path: Path):
+    """Without any set-up of logging the words are on stderr, and nothing else is."""
+    code = (
+        "from kpasim.engines.compiled import cache, machine\n"
+        "cache.is_warm = lambda: False\n"
+        "machine.ready = lambda: None\n"
+        "from kpasim.studies import engine\nengine.ready()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+
+    assert done.stderr == "Compiling the fast engine, once for this version; this takes up to a minute ...\n"
