@@ -26,6 +26,7 @@ SIGNATURES = {
     ],
     "compare": [
         "folder", "replications", "service_times", "align", "seed", "engine", "tolerances", "progress",
+        "report_places_ns",
     ],
 }  # fmt: skip
 """Arguments that programs of others may use, in their order."""

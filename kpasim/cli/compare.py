@@ -32,6 +32,14 @@ SHOWN = 100
 )
 @click.option("--align", is_flag=True, help="Infer the phases of the clocks from the averages that were observed.")
 @click.option(
+    "--earlier",
+    multiple=True,
+    metavar="RUN_DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="An earlier run on the same activator, whose averages say where within the wall-clock second it reports; may "
+    "be given several times.",
+)
+@click.option(
     "--tolerance",
     "tolerances",
     multiple=True,
@@ -51,6 +59,7 @@ def command(
     replications: int,
     service_times: Any,
     align: bool,
+    earlier: tuple[Path, ...],
     tolerances: tuple[str, ...],
     seed: int | None,
     engine: Any,
@@ -62,8 +71,10 @@ def command(
 
     Exit status 3 where a tolerance is missed, whether the experiment states it or --tolerance.
     """
+    from kpasim.studies.clocks import report_places
     from kpasim.studies.compare import compare
 
+    places_ns = report_places(earlier)
     asked = dict(_tolerance(text) for text in tolerances)
     with progress("replications", replications, show=not as_json) as bar:
         comparison = compare(
@@ -75,6 +86,7 @@ def command(
             engine=engine,
             tolerances=asked,
             progress=bar,
+            report_places_ns=places_ns,
         )
     folder = out or (Path("runs") / f"{comparison.name}-compare" if plot else None)
     if folder:

@@ -47,6 +47,8 @@ class Recorded(NamedTuple):
         cut_phase_ns: Phases of their queue-proxies' statistics, likewise.
         load_phase_ns: At which phase of the ticks' period the load begins, from the creation of the revision;
             ``AT_ONCE`` if it begins when ``start.for`` is over. Drawn if not given.
+        report_places_ns: Where within the wall-clock second the first activator's reports may lie; each replication
+            takes one. Anywhere if empty.
     """
 
     service_s: Floats | None = None
@@ -56,6 +58,7 @@ class Recorded(NamedTuple):
     kubelet_phase_ns: tuple[int, ...] = ()
     cut_phase_ns: tuple[int, ...] = ()
     load_phase_ns: int | None = None
+    report_places_ns: tuple[int, ...] = ()
 
 
 NOTHING_RECORDED = Recorded()
@@ -291,6 +294,10 @@ class Sampler:
         own = u * period_ns
         own[:, [of.TICK, of.SCRAPE, of.PROBE]] = self._after_creation_ns * (0.5 + u[:, of.TICK, np.newaxis])
         phases = (own % period_ns).astype(np.int64)
+        places_ns = np.array(self.recorded.report_places_ns, dtype=np.int64)
+        if len(places_ns):
+            known_ns = places_ns[(u[:, of.REPORT] * len(places_ns)).astype(np.int64)]
+            phases[:, of.REPORT] = (known_ns - phases[:, of.WALL]) % of.SECOND_NS
         for place, phase_ns in (self.recorded.phase_ns or {}).items():
             phases[:, place] = phase_ns
         return phases

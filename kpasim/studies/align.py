@@ -160,6 +160,25 @@ def changes(tables: Tables, outcomes: Sequence[Outcome]) -> Changes:
     return Changes(len(measured), missed / runs, extra / runs, float(np.median(off)) if off else None)
 
 
+def changes_by_chance(outcomes: Sequence[Outcome], stand_ins: int = 10) -> float:
+    """Share of the changes of desired that a perfect simulator misses, which knows as little.
+
+    Args:
+        outcomes: The replications.
+        stand_ins: How many of them in turn stand for what was measured, and how many others are put beside each.
+    """
+    count = min(2 * stand_ins, len(outcomes))
+    each = [
+        desired_changes((one.scaling[:, 0] - one.load_ns) / SECOND_NS, one.scaling[:, 1]) for one in outcomes[:count]
+    ]
+    there = missed = 0
+    for measured in each[::2]:
+        for simulated in each[1::2]:
+            there += len(measured)
+            missed += len(measured) - len(_common(measured, simulated))
+    return missed / there if there else 0.0
+
+
 def desired_changes(t_s: NDArray[np.float64], desired: NDArray[np.int64]) -> list[tuple[float, int]]:
     """When desired changed after the start of the load, and to what."""
     known = desired >= 0

@@ -96,6 +96,7 @@ def compare(
     engine: Engine = "auto",
     tolerances: Mapping[str, str] | None = None,
     progress: Callable[[int], None] | None = None,
+    report_places_ns: tuple[int, ...] = (),
 ) -> Comparison:
     """Simulate the experiment of a run folder and put the prediction beside the measurement.
 
@@ -111,6 +112,8 @@ def compare(
         engine: As for ``simulate``.
         tolerances: How far predictions may be off, beside those that the experiment states: ``{"p50": "15%"}``.
         progress: Called with the number of replications finished so far.
+        report_places_ns: Where within the wall-clock second the activator reports, as ``clocks.report_places`` finds it
+            from earlier runs; anywhere if empty.
 
     Raises:
         RecordError: The folder cannot be read.
@@ -129,6 +132,7 @@ def compare(
         engine=engine,
         tolerances=tolerances,
         progress=progress,
+        report_places_ns=report_places_ns,
     )
 
 
@@ -144,6 +148,7 @@ def compare_run(
     engine: Engine = "auto",
     tolerances: Mapping[str, str] | None = None,
     progress: Callable[[int], None] | None = None,
+    report_places_ns: tuple[int, ...] = (),
 ) -> Comparison:
     """As ``compare``, for a run that has been read already."""
     experiment = experiment_of(run, tables, base=base)
@@ -152,6 +157,7 @@ def compare_run(
     for tolerance in experiment.tolerances:
         metric_named(tolerance)
     recorded = recorded_of(run, tables) if service_times == "recorded" else begun(run, tables)
+    recorded = recorded._replace(report_places_ns=report_places_ns)
     if align:
         experiment, recorded = alignment.align(experiment, tables, recorded)
     result = simulate(

@@ -661,6 +661,17 @@ def test_recorded_send_times_make_an_open_load() -> None:
     assert len(made.service) == 3
 
 
+def test_reports_lie_where_they_are_known_to() -> None:
+    """Known places of the reports, counted from the end of a wall-clock second, are shared out among replications."""
+    places = (100_000_000, 930_000_000)
+    measured = Recorded(report_places_ns=places)
+    params = lower(CLOSED, measured)
+    made = draw_many(CLOSED, params, range(50), measured)
+
+    assert {int(one.phase[of.REPORT] + one.phase[of.WALL]) % S for one in made} == set(places)
+    assert len({int(one.phase[of.WALL]) for one in made}) == 50
+
+
 def replay(folder: Path, text: str, change: str = "") -> Experiment:
     """The base experiment under a recorded load."""
     path = folder / "trace.csv"
