@@ -241,7 +241,7 @@ def exact_pods(group: list[Row]) -> float:
 
 
 def chance_pods(group: list[Row]) -> tuple[float, float]:
-    """Share of exact most pods that a perfect simulator would reach, and the one it falls below in one of twenty cases."""
+    """Share of exact most pods of a perfect simulator, and the one that it falls below in one of twenty cases."""
     drawn = np.array([row.drawn["max_pods"] for row in group])
     shares = np.mean(drawn == np.median(drawn, axis=1, keepdims=True), axis=0)
     return float(np.mean(shares)), float(np.quantile(shares, 0.05))

@@ -151,7 +151,7 @@ def changes(tables: Tables, outcomes: Sequence[Outcome]) -> Changes:
     off: list[float] = []
     missed = extra = 0
     for one in outcomes:
-        simulated = desired_changes((one.scaling["t"] - one.load_ns) / SECOND_NS, one.scaling["desired"])
+        simulated = _changes_of(one)
         common = _common(measured, simulated)
         off += common
         missed += len(measured) - len(common)
@@ -168,9 +168,7 @@ def changes_by_chance(outcomes: Sequence[Outcome], stand_ins: int = 10) -> float
         stand_ins: How many of them in turn stand for what was measured, and how many others are put beside each.
     """
     count = min(2 * stand_ins, len(outcomes))
-    each = [
-        desired_changes((one.scaling[:, 0] - one.load_ns) / SECOND_NS, one.scaling[:, 1]) for one in outcomes[:count]
-    ]
+    each = [_changes_of(one) for one in outcomes[:count]]
     there = missed = 0
     for measured in each[::2]:
         for simulated in each[1::2]:
@@ -185,6 +183,10 @@ def desired_changes(t_s: NDArray[np.float64], desired: NDArray[np.int64]) -> lis
     times, values = t_s[known], desired[known]
     places = np.flatnonzero(np.diff(values)) + 1
     return [(float(times[place]), int(values[place])) for place in places if times[place] >= 0.0]
+
+
+def _changes_of(outcome: Outcome) -> list[tuple[float, int]]:
+    return desired_changes((outcome.scaling["t"] - outcome.load_ns) / SECOND_NS, outcome.scaling["desired"])
 
 
 def _common(measured: list[tuple[float, int]], simulated: list[tuple[float, int]]) -> list[float]:

@@ -666,7 +666,7 @@ def test_reports_lie_where_they_are_known_to() -> None:
     places = (100_000_000, 930_000_000)
     measured = Recorded(report_places_ns=places)
     params = lower(CLOSED, measured)
-    made = draw_many(CLOSED, params, range(50), measured)
+    made = [draw(CLOSED, params, one, measured) for one in range(50)]
 
     assert {int(one.phase[of.REPORT] + one.phase[of.WALL]) % S for one in made} == set(places)
     assert len({int(one.phase[of.WALL]) for one in made}) == 50

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from kpasim.studies.align import tick_phase_s
+from kpasim.studies.align import changes_by_chance, tick_phase_s
 from kpasim.studies.compare import Comparison, compare
 from tests.real_runs import folder, names
 
@@ -46,3 +46,12 @@ def test_a_load_after_an_idle_time_meets_the_ticks_where_they_were():
     predicted_s = [tick_phase_s((run.ticks["t"] - run.load_ns) / 1e9) for run in one.result.outcomes]
 
     assert max(abs((phase_s - measured_s + 1.0) % 2.0 - 1.0) for phase_s in predicted_s) < 0.05
+
+
+def test_chance_alone_misses_changes_of_desired():
+    """Replications miss some of each other's changes of desired; one and the same replication misses none."""
+    outcomes = compared("s2-warm-def-b").result.outcomes
+
+    assert 0.0 < changes_by_chance(outcomes) < 0.5
+    assert changes_by_chance([outcomes[0]] * 4) == 0.0
+    assert changes_by_chance(outcomes[:1]) == 0.0
