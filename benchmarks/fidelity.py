@@ -462,7 +462,7 @@ def main() -> None:
             in_short(recorded, aligned),
             "### Median absolute error, recorded service times\n\n"
             "Bold misses its goal; in brackets the median error of a perfect simulator, which knows phases and dice as "
-            "little: the usual one, and the one that it exceeds in one of twenty cases.",
+            "little: the usual one, and the one that it exceeds in one of twenty cases; for pods its share likewise.",
             error_table(recorded),
             "### The same without other runs: reports anywhere within the second",
             error_table(anywhere),
