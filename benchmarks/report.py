@@ -38,7 +38,7 @@ def main() -> int:
         size_mb = page.stat().st_size / 1e6
         times: dict[str, list[float]] = {"shownMs": [], "drawnMs": []}
         for _ in range(VISITS):
-            with browser() as tab:
+            with browser(listen=False) as tab:
                 tab.open(page)
                 for what, found in times.items():
                     found.append(float(tab.see(f"document.documentElement.dataset.{what}")) / 1000)

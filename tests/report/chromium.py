@@ -86,6 +86,7 @@ class Tab:
         deadline = time.monotonic() + DEADLINE_S
         while not self.see(expression):
             assert time.monotonic() < deadline, f"never: {expression}"
+            time.sleep(0.02)  # Asking takes time from the page.
 
     def open(self, page: Path) -> None:
         """Load a file and wait until its charts are drawn."""
@@ -112,8 +113,15 @@ class Tab:
 
 
 @contextlib.contextmanager
-def browser(width: int = 1280, height: int = 900) -> Iterator[Tab]:
-    """A browser with one tab."""
+def browser(width: int = 1280, height: int = 900, *, listen: bool = True) -> Iterator[Tab]:
+    """A browser with one tab.
+
+    Args:
+        width: Of the window, in pixels.
+        height: Likewise.
+        listen: Whether to hear complaints. For that Chromium keeps where in a script each error was made, which takes
+            as long as half of running a large one: time pages without.
+    """
     assert PROGRAM is not None
     loop = asyncio.new_event_loop()
     folder = tempfile.mkdtemp(prefix="kpasim-chromium-")
@@ -124,7 +132,7 @@ def browser(width: int = 1280, height: int = 900) -> Iterator[Tab]:
         session, socket = loop.run_until_complete(_connected(port))
         try:
             tab = Tab(loop, socket)
-            for domain in ("Page", "Runtime", "Log", "Network"):
+            for domain in ("Page", "Runtime", "Log", "Network") if listen else ("Page",):
                 tab.call(f"{domain}.enable")
             yield tab
         finally:
