@@ -1,6 +1,7 @@
 """Commands of the documentation, run as a reader would run them, on small numbers.
 
-Every fenced block of language ``bash`` or ``python`` is run. HTML comments before a block say what it needs:
+Every fenced block of language ``bash`` or ``python`` is run, and the example of every help page. HTML comments before a
+block say what it needs:
 
     <!-- test: skip, REASON -->          it is not run
     <!-- test: stand-in -->              against the stand-in cluster, and only a rehearsal (--dry-run)
@@ -22,6 +23,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
+from kpasim.cli.main import cli
 from tests.real_runs import folder
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +40,8 @@ SHIM = '''#!{python}
 import os, sys
 args = sys.argv[1:]
 small = {{"run": ("-n", "--replications", "3"), "compare": ("-n", "--replications", "4"),
-          "report": ("-n", "--replications", "4"), "tune": ("--budget", "--budget", "300")}}
+          "report": ("-n", "--replications", "4"), "tune": ("--budget", "--budget", "300"),
+          "calibrate": ("--effort", "--effort", "0.1")}}
 if args and args[0] in small and "--help" not in args:
     short, long, value = small[args[0]]
     if short in args or long in args:
@@ -110,8 +115,28 @@ def prepare(place: Path) -> dict[str, str]:
     shim.write_text(SHIM.format(python=sys.executable), encoding="utf-8")
     shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
     (programs / "python").symlink_to(sys.executable)
+    # A cluster that has one Service, and a browser that shows nothing.
+    kubectl = programs / "kubectl"
+    kubectl.write_text(f"#!/bin/sh\ncat '{ROOT}/experiments/manifests/stable-diffusion.yaml'\n", encoding="utf-8")
+    kubectl.chmod(kubectl.stat().st_mode | stat.S_IXUSR)
     path = os.pathsep.join(one for one in (str(ROOT), os.environ.get("PYTHONPATH")) if one)
-    return {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": path}
+    path_of_programs = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path_of_programs, "PYTHONPATH": path, "BROWSER": "true"}
+
+
+def help_pages() -> Iterator[tuple[str, click.Command]]:
+    """Every command with its name, such as ``kpasim manifest diff``."""
+
+    def below(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+        yield name, command
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for one in command.list_commands(context):
+                found = command.get_command(context, one)
+                assert found is not None
+                yield from below(f"{name} {one}", found)
+
+    return below("kpasim", cli)
 
 
 def give(block: Block, place: Path) -> None:

@@ -1,14 +1,21 @@
-"""Every command that the documentation shows can be run."""
+"""Every command that the documentation, the README and the help pages show can be run."""
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import subprocess
 import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from kpasim.cli.tune import NOT_MET
 from kpasim.results.tables import OPTIONAL, REQUIRED
-from tests.documented import ROOT, blocks, pages, prepare, run
+from tests.documented import ROOT, Block, blocks, help_pages, pages, prepare, run
 
 NO_CLUSTER = {"docs/guides/cluster.md", "docs/tutorial.md"}
 """Pages with commands that need a cluster; they are rehearsed against the stand-in."""
@@ -62,6 +69,123 @@ def test_every_page_that_needs_a_cluster_is_listed():
     found = {str(page.relative_to(ROOT)) for page in pages() if any(one.mode == "stand-in" for one in blocks(page))}
 
     assert found == NO_CLUSTER
+
+
+def test_only_the_installation_is_left_out():
+    """No block of commands on any page is skipped but the one that installs kpasim, which the test has done already."""
+    skipped = [one for page in pages() for one in blocks(page) if one.mode == "skip"]
+
+    assert [(str(one.page.relative_to(ROOT)), "pip install" in one.text) for one in skipped] == [
+        ("docs/tutorial.md", True)
+    ]
+
+
+def example_of(command):
+    """The line to paste at the end of a help page."""
+    return (command.epilog or "").removeprefix("\b\n").removeprefix("Try: ")
+
+
+EXAMPLES = {name: example_of(command) for name, command in help_pages()}
+RUN_OTHERWISE = {"kpasim load", "kpasim serve", "kpasim serve txt2img"}
+"""Examples that need a server to send to, or are one: see the two tests of their own."""
+ON_PAGES = {line for page in WITH_COMMANDS for one in runnable(page) if not one.mode for line in one.text.splitlines()}
+"""Lines that run with their page."""
+
+
+def test_every_help_page_ends_with_an_example():
+    """A line to paste, of the command that the page is about, or of one of its own."""
+    for name, example in EXAMPLES.items():
+        assert name in example, name
+
+
+@pytest.mark.parametrize(
+    "name", sorted(set(EXAMPLES) - RUN_OTHERWISE - {name for name, line in EXAMPLES.items() if line in ON_PAGES})
+)
+def test_the_example_of_a_help_page_runs(name, tmp_path):
+    """The last line of each help page does what it is shown for; what needs a cluster is rehearsed.
+
+    With the few replications of a test `kpasim tune` may find that nothing keeps the promise.
+    """
+    if name == "kpasim validate":
+        pytest.importorskip("torch", reason="the stand-in runs kpasim's own server: needs the extra server")
+    place = tmp_path / "kpasim"
+    place.mkdir()
+    environment = {**prepare(place), "KPASIM_REHEARSE": "1"}
+    block = Block(ROOT / "README.md", 0, "bash", EXAMPLES[name], (("given", "runs/hey50x5-live"),))
+
+    done = run(block, place, environment)
+
+    assert done.returncode in ({0, NOT_MET} if name == "kpasim tune" else {0}), (
+        f"{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_the_example_of_load_runs(tmp_path):
+    """It sends its requests to whatever listens at the URL."""
+    received = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self):
+            received.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    place = tmp_path / "kpasim"
+    place.mkdir()
+    environment = prepare(place)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        text = EXAMPLES["kpasim load"].replace(":7860/", f":{server.server_port}/")
+        done = run(Block(ROOT / "README.md", 0, "bash", text, ()), place, environment)
+        server.shutdown()
+
+    assert done.returncode == 0, done.stderr
+    assert received == [("/sdapi/v1/txt2img", b"{}")] * 50
+
+
+def test_the_example_of_serve_serves(tmp_path):
+    """The server of both help pages listens, and ends when it is told to."""
+    pytest.importorskip("torch", reason="needs the extra server")
+    assert EXAMPLES["kpasim serve"] == EXAMPLES["kpasim serve txt2img"]
+    command = [sys.executable, "-m", *EXAMPLES["kpasim serve"].replace("7860", "0").split()]
+
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, stderr=log, stdout=subprocess.DEVNULL, env={**os.environ, "HF_HUB_OFFLINE": "1"}
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while "listening on http://127.0.0.1:" not in (tmp_path / "log").read_text(encoding="utf-8"):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("page", [*pages(), ROOT / "README.md"], ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_in_running_text_exist(page):
+    """What a sentence calls `kpasim COMMAND --option` is a command with that option; programs it names are there."""
+    commands = dict(help_pages())
+    text = page.read_text(encoding="utf-8")
+    for found in re.findall(r"`(?:[^`\n]*\| )?kpasim ([a-z][^`\n]*)`", text):
+        words = shlex.split(found)
+        name = "kpasim"
+        while words and f"{name} {words[0]}" in commands:
+            name = f"{name} {words.pop(0)}"
+        assert name != "kpasim", found
+        known = {option for one in commands[name].params for option in (*one.opts, *one.secondary_opts)} | {"--help"}
+        assert {word.partition("=")[0] for word in words if word.startswith("-") and word != "-"} <= known, found
+    for module, path in re.findall(r"`python (?:-m (benchmarks[\w.]*)|([\w/]+\.py))", text):
+        assert (ROOT / (path or f"{module.replace('.', '/')}.py")).exists(), (module, path)
 
 
 def test_links_between_pages_lead_somewhere():

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from kpasim.studies.calibrate import Calibration
 
 
-@click.command(epilog="Try: kpasim calibrate hey.txt -e experiments/hey50x5.yaml -o mine.yaml")
+@click.command(
+    epilog="\b\nTry: "
+    "kpasim calibrate experiments/data/hey-50x5.txt -e experiments/hey50x5.yaml -o models/mine.yaml --plot"
+)
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "-e",
