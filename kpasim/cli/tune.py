@@ -174,7 +174,7 @@ def show(result: TuneResult) -> None:
     if result.chosen:
         columns["tuned"] = result.chosen
     elif result.nearest:
-        columns["nearest miss"] = result.nearest
+        columns["nearest"] = result.nearest
     console().print(comparison(result, columns))
     if result.horizon_s is not None and result.experiment.horizon_s is None:
         end = seconds(result.horizon_s)
@@ -184,6 +184,12 @@ def show(result: TuneResult) -> None:
         click.echo(
             "When does your next load come? Say it as horizon: in the experiment, and idle pods cost what they do."
         )
+    if result.nearest and result.nearest.share >= result.probability:
+        click.echo("The budget was spent before any setting was known to keep the promise.")
+        click.echo(f"Nearest: {label(result.nearest.settings) or 'the manifest as it is'}")
+        click.echo(f"  kept in {100 * result.nearest.share:.3g} % of the runs that it was judged on")
+        click.echo("Give a larger --budget.")
+        return
     if result.race.spent:
         click.echo("The budget is spent; a larger one may find better settings, or be surer (--budget).")
     if result.chosen is None:
