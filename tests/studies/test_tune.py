@@ -110,7 +110,7 @@ def test_nothing_meets_the_promise(tmp_path: Path) -> None:
 
 
 def test_a_budget_that_is_too_small_is_not_called_a_broken_promise(tmp_path: Path) -> None:
-    """Where the search ended before it knew of any setting, the one that kept the promise when judged is told as such."""
+    """Where the search ended before it knew of any, the settings that kept the promise when judged are told as such."""
     write(tmp_path)
     arguments = [str(tmp_path / "painting.yaml"), "--slo", "p95<=14s", "--engine", "compiled", "--budget", "20"]
     for path, values in VARY.items():
@@ -119,7 +119,9 @@ def test_a_budget_that_is_too_small_is_not_called_a_broken_promise(tmp_path: Pat
 
     assert done.exit_code == 3, done.output
     assert "The budget was spent before any setting was known to keep the promise." in done.output
-    assert re.search(r"Nearest: min-scale 2, max-scale 3\n  kept in 100 % of the runs that it was judged on", done.output)
+    assert re.search(
+        r"Nearest: min-scale 2, max-scale 3\n  kept in 100 % of the runs that it was judged on", done.output
+    )
     assert "Nothing that was tried keeps the promise." not in done.output
 
 
