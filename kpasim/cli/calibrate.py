@@ -96,6 +96,11 @@ def command(
     from kpasim.spec.experiment import load
     from kpasim.studies.calibrate import calibrate
 
+    if out:
+        from kpasim.results.files import make_folder
+
+        # Better now than after the work.
+        make_folder(out.parent)
     with _progress(show=not as_json) as bar:
         found = calibrate(
             files,

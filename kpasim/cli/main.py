@@ -128,6 +128,10 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the console script."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        # The shell can close a stream (`>&-`); Python then has none at all, and whatever uses it would fail.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
     try:
         status = cli.main(prog_name="kpasim", standalone_mode=False)
     except click.ClickException as error:

@@ -31,7 +31,11 @@ def command(folder: str, other: str | None, out: str | None, show: bool, replica
     from pathlib import Path
 
     from kpasim.report.html import page_of, write
+    from kpasim.results.files import make_folder
 
+    if out and out != "-":
+        # Better now than after the work.
+        make_folder(Path(out).parent)
     with progress("prediction", replications, show=out != "-") as bar:
         page = page_of(folder, other, replications=replications, progress=bar)
     if out == "-":

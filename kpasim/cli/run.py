@@ -87,6 +87,10 @@ def chosen_experiment(
     if experiment and manifest:
         raise click.UsageError("give EXPERIMENT or --manifest, not both")
     if experiment:
+        given = {"--hey": hey_flags, "--service-time": service_time, "--cold-start": cold_start}
+        for option, value in {**given, "--write-experiment": write_experiment}.items():
+            if value is not None:
+                raise click.UsageError(f"{option} goes with --manifest; EXPERIMENT says these things itself")
         return load(experiment)
     if not manifest:
         raise click.UsageError("give EXPERIMENT, or --manifest with --hey, --service-time and --cold-start")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.errors import RunError
+from kpasim.errors import Problem, RecordError, RunError
 from kpasim.results.summary import flattened, interval_places, summarise
 from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment
@@ -120,6 +120,9 @@ def compare(
         ExperimentError: It does not describe an experiment, or a tolerance is none.
         RunError: A tolerance is for no metric that there is.
     """
+    if not Path(folder, "run.json").exists():
+        wrong = "holds no run (no run.json)" if Path(folder).is_dir() else "no such folder"
+        raise RecordError(folder, [Problem("", f"{wrong}; kpasim run --out and kpasim validate leave one")])
     run, tables, _ = read_run_folder(folder)
     return compare_run(
         run,

@@ -6,20 +6,22 @@ import json
 import os
 import re
 import resource
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner
 
-from kpasim.cli.main import COMMANDS, cli
+from kpasim.cli.main import cli
 from kpasim.errors import RunError
 from kpasim.results.files import atomic_write
+from tests.documented import help_pages
+from tests.real_runs import folder as real
 from tests.spec.test_bad_input import CASES, spoiled
 
 HEADLINE = Path(__file__).parents[2] / "experiments" / "hey50x5.yaml"
@@ -43,20 +45,7 @@ def kpasim(*args: object, **how) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **how)
 
 
-def known() -> list[str]:
-    """The commands of this version."""
-    return [name for name in COMMANDS if cli.get_command(None, name) is not None]
-
-
-def leaves(names: list[str], command: click.Command) -> Iterator[list[str]]:
-    """The words that lead to a command and to each of its own commands."""
-    yield names
-    if isinstance(command, click.Group):
-        for name, one in command.commands.items():
-            yield from leaves([*names, name], one)
-
-
-@pytest.mark.parametrize("words", [words for name in known() for words in leaves([name], cli.get_command(None, name))])
+@pytest.mark.parametrize("words", [name.split()[1:] for name, _ in help_pages()][1:])
 def test_every_command_explains_itself(words):
     """The help of a command has its own name, says what it does, and ends with a whole line to paste."""
     done = CliRunner().invoke(cli, [*words, "--help"])
@@ -230,3 +219,58 @@ def test_completion_is_offered():
 
     assert "complete -o nosort -F _kpasim_completion kpasim" in script.stdout
     assert words.stdout.split() == ["plain,run"]
+
+
+@pytest.mark.parametrize(
+    ("words", "stream", "status"),
+    [
+        (("manifest", "import", "-"), "<&-", 1),
+        (("schema", "experiment"), ">&-", 0),
+        (("run", HEADLINE, *QUICK), ">&-", 0),
+        (("run", "nowhere.yaml"), "2>&-", 1),
+        (("--help",), ">&- 2>&-", 0),
+    ],
+)
+def test_a_stream_that_is_closed_is_no_accident(words, stream, status):
+    """Where the shell gives a command no stdin, stdout or stderr, it works, or says in one line what it lacks."""
+    command = " ".join([*map(shlex.quote, [*KPASIM, *map(str, words)]), stream])
+
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, timeout=120)
+
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 1
+
+
+@pytest.mark.parametrize("option", ["--hey", "--service-time", "--cold-start", "--write-experiment"])
+def test_an_option_that_would_do_nothing_is_refused(option):
+    """What describes an experiment to be put together is not taken, and ignored, beside one that is there."""
+    done = CliRunner().invoke(cli, ["run", str(HEADLINE), option, "11s"])
+
+    assert done.exit_code == 2
+    assert f"{option} goes with --manifest" in done.output
+
+
+@pytest.mark.parametrize("place", ["nowhere", "."])
+def test_a_folder_that_is_no_run_is_told_where_runs_come_from(place, tmp_path, monkeypatch):
+    """`kpasim compare` says whether there is no folder or no run in it, and what leaves one."""
+    monkeypatch.chdir(tmp_path)
+
+    done = CliRunner().invoke(cli, ["compare", place])
+
+    assert done.exit_code == 1
+    assert re.fullmatch(
+        rf"Error: {re.escape(place)}: (no such folder|holds no run .*); kpasim run --out .*\n", done.output
+    )
+
+
+@pytest.mark.parametrize("words", [("calibrate", "run", "-o"), ("report", "run", "-n", "0", "-o")])
+def test_a_folder_for_what_is_written_is_made(words, tmp_path, monkeypatch):
+    """A model or a page may go into a folder that is not there yet."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(real("s1-warm-def-r03"), "run")
+
+    done = CliRunner().invoke(cli, [*words, "new/folder/file"])
+
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "new" / "folder" / "file").exists()
