@@ -438,7 +438,10 @@ def connect(context: str | None = None, kubeconfig: str | Path | None = None, pa
             name = str(chosen["name"])
             namespace = str(chosen["context"].get("namespace") or namespace)
     except Exception as error:  # its loader lets whatever YAML, base64 or a login plugin raises through
-        raise ClusterError(f"kubeconfig: {_one_line(str(error))}") from None
+        what = _one_line(str(error)) if str(error) else f"{context}: no such context"
+        raise ClusterError(
+            f"kubeconfig: {what} (--kubeconfig FILE names another; --target one of its contexts)"
+        ) from None
     return Kube(kubernetes.client.ApiClient(settings), name, patience, namespace=namespace)
 
 

@@ -39,7 +39,8 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
                 yield file
             os.replace(aside, path)
         except OSError as error:
-            raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+            where = f" (there is no folder {path.parent})" if isinstance(error, FileNotFoundError) else ""
+            raise RunError(f"{path}: cannot be written: {error.strerror or error}{where}") from error
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)

@@ -242,6 +242,8 @@ _WANTED = {
     "tuple_type": "a list",
     "finite_number": "a finite number",
 }
+_SHAPES = {"kind": "hey, poisson, steps or replay", "distribution": "lognormal, uniform, gamma or empirical"}
+"""Words that say which of several shapes a mapping has, and a few of each."""
 
 
 def _message(details: ErrorDetails, place: Place, known: list[str]) -> str:
@@ -269,7 +271,8 @@ def _message(details: ErrorDetails, place: Place, known: list[str]) -> str:
     if kind == "union_tag_not_found":
         # A discriminator that is a function is the one of distributions.
         word = str(context["discriminator"]).strip("'")
-        return f"{'distribution' if word.endswith('()') else word} is missing (it says which of several shapes this is)"
+        word = "distribution" if word.endswith("()") else word
+        return f"{word} is missing ({word}: {_SHAPES[word]}, for example)"
     if kind in _WANTED:
         return f"{show(value)} is not right (must be {_WANTED[kind]})"
     if kind == "too_short":

@@ -6,6 +6,7 @@ calmer = experiment.with_setting("service.annotations.target-utilization-percent
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -266,8 +267,20 @@ class Experiment(Spec):
         """
         head = path.partition(".")[0]
         if head not in _KEYS:
-            raise ValueError(f"unknown setting ({suggestion(head, _KEYS)})")
+            whole = self._whole(path)
+            raise ValueError(f"unknown setting ({f'did you mean {whole}?' if whole else suggestion(head, _KEYS)})")
         return place_of(self._raw if raw is None else raw, path)
+
+    def _whole(self, path: str) -> str | None:
+        """The path of a setting that is named without its beginning: `max-scale`, or `rate`; None where it is none."""
+        for beginning in ("", "annotations."):
+            with contextlib.suppress(ValueError):
+                setting_place(self.service, f"{beginning}{path}")
+                return f"service.{beginning}{path}"
+        for key, known in (("config-autoscaler", CONFIG_KEYS), ("workload", self._raw["workload"])):
+            if path in known:
+                return f"{key}.{path}"
+        return None
 
     def _chosen_types(self, value: Any) -> tuple[Any, list[str]]:
         """Instance types as a file has them, and their names, for a value that may be names alone.

@@ -258,8 +258,12 @@ def read_service(path: str | Path, config: AutoscalerConfig, defaults: Defaults 
         if _is_service(document.data):
             return _read(document.data, str(path), config, defaults or Defaults(), document, ())
     holds = [one.data for one in found if isinstance(one.data, dict)]
-    kinds = sorted({" ".join(_word(one.get(key)) for key in ("apiVersion", "kind")) for one in holds})
-    has = f"it holds {', '.join(kinds)}" if kinds else "it is empty" if not found else "it is not a manifest"
+    named = [one for one in holds if "apiVersion" in one or "kind" in one]
+    kinds = sorted({" ".join(_word(one.get(key)) for key in ("apiVersion", "kind")) for one in named})
+    other = (
+        "it is an experiment" if any({"service", "workload"} <= one.keys() for one in holds) else "it is no manifest"
+    )
+    has = f"it holds {', '.join(kinds)}" if kinds else "it is empty" if not found else other
     raise ExperimentError(
         path,
         [Problem("", f"holds no Knative Service ({has}; wanted: apiVersion serving.knative.dev/v1, kind Service)", 1)],

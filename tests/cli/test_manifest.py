@@ -106,6 +106,8 @@ def test_differences_are_shown(imported: Path, tmp_path: Path) -> None:
     ("words", "status", "message"),
     [
         (("import", "nope.yaml"), 1, "nope.yaml: no such file"),
+        (("import", "EXPERIMENT"), 1, "holds no Knative Service (it is an experiment; wanted: apiVersion serving"),
+        (("export", "EXPERIMENT", "--set", "max-scale=3"), 1, "did you mean service.annotations.max-scale?"),
         (("import", PUBLISHED, "--hey", "-x"), 1, "hey: -x: has no value"),
         (("import", PUBLISHED, "--service-time", "["), 1, "is not YAML"),
         (("import", PUBLISHED, "--service-time", "soon"), 1, "'soon' is not a duration"),
@@ -114,7 +116,11 @@ def test_differences_are_shown(imported: Path, tmp_path: Path) -> None:
         (("export", "EXPERIMENT", "--set", "service.annotations.maxscale=3"), 1, "did you mean max-scale?"),
         (("export", "EXPERIMENT", "--set", "service.annotations.max-scale=x"), 1, "'x' is not a whole number"),
         (("export", "EXPERIMENT", "--settings", "nope.json"), 1, "nope.json: no such file"),
-        (("export", "EXPERIMENT", "--out", "/nowhere/at/all.yaml"), 1, "cannot be written"),
+        (
+            ("export", "EXPERIMENT", "--out", "/nowhere/at/all.yaml"),
+            1,
+            "there is no folder /nowhere/at",
+        ),
         (("diff", PUBLISHED, "nope.yaml"), 1, "nope.yaml: no such file"),
     ],
 )

@@ -47,7 +47,7 @@ CASES = {
     "model path that is not there": Bad(EX, "painter-model", "./nope.yaml", 8, "model", "'./nope.yaml'"),
     "model of another shape": Bad(EX, "model: painter-model", "model: 3", 8, "model", "3 is not right"),
     "unknown workload": Bad(EX, "poisson", "poison", 4, "workload", "'poison' is not known (did you mean poisson?)"),
-    "workload without kind": Bad(EX, "  kind: poisson\n", "", 4, "workload", "kind is missing"),
+    "workload without kind": Bad(EX, "  kind: poisson\n", "", 4, "workload", "kind is missing (kind: hey, poisson,"),
     "unknown workload key": Bad(
         EX, "rate: 0.5", "rate: 0.5\n  timeot: 5s", 7, "workload.timeot", "did you mean timeout?"
     ),

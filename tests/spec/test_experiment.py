@@ -206,6 +206,11 @@ def test_settings_that_only_fit_together(experiment: Experiment) -> None:
 
 BAD_SETTINGS = {
     "servce.x": (1, "servce.x: unknown setting (did you mean service?)"),
+    "max-scale": (1, "max-scale: unknown setting (did you mean service.annotations.max-scale?)"),
+    "maxScale": (1, "maxScale: unknown setting (did you mean service.annotations.maxScale?)"),
+    "containerConcurrency": (1, "unknown setting (did you mean service.containerConcurrency?)"),
+    "stable-window": ("60s", "unknown setting (did you mean config-autoscaler.stable-window?)"),
+    "rate": (1, "unknown setting (did you mean workload.rate?)"),
     "service.annotations.maxscale": (1, "did you mean max-scale?"),
     "service.annotations.max-scale": (
         -1,

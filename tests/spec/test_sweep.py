@@ -149,13 +149,16 @@ def test_instance_types_are_named(tmp_path: Path) -> None:
 
 
 def test_other_files_are_told_what_they_are(tmp_path: Path) -> None:
-    """A manifest or an experiment in place of a sweep, and a sweep in place of an experiment, is one line of advice."""
+    """A manifest, a model or an experiment instead of a sweep, or a sweep instead of an experiment: one line."""
     path = sweep_of(tmp_path)
+    (tmp_path / "model.yaml").write_text("name: a\nservice-time: 3s\ncold-start: 60s\n")
     for wrong, read, words in [
         ("painter.yaml", load_sweep, "is a Kubernetes Service, not a sweep (make an experiment of a Service: kpasim"),
         ("painter.yaml", load, "is a Kubernetes Service, not an experiment (make an experiment of a Service: kpasim"),
         (load_sweep(path)[0].experiment, load_sweep, "service: belongs to an experiment; a sweep names one"),
         (path.name, load, "axes: belong to a sweep, not to an experiment (kpasim sweep"),
+        ("model.yaml", load, "model.yaml:2: service-time: belongs to a model, not to an experiment"),
+        ("model.yaml", load_sweep, "model.yaml:2: service-time: belongs to a model, not to a sweep"),
     ]:
         with pytest.raises(ExperimentError) as caught:
             read(tmp_path / wrong)
