@@ -38,6 +38,7 @@ class Simulation:
         p: The experiment.
         d: The random numbers of this replication.
         env: SimPy's environment; its clock counts nanoseconds.
+        now: Time [ns].
         record: The tables that the run leaves.
         load_ns: When the load started; ``FOREVER_NS`` until then.
         pods: Every pod ever created, in order of creation.
@@ -48,6 +49,7 @@ class Simulation:
         self.p = params
         self.d = draws
         self.env = simpy.Environment()
+        self.now = 0
         self.record = Recorder(params)
         self.load_ns = of.FOREVER_NS
         self.pods: list[Pod] = []
@@ -71,17 +73,17 @@ class Simulation:
         """How long one that should go away is waited for."""
         return LOST_NS + self.p.retention_ns
 
-    @property
-    def now(self) -> int:
-        """Time [ns]."""
-        return int(self.env.now)
-
     def at(self, time_ns: int, kind: Kind, entity: int, action: Callable[[], None]) -> None:
         """Call ``action`` at ``time_ns``, in the order that ``clock.Kind`` gives to simultaneous events."""
+
+        def happens(_: simpy.Event) -> None:
+            self.now = int(time_ns)
+            action()
+
         event = simpy.Event(self.env)
         event._ok = True
         event._value = None
-        event.callbacks.append(lambda _: action())
+        event.callbacks.append(happens)
         self.env.schedule(event, priority=priority(kind, entity), delay=time_ns - self.now)
 
     def run(self) -> Outcome:
