@@ -37,6 +37,8 @@ FAR_STABLE, FAR_PANIC = 0.1, 0.3
 """Averages this far apart are as wrong as can be."""
 SURE = 0.1
 """A place is ruled out if averages are off by this much more in total than at the best place."""
+UNEXPLAINED = 0.05
+"""Where averages are off by more than this at a tick even at the best place, a run says nothing."""
 
 
 class Seen(NamedTuple):
@@ -85,8 +87,8 @@ def report_places(folders: Iterable[str | Path]) -> tuple[int, ...]:
     """Places of the activator's reports within the wall-clock second [ns] that the fewest earlier runs rule out.
 
     Args:
-        folders: Run folders, all made with one activator process. One that took requests past the activator, or that
-            scales by requests per second, says nothing.
+        folders: Run folders, all made with one activator process. One that took requests past the activator, that
+            scales by requests per second, or whose averages no place explains, says nothing.
 
     Returns:
         The places that are left; none if no run says anything.
@@ -131,6 +133,8 @@ def ruled_out(run: Mapping[str, Any], tables: Tables) -> NDArray[np.bool_] | Non
     told = [told_at(seen, phase) for phase in phases]
     each = [[error(seen, one, place - phase) for place in PLACES] for phase, one in zip(phases, told, strict=True)]
     least = np.min(each, axis=0)
+    if least.min() > UNEXPLAINED * len(seen.ticks):
+        return None
     return np.asarray(least > least.min() + SURE)
 
 

@@ -50,6 +50,15 @@ def test_a_run_past_the_activator_says_nothing():
     assert len(agreed([np.zeros(len(PLACES), dtype=bool)])) == len(PLACES)
 
 
+def test_averages_that_no_place_explains_say_nothing():
+    """Ticks whose times are wrong, as where they were polled too seldom, rule nothing out."""
+    run, tables, _ = read_run_folder(folder("s1-warm-def-k01"))
+    assert ruled_out(run, tables) is not None
+
+    tables.ticks["t_s"] += 3.0
+    assert ruled_out(run, tables) is None
+
+
 def test_earlier_runs_make_a_prediction_surer():
     """`kpasim compare --earlier` takes the place of the reports from other runs and narrows what is predicted."""
 
