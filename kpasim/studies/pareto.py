@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -89,10 +90,14 @@ def difference(one: Floats, other: Floats) -> Difference:
 @cache
 def sign_rank(n: int) -> int:
     """Rank, from 1, of the lower end of the sign test's interval among n values; 0 where n is too small."""
-    from scipy.stats import binom
-
-    rank = int(binom.ppf((1 - CONFIDENCE) / 2, n, 0.5))
-    return rank if binom.cdf(rank - 1, n, 0.5) <= (1 - CONFIDENCE) / 2 else rank - 1
+    # Counted rather than asked of scipy.stats, which takes half a second to import.
+    least = Fraction((1 - CONFIDENCE) / 2) * 2**n
+    rank, ways, ways_so_far = 0, 1, 1
+    while ways_so_far < least:
+        rank += 1
+        ways = ways * (n - rank + 1) // rank
+        ways_so_far += ways
+    return rank
 
 
 def effect(values: Sequence[Any], outcomes: dict[str, Floats]) -> dict[str, Any]:
