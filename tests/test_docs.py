@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -154,10 +155,12 @@ def test_the_example_of_serve_serves(tmp_path):
         )
     try:
         deadline = time.monotonic() + 120
-        while "listening on http://127.0.0.1:" not in (tmp_path / "log").read_text(encoding="utf-8"):
+        while not (found := re.search(r"listening on (http://\S+)", (tmp_path / "log").read_text(encoding="utf-8"))):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
+        with urllib.request.urlopen(f"{found[1]}/healthz", timeout=60) as answer:
+            assert answer.status == 200
         process.terminate()
         assert process.wait(60) == 0
     finally:
