@@ -38,11 +38,7 @@ def clean(
     the label kpasim.dev/run: Services that a run created are deleted, Services that it adopted are put back. Do not
     clean up while a run that should go on uses the namespace. The local cluster needs no cleaning: it ends with the
     run that started it.
-
-    \b
-    Example:
-      kpasim cluster clean --dry-run
-    """  # noqa: D301  # click reads the \b
+    """
     from kpasim.cluster.clean import clean as clean_one
     from kpasim.cluster.clean import leftovers
     from kpasim.cluster.deadline import Deadline

@@ -71,11 +71,7 @@ def command(
     is interrupted. Exit status 3 when a metric is outside the experiment's tolerances.
 
     The path and the body of requests come from the Service's annotations kpasim.dev/load-path and kpasim.dev/load-body.
-
-    \b
-    Example:
-      kpasim validate experiments/validate-local.yaml --target local
-    """  # noqa: D301  # click reads the \b
+    """
     import datetime
     from dataclasses import replace
 
