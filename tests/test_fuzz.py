@@ -182,6 +182,7 @@ def place() -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def _light_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page is made without its scripts, which no input changes."""
+    monkeypatch.setattr("plotly.offline.get_plotlyjs", lambda: "")
     monkeypatch.setattr(markup, "_asset", lambda _: "")
     monkeypatch.setattr(markup, "_hash", lambda _: "")
 
