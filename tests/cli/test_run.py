@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from kpasim.cli.main import cli
+from kpasim.engines.compiled import cache
 
 ROOT = Path(__file__).parents[2]
 HEADLINE = str(ROOT / "experiments" / "hey50x5.yaml")
@@ -128,3 +129,22 @@ def test_a_load_that_met_no_warm_pod_is_told(cold_start: str, told: bool):
 
     assert done.exit_code == 0
     assert told == ("The load began without a warm pod in 2 of 2 replications" in done.stderr)
+
+
+@pytest.mark.parametrize(("engine", "begun"), [("reference", True), ("compiled", False)])
+def test_what_did_without_the_fast_engine_lets_it_be_compiled(
+    engine: str, begun: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """The next run finds it; also a machine that asked for JSON is told, on stderr, and its JSON stays whole."""
+    asked: list[bool] = []
+
+    def compile_in_background() -> bool:
+        asked.append(True)
+        return True
+
+    monkeypatch.setattr(cache, "compile_in_background", compile_in_background)
+    done = run(HEADLINE, "--json", "-n", "1", "--engine", engine)
+
+    assert json.loads(done.stdout)["engine"] == engine
+    assert bool(asked) == begun
+    assert ("is being compiled in the background" in done.stderr) == begun
