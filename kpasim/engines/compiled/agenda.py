@@ -19,7 +19,6 @@ from kpasim.engines.compiled.layout import (
     SENT,
     P,
     World,
-    at,
 )
 from kpasim.engines.params import FOREVER_NS
 
@@ -59,13 +58,13 @@ def rise(w: World, place: int, time_ns: int, key: int) -> None:
     heap = w.heap
     while place > 0:
         parent = (place - 1) >> 1
-        if heap[at(parent), 0] < time_ns or (heap[at(parent), 0] == time_ns and heap[at(parent), 1] <= key):
+        if heap[parent, 0] < time_ns or (heap[parent, 0] == time_ns and heap[parent, 1] <= key):
             break
-        heap[at(place), 0] = heap[at(parent), 0]
-        heap[at(place), 1] = heap[at(parent), 1]
+        heap[place, 0] = heap[parent, 0]
+        heap[place, 1] = heap[parent, 1]
         place = parent
-    heap[at(place), 0] = time_ns
-    heap[at(place), 1] = key
+    heap[place, 0] = time_ns
+    heap[place, 1] = key
 
 
 def drop_first(w: World) -> None:
@@ -73,8 +72,8 @@ def drop_first(w: World) -> None:
     heap = w.heap
     last = w.i[HEAP] - 1
     w.i[HEAP] = last
-    time_ns = heap[at(last), 0]
-    key = heap[at(last), 1]
+    time_ns = heap[last, 0]
+    key = heap[last, 1]
     if last == 0:
         # Whoever looks for the first event need not ask whether there is one.
         heap[0, 0] = FOREVER_NS
@@ -84,11 +83,11 @@ def drop_first(w: World) -> None:
     child = 1
     while child < last:
         # Adding a truth in place of branching on it, which nobody can predict. The right one may be the last event.
-        one = heap[at(child), 0]
-        other = heap[at(child + 1), 0]
-        child += int((other < one) | ((other == one) & (heap[at(child + 1), 1] < heap[at(child), 1])))
-        heap[at(place), 0] = heap[at(child), 0]
-        heap[at(place), 1] = heap[at(child), 1]
+        one = heap[child, 0]
+        other = heap[child + 1, 0]
+        child += int((other < one) | ((other == one) & (heap[child + 1, 1] < heap[child, 1])))
+        heap[place, 0] = heap[child, 0]
+        heap[place, 1] = heap[child, 1]
         place = child
         child = 2 * place + 1
     rise(w, place, time_ns, key)

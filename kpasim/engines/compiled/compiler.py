@@ -21,7 +21,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, lower_getattr_generic, models, register_model
-from numba.np.arrayobj import populate_array
+from numba.np import arrayobj
 
 from kpasim.engines import clock, counts, draws
 from kpasim.engines.compiled import (
@@ -120,7 +120,7 @@ def _load_field(context: Any, builder: Any, kind: Any, value: Any, name: str) ->
     data = builder.inttoptr(load(0), context.get_data_type(field.dtype).as_pointer())
     size = WORD(field.dtype.bitwidth // 8)
     strides = [size] if field.ndim == 1 else [builder.mul(shape[1], size), size]
-    populate_array(array, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)
+    arrayobj.populate_array(array, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)
     return array._getvalue()
 
 
@@ -134,13 +134,15 @@ def world_at(typing_context: Any, address: Any) -> Any:
     return WORLD(types.int64), generate
 
 
-@numba.extending.overload(layout.at, jit_options=OPTIONS)  # type: ignore[untyped-decorator]
-def _at(index: Any) -> Any:
-    def unsigned(index: Any) -> Any:
-        return numba.uint64(index)
+def _as_it_is(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> Any:
+    """An index of an array: nothing in the loop counts from the end, so nothing need ask whether it does.
 
-    return unsigned
+    Where indices are checked, one that does is an error.
+    """
+    return context.cast(builder, index, kind, types.intp)
 
+
+arrayobj.fix_integer_index = _as_it_is
 
 for _kernel in (*POLICY, *(kernel for module in MODULES for kernel in module.KERNELS)):
     numba.extending.register_jitable(no_cfunc_wrapper=True, no_cpython_wrapper=True, **OPTIONS)(_kernel)

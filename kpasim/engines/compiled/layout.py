@@ -333,11 +333,6 @@ def new_world(params: Params, draws: Draws, room: Capacity, *, statistics_only: 
     )
 
 
-def at(index: int) -> int:
-    """An index that is not negative: compiled code need not ask whether it counts from the end."""
-    return index
-
-
 def reset(w: World) -> None:
     """Make the state of ``w`` that of a revision about to be created."""
     i = w.i
