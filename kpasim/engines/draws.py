@@ -118,17 +118,16 @@ def chance_key(seed: int, replication: int) -> int:
 def chance(key: int, index: int, sub: int) -> int:
     """A uniform integer in [0, 2**32) that belongs to ``(key, index, sub)``.
 
-    Philox2x32 with seven rounds, the fewest that pass TestU01's BigCrush. The 64-bit product is put together from the
-    upper 31 bits and the last bit of ``left``, so that the arithmetic stays inside int64 and is the same in Python and
-    in machine code.
+    Philox2x32 with seven rounds, the fewest that pass TestU01's BigCrush. Compiled code keeps the lower 64 bits of the
+    product, with the uppermost as a sign; what is taken of it is the same.
     """
+    key, index, sub = int(key), int(index), int(sub)
     left = index & MASK
     right = ((index >> 32) ^ sub) & MASK
     for _ in range(ROUNDS):
-        half = (left >> 1) * 0xD256D193
-        odd = (left & 1) * 0xD256D193
-        left = ((half + (odd >> 1)) >> 31) ^ key ^ right
-        right = ((half << 1) + odd) & MASK
+        product = left * 0xD256D193
+        left = ((product >> 32) & MASK) ^ key ^ right
+        right = product & MASK
         key = (key + 0x9E3779B9) & MASK
     return left
 

@@ -144,8 +144,12 @@ def _as_it_is(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> A
 
 arrayobj.fix_integer_index = _as_it_is
 
+IN_PLACE = (draws.chance,)
+"""What becomes part of whoever calls it: in ``lateness`` the processor then works on several numbers at once."""
 for _kernel in (*POLICY, *(kernel for module in MODULES for kernel in module.KERNELS)):
-    numba.extending.register_jitable(no_cfunc_wrapper=True, no_cpython_wrapper=True, **OPTIONS)(_kernel)
+    numba.extending.register_jitable(
+        no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=_kernel in IN_PLACE, **OPTIONS
+    )(_kernel)
 
 
 def play(address: int) -> int:
