@@ -383,6 +383,8 @@ def busy_at(w: World, pod: int, now_ns: int) -> int:
 def free_gpu(w: World, pod: int) -> None:
     """What a pod's container still worked on, for clients long gone, ends with the pod."""
     group = sharing.group_of(w, pod)
+    if group == NOTHING:  # it never had a node
+        return
     request = w.group[group, G_HEAD]
     for _ in range(w.group[group, G_COUNT]):
         after = w.link[request & w.i[MASK], L_NEXT]
