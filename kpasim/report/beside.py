@@ -69,8 +69,8 @@ def _beside(
             inside += low <= measured <= high
             verdict = "inside" if low <= measured <= high else "outside"
         off = f"{100 * (expected / measured - 1):+.1f} %" if expected is not None and measured else ""
-        rows.append((charts.metric_words(name), number(measured), number(expected), span([low, high]), off, verdict,
-                     _UNITS.get(name, "s")))  # fmt: skip
+        rows.append((charts.metric_words(name), _UNITS.get(name, "s"), number(measured), number(expected),
+                     span([low, high]), off, verdict))  # fmt: skip
     drawn["bands"] = charts.bands(run, predicted, line)
     parts = [element("p", note)]
     if total:

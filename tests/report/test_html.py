@@ -251,6 +251,22 @@ def test_a_measured_run_beside_a_simulated_one_is_compared(runs):
     assert "hey50x5 and s1-warm-def-r03" in text
 
 
+def test_numbers_stand_under_their_headings(runs):
+    """In the table of metrics each number has the heading that says what it is."""
+    page = html.page_of(runs / "validated")
+    table = page[page.index("<caption>Metric by metric") :]
+    heads = re.findall(r"<th[^>]*>([^<]*)</th>", table.partition("</thead>")[0])
+    row = re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", table.partition("<tbody>")[2].partition("</tr>")[0])
+
+    assert len(heads) == len(row)
+    mean = dict(zip(heads[2:], row[2:], strict=True))
+    measured, foreseen = evidence.read(runs / "validated"), evidence.read(runs / "validated" / "prediction")
+    assert row[:2] == ["mean", "s"]
+    assert mean["measured"] == f"{measured.medians['latency_s.mean']:.4g}"
+    assert mean["predicted"] == f"{foreseen.medians['latency_s.mean']:.4g}"
+    assert mean["interval"] in {"inside", "outside"}
+
+
 def test_a_sweep_has_its_front_and_its_axes(swept):
     """The page of a sweep names the cheapest and the quickest setting, and charts each axis."""
     page = html.page_of(swept)
