@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +22,9 @@ _NOT_SETTINGS = {
 
 _REMARKS = {"model.name", "model.description", "model.source"}
 """What describes a model and changes no run."""
+
+_DRAWS = "model.posterior"
+"""Draws of the numbers of a model."""
 
 _SHORT = {key: name for name, keys in SPELLINGS.items() for key in keys}
 
@@ -94,6 +99,11 @@ def _service(service: ServiceManifest) -> Iterator[tuple[str, Any]]:
 def _leaves(data: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Everything in nested mappings and lists that holds nothing more, with its path."""
     if path in _NOT_SETTINGS:
+        return
+    if path == _DRAWS and data:
+        # Thousands of numbers: what matters is whether they are the same.
+        digits = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:8]
+        yield path, f"{len(data)} draws, {digits}"
         return
     if isinstance(data, Mapping) and data:
         for key, value in data.items():

@@ -86,6 +86,20 @@ def test_experiments_differ_in_any_section(experiment: Experiment) -> None:
     }
 
 
+def test_draws_of_a_posterior_are_one_setting(experiment: Experiment) -> None:
+    """However many draws a model holds, they are one line; other draws are another value, the same ones none."""
+    path = "service-time.time.median"
+    one, other = ({"model.posterior": [{path: median}, {path: "5s"}]} for median in ("3s", "4s"))
+    drawn = experiment.with_settings(one)
+
+    (found,) = differences(drawn, experiment.with_settings(other))
+    assert found.setting == "model.posterior"
+    assert str(found.before).startswith("2 draws, ")
+    assert str(found.after).startswith("2 draws, ")
+    assert [(one.setting, one.before) for one in differences(experiment, drawn)] == [("model.posterior", None)]
+    assert differences(drawn, experiment.with_settings(one)) == []
+
+
 def test_an_experiment_beside_a_manifest(experiment: Experiment, tmp_path: Path) -> None:
     """Only the manifests are compared."""
     other = manifest(tmp_path, "b", MANIFEST.replace('"4"', '"5"'))
