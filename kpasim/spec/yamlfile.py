@@ -156,7 +156,7 @@ def refuse_other_kinds(document: Document, path: str | Path, *, kind: str) -> No
         message = f"{what} (make an experiment of a Service: kpasim manifest import {path} --out FILE)"
         raise ExperimentError(path, [Problem("kind", message, document.lines.get(("kind",)))])
     if "service-time" in keys and not keys & {"service", "workload", "experiment", "axes"}:
-        message = f"belongs to a model, not to {kind} (an experiment names its model: kpasim schema experiment)"
+        message = f"belongs to a model, not to {kind} (an experiment names it: model: {path})"
         raise ExperimentError(path, [Problem("service-time", message, document.lines.get(("service-time",)))])
     if kind == "an experiment" and {"experiment", "axes"} <= keys:
         message = f"belong to a sweep, not to an experiment (kpasim sweep {path})"
