@@ -299,7 +299,7 @@ def goals(cold: bool) -> list[Row]:
     row("the table of requests, each", 96, requests.nbytes / len(requests), "bytes", 0)
     for rate, load_of in ((RATE, "one a second"), (10 * RATE, "ten a second")):
         peak, kept = bytes_per_request(rate)
-        rows.append((f"all tables, each request more at {load_of}", "", f"{kept:.0f} bytes"))
+        row(f"all tables, each request more at {load_of}", 96, kept, "bytes", 0)
         rows.append(("the same, most while it runs", "", f"{peak:.0f} bytes"))
     row("counts only, each request more, random numbers included", 1, bytes_per_counted_request(), "bytes", 1)
     if cold:
