@@ -38,6 +38,18 @@ if TYPE_CHECKING:
     "shared-bandwidth, two-types, slow-first-request. auto: the one that predicts the report best.",
 )
 @click.option(
+    "--service",
+    type=click.Choice(["alike", "two-kinds"]),
+    default="alike",
+    show_default=True,
+    help="For a report of hey, whether requests are alike or of two kinds, a fast and a slow one.",
+)
+@click.option(
+    "--reproduce",
+    is_flag=True,
+    help="For a report of hey, bend the posterior as little as possible so that each line is predicted as it was.",
+)
+@click.option(
     "--without",
     multiple=True,
     metavar="LINE",
@@ -77,6 +89,8 @@ def command(
     experiment: Path | None,
     out: Path | None,
     explanation: str,
+    service: str,
+    reproduce: bool,
     without: tuple[str, ...],
     stages: tuple[str, ...],
     columns: tuple[str, ...],
@@ -107,6 +121,8 @@ def command(
             load(experiment) if experiment else None,
             name=out.stem if out else "",
             explanation=explanation,
+            service=service,
+            reproduce=reproduce,
             without=without,
             stages=dict(_pair(text, "--stage") for text in stages),
             columns=dict(_pair(text, "--column") for text in columns) or None,

@@ -155,6 +155,8 @@ def calibrate(
     draws: int = DRAWS,
     seed: int = 1,
     effort: float = 1.0,
+    service: str = "alike",
+    reproduce: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
     """Fit a model to measured files.
@@ -177,6 +179,10 @@ def calibrate(
         draws: Draws of what remains uncertain to keep.
         seed: Seed of all random numbers.
         effort: How many times as many runs to play for a report of hey as a minute on two cores allows.
+        service: For a report of hey, the shape of the service time: ``"alike"`` (a shifted lognormal time) or
+            ``"two-kinds"`` (two lognormal times, as of small and large pictures).
+        reproduce: For a report of hey, bend the posterior, as little as possible, so that each line of the report lies
+            in the middle of what is predicted for it.
         progress: Called with the number of steps done, and of all.
 
     Raises:
@@ -208,6 +214,8 @@ def calibrate(
             draws,
             seed,
             effort,
+            service,
+            reproduce,
             progress,
             notes,
         )
@@ -280,6 +288,8 @@ def _by_simulation(
     draws: int,
     seed: int,
     effort: float,
+    service: str,
+    reproduce: bool,
     progress: Callable[[int, int], None] | None,
     notes: list[str],
 ) -> Calibration:
@@ -297,6 +307,8 @@ def _by_simulation(
         draws=draws,
         seed=seed,
         effort=effort,
+        service=service,
+        reproduce=reproduce,
         progress=progress,
     )
     same = summaries.alike(found.compared)
@@ -308,6 +320,7 @@ def _by_simulation(
         "Lines fitted: " + ", ".join([*(one for one in target.names if one != "rps"), "histogram, errors"]),
         "Prior: " + "; ".join(f"{key} {text}" for key, text in found.priors.items()),
         "Posterior, median and 90 % interval: " + _said(estimates),
+        *_bent(found),
         *_explained(found, same),
         "One run was used: what would have differed in another run is only known from the model",
         *(f"Note: {text}" for text in found.notes),
@@ -334,6 +347,15 @@ def _by_simulation(
         draws=found.figures,
         notes=[*notes, *found.notes],
     )
+
+
+def _bent(found: summaries.Inferred) -> list[str]:
+    if not found.bend:
+        return []
+    return [
+        "Bent so that the lines fitted lie in the middle of their predictions, by a relative entropy of "
+        f"{found.bend:.2f} (least relative entropy to the posterior)"
+    ]
 
 
 def _explained(found: summaries.Inferred, same: Sequence[str]) -> list[str]:

@@ -70,23 +70,28 @@ class Parameter:
 QUICK = 1.5
 """How far below their median the quickest of the fast requests are, in spreads; of them a report's first lines tell."""
 
+STEEPEST = 1.0
+"""Greatest spread of the logarithm of what exceeds the least service time."""
+
 Values = Mapping[str, Floats]
 """Values of parameters by name, one for each run."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """A lognormal time, or a mixture of two, in each of several runs; shape ``(runs,)`` each.
+    """A lognormal time, a shifted one, or a mixture of two, in each of several runs; shape ``(runs,)`` each.
 
     Attributes:
-        median: Median.
+        median: Median; where there is a shift, of what exceeds it.
         sigma: Spread of its logarithm.
+        shift: Least time, if not 0.
         share: Share of the first where there are two, else 1.
         second: Median and spread of the second.
     """
 
     median: Floats
     sigma: Floats
+    shift: Floats | None = None
     share: Floats | None = None
     second: tuple[Floats, Floats] | None = None
 
@@ -100,6 +105,8 @@ class Timing:
         rows = np.clip(u, 2.0**-54, 1.0 - 2.0**-53).reshape(len(self.median), -1)
         if self.share is None or self.second is None:
             found = self.median[:, None] * np.exp(self.sigma[:, None] * ndtri(rows))
+            if self.shift is not None:
+                found += self.shift[:, None]
             return np.asarray(found.reshape(u.shape))
         share = self.share[:, None]
         first = rows < share
@@ -112,16 +119,31 @@ class Timing:
         """Mean of each."""
         first = self.median * np.exp(0.5 * self.sigma**2)
         if self.share is None or self.second is None:
-            return np.asarray(first)
+            return np.asarray(first if self.shift is None else first + self.shift)
         second = self.second[0] * np.exp(0.5 * self.second[1] ** 2)
         return np.asarray(self.share * first + (1.0 - self.share) * second)
+
+    def log_density(self, times_s: Floats) -> Floats:
+        """Logarithm of the density of each at some times, shape ``(runs, times)``."""
+        if self.share is not None and self.second is not None:
+            first, second = Timing(self.median, self.sigma), Timing(*self.second)
+            return np.logaddexp(
+                first.log_density(times_s) + np.log(self.share)[:, None],
+                second.log_density(times_s) + np.log1p(-self.share)[:, None],
+            )
+        above = times_s - (0.0 if self.shift is None else self.shift[:, None])
+        log = np.log(np.maximum(above, 1e-300))
+        score = (log - np.log(self.median)[:, None]) / self.sigma[:, None]
+        found = -0.5 * score**2 - log - np.log(self.sigma)[:, None] - 0.5 * np.log(2.0 * np.pi)
+        return np.asarray(np.where(above > 0.0, found, -np.inf))
 
     def quantile(self, share: float) -> Floats:
         """A quantile of each, by bisection."""
         from scipy.special import ndtr, ndtri
 
         if self.share is None or self.second is None:
-            return np.asarray(self.median * np.exp(self.sigma * ndtri(share)))
+            above = self.median * np.exp(self.sigma * ndtri(share))
+            return np.asarray(above if self.shift is None else above + self.shift)
         ends = [np.log(m) + s * ndtri(share) for m, s in ((self.median, self.sigma), self.second)]
         low, high = np.minimum(*ends), np.maximum(*ends)
         for _ in range(50):
@@ -166,10 +188,15 @@ class Explanation:
 
 
 def service_time(values: Values) -> Timing:
-    """The service time of each run: a mixture of two lognormal times, the second one slower."""
+    """The service time of each run: a shifted lognormal time, or a mixture of two lognormal ones, the second slower."""
+    if "fast share" not in values:
+        median, spread = values["service median"], values["service spread"]
+        sigma = spread * (STEEPEST / spread) ** values["service skew"]
+        above = median * spread / sigma
+        return Timing(above, sigma, shift=median - above)
     spread, slower = values["fast spread"], values["slow over fast"]
     fast = values["quickest requests"] * np.exp(QUICK * spread)
-    return Timing(fast, spread, values["fast share"], (fast * slower, values["slow spread"]))
+    return Timing(fast, spread, share=values["fast share"], second=(fast * slower, values["slow spread"]))
 
 
 def derived(values: Values) -> Floats:
@@ -179,18 +206,33 @@ def derived(values: Values) -> Floats:
     return np.log(np.stack([time.quantile(0.5), time.mean(), spread], axis=1))
 
 
-def service_parameters(fastest_s: float, average_s: float) -> tuple[Parameter, ...]:
-    """Parameters of the service time: fast requests that are much alike, and a share of slower ones.
+SERVICES = ("alike", "two-kinds")
+"""Shapes of the service time: all requests alike, or a share of them slower."""
 
-    The logarithm of the fast ones' median is uniform without end; bounds are put where the report rules out what lies
-    beyond: no request is faster than its own service, and on average it is served for less time than its client waits.
+
+def service_parameters(fastest_s: float, average_s: float, service: str = "alike") -> tuple[Parameter, ...]:
+    """Parameters of the service time.
+
+    Either all requests are alike: a shifted lognormal time, whose median and spread (of its logarithm around the
+    median) a report tells of, and whose skew lies between that of a lognormal time (0) and that of a least time with a
+    long tail (1). Or there are two kinds: fast requests that are much alike, and a share of slower ones.
+
+    The logarithm of the median is uniform without end; bounds are put where the report rules out what lies beyond: no
+    request is faster than its own service, and on average it is served for less time than its client waits.
     """
+    least_s, most_s = fastest_s / 4.0, 2.0 * average_s
+    if service == "alike":
+        return (
+            Parameter("service median", least_s, most_s, unit="s"),
+            Parameter("service spread", 0.01, 0.8),
+            Parameter("service skew", 0.0, 1.0, log=False),
+        )
     return (
-        Parameter("quickest requests", fastest_s / 4.0, 2.0 * average_s, unit="s"),
-        Parameter("fast spread", 0.005, 0.5),
+        Parameter("quickest requests", least_s, most_s, unit="s"),
+        Parameter("fast spread", 0.005, 0.3),
         Parameter("fast share", 0.05, 0.95, log=False),
         Parameter("slow over fast", 0.05, 1.2, exp=True),
-        Parameter("slow spread", 0.01, 0.6),
+        Parameter("slow spread", 0.005, 0.3),
     )
 
 

@@ -26,6 +26,8 @@ HORIZON = 4.0
 """Runs that last so many times as long as the measured one are broken off."""
 AGAIN = 3
 """Runs of each draw of the posterior that the report is held against."""
+OFTEN = 8
+"""Runs of each point of the posterior by which it is bent."""
 ALIKE = 3.0
 """Difference of the scores, natural logarithms, below which two explanations are not told apart."""
 LEARNED = 0.2
@@ -71,6 +73,7 @@ class Inferred:
         compared: All explanations that were tried, the best first.
         unidentified: Numbers of which the report tells next to nothing.
         notes: What a model file cannot hold.
+        bend: How far the posterior was bent for the lines of the report, as relative entropy; 0 where it was not.
         runs: How many runs were played.
     """
 
@@ -85,6 +88,7 @@ class Inferred:
     compared: Sequence[Compared]
     unidentified: Sequence[str]
     notes: Sequence[str]
+    bend: float
     runs: int
 
 
@@ -93,6 +97,8 @@ def explained(
     experiment: Experiment,
     *,
     explanation: str = "auto",
+    service: str = "alike",
+    reproduce: bool = False,
     starts: Sequence[StageFit] = (),
     draws: int,
     seed: int,
@@ -105,6 +111,9 @@ def explained(
         target: The report, and which of its lines count.
         experiment: What was run.
         explanation: Name of one, or ``"auto"`` for the one that predicts the report best.
+        service: Shape of the service time, one of ``explanations.SERVICES``.
+        reproduce: Whether to bend the posterior, as little as possible, so that each fitted line of the report lies in
+            the middle of its predictions.
         starts: Stages that were measured; only the service time is inferred then.
         draws: Draws of the posterior to keep.
         seed: Seed of all random numbers.
@@ -115,6 +124,8 @@ def explained(
         RunError: The report is not one of this experiment, or no run resembles it.
     """
     _must_fit(target.report, experiment)
+    if service not in ex.SERVICES:
+        raise RunError(f"no shape {service!r} of the service time (one of {', '.join(ex.SERVICES)})")
     wanted = _candidates(experiment, explanation, starts)
     plan = _plan(target.report.requests, effort)
     short = replace(
@@ -132,12 +143,12 @@ def explained(
     tried: list[tuple[float, _Attempt]] = []
     if len(wanted) > 1:
         for one in wanted:
-            attempt = _Attempt(target, experiment, one, seed, counter)
+            attempt = _Attempt(target, experiment, one, seed, counter, service, reproduce=False)
             attempt.fit(short, draws)
             tried.append((attempt.score, attempt))
         tried.sort(key=lambda pair: -pair[0])
     chosen = tried[0][1].explanation if tried else wanted[0]
-    best = _Attempt(target, experiment, chosen, seed, counter)
+    best = _Attempt(target, experiment, chosen, seed, counter, service, reproduce)
     best.fit(plan, draws)
     if not tried:
         tried = [(best.score, best)]
@@ -222,14 +233,23 @@ class _Attempt:
     """One explanation, fitted to the report."""
 
     def __init__(
-        self, target: Target, experiment: Experiment, explanation: ex.Explanation, seed: int, counter: _Counter
+        self,
+        target: Target,
+        experiment: Experiment,
+        explanation: ex.Explanation,
+        seed: int,
+        counter: _Counter,
+        service: str,
+        reproduce: bool,
     ) -> None:
         self.explanation = explanation
+        self.bend = 0.0
+        self._reproduce = reproduce
         self.name = explanation.name
         self._target, self._counter = target, counter
         report = target.report
-        service = ex.service_parameters(report.fastest, report.average)
-        self._simulator = Simulator(experiment, explanation, service, HORIZON * report.total, seed)
+        parameters = ex.service_parameters(report.fastest, report.average, service)
+        self._simulator = Simulator(experiment, explanation, parameters, HORIZON * report.total, seed)
         self._rng = np.random.default_rng(seed)
         self._threads = os.cpu_count() or 1
 
@@ -238,10 +258,31 @@ class _Attempt:
         before = self._counter.done
         self._posterior = self._infer(plan)
         self._counter.skip(plan.runs - (self._counter.done - before))
-        self.z = self._posterior.sample(draws, self._rng)
+        self.z = self._bent(draws) if self._reproduce else self._posterior.sample(draws, self._rng)
         runs = self._simulator.play(np.repeat(self.z, AGAIN, axis=0), 1 << 30, self._threads)
         self.score = _score(self._target, runs)
         self.lines = self._lines(runs)
+
+    def _bent(self, draws: int) -> Floats:
+        """Draws of the posterior, bent so that the lines that count lie in the middle of their predictions."""
+        posterior = self._posterior
+        runs = self._simulator.play(np.repeat(posterior.z, OFTEN, axis=0), 1 << 29, self._threads)
+        figures, lines = runs.figures(), self._target.lines
+        names = [name for name in self._target.names if name != "rps"]
+        found = np.stack([np.nan_to_num(figures[name], nan=np.inf) for name in names], axis=1)
+        found = found.reshape(len(posterior.z), OFTEN, len(names))
+        measured = np.array([lines[name] for name in names])
+        bent = posterior.bent((found > measured).mean(axis=1) - 0.5)
+        self.bend = posterior.bend(bent)
+        # A few draws stand for all best if the middle and the ends of what they predict are those of all.
+        order = np.argsort(found.reshape(-1, len(names)), axis=0)
+        weight = np.cumsum(np.repeat(bent.weight / OFTEN, OFTEN)[order], axis=0)
+        ends = [measured]
+        for share in (0.05, 0.95):
+            place = np.argmax(weight >= share, axis=0)
+            ends.append(np.array([found.reshape(-1, len(names))[order[p, n], n] for n, p in enumerate(place)]))
+        above = np.concatenate([(found > end).mean(axis=1) for end in ends], axis=1)
+        return bent.sample_like(draws, above, self._rng)
 
     def _infer(self, plan: Plan) -> Posterior:
         simulator = self._simulator
@@ -307,13 +348,14 @@ class _Attempt:
             {one.name: one.says() for one in self._simulator.parameters},
             values,
             figures if self.explanation.starts else {k: v for k, v in figures.items() if k != "start_mean_s"},
-            _mixture(time, central),
+            _service(time, central),
             self._stages(stage_times, values, central),
             written,
             self.lines,
             compared,
             [name for name, one in zip(names, spread, strict=True) if one > 1.0 - LEARNED],
             self._notes(values),
+            self.bend,
             runs,
         )
 
@@ -365,7 +407,10 @@ def _lognormal(timing: ex.Timing, row: int) -> dict[str, Any]:
     }
 
 
-def _mixture(time: ex.Timing, row: int) -> dict[str, Any]:
+def _service(time: ex.Timing, row: int) -> dict[str, Any]:
+    if time.shift is not None:
+        shift = duration(float(time.shift[row]))
+        return {**_lognormal(time, row), "distribution": "shifted-lognormal", "shift": shift}
     assert time.share is not None
     assert time.second is not None
     second = ex.Timing(*time.second)
@@ -380,9 +425,10 @@ def _mixture(time: ex.Timing, row: int) -> dict[str, Any]:
 def _settings(time: ex.Timing, stages: Mapping[str, ex.Timed], row: int, with_stages: bool) -> dict[str, Any]:
     """One draw as a model file has it."""
     found: dict[str, Any] = {}
-    for place, part in enumerate(_mixture(time, row)["components"]):
-        at = f"service-time.time.components.{place}"
-        found |= {f"{at}.{key}": value for key, value in part.items() if key != "distribution"}
+    service = _service(time, row)
+    parts = {f".components.{place}": part for place, part in enumerate(service.get("components", ()))} or {"": service}
+    for place, part in parts.items():
+        found |= {f"service-time.time{place}.{key}": value for key, value in part.items() if key != "distribution"}
     if with_stages:
         for name, timing in stages.items():
             assert isinstance(timing, ex.Timing)
