@@ -30,6 +30,8 @@ Floats = NDArray[np.float64]
 
 DRAWS = 200
 """Draws of what remains uncertain that a model file keeps."""
+FEW_OUTSIDE = 3
+"""Lines of a report outside their intervals from which on it is said that it is not explained."""
 FEW_PARTS = 4
 """Distributions beyond which a model file keeps no draws: where so many are told apart each rests on many requests."""
 KEPT = ("shutdown", "cancel-stops-work")
@@ -345,8 +347,19 @@ def _by_simulation(
         unidentified=found.unidentified,
         values=found.values,
         draws=found.figures,
-        notes=[*notes, *found.notes],
+        notes=[*notes, *found.notes, *_unlike(found)],
     )
+
+
+def _unlike(found: summaries.Inferred) -> list[str]:
+    """A note where the report is not like what the model predicts; of a dozen lines one may be outside by chance."""
+    outside = [name for name, line in found.lines.items() if not line["lo"] <= line["measured"] <= line["hi"]]
+    if len(outside) < FEW_OUTSIDE:
+        return []
+    return [
+        f"no model of the prior explains the report: {', '.join(outside)} lie outside their 90 % intervals "
+        "(was this the experiment that was run?)"
+    ]
 
 
 def _bent(found: summaries.Inferred) -> list[str]:
