@@ -22,7 +22,7 @@ SIGNATURES = {
     "tune": ["experiment", "slo", "vary", "minimise", "probability", "budget", "engine", "progress"],
     "calibrate": [
         "files", "experiment", "name", "explanation", "without", "stages", "columns", "skip_bad", "direct", "draws",
-        "seed", "effort", "progress",
+        "seed", "effort", "progress", "service", "reproduce",
     ],
     "compare": [
         "folder", "replications", "service_times", "align", "seed", "engine", "tolerances", "progress",

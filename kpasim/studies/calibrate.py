@@ -157,9 +157,9 @@ def calibrate(
     draws: int = DRAWS,
     seed: int = 1,
     effort: float = 1.0,
+    progress: Callable[[int, int], None] | None = None,
     service: str = "alike",
     reproduce: bool = False,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
     """Fit a model to measured files.
 
@@ -181,11 +181,11 @@ def calibrate(
         draws: Draws of what remains uncertain to keep.
         seed: Seed of all random numbers.
         effort: How many times as many runs to play for a report of hey as a minute on two cores allows.
+        progress: Called with the number of steps done, and of all.
         service: For a report of hey, the shape of the service time: ``"alike"`` (a shifted lognormal time) or
             ``"two-kinds"`` (two lognormal times, as of small and large pictures).
         reproduce: For a report of hey, bend the posterior, as little as possible, so that each line of the report lies
             in the middle of what is predicted for it.
-        progress: Called with the number of steps done, and of all.
 
     Raises:
         RecordError: A file cannot be read.
