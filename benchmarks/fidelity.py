@@ -28,7 +28,7 @@ from kpasim.engines.params import SECOND_NS
 from kpasim.results.tables import read_run_folder
 from kpasim.studies import clocks
 from kpasim.studies.align import changes_by_chance
-from kpasim.studies.compare import METRICS, Comparison, ServiceTimes, compare
+from kpasim.studies.compare import FIGURES, Comparison, ServiceTimes, compare
 from tests.real_runs import folder, names
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def row_of(comparison: Comparison, path: str) -> Row:
         (changes.measured, changes.missed, changes.extra, changes.off_s),
         changes.measured * changes_by_chance(comparison.result.outcomes),
         tuple(abs(a - b) for a, b in both if a is not None and b is not None),
-        {name: comparison.result.figures[METRICS[name]] for name in (*RELATIVE, *ABSOLUTE, "max_pods")},
+        {name: comparison.result.figures[FIGURES[name]] for name in (*RELATIVE, *ABSOLUTE, "max_pods")},
     )
 
 

@@ -28,7 +28,7 @@ from kpasim.cluster.load import ClosedLoop, OpenLoop, Sent, Target, drive
 from kpasim.cluster.local import DISCLAIMER, IMAGES, TXT2IMG, LocalCluster
 from kpasim.cluster.public import public
 from kpasim.cluster.standin.cluster import Options
-from kpasim.cluster.verdict import Prediction, Report, Row, check_tolerances, compare_figures
+from kpasim.cluster.verdict import Prediction, Report, Row, compare_figures
 from kpasim.results.files import make_folder, plain, write_json
 from kpasim.results.summary import summarise
 from kpasim.results.tables import Tables, write_run_folder
@@ -167,7 +167,6 @@ class _Validation:
         self._experiment, self._settings, self._folder = experiment, settings, folder
         self._predict, self._compare, self._note = predict, compare, note
         self._calibration: Calibration | None = None
-        check_tolerances(experiment)
 
     def run(self) -> Report:
         """Do it all."""

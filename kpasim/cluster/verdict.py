@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kpasim.cluster.errors import ClusterError
-from kpasim.errors import RunError
 from kpasim.results.files import plain
 
 if TYPE_CHECKING:
@@ -107,11 +105,12 @@ class Report:
 
 def compare_figures(experiment: Experiment, prediction: Prediction, measured: Mapping[str, Any]) -> list[Row]:
     """Prediction beside measurement, by the experiment's tolerances, with the metrics of ``kpasim compare``."""
-    from kpasim.studies.compare import METRICS, metric_named
+    from kpasim.spec.experiment import metric_named
+    from kpasim.studies.compare import FIGURES
 
     tolerances = {metric_named(name): (name, one) for name, one in experiment.tolerances.items()}
     rows = []
-    for metric, figure in METRICS.items():
+    for metric, figure in FIGURES.items():
         predicted, found = _figure(prediction.summary, figure), _figure(measured, figure)
         low, high = _figure(prediction.intervals, figure, 0), _figure(prediction.intervals, figure, 1)
         name, tolerance = tolerances.get(metric, (metric, None))
@@ -129,21 +128,6 @@ def compare_figures(experiment: Experiment, prediction: Prediction, measured: Ma
             )
         )
     return rows
-
-
-def check_tolerances(experiment: Experiment) -> None:
-    """Refuse tolerances of metrics that there are none of, before anything is deployed.
-
-    Raises:
-        ClusterError: There is none of that name.
-    """
-    from kpasim.studies.compare import metric_named
-
-    try:
-        for name in experiment.tolerances:
-            metric_named(name)
-    except RunError as error:
-        raise ClusterError(str(error)) from None
 
 
 def _figure(figures: Mapping[str, Any], metric: str, place: int | None = None) -> float | None:

@@ -11,7 +11,7 @@ from kpasim.report.evidence import Evidence
 from kpasim.report.markup import Html, element, figure
 from kpasim.report.words import number, span
 from kpasim.results.tables import Tables
-from kpasim.studies.compare import METRICS, prediction
+from kpasim.studies.compare import FIGURES, prediction
 
 if TYPE_CHECKING:
     from kpasim.studies.compare import Comparison
@@ -25,7 +25,7 @@ def against(run: Evidence, foreseen: Evidence, drawn: dict[str, Chart]) -> Html:
     """A measured run beside a prediction that lies in a folder."""
     figures = foreseen.replications
     metrics: dict[str, Mapping[str, float | None]] = {}
-    for name, key in METRICS.items():
+    for name, key in FIGURES.items():
         if figures is not None and key in figures:
             expected = prediction(figures, key)
         else:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     InstanceOf,
@@ -97,6 +98,36 @@ class Tolerance(NamedTuple):
         return f"{100 * self.amount:g}%" if self.relative else f"{self.amount:g}"
 
 
+METRICS = (
+    "mean_s", "p50_s", "p90_s", "p95_s", "p99_s", "max_s", "total_s", "max_pods", "first_scale_out_s", "pod_seconds",
+    "desired_zero_after_last_s", "replicas_zero_after_last_s",
+)  # fmt: skip
+"""What predictions are compared by, and tolerances are about."""
+
+
+def metric_named(name: str) -> str:
+    """The metric that a tolerance is about: ``p50`` is ``p50_s``, ``max-pods`` is ``max_pods``.
+
+    Raises:
+        KeyError: There is none of that name.
+    """
+    plain = name.replace("-", "_")
+    for metric in (plain, f"{plain}_s"):
+        if metric in METRICS:
+            return metric
+    raise KeyError(name)
+
+
+def _metric(name: str) -> str:
+    """A name that there is a metric of, as the file writes it."""
+    try:
+        metric_named(name)
+    except KeyError:
+        known = ", ".join(one.removesuffix("_s").replace("_", "-") for one in METRICS)
+        raise wrong(f"is no metric (one of {known})") from None
+    return name
+
+
 def _tolerance(value: Any) -> Tolerance:
     """A tolerance as files write it: `15%`, `2s` or a number."""
     if isinstance(value, Tolerance):
@@ -141,7 +172,8 @@ class Experiment(Spec):
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 1
     """Seed of the random numbers; two settings compared under one seed meet the same requests."""
     tolerances: dict[
-        str, Annotated[Tolerance, BeforeValidator(_tolerance), WithJsonSchema({"type": ["string", "number"]})]
+        Annotated[str, AfterValidator(_metric)],
+        Annotated[Tolerance, BeforeValidator(_tolerance), WithJsonSchema({"type": ["string", "number"]})],
     ] = Field(default_factory=dict)
     """How far predictions may be off, by metric: `15%` of the measured value, or an amount."""
     cost: Cost | None = None

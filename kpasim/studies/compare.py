@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.errors import Problem, RecordError, RunError
+from kpasim.errors import Problem, RecordError
 from kpasim.results.summary import flattened, interval_places, summarise
 from kpasim.results.tables import Tables, read_run_folder
-from kpasim.spec.experiment import Experiment
+from kpasim.spec.experiment import Experiment, metric_named
 from kpasim.studies import align as alignment
 from kpasim.studies import ticks
 from kpasim.studies.engine import Engine
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ServiceTimes = Literal["recorded", "declared"]
 
-METRICS = {
+FIGURES = {
     "mean_s": "latency_s.mean",
     "p50_s": "latency_s.p50",
     "p90_s": "latency_s.p90",
@@ -39,7 +39,7 @@ METRICS = {
     "desired_zero_after_last_s": "desired_zero_after_last_s",
     "replicas_zero_after_last_s": "replicas_zero_after_last_s",
 }
-"""Metrics that are compared, and the figure that each one is."""
+"""The figure that each metric is."""
 
 REPLICATIONS = 200
 
@@ -157,8 +157,6 @@ def compare_run(
     experiment = experiment_of(run, tables, base=base)
     if tolerances:
         experiment = experiment.with_settings({"tolerances": {**experiment.raw.get("tolerances", {}), **tolerances}})
-    for tolerance in experiment.tolerances:
-        metric_named(tolerance)
     recorded = recorded_of(run, tables) if service_times == "recorded" else begun(run, tables)
     recorded = recorded._replace(report_places_ns=report_places_ns)
     if align:
@@ -169,7 +167,7 @@ def compare_run(
     measured = dict(flattened(summarise(tables, float(run["end_s"]), experiment.gpus_per_pod)))
     metrics = {
         name: {"measured": measured.get(figure), **prediction(result.figures, figure)}
-        for name, figure in METRICS.items()
+        for name, figure in FIGURES.items()
     }
     return Comparison(
         name=name_of(run),
@@ -225,19 +223,6 @@ def creations(tables: Tables, result: Result) -> dict[str, list[float | None]]:
         times = [created[nth] for created in each if len(created) > nth]
         predicted.append(float(np.median(times)) if 2 * len(times) > len(each) else None)
     return {"measured": [float(t) for t in measured], "predicted": predicted}
-
-
-def metric_named(name: str) -> str:
-    """The metric that a tolerance is about: ``p50`` is ``p50_s``, ``max-pods`` is ``max_pods``.
-
-    Raises:
-        RunError: There is none of that name.
-    """
-    plain = name.replace("-", "_")
-    for metric in (plain, f"{plain}_s"):
-        if metric in METRICS:
-            return metric
-    raise RunError(f"tolerances.{name}: no such metric (one of {', '.join(METRICS)})")
 
 
 def missed(experiment: Experiment, metrics: Mapping[str, Mapping[str, float | None]]) -> list[str]:

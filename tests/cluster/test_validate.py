@@ -231,12 +231,6 @@ def test_a_cluster_s_own_settings_count(tmp_path):
     assert json.loads((tmp_path / "run" / "run.json").read_text())["config-autoscaler"] == {"stable-window": "30s"}
 
 
-def test_a_tolerance_of_nothing_is_refused_before_anything_is_deployed(tmp_path):
-    """A misspelt metric is told with those there are."""
-    with pytest.raises(ClusterError, match=r"tolerances\.p51: no such metric \(one of mean_s, p50_s"):
-        run(experiment(tolerances={"p51": "15%"}), tmp_path / "run", Foreseen())
-
-
 def test_an_image_that_is_not_known_is_refused_at_once(tmp_path):
     """The local cluster runs only what it knows, and says what that is."""
     with pytest.raises(ClusterError, match=r"image stub: .*kpasim\.local/txt2img.*--image"):

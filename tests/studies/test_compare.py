@@ -7,8 +7,9 @@ from functools import cache
 import numpy as np
 import pytest
 
+from kpasim.spec.experiment import METRICS
 from kpasim.studies.align import changes_by_chance, tick_phase_s
-from kpasim.studies.compare import Comparison, compare
+from kpasim.studies.compare import FIGURES, Comparison, compare
 from tests.real_runs import folder, names
 
 FIRST_LOOK = [name for name in names() if name.startswith(("s1-warm-def", "s2-warm-def"))]
@@ -55,3 +56,8 @@ def test_chance_alone_misses_changes_of_desired():
     assert 0.0 < changes_by_chance(outcomes) < 0.5
     assert changes_by_chance([outcomes[0]] * 4) == 0.0
     assert changes_by_chance(outcomes[:1]) == 0.0
+
+
+def test_every_metric_has_its_figure() -> None:
+    """Whatever a tolerance may be about is compared."""
+    assert tuple(FIGURES) == METRICS
