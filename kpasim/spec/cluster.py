@@ -82,8 +82,8 @@ class Cluster(Spec):
     order."""
     nodes: Nodes | None = None
     """A pool of nodes; without it every pod gets an instance of its own."""
-    activators: Count = 1
-    """Activators of the cluster; Knative installs one."""
+    activators: Annotated[int, Field(strict=True, ge=1, le=63)] = 1
+    """Activators of the cluster; Knative installs one, and lets its autoscaler have up to 20."""
     ingress: Ingress = Ingress()
     """What stands before Knative."""
     scrape_failure: Share = 0.0

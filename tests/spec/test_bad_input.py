@@ -81,6 +81,7 @@ CASES = {
     "nodes without a node": Bad(
         EX, "start:", "  nodes: {count: 0}\nstart:", 12, "cluster.nodes", "no pod could ever run"
     ),
+    "too many activators": Bad(EX, "cluster:", "cluster:\n  activators: 64", 10, "cluster.activators", "63"),
     "tolerance of nothing": Bad(EX, "start:", "tolerances: {p51: 3%}\nstart:", 12, "tolerances.p51", "mean, p50, p90"),
     "tolerance that is none": Bad(EX, "start:", "tolerances: {p50: some}\nstart:", 12, "tolerances.p50", "15%, 2s"),
     "trace that is not there": Bad(
