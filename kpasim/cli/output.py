@@ -28,7 +28,7 @@ def compile_for_next_time(engine: str) -> None:
     from kpasim.engines.compiled import cache
 
     if engine == "reference" and cache.compile_in_background():
-        note("The fast engine is being compiled in the background (once, about a minute).")
+        note("The fast engine is being compiled in the background (once, about half a minute).")
 
 
 def print_json(value: object) -> None:

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 import kpasim
 from kpasim.engines.draws import session_of
 from kpasim.errors import RunError
+from kpasim.results.frames import Columns
 from kpasim.results.summary import COUNTS, nested, request_figures
-from kpasim.results.tables import Columns
 
 if TYPE_CHECKING:
     import aiohttp

@@ -12,7 +12,8 @@ from kpasim.engines.draws import session_of
 from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import NEVER_NS, Draws, Ints, Params
 from kpasim.policy import burst, decider, scaler
-from kpasim.results.tables import Columns, Tables
+from kpasim.results.frames import Columns
+from kpasim.results.tables import Tables
 
 STATUS_WORDS = {
     200: "",

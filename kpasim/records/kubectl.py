@@ -18,7 +18,7 @@ import numpy as np
 from kpasim.errors import Problem
 from kpasim.records.record import Malformed, MalformedError, Record, iso, moment, number, shown
 from kpasim.records.source import whole
-from kpasim.results.tables import Columns
+from kpasim.results.frames import Columns
 
 CONDITIONS = {"PodScheduled": "scheduled_s", "Initialized": "initialized_s", "Ready": "ready_s"}
 """Conditions of a pod, and the column that says when each first became true."""

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.errors import Problem, RecordError
+from kpasim.results.frames import Columns
 from kpasim.results.hey import HeyReport
-from kpasim.results.tables import Columns, Tables, shortened
+from kpasim.results.tables import Tables, shortened
 
 MAX_ROWS = 10_000_000
 """Rows read from one file at most."""

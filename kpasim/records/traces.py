@@ -24,7 +24,7 @@ from kpasim.records.record import (
     shown,
 )
 from kpasim.records.source import rows
-from kpasim.results.tables import Columns
+from kpasim.results.frames import Columns
 
 MINUTES_PER_DAY = 1440
 

@@ -29,8 +29,9 @@ from kpasim.report.evidence import Evidence
 from kpasim.report.figures import STATES, pods_by_state
 from kpasim.report.words import number, seconds
 from kpasim.results.cost import PARTS
+from kpasim.results.frames import Columns
 from kpasim.results.summary import LATENCY_PERCENTILES
-from kpasim.results.tables import Columns, Tables
+from kpasim.results.tables import Tables
 
 MOST_DOTS = 4000
 """Dots of the latency chart at most."""

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.results.files import atomic_write, make_folder
-from kpasim.results.tables import Columns, Tables
+from kpasim.results.frames import Columns
+from kpasim.results.tables import Tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

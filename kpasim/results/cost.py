@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kpasim.errors import RunError
+from kpasim.results.frames import Columns
 from kpasim.results.summary import Figures, aggregate
-from kpasim.results.tables import Columns, Tables
+from kpasim.results.tables import Tables
 
 PARTS = ("working", "idle", "starting", "draining")
 MONTH_S = 730 * 3600.0

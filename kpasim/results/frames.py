@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.errors import RunError
 
-if TYPE_CHECKING:
-    from kpasim.results.tables import Columns
+Columns = dict[str, NDArray[Any]]
+"""Columns of one table by name, all of one length."""
 
 
 def to_arrow(columns: Columns) -> Any:

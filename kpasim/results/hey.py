@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.errors import Problem
+from kpasim.results.frames import Columns
 from kpasim.results.summary import LATENCY_PERCENTILES, hey_percentiles
-from kpasim.results.tables import Columns
 
 TIMED_OUT = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
 """What hey prints for a request that it gave up on, after the address."""

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kpasim.results.tables import Columns, Tables
+from kpasim.results.frames import Columns
+from kpasim.results.tables import Tables
 
 Figures = dict[str, NDArray[np.float64]]
 """One value per run under each name; names of nested figures are joined by a dot: ``latency_s.p95``."""

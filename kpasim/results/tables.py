@@ -31,8 +31,7 @@ from numpy.typing import NDArray
 
 from kpasim.errors import Problem, RecordError, RunError
 from kpasim.results.files import atomic_write, make_folder, write_json
-
-Columns = dict[str, NDArray[Any]]
+from kpasim.results.frames import Columns, to_arrow, to_pandas
 
 FORMAT = 1
 """Version of the folder's layout, ``format`` in run.json."""
@@ -136,8 +135,6 @@ class Tables:
         Raises:
             RunError: There is no such table.
         """
-        from kpasim.results.frames import to_arrow
-
         return to_arrow(self._columns(table))
 
     def to_pandas(self, table: str) -> Any:
@@ -149,8 +146,6 @@ class Tables:
         Raises:
             RunError: There is no such table, or pandas is not installed.
         """
-        from kpasim.results.frames import to_pandas
-
         return to_pandas(self._columns(table))
 
     def _columns(self, table: str) -> Columns:

@@ -49,7 +49,7 @@ def ready() -> None:
 
     if not cache.is_warm():
         # Nobody should have to guess what takes so long: a warning is shown on stderr unless logging is set up.
-        message = "Compiling the fast engine, once for this version; this takes up to a minute ..."
+        message = "Compiling the fast engine, once for this version; this takes about half a minute ..."
         logging.getLogger(__name__).warning(message)
     machine.ready()
 

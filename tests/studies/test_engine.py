@@ -178,4 +178,4 @@ def test_an_announcement_is_seen_on_a_terminal(tmp_path: Path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
 
-    assert done.stderr == "Compiling the fast engine, once for this version; this takes up to a minute ...\n"
+    assert done.stderr == "Compiling the fast engine, once for this version; this takes about half a minute ...\n"

@@ -40,7 +40,7 @@ from kpasim.engines.compiled import (
     sharing,
 )
 from kpasim.engines.compiled.layout import COLUMNS, WORDS, World
-from kpasim.engines.compiled.machine import ENTRY, target_machine
+from kpasim.engines.compiled.target import ENTRY, target_machine
 from kpasim.engines.outcome import CHANGE, REQUEST, TICK
 from kpasim.policy import KERNELS as POLICY
 
@@ -196,7 +196,7 @@ def checked() -> Any:
 
 
 def compiled() -> bytes:
-    """The loop as an object file with one function, ``machine.ENTRY``."""
+    """The loop as an object file with one function, ``target.ENTRY``."""
     codegen = cpu_target.target_context.codegen()
     codegen._library_class = Lowered
     # Functions that have no machine code have no place for an environment either; only exceptions would need one.

@@ -20,26 +20,13 @@ import llvmlite.binding as llvm
 
 from kpasim.engines.compiled import cache
 from kpasim.engines.compiled.layout import IntTable, World
+from kpasim.engines.compiled.target import ENTRY, target_machine
 from kpasim.errors import RunError
 from kpasim.results.files import atomic_write, make_folder
-
-ENTRY = "kpasim_play"
-"""Name of the loop in the object file. It takes what numba's functions take: where the result goes, where an
-exception would go, and the arguments; it returns 0."""
 
 _PROTOTYPE = ctypes.CFUNCTYPE(
     ctypes.c_int32, ctypes.POINTER(ctypes.c_int64), ctypes.POINTER(ctypes.c_void_p), ctypes.c_int64
 )
-
-
-def target_machine() -> Any:
-    """What code is made for: the processor at hand."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    target = llvm.Target.from_default_triple()
-    return target.create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
-    )
 
 
 def play(world: World, words: IntTable) -> int:
@@ -56,7 +43,7 @@ def play(world: World, words: IntTable) -> int:
 
 
 def ready() -> None:
-    """Load the loop; compile it if that has not been done before, which takes up to a minute."""
+    """Load the loop; compile it if that has not been done before, which takes half a minute."""
     _loop()
 
 

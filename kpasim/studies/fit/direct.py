@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.records import Record
-from kpasim.results.tables import Columns
+from kpasim.results.frames import Columns
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.fit.classes import ClassFit, fit_classes, names_of
 from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, fit, sample

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.results.tables import Columns
+from kpasim.results.frames import Columns
 from kpasim.studies.fit.families import BOOTSTRAPS, LEAST_SIGMA
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kpasim.records import Record
 from kpasim.records.kubectl import stages as stage_times
-from kpasim.results.tables import Columns
+from kpasim.results.frames import Columns
 from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, fit
 
 Floats = NDArray[np.float64]
