@@ -19,6 +19,12 @@ KEEP_ALIVE_S = 120
 LINGER_S = 0.5
 """The port stays open that long after the last answer: a client that goes on at once meets 503 and not a reset."""
 
+FAREWELL_S = 30
+"""How long a leaving process waits for clients that are slow to read their answers."""
+
+UNREAD_S = 60
+"""How long an answer may lie unread before its connection is given up: it is as long in memory."""
+
 BACKLOG = 2048
 """Connections that may wait to be taken: a burst is refused with 503, not with a reset."""
 
@@ -60,10 +66,12 @@ def serve(settings: Settings, host: str, port: int) -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             app,
+            http="h11",  # it bounds a request's headers, which not every parser does
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=FAREWELL_S,
             backlog=BACKLOG,
         )
     )
@@ -106,6 +114,8 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_S * 1000)
         listener.bind((host, port))
         listener.listen(BACKLOG)
     except OSError as err:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kpasim.server.settings import Limits
 
@@ -27,6 +27,12 @@ class TextToImage(BaseModel):
     """
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_the_default(cls, data: Any) -> Any:
+        """Leave out what is null: AUTOMATIC1111 takes a null for every field that it also offers in its interface."""
+        return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
 
     prompt: str = ""
     negative_prompt: str = ""

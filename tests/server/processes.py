@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,9 +99,15 @@ class Server:
         self.process.wait()
 
 
-def start(log: Path, *options: str) -> Server:
-    """Start a server on a free port and return as soon as the port is open."""
-    command = [sys.executable, "-m", "kpasim.server", "--port", "0", *options]
+def start(log: Path, *options: str, program: Sequence[str] = ("-m", "kpasim.server")) -> Server:
+    """Start a server on a free port and return as soon as the port is open.
+
+    Args:
+        log: File for what it writes to stderr.
+        options: Of its command line.
+        program: Python's arguments that run the command.
+    """
+    command = [sys.executable, *program, "--port", "0", *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HOSTNAME": "test-pod"}
     with log.open("wb") as stderr:
         process = subprocess.Popen(command, stderr=stderr, stdout=subprocess.DEVNULL, env=environment)

@@ -11,12 +11,16 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
+import psutil
 import pytest
 
 from kpasim.server.process import listen
@@ -101,6 +105,62 @@ def post_and_ignore(server: Server, body: dict[str, Any]) -> None:
     """A request whose connection may break."""
     with contextlib.suppress(OSError, http.client.HTTPException):
         server.post(body)
+
+
+LARGE_ANSWERS = """
+from kpasim.server import command, models, process
+
+class Slot:
+    def generate(self, job):
+        return [bytes(16_000_000)]
+
+models.load = lambda settings, stages_s: [Slot()]
+{patience}
+command.command()
+"""
+"""A server that makes 16 MB of an image at once, more than a connection holds."""
+
+
+def test_a_client_that_does_not_read_keeps_no_process_from_leaving(tmp_path: Path) -> None:
+    """After SIGTERM an answer that nobody reads is waited for, but not for ever."""
+    program = LARGE_ANSWERS.format(patience="process.FAREWELL_S = 1")
+    server = start(tmp_path / "log", "--random-weights", "tiny", program=("-c", program))
+    try:
+        server.await_ready()
+        with asking_and_not_reading(server):
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(20) == 0
+    finally:
+        server.end()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system has no such limit")
+def test_an_answer_that_lies_unread_is_given_up(tmp_path: Path) -> None:
+    """A client that does not read its answer loses its connection; it would fill the memory otherwise."""
+    program = LARGE_ANSWERS.format(patience="process.UNREAD_S = 1")
+    server = start(tmp_path / "log", "--random-weights", "tiny", program=("-c", program))
+    try:
+        server.await_ready()
+        process = psutil.Process(server.process.pid)
+        with asking_and_not_reading(server) as client:
+            ours = client.getsockname()[1]
+            end = time.monotonic() + 30
+            while ours in {one.raddr.port for one in process.net_connections() if one.raddr}:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+        assert server.get("/healthz").status == 200
+    finally:
+        server.end()
+
+
+@contextlib.contextmanager
+def asking_and_not_reading(server: Server) -> Iterator[socket.socket]:
+    """A client whose request has been served, and which leaves the answer where it is."""
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port)) as client:
+        client.sendall(b"POST /sdapi/v1/txt2img HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+        server.await_metric('txt2img_requests_total{code="200"}', 1)
+        yield client
 
 
 def test_sigterm_while_loading_ends_the_process(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from kpasim.server import samplers
@@ -16,6 +18,12 @@ def test_an_empty_request_has_automatic1111s_defaults() -> None:
     assert expected.items() <= request.model_dump().items()
     assert (request.sampler_name, request.sampler_index, request.send_images) == (None, "Euler", True)
     assert problems(request, Limits()) == []
+
+
+def test_null_stands_for_the_default() -> None:
+    """Clients that write out every field say null for those they leave open, as AUTOMATIC1111 allows."""
+    nothing = dict.fromkeys(TextToImage.model_fields)
+    assert TextToImage.model_validate_json(json.dumps(nothing)) == TextToImage()
 
 
 def test_sizes_go_down_to_a_multiple_of_eight() -> None:
