@@ -81,6 +81,9 @@ class Slot:
         self._pipeline.tokenizer = copy.deepcopy(pipeline.tokenizer)
         if hasattr(pipeline, "tokenizer_2"):
             self._pipeline.tokenizer_2 = copy.deepcopy(pipeline.tokenizer_2)
+            # XL's pipeline turns a VAE of fp16 to fp32 while it decodes.
+            self._pipeline.vae = copy.deepcopy(pipeline.vae)
+        self._dtype = pipeline.vae.dtype
         self._model_schedule = pipeline.scheduler.config
 
     def generate(self, job: Job) -> list[bytes]:
@@ -117,6 +120,7 @@ class Slot:
 
         if job.stop.is_set():
             raise StoppedError
+        self._pipeline.vae.to(self._dtype)  # a decoding that failed may have left it turned
         self._pipeline.scheduler = samplers.make(job.sampler, job.schedule, self._model_schedule)
         result = self._pipeline(
             prompt=[request.prompt] * len(seeds),
