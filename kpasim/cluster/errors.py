@@ -67,4 +67,4 @@ class DeadlineError(ClusterError):
 
 
 class InterruptedRunError(ClusterError):
-    """The user asked us to stop (Ctrl-C, SIGTERM); what was created has been removed."""
+    """The user asked us to stop (Ctrl-C, SIGTERM); the text says what became of what was created."""

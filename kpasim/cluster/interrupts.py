@@ -29,6 +29,9 @@ class Interrupts:
     A signal that arrives elsewhere is remembered. What is raised inside is a KeyboardInterrupt, so that no
     ``except Exception`` on its way swallows it; it leaves the outer block as InterruptedRunError. Outside the main
     thread, where Python allows no handlers, nothing is installed and ``check`` never raises.
+
+    Attributes:
+        requested: Name of the latest signal, empty where none came.
     """
 
     def __init__(self) -> None:
@@ -49,7 +52,7 @@ class Interrupts:
         for number, previous in self._previous.items():
             signal.signal(number, previous)
         if isinstance(error, _Stop):
-            raise InterruptedRunError(f"stopped by {self.requested}; what was created has been removed") from None
+            raise InterruptedRunError(f"stopped by {self.requested}") from None
 
     def allowed(self) -> _Allowed:
         """The block in which a signal raises."""

@@ -22,7 +22,7 @@ from kpasim.cluster import deploy, discover
 from kpasim.cluster.bill import Bill
 from kpasim.cluster.deadline import Deadline
 from kpasim.cluster.deploy import Ready, Waits
-from kpasim.cluster.errors import ClusterError
+from kpasim.cluster.errors import ClusterError, InterruptedRunError
 from kpasim.cluster.interrupts import Interrupts
 from kpasim.cluster.kube import Kube, connect
 from kpasim.cluster.metrics import MetricsPoller
@@ -102,6 +102,7 @@ class LiveRun:
         recorder: What has been seen.
         findings: What `look` found.
         ready: What `deploy` made.
+        outcome: What became of what was created, once the run is closed without trouble.
     """
 
     def __init__(self, kube: Kube, plan: Plan, interrupts: Interrupts, note: Callable[[str], None]) -> None:
@@ -115,6 +116,7 @@ class LiveRun:
         self.recorder = Recorder(kube.clock)
         self.findings: discover.Findings | None = None
         self.ready: Ready | None = None
+        self.outcome = "nothing was created"
 
     def deadline(self, seconds: float, what: str) -> Deadline:
         """A deadline that also ends when the run has to: an interrupt, a lost watch, the bill."""
@@ -249,7 +251,8 @@ class LiveRun:
         if not self._touched:
             return ""
         if plan.keep and self.ready is not None:
-            self._note(f"{where} stays; remove it with: kpasim cluster clean --run {plan.run_id}")
+            self.outcome = f"{where} stays; remove it with: kpasim cluster clean --run {plan.run_id}"
+            self._note(self.outcome)
             return ""
         try:
             limit = Deadline(self._kube.patience.retry_s + plan.gone_s, f"{self._kube.name}: removing {where}")
@@ -264,6 +267,7 @@ class LiveRun:
                 deploy.await_gone(self._kube, plan.namespace, self._name, limit)
         except ClusterError as error:
             return f"{error}; remove it with: kpasim cluster clean --run {plan.run_id}"
+        self.outcome = f"{where} has been put back" if done == "restored" else "what was created has been removed"
         return ""
 
     def _follow(self, deadline: Deadline) -> None:
@@ -309,15 +313,23 @@ def live(kube: Kube, plan: Plan, body: Callable[[LiveRun], _T], note: Callable[[
         try:
             with interrupts.allowed():
                 result = body(run)
-        except BaseException:
+        except BaseException as error:
             trouble = run.close()
+            if interrupts.requested and isinstance(error, KeyboardInterrupt):
+                raise _stopped(interrupts, trouble or run.outcome) from None
             if trouble:
                 note(f"warning: {trouble}")
             raise
         trouble = run.close()
+        if interrupts.requested:  # while we cleaned up: whatever should come after this run does not
+            raise _stopped(interrupts, trouble or run.outcome)
         if trouble:
             raise ClusterError(trouble)
     return result
+
+
+def _stopped(interrupts: Interrupts, outcome: str) -> InterruptedRunError:
+    return InterruptedRunError(f"stopped by {interrupts.requested}; {outcome}")
 
 
 def import_from_cluster(

@@ -21,10 +21,13 @@ from click.testing import CliRunner
 
 from kpasim.cli.cluster import command
 from kpasim.cluster import objects
+from kpasim.cluster.clean import clean, leftovers
+from kpasim.cluster.deadline import Deadline
 from kpasim.cluster.errors import InterruptedRunError
 from kpasim.cluster.interrupts import Interrupts
 from kpasim.cluster.kube import connect
 from kpasim.cluster.live import LiveRun, live
+from kpasim.cluster.standin.faults import Fault
 
 from .standins import FAST, Running, plan, running, service
 
@@ -197,6 +200,49 @@ def test_a_signal_interrupts_once_and_never_the_cleaning():
     assert signalled(lambda _: os.kill(os.getpid(), signal.SIGINT)) == ["cleaned", "interrupted"]
     assert signalled(lambda _: None) == ["went on", "cleaned"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_run_that_is_interrupted_while_it_cleans_up_does_not_go_on(cluster: Running):
+    """Ctrl-C between a run's end and that of its cleaning stops what should come next: no second run is begun."""
+    kube = cluster.kube()
+
+    def requested(_number: int, _stage: str) -> None:
+        if cluster.standin.server.seen[-1].verb == "delete":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    cluster.do(lambda: setattr(cluster.standin.server, "on_request", requested))
+
+    try:
+        with pytest.raises(InterruptedRunError, match="^stopped by SIGINT; what was created has been removed$"):
+            live(kube, plan(service(name="late", timeoutSeconds=5)), lambda run: run.deploy())
+    finally:
+        cluster.do(lambda: setattr(cluster.standin.server, "on_request", None))
+        kube.close()
+    assert left(cluster) == []
+
+
+def test_an_interrupted_run_does_not_say_that_it_removed_what_is_there(cluster: Running):
+    """With --keep the Service stays; where it could not be removed the message says so, and how to do it."""
+    kube = cluster.kube()
+
+    def body(run: LiveRun) -> None:
+        run.deploy()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    kept = plan(service(name="kept", timeoutSeconds=5), keep=True, run_id="abc")
+    with pytest.raises(InterruptedRunError, match="^stopped by SIGINT; Service default/kept stays; .* --run abc$"):
+        live(kube, kept, body)
+    refused = Fault("delete", "services.serving.knative.dev", times=0, status=403)
+    cluster.do(lambda: cluster.standin.server.faults.faults.append(refused))
+    try:
+        with pytest.raises(InterruptedRunError, match='^stopped by SIGINT; .*lacks the verb "delete".* --run def$'):
+            live(kube, plan(service(name="stuck", timeoutSeconds=5), run_id="def"), body)
+    finally:
+        cluster.do(cluster.standin.server.faults.faults.clear)
+        for one in leftovers(kube, "default"):
+            clean(kube, one, Deadline(10, "clean"))
+        kube.close()
+    assert left(cluster) == []
 
 
 def test_a_signal_that_python_swallowed_is_raised_at_the_next_check():
