@@ -213,7 +213,7 @@ def test_a_run_that_is_interrupted_while_it_cleans_up_does_not_go_on(cluster: Ru
     cluster.do(lambda: setattr(cluster.standin.server, "on_request", requested))
 
     try:
-        with pytest.raises(InterruptedRunError, match="^stopped by SIGINT; what was created has been removed$"):
+        with pytest.raises(InterruptedRunError, match=r"^stopped by SIGINT; what was created has been removed$"):
             live(kube, plan(service(name="late", timeoutSeconds=5)), lambda run: run.deploy())
     finally:
         cluster.do(lambda: setattr(cluster.standin.server, "on_request", None))
@@ -230,12 +230,12 @@ def test_an_interrupted_run_does_not_say_that_it_removed_what_is_there(cluster: 
         os.kill(os.getpid(), signal.SIGINT)
 
     kept = plan(service(name="kept", timeoutSeconds=5), keep=True, run_id="abc")
-    with pytest.raises(InterruptedRunError, match="^stopped by SIGINT; Service default/kept stays; .* --run abc$"):
+    with pytest.raises(InterruptedRunError, match=r"^stopped by SIGINT; Service default/kept stays; .* --run abc$"):
         live(kube, kept, body)
     refused = Fault("delete", "services.serving.knative.dev", times=0, status=403)
     cluster.do(lambda: cluster.standin.server.faults.faults.append(refused))
     try:
-        with pytest.raises(InterruptedRunError, match='^stopped by SIGINT; .*lacks the verb "delete".* --run def$'):
+        with pytest.raises(InterruptedRunError, match=r'^stopped by SIGINT; .*lacks the verb "delete".* --run def$'):
             live(kube, plan(service(name="stuck", timeoutSeconds=5), run_id="def"), body)
     finally:
         cluster.do(cluster.standin.server.faults.faults.clear)
