@@ -31,7 +31,11 @@ import click
 @click.option("--url", metavar="URL", help="Send requests here instead of to the gateway.")
 @click.option("--host", metavar="NAME", help="Their Host header instead of the Service's own.")
 @click.option("--path", metavar="PATH", help="Path of each request.  [default: as the experiment's Service says, or /]")
-@click.option("--body", metavar="TEXT|@FILE", help="Body of each request.  [default: as the experiment's Service says]")
+@click.option(
+    "--body",
+    metavar="TEXT|@FILE",
+    help="Body of each request; @FILE.jsonl holds one a line, dealt out in turn.  [default: as the Service says]",
+)
 @click.option("-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Header of each request.")
 @click.option("--keep", is_flag=True, help="Leave the Service where it is.")
 @click.option("--adopt", is_flag=True, help="Run with a Service that is there already, and put it back afterwards.")
@@ -90,7 +94,7 @@ def command(
     if path is not None:
         request = replace(request, path=path)
     if body is not None:
-        request = replace(request, body=read_bodies(body)[0])
+        request = replace(request, bodies=read_bodies(body))
     settings = Settings(
         target=target,
         kubeconfig=kubeconfig,

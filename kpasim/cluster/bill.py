@@ -52,14 +52,17 @@ def price_per_pod_hour(experiment: Experiment) -> Price | None:
     return max(prices.values(), key=lambda price: price.per_hour)
 
 
-def estimate(experiment: Experiment, *, pod_seconds: float, before_s: float, deadline_s: float) -> Bill | None:
+def estimate(
+    experiment: Experiment, *, pod_seconds: float, before_s: float, deadline_s: float, single_s: float = 0.0
+) -> Bill | None:
     """Estimate the bill of one run; None where no instance type is named, so that nothing has a price.
 
     Args:
         experiment: What will be run.
         pod_seconds: Pod-seconds of the load and what follows it, as predicted.
         before_s: Time the first pods exist before the load begins.
-        deadline_s: Time after which everything has been removed, come what may.
+        deadline_s: Time after which the pods of the load have been removed, come what may.
+        single_s: The same of the one pod of a calibration.
 
     Raises:
         RunError: An instance type has no price.
@@ -70,7 +73,8 @@ def estimate(experiment: Experiment, *, pod_seconds: float, before_s: float, dea
     revision = experiment.revision
     first = max(revision.initial_scale, revision.min_scale)
     hourly = price.per_hour
-    most = None if revision.max_scale == 0 else max(revision.max_scale, first) * deadline_s / 3600.0 * hourly
+    pods = max(revision.max_scale, first)
+    most = None if revision.max_scale == 0 else (pods * deadline_s + single_s) / 3600.0 * hourly
     expected = (pod_seconds + first * before_s) / 3600.0 * hourly
     return Bill(hourly, price.currency, expected, most)
 

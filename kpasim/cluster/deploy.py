@@ -30,6 +30,7 @@ from kpasim.cluster.objects import (
 
 _MAX_ORIGINAL = 200_000  # all annotations together may have 262,144 bytes
 _ATTEMPTS = 6
+_GRACE_S = 60.0  # beyond timeoutSeconds, until Kubernetes has removed a pod
 _HOST = re.compile(r"[a-z0-9.-]{1,253}(:[0-9]{1,5})?")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}")
 _DROPPED_METADATA = (
@@ -53,6 +54,10 @@ class Waits:
     stuck_s: float = 60.0
     gone_s: float | None = None
     settle_s: float = 900.0
+
+    def removal_s(self, timeout_s: float) -> float:
+        """How long pods may take to go [s], with the manifest's timeoutSeconds."""
+        return timeout_s + _GRACE_S if self.gone_s is None else self.gone_s
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,6 @@ from kpasim.results.files import atomic_write
 
 _T = TypeVar("_T")
 _FOLLOWED = (PODS, DEPLOYMENTS, POD_AUTOSCALERS, SERVERLESS_SERVICES)
-_GRACE_S = 60.0  # beyond timeoutSeconds, until Kubernetes has removed a pod
 _MARGIN_S = 30.0
 _LOOKS = 4
 
@@ -68,6 +67,7 @@ class Plan:
         waits: Deadlines.
         bill: What the run may cost.
         max_cost: Amount at which it is stopped.
+        spent_pod_s: Pod-seconds that were paid for before, by the same bill.
         run_id: Its id, the value of its label.
     """
 
@@ -87,12 +87,13 @@ class Plan:
     waits: Waits = field(default_factory=Waits)
     bill: Bill | None = None
     max_cost: float | None = None
+    spent_pod_s: float = 0.0
     run_id: str = field(default_factory=lambda: secrets.token_hex(6))
 
     @property
     def gone_s(self) -> float:
         """How long pods may take to go after the Service was deleted."""
-        return self.timeout_s + _GRACE_S if self.waits.gone_s is None else self.waits.gone_s
+        return self.waits.removal_s(self.timeout_s)
 
 
 class LiveRun:
@@ -130,7 +131,7 @@ class LiveRun:
         self._check_events()
         plan = self._plan
         if plan.bill is not None and plan.max_cost is not None:
-            spent = plan.bill.of(self.recorder.pod_seconds())
+            spent = plan.bill.of(plan.spent_pod_s + self.recorder.pod_seconds())
             if spent > plan.max_cost:
                 raise ClusterError(
                     f"--max-cost: stopped at {spent:.2f} {plan.bill.currency}, {plan.max_cost:.2f} was allowed"

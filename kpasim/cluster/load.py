@@ -378,7 +378,8 @@ def _check_url(url: str) -> None:
     except ValueError:
         whole = False
     if not whole:
-        raise RunError(f"url: {url!r} is not one (http://host:port/path is)")
+        shown = url if "@" not in url and "?" not in url else "what was given"  # there may be a password in it
+        raise RunError(f"url: {shown!r} is not one (http://host:port/path is)")
 
 
 def _allow_many_connections() -> None:

@@ -67,6 +67,23 @@ def target_of(
     )
 
 
+def longest_s(plan: ClosedLoop | OpenLoop, timeout_s: float) -> float:
+    """How long a load may last [s]: each request as long as its client waits for it.
+
+    Args:
+        plan: When requests are sent.
+        timeout_s: When a client gives up [s].
+    """
+    if isinstance(plan, OpenLoop):
+        last_s = float(plan.arrivals_s[-1]) if len(plan.arrivals_s) else 0.0
+    elif plan.duration_s is not None:
+        last_s = plan.duration_s
+    else:
+        tick_s = 1 / plan.qps if plan.qps else 0.0
+        last_s = plan.requests // plan.concurrency * (timeout_s + tick_s)
+    return last_s + timeout_s
+
+
 def describe(plan: ClosedLoop | OpenLoop) -> str:
     """A load in a few words."""
     if isinstance(plan, OpenLoop):
@@ -90,10 +107,11 @@ def parse_headers(lines: Sequence[str]) -> dict[str, str]:
         RunError: A line that is none.
     """
     headers = {}
-    for line in lines:
+    for number, line in enumerate(lines, start=1):
         name, colon, value = line.partition(":")
         if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\r\n\0]", value):
-            raise RunError(f"--header: {line!r} is not one (Name: value is)")
+            # Not repeated: it may be a password with a typing error.
+            raise RunError(f"--header: number {number} is not one (Name: value is)")
         headers[name] = value.strip()
     return headers
 

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import importlib.util
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from kpasim.cluster.live import LiveRun, Plan, live
 from kpasim.cluster.load import ClosedLoop, OpenLoop, Sent, Target, drive
 from kpasim.cluster.local import DISCLAIMER, IMAGES, TXT2IMG, LocalCluster
 from kpasim.cluster.public import public
+from kpasim.cluster.record import Recorder
 from kpasim.cluster.standin.cluster import Options
 from kpasim.cluster.verdict import Prediction, Report, Row, compare_figures
 from kpasim.results.files import make_folder, plain, write_json
@@ -71,7 +72,7 @@ class Request:
     """
 
     path: str = "/"
-    body: bytes | None = None
+    bodies: Sequence[bytes] = ()
     method: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -80,7 +81,7 @@ class Request:
         """What the annotations of the experiment's Service say."""
         found = experiment.service.metadata_annotations
         body = found.get(BODY_ANNOTATION)
-        return Request(found.get(PATH_ANNOTATION, "/"), None if body is None else body.encode())
+        return Request(found.get(PATH_ANNOTATION, "/"), () if body is None else (body.encode(),))
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,7 @@ class _Validation:
         self._experiment, self._settings, self._folder = experiment, settings, folder
         self._predict, self._compare, self._note = predict, compare, note
         self._calibration: Calibration | None = None
+        self._load = loadspec.plan_of(experiment)
 
     def run(self) -> Report:
         """Do it all."""
@@ -187,7 +189,8 @@ class _Validation:
                 self._note("calibrating: one cold start, a few requests")
                 # A deployment of its own: what it leaves in the autoscaler's windows must not reach the load.
                 single = replace(plan, keep=False, manifest=calibration.one_pod(plan.manifest), min_scale=1)
-                live(kube, single, self._calibrate, self._note)
+                recorder = live(kube, single, self._calibrate, self._note)
+                plan = replace(plan, spent_pod_s=recorder.pod_seconds())
             rows = live(kube, plan, self._measure, self._note)
         return Report(self._folder, rows, time.monotonic() - begun_s)
 
@@ -227,18 +230,33 @@ class _Validation:
         self._bill: bills.Bill | None = None
         if bills.price_per_pod_hour(self._experiment) is not None:
             expected = self._predict(self._experiment)
-            waits, service = self._settings.waits, self._experiment.service
             upper = (expected.intervals.get("pod_seconds") or [0.0, expected.summary.get("pod_seconds") or 0.0])[1]
             start_s = sum(stage.time.mean_s() for stage in self._experiment.model.cold_start.stages)
-            deadline_s = waits.ready_s + waits.settle_s + self._load_limit_s() + service.timeout_s
             self._bill = bills.estimate(
                 self._experiment,
                 pod_seconds=float(upper),
                 before_s=(start_s + _MARGIN_S) * (2 if self._settings.calibrate else 1),
-                deadline_s=deadline_s,
+                deadline_s=self._longest_s(),
+                single_s=self._longest_calibration_s() if self._settings.calibrate else 0.0,
             )
             self._note(str(self._bill))
         bills.check_limit(self._bill, self._settings.max_cost)
+
+    def _longest_s(self) -> float:
+        """Time after which the pods of the load have been removed, come what may [s]."""
+        waits, start = self._settings.waits, self._experiment.start
+        idle_s = 0.0 if start.state == "warm" else waits.settle_s
+        after_s = max(waits.settle_s, self._experiment.horizon_s or 0.0)
+        return waits.ready_s + idle_s + start.for_s + self._limit_s(self._load) + after_s + self._longest_removal_s()
+
+    def _longest_calibration_s(self) -> float:
+        """Time after which the one pod of the calibration has been removed, come what may [s]."""
+        loads_s = sum(self._limit_s(load) for load in self._calibrating_loads() if load.requests)
+        return self._settings.waits.ready_s + _SETTLED_S + loads_s + self._longest_removal_s()
+
+    def _longest_removal_s(self) -> float:
+        waits = self._settings.waits
+        return self._settings.patience.retry_s + waits.removal_s(self._experiment.service.timeout_s)
 
     def _plan(self, kube: Kube) -> Plan:
         settings, service = self._settings, self._experiment.service
@@ -271,23 +289,20 @@ class _Validation:
 
     # -- calibrating -------------------------------------------------------------------------------------------------
 
-    def _calibrate(self, run: LiveRun) -> None:
+    def _calibrate(self, run: LiveRun) -> Recorder:
         run.look()
         run.deploy()
         service = self._experiment.service
         # What a start leaves to be done is over when the load begins, so it is to be over here.
         _stand(run, min(self._experiment.start.for_s, _SETTLED_S), "start of the calibration")
         start_s = calibration.start_time(run.recorder.first_start(), service.probe.period_s)
-        solo = calibration.latencies(self._send(run, ClosedLoop(1, _SOLO_REQUESTS)))
-        more = self._settings.solo_requests - _SOLO_REQUESTS
-        if solo.mean() < _SHORT_S and more > 0:
-            # Short ones are cheap, and say more when there are many of them, spread over time as in a load.
-            spread = ClosedLoop(1, more, qps=_MORE_PER_S)
+        few, spread, *crowds = self._calibrating_loads()
+        solo = calibration.latencies(self._send(run, few))
+        if solo.mean() < _SHORT_S and spread.requests > 0:
             solo = np.concatenate([solo, calibration.latencies(self._send(run, spread))])
-        limit = service.container_concurrency
         together = []
-        for count in range(2, min(limit, _MOST_TOGETHER) + 1):
-            sent = calibration.latencies(self._send(run, ClosedLoop(count, 2 * count)))
+        for crowd in crowds:
+            sent = calibration.latencies(self._send(run, crowd))
             together.append(float(sent.mean() / solo.mean()))
         local = self._settings.target == LOCAL
         where = "the local stand-in cluster" if local else "a cluster"
@@ -299,6 +314,18 @@ class _Validation:
             f"measured on {where} before the load",
         )
         self._note(f"calibrated: a pod starts in {start_s:.1f} s, a request takes {solo.mean():.3f} s")
+        return run.recorder
+
+    def _calibrating_loads(self) -> list[ClosedLoop]:
+        """A few requests one after the other, more of them, and 2, 3 ... at once as far as a pod takes them."""
+        # Short ones are cheap, and say more when there are many of them, spread over time as in a load.
+        more = max(0, self._settings.solo_requests - _SOLO_REQUESTS)
+        together = range(2, min(self._experiment.service.container_concurrency, _MOST_TOGETHER) + 1)
+        return [
+            ClosedLoop(1, _SOLO_REQUESTS),
+            ClosedLoop(1, more, qps=_MORE_PER_S),
+            *(ClosedLoop(count, 2 * count) for count in together),
+        ]
 
     # -- measuring ---------------------------------------------------------------------------------------------------
 
@@ -314,11 +341,11 @@ class _Validation:
         if start.state != "warm":
             run.await_idle()
         _stand(run, start.for_s, "start of the load")
-        sent = self._send(run, loadspec.plan_of(experiment))
+        sent = self._send(run, self._load)
         for warning in sent.warnings():
             self._note(f"warning: {warning}")
         if sent.interrupted:
-            raise ClusterError(f"the load did not end within {self._load_limit_s():.0f} s")
+            raise ClusterError(f"the load did not end within {self._limit_s(self._load):.0f} s")
         zero_s = sent.began_unix_s
         last_s = zero_s + float((sent.requests["start_s"] + sent.requests["latency_s"]).max())
         self._note("load is over; watching pods go")
@@ -386,7 +413,7 @@ class _Validation:
             run.url.rstrip("/") + "/" + request.path.lstrip("/"),
             host=run.host,
             method=request.method,
-            bodies=() if request.body is None else (request.body,),
+            bodies=request.bodies,
             headers=request.headers,
         )
 
@@ -394,7 +421,7 @@ class _Validation:
             stop = asyncio.Event()
             watcher = asyncio.ensure_future(_until_failure(run, stop))
             try:
-                return await drive(load, target, stop=stop, deadline_s=self._load_limit_s())
+                return await drive(load, target, stop=stop, deadline_s=self._limit_s(load))
             finally:
                 watcher.cancel()
 
@@ -402,17 +429,10 @@ class _Validation:
         run.check()
         return sent
 
-    def _load_limit_s(self) -> float:
-        """Deadline of the load: its own length, or for a closed loop what its clients' patience allows."""
-        workload = self._experiment.workload
-        duration_s = getattr(workload, "duration_s", None)
-        if duration_s is None and hasattr(workload, "phases"):
-            duration_s = sum(phase.duration_s for phase in workload.phases)
-        timeout_s = workload.timeout_s or self._experiment.service.timeout_s
-        if duration_s is None:
-            rounds = getattr(workload, "requests", 1) // max(1, getattr(workload, "concurrency", 1))
-            duration_s = rounds * timeout_s
-        return float(duration_s) + timeout_s + _MARGIN_S
+    def _limit_s(self, load: ClosedLoop | OpenLoop) -> float:
+        """Deadline of a load [s]."""
+        timeout_s = self._experiment.workload.timeout_s or self._experiment.service.timeout_s
+        return loadspec.longest_s(load, timeout_s) + _MARGIN_S
 
 
 def _config_keys() -> dict[str, Collection[str]]:

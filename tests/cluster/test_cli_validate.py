@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -12,6 +13,8 @@ from ruamel.yaml import YAML
 from kpasim.cli.main import cli
 from kpasim.cluster import local
 from kpasim.cluster.standin.kubelet import Image
+from kpasim.cluster.validate import Settings
+from kpasim.cluster.verdict import Report
 
 from .standins import STUB, service
 
@@ -55,6 +58,22 @@ def test_a_prediction_that_holds_is_status_0(folder: Path):
     assert "prediction frozen" in done.stderr
     assert (folder / "run" / "requests.csv").exists()
     assert json.loads((folder / "run" / "comparison.json").read_text())["metrics"] == report["metrics"]
+
+
+def test_every_body_of_a_file_is_sent(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """A file of bodies is dealt out in turn, as by `kpasim load`."""
+    (folder / "b.jsonl").write_text('{"a": 1}\n{"a": 2}\n')
+    asked: list[Settings] = []
+
+    def noted(_found: Any, settings: Settings, *_: Any, **__: Any) -> Report:
+        asked.append(settings)
+        return Report(None, [], 0.0)
+
+    monkeypatch.setattr("kpasim.cluster.validate.validate", noted)
+    done = CliRunner().invoke(cli, ["validate", "quick.yaml", "--model", "fitted.yaml", "--body", "@b.jsonl"])
+
+    assert done.exit_code == 0, done.output
+    assert asked[0].request.bodies == [b'{"a": 1}', b'{"a": 2}']
 
 
 def test_a_prediction_that_fails_is_status_3(folder: Path):

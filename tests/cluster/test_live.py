@@ -102,6 +102,18 @@ def test_a_run_stops_when_it_has_cost_too_much(cluster: Running):
     assert cluster.count(objects.SERVICES) == 0
 
 
+def test_what_was_paid_for_before_counts(cluster: Running):
+    """A run whose bill is spent by an earlier one stops at once."""
+    bill = Bill(per_pod_hour=1.0, currency="USD", expected=0.5, at_most=None)
+    kube = cluster.kube()
+    spent = plan(service(name="spent"), bill=bill, max_cost=1.0, spent_pod_s=3601.0)
+
+    with pytest.raises(ClusterError, match=r"--max-cost: stopped at 1\.00 USD, 1\.00 was allowed"):
+        live(kube, spent, lambda run: run.deploy())
+    kube.close()
+    assert cluster.count(objects.SERVICES) == 0
+
+
 def test_a_run_that_keeps_its_service_says_how_to_remove_it(cluster: Running):
     """With --keep the Service stays, ready, and the note names the run."""
     notes: list[str] = []

@@ -20,7 +20,7 @@ import pytest
 from aiohttp import web
 
 from kpasim.cluster.load import INTERRUPTED, ClosedLoop, OpenLoop, Sent, Target, drive
-from kpasim.cluster.loadspec import describe, parse_headers, plan_of, read_bodies, target_of, without_secrets
+from kpasim.cluster.loadspec import describe, longest_s, parse_headers, plan_of, read_bodies, target_of, without_secrets
 from kpasim.engines.draws import session_of
 from kpasim.engines.sampling import arrivals
 from kpasim.errors import RunError
@@ -378,6 +378,29 @@ def test_a_late_client_is_warned_about() -> None:
     assert "more than 250 ms after their time" in warning
 
 
+def test_a_password_in_what_is_no_url_is_not_repeated() -> None:
+    """A message may end in the log of a CI job."""
+    for url in ("http://user:hunter2@host:99999/", "ftp://host/?token=hunter2"):
+        with pytest.raises(RunError, match="url: 'what was given' is not one") as caught:
+            asyncio.run(drive(ClosedLoop(1, 1), Target(url)))
+        assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        (OpenLoop(np.array([0.0, 3600.0])), 3620.0),
+        (OpenLoop(np.array([])), 20.0),
+        (ClosedLoop(5, 50), 220.0),
+        (ClosedLoop(5, 50, qps=0.1), 320.0),
+        (ClosedLoop(5, duration_s=60.0), 80.0),
+    ],
+)
+def test_a_load_may_last_as_long_as_its_clients_wait(plan: ClosedLoop | OpenLoop, expected: float) -> None:
+    """A replayed hour is given its hour; each round of a closed loop may take the client's timeout, and its tick."""
+    assert longest_s(plan, timeout_s=20.0) == expected
+
+
 @pytest.mark.parametrize("url", ["", "127.0.0.1:80", "ftp://host/", "http://", "http://[::1", "http://host:99999/"])
 def test_what_is_no_url_is_refused(url: str) -> None:
     """Nothing is sent to an address that is none."""
@@ -434,6 +457,9 @@ def test_headers_and_bodies_come_from_the_command_line(tmp_path: Path) -> None:
     for wrong in ("X-A", ": b", "X A: b", "X: a\nY: b"):
         with pytest.raises(RunError, match="--header"):
             parse_headers([wrong])
+    with pytest.raises(RunError) as caught:
+        parse_headers(["Authorization Bearer hunter2"])
+    assert "hunter2" not in str(caught.value)
     many, one, empty = tmp_path / "b.jsonl", tmp_path / "b.json", tmp_path / "e.jsonl"
     many.write_text('{"a": 1}\n\n{"a": 2}\n')
     one.write_text('{\n"a": 1}\n')

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from kpasim.cluster import objects
-from kpasim.cluster.discover import HELD_TO, discover, gateway_url
+from kpasim.cluster.discover import _GATEWAYS, HELD_TO, discover, gateway_url
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.kube import Clock
 from kpasim.cluster.live import import_from_cluster
@@ -281,6 +281,22 @@ def test_a_gateway_without_an_address_is_told(cluster: Running):
 
     with pytest.raises(ClusterError, match="the istio gateway has no address: give --url"):
         gateway_url(kube, "istio")
+    kube.close()
+
+
+def test_a_gateway_with_an_ipv6_address_has_a_url(cluster: Running, monkeypatch: pytest.MonkeyPatch):
+    """The address stands in brackets."""
+    metadata = {"name": "kourier", "namespace": "kourier-ipv6"}
+    document = {
+        "metadata": metadata,
+        "spec": {"ports": [{"name": "http2", "port": 8080}]},
+        "status": {"loadBalancer": {"ingress": [{"ip": "fd00::1"}]}},
+    }
+    monkeypatch.setitem(_GATEWAYS, "kourier", ("kourier-ipv6", "kourier"))
+    cluster.do(lambda: cluster.standin.store.create(objects.CORE_SERVICES, document))
+    kube = cluster.kube()
+
+    assert gateway_url(kube, "kourier") == "http://[fd00::1]:8080"
     kube.close()
 
 

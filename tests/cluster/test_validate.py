@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from kpasim.cluster.calibration import Calibration, one_pod, start_time
+from kpasim.cluster.deploy import Waits
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.kube import Patience, connect
 from kpasim.cluster.live import LiveRun, live
@@ -268,6 +269,38 @@ def test_the_bill_is_estimated_before_anything_is_created(tmp_path):
     with pytest.raises(ClusterError, match=r"--max-cost: the run is expected to cost 2\.52 CNY, more than 2\.00"):
         run(experiment(**PRICED), tmp_path / "run", foreseen, max_cost=2.0)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_most_that_a_run_may_cost_counts_the_calibration_and_every_deadline(tmp_path):
+    """Two pods for as long as each step may take, and one for as long as the calibration may, at a cent a second."""
+    waits = Waits(ready_s=100.0, settle_s=200.0, gone_s=30.0)
+    # Each pod is there for its start, the load and what it is given to go; a request is waited for 10 s at most.
+    measured = 100 + 0.2 + (5 + 10 + 120) + 200 + (60 + 30)
+    calibrated = 100 + 10 + (5 * 10 + 10 + 120) + (60 + 30)
+    notes = dry(experiment(**PRICED), tmp_path, waits)
+    alone = dry(experiment(**PRICED), tmp_path, waits, calibrate=False)
+
+    assert f"at most {(2 * measured + calibrated) / 100:.2f} (" in notes[1]
+    assert f"at most {2 * measured / 100:.2f} (" in alone[1]
+
+
+def dry(found: Experiment, folder: Path, waits: Waits, **settings: Any) -> list[str]:
+    """The notes of a dry run."""
+    return run(found, folder, Foreseen(), dry_run=True, waits=waits, **settings)[1]
+
+
+def test_what_the_calibration_cost_counts_against_the_limit(tmp_path, monkeypatch):
+    """--max-cost is a limit of the whole validation: the load may only spend what the calibration has left."""
+    spent = []
+
+    def noted(kube, plan, *others):
+        spent.append(plan.spent_pod_s)
+        return live(kube, plan, *others)
+
+    monkeypatch.setattr("kpasim.cluster.validate.live", noted)
+    run(experiment(), tmp_path / "run", Foreseen())
+    assert spent[0] == 0.0
+    assert spent[1] > 0.0
 
 
 def test_a_limit_without_prices_is_refused(tmp_path):
