@@ -50,7 +50,7 @@ def finished(out: Path) -> list[list[object]]:
 
 
 def main(path: str, folder: str, kills: int) -> None:
-    """Play once in peace and once with kills; print a JSON object about it."""
+    """Play once in peace, and with kills until there were enough; print a JSON object about it."""
     plan, place = Plan.read(path), Path(folder)
     # What is imported late in a life is imported here, once for all of them.
     first = Chunk(plan.experiment, plan.settings_of([0]), range(1), plan.block, plan.replications, None, "reference")
@@ -60,17 +60,25 @@ def main(path: str, folder: str, kills: int) -> None:
     assert os.waitpid(life(plan, place / "peace", place / "peace.log"), 0)[1] == 0
     took_s = time.monotonic() - begun
     chance = random.Random(11)
-    lives = []
-    for number in range(kills + 1):
-        before, log = finished(place / "killed"), place / f"{number}.log"
-        pid = life(plan, place / "killed", log)
-        if number < kills:
-            time.sleep(chance.uniform(0, 2 * took_s / kills))
-            os.kill(pid, signal.SIGKILL)
-        status = os.waitpid(pid, 0)[1]
-        played = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-        lives.append({"finished": before, "played": played, "killed": os.WIFSIGNALED(status), "status": status})
-    print(json.dumps({"took_s": took_s, "lives": lives}))
+    rounds: list[list[dict[str, object]]] = []
+    killed = 0
+    # A sweep that is done before the last kill is followed by another one.
+    while killed < kills:
+        out, lives = place / f"killed-{len(rounds)}", []
+        status = signal.SIGKILL
+        while os.WIFSIGNALED(status):
+            before, done = finished(out), (out / module.TABLE).exists()
+            log = place / f"{len(rounds)}-{len(lives)}.log"
+            pid = life(plan, out, log)
+            if killed < kills:
+                time.sleep(chance.uniform(0, 2 * took_s / kills))
+                os.kill(pid, signal.SIGKILL)
+            status = os.waitpid(pid, 0)[1]
+            killed += os.WIFSIGNALED(status)
+            played = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+            lives.append({"finished": before, "done": done, "played": played, "status": status})
+        rounds.append(lives)
+    print(json.dumps({"took_s": took_s, "killed": killed, "rounds": rounds}))
 
 
 if __name__ == "__main__":
