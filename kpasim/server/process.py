@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -88,6 +89,9 @@ def serve(settings: Settings, host: str, port: int) -> None:
 
     # uvicorn would close the port on the first signal and end with the signal's status.
     server.handle_exit = on_signal
+    # It takes the signals when it runs; one may come as soon as the port is open.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
     listener = listen(host, port)
     address, bound = listener.getsockname()[:2]
     log.info("listening on http://%s:%d", f"[{address}]" if ":" in address else address, bound)

@@ -175,6 +175,31 @@ def test_sigterm_while_loading_ends_the_process(tmp_path: Path) -> None:
         server.end()
 
 
+SIGNALLED_AT_ONCE = """
+import os, signal
+from kpasim.server import command, process
+
+opened = process.listen
+
+def listen(host, port):
+    listener = opened(host, port)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return listener
+
+process.listen = listen
+command.command()
+"""
+
+
+def test_sigterm_as_soon_as_the_port_is_open_is_obeyed() -> None:
+    """Before the server runs there is nothing to finish: the process ends, and well."""
+    words = [sys.executable, "-c", SIGNALLED_AT_ONCE, "--random-weights", "tiny", "--port", "0"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "ready after" not in done.stderr
+
+
 def test_small_packets_leave_at_once() -> None:
     """Asyncio turns Nagle's algorithm off for the connections of this socket, or each answer would wait 40 ms."""
 
