@@ -6,8 +6,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Literal, TypeVar
 
 from kpasim.errors import RunError
@@ -57,8 +58,9 @@ def spread(
                 yield from _in_waves(calls)
                 return
             parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="3 * n_jobs")
-            results = parallel(calls)
-            stack.callback(results.close)
+            with _interrupted_afterwards():
+                results = parallel(calls)
+                stack.callback(_abandon, results)
             yield from results
 
 
@@ -85,7 +87,44 @@ class _Local(AbstractContextManager[dict[str, Any]]):
     def __exit__(self, *_: object) -> None:
         from joblib.externals.loky import get_reusable_executor
 
-        get_reusable_executor().shutdown(wait=False, kill_workers=True)
+        with _quietly():
+            # The one that there is; asked for without its own settings, it would be ended and another one made.
+            get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
+
+
+@contextmanager
+def _interrupted_afterwards() -> Iterator[None]:
+    """Let Ctrl-C wait: an interrupt while workers are being started fails in joblib in as many ways as it has lines."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
+
+
+def _abandon(results: Generator[Any, None, None]) -> None:
+    """Drop what is not finished; nothing where all is."""
+    with _quietly():
+        results.close()
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep joblib, and the thread that minds its workers, from complaining of work that is abandoned on purpose."""
+    complain = threading.excepthook
+    threading.excepthook = lambda _: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        threading.excepthook = complain
 
 
 def _prepare(parent: int) -> None:

@@ -170,7 +170,7 @@ def test_the_simulator_foresees_what_the_stand_in_does(tmp_path):
         name="foreseen",
         args=["--service-s", "0.2", "--start-s", "0.5"],
         timeoutSeconds=2,
-        annotations={"min-scale": 1, "max-scale": 5},
+        annotations={"min-scale": 1, "max-scale": 5, "target-utilization-percentage": 60},
         container={"readinessProbe": {"httpGet": {"path": "/healthz"}, "periodSeconds": 1}},
     )
     load = {"kind": "constant", "rate": 4, "duration": "9s", "timeout": "10s"}
