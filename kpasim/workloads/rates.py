@@ -89,10 +89,13 @@ class Ramp(NamedTuple):
 
     def when(self, expected: Floats) -> Floats:
         """See `Rate`."""
-        slope = (self.last - self.first) / self.length_s
-        root = np.sqrt(np.maximum(self.first * self.first + 2.0 * slope * expected, 0.0))
+        # In units of a power of two near the greater rate, so that the squares of very small rates are not lost.
+        unit = 2.0 ** math.frexp(max(self.first, self.last))[1]
+        first, last, expected = self.first / unit, self.last / unit, expected / unit
+        slope = (last - first) / self.length_s
+        root = np.sqrt(np.maximum(first * first + 2.0 * slope * expected, 0.0))
         # The usual formula, turned round so that nothing cancels where the slope is small.
-        times = 2.0 * expected / np.maximum(self.first + root, np.finfo(np.float64).tiny)
+        times = 2.0 * expected / np.maximum(first + root, np.finfo(np.float64).tiny)
         return np.asarray(np.clip(times, 0.0, self.length_s), dtype=np.float64)
 
 

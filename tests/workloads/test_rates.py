@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kpasim.workloads.rates import Ramp, Rate, Steps, Wave
@@ -38,6 +38,7 @@ def length_of(rate: Rate) -> float:
 
 @settings(deadline=None)
 @given(st.one_of(STEPS, RAMPS, WAVES), st.lists(st.floats(0.0, 1.0), min_size=1, max_size=20))
+@example(Ramp(0.0, 1.4e-132, 1.0), [0.5, 1.4e-132])
 def test_times_ascend_within_the_load(rate: Rate, shares: list[float]) -> None:
     """More expected requests never come earlier, nor outside the load."""
     times_s = rate.when(np.sort(shares) * rate.total)
