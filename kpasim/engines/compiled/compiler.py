@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -202,14 +203,13 @@ def compiled() -> bytes:
     # Functions that have no machine code have no place for an environment either; only exceptions would need one.
     codegen.set_env = lambda name, environment: None
     jitted = numba.njit(SIGNATURE, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(play)
-    [overload] = jitted.overloads.values()
+    [lowered, entry] = attrgetter("library", "fndesc.llvm_func_name")(*jitted.overloads.values())
     parts: dict[Lowered, None] = {}
-    overload.library.add_to(parts)
+    lowered.add_to(parts)
     module, *others = (part._final_module for part in parts)
     for other in others:
         module.link_in(other)
     module.verify()
-    entry = overload.fndesc.llvm_func_name
     for function in module.functions:
         if function.name == entry:
             function.name = ENTRY
