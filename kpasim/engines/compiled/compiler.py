@@ -203,7 +203,7 @@ def compiled() -> bytes:
     # Functions that have no machine code have no place for an environment either; only exceptions would need one.
     codegen.set_env = lambda name, environment: None
     jitted = numba.njit(SIGNATURE, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(play)
-    [lowered, entry] = attrgetter("library", "fndesc.llvm_func_name")(*jitted.overloads.values())
+    lowered, entry = attrgetter("library", "fndesc.llvm_func_name")(*jitted.overloads.values())
     parts: dict[Lowered, None] = {}
     lowered.add_to(parts)
     module, *others = (part._final_module for part in parts)
