@@ -79,10 +79,15 @@ def command(
     import datetime
     from dataclasses import replace
 
-    from kpasim.cluster.deploy import Waits
-    from kpasim.cluster.loadspec import parse_headers, read_bodies
-    from kpasim.cluster.validate import Request, Settings, validate
+    from kpasim.errors import RunError
     from kpasim.spec.experiment import find_model, load, read_model
+
+    try:
+        from kpasim.cluster.deploy import Waits
+        from kpasim.cluster.loadspec import parse_headers, read_bodies
+        from kpasim.cluster.validate import Request, Settings, validate
+    except ImportError as err:
+        raise RunError(f"the cluster extra is missing ({err}): pip install 'kpasim[cluster]'") from err
 
     found = load(experiment)
     if model is not None:

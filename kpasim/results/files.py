@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -31,6 +32,8 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         RunError: The file cannot be written (full disk, missing or unwritable folder, a folder in its place).
     """
     path = Path(path)
+    if not path.name:  # "", ".", "/"
+        raise RunError(f"{path}: cannot be written: {os.strerror(errno.EISDIR)}")
     aside = path.with_name(f".{path.name[:100]}.{os.getpid()}.{secrets.token_hex(4)}.part")
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
@@ -55,6 +58,8 @@ def make_folder(path: str | Path) -> Path:
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise RunError(f"{path}: cannot be made: there is a file in its place (name a folder)") from error
     except OSError as error:
         raise RunError(f"{path}: cannot be made: {error.strerror or error}") from error
     return path

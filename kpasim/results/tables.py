@@ -202,6 +202,9 @@ def read_run_folder(
         RecordError: Something is missing or malformed; the message names file and line.
     """
     folder = Path(folder)
+    if folder.is_dir() and not (folder / "run.json").exists():
+        none = "cannot be read: there is none, so this is no run (kpasim run --out and validate leave one)"
+        raise RecordError(folder / "run.json", [Problem("", none)])
     run = _read_object(folder / "run.json")
     version = run.get("format")
     if version != FORMAT or isinstance(version, bool):

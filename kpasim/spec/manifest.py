@@ -264,9 +264,12 @@ def read_service(path: str | Path, config: AutoscalerConfig, defaults: Defaults 
         "it is an experiment" if any({"service", "workload"} <= one.keys() for one in holds) else "it is no manifest"
     )
     has = f"it holds {', '.join(kinds)}" if kinds else "it is empty" if not found else other
+    wanted = "apiVersion serving.knative.dev/v1, kind Service"
+    if any(one.get("kind") == "InferenceService" for one in named):
+        wanted = f"the {wanted} that KServe makes of it, which kubectl get ksvc -o yaml prints"
     raise ExperimentError(
         path,
-        [Problem("", f"holds no Knative Service ({has}; wanted: apiVersion serving.knative.dev/v1, kind Service)", 1)],
+        [Problem("", f"holds no Knative Service ({has}; wanted: {wanted})", 1)],
     )
 
 

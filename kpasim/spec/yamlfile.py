@@ -176,7 +176,11 @@ def only_mapping(documents: list[Document], path: str | Path, *, kind: str) -> D
         raise ExperimentError(path, [Problem("", f"is empty ({kind} is a mapping of keys)", 1)])
     if len(documents) > 1:
         line = documents[1].lines.get(())
-        raise ExperimentError(path, [Problem("", f"holds several YAML documents ({kind} is one)", line)])
+        of_kubernetes = any(
+            isinstance(one.data, dict) and {"apiVersion", "kind"} <= one.data.keys() for one in documents
+        )
+        hint = f"; make one of a Service: kpasim manifest import {path} --out FILE" if of_kubernetes else ""
+        raise ExperimentError(path, [Problem("", f"holds several YAML documents ({kind} is one{hint})", line)])
     document = documents[0]
     if not isinstance(document.data, dict):
         what = "a list" if isinstance(document.data, list) else "one value"

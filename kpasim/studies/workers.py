@@ -82,6 +82,13 @@ class _Local(AbstractContextManager[dict[str, Any]]):
         self._settings = {"backend": "loky", "n_jobs": count, "inner_max_num_threads": 1, **own}
 
     def __enter__(self) -> dict[str, Any]:
+        from multiprocessing import resource_tracker
+
+        from joblib.externals.loky.backend import resource_tracker as resource_tracker_of_loky
+
+        # Starting one of these unblocks Ctrl-C, which is to stay blocked while workers are started.
+        resource_tracker.ensure_running()
+        resource_tracker_of_loky.ensure_running()
         return self._settings
 
     def __exit__(self, *_: object) -> None:
@@ -100,9 +107,12 @@ def _interrupted_afterwards() -> Iterator[None]:
         return
     asked: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
+    # Ctrl-C goes to workers as well; those that have just begun would die of it, and say so. They inherit the mask.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, before)
     if asked:
         raise KeyboardInterrupt

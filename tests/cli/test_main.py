@@ -251,6 +251,51 @@ def test_an_option_that_would_do_nothing_is_refused(option):
     assert f"{option} goes with --manifest" in done.output
 
 
+@pytest.mark.parametrize(
+    ("words", "module", "extra"),
+    [
+        (("validate", HEADLINE), "aiohttp", "cluster"),
+        (("validate", HEADLINE, "--target", "mine", "--dry-run"), "kubernetes", "cluster"),
+        (("load", HEADLINE, "--url", "http://127.0.0.1:1/"), "aiohttp", "cluster"),
+        (("serve", "txt2img", "--random-weights", "tiny"), "uvicorn", "server"),
+    ],
+)
+def test_what_a_plain_installation_lacks_is_named(words, module, extra):
+    """A command whose packages are not installed says in one line what installs them."""
+    without = f"import sys; sys.modules[{module!r}] = None; import kpasim.cli.main as m; m.main()"
+
+    done = subprocess.run(
+        [sys.executable, "-c", without, *map(str, words)], capture_output=True, text=True, check=False, timeout=120
+    )
+
+    assert done.returncode == 1
+    assert re.fullmatch(r"Error: .*missing.*", done.stderr.splitlines()[-1])
+    assert done.stderr.splitlines()[-1].endswith(f": pip install 'kpasim[{extra}]'")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "hint"),
+    [
+        ("serving.knative.dev/v1\nkind: Service", "make one of a Service: kpasim manifest import two.yaml"),
+        (
+            "serving.kserve.io/v1beta1\nkind: InferenceService",
+            "that KServe makes of it, which kubectl get ksvc -o yaml",
+        ),
+    ],
+)
+def test_other_manifests_are_told_what_to_do_with_them(kind, hint, tmp_path, monkeypatch):
+    """Several objects given for an experiment, and KServe's own kind given for a Service, have a next step."""
+    monkeypatch.chdir(tmp_path)
+    Path("two.yaml").write_text(f"kind: Namespace\napiVersion: v1\n---\napiVersion: {kind}\n", encoding="utf-8")
+
+    done = CliRunner().invoke(cli, ["run" if kind.endswith(" Service") else "check", "two.yaml"])
+
+    assert done.exit_code == 1
+    assert re.fullmatch(r"Error: two\.yaml:\d: .*\n", done.output)
+    assert hint in done.output
+
+
 @pytest.mark.parametrize("place", ["nowhere", "."])
 def test_a_folder_that_is_no_run_is_told_where_runs_come_from(place, tmp_path, monkeypatch):
     """`kpasim compare` says whether there is no folder or no run in it, and what leaves one."""

@@ -81,6 +81,12 @@ def test_a_run_folder_is_read_by_its_folder_or_its_run_json():
     assert not found.requests["censored"].any()
 
 
+def test_a_folder_without_a_run_says_what_leaves_one(tmp_path):
+    """A folder that holds something else is named, and the commands that leave run folders."""
+    with pytest.raises(RecordError, match=r"run\.json: cannot be read: .* \(kpasim run --out and validate leave one\)"):
+        read(tmp_path)
+
+
 def test_a_damaged_run_folder_can_be_used_in_part(tmp_path):
     """Malformed rows of its tables are counted and left out, or raised with file and line."""
     shutil.copytree(folder("s2-warm-def-b"), tmp_path / "run")

@@ -67,8 +67,12 @@ def test_places_that_cannot_be_written_are_named(tmp_path):
     with pytest.raises(RunError, match="cannot be written"), atomic_write(tmp_path):
         pass
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot be made"):
-        make_folder(tmp_path / "file" / "sub")
+    for path in (tmp_path / "file", tmp_path / "file" / "sub"):
+        with pytest.raises(RunError, match=r"cannot be made: there is a file in its place \(name a folder\)"):
+            make_folder(path)
+    for nameless in ("", ".", "/"):
+        with pytest.raises(RunError, match="cannot be written: Is a directory"), atomic_write(nameless):
+            pass
     assert make_folder(tmp_path / "x" / "y").is_dir()
 
 

@@ -23,6 +23,7 @@ from kpasim.studies.journal import Journal, runs
 from kpasim.studies.run import simulate
 from kpasim.studies.sweep import Plan, design, sweep
 from kpasim.studies.sweep_result import SweepResult, load_result
+from kpasim.studies.workers import spread
 from tests.studies.sweeps import SWEEP, command_line, rows, write
 
 KILLED = Path(__file__).with_name("killed.py")
@@ -192,6 +193,17 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(file: Path, folder:
     done = command_line("sweep", file, "--out", tmp_path, "--engine", "reference", "--processes", "1", "--resume")
     assert done.returncode == 0, done.stderr
     assert table(tmp_path) == table(folder)
+
+
+def deaf(_: int) -> bool:
+    """Whether this process does not hear Ctrl-C."""
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+
+
+def test_workers_are_deaf_to_ctrl_c_before_they_can_think() -> None:
+    """They inherit that, as a worker that is interrupted while Python starts says so at length; the parent does not."""
+    assert list(spread(deaf, [1, 2, 3], processes=2)) == [True, True, True]
+    assert not deaf(0)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find a process's children")
