@@ -5,13 +5,11 @@ from __future__ import annotations
 import statistics
 from functools import cache
 
-import numpy as np
 import pytest
 
-from benchmarks import fidelity, steady
+from benchmarks import evidence, fidelity, steady
 from benchmarks.fidelity import ABSOLUTE, COVERED, RELATIVE, Row
-from kpasim.results.tables import read_run_folder
-from tests.real_runs import folder, names
+from tests.real_runs import names
 from tests.steady_state import points
 
 REPLICATIONS = 200
@@ -54,9 +52,6 @@ DOZEN = {
 
 STRICTLY_SIXTY_SECONDS = {"s4-rps5": 1}
 """Rows of ticks that are decided otherwise: panic ended where printed times say exactly a window, not more."""
-
-ENVOY_KNOWS_S = 0.08
-"""How long after its readiness a pod is among those that Envoy chooses from."""
 
 IN_STEP = ("s1-warm-def-k06", "s2-warm-def-k04", "s2-idled-def-r08", "s3-def-cc1-tu70-c8", "s4-pt150-c", "s6-stz-act-c")
 """Runs that are also predicted with their clocks in step."""
@@ -164,28 +159,19 @@ def test_with_the_clocks_in_step_desired_changes_when_it_did():
 
 def test_envoys_two_random_choices_may_be_the_same_pod():
     """As many choices went to a least busy pod as two independent picks make, and too few for two different pods."""
-    _, tables, _ = read_run_folder(folder("s3-cc10-c50-tbc0-envoylr"))
-    requests, pods = tables.requests, tables.pods
-    order = np.argsort(requests["server_arrival_s"], kind="stable")
-    arrival_s, chosen = requests["server_arrival_s"][order], requests["pod"][order]
-    end_s = (requests["start_s"] + requests["latency_s"])[order]
-    chose_least, independent, different, variance = 0, 0.0, 0.0, 0.0
-    for place, now_s in enumerate(arrival_s):
-        seen = (pods["ready_s"] + ENVOY_KNOWS_S <= now_s) & ~(pods["delete_requested_s"] <= now_s)
-        names_there = sorted({*pods["pod"][seen], chosen[place]})
-        inside = chosen[:place][end_s[:place] > now_s]
-        busy = np.array([np.sum(inside == name) for name in names_there])
-        if busy.min() == busy.max():
-            continue
-        count, others = len(busy), int(np.sum(busy > busy.min()))
-        share = 1 - (others / count) ** 2
-        chose_least += bool(busy[names_there.index(chosen[place])] == busy.min())
-        independent += share
-        variance += share * (1 - share)
-        different += 1 - others * (others - 1) / (count * (count - 1))
+    _, chose_least, same, variance, different = evidence.envoys_choices("s3-cc10-c50-tbc0-envoylr")
 
-    assert abs(chose_least - independent) < 3 * variance**0.5
+    assert abs(chose_least - same) < 3 * variance**0.5
     assert different - chose_least > 3 * variance**0.5
+
+
+@pytest.mark.parametrize("count", evidence.MEASURED, ids=lambda count: count.__name__)
+def test_figures_of_the_prose_are_those_of_the_runs(count):
+    """What the documentation says of the recorded runs is what is counted in them."""
+    found = list(count())
+
+    assert found
+    assert [words for page, words in found if not evidence.stands(page, words)] == []
 
 
 def test_steady_states_are_predicted_better_than_by_rules_of_thumb():
