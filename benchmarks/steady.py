@@ -35,8 +35,8 @@ SPREAD = 0.09
 """Half the width of the uniform service time, as a share of its mean: that of the sleep in w1."""
 
 
-def experiment(point: Point) -> Experiment:
-    """The experiment behind a measured point."""
+def experiment(point: Point, cold_start: str) -> Experiment:
+    """The experiment behind a measured point, where pods take so long to start."""
     annotations = {
         "autoscaling.knative.dev/target": f"{point.target:g}",
         "autoscaling.knative.dev/panic-threshold-percentage": "1000",
@@ -62,7 +62,7 @@ def experiment(point: Point) -> Experiment:
                     "time": {"distribution": "uniform", "low": f"{low_s:.6f}s", "high": f"{high_s:.6f}s"},
                     "slots": 0,
                 },
-                "cold-start": {"stages": [{"name": "start", "time": COLD_START}]},
+                "cold-start": {"stages": [{"name": "start", "time": cold_start}]},
             },
             "start": {"state": "warm", "for": "5s"},
             "horizon": f"{MINUTES}m",
@@ -72,11 +72,12 @@ def experiment(point: Point) -> Experiment:
     )
 
 
-def predicted(point: Point, replications: int) -> float:
+def predicted(point: Point, replications: int, cold_start: str = COLD_START) -> float:
     """Average ready pods between the first and the last ten minutes, the mean of some replications."""
     begin, end = LEFT_OUT * 60.0, (MINUTES - LEFT_OUT) * 60.0
     means = []
-    for one in simulate(experiment(point), replications=replications, seed=1, engine="compiled").outcomes:
+    result = simulate(experiment(point, cold_start), replications=replications, seed=1, engine="compiled")
+    for one in result.outcomes:
         t_s = (one.scaling[of.SCALING_T] - one.load_ns) / SECOND_NS
         edges = np.clip(np.append(t_s, end), begin, end)
         means.append(float(np.sum(np.diff(edges) * one.scaling[of.DEPLOYMENT_READY])) / (end - begin))
@@ -108,10 +109,11 @@ def main() -> None:
     """Predict, print, and write where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replications", type=int, default=5)
+    parser.add_argument("--cold-start", default=COLD_START, help="how long a pod takes to start")
     parser.add_argument("--write", action="store_true", help="replace the table of docs/fidelity.md")
     asked = parser.parse_args()
     measured = points()
-    found = {"kpasim": [predicted(point, asked.replications) for point in measured]}
+    found = {"kpasim": [predicted(point, asked.replications, asked.cold_start) for point in measured]}
     found |= {name: [rule(point) for point in measured] for name, rule in RULES.items()}
     lines = []
     for name, predictions in found.items():
