@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import console, note, number, print_json, span
+from kpasim.cli.output import note, number, print_json, show_tables, span
 
 if TYPE_CHECKING:
     from kpasim.studies.calibrate import Calibration
@@ -136,7 +136,7 @@ def command(
         note(f"Note: {text}")
     if out:
         found.write(out, [f"kpasim {shlex.join(_command(sys.argv[1:]))}"])
-        note(f"Wrote {out}")
+        note(f"Wrote {out}. Next: model: {out} in an experiment, its path from there, and kpasim check EXPERIMENT")
     if plot:
         _draw(found, out.with_suffix("") if out else Path("runs") / f"{found.name}-calibration")
     if as_json:
@@ -188,7 +188,7 @@ def _show(found: Calibration) -> None:
         table.add_column(column, justify="right" if column == "value" else "left")
     for name, (value, low, high) in found.estimates.items():
         table.add_row(name.removesuffix("_s").replace("_", " "), number(value), span([low, high]), "s")
-    console().print(table)
+    show_tables(table)
     for part in found.parts:
         others = ", ".join(
             f"{name} {value:.1f}" for name, value in sorted(part.fit.bic.items(), key=lambda one: one[1])
@@ -219,7 +219,8 @@ def _show_lines(found: Calibration) -> None:
             error,
             remark.strip(),
         )
-    console().print(table)
+    click.echo()
+    show_tables(table)
     for one in found.explanations:
         click.echo(f"{one.name}: score {one.score:.1f}, {one.inside} of {one.lines} lines inside ({one.says})")
     if found.alike:

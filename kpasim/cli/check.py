@@ -27,7 +27,7 @@ def command(ctx: click.Context, file: str, strict: bool, quiet: bool, as_json: b
     Nothing is simulated and nothing is sent. The exit status is 1 where something will not work, 3 with --strict
     where something will hurt, and 0 otherwise.
     """
-    from kpasim.studies.check import LEVELS, check_file
+    from kpasim.studies.check import LEVELS, check_file, is_manifest
 
     found = check_file(file)
     counts = {level: sum(one.level == level for one in found) for level in LEVELS}
@@ -39,6 +39,8 @@ def command(ctx: click.Context, file: str, strict: bool, quiet: bool, as_json: b
                 show(one, brief=quiet)
         listed = ", ".join(f"{count} {level}{'s' if count != 1 else ''}" for level, count in counts.items())
         note(f"{file}: {listed}")
+        if not counts["error"]:
+            note(f"Next: kpasim {'manifest import' if is_manifest(file) else 'run'} {file}")
     if counts["error"]:
         ctx.exit(1)
     if strict and counts["warning"]:

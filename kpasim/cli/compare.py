@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import compile_for_next_time, console, note, number, print_json, progress, span
+from kpasim.cli.output import compile_for_next_time, counted, note, number, print_json, progress, show_tables, span
 
 if TYPE_CHECKING:
     from kpasim.studies.compare import Comparison
@@ -110,7 +110,8 @@ def _show(comparison: Comparison) -> None:
     """Print the metrics, and what the ticks and the pods say."""
     from rich.table import Table
 
-    title = f"{comparison.name}: {comparison.result.replications} replications beside the measured run"
+    runs = counted(comparison.result.replications, "replication")
+    title = f"{comparison.name}: {runs} beside the measured run"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in ("", "measured", "predicted", "90 %", "error", "unit"):
         table.add_column(column, justify="left" if column in {"", "90 %", "unit"} else "right")
@@ -126,7 +127,7 @@ def _show(comparison: Comparison) -> None:
             _error(measured, predicted, absolute=name.endswith(("_out_s", "_last_s", "_pods"))),
             UNITS.get(name, "s"),
         )
-    console().print(table)
+    show_tables(table)
     if comparison.wasserstein_s is not None:
         click.echo(f"Latencies are {number(comparison.wasserstein_s)} s apart (Wasserstein-1).")
     created = comparison.pod_created_s

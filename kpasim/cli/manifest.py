@@ -96,7 +96,7 @@ def export(experiment: str, assignments: tuple[str, ...], settings: str | None, 
         click.echo(text, nl=False)
     else:
         _write(out, text)
-        note(f"Wrote {out}")
+        note(f"Wrote {out}. Next: kpasim check {out}")
     elsewhere = [path for path in changes if not path.startswith("service.")]
     if elsewhere:
         note(f"Note: not part of a Service manifest: {', '.join(elsewhere)}")

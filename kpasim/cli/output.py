@@ -10,12 +10,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kpasim.report.words import number, span
+from kpasim.report.words import counted, number, span
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
-__all__ = ["compile_for_next_time", "console", "note", "number", "print_json", "progress", "span"]
+__all__ = [
+    "compile_for_next_time",
+    "console",
+    "counted",
+    "note",
+    "number",
+    "print_json",
+    "progress",
+    "show_tables",
+    "span",
+]
 
 
 def note(text: str) -> None:
@@ -44,6 +55,20 @@ def console() -> Console:
 
     plain_width = None if sys.stdout.isatty() else 110
     return Console(width=plain_width, highlight=False)
+
+
+def show_tables(*tables: Table) -> None:
+    """Print tables on stdout, each below its title, which may be wider than its table."""
+    from rich.text import Text
+
+    out = console()
+    for place, table in enumerate(tables):
+        title, table.title = table.title, None
+        if place:
+            out.print()
+        if title:
+            out.print(Text(str(title), style="table.title"))
+        out.print(table)
 
 
 @contextmanager

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import compile_for_next_time, console, note, number, print_json, progress, span
+from kpasim.cli.output import (
+    compile_for_next_time,
+    console,
+    counted,
+    note,
+    number,
+    print_json,
+    progress,
+    show_tables,
+    span,
+)
 
 if TYPE_CHECKING:
     from kpasim.results.tables import Tables
@@ -69,7 +79,7 @@ def command(
         print_json(result.to_dict())
     else:
         show(result, explain=explain)
-        next_steps(result, experiment, folder)
+        next_steps(result, experiment or write_experiment, folder)
     compile_for_next_time(result.engine)
 
 
@@ -112,17 +122,18 @@ def show(result: Result, *, explain: bool) -> None:
     from kpasim.results.hey import report
 
     tables = result.tables()
-    out = console()
-    name = result.experiment.name
-    out.print(f"[bold]{name}[/bold], replication {result.representative} of {result.replications} (median total time)")
+    name, which = result.experiment.name, f"replication {result.representative} of {result.replications}"
+    console().print(f"[bold]{name}[/bold], {which} (median total time)")
     click.echo(report(tables.requests).text())
-    out.print(timeline(tables))
+    show_tables(timeline(tables))
+    click.echo()
     if explain:
         from kpasim.studies.explain import explanation
 
         for line in explanation(tables, result.params):
             click.echo(line)
-    out.print(figures_of_merit(result))
+        click.echo()
+    show_tables(figures_of_merit(result))
 
 
 def timeline(tables: Tables) -> Any:
@@ -144,22 +155,25 @@ def figures_of_merit(result: Result) -> Any:
     from rich.table import Table
 
     from kpasim.report.words import FIGURES
+    from kpasim.results.display import interval_words
     from kpasim.results.summary import flattened
 
     medians = dict(flattened(result.summary))
     intervals = dict(flattened(result.intervals))
-    title = f"{result.replications} replications: median and 90 % interval"
+    words = interval_words(result.replications)
+    title = counted(result.replications, "replication") + (f": median and {words}" if words else "")
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in ("", "median", "90 %", "unit"):
-        table.add_column(column, justify="right" if column == "median" else "left")
+    for column in ("", "median", "90 %", "unit") if words else ("", "value", "", "unit"):
+        table.add_column(column, justify="right" if column in {"median", "value"} else "left")
     for heading, place, unit in FIGURES:
         if medians.get(place) is not None:
-            table.add_row(heading, number(medians[place]), span(intervals.get(place)), unit)
+            table.add_row(heading, number(medians[place]), span(intervals.get(place)) if words else "", unit)
     if result.cost:
         money = result.cost
         for heading, name in (("cost", "amount"), ("  per 1,000 answers", "per_1000"), ("  per month", "per_month")):
             if money[name] is not None:
-                table.add_row(heading, number(money[name]), span(money["intervals"].get(name)), money["currency"])
+                interval = span(money["intervals"].get(name)) if words else ""
+                table.add_row(heading, number(money[name]), interval, money["currency"])
         for part, amount in money["parts"].items():
             table.add_row(f"  {part}", number(amount), "", money["currency"])
     return table
@@ -171,8 +185,12 @@ def next_steps(result: Result, experiment: str | None, folder: Path | None) -> N
 
     for line in remarks(result.prices):
         note(line)
+    if not result.prices:
+        note("No cost: give a price-per-hour to each of cluster.instance-types in the experiment.")
     if result.experiment.model.provisional:
         note("The service model is provisional: put times that you have measured in its place.")
+    if not result.experiment.model.cold_start.stages:
+        note("The model has no cold start: new pods work as soon as they are there.")
     if result.never_warm:
         note(
             f"The load began without a warm pod in {result.never_warm} of {result.replications} replications: none was "
@@ -182,3 +200,5 @@ def next_steps(result: Result, experiment: str | None, folder: Path | None) -> N
         note(f"Tables: {folder}. Next: kpasim report {folder}")
     elif experiment:
         note(f"Next: kpasim run {experiment} --plot --out runs/{result.experiment.name}")
+    else:
+        note("Next: the same with --write-experiment FILE, to refine, vary and share it")

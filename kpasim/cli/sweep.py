@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import console, note, number, print_json, span
+from kpasim.cli.output import counted, note, number, print_json, show_tables, span
 
 if TYPE_CHECKING:
     from kpasim.studies.sweep import Plan
@@ -67,7 +67,7 @@ def command(
     folder = Path(out) if out else Path("runs") / plan.name
     introduce(plan)
     try:
-        with counted(plan.name) as progress:
+        with reported(plan.name) as progress:
             result = sweep(
                 plan,
                 out=folder,
@@ -96,8 +96,7 @@ def command(
     else:
         show(result, percentile or result.about["percentiles"][0])
         note(f"All rows: {folder}/rows.csv, rows.parquet, sweep.json; all replications: {folder}/replications.parquet")
-        if not plot:
-            note(f"Next: kpasim sweep {file} --out {folder} --resume --plot")
+        note(f"Next: kpasim {f'report {folder}' if plot else f'sweep {file} --out {folder} --resume --plot'}")
 
 
 def check_percentile(percentile: str | None) -> None:
@@ -115,9 +114,10 @@ def introduce(plan: Plan) -> None:
     """Say what is going to happen, and what cannot."""
     from kpasim.studies.prices import remarks
 
-    note(f"{plan.name}: {len(plan.settings):,} settings, {plan.replications} replications each")
+    note(f"{plan.name}: {counted(len(plan.settings), 'setting')}, {counted(plan.replications, 'replication')} each")
     if plan.refused:
-        note(f"Left out: {len(plan.refused)} settings that cannot be; the first: {plan.refused[0][1].splitlines()[0]}")
+        refused = counted(len(plan.refused), "setting")
+        note(f"Left out: {refused} that cannot be; the first: {plan.refused[0][1].splitlines()[0]}")
     if plan.currency is None:
         note("No prices (cluster.instance-types): pods are counted in seconds, not in money.")
     for line in remarks(plan.prices):
@@ -143,7 +143,7 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def counted(what: str) -> Iterator[Callable[[int, int], None]]:
+def reported(what: str) -> Iterator[Callable[[int, int], None]]:
     """Progress on stderr: how many replications are done, how fast, and how long it will take.
 
     Yields:
@@ -194,10 +194,7 @@ class _Lines:
 
 def show(result: SweepResult, percentile: str) -> None:
     """Print the settings by cost, the front, and the axes' effects."""
-    out = console()
-    out.print(rows_table(result, percentile))
-    out.print(front_table(result, percentile))
-    out.print(effects_table(result))
+    show_tables(rows_table(result, percentile), front_table(result, percentile), effects_table(result))
 
 
 def rows_table(result: SweepResult, percentile: str) -> Any:
@@ -224,16 +221,18 @@ def rows_table(result: SweepResult, percentile: str) -> Any:
         )
     left_out = len(result.settings) - len(shown)
     if left_out > 0:
-        table.caption = f"{left_out:,} other settings are in rows.csv"
+        table.caption = f"All others ({left_out:,}) are in rows.csv"
         table.caption_justify = "left"
     return table
 
 
 def front_table(result: SweepResult, percentile: str) -> Any:
     """The Pareto front, and which neighbours on it can be told apart."""
+    from kpasim.results.display import interval_words
     from kpasim.studies.sweep_result import label, step_text
 
-    title = f"Pareto front: cost against {percentile} (90 % intervals; steps to the next point are paired differences)"
+    title = f"Pareto front: cost against {percentile}, {interval_words(result.replications) or 'a single run'}"
+    title += "; steps to the next point are paired differences"
     table = _table(title, [f"cost [{result.cost_unit}]", "90 %", f"{percentile} [s]", "90 %", "next point", "settings"])
     points = result.pareto(percentile)
     varied = result.varied(points)

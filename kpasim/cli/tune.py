@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import console, note, number, print_json, span
+from kpasim.cli.output import counted, note, number, print_json, show_tables, span
 
 if TYPE_CHECKING:
     from kpasim.studies.tune import Judged, TuneResult
@@ -105,7 +105,7 @@ def command(
         what = what.with_settings({"seed": seed})
     for line in remarks(prices_of(what)):
         note(line)
-    with counted() as progress:
+    with reported() as progress:
         result = tune(
             what,
             slo,
@@ -137,7 +137,7 @@ def command(
 
 
 @contextmanager
-def counted() -> Iterator[Callable[[int, int], None]]:
+def reported() -> Iterator[Callable[[int, int], None]]:
     """Progress on stderr: replications played, and settings still in the race."""
     begun = time.monotonic()
 
@@ -168,14 +168,14 @@ def show(result: TuneResult) -> None:
     from kpasim.studies.sweep_result import label
 
     promise = ", ".join(str(one) for one in result.promises)
-    tried = f"{len(result.race.candidates):,} settings tried, {result.replications:,} replications"
+    tried = f"{counted(len(result.race.candidates), 'setting')} tried, {counted(result.replications, 'replication')}"
     click.echo(f"{result.experiment.name}: {promise} in at least {100 * result.probability:g} % of runs ({tried})")
     columns = {"now": result.now}
     if result.chosen:
         columns["tuned"] = result.chosen
     elif result.nearest:
         columns["nearest"] = result.nearest
-    console().print(comparison(result, columns))
+    show_tables(comparison(result, columns))
     if result.horizon_s is not None and result.experiment.horizon_s is None:
         end = seconds(result.horizon_s)
         click.echo(
@@ -259,7 +259,7 @@ def how_sure(result: TuneResult) -> str:
     if rivals["tied"]:
         first = rivals["tied"][0]
         lines.append(
-            f"Not separated: {len(rivals['tied'])} other settings cannot be told from it in cost, "
+            f"Not separated: {counted(len(rivals['tied']), 'other setting')} cannot be told from it in cost, "
             f"such as {label(first['settings']) or 'the manifest as it is'} "
             f"({100 * first['cost_difference']:+.2g} %)."
         )
@@ -267,7 +267,7 @@ def how_sure(result: TuneResult) -> str:
         first = rivals["undecided"][0]
         low, high = first["probability_interval"]
         lines.append(
-            f"Not separated: {len(rivals['undecided'])} cheaper settings may or may not keep the promise, "
+            f"Not separated: {counted(len(rivals['undecided']), 'cheaper setting')} may or may not keep the promise, "
             f"such as {label(first['settings']) or 'the manifest as it is'} "
             f"({100 * first['cost_difference']:+.2g} %, kept in {100 * low:.1f} to {100 * high:.1f} % of runs)."
         )

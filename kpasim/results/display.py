@@ -28,6 +28,8 @@ FIGURES = (
 )
 """Figures of merit in the order in which they are shown: title, name among the figures, unit."""
 
+LEAST_RUNS = 19
+"""Of fewer runs no twentieth can be left out on either side: even their least and greatest hold less than 90 %."""
 NOTHING = "–"  # noqa: RUF001  # what tables have where there is no number
 
 
@@ -46,6 +48,15 @@ def span(interval: Any) -> str:
         return ""
     low, high = number(interval[0]), number(interval[1])
     return low if low == high else f"{low} to {high}"
+
+
+def interval_words(replications: int) -> str:
+    """What the ends of an interval over so many replications are; nothing of a single one."""
+    if replications < 2:
+        return ""
+    return "90 % interval" + (
+        "" if replications >= LEAST_RUNS else f" (fewer than {LEAST_RUNS} runs: least to greatest)"
+    )
 
 
 def as_html(title: str, medians: Mapping[str, Any], intervals: Mapping[str, Any]) -> str:

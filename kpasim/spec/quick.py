@@ -122,7 +122,7 @@ def _cluster(service: ServiceManifest) -> list[str]:
         "  instance-types:            # to be had, in this order; price-per-hour and currency are yours to give"
     )
     lines.append(
-        f"    - {{name: {_flow(types[0])}}}" if types else "    - {name: gpu, price-per-hour: 1.0, currency: USD}"
+        f"    - {{name: {_flow(types[0])}}}" if types else "    - {name: gpu}              # without a price no cost"
     )
     lines += [f"    # - {{name: {_flow(name)}}}" for name in types[1:]]
     return lines

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError, YAMLStreamError
@@ -67,7 +68,7 @@ def read_text(path: str | Path) -> str:
     """
     try:
         if str(path) == "-":
-            raw = sys.stdin.buffer.read(MAX_BYTES + 1)
+            raw = _begin_of(sys.stdin.buffer)
         else:
             with Path(path).open("rb") as file:
                 raw = file.read(MAX_BYTES + 1)
@@ -92,6 +93,12 @@ def read_text(path: str | Path) -> str:
             path, [Problem("", "is a binary file (a YAML file is text)", text[: text.index("\0")].count("\n") + 1)]
         )
     return text
+
+
+@lru_cache(maxsize=1)
+def _begin_of(stream: BinaryIO) -> bytes:
+    """What a stream holds, kept: a file is looked at to see what it is, and read again, and a stream can only once."""
+    return stream.read(MAX_BYTES + 1)
 
 
 def parse_documents(text: str, path: str | Path) -> list[Document]:

@@ -223,7 +223,8 @@ def calibrate(
         )
     served = fit_service(records, experiment, rng)
     if served is None and not starts and not extra:
-        raise RunError("nothing to fit: no file has an answered request or a pod that became ready")
+        named = "" if columns else "; of a CSV file say which column holds what, such as --column duration=NAME"
+        raise RunError(f"nothing to fit: no file has an answered request or a pod that became ready{named}")
     return _by_fits(served, starts, extra, records, experiment, title, draws, notes)
 
 
@@ -424,7 +425,9 @@ def _by_fits(
     for stage in starts:
         estimates |= {f"{stage.name}_{key}_s": value for key, value in stage.time.figures.items()}
     if not starts:
-        notes.append("no file has starts of pods: the cold start is that of the experiment's model, if it has one")
+        kept = experiment is not None and experiment.model.cold_start.stages
+        cold = "the cold start is that of the experiment's model" if kept else "the model has no cold start; add one"
+        notes.append(f"no file has starts of pods: {cold}")
     source = [
         _made(
             records, f"{counted['requests']} requests, {counted['timeouts']} of them given up, {counted['pods']} pods"

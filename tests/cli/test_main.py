@@ -25,6 +25,7 @@ from tests.real_runs import folder as real
 from tests.spec.test_bad_input import CASES, spoiled
 
 HEADLINE = Path(__file__).parents[2] / "experiments" / "hey50x5.yaml"
+SERVICE = (HEADLINE.parent / "manifests" / "stable-diffusion.yaml").read_text(encoding="utf-8")
 KPASIM = [sys.executable, "-m", "kpasim.cli.main"]
 QUICK = ["--engine", "reference", "-n", "2"]
 READY_WITHIN = """
@@ -294,6 +295,25 @@ def test_other_manifests_are_told_what_to_do_with_them(kind, hint, tmp_path, mon
     assert done.exit_code == 1
     assert re.fullmatch(r"Error: two\.yaml:\d: .*\n", done.output)
     assert hint in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("check", "-"), SERVICE),
+        (("check", "-"), HEADLINE.read_text(encoding="utf-8")),
+        (("tune", "-", "--slo", "p95<=200s", "--budget", "40", "--engine", "reference"), None),
+        (("manifest", "diff", "-", "manifests/stable-diffusion.yaml"), SERVICE),
+    ],
+)
+def test_a_stream_is_as_good_as_a_file(words, text, monkeypatch):
+    """`kubectl get ksvc -o yaml | kpasim check -`, and the same for the others that look twice at what they read."""
+    monkeypatch.chdir(HEADLINE.parent)
+
+    done = CliRunner().invoke(cli, words, input=text or HEADLINE.read_text(encoding="utf-8"))
+
+    assert done.exit_code in {0, 3}, done.output
+    assert "Error" not in done.output
 
 
 @pytest.mark.parametrize("place", ["nowhere", "."])

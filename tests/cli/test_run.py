@@ -148,3 +148,36 @@ def test_what_did_without_the_fast_engine_lets_it_be_compiled(
     assert json.loads(done.stdout)["engine"] == engine
     assert bool(asked) == begun
     assert ("is being compiled in the background" in done.stderr) == begun
+
+
+def test_a_run_without_a_file_invents_no_price_and_says_how_to_keep_it(tmp_path: Path):
+    """Where neither manifest nor price list knows a machine, nothing is said about money but what would give it."""
+    manifest = tmp_path / "service.yaml"
+    text = Path(MANIFEST).read_text(encoding="utf-8")
+    manifest.write_text(
+        "".join(line for line in text.splitlines(True) if "eci-use-specs" not in line), encoding="utf-8"
+    )
+    times = ("--service-time", "1s", "--cold-start", "9s", "--engine", "reference")
+
+    done = run("--manifest", str(manifest), "--hey", "-n 5 -c 5", *times, "-n", "1")
+
+    assert done.exit_code == 0
+    assert "cost" not in done.stdout
+    assert "No cost: give a price-per-hour" in done.stderr
+    assert "Next: the same with --write-experiment FILE" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("count", "title"),
+    [
+        ("1", "1 replication\n"),
+        ("5", "5 replications: median and 90 % interval (fewer than 19 runs: least to greatest)\n"),
+        ("19", "19 replications: median and 90 % interval\n"),
+    ],
+)
+def test_an_interval_is_called_what_it_is(count: str, title: str):
+    """One run has none, few runs have their ends, and a title stays on its line."""
+    done = run(HEADLINE, "--engine", "reference", "-n", count)
+
+    assert f"\n{title}" in done.stdout
+    assert ("median" in done.stdout.partition(title)[2]) is (count != "1")

@@ -62,6 +62,11 @@ cluster:
 HEY = "kind: hey\n  requests: 100\n  concurrency: 4\n  timeout: 3m"
 POISSON = "kind: poisson\n  rate: 0.1\n  duration: 10m"
 SLOW = ("median: 20s", "median: 100s")
+STAGES = """\
+  cold-start:
+    stages:
+      - {name: start, time: {distribution: lognormal, median: 20s, sigma: 0.1}}
+"""
 MIN = '        autoscaling.knative.dev/min-scale: "1"\n'
 MAX = 'autoscaling.knative.dev/max-scale: "4"'
 TBC = 'autoscaling.knative.dev/target-burst-capacity: "3"'
@@ -210,6 +215,12 @@ ROWS = {
     "client-outwaits": Row(
         (("rate: 0.1", "rate: 0.1\n  timeout: 400s"),), "note", "workload.timeout", "504 after timeoutSeconds 300"
     ),
+    "no-cold-start": Row(
+        ((STAGES, "  cold-start: {stages: []}\n"),),
+        "warning",
+        "model.cold-start",
+        "a new pod works as soon as it is there",
+    ),
     "panic-lasts": Row((SLOW,), "note", "annotations.panic-threshold-percentage", "panic for 2m40s or more"),
     "scale-to-zero": Row((SLOW, (MIN, "")), "warning", "annotations.min-scale", "the next user waits 1m40s"),
     "window-below-start": Row((SLOW,), "warning", "annotations.window", "given up 1m after a burst, and takes 1m40s"),
@@ -340,9 +351,27 @@ def test_the_remedy_removes_the_finding(tmp_path: Path) -> None:
     assert [one.name for one in check_file(write(tmp_path, calm))] == ["panic-lasts"]
 
 
+@pytest.mark.parametrize(
+    ("limit", "share", "enough"),
+    [
+        (1, 100, "2 requests in flight are enough"),
+        (4, 70, "3 requests in flight are enough"),
+        (4, 100, "5 requests in flight are enough"),
+        (1, 70, "a request in flight is enough"),
+    ],
+)
+def test_what_makes_one_pod_panic_depends_on_its_target(limit: int, share: int, enough: str, tmp_path: Path) -> None:
+    """The pods wanted are rounded up before they are held against the threshold: 0.7 of a request already needs two."""
+    edits = (SLOW, ("containerConcurrency: 1", f"containerConcurrency: {limit}"), (TU, TU.replace("100", f"{share}")))
+
+    found = {one.name: one for one in check_file(write(tmp_path, edits))}
+
+    assert enough in found["panic-lasts"].why
+
+
 def test_every_rule_is_tested() -> None:
     """The table has a row for each rule; the other autoscaler has a test of its own."""
-    assert len(RULES) == 38
+    assert len(RULES) == 39
     assert len(ROWS) >= len(RULES) - 1
 
 
@@ -400,6 +429,7 @@ def test_the_command_prints_findings(tmp_path: Path) -> None:
     assert "  Why: The stable window" in done.stdout
     assert "  Fix: Set scale-down-delay" in done.stdout
     assert "0 errors, 1 warning, 1 note" in done.stderr
+    assert f"Next: kpasim run {path}" in done.stderr
     brief = CliRunner().invoke(command, [str(path), "--quiet"])
     assert "Why" not in brief.stdout
     assert "note" not in brief.stdout

@@ -16,7 +16,7 @@ from kpasim.spec.yamlfile import read_documents
 from kpasim.studies.check import manifest, running
 from kpasim.studies.check.case import LEVELS, Case, Finding
 
-__all__ = ["LEVELS", "RULES", "Finding", "check_file", "findings"]
+__all__ = ["LEVELS", "RULES", "Finding", "check_file", "findings", "is_manifest"]
 
 RULES = (*manifest.RULES, *running.RULES)
 """Every rule, in the order in which findings of one level are shown."""
@@ -29,16 +29,19 @@ def findings(target: Experiment | ServiceManifest) -> list[Finding]:
     return sorted(found, key=lambda one: LEVELS.index(one.level))
 
 
+def is_manifest(path: str | Path) -> bool:
+    """Whether a file holds Kubernetes objects, and so is no experiment."""
+    return any(isinstance(one.data, dict) and "kind" in one.data for one in read_documents(path))
+
+
 def check_file(path: str | Path) -> list[Finding]:
     """Findings about a file that is an experiment or a manifest; what cannot be read at all is a finding too.
 
     Raises:
         FileError: The file is neither.
     """
-    documents = read_documents(path)
-    is_manifest = any(isinstance(one.data, dict) and "kind" in one.data for one in documents)
     try:
-        return findings(read_service(path, AutoscalerConfig()) if is_manifest else load(path))
+        return findings(read_service(path, AutoscalerConfig()) if is_manifest(path) else load(path))
     except FileError as error:
         if not all(problem.place for problem in error.problems):
             raise

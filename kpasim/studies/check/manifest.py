@@ -214,7 +214,7 @@ def activator_stays(case: Case) -> Iterator[Finding]:
         "activator-stays",
         "target-burst-capacity",
         f"the activator stays in the path: it would leave at {pods} idle pods or more",
-        f"It leaves when ready pods times {revision.total_value:g} exceed target-burst-capacity "
+        f"It leaves when ready pods times {revision.total_value:g} reach target-burst-capacity "
         f"{revision.target_burst_capacity:g} plus the load. That is good for long requests: they wait in one queue, "
         "go to the first free pod, and new pods take from it at once.",
         "Leave it so. With target-burst-capacity 0 requests wait inside the pod they were sent to.",
@@ -231,8 +231,8 @@ def direct_path(case: Case) -> Iterator[Finding]:
         "direct-path",
         "target-burst-capacity",
         "target-burst-capacity 0: requests wait inside the pod they were sent to",
-        "The ingress spreads requests without knowing how long a pod's queue is, and a request that waits cannot move "
-        f"to a pod that became ready.{refusal}",
+        "The gateway chooses a pod when a request comes (Kourier in turn, Istio the less busy of two), not when one is "
+        f"free, and a request that waits cannot move to a pod that became ready.{refusal}",
         "Remove the annotation (211 keeps the activator and its one queue in the path of a small service).",
     )
 

@@ -10,6 +10,20 @@ from kpasim.spec.workload import Hey
 from kpasim.studies.check.case import DRAIN_S, KUBELET_PERIOD_S, SLOW_START_S, Case, Finding, Rule, spoken
 
 
+def no_cold_start(case: Case) -> Iterator[Finding]:
+    """New pods cost no time."""
+    if case.model is None or case.model.cold_start.stages:
+        return
+    yield case.warn(
+        "no-cold-start",
+        "model.cold-start",
+        "the model has no cold start: a new pod works as soon as it is there",
+        "A GPU pod takes minutes to start, and that is what most of the wait comes from. A model that was fitted to "
+        "requests alone knows nothing of it.",
+        "Give model.cold-start, or files with starts of pods (kubectl get pods -o json) to kpasim calibrate as well.",
+    )
+
+
 def timeout_below_start(case: Case) -> Iterator[Finding]:
     """The first request after a scale to zero ends in 504."""
     median, late = case.start_s
@@ -105,13 +119,16 @@ def panic_lasts(case: Case) -> Iterator[Finding]:
     revision = case.service.revision
     if not start > SLOW_START_S:
         return
+    # With one ready pod: the least number of requests whose pods, rounded up, reach the threshold.
+    least = math.floor(revision.target_value * (math.ceil(revision.panic_threshold) - 1) + 1e-9) + 1
+    enough = "a request in flight is" if least == 1 else f"{least} requests in flight are"
     yield case.note(
         "panic-lasts",
         "panic-threshold-percentage",
         f"a burst means panic for {spoken(start + revision.stable_window_s)} or more, in which no pod is removed",
         f"Panic begins when the pods wanted are {revision.panic_threshold:g} times the ready ones, lasts a stable "
         f"window beyond the last such tick, and pods that start for {spoken(start)} are not ready. With one ready pod "
-        "two waiting requests do.",
+        f"{enough} enough.",
         "Bound it with max-scale; a higher panic-threshold-percentage delays it only for services of many pods.",
     )
 
@@ -371,6 +388,7 @@ def _queued_stage(model: ServiceModel | None) -> Stage | None:
 
 
 RULES: tuple[Rule, ...] = (
+    no_cold_start,
     timeout_below_start,
     response_start,
     idle_timeout,
