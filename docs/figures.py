@@ -61,7 +61,7 @@ def play(experiment: Experiment, replications: int = 1) -> Result:
 def headline() -> Figure:
     """The published load test: what Knative asks for at once, and what the cluster can give."""
     result = simulate(load(ROOT / "experiments" / "hey50x5.yaml"))
-    title = f"hey -n 50 -c 5 on one warm GPU pod: the median of {result.replications} simulated runs"
+    title = f"hey -n 50 -c 5 on one warm GPU pod: the median one of {result.replications} simulated runs"
     return timeline(result.tables(), float(result.horizon_s[result.representative]), title)
 
 

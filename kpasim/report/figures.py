@@ -159,7 +159,7 @@ def timeline(tables: Tables, horizon_s: float | None = None, title: str = "") ->
     scale, unit = _time_unit(end)
     _draw_pods(axes[0], tables, begin, end, scale)
     axes[0].set_ylabel("pods")
-    _legend(axes[0], 6)
+    legend_above(axes[0], 6)
     t_s = tables.ticks["t_s"] / scale
     for column, dashes, colour, label in (
         ("stable", "-", BLUE, "stable window"),
@@ -169,7 +169,7 @@ def timeline(tables: Tables, horizon_s: float | None = None, title: str = "") ->
     _shade_panic(axes[1], tables.ticks, scale, "")
     axes[1].set_ylabel("observed average")
     axes[1].set_ylim(bottom=0)
-    _legend(axes[1], 3)
+    legend_above(axes[1], 3)
     _time_axis(axes, begin, end, scale, unit)
     return figure
 
@@ -205,7 +205,7 @@ def latencies(tables: Tables, title: str = "") -> Figure:
             )
     axes[0].set_ylabel("latency [s]")
     axes[0].set_ylim(bottom=0)
-    _legend(axes[0], 5)
+    legend_above(axes[0], 5)
     _time_axis(axes, min(0.0, float(np.min(start, initial=0.0))), end, scale, unit, "request sent")
     return figure
 
@@ -249,7 +249,7 @@ def dashboard(tables: Tables, horizon_s: float | None = None, title: str = "") -
     axes[3].step(middle, per_second["5xx"], where="mid", color=VERMILLION, label="5xx")
     axes[3].step(middle, per_second["none"], where="mid", color=BLACK, linestyle="--", label="timed out")
     axes[3].set(title="5xx and time-outs", ylabel="requests [1/s]")
-    _legend(axes[3], 2, "right")
+    legend_above(axes[3], 2, "right")
     place = np.digitize(ends, edges) - 1
     answered = status > 0
     highest = 0.0
@@ -259,10 +259,10 @@ def dashboard(tables: Tables, horizon_s: float | None = None, title: str = "") -
         highest = float(np.fmax.reduce([highest, *values]))
         axes[4].plot(middle, values, dashes, color=colour, marker=".", markersize=3, label=f"p{rank}")
     axes[4].set(title="response time", ylabel="answered requests [s]")
-    _legend(axes[4], 4, "right")
+    legend_above(axes[4], 4, "right")
     _draw_pods(axes[5], tables, 0.0, end, scale)
     axes[5].set(title="pods", ylabel="pods")
-    _legend(axes[5], 3, "right")
+    legend_above(axes[5], 3, "right")
     for axis, shown in ((axes[0], ("all",)), (axes[2], ("4xx",)), (axes[3], ("5xx", "none"))):
         most = max(float(per_second[name].max()) for name in shown) or 1.0
         axis.set_ylim(-0.02 * most, 1.08 * most)
@@ -298,7 +298,7 @@ def overlay(measured: Tables, predicted: Sequence[Tables], horizon_s: float | No
     axes[2].plot(share, _quantiles(measured.requests, share), color=BLACK, label="measured")
     axes[2].set(xlabel="share of successful requests that took no longer [%]", ylabel="latency [s]", xlim=(0, 100))
     axes[2].set_ylim(bottom=0)
-    _legend(axes[0], 3)
+    legend_above(axes[0], 3)
     return figure
 
 
@@ -464,7 +464,7 @@ def _draw_pods(axis: Axes, tables: Tables, begin: float, end: float, scale: floa
     _shade_panic(axis, tables.ticks, scale, "panic mode")
 
 
-def _legend(axis: Axes, columns: int, side: Literal["left", "right"] = "left") -> None:
+def legend_above(axis: Axes, columns: int, side: Literal["left", "right"] = "left") -> None:
     """A legend above the panel, where it hides nothing."""
     handles, labels = axis.get_legend_handles_labels()
     if not handles:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.report.figures import BLACK, BLUE, GREY, ORANGE, VERMILLION, save, styled
+from kpasim.report.figures import BLACK, BLUE, GREY, ORANGE, VERMILLION, legend_above, save, styled
 from kpasim.report.words import number
 from kpasim.results.files import make_folder
 from kpasim.results.summary import rounded
@@ -33,7 +33,7 @@ WIDE, NARROW = 44, 24
 MOST_LARGE = 200
 """Settings that are drawn as large points; more are drawn small."""
 FACTOR = 10.0
-"""Ratio of greatest to least above which a heat map is coloured by factors."""
+"""Ratio of greatest to least above which latencies are shown, and heat maps coloured, by factors."""
 
 
 def write_sweep_figures(
@@ -97,11 +97,16 @@ def front(result: SweepResult, percentile: str | None = None) -> Figure:
         spot = (costs[result.now], latencies[result.now])
         axis.plot(*spot, "D", markerfacecolor="none", color=VERMILLION, markersize=8, label="as it is now")
     axis.set(xlabel=f"cost [{result.cost_unit}]", ylabel=f"{percentile} latency [s]")
+    _begin_at_zero(axis, costs, latencies)
+    if by_factors(latencies):
+        axis.autoscale(axis="y")
+        axis.set(ylabel=f"{percentile} latency [s], logarithmic", yscale="log")
+        axis.yaxis.set_major_formatter(_number)
+        axis.yaxis.set_minor_formatter(_second_or_fifth)
     axis.set_title(
         f"{result.about['name']}: {len(result.settings):,} settings, {result.replications} replications each"
     )
-    _begin_at_zero(axis, costs, latencies)
-    axis.legend(loc="upper right")
+    legend_above(axis, 4, "right")
     _list(legend, result, named, percentile)
     return figure
 
@@ -174,7 +179,7 @@ def small_multiples(result: SweepResult, percentile: str | None = None) -> Figur
             if column == 0:
                 axis.set_ylabel(title)
         panels[1, column].set_xlabel(short(path))
-    panels[0, 0].legend(loc="upper left", fontsize=7.5)
+    legend_above(panels[0, 0], 2)
     figure.suptitle(result.about["name"], fontsize=11, x=0.01, ha="left")
     return figure
 
@@ -205,6 +210,12 @@ def _with_list(lines: int) -> tuple[Figure, Axes, Axes]:
     axis, legend = figure.subplots(2, 1, height_ratios=(5.0, below))
     legend.axis("off")
     return figure, axis, legend
+
+
+def by_factors(values: NDArray[np.float64]) -> bool:
+    """Whether values differ by factors so large that a single one would hide the others on a scale of differences."""
+    known = values[~np.isnan(values)]
+    return bool(len(known)) and known.min() > 0 and known.max() > FACTOR * known.min()
 
 
 def _begin_at_zero(axis: Axes, costs: NDArray[np.float64], latencies: NDArray[np.float64]) -> None:
@@ -242,7 +253,7 @@ def _scale(cells: NDArray[np.float64]) -> Normalize:
     from matplotlib.colors import LogNorm, Normalize
 
     known = cells[~np.isnan(cells)]
-    if len(known) and known.min() > 0 and known.max() > FACTOR * known.min():
+    if by_factors(cells):
         return LogNorm(float(known.min()), float(known.max()))
     return Normalize(float(known.min()), float(known.max())) if len(known) else Normalize(0.0, 1.0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from kpasim.errors import RunError
 from kpasim.report import markup, words
 from kpasim.report.drawing import Chart, axis_of, filled, layout_of, shown
 from kpasim.report.markup import Html, element, figure
+from kpasim.report.sweep_figures import by_factors
 from kpasim.report.words import number, span
 from kpasim.studies.axes import value_text
 from kpasim.studies.sweep_result import SweepResult, label, latency, load_result, short, step_text
@@ -167,6 +169,10 @@ def front_chart(result: SweepResult, name: str) -> Chart:
             }
         )
     layout = layout_of(f"cost [{shown(result.cost_unit)}]", f"{name} [s]", None)
+    if by_factors(latencies):
+        low, high = np.log10([np.nanmin(latencies), np.nanmax(latencies)])
+        marks = [digit * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for digit in (1, 2, 5)]
+        layout["yaxis"] = axis_of(f"{name} [s], logarithmic") | {"type": "log", "tickvals": marks}
     return {"data": data, "layout": layout | {"hovermode": "closest"}}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kpasim.report.sweep_figures import distinct, front, heat_map, small_multiples, strongest, write_sweep_figures
+from kpasim.report.sweep_page import front_chart
 from kpasim.studies.sweep_result import SweepResult, step_text
 
 SMALL, LARGE = "service.annotations.min-scale", "service.annotations.max-scale"
@@ -56,6 +57,32 @@ def test_the_front_names_its_points() -> None:
     assert "cost [USD per run]" in words
     for line in (" 1  8", " 2  9", " 3  9.99", "USD per run, p95 5 s:  min-scale 0"):
         assert line in words
+
+
+def test_a_single_slow_setting_does_not_hide_the_others() -> None:
+    """Latencies that differ by factors stand on a logarithmic scale, on paper and on the page, and the axis says so."""
+    narrow, wide = result_of([0, 1, 2]), result_of([*range(3), *range(20, 160, 10)])
+
+    assert front(narrow).axes[0].get_yscale() == "linear"
+    assert "type" not in front_chart(narrow, "p95")["layout"]["yaxis"]
+    assert front(wide).axes[0].get_yscale() == "log"
+    low, high = front(wide).axes[0].get_ylim()
+    assert 2 < low < 5
+    assert 53 < high < 120
+    assert "p95 latency [s], logarithmic" in texts(front(wide))
+    assert front_chart(wide, "p95")["layout"]["yaxis"]["type"] == "log"
+    assert "logarithmic" in front_chart(wide, "p95")["layout"]["yaxis"]["title"]["text"]
+
+
+@pytest.mark.parametrize("draw", [front, small_multiples])
+def test_a_legend_hides_no_point(draw: Any) -> None:
+    """It stands above the panel."""
+    figure = draw(result_of([0, 1, 2], now={SMALL: 0}))
+    figure.canvas.draw()
+
+    for axis in figure.axes:
+        if legend := axis.get_legend():
+            assert legend.get_window_extent().y0 >= axis.get_window_extent().y1
 
 
 def test_the_front_shows_where_one_is_now() -> None:
