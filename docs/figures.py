@@ -1,4 +1,4 @@
-"""Draw the pictures of the README and of these pages: `python docs/figures.py`, a few seconds.
+"""Draw the pictures of runs, those of the README and of these pages: `python docs/figures.py`, a few seconds.
 
 Every picture is a run of kpasim that anyone can repeat; none is drawn by hand.
 """
