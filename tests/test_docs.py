@@ -225,3 +225,13 @@ def test_the_traps_are_held_by_tests_that_exist():
         for place, name in named:
             path = ROOT / (place if place.endswith(".py") else f"tests/engines/{files[place]}.py")
             assert f"def {name}(" in path.read_text(encoding="utf-8"), f"trap {number}: {name}"
+
+
+def test_events_of_a_request_are_what_the_page_says():
+    """The table of the page on performance is what counting them gives."""
+    done = subprocess.run(
+        [sys.executable, "benchmarks/events.py"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout in (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")

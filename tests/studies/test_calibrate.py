@@ -133,6 +133,18 @@ def test_reports_of_the_real_tool_are_explained(name, monkeypatch):
         assert found.lines[line]["predicted"] == pytest.approx(found.lines[line]["measured"], rel=0.1), line
 
 
+def test_too_few_runs_like_the_report_are_told_with_what_to_do(monkeypatch):
+    """Where fewer runs than are needed end as the report did, one line says so and names the option."""
+    monkeypatch.setattr("kpasim.studies.fit.inference.LEAST_USABLE", 1_000_000)
+    workload = {"workload": {"kind": "hey", "requests": 40, "concurrency": 4, "timeout": "1s"}}
+    experiment = kpasim.load(HEADLINE).with_settings(workload)
+
+    with pytest.raises(
+        RunError, match=r"too few runs .* resemble the report: only .* 1,000,000 are needed \(.*--effort"
+    ):
+        kpasim.calibrate(HEY / "timeouts.txt", experiment, explanation="one-at-a-time", effort=0.1)
+
+
 def test_a_report_that_no_model_explains_is_said_to_be_one(monkeypatch):
     """Requests that hang although the service is quick are not explained by queueing, and a note says so."""
     monkeypatch.setattr("kpasim.studies.fit.summaries.Plan", _short)

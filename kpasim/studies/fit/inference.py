@@ -179,7 +179,7 @@ def infer(
     z = rng.standard_normal((plan.first, parameters))
     z, x = _usable(z, simulate(z, 0))
     if len(z) < LEAST_USABLE:
-        raise ValueError(f"only {len(z)} of {plan.first} runs of the prior ended")
+        raise ValueError(f"only {len(z):,} of {plan.first:,} runs ended in a like time, {LEAST_USABLE:,} are needed")
     done, size = plan.first, np.inf
     for number in range(plan.rounds + 1):
         region = Region.around(_near(z, x, observed, rng, derived, plan))

@@ -296,7 +296,8 @@ class _Attempt:
         try:
             return infer(simulate, self._target.observed(), len(simulator.parameters), self._rng, plan, derived)
         except ValueError as err:
-            raise RunError(f"no run of this experiment resembles the report: {err}") from None
+            hint = "play more with --effort, if the experiment is what was measured"
+            raise RunError(f"too few runs of this experiment resemble the report: {err} ({hint})") from None
 
     def _lines(self, runs: Runs) -> dict[str, dict[str, Any]]:
         figures, found = runs.figures(), {}
