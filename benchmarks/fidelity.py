@@ -261,7 +261,7 @@ def kept_line(found: list[Row]) -> str:
 
 
 def chance_coverage(name: str, group: list[Row]) -> float | None:
-    """Share of values that a perfect simulator's widened intervals hold: each replication stands for the measured run."""
+    """Share of values inside the widened intervals if each replication in turn were the measured run."""
     shares = []
     for row in group:
         metric, drawn = row.metrics[name], row.drawn[name]
