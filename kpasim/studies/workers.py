@@ -15,6 +15,9 @@ from kpasim.errors import RunError
 
 Backend = Literal["local", "dask", "ray"]
 
+AHEAD = 2
+"""Jobs of each worker that are handed out at a time. Of more, loky would keep some in a list of its own, which an
+interrupt that finds it unsettles."""
 WAVE = 8
 """Jobs of each worker at a time where results come in lists."""
 
@@ -57,7 +60,7 @@ def spread(
             if backend == "ray":
                 yield from _in_waves(calls)
                 return
-            parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="3 * n_jobs")
+            parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=f"{AHEAD} * n_jobs")
             with _interrupted_afterwards():
                 results = parallel(calls)
                 stack.callback(_abandon, results)
