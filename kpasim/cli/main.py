@@ -7,7 +7,9 @@ import errno
 import importlib
 import importlib.util
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
@@ -36,6 +38,8 @@ COMMANDS = {
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+IMPORTED_S = 0.05
+"""How long an interrupt that comes inside an import waits before it tries again [s]."""
 
 
 class LazyGroup(click.Group):
@@ -132,6 +136,9 @@ def main() -> None:
         # The shell can close a stream (`>&-`); Python then has none at all, and whatever uses it would fail.
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell lets background jobs ignore it
+        signal.signal(signal.SIGINT, _interrupt)
+        signal.signal(signal.SIGALRM, _interrupt)
     try:
         status = cli.main(prog_name="kpasim", standalone_mode=False)
     except click.ClickException as error:
@@ -147,6 +154,16 @@ def main() -> None:
             raise
         _leave(f"Error: the output cannot be written: {error.strerror}", 1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _interrupt(_number: int, frame: FrameType | None) -> None:
+    """Raise what Ctrl-C raises, after an import where it finds one: inside, Python loses some interrupts."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            signal.setitimer(signal.ITIMER_REAL, IMPORTED_S)
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def _leave(message: str, status: int) -> NoReturn:

@@ -193,6 +193,28 @@ def test_ctrl_c_at_any_time_leaves_nothing_half_done(tmp_path, after_s):
     assert not (tmp_path / "run" / "run.json").exists()
 
 
+def test_an_import_is_finished_before_ctrl_c(tmp_path):
+    """Python may lose an interrupt inside an import: it comes afterwards, and ends the command as anywhere else."""
+    press = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nprint('whole')\n"
+    (tmp_path / "pressed.py").write_text(press, encoding="utf-8")
+    script = """
+import kpasim.cli.main as m, time
+def begin(**how):
+    import pressed
+    time.sleep(60)
+m.cli.main = begin
+m.main()
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=50, cwd=tmp_path
+    )
+
+    assert done.returncode == 130
+    assert done.stdout == "whole\n"
+    assert done.stderr.split() == ["Interrupted."]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device"), MemoryError])
 def test_a_file_is_whole_or_not_there(tmp_path, error):
     """Whatever happens while a file is written, the old one stays and nothing lies beside it."""
