@@ -74,7 +74,7 @@ def command(
     if out is not None:
         write_table(out / "requests.csv", "requests", sent.requests)
         write_json(out / "summary.json", figures)
-        note(f"wrote {out / 'requests.csv'} and {out / 'summary.json'}")
+        note(f"wrote {out / 'requests.csv'} and {out / 'summary.json'}; next: kpasim calibrate {out / 'requests.csv'}")
     if as_json:
         print_json(figures)
     else:

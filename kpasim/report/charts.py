@@ -27,7 +27,7 @@ from kpasim.report.drawing import (
 )
 from kpasim.report.evidence import Evidence
 from kpasim.report.figures import STATES, pods_by_state
-from kpasim.report.words import number, seconds
+from kpasim.report.words import held, number, seconds
 from kpasim.results.cost import PARTS
 from kpasim.results.frames import Columns
 from kpasim.results.summary import LATENCY_PERCENTILES
@@ -165,9 +165,7 @@ def distribution(runs: Sequence[tuple[str, Evidence]]) -> Chart:
                 {
                     "type": "scatter",
                     "mode": "markers",
-                    "name": f"{run.count:,} runs, 90 %"
-                    if len(runs) == 1
-                    else f"{shown(name)}: {run.count:,} runs, 90 %",
+                    "name": f"{'' if len(runs) == 1 else f'{shown(name)}: '}{run.count:,} runs, {held(run.count, '')}",
                     "x": middle,
                     "y": list(known),
                     "marker": {"symbol": symbol, "size": 8, "color": colour},

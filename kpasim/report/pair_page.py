@@ -42,7 +42,9 @@ def pair_page(one: Evidence, other: Evidence) -> str:
     for place, (name, run) in enumerate(runs):
         sections.append((f"again-{place}", f"Run it again: {name}", again_part(run)))
     title = f"{runs[0][0]} and {runs[1][0]}"
-    return markup.page(title, [subtitle_of(one), " · ", subtitle_of(other)], sections, drawn)
+    subtitles = subtitle_of(one), subtitle_of(other)
+    said = [subtitles[0], ", each"] if subtitles[0] == subtitles[1] else [subtitles[0], " · ", subtitles[1]]
+    return markup.page(title, said, sections, drawn)
 
 
 def _label(run: Evidence, other: Evidence, place: str) -> str:
@@ -95,7 +97,16 @@ def _outcome(runs: Sequence[tuple[str, Evidence]]) -> Html:
                 told = "yes" if found.separated else "no"
         intervals = span(one.intervals.get(name)), span(other.intervals.get(name))
         rows.append((title, unit, number(a), intervals[0], number(b), intervals[1], change, told))
-    columns = ["", "", first, "90 % of runs", second, "90 % of runs", "second minus first", "told apart"]
+    columns = [
+        "",
+        "",
+        first,
+        words.held(one.count),
+        second,
+        words.held(other.count),
+        "second minus first",
+        "told apart",
+    ]
     note = (
         "Both met the same random numbers, so each difference is between pairs of runs: its median, and in brackets "
         "the interval that holds that median with 95 % confidence."

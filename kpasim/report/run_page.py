@@ -14,6 +14,7 @@ from kpasim.report.drawing import Chart
 from kpasim.report.evidence import Evidence
 from kpasim.report.markup import Content, Html, element, figure
 from kpasim.report.words import number, span
+from kpasim.results.display import LEAST_RUNS
 
 if TYPE_CHECKING:
     from kpasim.studies.compare import Comparison
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 MOST_DECISIONS = 300
 """Rows of the table of decisions at most."""
 DISTRIBUTION = (
-    "The line is the run that is shown, request by request; the marks are the percentiles of all replications with the "
-    "interval that holds 90 % of them."
+    "The line is the run that is shown, request by request; the marks are the percentiles of all replications with "
+    "their intervals."
 )
 """How to read a chart of latencies."""
 
@@ -71,8 +72,9 @@ def _summary(run: Evidence) -> Html:
         notes.append(
             element(
                 "p",
-                f"Numbers are medians of {run.count:,} runs, in brackets the interval that holds 90 % of them. Charts "
-                "of single events show the run whose total time is the median.",
+                f"Numbers are medians of {run.count:,} runs, in brackets "
+                f"{'the interval that holds 90 % of' if run.count >= LEAST_RUNS else 'the least and the greatest of'} "
+                "them. Charts of single events show the run whose total time is the median.",
                 class_="soft",
             )
         )
@@ -117,7 +119,7 @@ def _figures(run: Evidence) -> Html:
         for title, name, unit in words.FIGURES
         if run.medians.get(name) is not None
     ]
-    columns = ["", "", "median" if run.count > 1 else "value", "90 % of runs" if run.intervals else ""]
+    columns = ["", "", "median" if run.count > 1 else "value", words.held(run.count) if run.intervals else ""]
     return markup.details("All figures", markup.table("Figures of merit", columns, rows, words=2))
 
 
@@ -239,7 +241,8 @@ def cost_part(runs: Sequence[tuple[str, Evidence]], drawn: dict[str, Chart]) -> 
                 number(bill.get("per_month")),
             )
         )
-    columns = ["", "cost", "90 % of runs", *bills[0][1]["parts"], "per 1,000 answers", "per month"]
+    held = words.held(min((run.count for _, run in runs if run.count > 1), default=1))
+    columns = ["", "cost", held, *bills[0][1]["parts"], "per 1,000 answers", "per month"]
     return Html("".join(parts) + markup.table("The bill", columns, rows))
 
 

@@ -47,7 +47,7 @@ def _page(result: SweepResult) -> str:
         drawn[f"front-{name}"] = front_chart(result, name)
         caption = (
             "Each dot is a setting. Those on the line are the Pareto front: nothing is both cheaper and quicker. "
-            "Bars hold 90 % of the runs. Point at a mark for its settings."
+            f"Bars: {words.held(result.replications)}. Point at a mark for its settings."
         )
         parts += [figure(f"front-{name}", f"Cost against {name}", caption, 420), _front(result, name)]
     sections.append(("front", "Cost against latency", Html("".join(parts))))
@@ -144,7 +144,7 @@ def front_chart(result: SweepResult, name: str) -> Chart:
         {
             "type": "scatter",
             "mode": "lines+markers",
-            "name": "Pareto front, 90 %",
+            "name": f"Pareto front, {words.held(result.replications, '')}",
             "x": x,
             "y": y,
             "text": [_hover(point["settings"]) for point in points],
@@ -207,7 +207,8 @@ def _front(result: SweepResult, name: str) -> Html:
     for point in points:
         rows.append((label(point["settings"], varied), number(point["cost"]), span(point["cost_interval"]),
                      number(point[name]), span(point[f"{name}_interval"]), step_text(point["next"], name)))  # fmt: skip
-    columns = ["setting", "cost", "90 % of runs", f"{name} [s]", "90 % of runs", "to the next one"]
+    held = words.held(result.replications)
+    columns = ["setting", "cost", held, f"{name} [s]", held, "to the next one"]
     return markup.table(f"The Pareto front of cost against {name}", columns, rows, class_="words")
 
 

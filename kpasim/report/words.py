@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kpasim.results.display import FIGURES, NOTHING, number, span
+from kpasim.results.display import FIGURES, LEAST_RUNS, NOTHING, number, span
 from kpasim.results.tables import Tables
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
 
-__all__ = ["FIGURES", "NOTHING", "counted", "number", "seconds", "setting", "span", "story"]
+__all__ = ["FIGURES", "NOTHING", "counted", "held", "number", "seconds", "setting", "span", "story"]
 
 
 def counted(count: float, one: str, many: str | None = None) -> str:
     """``1 pod``, ``5 pods``."""
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
+
+
+def held(count: int, of: str = " of runs") -> str:
+    """What the interval of so many runs holds, as the heading of a column; few runs have their ends only."""
+    return f"90 %{of}" if count >= LEAST_RUNS else "least to greatest"
 
 
 def seconds(value: float) -> str:

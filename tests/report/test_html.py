@@ -195,6 +195,21 @@ def test_a_page_tells_the_run_in_words(runs):
     assert "The model of the service is provisional" in text
 
 
+def test_few_runs_have_no_interval_of_nine_in_ten(runs, swept, tmp_path):
+    """Of twelve runs the least and the greatest are shown, and called so; two pages of one kind share a subtitle."""
+    for folder in (runs / "first", swept):
+        text = Elements(html.page_of(folder)).text
+        assert "least to greatest" in text
+        assert "90 % of runs" not in text
+    assert "in brackets the least and the greatest of them" in Elements(html.page_of(runs / "first")).text
+
+    simulate(load(EXPERIMENTS / "hey50x5.yaml"), replications=19, engine="reference").write(tmp_path / "more")
+
+    assert "90 % of runs" in Elements(html.page_of(tmp_path / "more")).text
+    pair = Elements(html.page_of(runs / "first", runs / "second")).text
+    assert pair.count("12 simulated runs by kpasim") == 1
+
+
 def test_every_decision_is_told_with_its_reason(runs):
     """Each change of the autoscaler's mind is a mark in the chart and a row in the table, both with the rule."""
     page = html.page_of(runs / "first")
