@@ -142,7 +142,8 @@ def timeline(tables: Tables) -> Any:
 
     from kpasim.studies.explain import moments
 
-    table = Table(title="Scaling", title_justify="left", box=None, pad_edge=False, header_style="bold")
+    # One blank between columns, so that all of them fit into 80.
+    table = Table(title="Scaling", title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="bold")
     for title in ("time", "ready", "starting", "pending", "draining", "observed", "desired", "panic", "path", ""):
         table.add_column(title, justify="left" if title in {"path", ""} else "right")
     for moment in moments(tables):

@@ -255,17 +255,21 @@ def effects_table(result: SweepResult) -> Any:
 
     names = ["cost", *result.about["percentiles"]]
     title = "Each axis, averaged over the others (share: part of the variance that it explains)"
-    table = _table(title, ["", "value", *names, *(f"share of {name}" for name in names)])
+    table = _table(title, ["", "value", *names])
     for axis, effect in result.effects().items():
         for place, level in enumerate(effect["levels"]):
-            shares = [effect["share"][name] for name in names]
             table.add_row(
                 "" if place else short(axis),
                 number(level["value"]) if isinstance(level["value"], float) else value_text(level["value"]),
                 *(number(level[name]) for name in names),
-                *("" if place or share is None else f"{100 * share:.0f} %" for share in shares),
             )
+        shares = [effect["share"][name] for name in names]
+        table.add_row("", "share", *("" if share is None else f"{100 * share:.0f} %" for share in shares))
     return table
+
+
+_WRAPPED = {"", "90 %", "next point", "settings"}
+"""Columns whose words may stand below each other on a narrow terminal."""
 
 
 def _table(title: str, columns: list[str], result: SweepResult | None = None) -> Any:
@@ -279,8 +283,8 @@ def _table(title: str, columns: list[str], result: SweepResult | None = None) ->
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        justify: Any = "left" if column in {"", "value", "90 %", "next point", "settings"} else "right"
-        table.add_column(escape(fill(column, 16)), justify=justify, no_wrap=column not in {"", "settings"})
+        justify: Any = "left" if column in {"value", *_WRAPPED} else "right"
+        table.add_column(escape(fill(column, 16)), justify=justify, no_wrap=column not in _WRAPPED, overflow="fold")
     for axis in result.about["axes"] if result else ():
         table.add_column(escape(fill(short(axis), 12, break_long_words=False)), overflow="fold")
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
+from kpasim import load, simulate
 from kpasim.cli.main import cli
+from kpasim.cli.run import timeline
 from kpasim.engines.compiled import cache
 
 ROOT = Path(__file__).parents[2]
@@ -181,3 +185,18 @@ def test_an_interval_is_called_what_it_is(count: str, title: str):
 
     assert f"\n{title}" in done.stdout
     assert ("median" in done.stdout.partition(title)[2]) is (count != "1")
+
+
+def test_the_scaling_fits_into_eighty_columns():
+    """Every heading of the timeline is whole on the narrowest of terminals, and every row in one line."""
+    experiment = load(HEADLINE)
+    table = timeline(simulate(experiment, replications=1, engine="reference").tables())
+    out = Console(width=80, file=io.StringIO())
+
+    out.print(table)
+
+    lines = out.file.getvalue().splitlines()
+    assert lines[1].split() == [
+        *["time", "ready", "starting", "pending", "draining", "observed", "desired", "panic", "path"]
+    ]
+    assert len(lines) == table.row_count + 2

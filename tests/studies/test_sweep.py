@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -14,7 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from kpasim.cli import output
+from kpasim.cli.sweep import effects_table, front_table
 from kpasim.errors import RunError
 from kpasim.spec.experiment import load
 from kpasim.spec.sweep import load_sweep
@@ -380,6 +384,22 @@ def test_a_broken_part_counts_as_not_played(tmp_path: Path) -> None:
     (tmp_path / "00000002-00000003.parquet").write_bytes(b"")
     assert journal.finished() == {0, 1}
     assert len(journal.table()) == 2
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_tables_are_whole_on_a_narrow_terminal(result: SweepResult, width: int) -> None:
+    """No number and no word is cut off in the table of axes and in the front, and every axis has its share."""
+    out = Console(width=width, file=io.StringIO())
+
+    out.print(effects_table(result), front_table(result, "p95"))
+
+    said = out.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in said
+    assert all(len(line) <= width for line in said.splitlines())
+    for axis, effect in result.effects().items():
+        assert axis.rpartition(".")[2] in said
+        assert f"{100 * effect['share']['cost']:.0f} %" in said
+        assert all(output.number(level["cost"]) in said for level in effect["levels"])
 
 
 def test_json_has_rows_and_pareto(file: Path, folder: Path, tmp_path: Path) -> None:
