@@ -40,6 +40,13 @@ def result():
     return kpasim.simulate(kpasim.load(EXPERIMENTS / "hey50x5.yaml"), replications=3, engine="reference")
 
 
+def test_a_file_is_as_good_as_an_experiment(result):
+    """`simulate` takes a path as `sweep` and `tune` do, and plays the same."""
+    found = kpasim.simulate(str(EXPERIMENTS / "hey50x5.yaml"), replications=3, engine="reference")
+
+    assert found.summary == result.summary
+
+
 def test_the_public_names_are_these():
     """`kpasim` offers its functions and its version, and says so."""
     assert set(kpasim.__all__) == {"__version__", "load", "simulate", "sweep", "tune", "calibrate", "compare"}

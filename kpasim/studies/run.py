@@ -229,7 +229,7 @@ def steady_part(experiment: Experiment) -> tuple[float, float] | None:
 
 
 def simulate(
-    experiment: Experiment,
+    experiment: Experiment | str | Path,
     *,
     replications: int | None = None,
     seed: int | None = None,
@@ -241,7 +241,7 @@ def simulate(
     """Play an experiment.
 
     Args:
-        experiment: What to play, see ``kpasim.load``.
+        experiment: What to play, see ``kpasim.load``, or its file.
         replications: How many times, the experiment's own number by default.
         seed: Seed of all random numbers, the experiment's own by default.
         engine: ``"compiled"``, ``"reference"``, or ``"auto"`` for whichever answers first; they give the same tables.
@@ -250,8 +250,13 @@ def simulate(
         progress: Called with the number of replications finished so far.
 
     Raises:
+        ExperimentError: The file cannot be used.
         RunError: The experiment cannot be played or billed, or grows beyond all bounds.
     """
+    if isinstance(experiment, str | Path):
+        from kpasim.spec.experiment import load
+
+        experiment = load(experiment)
     if seed is not None:
         experiment = experiment.with_settings({"seed": seed})
     count = replications_of(experiment, replications)
