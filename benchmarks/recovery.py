@@ -3,6 +3,7 @@
     python benchmarks/recovery.py                      50 load tests of 200 requests
     python benchmarks/recovery.py --requests 50        of 50 requests
     python benchmarks/recovery.py --out FILE           keeps each study in FILE, and goes on where it ended
+    python benchmarks/recovery.py --only 7 14 --effort 5     two of them, each with five times as many runs
 
 Each truth is drawn at random: a lognormal service time, and pods whose machines are provided one after the other. Of
 each load test only the text that hey would have printed is used. Printed are how often 90 % intervals hold the truth,
@@ -88,14 +89,14 @@ def load_tests(requests: int) -> Experiment:
     return published.with_settings({"workload.requests": requests, "workload.timeout": "0s"})
 
 
-def study(experiment: Experiment, number: int, folder: Path) -> dict[str, Any]:
+def study(experiment: Experiment, number: int, folder: Path, effort: float = 1.0) -> dict[str, Any]:
     """One load test, calibrated with."""
     true = truth(np.random.default_rng(SEED + number))
     run = kpasim.simulate(behind(experiment, true), replications=1, seed=SEED + number, engine="compiled").tables()
     file = folder / f"{number}.txt"
     file.write_text(report(run.requests).text(), encoding="utf-8")
     begun, spent = time.perf_counter(), time.process_time()
-    found = kpasim.calibrate(file, experiment, explanation="one-at-a-time", seed=number)
+    found = kpasim.calibrate(file, experiment, explanation="one-at-a-time", seed=number, effort=effort)
     wall_s, cpu_s = time.perf_counter() - begun, time.process_time() - spent
     wanted = figures(true)
     draws = np.array([found.draws[name] for name in FIGURES])
@@ -191,8 +192,9 @@ def main() -> None:
     """Run the studies and print what they say."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, default=50)
-    parser.add_argument("--first", type=int, default=0, help="number of the first study")
+    parser.add_argument("--only", type=int, nargs="+", help="numbers of the studies, instead of the first ones")
     parser.add_argument("--requests", type=int, default=200)
+    parser.add_argument("--effort", type=float, default=1.0, help="how many times as many runs each calibration plays")
     parser.add_argument("--out", type=Path, help="file of studies, one a line; those in it are not done again")
     asked = parser.parse_args()
     experiment = load_tests(asked.requests)
@@ -200,8 +202,8 @@ def main() -> None:
     found = {one["number"]: one for one in map(json.loads, before)}
     done = []
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(asked.first, asked.first + asked.studies):
-            one = found.get(number) or study(experiment, number, Path(folder))
+        for number in asked.only or range(asked.studies):
+            one = found.get(number) or study(experiment, number, Path(folder), asked.effort)
             done.append(one)
             if asked.out and number not in found:
                 with asked.out.open("a", encoding="utf-8") as file:
