@@ -203,7 +203,7 @@ def read_run_folder(
     """
     folder = Path(folder)
     if folder.is_dir() and not (folder / "run.json").exists():
-        none = "cannot be read: there is none, so this is no run (kpasim run --out and validate leave one)"
+        none = "cannot be read: No such file or directory (kpasim run --out and validate leave one)"
         raise RecordError(folder / "run.json", [Problem("", none)])
     run = _read_object(folder / "run.json")
     version = run.get("format")
