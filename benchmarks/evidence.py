@@ -264,6 +264,11 @@ def two_scrapes_in_one_second() -> Words:
     yield FIDELITY, f"the average at 19.3 s was {there:.2f}, between {before:.2f} and {after:.2f}"
 
 
+def busy_runs() -> list[str]:
+    """The runs on a busy machine."""
+    return [name for name in names() if name.startswith("s3-cc") and "tbc0" not in name]
+
+
 def busy_machine() -> Words:
     """How late answers reached the client, and who took the slots that others waited for."""
     calm: list[float] = []
@@ -452,7 +457,7 @@ def off(name: str, metric: str) -> float:
 
 def busy_machine_predicted() -> Words:
     """The runs on a busy machine."""
-    busy = [name for name in names() if name.startswith("s3-cc") and "tbc0" not in name]
+    busy = busy_runs()
     most = {metric: max(off(name, metric) for name in busy) for metric in ("p50_s", "total_s", "max_s")}
     yield FIDELITY, f"predicted up to {most['max_s']:.0f} % too short"
     yield FIDELITY, f"Medians are up to {most['p50_s']:.1f} % too short, totals up to {most['total_s']:.1f} %"

@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from benchmarks import evidence, fidelity, steady
+from benchmarks import delays, evidence, fidelity, steady
 from benchmarks.fidelity import ABSOLUTE, COVERED, RELATIVE, Row
 from tests.real_runs import names
 from tests.steady_state import points
@@ -21,7 +21,7 @@ MISSED = {
     ("s5", "mean_s"),
     ("s5", "max_s"),
     ("s5", "desired_zero_after_last_s"),
-    # Six runs on a busy machine, where newcomers overtook requests that waited.
+    # Seven runs on a busy machine, where newcomers overtook requests that waited.
     ("s3", "max_s"),
     ("s3", "total_s"),
     # A gateway's dice, two and three runs.
@@ -172,6 +172,23 @@ def test_figures_of_the_prose_are_those_of_the_runs(count):
 
     assert found
     assert [words for page, words in found if not evidence.stands(page, words)] == []
+
+
+@pytest.mark.parametrize("count", delays.MEASURED, ids=lambda count: count.__name__)
+def test_figures_of_the_delays_are_those_of_the_runs(count):
+    """What the docstring of a delay says of the recorded runs is what is counted in them."""
+    found = list(count())
+
+    assert found
+    assert [one for one in found if one.words not in delays.docstrings()[one.delay]] == []
+
+
+def test_no_delay_is_called_measured_that_is_not():
+    """A docstring speaks of a measurement only where the recorded runs are counted for it."""
+    counted = {one.delay for count in delays.MEASURED for one in count()}
+    claimed = {name for name, text in delays.docstrings().items() if "measured" in text.lower()}
+
+    assert claimed - counted == set()
 
 
 def test_steady_states_are_predicted_better_than_by_rules_of_thumb():
