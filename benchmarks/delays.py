@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,8 +114,10 @@ def status_writes() -> Counts:
             shown = np.flatnonzero(desired[change:after] == replicas[change])
             if t_s[change] > 0 and len(shown) and shown[0]:
                 took_s.append(float(t_s[change + shown[0]] - t_s[change]))
-    words = f"measured, {ms(took_s)} at the median and {ms(took_s, 0.9)} at p90 of {len(took_s)} changes since the load began"
-    yield Count("status_jitter_s", median(took_s), len(took_s), words)
+    words = (
+        f"measured, {ms(took_s)} at the median and {ms(took_s, 0.9)} at p90 of {len(took_s)} changes since the load "
+    )
+    yield Count("status_jitter_s", median(took_s), len(took_s), words + "began")
 
 
 def ticks() -> Counts:
@@ -287,6 +290,7 @@ MEASURED: tuple[Callable[[], Counts], ...] = (
 )  # fmt: skip
 
 
+@cache
 def docstrings() -> dict[str, str]:
     """What the docstring of each delay says, without the ends of its lines."""
     properties = schema("experiment")["$defs"]["Delays"]["properties"]
@@ -305,8 +309,8 @@ def main() -> int:
             measured = "" if measured_s is None else f"{1000 * measured_s:.1f}"
             there = words in texts[delay]
             missing += not there
-            words = words if there else f"NOT in its docstring: {words}"
-            lines.append((delay, default, measured, f"{values:,}", words))
+            told = words if there else f"NOT in its docstring: {words}"
+            lines.append((delay, default, measured, f"{values:,}", told))
     print(table(("delay", "default ms", "measured ms", "values", "words"), lines))
     print("\nNot measured: " + ", ".join(sorted(texts.keys() - counted)))
     return int(missing > 0)
