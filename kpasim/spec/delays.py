@@ -58,9 +58,8 @@ class Delays(Spec):
     its statistics every second from then on; seldom many times as much. Source: estimate."""
     wake_s: Seconds = 0.0002
     """Median of the time in which a waiting request notices that a slot is free; a request that arrives meanwhile takes
-    it, and the other one waits again behind all that wait. Source: estimate, between a quiet machine and a busy one:
-    measured, where three or more waited newcomers won 6 of 928 slots in 72 runs, and 80 of 435 in 5 on a busy
-    machine."""
+    it, and the other one waits again behind all that wait. Source: estimate for a quiet machine; measured, where three
+    or more waited newcomers won 6 of 928 slots in 72 runs, and 80 of 435 in 5 on a busy machine."""
     first_stat_s: Seconds = 0.003
     """From the first request of an idle revision to the autoscaler's extra decision: the activator's immediate message
     over its websocket. Source: measured, 2.8 ms at the median and 9.7 ms at p90 of 73 runs, with the way from the
