@@ -26,7 +26,7 @@ from kpasim.policy.pods import QUIET_NS
 from kpasim.results.tables import Tables
 from kpasim.spec.delays import Delays
 from kpasim.spec.schema import schema
-from kpasim.studies.align import tick_phase_s
+from kpasim.studies.measured.align import tick_phase_s
 from tests.real_runs import names
 
 TICK_S, DRAIN_S = TICK_NS / SECOND_NS, QUIET_NS / SECOND_NS

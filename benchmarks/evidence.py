@@ -27,10 +27,10 @@ from kpasim.engines.params import SECOND_NS
 from kpasim.policy import routing, scraping
 from kpasim.results.summary import summarise
 from kpasim.results.tables import Tables, read_run_folder
-from kpasim.studies import clocks
-from kpasim.studies.align import tick_phase_s
 from kpasim.studies.compare import Comparison, compare
-from kpasim.studies.measured import begun, experiment_of
+from kpasim.studies.measured import clocks
+from kpasim.studies.measured.align import tick_phase_s
+from kpasim.studies.measured.described import begun, experiment_of
 from tests.real_runs import folder, names
 
 FIDELITY, DIFFERENCES = "docs/fidelity.md", "docs/known-differences.md"

@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.pages import ROOT, put, table
 from kpasim.engines.params import SECOND_NS
 from kpasim.results.tables import read_run_folder
-from kpasim.studies import clocks
-from kpasim.studies.align import changes_by_chance
 from kpasim.studies.compare import FIGURES, Comparison, ServiceTimes, compare
+from kpasim.studies.measured import clocks
+from kpasim.studies.measured.align import changes_by_chance
 from tests.real_runs import folder, names
 
 if TYPE_CHECKING:

@@ -71,8 +71,8 @@ def command(
 
     Exit status 3 where a tolerance is missed, whether the experiment states it or --tolerance.
     """
-    from kpasim.studies.clocks import report_places
     from kpasim.studies.compare import compare
+    from kpasim.studies.measured.clocks import report_places
 
     places_ns = report_places(earlier)
     asked = dict(_tolerance(text) for text in tolerances)

@@ -15,8 +15,8 @@ from kpasim.cli import options
 from kpasim.cli.output import counted, note, number, print_json, show_tables, span
 
 if TYPE_CHECKING:
+    from kpasim.studies.grid.result import SweepResult
     from kpasim.studies.sweep import Plan
-    from kpasim.studies.sweep_result import SweepResult
 
 MOST_ROWS = 15
 """Rows of the table on a terminal."""
@@ -200,7 +200,7 @@ def show(result: SweepResult, percentile: str) -> None:
 def rows_table(result: SweepResult, percentile: str) -> Any:
     """The cheapest settings with their medians."""
     from kpasim.report.words import seconds
-    from kpasim.studies.axes import value_text
+    from kpasim.studies.grid.axes import value_text
 
     names = list(dict.fromkeys([percentile, *result.about["percentiles"]]))
     end = seconds(result.horizon_s)
@@ -229,7 +229,7 @@ def rows_table(result: SweepResult, percentile: str) -> Any:
 def front_table(result: SweepResult, percentile: str) -> Any:
     """The Pareto front, and which neighbours on it can be told apart."""
     from kpasim.results.display import interval_words
-    from kpasim.studies.sweep_result import label, step_text
+    from kpasim.studies.grid.result import label, step_text
 
     title = f"Pareto front: cost against {percentile}, {interval_words(result.replications) or 'a single run'}"
     title += "; steps to the next point are paired differences"
@@ -250,8 +250,8 @@ def front_table(result: SweepResult, percentile: str) -> Any:
 
 def effects_table(result: SweepResult) -> Any:
     """What each axis does by itself."""
-    from kpasim.studies.axes import value_text
-    from kpasim.studies.sweep_result import short
+    from kpasim.studies.grid.axes import value_text
+    from kpasim.studies.grid.result import short
 
     names = ["cost", *result.about["percentiles"]]
     title = "Each axis, averaged over the others (share: part of the variance that it explains)"
@@ -279,7 +279,7 @@ def _table(title: str, columns: list[str], result: SweepResult | None = None) ->
     from rich.markup import escape
     from rich.table import Table
 
-    from kpasim.studies.sweep_result import short
+    from kpasim.studies.grid.result import short
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:

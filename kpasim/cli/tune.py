@@ -91,8 +91,8 @@ def command(
     the promises; the nearest miss is shown.
     """
     from kpasim.studies.prices import prices_of, remarks
-    from kpasim.studies.search import parse_axis
-    from kpasim.studies.slo import parse_share
+    from kpasim.studies.search.slo import parse_share
+    from kpasim.studies.search.space import parse_axis
     from kpasim.studies.tune import BUDGET, read, tune
 
     if write_to:
@@ -165,7 +165,7 @@ def reported() -> Iterator[Callable[[int, int], None]]:
 def show(result: TuneResult) -> None:
     """Print what was found beside what is, how sure that is, and what would change in the manifest."""
     from kpasim.report.words import seconds
-    from kpasim.studies.sweep_result import label
+    from kpasim.studies.grid.result import label
 
     promise = ", ".join(str(one) for one in result.promises)
     tried = f"{counted(len(result.race.candidates), 'setting')} tried, {counted(result.replications, 'replication')}"
@@ -250,7 +250,7 @@ def _with_interval(value: float | None, interval: list[float] | None) -> str:
 
 def how_sure(result: TuneResult) -> str:
     """Whether the best is separated from the rest, in a sentence or two."""
-    from kpasim.studies.sweep_result import label
+    from kpasim.studies.grid.result import label
 
     if result.separated:
         return "Separated: all else that was tried costs more, breaks the promise, or did the same in every run."

@@ -16,7 +16,7 @@ from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.spec.workload import Hey
-from kpasim.studies.measured import experiment_of
+from kpasim.studies.measured.described import experiment_of
 from kpasim.studies.prices import prices_of
 from kpasim.studies.run import billing_of, steady_part
 

@@ -12,7 +12,7 @@ from kpasim.report.markup import Html, element, figure
 from kpasim.report.run_page import DISTRIBUTION, again_part, cost_part, scaling_part, story_of, subtitle_of
 from kpasim.report.words import number, span
 from kpasim.spec.difference import differences
-from kpasim.studies import pareto
+from kpasim.studies.grid import pareto
 
 
 def pair_page(one: Evidence, other: Evidence) -> str:

@@ -13,9 +13,9 @@ from kpasim.report.figures import BLACK, BLUE, GREY, ORANGE, VERMILLION, legend_
 from kpasim.report.words import number
 from kpasim.results.files import make_folder
 from kpasim.results.summary import rounded
-from kpasim.studies.axes import value_text
-from kpasim.studies.pareto import levels
-from kpasim.studies.sweep_result import SweepResult, label, latency, short
+from kpasim.studies.grid.axes import value_text
+from kpasim.studies.grid.pareto import levels
+from kpasim.studies.grid.result import SweepResult, label, latency, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

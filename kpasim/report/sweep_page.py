@@ -15,8 +15,8 @@ from kpasim.report.drawing import Chart, axis_of, filled, layout_of, shown
 from kpasim.report.markup import Html, element, figure
 from kpasim.report.sweep_figures import by_factors
 from kpasim.report.words import number, span
-from kpasim.studies.axes import value_text
-from kpasim.studies.sweep_result import SweepResult, label, latency, load_result, short, step_text
+from kpasim.studies.grid.axes import value_text
+from kpasim.studies.grid.result import SweepResult, label, latency, load_result, short, step_text
 
 MOST_ROWS = 200
 """Rows of the table of all settings at most."""

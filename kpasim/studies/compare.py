@@ -14,10 +14,10 @@ from kpasim.errors import Problem, RecordError
 from kpasim.results.summary import flattened, interval_places, summarise
 from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment, metric_named
-from kpasim.studies import align as alignment
-from kpasim.studies import ticks
-from kpasim.studies.engine import Engine
-from kpasim.studies.measured import begun, experiment_of, name_of, recorded_of
+from kpasim.studies.measured import align as alignment
+from kpasim.studies.measured import ticks
+from kpasim.studies.measured.described import begun, experiment_of, name_of, recorded_of
+from kpasim.studies.playing.engine import Engine
 from kpasim.studies.run import Result, simulate
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from kpasim.engines import lower, sampling
 from kpasim.engines.params import Params
 from kpasim.results.summary import Figures
 from kpasim.spec.experiment import Experiment
-from kpasim.studies.engine import play
-from kpasim.studies.room import Room
+from kpasim.studies.playing.engine import play
+from kpasim.studies.playing.room import Room
 from kpasim.studies.run import Result
 
 

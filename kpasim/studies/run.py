@@ -21,9 +21,9 @@ from kpasim.results import cost, display, summary
 from kpasim.results.provenance import provenance
 from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables, write_run_folder
-from kpasim.studies.engine import Engine, choose_engine, play
+from kpasim.studies.playing.engine import Engine, choose_engine, play
+from kpasim.studies.playing.room import Played, Room
 from kpasim.studies.prices import as_written, prices_of
-from kpasim.studies.room import Played, Room
 
 if TYPE_CHECKING:
     from kpasim.engines.params import Draws

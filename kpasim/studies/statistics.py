@@ -21,8 +21,8 @@ from kpasim.engines import compiled, counts, lower, sampling, stream
 from kpasim.engines.outcome import Counts
 from kpasim.engines.params import SECOND_NS, Params
 from kpasim.results import summary
-from kpasim.studies.engine import ready
-from kpasim.studies.room import Room
+from kpasim.studies.playing.engine import ready
+from kpasim.studies.playing.room import Room
 from kpasim.studies.run import play_all, replications_of
 from kpasim.workloads.arrivals import has_parts
 

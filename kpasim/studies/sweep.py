@@ -32,14 +32,14 @@ from kpasim.results.provenance import fingerprint
 from kpasim.results.summary import Figures
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.sweep import Sweep, load_sweep
-from kpasim.studies.axes import cells, value_text
-from kpasim.studies.engine import Engine, choose_engine, ready
-from kpasim.studies.journal import Journal, runs
+from kpasim.studies.grid.axes import cells, value_text
+from kpasim.studies.grid.journal import Journal, runs
+from kpasim.studies.grid.result import SweepResult
+from kpasim.studies.playing.engine import Engine, choose_engine, ready
+from kpasim.studies.playing.workers import Backend, spread
 from kpasim.studies.plays import Player
 from kpasim.studies.prices import as_written, prices_of
 from kpasim.studies.run import steady_part
-from kpasim.studies.sweep_result import SweepResult
-from kpasim.studies.workers import Backend, spread
 
 BLOCK_REQUESTS = 50_000
 """Requests of one unit at most, unless a single replication has more."""

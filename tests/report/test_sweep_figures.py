@@ -10,7 +10,7 @@ import pytest
 
 from kpasim.report.sweep_figures import distinct, front, heat_map, small_multiples, strongest, write_sweep_figures
 from kpasim.report.sweep_page import front_chart
-from kpasim.studies.sweep_result import SweepResult, step_text
+from kpasim.studies.grid.result import SweepResult, step_text
 
 SMALL, LARGE = "service.annotations.min-scale", "service.annotations.max-scale"
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from kpasim.studies import sweep as module
-from kpasim.studies.journal import Journal
+from kpasim.studies.grid.journal import Journal
 from kpasim.studies.sweep import Chunk, Plan, play_chunk, sweep
 
 

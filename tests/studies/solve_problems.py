@@ -18,7 +18,7 @@ import numpy as np
 
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.plays import Player
-from kpasim.studies.slo import all_kept, parse_promise
+from kpasim.studies.search.slo import all_kept, parse_promise
 from kpasim.studies.sweep import Plan, sweep
 
 HERE = Path(__file__).parent / "problems"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from kpasim.spec.experiment import METRICS
-from kpasim.studies.align import changes_by_chance, tick_phase_s
 from kpasim.studies.compare import FIGURES, Comparison, compare
+from kpasim.studies.measured.align import changes_by_chance, tick_phase_s
 from tests.real_runs import folder, names
 
 FIRST_LOOK = [name for name in names() if name.startswith(("s1-warm-def", "s2-warm-def"))]

@@ -23,11 +23,11 @@ from kpasim.errors import RunError
 from kpasim.spec.experiment import load
 from kpasim.spec.sweep import load_sweep
 from kpasim.studies import sweep as module
-from kpasim.studies.journal import Journal, runs
+from kpasim.studies.grid.journal import Journal, runs
+from kpasim.studies.grid.result import SweepResult, load_result
+from kpasim.studies.playing.workers import spread
 from kpasim.studies.run import simulate
 from kpasim.studies.sweep import Plan, design, sweep
-from kpasim.studies.sweep_result import SweepResult, load_result
-from kpasim.studies.workers import spread
 from tests.studies.sweeps import SWEEP, command_line, rows, write
 
 KILLED = Path(__file__).with_name("killed.py")

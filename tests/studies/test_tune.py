@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from kpasim.cli.tune import command
 from kpasim.errors import RunError
 from kpasim.spec.experiment import load
-from kpasim.studies.search import default_axes, parse_axis
+from kpasim.studies.search.space import default_axes, parse_axis
 from kpasim.studies.tune import TuneResult, tune
 from tests.studies.solve_problems import HERE, PROBABILITY, PROBLEMS, SOLVED, oracle
 from tests.studies.sweeps import EXPERIMENT, write

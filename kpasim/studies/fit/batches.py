@@ -12,10 +12,10 @@ from kpasim.engines import lower, sampling
 from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import SECOND_NS
 from kpasim.spec.experiment import Experiment
-from kpasim.studies.engine import ready
 from kpasim.studies.fit.explanations import Explanation, Parameter, service_time
 from kpasim.studies.fit.lines import Runs
-from kpasim.studies.room import Room
+from kpasim.studies.playing.engine import ready
+from kpasim.studies.playing.room import Room
 
 Floats = NDArray[np.float64]
 

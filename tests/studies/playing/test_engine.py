@@ -20,12 +20,12 @@ from kpasim.engines.lower import lower
 from kpasim.engines.outcome import OutOfRoom, first_difference
 from kpasim.engines.sampling import Sampler
 from kpasim.spec.experiment import load
-from kpasim.studies import engine
+from kpasim.studies.playing import engine
 from tests.real_runs import folder
 
-from . import sweeps
+from .. import sweeps
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 HEADLINE = EXPERIMENTS / "hey50x5.yaml"
 REPORT = EXPERIMENTS / "data" / "hey-50x5.txt"
 
@@ -174,7 +174,7 @@ def test_an_announcement_is_seen_on_a_terminal(tmp_path: Path):
         "from kpasim.engines.compiled import cache, machine\n"
         "cache.is_warm = lambda: False\n"
         "machine.ready = lambda: None\n"
-        "from kpasim.studies import engine\nengine.ready()"
+        "from kpasim.studies.playing import engine\nengine.ready()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
 

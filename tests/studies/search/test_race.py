@@ -12,9 +12,9 @@ import pytest
 
 from kpasim.errors import RunError
 from kpasim.results.summary import Figures
-from kpasim.studies.race import LAST, NEAR, SAMPLE, SERIOUS, Race
-from kpasim.studies.search import Space
-from kpasim.studies.slo import parse_promise
+from kpasim.studies.search.race import LAST, NEAR, SAMPLE, SERIOUS, Race
+from kpasim.studies.search.slo import parse_promise
+from kpasim.studies.search.space import Space
 
 
 class Numbers:

@@ -14,7 +14,7 @@ from kpasim.engines.params import Draws, Params
 from kpasim.engines.sampling import Recorded, Sampler
 from kpasim.errors import RunError
 from kpasim.spec.experiment import Experiment, from_mapping
-from kpasim.studies.room import Room
+from kpasim.studies.playing.room import Room
 
 
 def experiment(**changes: Any) -> Experiment:

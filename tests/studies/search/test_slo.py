@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 
 from kpasim.errors import RunError
-from kpasim.studies.slo import all_kept, parse_promise, parse_share, wilson, worst_miss
+from kpasim.studies.search.slo import all_kept, parse_promise, parse_share, wilson, worst_miss
 
 FIGURES = {
     "latency_s.p95": np.array([10.0, 30.0, 45.0, np.nan]),

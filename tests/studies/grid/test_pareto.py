@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import binom
 
-from kpasim.studies.pareto import difference, effect, front, levels, sign_rank
+from kpasim.studies.grid.pareto import difference, effect, front, levels, sign_rank
 
 NO = np.nan
 

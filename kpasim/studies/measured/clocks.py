@@ -25,8 +25,8 @@ from kpasim.engines.params import FOREVER_NS, SECOND_NS, Params
 from kpasim.policy import accounting, windows
 from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment
-from kpasim.studies.align import tick_phase_s
-from kpasim.studies.measured import begun, experiment_of
+from kpasim.studies.measured.align import tick_phase_s
+from kpasim.studies.measured.described import begun, experiment_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

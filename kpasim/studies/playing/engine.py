@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from kpasim.engines.compiled import cache
-from kpasim.studies.workers import spread
+from kpasim.studies.playing.workers import spread
 
 if TYPE_CHECKING:
     from kpasim.engines.outcome import Outcome

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from kpasim.cli.main import cli
 from kpasim.engines.lower import lower
 from kpasim.results.tables import read_run_folder
-from kpasim.studies.clocks import PLACES_NS, agreed, errors, report_places, ruled_out, seen_in, told_at
-from kpasim.studies.measured import begun, experiment_of, recorded_of
+from kpasim.studies.measured.clocks import PLACES_NS, agreed, errors, report_places, ruled_out, seen_in, told_at
+from kpasim.studies.measured.described import begun, experiment_of, recorded_of
 from kpasim.studies.run import simulate
 from tests.real_runs import folder, names
 

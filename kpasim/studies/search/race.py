@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from kpasim.errors import KpasimError
 from kpasim.studies.plays import Player
-from kpasim.studies.search import Place, Space
-from kpasim.studies.slo import Promise, all_kept, wilson, worst_miss
+from kpasim.studies.search.slo import Promise, all_kept, wilson, worst_miss
+from kpasim.studies.search.space import Place, Space
 
 FIRST = 4
 """Replications that every candidate gets; each further round doubles them."""

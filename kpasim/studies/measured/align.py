@@ -18,7 +18,7 @@ from kpasim.engines.params import SECOND_NS, TICK_NS, Draws, Params
 from kpasim.engines.sampling import Recorded, Sampler
 from kpasim.results.tables import Tables
 from kpasim.spec.experiment import Experiment
-from kpasim.studies.engine import choose_engine, play
+from kpasim.studies.playing.engine import choose_engine, play
 
 CANDIDATES = 512
 """Random phases that are tried first."""

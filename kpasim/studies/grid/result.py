@@ -16,8 +16,8 @@ from kpasim.errors import RunError
 from kpasim.results import cost, summary
 from kpasim.results.files import atomic_write, plain
 from kpasim.results.summary import Figures, rounded
-from kpasim.studies import pareto
-from kpasim.studies.axes import cells, value_text
+from kpasim.studies.grid import pareto
+from kpasim.studies.grid.axes import cells, value_text
 
 DIGITS = 7
 """Significant digits of numbers in answers."""

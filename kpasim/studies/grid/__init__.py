@@ -1,0 +1,1 @@
+"""What a grid of settings comes to: the parts of ``studies.sweep``."""
