@@ -256,8 +256,11 @@ def chance_kept(found: list[Row]) -> dict[str, float]:
 def kept_line(found: list[Row]) -> str:
     """How often a perfect simulator would keep all goals, in words."""
     *each, (together, often) = chance_kept(found).items()
-    parts = ", ".join(f"{group} {share:.0%}" for group, share in each)
-    return f"A perfect simulator would keep all of these goals, by chance: {parts}; {together} at once {often:.1%}."
+    parts = ", ".join(f"{group} {100 * share:.0f} %" for group, share in each)
+    return (
+        f"How often a perfect simulator, which knows phases and dice as little, would keep all goals of a line: {parts}. "
+        f"Those of {together} at once: {100 * often:.1f} %."
+    )
 
 
 def chance_coverage(name: str, group: list[Row]) -> float | None:
