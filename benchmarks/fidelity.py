@@ -258,8 +258,8 @@ def kept_line(found: list[Row]) -> str:
     *each, (together, often) = chance_kept(found).items()
     parts = ", ".join(f"{group} {100 * share:.0f} %" for group, share in each)
     return (
-        f"How often a perfect simulator, which knows phases and dice as little, would keep all goals of a line: {parts}. "
-        f"Those of {together} at once: {100 * often:.1f} %."
+        "How often a perfect simulator, which knows phases and dice as little, would keep all goals of a line: "
+        f"{parts}. Those of {together} at once: {100 * often:.1f} %."
     )
 
 
