@@ -129,15 +129,10 @@ def _abandon(results: Generator[Any, None, None]) -> None:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep joblib, and the thread that minds its workers, from complaining of work that is abandoned on purpose."""
-    complain = threading.excepthook
-    threading.excepthook = lambda _: None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        threading.excepthook = complain
+    """Keep joblib from complaining of work that is abandoned on purpose."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _prepare(parent: int) -> None:
