@@ -19,9 +19,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.evidence import FREE_S, OTHERS_WAIT, busy_runs, read, slots_of_newcomers
+from benchmarks.evidence import FREE_S, OTHERS_WAIT, TICK_S, busy_runs, read, slots_of_newcomers, ticks_begin_s
 from benchmarks.pages import table
-from kpasim.engines.params import SECOND_NS, TICK_NS
+from kpasim.engines.params import SECOND_NS
 from kpasim.policy.pods import QUIET_NS
 from kpasim.results.tables import Tables
 from kpasim.spec.delays import Delays
@@ -29,7 +29,7 @@ from kpasim.spec.schema import schema
 from kpasim.studies.measured.align import tick_phase_s
 from tests.real_runs import names
 
-TICK_S, DRAIN_S = TICK_NS / SECOND_NS, QUIET_NS / SECOND_NS
+DRAIN_S = QUIET_NS / SECOND_NS
 OFF_S = 0.02
 """A decision so far from the clock of the ticks is an extra one."""
 AT_ONCE_S = 1.0
@@ -126,9 +126,8 @@ def ticks() -> Counts:
     began_s: list[float] = []
     for name in names():
         _, tables = read(name)
-        phase_s, off_s, _ = lateness(tables)
-        late_s += off_s
-        began_s.append(float((phase_s - tables.scaling["t_s"][0]) % TICK_S))
+        late_s += lateness(tables)[1]
+        began_s.append(ticks_begin_s(tables))
     words = f"measured, {ms(late_s)} at the median, {ms(late_s, 0.98)} at p98, {ms(late_s, 0.99)} at p99 and "
     words += f"{ms(late_s, 0.999)} at p99.9 of {len(late_s):,} ticks"
     yield Count("clock_jitter_s", median(late_s), len(late_s), words)
@@ -153,7 +152,7 @@ def probes() -> Counts:
             if sent_s + FREE_S < arrival_s < ready_s[pod]:
                 off_s = float((arrival_s - phase_s + period_s / 2) % period_s - period_s / 2)
                 before_tick_s.append(-off_s)
-                after_creation_s.append(float((phase_s - tables.scaling["t_s"][0]) % TICK_S) + off_s)
+                after_creation_s.append(ticks_begin_s(tables) + off_s)
     late_s = [-one for one in before_tick_s]
     words = f"{ms(after_creation_s)} at the median of {len(after_creation_s)} pods, half of them between "
     words += (

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import fidelity
 from benchmarks.pages import ROOT
 from kpasim.engines import lower
-from kpasim.engines.params import SECOND_NS
+from kpasim.engines.params import SECOND_NS, TICK_NS
 from kpasim.policy import routing, scraping
 from kpasim.results.summary import summarise
 from kpasim.results.tables import Tables, read_run_folder
@@ -34,6 +34,8 @@ from kpasim.studies.measured.described import begun, experiment_of
 from tests.real_runs import folder, names
 
 FIDELITY, DIFFERENCES = "docs/fidelity.md", "docs/known-differences.md"
+
+TICK_S = TICK_NS / SECOND_NS
 
 Words = Iterator[tuple[str, str]]
 """Pages, and words with figures that stand there."""
@@ -66,6 +68,11 @@ def span(values: list[float], digits: int = 0) -> str:
 def at(table: dict[str, Any], near_s: float, column: str) -> float:
     """What a column of ticks holds at the tick nearest to a time."""
     return float(table[column][int(np.argmin(np.abs(table["t_s"] - near_s)))])
+
+
+def ticks_begin_s(tables: Tables) -> float:
+    """From the first object of the revision to the beginning of the ticks' clock [s], modulo its period."""
+    return float((tick_phase_s(tables.ticks["t_s"]) - tables.scaling["t_s"][0]) % TICK_S)
 
 
 # What was measured.
@@ -135,10 +142,7 @@ def ingress_counter() -> Words:
 
 def autoscalers_clock() -> Words:
     """The phase of the ticks after the first object of the revision."""
-    after_s = {}
-    for name in names():
-        _, tables = read(name)
-        after_s[name] = round((tick_phase_s(tables.ticks["t_s"]) - tables.scaling["t_s"][0]) % 2.0, 3)
+    after_s = {name: round(ticks_begin_s(read(name)[1]), 3) for name in names()}
     usual = [one for one in after_s.values() if one <= 0.08]
     idled = [name for name in after_s if read(name)[0]["start"] == "idled"]
     back_s = max(-read(name)[1].scaling["t_s"][0] for name in idled)

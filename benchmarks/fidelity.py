@@ -211,17 +211,31 @@ def median_error(name: str, group: list[Row]) -> float | None:
     return statistics.median(errors) if errors else None
 
 
-def chance_errors(name: str, group: list[Row]) -> tuple[float, float]:
-    """Median error that a perfect simulator would make, and the one that it would exceed in one of twenty cases.
+def chance_off(name: str, group: list[Row]) -> NDArray[np.float64]:
+    """How far off a perfect simulator would be if each replication in turn stood for what was measured.
 
-    It knows phases of clocks and a gateway's dice as little. Each replication in turn stands for what was measured.
+    It knows phases of clocks and a gateway's dice as little.
+
+    Returns:
+        Shape ``(runs, replications)``, in the unit of the metric's goal; not a number where nothing was measured.
     """
-    drawn = np.array([row.drawn[name] for row in group if row.metrics[name]["measured"] is not None])
+    drawn = np.array([row.drawn[name] for row in group])
+    drawn[[row.metrics[name]["measured"] is None for row in group]] = np.nan
+    off = np.abs(drawn - nanmedian(drawn, axis=1)[:, np.newaxis])
+    return np.asarray(off / drawn * 100.0 if name in RELATIVE else off)
+
+
+def nanmedian(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Medians of what is a number; not a number where nothing is."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # where no replication has the metric
-        off = np.abs(drawn - np.nanmedian(drawn, axis=1, keepdims=True))
-        medians = np.nanmedian(off / drawn * 100.0 if name in RELATIVE else off, axis=0)
-        return float(np.nanmean(medians)), float(np.nanquantile(medians, 0.95))
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmedian(values, axis=axis))
+
+
+def chance_errors(name: str, group: list[Row]) -> tuple[float, float]:
+    """Median error that a perfect simulator would make, and the one that it would exceed in one of twenty cases."""
+    medians = nanmedian(chance_off(name, group), axis=0)
+    return float(np.nanmean(medians)), float(np.nanquantile(medians, 0.95))
 
 
 def chance_kept(found: list[Row]) -> dict[str, float]:
@@ -231,23 +245,14 @@ def chance_kept(found: list[Row]) -> dict[str, float]:
     """
     rng = np.random.default_rng(1)
     picked = rng.integers(len(found[0].drawn["max_pods"]), size=(len(found), TRIALS))
-    errors = {}
-    for name in (*RELATIVE, *ABSOLUTE, "max_pods"):
-        there = np.array([row.metrics[name]["measured"] is not None for row in found])
-        drawn = np.array([row.drawn[name] for row in found])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # where no replication has the metric
-            middle = np.nanmedian(drawn, axis=1, keepdims=True)
-        measured = np.where(there[:, np.newaxis], np.take_along_axis(drawn, picked, axis=1), np.nan)
-        errors[name] = np.abs(measured - middle) / (measured / 100.0 if name in RELATIVE else 1.0)
+    names = (*RELATIVE, *ABSOLUTE, "max_pods")
+    off = {name: np.take_along_axis(chance_off(name, found), picked, axis=1) for name in names}
     kept = {}
     for group, members in groups(found).items():
-        rows_of = [found.index(row) for row in members]
-        good = np.mean(errors["max_pods"][rows_of] == 0.0, axis=0) >= EXACT_PODS
+        places = [found.index(row) for row in members]
+        good = np.mean(off["max_pods"][places] == 0.0, axis=0) >= EXACT_PODS
         for name, goal in {**RELATIVE, **ABSOLUTE}.items():
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)
-                good &= ~(np.nanmedian(errors[name][rows_of], axis=0) > goal)
+            good &= ~(nanmedian(off[name][places], axis=0) > goal)
         kept[group] = good
     every = np.all(list(kept.values()), axis=0)
     return {**{group: float(good.mean()) for group, good in kept.items()}, "every family and path": float(every.mean())}
@@ -293,8 +298,7 @@ def exact_pods(group: list[Row]) -> float:
 
 def chance_pods(group: list[Row]) -> tuple[float, float]:
     """Share of exact most pods of a perfect simulator, and the one that it falls below in one of twenty cases."""
-    drawn = np.array([row.drawn["max_pods"] for row in group])
-    shares = np.mean(drawn == np.median(drawn, axis=1, keepdims=True), axis=0)
+    shares = np.mean(chance_off("max_pods", group) == 0.0, axis=0)
     return float(np.mean(shares)), float(np.quantile(shares, 0.05))
 
 
