@@ -54,3 +54,15 @@ class RecordError(FileError):
 
 class RunError(KpasimError):
     """A run that cannot be carried out: an impossible request, a missing extra, a full disk."""
+
+
+class MissingExtraError(RunError):
+    """A part of kpasim that was not installed.
+
+    Args:
+        extra: Which.
+        error: What could not be imported.
+    """
+
+    def __init__(self, extra: str, error: ImportError) -> None:
+        super().__init__(f"the {extra} extra is missing ({error}): pip install 'kpasim[{extra}]'")

@@ -79,7 +79,7 @@ def command(
     import datetime
     from dataclasses import replace
 
-    from kpasim.errors import RunError
+    from kpasim.errors import MissingExtraError
     from kpasim.spec.experiment import find_model, load, read_model
 
     try:
@@ -87,7 +87,7 @@ def command(
         from kpasim.cluster.loadspec import parse_headers, read_bodies
         from kpasim.cluster.validate import Request, Settings, validate
     except ImportError as err:
-        raise RunError(f"the cluster extra is missing ({err}): pip install 'kpasim[cluster]'") from err
+        raise MissingExtraError("cluster", err) from err
 
     found = load(experiment)
     if model is not None:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 import kpasim
 from kpasim.engines.draws import session_of
-from kpasim.errors import RunError
+from kpasim.errors import MissingExtraError, RunError
 from kpasim.results.frames import Columns
 from kpasim.results.summary import COUNTS, nested, request_figures
 
@@ -238,7 +238,7 @@ class _Clients:
         try:
             import aiohttp
         except ImportError as err:
-            raise RunError(f"the cluster extra is missing ({err}): pip install 'kpasim[cluster]'") from err
+            raise MissingExtraError("cluster", err) from err
         target = self.target
         headers = {"User-Agent": f"kpasim/{kpasim.__version__}", **target.headers}
         if target.host:

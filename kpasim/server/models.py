@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kpasim.errors import RunError
+from kpasim.errors import MissingExtraError, RunError
 from kpasim.server import samplers
 from kpasim.server.schema import TextToImage
 from kpasim.server.settings import Settings
@@ -304,7 +304,7 @@ def _import_quietly(settings: Settings) -> None:
         import transformers  # noqa: F401
         from diffusers import AutoPipelineForText2Image  # noqa: F401
     except ImportError as err:
-        raise RunError(f"the server extra is missing ({err}): pip install 'kpasim[server]'") from err
+        raise MissingExtraError("server", err) from err
     torch.set_num_threads(settings.threads)
 
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kpasim.errors import KpasimError, RunError
+from kpasim.errors import KpasimError, MissingExtraError, RunError
 from kpasim.server.settings import Settings
 
 KEEP_ALIVE_S = 120
@@ -53,7 +53,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         from kpasim.server.app import create_app
         from kpasim.server.service import Service
     except ImportError as err:
-        raise RunError(f"the server extra is missing ({err}): pip install 'kpasim[server]'") from err
+        raise MissingExtraError("server", err) from err
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s")
     log = logging.getLogger("kpasim.server")
     log.setLevel(logging.INFO)
