@@ -195,7 +195,7 @@ def test_ctrl_c_at_any_time_leaves_nothing_half_done(tmp_path, after_s):
 
 def test_an_import_is_finished_before_ctrl_c(tmp_path):
     """Python may lose an interrupt inside an import: it comes afterwards, and ends the command as anywhere else."""
-    press = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nprint('whole')\n"
+    press = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nprint('whole', flush=True)\n"
     (tmp_path / "pressed.py").write_text(press, encoding="utf-8")
     script = """
 import kpasim.cli.main as m, time
