@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -338,6 +340,21 @@ def test_a_pod_that_crashes_is_started_again(cluster: Running, kube: Kube):
 
 
 # -- the store -------------------------------------------------------------------------------------------------------
+
+
+def test_pods_start_where_a_listener_holds_port_8080_of_all_addresses(cluster: Running, kube: Kube):
+    """Another program on port 8080 keeps no pod from its place."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Where another program holds the port already, that is the listener.
+        with contextlib.suppress(OSError):
+            other.bind(("0.0.0.0", 8080))
+            other.listen()
+        host = deploy(kube)
+
+        answers = send(cluster, host, 1)
+
+    assert [status for status, _ in answers] == [200]
 
 
 def test_each_write_has_its_version_and_is_replayed_once():

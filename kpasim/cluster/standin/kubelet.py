@@ -27,7 +27,6 @@ from kpasim.cluster.standin.queueproxy import QueueProxy
 from kpasim.cluster.standin.store import NotFoundError, Store
 from kpasim.policy import pods
 
-PORT = 8080
 _POLL_S = 0.05
 _POLL_TIMEOUT_S = 0.3
 _KUBELET_PERIOD_S = 10.0
@@ -89,7 +88,10 @@ class Template:
 
 
 class Addresses:
-    """Hands out loopback addresses: one of 127/8 for each pod where the system has them, else one port each."""
+    """Hands out loopback addresses: one of 127/8 for each pod where the system has them, 127.0.0.1 elsewhere.
+
+    The port is any free port: whatever else listens on this machine, on all addresses too, a pod finds a place.
+    """
 
     def __init__(self) -> None:
         # A second stand-in on this machine begins elsewhere.
@@ -99,16 +101,12 @@ class Addresses:
 
     def next(self) -> tuple[str, int]:
         """A free address and port."""
-        if not self._whole_network:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                return "127.0.0.1", int(probe.getsockname()[1])
-        while True:
-            number = next(self._numbers)
-            # The last part is random, so that the order by address is not the order of creation.
-            address = f"127.{self._block}.{number % 250}.{1 + secrets.randbelow(250)}"
-            if _can_bind(address, PORT):
-                return address, PORT
+        number = next(self._numbers)
+        # The last part is random, so that the order by address is not the order of creation.
+        host = f"127.{self._block}.{number % 250}.{1 + secrets.randbelow(250)}" if self._whole_network else "127.0.0.1"
+        with socket.socket() as free:
+            free.bind((host, 0))
+            return host, int(free.getsockname()[1])
 
 
 class Node:
@@ -466,11 +464,10 @@ def tell_failure(task: asyncio.Task[None]) -> None:
         task.get_loop().call_exception_handler(context)
 
 
-def _can_bind(address: str, port: int = 0) -> bool:
+def _can_bind(address: str) -> bool:
     try:
         with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((address, port))
+            probe.bind((address, 0))
     except OSError:
         return False
     return True
