@@ -18,7 +18,8 @@ from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.spec.workload import Hey
 from kpasim.studies.measured.described import experiment_of
 from kpasim.studies.prices import prices_of
-from kpasim.studies.run import billing_of, steady_part
+from kpasim.studies.run import billing_of
+from kpasim.studies.steady import steady_part
 
 REPLICATIONS = "replications.parquet"
 PREDICTION = "prediction"

@@ -24,6 +24,7 @@ from kpasim.results.tables import Tables, write_run_folder
 from kpasim.studies.playing.engine import Engine, choose_engine, play
 from kpasim.studies.playing.room import Played, Room
 from kpasim.studies.prices import as_written, prices_of
+from kpasim.studies.steady import steady_part
 
 if TYPE_CHECKING:
     from kpasim.engines.params import Draws
@@ -213,19 +214,6 @@ def billing_of(experiment: Experiment) -> cost.Billing:
     if given is None:
         return cost.Billing(per="node" if experiment.cluster.nodes else "pod")
     return cost.Billing(given.per, given.bills_from, given.granularity_s, given.minimum_s)
-
-
-def steady_part(experiment: Experiment) -> tuple[float, float] | None:
-    """The stretch of a steady or periodic load that may stand for a month; ``None`` for a load that ends by itself."""
-    workload = experiment.workload
-    if workload.kind not in {"constant", "poisson", "diurnal", "sinusoid"}:
-        return None
-    duration = float(workload.duration_s)
-    period = float(getattr(workload, "period_s", 0.0))
-    if period:
-        whole = int(duration // period)
-        return (duration - whole * period, duration) if whole else None
-    return (duration / 10, duration)
 
 
 def simulate(

@@ -39,7 +39,7 @@ from kpasim.studies.playing.engine import Engine, choose_engine, ready
 from kpasim.studies.playing.workers import Backend, spread
 from kpasim.studies.plays import Player
 from kpasim.studies.prices import as_written, prices_of
-from kpasim.studies.run import steady_part
+from kpasim.studies.steady import steady_part
 
 BLOCK_REQUESTS = 50_000
 """Requests of one unit at most, unless a single replication has more."""

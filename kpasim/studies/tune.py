@@ -26,10 +26,10 @@ from kpasim.spec.yamlfile import read_mapping
 from kpasim.studies.playing.engine import Engine, choose_engine
 from kpasim.studies.plays import Player
 from kpasim.studies.prices import as_written, prices_of
-from kpasim.studies.run import steady_part
 from kpasim.studies.search.race import LIKELY_Z, TRIFLE, Candidate, Race, alike, gap
 from kpasim.studies.search.slo import Promise, all_kept, parse_promise, wilson
 from kpasim.studies.search.space import Space, default_axes
+from kpasim.studies.steady import steady_part
 
 PROBABILITY = 0.9
 """Least probability that a run keeps the promise."""

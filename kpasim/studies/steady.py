@@ -1,0 +1,91 @@
+"""Which part of a load may stand for a month: one rule for cost and for SLOs.
+
+A load that goes on (`constant`, `poisson`, `diurnal`) is judged and billed after its warm-up, in which the service
+still shows the state that it began in. Every other load has a beginning and an end, which count as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kpasim.spec.quantities import duration_text
+
+if TYPE_CHECKING:
+    from kpasim.spec.distributions import Distribution
+    from kpasim.spec.experiment import Experiment
+
+GOES_ON = {"constant", "poisson", "diurnal", "sinusoid"}
+"""Kinds of loads that have no end of their own."""
+COLD_STARTS = 2
+"""Cold starts in a warm-up: the first pods start, and those that are asked for while these start."""
+COLD_START_QUANTILE = 0.95
+LEAST_LENGTH = 10.0
+"""Length of the stretch that stands for a month, in warm-ups at least."""
+
+
+def cold_start_s(experiment: Experiment) -> float:
+    """Time [s] from the creation of a pod to its readiness that 95 % of cold starts keep to, on the slowest type.
+
+    The 95 % quantiles of all stages, and of the provisioning of a node, added up: never less than that of their sum
+    where stages are slow together.
+    """
+    stages = [one for one in experiment.model.cold_start.stages if one.when == "before-ready"]
+    names = [one.name for one in experiment.instance_types] or [""]
+
+    def on(name: str) -> float:
+        times = [_quantile_s(one.per_instance_type.get(name, one.time)) for one in stages]
+        transfers = [one.bandwidth.size / one.bandwidth.shared_bandwidth for one in stages if one.bandwidth]
+        return sum(times) + sum(transfers)
+
+    nodes = experiment.cluster.nodes
+    grows = nodes is not None and nodes.max is not None and nodes.max > nodes.count
+    return max(on(name) for name in names) + (_quantile_s(nodes.provision) if nodes and grows else 0.0)
+
+
+def _quantile_s(time: Distribution) -> float:
+    return float(time.ppf(np.array([COLD_START_QUANTILE]))[0])
+
+
+def warm_up_s(experiment: Experiment) -> float:
+    """Length [s] of the beginning of a load that is left out: the stable window and two cold starts."""
+    return experiment.revision.stable_window_s + COLD_STARTS * cold_start_s(experiment)
+
+
+def steady_part(experiment: Experiment) -> tuple[float, float] | None:
+    """The stretch (from, to) [s from the start of the load] that stands for a load that goes on.
+
+    From the end of the warm-up to the end of the load, at least ten times as long as the warm-up. Of a periodic load
+    the last whole periods after the warm-up; a load of a single period is taken as a whole.
+
+    Returns:
+        ``None`` for a load that ends by itself, and for one that is too short.
+    """
+    if experiment.workload.kind not in GOES_ON:
+        return None
+    duration, warm_up = float(getattr(experiment.workload, "duration_s", 0.0)), warm_up_s(experiment)
+    period = float(getattr(experiment.workload, "period_s", 0.0))
+    if period:
+        whole = math.floor((duration - warm_up) / period) or math.floor(duration / period)
+        return (duration - whole * period, duration) if whole >= 1 and period >= LEAST_LENGTH * warm_up else None
+    return (warm_up, duration) if duration >= (1.0 + LEAST_LENGTH) * warm_up else None
+
+
+def why_no_steady_part(experiment: Experiment) -> str:
+    """Why no stretch of the load may stand for a month, in words; empty where one may."""
+    if steady_part(experiment) is not None:
+        return ""
+    if experiment.workload.kind not in GOES_ON:
+        return "the load ends by itself (say how often it recurs, such as repeat: 24h)"
+    warm_up = warm_up_s(experiment)
+    least = max((1.0 + LEAST_LENGTH) * warm_up, float(getattr(experiment.workload, "period_s", 0.0)))
+    text = f"the load is too short for a month: its first {_minutes(warm_up)} are warm-up (stable window and two cold"
+    return f"{text} starts); let it last {_minutes(least)}, or say how often it recurs (repeat: 24h)"
+
+
+def _minutes(time_s: float) -> str:
+    """A length in words, whole seconds or, from ten minutes on, whole minutes."""
+    step = 60.0 if time_s >= 600.0 else 1.0
+    return duration_text(step * math.ceil(round(time_s / step, 6)))
