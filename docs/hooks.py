@@ -13,7 +13,8 @@ from typing import Any
 
 from kpasim.results.cost import price_list
 from kpasim.results.tables import OPTIONAL, REQUIRED
-from kpasim.spec.quantities import DURATION_PATTERN, duration_text
+from kpasim.spec.keys import bounds, default
+from kpasim.spec.quantities import DURATION_PATTERN
 from kpasim.spec.schema import schema as json_schema
 
 MARK = re.compile(r"<!-- generated: ([a-z]+) -->")
@@ -129,9 +130,9 @@ def _keys(form: Schema, kind: str) -> list[str]:
     lines = ["| key | what may stand there | default | meaning |", "| --- | --- | --- | --- |"]
     # What tells the shape comes first, as people write it.
     for key, value in sorted(properties.items(), key=lambda pair: "const" not in pair[1]):
-        default = "**needed**" if key in form.get("required", ()) else _default(value)
+        given = "**needed**" if key in form.get("required", ()) else _default(value)
         meaning = "" if "const" in value else " ".join(_meaning(value, kind).split())
-        lines.append(f"| `{key}` | {_what(value, kind)} | {default} | {meaning} |")
+        lines.append(f"| `{key}` | {_what(value, kind)} | {given} | {meaning} |")
     return lines
 
 
@@ -174,7 +175,7 @@ def _what(value: Schema, kind: str) -> str:
             return "its keys, see below"
         inner = value.get("additionalProperties")
         return f"for each name: {_what(inner, kind)}" if isinstance(inner, Mapping) and inner else "mapping"
-    return f"{words.get(str(value.get('type')), '')}{_bounds(value)}"
+    return f"{words.get(str(value.get('type')), '')}{bounds(value)}"
 
 
 def _joined(parts: list[str]) -> list[str]:
@@ -182,39 +183,9 @@ def _joined(parts: list[str]) -> list[str]:
     return [part for part in parts if not part.startswith("number")] if "duration" in parts else parts
 
 
-def _bounds(value: Schema) -> str:
-    low, high = value.get("minimum", value.get("exclusiveMinimum")), value.get("maximum")
-    if high is not None and high >= 1_000_000:
-        high = None
-    least = "above" if "exclusiveMinimum" in value else "at least"
-    if low is None:
-        return "" if high is None else f", at most {high:g}"
-    if high is None:
-        return f", {least} {low:g}"
-    return f", {'above ' if least == 'above' else ''}{low:g} to {high:g}"
-
-
 def _default(value: Schema) -> str:
-    if "default" not in value:
-        return "none"
-    default = value["default"]
-    if default is None or default in ([], {}, ""):
-        return "none"
-    if isinstance(default, Mapping):
-        return "its own defaults"
-    if isinstance(default, bool):
-        return f"`{str(default).lower()}`"
-    if _is_duration(value) and isinstance(default, int | float):
-        return f"`{duration_text(float(default))}`"
-    if isinstance(default, list):
-        return f"`[{', '.join(map(str, default))}]`"
-    return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
-
-
-def _is_duration(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return value.get("pattern") == DURATION_PATTERN or any(_is_duration(one) for one in value.get("anyOf", ()))
-    return False
+    text = default(value)
+    return text if text in {"none", "its own defaults"} else f"`{text}`"
 
 
 def _mapping(form: Schema) -> Schema:

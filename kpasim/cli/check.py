@@ -19,17 +19,19 @@ _COLOUR = {"error": "red", "warning": "yellow", "note": "cyan"}
 @click.argument("file", type=click.Path())
 @click.option("--strict", is_flag=True, help="Exit with status 3 on warnings, too.")
 @click.option("--quiet", is_flag=True, help="Leave out notes, reasons and remedies.")
+@options.settings
 @options.as_json
 @click.pass_context
-def command(ctx: click.Context, file: str, strict: bool, quiet: bool, as_json: bool) -> None:
+def command(ctx: click.Context, file: str, strict: bool, quiet: bool, settings: tuple[str, ...], as_json: bool) -> None:
     """Say what is surprising or wrong in FILE, a Service manifest or an experiment.
 
     Nothing is simulated and nothing is sent. The exit status is 1 where something will not work, 3 with --strict
     where something will hurt, and 0 otherwise.
     """
+    from kpasim.spec.settings import parse_settings
     from kpasim.studies.check import LEVELS, check_file, is_manifest
 
-    found = check_file(file)
+    found = check_file(file, parse_settings(settings))
     counts = {level: sum(one.level == level for one in found) for level in LEVELS}
     if as_json:
         print_json({"file": file, "counts": counts, "findings": [one.to_dict() for one in found]})

@@ -30,6 +30,7 @@ COMMANDS = {
     "cluster": "Find and remove what an interrupted run left in a cluster.",
     "serve": "Serve txt2img with diffusers.",
     "report": "Write one HTML page about a run or a sweep.",
+    "explain": "Say what a key means, what it takes, and its default.",
     "schema": "Print the JSON schema of kpasim's files.",
     "warmup": "Compile the fast engine now.",
 }

@@ -10,6 +10,13 @@ import click
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 seed: Decorator = click.option("--seed", type=click.IntRange(0), help="Seed of all random numbers.")
+settings: Decorator = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Change a setting, such as model.cold-start=30s; repeatable. kpasim explain lists the paths.",
+)
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 
 

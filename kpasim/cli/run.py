@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--cold-start", metavar="TIME", help="With --manifest: time from pod creation to its first answer.")
 @click.option("--write-experiment", type=click.Path(), help="With --manifest: also write the experiment file.")
 @click.option("-n", "--replications", type=click.IntRange(1), help="How many times to play it.")
+@options.settings
 @options.seed
 @options.engine("; both give the same tables")
 @click.option("--explain", is_flag=True, help="Say for each tick what was observed and which rule decided.")
@@ -48,6 +49,7 @@ def command(
     cold_start: str | None,
     write_experiment: str | None,
     replications: int | None,
+    settings: tuple[str, ...],
     seed: int | None,
     engine: Any,
     explain: bool,
@@ -59,9 +61,12 @@ def command(
 
     Without a file: --manifest ksvc.yaml --hey '-n 50 -c 5' --service-time 11s --cold-start 120s.
     """
+    from kpasim.spec.settings import parse_settings, with_settings
     from kpasim.studies.run import simulate
 
+    changes = parse_settings(settings)
     what = chosen_experiment(experiment, manifest, hey_flags, service_time, cold_start, write_experiment)
+    what = with_settings(what, changes)
     if what.service.unmodelled and not as_json:
         note(f"Note: not modelled: {', '.join(what.service.unmodelled)}")
     count = replications or what.replications

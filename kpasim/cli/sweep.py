@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ REPORT_EVERY_S = 10.0
 @click.option("--address", help="Scheduler of the Dask or Ray cluster; without it, workers are started here.")
 @click.option("--processes", type=click.IntRange(1), help="Processes on this machine.  [default: one on each core]")
 @click.option("--percentile", metavar="p95", help="Weigh cost against this latency instead of the sweep's first.")
+@options.settings
 @options.engine("; both give the same rows")
 @click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to the folder.")
 @options.as_json
@@ -49,6 +51,7 @@ def command(
     address: str | None,
     processes: int | None,
     percentile: str | None,
+    settings: tuple[str, ...],
     engine: Any,
     plot: bool,
     as_json: bool,
@@ -58,13 +61,15 @@ def command(
     Shows the settings by cost, the Pareto front of cost against latency, and what each axis does. Interrupted with
     Ctrl-C, or killed, it goes on with --resume.
     """
+    from kpasim.spec.settings import parse_settings
     from kpasim.studies.sweep import Plan, is_of_another_version, sweep
 
     if address and backend == "local":
         raise click.UsageError("--address belongs to --backend dask or ray")
-    plan = Plan.read(file)
+    plan = Plan.read(file, parse_settings(settings))
     check_percentile(percentile)
     folder = Path(out) if out else Path("runs") / plan.name
+    again = shlex.join([file, "--out", str(folder), *(word for one in settings for word in ("--set", one))])
     introduce(plan)
     try:
         with reported(plan.name) as progress:
@@ -81,7 +86,7 @@ def command(
     except KeyboardInterrupt:
         from kpasim.cli.main import INTERRUPTED
 
-        note(f"Interrupted. What is finished is kept; go on with: kpasim sweep {file} --out {folder} --resume")
+        note(f"Interrupted. What is finished is kept; go on with: kpasim sweep {again} --resume")
         raise click.exceptions.Exit(INTERRUPTED) from None
     if is_of_another_version(plan, folder):
         note(f"The rows in {folder} were played by another version of kpasim; without --resume they are played anew.")
@@ -96,7 +101,7 @@ def command(
     else:
         show(result, percentile or result.about["percentiles"][0])
         note(f"All rows: {folder}/rows.csv, rows.parquet, sweep.json; all replications: {folder}/replications.parquet")
-        note(f"Next: kpasim {f'report {folder}' if plot else f'sweep {file} --out {folder} --resume --plot'}")
+        note(f"Next: kpasim {f'report {folder}' if plot else f'sweep {again} --resume --plot'}")
 
 
 def check_percentile(percentile: str | None) -> None:

@@ -69,6 +69,7 @@ SHOWN = (
     type=click.IntRange(1),
     help="Replications of the search at most, but for those that judge its choice.  [default: 50,000]",
 )
+@options.settings
 @options.seed
 @click.option("--write", "write_to", type=click.Path(), help="Write the tuned Service YAML to this file.")
 @options.engine()
@@ -80,6 +81,7 @@ def command(
     minimise: str,
     probability: str,
     budget: int | None,
+    settings: tuple[str, ...],
     seed: int | None,
     write_to: str | None,
     engine: Any,
@@ -90,6 +92,7 @@ def command(
     EXPERIMENT may be a sweep file: then its axes are what may change. Exit status 3 when nothing that was tried keeps
     the promises; the nearest miss is shown.
     """
+    from kpasim.spec.settings import parse_settings, with_settings
     from kpasim.studies.prices import prices_of, remarks
     from kpasim.studies.search.slo import parse_share
     from kpasim.studies.search.space import parse_axis
@@ -101,6 +104,7 @@ def command(
         # Better now than after the work.
         make_folder(Path(write_to).parent)
     what, axes = read(experiment)
+    what = with_settings(what, parse_settings(settings))
     if seed is not None:
         what = what.with_settings({"seed": seed})
     for line in remarks(prices_of(what)):

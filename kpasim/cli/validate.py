@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from kpasim.cli import options
+
 
 @click.command("validate", epilog="\b\nTry: kpasim validate experiments/validate-local.yaml --target local")
 @click.argument("experiment", type=click.Path(dir_okay=False))
@@ -20,6 +22,7 @@ import click
 @click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig instead of the usual one.")
 @click.option("--namespace", "-n", metavar="NAME", help="Where to deploy; the context's namespace where not given.")
 @click.option("--image", metavar="IMAGE", help="Image instead of the manifest's.")
+@options.settings
 @click.option("--model", metavar="NAME|FILE", help="Predict with this model instead of calibrating.")
 @click.option(
     "--gateway",
@@ -53,6 +56,7 @@ def command(
     kubeconfig: str | None,
     namespace: str | None,
     image: str | None,
+    settings: tuple[str, ...],
     model: str | None,
     gateway: str,
     url: str | None,
@@ -81,6 +85,7 @@ def command(
 
     from kpasim.errors import MissingExtraError
     from kpasim.spec.experiment import find_model, load, read_model
+    from kpasim.spec.settings import parse_settings, with_settings
 
     try:
         from kpasim.cluster.deploy import Waits
@@ -95,12 +100,13 @@ def command(
         if path_of_model is None:
             raise click.BadParameter(f"{model!r} is neither a file nor the name of a model", param_hint="--model")
         found = found.with_settings({"model": dict(read_model(path_of_model)[1])})
+    found = with_settings(found, parse_settings(settings))
     request = Request.of(found)
     if path is not None:
         request = replace(request, path=path)
     if body is not None:
         request = replace(request, bodies=read_bodies(body))
-    settings = Settings(
+    how = Settings(
         target=target,
         kubeconfig=kubeconfig,
         namespace=namespace,
@@ -119,7 +125,7 @@ def command(
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     report = validate(
         found,
-        settings,
+        how,
         out or Path("runs") / f"{found.name}-{stamp}",
         note=lambda text: click.echo(text, err=True),
     )

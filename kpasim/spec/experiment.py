@@ -57,7 +57,7 @@ from kpasim.spec.manifest import (
     setting_value,
 )
 from kpasim.spec.model import ServiceModel
-from kpasim.spec.places import expanded, place_of, replaced
+from kpasim.spec.places import expanded, place_of, replaced, without_draws
 from kpasim.spec.quantities import PositiveSeconds, Seconds, seconds, share
 from kpasim.spec.workload import FILE_KINDS, Workload
 from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_mapping, refuse_other_kinds
@@ -263,7 +263,8 @@ class Experiment(Spec):
             settings: New values by path. `service.annotations.max-scale` (any spelling, or a full key),
                 `service.containerConcurrency` and the other fields of the manifest; `config-autoscaler.stable-window`;
                 and what else the file holds: `workload.rate`, `model.service-time.time.median`,
-                `cluster.instance-types`, `start`. Members of lists are addressed by their position or, where they have
+                `cluster.instance-types`, `start`. A number of the model that is given here is no longer drawn from its
+                `posterior`. Members of lists are addressed by their position or, where they have
                 one, their name (`model.cold-start.stages.pull.time`). For `cluster.instance-types` names out of the
                 present list will do, which are then also written to the manifest's `eci-use-specs` where it has one.
 
@@ -285,7 +286,8 @@ class Experiment(Spec):
                     value, names = self._chosen_types(given)
                     if names and ECI_SPECS in self.service.annotations:
                         edits.append(((*TEMPLATE_ANNOTATIONS, ECI_SPECS), ",".join(names)))
-                raw = replaced(raw, self._place(path, raw), value)
+                place = self._place(path, raw)
+                raw = replaced(without_draws(raw, place), place, value)
             except ValueError as err:
                 raise self._refused(path, str(err)) from None
             touched.add(head)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kpasim.spec.base import Place, dotted, show, suggestion
+from kpasim.spec.model import draws_of
 
 FREE_KEYS = {"per-instance-type", "prices", "tolerances"}
 """Mappings whose keys are names, which may hold dots."""
@@ -54,6 +55,27 @@ def place_of(raw: Mapping[str, Any], path: str) -> Place:
         rest = rest[length:]
         data = data.get(key) if data else None
     return tuple(place)
+
+
+def without_draws(raw: dict[str, Any], place: Place) -> dict[str, Any]:
+    """The mapping without the draws of the model's posterior for what stands at a place, in it or around it."""
+    model = raw.get("model")
+    if place[:1] != ("model",) or len(place) < 2 or place[1] == "posterior" or not isinstance(model, Mapping):
+        return raw
+    draws = draws_of(model.get("posterior"))
+    if not draws:
+        return raw
+    kept = [name for name in draws[0] if not _one_holds_the_other(("model", *place_of(model, name)), place)]
+    if len(kept) == len(draws[0]):
+        return raw
+    rest = [{name: draw[name] for name in kept} for draw in draws] if kept else None
+    changed: dict[str, Any] = replaced(raw, ("model", "posterior"), rest)
+    return changed
+
+
+def _one_holds_the_other(one: Place, other: Place) -> bool:
+    length = min(len(one), len(other))
+    return one[:length] == other[:length]
 
 
 def _member(items: list[Any] | tuple[Any, ...], rest: list[str], where: str) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,7 @@ from kpasim.results.files import atomic_write, make_folder, plain, write_json
 from kpasim.results.provenance import fingerprint
 from kpasim.results.summary import Figures
 from kpasim.spec.experiment import Experiment
+from kpasim.spec.settings import with_settings
 from kpasim.spec.sweep import Sweep, load_sweep
 from kpasim.studies.grid.axes import cells, value_text
 from kpasim.studies.grid.journal import Journal, runs
@@ -118,14 +119,21 @@ class Plan:
     now: dict[str, Any]
 
     @classmethod
-    def read(cls, path: str | Path) -> Plan:
+    def read(cls, path: str | Path, settings: Mapping[str, Any] | None = None) -> Plan:
         """The plan of a sweep file.
+
+        Args:
+            path: The file.
+            settings: Settings of the experiment that are changed before, by path; none of them an axis.
 
         Raises:
             ExperimentError: Everything that is wrong with the file.
             RunError: No setting can be played, or prices are missing or mixed.
         """
         loaded, experiment = load_sweep(path)
+        for axis in loaded.axes.keys() & (settings or {}).keys():
+            raise RunError(f"--set {axis}: is an axis of {path} (give its values there)")
+        experiment = with_settings(experiment, settings or {})
         return cls.of(loaded, experiment, Path(path).stem)
 
     @classmethod

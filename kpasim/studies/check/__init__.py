@@ -6,12 +6,15 @@ service, rules about demand a workload, so a bare manifest gets fewer findings t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from kpasim.errors import FileError
 from kpasim.spec.autoscaler import AutoscalerConfig
 from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.manifest import ServiceManifest, read_service
+from kpasim.spec.settings import with_service_settings, with_settings
 from kpasim.spec.yamlfile import read_documents
 from kpasim.studies.check import manifest, running
 from kpasim.studies.check.case import LEVELS, Case, Finding
@@ -34,14 +37,21 @@ def is_manifest(path: str | Path) -> bool:
     return any(isinstance(one.data, dict) and "kind" in one.data for one in read_documents(path))
 
 
-def check_file(path: str | Path) -> list[Finding]:
+def check_file(path: str | Path, settings: Mapping[str, Any] | None = None) -> list[Finding]:
     """Findings about a file that is an experiment or a manifest; what cannot be read at all is a finding too.
 
+    Args:
+        path: The file.
+        settings: Settings that are changed before, by path.
+
     Raises:
+        RunError: A setting is refused.
         FileError: The file is neither.
     """
     try:
-        return findings(read_service(path, AutoscalerConfig()) if is_manifest(path) else load(path))
+        if is_manifest(path):
+            return findings(with_service_settings(read_service(path, AutoscalerConfig()), settings or {}))
+        return findings(with_settings(load(path), settings or {}))
     except FileError as error:
         if not all(problem.place for problem in error.problems):
             raise

@@ -1,0 +1,331 @@
+"""Every setting of an experiment by its path, with what it means: the key that `--set` takes and `explain` explains.
+
+Keys of our own files come from their JSON schema, that is from the docstrings of the classes that read them. The
+Service's keys are Knative's; where the ConfigMap has a default for an annotation, its docstring is the meaning of both.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from kpasim.spec.autoscaler import SPELLINGS
+from kpasim.spec.quantities import DURATION_PATTERN, duration_text
+from kpasim.spec.schema import schema
+
+KNATIVE_SOURCE = "knative/serving@98e5ef9"
+MOST_SUGGESTED = 2
+
+_DURATION = "duration (30s, 1m30s, or seconds)"
+
+_DECIDER = "pkg/autoscaler/scaling/autoscaler.go"
+_SCALER = "pkg/reconciler/autoscaling/kpa/scaler.go"
+_TARGET = "pkg/reconciler/autoscaling/resources/target.go"
+_METRIC = "pkg/reconciler/autoscaling/kpa/resources/metric.go"
+_BOUNDS = "pkg/apis/autoscaling/v1alpha1/pa_lifecycle.go"
+_TIMEOUT = "pkg/http/handler/timeout.go"
+DECIDED_IN = {
+    "container-concurrency-target-percentage": _TARGET,
+    "container-concurrency-target-default": _TARGET,
+    "requests-per-second-target-default": _TARGET,
+    "target-burst-capacity": f"{_DECIDER}, pkg/reconciler/autoscaling/kpa/kpa.go",
+    "stable-window": f"{_METRIC}, pkg/autoscaler/metrics/collector.go",
+    "panic-window-percentage": f"{_METRIC}, pkg/autoscaler/metrics/collector.go",
+    "panic-threshold-percentage": _DECIDER,
+    "max-scale-up-rate": _DECIDER,
+    "max-scale-down-rate": _DECIDER,
+    "enable-scale-to-zero": _SCALER,
+    "scale-to-zero-grace-period": _SCALER,
+    "scale-to-zero-pod-retention-period": _SCALER,
+    "scale-down-delay": f"{_DECIDER}, pkg/autoscaler/aggregation/max/timewindow.go",
+    "pod-autoscaler-class": "pkg/reconciler/autoscaling/kpa/controller.go",
+    "activator-capacity": "pkg/reconciler/autoscaling/kpa/kpa.go",
+    "initial-scale": f"{_BOUNDS}, {_SCALER}",
+    "allow-zero-initial-scale": "pkg/apis/autoscaling/annotation_validation.go",
+    "min-scale": f"{_BOUNDS}, {_SCALER}",
+    "max-scale": f"{_BOUNDS}, {_SCALER}",
+    "max-scale-limit": "pkg/apis/autoscaling/annotation_validation.go",
+    "target": _TARGET,
+    "metric": _DECIDER,
+    "activation-scale": _DECIDER,
+    "metric-aggregation-algorithm": "pkg/autoscaler/metrics/collector.go",
+    "containerConcurrency": "pkg/queue/breaker.go, pkg/activator/net/throttler.go",
+    "timeoutSeconds": _TIMEOUT,
+    "responseStartTimeoutSeconds": _TIMEOUT,
+    "idleTimeoutSeconds": _TIMEOUT,
+    "readinessProbe": "pkg/queue/readiness/probe.go",
+}
+"""File of Knative in which a setting of its own takes effect."""
+
+_DEFAULT_OF = {
+    "class": "pod-autoscaler-class",
+    "window": "stable-window",
+    "target-utilization-percentage": "container-concurrency-target-percentage",
+}
+"""Key of `config-autoscaler` that gives the default of an annotation of another name."""
+_SERVICE: dict[str, tuple[str, str, str]] = {
+    "annotations.class": ("Which autoscaler scales the revision; kpasim simulates Knative's own.", "text", ""),
+    "annotations.metric": ("What the autoscaler scales on.", "`concurrency` or `rps`", "concurrency"),
+    "annotations.target": (
+        "Requests in flight (metric `concurrency`) or requests per second (`rps`) to aim at for each pod, before the "
+        "utilisation is applied.",
+        "number, at least 0.01",
+        "containerConcurrency; where that is 0, config-autoscaler.container-concurrency-target-default",
+    ),
+    "annotations.window": ("", "duration, 6s to 1h, whole seconds", ""),
+    "annotations.activation-scale": (
+        "Fewest pods that a service scales to when it scales from zero.", "whole number, at least 2", "none",
+    ),
+    "annotations.min-scale": ("Fewest pods.", "whole number of pods, at least 0", ""),
+    "annotations.max-scale": ("Most pods; 0 for no limit.", "whole number of pods, at least 0", ""),
+    "annotations.initial-scale": ("", "whole number of pods, at least 0", ""),
+    "annotations.scale-down-delay": ("", "duration, 0s to 1h, whole seconds", ""),
+    "annotations.scale-to-zero-pod-retention-period": ("", "duration, 0s to 1h", ""),
+    "annotations.metric-aggregation-algorithm": (
+        "How the averages over a window weigh their seconds.", "`linear` or `weighted-exponential`", "linear",
+    ),
+    "annotations.target-utilization-percentage": (
+        "Share of the target to aim at: with 70 the autoscaler asks for a further pod when pods are 70 % busy.",
+        "number, 1 to 100 (percent)",
+        "",
+    ),
+    "annotations.target-burst-capacity": ("", "number of requests, at least 0, or -1 for no limit", ""),
+    "annotations.panic-window-percentage": ("", "number, 1 to 100 (percent)", ""),
+    "annotations.panic-threshold-percentage": ("", "number, 110 to 1000 (percent)", ""),
+    "containerConcurrency": (
+        "Most requests in one container at once; further ones wait in queue-proxy or in the activator. 0: no limit.",
+        "whole number of requests, 0 to 1000",
+        "0",
+    ),
+    "timeoutSeconds": (
+        "Longest time from a request's arrival at queue-proxy to its response; later: status 504.",
+        "whole seconds, up to max-revision-timeout-seconds of config-defaults (600)",
+        "300",
+    ),
+    "responseStartTimeoutSeconds": (
+        "Longest time until the first byte of a response; later: status 504.",
+        "whole seconds, at most timeoutSeconds",
+        "none",
+    ),
+    "idleTimeoutSeconds": (
+        "Longest pause within a response; a longer one breaks the response off.",
+        "whole seconds, at most timeoutSeconds",
+        "none",
+    ),
+    "readinessProbe.periodSeconds": ("Time between two probes of the kubelet.", "whole seconds", "10"),
+    "readinessProbe.timeoutSeconds": ("Time after which a probe has failed.", "whole seconds", "1"),
+    "readinessProbe.failureThreshold": ("Failures in a row that make a pod unready.", "whole number", "3"),
+    "readinessProbe.successThreshold": ("Successes in a row that make a pod ready.", "whole number", "1"),
+    "readinessProbe.initialDelaySeconds": (
+        "Time from the start of the container to the first probe.", "whole seconds", "0",
+    ),
+}  # fmt: skip
+"""Settings of the Service: meaning, what may stand there, default. Empty: as of the key of `config-autoscaler`."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One setting.
+
+    Attributes:
+        path: As `--set` takes it; `NAME` stands for the name of a list's member.
+        meaning: What it says.
+        takes: What may stand there, with unit and bounds.
+        default: What holds when it is not given.
+        of: The kind of mapping it belongs to, where the path alone does not tell (`poisson`, `lognormal`).
+        decided_in: File of Knative in which it takes effect; empty for a setting that is not Knative's.
+    """
+
+    path: str
+    meaning: str
+    takes: str
+    default: str
+    of: str = ""
+    decided_in: str = ""
+
+
+@cache
+def keys() -> tuple[Key, ...]:
+    """Every setting of an experiment."""
+    whole = schema("experiment")
+    config = whole["properties"]["config-autoscaler"]["anyOf"][1]
+    settings = [replace(one, decided_in=DECIDED_IN.get(_last(one.path), "")) for one in _of(config, whole, "")]
+    found = [*_service({one.path: one for one in settings})]
+    found += [replace(one, path=f"config-autoscaler.{one.path}") for one in settings]
+    rest = {name: form for name, form in whole["properties"].items() if name not in {"service", "config-autoscaler"}}
+    found += _of({**whole, "properties": rest}, whole, "")
+    return tuple(dict.fromkeys(found))
+
+
+def find(word: str) -> list[Key]:
+    """The settings that a word names: a whole path, or the end of one. Case, `_` and Knative's prefix do not matter."""
+    wanted = _plain(word)
+    exact = [one for one in keys() if _plain(one.path) == wanted]
+    return exact or [one for one in keys() if f".{_plain(one.path)}".endswith(f".{wanted}")]
+
+
+def nearest(word: str) -> list[str]:
+    """Paths that look like a misspelt one, the nearest first."""
+    wanted = _plain(word)
+    spelt: dict[str, str] = {}
+    for one in keys():
+        parts = _plain(one.path).split(".")
+        for start in range(len(parts)):
+            spelt.setdefault(".".join(parts[start:]), one.path)
+    close = difflib.get_close_matches(wanted, spelt, n=4 * MOST_SUGGESTED, cutoff=0.7)
+    return list(dict.fromkeys(spelt[one] for one in close))[:MOST_SUGGESTED]
+
+
+def _plain(path: str) -> str:
+    short = path.strip().rpartition("/")[2].replace("_", "-").lower()
+    for spellings in SPELLINGS.values():
+        name = spellings[0].rpartition("/")[2]
+        for one in spellings[1:]:
+            if short == one.rpartition("/")[2].lower():
+                return name
+    return short
+
+
+def _last(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+def _service(config: Mapping[str, Key]) -> Iterator[Key]:
+    """The settings of the Service, beside the keys of `config-autoscaler`."""
+    for path, (meaning, takes, otherwise) in _SERVICE.items():
+        head, _, rest = path.partition(".")
+        short = rest if head == "annotations" else head
+        name = _DEFAULT_OF.get(short, short)
+        if not otherwise:
+            given = "70" if name == "container-concurrency-target-percentage" else config[name].default
+            otherwise = f"config-autoscaler.{name} ({given})"  # noqa: PLW2901
+        yield Key(
+            f"service.{path}",
+            meaning or config[name].meaning,
+            takes,
+            otherwise,
+            decided_in=DECIDED_IN.get(short) or DECIDED_IN[name],
+        )
+
+
+def _of(form: Mapping[str, Any], whole: Mapping[str, Any], path: str, of: str = "") -> Iterator[Key]:
+    """Settings of a mapping and of the mappings in it."""
+    for name, value in form.get("properties", {}).items():
+        here = f"{path}.{name}" if path else name
+        needed = name in form.get("required", ())
+        meaning = str(form.get("description", "")) if "const" in value else _meaning(value, whole)
+        yield Key(
+            here, " ".join(meaning.split()), takes(value, whole), "none: it is needed" if needed else default(value), of
+        )
+        for kind, inner in _inside(value, whole):
+            yield from _of(inner, whole, here if kind != "member" else f"{here}.NAME", kind if kind != "member" else of)
+
+
+def _inside(value: Mapping[str, Any], whole: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Mappings that may stand at a value, each with what it is: ``member`` of a list, or a kind."""
+    if "$ref" in value:
+        yield from _inside(_definition(value, whole), whole)
+    elif "properties" in value:
+        yield _kind(value), value
+    elif value.get("type") == "array" and "items" in value:
+        inner = _definition(value["items"], whole)
+        if "properties" in inner and not _kind(inner):
+            yield "member", inner
+    else:
+        for one in (*value.get("anyOf", ()), *value.get("oneOf", ())):
+            # A mixture holds distributions again, without end.
+            if "Mixture" not in str(one.get("$ref", "")):
+                yield from _inside(one, whole)
+
+
+def _definition(value: Mapping[str, Any], whole: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "$ref" not in value:
+        return value
+    found: Mapping[str, Any] = whole["$defs"][str(value["$ref"]).rpartition("/")[2]]
+    return found
+
+
+def _kind(form: Mapping[str, Any]) -> str:
+    """The word that tells a mapping from others that may stand in its place; empty where nothing else may."""
+    for name in ("kind", "distribution"):
+        given = form["properties"].get(name, {})
+        if "const" in given:
+            return str(given["const"])
+        if name == "kind" and "diurnal" in given.get("enum", ()):
+            return "diurnal"
+    return ""
+
+
+def _meaning(value: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
+    given = value.get("description") or _definition(value, whole).get("description", "")
+    return " ".join(str(given).split())
+
+
+def takes(value: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
+    """What may stand at a place of a schema, in words, with unit and bounds."""
+    if "$ref" in value:
+        return takes(_definition(value, whole), whole)
+    if "const" in value:
+        return f"`{value['const']}`"
+    if "enum" in value:
+        return ", ".join(f"`{one}`" for one in value["enum"])
+    if "Uniform" in str(value.get("oneOf", "")):
+        return "duration or distribution"
+    if "GenTD26" in str(value.get("oneOf", "")):
+        return "a load, by its kind"
+    either = value.get("anyOf") or value.get("oneOf")
+    if either:
+        parts = [takes(one, whole) for one in either if one.get("type") != "null"]
+        parts = [part for part in dict.fromkeys(parts) if part]
+        if parts[:1] == [_DURATION]:
+            # A duration may also be a plain number of seconds: that is one thing, not two, and has the bounds of both.
+            return ", ".join([_DURATION, *(part.partition(", ")[2] for part in parts[1:] if part.startswith("number"))])
+        return " or ".join(parts)
+    if value.get("pattern") == DURATION_PATTERN:
+        return _DURATION
+    if value.get("type") == "array":
+        inner = value.get("items") or (value.get("prefixItems") or [None])[0]
+        return f"list of {takes(inner, whole)}" if inner else "list"
+    words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true` or `false`",
+             "object": "mapping"}  # fmt: skip
+    if isinstance(value.get("type"), list):
+        return " or ".join(words[one] for one in value["type"])
+    return f"{words.get(str(value.get('type')), '')}{bounds(value)}"
+
+
+def bounds(value: Mapping[str, Any]) -> str:
+    """The bounds of a number in a schema, to follow its type; empty without."""
+    low, high = value.get("minimum", value.get("exclusiveMinimum")), value.get("maximum")
+    if high is not None and high >= 1_000_000:
+        high = None
+    above = "above" if "exclusiveMinimum" in value else "at least"
+    if low is None:
+        return "" if high is None else f", at most {high:g}"
+    if high is None:
+        return f", {above} {low:g}"
+    return f", {'above ' if above == 'above' else ''}{low:g} to {high:g}"
+
+
+def default(value: Mapping[str, Any]) -> str:
+    """The default in a schema, as a file writes it; ``none`` without."""
+    given = value.get("default")
+    if given is None or given in ([], {}, ""):
+        return "none"
+    if isinstance(given, Mapping):
+        return "its own defaults"
+    if isinstance(given, bool):
+        return str(given).lower()
+    if isinstance(given, int | float) and _is_duration(value):
+        return duration_text(float(given))
+    if isinstance(given, list):
+        return f"[{', '.join(map(str, given))}]"
+    return f"{given:g}" if isinstance(given, float) else str(given)
+
+
+def _is_duration(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return value.get("pattern") == DURATION_PATTERN or any(_is_duration(one) for one in value.get("anyOf", ()))
+    return False
