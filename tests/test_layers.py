@@ -28,7 +28,7 @@ MAY_IMPORT = {
 }
 """What each layer may import, `kpasim` itself (its version) apart."""
 
-HEAVY = ("numba", "simpy", "matplotlib", "scipy", "pyarrow", "torch", "diffusers", "kubernetes", "plotly", "optuna")
+HEAVY = ("numba", "simpy", "matplotlib", "scipy", "pyarrow", "torch", "diffusers", "kubernetes", "plotly")
 
 
 def imports(path: Path) -> set[str]:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from kpasim import __version__
-from kpasim.errors import KpasimError
+from kpasim.errors import KpasimError, printable
 
 COMMANDS = {
     "run": "Simulate one experiment.",
@@ -92,7 +92,7 @@ class Refused(click.ClickException):
     def show(self, file: Any = None) -> None:
         """Print the problems."""
         for line in self.message.splitlines():
-            click.echo(f"Error: {line}", err=True)
+            click.echo(f"Error: {printable(line)}", err=True)
 
 
 def show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

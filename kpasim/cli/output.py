@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kpasim.errors import printable
 from kpasim.report.words import counted, number, span
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ __all__ = [
 
 def note(text: str) -> None:
     """Tell the user something on stderr."""
-    click.echo(text, err=True)
+    click.echo(printable(text), err=True)
 
 
 def compile_for_next_time(engine: str) -> None:

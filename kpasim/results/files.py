@@ -8,6 +8,7 @@ import json
 import math
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +23,8 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     """A file to write to that takes the place of ``path`` when the block ends well.
 
     The content is written aside, in the same folder, and renamed: whoever opens ``path`` finds the old file or the
-    new one, whole. When the block raises, the file aside is removed and ``path`` stays as it was.
+    new one, whole. When the block raises, the file aside is removed and ``path`` stays as it was. The file that a
+    symbolic link leads to is replaced, not the link, and keeps its mode.
 
     Args:
         path: The file to make or replace. Its folder must exist.
@@ -34,12 +36,18 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     path = Path(path)
     if not path.name:  # "", ".", "/"
         raise RunError(f"{path}: cannot be written: {os.strerror(errno.EISDIR)}")
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
     aside = path.with_name(f".{path.name[:100]}.{os.getpid()}.{secrets.token_hex(4)}.part")
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
         try:
             with open(aside, mode.replace("w", "x"), **text) as file:
+                with contextlib.suppress(FileNotFoundError):
+                    os.chmod(aside, stat.S_IMODE(path.stat().st_mode))
                 yield file
+                file.flush()
+                os.fsync(file.fileno())  # Without it a power loss leaves the new name with nothing in it.
             os.replace(aside, path)
         except OSError as error:
             where = f" (there is no folder {path.parent})" if isinstance(error, FileNotFoundError) else ""

@@ -164,7 +164,7 @@ def empty_columns(table: str) -> Columns:
 def write_run_folder(
     folder: str | Path, tables: Tables, run: Mapping[str, Any], summary: Mapping[str, Any] | None
 ) -> None:
-    """Write one run; run.json comes last, so that a folder that holds one is whole.
+    """Write one run; run.json is removed first and comes last, so that a folder that holds one is whole.
 
     Args:
         folder: Made where it is missing; files of an earlier run are replaced.
@@ -176,6 +176,7 @@ def write_run_folder(
         RunError: The folder or a file in it cannot be written.
     """
     folder = make_folder(folder)
+    (folder / "run.json").unlink(missing_ok=True)
     for table in fields(Tables):
         columns: Columns = getattr(tables, table.name)
         if columns or table.name not in _MAY_LACK:

@@ -34,7 +34,7 @@ from kpasim.spec.configmaps import Defaults, not_text
 from kpasim.spec.goparse import parse_duration
 from kpasim.spec.quantities import quantity
 from kpasim.spec.yamledit import edited, put
-from kpasim.spec.yamlfile import Document, node_at, parse_documents, read_text
+from kpasim.spec.yamlfile import Document, bounded_yaml, node_at, parse_documents, read_text
 
 ECI_SPECS = "k8s.aliyun.com/eci-use-specs"
 """Annotation that lists instance types, in the order they are tried."""
@@ -115,7 +115,7 @@ class ServiceManifest:
     @property
     def document(self) -> Any:
         """The Service as ruamel.yaml loads it for a round trip, comments included; edits are in it."""
-        loader = YAML(typ="rt", pure=True)
+        loader = bounded_yaml()
         loader.preserve_quotes = True
         documents = [document for document in loader.load_all(self.to_yaml()) if document is not None]
         return documents[self._index()]

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from kpasim.spec.base import Place
-from kpasim.spec.yamlfile import parse_documents
+from kpasim.spec.yamlfile import bounded_yaml, parse_documents
 
 _AFTER_KEY = re.compile(r"[ \t]*:")
 _BEFORE_VALUE = re.compile(r"\s*:(?:\s+#[^\n]*)*\s*")
@@ -82,7 +82,7 @@ def _reads_as_text(plain: str) -> bool:
 
 def _in_place(text: str, index: int, place: Place, value: Any) -> str | None:
     """The text with one value changed where it stands; None where that is not simple."""
-    nodes = [node for node in YAML(typ="rt", pure=True).compose_all(text) if not _is_null(node)]
+    nodes = [node for node in bounded_yaml().compose_all(text) if not _is_null(node)]
     node: Node = nodes[index]
     parents: list[Node] = []
     for depth, part in enumerate(place):
@@ -174,7 +174,7 @@ def _insert(text: str, parent: MappingNode, path: Place, value: Any) -> str | No
 
 def _anew(text: str, index: int, place: Place, value: Any) -> str:
     """The text written by ruamel.yaml with one value changed."""
-    loader = YAML(typ="rt", pure=True)
+    loader = bounded_yaml()
     loader.preserve_quotes = True
     loader.width = 2**31
     documents = list(loader.load_all(text))

@@ -7,12 +7,14 @@ cycles, unknown tags and unreadable numbers are all reported together, each with
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.error import YAMLError, YAMLStreamError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -33,7 +35,8 @@ _NOT_YAML = (
     AssertionError,
     OverflowError,
 )
-_MAX_VALUES = 200_000
+_MAX_VALUES = 50_000
+_MAX_DEPTH = 100
 _STANDARD = "tag:yaml.org,2002:"
 
 
@@ -58,6 +61,39 @@ class Document:
     def __getstate__(self) -> dict[str, Any]:
         """What goes to another process: all but the nodes, which are many and needed only while reading."""
         return {**self.__dict__, "node": None}
+
+
+class _TooDeep(Exception):  # noqa: N818
+    """Values nested deeper than ``_MAX_DEPTH``; its argument is the line."""
+
+
+class _BoundedComposer(Composer):
+    """Composes at most ``_MAX_VALUES`` nodes, nested at most ``_MAX_DEPTH`` deep.
+
+    An anchor may be defined again, as YAML 1.2 allows; an alias refers to the last definition before it.
+    """
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader=loader)
+        self.warn_double_anchors = False
+        self._nodes = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """The next node."""
+        self._nodes += 1
+        if self._nodes > _MAX_VALUES:
+            mark = self.parser.peek_event().start_mark
+            raise ComposerError(problem=f"it holds more than {_MAX_VALUES:,} values", problem_mark=mark)
+        if self.depth >= _MAX_DEPTH:
+            raise _TooDeep(self.parser.peek_event().start_mark.line + 1)
+        return super().compose_node(parent, index)
+
+
+def bounded_yaml() -> YAML:
+    """A round-trip YAML reader for files of unknown origin."""
+    reader = YAML(typ="rt", pure=True)
+    reader.Composer = _BoundedComposer
+    return reader
 
 
 def read_text(path: str | Path) -> str:
@@ -108,7 +144,9 @@ def parse_documents(text: str, path: str | Path) -> list[Document]:
         ExperimentError: Not YAML; duplicate keys, cycles, unknown tags, keys that are not text.
     """
     try:
-        nodes = list(YAML(typ="rt", pure=True).compose_all(text))
+        return _documents(bounded_yaml().compose_all(text), text, path)
+    except _TooDeep as err:
+        raise ExperimentError(path, [Problem("", "is nested too deeply", err.args[0])]) from None
     except RecursionError:
         raise ExperimentError(path, [Problem("", "is nested too deeply")]) from None
     except _NOT_YAML as err:
@@ -116,9 +154,12 @@ def parse_documents(text: str, path: str | Path) -> list[Document]:
         reason = getattr(err, "problem", None) or str(err).partition("\n")[0] or type(err).__name__
         line = mark.line + 1 if mark else None
         raise ExperimentError(path, [Problem("", f"is not YAML ({' '.join(str(reason).split())})", line)]) from None
+
+
+def _documents(nodes: Iterable[Node], text: str, path: str | Path) -> list[Document]:
     documents = []
     builder = _Builder()
-    for node in nodes:
+    for node in list(nodes):
         builder.lines = {}
         data = builder.build(node, ())
         if data is not None:
@@ -226,7 +267,9 @@ class _Builder:
         self._count += 1
         if self._count > _MAX_VALUES:
             if self._count == _MAX_VALUES + 1:
-                self._wrong(place, f"holds more than {_MAX_VALUES} values (are anchors repeated inside anchors?)", node)
+                self._wrong(
+                    place, f"holds more than {_MAX_VALUES:,} values (are anchors repeated inside anchors?)", node
+                )
             return None
         self.lines.setdefault(place, node.start_mark.line + 1)
         if isinstance(node, ScalarNode):
@@ -234,6 +277,9 @@ class _Builder:
         if id(node) in self._open:
             self._wrong(place, "refers to itself (an anchor must not hold its own alias)", node)
             return None
+        if len(self._open) >= _MAX_DEPTH:
+            # Reached by aliases alone: a chain of anchors is flat as text and deep as a value.
+            raise _TooDeep(node.start_mark.line + 1)
         self._open.append(id(node))
         try:
             if isinstance(node, SequenceNode):

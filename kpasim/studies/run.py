@@ -17,7 +17,7 @@ from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import NEVER_NS, SECOND_NS, WARM, Params
 from kpasim.engines.tables import stacked, tables
 from kpasim.errors import RunError
-from kpasim.results import cost, display, summary
+from kpasim.results import cost, display, folders, summary
 from kpasim.results.provenance import provenance
 from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables, write_run_folder
@@ -161,8 +161,10 @@ class Result:
             **describe(self.experiment, self.params),
             **provenance(engine=self.engine, seed=self.seed, experiment=self.experiment.raw),
         }
-        write_run_folder(folder, self.tables(), run, self.to_dict())
-        write_figures(Path(folder) / "replications.parquet", {**self.figures, **(self.cost_figures or {})})
+        with folders.writing(folder, "run") as place:
+            folders.clear(place, "run")
+            write_figures(place / "replications.parquet", {**self.figures, **(self.cost_figures or {})})
+            write_run_folder(place, self.tables(), run, self.to_dict())
 
     def _repr_html_(self) -> str:
         """Figures with their intervals, for notebooks."""

@@ -26,8 +26,8 @@ from kpasim.engines import lower
 from kpasim.engines.compiled import cache
 from kpasim.engines.params import Params
 from kpasim.errors import KpasimError, RunError
-from kpasim.results import cost
-from kpasim.results.files import atomic_write, make_folder, plain, write_json
+from kpasim.results import cost, folders
+from kpasim.results.files import atomic_write, plain, write_json
 from kpasim.results.provenance import fingerprint
 from kpasim.results.summary import Figures
 from kpasim.spec.experiment import Experiment
@@ -35,7 +35,7 @@ from kpasim.spec.settings import with_settings
 from kpasim.spec.sweep import Sweep, load_sweep
 from kpasim.studies.grid.axes import cells, value_text
 from kpasim.studies.grid.journal import Journal, runs
-from kpasim.studies.grid.result import SweepResult
+from kpasim.studies.grid.result import SweepResult, read_plan
 from kpasim.studies.playing.engine import Engine, choose_engine, ready
 from kpasim.studies.playing.workers import Backend, spread
 from kpasim.studies.plays import Player
@@ -87,7 +87,8 @@ def sweep(
     if out is None:
         with tempfile.TemporaryDirectory(prefix="kpasim-sweep-") as aside:
             return crew.fill(Path(aside), resume=False)
-    return crew.fill(make_folder(out), resume=resume)
+    with folders.writing(out, "sweep") as folder:
+        return crew.fill(folder, resume=resume)
 
 
 @dataclass(frozen=True)
@@ -274,10 +275,7 @@ def _changes_nothing(experiment: Experiment, params: Params, path: str, value: A
 
 def is_of_another_version(plan: Plan, folder: str | Path) -> bool:
     """Whether another version of kpasim began what lies in a folder."""
-    try:
-        before = json.loads((Path(folder) / PLAN).read_text(encoding="utf-8"))["fingerprints"]["kpasim"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    before = read_plan(Path(folder))["fingerprints"].get("kpasim")
     return bool(before != plan.fingerprints["kpasim"])
 
 
@@ -294,10 +292,7 @@ def _begin(plan: Plan, folder: Path, resume: bool) -> None:
     if unfinished and not resume:
         raise RunError(f"{folder}: holds an unfinished sweep (add --resume to go on with it, or name another folder)")
     if resume and note.exists():
-        try:
-            before = json.loads(note.read_text(encoding="utf-8"))["fingerprints"]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise RunError(f"{note}: cannot be read (name another folder)") from None
+        before = read_plan(folder)["fingerprints"]
         changed = [key for key, value in plain(plan.fingerprints).items() if before.get(key) != value]
         if changed and not (table.exists() and changed == ["kpasim"]):
             raise RunError(
@@ -306,8 +301,8 @@ def _begin(plan: Plan, folder: Path, resume: bool) -> None:
             )
         return
     # In this order: a table must never lie beside the plan of another sweep.
-    table.unlink(missing_ok=True)
-    Journal(folder / "journal").remove()
+    folders.clear(folder, "sweep")
+    folders.remove_journal(folder / "journal")
     write_json(note, {"fingerprints": plan.fingerprints, "about": plan.about})
 
 
@@ -380,7 +375,7 @@ class _Crew:
         _begin(plan, folder, resume)
         if not (folder / TABLE).exists():
             _write_table(plan, self.play(folder / "journal"), folder / TABLE)
-        Journal(folder / "journal").remove()
+        folders.remove_journal(folder / "journal")
         return SweepResult.read(plan.about, folder / TABLE)
 
     def play(self, folder: Path) -> Any:

@@ -59,3 +59,20 @@ def test_playing_from_the_cache_needs_no_numba() -> None:
         [sys.executable, "-c", code], cwd=cache.PACKAGE.parent, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "flipped", "writable", "folder writable"])
+def test_a_damaged_object_counts_as_missing(damage: str, tmp_path: Path) -> None:
+    """Code that is not what the compiler left, or that others can change, is never loaded."""
+    place = tmp_path / "engine" / "cpu.o"
+    place.parent.mkdir(mode=0o700)
+    content = cache.sealed(b"machine code" * 100)
+    place.write_bytes(content)
+    place.chmod(0o600)
+    assert cache.read_object(place) == b"machine code" * 100
+    if damage.endswith("writable"):
+        (place.parent if damage.startswith("folder") else place).chmod(0o777)
+    else:
+        flipped = bytes([content[0] ^ 255]) + content[1:]
+        place.write_bytes({"empty": b"", "truncated": content[:-100], "flipped": flipped}[damage])
+    assert cache.read_object(place) is None

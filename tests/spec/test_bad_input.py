@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +15,7 @@ import pytest
 from kpasim.errors import ExperimentError, KpasimError
 from kpasim.spec.base import Place
 from kpasim.spec.experiment import from_mapping, load, loads, read_model
-from kpasim.spec.yamlfile import parse_documents
+from kpasim.spec.yamlfile import parse_documents, read_documents
 from tests.spec.files import EXPERIMENT, MANIFEST, MODEL, write
 
 EX, KS, MO = "experiment.yaml", "painter.yaml", "painter-model.yaml"
@@ -433,7 +436,7 @@ def test_anchors_inside_anchors_do_not_explode() -> None:
     """A few lines that stand for a billion values are refused before memory runs out."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
-    with pytest.raises(ExperimentError, match="holds more than 200000 values"):
+    with pytest.raises(ExperimentError, match="holds more than 50,000 values"):
         loads("\n".join(lines))
 
 
@@ -473,3 +476,38 @@ def test_no_value_in_any_place_gives_a_traceback() -> None:
                 lines += str(error).splitlines()
     assert len(lines) > 500
     assert [line for line in lines if not line.startswith("experiment: ")] == []
+
+
+def run(command: str, file: Path) -> subprocess.CompletedProcess[str]:
+    """A command on a file, as a process."""
+    arguments = [sys.executable, "-m", "kpasim", command, str(file)]
+    return subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("command", ["run", "check", "sweep"])
+def test_a_chain_of_aliases_is_one_line(command: str, tmp_path: Path) -> None:
+    """Anchors that hold the anchor before them, 900 deep: flat as text, too deep as a value."""
+    chain = tmp_path / "chain.yaml"
+    chain.write_text("a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 900)))
+    done = run(command, chain)
+    assert done.returncode == 1
+    assert "nested too deeply" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert len((done.stdout + done.stderr).splitlines()) < 8
+
+
+def test_a_file_of_a_million_values_is_refused_in_seconds(tmp_path: Path) -> None:
+    """The number of values is bounded while the file is read, not after it."""
+    many = tmp_path / "many.yaml"
+    many.write_text("a: [" + "1," * 1_500_000 + "1]")
+    begun = time.process_time()
+    with pytest.raises(ExperimentError, match="more than 50,000 values"):
+        read_documents(many)
+    assert time.process_time() - begun < 15
+
+
+def test_an_anchor_may_be_defined_again(tmp_path: Path) -> None:
+    """As in YAML 1.2, an alias means the last definition before it, and nobody is warned."""
+    file = tmp_path / "reused.yaml"
+    file.write_text("a: &x 1\nb: *x\nc: &x 2\nd: *x\n")
+    assert read_documents(file)[0].data == {"a": 1, "b": 1, "c": 2, "d": 2}

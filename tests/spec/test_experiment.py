@@ -326,7 +326,7 @@ def test_reading_specifications_loads_nothing_heavy() -> None:
     code = (
         "import sys, kpasim.spec.experiment as e;"
         f"e.load({str(REPOSITORY / 'experiments' / 'hey50x5.yaml')!r});"
-        "heavy = {'scipy', 'numba', 'simpy', 'matplotlib', 'pyarrow', 'plotly', 'optuna', 'kubernetes'};"
+        "heavy = {'scipy', 'numba', 'simpy', 'matplotlib', 'pyarrow', 'plotly', 'kubernetes'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

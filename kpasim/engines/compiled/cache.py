@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import stat
 import subprocess
 import sys
 import time
@@ -62,9 +63,39 @@ def _hash_of(text: str) -> str:
 
 def is_warm() -> bool:
     """Whether the compiled engine has been kept from an earlier run."""
-    return object_file().exists()
+    return read_object(object_file()) is not None
 
 
+def read_object(path: Path) -> bytes | None:
+    """The object code in a file of the cache; ``None`` where there is none that may be loaded.
+
+    A damaged object would end the process with a signal, and one that somebody else can write to would run as this
+    user. So the file ends with a hash of what precedes it, and file and folder must be this user's alone to change.
+    """
+    try:
+        if not (_is_mine(path) and _is_mine(path.parent)):
+            return None
+        content = path.read_bytes()
+    except OSError:
+        return None
+    code, digest = content[:-HASH_BYTES], content[-HASH_BYTES:]
+    return code if code and hashlib.sha256(code).digest() == digest else None
+
+
+def sealed(code: bytes) -> bytes:
+    """Object code as it lies in the cache, see `read_object`."""
+    return code + hashlib.sha256(code).digest()
+
+
+def _is_mine(path: Path) -> bool:
+    """Whether nobody but this user (or root) can change a file or a folder."""
+    if not hasattr(os, "getuid"):
+        return True
+    status = path.stat()
+    return status.st_uid in {os.getuid(), 0} and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+HASH_BYTES = hashlib.sha256().digest_size
 STALE_LOCK_S = 300.0
 """A background compilation that began longer ago than this has died."""
 

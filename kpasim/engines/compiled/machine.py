@@ -54,7 +54,7 @@ def _loop() -> Callable[[int], int]:
 
         return compiler.checked()  # type: ignore[no-any-return]
     place = cache.object_file()
-    code = place.read_bytes() if place.exists() else _compiled(place)
+    code = cache.read_object(place) or _compiled_once(place)
     # The engine owns the machine code, so it must live as long as the function.
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
@@ -70,8 +70,23 @@ def _loop() -> Callable[[int], int]:
     return call
 
 
+def _compiled_once(place: Path) -> bytes:
+    """The object code, which one process at a time compiles; the processes that wait for it read it from the cache."""
+    try:
+        import fcntl
+
+        make_folder(place.parent)
+        place.parent.chmod(0o700)
+        lock = open(place.parent / "lock", "w", encoding="utf-8")  # noqa: SIM115
+    except (ImportError, OSError, RunError):  # No locks here (Windows), or a cache that cannot be written.
+        return _compiled(place)
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return cache.read_object(place) or _compiled(place)
+
+
 def _compiled(place: Path) -> bytes:
-    """The object file, fresh from the compiler and kept for later where the cache can be written."""
+    """The object code, fresh from the compiler and kept for later where the cache can be written."""
     # What numba makes is optimised in one go afterwards.
     environment = {**os.environ, "NUMBA_OPT": "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with tempfile.TemporaryDirectory(prefix="kpasim-") as aside:
@@ -82,8 +97,9 @@ def _compiled(place: Path) -> bytes:
             why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise RunError(f"the fast engine cannot be compiled: {why} (--engine reference gives the same tables)")
         code = made.read_bytes()
-    with contextlib.suppress(RunError):
+    with contextlib.suppress(RunError, OSError):
         make_folder(place.parent)
         with atomic_write(place, "wb") as file:
-            file.write(code)
+            file.write(cache.sealed(code))
+        place.chmod(0o600)
     return code

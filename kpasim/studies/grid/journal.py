@@ -6,19 +6,16 @@ aside and renamed: it is there whole or not at all.
 
 from __future__ import annotations
 
-import re
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kpasim.results.files import atomic_write, make_folder
+from kpasim.results.folders import PART
 from kpasim.results.summary import Figures
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_PART = re.compile(r"(\d+)-(\d+)\.parquet")
 
 
 class Journal:
@@ -58,17 +55,13 @@ class Journal:
         whole = pa.concat_tables(parts, promote_options="default")
         return whole.sort_by([("setting", "ascending"), ("replication", "ascending")]).combine_chunks()
 
-    def remove(self) -> None:
-        """Remove the folder and all that is in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def _parts(self) -> Iterator[tuple[Path, range]]:
         """Parts that can be read, in order; one that a crash of the machine left empty counts as not there."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         for path in sorted(self.folder.glob("*.parquet")):
-            match = _PART.fullmatch(path.name)
+            match = PART.fullmatch(path.name)
             if match is None:
                 continue
             try:

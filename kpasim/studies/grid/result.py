@@ -37,14 +37,26 @@ class SweepResult:
 
     @classmethod
     def read(cls, about: Mapping[str, Any], table: Path) -> SweepResult:
-        """The result whose replications lie in a Parquet file."""
+        """The result whose replications lie in a Parquet file.
+
+        Raises:
+            RunError: The file is damaged, or is not of this sweep.
+        """
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        rows = pq.read_table(table, memory_map=False)
         shape = (len(about["settings"]), about["replications"])
         known = {"setting", "replication", *about["axes"]}
-        names = [name for name in rows.column_names if name not in known]
-        return cls(about, {name: rows[name].to_numpy().astype(np.float64).reshape(shape) for name in names})
+        try:
+            rows = pq.read_table(table, memory_map=False)
+            names = [name for name in rows.column_names if name not in known]
+            figures = {name: rows[name].to_numpy().astype(np.float64).reshape(shape) for name in names}
+        except (pa.ArrowException, OSError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise RunError(f"{table}: cannot be read as the replications of this sweep ({reason})") from error
+        if "requests" not in figures or "horizon_s" not in figures:
+            raise RunError(f"{table}: cannot be read as the replications of this sweep (columns are missing)")
+        return cls(about, figures)
 
     @property
     def settings(self) -> list[dict[str, Any]]:
@@ -308,6 +320,38 @@ def latency(percentile: str) -> str:
     return f"latency_s.{percentile}"
 
 
+_PLAN: dict[str, Any] = {
+    "name": str, "experiment": str, "seed": int, "replications": int, "axes": list, "settings": list, "refused": list,
+    "prices": dict, "percentiles": list, "now": dict,
+}  # fmt: skip
+"""Types of the values that `SweepResult` and its pages take from a plan."""
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """What a sweep left in ``plan.json``: ``fingerprints`` and ``about``.
+
+    Raises:
+        RunError: It is missing, or not a plan.
+    """
+    path = folder / "plan.json"
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{folder}: holds no sweep (plan.json is missing)") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path}: cannot be read ({error})") from None
+    about = plan.get("about") if isinstance(plan, dict) else None
+    if not isinstance(about, dict) or not isinstance(plan.get("fingerprints"), dict):
+        raise RunError(f"{path}: cannot be read (it holds no plan of a sweep)")
+    wrong = [name for name, kind in _PLAN.items() if not isinstance(about.get(name), kind)]
+    rows: list[Any] = about["settings"] if not wrong else []
+    if not wrong and not all(isinstance(row, dict) and set(row) == set(about["axes"]) for row in rows):
+        wrong = ["settings"]
+    if wrong or not rows or about["replications"] < 1 or not about["percentiles"]:
+        raise RunError(f"{path}: cannot be read ({', '.join(wrong) or 'settings'}: not those of a sweep)")
+    return {"fingerprints": plan["fingerprints"], "about": about}
+
+
 def load_result(folder: str | Path) -> SweepResult:
     """The result that a finished sweep left in a folder.
 
@@ -315,10 +359,7 @@ def load_result(folder: str | Path) -> SweepResult:
         RunError: There is none.
     """
     folder = Path(folder)
-    try:
-        about = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["about"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise RunError(f"{folder}: holds no sweep (plan.json is missing or cannot be read)") from None
+    about = read_plan(folder)["about"]
     if not (folder / "replications.parquet").exists():
         raise RunError(f"{folder}: the sweep in it is not finished (go on with kpasim sweep --resume)")
     return SweepResult.read(about, folder / "replications.parquet")
