@@ -232,12 +232,12 @@ def rows_table(result: SweepResult, percentile: str) -> Any:
 
 
 def front_table(result: SweepResult, percentile: str) -> Any:
-    """The Pareto front, and which neighbours on it can be told apart."""
+    """The Pareto front, and what the step to the next point changes."""
     from kpasim.results.display import interval_words
     from kpasim.studies.grid.result import label, step_text
 
     title = f"Pareto front: cost against {percentile}, {interval_words(result.replications) or 'a single run'}"
-    title += "; steps to the next point are paired differences"
+    title += "; next point: mean difference, where it is significant"
     table = _table(title, [f"cost [{result.cost_unit}]", "90 %", f"{percentile} [s]", "90 %", "next point", "settings"])
     points = result.pareto(percentile)
     varied = result.varied(points)

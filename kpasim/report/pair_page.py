@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +12,8 @@ from kpasim.report.evidence import Evidence
 from kpasim.report.markup import Html, element, figure
 from kpasim.report.run_page import DISTRIBUTION, again_part, cost_part, scaling_part, story_of, subtitle_of
 from kpasim.report.words import number, span
-from kpasim.spec.difference import differences
-from kpasim.studies.grid import pareto
+from kpasim.results.paired import difference
+from kpasim.spec.difference import differences, same_load
 
 
 def pair_page(one: Evidence, other: Evidence) -> str:
@@ -73,15 +74,19 @@ def _value(value: Any) -> str:
     return "not set" if value is None else str(value)[:500]
 
 
+def _are_paired(one: Evidence, other: Evidence) -> bool:
+    """Whether replication k of both runs met the same requests and random numbers."""
+    if one.replications is None or other.replications is None or one.text("seed") != other.text("seed"):
+        return False
+    if one.experiment is None or other.experiment is None or one.load_is_elsewhere or other.load_is_elsewhere:
+        return one.about.get("workload") == other.about.get("workload") is not None
+    return same_load(one.experiment, other.experiment)
+
+
 def _outcome(runs: Sequence[tuple[str, Evidence]]) -> Html:
     """Figures of both runs with their intervals, and what separates them."""
     (first, one), (second, other) = runs
-    paired = (
-        one.replications is not None
-        and other.replications is not None
-        and one.count == other.count
-        and one.text("seed") == other.text("seed") != ""
-    )
+    paired = _are_paired(one, other)
     rows = []
     for title, name, unit in words.FIGURES:
         a, b = one.medians.get(name), other.medians.get(name)
@@ -90,11 +95,12 @@ def _outcome(runs: Sequence[tuple[str, Evidence]]) -> Html:
         change, told = "", ""
         if a is not None and b is not None:
             change = f"{b - a:+.4g}" if b != a else "0"
-            if paired and one.replications is not None and other.replications is not None:
-                found = pareto.difference(other.replications[name], one.replications[name])
-                if a != b or found.separated:
-                    change = f"{found.median:+.3g} ({found.low:+.3g} to {found.high:+.3g})"
-                told = "yes" if found.separated else "no"
+            if one.replications is not None and other.replications is not None:
+                values = other.replications[name], one.replications[name]
+                found = difference(*values, paired=paired, figures=len(words.FIGURES))
+                change, told = f"{found.mean:+.3g}" if found.mean else "0", found.verdict
+                if found.mean and math.isfinite(found.low):
+                    change += f" ({found.low:+.3g} to {found.high:+.3g})"
         intervals = span(one.intervals.get(name)), span(other.intervals.get(name))
         rows.append((title, unit, number(a), intervals[0], number(b), intervals[1], change, told))
     columns = [
@@ -105,13 +111,15 @@ def _outcome(runs: Sequence[tuple[str, Evidence]]) -> Html:
         second,
         words.held(other.count),
         "second minus first",
-        "told apart",
+        "difference",
     ]
     note = (
-        "Both met the same random numbers, so each difference is between pairs of runs: its median, and in brackets "
-        "the interval that holds that median with 95 % confidence."
+        "Both met the same random numbers: each difference is the mean over pairs of replications, with the confidence "
+        "interval of that mean in brackets. It is significant where the interval leaves out zero."
         if paired
-        else "The runs are not paired (other seeds, other numbers of replications, or a measurement): compare the "
-        "intervals."
+        else "Both have replications, but not of the same load and seed: each difference is between the means of "
+        "independent samples, with its confidence interval in brackets."
+        if one.replications is not None and other.replications is not None
+        else "One of the two is a single run: compare the intervals."
     )
     return Html(element("p", note) + markup.table("Figures of both runs", columns, rows, words=2))

@@ -187,7 +187,9 @@ def small_multiples(result: SweepResult, percentile: str | None = None) -> Figur
 def distinct(points: Sequence[dict[str, Any]], percentile: str) -> list[dict[str, Any]]:
     """Points of a front that are surely quicker than the one before; of those that may not be, the cheapest."""
     return [
-        point for place, point in enumerate(points) if place == 0 or points[place - 1]["next"][f"{percentile}_apart"]
+        point
+        for place, point in enumerate(points)
+        if place == 0 or points[place - 1]["next"][f"{percentile}_significant"]
     ]
 
 

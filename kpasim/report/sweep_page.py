@@ -89,10 +89,9 @@ def _summary(result: SweepResult, name: str) -> Html:
         between = span(quickest[f"{name}_interval"])
         lines.append(f"The quickest has a {name} of {number(quickest[name])} s ({between}) for "
                      f"{number(quickest['cost'])}: {label(quickest['settings'], varied)}.")  # fmt: skip
-    unclear = sum(point["next"] is not None and not point["next"]["apart"] for point in points)
+    unclear = sum(point["next"] is not None and not point["next"]["significant"] for point in points)
     if unclear:
-        lines.append(f"Of the {len(points) - 1} steps along the front, {unclear} cannot be told from chance; more "
-                     "replications may help.")  # fmt: skip
+        lines.append(f"Of the {len(points) - 1} steps along the front, {unclear} are not significant in both figures.")
     strongest = _strongest(result, name)
     if strongest:
         lines.append(strongest)

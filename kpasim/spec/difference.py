@@ -26,6 +26,10 @@ _REMARKS = {"model.name", "model.description", "model.source"}
 _DRAWS = "model.posterior"
 """Draws of the numbers of a model."""
 
+_OF_CLIENTS = {"timeout", "sessions"}
+"""Keys of a workload that change no request: when clients give up, and which of them come back."""
+_OF_CLIENTS_FIELDS = {"timeout_s", "sessions"}
+
 _SHORT = {key: name for name, keys in SPELLINGS.items() for key in keys}
 
 
@@ -67,6 +71,17 @@ def differences(before: Experiment | ServiceManifest, after: Experiment | Servic
         for name in names
         if _meaning(left.get(name)) != _meaning(right.get(name))
     ]
+
+
+def is_load(path: str) -> bool:
+    """Whether a setting decides when and how many requests are sent."""
+    return path == "workload" or (path.startswith("workload.") and path.split(".")[1] not in _OF_CLIENTS)
+
+
+def same_load(one: Experiment, other: Experiment) -> bool:
+    """Whether replication k of both experiments meets the same requests: then the two may be compared in pairs."""
+    loads = (each.workload.model_dump(by_alias=True, exclude=_OF_CLIENTS_FIELDS) for each in (one, other))
+    return one.seed == other.seed and next(loads) == next(loads)
 
 
 def _settings(of: Experiment | ServiceManifest) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def texts(figure: Any) -> str:
 
 
 def test_the_front_names_its_points() -> None:
-    """Each point that can be told apart has a number, and a line that says what it is."""
+    """Each point that differs significantly has a number, and a line that says what it is."""
     words = texts(front(result_of([0, 1, 2])))
     assert "cost [USD per run]" in words
     for line in (" 1  8", " 2  9", " 3  9.99", "USD per run, p95 5 s:  min-scale 0"):
@@ -91,24 +91,26 @@ def test_the_front_shows_where_one_is_now() -> None:
     assert "as it is now" not in texts(front(result_of([0, 1, 2], now={})))
 
 
-def test_points_that_cannot_be_told_apart_share_a_name() -> None:
+def test_points_without_a_significant_difference_share_a_name() -> None:
     """Only the cheapest of them is named."""
     result = result_of([0, 1, 2])
     points = result.pareto()
     assert len(distinct(points, "p95")) == len(points) == 3
-    points[0]["next"]["p95_apart"] = False
+    points[0]["next"]["p95_significant"] = False
     assert [point["setting"] for point in distinct(points, "p95")] == [points[0]["setting"], points[2]["setting"]]
 
 
 def test_a_step_says_what_is_sure_of_it() -> None:
     """Both changes, the one that is sure, or that nothing is."""
     step = result_of([0, 1, 2]).pareto()[0]["next"]
-    assert step["apart"]
-    assert step["cost_apart"]
-    assert step_text(step, "p95") == "+1, -3 s"
-    assert step_text({**step, "cost_apart": False}, "p95") == "cost alike, -3 s"
-    assert step_text({**step, "p95_apart": False}, "p95") == "+1, p95 alike"
-    assert step_text({**step, "cost_apart": False, "p95_apart": False}, "p95") == "not told apart"
+    assert step["significant"]
+    assert step["paired"]
+    assert step_text(step, "p95") == "+0.998, -3 s"
+    unknown = {"cost_significant": False, "cost_verdict": "no significant difference"}
+    assert step_text({**step, **unknown}, "p95") == "cost: no significant difference, -3 s"
+    both = {"p95_significant": False, "p95_verdict": "no significant difference"}
+    assert step_text({**step, **both}, "p95") == "+0.998, p95: no significant difference"
+    assert step_text({**step, **unknown, **both}, "p95") == "no significant difference"
     assert step_text(None, "p95") == ""
 
 

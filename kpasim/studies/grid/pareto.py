@@ -1,43 +1,19 @@
-"""Choosing among many settings: what is on the Pareto front, what can be told apart, what an axis does."""
+"""Choosing among many settings: the Pareto front, and the effect of each axis."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from fractions import Fraction
-from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.spec.quantities import duration_text, seconds
 
-CONFIDENCE = 0.95
-"""Confidence of intervals of differences."""
 MOST_LEVELS = 8
 """Levels of an axis; more values than that are put together."""
 
 Floats = NDArray[np.float64]
-
-
-class Difference(NamedTuple):
-    """What separates two settings that met the same random numbers.
-
-    Attributes:
-        median: Median of the replications' differences, NaN where there are none.
-        low: Lower end of its interval.
-        high: Upper end.
-    """
-
-    median: float
-    low: float
-    high: float
-
-    @property
-    def separated(self) -> bool:
-        """Whether the interval leaves out zero."""
-        return self.low > 0 or self.high < 0
 
 
 def front(
@@ -62,42 +38,6 @@ def front(
         if not found or latencies[place] < latencies[found[-1]]:
             found.append(place)
     return found
-
-
-def difference(one: Floats, other: Floats) -> Difference:
-    """Median of the paired differences ``one - other`` with an interval that assumes no distribution.
-
-    The ends are order statistics; the interval holds the median with at least 95 % confidence. Fewer than 6
-    replications cannot promise that: then it has no ends.
-
-    Args:
-        one: Values of one setting by replication, NaN where a replication has none.
-        other: Values of the other setting, by the same replications.
-
-    Source:
-        The confidence interval of the sign test, binomial with p = 1/2.
-    """
-    pairs = one - other
-    pairs = np.sort(pairs[~np.isnan(pairs)])
-    if len(pairs) == 0:
-        return Difference(math.nan, -math.inf, math.inf)
-    below = sign_rank(len(pairs))
-    if below == 0:
-        return Difference(float(np.median(pairs)), -math.inf, math.inf)
-    return Difference(float(np.median(pairs)), float(pairs[below - 1]), float(pairs[-below]))
-
-
-@cache
-def sign_rank(n: int) -> int:
-    """Rank, from 1, of the lower end of the sign test's interval among n values; 0 where n is too small."""
-    # Counted rather than asked of scipy.stats, which takes half a second to import.
-    least = Fraction((1 - CONFIDENCE) / 2) * 2**n
-    rank, ways, ways_so_far = 0, 1, 1
-    while ways_so_far < least:
-        rank += 1
-        ways = ways * (n - rank + 1) // rank
-        ways_so_far += ways
-    return rank
 
 
 def effect(values: Sequence[Any], outcomes: dict[str, Floats]) -> dict[str, Any]:

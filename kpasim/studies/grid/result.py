@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from kpasim.errors import RunError
 from kpasim.results import cost, summary
 from kpasim.results.files import atomic_write, plain
+from kpasim.results.paired import difference
 from kpasim.results.summary import Figures, rounded
+from kpasim.spec.difference import is_load
 from kpasim.studies.grid import pareto
 from kpasim.studies.grid.axes import cells, value_text
 
@@ -178,8 +180,10 @@ class SweepResult:
 
         Returns:
             For each point ``setting``, ``settings``, ``cost``, the percentile, an interval for each (90 % predictive),
-            and ``next``: what the next, dearer point changes, in median paired differences with 95 % intervals, and
-            whether the two can be told apart in each and in both. ``next`` is ``None`` for the last point.
+            and ``next``: what the next, more expensive point changes: mean difference, its interval (``None`` with too
+            few replications) and a verdict for each, see `results.paired`, ``significant`` where both are, and whether
+            the replications were ``paired``, which those of different loads are not. ``next`` is ``None`` for the last
+            point.
         """
         percentile = percentile or self.about["percentiles"][0]
         numbers = self.front(percentile)
@@ -201,14 +205,18 @@ class SweepResult:
 
     def _step(self, number: int, later: int, percentile: str) -> dict[str, Any]:
         changes: dict[str, Any] = {}
-        apart = True
+        significant = True
+        before, after = self.settings[number], self.settings[later]
+        paired = all(value_text(before[path]) == value_text(after[path]) for path in before if is_load(path))
         for name, figure in (("cost", self.cost_figure), (percentile, latency(percentile))):
-            found = pareto.difference(self.figures[figure][later], self.figures[figure][number])
-            apart = apart and found.separated
-            changes[name] = rounded(found.median, DIGITS)
-            changes[f"{name}_apart"] = found.separated
-            changes[f"{name}_interval"] = [rounded(found.low, DIGITS), rounded(found.high, DIGITS)]
-        return {"setting": later, **changes, "apart": apart}
+            found = difference(self.figures[figure][later], self.figures[figure][number], paired=paired, figures=2)
+            significant = significant and found.significant
+            ends = [found.low, found.high]
+            changes[name] = None if np.isnan(found.mean) else rounded(found.mean, DIGITS)
+            changes[f"{name}_interval"] = [rounded(end, DIGITS) for end in ends] if np.isfinite(ends).all() else None
+            changes[f"{name}_significant"] = found.significant
+            changes[f"{name}_verdict"] = found.verdict
+        return {"setting": later, **changes, "significant": significant, "paired": paired}
 
     def _median(self, figure: str, number: int) -> float:
         return rounded(float(self._spread[figure][0, number]), DIGITS)
@@ -376,7 +384,7 @@ def label(settings: Mapping[str, Any], varied: Iterable[str] = ()) -> str:
 
 
 def step_text(step: Mapping[str, Any] | None, percentile: str) -> str:
-    """What the next point of a front changes, in a few words; what may be chance is called alike.
+    """What the next point of a front changes, in a few words.
 
     Args:
         step: ``next`` of `SweepResult.pareto`.
@@ -384,10 +392,12 @@ def step_text(step: Mapping[str, Any] | None, percentile: str) -> str:
     """
     if step is None:
         return ""
-    if not step["cost_apart"] and not step[f"{percentile}_apart"]:
-        return "not told apart"
-    dearer = f"{step['cost']:+.3g}" if step["cost_apart"] else "cost alike"
-    return f"{dearer}, {f'{step[percentile]:+.3g} s' if step[f'{percentile}_apart'] else f'{percentile} alike'}"
+    said = []
+    for name, unit in (("cost", ""), (percentile, " s")):
+        verdict = step[f"{name}_verdict"]
+        said.append(f"{step[name]:+.3g}{unit}" if step[f"{name}_significant"] else f"{name}: {verdict}")
+    same = step["cost_verdict"] == step[f"{percentile}_verdict"] and not step["cost_significant"]
+    return step["cost_verdict"] if same else ", ".join(said)
 
 
 def short(path: str) -> str:

@@ -1,11 +1,10 @@
-"""Fronts, paired differences and effects."""
+"""Fronts and effects."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import binom
 
-from kpasim.studies.grid.pareto import difference, effect, front, levels, sign_rank
+from kpasim.studies.grid.pareto import effect, front, levels
 
 NO = np.nan
 
@@ -38,27 +37,6 @@ def test_a_random_front_against_the_definition() -> None:
 def test_who_fails_fast_is_not_on_the_front() -> None:
     """A setting that is not allowed neither is on the front nor keeps another one off it."""
     assert front(np.array([1.0, 2.0]), np.array([1.0, 5.0]), np.array([False, True])) == [1]
-
-
-def test_ranks_of_the_sign_test() -> None:
-    """They leave out at most 2.5 % on either side, and the next ones would leave out more."""
-    assert sign_rank(5) == 0
-    assert sign_rank(6) == 1
-    assert sign_rank(20) == 6
-    for n in range(6, 300):
-        rank = sign_rank(n)
-        assert binom.cdf(rank - 1, n, 0.5) <= 0.025 < binom.cdf(rank, n, 0.5)
-
-
-def test_paired_differences_see_what_medians_hide() -> None:
-    """Under common random numbers a small steady difference is seen through much larger noise."""
-    noise = np.random.default_rng(1).normal(0, 100, 20)
-    found = difference(noise + 1.0, noise)
-    assert found.separated
-    assert abs(found.median - 1.0) < 1e-9
-    assert not difference(noise, noise).separated
-    assert not difference(noise[:5] + 1.0, noise[:5]).separated
-    assert not difference(np.full(8, NO), noise[:8]).separated
 
 
 def test_the_effect_of_an_axis() -> None:
