@@ -25,10 +25,16 @@ SHOWN = 100
 @click.option(
     "--service-times",
     type=click.Choice(["recorded", "declared"]),
-    default="recorded",
-    show_default=True,
-    help="recorded: the k-th start of service takes the k-th measured time, and open loops are replayed, so that the "
-    "autoscaler and its plumbing are what is compared. declared: times are drawn, as users do.",
+    help="recorded: service times, starts of pods and the arrivals of open loops are those of the run, so that the "
+    "autoscaler and its plumbing are compared. declared: times are drawn from the model.  [default: recorded; declared "
+    "with --model or --experiment]",
+)
+@click.option("--model", metavar="NAME|FILE", help="Predict with this model instead of the run's own.")
+@click.option(
+    "--experiment",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Judge the prediction of this experiment. Arrivals of open loops are those of the run.",
 )
 @click.option("--align", is_flag=True, help="Infer the phases of the clocks from the averages that were observed.")
 @click.option(
@@ -58,6 +64,8 @@ def command(
     run_dir: Path,
     replications: int,
     service_times: Any,
+    model: str | None,
+    experiment: str | None,
     align: bool,
     earlier: tuple[Path, ...],
     tolerances: tuple[str, ...],
@@ -74,6 +82,12 @@ def command(
     from kpasim.studies.compare import compare
     from kpasim.studies.measured.clocks import report_places
 
+    own_model = None if model is None else options.model_named(model)
+    own_experiment = None
+    if experiment is not None:
+        from kpasim.spec.experiment import load
+
+        own_experiment = load(experiment)
     places_ns = report_places(earlier)
     asked = dict(_tolerance(text) for text in tolerances)
     with progress("replications", replications, show=not as_json) as bar:
@@ -81,6 +95,8 @@ def command(
             run_dir,
             replications=replications,
             service_times=service_times,
+            model=own_model,
+            experiment=own_experiment,
             align=align,
             seed=seed,
             engine=engine,
@@ -111,16 +127,17 @@ def _show(comparison: Comparison) -> None:
     from rich.table import Table
 
     runs = counted(comparison.result.replications, "replication")
-    title = f"{comparison.name}: {runs} beside the measured run"
+    simulated = comparison.source == "simulated"
+    title = f"{comparison.name}: {runs} beside {'a simulated' if simulated else 'the measured'} run"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in ("", "measured", "predicted", "90 %", "error", "unit"):
+    for column in ("", "simulated" if simulated else "measured", "predicted", "90 %", "error", "unit"):
         table.add_column(column, justify="left" if column in {"", "90 %", "unit"} else "right")
     for name, metric in comparison.metrics.items():
         measured, predicted = metric["measured"], metric["predicted"]
         if measured is None and predicted is None:
             continue
         table.add_row(
-            name.removesuffix("_s").replace("_", " "),
+            _title(name),
             number(measured),
             number(predicted),
             span([metric["lo"], metric["hi"]]),
@@ -138,8 +155,23 @@ def _show(comparison: Comparison) -> None:
     ticks = comparison.ticks
     wrong = [f"{name.replace('_', ' ')} {ticks[name]}" for name in ("desired", "panic_mode", "excess_burst_capacity")]
     click.echo(f"Ticks: {ticks['rows']}; decided otherwise than the policy does: {', '.join(wrong)}.")
+    if simulated:
+        click.echo("RUN_DIR holds a simulation: nothing here was measured.")
+    for line in comparison.notes:
+        click.echo(line)
+    for name, modes in comparison.modes.items():
+        click.echo(
+            f"Two modes: {_title(name)} is near {number(modes.low)} in {modes.share_low:.0%} of the replications, near "
+            f"{number(modes.high)} in the others."
+        )
+    if comparison.outside:
+        click.echo(f"Outside the 90 % interval: {', '.join(map(_title, comparison.outside))}.")
     for line in comparison.missed:
         click.echo(f"Missed: {line}")
+
+
+def _title(metric: str) -> str:
+    return metric.removesuffix("_s").replace("_", " ")
 
 
 def _error(measured: float | None, predicted: float | None, *, absolute: bool) -> str:

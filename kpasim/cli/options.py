@@ -29,3 +29,17 @@ def engine(further: str = "") -> Decorator:
         show_default=True,
         help=f"auto: whichever answers first{further}.",
     )
+
+
+def model_named(name: str) -> dict[str, Any]:
+    """The model that --model names: a file, or one that comes with kpasim.
+
+    Raises:
+        BadParameter: There is none.
+    """
+    from kpasim.spec.experiment import find_model, read_model
+
+    path = find_model(name)
+    if path is None:
+        raise click.BadParameter(f"{name!r} is neither a file nor the name of a model", param_hint="--model")
+    return dict(read_model(path)[1])

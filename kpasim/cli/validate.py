@@ -84,7 +84,7 @@ def command(
     from dataclasses import replace
 
     from kpasim.errors import MissingExtraError
-    from kpasim.spec.experiment import find_model, load, read_model
+    from kpasim.spec.experiment import load
     from kpasim.spec.settings import parse_settings, with_settings
 
     try:
@@ -96,10 +96,7 @@ def command(
 
     found = load(experiment)
     if model is not None:
-        path_of_model = find_model(model)
-        if path_of_model is None:
-            raise click.BadParameter(f"{model!r} is neither a file nor the name of a model", param_hint="--model")
-        found = found.with_settings({"model": dict(read_model(path_of_model)[1])})
+        found = found.with_settings({"model": options.model_named(model)})
     found = with_settings(found, parse_settings(settings))
     request = Request.of(found)
     if path is not None:

@@ -49,6 +49,8 @@ class Recorded(NamedTuple):
             ``AT_ONCE`` if it begins when ``start.for`` is over. Drawn if not given.
         report_places_ns: Where within the wall-clock second the first activator's reports may lie; each replication
             takes one. Anywhere if empty.
+        start_s: Times of the first stage of a start, of the pods in the order of their creation; drawn where one is
+            not a number and beyond the last.
     """
 
     service_s: Floats | None = None
@@ -59,6 +61,7 @@ class Recorded(NamedTuple):
     cut_phase_ns: tuple[int, ...] = ()
     load_phase_ns: int | None = None
     report_places_ns: tuple[int, ...] = ()
+    start_s: Floats | None = None
 
 
 NOTHING_RECORDED = Recorded()
@@ -341,6 +344,10 @@ class Sampler:
                     columns[:, :, type_] = columns[:, :, 0]
                 else:
                     columns[:, :, type_] = _nanoseconds(of_type, u, row)
+        if self.recorded.start_s is not None:
+            starts = self.recorded.start_s[:pods]
+            there = np.flatnonzero(~np.isnan(starts))
+            pod[:, there, of.STAGES : of.STAGES + types] = np.rint(starts[there, np.newaxis] * 1e9)
         return pod
 
     def _nodes(self, uniform: _Uniform, times: Times, runs: int, nodes: int) -> Ints:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.errors import Problem, RecordError
+from kpasim.errors import Problem, RecordError, RunError
 from kpasim.results.summary import flattened, interval_places, summarise
 from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment, metric_named
 from kpasim.studies.measured import align as alignment
 from kpasim.studies.measured import ticks
-from kpasim.studies.measured.described import begun, experiment_of, name_of, recorded_of
+from kpasim.studies.measured.described import as_measured, begun, experiment_of, name_of, recorded_of, sent_of
 from kpasim.studies.playing.engine import Engine
 from kpasim.studies.run import Result, simulate
 
@@ -42,6 +42,25 @@ FIGURES = {
 """The figure that each metric is."""
 
 REPLICATIONS = 200
+WITH_MODES = ("mean_s", "p50_s", "p95_s", "total_s", "pod_seconds")
+"""Metrics whose replications are tried for two groups."""
+FEWEST_FOR_MODES = 20
+ASHMAN, LEAST_APART = 4.0, 0.05
+"""See ``two_modes``."""
+
+
+class Modes(NamedTuple):
+    """Two groups of replications.
+
+    Attributes:
+        low: Median of the lower group.
+        high: Median of the higher group.
+        share_low: Share of the replications in the lower group.
+    """
+
+    low: float
+    high: float
+    share_low: float
 
 
 @dataclass
@@ -50,34 +69,49 @@ class Comparison:
 
     Attributes:
         name: Of the run.
+        source: ``"measured"``, or ``"simulated"`` for a folder that a simulation wrote.
         metrics: For each metric ``{"measured", "predicted", "lo", "hi"}``; ``None`` for what did not happen.
         wasserstein_s: Wasserstein-1 distance between measured and predicted latencies [s].
         pod_created_s: Measured and predicted times at which each further pod was created.
         changes: Changes of desired under load, see ``align.Changes``.
         ticks: How the policy answers to the measured averages, see ``ticks.check``.
         missed: Metrics outside the experiment's tolerances, in words.
+        notes: What was taken from the run, and what speaks against the model, one line each.
+        modes: Metrics whose replications fall into two groups, see ``two_modes``: the median of all says little there.
         end_s: End of the observation.
         measured: Tables of the measured run.
         result: The simulated replications.
     """
 
     name: str
+    source: str
     metrics: dict[str, dict[str, float | None]]
     wasserstein_s: float | None
     pod_created_s: dict[str, list[float | None]]
     changes: alignment.Changes
     ticks: dict[str, Any]
     missed: list[str]
+    notes: list[str]
+    modes: Mapping[str, Modes]
     end_s: float
     measured: Tables = field(repr=False)
     result: Result = field(repr=False)
+
+    @property
+    def outside(self) -> list[str]:
+        """Metrics whose measured value the 90 % interval does not hold."""
+        return [name for name, metric in self.metrics.items() if inside(metric) is False]
 
     def to_dict(self) -> dict[str, Any]:
         """What ``kpasim compare --json`` prints."""
         return {
             "run": self.name,
+            "source": self.source,
             "replications": self.result.replications,
             "metrics": self.metrics,
+            "outside": self.outside,
+            "two_modes": {name: found._asdict() for name, found in self.modes.items()},
+            "notes": self.notes,
             "wasserstein_s": self.wasserstein_s,
             "pod_created_s": self.pod_created_s,
             "changes": self.changes.to_dict(),
@@ -90,22 +124,25 @@ def compare(
     folder: str | Path,
     *,
     replications: int = REPLICATIONS,
-    service_times: ServiceTimes = "recorded",
+    service_times: ServiceTimes | None = None,
     align: bool = False,
     seed: int | None = None,
     engine: Engine = "auto",
     tolerances: Mapping[str, str] | None = None,
     progress: Callable[[int], None] | None = None,
     report_places_ns: tuple[int, ...] = (),
+    model: Mapping[str, Any] | None = None,
+    experiment: Experiment | None = None,
 ) -> Comparison:
     """Simulate the experiment of a run folder and put the prediction beside the measurement.
 
     Args:
         folder: The run folder.
         replications: How many runs make the prediction.
-        service_times: ``"recorded"``: the k-th start of service takes the k-th measured time, and an open loop's
-            requests are sent when they were; what remains is the autoscaler and the plumbing. ``"declared"``: times
-            are drawn from the declared distributions, as users do.
+        service_times: ``"recorded"``: the k-th start of service takes the k-th measured time, the k-th pod starts as
+            long as the k-th measured one, and an open loop's requests are sent when they were; what remains is the
+            autoscaler and the plumbing. ``"declared"``: times are drawn from the declared distributions, as users do.
+            ``None``: recorded, or declared where ``model`` or ``experiment`` is given.
         align: Infer the phases of the clocks from the measured averages (never from desired), so that what remains is
             the mechanism alone.
         seed: Seed of all random numbers.
@@ -114,11 +151,14 @@ def compare(
         progress: Called with the number of replications finished so far.
         report_places_ns: Where within the wall-clock second the activator reports, as ``clocks.report_places`` finds it
             from earlier runs; anywhere if empty.
+        model: The model to predict with, as its file holds it, instead of the run's own.
+        experiment: The experiment to predict with instead of the run's own. An open loop's requests are sent when they
+            were in the run, and the prediction ends where the observation ended.
 
     Raises:
         RecordError: The folder cannot be read.
         ExperimentError: It does not describe an experiment, or a tolerance is none.
-        RunError: A tolerance is for no metric that there is.
+        RunError: A tolerance is for no metric that there is, or recorded times are asked for beside a model.
     """
     if not Path(folder, "run.json").exists():
         wrong = "holds no run (no run.json)" if Path(folder).is_dir() else "no such folder"
@@ -130,6 +170,8 @@ def compare(
         base=Path(folder),
         replications=replications,
         service_times=service_times,
+        model=model,
+        experiment=experiment,
         align=align,
         seed=seed,
         engine=engine,
@@ -145,19 +187,33 @@ def compare_run(
     *,
     base: Path = Path(),
     replications: int = REPLICATIONS,
-    service_times: ServiceTimes = "recorded",
+    service_times: ServiceTimes | None = None,
     align: bool = False,
     seed: int | None = None,
     engine: Engine = "auto",
     tolerances: Mapping[str, str] | None = None,
     progress: Callable[[int], None] | None = None,
     report_places_ns: tuple[int, ...] = (),
+    model: Mapping[str, Any] | None = None,
+    experiment: Experiment | None = None,
 ) -> Comparison:
     """As ``compare``, for a run that has been read already."""
-    experiment = experiment_of(run, tables, base=base)
+    own_prediction = model is not None or experiment is not None
+    if own_prediction and service_times == "recorded":
+        raise RunError("--service-times recorded: a model or an experiment of your own is judged by its own times")
+    experiment = experiment_of(run, tables, base=base) if experiment is None else until(experiment, run)
+    if model is not None:
+        experiment = experiment.with_settings({"model": dict(model)})
     if tolerances:
         experiment = experiment.with_settings({"tolerances": {**experiment.raw.get("tolerances", {}), **tolerances}})
-    recorded = recorded_of(run, tables) if service_times == "recorded" else begun(run, tables)
+    notes: list[str] = []
+    if own_prediction:
+        sent_s = sent_of(run, tables) if experiment.workload.kind != "hey" else None
+        recorded = begun(run, tables)._replace(sent_s=sent_s)
+    elif service_times == "declared":
+        recorded = begun(run, tables)
+    else:
+        experiment, recorded, notes = as_measured(experiment, run, tables, recorded_of(run, tables))
     recorded = recorded._replace(report_places_ns=report_places_ns)
     if align:
         experiment, recorded = alignment.align(experiment, tables, recorded)
@@ -171,16 +227,52 @@ def compare_run(
     }
     return Comparison(
         name=name_of(run),
+        source=str(run.get("source", "measured")),
         metrics=metrics,
         wasserstein_s=wasserstein(tables, result),
         pod_created_s=creations(tables, result),
         changes=alignment.changes(tables, result.outcomes),
         ticks=ticks.check(tables, result.params),
         missed=missed(experiment, metrics),
+        notes=notes,
+        modes={name: found for name in WITH_MODES if (found := two_modes(result.figures[FIGURES[name]])) is not None},
         end_s=float(run["end_s"]),
         measured=tables,
         result=result,
     )
+
+
+def until(experiment: Experiment, run: Mapping[str, Any]) -> Experiment:
+    """An experiment that ends where the observation of a run ended."""
+    return experiment.with_settings({"horizon": f"{float(run['end_s']):.6f}s"})
+
+
+def inside(metric: Mapping[str, float | None]) -> bool | None:
+    """Whether the 90 % interval holds the measured value; ``None`` where one of the two is missing."""
+    measured, low, high = metric["measured"], metric["lo"], metric["hi"]
+    return None if measured is None or low is None or high is None else low <= measured <= high
+
+
+def two_modes(values: NDArray[np.float64]) -> Modes | None:
+    """The two groups that replications fall into; ``None`` where they do not, or hardly differ.
+
+    The split with the least variance within the groups, each of a tenth of the replications or more. It counts where
+    Ashman's D (distance of the means over the root mean square of the spreads) exceeds 4, which evenly spread values
+    (3.5) and a normal distribution (2.7) do not, and where the groups are 5 % apart.
+    """
+    there = np.sort(values[~np.isnan(values)])
+    count = len(there)
+    least = max(1, count // 10)
+    if count < FEWEST_FOR_MODES:
+        return None
+    splits = range(least, count - least + 1)
+    within = [place * there[:place].var() + (count - place) * there[place:].var() for place in splits]
+    place = splits[int(np.argmin(within))]
+    low, high = there[:place], there[place:]
+    apart, spread = float(high.mean() - low.mean()), float(np.sqrt((low.var() + high.var()) / 2.0))
+    if apart <= max(ASHMAN * spread, LEAST_APART * abs(float(there.mean()))):
+        return None
+    return Modes(float(np.median(low)), float(np.median(high)), place / count)
 
 
 def prediction(figures: Figures, name: str) -> dict[str, float | None]:

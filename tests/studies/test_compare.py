@@ -7,9 +7,13 @@ from functools import cache
 import numpy as np
 import pytest
 
+from kpasim.errors import RunError
+from kpasim.results.tables import read_run_folder
 from kpasim.spec.experiment import METRICS
-from kpasim.studies.compare import FIGURES, Comparison, compare
+from kpasim.studies.compare import FIGURES, Comparison, compare, two_modes
 from kpasim.studies.measured.align import changes_by_chance, tick_phase_s
+from kpasim.studies.measured.described import experiment_of, starts_of
+from tests import live_runs
 from tests.real_runs import folder, names
 
 FIRST_LOOK = [name for name in names() if name.startswith(("s1-warm-def", "s2-warm-def"))]
@@ -61,3 +65,95 @@ def test_chance_alone_misses_changes_of_desired():
 def test_every_metric_has_its_figure() -> None:
     """Whatever a tolerance may be about is compared."""
     assert tuple(FIGURES) == METRICS
+
+
+LIVE = live_runs.names()
+
+
+@cache
+def live(name: str) -> Comparison:
+    """A live run's prediction with its recorded times."""
+    return compare(live_runs.folder(name), seed=1)
+
+
+@pytest.mark.parametrize("name", LIVE)
+@pytest.mark.parametrize(("metric", "limit"), [("p50_s", 0.02), ("mean_s", 0.05), ("pod_seconds", 0.03)])
+def test_live_runs_are_met_with_what_they_measured(name: str, metric: str, limit: float):
+    """With measured service times, starts and arrivals the median is within 2, 5 and 3 %, unless it has two modes."""
+    found = live(name)
+
+    assert metric in found.modes or found.metrics[metric]["predicted"] == pytest.approx(
+        found.metrics[metric]["measured"], rel=limit
+    )
+
+
+def test_few_metrics_of_live_runs_have_two_modes():
+    """The mark is no excuse: three pairs of run and metric of those above have it."""
+    marked = {
+        (name, metric) for name in LIVE for metric in ("p50_s", "mean_s", "pod_seconds") if metric in live(name).modes
+    }
+
+    assert marked <= {("rps", "mean_s"), ("rps", "pod_seconds"), ("tzero", "pod_seconds"), ("burst", "p50_s")}
+
+
+def test_a_run_that_goes_either_way_is_said_to():
+    """Three or four pods are needed, as the autoscaler's clock falls: pod-seconds have two modes, the mean has not."""
+    found = live("tzero")
+
+    assert found.modes["pod_seconds"].high > 1.2 * found.modes["pod_seconds"].low
+    assert "mean_s" not in found.modes
+
+
+def test_a_model_that_has_fewer_slots_than_were_seen_is_told_so():
+    """Ten requests at once in a pod cannot have been served by four slots."""
+    assert "10 requests at once, more than the model's 4 slots" in live("cc10").notes[0]
+
+
+def test_starts_are_dated_between_the_kubelet_s_probes_and_the_first_request():
+    """A pod that became ready 9.05 s after its creation and had a request at 8.16 s answered from 8.1 s on."""
+    _, tables, _ = read_run_folder(live_runs.folder("act3zero"))
+
+    starts_s = starts_of(tables, 1.0)
+
+    assert starts_s[1:3] == pytest.approx([8.11, 8.12], abs=0.02)
+    assert starts_s[0] == pytest.approx(9.05 - 0.5, abs=0.02)
+
+
+def test_a_model_of_one_s_own_is_judged_by_its_own_times():
+    """Arrivals are those of the run; service times and starts are the model's."""
+    mine = {"service-time": "300ms", "cold-start": "6s"}
+
+    found = compare(live_runs.folder("rps"), replications=20, model=mine, seed=1)
+
+    assert found.notes == []
+    assert found.result.params.requests == len(found.measured.requests["id"])
+    assert found.metrics["p50_s"]["predicted"] == pytest.approx(0.31, abs=0.02)
+    with pytest.raises(RunError, match="--service-times recorded"):
+        compare(live_runs.folder("rps"), model=mine, service_times="recorded")
+
+
+def test_an_experiment_of_one_s_own_ends_where_the_observation_ended():
+    """Settings are the experiment's, the end is the run's."""
+    run, tables, _ = read_run_folder(live_runs.folder("warm1"))
+    mine = experiment_of(run, tables).with_settings({"service.annotations.max-scale": 2, "horizon": "9999s"})
+
+    found = compare(live_runs.folder("warm1"), replications=20, experiment=mine, seed=1)
+
+    assert found.metrics["max_pods"]["predicted"] == 2
+    assert found.result.outcomes[0].end_ns - found.result.outcomes[0].load_ns == pytest.approx(run["end_s"] * 1e9)
+    assert "max_pods" in found.outside
+
+
+def test_two_groups_are_two_modes_and_a_spread_is_not():
+    """Even and normal spreads are one group; so are groups that hardly differ."""
+    rng = np.random.default_rng(1)
+    apart = np.concatenate([rng.normal(1.0, 0.02, 60), rng.normal(1.5, 0.02, 40)])
+
+    found = two_modes(apart)
+
+    assert found is not None
+    assert found == pytest.approx((1.0, 1.5, 0.6), abs=0.02)
+    assert two_modes(rng.normal(1.0, 0.2, 100)) is None
+    assert two_modes(rng.uniform(1.0, 2.0, 100)) is None
+    assert two_modes(1.0 + 0.02 * (apart > 1.25)) is None
+    assert two_modes(np.full(100, np.nan)) is None

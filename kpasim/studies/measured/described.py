@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kpasim.engines.lower import KUBELET_PERIOD_S
 from kpasim.engines.machines import nanoseconds
@@ -16,6 +17,9 @@ from kpasim.errors import Problem, RecordError
 from kpasim.results.tables import Tables
 from kpasim.spec.experiment import Experiment, from_mapping
 
+FOUND_S = 0.25
+"""How long a container that answers may stay unnoticed while a request waits: the activator's probe, every 0.2 s, and
+queue-proxy's, every 0.05 s [s]."""
 PATHS = {
     "activator": {"path": "activator"},
     "ingress-round-robin": {"path": "auto", "policy": "round-robin"},
@@ -165,5 +169,83 @@ def recorded_of(run: Mapping[str, Any], tables: Tables) -> Recorded:
     requests = tables.requests
     started = ~np.isnan(requests["server_start_s"]) & ~np.isnan(requests["service_s"])
     order = np.argsort(requests["server_start_s"][started], kind="stable")
-    sent = None if run["workload"]["kind"] == "hey" else np.sort(requests["start_s"])
-    return begun(run, tables)._replace(service_s=requests["service_s"][started][order], by_start=True, sent_s=sent)
+    return begun(run, tables)._replace(
+        service_s=requests["service_s"][started][order], by_start=True, sent_s=sent_of(run, tables)
+    )
+
+
+def sent_of(run: Mapping[str, Any], tables: Tables) -> NDArray[np.float64] | None:
+    """When the requests of an open loop were sent [s]; ``None`` of a closed loop, whose requests follow the answers."""
+    return None if run["workload"]["kind"] == "hey" else np.sort(tables.requests["start_s"])
+
+
+def starts_of(tables: Tables, probe_period_s: float) -> NDArray[np.float64]:
+    """How long the container of each pod took to answer, from the pod's creation [s]; in the order of creation.
+
+    The kubelet looks once in a period, so the container began to answer within the period before the pod was ready, and
+    no later than the pod's first request came. A request that had been waiting reaches a pod at the activator's next
+    probe. The middle of what is left is taken; not a number where a pod never became ready.
+
+    Args:
+        tables: The run.
+        probe_period_s: The kubelet's period; 0 where queue-proxy probes a starting container eagerly.
+    """
+    pods, requests = tables.pods, tables.requests
+    order = np.argsort(pods["created_s"], kind="stable")
+    found = np.full(len(order), np.nan)
+    came_s, waited_s = requests["server_arrival_s"], requests["server_arrival_s"] - requests["start_s"]
+    for place, row in enumerate(order):
+        latest_s = pods["ready_s"][row]
+        earliest_s = max(latest_s - probe_period_s, pods["created_s"][row])
+        there = np.flatnonzero((requests["pod"] == pods["pod"][row]) & ~np.isnan(came_s))
+        if len(there) and came_s[there].min() < latest_s:
+            first = there[np.argmin(came_s[there])]
+            latest_s = max(float(came_s[first]), earliest_s)
+            if waited_s[first] > FOUND_S:
+                earliest_s = max(earliest_s, latest_s - FOUND_S)
+        found[place] = (earliest_s + latest_s) / 2.0 - pods["created_s"][row]
+    return found
+
+
+def together(tables: Tables) -> int:
+    """The most requests that one container was seen to work on at once."""
+    requests = tables.requests
+    known = ~np.isnan(requests["server_start_s"]) & ~np.isnan(requests["server_end_s"])
+    most = 0
+    for pod in np.unique(requests["pod"][known]):
+        mine = known & (requests["pod"] == pod)
+        begun_s, ended_s = np.sort(requests["server_start_s"][mine]), np.sort(requests["server_end_s"][mine])
+        # One that ends as another begins makes room for it; times are written in tenths of a millisecond.
+        most = max(most, int((np.arange(1, len(begun_s) + 1) - np.searchsorted(ended_s, begun_s + 2e-4)).max()))
+    return most
+
+
+def as_measured(
+    experiment: Experiment, run: Mapping[str, Any], tables: Tables, recorded: Recorded
+) -> tuple[Experiment, Recorded, list[str]]:
+    """The experiment with the starts that were measured, and with as many slots as the run shows.
+
+    Where the run says how long its container took (``container`` in run.json) that stands. On nodes that come and go a
+    start holds the wait for a node, which the simulation makes itself: starts are drawn there.
+
+    Returns:
+        The experiment, what was recorded, and what was taken from the run, one line each.
+    """
+    notes = []
+    changes: dict[str, Any] = {"model.posterior": None}
+    slots, seen = experiment.model.service_time.slots, together(tables)
+    if slots and seen > slots:
+        notes.append(
+            f"A pod worked on {seen} requests at once, more than the model's {slots} slots: slots are ignored."
+        )
+        changes["model.service-time.slots"] = None
+    starts_s = starts_of(tables, experiment.service.probe.period_s)
+    if "container" not in run and experiment.cluster.nodes is None and not np.isnan(starts_s).all():
+        given = experiment.raw["model"].get("cold-start")
+        stages = given.get("stages", ()) if isinstance(given, Mapping) else ()
+        later = [stage for stage in stages if stage.get("when", "before-ready") != "before-ready"]
+        first = {"name": "measured", "time": _duration(float(np.nanmedian(starts_s)))}
+        changes["model.cold-start"] = {"stages": [first, *later]}
+        recorded = recorded._replace(start_s=starts_s)
+        notes.append(f"The k-th pod starts as long as the k-th measured one ({np.sum(~np.isnan(starts_s))} pods).")
+    return experiment.with_settings(changes), recorded, notes
