@@ -1,4 +1,4 @@
-"""`kpasim tune`: the cheapest settings that keep a promise, written into the user's own manifest."""
+"""`kpasim tune`: the cheapest settings that meet your SLOs, written into the user's own manifest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kpasim.studies.tune import Judged, TuneResult
 
 NOT_MET = 3
-"""Exit status when no settings keep the promise."""
+"""Exit status when no settings are known to meet the SLOs."""
 REPORT_EVERY_S = 10.0
 """How often progress is reported where nothing can be drawn."""
 SHOWN = (
@@ -40,8 +40,9 @@ SHOWN = (
     "--slo",
     multiple=True,
     required=True,
-    metavar="PROMISE",
-    help="What a run must keep: 'p95<=30s', 'errors<=0.1%', 'max-pods<=4'; may be given several times.",
+    metavar="SLO",
+    help="What a run must meet: 'p95<=30s', 'errors<=0.1%', 'max-pods<=4'; repeatable. Failed requests are infinitely "
+    "late, but for 'p95<=30s of successes'.",
 )
 @click.option(
     "--vary",
@@ -62,7 +63,7 @@ SHOWN = (
     metavar="SHARE",
     default="90%",
     show_default=True,
-    help="Share of runs that must keep all promises.",
+    help="Share of runs that must meet all SLOs.",
 )
 @click.option(
     "--budget",
@@ -87,10 +88,10 @@ def command(
     engine: Any,
     as_json: bool,
 ) -> None:
-    """Find the cheapest settings of EXPERIMENT that keep all promises, and write them into its manifest.
+    """Find the cheapest settings of EXPERIMENT that meet all SLOs, and write them into its manifest.
 
-    EXPERIMENT may be a sweep file: then its axes are what may change. Exit status 3 when nothing that was tried keeps
-    the promises; the nearest miss is shown.
+    EXPERIMENT may be a sweep file: then its axes are what may change. Exit status 3 when nothing that was tried meets
+    the SLOs; the nearest miss is shown.
     """
     from kpasim.spec.settings import parse_settings, with_settings
     from kpasim.studies.prices import prices_of, remarks
@@ -171,9 +172,9 @@ def show(result: TuneResult) -> None:
     from kpasim.report.words import seconds
     from kpasim.studies.grid.result import label
 
-    promise = ", ".join(str(one) for one in result.promises)
+    slos = ", ".join(str(slo) for slo in result.slos)
     tried = f"{counted(len(result.race.candidates), 'setting')} tried, {counted(result.replications, 'replication')}"
-    click.echo(f"{result.experiment.name}: {promise} in at least {100 * result.probability:g} % of runs ({tried})")
+    click.echo(f"{result.experiment.name}: {slos} in at least {100 * result.probability:g} % of runs ({tried})")
     columns = {"now": result.now}
     if result.chosen:
         columns["tuned"] = result.chosen
@@ -189,20 +190,20 @@ def show(result: TuneResult) -> None:
             "When does your next load come? Say it as horizon: in the experiment, and idle pods cost what they do."
         )
     if result.nearest and result.nearest.share >= result.probability:
-        click.echo("The budget was spent before any setting was known to keep the promise.")
+        click.echo("The budget was spent before any setting was known to meet the SLOs.")
         click.echo(f"Nearest: {label(result.nearest.settings) or 'the manifest as it is'}")
-        click.echo(f"  kept in {100 * result.nearest.share:.3g} % of the runs that it was judged on")
+        click.echo(f"  met in {100 * result.nearest.share:.3g} % of the runs that it was judged on")
         click.echo("Give a larger --budget.")
         return
     if result.race.spent:
         click.echo("The budget is spent; a larger one may find better settings, or be surer (--budget).")
     if result.chosen is None:
-        click.echo("Nothing that was tried keeps the promise.")
+        click.echo("Nothing that was tried meets the SLOs.")
         if result.nearest:
             click.echo(f"Nearest miss: {label(result.nearest.settings) or 'the manifest as it is'}")
             for missed, share, median in result.missed(result.nearest):
-                click.echo(f"  {missed}: kept in {100 * share:.3g} % of runs, {missed.text(median)} in the median one")
-        click.echo("Relax the promise, let more settings vary (--vary), or make pods start or work faster (the model).")
+                click.echo(f"  {missed}: met in {100 * share:.3g} % of runs, {missed.text(median)} in the median run")
+        click.echo("Relax the SLOs, let more settings vary (--vary), or make pods start or work faster (the model).")
         return
     click.echo(f"Change: {label(result.chosen.settings) or 'nothing, the manifest is right as it is'}")
     click.echo(how_sure(result))
@@ -211,14 +212,14 @@ def show(result: TuneResult) -> None:
 
 
 def comparison(result: TuneResult, columns: dict[str, Judged]) -> Any:
-    """The promise, the cost and a few figures of several settings, side by side."""
+    """The SLOs, the cost and a few figures of several settings, side by side."""
     from rich.markup import escape
     from rich.table import Table
 
     from kpasim.results.summary import flattened
 
     judged = next(iter(columns.values()))
-    title = f"Judged on {len(judged.kept)} further runs: medians and 90 % intervals, mean cost"
+    title = f"Judged on {len(judged.met)} further runs: medians and 90 % intervals, mean cost"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for name in columns:
@@ -229,7 +230,7 @@ def comparison(result: TuneResult, columns: dict[str, Judged]) -> Any:
         *(_with_interval(one["cost"], one["cost_interval"]) for one in found.values()),
     )
     table.add_row(
-        "promise kept",
+        "SLOs met",
         *(
             f"{100 * one['probability']:.3g} % "
             f"(95 %: {100 * one['probability_interval'][0]:.3g} to {100 * one['probability_interval'][1]:.3g} %)"
@@ -257,7 +258,7 @@ def how_sure(result: TuneResult) -> str:
     from kpasim.studies.grid.result import label
 
     if result.separated:
-        return "Separated: all else that was tried costs more, breaks the promise, or did the same in every run."
+        return "Separated: all else that was tried costs more, misses an SLO, or did the same in every run."
     lines = []
     rivals = result.rivals
     if rivals["tied"]:
@@ -271,8 +272,8 @@ def how_sure(result: TuneResult) -> str:
         first = rivals["undecided"][0]
         low, high = first["probability_interval"]
         lines.append(
-            f"Not separated: {counted(len(rivals['undecided']), 'cheaper setting')} may or may not keep the promise, "
+            f"Not separated: {counted(len(rivals['undecided']), 'cheaper setting')} may or may not meet the SLOs, "
             f"such as {label(first['settings']) or 'the manifest as it is'} "
-            f"({100 * first['cost_difference']:+.2g} %, kept in {100 * low:.1f} to {100 * high:.1f} % of runs)."
+            f"({100 * first['cost_difference']:+.2g} %, met in {100 * low:.1f} to {100 * high:.1f} % of runs)."
         )
     return "\n".join(lines)

@@ -42,26 +42,31 @@ def middles_s(buckets: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.where(buckets == 0, 0.0, np.ldexp(0.5 + (place + 0.5) / (2 * PER_DOUBLING), exponent) / 1e9)
 
 
-def percentiles_s(counts: NDArray[np.int64], ranks: Sequence[float]) -> NDArray[np.float64]:
+def percentiles_s(counts: NDArray[np.int64], ranks: Sequence[float], infinite: int = 0) -> NDArray[np.float64]:
     """Percentiles [s] from counts, by linear interpolation between the two latencies around each rank.
 
     Args:
         counts: How many latencies are in each bucket, shape ``(BUCKETS,)``.
         ranks: Percentiles wanted, 0 to 100.
+        infinite: Further latencies that are infinite.
 
     Returns:
         Shape ``(len(ranks),)``, each within ``ERROR`` of what the latencies themselves would give; ``NaN`` for no
         latency.
     """
     ends = np.cumsum(counts)
-    if not ends[-1]:
+    last = int(ends[-1]) + infinite - 1
+    if last < 0:
         return np.full(len(ranks), np.nan)
-    place = (ends[-1] - 1) * (np.asarray(ranks, dtype=np.float64) / 100)
+    place = last * (np.asarray(ranks, dtype=np.float64) / 100)
     below = np.floor(place).astype(np.int64)
-    above = np.minimum(below + 1, ends[-1] - 1)
-    lower = middles_s(np.searchsorted(ends, below, side="right"))
-    upper = middles_s(np.searchsorted(ends, above, side="right"))
-    return np.asarray(lower + (upper - lower) * (place - below))
+    above = np.where(place > below, below + 1, below)
+    lower, upper = (
+        np.where(rank < ends[-1], middles_s(np.searchsorted(ends, rank, side="right")), np.inf)
+        for rank in (below, above)
+    )
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(lower) & (place > below), lower + (upper - lower) * (place - below), lower)
 
 
 KERNELS = (bucket_of,)

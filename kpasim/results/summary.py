@@ -24,7 +24,12 @@ Figures = dict[str, NDArray[np.float64]]
 """One value per run under each name; names of nested figures are joined by a dot: ``latency_s.p95``."""
 
 LATENCY_PERCENTILES = (10, 25, 50, 75, 90, 95, 99)
-COUNTS = frozenset({"requests", "ok", "errors", "max_pods", "cold_starts"})
+CLIENT_TIMEOUT = "failed.client_timeout"
+FAILED_STATUSES = (502, 503, 504)
+"""Statuses that failed requests are counted by; all others but a client's timeout are ``failed.other``."""
+FAILED = (CLIENT_TIMEOUT, *(f"failed.{status}" for status in FAILED_STATUSES), "failed.other")
+"""Figures that count failed requests by kind; they add up to ``errors``."""
+COUNTS = frozenset({"requests", "ok", "errors", *FAILED, "in_flight", "never_sent", "max_pods", "cold_starts"})
 """Figures that are whole numbers in every single run."""
 
 INTERVAL_TAIL = 0.05
@@ -35,7 +40,7 @@ class Aggregate(NamedTuple):
     """What many replications say about each figure. All four have the nesting of `summarise`.
 
     Attributes:
-        medians: Median over the replications that have the figure, ``None`` where most lack it.
+        medians: Median over the replications that have the figure, ``None`` where most lack it or it is infinite.
         intervals: ``[lo, hi]``, 90 % predictive, by order statistics of the same replications.
         counts: How many replications have the figure.
         errors: Monte-Carlo standard error of the median.
@@ -58,9 +63,11 @@ def summarise(tables: Tables, horizon_s: float | None = None, gpus_per_pod: floa
 
     Returns:
         - ``latency_s``: mean, min, max and percentiles of successful requests, linear interpolation.
+        - ``latency_all_s``: the same of all requests, see `request_figures`; ``None`` where it is infinite.
         - ``hey``: what hey would print, see `hey_percentiles`.
         - ``total_s``: start of the load to the last answer or time-out.
-        - ``requests``, ``ok`` (2xx), ``errors`` (time-outs included).
+        - ``requests``, ``ok`` (2xx), ``errors`` (time-outs included); ``failed``: the errors by kind; ``in_flight``:
+          requests without a response at the end of the run, neither ok nor errors.
         - ``rps``: requests that ended per second of ``total_s``.
         - ``max_pods``: most pods created and not yet asked to go.
         - ``pod_seconds``: created to gone, between the start of the load and the horizon; ``gpu_seconds`` likewise.
@@ -106,8 +113,12 @@ def summarise_many(tables: Tables, horizon_s: ArrayLike | None = None, gpus_per_
 def request_figures(start_s: NDArray[Any], latency_s: NDArray[Any], status: NDArray[Any]) -> Figures:
     """The figures that depend on requests alone, from arrays of shape ``(runs, requests)``.
 
-    A request whose ``start_s`` is ``NaN`` is padding; one whose ``latency_s`` is ``NaN`` had not ended when the run
-    was over: it counts as a request, but neither as a success nor as an error.
+    A request whose ``start_s`` is ``NaN`` is padding; one whose ``latency_s`` is ``NaN`` was in flight when the run was
+    over: it counts as a request, but neither as a success nor as an error.
+
+    The rule for failures, which all latency SLOs follow: in ``latency_all_s`` a request that failed, was refused, timed
+    out, or had no response at the end of the run is infinitely late. A percentile is then infinite as soon as its rank
+    lies beyond the successes. Without a request it is ``NaN``.
     """
     ended = ~np.isnan(latency_s) & ~np.isnan(start_s)
     succeeded = ended & (status >= 200) & (status < 300)
@@ -116,10 +127,12 @@ def request_figures(start_s: NDArray[Any], latency_s: NDArray[Any], status: NDAr
     total_s = _max(np.where(ended, start_s + latency_s, np.nan))
     with np.errstate(invalid="ignore", divide="ignore"):
         rps = ended.sum(axis=1) / total_s
-    figures = {f"latency_s.{name}": value for name, value in _spread(latency_s, succeeded).items()}
+    spread = _spread(latency_s, succeeded)
+    figures = {f"latency_s.{name}": value for name, value in spread.items()}
     ordered, counts = _compact(latency_s, succeeded)
     for p, value in zip(LATENCY_PERCENTILES, percentiles(ordered, counts), strict=True):
         figures[f"latency_s.p{p}"] = value
+    figures |= latencies_of_all(spread, counts, requests, percentiles(ordered, requests.astype(np.int64)))
     every = _spread(latency_s, answered)
     figures |= {
         "hey.total": total_s,
@@ -132,7 +145,45 @@ def request_figures(start_s: NDArray[Any], latency_s: NDArray[Any], status: NDAr
         figures[f"hey.p{p}"] = value
     ok = succeeded.sum(axis=1).astype(np.float64)
     errors = ended.sum(axis=1) - ok
-    return figures | {"total_s": total_s, "requests": requests, "ok": ok, "errors": errors, "rps": rps}
+    figures |= {"total_s": total_s, "requests": requests, "ok": ok, "errors": errors}
+    known = {
+        name: (ended & (status == code)).sum(axis=1)
+        for name, code in zip(FAILED[:-1], (0, *FAILED_STATUSES), strict=True)
+    }
+    figures |= {name: count.astype(np.float64) for name, count in known.items()}
+    figures["failed.other"] = errors - np.sum(list(known.values()), axis=0)
+    return figures | {"in_flight": requests - ended.sum(axis=1), "rps": rps}
+
+
+def error_share(figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Failed requests as a share of those that ended: what was in flight at the end is left out.
+
+    0 without any request, ``NaN`` where none of them ended. Axes behind the first are added up before.
+    """
+    requests, ok, errors = (figures[name] for name in ("requests", "ok", "errors"))
+    with np.errstate(invalid="ignore"):
+        return np.where(requests > 0, errors / (ok + errors), 0.0)
+
+
+def latencies_of_all(
+    of_successes: Mapping[str, NDArray[np.float64]],
+    ok: NDArray[Any],
+    requests: NDArray[Any],
+    values: NDArray[np.float64],
+) -> Figures:
+    """``latency_all_s``: latency figures of all requests, those without a success infinitely late.
+
+    Args:
+        of_successes: ``mean``, ``min`` and ``max`` of the successes of each run.
+        ok: How many successes each run has.
+        requests: How many requests.
+        values: Percentiles of all requests, shape ``(len(LATENCY_PERCENTILES), runs)``.
+    """
+    some = ok < requests
+    infinite = {"mean": some, "min": some & (ok == 0), "max": some}
+    found = {name: np.where(late, np.inf, of_successes[name]) for name, late in infinite.items()}
+    found |= {f"p{rank}": value for rank, value in zip(LATENCY_PERCENTILES, values, strict=True)}
+    return {f"latency_all_s.{name}": value for name, value in found.items()}
 
 
 def percentiles(
@@ -158,8 +209,11 @@ def percentiles(
         place = last * (rank / 100)
         below = np.floor(place).astype(np.int64)
         lower, upper = ordered[rows, below], ordered[rows, np.minimum(below + 1, last)]
+        share = place - below
         with np.errstate(invalid="ignore"):
-            result[i] = np.where(counts > 0, lower + (upper - lower) * (place - below), np.nan)
+            # Between a finite value and infinity everything is infinite, but for the finite value itself.
+            between = np.where((share > 0) & np.isfinite(lower), lower + (upper - lower) * share, lower)
+        result[i] = np.where(counts > 0, between, np.nan)
     return result
 
 
@@ -230,7 +284,7 @@ def aggregate(replications: Sequence[Mapping[str, Any]] | Figures, digits: int =
         near, far = np.interp([max(0.0, middle - step), min(n - 1.0, middle + step)], np.arange(n), have)
         medians[name] = _number(name, rounded(float(np.interp(middle, np.arange(n), have)), digits))
         intervals[name] = [_number(name, rounded(float(have[i]), digits)) for i in ends]
-        errors[name] = rounded(float(far - near) / 2, digits) if n > 1 else None
+        errors[name] = rounded(float(far - near) / 2, digits) if n > 1 and math.isfinite(far) else None
     return Aggregate(nested(medians), nested(intervals), nested(counts), nested(errors))
 
 
@@ -278,7 +332,7 @@ def rounded(value: float, digits: int = 7) -> float:
 
 
 def _number(name: str, value: float) -> float | int | None:
-    if math.isnan(value):
+    if not math.isfinite(value):
         return None
     return int(value) if name in COUNTS and value.is_integer() else value
 

@@ -46,7 +46,7 @@ class Player:
             they decide about the last bits of sums.
         """
         outcomes = self._room.play(replications, lambda params, draws: play(params, draws, self.engine, threads))
-        result = Result(self.experiment, self.params, self.engine, self.experiment.seed, outcomes)
+        result = Result(self.experiment, self.params, self.engine, self.experiment.seed, outcomes, numbers=replications)
         costs = result.cost_figures or {}
         found = {**result.figures, **{f"cost.{name}": values for name, values in costs.items()}}
         return {**found, "horizon_s": result.horizon_s}

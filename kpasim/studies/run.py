@@ -21,6 +21,7 @@ from kpasim.results import cost, display, folders, summary
 from kpasim.results.provenance import provenance
 from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables, write_run_folder
+from kpasim.spec.workload import Hey
 from kpasim.studies.playing.engine import Engine, choose_engine, play
 from kpasim.studies.playing.room import Played, Room
 from kpasim.studies.prices import as_written, prices_of
@@ -47,6 +48,7 @@ class Result:
         seed: The seed of all random numbers.
         outcomes: Raw columns of each replication, in order.
         recorded: Measured times that took the place of drawn ones.
+        numbers: Index of each replication; 0, 1, 2 ... when not given.
     """
 
     experiment: Experiment
@@ -55,6 +57,7 @@ class Result:
     seed: int
     outcomes: Sequence[Outcome] = field(repr=False)
     recorded: sampling.Recorded = field(default=sampling.NOTHING_RECORDED, repr=False)
+    numbers: Sequence[int] | None = field(default=None, repr=False)
 
     @property
     def replications(self) -> int:
@@ -73,7 +76,30 @@ class Result:
     @cached_property
     def figures(self) -> Figures:
         """Each figure of merit as one value per replication; names of nested figures are joined by a dot."""
-        return summary.summarise_many(self._stacked, self.horizon_s, self.experiment.gpus_per_pod)
+        found = summary.summarise_many(self._stacked, self.horizon_s, self.experiment.gpus_per_pod)
+        return found | {"never_sent": self.never_sent}
+
+    @cached_property
+    def never_sent(self) -> NDArray[np.float64]:
+        """Requests of the load that each replication was over before: its horizon cut the load.
+
+        ``NaN`` where the load was cut but only the clock would have ended it, hey's ``-z``: nobody knows how many more
+        requests its workers would have sent.
+        """
+        workload, count = self.experiment.workload, len(self.outcomes)
+        horizon_s, duration_s = self.experiment.horizon_s, getattr(workload, "duration_s", None)
+        if horizon_s is None or (duration_s is not None and duration_s <= horizon_s):
+            return np.zeros(count)
+        if self.recorded.sent_s is not None:
+            load: NDArray[np.int64] | int = len(self.recorded.sent_s)
+        elif isinstance(workload, Hey):
+            if workload.per_worker is None:
+                return np.full(count, np.nan)
+            load = workload.concurrency * workload.per_worker
+        else:
+            numbers = range(count) if self.numbers is None else self.numbers
+            load = np.array([len(sampling.arrivals(workload, self.seed, number)) for number in numbers])
+        return np.asarray(load - np.array([len(one.requests) for one in self.outcomes]), dtype=np.float64)
 
     @cached_property
     def aggregate(self) -> summary.Aggregate:

@@ -67,9 +67,18 @@ class Statistics:
         )
         ended = ok + errors
         total_s = np.where(ended > 0, (last_ns - load_ns) / SECOND_NS, np.nan)
-        figures = {f"latency_s.{name}": values for name, values in self._latencies().items()}
+        latencies = self._latencies()
+        ranks = summary.LATENCY_PERCENTILES
+        late = (requests - ok).astype(np.int64).tolist()
+        of_all = np.array(
+            [counts.percentiles_s(one.latencies, ranks, more) for one, more in zip(self.counts, late, strict=True)]
+        )
+        figures = {f"latency_s.{name}": values for name, values in latencies.items()}
+        of_all = np.where(np.isinf(of_all), np.inf, self._within_ends(of_all, latencies))
+        figures |= summary.latencies_of_all(latencies, ok, requests, of_all.T)
+        figures |= {"total_s": total_s, "requests": requests, "ok": ok, "errors": errors, "in_flight": requests - ended}
         with np.errstate(divide="ignore", invalid="ignore"):
-            figures |= {"total_s": total_s, "requests": requests, "ok": ok, "errors": errors, "rps": ended / total_s}
+            figures["rps"] = ended / total_s
         return figures | self._pods()
 
     @cached_property
@@ -94,9 +103,13 @@ class Statistics:
         }
         ranks = summary.LATENCY_PERCENTILES
         each = np.array([counts.percentiles_s(one.latencies, ranks) for one in self.counts])
-        # The ends are known better than their buckets.
-        each = np.clip(each, found["min"][:, np.newaxis], found["max"][:, np.newaxis])
+        each = self._within_ends(each, found)
         return found | {f"p{rank}": each[:, place] for place, rank in enumerate(ranks)}
+
+    @staticmethod
+    def _within_ends(each: NDArray[np.float64], found: summary.Figures) -> NDArray[np.float64]:
+        """Percentiles of each run between its ends, which are known better than their buckets."""
+        return np.clip(each, found["min"][:, np.newaxis], found["max"][:, np.newaxis])
 
     def _pods(self) -> summary.Figures:
         most, lived_ns, created = (

@@ -1,4 +1,4 @@
-"""The cheapest settings that keep a promise.
+"""The cheapest settings that meet their SLOs.
 
 result = tune(load("experiments/hey50x5.yaml"), ["p95<=30s", "errors<=0.1%"])
 result.manifest        # the user's own Service YAML with the tuned values in it
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from kpasim.engines import lower
 from kpasim.errors import KpasimError, RunError
 from kpasim.results import cost, summary
+from kpasim.results.failures import cut_load
 from kpasim.results.summary import Figures, rounded
 from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.sweep import load_sweep
@@ -26,13 +27,13 @@ from kpasim.spec.yamlfile import read_mapping
 from kpasim.studies.playing.engine import Engine, choose_engine
 from kpasim.studies.plays import Player
 from kpasim.studies.prices import as_written, prices_of
-from kpasim.studies.search.race import LIKELY_Z, TRIFLE, Candidate, Race, alike, gap
-from kpasim.studies.search.slo import Promise, all_kept, parse_promise, wilson
+from kpasim.studies.search.race import FIRST, LIKELY_Z, TRIFLE, Candidate, Race, alike, gap
+from kpasim.studies.search.slo import Slo, all_met, cut, parse_slo, priced, wilson
 from kpasim.studies.search.space import Space, default_axes
 from kpasim.studies.steady import steady_part
 
 PROBABILITY = 0.9
-"""Least probability that a run keeps the promise."""
+"""Least probability that a run meets the SLOs."""
 BUDGET = 50_000
 """Replications at most."""
 FRESH = 1 << 20
@@ -53,23 +54,23 @@ class Judged(NamedTuple):
     Attributes:
         settings: Values by path, those that differ from the experiment only.
         figures: All figures of these replications.
-        kept: Whether each kept the promise.
+        met: Whether each met the SLOs.
         costs: What each cost.
     """
 
     settings: dict[str, Any]
     figures: Figures
-    kept: NDArray[np.bool_]
+    met: NDArray[np.bool_]
     costs: NDArray[np.float64]
 
     @property
     def share(self) -> float:
-        """Share of replications that kept the promise."""
-        return float(np.mean(self.kept))
+        """Share of replications that met the SLOs."""
+        return float(np.mean(self.met))
 
     def to_dict(self) -> dict[str, Any]:
         """The same for machines: means of money, medians of all else, 90 % intervals."""
-        low, high = wilson(int(self.kept.sum()), len(self.kept))
+        low, high = wilson(int(self.met.sum()), len(self.met))
         own = {name: values for name, values in self.figures.items() if name != "horizon_s"}
         found = summary.aggregate(own, DIGITS)
         spread = summary.aggregate({"cost": self.costs}, DIGITS)
@@ -79,7 +80,7 @@ class Judged(NamedTuple):
             "cost_interval": spread.intervals["cost"],
             "probability": rounded(self.share, DIGITS),
             "probability_interval": [rounded(low, DIGITS), rounded(high, DIGITS)],
-            "replications": len(self.kept),
+            "replications": len(self.met),
             "medians": found.medians,
             "intervals": found.intervals,
         }
@@ -91,11 +92,11 @@ class TuneResult:
 
     Attributes:
         experiment: What was tuned.
-        promises: What runs must keep, all of it.
+        slos: What runs must meet, all of it.
         probability: Least probability to keep it.
         cost_unit: Unit of all costs.
         horizon_s: End of runs whose pods stay, None where nothing stays.
-        chosen: The cheapest settings that keep the promise, None where none does.
+        chosen: The cheapest settings that meet the SLOs, None where none does.
         nearest: What comes nearest to it, where none does.
         now: The experiment as it is.
         race: Everything that was tried.
@@ -104,7 +105,7 @@ class TuneResult:
     """
 
     experiment: Experiment
-    promises: list[Promise]
+    slos: list[Slo]
     probability: float
     cost_unit: str
     horizon_s: float | None
@@ -141,7 +142,7 @@ class TuneResult:
 
     @property
     def rivals(self) -> dict[str, list[dict[str, Any]]]:
-        """Settings that cannot be told from the chosen ones: ``tied`` in cost, ``undecided`` about the promise.
+        """Settings that cannot be told from the chosen ones: ``tied`` in cost, ``undecided`` about the slo.
 
         Those that did exactly the same in every replication are no rivals.
         """
@@ -158,17 +159,17 @@ class TuneResult:
 
     @property
     def separated(self) -> bool:
-        """Whether everything else that was tried is dearer, breaks the promise, or does exactly the same."""
+        """Whether everything else that was tried is dearer, misses an SLO, or does exactly the same."""
         return self.chosen is not None and not any(self.rivals.values())
 
-    def missed(self, judged: Judged) -> list[tuple[Promise, float, float | None]]:
-        """The promises that settings keep in too few runs, each with the share of runs that keep it and its median."""
-        found: list[tuple[Promise, float, float | None]] = []
-        for promise in self.promises:
-            share = float(np.mean(promise.kept(judged.figures)))
+    def missed(self, judged: Judged) -> list[tuple[Slo, float, float | None]]:
+        """The SLOs that settings meet in too few runs, each with the share of runs that meet it and its median."""
+        found: list[tuple[Slo, float, float | None]] = []
+        for slo in self.slos:
+            share = float(np.mean(slo.met(judged.figures)))
             if share < self.probability:
-                values = promise.values(judged.figures)
-                found.append((promise, share, None if np.isnan(values).all() else float(np.nanmedian(values))))
+                values = slo.values(judged.figures)
+                found.append((slo, share, None if np.isnan(values).all() else float(np.nanmedian(values))))
         return found
 
     def _rival(self, one: Candidate, best: Candidate) -> dict[str, Any]:
@@ -189,7 +190,7 @@ class TuneResult:
         return {
             "experiment": self.experiment.name,
             "seed": self.experiment.seed,
-            "slo": [str(promise) for promise in self.promises],
+            "slo": [str(slo) for slo in self.slos],
             "required_probability": self.probability,
             "cost_unit": self.cost_unit,
             "prices": as_written(prices_of(self.experiment)),
@@ -217,30 +218,30 @@ def tune(
     engine: Engine = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> TuneResult:
-    """Search for the cheapest settings that keep a promise.
+    """Search for the cheapest settings that meet their SLOs.
 
     Args:
         experiment: What to tune: an experiment or its file, or a sweep file, whose axes say what may vary.
-        slo: What runs must keep: ``p95<=30s``, ``errors<=0.1%`` ...
+        slo: What runs must meet: ``p95<=30s``, ``errors<=0.1%`` ...
         vary: Values that settings may take, by path; a sensible choice for the Service by default.
         minimise: ``cost``, or another figure: ``pod-seconds``, ``gpu-seconds``.
-        probability: Least probability that a run keeps the promise.
+        probability: Least probability that a run meets the SLOs.
         budget: Replications at most.
         engine: As for `studies.run.simulate`.
         progress: Called with the replications played, and the candidates still in the race.
 
     Raises:
         ExperimentError: A setting cannot be varied as asked.
-        RunError: A promise cannot be read, or costs are asked for and prices are missing.
+        RunError: An SLO cannot be read, or costs are asked for and prices are missing.
     """
-    promises = [parse_promise(text) for text in slo]
-    if not promises:
-        raise RunError("--slo: give at least one promise, such as 'p95<=30s'")
+    slos = [parse_slo(text) for text in slo]
+    if not slos:
+        raise RunError("--slo: give at least one, such as 'p95<=30s'")
     if isinstance(experiment, str | Path):
         experiment, axes = read(experiment)
         vary = vary or axes
     space = Space(vary or default_axes(experiment))
-    return _Search(experiment, space, promises, minimise, probability, budget, engine, progress).result()
+    return _Search(experiment, space, slos, minimise, probability, budget, engine, progress).result()
 
 
 def read(path: str | Path) -> tuple[Experiment, dict[str, list[Any]] | None]:
@@ -262,7 +263,7 @@ class _Search:
         self,
         experiment: Experiment,
         space: Space,
-        promises: list[Promise],
+        slos: list[Slo],
         minimise: str,
         probability: float,
         budget: int,
@@ -271,24 +272,39 @@ class _Search:
     ) -> None:
         self._experiment = experiment
         self._space = space
-        self._promises = promises
+        self._slos = slos
         self._probability = probability
         self._played = 0
         self._judged_on = max(JUDGED_ON_LEAST, min(JUDGED_ON, budget // 8))
         self._horizon_s = experiment.horizon_s
         params = lower.lower(experiment)
         self._engine = choose_engine(engine, max(params.requests, 1) * min(budget, 10_000))
+        self._refuse_a_cut_load()
         self._cost_figure, self._cost_unit = self._what_costs(minimise)
+        self._slos = priced(slos, per_month=steady_part(experiment) is not None)
         self._race = Race(
             space,
             self._player,
-            promises,
+            self._slos,
             probability,
             self._cost_figure,
             seed=experiment.seed,
             budget=budget,
             progress=progress or (lambda played, still: None),
         )
+
+    def _refuse_a_cut_load(self) -> None:
+        """Refuse an experiment whose horizon ends its runs before the load: its latencies and costs say nothing.
+
+        Raises:
+            RunError: The horizon cuts the load.
+        """
+        if self._horizon_s is None:
+            return
+        figures = self._player({}).figures(range(FIRST))
+        self._played += FIRST
+        if cut(figures).any():
+            raise RunError(f"{self._experiment.name}: {cut_load(figures, self._horizon_s)} (give a longer horizon)")
 
     def result(self) -> TuneResult:
         """Search and judge."""
@@ -298,7 +314,7 @@ class _Search:
         nearest = None if chosen else self._judged(self._fewest_changes(self._race.nearest_miss().settings))
         return TuneResult(
             self._experiment,
-            self._promises,
+            self._slos,
             self._probability,
             self._cost_unit,
             self._horizon_s,
@@ -310,7 +326,7 @@ class _Search:
         )
 
     def _winner(self) -> Judged | None:
-        """The best of the race that also keeps the promise in replications which took no part in it."""
+        """The best of the race that also meets the SLOs in replications which took no part in it."""
         while True:
             self._race.run()
             if self._race.best is None:
@@ -369,7 +385,7 @@ class _Search:
         """Settings in replications that took no part in the race."""
         figures = self._player(settings).figures(range(FRESH, FRESH + self._judged_on), threads=0)
         self._played += self._judged_on
-        return Judged(settings, figures, all_kept(self._promises, figures), figures[self._cost_figure])
+        return Judged(settings, figures, all_met(self._slos, figures), figures[self._cost_figure])
 
     def _fewest_changes(self, settings: dict[str, Any]) -> dict[str, Any]:
         """The same without changes that make no difference: to the engine's numbers, or to any replication tried."""
@@ -394,7 +410,7 @@ class _Search:
         return all(
             np.array_equal(mine[name], theirs[name])
             for name in (self._cost_figure, "latency_s.p50", "latency_s.p95", "latency_s.max", "ok", "pod_seconds")
-        ) and np.array_equal(all_kept(self._promises, mine), all_kept(self._promises, theirs))
+        ) and np.array_equal(all_met(self._slos, mine), all_met(self._slos, theirs))
 
 
 __all__ = ["TRIFLE", "Judged", "TuneResult", "read", "tune"]

@@ -39,6 +39,7 @@ def result_of(first: list[Any], second: list[Any] | None = None, **more: Any) ->
         "latency_s.p95": 5.0 + 3 * place + noise,
         "requests": np.full(noise.shape, 100.0),
         "ok": np.full(noise.shape, 100.0),
+        "errors": np.zeros(noise.shape),
         "horizon_s": np.full(noise.shape, 60.0),
     }
     return SweepResult(about, figures)
@@ -117,7 +118,7 @@ def test_a_step_says_what_is_sure_of_it() -> None:
 def test_who_fails_is_drawn_apart() -> None:
     """A setting with many errors is a cross, not a point of the front."""
     result = result_of([0, 1, 2])
-    result.figures["ok"][2] = 50.0
+    result.figures["ok"][2] = result.figures["errors"][2] = 50.0
     assert 2 not in result.front("p95")
     assert "more than 1 % errors" in texts(front(result))
 

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpasim.results.summary import (
+    FAILED,
     LATENCY_PERCENTILES,
     aggregate,
     columns,
+    error_share,
     flattened,
     hey_percentiles,
     nested,
@@ -95,7 +97,13 @@ def test_a_small_run_is_summarised_as_by_hand():
         **dict.fromkeys(("p50", "p75", "p90", "p95", "p99")),
     }
     assert figures["total_s"] == 12
-    assert (figures["requests"], figures["ok"], figures["errors"]) == (5, 2, 2)
+    assert (figures["requests"], figures["ok"], figures["errors"], figures["in_flight"]) == (5, 2, 2, 1)
+    assert figures["failed"] == {"client_timeout": 1, "502": 0, "503": 1, "504": 0, "other": 0}
+    # Two successes of five requests: the 25th percentile is the second of five, the 50th is late.
+    assert (figures["latency_all_s"]["min"], figures["latency_all_s"]["p25"]) == (2, 4)
+    assert (
+        figures["latency_all_s"]["p50"] is figures["latency_all_s"]["mean"] is figures["latency_all_s"]["max"] is None
+    )
     assert figures["rps"] == pytest.approx(4 / 12, abs=1e-6)
     # The third pod comes at the instant at which the second is asked to go.
     assert figures["max_pods"] == 2
@@ -106,6 +114,32 @@ def test_a_small_run_is_summarised_as_by_hand():
     assert figures["panic_entered_s"] == 3
     assert figures["desired_zero_after_last_s"] == 33
     assert figures["replicas_zero_after_last_s"] == 35
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0.1, 100), st.sampled_from([200, 200, 200, 0, 503, 500])), max_size=30),
+    st.integers(0, 3),
+)
+def test_failed_and_unanswered_requests_are_infinitely_late(requests, waiting):
+    """Percentiles of all requests are numpy's with infinity for each that has no success; failures add up by kind."""
+    rows = [(0.0, latency, status) for latency, status in requests] + [(0.0, NAN, -1)] * waiting
+    start, latency, status = (np.array([[row[i] for row in rows]]).reshape(1, -1) for i in range(3))
+    figures = request_figures(start, latency, status)
+    every = np.array([latency if status == 200 else 1e9 for _, latency, status in rows])
+    for rank in LATENCY_PERCENTILES:
+        found = figures[f"latency_all_s.p{rank}"][0]
+        if not len(every):
+            assert np.isnan(found)
+        elif (expected := np.percentile(every, rank)) > 1000:
+            assert np.isinf(found)
+        else:
+            assert found == pytest.approx(expected)
+    assert sum(figures[name][0] for name in FAILED) == figures["errors"][0]
+    assert figures["in_flight"][0] == waiting
+    ended = len(requests)
+    share = error_share(figures)[0]
+    assert np.isnan(share) if waiting and not ended else share == figures["errors"][0] / max(ended, 1)
 
 
 def test_without_a_horizon_the_run_lasts_as_long_as_its_tables():
@@ -226,8 +260,10 @@ def test_many_runs_at_once_are_many_single_runs(many):
         for i, run in enumerate(many):
             alone = dict(flattened(summarise(run, horizon, 2)))
             for name, values in together.items():
-                expected = NAN if alone[name] is None else alone[name]
-                assert round(float(values[i]), 6) == pytest.approx(expected, nan_ok=True), name
+                if alone[name] is None:
+                    assert not np.isfinite(values[i]), name
+                else:
+                    assert round(float(values[i]), 6) == pytest.approx(alone[name]), name
 
 
 @settings(deadline=None)

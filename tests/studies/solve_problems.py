@@ -3,7 +3,7 @@
     python -m tests.studies.solve_problems FOLDER [PROBLEM ...]
 
 Every setting of the grid is played 100 times. Then an oracle of 2,000 other replications judges settings, the cheapest
-first, until it has found one that keeps the promise and the settings left are dearer than that by the sweep's word.
+first, until it has found one that meets the SLOs, and the settings left are more expensive by the sweep's word.
 FOLDER keeps the sweeps, which go on where they were interrupted.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.plays import Player
-from kpasim.studies.search.slo import all_kept, parse_promise
+from kpasim.studies.search.slo import all_met, parse_slo
 from kpasim.studies.sweep import Plan, sweep
 
 HERE = Path(__file__).parent / "problems"
@@ -32,8 +32,8 @@ PROBABILITY = 0.9
 REPLICATIONS = 100
 ORACLE = range(1 << 24, (1 << 24) + 2000)
 """Replications that neither a sweep nor a search meets."""
-SURELY_DEARER = 1.03
-"""Settings that a hundred replications call dearer than the best by this factor are not judged."""
+SURELY_MORE = 1.03
+"""Settings that a hundred replications call more expensive than the best by this factor are not judged."""
 
 
 def cost_figure(plan: Plan) -> str:
@@ -42,28 +42,28 @@ def cost_figure(plan: Plan) -> str:
 
 
 def oracle(experiment: Experiment, settings: dict[str, Any], figure: str, slo: list[str]) -> tuple[float, float]:
-    """Mean cost of settings, and the share of replications that keep the promise."""
+    """Mean cost of settings, and the share of replications that meet the SLOs."""
     player = Player(experiment.with_settings(settings), "compiled")
     figures = player.figures(ORACLE, threads=2)
-    return float(np.mean(figures[figure])), float(np.mean(all_kept([parse_promise(one) for one in slo], figures)))
+    return float(np.mean(figures[figure])), float(np.mean(all_met([parse_slo(one) for one in slo], figures)))
 
 
 def solve(name: str, folder: Path) -> dict[str, Any]:
-    """The cheapest setting of a problem's grid that keeps its promise."""
+    """The cheapest setting of a problem's grid that meets its SLOs."""
     plan = Plan.read(HERE / f"{name}-space.yaml")
     figure, slo = cost_figure(plan), PROBLEMS[name]
     found = sweep(plan, out=folder / name, resume=True, engine="compiled")
-    promises = [parse_promise(one) for one in slo]
+    slos = [parse_slo(one) for one in slo]
     costs = found.figures[figure].mean(axis=1)
     shares = [
-        all_kept(promises, {key: values[number] for key, values in found.figures.items()}).mean()
+        all_met(slos, {key: values[number] for key, values in found.figures.items()}).mean()
         for number in range(len(costs))
     ]
     best: tuple[float, float, dict[str, Any]] | None = None
     judged = 0
     seen: set[bytes] = set()
     for number in np.argsort(costs, kind="stable").tolist():
-        if best is not None and costs[number] > SURELY_DEARER * best[0]:
+        if best is not None and costs[number] > SURELY_MORE * best[0]:
             break
         same = found.figures[figure][number].tobytes() + found.figures["latency_s.p95"][number].tobytes()
         # A true 90 % is met by fewer than 78 of 100 runs once in ten thousand.

@@ -105,3 +105,28 @@ def test_what_is_written_can_be_read(tmp_path: Any) -> None:
 
     for name in ("instance_type", "session"):
         assert np.array_equal(found[name], result.tables().requests[name])
+
+
+def test_a_horizon_that_cuts_the_load_leaves_requests_unsent() -> None:
+    """Three clients send floor(7 / 3) requests each, of 5 s: after 4 s the second one of each was never sent."""
+    result = run(workload={"kind": "hey", "requests": 7, "concurrency": 3, "timeout": "0"}, horizon="4s")
+    assert result.summary["never_sent"] == 3
+    assert (result.summary["requests"], result.summary["in_flight"], result.summary["errors"]) == (3, 3, 0)
+    assert result.summary["latency_all_s"]["p50"] is None
+    assert run().summary["never_sent"] == run(horizon="60s").summary["never_sent"] == 0
+
+
+def test_requests_of_open_loops_that_were_never_sent_are_counted() -> None:
+    """What a longer run of the same replication sends and a shorter one does not."""
+    load = {"kind": "poisson", "rate": 0.5, "duration": "60s"}
+    whole, short = run(workload=load, replications=5), run(workload=load, replications=5, horizon="30s")
+    missing = whole.figures["requests"] - short.figures["requests"]
+    assert (missing > 0).all()
+    np.testing.assert_array_equal(short.figures["never_sent"], missing)
+
+
+def test_of_a_load_that_only_the_clock_ends_nobody_knows_what_was_not_sent() -> None:
+    """Of hey's -z: the figure is there and has no value."""
+    load = {"kind": "hey", "duration": "60s", "concurrency": 3, "timeout": "0"}
+    assert np.isnan(run(workload=load, horizon="30s").never_sent).all()
+    assert run(workload=load, horizon="90s").summary["never_sent"] == 0

@@ -27,7 +27,7 @@ VARY = {"service.annotations.min-scale": [0, 1, 2, 3], "service.annotations.max-
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_the_choice_is_that_of_an_exhaustive_search(name: str) -> None:
-    """To an oracle of 2,000 runs it costs at most 1 % more than the best of the whole grid, and keeps the promise."""
+    """To an oracle of 2,000 runs it costs at most 1 % more than the best of the whole grid, and meets the SLOs."""
     solution = SOLUTIONS[name]
     result = tune(HERE / f"{name}-space.yaml", PROBLEMS[name], engine="compiled")
     assert result.chosen is not None
@@ -84,7 +84,7 @@ def test_what_makes_no_difference_is_not_changed(result: TuneResult) -> None:
         assert result.experiment.with_settings(without).service.revision != result.tuned.service.revision
 
 
-def test_nothing_meets_the_promise(tmp_path: Path) -> None:
+def test_nothing_meets_the_slo(tmp_path: Path) -> None:
     """The exit status is 3, nothing is written, and the nearest miss is shown."""
     write(tmp_path)
     out = tmp_path / "tuned.yaml"
@@ -93,9 +93,9 @@ def test_nothing_meets_the_promise(tmp_path: Path) -> None:
         arguments += ["--vary", f"{path}={','.join(map(str, values))}"]
     done = CliRunner().invoke(command, arguments)
     assert done.exit_code == 3, done.output
-    assert "Nothing that was tried keeps the promise." in done.output
+    assert "Nothing that was tried meets the SLOs." in done.output
     assert "Nearest miss: min-scale 3" in done.output
-    assert re.search(r"p95<=1s: kept in 0 % of runs, \d[.\d]* s in the median one", done.output)
+    assert re.search(r"p95<=1s: met in 0 % of runs, \d[.\d]* s in the median run", done.output)
     assert f"{out} was not written." in done.output
     assert not out.exists()
     found = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
@@ -109,8 +109,8 @@ def test_nothing_meets_the_promise(tmp_path: Path) -> None:
     assert (few.exit_code, "The budget is spent" in few.output) == (3, True)
 
 
-def test_a_budget_that_is_too_small_is_not_called_a_broken_promise(tmp_path: Path) -> None:
-    """Where the search ended before it knew of any, the settings that kept the promise when judged are told as such."""
+def test_a_budget_that_is_too_small_is_not_called_a_missed_slo(tmp_path: Path) -> None:
+    """Where the search ended before it knew of any, the settings that met the SLOs when judged are told as such."""
     write(tmp_path)
     arguments = [str(tmp_path / "painting.yaml"), "--slo", "p95<=14s", "--engine", "compiled", "--budget", "20"]
     for path, values in VARY.items():
@@ -118,11 +118,11 @@ def test_a_budget_that_is_too_small_is_not_called_a_broken_promise(tmp_path: Pat
     done = CliRunner().invoke(command, arguments)
 
     assert done.exit_code == 3, done.output
-    assert "The budget was spent before any setting was known to keep the promise." in done.output
+    assert "The budget was spent before any setting was known to meet the SLOs." in done.output
     assert re.search(
-        r"Nearest: min-scale 2, max-scale 3\n  kept in 100 % of the runs that it was judged on", done.output
+        r"Nearest: min-scale 2, max-scale 3\n  met in 100 % of the runs that it was judged on", done.output
     )
-    assert "Nothing that was tried keeps the promise." not in done.output
+    assert "Nothing that was tried meets the SLOs." not in done.output
 
 
 def test_the_manifest_is_written(tmp_path: Path) -> None:

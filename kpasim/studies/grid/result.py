@@ -106,9 +106,12 @@ class SweepResult:
 
     @cached_property
     def error_shares(self) -> NDArray[np.float64]:
-        """Failed requests of each setting as a share of all it was sent, all replications together."""
-        unanswered = self.figures["requests"] - self.figures["ok"]
-        return np.asarray(unanswered.sum(axis=1) / np.maximum(self.figures["requests"].sum(axis=1), 1.0))
+        """Failed requests of each setting as a share of those that ended, all replications together.
+
+        NaN where none ended.
+        """
+        names = ("requests", "ok", "errors")
+        return summary.error_share({name: self.figures[name].sum(axis=1) for name in names})
 
     def values(self, axis: str) -> list[Any]:
         """The value of an axis in each setting: numbers where all are numbers, else text."""
@@ -132,7 +135,7 @@ class SweepResult:
             "settings": self.settings[number],
             "medians": summary.nested(medians),
             "intervals": summary.nested(intervals),
-            "error_share": rounded(float(self.error_shares[number]), DIGITS),
+            "error_share": _number("error_share", float(self.error_shares[number])),
             "cost": cost.aggregate_bills(money, self.about["currency"]) if money else None,
         }
 
@@ -317,7 +320,7 @@ def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _number(name: str, value: float) -> float | int | None:
-    if np.isnan(value):
+    if not np.isfinite(value):
         return None
     value = rounded(value, DIGITS)
     return int(value) if name in summary.COUNTS and value.is_integer() else value

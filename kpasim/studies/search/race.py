@@ -1,8 +1,8 @@
-"""A race between settings for the cheapest that keeps a promise.
+"""A race between settings for the cheapest that meets its SLOs.
 
 Replications are spent where candidates are close, until the best is known or cannot be told from the others. All
 candidates meet the same random numbers, so costs are compared replication by replication. A candidate leaves the race
-when it almost surely breaks the promise, or when it almost surely is no cheaper, by more than a trifle, than one that
+when it almost surely misses an SLO, or when it almost surely is no cheaper, by more than a trifle, than one that
 keeps it. Points next to the best, and next to those that stay long, join the race.
 
 Source:
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from kpasim.errors import KpasimError
 from kpasim.studies.plays import Player
-from kpasim.studies.search.slo import Promise, all_kept, wilson, worst_miss
+from kpasim.studies.search.slo import Slo, all_met, wilson, worst_miss
 from kpasim.studies.search.space import Place, Space
 
 FIRST = 4
@@ -41,16 +41,16 @@ SAMPLE = 256
 TRIFLE = 0.005
 """Difference in cost, as a share, that is not worth a replication."""
 NEAR = 0.01
-"""Difference in what a promise is missed by, as a share of its limit, that does not count."""
+"""Difference in what an SLO is missed by, as a share of its limit, that does not count."""
 NEAREST = 8
-"""Candidates that get a closer look where nobody keeps the promise."""
+"""Candidates that get a closer look where nobody meets the SLOs."""
 DROP_Z, KEEP_Z, LIKELY_Z = 2.807034, 2.326348, 1.959964
-"""Normal quantiles of the bounds beyond which a candidate breaks the promise (99.75 %) or keeps it (99 %), and of
+"""Normal quantiles of the bounds beyond which a candidate misses an SLO (99.75 %) or keeps it (99 %), and of
 intervals that are shown (95 % in all)."""
 COST_CONFIDENCE = 0.99
 """One-sided confidence of differences in cost."""
 
-State = Literal["open", "broken", "dearer", "tied", "undecided"]
+State = Literal["open", "missed", "expensive", "tied", "undecided"]
 
 
 class Gap(NamedTuple):
@@ -69,11 +69,12 @@ class Candidate:
         place: Point of the space; None for the experiment as it is.
         settings: Values by path.
         player: Plays them.
-        state: ``open`` while it may win; ``broken`` promise; ``dearer`` than the best; ``tied`` with it, a trifle
-            apart at most; ``undecided`` when it had all replications and may or may not keep the promise.
+        state: ``open`` while it may win; ``missed`` an SLO; more ``expensive`` than the best; ``tied`` with it, a
+            trifle apart at most; ``undecided`` when it had all replications and may or may not meet the SLOs.
         costs: Cost by replication.
-        kept: Whether each replication kept the promise.
-        missed: How far each replication missed it, as a share of the limit.
+        met: Whether each replication met the SLOs.
+        missed: Distance of each replication from the SLOs, as a share of the limit; infinite where failures make it so.
+        unanswered: Requests without a successful response in each replication.
     """
 
     place: Place | None
@@ -81,8 +82,9 @@ class Candidate:
     player: Player
     state: State = "open"
     costs: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    kept: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+    met: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
     missed: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    unanswered: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     @property
     def count(self) -> int:
@@ -96,17 +98,17 @@ class Candidate:
 
     @property
     def share(self) -> float:
-        """Share of replications that kept the promise."""
-        return float(np.mean(self.kept))
+        """Share of replications that met the SLOs."""
+        return float(np.mean(self.met))
 
     @property
     def miss(self) -> float:
-        """Median distance from the promise."""
+        """Median distance from the SLOs."""
         return float(np.median(self.missed))
 
     def bounds(self, z: float) -> tuple[float, float]:
-        """Interval of the probability to keep the promise."""
-        return wilson(int(self.kept.sum()), self.count, z)
+        """Interval of the probability to meet the SLOs."""
+        return wilson(int(self.met.sum()), self.count, z)
 
 
 def gap(one: Candidate, other: Candidate) -> Gap:
@@ -120,13 +122,15 @@ def gap(one: Candidate, other: Candidate) -> Gap:
 
 
 def alike(one: Candidate, other: Candidate) -> bool:
-    """Whether two candidates cost the same in every replication that both have, and kept the same promises."""
+    """Whether two candidates cost the same in every replication that both have, and met the same SLOs."""
     n = min(one.count, other.count)
-    return bool(np.array_equal(one.costs[:n], other.costs[:n]) and np.array_equal(one.kept[:n], other.kept[:n]))
+    return bool(np.array_equal(one.costs[:n], other.costs[:n]) and np.array_equal(one.met[:n], other.met[:n]))
 
 
 def _nearness(one: Candidate) -> tuple[float, ...]:
-    return (-one.share, round(one.miss / NEAR), one.cost)
+    # Where failures make every distance infinite, fewer failures are nearer.
+    miss = round(one.miss / NEAR) if math.isfinite(one.miss) else math.inf
+    return (-one.share, miss, float(np.mean(one.unanswered)), one.cost)
 
 
 @cache
@@ -137,11 +141,11 @@ def _t(n: int) -> float:
 
 
 class Race:
-    """The race for the cheapest settings that keep a promise.
+    """The race for the cheapest settings that meet their SLOs.
 
     Attributes:
         candidates: All that took part, by point; the experiment as it is under ``None``.
-        best: The cheapest of those that keep the promise so far.
+        best: The cheapest of those that meet the SLOs so far.
         played: Replications played in all.
         refused: Points that cannot be.
     """
@@ -150,7 +154,7 @@ class Race:
         self,
         space: Space,
         make: Callable[[dict[str, Any]], Player],
-        promises: list[Promise],
+        slos: list[Slo],
         probability: float,
         cost_figure: str,
         *,
@@ -163,8 +167,8 @@ class Race:
         Args:
             space: Where to look.
             make: What plays settings; raises a KpasimError where they cannot be.
-            promises: What a run must keep.
-            probability: Least probability to keep them.
+            slos: What a run must meet.
+            probability: Smallest probability to meet them.
             cost_figure: What is to be least.
             seed: Seed of the sample that the race begins with.
             budget: Replications at most.
@@ -176,7 +180,7 @@ class Race:
         self.refused: set[Place] = set()
         self._space = space
         self._make = make
-        self._promises = promises
+        self._slos = slos
         self._probability = probability
         self._cost_figure = cost_figure
         self._seed = seed
@@ -204,10 +208,10 @@ class Race:
                 self._judge(one)
 
     def dismiss(self) -> None:
-        """Take the best out of the race, because it did not do what it promised, and let the others race on."""
+        """Take the best out of the race, because it missed an SLO when it was judged, and let the others race on."""
         if self.best is not None:
-            self.best.state, self.best = "broken", None
-        others = [one for one in self.candidates.values() if one.state in {"dearer", "tied"}]
+            self.best.state, self.best = "missed", None
+        others = [one for one in self.candidates.values() if one.state in {"expensive", "tied"}]
         for one in others:
             one.state = "open"
         for one in sorted(others, key=lambda one: one.cost):
@@ -215,7 +219,7 @@ class Race:
 
     @property
     def nearest(self) -> Candidate:
-        """The candidate that comes nearest to the promise, the cheapest of those that are about as near."""
+        """The candidate that comes nearest to the SLOs, the cheapest of those that are about as near."""
         return min(self.candidates.values(), key=_nearness)
 
     def nearest_miss(self) -> Candidate:
@@ -264,13 +268,15 @@ class Race:
                 continue
             twin = self._twin(each, count) if each.count >= TWINS else None
             if twin is not None:
-                each.costs, each.kept, each.missed = twin.costs[:count], twin.kept[:count], twin.missed[:count]
+                for name in ("costs", "met", "missed", "unanswered"):
+                    setattr(each, name, getattr(twin, name)[:count])
                 continue
             figures = each.player.figures(range(each.count, count), threads=0)
             self.played += count - each.count
             each.costs = np.append(each.costs, figures[self._cost_figure])
-            each.kept = np.append(each.kept, all_kept(self._promises, figures))
-            each.missed = np.append(each.missed, worst_miss(self._promises, figures))
+            each.met = np.append(each.met, all_met(self._slos, figures))
+            each.missed = np.append(each.missed, worst_miss(self._slos, figures))
+            each.unanswered = np.append(each.unanswered, figures["requests"] - figures["ok"])
         self._progress(self.played, sum(each.state == "open" for each in self.candidates.values()))
 
     def _twin(self, one: Candidate, count: int) -> Candidate | None:
@@ -285,11 +291,11 @@ class Race:
         if one is self.best:
             return
         if one.bounds(DROP_Z)[1] < self._probability:
-            one.state = "broken"
+            one.state = "missed"
             return
         apart = None if self.best is None else gap(one, self.best)
         if apart is not None and apart.low > -TRIFLE:
-            one.state = "dearer" if apart.low > 0 else "tied"
+            one.state = "expensive" if apart.low > 0 else "tied"
             return
         certain = one.count >= SERIOUS and one.bounds(KEEP_Z)[0] >= self._probability
         out_of_replications = one.count >= LAST
@@ -297,7 +303,7 @@ class Race:
             self._crown(one)
         elif out_of_replications:
             broken = one.bounds(LIKELY_Z)[1] < self._probability
-            one.state = "broken" if broken else "tied" if certain else "undecided"
+            one.state = "missed" if broken else "tied" if certain else "undecided"
 
     def _crown(self, one: Candidate) -> None:
         """Make a candidate the best, and judge the others against it."""
@@ -308,7 +314,7 @@ class Race:
                 self._judge(other)
 
     def _next(self) -> Candidate | None:
-        """Whom to play next: the cheapest of those that seem to keep the promise, then those who may yet do so."""
+        """Whom to play next: the cheapest of those that seem to meet the SLOs, then those who may yet do so."""
         found = [one for one in self.candidates.values() if one.state == "open" and one is not self.best]
         if not found:
             return None

@@ -1,80 +1,99 @@
-"""Promises about a run: ``p95<=30s``, ``errors<=0.1%``."""
+"""SLOs of a run: ``p95<=30s``, ``errors<=0.1%``.
+
+The rule for failures: a latency SLO is about all requests. One that failed, was refused, timed out, or had no response
+at the end of the run is infinitely late, unless the SLO says ``of successes``. ``errors`` is the share of failed
+requests among those that ended, so that a request in flight at the end is no error. A run without a request meets every
+latency SLO. A run whose horizon cut the load meets no SLO at all.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.errors import RunError
-from kpasim.results.summary import LATENCY_PERCENTILES, Figures
+from kpasim.results.summary import LATENCY_PERCENTILES, Figures, error_share
 from kpasim.spec.base import suggestion
 from kpasim.spec.quantities import duration_text, seconds
 
-_PATTERN = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*)\s*(<=|>=|<|>)\s*(\S.*?)\s*")
+_PATTERN = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*)\s*(<=|>=|<|>)\s*(\S.*?)(\s+of\s+successes)?\s*")
 _LATENCIES = (*(f"p{rank}" for rank in LATENCY_PERCENTILES), "mean", "min", "max")
 _TIMES = {
-    **{name: f"latency_s.{name}" for name in _LATENCIES},
+    **{name: f"latency_all_s.{name}" for name in _LATENCIES},
     "total": "total_s",
     "first-scale-out": "first_scale_out_s",
 }
+_PER_RUN, _PER_MONTH = "cost.amount", "cost.per_month"
 _NUMBERS = {
     "max-pods": "max_pods",
     "cold-starts": "cold_starts",
     "pod-seconds": "pod_seconds",
     "gpu-seconds": "gpu_seconds",
     "rps": "rps",
-    "cost": "cost.amount",
+    "cost": "cost",
+    "cost-per-run": _PER_RUN,
+    "cost-per-month": _PER_MONTH,
 }
 ERRORS = "errors"
-"""The share of requests that got no good answer."""
+"""The share of failed requests, see `results.summary.error_share`."""
 
 
 @dataclass(frozen=True)
-class Promise:
-    """One promise about a run.
+class Slo:
+    """One SLO of a run.
 
     Attributes:
         name: What it is about: ``p95``, ``errors``, ``total`` ...
         figure: The figure of that name.
         sense: ``<=``, ``<``, ``>=`` or ``>``.
         limit: Seconds, a share, or a number.
+        of_successes: Whether a latency is that of successful requests only.
     """
 
     name: str
     figure: str
     sense: str
     limit: float
+    of_successes: bool = False
 
     def values(self, figures: Figures) -> NDArray[np.float64]:
-        """What the promise is about, in each replication."""
+        """The figure in each replication, infinite where failures make it so."""
         if self.figure == ERRORS:
-            return np.asarray((figures["requests"] - figures["ok"]) / np.maximum(figures["requests"], 1.0))
+            return error_share(figures)
         if self.figure not in figures:
-            raise RunError(f"--slo {self}: no price for the instance types (give price-per-hour)")
+            raise RunError(f"--slo {self}: {self._missing()}")
         return figures[self.figure]
 
-    def kept(self, figures: Figures) -> NDArray[np.bool_]:
-        """Whether each replication keeps it; one without the figure does not."""
+    def _missing(self) -> str:
+        if self.figure == _PER_MONTH:
+            return "this load has no cost per month (write cost-per-run)"
+        return "no price for the instance types (give price-per-hour)"
+
+    def met(self, figures: Figures) -> NDArray[np.bool_]:
+        """Whether each replication meets it; without its figure only a run without a request does."""
         values = self.values(figures)
         with np.errstate(invalid="ignore"):
             compare = {"<=": np.less_equal, "<": np.less, ">=": np.greater_equal, ">": np.greater}[self.sense]
-            return np.asarray(compare(values, self.limit))
+            return np.where(np.isnan(values), figures["requests"] == 0, compare(values, self.limit))
 
     def missed_by(self, figures: Figures) -> NDArray[np.float64]:
-        """How far each replication misses it, as a share of the limit; 0 where it keeps it, infinite without figure."""
+        """Distance of each replication from it as a share of the limit: 0 where it is met, else infinite at most."""
         off = self.values(figures) - self.limit
         scale = abs(self.limit) or 1.0
         amount = off / scale if self.sense in {"<=", "<"} else -off / scale
-        return np.where(np.isnan(amount), math.inf, np.maximum(amount, 0.0))
+        return np.where(self.met(figures), 0.0, np.where(np.isnan(amount), math.inf, np.maximum(amount, 0.0)))
 
     def text(self, value: float | None) -> str:
-        """A value of the figure in the promise's unit."""
+        """A value of the figure in the SLO's unit."""
         if value is None or math.isnan(value):
             return "none"
+        if math.isinf(value):
+            return "infinite"
         if self.figure == ERRORS:
             return f"{100 * value:.3g} %"
         return f"{value:.4g}{' s' if self.name in _TIMES else ''}"
@@ -85,11 +104,11 @@ class Promise:
             limit = f"{100 * self.limit:g}%"
         elif self.name in _TIMES:
             limit = duration_text(self.limit)
-        return f"{self.name}{self.sense}{limit}"
+        return f"{self.name}{self.sense}{limit}{' of successes' if self.of_successes else ''}"
 
 
-def parse_promise(text: str) -> Promise:
-    """Read ``p95<=30s``, ``errors<=0.1%``, ``max-pods<=4``.
+def parse_slo(text: str) -> Slo:
+    """Read ``p95<=30s``, ``p95<=30s of successes``, ``errors<=0.1%``, ``max-pods<=4``.
 
     Raises:
         RunError: It cannot be read, or is about nothing that runs report.
@@ -97,7 +116,7 @@ def parse_promise(text: str) -> Promise:
     match = _PATTERN.fullmatch(text)
     if match is None:
         raise RunError(f"--slo {text!r}: cannot be read (write 'p95<=30s' or 'errors<=0.1%')")
-    name, sense, value = match[1].lower().replace("_", "-"), match[2], match[3]
+    name, sense, value, of_successes = match[1].lower().replace("_", "-"), match[2], match[3], bool(match[4])
     figure = ERRORS if name == ERRORS else _TIMES.get(name) or _NUMBERS.get(name)
     if figure is None:
         hint = suggestion(name, [ERRORS, *_TIMES, *_NUMBERS])
@@ -109,7 +128,17 @@ def parse_promise(text: str) -> Promise:
         raise RunError(f"--slo {text!r}: {value!r} cannot be read (write {name}{sense}{example})") from None
     if name == ERRORS and not 0 <= limit <= 1:
         raise RunError(f"--slo {text!r}: {value} is no share of requests (write errors{sense}0.1%)")
-    return Promise(name, figure, sense, limit)
+    if of_successes:
+        if name not in _LATENCIES:
+            raise RunError(f"--slo {text!r}: only latencies can be of successes (write {name}{sense}{value})")
+        figure = f"latency_s.{name}"
+    return Slo(name, figure, sense, limit, of_successes)
+
+
+def priced(slos: Sequence[Slo], *, per_month: bool) -> list[Slo]:
+    """SLOs with ``cost`` in the unit that the study shows: money per month, or per run."""
+    figure = _PER_MONTH if per_month else _PER_RUN
+    return [replace(slo, figure=figure) if slo.figure == "cost" else slo for slo in slos]
 
 
 def _number(text: str) -> float:
@@ -134,23 +163,29 @@ def parse_share(text: str) -> float:
     return share
 
 
-def all_kept(promises: list[Promise], figures: Figures) -> NDArray[np.bool_]:
-    """Whether each replication keeps all promises."""
-    kept: NDArray[np.bool_] = np.logical_and.reduce([promise.kept(figures) for promise in promises])
-    return kept
+def cut(figures: Figures) -> NDArray[np.bool_]:
+    """Whether the horizon ended each replication before its load."""
+    if "never_sent" not in figures:
+        return np.zeros(len(figures["requests"]), dtype=np.bool_)
+    return np.asarray(figures["never_sent"] != 0)
 
 
-def worst_miss(promises: list[Promise], figures: Figures) -> NDArray[np.float64]:
-    """How far each replication misses the promise it misses most."""
-    missed: NDArray[np.float64] = np.maximum.reduce([promise.missed_by(figures) for promise in promises])
-    return missed
+def all_met(slos: Sequence[Slo], figures: Figures) -> NDArray[np.bool_]:
+    """Whether each replication meets all SLOs; one whose load was cut meets none."""
+    return np.asarray(np.logical_and.reduce([slo.met(figures) for slo in slos]) & ~cut(figures))
 
 
-def wilson(kept: int, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """Interval of a probability that was met ``kept`` times in ``count``.
+def worst_miss(slos: Sequence[Slo], figures: Figures) -> NDArray[np.float64]:
+    """Distance of each replication from the SLO that it misses most."""
+    missed: NDArray[np.float64] = np.maximum.reduce([slo.missed_by(figures) for slo in slos])
+    return np.where(cut(figures), math.inf, missed)
+
+
+def wilson(met: int, count: int, z: float = 1.959964) -> tuple[float, float]:
+    """Interval of a probability of which ``met`` trials in ``count`` were successes.
 
     Args:
-        kept: Successes.
+        met: Successes.
         count: Trials.
         z: Quantile of the normal distribution; 1.96 for 95 %.
 
@@ -159,7 +194,7 @@ def wilson(kept: int, count: int, z: float = 1.959964) -> tuple[float, float]:
     """
     if count == 0:
         return 0.0, 1.0
-    share, more = kept / count, z * z / count
+    share, more = met / count, z * z / count
     middle = (share + more / 2) / (1 + more)
     half = z * math.sqrt(share * (1 - share) / count + more / (4 * count)) / (1 + more)
     return max(0.0, middle - half), min(1.0, middle + half)

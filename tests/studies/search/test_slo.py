@@ -1,4 +1,4 @@
-"""Promises: what they mean, and how sure one can be that they are kept."""
+"""SLOs: what they mean, and how sure one can be that they are met."""
 
 from __future__ import annotations
 
@@ -7,40 +7,74 @@ import pytest
 from scipy.stats import binomtest
 
 from kpasim.errors import RunError
-from kpasim.studies.search.slo import all_kept, parse_promise, parse_share, wilson, worst_miss
+from kpasim.studies.search.slo import all_met, parse_share, parse_slo, priced, wilson, worst_miss
 
 FIGURES = {
+    "latency_all_s.p95": np.array([10.0, 30.0, 45.0, np.inf]),
     "latency_s.p95": np.array([10.0, 30.0, 45.0, np.nan]),
     "requests": np.array([1000.0, 1000.0, 1000.0, 10.0]),
     "ok": np.array([1000.0, 999.0, 990.0, 0.0]),
+    "errors": np.array([0.0, 1.0, 10.0, 10.0]),
     "max_pods": np.array([2.0, 3.0, 4.0, 5.0]),
 }
 
 
 @pytest.mark.parametrize(
-    ("text", "written", "kept"),
+    ("text", "written", "met"),
     [
         ("p95<=30s", "p95<=30s", [True, True, False, False]),
         ("p95 < 0.5m", "p95<30s", [True, False, False, False]),
         ("p95<=30", "p95<=30s", [True, True, False, False]),
+        ("p95<=45s of successes", "p95<=45s of successes", [True, True, True, False]),
         ("errors<=0.1%", "errors<=0.1%", [True, True, False, False]),
         ("errors<=0.01", "errors<=1%", [True, True, True, False]),
         ("max-pods<=3", "max-pods<=3", [True, True, False, False]),
         ("max_pods>=4", "max-pods>=4", [False, False, True, True]),
     ],
 )
-def test_promises(text: str, written: str, kept: list[bool]) -> None:
-    """A replication without the figure, one in which nothing succeeded, keeps no promise about it."""
-    promise = parse_promise(text)
-    assert str(promise) == written
-    assert promise.kept(FIGURES).tolist() == kept
+def test_slos(text: str, written: str, met: list[bool]) -> None:
+    """A replication in which nothing succeeded meets no latency SLO."""
+    slo = parse_slo(text)
+    assert str(slo) == written
+    assert slo.met(FIGURES).tolist() == met
 
 
-def test_all_promises_count() -> None:
-    """A run keeps its promise when it keeps every one, and misses it as far as it misses the worst."""
-    both = [parse_promise("p95<=30s"), parse_promise("errors<=0.1%")]
-    assert all_kept(both, FIGURES).tolist() == [True, True, False, False]
+def test_all_slos_count() -> None:
+    """A run meets its SLOs when it meets every one, and is as far from them as from the worst."""
+    both = [parse_slo("p95<=30s"), parse_slo("errors<=0.1%")]
+    assert all_met(both, FIGURES).tolist() == [True, True, False, False]
     assert worst_miss(both, FIGURES).tolist() == pytest.approx([0.0, 0.0, 9.0, np.inf])
+
+
+ODD_RUNS = {
+    "latency_all_s.p95": np.array([np.nan, np.inf, 5.0, 5.0]),
+    "latency_s.p95": np.array([np.nan, np.nan, 5.0, 5.0]),
+    "requests": np.array([0.0, 4.0, 100.0, 100.0]),
+    "ok": np.array([0.0, 0.0, 98.0, 100.0]),
+    "errors": np.array([0.0, 0.0, 0.0, 0.0]),
+    "never_sent": np.array([0.0, 0.0, 0.0, 7.0]),
+}
+"""A run without requests, one of which nothing ended, one with two requests in flight, one whose load was cut."""
+
+
+@pytest.mark.parametrize("text", ["p95<=30s", "p95<=30s of successes", "errors<=1%"])
+def test_runs_without_requests_meet_slos_and_cut_runs_do_not(text: str) -> None:
+    """No request was too late or failed without a request; of a load that was cut nobody knows."""
+    assert all_met([parse_slo(text)], ODD_RUNS).tolist() == [True, False, True, False]
+    assert worst_miss([parse_slo(text)], ODD_RUNS).tolist() == [0.0, np.inf, 0.0, np.inf]
+
+
+def test_a_load_that_only_the_clock_would_have_ended_was_cut() -> None:
+    """Of hey's -z nobody knows how many requests were never sent."""
+    figures = {**ODD_RUNS, "never_sent": np.full(4, np.nan)}
+    assert not all_met([parse_slo("errors<=1%")], figures).any()
+
+
+def test_cost_is_in_the_unit_that_is_shown() -> None:
+    """Per month where the study shows a month's cost, else per run; both can be named."""
+    slos = [parse_slo("cost<=100"), parse_slo("cost-per-run<=2")]
+    assert [slo.figure for slo in priced(slos, per_month=True)] == ["cost.per_month", "cost.amount"]
+    assert [slo.figure for slo in priced(slos, per_month=False)] == ["cost.amount", "cost.amount"]
 
 
 @pytest.mark.parametrize(
@@ -53,20 +87,21 @@ def test_all_promises_count() -> None:
         ("errors<=5", "no share of requests"),
         ("max-pods<=many", "write max-pods<=4"),
         ("max-pods<=inf", "write max-pods<=4"),
+        ("errors<=1% of successes", "only latencies can be of successes"),
     ],
 )
-def test_promises_that_are_refused(text: str, words: str) -> None:
+def test_slos_that_are_refused(text: str, words: str) -> None:
     """The message says what would be right."""
     with pytest.raises(RunError, match=r"--slo") as caught:
-        parse_promise(text)
+        parse_slo(text)
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize(("kept", "count"), [(0, 10), (9, 10), (10, 10), (461, 512), (512, 512)])
-def test_the_interval_is_wilsons(kept: int, count: int) -> None:
+@pytest.mark.parametrize(("met", "count"), [(0, 10), (9, 10), (10, 10), (461, 512), (512, 512)])
+def test_the_interval_is_wilsons(met: int, count: int) -> None:
     """It is the one of scipy."""
-    known = binomtest(kept, count).proportion_ci(0.95, method="wilson")
-    assert wilson(kept, count) == pytest.approx((known.low, known.high), abs=1e-6)
+    known = binomtest(met, count).proportion_ci(0.95, method="wilson")
+    assert wilson(met, count) == pytest.approx((known.low, known.high), abs=1e-6)
 
 
 def test_nothing_is_known_without_a_trial() -> None:
