@@ -20,8 +20,12 @@ _NOT_SETTINGS = {
 }  # fmt: skip
 """What a cluster adds to a Service and nobody sets."""
 
-_REMARKS = {"model.name", "model.description", "model.source"}
+COMMENTS = {"model.name", "model.description", "model.source", "model.provisional"}
 """What describes a model and changes no run."""
+
+_MEASURES = {"seed", "replications", "horizon", "tolerances", "workload", "start", "cost"}
+"""Sections of an experiment that say how a service is measured, not how it is set."""
+_PRICES = {"price-per-hour", "currency"}
 
 _DRAWS = "model.posterior"
 """Draws of the numbers of a model."""
@@ -69,8 +73,18 @@ def differences(before: Experiment | ServiceManifest, after: Experiment | Servic
     return [
         Difference(name, left.get(name), right.get(name))
         for name in names
-        if _meaning(left.get(name)) != _meaning(right.get(name))
+        if meaning(left.get(name)) != meaning(right.get(name))
     ]
+
+
+def is_measure(path: str) -> bool:
+    """Whether a setting says how a service is measured (load, start, end, prices), so that nobody can choose it."""
+    return path.partition(".")[0] in _MEASURES or path.rpartition(".")[2] in _PRICES
+
+
+def is_comment(path: str) -> bool:
+    """Whether a setting changes neither simulation nor bill by its nature."""
+    return path in COMMENTS or path.partition(".")[0] == "tolerances"
 
 
 def is_load(path: str) -> bool:
@@ -92,7 +106,7 @@ def _settings(of: Experiment | ServiceManifest) -> dict[str, Any]:
     dumped = of.model_dump(mode="json", by_alias=True, exclude={"service"}, exclude_defaults=True)
     for name, value in dumped.items():
         settings |= dict(_leaves(value, name))
-    return {path: value for path, value in settings.items() if path not in _REMARKS}
+    return {path: value for path, value in settings.items() if path not in COMMENTS}
 
 
 def _service(service: ServiceManifest) -> Iterator[tuple[str, Any]]:
@@ -130,7 +144,7 @@ def _leaves(data: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, data
 
 
-def _meaning(value: Any) -> Any:
+def meaning(value: Any) -> Any:
     """What a value says: numbers and durations by their size."""
     if isinstance(value, str):
         for read in (parse_float, parse_duration):

@@ -10,40 +10,54 @@ axes:
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AllowInfNan, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from kpasim.errors import ExperimentError, Problem
 from kpasim.spec.base import Count, Place, Spec, Whole, line_of, validate, wrong
+from kpasim.spec.difference import is_comment, meaning
 from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.quantities import PositiveSeconds, Share, duration_text, seconds
 from kpasim.spec.yamlfile import Document, read_mapping, refuse_other_kinds
 
 MOST_SETTINGS = 100_000
 """Most rows of one sweep."""
+MOST_VALUES = 100_000
+"""Most values of one range."""
 _MOST_TRIES = 100
+_DIGITS = 6
+"""Digits of a value of a range, counted from the distance between two of them: thirds are not endless."""
+_SOMEWHERE = 0.3137
+"""A point of a range that is no whole number, to find out whether a setting takes one."""
 
 Percentile = Literal["p10", "p25", "p50", "p75", "p90", "p95", "p99", "mean", "max"]
 """A figure of the latency of successful requests."""
 
 
+_End = Annotated[float, AllowInfNan(True)] | str
+"""A number or a duration; one without an end gets a message of its own."""
+
+
 class Range(Spec):
     """Evenly spaced values between two ends, both included."""
 
-    first: float | str = Field(alias="from")
+    first: _End = Field(alias="from")
     """First value: a number, or a duration such as `20s`."""
-    last: float | str = Field(alias="to")
+    last: _End = Field(alias="to")
     """Last value."""
-    step: float | str | None = None
+    step: _End | None = None
     """Distance from one value to the next."""
-    steps: Annotated[int, Field(strict=True, ge=2, le=100_000)] | None = None
+    steps: Annotated[int, Field(strict=True, ge=2)] | None = None
     """Number of values, instead of `step`."""
     scale: Literal["linear", "log"] = "linear"
     """Whether values are apart by equal differences or by equal factors."""
+
+    _whole: bool = PrivateAttr(default=False)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -58,8 +72,11 @@ class Range(Spec):
             raise wrong("to is not above from")
         if self.scale == "log" and (low <= 0 or step is not None):
             raise wrong("scale: log needs steps, and from above 0")
-        if step is not None and (self.steps is not None or step <= 0 or (high - low) / step > 100_000):
-            raise wrong("needs step or steps (one of them, step above 0 and not tiny)")
+        if step is not None and (self.steps is not None or step <= 0):
+            raise wrong("needs step or steps (one of them, step above 0)")
+        count = self.steps or (1.0 + (high - low) // step if step else 5)
+        if count > MOST_VALUES:
+            raise wrong(f"asks for {count:,.0f} values (at most {MOST_VALUES:,}; make step larger or steps fewer)")
         return self
 
     @staticmethod
@@ -69,42 +86,75 @@ class Range(Spec):
             raise ValueError("from and to must be finite")
         return number
 
+    @property
+    def ends_are_whole(self) -> bool:
+        """Whether its ends, and its step, are whole numbers or whole seconds."""
+        return all(self._number(one).is_integer() for one in (self.first, self.last, self.step or 0.0))
+
+    def in_whole_numbers(self) -> Range:
+        """The same range for a setting that takes whole numbers only: values are rounded, and doubles left out."""
+        copy = self.model_copy()
+        copy._whole = True
+        return copy
+
     def values(self) -> list[Any]:
         """All values; 5 of them where neither `step` nor `steps` is given."""
         low, high = self._number(self.first), self._number(self.last)
         if self.step is not None:
             step = self._number(self.step)
             count = math.floor((high - low) / step + 1e-9) + 1
-            return [self._written(low + index * step) for index in range(count)]
-        count = self.steps or 5
-        return [self.at(index / (count - 1)) for index in range(count)]
+            numbers = [_rounded(low + index * step, step) for index in range(count)]
+        else:
+            count = self.steps or 5
+            numbers = [self._between(index / (count - 1), count) for index in range(count)]
+        if self._whole:
+            numbers = list(dict.fromkeys(float(round(number)) for number in numbers))
+        every_whole = all(number.is_integer() for number in numbers)
+        return [self._written(number, every_whole) for number in numbers]
 
     def at(self, u: float) -> Any:
         """The value at a share of the way from the first to the last."""
-        low, high = self._number(self.first), self._number(self.last)
         if self.step is not None:
             values = self.values()
             return values[min(int(u * len(values)), len(values) - 1)]
+        number = self._between(u, 2)
+        if u not in {0, 1}:
+            # Four digits are enough for a sample, unless the ends differ by less.
+            low, high = self._number(self.first), self._number(self.last)
+            short = float(f"{number:.4g}") if self.scale == "log" else _rounded(number, high - low, 4)
+            number = short if low <= short <= high and high > 1.1 * low else number
+        if self._whole:
+            number = float(round(number))
+        return self._written(number, self._whole)
+
+    def _between(self, u: float, count: int) -> float:
+        """The number at a share of the way, as one of ``count`` values."""
+        low, high = self._number(self.first), self._number(self.last)
         if u in {0, 1}:
-            return self._written(high if u else low)
+            return high if u else low
         if self.scale == "log":
             number = low * (high / low) ** u
-            # Four digits are enough for anybody, unless the ends differ by less.
-            short = float(f"{number:.4g}")
-        else:
-            number = low + u * (high - low)
-            short = round(number, 3 - math.floor(math.log10(high - low)))
-        return self._written(short if low <= short <= high and high > 1.1 * low else number)
+            return _rounded(number, number * ((high / low) ** (1 / (count - 1)) - 1))
+        return _rounded(low + u * (high - low), (high - low) / (count - 1))
 
-    def _written(self, number: float) -> Any:
-        """A value as a file has it: whole where both ends are whole numbers, a duration where they are durations."""
+    def _written(self, number: float, whole: bool) -> Any:
+        """A value as a file has it: a duration where the ends are durations."""
         if isinstance(self.first, str):
-            whole = self._number(self.first).is_integer() and self._number(self.last).is_integer()
-            return duration_text(round(number) if whole else round(number, 3))
-        parts = (self.first, self.last, 0.0 if self.step is None else self.step)
-        if all(float(part).is_integer() for part in parts):
-            return round(number)
-        return float(f"{number:.12g}")
+            return duration_text(number)
+        return round(number) if whole else number
+
+
+_List = Annotated[list[Any], Tag("list of values")]
+_Range = Annotated[Range, Tag("range of values")]
+
+
+def _tag(axis: Any) -> str:
+    return "range of values" if isinstance(axis, Mapping | Range) else "list of values"
+
+
+def _rounded(number: float, distance: float, digits: int = _DIGITS) -> float:
+    """A number with so many digits of the distance to its neighbour."""
+    return round(number, digits - 1 - math.floor(math.log10(distance)))
 
 
 class Sweep(Spec):
@@ -114,7 +164,7 @@ class Sweep(Spec):
     """The experiment, relative to this file."""
     fixed: dict[str, Any] = Field(default_factory=dict, alias="with")
     """Settings that differ from the experiment in all rows, by path."""
-    axes: dict[str, list[Any] | Range] = Field(min_length=1)
+    axes: dict[str, Annotated[_List | _Range, Discriminator(_tag)]] = Field(min_length=1)
     """What is varied: for each setting's path its values, or a range of them."""
     design: Literal["grid", "latin-hypercube", "sobol"] = "grid"
     """All combinations, or a sample of `settings` of them."""
@@ -145,8 +195,8 @@ class Sweep(Spec):
         return self
 
     def values(self) -> dict[str, list[Any]]:
-        """All values of each axis."""
-        return {path: axis if isinstance(axis, list) else axis.values() for path, axis in self.axes.items()}
+        """All values of each axis, each once."""
+        return {path: _each_once(axis) if isinstance(axis, list) else axis.values() for path, axis in self.axes.items()}
 
     def grid(self) -> list[dict[str, Any]]:
         """All combinations, the last axis changing fastest."""
@@ -159,6 +209,14 @@ class Sweep(Spec):
         for (path, axis), u in zip(self.axes.items(), shares, strict=True):
             found[path] = axis.at(u) if isinstance(axis, Range) else axis[min(int(u * len(axis)), len(axis) - 1)]
         return found
+
+
+def _each_once(values: list[Any]) -> list[Any]:
+    """Values without doubles: what is written the same, or is the same number or duration."""
+    found: dict[str, Any] = {}
+    for value in values:
+        found.setdefault(json.dumps(meaning(value), sort_keys=True, default=str), value)
+    return list(found.values())
 
 
 def load_sweep(path: str | Path) -> tuple[Sweep, Experiment]:
@@ -178,14 +236,16 @@ def load_sweep(path: str | Path) -> tuple[Sweep, Experiment]:
     if not file.exists():
         message = f"{str(file)!r} does not exist (paths are relative to this file)"
         raise ExperimentError(path, [Problem("experiment", message, line_of(("experiment",), document.lines))])
-    return sweep, _Trial(sweep, document).experiment(load(file))
+    trial = _Trial(sweep, document)
+    experiment = trial.experiment(load(file))
+    return trial.sweep, experiment
 
 
 class _Trial:
     """Tries the values of a sweep on its experiment and collects what is wrong."""
 
     def __init__(self, sweep: Sweep, document: Document) -> None:
-        self._sweep = sweep
+        self.sweep = sweep
         self._document = document
         self._problems: list[Problem] = []
 
@@ -195,17 +255,19 @@ class _Trial:
         Raises:
             ExperimentError: A value is refused.
         """
-        for key, value in self._sweep.fixed.items():
+        for key, value in self.sweep.fixed.items():
             experiment = self._attempt(experiment, {key: value}, ("with", key)) or experiment
         own = {
-            "replications": self._sweep.replications,
-            "seed": self._sweep.seed,
-            "horizon": self._sweep.horizon_s,
+            "replications": self.sweep.replications,
+            "seed": self.sweep.seed,
+            "horizon": self.sweep.horizon_s,
         }
         own = {key: value for key, value in own.items() if value is not None}
         if own:
             experiment = self._attempt(experiment, own, ()) or experiment
-        for key, values in self._sweep.values().items():
+        axes = {key: self._in_its_numbers(experiment, key, axis) for key, axis in self.sweep.axes.items()}
+        self.sweep = self.sweep.model_copy(update={"axes": axes})
+        for key, values in self.sweep.values().items():
             self._axis(experiment, key, values)
         if self._problems:
             raise ExperimentError(self._document.path, self._problems)
@@ -217,19 +279,39 @@ class _Trial:
             line = line_of(("axes", key), self._document.lines)
             self._problems.append(Problem(f"axes.{key}", "is the same for all rows (write it beside axes)", line))
             return
+        if is_comment(key):
+            line = line_of(("axes", key), self._document.lines)
+            self._problems.append(Problem(f"axes.{key}", "changes neither simulation nor bill (leave it out)", line))
+            return
         for index, value in enumerate(values):
             refusal = _refusal(experiment, {key: value})
             if refusal is None or self._right_beside_others(experiment, key, value):
                 continue
-            place = ("axes", key, index) if isinstance(self._sweep.axes[key], list) else ("axes", key)
+            place = ("axes", key, index) if isinstance(self.sweep.axes[key], list) else ("axes", key)
             self._blame(refusal, place, f"axes.{key}")
             return
+
+    def _in_its_numbers(self, experiment: Experiment, key: str, axis: list[Any] | Range) -> list[Any] | Range:
+        """An axis whose range is of whole numbers where the setting takes no others."""
+        if isinstance(axis, list) or not axis.ends_are_whole:
+            return axis
+        numbers = axis.values() if self.sweep.design == "grid" else [*axis.values(), axis.at(_SOMEWHERE)]
+        whole = axis.in_whole_numbers()
+        rounded = [*whole.values(), whole.at(_SOMEWHERE)]
+        known = set(rounded)
+        odd = next((number for number in numbers if number not in known), None)
+        if odd is None or self._takes(experiment, key, odd):
+            return axis
+        return whole if any(self._takes(experiment, key, number) for number in rounded[:_MOST_TRIES]) else axis
+
+    def _takes(self, experiment: Experiment, key: str, value: Any) -> bool:
+        return _refusal(experiment, {key: value}) is None or self._right_beside_others(experiment, key, value)
 
     def _right_beside_others(self, experiment: Experiment, key: str, value: Any) -> bool:
         """Whether a value that is refused alone is accepted together with some value of another axis."""
         return any(
             _refusal(experiment, {other: beside, key: value}) is None
-            for other, choices in self._sweep.values().items()
+            for other, choices in self.sweep.values().items()
             if other != key
             for beside in choices[:_MOST_TRIES]
         )

@@ -24,7 +24,6 @@ import numpy as np
 import kpasim
 from kpasim.engines import lower
 from kpasim.engines.compiled import cache
-from kpasim.engines.params import Params
 from kpasim.errors import KpasimError, RunError
 from kpasim.results import cost, folders
 from kpasim.results.files import atomic_write, plain, write_json
@@ -40,6 +39,7 @@ from kpasim.studies.playing.engine import Engine, choose_engine, ready
 from kpasim.studies.playing.workers import Backend, spread
 from kpasim.studies.plays import Player
 from kpasim.studies.prices import as_written, prices_of
+from kpasim.studies.same import changes_nothing, without_effect
 from kpasim.studies.steady import steady_part
 
 BLOCK_REQUESTS = 50_000
@@ -163,6 +163,9 @@ class Plan:
             listed = "; ".join(f"{types}: {currency or 'no price'}" for currency, types in currencies.items())
             raise RunError(f"{name}: settings have prices in different currencies, or some have none ({listed})")
         currency = next(iter(currencies))
+        for axis, values in sweep.values().items():
+            if len(values) > 1 and without_effect(experiment, axis, values, settings):
+                raise RunError(f"{name}: axes.{axis}: has no effect (every value gives the same simulation and bill)")
         now = _as_it_is(sweep, experiment)
         rows = (tuple(settings), tuple(refused), tuple(stays))
         return cls(sweep, experiment, name, *rows, requests, currency, prices, now)
@@ -253,24 +256,16 @@ def design(sweep: Sweep, seed: int) -> list[dict[str, Any]]:
 
 
 def _as_it_is(sweep: Sweep, experiment: Experiment) -> dict[str, Any]:
-    """The value of each axis that changes nothing, where it has one: as the files say it, or as the engines see it."""
-    params, found = lower.lower(experiment), {}
+    """The value of each axis that changes nothing, where it has one: as the files write it, or of the same meaning."""
+    found = {}
     for path, values in sweep.values().items():
         written = value_text(experiment.setting(path))
         likely = sorted(values, key=lambda value: value_text(value) != written)
-        same = (value for value in likely if _changes_nothing(experiment, params, path, value))
+        same = (value for value in likely if changes_nothing(experiment, path, value))
         value = next(same, None)
         if value is not None:
             found[path] = value
     return found
-
-
-def _changes_nothing(experiment: Experiment, params: Params, path: str, value: Any) -> bool:
-    try:
-        variant = experiment.with_setting(path, value)
-        return lower.equal(lower.lower(variant), params) and prices_of(variant) == prices_of(experiment)
-    except KpasimError:
-        return False
 
 
 def is_of_another_version(plan: Plan, folder: str | Path) -> bool:

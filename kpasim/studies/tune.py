@@ -21,12 +21,14 @@ from kpasim.errors import KpasimError, RunError
 from kpasim.results import cost, summary
 from kpasim.results.failures import cut_load
 from kpasim.results.summary import Figures, rounded
+from kpasim.spec.difference import is_measure
 from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.sweep import load_sweep
 from kpasim.spec.yamlfile import read_mapping
 from kpasim.studies.playing.engine import Engine, choose_engine
 from kpasim.studies.plays import Player
 from kpasim.studies.prices import as_written, prices_of
+from kpasim.studies.same import same
 from kpasim.studies.search.race import FIRST, LIKELY_Z, TRIFLE, Candidate, Race, alike, gap
 from kpasim.studies.search.slo import Slo, all_met, cut, parse_slo, priced, wilson
 from kpasim.studies.search.space import Space, default_axes
@@ -240,6 +242,9 @@ def tune(
     if isinstance(experiment, str | Path):
         experiment, axes = read(experiment)
         vary = vary or axes
+    for path in vary or ():
+        if is_measure(path):
+            raise RunError(f"--vary {path}: is how the service is measured, not a setting of it (set it before: --set)")
     space = Space(vary or default_axes(experiment))
     return _Search(experiment, space, slos, minimise, probability, budget, engine, progress).result()
 
@@ -402,7 +407,7 @@ class _Search:
 
     def _same(self, one: dict[str, Any], other: dict[str, Any]) -> bool:
         first, second = self._player(one), self._player(other)
-        if lower.equal(first.params, second.params):
+        if same(first.experiment, second.experiment):
             return True
         replications = range(FRESH, FRESH + ALIKE)
         self._played += 2 * ALIKE

@@ -164,3 +164,70 @@ def test_other_files_are_told_what_they_are(tmp_path: Path) -> None:
             read(tmp_path / wrong)
         assert len(caught.value.problems) == 1
         assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "values"),
+    [
+        ({"from": 1, "to": 3, "steps": 9}, [1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3]),
+        ({"from": 1, "to": 2}, [1, 1.25, 1.5, 1.75, 2]),
+        ({"from": 0, "to": 1, "steps": 4}, [0, 0.333333, 0.666667, 1]),
+        ({"from": 1, "to": 2, "steps": 3, "scale": "log"}, [1, 1.41421, 2]),
+        ({"from": "1s", "to": "2s", "steps": 3}, ["1s", "1.5s", "2s"]),
+        ({"from": "1s", "to": "1.0002s", "steps": 3}, ["1s", "1.0001s", "1.0002s"]),
+        ({"from": 0.1, "to": 0.2, "steps": 3001}, [round(0.1 + place / 30000, 10) for place in range(3001)]),
+        ({"from": 1, "to": 3, "step": 0.5}, [1, 1.5, 2, 2.5, 3]),
+    ],
+)
+def test_a_range_gives_the_numbers_that_were_asked_for(data: Any, values: list[Any]) -> None:
+    """Evenly spaced between the ends, each once, whole or not."""
+    found = Range.model_validate(data).values()
+    assert len(set(found)) == len(values)
+    if isinstance(values[0], str):
+        assert found == values
+    else:
+        assert found == pytest.approx(values, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("axis", "values"),
+    [
+        ("workload.rate: {from: 1, to: 3, steps: 5}", [1.0, 1.5, 2.0, 2.5, 3.0]),
+        ("service.annotations.max-scale: {from: 1, to: 3, steps: 9}", [1, 2, 3]),
+        ("service.annotations.max-scale: {from: 1, to: 10, steps: 4, scale: log}", [1, 2, 5, 10]),
+        ("service.annotations.window: {from: 20s, to: 2m, steps: 4, scale: log}", ["20s", "36s", "1m6s", "2m"]),
+        ("workload.duration: {from: 1m, to: 61s, steps: 3}", ["1m", "1m0.5s", "1m1s"]),
+        ("workload.rate: [1, 2, 1, 1.0]", [1, 2]),
+    ],
+)
+def test_whole_numbers_only_where_the_setting_takes_no_others(axis: str, values: list[Any], tmp_path: Path) -> None:
+    """Rounded values are listed once, and so are doubles in a list."""
+    sweep, experiment = load_sweep(sweep_of(tmp_path, f"experiment: experiment.yaml\naxes:\n  {axis}\n"))
+    [path] = sweep.axes
+    assert sweep.values()[path] == values
+    assert [row[path] for row in sweep.grid()] == values
+    for value in values:
+        experiment.with_setting(path, value)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("{from: 0, to: 999999999, step: 1}", "asks for 1,000,000,000 values (at most 100,000"),
+        ("{from: 1, to: 2, steps: 1000000000}", "asks for 1,000,000,000 values (at most 100,000"),
+        ("{from: 1, to: 2, step: 1.0e-300}", "values (at most 100,000"),
+        ("{from: 1, to: 2, step: 0}", "needs step or steps"),
+        ("{from: 1, to: 2, step: -1}", "needs step or steps"),
+        ("{from: 1, to: 2, steps: 1}", "steps"),
+        ("{from: 2, to: 2}", "to is not above from"),
+        ("{from: 1, to: .inf}", "to"),
+    ],
+)
+def test_an_impossible_range_is_one_clear_line(given: str, words: str, tmp_path: Path) -> None:
+    """It names the file, the line and the number of values."""
+    path = sweep_of(tmp_path, f"experiment: experiment.yaml\naxes:\n  workload.rate: {given}\n")
+    with pytest.raises(ExperimentError) as caught:
+        load_sweep(path)
+    assert words in str(caught.value)
+    assert str(caught.value).count("\n") == 0
+    assert "sweep.yaml:3: axes.workload.rate" in str(caught.value)
