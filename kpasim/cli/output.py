@@ -59,17 +59,19 @@ def console() -> Console:
 
 
 def show_tables(*tables: Table) -> None:
-    """Print tables on stdout, each below its title, which may be wider than its table."""
+    """Print tables on stdout, each between its title and its caption, which may be wider than the table."""
     from rich.text import Text
 
     out = console()
     for place, table in enumerate(tables):
-        title, table.title = table.title, None
+        (title, table.title), (caption, table.caption) = (table.title, None), (table.caption, None)
         if place:
             out.print()
         if title:
             out.print(Text(str(title), style="table.title"))
         out.print(table)
+        if caption:
+            out.print(Text(str(caption), style="table.caption"))
 
 
 @contextmanager

@@ -206,6 +206,7 @@ def rows_table(result: SweepResult, percentile: str) -> Any:
     """The cheapest settings with their medians."""
     from kpasim.report.words import seconds
     from kpasim.studies.grid.axes import value_text
+    from kpasim.studies.grid.result import share_text
 
     names = list(dict.fromkeys([percentile, *result.about["percentiles"]]))
     end = seconds(result.horizon_s)
@@ -220,15 +221,15 @@ def rows_table(result: SweepResult, percentile: str) -> Any:
             f"{'*' if row['setting'] in front else ''}{' now' if row['setting'] == result.now else ''}".strip(),
             number(float(result.costs[row["setting"]])),
             *(number(row["medians"]["latency_s"][name]) for name in names),
-            f"{100 * row['error_share']:.3g} %",
+            share_text(row["error_share"]),
             number(row["medians"]["max_pods"]),
             *(value_text(value) for value in row["settings"].values()),
         )
     left_out = len(result.settings) - len(shown)
-    if left_out > 0:
-        table.caption = f"All others ({left_out:,}) are in rows.csv"
-        table.caption_justify = "left"
-    return table
+    notes = [f"All others ({left_out:,}) are in rows.csv."] if left_out > 0 else []
+    if any(share > 0 for share in result.error_shares):
+        notes.append("Latencies are of successful requests; errors: failed requests of those that ended.")
+    return _captioned(table, " ".join(notes))
 
 
 def front_table(result: SweepResult, percentile: str) -> Any:
@@ -250,26 +251,33 @@ def front_table(result: SweepResult, percentile: str) -> Any:
             step_text(point["next"], percentile),
             label(point["settings"], varied),
         )
-    return table
+    return _captioned(table, result.why_no_front(percentile))
 
 
 def effects_table(result: SweepResult) -> Any:
-    """What each axis does by itself."""
+    """The effect of each axis by itself."""
     from kpasim.studies.grid.axes import value_text
-    from kpasim.studies.grid.result import short
+    from kpasim.studies.grid.result import effects_note, share_text, short
 
     names = ["cost", *result.about["percentiles"]]
-    title = "Each axis, averaged over the others (share: part of the variance that it explains)"
-    table = _table(title, ["", "value", *names])
+    title = "Effect of each axis, averaged over the others (share: part of the variance that it explains)"
+    table = _table(title, ["", "value", *names, "errors"])
     for axis, effect in result.effects().items():
         for place, level in enumerate(effect["levels"]):
             table.add_row(
                 "" if place else short(axis),
                 number(level["value"]) if isinstance(level["value"], float) else value_text(level["value"]),
                 *(number(level[name]) for name in names),
+                share_text(level["error_share"]),
             )
-        shares = [effect["share"][name] for name in names]
+        shares = [effect["share"][name] for name in (*names, "error_share")]
         table.add_row("", "share", *("" if share is None else f"{100 * share:.0f} %" for share in shares))
+    return _captioned(table, effects_note(result))
+
+
+def _captioned(table: Any, text: str) -> Any:
+    if text:
+        table.caption, table.caption_justify = text, "left"
     return table
 
 

@@ -168,11 +168,13 @@ def small_multiples(result: SweepResult, percentile: str | None = None) -> Figur
         (f"cost [{result.cost_unit}]", result.costs),
         (f"{percentile} [s]", result.medians(latency(percentile))),
     )
+    effects = result.effects(percentile)
     for column, path in enumerate(axes):
         groups = levels(result.values(path))
         for row, (title, values) in enumerate(outcomes):
             axis = panels[row, column]
-            _draw_levels(axis, groups, values)
+            means = [level[("cost", percentile)[row]] for level in effects[path]["levels"]]
+            _draw_levels(axis, groups, values, means)
             _name_levels(axis, [value for value, _ in groups], NARROW)
             axis.set_ylim(0, 1.08 * np.nanmax(values) or None)
             axis.yaxis.set_major_formatter(_number)
@@ -195,7 +197,7 @@ def distinct(points: Sequence[dict[str, Any]], percentile: str) -> list[dict[str
 
 def strongest(result: SweepResult, percentile: str) -> tuple[str, str]:
     """The two axes that explain most of the variance of cost and latency; the one for the rows last."""
-    effects = result.effects()
+    effects = result.effects(percentile)
     weight = {
         axis: sum(found["share"].get(name) or 0.0 for name in ("cost", percentile)) for axis, found in effects.items()
     }
@@ -237,17 +239,21 @@ def _list(legend: Axes, result: SweepResult, points: Sequence[dict[str, Any]], p
         legend.text(0.0, 1 - (index + 0.5) / max(1, len(points)), text, fontsize=8, va="center", color=BLACK)
 
 
-def _draw_levels(axis: Axes, groups: Sequence[tuple[Any, NDArray[np.int64]]], values: NDArray[np.float64]) -> None:
-    """Every setting as a point above its value, and the mean of each value as a line."""
-    means = []
+def _draw_levels(
+    axis: Axes,
+    groups: Sequence[tuple[Any, NDArray[np.int64]]],
+    values: NDArray[np.float64],
+    means: Sequence[float | None],
+) -> None:
+    """Every setting as a point above its value, and the mean of each value as a line, see `pareto.effect`."""
     size = 5 if len(values) <= MOST_LARGE else 2
     for place, (_, members) in enumerate(groups):
         own = np.sort(values[members])
         # Spread out by rank, so that points of one height do not hide each other; no random numbers in figures.
         aside = 0.3 * (np.argsort(np.argsort(np.arange(len(own)) * 0.618 % 1.0)) / max(1, len(own) - 1) - 0.5)
         axis.plot(place + aside, own, ".", color=GREY, markersize=size, alpha=0.5, label="" if place else "a setting")
-        means.append(np.nan if np.isnan(own).all() else float(np.nanmean(own)))
-    axis.plot(range(len(groups)), means, "D-", color=VERMILLION, markersize=4, label="mean")
+    heights = [np.nan if mean is None else mean for mean in means]
+    axis.plot(range(len(groups)), heights, "D-", color=VERMILLION, markersize=4, label="mean")
 
 
 def _scale(cells: NDArray[np.float64]) -> Normalize:

@@ -16,7 +16,16 @@ from kpasim.report.markup import Html, element, figure
 from kpasim.report.sweep_figures import by_factors
 from kpasim.report.words import number, span
 from kpasim.studies.grid.axes import value_text
-from kpasim.studies.grid.result import SweepResult, label, latency, load_result, short, step_text
+from kpasim.studies.grid.result import (
+    SweepResult,
+    effects_note,
+    label,
+    latency,
+    load_result,
+    share_text,
+    short,
+    step_text,
+)
 
 MOST_ROWS = 200
 """Rows of the table of all settings at most."""
@@ -79,7 +88,7 @@ def _summary(result: SweepResult, name: str) -> Html:
         f"Cost is in {result.cost_unit}."
     ]
     if not points:
-        lines.append("No setting keeps failures low enough to be on the Pareto front.")
+        lines.append(result.why_no_front(name))
         return Html("".join(element("p", line) for line in lines))
     varied = result.varied(points)
     cheapest, quickest = points[0], points[-1]
@@ -223,11 +232,13 @@ def _effects(result: SweepResult, names: list[str], drawn: dict[str, Chart]) -> 
         figures.append(figure(f"axis-{place}", short(axis), caption, 320))
         rows += [
             (short(axis), _level(level["value"]), number(level["cost"]), *(number(level[name]) for name in names),
-             f"{100 * level['error_share']:.3g} %")
+             share_text(level["error_share"]))
             for level in effect["levels"]
         ]  # fmt: skip
     listed = markup.table("Means at each value", ["setting", "value", "cost", *names, "failed"], rows, words=2)
-    return Html(element("div", figures, class_="grid") + markup.details("As a table", listed))
+    note = effects_note(result)
+    text = element("p", note) if note else ""
+    return Html(element("div", figures, class_="grid") + text + markup.details("As a table", listed))
 
 
 def _rows(result: SweepResult, names: list[str]) -> Html:
@@ -239,7 +250,7 @@ def _rows(result: SweepResult, names: list[str]) -> Html:
                 label(row["settings"]),
                 number(float(result.costs[place])),
                 *(number(row["medians"]["latency_s"][name]) for name in names),
-                f"{100 * row['error_share']:.3g} %",
+                share_text(row["error_share"]),
                 number(row["medians"]["max_pods"]),
             )
         )

@@ -224,6 +224,7 @@ class Plan:
             "seed": self.experiment.seed,
             "replications": self.replications,
             "axes": list(self.sweep.axes),
+            "design": self.sweep.design,
             "settings": self.settings,
             "now": self.now,
             "refused": [{"settings": one, "reason": reason} for one, reason in self.refused],

@@ -357,7 +357,8 @@ def test_prices_are_of_one_currency(tmp_path: Path) -> None:
 
 def test_the_experiment_as_it_is_is_found_among_the_settings(tmp_path: Path) -> None:
     """Also where the file spells a value differently or leaves it to its default; not where an axis passes it by."""
-    axes = "service.annotations.window: [10s, 0.5m], service.annotations.target: [1, 2], service.timeoutSeconds: [300]"
+    axes = "service.annotations.window: [10s, 0.5m], service.annotations.target: [1, 0.5]"
+    axes += ", service.timeoutSeconds: [300]"
     path = write(tmp_path, f"experiment: painting.yaml\naxes: {{{axes}}}\n")
     found = sweep(path, engine="reference", processes=1)
     assert found.about["now"] == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from kpasim.spec.quantities import duration_text, seconds
 
 MOST_LEVELS = 8
 """Levels of an axis; more values than that are put together."""
+
+NAN = float("nan")
 
 Floats = NDArray[np.float64]
 
@@ -40,35 +43,93 @@ def front(
     return found
 
 
-def effect(values: Sequence[Any], outcomes: dict[str, Floats]) -> dict[str, Any]:
-    """What one axis does by itself, averaged over everything else that varies.
+def effect(
+    values: Sequence[Any], outcomes: dict[str, Floats], others: Sequence[Sequence[Any]] = (), *, pairs: bool = True
+) -> dict[str, Any]:
+    """The effect of one axis: means at its values, as if every value stood beside the same values of the other axes.
+
+    In a complete grid these are plain means. Where combinations are missing, settings are compared that differ in this
+    axis only (least squares with a constant for each combination of the others). A sample has no such settings: the
+    axes' effects are then fitted together, as if they added up.
 
     Args:
         values: The axis' value in each setting.
         outcomes: Named numbers of each setting, NaN where it has none.
+        others: For each other axis its value in each setting.
+        pairs: Whether settings differ in this axis only, as in a grid.
 
     Returns:
-        ``levels``: each value (or, of many numbers, the middle of each group) with the means of the outcomes and the
-        number of settings; ``share``: for each outcome the part of its variance that differences between the levels
-        make, 0 to 1.
+        ``levels``: each value (or, of many numbers, the middle of each group) with the means of the outcomes, ``None``
+        where it cannot be compared with the others, and the number of settings; ``share``: for each outcome the part of
+        its variance that differences between the levels make, 0 to 1.
     """
     groups = levels(values)
-    rows = []
+    level = _numbered(groups, len(values))
+    company = _combinations(others, len(values)) if pairs else np.zeros(len(values), dtype=np.int64)
+    columns = [np.eye(len(parts))[_numbered(parts, len(values))] for parts in map(levels, others)] if not pairs else []
+    beside = np.hstack(columns) if columns else None
+    rows: list[dict[str, Any]] = [{"value": label, "settings": len(places)} for label, places in groups]
     shares: dict[str, float | None] = {}
-    for label, places in groups:
-        means = {name: _mean(outcome[places]) for name, outcome in outcomes.items()}
-        rows.append({"value": label, "settings": len(places), **means})
     for name, outcome in outcomes.items():
-        there = outcome[~np.isnan(outcome)]
-        whole = float(np.var(there)) * len(there) if len(there) else 0.0
-        between = 0.0
-        for _, places in groups:
-            group = outcome[places]
-            group = group[~np.isnan(group)]
-            if len(group):
-                between += len(group) * (float(np.mean(group)) - float(np.mean(there))) ** 2
-        shares[name] = between / whole if whole > 0 else None
+        there = ~np.isnan(outcome)
+        known, own = outcome[there], level[there]
+        more = None if beside is None else beside[there]
+        means = _adjusted(own, len(groups), known, company[there], more) if there.any() else np.full(len(groups), NAN)
+        for row, mean in zip(rows, means.tolist(), strict=True):
+            row[name] = None if math.isnan(mean) else float(f"{mean:.10g}")
+        whole = float(np.var(known)) * len(known) if there.any() else 0.0
+        between = float(np.nansum((means[own] - np.mean(known)) ** 2)) if there.any() else 0.0
+        shares[name] = min(1.0, float(f"{between / whole:.10g}")) if whole > 0 else None
     return {"share": shares, "levels": rows}
+
+
+def _adjusted(
+    level: NDArray[np.int64], count: int, outcome: Floats, company: NDArray[np.int64], beside: Floats | None
+) -> Floats:
+    """Mean outcome at each level, adjusted for its company; NaN for levels that cannot be compared."""
+    columns = _centred(np.column_stack([np.eye(count)[level], outcome]), company)
+    if beside is not None:
+        beside = _centred(beside, company)
+        columns -= beside @ np.linalg.lstsq(beside, columns, rcond=None)[0]
+    effects = np.linalg.lstsq(columns[:, :-1], columns[:, -1], rcond=1e-9)[0]
+    together = _connected(level, count, company)
+    known = together[level]
+    effects += np.mean(outcome[known]) - np.mean(effects[level[known]])
+    return np.where(together, effects, NAN)
+
+
+def _centred(columns: Floats, company: NDArray[np.int64]) -> Floats:
+    """Columns less their means over the settings of the same company."""
+    sums = np.zeros((company.max() + 1, columns.shape[1]))
+    np.add.at(sums, company, columns)
+    return columns - (sums / np.maximum(np.bincount(company), 1)[:, np.newaxis])[company]
+
+
+def _connected(level: NDArray[np.int64], count: int, company: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which levels are connected by shared company; of several groups of levels, the one with most settings."""
+    met = np.zeros((count, company.max() + 1))
+    met[level, company] = 1.0
+    reach = (met @ met.T) > 0
+    for _ in range(count.bit_length()):
+        reach = (reach.astype(np.float64) @ reach) > 0
+    sizes = np.bincount(level, minlength=count)
+    best = max(range(count), key=lambda one: (int(sizes[reach[one]].sum()), -one))
+    return np.asarray(reach[best])
+
+
+def _numbered(groups: Sequence[tuple[Any, NDArray[np.int64]]], count: int) -> NDArray[np.int64]:
+    """Number of the group of each setting."""
+    found = np.zeros(count, dtype=np.int64)
+    for number, (_, places) in enumerate(groups):
+        found[places] = number
+    return found
+
+
+def _combinations(others: Sequence[Sequence[Any]], count: int) -> NDArray[np.int64]:
+    """Number of the combination of the other axes' values of each setting."""
+    known: dict[tuple[str, ...], int] = {}
+    keys = zip(*([str(value) for value in axis] for axis in others), strict=True) if others else [()] * count
+    return np.array([known.setdefault(key, len(known)) for key in keys])
 
 
 def levels(values: Sequence[Any]) -> list[tuple[Any, NDArray[np.int64]]]:
@@ -95,8 +156,3 @@ def _sizes(values: Sequence[Any]) -> Floats | None:
         return np.array([seconds(value) for value in values])
     except (ValueError, TypeError):
         return None
-
-
-def _mean(values: Floats) -> float | None:
-    values = values[~np.isnan(values)]
-    return float(np.mean(values)) if len(values) else None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kpasim.errors import RunError
 from kpasim.results import cost, summary
+from kpasim.results.display import NOTHING
 from kpasim.results.files import atomic_write, plain
 from kpasim.results.paired import difference
 from kpasim.results.summary import Figures, rounded
@@ -166,8 +167,23 @@ class SweepResult:
         Settings with more failed requests than the sweep allows are left out. Of equal ones it is the one that changes
         least of the experiment.
         """
-        allowed = self.error_shares <= self.about["most_errors"]
+        allowed = self._allowed
         return pareto.front(self._as_told(self.cost_figure), self._as_told(latency(percentile)), allowed, self.changes)
+
+    @property
+    def _allowed(self) -> NDArray[np.bool_]:
+        return np.asarray(self.error_shares <= self.about["most_errors"])
+
+    def why_no_front(self, percentile: str) -> str:
+        """Why no setting is on the Pareto front; empty where one is."""
+        if self.front(percentile):
+            return ""
+        if self._allowed.any():
+            return f"No Pareto front: no setting with few enough failed requests has both a cost and a {percentile}."
+        if np.isnan(self.error_shares).all():
+            return "No Pareto front: no request had a response in any setting."
+        least, most = share_text(float(np.nanmin(self.error_shares))), share_text(self.about["most_errors"])
+        return f"No Pareto front: {least} of requests or more failed in every setting (most-errors: {most})."
 
     def _as_told(self, figure: str) -> NDArray[np.float64]:
         """Medians with the digits that `row` gives them: differences that nobody sees decide about nothing."""
@@ -233,11 +249,21 @@ class SweepResult:
         axes: list[str] = list(self.about["axes"])
         return [axis for axis in axes if len({value_text(one[axis]) for one in settings}) > 1] or axes
 
-    def effects(self) -> dict[str, Any]:
-        """What each axis does to cost, to the sweep's percentiles and to failed requests; see `pareto.effect`."""
+    def effects(self, percentile: str | None = None) -> dict[str, Any]:
+        """The effect of each axis on cost, failed requests and latency percentiles; see `pareto.effect`.
+
+        Args:
+            percentile: A percentile beside those of the sweep.
+        """
+        names = dict.fromkeys([*([percentile] if percentile else []), *self.about["percentiles"]])
         outcomes = {"cost": self.costs, "error_share": self.error_shares}
-        outcomes |= {name: self.medians(latency(name)) for name in self.about["percentiles"]}
-        return {axis: pareto.effect(self.values(axis), outcomes) for axis in self.about["axes"]}
+        outcomes |= {name: self.medians(latency(name)) for name in names}
+        values = {axis: self.values(axis) for axis in self.about["axes"]}
+        pairs = self.about.get("design", "grid") == "grid"
+        return {
+            axis: pareto.effect(own, outcomes, [values[other] for other in values if other != axis], pairs=pairs)
+            for axis, own in values.items()
+        }
 
     def to_dict(self, percentile: str | None = None) -> dict[str, Any]:
         """What ``kpasim sweep --json`` prints."""
@@ -254,6 +280,7 @@ class SweepResult:
             "prices": self.about.get("prices", {}),
             "rows": self.rows,
             "pareto": self.pareto(percentile),
+            "why_no_pareto": self.why_no_front(percentile) or None,
             "effects": self.effects(),
             "refused": self.about["refused"],
         }
@@ -324,6 +351,24 @@ def _number(name: str, value: float) -> float | int | None:
         return None
     value = rounded(value, DIGITS)
     return int(value) if name in summary.COUNTS and value.is_integer() else value
+
+
+def effects_note(result: SweepResult) -> str:
+    """How effects are compared where combinations were refused; empty where none was."""
+    refused = len(result.about["refused"])
+    if not refused:
+        return ""
+    left_out = f"{refused:,} refused combination{'' if refused == 1 else 's'}"
+    if result.about.get("design", "grid") != "grid":
+        return f"{left_out}: the effects of all axes are fitted together, as if they added up."
+    note = f"{left_out}: values are compared between settings that differ in this axis only."
+    alone = any(level["cost"] is None for effect in result.effects().values() for level in effect["levels"])
+    return f"{note} {NOTHING}: no such setting." if alone else note
+
+
+def share_text(share: float | None) -> str:
+    """A share in per cent; a dash where there is none."""
+    return NOTHING if share is None or np.isnan(share) else f"{100 * share:.3g} %"
 
 
 def latency(percentile: str) -> str:

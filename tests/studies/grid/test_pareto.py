@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from kpasim.studies.grid.pareto import effect, front, levels
 
@@ -60,3 +61,36 @@ def test_durations_are_numbers_to_an_axis() -> None:
     assert [label for label, _ in found][:2] == ["6s", "16s"]
     assert [len(places) for _, places in found] == [10] * 8
     assert [label for label, _ in levels(["small", "10s", "large"])] == ["small", "10s", "large"]
+
+
+def test_an_effect_is_of_settings_that_differ_in_this_axis_only() -> None:
+    """With two values it is the mean of the pairs' differences, whatever combinations are missing."""
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        rows = [(a, b, c) for a in (1, 2) for b in range(4) for c in range(3) if rng.random() < 0.7]
+        found = {row: float(rng.normal(10 * row[0] * row[1], 1)) for row in rows}
+        pairs = [found[2, b, c] - found[1, b, c] for a, b, c in rows if a == 1 and (2, b, c) in found]
+        if not pairs:
+            continue
+        a, b, c = zip(*rows, strict=True)
+        low, high = effect(a, {"cost": np.array(list(found.values()))}, [b, c])["levels"]
+        assert high["cost"] - low["cost"] == pytest.approx(np.mean(pairs))
+
+
+def test_a_value_that_nothing_can_be_compared_with_has_no_mean() -> None:
+    """A max-scale that was simulated beside another min-scale only says nothing about max-scale."""
+    found = effect([1, 2, 2, 3], {"cost": np.array([1.0, 5.0, 6.0, 9.0])}, [[0, 1, 2, 2]])["levels"]
+    assert found[0]["cost"] is None
+    assert found[2]["cost"] - found[1]["cost"] == pytest.approx(3.0)
+
+
+def test_effects_of_a_sample_add_up() -> None:
+    """Where no two settings share their company, the effects of all axes are fitted together."""
+    rng = np.random.default_rng(6)
+    one, other = rng.integers(0, 3, 60).tolist(), rng.integers(0, 4, 60).tolist()
+    kept = [place for place in range(60) if one[place] <= other[place]]  # the others are refused
+    a, b = [one[place] for place in kept], [other[place] for place in kept]
+    cost = np.array([5.0 * x + 100.0 * y for x, y in zip(a, b, strict=True)])
+    levels = effect(a, {"cost": cost}, [b], pairs=False)["levels"]
+    assert levels[1]["cost"] - levels[0]["cost"] == pytest.approx(5.0)
+    assert levels[2]["cost"] - levels[1]["cost"] == pytest.approx(5.0)
