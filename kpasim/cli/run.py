@@ -187,8 +187,11 @@ def figures_of_merit(result: Result) -> Any:
 
 def next_steps(result: Result, experiment: str | None, folder: Path | None) -> None:
     """Say what one would do now."""
+    from kpasim.spec.sharing import sharing_note
     from kpasim.studies.prices import remarks
 
+    if text := sharing_note(result.experiment):
+        note(text)
     for line in remarks(result.prices):
         note(line)
     if not result.prices:

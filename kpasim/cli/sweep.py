@@ -117,8 +117,11 @@ def check_percentile(percentile: str | None) -> None:
 
 def introduce(plan: Plan) -> None:
     """Say what is going to happen, and what cannot."""
+    from kpasim.spec.sharing import CONCURRENCY, sharing_note
     from kpasim.studies.prices import remarks
 
+    if text := sharing_note(plan.experiment, CONCURRENCY in plan.sweep.axes):
+        note(text)
     note(f"{plan.name}: {counted(len(plan.settings), 'setting')}, {counted(plan.replications, 'replication')} each")
     if plan.refused:
         refused = counted(len(plan.refused), "setting")

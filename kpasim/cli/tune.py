@@ -94,6 +94,7 @@ def command(
     the SLOs; the nearest miss is shown.
     """
     from kpasim.spec.settings import parse_settings, with_settings
+    from kpasim.spec.sharing import CONCURRENCY, sharing_note
     from kpasim.studies.prices import prices_of, remarks
     from kpasim.studies.search.slo import parse_share
     from kpasim.studies.search.space import parse_axis
@@ -108,13 +109,16 @@ def command(
     what = with_settings(what, parse_settings(settings))
     if seed is not None:
         what = what.with_settings({"seed": seed})
+    ranges = dict(parse_axis(what, text) for text in vary) or axes
+    if text := sharing_note(what, CONCURRENCY in (ranges or {})):
+        note(text)
     for line in remarks(prices_of(what)):
         note(line)
     with reported() as progress:
         result = tune(
             what,
             slo,
-            vary=dict(parse_axis(what, text) for text in vary) or axes,
+            vary=ranges,
             minimise=minimise,
             probability=parse_share(probability),
             budget=budget or BUDGET,

@@ -22,6 +22,7 @@ from kpasim.policy import windows
 from kpasim.spec.cluster import Cluster
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.model import ServiceModel
+from kpasim.spec.sharing import sharing
 from kpasim.spec.workload import Hey
 from kpasim.workloads.arrivals import most_arrivals
 
@@ -101,11 +102,13 @@ def _params(experiment: Experiment, recorded: Recorded) -> Params:
     weighted = revision.aggregation == "weighted-exponential"
     start = experiment.start.state
     reconcile_s = delays.tick_to_pod_s * RECONCILE_SHARE
-    slots = model.service_time.slots
+    # Measured times hold what sharing did to them.
+    is_measured = given and model.service_time.slots is None
+    slots = service.container_concurrency if is_measured else sharing(experiment).slots
     factors = model.service_time.per_instance_type
     return Params(
         container_concurrency=service.container_concurrency,
-        slots=service.container_concurrency if slots is None else slots,
+        slots=slots,
         timeout_ns=nanoseconds(service.timeout_s),
         first_byte_timeout_ns=nanoseconds(min(limits_s, default=None)),
         stream_idle_ns=_stream_idle_ns(experiment),

@@ -210,7 +210,7 @@ def _named(w: World, events: Ints, count: int) -> Any:
         named[listed[listed >= 0]] = True
     rows = _requests(w)
     alive = rows["status"] < layout.ENDED_FROM
-    alive |= w.queue[: len(rows), layout.R_NEXT] == layout.GHOST
+    alive |= (w.queue[: len(rows), layout.R_NEXT] == layout.GHOST) | (rows["done"] == FOREVER_NS)
     with_pods = rows["pod"][alive & (rows["pod"] >= 0)]
     named[with_pods] = True
     for which, pods, _ in _pods_of(w, events):

@@ -82,6 +82,7 @@ class ServiceManifest:
         startup_probe: The startup probe of the main container, or else of another one; None without any. It forbids the
             activator early use of a pod.
         gpus: `nvidia.com/gpu` limit of all containers together.
+        cpus: CPUs that all containers ask for together: their requests, or their limits where they have no request.
         image: Image of the main container.
         unmodelled: Fields that are present, could matter, and are not simulated.
         revision: The autoscaler's settings of the revision.
@@ -102,6 +103,7 @@ class ServiceManifest:
     probe: Probe
     startup_probe: Probe | None
     gpus: int
+    cpus: float
     image: str
     unmodelled: tuple[str, ...]
     revision: RevisionSettings
@@ -470,6 +472,7 @@ def _read(
         probe=_probe(check, (*main, "readinessProbe")),
         startup_probe=_startup_probe(check, containers, _main(containers)),
         gpus=_gpus(check, containers),
+        cpus=_cpus(check, containers),
         image=check.text((*main, "image")),
         unmodelled=_unmodelled(check, containers, _main(containers)),
         revision=resolve(annotations, config, concurrency, progress_deadline_s=defaults.progress_deadline_s),
@@ -548,6 +551,22 @@ def _gpus(check: _Checker, containers: Sequence[Any]) -> int:
             check.wrong(place, f"{show(value)} is not a whole number of GPUs")
             continue
         total += int(number)
+    return total
+
+
+def _cpus(check: _Checker, containers: Sequence[Any]) -> float:
+    total = 0.0
+    for index in range(len(containers)):
+        resources = (*TEMPLATE_SPEC, "containers", index, "resources")
+        for kind in ("requests", "limits"):
+            value = check.get((*resources, kind, "cpu"))
+            if value is None:
+                continue
+            try:
+                total += quantity(value)
+            except ValueError as err:
+                check.wrong((*resources, kind, "cpu"), f"{show(value)} {err}")
+            break
     return total
 
 

@@ -32,11 +32,12 @@ class ServiceTime(Spec):
     """Whether the k-th service time belongs to the k-th request sent, or to the k-th request that starts to be
     served, as when the server draws it."""
     slots: Whole | None = None
-    """Requests a container works on at once; more wait inside it. 0 for any number; `containerConcurrency` when not
-    given."""
+    """Requests a container works on at once; more wait inside it. 0 for any number. When not given:
+    `containerConcurrency` where there is a `slowdown`, else one for each GPU of the pod, or for each CPU that it asks
+    for where it has no GPU."""
     slowdown: tuple[Positive, ...] = ()
     """Relative duration when 1, 2, 3 ... requests share a GPU, beginning with 1; beyond the last value the last step
-    goes on in a straight line. Empty: sharing costs nothing."""
+    goes on in a straight line. Empty: requests that a container works on at once do not slow each other down."""
     shared_by: Literal["pod", "node"] = "pod"
     """Whether only the requests of one pod share a GPU, or those of all pods on a node."""
     per_instance_type: dict[str, Positive] = Field(default_factory=dict)
@@ -185,7 +186,8 @@ class ServiceModel(Spec):
     shutdown: Shutdown = Shutdown()
     """What the container does when it is told to stop."""
     cancel_stops_work: Flag = False
-    """Whether the container stops working on a request whose client has gone."""
+    """Whether the container notices that a client has gone: it then stops working on the request, and drops one that
+    still waits inside. Most servers do not notice."""
     posterior: Annotated[
         tuple[dict[str, Any], ...], BeforeValidator(draws_of, json_schema_input_type=str | tuple[dict[str, Any], ...])
     ] = ()

@@ -21,6 +21,7 @@ from kpasim.results import cost, display, folders, summary
 from kpasim.results.provenance import provenance
 from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables, write_run_folder
+from kpasim.spec.sharing import sharing_note
 from kpasim.spec.workload import Hey
 from kpasim.studies.playing.engine import Engine, choose_engine, play
 from kpasim.studies.playing.room import Played, Room
@@ -170,6 +171,7 @@ class Result:
             "engine": self.engine,
             "seed": self.seed,
             "replications": self.replications,
+            "sharing": sharing_note(self.experiment) or None,
             "summary": self.summary,
             "intervals": self.intervals,
             "cost": self.cost,

@@ -31,7 +31,7 @@ from kpasim.studies.prices import as_written, prices_of
 from kpasim.studies.same import same
 from kpasim.studies.search.race import FIRST, LIKELY_Z, TRIFLE, Candidate, Race, alike, gap
 from kpasim.studies.search.slo import Slo, all_met, cut, parse_slo, priced, wilson
-from kpasim.studies.search.space import Space, default_axes
+from kpasim.studies.search.space import Space, check_sharing, default_axes
 from kpasim.studies.steady import steady_part
 
 PROBABILITY = 0.9
@@ -246,6 +246,7 @@ def tune(
         if is_measure(path):
             raise RunError(f"--vary {path}: is how the service is measured, not a setting of it (set it before: --set)")
     space = Space(vary or default_axes(experiment))
+    check_sharing(experiment, space.axes)
     return _Search(experiment, space, slos, minimise, probability, budget, engine, progress).result()
 
 

@@ -75,6 +75,7 @@ def gone_through(run: Run, outcome: Outcome | str) -> set[str]:
         "sharing": len(p.slowdown) > 0 and len(served) > 1,
         "cookies": bool(p.cookies and p.affinity != of.NO_AFFINITY) and len(served) > 1,
         "a ghost": ((requests[out.STATUS] != 200) & (requests[out.DONE] > requests[out.RESPONSE])).any(),
+        "work for a client that had gone": (served[out.BEGUN] > served[out.RESPONSE]).any(),
         "scale to zero": bool(len(scaling)) and scaling[out.REPLICAS][-1] == 0 and (pods[:, out.READY] != never).any(),
         "events at the same moment": len(set(requests[out.ARRIVED].tolist())) < len(requests),
     }

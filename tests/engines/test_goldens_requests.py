@@ -119,15 +119,15 @@ def test_a_request_is_timed_out_after_300_s_and_its_slot_is_free(play: Play) -> 
 
 
 def test_a_container_that_ignores_cancellation_stays_busy(play: Play) -> None:
-    """The same, but the container works on until 360 s: the third, which came at 30 s, times out at 330 s unserved."""
+    """The same, but the container works on until 360 s, and then on the third, which timed out at 330 s."""
     p = sending(3, cancel_stops_work=0)
 
     story = play(p, sent_s=[0.0, 0.0, 20.0], service_s=(250.0, 100.0, 5.0), stages_s=(1.0,))
 
     assert [200, 504, 504] == story.statuses
-    assert [10.0, 260.0, None] == story.begun
+    assert [10.0, 260.0, 360.0] == story.begun
     assert [260.0, 310.0, 330.0] == story.answered
-    assert [100.0 + 250.0] == [float(busy) / 1e9 for busy in story.outcome.pods[:, out.BUSY]]
+    assert [250.0 + 100.0 + 5.0] == [float(busy) / 1e9 for busy in story.outcome.pods[:, out.BUSY]]
 
 
 def test_time_spent_waiting_counts(play: Play) -> None:
@@ -218,10 +218,10 @@ def test_a_client_that_gives_up_leaves_the_activators_queue(play: Play) -> None:
     assert (12 + 7 + 8) * S == story.outcome.concurrency_ns
 
 
-def test_a_client_that_gives_up_leaves_queue_proxys_queue(play: Play) -> None:
+def test_a_request_passed_on_is_worked_on_although_its_client_has_gone(play: Play) -> None:
     """The container works until 40 s for a client that left at 22 s; the next, sent on to it then, leaves at 23 s.
 
-    The third, sent at 35 s, is the one that begins at 40 s.
+    It waits inside all the same and takes the second from 40 s, so that the third, sent at 35 s, begins at 41 s.
     """
     p = sending(3, client_timeout_ns=12 * S)
 
@@ -229,7 +229,17 @@ def test_a_client_that_gives_up_leaves_queue_proxys_queue(play: Play) -> None:
 
     assert [0, 0, 200] == story.statuses
     assert [10 * S, 22 * S, 35 * S] == story.of_requests(out.ARRIVED)
-    assert [10.0, None, 40.0] == story.begun
+    assert [10.0, 40.0, 41.0] == story.begun
+
+
+def test_a_request_cut_in_queue_proxys_queue_never_reaches_the_container(play: Play) -> None:
+    """A stream keeps the only place until 25 s; the request of 11 s behind it is cut after 3 s without a first byte."""
+    p = sending(3, first_byte_timeout_ns=3 * S, **DIRECT)
+
+    story = play(p, sent_s=[0.0, 1.0, 13.0], service_s=(15.0, 1.0, 1.0), stages_s=(1.0,), first_byte=ints(S, S, S))
+
+    assert [200, 504, 200] == story.statuses
+    assert [10.0, None, 25.0] == story.begun
 
 
 # load tools
@@ -596,3 +606,44 @@ def test_slots_limit_what_a_container_works_on(play: Play) -> None:
 
     assert [10 * S] * 4 == story.of_requests(out.ARRIVED)
     assert [10.0, 10.0, 15.0, 15.0] == story.begun
+
+
+def test_a_container_works_on_what_waits_inside_though_the_client_has_gone(play: Play) -> None:
+    """Ten requests of 0.5 s, one at a time, given up after 1.2 s; one more at 12 s waits behind all of them.
+
+    The ten take until 15 s, so the last one begins then, 1.8 s after its client has gone: eleven pieces of work.
+    """
+    p = sending(11, container_concurrency=0, slots=1, client_timeout_ns=1200 * MS)
+
+    story = play(p, sent_s=[0.0] * 10 + [2.0], service_s=0.5, stages_s=(1.0,))
+
+    assert [200, 200] + [0] * 9 == story.statuses
+    assert [10.0 + 0.5 * place for place in range(11)] == story.begun
+    assert [10.5 + 0.5 * place for place in range(11)] == [story.seconds(t) for t in story.of_requests(out.DONE)]
+    assert [5.5] == [float(busy) / 1e9 for busy in story.outcome.pods[:, out.BUSY]]
+
+
+def test_a_container_that_notices_works_on_no_request_whose_client_has_gone(play: Play) -> None:
+    """The same with cancel-stops-work and a client every 0.1 s: the one at 12.2 s waits for those that still wait.
+
+    The first two end at 11 s, the third is stopped at 11.4 s, when the fourth begins, and so on every 0.1 s.
+    """
+    p = sending(11, container_concurrency=0, slots=1, client_timeout_ns=1200 * MS, cancel_stops_work=1)
+    sent_s = [0.1 * place for place in range(10)]
+
+    story = play(p, sent_s=[*sent_s, 2.2], service_s=0.5, stages_s=(1.0,))
+
+    assert [10.0, 10.5, 11.0, 11.4, 11.5, 11.6, 11.7, 11.8, 11.9, 12.0, 12.2] == story.begun
+    assert [200, 200, *[0] * 8, 200] == story.statuses
+
+
+def test_work_for_clients_that_have_gone_ends_with_the_pod(play: Play) -> None:
+    """A pod that is asked to go does not wait for what clients that have gone left: idle for queue-proxy, it stops."""
+    p = sending(4, container_concurrency=0, slots=1, client_timeout_ns=4 * S, min_scale=0, max_scale=1, stays=0)
+
+    story = play(p, sent_s=[0.0] * 4, service_s=60.0, stages_s=(1.0,))
+
+    gone_s = story.pods(out.GONE)[0]
+    assert gone_s is not None
+    assert [70.0, None, None, None] == [story.seconds(t) for t in story.of_requests(out.DONE)]
+    assert gone_s - 10.0 == float(story.outcome.pods[0, out.BUSY]) / 1e9

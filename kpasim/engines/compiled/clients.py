@@ -193,8 +193,9 @@ def is_vacant(w: World, request: int) -> bool:
     if w.i[MASK] < 0 or not agenda.has_ended(w, request - w.i[ROWS]):
         return False
     row = request & w.i[MASK]
-    # A container may still work for a client that has gone.
-    return bool(w.queue[row, R_NEXT] != GHOST or w.pod[w.request["pod"][row], PHASE] == GONE)
+    # A container may still work for a client that has gone, or have that before it.
+    held = w.queue[row, R_NEXT] == GHOST or w.request["done"][row] == FOREVER_NS
+    return bool(not held or w.pod[w.request["pod"][row], PHASE] == GONE)
 
 
 def end(w: World, row: int, status: int) -> None:

@@ -14,10 +14,12 @@ from kpasim.engines.compiled.layout import (
     BUSY,
     BUSY_SINCE,
     CONTAINERS,
+    DEAD,
     DIRECT_INSIDE,
     DIRECT_LAST,
     DRAIN_DUE,
     DRAINING,
+    ENDED_FROM,
     FIRST_EXTRA,
     G_COUNT,
     G_HEAD,
@@ -25,6 +27,7 @@ from kpasim.engines.compiled.layout import (
     GHOSTS,
     GONE,
     GONE_NS,
+    IN_CONTAINER,
     IN_QUEUE,
     INSIDE_DIRECT,
     L_NEXT,
@@ -32,6 +35,7 @@ from kpasim.engines.compiled.layout import (
     MASK,
     NOTHING,
     NOW,
+    ON_ITS_WAY,
     OPEN,
     PHASE,
     QUEUE_HEAD,
@@ -50,6 +54,8 @@ from kpasim.engines.compiled.layout import (
     STATS_FROM,
     STOPPING,
     TERMINATING,
+    WAIT_HEAD,
+    WAITING,
     WOKEN,
     P,
     World,
@@ -128,7 +134,12 @@ def becomes_ready(w: World, pod: int) -> None:
 
 def inside(w: World, pod: int) -> int:
     """Requests that queue-proxy runs or queues."""
-    return int(w.pod[pod, QUEUED] + w.pod[pod, RUN_COUNT])
+    return int(w.pod[pod, QUEUED]) + passed_on(w, pod)
+
+
+def passed_on(w: World, pod: int) -> int:
+    """Requests that queue-proxy has passed on to the container and that a client still waits for."""
+    return int(w.pod[pod, RUN_COUNT] + w.pod[pod, WAITING] - w.pod[pod, DEAD])
 
 
 def roll(w: World, pod: int, before_ns: int) -> None:
@@ -166,7 +177,7 @@ def join(w: World, request: int, pod: int, direct: bool, handed_over: bool) -> i
     if full or w.pod[pod, PHASE] == GONE:
         leave(w, row, pod)
         return BAD_GATEWAY if w.pod[pod, PHASE] == GONE else QUEUE_FULL
-    if w.pod[pod, QUEUED] == 0 and is_free(w, pod):
+    if w.pod[pod, QUEUED] == 0 and w.pod[pod, WAITING] == 0 and takes(w, pod) and is_free(w, pod):
         begin(w, request, pod)
         return 0
     w.request["status"][row] = IN_QUEUE
@@ -186,23 +197,29 @@ def leave(w: World, row: int, pod: int) -> None:
         w.i[DIRECT_LAST] = now
 
 
-def is_free(w: World, pod: int) -> bool:
-    """Whether queue-proxy and container can take another request."""
-    if w.pod[pod, BROKEN]:
-        return False
-    running = w.pod[pod, RUN_COUNT]
+def takes(w: World, pod: int) -> bool:
+    """Whether queue-proxy passes another request on to the container."""
     cc = w.p[P.container_concurrency]
-    if cc and running >= cc:
-        return False
+    return bool(cc == 0 or passed_on(w, pod) < cc)
+
+
+def is_free(w: World, pod: int) -> bool:
+    """Whether the container can work on another request."""
     slots = w.p[P.slots]
-    return bool(slots == 0 or running + w.pod[pod, GHOSTS] < slots)
+    return bool(w.pod[pod, BROKEN] == 0 and (slots == 0 or w.pod[pod, RUN_COUNT] + w.pod[pod, GHOSTS] < slots))
 
 
 def work(w: World, pod: int) -> None:
-    """Begin service of queued requests while there are free slots."""
-    while w.pod[pod, QUEUED] > 0 and is_free(w, pod):
-        request = w.pod[pod, QUEUE_HEAD]
-        queues.remove(w, w.pod[pod], QUEUE_HEAD, request)
+    """Pass queued requests on to the container, and begin service of those that wait in it, as far as there is room."""
+    row = w.pod[pod]
+    while row[QUEUED] > 0 and takes(w, pod):
+        request = row[QUEUE_HEAD]
+        queues.remove(w, row, QUEUE_HEAD, request)
+        w.request["status"][request & w.i[MASK]] = IN_CONTAINER
+        queues.append(w, row, WAIT_HEAD, request)
+    while row[WAITING] > 0 and is_free(w, pod):
+        request = row[WAIT_HEAD]
+        queues.remove(w, row, WAIT_HEAD, request)
         begin(w, request, pod)
 
 
@@ -210,7 +227,7 @@ def begin(w: World, request: int, pod: int) -> None:
     """The container starts to work on a request."""
     now = w.i[NOW]
     row = request & w.i[MASK]
-    w.request["status"][row] = RUNNING
+    is_dead = w.request["status"][row] >= ENDED_FROM
     starts_ns = max(now, w.request["arrived"][row])
     w.request["begun"][row] = starts_ns
     if w.pod[pod, RUN_COUNT] == 0 and w.pod[pod, GHOSTS] == 0:
@@ -227,7 +244,13 @@ def begin(w: World, request: int, pod: int) -> None:
         w.first_byte_due[row] = begins_ns + first_byte_ns
         if w.p[P.stream_idle_ns] and first_byte_ns != of.FOREVER_NS:
             agenda.plan(w, begins_ns + first_byte_ns + w.p[P.stream_idle_ns], FIRST_BYTE, request)
-    queues.append(w, w.pod[pod], RUN_HEAD, request)
+    if is_dead:
+        w.pod[pod, DEAD] -= 1
+        w.pod[pod, GHOSTS] += 1
+        w.queue[row, R_NEXT] = GHOST
+    else:
+        w.request["status"][row] = RUNNING
+        queues.append(w, w.pod[pod], RUN_HEAD, request)
     if len(w.slowdown):
         sharing.add(w, sharing.group_of(w, pod), request, service_ns + begins_ns - now)
     else:
@@ -278,6 +301,14 @@ def let_go(w: World, request: int, pod: int) -> None:
     if w.request["status"][row] == IN_QUEUE:
         queues.remove(w, w.pod[pod], QUEUE_HEAD, request)
         leave(w, row, pod)
+    elif w.request["status"][row] == IN_CONTAINER:
+        if w.p[P.cancel_stops_work] or w.pod[pod, BROKEN]:
+            queues.remove(w, w.pod[pod], WAIT_HEAD, request)
+        else:
+            w.pod[pod, DEAD] += 1
+            w.request["done"][row] = of.FOREVER_NS
+        leave(w, row, pod)
+        work(w, pod)
     else:
         queues.remove(w, w.pod[pod], RUN_HEAD, request)
         leave(w, row, pod)
@@ -298,10 +329,10 @@ def withdraw(w: World, request: int, status: int) -> None:
     by = w.request["activator"][row]
     if where == AT_FRONT or where == WOKEN:
         activator.drop(w, request)
-    elif where == IN_QUEUE or where == RUNNING:
+    elif where != ON_ITS_WAY:
         let_go(w, request, int(w.request["pod"][row]))
     clients.end(w, row, status)
-    if where == IN_QUEUE or where == RUNNING:
+    if where == IN_QUEUE or where == IN_CONTAINER or where == RUNNING:
         if by != NOTHING:
             activator.release(w, row)
     elif where == AT_FRONT or where == WOKEN:
@@ -361,6 +392,14 @@ def break_off(w: World, pod: int) -> None:
         w.pod[pod, BROKEN] = w.i[NOW]
     while w.pod[pod, RUN_COUNT] > 0:
         withdraw(w, w.pod[pod, RUN_HEAD], BAD_GATEWAY)
+    while w.pod[pod, WAITING] > 0:
+        request = w.pod[pod, WAIT_HEAD]
+        if w.request["status"][request & w.i[MASK]] == IN_CONTAINER:
+            withdraw(w, request, BAD_GATEWAY)
+        else:
+            queues.remove(w, w.pod[pod], WAIT_HEAD, request)
+            w.request["done"][request & w.i[MASK]] = NEVER_NS
+            w.pod[pod, DEAD] -= 1
     while w.pod[pod, QUEUED] > 0:
         withdraw(w, w.pod[pod, QUEUE_HEAD], BAD_GATEWAY)
 
@@ -407,6 +446,6 @@ def goes(w: World, pod: int) -> None:
 
 
 KERNELS = (
-    startup_sees, opens, becomes_ready, inside, roll, join, leave, is_free, work, begin, done, after_work, let_go,
-    withdraw, remove, drain, may_stop, break_off, kill, busy_at, free_gpu, goes,
+    startup_sees, opens, becomes_ready, passed_on, inside, roll, join, leave, takes, is_free, work, begin, done,
+    after_work, let_go, withdraw, remove, drain, may_stop, break_off, kill, busy_at, free_gpu, goes,
 )  # fmt: skip

@@ -87,6 +87,8 @@ from kpasim.engines.compiled.layout import (
     TOUCHES,
     TYPE,
     USABLE,
+    WAIT_HEAD,
+    WAIT_TAIL,
     WANTED_ACTIVATORS,
     WRITES,
     P,
@@ -354,6 +356,8 @@ def new_pod(w: World) -> int:
     row[LAST_ARRIVAL] = NEVER_NS
     row[QUEUE_HEAD] = NOTHING
     row[QUEUE_TAIL] = NOTHING
+    row[WAIT_HEAD] = NOTHING
+    row[WAIT_TAIL] = NOTHING
     row[RUN_HEAD] = NOTHING
     row[RUN_TAIL] = NOTHING
     row[STATS_FROM] = NEVER_NS

@@ -23,8 +23,8 @@ class Request:
         index: Order of sending.
         draw: Index of its random numbers.
         worker: The closed loop's worker that waits for it.
-        where: ``"sent"``, ``"front"`` (queued at an activator), ``"queue"`` (in a queue-proxy's queue), ``"running"``
-            or ``"ended"``.
+        where: ``"sent"``, ``"front"`` (queued at an activator), ``"queue"`` (in a queue-proxy's queue),
+            ``"container"`` (waiting in it), ``"running"`` or ``"ended"``.
         done_ns: When its service ends as things stand.
         left_ns: Work left at full speed, where requests share a GPU.
     """
@@ -166,11 +166,11 @@ class Clients:
         if where == "front":
             assert request.activator is not None
             request.activator.drop(request)
-        elif where in {"queue", "running"}:
+        elif where in {"queue", "container", "running"}:
             assert request.pod is not None
             request.pod.let_go(request)
         self.end(request, status)
-        if where in {"queue", "running"} and request.activator is not None:
+        if where in {"queue", "container", "running"} and request.activator is not None:
             request.activator.release(request)
         elif where == "front":
             assert request.activator is not None

@@ -25,7 +25,8 @@ class Pod:
 
     Attributes:
         queue: Requests in queue-proxy's queue, in order of arrival.
-        running: Requests that the container works on, with those whose client has gone (``ghosts``).
+        waiting: Requests that wait in the container, with those whose client has gone (``dead``).
+        running: Requests that the container works on; those whose client has gone are its ``ghosts``.
         direct_inside: Requests here that came past the activators.
         phase: How far its life has come.
     """
@@ -63,6 +64,8 @@ class Pod:
         self.first_extra_ns = 0
         self.last_arrival_ns = of.NEVER_NS
         self.queue: dict[int, Request] = {}
+        self.waiting: dict[int, Request] = {}
+        self.dead = 0
         self.running: dict[int, Request] = {}
         self.ghosts: dict[int, Request] = {}
         self.direct_inside = 0
@@ -76,7 +79,12 @@ class Pod:
     @property
     def inside(self) -> int:
         """Requests that queue-proxy runs or queues."""
-        return len(self.queue) + len(self.running)
+        return len(self.queue) + self.passed_on
+
+    @property
+    def passed_on(self) -> int:
+        """Requests that queue-proxy has passed on to the container and that a client still waits for."""
+        return len(self.running) + len(self.waiting) - self.dead
 
     def busy_at(self, now_ns: int) -> int:
         """Time [ns] until ``now_ns`` in which the container worked on something."""
@@ -192,26 +200,32 @@ class Pod:
             accounting.leave(self.stats, self.sim.now, False)
             self.direct_inside -= 1
 
+    def takes(self) -> bool:
+        """Whether queue-proxy passes another request on to the container."""
+        cc = self.sim.p.container_concurrency
+        return cc == 0 or self.passed_on < cc
+
     def free(self) -> bool:
-        """Whether queue-proxy and container can take another request."""
-        p = self.sim.p
-        if self.broken:
-            return False
-        if p.container_concurrency and len(self.running) >= p.container_concurrency:
-            return False
-        return not p.slots or len(self.running) + len(self.ghosts) < p.slots
+        """Whether the container can work on another request."""
+        slots = self.sim.p.slots
+        return not self.broken and (slots == 0 or len(self.running) + len(self.ghosts) < slots)
 
     def work(self) -> None:
-        """Begin service of queued requests while there are free slots."""
-        while self.queue and self.free():
+        """Pass queued requests on to the container, and begin service of those in it, as far as there is room."""
+        while self.queue and self.takes():
             request = next(iter(self.queue.values()))
             del self.queue[request.index]
+            request.where = "container"
+            self.waiting[request.index] = request
+        while self.waiting and self.free():
+            request = next(iter(self.waiting.values()))
+            del self.waiting[request.index]
             self.begin(request)
 
     def begin(self, request: Request) -> None:
         """The container starts to work on a request."""
         sim, p, now = self.sim, self.sim.p, self.sim.now
-        request.where = "running"
+        is_dead = request.where == "ended"
         request.start_ns = max(now, request.arrived_ns)
         if not self.running and not self.ghosts:
             self.busy_since_ns = now
@@ -225,7 +239,12 @@ class Pod:
         if p.stream_idle_ns and first_byte_ns != of.FOREVER_NS:
             due_ns = request.first_byte_ns + p.stream_idle_ns
             sim.at(due_ns, Kind.FIRST_BYTE, request.index, lambda: sim.ingress.first_byte_due(request))
-        self.running[request.index] = request
+        if is_dead:
+            self.dead -= 1
+            self.ghosts[request.index] = request
+        else:
+            request.where = "running"
+            self.running[request.index] = request
         if len(p.slowdown):
             self.share.add(request, service_ns + begins_ns - now)
         else:
@@ -278,6 +297,13 @@ class Pod:
         if request.where == "queue":
             del self.queue[request.index]
             self.leave(request)
+        elif request.where == "container":
+            if self.sim.p.cancel_stops_work or self.broken:
+                del self.waiting[request.index]
+            else:
+                self.dead += 1
+            self.leave(request)
+            self.work()
         else:
             del self.running[request.index]
             self.leave(request)
@@ -346,8 +372,11 @@ class Pod:
     def break_off(self) -> None:
         """The container stops: everything that is still here fails with 502."""
         self.broken = True
-        for request in [*self.running.values(), *self.queue.values()]:
-            self.sim.clients.withdraw(request, BAD_GATEWAY)
+        for request in [*self.running.values(), *self.waiting.values(), *self.queue.values()]:
+            if request.where != "ended":
+                self.sim.clients.withdraw(request, BAD_GATEWAY)
+        self.waiting.clear()
+        self.dead = 0
 
     def kill(self) -> None:
         """The termination grace period is over."""

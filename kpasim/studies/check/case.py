@@ -15,6 +15,7 @@ from kpasim.spec.experiment import Experiment
 from kpasim.spec.manifest import TEMPLATE_ANNOTATIONS, TEMPLATE_SPEC, ServiceManifest
 from kpasim.spec.model import ServiceModel
 from kpasim.spec.quantities import duration_text
+from kpasim.spec.sharing import sharing
 from kpasim.spec.workload import Batches, Bursts, Constant, Diurnal, Hey, Poisson, Ramp, Steps
 
 Level = Literal["error", "warning", "note"]
@@ -114,8 +115,7 @@ class Case:
     def slots(self) -> float:
         """Requests a pod works on at once."""
         limit = self.service.container_concurrency or math.inf
-        slots = self.model.service_time.slots if self.model else None
-        return limit if slots is None else min(limit, slots or math.inf)
+        return min(limit, sharing(self.experiment).slots or math.inf) if self.experiment else limit
 
     @property
     def most_pods(self) -> float:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from kpasim.spec.model import ServiceModel, Stage
+from kpasim.spec.sharing import sharing
 from kpasim.spec.workload import Hey
 from kpasim.studies.check.case import DRAIN_S, KUBELET_PERIOD_S, SLOW_START_S, Case, Finding, Rule, spoken
 
@@ -274,6 +275,19 @@ def too_few_pods(case: Case) -> Iterator[Finding]:
         )
 
 
+def sharing_is_assumed(case: Case) -> Iterator[Finding]:
+    """A pod takes several requests, and the model does not say what they do to each other."""
+    if case.experiment is None or not (found := sharing(case.experiment)).assumed:
+        return
+    yield case.note(
+        "sharing-assumed",
+        "containerConcurrency",
+        found.text,
+        f"containerConcurrency {case.service.container_concurrency} lets more requests into a pod, which wait there.",
+        "Give model.service-time.slots (requests worked on at once) or slowdown; kpasim calibrate measures them.",
+    )
+
+
 def too_few_gpus(case: Case) -> Iterator[Finding]:
     """The cluster has fewer GPUs than max-scale pods need."""
     if case.experiment is None:
@@ -401,6 +415,7 @@ RULES: tuple[Rule, ...] = (
     killed_while_starting,
     cut_short,
     drain_outlasts_grace,
+    sharing_is_assumed,
     too_few_pods,
     too_few_gpus,
     one_at_a_time,

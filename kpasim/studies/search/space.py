@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from kpasim.errors import ExperimentError, RunError
 from kpasim.spec.experiment import Experiment
+from kpasim.spec.sharing import CONCURRENCY, is_known
 from kpasim.spec.sweep import Range
 from kpasim.spec.yamlfile import parse_documents
 
@@ -132,7 +133,7 @@ def default_axes(experiment: Experiment) -> dict[str, list[Any]]:
     """What may be tried when nobody says: settings of the Service that cost nothing to change.
 
     Max-scale stays within what the manifest allows now, or within 10. ``containerConcurrency`` is among them where the
-    model says that the server works on several requests at once.
+    model says what it costs when several requests share a pod.
     """
     most = experiment.revision.max_scale or 10
     scales = [scale for scale in MAX_SCALES if scale <= most]
@@ -145,10 +146,23 @@ def default_axes(experiment: Experiment) -> dict[str, list[Any]]:
         f"{ANNOTATION}scale-to-zero-pod-retention-period": ["0s", "5m", "15m"],
     }
     slots = experiment.model.service_time.slots
-    if slots != 1 and (slots is not None or experiment.service.container_concurrency != 1):
+    if slots != 1 and is_known(experiment):
         limit = slots or max(CONCURRENCIES)
-        axes["service.containerConcurrency"] = [one for one in CONCURRENCIES if one <= limit]
+        axes[CONCURRENCY] = [one for one in CONCURRENCIES if one <= limit]
     return {path: values for path, values in axes.items() if len(values) > 1 and _takes(experiment, path, values)}
+
+
+def check_sharing(experiment: Experiment, axes: Mapping[str, Sequence[Any]]) -> None:
+    """Refuse to compare values of `containerConcurrency` under a model that does not say what sharing costs.
+
+    Raises:
+        RunError: That is so.
+    """
+    if len(axes.get(CONCURRENCY, ())) > 1 and not is_known(experiment):
+        raise RunError(
+            f"{CONCURRENCY} cannot be tuned: the model does not say what sharing a pod costs "
+            "(give model.service-time.slots, or a slowdown; kpasim calibrate measures it)"
+        )
 
 
 def _takes(experiment: Experiment, path: str, values: Sequence[Any]) -> bool:
