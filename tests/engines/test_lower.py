@@ -98,7 +98,7 @@ model: {{service-time: {{time: 90s, first-byte: 1s, chunk-interval: {every}}}}}"
 FIELDS: list[tuple[str, str, Any]] = [
     ("", "container_concurrency", 2),
     ("pod: {containerConcurrency: 0}", "container_concurrency", 0),
-    ("", "slots", 2),
+    ("", "slots", 1),
     ("model: {service-time: {time: 3s, slots: 1}}", "slots", 1),
     ("model: {service-time: {time: 3s, slots: 0}}", "slots", 0),
     ("", "timeout_ns", 120 * S),
@@ -361,7 +361,7 @@ cluster: {delays: {client-to-front: 0s, server-to-client: 0s}}""",
         ),
         ("template: {serving.knative.dev.alibabacloud/cookie-timeout: soon}", "service", "'soon'"),
         (
-            "model: {posterior: [{service-time.time: 2s}, {service-time.slots: 1}]}",
+            "model: {posterior: [{service-time.time: 2s}, {service-time.slots: 2}]}",
             "posterior[1]",
             "distributions",
         ),

@@ -272,6 +272,12 @@ ROWS = {
         "annotations.max-scale",
         "max-scale 4 serves 4 requests at once, and there are 8 clients",
     ),
+    "sharing-assumed": Row(
+        (("containerConcurrency: 1", "containerConcurrency: 4"),),
+        "note",
+        "containerConcurrency",
+        "Assumed: a container works on 1 request at a time (one per GPU)",
+    ),
     "overload": Row(
         (("rate: 0.1", "rate: 1"),), "warning", "annotations.max-scale", "need 11 pods, and max-scale is 4"
     ),
@@ -371,7 +377,7 @@ def test_what_makes_one_pod_panic_depends_on_its_target(limit: int, share: int, 
 
 def test_every_rule_is_tested() -> None:
     """The table has a row for each rule; the other autoscaler has a test of its own."""
-    assert len(RULES) == 39
+    assert len(RULES) == 40
     assert len(ROWS) >= len(RULES) - 1
 
 
