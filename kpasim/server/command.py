@@ -60,7 +60,9 @@ def command(
         raise click.UsageError("give either --model or --random-weights")
     from kpasim.server.process import serve
 
-    limits = Limits(max_side, max_steps, max_images, max_prompt, max_body)
+    limits = Limits(
+        max_side=max_side, max_steps=max_steps, max_images=max_images, max_prompt=max_prompt, max_body=max_body
+    )
     settings = Settings(
         model=model,
         random_weights=random_weights,

@@ -41,7 +41,11 @@ class Job:
         schedule: The noise schedule it names.
         seeds: Seed of each image.
         model_name: What the images' text calls the model.
-        stop: Set by whoever learns that the client is gone.
+        picture: What an img2img request begins with, in the size asked for; ``None`` for txt2img.
+        stop: Set when the client is gone: nobody wants what is finished.
+        interrupt: Set by ``/interrupt``: the images finished so far are the response.
+        skip: Set by ``/skip``: the batch in work is left out.
+        pngs: Images that are finished.
         step: Steps done, over all batches.
         steps: Steps to do, over all batches (some samplers take more than the request's).
         started_s: `time.monotonic` at the start, ``None`` before it.
@@ -52,7 +56,11 @@ class Job:
     schedule: samplers.Schedule
     seeds: list[int]
     model_name: str
+    picture: Any = None
     stop: threading.Event = field(default_factory=threading.Event)
+    interrupt: threading.Event = field(default_factory=threading.Event)
+    skip: threading.Event = field(default_factory=threading.Event)
+    pngs: list[bytes] = field(default_factory=list)
     step: int = 0
     steps: int = 0
     started_s: float | None = None
@@ -83,11 +91,12 @@ class Slot:
             self._pipeline.tokenizer_2 = copy.deepcopy(pipeline.tokenizer_2)
             # XL's pipeline turns a VAE of fp16 to fp32 while it decodes.
             self._pipeline.vae = copy.deepcopy(pipeline.vae)
+        self._from_picture: Any = None
         self._dtype = pipeline.vae.dtype
         self._model_schedule = pipeline.scheduler.config
 
     def generate(self, job: Job) -> list[bytes]:
-        """The images of a job as PNG files.
+        """The images of a job as PNG files: those finished so far where it was interrupted.
 
         Raises:
             StoppedError: `job.stop` was set.
@@ -95,46 +104,65 @@ class Slot:
         import torch
 
         job.started_s = time.monotonic()
-        pngs: list[bytes] = []
         for first in range(0, len(job.seeds), job.request.batch_size):
             seeds = job.seeds[first : first + job.request.batch_size]
-            with torch.inference_mode():
-                images = self._batch(job, seeds, first // job.request.batch_size)
-            for image in images:
-                pngs.append(_png(image, job.infotext(len(pngs))))
-        return pngs
+            try:
+                with torch.inference_mode():
+                    images = self._batch(job, seeds, first // job.request.batch_size)
+            except StoppedError:
+                if job.stop.is_set():
+                    raise
+                if job.interrupt.is_set():
+                    break
+                job.skip.clear()
+                continue
+            job.pngs += [_png(image, job.infotext(first + place)) for place, image in enumerate(images)]
+        return job.pngs
 
     def _batch(self, job: Job, seeds: list[int], batch: int) -> list[Any]:
         import torch
 
         request = job.request
-        width, height = request.size
 
         def after_step(pipeline: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             total = pipeline.num_timesteps
             job.steps = total * request.n_iter
             job.step = total * batch + step + 1
-            if job.stop.is_set():
+            if any(event.is_set() for event in (job.stop, job.interrupt, job.skip)):
                 raise StoppedError
             return tensors
 
-        if job.stop.is_set():
+        if job.stop.is_set() or job.interrupt.is_set():
             raise StoppedError
         self._pipeline.vae.to(self._dtype)  # a decoding that failed may have left it turned
-        self._pipeline.scheduler = samplers.make(job.sampler, job.schedule, self._model_schedule)
-        result = self._pipeline(
+        pipeline, more = self._for(job, len(seeds))
+        pipeline.scheduler = samplers.make(job.sampler, job.schedule, self._model_schedule)
+        result = pipeline(
             prompt=[request.prompt] * len(seeds),
             negative_prompt=[request.negative_prompt] * len(seeds),
-            width=width,
-            height=height,
             num_inference_steps=request.steps,
             guidance_scale=request.cfg_scale,
             eta=request.eta or 0.0,
             # Noise is drawn on the CPU whatever the device, so that a seed means the same image everywhere.
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
             callback_on_step_end=after_step,
+            **more,
         )
         return list(result.images)
+
+    def _for(self, job: Job, count: int) -> tuple[Any, dict[str, Any]]:
+        """The pipeline that a job needs, and what it takes beside the arguments of both kinds."""
+        if job.picture is None:
+            width, height = job.request.size
+            return self._pipeline, {"width": width, "height": height}
+        if self._from_picture is None:
+            from diffusers import AutoPipelineForImage2Image
+
+            self._from_picture = AutoPipelineForImage2Image.from_pipe(self._pipeline)
+            self._from_picture.set_progress_bar_config(disable=True)
+        # At least one step is made, as AUTOMATIC1111 does; diffusers would refuse a strength that leaves none.
+        strength = max(job.request.denoising_strength or 0.0, 1.0 / job.request.steps)
+        return self._from_picture, {"image": [job.picture] * count, "strength": strength}
 
 
 def load(settings: Settings, stages_s: dict[str, float]) -> list[Slot]:

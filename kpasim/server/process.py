@@ -26,6 +26,9 @@ FAREWELL_S = 30
 UNREAD_S = 60
 """How long an answer may lie unread before its connection is given up: it is as long in memory."""
 
+HEADERS_S = 30
+"""How long a connection may take to send the headers of a request that it has begun, or to begin its first one."""
+
 BACKLOG = 2048
 """Connections that may wait to be taken: a burst is refused with 503, not with a reset."""
 
@@ -67,7 +70,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            http="h11",  # it bounds a request's headers, which not every parser does
+            http=_patient_protocol(),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -104,6 +107,41 @@ def serve(settings: Settings, host: str, port: int) -> None:
         # A thread inside torch cannot be ended, and joining it would take as long as its work.
         logging.shutdown()
         os._exit(1 if service.running else 0)
+
+
+def _patient_protocol() -> Any:
+    """Uvicorn's protocol over h11 (it bounds a request's headers), which ends requests that stop half-way.
+
+    uvicorn itself waits for the rest of the headers for ever. Bodies have a limit of their own in the application.
+    """
+    import asyncio
+
+    import h11
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class PatientProtocol(H11Protocol):  # type: ignore[misc]
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._deadline: asyncio.TimerHandle | None = None
+            self._watch(begun=True)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._watch(begun=bool(self.conn.trailing_data[0]))
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._watch(begun=False)
+            super().connection_lost(exc)
+
+        def _watch(self, *, begun: bool) -> None:
+            waiting = begun and self.conn.their_state is h11.IDLE
+            if waiting and self._deadline is None:
+                self._deadline = asyncio.get_running_loop().call_later(HEADERS_S, self.transport.abort)
+            elif not waiting and self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+    return PatientProtocol
 
 
 def listen(host: str, port: int) -> socket.socket:

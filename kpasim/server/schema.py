@@ -1,4 +1,4 @@
-"""What a client may send to ``/sdapi/v1/txt2img``, with AUTOMATIC1111's names and defaults."""
+"""What a client may send to generate images, with AUTOMATIC1111's names and defaults."""
 
 from __future__ import annotations
 
@@ -101,6 +101,39 @@ class TextToImage(BaseModel):
         return self.width // 8 * 8, self.height // 8 * 8
 
 
+class ImageToImage(TextToImage):
+    """A request that begins with a picture."""
+
+    init_images: list[str] = []
+    resize_mode: Annotated[int, Field(ge=0, le=3)] = 0
+    denoising_strength: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] | None = 0.75
+    mask: str | None = None
+    include_init_images: bool = False
+
+
+class PngInfo(BaseModel):
+    """A picture whose parameters are asked for."""
+
+    image: str = ""
+
+
+class PngInfoResponse(BaseModel):
+    """The text about its making that a picture carries."""
+
+    info: str
+    items: dict[str, Any]
+    parameters: dict[str, Any]
+
+
+class ErrorResponse(BaseModel):
+    """An error as AUTOMATIC1111 writes it."""
+
+    error: str
+    detail: Any
+    body: str = ""
+    errors: str = ""
+
+
 class TextToImageResponse(BaseModel):
     """The answer: PNG images in base64, the request as understood, and a JSON text about how they were made."""
 
@@ -134,8 +167,51 @@ def problems(request: TextToImage, limits: Limits) -> list[tuple[str, str]]:
     ):
         if asked:
             found.append((name, "not offered by this server"))
+    if isinstance(request, ImageToImage):
+        if request.mask:
+            found.append(("mask", "not offered by this server"))
+        if request.resize_mode > 1:
+            found.append(("resize_mode", "0 (just resize) or 1 (crop and resize)"))
+        if len(request.init_images) > 1:
+            found.append(("init_images", f"at most 1, got {len(request.init_images)}"))
     if request.script_name:
         found.append(("script_name", "Script not found: this server has no scripts"))
     if request.alwayson_scripts:
         found.append(("alwayson_scripts", "Always on script not found: this server has no scripts"))
     return found
+
+
+def request_schema(kind: type[TextToImage], limits: Limits) -> dict[str, Any]:
+    """JSON schema of a request with the limits of this server in it, for OpenAPI.
+
+    What a limit ties together (``batch_size`` times ``n_iter``) is said by the pairs that it allows; ``null`` stands
+    for the default of every field.
+    """
+    schema = kind.model_json_schema()
+    fields: dict[str, Any] = schema["properties"]
+    for name in ("width", "height"):
+        fields[name]["maximum"] = limits.max_side
+    fields["steps"]["maximum"] = limits.max_steps
+    for name in ("prompt", "negative_prompt"):
+        fields[name]["maxLength"] = limits.max_prompt
+    fields["subseed_strength"] |= {"maximum": 0}
+    for name in ("enable_hr", "restore_faces", "tiling"):
+        fields[name] = {"enum": [False, None], "default": None}
+    for name in ("refiner_checkpoint", "firstpass_image", "script_name", "mask"):
+        if name in fields:
+            fields[name] = {"enum": ["", None], "default": None}
+    fields["alwayson_scripts"] = {"type": ["object", "null"], "maxProperties": 0}
+    if kind is ImageToImage:
+        fields["init_images"] |= {"minItems": 1, "maxItems": 1}
+        fields["resize_mode"]["maximum"] = 1
+        schema["required"] = ["init_images"]
+    schema["properties"] = {
+        name: field if "enum" in field or "null" in str(field) else {"anyOf": [field, {"type": "null"}]}
+        for name, field in fields.items()
+    }
+    most = limits.max_images
+    schema["anyOf"] = [
+        {"properties": {"batch_size": {"maximum": batch}, "n_iter": {"maximum": most // batch}}}
+        for batch in range(1, most + 1)
+    ]
+    return schema

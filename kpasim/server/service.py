@@ -134,7 +134,12 @@ class Service:
         return samplers.find(request.sampler_name or request.sampler_index, request.scheduler)
 
     async def make(
-        self, request: TextToImage, sampler: samplers.Sampler, schedule: samplers.Schedule, gone: asyncio.Future[None]
+        self,
+        request: TextToImage,
+        sampler: samplers.Sampler,
+        schedule: samplers.Schedule,
+        gone: asyncio.Future[None],
+        picture: Any = None,
     ) -> Made:
         """Wait for a slot and make the images.
 
@@ -143,6 +148,7 @@ class Service:
             sampler: The sampler it names.
             schedule: The noise schedule it names.
             gone: Done as soon as the client has left; the work is then given up.
+            picture: What an img2img request begins with, in the size asked for.
 
         Raises:
             RefusedError: The model is not loaded, the queue is full or the server is leaving.
@@ -158,7 +164,7 @@ class Service:
                 return Made([], {}, queue_s, 0.0, left=True)
             seed = random.randrange(2**32 - 1) if request.seed == -1 else request.seed
             seeds = [seed + k for k in range(request.images)]
-            job = models.Job(request, sampler, schedule, seeds, self.settings.model_name)
+            job = models.Job(request, sampler, schedule, seeds, self.settings.model_name, picture)
             images = await self._generate(job, gone)
             service_s = time.monotonic() - admitted_s - queue_s
             if images is None:
@@ -195,6 +201,16 @@ class Service:
         self._failures = 0
         return images
 
+    def interrupt(self) -> None:
+        """End the running generations; their responses hold the images that are finished."""
+        for job in self.running:
+            job.interrupt.set()
+
+    def skip(self) -> None:
+        """Leave out the batches in work; their requests go on with the next ones."""
+        for job in self.running:
+            job.skip.set()
+
     def progress(self) -> dict[str, Any]:
         """The answer to ``/sdapi/v1/progress``: how far the oldest running request is."""
         job = self.running[0] if self.running else None
@@ -205,9 +221,9 @@ class Service:
                 eta_s = (time.monotonic() - job.started_s) * (1 - done) / done
         state = {
             "skipped": False,
-            "interrupted": False,
+            "interrupted": bool(job and job.interrupt.is_set()),
             "stopping_generation": False,
-            "job": "txt2img" if job else "",
+            "job": "" if job is None else "txt2img" if job.picture is None else "img2img",
             "job_count": len(self.running) + self.admission.waiting,
             "job_timestamp": "0",
             "job_no": 0,

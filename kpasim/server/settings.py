@@ -15,6 +15,8 @@ class Limits:
         max_images: Images of one request at most (``batch_size * n_iter``).
         max_prompt: Characters of the prompt at most, and of the negative prompt.
         max_body: Bytes of the request's body at most.
+        max_image_body: The same for requests that carry a picture.
+        max_image_pixels: Pixels of a picture at most, known before it is decoded.
         body_timeout_s: Seconds a client may take to send its body.
     """
 
@@ -23,6 +25,8 @@ class Limits:
     max_images: int = 4
     max_prompt: int = 4096
     max_body: int = 65536
+    max_image_body: int = 8 * 2**20
+    max_image_pixels: int = 4096 * 4096
     body_timeout_s: float = 30.0
 
 

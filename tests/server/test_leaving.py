@@ -258,3 +258,23 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
 def test_the_command_line_wants_one_model(options: tuple[str, ...]) -> None:
     """Neither, both or an unknown model is a usage error."""
     assert run(*options).returncode == 2
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /heal", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Half: "])
+def test_a_request_that_stops_half_way_is_ended(sent: bytes, tmp_path: Path) -> None:
+    """A connection that never finishes its headers is closed, and takes no place for ever."""
+    program = (
+        "-c",
+        "from kpasim.server import process; process.HEADERS_S = 1; from kpasim.server.__main__ import main; main()",
+    )
+    server = start(tmp_path / "log", "--random-weights", "tiny", program=program)
+    try:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as link:
+            link.sendall(sent)
+            began = time.monotonic()
+            with contextlib.suppress(ConnectionResetError):
+                assert link.recv(1) == b""
+            assert 0.5 < time.monotonic() - began < 15
+    finally:
+        server.end()
