@@ -142,16 +142,22 @@ def show(result: Result, *, explain: bool) -> None:
 
 
 def timeline(tables: Tables) -> Any:
-    """The scaling of one run as a table, in the manner of `kubectl get pods -w`."""
+    """The scaling of one run as a table, in the manner of `kubectl get pods -w`; of a long run in bins of time."""
     from rich.table import Table
 
+    from kpasim.report import bins
     from kpasim.studies.explain import moments
 
+    found = moments(tables) if bins.changes(tables) <= bins.LEGIBLE else []
+    title = "Scaling"
+    if not found or len(found) > bins.MOST_ROWS:
+        found = bins.rows(tables)
+        title = f"Scaling, {len(found)} bins: lowest to highest pods, mean of the average, share of time in panic mode"
     # One blank between columns, so that all of them fit into 80.
-    table = Table(title="Scaling", title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="bold")
-    for title in ("time", "ready", "starting", "pending", "draining", "observed", "desired", "panic", "path", ""):
-        table.add_column(title, justify="left" if title in {"path", ""} else "right")
-    for moment in moments(tables):
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="bold")
+    for heading in ("time", "ready", "starting", "pending", "draining", "average", "desired", "panic", "path", ""):
+        table.add_column(heading, justify="left" if heading in {"path", ""} else "right")
+    for moment in found:
         table.add_row(*moment)
     return table
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.report import bins
 from kpasim.report.decisions import decisions, in_words
 from kpasim.report.drawing import (
     MOST_POINTS,
@@ -45,7 +46,7 @@ _AREAS = {
     "draining": ("<purple>", "\\", "<purple-area>"),
 }
 _OUTCOMES = (
-    ("answered (2xx)", "circle", "<blue>", 200, 300),
+    ("succeeded (2xx)", "circle", "<blue>", 200, 300),
     ("redirected (3xx)", "cross", "<green>", 300, 400),
     ("refused (4xx)", "triangle-up", "<orange>", 400, 500),
     ("failed (5xx)", "x", "<red>", 500, 600),
@@ -67,22 +68,32 @@ def scaling(run: Evidence) -> Chart:
     tables = run.tables
     begin, end = _begin(tables), run.horizon_s
     scale, unit = time_unit(end)
-    data, top = _pod_areas(tables, begin, end, scale)
-    data[0:0] = _panic_areas(tables.ticks, scale, (("y", top), ("y2", 1.08 * _highest(tables))))
-    data.append(_desired_line(tables, begin, end, scale))
-    data.append(_decision_points(run, scale))
-    for column, dash, colour, name in (("stable", "solid", "<blue>", "stable window"),
-                                       ("panic", "dash", "<red>", "panic window")):  # fmt: skip
-        t_s, values = thinned(tables.ticks["t_s"], tables.ticks[column])
-        data.append(line(t_s / scale, values, name, colour, dash, yaxis="y2", hovertemplate="%{y:.2f}"))
-    layout = layout_of(f"time since the load began [{unit}]", "pods", (begin / scale, end / scale))
+    if in_bins(run):
+        data, top = _binned_pods(tables, end, scale)
+        data += _binned_averages(tables, end, scale)
+    else:
+        data, top = _pod_areas(tables, begin, end, scale)
+        data[0:0] = _panic_areas(tables.ticks, scale, (("y", top), ("y2", 1.08 * _highest(tables))))
+        data.append(_desired_line(tables, begin, end, scale))
+        data.append(_decision_points(run, scale))
+        for column, dash, colour, name in (("stable", "solid", "<blue>", "stable window"),
+                                           ("panic", "dash", "<red>", "panic window")):  # fmt: skip
+            t_s, values = thinned(tables.ticks["t_s"], tables.ticks[column])
+            data.append(line(t_s / scale, values, name, colour, dash, yaxis="y2", hovertemplate="%{y:.2f}"))
+    what = f"pods, mean of {bins.width_text(end)}" if in_bins(run) else "pods"
+    layout = layout_of(f"time since the load began [{unit}]", what, (begin / scale, end / scale))
     layout["yaxis"] |= {"domain": [0.38, 1], "range": [0, top], "tickformat": "d"}
-    layout["yaxis2"] = axis_of("observed") | {
+    layout["yaxis2"] = axis_of("average") | {
         "domain": [0, 0.3], "rangemode": "tozero", "range": [0, 1.08 * _highest(tables)],
     }  # fmt: skip
     layout["xaxis"] |= {"anchor": "y2", "hoverformat": ".1f", "unifiedhovertitle": {"text": f"%{{x:.1f}} {unit}"}}
     # Without a limit of distance every point of time has its decision: the nearest one.
     return {"data": data, "layout": layout | {"hovermode": "x unified", "hoversubplots": "axis", "hoverdistance": -1}}
+
+
+def in_bins(run: Evidence) -> bool:
+    """Whether a run has too many changes to show them one by one."""
+    return bins.changes(run.tables) > bins.LEGIBLE
 
 
 def replicas(runs: Sequence[tuple[str, Evidence]]) -> Chart:
@@ -95,14 +106,23 @@ def replicas(runs: Sequence[tuple[str, Evidence]]) -> Chart:
     scale, unit = time_unit(end)
     data = []
     begin = min(_begin(run.tables) for _, run in runs)
+    binned = any(in_bins(run) for _, run in runs)
+    edges = bins.edges_s(end)
     for (name, run), colour, dash in zip(runs, ("<blue>", "<red>"), ("solid", "dash"), strict=False):
+        if binned:
+            means = bins.pods(run.tables, edges)["ready"].mean, bins.desired(run.tables, edges).mean
+            for what, values, look in zip(("ready", "desired"), means, (dash, "dot"), strict=True):
+                x, y = edges / scale, _held(values)
+                data.append(line(x, y, f"{what}: {shown(name)}", colour, look, step=True, hovertemplate="%{y:.2f}"))
+            continue
         t_s = _moments(run.tables, begin, end)
         ready = pods_by_state(run.tables.pods, t_s)["ready"]
         data.append(line(t_s / scale, ready, f"ready: {shown(name)}", colour, dash, step=True))
         desired = _desired_line(run.tables, begin, end, scale)
         look = {"color": colour, "dash": "dot" if dash == "solid" else "dashdot", "width": 1.5, "shape": "hv"}
         data.append(desired | {"name": f"desired: {shown(name)}", "line": look})
-    layout = layout_of(f"time since the load began [{unit}]", "pods", (begin / scale, end / scale))
+    what = f"pods, mean of {bins.width_text(end)}" if binned else "pods"
+    layout = layout_of(f"time since the load began [{unit}]", what, (begin / scale, end / scale))
     layout["yaxis"] |= {"rangemode": "tozero", "tickformat": "d"}
     return {"data": data, "layout": layout | {"hovermode": "x unified"}}
 
@@ -116,7 +136,7 @@ def latencies(run: Evidence) -> tuple[Chart, int]:
     requests = run.tables.requests
     kept, left_out = _worth_drawing(requests)
     start, latency, status, pod = (requests[name][kept] for name in ("start_s", "latency_s", "status", "pod"))
-    end = float(np.max(start, initial=1.0))
+    end = float(np.max(requests["start_s"], initial=1.0))
     scale, unit = time_unit(end)
     data = []
     for name, symbol, colour, low, high in _OUTCOMES:
@@ -134,6 +154,20 @@ def latencies(run: Evidence) -> tuple[Chart, int]:
                     "hovertemplate": f"sent at %{{x:.2f}} {unit}<br>%{{y:.2f}} s<br>%{{text}}<extra>{name}</extra>",
                 }
             )
+    waiting = requests["start_s"][np.isnan(requests["latency_s"])]
+    if len(waiting):
+        drawn = waiting[np.linspace(0, len(waiting) - 1, min(len(waiting), MOST_DOTS // 4)).astype(np.int64)]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": f"in flight at the end: {len(waiting):,}",
+                "x": numbers(drawn / scale),
+                "y": numbers(run.horizon_s - drawn),
+                "marker": {"symbol": "line-ns-open", "color": "<muted>", "size": 7},
+                "hovertemplate": f"sent at %{{x:.2f}} {unit}<br>no response after %{{y:.2f}} s<extra></extra>",
+            }
+        )
     layout = layout_of(f"request sent [{unit} since the load began]", "latency [s]", (-0.01 * end / scale, end / scale))
     layout["yaxis"]["rangemode"] = "tozero"
     # Also where all ended alike: the legend says how.
@@ -462,6 +496,64 @@ def _pod_areas(tables: Tables, begin: float, end: float, scale: float) -> tuple[
     desired = tables.scaling["desired"]
     top = max(1.0, float(np.sum(list(counts.values()), axis=0).max(initial=0)), float(desired.max(initial=0)))
     return data, top * 1.12
+
+
+def _binned_pods(tables: Tables, end: float, scale: float) -> tuple[list[dict[str, Any]], float]:
+    """Mean pods by state and desired pods in bins of time, the share of time in panic mode, and the top of the axis."""
+    edges = bins.edges_s(end)
+    x = edges / scale
+    data: list[dict[str, Any]] = []
+    top = 1.0
+    for state, found in bins.pods(tables, edges).items():
+        if not found.high.any():
+            continue
+        edge, pattern, area = _AREAS[state]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": state,
+                "x": numbers(x),
+                "y": numbers(_held(found.mean)),
+                "stackgroup": "pods",
+                "line": {"shape": "hv", "width": 0.6, "color": edge},
+                "fillcolor": area,
+                "fillpattern": {"shape": pattern, "fgcolor": edge, "bgcolor": area, "size": 7, "solidity": 0.25},
+                "hovertemplate": "%{y:.2f}",
+            }
+        )
+    wanted = bins.desired(tables, edges)
+    top = max(top, float(wanted.high.max(initial=0)), float(sum(one.mean for one in bins.pods(tables, edges).values()).max()))
+    data.append(line(x, _held(wanted.mean), "desired", "<ink>", "solid", step=True, hovertemplate="%{y:.2f}"))
+    data.append(line(x, _held(wanted.high), "desired, max", "<ink>", "dot", step=True, hovertemplate="%{y}"))
+    share = bins.panic(tables.ticks, edges)
+    if share.any():
+        text = [f"{100 * one:.0f} %" for one in _held(share).tolist()]
+        height = 1.12 * top * (1 + 0.15 * _held(share))
+        base = line(x, np.full(len(x), 1.12 * top), "panic", "<red>", "solid", step=True)
+        data.append(base | {"showlegend": False, "hoverinfo": "skip", "line": {"width": 0}})
+        strip = line(x, height, "panic, share of time", "<red>", "dot", step=True, text=text, hovertemplate="%{text}")
+        data.append(strip | {"fill": "tonexty", "fillcolor": "<panic-area>"})
+        top *= 1.17
+    return data, 1.12 * top
+
+
+def _binned_averages(tables: Tables, end: float, scale: float) -> list[dict[str, Any]]:
+    """The averages that the autoscaler saw, in bins of time."""
+    edges = bins.edges_s(end)
+    stable, panic = (bins.seen(tables.ticks, column, edges) for column in ("stable", "panic"))
+    return [
+        line(edges / scale, _held(values), name, colour, dash, step=True, yaxis="y2", hovertemplate="%{y:.2f}")
+        for values, name, colour, dash in (
+            (stable.mean, "stable window, mean", "<blue>", "solid"),
+            (panic.high, "panic window, max", "<red>", "dash"),
+        )
+    ]
+
+
+def _held(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values of bins at the edges of these."""
+    return np.append(values, values[-1])
 
 
 def _panic_areas(ticks: Columns, scale: float, axes: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:

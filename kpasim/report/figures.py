@@ -66,7 +66,7 @@ _STATE_LOOKS = {
     "draining": ("#F3DCE9", "\\\\\\\\", PURPLE),
 }
 _OUTCOMES: tuple[tuple[str, str, str, Callable[[NDArray[Any]], NDArray[np.bool_]]], ...] = (
-    ("answered (2xx)", "o", BLUE, lambda status: (status >= 200) & (status < 300)),
+    ("succeeded (2xx)", "o", BLUE, lambda status: (status >= 200) & (status < 300)),
     ("redirected (3xx)", "P", GREEN, lambda status: (status >= 300) & (status < 400)),
     ("refused (4xx)", "^", ORANGE, lambda status: (status >= 400) & (status < 500)),
     ("failed (5xx)", "X", VERMILLION, lambda status: status >= 500),
@@ -148,6 +148,8 @@ def write_run_figures(
 def timeline(tables: Tables, horizon_s: float | None = None, title: str = "") -> Figure:
     """Pods by state over time with the desired number above them, panic shaded; below, what the autoscaler observed.
 
+    A run of many changes is drawn in bins of time.
+
     Args:
         tables: One run.
         horizon_s: Where the time axis ends; the last moment of the tables when not given.
@@ -158,16 +160,10 @@ def timeline(tables: Tables, horizon_s: float | None = None, title: str = "") ->
     begin = _beginning(tables)
     scale, unit = _time_unit(end)
     _draw_pods(axes[0], tables, begin, end, scale)
-    axes[0].set_ylabel("pods")
+    axes[0].set_ylabel(_pods_label(tables, end))
     legend_above(axes[0], 6)
-    t_s = tables.ticks["t_s"] / scale
-    for column, dashes, colour, label in (
-        ("stable", "-", BLUE, "stable window"),
-        ("panic", "--", VERMILLION, "panic window"),
-    ):
-        axes[1].plot(t_s, tables.ticks[column], dashes, color=colour, label=label)
-    _shade_panic(axes[1], tables.ticks, scale, "")
-    axes[1].set_ylabel("observed average")
+    _draw_averages(axes[1], tables, end, scale)
+    axes[1].set_ylabel("average concurrency")
     axes[1].set_ylim(bottom=0)
     legend_above(axes[1], 3)
     _time_axis(axes, begin, end, scale, unit)
@@ -179,14 +175,14 @@ def latencies(tables: Tables, title: str = "") -> Figure:
     """Latency of each request against its start, by outcome.
 
     Args:
-        tables: One run. A request that had not ended is left out.
+        tables: One run. A request that is in flight at the end is drawn with the time that it has waited.
         title: Heading.
     """
     figure, axes = _figure(1, height=3.6, title=title)
     requests = tables.requests
     ended = ~np.isnan(requests["latency_s"])
     start, latency, status = (requests[name][ended] for name in ("start_s", "latency_s", "status"))
-    end = float(np.max(start, initial=1.0))
+    end = float(np.max(requests["start_s"], initial=1.0))
     scale, unit = _time_unit(end)
     for label, marker, colour, chosen in _OUTCOMES:
         some = chosen(status)
@@ -203,6 +199,11 @@ def latencies(tables: Tables, title: str = "") -> Figure:
                 rasterized=crowded,
                 label=f"{label}: {some.sum():,}",
             )
+    waiting = requests["start_s"][~ended]
+    if len(waiting):
+        waited = _last(tables) - waiting
+        label = f"in flight at the end: {len(waiting):,}"
+        axes[0].scatter(waiting / scale, waited, s=24, marker="2", color=GREY, linewidths=1, label=label)
     axes[0].set_ylabel("latency [s]")
     axes[0].set_ylim(bottom=0)
     legend_above(axes[0], 5)
@@ -261,7 +262,7 @@ def dashboard(tables: Tables, horizon_s: float | None = None, title: str = "") -
     axes[4].set(title="response time", ylabel="answered requests [s]")
     legend_above(axes[4], 4, "right")
     _draw_pods(axes[5], tables, 0.0, end, scale)
-    axes[5].set(title="pods", ylabel="pods")
+    axes[5].set(title="pods", ylabel=_pods_label(tables, end))
     legend_above(axes[5], 3, "right")
     for axis, shown in ((axes[0], ("all",)), (axes[2], ("4xx",)), (axes[3], ("5xx", "none"))):
         most = max(float(per_second[name].max()) for name in shown) or 1.0
@@ -428,6 +429,11 @@ def _draw_pods(axis: Axes, tables: Tables, begin: float, end: float, scale: floa
     """Pods by state as areas one upon the other, desired pods as a line, panic shaded."""
     from matplotlib.ticker import MaxNLocator
 
+    from kpasim.report import bins
+
+    if bins.changes(tables) > bins.LEGIBLE:
+        _draw_binned_pods(axis, tables, end, scale)
+        return
     pods, scaling = tables.pods, tables.scaling
     times = [
         pods[name] for name in ("created_s", "ready_s", "delete_requested_s", "gone_s", "scheduled_s") if name in pods
@@ -462,6 +468,64 @@ def _draw_pods(axis: Axes, tables: Tables, begin: float, end: float, scale: floa
     axis.set_ylim(0, max(1.0, float(below.max(initial=0)), float(desired.max(initial=0))) * 1.12)
     axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     _shade_panic(axis, tables.ticks, scale, "panic mode")
+
+
+def _pods_label(tables: Tables, end: float) -> str:
+    """What the axis of pods shows."""
+    from kpasim.report import bins
+
+    return f"pods, mean of {bins.width_text(end)}" if bins.changes(tables) > bins.LEGIBLE else "pods"
+
+
+def _draw_binned_pods(axis: Axes, tables: Tables, end: float, scale: float) -> None:
+    """Mean pods by state in bins of time, the range of desired pods, and from above the share of time in panic mode."""
+    from matplotlib.ticker import MaxNLocator
+
+    from kpasim.report import bins
+
+    edges = bins.edges_s(end)
+    x = edges / scale
+
+    def held(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.append(values, values[-1])
+
+    below = np.zeros(len(edges))
+    for state, found in bins.pods(tables, edges).items():
+        above = below + held(found.mean)
+        if found.high.any():
+            face, hatch, edge = _STATE_LOOKS[state]
+            look: Any = {"facecolor": face, "hatch": hatch, "edgecolor": edge, "linewidth": 0.4}
+            name = state if state != "pending" else "Pending"
+            axis.fill_between(x, below, above, step="post", label=name, **look)
+        below = above
+    wanted = bins.desired(tables, edges)
+    axis.step(x, held(wanted.mean), where="post", color=BLACK, linewidth=1.8, label="desired")
+    axis.step(x, held(wanted.high), where="post", color=BLACK, linewidth=0.8, linestyle=":", label="desired, max")
+    top = max(1.0, float(below.max(initial=0)), float(wanted.high.max(initial=0))) * 1.3
+    share = held(bins.panic(tables.ticks, edges))
+    if share.any():
+        look = {"facecolor": "#FCE8DF", "edgecolor": VERMILLION, "linewidth": 0.6}
+        axis.fill_between(x, top * (1 - 0.15 * share), top, step="post", label="panic, share", **look)
+    axis.set_ylim(0, top)
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _draw_averages(axis: Axes, tables: Tables, end: float, scale: float) -> None:
+    """The averages that the autoscaler saw; of a long run their mean and highest value in bins of time."""
+    from kpasim.report import bins
+
+    lines = (("stable", "-", BLUE, "stable window", "mean"), ("panic", "--", VERMILLION, "panic window", "high"))
+    if bins.changes(tables) > bins.LEGIBLE:
+        edges = bins.edges_s(end)
+        for column, dashes, colour, label, which in lines:
+            values = getattr(bins.seen(tables.ticks, column, edges), which)
+            said = "mean" if which == "mean" else "max"
+            x, y = edges / scale, np.append(values, values[-1])
+            axis.step(x, y, dashes, where="post", color=colour, label=f"{label}, {said}")
+        return
+    for column, dashes, colour, label, _ in lines:
+        axis.plot(tables.ticks["t_s"] / scale, tables.ticks[column], dashes, color=colour, label=label)
+    _shade_panic(axis, tables.ticks, scale, "")
 
 
 def legend_above(axis: Axes, columns: int, side: Literal["left", "right"] = "left") -> None:

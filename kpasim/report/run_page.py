@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kpasim.report import beside, charts, markup, words
+from kpasim.report import beside, bins, charts, markup, words
 from kpasim.report.decisions import decisions
 from kpasim.report.drawing import Chart
 from kpasim.report.evidence import Evidence
@@ -133,9 +133,13 @@ def scaling_part(run: Evidence, drawn: dict[str, Chart], suffix: str = "", name:
         if "rule" in run.tables.ticks
         else "what was seen (a measured run does not tell the rule)"
     )
+    binned = charts.in_bins(run)
     caption = (
-        "Above: pods by state, the number Knative wants as a line, panic mode shaded. Each mark is a decision of the "
-        f"autoscaler; point at it, or press the arrow keys, for {says}. Below: the averages it saw."
+        f"Above: pods by state, as means of {bins.width_text(run.horizon_s)}, with the number of pods that Knative wants "
+        "and its max, and at the top the share of time in panic mode. Below: the averages that the autoscaler saw."
+        if binned
+        else "Above: pods by state, the number of pods that Knative wants as a line, panic mode shaded. Each mark is a "
+        f"decision of the autoscaler; point at it, or press the arrow keys, for {says}. Below: the averages it saw."
     )
     rows = [
         (
@@ -156,7 +160,7 @@ def scaling_part(run: Evidence, drawn: dict[str, Chart], suffix: str = "", name:
     left = f"; {len(found) - MOST_DECISIONS:,} more are in ticks.csv" if len(found) > MOST_DECISIONS else ""
     listed = markup.table(f"Decisions{left}", columns, rows, words=2, class_="words")
     return Html(
-        figure(f"scaling{suffix}", title, caption, 520, keys=True)
+        figure(f"scaling{suffix}", title, caption, 520, keys=not binned)
         + markup.details(f"The decisions as a table ({len(found):,})", listed)
     )
 
@@ -166,7 +170,7 @@ def _latency(run: Evidence, drawn: dict[str, Chart]) -> Html:
     drawn["distribution"] = charts.distribution([(run.name, run)])
     caption = "Each mark is a request; its shape and colour say how it ended."
     if left_out:
-        caption += f" {left_out:,} requests are left out; the quickest and slowest of each stretch of time are kept."
+        caption += f" {left_out:,} requests are left out; the fastest and slowest of each stretch of time are kept."
     return element(
         "div",
         figure("latencies", "Latency of each request", caption, 340),

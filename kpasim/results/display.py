@@ -42,6 +42,20 @@ def number(value: Any, digits: int = 4) -> str:
     return f"{float(value):.{digits}g}" if abs(value) < 10 ** (digits - 1) else f"{value:,.0f}"
 
 
+def clock(time_s: float, end_s: float) -> str:
+    """A time since the load began: ``80.9s`` of a short run, ``12:34`` or ``22:23:46`` of one of many minutes or hours.
+
+    Args:
+        time_s: The time.
+        end_s: End of the run: all of its times are written alike.
+    """
+    if end_s < 600:
+        return f"{time_s:.1f}s"
+    sign, whole = "-" if time_s < -0.5 else "", round(abs(time_s))
+    hours, minutes, seconds = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{sign}{hours}:{minutes:02}:{seconds:02}" if end_s >= 3600 else f"{sign}{minutes}:{seconds:02}"
+
+
 def span(interval: Any) -> str:
     """An interval ``lo to hi``; empty where both ends are missing."""
     if not interval or interval[0] is None:

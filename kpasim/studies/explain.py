@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.results.display import clock
+
 if TYPE_CHECKING:
     from kpasim.engines.params import Params
     from kpasim.results.tables import Tables
@@ -25,7 +27,6 @@ REASONS = {
 }
 """What each rule of ``policy.decider.RULES`` means."""
 
-MOST_MOMENTS = 40
 MOST_NAMES = 3
 """Pods that are named one by one when the same happens to them."""
 AT_ONCE_S = 0.05
@@ -38,10 +39,12 @@ def moments(tables: Tables) -> list[tuple[str, ...]]:
     """Rows of a timeline: every change of the objects under load, with what was observed last.
 
     Returns:
-        Texts: time, ready, starting, pending, draining, observed (panic average), desired, panic, path, remark.
+        Texts: time, ready, starting, pending, draining, the average that decided (that of the panic window in panic
+        mode, else that of the stable window), desired, panic, path, remark.
     """
     scaling, ticks, pods = tables.scaling, tables.ticks, tables.pods
     t = scaling["t_s"]
+    end_s = float(np.max(t, initial=0.0))
     rows: list[tuple[str, ...]] = []
     previous: tuple[str, ...] | None = None
     for index in range(len(t)):
@@ -51,8 +54,8 @@ def moments(tables: Tables) -> list[tuple[str, ...]]:
         if index + 1 < len(t) and t[index + 1] - t[index] < 0.05:
             continue
         last_tick = int(np.searchsorted(ticks["t_s"], t[index], side="right")) - 1
-        observed = f"{max(0.0, ticks['panic'][last_tick]):.2f}" if last_tick >= 0 else ""
         panic = "panic" if last_tick >= 0 and ticks["panic_mode"][last_tick] == 1 else ""
+        observed = f"{max(0.0, ticks[panic or 'stable'][last_tick]):.2f}" if last_tick >= 0 else ""
         states = pods_at(tables, float(t[index]) + 0.05)
         state = (
             *(str(states[name]) for name in ("ready", "starting", "pending", "draining")),
@@ -63,15 +66,11 @@ def moments(tables: Tables) -> list[tuple[str, ...]]:
         )
         key = (*state[:4], *state[5:])
         if key != previous:
-            rows.append((f"{t[index]:.1f}s", *state, ""))
+            rows.append((clock(float(t[index]), end_s), *state, ""))
             previous = key
     gone = pods["gone_s"][~np.isnan(pods["gone_s"])]
     if len(gone) == len(pods["gone_s"]) and len(gone):
-        rows.append((f"{gone.max():.1f}s", "0", "0", "0", "0", "", rows[-1][6] if rows else "", "", "", "all gone"))
-    if len(rows) > MOST_MOMENTS:
-        left_out = len(rows) - MOST_MOMENTS
-        middle = ("...", *[""] * 8, f"{left_out} more changes")
-        rows = [*rows[: MOST_MOMENTS // 2], middle, *rows[-MOST_MOMENTS // 2 :]]
+        rows.append((clock(float(gone.max()), end_s), "0", "0", "0", "0", "", rows[-1][6] if rows else "", "", "", "all gone"))
     return rows
 
 

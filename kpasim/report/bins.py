@@ -1,0 +1,132 @@
+"""A long run in bins of time: thousands of changes as the mean, the lowest and the highest value of each bin."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.report.figures import STATES, pods_by_state
+from kpasim.results.display import clock
+from kpasim.results.frames import Columns
+from kpasim.results.tables import Tables
+
+MOST_ROWS = 40
+"""Changes that a table can show one by one."""
+LEGIBLE = 150
+"""Changes that a figure can show one by one."""
+BINS = 72
+"""Bins of a figure, at most."""
+_WIDTHS_S = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+
+Floats = NDArray[np.float64]
+
+
+class Steps(NamedTuple):
+    """A value that holds until it changes, in each bin: its mean over time, its lowest and its highest."""
+
+    mean: Floats
+    low: Floats
+    high: Floats
+
+
+def changes(tables: Tables) -> int:
+    """How often pods, the desired number or the mode of the autoscaler changed."""
+    pods = tables.pods
+    columns = [pods[name] for name in ("created_s", "ready_s", "delete_requested_s", "gone_s")]
+    desired = tables.scaling["desired"]
+    panic = tables.ticks["panic_mode"]
+    return sum(int((~np.isnan(one)).sum()) for one in columns) + sum(
+        int((np.diff(one) != 0).sum()) for one in (desired, panic)
+    )
+
+
+def edges_s(end_s: float, most: int = BINS) -> Floats:
+    """Edges of bins of a round width from the start of the load to the end of the run, or a little later [s]."""
+    width = float(next((one for one in _WIDTHS_S if end_s / one <= most), 86400 * np.ceil(end_s / most / 86400)))
+    return np.arange(0.0, end_s + width, width)[: int(np.ceil(end_s / width - 1e-9)) + 1]
+
+
+def width_text(end_s: float, most: int = BINS) -> str:
+    """The width of the bins in words: ``30 min``."""
+    from kpasim.report.words import seconds
+
+    edges = edges_s(end_s, most)
+    return seconds(float(edges[1] - edges[0]))
+
+
+def steps(times_s: Floats, values: NDArray[Any], edges: Floats, before: float = 0.0) -> Steps:
+    """A step function in bins.
+
+    Args:
+        times_s: When it changes, ascending.
+        values: The value from each of these times on.
+        edges: Edges of the bins.
+        before: The value before the first change.
+    """
+    grid = np.unique(np.concatenate([edges, times_s[(times_s > edges[0]) & (times_s < edges[-1])]]))
+    held = np.concatenate([[before], values])[np.searchsorted(times_s, grid[:-1], side="right")].astype(np.float64)
+    first = np.searchsorted(grid[:-1], edges[:-1])
+    lasted = np.add.reduceat(np.diff(grid), first)
+    mean = np.add.reduceat(held * np.diff(grid), first) / lasted
+    return Steps(mean, np.minimum.reduceat(held, first), np.maximum.reduceat(held, first))
+
+
+def pods(tables: Tables, edges: Floats) -> dict[str, Steps]:
+    """Pods in each state."""
+    columns = ("created_s", "ready_s", "delete_requested_s", "gone_s", "scheduled_s")
+    moments = np.unique(np.concatenate([tables.pods[name] for name in columns if name in tables.pods]))
+    moments = moments[~np.isnan(moments)]
+    counts = pods_by_state(tables.pods, moments)
+    return {state: steps(moments, counts[state], edges) for state in STATES}
+
+
+def desired(tables: Tables, edges: Floats) -> Steps:
+    """Desired pods."""
+    known = tables.scaling["desired"] >= 0
+    return steps(tables.scaling["t_s"][known], tables.scaling["desired"][known], edges)
+
+
+def panic(ticks: Columns, edges: Floats) -> Floats:
+    """Share of the time in panic mode."""
+    return steps(ticks["t_s"], (ticks["panic_mode"] == 1).astype(np.float64), edges).mean
+
+
+def seen(ticks: Columns, column: str, edges: Floats) -> Steps:
+    """An average that the autoscaler saw, over the ticks of each bin; NaN in bins without a tick."""
+    place = np.searchsorted(edges, ticks["t_s"], side="right") - 1
+    inside = (place >= 0) & (place < len(edges) - 1)
+    values, place = np.maximum(ticks[column][inside], 0.0), place[inside]
+    count = np.bincount(place, minlength=len(edges) - 1)
+    low, high = np.full(len(count), np.inf), np.full(len(count), -np.inf)
+    np.minimum.at(low, place, values)
+    np.maximum.at(high, place, values)
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(place, values, minlength=len(count)) / count
+    empty = count == 0
+    return Steps(mean, np.where(empty, np.nan, low), np.where(empty, np.nan, high))
+
+
+def rows(tables: Tables, most: int = MOST_ROWS) -> list[tuple[str, ...]]:
+    """A timeline of bins, as `studies.explain.moments` has it of changes: lowest to highest numbers of pods."""
+    end_s = float(np.nanmax(np.concatenate([tables.scaling["t_s"], tables.pods["gone_s"], [1.0]])))
+    edges = edges_s(end_s, most)
+    columns = [*pods(tables, edges).values(), desired(tables, edges)]
+    in_panic = panic(tables.ticks, edges)
+    stable, fast = (seen(tables.ticks, column, edges).mean for column in ("stable", "panic"))
+    # The mean of what decided: of the panic window as far as the autoscaler was in panic mode.
+    decided = np.where(in_panic > 0, in_panic * fast + (1 - in_panic) * stable, stable)
+    proxied = steps(tables.scaling["t_s"], tables.scaling["sks_mode"] == "Proxy", edges)
+    found = []
+    for place, begin_s in enumerate(edges[:-1].tolist()):
+        path = "Proxy" if proxied.low[place] == 1 else "Serve" if proxied.high[place] == 0 else "both"
+        *states, wanted = (_range(one.low[place], one.high[place]) for one in columns)
+        average = "" if np.isnan(decided[place]) else f"{decided[place]:.2f}"
+        share = f"{100 * in_panic[place]:.0f} %" if in_panic[place] else ""
+        found.append((clock(begin_s, end_s), *states, average, wanted, share, path, ""))
+    return found
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.0f}" if low == high else f"{low:.0f}-{high:.0f}"
