@@ -14,12 +14,13 @@ from kpasim.errors import KpasimError, RunError
 from kpasim.results import cost, summary
 from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables, read_run_folder
+from kpasim.results.use import use
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.spec.workload import Hey
 from kpasim.studies.measured.described import experiment_of
 from kpasim.studies.prices import prices_of
 from kpasim.studies.run import billing_of
-from kpasim.studies.steady import steady_part
+from kpasim.studies.steady import steady_part, why_no_steady_part
 
 REPLICATIONS = "replications.parquet"
 PREDICTION = "prediction"
@@ -97,7 +98,9 @@ class Evidence:
             kept = {name: values for name, values in self.replications.items() if not _is_money(name)}
             return summary.aggregate(kept)
         gpus = self.experiment.gpus_per_pod if self.experiment else 0
-        return summary.Aggregate(summary.summarise(self.tables, self.horizon_s, gpus), {}, {}, {})
+        own = summary.summarise(self.tables, self.horizon_s, gpus)
+        own |= {name: value for name, value in use(self.tables, self.horizon_s).items() if not np.isnan(value)}
+        return summary.Aggregate(own, {}, {}, {})
 
     @cached_property
     def medians(self) -> dict[str, Any]:
@@ -131,6 +134,13 @@ class Evidence:
             )
         except (KpasimError, LookupError, ValueError):
             return None
+
+    @cached_property
+    def no_month(self) -> str:
+        """Why there is no cost per month, in words; empty where there is one, or no cost at all."""
+        if not self.money or self.money.get("per_month") is not None or self.experiment is None or self.load_is_elsewhere:
+            return ""
+        return why_no_steady_part(self.experiment)
 
     @cached_property
     def prediction(self) -> Evidence | None:

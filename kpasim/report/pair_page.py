@@ -12,6 +12,8 @@ from kpasim.report.evidence import Evidence
 from kpasim.report.markup import Html, element, figure
 from kpasim.report.run_page import DISTRIBUTION, again_part, cost_part, scaling_part, story_of, subtitle_of
 from kpasim.report.words import number, span
+from kpasim.results.display import FIGURES, MAYBE_ZERO, figure_span
+from kpasim.results.display import figure as figure_text
 from kpasim.results.paired import difference
 from kpasim.spec.difference import differences, same_load
 
@@ -21,7 +23,7 @@ def pair_page(one: Evidence, other: Evidence) -> str:
     drawn: dict[str, Chart] = {}
     runs = [(_label(one, other, "first"), one), (_label(other, one, "second"), other)]
     stories = [
-        element("div", element("h3", name), [element("p", line) for line in story_of(run)]) for name, run in runs
+        element("div", element("h3", name), story_of(run)) for name, run in runs
     ]
     sections: list[tuple[str, str, Html]] = [("summary", "In words", element("div", *stories, class_="grid"))]
     sections.append(("settings", "Settings that differ", _differences(runs)))
@@ -88,21 +90,22 @@ def _outcome(runs: Sequence[tuple[str, Evidence]]) -> Html:
     (first, one), (second, other) = runs
     paired = _are_paired(one, other)
     rows = []
-    for title, name, unit in words.FIGURES:
+    for title, name, unit in FIGURES:
         a, b = one.medians.get(name), other.medians.get(name)
-        if a is None and b is None:
+        if (a is None and b is None) or (name in MAYBE_ZERO and not a and not b):
             continue
         change, told = "", ""
         if a is not None and b is not None:
             change = f"{b - a:+.4g}" if b != a else "0"
-            if one.replications is not None and other.replications is not None:
-                values = other.replications[name], one.replications[name]
-                found = difference(*values, paired=paired, figures=len(words.FIGURES))
+            if name in (one.replications or ()) and name in (other.replications or ()):
+                values = other.replications[name], one.replications[name]  # type: ignore[index]
+                found = difference(*values, paired=paired, figures=len(FIGURES))
                 change, told = f"{found.mean:+.3g}" if found.mean else "0", found.verdict
                 if found.mean and math.isfinite(found.low):
                     change += f" ({found.low:+.3g} to {found.high:+.3g})"
-        intervals = span(one.intervals.get(name)), span(other.intervals.get(name))
-        rows.append((title, unit, number(a), intervals[0], number(b), intervals[1], change, told))
+        intervals = [figure_span(name, run.intervals.get(name)) for run in (one, other)]
+        row = (title.strip(), unit, figure_text(name, a), intervals[0], figure_text(name, b), intervals[1])
+        rows.append((*row, change, told))
     columns = [
         "",
         "",

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kpasim.report import beside, bins, charts, markup, words
+from kpasim.report import answer, beside, bins, charts, markup, words
 from kpasim.report.decisions import decisions
 from kpasim.report.drawing import Chart
 from kpasim.report.evidence import Evidence
 from kpasim.report.markup import Content, Html, element, figure
 from kpasim.report.words import number, span
-from kpasim.results.display import LEAST_RUNS
+from kpasim.results.display import LEAST_RUNS, figure_span, shown
+from kpasim.results.display import figure as figure_text
 
 if TYPE_CHECKING:
     from kpasim.studies.compare import Comparison
@@ -58,12 +59,20 @@ def subtitle_of(run: Evidence) -> str:
     return f"{words.counted(run.count, 'simulated run')}{by}{of}"
 
 
-def story_of(run: Evidence) -> list[str]:
-    """What happened, in sentences."""
-    lines = words.story(run.medians, run.intervals, run.tables, run.money, run.count)
-    if run.experiment is not None and not run.load_is_elsewhere:
-        lines.insert(0, words.setting(run.experiment))
-    return lines
+def facts_of(run: Evidence) -> answer.Facts:
+    """What the answer of a run is made of."""
+    known = run.experiment if not run.load_is_elsewhere else None
+    return answer.Facts(run.medians, run.intervals, run.count, run.money, known, run.no_month)
+
+
+def story_of(run: Evidence) -> Html:
+    """What happened, in sentences; what went wrong comes first."""
+    facts = facts_of(run)
+    parts = [element("p", f"{line.label} {line.text}.".strip(), class_=line.level) for line in answer.troubles(facts)]
+    told = answer.story(facts, run.tables)
+    if facts.experiment is not None:
+        told.insert(0, words.setting(facts.experiment))
+    return Html("".join([*parts, *(element("p", sentence) for sentence in told)]))
 
 
 def _summary(run: Evidence) -> Html:
@@ -73,8 +82,9 @@ def _summary(run: Evidence) -> Html:
             element(
                 "p",
                 f"Numbers are medians of {run.count:,} runs, in brackets "
-                f"{'the interval that holds 90 % of' if run.count >= LEAST_RUNS else 'the least and the greatest of'} "
-                "them. Charts of single events show the run whose total time is the median.",
+                f"{'the interval that holds 90 % of' if run.count >= LEAST_RUNS else 'the min and the max of'} "
+                "them. Latencies are of successful requests. Charts of single events show the run with the median test "
+                "duration.",
                 class_="soft",
             )
         )
@@ -86,23 +96,26 @@ def _summary(run: Evidence) -> Html:
                 "calibrate it with a run of your own before you rely on these numbers (kpasim calibrate).",
             )
         )
-    return Html("".join([*(element("p", line) for line in story_of(run)), *notes, _tiles(run), _figures(run)]))
+    return Html("".join([story_of(run), *notes, _tiles(run), _figures(run)]))
 
 
 def _tiles(run: Evidence) -> Html:
     """The five numbers that people ask for first."""
+    facts = facts_of(run)
+    of = " of successes" if facts.whole("ok") < facts.whole("requests") else ""
     found = [
-        ("half are answered within", "latency_s.p50", " s"),
-        ("95 % within", "latency_s.p95", " s"),
-        ("failed", "errors", ""),
-        ("most pods", "max_pods", ""),
+        (f"p50{of}", "latency_s.p50", " s"),
+        (f"p95{of}", "latency_s.p95", " s"),
+        ("failed", "errors", f" of {facts.whole('requests'):,}"),
+        ("peak pods", "max_pods", ""),
     ]
     tiles = [
         element(
             "li",
             element("span", title),
-            element("b", f"{number(run.medians.get(name))}{unit if run.medians.get(name) is not None else ''}"),
-            element("span", span(run.intervals.get(name)) if run.intervals.get(name) else ""),
+            element("b", f"{figure_text(name, run.medians.get(name))}{unit if run.medians.get(name) is not None else ''}"),
+            element("span", figure_span(name, run.intervals.get(name))),
+            class_="error" if name == "errors" and answer.failures_come_first(facts) else None,
         )
         for title, name, unit in found
     ]
@@ -114,11 +127,7 @@ def _tiles(run: Evidence) -> Html:
 
 
 def _figures(run: Evidence) -> Html:
-    rows = [
-        (title, unit, number(run.medians[name]), span(run.intervals.get(name)))
-        for title, name, unit in words.FIGURES
-        if run.medians.get(name) is not None
-    ]
+    rows = [(title.strip(), unit, value, between) for title, value, between, unit in shown(run.medians, run.intervals)]
     columns = ["", "", "median" if run.count > 1 else "value", words.held(run.count) if run.intervals else ""]
     return markup.details("All figures", markup.table("Figures of merit", columns, rows, words=2))
 

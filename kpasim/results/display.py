@@ -3,30 +3,50 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from kpasim.results.summary import COUNTS
+
 FIGURES = (
-    ("total", "total_s", "s"),
+    ("requests", "requests", "requests"),
+    ("succeeded", "ok", "requests"),
+    ("failed", "errors", "requests"),
+    ("  client timeout", "failed.client_timeout", "requests"),
+    ("  status 502", "failed.502", "requests"),
+    ("  status 503", "failed.503", "requests"),
+    ("  status 504", "failed.504", "requests"),
+    ("  other", "failed.other", "requests"),
+    ("in flight at the end", "in_flight", "requests"),
+    ("never sent", "never_sent", "requests"),
     ("mean latency", "latency_s.mean", "s"),
     ("p50", "latency_s.p50", "s"),
     ("p90", "latency_s.p90", "s"),
     ("p95", "latency_s.p95", "s"),
     ("p99", "latency_s.p99", "s"),
-    ("slowest", "latency_s.max", "s"),
-    ("errors", "errors", "requests"),
-    ("most pods", "max_pods", "pods"),
+    ("max", "latency_s.max", "s"),
+    ("waited for a cold start", "cold_start_share", "of requests"),
+    ("GPU utilisation", "gpu_utilisation", "of the time"),
+    ("peak pods", "max_pods", "pods"),
     ("cold starts", "cold_starts", "pods"),
-    ("pod time", "pod_seconds", "s"),
-    ("GPU time", "gpu_seconds", "s"),
+    ("pod-hours", "pod_seconds", "h"),
+    ("GPU-hours", "gpu_seconds", "h"),
+    ("test duration", "total_s", "s"),
     ("first scale-out", "first_scale_out_s", "s after the load starts"),
     ("panic begins", "panic_entered_s", "s after the load starts"),
-    ("desired 0", "desired_zero_after_last_s", "s after the last response"),
-    ("replicas 0", "replicas_zero_after_last_s", "s after the last response"),
+    ("time to desired 0", "desired_zero_after_last_s", "s after the last response"),
+    ("time to scale to zero", "replicas_zero_after_last_s", "s after the last response"),
 )
-"""Figures of merit in the order in which they are shown: title, name among the figures, unit."""
+"""Figures of merit in the order in which they are shown: title, name among the figures, unit. Latencies are those of
+successful requests."""
+
+MAYBE_ZERO = {"failed.client_timeout", "failed.502", "failed.503", "failed.504", "failed.other", "in_flight", "never_sent"}
+"""Figures that are shown only where a run has some."""
+SHARES = {"cold_start_share", "gpu_utilisation"}
+HOURS = {"pod_seconds", "gpu_seconds"}
 
 LEAST_RUNS = 19
 """Of fewer runs no twentieth can be left out on either side: even their least and greatest hold less than 90 %."""
@@ -56,6 +76,46 @@ def clock(time_s: float, end_s: float) -> str:
     return f"{sign}{hours}:{minutes:02}:{seconds:02}" if end_s >= 3600 else f"{sign}{minutes}:{seconds:02}"
 
 
+def percent(share: float) -> str:
+    """A share in percent: ``46 %``, ``0.4 %``; 0 and 100 only where it is nothing or all."""
+    value = 100 * share
+    if value in {0, 100}:
+        return f"{value:.0f} %"
+    if value < 1 or value > 99:
+        return f"{min(max(float(f'{value:.2g}' if value < 1 else f'{value:.1f}'), 0.01), 99.9):g} %"
+    return f"{value:.0f} %"
+
+
+def figure(name: str, value: Any) -> str:
+    """A value of a figure of merit as it is shown: counts are whole, shares in percent, pod-seconds in hours."""
+    if value is None or np.isnan(value):
+        return NOTHING
+    if name in SHARES:
+        return percent(value)
+    if name in HOURS:
+        return number(value / 3600)
+    return f"{math.floor(value):,}" if name in COUNTS else number(value)
+
+
+def figure_span(name: str, interval: Any) -> str:
+    """An interval of a figure of merit, as `figure` shows its ends."""
+    if not interval or interval[0] is None:
+        return ""
+    low, high = (figure(name, one) for one in interval)
+    return low if low == high else f"{low} to {high}"
+
+
+def shown(medians: Mapping[str, Any], intervals: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """The figures of merit that a run has: title, value, interval and unit."""
+    rows = []
+    for title, name, unit in FIGURES:
+        value, interval = medians.get(name), intervals.get(name)
+        if value is None or (name in MAYBE_ZERO and not value and not any(interval or ())):
+            continue
+        rows.append((title, figure(name, value), figure_span(name, interval), unit))
+    return rows
+
+
 def span(interval: Any) -> str:
     """An interval ``lo to hi``; empty where both ends are missing."""
     if not interval or interval[0] is None:
@@ -69,7 +129,7 @@ def interval_words(replications: int) -> str:
     if replications < 2:
         return ""
     return "90 % interval" + (
-        "" if replications >= LEAST_RUNS else f" (fewer than {LEAST_RUNS} runs: least to greatest)"
+        "" if replications >= LEAST_RUNS else f" (fewer than {LEAST_RUNS} runs: min to max)"
     )
 
 
@@ -82,10 +142,9 @@ def as_html(title: str, medians: Mapping[str, Any], intervals: Mapping[str, Any]
         intervals: Their 90 % intervals.
     """
     rows = [
-        f"<tr><th style='text-align:left'>{heading}</th><td style='text-align:right'>{number(medians[name])}</td>"
-        f"<td style='text-align:left'>{span(intervals.get(name))}</td><td style='text-align:left'>{unit}</td></tr>"
-        for heading, name, unit in FIGURES
-        if medians.get(name) is not None
+        f"<tr><th style='text-align:left'>{heading}</th><td style='text-align:right'>{value}</td>"
+        f"<td style='text-align:left'>{interval}</td><td style='text-align:left'>{unit}</td></tr>"
+        for heading, value, interval, unit in shown(medians, intervals)
     ]
     head = "<tr><th></th><th>median</th><th style='text-align:left'>90 %</th><th></th></tr>"
     caption = f"<caption style='text-align:left'>{html.escape(title)}</caption>"

@@ -21,6 +21,7 @@ from kpasim.results import cost, display, folders, summary
 from kpasim.results.provenance import provenance
 from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables, write_run_folder
+from kpasim.results.use import use_many
 from kpasim.spec.sharing import sharing_note
 from kpasim.spec.workload import Hey
 from kpasim.studies.playing.engine import Engine, choose_engine, play
@@ -78,7 +79,7 @@ class Result:
     def figures(self) -> Figures:
         """Each figure of merit as one value per replication; names of nested figures are joined by a dot."""
         found = summary.summarise_many(self._stacked, self.horizon_s, self.experiment.gpus_per_pod)
-        return found | {"never_sent": self.never_sent}
+        return found | {"never_sent": self.never_sent} | use_many(self._stacked, self.horizon_s)
 
     @cached_property
     def never_sent(self) -> NDArray[np.float64]:

@@ -1,0 +1,258 @@
+"""The answer of a run in a few lines: what failed, whether SLOs are met, what users wait, what it costs, what ran."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from kpasim.report.words import counted, load_words, number, seconds, span
+from kpasim.results.display import figure, figure_span, percent
+
+if TYPE_CHECKING:
+    from kpasim.results.tables import Tables
+    from kpasim.spec.experiment import Experiment
+
+MANY = 0.01
+"""Share of failed requests from which on they come first."""
+ERROR, WARNING, GOOD = "error", "warning", "good"
+
+
+class Line(NamedTuple):
+    """One line of an answer.
+
+    Attributes:
+        label: What it is about, empty where the text says so itself.
+        text: The sentence.
+        level: How grave it is: ``error``, ``warning``, ``good``, or empty.
+    """
+
+    label: str
+    text: str
+    level: str = ""
+
+
+class Facts(NamedTuple):
+    """What an answer is made of.
+
+    Attributes:
+        medians: Figures by dotted name, ``None`` where the run has none.
+        intervals: Their 90 % intervals; empty for a single run.
+        count: How many runs the medians are of.
+        money: As `kpasim.results.cost.aggregate_bills`, ``None`` without prices.
+        experiment: What ran, ``None`` where that is not known.
+        no_month: Why there is no cost per month; empty where there is one.
+    """
+
+    medians: Mapping[str, Any]
+    intervals: Mapping[str, Any]
+    count: int
+    money: Mapping[str, Any] | None
+    experiment: Experiment | None
+    no_month: str = ""
+
+    def whole(self, name: str) -> int:
+        """A count as a whole number, 0 where the run does not have it."""
+        return math.floor(self.medians.get(name) or 0)
+
+    def said(self, name: str, unit: str = "") -> str:
+        """A figure with its interval in brackets."""
+        interval = figure_span(name, self.intervals.get(name))
+        value = figure(name, self.medians.get(name))
+        unit = f" {unit}" if unit else ""
+        return f"{value}{unit} ({interval})" if interval and interval != value else f"{value}{unit}"
+
+
+def troubles(facts: Facts) -> list[Line]:
+    """What went wrong: the load was cut, requests failed, requests were in flight at the end; the gravest first."""
+    return [line for line in (_cut(facts), _failed(facts), _in_flight(facts)) if line]
+
+
+def failures_come_first(facts: Facts) -> bool:
+    """Whether so much went wrong that it is the first thing to say."""
+    return any(line.level == ERROR for line in troubles(facts))
+
+
+def waits(facts: Facts) -> Line:
+    """How long users wait."""
+    requests, ok = facts.whole("requests"), facts.whole("ok")
+    if not requests:
+        return Line("Wait", "no request was sent")
+    if facts.medians.get("latency_s.p50") is None:
+        return Line("Wait", f"none of {counted(requests, 'request')} succeeded", ERROR)
+    parts = [f"{name} {facts.said(f'latency_s.{name}', 's')}" for name in ("p50", "p95", "max")]
+    of = f", of the {ok:,} successes" if ok < requests else ""
+    return Line("Wait", f"{', '.join(parts)}{of}")
+
+
+def costs(facts: Facts) -> Line:
+    """What the run and a month cost."""
+    money = facts.money
+    if not money:
+        return Line("Cost", "not known: give a price-per-hour to each of cluster.instance-types")
+    currency, between = money.get("currency") or "", money.get("intervals") or {}
+
+    def amount(name: str) -> str:
+        interval = span(between.get(name))
+        value = number(money[name])
+        return f"{value} {currency}" + (f" ({interval})" if interval and interval != value else "")
+
+    parts = [f"{amount('amount')} for this run"]
+    if money.get("per_month") is not None:
+        parts.insert(0, f"{amount('per_month')} a month")
+    if money.get("per_1000") is not None:
+        parts.append(f"{number(money['per_1000'])} {currency} per 1,000 requests")
+    text = ", ".join(parts)
+    return Line("Cost", f"{text}; no cost per month: {facts.no_month}" if facts.no_month else text)
+
+
+def spent_on(money: Mapping[str, Any]) -> str:
+    """What the money is spent on, the largest part first."""
+    parts: Sequence[tuple[str, float]] = sorted(money["parts"].items(), key=lambda part: -part[1])
+    total = sum(amount for _, amount in parts)
+    words = {"working": "busy pods", "idle": "idle pods", "starting": "starting pods", "draining": "terminating pods"}
+    return ", ".join(f"{percent(amount / total)} {words.get(name, name)}" for name, amount in parts if amount > 0)
+
+
+def pods(facts: Facts) -> Line:
+    """How many pods there were, who waited for them, and how busy they were."""
+    parts = [f"at most {facts.said('max_pods')}", counted(facts.whole("cold_starts"), "cold start")]
+    if facts.medians.get("cold_start_share") is not None:
+        parts.append(f"{percent(facts.medians['cold_start_share'])} of requests waited for one")
+    if facts.medians.get("gpu_utilisation") is not None:
+        parts.append(f"pods busy {percent(facts.medians['gpu_utilisation'])} of their time")
+    return Line("Pods", "; ".join(parts))
+
+
+def ran(facts: Facts) -> Line:
+    """What was simulated: load, model and start state."""
+    experiment = facts.experiment
+    if experiment is None:
+        return Line("Ran", counted(facts.count, "run"))
+    model = experiment.model
+    named = f"model {model.name}{' (provisional)' if model.provisional else ''}" if model.name else "a model of its own"
+    start = {"warm": "warm pods", "idled": "scaled to zero", "zero": "a new revision without a pod"}
+    state = start[experiment.start.state]
+    return Line("Ran", f"{load_words(experiment.workload)}; {named}; start: {state}; {counted(facts.count, 'run')}")
+
+
+def story(facts: Facts, tables: Tables) -> list[str]:
+    """What happened in a run, in a few sentences; what went wrong is said by `troubles`.
+
+    Args:
+        facts: The figures.
+        tables: The run that is shown.
+    """
+    sentences = [_waiting(facts), _scaling(facts, tables), _leaving(facts), _paying(facts)]
+    if facts.whole("requests") and not troubles(facts):
+        sentences.insert(1, "No request failed.")
+    return [sentence for sentence in sentences if sentence]
+
+
+def _waiting(facts: Facts) -> str:
+    requests, ok = facts.whole("requests"), facts.whole("ok")
+    if not requests:
+        return "No request was sent."
+    if facts.medians.get("latency_s.p50") is None:
+        return f"None of {counted(requests, 'request')} succeeded."
+    half = f"within {facts.said('latency_s.p50', 's')}"
+    if ok < requests:
+        text = f"{ok:,} of {requests:,} requests succeeded ({percent(ok / requests)}), half of these {half}"
+    else:
+        text = f"All of {counted(requests, 'request')} succeeded, half of them {half}"
+    if ok >= 20:
+        text += f", 95 % within {facts.said('latency_s.p95', 's')}"
+    return f"{text}; the max is {facts.said('latency_s.max', 's')}."
+
+
+def _scaling(facts: Facts, tables: Tables) -> str:
+    most, started = facts.whole("max_pods"), facts.whole("cold_starts")
+    text = f"At most {counted(most, 'pod')} existed at a time; {counted(started, 'pod')} started under load"
+    if started and facts.medians.get("cold_start_share") is not None:
+        text += f", and {percent(facts.medians['cold_start_share'])} of requests waited for a pod to start"
+    if facts.medians.get("panic_entered_s") is not None:
+        text += f". Panic mode began {facts.said('panic_entered_s', 's')} after the load"
+    waits = (tables.pods["ready_s"] - tables.pods["created_s"])[tables.pods["created_s"] >= 0]
+    waits = waits[~np.isnan(waits)]
+    if len(waits):
+        shown = " of the run shown" if facts.count > 1 else ""
+        text += f". A new pod{shown} took {seconds(float(np.median(waits)))} to become ready"
+        if len(waits) > 1:
+            text += f" (median of {len(waits):,}, {seconds(float(waits.min()))} to {seconds(float(waits.max()))})"
+    return f"{text}."
+
+
+def _leaving(facts: Facts) -> str:
+    zero = facts.medians.get("replicas_zero_after_last_s")
+    if zero is None:
+        return "The service was not scaled to zero before the end of the run."
+    return f"The service was scaled to zero {seconds(zero)} after the last response."
+
+
+def _paying(facts: Facts) -> str:
+    if not facts.money:
+        return ""
+    text = f"Cost: {costs(facts).text}."
+    spent = spent_on(facts.money)
+    return f"{text} Of the money: {spent}." if spent else text
+
+
+def _cut(facts: Facts) -> Line | None:
+    never = facts.medians.get("never_sent")
+    if "never_sent" not in facts.medians or never == 0:
+        return None
+    horizon = facts.experiment.horizon_s if facts.experiment else None
+    ends = f" (horizon {seconds(horizon)})" if horizon else ""
+    if never is None:
+        return Line("", f"The run ends before its load{ends}: the workers would have sent more requests", ERROR)
+    load = facts.whole("requests") + math.floor(never)
+    text = f"The run ends before its load{ends}: {math.floor(never):,} of {counted(load, 'request')} were never sent"
+    waiting = facts.whole("in_flight")
+    return Line("", f"{text}, {waiting:,} have no response" if waiting else text, ERROR)
+
+
+def _failed(facts: Facts) -> Line | None:
+    errors, requests = facts.whole("errors"), facts.whole("requests")
+    if not errors or not requests:
+        most = (facts.intervals.get("errors") or [0, 0])[1] or 0
+        if not most or not requests:
+            return None
+        return Line("Failed", f"no request in most runs, up to {most:,.0f} in some", WARNING)
+    share = errors / requests
+    kinds = _kinds(facts, errors)
+    if len(kinds) == 1:
+        text = f"{percent(share)} of requests {kinds[0][0]}"
+    else:
+        listed = ", ".join(f"{percent(count / requests)} {what}" for what, count in kinds)
+        text = f"{percent(share)} of requests failed{f': {listed}' if listed else ''}"
+    interval = figure_span("errors", facts.intervals.get("errors"))
+    between = f"; {interval} in single runs" if interval and interval != f"{errors:,}" else ""
+    return Line("", f"{text} ({errors:,} of {requests:,}{between})", ERROR if share >= MANY else WARNING)
+
+
+def _kinds(facts: Facts, errors: int) -> list[tuple[str, float]]:
+    """How requests failed and how many, the most frequent first."""
+    experiment = facts.experiment
+    timeout = experiment.workload.timeout_s if experiment else 0.0
+    whose = "hey's" if experiment and experiment.workload.kind == "hey" else "the client's"
+    limit = f" (timeoutSeconds {experiment.service.timeout_s:g})" if experiment else ""
+    words = {
+        "failed.client_timeout": f"timed out after {whose} {seconds(timeout)}" if timeout else "timed out at the client",
+        "failed.502": "failed with status 502 (the pod stopped)",
+        "failed.503": "were refused with status 503 (queue full)",
+        "failed.504": f"failed with status 504{limit}",
+        "failed.other": "failed with another status",
+    }
+    found = [(what, float(facts.medians.get(name) or 0)) for name, what in words.items()]
+    found = sorted(((what, count) for what, count in found if count), key=lambda one: -one[1])
+    return found[:1] if found and found[0][1] >= errors else found
+
+
+def _in_flight(facts: Facts) -> Line | None:
+    waiting, requests = facts.whole("in_flight"), facts.whole("requests")
+    if not waiting or (facts.medians.get("never_sent") or 0) > 0:
+        return None
+    text = f"{waiting:,} of {counted(requests, 'request')} in flight at the end of the run, neither succeeded nor failed"
+    return Line("", text, WARNING)

@@ -1,0 +1,72 @@
+"""How a run used its pods: who waited for a cold start, and how busy the GPUs were; from tables only."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kpasim.results.cost import _covered, _places
+from kpasim.results.frames import Columns
+from kpasim.results.summary import Figures
+from kpasim.results.tables import Tables
+
+
+def use(tables: Tables, horizon_s: float) -> dict[str, float]:
+    """The figures of `use_many` of one run."""
+    many = Tables(**{t.name: {k: c[np.newaxis] for k, c in getattr(tables, t.name).items()} for t in fields(Tables)})
+    return {name: float(values[0]) for name, values in use_many(many, horizon_s).items()}
+
+
+def use_many(tables: Tables, horizon_s: ArrayLike) -> Figures:
+    """How many runs used their pods.
+
+    Args:
+        tables: Columns of shape ``(runs, rows)``, as for `kpasim.results.cost.bill_many`.
+        horizon_s: End of each run [s from the start of the load].
+
+    Returns:
+        - ``cold_start_share``: share of requests that waited for a pod to start: the pod that served one became ready
+          after the request was sent, or none served it and no pod was ready when it was sent. ``NaN`` without requests.
+        - ``gpu_utilisation``: share of the time that pods had a machine, from the start of the load to the horizon, in
+          which they were working on a request. ``NaN`` where no pod had a machine.
+    """
+    requests, pods = tables.requests, tables.pods
+    runs = len(requests["start_s"])
+    horizon = np.broadcast_to(np.asarray(horizon_s, dtype=np.float64), (runs,))[:, np.newaxis]
+    place = _places(requests["pod"], pods["pod"])
+    sent = ~np.isnan(requests["start_s"])
+    served = sent & (place >= 0)
+    ready = np.append(pods["ready_s"].ravel(), np.nan)[place]
+    # A pod that never became ready by its probes may have served all the same, through the activator.
+    late = served & (np.nan_to_num(ready, nan=np.inf) > requests["start_s"])
+    late |= sent & ~served & (_ready_at(pods, requests["start_s"]) == 0)
+    begin = pods["created_s"]
+    if "scheduled_s" in pods:
+        # A measured pod may not say when it got its machine.
+        unknown = np.isnan(pods["scheduled_s"]) & ~np.isnan(pods["ready_s"])
+        begin = np.where(unknown, begin, pods["scheduled_s"])
+    low = np.maximum(np.where(np.isnan(begin), np.inf, begin), 0.0)
+    high = np.fmin(pods["gone_s"], horizon)
+    there = high > low
+    low, high = np.where(there, low, np.inf), np.where(there, high, -np.inf)
+    end = np.nan_to_num(requests["server_end_s"], nan=np.inf)
+    busy = _covered([(place, requests["server_start_s"], end)], low, high)
+    held = np.where(there, high - low, 0.0).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "cold_start_share": late.sum(axis=1) / sent.sum(axis=1),
+            "gpu_utilisation": busy.sum(axis=1) / held,
+        }
+
+
+def _ready_at(pods: Columns, t_s: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many pods were ready at each time, run by run."""
+    ready = pods["ready_s"]
+    ends = np.where(np.isnan(ready), np.nan, np.fmin(pods["delete_requested_s"], pods["gone_s"]))
+    found = np.zeros(t_s.shape, dtype=np.int64)
+    for run in range(len(t_s)):
+        began, ended = (np.sort(times[run][~np.isnan(times[run])]) for times in (ready, ends))
+        found[run] = np.searchsorted(began, t_s[run], side="right") - np.searchsorted(ended, t_s[run], side="right")
+    return found
