@@ -10,7 +10,6 @@ import click
 from kpasim.cli import options
 from kpasim.cli.output import (
     compile_for_next_time,
-    console,
     counted,
     note,
     number,
@@ -21,9 +20,20 @@ from kpasim.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kpasim.report import answer
     from kpasim.results.tables import Tables
     from kpasim.spec.experiment import Experiment
+    from kpasim.studies.judge import Judgement
     from kpasim.studies.run import Result
+
+NOT_MET = 3
+"""Exit status when an SLO is not met."""
+WIDTH = 110
+"""Width of the answer's lines."""
+COSTLY = ("utilisation",)
+"""Findings of `kpasim check` about settings that cost money."""
 
 
 @click.command(epilog="\b\nTry: kpasim run experiments/hey50x5.yaml --replications 500 --out runs/hey50x5")
@@ -35,6 +45,12 @@ if TYPE_CHECKING:
 @click.option("--write-experiment", type=click.Path(), help="With --manifest: also write the experiment file.")
 @click.option("-n", "--replications", type=click.IntRange(1), help="How many times to play it.")
 @options.settings
+@click.option(
+    "--slo",
+    multiple=True,
+    metavar="SLO",
+    help="SLO to check, such as 'p95<=30s' or 'errors<=0.1%'; repeatable. Exit status 3 unless 90 % of runs meet it.",
+)
 @options.seed
 @options.engine("; both give the same tables")
 @click.option("--explain", is_flag=True, help="Say for each tick what was observed and which rule decided.")
@@ -50,6 +66,7 @@ def command(
     write_experiment: str | None,
     replications: int | None,
     settings: tuple[str, ...],
+    slo: tuple[str, ...],
     seed: int | None,
     engine: Any,
     explain: bool,
@@ -62,9 +79,12 @@ def command(
     Without a file: --manifest ksvc.yaml --hey '-n 50 -c 5' --service-time 11s --cold-start 120s.
     """
     from kpasim.spec.settings import parse_settings, with_settings
+    from kpasim.studies.judge import judge
     from kpasim.studies.run import simulate
+    from kpasim.studies.search.slo import parse_slo
 
     changes = parse_settings(settings)
+    wanted = [parse_slo(text) for text in slo]
     what = chosen_experiment(experiment, manifest, hey_flags, service_time, cold_start, write_experiment)
     what = with_settings(what, changes)
     if what.service.unmodelled and not as_json:
@@ -80,12 +100,15 @@ def command(
 
         for path in write_run_figures(folder, result.tables(), title=what.name):
             note(f"Wrote {path}")
+    judgements = judge(result, wanted)
     if as_json:
-        print_json(result.to_dict())
+        print_json(result.to_dict() | ({"slo": [one.to_dict() for one in judgements]} if wanted else {}))
     else:
-        show(result, explain=explain)
+        show(result, judgements, explain=explain)
         next_steps(result, experiment or write_experiment, folder)
     compile_for_next_time(result.engine)
+    if not all(one.met for one in judgements):
+        raise click.exceptions.Exit(NOT_MET)
 
 
 def chosen_experiment(
@@ -122,23 +145,91 @@ def chosen_experiment(
     return quick
 
 
-def show(result: Result, *, explain: bool) -> None:
-    """Print what happened."""
-    from kpasim.results.hey import report
+def show(result: Result, judgements: Sequence[Judgement], *, explain: bool) -> None:
+    """Print the answer first, then what happened in one run, then every figure."""
+    from kpasim.report import answer
+    from kpasim.report.answer import Line
 
+    facts = facts_of(result)
     tables = result.tables()
-    name, which = result.experiment.name, f"replication {result.representative} of {result.replications}"
-    console().print(f"[bold]{name}[/bold], {which} (median total time)")
-    click.echo(report(tables.requests).text())
+    if explain:
+        from kpasim.studies.explain import why
+
+        for text in why(tables, result.params):
+            say(Line("", text))
+    found = answer.troubles(facts)
+    first = answer.failures_come_first(facts)
+    for line in found if first else ():
+        say(line)
+    for one in judgements:
+        say(Line("\N{CHECK MARK}" if one.met else "\N{BALLOT X}", one.text(), "good" if one.met else "error"))
+    say(answer.waits(facts))
+    say(answer.costs(facts))
+    if facts.no_month:
+        say(Line("Month", f"no cost per month: {facts.no_month}"))
+    for line in () if first else found:
+        say(line)
+    if not any(one for one in (facts.intervals.get("errors") or [facts.whole("errors")])):
+        say(Line("Failed", f"none of {counted(facts.whole('requests'), 'request')}"))
+    for line in (answer.pods(facts), answer.ran(facts), *dearest(result, facts)):
+        say(line)
+    click.echo()
+    if result.experiment.workload.kind == "hey":
+        from kpasim.results.hey import report
+
+        click.echo(f"hey's report of the run with the median test duration ({which(result)}), by hey's own rules:")
+        click.echo(report(tables.requests).text())
     show_tables(timeline(tables))
     click.echo()
     if explain:
         from kpasim.studies.explain import explanation
 
-        for line in explanation(tables, result.params):
-            click.echo(line)
+        for text in explanation(tables, result.params):
+            click.echo(text)
         click.echo()
     show_tables(figures_of_merit(result))
+
+
+def which(result: Result) -> str:
+    """Which replication is shown."""
+    return f"replication {result.representative} of {result.replications}"
+
+
+def say(line: answer.Line) -> None:
+    """Print one line of an answer, in its colour."""
+    import textwrap
+
+    colour = {"error": "red", "warning": "yellow", "good": "green"}.get(line.level)
+    label = f"{line.label:8}" if len(line.label) > 1 else f"{line.label} " if line.label else ""
+    text = textwrap.fill(line.text, WIDTH, initial_indent=label, subsequent_indent=" " * max(len(label), 2))
+    click.echo(click.style(text, fg=colour, bold=line.level == "error"))
+
+
+def facts_of(result: Result) -> answer.Facts:
+    """What the answer of a run is made of."""
+    from kpasim.report.answer import Facts
+    from kpasim.results.summary import flattened
+    from kpasim.studies.steady import why_no_steady_part
+
+    money = result.cost
+    no_month = why_no_steady_part(result.experiment) if money and money["per_month"] is None else ""
+    medians, intervals = dict(flattened(result.summary)), dict(flattened(result.intervals))
+    shown = intervals if result.replications > 1 else {}
+    return Facts(medians, shown, result.replications, money, result.experiment, no_month)
+
+
+def dearest(result: Result, facts: answer.Facts) -> list[answer.Line]:
+    """What the money is spent on, and the setting that makes most of it, as far as `kpasim check` knows."""
+    from kpasim.report.answer import Line, spent_on
+    from kpasim.studies.check import findings
+
+    found = []
+    if facts.money and (spent := spent_on(facts.money)):
+        found.append(Line("Spent", spent))
+    costly = next((one for one in findings(result.experiment) if one.name in COSTLY), None)
+    if costly:
+        found.append(Line("Setting", f"{costly.place}: {costly.what}. {costly.fix}", "warning"))
+    return found
 
 
 def timeline(tables: Tables) -> Any:
@@ -166,28 +257,25 @@ def figures_of_merit(result: Result) -> Any:
     """Each figure with its 90 % interval over the replications."""
     from rich.table import Table
 
-    from kpasim.report.words import FIGURES
-    from kpasim.results.display import interval_words
+    from kpasim.results.display import interval_words, shown
     from kpasim.results.summary import flattened
 
-    medians = dict(flattened(result.summary))
-    intervals = dict(flattened(result.intervals))
     words = interval_words(result.replications)
     title = counted(result.replications, "replication") + (f": median and {words}" if words else "")
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in ("", "median", "90 %", "unit") if words else ("", "value", "", "unit"):
         table.add_column(column, justify="right" if column in {"median", "value"} else "left")
-    for heading, place, unit in FIGURES:
-        if medians.get(place) is not None:
-            table.add_row(heading, number(medians[place]), span(intervals.get(place)) if words else "", unit)
+    for heading, value, interval, unit in shown(dict(flattened(result.summary)), dict(flattened(result.intervals))):
+        table.add_row(heading, value, interval if words else "", unit)
     if result.cost:
         money = result.cost
-        for heading, name in (("cost", "amount"), ("  per 1,000 answers", "per_1000"), ("  per month", "per_month")):
+        rows = (("cost", "amount"), ("  per 1,000 requests", "per_1000"), ("  per month", "per_month"))
+        for heading, name in rows:
             if money[name] is not None:
                 interval = span(money["intervals"].get(name)) if words else ""
-                table.add_row(heading, number(money[name]), interval, money["currency"])
+                table.add_row(heading, number(money[name]), interval, f"{money['currency']}, mean")
         for part, amount in money["parts"].items():
-            table.add_row(f"  {part}", number(amount), "", money["currency"])
+            table.add_row(f"  {part}", number(amount), "", f"{money['currency']}, mean")
     return table
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MANY = 0.01
 """Share of failed requests from which on they come first."""
+WORTH_SAYING = 0.005
+"""Share of the money below which a part is not named."""
 ERROR, WARNING, GOOD = "error", "warning", "good"
 
 
@@ -40,7 +42,7 @@ class Facts(NamedTuple):
     Attributes:
         medians: Figures by dotted name, ``None`` where the run has none.
         intervals: Their 90 % intervals; empty for a single run.
-        count: How many runs the medians are of.
+        runs: How many runs the medians are of.
         money: As `kpasim.results.cost.aggregate_bills`, ``None`` without prices.
         experiment: What ran, ``None`` where that is not known.
         no_month: Why there is no cost per month; empty where there is one.
@@ -48,7 +50,7 @@ class Facts(NamedTuple):
 
     medians: Mapping[str, Any]
     intervals: Mapping[str, Any]
-    count: int
+    runs: int
     money: Mapping[str, Any] | None
     experiment: Experiment | None
     no_month: str = ""
@@ -56,6 +58,13 @@ class Facts(NamedTuple):
     def whole(self, name: str) -> int:
         """A count as a whole number, 0 where the run does not have it."""
         return math.floor(self.medians.get(name) or 0)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests in flight at the end: those that neither succeeded nor failed, so that the counts add up."""
+        if not self.whole("in_flight"):
+            return 0
+        return max(0, self.whole("requests") - self.whole("ok") - self.whole("errors"))
 
     def said(self, name: str, unit: str = "") -> str:
         """A figure with its interval in brackets."""
@@ -104,16 +113,18 @@ def costs(facts: Facts) -> Line:
         parts.insert(0, f"{amount('per_month')} a month")
     if money.get("per_1000") is not None:
         parts.append(f"{number(money['per_1000'])} {currency} per 1,000 requests")
-    text = ", ".join(parts)
-    return Line("Cost", f"{text}; no cost per month: {facts.no_month}" if facts.no_month else text)
+    return Line("Cost", ", ".join(parts))
 
 
 def spent_on(money: Mapping[str, Any]) -> str:
     """What the money is spent on, the largest part first."""
     parts: Sequence[tuple[str, float]] = sorted(money["parts"].items(), key=lambda part: -part[1])
     total = sum(amount for _, amount in parts)
+    if not total > 0:
+        return ""
     words = {"working": "busy pods", "idle": "idle pods", "starting": "starting pods", "draining": "terminating pods"}
-    return ", ".join(f"{percent(amount / total)} {words.get(name, name)}" for name, amount in parts if amount > 0)
+    shares = [(words.get(name, name), amount / total) for name, amount in parts]
+    return ", ".join(f"{percent(share)} {name}" for name, share in shares if share >= WORTH_SAYING)
 
 
 def pods(facts: Facts) -> Line:
@@ -130,12 +141,12 @@ def ran(facts: Facts) -> Line:
     """What was simulated: load, model and start state."""
     experiment = facts.experiment
     if experiment is None:
-        return Line("Ran", counted(facts.count, "run"))
+        return Line("Ran", counted(facts.runs, "run"))
     model = experiment.model
     named = f"model {model.name}{' (provisional)' if model.provisional else ''}" if model.name else "a model of its own"
     start = {"warm": "warm pods", "idled": "scaled to zero", "zero": "a new revision without a pod"}
     state = start[experiment.start.state]
-    return Line("Ran", f"{load_words(experiment.workload)}; {named}; start: {state}; {counted(facts.count, 'run')}")
+    return Line("Ran", f"{load_words(experiment.workload)}; {named}; start: {state}; {counted(facts.runs, 'run')}")
 
 
 def story(facts: Facts, tables: Tables) -> list[str]:
@@ -177,7 +188,7 @@ def _scaling(facts: Facts, tables: Tables) -> str:
     waits = (tables.pods["ready_s"] - tables.pods["created_s"])[tables.pods["created_s"] >= 0]
     waits = waits[~np.isnan(waits)]
     if len(waits):
-        shown = " of the run shown" if facts.count > 1 else ""
+        shown = " of the run shown" if facts.runs > 1 else ""
         text += f". A new pod{shown} took {seconds(float(np.median(waits)))} to become ready"
         if len(waits) > 1:
             text += f" (median of {len(waits):,}, {seconds(float(waits.min()))} to {seconds(float(waits.max()))})"
@@ -195,6 +206,8 @@ def _paying(facts: Facts) -> str:
     if not facts.money:
         return ""
     text = f"Cost: {costs(facts).text}."
+    if facts.no_month:
+        text += f" No cost per month: {facts.no_month}."
     spent = spent_on(facts.money)
     return f"{text} Of the money: {spent}." if spent else text
 
@@ -209,7 +222,7 @@ def _cut(facts: Facts) -> Line | None:
         return Line("", f"The run ends before its load{ends}: the workers would have sent more requests", ERROR)
     load = facts.whole("requests") + math.floor(never)
     text = f"The run ends before its load{ends}: {math.floor(never):,} of {counted(load, 'request')} were never sent"
-    waiting = facts.whole("in_flight")
+    waiting = facts.in_flight
     return Line("", f"{text}, {waiting:,} have no response" if waiting else text, ERROR)
 
 
@@ -228,7 +241,7 @@ def _failed(facts: Facts) -> Line | None:
         listed = ", ".join(f"{percent(count / requests)} {what}" for what, count in kinds)
         text = f"{percent(share)} of requests failed{f': {listed}' if listed else ''}"
     interval = figure_span("errors", facts.intervals.get("errors"))
-    between = f"; {interval} in single runs" if interval and interval != f"{errors:,}" else ""
+    between = f"; {interval}" if interval and interval != f"{errors:,}" else ""
     return Line("", f"{text} ({errors:,} of {requests:,}{between})", ERROR if share >= MANY else WARNING)
 
 
@@ -237,9 +250,11 @@ def _kinds(facts: Facts, errors: int) -> list[tuple[str, float]]:
     experiment = facts.experiment
     timeout = experiment.workload.timeout_s if experiment else 0.0
     whose = "hey's" if experiment and experiment.workload.kind == "hey" else "the client's"
-    limit = f" (timeoutSeconds {experiment.service.timeout_s:g})" if experiment else ""
+    limit = f" ({_server_limit(experiment)})" if experiment else ""
     words = {
-        "failed.client_timeout": f"timed out after {whose} {seconds(timeout)}" if timeout else "timed out at the client",
+        "failed.client_timeout": f"timed out after {whose} {seconds(timeout)}"
+        if timeout
+        else "timed out at the client",
         "failed.502": "failed with status 502 (the pod stopped)",
         "failed.503": "were refused with status 503 (queue full)",
         "failed.504": f"failed with status 504{limit}",
@@ -250,9 +265,19 @@ def _kinds(facts: Facts, errors: int) -> list[tuple[str, float]]:
     return found[:1] if found and found[0][1] >= errors else found
 
 
+def _server_limit(experiment: Experiment) -> str:
+    """The limit of the service that ends a request first."""
+    service = experiment.service
+    if service.response_start_timeout_s is not None and service.response_start_timeout_s < service.timeout_s:
+        return f"responseStartTimeoutSeconds {service.response_start_timeout_s:g}"
+    return f"timeoutSeconds {service.timeout_s:g}"
+
+
 def _in_flight(facts: Facts) -> Line | None:
-    waiting, requests = facts.whole("in_flight"), facts.whole("requests")
+    waiting, requests = facts.in_flight, facts.whole("requests")
     if not waiting or (facts.medians.get("never_sent") or 0) > 0:
         return None
-    text = f"{waiting:,} of {counted(requests, 'request')} in flight at the end of the run, neither succeeded nor failed"
+    text = (
+        f"{waiting:,} of {counted(requests, 'request')} in flight at the end of the run, neither succeeded nor failed"
+    )
     return Line("", text, WARNING)

@@ -111,9 +111,9 @@ def replicas(runs: Sequence[tuple[str, Evidence]]) -> Chart:
     for (name, run), colour, dash in zip(runs, ("<blue>", "<red>"), ("solid", "dash"), strict=False):
         if binned:
             means = bins.pods(run.tables, edges)["ready"].mean, bins.desired(run.tables, edges).mean
-            for what, values, look in zip(("ready", "desired"), means, (dash, "dot"), strict=True):
+            for what, values, pattern in zip(("ready", "desired"), means, (dash, "dot"), strict=True):
                 x, y = edges / scale, _held(values)
-                data.append(line(x, y, f"{what}: {shown(name)}", colour, look, step=True, hovertemplate="%{y:.2f}"))
+                data.append(line(x, y, f"{what}: {shown(name)}", colour, pattern, step=True, hovertemplate="%{y:.2f}"))
             continue
         t_s = _moments(run.tables, begin, end)
         ready = pods_by_state(run.tables.pods, t_s)["ready"]
@@ -503,7 +503,7 @@ def _binned_pods(tables: Tables, end: float, scale: float) -> tuple[list[dict[st
     edges = bins.edges_s(end)
     x = edges / scale
     data: list[dict[str, Any]] = []
-    top = 1.0
+    stacked = np.zeros(len(x) - 1)
     for state, found in bins.pods(tables, edges).items():
         if not found.high.any():
             continue
@@ -522,8 +522,9 @@ def _binned_pods(tables: Tables, end: float, scale: float) -> tuple[list[dict[st
                 "hovertemplate": "%{y:.2f}",
             }
         )
+        stacked = stacked + found.mean
     wanted = bins.desired(tables, edges)
-    top = max(top, float(wanted.high.max(initial=0)), float(sum(one.mean for one in bins.pods(tables, edges).values()).max()))
+    top = max(1.0, float(wanted.high.max(initial=0)), float(stacked.max(initial=0)))
     data.append(line(x, _held(wanted.mean), "desired", "<ink>", "solid", step=True, hovertemplate="%{y:.2f}"))
     data.append(line(x, _held(wanted.high), "desired, max", "<ink>", "dot", step=True, hovertemplate="%{y}"))
     share = bins.panic(tables.ticks, edges)

@@ -138,7 +138,12 @@ class Evidence:
     @cached_property
     def no_month(self) -> str:
         """Why there is no cost per month, in words; empty where there is one, or no cost at all."""
-        if not self.money or self.money.get("per_month") is not None or self.experiment is None or self.load_is_elsewhere:
+        if (
+            not self.money
+            or self.money.get("per_month") is not None
+            or self.experiment is None
+            or self.load_is_elsewhere
+        ):
             return ""
         return why_no_steady_part(self.experiment)
 

@@ -11,7 +11,6 @@ from kpasim.report.drawing import Chart
 from kpasim.report.evidence import Evidence
 from kpasim.report.markup import Html, element, figure
 from kpasim.report.run_page import DISTRIBUTION, again_part, cost_part, scaling_part, story_of, subtitle_of
-from kpasim.report.words import number, span
 from kpasim.results.display import FIGURES, MAYBE_ZERO, figure_span
 from kpasim.results.display import figure as figure_text
 from kpasim.results.paired import difference
@@ -22,9 +21,7 @@ def pair_page(one: Evidence, other: Evidence) -> str:
     """The page about two runs side by side; a measured one beside a simulated one is compared with it."""
     drawn: dict[str, Chart] = {}
     runs = [(_label(one, other, "first"), one), (_label(other, one, "second"), other)]
-    stories = [
-        element("div", element("h3", name), story_of(run)) for name, run in runs
-    ]
+    stories = [element("div", element("h3", name), story_of(run)) for name, run in runs]
     sections: list[tuple[str, str, Html]] = [("summary", "In words", element("div", *stories, class_="grid"))]
     sections.append(("settings", "Settings that differ", _differences(runs)))
     sections.append(("outcome", "Outcome", _outcome(runs)))

@@ -113,7 +113,9 @@ def _tiles(run: Evidence) -> Html:
         element(
             "li",
             element("span", title),
-            element("b", f"{figure_text(name, run.medians.get(name))}{unit if run.medians.get(name) is not None else ''}"),
+            element(
+                "b", f"{figure_text(name, run.medians.get(name))}{unit if run.medians.get(name) is not None else ''}"
+            ),
             element("span", figure_span(name, run.intervals.get(name))),
             class_="error" if name == "errors" and answer.failures_come_first(facts) else None,
         )
@@ -144,8 +146,8 @@ def scaling_part(run: Evidence, drawn: dict[str, Chart], suffix: str = "", name:
     )
     binned = charts.in_bins(run)
     caption = (
-        f"Above: pods by state, as means of {bins.width_text(run.horizon_s)}, with the number of pods that Knative wants "
-        "and its max, and at the top the share of time in panic mode. Below: the averages that the autoscaler saw."
+        f"Above: pods by state, as means of {bins.width_text(run.horizon_s)}, with the number of pods that Knative "
+        "wants and its max, and at the top the share of time in panic mode. Below: averages that the autoscaler saw."
         if binned
         else "Above: pods by state, the number of pods that Knative wants as a line, panic mode shaded. Each mark is a "
         f"decision of the autoscaler; point at it, or press the arrow keys, for {says}. Below: the averages it saw."

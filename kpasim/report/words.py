@@ -54,8 +54,10 @@ def load_words(load: Any) -> str:
     rates = {
         "constant": lambda: f"constant arrivals, {rate(load.rate)}",
         "poisson": lambda: f"poisson arrivals, {rate(load.rate)}",
-        "steps": lambda: f"{counted(len(load.phases), 'phase')} of {spread_of([one.rate for one in load.phases])} for "
-        f"{seconds(sum(one.duration_s for one in load.phases))}",
+        "steps": lambda: (
+            f"{counted(len(load.phases), 'phase')} of {spread_of([one.rate for one in load.phases])} for "
+            f"{seconds(sum(one.duration_s for one in load.phases))}"
+        ),
         "ramp": lambda: f"a ramp from {rate(load.from_rate)} to {rate(load.to_rate)}",
         "bursts": lambda: f"bursts of {rate(load.high)} between {rate(load.low)}",
         "batches": lambda: f"{counted(load.size, 'request')} at once every {seconds(load.every_s)}",

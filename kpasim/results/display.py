@@ -43,7 +43,15 @@ FIGURES = (
 """Figures of merit in the order in which they are shown: title, name among the figures, unit. Latencies are those of
 successful requests."""
 
-MAYBE_ZERO = {"failed.client_timeout", "failed.502", "failed.503", "failed.504", "failed.other", "in_flight", "never_sent"}
+MAYBE_ZERO = {
+    "failed.client_timeout",
+    "failed.502",
+    "failed.503",
+    "failed.504",
+    "failed.other",
+    "in_flight",
+    "never_sent",
+}
 """Figures that are shown only where a run has some."""
 SHARES = {"cold_start_share", "gpu_utilisation"}
 HOURS = {"pod_seconds", "gpu_seconds"}
@@ -108,11 +116,13 @@ def figure_span(name: str, interval: Any) -> str:
 def shown(medians: Mapping[str, Any], intervals: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     """The figures of merit that a run has: title, value, interval and unit."""
     rows = []
+    failures = (medians.get("ok") or 0) < (medians.get("requests") or 0)
     for title, name, unit in FIGURES:
         value, interval = medians.get(name), intervals.get(name)
         if value is None or (name in MAYBE_ZERO and not value and not any(interval or ())):
             continue
-        rows.append((title, figure(name, value), figure_span(name, interval), unit))
+        of = ", of successes" if name.startswith("latency_s.") and failures else ""
+        rows.append((title, figure(name, value), figure_span(name, interval), f"{unit}{of}"))
     return rows
 
 
@@ -128,9 +138,7 @@ def interval_words(replications: int) -> str:
     """What the ends of an interval over so many replications are; nothing of a single one."""
     if replications < 2:
         return ""
-    return "90 % interval" + (
-        "" if replications >= LEAST_RUNS else f" (fewer than {LEAST_RUNS} runs: min to max)"
-    )
+    return "90 % interval" + ("" if replications >= LEAST_RUNS else f" (fewer than {LEAST_RUNS} runs: min to max)")
 
 
 def as_html(title: str, medians: Mapping[str, Any], intervals: Mapping[str, Any]) -> str:

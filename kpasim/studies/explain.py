@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.results.display import clock
+from kpasim.spec.quantities import duration_text
 
 if TYPE_CHECKING:
     from kpasim.engines.params import Params
+    from kpasim.results.frames import Columns
     from kpasim.results.tables import Tables
 
 REASONS = {
@@ -70,7 +72,9 @@ def moments(tables: Tables) -> list[tuple[str, ...]]:
             previous = key
     gone = pods["gone_s"][~np.isnan(pods["gone_s"])]
     if len(gone) == len(pods["gone_s"]) and len(gone):
-        rows.append((clock(float(gone.max()), end_s), "0", "0", "0", "0", "", rows[-1][6] if rows else "", "", "", "all gone"))
+        rows.append(
+            (clock(float(gone.max()), end_s), "0", "0", "0", "0", "", rows[-1][6] if rows else "", "", "", "all gone")
+        )
     return rows
 
 
@@ -127,6 +131,70 @@ def explanation(tables: Tables, params: Params) -> Iterator[str]:
         yield _no_data(float(ticks["t_s"][-1]), int(ticks["desired"][-1]))
     for one in happened:
         yield _line(*one)
+
+
+def why(tables: Tables, params: Params) -> list[str]:
+    """Why it scaled, in at most four sentences: first scale-out, peak, first scale-in after it, and zero."""
+    ticks = tables.ticks
+    t_s, desired = ticks["t_s"], ticks["desired"].astype(np.int64)
+    bounded = np.maximum(np.minimum(desired, params.max_scale) if params.max_scale else desired, params.min_scale)
+    under_load = np.flatnonzero(t_s >= 0)
+    if len(under_load) == 0:
+        return ["It did not scale: the autoscaler decided nothing under load."]
+    first = int(under_load[0])
+    before = _replicas_at(tables, 0.0)
+    peak = int(first + np.argmax(bounded[first:]))
+    out = next((one for one in under_load.tolist() if bounded[one] > before), None)
+    end_s = float(np.nanmax(np.concatenate([t_s, tables.scaling["t_s"]])))
+    found = []
+    if out is None:
+        found.append(f"It did not scale out: {_pods(before)} met the target. {_because(ticks, params, peak)}")
+    else:
+        text = f"Scale-out at {clock(float(t_s[out]), end_s)} from {before} to {_pods(bounded[out])}"
+        found.append(f"{text}: {_because(ticks, params, out)}")
+        if peak != out and bounded[peak] > bounded[out]:
+            text = f"Peak at {clock(float(t_s[peak]), end_s)}: {_pods(bounded[peak])}"
+            found.append(f"{text}: {_because(ticks, params, peak)}")
+    back = next((one for one in range(peak + 1, len(t_s)) if bounded[one] < bounded[peak]), None)
+    if back is not None:
+        text = f"Scale-in at {clock(float(t_s[back]), end_s)} from {bounded[peak]} to {_pods(bounded[back])}"
+        found.append(f"{text}: {_because(ticks, params, back)}")
+    zero = np.flatnonzero((tables.scaling["replicas"] == 0) & (tables.scaling["t_s"] > t_s[peak]))
+    if len(zero) and before + bounded[peak] > 0:
+        window = duration_text(params.stable_window_s)
+        moment = clock(float(tables.scaling["t_s"][zero[0]]), end_s)
+        found.append(f"To zero at {moment}: no request was in flight for the stable window ({window}).")
+    return found
+
+
+def _because(ticks: Columns, params: Params, index: int) -> str:
+    """Why a decision was what it was, in a sentence."""
+    rule = str(ticks["rule"][index])
+    panicking = ticks["panic_mode"][index] == 1
+    window = "panic" if panicking and rule != "stable" else "stable"
+    length = duration_text(params.panic_window_s if window == "panic" else params.stable_window_s)
+    unit = "requests/s" if params.metric_rps else "requests in flight"
+    text = f"the {window} window ({length}) saw {_number(ticks[window][index])} {unit}"
+    text += f", target {ticks['target'][index]:g} a pod"
+    if panicking and window == "panic":
+        text = f"panic mode: {text}"
+    if rule not in {"stable", "panic"}:
+        text += f"; {REASONS[rule]}"
+    desired = int(ticks["desired"][index])
+    if params.max_scale and desired > params.max_scale:
+        text += f"; max-scale caps {desired} at {params.max_scale}"
+    elif desired < params.min_scale:
+        text += f"; min-scale raises {desired} to {params.min_scale}"
+    return f"{text}."
+
+
+def _pods(count: int) -> str:
+    return f"{count} pod{'' if count == 1 else 's'}"
+
+
+def _replicas_at(tables: Tables, time_s: float) -> int:
+    place = int(np.searchsorted(tables.scaling["t_s"], time_s, side="right")) - 1
+    return int(tables.scaling["replicas"][place]) if place >= 0 else 0
 
 
 def _decision(tables: Tables, params: Params, index: int) -> str:

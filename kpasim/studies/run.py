@@ -79,7 +79,7 @@ class Result:
     def figures(self) -> Figures:
         """Each figure of merit as one value per replication; names of nested figures are joined by a dot."""
         found = summary.summarise_many(self._stacked, self.horizon_s, self.experiment.gpus_per_pod)
-        return found | {"never_sent": self.never_sent} | use_many(self._stacked, self.horizon_s)
+        return found | {"never_sent": self.never_sent}
 
     @cached_property
     def never_sent(self) -> NDArray[np.float64]:
@@ -104,9 +104,14 @@ class Result:
         return np.asarray(load - np.array([len(one.requests) for one in self.outcomes]), dtype=np.float64)
 
     @cached_property
+    def use(self) -> Figures:
+        """How each replication used its pods, see `results.use.use_many`."""
+        return use_many(self._stacked, self.horizon_s)
+
+    @cached_property
     def aggregate(self) -> summary.Aggregate:
         """Medians, 90 % intervals, counts and Monte-Carlo errors of the figures."""
-        return summary.aggregate(self.figures)
+        return summary.aggregate({**self.figures, **self.use})
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -192,7 +197,7 @@ class Result:
         }
         with folders.writing(folder, "run") as place:
             folders.clear(place, "run")
-            write_figures(place / "replications.parquet", {**self.figures, **(self.cost_figures or {})})
+            write_figures(place / "replications.parquet", {**self.figures, **self.use, **(self.cost_figures or {})})
             write_run_folder(place, self.tables(), run, self.to_dict())
 
     def _repr_html_(self) -> str:

@@ -99,7 +99,7 @@ def test_every_figure_of_money_has_its_interval():
     """Cost and cost per thousand answers are shown with an interval; no zero is printed as less than nothing."""
     done = run(HEADLINE, "-n", "20")
 
-    for heading in ("cost", r"per 1,000 answers"):
+    for heading in ("cost", r"per 1,000 requests"):
         assert re.search(rf"^ *{heading} +[\d.,]+ +[\d.,]+ to [\d.,]+ +CNY", done.stdout, re.M), done.stdout
     assert "-0.00" not in done.stdout
 
@@ -175,7 +175,7 @@ def test_a_run_without_a_file_invents_no_price_and_says_how_to_keep_it(tmp_path:
     ("count", "title"),
     [
         ("1", "1 replication\n"),
-        ("5", "5 replications: median and 90 % interval (fewer than 19 runs: least to greatest)\n"),
+        ("5", "5 replications: median and 90 % interval (fewer than 19 runs: min to max)\n"),
         ("19", "19 replications: median and 90 % interval\n"),
     ],
 )
@@ -197,6 +197,6 @@ def test_the_scaling_fits_into_eighty_columns():
 
     lines = out.file.getvalue().splitlines()
     assert lines[1].split() == [
-        *["time", "ready", "starting", "pending", "draining", "observed", "desired", "panic", "path"]
+        *["time", "ready", "starting", "pending", "draining", "average", "desired", "panic", "path"]
     ]
     assert len(lines) == table.row_count + 2

@@ -188,10 +188,10 @@ def test_a_page_tells_the_run_in_words(runs):
     text = Elements(html.page_of(runs / "first")).text
     shown_run = evidence.read(runs / "first")
 
-    assert "5 clients sent 50 requests in turn" in text
+    assert "5 hey clients, 50 requests, client timeout 3 min, to a service" in text
     assert f"{shown_run.medians['latency_s.p50']:.4g} s" in text
-    assert "Knative panicked" in text
-    assert "CNY per 1,000 answers" in text
+    assert "Panic mode began" in text
+    assert "CNY per 1,000 requests" in text
     assert "The model of the service is provisional" in text
 
 
@@ -199,9 +199,9 @@ def test_few_runs_have_no_interval_of_nine_in_ten(runs, swept, tmp_path):
     """Of twelve runs the least and the greatest are shown, and called so; two pages of one kind share a subtitle."""
     for folder in (runs / "first", swept):
         text = Elements(html.page_of(folder)).text
-        assert "least to greatest" in text
+        assert "min to max" in text
         assert "90 % of runs" not in text
-    assert "in brackets the least and the greatest of them" in Elements(html.page_of(runs / "first")).text
+    assert "in brackets the min and the max of them" in Elements(html.page_of(runs / "first")).text
 
     simulate(load(EXPERIMENTS / "hey50x5.yaml"), replications=19, engine="reference").write(tmp_path / "more")
 
@@ -436,7 +436,7 @@ def test_an_empty_run_has_a_page(tmp_path):
     tables = Tables(**{name: empty_columns(name) for name in ("requests", "pods", "ticks", "scaling")})
     write_run_folder(tmp_path, tables, {"name": "nothing"}, None)
 
-    assert "Nobody sent a request." in Elements(html.page_of(tmp_path)).text
+    assert "No request was sent." in Elements(html.page_of(tmp_path)).text
 
 
 def test_a_long_run_stays_small(tmp_path):
@@ -484,8 +484,8 @@ def test_a_thinned_line_keeps_its_ends_and_extremes():
     [
         (lambda root: root / "nowhere", "no such folder"),
         (lambda root: root, "neither a run"),
-        (lambda root: _with(root, "plan.json", "{}"), "holds no sweep"),
-        (lambda root: _with(root, "plan.json", '{"about": {"axes": 3}}'), "not finished"),
+        (lambda root: _with(root, "plan.json", "{}"), "holds no plan of a sweep"),
+        (lambda root: _with(root, "plan.json", '{"about": {"axes": 3}}'), "holds no plan of a sweep"),
     ],
 )
 def test_what_is_no_run_is_refused_in_one_line(tmp_path, make, says):

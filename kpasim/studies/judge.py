@@ -1,0 +1,76 @@
+"""Whether the replications of a run meet SLOs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kpasim.results.display import percent
+from kpasim.results.summary import rounded
+from kpasim.studies.run import Result
+from kpasim.studies.search.slo import Slo, all_met, cut, priced, wilson
+from kpasim.studies.tune import PROBABILITY
+
+
+class Judgement(NamedTuple):
+    """One SLO and how often it is met.
+
+    Attributes:
+        slo: The SLO.
+        share: Share of replications that meet it.
+        interval: 95 % interval of the probability to meet it.
+        median: Median of its figure; infinite where failures make it so, NaN without one.
+        cut: Whether the horizon ended a run before its load.
+    """
+
+    slo: Slo
+    share: float
+    interval: tuple[float, float]
+    median: float
+    cut: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Whether as many replications meet it as `kpasim tune` asks for."""
+        return self.share >= PROBABILITY
+
+    def text(self) -> str:
+        """How often it is met, in words."""
+        median = self.slo.text(self.median) if np.isfinite(self.median) else "too many requests without success"
+        often = f"met in {percent(self.share)} of runs, {percent(PROBABILITY)} needed"
+        cut = "; a run that ends before its load meets no SLO" if self.cut else ""
+        return f"{self.slo}: {median} in the median run, {often}{cut}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for machines."""
+        return {
+            "slo": str(self.slo),
+            "met": self.met,
+            "probability": rounded(self.share, 6),
+            "probability_interval": [rounded(one, 6) for one in self.interval],
+            "required_probability": PROBABILITY,
+            "median": rounded(self.median, 6) if np.isfinite(self.median) else None,
+        }
+
+
+def judge(result: Result, slos: Sequence[Slo]) -> list[Judgement]:
+    """How often a run meets each SLO.
+
+    Raises:
+        RunError: One is about money, and prices are missing.
+    """
+    costs = {f"cost.{name}": values for name, values in (result.cost_figures or {}).items()}
+    if not any(np.isfinite(costs.get("cost.per_month", np.array([])))):
+        costs.pop("cost.per_month", None)
+    figures = {**result.figures, **costs}
+    found = []
+    for slo in priced(slos, per_month="cost.per_month" in costs):
+        met = all_met([slo], figures)
+        values = slo.values(figures)
+        known = values[~np.isnan(values)]
+        median = float(np.median(known)) if len(known) else float("nan")
+        interval = wilson(int(met.sum()), len(met))
+        found.append(Judgement(slo, float(np.mean(met)), interval, median, bool(cut(figures).any())))
+    return found
