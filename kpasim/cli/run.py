@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
     from kpasim.studies.judge import Judgement
     from kpasim.studies.run import Result
+    from kpasim.studies.search.slo import Slo
 
 NOT_MET = 3
 """Exit status when an SLO is not met."""
@@ -51,6 +52,14 @@ COSTLY = ("utilisation",)
     metavar="SLO",
     help="SLO to check, such as 'p95<=30s' or 'errors<=0.1%'; repeatable. Exit status 3 unless 90 % of runs meet it.",
 )
+@click.option("--against", metavar="EXPERIMENT", type=click.Path(), help="Compare with this experiment.")
+@click.option(
+    "--against-set",
+    "against_set",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Compare with the same experiment (or that of --against) with a setting changed; repeatable.",
+)
 @options.seed
 @options.engine("; both give the same tables")
 @click.option("--explain", is_flag=True, help="Say for each tick what was observed and which rule decided.")
@@ -67,6 +76,8 @@ def command(
     replications: int | None,
     settings: tuple[str, ...],
     slo: tuple[str, ...],
+    against: str | None,
+    against_set: tuple[str, ...],
     seed: int | None,
     engine: Any,
     explain: bool,
@@ -74,8 +85,9 @@ def command(
     out: str | None,
     as_json: bool,
 ) -> None:
-    """Simulate EXPERIMENT and show hey's report, the scaling timeline and each figure with its interval.
+    """Simulate EXPERIMENT: what failed, what users wait, what it costs; then the scaling timeline and every figure.
 
+    With --against or --against-set: what another experiment or setting changes, with the same random numbers.
     Without a file: --manifest ksvc.yaml --hey '-n 50 -c 5' --service-time 11s --cold-start 120s.
     """
     from kpasim.spec.settings import parse_settings, with_settings
@@ -89,9 +101,14 @@ def command(
     what = with_settings(what, changes)
     if what.service.unmodelled and not as_json:
         note(f"Note: not modelled: {', '.join(what.service.unmodelled)}")
+    if seed is not None:
+        what = what.with_settings({"seed": seed})
+    if against or against_set:
+        compare(what, against, against_set, wanted, replications, engine, out, as_json=as_json)
+        return
     count = replications or what.replications
     with progress("replications", count, show=not as_json) as bar:
-        result = simulate(what, replications=replications, seed=seed, engine=engine, progress=bar)
+        result = simulate(what, replications=replications, engine=engine, progress=bar)
     folder = Path(out) if out else Path("runs") / what.name if plot else None
     if folder:
         result.write(folder)
@@ -108,6 +125,47 @@ def command(
         next_steps(result, experiment or write_experiment, folder)
     compile_for_next_time(result.engine)
     if not all(one.met for one in judgements):
+        raise click.exceptions.Exit(NOT_MET)
+
+
+def compare(
+    one: Experiment,
+    file: str | None,
+    changes: tuple[str, ...],
+    slos: Sequence[Slo],
+    replications: int | None,
+    engine: Any,
+    out: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Simulate an experiment and another one, and show the differences."""
+    from kpasim.cli.against import other_experiment, show_against
+    from kpasim.report.answer import Line
+    from kpasim.studies.against import against
+    from kpasim.studies.judge import judge
+
+    other, name = other_experiment(one, file, changes)
+    count = 2 * (replications or one.replications)
+    with progress("replications", count, show=not as_json) as bar:
+        found = against(one, other, replications=replications, engine=engine, progress=bar)
+    judgements = {key: judge(result, slos) for key, result in (("A", found.one), ("B", found.other))}
+    if as_json:
+        verdicts = {key: [each.to_dict() for each in of_run] for key, of_run in judgements.items()}
+        print_json(found.to_dict() | ({"slo": verdicts["A"], "against_slo": verdicts["B"]} if slos else {}))
+    else:
+        for key, of_run in judgements.items():
+            for each in of_run:
+                mark = "\N{CHECK MARK}" if each.met else "\N{BALLOT X}"
+                say(Line(mark, f"{key}: {each.text()}", "good" if each.met else "error"))
+        show_against(found, (one.name, name))
+    if out:
+        folders = (Path(out), Path(f"{out}-against"))
+        for folder, result in zip(folders, (found.one, found.other), strict=True):
+            result.write(folder)
+        note(f"Tables: {folders[0]}, {folders[1]}. Next: kpasim report {folders[0]} {folders[1]}")
+    compile_for_next_time(found.one.engine)
+    if not all(each.met for of_run in judgements.values() for each in of_run):
         raise click.exceptions.Exit(NOT_MET)
 
 
@@ -149,6 +207,7 @@ def show(result: Result, judgements: Sequence[Judgement], *, explain: bool) -> N
     """Print the answer first, then what happened in one run, then every figure."""
     from kpasim.report import answer
     from kpasim.report.answer import Line
+    from kpasim.spec.sharing import sharing as sharing_of
 
     facts = facts_of(result)
     tables = result.tables()
@@ -171,7 +230,9 @@ def show(result: Result, judgements: Sequence[Judgement], *, explain: bool) -> N
         say(line)
     if not any(one for one in (facts.intervals.get("errors") or [facts.whole("errors")])):
         say(Line("Failed", f"none of {counted(facts.whole('requests'), 'request')}"))
-    for line in (answer.pods(facts), answer.ran(facts), *dearest(result, facts)):
+    sharing = sharing_of(result.experiment)
+    assumed = [Line("Sharing", sharing.text, "warning" if sharing.assumed else "")] if sharing.possible else []
+    for line in (answer.pods(facts), answer.ran(facts), *assumed, *dearest(result, facts)):
         say(line)
     click.echo()
     if result.experiment.workload.kind == "hey":
@@ -281,11 +342,8 @@ def figures_of_merit(result: Result) -> Any:
 
 def next_steps(result: Result, experiment: str | None, folder: Path | None) -> None:
     """Say what one would do now."""
-    from kpasim.spec.sharing import sharing_note
     from kpasim.studies.prices import remarks
 
-    if text := sharing_note(result.experiment):
-        note(text)
     for line in remarks(result.prices):
         note(line)
     if not result.prices:

@@ -1,0 +1,104 @@
+"""What `kpasim run A --against B` shows."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kpasim.cli.output import show_tables
+from kpasim.results.display import HOURS, SHARES, figure, number
+
+if TYPE_CHECKING:
+    from kpasim.results.paired import Difference
+    from kpasim.spec.experiment import Experiment
+    from kpasim.studies.against import Against
+
+FIRST = ("latency_s.p50", "latency_s.p95", "cost.per_month", "cost.amount", "errors")
+"""Figures that are told in sentences before the table."""
+WIDTH = 110
+
+
+def other_experiment(one: Experiment, file: str | None, changes: Sequence[str]) -> tuple[Experiment, str]:
+    """What a run is compared with, and its name: another experiment, the same one with changes, or both.
+
+    Raises:
+        ExperimentError: The file cannot be used.
+        RunError: A change is refused.
+    """
+    from kpasim.spec.experiment import load
+    from kpasim.spec.settings import parse_settings, with_settings
+
+    option = "--against-set"
+    other = with_settings(load(file) if file else one, parse_settings(changes, option), option)
+    return other, " ".join([*([other.name] if file else []), *changes])
+
+
+def show_against(found: Against, names: tuple[str, str]) -> None:
+    """Print what the other run changes: a few sentences, then each figure with its difference and the verdict."""
+    one, other = names
+    rows = found.differences()
+    told = {name: (title, unit, row) for title, name, unit, row in rows}
+    confidence = f"{100 * rows[0][3].confidence:.3g} %" if rows else ""
+    click.echo(f"B ({other}) against A ({one}): means of {found.one.replications:,} replications, B - A ({confidence})")
+    for name in FIRST:
+        if name in told and not (name == "cost.amount" and "cost.per_month" in told):
+            title, unit, row = told[name]
+            text = f"{title:8}{_value(name, row.before)} -> {_value(name, row.before + row.mean)} {unit}: "
+            click.echo(click.style(text + _change(name, row), fg="yellow" if row.significant else None))
+    paired = (
+        "Both met the same requests and random numbers: differences are between pairs of replications."
+        if found.paired
+        else "The loads differ: replications are not paired, and the means of independent samples are compared."
+    )
+    click.echo(textwrap.fill(f"{paired} {_end(found)}", WIDTH))
+    click.echo()
+    show_tables(_table(rows))
+
+
+def _end(found: Against) -> str:
+    from kpasim.report.words import seconds
+
+    if found.end_s is not None:
+        return f"Both runs end {seconds(found.end_s)} after the load began."
+    if found.one.experiment.horizon_s != found.other.experiment.horizon_s:
+        return "Their horizons differ, and so do the times that are billed."
+    return "Each run ends when its pods are gone."
+
+
+def _table(rows: list[tuple[str, str, str, Difference]]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("", "A", "B", "B - A", "interval", "difference", "unit"):
+        table.add_column(column, justify="right" if column in {"A", "B", "B - A"} else "left")
+    for title, name, unit, row in rows:
+        before, after = _value(name, row.before), _value(name, row.before + row.mean)
+        known = math.isfinite(row.low) and not row.same
+        interval = f"{_signed(name, row.low)} to {_signed(name, row.high)}" if known else ""
+        verdict = "same" if row.same else "not significant" if row.enough and not row.significant else row.verdict
+        table.add_row(title, before, after, _signed(name, row.mean), interval, verdict, unit)
+    return table
+
+
+def _change(name: str, row: Difference) -> str:
+    """A difference in words."""
+    if row.same:
+        return row.verdict
+    share = f" ({100 * row.share:+.2g} %)" if math.isfinite(row.share) else ""
+    interval = f", {_signed(name, row.low)} to {_signed(name, row.high)}" if math.isfinite(row.low) else ""
+    return f"{_signed(name, row.mean)}{share}{interval}, {row.verdict}"
+
+
+def _value(name: str, value: float) -> str:
+    """A mean as it is shown."""
+    return figure(name, value) if name in SHARES | HOURS else number(value)
+
+
+def _signed(name: str, value: float) -> str:
+    """A difference with its sign; of shares in percentage points."""
+    value = value / 3600 if name in HOURS else 100 * value if name in SHARES else value
+    return f"{value:+.3g}" if value else "0"

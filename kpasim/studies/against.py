@@ -1,0 +1,130 @@
+"""Two runs compared: the same random numbers where loads are the same, one end, and differences with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from kpasim.results.display import FIGURES, MAYBE_ZERO
+from kpasim.results.paired import Difference, difference
+from kpasim.results.summary import Figures, rounded
+from kpasim.spec.difference import same_load
+from kpasim.spec.experiment import Experiment
+from kpasim.studies.playing.engine import Engine
+from kpasim.studies.run import Result, replications_of, simulate
+
+MONEY = (("cost", "cost.amount"), ("cost per 1,000 requests", "cost.per_1000"), ("cost per month", "cost.per_month"))
+"""Figures of money: title and name."""
+
+
+@dataclass
+class Against:
+    """A run beside another.
+
+    Attributes:
+        one: The run.
+        other: The run that it is compared with.
+        paired: Whether replication k of both met the same requests and random numbers.
+        end_s: End of both runs from the start of the load [s], ``None`` where each ends when its pods are gone.
+    """
+
+    one: Result = field(repr=False)
+    other: Result = field(repr=False)
+    paired: bool
+    end_s: float | None
+
+    def differences(self) -> list[tuple[str, str, str, Difference]]:
+        """Each figure that both runs have: title, name, unit, and the difference other minus one."""
+        mine, theirs = _figures(self.one), _figures(self.other)
+        currency = (self.one.cost or {}).get("currency", "")
+        wanted = [*FIGURES, *((title, name, currency) for title, name in MONEY)]
+        both = [row for row in wanted if row[1] in mine and row[1] in theirs]
+        both = [row for row in both if row[1] not in MAYBE_ZERO or np.nansum(mine[row[1]]) or np.nansum(theirs[row[1]])]
+        both = [row for row in both if np.isfinite(mine[row[1]]).any() and np.isfinite(theirs[row[1]]).any()]
+        count = len(both)
+        return [
+            (title.strip(), name, unit, difference(theirs[name], mine[name], paired=self.paired, figures=count))
+            for title, name, unit in both
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``kpasim run --against --json`` prints."""
+        return {
+            **self.one.to_dict(),
+            "against": self.other.to_dict(),
+            "paired": self.paired,
+            "end_s": self.end_s,
+            "differences": {name: _written(found) for _, name, _, found in self.differences()},
+        }
+
+
+def against(
+    one: Experiment,
+    other: Experiment,
+    *,
+    replications: int | None = None,
+    engine: Engine = "auto",
+    progress: Callable[[int], None] | None = None,
+) -> Against:
+    """Simulate two experiments for comparison.
+
+    The other takes the seed and the number of replications of the first. Where pods of either stay, and neither says
+    when its run ends, both are billed until the same moment: the later end of the two, in whole minutes.
+
+    Args:
+        one: The first.
+        other: The second.
+        replications: How many of each, the first's own number by default.
+        engine: As for `studies.run.simulate`.
+        progress: Called with the number of replications finished so far, of both together.
+
+    Raises:
+        RunError: One of them cannot be simulated or billed.
+    """
+    count = replications_of(one, replications)
+    done = [0]
+
+    def more(finished: int) -> None:
+        if progress:
+            progress(done[0] + finished)
+
+    def play(experiment: Experiment) -> Result:
+        result = simulate(experiment, replications=count, seed=one.seed, engine=engine, progress=more)
+        done[0] += count
+        return result
+
+    first, second = play(one), play(other)
+    end_s = one.horizon_s if one.horizon_s == other.horizon_s else None
+    if one.horizon_s is None and other.horizon_s is None and (first.params.stays or second.params.stays):
+        end_s = 60.0 * math.ceil(max(float(result.horizon_s.max()) for result in (first, second)) / 60.0)
+        done[0] = 0
+        first, second = (play(which.with_setting("horizon", end_s)) for which in (one, other))
+    return Against(first, second, same_load(first.experiment, second.experiment), end_s)
+
+
+def _figures(result: Result) -> Figures:
+    """All figures of a run, one value per replication."""
+    costs = {f"cost.{name}": values for name, values in (result.cost_figures or {}).items()}
+    return {**result.figures, **result.use, **costs}
+
+
+def _written(found: Difference) -> dict[str, Any]:
+    """A difference for machines; ``None`` where it has no value."""
+
+    def number(value: float) -> float | None:
+        return rounded(value, 6) if math.isfinite(value) else None
+
+    return {
+        "one": number(found.before),
+        "other": number(found.before + found.mean),
+        "difference": number(found.mean),
+        "interval": [number(found.low), number(found.high)],
+        "confidence": rounded(found.confidence, 4),
+        "significant": found.significant,
+        "verdict": found.verdict,
+        "replications_needed": found.needed,
+    }
