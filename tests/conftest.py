@@ -21,7 +21,10 @@ settings.register_profile("explore", derandomize=False)
 settings.load_profile("same")
 
 VECTORS = Path(__file__).parent / "vectors"
-FAMILIES = ("decider", "aggregation", "collector", "scrape", "targets", "scaler", "lb", "queueproxy_stats")
+FAMILIES = (
+    "decider", "aggregation", "collector", "scrape", "targets", "scaler", "lb", "queueproxy_stats", "services",
+    "configmaps",
+)  # fmt: skip
 OPENERS = {".json": Path.open, ".gz": gzip.open, ".xz": lzma.open}
 
 
@@ -42,7 +45,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @lru_cache
 def load_vectors(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The cases in a folder, by family; a family may be spread over several files."""
+    """The cases in a folder, by family; a family may be spread over several files.
+
+    A case of a file with a `cluster_config` has it, too.
+    """
     cases: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(folder.glob("*.json*")):
         if path.suffix not in OPENERS:
@@ -52,7 +58,8 @@ def load_vectors(folder: Path) -> dict[str, list[dict[str, Any]]]:
         family = document.get("family", path.name.partition(".")[0])
         if family not in FAMILIES:
             raise pytest.UsageError(f"{path}: family: {family!r} is not one of {', '.join(FAMILIES)}")
-        cases.setdefault(family, []).extend(document["cases"])
+        cluster = {key: document[key] for key in ("cluster_config",) if key in document}
+        cases.setdefault(family, []).extend({**case, **cluster} for case in document["cases"])
     if not cases:
         raise pytest.UsageError(f"--vectors {folder}: no vectors (*.json, *.json.gz, *.json.xz) there")
     return cases

@@ -438,9 +438,9 @@ class _Validation:
 def _config_keys() -> dict[str, Collection[str]]:
     """The ConfigMaps that a prediction depends on, and their keys."""
     from kpasim.spec.autoscaler import CONFIG_KEYS
-    from kpasim.spec.manifest import CONFIG_MAPS
+    from kpasim.spec.configmaps import RUN_KEYS
 
-    return {"config-autoscaler": CONFIG_KEYS, **CONFIG_MAPS}
+    return {"config-autoscaler": CONFIG_KEYS, **RUN_KEYS}
 
 
 def _config_of(experiment: Experiment, name: str = "config-autoscaler") -> dict[str, str]:

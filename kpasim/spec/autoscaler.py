@@ -209,7 +209,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "scale-to-zero-grace-period": _read_seconds,
     "scale-to-zero-pod-retention-period": _read_seconds,
     "scale-down-delay": _read_seconds,
-    "pod-autoscaler-class": str,
+    "pod-autoscaler-class": str.strip,
     "activator-capacity": _FLOAT,
     "initial-scale": _INT32,
     "allow-zero-initial-scale": _BOOL,
@@ -419,7 +419,7 @@ def _min_max_faults(annotations: Mapping[str, str], config: AutoscalerConfig) ->
     max_key = max_found[0] if max_found else SPELLINGS["max-scale"][0]
     if most and most < least:
         faults.append((max_key, f"max-scale = {most} is less than min-scale = {least}"))
-    if config.max_scale_limit and (max_found or not config.max_scale):
+    if config.max_scale_limit and max_found:
         if most > config.max_scale_limit:
             faults.append(
                 (

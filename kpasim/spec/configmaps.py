@@ -1,27 +1,32 @@
-"""ConfigMaps of a cluster: found in YAML files, and what two of them mean for a Service.
+"""ConfigMaps of a cluster: found in YAML files, and what they mean for a Service.
 
-`config-autoscaler` is read in `kpasim.spec.autoscaler`; of `config-defaults` and `config-deployment` only the keys that
-a run depends on matter.
+`config-autoscaler` is read in `kpasim.spec.autoscaler`; `config-defaults`, `config-deployment` and `config-features`
+are read here, with the bounds of Knative's webhook.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kpasim.errors import ExperimentError, Problem
+from kpasim.spec import gotemplate, names
 from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, text_of
 from kpasim.spec.base import Place, dotted, line_of, show, unknown_key
 from kpasim.spec.goparse import format_float, parse_bool, parse_duration, parse_int
-from kpasim.spec.quantities import duration_text
+from kpasim.spec.quantities import amount, duration_text
 from kpasim.spec.yamlfile import Document, parse_documents, read_text
 
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What `config-defaults` and `config-deployment` say, as far as a run depends on it."""
+    """What `config-defaults`, `config-deployment` and `config-features` say.
+
+    `features` is None where the cluster's `config-features` is not known; `resources` holds requests and limits of
+    containers that name none, as `(("requests", "cpu"), "1")`.
+    """
 
     container_concurrency: int = 0
     container_concurrency_max_limit: int = 1000
@@ -30,8 +35,23 @@ class Defaults:
     max_timeout_s: float = 600.0
     response_start_timeout_s: float = 300.0
     idle_timeout_s: float = 0.0
+    enable_service_links: bool | None = False
+    resources: tuple[tuple[tuple[str, str], str], ...] = ()
+    templates: tuple[tuple[str, str], ...] = (
+        ("container-name-template", "user-container"),
+        ("init-container-name-template", "init-container"),
+    )
     progress_deadline_s: float = 600.0
     pod_is_always_schedulable: bool = False
+    features: tuple[tuple[str, str], ...] | None = None
+
+    def feature(self, key: str) -> str:
+        """A flag of `config-features`: `Enabled`, `Allowed`, `Disabled`, or `AllowRootBounded`."""
+        return dict(self.features or ()).get(key) or FEATURES[key]
+
+    def container_name(self, key: str, service: str) -> str:
+        """Name of a container that has none, by one of the two templates."""
+        return gotemplate.execute(dict(self.templates)[key], {"Name": service})
 
 
 def not_text(value: Any) -> str:
@@ -93,21 +113,105 @@ def read_autoscaler_config(path: str | Path) -> AutoscalerConfig:
     return parse_config(data, path=path, lines=document.lines, prefix=prefix)
 
 
+def _whole_seconds(text: str) -> float:
+    return float(parse_int(text))
+
+
+def _duration_s(text: str) -> float:
+    return parse_duration(text) / 1e9
+
+
+def _three_states(text: str) -> bool | None:
+    return {"true": True, "false": False}.get(text.lower())
+
+
+def _quantity(text: str) -> str:
+    amount(text)
+    return text
+
+
+def _template(text: str) -> str:
+    gotemplate.check(text)
+    return text
+
+
+_ENABLED = {"multi-container", "kubernetes.podspec-volumes-emptydir"}
+FEATURES: dict[str, str] = {
+    key: "Enabled" if key in _ENABLED else "Disabled"
+    for key in (
+        "autodetect-http2", "kubernetes.podspec-persistent-volume-write", "multi-container", "multi-container-probing",
+        "queueproxy.mount-podinfo", "queueproxy.resource-defaults", "secure-pod-defaults", "tag-header-based-routing",
+        "kubernetes.containerspec-addcapabilities",
+        *(
+            f"kubernetes.podspec-{name}"
+            for name in (
+                "affinity", "dnsconfig", "dnspolicy", "volumes-emptydir", "fieldref", "hostaliases", "hostipc",
+                "hostnetwork", "hostpid", "volumes-hostpath", "volumes-csi", "volumes-ephemeral", "volumes-image",
+                "init-containers", "volumes-mount-propagation", "nodeselector", "persistent-volume-claim",
+                "priorityclassname", "runtimeclassname", "schedulername", "securitycontext", "shareprocessnamespace",
+                "tolerations", "topologyspreadconstraints",
+            )
+        ),
+    )
+}  # fmt: skip
+"""Keys of `config-features`, with the flags Knative ships."""
+_FLAGS = ("Enabled", "Allowed", "Disabled")
+_SECURE_FLAGS = ("Disabled", "AllowRootBounded", "Enabled")
+_RESOURCES = {
+    f"revision-{resource}-{bound}": (f"{bound}s", resource)
+    for resource in ("cpu", "memory", "ephemeral-storage")
+    for bound in ("request", "limit")
+}
+_TEMPLATES = ("container-name-template", "init-container-name-template")
 _DEFAULTS_KEYS: dict[str, tuple[str, Any]] = {
     "container-concurrency": ("container_concurrency", parse_int),
     "container-concurrency-max-limit": ("container_concurrency_max_limit", parse_int),
     "allow-container-concurrency-zero": ("allow_container_concurrency_zero", parse_bool),
-    "revision-timeout-seconds": ("timeout_s", lambda text: float(parse_int(text))),
-    "max-revision-timeout-seconds": ("max_timeout_s", lambda text: float(parse_int(text))),
-    "revision-response-start-timeout-seconds": ("response_start_timeout_s", lambda text: float(parse_int(text))),
-    "revision-idle-timeout-seconds": ("idle_timeout_s", lambda text: float(parse_int(text))),
+    "revision-timeout-seconds": ("timeout_s", _whole_seconds),
+    "max-revision-timeout-seconds": ("max_timeout_s", _whole_seconds),
+    "revision-response-start-timeout-seconds": ("response_start_timeout_s", _whole_seconds),
+    "revision-idle-timeout-seconds": ("idle_timeout_s", _whole_seconds),
+    "enable-service-links": ("enable_service_links", _three_states),
+    **dict.fromkeys(_TEMPLATES, ("", _template)),
+    **dict.fromkeys(_RESOURCES, ("", _quantity)),
 }
+_QUEUE_RESOURCES = [
+    (resource, bound) for resource in ("cpu", "memory", "ephemeral-storage") for bound in ("request", "limit")
+]
 _DEPLOYMENT_KEYS: dict[str, tuple[str, Any]] = {
-    "progress-deadline": ("progress_deadline_s", lambda text: parse_duration(text) / 1e9),
+    "progressDeadline": ("progress_deadline_s", _duration_s),
+    "progress-deadline": ("progress_deadline_s", _duration_s),
+    "digestResolutionTimeout": ("", _duration_s),
+    "digest-resolution-timeout": ("", _duration_s),
     "pod-is-always-schedulable": ("pod_is_always_schedulable", parse_bool),
+    **{f"queue-sidecar-{resource}-{bound}": ("", _quantity) for resource, bound in _QUEUE_RESOURCES},
+    **{
+        f"queueSidecar{resource}{bound}": ("", _quantity)
+        for resource in ("CPU", "Memory", "EphemeralStorage")
+        for bound in ("Request", "Limit")
+    },
+    **dict.fromkeys(
+        (
+            "queueSidecarImage", "queue-sidecar-image", "registriesSkippingTagResolving",
+            "registries-skipping-tag-resolving", "queue-sidecar-token-audiences", "queue-sidecar-rootca",
+            "queue-sidecar-tls-min-version", "queue-sidecar-tls-max-version", "queue-sidecar-tls-cipher-suites",
+            "queue-sidecar-tls-curve-preferences", "default-affinity-type", "runtime-class-name",
+        ),
+        ("", str),
+    ),
+}  # fmt: skip
+CONFIG_MAPS: dict[str, dict[str, tuple[str, Any]]] = {
+    "config-defaults": _DEFAULTS_KEYS,
+    "config-deployment": _DEPLOYMENT_KEYS,
+    "config-features": dict.fromkeys(FEATURES, ("", str)),
 }
-CONFIG_MAPS = {"config-defaults": _DEFAULTS_KEYS, "config-deployment": _DEPLOYMENT_KEYS}
-"""Keys of the other two ConfigMaps that a run depends on."""
+"""Keys of the other ConfigMaps that Knative's webhook reads."""
+RUN_KEYS = {
+    name: [key for key, (attribute, _) in keys.items() if attribute.endswith(("_s", "concurrency", "schedulable"))]
+    for name, keys in CONFIG_MAPS.items()
+    if name != "config-features"
+}
+"""Keys of these ConfigMaps that a run depends on."""
 
 
 def parse_defaults(
@@ -120,11 +224,11 @@ def parse_defaults(
     prefix: Place = (),
     strict: bool,
 ) -> Defaults:
-    """Take the data of `config-defaults` or `config-deployment` into the defaults.
+    """Take the data of `config-defaults`, `config-deployment` or `config-features` into the defaults.
 
     Args:
         defaults: What holds so far.
-        name: Which of the two ConfigMaps.
+        name: Which of the ConfigMaps.
         data: Its data.
         path: File, for messages.
         source: Document, for lines in messages.
@@ -135,7 +239,7 @@ def parse_defaults(
         ExperimentError: A value that Knative would refuse.
     """
     keys = CONFIG_MAPS[name]
-    values: dict[str, Any] = {}
+    read: dict[str, Any] = {}
     problems: list[Problem] = []
     lines = source.lines if source else {}
 
@@ -150,57 +254,107 @@ def parse_defaults(
             continue
         attribute, parse = keys[key]
         try:
-            values[attribute] = parse(text_of(value))
+            read[key] = parse(text_of(value))
         except ValueError:
-            example = getattr(defaults, attribute)
-            wanted = (
-                ("true" if example else "false")
-                if isinstance(example, bool)
-                else duration_text(example)
-                if "deadline" in key
-                else format_float(example)
-            )
-            wrong(key, f"{show(value)} cannot be read (write {wanted})")
-    result = replace(defaults, **values)
-    for key, message in _defaults_faults(result):
-        if key in data:
-            wrong(key, message)
+            wrong(key, f"{show(value)} cannot be read (write {_example(defaults, key, attribute)})")
+    result = _taken(defaults, name, read)
+    for key, message in _faults(result, name, read):
+        wrong(key, message)
     if problems:
         raise ExperimentError(path, problems)
     return result
 
 
-def _defaults_faults(d: Defaults) -> list[tuple[str, str]]:
-    """Bounds that the two ConfigMaps break.
+def _example(defaults: Defaults, key: str, attribute: str) -> str:
+    """A text that could be read."""
+    if not attribute:
+        return "10s" if "imeout" in key else "{{.Name}}" if key in _TEMPLATES else "500m or 1Gi"
+    example = getattr(defaults, attribute)
+    if isinstance(example, bool):
+        return "true" if example else "false"
+    return duration_text(example) if "eadline" in key else format_float(example)
+
+
+def _taken(defaults: Defaults, name: str, read: Mapping[str, Any]) -> Defaults:
+    """The defaults with the values of a ConfigMap; of two spellings the one with dashes counts."""
+    if name == "config-features":
+        flags = {}
+        for key, text in read.items():
+            known = _SECURE_FLAGS if key == "secure-pod-defaults" else _FLAGS
+            # Knative passes over what is none of the flags.
+            flags[key] = next((flag for flag in known if flag.lower() == text.lower()), FEATURES[key])
+        return replace(defaults, features=tuple(flags.items()))
+    keys = CONFIG_MAPS[name]
+    ordered = [key for key in keys if key in read]
+    values = {keys[key][0]: read[key] for key in ordered if keys[key][0]}
+    if name == "config-defaults":
+        values.setdefault("response_start_timeout_s", values.get("timeout_s", defaults.timeout_s))
+        values["resources"] = tuple((place, read[key]) for key, place in _RESOURCES.items() if key in read)
+        values["templates"] = tuple((key, read.get(key, text)) for key, text in defaults.templates)
+    return replace(defaults, **values)
+
+
+def _faults(d: Defaults, name: str, read: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Bounds that a ConfigMap breaks, each said at the keys that are there.
 
     Source:
         knative/serving@98e5ef9, pkg/apis/config/defaults.go, pkg/deployment/config.go
     """
-    faults = []
+    found = {"config-defaults": _defaults_faults(d), "config-deployment": _deployment_faults(d, read)}.get(name, ())
+    for keys, message in found:
+        yield from ((key, message) for key in keys if key in read)
+
+
+def _defaults_faults(d: Defaults) -> Iterator[tuple[tuple[str, ...], str]]:
+    timeout, start, idle = (f"revision-{name}timeout-seconds" for name in ("", "response-start-", "idle-"))
     if d.timeout_s > d.max_timeout_s:
-        text = f"{d.timeout_s:g} is above max-revision-timeout-seconds = {d.max_timeout_s:g}"
-        faults += [("revision-timeout-seconds", text), ("max-revision-timeout-seconds", text)]
-    if d.timeout_s <= 0:
-        faults.append(("revision-timeout-seconds", f"{d.timeout_s:g} is out of range (must be above 0)"))
-    if d.container_concurrency_max_limit < 1:
-        faults.append(
-            (
-                "container-concurrency-max-limit",
-                f"{d.container_concurrency_max_limit} is out of range (must be at least 1)",
-            )
-        )
-    elif not 0 <= d.container_concurrency <= d.container_concurrency_max_limit:
-        faults.append(
-            (
-                "container-concurrency",
-                f"{d.container_concurrency} is out of range (must be in [0, {d.container_concurrency_max_limit}])",
-            )
-        )
+        keys = (timeout, "max-revision-timeout-seconds")
+        yield keys, f"{d.timeout_s:g} is above max-revision-timeout-seconds = {d.max_timeout_s:g}"
+    for key, value_s in ((start, d.response_start_timeout_s), (idle, d.idle_timeout_s)):
+        if value_s > 0 and value_s > d.timeout_s:
+            yield (key, timeout), f"{key} = {value_s:g} is above revision-timeout-seconds = {d.timeout_s:g}"
+    most = d.container_concurrency_max_limit
+    if most < 1:
+        yield ("container-concurrency-max-limit",), f"{most} is out of range (must be at least 1)"
+    elif not 0 <= d.container_concurrency <= most:
+        keys = ("container-concurrency", "container-concurrency-max-limit")
+        yield keys, f"container-concurrency = {d.container_concurrency} is out of range (must be in [0, {most}])"
+
+
+def _deployment_faults(d: Defaults, read: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
     if d.progress_deadline_s <= 0 or d.progress_deadline_s != int(d.progress_deadline_s):
-        faults.append(
-            (
-                "progress-deadline",
-                f"{duration_text(d.progress_deadline_s)} is out of range (must be whole seconds above 0)",
-            )
+        yield (
+            ("progress-deadline", "progressDeadline"),
+            f"{duration_text(d.progress_deadline_s)} is out of range (must be whole seconds above 0)",
         )
-    return faults
+    for key in ("digest-resolution-timeout", "digestResolutionTimeout"):
+        if read.get(key, 1.0) <= 0:
+            yield (key,), f"{duration_text(read[key])} is out of range (must be above 0s)"
+    if not str(read.get("queue-sidecar-image", "image")).strip():
+        yield ("queue-sidecar-image",), "is empty (must be the image of queue-proxy)"
+    if read.get("default-affinity-type", "none") not in {"none", "prefer-spread-revision-over-nodes"}:
+        yield ("default-affinity-type",), "must be none or prefer-spread-revision-over-nodes"
+    fault = _runtime_class_fault(str(read.get("runtime-class-name", "")))
+    if fault:
+        yield ("runtime-class-name",), fault
+
+
+def _runtime_class_fault(text: str) -> str:
+    """What is wrong with the selectors of runtime classes, empty where nothing is."""
+    try:
+        documents = parse_documents(text, "runtime-class-name")
+    except ExperimentError as error:
+        return error.problems[0].message
+    classes = documents[0].data if documents else {}
+    if not isinstance(classes, dict):
+        return "must be a mapping from the name of a class to its selector"
+    for name, selector in classes.items():
+        if not names.is_subdomain(name):
+            return f"{name!r} is not the name of a class"
+        labels = selector.get("selector") or {} if isinstance(selector, dict) else {}
+        if not isinstance(selector, dict | None) or not isinstance(labels, dict):
+            return f"{name}: must be a mapping with a selector"
+        for key, value in labels.items():
+            if not (isinstance(value, str) and names.is_qualified(key) and names.is_label_value(value)):
+                return f"{name}: {key}: {show(value)} is not a label"
+    return ""

@@ -44,7 +44,7 @@ from kpasim.spec.base import (
     wrong,
 )
 from kpasim.spec.cluster import Cluster, InstanceType
-from kpasim.spec.configmaps import Defaults, parse_defaults, read_config_map
+from kpasim.spec.configmaps import CONFIG_MAPS, Defaults, parse_defaults, read_config_map
 from kpasim.spec.cost import Cost
 from kpasim.spec.manifest import (
     ECI_SPECS,
@@ -62,7 +62,7 @@ from kpasim.spec.quantities import PositiveSeconds, Seconds, seconds, share
 from kpasim.spec.workload import FILE_KINDS, Workload
 from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_mapping, refuse_other_kinds
 
-_CONFIG_MAPS = ("config-autoscaler", "config-defaults", "config-deployment")
+_CONFIG_MAPS = ("config-autoscaler", *CONFIG_MAPS)
 _FILE_KINDS = {word for kind in FILE_KINDS for word in kind.model_fields["kind"].annotation.__args__}  # type: ignore[union-attr]
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -155,6 +155,9 @@ class Experiment(Spec):
     """The cluster's `config-defaults`: a ConfigMap file, or its data."""
     config_deployment: Annotated[dict[str, Any], NamedOr()] = Field(default_factory=dict)
     """The cluster's `config-deployment`: a ConfigMap file, or its data."""
+    config_features: Annotated[dict[str, Any], NamedOr()] = Field(default_factory=dict)
+    """The cluster's `config-features`: a ConfigMap file, or its data. Where it is not given, `check` warns of fields
+    that need a key of it (such as `nodeSelector`), and nothing refuses them."""
     workload: Workload
     """What the clients do."""
     model: Annotated[InstanceOf[ServiceModel], NamedOr(ServiceModel)]
@@ -342,9 +345,11 @@ class Experiment(Spec):
             values = raw.get("config-autoscaler") or {}
             config = parse_config(values, path=where, prefix=("config-autoscaler",), strict=True)
             updates["config_autoscaler"] = config
-        if touched & {"config-defaults", "config-deployment"}:
+        if touched & set(CONFIG_MAPS):
             defaults = Defaults()
-            for name in ("config-defaults", "config-deployment"):
+            for name in CONFIG_MAPS:
+                if name not in raw:
+                    continue
                 values = raw.get(name) or {}
                 defaults = parse_defaults(defaults, name, values, path=where, prefix=(name,), strict=name in touched)
                 updates[_ATTRIBUTES[name]] = values

@@ -20,19 +20,16 @@ from kpasim.errors import ExperimentError, Problem
 from kpasim.spec.autoscaler import (
     KPA,
     PREFIX,
-    PROGRESS_DEADLINE,
     SPELLINGS,
     AutoscalerConfig,
     RevisionSettings,
     resolve,
     text_of,
-    validate_annotations,
 )
 from kpasim.spec.base import Place, dotted, line_of, show, suggestion
-from kpasim.spec.configmaps import CONFIG_MAPS as CONFIG_MAPS  # noqa: PLC0414 - where kpasim.cluster looks for it
 from kpasim.spec.configmaps import Defaults, not_text
-from kpasim.spec.goparse import parse_duration
 from kpasim.spec.quantities import quantity
+from kpasim.spec.webhook import Fault, review
 from kpasim.spec.yamledit import edited, put
 from kpasim.spec.yamlfile import Document, bounded_yaml, node_at, parse_documents, read_text
 
@@ -42,6 +39,9 @@ MOST_ECI_SPECS = 5
 """How many of them are tried."""
 AFFINITY = "serving.knative.dev.alibabacloud/affinity"
 """Annotation that asks the gateway for session affinity; `cookie` is the only value."""
+API_VERSION = "serving.knative.dev/v1"
+"""The version of the API that Knative serves."""
+SERVICE_ANNOTATIONS: Place = ("metadata", "annotations")
 TEMPLATE_ANNOTATIONS: Place = ("spec", "template", "metadata", "annotations")
 TEMPLATE_SPEC: Place = ("spec", "template", "spec")
 
@@ -76,8 +76,8 @@ class ServiceManifest:
         metadata_annotations: Annotations of the Service itself.
         container_concurrency: Hard limit of requests per pod, 0 for none.
         timeout_s: Longest time of a request, also the pod's termination grace period.
-        response_start_timeout_s: Longest time to the first byte, None for no limit of its own.
-        idle_timeout_s: Longest time between two bytes, None for no limit.
+        response_start_timeout_s: Longest time to the first byte, None for no limit below `timeout_s`.
+        idle_timeout_s: Longest time between two bytes, None for no limit below `timeout_s`.
         probe: The readiness probe of the main container.
         startup_probe: The startup probe of the main container, or else of another one; None without any. It forbids the
             activator early use of a pod.
@@ -85,6 +85,10 @@ class ServiceManifest:
         cpus: CPUs that all containers ask for together: their requests, or their limits where they have no request.
         image: Image of the main container.
         unmodelled: Fields that are present, could matter, and are not simulated.
+        unknown_fields: Fields that no Service has: Kubernetes drops them.
+        needs_features: What a cluster refuses whose `config-features` is as shipped; empty where that of the cluster
+            is known.
+        refusals: What Knative refuses although it can be simulated: the name of an image that stands in for one.
         revision: The autoscaler's settings of the revision.
         pod_is_always_schedulable: Whether a pod that cannot be scheduled leaves the revision available.
         path: File, empty for a manifest that is part of an experiment.
@@ -106,6 +110,9 @@ class ServiceManifest:
     cpus: float
     image: str
     unmodelled: tuple[str, ...]
+    unknown_fields: tuple[Place, ...]
+    needs_features: tuple[Fault, ...]
+    refusals: tuple[Fault, ...]
     revision: RevisionSettings
     pod_is_always_schedulable: bool
     path: str
@@ -318,79 +325,28 @@ def _is_service(data: Any) -> bool:
 
 
 class _Checker:
-    """Takes values out of a manifest and remembers what is wrong with them."""
+    """Remembers what is wrong with a manifest, and where its file says so."""
 
-    def __init__(self, data: Any, source: Document | None, prefix: Place) -> None:
-        self._data = data
+    def __init__(self, source: Document | None, prefix: Place) -> None:
         self._lines = source.lines if source else {}
         self._node = source.node if source else None
         self._prefix = prefix
         self.problems: list[Problem] = []
 
     def wrong(self, place: Place, message: str) -> None:
-        full = self._prefix + place
-        self.problems.append(Problem(dotted(full), message, line_of(full, self._lines)))
+        full = dotted(self._prefix + place)
+        if full not in {problem.place for problem in self.problems}:
+            self.problems.append(Problem(full, message, line_of(self._prefix + place, self._lines)))
 
-    def get(self, place: Place) -> Any:
-        """The value at a place, None where there is none."""
-        data = self._data
-        for part in place:
-            if isinstance(data, Mapping):
-                data = data.get(str(part))
-            elif isinstance(data, list) and isinstance(part, int) and part < len(data):
-                data = data[part]
-            else:
-                return None
-        return data
-
-    def mapping(self, place: Place, *, required: bool = False) -> Mapping[str, Any]:
-        value = self.get(place)
-        if isinstance(value, Mapping):
-            return value
-        if value is not None:
-            self.wrong(place, f"{show(value)} is not right (must be a mapping)")
-        elif required:
-            self.wrong(place, "is missing (a Service has one)")
-        return {}
-
-    def text(self, place: Place, default: str = "") -> str:
-        value = self.get(place)
-        if value is None:
-            return default
-        if not isinstance(value, str):
-            self.wrong(place, f"{show(value)} is not text (put it in quotes)")
-            return default
-        return value
-
-    def whole(self, place: Place, low: int, high: int, default: int) -> int:
-        value = self.get(place)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, int):
-            self.wrong(place, f"{show(value)} is not a whole number (must be in [{low}, {high}])")
-            return default
-        if not low <= value <= high:
-            self.wrong(place, f"{value} is out of range (must be in [{low}, {high}])")
-            return default
-        return value
-
-    def annotations(self, place: Place) -> dict[str, str]:
-        result = {}
-        for key, value in self.mapping(place).items():
-            # Kubernetes reads YAML 1.1, in which a bare `on` or `no` is a boolean.
-            if isinstance(value, str) and not (_YAML_1_1_BOOLEANS.fullmatch(value) and self._bare((*place, key))):
-                result[key] = value
-            else:
+    def texts(self, values: Any, place: Place) -> None:
+        """Hold annotations to be text, as Kubernetes reads them: in YAML 1.1 a bare `on` or `no` is a boolean."""
+        for key, value in values.items() if isinstance(values, Mapping) else ():
+            node = node_at(self._node, (*self._prefix, *place, key))
+            bare = isinstance(node, ScalarNode) and not node.style
+            if not isinstance(value, str) or (bare and _YAML_1_1_BOOLEANS.fullmatch(value)):
                 self.wrong((*place, key), not_text(value))
-        return result
-
-    def _bare(self, place: Place) -> bool:
-        """Whether a scalar stands in its file without quotes."""
-        node = node_at(self._node, self._prefix + place)
-        return isinstance(node, ScalarNode) and not node.style
 
 
-_INT32 = 2**31 - 1
 _FIELDS = ("containerConcurrency", "timeoutSeconds", "responseStartTimeoutSeconds", "idleTimeoutSeconds")
 _PROBE_FIELDS = ("periodSeconds", "timeoutSeconds", "failureThreshold", "successThreshold", "initialDelaySeconds")
 _PROBE_KINDS: dict[str, Literal["tcp", "http", "grpc", "exec"]] = {
@@ -414,169 +370,120 @@ def _read(
     source: Document | None,
     prefix: Place,
 ) -> ServiceManifest:
-    check = _Checker(data, source, prefix)
-    check.mapping(("metadata",), required=True)
-    check.mapping(("spec", "template"), required=True)
-    name = check.text(("metadata", "name"))
-    if not name and check.get(("metadata",)):
-        check.wrong(("metadata", "name"), "is missing (a Service has a name)")
-    metadata_annotations = check.annotations(("metadata", "annotations"))
-    for key in metadata_annotations:
-        if key.startswith(PREFIX):
-            check.wrong(
-                ("metadata", "annotations", key),
-                "is refused by Knative here, where it would do nothing (move it to spec.template.metadata.annotations)",
-            )
-    annotations = check.annotations(TEMPLATE_ANNOTATIONS)
-    for problem in validate_annotations(annotations, config):
-        check.wrong((*TEMPLATE_ANNOTATIONS, problem.place), problem.message)
-    _check_deadline(check, annotations)
-    concurrency = check.whole(
-        (*TEMPLATE_SPEC, "containerConcurrency"),
-        0,
-        defaults.container_concurrency_max_limit,
-        defaults.container_concurrency,
+    check = _Checker(source, prefix)
+    if data.get("apiVersion") != API_VERSION:
+        check.wrong(("apiVersion",), _old_version(data))
+        raise ExperimentError(path, check.problems)
+    annotations, on_service = (_annotations(data, place) for place in (TEMPLATE_ANNOTATIONS, SERVICE_ANNOTATIONS))
+    check.texts(annotations, TEMPLATE_ANNOTATIONS)
+    check.texts(on_service, SERVICE_ANNOTATIONS)
+    verdict = review(data, config, defaults)
+    # A name of one letter stands in for an image in an experiment; only a cluster minds.
+    refusals = tuple(fault for fault in verdict.faults if fault.rule == "image" and _is_placeholder(data, fault.place))
+    for fault in verdict.faults:
+        if fault not in refusals:
+            check.wrong(fault.place, fault.message)
+    if check.problems or verdict.defaulted is None:
+        raise ExperimentError(path, sorted(check.problems, key=lambda problem: problem.line or 0))
+    spec = verdict.defaulted
+    containers = spec["containers"]
+    main = containers[_main(containers)]
+    timeout_s = float(spec["timeoutSeconds"])
+    startups = [one["startupProbe"] for one in (main, *containers) if "startupProbe" in one]
+    revision = resolve(
+        annotations, config, spec["containerConcurrency"], progress_deadline_s=defaults.progress_deadline_s
     )
-    if concurrency == 0 and not defaults.allow_container_concurrency_zero:
-        check.wrong(
-            (*TEMPLATE_SPEC, "containerConcurrency"),
-            "0 is forbidden by allow-container-concurrency-zero (must be at least 1)",
-        )
-    timeout_s = (
-        float(check.whole((*TEMPLATE_SPEC, "timeoutSeconds"), 0, int(defaults.max_timeout_s), 0)) or defaults.timeout_s
-    )
-    response_start, idle = (
-        _limit(check, name, default_s, timeout_s)
-        for name, default_s in (
-            ("responseStartTimeoutSeconds", defaults.response_start_timeout_s),
-            ("idleTimeoutSeconds", defaults.idle_timeout_s),
-        )
-    )
-    containers = check.get((*TEMPLATE_SPEC, "containers"))
-    if not isinstance(containers, list) or not containers or not all(isinstance(one, Mapping) for one in containers):
-        check.wrong(
-            (*TEMPLATE_SPEC, "containers"),
-            "is missing (list one container)" if not containers else "is not a list of containers",
-        )
-        containers = []
-    main = (*TEMPLATE_SPEC, "containers", _main(containers))
-    result = ServiceManifest(
-        name=name,
-        namespace=check.text(("metadata", "namespace"), "default"),
+    if config.pod_autoscaler_class != KPA and SPELLINGS["class"][0] not in annotations:
+        revision = replace(revision, class_name=config.pod_autoscaler_class)
+    return ServiceManifest(
+        name=data["metadata"].get("name", ""),
+        namespace=data["metadata"].get("namespace") or "default",
         annotations=annotations,
-        metadata_annotations=metadata_annotations,
-        container_concurrency=concurrency,
+        metadata_annotations=on_service,
+        container_concurrency=spec["containerConcurrency"],
         timeout_s=timeout_s,
-        response_start_timeout_s=response_start,
-        idle_timeout_s=idle,
-        probe=_probe(check, (*main, "readinessProbe")),
-        startup_probe=_startup_probe(check, containers, _main(containers)),
-        gpus=_gpus(check, containers),
-        cpus=_cpus(check, containers),
-        image=check.text((*main, "image")),
-        unmodelled=_unmodelled(check, containers, _main(containers)),
-        revision=resolve(annotations, config, concurrency, progress_deadline_s=defaults.progress_deadline_s),
+        response_start_timeout_s=_limit(spec.get("responseStartTimeoutSeconds", 0), timeout_s),
+        idle_timeout_s=_limit(spec.get("idleTimeoutSeconds", 0), timeout_s),
+        probe=_probe(main.get("readinessProbe", {})),
+        startup_probe=_probe(startups[0]) if startups else None,
+        gpus=sum(int(quantity(one["resources"].get("limits", {}).get(_GPU, 0))) for one in containers),
+        cpus=sum(_cpus(one["resources"]) for one in containers),
+        image=main["image"],
+        unmodelled=_unmodelled(data, containers),
+        unknown_fields=verdict.unknown,
+        needs_features=verdict.needs,
+        refusals=refusals,
+        revision=revision,
         pod_is_always_schedulable=defaults.pod_is_always_schedulable,
         path=path,
         data=data,
         source=source,
         prefix=prefix,
     )
-    if config.pod_autoscaler_class != KPA and SPELLINGS["class"][0] not in annotations:
-        result = replace(result, revision=replace(result.revision, class_name=config.pod_autoscaler_class))
-    if check.problems:
-        raise ExperimentError(path, sorted(check.problems, key=lambda problem: problem.line or 0))
-    return result
 
 
-def _check_deadline(check: _Checker, annotations: Mapping[str, str]) -> None:
-    text = annotations.get(PROGRESS_DEADLINE)
-    if text is None:
-        return
-    place = (*TEMPLATE_ANNOTATIONS, PROGRESS_DEADLINE)
-    try:
-        value = parse_duration(text)
-    except ValueError:
-        check.wrong(place, f"{text!r} is not a duration as Go reads it (write 600s or 10m)")
-        return
-    if value <= 0 or value % 1_000_000_000:
-        check.wrong(place, f"{text} is out of range (must be whole seconds above 0)")
+def _old_version(data: Mapping[str, Any]) -> str:
+    """What to say about a version of the API that is not served any longer."""
+    spec = data.get("spec")
+    old = next(
+        (key for key in ("runLatest", "pinned", "release", "manual") if isinstance(spec, Mapping) and key in spec), ""
+    )
+    moved = f", and move spec.{old}.configuration.revisionTemplate to spec.template" if old else ""
+    return f"{show(data.get('apiVersion'))} is not served by Knative any longer (write {API_VERSION}{moved})"
 
 
-def _limit(check: _Checker, name: str, default_s: float, timeout_s: float) -> float | None:
-    """A limit within timeoutSeconds: 0 is none, and the cluster's default counts only where it is the smaller one."""
-    place = (*TEMPLATE_SPEC, name)
-    if check.get(place) is None:
-        return default_s if 0 < default_s < timeout_s else None
-    return float(check.whole(place, 0, int(timeout_s), 0)) or None
+def _at(data: Any, place: Place) -> Any:
+    """The value at a place, None where there is none."""
+    for part in place:
+        try:
+            data = data[part]
+        except (LookupError, TypeError):
+            return None
+    return data
 
 
-def _probe(check: _Checker, place: Place) -> Probe:
-    probe = check.mapping(place)
-    kinds = [kind for key, kind in _PROBE_KINDS.items() if key in probe]
-    if len(kinds) > 1:
-        check.wrong(place, "has several handlers (one of tcpSocket, httpGet, grpc, exec)")
-    default = Probe()
+def _annotations(data: Mapping[str, Any], place: Place) -> dict[str, str]:
+    """Annotations at a place, empty where there are none; their values may still be of a wrong type."""
+    value = _at(data, place)
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _is_placeholder(data: Mapping[str, Any], place: Place) -> bool:
+    return len(str(_at(data, place) or "")) == 1
+
+
+def _limit(value_s: int, timeout_s: float) -> float | None:
+    """A limit that can be reached: 0 is none, and above timeoutSeconds it has no effect."""
+    return float(value_s) if 0 < value_s <= timeout_s else None
+
+
+def _probe(probe: Mapping[str, Any]) -> Probe:
     return Probe(
-        kind=kinds[0] if kinds else "tcp",
-        period_s=float(check.whole((*place, "periodSeconds"), 0, _INT32, 0)),
-        timeout_s=float(check.whole((*place, "timeoutSeconds"), 0, _INT32, 1)) or default.timeout_s,
-        failure_threshold=check.whole((*place, "failureThreshold"), 0, _INT32, 3) or default.failure_threshold,
-        success_threshold=check.whole((*place, "successThreshold"), 0, _INT32, 1) or default.success_threshold,
-        initial_delay_s=float(check.whole((*place, "initialDelaySeconds"), 0, _INT32, 0)),
+        kind=next((kind for key, kind in _PROBE_KINDS.items() if key in probe), "tcp"),
+        period_s=float(probe.get("periodSeconds", 0)),
+        timeout_s=float(probe.get("timeoutSeconds", 1)),
+        failure_threshold=probe.get("failureThreshold", 3),
+        success_threshold=probe.get("successThreshold", 1),
+        initial_delay_s=float(probe.get("initialDelaySeconds", 0)),
     )
 
 
-def _startup_probe(check: _Checker, containers: Sequence[Any], main: int) -> Probe | None:
-    holders = [index for index, one in enumerate(containers) if one.get("startupProbe")]
-    if not holders:
-        return None
-    index = main if main in holders else holders[0]
-    return _probe(check, (*TEMPLATE_SPEC, "containers", index, "startupProbe"))
+def _cpus(resources: Mapping[str, Mapping[str, str]]) -> float:
+    asked = (resources.get(kind, {}).get("cpu") for kind in ("requests", "limits"))
+    return quantity(next((value for value in asked if value is not None), 0))
 
 
-def _gpus(check: _Checker, containers: Sequence[Any]) -> int:
-    total = 0
-    for index in range(len(containers)):
-        place = (*TEMPLATE_SPEC, "containers", index, "resources", "limits", _GPU)
-        value = check.get(place)
-        if value is None:
-            continue
-        try:
-            number = quantity(value)
-        except ValueError as err:
-            check.wrong(place, f"{show(value)} {err}")
-            continue
-        if number != int(number) or number < 0:
-            check.wrong(place, f"{show(value)} is not a whole number of GPUs")
-            continue
-        total += int(number)
-    return total
-
-
-def _cpus(check: _Checker, containers: Sequence[Any]) -> float:
-    total = 0.0
-    for index in range(len(containers)):
-        resources = (*TEMPLATE_SPEC, "containers", index, "resources")
-        for kind in ("requests", "limits"):
-            value = check.get((*resources, kind, "cpu"))
-            if value is None:
-                continue
-            try:
-                total += quantity(value)
-            except ValueError as err:
-                check.wrong((*resources, kind, "cpu"), f"{show(value)} {err}")
-            break
-    return total
-
-
-def _unmodelled(check: _Checker, containers: Sequence[Any], main: int) -> tuple[str, ...]:
+def _unmodelled(data: Mapping[str, Any], containers: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Fields that could change a run and are not simulated."""
-    found = [f"spec.template.spec.{key}" for key in _AFFECTS_TIMING if check.get((*TEMPLATE_SPEC, key))]
-    found += [f"spec.template.spec.containers[{index}]" for index in range(len(containers)) if index != main]
-    for key in ("livenessProbe", "lifecycle"):
-        found += [f"spec.template.spec.containers[{index}].{key}" for index, one in enumerate(containers) if key in one]
-    traffic = check.get(("spec", "traffic"))
-    if isinstance(traffic, list) and len(traffic) > 1:
+    template = "spec.template.spec"
+    found = [f"{template}.{key}" for key in _AFFECTS_TIMING if data["spec"]["template"]["spec"].get(key)]
+    main = _main(containers)
+    found += [f"{template}.containers[{index}]" for index in range(len(containers)) if index != main]
+    found += [
+        f"{template}.containers[{index}].livenessProbe"
+        for index, one in enumerate(containers)
+        if "livenessProbe" in one
+    ]
+    if len(data["spec"].get("traffic") or ()) > 1:
         found.append("spec.traffic")
     return tuple(found)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from fractions import Fraction
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
@@ -115,6 +116,62 @@ def quantity_text(value: float) -> str:
         if count and not rest:
             return f"{count}{suffix}"
     return str(whole)
+
+
+_PARTS = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]+)|([KMGTPE]i)|([numkMGTPE]))?")
+_DECIMAL_POWERS = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY_SUFFIXES = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+_MOST_DIGITS = 400
+
+
+def amount(value: str | float) -> Fraction:
+    """The exact number of a quantity; Kubernetes rounds up what is finer than a billionth.
+
+    Raises:
+        ValueError: Not a quantity.
+
+    Source:
+        kubernetes/apimachinery@v0.34.0, pkg/api/resource/quantity.go: ``ParseQuantity``.
+    """
+    match = _PARTS.fullmatch(str(value))
+    if match is None or not (match[2] or match[3]):
+        raise ValueError(f"{value!r} is not a quantity")
+    sign, whole, fraction, exponent, binary, decimal = match.groups()
+    if len(exponent or "") > 4 or len(whole) + len(fraction or "") > _MOST_DIGITS:
+        raise ValueError(f"{value!r} is out of range")
+    number = Fraction(int((whole or "0") + (fraction or "")), 10 ** len(fraction or ""))
+    if binary:
+        number *= 1024 ** _BINARY_SUFFIXES.index(binary)
+    else:
+        number *= Fraction(10) ** (int(exponent) if exponent else _DECIMAL_POWERS[decimal or ""])
+    number = Fraction(math.ceil(number * 10**9), 10**9)
+    return -number if sign == "-" else number
+
+
+def canonical(value: str | float) -> str:
+    """The shortest text of the same quantity in the same family of suffixes.
+
+    Source:
+        kubernetes/apimachinery@v0.34.0, pkg/api/resource/quantity.go: ``CanonicalizeBytes``.
+    """
+    text = str(value)
+    number = amount(text)
+    binary = text.endswith("i") and not -1024 < number < 1024
+    if number == 0:
+        return "0"
+    if binary and number.denominator == 1:
+        whole, power = number.numerator, 0
+        while whole % 1024 == 0 and power < 6:
+            whole, power = whole // 1024, power + 1
+        return f"{whole}{_BINARY_SUFFIXES[power]}"
+    for suffix, power in sorted(_DECIMAL_POWERS.items(), key=lambda item: -item[1]):
+        scaled = number / Fraction(10) ** power
+        if scaled.denominator == 1:
+            exponential = re.search(r"[0-9.][eE][+-]?[0-9]+$", text)
+            if exponential:
+                return f"{scaled.numerator}e{power}" if power else str(scaled.numerator)
+            return f"{scaled.numerator}{suffix}"
+    return text
 
 
 def share(value: object) -> float:

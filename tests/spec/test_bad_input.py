@@ -222,10 +222,10 @@ CASES = {
     "progress deadline": Bad(
         KS,
         MAX,
-        'serving.knative.dev/progress-deadline: "0s"',
+        'serving.knative.dev/progress-deadline: "1.5s"',
         11,
         "spec.template.metadata.annotations.serving.knative.dev/progress-deadline",
-        "whole seconds above 0",
+        "must be whole seconds",
     ),
     "annotation on the Service": Bad(
         KS,
@@ -249,18 +249,10 @@ CASES = {
         'containerConcurrency: "1"',
         13,
         SPEC + "containerConcurrency",
-        "'1' is not a whole number",
+        "'1' is not right (must be a whole number)",
     ),
     "timeout above the limit": Bad(
-        KS, "300", "601", 14, SPEC + "timeoutSeconds", "601 is out of range (must be in [0, 600])"
-    ),
-    "start timeout above timeout": Bad(
-        KS,
-        "300",
-        "30\n      responseStartTimeoutSeconds: 31",
-        15,
-        SPEC + "responseStartTimeoutSeconds",
-        "must be in [0, 30]",
+        KS, "300", "601", 14, SPEC + "timeoutSeconds", "601 is out of range (must be in [0, 600];"
     ),
     "no container": Bad(KS, "- image: registry.example/painter", "[]\n#", None, "", "is not YAML"),
     "GPU limit that is none": Bad(
@@ -269,7 +261,7 @@ CASES = {
         'nvidia.com/gpu: "half"',
         23,
         SPEC + "containers[0].resources.limits.nvidia.com/gpu",
-        "is not a quantity",
+        "must be a quantity",
     ),
     "half a GPU": Bad(
         KS,
@@ -277,7 +269,7 @@ CASES = {
         'nvidia.com/gpu: "0.5"',
         23,
         SPEC + "containers[0].resources.limits.nvidia.com/gpu",
-        "whole number of GPUs",
+        "0.5 is not a whole number",
     ),
     "two probes in one": Bad(
         KS,
@@ -293,15 +285,15 @@ CASES = {
         "periodSeconds: -1",
         20,
         SPEC + "containers[0].readinessProbe.periodSeconds",
-        "out of range",
+        "-1 is negative",
     ),
     "template of another shape": Bad(
         KS,
         "    spec:\n      containerConcurrency: 1",
         "    spec: 3\n    x:\n      y: 1",
         12,
-        SPEC + "containers",
-        "is missing",
+        SPEC[:-1],
+        "3 is not right (must be a mapping)",
     ),
     # the model
     "model key misspelt": Bad(MO, "cold-start", "cold-strat", 3, "cold-strat", "did you mean cold-start?"),

@@ -218,7 +218,7 @@ BAD_SETTINGS = {
     ),
     "service.annotations.window": ([1], "a list"),
     "service.containerConcurency": (1, "did you mean containerConcurrency?"),
-    "service.containerConcurrency": (1.5, "1.5 is not a whole number"),
+    "service.containerConcurrency": (1.5, "1.5 is not right (must be a whole number)"),
     "config-autoscaler.stable-windw": ("60s", "did you mean stable-window?"),
     "config-autoscaler.stable-window": ("60", "write 60s"),
     "workload.rte": (1, "workload.rte: unknown key (did you mean rate?)"),

@@ -305,7 +305,7 @@ def test_a_manifest_given_as_a_mapping() -> None:
         "apiVersion": "serving.knative.dev/v1",
         "kind": "Service",
         "metadata": {"name": "a"},
-        "spec": {"template": {"spec": {"containers": [{"image": "i"}]}}},
+        "spec": {"template": {"spec": {"containers": [{"image": "painter"}]}}},
     }
     found = service_of(data, CONFIG)
     assert (found.name, found.path, found.revision.target_value) == ("a", "", 70.0)

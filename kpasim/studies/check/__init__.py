@@ -16,19 +16,21 @@ from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.manifest import ServiceManifest, read_service
 from kpasim.spec.settings import with_service_settings, with_settings
 from kpasim.spec.yamlfile import read_documents
-from kpasim.studies.check import manifest, running
+from kpasim.studies.check import fields, manifest, running
 from kpasim.studies.check.case import LEVELS, Case, Finding
 
 __all__ = ["LEVELS", "RULES", "Finding", "check_file", "findings", "is_manifest"]
 
-RULES = (*manifest.RULES, *running.RULES)
+RULES = (*fields.RULES, *manifest.RULES, *running.RULES)
 """Every rule, in the order in which findings of one level are shown."""
 
 
 def findings(target: Experiment | ServiceManifest) -> list[Finding]:
     """Everything worth knowing about an experiment or a manifest, the gravest first."""
     case = Case(target.service, target) if isinstance(target, Experiment) else Case(target)
-    found = [one for rule in RULES for one in rule(case)]
+    # Arithmetic with a setting that is no number finds nothing.
+    rules = RULES if case.has_numbers else fields.RULES
+    found = [one for rule in rules for one in rule(case)]
     return sorted(found, key=lambda one: LEVELS.index(one.level))
 
 

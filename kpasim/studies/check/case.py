@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from kpasim.spec.autoscaler import PREFIX, SPELLINGS, AutoscalerConfig
+from kpasim.spec.base import Place, dotted
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.manifest import TEMPLATE_ANNOTATIONS, TEMPLATE_SPEC, ServiceManifest
 from kpasim.spec.model import ServiceModel
@@ -78,6 +79,16 @@ class Case:
     def config(self) -> AutoscalerConfig:
         """The cluster's settings."""
         return self.experiment.config_autoscaler if self.experiment else AutoscalerConfig()
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether all settings of the revision are finite; Knative takes NaN and Inf for numbers."""
+        revision = self.service.revision
+        values = (
+            revision.target_value, revision.total_value, revision.target_burst_capacity, revision.panic_threshold,
+            revision.panic_window_s,
+        )  # fmt: skip
+        return all(math.isfinite(value) for value in values)
 
     @cached_property
     def start_s(self) -> tuple[float, float]:
@@ -150,21 +161,24 @@ class Case:
         """Pods the autoscaler asks for with so many requests in flight."""
         return math.ceil(requests / self.service.revision.target_value - 1e-9)
 
-    def fail(self, name: str, place: str, what: str, why: str, fix: str) -> Finding:
+    def fail(self, name: str, place: str | Place, what: str, why: str, fix: str) -> Finding:
         """A finding of level `error`."""
         return self._found("error", name, place, what, why, fix)
 
-    def warn(self, name: str, place: str, what: str, why: str, fix: str) -> Finding:
+    def warn(self, name: str, place: str | Place, what: str, why: str, fix: str) -> Finding:
         """A finding of level `warning`."""
         return self._found("warning", name, place, what, why, fix)
 
-    def note(self, name: str, place: str, what: str, why: str, fix: str) -> Finding:
+    def note(self, name: str, place: str | Place, what: str, why: str, fix: str) -> Finding:
         """A finding of level `note`."""
         return self._found("note", name, place, what, why, fix)
 
-    def _found(self, level: Level, name: str, place: str, what: str, why: str, fix: str) -> Finding:
-        """A finding about the Service, with the line of the place or of what is nearest to it."""
-        parts: tuple[str | int, ...] = (*TEMPLATE_SPEC, place)
+    def _found(self, level: Level, name: str, place: str | Place, what: str, why: str, fix: str) -> Finding:
+        """A finding about the Service or the experiment, with the line of the place or of what is nearest to it."""
+        path = self.service.path or str((self.experiment and self.experiment.path) or "")
+        if isinstance(place, tuple):
+            return Finding(level, name, dotted(place), what, why, fix, path, self.service.line(*place))
+        parts: Place = (*TEMPLATE_SPEC, place)
         shown = place
         key = next((one for one in (PREFIX + place, place) if one in self.service.annotations), None)
         if key is not None or place in SPELLINGS:
@@ -175,10 +189,9 @@ class Case:
         elif place == "metadata.annotations":
             parts = ("metadata", "annotations")
         elif place.partition(".")[0] in {"workload", "model", "cluster", "config-autoscaler", "start"}:
-            path = str(self.experiment.path or "") if self.experiment else ""
+            path = str((self.experiment and self.experiment.path) or "")
             line = self.experiment.line(place) if self.experiment else None
             return Finding(level, name, place, what, why, fix, path, line)
-        path = self.service.path or str((self.experiment and self.experiment.path) or "")
         return Finding(level, name, shown, what, why, fix, path, self.service.line(*parts))
 
 

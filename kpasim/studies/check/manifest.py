@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from kpasim.spec.autoscaler import KPA, PREFIX, SPELLINGS, find_annotation
-from kpasim.spec.base import suggestion
+from kpasim.spec.autoscaler import KPA, SPELLINGS, find_annotation
 from kpasim.spec.manifest import ECI_SPECS, MOST_ECI_SPECS
 from kpasim.studies.check.case import DRAIN_S, QUEUE_PER_POD, Case, Finding, Rule, spoken
 
@@ -144,21 +143,6 @@ def two_spellings(case: Case) -> Iterator[Finding]:
                 f"{keys[0]} = {texts[0]} and {keys[1]} = {texts[1]}: the second does nothing",
                 "Both spellings are the same annotation, and the kebab-case one wins.",
                 f"Remove {keys[1]}.",
-            )
-
-
-def ignored_annotation(case: Case) -> Iterator[Finding]:
-    """An annotation that looks like the autoscaler's and is not."""
-    known = {key for keys in SPELLINGS.values() for key in keys}
-    for key in case.service.annotations:
-        if key.startswith(PREFIX) and key not in known:
-            hint = suggestion(key.removeprefix(PREFIX), SPELLINGS)
-            yield case.warn(
-                "ignored-annotation",
-                key,
-                f"Knative does not know {key} and ignores it",
-                "Unknown annotations are not refused; the default holds.",
-                f"Write one that Knative knows ({hint})." if hint else "Remove it.",
             )
 
 
@@ -340,7 +324,6 @@ RULES: tuple[Rule, ...] = (
     utilisation,
     target_above_limit,
     two_spellings,
-    ignored_annotation,
     no_limit,
     initial_above_max,
     activator_stays,

@@ -1,0 +1,46 @@
+"""What a cluster makes of a Service: its API server, Knative's two webhooks, and the pod that follows.
+
+`review` decides without a cluster whether a Service would be taken, which of its fields would be dropped, and what
+Knative would fill in. The rules are written from the sources that `RULES` names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kpasim.spec.autoscaler import AutoscalerConfig
+from kpasim.spec.configmaps import Defaults
+from kpasim.spec.webhook.decode import Decoder
+from kpasim.spec.webhook.defaults import defaulted
+from kpasim.spec.webhook.fields import SERVICE
+from kpasim.spec.webhook.knative import Cluster, service_faults
+from kpasim.spec.webhook.kubernetes import metadata_faults, pod_faults
+from kpasim.spec.webhook.verdict import RULES, Fault, Verdict, below
+
+__all__ = ["RULES", "Fault", "Verdict", "review"]
+
+
+def review(data: Any, config: AutoscalerConfig, defaults: Defaults) -> Verdict:
+    """What a cluster says of a Service of serving.knative.dev/v1.
+
+    Args:
+        data: The manifest.
+        config: The cluster's `config-autoscaler`.
+        defaults: Its `config-defaults`, `config-deployment` and `config-features`.
+    """
+    decoder = Decoder()
+    service = decoder.decode(SERVICE, data) or {}
+    cluster = Cluster(config, defaults)
+    found = [*below(("metadata",), metadata_faults(service.get("metadata", {}))), *service_faults(service, cluster)]
+    wrong = {fault.place for fault in decoder.faults}
+    found = [fault for fault in found if not any(fault.place[: len(place)] == place for place in wrong)]
+    needs = [fault for fault in found if fault.feature and defaults.features is None]
+    faults = [*decoder.faults, *(fault for fault in found if fault not in needs)]
+    pod = service.get("spec", {}).get("template", {}).get("spec", {})
+    # The webhook asks Kubernetes about the pod only where it has nothing to say itself.
+    if not faults:
+        faults += below(("spec", "template", "spec"), pod_faults(pod, cluster))
+    spec = None
+    if all(fault.rule == "image" for fault in faults):
+        spec = defaulted(pod, cluster, service["metadata"].get("name", ""))
+    return Verdict(tuple(faults), tuple(needs), tuple(decoder.unknown), spec)

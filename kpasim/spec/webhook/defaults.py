@@ -1,0 +1,160 @@
+"""What Knative's mutating webhook makes of the spec of a template.
+
+Source:
+    knative/serving@98e5ef9, pkg/apis/serving/v1/revision_defaults.go.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from kpasim.spec.quantities import canonical
+from kpasim.spec.webhook.knative import HANDLERS, PROBES, Cluster
+
+Object = dict[str, Any]
+
+_KEPT_ZEROS = {
+    "timeoutSeconds", "containerConcurrency", "responseStartTimeoutSeconds", "idleTimeoutSeconds", "enableServiceLinks",
+    "automountServiceAccountToken", "shareProcessNamespace", "optional", "runAsUser", "runAsGroup", "runAsNonRoot",
+    "fsGroup", "privileged", "allowPrivilegeEscalation", "readOnlyRootFilesystem", "defaultMode", "mode",
+    "expirationSeconds", "service", "image", "localhostProfile", "mountPropagation", "runtimeClassName",
+    "tolerationSeconds", "sizeLimit",
+}  # fmt: skip
+"""Fields that Go holds by pointer, so that a zero is not the same as nothing; and `image`, which is never empty."""
+_REQUIRED: dict[str, Object] = {
+    "env": {"name": ""},
+    "httpHeaders": {"name": "", "value": ""},
+    "ports": {"containerPort": 0},
+    "volumeMounts": {"name": "", "mountPath": ""},
+}
+"""Fields that Go writes where they are empty."""
+_OBJECTS = {"emptyDir", "exec", "tcpSocket", "httpGet", "grpc", "secret", "configMap", "projected", "resources"}
+
+
+def defaulted(pod: Mapping[str, Any], cluster: Cluster, parent: str) -> Object:
+    """The spec of a template after defaulting, as the API server shows it.
+
+    Args:
+        pod: The spec, decoded.
+        cluster: The cluster's configuration.
+        parent: Name of the Service.
+    """
+    spec = copy.deepcopy(dict(pod))
+    limits = cluster.defaults
+    spec["timeoutSeconds"] = spec.get("timeoutSeconds") or int(limits.timeout_s)
+    for key, default_s in (
+        ("idleTimeoutSeconds", limits.idle_timeout_s),
+        ("responseStartTimeoutSeconds", limits.response_start_timeout_s),
+    ):
+        if key not in spec and default_s and default_s < spec["timeoutSeconds"]:
+            spec[key] = int(default_s)
+    spec.setdefault("containerConcurrency", limits.container_concurrency)
+    containers, inits = spec.get("containers", []), spec.get("initContainers", [])
+    taken = {one.get("name", "") for one in (*containers, *inits)}
+    _names(containers, taken, limits.container_name("container-name-template", parent))
+    _names(inits, taken, limits.container_name("init-container-name-template", parent))
+    writable = {
+        volume.get("name", "")
+        for volume in spec.get("volumes", [])
+        if {"emptyDir", "persistentVolumeClaim", "ephemeral"} & volume.keys()
+    }
+    for one in containers:
+        _resources(one, cluster)
+        if len(containers) == 1 or one.get("ports"):
+            probe = one.setdefault("readinessProbe", {})
+            if not any(handler in probe for handler in HANDLERS):
+                probe["tcpSocket"] = {}
+        _probes(one)
+        for mount in one.get("volumeMounts", []):
+            if mount.get("name", "") not in writable:
+                mount["readOnly"] = True
+        for port in one.get("ports", []):
+            port["protocol"] = port.get("protocol") or "TCP"
+    for one in (*containers, *inits):
+        _security(one, spec.get("securityContext", {}), cluster)
+    if "enableServiceLinks" not in spec and limits.enable_service_links is not None and containers:
+        spec["enableServiceLinks"] = limits.enable_service_links
+    return _all_written(spec)
+
+
+def _names(containers: list[Object], taken: set[str], default: str) -> None:
+    suffix = 0
+    for one in containers:
+        if one.get("name"):
+            continue
+        name = default
+        if len(containers) > 1 or name in taken:
+            while True:
+                name, suffix = f"{default}-{suffix}", suffix + 1
+                if name not in taken:
+                    break
+        one["name"] = name
+
+
+def _resources(one: Object, cluster: Cluster) -> None:
+    resources = one.setdefault("resources", {})
+    for (bound, name), value in cluster.defaults.resources:
+        resources.setdefault(bound, {}).setdefault(name, value)
+
+
+def _probes(one: Object) -> None:
+    for name in PROBES:
+        probe = one.get(name)
+        if probe is None:
+            continue
+        if name == "readinessProbe":
+            probe["successThreshold"] = probe.get("successThreshold") or 1
+            if probe.get("periodSeconds"):
+                probe["failureThreshold"] = probe.get("failureThreshold") or 3
+                probe["timeoutSeconds"] = probe.get("timeoutSeconds") or 1
+        if "grpc" in probe:
+            probe["grpc"] = {"port": 0, "service": "", **probe["grpc"]}
+        for handler in ("httpGet", "tcpSocket"):
+            if handler in probe:
+                probe[handler] = {"port": 0, **probe[handler]}
+
+
+def _security(one: Object, pod: Mapping[str, Any], cluster: Cluster) -> None:
+    if not cluster.is_secure:
+        return
+    context = one.setdefault("securityContext", {})
+    context.setdefault("allowPrivilegeEscalation", False)
+    if not pod.get("seccompProfile", {}).get("type"):
+        profile = context.setdefault("seccompProfile", {})
+        profile["type"] = profile.get("type") or "RuntimeDefault"
+    if "capabilities" not in context:
+        context["capabilities"] = {"drop": ["ALL"]}
+        if any(port.get("containerPort", 0) < 1024 for port in one.get("ports", [])):
+            context["capabilities"]["add"] = ["NET_BIND_SERVICE"]
+    if cluster.defaults.feature("secure-pod-defaults") == "Enabled" and "runAsNonRoot" not in pod:
+        context.setdefault("runAsNonRoot", True)
+
+
+def _all_written(value: Mapping[str, Any]) -> Object:
+    """The fields of an object that Go writes."""
+    written = {key: _written(key, part) for key, part in value.items()}
+    return {key: part for key, part in written.items() if part is not None}
+
+
+def _written(key: str, value: Any) -> Any:
+    """A value as Go writes it: empty text, zeros, false and empty lists are left out; None for nothing."""
+    if isinstance(value, dict):
+        if key in {"limits", "requests"}:
+            return {name: canonical(amount) for name, amount in value.items()} or None
+        inner = {
+            name: part
+            for name, part in ((name, _written(name, part)) for name, part in value.items())
+            if part is not None
+        }
+        if "port" in value:
+            inner["port"] = value["port"]
+        return inner if inner or key in _OBJECTS or not value else None
+    if isinstance(value, list):
+        blank = _REQUIRED.get(key, {})
+        items = [{**blank, **_written("", part)} if isinstance(part, dict) else part for part in value]
+        return items or None
+    if key == "sizeLimit":
+        return canonical(value)
+    return value if value or key in _KEPT_ZEROS else None

@@ -1,0 +1,92 @@
+"""What a real cluster said of Services and ConfigMaps, and kpasim says, too.
+
+``pytest tests/spec/test_webhook.py --vectors DIR`` replays another folder of verdicts in the same format: those in
+tests/vectors are server-side dry runs against Knative 98e5ef9 behind kube-apiserver 1.36.2.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kpasim.errors import ExperimentError
+from kpasim.spec.autoscaler import KPA, AutoscalerConfig, parse_config
+from kpasim.spec.configmaps import CONFIG_MAPS, Defaults, parse_defaults
+from kpasim.spec.manifest import read_service
+from kpasim.spec.webhook import review
+from kpasim.spec.webhook.configmap import CHECKSUM, refusals
+from kpasim.studies.check import Finding, findings
+
+SHIPPED_EXAMPLES = {
+    "config-autoscaler": "c727b3e8",
+    "config-defaults": "5b64ff5c",
+    "config-deployment": "555b4826",
+    "config-features": "424df6ce",
+    "config-gc": "aa3813a8",
+}
+"""Checksums of the examples in config/core/configmaps."""
+MISSING = re.compile(r"error looking up service account \S+/(\S+): ")
+
+
+def defaults_of(cluster: dict[str, dict[str, str]]) -> Defaults:
+    """The defaults of a cluster whose ConfigMaps are known."""
+    defaults = Defaults()
+    for name in CONFIG_MAPS:
+        defaults = parse_defaults(defaults, name, cluster.get(name, {}), strict=False)
+    return defaults
+
+
+def said(path: Path, config: AutoscalerConfig, defaults: Defaults) -> list[Finding]:
+    """What check says of a manifest on a cluster that is known."""
+    try:
+        return findings(read_service(path, config, defaults))
+    except ExperimentError as error:
+        return [Finding("error", "refused", one.place, one.message, "", "") for one in error.problems]
+
+
+@pytest.mark.vectors("services")
+def test_check_agrees_with_the_webhook_on_a_service(case: dict[str, Any], tmp_path: Path) -> None:
+    """Accepted or refused, the fields that are dropped, and what Knative fills in."""
+    config = parse_config(case["cluster_config"]["config-autoscaler"])
+    defaults = defaults_of(case["cluster_config"])
+    path = tmp_path / "service.yaml"
+    path.write_text(json.dumps(case["object"]))
+    found = said(path, config, defaults)
+    missing = MISSING.search(case.get("message", ""))
+    if missing:
+        # The manifest is right; this cluster lacks an object that it names, and check says that it must be there.
+        assert [one for one in found if one.name == "service-account" and f" {missing[1]} " in one.what]
+        return
+    assert (not [one for one in found if one.name == "refused"]) == case["accepted"], case.get("message")
+    if not case["accepted"]:
+        return
+    dropped = re.findall(r'unknown field "([^"\\]+)', " ".join(case["warnings"]))
+    assert sorted(one.place for one in found if one.name == "unknown-field") == sorted(dropped)
+    assert review(case["object"], config, defaults).defaulted == case["defaulted"]["spec"]
+
+
+@pytest.mark.vectors("services")
+def test_what_is_not_simulated_is_not_called_refused(case: dict[str, Any], tmp_path: Path) -> None:
+    """A class that Knative accepts is an error of its own."""
+    annotations = case["object"]["spec"]["template"].get("metadata", {}).get("annotations") or {}
+    if not case["accepted"] or annotations.get("autoscaling.knative.dev/class", KPA) == KPA:
+        return
+    path = tmp_path / "service.yaml"
+    path.write_text(json.dumps(case["object"]))
+    config = parse_config(case["cluster_config"]["config-autoscaler"])
+    (error,) = [one for one in findings(read_service(path, config)) if one.level == "error"]
+    assert error.name == "other-autoscaler"
+    assert "not simulated" in error.what
+
+
+@pytest.mark.vectors("configmaps")
+def test_kpasim_agrees_with_the_webhook_on_a_config_map(case: dict[str, Any]) -> None:
+    """A change of the ConfigMap that Knative ships is accepted or refused."""
+    name = case["configmap"]
+    data = {**case["cluster_config"].get(name, {}), **case["data"]}
+    annotations = {CHECKSUM: SHIPPED_EXAMPLES[name]} if name in SHIPPED_EXAMPLES else {}
+    assert (refusals(name, data, annotations) == []) == case["accepted"], case.get("message")

@@ -1,0 +1,358 @@
+"""Each rule of the table refuses what it is about, at its place, and nothing else is refused with it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kpasim.spec.autoscaler import AutoscalerConfig
+from kpasim.spec.base import dotted
+from kpasim.spec.configmaps import Defaults, parse_defaults
+from kpasim.spec.webhook import RULES, review
+from kpasim.spec.webhook.configmap import example_checksum, refusals
+
+CONFIG = AutoscalerConfig()
+SHIPPED = parse_defaults(Defaults(), "config-features", {}, strict=True)
+IMAGE = "registry.example/painter"
+SPEC = "spec.template.spec."
+FIRST = SPEC + "containers[0]."
+NOTES = "spec.template.metadata.annotations."
+TWO = [{"image": IMAGE, "name": "a", "ports": [{}]}, {"image": IMAGE, "name": "b"}]
+
+
+class Row(NamedTuple):
+    """What a Service has beside a name and an image, and the place that is refused."""
+
+    place: str
+    container: dict[str, Any] = {}  # noqa: RUF012
+    pod: dict[str, Any] = {}  # noqa: RUF012
+    notes: dict[str, str] = {}  # noqa: RUF012
+    spec: dict[str, Any] = {}  # noqa: RUF012
+    meta: dict[str, Any] = {}  # noqa: RUF012
+    template: dict[str, Any] = {}  # noqa: RUF012
+    features: dict[str, str] = {}  # noqa: RUF012
+
+
+def mounted(volume: dict[str, Any], mount: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A container and a pod with a volume."""
+    return {
+        "container": {"volumeMounts": [{"name": "v", "mountPath": "/data", **(mount or {})}]},
+        "pod": {"volumes": [{"name": "v", **volume}]},
+    }
+
+
+def env(**variable: Any) -> dict[str, Any]:
+    """A container with one variable."""
+    return {"env": [variable]}
+
+
+def resources(**bounds: dict[str, str]) -> dict[str, Any]:
+    """A container with requests or limits."""
+    return {"resources": bounds}
+
+
+TRAFFIC = "spec.traffic"
+ROWS: dict[str, list[Row]] = {
+    "field-type": [
+        Row(SPEC + "containerConcurrency", pod={"containerConcurrency": "1"}),
+        Row(SPEC + "timeoutSeconds", pod={"timeoutSeconds": 1.5}),
+        Row(FIRST + "args", container={"args": "--listen"}),
+        Row(FIRST + "resources.limits.memory", container=resources(limits={"memory": "2GB"})),
+        Row(FIRST + "ports[0].containerPort", container={"ports": [{"containerPort": 2**40}]}),
+    ],
+    "list-key": [Row(FIRST + "env[1].name", container={"env": [{"name": "A"}, {"name": "A"}]})],
+    "metadata": [Row("metadata.labels.team", meta={"labels": {"team": "a b"}})],
+    "service-name": [Row("metadata.name", meta={"name": "1a"}), Row("metadata.name", meta={"name": ""})],
+    "annotation-on-service": [
+        Row(
+            "metadata.annotations.autoscaling.knative.dev/min-scale",
+            meta={"annotations": {"autoscaling.knative.dev/min-scale": "1"}},
+        )
+    ],
+    "rollout-duration": [
+        Row(
+            "metadata.annotations.serving.knative.dev/rollout-duration",
+            meta={"annotations": {"serving.knative.dev/rollout-duration": "1.5s"}},
+        )
+    ],
+    "autoscaling-annotation": [
+        Row(NOTES + "autoscaling.knative.dev/window", notes={"autoscaling.knative.dev/window": "5s"})
+    ],
+    "networking-annotation": [Row(NOTES + "networking.knative.dev/x", notes={"networking.knative.dev/x": "1"})],
+    "queue-resources": [
+        Row(
+            NOTES + "queue.sidecar.serving.knative.dev/cpu-resource-request",
+            notes={"queue.sidecar.serving.knative.dev/cpu-resource-request": "many"},
+        ),
+        Row(
+            NOTES + "queue.sidecar.serving.knative.dev/resource-percentage",
+            notes={"queue.sidecar.serving.knative.dev/resource-percentage": "0"},
+        ),
+    ],
+    "progress-deadline": [
+        Row(NOTES + "serving.knative.dev/progress-deadline", notes={"serving.knative.dev/progress-deadline": "10"})
+    ],
+    "revision-name": [Row("spec.template.metadata.name", template={"name": "other-1"})],
+    "timeout": [Row(SPEC + "timeoutSeconds", pod={"timeoutSeconds": 601})],
+    "container-concurrency": [Row(SPEC + "containerConcurrency", pod={"containerConcurrency": -1})],
+    "pod-field": [
+        Row(SPEC + "nodeSelector", pod={"nodeSelector": {"gpu": "a10"}}),
+        Row(SPEC + "tolerations", pod={"tolerations": [{"operator": "Exists"}]}),
+        Row(SPEC + "hostNetwork", pod={"hostNetwork": True}),
+        Row(SPEC + "automountServiceAccountToken", pod={"automountServiceAccountToken": True}),
+    ],
+    "pod-security-context": [
+        Row(
+            SPEC + "securityContext.sysctls",
+            pod={"securityContext": {"sysctls": []}},
+            features={"kubernetes.podspec-securitycontext": "enabled"},
+        )
+    ],
+    "service-account-name": [Row(SPEC + "serviceAccountName", pod={"serviceAccountName": "A_b"})],
+    "containers-missing": [Row(SPEC + "containers", pod={"containers": []})],
+    "multi-container": [Row(SPEC + "containers", pod={"containers": TWO}, features={"multi-container": "disabled"})],
+    "init-containers": [
+        Row(
+            SPEC + "initContainers",
+            pod={"initContainers": [{"image": IMAGE}]},
+            features={"kubernetes.podspec-init-containers": "allowed"},
+        )
+    ],
+    "init-container-field": [
+        Row(
+            SPEC + "initContainers[0].readinessProbe",
+            pod={"initContainers": [{"image": IMAGE, "readinessProbe": {"tcpSocket": {}}}]},
+            features={"kubernetes.podspec-init-containers": "enabled"},
+        )
+    ],
+    "container-field": [
+        Row(
+            SPEC + "initContainers[0].stdin",
+            pod={"initContainers": [{"image": IMAGE, "stdin": True}]},
+            features={"kubernetes.podspec-init-containers": "enabled"},
+        )
+    ],
+    "container-name-reserved": [Row(FIRST + "name", container={"name": "queue-proxy"})],
+    "container-name-twice": [Row(SPEC + "containers[1].name", pod={"containers": [TWO[0], {**TWO[1], "name": "a"}]})],
+    "image": [Row(FIRST + "image", container={"image": "UPPER CASE"}), Row(FIRST + "image", container={"image": ""})],
+    "termination-policy": [
+        Row(FIRST + "terminationMessagePolicy", container={"terminationMessagePolicy": "Nowhere"})
+    ],
+    "security-context": [
+        Row(FIRST + "securityContext.privileged", container={"securityContext": {"privileged": True}}),
+        Row(FIRST + "securityContext.runAsUser", container={"securityContext": {"runAsUser": -1}}),
+        Row(
+            FIRST + "securityContext.capabilities.add",
+            container={"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}},
+        ),
+    ],
+    "ports": [
+        Row(SPEC + "containers", container={"ports": [{"containerPort": 80}, {"containerPort": 81}]}),
+        Row(SPEC + "containers", pod={"containers": [{"image": IMAGE}, {"image": IMAGE}]}),
+    ],
+    "port-number": [Row(FIRST + "ports[0].containerPort", container={"ports": [{"containerPort": 70000}]})],
+    "port-reserved": [Row(FIRST + "ports[0].containerPort", container={"ports": [{"containerPort": 8012}]})],
+    "port-protocol": [Row(FIRST + "ports[0].protocol", container={"ports": [{"protocol": "UDP"}]})],
+    "port-name": [Row(FIRST + "ports[0].name", container={"ports": [{"name": "grpc"}]})],
+    "sidecar-probe": [
+        Row(
+            SPEC + "containers[1].livenessProbe",
+            pod={"containers": [TWO[0], {**TWO[1], "livenessProbe": {"exec": {"command": ["x"]}}}]},
+        )
+    ],
+    "probe-handler": [
+        Row(FIRST + "livenessProbe", container={"livenessProbe": {"periodSeconds": 1}}),
+        Row(FIRST + "readinessProbe", container={"readinessProbe": {"tcpSocket": {}, "httpGet": {}}}),
+    ],
+    "probe-port": [
+        Row(FIRST + "readinessProbe.httpGet.port", container={"readinessProbe": {"httpGet": {"port": "web"}}})
+    ],
+    "probe-without-period": [
+        Row(FIRST + "readinessProbe.failureThreshold", container={"readinessProbe": {"failureThreshold": 3}})
+    ],
+    "probe-number": [Row(FIRST + "readinessProbe.periodSeconds", container={"readinessProbe": {"periodSeconds": -1}})],
+    "env-name": [Row(FIRST + "env[0].name", container=env(value="1"))],
+    "env-reserved": [Row(FIRST + "env[0].name", container=env(name="K_SERVICE", value="1"))],
+    "env-source": [
+        Row(
+            FIRST + "env[0].valueFrom.fieldRef",
+            container=env(name="POD", valueFrom={"fieldRef": {"fieldPath": "metadata.name"}}),
+        )
+    ],
+    "env-from": [Row(FIRST + "envFrom[0]", container={"envFrom": [{"prefix": "A"}]})],
+    "volume-name": [
+        Row(
+            SPEC + "volumes[0].name",
+            container={"volumeMounts": [{"name": "V", "mountPath": "/data"}]},
+            pod={"volumes": [{"name": "V", "emptyDir": {}}]},
+        )
+    ],
+    "volume-not-mounted": [Row(SPEC + "volumes[0].name", pod={"volumes": [{"name": "v", "emptyDir": {}}]})],
+    "volume-source": [
+        Row(SPEC + "volumes[0]", **mounted({})),
+        Row(SPEC + "volumes[0]", **mounted({"emptyDir": {}, "secret": {"secretName": "s"}})),
+    ],
+    "volume-off": [Row(SPEC + "volumes[0].hostPath", **mounted({"hostPath": {"path": "/x"}}))],
+    "volume-item": [
+        Row(SPEC + "volumes[0].emptyDir.medium", **mounted({"emptyDir": {"medium": "Disk"}})),
+        Row(SPEC + "volumes[0].secret.items[0].key", **mounted({"secret": {"items": [{"path": "p"}]}})),
+    ],
+    "mount-without-volume": [
+        Row(FIRST + "volumeMounts[0].name", container={"volumeMounts": [{"name": "w", "mountPath": "/data"}]})
+    ],
+    "mount-path": [Row(FIRST + "volumeMounts[0].mountPath", **mounted({"emptyDir": {}}, {"mountPath": "/dev"}))],
+    "mount-read-only": [
+        Row(
+            FIRST + "volumeMounts[0].readOnly",
+            **mounted({"persistentVolumeClaim": {"claimName": "p", "readOnly": True}}),
+            features={"kubernetes.podspec-persistent-volume-claim": "enabled"},
+        )
+    ],
+    "mount-propagation": [
+        Row(FIRST + "volumeMounts[0].mountPropagation", **mounted({"emptyDir": {}}, {"mountPropagation": "None"}))
+    ],
+    "traffic-sum": [Row(TRAFFIC, spec={"traffic": [{"percent": 90}]})],
+    "traffic-percent": [Row(TRAFFIC + "[0].percent", spec={"traffic": [{"percent": -10}, {"percent": 110}]})],
+    "traffic-latest": [
+        Row(TRAFFIC + "[0].latestRevision", spec={"traffic": [{"percent": 100, "latestRevision": False}]})
+    ],
+    "traffic-configuration": [
+        Row(TRAFFIC + "[0].configurationName", spec={"traffic": [{"percent": 100, "configurationName": "a"}]})
+    ],
+    "traffic-revision": [Row(TRAFFIC + "[0].revisionName", spec={"traffic": [{"percent": 100, "revisionName": "?"}]})],
+    "traffic-tag": [Row(TRAFFIC + "[0].tag", spec={"traffic": [{"percent": 100, "tag": "A"}]})],
+    "traffic-url": [Row(TRAFFIC + "[0].url", spec={"traffic": [{"percent": 100, "url": "http://a"}]})],
+    "pod-container-name": [Row(FIRST + "name", container={"name": "A_b"})],
+    "pod-pull-policy": [Row(FIRST + "imagePullPolicy", container={"imagePullPolicy": "always"})],
+    "pod-env": [
+        Row(FIRST + "env[0].name", container=env(name="a=b")),
+        Row(FIRST + "env[0].valueFrom", container=env(name="A", valueFrom={})),
+    ],
+    "pod-probe": [
+        Row(FIRST + "startupProbe.tcpSocket.port", container={"startupProbe": {"tcpSocket": {}}}),
+        Row(
+            FIRST + "livenessProbe.successThreshold",
+            container={"livenessProbe": {"tcpSocket": {}, "successThreshold": 2}},
+        ),
+        Row(FIRST + "readinessProbe.exec.command", container={"readinessProbe": {"exec": {}}}),
+    ],
+    "pod-resources": [
+        Row(FIRST + "resources.limits.nvidia.com/gpu", container=resources(limits={"nvidia.com/gpu": "0.5"})),
+        Row(FIRST + "resources.requests.nvidia.com/gpu", container=resources(requests={"nvidia.com/gpu": "1"})),
+        Row(FIRST + "resources.requests.cpu", container=resources(limits={"cpu": "1"}, requests={"cpu": "2"})),
+        Row(FIRST + "resources.limits.gpu", container=resources(limits={"gpu": "1"})),
+    ],
+    "pod-security": [
+        Row(
+            FIRST + "securityContext.seccompProfile.type",
+            container={"securityContext": {"seccompProfile": {"type": "Default"}}},
+        )
+    ],
+    "pod-volume": [Row(SPEC + "volumes[0].secret.secretName", **mounted({"secret": {}}))],
+    "pod-mount": [Row(FIRST + "volumeMounts[0].subPath", **mounted({"emptyDir": {}}, {"subPath": "../x"}))],
+    "pod-scheduling": [
+        Row(
+            SPEC + "tolerations[0].effect",
+            pod={"tolerations": [{"operator": "Exists", "effect": "Never"}]},
+            features={"kubernetes.podspec-tolerations": "enabled"},
+        )
+    ],
+}  # fmt: skip
+
+
+def service(row: Row) -> dict[str, Any]:
+    """The Service of a row."""
+    pod = {"containers": [{"image": IMAGE, **row.container}], **row.pod}
+    template = {"metadata": {"annotations": dict(row.notes), **row.template}, "spec": pod}
+    return {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": "painter", **row.meta},
+        "spec": {"template": template, **row.spec},
+    }
+
+
+@pytest.mark.parametrize(("rule", "row"), [(rule, row) for rule, rows in ROWS.items() for row in rows])
+def test_a_rule_refuses_what_it_is_about(rule: str, row: Row) -> None:
+    """By the source file of its row in the table, at the place that has to be changed."""
+    defaults = parse_defaults(SHIPPED, "config-features", row.features, strict=True)
+    faults = review(service(row), CONFIG, defaults).faults
+    assert {(fault.rule, dotted(fault.place)) for fault in faults} >= {(rule, row.place)}
+    assert {fault.rule for fault in faults} <= {rule, "probe-port"}
+    assert all(fault.source == RULES[fault.rule] for fault in faults)
+
+
+def test_every_rule_has_a_row() -> None:
+    """The table of rules and the table of rows name the same."""
+    assert set(ROWS) == set(RULES)
+
+
+def test_without_config_features_a_field_is_doubted_and_not_refused() -> None:
+    """Whether a cluster takes a nodeSelector is for its config-features to say."""
+    row = ROWS["pod-field"][0]
+    unknown = review(service(row), CONFIG, Defaults())
+    assert unknown.accepted
+    assert [fault.feature for fault in unknown.needs] == ["kubernetes.podspec-nodeselector"]
+    enabled = parse_defaults(Defaults(), "config-features", {unknown.needs[0].feature: "Enabled"}, strict=True)
+    verdict = review(service(row), CONFIG, enabled)
+    assert (verdict.accepted, verdict.needs) == (True, ())
+
+
+def test_other_config_maps_are_held_to_their_bounds() -> None:
+    """Garbage collection, the network, and an example that was edited."""
+    assert refusals("config-gc", {"min-non-active-revisions": "-1"}, {})
+    assert refusals("config-gc", {"max-non-active-revisions": "5"}, {})
+    assert not refusals("config-gc", {"max-non-active-revisions": "disabled"}, {})
+    assert refusals("config-network", {"http-protocol": "maybe"}, {})
+    assert refusals("config-network", {"domain-template": "{{.Nam}}"}, {})
+    assert not refusals("config-network", {"domain-template": "{{.Name}}.{{.Namespace}}.{{.Domain}}"}, {})
+    assert refusals("config-deployment", {}, {})
+    text = "stable-window: 60s\n\npanic: 1\n"
+    sums = {"knative.dev/example-checksum": example_checksum(text)}
+    assert not refusals("config-autoscaler", {"_example": text.replace("\n\n", "\n")}, sums)
+    assert refusals("config-autoscaler", {"_example": text.replace("60s", "120s")}, sums)
+    assert not refusals("of-another-project", {"_example": "x"}, sums)
+
+
+WORDS = sorted(
+    {
+        "spec", "template", "metadata", "annotations", "labels", "containers", "image", "env", "name", "value",
+        "valueFrom", "ports", "containerPort", "readinessProbe", "startupProbe", "livenessProbe", "httpGet", "port",
+        "tcpSocket", "exec", "command", "resources", "limits", "requests", "volumes", "volumeMounts", "mountPath",
+        "secret", "emptyDir", "projected", "sources", "items", "traffic", "percent", "tag", "initContainers",
+        "securityContext", "capabilities", "add", "status", "tolerations", "nodeSelector", "timeoutSeconds",
+        "containerConcurrency", "seccompProfile", "autoscaling.knative.dev/target", "nvidia.com/gpu",
+    }
+)  # fmt: skip
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["", "x", "1", "-1s", "1Gi", "/", "a@b", "{{", "1e999", "painter:latest"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=5),
+    max_leaves=25,
+)
+FEATURES = st.dictionaries(
+    st.sampled_from(
+        ["multi-container-probing", "secure-pod-defaults"]
+        + [f"kubernetes.podspec-{name}" for name in ("init-containers", "securitycontext", "tolerations")]
+    ),
+    st.sampled_from(["enabled", "allowed", "disabled", "?"]),
+)
+
+
+@settings(max_examples=300)
+@given(VALUES, VALUES, VALUES, st.none() | FEATURES)
+def test_no_object_is_answered_with_a_traceback(spec: Any, container: Any, meta: Any, features: Any) -> None:
+    """Whatever shape it has: accepted, or refused with reasons."""
+    defaults = Defaults() if features is None else parse_defaults(Defaults(), "config-features", features, strict=True)
+    whole = {"metadata": meta, "spec": spec}
+    inner = service(Row("", pod=spec if isinstance(spec, dict) else {"containers": [container]}))
+    for data in (whole, inner, {**inner, "metadata": meta}):
+        verdict = review(data, CONFIG, defaults)
+        assert verdict.accepted == (not verdict.faults)
+        assert all(fault.rule in RULES for fault in verdict.faults)
