@@ -25,6 +25,14 @@ from kpasim.cli import options
 @options.settings
 @click.option("--model", metavar="NAME|FILE", help="Predict with this model instead of calibrating.")
 @click.option(
+    "--calibrate-for",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Most time for the requests of the calibration; what then stays uncertain widens the intervals.",
+)
+@click.option(
     "--gateway",
     type=click.Choice(["auto", "kourier", "istio", "alb"]),
     default="auto",
@@ -58,6 +66,7 @@ def command(
     image: str | None,
     settings: tuple[str, ...],
     model: str | None,
+    calibrate_for: float,
     gateway: str,
     url: str | None,
     host: str | None,
@@ -74,9 +83,12 @@ def command(
 ) -> None:
     """Do EXPERIMENT for real and compare it with its prediction.
 
-    Deploys the experiment's Service, calibrates briefly (one cold start, a few requests), freezes the prediction,
-    sends the load, records pods, decisions and requests, compares, and removes what it created, also when it fails or
-    is interrupted. Exit status 3 when a metric is outside the experiment's tolerances.
+    Deploys the experiment's Service, calibrates briefly (one cold start, requests until their mean is known to 3 %),
+    freezes the prediction, sends the load, records pods, decisions and requests, compares, and removes what it created,
+    also when it fails or is interrupted.
+
+    Exit status 3 when a metric is outside the experiment's tolerances and outside its 90 % interval; 4 when the client
+    or this machine was too busy to judge.
 
     The path and the body of requests come from the Service's annotations kpasim.dev/load-path and kpasim.dev/load-body.
     """
@@ -113,6 +125,7 @@ def command(
         host=host,
         request=replace(request, headers=parse_headers(headers)),
         calibrate=model is None,
+        budget_s=calibrate_for,
         keep=keep,
         adopt=adopt,
         dry_run=dry_run,
@@ -131,4 +144,4 @@ def command(
     elif report.folder is not None:
         for line in report.lines():
             click.echo(line)
-    ctx.exit(0 if report.within else 3)
+    ctx.exit(4 if report.not_judged else 0 if report.within else 3)

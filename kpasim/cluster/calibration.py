@@ -1,6 +1,8 @@
-"""A brief calibration: one cold start and a few requests that have the service to themselves.
+"""A brief calibration: one cold start and requests that have the service to themselves, with what they leave open.
 
-It fits what a prediction needs most and no more; ``kpasim calibrate`` fits whole runs.
+Requests are sent until the standard error of their mean is below 3 % or a budget is spent. What then remains uncertain
+goes into the model's posterior, and with it into the prediction's intervals. It fits what a prediction needs most;
+``kpasim calibrate`` fits whole runs.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +18,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.cluster.errors import ClusterError
-from kpasim.cluster.load import Sent
+from kpasim.cluster.load import INTERRUPTED, Sent
 from kpasim.cluster.record import PodRecord
 
-_DIGITS = 4
+Floats = NDArray[np.float64]
+
+ENOUGH = 0.03
+"""Standard error of the mean service time, as a share of it, below which no further request is sent."""
+DRAWS = 200
+"""Draws of what remains uncertain."""
+MOST_TOGETHER = 16
+"""Requests at once on a pod beyond which the slow-down is extrapolated."""
+ROUNDS = 4
+"""Requests of each worker where several share a pod; the last round is left out: some workers are idle by then."""
+SIGNIFICANT = 2.58
+"""Standard errors by which sharing a pod must slow requests down before there is a slow-down: four comparisons find one
+that is not there in 2 % of all cases."""
+START_SPREAD, START_WEIGHT = 0.1, 4
+"""What is assumed of one start measured: that the next differs by 10 % (standard deviation), as if known from four more
+starts."""
+_FEW = 20
+_BATCHES = 8
+_DIGITS = 6
 _GROUP = "autoscaling.knative.dev/"
 _PINNED = tuple(_GROUP + name for name in ("min-scale", "max-scale", "initial-scale"))
 _SCALES = {
@@ -29,44 +49,201 @@ _SCALES = {
 
 
 @dataclass(frozen=True)
+class Crowd:
+    """Requests that shared one pod.
+
+    Attributes:
+        count: How many at once.
+        ratio: Their mean latency, relative to that of requests alone.
+        error: Standard error of the ratio's logarithm.
+    """
+
+    count: int
+    ratio: float
+    error: float
+
+
+@dataclass(frozen=True)
 class Calibration:
     """What was measured.
 
     Attributes:
-        start_s: From the creation of a pod to its container answering probes.
-        solo_s: Latencies of requests sent one after the other, shape ``(requests,)``.
-        together: Latency of 2, 3 ... requests at once on one pod, relative to one alone; empty where a pod takes one
-            request at a time.
+        start_s: Earliest and latest that one container can have begun to answer, from the creation of its pod [s].
+        solo_s: Latencies of requests sent one after the other, the settled part, in order, shape ``(requests,)``.
+        crowds: Of requests that shared a pod, by ascending count; empty where a pod takes one request at a time.
         cores: Cores that all pods share, 0 where each has its own machine.
         where: What was measured, for the model's ``source``.
+        first_s: How much longer a pod's first request took than all others, 0 where it did not [s].
     """
 
-    start_s: float
-    solo_s: NDArray[np.float64]
-    together: tuple[float, ...]
+    start_s: tuple[float, float]
+    solo_s: Floats
+    crowds: tuple[Crowd, ...]
     cores: int
     where: str
+    first_s: float = 0.0
 
-    def model(self, name: str) -> dict[str, Any]:
-        """The model as an experiment file holds it."""
-        service: dict[str, Any] = {
-            "time": {"distribution": "empirical", "values": [_rounded(value) for value in np.sort(self.solo_s)]}
-        }
-        if self.together:
-            service["slots"] = len(self.together) + 1
-            service["slowdown"] = [1.0, *(max(1.0, _rounded(value)) for value in self.together)]
-        elif self.cores:
+    def model(self, name: str, seed: int = 1) -> dict[str, Any]:
+        """The model as an experiment file holds it.
+
+        Args:
+            name: Its name.
+            seed: Of the draws.
+        """
+        random = np.random.default_rng(seed)
+        curve = slowdown(self.crowds)
+        shared = math.sqrt(np.mean([one.error**2 for one in self.crowds])) if curve else 0.0
+        times, several = service_times(self.solo_s, shared, random)
+        starts = start_times(self.start_s, random)
+        service: dict[str, Any] = {"time": times}
+        if curve:
+            service["slowdown"] = curve
+        elif self.cores and not self.crowds:
             # One computing thread to a pod: as many run at full speed as there are cores, more share them.
             service["slowdown"] = [1.0] * self.cores + [_rounded((self.cores + 1) / self.cores)]
             service["shared-by"] = "node"
+        low, high = self.start_s
+        start = _lognormal((low + high) / 2, START_SPREAD) if high > 0.0 else "0s"
+        stages: list[dict[str, Any]] = [{"name": "start", "kind": "start", "time": start}]
+        if self.first_s > 0.0:
+            time = f"{_rounded(self.first_s)}s"
+            stages.append({"name": "first request", "kind": "start", "when": "first-request", "time": time})
         return {
             "name": name,
             "description": f"calibrated briefly: one cold start, {len(self.solo_s)} requests one after the other",
-            "source": self.where,
+            "source": [
+                self.where,
+                f"Assumed: a start differs from the next by {START_SPREAD:.0%} (standard deviation); one was measured",
+            ],
             "provisional": True,
             "service-time": service,
-            "cold-start": {"stages": [{"name": "start", "kind": "start", "time": f"{_rounded(self.start_s)}s"}]},
+            "cold-start": {"stages": stages},
+            "posterior": [
+                {"service-time.time": of_request, "cold-start.stages.start.time": of_start}
+                for of_request, of_start in zip(several, starts, strict=True)
+            ],
         }
+
+
+def service_times(values: Floats, shared: float, random: np.random.Generator) -> tuple[Any, list[Any]]:
+    """A distribution fitted to latencies, and draws of it.
+
+    Of fewer than 20 the shape is taken as lognormal, with the posterior of its two parameters under Jeffreys' prior.
+    Draws also hold how much the speed of the service changes with time: the spread between batches of requests beyond
+    what chance explains, once for the batches that were measured and once for the load to come.
+
+    Args:
+        values: Latencies in order [s].
+        shared: Standard error of the slow-down's logarithm.
+        random: Random numbers.
+
+    Returns:
+        The distribution as a model file holds it, and its draws.
+    """
+    from kpasim.studies.fit.families import fit, sample
+
+    count = len(values)
+    unheld = 0.0  # what of the sample's own error the draws do not hold
+    if count < _FEW:
+        logs = np.log(values)
+        middle, spread = float(logs.mean()), max(float(logs.std(ddof=1)) if count > 1 else START_SPREAD, 0.002)
+        free = max(count - 1, 1)
+        spreads = spread * np.sqrt(free / random.chisquare(free, DRAWS))
+        middles = middle + spreads * random.standard_normal(DRAWS) / math.sqrt(count)
+        # Of two or three values any spread is possible; ten times the observed one is where we stop.
+        found = [_lognormal(math.exp(m), min(s, 10 * spread, 2.0)) for m, s in zip(middles, spreads, strict=True)]
+        time: Any = _lognormal(math.exp(middle), spread)
+    else:
+        fitted = fit(sample(values), random, bootstraps=DRAWS)
+        time = fitted.time
+        found = [fitted.draws[place % len(fitted.draws)] if fitted.draws else time for place in range(DRAWS)]
+        unheld = 0.0 if fitted.draws else _relative_error(values)
+    changes = drift(values) * math.sqrt(1.0 + 1.0 / _BATCHES)
+    factors = np.exp(math.hypot(changes, shared, unheld) * random.standard_normal(DRAWS))
+    return time, [_scaled(one, float(factor)) for one, factor in zip(found, factors, strict=True)]
+
+
+def start_times(between_s: tuple[float, float], random: np.random.Generator) -> list[Any]:
+    """Draws of the distribution of starts, from one that ended between two moments [s]."""
+    low, high = between_s
+    if high <= 0.0:
+        return ["0s"] * DRAWS
+    measured = np.maximum(random.uniform(low, high, DRAWS), 1e-3)
+    spreads = START_SPREAD * np.sqrt(START_WEIGHT / random.chisquare(START_WEIGHT, DRAWS))
+    medians = measured * np.exp(spreads * random.standard_normal(DRAWS))
+    return [_lognormal(float(m), float(min(s, 1.0))) for m, s in zip(medians, spreads, strict=True)]
+
+
+def slowdown(crowds: Sequence[Crowd]) -> list[float]:
+    """Relative duration of 1, 2, 3 ... requests at once, empty where no crowd is slower beyond chance.
+
+    Counts between those that were measured lie on a straight line; a curve never falls.
+    """
+    if not any(math.log(one.ratio) > SIGNIFICANT * one.error for one in crowds):
+        return []
+    counts = [1, *(one.count for one in crowds)]
+    ratios = np.maximum.accumulate([1.0, *(one.ratio for one in crowds)])
+    return [_rounded(value) for value in np.interp(np.arange(1, counts[-1] + 1), counts, ratios)]
+
+
+def crowd_sizes(container_concurrency: int) -> list[int]:
+    """How many requests at once are tried on a pod: 2, 3, 4, 8, 16, as far as it takes them; 0 for any number."""
+    most = min(container_concurrency or MOST_TOGETHER, MOST_TOGETHER)
+    return sorted({count for count in (2, 3, 4, 8, most) if 2 <= count <= most})
+
+
+def crowd(count: int, sent: Sent, solo_s: Floats) -> Crowd:
+    """What the latencies of requests at once say; the last round of each worker is left out.
+
+    Raises:
+        ClusterError: A request failed.
+    """
+    found = latencies(sent)
+    found = found[: max(count, len(found) - count)]
+    error = math.hypot(_relative_error(found), standard_error(solo_s))
+    return Crowd(count, float(found.mean() / solo_s.mean()), error)
+
+
+def settled(values: Floats) -> Floats:
+    """Latencies without the first ones, which a service that is warming up takes longer for.
+
+    So many are left out, at most half, that the standard error of the rest is least (the marginal standard error rule
+    for the initial transient of a simulation: White 1997, Simulation 69(6)). Few tell nothing, and all are kept.
+    """
+    count = len(values)
+    if count < 2 * _BATCHES:
+        return values
+    scores = [values[cut:].var() / (count - cut) for cut in range(count // 2 + 1)]
+    return values[int(np.argmin(scores)) :]
+
+
+def first_request(values: Floats) -> float:
+    """How much longer a pod's first request took [s]: 0 unless it took a fifth longer than any settled one."""
+    rest = settled(values)
+    if len(rest) < _BATCHES or len(rest) == len(values) or values[0] < 1.2 * rest.max():
+        return 0.0
+    return float(values[0] - np.median(rest))
+
+
+def drift(values: Floats) -> float:
+    """How much the mean changes from batch to batch beyond chance, as a share of it (standard deviation)."""
+    size = len(values) // _BATCHES
+    if size < 2:
+        return 0.0
+    batches = values[: size * _BATCHES].reshape(_BATCHES, size)
+    beyond = batches.mean(axis=1).var(ddof=1) - batches.var(axis=1, ddof=1).mean() / size
+    return math.sqrt(max(0.0, float(beyond))) / float(values.mean())
+
+
+def standard_error(values: Floats) -> float:
+    """Standard error of the mean as a share of it, drift from batch to batch included; infinite for one value."""
+    return math.hypot(_relative_error(values), drift(values) / math.sqrt(_BATCHES))
+
+
+def still_needed(values: Floats) -> int:
+    """How many more requests would bring the standard error below 3 %, at their present spread."""
+    error = standard_error(values)
+    return 0 if error < ENOUGH else math.ceil(len(values) * ((error / ENOUGH) ** 2 - 1.0)) + 1
 
 
 def one_pod(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,34 +259,36 @@ def one_pod(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return document
 
 
-def start_time(pod: PodRecord | None, probe_period_s: float) -> float:
-    """From a pod's creation to its container answering, from when Kubernetes called it ready.
+def start_time(pod: PodRecord | None, probe_period_s: float) -> tuple[float, float]:
+    """Earliest and latest from a pod's creation to its container answering [s], from when Kubernetes called it ready.
 
-    The kubelet looks once in a period, so on average it sees the container half a period late. Without a period of
-    its own a manifest is probed eagerly by queue-proxy, which answers a probe that is waiting at once.
+    The kubelet looks once in a period, so the container may have answered a period before. Without a period of its own
+    a manifest is probed eagerly by queue-proxy, which answers a probe that is waiting at once.
 
     Raises:
         ClusterError: No pod became ready.
     """
     if pod is None or math.isnan(pod.ready_s):
         raise ClusterError("calibration: no pod became ready")
-    return max(0.0, pod.ready_s - pod.created_s - probe_period_s / 2)
+    latest_s = max(0.0, pod.ready_s - pod.created_s)
+    return max(0.0, latest_s - probe_period_s), latest_s
 
 
 def latencies(sent: Sent) -> NDArray[np.float64]:
-    """Latencies of the successful requests.
+    """Latencies of the successful requests in the order of sending; those that our own deadline ended do not count.
 
     Raises:
         ClusterError: A request failed: whatever answers is not the service that was meant.
     """
+    whole = sent.requests["error"] != INTERRUPTED
     status = sent.requests["status"]
-    bad = np.flatnonzero((status < 200) | (status > 299))
-    if len(bad) or not len(status):
+    bad = np.flatnonzero(whole & ((status < 200) | (status > 299)))
+    if len(bad) or not whole.any():
         first = int(status[bad[0]]) if len(bad) else 0
         error = str(sent.requests["error"][bad[0]]) if len(bad) else ""
         answer = f"answered with {first}" if first else f"was not answered{f' ({error})' if error else ''}"
         raise ClusterError(f"calibration: a request {answer}; check the path and the body (--path, --body)")
-    found: NDArray[np.float64] = sent.requests["latency_s"]
+    found: Floats = sent.requests["latency_s"][whole]
     return found
 
 
@@ -123,3 +302,28 @@ def shared_cores() -> int:
 
 def _rounded(value: float) -> float:
     return round(float(value), _DIGITS)
+
+
+def _relative_error(values: Floats) -> float:
+    if len(values) < 2:
+        return math.inf
+    return float(values.std(ddof=1) / math.sqrt(len(values)) / values.mean())
+
+
+def _lognormal(median_s: float, sigma: float) -> dict[str, Any]:
+    return {"distribution": "lognormal", "median": _rounded(max(median_s, 1e-6)), "sigma": _rounded(sigma)}
+
+
+_TIMES = ("median", "mean", "scale", "shift", "low", "high")
+
+
+def _scaled(time: Any, factor: float) -> Any:
+    """A distribution as model files have it, with all times so many times as long."""
+    if not isinstance(time, Mapping):
+        return _rounded(float(time) * factor)
+    scaled = {key: _rounded(float(value) * factor) if key in _TIMES else value for key, value in time.items()}
+    if "values" in time:
+        scaled["values"] = [_rounded(float(value) * factor) for value in time["values"]]
+    if "components" in time:
+        scaled["components"] = [_scaled(one, factor) for one in time["components"]]
+    return scaled

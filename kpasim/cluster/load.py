@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 LATE_S = 0.03
 """Lag between planned and actual sending [s] that one request in a hundred may exceed without a warning."""
 
+LATE_SHARE = 0.1
+"""The same as a share of the median latency, which matters less the longer responses take."""
+
 KEEP_ALIVE_S = 3600.0
 """How long an idle connection is kept for the next request, as hey keeps it: practically for ever."""
 
@@ -143,6 +146,16 @@ class Sent:
             "began_unix_s": round(self.began_unix_s, 3),
             "interrupted": self.interrupted,
         }
+
+    def trouble(self) -> str:
+        """Why responses to this load cannot be judged: the client was late; empty where it was not."""
+        lag, latency = self.lag_s, self.requests["latency_s"]
+        if len(lag) == 0:
+            return ""
+        late_s = float(np.percentile(lag, 99))
+        if late_s <= max(LATE_S, LATE_SHARE * float(np.median(latency))):
+            return ""
+        return f"the client was late, by more than {late_s * 1e3:.0f} ms for 1 % of its requests"
 
     def warnings(self) -> list[str]:
         """What speaks against trusting the measurement, one line each."""

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kpasim.cluster import bill as bills
-from kpasim.cluster import calibration, loadspec
+from kpasim.cluster import calibration, loadspec, quiet
 from kpasim.cluster.calibration import Calibration
 from kpasim.cluster.deploy import Waits
 from kpasim.cluster.discover import Findings, Gateway
@@ -29,7 +30,7 @@ from kpasim.cluster.local import DISCLAIMER, IMAGES, TXT2IMG, LocalCluster
 from kpasim.cluster.public import public
 from kpasim.cluster.record import Recorder
 from kpasim.cluster.standin.cluster import Options
-from kpasim.cluster.verdict import Prediction, Report, Row, compare_figures
+from kpasim.cluster.verdict import Prediction, Report, Row, compare_figures, failed_figures
 from kpasim.results.files import make_folder, plain, write_json
 from kpasim.results.summary import summarise
 from kpasim.results.tables import Tables, write_run_folder
@@ -44,12 +45,11 @@ PATH_ANNOTATION = "kpasim.dev/load-path"
 BODY_ANNOTATION = "kpasim.dev/load-body"
 """On the Service of an experiment: body of each request."""
 
-_SOLO_REQUESTS = 5
+_FIRST_REQUESTS, _MORE_REQUESTS = 5, 25
 _MORE_PER_S = 2.0
 _SETTLED_S = 10.0
 """A pod that has been ready for so long has nothing left of its start to do."""
 _SHORT_S = 1.0
-_MOST_TOGETHER = 4
 _CHECK_S = 0.5
 _MARGIN_S = 120.0
 
@@ -98,7 +98,10 @@ class Settings:
         host: ``Host`` header instead of the Service's own.
         request: What each request is.
         calibrate: Whether to calibrate first; the experiment's own model counts where not.
-        solo_requests: Requests of the calibration where they take less than a second; five where they take longer.
+        solo_requests: Least requests of the calibration where they take less than a second; five where they take
+            longer. There are more until the standard error of their mean is below 3 %.
+        budget_s: Time after which the calibration sends no further request [s]; what is then uncertain widens the
+            prediction's intervals.
         keep: Whether to leave the Service where it is.
         adopt: Whether to run with a Service that is there already.
         dry_run: Whether to only look, ask and estimate.
@@ -118,6 +121,7 @@ class Settings:
     request: Request = field(default_factory=Request)
     calibrate: bool = True
     solo_requests: int = 25
+    budget_s: float = 120.0
     keep: bool = False
     adopt: bool = False
     dry_run: bool = False
@@ -168,6 +172,7 @@ class _Validation:
         self._experiment, self._settings, self._folder = experiment, settings, folder
         self._predict, self._compare, self._note = predict, compare, note
         self._calibration: Calibration | None = None
+        self._troubles: list[str] = []
         self._load = loadspec.plan_of(experiment)
 
     def run(self) -> Report:
@@ -191,8 +196,8 @@ class _Validation:
                 single = replace(plan, keep=False, manifest=calibration.one_pod(plan.manifest), min_scale=1)
                 recorder = live(kube, single, self._calibrate, self._note)
                 plan = replace(plan, spent_pod_s=recorder.pod_seconds())
-            rows = live(kube, plan, self._measure, self._note)
-        return Report(self._folder, rows, time.monotonic() - begun_s)
+            report = live(kube, plan, self._measure, self._note)
+        return replace(report, seconds=time.monotonic() - begun_s)
 
     # -- before ------------------------------------------------------------------------------------------------------
 
@@ -251,8 +256,9 @@ class _Validation:
 
     def _longest_calibration_s(self) -> float:
         """Time after which the one pod of the calibration has been removed, come what may [s]."""
-        loads_s = sum(self._limit_s(load) for load in self._calibrating_loads() if load.requests)
-        return self._settings.waits.ready_s + _SETTLED_S + loads_s + self._longest_removal_s()
+        settings = self._settings
+        loads_s = settings.budget_s + self._timeout_s()
+        return settings.waits.ready_s + _SETTLED_S + loads_s + self._longest_removal_s()
 
     def _longest_removal_s(self) -> float:
         waits = self._settings.waits
@@ -296,43 +302,67 @@ class _Validation:
         # What a start leaves to be done is over when the load begins, so it is to be over here.
         _stand(run, min(self._experiment.start.for_s, _SETTLED_S), "start of the calibration")
         start_s = calibration.start_time(run.recorder.first_start(), service.probe.period_s)
-        few, spread, *crowds = self._calibrating_loads()
-        solo = calibration.latencies(self._send(run, few))
-        if solo.mean() < _SHORT_S and spread.requests > 0:
-            solo = np.concatenate([solo, calibration.latencies(self._send(run, spread))])
-        together = []
-        for crowd in crowds:
-            sent = calibration.latencies(self._send(run, crowd))
-            together.append(float(sent.mean() / solo.mean()))
+        budget = _Budget(self._settings.budget_s)
+        sizes = calibration.crowd_sizes(service.container_concurrency)
+        with self._watching("the calibration"):
+            in_order = self._one_by_one(run, budget, budget.left_s / (2 if sizes else 1))
+            solo = calibration.settled(in_order)
+            crowds = self._crowds(run, budget, sizes, solo)
         local = self._settings.target == LOCAL
         where = "the local stand-in cluster" if local else "a cluster"
         self._calibration = Calibration(
             start_s,
             solo,
-            tuple(together),
+            tuple(crowds),
             calibration.shared_cores() if local else 0,
             f"measured on {where} before the load",
+            calibration.first_request(in_order),
         )
-        self._note(f"calibrated: a pod starts in {start_s:.1f} s, a request takes {solo.mean():.3f} s")
+        error = calibration.standard_error(solo)
+        spent = "" if error < calibration.ENOUGH else f"; the {budget} are spent, and intervals are wider for it"
+        self._note(
+            f"calibrated: a pod starts in {start_s[0]:.1f} to {start_s[1]:.1f} s, a request takes {solo.mean():.3f} s "
+            f"(standard error {error:.1%} of {len(solo)} requests{spent})"
+        )
         return run.recorder
 
-    def _calibrating_loads(self) -> list[ClosedLoop]:
-        """A few requests one after the other, more of them, and 2, 3 ... at once as far as a pod takes them."""
-        # Short ones are cheap, and say more when there are many of them, spread over time as in a load.
-        more = max(0, self._settings.solo_requests - _SOLO_REQUESTS)
-        together = range(2, min(self._experiment.service.container_concurrency, _MOST_TOGETHER) + 1)
-        return [
-            ClosedLoop(1, _SOLO_REQUESTS),
-            ClosedLoop(1, more, qps=_MORE_PER_S),
-            *(ClosedLoop(count, 2 * count) for count in together),
-        ]
+    def _crowds(
+        self, run: LiveRun, budget: _Budget, sizes: Sequence[int], solo: calibration.Floats
+    ) -> list[calibration.Crowd]:
+        """What requests at once on the pod say, as far as the budget goes."""
+        found: list[calibration.Crowd] = []
+        for size in sizes:
+            rounds = min(calibration.ROUNDS, int(budget.left_s / (size * solo.mean())))
+            if rounds < 1:
+                self._note(f"calibration: {size} requests at once were not tried: the {budget} are spent")
+                break
+            sent = self._send(run, ClosedLoop(size, rounds * size), budget)
+            found.append(calibration.crowd(size, sent, solo))
+        return found
+
+    def _one_by_one(self, run: LiveRun, budget: _Budget, for_s: float) -> calibration.Floats:
+        """Latencies of requests one after the other, until their mean is known well or ``for_s`` have passed."""
+        until_s = budget.left_s - for_s
+        found = calibration.latencies(self._send(run, ClosedLoop(1, _FIRST_REQUESTS), budget))
+        while True:
+            short = found.mean() < _SHORT_S
+            missing = calibration.still_needed(calibration.settled(found))
+            if short:
+                missing = max(missing, self._settings.solo_requests - len(found))
+            # Short ones are spread over time as in a load.
+            each_s = max(float(found.mean()), 1.0 / _MORE_PER_S) if short else float(found.mean())
+            more = min(missing, _MORE_REQUESTS, int((budget.left_s - until_s) / each_s))
+            if more < 1:
+                return found
+            load = ClosedLoop(1, more, qps=_MORE_PER_S if short else 0.0)
+            found = np.concatenate([found, calibration.latencies(self._send(run, load, budget))])
 
     # -- measuring ---------------------------------------------------------------------------------------------------
 
-    def _measure(self, run: LiveRun) -> list[Row]:
+    def _measure(self, run: LiveRun) -> Report:
         findings = run.look()
         experiment = self._as_found(findings)
-        prediction = self._predict(experiment)
+        prediction = self._predicted(experiment)
         prediction.write(self._folder / "prediction")
         self._note(f"prediction frozen in {self._folder / 'prediction'}")
         ready = run.deploy()
@@ -341,7 +371,10 @@ class _Validation:
         if start.state != "warm":
             run.await_idle()
         _stand(run, start.for_s, "start of the load")
-        sent = self._send(run, self._load)
+        with self._watching("the load"):
+            sent = self._send(run, self._load)
+        if late := sent.trouble():
+            self._troubles.append(late)
         for warning in sent.warnings():
             self._note(f"warning: {warning}")
         if sent.interrupted:
@@ -352,9 +385,15 @@ class _Validation:
         run.settle(last_s, None if experiment.horizon_s is None else zero_s + experiment.horizon_s)
         return self._report(run, experiment, prediction, sent, time.time() - zero_s)
 
-    def _report(
-        self, run: LiveRun, experiment: Experiment, prediction: Prediction, sent: Sent, end_s: float
-    ) -> list[Row]:
+    def _predicted(self, experiment: Experiment) -> Prediction:
+        """The prediction of the load that will be sent: the random arrivals of an open loop are those of its plan."""
+        random = isinstance(self._load, OpenLoop) and experiment.workload.kind != "replay"
+        if random and self._predict is _simulated:
+            assert isinstance(self._load, OpenLoop)
+            return _simulated(experiment, self._load.arrivals_s)
+        return self._predict(experiment)
+
+    def _report(self, run: LiveRun, experiment: Experiment, prediction: Prediction, sent: Sent, end_s: float) -> Report:
         tables: Tables = run.recorder.tables(sent.began_unix_s)
         tables.requests = sent.requests
         service = experiment.service
@@ -379,9 +418,20 @@ class _Validation:
         }
         write_run_folder(self._folder, tables, plain(about), figures)
         run.write_events(self._folder, sent.began_unix_s)
-        rows = self._compare(experiment, prediction, figures)
-        write_json(self._folder / "comparison.json", {"metrics": [vars(row) for row in rows]})
-        return rows
+        rows, failures = self._compare(experiment, prediction, figures), failed_figures(prediction, figures)
+        report = Report(self._folder, rows, 0.0, failures, "; ".join(self._troubles))
+        kept = {key: value for key, value in report.to_dict().items() if key not in {"folder", "seconds"}}
+        write_json(self._folder / "comparison.json", kept)
+        return report
+
+    @contextlib.contextmanager
+    def _watching(self, what: str) -> Iterator[None]:
+        """Note what keeps the local target from being judged while something is measured: a machine with other work."""
+        begun = quiet.used()
+        yield
+        trouble = quiet.trouble(begun, quiet.used()) if self._settings.target == LOCAL else ""
+        if trouble:
+            self._troubles.append(f"{trouble} during {what}")
 
     def _as_found(self, findings: Findings) -> Experiment:
         """The experiment with what was calibrated and what the cluster says of itself."""
@@ -405,8 +455,9 @@ class _Validation:
             changes["start"] = {"state": "idled", "for": f"{experiment.start.for_s}s"}
         return public(experiment.with_settings(changes) if changes else experiment)
 
-    def _send(self, run: LiveRun, load: ClosedLoop | OpenLoop) -> Sent:
-        """Send a load; an interrupt, a lost watch or the bill ends it."""
+    def _send(self, run: LiveRun, load: ClosedLoop | OpenLoop, budget: _Budget | None = None) -> Sent:
+        """Send a load; an interrupt, a lost watch, the bill or the end of a budget and one timeout ends it."""
+        limit_s = self._limit_s(load) if budget is None else max(budget.left_s, 0.0) + self._timeout_s()
         request = self._settings.request
         target: Target = loadspec.target_of(
             self._experiment,
@@ -421,7 +472,7 @@ class _Validation:
             stop = asyncio.Event()
             watcher = asyncio.ensure_future(_until_failure(run, stop))
             try:
-                return await drive(load, target, stop=stop, deadline_s=self._limit_s(load))
+                return await drive(load, target, stop=stop, deadline_s=limit_s)
             finally:
                 watcher.cancel()
 
@@ -431,8 +482,26 @@ class _Validation:
 
     def _limit_s(self, load: ClosedLoop | OpenLoop) -> float:
         """Deadline of a load [s]."""
-        timeout_s = self._experiment.workload.timeout_s or self._experiment.service.timeout_s
-        return loadspec.longest_s(load, timeout_s) + _MARGIN_S
+        return loadspec.longest_s(load, self._timeout_s()) + _MARGIN_S
+
+    def _timeout_s(self) -> float:
+        """How long a client waits for a response [s]."""
+        return self._experiment.workload.timeout_s or self._experiment.service.timeout_s
+
+
+class _Budget:
+    """Time that the calibration may take for its requests, from now on."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._begun_s = seconds, time.monotonic()
+
+    @property
+    def left_s(self) -> float:
+        """What is left of it [s]; negative once it is spent."""
+        return self._begun_s + self._seconds - time.monotonic()
+
+    def __str__(self) -> str:
+        return f"{self._seconds:.0f} s of --calibrate-for"
 
 
 def _config_keys() -> dict[str, Collection[str]]:
@@ -470,7 +539,9 @@ async def _until_failure(run: LiveRun, stop: asyncio.Event) -> None:
         await asyncio.sleep(_CHECK_S)
 
 
-def _simulated(experiment: Experiment) -> Prediction:
+def _simulated(experiment: Experiment, sent_s: NDArray[np.float64] | None = None) -> Prediction:
+    from kpasim.engines.sampling import Recorded
     from kpasim.studies.run import simulate
 
-    return simulate(experiment)
+    replications = max(experiment.replications, calibration.DRAWS)
+    return simulate(experiment, replications=replications, recorded=Recorded(sent_s=sent_s))

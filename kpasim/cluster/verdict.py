@@ -1,9 +1,9 @@
-"""Prediction beside measurement: rows, tolerances, and whether they are kept."""
+"""Prediction beside measurement: rows, tolerances, intervals, and whether they hold what was measured."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -48,6 +48,25 @@ class Row:
     tolerance: str
     within: bool | None
 
+    @property
+    def inside(self) -> bool | None:
+        """Whether the interval holds what was measured; None without either."""
+        if self.interval is None or self.measured is None:
+            return None
+        return self.interval[0] <= self.measured <= self.interval[1]
+
+    @property
+    def holds(self) -> bool:
+        """Whether the tolerance, if there is one, is kept, or the interval holds the measured value.
+
+        A tolerance is about one number, and one run may differ from it by chance.
+        """
+        return self.within is not False or self.inside is True
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**plain(vars(self)), "inside": self.inside}
+
 
 @dataclass(frozen=True)
 class Report:
@@ -57,50 +76,78 @@ class Report:
         folder: The measured run folder; ``prediction`` in it is the predicted one. None after a dry run.
         rows: Prediction beside measurement.
         seconds: How long it took.
+        failures: Failed requests by kind, likewise; empty where none failed and none was predicted to.
+        not_judged: Why nothing can be judged, empty where it can.
     """
 
     folder: Path | None
     rows: list[Row]
     seconds: float
+    failures: list[Row] = field(default_factory=list)
+    not_judged: str = ""
 
     @property
     def within(self) -> bool:
-        """Whether every metric that has a tolerance is within it."""
-        return all(row.within is not False for row in self.rows)
+        """Whether every metric that has a tolerance is within it, or inside its interval."""
+        return all(row.holds for row in self.rows)
 
     def lines(self) -> list[str]:
         """The comparison as a table, and the verdict."""
-        head = ("metric", "predicted", "90 % interval", "measured", "tolerance", "")
-        body = [
-            (
-                row.metric,
-                _shown(row.predicted),
-                "" if row.interval is None else f"{_shown(row.interval[0])} .. {_shown(row.interval[1])}",
-                _shown(row.measured),
-                row.tolerance,
-                "" if row.within is None else "ok" if row.within else "OUTSIDE",
-            )
-            for row in self.rows
-        ]
-        widths = [max(len(cells[column]) for cells in (head, *body)) for column in range(len(head))]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-            for cells in (head, *body)
-        ]
+        table = _table(self.rows)
+        if self.failures:
+            table += ["", "failed requests", *_table(self.failures)]
+        return [*table, f"{self.verdict}; {self.folder} holds the run ({self.seconds:.0f} s)"]
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in words."""
         checked = [row for row in self.rows if row.within is not None]
-        outside = [row.metric for row in checked if not row.within]
-        verdict = (
-            f"outside the tolerances: {', '.join(outside)}"
-            if outside
+        missed = [row.metric for row in checked if not row.holds]
+        outside = [row.metric for row in [*self.rows, *self.failures] if row.inside is False]
+        intervals = f"outside their 90 % interval: {', '.join(outside)}" if outside else ""
+        if self.not_judged:
+            return "; ".join(filter(None, (f"not judged: {self.not_judged}", intervals)))
+        told = (
+            f"outside the tolerances: {', '.join(missed)}"
+            if missed
             else f"{len(checked)} metrics within their tolerances"
+            + (" or inside their 90 % interval" if any(not row.within for row in checked) else "")
         )
-        return [*lines, f"{verdict}; {self.folder} holds the run ({self.seconds:.0f} s)"]
+        return "; ".join(filter(None, (told, intervals)))
 
     def to_dict(self) -> dict[str, Any]:
         """What ``kpasim validate --json`` prints."""
-        rows: list[dict[str, Any]] = [plain(vars(row)) for row in self.rows]
-        folder = None if self.folder is None else str(self.folder)
-        return {"folder": folder, "within": self.within, "seconds": round(self.seconds, 1), "metrics": rows}
+        return {
+            "folder": None if self.folder is None else str(self.folder),
+            "within": self.within,
+            "not_judged": self.not_judged,
+            "verdict": self.verdict,
+            "seconds": round(self.seconds, 1),
+            "metrics": [row.to_dict() for row in self.rows],
+            "failures": [row.to_dict() for row in self.failures],
+        }
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    """Rows in columns, with their heads."""
+    head = ("metric", "predicted", "90 % interval", "measured", "interval", "tolerance", "")
+    body = [
+        (
+            row.metric,
+            _shown(row.predicted),
+            "" if row.interval is None else f"{_shown(row.interval[0])} .. {_shown(row.interval[1])}",
+            _shown(row.measured),
+            "" if row.inside is None else "inside" if row.inside else "outside",
+            row.tolerance,
+            "" if row.within is None else "ok" if row.within else "OUTSIDE" if not row.holds else "by chance",
+        )
+        for row in rows
+    ]
+    widths = [max(len(cells[column]) for cells in (head, *body)) for column in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        for cells in (head, *body)
+    ]
 
 
 def compare_figures(experiment: Experiment, prediction: Prediction, measured: Mapping[str, Any]) -> list[Row]:
@@ -127,6 +174,22 @@ def compare_figures(experiment: Experiment, prediction: Prediction, measured: Ma
                 within,
             )
         )
+    return rows
+
+
+def failed_figures(prediction: Prediction, measured: Mapping[str, Any]) -> list[Row]:
+    """Failed requests by kind, predicted beside measured: kinds that were neither stay out."""
+    from kpasim.results.summary import FAILED
+
+    rows = []
+    for figure in ("errors", *FAILED):
+        predicted, found = _figure(prediction.summary, figure), _figure(measured, figure)
+        low, high = _figure(prediction.intervals, figure, 0), _figure(prediction.intervals, figure, 1)
+        if not any((predicted, found, high)):
+            continue
+        name = {"errors": "all"}.get(figure, figure.removeprefix("failed.").replace("_", " "))
+        interval = None if low is None or high is None else (low, high)
+        rows.append(Row(name, predicted, interval, found, "", None))
     return rows
 
 
