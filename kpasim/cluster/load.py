@@ -198,7 +198,7 @@ async def drive(
     Raises:
         RunError: The URL is none, or aiohttp is missing.
     """
-    _check_url(target.url)
+    check_url(target.url)
     clients = _Clients(target)
     _allow_many_connections()
     async with clients.connected():
@@ -383,8 +383,12 @@ class _Clients:
         return table
 
 
-def _check_url(url: str) -> None:
-    """Refuse what is no URL before anything is sent."""
+def check_url(url: str) -> None:
+    """Refuse what is no URL before anything is sent.
+
+    Raises:
+        RunError: It is none.
+    """
     try:
         parts = urlsplit(url)
         whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0

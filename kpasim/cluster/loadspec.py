@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from kpasim.cluster.load import ClosedLoop, OpenLoop, Target
+from kpasim.cluster.load import ClosedLoop, OpenLoop, Target, check_url
 from kpasim.errors import RunError
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.workload import Hey
+
+MOST_BODY_BYTES = 64 * 2**20
+"""Bytes of the file of bodies at most; a device that never ends is refused there, too."""
 
 
 def plan_of(experiment: Experiment, *, seed: int | None = None) -> ClosedLoop | OpenLoop:
@@ -51,7 +54,11 @@ def target_of(
         bodies: Bodies, dealt out in turn; JSON unless a header says otherwise.
         headers: Further headers.
         verify_tls: Whether the server's certificate is checked.
+
+    Raises:
+        RunError: It is no URL.
     """
+    check_url(url)
     workload = experiment.workload
     sessions = workload.sessions
     return Target(
@@ -123,15 +130,18 @@ def read_bodies(text: str) -> list[bytes]:
         text: ``@FILE.jsonl`` holds one body on each line that is not blank; any other ``@FILE`` is one body.
 
     Raises:
-        RunError: The file cannot be read or holds no body.
+        RunError: The file cannot be read, is too large, or holds no body.
     """
     if not text.startswith("@"):
         return [text.encode()]
     path = Path(text[1:])
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MOST_BODY_BYTES + 1)
     except OSError as err:
         raise RunError(f"--body {text}: cannot be read: {err.strerror}") from err
+    if len(content) > MOST_BODY_BYTES:
+        raise RunError(f"--body {text}: is larger than {MOST_BODY_BYTES // 2**20} MB")
     bodies = [line for line in content.splitlines() if line.strip()] if path.suffix == ".jsonl" else [content]
     if not bodies:
         raise RunError(f"--body {text}: holds no body")

@@ -32,6 +32,7 @@ from kpasim.cluster.record import Recorder
 from kpasim.cluster.standin.cluster import Options
 from kpasim.cluster.verdict import Prediction, Report, Row, compare_figures, failed_figures
 from kpasim.results.files import make_folder, plain, write_json
+from kpasim.results.secrets import without_secrets
 from kpasim.results.summary import summarise
 from kpasim.results.tables import Tables, write_run_folder
 
@@ -412,7 +413,7 @@ class _Validation:
             "path": "ingress",
             "start": experiment.start.state,
             "workload": experiment.workload.model_dump(mode="json"),
-            "experiment": experiment.raw,
+            "experiment": without_secrets(experiment.raw),
             "end_s": end_s,
             "cluster": run.facts(),
         }

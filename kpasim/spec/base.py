@@ -161,6 +161,8 @@ def problems_of(
     """
     found: dict[tuple[str, str], tuple[int, Problem]] = {}
     for details in error.errors(include_url=False):
+        if details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]:
+            continue  # pydantic counts the entries that are right; those that are wrong have lines of their own.
         place, known = _locate((*within, *details["loc"]), model, data)
         line = line_of(prefix + place, lines)
         problem = Problem(dotted(prefix + place), _message(details, place, known), line)

@@ -99,6 +99,10 @@ def parse_bool(text: str) -> bool:
     raise ValueError(text)
 
 
+class TooLongError(ValueError):
+    """A duration beyond the 292 years that 63 bits of nanoseconds hold."""
+
+
 def parse_duration(text: str) -> int:
     """Read a duration such as `1m30s`, `.5m`, `-100ms` or `0` into nanoseconds.
 
@@ -127,12 +131,12 @@ def parse_duration(text: str) -> int:
             value += _fraction_ns(fraction, scale)
         total += value
         if total > limit:
-            raise ValueError(text)
+            raise TooLongError(text)
         rest = rest[term.end() :] if term else ""
     if negative:
         return -total
     if total > _MAX_INT64:
-        raise ValueError(text)
+        raise TooLongError(text)
     return total
 
 

@@ -39,6 +39,8 @@ def seconds(value: object) -> float:
     if isinstance(value, str):
         try:
             return goparse.parse_duration(value) / 1e9
+        except goparse.TooLongError:
+            raise ValueError("is too long (at most 2562047h, some 292 years)") from None
         except ValueError:
             raise ValueError(f"is not a duration; write {_likely_duration(value)}") from None
     try:

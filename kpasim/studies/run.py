@@ -19,6 +19,7 @@ from kpasim.engines.tables import stacked, tables
 from kpasim.errors import RunError
 from kpasim.results import cost, display, folders, summary
 from kpasim.results.provenance import provenance
+from kpasim.results.secrets import without_secrets
 from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables, write_run_folder
 from kpasim.results.use import use_many
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from kpasim.engines.params import Draws
     from kpasim.spec.experiment import Experiment
 
+MOST_ROWS = 20_000_000
+"""Requests of all replications together at most: their tables are held in memory."""
+MOST_REPLICATIONS = 100_000
+"""Replications at most, however few requests each has."""
 BATCH = 64
 """Replications whose random numbers are made together."""
 REFERENCE_BATCH = 1024
@@ -186,14 +191,15 @@ class Result:
 
     def write(self, folder: str | Path) -> None:
         """Write the representative replication as a run folder, and ``replications.parquet`` with one row for each."""
+        raw = without_secrets(self.experiment.raw)
         run = {
             "source": "simulated",
             "name": self.experiment.name,
             "replication": self.representative,
             "end_s": float(self.horizon_s[self.representative]),
-            "experiment": self.experiment.raw,
+            "experiment": raw,
             **describe(self.experiment, self.params),
-            **provenance(engine=self.engine, seed=self.seed, experiment=self.experiment.raw),
+            **provenance(engine=self.engine, seed=self.seed, experiment=raw),
         }
         with folders.writing(folder, "run") as place:
             folders.clear(place, "run")
@@ -286,6 +292,7 @@ def simulate(
     count = replications_of(experiment, replications)
     prices_of(experiment)  # What cannot be billed is refused now, not after the work.
     params = lower.lower(experiment, recorded)
+    _must_fit(params, count)
     chosen = choose_engine(engine, max(params.requests, 1) * count)
     room = Room(experiment, sampling.Sampler(experiment, params, recorded))
     outcomes = play_all(
@@ -308,6 +315,20 @@ def replications_of(experiment: Experiment, asked: int | None) -> int:
     if count < 1:
         raise RunError(f"replications: {count} (give at least 1)")
     return count
+
+
+def _must_fit(params: Params, count: int) -> None:
+    """Refuse replications whose tables would fill the memory.
+
+    Raises:
+        RunError: They would.
+    """
+    rows = max(params.requests, MOST_ROWS // MOST_REPLICATIONS) * count
+    if count > 1 and rows > MOST_ROWS:
+        most = max(1, MOST_ROWS // max(params.requests, MOST_ROWS // MOST_REPLICATIONS))
+        raise RunError(
+            f"replications: {count:,} of up to {params.requests:,} requests are too many to keep (at most {most:,})"
+        )
 
 
 def play_all(

@@ -543,3 +543,19 @@ def test_an_interrupted_command_reports_what_there_is(served_stub: tuple[Stub, s
     assert "Traceback" not in stderr
     assert "Status code distribution:\n  [200]" in stdout
     assert len(read_table(tmp_path / "requests.csv", "requests")["id"]) >= 5
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--url", "http://[::1"], "url: 'http://[::1'"),
+        (["--url", "http://127.0.0.1:1/", "--body", "@/dev/zero"], "64 MB"),
+    ],
+)
+def test_a_load_that_cannot_be_sent_is_one_line(options: list[str], words: str) -> None:
+    """A broken URL and a body without end are refused before a request is sent."""
+    command = [sys.executable, "-m", "kpasim", "load", "experiments/hey50x5.yaml", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -503,3 +503,26 @@ def test_an_anchor_may_be_defined_again(tmp_path: Path) -> None:
     file = tmp_path / "reused.yaml"
     file.write_text("a: &x 1\nb: *x\nc: &x 2\nd: *x\n")
     assert read_documents(file)[0].data == {"a": 1, "b": 1, "c": 2, "d": 2}
+
+
+def test_a_list_of_wrong_entries_is_not_called_empty() -> None:
+    """A phase whose rate is out of range has one line, not a second line about a list of no entries."""
+    text = (Path("experiments/hey50x5.yaml")).read_text()
+    data = yaml_of(text) | {"workload": {"kind": "steps", "phases": [{"rate": -1, "duration": "10s"}]}}
+    with pytest.raises(ExperimentError) as error:
+        from_mapping(data, base=Path("experiments"))
+    assert "workload.phases[0].rate" in str(error.value)
+    assert "entries" not in str(error.value)
+
+
+def test_a_duration_beyond_all_bounds_is_called_too_long() -> None:
+    """The message does not advise to write what was written."""
+    data = yaml_of(Path("experiments/hey50x5.yaml").read_text()) | {"horizon": "100000000h"}
+    with pytest.raises(ExperimentError, match="is too long"):
+        from_mapping(data, base=Path("experiments"))
+
+
+def yaml_of(text: str) -> dict[str, Any]:
+    """The mapping of a YAML text."""
+    data: dict[str, Any] = parse_documents(text, "text")[0].data
+    return data

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
+from kpasim.errors import RunError
 from kpasim.records import read
 from kpasim.spec.experiment import from_mapping
 from kpasim.studies.run import Result, simulate
@@ -130,3 +132,9 @@ def test_of_a_load_that_only_the_clock_ends_nobody_knows_what_was_not_sent() -> 
     load = {"kind": "hey", "duration": "60s", "concurrency": 3, "timeout": "0"}
     assert np.isnan(run(workload=load, horizon="30s").never_sent).all()
     assert run(workload=load, horizon="90s").summary["never_sent"] == 0
+
+
+def test_more_replications_than_memory_are_refused() -> None:
+    """A billion replications are refused with the number that fits, before any is simulated."""
+    with pytest.raises(RunError, match="too many to keep"):
+        simulate("experiments/hey50x5.yaml", replications=1_000_000_000)
