@@ -21,7 +21,7 @@ COMMANDS = {
     "run": "Simulate one experiment.",
     "check": "What is surprising or wrong in a manifest before money is spent.",
     "sweep": "Simulate a grid or a design over settings.",
-    "tune": "Find the cheapest settings that keep a promise.",
+    "tune": "Find the cheapest settings that meet your SLOs.",
     "calibrate": "Fit a model to measured files, with intervals.",
     "compare": "Put a prediction beside a measured run.",
     "validate": "Deploy, predict, load, record, compare, clean up.",

@@ -17,17 +17,16 @@ from kpasim.cli.output import counted, note, number, print_json, show_tables, sp
 if TYPE_CHECKING:
     from kpasim.studies.tune import Judged, TuneResult
 
-NOT_MET = 3
-"""Exit status when no settings are known to meet the SLOs."""
+NOT_MET, UNDECIDED = 3, 4
+"""Exit status when no settings that were tried meet the SLOs, and when the search could not decide."""
 REPORT_EVERY_S = 10.0
 """How often progress is reported where nothing can be drawn."""
 SHOWN = (
-    ("p50", "latency_s.p50", "s"),
-    ("p95", "latency_s.p95", "s"),
-    ("p99", "latency_s.p99", "s"),
-    ("errors", "errors", ""),
-    ("most pods", "max_pods", ""),
-    ("pod time", "pod_seconds", "s"),
+    ("p50 of successes", "latency_s.p50", "s"),
+    ("p95 of successes", "latency_s.p95", "s"),
+    ("p99 of successes", "latency_s.p99", "s"),
+    ("peak pods", "max_pods", ""),
+    ("pod-seconds", "pod_seconds", ""),
 )
 """Figures shown of what is and what is proposed: title, name, unit."""
 
@@ -90,8 +89,9 @@ def command(
 ) -> None:
     """Find the cheapest settings of EXPERIMENT that meet all SLOs, and write them into its manifest.
 
-    EXPERIMENT may be a sweep file: then its axes are what may change. Exit status 3 when nothing that was tried meets
-    the SLOs; the nearest miss is shown.
+    EXPERIMENT may be a sweep file: then its axes are what may change. Of settings that cost about the same (1 %), those
+    with the fewest changes are chosen. Exit status 3 when nothing that was tried meets the SLOs, 4 when the budget was
+    too small to decide; the nearest settings are shown.
     """
     from kpasim.spec.settings import parse_settings, with_settings
     from kpasim.spec.sharing import CONCURRENCY, sharing_note
@@ -132,7 +132,7 @@ def command(
     if result.chosen is None:
         if write_to:
             note(f"{write_to} was not written.")
-        raise click.exceptions.Exit(NOT_MET)
+        raise click.exceptions.Exit(UNDECIDED if result.undecided else NOT_MET)
     if write_to:
         from kpasim.results.files import atomic_write
 
@@ -172,47 +172,133 @@ def reported() -> Iterator[Callable[[int, int], None]]:
 
 
 def show(result: TuneResult) -> None:
-    """Print what was found beside what is, how sure that is, and what would change in the manifest."""
-    from kpasim.report.words import seconds
-    from kpasim.studies.grid.result import label
+    """Print the answer, what was found beside what is, how sure that is, and what would change in the manifest."""
+    from kpasim.studies.search.stress import words
 
     slos = ", ".join(str(slo) for slo in result.slos)
     tried = f"{counted(len(result.race.candidates), 'setting')} tried, {counted(result.replications, 'replication')}"
     click.echo(f"{result.experiment.name}: {slos} in at least {100 * result.probability:g} % of runs ({tried})")
+    for line in answer(result):
+        click.echo(line)
     columns = {"now": result.now}
     if result.chosen:
         columns["tuned"] = result.chosen
     elif result.nearest:
         columns["nearest"] = result.nearest
-    show_tables(comparison(result, columns))
-    if result.horizon_s is not None and result.experiment.horizon_s is None:
-        end = seconds(result.horizon_s)
-        click.echo(
-            f"Every run is billed until {end} after its load began: pods that min-scale keeps cost all that time."
-        )
-        click.echo(
-            "When does your next load come? Say it as horizon: in the experiment, and idle pods cost what they do."
-        )
-    if result.nearest and result.nearest.share >= result.probability:
-        click.echo("The budget was spent before any setting was known to meet the SLOs.")
-        click.echo(f"Nearest: {label(result.nearest.settings) or 'the manifest as it is'}")
-        click.echo(f"  met in {100 * result.nearest.share:.3g} % of the runs that it was judged on")
-        click.echo("Give a larger --budget.")
-        return
-    if result.race.spent:
-        click.echo("The budget is spent; a larger one may find better settings, or be surer (--budget).")
-    if result.chosen is None:
-        click.echo("Nothing that was tried meets the SLOs.")
-        if result.nearest:
-            click.echo(f"Nearest miss: {label(result.nearest.settings) or 'the manifest as it is'}")
-            for missed, share, median in result.missed(result.nearest):
-                click.echo(f"  {missed}: met in {100 * share:.3g} % of runs, {missed.text(median)} in the median run")
-        click.echo("Relax the SLOs, let more settings vary (--vary), or make pods start or work faster (the model).")
-        return
-    click.echo(f"Change: {label(result.chosen.settings) or 'nothing, the manifest is right as it is'}")
-    click.echo(how_sure(result))
+    show_tables(comparison(result, columns), *([ladder(result)] if any(result.ladder) else []))
+    if result.chosen:
+        click.echo("Under more load:")
+        for one in result.stress:
+            click.echo(f"  {words(one, result.probability)}")
+    for line in (*assumptions(result), *how_sure(result)):
+        click.echo(line)
     if result.changes:
         click.echo(result.changes, nl=False)
+
+
+def answer(result: TuneResult) -> list[str]:
+    """What to change and what that saves, or why nothing meets the SLOs."""
+    if result.chosen:
+        return [
+            f"Change: {name(result.chosen) if result.chosen.settings else 'nothing'}",
+            f"  {price(result, result.chosen)}",
+        ]
+    assert result.nearest is not None
+    lines = []
+    if result.undecided:
+        lines.append(
+            "Undecided: the budget was spent before any setting was known to meet the SLOs. Give a larger --budget."
+            if result.race.cut_short
+            else "Undecided: the nearest settings meet the SLOs about as often as required (--probability)."
+        )
+        lines.append(f"Nearest: {name(result.nearest)}")
+    else:
+        lines += ["Nothing that was tried meets the SLOs.", f"Nearest miss: {name(result.nearest)}"]
+    lines.append(f"  SLOs met in {share(result.nearest)}")
+    for slo, met, words in result.missed(result.nearest):
+        lines.append(f"  {slo}: met in {100 * met:.3g} % of runs; in the median run {words}")
+    if result.binding:
+        lines += advice(result)
+    return lines
+
+
+def advice(result: TuneResult) -> list[str]:
+    """Which limit binds, and what to do about it."""
+    from kpasim.studies.grid.result import label
+
+    assert result.binding is not None
+    if result.binding.share >= result.probability:
+        return []
+    if result.binding.remedy:
+        vary = " ".join(f"--vary {path}={value}" for path, value in result.binding.remedy.items())
+        return [f"{result.binding.limit} binds: the SLOs are met with {label(result.binding.remedy)} ({vary})."]
+    return ["More pods do not help: relax the SLOs, or make pods start or work faster (the model)."]
+
+
+def name(judged: Judged) -> str:
+    """Settings in a line."""
+    from kpasim.studies.grid.result import label
+
+    return label(judged.settings) or "the manifest as it is"
+
+
+def share(judged: Judged) -> str:
+    """How often settings meet the SLOs, with the interval."""
+    low, high = judged.interval
+    return f"{100 * judged.share:.3g} % of runs (95 %: {100 * low:.3g} to {100 * high:.3g} %)"
+
+
+def price(result: TuneResult, judged: Judged) -> str:
+    """What settings cost, beside what is paid now."""
+    saved = result.saved(judged)
+    against = f"{100 * abs(saved):.3g} % {'less' if saved > 0 else 'more'} than now" if judged.settings else "as now"
+    return f"{number(judged.cost)} {result.cost_unit}, {against}; SLOs met in {share(judged)}"
+
+
+def assumptions(result: TuneResult) -> list[str]:
+    """What was assumed that the user did not say."""
+    from kpasim.report.words import seconds
+    from kpasim.studies.steady import steady_part
+
+    lines = []
+    if result.horizon_s is not None and result.experiment.horizon_s is None:
+        lines.append(
+            f"Every run is billed until {seconds(result.horizon_s)} after its load began. If the service stays idle "
+            "longer, set horizon: so that idle pods are charged."
+        )
+    if result.idled:
+        lines.append("With min-scale 0 the load met a service that had scaled to zero (start: idled), not a warm pod.")
+    stretch = steady_part(result.experiment)
+    if stretch:
+        lines.append(f"SLOs and cost per month are about the load after its warm-up of {seconds(stretch[0])}.")
+    return lines
+
+
+def ladder(result: TuneResult) -> Any:
+    """The cheapest settings with one change, with two changes, and so on."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from kpasim.results.display import NOTHING
+
+    table = Table(title="Cheapest with", title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in ("changes", escape(f"cost [{result.cost_unit}]"), "against now", "SLOs met", "settings"):
+        table.add_column(column)
+    shown = None
+    for changes, step in enumerate(result.ladder):
+        if step is None:
+            table.add_row(str(changes), NOTHING, "", "", "no settings found that meet the SLOs")
+        elif step.settings != shown:
+            shown = step.settings
+            chosen = result.chosen is not None and shown == result.chosen.settings
+            cells = (against_now(result, step), f"{100 * step.share:.3g} %")
+            table.add_row(str(len(shown)), number(step.cost), *cells, name(step) + ("  <- chosen" if chosen else ""))
+    return table
+
+
+def against_now(result: TuneResult, step: Judged) -> str:
+    """The cost of settings against the present one, in per cent; nothing for the present settings."""
+    return f"{-100 * result.saved(step):+.3g} %" if step.settings else ""
 
 
 def comparison(result: TuneResult, columns: dict[str, Judged]) -> Any:
@@ -223,24 +309,18 @@ def comparison(result: TuneResult, columns: dict[str, Judged]) -> Any:
     from kpasim.results.summary import flattened
 
     judged = next(iter(columns.values()))
-    title = f"Judged on {len(judged.met)} further runs: medians and 90 % intervals, mean cost"
+    title = f"Judged on {len(judged.met)} further runs: mean cost, medians of all else, 90 % intervals"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("")
-    for name in columns:
-        table.add_column(name)
-    found = {name: one.to_dict() for name, one in columns.items()}
+    for column in columns:
+        table.add_column(column)
+    found = {column: one.to_dict() for column, one in columns.items()}
     table.add_row(
         escape(f"cost [{result.cost_unit}]"),
         *(_with_interval(one["cost"], one["cost_interval"]) for one in found.values()),
     )
-    table.add_row(
-        "SLOs met",
-        *(
-            f"{100 * one['probability']:.3g} % "
-            f"(95 %: {100 * one['probability_interval'][0]:.3g} to {100 * one['probability_interval'][1]:.3g} %)"
-            for one in found.values()
-        ),
-    )
+    table.add_row("SLOs met", *(share(one).replace(" of runs", "") for one in columns.values()))
+    table.add_row("failed requests", *(failures(one) for one in columns.values()))
     for title, figure, unit in SHOWN:
         cells = []
         for one in found.values():
@@ -251,33 +331,42 @@ def comparison(result: TuneResult, columns: dict[str, Judged]) -> Any:
     return table
 
 
+def failures(judged: Judged) -> str:
+    """Failed requests of all runs as a share of those that ended."""
+    ended = float((judged.figures["ok"] + judged.figures["errors"]).sum())
+    errors = float(judged.figures["errors"].sum())
+    return "none" if not errors else f"[red]{100 * errors / ended:.3g} %[/red]"
+
+
 def _with_interval(value: float | None, interval: list[float] | None) -> str:
     """A value with its interval, where that says more than the value."""
     text, around = number(value), span(interval)
     return f"{text} ({around})" if around and around != text else text
 
 
-def how_sure(result: TuneResult) -> str:
-    """Whether the best is separated from the rest, in a sentence or two."""
+def how_sure(result: TuneResult) -> list[str]:
+    """Whether the cheapest is known, in a sentence or two."""
     from kpasim.studies.grid.result import label
 
-    if result.separated:
-        return "Separated: all else that was tried costs more, misses an SLO, or did the same in every run."
     lines = []
+    if result.race.cut_short:
+        lines.append("The budget is spent; a larger one may find better settings, or be surer (--budget).")
+    if not result.chosen:
+        return lines
+    tried = len(result.race.candidates)
+    if result.separated:
+        return [*lines, f"Best of {tried} settings: every other one costs more, misses an SLO or behaves identically."]
     rivals = result.rivals
     if rivals["tied"]:
-        first = rivals["tied"][0]
         lines.append(
-            f"Not separated: {counted(len(rivals['tied']), 'other setting')} cannot be told from it in cost, "
-            f"such as {label(first['settings']) or 'the manifest as it is'} "
-            f"({100 * first['cost_difference']:+.2g} %)."
+            f"No significant difference in cost from the cheapest: {counted(len(rivals['tied']), 'other setting')}."
         )
     if rivals["undecided"]:
         first = rivals["undecided"][0]
         low, high = first["probability_interval"]
         lines.append(
-            f"Not separated: {counted(len(rivals['undecided']), 'cheaper setting')} may or may not meet the SLOs, "
+            f"Undecided: {counted(len(rivals['undecided']), 'cheaper setting')} may or may not meet the SLOs, "
             f"such as {label(first['settings']) or 'the manifest as it is'} "
             f"({100 * first['cost_difference']:+.2g} %, met in {100 * low:.1f} to {100 * high:.1f} % of runs)."
         )
-    return "\n".join(lines)
+    return lines

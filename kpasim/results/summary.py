@@ -32,6 +32,9 @@ FAILED = (CLIENT_TIMEOUT, *(f"failed.{status}" for status in FAILED_STATUSES), "
 COUNTS = frozenset({"requests", "ok", "errors", *FAILED, "in_flight", "never_sent", "max_pods", "cold_starts"})
 """Figures that are whole numbers in every single run."""
 
+OF_WHOLE_RUNS = frozenset({"total_s", "rps", "hey.total", "hey.rps"})
+"""Figures of requests that are about a run from its beginning to its end."""
+
 INTERVAL_TAIL = 0.05
 """Share of replications left out on either side of a predictive interval: 90 % lie inside."""
 
@@ -426,3 +429,7 @@ def _value_at(before: NDArray[np.bool_], values: NDArray[Any]) -> NDArray[Any]:
         return np.full(len(before), -1)
     count = before.sum(axis=1)
     return np.where(count > 0, values[np.arange(len(values)), count - 1], -1)
+
+
+OF_REQUESTS = frozenset(request_figures(*np.zeros((3, 1, 0))))
+"""Names of `request_figures`."""

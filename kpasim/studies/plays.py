@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kpasim.engines import lower, sampling
 from kpasim.engines.params import Params
-from kpasim.results.summary import Figures
+from kpasim.results.summary import OF_REQUESTS, Figures
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.playing.engine import play
 from kpasim.studies.playing.room import Room
@@ -29,6 +29,7 @@ class Player:
         """
         self.experiment = experiment
         self.engine = engine
+        self._unending: Player | None = None
         self._room = Room(experiment, sampling.Sampler(experiment, lower.lower(experiment)))
 
     @property
@@ -45,8 +46,25 @@ class Player:
             A replication's values do not depend on what else is played, its neighbours in ``replications`` apart:
             they decide about the last bits of sums.
         """
+        result = self._result(replications, threads)
+        costs = {f"cost.{name}": values for name, values in (result.cost_figures or {}).items()}
+        return {**result.figures, **costs, "horizon_s": result.horizon_s}
+
+    def slo_figures(self, replications: Sequence[int], threads: int = 1) -> Figures:
+        """The same as SLOs see them: `studies.run.Result.slo_figures`, and requests followed until they have ended.
+
+        Where the experiment's horizon leaves requests in flight, the same replications are simulated again without it:
+        requests count as they ended, all else as at the horizon.
+        """
+        result = self._result(replications, threads)
+        found = {**result.slo_figures, "horizon_s": result.horizon_s}
+        if self.experiment.horizon_s is None or not found["in_flight"].any():
+            return found
+        if self._unending is None:
+            self._unending = Player(self.experiment.with_settings({"horizon": None}), self.engine)
+        later = self._unending.slo_figures(replications, threads)
+        return found | {name: later[name] for name in OF_REQUESTS}
+
+    def _result(self, replications: Sequence[int], threads: int) -> Result:
         outcomes = self._room.play(replications, lambda params, draws: play(params, draws, self.engine, threads))
-        result = Result(self.experiment, self.params, self.engine, self.experiment.seed, outcomes, numbers=replications)
-        costs = result.cost_figures or {}
-        found = {**result.figures, **{f"cost.{name}": values for name, values in costs.items()}}
-        return {**found, "horizon_s": result.horizon_s}
+        return Result(self.experiment, self.params, self.engine, self.experiment.seed, outcomes, numbers=replications)

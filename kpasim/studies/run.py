@@ -87,6 +87,23 @@ class Result:
         return found | {"never_sent": self.never_sent}
 
     @cached_property
+    def slo_figures(self) -> Figures:
+        """The figures that SLOs are about: those of cost as ``cost.NAME``, and requests of the stretch that is billed.
+
+        Of a load that goes on, requests sent during the warm-up are left out, as in the cost per month; see
+        `studies.steady`. All other figures are those of the whole run.
+        """
+        found = {**self.figures, **{f"cost.{name}": values for name, values in (self.cost_figures or {}).items()}}
+        steady_s = steady_part(self.experiment)
+        if steady_s is None:
+            return found
+        requests = self._stacked.requests
+        start_s = requests["start_s"]
+        start_s = np.where((start_s >= steady_s[0]) & (start_s <= steady_s[1]), start_s, np.nan)
+        of_stretch = summary.request_figures(start_s, requests["latency_s"], requests["status"])
+        return found | {name: of_stretch[name] for name in of_stretch if name not in summary.OF_WHOLE_RUNS}
+
+    @cached_property
     def never_sent(self) -> NDArray[np.float64]:
         """Requests of the load that each replication was over before: its horizon cut the load.
 

@@ -28,10 +28,12 @@ from kpasim.spec.yamlfile import read_mapping
 from kpasim.studies.playing.engine import Engine, choose_engine
 from kpasim.studies.plays import Player
 from kpasim.studies.prices import as_written, prices_of
-from kpasim.studies.same import same
-from kpasim.studies.search.race import FIRST, LIKELY_Z, TRIFLE, Candidate, Race, alike, gap
+from kpasim.studies.same import changes_nothing
+from kpasim.studies.search.ladder import TOLERANCE, climb, fewest_changes
+from kpasim.studies.search.race import FIRST, LIKELY_Z, Candidate, Race, alike, gap
 from kpasim.studies.search.slo import Slo, all_met, cut, parse_slo, priced, wilson
-from kpasim.studies.search.space import Space, check_sharing, default_axes
+from kpasim.studies.search.space import MEASURE, Space, check_sharing, default_axes
+from kpasim.studies.search.stress import LOADS, Stressed, stressed
 from kpasim.studies.steady import steady_part
 
 PROBABILITY = 0.9
@@ -42,8 +44,12 @@ FRESH = 1 << 20
 """First of the replications that no candidate has met during the race."""
 JUDGED_ON, JUDGED_ON_LEAST = 512, 64
 """How many of these the chosen settings are judged on, and how many where the budget is small."""
-ALIKE = 64
-"""Replications after which a change that made no difference is taken back."""
+STRESSED_ON = 64
+"""How many replications of each heavier load settings are stressed with."""
+LADDER_SHARE, LADDER_LEAST = 0.5, 500
+"""Replications that the ladder of changes may take beside the search: a share of the budget, or this if it is more."""
+STARTING = frozenset({"min-scale", "initial-scale", "scale-to-zero-pod-retention-period"})
+"""Settings that decide whether a pod is there when the load comes."""
 PILOT = 32
 """Points that say how long runs take, where the experiment does not say when they end."""
 MOST_LISTED = 10
@@ -70,18 +76,35 @@ class Judged(NamedTuple):
         """Share of replications that met the SLOs."""
         return float(np.mean(self.met))
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the probability to meet the SLOs."""
+        return wilson(int(self.met.sum()), len(self.met))
+
+    @property
+    def cost(self) -> float:
+        """Mean cost."""
+        return float(np.mean(self.costs))
+
+    @property
+    def cost_interval(self) -> tuple[float, float]:
+        """90 % interval of the mean cost, by Student's t."""
+        from scipy.special import stdtrit
+
+        n = len(self.costs)
+        half = float(stdtrit(n - 1, 0.95) * np.std(self.costs, ddof=1) / math.sqrt(n))
+        return self.cost - half, self.cost + half
+
     def to_dict(self) -> dict[str, Any]:
-        """The same for machines: means of money, medians of all else, 90 % intervals."""
-        low, high = wilson(int(self.met.sum()), len(self.met))
+        """The same for machines: the mean cost and medians of all else, with 90 % intervals."""
         own = {name: values for name, values in self.figures.items() if name != "horizon_s"}
         found = summary.aggregate(own, DIGITS)
-        spread = summary.aggregate({"cost": self.costs}, DIGITS)
         return {
             "settings": self.settings,
-            "cost": rounded(float(np.mean(self.costs)), DIGITS),
-            "cost_interval": spread.intervals["cost"],
+            "cost": rounded(self.cost, DIGITS),
+            "cost_interval": [rounded(end, DIGITS) for end in self.cost_interval],
             "probability": rounded(self.share, DIGITS),
-            "probability_interval": [rounded(low, DIGITS), rounded(high, DIGITS)],
+            "probability_interval": [rounded(end, DIGITS) for end in self.interval],
             "replications": len(self.met),
             "medians": found.medians,
             "intervals": found.intervals,
@@ -98,11 +121,14 @@ class TuneResult:
         probability: Least probability to keep it.
         cost_unit: Unit of all costs.
         horizon_s: End of runs whose pods stay, None where nothing stays.
-        chosen: The cheapest settings that meet the SLOs, None where none does.
+        chosen: The settings with the fewest changes that meet the SLOs and cost next to nothing more than the cheapest;
+            None where none is known.
         nearest: What comes nearest to it, where none does.
         now: The experiment as it is.
         race: Everything that was tried.
-        settings_tried: How many settings that is.
+        ladder: The cheapest settings with at most 0, 1, 2 ... changes; None where none that was tried meets the SLOs.
+        stress: The chosen settings, or the nearest, under more load; the nearest under the load as it is first.
+        idled: Whether settings with min-scale 0 were simulated from a service that has scaled to zero.
         replications: Replications played in all.
     """
 
@@ -116,6 +142,9 @@ class TuneResult:
     now: Judged
     race: Race = field(repr=False)
     replications: int
+    ladder: list[Judged | None]
+    stress: list[Stressed]
+    idled: bool
 
     @property
     def tuned(self) -> Experiment:
@@ -143,8 +172,18 @@ class TuneResult:
         return {path: value for path, value in settings.items() if not path.startswith(inside)}
 
     @property
+    def undecided(self) -> bool:
+        """Whether nothing is known to meet the SLOs, and what comes nearest may do so: no answer rather than a no."""
+        return self.chosen is None and self.nearest is not None and self.nearest.interval[1] >= self.probability
+
+    @property
+    def binding(self) -> Stressed | None:
+        """The limit that keeps the nearest settings from meeting the SLOs; None where settings were chosen."""
+        return self.stress[0] if self.chosen is None and self.stress else None
+
+    @property
     def rivals(self) -> dict[str, list[dict[str, Any]]]:
-        """Settings that cannot be told from the chosen ones: ``tied`` in cost, ``undecided`` about the slo.
+        """Settings without a significant difference from the cheapest: ``tied`` in cost, or ``undecided`` on the SLOs.
 
         Those that did exactly the same in every replication are no rivals.
         """
@@ -152,8 +191,9 @@ class TuneResult:
         if best is None:
             return {"tied": [], "undecided": []}
         tied = [one for one in self.race.among("tied") if not alike(one, best)]
-        undecided = [one for one in self.race.among("undecided") if gap(one, best).mean < 0]
-        undecided += [one for one in self.race.among("open") if gap(one, best).mean < 0]
+        unknown = [*self.race.among("undecided"), *self.race.among("open")]
+        likely = [one for one in unknown if one.bounds(LIKELY_Z)[1] >= self.probability]
+        undecided = [one for one in likely if gap(one, best).mean < 0]
         return {
             "tied": [self._rival(one, best) for one in tied],
             "undecided": [self._rival(one, best) for one in undecided],
@@ -161,18 +201,28 @@ class TuneResult:
 
     @property
     def separated(self) -> bool:
-        """Whether everything else that was tried is dearer, misses an SLO, or does exactly the same."""
-        return self.chosen is not None and not any(self.rivals.values())
+        """Whether everything else that was tried costs more, misses an SLO, or does exactly the same."""
+        return self.race.best is not None and not any(self.rivals.values())
 
-    def missed(self, judged: Judged) -> list[tuple[Slo, float, float | None]]:
-        """The SLOs that settings meet in too few runs, each with the share of runs that meet it and its median."""
-        found: list[tuple[Slo, float, float | None]] = []
+    def missed(self, judged: Judged) -> list[tuple[Slo, float, str]]:
+        """The SLOs that settings meet in too few runs, each with the share of runs that meet it and the median run."""
+        found = []
         for slo in self.slos:
             share = float(np.mean(slo.met(judged.figures)))
             if share < self.probability:
-                values = slo.values(judged.figures)
-                found.append((slo, share, None if np.isnan(values).all() else float(np.nanmedian(values))))
+                found.append((slo, share, self._median(slo, judged.figures)))
         return found
+
+    def _median(self, slo: Slo, figures: Figures) -> str:
+        """The figure of an SLO in the median run, in words."""
+        values = slo.values(figures)
+        median = float(np.nanmedian(values)) if not np.isnan(values).all() else math.nan
+        if math.isfinite(median):
+            return f"{slo.name} is {slo.text(median)}{f' {self.cost_unit}' if slo.name == 'cost' else ''}"
+        if not np.median(figures["ok"]):
+            return "no request succeeded"
+        late = np.median((figures["requests"] - figures["ok"]) / np.maximum(figures["requests"], 1.0))
+        return f"{slo.name} is infinite: {100 * late:.3g} % of requests have no successful response"
 
     def _rival(self, one: Candidate, best: Candidate) -> dict[str, Any]:
         apart = gap(one, best)
@@ -184,6 +234,31 @@ class TuneResult:
             "probability": rounded(one.share, 4),
             "probability_interval": [rounded(low, 4), rounded(high, 4)],
             "replications": one.count,
+        }
+
+    def saved(self, step: Judged) -> float:
+        """Share of the present cost that settings save; negative where they cost more."""
+        return 1.0 - step.cost / self.now.cost if self.now.cost else 0.0
+
+    def _step(self, step: Judged) -> dict[str, Any]:
+        low, high = step.interval
+        return {
+            "changes": len(step.settings),
+            "settings": step.settings,
+            "cost": rounded(step.cost, DIGITS),
+            "saved": rounded(self.saved(step), 4),
+            "probability": rounded(step.share, 4),
+            "probability_interval": [rounded(low, 4), rounded(high, 4)],
+            "chosen": self.chosen is not None and step.settings == self.chosen.settings,
+        }
+
+    def _stressed(self, one: Stressed) -> dict[str, Any]:
+        return {
+            "load": one.load,
+            "probability": rounded(one.share, 4),
+            "medians": summary.aggregate(one.figures, DIGITS).medians,
+            "limit": one.limit or None,
+            "remedy": one.remedy,
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -198,12 +273,16 @@ class TuneResult:
             "prices": as_written(prices_of(self.experiment)),
             "horizon_s": self.horizon_s,
             "met": self.chosen is not None,
+            "decided": not self.undecided,
             "chosen": None if self.chosen is None else self.chosen.to_dict(),
             "nearest_miss": None if self.nearest is None else self.nearest.to_dict(),
             "now": self.now.to_dict(),
+            "ladder": [None if step is None else self._step(step) for step in self.ladder],
+            "stress": [self._stressed(one) for one in self.stress],
+            "min_scale_0_starts_idled": self.idled,
             "separated": self.separated,
             **{name: found[:MOST_LISTED] for name, found in rivals.items()},
-            "budget_spent": self.race.spent,
+            "budget_spent": self.race.cut_short,
             "settings_tried": len(self.race.candidates),
             "replications": self.replications,
         }
@@ -240,14 +319,13 @@ def tune(
     if not slos:
         raise RunError("--slo: give at least one, such as 'p95<=30s'")
     if isinstance(experiment, str | Path):
-        experiment, axes = read(experiment)
-        vary = vary or axes
+        experiment, of_file = read(experiment)
+        vary = vary or of_file
     for path in vary or ():
         if is_measure(path):
-            raise RunError(f"--vary {path}: is how the service is measured, not a setting of it (set it before: --set)")
-    space = Space(vary or default_axes(experiment))
-    check_sharing(experiment, space.axes)
-    return _Search(experiment, space, slos, minimise, probability, budget, engine, progress).result()
+            raise RunError(f"--vary {path}: {MEASURE}")
+    axes = vary or default_axes(experiment)
+    return _Search(experiment, axes, slos, minimise, probability, budget, engine, progress).result()
 
 
 def read(path: str | Path) -> tuple[Experiment, dict[str, list[Any]] | None]:
@@ -268,7 +346,7 @@ class _Search:
     def __init__(
         self,
         experiment: Experiment,
-        space: Space,
+        axes: Mapping[str, Sequence[Any]],
         slos: list[Slo],
         minimise: str,
         probability: float,
@@ -277,19 +355,21 @@ class _Search:
         progress: Callable[[int, int], None] | None,
     ) -> None:
         self._experiment = experiment
-        self._space = space
-        self._slos = slos
         self._probability = probability
         self._played = 0
         self._judged_on = max(JUDGED_ON_LEAST, min(JUDGED_ON, budget // 8))
+        self._ladder_budget = max(LADDER_LEAST, round(LADDER_SHARE * budget))
         self._horizon_s = experiment.horizon_s
         params = lower.lower(experiment)
         self._engine = choose_engine(engine, max(params.requests, 1) * min(budget, 10_000))
+        self._space = Space(axes, lambda path, value: changes_nothing(experiment, path, value))
+        check_sharing(experiment, self._space.axes)
+        self._idles = experiment.start.state == "warm" and any(_last(path) in STARTING for path in axes)
         self._refuse_a_cut_load()
         self._cost_figure, self._cost_unit = self._what_costs(minimise)
         self._slos = priced(slos, per_month=steady_part(experiment) is not None)
         self._race = Race(
-            space,
+            self._space,
             self._player,
             self._slos,
             probability,
@@ -316,8 +396,14 @@ class _Search:
         """Search and judge."""
         if self._horizon_s is None:
             self._horizon_s = self._common_end()
-        chosen = self._winner()
-        nearest = None if chosen else self._judged(self._fewest_changes(self._race.nearest_miss().settings))
+        ladder, chosen = self._winner()
+        now, nearest = self._judged({}), None
+        if chosen is None:
+            nearest = self._judged(self._race.nearest_miss().settings)
+            if nearest.interval[0] >= self._probability:
+                # The search was too short to be sure, but fresh replications are.
+                chosen, nearest = nearest, None
+        shown = chosen or nearest or now
         return TuneResult(
             self._experiment,
             self._slos,
@@ -326,26 +412,36 @@ class _Search:
             self._horizon_s,
             chosen,
             nearest,
-            self._judged({}),
+            now,
             self._race,
             self._played + self._race.played,
+            ladder,
+            self._stress(shown, LOADS if chosen else (1.0,)),
+            any(one.player.experiment.start != self._experiment.start for one in self._race.candidates.values()),
         )
 
-    def _winner(self) -> Judged | None:
-        """The best of the race that also meets the SLOs in replications which took no part in it."""
+    def _winner(self) -> tuple[list[Judged | None], Judged | None]:
+        """The ladder of changes, and its step that is chosen: it meets the SLOs in fresh replications as well."""
         while True:
             self._race.run()
-            if self._race.best is None:
-                return None
-            settings = self._fewest_changes(self._race.best.settings)
-            judged = self._judged(settings)
+            best = self._race.best
+            if best is None:
+                return [], None
+            self._race.allow(self._ladder_budget)
+            steps = climb(self._race, best)
+            one = fewest_changes(self._race, best, steps)
+            judged = self._judged(one.settings)
             if judged.share >= self._probability:
-                return judged
-            self._race.dismiss()
+                return [None if step is None else self._judged(step.settings) for step in steps], judged
+            self._race.dismiss(one)
 
     def _player(self, settings: dict[str, Any]) -> Player:
-        """What plays settings; runs whose pods stay end together."""
-        player = Player(self._experiment.with_settings(settings), self._engine)
+        """What simulates settings; runs whose pods stay end together."""
+        experiment = self._experiment.with_settings(settings)
+        if self._idles and experiment.revision.min_scale == 0:
+            settings = {**settings, "start.state": "idled"}
+            experiment = self._experiment.with_settings(settings)
+        player = Player(experiment, self._engine)
         if player.params.stays and self._horizon_s is not None and self._experiment.horizon_s is None:
             return Player(self._experiment.with_settings({**settings, "horizon": self._horizon_s}), self._engine)
         return player
@@ -356,9 +452,9 @@ class _Search:
         None where no pods stay.
         """
         end_s, stays = 0.0, False
-        for place in [None, *self._space.sample(PILOT, self._experiment.seed)]:
+        for place in [self._space.origin, *self._space.sample(PILOT, self._experiment.seed)]:
             try:
-                player = self._player({} if place is None else self._space.settings(place))
+                player = self._player(self._space.settings(place))
             except KpasimError:
                 continue
             end_s = max(end_s, float(np.max(player.figures(range(2))["horizon_s"])))
@@ -389,34 +485,26 @@ class _Search:
 
     def _judged(self, settings: dict[str, Any]) -> Judged:
         """Settings in replications that took no part in the race."""
-        figures = self._player(settings).figures(range(FRESH, FRESH + self._judged_on), threads=0)
-        self._played += self._judged_on
+        return self._judged_in(settings, self._judged_on)
+
+    def _judged_in(self, settings: dict[str, Any], count: int) -> Judged:
+        figures = self._player(settings).slo_figures(range(FRESH, FRESH + count), threads=0)
+        self._played += count
         return Judged(settings, figures, all_met(self._slos, figures), figures[self._cost_figure])
 
-    def _fewest_changes(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """The same without changes that make no difference: to the engine's numbers, or to any replication tried."""
-        fewest = dict(settings)
-        for path in settings:
-            without = {key: value for key, value in fewest.items() if key != path}
-            try:
-                same = self._same(without, fewest)
-            except KpasimError:
-                continue
-            if same:
-                fewest = without
-        return fewest
+    def _stress(self, shown: Judged, loads: Sequence[float]) -> list[Stressed]:
+        """Settings under multiples of the load, and the limit that binds."""
 
-    def _same(self, one: dict[str, Any], other: dict[str, Any]) -> bool:
-        first, second = self._player(one), self._player(other)
-        if same(first.experiment, second.experiment):
-            return True
-        replications = range(FRESH, FRESH + ALIKE)
-        self._played += 2 * ALIKE
-        mine, theirs = first.figures(replications), second.figures(replications)
-        return all(
-            np.array_equal(mine[name], theirs[name])
-            for name in (self._cost_figure, "latency_s.p50", "latency_s.p95", "latency_s.max", "ok", "pod_seconds")
-        ) and np.array_equal(all_met(self._slos, mine), all_met(self._slos, theirs))
+        def judge(more: dict[str, Any]) -> tuple[float, Figures]:
+            judged = self._judged_in({**shown.settings, **more}, STRESSED_ON)
+            return judged.share, judged.figures
+
+        experiment = self._experiment.with_settings(shown.settings)
+        return [stressed(experiment, load, self._probability, judge) for load in loads]
 
 
-__all__ = ["TRIFLE", "Judged", "TuneResult", "read", "tune"]
+def _last(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+__all__ = ["TOLERANCE", "Judged", "TuneResult", "read", "tune"]

@@ -1,1 +1,1 @@
-"""Searching settings for the cheapest that keep a promise: the parts of ``studies.tune``."""
+"""Searching settings for the cheapest that meet your SLOs: the parts of ``studies.tune``."""

@@ -31,7 +31,9 @@ FIRST = 4
 SERIOUS = 64
 """Replications from which on a candidate may be called good, and its neighbours join."""
 LAST = 1024
-"""Replications of one candidate at most."""
+"""Replications of one candidate at most, while others are open."""
+LATEST = 4096
+"""Replications of one that is cheaper than the best and may or may not meet the SLOs, once nothing else is open."""
 TWINS = 16
 """Replications from which on two candidates that did exactly the same are taken for one."""
 CLOSE = 128
@@ -66,8 +68,8 @@ class Candidate:
     """Settings, and what their replications showed so far.
 
     Attributes:
-        place: Point of the space; None for the experiment as it is.
-        settings: Values by path.
+        place: Point of the space.
+        settings: Values by path, those that differ from the experiment only.
         player: Plays them.
         state: ``open`` while it may win; ``missed`` an SLO; more ``expensive`` than the best; ``tied`` with it, a
             trifle apart at most; ``undecided`` when it had all replications and may or may not meet the SLOs.
@@ -77,7 +79,7 @@ class Candidate:
         unanswered: Requests without a successful response in each replication.
     """
 
-    place: Place | None
+    place: Place
     settings: dict[str, Any]
     player: Player
     state: State = "open"
@@ -90,6 +92,11 @@ class Candidate:
     def count(self) -> int:
         """Replications so far."""
         return len(self.costs)
+
+    @property
+    def changes(self) -> int:
+        """How many settings differ from the experiment."""
+        return len(self.settings)
 
     @property
     def cost(self) -> float:
@@ -112,7 +119,14 @@ class Candidate:
 
 
 def gap(one: Candidate, other: Candidate) -> Gap:
-    """Relative difference in cost ``one - other`` over the replications that both have."""
+    """Relative difference in cost ``one - other`` over the replications that both have.
+
+    Infinite where a replication of ``one`` cannot be billed.
+    """
+    if one is other:
+        return Gap(0.0, 0.0, 0.0)
+    if not math.isfinite(one.cost):
+        return Gap(math.inf, math.inf, math.inf)
     n = min(one.count, other.count)
     pairs = one.costs[:n] - other.costs[:n]
     scale = float(np.mean(other.costs[:n])) or 1.0
@@ -144,9 +158,12 @@ class Race:
     """The race for the cheapest settings that meet their SLOs.
 
     Attributes:
-        candidates: All that took part, by point; the experiment as it is under ``None``.
+        candidates: All that took part, by point.
+        space: Where to look.
+        probability: Smallest probability to meet the SLOs.
         best: The cheapest of those that meet the SLOs so far.
         played: Replications played in all.
+        cut_short: Whether the race ended because its replications were spent.
         refused: Points that cannot be.
     """
 
@@ -174,26 +191,29 @@ class Race:
             budget: Replications at most.
             progress: Called with the replications played and the candidates still open.
         """
-        self.candidates: dict[Place | None, Candidate] = {}
+        self.candidates: dict[Place, Candidate] = {}
+        self.space = space
+        self.probability = probability
         self.best: Candidate | None = None
         self.played = 0
+        self.cut_short = False
         self.refused: set[Place] = set()
-        self._space = space
         self._make = make
         self._slos = slos
-        self._probability = probability
         self._cost_figure = cost_figure
         self._seed = seed
         self._budget = budget
         self._progress = progress
-        self._looked: set[tuple[str, Place | None]] = set()
+        self._looked: set[tuple[str, Place]] = set()
 
     def run(self) -> None:
         """Race until the best is known, nothing is left to try, or the budget is spent."""
         # A small budget begins with fewer points, to have something left for those that look good.
         start = max(1, min(SAMPLE, self._budget // (4 * FIRST)))
-        self._join([None, *self._space.sample(start, self._seed)])
-        while self.played < self._budget:
+        origin = self.space.origin
+        near = [origin, *self.space.lines(origin)][: 1 + start // 2]
+        self.join([*near, *self.space.sample(start, self._seed)])
+        while not self.spent:
             one = self._next()
             if one is None:
                 if self._look_around():
@@ -201,21 +221,24 @@ class Race:
                 one = self._closest()
                 if one is None:
                     return
-                self._play(one, 2 * one.count)
+                self.play(one, 2 * one.count)
                 self._judge(one)
             elif one.count < SERIOUS or not self._look("lines", one):
-                self._play(one, min(2 * one.count, LAST))
+                self.play(one, min(2 * one.count, LAST))
                 self._judge(one)
+        self.cut_short = True
 
-    def dismiss(self) -> None:
-        """Take the best out of the race, because it missed an SLO when it was judged, and let the others race on."""
-        if self.best is not None:
-            self.best.state, self.best = "missed", None
-        others = [one for one in self.candidates.values() if one.state in {"expensive", "tied"}]
-        for one in others:
-            one.state = "open"
-        for one in sorted(others, key=lambda one: one.cost):
-            self._judge(one)
+    def dismiss(self, one: Candidate) -> None:
+        """Take a candidate out of the race, because it missed an SLO when it was judged, and let the others race on."""
+        one.state = "missed"
+        if one is not self.best:
+            return
+        self.best = None
+        others = [each for each in self.candidates.values() if each.state in {"expensive", "tied"}]
+        for other in others:
+            other.state = "open"
+        for other in sorted(others, key=lambda each: each.cost):
+            self._judge(other)
 
     @property
     def nearest(self) -> Candidate:
@@ -225,12 +248,27 @@ class Race:
     def nearest_miss(self) -> Candidate:
         """The same after a closer look at those who seem to come nearest: few replications may have flattered them."""
         for one in sorted(self.candidates.values(), key=_nearness)[:NEAREST]:
-            self._play(one, SERIOUS)
+            self.play(one, SERIOUS)
         return self.nearest
+
+    def allow(self, more: int) -> None:
+        """Allow so many replications from now on."""
+        self._budget = self.played + more
+
+    def judge(self, one: Candidate) -> bool:
+        """Whether a candidate almost surely meets the SLOs, played until that is known or it had all replications."""
+        while True:
+            if one.state == "missed" or one.bounds(DROP_Z)[1] < self.probability:
+                return False
+            if one.count >= SERIOUS and one.bounds(KEEP_Z)[0] >= self.probability:
+                return True
+            if one.count >= LAST or self.spent:
+                return False
+            self.play(one, min(2 * one.count, LAST))
 
     @property
     def spent(self) -> bool:
-        """Whether the race ended because its replications were spent."""
+        """Whether the replications that are allowed were played."""
         return self.played >= self._budget
 
     def among(self, state: State) -> list[Candidate]:
@@ -238,27 +276,27 @@ class Race:
         found = [one for one in self.candidates.values() if one.state == state and one is not self.best]
         return sorted(found, key=lambda one: one.cost)
 
-    def _join(self, places: Iterable[Place | None]) -> bool:
+    def join(self, places: Iterable[Place]) -> bool:
         """Let points join the race; returns whether there was a new one."""
         joined = False
         for place in places:
             if place in self.candidates or place in self.refused or self.played >= self._budget:
                 continue
-            settings = {} if place is None else self._space.settings(place)
+            settings = self.space.settings(place)
             try:
                 one = Candidate(place, settings, self._make(settings))
             except KpasimError:
-                if place is None:
+                if place == self.space.origin:
                     raise
                 self.refused.add(place)
                 continue
             self.candidates[place] = one
-            self._play(one, FIRST)
+            self.play(one, FIRST)
             self._judge(one)
             joined = True
         return joined
 
-    def _play(self, one: Candidate, count: int) -> None:
+    def play(self, one: Candidate, count: int) -> None:
         """Play a candidate up to a number of replications, and the best along with it, so that they compare.
 
         One that did exactly as another one in all replications so far is taken to go on doing so.
@@ -271,9 +309,10 @@ class Race:
                 for name in ("costs", "met", "missed", "unanswered"):
                     setattr(each, name, getattr(twin, name)[:count])
                 continue
-            figures = each.player.figures(range(each.count, count), threads=0)
+            figures = each.player.slo_figures(range(each.count, count), threads=0)
             self.played += count - each.count
-            each.costs = np.append(each.costs, figures[self._cost_figure])
+            # What cannot be billed is never the cheapest.
+            each.costs = np.append(each.costs, np.nan_to_num(figures[self._cost_figure], nan=np.inf))
             each.met = np.append(each.met, all_met(self._slos, figures))
             each.missed = np.append(each.missed, worst_miss(self._slos, figures))
             each.unanswered = np.append(each.unanswered, figures["requests"] - figures["ok"])
@@ -290,19 +329,19 @@ class Race:
         """Decide what is to become of a candidate after what it has shown."""
         if one is self.best:
             return
-        if one.bounds(DROP_Z)[1] < self._probability:
+        if one.bounds(DROP_Z)[1] < self.probability:
             one.state = "missed"
             return
         apart = None if self.best is None else gap(one, self.best)
         if apart is not None and apart.low > -TRIFLE:
             one.state = "expensive" if apart.low > 0 else "tied"
             return
-        certain = one.count >= SERIOUS and one.bounds(KEEP_Z)[0] >= self._probability
+        certain = math.isfinite(one.cost) and one.count >= SERIOUS and one.bounds(KEEP_Z)[0] >= self.probability
         out_of_replications = one.count >= LAST
         if certain and (apart is None or apart.high < 0 or (out_of_replications and apart.mean < 0)):
             self._crown(one)
         elif out_of_replications:
-            broken = one.bounds(LIKELY_Z)[1] < self._probability
+            broken = one.bounds(LIKELY_Z)[1] < self.probability
             one.state = "missed" if broken else "tied" if certain else "undecided"
 
     def _crown(self, one: Candidate) -> None:
@@ -319,15 +358,16 @@ class Race:
         if not found:
             return None
         if self.best is None:
-            return min(found, key=lambda one: (one.share < self._probability, -one.share, one.cost, one.miss))
-        return min(found, key=lambda one: (one.share < self._probability, one.count, one.cost))
+            return min(found, key=lambda one: (one.share < self.probability, -one.share, one.cost, one.miss))
+        return min(found, key=lambda one: (one.share < self.probability, one.count, one.cost))
 
     def _closest(self) -> Candidate | None:
-        """Who cannot be told from the best yet and might be with more replications; not those who do the same."""
+        """Who may be better than the best, which more replications would tell; not those who do the same."""
         best = self.best
         if best is None:
             return None
         found = [one for one in self.among("tied") if one.count < CLOSE and not alike(one, best)]
+        found += [one for one in self.among("undecided") if one.count < LATEST and gap(one, best).high < -TRIFLE]
         return min(found, key=lambda one: (one.count, one.cost), default=None)
 
     def _look_around(self) -> bool:
@@ -337,8 +377,8 @@ class Race:
 
     def _look(self, where: Literal["lines", "diagonals"], one: Candidate) -> bool:
         """Let the neighbours of a candidate join, once; returns whether there were new ones."""
-        if one.place is None or (where, one.place) in self._looked:
+        if (where, one.place) in self._looked:
             return False
         self._looked.add((where, one.place))
-        around = self._space.lines if where == "lines" else self._space.diagonals
-        return self._join(around(one.place))
+        around = self.space.lines if where == "lines" else self.space.diagonals
+        return self.join(around(one.place))

@@ -197,4 +197,4 @@ def wilson(met: int, count: int, z: float = 1.959964) -> tuple[float, float]:
     share, more = met / count, z * z / count
     middle = (share + more / 2) / (1 + more)
     half = z * math.sqrt(share * (1 - share) / count + more / (4 * count)) / (1 + more)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return 0.0 if met == 0 else middle - half, 1.0 if met == count else middle + half

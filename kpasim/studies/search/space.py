@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from kpasim.errors import ExperimentError, RunError
+from kpasim.spec.difference import is_measure
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.sharing import CONCURRENCY, is_known
 from kpasim.spec.sweep import Range
@@ -19,28 +20,60 @@ Place = tuple[int, ...]
 """A point of the space: the index of the value of each axis."""
 
 ANNOTATION = "service.annotations."
-MAX_SCALES = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50)
+MIN_SCALE, MAX_SCALE = f"{ANNOTATION}min-scale", f"{ANNOTATION}max-scale"
+MAX_SCALES = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 75, 100)
 MIN_SCALES = (0, 1, 2, 3, 4, 5, 6, 8, 10)
+MEASURE = "is how the service is measured, not a setting of it (set it before: --set)"
+FEW_PODS = 10
+"""Max-scale is tried up to this, and up to twice the manifest's."""
 CONCURRENCIES = (1, 2, 4, 8, 16, 32)
 
 
+class _AsItIs:
+    """The value of an axis that leaves the experiment as it is."""
+
+    def __repr__(self) -> str:
+        return "as it is"
+
+
+AS_IT_IS = _AsItIs()
+
+
 class Space:
-    """All combinations of the values that settings may take.
+    """All combinations of the values that settings may take; each setting may also stay as it is.
 
     Attributes:
-        axes: Values by path, in the order in which they are next to each other.
+        axes: Values by path, in the order in which they are next to each other; ``AS_IT_IS`` among them.
+        origin: The point that is the experiment as it is.
     """
 
-    def __init__(self, axes: Mapping[str, Sequence[Any]]) -> None:
-        self.axes = {path: list(values) for path, values in axes.items()}
+    def __init__(self, axes: Mapping[str, Sequence[Any]], unchanged: Callable[[str, Any], bool] | None = None) -> None:
+        """Prepare the space.
+
+        Args:
+            axes: Values by path.
+            unchanged: Whether a value of a path leaves the experiment as it is.
+        """
+        self.axes = {path: _with_as_it_is(path, values, unchanged) for path, values in axes.items()}
+        self.origin: Place = tuple(values.index(AS_IT_IS) for values in self.axes.values())
         self._sizes = [len(values) for values in self.axes.values()]
 
     def __len__(self) -> int:
         return math.prod(self._sizes)
 
     def settings(self, place: Place) -> dict[str, Any]:
-        """The settings of a point."""
-        return {path: values[index] for (path, values), index in zip(self.axes.items(), place, strict=True)}
+        """The settings of a point that differ from the experiment."""
+        values = zip(self.axes.items(), place, strict=True)
+        return {path: of_axis[index] for (path, of_axis), index in values if of_axis[index] is not AS_IT_IS}
+
+    def changes(self, place: Place) -> int:
+        """How many settings of a point differ from the experiment."""
+        return sum(index != own for index, own in zip(place, self.origin, strict=True))
+
+    def between(self, place: Place) -> list[Place]:
+        """All points that take some of the changes of a point back, those with the fewest changes first."""
+        ends = [sorted({index, own}) for index, own in zip(place, self.origin, strict=True)]
+        return sorted((one for one in itertools.product(*ends) if one != place), key=self.changes)
 
     def every(self) -> Iterator[Place]:
         """All points."""
@@ -85,6 +118,17 @@ class Space:
         return found
 
 
+def _with_as_it_is(path: str, values: Sequence[Any], unchanged: Callable[[str, Any], bool] | None) -> list[Any]:
+    """The values of an axis, those that change nothing replaced by ``AS_IT_IS``, which comes first if there is none."""
+    same = [unchanged is not None and unchanged(path, value) for value in values]
+    if True not in same:
+        return [AS_IT_IS, *values]
+    first = same.index(True)
+    return [
+        AS_IT_IS if index == first else value for index, value in enumerate(values) if index == first or not same[index]
+    ]
+
+
 def parse_axis(experiment: Experiment, text: str) -> tuple[str, list[Any]]:
     """Read what may vary: ``PATH=1,2,4``, ``PATH=[a, b]`` or ``PATH={from: 1, to: 9, step: 2}``.
 
@@ -100,6 +144,8 @@ def parse_axis(experiment: Experiment, text: str) -> tuple[str, list[Any]]:
     try:
         if not equals or not path:
             raise ValueError("has no values")
+        if is_measure(path):
+            raise RunError(f"--vary {path}: {MEASURE}")
         values = _values(given.strip())
         for value in values:
             experiment.with_setting(path, value)
@@ -132,14 +178,14 @@ def _values(text: str) -> list[Any]:
 def default_axes(experiment: Experiment) -> dict[str, list[Any]]:
     """What may be tried when nobody says: settings of the Service that cost nothing to change.
 
-    Max-scale stays within what the manifest allows now, or within 10. ``containerConcurrency`` is among them where the
-    model says what it costs when several requests share a pod.
+    Max-scale may go above the manifest's: more pods for a shorter time are often what meets an SLO.
+    ``containerConcurrency`` is among them where the model says what it costs when several requests share a pod.
     """
-    most = experiment.revision.max_scale or 10
-    scales = [scale for scale in MAX_SCALES if scale <= most]
+    present = experiment.revision.max_scale
+    most = max(FEW_PODS, 2 * present)
     axes: dict[str, list[Any]] = {
-        f"{ANNOTATION}min-scale": [scale for scale in MIN_SCALES if scale <= most],
-        f"{ANNOTATION}max-scale": scales if most in scales else [*scales, most],
+        MIN_SCALE: [scale for scale in MIN_SCALES if scale <= most],
+        MAX_SCALE: sorted({*(scale for scale in MAX_SCALES if scale <= most), *([present] if present else [])}),
         f"{ANNOTATION}target-utilization-percentage": [50, 60, 70, 80, 90, 100],
         f"{ANNOTATION}window": ["15s", "30s", "1m", "2m", "5m"],
         f"{ANNOTATION}scale-down-delay": ["0s", "30s", "2m", "5m"],
