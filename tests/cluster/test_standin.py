@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import time
 from collections import Counter
@@ -340,6 +341,23 @@ def test_a_pod_that_crashes_is_started_again(cluster: Running, kube: Kube):
 
 
 # -- the store -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="needs two cores and their affinity",
+)
+def test_a_pod_that_starts_leaves_half_of_the_cores_to_those_that_serve(cluster: Running, kube: Kube):
+    """A process that is starting is kept to the upper half of the cores, one that answers has all of them."""
+    cores = sorted(os.sched_getaffinity(0))
+    deploy(kube, name="serving")
+    [serving] = cluster.processes()
+    kube.create(objects.SERVICES, "default", service(name="starting", args=["--start-s", "30"]))
+    until(lambda: len(cluster.processes()) == 2)
+    [starting] = [one for one in cluster.processes() if one != serving]
+
+    assert sorted(os.sched_getaffinity(serving)) == cores
+    assert sorted(os.sched_getaffinity(starting)) == cores[len(cores) // 2 :]
 
 
 def test_pods_start_where_a_listener_holds_port_8080_of_all_addresses(cluster: Running, kube: Kube):

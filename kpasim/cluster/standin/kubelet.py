@@ -325,6 +325,7 @@ class Pod:
         while True:
             if not self.usable and not self.going and await self.answers(timeout_s) and not self.going:
                 self.usable = True
+                self._started()
                 self._changed(self)
             await self.node.clock.sleep(period_s)
 
@@ -342,11 +343,16 @@ class Pod:
             if passed >= probe.successes and not self.ready and not self.going:
                 self.ready = self.usable = True
                 self.ready_since_ns = clock.now_ns()
+                self._started()
                 self._set_conditions(ContainersReady=("True", "", ""), Ready=("True", "", ""))
                 self._changed(self)
             if failed >= probe.failures and self.ready:
                 self._set_not_ready("ContainersNotReady")
             await clock.sleep(max(0.0, period_s - (clock.now_ns() - begun_ns) / 1e9))
+
+    def _started(self) -> None:
+        if self._process is not None:
+            self._process.release()
 
     async def _kubelet_sees(self, begun_ns: int) -> bool:
         probe, clock = self.template.probe, self.node.clock

@@ -54,6 +54,7 @@ class Processes:
         )
         self._tell(f"+{child.pid}")
         process = Process(child, self)
+        process.confine()
         self._running.add(process)
         return process
 
@@ -102,6 +103,30 @@ class Process:
         """Wait until it has ended and return its exit status."""
         return await asyncio.shield(self._done)
 
+    def confine(self) -> None:
+        """Keep it to the upper half of the cores while it starts: loading a model must not slow pods that serve.
+
+        A pod on a machine of its own does not either, and no model has a start that slows its neighbours.
+        """
+        cores = _cores()
+        if len(cores) > 1:
+            self._run_on(cores[len(cores) // 2 :])
+
+    def release(self) -> None:
+        """Let it run on all cores: it has started."""
+        cores = _cores()
+        if len(cores) > 1:
+            self._run_on(cores)
+
+    def _run_on(self, cores: Sequence[int]) -> None:
+        try:
+            threads = [int(entry.name) for entry in Path(f"/proc/{self.pid}/task").iterdir()]
+        except OSError:  # it has ended, or the system has no such folder
+            return
+        for thread in threads:
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(thread, cores)
+
     @property
     def running(self) -> bool:
         """Whether it has not ended yet."""
@@ -129,3 +154,8 @@ class Process:
         self._owner._ended(self)
         if not self._done.done():
             self._done.set_result(status)
+
+
+def _cores() -> list[int]:
+    """Cores that we may run on; none where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
