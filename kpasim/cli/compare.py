@@ -147,6 +147,10 @@ def _show(comparison: Comparison) -> None:
     show_tables(table)
     if comparison.wasserstein_s is not None:
         click.echo(f"Latencies are {number(comparison.wasserstein_s)} s apart (Wasserstein-1).")
+    for kind, counts in comparison.failures.items():
+        name = {"errors": "all"}.get(kind, kind.removeprefix("failed.").replace("_", " "))
+        told = f"{number(counts['measured'])} measured, {number(counts['predicted'])} predicted"
+        click.echo(f"Failed requests ({name}): {told}, 90 % interval {span([counts['lo'], counts['hi']])}.")
     created = comparison.pod_created_s
     if created["measured"]:
         both = zip(created["measured"], created["predicted"], strict=True)

@@ -92,13 +92,14 @@ class Calibration:
         """
         random = np.random.default_rng(seed)
         curve = slowdown(self.crowds)
-        shared = math.sqrt(np.mean([one.error**2 for one in self.crowds])) if curve else 0.0
+        shared = math.sqrt(np.mean([one.error**2 for one in self.crowds])) if max(curve, default=1.0) > 1.0 else 0.0
         times, several = service_times(self.solo_s, shared, random)
         starts = start_times(self.start_s, random)
         service: dict[str, Any] = {"time": times}
-        if curve:
-            service["slowdown"] = curve
-        elif self.cores and not self.crowds:
+        if self.crowds:
+            # All that were tried were let in; a queue inside the container slows requests down as sharing does.
+            service["slots"], service["slowdown"] = 0, curve
+        elif self.cores:
             # One computing thread to a pod: as many run at full speed as there are cores, more share them.
             service["slowdown"] = [1.0] * self.cores + [_rounded((self.cores + 1) / self.cores)]
             service["shared-by"] = "node"
@@ -175,14 +176,15 @@ def start_times(between_s: tuple[float, float], random: np.random.Generator) -> 
 
 
 def slowdown(crowds: Sequence[Crowd]) -> list[float]:
-    """Relative duration of 1, 2, 3 ... requests at once, empty where no crowd is slower beyond chance.
+    """Relative duration of 1, 2, 3 ... requests at once: 1 for all where no crowd is slower beyond chance.
 
-    Counts between those that were measured lie on a straight line; a curve never falls.
+    Counts between those that were measured lie on a straight line; a curve never falls. Empty without crowds.
     """
-    if not any(math.log(one.ratio) > SIGNIFICANT * one.error for one in crowds):
+    if not crowds:
         return []
+    slower = any(math.log(one.ratio) > SIGNIFICANT * one.error for one in crowds)
     counts = [1, *(one.count for one in crowds)]
-    ratios = np.maximum.accumulate([1.0, *(one.ratio for one in crowds)])
+    ratios = np.maximum.accumulate([1.0, *(one.ratio if slower else 1.0 for one in crowds)])
     return [_rounded(value) for value in np.interp(np.arange(1, counts[-1] + 1), counts, ratios)]
 
 

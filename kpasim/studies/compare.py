@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.errors import Problem, RecordError, RunError
-from kpasim.results.summary import flattened, interval_places, summarise
+from kpasim.results.summary import FAILED, flattened, interval_places, summarise
 from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment, metric_named
 from kpasim.studies.measured import align as alignment
@@ -71,6 +71,7 @@ class Comparison:
         name: Of the run.
         source: ``"measured"``, or ``"simulated"`` for a folder that a simulation wrote.
         metrics: For each metric ``{"measured", "predicted", "lo", "hi"}``; ``None`` for what did not happen.
+        failures: Failed requests by kind, as ``metrics``; kinds that were neither measured nor predicted stay out.
         wasserstein_s: Wasserstein-1 distance between measured and predicted latencies [s].
         pod_created_s: Measured and predicted times at which each further pod was created.
         changes: Changes of desired under load, see ``align.Changes``.
@@ -86,6 +87,7 @@ class Comparison:
     name: str
     source: str
     metrics: dict[str, dict[str, float | None]]
+    failures: dict[str, dict[str, float | None]]
     wasserstein_s: float | None
     pod_created_s: dict[str, list[float | None]]
     changes: alignment.Changes
@@ -109,6 +111,7 @@ class Comparison:
             "source": self.source,
             "replications": self.result.replications,
             "metrics": self.metrics,
+            "failures": self.failures,
             "outside": self.outside,
             "two_modes": {name: found._asdict() for name, found in self.modes.items()},
             "notes": self.notes,
@@ -229,6 +232,7 @@ def compare_run(
         name=name_of(run),
         source=str(run.get("source", "measured")),
         metrics=metrics,
+        failures=failed(measured, result.figures),
         wasserstein_s=wasserstein(tables, result),
         pod_created_s=creations(tables, result),
         changes=alignment.changes(tables, result.outcomes),
@@ -251,6 +255,12 @@ def inside(metric: Mapping[str, float | None]) -> bool | None:
     """Whether the 90 % interval holds the measured value; ``None`` where one of the two is missing."""
     measured, low, high = metric["measured"], metric["lo"], metric["hi"]
     return None if measured is None or low is None or high is None else low <= measured <= high
+
+
+def failed(measured: Mapping[str, Any], figures: Figures) -> dict[str, dict[str, float | None]]:
+    """Failed requests by kind, measured and predicted: ``errors`` is all of them."""
+    both = {name: {"measured": measured.get(name), **prediction(figures, name)} for name in ("errors", *FAILED)}
+    return {name: one for name, one in both.items() if one["measured"] or one["predicted"] or one["hi"]}
 
 
 def two_modes(values: NDArray[np.float64]) -> Modes | None:

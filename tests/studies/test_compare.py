@@ -104,6 +104,16 @@ def test_a_run_that_goes_either_way_is_said_to():
     assert "mean_s" not in found.modes
 
 
+def test_failed_requests_are_told_by_kind():
+    """Sixteen of sixty requests ran into the client's timeout of 3 s; a run without failures says nothing of them."""
+    found = live("partfail").failures
+
+    assert list(found) == ["errors", "failed.client_timeout"]
+    assert found["errors"]["measured"] == found["failed.client_timeout"]["measured"] == 16
+    assert found["errors"]["predicted"] == pytest.approx(14, abs=4)
+    assert live("warm1").failures == {}
+
+
 def test_a_model_that_has_fewer_slots_than_were_seen_is_told_so():
     """Ten requests at once in a pod cannot have been served by four slots."""
     assert "10 requests at once, more than the model's 4 slots" in live("cc10").notes[0]
