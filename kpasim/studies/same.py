@@ -17,11 +17,9 @@ from kpasim.spec.experiment import Experiment
 from kpasim.spec.model import ServiceModel
 from kpasim.studies.prices import prices_of
 
-_BY_CONSEQUENCE = {"service", "config_autoscaler", "config_defaults", "config_deployment"}
-"""Sections that are compared by what follows from them: the engine's numbers, GPUs, instance types."""
-_OF_NO_RUN = {"replications", "tolerances", "model"}
-"""Sections that change no replication; and the model, whose comments do not."""
-_SECTIONS = [name for name in Experiment.model_fields if name not in _BY_CONSEQUENCE | _OF_NO_RUN]
+_OTHERWISE = {"replications", "tolerances", "service", "model"}
+"""Sections that change no replication; the Service, see above; and the model, whose comments change nothing."""
+_SECTIONS = [name for name in Experiment.model_fields if name not in _OTHERWISE and not name.startswith("config_")]
 _MODEL = [name for name in ServiceModel.model_fields if f"model.{name}" not in COMMENTS]
 
 MOST_TRIES = 200

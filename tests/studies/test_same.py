@@ -89,6 +89,7 @@ WHOLE: dict[str, Any] = {
     "service": SERVICE,
     "config-defaults": {"revision-timeout-seconds": "200", "container-concurrency": "3"},
     "config-deployment": {"progress-deadline": "500s"},
+    "config-features": {"kubernetes.podspec-nodeselector": "enabled"},
     "workload": {"kind": "poisson", **LOADS["poisson"]},
     "model": {
         "name": "painting", "description": "a painter", "source": "nowhere", "provisional": True,
@@ -324,7 +325,7 @@ def test_every_key_of_the_schema_is_walked() -> None:
     ]
     missing = [(path, of) for path, of in missing if not (of in LOADS and (path, "") in walked and "sessions" in path)]
     missing = [(path, of) for path, of in missing if not (of == "steps" and (path, "") in walked)]
-    assert not missing
+    assert not missing, f"the experiments above lack these keys: {missing}"
 
 
 def test_comments_are_refused_as_axes(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ def value_text(value: Any) -> str:
         return "default"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.12g}"
     if isinstance(value, list | tuple):
         return ",".join(value_text(one) for one in value)
     return str(value["name"]) if isinstance(value, dict) and "name" in value else str(value)

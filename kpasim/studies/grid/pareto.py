@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from kpasim.spec.quantities import duration_text, seconds
 
-MOST_LEVELS = 8
-"""Levels of an axis; more values than that are put together."""
+MOST_VALUES, MOST_LEVELS = 12, 8
+"""Values of an axis that are shown one by one; more than that are put together into so many groups."""
 
 NAN = float("nan")
 
@@ -138,7 +138,7 @@ def levels(values: Sequence[Any]) -> list[tuple[Any, NDArray[np.int64]]]:
     Many numbers or durations are put into groups of one size, each called by its middle.
     """
     sizes = _sizes(values)
-    if sizes is None or len(set(values)) <= MOST_LEVELS:
+    if sizes is None or len(set(values)) <= MOST_VALUES:
         order = range(len(values)) if sizes is None else np.argsort(sizes, kind="stable").tolist()
         distinct = list(dict.fromkeys(values[place] for place in order))
         return [(one, np.array([i for i, value in enumerate(values) if value == one])) for one in distinct]
