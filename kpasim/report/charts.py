@@ -82,7 +82,8 @@ def scaling(run: Evidence) -> Chart:
             data.append(line(t_s / scale, values, name, colour, dash, yaxis="y2", hovertemplate="%{y:.2f}"))
     what = f"pods, mean of {bins.width_text(end)}" if in_bins(run) else "pods"
     layout = layout_of(f"time since the load began [{unit}]", what, (begin / scale, end / scale))
-    layout["yaxis"] |= {"domain": [0.38, 1], "range": [0, top], "tickformat": "d"}
+    # Few pods would else get marks between whole numbers, which the format shows twice.
+    layout["yaxis"] |= {"domain": [0.38, 1], "range": [0, top], "tickformat": "d"} | ({"dtick": 1} if top < 8 else {})
     layout["yaxis2"] = axis_of("average") | {
         "domain": [0, 0.3], "rangemode": "tozero", "range": [0, 1.08 * _highest(tables)],
     }  # fmt: skip

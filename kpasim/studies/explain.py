@@ -105,6 +105,7 @@ def explanation(tables: Tables, params: Params) -> Iterator[str]:
     """
     ticks = tables.ticks
     happened = deque(_changes(tables))
+    end_s = float(np.max(ticks["t_s"], initial=0.0))
     before: tuple[object, ...] | None = None
     skipped = 0
     for index, t_s in enumerate(ticks["t_s"].tolist()):
@@ -117,20 +118,20 @@ def explanation(tables: Tables, params: Params) -> Iterator[str]:
                 yield _more(skipped)
                 skipped = 0
             if silent:
-                yield _no_data(float(ticks["t_s"][index - 1]), int(ticks["desired"][index - 1]))
+                yield _no_data(_stamp(float(ticks["t_s"][index - 1]), end_s), int(ticks["desired"][index - 1]))
             while happened and happened[0][0] <= t_s:
-                yield _line(*happened.popleft())
+                yield _line(*happened.popleft(), end_s)
         if key == before and not silent:
             skipped += 1
             continue
         before = key
-        yield _decision(tables, params, index)
+        yield _decision(tables, params, index, end_s)
     if skipped:
         yield _more(skipped)
     if before and happened and happened[-1][0] - ticks["t_s"][-1] > LONGEST_TICK_S:
-        yield _no_data(float(ticks["t_s"][-1]), int(ticks["desired"][-1]))
+        yield _no_data(_stamp(float(ticks["t_s"][-1]), end_s), int(ticks["desired"][-1]))
     for one in happened:
-        yield _line(*one)
+        yield _line(*one, end_s)
 
 
 def why(tables: Tables, params: Params) -> list[str]:
@@ -176,8 +177,6 @@ def _because(ticks: Columns, params: Params, index: int) -> str:
     unit = "requests/s" if params.metric_rps else "requests in flight"
     text = f"the {window} window ({length}) saw {_number(ticks[window][index])} {unit}"
     text += f", target {ticks['target'][index]:g} a pod"
-    if panicking and window == "panic":
-        text = f"panic mode: {text}"
     if rule not in {"stable", "panic"}:
         text += f"; {REASONS[rule]}"
     desired = int(ticks["desired"][index])
@@ -197,7 +196,7 @@ def _replicas_at(tables: Tables, time_s: float) -> int:
     return int(tables.scaling["replicas"][place]) if place >= 0 else 0
 
 
-def _decision(tables: Tables, params: Params, index: int) -> str:
+def _decision(tables: Tables, params: Params, index: int, end_s: float) -> str:
     """One decision in words."""
     ticks = tables.ticks
     desired, rule = int(ticks["desired"][index]), str(ticks["rule"][index])
@@ -209,7 +208,7 @@ def _decision(tables: Tables, params: Params, index: int) -> str:
     excess = ticks["excess_burst_capacity"][index]
     path = "activator in the path" if excess < 0 else "pods direct"
     return (
-        f"{ticks['t_s'][index]:9.2f}s {'poke' if ticks['poke'][index] else 'tick'}: "
+        f"{_stamp(float(ticks['t_s'][index]), end_s)} {'poke' if ticks['poke'][index] else 'tick'}: "
         f"stable {_number(ticks['stable'][index])} asks for "
         f"{ticks['desired_stable'][index]}, panic {_number(ticks['panic'][index])} asks for "
         f"{ticks['desired_panic'][index]} (target {ticks['target'][index]:g}), {ticks['ready_pods'][index]} ready"
@@ -255,16 +254,24 @@ def _changes(tables: Tables) -> Iterator[tuple[float, str]]:
         yield together[0][0], "; ".join(words)
 
 
-def _line(t_s: float, text: str) -> str:
-    return f"{t_s:9.2f}s       {text}"
+def _line(t_s: float, text: str, end_s: float) -> str:
+    return f"{_stamp(t_s, end_s)}       {text}"
+
+
+def _stamp(t_s: float, end_s: float) -> str:
+    """A time to the hundredth of a second; of runs of an hour or more as a clock shows it."""
+    if end_s < 3600:
+        return f"{t_s:9.2f}s"
+    sign, time_s = "-" if t_s < 0 else "", abs(t_s)
+    return f"{sign}{time_s // 3600:.0f}:{time_s // 60 % 60:02.0f}:{time_s % 60:05.2f}".rjust(11)
 
 
 def _more(count: int) -> str:
     return f"           ... {count} more tick{'s' if count > 1 else ''} with the same answer"
 
 
-def _no_data(t_s: float, desired: int) -> str:
-    return f"           ... no data after {t_s:.2f}s: nothing is decided, {desired} stands"
+def _no_data(stamp: str, desired: int) -> str:
+    return f"           ... no data after {stamp.strip()}: nothing is decided, {desired} stands"
 
 
 def _number(value: float) -> str:

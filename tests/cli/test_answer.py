@@ -220,7 +220,7 @@ def test_why_it_scaled_comes_first_with_explain(tmp_path: Path):
         r"Scale-out at [\d.]+s from 1 to \d pods: .*the \w+ window \(\w+\) saw [\d.]+ requests in flight, target 0.7 a",
         lines[0],
     )
-    assert any("panic mode: the panic window (6s) saw" in line for line in lines[:3])
+    assert any("the panic window (6s) saw" in line for line in lines[:3])
     assert any(line.startswith("Scale-in at") for line in lines[:5])
     assert any("To zero at" in line for line in lines[:6])
 
