@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ QUEUE_PROXY = "queue-proxy"
 _TIMES = ("created_s", *CONDITIONS.values(), "containers_s", "delete_requested_s", "gone_s")
 _INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 _REVISION = "serving.knative.dev/revision"
+_SERVICE = "serving.knative.dev/service"
 _EVENTS = {"ADDED", "MODIFIED", "DELETED"}
 
 
@@ -40,8 +42,10 @@ class _Pod:
     started: dict[str, float] = field(default_factory=dict)
     node: str = ""
     revision: str = ""
+    workload: str = ""
     instance_type: str = ""
     restarts: int = 0
+    restarts_before_ready: int = 0
 
     def first(self, name: str, time_s: float) -> None:
         self.times[name] = min(time_s, self.times.get(name, math.inf))
@@ -51,8 +55,9 @@ def read_kubectl(path: Path, skip_bad: bool = False) -> Record:
     """Pods with the moments of their starts; second 0 is the first creation.
 
     `Record.pods` has ``pod``, ``created_s``, ``scheduled_s``, ``initialized_s``, ``containers_s`` (the service's own
-    containers run), ``ready_s``, ``delete_requested_s``, ``gone_s``, ``node``, ``instance_type``, ``revision`` and
-    ``restarts``. Pods of other revisions stand beside each other: select by ``revision``.
+    containers run), ``ready_s``, ``delete_requested_s``, ``gone_s``, ``node``, ``instance_type``, ``revision``,
+    ``workload`` (the Knative Service, else what owns the pod), ``restarts`` and ``restarts_before_ready``: where that
+    is not 0 the moments are not those of a first start. Pods of other revisions and workloads stand beside each other.
     """
     malformed = Malformed(path, skip_bad)
     pods: dict[str, _Pod] = {}
@@ -95,16 +100,22 @@ def stages(pods: Columns) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
         pods: Pods of a `Record` or of a run folder.
 
     Returns:
-        Of ``provision`` (until its pull begins, or where that is not known until it has its machine), ``pull`` (until
+        Of ``provision`` (until its pull begins, or where that is not known until it is scheduled), ``pull`` (until
         its containers run) and ``start`` (until Ready) those that the columns tell apart; the first begins at creation.
     """
     result = {}
     begin = pods["created_s"]
-    machine = "pull_s" if "pull_s" in pods else "scheduled_s"
-    for name, column in (("provision", machine), ("pull", "containers_s"), ("start", "ready_s")):
-        if column in pods and not (name != "start" and np.isnan(pods[column]).all()):
-            result[name] = pods[column] - begin
-            begin = pods[column]
+    unknown = np.full(len(begin), np.nan)
+    containers = pods.get("containers_s", unknown)
+    machine = pods.get("scheduled_s", unknown)
+    if "pull_s" in pods:
+        # A simulated pod has its machine when the pull begins, or its containers where there is nothing to pull.
+        machine = np.where(np.isnan(pods["pull_s"]), containers, pods["pull_s"])
+    ends = {"provision": machine, "pull": containers, "start": pods["ready_s"]}
+    for name, end in ends.items():
+        if name == "start" or not np.isnan(end).all():
+            result[name] = end - begin
+            begin = end
     return result
 
 
@@ -158,8 +169,17 @@ def _look(value: Any, event: str, pods: dict[str, _Pod]) -> None:
     labels = _object(metadata, "labels", {})
     seen.node = _word(spec.get("nodeName"))
     seen.revision = _word(labels.get(_REVISION))
+    seen.workload = _word(labels.get(_SERVICE)) or re.sub(r"-\d{5}$", "", seen.revision) or _owner(metadata)
     seen.instance_type = _word(_object(spec, "nodeSelector", {}).get(_INSTANCE_TYPE))
+    seen.restarts_before_ready = seen.restarts
     _merge(pods.setdefault(key, seen), seen)
+
+
+def _owner(metadata: dict[str, Any]) -> str:
+    """The workload that made a pod, its ReplicaSet named as the Deployment; empty for a pod of its own."""
+    labels, owners = _object(metadata, "labels", {}), _objects(metadata, "ownerReferences")
+    name = _word(owners[0].get("name")) if owners else _word(metadata.get("generateName")).rstrip("-")
+    return name.removesuffix(f"-{_word(labels.get('pod-template-hash'))}")
 
 
 def _look_at_conditions(status: dict[str, Any], seen: _Pod) -> None:
@@ -188,6 +208,8 @@ def _look_at_containers(status: dict[str, Any], event: str, seen: _Pod) -> None:
 
 def _merge(pod: _Pod, seen: _Pod) -> None:
     """Add a later state of the same pod: of each moment the first is kept."""
+    if "ready_s" not in pod.times:
+        pod.restarts_before_ready = seen.restarts
     for name, time_s in seen.times.items():
         pod.first(name, time_s)
     for name, time_s in seen.started.items():
@@ -207,7 +229,9 @@ def _columns(pods: dict[str, _Pod], first: float) -> Columns:
         "node": np.array([pod.node for pod in ordered], dtype=np.str_),
         "instance_type": np.array([pod.instance_type for pod in ordered], dtype=np.str_),
         "revision": np.array([pod.revision for pod in ordered], dtype=np.str_),
+        "workload": np.array([pod.workload for pod in ordered], dtype=np.str_),
         "restarts": np.array([pod.restarts for pod in ordered], dtype=np.int64),
+        "restarts_before_ready": np.array([pod.restarts_before_ready for pod in ordered], dtype=np.int64),
     }
 
 

@@ -1,9 +1,10 @@
-"""What load generators leave: hey, vegeta, k6."""
+"""What load generators leave: hey, vegeta, k6, JMeter."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from kpasim.records.source import json_lines, rows, whole
 from kpasim.results.hey import CSV_HEADER, parse
 
 _TIMED_OUT = ("timeout", "timed out", "deadline exceeded")
+_ASSERTION_FAILED = 599
+"""Status of an answer that a tool's own check refused."""
 
 
 def read_hey_summary(path: Path, skip_bad: bool = False) -> Record:
@@ -72,7 +75,7 @@ def read_hey_csv(path: Path, skip_bad: bool = False) -> Record:
 def read_vegeta_json(path: Path, skip_bad: bool = False) -> Record:
     """``vegeta encode --to json``: one result a line, times in nanoseconds, ``timestamp`` the time of sending."""
     malformed = Malformed(path, skip_bad)
-    found = Rows(start_s=float, duration_s=float, status=int, error=str)
+    found = _rows()
     for line, value in json_lines(path, malformed):
         try:
             found.add(
@@ -80,6 +83,7 @@ def read_vegeta_json(path: Path, skip_bad: bool = False) -> Record:
                 number(value.get("latency"), "latency", least=0) / 1e9,
                 status_code(value.get("code"), "code"),
                 str(value.get("error") or ""),
+                endpoint(str(value.get("url") or "")),
             )
         except MalformedError as error:
             malformed.add(line, error.problem)
@@ -89,14 +93,15 @@ def read_vegeta_json(path: Path, skip_bad: bool = False) -> Record:
 def read_vegeta_csv(path: Path, skip_bad: bool = False) -> Record:
     """``vegeta encode --to csv``: no header; time of sending [ns], status, latency [ns], bytes out, in, error ..."""
     malformed = Malformed(path, skip_bad)
-    found = Rows(start_s=float, duration_s=float, status=int, error=str)
+    found = _rows()
     for line, row in rows(path, malformed):
         try:
             if len(row) < 9:
                 raise MalformedError("", f"{len(row)} values where vegeta writes at least 9")
             start = number(row[0], "timestamp", least=0) / 1e9
             latency = number(row[2], "latency", least=0) / 1e9
-            found.add(start, latency, status_code(row[1], "code"), row[5])
+            url = row[10] if len(row) > 10 else ""
+            found.add(start, latency, status_code(row[1], "code"), row[5], endpoint(url))
         except MalformedError as error:
             malformed.add(line, error.problem)
     return _sent(Record("vegeta-csv", str(path)), found, malformed)
@@ -105,7 +110,7 @@ def read_vegeta_csv(path: Path, skip_bad: bool = False) -> Record:
 def read_k6_json(path: Path, skip_bad: bool = False) -> Record:
     """``k6 run --out json``: points of ``http_req_duration`` [ms], stamped when the request ended."""
     malformed = Malformed(path, skip_bad)
-    found = Rows(start_s=float, duration_s=float, status=int, error=str)
+    found = _rows()
     for line, value in json_lines(path, malformed):
         try:
             kind, metric, data = value.get("type"), value.get("metric"), value.get("data")
@@ -119,7 +124,8 @@ def read_k6_json(path: Path, skip_bad: bool = False) -> Record:
             duration = number(data.get("value"), "data.value", least=0) / 1000
             ended = moment(data.get("time"), "data.time")
             code = status_code(tags.get("status", "0"), "data.tags.status")
-            found.add(ended - duration, duration, code, str(tags.get("error") or ""))
+            name = endpoint(str(tags.get("name") or tags.get("url") or ""))
+            found.add(ended - duration, duration, code, str(tags.get("error") or ""), name)
         except MalformedError as error:
             malformed.add(line, error.problem)
     return _sent(Record("k6-json", str(path)), found, malformed)
@@ -128,7 +134,7 @@ def read_k6_json(path: Path, skip_bad: bool = False) -> Record:
 def read_k6_csv(path: Path, skip_bad: bool = False) -> Record:
     """``k6 run --out csv``: rows of ``http_req_duration`` [ms], stamped when the request ended, in whole seconds."""
     malformed = Malformed(path, skip_bad)
-    found = Rows(start_s=float, duration_s=float, status=int, error=str)
+    found = _rows()
     names: list[str] = []
     for line, row in rows(path, malformed):
         if not names:
@@ -143,14 +149,64 @@ def read_k6_csv(path: Path, skip_bad: bool = False) -> Record:
             duration = number(cells["metric_value"], "metric_value", least=0) / 1000
             stamp = cells["timestamp"]
             ended = moment(stamp, "timestamp") if "T" in stamp else number(stamp, "timestamp")
-            found.add(
-                ended - duration, duration, status_code(cells.get("status") or "0", "status"), cells.get("error", "")
-            )
+            code = status_code(cells.get("status") or "0", "status")
+            name = endpoint(cells.get("name") or cells.get("url") or "")
+            found.add(ended - duration, duration, code, cells.get("error", ""), name)
         except MalformedError as error:
             malformed.add(line, error.problem)
     record = Record("k6-csv", str(path))
     record.notes.append("k6 writes whole seconds unless told otherwise: starts may be off by one")
     return _sent(record, found, malformed)
+
+
+def read_jmeter(path: Path, skip_bad: bool = False) -> Record:
+    """A results file of JMeter (JTL as CSV): ``timeStamp`` when a sample began [ms], ``elapsed`` its duration [ms].
+
+    A response code that is no number means that there was no answer. A sample that JMeter calls failed in spite of a
+    good status (an assertion) counts as failed. Sums of transaction controllers are left out.
+    """
+    malformed = Malformed(path, skip_bad)
+    found = _rows()
+    names: list[str] = []
+    sums = 0
+    for line, row in rows(path, malformed):
+        if not names:
+            names = row
+            continue
+        try:
+            if len(row) != len(names):
+                raise MalformedError("", f"{len(row)} values where the header names {len(names)} columns")
+            cells = dict(zip(names, row, strict=True))
+            message = cells.get("responseMessage", "")
+            if message.startswith("Number of samples in transaction"):
+                sums += 1
+                continue
+            stamp = cells["timeStamp"]
+            dated = "-" in stamp or "/" in stamp
+            begun = moment(stamp.replace("/", "-"), "timeStamp") if dated else number(stamp, "timeStamp") / 1000
+            duration = number(cells["elapsed"], "elapsed", least=0) / 1000
+            answer = cells.get("responseCode", "200")
+            code = status_code(answer, "responseCode") if answer.isdecimal() else 0
+            if cells.get("success", "").lower() == "false" and 200 <= code < 300:
+                code = _ASSERTION_FAILED
+            label = cells.get("label", "")
+            found.add(begun, duration, code, "" if code else f"{answer} {message}", label)
+        except MalformedError as error:
+            malformed.add(line, error.problem)
+    record = Record("jmeter-csv", str(path))
+    if sums:
+        record.notes.append(f"{sums} sums of transaction controllers are left out")
+    return _sent(record, found, malformed)
+
+
+def endpoint(name: str) -> str:
+    """The path of an address, without what is asked of it; another name as it is."""
+    parts = urlsplit(name) if "://" in name else None
+    return (parts.path or "/") if parts else name
+
+
+def _rows() -> Rows:
+    return Rows(start_s=float, duration_s=float, status=int, error=str, **{"class": str})
 
 
 def _sent(record: Record, found: Rows, malformed: Malformed) -> Record:

@@ -15,13 +15,14 @@ from kpasim.records.source import head, rows
 from kpasim.results.hey import CSV_HEADER
 
 KNOWN = (
-    "a hey report or hey -o csv, vegeta JSON or CSV, k6 JSON or CSV, kubectl get pods -o json, a run folder, "
-    "a GenTD26 or Azure Functions trace, or a CSV file with named columns"
+    "a hey report or hey -o csv, vegeta JSON or CSV, k6 JSON or CSV, JMeter's CSV, kubectl get pods -o json, "
+    "a run folder, a GenTD26 or Azure Functions trace, or a CSV file with named columns"
 )
 
 _BY_HEADER: tuple[tuple[set[str], Callable[..., Record]], ...] = (
     (set(CSV_HEADER.split(",")), loadtools.read_hey_csv),
     ({"metric_name", "timestamp", "metric_value"}, loadtools.read_k6_csv),
+    ({"timeStamp", "elapsed", "label"}, loadtools.read_jmeter),
     (
         {
             "gmt_create",

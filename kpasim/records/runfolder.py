@@ -22,7 +22,7 @@ def read_folder(path: Path, skip_bad: bool = False) -> Record:
     columns = tables.requests
     requests = requests_of(columns["start_s"], columns["latency_s"], columns["status"])
     requests["censored"] = columns["status"] == 0
-    more = ("service_s", "server_start_s", "pod", "class", "instance_type", "error")
+    more = ("service_s", "server_arrival_s", "server_start_s", "server_end_s", "pod", "class", "instance_type", "error")
     requests |= {name: columns[name] for name in more if name in columns}
     record = Record("run-folder", str(path), requests, pods=tables.pods, tables=tables, run=run)
     return malformed.finish(record, len(columns["id"]))

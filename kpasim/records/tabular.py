@@ -36,6 +36,8 @@ NAMES = {
 """What a column is called, in lower case and without unit, the likelier name first."""
 
 UNITS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0}
+DOUBTFUL_S = 120.0
+"""Median duration from which on a unit that nobody named is doubted."""
 _TRUE, _FALSE = {"1", "true", "yes", "y"}, {"", "0", "false", "no", "n"}
 
 
@@ -98,10 +100,27 @@ def read_csv(path: Path, skip_bad: bool = False, columns: Mapping[str, str] | No
         result, first = from_first(result)
         origin = iso(first)
     record = Record("csv", str(path), by_start(result), origin=origin)
-    record.notes.append("read as " + ", ".join(f"{role}: column {header[i]}" for role, (i, _) in places.items()))
+    unit_is_named = "unit" in (columns or {}) or places.get("duration", (0, None))[1] is not None
+    record.notes.append("read as " + ", ".join(_read_as(header, *one) for one in places.items()))
+    median_s = float(np.nanmedian(result["duration_s"])) if np.isfinite(result["duration_s"]).any() else 0.0
+    if "duration" in places and not unit_is_named and median_s > DOUBTFUL_S:
+        record.notes.append(
+            f"Warning: durations of {median_s / 60:.3g} min (median): is column {header[places['duration'][0]]} "
+            "really in seconds? Say --column unit=ms if it is in ms"
+        )
     if len(found) == 0:
         malformed.add(None, Problem("", "no row below the header"))
     return malformed.finish(record, len(found))
+
+
+def _read_as(header: list[str], role: str, column: tuple[int, float | None]) -> str:
+    """One column in words; a duration with its unit."""
+    place, unit = column
+    said = f"{role}: column {header[place]}"
+    if role != "duration":
+        return said
+    name = next((name for name, scale in UNITS.items() if scale == unit), "")
+    return f"{said} in {name}" if name else f"{said} in s (say --column unit=ms if it is in ms)"
 
 
 def _chosen(path: Path, header: list[str], given: Mapping[str, str]) -> dict[str, tuple[int, float | None]]:

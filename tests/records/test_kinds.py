@@ -80,7 +80,7 @@ def test_named_columns_are_found_with_their_units(found):
     assert record.requests["class"].tolist() == ["b", "a"]
     assert record.requests["censored"].tolist() == [True, False]
     assert record.origin == "2026-03-01T10:00:00Z"
-    assert record.notes[0].startswith("read as start: column timestamp, duration: column responseTime_ms, status: ")
+    assert record.notes[0].startswith("read as start: column timestamp, duration: column responseTime_ms in ms, ")
 
 
 def test_columns_can_be_named_by_the_user(found):
