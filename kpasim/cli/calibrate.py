@@ -70,6 +70,13 @@ if TYPE_CHECKING:
     help="Column of a CSV file: start, duration, status, censored, class, instance_type, pod; unit=ms for durations.",
 )
 @click.option(
+    "--class",
+    "only",
+    default="",
+    metavar="NAME",
+    help="Use the requests of one class only, such as one endpoint of a load test that calls several.",
+)
+@click.option(
     "--direct", is_flag=True, help="Take what clients waited as service times, even where they waited in a queue."
 )
 @click.option("--skip-bad", is_flag=True, help="Leave malformed lines out and say how many.")
@@ -94,6 +101,7 @@ def command(
     without: tuple[str, ...],
     stages: tuple[str, ...],
     columns: tuple[str, ...],
+    only: str,
     direct: bool,
     skip_bad: bool,
     seed: int,
@@ -127,13 +135,15 @@ def command(
             stages=dict(_pair(text, "--stage") for text in stages),
             columns=dict(_pair(text, "--column") for text in columns) or None,
             skip_bad=skip_bad,
+            only=only,
             direct=direct,
             seed=seed,
             effort=effort,
             progress=bar,
         )
     for text in found.notes:
-        note(f"Note: {text}")
+        doubt, _, rest = text.partition("Warning: ")
+        note(f"Warning: {doubt}{rest}" if rest else f"Note: {text}")
     if out:
         found.write(out, [f"kpasim {shlex.join(_command(sys.argv[1:]))}"])
         note(f"Wrote {out}. Next: model: {out} in an experiment, its path from there, and kpasim check EXPERIMENT")

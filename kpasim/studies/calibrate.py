@@ -24,7 +24,7 @@ from kpasim.studies.fit import lines, modelfile, summaries
 from kpasim.studies.fit.classes import ClassFit
 from kpasim.studies.fit.direct import Served, fit_service
 from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, fit, sample
-from kpasim.studies.fit.starts import StageFit, fit_starts
+from kpasim.studies.fit.starts import StageFit, Starts, fit_starts
 
 Floats = NDArray[np.float64]
 
@@ -36,6 +36,10 @@ FEW_PARTS = 4
 """Distributions beyond which a model file keeps no draws: where so many are told apart each rests on many requests."""
 KEPT = ("shutdown", "cancel-stops-work")
 """What a model says besides times; taken from the experiment's."""
+KEPT_OF_SERVICE = ("by", "shared-by", "first-byte", "chunk-interval", "slots", "slowdown", "per-instance-type")
+"""The same of its service time."""
+KEPT_OF_START = ("crash", "always-fails")
+"""The same of its cold start."""
 
 
 NOTHING = Sample(np.zeros(0), np.zeros(0))
@@ -69,6 +73,7 @@ class Calibration:
         sample: How much of what was used: requests, timeouts, pods, runs played.
         estimates: Figures of the model: value, and the ends of its 90 % interval.
         parts: Distributions that were fitted to times.
+        slowdown: Relative duration while 1, 2, 3 ... requests share a pod, with the ends of its 90 % interval.
         lines: Of a report each line: measured, predicted, its 90 % interval, whether it was fitted.
         explanations: Explanations of how pods started, the best first.
         alike: Those that the report does not tell from the best one.
@@ -84,6 +89,7 @@ class Calibration:
     sample: Mapping[str, int]
     estimates: Mapping[str, tuple[float, float, float]]
     parts: Sequence[Part] = ()
+    slowdown: Sequence[tuple[float, float, float]] = ()
     lines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     explanations: Sequence[summaries.Compared] = ()
     alike: Sequence[str] = ()
@@ -108,12 +114,14 @@ class Calibration:
                     "censored": part.fit.censored,
                     "bic": dict(part.fit.bic),
                     "distance": part.fit.distance,
+                    "qq": {"apart": part.fit.qq[0], "at": part.fit.qq[1], "bad": part.fit.bad},
                     "figures": {
                         name: {"value": v, "lo": lo, "hi": hi} for name, (v, lo, hi) in part.fit.figures.items()
                     },
                 }
                 for part in self.parts
             ],
+            "slowdown": [{"value": v, "lo": lo, "hi": hi} for v, lo, hi in self.slowdown],
             "lines": {name: dict(line) for name, line in self.lines.items()},
             "explanations": [
                 {"name": one.name, "says": one.says, "score": one.score, "inside": one.inside, "lines": one.lines}
@@ -160,6 +168,7 @@ def calibrate(
     progress: Callable[[int, int], None] | None = None,
     service: str = "alike",
     reproduce: bool = False,
+    only: str = "",
 ) -> Calibration:
     """Fit a model to measured files.
 
@@ -186,6 +195,7 @@ def calibrate(
             ``"two-kinds"`` (two lognormal times, as of small and large pictures).
         reproduce: For a report of hey, bend the posterior, as little as possible, so that each line of the report lies
             in the middle of what is predicted for it.
+        only: The one class of requests to fit, such as one endpoint of several; all of them when empty.
 
     Raises:
         RecordError: A file cannot be read.
@@ -198,7 +208,10 @@ def calibrate(
     rng = np.random.default_rng(seed)
     notes = [f"{record.path}: {text}" for record in records for text in record.notes]
     period_s = experiment.service.probe.period_s if experiment is not None else 0.0
-    starts = fit_starts([one for one in records if len(one.pods.get("pod", ()))], period_s, rng)
+    service_name = experiment.service.name if experiment is not None else ""
+    with_pods = [one for one in records if len(one.pods.get("pod", ()))]
+    starts = fit_starts(with_pods, period_s, rng, service=service_name)
+    notes += starts.notes
     extra = [_stage(stage, path, skip_bad, rng) for stage, path in (stages or {}).items()]
     summary = _summary(records, experiment, direct)
     title = name or Path(paths[0]).name.split(".")[0]
@@ -210,7 +223,7 @@ def calibrate(
             records,
             experiment,
             title,
-            starts,
+            starts.stages,
             explanation,
             tuple(without),
             draws,
@@ -221,8 +234,8 @@ def calibrate(
             progress,
             notes,
         )
-    served = fit_service(records, experiment, rng)
-    if served is None and not starts and not extra:
+    served = fit_service(records, experiment, rng, only=only)
+    if served is None and not starts.stages and not extra:
         named = "" if columns else "; of a CSV file say which column holds what, such as --column duration=NAME"
         raise RunError(f"nothing to fit: no file has an answered request or a pod that became ready{named}")
     return _by_fits(served, starts, extra, records, experiment, title, draws, notes)
@@ -328,7 +341,7 @@ def _by_simulation(
         "One run was used: what would have differed in another run is only known from the model",
         *(f"Note: {text}" for text in found.notes),
     ]
-    model = _model(experiment, title, source, {"time": found.service}, [dict(one) for one in found.stages])
+    model = _model(experiment, title, source, {"time": found.service}, {"stages": [dict(one) for one in found.stages]})
     model["posterior"] = [dict(one) for one in found.posterior]
     counted = {
         "requests": measured.requests,
@@ -386,7 +399,7 @@ def _explained(found: summaries.Inferred, same: Sequence[str]) -> list[str]:
 
 def _by_fits(
     served: Served | None,
-    pods: Sequence[StageFit],
+    pods: Starts,
     extra: Sequence[StageFit],
     records: Sequence[Record],
     experiment: Experiment | None,
@@ -402,7 +415,8 @@ def _by_fits(
     if served is not None:
         service, parts = _service(served)
         counted |= {"requests": len(served.times), "timeouts": served.times.censored}
-        estimates |= {f"service_{key}" + "_s": value for key, value in served.fit.figures.items()}
+        for name, one in [(f"service {part.name}", part.time) for part in served.classes] or [("service", served.fit)]:
+            estimates |= {f"{name}_{key}_s": value for key, value in one.figures.items()}
         notes += served.notes
     elif "service-time" in base:
         service = dict(base["service-time"]) if isinstance(base["service-time"], Mapping) else {}
@@ -410,8 +424,8 @@ def _by_fits(
         notes.append("no file has service times: they are those of the experiment's model")
     else:
         raise RunError("no file has service times (give --experiment, whose model has some)")
-    starts = [*pods, *extra]
-    stages = _stages(starts, base)
+    starts = [*pods.stages, *extra]
+    cold = _cold_start(starts, pods.crash_probability, base)
     parts += [
         Part(
             f"cold-start.stages.{one.name}.time",
@@ -421,13 +435,14 @@ def _by_fits(
         )
         for one in starts
     ]
-    counted["pods"] = sum(stage.time.size for stage in pods[:1])
+    notes += [text for part in parts for text in _bad(part)]
+    counted["pods"] = sum(stage.time.size for stage in pods.stages[:1])
     for stage in starts:
         estimates |= {f"{stage.name}_{key}_s": value for key, value in stage.time.figures.items()}
     if not starts:
         kept = experiment is not None and experiment.model.cold_start.stages
-        cold = "the cold start is that of the experiment's model" if kept else "the model has no cold start; add one"
-        notes.append(f"no file has starts of pods: {cold}")
+        said = "the cold start is that of the experiment's model" if kept else "the model has no cold start; add one"
+        notes.append(f"no file has starts of pods: {said}")
     source = [
         _made(
             records, f"{counted['requests']} requests, {counted['timeouts']} of them given up, {counted['pods']} pods"
@@ -437,11 +452,14 @@ def _by_fits(
         *(_fitted(part) for part in parts),
         *_about(served),
     ]
-    model = _model(experiment, title, source, service, stages)
+    without = ("slots", "slowdown") if served is not None and served.told else ()
+    model = _model(experiment, title, source, service, cold, without)
     posterior = _draws(parts, draws)
     if posterior:
         model["posterior"] = posterior
-    return Calibration(title, model, "direct", counted, estimates, parts=parts, notes=notes)
+    sharing = served.sharing if served is not None and served.told else None
+    curve = [(v, *ends) for v, ends in zip(sharing.slowdown, sharing.intervals, strict=True)] if sharing else []
+    return Calibration(title, model, "direct", counted, estimates, parts=parts, slowdown=curve, notes=notes)
 
 
 def _service(served: Served) -> tuple[dict[str, Any], list[Part]]:
@@ -456,8 +474,11 @@ def _service(served: Served) -> tuple[dict[str, Any], list[Part]]:
     else:
         found["time"] = modelfile.written(served.fit.time)
         parts = [Part("service-time.time", "service time", served.times, served.fit)]
-    if served.sharing is not None:
-        found["slowdown"] = [modelfile.rounded(value) for value in served.sharing.slowdown]
+    if served.sharing is not None and served.told:
+        if served.sharing.slots:
+            found["slots"] = served.sharing.slots
+        if served.sharing.slowdown:
+            found["slowdown"] = [modelfile.rounded(value) for value in served.sharing.slowdown]
     if served.factors:
         found["per-instance-type"] = {name: modelfile.rounded(one[0]) for name, one in served.factors.items()}
     return found, parts
@@ -467,22 +488,28 @@ def _class_part(place: int, one: ClassFit) -> Part:
     return Part(f"service-time.classes.{place}.time", one.name, NOTHING if one.times is None else one.times, one.time)
 
 
-def _stages(starts: Sequence[StageFit], base: Mapping[str, Any]) -> Any:
-    """Stages as a model holds them: those that were fitted, in the experiment's model where it has one of that name."""
+def _cold_start(starts: Sequence[StageFit], crash: float | None, base: Mapping[str, Any]) -> Any:
+    """The block ``cold-start``: stages that were fitted, and of the experiment's model what pods do not show."""
     if not starts:
         return base.get("cold-start") or {}
     before = base.get("cold-start")
-    known = [dict(one) for one in before.get("stages", ())] if isinstance(before, Mapping) else []
+    before = before if isinstance(before, Mapping) and "distribution" not in before else {}
+    kept = {key: before[key] for key in KEPT_OF_START if key in before}
+    if crash is not None:
+        kept["crash"] = {**dict(kept.get("crash") or {}), "probability": modelfile.rounded(crash)}
+    known = [dict(one) for one in before.get("stages", ())]
     names = [str(one.get("name")) for one in known]
     fitted = {
         stage.name: {"name": stage.name, "kind": stage.kind, "time": modelfile.written(stage.time.time)}
         | ({"at-a-time": stage.at_a_time} if stage.at_a_time else {})
         for stage in starts
     }
-    # Stages of their own names refine the model's; the three that pods show replace all of it.
+    # Stages of their own names refine the model's; the three that pods show replace all before readiness.
     if all(name in names for name in fitted):
-        return [fitted.get(str(one.get("name")), one) for one in known]
-    return list(fitted.values())
+        stages = [fitted.get(str(one.get("name")), one) for one in known]
+    else:
+        stages = [*fitted.values(), *(one for one in known if one.get("when", "before-ready") != "before-ready")]
+    return {"stages": stages, **kept}
 
 
 def _draws(parts: Sequence[Part], count: int) -> list[dict[str, Any]]:
@@ -500,16 +527,30 @@ def _draws(parts: Sequence[Part], count: int) -> list[dict[str, Any]]:
 
 
 def _model(
-    experiment: Experiment | None, title: str, source: Sequence[str], service: Mapping[str, Any], stages: Any
+    experiment: Experiment | None,
+    title: str,
+    source: Sequence[str],
+    service: Mapping[str, Any],
+    cold: Mapping[str, Any] | Any,
+    without: Sequence[str] = (),
 ) -> dict[str, Any]:
+    """A model of fitted parts, with what the experiment's model says beside them.
+
+    Args:
+        experiment: What was run.
+        title: Name of the model.
+        source: Where the numbers came from.
+        service: The block ``service-time``.
+        cold: The block ``cold-start``.
+        without: What of the experiment's service time the files have told, or ruled out.
+    """
     base = _base(experiment)
     before = base.get("service-time")
     kept = {
         key: value
         for key, value in (before.items() if isinstance(before, Mapping) else ())
-        if key in {"slots", "by", "shared-by", "first-byte", "chunk-interval", "slowdown", "per-instance-type"}
+        if key in KEPT_OF_SERVICE and key not in without
     }
-    cold = {"stages": list(stages)} if isinstance(stages, list) else stages
     model: dict[str, Any] = {"name": title}
     if base.get("description"):
         model["description"] = str(base["description"])
@@ -536,6 +577,8 @@ def _fitted(part: Part) -> str:
     text = f"{part.name}: {part.fit.family}, {part.fit.size} times"
     if part.fit.censored:
         text += f" ({part.fit.censored} broken off)"
+    if part.fit.bic:
+        text += f", Q-Q distance {abs(part.fit.qq[0]):.1%} at p{100 * part.fit.qq[1]:.0f}"
     return text + ("; " + _said(part.fit.figures) if part.fit.figures else "")
 
 
@@ -547,12 +590,26 @@ def _about(served: Served | None) -> list[str]:
         for name, one in served.factors.items()
         if one[1] != one[2]
     ]
-    if served.sharing is not None:
-        ends = (f"{low:.3g} to {high:.3g}" for low, high in served.sharing.intervals[1:])
+    if served.sharing is not None and served.told and served.sharing.slowdown:
+        sharing = served.sharing
+        ends = (f"{low:.3g} to {high:.3g}" for low, high in sharing.intervals[1:])
         found.append(
-            f"slowdown from {served.sharing.shared} requests that shared a pod; 90 % intervals {', '.join(ends)}"
+            f"slowdown from {sharing.shared} requests that shared a pod, measured up to {len(sharing.slowdown)} "
+            f"at once; 90 % intervals {', '.join(ends)}"
         )
     return found
+
+
+def _bad(part: Part) -> list[str]:
+    """A warning where a distribution does not follow its times, and what that means."""
+    apart, share = part.fit.qq
+    if not part.fit.bad:
+        return []
+    return [
+        f"Warning: {part.name}: no family fits well: the p{100 * share:.0f} of the model is {abs(apart):.0%} "
+        f"{'above' if apart > 0 else 'below'} that of the file (Q-Q distance); what is simulated with it is off by "
+        "about as much. Look at --plot: are there several kinds of requests, or times that hold waiting?"
+    ]
 
 
 def _said(figures: Mapping[str, tuple[float, float, float]]) -> str:

@@ -8,21 +8,33 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.errors import RunError
 from kpasim.records import Record
-from kpasim.results.frames import Columns
 from kpasim.spec.experiment import Experiment
+from kpasim.studies.fit.classes import ENOUGH as ENOUGH_OF_A_KIND
 from kpasim.studies.fit.classes import ClassFit, fit_classes, names_of
-from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, fit, sample
-from kpasim.studies.fit.sharing import Sharing, fit_sharing
+from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, fit
+from kpasim.studies.fit.sharing import BOOTSTRAPS as MOST_BOOTSTRAPS
+from kpasim.studies.fit.sharing import ENOUGH, Sharing, fit_sharing
+from kpasim.studies.fit.sharing import Served as SharedPods
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Words = NDArray[np.object_]
 
 RESOLUTION_S = {"gentd26": 1.0, "azure-2021": 0.0}
 """What the durations of a kind of file are rounded to."""
-LATENCIES = {"hey-csv", "vegeta-json", "vegeta-csv", "k6-json", "k6-csv"}
+LATENCIES = {"hey-csv", "vegeta-json", "vegeta-csv", "k6-json", "k6-csv", "jmeter-csv"}
 """Kinds of files that know what clients waited, not what the service worked."""
+ENOUGH_NAMED = 20
+"""Requests that a class needs which the file names."""
 ENOUGH_OF_A_TYPE = 5
 TYPE_BOOTSTRAPS = 500
+
+
+GATEWAY_TIMEOUT = 504
+SAME_MOMENT_S = 0.05
+"""Work that ends so soon after its client has gone was broken off by that."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,8 @@ class Served:
         times: Service times of all requests, where types of machines are known those of the commonest one.
         fit: Their distribution.
         classes: The same by class; empty where the files tell none apart.
-        sharing: How much slower requests are that share a pod; ``None`` where they did not.
+        sharing: What requests that share a pod cost each other; ``None`` where no file says when each was worked on.
+        told: Whether the files tell what sharing costs, or how many requests a container works on.
         factors: Relative duration on each type of machine with its 90 % interval; empty where one type was used.
         notes: What a user should know.
     """
@@ -42,26 +55,26 @@ class Served:
     fit: Fit
     classes: Sequence[ClassFit] = ()
     sharing: Sharing | None = None
+    told: bool = False
     factors: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
 
 @dataclass
 class _Requests:
-    """Requests of all files, one below the other."""
+    """Requests of several files, one below the other."""
 
     times: list[Sample] = field(default_factory=list)
-    names: list[NDArray[np.object_]] = field(default_factory=list)
-    types: list[NDArray[np.object_]] = field(default_factory=list)
+    names: list[Words] = field(default_factory=list)
+    types: list[Words] = field(default_factory=list)
 
-    def add(self, times: Sample, names: NDArray[np.object_], types: NDArray[np.object_]) -> None:
+    def add(self, times: Sample, names: Words, types: Words) -> None:
         self.times.append(times)
         self.names.append(names)
         self.types.append(types)
 
-    def joined(self) -> tuple[Sample, NDArray[np.object_], NDArray[np.object_]]:
-        low, high = (np.concatenate([getattr(one, end) for one in self.times]) for end in ("low", "high"))
-        return Sample(low, high), np.concatenate(self.names), np.concatenate(self.types)
+    def joined(self) -> tuple[Sample, Words, Words]:
+        return _together(self.times), np.concatenate(self.names), np.concatenate(self.types)
 
 
 def fit_service(
@@ -69,80 +82,171 @@ def fit_service(
     experiment: Experiment | None,
     rng: np.random.Generator,
     *,
+    only: str = "",
     bootstraps: int = BOOTSTRAPS,
     progress: Callable[[int], None] | None = None,
 ) -> Served | None:
     """The service time that files with requests show; ``None`` where no file has any that was answered.
 
-    A run folder knows how long containers worked. Of other files durations are taken as they stand. A request whose
-    client gave up is known to take longer than it had.
+    A run folder knows how long containers worked, whatever became of the client. Of other files durations are taken as
+    they stand. A request whose client gave up and whose end is not known takes longer than it had.
 
     Args:
         records: Files.
         experiment: What was run, where that is known: it tells how many requests ``hey -o csv`` left out.
         rng: Random numbers of the bootstraps.
+        only: The one class of requests to use; all of them when empty.
         bootstraps: Resamples.
         progress: Called with the number of classes that are done.
+
+    Raises:
+        RunError: No request is of the class ``only``.
     """
-    found, shared = _Requests(), []
+    found = _Requests()
     notes: list[str] = []
-    for record in records:
-        if not len(record.requests.get("start_s", ())):
-            continue
-        if record.tables is not None and _shares(record):
-            shared.append(record.tables.requests)
-        found.add(*_requests_of(record, experiment, notes))
+    with_requests = [one for one in records if len(one.requests.get("start_s", ()))]
+    folders = [one for one in with_requests if _knows_pods(one)]
+    sharing, told = None, False
+    if folders:
+        served, names, types = _served(folders, notes)
+        if served.counts.any():
+            concurrency = _concurrency(folders, experiment)
+            sharing = fit_sharing(served, concurrency, rng, min(bootstraps, MOST_BOOTSTRAPS))
+            told = bool(sharing.slots) or sharing.shared >= ENOUGH
+            notes += _said_of_sharing(sharing, concurrency, told=told)
+            found.add(sharing.work.take(served.counts), names[served.counts], types[served.counts])
+    for record in with_requests:
+        if not any(record is one for one in folders):
+            found.add(*_requests_of(record, experiment, notes))
     if not found.times:
         return None
     times, names, types = found.joined()
     known = ~np.isnan(times.low)
+    if only:
+        known &= names == only
+        if not known.any():
+            listed = ", ".join(sorted({str(one) for one in names} - {""})) or "none is named"
+            raise RunError(f"no request of the class {only!r} ({listed})")
     times, names, types = times.take(known), names[known], types[known]
     if len(times) == times.censored:
         return None
-    sharing = fit_sharing(shared, rng) if shared else None
-    if sharing is not None:
-        # What each would have taken alone takes the place of what it took.
-        times = sample(sharing.work_s)
-        names = types = np.full(len(times), "", dtype=object)
     factors = _factors(times, types, rng)
     if factors:
         scale = np.array([factors.get(str(one), (1.0,))[0] for one in types])
         times = Sample(times.low / scale, times.high / scale)
     several = len({str(name) for name in names}) > 1
-    classes = fit_classes(names, times, rng, bootstraps=bootstraps, progress=progress) if several else []
-    whole = fit(times, rng, bootstraps=0 if several else bootstraps)
-    return Served(times, whole, classes if len(classes) > 1 else [], sharing, factors, notes)
+    enough = ENOUGH_NAMED if not any("steps" in one.requests for one in with_requests) else ENOUGH_OF_A_KIND
+    classes = fit_classes(names, times, rng, enough=enough, bootstraps=bootstraps, progress=progress) if several else []
+    several = len(classes) > 1
+    if several:
+        listed = ", ".join(one.name for one in classes)
+        notes.append(f"requests of {len(classes)} classes have their own times: {listed} (--class takes one of them)")
+    # Where requests slowed each other down each resample has its own times, as it has its own slow-down.
+    alone = sharing is not None and len(with_requests) == len(folders) and not factors and not only
+    resampled = sharing.resampled if sharing is not None and alone and any(sharing.slowdown) else None
+    whole = fit(times, rng, bootstraps=0 if several else bootstraps, resampled=resampled)
+    return Served(times, whole, classes if several else [], sharing, told, factors, notes)
 
 
-def _shares(record: Record) -> bool:
-    """Whether pods of a run folder worked on several requests at once, as far as it says when each was worked on."""
-    tables = record.tables
-    return (
-        tables is not None
-        and {"server_start_s", "server_end_s", "pod"} <= set(tables.requests)
-        and _overlap(tables.requests)
+def _knows_pods(record: Record) -> bool:
+    """Whether a file says when which pod worked on its requests."""
+    wanted = ("server_start_s", "server_end_s", "pod")
+    return all(name in record.requests for name in wanted) and bool(
+        (~np.isnan(record.requests["server_start_s"])).any()
     )
 
 
-def _overlap(requests: Columns) -> bool:
-    start, end, pod = requests["server_start_s"], requests["server_end_s"], np.asarray(requests["pod"])
-    known = ~np.isnan(start) & ~np.isnan(end)
-    for one in np.unique(pod[known]):
-        rows = np.flatnonzero(known & (pod == one))
-        order = rows[np.argsort(start[rows])]
-        if np.any(start[order][1:] < np.maximum.accumulate(end[order])[:-1] - 1e-3):
-            return True
-    return False
+def _served(records: Sequence[Record], notes: list[str]) -> tuple[SharedPods, Words, Words]:
+    """Requests of run folders as their pods saw them, with their classes and the types of their machines."""
+    parts, names, types = [], [], []
+    for number, record in enumerate(records):
+        requests = record.requests
+        begun = ~np.isnan(requests["server_start_s"])
+        left_s = requests["start_s"] + requests["duration_s"]
+        known_end = np.asarray(requests["server_end_s"])
+        last_s = float(np.nanmax(np.concatenate((left_s, known_end, requests["server_start_s"]))))
+        end_s = np.fmax(np.where(np.isnan(known_end), np.where(np.isnan(left_s), last_s, left_s), known_end), 0.0)
+        begin_s = requests["server_start_s"]
+        end_s = np.fmax(end_s, begin_s)
+        status = requests["status"]
+        answered = (status >= 200) & (status < 300)
+        gave_up = (status == 0) | (status == GATEWAY_TIMEOUT) | np.asarray(requests["censored"], bool)
+        complete = ~np.isnan(known_end) & (answered | (known_end > left_s + SAME_MOMENT_S))
+        counts = begun & (answered | gave_up) & (end_s > begin_s)
+        notes += _said_of_failures(record.path, answered, gave_up, complete, counts)
+        pods = np.unique(np.asarray(requests["pod"], dtype=str), return_inverse=True)[1]
+        arrival_s = np.asarray(requests.get("server_arrival_s", begin_s))
+        names.append(names_of(requests)[begun])
+        types.append(_types_of(record)[begun])
+        columns = (begin_s, end_s, complete, counts, np.where(np.isnan(arrival_s), begin_s, arrival_s))
+        parts.append((pods[begun] + 1_000_000 * number, *(one[begun] for one in columns)))
+    pod, begin, end, complete, counts, arrival = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    all_names, all_types = np.concatenate(names), np.concatenate(types)
+    kinds = np.array([f"{name}\0{type_}" for name, type_ in zip(all_names, all_types, strict=True)])
+    frequent = {str(kind) for kind, count in zip(*np.unique(kinds, return_counts=True), strict=True) if count >= ENOUGH}
+    group = np.unique([kind if kind in frequent else "" for kind in kinds], return_inverse=True)[1]
+    return SharedPods(pod, begin, end, complete, counts, arrival, group), all_names, all_types
 
 
-def _requests_of(
-    record: Record, experiment: Experiment | None, notes: list[str]
-) -> tuple[Sample, NDArray[np.object_], NDArray[np.object_]]:
+def _said_of_failures(path: str, answered: Flags, gave_up: Flags, complete: Flags, counts: Flags) -> list[str]:
+    """What became of requests that were not answered."""
+    late, cut = int((counts & ~answered & complete).sum()), int((counts & ~answered & ~complete).sum())
+    lost = int((gave_up & ~counts).sum())
+    failed = int((~answered & ~gave_up).sum())
+    said = []
+    if late or cut or lost:
+        parts = [
+            f"{late} with the time that the container worked on" if late else "",
+            f"{cut} as longer than they had" if cut else "",
+            f"{lost} that never reached a container not at all" if lost else "",
+        ]
+        listed = ", ".join(part for part in parts if part)
+        said.append(f"{path}: {late + cut + lost} requests that timed out are used: {listed}")
+    if failed:
+        said.append(f"{path}: {failed} requests that failed are left out")
+    return said
+
+
+def _concurrency(records: Sequence[Record], experiment: Experiment | None) -> int:
+    """ContainerConcurrency of the runs, 0 for no limit or where nobody says."""
+    found = [
+        service.get("containerConcurrency") for one in records if isinstance(service := one.run.get("service"), dict)
+    ]
+    known = [int(one) for one in found if isinstance(one, int | float)]
+    if known:
+        return 0 if 0 in known else max(known)
+    return experiment.service.container_concurrency if experiment is not None else 0
+
+
+def _said_of_sharing(sharing: Sharing, concurrency: int, *, told: bool) -> list[str]:
+    """Up to which load the model holds, and what it does beyond."""
+    if sharing.queued_unseen:
+        unit = "one request" if sharing.slots == 1 else f"{sharing.slots} requests"
+        return [
+            f"requests of a pod end one after the other as from a queue inside the container: it works on {unit} at "
+            "once (slots), and waiting is not taken as service time"
+        ]
+    if sharing.slots:
+        return [f"no container worked on more than {sharing.slots} at once while others waited in it: slots"]
+    if not told:
+        if concurrency == 1:
+            return []
+        return ["hardly any request shared its pod: what sharing costs is not known from these files"]
+    reach = len(sharing.slowdown)
+    _, most = sharing.intervals[-1]
+    if sharing.slowdown[-1] == 1.0:
+        return [f"no slow-down with up to {reach} requests at once (at most {most:.3g} times as long, 95 % certain)"]
+    beyond = "" if 0 < concurrency <= reach else "; beyond that its last step goes on, which nobody has measured"
+    return [f"the slow-down holds up to {reach} requests at once in a pod{beyond}"]
+
+
+def _requests_of(record: Record, experiment: Experiment | None, notes: list[str]) -> tuple[Sample, Words, Words]:
+    """Durations of a file that does not say when containers worked."""
     requests = record.requests
     status, censored = requests["status"], np.asarray(requests["censored"], bool)
     answered = (status >= 200) & (status < 300)
     if record.kind == "run-folder" and "service_s" in requests:
-        times, broken = _worked(requests, answered)
+        times, broken = np.where(answered, requests["service_s"], np.nan), np.zeros(len(status), bool)
     else:
         times, broken = np.where(answered | censored, requests["duration_s"], np.nan), censored
         if record.kind in LATENCIES:
@@ -167,18 +271,11 @@ def _requests_of(
     return Sample(low, np.where(broken, np.inf, times + half)), names, types
 
 
-def _worked(requests: Columns, answered: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
-    """How long containers worked; at least, where a client gave up on a request that was being worked on."""
-    times = np.where(answered, requests["service_s"], np.nan)
-    gave_up = np.asarray(requests["censored"], bool) & np.isnan(requests["service_s"])
-    if "server_start_s" not in requests:
-        return times, np.zeros(len(times), bool)
-    lasted = requests["start_s"] + requests["duration_s"] - requests["server_start_s"]
-    broken = gave_up & (lasted > 0.0)
-    return np.where(broken, lasted, times), broken
+def _together(parts: Sequence[Sample]) -> Sample:
+    return Sample(*(np.concatenate([getattr(one, end) for one in parts]) for end in ("low", "high")))
 
 
-def _types_of(record: Record) -> NDArray[np.object_]:
+def _types_of(record: Record) -> Words:
     """Type of the machine that answered each request; empty words where nobody says."""
     requests = record.requests
     none = np.full(len(requests["status"]), "", dtype=object)
@@ -206,9 +303,7 @@ def _left_out(record: Record, experiment: Experiment | None) -> tuple[int, float
     return max(0, sent - len(record.requests["status"])), float(workload.timeout_s)
 
 
-def _factors(
-    times: Sample, types: NDArray[np.object_], rng: np.random.Generator
-) -> dict[str, tuple[float, float, float]]:
+def _factors(times: Sample, types: Words, rng: np.random.Generator) -> dict[str, tuple[float, float, float]]:
     """Relative duration on each type: ratio of the geometric means, with a bootstrap interval."""
     exact = ~np.isinf(times.high) & (times.middle > 0.0)
     names, counts = np.unique(types[exact].astype(str), return_counts=True)

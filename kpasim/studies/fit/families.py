@@ -25,6 +25,17 @@ MOST_VALUES = 200
 """Values kept of a sample that stands for itself."""
 CRITICAL = 1.63
 """Kolmogorov's distance times the root of the sample size that a true distribution exceeds once in a hundred."""
+CRITICAL_OF_A_FIT = 0.9
+"""The same at 5 %, for a distribution that was fitted to the sample (Lilliefors 1967)."""
+FAR_OFF = 0.1
+"""Q-Q distance from which on a fit is called bad."""
+QQ_SHARES = np.arange(1, 20) / 20
+"""Quantiles that the Q-Q distance looks at, those of them that the sample is large enough for."""
+WIDEST_DRAW = 4.0
+"""How many times its estimate the spread of a small sample may be in a draw."""
+BEYOND, WIDEST = 2.0, 1.5
+"""Limits of a component of a mixture, which may hold nothing but times that broke off: its median, as a share of the
+longest time or limit, and its spread."""
 LEAST_SIGMA = 0.002
 BOOTSTRAPS = 200
 FEWEST_BOOTSTRAPS, RESAMPLED = 40, 200_000
@@ -126,6 +137,7 @@ class Fit:
         censored: How many of them broke off.
         bic: Bayesian information criterion of each family that was tried; the least one won.
         distance: Kolmogorov's distance between sample and fit.
+        qq: Q-Q distance: the share by which a quantile of the fit differs most from that of the sample, and which.
         figures: Median, 95 % quantile and mean with their 90 % bootstrap intervals: ``(value, low, high)``.
         draws: The distribution fitted to resamples.
     """
@@ -136,23 +148,38 @@ class Fit:
     censored: int
     bic: Mapping[str, float] = field(default_factory=dict)
     distance: float = 0.0
+    qq: tuple[float, float] = (0.0, 0.5)
     figures: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     draws: Sequence[Any] = ()
+
+    @property
+    def bad(self) -> bool:
+        """Whether the fit is far from the sample, and by more than chance."""
+        return abs(self.qq[0]) > FAR_OFF and self.distance * math.sqrt(self.size) > CRITICAL_OF_A_FIT
 
     def ppf(self, u: Floats) -> Floats:
         """Seconds for uniform numbers."""
         return np.asarray(_TIME.validate_python(self.time).ppf(u))
 
 
-def fit(times: Sample, rng: np.random.Generator, *, bootstraps: int = BOOTSTRAPS) -> Fit:
-    """The family that explains a sample best by the Bayesian information criterion, with bootstrap intervals.
+def fit(
+    times: Sample,
+    rng: np.random.Generator,
+    *,
+    bootstraps: int = BOOTSTRAPS,
+    resampled: Sequence[Sample] | None = None,
+) -> Fit:
+    """The family that explains a sample best by the Bayesian information criterion, with 90 % intervals.
 
-    A large sample that no family follows (Kolmogorov's distance beyond its 1 % point) stands for itself.
+    Intervals are those of bootstrap resamples. Below 20 times, where resamples are too alike, they are those of the
+    lognormal's posterior under Jeffreys' prior. A large sample that no family follows (Kolmogorov's distance beyond its
+    1 % point) stands for itself.
 
     Args:
         times: At least one time.
         rng: Random numbers of the bootstrap.
         bootstraps: Resamples.
+        resampled: Resamples to use, where times are themselves estimates that change with the resample.
     """
     known = times.take(~np.isinf(times.high))
     if len(known) == 0 or np.ptp(known.middle) <= 1e-9 * max(1.0, float(known.middle.max(initial=0.0))):
@@ -166,13 +193,48 @@ def fit(times: Sample, rng: np.random.Generator, *, bootstraps: int = BOOTSTRAPS
     bootstraps = min(bootstraps, max(FEWEST_BOOTSTRAPS, RESAMPLED // size))
     distance = _distance(times, lambda at: family.cdf(at, point))
     if len(known) >= ENOUGH_FOR_EMPIRICAL and distance * math.sqrt(size) > CRITICAL and times.censored < 0.05 * size:
-        return _empirical(known, times, bic, rng, bootstraps)
+        return _empirical(known, times, bic, rng, bootstraps, resampled)
     mapping = family.mapping(point)
-    draws = []
-    for _ in range(bootstraps):
-        again = times.take(rng.integers(size, size=size))
-        draws.append(family.mapping(_search(family, again, [point], 1e-3)[0]))
-    return Fit(name, mapping, size, times.censored, bic, distance, _figures(mapping, draws), draws)
+    if len(known) < FEW and resampled is None and bootstraps:
+        draws = [LOGNORMAL.mapping(one) for one in _small_sample(point, len(known), rng, bootstraps)]
+        return Fit(
+            name, mapping, size, times.censored, bic, distance, _qq(times, mapping), _figures(mapping, draws), draws
+        )
+    if resampled is None:
+        resampled = [times.take(rng.integers(size, size=size)) for _ in range(bootstraps)]
+    draws = [family.mapping(_search(family, again, [point], 1e-3)[0]) for again in resampled]
+    # The intervals hold that the family is uncertain too: each is drawn as often as it is probable.
+    odds = np.array([math.exp(-0.5 * (value - bic[name])) for value in bic.values()])
+    drawn = rng.choice(list(bic), size=len(draws), p=odds / odds.sum())
+    mixed = [
+        one if other == name else _BY_NAME[other].mapping(_search(_BY_NAME[other], again, [tried[other][0]], 1e-3)[0])
+        for one, other, again in zip(draws, drawn, resampled, strict=True)
+    ]
+    figures = _figures(mapping, mixed)
+    return Fit(name, mapping, size, times.censored, bic, distance, _qq(times, mapping), figures, draws)
+
+
+def _small_sample(point: Floats, size: int, rng: np.random.Generator, count: int) -> list[Floats]:
+    """Draws of a lognormal's point given few times: Student's distribution (Gelman et al., BDA3, section 3.2)."""
+    freedom = max(size - 1, 1)
+    wider = np.minimum(np.sqrt(size / rng.chisquare(freedom, count)), WIDEST_DRAW)
+    sigma = _sigma(point[1]) * wider
+    middle = point[0] + sigma * rng.standard_normal(count) / math.sqrt(size)
+    return list(np.stack([middle, np.log(sigma)], axis=1))
+
+
+def _qq(times: Sample, mapping: Any) -> tuple[float, float]:
+    """The greatest relative difference between a quantile of the fit and that of the sample, and its share."""
+    order, survival = _survival(times)
+    values, below = np.where(np.isinf(times.high), times.low, times.middle)[order], 1.0 - survival
+    reached = QQ_SHARES[(below[-1] >= QQ_SHARES) & (np.minimum(QQ_SHARES, 1 - QQ_SHARES) * len(times) >= 2.0)]
+    if not len(reached):
+        return 0.0, 0.5
+    measured = values[np.searchsorted(below, reached)]
+    fitted = np.array(_quantiles(_TIME.validate_python(mapping), reached))
+    apart = fitted / np.maximum(measured, 1e-9) - 1.0
+    worst = int(np.argmax(np.abs(apart)))
+    return float(apart[worst]), float(reached[worst])
 
 
 def candidates(size: int) -> list[Family]:
@@ -190,9 +252,18 @@ def _search(family: Family, times: Sample, starts: Sequence[Floats], tolerance: 
     from scipy.optimize import minimize
 
     best: tuple[Floats, float] | None = None
+    furthest = math.log(BEYOND * max(float(times.low.max()), 1e-9))
+
+    def cost(point: Floats) -> float:
+        beyond = 0.0
+        if family is MIXTURE:
+            over = np.maximum(np.append(point[1::2] - furthest, point[2::2] - math.log(WIDEST)), 0.0)
+            beyond = 1e3 * float(over @ over)
+        return beyond - family.log_likelihood(point, times)
+
     for start in starts:
         found = minimize(
-            lambda point: -family.log_likelihood(point, times),
+            cost,
             start,
             method="Nelder-Mead",
             options={"xatol": 1e-3, "fatol": max(tolerance, 1e-9 * len(times)), "maxiter": 400 * len(start)},
@@ -224,27 +295,45 @@ def _quantiles(distribution: Any, shares: Floats) -> list[float]:
     return [float(value) for value in np.quantile(distribution.ppf(grid), shares)]
 
 
-def _empirical(known: Sample, times: Sample, bic: dict[str, float], rng: np.random.Generator, bootstraps: int) -> Fit:
+def _empirical(
+    known: Sample,
+    times: Sample,
+    bic: dict[str, float],
+    rng: np.random.Generator,
+    bootstraps: int,
+    resampled: Sequence[Sample] | None,
+) -> Fit:
     values = np.sort(known.middle)
+    if resampled is None:
+        several = list(values[rng.integers(len(values), size=(bootstraps, len(values)))])
+    else:
+        several = [one.middle[~np.isinf(one.high)] for one in resampled]
     figures = {}
-    resampled = values[rng.integers(len(values), size=(bootstraps, len(values)))]
     for name, share in QUANTILES.items():
-        low, high = np.quantile(np.quantile(resampled, share, axis=1), [0.05, 0.95])
-        figures[name] = (float(np.quantile(values, share)), float(low), float(high))
-    low, high = np.quantile(resampled.mean(axis=1), [0.05, 0.95])
+        value = float(np.quantile(values, share))
+        ends = [np.quantile(one, share) for one in several] or [value]
+        low, high = np.quantile(ends, [0.05, 0.95])
+        figures[name] = (value, float(low), float(high))
+    low, high = np.quantile([one.mean() for one in several] or [values.mean()], [0.05, 0.95])
     figures["mean"] = (float(values.mean()), float(low), float(high))
     if len(values) > MOST_VALUES:
         values = np.quantile(values, (np.arange(MOST_VALUES) + 0.5) / MOST_VALUES)
     time = {"distribution": "empirical", "values": [round(float(value), 4) for value in values]}
-    return Fit("empirical", time, len(times), times.censored, bic, 0.0, figures)
+    return Fit("empirical", time, len(times), times.censored, bic, figures=figures)
 
 
-def _distance(times: Sample, cdf: Callable[[Floats], Floats]) -> float:
-    """Greatest distance between the fit and the sample's distribution (Kaplan and Meier's where times broke off)."""
+def _survival(times: Sample) -> tuple[NDArray[np.intp], Floats]:
+    """The order of the times and the share that is longer than each (Kaplan and Meier's where times broke off)."""
     order = np.argsort(np.where(np.isinf(times.high), times.low, times.high), kind="stable")
     broken = np.isinf(times.high)[order]
     at_risk = len(order) - np.arange(len(order))
-    survival = np.cumprod(np.where(broken, 1.0, 1.0 - 1.0 / at_risk))
+    return order, np.asarray(np.cumprod(np.where(broken, 1.0, 1.0 - 1.0 / at_risk)))
+
+
+def _distance(times: Sample, cdf: Callable[[Floats], Floats]) -> float:
+    """Greatest distance between the fit and the sample's distribution."""
+    order, survival = _survival(times)
+    broken = np.isinf(times.high)[order]
     upper, lower = times.high[order][~broken], times.low[order][~broken]
     above = 1.0 - survival[~broken]
     before = np.concatenate(([0.0], above[:-1]))

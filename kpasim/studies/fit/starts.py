@@ -23,6 +23,10 @@ LEAST_FOR_TURNS = 4
 """Pods made together that are needed to tell turns from chance."""
 TURNS_MARGIN = 3.0
 """How much more likely, as a logarithm, taking turns must be before it is believed."""
+TOGETHER_S = 1.0
+"""Pods created within so long of each other go through in any order."""
+NO_TIME_S = 0.01
+"""A stage that never takes longer than this does not exist."""
 
 
 @dataclass(frozen=True)
@@ -46,45 +50,73 @@ class StageFit:
     times: Sample | None = None
 
 
+@dataclass(frozen=True)
+class Starts:
+    """What files say about starts of pods.
+
+    Attributes:
+        stages: The stages, in their order; empty where no pod became ready.
+        crash_probability: Share of starts that failed; ``None`` where no start failed or the files do not tell.
+        notes: What a user should know.
+    """
+
+    stages: Sequence[StageFit] = ()
+    crash_probability: float | None = None
+    notes: Sequence[str] = ()
+
+
 def fit_starts(
-    records: Sequence[Record], probe_period_s: float, rng: np.random.Generator, *, bootstraps: int = BOOTSTRAPS
-) -> list[StageFit]:
-    """The stages that the pods of some files show; empty where none became ready.
+    records: Sequence[Record],
+    probe_period_s: float,
+    rng: np.random.Generator,
+    *,
+    service: str = "",
+    bootstraps: int = BOOTSTRAPS,
+) -> Starts:
+    """The stages that the pods of some files show.
 
     A pod's start ends when its port opens. Where only its readiness is known, the port opened within one period of the
-    probe before that. A start that broke off is known to be longer than it had lasted.
+    probe before that. A start that broke off is known to be longer than it had lasted. Pods whose containers have
+    restarted are left out: the moments of their first start are not known, or hold a crash and a pause.
 
     Args:
         records: Files with pods.
-        probe_period_s: Period of the readiness probe; 0 where probes wait for the port.
+        probe_period_s: Period of the readiness probe where a file does not name it; 0 where probes wait for the port.
         rng: Random numbers of the bootstrap.
+        service: Name of the Knative Service whose pods count, where a file holds pods of several.
         bootstraps: Resamples.
     """
     samples: dict[str, list[Sample]] = {}
-    turns: dict[str, list[tuple[Floats, Floats]]] = {}
+    turns: list[tuple[Floats, Floats]] = []
+    notes: list[str] = []
+    restarts = started = 0
     for record in records:
-        pods = _started_here(record)
-        for name, times in stage_times(pods).items():
-            if name == "start" and "port_open_s" in pods and not np.isnan(pods["port_open_s"]).all():
-                times = times - (pods["ready_s"] - pods["port_open_s"])  # noqa: PLW2901
-                ready = False
-            else:
-                ready = name == "start"
-            samples.setdefault(name, []).append(_sample(record, pods, times, probe_period_s if ready else 0.0))
-            if name == "provision" or "provision" not in samples:
-                begin = pods["created_s"]
-                turns.setdefault(name, []).append((begin, begin + times))
-    found = []
-    for name, parts in samples.items():
+        pods = _of_service(_started_here(record), record, service, notes)
+        restarted = _restarted(pods)
+        if restarted.any():
+            notes.append(f"{record.path}: {_pods(restarted)} restarted, the start of {_which(restarted)} is left out")
+        if record.kind == "run-folder" and "restarts" in pods:
+            restarts += int(np.maximum(pods["restarts"], 0).sum())
+            started += int((~np.isnan(pods["ready_s"])).sum())
+        pods = _take(pods, ~restarted)
+        period_s = _probe_period_s(record, probe_period_s)
+        for place, (name, lasted) in enumerate(stage_times(pods).items()):
+            times, ready = lasted, name == "start"
+            if ready and "port_open_s" in pods and not np.isnan(pods["port_open_s"]).all():
+                times, ready = times - (pods["ready_s"] - pods["port_open_s"]), False
+            samples.setdefault(name, []).append(_sample(record, pods, times, period_s if ready else 0.0))
+            if place == 0:
+                turns.append((pods["created_s"], pods["created_s"] + times))
+    stages: list[StageFit] = []
+    for place, (name, parts) in enumerate(samples.items()):
         both = Sample(np.concatenate([one.low for one in parts]), np.concatenate([one.high for one in parts]))
-        if len(both) == both.censored:
+        if len(both) == both.censored or (len(samples) > 1 and both.middle.max() <= NO_TIME_S):
             continue
-        queue, gaps = _in_turn(turns.get(name, []))
-        if queue > TURNS_MARGIN:
-            found.append(StageFit(name, KINDS[name], fit(gaps, rng, bootstraps=bootstraps), 1, queue, gaps))
-        else:
-            found.append(StageFit(name, KINDS[name], fit(both, rng, bootstraps=bootstraps), 0, queue, both))
-    return found
+        queue, gaps = _in_turn(turns) if place == 0 else (math.nan, both)
+        in_turn = queue > TURNS_MARGIN
+        used = gaps if in_turn else both
+        stages.append(StageFit(name, KINDS[name], fit(used, rng, bootstraps=bootstraps), int(in_turn), queue, used))
+    return Starts(stages, restarts / (restarts + started) if restarts and started else None, notes)
 
 
 def _started_here(record: Record) -> Columns:
@@ -93,7 +125,52 @@ def _started_here(record: Record) -> Columns:
     keep = ~np.isnan(pods["created_s"])
     if record.run.get("source") == "simulated":
         keep &= pods["created_s"] >= 0.0
-    return {name: column[keep] for name, column in pods.items()}
+    return _take(pods, keep)
+
+
+def _of_service(pods: Columns, record: Record, service: str, notes: list[str]) -> Columns:
+    """The pods of one workload, where a file holds pods of several: of the service, else of the most frequent."""
+    if "workload" not in pods or len(names := np.unique(pods["workload"])) < 2:
+        return pods
+    counts = {str(name): int((pods["workload"] == name).sum()) for name in names}
+    wanted = [name for name in counts if service and name in {service, f"{service}-predictor"}]
+    knative = [
+        name for name in counts if "revision" in pods and (pods["revision"][pods["workload"] == name] != "").any()
+    ]
+    chosen = max(wanted or knative or counts, key=lambda name: counts[name])
+    keep = pods["workload"] == chosen
+    choice = "" if wanted else " (name the service with --experiment)"
+    notes.append(
+        f"{record.path}: the {_pods(keep)} of {chosen or 'no workload'} {'is' if keep.sum() == 1 else 'are'} used, "
+        f"{_pods(~keep)} of {len(counts) - 1} other workloads left out{choice}"
+    )
+    return _take(pods, keep)
+
+
+def _restarted(pods: Columns) -> NDArray[np.bool_]:
+    """Pods whose containers have restarted before they were ready, as far as the file knows."""
+    none = np.zeros(len(pods["created_s"]), dtype=np.int64)
+    return np.asarray(pods.get("restarts_before_ready", pods.get("restarts", none)) > 0)
+
+
+def _take(columns: Columns, rows: NDArray[np.bool_]) -> Columns:
+    return {name: column[rows] for name, column in columns.items()}
+
+
+def _pods(rows: NDArray[np.bool_]) -> str:
+    return f"{rows.sum()} pod" + ("" if rows.sum() == 1 else "s")
+
+
+def _which(rows: NDArray[np.bool_]) -> str:
+    return "this pod" if rows.sum() == 1 else "these pods"
+
+
+def _probe_period_s(record: Record, otherwise_s: float) -> float:
+    """Period of the readiness probe that a run folder names."""
+    service = record.run.get("service")
+    probe = service.get("readinessProbe") if isinstance(service, dict) else None
+    period = probe.get("periodSeconds") if isinstance(probe, dict) else None
+    return float(period) if isinstance(period, int | float) else otherwise_s
 
 
 def _sample(record: Record, pods: Columns, times: Floats, before_s: float) -> Sample:
@@ -112,22 +189,33 @@ def _in_turn(runs: Sequence[tuple[Floats, Floats]]) -> tuple[float, Sample]:
     """How much more likely it is that pods took turns, and their times if they did.
 
     Both times are taken as lognormal: those from creation to end, or those from the end before, whichever is later.
+    Whose turn it is says nothing about the times, so each turn has the probability 1 / pods that were waiting. Without
+    that factor (n! for n pods created together) the density of ordered times would be held against that of unordered
+    ones, and turns would be found wherever pods start together.
     """
     alone: list[float] = []
     turns: list[float] = []
+    orders = 0.0
     most = 0
     for created, ends in runs:
         known = ~np.isnan(ends)
         order = np.argsort(ends[known], kind="stable")
         begin, end = created[known][order], ends[known][order]
         before = np.concatenate(([-np.inf], end[:-1]))
+        turn = np.maximum(begin, before)
+        # Nobody waits while it is nobody's turn: a pod that was there before the next one would have gone through.
+        waiting_since = np.minimum.accumulate(begin[::-1])[::-1]
+        if (turn > np.maximum(waiting_since, before) + TOGETHER_S).any():
+            return math.nan, Sample(np.zeros(0), np.zeros(0))
         alone += list(end - begin)
-        turns += list(end - np.maximum(begin, before))
+        turns += list(end - turn)
+        orders += sum(math.log((begin[place:] <= turn[place]).sum()) for place in range(len(end)))
         most = max(most, int((begin < before).sum()) + 1)
     gaps = np.array(turns)
     if most < LEAST_FOR_TURNS or (gaps <= 0.0).any():
         return math.nan, Sample(gaps, gaps)
-    return _lognormal_likelihood(gaps) - _lognormal_likelihood(np.array(alone)), Sample(gaps, gaps)
+    ratio = _lognormal_likelihood(gaps) - orders - _lognormal_likelihood(np.array(alone))
+    return ratio, Sample(gaps, gaps)
 
 
 def _lognormal_likelihood(times: Floats) -> float:

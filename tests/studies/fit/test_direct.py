@@ -1,0 +1,209 @@
+"""Service times out of run folders and of files of load tools, held against the truth behind them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import kpasim
+from kpasim.errors import RunError
+from kpasim.records import read
+from kpasim.spec.experiment import from_mapping
+
+
+def experiment(model, *, scale=8, concurrency=1, workload=None):
+    """A service of that model under hey."""
+    scales = {f"autoscaling.knative.dev/{end}-scale": str(scale) for end in ("min", "max")}
+    service = {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": "s"},
+        "spec": {
+            "template": {
+                "metadata": {"annotations": scales},
+                "spec": {"containerConcurrency": concurrency, "timeoutSeconds": 600, "containers": [{"image": "x"}]},
+            }
+        },
+    }
+    load = {"kind": "hey", "requests": 200, "concurrency": 8, "timeout": "0s"} | (workload or {})
+    return from_mapping({"service": service, "workload": load, "model": model})
+
+
+TIME = {"distribution": "lognormal", "median": "8s", "sigma": 0.4}
+
+
+def test_requests_that_timed_out_count_with_the_time_that_the_container_worked(tmp_path):
+    """The clients of half of the requests give up at 10 s; their service times are in the folder, and are used."""
+    told = experiment({"service-time": TIME, "cold-start": "75s"}, workload={"timeout": "10s"})
+    kpasim.simulate(told, replications=1, engine="reference").write(tmp_path)
+    requests = read(tmp_path).requests
+    gave_up = int((requests["status"] == 0).sum())
+    found = kpasim.calibrate(tmp_path)
+
+    assert gave_up > 60
+    assert found.estimates["service_p50_s"][0] == pytest.approx(8.0, rel=0.05)
+    assert found.estimates["service_p95_s"][0] == pytest.approx(15.4, rel=0.1)
+    assert any(f"{gave_up} requests that timed out are used" in one for one in found.notes)
+
+
+def test_work_that_ended_with_its_client_is_censored(tmp_path):
+    """Where a container drops the work of a client that has gone, only that it takes longer is known."""
+    model = {"service-time": TIME, "cold-start": "75s", "cancel-stops-work": True}
+    told = experiment(model, workload={"timeout": "10s"})
+    kpasim.simulate(told, replications=1, engine="reference").write(tmp_path)
+    found = kpasim.calibrate(tmp_path)
+
+    assert found.sample["timeouts"] > 40
+    low, high = found.estimates["service_p50_s"][1:]
+    assert low <= 8.0 <= high
+    low, high = found.estimates["service_p95_s"][1:]
+    assert low <= 15.4 <= high
+
+
+def test_a_container_that_works_on_one_at_a_time_keeps_its_slot(tmp_path):
+    """Under containerConcurrency 4 no two requests overlap in a pod: the model says so, and a run repeats itself."""
+    model = {"service-time": {"time": TIME, "slots": 1}, "cold-start": "75s"}
+    told = experiment(model, scale=2, concurrency=4)
+    before = kpasim.simulate(told, replications=1, engine="reference")
+    before.write(tmp_path)
+    found = kpasim.calibrate(tmp_path)
+    again = {key: value for key, value in found.model.items() if key not in {"source", "posterior"}}
+    after = kpasim.simulate(told.with_settings({"model": again}), replications=1, engine="reference")
+
+    assert found.model["service-time"]["slots"] == 1
+    assert any("no container worked on more than 1 at once" in one for one in found.notes)
+    assert after.summary["hey"]["p50"] == pytest.approx(before.summary["hey"]["p50"], rel=0.1)
+
+
+def test_sharing_that_costs_nothing_is_written_down(tmp_path):
+    """Where requests overlap and are not slower the model says so, and up to how many at once that was seen."""
+    model = {"service-time": {"time": TIME, "slots": 10, "slowdown": [1.0, 1.0]}, "cold-start": "10s"}
+    told = experiment(model, scale=2, concurrency=10, workload={"requests": 400, "concurrency": 20})
+    kpasim.simulate(told, replications=1, engine="reference").write(tmp_path)
+    found = kpasim.calibrate(tmp_path)
+
+    assert found.model["service-time"]["slowdown"] == [1.0] * 10
+    assert "slots" not in found.model["service-time"]
+    assert any("no slow-down with up to 10 requests at once" in one for one in found.notes)
+
+
+def test_what_pods_do_not_show_is_kept_from_the_experiment(tmp_path):
+    """Crashes, lazy loading and the shutdown of the experiment's model stay beside what is fitted."""
+    lazy = {"name": "weights", "when": "first-request", "time": "20s"}
+    stages = [{"name": "start", "time": "30s"}, lazy]
+    crash = {"probability": 0.3, "restart-delay": "20s"}
+    model = {
+        "service-time": TIME,
+        "cold-start": {"stages": stages, "crash": crash},
+        "shutdown": {"drains-on-sigterm": False},
+    }
+    told = experiment(model, workload={"concurrency": 16}).with_settings({"start": "zero"})
+    kpasim.simulate(told, replications=1, engine="reference").write(tmp_path)
+    found = kpasim.calibrate(tmp_path, told).model
+
+    assert {"name": "weights", "when": "first-request", "time": "20s"} in found["cold-start"]["stages"]
+    assert found["cold-start"]["crash"]["restart-delay"] == "20s"
+    assert found["shutdown"] == {"drains-on-sigterm": False}
+
+
+JTL = "timeStamp,elapsed,label,responseCode,responseMessage,threadName,dataType,success,failureMessage,Latency\n"
+
+
+def jtl(tmp_path, *more):
+    """A results file of JMeter: forty answers of about two seconds, and more rows."""
+    rows = [
+        f"{1767261600000 + 2500 * place},{2000 + 7 * place},draw,200,OK,users 1-1,text,true,,{200 + place}"
+        for place in range(40)
+    ]
+    path = tmp_path / "results.jtl"
+    path.write_text(JTL + "\n".join([*rows, *more]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_jmeter_calls_its_duration_elapsed_and_writes_milliseconds(tmp_path):
+    """``elapsed`` is the duration in ms, and not ``Latency``, the time to the first byte; starts are since 1970."""
+    record = read(jtl(tmp_path))
+    assert record.kind == "jmeter-csv"
+    assert record.requests["duration_s"][:2].tolist() == [2.0, 2.007]
+    assert record.requests["start_s"][:2].tolist() == [0.0, 2.5]
+    assert record.origin == "2026-01-01T10:00:00Z"
+    assert kpasim.calibrate(jtl(tmp_path)).estimates["service_p50_s"][0] == pytest.approx(2.14, rel=0.02)
+
+
+def test_jmeter_names_an_exception_where_there_was_no_answer(tmp_path):
+    """A socket that timed out after 60 s is censored there, a refused connection failed, a failed check failed."""
+    rows = (
+        "1767261700000,60000,draw,Non HTTP response code: java.net.SocketTimeoutException,"
+        "Non HTTP response message: Read timed out,users 1-1,text,false,,0",
+        "1767261701000,3,draw,Non HTTP response code: org.apache.http.conn.HttpHostConnectException,"
+        "Connection refused,users 1-1,text,false,,0",
+        "1767261702000,1900,draw,200,OK,users 1-1,text,false,Test failed,200",
+        '1767261703000,4100,both,,"Number of samples in transaction : 2, number of failing samples : 0",u,,true,,0',
+    )
+    record = read(jtl(tmp_path, *rows))
+    assert record.requests["status"][-3:].tolist() == [0, 0, 599]
+    assert record.requests["censored"].sum() == 1
+    found = kpasim.calibrate(jtl(tmp_path, *rows))
+    assert found.sample == {"requests": 41, "timeouts": 1, "pods": 0, "runs": 0}
+    low, high = found.estimates["service_p50_s"][1:]
+    assert 2.0 < low < high < 2.3
+
+
+def k6(tmp_path):
+    """What k6 writes of a script that calls two endpoints by turns."""
+    rng = np.random.default_rng(1)
+    head = "metric_name,timestamp,metric_value,error,name,status\n"
+    rows = []
+    for place in range(30):
+        large, small = rng.normal(2050, 30), rng.normal(5.5, 0.2)
+        rows.append(f"http_req_duration,{1767261602 + 5 * place},{large:.3f},,http://painter/txt2img,200")
+        rows.append(f"http_req_duration,{1767261605 + 5 * place},{small:.3f},,http://painter/health?x={place},200")
+    path = tmp_path / "k6.csv"
+    path.write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def test_endpoints_of_one_file_have_their_own_times(tmp_path):
+    """A health check beside the work makes two classes, which is said; one of them can be chosen."""
+    both = kpasim.calibrate(k6(tmp_path))
+    medians = {name: value[0] for name, value in both.estimates.items() if "p50" in name}
+    one = kpasim.calibrate(k6(tmp_path), only="/txt2img")
+
+    assert medians == {
+        "service /health_p50_s": pytest.approx(0.0055, rel=0.05),
+        "service /txt2img_p50_s": pytest.approx(2.05, rel=0.02),
+    }
+    assert any("2 classes have their own times: /health, /txt2img" in one for one in both.notes)
+    assert one.estimates["service_p50_s"][0] == pytest.approx(2.05, rel=0.02)
+    assert one.sample["requests"] == 30
+    with pytest.raises(RunError, match=r"no request of the class 'img2img' \(/health, /txt2img\)"):
+        kpasim.calibrate(k6(tmp_path), only="img2img")
+
+
+def test_a_unit_is_named_and_doubted(tmp_path):
+    """A latency of 2000 is read as seconds, which is said and doubted; with a unit there is no doubt."""
+    path = tmp_path / "latencies.csv"
+    path.write_text("timestamp,latency\n" + "".join(f"{3 * t},{2000 + t}\n" for t in range(30)), encoding="utf-8")
+    guessed, told = kpasim.calibrate(path), kpasim.calibrate(path, columns={"unit": "ms"})
+
+    assert any("duration: column latency in s (say --column unit=ms if it is in ms)" in one for one in guessed.notes)
+    assert any("Warning: durations of 33.6 min (median)" in one for one in guessed.notes)
+    assert any("duration: column latency in ms" in one for one in told.notes)
+    assert not any("Warning" in one for one in told.notes)
+    assert told.estimates["service_p50_s"][0] == pytest.approx(2.014, rel=0.01)
+
+
+def test_a_bad_fit_says_so(tmp_path):
+    """Times of two kinds that are too few for a mixture get a warning with the quantile that is off."""
+    rng = np.random.default_rng(2)
+    two = np.where(np.arange(25) % 2, 1.0, 30.0) * rng.lognormal(0.0, 0.03, 25)
+    alike = rng.lognormal(0.0, 0.3, 25)
+    notes = []
+    for name, times in (("two", two), ("alike", alike)):
+        path = tmp_path / f"{name}.csv"
+        path.write_text("duration_s\n" + "".join(f"{one:.4f}\n" for one in times), encoding="utf-8")
+        notes.append([one for one in kpasim.calibrate(path).notes if one.startswith("Warning")])
+    assert len(notes[0]) == 1
+    assert "no family fits well" in notes[0][0]
+    assert "Q-Q distance" in notes[0][0]
+    assert not notes[1]

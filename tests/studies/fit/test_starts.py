@@ -1,0 +1,161 @@
+"""Stages of a start: turns only where pods took turns, and no pod whose moments are not those of a first start."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import kpasim
+from kpasim.records import read
+from kpasim.spec.experiment import from_mapping
+from kpasim.studies.fit.starts import fit_starts
+from tests.records.examples import pod
+
+FIRST = {"created": 0, "scheduled": 20, "initialized": 21, "proxy": 45, "started": 45, "ready": 75}
+
+
+def starts(tmp_path, pods, service=""):
+    """What a snapshot of pods shows."""
+    path = tmp_path / "pods.json"
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": pods}), encoding="utf-8")
+    return fit_starts([read(path)], 0.0, np.random.default_rng(0), service=service, bootstraps=20)
+
+
+def folder_of(created_s, ready_s):
+    """A record with pods that were created and ready then."""
+    from kpasim.records.record import Record
+
+    names = np.array([f"pod-{place}" for place in range(len(created_s))])
+    return Record("run-folder", "run", pods={"pod": names, "created_s": created_s, "ready_s": ready_s})
+
+
+def ready_in_turn(created_s, times_s):
+    """When pods are ready that go through one after the other."""
+    ends, end = [], -np.inf
+    for begin, time in zip(created_s, times_s, strict=True):
+        end = max(begin, end) + time
+        ends.append(end)
+    return np.array(ends)
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.2, 0.5])
+@pytest.mark.parametrize("spacing_s", [0.0, 2.0, 10.0])
+def test_independent_starts_are_not_taken_for_turns(sigma, spacing_s):
+    """Pods made together or shortly after each other are called "one at a time" in at most 5 % of samples."""
+    rng = np.random.default_rng(1)
+    false = 0
+    for number in range(100):
+        created = np.sort(rng.uniform(0.0, spacing_s * 8, 8))
+        ready = created + 30.0 * np.exp(sigma * rng.standard_normal(8))
+        [stage] = fit_starts([folder_of(created, ready)], 0.0, np.random.default_rng(number), bootstraps=0).stages
+        false += stage.at_a_time
+    assert false <= 5
+
+
+@pytest.mark.parametrize(("sigma", "least"), [(0.1, 95), (0.2, 90), (0.5, 30)])
+def test_true_turns_are_found(sigma, least):
+    """Eight pods whose machines come one after the other are told from independent ones, the surer the more alike."""
+    rng = np.random.default_rng(2)
+    found = 0
+    for _ in range(100):
+        created = np.zeros(8)
+        ready = ready_in_turn(created, 30.0 * np.exp(sigma * rng.standard_normal(8)))
+        [stage] = fit_starts([folder_of(created, ready)], 0.0, rng, bootstraps=0).stages
+        found += stage.at_a_time
+    assert found >= least
+
+
+def test_machines_that_come_independently_give_a_run_again(tmp_path):
+    """Of twelve simulated runs with independent machines none is called "one at a time"; their median is 30 s."""
+    stages = [
+        {
+            "name": "prov",
+            "kind": "provision",
+            "time": {"distribution": "lognormal", "median": "30s", "sigma": 0.2},
+        },
+        {"name": "load", "time": "25s"},
+    ]
+    service = {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": "s"},
+        "spec": {
+            "template": {
+                "metadata": {"annotations": {"autoscaling.knative.dev/max-scale": "8"}},
+                "spec": {"containerConcurrency": 1, "containers": [{"image": "x"}]},
+            }
+        },
+    }
+    experiment = from_mapping(
+        {
+            "service": service,
+            "workload": {"kind": "hey", "requests": 200, "concurrency": 8, "timeout": "0s"},
+            "model": {
+                "service-time": {"distribution": "lognormal", "median": "8s", "sigma": 0.4},
+                "cold-start": {"stages": stages},
+            },
+        }
+    )
+    medians = []
+    for seed in range(1, 13):
+        kpasim.simulate(experiment, replications=1, seed=seed, engine="reference").write(tmp_path / str(seed))
+        found = fit_starts([read(tmp_path / str(seed))], 0.0, np.random.default_rng(0), bootstraps=0)
+        assert [(one.name, one.kind, one.at_a_time) for one in found.stages] == [
+            ("provision", "provision", 0),
+            ("start", "start", 0),
+        ]
+        medians.append(found.stages[0].time.figures["p50"][0])
+    assert np.mean(medians) == pytest.approx(30.0, rel=0.05)
+
+
+def test_a_pod_that_restarted_is_left_out_of_a_snapshot(tmp_path):
+    """Its container's start and its Ready are those of the restart; how many pods are left out is said."""
+    later = {**FIRST, "started": 3000, "ready": 3040}
+    pods = [pod(FIRST, name=f"sd-{place}", uid=f"u{place}") for place in range(4)]
+    found = starts(tmp_path, [*pods, pod(later, name="sd-4", uid="u4", restarts=2)])
+
+    assert {one.name: one.time.figures["p50"][0] for one in found.stages} == {"provision": 20, "pull": 25, "start": 30}
+    assert any("1 pod restarted, the start of this pod is left out" in one for one in found.notes)
+
+
+def test_a_restart_after_a_watched_start_does_not_matter(tmp_path):
+    """A watch keeps the first moments, so a pod that restarted after it was ready counts."""
+    path = tmp_path / "watch.json"
+    states = [pod(FIRST), pod({**FIRST, "started": 3000, "ready": 3040}, restarts=1)]
+    path.write_text(
+        "\n".join(json.dumps({"type": "MODIFIED", "object": one}) for one in states) + "\n", encoding="utf-8"
+    )
+    found = fit_starts([read(path)], 0.0, np.random.default_rng(0), bootstraps=0)
+
+    assert found.stages[-1].time.figures["p50"][0] == 30
+    assert not found.notes
+
+
+def test_pods_of_other_workloads_stay_out(tmp_path):
+    """A dump of a namespace holds databases too; the service's pods are used, and how many others is said."""
+
+    def other(place):
+        found = pod({**FIRST, "started": 20, "ready": 22}, name=f"db-{place}", uid=f"d{place}")
+        found["metadata"]["labels"] = {"pod-template-hash": "7c9"}
+        found["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "db-7c9"}]
+        return found
+
+    pods = [pod(FIRST, name=f"sd-{place}", uid=f"u{place}") for place in range(3)]
+    found = starts(tmp_path, [*pods, *(other(place) for place in range(5))])
+    named = starts(tmp_path, [*pods, *(other(place) for place in range(5))], service="db")
+
+    assert found.stages[-1].time.figures["p50"][0] == 30
+    assert any("the 3 pods of sd are used, 5 pods of 1 other workloads left out" in one for one in found.notes)
+    assert named.stages[-1].time.size == 5
+
+
+def test_starts_that_crashed_become_a_probability(tmp_path):
+    """A run folder says how often containers restarted: the share of failed starts, and no crash in the start time."""
+    record = folder_of(np.zeros(20), np.full(20, 30.0) + np.arange(20) / 10)
+    record.pods["restarts"] = np.array([1] * 5 + [0] * 15)
+    found = fit_starts([record], 0.0, np.random.default_rng(0), bootstraps=0)
+
+    assert found.crash_probability == pytest.approx(5 / 25)
+    assert found.stages[0].time.size == 15
