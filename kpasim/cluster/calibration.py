@@ -35,8 +35,8 @@ SIGNIFICANT = 2.58
 """Standard errors by which sharing a pod must slow requests down before there is a slow-down: four comparisons find one
 that is not there in 2 % of all cases."""
 START_SPREAD, START_WEIGHT = 0.1, 4
-"""What is assumed of one start measured: that the next differs by 10 % (standard deviation), as if known from four more
-starts."""
+"""What is assumed of starts beside those that were measured: they differ by 10 % (standard deviation), as if known from
+four more."""
 _FEW = 20
 _BATCHES = 8
 _DIGITS = 6
@@ -68,7 +68,7 @@ class Calibration:
     """What was measured.
 
     Attributes:
-        start_s: Earliest and latest that one container can have begun to answer, from the creation of its pod [s].
+        starts_s: Earliest and latest that each container can have begun to answer, from the creation of its pod [s].
         solo_s: Latencies of requests sent one after the other, the settled part, in order, shape ``(requests,)``.
         crowds: Of requests that shared a pod, by ascending count; empty where a pod takes one request at a time.
         cores: Cores that all pods share, 0 where each has its own machine.
@@ -76,7 +76,7 @@ class Calibration:
         first_s: How much longer a pod's first request took than all others, 0 where it did not [s].
     """
 
-    start_s: tuple[float, float]
+    starts_s: Sequence[tuple[float, float]]
     solo_s: Floats
     crowds: tuple[Crowd, ...]
     cores: int
@@ -94,7 +94,7 @@ class Calibration:
         curve = slowdown(self.crowds)
         shared = math.sqrt(np.mean([one.error**2 for one in self.crowds])) if max(curve, default=1.0) > 1.0 else 0.0
         times, several = service_times(self.solo_s, shared, random)
-        starts = start_times(self.start_s, random)
+        start, starts = start_times(self.starts_s, random)
         service: dict[str, Any] = {"time": times}
         if self.crowds:
             # All that were tried were let in; a queue inside the container slows requests down as sharing does.
@@ -103,18 +103,17 @@ class Calibration:
             # One computing thread to a pod: as many run at full speed as there are cores, more share them.
             service["slowdown"] = [1.0] * self.cores + [_rounded((self.cores + 1) / self.cores)]
             service["shared-by"] = "node"
-        low, high = self.start_s
-        start = _lognormal((low + high) / 2, START_SPREAD) if high > 0.0 else "0s"
         stages: list[dict[str, Any]] = [{"name": "start", "kind": "start", "time": start}]
         if self.first_s > 0.0:
             time = f"{_rounded(self.first_s)}s"
             stages.append({"name": "first request", "kind": "start", "when": "first-request", "time": time})
         return {
             "name": name,
-            "description": f"calibrated briefly: one cold start, {len(self.solo_s)} requests one after the other",
+            "description": f"calibrated briefly: {len(self.starts_s)} cold starts, {len(self.solo_s)} single requests",
             "source": [
                 self.where,
-                f"Assumed: a start differs from the next by {START_SPREAD:.0%} (standard deviation); one was measured",
+                f"Assumed: a start differs from the next by {START_SPREAD:.0%} (standard deviation), as if known from "
+                f"{START_WEIGHT} starts beside those measured",
             ],
             "provisional": True,
             "service-time": service,
@@ -164,15 +163,22 @@ def service_times(values: Floats, shared: float, random: np.random.Generator) ->
     return time, [_scaled(one, float(factor)) for one, factor in zip(found, factors, strict=True)]
 
 
-def start_times(between_s: tuple[float, float], random: np.random.Generator) -> list[Any]:
-    """Draws of the distribution of starts, from one that ended between two moments [s]."""
-    low, high = between_s
-    if high <= 0.0:
-        return ["0s"] * DRAWS
-    measured = np.maximum(random.uniform(low, high, DRAWS), 1e-3)
-    spreads = START_SPREAD * np.sqrt(START_WEIGHT / random.chisquare(START_WEIGHT, DRAWS))
-    medians = measured * np.exp(spreads * random.standard_normal(DRAWS))
-    return [_lognormal(float(m), float(min(s, 1.0))) for m, s in zip(medians, spreads, strict=True)]
+def start_times(between_s: Sequence[tuple[float, float]], random: np.random.Generator) -> tuple[Any, list[Any]]:
+    """The distribution of starts, and draws of it, from starts that each ended between two moments [s].
+
+    Starts are lognormal; their spread has a scaled inverse chi-square prior, see ``START_SPREAD``.
+    """
+    if max(high for _, high in between_s) <= 0.0:
+        return "0s", ["0s"] * DRAWS
+    count = len(between_s)
+    # One place in the interval for all: probes that begin with the container are always equally late.
+    place = random.uniform(size=DRAWS)
+    logs = np.log([np.maximum(low + (high - low) * place, 1e-3) for low, high in between_s])
+    squares = START_WEIGHT * START_SPREAD**2 + logs.var(axis=0) * count
+    spreads = np.sqrt(squares / random.chisquare(START_WEIGHT + count - 1, DRAWS))
+    medians = np.exp(logs.mean(axis=0) + spreads * random.standard_normal(DRAWS) / math.sqrt(count))
+    start = _lognormal(float(np.median(medians)), float(np.sqrt(np.median(squares) / (START_WEIGHT + count - 1))))
+    return start, [_lognormal(float(m), float(min(s, 1.0))) for m, s in zip(medians, spreads, strict=True)]
 
 
 def slowdown(crowds: Sequence[Crowd]) -> list[float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -312,7 +313,7 @@ class _Validation:
         local = self._settings.target == LOCAL
         where = "the local stand-in cluster" if local else "a cluster"
         self._calibration = Calibration(
-            start_s,
+            [start_s],
             solo,
             tuple(crowds),
             calibration.shared_cores() if local else 0,
@@ -363,15 +364,24 @@ class _Validation:
     def _measure(self, run: LiveRun) -> Report:
         findings = run.look()
         experiment = self._as_found(findings)
+        begun_s = time.monotonic()
         prediction = self._predicted(experiment)
-        prediction.write(self._folder / "prediction")
-        self._note(f"prediction frozen in {self._folder / 'prediction'}")
+        took_s = time.monotonic() - begun_s
         ready = run.deploy()
         self._note(f"revision {ready.revision} is ready")
         start = experiment.start
+        ready_s = time.time()
         if start.state != "warm":
             run.await_idle()
-        _stand(run, start.for_s, "start of the load")
+            ready_s = time.time()
+        if took_s < start.for_s and self._calibration is not None:
+            # This deployment has started pods as well; there is time to learn from them.
+            self._calibration = replace(self._calibration, starts_s=[*self._calibration.starts_s, *self._starts(run)])
+            experiment = self._as_found(findings, quietly=True)
+            prediction = self._predicted(experiment)
+        prediction.write(self._folder / "prediction")
+        self._note(f"prediction frozen in {self._folder / 'prediction'}")
+        _stand(run, start.for_s - (time.time() - ready_s), "start of the load")
         with self._watching("the load"):
             sent = self._send(run, self._load)
         if late := sent.trouble():
@@ -385,6 +395,12 @@ class _Validation:
         self._note("load is over; watching pods go")
         run.settle(last_s, None if experiment.horizon_s is None else zero_s + experiment.horizon_s)
         return self._report(run, experiment, prediction, sent, time.time() - zero_s)
+
+    def _starts(self, run: LiveRun) -> list[tuple[float, float]]:
+        """What the starts of a deployment say, see ``calibration.start_time``."""
+        period_s = self._experiment.service.probe.period_s
+        ready = [pod for pod in run.recorder.pods.values() if not math.isnan(pod.ready_s)]
+        return [calibration.start_time(pod, period_s) for pod in ready]
 
     def _predicted(self, experiment: Experiment) -> Prediction:
         """The prediction of the load that will be sent: the random arrivals of an open loop are those of its plan."""
@@ -434,9 +450,10 @@ class _Validation:
         if trouble:
             self._troubles.append(f"{trouble} during {what}")
 
-    def _as_found(self, findings: Findings) -> Experiment:
+    def _as_found(self, findings: Findings, *, quietly: bool = False) -> Experiment:
         """The experiment with what was calibrated and what the cluster says of itself."""
         experiment = self._experiment
+        note = (lambda _: None) if quietly else self._note
         changes: dict[str, Any] = {}
         if self._calibration is not None:
             changes["model"] = self._calibration.model(f"{experiment.name}-calibrated")
@@ -446,13 +463,13 @@ class _Validation:
                 theirs = {key: value for key, value in findings.configs[name].items() if key in known}
                 different = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
                 if different:
-                    self._note(f"note: {name} is the cluster's own, not the experiment's: {', '.join(different)}")
+                    note(f"note: {name} is the cluster's own, not the experiment's: {', '.join(different)}")
                     changes[name] = theirs
             changes["cluster.activators"] = findings.activators
             if findings.gateway_kind == "istio":
                 changes["cluster.ingress.policy"] = "least-request"
         if experiment.start.state == "zero" and experiment.service.revision.initial_scale > 0:
-            self._note("note: start: zero needs initial-scale: 0 in the manifest; the load begins when pods have gone")
+            note("note: start: zero needs initial-scale: 0 in the manifest; the load begins when pods have gone")
             changes["start"] = {"state": "idled", "for": f"{experiment.start.for_s}s"}
         return public(experiment.with_settings(changes) if changes else experiment)
 

@@ -50,7 +50,7 @@ def test_a_start_lies_within_the_probe_before_its_pod_was_ready():
 )
 def test_a_brief_calibration_is_a_model(crowds, cores, expected):
     """What shares a pod or a machine becomes a slow-down, unless it is within chance."""
-    found = Calibration((7.5, 8.5), np.array([0.3, 0.2]), crowds, cores, "here").model("quick")
+    found = Calibration([(7.5, 8.5)], np.array([0.3, 0.2]), crowds, cores, "here").model("quick")
     service_time = dict(found["service-time"])
 
     assert service_time.pop("time")["distribution"] == "lognormal"
@@ -71,12 +71,29 @@ def test_draws_hold_the_true_mean_as_often_as_they_say(count: int, times: int):
     held = 0
     for seed in range(times):
         rng = np.random.default_rng(seed)
-        found = experiment(Calibration((8.0, 8.0), lognormal(rng, count, 1.5), (), 0, "here"))
+        found = experiment(Calibration([(8.0, 8.0)], lognormal(rng, count, 1.5), (), 0, "here"))
         means = [of_replication(found, place).model.service_time.time.mean_s() for place in range(0, 200, 2)]
         low, high = np.quantile(means, [0.05, 0.95])
         held += low <= 1.5 <= high
 
     assert 0.8 * times <= held <= 0.98 * times
+
+
+def test_each_start_that_was_measured_narrows_the_next():
+    """One start leaves more than 20 % open, ten alike less; two that differ by a third leave that open."""
+
+    def interval(*starts_s: float) -> float:
+        found = experiment(
+            Calibration([(one, one) for one in starts_s], lognormal(np.random.default_rng(1), 5), (), 0, "")
+        )
+        models = [of_replication(found, place).model for place in range(200)]
+        medians = [model.cold_start.stages[0].time.ppf(np.array([0.5]))[0] for model in models]
+        low, high = np.quantile(medians, [0.05, 0.95])
+        return float(high / low)
+
+    assert interval(*[8.0] * 10) < 1.1
+    assert 1.4 < interval(8.0) < 1.7
+    assert interval(8.0, 8.0) < interval(8.0, 11.0)
 
 
 def test_no_slow_down_is_invented():
@@ -125,7 +142,7 @@ def test_a_service_that_is_warming_up_is_measured_when_it_has():
     assert 40 <= len(calibration.settled(warming)) <= 60
     assert calibration.first_request(warming) == pytest.approx(0.85, abs=0.03)
     assert calibration.first_request(lognormal(rng, 60, 0.15, 0.1)) == 0.0
-    found = Calibration((8.0, 8.0), calibration.settled(warming), (), 0, "here", calibration.first_request(warming))
+    found = Calibration([(8.0, 8.0)], calibration.settled(warming), (), 0, "here", calibration.first_request(warming))
     assert [stage.when for stage in experiment(found).model.cold_start.stages] == ["before-ready", "first-request"]
 
 
