@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from kpasim.cli.tune import NOT_MET
+from kpasim.cli.tune import NOT_MET, UNDECIDED
 from kpasim.results.tables import OPTIONAL, REQUIRED
 from tests.documented import ROOT, Block, blocks, help_pages, pages, prepare, run
 
@@ -99,7 +99,7 @@ ON_PAGES = {line for page in WITH_COMMANDS for one in runnable(page) if not one.
 def test_the_example_of_a_help_page_runs(name, tmp_path):
     """The last line of each help page does what it is shown for; what needs a cluster is rehearsed.
 
-    With the few replications of a test `kpasim tune` may find that nothing keeps the promise.
+    With the few replications of a test `kpasim tune` may find that nothing meets the SLOs, or not know.
     """
     if name == "kpasim validate":
         pytest.importorskip("torch", reason="the stand-in runs kpasim's own server: needs the extra server")
@@ -110,7 +110,7 @@ def test_the_example_of_a_help_page_runs(name, tmp_path):
 
     done = run(block, place, environment)
 
-    assert done.returncode in ({0, NOT_MET} if name == "kpasim tune" else {0}), (
+    assert done.returncode in ({0, NOT_MET, UNDECIDED} if name == "kpasim tune" else {0}), (
         f"{done.stdout[-2000:]}{done.stderr[-2000:]}"
     )
     assert "Traceback" not in done.stderr

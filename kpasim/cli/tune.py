@@ -97,7 +97,7 @@ def command(
     from kpasim.spec.sharing import CONCURRENCY, sharing_note
     from kpasim.studies.prices import prices_of, remarks
     from kpasim.studies.search.slo import parse_share
-    from kpasim.studies.search.space import parse_axis
+    from kpasim.studies.search.space import parse_axes
     from kpasim.studies.tune import BUDGET, read, tune
 
     if write_to:
@@ -109,7 +109,7 @@ def command(
     what = with_settings(what, parse_settings(settings))
     if seed is not None:
         what = what.with_settings({"seed": seed})
-    ranges = dict(parse_axis(what, text) for text in vary) or axes
+    ranges = parse_axes(what, vary) or axes
     if text := sharing_note(what, CONCURRENCY in (ranges or {})):
         note(text)
     for line in remarks(prices_of(what)):

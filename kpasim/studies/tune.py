@@ -44,8 +44,8 @@ FRESH = 1 << 20
 """First of the replications that no candidate has met during the race."""
 JUDGED_ON, JUDGED_ON_LEAST = 512, 64
 """How many of these the chosen settings are judged on, and how many where the budget is small."""
-STRESSED_ON = 64
-"""How many replications of each heavier load settings are stressed with."""
+STRESSED_ON = 128
+"""How many replications of each heavier load settings are stressed with at most."""
 LADDER_SHARE, LADDER_LEAST = 0.5, 500
 """Replications that the ladder of changes may take beside the search: a share of the budget, or this if it is more."""
 STARTING = frozenset({"min-scale", "initial-scale", "scale-to-zero-pod-retention-period"})
@@ -387,7 +387,7 @@ class _Search:
         """
         if self._horizon_s is None:
             return
-        figures = self._player({}).figures(range(FIRST))
+        figures = Player(self._experiment, self._engine).figures(range(FIRST))
         self._played += FIRST
         if cut(figures).any():
             raise RunError(f"{self._experiment.name}: {cut_load(figures, self._horizon_s)} (give a longer horizon)")
@@ -496,7 +496,7 @@ class _Search:
         """Settings under multiples of the load, and the limit that binds."""
 
         def judge(more: dict[str, Any]) -> tuple[float, Figures]:
-            judged = self._judged_in({**shown.settings, **more}, STRESSED_ON)
+            judged = self._judged_in({**shown.settings, **more}, min(STRESSED_ON, self._judged_on))
             return judged.share, judged.figures
 
         experiment = self._experiment.with_settings(shown.settings)

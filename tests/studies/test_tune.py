@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from kpasim.cli.tune import command
 from kpasim.errors import RunError
 from kpasim.spec.experiment import load
-from kpasim.studies.search.space import default_axes, parse_axis
+from kpasim.studies.search.space import default_axes, parse_axes
 from kpasim.studies.tune import TuneResult, tune
 from tests.studies.solve_problems import HERE, PROBABILITY, PROBLEMS, SOLVED, oracle
 from tests.studies.sweeps import EXPERIMENT, write
@@ -153,12 +153,11 @@ def test_what_may_vary(tmp_path: Path) -> None:
     """Lists, ranges, and by default scale bounds, also above those of the manifest."""
     write(tmp_path)
     experiment = load(tmp_path / "painting.yaml")
-    assert parse_axis(experiment, "service.annotations.max-scale=1,2") == ("service.annotations.max-scale", [1, 2])
-    assert parse_axis(experiment, "service.annotations.window={from: 10s, to: 30s, step: 10s}")[1] == [
-        "10s",
-        "20s",
-        "30s",
-    ]
+    assert parse_axes(experiment, ["service.annotations.max-scale=1,2"]) == {"service.annotations.max-scale": [1, 2]}
+    window = "service.annotations.window"
+    assert parse_axes(experiment, [f"{window}={{from: 10s, to: 30s, step: 10s}}"])[window] == ["10s", "20s", "30s"]
+    # Above the manifest's max-scale, but not above one that is tried beside it.
+    assert parse_axes(experiment, ["service.annotations.min-scale=0,6", "service.annotations.max-scale=4,8"])
     axes = default_axes(experiment)
     assert axes["service.annotations.max-scale"] == [1, 2, 3, 4, 5, 6, 8, 10]
     assert "service.containerConcurrency" not in axes
@@ -167,6 +166,7 @@ def test_what_may_vary(tmp_path: Path) -> None:
         ("service.annotations.max-scal=1", "did you mean max-scale?"),
         ("service.annotations.window=1s", "must be in"),
         ("service.annotations.max-scale={form: 1}", "is no range"),
+        ("service.annotations.min-scale=0,6", "min-scale"),
         ("seed=1,2", "is how the service is measured"),
         ("workload.rate=1,2", "is how the service is measured"),
         ("start=warm,idled", "is how the service is measured"),
@@ -175,5 +175,5 @@ def test_what_may_vary(tmp_path: Path) -> None:
         ("cluster.instance-types.gpu.price-per-hour=1,2", "is how the service is measured"),
     ]:
         with pytest.raises(RunError, match="--vary") as caught:
-            parse_axis(experiment, text)
+            parse_axes(experiment, [text])
         assert words in str(caught.value)

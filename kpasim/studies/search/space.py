@@ -129,31 +129,46 @@ def _with_as_it_is(path: str, values: Sequence[Any], unchanged: Callable[[str, A
     ]
 
 
-def parse_axis(experiment: Experiment, text: str) -> tuple[str, list[Any]]:
-    """Read what may vary: ``PATH=1,2,4``, ``PATH=[a, b]`` or ``PATH={from: 1, to: 9, step: 2}``.
+def parse_axes(experiment: Experiment, texts: Sequence[str]) -> dict[str, list[Any]]:
+    """Read what may vary: each ``PATH=1,2,4``, ``PATH=[a, b]`` or ``PATH={from: 1, to: 9, step: 2}``.
 
     Args:
-        experiment: What is varied; every value must be right in it by itself.
-        text: Path and values.
+        experiment: What is varied; every value must be right in it, by itself or beside a value of another axis.
+        texts: Path and values of each axis.
 
     Raises:
-        RunError: It cannot be read, or a value is refused.
+        RunError: One cannot be read, or a value is refused.
     """
+    axes = dict(_axis(text) for text in texts)
+    for text, (path, values) in zip(texts, axes.items(), strict=False):
+        for value in values:
+            refusal = _refusal(experiment, {path: value})
+            others = ({other: beside, path: value} for other in axes if other != path for beside in axes[other])
+            if refusal and all(_refusal(experiment, settings) for settings in others):
+                raise RunError(f"--vary {text}: {refusal}")
+    return axes
+
+
+def _axis(text: str) -> tuple[str, list[Any]]:
     path, equals, given = text.partition("=")
     path = path.strip()
+    if is_measure(path):
+        raise RunError(f"--vary {text}: {MEASURE}")
     try:
         if not equals or not path:
             raise ValueError("has no values")
-        if is_measure(path):
-            raise RunError(f"--vary {path}: {MEASURE}")
-        values = _values(given.strip())
-        for value in values:
-            experiment.with_setting(path, value)
-    except ExperimentError as error:
-        raise RunError(f"--vary {text}: {error.problems[0].message}") from None
+        return path, _values(given.strip())
     except ValueError as error:
         raise RunError(f"--vary {text}: {error} (write PATH=1,2,4 or PATH='{{from: 1, to: 9, step: 2}}')") from None
-    return path, values
+
+
+def _refusal(experiment: Experiment, settings: Mapping[str, Any]) -> str:
+    """Why the experiment cannot have these settings; empty where it can."""
+    try:
+        experiment.with_settings(settings)
+    except ExperimentError as error:
+        return error.problems[0].message
+    return ""
 
 
 def _values(text: str) -> list[Any]:
@@ -213,12 +228,4 @@ def check_sharing(experiment: Experiment, axes: Mapping[str, Sequence[Any]]) -> 
 
 def _takes(experiment: Experiment, path: str, values: Sequence[Any]) -> bool:
     """Whether the experiment can have at least two of the values."""
-    return sum(_can(experiment, path, value) for value in values) > 1
-
-
-def _can(experiment: Experiment, path: str, value: Any) -> bool:
-    try:
-        experiment.with_setting(path, value)
-    except ExperimentError:
-        return False
-    return True
+    return sum(not _refusal(experiment, {path: value}) for value in values) > 1
