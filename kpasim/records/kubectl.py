@@ -132,7 +132,9 @@ def _values(text: str, malformed: Malformed) -> Iterator[tuple[int, dict[str, An
             return
         try:
             value, place = decoder.raw_decode(text, begin)
-            if not isinstance(value, dict):
+            if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+                yield line, {"items": value}
+            elif not isinstance(value, dict):
                 malformed.add(line, Problem("", f"must be a JSON object (it is {shown(value)})"))
             else:
                 yield line, value

@@ -1,4 +1,4 @@
-"""What load generators leave: hey, vegeta, k6, JMeter."""
+"""What load generators leave of each request: hey, vegeta, k6, JMeter, oha, ghz, ApacheBench."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kpasim.records.record import (
     shown,
     status_code,
 )
-from kpasim.records.source import json_lines, rows, whole
+from kpasim.records.source import json_lines, json_object, lines, rows, whole
 from kpasim.results.hey import CSV_HEADER, parse
 
 _TIMED_OUT = ("timeout", "timed out", "deadline exceeded")
@@ -135,6 +135,7 @@ def read_k6_csv(path: Path, skip_bad: bool = False) -> Record:
     """``k6 run --out csv``: rows of ``http_req_duration`` [ms], stamped when the request ended, in whole seconds."""
     malformed = Malformed(path, skip_bad)
     found = _rows()
+    whole_seconds = True
     names: list[str] = []
     for line, row in rows(path, malformed):
         if not names:
@@ -148,15 +149,112 @@ def read_k6_csv(path: Path, skip_bad: bool = False) -> Record:
             cells = dict(zip(names, row, strict=True))
             duration = number(cells["metric_value"], "metric_value", least=0) / 1000
             stamp = cells["timestamp"]
-            ended = moment(stamp, "timestamp") if "T" in stamp else number(stamp, "timestamp")
+            ended = moment(stamp, "timestamp") if "T" in stamp else unix_s(number(stamp, "timestamp"))
+            whole_seconds = whole_seconds and ended.is_integer()
             code = status_code(cells.get("status") or "0", "status")
             name = endpoint(cells.get("name") or cells.get("url") or "")
             found.add(ended - duration, duration, code, cells.get("error", ""), name)
         except MalformedError as error:
             malformed.add(line, error.problem)
     record = Record("k6-csv", str(path))
-    record.notes.append("k6 writes whole seconds unless told otherwise: starts may be off by one")
+    if whole_seconds:
+        record.grain_s = 1.0
+        record.notes.append("k6 wrote whole seconds: starts may be off by one (K6_CSV_TIME_FORMAT=unix_milli)")
     return _sent(record, found, malformed)
+
+
+def read_oha_csv(path: Path, skip_bad: bool = False) -> Record:
+    """``oha --output-format csv``: successes only, in order of start; times in seconds from the start of the load."""
+    malformed = Malformed(path, skip_bad)
+    found = Rows(start_s=float, duration_s=float, status=int)
+    names: list[str] = []
+    for line, row in rows(path, malformed):
+        if not names:
+            names = row
+            continue
+        try:
+            if len(row) != len(names):
+                raise MalformedError("", f"{len(row)} values where the header names {len(names)} columns")
+            cells = dict(zip(names, row, strict=True))
+            begun = number(cells["request-start"], "request-start", least=0)
+            duration = number(cells["request-duration"], "request-duration", least=0)
+            found.add(begun, duration, status_code(cells["status"], "status"))
+        except MalformedError as error:
+            malformed.add(line, error.problem)
+    record = Record("oha-csv", str(path), by_start(requests_of(**found.columns())))
+    record.notes.append("oha leaves out requests without a response: timeouts are missing")
+    return malformed.finish(record, len(found))
+
+
+_GRPC_OK = "OK"
+
+
+def read_ghz_csv(path: Path, skip_bad: bool = False) -> Record:
+    """``ghz -O csv``: durations [ms] without times; a status of gRPC other than OK is a failure."""
+    malformed = Malformed(path, skip_bad)
+    found = Rows(start_s=float, duration_s=float, status=int, error=str)
+    names: list[str] = []
+    for line, row in rows(path, malformed):
+        if not names:
+            names = row
+            continue
+        try:
+            if len(row) < 2:
+                raise MalformedError("", f"{len(row)} values where ghz writes at least 2")
+            duration = number(row[0], "duration (ms)", least=0) / 1000
+            ok = row[1] == _GRPC_OK
+            found.add(math.nan, duration, 200 if ok else 503, "" if ok else ", ".join(row[1:]))
+        except MalformedError as error:
+            malformed.add(line, error.problem)
+    if not len(found):
+        malformed.add(None, Problem("", "no request in it"))
+    record = Record("ghz-csv", str(path), requests_of(**found.columns()))
+    record.notes.append("no start times: the load cannot be replayed")
+    return malformed.finish(record, len(found))
+
+
+def read_ghz_json(path: Path, skip_bad: bool = False) -> Record:
+    """``ghz -O json``: ``details`` with the end of each request, its latency [ns] and its status of gRPC."""
+    malformed = Malformed(path, skip_bad)
+    found = Rows(start_s=float, duration_s=float, status=int, error=str)
+    try:
+        details = json_object(whole(path)).get("details") or []
+        if not isinstance(details, list) or not all(isinstance(one, dict) for one in details):
+            raise MalformedError("details", "must be a list of objects")
+        for one in details:
+            duration = number(one.get("latency"), "details.latency", least=0) / 1e9
+            ended = moment(one.get("timestamp"), "details.timestamp")
+            ok = one.get("status") == _GRPC_OK
+            found.add(ended - duration, duration, 200 if ok else 503, "" if ok else str(one.get("error") or ""))
+    except MalformedError as error:
+        malformed.add(1, error.problem)
+    return _sent(Record("ghz-json", str(path)), found, malformed)
+
+
+def read_ab_gnuplot(path: Path, skip_bad: bool = False) -> Record:
+    """``ab -g``: tab-separated; ``seconds`` is the start in whole seconds, ``ttime`` the duration [ms]."""
+    malformed = Malformed(path, skip_bad)
+    found = Rows(start_s=float, duration_s=float, status=int)
+    for line, text in lines(path, malformed):
+        if line == 1 or not text.strip():
+            continue
+        try:
+            row = text.split("\t")
+            if len(row) != 6:
+                raise MalformedError("", f"{len(row)} values where ab writes 6")
+            found.add(number(row[1], "seconds", least=0), number(row[4], "ttime", least=0) / 1000, 200)
+        except MalformedError as error:
+            malformed.add(line, error.problem)
+    columns, first = from_first(found.columns())
+    record = Record("ab-gnuplot", str(path), by_start(requests_of(**columns)), origin=iso(first) if len(found) else "")
+    record.grain_s = 1.0
+    record.notes.append("ab writes whole seconds, and no statuses: failed responses count as successes")
+    return malformed.finish(record, len(found))
+
+
+def unix_s(stamp: float) -> float:
+    """Seconds of a time since 1970 in s, ms, us or ns, told by its size."""
+    return next((stamp * unit for least, unit in ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3)) if stamp > least), stamp)
 
 
 def read_jmeter(path: Path, skip_bad: bool = False) -> Record:

@@ -8,19 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from kpasim.errors import Problem, RecordError
-from kpasim.records import kubectl, loadtools, tabular, traces
+from kpasim.records import accesslogs, histograms, kubectl, loadtools, reports, tabular, traces
 from kpasim.records.record import Malformed, Record
 from kpasim.records.runfolder import read_folder
 from kpasim.records.source import head, rows
 from kpasim.results.hey import CSV_HEADER
 
 KNOWN = (
-    "a hey report or hey -o csv, vegeta JSON or CSV, k6 JSON or CSV, JMeter's CSV, kubectl get pods -o json, "
+    "a hey report or hey -o csv, vegeta JSON or CSV, k6 JSON or CSV, JMeter's CSV, oha's CSV, ghz JSON or CSV, "
+    "fortio's JSON, locust --json, ab -g, an access log of nginx, Apache or Envoy, kubectl get pods -o json, "
     "a run folder, a GenTD26 or Azure Functions trace, or a CSV file with named columns"
 )
 
 _BY_HEADER: tuple[tuple[set[str], Callable[..., Record]], ...] = (
     (set(CSV_HEADER.split(",")), loadtools.read_hey_csv),
+    ({"request-start", "request-duration", "status"}, loadtools.read_oha_csv),
+    ({"duration (ms)", "status", "error"}, loadtools.read_ghz_csv),
     ({"metric_name", "timestamp", "metric_value"}, loadtools.read_k6_csv),
     ({"timeStamp", "elapsed", "label"}, loadtools.read_jmeter),
     (
@@ -82,7 +85,32 @@ def read(
         return read_folder(path, skip_bad)
     if columns is not None:
         return tabular.read_csv(path, skip_bad, columns)
-    reader = _reader(path, head(path))
+    return _read_by(_reader(path, head(path)), path, skip_bad, select)
+
+
+def read_tool(path: str | Path, select: str | None = None) -> Record | None:
+    """A file whose layout a tool has fixed; ``None`` for a CSV file whose columns its author has named.
+
+    Args:
+        path: The file.
+        select: As for `read`.
+
+    Raises:
+        RecordError: As `read`, but for a file of no known kind.
+    """
+    path = Path(path)
+    try:
+        reader = _reader(path, head(path))
+    except UnknownKindError:
+        return None
+    return None if reader is tabular.read_csv else _read_by(reader, path, False, select)
+
+
+class UnknownKindError(RecordError):
+    """A file that no reader is known for."""
+
+
+def _read_by(reader: Callable[..., Record], path: Path, skip_bad: bool, select: str | None) -> Record:
     if reader in (traces.read_azure_2019, traces.read_azure_2019_durations, traces.read_azure_2021):
         return reader(path, skip_bad, select)
     return reader(path, skip_bad)
@@ -95,9 +123,17 @@ def _reader(path: Path, start: str) -> Callable[..., Record]:
         RecordError: There is none.
     """
     if not start.strip():
-        raise RecordError(path, [Problem("", f"is empty (wanted: {KNOWN})")])
+        raise UnknownKindError(path, [Problem("", f"is empty (wanted: {KNOWN})")])
+    first_line = start.lstrip().partition("\n")[0].rstrip()
+    if accesslogs.ENVOY.match(first_line) or accesslogs.COMMON.match(first_line):
+        return accesslogs.read_access_log
+    if first_line == "starttime\tseconds\tctime\tdtime\tttime\twait":
+        return loadtools.read_ab_gnuplot
     if start.lstrip()[0] in "{[":
         return _json_reader(path, start)
+    refused = reports.refusal_of_text(start)
+    if refused is not None:
+        raise RecordError(path, [Problem("", refused, 1)])
     if any(line.strip() == "Summary:" for line in start.split("\n")):
         return loadtools.read_hey_summary
     _, first = next(rows(path, Malformed(path, True)), (1, [""]))
@@ -109,7 +145,7 @@ def _reader(path: Path, start: str) -> Callable[..., Record]:
         return loadtools.read_vegeta_csv
     if tabular.known_columns(first):
         return tabular.read_csv
-    raise RecordError(path, [Problem("", f"no kind of file that is known ({KNOWN})", 1)])
+    raise UnknownKindError(path, [Problem("", f"no kind of file that is known ({KNOWN})", 1)])
 
 
 def _json_reader(path: Path, start: str) -> Callable[..., Record]:
@@ -123,7 +159,16 @@ def _json_reader(path: Path, start: str) -> Callable[..., Record]:
             break
         except (ValueError, RecursionError):
             continue
+    refused = reports.refusal_of_json(value)
+    if refused is not None:
+        raise RecordError(path, [Problem("", refused, 1)])
     keys = set(value) if isinstance(value, dict) else set()
+    if "DurationHistogram" in keys or '"DurationHistogram"' in text:
+        return histograms.read_fortio
+    if '"response_times"' in text and text.startswith("["):
+        return histograms.read_locust
+    if '"latencyDistribution"' in text or "endReason" in keys:
+        return loadtools.read_ghz_json
     if {"metric", "type"} <= keys:
         return loadtools.read_k6_json
     if {"timestamp", "latency", "code"} <= keys:

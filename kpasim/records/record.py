@@ -40,6 +40,7 @@ class Record:
         tables: All tables of a run folder.
         run: run.json of a run folder.
         origin: Date and time of second 0, ISO 8601; empty where the file does not say.
+        grain_s: How exactly starts are known [s]: each was within that time after ``start_s``; 0 where exactly.
         notes: What a user should know about how the file was read.
         skipped: Malformed lines that were left out.
     """
@@ -53,6 +54,7 @@ class Record:
     tables: Tables | None = None
     run: Mapping[str, Any] = field(default_factory=dict)
     origin: str = ""
+    grain_s: float = 0.0
     notes: list[str] = field(default_factory=list)
     skipped: int = 0
 

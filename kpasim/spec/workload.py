@@ -181,14 +181,16 @@ class Batches(_Open):
 
 
 class Replay(_Open):
-    """Arrivals from a CSV file, plain or gzipped."""
+    """Arrivals from a file: of a load tool (hey, k6, vegeta, JMeter ...), an access log, an Azure trace, or a CSV."""
 
     kind: Literal["replay"]
     """`replay`."""
     file: str
-    """The CSV file, relative to the experiment."""
+    """The file, plain or compressed, relative to the experiment. The layout of a known tool decides by itself."""
     arrival_column: str = Field(default="arrival", alias="arrival")
-    """Column of arrival times: numbers, or dates and times of day."""
+    """Column of arrival times in a CSV file: numbers, or dates and times of day."""
+    function: str | None = None
+    """Of an Azure trace the function or the app whose invocations are sent; all of them without it."""
     service_column: str | None = Field(default=None, alias="service")
     """Column of measured service times, used instead of the model's: on an instance type of factor 1, with a GPU to
     itself. An instance type's factor and sharing change them as they change the model's."""

@@ -42,7 +42,7 @@ def arrivals(workload: OpenLoop, uniforms: Uniforms) -> Ints:
     """When requests are sent.
 
     Equidistant requests come whenever the rate has added up to another whole number, so the first one comes after one
-    distance. Batches begin at once. Of a trace known to the second, the place within the second is drawn.
+    distance. Batches begin at once. Of a trace known to the second or the minute, the place within it is drawn.
 
     Args:
         workload: Any open loop.
@@ -57,8 +57,8 @@ def arrivals(workload: OpenLoop, uniforms: Uniforms) -> Ints:
     if isinstance(workload, spec.Replay | spec.GenTD26):
         recorded = recording(workload)
         times_s = recorded.sent_s
-        if recorded.whole_seconds:
-            times_s = np.sort(times_s + uniforms(len(times_s), 0) / workload.speed)
+        if recorded.grain_s:
+            times_s = np.sort(times_s + uniforms(len(times_s), 0) * recorded.grain_s / workload.speed)
     elif isinstance(workload, spec.Batches):
         steady = rates.Steps([1.0 / workload.every_s], [workload.duration_s])
         further = _events(steady, uniforms, poisson=workload.arrivals == "poisson")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.errors import Problem, RecordError
+from kpasim.records.read import read_tool
 from kpasim.spec.workload import GenTD26, Replay
 
 MOST_ROWS = 10_000_000
@@ -33,13 +34,13 @@ class Recording(NamedTuple):
         sent_s: Send times from the start of the load, at the speed asked for [s].
         service_s: Measured service times [s], 0 where there is none; empty without such a column.
         classes: Name of each request's class; empty without such a column.
-        whole_seconds: Whether arrivals are known to the second only.
+        grain_s: How exactly arrivals are known [s]: each came within that time after ``sent_s``; 0 where exactly.
     """
 
     sent_s: NDArray[np.float64]
     service_s: NDArray[np.float64]
     classes: tuple[str, ...]
-    whole_seconds: bool = False
+    grain_s: float = 0.0
 
 
 def recording(workload: Replay | GenTD26) -> Recording:
@@ -50,10 +51,12 @@ def recording(workload: Replay | GenTD26) -> Recording:
     """
     stamp = os.stat(workload.file).st_mtime_ns if os.path.exists(workload.file) else 0
     if isinstance(workload, GenTD26):
-        rows = _rows(workload.file, stamp, "gmt_create", None, None, 1.0)
+        rows = _rows(workload.file, stamp, "gmt_create", None, None, 1.0)._replace(grain_s=1.0)
     else:
         columns = (workload.arrival_column, workload.service_column, workload.class_column)
-        rows = _rows(workload.file, stamp, *columns, _UNITS_S[workload.time_unit])
+        rows = _of_tool(workload.file, stamp, workload.function, *columns[1:]) or _rows(
+            workload.file, stamp, *columns, _UNITS_S[workload.time_unit]
+        )
     start_s = rows.sent_s - workload.from_s
     kept = np.flatnonzero((start_s >= 0.0) & (start_s < (workload.duration_s or math.inf)))
     if isinstance(workload, Replay):
@@ -65,8 +68,34 @@ def recording(workload: Replay | GenTD26) -> Recording:
         start_s[kept] / workload.speed,
         rows.service_s[kept] if len(rows.service_s) else rows.service_s,
         tuple(rows.classes[place] for place in kept) if rows.classes else (),
-        isinstance(workload, GenTD26),
+        rows.grain_s,
     )
+
+
+@lru_cache(maxsize=4)
+def _of_tool(file: str, stamp: int, function: str | None, service: str | None, class_: str | None) -> Recording | None:
+    """All requests of a file that a known tool has written, ``None`` for a CSV file with columns of its author's.
+
+    What a client measured is no service time: it holds the wait and the cold start, which are simulated.
+    """
+    record = read_tool(file, function)
+    if record is None:
+        return None
+    what = f"is read as {record.kind}"
+    if service:
+        raise RecordError(file, [Problem("", f"{what}, which has durations of responses, not service times")])
+    requests = record.requests
+    if record.kind == "azure-2019":
+        sent_s = np.repeat(record.counts["t_s"], record.counts["count"])
+        return Recording(sent_s - sent_s[:1], np.zeros(0), (), 60.0) if len(sent_s) else None
+    start_s = requests.get("start_s", np.zeros(0))
+    if len(start_s) == 0 or np.isnan(start_s).any():
+        raise RecordError(file, [Problem("", f"{what}, which does not say when requests were sent")])
+    if class_ and class_ not in requests:
+        raise RecordError(file, [Problem("", f"no column {class_!r} ({what}; leave class out)")])
+    order = np.argsort(start_s, kind="stable")
+    classes = tuple(requests[class_][order].tolist()) if class_ else ()
+    return Recording(start_s[order] - start_s.min(), np.zeros(0), classes, record.grain_s)
 
 
 @lru_cache(maxsize=4)

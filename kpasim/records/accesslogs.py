@@ -1,0 +1,95 @@
+"""Access logs of gateways and web servers: nginx, Apache, and Envoy (Istio, Kourier, Contour)."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from kpasim.errors import Problem
+from kpasim.records.record import (
+    Malformed,
+    MalformedError,
+    Record,
+    Rows,
+    by_start,
+    from_first,
+    iso,
+    moment,
+    number,
+    requests_of,
+    shown,
+    status_code,
+)
+from kpasim.records.source import lines
+
+COMMON = re.compile(r'^\S+ \S+ \S+ \[(?P<time>[^\]]{20,40})\] "(?P<request>[^"]*)" (?P<status>\d{3}) \S+(?P<rest>.*)$')
+"""The common and the combined log format; nginx stamps the end of a request, in whole seconds."""
+ENVOY = re.compile(
+    r'^\[(?P<time>\d{4}-\d\d-\d\dT[^\]]+)\] "(?P<request>[^"]*)" (?P<status>\d{1,3}) \S+ .*?'
+    r"(?P<received>\d+) (?P<sent>\d+) (?P<duration>\d+) (?:\d+|-|\"-\")(?: |$)"
+)
+"""Envoy's default format and Istio's: the stamp is the start, the third number in a row the duration [ms]."""
+_DURATION = re.compile(r'(?:^|[\s"])(?:rt|request_time|urt|duration)[=:]"?(?P<named>\d+\.\d+)')
+_LAST_NUMBER = re.compile(r"(?:^|\s)(?P<number>\d+\.\d{3})\"?$")
+CLOSED_BY_CLIENT = 499
+"""nginx's status of a request whose client closed the connection."""
+
+
+def read_access_log(path: Path, skip_bad: bool = False) -> Record:
+    """One request a line; ``class`` is the path without its query.
+
+    nginx and Apache log whole seconds at the end of a request. Its duration is known where the line names it
+    (``rt=`` or ``request_time=`` in seconds) or ends with seconds to three decimals; the start is the end minus that.
+    """
+    malformed = Malformed(path, skip_bad)
+    found = Rows(start_s=float, duration_s=float, status=int, censored=bool, **{"class": str})
+    whole_seconds = False
+    for line, text in lines(path, malformed):
+        if not text.strip():
+            continue
+        try:
+            envoy, common = ENVOY.match(text), COMMON.match(text)
+            match = envoy or common
+            if match is None:
+                raise MalformedError("", f"not a line of an access log: {shown(text)}")
+            code = status_code(match["status"], "status")
+            words = match["request"].split(" ")
+            name = words[1].partition("?")[0] if len(words) > 1 else ""
+            if envoy is not None:
+                begun = moment(match["time"], "time")
+                duration = number(match["duration"], "duration", least=0) / 1000
+            else:
+                whole_seconds = True
+                duration = _duration_s(match["rest"])
+                begun = _end_unix_s(match["time"]) - (0.0 if np.isnan(duration) else duration)
+            given_up = code in {0, CLOSED_BY_CLIENT}
+            found.add(begun, duration, 0 if given_up else code, given_up, name)
+        except MalformedError as error:
+            malformed.add(line, error.problem)
+    columns, first = from_first(found.columns())
+    record = Record("access-log", str(path), by_start(requests_of(**columns)), origin=iso(first) if len(found) else "")
+    if whole_seconds:
+        record.grain_s = 1.0
+        record.notes.append("the log has whole seconds at the end of each request: starts are up to a second off")
+        if np.isnan(columns["duration_s"]).all():
+            record.notes.append("no duration in the log: requests count from their ends (log request_time)")
+    if len(found) == 0:
+        malformed.add(None, Problem("", "no request in it"))
+    return malformed.finish(record, len(found))
+
+
+def _end_unix_s(text: str) -> float:
+    try:
+        return datetime.strptime(text, "%d/%b/%Y:%H:%M:%S %z").timestamp()
+    except ValueError:
+        raise MalformedError("time", f"must be as 01/Jan/2026:10:00:00 +0000 (it is {shown(text)})") from None
+
+
+def _duration_s(rest: str) -> float:
+    named, last = _DURATION.search(rest), _LAST_NUMBER.search(rest)
+    if named:
+        return float(named["named"])
+    return float(last["number"]) if last else float("nan")

@@ -1,0 +1,82 @@
+"""Files that hold no single requests or starts: known by their content, refused with the way on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+_HEY = "run hey -o csv, or hey without -o for a report that kpasim reads"
+
+REPORTS: tuple[tuple[Callable[[str], bool], str], ...] = (
+    (
+        lambda text: "Success rate:" in text and "Summary:" in text,
+        "is a report of oha, which holds no single requests (oha --output-format csv does)",
+    ),
+    (
+        lambda text: bool(re.search(r"^\s*Count:\s+\d+", text, re.M)) and "Summary:" in text,
+        "is a report of ghz, which holds no single requests (ghz -O json does)",
+    ),
+    (
+        lambda text: bool(re.search(r"^Running .+ @ ", text, re.M)) and "Thread Stats" in text,
+        f"is a report of wrk, which holds four percentiles and no single requests ({_HEY})",
+    ),
+    (
+        lambda text: "This is ApacheBench" in text or "Concurrency Level:" in text,
+        "is a report of ApacheBench, which holds no single requests (ab -g FILE does)",
+    ),
+    (
+        lambda text: text.startswith("Percentage served,"),
+        "holds the percentiles of ApacheBench and no single requests (ab -g FILE does)",
+    ),
+    (
+        lambda text: text.lstrip().startswith("Requests      [total, rate"),
+        "is a report of vegeta, which holds no single requests (vegeta encode --to csv does)",
+    ),
+    (
+        lambda text: text.startswith("Timestamp,User Count,"),
+        "is Locust's history: one row a second and no single requests (locust --json holds the distribution)",
+    ),
+    (
+        lambda text: text.startswith("Type,Name,Request Count,"),
+        "holds Locust's statistics and no single requests (locust --json holds the distribution)",
+    ),
+    (
+        lambda text: bool(re.search(r"^NAME\s+READY\s+STATUS\s+RESTARTS\s+AGE", text, re.M)),
+        "is a table of kubectl, without the moments of the starts "
+        "(kubectl get pods -o json, or with -w --output-watch-events -o json)",
+    ),
+    (
+        lambda text: bool(re.search(r"^kind: *(Pod|List|PodList)\b", text, re.M)),
+        "holds pods as YAML (kubectl get pods -o json)",
+    ),
+)
+"""What a text is told from, and what its refusal says."""
+
+
+def refusal_of_text(start: str) -> str | None:
+    """Why a text of a known kind cannot be read, and what would do; ``None`` where its kind is not known."""
+    return next((message for known, message in REPORTS if known(start)), None)
+
+
+def refusal_of_json(value: Any) -> str | None:
+    """The same for the first object of a JSON file."""
+    if not isinstance(value, dict):
+        return None
+    keys = set(value)
+    if {"status", "data"} <= keys and isinstance(value["data"], dict) and "resultType" in value["data"]:
+        return (
+            "is an answer of Prometheus, a rate over time and no single requests "
+            "(write it as workload: {kind: steps, phases: [{rate: 2, duration: 60s}, ...]})"
+        )
+    items = value.get("items")
+    first = items[0] if isinstance(items, list) and items and isinstance(items[0], dict) else value
+    if "Event" in {value.get("kind"), first.get("kind")} or value.get("kind") == "EventList":
+        return "holds events of Kubernetes (kubectl get pods -o json has the moments of the starts)"
+    if {"latencies", "requests", "success"} <= keys:
+        return "is a report of vegeta, which holds no single requests (vegeta encode --to json does)"
+    if "metrics" in keys and isinstance(value["metrics"], dict) and "http_req_duration" in value["metrics"]:
+        return "is a summary of k6, which holds no single requests (k6 run --out json=FILE does)"
+    if {"summary", "responseTimeHistogram"} <= keys:
+        return "is a report of oha, which holds no single requests (oha --output-format csv does)"
+    return None
