@@ -87,6 +87,17 @@ def test_a_prediction_that_fails_is_status_3(folder: Path):
     assert len(list((folder / "runs").glob("quick-*/run.json"))) == 1
 
 
+def test_a_run_on_a_busy_machine_is_not_judged(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """The verdict is the reason, the exit status neither yes nor no."""
+    monkeypatch.setattr("kpasim.cluster.quiet.trouble", lambda *_: "other programs used 1.9 of 2 cores")
+
+    done = CliRunner().invoke(cli, ["validate", "quick.yaml", "--model", "fitted.yaml", "--out", "run"])
+
+    assert done.exit_code == 4, done.output
+    assert "not judged: other programs used 1.9 of 2 cores during the load" in done.stdout
+    assert json.loads((folder / "run" / "comparison.json").read_text())["not_judged"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [

@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
+from kpasim.cluster.load import Sent
 from kpasim.cluster.quiet import Used, trouble, used
 
 
@@ -41,3 +43,12 @@ def test_the_work_of_children_is_ours():
     assert ended is not None
     assert 0.4 < ended.ours_s - begun.ours_s < 2.0
     assert ended.busy_s - begun.busy_s > 0.4
+
+
+@pytest.mark.parametrize(("late_s", "latency_s", "judged"), [(0.02, 0.1, True), (0.05, 0.1, False), (0.05, 2.0, True)])
+def test_a_client_that_was_late_cannot_judge(late_s: float, latency_s: float, judged: bool):
+    """More than 30 ms and a tenth of the median latency is late."""
+    planned_s = np.arange(50.0)
+    requests = {"planned_s": planned_s, "start_s": planned_s + late_s, "latency_s": np.full(50, latency_s)}
+
+    assert (Sent(requests, 0.0, 0, False).trouble() == "") == judged
