@@ -238,7 +238,10 @@ def show(result: Result, judgements: Sequence[Judgement], *, explain: bool) -> N
     if result.experiment.workload.kind == "hey":
         from kpasim.results.hey import report
 
-        click.echo(f"hey's report of the run with the median test duration ({which(result)}), by hey's own rules:")
+        click.echo(
+            f"hey's report of the run with the median test duration ({which(result)}), by hey's own rules: each "
+            "percentile is a single response:"
+        )
         click.echo(report(tables.requests).text())
     show_tables(timeline(tables))
     click.echo()
@@ -318,7 +321,7 @@ def figures_of_merit(result: Result) -> Any:
     """Each figure with its 90 % interval over the replications."""
     from rich.table import Table
 
-    from kpasim.results.display import interval_words, shown
+    from kpasim.results.display import PERCENTILES, interval_words, shown
     from kpasim.results.summary import flattened
 
     words = interval_words(result.replications)
@@ -337,6 +340,7 @@ def figures_of_merit(result: Result) -> Any:
                 table.add_row(heading, number(money[name]), interval, f"{money['currency']}, mean")
         for part, amount in money["parts"].items():
             table.add_row(f"  {part}", number(amount), "", f"{money['currency']}, mean")
+    table.caption, table.caption_justify = PERCENTILES, "left"
     return table
 
 

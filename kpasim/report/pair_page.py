@@ -11,10 +11,13 @@ from kpasim.report.drawing import Chart
 from kpasim.report.evidence import Evidence
 from kpasim.report.markup import Html, element, figure
 from kpasim.report.run_page import DISTRIBUTION, again_part, cost_part, scaling_part, story_of, subtitle_of
-from kpasim.results.display import FIGURES, MAYBE_ZERO, figure_span
+from kpasim.results.display import FIGURES, MAYBE_ZERO, figure_span, number, span
 from kpasim.results.display import figure as figure_text
 from kpasim.results.paired import difference
 from kpasim.spec.difference import differences, same_load
+
+MONEY = (("cost", "amount"), ("cost per 1,000 requests", "per_1000"), ("cost per month", "per_month"))
+"""Figures of money: title and name."""
 
 
 def pair_page(one: Evidence, other: Evidence) -> str:
@@ -82,6 +85,22 @@ def _are_paired(one: Evidence, other: Evidence) -> bool:
     return same_load(one.experiment, other.experiment)
 
 
+def _change(
+    one: Evidence, other: Evidence, name: str, a: float | None, b: float | None, paired: bool
+) -> tuple[str, str]:
+    """Second minus first with its interval, and the verdict; without replications the bare difference."""
+    if a is None or b is None:
+        return "", ""
+    if name not in (one.replications or ()) or name not in (other.replications or ()):
+        return f"{b - a:+.4g}" if b != a else "0", ""
+    values = other.replications[name], one.replications[name]  # type: ignore[index]
+    found = difference(*values, paired=paired, figures=len(FIGURES) + len(MONEY))
+    change = f"{found.mean:+.3g}" if found.mean else "0"
+    if found.mean and math.isfinite(found.low):
+        change += f" ({found.low:+.3g} to {found.high:+.3g})"
+    return change, found.verdict
+
+
 def _outcome(runs: Sequence[tuple[str, Evidence]]) -> Html:
     """Figures of both runs with their intervals, and what separates them."""
     (first, one), (second, other) = runs
@@ -91,18 +110,16 @@ def _outcome(runs: Sequence[tuple[str, Evidence]]) -> Html:
         a, b = one.medians.get(name), other.medians.get(name)
         if (a is None and b is None) or (name in MAYBE_ZERO and not a and not b):
             continue
-        change, told = "", ""
-        if a is not None and b is not None:
-            change = f"{b - a:+.4g}" if b != a else "0"
-            if name in (one.replications or ()) and name in (other.replications or ()):
-                values = other.replications[name], one.replications[name]  # type: ignore[index]
-                found = difference(*values, paired=paired, figures=len(FIGURES))
-                change, told = f"{found.mean:+.3g}" if found.mean else "0", found.verdict
-                if found.mean and math.isfinite(found.low):
-                    change += f" ({found.low:+.3g} to {found.high:+.3g})"
         intervals = [figure_span(name, run.intervals.get(name)) for run in (one, other)]
         row = (title.strip(), unit, figure_text(name, a), intervals[0], figure_text(name, b), intervals[1])
-        rows.append((*row, change, told))
+        rows.append((*row, *_change(one, other, name, a, b, paired)))
+    mine, theirs = one.money or {}, other.money or {}
+    if mine and theirs and mine["currency"] == theirs["currency"]:
+        for title, name in MONEY:
+            if mine.get(name) is not None and theirs.get(name) is not None:
+                texts = [(number(bill[name]), span((bill.get("intervals") or {}).get(name))) for bill in (mine, theirs)]
+                row = (title, f"{mine['currency']}, mean", *texts[0], *texts[1])
+                rows.append((*row, *_change(one, other, name, mine[name], theirs[name], paired)))
     columns = [
         "",
         "",

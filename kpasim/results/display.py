@@ -56,6 +56,9 @@ MAYBE_ZERO = {
 SHARES = {"cold_start_share", "gpu_utilisation"}
 HOURS = {"pod_seconds", "gpu_seconds"}
 
+PERCENTILES = "Percentiles of a run: linear interpolation between the two nearest successful responses."
+"""The rule of every percentile but those of hey's report."""
+
 LEAST_RUNS = 19
 """Of fewer runs no twentieth can be left out on either side: even their least and greatest hold less than 90 %."""
 NOTHING = "–"  # noqa: RUF001  # what tables have where there is no number

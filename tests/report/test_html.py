@@ -237,8 +237,20 @@ def test_two_runs_stand_side_by_side(runs):
 
     assert "target-utilization-percentage 100 70" in text
     assert "Both met the same random numbers" in text
-    assert "needs about" in text or "significant" in text
+    outcome = text.partition("Figures of both runs")[2].partition("Pods and decisions")[0]
+    assert "needs about" in outcome
+    assert "cost CNY, mean" in outcome or "cost USD, mean" in outcome
     assert "min-scale" not in text.partition("Settings that differ")[2].partition("Outcome")[0]
+
+
+def test_runs_of_different_loads_are_not_paired(runs, tmp_path):
+    """Fewer requests under the same seed are another load: the page compares means of independent samples."""
+    experiment = load(EXPERIMENTS / "hey50x5.yaml").with_setting("workload.requests", 40)
+    simulate(experiment, replications=12, engine="reference").write(tmp_path / "fewer")
+    text = Elements(html.page_of(runs / "first", tmp_path / "fewer")).text
+
+    assert "not of the same load and seed" in text
+    assert "Both met the same random numbers" not in text
 
 
 def test_a_validated_run_stands_beside_its_frozen_prediction(runs):
