@@ -88,7 +88,9 @@ def _change(name: str, row: Difference) -> str:
     """A difference in words."""
     if row.same:
         return row.verdict
-    share = f" ({100 * row.share:+.2g} %)" if math.isfinite(row.share) else ""
+    percent = 100 * row.share
+    share = f" ({percent:+,.0f} %)" if abs(percent) >= 10 else f" ({percent:+.2g} %)"
+    share = share if math.isfinite(row.share) else ""
     interval = f", {_signed(name, row.low)} to {_signed(name, row.high)}" if math.isfinite(row.low) else ""
     return f"{_signed(name, row.mean)}{share}{interval}, {row.verdict}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,8 @@ def command(
     changes = parse_settings(settings)
     wanted = [parse_slo(text) for text in slo]
     what = chosen_experiment(experiment, manifest, hey_flags, service_time, cold_start, write_experiment)
+    if changes and write_experiment:
+        note(f"The changes of --set are not in {write_experiment}.")
     what = with_settings(what, changes)
     if what.service.unmodelled and not as_json:
         note(f"Note: not modelled: {', '.join(what.service.unmodelled)}")
@@ -122,7 +125,7 @@ def command(
         print_json(result.to_dict() | ({"slo": [one.to_dict() for one in judgements]} if wanted else {}))
     else:
         show(result, judgements, explain=explain)
-        next_steps(result, experiment or write_experiment, folder)
+        next_steps(result, experiment or write_experiment, folder, settings)
     compile_for_next_time(result.engine)
     if not all(one.met for one in judgements):
         raise click.exceptions.Exit(NOT_MET)
@@ -283,15 +286,18 @@ def facts_of(result: Result) -> answer.Facts:
 
 
 def dearest(result: Result, facts: answer.Facts) -> list[answer.Line]:
-    """What the money is spent on, and the setting that makes most of it, as far as `kpasim check` knows."""
+    """What the money is spent on, and the setting that costs most; where that was not tried, what `check` knows."""
     from kpasim.report.answer import Line, spent_on
     from kpasim.studies.check import findings
+    from kpasim.studies.dearest import dearest as find_dearest
 
     found = []
     if facts.money and (spent := spent_on(facts.money)):
         found.append(Line("Spent", spent))
+    if most := find_dearest(result):
+        return [*found, Line("Setting", most.text(), "warning")]
     costly = next((one for one in findings(result.experiment) if one.name in COSTLY), None)
-    if costly:
+    if costly and result.engine != "compiled":
         found.append(Line("Setting", f"{costly.place}: {costly.what}. {costly.fix}", "warning"))
     return found
 
@@ -344,7 +350,7 @@ def figures_of_merit(result: Result) -> Any:
     return table
 
 
-def next_steps(result: Result, experiment: str | None, folder: Path | None) -> None:
+def next_steps(result: Result, experiment: str | None, folder: Path | None, settings: tuple[str, ...] = ()) -> None:
     """Say what one would do now."""
     from kpasim.studies.prices import remarks
 
@@ -364,6 +370,8 @@ def next_steps(result: Result, experiment: str | None, folder: Path | None) -> N
     if folder:
         note(f"Tables: {folder}. Next: kpasim report {folder}")
     elif experiment:
-        note(f"Next: kpasim run {experiment} --plot --out runs/{result.experiment.name}")
+        changed = [word for one in settings for word in ("--set", one)]
+        again = [experiment, *changed, "--plot", "--out", f"runs/{result.experiment.name}"]
+        note(f"Next: kpasim run {shlex.join(again)}")
     else:
         note("Next: the same with --write-experiment FILE, to refine, vary and share it")

@@ -16,6 +16,7 @@ from kpasim.report.markup import Content, Html, element, figure
 from kpasim.report.words import number, span
 from kpasim.results.display import LEAST_RUNS, figure_span, shown
 from kpasim.results.display import figure as figure_text
+from kpasim.spec.sharing import sharing as sharing_of
 
 if TYPE_CHECKING:
     from kpasim.studies.compare import Comparison
@@ -96,6 +97,8 @@ def _summary(run: Evidence) -> Html:
                 "calibrate it with a run of your own before you rely on these numbers (kpasim calibrate).",
             )
         )
+    if run.experiment is not None and not run.measured and (assumed := sharing_of(run.experiment)).possible:
+        notes.append(element("p", assumed.text, class_="warning" if assumed.assumed else "soft"))
     return Html("".join([story_of(run), *notes, _tiles(run), _figures(run)]))
 
 

@@ -60,7 +60,9 @@ def load_words(load: Any) -> str:
         ),
         "ramp": lambda: f"a ramp from {rate(load.from_rate)} to {rate(load.to_rate)}",
         "bursts": lambda: f"bursts of {rate(load.high)} between {rate(load.low)}",
-        "batches": lambda: f"{counted(load.size, 'request')} at once every {seconds(load.every_s)}",
+        "batches": lambda: (
+            f"{counted(load.size, 'request')}{' at once' if load.size > 1 else ''} every {seconds(load.every_s)}"
+        ),
     }
     swing = f"a daily rhythm around {rate(load.mean)}" if load.kind in {"diurnal", "sinusoid"} else ""
     return f"{swing or rates[load.kind]()}{lasted}{limit}"
