@@ -484,6 +484,9 @@ def _float_faults(annotations: Mapping[str, str]) -> Iterable[tuple[str, str]]:
             yield key, f"{text} is out of range (must be at least 0, or -1 for no limit)"
 
 
+_UNBOUNDED = ("scale-to-zero-pod-retention-period", "scale-down-delay")
+
+
 def _duration_faults(annotations: Mapping[str, str]) -> Iterable[tuple[str, str]]:
     for name, (low, high), whole in (
         ("window", _WINDOW_NS, True),
@@ -501,7 +504,9 @@ def _duration_faults(annotations: Mapping[str, str]) -> Iterable[tuple[str, str]
             yield key, f"{text!r} is not a duration as Go reads it ({hint})"
             continue
         if value < low or value > high:
-            yield key, f"{text} is out of range (must be in [{duration_text(low / 1e9)}, {duration_text(high / 1e9)}])"
+            longer = "; config-autoscaler takes longer ones, for the whole cluster" if name in _UNBOUNDED else ""
+            bounds = f"[{duration_text(low / 1e9)}, {duration_text(high / 1e9)}]"
+            yield key, f"{text} is out of range (must be in {bounds}{longer})"
         elif whole and value % _SECOND_NS:
             yield key, f"{text} is finer than a second (must be whole seconds)"
 
@@ -512,7 +517,8 @@ def _word_faults(annotations: Mapping[str, str], config: AutoscalerConfig) -> It
     if found:
         key, metric = found
         if class_name == KPA and metric not in {"concurrency", "rps"}:
-            yield key, f"{metric!r} is not a metric of this autoscaler (must be concurrency or rps)"
+            other = f"; {metric} needs the annotation class: {HPA}" if metric in {"cpu", "memory"} else ""
+            yield key, f"{metric!r} is not a metric of this autoscaler (must be concurrency or rps{other})"
         elif class_name == HPA and not metric:
             yield key, "'' is not a metric (name one, such as cpu)"
     found = find_annotation(annotations, "metric-aggregation-algorithm")

@@ -225,6 +225,11 @@ class Experiment(Spec):
         return tuple(listed[name] for name in asked if name in listed)
 
     @property
+    def defaults(self) -> Defaults:
+        """The cluster's `config-defaults`, `config-deployment` and `config-features`."""
+        return self._defaults
+
+    @property
     def raw(self) -> Mapping[str, Any]:
         """The file's own mapping with the files it names read into it and short forms written out; do not change it."""
         return {**self._raw, "service": self.service.data}
@@ -363,6 +368,12 @@ class Experiment(Spec):
         problems = _contradictions(copy, {})
         if problems:
             raise ExperimentError(where, problems)
+        return copy
+
+    def with_service(self, service: ServiceManifest) -> Experiment:
+        """The experiment with another manifest of the same service."""
+        copy = self.model_copy(update={"service": service})
+        copy._raw, copy._defaults = self._raw, self._defaults
         return copy
 
     def _section(self, key: str, raw: dict[str, Any], where: str | Path) -> Any:

@@ -62,12 +62,14 @@ cluster:
 HEY = "kind: hey\n  requests: 100\n  concurrency: 4\n  timeout: 3m"
 POISSON = "kind: poisson\n  rate: 0.1\n  duration: 10m"
 SLOW = ("median: 20s", "median: 100s")
+MIN = '        autoscaling.knative.dev/min-scale: "1"\n'
+ZERO = (("cluster:", "start: zero\ncluster:"), (MIN, ""))
+BATCHES = "kind: batches\n  size: 4\n  every: 3m\n  duration: 30m"
 STAGES = """\
   cold-start:
     stages:
       - {name: start, time: {distribution: lognormal, median: 20s, sigma: 0.1}}
 """
-MIN = '        autoscaling.knative.dev/min-scale: "1"\n'
 MAX = 'autoscaling.knative.dev/max-scale: "4"'
 TBC = 'autoscaling.knative.dev/target-burst-capacity: "3"'
 TU = 'target-utilization-percentage: "100"'
@@ -189,19 +191,19 @@ ROWS = {
         "to an activator, not to a pod",
     ),
     "timeout-below-start": Row(
-        (SLOW, ("timeoutSeconds: 300", "timeoutSeconds: 60")),
+        (SLOW, *ZERO, ("timeoutSeconds: 300", "timeoutSeconds: 60")),
         "warning",
         "timeoutSeconds",
         "timeoutSeconds 60 is below cold start plus service, 1m50s at the median",
     ),
     "response-start": Row(
-        (SLOW, ("timeoutSeconds: 300", "timeoutSeconds: 300\n      responseStartTimeoutSeconds: 60")),
+        (SLOW, *ZERO, ("timeoutSeconds: 300", "timeoutSeconds: 300\n      responseStartTimeoutSeconds: 60")),
         "warning",
         "responseStartTimeoutSeconds",
         "no byte within 60 s",
     ),
     "idle-timeout": Row(
-        (SLOW, ("timeoutSeconds: 300", "timeoutSeconds: 300\n      idleTimeoutSeconds: 60")),
+        (SLOW, *ZERO, ("timeoutSeconds: 300", "timeoutSeconds: 300\n      idleTimeoutSeconds: 60")),
         "warning",
         "idleTimeoutSeconds",
         "no byte within 60 s",
@@ -222,8 +224,10 @@ ROWS = {
         "a new pod works as soon as it is there",
     ),
     "panic-lasts": Row((SLOW,), "note", "annotations.panic-threshold-percentage", "panic for 2m40s or more"),
-    "scale-to-zero": Row((SLOW, (MIN, "")), "warning", "annotations.min-scale", "the next user waits 1m40s"),
-    "window-below-start": Row((SLOW,), "warning", "annotations.window", "given up 1m after a burst, and takes 1m40s"),
+    "scale-to-zero": Row((SLOW, *ZERO), "warning", "annotations.min-scale", "the next user waits 1m40s"),
+    "window-below-start": Row(
+        (SLOW, (POISSON, BATCHES)), "warning", "annotations.window", "up 1m after a burst, and takes 1m40s"
+    ),
     "progress-deadline": Row(
         (SLOW, (MAX, MAX + '\n        serving.knative.dev/progress-deadline: "90s"')),
         "warning",
@@ -251,8 +255,8 @@ ROWS = {
             ),
         ),
         "warning",
-        "livenessProbe",
-        "may kill the container after 30s",
+        "spec.template.spec.containers[0].livenessProbe",
+        "may kill the container after 20s",
     ),
     "cut-short": Row(
         (("median: 10s, sigma: 0.1}}", "median: 40s, sigma: 0.1}}\n  shutdown: {drains-on-sigterm: false}"),),
@@ -279,13 +283,58 @@ ROWS = {
         "Assumed: a container works on 1 request at a time (one per GPU)",
     ),
     "overload": Row(
-        (("rate: 0.1", "rate: 1"),), "warning", "annotations.max-scale", "need 11 pods, and max-scale is 4"
+        (("rate: 0.1", "rate: 1"),),
+        "warning",
+        "annotations.max-scale",
+        "needs 10 pods of 0.0995 requests/s",
     ),
     "cluster-below-max-scale": Row(
-        (("price-per-hour: 1.0", "price-per-hour: 1.0, stock: 2"),),
+        (("price-per-hour: 1.0", "price-per-hour: 1.0, stock: 2"), (POISSON, HEY)),
         "warning",
         "cluster",
         "hold 2 pods, and max-scale is 4",
+    ),
+    "timeout-below-service": Row(
+        (("timeoutSeconds: 300", "timeoutSeconds: 12"), ("sigma: 0.1", "sigma: 0.3")),
+        "warning",
+        "timeoutSeconds",
+        "some of the requests are worked on for longer (10s at the median, 20s for 1 in 100)",
+    ),
+    "slots-below-limit": Row(
+        (
+            ("containerConcurrency: 1", "containerConcurrency: 4"),
+            ("sigma: 0.1}}\n  cold", "sigma: 0.1}, slots: 2}\n  cold"),
+        ),
+        "warning",
+        "containerConcurrency",
+        "lets 4 requests into a pod, and the container works on 2 at once",
+    ),
+    "no-warm-pod": Row(
+        ((MIN, ""), ("cluster:", "start: {state: warm, for: 5m}\ncluster:")),
+        "warning",
+        "start",
+        "begins without its warm pod",
+    ),
+    "horizon-before-end": Row(
+        (("cluster:", "horizon: 5m\ncluster:"),), "warning", "horizon", "ends after 5m, and the load lasts 10m"
+    ),
+    "hourly-minimum": Row(
+        (("cluster:", "cost: {minimum: 1h}\ncluster:"),), "note", "cost.minimum", "billed for at least 1h, and the load"
+    ),
+    "no-requests": Row(
+        ((POISSON, "kind: constant\n  rate: 0.1\n  duration: 5s"),), "warning", "workload", "sends no request"
+    ),
+    "unused-rps-target": Row(
+        (("cluster:", 'config-autoscaler: {requests-per-second-target-default: "2"}\ncluster:'),),
+        "note",
+        "config-autoscaler.requests-per-second-target-default",
+        "has no effect: the metric is concurrency",
+    ),
+    "activation-scale": Row(
+        ((MAX, MAX + '\n        autoscaling.knative.dev/activation-scale: "2"'), (MIN, "")),
+        "note",
+        "annotations.activation-scale",
+        "1 for a while before zero",
     ),
     "one-at-a-time": Row(
         (("name: start,", "name: start, at-a-time: 1,"), (POISSON, HEY)),
@@ -380,10 +429,11 @@ def test_a_rule_finds_what_it_is_about(name: str, tmp_path: Path) -> None:
     assert finding.line is not None
 
 
-def test_the_remedy_removes_the_finding(tmp_path: Path) -> None:
+def test_the_fix_removes_the_finding(tmp_path: Path) -> None:
     """Where the experiment does what the fix says, the rule is silent."""
-    assert [one.name for one in check_file(write(tmp_path, (SLOW,)))] == ["window-below-start", "panic-lasts"]
-    calm = (SLOW, (MAX, MAX + '\n        autoscaling.knative.dev/scale-down-delay: "60s"'))
+    bursts = (SLOW, (POISSON, BATCHES))
+    assert [one.name for one in check_file(write(tmp_path, bursts))] == ["window-below-start", "panic-lasts"]
+    calm = (*bursts, (MAX, MAX + '\n        autoscaling.knative.dev/scale-down-delay: "60s"'))
     assert [one.name for one in check_file(write(tmp_path, calm))] == ["panic-lasts"]
 
 
@@ -469,13 +519,15 @@ def test_files_that_are_neither(tmp_path: Path) -> None:
 
 def test_the_gravest_come_first(tmp_path: Path) -> None:
     """Errors, then warnings, then notes."""
-    found = check_file(write(tmp_path, (SLOW, ("httpGet: {path: /ready}", "tcpSocket: {port: 80}"))))
+    found = check_file(
+        write(tmp_path, (SLOW, (POISSON, BATCHES), ("httpGet: {path: /ready}", "tcpSocket: {port: 80}")))
+    )
     assert [one.level for one in found] == ["warning", "warning", "note"]
 
 
 def test_the_command_prints_findings(tmp_path: Path) -> None:
     """Place, reason and remedy on stdout, the count on stderr."""
-    path = write(tmp_path, (SLOW,))
+    path = write(tmp_path, (SLOW, (POISSON, BATCHES)))
     done = CliRunner().invoke(command, [str(path)])
     assert done.exit_code == 0
     assert f"{tmp_path}/painter.yaml:10: annotations.window" in done.stdout
@@ -490,7 +542,7 @@ def test_the_command_prints_findings(tmp_path: Path) -> None:
 
 def test_the_command_prints_json(tmp_path: Path) -> None:
     """All findings with all their parts."""
-    done = CliRunner().invoke(command, [str(write(tmp_path, (SLOW,))), "--json"])
+    done = CliRunner().invoke(command, [str(write(tmp_path, (SLOW, (POISSON, BATCHES)))), "--json"])
     answer = json.loads(done.stdout)
     assert answer["counts"] == {"error": 0, "warning": 1, "note": 1}
     assert set(answer["findings"][0]) == set(Finding.__dataclass_fields__)
@@ -500,7 +552,7 @@ def test_the_exit_status_of_the_command(tmp_path: Path) -> None:
     """0 for what works, 3 for warnings under --strict, 1 for what will not work."""
     run = CliRunner().invoke
     assert run(command, [str(write(tmp_path)), "--strict"]).exit_code == 0
-    assert run(command, [str(write(tmp_path, (SLOW,))), "--strict"]).exit_code == 3
+    assert run(command, [str(write(tmp_path, (SLOW, (POISSON, BATCHES)))), "--strict"]).exit_code == 3
     assert run(command, [str(write(tmp_path, (('"4"', '"x"'),)))]).exit_code == 1
 
 

@@ -1,6 +1,6 @@
 """What is surprising or wrong in a manifest or an experiment, before money is spent.
 
-Each rule is a function of a `Case` that yields findings; nothing is simulated. Rules about times need a model of the
+Each rule is a function of a `Case` that yields findings. Rules about times need a model of the
 service, rules about demand a workload, so a bare manifest gets fewer findings than an experiment.
 """
 
@@ -39,12 +39,13 @@ def is_manifest(path: str | Path) -> bool:
     return any(isinstance(one.data, dict) and "kind" in one.data for one in read_documents(path))
 
 
-def check_file(path: str | Path, settings: Mapping[str, Any] | None = None) -> list[Finding]:
+def check_file(path: str | Path, settings: Mapping[str, Any] | None = None, *, trials: bool = False) -> list[Finding]:
     """Findings about a file that is an experiment or a manifest; what cannot be read at all is a finding too.
 
     Args:
         path: The file.
         settings: Settings that are changed before, by path.
+        trials: Whether fixes are simulated; one that does not help is not advised.
 
     Raises:
         RunError: A setting is refused.
@@ -53,7 +54,13 @@ def check_file(path: str | Path, settings: Mapping[str, Any] | None = None) -> l
     try:
         if is_manifest(path):
             return findings(with_service_settings(read_service(path, AutoscalerConfig()), settings or {}))
-        return findings(with_settings(load(path), settings or {}))
+        experiment = with_settings(load(path), settings or {})
+        found = findings(experiment)
+        if trials and any(one.changes for one in found):
+            from kpasim.studies.check.trial import tried
+
+            return tried(experiment, found)
+        return found
     except FileError as error:
         if not all(problem.place for problem in error.problems):
             raise
@@ -70,7 +77,7 @@ def _refusals(error: FileError) -> list[Finding]:
             one.place,
             one.message,
             _REFUSED_WHY,
-            "Mend it; nothing else was looked at.",
+            "Correct it; nothing else was looked at.",
             file.path,
             one.line,
         )

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from kpasim.policy.pods import slowdown
 from kpasim.spec.autoscaler import PREFIX, SPELLINGS, AutoscalerConfig
 from kpasim.spec.base import Place, dotted
+from kpasim.spec.configmaps import Defaults
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.manifest import TEMPLATE_ANNOTATIONS, TEMPLATE_SPEC, ServiceManifest
 from kpasim.spec.model import ServiceModel
 from kpasim.spec.quantities import duration_text
 from kpasim.spec.sharing import sharing
-from kpasim.spec.workload import Batches, Bursts, Constant, Diurnal, Hey, Poisson, Ramp, Steps
+from kpasim.spec.workload import Hey
+from kpasim.studies.check.demand import Load, load_of
 
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
@@ -31,6 +35,7 @@ KUBELET_PERIOD_S = 10.0
 SLOW_START_S = 30.0
 """A start that takes longer than this shapes what users see."""
 _DRAWS = 4_000
+_SECTIONS = {"workload", "model", "cluster", "config-autoscaler", "start", "horizon", "cost"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Finding:
         fix: What to write instead, or what to do.
         path: File, empty where there is none.
         line: Line in the file.
+        changes: The fix as settings of the experiment, by path; empty where it is nothing to try.
+        tried: What the fix did when it was simulated, empty where it was not.
     """
 
     level: Level
@@ -56,6 +63,8 @@ class Finding:
     fix: str
     path: str = ""
     line: int | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    tried: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -90,43 +99,103 @@ class Case:
         )  # fmt: skip
         return all(math.isfinite(value) for value in values)
 
+    @property
+    def instance_type(self) -> str:
+        """Name of the instance type that pods get first, empty where it has none."""
+        if self.experiment is None:
+            return ""
+        if self.experiment.cluster.nodes:
+            return self.experiment.cluster.nodes.type
+        return self.experiment.instance_types[0].name if self.experiment.instance_types else ""
+
+    @cached_property
+    def pod_start_s(self) -> NDArray[np.float64]:
+        """Draws of a pod's start on a machine that is there, up to its first response [s]."""
+        total = np.zeros(_DRAWS)
+        for stage in self.model.cold_start.stages if self.model else ():
+            total += stage.per_instance_type.get(self.instance_type, stage.time).ppf(self._random.random(_DRAWS))
+            if stage.bandwidth:
+                total += stage.bandwidth.size / stage.bandwidth.shared_bandwidth
+        return total
+
     @cached_property
     def start_s(self) -> tuple[float, float]:
-        """Median and 95 % quantile of a pod's start up to its first answer, without waiting for a machine."""
+        """Median and 95 % quantile of a pod's start up to its first response, with a node where one has to come."""
+        if self.model is None or self.experiment is None:
+            return math.nan, math.nan
+        total = self.pod_start_s.copy()
+        nodes = self.experiment.cluster.nodes
+        if nodes and (nodes.max or 0) > nodes.count and self.needed_pods > self.permanent_pods:
+            total += nodes.provision.ppf(self._random.random(_DRAWS))
+        return float(np.median(total)), float(np.percentile(total, 95))
+
+    @property
+    def most_timeout_s(self) -> float:
+        """Longest timeoutSeconds that the cluster allows."""
+        return self.experiment.defaults.max_timeout_s if self.experiment else Defaults().max_timeout_s
+
+    @property
+    def permanent_pods(self) -> float:
+        """Pods that fit on the nodes that are always there."""
+        nodes = self.experiment.cluster.nodes if self.experiment else None
+        gpus = self.experiment.gpus_per_pod if self.experiment else 0
+        return nodes.count * (nodes.gpus_per_node // gpus) if nodes and gpus else math.inf
+
+    @property
+    def most_machines(self) -> float:
+        """Pods that fit on the nodes or into the stock of the instance types."""
+        if self.experiment is None:
+            return math.inf
+        nodes, gpus = self.experiment.cluster.nodes, self.experiment.gpus_per_pod
+        if nodes and gpus:
+            return (nodes.count if nodes.max is None else nodes.max) * (nodes.gpus_per_node // gpus)
+        stocks = [one.stock for one in self.experiment.instance_types]
+        return math.inf if not stocks or None in stocks else sum(stock for stock in stocks if stock is not None)
+
+    @cached_property
+    def container_start_s(self) -> tuple[float, float]:
+        """Median and 95 % quantile of the time from a container's start to its first response."""
         if self.model is None:
             return math.nan, math.nan
         total = np.zeros(_DRAWS)
         for stage in self.model.cold_start.stages:
-            total += stage.time.ppf(self._random.random(_DRAWS))
-            if stage.bandwidth:
-                total += stage.bandwidth.size / stage.bandwidth.shared_bandwidth
+            if stage.kind == "start" and stage.when == "before-ready":
+                total += stage.per_instance_type.get(self.instance_type, stage.time).ppf(self._random.random(_DRAWS))
         return float(np.median(total)), float(np.percentile(total, 95))
 
     @cached_property
-    def container_start_s(self) -> float:
-        """95 % quantile of the time from a container's start to its first answer."""
-        if self.model is None:
-            return math.nan
-        total = np.zeros(_DRAWS)
-        for stage in self.model.cold_start.stages:
-            if stage.kind == "start" and stage.when == "before-ready":
-                total += stage.time.ppf(self._random.random(_DRAWS))
-        return float(np.percentile(total, 95))
-
-    @cached_property
     def service_s(self) -> tuple[float, float, float]:
-        """Median, mean and 99 % quantile of the service time."""
+        """Median, mean and 99 % quantile of the service time of a request that has its pod to itself."""
         if self.model is None:
             return math.nan, math.nan, math.nan
-        time = self.model.service_time.time
-        drawn = time.ppf((np.arange(_DRAWS) + 0.5) / _DRAWS)
-        return float(np.median(drawn)), time.mean_s(), float(np.percentile(drawn, 99))
+        model, points = self.model.service_time, (np.arange(_DRAWS) + 0.5) / _DRAWS
+        kinds = [(one.share, one.time) for one in model.classes] or [(1.0, model.time)]
+        shares = np.array([share for share, _ in kinds])
+        drawn = np.concatenate([time.ppf(points[:: max(1, round(shares.sum() / share))]) for share, time in kinds])
+        factor = model.per_instance_type.get(self.instance_type, 1.0)
+        mean = sum(share * time.mean_s() for share, time in kinds) / float(shares.sum())
+        return factor * float(np.median(drawn)), factor * mean, factor * float(np.percentile(drawn, 99))
+
+    @cached_property
+    def first_byte_s(self) -> float:
+        """Median time from the beginning of the work on a request to its first byte."""
+        first = self.model.service_time.first_byte if self.model else None
+        return float(first.ppf(np.array([0.5]))[0]) if first else self.service_s[0]
 
     @property
     def slots(self) -> float:
         """Requests a pod works on at once."""
         limit = self.service.container_concurrency or math.inf
         return min(limit, sharing(self.experiment).slots or math.inf) if self.experiment else limit
+
+    @cached_property
+    def pod_rate(self) -> float:
+        """Most requests per second that a pod finishes: the best of k / (mean x slow-down of k), k up to its slots."""
+        mean, slow = self.service_s[1], np.array(self.model.service_time.slowdown if self.model else ())
+        if not len(slow):
+            return self.slots / mean
+        most = int(min(self.slots, max(100, len(slow))))
+        return max(k / (mean * slowdown(slow, k)) for k in range(1, most + 1))
 
     @property
     def most_pods(self) -> float:
@@ -140,44 +209,116 @@ class Case:
         return workload.concurrency if isinstance(workload, Hey) else None
 
     @cached_property
-    def peak_rate(self) -> float | None:
-        """Highest lasting rate of an open loop, in requests per second."""
-        workload = self.experiment.workload if self.experiment else None
-        if isinstance(workload, Constant | Poisson):
-            return workload.rate
-        if isinstance(workload, Steps):
-            return max(phase.rate for phase in workload.phases)
-        if isinstance(workload, Ramp):
-            return max(workload.from_rate, workload.to_rate)
-        if isinstance(workload, Diurnal):
-            return workload.mean * (1 + workload.amplitude)
-        if isinstance(workload, Bursts):
-            return workload.high
-        if isinstance(workload, Batches):
-            return workload.size / workload.every_s
-        return None
+    def load(self) -> Load | None:
+        """The load of an open loop, None for a closed one or a bare manifest."""
+        return load_of(self.experiment.workload) if self.experiment else None
+
+    @cached_property
+    def in_flight(self) -> float:
+        """Most requests in flight at once that the load brings where none waits; 1 without a load."""
+        if self.clients:
+            return float(self.clients)
+        return max(self.load.in_flight(self.service_s[1]), 1.0) if self.load else 1.0
+
+    @property
+    def needed_pods(self) -> float:
+        """Pods that the load asks for, within max-scale."""
+        return min(max(self.pods_for(self.in_flight), 1), self.most_pods)
+
+    @property
+    def has_bursts(self) -> bool:
+        """Whether the load needs more pods at its peak than on average."""
+        if self.load is None or not self.load.end_s:
+            return False
+        usual = len(self.load.sent_s) / self.load.end_s * self.service_s[1]
+        return self.needed_pods > max(self.pods_for(usual), 1)
+
+    @cached_property
+    def warm_pods(self) -> int:
+        """Pods that are ready when the first request comes."""
+        warm = self.experiment and self.experiment.start.state == "warm" and not self.warm_pod_is_gone
+        return max(self.service.revision.min_scale, 1 if warm else 0)
+
+    @property
+    def zero_after_s(self) -> float:
+        """Least time without a request after which the last pod goes; infinite where one always stays."""
+        revision = self.service.revision
+        if revision.min_scale or not revision.enable_scale_to_zero:
+            return math.inf
+        kept_s = max(revision.pod_retention_s, 2.0)
+        return revision.stable_window_s + revision.scale_down_delay_s + kept_s
+
+    @property
+    def warm_pod_is_gone(self) -> bool:
+        """Whether the pods of a warm start are gone before the first request comes."""
+        if self.experiment is None or self.experiment.start.state != "warm":
+            return False
+        first_s = float(self.load.sent_s[0]) if self.load and len(self.load.sent_s) else 0.0
+        return self.experiment.start.for_s + first_s > self.zero_after_s
+
+    @property
+    def begins_cold(self) -> bool:
+        """Whether the first request meets no pod."""
+        return self.experiment is not None and self.warm_pods == 0
+
+    @cached_property
+    def pauses(self) -> int:
+        """How often the load pauses for so long that the last pod goes."""
+        return self.load.silences(self.zero_after_s) if self.load and math.isfinite(self.zero_after_s) else 0
+
+    @cached_property
+    def wait_for_pod_s(self) -> float:
+        """Longest wait for a pod that has to start [s]; 0 where the pods that are ready bear the load."""
+        start = self.start_s[1]
+        if self.begins_cold or self.pauses:
+            return start
+        if self.most_pods <= self.warm_pods:
+            return 0.0
+        pods = max(self.warm_pods, 1)
+        slots, wait_s = pods * self.slots, math.inf
+        ratio = self.in_flight / slots
+        if self.load:
+            ratio, wait_s = self.load.waits_by_chance(pods * self.pod_rate, slots, self.service_s[1])
+        # While a pod starts, requests beyond the capacity of the ready ones queue up; those that come later are
+        # served by the new pod.
+        return min((1 - 1 / ratio) * start, wait_s) if ratio > 1 else 0.0
 
     def pods_for(self, requests: float) -> int:
         """Pods the autoscaler asks for with so many requests in flight."""
         return math.ceil(requests / self.service.revision.target_value - 1e-9)
 
-    def fail(self, name: str, place: str | Place, what: str, why: str, fix: str) -> Finding:
+    def fail(
+        self, name: str, place: str | Place, what: str, why: str, fix: str, changes: Mapping[str, Any] | None = None
+    ) -> Finding:
         """A finding of level `error`."""
-        return self._found("error", name, place, what, why, fix)
+        return self._found("error", name, place, what, why, fix, changes)
 
-    def warn(self, name: str, place: str | Place, what: str, why: str, fix: str) -> Finding:
+    def warn(
+        self, name: str, place: str | Place, what: str, why: str, fix: str, changes: Mapping[str, Any] | None = None
+    ) -> Finding:
         """A finding of level `warning`."""
-        return self._found("warning", name, place, what, why, fix)
+        return self._found("warning", name, place, what, why, fix, changes)
 
-    def note(self, name: str, place: str | Place, what: str, why: str, fix: str) -> Finding:
+    def note(
+        self, name: str, place: str | Place, what: str, why: str, fix: str, changes: Mapping[str, Any] | None = None
+    ) -> Finding:
         """A finding of level `note`."""
-        return self._found("note", name, place, what, why, fix)
+        return self._found("note", name, place, what, why, fix, changes)
 
-    def _found(self, level: Level, name: str, place: str | Place, what: str, why: str, fix: str) -> Finding:
+    def _found(
+        self,
+        level: Level,
+        name: str,
+        place: str | Place,
+        what: str,
+        why: str,
+        fix: str,
+        changes: Mapping[str, Any] | None,
+    ) -> Finding:
         """A finding about the Service or the experiment, with the line of the place or of what is nearest to it."""
         path = self.service.path or str((self.experiment and self.experiment.path) or "")
         if isinstance(place, tuple):
-            return Finding(level, name, dotted(place), what, why, fix, path, self.service.line(*place))
+            return Finding(level, name, dotted(place), what, why, fix, path, self.service.line(*place), changes or {})
         parts: Place = (*TEMPLATE_SPEC, place)
         shown = place
         key = next((one for one in (PREFIX + place, place) if one in self.service.annotations), None)
@@ -188,11 +329,19 @@ class Case:
             parts = (*TEMPLATE_SPEC, "containers", 0, *place.split("."))
         elif place == "metadata.annotations":
             parts = ("metadata", "annotations")
-        elif place.partition(".")[0] in {"workload", "model", "cluster", "config-autoscaler", "start"}:
+        elif place.partition(".")[0] in {
+            "workload",
+            "model",
+            "cluster",
+            "config-autoscaler",
+            "start",
+            "horizon",
+            "cost",
+        }:
             path = str((self.experiment and self.experiment.path) or "")
             line = self.experiment.line(place) if self.experiment else None
-            return Finding(level, name, place, what, why, fix, path, line)
-        return Finding(level, name, shown, what, why, fix, path, self.service.line(*parts))
+            return Finding(level, name, place, what, why, fix, path, line, changes or {})
+        return Finding(level, name, shown, what, why, fix, path, self.service.line(*parts), changes or {})
 
 
 Rule = Callable[[Case], Iterator[Finding]]

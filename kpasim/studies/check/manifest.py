@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from kpasim.spec.autoscaler import KPA, SPELLINGS, find_annotation
+from kpasim.spec.autoscaler import KPA, SPELLINGS, AutoscalerConfig, find_annotation
 from kpasim.spec.manifest import ECI_SPECS, MOST_ECI_SPECS
-from kpasim.studies.check.case import DRAIN_S, QUEUE_PER_POD, Case, Finding, Rule, spoken
+from kpasim.studies.check.case import DRAIN_S, KUBELET_PERIOD_S, QUEUE_PER_POD, Case, Finding, Rule, spoken
 
 
 def gpu_limit(case: Case) -> Iterator[Finding]:
@@ -51,17 +51,25 @@ def shallow_probe(case: Case) -> Iterator[Finding]:
 
 def slow_probe(case: Case) -> Iterator[Finding]:
     """Kubernetes looks only now and then whether a pod is ready."""
-    period = case.service.probe.period_s
-    if 0 < period <= 2:
+    probe = case.service.probe
+    period = probe.period_s or KUBELET_PERIOD_S
+    start = case.container_start_s[0]
+    delay = max(0.0, probe.initial_delay_s - (0.0 if math.isnan(start) else start))
+    if delay + period <= 2:
         return
-    seen = period or 10.0
+    late = f"The kubelet probes every {period:g} s (periodSeconds; 10 when not given)"
+    if delay:
+        late += f", and not before initialDelaySeconds {probe.initial_delay_s:g} is over"
     yield case.note(
         "slow-probe",
         "readinessProbe",
-        f"a pod counts as ready up to {spoken(seen)} after it is",
-        "The kubelet probes every periodSeconds (10 when not given). Until then the autoscaler does not count the "
-        "pod, keeps panicking, and a direct path does not use it; the activator does.",
-        "Set periodSeconds: 1.",
+        f"a pod counts as ready up to {spoken(delay + period)} after it is",
+        f"{late}. Until then the autoscaler does not count the pod and keeps panicking, and a direct path does not use "
+        "it; the activator does.",
+        f"Set {'initialDelaySeconds: 0 and ' if delay else ''}periodSeconds: 1.",
+        {"service.readinessProbe.initialDelaySeconds": 0, "service.readinessProbe.periodSeconds": 1}
+        if case.service.probe.period_s
+        else None,
     )
 
 
@@ -93,27 +101,30 @@ def unlimited_concurrency(case: Case) -> Iterator[Finding]:
         f"{case.service.revision.target_value:g} on; a GPU that serves them one by one makes them wait in the "
         "container.",
         "Set containerConcurrency to what the container works on at once (1 for one diffusion pipeline).",
+        {"service.containerConcurrency": int(case.slots)} if math.isfinite(case.slots) else None,
     )
 
 
 def utilisation(case: Case) -> Iterator[Finding]:
     """The utilisation asks for more pods than there are requests."""
     revision = case.service.revision
-    if revision.metric != "concurrency" or revision.total_value > 4 or revision.target_value >= revision.total_value:
+    if revision.metric != "concurrency" or revision.target_value >= revision.total_value:
         return
-    clients = case.clients or 1
-    asked, needed = case.pods_for(clients), math.ceil(clients / revision.total_value)
-    if asked <= needed:
+    at_once = case.in_flight
+    asked, needed = case.pods_for(at_once), math.ceil(at_once / revision.total_value - 1e-9)
+    small = revision.total_value <= 4
+    if asked <= needed or (not small and case.clients is None):
         return
     share = revision.target_value / revision.total_value
-    yield case.warn(
+    who = "client" if at_once == 1 else "clients" if case.clients else "requests in flight"
+    yield (case.warn if small else case.note)(
         "utilisation",
         "target-utilization-percentage",
-        f"a utilisation of {share:.0%} asks for {asked} pods for {clients} client{'s' if clients > 1 else ''}, where "
-        f"{needed} would do",
-        f"The autoscaler aims at {revision.target_value:g} requests per pod and rounds up: {clients} / "
+        f"a utilisation of {share:.0%} asks for {asked} pods for {at_once:g} {who}, where {needed} would do",
+        f"The autoscaler aims at {revision.target_value:g} requests per pod and rounds up: {at_once:g} / "
         f"{revision.target_value:g}. The share also multiplies an explicit target.",
         'Set autoscaling.knative.dev/target-utilization-percentage: "100" where a pod serves few requests at once.',
+        {"service.annotations.target-utilization-percentage": 100},
     )
 
 
@@ -163,10 +174,11 @@ def no_limit(case: Case) -> Iterator[Finding]:
     """Nothing bounds the bill."""
     if case.service.revision.max_scale:
         return
+    zero = find_annotation(case.service.annotations, "max-scale")
     yield case.warn(
         "no-max-scale",
         "max-scale",
-        "no max-scale: the number of GPUs is unlimited",
+        f"{'max-scale 0 means no limit' if zero else 'no max-scale'}: the number of GPUs is unlimited",
         "A burst, a retry storm or a crawler asks for as many pods as it has requests.",
         'Set autoscaling.knative.dev/max-scale to what you are ready to pay for, for example "10".',
     )
@@ -207,18 +219,38 @@ def activator_stays(case: Case) -> Iterator[Finding]:
 
 def direct_path(case: Case) -> Iterator[Finding]:
     """Requests wait inside pods."""
-    if case.service.revision.target_burst_capacity != 0:
+    revision = case.service.revision
+    capacity = revision.target_burst_capacity
+    default = AutoscalerConfig().target_burst_capacity
+    if not 0 <= capacity <= revision.total_value or capacity == default:
         return
     limit = case.service.container_concurrency
     refusal = f" From {QUEUE_PER_POD * limit} requests at one pod on it answers 503." if limit else ""
     yield case.warn(
         "direct-path",
         "target-burst-capacity",
-        "target-burst-capacity 0: requests wait inside the pod they were sent to",
+        f"target-burst-capacity {capacity:g}: "
+        f"{'' if capacity == 0 else 'the activator leaves the path while one pod is idle, and '}"
+        "requests wait inside the pod they were sent to",
         "The gateway chooses a pod when a request comes (Kourier in turn, Istio the less busy of two), not when one is "
         f"free, and a request that waits cannot move to a pod that became ready.{refusal}",
         "Remove the annotation (211 keeps the activator and its one queue in the path of a small service).",
+        {"service.annotations.target-burst-capacity": int(default)},
     )
+
+
+def activation_scale(case: Case) -> Iterator[Finding]:
+    """A revision that goes idle has fewer pods for a while."""
+    revision = case.service.revision
+    if revision.activation_scale > 1 and revision.min_scale < revision.activation_scale:
+        yield case.note(
+            "activation-scale",
+            "activation-scale",
+            f"activation-scale {revision.activation_scale} holds only while there are requests: "
+            f"{max(1, int(revision.activation_scale / revision.max_scale_down_rate))} for a while before zero",
+            "Without a request in the window the rate of scaling down decides alone; it passes smaller numbers.",
+            "Use min-scale where so many pods must stay.",
+        )
 
 
 def always_activator(case: Case) -> Iterator[Finding]:
@@ -328,6 +360,7 @@ RULES: tuple[Rule, ...] = (
     initial_above_max,
     activator_stays,
     direct_path,
+    activation_scale,
     always_activator,
     rps_metric,
     short_grace,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
+from kpasim.spec.autoscaler import AutoscalerConfig
+from kpasim.spec.manifest import TEMPLATE_SPEC, Probe
 from kpasim.spec.model import ServiceModel, Stage
 from kpasim.spec.sharing import sharing
 from kpasim.spec.workload import Hey
@@ -29,31 +31,75 @@ def timeout_below_start(case: Case) -> Iterator[Finding]:
     """The first request after a scale to zero ends in 504."""
     median, late = case.start_s
     need = late + case.service_s[0]
-    if not case.service.timeout_s < need:
+    if not case.service.timeout_s < case.wait_for_pod_s + case.service_s[0]:
         return
+    most = case.most_timeout_s
+    wanted = math.ceil(need / 60) * 60
+    fits = wanted <= most
+    words, changes = _longer(case, wanted)
     yield case.warn(
         "timeout-below-start",
         "timeoutSeconds",
         f"timeoutSeconds {case.service.timeout_s:g} is below cold start plus service, "
         f"{spoken(median + case.service_s[0])} at the median and {spoken(need)} in a slow start",
-        "The time a request waits for a pod counts; the activator answers 504 when it is over.",
-        f"Set timeoutSeconds to {math.ceil(need / 60) * 60} (600 is the cluster's limit), or keep a pod with "
-        "min-scale.",
+        "The time a request waits for a pod counts, also for a node; the activator answers 504 when it is over.",
+        words
+        if fits
+        else f"Keep a pod with min-scale, or raise max-revision-timeout-seconds: the cluster allows {most:g} s.",
+        changes if fits else {"service.annotations.min-scale": 1},
+    )
+
+
+def _longer(case: Case, wanted_s: int) -> tuple[str, dict[str, int]]:
+    """A larger timeoutSeconds in words and as settings, with the limit that the cluster would fill in below it."""
+    start_s = case.experiment.defaults.response_start_timeout_s if case.experiment else 0
+    if case.service.response_start_timeout_s is None and 0 < start_s < wanted_s:
+        return (
+            f"Set timeoutSeconds to {wanted_s} and responseStartTimeoutSeconds to {wanted_s} (else the cluster's "
+            f"{start_s:g} holds).",
+            {"service.timeoutSeconds": wanted_s, "service.responseStartTimeoutSeconds": wanted_s},
+        )
+    return f"Set timeoutSeconds to {wanted_s}.", {"service.timeoutSeconds": wanted_s}
+
+
+def timeout_below_service(case: Case) -> Iterator[Finding]:
+    """Requests are cut while they are worked on."""
+    limit_s, long = case.service.timeout_s, case.service_s[2]
+    if not limit_s < long:
+        return
+    wanted, most = math.ceil(1.2 * long / 60) * 60, case.most_timeout_s
+    fits = wanted <= most
+    words, changes = _longer(case, wanted)
+    yield case.warn(
+        "timeout-below-service",
+        "timeoutSeconds",
+        f"timeoutSeconds is {limit_s:g}, and {'half' if limit_s < case.service_s[0] else 'some'} of the requests are "
+        f"worked on for longer ({spoken(case.service_s[0])} at the median, {spoken(long)} for 1 in 100)",
+        "Such a request ends with 504, whether it had to wait or not.",
+        words if fits else f"Raise max-revision-timeout-seconds in config-defaults: the cluster allows {most:g} s.",
+        changes if fits else None,
     )
 
 
 def response_start(case: Case) -> Iterator[Finding]:
     """The first byte comes too late."""
     limit = case.service.response_start_timeout_s
-    if limit is None or not limit < case.start_s[1] + case.service_s[0] or case.service.timeout_s <= limit:
+    streams = case.model is not None and case.model.service_time.first_byte is not None
+    need = max(case.wait_for_pod_s + case.first_byte_s, 0.0 if streams else case.service_s[2])
+    if limit is None or not limit < need or case.service.timeout_s <= limit:
         return
+    given = case.service.data["spec"]["template"]["spec"].get("responseStartTimeoutSeconds")
+    takes = "a wait for a pod plus service" if case.wait_for_pod_s else "the service alone"
     yield case.warn(
         "response-start",
         "responseStartTimeoutSeconds",
-        f"no byte within {limit:g} s means 504, and a cold start plus service takes "
-        f"{spoken(case.start_s[1] + case.service_s[0])}",
-        "The limit counts from the arrival, waiting included; it is 300 by default where timeoutSeconds is larger.",
+        f"no byte within {limit:g} s means 504, and {takes} takes {spoken(need)}",
+        "The limit counts from the arrival, waiting included."
+        if given
+        else f"The limit counts from the arrival, waiting included; {limit:g} s is the cluster's default, which holds "
+        "where timeoutSeconds is larger.",
         f"Set responseStartTimeoutSeconds: {int(case.service.timeout_s)}.",
+        {"service.responseStartTimeoutSeconds": int(case.service.timeout_s)},
     )
 
 
@@ -63,11 +109,11 @@ def idle_timeout(case: Case) -> Iterator[Finding]:
     if limit is None or case.model is None:
         return
     every = case.model.service_time.chunk_interval_s
-    need = case.start_s[1] + case.service_s[0]
+    need = case.wait_for_pod_s + case.first_byte_s
     if case.model.service_time.first_byte is not None and every and every > limit:
-        what = f"pieces of an answer come every {spoken(every)}, and after {limit:g} s of silence it is cut"
+        what = f"pieces of a response come every {spoken(every)}, and after {limit:g} s of silence it is cut"
     elif limit < need and limit < case.service.timeout_s:
-        what = f"no byte within {limit:g} s means 504, and a cold start plus service takes {spoken(need)}"
+        what = f"no byte within {limit:g} s means 504, and a wait for a pod plus service takes {spoken(need)}"
     else:
         return
     yield case.warn(
@@ -76,6 +122,7 @@ def idle_timeout(case: Case) -> Iterator[Finding]:
         what,
         "The time runs from the arrival to the first byte, waiting included, and from then on between any two bytes.",
         f"Set idleTimeoutSeconds above {spoken(max(need, every or 0.0))}, or to 0 for no such limit.",
+        {"service.idleTimeoutSeconds": 0},
     )
 
 
@@ -85,16 +132,17 @@ def client_gives_up(case: Case) -> Iterator[Finding]:
         return
     timeout = case.experiment.workload.timeout_s
     need = case.start_s[1] + case.service_s[0]
-    cold = case.experiment.start.state != "warm" or (case.clients or 1) > case.slots
-    if not timeout or not timeout < need or not cold:
+    if not timeout or not timeout < case.wait_for_pod_s + case.service_s[0] or not case.wait_for_pod_s:
         return
+    wanted = math.ceil(1.2 * need / 60) * 60
     extra = " It is hey's default." if isinstance(case.experiment.workload, Hey) and timeout == 20 else ""
     yield case.warn(
         "client-gives-up",
         "workload.timeout",
         f"clients give up after {spoken(timeout)}, and a cold start plus service takes {spoken(need)}",
         f"Requests that wait for a new pod are counted as errors, and the pod may work on for nobody.{extra}",
-        f"Give hey -t {math.ceil(need / 60) * 60}, that is workload.timeout.",
+        f"Give the clients {spoken(wanted)} (hey -t {wanted}), or keep enough pods with min-scale.",
+        {"workload.timeout": f"{wanted}s"},
     )
 
 
@@ -136,18 +184,19 @@ def panic_lasts(case: Case) -> Iterator[Finding]:
 
 def cold_start_from_zero(case: Case) -> Iterator[Finding]:
     """After a pause somebody waits for minutes."""
-    revision = case.service.revision
     start = case.start_s[0]
-    if not start > SLOW_START_S or revision.min_scale or not revision.enable_scale_to_zero:
+    if not start > SLOW_START_S or math.isinf(case.zero_after_s):
         return
-    yield case.warn(
+    meets = case.begins_cold or case.pauses
+    yield (case.warn if meets else case.note)(
         "scale-to-zero",
         "min-scale",
-        f"scale to zero: after a pause of about {spoken(revision.stable_window_s + max(revision.pod_retention_s, 2))} "
-        f"the next user waits {spoken(start)}",
-        "The last pod goes once a stable window has passed without a request (plus retention), and a cold start is "
-        "what brings it back.",
+        f"scale to zero: after a pause of at least {spoken(case.zero_after_s)} the next user waits {spoken(start)}",
+        "The last pod goes once a stable window has passed without a request, plus scale-down-delay (once for each "
+        "pod that goes) and retention; a cold start brings it back."
+        + ("" if meets else " This load has no such pause."),
         'Keep one with min-scale: "1", or for a while with scale-to-zero-pod-retention-period, and compare the bills.',
+        {"service.annotations.min-scale": 1} if meets and not case.begins_cold else None,
     )
 
 
@@ -156,15 +205,17 @@ def window_below_start(case: Case) -> Iterator[Finding]:
     revision = case.service.revision
     start = case.start_s[0]
     held = revision.stable_window_s + revision.scale_down_delay_s
-    if not start > held:
+    if not start > held or not case.has_bursts:
         return
+    delay = min(math.ceil(start / 60) * 60, 3600)
     yield case.warn(
         "window-below-start",
         "window",
         f"a pod is given up {spoken(held)} after a burst, and takes {spoken(start)} to come back",
         "The stable window (and scale-down-delay) is all that remembers demand; bursts that come more rarely meet "
         "cold pods.",
-        "Set scale-down-delay to about the cold start, or a longer window, and compare the bills.",
+        f"Set scale-down-delay to about the cold start ({spoken(delay)}), or a longer window, and compare the bills.",
+        {"service.annotations.scale-down-delay": f"{delay}s"},
     )
 
 
@@ -185,37 +236,51 @@ def progress_deadline(case: Case) -> Iterator[Finding]:
 
 def killed_while_starting(case: Case) -> Iterator[Finding]:
     """The kubelet kills the container before it can answer."""
-    takes = case.container_start_s
+    _, late = case.container_start_s
     startup = case.service.startup_probe
     if startup is not None:
-        period = startup.period_s or KUBELET_PERIOD_S
-        allowed = startup.initial_delay_s + period * startup.failure_threshold
-        if takes > allowed:
-            yield case.fail(
-                "killed-while-starting",
-                "startupProbe",
-                f"the container is killed after {spoken(allowed)}, and takes {spoken(takes)} to start",
-                f"After failureThreshold {startup.failure_threshold} failures, {period:g} s apart, the kubelet starts "
-                "it again from the beginning; such a pod never serves.",
-                f"Set failureThreshold to at least {math.ceil((takes - startup.initial_delay_s) / period) + 1}.",
-            )
+        yield from _startup_kills(case, startup)
         return
-    for one in case.service.data["spec"]["template"]["spec"]["containers"]:
+    for index, one in enumerate(case.service.data["spec"]["template"]["spec"]["containers"]):
         probe = one.get("livenessProbe")
         if not isinstance(probe, Mapping):
             continue
         period = probe.get("periodSeconds") or KUBELET_PERIOD_S
         failures = probe.get("failureThreshold") or 3
-        allowed = (probe.get("initialDelaySeconds") or 0) + period * failures
-        if takes > allowed:
+        allowed = (probe.get("initialDelaySeconds") or 0) + period * (failures - 1)
+        if late > allowed:
             yield case.warn(
                 "slow-liveness",
-                "livenessProbe",
-                f"a livenessProbe may kill the container after {spoken(allowed)}, and a start takes {spoken(takes)}",
+                (*TEMPLATE_SPEC, "containers", index, "livenessProbe"),
+                f"a livenessProbe may kill the container after {spoken(allowed)}, and a start takes {spoken(late)}",
                 f"If it fails until the model is loaded, {failures} failures {period:g} s apart start the container "
                 "again from the beginning. kpasim does not simulate liveness probes.",
                 "Give the livenessProbe an initialDelaySeconds above the start, or probe what answers at once.",
             )
+
+
+def _startup_kills(case: Case, probe: Probe) -> Iterator[Finding]:
+    """The last failure falls within one period, by the phase of the kubelet."""
+    usual, late = case.container_start_s
+    period = probe.period_s or KUBELET_PERIOD_S
+    surely = probe.initial_delay_s + period * probe.failure_threshold
+    perhaps = surely - period
+    if not late > perhaps:
+        return
+    wanted = math.ceil((late - probe.initial_delay_s) / period) + 2
+    certain = usual > surely
+    yield (case.fail if certain else case.warn)(
+        "killed-while-starting",
+        "startupProbe",
+        f"the container is killed after {spoken(surely)}, and takes {spoken(usual)} to start"
+        if certain
+        else f"the container may be killed after {spoken(perhaps)} to {spoken(surely)}, and takes up to {spoken(late)} "
+        "to start",
+        f"After failureThreshold {probe.failure_threshold} failures, {period:g} s apart, the kubelet starts it again "
+        "from the beginning; when the first probe comes depends on the kubelet's phase.",
+        f"Set failureThreshold to at least {wanted}.",
+        {"startupProbe.failureThreshold": wanted},
+    )
 
 
 def cut_short(case: Case) -> Iterator[Finding]:
@@ -251,27 +316,132 @@ def drain_outlasts_grace(case: Case) -> Iterator[Finding]:
 
 def too_few_pods(case: Case) -> Iterator[Finding]:
     """The load does not fit into max-scale pods."""
-    if case.experiment is None or not math.isfinite(case.slots):
+    if case.experiment is None or not math.isfinite(case.pod_rate):
         return
-    if case.clients and case.clients > case.most_pods * case.slots:
-        capacity = case.most_pods * case.slots
+    most = min(case.most_pods, case.most_machines)
+    limit = "max-scale is" if case.most_pods <= case.most_machines else "the machines are"
+    if case.clients and case.clients > most * case.slots:
+        wanted = math.ceil(case.clients / case.slots)
         yield case.warn(
             "max-scale-below-need",
             "max-scale",
-            f"max-scale {case.most_pods:g} serves {capacity:g} requests at once, and there are {case.clients} clients",
+            f"max-scale {case.most_pods:g} serves {most * case.slots:g} requests at once, and there are {case.clients} "
+            "clients",
             "The others wait for their turn, every time; the autoscaler stays in panic for as long as demand is twice "
             "capacity.",
-            f'Set max-scale to "{math.ceil(case.clients / case.slots)}", or accept the wait.',
+            f'Set max-scale to "{wanted}", or accept the wait.',
+            {"service.annotations.max-scale": wanted} if wanted <= case.most_machines else None,
         )
-    mean = case.service_s[1]
-    if case.peak_rate and case.peak_rate * mean > case.most_pods * case.slots:
+    if case.load is None or not len(case.load.expected_s):
+        return
+    patience_s = 2 * case.service_s[1]
+    wait_s = case.load.longest_wait_s(most * case.pod_rate, patience_s)
+    if wait_s <= patience_s:
+        return
+    wanted = case.load.servers_needed(case.pod_rate, patience_s, patience_s)
+    yield case.warn(
+        "overload",
+        "max-scale",
+        f"the load needs {wanted} pods of {case.pod_rate:.3g} requests/s each, and {limit} {most:g}",
+        f"Requests come faster than {most:g} pods finish them; the queue grows until one waits {spoken(wait_s)}.",
+        f'Set max-scale to "{wanted}", use a faster GPU, or send less.',
+        {"service.annotations.max-scale": wanted} if wanted <= case.most_machines else None,
+    )
+
+
+def slots_below_limit(case: Case) -> Iterator[Finding]:
+    """Requests wait inside a container, where no free pod can take them."""
+    limit = case.service.container_concurrency
+    slots = case.model.service_time.slots if case.model else None
+    if not slots or not limit > slots:
+        return
+    yield case.warn(
+        "slots-below-limit",
+        "containerConcurrency",
+        f"containerConcurrency {limit} lets {limit} requests into a pod, and the container works on {slots} at once",
+        "The others wait inside, although another pod may be free; the autoscaler takes a pod for half empty.",
+        f"Set containerConcurrency: {slots}.",
+        {"service.containerConcurrency": slots},
+    )
+
+
+def begins_without_pod(case: Case) -> Iterator[Finding]:
+    """The pod of a warm start has gone before the load begins."""
+    if case.experiment is None or not case.warm_pod_is_gone:
+        return
+    start = case.experiment.start
+    yield (case.warn if "start" in case.experiment.raw else case.note)(
+        "no-warm-pod",
+        "start",
+        f"the load begins without its warm pod: no request comes for longer than {spoken(case.zero_after_s)}, and the "
+        "service scales to zero before",
+        f"start is warm for {spoken(start.for_s)}, and the first request comes "
+        f"{spoken(float(case.load.sent_s[0]) if case.load else 0.0)} into the load.",
+        "Say start: idled if that is meant, make start shorter, or set min-scale.",
+        {"service.annotations.min-scale": 1},
+    )
+
+
+def horizon_before_end(case: Case) -> Iterator[Finding]:
+    """The run ends before the load does."""
+    horizon = case.experiment.horizon_s if case.experiment else None
+    end_s = case.load.end_s if case.load else _end_of_hey(case)
+    if horizon is None or not horizon < end_s:
+        return
+    yield case.warn(
+        "horizon-before-end",
+        "horizon",
+        f"the run ends after {spoken(horizon)}, and the load lasts {spoken(end_s)}{' or more' if case.clients else ''}",
+        "Requests that come later are never sent, and those at work have no response.",
+        f"Set horizon to more than {spoken(end_s)}, or leave it out.",
+        {"horizon": f"{math.ceil(end_s + case.service_s[2])}s"} if case.load else None,
+    )
+
+
+def _end_of_hey(case: Case) -> float:
+    workload = case.experiment.workload if case.experiment else None
+    if not isinstance(workload, Hey):
+        return 0.0
+    return workload.duration_s or (workload.per_worker or 0) * case.service_s[1]
+
+
+def short_of_minimum(case: Case) -> Iterator[Finding]:
+    """A minimum of billing decides the cost of a short run."""
+    cost = case.experiment.cost if case.experiment else None
+    end_s = case.load.end_s if case.load else _end_of_hey(case)
+    if cost is None or not cost.minimum_s > end_s + DRAIN_S + case.start_s[0]:
+        return
+    yield case.note(
+        "hourly-minimum",
+        "cost.minimum",
+        f"each {cost.per} is billed for at least {spoken(cost.minimum_s)}, and the load lasts {spoken(end_s)}",
+        "The cost counts pods, not their time: settings that start fewer pods look cheaper than they are over a day.",
+        "Simulate a load as long as a day, or compare pod-seconds.",
+    )
+
+
+def replay_is_readable(case: Case) -> Iterator[Finding]:
+    """The file that the workload replays is opened when its load is looked at."""
+    if case.load is not None and not len(case.load.sent_s):
         yield case.warn(
-            "overload",
-            "max-scale",
-            f"{case.peak_rate:g} requests/s of {spoken(mean)} need {math.ceil(case.peak_rate * mean / case.slots)} "
-            f"pods, and max-scale is {case.most_pods:g}",
-            "The queue grows for as long as the rate lasts, until requests time out.",
-            "Raise max-scale, use a quicker GPU, or shed load before the cluster.",
+            "no-requests",
+            "workload",
+            "the workload sends no request",
+            "Its rate and its duration do not add up to one.",
+            "Make it longer, or raise the rate.",
+        )
+
+
+def unused_rps_target(case: Case) -> Iterator[Finding]:
+    """A key of config-autoscaler that has no effect on this revision."""
+    default = AutoscalerConfig().requests_per_second_target_default
+    if case.service.revision.metric != "rps" and case.config.requests_per_second_target_default != default:
+        yield case.note(
+            "unused-rps-target",
+            "config-autoscaler.requests-per-second-target-default",
+            f"requests-per-second-target-default has no effect: the metric is {case.service.revision.metric}",
+            "The key is read only for revisions with the annotation metric: rps.",
+            "Set autoscaling.knative.dev/metric: rps, or remove the key.",
         )
 
 
@@ -290,27 +460,20 @@ def sharing_is_assumed(case: Case) -> Iterator[Finding]:
 
 def too_few_gpus(case: Case) -> Iterator[Finding]:
     """The cluster has fewer GPUs than max-scale pods need."""
-    if case.experiment is None:
+    if case.experiment is None or not case.most_machines < case.most_pods:
         return
-    cluster = case.experiment.cluster
-    gpus = case.experiment.gpus_per_pod
-    if cluster.nodes and gpus:
-        nodes = cluster.nodes.max if cluster.nodes.max is not None else cluster.nodes.count
-        room: float = nodes * (cluster.nodes.gpus_per_node // gpus)
-        where = f"{nodes} nodes of {cluster.nodes.gpus_per_node} GPU"
-    else:
-        stocks = [one.stock for one in case.experiment.instance_types]
-        room = math.inf if not stocks or None in stocks else sum(stock for stock in stocks if stock is not None)
-        where = "the instance types' stock"
-    if not room < case.most_pods:
-        return
-    yield case.warn(
+    nodes = case.experiment.cluster.nodes
+    where = "the instance types' stock"
+    if nodes:
+        where = f"{nodes.count if nodes.max is None else nodes.max} nodes of {nodes.gpus_per_node} GPU"
+    hurts = case.needed_pods > case.most_machines
+    yield (case.warn if hurts else case.note)(
         "cluster-below-max-scale",
         "cluster",
-        f"{where} hold {room:g} pods, and max-scale is "
+        f"{where} hold {case.most_machines:g} pods, and max-scale is "
         f"{'unlimited' if math.isinf(case.most_pods) else f'{case.most_pods:g}'}",
         "Further pods stay Pending; the autoscaler counts on them, and panic does not end while they are not ready.",
-        f'Set max-scale to "{room:g}", or give the cluster more room.',
+        f'Set max-scale to "{case.most_machines:g}", or give the cluster more capacity.',
     )
 
 
@@ -380,16 +543,14 @@ def one_at_a_time(case: Case) -> Iterator[Finding]:
     stage = _queued_stage(case.model)
     if stage is None:
         return
-    each = stage.time.mean_s() / stage.at_a_time
-    there = 1 if case.experiment and case.experiment.start.state == "warm" else 0
-    wanted = min(case.pods_for(case.clients) if case.clients else 2, case.most_pods) - there
+    wanted = (case.needed_pods if case.experiment else 2) - case.warm_pods
     if wanted <= stage.at_a_time:
         return
+    later_s = stage.time.mean_s() * (math.ceil(wanted / stage.at_a_time) - 1)
     yield case.note(
         "one-at-a-time",
         f"model.cold-start.stages.{stage.name}",
-        f"of {wanted:g} pods asked for at once the last comes about {spoken(each * (wanted - stage.at_a_time))} after "
-        "the first",
+        f"of {wanted:g} pods asked for at once the last comes about {spoken(later_s)} after the first",
         f"{stage.at_a_time} pod{'s' if stage.at_a_time > 1 else ''} at a time can be in {stage.name}, for "
         f"{spoken(stage.time.mean_s())} each.",
         "Ask the provider for quota, or keep pods warm with min-scale.",
@@ -404,6 +565,7 @@ def _queued_stage(model: ServiceModel | None) -> Stage | None:
 RULES: tuple[Rule, ...] = (
     no_cold_start,
     timeout_below_start,
+    timeout_below_service,
     response_start,
     idle_timeout,
     client_gives_up,
@@ -416,6 +578,12 @@ RULES: tuple[Rule, ...] = (
     cut_short,
     drain_outlasts_grace,
     sharing_is_assumed,
+    slots_below_limit,
+    begins_without_pod,
+    horizon_before_end,
+    short_of_minimum,
+    replay_is_readable,
+    unused_rps_target,
     too_few_pods,
     too_few_gpus,
     one_at_a_time,
