@@ -43,9 +43,9 @@ COSTLY = ("utilisation",)
 @click.option("--manifest", type=click.Path(), help="Service YAML, instead of an experiment file.")
 @click.option("--hey", "hey_flags", metavar="FLAGS", help="With --manifest: hey's flags, such as '-n 50 -c 5 -t 180'.")
 @click.option("--service-time", metavar="TIME", help="With --manifest: time one request takes, such as 11s.")
-@click.option("--cold-start", metavar="TIME", help="With --manifest: time from pod creation to its first answer.")
+@click.option("--cold-start", metavar="TIME", help="With --manifest: time from pod creation to its first response.")
 @click.option("--write-experiment", type=click.Path(), help="With --manifest: also write the experiment file.")
-@click.option("-n", "--replications", type=click.IntRange(1), help="How many times to play it.")
+@click.option("-n", "--replications", type=click.IntRange(1), help="How many replications.")
 @options.settings
 @click.option(
     "--slo",
@@ -63,8 +63,12 @@ COSTLY = ("utilisation",)
 )
 @options.seed
 @options.engine("; both give the same tables")
-@click.option("--explain", is_flag=True, help="Say for each tick what was observed and which rule decided.")
-@click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to --out, or beside the experiment's name.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Say why it scaled, and for each decision what the autoscaler saw and which rule decided.",
+)
+@click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to --out.  [default: runs/NAME]")
 @click.option("--out", type=click.Path(), help="Folder for the run's tables.")
 @options.as_json
 def command(
@@ -351,7 +355,7 @@ def figures_of_merit(result: Result) -> Any:
 
 
 def next_steps(result: Result, experiment: str | None, folder: Path | None, settings: tuple[str, ...] = ()) -> None:
-    """Say what one would do now."""
+    """Say what the user may do next."""
     from kpasim.studies.prices import remarks
 
     for line in remarks(result.prices):
@@ -359,9 +363,9 @@ def next_steps(result: Result, experiment: str | None, folder: Path | None, sett
     if not result.prices:
         note("No cost: give a price-per-hour to each of cluster.instance-types in the experiment.")
     if result.experiment.model.provisional:
-        note("The service model is provisional: put times that you have measured in its place.")
+        note("The service model is provisional: replace it with measured times (kpasim calibrate).")
     if not result.experiment.model.cold_start.stages:
-        note("The model has no cold start: new pods work as soon as they are there.")
+        note("The model has no cold start: new pods serve at once.")
     if result.never_warm:
         note(
             f"The load began without a warm pod in {result.never_warm} of {result.replications} replications: none was "

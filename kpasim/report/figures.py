@@ -259,7 +259,7 @@ def dashboard(tables: Tables, horizon_s: float | None = None, title: str = "") -
         values = [float(np.percentile(group, rank)) if len(group) else np.nan for group in groups]
         highest = float(np.fmax.reduce([highest, *values]))
         axes[4].plot(middle, values, dashes, color=colour, marker=".", markersize=3, label=f"p{rank}")
-    axes[4].set(title="response time", ylabel="answered requests [s]")
+    axes[4].set(title="response time", ylabel="latency of responses [s]")
     legend_above(axes[4], 4, "right")
     _draw_pods(axes[5], tables, 0.0, end, scale)
     axes[5].set(title="pods", ylabel=_pods_label(tables, end))

@@ -196,7 +196,7 @@ def _latency(run: Evidence, drawn: dict[str, Chart]) -> Html:
 def _dashboard(run: Evidence, drawn: dict[str, Chart]) -> Html:
     titles = {
         "volume": ("Request volume by response code", "Requests that ended, per second."),
-        "success": ("Success rate", "Share of answers with status 2xx."),
+        "success": ("Success rate", "Share of requests that succeeded (status 2xx) among those that ended."),
         "response": ("Response time", "Percentiles of the requests that ended in each interval."),
         "burst": (
             "Excess burst capacity",
@@ -216,7 +216,7 @@ def _pods(run: Evidence, drawn: dict[str, Chart]) -> Html:
     pods = run.tables.pods
     count = len(pods["pod"])
     if not count:
-        return element("p", "There was none.")
+        return element("p", "No pod existed.")
     drawn["lives"], left_out = charts.lives(run)
     caption = "From creation to its end."
     if left_out:
@@ -227,7 +227,7 @@ def _pods(run: Evidence, drawn: dict[str, Chart]) -> Html:
         times = [pods[name][i] for name in ("created_s", "ready_s", "delete_requested_s", "gone_s")]
         served = int((run.tables.requests["pod"] == pods["pod"][i]).sum())
         rows.append([str(pods["pod"][i]), kind, *(_moment(float(one)) for one in times), served])
-    columns = ["pod", "instance", "created", "ready", "asked to go", "gone", "requests"]
+    columns = ["pod", "instance", "created", "ready", "terminating", "gone", "requests"]
     listed = markup.table("Times in seconds from the start of the load", columns, rows, words=2, class_="words")
     height = 120 + 22 * min(count, charts.MOST_BARS)
     return Html(figure("lives", "The life of each pod", caption, height) + markup.details("As a table", listed))

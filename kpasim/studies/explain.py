@@ -24,7 +24,7 @@ REASONS = {
     "up-rate": "max-scale-up-rate allows no more",
     "down-rate": "max-scale-down-rate allows no less",
     "activation": "activation-scale",
-    "held": "panic never scales down",
+    "held": "in panic mode no pod is removed",
     "delay": "scale-down-delay holds it",
 }
 """What each rule of ``policy.decider.RULES`` means."""
@@ -233,7 +233,7 @@ def _changes(tables: Tables) -> Iterator[tuple[float, str]]:
         ("created_s", "created", None),
         ("scheduled_s", "got a machine", late),
         ("ready_s", "ready", None),
-        ("delete_requested_s", "asked to go", None),
+        ("delete_requested_s", "terminating", None),
         ("gone_s", "gone", None),
     ):
         times = pods.get(column)

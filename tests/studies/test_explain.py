@@ -81,12 +81,12 @@ def test_every_decision_is_told_or_counted() -> None:
 
 
 def test_pods_are_told_from_creation_to_end() -> None:
-    """Each pod is created, ready, asked to go and gone, and the path is told where it changes."""
+    """Each pod is created, ready, terminating and gone, and the path is told where it changes."""
     result, lines = told()
     text = "\n".join(lines)
 
     for pod in result.tables().pods["pod"]:
-        for what in ("created", "ready", "asked to go", "gone"):
+        for what in ("created", "ready", "terminating", "gone"):
             assert re.search(rf"{pod}(, pod-\d+)* {what}", text), (pod, what)
 
 
