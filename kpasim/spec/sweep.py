@@ -32,6 +32,8 @@ MOST_VALUES = 100_000
 _MOST_TRIES = 100
 _DIGITS = 6
 """Digits of a value of a range, counted from the distance between two of them: thirds are not endless."""
+_LARGEST = 1e15
+"""Largest number of a range: beyond, neighbours are further apart than their digits."""
 _SOMEWHERE = 0.3137
 """A point of a range that is no whole number, to find out whether a setting takes one."""
 
@@ -66,12 +68,15 @@ class Range(Spec):
             step = None if self.step is None else self._number(self.step)
         except ValueError as err:
             raise wrong(str(err)) from None
-        if isinstance(self.first, str) != isinstance(self.last, str):
+        durations = isinstance(self.first, str)
+        if durations != isinstance(self.last, str) or (isinstance(self.step, str) and not durations):
             raise wrong("from and to are of different kinds (two numbers, or two durations)")
         if high <= low:
             raise wrong("to is not above from")
         if self.scale == "log" and (low <= 0 or step is not None):
             raise wrong("scale: log needs steps, and from above 0")
+        if self.scale == "log" and not math.isfinite(high / low):
+            raise wrong("from is too near to 0 for scale: log")
         if step is not None and (self.steps is not None or step <= 0):
             raise wrong("needs step or steps (one of them, step above 0)")
         count = self.steps or (1.0 + (high - low) // step if step else 5)
@@ -82,8 +87,8 @@ class Range(Spec):
     @staticmethod
     def _number(value: float | str) -> float:
         number = seconds(value) if isinstance(value, str) else float(value)
-        if not math.isfinite(number):
-            raise ValueError("from and to must be finite")
+        if not abs(number) <= _LARGEST:
+            raise ValueError(f"from and to must be at most {_LARGEST:g}")
         return number
 
     @property
@@ -108,9 +113,9 @@ class Range(Spec):
             count = self.steps or 5
             numbers = [self._between(index / (count - 1), count) for index in range(count)]
         if self._whole:
-            numbers = list(dict.fromkeys(float(round(number)) for number in numbers))
+            numbers = [float(round(number)) for number in numbers]
         every_whole = all(number.is_integer() for number in numbers)
-        return [self._written(number, every_whole) for number in numbers]
+        return list(dict.fromkeys(self._written(number, every_whole) for number in numbers))
 
     def at(self, u: float) -> Any:
         """The value at a share of the way from the first to the last."""
@@ -154,7 +159,7 @@ def _tag(axis: Any) -> str:
 
 def _rounded(number: float, distance: float, digits: int = _DIGITS) -> float:
     """A number with so many digits of the distance to its neighbour."""
-    return round(number, digits - 1 - math.floor(math.log10(distance)))
+    return round(number, digits - 1 - math.floor(math.log10(distance))) if distance else number
 
 
 class Sweep(Spec):

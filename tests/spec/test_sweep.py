@@ -220,7 +220,10 @@ def test_whole_numbers_only_where_the_setting_takes_no_others(axis: str, values:
         ("{from: 1, to: 2, step: -1}", "needs step or steps"),
         ("{from: 1, to: 2, steps: 1}", "steps"),
         ("{from: 2, to: 2}", "to is not above from"),
-        ("{from: 1, to: .inf}", "to"),
+        ("{from: 1, to: .inf}", "from and to must be at most 1e+15"),
+        ("{from: 1, to: 1.0e+308}", "from and to must be at most 1e+15"),
+        ("{from: 5.0e-324, to: 1, steps: 3, scale: log}", "too near to 0"),
+        ("{from: 1, to: 10, step: 2s}", "different kinds"),
     ],
 )
 def test_an_impossible_range_is_one_clear_line(given: str, words: str, tmp_path: Path) -> None:
