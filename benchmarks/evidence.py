@@ -535,7 +535,7 @@ def steps_predicted() -> Words:
     there = (ticks["t_s"] > 0.0) & (ticks["t_s"] <= np.nanmin(pods["delete_requested_s"]) + 2.0)
     near = 0
     for one in found.result.outcomes:
-        t_s = (one.ticks["t"] - one.load_ns) / SECOND_NS
+        t_s = (one.ticks["t_ns"] - one.load_ns) / SECOND_NS
         same = np.abs(t_s - ticks["t_s"][there][:, np.newaxis]).argmin(axis=1)
         near += all(np.abs(one.ticks[name][same] - ticks[name][there]).max() < 0.01 for name in ("stable", "panic"))
     yield (

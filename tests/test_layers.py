@@ -67,6 +67,14 @@ def test_the_policy_needs_nothing_but_numbers():
         assert not foreign, f"{source.name} imports {foreign}"
 
 
+def test_the_model_knows_no_executor():
+    """The events of the model are plain Python over a state: neither SimPy nor numba, and no engine, is in them."""
+    for source in (PACKAGE / "engines" / "model").glob("*.py"):
+        used = imports(source)
+        assert not {name for name in used if name.split(".")[0] in {"simpy", "numba", "llvmlite"}}, source.name
+        assert not {name for name in used if name.startswith(("kpasim.engines.reference", "kpasim.engines.compiled"))}
+
+
 @pytest.mark.parametrize("statement", ["import kpasim", "from kpasim.cli.main import cli; cli(['--help'])"])
 def test_start_up_loads_nothing_heavy(statement: str):
     """Importing kpasim or asking for help does not wait for compilers, plots or cluster clients."""

@@ -13,15 +13,15 @@ from kpasim.engines.params import NEVER_NS
 # Knative too.
 REQUEST = np.dtype(
     [
-        ("sent", np.int64), ("response", np.int64), ("service", np.int64), ("arrived", np.int64), ("begun", np.int64),
-        ("done", np.int64), ("pod", np.int32), ("status", np.int16), ("activator", np.int16),
+        ("sent_ns", np.int64), ("response_ns", np.int64), ("service_ns", np.int64), ("arrived_ns", np.int64),
+        ("begun_ns", np.int64), ("done_ns", np.int64), ("pod", np.int32), ("status", np.int16), ("activator", np.int16),
     ]
 )  # fmt: skip
 """A row of Outcome.requests."""
 SENT, RESPONSE, SERVICE, ARRIVED, BEGUN, DONE, POD, STATUS, ACTIVATOR = REQUEST.names or ()
 TICK = np.dtype(
     [
-        ("t", np.int64), ("stable", np.float64), ("panic", np.float64), ("ready_pods", np.int32),
+        ("t_ns", np.int64), ("stable", np.float64), ("panic", np.float64), ("ready_pods", np.int32),
         ("desired", np.int32), ("rule", np.int32), ("panic_mode", np.int16), ("poked", np.int16),
     ]
 )  # fmt: skip
@@ -29,7 +29,7 @@ TICK = np.dtype(
 TICK_T, STABLE, PANIC, READY_PODS, DESIRED, RULE, PANIC_MODE, POKED = TICK.names or ()
 CHANGE = np.dtype(
     [
-        ("t", np.int64), ("desired", np.int32), ("ready", np.int32), ("replicas", np.int32), ("active", np.int16),
+        ("t_ns", np.int64), ("desired", np.int32), ("ready", np.int32), ("replicas", np.int32), ("active", np.int16),
         ("mode", np.int16),
     ]
 )  # fmt: skip
@@ -37,8 +37,10 @@ CHANGE = np.dtype(
 SCALING_T, STATUS_DESIRED, DEPLOYMENT_READY, REPLICAS, ACTIVE, MODE = CHANGE.names or ()
 # Columns of Outcome.pods.
 CREATED, SCHEDULED, PULL, CONTAINERS, OPEN, USABLE, READY, ASKED, GONE, BUSY, NODE, TYPE, ADDRESS, RESTARTS = range(14)
+POD_COLUMNS = 14
 # Columns of Outcome.nodes.
 NODE_POOL, NODE_TYPE, NODE_CREATED, NODE_READY, NODE_GONE, NODE_ADDED = range(6)
+NODE_COLUMNS = 6
 
 NO_DESIRED = -2
 """The PodAutoscaler's status shows no desired scale yet."""

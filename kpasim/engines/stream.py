@@ -2,13 +2,12 @@
 
 The compiled engine stops wherever it has no draws for the next request. Meanwhile its state lies in plain arrays, so
 rows of pods and nodes that nothing refers to any more can be taken out and the others numbered anew, in the same order.
-What a pod's random numbers belong to is its ``NUMBER``, which stays. Only open loops with a rate are played like this:
+What a pod's random numbers belong to is its ``number``, which stays. Only open loops with a rate are played like this:
 a closed loop's draws belong to its workers, and a trace is in memory anyway.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 
 from kpasim.engines import compiled
 from kpasim.engines.clock import ENTITY_BITS, Kind
-from kpasim.engines.compiled import layout
-from kpasim.engines.compiled.layout import World
-from kpasim.engines.outcome import Counts, OutOfRoom
+from kpasim.engines.compiled.arrays import Arrays
+from kpasim.engines.model import state
+from kpasim.engines.model.state import Agenda, Supply
+from kpasim.engines.outcome import POD_COLUMNS, Counts, OutOfRoom
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Ints, Params
 from kpasim.engines.podcount import PodCounter
 from kpasim.engines.sampling import Sampler
@@ -27,7 +27,6 @@ from kpasim.policy import accounting
 AT_ONCE = 1 << 15
 """Requests that draws are made for at a time."""
 
-_SUPPLIED = ("sent", "delay", "klass", "service", "first_byte", "supply")
 _OF_A_POD = (Kind.STAGE, Kind.READY, Kind.FORGET, Kind.DRAIN, Kind.KILL)
 """Planned events whose entity is a pod."""
 _IN_VAIN = (Kind.DRAIN, Kind.KILL)
@@ -51,9 +50,9 @@ def count(params: Params, sampler: Sampler, replication: int, pods: int) -> Coun
     while True:
         run = _Run(params, sampler, replication, draws, room)
         fault = run.play()
-        if fault == layout.NO_FAULT:
+        if fault == state.NO_FAULT:
             return run.counted()
-        if fault == layout.MORE_REQUESTS:
+        if fault == state.MORE_REQUESTS:
             room = room._replace(requests=4 * room.requests)
         elif fault in compiled.SHORT_OF:
             raise OutOfRoom(compiled.SHORT_OF[fault])
@@ -66,9 +65,8 @@ class _Run:
         self._params, self._sampler, self._replication = params, sampler, replication
         self._parts = sampler.sent_in_parts(replication, AT_ONCE)
         self._following = next(self._parts, None)
-        own = draws._replace(pod=draws.pod.copy(), node=draws.node.copy())
-        self._world = layout.new_world(params, own, room, statistics_only=True)
-        self._words = layout.new_words()
+        self._draws = draws._replace(pod=draws.pod.copy(), node=draws.node.copy())
+        self._arrays = Arrays(params, self._draws, room, statistics_only=True)
         self._added = 0
         self._concurrency_ns = 0
         self._pods = PodCounter()
@@ -77,103 +75,102 @@ class _Run:
         """Play the whole replication; the fault at which it had to stop."""
         from kpasim.engines.compiled import machine
 
-        i = self._world.i
         self._supply()
-        layout.words(self._world, self._words)
-        concurrency_ns = machine.play(self._world, self._words)
-        while i[layout.FAULT] == layout.MORE_DRAWS:
+        concurrency_ns = machine.play(self._arrays)
+        while self._arrays.read("core").fault == state.MORE_DRAWS:
             self._fold()
             self._supply()
-            layout.words(self._world, self._words, *_SUPPLIED)
-            concurrency_ns = machine.play(self._world, self._words)
+            concurrency_ns = machine.play(self._arrays)
         self._concurrency_ns += concurrency_ns
-        return int(i[layout.FAULT])
+        return int(self._arrays.read("core").fault)
 
     def counted(self) -> Counts:
         """What the run left."""
-        i = self._world.i
-        rows, load_ns, end_ns = self._rows(), int(i[layout.LOAD_NS]), int(i[layout.END_NS])
-        self._pods.watch(rows, load_ns, end_ns + 1)
-        self._pods.count(rows, load_ns, end_ns)
-        counts = compiled.counts_of(self._world, self._concurrency_ns)
+        core, rows = self._arrays.read("core"), self._rows()
+        self._pods.watch(rows, core.load_ns, core.end_ns + 1)
+        self._pods.count(rows, core.load_ns, core.end_ns)
+        counts = compiled.counts_of(self._arrays, self._concurrency_ns)
         return counts._replace(pods=counts.pods[:0], nodes=counts.nodes[:0], pod_totals=self._pods.totals)
 
     def _rows(self) -> Ints:
-        return self._world.pod[: self._world.i[layout.PODS]]
+        return compiled.columns(self._arrays.pods[: self._arrays.read("revision").pods], POD_COLUMNS)
 
     def _supply(self) -> None:
         """Put draws for the next requests in the place of those that no request needs any more."""
-        i, by_start = self._world.i, bool(self._params.service_by_start)
-        # What a new world holds is of no run yet.
-        begun = i[layout.FAULT] == layout.MORE_DRAWS
-        sent, started = (int(i[layout.SENT]), int(i[layout.STARTS])) if begun else (0, 0)
+        clients, by_start = self._arrays.read("clients"), bool(self._params.service_by_start)
+        # What new arrays hold is of no run yet.
+        begun = self._arrays.read("core").fault == state.MORE_DRAWS
+        sent, started = (clients.sent, clients.starts) if begun else (0, 0)
         part = self._following if self._following is not None else np.zeros(0, dtype=np.int64)
         self._following = next(self._parts, None)
-        first = max(0, sent - len(self._world.request))
+        ring = len(self._arrays.requests)
+        first = max(0, sent - ring)
         until = sent + len(part)
         delay, klass = self._sampler.delays(self._replication, first, until - first)
         # Service begins at most as often as requests are sent, and those that wait now may begin as well.
-        of_service = (started, len(self._world.request) + len(part)) if by_start else (first, until - first)
+        of_service = (started, ring + len(part)) if by_start else (first, until - first)
         service, first_byte = self._sampler.services(self._replication, *of_service)
-        self._world = replace(
-            self._world,
+        self._draws = self._draws._replace(
             sent=np.concatenate((np.zeros(sent - first, dtype=np.int64), part)),
             delay=delay,
             klass=klass,
             service=service,
             first_byte=first_byte,
-            supply=np.array([until, self._following is None, first, of_service[0]], dtype=np.int64),
         )
+        self._arrays.give(self._draws, Supply(until, int(self._following is None), first, of_service[0]))
 
     def _fold(self) -> None:
         """Count the pods that are gone for good, and drop their rows and those of their nodes."""
-        w, i = self._world, self._world.i
-        count = int(i[layout.PODS])
-        self._pods.watch(self._rows(), int(i[layout.LOAD_NS]), int(i[layout.NOW]))
-        events = _events(w)
-        stays = (w.pod[:count, layout.GONE_NS] == NEVER_NS) | _named(w, events, count)
+        arrays, core, revision = self._arrays, self._arrays.read("core"), self._arrays.read("revision")
+        count = revision.pods
+        self._pods.watch(self._rows(), core.load_ns, core.now_ns)
+        events = _events(arrays)
+        stays = (arrays.pods["gone_ns"][:count] == NEVER_NS) | _named(arrays, events, count)
         if stays.all():
             return
         gone = np.flatnonzero(~stays)
-        self._pods.count(w.pod[gone], int(i[layout.LOAD_NS]), int(i[layout.NOW]))
-        activators = len(w.activator)
-        self._concurrency_ns += int(w.stats[activators + gone, accounting.LIFETIME_INTEGRAL].sum())
-        _renumber_pods(w, events, stays)
-        i[layout.FOLDED] += len(gone)
-        i[layout.PODS] = left = count - len(gone)
-        w.pod_draw[left:] = self._sampler.pods(self._replication, left + int(i[layout.FOLDED]), len(w.pod_draw) - left)
-        _renumber_nodes(w, events)
-        self._added += int(i[layout.ADDED])
-        i[layout.ADDED] = 0
-        w.node_draw[:] = self._sampler.nodes(self._replication, self._added, len(w.node_draw))
-        _plan_again(w, events)
+        self._pods.count(self._rows()[gone], core.load_ns, core.now_ns)
+        self._concurrency_ns += int(arrays.stats[self._params.activators + gone, accounting.LIFETIME_INTEGRAL].sum())
+        _renumber_pods(arrays, events, stays)
+        revision.folded += len(gone)
+        revision.pods = left = count - len(gone)
+        arrays.write("revision", revision)
+        draws = self._draws
+        draws.pod[left:] = self._sampler.pods(self._replication, left + revision.folded, len(draws.pod) - left)
+        _renumber_nodes(arrays, events)
+        cluster = arrays.read("cluster")
+        self._added += cluster.added
+        cluster.added = 0
+        arrays.write("cluster", cluster)
+        draws.node[:] = self._sampler.nodes(self._replication, self._added, len(draws.node))
+        _schedule_again(arrays, events)
 
 
-def _events(w: World) -> Ints:
-    """All planned events, as rows of time, kind and entity."""
-    planned = w.heap[: w.i[layout.HEAP]]
-    if w.i[layout.HOT_NS] != FOREVER_NS:
-        planned = np.concatenate((planned, [[w.i[layout.HOT_NS], w.i[layout.HOT_KEY]]]))
-    kinds, entities = planned[:, 1] >> ENTITY_BITS, planned[:, 1] & ((1 << ENTITY_BITS) - 1)
-    return np.stack((planned[:, 0], kinds, entities), axis=1)
+def _events(arrays: Arrays) -> Ints:
+    """All scheduled events, as rows of time, kind and entity."""
+    agenda = arrays.read("agenda")
+    scheduled = arrays.heap[: agenda.size]
+    if agenda.hot_ns != FOREVER_NS:
+        scheduled = np.concatenate((scheduled, [[agenda.hot_ns, agenda.hot_key]]))
+    kinds, entities = scheduled[:, 1] >> ENTITY_BITS, scheduled[:, 1] & ((1 << ENTITY_BITS) - 1)
+    return np.stack((scheduled[:, 0], kinds, entities), axis=1)
 
 
-def _plan_again(w: World, events: Ints) -> None:
+def _schedule_again(arrays: Arrays, events: Ints) -> None:
     """Put events that are not in vain back; a sorted table is a heap."""
     events = events[events[:, 2] >= 0]
     keys = (events[:, 1] << ENTITY_BITS) | events[:, 2]
     order = np.lexsort((keys, events[:, 0]))
-    w.heap[: len(order), 0] = events[order, 0]
-    w.heap[: len(order), 1] = keys[order]
+    arrays.heap[: len(order), 0] = events[order, 0]
+    arrays.heap[: len(order), 1] = keys[order]
     if not len(order):
-        w.heap[0, 0] = FOREVER_NS
-    w.i[layout.HEAP] = len(order)
-    w.i[layout.HOT_NS] = FOREVER_NS
+        arrays.heap[0, 0] = FOREVER_NS
+    arrays.write("agenda", Agenda(size=len(order)))
 
 
-def _pods_of(w: World, events: Ints) -> list[tuple[Any, Ints, Any]]:
+def _pods_of(arrays: Arrays, events: Ints) -> list[tuple[Any, Ints, Any]]:
     """Where events name pods: which events, the pods, and how an entity is made of its pod."""
-    activators = len(w.activator)
+    activators = len(arrays.activators)
     found, seen = events[:, 1] == Kind.FOUND, events[:, 1] == Kind.VISIBLE
     plain = np.isin(events[:, 1], [int(kind) for kind in _OF_A_POD])
     entities = events[:, 2]
@@ -184,80 +181,87 @@ def _pods_of(w: World, events: Ints) -> list[tuple[Any, Ints, Any]]:
     ]
 
 
-def _pod_lists(w: World) -> list[Ints]:
+def _pod_lists(arrays: Arrays) -> list[Ints]:
     """All lists of pods, each as far as it is in use."""
-    i, activators = w.i, range(len(w.activator))
+    activators, cluster = arrays.activators, arrays.read("cluster")
     return [
-        w.lists[layout.VISIBLE_PODS, : i[layout.VISIBLE]],
-        w.lists[layout.ALIVE_PODS, : i[layout.ALIVE]],
-        w.lists[layout.PENDING_PODS, : i[layout.PENDING]],
-        *(w.found[index, : w.activator[index, layout.A_VIEW]] for index in activators),
-        *(w.assigned[index, : w.activator[index, layout.A_ASSIGNED]] for index in activators),
-        w.sticky[0],
-        w.node[: i[layout.NODES], layout.N_PULLER],
+        arrays.visible_pods[: arrays.read("ingress").visible],
+        arrays.alive_pods[: arrays.read("revision").alive],
+        arrays.pending_pods[: cluster.pending],
+        *(arrays.found[index, : activators["found"][index]] for index in range(len(activators))),
+        *(arrays.assigned[index, : activators["assigned"][index]] for index in range(len(activators))),
+        arrays.sessions["pod"],
+        arrays.nodes["puller"][: cluster.nodes],
     ]
 
 
-def _requests(w: World) -> NDArray[np.void]:
+def _requests(arrays: Arrays) -> NDArray[np.void]:
     """Rows of requests that were sent and not overwritten."""
-    return w.request[: min(w.i[layout.SENT], w.i[layout.ROWS])]
+    clients = arrays.read("clients")
+    rows: NDArray[np.void] = arrays.requests[: min(clients.sent, clients.rows)]
+    return rows
 
 
-def _named(w: World, events: Ints, count: int) -> Any:
+def _named(arrays: Arrays, events: Ints, count: int) -> Any:
     """Which pods something refers to, but for what would be in vain."""
     named = np.zeros(count, dtype=np.bool_)
-    for listed in _pod_lists(w):
+    for listed in _pod_lists(arrays):
         named[listed[listed >= 0]] = True
-    rows = _requests(w)
-    alive = rows["status"] < layout.ENDED_FROM
-    alive |= (w.queue[: len(rows), layout.R_NEXT] == layout.GHOST) | (rows["done"] == FOREVER_NS)
+    rows = _requests(arrays)
+    alive = rows["status"] < state.ENDED_FROM
+    alive |= (arrays.links["next"][: len(rows)] == state.ORPHANED) | (rows["done_ns"] == FOREVER_NS)
     with_pods = rows["pod"][alive & (rows["pod"] >= 0)]
     named[with_pods] = True
-    for which, pods, _ in _pods_of(w, events):
+    for which, pods, _ in _pods_of(arrays, events):
         named[pods[~np.isin(events[which, 1], [int(kind) for kind in _IN_VAIN])]] = True
-    return named | w.in_flight[:, :count].any(axis=0)
+    return named | arrays.in_flight[:, :count].any(axis=0)
 
 
-def _renumber_pods(w: World, events: Ints, stays: Any) -> None:
-    """Close the gaps between the pods that stay; events in vain get the entity -1."""
-    count = len(stays)
-    new = np.where(stays, np.cumsum(stays) - 1, layout.NOTHING)
-    left = int(stays.sum())
-    activators = len(w.activator)
-    tables = [w.pod, w.published, w.stats[activators:], w.slots, w.pod_draw, w.in_flight.T]
-    if len(w.group) and not w.p[layout.P.shared_by_node]:
-        tables.append(w.group)
+def _close_gaps(tables: list[Any], stays: Any) -> None:
+    """Move the rows that stay to the front, and clear those behind them."""
+    count, left = len(stays), int(stays.sum())
     for table in tables:
         table[:left] = table[:count][stays]
-        table[left:count] = 0
-    w.slots[left:count] = w.p[layout.P.container_concurrency]
-    for listed in _pod_lists(w):
+        table[left:count] = np.zeros(1, dtype=table.dtype)
+
+
+def _renumber_pods(arrays: Arrays, events: Ints, stays: Any) -> None:
+    """Close the gaps between the pods that stay; events in vain get the entity -1."""
+    count, left = len(stays), int(stays.sum())
+    new = np.where(stays, np.cumsum(stays) - 1, state.NOTHING)
+    queues = [arrays.proxy_queues, arrays.container_queues, arrays.running]
+    stats = arrays.stats[len(arrays.activators) :]
+    tables = [arrays.pods, *queues, arrays.published, stats, arrays.slots, arrays.draws.pod, arrays.in_flight.T]
+    if len(arrays.gpus) and not arrays.params.shared_by_node:
+        tables.append(arrays.gpus)
+    _close_gaps(tables, stays)
+    arrays.slots[left:count] = arrays.params.container_concurrency
+    for listed in _pod_lists(arrays):
         listed[listed >= 0] = new[listed[listed >= 0]]
-    rows = _requests(w)
+    rows = _requests(arrays)
     ended = rows["pod"] >= count
     with_pods = (rows["pod"] >= 0) & ~ended
     rows["pod"][with_pods] = new[rows["pod"][with_pods]]
-    for which, pods, entity in _pods_of(w, events):
+    for which, pods, entity in _pods_of(arrays, events):
         events[which, 2] = np.where(stays[pods], entity(new[pods], events[which, 2]), -1)
 
 
-def _renumber_nodes(w: World, events: Ints) -> None:
+def _renumber_nodes(arrays: Arrays, events: Ints) -> None:
     """Drop nodes that have gone, and that neither a pod nor an event refers to."""
-    i, count = w.i, int(w.i[layout.NODES])
-    rows = w.pod[: i[layout.PODS]]
-    stays = w.node[:count, layout.N_GONE] == NEVER_NS
-    placed = rows[:, layout.NODE] >= 0
-    stays[rows[placed, layout.NODE]] = True
+    cluster = arrays.read("cluster")
+    places = arrays.pods["node"][: arrays.read("revision").pods]
+    stays = arrays.nodes["gone_ns"][: cluster.nodes] == NEVER_NS
+    placed = places >= 0
+    stays[places[placed]] = True
     due = events[:, 1] == Kind.NODE
     stays[events[due, 2]] = True
-    new, left = np.cumsum(stays) - 1, int(stays.sum())
-    tables = [w.node]
-    if len(w.group) and w.p[layout.P.shared_by_node]:
-        tables.append(w.group)
-    for table in tables:
-        table[:left] = table[:count][stays]
-        table[left:count] = 0
-    rows[placed, layout.NODE] = new[rows[placed, layout.NODE]]
+    new = np.cumsum(stays) - 1
+    tables = [arrays.nodes]
+    if len(arrays.gpus) and arrays.params.shared_by_node:
+        tables.append(arrays.gpus)
+    _close_gaps(tables, stays)
+    places[placed] = new[places[placed]]
     events[due, 2] = new[events[due, 2]]
-    i[layout.NODES] = left
-    i[layout.FIRST_NODE] = 0
+    cluster.nodes = int(stays.sum())
+    cluster.first_node = 0
+    arrays.write("cluster", cluster)

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 
 from kpasim.engines import outcome as out
 from kpasim.engines import params as of
-from kpasim.engines import reference
 from kpasim.engines.outcome import Outcome, OutOfRoom, first_difference
 from kpasim.engines.params import Draws, Params
 from kpasim.policy import burst, decider
+from tests import oracle
 
 from .strategies import Run, runs
 
@@ -33,12 +33,12 @@ def played(engine: Engine, run: Run) -> Outcome | str:
 
 def assert_same(engine: Engine, run: Run) -> Outcome | str:
     """Both engines agree on a run, bit for bit; its outcome."""
-    expected, found = played(reference.run, run), played(engine, run)
+    expected, found = played(oracle.run, run), played(engine, run)
     if isinstance(expected, str) or isinstance(found, str):
         assert expected == found, f"one engine is short of {[it for it in (expected, found) if isinstance(it, str)]}"
         return expected
     difference = first_difference(expected, found)
-    assert not difference, f"reference and the other engine part at {difference}"
+    assert not difference, f"oracle and the other engine part at {difference}"
     return expected
 
 
@@ -83,7 +83,7 @@ def gone_through(run: Run, outcome: Outcome | str) -> set[str]:
 
 
 def agree(engine: Engine, experiments: int) -> Counter[str]:
-    """Hold ``engine`` to the reference on experiments drawn by hypothesis, the same ones each time.
+    """Hold ``engine`` to the oracle on experiments drawn by hypothesis, the same ones each time.
 
     Returns:
         In how many of them each thing happened, ``"experiments"`` among these.

@@ -6,13 +6,12 @@ requests was made too short on purpose.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from kpasim.engines import compiled
-from kpasim.engines.compiled import layout
+from kpasim.engines.compiled.arrays import Arrays
 
 from . import agreement
 from .hand import draws, experiment
@@ -20,20 +19,21 @@ from .hand import draws, experiment
 
 def overrun() -> str:
     """Play a run on a table without columns."""
-    honest = compiled.new_world
+    honest = compiled.Arrays
 
-    def short(*given: Any, **named: Any) -> layout.World:
-        world = honest(*given, **named)
-        return replace(world, in_flight=np.zeros((len(world.in_flight), 0), dtype=np.int64))
+    def short(*given: Any, **named: Any) -> Arrays:
+        arrays = honest(*given, **named)
+        arrays.put("in_flight", np.zeros((len(arrays.in_flight), 0), dtype=np.int64))
+        return arrays
 
-    compiled.new_world = short
+    compiled.Arrays = short  # type: ignore[misc]
     p = experiment()
     try:
         compiled.run(p, draws(p))
     except IndexError as found:
         return f"IndexError: {found}"
     finally:
-        compiled.new_world = honest
+        compiled.Arrays = honest  # type: ignore[misc]
     return "nothing was noticed"
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from kpasim.engines import compiled, reference
 from kpasim.engines.params import Params
+from tests import oracle
 
 from .hand import Story, by_hand
 
-ENGINES = {"reference": reference.run, "compiled": compiled.run}
+ENGINES = {"reference": reference.run, "compiled": compiled.run, "oracle": oracle.run}
 
 
 @pytest.fixture(params=list(ENGINES))

@@ -7,13 +7,12 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from kpasim.engines import compiled
-from kpasim.engines.compiled import layout, loop
+from benchmarks.events import run as run_plain_loop
+from kpasim.engines import compiled, reference
 
 from . import agreement
 
@@ -40,27 +39,22 @@ NAMES = (
 )  # fmt: skip
 
 
-def test_engines_agree(record_property: Any) -> None:
-    """300 experiments over the whole model give the same tables in both engines."""
-    hold(agreement.agree(compiled.run, 300), record_property)
+@pytest.mark.parametrize("engine", [compiled.run, reference.run], ids=["compiled", "reference"])
+def test_engines_agree(engine: agreement.Engine, record_property: Any) -> None:
+    """300 experiments over the whole model give the same tables in the oracle and in each engine."""
+    hold(agreement.agree(engine, 300), record_property)
 
 
 @pytest.mark.statistical
-def test_engines_agree_at_length(record_property: Any) -> None:
-    """5,000 experiments over the whole model give the same tables in both engines."""
-    hold(agreement.agree(compiled.run, 5000), record_property)
+@pytest.mark.parametrize("engine", [compiled.run, reference.run], ids=["compiled", "reference"])
+def test_engines_agree_at_length(engine: agreement.Engine, record_property: Any) -> None:
+    """5,000 experiments over the whole model give the same tables in the oracle and in each engine."""
+    hold(agreement.agree(engine, 5000), record_property)
 
 
-def test_the_compiled_engine_agrees_as_plain_python(monkeypatch: pytest.MonkeyPatch, record_property: Any) -> None:
-    """The modules that numba compiles are Python all the same, and give the same tables without it."""
-
-    def play(world: layout.World, words: Any) -> int:
-        loop.play(world)
-        return loop.finish(world)
-
-    monkeypatch.setattr(compiled, "machine", SimpleNamespace(play=play, ready=lambda: None), raising=False)
-
-    seen = agreement.agree(compiled.run, 60)
+def test_the_compiled_loop_agrees_as_plain_python(record_property: Any) -> None:
+    """The loop and the event queue that numba compiles are Python all the same, and give the same tables without it."""
+    seen = agreement.agree(run_plain_loop, 60)
 
     record_property("agreement", agreement.summary(seen))
     assert seen["status 200"] > 0

@@ -13,9 +13,9 @@ from kpasim.engines import compiled, reference
 from kpasim.engines import outcome as out
 from kpasim.engines import params as of
 from kpasim.engines.draws import chance_key, uniforms
+from kpasim.engines.model import clients
 from kpasim.engines.outcome import Outcome, OutOfRoom
 from kpasim.engines.params import Draws, Params
-from kpasim.engines.reference.clients import Clients, Request
 
 from .hand import CALM, S, draws, floats
 from .strategies import Run, runs
@@ -158,14 +158,14 @@ def test_littles_law_holds_to_the_nanosecond(run: Run) -> None:
 def test_every_request_ends_exactly_once(run: Run) -> None:
     """Each request that was sent has one row and one end, not before it was sent and none after the run."""
     ends: Counter[int] = Counter()
-    ended = Clients.end
+    ended = clients.end
 
-    def counted(self: Clients, request: Request, status: int) -> None:
-        ends[request.index] += 1
-        ended(self, request, status)
+    def counted(sim: reference.Simulation, row: int, status: int) -> None:
+        ends[row] += 1
+        ended(sim, row, status)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Clients, "end", counted)
+        patch.setattr(clients, "end", counted)
         try:
             outcome = reference.run(run.params, run.draws)
         except OutOfRoom:

@@ -15,7 +15,7 @@ from kpasim.engines import params as of
 from kpasim.engines.lower import lower, more_requests
 from kpasim.engines.machines import instance_type_names
 from kpasim.engines.params import Draws, Params
-from kpasim.engines.reference.simulation import run
+from kpasim.engines.reference import run
 from kpasim.engines.sampling import NOTHING_RECORDED, Recorded, Sampler, arrivals
 from kpasim.errors import ExperimentError, RecordError
 from kpasim.spec.experiment import Experiment, from_mapping, load

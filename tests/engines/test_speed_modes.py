@@ -121,7 +121,7 @@ def poisson() -> tuple[Statistics, summary.Figures]:
         "apiVersion": "serving.knative.dev/v1",
         "kind": "Service",
         "metadata": {"name": "counted"},
-        "spec": {"template": {"spec": {"containerConcurrency": 1, "containers": [{"image": "example.com/x"}]}}},
+        "spec": {"template": {"spec": {"containerConcurrency": 1, "containers": [{"image": "example.com/painter"}]}}},
     }
     model = {"service-time": {"distribution": "exponential", "mean": "2s"}, "cold-start": "20s"}
     what = from_mapping(

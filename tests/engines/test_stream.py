@@ -37,7 +37,7 @@ STAGES = [
 def experiment(requests: int, workload: dict[str, Any] | None = None, **more: Any) -> Experiment:
     """Requests at half a second's distance on average, two seconds each, on pods that come and go."""
     annotations = {f"{AUTOSCALING}{key}": value for key, value in more.pop("annotations", {}).items()}
-    spec = {"containerConcurrency": 2, "timeoutSeconds": 60, "containers": [{"image": "example.com/x"}]}
+    spec = {"containerConcurrency": 2, "timeoutSeconds": 60, "containers": [{"image": "example.com/painter"}]}
     service = {
         "apiVersion": "serving.knative.dev/v1",
         "kind": "Service",

@@ -48,7 +48,7 @@ def test_a_load_after_an_idle_time_meets_the_ticks_where_they_were():
     """The autoscaler's clock began with the revision, so its ticks are predicted to a few hundredths of a second."""
     one = compare(folder("s1-idled-def-b"), replications=20, service_times="recorded", seed=1, engine="compiled")
     measured_s = tick_phase_s(one.measured.ticks["t_s"])
-    predicted_s = [tick_phase_s((run.ticks["t"] - run.load_ns) / 1e9) for run in one.result.outcomes]
+    predicted_s = [tick_phase_s((run.ticks["t_ns"] - run.load_ns) / 1e9) for run in one.result.outcomes]
 
     assert max(abs((phase_s - measured_s + 1.0) % 2.0 - 1.0) for phase_s in predicted_s) < 0.05
 

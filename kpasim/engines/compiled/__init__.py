@@ -1,33 +1,25 @@
-"""The engine for everything else: the same experiment as one compiled loop over arrays.
+"""The engine for everything else: the events of the model over arrays, in one compiled loop.
 
-The modules mirror ``engines/reference`` function by function. They are plain Python as they stand; ``machine`` lets
-numba compile them.
+``model`` holds the events and the state; here are the fast event queue (``agenda``), the loop, the state as arrays, and
+what makes machine code of them (``compiler``) and keeps it (``machine``, ``cache``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.engines.compiled import layout
-from kpasim.engines.compiled.layout import World, new_world
-from kpasim.engines.outcome import Counts, Outcome, OutOfRoom
+from kpasim.engines.compiled.arrays import Arrays
+from kpasim.engines.model import state
+from kpasim.engines.outcome import NODE_COLUMNS, POD_COLUMNS, Counts, Outcome, OutOfRoom
 from kpasim.engines.params import Capacity, Draws, Ints, Params
 from kpasim.engines.podcount import totals_of
 
-_DRAWN = (
-    "phase", "service", "klass", "first_byte", "delay", "sent", "own_service", "supply", "pod_draw", "node_draw", "key",
-    "load_phase_ns",
-)  # fmt: skip
-"""Fields of ``World`` that belong to one replication."""
-_HANDED_OVER = {"request": layout.SENT, "drawn": layout.SENT, "ticks": layout.TICKS, "scaling": layout.SCALINGS}
-"""Tables of ``World`` that an outcome takes over, and what says how many of their rows are in use."""
-SHORT_OF = {layout.MORE_PODS: "pods", layout.MORE_NODES: "nodes", layout.MORE_REQUESTS: "requests"}
+SHORT_OF = {state.MORE_PODS: "pods", state.MORE_NODES: "nodes", state.MORE_REQUESTS: "requests"}
 """What a run that stopped with a fault lacks, where only the caller can give it."""
 FIRST_RING = 1024
 """Requests on their way at once that there is room for at first where none is kept; a power of two."""
@@ -51,9 +43,9 @@ def first_room(params: Params, draws: Draws) -> Capacity:
 
 def more_room(room: Capacity, fault: int) -> Capacity:
     """Twice the room for what was short."""
-    if fault == layout.MORE_TICKS:
+    if fault == state.MORE_TICKS:
         return room._replace(ticks=4 * room.ticks)
-    if fault == layout.MORE_SCALINGS:
+    if fault == state.MORE_SCALINGS:
         return room._replace(scalings=4 * room.scalings)
     return room._replace(events=4 * room.events)
 
@@ -109,67 +101,46 @@ def _share_out(play: Callable[[Sequence[Draws]], list[Any]], draws: Sequence[Dra
     return [done[index % threads][index // threads] for index in range(len(draws))]
 
 
-def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False) -> Iterator[tuple[World, int]]:
+def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False) -> Iterator[tuple[Arrays, int]]:
     """The arrays at the end of each replication, which the next one takes over."""
     from kpasim.engines.compiled import machine
 
     room = first_room(params, draws[0])
     if statistics_only:
         room = room._replace(requests=FIRST_RING, ticks=1, scalings=1)
-    world, table = new_world(params, draws[0], room, statistics_only=statistics_only), layout.new_words()
-    layout.words(world, table)
+    arrays = Arrays(params, draws[0], room, statistics_only=statistics_only)
     for place, one in enumerate(draws):
         if place and not statistics_only:
             # What has been handed over is not written to again.
-            world = replace(world, **_fresh(world))
-            layout.words(world, table, *_HANDED_OVER)
-        if len(one.pod) != len(world.pod_draw):
-            del world  # before there is another
-            world = new_world(params, one, room, statistics_only=statistics_only)
-            layout.words(world, table)
+            for name, (table, used) in _tables(arrays).items():
+                if _is_full(table, used):
+                    arrays.put(name, np.empty_like(table))
+        if len(one.pod) != len(arrays.pods):
+            del arrays  # before there are others
+            arrays = Arrays(params, one, room, statistics_only=statistics_only)
         while True:
-            world = replace(
-                world,
-                phase=_plain(one.phase),
-                service=_plain(one.service),
-                klass=_plain(one.klass),
-                first_byte=_plain(one.first_byte),
-                delay=_plain(one.delay),
-                sent=_plain(one.sent),
-                own_service=_plain(one.own_service),
-                supply=layout.whole_supply(one),
-                pod_draw=_plain(one.pod),
-                node_draw=_plain(one.node),
-                key=one.key,
-                load_phase_ns=one.load_phase_ns,
-            )
-            layout.words(world, table, *_DRAWN)
-            total = machine.play(world, table)
-            fault = int(world.i[layout.FAULT])
-            if fault == layout.NO_FAULT:
+            arrays.give(one)
+            total = machine.play(arrays)
+            fault = arrays.read("core").fault
+            if fault == state.NO_FAULT:
                 break
             full = statistics_only and room.requests < max(params.requests, len(one.sent))
-            if fault == layout.MORE_REQUESTS and full:
+            if fault == state.MORE_REQUESTS and full:
                 room = room._replace(requests=4 * room.requests)
             elif fault in SHORT_OF:
                 raise OutOfRoom(SHORT_OF[fault])
             else:
                 room = more_room(room, fault)
-            del world
-            world = new_world(params, one, room, statistics_only=statistics_only)
-            layout.words(world, table)
-        yield world, total
+            del arrays
+            arrays = Arrays(params, one, room, statistics_only=statistics_only)
+        yield arrays, total
 
 
-def _plain(array: Ints) -> Ints:
-    """The array as compiled code takes it: contiguous and writable."""
-    return np.require(array, dtype=np.int64, requirements=["C", "W"])
-
-
-def _fresh(world: World) -> dict[str, Any]:
-    """Arrays in place of those that an outcome has taken over."""
-    tables = {name: (getattr(world, name), world.i[used]) for name, used in _HANDED_OVER.items()}
-    return {name: np.empty_like(table) for name, (table, used) in tables.items() if _is_full(table, used)}
+def _tables(arrays: Arrays) -> dict[str, tuple[NDArray[Any], int]]:
+    """Tables that an outcome takes over, and how many of their rows are in use."""
+    sent, recorder = arrays.read("clients").sent, arrays.read("recorder")
+    used = {"requests": sent, "drawn": sent, "ticks": recorder.ticks, "scaling": recorder.scalings}
+    return {name: (getattr(arrays, name), rows) for name, rows in used.items()}
 
 
 def _is_full(table: NDArray[Any], used: int) -> bool:
@@ -181,39 +152,44 @@ def _part(table: NDArray[Any], used: int) -> Any:
     return table[:used] if _is_full(table, used) else table[:used].copy()
 
 
-def _outcome(world: World, concurrency_ns: int) -> Outcome:
-    i = world.i
-    request, drawn, ticks, scaling = (_part(getattr(world, name), i[used]) for name, used in _HANDED_OVER.items())
+def columns(entities: NDArray[Any], count: int) -> Ints:
+    """The first numbers of whole-number records, as a table."""
+    return entities.view(np.int64).reshape(len(entities), entities.itemsize // 8)[:, :count]
+
+
+def _outcome(arrays: Arrays, concurrency_ns: int) -> Outcome:
+    requests, drawn, ticks, scaling = (_part(*one) for one in _tables(arrays).values())
+    core = arrays.read("core")
     return Outcome(
-        int(i[layout.LOAD_NS]),
-        int(i[layout.END_NS]),
-        request,
-        drawn,
-        world.pod[: i[layout.PODS], :14].copy(),
-        world.node[: i[layout.NODES], :6].copy(),
-        ticks,
-        scaling,
-        concurrency_ns,
+        load_ns=core.load_ns,
+        end_ns=core.end_ns,
+        requests=requests,
+        drawn=drawn,
+        pods=columns(arrays.pods[: arrays.read("revision").pods], POD_COLUMNS).copy(),
+        nodes=columns(arrays.nodes[: arrays.read("cluster").nodes], NODE_COLUMNS).copy(),
+        ticks=ticks,
+        scaling=scaling,
+        concurrency_ns=concurrency_ns,
     )
 
 
-def counts_of(world: World, concurrency_ns: int) -> Counts:
+def counts_of(arrays: Arrays, concurrency_ns: int) -> Counts:
     """What is left of a run that kept no request."""
-    i = world.i
-    pods = world.pod[: i[layout.PODS], :14].copy()
+    core, clients = arrays.read("core"), arrays.read("clients")
+    pods = columns(arrays.pods[: arrays.read("revision").pods], POD_COLUMNS).copy()
     return Counts(
-        int(i[layout.LOAD_NS]),
-        int(i[layout.END_NS]),
-        int(i[layout.SENT]),
-        int(i[layout.OK_COUNT]),
-        int(i[layout.ERROR_COUNT]),
-        int(i[layout.LAST_END]),
-        int(i[layout.LATENCY_SUM]),
-        int(i[layout.LATENCY_MIN]),
-        int(i[layout.LATENCY_MAX]),
-        world.histogram.copy(),
-        pods,
-        world.node[: i[layout.NODES], :6].copy(),
-        concurrency_ns,
-        totals_of(pods, int(i[layout.LOAD_NS]), int(i[layout.END_NS])),
+        load_ns=core.load_ns,
+        end_ns=core.end_ns,
+        requests=clients.sent,
+        ok=clients.ok,
+        errors=clients.errors,
+        last_ns=clients.last_end_ns,
+        latency_sum_ns=clients.latency_sum_ns,
+        latency_min_ns=clients.latency_min_ns,
+        latency_max_ns=clients.latency_max_ns,
+        latencies=arrays.histogram.copy(),
+        pods=pods,
+        nodes=columns(arrays.nodes[: arrays.read("cluster").nodes], NODE_COLUMNS).copy(),
+        concurrency_ns=concurrency_ns,
+        pod_totals=totals_of(pods, core.load_ns, core.end_ns),
     )

@@ -19,7 +19,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2]
 SOURCES = (
     "policy/*.py", "engines/clock.py", "engines/counts.py", "engines/draws.py", "engines/outcome.py",
-    "engines/params.py", "engines/compiled/[!_]*.py",
+    "engines/params.py", "engines/model/*.py", "engines/compiled/[!_]*.py",
 )  # fmt: skip
 """What the machine code is made of: whatever the modules that ``compiler`` takes in import of kpasim."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import sys
-from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -17,94 +16,104 @@ from typing import Any
 import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils, types, typing
 from numba.core.codegen import JITCodeLibrary
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import AttributeTemplate
-from numba.extending import infer_getattr, lower_getattr_generic, models, register_model
+from numba.extending import infer_getattr, lower_getattr_generic, lower_setattr_generic, models, register_model
 from numba.np import arrayobj
 
 from kpasim.engines import clock, counts, draws
-from kpasim.engines.compiled import (
-    activator,
-    agenda,
-    autoscaler,
-    clients,
-    cluster,
-    ingress,
-    lateness,
-    layout,
-    loop,
-    pod,
-    queues,
-    reconciler,
-    sharing,
-)
-from kpasim.engines.compiled.layout import COLUMNS, WORDS, World
+from kpasim.engines.compiled import agenda, arrays, loop
+from kpasim.engines.compiled.arrays import ALL, PLACES
 from kpasim.engines.compiled.target import ENTRY, target_machine
-from kpasim.engines.outcome import CHANGE, REQUEST, TICK
+from kpasim.engines.model import KERNELS as MODEL
+from kpasim.engines.model import events, state
 from kpasim.policy import KERNELS as POLICY
 
-MODULES = (
-    clock, counts, draws, layout, lateness, agenda, queues, sharing, clients, reconciler, autoscaler, activator, pod,
-    cluster, ingress, loop,
-)  # fmt: skip
-
-KINDS = {
-    "int": types.int64,
-    "Ints": types.int64[::1],
-    "IntTable": types.int64[:, ::1],
-    "Floats": types.float64[::1],
-    "FloatTable": types.float64[:, ::1],
-    "Shorts": types.int32[::1],
-    "ShortTable": types.int32[:, ::1],
-    "Requests": numba.from_dtype(REQUEST)[::1],
-    "Ticks": numba.from_dtype(TICK)[::1],
-    "Changes": numba.from_dtype(CHANGE)[::1],
-}
-"""Types of ``World``'s fields in compiled code."""
-
-FIELDS: dict[str, Any] = {field.name: KINDS[str(field.type)] for field in fields(World)}
 CHECKED = bool(numba.config.BOUNDSCHECK)
 """Whether every index is checked, as tests do; shapes are then always those of the arrays."""
 WORD = ir.IntType(64)
 OPTIONS = {"_nrt": False, "error_model": "python" if CHECKED else "numpy"}
 """Nothing inside allocates, so nothing needs numba's reference counts, and nothing divides by zero."""
+JIT = {"no_cfunc_wrapper": True, "no_cpython_wrapper": True, **OPTIONS}
 
 
-class WorldType(types.Type):
-    """A ``World`` in compiled code: the address of its ``layout.words``.
+class StateType(types.Type):
+    """A ``Simulation`` in compiled code, or its params, draws or supply: the address of the words of ``Arrays``.
 
     A NamedTuple of this many arrays would be copied at each call and take minutes to compile, and numba's own structref
     counts references at each access, which costs more than the loop's work.
     """
 
-    def __init__(self) -> None:
-        super().__init__(name="World")
+    def __init__(self, prefix: str = "") -> None:
+        super().__init__(name=f"Simulation({prefix})")
+        self.prefix = prefix
 
 
-WORLD = WorldType()
+SIMULATION = StateType()
+PARTS = {name: StateType(f"{name}.") for name in ("params", "draws", "supply")}
 
 
-@register_model(WorldType)
-class _WorldModel(models.PrimitiveModel):  # type: ignore[misc]
+def _record(kind: Any) -> Any:
+    return numba.from_dtype(arrays.dtype_of(kind))
+
+
+RECORDS = {_record(field.kind): field.kind for field in state.FIELDS.values() if field.is_entity}
+"""Entities by their types in compiled code."""
+CORE = _record(state.Core)
+
+
+def _type_of(field: state.Field) -> Any:
+    """The type of a field in compiled code."""
+    kind = numba.from_dtype(arrays.dtype_of(field.kind))
+    return types.Array(kind, len(field.size), "C") if field.size else kind
+
+
+TYPES = {name: _type_of(field) for name, field in ALL.items()}
+
+
+@register_model(StateType)
+class _StateModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, WORD.as_pointer())
 
 
 @infer_getattr
-class _WorldAttributes(AttributeTemplate):  # type: ignore[misc]
-    key = WorldType
+class _StateAttributes(AttributeTemplate):  # type: ignore[misc]
+    key = StateType
 
     def generic_resolve(self, kind: Any, name: str) -> Any:
-        """The type of a field."""
-        return FIELDS.get(name)
+        """The type of an attribute."""
+        if not kind.prefix and name in PARTS:
+            return PARTS[name]
+        if not kind.prefix and name in CORE.fields:
+            return CORE.typeof(name)
+        return TYPES.get(kind.prefix + name)
 
 
-@lower_getattr_generic(WorldType)  # type: ignore[untyped-decorator]
-def _load_field(context: Any, builder: Any, kind: Any, value: Any, name: str) -> Any:
-    first = WORDS * list(FIELDS).index(name)
-    field = FIELDS[name]
+@lower_getattr_generic(StateType)  # type: ignore[untyped-decorator]
+def _load(context: Any, builder: Any, kind: Any, value: Any, name: str) -> Any:
+    if not kind.prefix and name in PARTS:
+        return value
+    if not kind.prefix and name in CORE.fields:
+        core = _load(context, builder, kind, value, "core")
+        return context.get_getattr(CORE, name)(context, builder, CORE, core, name)
+    return _field(context, builder, value, kind.prefix + name)
+
+
+@lower_setattr_generic(StateType)  # type: ignore[untyped-decorator]
+def _store(context: Any, builder: Any, signature: Any, arguments: Any, name: str) -> Any:
+    value, new = arguments
+    core = _field(context, builder, value, "core")
+    return context.get_setattr(name, typing.signature(types.void, CORE, signature.args[1]))(builder, (core, new))
+
+
+def _field(context: Any, builder: Any, value: Any, path: str) -> Any:
+    first = PLACES[path]
+    kind = TYPES[path]
+    if isinstance(kind, types.Record):
+        return builder.bitcast(cgutils.gep_inbounds(builder, value, first), context.get_value_type(kind))
 
     def load(word: int) -> Any:
         loaded = builder.load(cgutils.gep_inbounds(builder, value, first + word))
@@ -112,27 +121,65 @@ def _load_field(context: Any, builder: Any, kind: Any, value: Any, name: str) ->
         loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
         return loaded
 
-    if field == types.int64:
+    if kind == types.int64:
         return load(0)
+    if kind == types.float64:
+        return builder.bitcast(load(0), ir.DoubleType())
     shape = [load(1)]
-    if field.ndim == 2:
-        shape.append(WORD(COLUMNS[name]) if name in COLUMNS and not CHECKED else load(2))
-    array = context.make_array(field)(context, builder)
-    data = builder.inttoptr(load(0), context.get_data_type(field.dtype).as_pointer())
-    size = WORD(field.dtype.bitwidth // 8)
-    strides = [size] if field.ndim == 1 else [builder.mul(shape[1], size), size]
+    if kind.ndim == 2:
+        columns = ALL[path].size[1]
+        shape.append(WORD(columns) if isinstance(columns, int) and not CHECKED else load(2))
+    array = context.make_array(kind)(context, builder)
+    data = builder.inttoptr(load(0), context.get_data_type(kind.dtype).as_pointer())
+    size = WORD(kind.dtype.bitwidth // 8)
+    strides = [size] if kind.ndim == 1 else [builder.mul(shape[1], size), size]
     arrayobj.populate_array(array, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)
     return array._getvalue()
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def world_at(typing_context: Any, address: Any) -> Any:
-    """The ``World`` whose words are at an address."""
+def state_at(typing_context: Any, address: Any) -> Any:
+    """The ``Simulation`` whose words are at an address."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], WORD.as_pointer())
 
-    return WORLD(types.int64), generate
+    return SIMULATION(types.int64), generate
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def _renewed(typing_context: Any, record: Any) -> Any:
+    """Write the numbers of a new entity into a record."""
+    new = RECORDS[record]()
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        for name, field in record.members:
+            number = context.get_constant(field, getattr(new, name))
+            context.get_setattr(name, typing.signature(types.void, record, field))(builder, (arguments[0], number))
+        return context.get_dummy_value()
+
+    return types.void(record), generate
+
+
+@numba.extending.overload(state.renew, jit_options=JIT, strict=False)  # type: ignore[untyped-decorator]
+def _renew(entity: Any) -> Any:
+    return lambda entity: _renewed(entity)
+
+
+@numba.extending.overload_method(StateType, "schedule", jit_options=JIT, strict=False)  # type: ignore[untyped-decorator]
+def _schedule(sim: Any, time_ns: Any, kind: Any, entity: Any) -> Any:
+    return lambda sim, time_ns, kind, entity: agenda.schedule(sim, time_ns, kind, entity)
+
+
+@numba.extending.overload_method(StateType, "wake", jit_options=JIT, strict=False)  # type: ignore[untyped-decorator]
+def _wake(sim: Any, time_ns: Any, kind: Any, entity: Any) -> Any:
+    """Nothing: the loop looks at all clocks."""
+    return lambda sim, time_ns, kind, entity: None
+
+
+@numba.extending.overload_method(StateType, "is_quiet_now", jit_options=JIT, strict=False)  # type: ignore[untyped-decorator]
+def _is_quiet_now(sim: Any) -> Any:
+    return lambda sim: agenda.is_quiet_now(sim)
 
 
 def _as_it_is(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> Any:
@@ -146,18 +193,19 @@ def _as_it_is(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> A
 arrayobj.fix_integer_index = _as_it_is
 
 IN_PLACE = (draws.chance,)
-"""What becomes part of whoever calls it: in ``lateness`` the processor then works on several numbers at once."""
-for _kernel in (*POLICY, *(kernel for module in MODULES for kernel in module.KERNELS)):
+"""What becomes part of whoever calls it: in ``jitter`` the processor then works on several numbers at once."""
+OWN = tuple(kernel for module in (clock, counts, draws, agenda, arrays, loop) for kernel in module.KERNELS)
+for _kernel in (*POLICY, *MODEL, *OWN):
     numba.extending.register_jitable(
         no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=_kernel in IN_PLACE, **OPTIONS
     )(_kernel)
 
 
 def play(address: int) -> int:
-    """Play one run on the ``World`` whose words are at an address."""
-    w = world_at(address)
-    loop.play(w)
-    return loop.finish(w)
+    """Run one replication on the ``Simulation`` whose words are at an address."""
+    sim = state_at(address)
+    loop.run(sim)
+    return events.finish(sim)
 
 
 SIGNATURE = types.int64(types.int64)

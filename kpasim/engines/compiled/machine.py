@@ -19,7 +19,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from kpasim.engines.compiled import cache
-from kpasim.engines.compiled.layout import IntTable, World
+from kpasim.engines.compiled.arrays import Arrays
 from kpasim.engines.compiled.target import ENTRY, target_machine
 from kpasim.errors import RunError
 from kpasim.results.files import atomic_write, make_folder
@@ -29,17 +29,13 @@ _PROTOTYPE = ctypes.CFUNCTYPE(
 )
 
 
-def play(world: World, words: IntTable) -> int:
-    """Play one run; the lock of the interpreter is free meanwhile.
-
-    Args:
-        world: Its arrays.
-        words: Where they are, see ``layout.words``.
+def play(arrays: Arrays) -> int:
+    """Run one replication; the lock of the interpreter is free meanwhile.
 
     Returns:
-        What ``loop.finish`` returns.
+        What ``events.finish`` returns.
     """
-    return _loop()(int(words.ctypes.data))
+    return _loop()(int(arrays.words.ctypes.data))
 
 
 def ready() -> None:

@@ -138,8 +138,10 @@ def _runs(outcomes: Sequence[Outcome], requests: int | None) -> Runs:
     for row, one in enumerate(outcomes):
         count = len(one.requests)
         ended = one.requests["status"] >= 0
-        start[row, :count] = (one.requests["sent"] - one.load_ns) / SECOND_NS
-        latency[row, :count] = np.where(ended, (one.requests["response"] - one.requests["sent"]) / SECOND_NS, np.nan)
+        start[row, :count] = (one.requests["sent_ns"] - one.load_ns) / SECOND_NS
+        latency[row, :count] = np.where(
+            ended, (one.requests["response_ns"] - one.requests["sent_ns"]) / SECOND_NS, np.nan
+        )
         status[row, :count] = np.where(ended, one.requests["status"], 0)
         whole[row] = count > 0 and count == (requests or count) and bool(ended.all())
     return Runs(start, latency, status, whole)

@@ -104,7 +104,7 @@ def _errors(tables: Tables, params: Params, tried: list[Draws]) -> NDArray[np.fl
 def observation_error(tables: Tables, outcome: Outcome) -> float:
     """How far the averages at measured ticks are from the simulated ones: 0 for equal, 1 for as wrong as can be."""
     measured = tables.ticks
-    t_s = (outcome.ticks["t"] - outcome.load_ns) / SECOND_NS
+    t_s = (outcome.ticks["t_ns"] - outcome.load_ns) / SECOND_NS
     if not len(t_s):
         return 1.0
     far = FAR * max(1.0, float(np.max(measured["panic"])))
@@ -186,7 +186,7 @@ def desired_changes(t_s: NDArray[np.float64], desired: NDArray[np.int64]) -> lis
 
 
 def _changes_of(outcome: Outcome) -> list[tuple[float, int]]:
-    return desired_changes((outcome.scaling["t"] - outcome.load_ns) / SECOND_NS, outcome.scaling["desired"])
+    return desired_changes((outcome.scaling["t_ns"] - outcome.load_ns) / SECOND_NS, outcome.scaling["desired"])
 
 
 def _common(measured: list[tuple[float, int]], simulated: list[tuple[float, int]]) -> list[float]:

@@ -12,8 +12,8 @@ from kpasim.engines.outcome import CHANGE, REQUEST, TICK, Outcome
 from kpasim.engines.params import Params
 
 if TYPE_CHECKING:
-    from kpasim.engines.reference.clients import Request
-    from kpasim.engines.reference.simulation import Simulation
+    from tests.oracle.clients import Request
+    from tests.oracle.simulation import Simulation
 
 
 class Recorder:

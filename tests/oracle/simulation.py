@@ -11,17 +11,17 @@ from kpasim.engines import params as of
 from kpasim.engines.clock import Kind, priority, tick_at_or_after
 from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import SECOND_NS, Draws, Params
-from kpasim.engines.reference.activator import Activator
-from kpasim.engines.reference.autoscaler import Autoscaler
-from kpasim.engines.reference.clients import Clients
-from kpasim.engines.reference.cluster import Cluster
-from kpasim.engines.reference.ingress import Ingress
-from kpasim.engines.reference.reconciler import Reconciler
-from kpasim.engines.reference.recorder import Recorder
 from kpasim.policy import accounting
+from tests.oracle.activator import Activator
+from tests.oracle.autoscaler import Autoscaler
+from tests.oracle.clients import Clients
+from tests.oracle.cluster import Cluster
+from tests.oracle.ingress import Ingress
+from tests.oracle.reconciler import Reconciler
+from tests.oracle.recorder import Recorder
 
 if TYPE_CHECKING:
-    from kpasim.engines.reference.pod import Pod
+    from tests.oracle.pod import Pod
 
 SETTLE_NS = 30 * SECOND_NS
 """How long a run goes on after stable window and grace period where pods stay for ever."""

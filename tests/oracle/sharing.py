@@ -12,7 +12,7 @@ from kpasim.engines.clock import Kind
 from kpasim.policy import pods
 
 if TYPE_CHECKING:
-    from kpasim.engines.reference.simulation import Simulation
+    from tests.oracle.simulation import Simulation
 
 
 class Sharer(Protocol):

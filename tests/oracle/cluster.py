@@ -11,12 +11,12 @@ from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, CRASH, chance
 from kpasim.engines.outcome import OutOfRoom
-from kpasim.engines.reference.pod import STARTING, Pod
-from kpasim.engines.reference.sharing import Sharing
 from kpasim.policy import pods
+from tests.oracle.pod import STARTING, Pod
+from tests.oracle.sharing import Sharing
 
 if TYPE_CHECKING:
-    from kpasim.engines.reference.simulation import Simulation
+    from tests.oracle.simulation import Simulation
 
 
 class Node:

@@ -10,11 +10,11 @@ from kpasim.engines.clock import Kind, late
 from kpasim.engines.draws import LATE_RECONCILE, LATE_STATUS
 from kpasim.engines.outcome import NO_DESIRED, OutOfRoom
 from kpasim.engines.params import FOREVER_NS, SECOND_NS
-from kpasim.engines.reference.pod import STARTING, Pod
 from kpasim.policy import burst, pods, scaler
+from tests.oracle.pod import STARTING, Pod
 
 if TYPE_CHECKING:
-    from kpasim.engines.reference.simulation import Simulation
+    from tests.oracle.simulation import Simulation
 
 WARM_DEADLINE_NS = 600 * SECOND_NS
 """A load that waits for a warm revision begins after this long at the latest, or at the progress deadline if that is

@@ -10,13 +10,13 @@ import numpy as np
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind, late
 from kpasim.engines.draws import CHANCE_ONE, COIN, LATE_REPORT, LATE_WAKE, POD_A, POD_B, chance
-from kpasim.engines.reference.ticker import Ticker
 from kpasim.policy import accounting, routing
+from tests.oracle.ticker import Ticker
 
 if TYPE_CHECKING:
-    from kpasim.engines.reference.clients import Request
-    from kpasim.engines.reference.pod import Pod
-    from kpasim.engines.reference.simulation import Simulation
+    from tests.oracle.clients import Request
+    from tests.oracle.pod import Pod
+    from tests.oracle.simulation import Simulation
 
 
 class Activator:

@@ -9,9 +9,9 @@ from kpasim.engines.clock import Kind
 from kpasim.engines.outcome import OutOfRoom
 
 if TYPE_CHECKING:
-    from kpasim.engines.reference.activator import Activator
-    from kpasim.engines.reference.pod import Pod
-    from kpasim.engines.reference.simulation import Simulation
+    from tests.oracle.activator import Activator
+    from tests.oracle.pod import Pod
+    from tests.oracle.simulation import Simulation
 
 OK, CLIENT_TIMEOUT, BAD_GATEWAY, QUEUE_FULL, TIMED_OUT, CUT_OFF = 200, 0, 502, 503, 504, -1
 

@@ -11,9 +11,9 @@ from kpasim.engines.draws import ACTIVATOR_A, ACTIVATOR_B, HOST_A, HOST_B, WORKE
 from kpasim.policy import burst
 
 if TYPE_CHECKING:
-    from kpasim.engines.reference.clients import Request
-    from kpasim.engines.reference.pod import Pod
-    from kpasim.engines.reference.simulation import Simulation
+    from tests.oracle.clients import Request
+    from tests.oracle.pod import Pod
+    from tests.oracle.simulation import Simulation
 
 
 class Ingress:

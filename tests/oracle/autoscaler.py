@@ -10,11 +10,11 @@ from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, LATE_SCRAPE, LATE_TICK, SCRAPE_FAILS, SCRAPE_ORDER, chance
 from kpasim.engines.params import SECOND_NS, TICK_NS
-from kpasim.engines.reference.ticker import Ticker
 from kpasim.policy import decider, delay, scraping, windows
+from tests.oracle.ticker import Ticker
 
 if TYPE_CHECKING:
-    from kpasim.engines.reference.simulation import Simulation
+    from tests.oracle.simulation import Simulation
 
 
 class Autoscaler:

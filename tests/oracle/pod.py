@@ -8,14 +8,14 @@ import numpy as np
 
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind, tick_before
-from kpasim.engines.reference.clients import BAD_GATEWAY, OK, QUEUE_FULL
-from kpasim.engines.reference.sharing import Sharing
 from kpasim.policy import accounting, pods, routing, scraping
+from tests.oracle.clients import BAD_GATEWAY, OK, QUEUE_FULL
+from tests.oracle.sharing import Sharing
 
 if TYPE_CHECKING:
-    from kpasim.engines.reference.clients import Request
-    from kpasim.engines.reference.cluster import Node
-    from kpasim.engines.reference.simulation import Simulation
+    from tests.oracle.clients import Request
+    from tests.oracle.cluster import Node
+    from tests.oracle.simulation import Simulation
 
 STARTING, SERVING, QUIET, DRAINING, STOPPING, GONE = range(6)
 

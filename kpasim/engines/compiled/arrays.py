@@ -1,0 +1,202 @@
+"""The state of one run as arrays, and how compiled code finds them: by the names of ``model.state``."""
+
+from __future__ import annotations
+
+from dataclasses import fields as fields_of
+from functools import cache as once
+from typing import Any, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.engines.model import state
+from kpasim.engines.model.state import FIELDS, Entity, Field, Link, Simulation, Supply, renew
+from kpasim.engines.outcome import CHANGE, REQUEST, TICK
+from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Params
+from kpasim.policy import windows
+
+NARROW = {
+    state.Request: REQUEST,
+    state.Tick: TICK,
+    state.Change: CHANGE,
+    Link: np.dtype([("next", np.int32), ("previous", np.int32)]),
+}
+"""Records that are as narrow as their values allow, since there are as many of them as requests."""
+WORDS = 3
+"""Words of 64 bits by which compiled code knows an array: its address and shape. A number is the first of them."""
+
+
+@once
+def dtype_of(kind: Any) -> np.dtype[Any]:
+    """The type of one number, or of the record that an entity is in an array."""
+    if kind in NARROW:
+        return NARROW[kind]
+    if isinstance(kind, type) and issubclass(kind, Entity):
+        hints = get_type_hints(kind)
+        return np.dtype([(one.name, np.dtype(hints[one.name])) for one in fields_of(kind)], align=True)  # type: ignore[arg-type]
+    return np.dtype({int: np.int64, float: np.float64, "int32": np.int32}[kind])
+
+
+def _constants(kind: type[Any], prefix: str) -> dict[str, Field]:
+    """Fields of a NamedTuple of settings: numbers, and arrays of as many dimensions as ``Draws`` says."""
+    found = {}
+    for name, hint in get_type_hints(kind).items():
+        number = float if "float" in str(hint) else int
+        plain = hint in (int, float)
+        found[f"{prefix}.{name}"] = Field(number, () if plain else ("rows",) * (2 if name in _TABLES else 1))
+    return found
+
+
+_TABLES = ("service", "pod", "node")
+"""Draws with a row for each thing and several columns."""
+CONSTANTS = {**_constants(Params, "params"), **_constants(Draws, "draws"), **_constants(Supply, "supply")}
+"""What does not change while the loop runs, by its path in a ``Simulation``."""
+ALL = {**FIELDS, **CONSTANTS}
+
+
+def _places() -> tuple[dict[str, int], int]:
+    places, end = {}, 0
+    for name, field in ALL.items():
+        places[name] = end
+        end += dtype_of(field.kind).itemsize // 8 if field.is_entity and not field.size else WORDS
+    return places, end
+
+
+PLACES, SIZE = _places()
+"""Where each name begins in the words, and how many words there are."""
+
+
+class Arrays:
+    """A ``Simulation`` in arrays, each by the name of its field.
+
+    Attributes:
+        words: What compiled code is given, shape ``(SIZE,)``: entities of which there is one, and where all arrays are.
+        draws: Random numbers as compiled code sees them; the array of each name.
+    """
+
+    def __init__(self, params: Params, draws: Draws, capacity: Capacity, *, statistics_only: bool = False) -> None:
+        self.words = np.zeros(SIZE, dtype=np.int64)
+        self.params = params
+        rows = state.sizes(params, draws, capacity, statistics_only=statistics_only)
+        for name, field in FIELDS.items():
+            dtype = dtype_of(field.kind)
+            if not field.size:
+                first = PLACES[name]
+                setattr(self, name, self.words[first : first + dtype.itemsize // 8].view(dtype))
+                continue
+            # Rows of the largest tables are filled when something is put there.
+            make = np.empty if field.kind in (state.Request, state.Tick, state.Change) else np.zeros
+            self.put(name, make(state.shape(field, rows), dtype))
+        self._settings = _plain(params)
+        self._write("params", self._settings)
+        self.give(draws)
+        self.write("recorder", state.Recorder(statistics_only=statistics_only))
+        self.write("ingress", state.Ingress(age_mask=rows["age"] - 1))
+
+    def give(self, draws: Draws, supply: Supply | None = None) -> None:
+        """Take random numbers; all requests are supplied where nothing else is said."""
+        self.draws = _plain(draws)
+        self._write("draws", self.draws)
+        self._write("supply", supply or Supply(len(draws.sent), 1, 0, 0))
+
+    def put(self, name: str, array: NDArray[Any]) -> None:
+        """Let a name stand for an array."""
+        setattr(self, name, array)
+        first = PLACES[name]
+        self.words[first : first + WORDS] = _where(array)
+
+    def read(self, name: str) -> Any:
+        """The entity that there is one of, as it is now."""
+        return FIELDS[name].kind(*getattr(self, name).item())
+
+    def write(self, name: str, entity: Entity) -> None:
+        """Make the entity that there is one of what ``entity`` is."""
+        getattr(self, name)[0] = tuple(getattr(entity, one.name) for one in fields_of(entity))  # type: ignore[arg-type]
+
+    def _write(self, part: str, settings: Any) -> None:
+        """Tell compiled code of numbers and arrays that stay as they are while it runs."""
+        first = PLACES[f"{part}.{settings._fields[0]}"]
+        words: list[int] = []
+        for value in settings:
+            if isinstance(value, np.ndarray):
+                words += _where(value)
+            else:
+                words += (int(np.float64(value).view(np.int64)) if isinstance(value, float) else value, 0, 0)
+        self.words[first : first + len(words)] = words
+
+    def __getattr__(self, name: str) -> Any:  # what ``put`` sets
+        raise AttributeError(name)
+
+
+def _where(array: NDArray[Any]) -> tuple[int, int, int]:
+    """Address and shape of an array."""
+    assert array.flags.c_contiguous
+    rows, columns = array.shape if array.ndim == 2 else (len(array), 0)
+    return array.__array_interface__["data"][0], rows, columns
+
+
+def _plain(settings: Any) -> Any:
+    """Settings with numbers and arrays as compiled code takes them: contiguous, writable, of the types it knows."""
+    part = "params" if isinstance(settings, Params) else "draws"
+    values = []
+    for name, value in zip(settings._fields, settings, strict=True):
+        field = CONSTANTS[f"{part}.{name}"]
+        if not field.size:
+            values.append(field.kind(value))
+        elif value.flags.c_contiguous and value.flags.writeable and value.dtype == field.kind:
+            values.append(value)
+        else:
+            values.append(np.require(value, dtype=field.kind, requirements=["C", "W"]))
+    return type(settings)(*values)
+
+
+def reset(sim: Simulation) -> None:
+    """Make the state that of a revision about to be created; rows of pods, nodes and requests are renewed when used."""
+    only = sim.recorder.statistics_only
+    tick_rows, scaling_rows, age_mask = len(sim.ticks), len(sim.scaling), sim.ingress.age_mask
+    sim.now_ns = 0
+    sim.load_ns = FOREVER_NS
+    sim.end_ns = FOREVER_NS
+    sim.finished = 0
+    sim.fault = state.NO_FAULT
+    renew(sim.clients)
+    renew(sim.ingress)
+    renew(sim.revision)
+    renew(sim.autoscaler)
+    renew(sim.cluster)
+    renew(sim.recorder)
+    renew(sim.agenda)
+    sim.recorder.statistics_only = only
+    sim.recorder.tick_rows = tick_rows
+    sim.recorder.scaling_rows = scaling_rows
+    sim.ingress.age_mask = age_mask
+    sim.clients.rows = len(sim.requests)
+    sim.clients.mask = len(sim.requests) - 1 if only else -1
+    sim.heap[0, 0] = FOREVER_NS
+    for index in range(len(sim.activators)):
+        renew(sim.activators[index])
+        renew(sim.waiting[index])
+    for index in range(len(sim.workers)):
+        renew(sim.workers[index])
+    for index in range(len(sim.sessions)):
+        renew(sim.sessions[index])
+    for index in range(len(sim.stages)):
+        renew(sim.stages[index])
+    for index in range(len(sim.gpus)):
+        renew(sim.gpus[index])
+    sim.in_flight[:] = 0
+    sim.turn[:] = 0
+    sim.panicking[:] = 0
+    sim.delay_slots[:] = 0
+    sim.stats[:] = 0
+    sim.published[:] = 0.0
+    sim.slots[:] = sim.params.container_concurrency
+    sim.stable_buckets[:] = 0.0
+    sim.panic_buckets[:] = 0.0
+    sim.spans[:] = windows.NEVER_S
+    sim.totals[:] = 0.0
+    sim.histogram[:] = 0
+    sim.late_block[:] = NEVER_NS
+
+
+KERNELS = (reset,)

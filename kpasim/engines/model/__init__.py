@@ -1,0 +1,29 @@
+"""The model: one state, and one function for each event. ``events`` lists them; executors call them.
+
+The functions are plain Python, and all of them also compile under numba.
+"""
+
+from inspect import isfunction
+
+from kpasim.engines.model import (
+    activator,
+    autoscaler,
+    clients,
+    cluster,
+    events,
+    ingress,
+    jitter,
+    kubelet,
+    queueproxy,
+    queues,
+    reconciler,
+    sharing,
+)
+
+_MODULES = (
+    jitter, queues, sharing, clients, reconciler, autoscaler, activator, queueproxy, kubelet, cluster, ingress, events,
+)  # fmt: skip
+KERNELS = tuple(
+    one for module in _MODULES for one in vars(module).values() if isfunction(one) and one.__module__ == module.__name__
+)
+"""Functions that compiled code adopts."""

@@ -1,0 +1,267 @@
+"""Who sends requests, and what becomes of them."""
+
+from __future__ import annotations
+
+from kpasim.engines.clock import Kind
+from kpasim.engines.counts import bucket_of
+from kpasim.engines.model import queueproxy
+from kpasim.engines.model.state import (
+    CLIENT_TIMEOUT,
+    CUT_OFF,
+    ENDED_FROM,
+    GONE,
+    MORE_DRAWS,
+    MORE_REQUESTS,
+    NOTHING,
+    OK,
+    ORPHANED,
+    Simulation,
+    renew,
+)
+from kpasim.engines.params import FOREVER_NS, NEVER_NS, SECOND_NS
+
+SEND, ARRIVE, GIVE_UP, END = int(Kind.SEND), int(Kind.ARRIVE), int(Kind.GIVE_UP), int(Kind.END)
+SETTLE_NS = 30 * SECOND_NS
+LOST_NS = 7200 * SECOND_NS
+
+
+def is_over(sim: Simulation) -> bool:
+    """Whether nothing will be sent any more and everything has ended."""
+    if sim.load_ns > sim.now_ns or sim.clients.live > 0:
+        return False
+    if sim.params.closed:
+        return bool(sim.clients.working == 0)
+    return bool(sim.supply.no_more and sim.clients.sent == sim.supply.supplied)
+
+
+def stays_ns(sim: Simulation) -> int:
+    """How long a revision that never goes away by itself is watched."""
+    return int(sim.params.stable_window_s * SECOND_NS + sim.params.grace_ns + SETTLE_NS)
+
+
+def lost_ns(sim: Simulation) -> int:
+    """How long one that should go away is waited for."""
+    return int(LOST_NS + sim.params.retention_ns)
+
+
+def settle(sim: Simulation) -> None:
+    """End the run when all requests have ended and everything that can go away has gone."""
+    if not is_over(sim) or sim.params.horizon_ns:
+        return
+    if not sim.params.stays and sim.revision.alive == 0 and sim.revision.replicas == 0:
+        stop(sim)
+    elif sim.end_ns == FOREVER_NS:
+        wait_ns = stays_ns(sim) if sim.params.stays else lost_ns(sim)
+        sim.end_ns = max(sim.clients.last_end_ns, sim.now_ns) + wait_ns
+        sim.schedule(sim.end_ns, END, 0)
+
+
+def stop(sim: Simulation) -> None:
+    """End the run now."""
+    sim.end_ns = sim.now_ns
+    sim.finished = 1
+
+
+def start_load(sim: Simulation) -> None:
+    """Begin the load."""
+    sim.clients.last_end_ns = sim.now_ns
+    if not sim.params.closed:
+        schedule_next(sim)
+        settle(sim)
+        return
+    sim.clients.working = sim.params.workers
+    for worker in range(sim.params.workers):
+        next_of(sim, worker, sim.now_ns)
+    settle(sim)
+
+
+def schedule_next(sim: Simulation) -> None:
+    """Note when the open loop sends its next request."""
+    if sim.clients.sent < sim.supply.supplied:
+        sim.clients.next_send_ns = sim.load_ns + sim.draws.sent[sim.clients.sent - sim.supply.first_draw]
+        sim.wake(sim.clients.next_send_ns, SEND, 0)
+    else:
+        sim.clients.next_send_ns = FOREVER_NS
+        if not sim.supply.no_more:
+            sim.fault = MORE_DRAWS
+
+
+def next_of(sim: Simulation, worker: int, free_ns: int) -> None:
+    """Let a worker that is free at ``free_ns`` send its next request, or end."""
+    period_ns = sim.params.worker_period_ns
+    load_ns = sim.load_ns
+    sends_ns = free_ns
+    if period_ns:
+        ticks = (free_ns - load_ns) // period_ns
+        if ticks > sim.workers[worker].ticks:
+            sim.workers[worker].ticks = ticks
+        else:
+            sim.workers[worker].ticks += 1
+            sends_ns = load_ns + sim.workers[worker].ticks * period_ns
+    if sim.params.requests_per_worker and sim.workers[worker].sent >= sim.params.requests_per_worker:
+        sim.clients.working -= 1
+        return
+    # Whether time is over is asked before the wait for the ticker, not after it.
+    if sim.params.load_duration_ns and free_ns >= load_ns + sim.params.load_duration_ns:
+        sim.clients.working -= 1
+        return
+    sim.schedule(sends_ns, SEND, worker)
+
+
+def stride(sim: Simulation) -> int:
+    """Draws that each worker of the closed loop has to itself."""
+    if sim.params.requests_per_worker:
+        return int(sim.params.requests_per_worker)
+    return int(sim.params.requests // sim.params.workers)
+
+
+def send_open(sim: Simulation) -> None:
+    """The open loop sends a request."""
+    send(sim, sim.clients.sent)
+    schedule_next(sim)
+
+
+def send_closed(sim: Simulation, worker: int) -> None:
+    """A worker of the closed loop sends a request."""
+    nth = sim.workers[worker].sent
+    sim.workers[worker].sent = nth + 1
+    if nth >= stride(sim):
+        sim.fault = MORE_REQUESTS
+        return
+    send(sim, worker * stride(sim) + nth)
+
+
+def send(sim: Simulation, draw: int) -> None:
+    """Send a request now."""
+    request = sim.clients.sent
+    if request >= sim.clients.rows and not is_vacant(sim, request):
+        sim.fault = MORE_REQUESTS
+        return
+    row = request & sim.clients.mask
+    now = sim.now_ns
+    sim.clients.sent = request + 1
+    sim.clients.live += 1
+    renew(sim.requests[row])
+    sim.requests[row].sent_ns = now
+    if sim.params.closed:
+        sim.drawn[row] = draw
+    renew(sim.links[row])
+    sim.schedule(now + sim.draws.delay[draw - sim.supply.first_draw], ARRIVE, request)
+    if sim.params.client_timeout_ns and sim.clients.next_give_up_ns == FOREVER_NS:
+        sim.clients.next_give_up_ns = now + sim.params.client_timeout_ns
+        sim.wake(sim.clients.next_give_up_ns, GIVE_UP, 0)
+
+
+def is_vacant(sim: Simulation, request: int) -> bool:
+    """Whether the row of ``request`` has been left by the request that had it before."""
+    if sim.clients.mask < 0 or not has_ended(sim, request - sim.clients.rows):
+        return False
+    row = request & sim.clients.mask
+    # A container may still work for a client that has gone, or have that before it.
+    held = sim.links[row].next == ORPHANED or sim.requests[row].done_ns == FOREVER_NS
+    return bool(not held or sim.pods[sim.requests[row].pod].phase == GONE)
+
+
+def end(sim: Simulation, row: int, status: int) -> None:
+    """Note how a request ended, and let its client go on."""
+    response_ns = sim.now_ns
+    if status != CLIENT_TIMEOUT and status != CUT_OFF:
+        response_ns += sim.params.server_to_client_ns
+    sim.requests[row].status = status
+    sim.requests[row].response_ns = response_ns
+    sim.clients.live -= 1
+    sim.clients.last_end_ns = max(sim.clients.last_end_ns, response_ns)
+    if status == OK:
+        sim.clients.ok += 1
+        if sim.recorder.statistics_only:
+            count(sim, response_ns - sim.requests[row].sent_ns)
+    else:
+        sim.clients.errors += 1
+    if sim.params.closed:
+        next_of(sim, int(sim.drawn[row]) // stride(sim), response_ns)
+    settle(sim)
+
+
+def count(sim: Simulation, latency_ns: int) -> None:
+    """Count the latency of a successful request."""
+    sim.histogram[bucket_of(latency_ns)] += 1
+    sim.clients.latency_sum_ns += latency_ns
+    sim.clients.latency_min_ns = min(sim.clients.latency_min_ns, latency_ns)
+    sim.clients.latency_max_ns = max(sim.clients.latency_max_ns, latency_ns)
+
+
+def service(sim: Simulation, request: int, pod: int) -> int:
+    """Service time of a request that starts now at full speed [ns]; its first byte comes with ``first_byte``."""
+    draw = draw_of(sim, request) - sim.supply.first_draw
+    index = sim.clients.starts - sim.supply.first_service if sim.params.service_by_start else draw
+    sim.clients.starts += 1
+    klass = sim.draws.klass[draw] if len(sim.draws.klass) else 0
+    service_ns = sim.draws.service[index][klass]
+    if len(sim.draws.own_service) and sim.draws.own_service[draw] > 0:
+        service_ns = sim.draws.own_service[draw]
+    service_ns = int(service_ns * sim.params.type_factor[sim.pods[pod].type])
+    return int(service_ns)
+
+
+def first_byte(sim: Simulation, request: int, service_ns: int, start: int) -> int:
+    """Time [ns] from the ``start``-th beginning of service to the first byte, for ever if it comes at the end."""
+    if len(sim.draws.first_byte) == 0:
+        return FOREVER_NS
+    if sim.params.service_by_start:
+        index = start - sim.supply.first_service
+    else:
+        index = draw_of(sim, request) - sim.supply.first_draw
+    return int(min(sim.draws.first_byte[index], service_ns))
+
+
+def cut_off(sim: Simulation) -> None:
+    """The horizon ends what is still on its way, and what would have been done later never is."""
+    if sim.clients.live == 0 and sim.clients.errors == 0:
+        return
+    for request in range(max(0, sim.clients.sent - sim.clients.rows), sim.clients.sent):
+        row = request & sim.clients.mask
+        if sim.requests[row].status < ENDED_FROM:
+            sim.requests[row].status = CUT_OFF
+            sim.requests[row].response_ns = sim.now_ns
+        done_ns = sim.requests[row].done_ns
+        pod = sim.requests[row].pod
+        broken_ns = sim.pods[pod].broken_ns if pod != NOTHING else 0
+        if done_ns > sim.now_ns or (broken_ns and done_ns > broken_ns):
+            sim.requests[row].done_ns = NEVER_NS
+
+
+def draw_of(sim: Simulation, request: int) -> int:
+    """Which draws a request has: those of its place in an open loop, those of its worker in a closed one."""
+    return int(sim.drawn[request & sim.clients.mask]) if sim.params.closed else request
+
+
+def has_ended(sim: Simulation, request: int) -> bool:
+    """Whether a request is over; its row may belong to a later one by now."""
+    return bool(
+        request + sim.clients.rows < sim.clients.sent or sim.requests[request & sim.clients.mask].status >= ENDED_FROM
+    )
+
+
+def oldest_sent(sim: Simulation) -> int:
+    """The live request that was sent first; the next one to be sent if there is none."""
+    head = sim.clients.oldest
+    while head < sim.clients.sent and has_ended(sim, head):
+        head += 1
+    sim.clients.oldest = head
+    return int(head)
+
+
+def next_give_up(sim: Simulation) -> int:
+    """When the client that has waited for longest gives up; kept as ``ingress.next_timeout``."""
+    first = oldest_sent(sim)
+    if first == sim.clients.sent:
+        return FOREVER_NS
+    return int(sim.requests[first & sim.clients.mask].sent_ns + sim.params.client_timeout_ns)
+
+
+def on_give_up(sim: Simulation) -> None:
+    """A client's patience is over, if it still waits."""
+    if next_give_up(sim) == sim.now_ns:
+        queueproxy.withdraw(sim, oldest_sent(sim), CLIENT_TIMEOUT)
+    sim.clients.next_give_up_ns = next_give_up(sim)
+    sim.wake(sim.clients.next_give_up_ns, GIVE_UP, 0)

@@ -1,0 +1,190 @@
+"""The gateway: to an activator or to a pod."""
+
+from __future__ import annotations
+
+from kpasim.engines import params as of
+from kpasim.engines.clock import Kind
+from kpasim.engines.draws import ACTIVATOR_A, ACTIVATOR_B, HOST_A, HOST_B, WORKER, pick
+from kpasim.engines.model import activator, clients, queueproxy
+from kpasim.engines.model.state import MORE_REQUESTS, TIMED_OUT, Simulation
+from kpasim.policy import accounting, burst
+
+FIRST_BYTE, TIMEOUT = int(Kind.FIRST_BYTE), int(Kind.TIMEOUT)
+
+
+def show(sim: Simulation, which: int) -> None:
+    """A ready pod reaches the gateway's view."""
+    if sim.pods[which].terminating or not sim.pods[which].ready:
+        return
+    visible = sim.visible_pods
+    place = sim.ingress.visible
+    while place > 0 and activator.comes_before(sim, which, visible[place - 1]):
+        visible[place] = visible[place - 1]
+        place -= 1
+    visible[place] = which
+    sim.ingress.visible += 1
+
+
+def hide(sim: Simulation, which: int) -> None:
+    """A pod that goes leaves the gateway's view."""
+    place = place_of(sim, which)
+    if place >= 0:
+        visible = sim.visible_pods
+        sim.ingress.visible -= 1
+        for later in range(place, sim.ingress.visible):
+            visible[later] = visible[later + 1]
+
+
+def on_mode(sim: Simulation, serves: int) -> None:
+    """The gateway sees pods (1) or activators (0) as the public endpoints."""
+    sim.ingress.mode = burst.SERVE if serves else burst.PROXY
+
+
+def place_of(sim: Simulation, which: int) -> int:
+    """Place of a pod in the gateway's view, -1 if it is not there."""
+    for place in range(sim.ingress.visible):
+        if sim.visible_pods[place] == which:
+            return place
+    return -1
+
+
+def on_request(sim: Simulation, request: int) -> None:
+    """Send a request on."""
+    now = sim.now_ns
+    row = request & sim.clients.mask
+    if clients.has_ended(sim, request):
+        return
+    tail = sim.ingress.age_tail
+    if tail - sim.ingress.age_head > sim.ingress.age_mask and tail - oldest_at_front(sim) > sim.ingress.age_mask:
+        sim.fault = MORE_REQUESTS
+        return
+    sim.age[tail & sim.ingress.age_mask] = request
+    sim.ingress.age_tail = tail + 1
+    if sim.ingress.next_timeout_ns == of.FOREVER_NS:
+        sim.ingress.next_timeout_ns = now + sim.params.timeout_ns
+        sim.wake(sim.ingress.next_timeout_ns, TIMEOUT, 0)
+    if sim.params.first_byte_timeout_ns:
+        sim.first_byte_due[row] = of.FOREVER_NS
+        sim.schedule(now + sim.params.first_byte_timeout_ns, FIRST_BYTE, request)
+    session = session_of(sim, request)
+    affinity = sim.params.affinity
+    direct = sim.ingress.mode == burst.SERVE and sim.ingress.visible > 0 and not sim.params.always_activator
+    if session >= 0 and (direct or affinity == of.POD_AFFINITY) and place_of(sim, sim.sessions[session].pod) >= 0:
+        send_direct(sim, request, sim.sessions[session].pod)
+    elif direct:
+        send_direct(sim, request, choose_pod(sim, request))
+    else:
+        index = -1
+        if session >= 0 and affinity == of.UPSTREAM_AFFINITY:
+            index = sim.sessions[session].activator
+        if index < 0 or index >= sim.ingress.activators:
+            index = choose_activator(sim, request)
+        activator.on_request(sim, request, index)
+
+
+def send_direct(sim: Simulation, request: int, which: int) -> None:
+    """Send a request past the activators."""
+    status = queueproxy.on_request(sim, request, which, True, False)
+    if status:
+        clients.end(sim, request & sim.clients.mask, status)
+
+
+def session_of(sim: Simulation, request: int) -> int:
+    """Session whose cookie a request carries, -1 for none."""
+    if not sim.params.cookies or sim.params.affinity == of.NO_AFFINITY:
+        return -1
+    session = activator.client_of(sim, request)
+    timeout_ns = sim.params.affinity_timeout_ns
+    if timeout_ns and sim.now_ns - sim.sessions[session].answered_ns > timeout_ns:
+        return -1
+    return int(session)
+
+
+def choose_pod(sim: Simulation, request: int) -> int:
+    """The gateway's choice among the pods it sees."""
+    visible = sim.visible_pods
+    count = sim.ingress.visible
+    policy = sim.params.ingress_policy
+    if policy == of.ROUND_ROBIN:
+        connection = request
+        if sim.params.closed:
+            connection = clients.draw_of(sim, request) // clients.stride(sim)
+        worker = pick(sim.draws.key, connection, WORKER, sim.params.ingress_workers)
+        sim.turn[worker] += 1
+        return int(visible[(sim.turn[worker] - 1) % count])
+    first = visible[pick(sim.draws.key, request, HOST_A, count)]
+    if policy == of.RANDOM:
+        return int(first)
+    second = visible[pick(sim.draws.key, request, HOST_B, count)]
+    return int(second if sim.pods[second].direct_inside < sim.pods[first].direct_inside else first)
+
+
+def choose_activator(sim: Simulation, request: int) -> int:
+    """The gateway's choice among the activators."""
+    count = sim.ingress.activators
+    if count == 1:
+        return 0
+    policy = sim.params.ingress_policy
+    if policy == of.ROUND_ROBIN:
+        place = sim.ingress.activator_turn % count
+        sim.ingress.activator_turn = place + 1
+        return int(place)
+    first = pick(sim.draws.key, request, ACTIVATOR_A, count)
+    if policy == of.RANDOM:
+        return int(first)
+    second = pick(sim.draws.key, request, ACTIVATOR_B, count)
+    fewer = sim.stats[second][accounting.CONCURRENCY] < sim.stats[first][accounting.CONCURRENCY]
+    return int(second if fewer else first)
+
+
+def on_first_byte_due(sim: Simulation, request: int) -> None:
+    """The request's responseStartTimeoutSeconds or idleTimeoutSeconds are over."""
+    if clients.has_ended(sim, request):
+        return
+    due_ns = sim.first_byte_due[request & sim.clients.mask]
+    idle_ns = sim.params.stream_idle_ns
+    if due_ns > sim.now_ns or (idle_ns > 0 and due_ns + idle_ns <= sim.now_ns):
+        queueproxy.withdraw(sim, request, TIMED_OUT)
+
+
+def oldest_at_front(sim: Simulation) -> int:
+    """Place in ``age`` of the live request that has been at the front for longest; the tail if there is none."""
+    head = sim.ingress.age_head
+    tail = sim.ingress.age_tail
+    while head < tail and clients.has_ended(sim, int(sim.age[head & sim.ingress.age_mask])):
+        head += 1
+    sim.ingress.age_head = head
+    return int(head)
+
+
+def next_timeout(sim: Simulation) -> int:
+    """When timeoutSeconds are over for the request that has been at the front for longest.
+
+    The loop keeps the answer while requests come and go, and asks again when that time has come: a request that has
+    ended by then costs one look, not one at every event.
+    """
+    head = oldest_at_front(sim)
+    if head == sim.ingress.age_tail:
+        return of.FOREVER_NS
+    return over_at(sim, int(sim.age[head & sim.ingress.age_mask]))
+
+
+def over_at(sim: Simulation, request: int) -> int:
+    """When timeoutSeconds are over for a live request, from its arrival at the front."""
+    row = request & sim.clients.mask
+    return int(
+        sim.requests[row].sent_ns
+        + sim.draws.delay[clients.draw_of(sim, request) - sim.supply.first_draw]
+        + sim.params.timeout_ns
+    )
+
+
+def on_timeout(sim: Simulation) -> None:
+    """TimeoutSeconds are over for the oldest request here, if it is still there."""
+    oldest = oldest_at_front(sim)
+    if oldest < sim.ingress.age_tail:
+        request = int(sim.age[oldest & sim.ingress.age_mask])
+        if over_at(sim, request) == sim.now_ns:
+            queueproxy.withdraw(sim, request, TIMED_OUT)
+    sim.ingress.next_timeout_ns = next_timeout(sim)
+    sim.wake(sim.ingress.next_timeout_ns, TIMEOUT, 0)

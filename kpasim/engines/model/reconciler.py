@@ -1,0 +1,443 @@
+"""From decisions to pods and endpoints."""
+
+from __future__ import annotations
+
+from kpasim.engines import params as of
+from kpasim.engines.clock import Kind, tick_at_or_after
+from kpasim.engines.draws import LATE_RECONCILE, LATE_STATUS
+from kpasim.engines.model import activator, autoscaler, clients, cluster, kubelet
+from kpasim.engines.model.jitter import jitter
+from kpasim.engines.model.state import (
+    LATE_RECONCILES,
+    LATE_STATUSES,
+    MORE_PODS,
+    MORE_SCALINGS,
+    NOTHING,
+    STARTING,
+    Simulation,
+    renew,
+)
+from kpasim.engines.params import FOREVER_NS, NEVER_NS, SECOND_NS
+from kpasim.policy import burst, pods, scaler
+
+WARM_DEADLINE_NS = 600 * SECOND_NS
+RECONCILE, ROLLOUT, SKS, MODE_KIND, FOUND, VISIBLE, LOAD, END = (
+    int(Kind.RECONCILE), int(Kind.ROLLOUT), int(Kind.SKS), int(Kind.MODE), int(Kind.FOUND), int(Kind.VISIBLE),
+    int(Kind.LOAD), int(Kind.END),
+)  # fmt: skip
+
+
+def create_revision(sim: Simulation) -> None:
+    """The revision comes into being: its Deployment, its PodAutoscaler."""
+    sim.revision.replicas = sim.params.initial_scale
+    sim.revision.active_since_ns = stamp(sim)
+    sim.revision.backed_since_ns = sim.revision.active_since_ns
+    sim.ingress.activators = min(sim.params.activators, burst.MIN_ACTIVATORS)
+    cluster.set_up(sim)
+    autoscaler.set_up(sim)
+    on_rollout(sim)
+    enqueue(sim)
+    start = sim.params.start
+    if start == of.WARM:
+        sim.schedule(max(WARM_DEADLINE_NS, sim.params.progress_deadline_ns), LOAD, 1)
+    elif start == of.IDLED:
+        sim.schedule(clients.lost_ns(sim), LOAD, 1)
+    else:
+        start_load_at(sim, sim.now_ns + sim.params.start_for_ns)
+
+
+def start_load_at(sim: Simulation, time_ns: int) -> None:
+    """Let the load begin at ``time_ns``, or at its phase after that, unless that is already settled."""
+    if sim.load_ns == FOREVER_NS:
+        if sim.draws.load_phase_ns != of.AT_ONCE:
+            time_ns = tick_at_or_after(sim.draws.load_phase_ns, of.TICK_NS, time_ns)
+        sim.load_ns = time_ns
+        sim.schedule(time_ns, LOAD, 0)
+        if sim.params.horizon_ns:
+            sim.schedule(time_ns + sim.params.horizon_ns, END, 0)
+
+
+def stamp(sim: Simulation) -> int:
+    """Now, as conditions keep it: at whole wall-clock seconds."""
+    return int(sim.now_ns - autoscaler.wall_ns(sim) % SECOND_NS)
+
+
+def reachable(sim: Simulation) -> int:
+    """Whether the revision counts as reachable: routed, and not failing without a single ready pod."""
+    stuck = sim.cluster.pending > 0 and not sim.params.always_schedulable
+    revision = sim.revision
+    failing = revision.ready_pods == 0 and revision.replicas > 0 and (revision.crashed > 0 or stuck or is_overdue(sim))
+    return 1 if sim.params.reachable and not failing else 0
+
+
+def is_overdue(sim: Simulation) -> bool:
+    """Whether the Deployment's first rollout has made no progress for the progress deadline."""
+    deadline_ns = sim.revision.progressed_ns + sim.params.progress_deadline_ns
+    return bool(sim.revision.rolled_out == 0 and sim.now_ns >= deadline_ns)
+
+
+def progress(sim: Simulation) -> None:
+    """The Deployment came nearer to its replicas, and may have reached them."""
+    sim.revision.progressed_ns = sim.now_ns
+    check_rollout(sim)
+    if sim.revision.rolled_out == 0:
+        sim.schedule(sim.now_ns + sim.params.progress_deadline_ns, RECONCILE, 4)
+
+
+def check_rollout(sim: Simulation) -> None:
+    """Note when all pods are ready, if only because there are none to be."""
+    if sim.revision.ready_pods == sim.revision.replicas:
+        sim.revision.rolled_out = 1
+
+
+def rules_of(sim: Simulation) -> scaler.Rules:
+    """The scaler's settings as they stand."""
+    return scaler.Rules(
+        min_scale=sim.params.min_scale,
+        max_scale=sim.params.max_scale,
+        initial_scale=sim.params.initial_scale,
+        reachable=reachable(sim),
+        enable_scale_to_zero=sim.params.enable_scale_to_zero,
+        target_burst_capacity=sim.params.target_burst_capacity,
+        stable_window_ns=sim.params.stable_window_s * SECOND_NS,
+        grace_ns=sim.params.grace_ns,
+        retention_ns=sim.params.retention_ns,
+        activation_timeout_ns=sim.params.progress_deadline_ns + scaler.ACTIVATION_TIMEOUT_BUFFER_NS,
+    )
+
+
+def enqueue(sim: Simulation) -> None:
+    """Queue a reconcile of the PodAutoscaler after the API's delay; an earlier one is kept."""
+    sim.revision.reconciles += 1
+    late_ns = jitter(sim, LATE_RECONCILES, sim.revision.reconciles, LATE_RECONCILE, sim.params.api_jitter_ns)
+    due_ns = sim.now_ns + sim.params.reconcile_ns + late_ns
+    if due_ns < sim.revision.reconcile_due_ns:
+        sim.revision.reconcile_due_ns = due_ns
+        sim.schedule(due_ns, RECONCILE, 0)
+
+
+def requeue_at(sim: Simulation, time_ns: int) -> None:
+    """Reconcile at ``time_ns``, or earlier if that is planned already."""
+    if time_ns < sim.revision.requeue_due_ns:
+        sim.revision.requeue_due_ns = time_ns
+        sim.schedule(time_ns, RECONCILE, 1)
+
+
+def on_reconcile_due(sim: Simulation, why: int) -> None:
+    """An event (0) or an earlier reconcile (1) asked for one, a probe (2) goes on, a status (3) is written.
+
+    Or the progress deadline (4) may be over.
+    """
+    if why == 0 and sim.revision.reconcile_due_ns == sim.now_ns:
+        sim.revision.reconcile_due_ns = FOREVER_NS
+        reconcile(sim)
+    elif why == 1 and sim.revision.requeue_due_ns == sim.now_ns:
+        sim.revision.requeue_due_ns = FOREVER_NS
+        reconcile(sim)
+    elif why == 2:
+        probe(sim)
+    elif why == 3:
+        on_status_written(sim)
+    elif why == 4 and is_overdue(sim):
+        enqueue(sim)
+
+
+def reconcile(sim: Simulation) -> None:
+    """One reconcile of the PodAutoscaler."""
+    now = sim.now_ns
+    rules = rules_of(sim)
+    want, patch, requeue_ns, _, offered = scaler.decide(
+        rules,
+        sim.autoscaler.desired,
+        sim.revision.initialized == 1,
+        sim.revision.active,
+        now - sim.revision.active_since_ns,
+        sim.revision.asked_mode,
+        now - sim.revision.backed_since_ns if sim.revision.backed else 0,
+        sim.revision.replicas,
+        sim.revision.public_mode == burst.PROXY,
+    )
+    if requeue_ns != scaler.NO_REQUEUE_NS:
+        requeue_at(sim, now + requeue_ns)
+    if offered and sim.revision.probing_until_ns == NEVER_NS:
+        sim.revision.probing_until_ns = now + scaler.PROBE_TIMEOUT_NS
+        sim.schedule(now + scaler.PROBE_PERIOD_NS, RECONCILE, 2)
+    if patch != scaler.NO_PATCH:
+        sim.revision.replicas = patch
+        sim.schedule(now + sim.params.rollout_ns, ROLLOUT, 0)
+    mode = burst.mode(want, sim.autoscaler.excess)
+    activators = burst.num_activators(
+        sim.revision.ready_pods, sim.params.total_value, sim.params.target_burst_capacity, sim.params.activator_capacity
+    )
+    if mode != sim.revision.asked_mode or activators != sim.revision.wanted_activators:
+        sim.revision.asked_mode = mode
+        sim.revision.wanted_activators = activators
+        enqueue_sks(sim)
+    active, reason, initialized = scaler.active_condition(
+        rules,
+        want,
+        sim.revision.ready_pods,
+        sim.revision.active,
+        sim.revision.reason,
+        sim.revision.initialized == 1,
+        True,
+    )
+    sim.revision.initialized = 1 if initialized else 0
+    if active != sim.revision.active or reason != sim.revision.reason:
+        sim.revision.active = active
+        sim.revision.reason = reason
+        sim.revision.active_since_ns = stamp(sim)
+    sim.revision.status_desired = scaler.status_desired_scale(want, sim.revision.status_desired)
+    if (
+        sim.revision.seen_active != sim.revision.active
+        or sim.revision.seen_reason != sim.revision.reason
+        or sim.revision.seen_initialized != sim.revision.initialized
+        or sim.revision.seen_desired != sim.revision.status_desired
+    ):
+        sim.revision.seen_active = sim.revision.active
+        sim.revision.seen_reason = sim.revision.reason
+        sim.revision.seen_initialized = sim.revision.initialized
+        sim.revision.seen_desired = sim.revision.status_desired
+        sim.revision.status_writes += 1
+        wait_ns = jitter(sim, LATE_STATUSES, sim.revision.status_writes, LATE_STATUS, sim.params.status_jitter_ns)
+        if wait_ns:
+            sim.schedule(now + wait_ns, RECONCILE, 3)
+        else:
+            on_status_written(sim)
+    record_change(sim)
+    if sim.revision.active == scaler.TRUE:
+        if sim.params.start == of.WARM:
+            start_load_at(sim, now + sim.params.start_for_ns)
+        if sim.params.start == of.IDLED and sim.params.stays:
+            start_load_at(sim, now + clients.stays_ns(sim))
+
+
+def on_status_written(sim: Simulation) -> None:
+    """The PodAutoscaler's status is there to see, which is one more event for it."""
+    sim.revision.shown_desired = sim.revision.status_desired
+    enqueue(sim)
+    record_change(sim)
+
+
+def probe(sim: Simulation) -> None:
+    """The asynchronous probe for the activator, once a second until it succeeds or gives up."""
+    now = sim.now_ns
+    if sim.revision.public_mode == burst.PROXY or now >= sim.revision.probing_until_ns:
+        sim.revision.probing_until_ns = NEVER_NS
+        requeue_at(sim, now + scaler.PROBE_REQUEUE_NS)
+    else:
+        sim.schedule(now + scaler.PROBE_PERIOD_NS, RECONCILE, 2)
+
+
+def enqueue_sks(sim: Simulation) -> None:
+    """Queue a reconcile of the ServerlessService, whose spec or endpoints changed."""
+    due_ns = sim.now_ns + sim.params.sks_ns
+    if due_ns < sim.revision.sks_due_ns:
+        sim.revision.sks_due_ns = due_ns
+        sim.schedule(due_ns, SKS, 0)
+
+
+def on_sks_due(sim: Simulation) -> None:
+    """Bring the public endpoints in line."""
+    now = sim.now_ns
+    if sim.revision.sks_due_ns != now:
+        return
+    sim.revision.sks_due_ns = FOREVER_NS
+    backed = 1 if burst.activator_backed(sim.revision.asked_mode, sim.revision.ready_pods) else 0
+    if backed and not sim.revision.backed:
+        sim.revision.backed_since_ns = stamp(sim)
+    sim.revision.backed = backed
+    mode = burst.effective_mode(sim.revision.asked_mode, sim.revision.ready_pods, sim.params.activators)
+    if mode != sim.revision.public_mode:
+        sim.revision.public_mode = mode
+        sim.schedule(now + sim.params.endpoints_to_ingress_ns, MODE_KIND, 1 if mode == burst.SERVE else 0)
+        enqueue(sim)
+    activators = min(sim.params.activators, sim.revision.wanted_activators)
+    if activators != sim.ingress.activators and mode == burst.PROXY:
+        sim.ingress.activators = activators
+        for index in range(sim.params.activators):
+            activator.assign(sim, index)
+
+
+def new_pod(sim: Simulation) -> int:
+    """One more row for a pod."""
+    which = sim.revision.pods
+    sim.revision.pods = which + 1
+    pod = sim.pods[which]
+    renew(pod)
+    renew(sim.proxy_queues[which])
+    renew(sim.container_queues[which])
+    renew(sim.running[which])
+    pod.created_ns = sim.now_ns
+    pod.number = which + sim.revision.folded
+    pod.address = sim.draws.pod[which][of.ADDRESS]
+    sim.alive_pods[sim.revision.alive] = which
+    sim.revision.alive += 1
+    return int(which)
+
+
+def on_rollout(sim: Simulation) -> None:
+    """Create or remove pods until there are as many as replicas."""
+    staying = 0
+    for index in range(sim.revision.alive):
+        if not sim.pods[sim.alive_pods[index]].terminating:
+            staying += 1
+    wanted = sim.revision.replicas - staying
+    if wanted > 0:
+        if sim.revision.pods + wanted > len(sim.pods):
+            sim.fault = MORE_PODS
+            return
+        for _ in range(wanted):
+            cluster.place(sim, new_pod(sim))
+            if sim.fault:
+                return
+        if sim.revision.rolled_out == 0:
+            progress(sim)
+    elif wanted < 0:
+        remove_pods(sim, -wanted)
+    check_rollout(sim)
+    record_change(sim)
+    clients.settle(sim)
+
+
+def remove_pods(sim: Simulation, surplus: int) -> None:
+    """Ask the pods to go that a scale-down prefers."""
+    now = sim.now_ns
+    count = 0
+    candidates = sim.candidates
+    for index in range(sim.revision.alive):
+        which = sim.alive_pods[index]
+        if not sim.pods[which].terminating:
+            candidates[count] = which
+            count += 1
+    for index in range(count):
+        node = sim.pods[candidates[index]].node
+        if node != NOTHING:
+            sim.nodes[node].candidates = 0
+    for index in range(count):
+        node = sim.pods[candidates[index]].node
+        if node != NOTHING:
+            sim.nodes[node].candidates += 1
+    for done in range(surplus):
+        first = done
+        for index in range(done + 1, count):
+            if is_preferred(sim, candidates[index], candidates[first], now):
+                first = index
+        chosen = candidates[first]
+        for index in range(first, done, -1):
+            candidates[index] = candidates[index - 1]
+        candidates[done] = chosen
+    for done in range(surplus):
+        remove(sim, candidates[done])
+
+
+def pods_on_node(sim: Simulation, which: int) -> int:
+    """Candidates for removal on a pod's node; pods without a node are all alike."""
+    node = sim.pods[which].node
+    return int(sim.nodes[node].candidates) if node != NOTHING else 0
+
+
+def is_preferred(sim: Simulation, a: int, b: int, now: int) -> bool:
+    """Whether a scale-down removes pod ``a`` before pod ``b``."""
+    return bool(
+        pods.goes_first(
+            pods.phase_of(sim.pods[a].node != NOTHING, sim.pods[a].containers_ns != NEVER_NS),
+            sim.pods[a].ready,
+            sim.pods[a].ready_ns,
+            pods_on_node(sim, a),
+            sim.pods[a].restarts,
+            sim.draws.pod[a][of.UID],
+            sim.pods[a].created_ns,
+            pods.phase_of(sim.pods[b].node != NOTHING, sim.pods[b].containers_ns != NEVER_NS),
+            sim.pods[b].ready,
+            sim.pods[b].ready_ns,
+            pods_on_node(sim, b),
+            sim.pods[b].restarts,
+            sim.draws.pod[b][of.UID],
+            sim.pods[b].created_ns,
+            now,
+        )
+    )
+
+
+def remove(sim: Simulation, which: int) -> None:
+    """Ask a pod to go."""
+    was_ready = sim.pods[which].ready
+    if sim.pods[which].phase == STARTING:
+        cluster.abandon(sim, which)
+    kubelet.terminate(sim, which)
+    sim.pods[which].ready = 0
+    if was_ready:
+        sim.revision.ready_pods -= 1
+        if sim.revision.ready_pods == 0:
+            enqueue_sks(sim)
+    enqueue(sim)
+
+
+def on_pod_ready(sim: Simulation, which: int) -> None:
+    """Kubernetes calls a pod ready: it is counted, scraped, and soon seen by activators and ingress."""
+    now = sim.now_ns
+    sim.revision.ready_pods += 1
+    sim.revision.crashed = 0
+    if sim.revision.rolled_out == 0:
+        progress(sim)
+    autoscaler.start_scraping(sim)
+    sim.schedule(now + sim.params.endpoints_to_ingress_ns, VISIBLE, 2 * which + 1)
+    if sim.revision.ready_pods == 1:
+        enqueue_sks(sim)
+    # The endpoints changed, so every activator probes all pods that it does not know yet.
+    for index in range(sim.revision.alive):
+        other = sim.alive_pods[index]
+        known = sim.params.early_use or sim.pods[other].ready
+        if sim.pods[other].terminating or sim.pods[other].listening_ns == NEVER_NS or not known:
+            continue
+        for by in range(sim.params.activators):
+            # A pod that the activator has found already would be found again in vain.
+            if not (sim.pods[other].known >> by) & 1:
+                sim.schedule(now + sim.params.endpoints_to_activator_ns, FOUND, other * sim.params.activators + by)
+    record_change(sim)
+    enqueue(sim)
+
+
+def on_pod_gone(sim: Simulation, which: int) -> None:
+    """A pod is gone for good."""
+    alive = sim.alive_pods
+    place = 0
+    while alive[place] != which:
+        place += 1
+    sim.revision.alive -= 1
+    for later in range(place, sim.revision.alive):
+        alive[later] = alive[later + 1]
+    if sim.revision.alive == 0 and sim.revision.replicas == 0 and sim.params.start == of.IDLED:
+        start_load_at(sim, sim.now_ns + sim.params.start_for_ns)
+    clients.settle(sim)
+
+
+def record_change(sim: Simulation) -> None:
+    """Write a row if an object changed."""
+    if (
+        sim.revision.shown_desired == sim.recorder.desired
+        and sim.revision.ready_pods == sim.recorder.ready
+        and sim.revision.replicas == sim.recorder.replicas
+        and sim.revision.active == sim.recorder.active
+        and sim.revision.asked_mode == sim.recorder.mode
+    ):
+        return
+    sim.recorder.desired = sim.revision.shown_desired
+    sim.recorder.ready = sim.revision.ready_pods
+    sim.recorder.replicas = sim.revision.replicas
+    sim.recorder.active = sim.revision.active
+    sim.recorder.mode = sim.revision.asked_mode
+    if sim.recorder.statistics_only:
+        return
+    if sim.recorder.scalings >= sim.recorder.scaling_rows:
+        sim.fault = MORE_SCALINGS
+        return
+    row = sim.scaling[sim.recorder.scalings]
+    sim.recorder.scalings += 1
+    row.t_ns = sim.now_ns
+    row.desired = sim.revision.shown_desired
+    row.ready = sim.revision.ready_pods
+    row.replicas = sim.revision.replicas
+    row.active = sim.revision.active
+    row.mode = sim.revision.asked_mode

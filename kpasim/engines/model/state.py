@@ -1,0 +1,721 @@
+"""The state of one run, by name: what there is of each thing, and what is known of it.
+
+Handlers of events read and change a ``Simulation``. The reference engine gives them plain Python objects and lists; in
+compiled code the same names stand for places in arrays, see ``compiled/arrays.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from kpasim.engines import counts
+from kpasim.engines.outcome import NO_DESIRED
+from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Params
+from kpasim.policy import accounting, burst, delay, scaler, scraping
+
+NOTHING = -1
+"""No request, pod, node or activator."""
+
+# Why a run had to stop half-way: it needs more capacity, or more random numbers to go on.
+NO_FAULT, MORE_EVENTS, MORE_PODS, MORE_NODES, MORE_TICKS, MORE_SCALINGS, MORE_REQUESTS, MORE_DRAWS = range(8)
+
+# Where a request is, kept as its status until it has ended.
+ON_ITS_WAY, AT_FRONT, IN_QUEUE, RUNNING, WOKEN, IN_CONTAINER = -10, -11, -12, -13, -14, -15
+ENDED_FROM = -1
+"""Statuses from here up belong to requests that have ended."""
+ORPHANED = -3
+"""In ``Link.next``: the container still works on a request whose client has gone."""
+
+OK, CLIENT_TIMEOUT, BAD_GATEWAY, QUEUE_FULL, TIMED_OUT, CUT_OFF = 200, 0, 502, 503, 504, -1
+"""How a request ends."""
+
+STARTING, SERVING, QUIET, DRAINING, STOPPING, GONE = range(6)
+"""Phases of a pod's life."""
+
+# Rows of Simulation.late_ns, a row for each thing that is late; each activator has two more.
+(LATE_TICKS, LATE_SCRAPES, LATE_RECONCILES, LATE_STATUSES, LATE_ACTIVATOR) = range(5)
+LATE_AT_ONCE = 16
+"""Jitters worked out at once."""
+
+
+class Entity:
+    """A thing with named numbers: an object in Python, a row of an array in compiled code."""
+
+    __slots__ = ()
+
+    def reset(self) -> None:
+        """Make every number what it is in a new one."""
+        self.__init__()  # type: ignore[misc]
+
+
+@dataclass(slots=True)
+class Core(Entity):
+    """The run as a whole.
+
+    Attributes:
+        now_ns: Time from the creation of the revision.
+        load_ns: When the load starts; ``FOREVER_NS`` until that is settled.
+        end_ns: When the run ends, as far as that is known.
+        fault: Why the run had to stop half-way.
+    """
+
+    now_ns: int = 0
+    load_ns: int = FOREVER_NS
+    end_ns: int = FOREVER_NS
+    finished: int = 0
+    fault: int = NO_FAULT
+
+
+@dataclass(slots=True)
+class Clients(Entity):
+    """Those who send requests.
+
+    Attributes:
+        sent: Requests sent.
+        live: Requests that have not ended.
+        working: Workers of a closed loop that have not ended.
+        starts: How often service of a request began.
+        rows: Requests that there are rows for.
+        mask: ``request & mask`` is the row of a request; -1 where each has a row of its own.
+        oldest: No live request was sent before this one.
+        ok: Requests that ended with 200.
+        errors: Requests that ended otherwise.
+        latency_sum_ns: Of the successful requests, where no request is kept.
+    """
+
+    sent: int = 0
+    live: int = 0
+    last_end_ns: int = 0
+    working: int = 0
+    starts: int = 0
+    rows: int = 0
+    mask: int = -1
+    oldest: int = 0
+    next_send_ns: int = FOREVER_NS
+    next_give_up_ns: int = FOREVER_NS
+    ok: int = 0
+    errors: int = 0
+    latency_sum_ns: int = 0
+    latency_min_ns: int = FOREVER_NS
+    latency_max_ns: int = 0
+
+
+@dataclass(slots=True)
+class Ingress(Entity):
+    """The gateway: what it sees of the endpoints.
+
+    Attributes:
+        mode: Whether it sees activators or pods as the public endpoints.
+        activators: Activators in the path.
+        activator_turn: Whose turn is next in round robin.
+        visible: Pods in ``visible_pods``.
+        direct_inside: Requests in pods that came past the activators.
+        direct_last_ns: When such a request last ended.
+        age_head: Place in ``age`` of the request that has been here for longest.
+        age_tail: Place in ``age`` of the next request to arrive.
+        age_mask: ``place & age_mask`` is where a place of ``age`` is kept.
+        next_timeout_ns: When timeoutSeconds are over for that request.
+        next_report_ns: When the next activator reports.
+    """
+
+    mode: int = burst.PROXY
+    activators: int = 1
+    activator_turn: int = 0
+    visible: int = 0
+    direct_inside: int = 0
+    direct_last_ns: int = NEVER_NS
+    age_head: int = 0
+    age_tail: int = 0
+    age_mask: int = 0
+    next_timeout_ns: int = FOREVER_NS
+    next_report_ns: int = FOREVER_NS
+
+
+@dataclass(slots=True)
+class Revision(Entity):
+    """One revision: its Deployment, PodAutoscaler and ServerlessService.
+
+    Attributes:
+        pods: Rows of pods in use.
+        folded: Pods that were dropped from the rows after they had gone.
+        alive: Pods that are not gone, in ``alive_pods``.
+        replicas: Of the Deployment.
+        ready_pods: Ready pods that are not terminating.
+        rolled_out: Whether the Deployment has once had all its pods ready, after which it has no deadline.
+        progressed_ns: When it last came nearer to that.
+        crashed: Whether a container failed since a pod became ready.
+        status_desired: Desired scale in the PodAutoscaler's status; ``shown_desired`` once it is written.
+        active: Status of the condition Active, with ``reason`` and ``active_since_ns``.
+        initialized: Whether initial-scale has been reached.
+        reconcile_due_ns: When a reconcile is due because something changed.
+        requeue_due_ns: When one is due because an earlier one asked for it.
+        probing_until_ns: How long the activator is probed for.
+        reconciles: Reconciles asked for.
+        status_writes: Times the status was written.
+        seen_active: Status as it was last written, as are the other three.
+        asked_mode: Mode of the ServerlessService's spec, with ``wanted_activators``.
+        public_mode: What its public endpoints hold.
+        backed: Whether activators back it, since ``backed_since_ns``.
+        sks_due_ns: When it is reconciled.
+    """
+
+    pods: int = 0
+    folded: int = 0
+    alive: int = 0
+    replicas: int = 0
+    ready_pods: int = 0
+    rolled_out: int = 0
+    progressed_ns: int = 0
+    crashed: int = 0
+    status_desired: int = NO_DESIRED
+    shown_desired: int = NO_DESIRED
+    active: int = scaler.ABSENT
+    reason: int = scaler.NO_REASON
+    active_since_ns: int = 0
+    initialized: int = 0
+    reconcile_due_ns: int = FOREVER_NS
+    requeue_due_ns: int = FOREVER_NS
+    probing_until_ns: int = NEVER_NS
+    reconciles: int = 0
+    status_writes: int = 0
+    seen_active: int = 0
+    seen_reason: int = 0
+    seen_initialized: int = 0
+    seen_desired: int = NO_DESIRED - 1
+    asked_mode: int = burst.PROXY
+    wanted_activators: int = burst.MIN_ACTIVATORS
+    public_mode: int = burst.PROXY
+    backed: int = 1
+    backed_since_ns: int = 0
+    sks_due_ns: int = FOREVER_NS
+
+
+@dataclass(slots=True)
+class Autoscaler(Entity):
+    """Metric collection and decider of the revision; its clocks sleep while there is nothing to see.
+
+    Attributes:
+        desired: The latest valid decision.
+        excess: Excess burst capacity of that decision.
+        next_tick_ns: When it decides next, ``FOREVER_NS`` while it sleeps.
+        next_scrape_ns: When it reads the queue-proxies next.
+    """
+
+    desired: int = 0
+    excess: float = 0.0
+    next_tick_ns: int = FOREVER_NS
+    next_scrape_ns: int = FOREVER_NS
+
+
+@dataclass(slots=True)
+class Cluster(Entity):
+    """Machines, and the pods that wait for one or for a turn.
+
+    Attributes:
+        nodes: Rows of nodes in use.
+        added: Nodes added since the beginning.
+        first_node: No node before this one is left.
+        pending: Pods without a node, in ``pending_pods``.
+        movers: Pods in ``movers`` that can go on with their start.
+        tickets: Tickets drawn by pods that wait for their turn in a stage.
+    """
+
+    nodes: int = 0
+    added: int = 0
+    first_node: int = 0
+    pending: int = 0
+    movers: int = 0
+    tickets: int = 0
+
+
+@dataclass(slots=True)
+class Recorder(Entity):
+    """The tables that a run leaves.
+
+    Attributes:
+        ticks: Rows of ``ticks`` in use, of ``tick_rows``.
+        scalings: Rows of ``scaling`` in use, of ``scaling_rows``; ``desired`` to ``mode`` are those of the latest row.
+        statistics_only: Whether no request, tick or change is kept.
+    """
+
+    ticks: int = 0
+    scalings: int = 0
+    tick_rows: int = 0
+    scaling_rows: int = 0
+    desired: int = NO_DESIRED - 1
+    ready: int = 0
+    replicas: int = 0
+    active: int = 0
+    mode: int = 0
+    statistics_only: int = 0
+
+
+@dataclass(slots=True)
+class Agenda(Entity):
+    """What the fast event queue of the compiled engine keeps beside its heap.
+
+    Attributes:
+        size: Events on the heap.
+        hot_ns: Time of the earliest of the latest few, which is not on the heap; ``hot_key`` is its kind and entity.
+    """
+
+    size: int = 0
+    hot_ns: int = FOREVER_NS
+    hot_key: int = 0
+
+
+@dataclass(slots=True)
+class Pod(Entity):
+    """One pod. The fields up to ``restarts`` are the columns of ``Outcome.pods``.
+
+    Attributes:
+        terminating: Whether it has been asked to go, at ``delete_requested_ns``.
+        stage: Stage of its start; ``stage_begun`` and ``stage_due_ns`` are of that one.
+        began_ns: When its container started, the last time.
+        ticket: 0, or the number drawn when it began to wait for its turn in a stage (positive) or for another pod's
+            pull on its node (negative).
+        in_transfer: Whether it shares a stage's bandwidth, with ``transfer_left_ns`` to go.
+        serves_from_ns: When its container begins to work.
+        first_extra_ns: What its first request takes longer.
+        ghosts: Requests that its container works on although their client has gone.
+        dead: Requests that wait in its container although their client has gone.
+        direct_inside: Requests here that came past the activators.
+        stats_from_ns: Up to when its statistics have been published.
+        broken_ns: When its container stopped before its requests had ended; 0 if it did not.
+        known: Bit of each activator that has found it.
+        number: Which pod of the run it is, whatever its row.
+    """
+
+    created_ns: int = 0
+    scheduled_ns: int = NEVER_NS
+    pull_ns: int = NEVER_NS
+    containers_ns: int = NEVER_NS
+    listening_ns: int = NEVER_NS
+    usable_ns: int = NEVER_NS
+    ready_ns: int = NEVER_NS
+    delete_requested_ns: int = NEVER_NS
+    gone_ns: int = NEVER_NS
+    busy_ns: int = 0
+    node: int = NOTHING
+    type: int = NOTHING
+    address: int = 0
+    restarts: int = 0
+    phase: int = STARTING
+    ready: int = 0
+    terminating: int = 0
+    stage: int = 0
+    stage_begun: int = 0
+    stage_due_ns: int = FOREVER_NS
+    restarting: int = 0
+    began_ns: int = 0
+    ticket: int = 0
+    in_transfer: int = 0
+    transfer_left_ns: int = 0
+    serves_from_ns: int = NEVER_NS
+    first_extra_ns: int = 0
+    busy_since_ns: int = NEVER_NS
+    ghosts: int = 0
+    dead: int = 0
+    direct_inside: int = 0
+    last_arrival_ns: int = NEVER_NS
+    stats_from_ns: int = NEVER_NS
+    drain_due_ns: int = FOREVER_NS
+    broken_ns: int = 0
+    known: int = 0
+    number: int = 0
+
+
+@dataclass(slots=True)
+class Node(Entity):
+    """One node. The fields up to ``added`` are the columns of ``Outcome.nodes``.
+
+    Attributes:
+        due_ns: When it is ready, or leaves.
+        pods: Pods placed on it.
+        images: Bit of each cached stage whose image is here.
+        puller: The pod that is pulling one now.
+        candidates: Its pods that a scale-down may remove.
+    """
+
+    pool: int = 0
+    type: int = 0
+    created_ns: int = 0
+    ready_ns: int = NEVER_NS
+    gone_ns: int = NEVER_NS
+    added: int = 0
+    due_ns: int = FOREVER_NS
+    pods: int = 0
+    images: int = 0
+    puller: int = NOTHING
+    candidates: int = 0
+
+
+@dataclass(slots=True)
+class Activator(Entity):
+    """One activator's share of the revision.
+
+    Attributes:
+        running: Requests it has with pods.
+        capacity: Requests it may have with pods.
+        turn: Whose turn is next in round robin.
+        found: Pods whose probe succeeded, in ``found``, in the order of their addresses.
+        assigned: Pods of its slice, in ``assigned``.
+        waking: Requests that were woken for a free slot and have not taken it yet.
+        wakes: Requests woken so far.
+        next_report_ns: When it reports next; ``FOREVER_NS`` while it has nothing to report.
+    """
+
+    running: int = 0
+    capacity: int = 0
+    turn: int = 0
+    found: int = 0
+    assigned: int = 0
+    waking: int = 0
+    wakes: int = 0
+    next_report_ns: int = FOREVER_NS
+
+
+@dataclass(slots=True)
+class Request(Entity):
+    """One request; a row of ``Outcome.requests``. Until it has ended its status says where it is."""
+
+    sent_ns: int = 0
+    response_ns: int = NEVER_NS
+    service_ns: int = 0
+    arrived_ns: int = NEVER_NS
+    begun_ns: int = NEVER_NS
+    done_ns: int = NEVER_NS
+    pod: int = NOTHING
+    status: int = ON_ITS_WAY
+    activator: int = NOTHING
+
+
+@dataclass(slots=True)
+class Tick(Entity):
+    """One decision; a row of ``Outcome.ticks``."""
+
+    t_ns: int = 0
+    stable: float = 0.0
+    panic: float = 0.0
+    ready_pods: int = 0
+    desired: int = 0
+    rule: int = 0
+    panic_mode: int = 0
+    poked: int = 0
+
+
+@dataclass(slots=True)
+class Change(Entity):
+    """One change of an object; a row of ``Outcome.scaling``."""
+
+    t_ns: int = 0
+    desired: int = 0
+    ready: int = 0
+    replicas: int = 0
+    active: int = 0
+    mode: int = 0
+
+
+@dataclass(slots=True)
+class Queue(Entity):
+    """Requests, first come first served."""
+
+    head: int = NOTHING
+    tail: int = NOTHING
+    count: int = 0
+
+
+@dataclass(slots=True)
+class Link(Entity):
+    """Neighbours of a request in whatever queue it stands."""
+
+    next: int = NOTHING
+    previous: int = NOTHING
+
+
+@dataclass(slots=True)
+class Share(Entity):
+    """A request among those that share a GPU, and the work left at full speed."""
+
+    next: int = NOTHING
+    previous: int = NOTHING
+    left_ns: int = 0
+
+
+@dataclass(slots=True)
+class Gpu(Entity):
+    """What requests share: the GPU of a pod, or of a node; up to date as of ``since_ns``."""
+
+    head: int = NOTHING
+    count: int = 0
+    since_ns: int = 0
+
+
+@dataclass(slots=True)
+class Stage(Entity):
+    """A stage of the start: pods in it, and those that share its bandwidth as of ``since_ns``."""
+
+    busy: int = 0
+    members: int = 0
+    since_ns: int = 0
+
+
+@dataclass(slots=True)
+class Worker(Entity):
+    """A worker of a closed loop: requests it has sent, and the tick of its ticker."""
+
+    sent: int = 0
+    ticks: int = 0
+
+
+@dataclass(slots=True)
+class Session(Entity):
+    """A client's cookie: where it leads, and when it was set."""
+
+    pod: int = NOTHING
+    activator: int = NOTHING
+    answered_ns: int = NEVER_NS
+
+
+class Supply(NamedTuple):
+    """Which requests there are random numbers for.
+
+    Attributes:
+        supplied: Those before this one.
+        no_more: And no others come.
+        first_draw: What the first row of the draws belongs to.
+        first_service: The same for the draws of services.
+    """
+
+    supplied: int
+    no_more: int
+    first_draw: int
+    first_service: int
+
+
+class Simulation(Core):
+    """Everything that the handlers of events see of one run.
+
+    Attributes:
+        params: The experiment.
+        draws: Random numbers of the replication.
+        supply: Which of them are there.
+        heap: The event queue of the compiled engine, see ``compiled/agenda.py``.
+        requests: One for each request on its way, or for each request of the run; ``links`` and ``shares`` likewise.
+        drawn: Which draws each request of a closed loop took.
+        first_byte_due: When the response of each request begins [ns], where that is limited.
+        age: Requests in the order in which they reached the gateway.
+        proxy_queues: Of each pod, the requests in queue-proxy's queue.
+        container_queues: Of each pod, the requests that wait in the container.
+        running: Of each pod, the requests that the container works on.
+        waiting: Of each activator, the requests without a pod.
+        stats: Statistics of the activators, then of the pods.
+        published: Statistics that each pod's queue-proxy has published.
+        found: Pods that each activator has found, in the order of their addresses.
+        assigned: Pods of each activator's slice.
+        in_flight: Requests that each activator has with each pod.
+        slots: containerConcurrency of each pod.
+        histogram: Counts of latencies, where no request is kept.
+        late_block: Which jitters each row of ``late_ns`` holds.
+    """
+
+    params: Params
+    draws: Draws
+    supply: Supply
+    clients: Clients
+    ingress: Ingress
+    revision: Revision
+    autoscaler: Autoscaler
+    cluster: Cluster
+    recorder: Recorder
+    agenda: Agenda
+    heap: Any
+    requests: list[Request]
+    links: list[Link]
+    shares: list[Share]
+    drawn: Any
+    first_byte_due: Any
+    age: Any
+    workers: list[Worker]
+    sessions: list[Session]
+    activators: list[Activator]
+    waiting: list[Queue]
+    found: Any
+    assigned: Any
+    in_flight: Any
+    pods: list[Pod]
+    proxy_queues: list[Queue]
+    container_queues: list[Queue]
+    running: list[Queue]
+    slots: Any
+    stats: Any
+    published: Any
+    alive_pods: Any
+    visible_pods: Any
+    pending_pods: Any
+    candidates: Any
+    scratch: Any
+    chosen: Any
+    keys: Any
+    readable: Any
+    started: Any
+    movers: Any
+    nodes: list[Node]
+    gpus: list[Gpu]
+    stages: list[Stage]
+    turn: Any
+    stable_buckets: Any
+    panic_buckets: Any
+    spans: Any
+    totals: Any
+    panicking: Any
+    delay_slots: Any
+    ticks: list[Tick]
+    scaling: list[Change]
+    histogram: Any
+    late_block: Any
+    late_ns: Any
+
+    def schedule(self, time_ns: int, kind: int, entity: int) -> None:
+        """Let an event of a kind happen to an entity at ``time_ns``; see ``clock.Kind``."""
+        raise NotImplementedError
+
+    def wake(self, time_ns: int, kind: int, entity: int) -> None:
+        """One of the clocks in the state was set to ``time_ns``: an executor may look at it then."""
+        raise NotImplementedError
+
+    def is_quiet_now(self) -> bool:
+        """Whether no other event of this moment is known to follow; an executor that cannot say says no."""
+        raise NotImplementedError
+
+
+def renew(entity: Entity) -> None:
+    """Make every number of an entity what it is in a new one."""
+    entity.reset()
+
+
+class Field(NamedTuple):
+    """What a name of ``Simulation`` stands for.
+
+    Attributes:
+        kind: An ``Entity``, ``int``, ``float``, or ``"int32"`` for whole numbers that take half the space.
+        size: Rows and columns, as numbers or as names of ``sizes``; empty for what there is one of.
+    """
+
+    kind: Any
+    size: tuple[int | str, ...] = ()
+
+    @property
+    def is_entity(self) -> bool:
+        """Whether it stands for entities, not for plain numbers."""
+        return isinstance(self.kind, type) and issubclass(self.kind, Entity)
+
+
+FIELDS = {
+    "core": Field(Core),
+    "clients": Field(Clients),
+    "ingress": Field(Ingress),
+    "revision": Field(Revision),
+    "autoscaler": Field(Autoscaler),
+    "cluster": Field(Cluster),
+    "recorder": Field(Recorder),
+    "agenda": Field(Agenda),
+    "heap": Field(int, ("events", 2)),
+    "requests": Field(Request, ("requests",)),
+    "links": Field(Link, ("requests",)),
+    "shares": Field(Share, ("shares",)),
+    "drawn": Field("int32", ("drawn",)),
+    "first_byte_due": Field(int, ("first_bytes",)),
+    "age": Field("int32", ("age",)),
+    "workers": Field(Worker, ("workers",)),
+    "sessions": Field(Session, ("sessions",)),
+    "activators": Field(Activator, ("activators",)),
+    "waiting": Field(Queue, ("activators",)),
+    "found": Field(int, ("activators", "pods")),
+    "assigned": Field(int, ("activators", "pods")),
+    "in_flight": Field(int, ("activators", "pods")),
+    "pods": Field(Pod, ("pods",)),
+    "proxy_queues": Field(Queue, ("pods",)),
+    "container_queues": Field(Queue, ("pods",)),
+    "running": Field(Queue, ("pods",)),
+    "slots": Field(int, ("pods",)),
+    "stats": Field(int, ("stats", accounting.COLUMNS)),
+    "published": Field(float, ("pods", scraping.FIELDS)),
+    "alive_pods": Field(int, ("pods",)),
+    "visible_pods": Field(int, ("pods",)),
+    "pending_pods": Field(int, ("pods",)),
+    "candidates": Field(int, ("pods",)),
+    "scratch": Field(int, ("pods",)),
+    "chosen": Field(int, ("pods",)),
+    "keys": Field(float, ("pods",)),
+    "readable": Field(int, ("pods",)),
+    "started": Field(int, ("pods",)),
+    "movers": Field(int, ("movers",)),
+    "nodes": Field(Node, ("nodes",)),
+    "gpus": Field(Gpu, ("gpus",)),
+    "stages": Field(Stage, ("stages",)),
+    "turn": Field(int, ("ingress_workers",)),
+    "stable_buckets": Field(float, ("stable_window",)),
+    "panic_buckets": Field(float, ("panic_window",)),
+    "spans": Field(int, (2, 2)),
+    "totals": Field(float, (2, 1)),
+    "panicking": Field(int, (2,)),
+    "delay_slots": Field(int, ("delay_slots",)),
+    "ticks": Field(Tick, ("ticks",)),
+    "scaling": Field(Change, ("scalings",)),
+    "histogram": Field(int, ("histogram",)),
+    "late_block": Field(int, ("late",)),
+    "late_ns": Field(int, ("late", LATE_AT_ONCE)),
+}
+"""All fields of a ``Simulation`` but params, draws and supply; the numbers of ``core`` are its own attributes."""
+
+
+BY_REQUEST = ("requests", "shares", "drawn", "first_bytes", "age", "ticks", "scalings")
+"""Sizes that grow with the load."""
+
+
+def sizes(params: Params, draws: Draws, capacity: Capacity, *, statistics_only: bool = False) -> dict[str, int]:
+    """How many rows the tables of one run have.
+
+    Args:
+        params: The experiment.
+        draws: Random numbers of the replication, which say how many pods and nodes there can be.
+        capacity: Rows of the other tables.
+        statistics_only: Keep no request after it has ended.
+    """
+    pods, stages = len(draws.pod), len(params.stage_kind)
+    nodes = len(draws.node) + int(sum(params.pool_ready))
+    is_shared = len(params.slowdown) > 0
+    late = LATE_ACTIVATOR + 2 * params.activators
+    return {
+        "requests": capacity.requests,
+        "shares": capacity.requests if is_shared else 0,
+        "drawn": capacity.requests if params.closed else 0,
+        "first_bytes": capacity.requests if params.first_byte_timeout_ns else 0,
+        # A mask is sooner at hand than a remainder.
+        "age": 1 << (capacity.requests - 1).bit_length(),
+        "workers": params.workers if params.closed else 0,
+        "sessions": params.sessions,
+        "activators": params.activators,
+        "pods": pods,
+        "stats": params.activators + pods,
+        "movers": pods * (stages + 2),
+        "nodes": nodes,
+        "gpus": max(pods, nodes) if is_shared else 0,
+        "stages": stages,
+        "ingress_workers": params.ingress_workers,
+        "stable_window": params.stable_window_s,
+        "panic_window": params.panic_window_s,
+        "delay_slots": len(delay.new_slots(params.scale_down_delay_s)),
+        "events": capacity.events,
+        "ticks": capacity.ticks,
+        "scalings": capacity.scalings,
+        "histogram": counts.BUCKETS if statistics_only else 0,
+        "late": late,
+    }
+
+
+def shape(field: Field, rows: dict[str, int]) -> tuple[int, ...]:
+    """Rows and columns of a field."""
+    return tuple(one if isinstance(one, int) else rows[one] for one in field.size)

@@ -1,0 +1,187 @@
+"""The engine to read, to step through and to extend: the events of the model on SimPy's clock, in plain Python.
+
+    sim = Simulation(params, draws)
+    while sim.step():
+        print(sim.now_ns, sim.revision.replicas, [pod.phase for pod in sim.pods[: sim.revision.pods]])
+
+A class derived from it can do something of its own at an event (``handle``), or at a time of its own (``env``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from kpasim.engines import model, outcome
+from kpasim.engines.clock import priority
+from kpasim.engines.model import events, state
+from kpasim.engines.model.state import Entity
+from kpasim.engines.outcome import Outcome, OutOfRoom
+from kpasim.engines.params import FOREVER_NS, Capacity, Draws, Params
+from kpasim.policy import windows
+
+SHORT_OF = {state.MORE_PODS: "pods", state.MORE_NODES: "nodes", state.MORE_REQUESTS: "requests"}
+"""What a run that stopped with a fault lacks."""
+
+
+class Rows(dict[int, Any]):
+    """Entities made when they are first asked for: nobody knows beforehand how many there will be."""
+
+    def __init__(self, kind: type[Entity]) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def __missing__(self, index: int) -> Entity:
+        """A new one."""
+        entity = self[index] = self._kind()
+        return entity
+
+
+class Simulation(state.Simulation):
+    """One replication of one experiment, on SimPy's environment, whose clock counts nanoseconds.
+
+    Args:
+        params: The experiment.
+        draws: Random numbers of the replication.
+
+    Attributes:
+        env: SimPy's environment. Events of the model have ``(time, kind, entity)`` as their priority.
+    """
+
+    def __init__(self, params: Params, draws: Draws) -> None:
+        super().__init__()
+        self.env = simpy.Environment()
+        # Python reads lists several times as fast as arrays.
+        self.params = params._replace(**_lists(params))
+        self.draws = draws._replace(**_lists(draws))
+        self.supply = state.Supply(len(draws.sent), 1, 0, 0)
+        rows = state.sizes(params, draws, Capacity(1, len(draws.pod), len(draws.node), 1, 1, 1))
+        for name, field in state.FIELDS.items():
+            if name != "core":
+                setattr(self, name, _made(field, state.shape(field, rows)))
+        self.clients.rows = FOREVER_NS
+        self.recorder.tick_rows = self.recorder.scaling_rows = FOREVER_NS
+        self.ingress.age_mask = FOREVER_NS - 1
+        self.slots[:] = [params.container_concurrency] * len(self.slots)
+        self.spans[:] = windows.NEVER_S
+        self.late_block[:] = [state.NOTHING] * len(self.late_block)
+        self.begin()
+
+    def begin(self) -> None:
+        """Create the revision, and all that follows from that."""
+        events.begin(self)
+
+    def schedule(self, time_ns: int, kind: int, entity: int) -> None:
+        """Let an event of the model happen at ``time_ns``, in the order that ``clock.Kind`` gives simultaneous ones."""
+        self._at(time_ns, kind, entity, lambda: self.handle(kind, entity))
+
+    def wake(self, time_ns: int, kind: int, entity: int) -> None:
+        """Look at a clock at ``time_ns``, unless it is put off by then."""
+        if time_ns != FOREVER_NS:
+            self._at(time_ns, kind, entity, lambda: self._look(kind, entity))
+
+    def is_quiet_now(self) -> bool:
+        """SimPy does not say what it has yet to do at this moment."""
+        return False
+
+    def handle(self, kind: int, entity: int) -> None:
+        """Handle one event that was scheduled."""
+        events.handle(self, kind, entity)
+
+    def handle_clock(self, kind: int, entity: int) -> None:
+        """Handle one event of a clock."""
+        events.handle_clock(self, kind, entity)
+
+    def _look(self, kind: int, entity: int) -> None:
+        if events.clock_due(self, kind, entity) == self.now_ns:
+            self.handle_clock(kind, entity)
+
+    def _at(self, time_ns: int, kind: int, entity: int, action: Callable[[], None]) -> None:
+        def happens(_: simpy.Event) -> None:
+            self.now_ns = time_ns
+            action()
+
+        event = simpy.Event(self.env)
+        event._ok = True
+        event._value = None
+        event.callbacks.append(happens)
+        self.env.schedule(event, priority=priority(kind, entity), delay=time_ns - self.env.now)
+
+    def step(self) -> bool:
+        """Let the next event happen; whether there was one."""
+        if self.finished or self.fault or self.env.peek() == simpy.core.Infinity:
+            return False
+        self.env.step()
+        return True
+
+    def run(self) -> Outcome:
+        """Let all events happen.
+
+        Raises:
+            OutOfRoom: The run needs more pods, nodes or requests than there are random numbers for.
+        """
+        while self.step():
+            pass
+        if self.fault:
+            raise OutOfRoom(SHORT_OF[self.fault])
+        concurrency_ns = events.finish(self)
+        sent = range(self.clients.sent)
+        return Outcome(
+            self.load_ns,
+            self.end_ns,
+            _records([self.requests[index] for index in sent], outcome.REQUEST),
+            np.array([self.drawn[index] for index in sent] if self.params.closed else [], dtype=np.int32),
+            _table(self.pods[: self.revision.pods], state.Pod, outcome.POD_COLUMNS),
+            _table(self.nodes[: self.cluster.nodes], state.Node, outcome.NODE_COLUMNS),
+            _records([self.ticks[index] for index in range(self.recorder.ticks)], outcome.TICK),
+            _records([self.scaling[index] for index in range(self.recorder.scalings)], outcome.CHANGE),
+            concurrency_ns,
+        )
+
+
+def run(params: Params, draws: Draws) -> Outcome:
+    """Run one replication with the reference engine.
+
+    Raises:
+        OutOfRoom: The run needs more pods, nodes or requests than ``draws`` holds.
+    """
+    return Simulation(params, draws).run()
+
+
+def _lists(settings: Params | Draws) -> dict[str, Any]:
+    return {name: value.tolist() for name, value in settings._asdict().items() if isinstance(value, np.ndarray)}
+
+
+def _made(field: state.Field, size: tuple[int, ...]) -> Any:
+    """What a name stands for: an entity, many, or numbers."""
+    by_row = field.size[:1] and field.size[0] in state.BY_REQUEST
+    if field.is_entity:
+        if by_row:
+            return Rows(field.kind)
+        return [field.kind() for _ in range(size[0])] if size else field.kind()
+    if by_row:
+        return {}
+    if field.kind is float or size == (2, 2):
+        return np.zeros(size, dtype=field.kind)
+    return [0] * size[0] if len(size) == 1 else [[0] * size[1] for _ in range(size[0])]
+
+
+def _records(entities: list[Any], dtype: np.dtype[Any]) -> NDArray[np.void]:
+    """Entities as an array of records."""
+    names = dtype.names or ()
+    return np.array([tuple(getattr(entity, name) for name in names) for entity in entities], dtype=dtype)
+
+
+def _table(entities: list[Any], kind: type[Entity], columns: int) -> NDArray[np.int64]:
+    """The first numbers of entities as an int64 array, also when there are none."""
+    names = [one.name for one in fields(kind)][:columns]  # type: ignore[arg-type]
+    rows = [[getattr(entity, name) for name in names] for entity in entities]
+    return np.array(rows, dtype=np.int64).reshape(-1, columns)
+
+
+__all__ = ["Simulation", "model", "run"]
