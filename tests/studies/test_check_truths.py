@@ -10,55 +10,11 @@ import numpy as np
 import pytest
 
 from kpasim.errors import FileError
-from kpasim.spec.experiment import Experiment, from_mapping
+from kpasim.spec.experiment import Experiment
 from kpasim.studies.check import Finding, check_file, findings
 from kpasim.studies.check.trial import tried
 from kpasim.studies.run import simulate
-
-PREFIX = "autoscaling.knative.dev/"
-
-
-def manifest(
-    notes: dict[str, str] | None = None, container: dict[str, Any] | None = None, **spec: Any
-) -> dict[str, Any]:
-    """A Service that leaves nothing to wish for, but for what is given."""
-    probe = {"httpGet": {"path": "/ready"}, "periodSeconds": 1}
-    one = {
-        "image": "registry.example/painter",
-        "readinessProbe": probe,
-        "resources": {"limits": {"nvidia.com/gpu": "1"}},
-        **(container or {}),
-    }
-    wanted = {"max-scale": "4", "min-scale": "1", "target-utilization-percentage": "100", **(notes or {})}
-    annotations = {PREFIX + key: value for key, value in wanted.items() if value}
-    return {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "metadata": {"name": "painter"},
-        "spec": {
-            "template": {
-                "metadata": {"annotations": annotations},
-                "spec": {"containerConcurrency": 1, "timeoutSeconds": 300, **spec, "containers": [one]},
-            }
-        },
-    }
-
-
-def experiment(
-    workload: dict[str, Any], model: dict[str, Any] | None = None, service: dict[str, Any] | None = None, **more: Any
-) -> Experiment:
-    """An experiment of it."""
-    return from_mapping(
-        {
-            "service": service or manifest(),
-            "workload": workload,
-            "model": {"service-time": 10, "cold-start": "60s", **(model or {})},
-            "cluster": {"instance-types": [{"name": "g", "price-per-hour": 3.6, "gpus": 1}]},
-            "replications": 3,
-            "seed": 1,
-            **more,
-        }
-    )
+from tests.studies.painter import experiment, manifest, poisson
 
 
 def named(target: Experiment, name: str) -> list[Finding]:
@@ -70,11 +26,6 @@ def what(target: Experiment, name: str) -> str:
     """What the only finding of a rule says."""
     (found,) = named(target, name)
     return found.what
-
-
-def poisson(rate: float, duration: str, **more: Any) -> dict[str, Any]:
-    """Requests at random."""
-    return {"kind": "poisson", "rate": rate, "duration": duration, **more}
 
 
 HEY = {"kind": "hey", "requests": 60, "concurrency": 6, "timeout": "0s"}
