@@ -47,7 +47,7 @@ PATH_ANNOTATION = "kpasim.dev/load-path"
 BODY_ANNOTATION = "kpasim.dev/load-body"
 """On the Service of an experiment: body of each request."""
 
-_FIRST_REQUESTS, _MORE_REQUESTS = 5, 25
+_FIRST_REQUESTS, _LEAST_REQUESTS, _MORE_REQUESTS = 2, 5, 25
 _MORE_PER_S = 2.0
 _SETTLED_S = 10.0
 """A pod that has been ready for so long has nothing left of its start to do."""
@@ -242,12 +242,16 @@ class _Validation:
             self._bill = bills.estimate(
                 self._experiment,
                 pod_seconds=float(upper),
-                before_s=(start_s + _MARGIN_S) * (2 if self._settings.calibrate else 1),
+                before_s=start_s + _MARGIN_S + self._calibrating_s(start_s),
                 deadline_s=self._longest_s(),
                 single_s=self._longest_calibration_s() if self._settings.calibrate else 0.0,
             )
             self._note(str(self._bill))
         bills.check_limit(self._bill, self._settings.max_cost)
+
+    def _calibrating_s(self, start_s: float) -> float:
+        """Time that the one pod of the calibration is expected to be there [s]."""
+        return start_s + max(_MARGIN_S, self._settings.budget_s) if self._settings.calibrate else 0.0
 
     def _longest_s(self) -> float:
         """Time after which the pods of the load have been removed, come what may [s]."""
@@ -339,7 +343,11 @@ class _Validation:
                 self._note(f"calibration: {size} requests at once were not tried: the {budget} are spent")
                 break
             sent = self._send(run, ClosedLoop(size, rounds * size), budget)
-            found.append(calibration.crowd(size, sent, solo))
+            try:
+                found.append(calibration.crowd(size, sent, solo))
+            except ClusterError as error:
+                self._note(f"warning: {size} requests at once on a pod: {error}; more are not tried")
+                break
         return found
 
     def _one_by_one(self, run: LiveRun, budget: _Budget, for_s: float) -> calibration.Floats:
@@ -348,7 +356,7 @@ class _Validation:
         found = calibration.latencies(self._send(run, ClosedLoop(1, _FIRST_REQUESTS), budget))
         while True:
             short = found.mean() < _SHORT_S
-            missing = calibration.still_needed(calibration.settled(found))
+            missing = max(calibration.still_needed(calibration.settled(found)), _LEAST_REQUESTS - len(found))
             if short:
                 missing = max(missing, self._settings.solo_requests - len(found))
             # Short ones are spread over time as in a load.

@@ -211,7 +211,9 @@ def compare_run(
         experiment = experiment.with_settings({"tolerances": {**experiment.raw.get("tolerances", {}), **tolerances}})
     notes: list[str] = []
     if own_prediction:
-        sent_s = sent_of(run, tables) if experiment.workload.kind != "hey" else None
+        if experiment.workload.kind != (kind := str(run["workload"]["kind"])) and not kind.startswith("open-"):
+            notes.append(f"The experiment's load ({experiment.workload.kind}) is not the run's ({kind}).")
+        sent_s = None if experiment.workload.kind in {"hey", "replay"} else sent_of(run, tables)
         recorded = begun(run, tables)._replace(sent_s=sent_s)
     elif service_times == "declared":
         recorded = begun(run, tables)

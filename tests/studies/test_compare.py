@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from kpasim.errors import RunError
 from kpasim.results.tables import read_run_folder
 from kpasim.spec.experiment import METRICS
-from kpasim.studies.compare import FIGURES, Comparison, compare, two_modes
+from kpasim.studies.compare import FIGURES, Comparison, compare, compare_run, two_modes
 from kpasim.studies.measured.align import changes_by_chance, tick_phase_s
 from kpasim.studies.measured.described import experiment_of, starts_of
 from tests import live_runs
@@ -152,6 +153,30 @@ def test_an_experiment_of_one_s_own_ends_where_the_observation_ended():
     assert found.metrics["max_pods"]["predicted"] == 2
     assert found.result.outcomes[0].end_ns - found.result.outcomes[0].load_ns == pytest.approx(run["end_s"] * 1e9)
     assert "max_pods" in found.outside
+
+
+def test_a_server_that_tells_no_times_leaves_them_to_the_model():
+    """Starts are measured all the same; the model's service time is drawn, and that is said."""
+    run, tables, _ = read_run_folder(live_runs.folder("warm1"))
+    silent = dict.fromkeys(("service_s", "server_arrival_s", "server_start_s", "server_end_s"), np.full(60, np.nan))
+    tables = replace(tables, requests={**tables.requests, **silent})
+
+    found = compare_run(run, tables, replications=20, seed=1)
+
+    assert found.notes[0] == "The server told no service times: they are drawn from the model."
+    assert found.metrics["p50_s"]["predicted"] == pytest.approx(1.1, abs=0.1)
+    assert "6 pods" in found.notes[1]
+
+
+def test_another_load_than_the_run_s_is_said():
+    """A closed loop beside the run of an open one compares two loads."""
+    run, tables, _ = read_run_folder(live_runs.folder("warm1"))
+    mine = experiment_of(run, tables)
+
+    assert compare(live_runs.folder("warm1"), replications=5, experiment=mine).notes == []
+    assert compare(live_runs.folder("rps"), replications=5, experiment=mine).notes == [
+        "The experiment's load (hey) is not the run's (steps)."
+    ]
 
 
 def test_two_groups_are_two_modes_and_a_spread_is_not():

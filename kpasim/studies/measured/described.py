@@ -165,13 +165,15 @@ def begun(run: Mapping[str, Any], tables: Tables) -> Recorded:
 
 
 def recorded_of(run: Mapping[str, Any], tables: Tables) -> Recorded:
-    """Measured service times in the order of their starts; send times too where the load was an open loop."""
+    """Measured service times in the order of their starts; send times too where the load was an open loop.
+
+    Times are drawn from the model where the server told none.
+    """
     requests = tables.requests
     started = ~np.isnan(requests["server_start_s"]) & ~np.isnan(requests["service_s"])
     order = np.argsort(requests["server_start_s"][started], kind="stable")
-    return begun(run, tables)._replace(
-        service_s=requests["service_s"][started][order], by_start=True, sent_s=sent_of(run, tables)
-    )
+    service_s = requests["service_s"][started][order] if started.any() else None
+    return begun(run, tables)._replace(service_s=service_s, by_start=True, sent_s=sent_of(run, tables))
 
 
 def sent_of(run: Mapping[str, Any], tables: Tables) -> NDArray[np.float64] | None:
@@ -232,7 +234,11 @@ def as_measured(
         The experiment, what was recorded, and what was taken from the run, one line each.
     """
     notes = []
-    changes: dict[str, Any] = {"model.posterior": None}
+    changes: dict[str, Any] = {}
+    if recorded.service_s is None:
+        notes.append("The server told no service times: they are drawn from the model.")
+    else:
+        changes["model.posterior"] = None
     slots, seen = experiment.model.service_time.slots, together(tables)
     if slots and seen > slots:
         notes.append(
@@ -244,6 +250,7 @@ def as_measured(
         given = experiment.raw["model"].get("cold-start")
         stages = given.get("stages", ()) if isinstance(given, Mapping) else ()
         later = [stage for stage in stages if stage.get("when", "before-ready") != "before-ready"]
+        changes["model.posterior"] = None  # its draws may name stages that are gone
         first = {"name": "measured", "time": _duration(float(np.nanmedian(starts_s)))}
         changes["model.cold-start"] = {"stages": [first, *later]}
         recorded = recorded._replace(start_s=starts_s)
