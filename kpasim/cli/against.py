@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli.output import show_tables
-from kpasim.results.display import HOURS, SHARES, figure, number
+from kpasim.results.display import HOURS, SHARES, figure, number, signed
 
 if TYPE_CHECKING:
     from kpasim.results.paired import Difference
@@ -44,11 +44,16 @@ def show_against(found: Against, names: tuple[str, str]) -> None:
     told = {name: (title, unit, row) for title, name, unit, row in rows}
     confidence = f"{100 * rows[0][3].confidence:.3g} %" if rows else ""
     click.echo(f"B ({other}) against A ({one}): means of {found.one.replications:,} replications, B - A ({confidence})")
-    for name in FIRST:
+    failures = any(
+        told[name][2].before or told[name][2].mean for name in ("errors", "in_flight", "never_sent") if name in told
+    )
+    for name in sorted(FIRST, key=lambda one: one != "errors") if failures else FIRST:
         if name in told and not (name == "cost.amount" and "cost.per_month" in told):
             title, unit, row = told[name]
-            text = f"{title:8}{_value(name, row.before)} -> {_value(name, row.before + row.mean)} {unit}: "
-            click.echo(click.style(text + _change(name, row), fg="yellow" if row.significant else None))
+            title = f"{title} of successes" if failures and name.startswith("latency_s.") else title
+            before, after = _value(name, row.before), _value(name, row.before + row.mean)
+            text = f"{title:{18 if failures else 8}}{before} -> {after} {unit}: {_change(name, row)}"
+            click.echo(click.style(text, fg="yellow" if row.significant else None))
     paired = (
         "Both met the same requests and random numbers: differences are between pairs of replications."
         if found.paired
@@ -78,9 +83,9 @@ def _table(rows: list[tuple[str, str, str, Difference]]) -> Any:
     for title, name, unit, row in rows:
         before, after = _value(name, row.before), _value(name, row.before + row.mean)
         known = math.isfinite(row.low) and not row.same
-        interval = f"{_signed(name, row.low)} to {_signed(name, row.high)}" if known else ""
+        interval = f"{signed(name, row.low)} to {signed(name, row.high)}" if known else ""
         verdict = "same" if row.same else "not significant" if row.enough and not row.significant else row.verdict
-        table.add_row(title, before, after, _signed(name, row.mean), interval, verdict, unit)
+        table.add_row(title, before, after, signed(name, row.mean), interval, verdict, unit)
     return table
 
 
@@ -91,16 +96,10 @@ def _change(name: str, row: Difference) -> str:
     percent = 100 * row.share
     share = f" ({percent:+,.0f} %)" if abs(percent) >= 10 else f" ({percent:+.2g} %)"
     share = share if math.isfinite(row.share) else ""
-    interval = f", {_signed(name, row.low)} to {_signed(name, row.high)}" if math.isfinite(row.low) else ""
-    return f"{_signed(name, row.mean)}{share}{interval}, {row.verdict}"
+    interval = f", {signed(name, row.low)} to {signed(name, row.high)}" if math.isfinite(row.low) else ""
+    return f"{signed(name, row.mean)}{share}{interval}, {row.verdict}"
 
 
 def _value(name: str, value: float) -> str:
     """A mean as it is shown."""
     return figure(name, value) if name in SHARES | HOURS else number(value)
-
-
-def _signed(name: str, value: float) -> str:
-    """A difference with its sign; of shares in percentage points."""
-    value = value / 3600 if name in HOURS else 100 * value if name in SHARES else value
-    return f"{value:+.3g}" if value else "0"

@@ -11,7 +11,7 @@ from kpasim.report.drawing import Chart
 from kpasim.report.evidence import Evidence
 from kpasim.report.markup import Html, element, figure
 from kpasim.report.run_page import DISTRIBUTION, again_part, cost_part, scaling_part, story_of, subtitle_of
-from kpasim.results.display import FIGURES, MAYBE_ZERO, figure_span, number, span
+from kpasim.results.display import FIGURES, MAYBE_ZERO, figure_span, number, signed, span
 from kpasim.results.display import figure as figure_text
 from kpasim.results.paired import difference
 from kpasim.spec.difference import differences, same_load
@@ -92,12 +92,12 @@ def _change(
     if a is None or b is None:
         return "", ""
     if name not in (one.replications or ()) or name not in (other.replications or ()):
-        return f"{b - a:+.4g}" if b != a else "0", ""
+        return signed(name, b - a), ""
     values = other.replications[name], one.replications[name]  # type: ignore[index]
     found = difference(*values, paired=paired, figures=len(FIGURES) + len(MONEY))
-    change = f"{found.mean:+.3g}" if found.mean else "0"
+    change = signed(name, found.mean)
     if found.mean and math.isfinite(found.low):
-        change += f" ({found.low:+.3g} to {found.high:+.3g})"
+        change += f" ({signed(name, found.low)} to {signed(name, found.high)})"
     return change, found.verdict
 
 
@@ -105,13 +105,15 @@ def _outcome(runs: Sequence[tuple[str, Evidence]]) -> Html:
     """Figures of both runs with their intervals, and what separates them."""
     (first, one), (second, other) = runs
     paired = _are_paired(one, other)
+    failures = any((run.medians.get("ok") or 0) < (run.medians.get("requests") or 0) for _, run in runs)
     rows = []
     for title, name, unit in FIGURES:
         a, b = one.medians.get(name), other.medians.get(name)
         if (a is None and b is None) or (name in MAYBE_ZERO and not a and not b):
             continue
         intervals = [figure_span(name, run.intervals.get(name)) for run in (one, other)]
-        row = (title.strip(), unit, figure_text(name, a), intervals[0], figure_text(name, b), intervals[1])
+        of = ", of successes" if failures and name.startswith("latency_s.") else ""
+        row = (title.strip(), f"{unit}{of}", figure_text(name, a), intervals[0], figure_text(name, b), intervals[1])
         rows.append((*row, *_change(one, other, name, a, b, paired)))
     mine, theirs = one.money or {}, other.money or {}
     if mine and theirs and mine["currency"] == theirs["currency"]:

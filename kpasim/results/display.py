@@ -116,6 +116,12 @@ def figure_span(name: str, interval: Any) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def signed(name: str, value: float) -> str:
+    """A difference of a figure of merit with its sign: shares in percentage points, pod-seconds in hours."""
+    value = value / 3600 if name in HOURS else 100 * value if name in SHARES else value
+    return f"{value:+,.0f}" if abs(value) >= 1000 else f"{value:+.3g}" if value else "0"
+
+
 def shown(medians: Mapping[str, Any], intervals: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     """The figures of merit that a run has: title, value, interval and unit."""
     rows = []
