@@ -27,14 +27,14 @@ REPORT_EVERY_S = 10.0
 
 @click.command(epilog="\b\nTry: kpasim sweep experiments/cost-vs-latency.yaml --out runs/cost-vs-latency --plot")
 @click.argument("file", type=click.Path())
-@click.option("--out", type=click.Path(), help="Folder for all that is found.  [default: runs/NAME]")
-@click.option("--resume", is_flag=True, help="Go on with the unfinished sweep in --out; nothing is played twice.")
+@click.option("--out", type=click.Path(), help="Folder for rows, replications and figures.  [default: runs/NAME]")
+@click.option("--resume", is_flag=True, help="Go on with the unfinished sweep in --out; nothing is simulated twice.")
 @click.option(
     "--backend",
     type=click.Choice(["local", "dask", "ray"]),
     default="local",
     show_default=True,
-    help="Where it is played: processes of this machine, or a cluster.",
+    help="Where to simulate: processes of this machine, or a cluster.",
 )
 @click.option("--address", help="Scheduler of the Dask or Ray cluster; without it, workers are started here.")
 @click.option("--processes", type=click.IntRange(1), help="Processes on this machine.  [default: one on each core]")
@@ -89,7 +89,7 @@ def command(
         note(f"Interrupted. What is finished is kept; go on with: kpasim sweep {again} --resume")
         raise click.exceptions.Exit(INTERRUPTED) from None
     if is_of_another_version(plan, folder):
-        note(f"The rows in {folder} were played by another version of kpasim; without --resume they are played anew.")
+        note(f"The rows in {folder} were simulated by another version of kpasim; simulate them again without --resume.")
     result.write(folder, percentile)
     if plot:
         from kpasim.report.sweep_figures import write_sweep_figures

@@ -67,7 +67,7 @@ def write_sweep_figures(
 def front(result: SweepResult, percentile: str | None = None) -> Figure:
     """Every setting by its cost and its latency, and the front of those that nothing beats in both.
 
-    Points of the front that may be no quicker than the one before carry no number. Bars are 90 % intervals of
+    Points of the front that may be no faster than the one before carry no number. Bars are 90 % intervals of
     single runs.
 
     Args:
@@ -187,7 +187,7 @@ def small_multiples(result: SweepResult, percentile: str | None = None) -> Figur
 
 
 def distinct(points: Sequence[dict[str, Any]], percentile: str) -> list[dict[str, Any]]:
-    """Points of a front that are surely quicker than the one before; of those that may not be, the cheapest."""
+    """Points of a front that are significantly faster than the one before; of those that may not be, the cheapest."""
     return [
         point
         for place, point in enumerate(points)

@@ -55,7 +55,7 @@ def _page(result: SweepResult) -> str:
     for name in names:
         drawn[f"front-{name}"] = front_chart(result, name)
         caption = (
-            "Each dot is a setting. Those on the line are the Pareto front: nothing is both cheaper and quicker. "
+            "Each dot is a setting. Those on the line are the Pareto front: nothing is both cheaper and faster. "
             f"Bars: {words.held(result.replications)}. Point at a mark for its settings."
         )
         parts += [figure(f"front-{name}", f"Cost against {name}", caption, 420), _front(result, name)]
@@ -74,8 +74,10 @@ def _page(result: SweepResult) -> str:
         ("seed of all", about["seed"]),
         ("end of every run", words.seconds(result.horizon_s)),
     ]
-    again = element("p", "Play it again with ", element("code", f"kpasim sweep {about['name']}.yaml"), ".")
-    sections.append(("again", "Run it again", Html(again + markup.table("What was played", ["", ""], facts, words=2))))
+    again = element("p", "Simulate it again with ", element("code", f"kpasim sweep {about['name']}.yaml"), ".")
+    sections.append(
+        ("again", "Run it again", Html(again + markup.table("What was simulated", ["", ""], facts, words=2)))
+    )
     subtitle = f"{len(result.settings):,} settings of {about['experiment']}, {result.replications} simulated runs each"
     return markup.page(str(about["name"]), subtitle, sections, drawn)
 
@@ -91,13 +93,13 @@ def _summary(result: SweepResult, name: str) -> Html:
         lines.append(result.why_no_front(name))
         return Html("".join(element("p", line) for line in lines))
     varied = result.varied(points)
-    cheapest, quickest = points[0], points[-1]
+    cheapest, fastest = points[0], points[-1]
     lines.append(f"The cheapest costs {number(cheapest['cost'])} ({span(cheapest['cost_interval'])}) with a {name} of "
                  f"{number(cheapest[name])} s: {label(cheapest['settings'], varied)}.")  # fmt: skip
     if len(points) > 1:
-        between = span(quickest[f"{name}_interval"])
-        lines.append(f"The quickest has a {name} of {number(quickest[name])} s ({between}) for "
-                     f"{number(quickest['cost'])}: {label(quickest['settings'], varied)}.")  # fmt: skip
+        between = span(fastest[f"{name}_interval"])
+        lines.append(f"The fastest has a {name} of {number(fastest[name])} s ({between}) for "
+                     f"{number(fastest['cost'])}: {label(fastest['settings'], varied)}.")  # fmt: skip
     unclear = sum(point["next"] is not None and not point["next"]["significant"] for point in points)
     if unclear:
         lines.append(f"Of the {len(points) - 1} steps along the front, {unclear} are not significant in both figures.")
@@ -255,7 +257,7 @@ def _rows(result: SweepResult, names: list[str]) -> Html:
             )
         )
     left = len(result.settings) - len(rows)
-    title = f"Settings by cost{f'; {left:,} dearer ones are in rows.csv' if left else ''}"
+    title = f"Settings by cost{f'; {left:,} more expensive ones are in rows.csv' if left else ''}"
     columns = ["setting", f"cost [{result.cost_unit}]", *(f"{name} [s]" for name in names), "failed", "most pods"]
     return markup.details(
         f"The settings as a table ({len(rows):,})", markup.table(title, columns, rows, class_="words")

@@ -163,7 +163,7 @@ def _rounded(number: float, distance: float, digits: int = _DIGITS) -> float:
 
 
 class Sweep(Spec):
-    """Many settings of one experiment, all played with the same random numbers."""
+    """Many settings of one experiment, all simulated with the same random numbers."""
 
     experiment: str
     """The experiment, relative to this file."""
@@ -176,7 +176,7 @@ class Sweep(Spec):
     settings: Count | None = None
     """Rows of a sampled design."""
     replications: Count | None = None
-    """How often each row is played; as the experiment says when not given."""
+    """Replications of each row; as the experiment says when not given."""
     seed: Whole | None = None
     """Seed of all rows and of the sample; as the experiment says when not given."""
     horizon_s: PositiveSeconds | None = None
@@ -185,7 +185,7 @@ class Sweep(Spec):
     percentiles: tuple[Percentile, ...] = Field(default=("p95",), min_length=1)
     """Latencies that cost is weighed against; the first is that of the table."""
     most_errors: Share = 0.01
-    """Rows with a larger share of failed requests stay out of the Pareto front: who fails fast is not quick."""
+    """Rows with a larger share of failed requests stay out of the Pareto front: latencies are of successes only."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -228,7 +228,7 @@ def load_sweep(path: str | Path) -> tuple[Sweep, Experiment]:
     """Read a sweep file and its experiment, with the sweep's own settings in it.
 
     Every value of every axis is tried by itself, so that a wrong one is found before anything runs; values that are
-    wrong together only, such as a min-scale above a max-scale, are left to whoever plays them.
+    wrong together only, such as a min-scale above a max-scale, are refused later, row by row.
 
     Raises:
         ExperimentError: Everything that is wrong with the file.

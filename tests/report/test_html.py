@@ -295,12 +295,12 @@ def test_numbers_stand_under_their_headings(runs):
 
 
 def test_a_sweep_has_its_front_and_its_axes(swept):
-    """The page of a sweep names the cheapest and the quickest setting, and charts each axis."""
+    """The page of a sweep names the cheapest and the fastest setting, and charts each axis."""
     page = html.page_of(swept)
 
     assert {"front-p95", "axis-0", "axis-1"} == set(charts_of(page))
     assert "The cheapest costs" in Elements(page).text
-    assert "The quickest has a p95 of" in Elements(page).text
+    assert "The fastest has a p95 of" in Elements(page).text
 
 
 @pytest.mark.parametrize("kind", ["run", "pair", "validated", "measured", "sweep"])

@@ -301,7 +301,7 @@ def test_a_finished_sweep_of_another_version_can_be_read(file: Path, folder: Pat
     (tmp_path / "replications.parquet").write_bytes((folder / "replications.parquet").read_bytes())
     done = command_line("sweep", file, "--out", tmp_path, "--resume")
     assert done.returncode == 0, done.stderr
-    assert "were played by another version of kpasim" in done.stderr
+    assert "were simulated by another version of kpasim" in done.stderr
     assert table(tmp_path) == table(folder)
 
 
