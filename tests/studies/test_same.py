@@ -62,8 +62,8 @@ LOADS: dict[str, dict[str, Any]] = {
                 "arrivals": "poisson"},
     "bursts": {**_OPEN, "low": 0.1, "high": 1.0, "low-for": "20s", "high-for": "10s", "duration": "1m"},
     "batches": {**_OPEN, "size": 3, "every": "10s", "arrivals": "constant", "duration": "1m"},
-    "replay": {**_OPEN, "file": "trace.csv", "arrival": "arrival", "service": "service", "class": "class",
-               "time-unit": "s", "speed": 2.0, "from": "1s", "duration": "30s", "limit": 20},
+    "replay": {**_OPEN, "file": "trace.csv", "arrival": "arrival", "function": "painter", "service": "service",
+               "class": "class", "time-unit": "s", "speed": 2.0, "from": "1s", "duration": "30s", "limit": 20},
     "gentd26": {**_OPEN, "file": "trace.csv", "from": "1s", "duration": "30s", "speed": 2.0},
 }  # fmt: skip
 TIMES: list[dict[str, Any]] = [
