@@ -16,22 +16,36 @@ from kpasim.errors import RunError
 from kpasim.spec.experiment import load
 from kpasim.studies.search.space import default_axes, parse_axes
 from kpasim.studies.tune import TuneResult, tune
-from tests.studies.solve_problems import HERE, PROBABILITY, PROBLEMS, SOLVED, oracle
+from tests.studies.solve_problems import HERE, PROBABILITY, PROBLEMS, SOLVED, cost_figure, oracle
 from tests.studies.sweeps import EXPERIMENT, write
 
 SOLUTIONS: dict[str, Any] = json.loads(SOLVED.read_text())
+LARGE = {"burst", "bursts"}
+"""Problems that take a minute: `-m statistical` solves them."""
+NEARLY_MET = ["p95<=28s"]
+VARIED = {
+    "service.annotations.min-scale": [0, 1, 2, 3],
+    "service.annotations.max-scale": [1, 2, 3, 4],
+    "service.annotations.target-utilization-percentage": [70, 100],
+}
 LARGEST = max(SOLUTIONS, key=lambda name: int(SOLUTIONS[name]["grid"]))
 MOST_REGRET = 0.01
 VARY = {"service.annotations.min-scale": [0, 1, 2, 3], "service.annotations.max-scale": [1, 2, 3, 4]}
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.statistical] if name in LARGE else []) for name in PROBLEMS]
+)
 def test_the_choice_is_that_of_an_exhaustive_search(name: str) -> None:
     """To an oracle of 2,000 runs it costs at most 1 % more than the best of the whole grid, and meets the SLOs."""
     solution = SOLUTIONS[name]
     result = tune(HERE / f"{name}-space.yaml", PROBLEMS[name], engine="compiled")
+    if solution["best"] is None:
+        assert result.chosen is None
+        assert not result.undecided
+        return
     assert result.chosen is not None
-    figure = "cost.per_month" if result.cost_unit.endswith("month") else "cost.amount"
+    figure = cost_figure(result.cost_unit)
     cost, kept = oracle(result.experiment, result.chosen.settings, figure, PROBLEMS[name])
     least, _ = oracle(result.experiment, solution["best"], figure, PROBLEMS[name])
     assert cost <= (1 + MOST_REGRET) * least
@@ -39,6 +53,25 @@ def test_the_choice_is_that_of_an_exhaustive_search(name: str) -> None:
     assert result.replications < solution["runs"]
     if name == LARGEST:
         assert result.replications <= solution["runs"] / 10
+
+
+def chosen_under(seed: int) -> dict[str, Any]:
+    """What is chosen where settings that cost 15 % less meet the SLO in 88 % of runs, under a seed."""
+    experiment = load(HERE / "quick.yaml").with_settings({"seed": seed})
+    result = tune(experiment, NEARLY_MET, vary=VARIED, engine="compiled")
+    assert result.chosen is not None
+    return result.chosen.settings
+
+
+@pytest.mark.parametrize("seeds", [3, pytest.param(50, marks=pytest.mark.statistical)])
+def test_whatever_the_seed_the_choice_meets_its_slos_with_the_stated_probability(seeds: int) -> None:
+    """In all tunings but one of fifty at most, to an oracle of 2,000 runs of another seed."""
+    experiment = load(HERE / "quick.yaml").with_settings({"seed": 1_000_003})
+    choices = [chosen_under(seed) for seed in range(1, seeds + 1)]
+    different = {json.dumps(choice, sort_keys=True): choice for choice in choices}
+    kept = {key: oracle(experiment, choice, "cost.amount", NEARLY_MET)[1] for key, choice in different.items()}
+    missed = [choice for choice in choices if kept[json.dumps(choice, sort_keys=True)] < PROBABILITY]
+    assert len(missed) <= seeds // 50, (missed, kept)
 
 
 @pytest.fixture(scope="module")
