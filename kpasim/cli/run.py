@@ -280,13 +280,11 @@ def facts_of(result: Result) -> answer.Facts:
     """What the answer of a run is made of."""
     from kpasim.report.answer import Facts
     from kpasim.results.summary import flattened
-    from kpasim.studies.steady import why_no_steady_part
 
     money = result.cost
-    no_month = why_no_steady_part(result.experiment) if money and money["per_month"] is None else ""
     medians, intervals = dict(flattened(result.summary)), dict(flattened(result.intervals))
     shown = intervals if result.replications > 1 else {}
-    return Facts(medians, shown, result.replications, money, result.experiment, no_month)
+    return Facts(medians, shown, result.replications, money, result.experiment, result.no_month)
 
 
 def dearest(result: Result, facts: answer.Facts) -> list[answer.Line]:
@@ -346,8 +344,9 @@ def figures_of_merit(result: Result) -> Any:
         rows = (("cost", "amount"), ("  per 1,000 requests", "per_1000"), ("  per month", "per_month"))
         for heading, name in rows:
             if money[name] is not None:
-                interval = span(money["intervals"].get(name)) if words else ""
-                table.add_row(heading, number(money[name]), interval, f"{money['currency']}, mean")
+                interval, sure = span(money["intervals"].get(name)) if words else "", money["mean_intervals"][name]
+                error = f" ± {number((sure[1] - sure[0]) / 2, 2)}" if sure and sure[1] > sure[0] else ""
+                table.add_row(heading, number(money[name]), interval, f"{money['currency']}, mean{error}")
         for part, amount in money["parts"].items():
             table.add_row(f"  {part}", number(amount), "", f"{money['currency']}, mean")
     table.caption, table.caption_justify = PERCENTILES, "left"

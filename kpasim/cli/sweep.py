@@ -208,6 +208,7 @@ def show(result: SweepResult, percentile: str) -> None:
 def rows_table(result: SweepResult, percentile: str) -> Any:
     """The cheapest settings with their medians."""
     from kpasim.report.words import seconds
+    from kpasim.studies.common import MET_IDLE
     from kpasim.studies.grid.axes import value_text
     from kpasim.studies.grid.result import share_text
 
@@ -228,11 +229,13 @@ def rows_table(result: SweepResult, percentile: str) -> Any:
             number(row["medians"]["max_pods"]),
             *(value_text(value) for value in row["settings"].values()),
         )
+    mean = "Cost: mean. " if result.about["currency"] else ""
+    notes = [f"{mean}{MET_IDLE}" if result.about.get("met_idle") else mean.strip()]
     left_out = len(result.settings) - len(shown)
-    notes = [f"All others ({left_out:,}) are in rows.csv."] if left_out > 0 else []
+    notes += [f"All others ({left_out:,}) are in rows.csv."] if left_out > 0 else []
     if any(share > 0 for share in result.error_shares):
         notes.append("Latencies are of successful requests; errors: failed requests of those that ended.")
-    return _captioned(table, " ".join(notes))
+    return _captioned(table, " ".join(note for note in notes if note))
 
 
 def front_table(result: SweepResult, percentile: str) -> Any:

@@ -258,19 +258,18 @@ def price(result: TuneResult, judged: Judged) -> str:
 def assumptions(result: TuneResult) -> list[str]:
     """What was assumed that the user did not say."""
     from kpasim.report.words import seconds
-    from kpasim.studies.steady import steady_part
+    from kpasim.studies.common import MET_IDLE
 
     lines = []
     if result.horizon_s is not None and result.experiment.horizon_s is None:
         lines.append(
-            f"Every run is billed until {seconds(result.horizon_s)} after its load began. If the service stays idle "
-            "longer, set horizon: so that idle pods are charged."
+            f"Every run is billed until {seconds(result.horizon_s)} after its load began, to its own end if that is "
+            "later. Say how often the load recurs (repeat: 24h) for a cost per month with all idle pods in it."
         )
     if result.idled:
-        lines.append("With min-scale 0 the load met a service that had scaled to zero (start: idled), not a warm pod.")
-    stretch = steady_part(result.experiment)
-    if stretch:
-        lines.append(f"SLOs and cost per month are about the load after its warm-up of {seconds(stretch[0])}.")
+        lines.append(MET_IDLE)
+    if result.stretch_s:
+        lines.append(f"SLOs and cost per month are about the load after its warm-up of {seconds(result.stretch_s[0])}.")
     return lines
 
 

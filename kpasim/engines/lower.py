@@ -196,6 +196,7 @@ def _params(experiment: Experiment, recorded: Recorded) -> Params:
         api_jitter_ns=nanoseconds(delays.api_jitter_s),
         status_jitter_ns=nanoseconds(delays.status_jitter_s),
         wake_ns=nanoseconds(delays.wake_s),
+        until_ns=nanoseconds(experiment.repeat_s),
     )
 
 

@@ -36,8 +36,10 @@ CHANGE = np.dtype(
 """A row of Outcome.scaling."""
 SCALING_T, STATUS_DESIRED, DEPLOYMENT_READY, REPLICAS, ACTIVE, MODE = CHANGE.names or ()
 # Columns of Outcome.pods.
-CREATED, SCHEDULED, PULL, CONTAINERS, OPEN, USABLE, READY, ASKED, GONE, BUSY, NODE, TYPE, ADDRESS, RESTARTS = range(14)
-POD_COLUMNS = 14
+(
+    CREATED, SCHEDULED, PULL, CONTAINERS, OPEN, USABLE, READY, ASKED, GONE, BUSY, NODE, TYPE, ADDRESS, RESTARTS,
+    PROVISIONED, POD_COLUMNS,
+) = range(16)  # fmt: skip
 # Columns of Outcome.nodes.
 NODE_POOL, NODE_TYPE, NODE_CREATED, NODE_READY, NODE_GONE, NODE_ADDED = range(6)
 NODE_COLUMNS = 6
@@ -94,11 +96,13 @@ class PodTotals(NamedTuple):
     Attributes:
         most: Most pods created and not yet asked to go.
         lived_ns: Time from creation to end, between the start of the load and the end of the run, added up.
+        held_ns: The same from the end of provisioning on: with a machine.
         created: Pods created in that time.
     """
 
     most: int
     lived_ns: int
+    held_ns: int
     created: int
 
 

@@ -184,6 +184,9 @@ class Params(NamedTuple):
     wake_ns: int = 0
     """Of a waiting request that is woken because a slot is free."""
 
+    until_ns: int = 0
+    """How long after the start of the load a run without a horizon goes on at least."""
+
 
 class Draws(NamedTuple):
     """The random numbers of one replication, indexed by what they belong to."""

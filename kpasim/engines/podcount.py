@@ -16,6 +16,7 @@ class PodCounter:
         """Nothing so far."""
         self._most = 0
         self._lived_ns = 0
+        self._held_ns = 0
         self._created = 0
         self._present = 0
         self._since_ns = NEVER_NS + 1
@@ -45,12 +46,15 @@ class PodCounter:
         created, gone = rows[:, of.CREATED], rows[:, of.GONE]
         until = np.where(gone == NEVER_NS, end_ns, np.minimum(gone, end_ns))
         self._lived_ns += int(np.maximum(until - np.maximum(created, load_ns), 0).sum())
+        held = rows[:, of.PROVISIONED] != NEVER_NS
+        since = np.maximum(rows[held, of.PROVISIONED], load_ns)
+        self._held_ns += int(np.maximum(until[held] - since, 0).sum())
         self._created += int(np.count_nonzero((created >= load_ns) & (created <= end_ns)))
 
     @property
     def totals(self) -> PodTotals:
         """What was seen so far."""
-        return PodTotals(self._most, self._lived_ns, self._created)
+        return PodTotals(self._most, self._lived_ns, self._held_ns, self._created)
 
 
 def totals_of(rows: Ints, load_ns: int, end_ns: int) -> PodTotals:

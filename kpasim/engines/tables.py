@@ -80,6 +80,7 @@ def tables(
             "delete_requested_s": seconds(pods[:, of.ASKED], load),
             "gone_s": seconds(pods[:, of.GONE], load),
             "scheduled_s": seconds(pods[:, of.SCHEDULED], load),
+            "provisioned_s": seconds(pods[:, of.PROVISIONED], load),
             "pull_s": seconds(pods[:, of.PULL], load),
             "containers_s": seconds(pods[:, of.CONTAINERS], load),
             "port_open_s": seconds(pods[:, of.OPEN], load),
@@ -206,7 +207,7 @@ def stacked(outcomes: Sequence[Outcome]) -> Tables:
         pods={
             "created_s": seconds(pods[:, :, of.CREATED], load),
             "scheduled_s": seconds(pods[:, :, of.SCHEDULED], load),
-            "pull_s": seconds(pods[:, :, of.PULL], load),
+            "provisioned_s": seconds(pods[:, :, of.PROVISIONED], load),
             "ready_s": seconds(pods[:, :, of.READY], load),
             "delete_requested_s": seconds(pods[:, :, of.ASKED], load),
             "gone_s": seconds(pods[:, :, of.GONE], load),

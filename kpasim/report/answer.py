@@ -10,6 +10,7 @@ import numpy as np
 
 from kpasim.report.words import counted, load_words, number, seconds, span
 from kpasim.results.display import figure, figure_span, percent
+from kpasim.results.spans import machine_from
 
 if TYPE_CHECKING:
     from kpasim.results.tables import Tables
@@ -113,6 +114,8 @@ def costs(facts: Facts) -> Line:
         parts.insert(0, f"{amount('per_month')} a month")
     if money.get("per_1000") is not None:
         parts.append(f"{number(money['per_1000'])} {currency} per 1,000 requests")
+    if money.get("stays_per_hour"):
+        parts.append(f"what stays after it costs {number(money['stays_per_hour'])} {currency} an hour")
     return Line("Cost", ", ".join(parts))
 
 
@@ -180,7 +183,11 @@ def _waiting(facts: Facts) -> str:
 
 def _scaling(facts: Facts, tables: Tables) -> str:
     most, started = facts.whole("max_pods"), facts.whole("cold_starts")
-    text = f"At most {counted(most, 'pod')} existed at a time; {counted(started, 'pod')} started under load"
+    text = f"At most {counted(most, 'pod')} existed at a time"
+    without = int(np.isnan(machine_from(tables.pods)).sum())
+    if without:
+        text += f" ({without:,} of the pods of the run shown never got a machine)"
+    text += f"; {counted(started, 'pod')} started under load"
     if started and facts.medians.get("cold_start_share") is not None:
         text += f", and {percent(facts.medians['cold_start_share'])} of requests waited for a pod to start"
     if facts.medians.get("panic_entered_s") is not None:

@@ -20,14 +20,15 @@ from kpasim.spec.workload import Hey
 from kpasim.studies.measured.described import experiment_of
 from kpasim.studies.prices import prices_of
 from kpasim.studies.run import billing_of
-from kpasim.studies.steady import steady_part, why_no_steady_part
+from kpasim.studies.steady import steady_part, why_no_month
 
 REPLICATIONS = "replications.parquet"
 PREDICTION = "prediction"
 """Folder beside a validated run that holds what had been predicted for it."""
 _STAND_IN = Hey(kind="hey", requests=1, concurrency=1, timeout_s=0.0)
 """Load of an experiment whose own load is a file that may be anywhere."""
-_NOT_FIGURES = {"replication", "amount", "per_1000", "per_month"}
+_MONEY = ("amount", "per_1000", "per_month", "stays_per_hour", "responses", *(f"parts.{part}" for part in cost.PARTS))
+_NOT_FIGURES = {"replication", *_MONEY}
 
 
 @dataclass(frozen=True)
@@ -122,15 +123,15 @@ class Evidence:
             if not prices:
                 return None
             currency = cost.currency_of(prices)
-            if self.replications is not None and "amount" in self.replications:
-                wanted = ("amount", "per_1000", "per_month", *(f"parts.{part}" for part in cost.PARTS))
-                return cost.aggregate_bills({name: self.replications[name] for name in wanted}, currency)
+            if self.replications is not None and self.replications.keys() >= set(_MONEY):
+                return cost.aggregate_bills({name: self.replications[name] for name in _MONEY}, currency)
             return cost.bill(
                 self.tables,
                 prices,
                 billing_of(self.experiment),
                 horizon_s=self.horizon_s,
                 steady_s=None if self.load_is_elsewhere else steady_part(self.experiment),
+                repeat_s=self.experiment.repeat_s,
             )
         except (KpasimError, LookupError, ValueError):
             return None
@@ -145,7 +146,7 @@ class Evidence:
             or self.load_is_elsewhere
         ):
             return ""
-        return why_no_steady_part(self.experiment)
+        return why_no_month(self.experiment)
 
     @cached_property
     def prediction(self) -> Evidence | None:

@@ -260,7 +260,7 @@ def cost_part(runs: Sequence[tuple[str, Evidence]], drawn: dict[str, Chart]) -> 
             )
         )
     held = words.held(min((run.count for _, run in runs if run.count > 1), default=1))
-    columns = ["", "cost", held, *bills[0][1]["parts"], "per 1,000 answers", "per month"]
+    columns = ["", "mean cost", held, *bills[0][1]["parts"], "per 1,000 requests", "per month"]
     return Html("".join(parts) + markup.table("The bill", columns, rows))
 
 

@@ -15,6 +15,7 @@ from kpasim.report.drawing import Chart, axis_of, filled, layout_of, shown
 from kpasim.report.markup import Html, element, figure
 from kpasim.report.sweep_figures import by_factors
 from kpasim.report.words import number, span
+from kpasim.studies.common import MET_IDLE
 from kpasim.studies.grid.axes import value_text
 from kpasim.studies.grid.result import (
     SweepResult,
@@ -87,8 +88,10 @@ def _summary(result: SweepResult, name: str) -> Html:
     end = words.seconds(result.horizon_s)
     lines = [
         f"All settings met the same random numbers, and every run ends {end} after the load began. "
-        f"Cost is in {result.cost_unit}."
+        f"Cost is in {result.cost_unit}, the mean of the replications."
     ]
+    if result.about.get("met_idle"):
+        lines.append(MET_IDLE)
     if not points:
         lines.append(result.why_no_front(name))
         return Html("".join(element("p", line) for line in lines))

@@ -1,7 +1,8 @@
 """What a run costs, from its tables.
 
-Each pod (or each node) is billed by its instance type from the moment billing starts until it is gone, in started steps
-of a granularity and at least for a minimum. The money is split by what it bought:
+Each pod is billed by its instance type from the moment its machine is provisioned until it is gone, ready or not; each
+node from its creation until it is released. Every started step of a granularity counts, and at least a minimum, also
+for pods and nodes that are still there at the end. The money is split by what it bought:
 
 - *working*: at least one request was being served,
 - *starting*: not yet ready and serving nothing,
@@ -9,14 +10,17 @@ of a granularity and at least for a minimum. The money is split by what it bough
 - *idle*: the rest, what rounding up adds included.
 
 The parts of one run add up to its amount exactly. Only the time between the start of the load and the end of the run is
-billed: a pod that was there before costs from the start of the load on, one that outlives the run until its end.
+billed: a pod that was there before is billed as if it began with the load, one that outlives the run until its end.
+
+Bills add up, so many of them are told by their mean; what 1,000 requests cost is all money over all responses.
 """
 
 from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from importlib import resources
 from typing import Any, Literal
@@ -26,6 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kpasim.errors import RunError
 from kpasim.results.frames import Columns
+from kpasim.results.spans import covered, machine_from, places, scheduled_from
 from kpasim.results.summary import Figures, aggregate
 from kpasim.results.tables import Tables
 
@@ -34,6 +39,7 @@ MONTH_S = 730 * 3600.0
 """A month as cloud providers count it, 730 hours."""
 
 _MICRO = 1_000_000
+_INSTANT_S = 1e-6
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,8 @@ class Billing:
 
     Attributes:
         per: Whether pods or the nodes they run on are billed.
-        bills_from: When billing of a pod begins: at its creation, when it has its machine, or with its image pull.
-            Nodes are billed from their creation.
+        bills_from: When billing of a pod begins: at its creation, when it is placed, or when its machine is
+            provisioned. Nodes are billed from their creation.
         granularity_s: Every started step of this length is billed.
         minimum_s: Shortest time billed for one pod or node.
     """
@@ -137,6 +143,7 @@ def bill(
     *,
     horizon_s: float,
     steady_s: tuple[float, float] | None = None,
+    repeat_s: float | None = None,
 ) -> dict[str, Any]:
     """What one run costs.
 
@@ -146,16 +153,18 @@ def bill(
         billing: How the provider counts.
         horizon_s: End of the run.
         steady_s: Of a steady or periodic workload, the stretch (from, to) that goes on all month.
+        repeat_s: How often the load recurs, where it ends by itself.
 
     Returns:
         ``amount``, ``currency``, ``per_1000`` successful requests (``None`` without one), ``per_month`` (``None``
-        without ``steady_s``), and ``parts``, which add up to the amount to the last of their six decimals.
+        without ``steady_s`` and ``repeat_s``, and where the run is longer than that), ``stays_per_hour``: what an hour
+        after the end of the run costs, and ``parts``, which add up to the amount to the last of their six decimals.
 
     Raises:
         RunError: A type has no price, or currencies are mixed.
     """
     many = Tables(**{t.name: {k: c[np.newaxis] for k, c in getattr(tables, t.name).items()} for t in fields(Tables)})
-    figures = bill_many(many, prices, billing, horizon_s=horizon_s, steady_s=steady_s)
+    figures = bill_many(many, prices, billing, horizon_s=horizon_s, steady_s=steady_s, repeat_s=repeat_s)
     return _written({name: float(values[0]) for name, values in figures.items()}, currency_of(prices))
 
 
@@ -166,6 +175,7 @@ def bill_many(
     *,
     horizon_s: ArrayLike,
     steady_s: tuple[float, float] | None = None,
+    repeat_s: float | None = None,
 ) -> Figures:
     """What many runs cost, see `bill`.
 
@@ -177,46 +187,78 @@ def bill_many(
         billing: How the provider counts.
         horizon_s: One number, or one per run.
         steady_s: As for `bill`.
+        repeat_s: As for `bill`.
 
     Returns:
-        ``amount``, ``per_1000``, ``per_month`` and ``parts.working`` to ``parts.draining``, one value per run.
+        ``amount``, ``per_1000``, ``per_month``, ``stays_per_hour``, ``responses`` and ``parts.working`` to
+        ``parts.draining``, one value per run.
     """
     currency_of(prices)
     runs = len(tables.requests["start_s"])
     horizon = np.broadcast_to(np.asarray(horizon_s, dtype=np.float64), (runs,))
-    figures = _window(tables, prices, billing, np.zeros(runs), horizon)
+    figures = _whole(tables, prices, billing, horizon)
     status = tables.requests["status"]
     ok = ((status >= 200) & (status < 300) & ~np.isnan(tables.requests["latency_s"])).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         figures["per_1000"] = np.where(ok > 0, figures["amount"] * 1000 / ok, np.nan)
     figures["per_month"] = np.full(runs, np.nan)
-    if steady_s is not None:
-        begin, end = np.full(runs, float(steady_s[0])), np.full(runs, float(steady_s[1]))
-        figures["per_month"] = _window(tables, prices, billing, begin, end)["amount"] * MONTH_S / (end - begin)
-    return figures
+    if repeat_s is not None:
+        # A run that goes on when the load comes again was not simulated as it would be.
+        alone = np.abs(horizon - repeat_s) < _INSTANT_S
+        figures["per_month"] = np.where(alone, figures["amount"] * MONTH_S / repeat_s, np.nan)
+    elif steady_s is not None:
+        spent = _within(tables, prices, billing, steady_s, horizon)
+        figures["per_month"] = spent * MONTH_S / (steady_s[1] - steady_s[0])
+    payers, _, start = _payers(tables, billing)
+    with np.errstate(invalid="ignore"):
+        stay = (start <= horizon[:, np.newaxis]) & ~(payers["gone_s"] <= horizon[:, np.newaxis])
+    figures["stays_per_hour"] = (stay * _rates(payers, prices)).sum(axis=1) * 3600.0
+    return figures | {"responses": ok.astype(np.float64)}
 
 
 def aggregate_bills(figures: Figures, currency: str) -> dict[str, Any]:
-    """Many replications' bills as one: medians, 90 % intervals, and parts.
-
-    The medians of parts would not add up to the median amount; so the median amount is split as all replications'
-    money together was.
+    """Many replications' bills as one: means, because bills add up, with two kinds of 90 % intervals.
 
     Args:
         figures: What `bill_many` returned.
         currency: The prices' currency.
 
     Returns:
-        As `bill`, and ``intervals`` for ``amount``, ``per_1000`` and ``per_month``.
+        As `bill`, of the mean replication; ``per_1000`` is all money over all responses. ``mean_intervals`` holds the
+        90 % confidence interval of each mean (by Student's t, of the ratio by the delta method), ``intervals`` the
+        90 % predictive interval: where the bill of one run lies.
     """
-    whole = {name: figures[name] for name in ("amount", "per_1000", "per_month")}
-    medians, intervals, _, _ = aggregate(whole, digits=12)
-    amount = medians["amount"] or 0.0
-    spent = {part: float(np.nansum(figures[f"parts.{part}"])) for part in PARTS}
-    together = sum(spent.values())
-    flat = {name: float("nan") if value is None else value for name, value in medians.items()}
-    flat |= {f"parts.{part}": amount * money / together if together else 0.0 for part, money in spent.items()}
-    return {**_written(flat, currency), "intervals": intervals}
+    runs = {name: figures[name] for name in ("amount", "per_1000", "per_month")}
+    means = {name: _mean(figures[name]) for name in ("amount", "per_month", "stays_per_hour")}
+    means |= {f"parts.{part}": _mean(figures[f"parts.{part}"]) for part in PARTS}
+    responses = float(figures["responses"].sum())
+    means["per_1000"] = float(figures["amount"].sum()) * 1000 / responses if responses else math.nan
+    # What a run costs beyond what its responses cost on average tells how sure the ratio is.
+    beyond = figures["amount"] * 1000 - means["per_1000"] * figures["responses"]
+    errors = {name: _error(figures[name]) for name in ("amount", "per_month")}
+    errors["per_1000"] = _error(beyond) * len(beyond) / responses if responses else math.nan
+    ends = {name: [means[name] - error, means[name] + error] for name, error in errors.items()}
+    intervals = {name: None if np.isnan(pair).any() else [round(end, 6) for end in pair] for name, pair in ends.items()}
+    return {
+        **_written(means, currency),
+        "mean_intervals": intervals,
+        "intervals": aggregate(runs, digits=12).intervals,
+    }
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """Mean of replications, ``NaN`` where one of them lacks the figure: those that have it may not stand for all."""
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _error(values: NDArray[np.float64]) -> float:
+    """Half the length of the 90 % confidence interval of a mean; ``NaN`` for a single value."""
+    n = len(values)
+    if n < 2:
+        return math.nan
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n - 1, 0.95) * np.std(values, ddof=1) / math.sqrt(n))
 
 
 def _written(figures: Mapping[str, float], currency: str) -> dict[str, Any]:
@@ -228,7 +270,7 @@ def _written(figures: Mapping[str, float], currency: str) -> dict[str, Any]:
     by_loss = sorted(range(len(PARTS)), key=lambda i: parts[i] - exact[i])
     for i in by_loss[: amount - sum(parts)]:
         parts[i] += 1
-    other = {name: figures[name] for name in ("per_1000", "per_month")}
+    other = {name: figures[name] for name in ("per_1000", "per_month", "stays_per_hour")}
     return {
         "amount": amount / _MICRO,
         "currency": currency,
@@ -237,37 +279,54 @@ def _written(figures: Mapping[str, float], currency: str) -> dict[str, Any]:
     }
 
 
-def _window(
-    tables: Tables,
-    prices: Mapping[str, Price],
-    billing: Billing,
-    begin: NDArray[np.float64],
-    end: NDArray[np.float64],
-) -> Figures:
-    """Money spent between ``begin`` and ``end`` [s, one per run], in whole and in parts."""
+def _payers(tables: Tables, billing: Billing) -> tuple[Columns, NDArray[np.int64], NDArray[np.float64]]:
+    """What is billed: the table of pods or nodes, the row in it that each pod belongs to, and when billing begins."""
     pods = tables.pods
-    flat_pods = np.arange(pods["created_s"].size).reshape(pods["created_s"].shape)
-    if billing.per == "pod":
-        payers, payer_of_pod = pods, flat_pods
-        pod_start = payer_start = _billed_from(pods, billing.bills_from)
-    else:
-        payers, payer_of_pod = tables.nodes, _places(pods["node"], tables.nodes["node"])
-        pod_start, payer_start = _billed_from(pods, "scheduled"), payers["created_s"]
-    seconds, low, high = _billed(payer_start, payers["gone_s"], begin[:, np.newaxis], end[:, np.newaxis], billing)
+    if billing.per == "node":
+        return tables.nodes, places(pods["node"], tables.nodes["node"]), tables.nodes["created_s"]
+    rows = np.arange(pods["created_s"].size).reshape(pods["created_s"].shape)
+    return pods, rows, _billed_from(pods, billing.bills_from)
 
-    pod_of_request = _places(tables.requests["pod"], pods["pod"])
+
+def _billed_from(pods: Columns, bills_from: str) -> NDArray[np.float64]:
+    """When the billing of each pod begins, ``NaN`` where it never does."""
+    if bills_from == "created":
+        return pods["created_s"]
+    return scheduled_from(pods) if bills_from == "scheduled" else machine_from(pods)
+
+
+def _steps(lived: NDArray[np.float64], billing: Billing) -> NDArray[np.float64]:
+    """Seconds billed for seconds lived."""
+    # A hair less than a whole step is one step: times carry float noise.
+    started = np.ceil(np.round(lived / billing.granularity_s, 9))
+    return np.maximum(started * billing.granularity_s, billing.minimum_s)
+
+
+def _whole(tables: Tables, prices: Mapping[str, Price], billing: Billing, horizon: NDArray[np.float64]) -> Figures:
+    """Money spent from the start of the load to ``horizon`` [s, one per run], in whole and in parts."""
+    pods = tables.pods
+    payers, payer_of_pod, start = _payers(tables, billing)
+    end = horizon[:, np.newaxis]
+    with np.errstate(invalid="ignore"):
+        counted = (start < end) & ~(payers["gone_s"] <= 0.0)
+        low = np.where(counted, np.maximum(start, 0.0), np.inf)
+        high = np.where(counted, np.maximum(np.fmin(payers["gone_s"], end), low), -np.inf)
+        seconds = np.where(counted, _steps(np.where(counted, high - low, 0.0), billing), 0.0)
+
+    pod_of_request = places(tables.requests["pod"], pods["pod"])
     payer_of_request = np.append(payer_of_pod, -1)[pod_of_request]
     working = (payer_of_request, tables.requests["server_start_s"], _or_never(tables.requests["server_end_s"]))
     asked = np.fmin(pods["delete_requested_s"], pods["gone_s"])
+    pod_start = start if billing.per == "pod" else scheduled_from(pods)
     starting = [(payer_of_pod, pod_start, _or_never(np.fmin(pods["ready_s"], asked)))]
     if billing.per == "node":
         every = np.arange(low.size).reshape(low.shape)
-        starting.append((every, payer_start, _or_never(payers["ready_s"])))
+        starting.append((every, start, _or_never(payers["ready_s"])))
     draining = (payer_of_pod, asked, _or_never(pods["gone_s"]))
 
-    worked = _covered([working], low, high)
-    with_start = _covered([working, *starting], low, high)
-    with_drain = _covered([working, *starting, draining], low, high)
+    worked = covered([working], low, high)
+    with_start = covered([working, *starting], low, high)
+    with_drain = covered([working, *starting, draining], low, high)
     spans = {
         "working": worked,
         "idle": np.maximum(seconds - with_drain, 0.0),
@@ -279,86 +338,25 @@ def _window(
     return {"amount": np.sum(list(parts.values()), axis=0), **parts}
 
 
+def _within(
+    tables: Tables,
+    prices: Mapping[str, Price],
+    billing: Billing,
+    stretch_s: tuple[float, float],
+    horizon: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Money spent within a stretch of each run: what pods and nodes are billed for, as far as it falls into it."""
+    payers, _, start = _payers(tables, billing)
+    with np.errstate(invalid="ignore"):
+        until = start + _steps(np.fmin(payers["gone_s"], horizon[:, np.newaxis]) - start, billing)
+        seconds = np.minimum(until, stretch_s[1]) - np.maximum(start, stretch_s[0])
+    spent: NDArray[np.float64] = (np.maximum(np.nan_to_num(seconds), 0.0) * _rates(payers, prices)).sum(axis=1)
+    return spent
+
+
 def _or_never(times: NDArray[np.float64]) -> NDArray[np.float64]:
     """Times at which something ended, infinity where it did not."""
     return np.nan_to_num(times, nan=np.inf)
-
-
-def _billed_from(pods: Columns, bills_from: str) -> NDArray[np.float64]:
-    """When the billing of each pod begins, ``NaN`` where it never does.
-
-    A run that does not say when its pods were scheduled or pulled bills them from their creation, and so is a pod that
-    became ready without a pull of its own.
-    """
-    result = pods["created_s"]
-    for stage in {"created": (), "scheduled": ("scheduled_s",), "pull": ("scheduled_s", "pull_s")}[bills_from]:
-        if stage in pods:
-            result = np.where(np.isnan(pods[stage]) & ~np.isnan(pods["ready_s"]), result, pods[stage])
-    return result
-
-
-def _billed(
-    start: NDArray[np.float64],
-    gone: NDArray[np.float64],
-    begin: NDArray[np.float64],
-    end: NDArray[np.float64],
-    billing: Billing,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Seconds billed to each pod or node within the window, and the stretch of it in which it was really there."""
-    with np.errstate(invalid="ignore"):
-        lived = np.maximum(gone - start, 0.0)
-        # A hair less than a whole step is one step: times carry float noise.
-        steps = np.ceil(np.round(lived / billing.granularity_s, 9)) * billing.granularity_s
-        over = gone <= end
-        paid_until = np.where(over, start + np.maximum(steps, billing.minimum_s), end)
-        low = np.maximum(start, begin)
-        high = np.maximum(np.where(over, gone, end), low)
-        seconds = np.maximum(paid_until - low, 0.0)
-        # Nothing for what begins after the window or was over before it.
-        counted = (start < end) & ~(over & (gone <= begin))
-    return np.where(counted, seconds, 0.0), np.where(counted, low, np.inf), np.where(counted, high, -np.inf)
-
-
-Spans = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
-"""Stretches of time: the payer each belongs to (-1: none), its begin and its end."""
-
-
-def _covered(spans: Sequence[Spans], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
-    """For each payer, how long at least one of the stretches was going on between its ``low`` and ``high``."""
-    if low.size == 0:
-        return np.zeros(low.shape)
-    payers = np.concatenate([span[0].ravel() for span in spans])
-    # A stretch without a begin (NaN) did not happen: the comparison drops it.
-    start = np.maximum(np.concatenate([span[1].ravel() for span in spans]), low.ravel()[payers])
-    end = np.minimum(np.concatenate([span[2].ravel() for span in spans]), high.ravel()[payers])
-    kept = (payers >= 0) & (end > start)
-    payers, start, end = payers[kept], start[kept], end[kept]
-    if len(payers) == 0:
-        return np.zeros(low.shape)
-    # Payers are laid out one after the other on one time axis: then a running maximum of ends finds all overlaps.
-    room = float(end.max() - start.min()) + 1.0
-    shift = payers * room - start.min()
-    order = np.lexsort((start, payers))
-    begins, ends = (start + shift)[order], np.maximum.accumulate((end + shift)[order])
-    before = np.concatenate([[-np.inf], ends[:-1]])
-    gained = np.maximum(ends - np.maximum(begins, before), 0.0)
-    return np.bincount(payers[order], gained, minlength=low.size).astype(np.float64).reshape(low.shape)
-
-
-def _places(names: NDArray[Any], among: NDArray[Any]) -> NDArray[np.int64]:
-    """Where each run's names stand in a table of shape ``(runs, rows)``, as places in it laid flat; -1: nowhere."""
-    runs, rows = among.shape
-    result = np.full(names.shape, -1)
-    for run in range(runs if rows else 0):
-        if names.dtype.kind in "iu":
-            found, here = names[run], names[run] >= 0
-        else:
-            order = np.argsort(among[run], kind="stable")
-            place = np.searchsorted(among[run], names[run], sorter=order)
-            found = order[np.minimum(place, rows - 1)]
-            here = among[run][found] == names[run]
-        result[run] = np.where(here, found + run * rows, -1)
-    return result
 
 
 def _rates(payers: Columns, prices: Mapping[str, Price]) -> NDArray[np.float64]:

@@ -34,6 +34,7 @@ FIGURES = (
     ("cold starts", "cold_starts", "pods"),
     ("pod-hours", "pod_seconds", "h"),
     ("GPU-hours", "gpu_seconds", "h"),
+    ("requests per day", "requests_per_day", "requests"),
     ("test duration", "total_s", "s"),
     ("first scale-out", "first_scale_out_s", "s after the load starts"),
     ("panic begins", "panic_entered_s", "s after the load starts"),

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kpasim.results.frames import Columns
+from kpasim.results.spans import machine_from
 from kpasim.results.tables import Tables
 
 Figures = dict[str, NDArray[np.float64]]
@@ -73,7 +74,8 @@ def summarise(tables: Tables, horizon_s: float | None = None, gpus_per_pod: floa
           requests without a response at the end of the run, neither ok nor errors.
         - ``rps``: requests that ended per second of ``total_s``.
         - ``max_pods``: most pods created and not yet asked to go.
-        - ``pod_seconds``: created to gone, between the start of the load and the horizon; ``gpu_seconds`` likewise.
+        - ``pod_seconds``: created to gone, between the start of the load and the horizon; ``gpu_seconds`` likewise,
+          from the moment at which the pod has its machine.
         - ``cold_starts``: pods created in that time.
         - ``first_scale_out_s``: first time that desired exceeds both its value before the load and the pods present
           then.
@@ -103,7 +105,7 @@ def summarise_many(tables: Tables, horizon_s: ArrayLike | None = None, gpus_per_
         horizon_s = np.fmax.reduce([figures["total_s"], *end_s])
     horizon = np.broadcast_to(np.asarray(horizon_s, dtype=np.float64), (runs,))
     figures |= _pod_figures(tables.pods, horizon)
-    figures["gpu_seconds"] = figures["pod_seconds"] * np.asarray(gpus_per_pod, dtype=np.float64)
+    figures["gpu_seconds"] = _machine_seconds(tables.pods, horizon) * np.asarray(gpus_per_pod, dtype=np.float64)
     order = ("max_pods", "pod_seconds", "gpu_seconds", "cold_starts")
     figures |= {name: figures.pop(name) for name in order}
     figures["first_scale_out_s"] = _first_scale_out(tables)
@@ -394,6 +396,12 @@ def _pod_figures(pods: Columns, horizon: NDArray[np.float64]) -> Figures:
         "pod_seconds": np.nansum(lived, axis=1),
         "cold_starts": started.sum(axis=1).astype(np.float64),
     }
+
+
+def _machine_seconds(pods: Columns, horizon: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Seconds in which pods had a machine, added up for each run."""
+    lived = np.fmin(pods["gone_s"], horizon[:, np.newaxis]) - np.maximum(machine_from(pods), 0.0)
+    return np.asarray(np.maximum(np.nan_to_num(lived), 0.0).sum(axis=1))
 
 
 def _first(t_s: NDArray[np.float64], mask: NDArray[np.bool_], since: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -79,6 +79,7 @@ OPTIONAL: dict[str, dict[str, str]] = {
     },
     "pods": {
         "scheduled_s": TIME,
+        "provisioned_s": TIME,
         "pull_s": TIME,
         "containers_s": TIME,
         "port_open_s": TIME,
@@ -111,7 +112,8 @@ class Tables:
             the server's name; ``service_s`` the time the container worked; ``server_arrival_s``, ``server_start_s``
             and ``server_end_s`` the container's own clock.
         pods: One row per pod, in order of creation. ``ready_s`` is Kubernetes Ready; ``delete_requested_s`` when it
-            was asked to go. Optional: ``pull_s`` when its image began to be pulled, ``usable_s`` when the first
+            was asked to go. Optional: ``provisioned_s`` when its machine was
+            provisioned, ``pull_s`` when its image began to be pulled, ``usable_s`` when the first
             activator could send to it, ``stage_NAME_s`` when stage NAME of its start was over.
         ticks: One row per autoscaler tick or poke: the averages observed [requests], the raw desired pods, panic mode
             (0 or 1) after the tick, excess burst capacity [requests].

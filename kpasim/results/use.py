@@ -7,8 +7,8 @@ from dataclasses import fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kpasim.results.cost import _covered, _places
 from kpasim.results.frames import Columns
+from kpasim.results.spans import covered, machine_from, places
 from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables
 
@@ -35,24 +35,20 @@ def use_many(tables: Tables, horizon_s: ArrayLike) -> Figures:
     requests, pods = tables.requests, tables.pods
     runs = len(requests["start_s"])
     horizon = np.broadcast_to(np.asarray(horizon_s, dtype=np.float64), (runs,))[:, np.newaxis]
-    place = _places(requests["pod"], pods["pod"])
+    place = places(requests["pod"], pods["pod"])
     sent = ~np.isnan(requests["start_s"])
     served = sent & (place >= 0)
     ready = np.append(pods["ready_s"].ravel(), np.nan)[place]
     # A pod that never became ready by its probes may have served all the same, through the activator.
     late = served & (np.nan_to_num(ready, nan=np.inf) > requests["start_s"])
     late |= sent & ~served & (_ready_at(pods, requests["start_s"]) == 0)
-    begin = pods["created_s"]
-    if "scheduled_s" in pods:
-        # A measured pod may not say when it got its machine.
-        unknown = np.isnan(pods["scheduled_s"]) & ~np.isnan(pods["ready_s"])
-        begin = np.where(unknown, begin, pods["scheduled_s"])
+    begin = machine_from(pods)
     low = np.maximum(np.where(np.isnan(begin), np.inf, begin), 0.0)
     high = np.fmin(pods["gone_s"], horizon)
     there = high > low
     low, high = np.where(there, low, np.inf), np.where(there, high, -np.inf)
     end = np.nan_to_num(requests["server_end_s"], nan=np.inf)
-    busy = _covered([(place, requests["server_start_s"], end)], low, high)
+    busy = covered([(place, requests["server_start_s"], end)], low, high)
     held = np.where(there, high - low, 0.0).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return {

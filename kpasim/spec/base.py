@@ -29,10 +29,6 @@ Number = Annotated[float, Field(strict=True, ge=0)]
 """A number that is not negative."""
 Positive = Annotated[float, Field(strict=True, gt=0)]
 """A number above zero."""
-Rate = Annotated[float, Field(strict=True, ge=0, le=1e6)]
-"""Events per second, zero allowed."""
-PositiveRate = Annotated[float, Field(strict=True, gt=0, le=1e6)]
-"""Events per second."""
 Flag = StrictBool
 """`true` or `false`."""
 

@@ -18,13 +18,16 @@ class Cost(Spec):
     """Currency of the result; that of the instance types when not given. Prices in another one are refused, not
     converted."""
     granularity_s: PositiveSeconds = 1.0
-    """Every started step of this length is billed."""
+    """Every started step of this length is billed, also of pods and nodes that are still there at the end of the
+    run."""
     minimum_s: Seconds = 0.0
-    """Shortest time billed for one pod or node."""
-    per: Literal["pod", "node"] = "pod"
-    """Whether each pod is billed, as with serverless instances, or the nodes they run on."""
+    """Shortest time billed for one pod or node, counted from the start of the load for those that were there before."""
+    per: Literal["pod", "node"] | None = None
+    """Whether each pod is billed, as with serverless instances, or the nodes that pods run on; not given: nodes where
+    `cluster.nodes` is given, else pods."""
     bills_from: Literal["created", "scheduled", "pull"] = "pull"
-    """When billing of a pod begins: at its creation, when it has its machine, or with its image pull; these are the
-    same for a pod that never waits. Serverless instances bill the pull and the start, but not the wait before."""
+    """When billing of a pod begins: at its creation, when it is placed on its machine, or when its machine is
+    provisioned, after the last stage of kind `provision`. `pull` is what serverless instances do: they bill the image
+    pull and the start, not the wait for a machine."""
     prices: dict[str, Number] = Field(default_factory=dict)
     """Price of an hour of an instance type, instead of the one in `cluster.instance-types`."""

@@ -58,7 +58,7 @@ from kpasim.spec.manifest import (
 )
 from kpasim.spec.model import ServiceModel
 from kpasim.spec.places import expanded, place_of, replaced, without_draws
-from kpasim.spec.quantities import PositiveSeconds, Seconds, seconds, share
+from kpasim.spec.quantities import PositiveSeconds, Seconds, duration_text, seconds, share
 from kpasim.spec.workload import FILE_KINDS, Workload
 from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_mapping, refuse_other_kinds
 
@@ -168,8 +168,12 @@ class Experiment(Spec):
     start: Start = Start()
     """What the revision has been through when the load begins: `warm`, `idled`, `zero`, or a mapping."""
     horizon_s: PositiveSeconds | None = None
-    """End of the run, from the start of the load; not given: when every pod is gone, or, where pods stay, the last
-    answer plus stable window plus grace period plus 30 s."""
+    """End of the run, from the start of the load. Not given: when all requests have ended, replicas are back where they
+    rest and added nodes are released; where pods stay, not before stable window, grace period and 30 s after the last
+    response."""
+    repeat_s: PositiveSeconds | None = None
+    """How often the load recurs, such as `24h`, from one start to the next: the run goes on until then, and a month is
+    as many of it as it holds. For loads that end by themselves; instead of `horizon`."""
     replications: Count = 200
     """How often the run is played, with other random numbers each time."""
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 1
@@ -204,9 +208,14 @@ class Experiment(Spec):
 
     @property
     def gpus_per_pod(self) -> int:
-        """GPUs a pod holds: what the cluster block says, else the manifest's limit, else the most an instance has."""
+        """GPUs a pod holds: what the cluster block says, else the manifest's limit, else the most an instance has.
+
+        On nodes it is 1 where neither the cluster block nor the manifest says it.
+        """
         if self.cluster.gpus_per_pod is not None:
             return self.cluster.gpus_per_pod
+        if self.cluster.nodes is not None:
+            return self.service.gpus or 1
         return self.service.gpus or max((one.gpus for one in self.instance_types), default=0)
 
     @property
@@ -664,6 +673,12 @@ def _contradictions(experiment: Experiment, lines: Lines) -> list[Problem]:
     currencies = {one.currency for one in listed if one.price_per_hour is not None and one.name not in elsewhere}
     if experiment.cost and experiment.cost.currency:
         currencies.add(experiment.cost.currency)
+    if experiment.repeat_s is not None:
+        if experiment.horizon_s is not None:
+            wrong(("repeat",), "stands beside horizon, which ends the run (write one of them)")
+        duration_s = getattr(experiment.workload, "duration_s", None) or 0.0
+        if duration_s > experiment.repeat_s:
+            wrong(("repeat",), f"is shorter than the load, which lasts {duration_text(duration_s)} (write more)")
     if len(currencies) > 1:
         wrong(("cluster", "instance-types"), f"has prices in {' and '.join(sorted(currencies))} (use one currency)")
     return problems

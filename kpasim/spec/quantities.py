@@ -22,6 +22,10 @@ LONGEST_S = 1e9
 """Longest time in a file, some thirty years: nanoseconds of a few such times add up within 63 bits."""
 
 _QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,3})|(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]?))")
+_RATE_UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0, "day": 86_400.0}
+RATE_PATTERN = r"^[0-9]+(\.[0-9]+)?/(s|min|h|day)$"
+"""What a rate with a unit looks like, for editors that check files against the JSON schema."""
+_RATE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*/\s*(s|min|h|day)\s*")
 _SUFFIX = {
     "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
     "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50, "Ei": 2.0**60,
@@ -193,6 +197,21 @@ def share(value: object) -> float:
     return float(value)
 
 
+def rate(value: object) -> float:
+    """Events per second of a rate: a number, or a text with its unit: `500/day`, `20/h`, `3/min`, `2/s`.
+
+    Raises:
+        ValueError: Neither of them; the message says what would be right.
+    """
+    if isinstance(value, str):
+        match = _RATE.fullmatch(value)
+        if match is not None:
+            return float(match[1]) / _RATE_UNITS_S[match[2]]
+    elif not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    raise ValueError("is not a rate; write 0.5 (per second), 20/h or 500/day")
+
+
 def _checked(read: Any) -> BeforeValidator:
     """The reader as a validator; its message reaches the user without pydantic's words around it."""
 
@@ -207,6 +226,9 @@ def _checked(read: Any) -> BeforeValidator:
 
 
 def _schema(kind: str, **bounds: object) -> WithJsonSchema:
+    if kind == "rate":
+        text = {"type": "string", "pattern": RATE_PATTERN}
+        return WithJsonSchema({"anyOf": [{"type": "number", **bounds}, text], "examples": [0.5, "20/h", "500/day"]})
     if kind == "duration":
         text = {"type": "string", "pattern": DURATION_PATTERN}
         return WithJsonSchema({"anyOf": [text, {"type": "number", **bounds}], "examples": ["30s", "1m30s", "500ms"]})
@@ -220,6 +242,10 @@ Seconds = Annotated[float, Field(ge=0, le=LONGEST_S), *_SECONDS, _schema("durati
 """A duration that may be zero."""
 PositiveSeconds = Annotated[float, Field(gt=0, le=LONGEST_S), *_SECONDS, _schema("duration", exclusiveMinimum=0)]
 """A duration that may not be zero."""
+Rate = Annotated[float, Field(ge=0, le=1e6), _checked(rate), _schema("rate", minimum=0, maximum=1e6)]
+"""Events per second, zero allowed; text with a unit: `20/h`, `500/day`."""
+PositiveRate = Annotated[float, Field(gt=0, le=1e6), _checked(rate), _schema("rate", exclusiveMinimum=0, maximum=1e6)]
+"""Events per second; text with a unit: `20/h`, `500/day`."""
 Quantity = Annotated[float, Field(gt=0), *_QUANTITIES, _schema("quantity", exclusiveMinimum=0)]
 """A positive Kubernetes quantity."""
 Share = Annotated[

@@ -10,8 +10,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kpasim.spec.base import Count, Flag, Positive, PositiveRate, Rate, Spec, wrong
-from kpasim.spec.quantities import PositiveSeconds, Seconds, Share
+from kpasim.spec.base import Count, Flag, Positive, Spec, wrong
+from kpasim.spec.quantities import PositiveRate, PositiveSeconds, Rate, Seconds, Share
 
 Arrivals = Literal["poisson", "constant"]
 

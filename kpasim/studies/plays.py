@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kpasim.engines import lower, sampling
+from kpasim.engines.machines import nanoseconds
 from kpasim.engines.params import Params
 from kpasim.results.summary import OF_REQUESTS, Figures
 from kpasim.spec.experiment import Experiment
@@ -21,8 +22,21 @@ class Player:
         engine: ``"compiled"`` or ``"reference"``.
     """
 
-    def __init__(self, experiment: Experiment, engine: str) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        engine: str,
+        *,
+        until_s: float | None = None,
+        stretch_s: tuple[float, float] | None = None,
+    ) -> None:
         """Prepare what all replications share.
+
+        Args:
+            experiment: What is played.
+            engine: What plays it.
+            until_s: How long after the start of the load a run goes on at least; no load is cut.
+            stretch_s: What stands for a month, where that is not the experiment's own steady part.
 
         Raises:
             KpasimError: The experiment cannot be played.
@@ -30,7 +44,10 @@ class Player:
         self.experiment = experiment
         self.engine = engine
         self._unending: Player | None = None
-        self._room = Room(experiment, sampling.Sampler(experiment, lower.lower(experiment)))
+        self._stretch_s = stretch_s
+        params = lower.lower(experiment)
+        params = params._replace(until_ns=max(params.until_ns, nanoseconds(until_s)))
+        self._room = Room(experiment, sampling.Sampler(experiment, params))
 
     @property
     def params(self) -> Params:
@@ -61,10 +78,19 @@ class Player:
         if self.experiment.horizon_s is None or not found["in_flight"].any():
             return found
         if self._unending is None:
-            self._unending = Player(self.experiment.with_settings({"horizon": None}), self.engine)
+            unending = self.experiment.with_settings({"horizon": None})
+            self._unending = Player(unending, self.engine, stretch_s=self._stretch_s)
         later = self._unending.slo_figures(replications, threads)
         return found | {name: later[name] for name in OF_REQUESTS}
 
     def _result(self, replications: Sequence[int], threads: int) -> Result:
         outcomes = self._room.play(replications, lambda params, draws: play(params, draws, self.engine, threads))
-        return Result(self.experiment, self.params, self.engine, self.experiment.seed, outcomes, numbers=replications)
+        return Result(
+            self.experiment,
+            self.params,
+            self.engine,
+            self.experiment.seed,
+            outcomes,
+            numbers=replications,
+            stretch_s=self._stretch_s,
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kpasim.errors import RunError
 from kpasim.results import cost
 from kpasim.results.cost import Price
 from kpasim.spec.experiment import Experiment
@@ -23,15 +24,32 @@ def given_prices(experiment: Experiment) -> dict[str, Price]:
     return found
 
 
+def billed_types(experiment: Experiment) -> list[str]:
+    """Names of the instance types that a bill is about: that of the nodes where there are nodes.
+
+    Nodes that name no type are of the only type that is listed.
+    """
+    listed = [one.name for one in experiment.instance_types]
+    nodes = experiment.cluster.nodes
+    if nodes is None or (not nodes.type and len(listed) == 1):
+        return listed
+    return [nodes.type] if nodes.type else []
+
+
 def prices_of(experiment: Experiment) -> dict[str, Price] | None:
     """Price of each instance type: the experiment's own, else the one kpasim brings along; ``None`` where one has none.
 
     Raises:
-        RunError: They are in different currencies, or not in the one that is wanted.
+        RunError: They are in different currencies, or not in the one that is wanted; or there are prices, but none for
+            the type of the nodes.
     """
     given = given_prices(experiment)
-    names = [one.name for one in experiment.instance_types]
+    names = billed_types(experiment)
     if not names or any(name not in given and name not in cost.price_list() for name in names):
+        if names and given and experiment.cluster.nodes:
+            raise RunError(
+                f"cluster.nodes.type: no price for {names[0]} (give it a price-per-hour; priced: {', '.join(given)})"
+            )
         return None
     found = cost.prices_for(names, given)
     cost.currency_of(found, experiment.cost.currency if experiment.cost else None)

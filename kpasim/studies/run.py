@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kpasim.engines import lower, sampling
 from kpasim.engines import outcome as of
+from kpasim.engines.machines import instance_type_names
 from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import NEVER_NS, SECOND_NS, WARM, Params
 from kpasim.engines.tables import stacked, tables
@@ -23,12 +24,13 @@ from kpasim.results.secrets import without_secrets
 from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables, write_run_folder
 from kpasim.results.use import use_many
+from kpasim.spec.cost import Cost
 from kpasim.spec.sharing import sharing_note
 from kpasim.spec.workload import Hey
 from kpasim.studies.playing.engine import Engine, choose_engine, play
 from kpasim.studies.playing.room import Played, Room
 from kpasim.studies.prices import as_written, prices_of
-from kpasim.studies.steady import steady_part
+from kpasim.studies.steady import requests_per_day, steady_part, why_no_month
 
 if TYPE_CHECKING:
     from kpasim.engines.params import Draws
@@ -56,6 +58,8 @@ class Result:
         outcomes: Raw columns of each replication, in order.
         recorded: Measured times that took the place of drawn ones.
         numbers: Index of each replication; 0, 1, 2 ... when not given.
+        stretch_s: What of each run stands for a month, where it is not the experiment's own steady part: experiments
+            that are compared have one in common.
     """
 
     experiment: Experiment
@@ -65,6 +69,7 @@ class Result:
     outcomes: Sequence[Outcome] = field(repr=False)
     recorded: sampling.Recorded = field(default=sampling.NOTHING_RECORDED, repr=False)
     numbers: Sequence[int] | None = field(default=None, repr=False)
+    stretch_s: tuple[float, float] | None = None
 
     @property
     def replications(self) -> int:
@@ -84,7 +89,16 @@ class Result:
     def figures(self) -> Figures:
         """Each figure of merit as one value per replication; names of nested figures are joined by a dot."""
         found = summary.summarise_many(self._stacked, self.horizon_s, self.experiment.gpus_per_pod)
-        return found | {"never_sent": self.never_sent}
+        found |= {"never_sent": self.never_sent}
+        month = (0.0, self.experiment.repeat_s) if self.experiment.repeat_s else self.steady_s
+        if month is not None:
+            found["requests_per_day"] = requests_per_day(self._stacked.requests["start_s"], month)
+        return found
+
+    @property
+    def steady_s(self) -> tuple[float, float] | None:
+        """The stretch of each run that stands for a load that goes on, see `studies.steady`."""
+        return self.stretch_s or steady_part(self.experiment)
 
     @cached_property
     def slo_figures(self) -> Figures:
@@ -94,7 +108,7 @@ class Result:
         `studies.steady`. All other figures are those of the whole run.
         """
         found = {**self.figures, **{f"cost.{name}": values for name, values in (self.cost_figures or {}).items()}}
-        steady_s = steady_part(self.experiment)
+        steady_s = self.steady_s
         if steady_s is None:
             return found
         requests = self._stacked.requests
@@ -155,16 +169,32 @@ class Result:
         """Cost of each replication; ``None`` without prices."""
         if self.prices is None:
             return None
-        steady = steady_part(self.experiment)
-        billing = billing_of(self.experiment)
-        return cost.bill_many(self._stacked, self.prices, billing, horizon_s=self.horizon_s, steady_s=steady)
+        return cost.bill_many(
+            self._stacked,
+            self.prices,
+            billing_of(self.experiment),
+            horizon_s=self.horizon_s,
+            steady_s=self.steady_s,
+            repeat_s=self.experiment.repeat_s,
+        )
 
     @cached_property
     def cost(self) -> dict[str, Any] | None:
-        """Median cost with its interval and parts; ``None`` without prices."""
+        """Mean cost with its intervals and parts, see `results.cost.aggregate_bills`; ``None`` without prices."""
         if self.cost_figures is None or self.prices is None:
             return None
         return cost.aggregate_bills(self.cost_figures, cost.currency_of(self.prices))
+
+    @property
+    def no_month(self) -> str:
+        """Why there is no cost per month, in words; empty where there is."""
+        if self.cost is None or self.cost["per_month"] is not None:
+            return ""
+        longer = int((self.horizon_s > (self.experiment.repeat_s or 0.0) + 1e-6).sum())
+        return why_no_month(self.experiment) or (
+            f"the load recurs before its run is over in {longer} of {self.replications} replications "
+            "(write a longer repeat)"
+        )
 
     @cached_property
     def representative(self) -> int:
@@ -185,7 +215,7 @@ class Result:
     def tables(self, replication: int | None = None) -> Tables:
         """Tables of one replication, the representative one by default."""
         index = self.representative if replication is None else replication
-        names = [one.name for one in self.experiment.instance_types] or [""]
+        names = instance_type_names(self.experiment)
         classes = [one.name for one in self.experiment.model.service_time.classes]
         draws = None
         if (len(classes) > 1 or self.params.sessions) and self.recorded.sent_s is None:
@@ -269,10 +299,9 @@ def write_figures(path: Path, figures: Figures) -> None:
 
 def billing_of(experiment: Experiment) -> cost.Billing:
     """How the experiment says that its provider counts."""
-    given = experiment.cost
-    if given is None:
-        return cost.Billing(per="node" if experiment.cluster.nodes else "pod")
-    return cost.Billing(given.per, given.bills_from, given.granularity_s, given.minimum_s)
+    given = experiment.cost or Cost()
+    per = given.per or ("node" if experiment.cluster.nodes else "pod")
+    return cost.Billing(per, given.bills_from, given.granularity_s, given.minimum_s)
 
 
 def simulate(

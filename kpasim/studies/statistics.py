@@ -112,12 +112,16 @@ class Statistics:
         return np.clip(each, found["min"][:, np.newaxis], found["max"][:, np.newaxis])
 
     def _pods(self) -> summary.Figures:
-        most, lived_ns, created = (
+        most, lived_ns, held_ns, created = (
             np.array(column, dtype=np.float64) for column in zip(*(one.pod_totals for one in self.counts), strict=True)
         )
-        lived_s = lived_ns / SECOND_NS
-        gpu_s = lived_s * self.experiment.gpus_per_pod
-        return {"max_pods": most, "pod_seconds": lived_s, "gpu_seconds": gpu_s, "cold_starts": created}
+        gpu_s = held_ns / SECOND_NS * self.experiment.gpus_per_pod
+        return {
+            "max_pods": most,
+            "pod_seconds": lived_ns / SECOND_NS,
+            "gpu_seconds": gpu_s,
+            "cold_starts": created,
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The figures in the form of ``kpasim run --json``."""

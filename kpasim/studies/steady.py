@@ -1,6 +1,7 @@
 """Which part of a load may stand for a month: one rule for cost and for SLOs.
 
-A load that goes on (`constant`, `poisson`, `diurnal`) is judged and billed after its warm-up, in which the service
+A load whose experiment says how often it recurs (`repeat`) is billed as a whole. Without that, a load that goes on
+(`constant`, `poisson`, `diurnal`) is judged and billed after its warm-up, in which the service
 still shows the state that it began in. Every other load has a beginning and an end, which count as they are.
 """
 
@@ -14,6 +15,8 @@ import numpy as np
 from kpasim.spec.quantities import duration_text
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from kpasim.spec.distributions import Distribution
     from kpasim.spec.experiment import Experiment
 
@@ -22,6 +25,7 @@ GOES_ON = {"constant", "poisson", "diurnal", "sinusoid"}
 COLD_STARTS = 2
 """Cold starts in a warm-up: the first pods start, and those that are asked for while these start."""
 COLD_START_QUANTILE = 0.95
+DAY_S = 86_400.0
 LEAST_LENGTH = 10.0
 """Length of the stretch that stands for a month, in warm-ups at least."""
 
@@ -54,18 +58,23 @@ def warm_up_s(experiment: Experiment) -> float:
     return experiment.revision.stable_window_s + COLD_STARTS * cold_start_s(experiment)
 
 
-def steady_part(experiment: Experiment) -> tuple[float, float] | None:
+def steady_part(experiment: Experiment, warm_up: float | None = None) -> tuple[float, float] | None:
     """The stretch (from, to) [s from the start of the load] that stands for a load that goes on.
 
     From the end of the warm-up to the end of the load, at least ten times as long as the warm-up. Of a periodic load
     the last whole periods after the warm-up; a load of a single period is taken as a whole.
 
+    Args:
+        experiment: Whose load it is.
+        warm_up: Length of the warm-up [s], `warm_up_s` when not given.
+
     Returns:
         ``None`` for a load that ends by itself, and for one that is too short.
     """
-    if experiment.workload.kind not in GOES_ON:
+    if experiment.workload.kind not in GOES_ON or experiment.repeat_s is not None:
         return None
-    duration, warm_up = float(getattr(experiment.workload, "duration_s", 0.0)), warm_up_s(experiment)
+    duration = float(getattr(experiment.workload, "duration_s", 0.0))
+    warm_up = warm_up_s(experiment) if warm_up is None else warm_up
     period = float(getattr(experiment.workload, "period_s", 0.0))
     if period:
         whole = math.floor((duration - warm_up) / period) or math.floor(duration / period)
@@ -73,16 +82,34 @@ def steady_part(experiment: Experiment) -> tuple[float, float] | None:
     return (warm_up, duration) if duration >= (1.0 + LEAST_LENGTH) * warm_up else None
 
 
-def why_no_steady_part(experiment: Experiment) -> str:
-    """Why no stretch of the load may stand for a month, in words; empty where one may."""
-    if steady_part(experiment) is not None:
+def has_month(experiment: Experiment) -> bool:
+    """Whether something of a run stands for a month: a steady part, or all of it because the load recurs."""
+    return experiment.repeat_s is not None or steady_part(experiment) is not None
+
+
+def why_no_month(experiment: Experiment) -> str:
+    """Why nothing of a run may stand for a month, in words; empty where something may."""
+    if has_month(experiment):
         return ""
     if experiment.workload.kind not in GOES_ON:
         return "the load ends by itself (say how often it recurs, such as repeat: 24h)"
     warm_up = warm_up_s(experiment)
     least = max((1.0 + LEAST_LENGTH) * warm_up, float(getattr(experiment.workload, "period_s", 0.0)))
-    text = f"the load is too short for a month: its first {_minutes(warm_up)} are warm-up (stable window and two cold"
-    return f"{text} starts); let it last {_minutes(least)}, or say how often it recurs (repeat: 24h)"
+    return (
+        f"the load is too short for a month, as its first {_minutes(warm_up)} are warm-up, stable window and two cold "
+        f"starts (let it last {_minutes(least)}, or say how often it recurs: repeat: 24h)"
+    )
+
+
+def requests_per_day(start_s: NDArray[np.float64], stretch_s: tuple[float, float]) -> NDArray[np.float64]:
+    """Requests per day of each run, by those sent within a stretch of it.
+
+    Args:
+        start_s: When requests were sent, shape ``(runs, requests)``, ``NaN`` for none.
+        stretch_s: From and to [s from the start of the load].
+    """
+    begin, end = stretch_s
+    return np.asarray(((start_s >= begin) & (start_s < end)).sum(axis=1) * DAY_S / (end - begin))
 
 
 def _minutes(time_s: float) -> str:

@@ -32,6 +32,7 @@ from kpasim.results.summary import Figures
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.settings import with_settings
 from kpasim.spec.sweep import Sweep, load_sweep
+from kpasim.studies.common import as_each_leads_to, stretch_in_common
 from kpasim.studies.grid.axes import cells, value_text
 from kpasim.studies.grid.journal import Journal, runs
 from kpasim.studies.grid.result import SweepResult, read_plan
@@ -40,7 +41,7 @@ from kpasim.studies.playing.workers import Backend, spread
 from kpasim.studies.plays import Player
 from kpasim.studies.prices import as_written, prices_of
 from kpasim.studies.same import changes_nothing, without_effect
-from kpasim.studies.steady import steady_part
+from kpasim.studies.steady import has_month, steady_part
 
 BLOCK_REQUESTS = 50_000
 """Requests of one unit at most, unless a single replication has more."""
@@ -101,11 +102,14 @@ class Plan:
         name: Name of the sweep.
         settings: The values of each setting, by path.
         refused: Settings that cannot be, each with the reason.
-        stays: Which settings leave pods that do not go away by themselves.
+        stays: Which settings cost something after their load has ended: pods that min-scale keeps, nodes.
         requests: Requests of one replication.
         currency: Currency of all prices, None where there are none.
         prices: Price of each instance type; of one that an axis changes, the last.
         now: The value of each axis that leaves the experiment as it is, where it has one.
+        stretch_s: What of each run stands for a month in all settings alike, None for the part of their own.
+        per_month: Whether every setting has a cost per month.
+        written_start: Start state that the experiment asks for.
     """
 
     sweep: Sweep
@@ -118,6 +122,9 @@ class Plan:
     currency: str | None
     prices: dict[str, cost.Price]
     now: dict[str, Any]
+    stretch_s: tuple[float, float] | None
+    per_month: bool
+    written_start: str
 
     @classmethod
     def read(cls, path: str | Path, settings: Mapping[str, Any] | None = None) -> Plan:
@@ -141,6 +148,10 @@ class Plan:
     def of(cls, sweep: Sweep, experiment: Experiment, name: str) -> Plan:
         """The plan of a sweep over an experiment; see `read`."""
         settings, refused, stays, requests = [], [], [], 1
+        written_start = experiment.start.state
+        experiment = as_each_leads_to(experiment, sweep.values())
+        stretches = []
+        per_month = True
         currencies: dict[str | None, str] = {}
         prices: dict[str, cost.Price] = {}
         for one in design(sweep, experiment.seed):
@@ -151,7 +162,9 @@ class Plan:
                 refused.append((one, str(error).removeprefix(f"{experiment.path}: ")))
                 continue
             settings.append(one)
-            stays.append(bool(params.stays))
+            stays.append(bool(params.stays) or variant.cluster.nodes is not None)
+            stretches.append(steady_part(variant))
+            per_month = per_month and has_month(variant)
             requests = max(requests, params.requests)
             found = prices_of(variant)
             prices |= found or {}
@@ -168,7 +181,8 @@ class Plan:
                 raise RunError(f"{name}: axes.{axis}: has no effect (every value gives the same simulation and bill)")
         now = _as_it_is(sweep, experiment)
         rows = (tuple(settings), tuple(refused), tuple(stays))
-        return cls(sweep, experiment, name, *rows, requests, currency, prices, now)
+        stretch_s = stretch_in_common(stretches)
+        return cls(sweep, experiment, name, *rows, requests, currency, prices, now, stretch_s, per_month, written_start)
 
     @property
     def replications(self) -> int:
@@ -188,7 +202,7 @@ class Plan:
     @property
     def common_end(self) -> bool:
         """Whether the sweep or the experiment says when all runs end."""
-        return self.experiment.horizon_s is not None
+        return self.experiment.horizon_s is not None or self.experiment.repeat_s is not None
 
     def settings_of(self, units: Iterable[int]) -> dict[int, dict[str, Any]]:
         """The settings that units are of, by number."""
@@ -198,6 +212,11 @@ class Plan:
         """How many replications units hold."""
         last = self.replications - (self.blocks - 1) * self.block
         return sum(last if (unit + 1) % self.blocks == 0 else self.block for unit in units)
+
+    @property
+    def met_idle(self) -> bool:
+        """Whether settings begin in the state that each leads to, where the file says that a pod is warm."""
+        return self.experiment.start.state == "idled" and self.written_start == "warm"
 
     @cached_property
     def fingerprints(self) -> dict[str, Any]:
@@ -230,7 +249,9 @@ class Plan:
             "refused": [{"settings": one, "reason": reason} for one, reason in self.refused],
             "currency": self.currency,
             "prices": as_written(self.prices),
-            "per_month": steady_part(self.experiment) is not None,
+            "per_month": self.per_month,
+            "start": self.experiment.start.state,
+            "met_idle": self.met_idle,
             "percentiles": self.sweep.percentiles,
             "most_errors": self.sweep.most_errors,
         }
@@ -311,7 +332,8 @@ class Chunk(NamedTuple):
         units: Numbers of the units.
         block: Replications of a unit.
         replications: Replications of a setting.
-        horizon_s: End of the runs, None for the experiment's own.
+        until_s: Time after the start of the load at which runs end at the earliest, None for their own end.
+        stretch_s: See `Plan`.
         engine: What plays them.
     """
 
@@ -320,7 +342,8 @@ class Chunk(NamedTuple):
     units: range
     block: int
     replications: int
-    horizon_s: float | None
+    until_s: float | None
+    stretch_s: tuple[float, float] | None
     engine: str
 
 
@@ -331,14 +354,14 @@ def play_chunk(chunk: Chunk) -> tuple[range, Figures]:
         The units, and one row for each replication: ``setting``, ``replication`` and all figures.
     """
     blocks = math.ceil(chunk.replications / chunk.block)
-    end = {} if chunk.horizon_s is None else {"horizon": chunk.horizon_s}
     players: dict[int, Player] = {}
     found = []
     for unit in chunk.units:
         number, block = divmod(unit, blocks)
         if number not in players:
-            variant = chunk.experiment.with_settings({**chunk.settings[number], **end})
-            players = {number: Player(variant, chunk.engine)}
+            variant = chunk.experiment.with_settings(chunk.settings[number])
+            player = Player(variant, chunk.engine, until_s=chunk.until_s, stretch_s=chunk.stretch_s)
+            players = {number: player}
         replications = range(block * chunk.block, min(chunk.replications, (block + 1) * chunk.block))
         figures = players[number].figures(replications)
         found.append({"setting": np.full(len(replications), number), "replication": np.array(replications), **figures})
@@ -377,8 +400,8 @@ class _Crew:
     def play(self, folder: Path) -> Any:
         """Play what is missing in the journals, and return all rows.
 
-        Where nobody says when runs end, every setting is played to its own end first. Then those whose pods stay are
-        played again to the last end of all, so that a pod costs as long in one setting as in another.
+        Where nobody says when runs end, every setting is played to its own end first. Then those that cost something
+        after it are played again to the last end of all, so that a pod costs as long in one setting as in another.
         """
         plan = self._plan
         every = range(len(plan.settings) * plan.blocks)
@@ -391,7 +414,7 @@ class _Crew:
         end_s = float(math.ceil(np.max(rows["horizon_s"].to_numpy())))
         return self._merged(rows, self._pass(Journal(folder / "common-end"), again, end_s), end_s)
 
-    def _pass(self, journal: Journal, wanted: Sequence[int], horizon_s: float | None) -> Any:
+    def _pass(self, journal: Journal, wanted: Sequence[int], until_s: float | None) -> Any:
         """Play units that a journal lacks, and return all its rows."""
         plan = self._plan
         have = journal.finished()
@@ -402,7 +425,14 @@ class _Crew:
         self._progress(self._done, self._all)
         chunks = [
             Chunk(
-                plan.experiment, plan.settings_of(units), units, plan.block, plan.replications, horizon_s, self._engine
+                plan.experiment,
+                plan.settings_of(units),
+                units,
+                plan.block,
+                plan.replications,
+                until_s,
+                plan.stretch_s,
+                self._engine,
             )
             for units in runs(missing, self._longest(len(missing)))
         ]
@@ -421,13 +451,13 @@ class _Crew:
         return max(1, min(fair, PART_REQUESTS // (plan.block * plan.requests)))
 
     def _merged(self, rows: Any, later: Any, end_s: float) -> Any:
-        """Rows of the settings whose pods go, and of the others as they were played again."""
+        """Rows of the settings that cost nothing more, and of the others as they were played again."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
         stay = pa.array(np.flatnonzero(self._plan.stays))
         gone = rows.filter(pc.invert(pc.is_in(rows["setting"], value_set=stay)))
-        # What is gone costs nothing more: its run to the common end would be the same.
+        # Where all pods are gone and no node is billed, a run to the common end would cost the same.
         whole = pa.concat_tables([gone, later], promote_options="default")
         column = pa.array(np.full(len(whole), end_s))
         whole = whole.set_column(whole.schema.get_field_index("horizon_s"), "horizon_s", column)

@@ -25,6 +25,7 @@ from kpasim.spec.difference import is_measure
 from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.sweep import load_sweep
 from kpasim.spec.yamlfile import read_mapping
+from kpasim.studies.common import as_each_leads_to, stretch_of_all
 from kpasim.studies.playing.engine import Engine, choose_engine
 from kpasim.studies.plays import Player
 from kpasim.studies.prices import as_written, prices_of
@@ -34,7 +35,6 @@ from kpasim.studies.search.race import FIRST, LIKELY_Z, Candidate, Race, alike, 
 from kpasim.studies.search.slo import Slo, all_met, cut, parse_slo, priced, wilson
 from kpasim.studies.search.space import MEASURE, Space, check_sharing, default_axes
 from kpasim.studies.search.stress import LOADS, Stressed, stressed
-from kpasim.studies.steady import steady_part
 
 PROBABILITY = 0.9
 """Least probability that a run meets the SLOs."""
@@ -48,10 +48,8 @@ STRESSED_ON = 128
 """How many replications of each heavier load settings are stressed with at most."""
 LADDER_SHARE, LADDER_LEAST = 0.5, 500
 """Replications that the ladder of changes may take beside the search: a share of the budget, or this if it is more."""
-STARTING = frozenset({"min-scale", "initial-scale", "scale-to-zero-pod-retention-period"})
-"""Settings that decide whether a pod is there when the load comes."""
-PILOT = 32
-"""Points that say how long runs take, where the experiment does not say when they end."""
+PILOT, PILOT_SEED = 32, 0
+"""Points that say how long runs take, where the experiment does not say when they end, and the seed of these runs."""
 MOST_LISTED = 10
 DIGITS = 6
 
@@ -120,7 +118,8 @@ class TuneResult:
         slos: What runs must meet, all of it.
         probability: Least probability to keep it.
         cost_unit: Unit of all costs.
-        horizon_s: End of runs whose pods stay, None where nothing stays.
+        horizon_s: End of runs, at the earliest where the experiment sets none. None where nothing costs more after
+            a run, or a month is priced.
         chosen: The settings with the fewest changes that meet the SLOs and cost next to nothing more than the cheapest;
             None where none is known.
         nearest: What comes nearest to it, where none does.
@@ -128,7 +127,8 @@ class TuneResult:
         race: Everything that was tried.
         ladder: The cheapest settings with at most 0, 1, 2 ... changes; None where none that was tried meets the SLOs.
         stress: The chosen settings, or the nearest, under more load; the nearest under the load as it is first.
-        idled: Whether settings with min-scale 0 were simulated from a service that has scaled to zero.
+        idled: Whether settings begin in the state that each leads to, where the experiment says that a pod is warm.
+        stretch_s: What of each run stands for a month, and is judged; None where that is all of it.
         replications: Replications played in all.
     """
 
@@ -145,6 +145,7 @@ class TuneResult:
     ladder: list[Judged | None]
     stress: list[Stressed]
     idled: bool
+    stretch_s: tuple[float, float] | None
 
     @property
     def tuned(self) -> Experiment:
@@ -279,7 +280,8 @@ class TuneResult:
             "now": self.now.to_dict(),
             "ladder": [None if step is None else self._step(step) for step in self.ladder],
             "stress": [self._stressed(one) for one in self.stress],
-            "min_scale_0_starts_idled": self.idled,
+            "start": self.experiment.start.state,
+            "idled": self.idled,
             "separated": self.separated,
             **{name: found[:MOST_LISTED] for name, found in rivals.items()},
             "budget_spent": self.race.cut_short,
@@ -354,7 +356,11 @@ class _Search:
         engine: Engine,
         progress: Callable[[int, int], None] | None,
     ) -> None:
-        self._experiment = experiment
+        self._experiment = as_each_leads_to(experiment, axes)
+        self._idled = self._experiment.start.state != experiment.start.state
+        experiment = self._experiment
+        self._stretch_s = stretch_of_all(experiment, axes)
+        self._per_month = self._stretch_s is not None or experiment.repeat_s is not None
         self._probability = probability
         self._played = 0
         self._judged_on = max(JUDGED_ON_LEAST, min(JUDGED_ON, budget // 8))
@@ -364,10 +370,9 @@ class _Search:
         self._engine = choose_engine(engine, max(params.requests, 1) * min(budget, 10_000))
         self._space = Space(axes, lambda path, value: changes_nothing(experiment, path, value))
         check_sharing(experiment, self._space.axes)
-        self._idles = experiment.start.state == "warm" and any(_last(path) in STARTING for path in axes)
         self._refuse_a_cut_load()
         self._cost_figure, self._cost_unit = self._what_costs(minimise)
-        self._slos = priced(slos, per_month=steady_part(experiment) is not None)
+        self._slos = priced(slos, per_month=self._per_month)
         self._race = Race(
             self._space,
             self._player,
@@ -394,7 +399,7 @@ class _Search:
 
     def result(self) -> TuneResult:
         """Search and judge."""
-        if self._horizon_s is None:
+        if self._horizon_s is None and not self._per_month:
             self._horizon_s = self._common_end()
         ladder, chosen = self._winner()
         now, nearest = self._judged({}), None
@@ -417,7 +422,8 @@ class _Search:
             self._played + self._race.played,
             ladder,
             self._stress(shown, LOADS if chosen else (1.0,)),
-            any(one.player.experiment.start != self._experiment.start for one in self._race.candidates.values()),
+            self._idled,
+            self._stretch_s,
         )
 
     def _winner(self) -> tuple[list[Judged | None], Judged | None]:
@@ -436,31 +442,27 @@ class _Search:
             self._race.dismiss(one)
 
     def _player(self, settings: dict[str, Any]) -> Player:
-        """What simulates settings; runs whose pods stay end together."""
-        experiment = self._experiment.with_settings(settings)
-        if self._idles and experiment.revision.min_scale == 0:
-            settings = {**settings, "start.state": "idled"}
-            experiment = self._experiment.with_settings(settings)
-        player = Player(experiment, self._engine)
-        if player.params.stays and self._horizon_s is not None and self._experiment.horizon_s is None:
-            return Player(self._experiment.with_settings({**settings, "horizon": self._horizon_s}), self._engine)
-        return player
+        """What simulates settings; no run ends before the common end."""
+        variant = self._experiment.with_settings(settings)
+        common = self._horizon_s if variant.horizon_s is None else None
+        return Player(variant, self._engine, until_s=common, stretch_s=self._stretch_s)
 
     def _common_end(self) -> float | None:
-        """When runs whose pods stay are to end, where nobody says: after the longest of some pilot runs.
+        """When runs are to end at the earliest, where nobody says: after the longest of some pilot runs.
 
-        None where no pods stay.
+        A run whose load takes longer goes on to its own end. Pilot runs have a seed of their own, so that the price of
+        a warm pod is the same under every seed. None where nothing costs more after the end of a run.
         """
-        end_s, stays = 0.0, False
-        for place in [self._space.origin, *self._space.sample(PILOT, self._experiment.seed)]:
+        end_s, goes_on = 0.0, self._experiment.cluster.nodes is not None
+        for place in [self._space.origin, *self._space.sample(PILOT, PILOT_SEED)]:
             try:
-                player = self._player(self._space.settings(place))
+                player = self._player({**self._space.settings(place), "seed": PILOT_SEED})
             except KpasimError:
                 continue
             end_s = max(end_s, float(np.max(player.figures(range(2))["horizon_s"])))
             self._played += 2
-            stays = stays or bool(player.params.stays)
-        return 60.0 * math.ceil(end_s / 60.0) if stays else None
+            goes_on = goes_on or bool(player.params.stays)
+        return 60.0 * math.ceil(end_s / 60.0) if goes_on else None
 
     def _what_costs(self, minimise: str) -> tuple[str, str]:
         """Figure to make small, and its unit.
@@ -476,8 +478,8 @@ class _Search:
                     "(give cluster.instance-types with price-per-hour, or --minimise pod-seconds)"
                 )
             currency = cost.currency_of(prices)
-            steady = steady_part(self._experiment) is not None
-            return ("cost.per_month", f"{currency} per month") if steady else ("cost.amount", f"{currency} per run")
+            month = self._per_month
+            return ("cost.per_month", f"{currency} per month") if month else ("cost.amount", f"{currency} per run")
         names = {"pod-seconds": "pod_seconds", "gpu-seconds": "gpu_seconds"}
         if minimise not in names:
             raise RunError(f"--minimise {minimise}: must be cost, pod-seconds or gpu-seconds")
@@ -501,10 +503,6 @@ class _Search:
 
         experiment = self._experiment.with_settings(shown.settings)
         return [stressed(experiment, load, self._probability, judge) for load in loads]
-
-
-def _last(path: str) -> str:
-    return path.rpartition(".")[2]
 
 
 __all__ = ["TOLERANCE", "Judged", "TuneResult", "read", "tune"]

@@ -223,6 +223,7 @@ def loads(draw: Any) -> dict[str, Any]:
     load["start"] = draw(some(of.WARM, of.WARM, of.ZERO, of.ZERO, of.IDLED))
     load["start_for_ns"] = draw(time_ns(20 * S))
     load["horizon_ns"] = draw(or_else(time_ns(90 * S, 1 * S), 0, 0))
+    load["until_ns"] = draw(or_else(time_ns(200 * S, 1 * S), 0, 0))
     return load
 
 

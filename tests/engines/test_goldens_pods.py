@@ -66,6 +66,69 @@ def five_from_zero(**changes: Any) -> Params:
     return CALM._replace(**settings)
 
 
+# the end of a run
+
+
+def end_of(story: Story) -> float | None:
+    """End of a run."""
+    return story.seconds(story.outcome.end_ns)
+
+
+def test_a_run_ends_when_added_nodes_are_released(play: Play) -> None:
+    """The pod of the node that was added is gone at 257.5 s, see below; its node is there for 50 s more."""
+    p = sending(1, initial_scale=0, start_for_ns=100_100 * MS, **pools((0, 1, 0, 1, 1, 50 * S)))
+
+    story = play(p, sent_s=[0.0], service_s=3.1, stages_s=(1.0,), node_s=60.0)
+
+    assert [257.5] == story.pods(out.GONE)
+    assert story.seconds(int(story.outcome.nodes[0, out.NODE_GONE])) == 307.5
+    assert end_of(story) == 307.5
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 200.0])
+def test_a_run_ends_when_replicas_are_back_at_min_scale(play: Play, delay_s: float) -> None:
+    """The second pod is kept for the scale-down delay, and the run goes on until it is gone.
+
+    Without a delay the run ends stable window, grace period and 30 s after the last response.
+    """
+    p = sending(2, min_scale=1, stays=1, initial_scale=2, scale_down_delay_s=delay_s)
+
+    story = play(p, sent_s=[0.0, 0.0], service_s=3.1, stages_s=(1.0,))
+
+    assert story.replicas[-1][1] == 1
+    last = max(time for time in story.pods(out.GONE) if time is not None)
+    assert end_of(story) == (last if delay_s else max(time for time in story.answered if time is not None) + 120.0)
+    assert (last > 200.0) == bool(delay_s)
+
+
+@pytest.mark.parametrize("stays", [0, 1])
+def test_a_run_goes_on_for_as_long_as_it_is_asked_to(play: Play, stays: int) -> None:
+    """Until 500 s after the start of the load at 10 s, or until its own end where that comes later."""
+    p = sending(1, min_scale=stays, stays=stays)
+    own = end_of(play(p, sent_s=[0.0], service_s=3.1, stages_s=(1.0,)))
+    assert own is not None
+
+    assert end_of(play(p._replace(until_ns=500 * S), sent_s=[0.0], service_s=3.1, stages_s=(1.0,))) == 510.0
+    assert end_of(play(p._replace(until_ns=20 * S), sent_s=[0.0], service_s=3.1, stages_s=(1.0,))) == own
+
+
+@pytest.mark.parametrize(
+    ("kinds", "provisioned_s"),
+    [
+        ((of.START,), 0.0),
+        ((of.PROVISION, of.START), 20.0),
+        ((of.PROVISION, of.PROVISION, of.PULL), 25.0),
+        ((of.PULL, of.PROVISION, of.START), 25.0),
+        ((of.PROVISION,), 20.0),
+    ],
+)
+def test_provisioning_ends_with_its_last_stage(play: Play, kinds: tuple[int, ...], provisioned_s: float) -> None:
+    """Stages of 20 s, 5 s and 2 s; where no stage provisions, the pod has its machine when it is scheduled."""
+    story = play(sending(0, **stages(*kinds)), stages_s=(20.0, 5.0, 2.0)[: len(kinds)])
+
+    assert [provisioned_s] == story.pods(out.PROVISIONED)
+
+
 # capacity
 
 

@@ -138,6 +138,7 @@ class Cluster:
         else:
             node.gone_ns = self.sim.now
             self.place_pending()
+            self.sim.settle()
 
     def rest(self, node: Node) -> None:
         """Let an added node without pods leave after its release time."""
@@ -170,6 +171,11 @@ class Cluster:
             self.rest(node)
             self.place_pending()
 
+    @property
+    def releases(self) -> bool:
+        """Whether an added node without a pod is there or on its way, which will be released."""
+        return any(node.added and node.gone_ns == of.NEVER_NS and node.pods == 0 for node in self.nodes)
+
     # start
 
     def stage_time(self, pod: Pod, when: int) -> int:
@@ -197,6 +203,7 @@ class Cluster:
         """Take one pod through its next stages as far as no time passes."""
         p = self.sim.p
         while pod.stage < len(p.stage_kind):
+            self.note_provisioned(pod)
             stage = pod.stage
             if p.stage_when[stage] != of.BEFORE_READY:
                 pod.stage += 1
@@ -207,6 +214,7 @@ class Cluster:
                 return
             pod.stage_begun = False
             pod.stage += 1
+        self.note_provisioned(pod)
         if pod.containers_ns == of.NEVER_NS:
             pod.containers_ns = pod.began_ns = self.sim.now
         if pod.startup_sees() < 0:
@@ -218,6 +226,13 @@ class Cluster:
                 self.restart(pod)
                 return
         pod.opens()
+
+    def note_provisioned(self, pod: Pod) -> None:
+        """Note when a pod has gone through the last stage of provisioning."""
+        p = self.sim.p
+        ahead = zip(p.stage_kind[pod.stage :], p.stage_when[pod.stage :], strict=True)
+        if pod.provisioned_ns == of.NEVER_NS and (of.PROVISION, of.BEFORE_READY) not in ahead:
+            pod.provisioned_ns = self.sim.now
 
     def restart(self, pod: Pod) -> None:
         """The container failed at the end of its start; Kubernetes waits and starts it again."""

@@ -39,6 +39,7 @@ class Pod:
         self.uid = int(draw[of.UID])
         self.created_ns = sim.now
         self.scheduled_ns = of.NEVER_NS
+        self.provisioned_ns = of.NEVER_NS
         self.pull_ns = of.NEVER_NS
         self.containers_ns = of.NEVER_NS
         self.open_ns = of.NEVER_NS

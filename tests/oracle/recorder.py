@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.engines.outcome import CHANGE, REQUEST, TICK, Outcome
+from kpasim.engines.outcome import CHANGE, POD_COLUMNS, REQUEST, TICK, Outcome
 from kpasim.engines.params import Params
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Recorder:
                 pod.node.type if pod.node else -1,
                 pod.address,
                 pod.attempt,
+                pod.provisioned_ns,
             )
             for pod in sim.pods
         ]
@@ -69,7 +70,7 @@ class Recorder:
             sim.end_ns,
             np.array(requests, dtype=REQUEST),
             np.array([r.draw for r in self.requests] if self.closed else [], dtype=np.int32),
-            table(pods, 14),
+            table(pods, POD_COLUMNS),
             table(nodes, 6),
             np.array(self.ticks, dtype=TICK),
             np.array(self.scaling, dtype=CHANGE),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.oracle.pod import Pod
 
 SETTLE_NS = 30 * SECOND_NS
-"""How long a run goes on after stable window and grace period where pods stay for ever."""
+"""How long a run goes on at least after stable window and grace period where pods stay for ever."""
 LOST_NS = 7200 * SECOND_NS
 """A run ends this long after its last response even if something never went away."""
 
@@ -71,7 +71,7 @@ class Simulation:
     @property
     def lost_ns(self) -> int:
         """How long one that should go away is waited for."""
-        return LOST_NS + self.p.retention_ns
+        return LOST_NS + self.p.retention_ns + int(self.p.pool_release_ns.max(initial=0))
 
     def at(self, time_ns: int, kind: Kind, entity: int, action: Callable[[], None]) -> None:
         """Call ``action`` at ``time_ns``, in the order that ``clock.Kind`` gives to simultaneous events."""
@@ -105,14 +105,10 @@ class Simulation:
             self.load_ns = time_ns
             self.at(time_ns, Kind.LOAD, 0, self.clients.start)
             if self.p.horizon_ns:
-                self.end_at(time_ns + self.p.horizon_ns)
+                self.end_ns = time_ns + self.p.horizon_ns
+                self.at(self.end_ns, Kind.END, 0, self.stop)
 
     # The end of the run
-
-    def end_at(self, time_ns: int) -> None:
-        """Let the run end at ``time_ns``."""
-        self.end_ns = time_ns
-        self.at(time_ns, Kind.END, 0, self.stop)
 
     def stop(self) -> None:
         """End the run now."""
@@ -120,15 +116,31 @@ class Simulation:
         self.clients.cut_off()
         self.finished = True
 
+    @property
+    def resting_pods(self) -> int:
+        """Pods that stay by themselves."""
+        return max(self.p.min_scale, 1 - self.p.enable_scale_to_zero) if self.p.stays else 0
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the pods that are there stay by themselves, none is on its way or leaves, and no node is released."""
+        replicas = self.reconciler.replicas
+        return replicas <= self.resting_pods and len(self.alive) == replicas and not self.cluster.releases
+
     def settle(self) -> None:
-        """End the run when all requests are answered and everything that can go away has gone."""
-        if not self.clients.over or self.p.horizon_ns:
+        """End the run when it was long enough, all requests are answered, and the replicas are back where they rest."""
+        if self.finished or not self.clients.over or self.p.horizon_ns:
             return
-        if not self.p.stays and not self.alive and self.reconciler.replicas == 0:
-            self.stop()
-        elif self.end_ns == of.FOREVER_NS:
-            wait_ns = self.stays_ns if self.p.stays else self.lost_ns
-            self.end_at(max(self.clients.last_end_ns, self.now) + wait_ns)
+        least_ns = self.load_ns + self.p.until_ns
+        due_ns = max(self.now, least_ns, self.clients.last_end_ns + self.stays_ns if self.p.stays else 0)
+        if due_ns <= self.now:
+            due_ns = max(least_ns, self.clients.last_end_ns) + self.lost_ns
+            if self.at_rest or due_ns <= self.now:
+                self.stop()
+                return
+        if self.end_ns <= self.now or self.end_ns == of.FOREVER_NS:
+            self.end_ns = due_ns
+            self.at(due_ns, Kind.END, 0, self.settle)
 
     def concurrency_ns(self) -> int:
         """Integral of concurrency [request-ns] that activators, and queue-proxies for direct requests, have kept."""

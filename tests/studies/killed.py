@@ -29,7 +29,7 @@ def life(plan: Plan, out: Path, log: Path) -> int:
         with log.open("a") as file:
 
             def logged(chunk: Chunk) -> object:
-                print(json.dumps([chunk.horizon_s is not None, *chunk.units]), file=file, flush=True)
+                print(json.dumps([chunk.until_s is not None, *chunk.units]), file=file, flush=True)
                 return play_chunk(chunk)
 
             module.play_chunk = logged  # type: ignore[assignment]
@@ -53,7 +53,9 @@ def main(path: str, folder: str, kills: int) -> None:
     """Play once in peace, and with kills until there were enough; print a JSON object about it."""
     plan, place = Plan.read(path), Path(folder)
     # What is imported late in a life is imported here, once for all of them.
-    first = Chunk(plan.experiment, plan.settings_of([0]), range(1), plan.block, plan.replications, None, "reference")
+    first = Chunk(
+        plan.experiment, plan.settings_of([0]), range(1), plan.block, plan.replications, None, None, "reference"
+    )
     Journal(place / "warm-up").add(*play_chunk(first))
     module.PART_REQUESTS = 1  # a part for each unit: as many moments to be killed at as there can be
     begun = time.monotonic()

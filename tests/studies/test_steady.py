@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kpasim.spec.experiment import Experiment, from_mapping
-from kpasim.studies.steady import cold_start_s, steady_part, warm_up_s, why_no_steady_part
+from kpasim.studies.steady import (
+    cold_start_s,
+    has_month,
+    requests_per_day,
+    steady_part,
+    warm_up_s,
+    why_no_month,
+)
 
 SERVICE = {
     "apiVersion": "serving.knative.dev/v1",
@@ -47,14 +55,14 @@ def test_the_warm_up_is_a_stable_window_and_two_cold_starts() -> None:
 def test_a_month_needs_ten_warm_ups_after_the_first() -> None:
     """A load of ten minutes with a cold start of five is too short for a month, and it is said what would do."""
     assert steady_part(poisson("10m")) is None
-    assert why_no_steady_part(poisson("10m")) == (
-        "the load is too short for a month: its first 11m are warm-up (stable window and two cold starts); "
-        "let it last 2h1m, or say how often it recurs (repeat: 24h)"
+    assert why_no_month(poisson("10m")) == (
+        "the load is too short for a month, as its first 11m are warm-up, stable window and two cold starts "
+        "(let it last 2h1m, or say how often it recurs: repeat: 24h)"
     )
     assert steady_part(poisson("2h")) is None
     assert steady_part(poisson("2h1m")) == (660, 7260)
     assert steady_part(poisson("24h")) == (660, 86_400)
-    assert why_no_steady_part(poisson("24h")) == ""
+    assert why_no_month(poisson("24h")) == ""
 
 
 def test_a_periodic_load_is_judged_over_whole_periods() -> None:
@@ -76,4 +84,12 @@ def test_a_load_that_ends_counts_as_a_whole() -> None:
     """It has no steady part, and how often it recurs is not known."""
     hey = experiment({"kind": "hey", "requests": 5, "concurrency": 5})
     assert steady_part(hey) is None
-    assert "ends by itself" in why_no_steady_part(hey)
+    assert "ends by itself" in why_no_month(hey)
+    daily = hey.with_setting("repeat", "24h")
+    assert (steady_part(daily), has_month(daily), why_no_month(daily)) == (None, True, "")
+
+
+def test_requests_per_day_are_those_of_the_stretch() -> None:
+    """Four requests, two of them in the 100 s that count."""
+    sent = np.array([[0.0, 50.0, 149.0, 150.0], [np.nan] * 4])
+    assert requests_per_day(sent, (50.0, 150.0)).tolist() == [2 * 864, 0]

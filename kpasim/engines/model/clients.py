@@ -41,19 +41,53 @@ def stays_ns(sim: Simulation) -> int:
 
 def lost_ns(sim: Simulation) -> int:
     """How long one that should go away is waited for."""
-    return int(LOST_NS + sim.params.retention_ns)
+    release_ns = 0
+    for pool in range(len(sim.params.pool_release_ns)):
+        release_ns = max(release_ns, sim.params.pool_release_ns[pool])
+    return int(LOST_NS + sim.params.retention_ns + release_ns)
+
+
+def resting_pods(sim: Simulation) -> int:
+    """Pods that stay by themselves."""
+    if not sim.params.stays:
+        return 0
+    return int(max(sim.params.min_scale, 1 - sim.params.enable_scale_to_zero))
+
+
+def is_at_rest(sim: Simulation) -> bool:
+    """Whether the pods that are there stay by themselves, none is on its way or leaves, and no node is released."""
+    if sim.revision.replicas > resting_pods(sim) or sim.revision.alive != sim.revision.replicas:
+        return False
+    for node in range(sim.cluster.first_node, sim.cluster.nodes):
+        if sim.nodes[node].added and sim.nodes[node].gone_ns == NEVER_NS and sim.nodes[node].pods == 0:
+            return False
+    return True
 
 
 def settle(sim: Simulation) -> None:
-    """End the run when all requests have ended and everything that can go away has gone."""
-    if not is_over(sim) or sim.params.horizon_ns:
+    """End the run when it was long enough, all requests have ended, and the replicas are back where they rest."""
+    if sim.finished or not is_over(sim) or sim.params.horizon_ns:
         return
-    if not sim.params.stays and sim.revision.alive == 0 and sim.revision.replicas == 0:
+    least_ns = sim.load_ns + sim.params.until_ns
+    due_ns = max(sim.now_ns, least_ns)
+    if sim.params.stays:
+        due_ns = max(due_ns, sim.clients.last_end_ns + stays_ns(sim))
+    if due_ns <= sim.now_ns:
+        due_ns = max(least_ns, sim.clients.last_end_ns) + lost_ns(sim)
+        if is_at_rest(sim) or due_ns <= sim.now_ns:
+            stop(sim)
+            return
+    if sim.end_ns <= sim.now_ns or sim.end_ns == FOREVER_NS:
+        sim.end_ns = due_ns
+        sim.schedule(due_ns, END, 0)
+
+
+def on_end(sim: Simulation) -> None:
+    """The horizon is reached, or it is time to look whether the run may end."""
+    if sim.params.horizon_ns:
         stop(sim)
-    elif sim.end_ns == FOREVER_NS:
-        wait_ns = stays_ns(sim) if sim.params.stays else lost_ns(sim)
-        sim.end_ns = max(sim.clients.last_end_ns, sim.now_ns) + wait_ns
-        sim.schedule(sim.end_ns, END, 0)
+    else:
+        settle(sim)
 
 
 def stop(sim: Simulation) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, CRASH, chance
-from kpasim.engines.model import kubelet, reconciler, sharing
+from kpasim.engines.model import clients, kubelet, reconciler, sharing
 from kpasim.engines.model.state import MORE_NODES, NOTHING, STARTING, Simulation, renew
 from kpasim.engines.params import FOREVER_NS, NEVER_NS
 from kpasim.policy import pods
@@ -136,6 +136,7 @@ def on_node_due(sim: Simulation, node: int) -> None:
     else:
         sim.nodes[node].gone_ns = sim.now_ns
         place_pending(sim)
+        clients.settle(sim)
 
 
 def release_when_idle(sim: Simulation, node: int) -> None:
@@ -210,6 +211,7 @@ def step(sim: Simulation, which: int) -> None:
     """Take one pod through its next stages as far as no time passes."""
     pod = sim.pods[which]
     while pod.stage < len(sim.params.stage_kind):
+        note_provisioned(sim, which)
         stage = pod.stage
         if sim.params.stage_when[stage] != of.BEFORE_READY:
             pod.stage += 1
@@ -221,6 +223,7 @@ def step(sim: Simulation, which: int) -> None:
             return
         pod.stage_begun = 0
         pod.stage += 1
+    note_provisioned(sim, which)
     if pod.containers_ns == NEVER_NS:
         pod.containers_ns = sim.now_ns
         pod.began_ns = sim.now_ns
@@ -233,6 +236,17 @@ def step(sim: Simulation, which: int) -> None:
             restart(sim, which)
             return
     kubelet.on_listening(sim, which)
+
+
+def note_provisioned(sim: Simulation, which: int) -> None:
+    """Note when a pod has gone through the last stage of provisioning."""
+    pod = sim.pods[which]
+    if pod.provisioned_ns != NEVER_NS:
+        return
+    for stage in range(pod.stage, len(sim.params.stage_kind)):
+        if sim.params.stage_kind[stage] == of.PROVISION and sim.params.stage_when[stage] == of.BEFORE_READY:
+            return
+    pod.provisioned_ns = sim.now_ns
 
 
 def restart(sim: Simulation, which: int) -> None:

@@ -27,7 +27,7 @@ FORGET        ``activator.on_pod_left``: the activators drop a pod
 DRAIN         ``kubelet.on_drain``: a step of a pod's end
 KILL          ``kubelet.on_grace_period_over``
 LOAD          ``clients.start_load``, or the latest moment for it
-END           ``clients.stop``: the horizon
+END           ``clients.on_end``: the horizon, or the time to look whether the run may end
 ============  ===========================================================================================
 """
 
@@ -104,7 +104,7 @@ def handle_rare(sim: Simulation, kind: int, entity: int) -> None:
     elif kind == LOAD:
         reconciler.start_load_at(sim, sim.now_ns)
     elif kind == END:
-        clients.stop(sim)
+        clients.on_end(sim)
 
 
 def handle_clock(sim: Simulation, kind: int, entity: int) -> None:

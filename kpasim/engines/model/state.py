@@ -267,9 +267,10 @@ class Agenda(Entity):
 
 @dataclass(slots=True)
 class Pod(Entity):
-    """One pod. The fields up to ``restarts`` are the columns of ``Outcome.pods``.
+    """One pod. The fields up to ``provisioned_ns`` are the columns of ``Outcome.pods``.
 
     Attributes:
+        provisioned_ns: When the last stage of its provisioning was over.
         terminating: Whether it has been asked to go, at ``delete_requested_ns``.
         stage: Stage of its start; ``stage_begun`` and ``stage_due_ns`` are of that one.
         began_ns: When its container started, the last time.
@@ -301,6 +302,7 @@ class Pod(Entity):
     type: int = NOTHING
     address: int = 0
     restarts: int = 0
+    provisioned_ns: int = NEVER_NS
     phase: int = STARTING
     ready: int = 0
     terminating: int = 0

@@ -92,8 +92,8 @@ class SweepResult:
 
     @cached_property
     def costs(self) -> NDArray[np.float64]:
-        """Median cost of each setting."""
-        return self.medians(self.cost_figure)
+        """Mean cost of each setting, because costs add up; NaN where a replication has none."""
+        return np.asarray(np.mean(self.figures[self.cost_figure], axis=1))
 
     def medians(self, figure: str) -> NDArray[np.float64]:
         """Median of a figure over the replications that have it, NaN for a setting where most lack it."""
@@ -167,8 +167,8 @@ class SweepResult:
         Settings with more failed requests than the sweep allows are left out. Of equal ones it is the one that changes
         least of the experiment.
         """
-        allowed = self._allowed
-        return pareto.front(self._as_told(self.cost_figure), self._as_told(latency(percentile)), allowed, self.changes)
+        latencies = _told(self.medians(latency(percentile)))
+        return pareto.front(_told(self.costs), latencies, self._allowed, self.changes)
 
     @property
     def _allowed(self) -> NDArray[np.bool_]:
@@ -184,12 +184,6 @@ class SweepResult:
             return "No Pareto front: no request had a response in any setting."
         least, most = share_text(float(np.nanmin(self.error_shares))), share_text(self.about["most_errors"])
         return f"No Pareto front: {least} of requests or more failed in every setting (most-errors: {most})."
-
-    def _as_told(self, figure: str) -> NDArray[np.float64]:
-        """Medians with the digits that `row` gives them: differences that nobody sees decide about nothing."""
-        if figure.startswith("cost."):
-            return np.asarray(np.round(self.medians(figure), 6))
-        return np.array([rounded(value, DIGITS) for value in self.medians(figure).tolist()])
 
     def pareto(self, percentile: str | None = None) -> list[dict[str, Any]]:
         """The Pareto front of cost against a percentile of the latency, the cheapest first.
@@ -213,7 +207,7 @@ class SweepResult:
                 {
                     "setting": number,
                     "settings": self.settings[number],
-                    "cost": self._median(self.cost_figure, number),
+                    "cost": rounded(float(self.costs[number]), DIGITS),
                     "cost_interval": self._interval(self.cost_figure, number),
                     percentile: self._median(latency(percentile), number),
                     f"{percentile}_interval": self._interval(latency(percentile), number),
@@ -312,7 +306,8 @@ class SweepResult:
         for row in self.rows:
             columns["setting"].append(row["setting"])
             columns["front"].append(row["setting"] in first)
-            money = {f"cost.{name}": value for name, value in (row["cost"] or {}).items() if name != "intervals"}
+            kept = (pair for pair in (row["cost"] or {}).items() if not pair[0].endswith("intervals"))
+            money = {f"cost.{name}": value for name, value in kept}
             ends = {f"cost.{name}": value for name, value in ((row["cost"] or {}).get("intervals") or {}).items()}
             medians = dict(summary.flattened({**row["medians"], "error_share": row["error_share"], **money}))
             intervals = {**dict(summary.flattened(row["intervals"])), **ends}
@@ -344,6 +339,11 @@ def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
     found[1, some] = ordered[some, low]
     found[2, some] = ordered[some, high]
     return found
+
+
+def _told(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values with the digits that `SweepResult.row` gives them: differences that nobody sees decide about nothing."""
+    return np.array([rounded(value, DIGITS) for value in values.tolist()])
 
 
 def _number(name: str, value: float) -> float | int | None:

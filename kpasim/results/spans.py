@@ -1,0 +1,75 @@
+"""Stretches of time that belong to pods or nodes, and when a pod has its machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.results.frames import Columns
+
+Spans = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
+"""Stretches of time: the payer each belongs to (-1: none), its begin and its end."""
+
+
+def covered(spans: Sequence[Spans], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each payer, how long at least one of the stretches was going on between its ``low`` and ``high``."""
+    if low.size == 0:
+        return np.zeros(low.shape)
+    payers = np.concatenate([span[0].ravel() for span in spans])
+    # A stretch without a begin (NaN) did not happen: the comparison drops it.
+    start = np.maximum(np.concatenate([span[1].ravel() for span in spans]), low.ravel()[payers])
+    end = np.minimum(np.concatenate([span[2].ravel() for span in spans]), high.ravel()[payers])
+    kept = (payers >= 0) & (end > start)
+    payers, start, end = payers[kept], start[kept], end[kept]
+    if len(payers) == 0:
+        return np.zeros(low.shape)
+    # Payers are laid out one after the other on one time axis: then a running maximum of ends finds all overlaps.
+    room = float(end.max() - start.min()) + 1.0
+    shift = payers * room - start.min()
+    order = np.lexsort((start, payers))
+    begins, ends = (start + shift)[order], np.maximum.accumulate((end + shift)[order])
+    before = np.concatenate([[-np.inf], ends[:-1]])
+    gained = np.maximum(ends - np.maximum(begins, before), 0.0)
+    return np.bincount(payers[order], gained, minlength=low.size).astype(np.float64).reshape(low.shape)
+
+
+def places(names: NDArray[Any], among: NDArray[Any]) -> NDArray[np.int64]:
+    """Where each run's names stand in a table of shape ``(runs, rows)``, as places in it laid flat; -1: nowhere."""
+    runs, rows = among.shape
+    result = np.full(names.shape, -1)
+    for run in range(runs if rows else 0):
+        if names.dtype.kind in "iu":
+            found, here = names[run], names[run] >= 0
+        else:
+            order = np.argsort(among[run], kind="stable")
+            place = np.searchsorted(among[run], names[run], sorter=order)
+            found = order[np.minimum(place, rows - 1)]
+            here = among[run][found] == names[run]
+        result[run] = np.where(here, found + run * rows, -1)
+    return result
+
+
+def machine_from(pods: Columns) -> NDArray[np.float64]:
+    """When each pod had its machine [s]: the end of provisioning; ``NaN`` where that never came.
+
+    Folders that do not say when provisioning ended tell it by the image pull, else by the placement of the pod, else by
+    its creation.
+    """
+    if "provisioned_s" in pods:
+        return pods["provisioned_s"]
+    since = scheduled_from(pods)
+    return np.where(np.isnan(pods["pull_s"]), since, pods["pull_s"]) if "pull_s" in pods else since
+
+
+def scheduled_from(pods: Columns) -> NDArray[np.float64]:
+    """When each pod was placed on its machine [s], ``NaN`` where it never was.
+
+    A folder that does not say so, of all pods or of one that became ready, leaves the creation.
+    """
+    if "scheduled_s" not in pods:
+        return pods["created_s"]
+    untold = np.isnan(pods["scheduled_s"]) & ~np.isnan(pods["ready_s"])
+    return np.where(untold, pods["created_s"], pods["scheduled_s"])
