@@ -252,8 +252,12 @@ def test_the_simulator_foresees_what_the_stand_in_does(tmp_path):
     assert experiment_of(about, tables).workload.kind == "constant"
 
 
+@pytest.mark.usefixtures("a_machine_as_it_is")
 def test_the_real_server_in_a_shorter_form(tmp_path):
-    """experiments/validate-local.yaml with a fifth of its load: every request is answered, three pods, right total."""
+    """experiments/validate-local.yaml with a fifth of its load: every request is answered, three pods, right total.
+
+    Where other programs keep the machine busy requests may fail, and nothing is judged.
+    """
     pytest.importorskip("torch")
     pytest.importorskip("diffusers")
     found = load(Path(__file__).parents[2] / "experiments" / "validate-local.yaml").with_settings(
@@ -269,10 +273,13 @@ def test_the_real_server_in_a_shorter_form(tmp_path):
 
     rows = {row.metric: row for row in report.rows}
     _, tables, _ = read_run_folder(tmp_path / "run")
+    assert rows["max-pods"].predicted == 3
+    if report.not_judged:
+        pytest.skip(f"not judged: {report.not_judged}")
     assert set(tables.requests["status"]) == {200}
     assert np.isfinite(tables.requests["service_s"]).all()
     assert set(tables.requests["pod"]) <= set(tables.pods["pod"])
-    assert rows["max-pods"].measured == rows["max-pods"].predicted == 3
+    assert rows["max-pods"].measured == 3
     assert rows["total"].within, report.lines()
 
 
