@@ -107,12 +107,15 @@ class Report:
         intervals = f"outside their 90 % interval: {', '.join(outside)}" if outside else ""
         if self.not_judged:
             return "; ".join(filter(None, (f"not judged: {self.not_judged}", intervals)))
-        told = (
-            f"outside the tolerances: {', '.join(missed)}"
-            if missed
-            else f"{len(checked)} metrics within their tolerances"
-            + (" or inside their 90 % interval" if any(not row.within for row in checked) else "")
-        )
+        if missed:
+            told = f"outside the tolerances: {', '.join(missed)}"
+        elif not checked:
+            told = "no metric has a tolerance"
+        else:
+            one = len(checked) == 1
+            told = f"{len(checked)} {'metric within its tolerance' if one else 'metrics within their tolerances'}"
+            if any(not row.within for row in checked):
+                told += " or inside the 90 % interval"
         return "; ".join(filter(None, (told, intervals)))
 
     def to_dict(self) -> dict[str, Any]:
