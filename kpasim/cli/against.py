@@ -39,6 +39,8 @@ def other_experiment(one: Experiment, file: str | None, changes: Sequence[str]) 
 
 def show_against(found: Against, names: tuple[str, str]) -> None:
     """Print what the other run changes: a few sentences, then each figure with its difference and the verdict."""
+    from kpasim.studies.common import MET_IDLE
+
     one, other = names
     rows = found.differences()
     told = {name: (title, unit, row) for title, name, unit, row in rows}
@@ -59,7 +61,8 @@ def show_against(found: Against, names: tuple[str, str]) -> None:
         if found.paired
         else "The loads differ: replications are not paired, and the means of independent samples are compared."
     )
-    click.echo(textwrap.fill(f"{paired} {_end(found)}", WIDTH))
+    state = f" {MET_IDLE}" if found.met_idle else ""
+    click.echo(textwrap.fill(f"{paired} {_end(found)}{state}", WIDTH))
     click.echo()
     show_tables(_table(rows))
 

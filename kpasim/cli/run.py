@@ -280,11 +280,12 @@ def facts_of(result: Result) -> answer.Facts:
     """What the answer of a run is made of."""
     from kpasim.report.answer import Facts
     from kpasim.results.summary import flattened
+    from kpasim.studies.prices import assumed
 
     money = result.cost
     medians, intervals = dict(flattened(result.summary)), dict(flattened(result.intervals))
     shown = intervals if result.replications > 1 else {}
-    return Facts(medians, shown, result.replications, money, result.experiment, result.no_month)
+    return Facts(medians, shown, result.replications, money, result.experiment, result.no_month, assumed(result.prices))
 
 
 def dearest(result: Result, facts: answer.Facts) -> list[answer.Line]:

@@ -47,6 +47,7 @@ class Facts(NamedTuple):
         money: As `kpasim.results.cost.aggregate_bills`, ``None`` without prices.
         experiment: What ran, ``None`` where that is not known.
         no_month: Why there is no cost per month; empty where there is one.
+        assumed_prices: Which prices the user did not give; empty where there are none.
     """
 
     medians: Mapping[str, Any]
@@ -55,6 +56,7 @@ class Facts(NamedTuple):
     money: Mapping[str, Any] | None
     experiment: Experiment | None
     no_month: str = ""
+    assumed_prices: str = ""
 
     def whole(self, name: str) -> int:
         """A count as a whole number, 0 where the run does not have it."""
@@ -116,6 +118,8 @@ def costs(facts: Facts) -> Line:
         parts.append(f"{number(money['per_1000'])} {currency} per 1,000 requests")
     if money.get("stays_per_hour"):
         parts.append(f"what stays after it costs {number(money['stays_per_hour'])} {currency} an hour")
+    if facts.assumed_prices:
+        parts.append(f"assumed: {facts.assumed_prices}")
     return Line("Cost", ", ".join(parts))
 
 

@@ -18,7 +18,7 @@ from kpasim.results.use import use
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.spec.workload import Hey
 from kpasim.studies.measured.described import experiment_of
-from kpasim.studies.prices import prices_of
+from kpasim.studies.prices import assumed, prices_of
 from kpasim.studies.run import billing_of
 from kpasim.studies.steady import steady_part, why_no_month
 
@@ -147,6 +147,11 @@ class Evidence:
         ):
             return ""
         return why_no_month(self.experiment)
+
+    @cached_property
+    def assumed_prices(self) -> str:
+        """Which prices the experiment does not give itself, in words; empty where there are none."""
+        return assumed(prices_of(self.experiment)) if self.money and self.experiment is not None else ""
 
     @cached_property
     def prediction(self) -> Evidence | None:

@@ -63,7 +63,7 @@ def subtitle_of(run: Evidence) -> str:
 def facts_of(run: Evidence) -> answer.Facts:
     """What the answer of a run is made of."""
     known = run.experiment if not run.load_is_elsewhere else None
-    return answer.Facts(run.medians, run.intervals, run.count, run.money, known, run.no_month)
+    return answer.Facts(run.medians, run.intervals, run.count, run.money, known, run.no_month, run.assumed_prices)
 
 
 def story_of(run: Evidence) -> Html:

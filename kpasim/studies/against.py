@@ -14,6 +14,7 @@ from kpasim.results.paired import Difference, difference
 from kpasim.results.summary import Figures, rounded
 from kpasim.spec.difference import same_load
 from kpasim.spec.experiment import Experiment
+from kpasim.studies.common import rest_alike
 from kpasim.studies.playing.engine import Engine
 from kpasim.studies.run import Result, replications_of, simulate
 
@@ -30,12 +31,14 @@ class Against:
         other: The run that it is compared with.
         paired: Whether replication k of both met the same requests and random numbers.
         end_s: End of both runs from the start of the load [s], ``None`` where each ends when its pods are gone.
+        met_idle: Whether both begin in the state that they lead to after a pause, instead of with a warm pod.
     """
 
     one: Result = field(repr=False)
     other: Result = field(repr=False)
     paired: bool
     end_s: float | None
+    met_idle: bool = False
 
     def differences(self) -> list[tuple[str, str, str, Difference]]:
         """Each figure that both runs have: title, name, unit, and the difference other minus one."""
@@ -58,6 +61,7 @@ class Against:
             "against": self.other.to_dict(),
             "paired": self.paired,
             "end_s": self.end_s,
+            "met_idle": self.met_idle,
             "differences": {name: _written(found) for _, name, _, found in self.differences()},
         }
 
@@ -73,7 +77,8 @@ def against(
     """Simulate two experiments for comparison.
 
     The other takes the seed and the number of replications of the first. Where pods of either stay, and neither says
-    when its run ends, both are billed until the same moment: the later end of the two, in whole minutes.
+    when its run ends, both are billed until the same moment: the later end of the two, in whole minutes. Where they
+    keep other pods while no load is there, neither gets a warm pod for nothing: both begin as each leads to by itself.
 
     Args:
         one: The first.
@@ -92,18 +97,21 @@ def against(
         if progress:
             progress(done[0] + finished)
 
-    def play(experiment: Experiment) -> Result:
-        result = simulate(experiment, replications=count, seed=one.seed, engine=engine, progress=more)
+    def play(experiment: Experiment, until_s: float | None = None) -> Result:
+        result = simulate(experiment, replications=count, seed=one.seed, engine=engine, until_s=until_s, progress=more)
         done[0] += count
         return result
 
+    met_idle = {one.start.state, other.start.state} == {"warm"} and not rest_alike(one, other)
+    if met_idle:
+        one, other = (which.with_setting("start", "idled") for which in (one, other))
     first, second = play(one), play(other)
     end_s = one.horizon_s if one.horizon_s == other.horizon_s else None
     if one.horizon_s is None and other.horizon_s is None and (first.params.stays or second.params.stays):
         end_s = 60.0 * math.ceil(max(float(result.horizon_s.max()) for result in (first, second)) / 60.0)
         done[0] = 0
-        first, second = (play(which.with_setting("horizon", end_s)) for which in (one, other))
-    return Against(first, second, same_load(first.experiment, second.experiment), end_s)
+        first, second = play(one, end_s), play(other, end_s)
+    return Against(first, second, same_load(first.experiment, second.experiment), end_s, met_idle)
 
 
 def _figures(result: Result) -> Figures:

@@ -20,6 +20,11 @@ MET_IDLE = (
 )
 
 
+def rest_alike(one: Experiment, other: Experiment) -> bool:
+    """Whether two experiments keep the same pods while no load is there."""
+    return _rest(one) == _rest(other)
+
+
 def as_each_leads_to(experiment: Experiment, axes: Mapping[str, Sequence[Any]]) -> Experiment:
     """The experiment with ``start: idled`` where ``start: warm`` would give away what some settings pay for.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -78,20 +78,20 @@ def dearest(result: Result) -> Dearest | None:
         return None
     if requests * count * len(candidates) > MOST_REQUESTS:
         return None
-    fixed: dict[str, Any] = {"replications": count}
-    if result.params.stays and result.experiment.horizon_s is None:
-        # Pods that stay are billed to the end of the run, whoever stays.
-        fixed["horizon"] = float(result.horizon_s[:count].max())
-    base = simulate(result.experiment.with_settings(fixed), engine="compiled") if "horizon" in fixed else result
-    found = [one for name, values in candidates.items() if (one := _tried(base, name, values, fixed, count))]
+    # Pods that stay are billed to the end of the run: all settings are billed to one end.
+    stays = result.params.stays and result.experiment.horizon_s is None
+    until_s = float(result.horizon_s[:count].max()) if stays else None
+    base = simulate(result.experiment, replications=count, engine="compiled", until_s=until_s) if stays else result
+    found = [one for name, values in candidates.items() if (one := _tried(base, name, values, until_s, count))]
     best = max(found, key=lambda one: one.saved, default=None)
     return best if best and best.saved >= WORTH_SAYING else None
 
 
-def _tried(base: Result, name: str, values: tuple[str, str], fixed: dict[str, Any], count: int) -> Dearest | None:
+def _tried(base: Result, name: str, values: tuple[str, str], until_s: float | None, count: int) -> Dearest | None:
     path = ANNOTATION + name
     try:
-        other = simulate(base.experiment.with_settings({**fixed, path: values[1]}), engine="compiled")
+        variant = base.experiment.with_setting(path, values[1])
+        other = simulate(variant, replications=count, engine="compiled", until_s=until_s)
     except KpasimError:
         return None
 

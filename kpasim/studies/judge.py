@@ -9,6 +9,7 @@ import numpy as np
 
 from kpasim.results.display import percent
 from kpasim.results.summary import rounded
+from kpasim.studies.plays import Player
 from kpasim.studies.run import Result
 from kpasim.studies.search.slo import Slo, all_met, cut, priced, wilson
 from kpasim.studies.tune import PROBABILITY
@@ -61,12 +62,14 @@ def judge(result: Result, slos: Sequence[Slo]) -> list[Judgement]:
     Raises:
         RunError: One is about money, and prices are missing.
     """
-    costs = {f"cost.{name}": values for name, values in (result.cost_figures or {}).items()}
-    if not any(np.isfinite(costs.get("cost.per_month", np.array([])))):
-        costs.pop("cost.per_month", None)
-    figures = {**result.figures, **costs}
+    figures = dict(result.slo_figures)
+    if result.experiment.horizon_s is not None and figures["in_flight"].any():
+        # Requests that the horizon leaves in flight count as they end, as in `kpasim tune`.
+        figures = Player(result.experiment, result.engine).slo_figures(range(result.replications), threads=0)
+    if not np.isfinite(figures.get("cost.per_month", np.array(np.nan))).any():
+        figures.pop("cost.per_month", None)
     found = []
-    for slo in priced(slos, per_month="cost.per_month" in costs):
+    for slo in priced(slos, per_month="cost.per_month" in figures):
         met = all_met([slo], figures)
         values = slo.values(figures)
         known = values[~np.isnan(values)]

@@ -76,6 +76,17 @@ def remarks(prices: dict[str, Price] | None) -> list[str]:
     return [_remark(name, price) for name, price in (prices or {}).items() if price.source != Price(0, "").source]
 
 
+def assumed(prices: dict[str, Price] | None) -> str:
+    """Whose prices are kpasim's own, and how far they can be trusted, in a few words; empty where the user gave all."""
+    own = {name: price for name, price in (prices or {}).items() if price.source != Price(0, "").source}
+    if not own:
+        return ""
+    doubted = any(price.stale or price.estimate for price in own.values())
+    return (
+        f"kpasim's price{'' if len(own) == 1 else 's'} of {', '.join(own)}{', stale or estimated' if doubted else ''}"
+    )
+
+
 def _remark(name: str, price: Price) -> str:
     known = ", ".join(one for one in (price.region, price.date) if one) or "no date"
     line = f"Price of {name}: {price.per_hour:g} {price.currency} an hour ({known})"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kpasim.engines import lower, sampling
 from kpasim.engines import outcome as of
-from kpasim.engines.machines import instance_type_names
+from kpasim.engines.machines import instance_type_names, nanoseconds
 from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import NEVER_NS, SECOND_NS, WARM, Params
 from kpasim.engines.tables import stacked, tables
@@ -312,6 +312,7 @@ def simulate(
     engine: Engine = "auto",
     threads: int = 0,
     recorded: sampling.Recorded = sampling.NOTHING_RECORDED,
+    until_s: float | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Result:
     """Play an experiment.
@@ -323,6 +324,7 @@ def simulate(
         engine: ``"compiled"``, ``"reference"``, or ``"auto"`` for whichever answers first; they give the same tables.
         threads: Replications played at the same time; 0 for one on each core.
         recorded: Measured times that take the place of drawn ones.
+        until_s: How long after the start of the load a run goes on at least; no load is cut.
         progress: Called with the number of replications finished so far.
 
     Raises:
@@ -338,6 +340,7 @@ def simulate(
     count = replications_of(experiment, replications)
     prices_of(experiment)  # What cannot be billed is refused now, not after the work.
     params = lower.lower(experiment, recorded)
+    params = params._replace(until_ns=max(params.until_ns, nanoseconds(until_s)))
     _must_fit(params, count)
     chosen = choose_engine(engine, max(params.requests, 1) * count)
     room = Room(experiment, sampling.Sampler(experiment, params, recorded))

@@ -248,3 +248,16 @@ def test_times_of_long_runs_are_written_as_clocks(time_s: float, end_s: float, t
 def test_all_and_nothing_are_said_of_all_and_nothing_only(share: float, text: str):
     """A share is never rounded to all or to nothing, and never written as 1e+02."""
     assert percent(share) == text
+
+
+@pytest.mark.parametrize(("machine", "marked"), [({"name": "g4dn.xlarge"}, True), (PRICED["instance-types"][0], False)])
+def test_a_price_that_the_user_did_not_give_is_marked(machine: dict[str, Any], marked: bool, tmp_path: Path):
+    """The line of the cost and the page name the instance type whose price is kpasim's own."""
+    load = {"kind": "hey", "requests": 4, "concurrency": 2, "timeout": "0s"}
+    data = experiment(load, {"max-scale": 2}, cluster={"instance-types": [machine]})
+
+    done = run(written(tmp_path, data), "-n", "2", "--out", str(tmp_path / "out"))
+
+    says = f"assumed: kpasim's price of {machine['name']}"
+    assert (says in " ".join(done.stdout.split())) == marked
+    assert (says in Elements(html.page_of(tmp_path / "out")).text) == marked

@@ -61,15 +61,19 @@ def test_a_difference_is_the_mean_over_pairs():
 
 
 def test_pods_that_stay_are_billed_to_one_end():
-    """With a warm pod both runs end at the same moment, and the warm pod is not cheaper than none."""
+    """With min-scale both runs end at the same moment, and the run without it gets no warm pod for nothing."""
     found = compared(experiment(), experiment(**{"min-scale": 1}))
     rows = {name: row for _, name, _, row in found.differences()}
 
     assert found.end_s is not None
     assert found.end_s % 60 == 0
     assert set(found.one.horizon_s) == set(found.other.horizon_s) == {found.end_s}
-    assert rows["cost.amount"].mean > 0
+    assert found.met_idle
     assert rows["requests"].same
+    for run, warm in ((found.one, 0), (found.other, 1)):
+        pods = run.tables().pods
+        assert ((pods["created_s"] < 0) & ~(pods["gone_s"] < 0)).sum() == warm
+        assert np.isnan(pods["gone_s"]).sum() == warm
 
 
 def test_other_loads_are_not_paired_and_that_is_said(tmp_path: Path):
