@@ -312,8 +312,8 @@ def simulate(
     engine: Engine = "auto",
     threads: int = 0,
     recorded: sampling.Recorded = sampling.NOTHING_RECORDED,
-    until_s: float | None = None,
     progress: Callable[[int], None] | None = None,
+    until_s: float | None = None,
 ) -> Result:
     """Play an experiment.
 
@@ -324,8 +324,8 @@ def simulate(
         engine: ``"compiled"``, ``"reference"``, or ``"auto"`` for whichever answers first; they give the same tables.
         threads: Replications played at the same time; 0 for one on each core.
         recorded: Measured times that take the place of drawn ones.
-        until_s: How long after the start of the load a run goes on at least; no load is cut.
         progress: Called with the number of replications finished so far.
+        until_s: How long after the start of the load a run goes on at least; no load is cut.
 
     Raises:
         ExperimentError: The file cannot be used.
