@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     epilog="\b\nTry: "
     "kpasim calibrate experiments/data/hey-50x5.txt -e experiments/hey50x5.yaml -o models/mine.yaml --plot"
 )
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "-e",
     "--experiment",
@@ -70,6 +70,12 @@ if TYPE_CHECKING:
     help="Column of a CSV file: start, duration, status, censored, class, instance_type, pod; unit=ms for durations.",
 )
 @click.option(
+    "--clients",
+    multiple=True,
+    metavar="NUMBER=FILE",
+    help="Load test of one pod with that many clients. Several, such as 1=a.csv 2=b.csv 4=c.csv, become the slow-down.",
+)
+@click.option(
     "--class",
     "only",
     default="",
@@ -101,6 +107,7 @@ def command(
     without: tuple[str, ...],
     stages: tuple[str, ...],
     columns: tuple[str, ...],
+    clients: tuple[str, ...],
     only: str,
     direct: bool,
     skip_bad: bool,
@@ -136,6 +143,7 @@ def command(
             columns=dict(_pair(text, "--column") for text in columns) or None,
             skip_bad=skip_bad,
             only=only,
+            clients=dict(_count(text) for text in clients),
             direct=direct,
             seed=seed,
             effort=effort,
@@ -165,6 +173,13 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     if not (name and equals and value):
         raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
     return name.strip(), value.strip()
+
+
+def _count(text: str) -> tuple[int, str]:
+    number, file = _pair(text, "--clients")
+    if not number.isdecimal() or int(number) < 1:
+        raise click.BadParameter(f"{number!r} is not a number of clients", param_hint="--clients")
+    return int(number), file
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from kpasim.results.hey import HeyReport, report
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.fit import lines, modelfile, summaries
 from kpasim.studies.fit.classes import ClassFit
+from kpasim.studies.fit.clients import fit_clients
 from kpasim.studies.fit.direct import Served, fit_service
 from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, fit, sample
 from kpasim.studies.fit.starts import StageFit, Starts, fit_starts
@@ -169,6 +170,7 @@ def calibrate(
     service: str = "alike",
     reproduce: bool = False,
     only: str = "",
+    clients: Mapping[int, str | Path] | None = None,
 ) -> Calibration:
     """Fit a model to measured files.
 
@@ -196,17 +198,24 @@ def calibrate(
         reproduce: For a report of hey, bend the posterior, as little as possible, so that each line of the report lies
             in the middle of what is predicted for it.
         only: The one class of requests to fit, such as one endpoint of several; all of them when empty.
+        clients: Load tests of one pod by their number of clients (1, 2, 4, 8 ...), from which service time and
+            slow-down are fitted; other files may then hold pods.
 
     Raises:
         RecordError: A file cannot be read.
         RunError: The files do not tell enough, or not about this experiment.
     """
     paths = [files] if isinstance(files, str | Path) else list(files)
-    if not paths:
+    loads = {count: read(path, skip_bad, columns=columns) for count, path in (clients or {}).items()}
+    if not paths and not loads:
         raise RunError("no file to calibrate with")
     records = [read(path, skip_bad, columns=columns) for path in paths]
+    if loads and any(one.requests or one.summary for one in records):
+        raise RunError(
+            "beside load tests of 1, 2, 4 ... clients other files with requests are not used; give their pods"
+        )
     rng = np.random.default_rng(seed)
-    notes = [f"{record.path}: {text}" for record in records for text in record.notes]
+    notes = [f"{record.path}: {text}" for record in (*records, *loads.values()) for text in record.notes]
     period_s = experiment.service.probe.period_s if experiment is not None else 0.0
     service_name = experiment.service.name if experiment is not None else ""
     with_pods = [one for one in records if len(one.pods.get("pod", ()))]
@@ -214,7 +223,7 @@ def calibrate(
     notes += starts.notes
     extra = [_stage(stage, path, skip_bad, rng) for stage, path in (stages or {}).items()]
     summary = _summary(records, experiment, direct)
-    title = name or Path(paths[0]).name.split(".")[0]
+    title = name or Path(paths[0] if paths else "clients").name.split(".")[0]
     if summary is not None:
         if extra:
             raise RunError("stages: beside a report of hey they are not used (give pods as kubectl prints them)")
@@ -234,11 +243,11 @@ def calibrate(
             progress,
             notes,
         )
-    served = fit_service(records, experiment, rng, only=only)
+    served = fit_clients(loads, rng) if loads else fit_service(records, experiment, rng, only=only)
     if served is None and not starts.stages and not extra:
         named = "" if columns else "; of a CSV file say which column holds what, such as --column duration=NAME"
         raise RunError(f"nothing to fit: no file has an answered request or a pod that became ready{named}")
-    return _by_fits(served, starts, extra, records, experiment, title, draws, notes)
+    return _by_fits(served, starts, extra, [*records, *loads.values()], experiment, title, draws, notes)
 
 
 def _stage(name: str, path: str | Path, skip_bad: bool, rng: np.random.Generator) -> StageFit:

@@ -251,6 +251,10 @@ def _best(family: Family, times: Sample) -> tuple[Floats, float]:
 def _search(family: Family, times: Sample, starts: Sequence[Floats], tolerance: float) -> tuple[Floats, float]:
     from scipy.optimize import minimize
 
+    if family is LOGNORMAL and times.exact.all():
+        middle, spread = _moments(times)
+        point = np.array([middle, math.log(spread)])
+        return point, family.log_likelihood(point, times)
     best: tuple[Floats, float] | None = None
     furthest = math.log(BEYOND * max(float(times.low.max()), 1e-9))
 
@@ -350,7 +354,7 @@ def _distance(times: Sample, cdf: Callable[[Floats], Floats]) -> float:
 def _moments(times: Sample) -> tuple[float, float]:
     """Mean and spread of the logarithms, times that broke off taken as they stand."""
     logs = np.log(np.maximum(times.middle, 1e-9))
-    return float(logs.mean()), max(float(logs.std()), 0.01)
+    return float(logs.mean()), max(float(logs.std()), LEAST_SIGMA)
 
 
 def _lognormal_cdf(times: Floats, point: Floats) -> Floats:

@@ -245,7 +245,8 @@ def _begun(served: Served, slots: int) -> Served | None:
     for pod in np.unique(served.pod):
         rows = np.flatnonzero(served.pod == pod)
         busy: list[float] = []
-        for row in rows[np.argsort(served.begin_s[rows], kind="stable")]:
+        # Those that came within some milliseconds may have changed places; the order of their ends tells.
+        for row in rows[np.lexsort((served.end_s[rows], np.rint(served.begin_s[rows] / WAITED_S)))]:
             if len(busy) == slots:
                 begin[row] = max(begin[row], heapq.heappop(busy))
             heapq.heappush(busy, float(served.end_s[row]))
