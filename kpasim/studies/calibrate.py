@@ -434,7 +434,10 @@ def _by_fits(
     else:
         raise RunError("no file has service times (give --experiment, whose model has some)")
     starts = [*pods.stages, *extra]
-    cold = _cold_start(starts, pods.crash_probability, base)
+    load = served.load if served is not None else None
+    cold = _with_load(_cold_start(starts, pods.crash_probability, base), load)
+    if load is not None:
+        estimates |= {f"first request, {key}_s": value for key, value in load.time.figures.items()}
     parts += [
         Part(
             f"cold-start.stages.{one.name}.time",
@@ -495,6 +498,22 @@ def _service(served: Served) -> tuple[dict[str, Any], list[Part]]:
 
 def _class_part(place: int, one: ClassFit) -> Part:
     return Part(f"service-time.classes.{place}.time", one.name, NOTHING if one.times is None else one.times, one.time)
+
+
+def _with_load(cold: Any, load: StageFit | None) -> Any:
+    """The block ``cold-start`` with what first requests wait for, in place of such a stage of the experiment's."""
+    if load is None:
+        return cold
+    cold = dict(cold) if isinstance(cold, Mapping) and "distribution" not in cold else {}
+    stages = [dict(one) for one in cold.get("stages", ())]
+    late = [place for place, one in enumerate(stages) if one.get("when", "before-ready") != "before-ready"]
+    time = modelfile.written(load.time.time)
+    if len(late) == 1:
+        stages[late[0]] |= {"time": time}
+    else:
+        stages = [one for place, one in enumerate(stages) if place not in late]
+        stages.append({"name": load.name, "kind": load.kind, "when": load.when, "time": time})
+    return {**cold, "stages": stages}
 
 
 def _cold_start(starts: Sequence[StageFit], crash: float | None, base: Mapping[str, Any]) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, fit
 from kpasim.studies.fit.sharing import BOOTSTRAPS as MOST_BOOTSTRAPS
 from kpasim.studies.fit.sharing import ENOUGH, Sharing, fit_sharing
 from kpasim.studies.fit.sharing import Served as SharedPods
+from kpasim.studies.fit.starts import StageFit
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -29,6 +31,8 @@ LATENCIES = {"hey-csv", "vegeta-json", "vegeta-csv", "k6-json", "k6-csv", "jmete
 ENOUGH_NAMED = 20
 """Requests that a class needs which the file names."""
 ENOUGH_OF_A_TYPE = 5
+FEWEST_FIRST, LEAST_LONGER, SURE_LONGER = 2, 1.5, 4.0
+"""Pods whose first requests must be slow, how many times as long as others, by how many standard errors."""
 TYPE_BOOTSTRAPS = 500
 
 
@@ -47,6 +51,7 @@ class Served:
         classes: The same by class; empty where the files tell none apart.
         sharing: What requests that share a pod cost each other; ``None`` where no file says when each was worked on.
         told: Whether the files tell what sharing costs, or how many requests a container works on.
+        load: What the first request of a pod waits for inside it (lazy loading); ``None`` where it takes no longer.
         factors: Relative duration on each type of machine with its 90 % interval; empty where one type was used.
         notes: What a user should know.
     """
@@ -56,6 +61,7 @@ class Served:
     classes: Sequence[ClassFit] = ()
     sharing: Sharing | None = None
     told: bool = False
+    load: StageFit | None = None
     factors: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
@@ -106,9 +112,16 @@ def fit_service(
     notes: list[str] = []
     with_requests = [one for one in records if len(one.requests.get("start_s", ()))]
     folders = [one for one in with_requests if _knows_pods(one)]
-    sharing, told = None, False
+    sharing, told, load = None, False, None
     if folders:
         served, names, types = _served(folders, notes)
+        load, first = _first_requests(served, rng)
+        if load is not None:
+            served = replace(served, counts=served.counts & ~first)
+            notes.append(
+                f"the first request of a pod takes {load.time.figures['mean'][0]:.3g} s longer than the others: taken "
+                "as lazy loading, a stage of the start (when: first-request)"
+            )
         if served.counts.any():
             concurrency = _concurrency(folders, experiment)
             sharing = fit_sharing(served, concurrency, rng, min(bootstraps, MOST_BOOTSTRAPS))
@@ -145,7 +158,7 @@ def fit_service(
     alone = sharing is not None and len(with_requests) == len(folders) and not factors and not only
     resampled = sharing.resampled if sharing is not None and alone and any(sharing.slowdown) else None
     whole = fit(times, rng, bootstraps=0 if several else bootstraps, resampled=resampled)
-    return Served(times, whole, classes if several else [], sharing, told, factors, notes)
+    return Served(times, whole, classes if several else [], sharing, told, load, factors, notes)
 
 
 def _knows_pods(record: Record) -> bool:
@@ -186,6 +199,37 @@ def _served(records: Sequence[Record], notes: list[str]) -> tuple[SharedPods, Wo
     frequent = {str(kind) for kind, count in zip(*np.unique(kinds, return_counts=True), strict=True) if count >= ENOUGH}
     group = np.unique([kind if kind in frequent else "" for kind in kinds], return_inverse=True)[1]
     return SharedPods(pod, begin, end, complete, counts, arrival, group), all_names, all_types
+
+
+def _first_requests(served: SharedPods, rng: np.random.Generator) -> tuple[StageFit | None, Flags]:
+    """What the first request of a pod takes more than the others, and which requests that concerns.
+
+    A first request waits for what the container loads lazily, and so do those that come while it waits.
+    """
+    first = np.zeros(len(served), bool)
+    lasted = served.end_s - served.begin_s
+    waited = []
+    for pod in np.unique(served.pod):
+        rows = np.flatnonzero(served.pod == pod)
+        row = rows[np.argmin(served.begin_s[rows])]
+        first[rows[served.begin_s[rows] < served.end_s[row]]] = True
+        if served.complete[row] and served.counts[row]:
+            waited.append(row)
+    others = served.counts & served.complete & ~first
+    if len(waited) < FEWEST_FIRST or others.sum() < ENOUGH:
+        return None, first
+    of_first, of_others = lasted[waited], lasted[others]
+    logs, usual = np.log(of_first), np.log(of_others)
+    away = float(logs.mean() - usual.mean())
+    if away < math.log(LEAST_LONGER) or away * math.sqrt(len(logs)) < SURE_LONGER * float(usual.std()):
+        return None, first
+    means = [
+        rng.choice(of_first, len(of_first)).mean() - rng.choice(of_others, len(of_others)).mean() for _ in range(200)
+    ]
+    mean = max(float(of_first.mean() - of_others.mean()), 0.0)
+    low, high = np.maximum(np.quantile(means, [0.05, 0.95]), 0.0)
+    time = Fit("constant", mean, len(waited), 0, figures={"mean": (mean, float(low), float(high))})
+    return StageFit("load", "start", time, when="first-request"), first
 
 
 def _said_of_failures(path: str, answered: Flags, gave_up: Flags, complete: Flags, counts: Flags) -> list[str]:

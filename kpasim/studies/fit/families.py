@@ -218,7 +218,7 @@ def _small_sample(point: Floats, size: int, rng: np.random.Generator, count: int
     """Draws of a lognormal's point given few times: Student's distribution (Gelman et al., BDA3, section 3.2)."""
     freedom = max(size - 1, 1)
     wider = np.minimum(np.sqrt(size / rng.chisquare(freedom, count)), WIDEST_DRAW)
-    sigma = _sigma(point[1]) * wider
+    sigma = np.minimum(_sigma(point[1]) * wider, max(WIDEST, _sigma(point[1])))
     middle = point[0] + sigma * rng.standard_normal(count) / math.sqrt(size)
     return list(np.stack([middle, np.log(sigma)], axis=1))
 

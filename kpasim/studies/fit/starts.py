@@ -25,6 +25,9 @@ TURNS_MARGIN = 3.0
 """How much more likely, as a logarithm, taking turns must be before it is believed."""
 TOGETHER_S = 1.0
 """Pods created within so long of each other go through in any order."""
+FEWEST_KNOWN, LEAST_BEYOND, SPREADS_BEYOND = 2, 0.2, 4.0
+"""A start that broke off has failed if it is beyond the longest of at least so many known ones, as a logarithm, by so
+much and by so many times their spread."""
 NO_TIME_S = 0.01
 """A stage that never takes longer than this does not exist."""
 
@@ -39,6 +42,7 @@ class StageFit:
         time: Its time.
         at_a_time: 1 where pods went through it one after the other, else 0.
         times: What it was fitted to.
+        when: When a pod goes through it, as in the model.
         log_ratio: How much more likely turns are than independent times, as a logarithm; ``NaN`` where nobody can tell.
     """
 
@@ -48,6 +52,7 @@ class StageFit:
     at_a_time: int = 0
     log_ratio: float = math.nan
     times: Sample | None = None
+    when: str = "before-ready"
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,13 @@ def fit_starts(
             times, ready = lasted, name == "start"
             if ready and "port_open_s" in pods and not np.isnan(pods["port_open_s"]).all():
                 times, ready = times - (pods["ready_s"] - pods["port_open_s"]), False
-            samples.setdefault(name, []).append(_sample(record, pods, times, period_s if ready else 0.0))
+            found, failed = _sample(record, pods, times, period_s if ready else 0.0)
+            samples.setdefault(name, []).append(found)
+            if failed:
+                notes.append(
+                    f"{record.path}: {failed} pod{'s' * (failed > 1)} never became ready, long after the others were: "
+                    f"left out of the stage {name}"
+                )
             if place == 0:
                 turns.append((pods["created_s"], pods["created_s"] + times))
     stages: list[StageFit] = []
@@ -173,16 +184,23 @@ def _probe_period_s(record: Record, otherwise_s: float) -> float:
     return float(period) if isinstance(period, int | float) else otherwise_s
 
 
-def _sample(record: Record, pods: Columns, times: Floats, before_s: float) -> Sample:
-    """Times of one stage with what is known of their ends."""
+def _sample(record: Record, pods: Columns, times: Floats, before_s: float) -> tuple[Sample, int]:
+    """Times of one stage with what is known of their ends, and how many pods are left out as failed."""
     resolution = WHOLE_SECONDS if record.kind == "kubectl-pods" else 0.0
     ended = ~np.isnan(times)
     low = np.maximum(times[ended] - before_s - resolution, 0.0)
     high = np.maximum(times[ended] + resolution, low)
     stopped = pods.get("delete_requested_s", np.full(len(times), np.nan))
-    lasted = (stopped - pods["created_s"])[~ended]
+    lasted = (stopped - pods["created_s"])[~ended] - before_s
     lasted = lasted[~np.isnan(lasted) & (lasted > 0.0)]
-    return Sample(np.concatenate((low, lasted)), np.concatenate((high, np.full(len(lasted), np.inf))))
+    # A container that fails is no slow start.
+    failed = np.zeros(len(lasted), bool)
+    if len(high) >= FEWEST_KNOWN:
+        spread = float(np.log(np.maximum(high, 1e-9)).std())
+        failed = lasted > high.max() * math.exp(max(LEAST_BEYOND, SPREADS_BEYOND * spread))
+    lasted = lasted[~failed]
+    found = Sample(np.concatenate((low, lasted)), np.concatenate((high, np.full(len(lasted), np.inf))))
+    return found, int(failed.sum())
 
 
 def _in_turn(runs: Sequence[tuple[Floats, Floats]]) -> tuple[float, Sample]:

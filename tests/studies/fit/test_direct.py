@@ -88,7 +88,7 @@ def test_sharing_that_costs_nothing_is_written_down(tmp_path):
 
 
 def test_what_pods_do_not_show_is_kept_from_the_experiment(tmp_path):
-    """Crashes, lazy loading and the shutdown of the experiment's model stay beside what is fitted."""
+    """Crashes, the name of a lazy stage and the shutdown of the experiment's model stay beside what is fitted."""
     lazy = {"name": "weights", "when": "first-request", "time": "20s"}
     stages = [{"name": "start", "time": "30s"}, lazy]
     crash = {"probability": 0.3, "restart-delay": "20s"}
@@ -101,7 +101,8 @@ def test_what_pods_do_not_show_is_kept_from_the_experiment(tmp_path):
     kpasim.simulate(told, replications=1, engine="reference").write(tmp_path)
     found = kpasim.calibrate(tmp_path, told).model
 
-    assert {"name": "weights", "when": "first-request", "time": "20s"} in found["cold-start"]["stages"]
+    [weights] = [one for one in found["cold-start"]["stages"] if one["name"] == "weights"]
+    assert weights["when"] == "first-request"
     assert found["cold-start"]["crash"]["restart-delay"] == "20s"
     assert found["shutdown"] == {"drains-on-sigterm": False}
 
@@ -207,3 +208,17 @@ def test_a_bad_fit_says_so(tmp_path):
     assert "no family fits well" in notes[0][0]
     assert "Q-Q distance" in notes[0][0]
     assert not notes[1]
+
+
+def test_lazy_loading_is_no_service_time(tmp_path):
+    """The first request of each pod waits 20 s for the weights: a stage of the start, and services stay as they are."""
+    lazy = {"name": "weights", "when": "first-request", "time": "20s"}
+    model = {"service-time": TIME, "cold-start": {"stages": [{"name": "start", "time": "30s"}, lazy]}}
+    told = experiment(model, workload={"concurrency": 16}).with_settings({"start": "zero"})
+    kpasim.simulate(told, replications=1, engine="reference").write(tmp_path)
+    found = kpasim.calibrate(tmp_path)
+    [stage] = [one for one in found.model["cold-start"]["stages"] if one.get("when") == "first-request"]
+
+    assert float(stage["time"].removesuffix("s")) == pytest.approx(20.0, rel=0.2)
+    assert found.estimates["service_p50_s"][0] == pytest.approx(8.0, rel=0.1)
+    assert any("taken as lazy loading" in one for one in found.notes)

@@ -159,3 +159,14 @@ def test_starts_that_crashed_become_a_probability(tmp_path):
 
     assert found.crash_probability == pytest.approx(5 / 25)
     assert found.stages[0].time.size == 15
+
+
+def test_a_pod_that_never_became_ready_is_no_slow_start():
+    """Three pods start in 20 s; a fourth is deleted after 64 s without a Ready: it failed, which is said."""
+    record = folder_of(np.zeros(5), np.array([20.0, 20.2, 19.9, np.nan, np.nan]))
+    record.pods["delete_requested_s"] = np.array([np.nan, np.nan, np.nan, 64.0, 15.0])
+    found = fit_starts([record], 0.0, np.random.default_rng(0))
+
+    assert found.stages[0].time.figures["p95"][0] < 25.0
+    assert found.stages[0].time.censored == 1
+    assert any("1 pod never became ready, long after the others were" in one for one in found.notes)
