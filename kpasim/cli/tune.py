@@ -231,7 +231,7 @@ def advice(result: TuneResult) -> list[str]:
         return []
     if result.binding.remedy:
         vary = " ".join(f"--vary {path}={value}" for path, value in result.binding.remedy.items())
-        return [f"{result.binding.limit} binds: the SLOs are met with {label(result.binding.remedy)} ({vary})."]
+        return [f"The limit is {result.binding.limit}: the SLOs are met with {label(result.binding.remedy)} ({vary})."]
     return ["More pods do not help: relax the SLOs, or make pods start or work faster (the model)."]
 
 

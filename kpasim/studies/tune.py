@@ -31,10 +31,11 @@ from kpasim.studies.plays import Player
 from kpasim.studies.prices import as_written, prices_of
 from kpasim.studies.same import changes_nothing
 from kpasim.studies.search.ladder import TOLERANCE, climb, fewest_changes
-from kpasim.studies.search.race import FIRST, LIKELY_Z, Candidate, Race, alike, gap
+from kpasim.studies.search.race import FIRST, LIKELY_Z, TRIFLE, Candidate, Race, alike, gap
 from kpasim.studies.search.slo import Slo, all_met, cut, parse_slo, priced, wilson
 from kpasim.studies.search.space import MEASURE, Space, check_sharing, default_axes
 from kpasim.studies.search.stress import LOADS, Stressed, stressed
+from kpasim.studies.steady import why_no_month
 
 PROBABILITY = 0.9
 """Least probability that a run meets the SLOs."""
@@ -194,7 +195,7 @@ class TuneResult:
         tied = [one for one in self.race.among("tied") if not alike(one, best)]
         unknown = [*self.race.among("undecided"), *self.race.among("open")]
         likely = [one for one in unknown if one.bounds(LIKELY_Z)[1] >= self.probability]
-        undecided = [one for one in likely if gap(one, best).mean < 0]
+        undecided = [one for one in likely if gap(one, best).mean < -TRIFLE]
         return {
             "tied": [self._rival(one, best) for one in tied],
             "undecided": [self._rival(one, best) for one in undecided],
@@ -222,6 +223,8 @@ class TuneResult:
             return f"{slo.name} is {slo.text(median)}{f' {self.cost_unit}' if slo.name == 'cost' else ''}"
         if not np.median(figures["ok"]):
             return "no request succeeded"
+        if math.isnan(median):
+            return f"{slo.name} has no value"
         late = np.median((figures["requests"] - figures["ok"]) / np.maximum(figures["requests"], 1.0))
         return f"{slo.name} is infinite: {100 * late:.3g} % of requests have no successful response"
 
@@ -356,9 +359,9 @@ class _Search:
         engine: Engine,
         progress: Callable[[int, int], None] | None,
     ) -> None:
-        self._experiment = as_each_leads_to(experiment, axes)
-        self._idled = self._experiment.start.state != experiment.start.state
-        experiment = self._experiment
+        given, experiment = experiment, as_each_leads_to(experiment, axes)
+        self._experiment = experiment
+        self._idled = experiment.start.state != given.start.state
         self._stretch_s = stretch_of_all(experiment, axes)
         self._per_month = self._stretch_s is not None or experiment.repeat_s is not None
         self._probability = probability
@@ -370,9 +373,11 @@ class _Search:
         self._engine = choose_engine(engine, max(params.requests, 1) * min(budget, 10_000))
         self._space = Space(axes, lambda path, value: changes_nothing(experiment, path, value))
         check_sharing(experiment, self._space.axes)
-        self._refuse_a_cut_load()
+        self._refuse_a_cut_load(given)
         self._cost_figure, self._cost_unit = self._what_costs(minimise)
         self._slos = priced(slos, per_month=self._per_month)
+        if not self._per_month and any(slo.figure == "cost.per_month" for slo in self._slos):
+            raise RunError(f"--slo: {why_no_month(given) or 'the load is too short for a month under some settings'}")
         self._race = Race(
             self._space,
             self._player,
@@ -384,7 +389,7 @@ class _Search:
             progress=progress or (lambda played, still: None),
         )
 
-    def _refuse_a_cut_load(self) -> None:
+    def _refuse_a_cut_load(self, given: Experiment) -> None:
         """Refuse an experiment whose horizon ends its runs before the load: its latencies and costs say nothing.
 
         Raises:
@@ -392,7 +397,7 @@ class _Search:
         """
         if self._horizon_s is None:
             return
-        figures = Player(self._experiment, self._engine).figures(range(FIRST))
+        figures = Player(given, self._engine).figures(range(FIRST))
         self._played += FIRST
         if cut(figures).any():
             raise RunError(f"{self._experiment.name}: {cut_load(figures, self._horizon_s)} (give a longer horizon)")

@@ -160,6 +160,8 @@ def test_an_slo_on_cost_is_about_what_the_table_shows() -> None:
     cheap = tune(what, ["cost<=0.01"], vary={MIN_SCALE: [3, 4]}, budget=200)
     assert cheap.chosen is None
     assert cheap.now.share == 0
+    with pytest.raises(RunError, match="the load ends by itself"):
+        tune(what, ["cost-per-month<=100"], vary={MIN_SCALE: [3, 4]}, budget=200)
     limit = 1.05 * cheap.now.cost
     assert tune(what, [f"cost<={limit:.4f}"], vary={MIN_SCALE: [3, 4]}, budget=200).now.share == 1
 

@@ -66,13 +66,8 @@ class Slo:
         if self.figure == ERRORS:
             return error_share(figures)
         if self.figure not in figures:
-            raise RunError(f"--slo {self}: {self._missing()}")
+            raise RunError(f"--slo {self}: no price for the instance types (give price-per-hour)")
         return figures[self.figure]
-
-    def _missing(self) -> str:
-        if self.figure == _PER_MONTH:
-            return "this load has no cost per month (write cost-per-run)"
-        return "no price for the instance types (give price-per-hour)"
 
     def met(self, figures: Figures) -> NDArray[np.bool_]:
         """Whether each replication meets it; without its figure only a run without a request does."""
