@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kpasim.results.files import plain
+from kpasim.results.intervals import holds
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
@@ -50,10 +51,10 @@ class Row:
 
     @property
     def inside(self) -> bool | None:
-        """Whether the interval holds what was measured; None without either."""
+        """Whether the interval holds what was measured, within 1 % or a millisecond; None without either."""
         if self.interval is None or self.measured is None:
             return None
-        return self.interval[0] <= self.measured <= self.interval[1]
+        return holds(*self.interval, self.measured)
 
     @property
     def holds(self) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.errors import Problem, RecordError, RunError
+from kpasim.results.intervals import holds
 from kpasim.results.summary import FAILED, flattened, interval_places, summarise
 from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment, metric_named
@@ -254,9 +255,9 @@ def until(experiment: Experiment, run: Mapping[str, Any]) -> Experiment:
 
 
 def inside(metric: Mapping[str, float | None]) -> bool | None:
-    """Whether the 90 % interval holds the measured value; ``None`` where one of the two is missing."""
+    """Whether the 90 % interval holds the measured value, see ``holds``; ``None`` where one of the two is missing."""
     measured, low, high = metric["measured"], metric["lo"], metric["hi"]
-    return None if measured is None or low is None or high is None else low <= measured <= high
+    return None if measured is None or low is None or high is None else holds(low, high, measured)
 
 
 def failed(measured: Mapping[str, Any], figures: Figures) -> dict[str, dict[str, float | None]]:

@@ -1,0 +1,12 @@
+"""Whether an interval holds what was measured."""
+
+from __future__ import annotations
+
+SURE_SHARE, SURE_S = 0.01, 0.001
+"""How sure a measured value is: to 1 %, and to a millisecond at best."""
+
+
+def holds(low: float, high: float, measured: float) -> bool:
+    """Whether a measured value lies inside an interval, or so near to it that the measurement cannot tell."""
+    unsure = max(SURE_SHARE * abs(measured), SURE_S)
+    return low - unsure <= measured <= high + unsure
