@@ -22,7 +22,7 @@ from kpasim.engines.clock import priority
 from kpasim.engines.model import events, state
 from kpasim.engines.model.state import Entity
 from kpasim.engines.outcome import Outcome, OutOfRoom
-from kpasim.engines.params import FOREVER_NS, Capacity, Draws, Params
+from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Params
 from kpasim.policy import windows
 
 SHORT_OF = {state.MORE_PODS: "pods", state.MORE_NODES: "nodes", state.MORE_REQUESTS: "requests"}
@@ -69,7 +69,7 @@ class Simulation(state.Simulation):
         self.ingress.age_mask = FOREVER_NS - 1
         self.slots[:] = [params.container_concurrency] * len(self.slots)
         self.spans[:] = windows.NEVER_S
-        self.late_block[:] = [state.NOTHING] * len(self.late_block)
+        self.late_block[:] = [NEVER_NS] * len(self.late_block)
         self.begin()
 
     def begin(self) -> None:
