@@ -4,7 +4,8 @@
     while sim.step():
         print(sim.now_ns, sim.revision.replicas, [pod.phase for pod in sim.pods[: sim.revision.pods]])
 
-A class derived from it can do something of its own at an event (``handle``), or at a time of its own (``env``).
+A class derived from it can do something of its own at an event (``handle``), or at a time of its own (``env``); another
+autoscaler takes the place of Knative's as a class derived from ``Autoscaler``.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from kpasim.engines import model, outcome
+from kpasim.engines import outcome
 from kpasim.engines.clock import priority
-from kpasim.engines.model import events, state
+from kpasim.engines.model import events, kpa, state
+from kpasim.engines.model.kpa import Decision
 from kpasim.engines.model.state import Entity
 from kpasim.engines.outcome import Outcome, OutOfRoom
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Params
@@ -42,19 +44,41 @@ class Rows(dict[int, Any]):
         return entity
 
 
+class Autoscaler:
+    """What decides how many pods there are. This one is Knative's; derive from it to try another."""
+
+    def start(self, sim: Simulation) -> tuple[int, float]:
+        """A revision begins: pods wanted, and excess burst capacity, before the first decision."""
+        return kpa.start(sim)
+
+    def observe(self, sim: Simulation, concurrency: float, requests: float) -> None:
+        """What the last second was like, at an activator or in the pods."""
+        kpa.observe(sim, concurrency, requests)
+
+    def decide(self, sim: Simulation, reachable: int) -> Decision:
+        """Pods wanted now; no pod is asked for where the revision is not reachable."""
+        return kpa.decide(sim, reachable)
+
+    def decides_after(self, sim: Simulation, time_ns: int) -> int:
+        """When it decides next after ``time_ns``."""
+        return kpa.decides_after(sim, time_ns)
+
+
 class Simulation(state.Simulation):
     """One replication of one experiment, on SimPy's environment, whose clock counts nanoseconds.
 
     Args:
         params: The experiment.
         draws: Random numbers of the replication.
+        decider: What decides how many pods there are.
 
     Attributes:
         env: SimPy's environment. Events of the model have ``(time, kind, entity)`` as their priority.
     """
 
-    def __init__(self, params: Params, draws: Draws) -> None:
+    def __init__(self, params: Params, draws: Draws, decider: Autoscaler | None = None) -> None:
         super().__init__()
+        self.decider = decider or Autoscaler()
         self.env = simpy.Environment()
         # Python reads lists several times as fast as arrays.
         self.params = params._replace(**_lists(params))
@@ -84,6 +108,22 @@ class Simulation(state.Simulation):
         """Look at a clock at ``time_ns``, unless it is put off by then."""
         if time_ns != FOREVER_NS:
             self._at(time_ns, kind, entity, lambda: self._look(kind, entity))
+
+    def start_autoscaler(self) -> tuple[int, float]:
+        """See ``Autoscaler.start``."""
+        return self.decider.start(self)
+
+    def observe(self, concurrency: float, requests: float) -> None:
+        """See ``Autoscaler.observe``."""
+        self.decider.observe(self, concurrency, requests)
+
+    def decide(self, reachable: int) -> Decision:
+        """See ``Autoscaler.decide``."""
+        return self.decider.decide(self, reachable)
+
+    def decides_after(self, time_ns: int) -> int:
+        """See ``Autoscaler.decides_after``."""
+        return self.decider.decides_after(self, time_ns)
 
     def is_quiet_now(self) -> bool:
         """SimPy does not say what it has yet to do at this moment."""
@@ -184,4 +224,4 @@ def _table(entities: list[Any], kind: type[Entity], columns: int) -> NDArray[np.
     return np.array(rows, dtype=np.int64).reshape(-1, columns)
 
 
-__all__ = ["Simulation", "model", "run"]
+__all__ = ["Autoscaler", "Decision", "Simulation", "run"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from kpasim.engines.compiled import agenda, arrays, loop
 from kpasim.engines.compiled.arrays import ALL, PLACES
 from kpasim.engines.compiled.target import ENTRY, target_machine
 from kpasim.engines.model import KERNELS as MODEL
-from kpasim.engines.model import events, state
+from kpasim.engines.model import events, kpa, state
 from kpasim.policy import KERNELS as POLICY
 
 CHECKED = bool(numba.config.BOUNDSCHECK)
@@ -166,20 +167,46 @@ def _renew(entity: Any) -> Any:
     return lambda entity: _renewed(entity)
 
 
-@numba.extending.overload_method(StateType, "schedule", jit_options=JIT, strict=False)  # type: ignore[untyped-decorator]
+def _method(name: str) -> Callable[[Any], Any]:
+    """A method of ``Simulation`` in compiled code."""
+    decorator: Callable[[Any], Any] = numba.extending.overload_method(StateType, name, jit_options=JIT, strict=False)
+    return decorator
+
+
+@_method("schedule")
 def _schedule(sim: Any, time_ns: Any, kind: Any, entity: Any) -> Any:
     return lambda sim, time_ns, kind, entity: agenda.schedule(sim, time_ns, kind, entity)
 
 
-@numba.extending.overload_method(StateType, "wake", jit_options=JIT, strict=False)  # type: ignore[untyped-decorator]
+@_method("wake")
 def _wake(sim: Any, time_ns: Any, kind: Any, entity: Any) -> Any:
     """Nothing: the loop looks at all clocks."""
     return lambda sim, time_ns, kind, entity: None
 
 
-@numba.extending.overload_method(StateType, "is_quiet_now", jit_options=JIT, strict=False)  # type: ignore[untyped-decorator]
+@_method("is_quiet_now")
 def _is_quiet_now(sim: Any) -> Any:
     return lambda sim: agenda.is_quiet_now(sim)
+
+
+@_method("start_autoscaler")
+def _start_autoscaler(sim: Any) -> Any:
+    return lambda sim: kpa.start(sim)
+
+
+@_method("observe")
+def _observe(sim: Any, concurrency: Any, requests: Any) -> Any:
+    return lambda sim, concurrency, requests: kpa.observe(sim, concurrency, requests)
+
+
+@_method("decide")
+def _decide(sim: Any, reachable: Any) -> Any:
+    return lambda sim, reachable: kpa.decide(sim, reachable)
+
+
+@_method("decides_after")
+def _decides_after(sim: Any, time_ns: Any) -> Any:
+    return lambda sim, time_ns: kpa.decides_after(sim, time_ns)
 
 
 def _as_it_is(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> Any:

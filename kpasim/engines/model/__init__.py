@@ -9,19 +9,22 @@ from kpasim.engines.model import (
     activator,
     autoscaler,
     clients,
+    clocks,
     cluster,
     events,
     ingress,
-    jitter,
+    kpa,
     kubelet,
     queueproxy,
     queues,
     reconciler,
-    sharing,
+    server,
+    transfers,
 )
 
 _MODULES = (
-    jitter, queues, sharing, clients, reconciler, autoscaler, activator, queueproxy, kubelet, cluster, ingress, events,
+    clocks, queues, server, transfers, clients, reconciler, kpa, autoscaler, activator, queueproxy, kubelet, cluster,
+    ingress, events,
 )  # fmt: skip
 KERNELS = tuple(
     one for module in _MODULES for one in vars(module).values() if isfunction(one) and one.__module__ == module.__name__

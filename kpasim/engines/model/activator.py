@@ -6,7 +6,7 @@ from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, COIN, LATE_REPORT, LATE_WAKE, POD_A, POD_B, chance, session_of
 from kpasim.engines.model import autoscaler, clients, queueproxy, queues
-from kpasim.engines.model.jitter import due_after, jitter, nth_due
+from kpasim.engines.model.clocks import due_after, jitter, nth_due
 from kpasim.engines.model.state import AT_FRONT, LATE_ACTIVATOR, NOTHING, WOKEN, Simulation
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, SECOND_NS
 from kpasim.policy import accounting, routing

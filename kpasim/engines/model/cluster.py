@@ -5,7 +5,7 @@ from __future__ import annotations
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, CRASH, chance
-from kpasim.engines.model import clients, kubelet, reconciler, sharing
+from kpasim.engines.model import clients, kubelet, reconciler, transfers
 from kpasim.engines.model.state import MORE_NODES, NOTHING, STARTING, Simulation, renew
 from kpasim.engines.params import FOREVER_NS, NEVER_NS
 from kpasim.policy import pods
@@ -290,7 +290,7 @@ def begin(sim: Simulation, which: int, stage: int) -> bool:
         sim.nodes[node].puller = which
     if sim.params.stage_bytes[stage] > 0.0:
         work_ns = int(sim.params.stage_bytes[stage] / sim.params.stage_bandwidth[stage] * 1e9)
-        sharing.begin_transfer(sim, stage, which, work_ns)
+        transfers.start(sim, stage, which, work_ns)
         return False
     takes_ns = drawn(sim, which, stage)
     if takes_ns == 0:
@@ -360,7 +360,7 @@ def on_stage_done(sim: Simulation, which: int) -> None:
     else:
         stage = pod.stage
         if sim.params.stage_bytes[stage] > 0.0:
-            sharing.end_transfer(sim, stage, which)
+            transfers.stop(sim, stage, which)
         ended(sim, which, stage)
     let_move(sim, which)
     move(sim)
@@ -386,7 +386,7 @@ def abandon(sim: Simulation, which: int) -> None:
     if not pod.stage_begun:
         return
     if pod.in_transfer:
-        sharing.end_transfer(sim, stage, which)
+        transfers.stop(sim, stage, which)
     pod.ticket = 0
     node = pod.node
     if sim.nodes[node].puller == which:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
-from kpasim.engines.model import cluster, queueproxy, reconciler, sharing
-from kpasim.engines.model.state import DRAINING, GONE, NOTHING, QUIET, SERVING, STARTING, STOPPING, Simulation
+from kpasim.engines.model import cluster, queueproxy, reconciler, server
+from kpasim.engines.model.state import DRAINING, GONE, QUIET, SERVING, STARTING, STOPPING, Simulation
 from kpasim.engines.params import NEVER_NS
 from kpasim.policy import accounting, pods
 
@@ -139,22 +139,8 @@ def on_terminated(sim: Simulation, which: int) -> None:
     pod.phase = GONE
     pod.gone_ns = sim.now_ns
     queueproxy.break_off(sim, which)
-    if len(sim.params.slowdown):
-        free_gpu(sim, which)
+    server.shut_down(sim, which)
     pod.busy_ns = queueproxy.busy_at(sim, which, sim.now_ns)
     pod.busy_since_ns = NEVER_NS
     cluster.on_pod_gone(sim, which)
     reconciler.on_pod_gone(sim, which)
-
-
-def free_gpu(sim: Simulation, which: int) -> None:
-    """The work that a pod's container still did for clients that have gone ends with the pod."""
-    index = sharing.gpu_of(sim, which)
-    if index == NOTHING:  # it never had a node
-        return
-    request = sim.gpus[index].head
-    for _ in range(sim.gpus[index].count):
-        after = sim.shares[request & sim.clients.mask].next
-        if sim.requests[request & sim.clients.mask].pod == which:
-            sharing.take_out(sim, index, request)
-        request = after

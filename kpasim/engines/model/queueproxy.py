@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind, tick_before
-from kpasim.engines.model import activator, clients, kubelet, queues, sharing
+from kpasim.engines.model import activator, clients, kubelet, queues, server
 from kpasim.engines.model.state import (
     AT_FRONT,
     BAD_GATEWAY,
@@ -29,7 +29,7 @@ from kpasim.engines.model.state import (
 from kpasim.engines.params import NEVER_NS, SECOND_NS
 from kpasim.policy import accounting, routing
 
-DONE, FIRST_BYTE = int(Kind.DONE), int(Kind.FIRST_BYTE)
+FIRST_BYTE = int(Kind.FIRST_BYTE)
 
 
 def inside(sim: Simulation, which: int) -> int:
@@ -107,9 +107,7 @@ def passes_on(sim: Simulation, which: int) -> bool:
 
 def is_free(sim: Simulation, which: int) -> bool:
     """Whether the container can work on another request."""
-    slots = sim.params.slots
-    pod = sim.pods[which]
-    return bool(pod.broken_ns == 0 and (slots == 0 or sim.running[which].count + pod.ghosts < slots))
+    return bool(sim.pods[which].broken_ns == 0 and server.admits(sim, which))
 
 
 def work(sim: Simulation, which: int) -> None:
@@ -155,11 +153,7 @@ def begin(sim: Simulation, request: int, which: int) -> None:
     else:
         sim.requests[row].status = RUNNING
         queues.append(sim, sim.running[which], request)
-    if len(sim.params.slowdown):
-        sharing.add(sim, sharing.gpu_of(sim, which), request, service_ns + begins_ns - now)
-    else:
-        sim.requests[row].done_ns = begins_ns + service_ns
-        sim.schedule(begins_ns + service_ns, DONE, request)
+    server.start(sim, request, which, begins_ns, service_ns)
 
 
 def on_complete(sim: Simulation, request: int) -> None:
@@ -192,8 +186,7 @@ def on_complete(sim: Simulation, request: int) -> None:
 
 def after_work(sim: Simulation, request: int, which: int) -> None:
     """The GPU is rid of a request."""
-    if len(sim.params.slowdown):
-        sharing.take_out(sim, sharing.gpu_of(sim, which), request)
+    server.stop(sim, request, which)
     pod = sim.pods[which]
     if sim.running[which].count == 0 and pod.ghosts == 0:
         pod.busy_ns += sim.now_ns - pod.busy_since_ns

@@ -6,7 +6,7 @@ from kpasim.engines import params as of
 from kpasim.engines.clock import Kind, tick_at_or_after
 from kpasim.engines.draws import LATE_RECONCILE, LATE_STATUS
 from kpasim.engines.model import activator, autoscaler, clients, cluster, kubelet
-from kpasim.engines.model.jitter import jitter
+from kpasim.engines.model.clocks import jitter, wall_ns
 from kpasim.engines.model.state import (
     LATE_RECONCILES,
     LATE_STATUSES,
@@ -59,7 +59,7 @@ def start_load_at(sim: Simulation, time_ns: int) -> None:
 
 def stamp(sim: Simulation) -> int:
     """Now, as conditions keep it: at whole wall-clock seconds."""
-    return int(sim.now_ns - autoscaler.wall_ns(sim) % SECOND_NS)
+    return int(sim.now_ns - wall_ns(sim) % SECOND_NS)
 
 
 def reachable(sim: Simulation) -> int:

@@ -587,6 +587,22 @@ class Simulation(Core):
         """One of the clocks in the state was set to ``time_ns``: an executor may look at it then."""
         raise NotImplementedError
 
+    def start_autoscaler(self) -> tuple[int, float]:
+        """A revision begins: pods wanted, and excess burst capacity, before the first decision."""
+        raise NotImplementedError
+
+    def observe(self, concurrency: float, requests: float) -> None:
+        """Tell the autoscaler what the last second was like, at an activator or in the pods."""
+        raise NotImplementedError
+
+    def decide(self, reachable: int) -> Any:
+        """Let the autoscaler decide; a ``kpa.Decision``."""
+        raise NotImplementedError
+
+    def decides_after(self, time_ns: int) -> int:
+        """When the autoscaler decides next after ``time_ns``."""
+        raise NotImplementedError
+
     def is_quiet_now(self) -> bool:
         """Whether no other event of this moment is known to follow; an executor that cannot say says no."""
         raise NotImplementedError

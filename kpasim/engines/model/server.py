@@ -1,4 +1,9 @@
-"""Work that shares one resource: the more at once, the slower each."""
+"""The server inside a pod: how requests that it works on at the same time make progress.
+
+A server admits requests, says how far they have come, and when the next one is complete. This one has ``slots``: it
+works on so many requests at once, each at full speed, or slowed down by how many share the GPU of a pod or of a node.
+``queueproxy`` knows no more of it than ``admits``, ``start``, ``stop`` and ``shut_down``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,43 @@ from kpasim.engines.model.state import NOTHING, Simulation
 from kpasim.engines.params import FOREVER_NS
 from kpasim.policy import pods
 
-DONE, STAGE_KIND = int(Kind.DONE), int(Kind.STAGE)
+DONE = int(Kind.DONE)
+
+
+def admits(sim: Simulation, which: int) -> bool:
+    """Whether the server of a pod can work on another request."""
+    slots = sim.params.slots
+    return bool(slots == 0 or sim.running[which].count + sim.pods[which].ghosts < slots)
+
+
+def start(sim: Simulation, request: int, which: int, begins_ns: int, work_ns: int) -> None:
+    """Begin to work on a request at ``begins_ns``; a request that has the GPU to itself takes ``work_ns``."""
+    if len(sim.params.slowdown):
+        _join(sim, gpu_of(sim, which), request, work_ns + begins_ns - sim.now_ns)
+    else:
+        sim.requests[request & sim.clients.mask].done_ns = begins_ns + work_ns
+        sim.schedule(begins_ns + work_ns, DONE, request)
+
+
+def stop(sim: Simulation, request: int, which: int) -> None:
+    """End the work on a request, finished or not."""
+    if len(sim.params.slowdown):
+        _leave(sim, gpu_of(sim, which), request)
+
+
+def shut_down(sim: Simulation, which: int) -> None:
+    """End all work that a pod's server still does, for clients that have gone."""
+    if len(sim.params.slowdown) == 0:
+        return
+    gpu = gpu_of(sim, which)
+    if gpu == NOTHING:  # it never had a node
+        return
+    request = sim.gpus[gpu].head
+    for _ in range(sim.gpus[gpu].count):
+        after = sim.shares[request & sim.clients.mask].next
+        if sim.requests[request & sim.clients.mask].pod == which:
+            _leave(sim, gpu, request)
+        request = after
 
 
 def gpu_of(sim: Simulation, pod: int) -> int:
@@ -28,8 +69,8 @@ def progress(sim: Simulation, gpu: int) -> None:
     sim.gpus[gpu].since_ns = now
 
 
-def schedule_first(sim: Simulation, gpu: int) -> None:
-    """Schedule the end of the work that ends first."""
+def schedule_next(sim: Simulation, gpu: int) -> None:
+    """Schedule the completion that comes first, as things stand."""
     count = sim.gpus[gpu].count
     if count == 0:
         return
@@ -49,8 +90,8 @@ def schedule_first(sim: Simulation, gpu: int) -> None:
     sim.schedule(due_ns, DONE, first)
 
 
-def add(sim: Simulation, gpu: int, request: int, work_ns: int) -> None:
-    """Begin work that takes ``work_ns`` alone."""
+def _join(sim: Simulation, gpu: int, request: int, work_ns: int) -> None:
+    """Let a request share a GPU, with work that takes ``work_ns`` alone."""
     progress(sim, gpu)
     row = request & sim.clients.mask
     head = sim.gpus[gpu].head if sim.gpus[gpu].count else NOTHING
@@ -61,11 +102,11 @@ def add(sim: Simulation, gpu: int, request: int, work_ns: int) -> None:
         sim.shares[head & sim.clients.mask].previous = request
     sim.gpus[gpu].head = request
     sim.gpus[gpu].count += 1
-    schedule_first(sim, gpu)
+    schedule_next(sim, gpu)
 
 
-def take_out(sim: Simulation, gpu: int, request: int) -> None:
-    """End work, finished or not."""
+def _leave(sim: Simulation, gpu: int, request: int) -> None:
+    """Let a request share a GPU no longer."""
     progress(sim, gpu)
     row = request & sim.clients.mask
     before = sim.shares[row].previous
@@ -77,49 +118,4 @@ def take_out(sim: Simulation, gpu: int, request: int) -> None:
     if after != NOTHING:
         sim.shares[after & sim.clients.mask].previous = before
     sim.gpus[gpu].count -= 1
-    schedule_first(sim, gpu)
-
-
-def transfers(sim: Simulation, stage: int) -> None:
-    """Take off what the pods that share a stage's bandwidth got since the last change."""
-    now = sim.now_ns
-    count = sim.stages[stage].members
-    if count > 0:
-        done_ns = pods.work_done(now - sim.stages[stage].since_ns, float(count))
-        for pod in range(sim.revision.pods):
-            if sim.pods[pod].in_transfer and sim.pods[pod].stage == stage:
-                sim.pods[pod].transfer_left_ns = max(0, sim.pods[pod].transfer_left_ns - done_ns)
-    sim.stages[stage].since_ns = now
-
-
-def schedule_transfer(sim: Simulation, stage: int) -> None:
-    """Schedule the end of the transfer that ends first."""
-    count = sim.stages[stage].members
-    if count == 0:
-        return
-    first = NOTHING
-    for pod in range(sim.revision.pods):
-        if sim.pods[pod].in_transfer and sim.pods[pod].stage == stage:
-            sim.pods[pod].stage_due_ns = FOREVER_NS
-            if first == NOTHING or sim.pods[pod].transfer_left_ns < sim.pods[first].transfer_left_ns:
-                first = pod
-    sim.pods[first].stage_due_ns = sim.now_ns + pods.work_takes(sim.pods[first].transfer_left_ns, float(count))
-    sim.schedule(sim.pods[first].stage_due_ns, STAGE_KIND, first)
-
-
-def begin_transfer(sim: Simulation, stage: int, pod: int, work_ns: int) -> None:
-    """A pod joins a stage whose bandwidth is shared."""
-    transfers(sim, stage)
-    sim.pods[pod].transfer_left_ns = work_ns
-    sim.pods[pod].in_transfer = 1
-    sim.stages[stage].members += 1
-    schedule_transfer(sim, stage)
-
-
-def end_transfer(sim: Simulation, stage: int, pod: int) -> None:
-    """A pod leaves a stage whose bandwidth is shared."""
-    transfers(sim, stage)
-    sim.pods[pod].in_transfer = 0
-    sim.pods[pod].stage_due_ns = FOREVER_NS
-    sim.stages[stage].members -= 1
-    schedule_transfer(sim, stage)
+    schedule_next(sim, gpu)

@@ -1,14 +1,21 @@
-"""How late things are on a busy machine: what ``clock.late`` says, worked out for several at a time.
+"""The clocks of a run: the wall clock, and periodic clocks that are a little late on a busy machine.
 
+How late is what ``clock.late`` says, worked out for several at a time.
 Each random number takes a chain of steps that wait for one another; those of several numbers do not, so the processor
 works on all of them at once. What is late comes one after the other (ticks, reports, wakings), so none is for nothing.
 """
 
 from __future__ import annotations
 
+from kpasim.engines import params as of
 from kpasim.engines.clock import lateness_of
 from kpasim.engines.draws import chance
 from kpasim.engines.model.state import LATE_AT_ONCE, Simulation
+
+
+def wall_ns(sim: Simulation) -> int:
+    """Wall-clock time [ns]; buckets are its whole seconds."""
+    return int(sim.now_ns + sim.draws.phase[of.WALL])
 
 
 def jitter(sim: Simulation, row: int, nth: int, purpose: int, median_ns: int) -> int:
