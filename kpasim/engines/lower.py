@@ -78,7 +78,7 @@ _checked = _Checked()
 
 def _is_checked(experiment: Experiment) -> bool:
     """Whether this model's draws are known to change times only; a load that ends by the clock needs its own room."""
-    by_clock = isinstance(experiment.workload, Hey) and experiment.workload.duration_s is not None
+    by_clock = experiment.workload.is_closed and experiment.workload.length_s is not None
     return _checked.model is experiment.model and _checked.cluster is experiment.cluster and not by_clock
 
 

@@ -21,7 +21,8 @@ from kpasim.engines.params import Draws, Floats, Ints, Params
 from kpasim.spec.distributions import Constant, Distribution, ppf_of_each
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.model import ServiceModel
-from kpasim.spec.workload import Hey, Replay
+from kpasim.spec.rates import Uniforms
+from kpasim.spec.workload import OpenLoop, Rated, Replay
 from kpasim.workloads import arrivals as open_loops
 from kpasim.workloads.recorded import recording
 
@@ -161,7 +162,7 @@ class Sampler:
 
     def sent_in_parts(self, replication: int, size: int) -> Iterator[Ints]:
         """When an open loop's requests are sent, ``size`` of them at a time; see ``arrivals.in_parts``."""
-        assert not isinstance(self._workload, Hey)
+        assert isinstance(self._workload, Rated)
         return open_loops.in_parts(self._workload, _of_requests(self.params.seed, replication), size)
 
     def delays(self, replication: int, first: int, count: int) -> tuple[Ints, Ints]:
@@ -258,7 +259,7 @@ class Sampler:
             return _NO_INTS
         if self.recorded.sent_s is not None:
             return np.rint(np.asarray(self.recorded.sent_s) * 1e9).astype(np.int64)
-        assert not isinstance(self._workload, Hey)
+        assert isinstance(self._workload, OpenLoop)
         return arrivals(self._workload, self.params.seed, replication)
 
     def _by_worker(self, u: Floats) -> Floats:
@@ -358,7 +359,7 @@ class Sampler:
         return _nanoseconds([times.provision], u, _NO_INTS) * provisioned
 
 
-def arrivals(workload: open_loops.OpenLoop, seed: int, replication: int) -> Ints:
+def arrivals(workload: OpenLoop, seed: int, replication: int) -> Ints:
     """When an open loop's requests are sent in one replication.
 
     Returns:
@@ -370,7 +371,7 @@ def arrivals(workload: open_loops.OpenLoop, seed: int, replication: int) -> Ints
     return open_loops.arrivals(workload, _of_requests(seed, replication))
 
 
-def _of_requests(seed: int, replication: int) -> open_loops.Uniforms:
+def _of_requests(seed: int, replication: int) -> Uniforms:
     return lambda count, first: uniforms(seed, replication, Stream.ARRIVAL, count, first)
 
 

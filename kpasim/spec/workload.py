@@ -1,19 +1,29 @@
 """What the clients do: one mapping with a `kind`, for each way of sending requests.
 
-`hey` is a closed loop: a worker sends its next request when the last one is answered. All others are open loops:
-requests are sent at their times, whether or not earlier ones are answered.
+`hey` is a closed loop: a worker sends its next request when the last one has ended. All others are open loops: requests
+are sent at their times, whether or not earlier ones have ended. What else is to be known of a kind (its rate, its
+arrivals, whether it goes on) is said by its class, so that a new kind is a class in this file.
+
+The n-th uniform number belongs to the n-th request (to the n-th batch or change of rate where there are such), so a
+workload of another rate under the same seed meets the same luck.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+import math
+from typing import Annotated, ClassVar, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
+from kpasim.spec import rates
 from kpasim.spec.base import Count, Flag, Positive, Spec, wrong
 from kpasim.spec.quantities import PositiveRate, PositiveSeconds, Rate, Seconds, Share
+from kpasim.spec.rates import Floats, Uniforms
 
 Arrivals = Literal["poisson", "constant"]
+STATES = 1 << 40
+"""Index of the first uniform number that changes of rate draw on, far from those of requests."""
 
 
 class Sessions(Spec):
@@ -25,8 +35,39 @@ class Sessions(Spec):
     """Whether the clients keep cookies; `hey` does not."""
 
 
-class Hey(Spec):
+class _Load(Spec):
+    """What every kind of load says of itself.
+
+    Attributes:
+        is_closed: Whether requests wait for earlier ones to end.
+        goes_on: Whether the load would go on like this: it has no end of its own.
+        has_parts: Whether its requests can be made a few at a time.
+    """
+
+    is_closed: ClassVar[bool] = False
+    goes_on: ClassVar[bool] = False
+    has_parts: ClassVar[bool] = False
+
+    timeout_s: Seconds = 0.0
+    """When a client gives up on a request; 0 for never."""
+    sessions: Sessions | None = None
+    """Clients that come back; without it every request is a stranger."""
+
+    @property
+    def length_s(self) -> float | None:
+        """How long requests are sent; None where only their number, or a file, says so."""
+        return getattr(self, "duration_s", None)
+
+    @property
+    def repeats_after_s(self) -> float:
+        """Time after which the load repeats itself; 0 for never."""
+        return 0.0
+
+
+class Hey(_Load):
     """The load tool hey: `concurrency` workers in a closed loop, each sending floor(requests / concurrency)."""
+
+    is_closed: ClassVar[bool] = True
 
     kind: Literal["hey"]
     """`hey`."""
@@ -57,17 +98,58 @@ class Hey(Spec):
         return None if self.duration_s is not None else self.requests // self.concurrency
 
 
-class _Open(Spec):
-    """What all open loops share."""
+class OpenLoop(_Load):
+    """Requests that are sent at times of their own."""
 
-    timeout_s: Seconds = 0.0
-    """When a client gives up on a request; 0 for never."""
-    sessions: Sessions | None = None
-    """Clients that come back; without it every request is a stranger."""
+    @property
+    def is_random(self) -> bool:
+        """Whether requests come at random, not at equal distances in what is expected."""
+        return getattr(self, "arrivals", "constant") == "poisson"
+
+    def without_chance(self) -> OpenLoop:
+        """The same load with requests at equal distances in what is expected, where it is random and can be told."""
+        return self.model_copy(update={"arrivals": "constant"}) if self.is_random else self
+
+    def times_s(self, uniforms: Uniforms) -> Floats:
+        """When requests are sent, from the start of the load [s]; ascending but for rounding.
+
+        Args:
+            uniforms: Where uniform numbers come from.
+        """
+        raise NotImplementedError
+
+    def most_requests(self) -> int:
+        """A number of requests that no replication exceeds, but for one in 10**15."""
+        raise NotImplementedError
 
 
-class Constant(_Open):
+class Rated(OpenLoop):
+    """An open loop that has a rate."""
+
+    has_parts: ClassVar[bool] = True
+
+    def rate_of_time(self, uniforms: Uniforms) -> rates.Rate:
+        """Requests per second over time; drawn where it is random itself."""
+        raise NotImplementedError
+
+    def times_s(self, uniforms: Uniforms) -> Floats:
+        """Requests come whenever the rate has added up to another whole number, or at random."""
+        return rates.events(self.rate_of_time(uniforms), uniforms, poisson=self.is_random)
+
+    def most_requests(self) -> int:
+        """See `OpenLoop`."""
+        expected = self.rate_of_time(_no_uniforms).total
+        return rates.most(expected) if self.is_random else math.floor(expected + rates.ROUNDING)
+
+
+def _no_uniforms(count: int, first: int) -> Floats:
+    raise AssertionError("a certain rate needs no random numbers")
+
+
+class Constant(Rated):
     """Requests at equal distances."""
+
+    goes_on: ClassVar[bool] = True
 
     kind: Literal["constant"]
     """`constant`."""
@@ -76,9 +158,15 @@ class Constant(_Open):
     duration_s: PositiveSeconds
     """How long requests are sent."""
 
+    def rate_of_time(self, uniforms: Uniforms) -> rates.Rate:
+        """One rate."""
+        return rates.Steps([self.rate], [self.duration_s])
 
-class Poisson(_Open):
+
+class Poisson(Rated):
     """Requests at random, independent of each other."""
+
+    goes_on: ClassVar[bool] = True
 
     kind: Literal["poisson"]
     """`poisson`."""
@@ -86,6 +174,19 @@ class Poisson(_Open):
     """Mean requests per second."""
     duration_s: PositiveSeconds
     """How long requests are sent."""
+
+    def rate_of_time(self, uniforms: Uniforms) -> rates.Rate:
+        """One rate."""
+        return rates.Steps([self.rate], [self.duration_s])
+
+    @property
+    def is_random(self) -> bool:
+        """Always."""
+        return True
+
+    def without_chance(self) -> OpenLoop:
+        """The same rate at equal distances."""
+        return Constant(kind="constant", rate=self.rate, duration_s=self.duration_s)
 
 
 class Phase(Spec):
@@ -97,7 +198,7 @@ class Phase(Spec):
     """How long it lasts."""
 
 
-class Steps(_Open):
+class Steps(Rated):
     """Phases of different rates, one after the other."""
 
     kind: Literal["steps"]
@@ -107,8 +208,17 @@ class Steps(_Open):
     arrivals: Arrivals = "poisson"
     """Whether requests within a phase come at random or at equal distances."""
 
+    @property
+    def length_s(self) -> float | None:
+        """All phases together."""
+        return sum(one.duration_s for one in self.phases)
 
-class Ramp(_Open):
+    def rate_of_time(self, uniforms: Uniforms) -> rates.Rate:
+        """The phases' rates, one after the other."""
+        return rates.Steps([one.rate for one in self.phases], [one.duration_s for one in self.phases])
+
+
+class Ramp(Rated):
     """A rate that rises or falls in a straight line."""
 
     kind: Literal["ramp"]
@@ -122,9 +232,15 @@ class Ramp(_Open):
     arrivals: Arrivals = "poisson"
     """Whether requests come at random or as the rate adds up to whole numbers."""
 
+    def rate_of_time(self, uniforms: Uniforms) -> rates.Rate:
+        """A straight line."""
+        return rates.Ramp(self.from_rate, self.to_rate, self.duration_s)
 
-class Diurnal(_Open):
+
+class Diurnal(Rated):
     """A rate that swings like day and night: `mean * (1 + amplitude * sin(2 pi (t + phase) / period))`."""
+
+    goes_on: ClassVar[bool] = True
 
     kind: Literal["diurnal", "sinusoid"]
     """`diurnal` or `sinusoid`, two words for the same."""
@@ -141,8 +257,17 @@ class Diurnal(_Open):
     arrivals: Arrivals = "poisson"
     """Whether requests come at random or as the rate adds up to whole numbers."""
 
+    @property
+    def repeats_after_s(self) -> float:
+        """See `_Load`."""
+        return self.period_s
 
-class Bursts(_Open):
+    def rate_of_time(self, uniforms: Uniforms) -> rates.Rate:
+        """A wave."""
+        return rates.Wave(self.mean, self.amplitude, self.period_s, self.phase_s, self.duration_s)
+
+
+class Bursts(Rated):
     """Random switching between a low and a high rate (a Markov-modulated Poisson process of two states)."""
 
     kind: Literal["bursts"]
@@ -164,8 +289,38 @@ class Bursts(_Open):
             raise wrong("high is below low (high must be at least low)")
         return self
 
+    @property
+    def is_random(self) -> bool:
+        """Always."""
+        return True
 
-class Batches(_Open):
+    def without_chance(self) -> OpenLoop:
+        """Bursts are random by themselves."""
+        return self
+
+    def most_requests(self) -> int:
+        """As if the burst never ended."""
+        return rates.most(self.high * self.duration_s)
+
+    def rate_of_time(self, uniforms: Uniforms) -> rates.Rate:
+        """A drawn sequence of low and high stretches; which comes first is drawn by how long each lasts."""
+        mean_s = (self.low_for_s, self.high_for_s)
+        high_first = bool(uniforms(1, STATES)[0] < mean_s[1] / (mean_s[0] + mean_s[1]))
+        count = rates.most(2.0 * self.duration_s / (mean_s[0] + mean_s[1]))
+        while True:
+            high = (np.arange(count) + high_first) % 2 == 1
+            lengths_s = -np.where(high, mean_s[1], mean_s[0]) * np.log1p(-uniforms(count, STATES + 1))
+            ends_s = np.cumsum(lengths_s)
+            if ends_s[-1] >= self.duration_s:
+                break
+            count *= 2
+        used = int(np.searchsorted(ends_s, self.duration_s)) + 1
+        lengths_s = lengths_s[:used]
+        lengths_s[-1] -= ends_s[used - 1] - self.duration_s
+        return rates.Steps(np.where(high[:used], self.high, self.low).tolist(), lengths_s.tolist())
+
+
+class Batches(OpenLoop):
     """Several requests at the same instant, again and again."""
 
     kind: Literal["batches"]
@@ -179,8 +334,30 @@ class Batches(_Open):
     duration_s: PositiveSeconds
     """How long batches are sent; the first one comes at once."""
 
+    def times_s(self, uniforms: Uniforms) -> Floats:
+        """Batches begin at once."""
+        steady = rates.Steps([1.0 / self.every_s], [self.duration_s])
+        further = rates.events(steady, uniforms, poisson=self.is_random)
+        # A batch at the very end would be one too many.
+        starts_s = np.concatenate(([0.0], further[further < self.duration_s * (1.0 - rates.ROUNDING)]))
+        return np.repeat(starts_s, self.size)
 
-class Replay(_Open):
+    def most_requests(self) -> int:
+        """See `OpenLoop`."""
+        batches = self.duration_s / self.every_s
+        return self.size * (1 + (rates.most(batches) if self.is_random else math.ceil(batches)))
+
+
+class Recorded(OpenLoop):
+    """Arrivals out of a file, which `workloads.recorded` reads."""
+
+    @property
+    def length_s(self) -> float | None:
+        """The file says."""
+        return None
+
+
+class Replay(Recorded):
     """Arrivals from a file: of a load tool (hey, k6, vegeta, JMeter ...), an access log, an Azure trace, or a CSV."""
 
     kind: Literal["replay"]
@@ -208,7 +385,7 @@ class Replay(_Open):
     """Most requests to use."""
 
 
-class GenTD26(_Open):
+class GenTD26(Recorded):
     """The production trace of a Stable Diffusion service that Alibaba published (cluster-trace-v2026-GenAI)."""
 
     kind: Literal["gentd26"]

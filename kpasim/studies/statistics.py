@@ -24,7 +24,6 @@ from kpasim.results import summary
 from kpasim.studies.playing.engine import ready
 from kpasim.studies.playing.room import Room
 from kpasim.studies.run import play_all, replications_of
-from kpasim.workloads.arrivals import has_parts
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
@@ -160,7 +159,7 @@ def statistics(
     workers = threads or os.cpu_count() or 1
     ready()
     params = lower.lower(experiment)
-    if has_parts(experiment.workload) and params.requests > stream.AT_ONCE:
+    if experiment.workload.has_parts and params.requests > stream.AT_ONCE:
         found = _in_parts(experiment, params, count, workers, progress)
     else:
         room = Room(experiment, sampling.Sampler(experiment, params))

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from kpasim.spec.distributions import Distribution
     from kpasim.spec.experiment import Experiment
 
-GOES_ON = {"constant", "poisson", "diurnal", "sinusoid"}
-"""Kinds of loads that have no end of their own."""
 COLD_STARTS = 2
 """Cold starts in a warm-up: the first pods start, and those that are asked for while these start."""
 COLD_START_QUANTILE = 0.95
@@ -71,11 +69,11 @@ def steady_part(experiment: Experiment, warm_up: float | None = None) -> tuple[f
     Returns:
         ``None`` for a load that ends by itself, and for one that is too short.
     """
-    if experiment.workload.kind not in GOES_ON or experiment.repeat_s is not None:
+    if not experiment.workload.goes_on or experiment.repeat_s is not None:
         return None
-    duration = float(getattr(experiment.workload, "duration_s", 0.0))
+    duration = experiment.workload.length_s or 0.0
     warm_up = warm_up_s(experiment) if warm_up is None else warm_up
-    period = float(getattr(experiment.workload, "period_s", 0.0))
+    period = experiment.workload.repeats_after_s
     if period:
         whole = math.floor((duration - warm_up) / period) or math.floor(duration / period)
         return (duration - whole * period, duration) if whole >= 1 and period >= LEAST_LENGTH * warm_up else None
@@ -91,10 +89,10 @@ def why_no_month(experiment: Experiment) -> str:
     """Why nothing of a run may stand for a month, in words; empty where something may."""
     if has_month(experiment):
         return ""
-    if experiment.workload.kind not in GOES_ON:
+    if not experiment.workload.goes_on:
         return "the load ends by itself (say how often it recurs, such as repeat: 24h)"
     warm_up = warm_up_s(experiment)
-    least = max((1.0 + LEAST_LENGTH) * warm_up, float(getattr(experiment.workload, "period_s", 0.0)))
+    least = max((1.0 + LEAST_LENGTH) * warm_up, experiment.workload.repeats_after_s)
     return (
         f"the load is too short for a month, as its first {_minutes(warm_up)} are warm-up, stable window and two cold "
         f"starts (let it last {_minutes(least)}, or say how often it recurs: repeat: 24h)"

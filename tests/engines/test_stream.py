@@ -18,7 +18,6 @@ from kpasim.engines.sampling import Sampler
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.studies.run import simulate
 from kpasim.studies.statistics import statistics
-from kpasim.workloads import arrivals
 
 AUTOSCALING = "autoscaling.knative.dev/"
 MIXED = {
@@ -159,7 +158,7 @@ def test_a_wave_in_parts_is_the_wave() -> None:
     """Send times of a rate that swings differ by rounding only."""
     load = {"kind": "diurnal", "mean": 1.0, "amplitude": 0.8, "period": "1h", "duration": "2h"}
     what = experiment(0, load)
-    assert arrivals.has_parts(what.workload)
+    assert what.workload.has_parts
     whole = sampling.arrivals(what.workload, what.seed, 0)  # type: ignore[arg-type]
     parts = np.concatenate(list(Sampler(what, lower.lower(what)).sent_in_parts(0, 100)))
     assert np.abs(parts - whole).max() <= 1

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from kpasim.spec.workload import Workload
-from kpasim.workloads.arrivals import OpenLoop, Uniforms, arrivals, most_arrivals
+from kpasim.spec.rates import Uniforms
+from kpasim.spec.workload import OpenLoop, Workload
+from kpasim.workloads.arrivals import arrivals, most_arrivals
 
 S = 1_000_000_000
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kpasim.workloads.rates import Ramp, Rate, Steps, Wave
+from kpasim.spec.rates import Ramp, Rate, Steps, Wave
 
 LENGTHS = st.floats(0.5, 5000.0)
 RATES = st.floats(0.0, 50.0)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.spec.workload import Bursts, Constant, GenTD26, Hey, Poisson, Replay, Workload
-from kpasim.workloads.arrivals import OpenLoop, arrivals
+from kpasim.spec.workload import OpenLoop, Workload
+from kpasim.workloads.arrivals import arrivals
 
 Floats = NDArray[np.float64]
 
@@ -84,15 +84,11 @@ def load_of(workload: Workload) -> Load | None:
     Raises:
         RecordError: A file that the workload replays cannot be read.
     """
-    if isinstance(workload, Hey):
+    if not isinstance(workload, OpenLoop):
         return None
-    sent_s = _times(workload)
-    even = _without_chance(workload)
+    sent_s, even = _times(workload), workload.without_chance()
     expected_s = sent_s if even is workload else _times(even)
-    end_s = getattr(workload, "duration_s", None) or sum(one.duration_s for one in getattr(workload, "phases", ()))
-    if isinstance(workload, Replay | GenTD26) or not end_s:
-        end_s = float(sent_s[-1])
-    return Load(sent_s, expected_s, float(end_s))
+    return Load(sent_s, expected_s, float(workload.length_s or sent_s[-1]))
 
 
 def _times(workload: OpenLoop) -> Floats:
@@ -100,11 +96,3 @@ def _times(workload: OpenLoop) -> Floats:
         return np.random.default_rng([0, first]).random(count)
 
     return np.asarray(arrivals(workload, uniforms), dtype=np.float64) / 1e9
-
-
-def _without_chance(workload: OpenLoop) -> OpenLoop:
-    if isinstance(workload, Poisson):
-        return Constant(kind="constant", rate=workload.rate, duration_s=workload.duration_s)
-    if isinstance(workload, Bursts) or getattr(workload, "arrivals", "constant") != "poisson":
-        return workload
-    return workload.model_copy(update={"arrivals": "constant"})

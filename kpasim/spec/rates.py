@@ -7,13 +7,15 @@ workloads of different rates under one seed are one and the same process, stretc
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Uniforms = Callable[[int, int], Floats]
+"""``uniforms(count, first)``: uniform numbers ``first .. first + count - 1`` in (0, 1)."""
 
 ROUNDING = 1e-9
 """Requests by which sums of rates may be off."""
@@ -153,3 +155,27 @@ class Wave(NamedTuple):
             angle = np.where((newton >= low) & (newton <= high), newton, 0.5 * (low + high))
         times = (angle - 0.5 * math.pi - start) / turn
         return np.asarray(np.clip(times, 0.0, self.length_s), dtype=np.float64)
+
+
+def events(rate: Rate, uniforms: Uniforms, *, poisson: bool) -> Floats:
+    """Times [s] of events of this rate, at random or at equal distances in what is expected."""
+    total = rate.total
+    if not poisson:
+        return rate.when(np.arange(1.0, math.floor(total + ROUNDING) + 1.0))
+    expected = _ascending(total, 1.0, uniforms, 0)
+    return rate.when(expected[expected < total])
+
+
+def _ascending(until: float, mean: float, uniforms: Uniforms, first: int) -> Floats:
+    """Sums of exponential times of a mean, at least up to ``until``."""
+    count = most(until / mean)
+    while True:
+        sums = np.cumsum(-mean * np.log1p(-uniforms(count, first)))
+        if sums[-1] >= until:
+            return np.asarray(sums, dtype=np.float64)
+        count *= 2
+
+
+def most(mean: float) -> int:
+    """More than a Poisson number of this mean ever is."""
+    return math.ceil(mean + 9.0 * math.sqrt(mean) + 30.0)
