@@ -240,12 +240,12 @@ def _said_of_failures(path: str, answered: Flags, gave_up: Flags, complete: Flag
     said = []
     if late or cut or lost:
         parts = [
-            f"{late} with the time that the container worked on" if late else "",
-            f"{cut} as longer than they had" if cut else "",
-            f"{lost} that never reached a container not at all" if lost else "",
+            f"{late} counted with the time that the container worked" if late else "",
+            f"{cut} counted as longer than the container had" if cut else "",
+            f"{lost} left out because no container began to work on them" if lost else "",
         ]
         listed = ", ".join(part for part in parts if part)
-        said.append(f"{path}: {late + cut + lost} requests that timed out are used: {listed}")
+        said.append(f"{path}: {late + cut + lost} requests timed out: {listed}")
     if failed:
         said.append(f"{path}: {failed} requests that failed are left out")
     return said
@@ -275,7 +275,10 @@ def _said_of_sharing(sharing: Sharing, concurrency: int, *, told: bool) -> list[
     if not told:
         if concurrency == 1:
             return []
-        return ["hardly any request shared its pod: what sharing costs is not known from these files"]
+        return [
+            "hardly any request shared its pod: what sharing costs is not known from these files, and a model that "
+            "does not say it works on one request at a time (see --clients)"
+        ]
     reach = len(sharing.slowdown)
     _, most = sharing.intervals[-1]
     if sharing.slowdown[-1] == 1.0:

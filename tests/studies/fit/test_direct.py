@@ -43,7 +43,7 @@ def test_requests_that_timed_out_count_with_the_time_that_the_container_worked(t
     assert gave_up > 60
     assert found.estimates["service_p50_s"][0] == pytest.approx(8.0, rel=0.05)
     assert found.estimates["service_p95_s"][0] == pytest.approx(15.4, rel=0.1)
-    assert any(f"{gave_up} requests that timed out are used" in one for one in found.notes)
+    assert any(f"{gave_up} requests timed out: " in one for one in found.notes)
 
 
 def test_work_that_ended_with_its_client_is_censored(tmp_path):
