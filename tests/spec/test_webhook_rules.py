@@ -345,6 +345,20 @@ FEATURES = st.dictionaries(
 )
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e300, "1e9999999", "."])
+def test_a_quantity_that_is_no_number_is_refused(number: object) -> None:
+    """YAML has such numbers, JSON has not."""
+    faults = review(service(Row("", container=resources(limits={"memory": number}))), CONFIG, Defaults()).faults  # type: ignore[dict-item]
+    assert [fault.rule for fault in faults] == ["field-type"] or number == 1e300
+
+
+def test_an_empty_name_of_a_secret_is_written_back() -> None:
+    """Lists of empty objects have defaults, too."""
+    verdict = review(service(Row("", pod={"imagePullSecrets": [{"name": ""}]})), CONFIG, Defaults())
+    assert verdict.defaulted is not None
+    assert verdict.defaulted["imagePullSecrets"] == [{}]
+
+
 @settings(max_examples=300)
 @given(VALUES, VALUES, VALUES, st.none() | FEATURES)
 def test_no_object_is_answered_with_a_traceback(spec: Any, container: Any, meta: Any, features: Any) -> None:

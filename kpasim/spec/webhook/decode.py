@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from kpasim.spec.base import Place, show
+from kpasim.spec.quantities import amount
 from kpasim.spec.webhook.fields import Entries, Field, Fields, Items
 from kpasim.spec.webhook.verdict import Fault
 
 _BITS = {"int32": 32, "int64": 64}
-_QUANTITY = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+|[KMGTPE]i|[numkMGTPE])?")
 
 
 class Decoder:
@@ -81,9 +80,11 @@ class Decoder:
             return value if isinstance(value, bool) else self._wrong(place, value, "true or false")
         number = not isinstance(value, bool) and isinstance(value, int | float)
         if kind == "quantity":
-            if number or (isinstance(value, str) and _QUANTITY.fullmatch(value)):
-                return value
-            return self._wrong(place, value, "a quantity such as 500m, 12Gi or 1")
+            try:
+                amount(value if number or isinstance(value, str) else "")
+            except ValueError:
+                return self._wrong(place, value, "a quantity such as 500m, 12Gi or 1")
+            return value
         if kind == "port" and isinstance(value, str):
             return value
         bits = _BITS.get(kind, 32)

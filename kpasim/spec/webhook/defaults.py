@@ -153,7 +153,7 @@ def _written(key: str, value: Any) -> Any:
         return inner if inner or key in _OBJECTS or not value else None
     if isinstance(value, list):
         blank = _REQUIRED.get(key, {})
-        items = [{**blank, **_written("", part)} if isinstance(part, dict) else part for part in value]
+        items = [{**blank, **_all_written(part)} if isinstance(part, dict) else part for part in value]
         return items or None
     if key == "sizeLimit":
         return canonical(value)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,9 @@ from kpasim.spec.model import ServiceModel
 from kpasim.spec.quantities import duration_text
 from kpasim.spec.sharing import sharing
 from kpasim.spec.workload import Hey
-from kpasim.studies.check.demand import Load, load_of
+
+if TYPE_CHECKING:
+    from kpasim.studies.check.demand import Load
 
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
@@ -211,7 +213,11 @@ class Case:
     @cached_property
     def load(self) -> Load | None:
         """The load of an open loop, None for a closed one or a bare manifest."""
-        return load_of(self.experiment.workload) if self.experiment else None
+        if self.experiment is None:
+            return None
+        from kpasim.studies.check.demand import load_of
+
+        return load_of(self.experiment.workload)
 
     @cached_property
     def in_flight(self) -> float:
