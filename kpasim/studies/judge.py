@@ -9,9 +9,10 @@ import numpy as np
 
 from kpasim.results.display import percent
 from kpasim.results.summary import rounded
+from kpasim.spec.quantities import duration_text
 from kpasim.studies.plays import Player
 from kpasim.studies.run import Result
-from kpasim.studies.search.slo import Slo, all_met, cut, priced, wilson
+from kpasim.studies.search.slo import ERRORS, Slo, all_met, cut, priced, wilson
 from kpasim.studies.tune import PROBABILITY
 
 
@@ -24,6 +25,7 @@ class Judgement(NamedTuple):
         interval: 95 % interval of the probability to meet it.
         median: Median of its figure; infinite where failures make it so, NaN without one.
         cut: Whether the horizon ended a run before its load.
+        about: Which requests it is about, where that is not all of the run; in words.
     """
 
     slo: Slo
@@ -31,6 +33,7 @@ class Judgement(NamedTuple):
     interval: tuple[float, float]
     median: float
     cut: bool = False
+    about: str = ""
 
     @property
     def met(self) -> bool:
@@ -42,7 +45,8 @@ class Judgement(NamedTuple):
         median = self.slo.text(self.median) if np.isfinite(self.median) else "too many requests without success"
         often = f"met in {percent(self.share)} of runs, {percent(PROBABILITY)} needed"
         cut = "; a run that ends before its load meets no SLO" if self.cut else ""
-        return f"{self.slo}: {median} in the median run, {often}{cut}"
+        about = f"; {self.about}" if self.about else ""
+        return f"{self.slo}: {median} in the median run, {often}{cut}{about}"
 
     def to_dict(self) -> dict[str, Any]:
         """The same for machines."""
@@ -62,10 +66,13 @@ def judge(result: Result, slos: Sequence[Slo]) -> list[Judgement]:
     Raises:
         RunError: One is about money, and prices are missing.
     """
-    figures = dict(result.slo_figures)
+    figures, about = dict(result.slo_figures), []
+    if result.steady_s is not None:
+        about.append(f"requests after the warm-up of {duration_text(round(result.steady_s[0]))}")
     if result.experiment.horizon_s is not None and figures["in_flight"].any():
         # Requests that the horizon leaves in flight count as they end, as in `kpasim tune`.
         figures = Player(result.experiment, result.engine).slo_figures(range(result.replications), threads=0)
+        about.append("requests in flight at the end are followed until they end")
     if not np.isfinite(figures.get("cost.per_month", np.array(np.nan))).any():
         figures.pop("cost.per_month", None)
     found = []
@@ -75,5 +82,7 @@ def judge(result: Result, slos: Sequence[Slo]) -> list[Judgement]:
         known = values[~np.isnan(values)]
         median = float(np.median(known)) if len(known) else float("nan")
         interval = wilson(int(met.sum()), len(met))
-        found.append(Judgement(slo, float(np.mean(met)), interval, median, bool(cut(figures).any())))
+        of_requests = slo.figure == ERRORS or slo.figure.startswith("latency")
+        said = ", ".join(about) if of_requests else ""
+        found.append(Judgement(slo, float(np.mean(met)), interval, median, bool(cut(figures).any()), said))
     return found

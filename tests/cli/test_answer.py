@@ -163,6 +163,7 @@ def test_requests_in_flight_are_no_failures(tmp_path: Path):
     assert done.stdout.startswith("\N{CHECK MARK} errors<=0.1%: 0 % in the median run, met in 100 % of runs")
     assert re.search(r"^\d+ of \d+ requests in flight at the end", done.stdout, re.M)
     assert re.search(r"^Failed +none of \d+ requests$", done.stdout, re.M)
+    assert "requests in flight at the end are followed until they end" in " ".join(done.stdout.split())
 
 
 @pytest.mark.parametrize(("slo", "status"), [("p95<=1h", 0), ("p95<=1s", 3)])
