@@ -200,6 +200,7 @@ def answer(result: TuneResult) -> list[str]:
     """What to change and what that saves, or why nothing meets the SLOs."""
     if result.chosen:
         return [
+            *(click.style(f"Warning: {text}", fg="red") for text in result.warnings),
             f"Change: {name(result.chosen) if result.chosen.settings else 'nothing'}",
             f"  {price(result, result.chosen)}",
         ]
@@ -332,9 +333,7 @@ def comparison(result: TuneResult, columns: dict[str, Judged]) -> Any:
 
 def failures(judged: Judged) -> str:
     """Failed requests of all runs as a share of those that ended."""
-    ended = float((judged.figures["ok"] + judged.figures["errors"]).sum())
-    errors = float(judged.figures["errors"].sum())
-    return "none" if not errors else f"[red]{100 * errors / ended:.3g} %[/red]"
+    return "none" if judged.failed == 0 else f"[red]{100 * judged.failed:.3g} %[/red]"
 
 
 def _with_interval(value: float | None, interval: list[float] | None) -> str:

@@ -47,6 +47,8 @@ JUDGED_ON, JUDGED_ON_LEAST = 512, 64
 """How many of these the chosen settings are judged on, and how many where the budget is small."""
 STRESSED_ON = 128
 """How many replications of each heavier load settings are stressed with at most."""
+WORTH_A_WARNING = 0.01
+"""Share of requests that fail beside those that fail now, from which on the user is warned."""
 LADDER_SHARE, LADDER_LEAST = 0.5, 500
 """Replications that the ladder of changes may take beside the search: a share of the budget, or this if it is more."""
 PILOT, PILOT_SEED = 32, 0
@@ -74,6 +76,12 @@ class Judged(NamedTuple):
     def share(self) -> float:
         """Share of replications that met the SLOs."""
         return float(np.mean(self.met))
+
+    @property
+    def failed(self) -> float:
+        """Failed requests of all runs as a share of those that ended, ``NaN`` where none ended."""
+        names = ("requests", "ok", "errors")
+        return float(summary.error_share({name: self.figures[name].sum(keepdims=True) for name in names})[0])
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -184,6 +192,17 @@ class TuneResult:
         return self.stress[0] if self.chosen is None and self.stress else None
 
     @property
+    def warnings(self) -> list[str]:
+        """What the SLOs do not say and the user will not want: more failed requests than now."""
+        if self.chosen is None or any(slo.name == "errors" for slo in self.slos):
+            return []
+        more = self.chosen.failed - self.now.failed
+        if not more > WORTH_A_WARNING:
+            return []
+        tuned, now = f"{100 * self.chosen.failed:.3g} %", f"{100 * self.now.failed:.3g} %"
+        return [f"{tuned} of requests fail with these settings (now: {now}); add --slo 'errors<=1%' to rule that out"]
+
+    @property
     def rivals(self) -> dict[str, list[dict[str, Any]]]:
         """Settings without a significant difference from the cheapest: ``tied`` in cost, or ``undecided`` on the SLOs.
 
@@ -281,6 +300,7 @@ class TuneResult:
             "chosen": None if self.chosen is None else self.chosen.to_dict(),
             "nearest_miss": None if self.nearest is None else self.nearest.to_dict(),
             "now": self.now.to_dict(),
+            "warnings": self.warnings,
             "ladder": [None if step is None else self._step(step) for step in self.ladder],
             "stress": [self._stressed(one) for one in self.stress],
             "start": self.experiment.start.state,

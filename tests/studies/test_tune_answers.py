@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,10 @@ def test_settings_cannot_meet_a_latency_slo_by_failing_requests() -> None:
     assert kept(found.tuned, 95, 30) >= 0.9
     of_successes = tune(what, ["p95<=30s of successes"], vary={MAX_SCALE: [1, 8], MIN_SCALE: [1, 3]}, budget=600)
     assert of_successes.tuned.revision.max_scale == 1
+    # That is what was asked for, and a loud warning says what it means.
+    [warning] = of_successes.warnings
+    assert re.match(r"\d\d(\.\d)? % of requests fail with these settings \(now: 0 %\)", warning)
+    assert not found.warnings or found.chosen.failed > 0.01
 
 
 def test_a_horizon_that_ends_before_the_load_is_refused() -> None:
