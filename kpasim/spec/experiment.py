@@ -173,7 +173,8 @@ class Experiment(Spec):
     response."""
     repeat_s: PositiveSeconds | None = None
     """How often the load recurs, such as `24h`, from one start to the next: the run goes on until then, and a month is
-    as many of it as it holds. For loads that end by themselves; instead of `horizon`."""
+    as many of it as it holds. For loads that end by themselves; instead of `horizon`. The run then begins with
+    `start: idled` where `start` is not given."""
     replications: Count = 200
     """How often the run is played, with other random numbers each time."""
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 1
@@ -185,6 +186,13 @@ class Experiment(Spec):
     """How far predictions may be off, by metric: `15%` of the measured value, or an amount."""
     cost: Cost | None = None
     """How a run is billed; without it each pod is billed by the second."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recurs(cls, data: Any) -> Any:
+        """A load that recurs meets the service as the last one left it, where nothing else is said."""
+        recurs = isinstance(data, Mapping) and data.get("repeat") is not None and data.get("start") is None
+        return {**data, "start": "idled"} if recurs else data
 
     _path: Path | None = PrivateAttr(default=None)
     _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
@@ -674,6 +682,8 @@ def _contradictions(experiment: Experiment, lines: Lines) -> list[Problem]:
     if experiment.cost and experiment.cost.currency:
         currencies.add(experiment.cost.currency)
     if experiment.repeat_s is not None:
+        if experiment.start.state == "warm":
+            wrong(("repeat",), "stands beside start: warm, a pod that nobody pays for (write start: idled)")
         if experiment.horizon_s is not None:
             wrong(("repeat",), "stands beside horizon, which ends the run (write one of them)")
         duration_s = getattr(experiment.workload, "duration_s", None) or 0.0

@@ -107,7 +107,8 @@ def against(
         one, other = (which.with_setting("start", "idled") for which in (one, other))
     first, second = play(one), play(other)
     end_s = one.horizon_s if one.horizon_s == other.horizon_s else None
-    if one.horizon_s is None and other.horizon_s is None and (first.params.stays or second.params.stays):
+    goes_on = first.params.stays or second.params.stays or one.cluster.nodes or other.cluster.nodes
+    if one.horizon_s is None and other.horizon_s is None and goes_on:
         end_s = 60.0 * math.ceil(max(float(result.horizon_s.max()) for result in (first, second)) / 60.0)
         done[0] = 0
         first, second = play(one, end_s), play(other, end_s)

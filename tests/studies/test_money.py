@@ -252,6 +252,9 @@ def test_a_month_of_a_load_that_recurs_is_simulated_until_it_recurs() -> None:
     often = simulate(one.with_setting("repeat", "2m"))
     assert cost_of(often)["per_month"] is None
     assert "recurs before its run is over in 3 of 3" in often.no_month
+    assert one.start.state == "idled"
+    with pytest.raises(ExperimentError, match="stands beside start: warm"):
+        experiment(repeat="24h", start="warm")
     with pytest.raises(ExperimentError, match="stands beside horizon"):
         experiment(repeat="24h", horizon="1h")
     with pytest.raises(ExperimentError, match="shorter than the load, which lasts 20m"):
@@ -320,7 +323,7 @@ def drawn(number: int) -> Experiment:
     }
     end = one_of({}, {}, {"horizon": one_of("3m", "20m")}, {"repeat": one_of("40m", "2h")})
     more = {**one_of({}, {"cost": cost}, {"cost": {**cost, "per": "pod"}}), **end}
-    start = one_of("warm", "idled", "zero")
+    start = one_of("idled", "zero") if "repeat" in end else one_of("warm", "idled", "zero")
     return experiment(
         load, {"stages": stages}, annotations, cluster=cluster, start=start, replications=2, seed=number, **more
     )
