@@ -222,7 +222,7 @@ BAD_SETTINGS = {
     "config-autoscaler.stable-windw": ("60s", "did you mean stable-window?"),
     "config-autoscaler.stable-window": ("60", "write 60s"),
     "workload.rte": (1, "workload.rte: unknown key (did you mean rate?)"),
-    "workload.rate": ("x", "workload.rate: 'x' is not right (must be a number)"),
+    "workload.rate": ("x", "workload.rate: 'x' is not a rate; write 0.5 (per second), 20/h or 500/day"),
     "workload.rate.x": (1, "workload.rate is 0.5 and has no x"),
     "model.service-time.time.mean": ("5s", "median and sigma, or mean and cv"),
     "model.cold-start.stages.lod.time": ("5s", "has no member 'lod' (did you mean load?)"),
