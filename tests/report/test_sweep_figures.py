@@ -56,7 +56,7 @@ def test_the_front_names_its_points() -> None:
     """Each point that differs significantly has a number, and a line that says what it is."""
     words = texts(front(result_of([0, 1, 2])))
     assert "cost [USD per run]" in words
-    for line in (" 1  8", " 2  9", " 3  9.99", "USD per run, p95 5 s:  min-scale 0"):
+    for line in (" 1  8", " 2  9", " 3  10 ", "USD per run, p95 5 s:  min-scale 0"):
         assert line in words
 
 
