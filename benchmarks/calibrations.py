@@ -158,8 +158,11 @@ def invented(kind: str, found: Calibration) -> list[str]:
         said.append("slots")
     if service.get("classes") and kind != "two classes":
         said.append("classes")
-    if any(one.get("at-a-time") for one in model.get("cold-start", {}).get("stages", ())) and kind != "turns":
+    stages = model.get("cold-start", {}).get("stages", ())
+    if any(one.get("at-a-time") for one in stages) and kind != "turns":
         said.append("turns")
+    if any(one.get("when") for one in stages):
+        said.append("lazy loading")
     return said
 
 
