@@ -23,7 +23,7 @@ _NOT_SETTINGS = {
 COMMENTS = {"model.name", "model.description", "model.source", "model.provisional"}
 """What describes a model and changes no run."""
 
-_MEASURES = {"seed", "replications", "horizon", "tolerances", "workload", "start", "cost"}
+_MEASURES = {"seed", "replications", "horizon", "repeat", "tolerances", "workload", "start", "cost"}
 """Sections of an experiment that say how a service is measured, not how it is set."""
 _PRICES = {"price-per-hour", "currency"}
 
