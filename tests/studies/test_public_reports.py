@@ -154,6 +154,18 @@ def test_15190_fields_for_a_gpu_pool_need_config_features() -> None:
     assert said(bare(data, enabled), "needs-feature") == []
 
 
+def test_a_manifest_that_is_refused_is_doubted_and_read_for_misspelt_fields_all_the_same(tmp_path: Path) -> None:
+    """The error names the file that decides; warnings about fields stand beside it."""
+    data = manifest(
+        nodeSelector={"accelerator": "nvidia-t4"}, timeoutSecond=5, volumes=[{"name": "models", "emptyDir": {}}]
+    )
+    path = tmp_path / "service.yaml"
+    path.write_text(json.dumps(data))
+    found = check_file(path)
+    assert [one.name for one in found] == ["refused", "needs-feature", "unknown-field"]
+    assert "k8s_validation.go decides" in found[0].why
+
+
 def test_13725_two_hours_of_retention_are_for_the_whole_cluster_only() -> None:
     """The annotation ends at an hour; config-autoscaler has no such end, and keeps the pod for two."""
     with pytest.raises(ExperimentError, match=r"2h is out of range .* config-autoscaler takes longer ones"):

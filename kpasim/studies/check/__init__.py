@@ -12,10 +12,13 @@ from typing import Any
 
 from kpasim.errors import FileError
 from kpasim.spec.autoscaler import AutoscalerConfig
+from kpasim.spec.base import dotted, line_of
+from kpasim.spec.configmaps import Defaults
 from kpasim.spec.experiment import Experiment, load
-from kpasim.spec.manifest import ServiceManifest, read_service
+from kpasim.spec.manifest import API_VERSION, ServiceManifest, read_service
 from kpasim.spec.settings import with_service_settings, with_settings
-from kpasim.spec.yamlfile import read_documents
+from kpasim.spec.webhook import review
+from kpasim.spec.yamlfile import Document, read_documents
 from kpasim.studies.check import fields, manifest, running
 from kpasim.studies.check.case import LEVELS, Case, Finding
 
@@ -64,26 +67,50 @@ def check_file(path: str | Path, settings: Mapping[str, Any] | None = None, *, t
     except FileError as error:
         if not all(problem.place for problem in error.problems):
             raise
-        return _refusals(error)
+        return _refusals(error, path)
 
 
-def _refusals(error: FileError) -> list[Finding]:
-    """What is refused, as findings."""
-    errors = getattr(error, "errors", (error,))
-    return [
+def _refusals(error: FileError, path: str | Path) -> list[Finding]:
+    """What is refused, as findings; with what else can be said of a manifest that is."""
+    sources: dict[str, str] = {}
+    besides: list[Finding] = []
+    for document in _services(path):
+        verdict = review(document.data, AutoscalerConfig(), Defaults())
+        sources |= {dotted(fault.place): fault.source for fault in verdict.faults}
+        said = [("needs-feature", fault.place, fields.needs_feature_texts(fault)) for fault in verdict.needs]
+        said += [
+            ("unknown-field", place, fields.unknown_field_texts(place))
+            for place in verdict.unknown
+            if place[0] != "status"
+        ]
+        besides += [
+            Finding("warning", name, dotted(place), *texts, str(path), line_of(place, document.lines))
+            for name, place, texts in said
+        ]
+    refused = [
         Finding(
             "error",
             "refused",
             one.place,
             one.message,
-            _REFUSED_WHY,
-            "Correct it; nothing else was looked at.",
+            f"{sources[one.place]} decides." if one.place in sources else _REFUSED_WHY,
+            "Correct it; loads and settings were not looked at.",
             file.path,
             one.line,
         )
-        for file in errors
+        for file in getattr(error, "errors", (error,))
         for one in file.problems
     ]
+    return [*refused, *besides]
+
+
+def _services(path: str | Path) -> list[Document]:
+    """The first Knative Service of a file, as a list; empty where there is none."""
+    for document in read_documents(path):
+        data = document.data
+        if isinstance(data, dict) and data.get("kind") == "Service" and data.get("apiVersion") == API_VERSION:
+            return [document]
+    return []
 
 
 _REFUSED_WHY = "Knative's webhooks, Kubernetes or kpasim would not take the file."

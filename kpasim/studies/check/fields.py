@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kpasim.spec.autoscaler import CONFIG_KEYS, PREFIX, SPELLINGS
 from kpasim.spec.base import Place, dotted, suggestion
 from kpasim.spec.manifest import TEMPLATE_ANNOTATIONS, TEMPLATE_SPEC
+from kpasim.spec.webhook import Fault
 from kpasim.spec.webhook.fields import SERVICE, Entries, Field, Fields, Items
 from kpasim.studies.check.case import Case, Finding, Rule
 
@@ -73,28 +74,33 @@ def _meant(place: Place) -> str:
 def unknown_field(case: Case) -> Iterator[Finding]:
     """Kubernetes drops a field without a word."""
     for place in case.service.unknown_fields:
-        if place[0] == "status":
-            continue
-        yield case.warn(
-            "unknown-field",
-            place,
-            f"a Service has no field {place[-1]} here, and it is dropped",
-            "The API server drops fields that it does not know. kubectl apply refuses them since 1.25; kn and client "
-            "libraries do not.",
-            _meant(place),
-        )
+        if place[0] != "status":
+            yield case.warn("unknown-field", place, *unknown_field_texts(place))
+
+
+def unknown_field_texts(place: Place) -> tuple[str, str, str]:
+    """What, why and fix of a field that is dropped."""
+    return (
+        f"a Service has no field {place[-1]} here, and it is dropped",
+        "The API server drops fields that it does not know. kubectl apply refuses them since 1.25; kn and client "
+        "libraries do not.",
+        _meant(place),
+    )
 
 
 def needs_feature(case: Case) -> Iterator[Finding]:
     """A cluster as shipped refuses a field."""
     for fault in case.service.needs_features:
-        yield case.warn(
-            "needs-feature",
-            fault.place,
-            f"a cluster as shipped refuses it: {fault.feature} is off",
-            f"Knative takes it only where config-features says so ({fault.source.partition(', ')[2]}).",
-            f"Set {fault.feature}: enabled in config-features, and give it to check and run as config-features.",
-        )
+        yield case.warn("needs-feature", fault.place, *needs_feature_texts(fault))
+
+
+def needs_feature_texts(fault: Fault) -> tuple[str, str, str]:
+    """What, why and fix of a field that config-features has to allow."""
+    return (
+        f"a cluster as shipped refuses it: {fault.feature} is off",
+        f"Knative takes it only where config-features says so ({fault.source.partition(', ')[2]}).",
+        f"Set {fault.feature}: enabled in config-features, and give it to check and run as config-features.",
+    )
 
 
 def refused_image(case: Case) -> Iterator[Finding]:
