@@ -56,8 +56,8 @@ CASES = {
     ),
     "workload key missing": Bad(EX, "  rate: 0.5\n", "", 4, "workload.rate", "is missing"),
     "negative rate": Bad(EX, "0.5", "-0.5", 6, "workload.rate", "-0.5 is out of range (must be above 0)"),
-    "text for a number": Bad(EX, "0.5", "fast", 6, "workload.rate", "'fast' is not right (must be a number)"),
-    "infinite number": Bad(EX, "0.5", ".inf", 6, "workload.rate", "a finite number"),
+    "text for a number": Bad(EX, "0.5", "fast", 6, "workload.rate", "'fast' is not a rate; write 0.5"),
+    "infinite number": Bad(EX, "0.5", ".inf", 6, "workload.rate", "inf is not a rate; write 0.5"),
     "duration in words": Bad(
         EX, "10m", "10 minutes", 7, "workload.duration", "'10 minutes' is not a duration; write 10m"
     ),
