@@ -20,7 +20,7 @@ from tests.studies.solve_problems import HERE, PROBABILITY, PROBLEMS, SOLVED, co
 from tests.studies.sweeps import EXPERIMENT, write
 
 SOLUTIONS: dict[str, Any] = json.loads(SOLVED.read_text())
-LARGE = {"burst", "bursts"}
+LARGE = {"burst", "bursts", "steady"}
 """Problems that take a minute: `-m statistical` solves them."""
 NEARLY_MET = ["p95<=28s"]
 VARIED = {

@@ -32,7 +32,7 @@ SERIOUS = 64
 """Replications from which on a candidate may be called good, and its neighbours join."""
 LAST = 1024
 """Replications of one candidate at most, while others are open."""
-LATEST = 4096
+LATEST = 16_384
 """Replications of one that is cheaper than the best and may or may not meet the SLOs, once nothing else is open."""
 TWINS = 16
 """Replications from which on two candidates that did exactly the same are taken for one."""
