@@ -28,7 +28,7 @@ from kpasim.spec.autoscaler import (
 )
 from kpasim.spec.base import Place, dotted, line_of, show, suggestion
 from kpasim.spec.configmaps import Defaults, not_text
-from kpasim.spec.quantities import quantity
+from kpasim.spec.quantities import amount
 from kpasim.spec.webhook import Fault, review
 from kpasim.spec.yamledit import edited, put
 from kpasim.spec.yamlfile import Document, bounded_yaml, node_at, parse_documents, read_text
@@ -406,7 +406,7 @@ def _read(
         idle_timeout_s=_limit(spec.get("idleTimeoutSeconds", 0), timeout_s),
         probe=_probe(main.get("readinessProbe", {})),
         startup_probe=_probe(startups[0]) if startups else None,
-        gpus=sum(int(quantity(one["resources"].get("limits", {}).get(_GPU, 0))) for one in containers),
+        gpus=sum(int(amount(one["resources"].get("limits", {}).get(_GPU, 0))) for one in containers),
         cpus=sum(_cpus(one["resources"]) for one in containers),
         image=main["image"],
         unmodelled=_unmodelled(data, containers),
@@ -470,7 +470,7 @@ def _probe(probe: Mapping[str, Any]) -> Probe:
 
 def _cpus(resources: Mapping[str, Mapping[str, str]]) -> float:
     asked = (resources.get(kind, {}).get("cpu") for kind in ("requests", "limits"))
-    return quantity(next((value for value in asked if value is not None), 0))
+    return float(amount(next((value for value in asked if value is not None), 0)))
 
 
 def _unmodelled(data: Mapping[str, Any], containers: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -131,7 +131,7 @@ _MOST_DIGITS = 400
 
 
 def amount(value: str | float) -> Fraction:
-    """The exact number of a quantity; Kubernetes rounds up what is finer than a billionth.
+    """The exact number of a quantity, rounded up to a billionth and at most 2**63 - 1, as Kubernetes holds it.
 
     Raises:
         ValueError: Not a quantity.
@@ -150,7 +150,7 @@ def amount(value: str | float) -> Fraction:
         number *= 1024 ** _BINARY_SUFFIXES.index(binary)
     else:
         number *= Fraction(10) ** (int(exponent) if exponent else _DECIMAL_POWERS[decimal or ""])
-    number = Fraction(math.ceil(number * 10**9), 10**9)
+    number = min(Fraction(math.ceil(number * 10**9), 10**9), Fraction(2**63 - 1))
     return -number if sign == "-" else number
 
 

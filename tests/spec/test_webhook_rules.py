@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kpasim.spec.autoscaler import AutoscalerConfig
 from kpasim.spec.base import dotted
 from kpasim.spec.configmaps import Defaults, parse_defaults
+from kpasim.spec.manifest import service_of
 from kpasim.spec.webhook import RULES, review
 from kpasim.spec.webhook.configmap import example_checksum, refusals
 
@@ -350,6 +351,12 @@ def test_a_quantity_that_is_no_number_is_refused(number: object) -> None:
     """YAML has such numbers, JSON has not."""
     faults = review(service(Row("", container=resources(limits={"memory": number}))), CONFIG, Defaults()).faults  # type: ignore[dict-item]
     assert [fault.rule for fault in faults] == ["field-type"] or number == 1e300
+
+
+def test_a_quantity_beyond_all_bounds_is_held_at_63_bits() -> None:
+    """As Kubernetes does it."""
+    data = service(Row("", container=resources(limits={"nvidia.com/gpu": "1e400"})))
+    assert service_of(data, CONFIG).gpus == 2**63 - 1
 
 
 def test_an_empty_name_of_a_secret_is_written_back() -> None:
