@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kpasim.results.display import LEAST_RUNS, NOTHING, number, span
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
+    from kpasim.spec.workload import Workload
 
 __all__ = ["NOTHING", "counted", "held", "load_words", "number", "seconds", "setting", "span"]
 
@@ -42,30 +42,28 @@ def setting(experiment: Experiment) -> str:
     return f"{text[0].upper()}{text[1:]}, to a service that takes {each}, found {begun[experiment.start.state]}."
 
 
-def load_words(load: Any) -> str:
+def load_words(load: Workload) -> str:
     """What the clients did: ``5 hey clients, 50 requests``, ``poisson arrivals, 0.5/s for 30 min``."""
-    lasted = f" for {seconds(load.duration_s)}" if getattr(load, "duration_s", None) else ""
+    length_s = getattr(load, "duration_s", None) or load.length_s
+    lasted = f" for {seconds(length_s)}" if length_s else ""
     limit = f", client timeout {seconds(load.timeout_s)}" if load.timeout_s else ""
-    if load.kind == "hey":
-        what = f"requests{lasted}" if lasted else counted(load.concurrency * load.per_worker, "request")
-        return f"{counted(load.concurrency, 'hey client')}, {what}{limit}"
-    if load.kind in {"replay", "gentd26"}:
-        return f"the requests of {load.file.rpartition('/')[2]}{lasted}{limit}"
-    rates = {
-        "constant": lambda: f"constant arrivals, {rate(load.rate)}",
-        "poisson": lambda: f"poisson arrivals, {rate(load.rate)}",
-        "steps": lambda: (
-            f"{counted(len(load.phases), 'phase')} of {spread_of([one.rate for one in load.phases])} for "
-            f"{seconds(sum(one.duration_s for one in load.phases))}"
-        ),
-        "ramp": lambda: f"a ramp from {rate(load.from_rate)} to {rate(load.to_rate)}",
-        "bursts": lambda: f"bursts of {rate(load.high)} between {rate(load.low)}",
-        "batches": lambda: (
-            f"{counted(load.size, 'request')}{' at once' if load.size > 1 else ''} every {seconds(load.every_s)}"
-        ),
-    }
-    swing = f"a daily rhythm around {rate(load.mean)}" if load.kind in {"diurnal", "sinusoid"} else ""
-    return f"{swing or rates[load.kind]()}{lasted}{limit}"
+    return f"{load.in_words(_Words())}{lasted}{limit}"
+
+
+class _Words:
+    """How a report says numbers."""
+
+    def rate(self, per_s: float) -> str:
+        """A rate in the unit that people would choose."""
+        return rate(per_s)
+
+    def seconds(self, time_s: float) -> str:
+        """A time."""
+        return seconds(time_s)
+
+    def counted(self, count: int, thing: str) -> str:
+        """A number of things."""
+        return counted(count, thing)
 
 
 def rate(per_s: float) -> str:
@@ -74,9 +72,3 @@ def rate(per_s: float) -> str:
         if per_s >= least or not per_s:
             return f"{number(per_s * length_s, 3)}/{unit}"
     return f"{number(per_s * 86_400, 3)}/day"
-
-
-def spread_of(rates: Sequence[float]) -> str:
-    """The lowest and the highest of several rates."""
-    low, high = rate(min(rates)), rate(max(rates))
-    return low if low == high else f"{low} to {high}"

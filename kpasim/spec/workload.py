@@ -11,7 +11,7 @@ workload of another rate under the same seed meets the same luck.
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -24,6 +24,19 @@ from kpasim.spec.rates import Floats, Uniforms
 Arrivals = Literal["poisson", "constant"]
 STATES = 1 << 40
 """Index of the first uniform number that changes of rate draw on, far from those of requests."""
+
+
+class Words(Protocol):
+    """How numbers are said to people."""
+
+    def rate(self, per_s: float) -> str:
+        """A rate: `2/s`, `18/h`."""
+
+    def seconds(self, time_s: float) -> str:
+        """A time: `30 min`."""
+
+    def counted(self, count: int, thing: str) -> str:
+        """A number of things: `1 request`, `50 requests`."""
 
 
 class Sessions(Spec):
@@ -52,6 +65,14 @@ class _Load(Spec):
     """When a client gives up on a request; 0 for never."""
     sessions: Sessions | None = None
     """Clients that come back; without it every request is a stranger."""
+
+    def in_words(self, words: Words) -> str:
+        """What the clients do, without for how long: `poisson arrivals, 0.5/s`."""
+        raise NotImplementedError
+
+    def times(self, factor: float) -> dict[str, Any]:
+        """Fields, by their names in files, with which the load is larger by a factor."""
+        raise NotImplementedError
 
     @property
     def length_s(self) -> float | None:
@@ -96,6 +117,19 @@ class Hey(_Load):
     def per_worker(self) -> int | None:
         """Requests that each worker sends; `None` when only the clock ends the load."""
         return None if self.duration_s is not None else self.requests // self.concurrency
+
+    def in_words(self, words: Words) -> str:
+        """See `_Load`."""
+        requests = (
+            "requests" if self.per_worker is None else words.counted(self.concurrency * self.per_worker, "request")
+        )
+        return f"{words.counted(self.concurrency, 'hey client')}, {requests}"
+
+    def times(self, factor: float) -> dict[str, Any]:
+        """See `_Load`."""
+        clients = max(self.concurrency + 1, round(factor * self.concurrency))
+        more = {} if self.per_worker is None else {"requests": clients * self.per_worker}
+        return {"concurrency": clients, **more}
 
 
 class OpenLoop(_Load):
@@ -162,6 +196,14 @@ class Constant(Rated):
         """One rate."""
         return rates.Steps([self.rate], [self.duration_s])
 
+    def in_words(self, words: Words) -> str:
+        """See `_Load`."""
+        return f"constant arrivals, {words.rate(self.rate)}"
+
+    def times(self, factor: float) -> dict[str, Any]:
+        """See `_Load`."""
+        return {"rate": factor * self.rate}
+
 
 class Poisson(Rated):
     """Requests at random, independent of each other."""
@@ -187,6 +229,14 @@ class Poisson(Rated):
     def without_chance(self) -> OpenLoop:
         """The same rate at equal distances."""
         return Constant(kind="constant", rate=self.rate, duration_s=self.duration_s)
+
+    def in_words(self, words: Words) -> str:
+        """See `_Load`."""
+        return f"poisson arrivals, {words.rate(self.rate)}"
+
+    def times(self, factor: float) -> dict[str, Any]:
+        """See `_Load`."""
+        return {"rate": factor * self.rate}
 
 
 class Phase(Spec):
@@ -217,6 +267,16 @@ class Steps(Rated):
         """The phases' rates, one after the other."""
         return rates.Steps([one.rate for one in self.phases], [one.duration_s for one in self.phases])
 
+    def in_words(self, words: Words) -> str:
+        """See `_Load`."""
+        low, high = (words.rate(found([one.rate for one in self.phases])) for found in (min, max))
+        spread = low if low == high else f"{low} to {high}"
+        return f"{words.counted(len(self.phases), 'phase')} of {spread}"
+
+    def times(self, factor: float) -> dict[str, Any]:
+        """See `_Load`."""
+        return {f"phases.{place}.rate": factor * one.rate for place, one in enumerate(self.phases)}
+
 
 class Ramp(Rated):
     """A rate that rises or falls in a straight line."""
@@ -235,6 +295,14 @@ class Ramp(Rated):
     def rate_of_time(self, uniforms: Uniforms) -> rates.Rate:
         """A straight line."""
         return rates.Ramp(self.from_rate, self.to_rate, self.duration_s)
+
+    def in_words(self, words: Words) -> str:
+        """See `_Load`."""
+        return f"a ramp from {words.rate(self.from_rate)} to {words.rate(self.to_rate)}"
+
+    def times(self, factor: float) -> dict[str, Any]:
+        """See `_Load`."""
+        return {"from": factor * self.from_rate, "to": factor * self.to_rate}
 
 
 class Diurnal(Rated):
@@ -265,6 +333,14 @@ class Diurnal(Rated):
     def rate_of_time(self, uniforms: Uniforms) -> rates.Rate:
         """A wave."""
         return rates.Wave(self.mean, self.amplitude, self.period_s, self.phase_s, self.duration_s)
+
+    def in_words(self, words: Words) -> str:
+        """See `_Load`."""
+        return f"a daily rhythm around {words.rate(self.mean)}"
+
+    def times(self, factor: float) -> dict[str, Any]:
+        """See `_Load`."""
+        return {"mean": factor * self.mean}
 
 
 class Bursts(Rated):
@@ -319,6 +395,65 @@ class Bursts(Rated):
         lengths_s[-1] -= ends_s[used - 1] - self.duration_s
         return rates.Steps(np.where(high[:used], self.high, self.low).tolist(), lengths_s.tolist())
 
+    def in_words(self, words: Words) -> str:
+        """See `_Load`."""
+        return f"bursts of {words.rate(self.high)} between {words.rate(self.low)}"
+
+    def times(self, factor: float) -> dict[str, Any]:
+        """See `_Load`."""
+        return {"low": factor * self.low, "high": factor * self.high}
+
+
+class Gamma(OpenLoop):
+    """Requests whose distances are independent, more or less regular than at random (a renewal process)."""
+
+    goes_on: ClassVar[bool] = True
+
+    kind: Literal["gamma"]
+    """`gamma`."""
+    rate: PositiveRate
+    """Mean requests per second."""
+    cv: Annotated[Positive, Field(ge=0.05, le=20.0)] = 2.0
+    """Coefficient of variation of the time from one request to the next: 1 is `poisson`, more comes in clusters, less
+    is more regular."""
+    duration_s: PositiveSeconds
+    """How long requests are sent."""
+
+    @property
+    def is_random(self) -> bool:
+        """Always."""
+        return True
+
+    def without_chance(self) -> OpenLoop:
+        """The same rate at equal distances."""
+        return Constant(kind="constant", rate=self.rate, duration_s=self.duration_s)
+
+    def times_s(self, uniforms: Uniforms) -> Floats:
+        """Sums of gamma distributed distances, the first from the beginning of the load."""
+        from scipy.special import gammaincinv
+
+        shape, count = self.cv**-2, self.most_requests()
+        sums = np.cumsum(gammaincinv(shape, uniforms(count, 0))) / (shape * self.rate)
+        return np.asarray(sums[sums < self.duration_s], dtype=np.float64)
+
+    def most_requests(self) -> int:
+        """So many distances add up to less than the load lasts with a probability below 1 in 10**15."""
+        from scipy.special import gammainc
+
+        shape, expected = self.cv**-2, self.rate * self.duration_s
+        count = rates.most(expected)
+        while gammainc(count * shape, expected * shape) > 1e-15:
+            count = math.ceil(1.2 * count)
+        return count
+
+    def in_words(self, words: Words) -> str:
+        """See `_Load`."""
+        return f"arrivals of variation {self.cv:g}, {words.rate(self.rate)}"
+
+    def times(self, factor: float) -> dict[str, Any]:
+        """See `_Load`."""
+        return {"rate": factor * self.rate}
+
 
 class Batches(OpenLoop):
     """Several requests at the same instant, again and again."""
@@ -347,14 +482,34 @@ class Batches(OpenLoop):
         batches = self.duration_s / self.every_s
         return self.size * (1 + (rates.most(batches) if self.is_random else math.ceil(batches)))
 
+    def in_words(self, words: Words) -> str:
+        """See `_Load`."""
+        at_once = " at once" if self.size > 1 else ""
+        return f"{words.counted(self.size, 'request')}{at_once} every {words.seconds(self.every_s)}"
+
+    def times(self, factor: float) -> dict[str, Any]:
+        """See `_Load`."""
+        return {"every": self.every_s / factor}
+
 
 class Recorded(OpenLoop):
     """Arrivals out of a file, which `workloads.recorded` reads."""
+
+    file: str
+    speed: Positive = 1.0
 
     @property
     def length_s(self) -> float | None:
         """The file says."""
         return None
+
+    def in_words(self, words: Words) -> str:
+        """See `_Load`."""
+        return f"the requests of {self.file.rpartition('/')[2]}"
+
+    def times(self, factor: float) -> dict[str, Any]:
+        """See `_Load`."""
+        return {"speed": factor * self.speed}
 
 
 class Replay(Recorded):
@@ -401,7 +556,7 @@ class GenTD26(Recorded):
 
 
 Workload = Annotated[
-    Hey | Constant | Poisson | Steps | Ramp | Diurnal | Bursts | Batches | Replay | GenTD26,
+    Hey | Constant | Poisson | Steps | Ramp | Diurnal | Bursts | Gamma | Batches | Replay | GenTD26,
     Field(discriminator="kind"),
 ]
 """Any of the workloads, told apart by `kind`."""

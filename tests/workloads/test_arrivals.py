@@ -62,6 +62,7 @@ LOADS = st.one_of(
     made(
         "diurnal", mean=RATE, amplitude=st.floats(0.0, 1.0), period=TIME, phase=TIME, duration=TIME, arrivals=ARRIVALS
     ),
+    made("gamma", rate=RATE, cv=st.floats(0.05, 20.0), duration=TIME),
     made("bursts", low=st.just(0.0), high=RATE, low_for=TIME, high_for=TIME, duration=TIME),
     made("batches", size=st.integers(1, 9), every=TIME, arrivals=ARRIVALS, duration=TIME),
 )
@@ -105,6 +106,7 @@ def test_a_longer_load_begins_with_the_shorter_one() -> None:
     """The first ten minutes of an hour are the ten minutes."""
     for kind, keys in {
         "poisson": {"rate": 0.5},
+        "gamma": {"rate": 2, "cv": 3},
         "bursts": {"low": 0.1, "high": 3, "low_for": 60, "high_for": 20},
         "batches": {"size": 3, "every": 20, "arrivals": "poisson"},
         "diurnal": {"mean": 1, "period": 300},
@@ -124,6 +126,24 @@ def test_a_poisson_load_has_its_rate_and_no_memory() -> None:
     assert counts.mean() == pytest.approx(50, abs=1.2)
     assert counts.var() / counts.mean() == pytest.approx(1, abs=0.25)
     assert gaps_s.std() / gaps_s.mean() == pytest.approx(1, abs=0.04)
+
+
+@pytest.mark.parametrize("cv", [0.2, 1.0, 3.0])
+def test_gamma_arrivals_have_their_rate_and_variation(cv: float) -> None:
+    """A day of one request in two seconds: mean distance and coefficient of variation are those asked for."""
+    gaps_s = np.diff(times_s(workload(kind="gamma", rate=0.5, cv=cv, duration=86_400)))
+
+    assert gaps_s.mean() == pytest.approx(2.0, rel=4.0 * cv / len(gaps_s) ** 0.5)
+    assert gaps_s.std() / gaps_s.mean() == pytest.approx(cv, rel=0.1)
+
+
+def test_gamma_arrivals_of_variation_one_are_poisson() -> None:
+    """The same uniform numbers give the same times, to the rounding of a different formula."""
+    same = [
+        workload(kind=kind, rate=0.5, duration=3600, **more) for kind, more in (("gamma", {"cv": 1}), ("poisson", {}))
+    ]
+
+    assert times_s(same[0]) == pytest.approx(times_s(same[1]), abs=1e-6)
 
 
 def test_bursts_are_more_uneven_than_chance() -> None:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from kpasim.errors import KpasimError
 from kpasim.results.summary import Figures
-from kpasim.spec import workload as spec
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.grid.result import label
 from kpasim.studies.search.space import MAX_SCALE, MIN_SCALE
@@ -36,34 +35,7 @@ class Stressed(NamedTuple):
 
 def more_load(experiment: Experiment, factor: float) -> dict[str, Any]:
     """Settings that make a load larger by a factor: more clients, a higher rate, or a faster replay."""
-    load = experiment.workload
-
-    def times(*names: str) -> dict[str, Any]:
-        """Fields of the load, by their names in files, multiplied by the factor."""
-        return {f"workload.{name}": factor * getattr(load, _FIELDS.get(name, name)) for name in names}
-
-    if isinstance(load, spec.Hey):
-        clients = max(load.concurrency + 1, round(factor * load.concurrency))
-        found: dict[str, Any] = {"workload.concurrency": clients}
-        if load.per_worker is not None:
-            found["workload.requests"] = clients * load.per_worker
-        return found
-    if isinstance(load, spec.Steps):
-        return {f"workload.phases.{place}.rate": factor * one.rate for place, one in enumerate(load.phases)}
-    if isinstance(load, spec.Ramp):
-        return times("from", "to")
-    if isinstance(load, spec.Diurnal):
-        return times("mean")
-    if isinstance(load, spec.Bursts):
-        return times("low", "high")
-    if isinstance(load, spec.Batches):
-        return {"workload.every": load.every_s / factor}
-    if isinstance(load, spec.Replay | spec.GenTD26):
-        return times("speed")
-    return times("rate")
-
-
-_FIELDS = {"from": "from_rate", "to": "to_rate"}
+    return {f"workload.{name}": value for name, value in experiment.workload.times(factor).items()}
 
 
 def stressed(
