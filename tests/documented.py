@@ -4,7 +4,7 @@ Every fenced block of language ``bash`` or ``python`` is run, and the example of
 block say what it needs:
 
     <!-- test: skip, REASON -->          it is not run
-    <!-- test: stand-in -->              against the stand-in cluster, and only a rehearsal (--dry-run)
+    <!-- test: fake-cluster -->          against the fake cluster, and only a rehearsal (--dry-run)
     <!-- given: FOLDER -->               a measured run lies there
     <!-- given: FILE = ... -->           a file with this content lies there
 
@@ -81,7 +81,7 @@ class Block:
 
     @property
     def mode(self) -> str:
-        """``skip``, ``stand-in`` or nothing."""
+        """``skip``, ``fake-cluster`` or nothing."""
         return next((rest.partition(",")[0].strip() for word, rest in self.notes if word == "test"), "")
 
 

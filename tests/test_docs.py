@@ -19,7 +19,7 @@ from kpasim.results.tables import OPTIONAL, REQUIRED
 from tests.documented import ROOT, Block, blocks, help_pages, pages, prepare, run
 
 NO_CLUSTER = {"docs/guides/cluster.md", "docs/tutorial.md"}
-"""Pages with commands that need a cluster; they are rehearsed against the stand-in."""
+"""Pages with commands that need a cluster; they are rehearsed against the fake cluster."""
 
 
 def runnable(page):
@@ -39,7 +39,7 @@ def test_commands_of_a_page_run_in_order(page, tmp_path):
     for block in blocks(page):
         if block.language == "yaml" and (name := re.match(r"# ([\w.-]+\.yaml)\n", block.text)):
             (place / name[1]).write_text(block.text, encoding="utf-8")
-        if block not in runnable(page) or block.mode == "stand-in":
+        if block not in runnable(page) or block.mode == "fake-cluster":
             continue
         done = run(block, place, environment)
         assert done.returncode == 0, f"{block.name}\n{block.text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
@@ -48,14 +48,14 @@ def test_commands_of_a_page_run_in_order(page, tmp_path):
 
 @pytest.mark.parametrize("page", sorted(NO_CLUSTER))
 def test_commands_for_a_cluster_are_rehearsed(page, tmp_path):
-    """What needs a cluster is run against the stand-in, which is asked whether it would take it all."""
-    pytest.importorskip("torch", reason="the stand-in runs kpasim's own server: needs the extra server")
+    """What needs a cluster is run against the fake cluster, which is asked whether it would take it all."""
+    pytest.importorskip("torch", reason="the fake cluster runs kpasim's own server: needs the extra server")
     from kpasim.cluster.local import LocalCluster
 
     place = tmp_path / "kpasim"
     place.mkdir()
     environment = {**prepare(place), "KPASIM_REHEARSE": "1"}
-    some = [one for one in runnable(ROOT / page) if one.mode == "stand-in"]
+    some = [one for one in runnable(ROOT / page) if one.mode == "fake-cluster"]
     assert some
     with LocalCluster() as cluster:
         environment["KUBECONFIG"] = str(cluster.kubeconfig)
@@ -67,7 +67,7 @@ def test_commands_for_a_cluster_are_rehearsed(page, tmp_path):
 
 def test_every_page_that_needs_a_cluster_is_listed():
     """A command is rehearsed instead of run on the pages named here, and nowhere else."""
-    found = {str(page.relative_to(ROOT)) for page in pages() if any(one.mode == "stand-in" for one in blocks(page))}
+    found = {str(page.relative_to(ROOT)) for page in pages() if any(one.mode == "fake-cluster" for one in blocks(page))}
 
     assert found == NO_CLUSTER
 
@@ -103,7 +103,7 @@ def test_the_example_of_a_help_page_runs(name, tmp_path):
     With the few replications of a test `kpasim tune` may find that nothing meets the SLOs, or not know.
     """
     if name == "kpasim validate":
-        pytest.importorskip("torch", reason="the stand-in runs kpasim's own server: needs the extra server")
+        pytest.importorskip("torch", reason="the fake cluster runs kpasim's own server: needs the extra server")
     place = tmp_path / "kpasim"
     place.mkdir()
     environment = {**prepare(place), "KPASIM_REHEARSE": "1"}
