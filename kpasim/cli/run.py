@@ -34,6 +34,8 @@ NOT_MET = 3
 """Exit status when an SLO is not met."""
 WIDTH = 110
 """Width of the answer's lines."""
+MOST_DECISIONS = 300
+"""Lines about decisions that --explain prints at most."""
 COSTLY = ("utilisation",)
 """Findings of `kpasim check` about settings that cost money."""
 
@@ -253,12 +255,22 @@ def show(result: Result, judgements: Sequence[Judgement], *, explain: bool) -> N
     show_tables(timeline(tables))
     click.echo()
     if explain:
-        from kpasim.studies.explain import explanation
-
-        for text in explanation(tables, result.params):
-            click.echo(text)
-        click.echo()
+        show_decisions(tables, result)
     show_tables(figures_of_merit(result))
+
+
+def show_decisions(tables: Tables, result: Result) -> None:
+    """Print what was decided and what became of it, line by line; of a long run its beginning."""
+    from kpasim.studies.explain import explanation
+
+    lines = list(explanation(tables, result.params))
+    for text in lines[:MOST_DECISIONS]:
+        click.echo(text)
+    if len(lines) > MOST_DECISIONS:
+        rest = len(lines) - MOST_DECISIONS
+        where = "--out FOLDER writes all decisions to ticks.csv; the table below shows the whole run"
+        click.echo(f"... {rest:,} more lines: {where}")
+    click.echo()
 
 
 def which(result: Result) -> str:

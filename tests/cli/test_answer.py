@@ -226,6 +226,18 @@ def test_why_it_scaled_comes_first_with_explain(tmp_path: Path):
     assert any("To zero at" in line for line in lines[:6])
 
 
+def test_a_long_run_is_not_explained_in_thousands_of_lines(tmp_path: Path):
+    """Two hours of changing load: the first decisions one by one, how many more there are, and where they are."""
+    load = {"kind": "bursts", "low": 0.01, "high": 0.5, "low-for": "3m", "high-for": "2m", "duration": "2h"}
+
+    lines = run(written(tmp_path, experiment(load, {"max-scale": 4})), "-n", "1", "--explain").stdout.splitlines()
+
+    more = next(line for line in lines if line.startswith("... ") and "more lines" in line)
+    assert int(more.split()[1].replace(",", "")) > 100
+    assert "ticks.csv" in more
+    assert len(lines) < 420
+
+
 @pytest.mark.parametrize(
     ("time_s", "end_s", "text"),
     [
