@@ -43,6 +43,8 @@ def climb(race: Race, best: Candidate) -> list[Candidate | None]:
     Returns:
         One for each number of changes; None where nothing that was tried meets the SLOs.
     """
+    # First of all, whatever the budget: whether the present settings meet the SLOs.
+    race.judge(race.candidates[race.space.origin])
     _fewer_changes(race, best)
     race.join(race.space.between(best.place))
     steps: list[Candidate | None] = []

@@ -12,6 +12,7 @@ import pytest
 
 from kpasim.errors import RunError
 from kpasim.results.summary import Figures
+from kpasim.studies.search.ladder import climb
 from kpasim.studies.search.race import LAST, NEAR, SAMPLE, SERIOUS, Race
 from kpasim.studies.search.slo import parse_slo
 from kpasim.studies.search.space import Space
@@ -177,3 +178,24 @@ def test_settings_may_stay_as_they_are() -> None:
     assert space.settings((0, 1)) == {"a": 1, "b": 7}
     assert (space.changes((0, 1)), space.changes((1, 1))) == (2, 1)
     assert space.between((0, 1)) == [(1, 0), (0, 0), (1, 1)]
+
+
+class Large(Numbers):
+    """The same, where the present settings are large."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        super().__init__({"size": 9, "speed": 9, **settings})
+
+
+def test_the_ladder_begins_with_the_present_settings_whatever_the_budget() -> None:
+    """However few replications are left: where the present settings meet the SLO, that is known and shown."""
+    space = space_of({"size": [9, *range(9)], "speed": [9, *range(9)]})
+    race = race_of(space, "20s", budget=800, make=Large)
+    assert race.best is not None
+    assert race.candidates[space.origin].count < SERIOUS
+    race.allow(SERIOUS)
+
+    steps = climb(race, race.best)
+
+    assert steps[0] is race.candidates[space.origin]
+    assert None not in steps
