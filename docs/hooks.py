@@ -1,6 +1,6 @@
-"""What `mkdocs build` makes from the code itself, so that it cannot differ from it: the reference of all files.
+"""Reference of all files, generated from the code by `mkdocs build`.
 
-A page says where: ``<!-- generated: experiment -->``, ``model``, ``sweep``, ``runs`` or ``prices``.
+A page marks the position of a generated part: ``<!-- generated: experiment -->``, ``model``, ``sweep``, ``runs`` or ``prices``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PAGES = {"model": "model.md", "experiment": "experiment.md", "sweep": "sweep.md"
 """The page of each kind of file; what models and experiments share is told on the first of them."""
 
 _HOLDS = {
-    "time": "seconds; a moment counts from the start of the load",
+    "time": "seconds; times count from the start of the load",
     "number": "number",
     "count": "whole number",
     "word": "text",
@@ -45,7 +45,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def file_reference(kind: str) -> str:
-    """Every key of a kind of file: what may stand there, its default, what it means."""
+    """Every key of a kind of file: type, default, meaning."""
     whole = schema(kind)
     lines = [str(whole["description"]), "", *_keys(whole, kind)]
     if kind == "experiment":
@@ -68,14 +68,14 @@ def run_reference() -> str:
     for table, columns in REQUIRED.items():
         rows = [(name, kind, "always") for name, kind in columns.items()]
         rows += [(name, kind, "where known") for name, kind in OPTIONAL.get(table, {}).items()]
-        lines += ["", f"### {table}.csv", "", "| column | holds | there |", "| --- | --- | --- |"]
+        lines += ["", f"### {table}.csv", "", "| column | content | present |", "| --- | --- | --- |"]
         lines += [f"| `{name}` | {_HOLDS[kind]} | {there} |" for name, kind, there in rows]
     return "\n".join(lines)
 
 
 def price_table() -> str:
     """The prices that kpasim brings along, with their sources."""
-    lines = ["| instance type | GPU | an hour | read | source |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| instance type | GPU | price per hour | date | source |", "| --- | --- | --- | --- | --- |"]
     for name, price in price_list().items():
         marks = [word for word, said in (("stale", price.stale), ("estimate", price.estimate)) if said]
         read = ", ".join(one for one in (price.region, price.date, *(f"**{mark}**" for mark in marks)) if one)
@@ -127,10 +127,10 @@ def _keys(form: Schema, kind: str) -> list[str]:
     properties: Mapping[str, Schema] = form.get("properties", {})
     if not properties:
         return []
-    lines = ["| key | what may stand there | default | meaning |", "| --- | --- | --- | --- |"]
+    lines = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     # What tells the shape comes first, as people write it.
     for key, value in sorted(properties.items(), key=lambda pair: "const" not in pair[1]):
-        given = "**needed**" if key in form.get("required", ()) else _default(value)
+        given = "**required**" if key in form.get("required", ()) else _default(value)
         meaning = "" if "const" in value else " ".join(_meaning(value, kind).split())
         lines.append(f"| `{key}` | {_what(value, kind)} | {given} | {meaning} |")
     return lines

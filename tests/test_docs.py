@@ -197,7 +197,7 @@ def test_links_between_pages_lead_somewhere():
 
 @pytest.mark.parametrize("kind", ["experiment", "model", "sweep", "runs"])
 def test_the_reference_holds_every_key(kind, monkeypatch):
-    """The generated pages name every key of every kind of file, each with what may stand there."""
+    """The generated pages name every key of every kind of file, each with its type."""
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     sys.modules.pop("hooks", None)
     import hooks
