@@ -1,6 +1,7 @@
 """Reference of all files, generated from the code by `mkdocs build`.
 
-A page marks the position of a generated part: ``<!-- generated: experiment -->``, ``model``, ``sweep``, ``runs`` or ``prices``.
+A page marks the position of a generated part: ``<!-- generated: experiment -->``, ``model``,
+``sweep``, ``runs`` or ``prices``.
 """
 
 from __future__ import annotations
