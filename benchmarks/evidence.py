@@ -186,7 +186,7 @@ def envoys_choices(name: str) -> tuple[int, int, float, float, float]:
     return choices, least, same, variance, different
 
 
-def envoys_dice() -> Words:
+def envoys_choice_of_pods() -> Words:
     """Choices of the run with many requests, and of the two with fifty."""
     long = "s3-cc10-c50-tbc0-envoylr"
     choices, least, same, _, different = envoys_choices(long)
@@ -428,7 +428,7 @@ def removed_at_once() -> Words:
 
 
 MEASURED: tuple[Callable[[], Words], ...] = (
-    order_of_addresses, ingress_counter, autoscalers_clock, envoys_dice, a_lost_turn, a_sample_of_pods,
+    order_of_addresses, ingress_counter, autoscalers_clock, envoys_choice_of_pods, a_lost_turn, a_sample_of_pods,
     two_numbers_in_one_second, two_scrapes_in_one_second, busy_machine, longest_waits, pods_that_never_came_up,
     slow_objects, a_threshold_met_exactly, shared_arrivals, removed_at_once,
 )  # fmt: skip
@@ -446,8 +446,8 @@ def predicted() -> dict[str, fidelity.Row]:
 
 
 @cache
-def in_step(name: str) -> Comparison:
-    """One run, predicted with its clocks in step."""
+def aligned(name: str) -> Comparison:
+    """A run, predicted with phase-aligned clocks."""
     return compare(folder(name), replications=100, align=True, seed=1, engine="compiled")
 
 
@@ -464,7 +464,7 @@ def busy_machine_predicted() -> Words:
     busy = busy_runs()
     most = {metric: max(off(name, metric) for name in busy) for metric in ("p50_s", "total_s", "max_s")}
     yield FIDELITY, f"predicted up to {most['max_s']:.0f} % too short"
-    yield FIDELITY, f"Medians are up to {most['p50_s']:.1f} % too short, totals up to {most['total_s']:.1f} %"
+    yield FIDELITY, f"Medians are up to {most['p50_s']:.1f} % too short, test durations up to {most['total_s']:.1f} %"
     outside = [
         name for name in slow_scale_outs() if not fidelity.inside(predicted()[name].metrics["first_scale_out_s"])
     ]
@@ -482,8 +482,8 @@ def busy_machine_predicted() -> Words:
             early_s.append(measured_s - predicted_s)
     yield (
         DIFFERENCES,
-        f"{len(busy)} measured runs on a busy machine: p50 up to {most['p50_s']:.1f} %, totals up to "
-        f"{most['total_s']:.1f} % and the longest latency up to {most['max_s']:.0f} % too short; in {len(early_s)} of "
+        f"{len(busy)} measured runs on a busy machine: p50 up to {most['p50_s']:.1f} %, test durations up to "
+        f"{most['total_s']:.1f} % and the max latency up to {most['max_s']:.0f} % too short; in {len(early_s)} of "
         f"{len(names())} runs the first scale-out {span(early_s, 2)} s early",
     )
 
@@ -517,18 +517,18 @@ def phases_predicted() -> Words:
         f"In the {int(early.sum())} of {len(early)} replications that have the eighth pod as early, the p95 is "
         f"{np.median(p95_s[early]):.2f} s, measured {found.metrics['p95_s']['measured']:.2f} s",
     )
-    yield FIDELITY, f"the eighth pod came {np.median(eighth_s[~early]) - measured_s:.0f} s earlier than it mostly does"
+    yield FIDELITY, f"the eighth pod came {np.median(eighth_s[~early]) - measured_s:.0f} s earlier than usual"
 
 
 def steps_predicted() -> Words:
-    """Runs with their clocks in step."""
-    found = in_step("s4-pt200-a")
+    """Runs with phase-aligned clocks."""
+    found = aligned("s4-pt200-a")
     most, pods = found.result.figures["max_pods"], found.measured.pods
     assert set(most) == {6.0, 8.0}
     yield (
         FIDELITY,
-        f"{int(np.sum(most == 8.0))} of {len(most)} replications with the clocks in step go the measured way, with "
-        "eight pods; in the others it is six",
+        f"{int(np.sum(most == 8.0))} of {len(most)} replications with phase-aligned clocks follow the measured run, "
+        "with eight pods; the others have six",
     )
     # Under load, up to the tick after the first removal.
     ticks = found.measured.ticks
@@ -543,8 +543,8 @@ def steps_predicted() -> Words:
         f"In `s4-pt200-a` the averages of {near} of {len(most)} replications lie within 0.01 of the printed ones for "
         f"{int(ticks['t_s'][there].max())} seconds",
     )
-    error = fidelity.error("p95_s", in_step("s6-stz-tbcm1-a").metrics["p95_s"])
-    yield FIDELITY, f"Phases of clocks: in step the error is {error:.1f} %"
+    error = fidelity.error("p95_s", aligned("s6-stz-tbcm1-a").metrics["p95_s"])
+    yield FIDELITY, f"Clock phases: with phase-aligned clocks the error is {error:.1f} %"
 
 
 PREDICTED: tuple[Callable[[], Words], ...] = (

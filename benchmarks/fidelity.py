@@ -47,10 +47,10 @@ TITLES = {
     "p95_s": "p95 %",
     "mean_s": "mean %",
     "max_s": "max %",
-    "total_s": "total %",
+    "total_s": "test duration %",
     "pod_seconds": "pod s %",
     "first_scale_out_s": "first scale-out s",
-    "desired_zero_after_last_s": "desired 0 s",
+    "desired_zero_after_last_s": "scale-to-zero decision s",
 }
 COVERED = {
     "p50_s": "p50",
@@ -59,11 +59,11 @@ COVERED = {
     "p99_s": "p99",
     "mean_s": "mean",
     "max_s": "max",
-    "total_s": "total",
+    "total_s": "test duration",
     "pod_seconds": "pod s",
     "first_scale_out_s": "first scale-out",
-    "desired_zero_after_last_s": "desired 0",
-    "replicas_zero_after_last_s": "replicas 0",
+    "desired_zero_after_last_s": "scale-to-zero decision",
+    "replicas_zero_after_last_s": "scale to zero",
 }
 """Metrics whose intervals are looked at."""
 COVERAGE = (0.85, 0.98)
@@ -71,7 +71,7 @@ COVERAGE = (0.85, 0.98)
 ALLOWED_SHARE, ALLOWED_S = 0.01, 0.02
 """What an interval is widened by, for the measurement itself."""
 EXACT_PODS = 0.92
-"""Share of runs whose most pods are to be predicted exactly."""
+"""Goal: share of runs whose peak pods are predicted exactly."""
 ALL = "all"
 """The group of all runs."""
 SKETCHED = ("s1-warm-def", "s2-warm-def")
@@ -79,7 +79,7 @@ SKETCHED = ("s1-warm-def", "s2-warm-def")
 ENOUGH = 3
 """Runs of a group that a share is worth something for."""
 TRIALS = 1_000
-"""How often a perfect simulator is tried."""
+"""How often an exact model is tried."""
 FAR_P95 = 10.0
 """A p95 that is missed by more than this [%] is listed."""
 
@@ -99,7 +99,7 @@ class Row:
         metrics: Measured and predicted values.
         ticks: How the policy answers to the measured averages.
         changes: Changes of desired: how many were measured, missed and too many, and how far apart in time [s].
-        by_chance: How many of these changes a perfect simulator would miss, which knows as little.
+        by_chance: How many of these changes an exact model would miss without knowledge of phases.
         created_off_s: How far apart the creations of pods are [s].
         drawn: Each metric in every replication; not a number where it has none.
     """
@@ -212,9 +212,9 @@ def median_error(name: str, group: list[Row]) -> float | None:
 
 
 def chance_off(name: str, group: list[Row]) -> NDArray[np.float64]:
-    """How far off a perfect simulator would be if each replication in turn stood for what was measured.
+    """Error of an exact model if each replication in turn were the measured run.
 
-    It knows phases of clocks and a gateway's dice as little.
+    It knows neither the clock phases nor the gateway's random choices.
 
     Returns:
         Shape ``(runs, replications)``, in the unit of the metric's goal; not a number where nothing was measured.
@@ -233,13 +233,13 @@ def nanmedian(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
 
 
 def chance_errors(name: str, group: list[Row]) -> tuple[float, float]:
-    """Median error that a perfect simulator would make, and the one that it would exceed in one of twenty cases."""
+    """Median error that an exact model would make, and the one that it would exceed in one of twenty cases."""
     medians = nanmedian(chance_off(name, group), axis=0)
     return float(np.nanmean(medians)), float(np.nanquantile(medians, 0.95))
 
 
 def chance_kept(found: list[Row]) -> dict[str, float]:
-    """How often a perfect simulator would keep the goals of all runs, of every family and path, and of each alone.
+    """How often an exact model would keep the goals of all runs, of every family and path, and of each alone.
 
     For each run a replication picked at random stands for what was measured; groups are judged as they are here.
     """
@@ -259,12 +259,12 @@ def chance_kept(found: list[Row]) -> dict[str, float]:
 
 
 def kept_line(found: list[Row]) -> str:
-    """How often a perfect simulator would keep all goals, in words."""
+    """How often an exact model would meet all goals, in words."""
     *each, (together, often) = chance_kept(found).items()
     parts = ", ".join(f"{group} {100 * share:.0f} %" for group, share in each)
     return (
-        "How often a perfect simulator, which knows phases and dice as little, would keep all goals of a line: "
-        f"{parts}. Those of {together} at once: {100 * often:.1f} %."
+        "Upper bound: how often an exact model with unknown clock phases and random routing would meet all goals "
+        f"in the row: {parts}. All goals of {together}: {100 * often:.1f} %."
     )
 
 
@@ -291,13 +291,13 @@ def pooled_coverage(group: list[Row], *, widened: bool = True) -> float:
 
 
 def exact_pods(group: list[Row]) -> float:
-    """Share of a group's runs whose most pods are predicted exactly."""
+    """Share of a group's runs whose peak pods are predicted exactly."""
     both = [row.metrics["max_pods"] for row in group]
     return statistics.fmean(one["predicted"] == one["measured"] for one in both)
 
 
 def chance_pods(group: list[Row]) -> tuple[float, float]:
-    """Share of exact most pods of a perfect simulator, and the one that it falls below in one of twenty cases."""
+    """Share of exact peak pods of an exact model, and the share that it falls below in one of twenty cases."""
     shares = np.mean(chance_off("max_pods", group) == 0.0, axis=0)
     return float(np.mean(shares)), float(np.quantile(shares, 0.05))
 
@@ -323,7 +323,7 @@ def groups(found: list[Row]) -> dict[str, list[Row]]:
 
 
 def error_table(found: list[Row]) -> str:
-    """One line for each group; what misses its goal is bold, with what a perfect simulator would show."""
+    """One line for each group; what misses its goal is bold, with what an exact model would show."""
     lines = []
     sketched = [row for row in found if row.name.startswith(SKETCHED)]
     named = {**groups(found), **({" and ".join(SKETCHED): sketched} if sketched else {})}
@@ -361,10 +361,10 @@ def coverage_table(found: list[Row]) -> str:
     bare = [coverage(name, found, widened=False) for name in COVERED]
     shares = [*bare, pooled_coverage(found, widened=False)]
     lines.append(["all, not widened", str(len(found)), *("-" if one is None else f"{one:.2f}" for one in shares)])
-    perfect = [chance_coverage(name, found) for name in COVERED]
-    known = [one for one in perfect if one is not None]
-    shares = [*perfect, statistics.fmean(known)]
-    lines.append(["a perfect simulator", "", *("-" if one is None else f"{one:.2f}" for one in shares)])
+    exact = [chance_coverage(name, found) for name in COVERED]
+    known = [one for one in exact if one is not None]
+    shares = [*exact, statistics.fmean(known)]
+    lines.append(["an exact model", "", *("-" if one is None else f"{one:.2f}" for one in shares)])
     return table(["", "runs", *COVERED.values(), "together"], lines)
 
 
@@ -399,8 +399,8 @@ def in_short(recorded: list[Row], aligned: list[Row]) -> str:
 
     exact = f"{100 * exact_pods(recorded):.0f} %"
     return (
-        f"Half of all runs are met within {said(recorded)}; the most pods exactly in {exact} of them. "
-        f"With the clocks in step: {said(aligned)}."
+        f"Median errors: {said(recorded)}; peak pods are exact in {exact} of the runs. "
+        f"With phase-aligned clocks: {said(aligned)}."
     )
 
 
@@ -408,10 +408,10 @@ OVERVIEW = {
     "p50_s": "p50 latency",
     "p95_s": "p95 latency",
     "mean_s": "mean latency",
-    "max_s": "slowest request",
+    "max_s": "max latency",
     "pod_seconds": "pod seconds",
     "first_scale_out_s": "first scale-out",
-    "desired_zero_after_last_s": "return to zero",
+    "desired_zero_after_last_s": "scale-to-zero decision",
 }
 """What the README shows."""
 
@@ -424,7 +424,7 @@ def overview(found: list[Row]) -> str:
         assert off is not None
         assert inside_share is not None
         lines.append([title, f"{off:.2f} {'%' if name in RELATIVE else 's'}", f"{100 * inside_share:.0f} %"])
-    lines.append(["most pods", "0 pods", f"exact in {100 * exact_pods(found):.0f} %"])
+    lines.append(["peak pods", "0 pods", f"exact in {100 * exact_pods(found):.0f} %"])
     return table([f"of {len(found)} recorded runs", "median error", "measured inside the 90 % interval"], lines)
 
 
@@ -447,11 +447,11 @@ def places_line() -> str:
         against = int(np.sum(list(runs.values()), axis=0).min())
         span = f"{min(places):.2f} to {max(places):.2f} s" if len(places) > 1 else f"{places[0]:.2f} s"
         parts.append(f"{span} ({group}; {against} of {len(runs)} runs rule it out)")
-    return f"Where within the wall-clock second the activators report: {', '.join(parts)}."
+    return f"Reporting phase of the activators within the wall-clock second: {', '.join(parts)}."
 
 
 def aligned_lines(found: list[Row]) -> str:
-    """Changes of desired and creations of pods with the clocks in step, by path."""
+    """Changes of desired and creations of pods with phase-aligned clocks, by path."""
     lines = []
     for group, members in groups(found).items():
         measured = sum(row.changes[0] for row in members)
@@ -520,18 +520,18 @@ def main() -> None:
             places_line(),
             in_short(recorded, aligned),
             "### Median absolute error, recorded service times\n\n"
-            "Bold misses its goal; in brackets the median error of a perfect simulator, which knows phases and dice as "
-            "little: the usual one, and the one that it exceeds in one of twenty cases; for pods its share likewise.",
+            "Bold: the goal is missed. In brackets: the median error of an exact model with unknown clock phases and "
+            "random routing, in the median case and in the worst of twenty cases; for pods its share likewise.",
             error_table(recorded),
             kept_line(recorded),
-            "### The same without other runs: reports anywhere within the second",
+            "### Without the phase from other runs",
             error_table(anywhere),
             "### Coverage of the 90 % interval, recorded service times",
             coverage_table(recorded),
             f"Median width of the intervals: {widths}, pod seconds {width('pod_seconds', recorded):.1f} %.",
             "### Coverage of the 90 % interval, declared service times",
             coverage_table(declared),
-            "### Clocks in step (`--align`)",
+            "### Phase-aligned clocks (`--align`)",
             error_table(aligned),
             aligned_lines(aligned),
             "### Ticks",

@@ -16,7 +16,7 @@ REPLICATIONS = 200
 GOALS = {**RELATIVE, **ABSOLUTE}
 
 MISSED = {
-    # Phases of clocks that nobody knows decide; with the clocks in step these keep their goals.
+    # Phases of clocks that nobody knows decide; with phase-aligned clocks these meet their goals.
     ("s5", "p95_s"),
     ("s5", "mean_s"),
     ("s5", "max_s"),
@@ -24,7 +24,7 @@ MISSED = {
     # Seven runs on a busy machine, where newcomers overtook requests that waited.
     ("s3", "max_s"),
     ("s3", "total_s"),
-    # A gateway's dice, two and three runs.
+    # Random routing, two and three runs.
     ("envoy-least-request", "p50_s"),
     ("envoy-least-request", "max_s"),
     ("envoy-round-robin", "p50_s"),
@@ -53,8 +53,8 @@ DOZEN = {
 STRICTLY_SIXTY_SECONDS = {"s4-rps5": 1}
 """Rows of ticks that are decided otherwise: panic ended where printed times say exactly a window, not more."""
 
-IN_STEP = ("s1-warm-def-k06", "s2-warm-def-k04", "s2-idled-def-r08", "s3-def-cc1-tu70-c8", "s4-pt150-c", "s6-stz-act-c")
-"""Runs that are also predicted with their clocks in step."""
+ALIGNED = ("s1-warm-def-k06", "s2-warm-def-k04", "s2-idled-def-r08", "s3-def-cc1-tu70-c8", "s4-pt150-c", "s6-stz-act-c")
+"""Runs that are also predicted with phase-aligned clocks."""
 
 
 @cache
@@ -73,7 +73,7 @@ def alone() -> dict[str, Row]:
 @cache
 def in_step() -> list[Row]:
     """Some runs, predicted with the phases of their clocks."""
-    return fidelity.rows(20, "recorded", align=True, only=IN_STEP)
+    return fidelity.rows(20, "recorded", align=True, only=ALIGNED)
 
 
 @pytest.mark.parametrize("metric", GOALS)
@@ -102,7 +102,7 @@ def test_every_family_and_path_keeps_the_goals_but_those_listed():
 
 
 def test_most_pods_are_predicted_exactly():
-    """In 92 of 100 runs the most pods at a time are exactly as many as predicted."""
+    """In 92 of 100 runs the peak pods are predicted exactly."""
     assert fidelity.exact_pods(list(recorded().values())) >= fidelity.EXACT_PODS
 
 
