@@ -22,7 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.fidelity import inside
+from benchmarks.fidelity import COVERED, inside
 from benchmarks.pages import put, table
 from kpasim.cluster.calibration import Calibration, Crowd
 from kpasim.results.tables import Tables, read_run_folder
@@ -135,7 +135,7 @@ def text() -> str:
         [first, str(len(rows)), *(f"{share(rows, metric):.2f}" for metric in JUDGED), f"{share(rows):.2f}"]
         for first, rows in [*groups, ("all", real)]
     ]
-    heads = ["calibrated on", "runs", *(fidelity.COVERED[name] for name in JUDGED), "all"]
+    heads = ["calibrated on", "runs", *(COVERED[name] for name in JUDGED), "all"]
     return "\n\n".join([
         f"Live runs: {share(live):.0%} of {sum(len(row.held) for row in live)} measured values lie inside the 90 % "
         f"interval (goal {GOAL_LIVE:.0%}; {share(live, widened=False):.0%} if it is not widened).",
