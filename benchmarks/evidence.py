@@ -274,7 +274,7 @@ def busy_runs() -> list[str]:
 
 
 def busy_machine() -> Words:
-    """How late answers reached the client, and who took the slots that others waited for."""
+    """How late responses reached the client, and who took the slots that others waited for."""
     calm: list[float] = []
     busy: list[float] = []
     many: list[float] = []
@@ -296,7 +296,7 @@ def busy_machine() -> Words:
             (many if run["service"]["containerConcurrency"] == 10 else few).append(100.0 * newcomers / slots)
     yield (
         FIDELITY,
-        f"answers reached the client {span(busy)} ms late at p90, in the `s3-def` runs {span(calm, 1)} ms",
+        f"responses reached the client {span(busy)} ms late at p90, in the `s3-def` runs {span(calm, 1)} ms",
     )
     yield (
         FIDELITY,
