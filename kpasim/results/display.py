@@ -7,10 +7,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from kpasim.results.summary import COUNTS
-
 FIGURES = (
     ("requests", "requests", "requests"),
     ("succeeded", "ok", "requests"),
@@ -67,7 +63,7 @@ NOTHING = "–"  # noqa: RUF001  # what tables have where there is no number
 
 def number(value: Any, digits: int = 4) -> str:
     """A number as people write it: four figures, no noise; a dash for nothing."""
-    if value is None or np.isnan(value):
+    if value is None or math.isnan(value):
         return NOTHING
     if isinstance(value, int) or (abs(value) < 1e15 and float(value).is_integer()):
         return f"{value:,.0f}"
@@ -100,7 +96,9 @@ def percent(share: float) -> str:
 
 def figure(name: str, value: Any) -> str:
     """A value of a figure of merit as it is shown: counts are whole, shares in percent, pod-seconds in hours."""
-    if value is None or np.isnan(value):
+    from kpasim.results.summary import COUNTS
+
+    if value is None or math.isnan(value):
         return NOTHING
     if name in SHARES:
         return percent(value)

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.errors import Problem, RecordError
-from kpasim.records.read import read_tool
 from kpasim.spec.workload import GenTD26, Replay
 
 MOST_ROWS = 10_000_000
@@ -78,6 +77,8 @@ def _of_tool(file: str, stamp: int, function: str | None, service: str | None, c
 
     What a client measured is no service time: it holds the wait and the cold start, which are simulated.
     """
+    from kpasim.records.read import read_tool
+
     record = read_tool(file, function)
     if record is None:
         return None
