@@ -258,6 +258,7 @@ def _load(experiment: Experiment, recorded: Recorded) -> dict[str, int]:
         "requests_per_worker": 0,
         "load_duration_ns": 0,
         "worker_period_ns": 0,
+        "think_ns": 0,
         "client_timeout_ns": nanoseconds(workload.timeout_s),
         "sessions": workload.sessions.count if workload.sessions else 0,
         "cookies": int(workload.sessions is not None and workload.sessions.cookies),
@@ -270,6 +271,7 @@ def _load(experiment: Experiment, recorded: Recorded) -> dict[str, int]:
         load["workers"] = workload.concurrency
         load["requests_per_worker"] = workload.per_worker or 0
         load["load_duration_ns"] = nanoseconds(workload.duration_s)
+        load["think_ns"] = nanoseconds(workload.think_time_s)
         load["worker_period_ns"] = nanoseconds(1.0 / workload.qps) if workload.qps else 0
         load["requests"] = workload.concurrency * each
     else:
@@ -290,6 +292,7 @@ def _each_worker(experiment: Experiment, workload: Hey) -> int:
     round_s += 0.5 * delays.client_to_front_s + delays.server_to_client_s
     if workload.timeout_s:
         round_s = min(round_s, workload.timeout_s)
+    round_s += workload.think_time_s
     bounds = []
     if round_s > 0.0:
         bounds.append(1.5 * workload.duration_s / round_s + 16.0)

@@ -159,6 +159,8 @@ class Params(NamedTuple):
     load_duration_ns: int
     worker_period_ns: int
     """1 / -q; 0 without."""
+    think_ns: int
+    """How long a worker of a closed loop waits after each response."""
     client_timeout_ns: int
     requests: int
     """Rows that the tables need at most."""

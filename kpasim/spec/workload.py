@@ -102,6 +102,8 @@ class Hey(_Load):
     """hey's `-q`: most requests per second of each worker; 0 for no limit."""
     duration_s: PositiveSeconds | None = None
     """hey's `-z`: keep sending that long instead of counting requests."""
+    think_time_s: Seconds = 0.0
+    """Time that a worker waits after each response before it goes on; hey itself does not wait."""
     sessions: Sessions | None = None
     """Clients that keep cookies; hey itself keeps none."""
 

@@ -111,6 +111,7 @@ PLAIN = Params(
     requests_per_worker=10,
     load_duration_ns=0,
     worker_period_ns=0,
+    think_ns=0,
     client_timeout_ns=180 * S,
     requests=50,
     sessions=0,

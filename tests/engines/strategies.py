@@ -207,6 +207,7 @@ def loads(draw: Any) -> dict[str, Any]:
         "requests_per_worker": 0,
         "load_duration_ns": 0,
         "worker_period_ns": 0,
+        "think_ns": 0,
         "client_timeout_ns": draw(or_else(time_ns(20 * S, 500 * MS), 0, 180 * S, 8 * S)),
     }
     if how == "open":
@@ -220,6 +221,7 @@ def loads(draw: Any) -> dict[str, Any]:
             load["load_duration_ns"] = draw(time_ns(15 * S, 500 * MS))
         load["requests"] = load["workers"] * each
         load["worker_period_ns"] = draw(or_else(time_ns(2 * S, 100 * MS), 0, 0))
+        load["think_ns"] = draw(or_else(time_ns(2 * S), 0, 0))
     load["start"] = draw(some(of.WARM, of.WARM, of.ZERO, of.ZERO, of.IDLED))
     load["start_for_ns"] = draw(time_ns(20 * S))
     load["horizon_ns"] = draw(or_else(time_ns(90 * S, 1 * S), 0, 0))

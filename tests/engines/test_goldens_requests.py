@@ -245,6 +245,16 @@ def test_a_request_cut_in_queue_proxys_queue_never_reaches_the_container(play: P
 # load tools
 
 
+def test_a_worker_thinks_after_each_response(play: Play) -> None:
+    """Requests of 2 s and 3 s of thought, but none before the first; one that gives up after 1.5 s thinks as long."""
+    p = clients(1, 3, think_ns=3 * S)
+    story = play(p, service_s=2.0, stages_s=(1.0,))
+    hasty = play(p._replace(client_timeout_ns=1500 * MS, cancel_stops_work=1), service_s=2.0, stages_s=(1.0,))
+
+    assert [10.0, 15.0, 20.0] == story.sent
+    assert [10.0, 14.5, 19.0] == hasty.sent
+
+
 def test_hey_shares_its_requests_evenly(play: Play) -> None:
     """Three clients of two requests each start together and do not think; the pods take 1, 2, 3 s for each."""
     story = play(clients(3, 2), service_s=(1.0, 1.0, 2.0, 2.0, 3.0, 3.0), stages_s=(1.0,))

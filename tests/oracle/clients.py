@@ -187,7 +187,7 @@ class Clients:
         self.live -= 1
         self.last_end_ns = max(self.last_end_ns, request.response_ns)
         if sim.p.closed:
-            self.next_of(request.worker, request.response_ns)
+            self.next_of(request.worker, request.response_ns + sim.p.think_ns)
         sim.settle()
 
     def service(self, request: Request, pod: Pod) -> tuple[int, int]:

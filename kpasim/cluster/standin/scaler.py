@@ -178,30 +178,30 @@ class Revision:
     def _limits(self) -> decider.Limits:
         settings = self.settings
         return decider.Limits(
-            settings.max_scale_up_rate,
-            settings.max_scale_down_rate,
-            settings.target_value,
-            settings.total_value,
-            settings.target_burst_capacity,
-            settings.panic_threshold,
-            int(settings.stable_window_s * _SECOND_NS),
-            settings.activation_scale,
-            int(self.reachable),
+            max_scale_up_rate=settings.max_scale_up_rate,
+            max_scale_down_rate=settings.max_scale_down_rate,
+            target_value=settings.target_value,
+            total_value=settings.total_value,
+            target_burst_capacity=settings.target_burst_capacity,
+            panic_threshold=settings.panic_threshold,
+            stable_window_ns=int(settings.stable_window_s * _SECOND_NS),
+            activation_scale=settings.activation_scale,
+            reachable=int(self.reachable),
         )
 
     def _rules(self) -> scaler.Rules:
         settings = self.settings
         return scaler.Rules(
-            settings.min_scale,
-            settings.max_scale,
-            settings.initial_scale,
-            int(self.reachable),
-            int(settings.enable_scale_to_zero),
-            settings.target_burst_capacity,
-            int(settings.stable_window_s * _SECOND_NS),
-            int(settings.scale_to_zero_grace_s * _SECOND_NS),
-            int(settings.pod_retention_s * _SECOND_NS),
-            int(settings.progress_deadline_s * _SECOND_NS) + scaler.ACTIVATION_TIMEOUT_BUFFER_NS,
+            min_scale=settings.min_scale,
+            max_scale=settings.max_scale,
+            initial_scale=settings.initial_scale,
+            reachable=int(self.reachable),
+            enable_scale_to_zero=int(settings.enable_scale_to_zero),
+            target_burst_capacity=settings.target_burst_capacity,
+            stable_window_ns=int(settings.stable_window_s * _SECOND_NS),
+            grace_ns=int(settings.scale_to_zero_grace_s * _SECOND_NS),
+            retention_ns=int(settings.pod_retention_s * _SECOND_NS),
+            activation_timeout_ns=int(settings.progress_deadline_s * _SECOND_NS) + scaler.ACTIVATION_TIMEOUT_BUFFER_NS,
         )
 
     def _tick(self) -> None:

@@ -212,7 +212,7 @@ def end(sim: Simulation, row: int, status: int) -> None:
     else:
         sim.clients.errors += 1
     if sim.params.closed:
-        next_of(sim, int(sim.drawn[row]) // stride(sim), response_ns)
+        next_of(sim, int(sim.drawn[row]) // stride(sim), response_ns + sim.params.think_ns)
     settle(sim)
 
 

@@ -93,15 +93,15 @@ def decide(
         late_ns: How much later than printed the tick was.
     """
     limits = decider.Limits(
-        params.max_scale_up_rate,
-        params.max_scale_down_rate,
-        params.target_value,
-        params.total_value,
-        params.target_burst_capacity,
-        params.panic_threshold,
-        params.stable_window_s * SECOND_NS,
-        params.activation_scale,
-        params.reachable,
+        max_scale_up_rate=params.max_scale_up_rate,
+        max_scale_down_rate=params.max_scale_down_rate,
+        target_value=params.target_value,
+        total_value=params.total_value,
+        target_burst_capacity=params.target_burst_capacity,
+        panic_threshold=params.panic_threshold,
+        stable_window_ns=params.stable_window_s * SECOND_NS,
+        activation_scale=params.activation_scale,
+        reachable=params.reachable,
     )
     now_ns = _time_ns(row) + late_ns
     state = np.array(panic, dtype=np.int64)
