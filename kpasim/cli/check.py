@@ -1,4 +1,4 @@
-"""`kpasim check`: what is surprising in a manifest or an experiment."""
+"""`kpasim check`: what is surprising in manifests and experiments."""
 
 from __future__ import annotations
 
@@ -7,65 +7,123 @@ from typing import TYPE_CHECKING
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import note, print_json
+from kpasim.cli.output import counted, note, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from kpasim.studies.check import Finding
 
-_COLOUR = {"error": "red", "warning": "yellow", "note": "cyan"}
+FORMATS = ("text", "github", "sarif", "json")
 
 
 @click.command(epilog="\b\nTry: kpasim check experiments/hey50x5.yaml")
-@click.argument("file", type=click.Path())
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
 @click.option("--strict", is_flag=True, help="Exit with status 3 on warnings, too.")
 @click.option("--quiet", is_flag=True, help="Leave out notes, reasons and fixes.")
 @click.option("--no-trials", is_flag=True, help="Do not simulate the fixes.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="github: annotations of a workflow; sarif: a log for code scanners.",
+)
 @options.settings
 @options.as_json
 @click.pass_context
 def command(
     ctx: click.Context,
-    file: str,
+    files: tuple[str, ...],
     strict: bool,
     quiet: bool,
     no_trials: bool,
+    form: str,
     settings: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Say what is surprising or wrong in FILE, a Service manifest or an experiment.
+    """Say what is surprising or wrong in each FILE: Services, InferenceServices of KServe, experiments, or a folder.
 
-    Nothing is sent to a cluster. Fixes that are settings of an experiment are simulated, and advised only if they help.
-    The exit status is 1 where something will not work, 3 with --strict where something will hurt, and 0 otherwise.
+    All Services of a file are checked, or the one of FILE#NAME. Nothing is sent to a cluster. Fixes that are settings
+    of an experiment are simulated, and advised only if they help. The exit status is 1 where something will not work, 3
+    with --strict where something will hurt, and 0 otherwise.
     """
+    from kpasim.errors import FileError
     from kpasim.spec.settings import parse_settings
-    from kpasim.studies.check import LEVELS, check_file, is_manifest
+    from kpasim.studies.check import LEVELS, check_file, unreadable
+    from kpasim.studies.check.files import files_in
 
-    found = check_file(file, parse_settings(settings), trials=not (no_trials or quiet))
-    counts = {level: sum(one.level == level for one in found) for level in LEVELS}
-    if as_json:
-        print_json({"file": file, "counts": counts, "findings": [one.to_dict() for one in found]})
-    else:
-        for one in found:
-            if not (quiet and one.level == "note"):
-                show(one, brief=quiet)
-        listed = ", ".join(f"{count} {level}{'s' if count != 1 else ''}" for level, count in counts.items())
-        note(f"{file}: {listed}")
-        if not counts["error"]:
-            note(f"Next: kpasim {'manifest import' if is_manifest(file) else 'run'} {file}")
+    form = "json" if as_json else form
+    chosen = files_in(files)
+    found: dict[str, list[Finding]] = {}
+    for file in chosen.files:
+        try:
+            found[file] = check_file(file, parse_settings(settings), trials=not (no_trials or quiet))
+        except FileError as error:
+            if form == "text" and len(chosen.files) == 1:
+                raise
+            found[file] = unreadable(error)
+    counts: dict[str, int] = {
+        level: sum(one.level == level for each in found.values() for one in each) for level in LEVELS
+    }
+    _print(found, counts, form, quiet=quiet)
+    if chosen.left_out:
+        note(f"{counted(len(chosen.left_out), 'YAML file')} without a Service or an experiment left out")
+    if not chosen.files:
+        raise click.UsageError(f"no file with a Service or an experiment in {', '.join(files)}")
     if counts["error"]:
         ctx.exit(1)
     if strict and counts["warning"]:
         ctx.exit(3)
 
 
-def show(finding: Finding, *, brief: bool) -> None:
-    """Print one finding."""
-    import textwrap
+def _print(found: Mapping[str, Sequence[Finding]], counts: Mapping[str, int], form: str, *, quiet: bool) -> None:
+    """Print all findings in a format."""
+    from kpasim.cli import findings
+    from kpasim.studies.check import LEVELS
 
-    where = f"{finding.path}:{finding.line}: " if finding.line else f"{finding.path}: " if finding.path else ""
-    click.echo(f"{click.style(finding.level, fg=_COLOUR[finding.level], bold=True)}  {where}{finding.place}")
-    lines = [finding.what, f"Why: {finding.why}", f"Fix: {finding.fix}"]
-    if finding.tried:
-        lines.append(f"Tried: {finding.tried}")
-    for line in lines[:1] if brief else lines:
-        click.echo(textwrap.fill(line, 110, initial_indent="  ", subsequent_indent="       "))
+    shown = [(file, one) for file, each in found.items() for one in each if not (quiet and one.level == "note")]
+    if form == "json":
+        listed = [_json(file, each) for file, each in found.items()]
+        print_json(listed[0] if len(listed) == 1 else {"counts": dict(counts), "files": listed})
+    elif form == "sarif":
+        from kpasim import __version__
+
+        print_json(findings.sarif(shown, __version__))
+    elif form == "github":
+        for file, one in shown:
+            click.echo(findings.github(file, one))
+    else:
+        for _, one in shown:
+            findings.show(one, brief=quiet)
+        for file, each in found.items():
+            note(f"{file}: {_counted({level: sum(one.level == level for one in each) for level in LEVELS})}")
+        if len(found) > 1:
+            note(f"{len(found)} files: {_counted(counts)}")
+        elif found and not counts["error"]:
+            _next_step(next(iter(found)))
+
+
+def _json(file: str, found: Sequence[Finding]) -> dict[str, object]:
+    from kpasim.studies.check import LEVELS
+
+    counts = {level: sum(one.level == level for one in found) for level in LEVELS}
+    return {"file": file, "counts": counts, "findings": [one.to_dict() for one in found]}
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {level}{'s' if count != 1 else ''}" for level, count in counts.items())
+
+
+def _next_step(file: str) -> None:
+    """Say what to do with a file that can be used."""
+    from kpasim.spec.objects import reference, services_of, split_name
+    from kpasim.studies.check import is_manifest
+
+    if not is_manifest(file):
+        note(f"Next: kpasim run {file}")
+        return
+    services = services_of(file)
+    named = f"#{reference(services[0])}" if len(services) > 1 else ""
+    note(f"Next: kpasim manifest import {split_name(file)[0] if named else file}{named}")

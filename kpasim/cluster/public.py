@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from kpasim.spec.manifest import is_gpu
+
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
 
@@ -31,7 +33,9 @@ _PROBE_KINDS: Mapping[str, Any] = {
 
 def public(experiment: Experiment) -> Experiment:
     """The experiment with a manifest that holds only what decides a prediction."""
-    service = replace(experiment.service, data=public_manifest(experiment.service.data), edits=(), source=None)
+    service = replace(
+        experiment.service, data=public_manifest(experiment.service.data), edits=(), source=None, kserve=None
+    )
     return experiment.model_copy(update={"service": service})
 
 
@@ -65,8 +69,8 @@ def _container(container: Mapping[str, Any]) -> dict[str, Any]:
     if container.get("ports"):
         kept["ports"] = container["ports"]
     limits = (container.get("resources") or {}).get("limits") or {}
-    if "nvidia.com/gpu" in limits:
-        kept["resources"] = {"limits": {"nvidia.com/gpu": limits["nvidia.com/gpu"]}}
+    if gpus := {name: value for name, value in limits.items() if is_gpu(name)}:
+        kept["resources"] = {"limits": gpus}
     for probe in ("readinessProbe", "startupProbe"):
         found = container.get(probe)
         if found:

@@ -14,7 +14,8 @@ LONGEST_NS = 1 << 60
 """Longest time that is told from for ever, 36 years."""
 ANY_NUMBER = 1 << 30
 """Pods on a node where they hold no GPU."""
-_KINDS = {"provision": of.PROVISION, "pull": of.PULL, "start": of.START}
+# To an engine KServe's storage initializer is a pull: data come before the container starts, and are billed.
+_KINDS = {"provision": of.PROVISION, "pull": of.PULL, "storage-initializer": of.PULL, "start": of.START}
 _WHENS = {"before-ready": of.BEFORE_READY, "after-ready": of.AFTER_READY, "first-request": of.FIRST_REQUEST}
 
 
@@ -109,13 +110,16 @@ def stages(experiment: Experiment) -> tuple[LoweredStage, ...]:
         reason = _unplayable(stage, timed)
         if reason:
             raise refused(experiment, f"model.cold-start.stages[{place}]", reason)
-        shared = stage.bandwidth
+        moved = stage.bandwidth
         common = (_KINDS[stage.kind], _WHENS[stage.when], stage.at_a_time, int(stage.cached_per_node))
-        if timed or shared is None:
+        if timed or moved is None:
             lowered.append(LoweredStage(stage.name, *common, 0.0, 1.0, times))
-        if shared is not None:
+        if moved is not None and moved.per_pod:
+            alone = (Constant(time_s=moved.size / moved.per_pod),) * len(types)
+            lowered.append(LoweredStage(stage.name, *common, 0.0, 1.0, alone))
+        elif moved is not None:
             nothing = (Constant(time_s=0.0),) * len(types)
-            lowered.append(LoweredStage(stage.name, *common, shared.size, shared.shared_bandwidth, nothing))
+            lowered.append(LoweredStage(stage.name, *common, moved.size, moved.rate, nothing))
     return tuple(lowered)
 
 

@@ -20,7 +20,7 @@ from pydantic import Field, WithJsonSchema
 
 from kpasim.errors import ExperimentError, Problem
 from kpasim.policy import targets
-from kpasim.spec.base import Lines, Place, Spec, line_of, show, unknown_key
+from kpasim.spec.base import Lines, Place, Spec, line_of, show, suggestion, unknown_key
 from kpasim.spec.goparse import (
     MAX_INT32,
     OutOfRangeError,
@@ -368,6 +368,32 @@ def find_annotation(annotations: Mapping[str, str], name: str) -> tuple[str, str
         if key in annotations:
             return key, annotations[key]
     return None
+
+
+def annotation_key(annotations: Mapping[str, str], name: str) -> str:
+    """The full key of a template annotation, in its author's own spelling.
+
+    An annotation that is absent is spelt as the others are: `minScale` beside `maxScale`, `min-scale` otherwise.
+
+    Args:
+        annotations: Annotations that are there.
+        name: Short name in any spelling, or a full key, which is taken as it is where it is not an autoscaling one.
+
+    Raises:
+        ValueError: A short name that Knative does not know; the message suggests one.
+    """
+    short = name.removeprefix(PREFIX)
+    spellings = next((keys for keys in SPELLINGS.values() if PREFIX + short in keys), None)
+    if spellings is None:
+        if "/" in name:
+            return name
+        raise ValueError(f"unknown annotation ({suggestion(name, SPELLINGS) or 'write its full key'})")
+    for key in spellings:
+        if key in annotations:
+            return key
+    kebab = {keys[0] for keys in SPELLINGS.values() if len(keys) > 1} & set(annotations)
+    camel = {keys[-1] for keys in SPELLINGS.values() if len(keys) > 1} & set(annotations)
+    return spellings[-1] if camel and not kebab else spellings[0]
 
 
 def validate_annotations(annotations: Mapping[str, str], config: AutoscalerConfig) -> list[Problem]:

@@ -75,7 +75,7 @@ class Cluster(Spec):
     """Where pods run and how requests reach them."""
 
     gpus_per_pod: Whole | None = None
-    """GPUs a pod holds, for GPU-seconds and scheduling; the manifest's `nvidia.com/gpu` limit when not given, and 1
+    """GPUs a pod holds, for GPU-seconds and scheduling; the manifest's GPU limit when not given, and 1
     where the manifest has none."""
     instance_types: tuple[InstanceType, ...] = ()
     """Machines to be had, in the order they are tried; the manifest's `k8s.aliyun.com/eci-use-specs` overrides the

@@ -21,8 +21,20 @@ from kpasim.spec.yamlfile import Document, parse_documents, read_text
 
 
 @dataclass(frozen=True, slots=True)
+class KServeConfig:
+    """What KServe's `inferenceservice-config` says.
+
+    `disallowed_annotations` are those that KServe does not hand down to the revision; `deployment_mode` is the mode of
+    an InferenceService that names none.
+    """
+
+    disallowed_annotations: tuple[str, ...] = ("autoscaling.knative.dev/min-scale", "autoscaling.knative.dev/max-scale")
+    deployment_mode: str = "Knative"
+
+
+@dataclass(frozen=True, slots=True)
 class Defaults:
-    """What `config-defaults`, `config-deployment` and `config-features` say.
+    """What `config-defaults`, `config-deployment`, `config-features` and KServe's `inferenceservice-config` say.
 
     `features` is None where the cluster's `config-features` is not known; `resources` holds requests and limits of
     containers that name none, as `(("requests", "cpu"), "1")`.
@@ -44,6 +56,7 @@ class Defaults:
     progress_deadline_s: float = 600.0
     pod_is_always_schedulable: bool = False
     features: tuple[tuple[str, str], ...] | None = None
+    kserve: KServeConfig = KServeConfig()
 
     def feature(self, key: str) -> str:
         """A flag of `config-features`: `Enabled`, `Allowed`, `Disabled`, or `AllowRootBounded`."""

@@ -57,6 +57,7 @@ from kpasim.spec.manifest import (
     setting_value,
 )
 from kpasim.spec.model import ServiceModel
+from kpasim.spec.objects import split_name
 from kpasim.spec.places import expanded, place_of, replaced, without_draws
 from kpasim.spec.quantities import PositiveSeconds, Seconds, duration_text, seconds, share
 from kpasim.spec.workload import FILE_KINDS, Workload
@@ -148,7 +149,8 @@ class Experiment(Spec):
     """An experiment file. Paths in it are relative to it."""
 
     service: Annotated[InstanceOf[ServiceManifest], NamedOr()]
-    """Knative Service: a YAML file (its first one counts), or the manifest itself."""
+    """Knative Service, or KServe's InferenceService: a YAML file (FILE#NAME where it holds several), or the manifest
+    itself."""
     config_autoscaler: Annotated[InstanceOf[AutoscalerConfig], NamedOr(AutoscalerConfig)] = AutoscalerConfig()
     """The cluster's `config-autoscaler`: a ConfigMap file, or its data; what it does not say is Knative's default."""
     config_defaults: Annotated[dict[str, Any], NamedOr()] = Field(default_factory=dict)
@@ -249,7 +251,7 @@ class Experiment(Spec):
     @property
     def raw(self) -> Mapping[str, Any]:
         """The file's own mapping with the files it names read into it and short forms written out; do not change it."""
-        return {**self._raw, "service": self.service.data}
+        return {**self._raw, "service": self.service.written}
 
     def line(self, path: str) -> int | None:
         """Line of a key in the experiment's file, or of what is nearest around it; None where there is no file."""
@@ -585,8 +587,9 @@ def _service(
         return service_of(value, config, defaults, source=document, prefix=("service",))
     if not isinstance(value, str):
         raise _at(document, "service", f"{show(value)} is not right (must be a manifest file, or the manifest itself)")
-    _must_exist(base / value, "service", document)
-    return read_service(base / value, config, defaults)
+    file, name = split_name(base / value)
+    _must_exist(Path(file), "service", document)
+    return read_service(f"{file}#{name}" if name else file, config, defaults)
 
 
 def _model(value: Any, base: Path, document: Document) -> tuple[ServiceModel, Mapping[str, Any]]:

@@ -6,6 +6,7 @@ set.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -19,19 +20,21 @@ from ruamel.yaml.nodes import ScalarNode
 from kpasim.errors import ExperimentError, Problem
 from kpasim.spec.autoscaler import (
     KPA,
-    PREFIX,
     SPELLINGS,
     AutoscalerConfig,
     RevisionSettings,
+    annotation_key,
     resolve,
     text_of,
 )
 from kpasim.spec.base import Place, dotted, line_of, show, suggestion
 from kpasim.spec.configmaps import Defaults, not_text
+from kpasim.spec.kserve import ANNOTATIONS, InferenceService, NotOnKnativeError, inference_service
+from kpasim.spec.objects import Object, is_service, one_service
 from kpasim.spec.quantities import amount
 from kpasim.spec.webhook import Fault, review
 from kpasim.spec.yamledit import edited, put
-from kpasim.spec.yamlfile import Document, bounded_yaml, node_at, parse_documents, read_text
+from kpasim.spec.yamlfile import Document, bounded_yaml, node_at, parse_documents
 
 ECI_SPECS = "k8s.aliyun.com/eci-use-specs"
 """Annotation that lists instance types, in the order they are tried."""
@@ -45,7 +48,17 @@ SERVICE_ANNOTATIONS: Place = ("metadata", "annotations")
 TEMPLATE_ANNOTATIONS: Place = ("spec", "template", "metadata", "annotations")
 TEMPLATE_SPEC: Place = ("spec", "template", "spec")
 
-_GPU = "nvidia.com/gpu"
+GPU_RESOURCES = (
+    "nvidia.com/gpu", "nvidia.com/gpu.shared", "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe",
+    "habana.ai/gaudi", "aws.amazon.com/neuron", "aws.amazon.com/neurondevice", "google.com/tpu", "aliyun.com/gpu",
+    "aliyun.com/gpu-count", "aliyun.com/ppu", "huawei.com/Ascend910", "huawei.com/Ascend310P", "metax-tech.com/gpu",
+    "cambricon.com/mlu", "hygon.com/dcu", "iluvatar.com/gpu", "mthreads.com/vgpu",
+)  # fmt: skip
+"""Resources that device plugins offer for whole accelerators, or for a place on a shared one."""
+_SLICES = re.compile(r"nvidia\.com/mig-.+|amd\.com/[a-z]+_[a-z0-9]+")
+"""Resources for a part of a GPU: MIG slices, and partitions of AMD's."""
+_MEMORY_SHARES = ("aliyun.com/gpu-mem", "nvidia.com/gpumem", "nvidia.com/gpucores", "aliyun.com/gpu-core.percentage")
+"""Resources that measure a share of one GPU."""
 _AFFECTS_TIMING = (
     "initContainers", "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName",
     "runtimeClassName", "schedulerName", "hostNetwork", "volumes",
@@ -81,7 +94,8 @@ class ServiceManifest:
         probe: The readiness probe of the main container.
         startup_probe: The startup probe of the main container, or else of another one; None without any. It forbids the
             activator early use of a pod.
-        gpus: `nvidia.com/gpu` limit of all containers together.
+        gpus: Accelerators in the limits of all containers together, of any vendor; a slice, or a share of one, is one.
+        gpu_resources: Names of these resources.
         cpus: CPUs that all containers ask for together: their requests, or their limits where they have no request.
         image: Image of the main container.
         unmodelled: Fields that are present, could matter, and are not simulated.
@@ -92,8 +106,9 @@ class ServiceManifest:
         revision: The autoscaler's settings of the revision.
         pod_is_always_schedulable: Whether a pod that cannot be scheduled leaves the revision available.
         path: File, empty for a manifest that is part of an experiment.
-        data: The Service as plain mappings.
-        edits: Values set since the file was read, as places in `data`.
+        data: The Knative Service as plain mappings.
+        edits: Values set since the file was read, as places in `written`.
+        kserve: The InferenceService that KServe makes the Service of; None for a Service that stands in the file.
     """
 
     name: str
@@ -107,6 +122,7 @@ class ServiceManifest:
     probe: Probe
     startup_probe: Probe | None
     gpus: int
+    gpu_resources: tuple[str, ...]
     cpus: float
     image: str
     unmodelled: tuple[str, ...]
@@ -120,14 +136,20 @@ class ServiceManifest:
     edits: tuple[tuple[Place, Any], ...] = ()
     source: Document | None = field(default=None, repr=False, compare=False)
     prefix: Place = field(default=(), repr=False)
+    kserve: InferenceService | None = field(default=None, repr=False)
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The object of the file: the Service, or the InferenceService that it is made of."""
+        return self.kserve.data if self.kserve else self.data
 
     @property
     def document(self) -> Any:
-        """The Service as ruamel.yaml loads it for a round trip, comments included; edits are in it."""
+        """The file's object as ruamel.yaml loads it for a round trip, comments included; edits are in it."""
         loader = bounded_yaml()
         loader.preserve_quotes = True
         documents = [document for document in loader.load_all(self.to_yaml()) if document is not None]
-        return documents[self._index()]
+        return _at(documents[self._index()], self.prefix if self.path else ())
 
     @property
     def eci_specs(self) -> tuple[str, ...]:
@@ -143,23 +165,28 @@ class ServiceManifest:
         """Text of a template annotation, by its short name (`max-scale`, any spelling) or its full key."""
         return self.annotations.get(annotation_key(self.annotations, name))
 
+    def place(self, place: Place) -> Place:
+        """Where the author wrote what stands at a place of the Service."""
+        return self.kserve.place(place) if self.kserve else place
+
     def line(self, *place: str | int) -> int | None:
         """Line of a place of the Service in its file."""
-        return line_of((*self.prefix, *place), self.source.lines if self.source else {})
+        return line_of((*self.prefix, *self.place(place)), self.source.lines if self.source else {})
 
     def to_yaml(self) -> str:
         """The file with all edits; byte for byte the one that was read where there are none."""
-        if self.source is None or self.prefix:
+        if self.source is None or not self.path:
             out = io.StringIO()
             writer = YAML(typ="rt", pure=True)
             writer.width = 2**31
-            writer.dump(self.data, out)
+            writer.dump(self.written, out)
             return out.getvalue()
-        return edited(self.source.text, self._index(), self.edits)
+        edits = [((*self.prefix, *place), value) for place, value in self.edits]
+        return edited(self.source.text, self._index(), edits)
 
     def _index(self) -> int:
-        """Which document of its file the Service is."""
-        if self.source is None or self.prefix:
+        """Which document of its file the Service is in."""
+        if self.source is None or not self.path:
             return 0
         documents = parse_documents(self.source.text, self.path)
         return next(index for index, one in enumerate(documents) if one.lines[()] == self.source.lines[()])
@@ -169,10 +196,16 @@ class ServiceManifest:
     ) -> ServiceManifest:
         """The Service with values set (None removes), checked anew.
 
+        Args:
+            edits: Places of the Service or of the file's object, and values.
+            config: The cluster's `config-autoscaler`.
+            defaults: The cluster's other settings.
+
         Raises:
-            ExperimentError: Knative would refuse it.
+            ExperimentError: Knative, or KServe, would refuse it.
         """
-        data = self.data
+        edits = [(self.place(place), value) for place, value in edits]
+        data = self.written
         for place, value in edits:
             data = _with(data, place, value)
         merged = tuple(edit for edit in self.edits if edit[0] not in {place for place, _ in edits}) + tuple(edits)
@@ -197,38 +230,23 @@ def _with(data: Any, place: Place, value: Any) -> Any:
     return copy
 
 
-def annotation_key(annotations: Mapping[str, str], name: str) -> str:
-    """The full key of a template annotation, in its author's own spelling.
-
-    An annotation that is absent is spelt as the others are: `minScale` beside `maxScale`, `min-scale` otherwise.
-
-    Args:
-        annotations: Annotations that are there.
-        name: Short name in any spelling, or a full key, which is taken as it is where it is not an autoscaling one.
-
-    Raises:
-        ValueError: A short name that Knative does not know; the message suggests one.
-    """
-    short = name.removeprefix(PREFIX)
-    spellings = next((keys for keys in SPELLINGS.values() if PREFIX + short in keys), None)
-    if spellings is None:
-        if "/" in name:
-            return name
-        raise ValueError(f"unknown annotation ({suggestion(name, SPELLINGS) or 'write its full key'})")
-    for key in spellings:
-        if key in annotations:
-            return key
-    kebab = {keys[0] for keys in SPELLINGS.values() if len(keys) > 1} & set(annotations)
-    camel = {keys[-1] for keys in SPELLINGS.values() if len(keys) > 1} & set(annotations)
-    return spellings[-1] if camel and not kebab else spellings[0]
-
-
 def setting_place(service: ServiceManifest, name: str) -> Place:
     """Where in a Service a setting stands that is named like `annotations.max-scale` or `containerConcurrency`.
+
+    Settings of an InferenceService have KServe's names, too: `spec.predictor.minReplicas`. The place is one of the
+    file's object (`ServiceManifest.written`).
 
     Raises:
         ValueError: There is no such setting; the message says which there are.
     """
+    if service.kserve:
+        with contextlib.suppress(KeyError):
+            return service.kserve.setting_place(name)
+        return service.place(_knative_place(service, name))
+    return _knative_place(service, name)
+
+
+def _knative_place(service: ServiceManifest, name: str) -> Place:
     if name.startswith("annotations."):
         return (*TEMPLATE_ANNOTATIONS, annotation_key(service.annotations, name.removeprefix("annotations.")))
     head, _, rest = name.partition(".")
@@ -245,7 +263,7 @@ def setting_value(place: Place, value: Any) -> Any:
     """A value as it is written at a place: text for an annotation, a whole number for a field."""
     if value is None:
         return None
-    if place[: len(TEMPLATE_ANNOTATIONS)] == TEMPLATE_ANNOTATIONS:
+    if "annotations" in place:
         return text_of(value)
     if isinstance(value, float) and value == int(value):
         return int(value)
@@ -256,30 +274,23 @@ def setting_value(place: Place, value: Any) -> Any:
 
 
 def read_service(path: str | Path, config: AutoscalerConfig, defaults: Defaults | None = None) -> ServiceManifest:
-    """The first Knative Service of a YAML file.
+    """The Knative Service of a YAML file: the only one, or the one that `FILE#NAME` names.
+
+    It may be an item of a List, or what KServe makes of an InferenceService.
 
     Raises:
-        ExperimentError: Not YAML, no Service in it, or a Service that Knative would refuse.
+        ExperimentError: Not YAML, no Service in it or several, or a Service that Knative or KServe would refuse.
     """
-    text = read_text(path)
-    found = parse_documents(text, path)
-    for document in found:
-        if _is_service(document.data):
-            return _read(document.data, str(path), config, defaults or Defaults(), document, ())
-    holds = [one.data for one in found if isinstance(one.data, dict)]
-    named = [one for one in holds if "apiVersion" in one or "kind" in one]
-    kinds = sorted({" ".join(_word(one.get(key)) for key in ("apiVersion", "kind")) for one in named})
-    other = (
-        "it is an experiment" if any({"service", "workload"} <= one.keys() for one in holds) else "it is no manifest"
-    )
-    has = f"it holds {', '.join(kinds)}" if kinds else "it is empty" if not found else other
-    wanted = "apiVersion serving.knative.dev/v1, kind Service"
-    if any(one.get("kind") == "InferenceService" for one in named):
-        wanted = f"the {wanted} that KServe makes of it, which kubectl get ksvc -o yaml prints"
-    raise ExperimentError(
-        path,
-        [Problem("", f"holds no Knative Service ({has}; wanted: {wanted})", 1)],
-    )
+    return read_object(one_service(path), config, defaults or Defaults())
+
+
+def read_object(one: Object, config: AutoscalerConfig, defaults: Defaults) -> ServiceManifest:
+    """The Service of an object of a file.
+
+    Raises:
+        ExperimentError: Knative or KServe would refuse it.
+    """
+    return _read(one.data, one.document.path, config, defaults, one.document, one.prefix)
 
 
 def service_of(
@@ -303,7 +314,7 @@ def service_of(
         ExperimentError: Knative would refuse it.
     """
     path = source.path if source else "service"
-    if not _is_service(data):
+    if not is_service(data):
         has = f"apiVersion {show(data.get('apiVersion'))}, kind {show(data.get('kind'))}"
         line = line_of(prefix, source.lines if source else {})
         message = f"is not a Knative Service (has {has}; wanted: apiVersion serving.knative.dev/v1, kind Service)"
@@ -312,36 +323,29 @@ def service_of(
     return replace(service, path="")
 
 
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) and value.isprintable() else show(value)
-
-
-def _is_service(data: Any) -> bool:
-    return (
-        isinstance(data, Mapping)
-        and data.get("kind") == "Service"
-        and str(data.get("apiVersion", "")).startswith("serving.knative.dev/")
-    )
-
-
 class _Checker:
     """Remembers what is wrong with a manifest, and where its file says so."""
 
-    def __init__(self, source: Document | None, prefix: Place) -> None:
+    def __init__(self, source: Document | None, prefix: Place, kserve: InferenceService | None = None) -> None:
         self._lines = source.lines if source else {}
         self._node = source.node if source else None
         self._prefix = prefix
+        self._kserve = kserve
         self.problems: list[Problem] = []
 
     def wrong(self, place: Place, message: str) -> None:
-        full = dotted(self._prefix + place)
-        if full not in {problem.place for problem in self.problems}:
-            self.problems.append(Problem(full, message, line_of(self._prefix + place, self._lines)))
+        full = self._full(place)
+        if dotted(full) not in {problem.place for problem in self.problems}:
+            self.problems.append(Problem(dotted(full), message, line_of(full, self._lines)))
+
+    def _full(self, place: Place) -> Place:
+        """Where in the document the author wrote what stands at a place of the Service."""
+        return (*self._prefix, *(self._kserve.place(place) if self._kserve else place))
 
     def texts(self, values: Any, place: Place) -> None:
         """Hold annotations to be text, as Kubernetes reads them: in YAML 1.1 a bare `on` or `no` is a boolean."""
         for key, value in values.items() if isinstance(values, Mapping) else ():
-            node = node_at(self._node, (*self._prefix, *place, key))
+            node = node_at(self._node, self._full((*place, key)))
             bare = isinstance(node, ScalarNode) and not node.style
             if not isinstance(value, str) or (bare and _YAML_1_1_BOOLEANS.fullmatch(value)):
                 self.wrong((*place, key), not_text(value))
@@ -363,20 +367,31 @@ def _main(containers: Any) -> int:
 
 
 def _read(
-    data: dict[str, Any],
+    written: dict[str, Any],
     path: str,
     config: AutoscalerConfig,
     defaults: Defaults,
     source: Document | None,
     prefix: Place,
 ) -> ServiceManifest:
-    check = _Checker(source, prefix)
+    kserve = None
+    if written.get("kind") != "Service":
+        try:
+            kserve = inference_service(written, defaults.kserve, allow_zero_initial=config.allow_zero_initial_scale)
+        except NotOnKnativeError as error:
+            place = (*prefix, *error.place)
+            line = line_of(place, source.lines if source else {})
+            raise ExperimentError(path, [Problem(dotted(place), str(error), line)]) from None
+    data = kserve.service if kserve else written
+    check = _Checker(source, prefix, kserve)
     if data.get("apiVersion") != API_VERSION:
         check.wrong(("apiVersion",), _old_version(data))
         raise ExperimentError(path, check.problems)
     annotations, on_service = (_annotations(data, place) for place in (TEMPLATE_ANNOTATIONS, SERVICE_ANNOTATIONS))
-    check.texts(annotations, TEMPLATE_ANNOTATIONS)
-    check.texts(on_service, SERVICE_ANNOTATIONS)
+    for place in ANNOTATIONS if kserve else (TEMPLATE_ANNOTATIONS, SERVICE_ANNOTATIONS):
+        check.texts(_at(written, place), place)
+    for place, message in kserve.faults if kserve else ():
+        check.wrong(place, message)
     verdict = review(data, config, defaults)
     # A name of one letter stands in for an image in an experiment; only a cluster minds.
     refusals = tuple(fault for fault in verdict.faults if fault.rule == "image" and _is_placeholder(data, fault.place))
@@ -406,11 +421,12 @@ def _read(
         idle_timeout_s=_limit(spec.get("idleTimeoutSeconds", 0), timeout_s),
         probe=_probe(main.get("readinessProbe", {})),
         startup_probe=_probe(startups[0]) if startups else None,
-        gpus=sum(int(amount(one["resources"].get("limits", {}).get(_GPU, 0))) for one in containers),
+        gpus=sum(_gpus(one["resources"].get("limits", {})) for one in containers),
+        gpu_resources=tuple(dict.fromkeys(name for one in containers for name in _gpu_names(one["resources"]))),
         cpus=sum(_cpus(one["resources"]) for one in containers),
         image=main["image"],
-        unmodelled=_unmodelled(data, containers),
-        unknown_fields=verdict.unknown,
+        unmodelled=_unmodelled(data, containers, kserve),
+        unknown_fields=verdict.unknown if kserve is None else (*kserve.unknown, *map(kserve.place, verdict.unknown)),
         needs_features=verdict.needs,
         refusals=refusals,
         revision=revision,
@@ -419,6 +435,7 @@ def _read(
         data=data,
         source=source,
         prefix=prefix,
+        kserve=kserve,
     )
 
 
@@ -468,22 +485,46 @@ def _probe(probe: Mapping[str, Any]) -> Probe:
     )
 
 
+def is_gpu(resource: str) -> bool:
+    """Whether a resource of Kubernetes is an accelerator, or a part of one."""
+    return resource in (*GPU_RESOURCES, *_MEMORY_SHARES) or bool(_SLICES.fullmatch(resource))
+
+
+def is_slice(resource: str) -> bool:
+    """Whether a resource is a part of an accelerator: a MIG slice, or a share of its memory or cores."""
+    return resource in _MEMORY_SHARES or bool(_SLICES.fullmatch(resource))
+
+
+def _gpu_names(resources: Mapping[str, Mapping[str, str]]) -> list[str]:
+    return [name for name, value in resources.get("limits", {}).items() if is_gpu(name) and amount(value) > 0]
+
+
+def _gpus(limits: Mapping[str, str]) -> int:
+    """Accelerators of a container; its share of memory or cores of a GPU is part of one."""
+    count = sum(int(amount(value)) for name, value in limits.items() if is_gpu(name) and name not in _MEMORY_SHARES)
+    return count or int(any(amount(limits.get(name, 0)) > 0 for name in _MEMORY_SHARES))
+
+
 def _cpus(resources: Mapping[str, Mapping[str, str]]) -> float:
     asked = (resources.get(kind, {}).get("cpu") for kind in ("requests", "limits"))
     return float(amount(next((value for value in asked if value is not None), 0)))
 
 
-def _unmodelled(data: Mapping[str, Any], containers: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Fields that could change a run and are not simulated."""
-    template = "spec.template.spec"
-    found = [f"{template}.{key}" for key in _AFFECTS_TIMING if data["spec"]["template"]["spec"].get(key)]
+def _unmodelled(
+    data: Mapping[str, Any], containers: Sequence[Mapping[str, Any]], kserve: InferenceService | None
+) -> tuple[str, ...]:
+    """Fields that could change a run and are not simulated, as their author wrote them."""
+    template: Place = TEMPLATE_SPEC
+    found: list[Place] = [(*template, key) for key in _AFFECTS_TIMING if data["spec"]["template"]["spec"].get(key)]
     main = _main(containers)
-    found += [f"{template}.containers[{index}]" for index in range(len(containers)) if index != main]
+    found += [(*template, "containers", index) for index in range(len(containers)) if index != main]
     found += [
-        f"{template}.containers[{index}].livenessProbe"
+        (*template, "containers", index, "livenessProbe")
         for index, one in enumerate(containers)
         if "livenessProbe" in one
     ]
     if len(data["spec"].get("traffic") or ()) > 1:
-        found.append("spec.traffic")
-    return tuple(found)
+        found.append(("spec", "traffic"))
+    if kserve is None:
+        return tuple(map(dotted, found))
+    return tuple(map(dotted, [*map(kserve.place, found), *kserve.unmodelled]))

@@ -75,12 +75,25 @@ class ServiceTime(Spec):
 
 
 class Bandwidth(Spec):
-    """Data that a stage moves over a connection shared by all pods that move data at that time."""
+    """Data that a stage moves, over a connection of the pod's own or one that all pods share which move data then."""
 
     size: Quantity
     """Bytes to move, as a Kubernetes quantity: `12Gi`."""
-    shared_bandwidth: Quantity
+    shared_bandwidth: Quantity | None = None
     """Bytes per second that all of them share: `400M`."""
+    per_pod: Quantity | None = None
+    """Bytes per second that each pod has for itself, instead: `400M`."""
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> Bandwidth:
+        if (self.shared_bandwidth is None) == (self.per_pod is None):
+            raise wrong("needs shared-bandwidth or per-pod, and not both")
+        return self
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second that a pod gets by itself."""
+        return float(self.per_pod or self.shared_bandwidth or 0)
 
 
 class Stage(Spec):
@@ -88,9 +101,10 @@ class Stage(Spec):
 
     name: str = Field(min_length=1)
     """Name, as tables and figures show it."""
-    kind: Literal["provision", "pull", "start"] = "start"
+    kind: Literal["provision", "pull", "storage-initializer", "start"] = "start"
     """`provision` waits for a machine (not billed where billing starts with the pull), `pull` fetches the image or the
-    weights, `start` is everything the container does."""
+    weights, `storage-initializer` is KServe's download of the model before the container starts, in every pod
+    (`cached-per-node` for a node's model cache), `start` is everything the container does."""
     time: Time = Constant(time_s=0.0)
     """How long it takes, the transfer in `bandwidth` not counted."""
     per_instance_type: dict[str, Time] = Field(default_factory=dict)

@@ -15,6 +15,7 @@ from kpasim.spec.autoscaler import AutoscalerConfig
 from kpasim.spec.experiment import Experiment, loads
 from kpasim.spec.heyflags import parse_hey
 from kpasim.spec.manifest import ServiceManifest, read_service
+from kpasim.spec.objects import split_name
 from kpasim.spec.quantities import duration_text
 from kpasim.spec.yamlfile import parse_documents
 
@@ -99,10 +100,11 @@ _GUESSED_COLD_START = """\
 
 def _named_or_whole(service: ServiceManifest, manifest: str | Path, base: str | Path) -> list[str]:
     """The service's key: its file, or the manifest itself where it came from a stream."""
-    if str(manifest) != "-":
-        relative = Path(os.path.relpath(Path(manifest).resolve(), Path(base).resolve()))
-        return [f"service: {_flow(relative.as_posix())}"]
-    data = {key: value for key, value in service.data.items() if key != "status"}
+    if split_name(manifest)[0] != "-":
+        file, name = split_name(manifest)
+        relative = Path(os.path.relpath(Path(file).resolve(), Path(base).resolve())).as_posix()
+        return [f"service: {_flow(f'{relative}#{name}' if name else relative)}"]
+    data = {key: value for key, value in service.written.items() if key != "status"}
     out = io.StringIO()
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = False

@@ -6,6 +6,7 @@ cycles, unknown tags and unreadable numbers are all reported together, each with
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -150,6 +151,8 @@ def parse_documents(text: str, path: str | Path) -> list[Document]:
     except RecursionError:
         raise ExperimentError(path, [Problem("", "is nested too deeply")]) from None
     except _NOT_YAML as err:
+        if template := _template_line(text):
+            raise ExperimentError(path, [Problem("", _TEMPLATE, template)]) from None
         mark = getattr(err, "problem_mark", None) or getattr(err, "context_mark", None)
         reason = getattr(err, "problem", None) or str(err).partition("\n")[0] or type(err).__name__
         line = mark.line + 1 if mark else None
@@ -165,8 +168,18 @@ def _documents(nodes: Iterable[Node], text: str, path: str | Path) -> list[Docum
         if data is not None:
             documents.append(Document(str(path), text, data, builder.lines, node))
     if builder.problems:
-        raise ExperimentError(path, builder.problems)
+        template = _template_line(text)
+        raise ExperimentError(path, [Problem("", _TEMPLATE, template)] if template else builder.problems)
     return documents
+
+
+_TEMPLATE = "is a template, with {{: render it first (helm template CHART | kpasim check -)"
+
+
+def _template_line(text: str) -> int | None:
+    """The first line with an action of a Helm template, None where there is none."""
+    found = re.search(r"\{\{-?\s*[^}\n]*\}\}", text)
+    return text[: found.start()].count("\n") + 1 if found else None
 
 
 def read_documents(path: str | Path) -> list[Document]:

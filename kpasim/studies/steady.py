@@ -39,7 +39,7 @@ def cold_start_s(experiment: Experiment) -> float:
 
     def on(name: str) -> float:
         times = [_quantile_s(one.per_instance_type.get(name, one.time)) for one in stages]
-        transfers = [one.bandwidth.size / one.bandwidth.shared_bandwidth for one in stages if one.bandwidth]
+        transfers = [one.bandwidth.size / one.bandwidth.rate for one in stages if one.bandwidth]
         return sum(times) + sum(transfers)
 
     nodes = experiment.cluster.nodes

@@ -298,21 +298,18 @@ def test_what_a_plain_installation_lacks_is_named(words, module, extra):
 
 
 @pytest.mark.parametrize(
-    ("kind", "hint"),
+    ("command", "kind", "hint"),
     [
-        ("serving.knative.dev/v1\nkind: Service", "make one of a Service: kpasim manifest import two.yaml"),
-        (
-            "serving.kserve.io/v1beta1\nkind: InferenceService",
-            "that KServe makes of it, which kubectl get ksvc -o yaml",
-        ),
+        ("run", "serving.knative.dev/v1\nkind: Service", "make one of a Service: kpasim manifest import two.yaml"),
+        ("check", "apps/v1\nkind: Deployment", "kind Service; or KServe's InferenceService"),
     ],
 )
-def test_other_manifests_are_told_what_to_do_with_them(kind, hint, tmp_path, monkeypatch):
-    """Several objects given for an experiment, and KServe's own kind given for a Service, have a next step."""
+def test_other_manifests_are_told_what_to_do_with_them(command, kind, hint, tmp_path, monkeypatch):
+    """Several objects given for an experiment, and another kind given for a Service, have a next step."""
     monkeypatch.chdir(tmp_path)
     Path("two.yaml").write_text(f"kind: Namespace\napiVersion: v1\n---\napiVersion: {kind}\n", encoding="utf-8")
 
-    done = CliRunner().invoke(cli, ["run" if kind.endswith(" Service") else "check", "two.yaml"])
+    done = CliRunner().invoke(cli, [command, "two.yaml"])
 
     assert done.exit_code == 1
     assert re.fullmatch(r"Error: two\.yaml:\d: .*\n", done.output)

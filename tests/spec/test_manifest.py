@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from kpasim.errors import ExperimentError
-from kpasim.spec.autoscaler import AutoscalerConfig
+from kpasim.spec.autoscaler import AutoscalerConfig, annotation_key
 from kpasim.spec.configmaps import Defaults, parse_defaults, read_autoscaler_config, read_config_map
 from kpasim.spec.manifest import (
     Probe,
     ServiceManifest,
-    annotation_key,
     read_service,
     service_of,
     setting_place,
@@ -118,10 +117,12 @@ def _written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_the_first_service_of_several_documents_counts(tmp_path: Path) -> None:
-    """Other documents are left alone, also when writing."""
-    text = f"---\napiVersion: v1\nkind: ConfigMap\n---\n{MANIFEST}---\n{MANIFEST.replace('painter', 'second')}"
-    found = service(tmp_path, text)
+def test_the_service_that_is_named_of_several_counts(tmp_path: Path) -> None:
+    """Other documents are left alone, also when writing; without a name one line names them."""
+    text = f"---\napiVersion: v1\nkind: ConfigMap\n---\n{MANIFEST.replace('painter', 'first')}---\n{MANIFEST}"
+    with pytest.raises(ExperimentError, match=r"yaml:29: holds 2 Services: first, painter \(name one: .*yaml#first\)"):
+        service(tmp_path, text)
+    found = read_service(f"{tmp_path / 'service.yaml'}#painter", CONFIG)
     assert found.name == "painter"
     tuned = found.with_edits([(setting_place(found, "annotations.max-scale"), "9")], CONFIG, Defaults())
     assert len(changed(text, tuned.to_yaml())) == 2

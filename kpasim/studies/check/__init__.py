@@ -6,7 +6,7 @@ service, rules about demand a workload, so a bare manifest gets fewer findings t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,17 @@ from kpasim.spec.autoscaler import AutoscalerConfig
 from kpasim.spec.base import dotted, line_of
 from kpasim.spec.configmaps import Defaults
 from kpasim.spec.experiment import Experiment, load
-from kpasim.spec.manifest import API_VERSION, ServiceManifest, read_service
+from kpasim.spec.manifest import API_VERSION, ServiceManifest, read_object
+from kpasim.spec.objects import Object, objects_in, one_service, services_of, split_name
 from kpasim.spec.settings import with_service_settings, with_settings
 from kpasim.spec.webhook import review
-from kpasim.spec.yamlfile import Document, read_documents
-from kpasim.studies.check import fields, manifest, running
+from kpasim.spec.yamlfile import read_documents
+from kpasim.studies.check import fields, kserve, manifest, running
 from kpasim.studies.check.case import LEVELS, Case, Finding
 
-__all__ = ["LEVELS", "RULES", "Finding", "check_file", "findings", "is_manifest"]
+__all__ = ["LEVELS", "RULES", "Finding", "check_file", "findings", "is_manifest", "unreadable"]
 
-RULES = (*fields.RULES, *manifest.RULES, *running.RULES)
+RULES = (*fields.RULES, *kserve.RULES, *manifest.RULES, *running.RULES)
 """Every rule, in the order in which findings of one level are shown."""
 
 
@@ -39,24 +40,28 @@ def findings(target: Experiment | ServiceManifest) -> list[Finding]:
 
 def is_manifest(path: str | Path) -> bool:
     """Whether a file holds Kubernetes objects, and so is no experiment."""
-    return any(isinstance(one.data, dict) and "kind" in one.data for one in read_documents(path))
+    return bool(objects_in(read_documents(split_name(path)[0])))
 
 
 def check_file(path: str | Path, settings: Mapping[str, Any] | None = None, *, trials: bool = False) -> list[Finding]:
     """Findings about a file that is an experiment or a manifest; what cannot be read at all is a finding too.
 
+    Every Service of a manifest is checked, or the one that `FILE#NAME` names.
+
     Args:
         path: The file.
-        settings: Settings that are changed before, by path.
+        settings: Settings that are changed before, by path; of a manifest that holds one Service.
         trials: Whether fixes are simulated; one that does not help is not advised.
 
     Raises:
         RunError: A setting is refused.
         FileError: The file is neither.
     """
+    if is_manifest(path):
+        services = [one_service(path)] if settings else services_of(path)
+        found = [finding for one in services for finding in _of_service(one, settings or {})]
+        return sorted(found, key=lambda finding: LEVELS.index(finding.level))
     try:
-        if is_manifest(path):
-            return findings(with_service_settings(read_service(path, AutoscalerConfig()), settings or {}))
         experiment = with_settings(load(path), settings or {})
         found = findings(experiment)
         if trials and any(one.changes for one in found):
@@ -67,16 +72,26 @@ def check_file(path: str | Path, settings: Mapping[str, Any] | None = None, *, t
     except FileError as error:
         if not all(problem.place for problem in error.problems):
             raise
-        return _refusals(error, path)
+        return _refusals(error, [])
 
 
-def _refusals(error: FileError, path: str | Path) -> list[Finding]:
+def _of_service(one: Object, settings: Mapping[str, Any]) -> list[Finding]:
+    """Findings about a Service by itself."""
+    try:
+        return findings(with_service_settings(read_object(one, AutoscalerConfig(), Defaults()), settings))
+    except FileError as error:
+        return _refusals(error, [one])
+
+
+def _refusals(error: FileError, services: Sequence[Object]) -> list[Finding]:
     """What is refused, as findings; with what else can be said of a manifest that is."""
     sources: dict[str, str] = {}
     besides: list[Finding] = []
-    for document in _services(path):
-        verdict = review(document.data, AutoscalerConfig(), Defaults())
-        sources |= {dotted(fault.place): fault.source for fault in verdict.faults}
+    for one in services:
+        if one.kind != "Service" or one.version != API_VERSION:
+            continue
+        verdict = review(one.data, AutoscalerConfig(), Defaults())
+        sources |= {dotted((*one.prefix, *fault.place)): fault.source for fault in verdict.faults}
         said = [("needs-feature", fault.place, fields.needs_feature_texts(fault)) for fault in verdict.needs]
         said += [
             ("unknown-field", place, fields.unknown_field_texts(place))
@@ -84,7 +99,14 @@ def _refusals(error: FileError, path: str | Path) -> list[Finding]:
             if place[0] != "status"
         ]
         besides += [
-            Finding("warning", name, dotted(place), *texts, str(path), line_of(place, document.lines))
+            Finding(
+                "warning",
+                name,
+                dotted(place),
+                *texts,
+                one.document.path,
+                line_of((*one.prefix, *place), one.document.lines),
+            )
             for name, place, texts in said
         ]
     refused = [
@@ -104,13 +126,14 @@ def _refusals(error: FileError, path: str | Path) -> list[Finding]:
     return [*refused, *besides]
 
 
-def _services(path: str | Path) -> list[Document]:
-    """The first Knative Service of a file, as a list; empty where there is none."""
-    for document in read_documents(path):
-        data = document.data
-        if isinstance(data, dict) and data.get("kind") == "Service" and data.get("apiVersion") == API_VERSION:
-            return [document]
-    return []
+def unreadable(error: FileError) -> list[Finding]:
+    """A file that is neither an experiment nor a manifest, as findings: one file of many."""
+    return [
+        Finding("error", "unreadable", one.place, one.message, "kpasim cannot use the file.", "Correct it.", file.path,
+                one.line)
+        for file in getattr(error, "errors", (error,))
+        for one in file.problems
+    ]  # fmt: skip
 
 
-_REFUSED_WHY = "Knative's webhooks, Kubernetes or kpasim would not take the file."
+_REFUSED_WHY = "Knative's or KServe's webhooks, Kubernetes or kpasim would not take the file."

@@ -117,7 +117,7 @@ class Case:
         for stage in self.model.cold_start.stages if self.model else ():
             total += stage.per_instance_type.get(self.instance_type, stage.time).ppf(self._random.random(_DRAWS))
             if stage.bandwidth:
-                total += stage.bandwidth.size / stage.bandwidth.shared_bandwidth
+                total += stage.bandwidth.size / stage.bandwidth.rate
         return total
 
     @cached_property
@@ -324,7 +324,8 @@ class Case:
         """A finding about the Service or the experiment, with the line of the place or of what is nearest to it."""
         path = self.service.path or str((self.experiment and self.experiment.path) or "")
         if isinstance(place, tuple):
-            return Finding(level, name, dotted(place), what, why, fix, path, self.service.line(*place), changes or {})
+            shown = dotted(self.service.place(place))
+            return Finding(level, name, shown, what, why, fix, path, self.service.line(*place), changes or {})
         parts: Place = (*TEMPLATE_SPEC, place)
         shown = place
         key = next((one for one in (PREFIX + place, place) if one in self.service.annotations), None)

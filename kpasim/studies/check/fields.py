@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from kpasim.spec.autoscaler import CONFIG_KEYS, PREFIX, SPELLINGS
 from kpasim.spec.base import Place, dotted, suggestion
-from kpasim.spec.manifest import TEMPLATE_ANNOTATIONS, TEMPLATE_SPEC
+from kpasim.spec.kserve import PREDICTOR, PREDICTOR_FIELDS
+from kpasim.spec.manifest import GPU_RESOURCES, TEMPLATE_ANNOTATIONS, TEMPLATE_SPEC, is_gpu
 from kpasim.spec.webhook import Fault
 from kpasim.spec.webhook.fields import SERVICE, Entries, Field, Fields, Items
 from kpasim.studies.check.case import Case, Finding, Rule
 
-_GPUS = (
-    "nvidia.com/gpu", "nvidia.com/gpu.shared", "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe",
-    "habana.ai/gaudi", "aws.amazon.com/neuron", "google.com/tpu", "aliyun.com/gpu-mem", "aliyun.com/gpu-count",
-    "huawei.com/Ascend910",
-)  # fmt: skip
 _ELSEWHERE = {
     "terminationGracePeriodSeconds": "timeoutSeconds is the grace period of the pod, too",
     "lifecycle": "Knative sets the preStop hook itself, to drain queue-proxy",
@@ -58,6 +55,11 @@ def _distance(field: Place, place: Place) -> tuple[bool, int]:
 def _meant(place: Place) -> str:
     """What a field that does not exist may have been meant to be, empty where nothing is near."""
     name = str(place[-1])
+    if place[:2] == PREDICTOR:
+        hint = suggestion(name, PREDICTOR_FIELDS)
+        if "did you mean" in hint:
+            return f"Write {hint.removeprefix('did you mean ').rstrip('?')}."
+        return "Remove it, or look up the name."
     if name in _ELSEWHERE:
         return f"Remove it: {_ELSEWHERE[name]}."
     same = [one for one in _places(SERVICE) if one[-1] == name and "status" not in one]
@@ -80,8 +82,9 @@ def unknown_field(case: Case) -> Iterator[Finding]:
 
 def unknown_field_texts(place: Place) -> tuple[str, str, str]:
     """What, why and fix of a field that is dropped."""
+    kind = "predictor" if place[:2] == PREDICTOR else "Service"
     return (
-        f"a Service has no field {place[-1]} here, and it is dropped",
+        f"a {kind} has no field {place[-1]} here, and it is dropped",
         "The API server drops fields that it does not know. kubectl apply refuses them since 1.25; kn and client "
         "libraries do not.",
         _meant(place),
@@ -125,8 +128,8 @@ def service_account(case: Case) -> Iterator[Finding]:
 
 def label_for_annotation(case: Case) -> Iterator[Finding]:
     """Autoscaling settings among labels do nothing."""
-    for place in (("metadata", "labels"), ("spec", "template", "metadata", "labels")):
-        data = case.service.data
+    for place in (("metadata", "labels"), ("spec", "template", "metadata", "labels"), (*PREDICTOR, "labels")):
+        data: Any = case.service.written
         for part in place:
             data = data.get(part) or {}
         for key in data:
@@ -136,7 +139,7 @@ def label_for_annotation(case: Case) -> Iterator[Finding]:
                     (*place, key),
                     f"{key} is a label here and does nothing",
                     "The autoscaler reads annotations of the template only (pkg/apis/autoscaling/v1alpha1).",
-                    "Move it to spec.template.metadata.annotations.",
+                    f"Move it to {dotted(case.service.place(TEMPLATE_ANNOTATIONS))}.",
                 )
 
 
@@ -175,8 +178,8 @@ def unknown_resource(case: Case) -> Iterator[Finding]:
     for index, one in enumerate(case.service.data["spec"]["template"]["spec"]["containers"]):
         limits = ((one or {}).get("resources") or {}).get("limits") or {}
         for name in limits:
-            hint = suggestion(name, _GPUS)
-            if "/" in name and name not in _GPUS and "did you mean" in hint:
+            hint = suggestion(name, GPU_RESOURCES)
+            if "/" in name and not is_gpu(name) and "did you mean" in hint:
                 yield case.warn(
                     "unknown-resource",
                     (*TEMPLATE_SPEC, "containers", index, "resources", "limits", name),

@@ -37,6 +37,8 @@ def shallow_probe(case: Case) -> Iterator[Finding]:
     """The probe passes before the model is loaded."""
     if case.service.probe.kind != "tcp":
         return
+    if case.service.kserve and case.service.kserve.has_unknown_image:
+        return
     given = any("readinessProbe" in one for one in case.service.data["spec"]["template"]["spec"]["containers"])
     what = "a TCP probe" if given else "no readinessProbe, which means a TCP probe"
     yield case.warn(
@@ -52,6 +54,8 @@ def shallow_probe(case: Case) -> Iterator[Finding]:
 def slow_probe(case: Case) -> Iterator[Finding]:
     """Kubernetes looks only now and then whether a pod is ready."""
     probe = case.service.probe
+    if case.service.kserve and case.service.kserve.has_unknown_image:
+        return
     period = probe.period_s or KUBELET_PERIOD_S
     start = case.container_start_s[0]
     delay = max(0.0, probe.initial_delay_s - (0.0 if math.isnan(start) else start))

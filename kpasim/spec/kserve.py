@@ -1,0 +1,379 @@
+"""KServe's InferenceService: the Knative Service that KServe makes of it, and where each of its fields comes from.
+
+Source:
+    kserve/kserve@aaac4e2, pkg/controller/v1beta1/inferenceservice/reconcilers/knative/ksvc_reconciler.go,
+    components/predictor.go, pkg/controller/v1alpha1/utils/utils.go, pkg/apis/serving/v1beta1/component.go
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kpasim.spec.autoscaler import KPA, PREFIX, SPELLINGS, annotation_key
+from kpasim.spec.base import Place, show, suggestion
+from kpasim.spec.configmaps import KServeConfig
+from kpasim.spec.goparse import parse_int
+
+INFERENCE_SERVICE = "InferenceService"
+LLM = "LLMInferenceService"
+VERSION = "serving.kserve.io/v1beta1"
+"""The version of the API that KServe serves for an InferenceService."""
+PREDICTOR: Place = ("spec", "predictor")
+STOP = "serving.kserve.io/stop"
+MODE = "serving.kserve.io/deploymentMode"
+AUTOSCALER = "serving.kserve.io/autoscalerClass"
+ROLLOUT = "serving.knative.dev/rollout-duration"
+UNKNOWN_IMAGE = "runtime.invalid/image-of-the-serving-runtime"
+"""Stands in for the image of a ServingRuntime, which only the cluster knows."""
+
+_TEMPLATE: Place = ("spec", "template")
+_ANNOTATIONS: Place = (*_TEMPLATE, "metadata", "annotations")
+_SPEC: Place = (*_TEMPLATE, "spec")
+_OWN_ANNOTATIONS: Place = ("metadata", "annotations")
+_PREDICTOR_ANNOTATIONS: Place = (*PREDICTOR, "annotations")
+ANNOTATIONS = (_OWN_ANNOTATIONS, _PREDICTOR_ANNOTATIONS)
+"""Where annotations stand that KServe hands down, the stronger ones last."""
+
+ANNOTATION_FIELDS = {"min-scale": "minReplicas", "max-scale": "maxReplicas", "target": "scaleTarget",
+                     "metric": "scaleMetric"}  # fmt: skip
+"""Fields of the predictor that KServe writes as annotations of the revision, by the annotation's short name."""
+SPEC_FIELDS = {"containerConcurrency": "containerConcurrency", "timeoutSeconds": "timeout"}
+"""Fields of the predictor that KServe writes to the revision's spec."""
+FIELDS = (*ANNOTATION_FIELDS.values(), *SPEC_FIELDS.values())
+"""Fields of the predictor that decide how it scales."""
+FRAMEWORKS = ("sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface", "pmml", "lightgbm",
+              "paddle")  # fmt: skip
+"""Old keys of a predictor, each of which is a model of that format."""
+_COMPONENT = {
+    *FIELDS, "canaryTrafficPercent", "annotations", "labels", "model", "logger", "batcher", "deploymentStrategy",
+    "autoScaling", "workerSpec", "storageUris", "storageContainerName", "name", *FRAMEWORKS,
+}  # fmt: skip
+"""Fields of the predictor that are none of the pod's."""
+_POD = {
+    "activeDeadlineSeconds", "affinity", "automountServiceAccountToken", "containers", "dnsConfig", "dnsPolicy",
+    "enableServiceLinks", "hostAliases", "hostIPC", "hostNetwork", "hostPID", "hostUsers", "hostname",
+    "imagePullSecrets", "initContainers", "nodeName", "nodeSelector", "os", "overhead", "preemptionPolicy",
+    "priority", "priorityClassName", "readinessGates", "restartPolicy", "runtimeClassName", "schedulerName",
+    "schedulingGates", "securityContext", "serviceAccount", "serviceAccountName", "setHostnameAsFQDN",
+    "shareProcessNamespace", "subdomain", "terminationGracePeriodSeconds", "tolerations",
+    "topologySpreadConstraints", "volumes", "resourceClaims",
+}  # fmt: skip
+"""Fields of the predictor that are those of its pods."""
+PREDICTOR_FIELDS = tuple(sorted(_COMPONENT | _POD))
+"""Every field of a predictor."""
+_MODEL = {"modelFormat", "runtime", "storageUri", "storage", "protocolVersion"}
+"""Fields of a model that are none of its container's."""
+_NOT_SIMULATED = ("batcher", "logger", "canaryTrafficPercent")
+_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_RAW = {"Standard", "RawDeployment"}
+_KNATIVE = {"Knative", "Serverless"}
+
+
+class NotOnKnativeError(ValueError):
+    """An object of KServe that no Knative Service follows from; the message says which autoscaler it has.
+
+    Attributes:
+        place: Where the object says so.
+    """
+
+    def __init__(self, place: Place, message: str) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+@dataclass(frozen=True)
+class InferenceService:
+    """An InferenceService as its author wrote it, and the Knative Service that KServe makes of its predictor.
+
+    Attributes:
+        data: The InferenceService.
+        service: The Knative Service.
+        origins: Where a place of the Knative Service comes from, in the InferenceService.
+        faults: What KServe refuses: places of the InferenceService, and why.
+        dropped: Annotations that KServe drops, as places of the InferenceService.
+        unknown: Fields that no predictor has: Kubernetes drops them.
+    """
+
+    data: dict[str, Any]
+    service: dict[str, Any]
+    origins: Mapping[Place, Place]
+    faults: tuple[tuple[Place, str], ...] = ()
+    dropped: tuple[Place, ...] = ()
+    unknown: tuple[Place, ...] = ()
+
+    @property
+    def predictor(self) -> Mapping[str, Any]:
+        """Its predictor."""
+        found: Mapping[str, Any] = self.data["spec"]["predictor"]
+        return found
+
+    @property
+    def storage(self) -> str:
+        """Where the storage initializer loads the model from, empty where there is none to load."""
+        model = self.predictor.get(_model_key(self.predictor) or "") or {}
+        return str(model.get("storageUri") or "") if isinstance(model, Mapping) else ""
+
+    @property
+    def has_unknown_image(self) -> bool:
+        """Whether a ServingRuntime of the cluster decides about the image and its probes."""
+        return any(one.get("image") == UNKNOWN_IMAGE for one in self.service["spec"]["template"]["spec"]["containers"])
+
+    @property
+    def unmodelled(self) -> tuple[Place, ...]:
+        """Parts that could change a run and are not simulated."""
+        parts: list[Place] = [("spec", name) for name in ("transformer", "explainer") if self.data["spec"].get(name)]
+        return (*parts, *((*PREDICTOR, key) for key in _NOT_SIMULATED if self.predictor.get(key)))
+
+    def place(self, place: Place) -> Place:
+        """Where in the InferenceService a place of the Knative Service comes from; its own places stay."""
+        if place[: len(PREDICTOR)] == PREDICTOR:
+            return place
+        for length in range(len(place), -1, -1):
+            origin = self.origins.get(place[:length])
+            if origin is not None:
+                return (*origin, *place[length:])
+        return place
+
+    def setting_place(self, name: str) -> Place:
+        """Where a setting stands: by KServe's name (`spec.predictor.minReplicas`, `minReplicas`) or by Knative's.
+
+        Raises:
+            ValueError: There is no such setting; the message says which there are.
+        """
+        field_name = name.removeprefix("spec.predictor.")
+        if field_name in FIELDS:
+            return (*PREDICTOR, field_name)
+        if name == "responseStartTimeoutSeconds":
+            raise ValueError("is what spec.predictor.timeout says: KServe writes it to both (set that)")
+        if name in SPEC_FIELDS:
+            return (*PREDICTOR, SPEC_FIELDS[name])
+        if name.startswith("annotations."):
+            return self._annotation_place(name.removeprefix("annotations."))
+        if field_name != name:
+            hint = suggestion(field_name, FIELDS)
+            raise ValueError(f"unknown setting ({hint})" if hint else "unknown setting")
+        raise KeyError(name)
+
+    def _annotation_place(self, name: str) -> Place:
+        """Where an annotation stands, or would: the field that KServe makes it of, where there is one."""
+        short = next((one for one, keys in SPELLINGS.items() if PREFIX + name.removeprefix(PREFIX) in keys), None)
+        if short in ANNOTATION_FIELDS:
+            return (*PREDICTOR, ANNOTATION_FIELDS[short])
+        key = annotation_key(self.service["spec"]["template"]["metadata"]["annotations"], name)
+        if (*_ANNOTATIONS, key) in self.origins and self.origins[*_ANNOTATIONS, key][:-1] in ANNOTATIONS:
+            return self.origins[*_ANNOTATIONS, key]
+        own = self.predictor.get("annotations")
+        return (*(_PREDICTOR_ANNOTATIONS if own else _OWN_ANNOTATIONS), key)
+
+
+@dataclass
+class _Mapping:
+    """The Knative Service while it is made, and what is noticed on the way."""
+
+    origins: dict[Place, Place] = field(default_factory=dict)
+    faults: list[tuple[Place, str]] = field(default_factory=list)
+    dropped: list[Place] = field(default_factory=list)
+
+
+def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_initial: bool) -> InferenceService:
+    """What KServe makes of an InferenceService in Knative mode.
+
+    Args:
+        data: The InferenceService.
+        config: What the cluster's `inferenceservice-config` says.
+        allow_zero_initial: Whether `config-autoscaler` has `allow-zero-initial-scale`.
+
+    Raises:
+        NotOnKnativeError: Another autoscaler scales it.
+    """
+    _refuse_others(data, config)
+    made = _Mapping({(): ()})
+    predictor = data["spec"]["predictor"]
+    metadata = {"name": f"{data['metadata'].get('name', '')}-predictor"}
+    if "namespace" in data["metadata"]:
+        metadata["namespace"] = data["metadata"]["namespace"]
+    made.origins |= {("metadata",): ("metadata",), _TEMPLATE: PREDICTOR, _SPEC: PREDICTOR,
+                     (*_TEMPLATE, "metadata"): PREDICTOR}  # fmt: skip
+    annotations = _annotations(data, config, made, allow_zero_initial=allow_zero_initial)
+    on_service = {ROLLOUT: annotations.pop(ROLLOUT)} if ROLLOUT in annotations else {}
+    if on_service:
+        made.origins[*_OWN_ANNOTATIONS, ROLLOUT] = made.origins[*_ANNOTATIONS, ROLLOUT]
+    service: dict[str, Any] = {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {**metadata, **({"annotations": on_service} if on_service else {})},
+        "spec": {"template": {"metadata": {"annotations": annotations}, "spec": _pod(predictor, made)}},
+    }
+    faults = [*_faults(data, predictor), *made.faults]
+    unknown = [(*PREDICTOR, key) for key in predictor if key not in _COMPONENT | _POD]
+    return InferenceService(data, service, made.origins, tuple(faults), tuple(made.dropped), tuple(unknown))
+
+
+def _refuse_others(data: Mapping[str, Any], config: KServeConfig) -> None:
+    """Say which autoscaler an object has that KServe makes no Knative Service of."""
+    if data.get("kind") == LLM:
+        raise NotOnKnativeError(
+            ("kind",),
+            "is an LLMInferenceService: KServe scales its Deployments by a HorizontalPodAutoscaler or KEDA (spec."
+            "scaling), not by Knative, and kpasim does not simulate these (give an InferenceService of Knative mode)",
+        )
+    if data.get("apiVersion") != VERSION:
+        raise NotOnKnativeError(
+            ("apiVersion",), f"{show(data.get('apiVersion'))} is not served by KServe any longer (write {VERSION})"
+        )
+    for place in (("metadata",), ("spec",), PREDICTOR, *ANNOTATIONS):
+        found = _at(data, place)
+        if not isinstance(found, Mapping) and not (found is None and place in ANNOTATIONS):
+            missing = "is missing" if found is None else f"{show(found)} is not right (must be a mapping)"
+            raise NotOnKnativeError(place, missing)
+    annotations = _at(data, _OWN_ANNOTATIONS) or {}
+    status = data.get("status") or {}
+    place = (*_OWN_ANNOTATIONS, MODE)
+    mode = status.get("deploymentMode") or annotations.get(MODE) or config.deployment_mode
+    if mode in _KNATIVE:
+        return
+    if mode not in _RAW:
+        raise NotOnKnativeError(place, f"has deploymentMode {mode}, which Knative does not scale (must be Knative)")
+    scaler = annotations.get(AUTOSCALER, "hpa")
+    named = {"hpa": "a HorizontalPodAutoscaler", "keda": "KEDA", "external": "an autoscaler that is not KServe's"}
+    raise NotOnKnativeError(
+        place,
+        f"has deploymentMode {mode}: KServe makes a Deployment of it, which is scaled by "
+        f"{named.get(scaler, 'nothing')}, not by Knative, and kpasim does not simulate that (must be Knative, also "
+        "called Serverless)",
+    )
+
+
+def _at(data: Any, place: Place) -> Any:
+    """The value at a place, None where there is none."""
+    for part in place:
+        data = data.get(part) if isinstance(data, Mapping) else None
+    return data
+
+
+def _annotations(
+    data: Mapping[str, Any], config: KServeConfig, made: _Mapping, *, allow_zero_initial: bool
+) -> dict[str, Any]:
+    """Annotations of the revision template: those of the predictor over those of the object, and KServe's own."""
+    predictor = data["spec"]["predictor"]
+    found: dict[str, Any] = {}
+    for place in ANNOTATIONS:
+        for key, value in (_at(data, place) or {}).items():
+            if key == "kubectl.kubernetes.io/last-applied-configuration":
+                continue
+            if key in config.disallowed_annotations:
+                made.dropped.append((*place, key))
+            else:
+                found[key] = value
+                made.origins[*_ANNOTATIONS, key] = (*place, key)
+    found.setdefault(SPELLINGS["class"][0], KPA)
+    for short, name in ANNOTATION_FIELDS.items():
+        key = SPELLINGS[short][0]
+        value = predictor.get(name)
+        made.origins.setdefault((*_ANNOTATIONS, key), (*PREDICTOR, name))
+        if value is None and short == "min-scale":
+            value = 1
+        if value is None or (short == "max-scale" and value == 0):
+            continue
+        if key in found:
+            made.dropped.append(made.origins[*_ANNOTATIONS, key])
+        found[key] = str(value)
+        made.origins[*_ANNOTATIONS, key] = (*PREDICTOR, name)
+    initial = SPELLINGS["initial-scale"][0]
+    if initial in found and not _takes_initial(found[initial], allow_zero=allow_zero_initial):
+        made.dropped.append(made.origins[*_ANNOTATIONS, initial])
+        del found[initial]
+    return found
+
+
+def _takes_initial(text: Any, *, allow_zero: bool) -> bool:
+    try:
+        return parse_int(str(text)) != 0 or allow_zero
+    except ValueError:
+        return False
+
+
+def _pod(predictor: Mapping[str, Any], made: _Mapping) -> dict[str, Any]:
+    """Spec of the revision: the predictor's pod, its limit of concurrency, and its timeout in both places."""
+    spec = {key: value for key, value in predictor.items() if key in _POD and key != "containers"}
+    if predictor.get("containerConcurrency") is not None:
+        spec["containerConcurrency"] = predictor["containerConcurrency"]
+    if predictor.get("timeout") is not None:
+        spec["timeoutSeconds"] = spec["responseStartTimeoutSeconds"] = predictor["timeout"]
+    for key in ("timeoutSeconds", "responseStartTimeoutSeconds"):
+        made.origins[*_SPEC, key] = (*PREDICTOR, "timeout")
+    spec["containers"] = _containers(predictor, made)
+    return spec
+
+
+def _model_key(predictor: Mapping[str, Any]) -> str | None:
+    """The key that holds the model: `model`, or an old one that names its format."""
+    return next((key for key in ("model", *FRAMEWORKS) if isinstance(predictor.get(key), Mapping)), None)
+
+
+def _containers(predictor: Mapping[str, Any], made: _Mapping) -> list[Any]:
+    """The container of the model first, then the others; without a model the first one serves."""
+    given = predictor.get("containers") or []
+    own = given if isinstance(given, list) else []
+    key = _model_key(predictor)
+    found: list[Any] = []
+    if key is not None:
+        model = predictor[key]
+        container = {name: value for name, value in model.items() if name not in _MODEL}
+        found.append({**container, "name": "kserve-container", "image": container.get("image") or UNKNOWN_IMAGE})
+        made.origins[*_SPEC, "containers", 0] = (*PREDICTOR, key)
+    elif not own:
+        made.faults.append((PREDICTOR, "holds no model (must have model, or containers)"))
+    for index, one in enumerate(own):
+        if key is not None and isinstance(one, Mapping) and one.get("name") == "kserve-container":
+            found[0] = {**found[0], **one}
+            continue
+        made.origins[*_SPEC, "containers", len(found)] = (*PREDICTOR, "containers", index)
+        serves = isinstance(one, Mapping) and not found
+        found.append({**one, "name": "kserve-container"} if serves else one)
+    return found
+
+
+def _faults(data: Mapping[str, Any], predictor: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """What KServe's webhook, or the schema of its CRD, refuses.
+
+    Source:
+        kserve/kserve@aaac4e2, pkg/apis/serving/v1beta1/inference_service_validation.go, component.go
+    """
+    name = data["metadata"].get("name")
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        yield (
+            ("metadata", "name"),
+            f"{show(name)} is not a name of KServe (must begin with a letter and hold a-z, 0-9 and -)",
+        )
+    for key in ("minReplicas", "maxReplicas", "scaleTarget", "containerConcurrency", "timeout", "canaryTrafficPercent"):
+        value = predictor.get(key)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            yield (*PREDICTOR, key), f"{show(value)} is not right (must be a whole number)"
+        elif value is not None and value < 0:
+            yield (*PREDICTOR, key), f"{value} is negative (must be at least 0)"
+    least = predictor.get("minReplicas", 1)
+    most = predictor.get("maxReplicas") or 0
+    if isinstance(least, int) and isinstance(most, int) and least > most > 0:
+        default = "" if "minReplicas" in predictor else ", KServe's default"
+        yield (*PREDICTOR, "maxReplicas"), f"{most} is less than minReplicas = {least}{default}"
+    metric, target = predictor.get("scaleMetric"), predictor.get("scaleTarget")
+    annotations = {**(data["metadata"].get("annotations") or {}), **(predictor.get("annotations") or {})}
+    if metric is not None and annotations.get(SPELLINGS["class"][0], KPA) == KPA and metric not in {
+        "concurrency", "rps",
+    }:  # fmt: skip
+        hint = "; qps is called rps" if metric == "qps" else ""
+        yield (
+            (*PREDICTOR, "scaleMetric"),
+            f"{show(metric)} is not a metric of Knative's autoscaler (must be concurrency or rps{hint})",
+        )
+    if metric == "rps" and isinstance(target, int) and target < 1:
+        yield (*PREDICTOR, "scaleTarget"), f"{target} is out of range (must be at least 1 with scaleMetric rps)"
+    for key, why in (("deploymentStrategy", "is for Standard mode"), ("workerSpec", "is for Standard mode")):
+        if predictor.get(key) is not None:
+            yield (*PREDICTOR, key), f"{why}, and KServe refuses it in Knative mode (remove it)"
+    if isinstance(stop := annotations.get(STOP), str) and stop.lower() == "true":
+        yield (*_OWN_ANNOTATIONS, STOP), "stops the service: KServe deletes its Knative Service (remove it)"

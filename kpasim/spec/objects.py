@@ -1,0 +1,157 @@
+"""Kubernetes objects of a YAML file: documents, the items of Lists, and one of them by name (``FILE#NAME``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kpasim.errors import ExperimentError, Problem
+from kpasim.spec.base import Place, line_of, show
+from kpasim.spec.yamlfile import Document, read_documents
+
+SERVING = "serving.knative.dev/"
+KSERVE = "serving.kserve.io/"
+
+
+class Object(NamedTuple):
+    """A Kubernetes object, and where it stands.
+
+    Attributes:
+        data: The object.
+        document: Its document.
+        prefix: Where in the document it stands: empty, or an item of a List.
+    """
+
+    data: dict[str, Any]
+    document: Document
+    prefix: Place
+
+    @property
+    def kind(self) -> str:
+        """Its kind, empty where it has none."""
+        return _word(self.data.get("kind", ""))
+
+    @property
+    def version(self) -> str:
+        """Its apiVersion, empty where it has none."""
+        return _word(self.data.get("apiVersion", ""))
+
+    @property
+    def name(self) -> str:
+        """Its name, empty where it has none."""
+        return str(_metadata(self.data).get("name") or "")
+
+    @property
+    def namespace(self) -> str:
+        """Its namespace, empty where it has none."""
+        return str(_metadata(self.data).get("namespace") or "")
+
+    @property
+    def line(self) -> int | None:
+        """Line where it begins."""
+        return line_of(self.prefix, self.document.lines)
+
+    @property
+    def is_service(self) -> bool:
+        """Whether a Knative Service follows from it: it is one, or an object that KServe makes one of."""
+        return is_service(self.data)
+
+
+def is_service(data: Any) -> bool:
+    """Whether an object is a Knative Service of any version, or one of KServe's that serve a model."""
+    if not isinstance(data, Mapping):
+        return False
+    kind, version = str(data.get("kind", "")), str(data.get("apiVersion", ""))
+    if kind == "Service":
+        return version.startswith(SERVING)
+    return kind in {"InferenceService", "LLMInferenceService"} and version.startswith(KSERVE)
+
+
+def split_name(path: str | Path) -> tuple[str, str]:
+    """The file and the name of ``FILE#NAME``; the name is empty where there is none."""
+    file, mark, name = str(path).rpartition("#")
+    return (file, name) if mark and file and name and not Path(path).exists() else (str(path), "")
+
+
+def objects_in(documents: list[Document]) -> list[Object]:
+    """The objects of a file in its order; the items of a List instead of the List."""
+    return [found for document in documents for found in _objects(document.data, document, ())]
+
+
+def _objects(data: Any, document: Document, prefix: Place) -> Iterator[Object]:
+    if not isinstance(data, dict):
+        return
+    items = data.get("items")
+    if str(data.get("kind", "")).endswith("List") and isinstance(items, list):
+        for index, item in enumerate(items):
+            yield from _objects(item, document, (*prefix, "items", index))
+    elif "kind" in data or "apiVersion" in data:
+        yield Object(data, document, prefix)
+
+
+def services_of(path: str | Path) -> list[Object]:
+    """The Services of a file, or the one that ``FILE#NAME`` names.
+
+    Raises:
+        ExperimentError: Not YAML, none in it, or none of that name.
+    """
+    file, name = split_name(path)
+    documents = read_documents(file)
+    found = objects_in(documents)
+    services = [one for one in found if one.is_service]
+    if not services:
+        raise ExperimentError(file, [Problem("", _none(found, documents), 1)])
+    if not name:
+        return services
+    chosen = [one for one in services if name in {one.name, f"{one.namespace or 'default'}/{one.name}"}]
+    if not chosen:
+        raise ExperimentError(file, [Problem("", f"holds no Service {name} (it holds {_names(services)})", 1)])
+    return chosen
+
+
+def one_service(path: str | Path) -> Object:
+    """The only Service of a file, or the one that ``FILE#NAME`` names.
+
+    Raises:
+        ExperimentError: As `services_of`; several.
+    """
+    services = services_of(path)
+    if len(services) > 1:
+        file, _ = split_name(path)
+        message = f"holds {len(services)} Services: {_names(services)} (name one: {file}#{reference(services[0])})"
+        raise ExperimentError(file, [Problem("", message, services[1].line)])
+    return services[0]
+
+
+def reference(one: Object) -> str:
+    """What names an object in its file behind the `#`."""
+    return f"{one.namespace}/{one.name}" if one.namespace not in {"", "default"} else one.name
+
+
+def _names(services: list[Object]) -> str:
+    return ", ".join(reference(one) or "one without a name" for one in services)
+
+
+def _none(found: list[Object], documents: list[Document]) -> str:
+    """What to say of a file without a Service."""
+    kinds = sorted({f"{one.version or 'no version'} {one.kind or 'no kind'}" for one in found})
+    if "Kustomization" in {one.kind for one in found}:
+        return "is a kustomization: render it first (kubectl kustomize FOLDER | kpasim check -)"
+    experiment = any(isinstance(one.data, dict) and {"service", "workload"} <= one.data.keys() for one in documents)
+    other = "it is an experiment" if experiment else "it is no manifest"
+    empty = "it is empty"
+    if any(isinstance(one.data, dict) and str(one.data.get("kind", "")).endswith("List") for one in documents):
+        other = "it is an empty List"
+    has = f"it holds {', '.join(kinds)}" if kinds else empty if not documents else other
+    wanted = "apiVersion serving.knative.dev/v1, kind Service; or KServe's InferenceService"
+    return f"holds no Knative Service ({has}; wanted: {wanted})"
+
+
+def _metadata(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    metadata = data.get("metadata")
+    return metadata if isinstance(metadata, Mapping) else {}
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) and value.isprintable() else show(value)

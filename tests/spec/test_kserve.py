@@ -1,0 +1,273 @@
+"""KServe's InferenceService: the Knative Service that follows, and that only KServe's own fields are written."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from kpasim.errors import ExperimentError
+from kpasim.spec.autoscaler import AutoscalerConfig, parse_config
+from kpasim.spec.configmaps import Defaults
+from kpasim.spec.experiment import from_mapping
+from kpasim.spec.manifest import ServiceManifest, read_service
+
+PREFIX = "autoscaling.knative.dev/"
+MODEL = "model: {modelFormat: {name: huggingface}, storageUri: hf://example/painter}"
+WITH_COMMENTS = """\
+# ours
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata:
+  name: painter            # the name
+  annotations: {autoscaling.knative.dev/window: 30s}
+spec:
+  predictor:
+    maxReplicas: 4   # four GPUs
+    minReplicas: 0
+    model:
+        modelFormat: {name: huggingface}
+        storageUri: "hf://example/painter"
+        resources: {limits: {nvidia.com/gpu: "1"}}
+"""
+
+
+def made(folder: Path, predictor: str = "", annotations: str = "{}", config: dict[str, str] | None = None) -> Any:
+    """The Knative Service of an InferenceService with a predictor's fields and annotations of its metadata."""
+    path = folder / "isvc.yaml"
+    fields = ", ".join(part for part in (predictor, MODEL) if part)
+    path.write_text(
+        "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\n"
+        f"metadata: {{name: painter, annotations: {annotations}}}\nspec: {{predictor: {{{fields}}}}}\n"
+    )
+    return read_service(path, parse_config(config or {}))
+
+
+def annotations_of(service: ServiceManifest) -> dict[str, str]:
+    """The autoscaler's annotations by short name."""
+    return {key.removeprefix(PREFIX): value for key, value in service.annotations.items() if key.startswith(PREFIX)}
+
+
+def test_defaults_are_those_that_kserve_writes(tmp_path: Path) -> None:
+    """One pod stays, the class is written out, and nothing else is."""
+    service = made(tmp_path)
+    assert service.name == "painter-predictor"
+    assert annotations_of(service) == {"class": "kpa.autoscaling.knative.dev", "min-scale": "1"}
+    assert (service.container_concurrency, service.timeout_s, service.idle_timeout_s) == (0, 300.0, None)
+    assert service.revision.max_scale == 0
+
+
+@pytest.mark.parametrize(
+    ("predictor", "short", "text"),
+    [
+        ("minReplicas: 0", "min-scale", "0"),
+        ("minReplicas: 3", "min-scale", "3"),
+        ("maxReplicas: 5", "max-scale", "5"),
+        ("maxReplicas: 0", "max-scale", None),
+        ("scaleTarget: 2", "target", "2"),
+        ("scaleMetric: rps, scaleTarget: 5", "metric", "rps"),
+    ],
+)
+def test_a_field_becomes_an_annotation(tmp_path: Path, predictor: str, short: str, text: str | None) -> None:
+    """Of the revision, as KServe writes it."""
+    assert annotations_of(made(tmp_path, predictor)).get(short) == text
+
+
+def test_the_timeout_limits_the_whole_response_and_its_start(tmp_path: Path) -> None:
+    """Both of Knative's limits get it, and containerConcurrency is handed down."""
+    service = made(tmp_path, "timeout: 120, containerConcurrency: 3")
+    spec = service.data["spec"]["template"]["spec"]
+    assert (spec["timeoutSeconds"], spec["responseStartTimeoutSeconds"]) == (120, 120)
+    assert (service.timeout_s, service.response_start_timeout_s, service.container_concurrency) == (120.0, 120.0, 3)
+
+
+def test_annotations_of_the_predictor_are_stronger_and_fields_the_strongest(tmp_path: Path) -> None:
+    """Predictor over metadata; a field over both."""
+    own = "annotations: {autoscaling.knative.dev/window: 20s, autoscaling.knative.dev/target: '7'}, scaleTarget: 2"
+    service = made(tmp_path, own, "{autoscaling.knative.dev/window: 50s, autoscaling.knative.dev/metric: rps}")
+    assert annotations_of(service) | {"window": "20s", "target": "2", "metric": "rps"} == annotations_of(service)
+    assert [place[-1] for place in service.kserve.dropped] == [f"{PREFIX}target"]
+
+
+def test_kserve_drops_min_and_max_scale_as_annotations_but_not_their_old_spelling(tmp_path: Path) -> None:
+    """The list of annotations that are not handed down holds only the spelling with dashes."""
+    service = made(tmp_path, "", "{autoscaling.knative.dev/max-scale: '9', autoscaling.knative.dev/min-scale: '2'}")
+    assert annotations_of(service) == {"class": "kpa.autoscaling.knative.dev", "min-scale": "1"}
+    service = made(tmp_path, "", "{autoscaling.knative.dev/maxScale: '9', autoscaling.knative.dev/minScale: '2'}")
+    assert (service.revision.max_scale, service.revision.min_scale) == (9, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "config", "kept"),
+    [("x", {}, False), ("0", {}, False), ("0", {"allow-zero-initial-scale": "true"}, True), ("2", {}, True)],
+)
+def test_an_initial_scale_that_the_cluster_refuses_is_dropped(
+    tmp_path: Path, text: str, config: dict[str, str], *, kept: bool
+) -> None:
+    """KServe logs it and goes on."""
+    service = made(tmp_path, "", f"{{autoscaling.knative.dev/initial-scale: '{text}'}}", config)
+    assert ("initial-scale" in annotations_of(service)) == kept
+    assert bool(service.kserve.dropped) != kept
+
+
+def test_the_rollout_duration_moves_to_the_service(tmp_path: Path) -> None:
+    """Knative reads it there."""
+    service = made(tmp_path, "", "{serving.knative.dev/rollout-duration: 60s}")
+    assert service.metadata_annotations == {"serving.knative.dev/rollout-duration": "60s"}
+    assert "serving.knative.dev/rollout-duration" not in service.annotations
+
+
+@pytest.mark.parametrize(
+    ("predictor", "annotations", "message"),
+    [
+        ("scaleMetric: rps, scaleTarget: 0", "{}", "predictor.scaleTarget: 0 is out of range (must be at least 1"),
+        ("scaleMetric: qps", "{}", "predictor.scaleMetric: 'qps' is not a metric of Knative's autoscaler .*qps is"),
+        ("minReplicas: 3, maxReplicas: 2", "{}", "predictor.maxReplicas: 2 is less than minReplicas = 3"),
+        ("minReplicas: two", "{}", "predictor.minReplicas: 'two' is not right (must be a whole number)"),
+        ("containerConcurrency: -1", "{}", "predictor.containerConcurrency: -1 is negative"),
+        ("timeout: 601", "{}", "predictor.timeout: .*600"),
+        ("deploymentStrategy: {type: Recreate}", "{}", "predictor.deploymentStrategy: .*refuses it in Knative mode"),
+        ("", "{serving.kserve.io/stop: 'true'}", "stops the service"),
+        ("", "{autoscaling.knative.dev/window: 1s}", r"metadata.annotations.autoscaling.knative.dev/window: 1s is out"),
+        ("annotations: {autoscaling.knative.dev/window: 1s}", "{}", "spec.predictor.annotations.autoscaling.knative"),
+    ],
+)
+def test_what_kserve_or_knative_refuses_is_refused_at_the_line(
+    tmp_path: Path, predictor: str, annotations: str, message: str
+) -> None:
+    """By the place in the user's own file."""
+    with pytest.raises(ExperimentError, match="isvc.yaml:[34]: .*" + message.replace("(", r"\(").replace(")", r"\)")):
+        made(tmp_path, predictor, annotations)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "autoscaler"),
+    [
+        ("{serving.kserve.io/deploymentMode: RawDeployment}", "HorizontalPodAutoscaler"),
+        ("{serving.kserve.io/deploymentMode: Standard, serving.kserve.io/autoscalerClass: keda}", "KEDA"),
+        ("{serving.kserve.io/deploymentMode: ModelMesh}", "ModelMesh"),
+    ],
+)
+def test_a_mode_without_knative_is_refused_by_naming_its_autoscaler(
+    tmp_path: Path, annotations: str, autoscaler: str
+) -> None:
+    """One line."""
+    with pytest.raises(ExperimentError, match=autoscaler) as caught:
+        made(tmp_path, "", annotations)
+    assert len(caught.value.problems) == 1
+
+
+def test_knative_mode_has_two_names(tmp_path: Path) -> None:
+    """Serverless is the old one."""
+    for mode in ("Knative", "Serverless"):
+        assert made(tmp_path, "", f"{{serving.kserve.io/deploymentMode: {mode}}}").revision.min_scale == 1
+
+
+def test_an_llminferenceservice_is_refused_by_naming_its_autoscaler(tmp_path: Path) -> None:
+    """It never has a Knative Service."""
+    path = tmp_path / "llm.yaml"
+    path.write_text("apiVersion: serving.kserve.io/v1alpha2\nkind: LLMInferenceService\nmetadata: {name: llm}\n")
+    with pytest.raises(ExperimentError, match=r"llm.yaml:2: kind: .*HorizontalPodAutoscaler or KEDA"):
+        read_service(path, AutoscalerConfig())
+
+
+def test_the_gpu_is_that_of_the_model_or_of_the_first_container(tmp_path: Path) -> None:
+    """Old keys of frameworks are models, too."""
+    for predictor in (
+        "{model: {modelFormat: {name: x}, resources: {limits: {nvidia.com/gpu: 2}}}}",
+        "{huggingface: {storageUri: hf://x, resources: {limits: {nvidia.com/gpu: 2}}}}",
+        "{containers: [{image: example/x, resources: {limits: {nvidia.com/gpu: 2}}}]}",
+    ):
+        path = tmp_path / "isvc.yaml"
+        path.write_text(
+            "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata: {name: x}\n"
+            f"spec: {{predictor: {predictor}}}\n"
+        )
+        service = read_service(path, AutoscalerConfig())
+        assert service.gpus == 2
+        assert service.data["spec"]["template"]["spec"]["containers"][0]["name"] == "kserve-container"
+
+
+def edited(folder: Path, settings: dict[str, Any]) -> list[str]:
+    """The lines that settings take away and add."""
+    path = folder / "isvc.yaml"
+    path.write_text(WITH_COMMENTS)
+    experiment = from_mapping(
+        {
+            "service": str(path),
+            "workload": {"kind": "hey", "requests": 5, "concurrency": 5},
+            "model": {"service-time": "1s"},
+        }
+    )
+    assert experiment.service.to_yaml() == WITH_COMMENTS
+    tuned = experiment.with_settings(settings).service
+    path.write_text(tuned.to_yaml())
+    assert read_service(path, AutoscalerConfig()).data == tuned.data
+    lines = difflib.ndiff(WITH_COMMENTS.splitlines(), tuned.to_yaml().splitlines())
+    return [line for line in lines if line[0] in "+-"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "lines"),
+    [
+        (
+            {"service.annotations.max-scale": 8},
+            ["-     maxReplicas: 4   # four GPUs", "+     maxReplicas: 8   # four GPUs"],
+        ),
+        ({"service.spec.predictor.minReplicas": 2}, ["-     minReplicas: 0", "+     minReplicas: 2"]),
+        ({"service.containerConcurrency": 4}, ["+     containerConcurrency: 4"]),
+        ({"service.timeoutSeconds": 100}, ["+     timeout: 100"]),
+        (
+            {"service.annotations.window": "1m"},
+            [
+                "-   annotations: {autoscaling.knative.dev/window: 30s}",
+                "+   annotations: {autoscaling.knative.dev/window: 1m}",
+            ],
+        ),
+        (
+            {"service.annotations.target": 3, "service.scaleMetric": "rps"},
+            ["+     scaleTarget: 3", '+     scaleMetric: "rps"'],
+        ),
+    ],
+)
+def test_a_setting_changes_kserves_field_and_nothing_else(
+    tmp_path: Path, settings: dict[str, Any], lines: list[str]
+) -> None:
+    """By Knative's name or by KServe's; comments, order and quotes stay."""
+    found = edited(tmp_path, settings)
+    assert set(found) == set(lines)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("service.spec.predictor.minReplica", "did you mean minReplicas"),
+        ("service.responseStartTimeoutSeconds", "spec.predictor.timeout"),
+    ],
+)
+def test_a_setting_that_kserve_does_not_have_is_refused(tmp_path: Path, path: str, message: str) -> None:
+    """With the setting that was meant."""
+    with pytest.raises(ExperimentError, match=message):
+        edited(tmp_path, {path: 1})
+
+
+def test_a_target_that_is_no_whole_number_is_refused(tmp_path: Path) -> None:
+    """KServe's scaleTarget is one."""
+    with pytest.raises(ExperimentError, match=r"scaleTarget.*whole number"):
+        edited(tmp_path, {"service.annotations.target": 0.7})
+
+
+def test_every_setting_that_was_written_has_a_field_of_the_crd(tmp_path: Path) -> None:
+    """No annotation is written that KServe drops."""
+    path = tmp_path / "isvc.yaml"
+    edited(tmp_path, {f"service.annotations.{name}": 1 for name in ("min-scale", "target", "max-scale")})
+    written = YAML(typ="safe", pure=True).load(path.read_text())
+    assert written["metadata"]["annotations"] == {f"{PREFIX}window": "30s"}
+    assert (
+        written["spec"]["predictor"] | {"minReplicas": 1, "maxReplicas": 1, "scaleTarget": 1}
+        == (written["spec"]["predictor"])
+    )
+    assert not read_service(path, AutoscalerConfig(), Defaults()).kserve.dropped

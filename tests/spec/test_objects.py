@@ -1,0 +1,113 @@
+"""Where manifests live: Lists, several Services in a file, templates, and what is no Service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kpasim.errors import ExperimentError
+from kpasim.spec.autoscaler import AutoscalerConfig
+from kpasim.spec.configmaps import Defaults
+from kpasim.spec.experiment import loads
+from kpasim.spec.manifest import read_service, setting_place
+from kpasim.spec.quick import import_manifest
+
+ITEM = """\
+- apiVersion: serving.knative.dev/v1
+  kind: Service
+  metadata: {name: NAME, namespace: SPACE}
+  spec:
+    template:
+      metadata: {annotations: {autoscaling.knative.dev/max-scale: "4"}}   # kept
+      spec:
+        containerConcurrency: 1
+        containers: [{image: example/painter:1}]
+"""
+CONFIG = AutoscalerConfig()
+
+
+def listed(folder: Path, *names: tuple[str, str]) -> Path:
+    """A file as `kubectl get ksvc -o yaml` prints it."""
+    path = folder / "list.yaml"
+    items = "".join(ITEM.replace("NAME", name).replace("SPACE", space) for space, name in names)
+    path.write_text(f"apiVersion: v1\nkind: List\nitems:\n{items}")
+    return path
+
+
+def test_the_only_service_of_a_list_is_read_and_written_back(tmp_path: Path) -> None:
+    """Nothing else changes, and lines are those of the file."""
+    path = listed(tmp_path, ("default", "painter"))
+    service = read_service(path, CONFIG)
+    assert (service.name, service.revision.max_scale) == ("painter", 4)
+    assert service.line("spec", "template", "spec", "containerConcurrency") == 11
+    assert service.to_yaml() == path.read_text()
+    tuned = service.with_edits([(setting_place(service, "annotations.max-scale"), "9")], CONFIG, Defaults())
+    assert tuned.to_yaml() == path.read_text().replace('"4"', '"9"')
+    assert tuned.document["metadata"]["name"] == "painter"
+
+
+def test_of_several_services_a_name_chooses(tmp_path: Path) -> None:
+    """With the namespace where it is not the default one."""
+    path = listed(tmp_path, ("default", "front"), ("art", "painter"))
+    with pytest.raises(ExperimentError, match=r":13: holds 2 Services: front, art/painter \(name one: .*#front\)"):
+        read_service(path, CONFIG)
+    assert read_service(f"{path}#painter", CONFIG).namespace == "art"
+    assert read_service(f"{path}#art/painter", CONFIG).name == "painter"
+    with pytest.raises(ExperimentError, match="holds no Service x"):
+        read_service(f"{path}#x", CONFIG)
+
+
+def test_an_experiment_names_one_of_several_services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import writes the name, and the experiment reads it."""
+    path = listed(tmp_path, ("default", "front"), ("default", "painter"))
+    monkeypatch.chdir(tmp_path)
+    text = import_manifest(f"{path}#painter", out=None, hey_flags=None, service_time="1s", cold_start="2s")
+    assert "service: list.yaml#painter" in text
+    assert loads(text, base=tmp_path).service.name == "painter"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kind: Service\nmetadata:\n  name: {{ .Release.Name }}-painter\n", "x.yaml:3: is a template"),
+        ("kind: Service\nmetadata:\n  {{- with .Values.x }}\n  name: {{ . }}\n", "x.yaml:3: is a template"),
+        ("kind: Service\nmetadata: {name: {{ .Values.name }}}\n", "x.yaml:2: is a template"),
+        ("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n", "is a kustomization: render it first"),
+        ("apiVersion: v1\nkind: List\nitems: []\n", "it is an empty List"),
+        ("apiVersion: apps/v1\nkind: Deployment\n", "it holds apps/v1 Deployment"),
+    ],
+)
+def test_what_is_no_service_yet_gets_one_line(tmp_path: Path, text: str, message: str) -> None:
+    """It says what to do first."""
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(ExperimentError, match=message) as caught:
+        read_service(path, CONFIG)
+    assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "gpus"),
+    [
+        ("{nvidia.com/gpu: 2}", 2),
+        ("{amd.com/gpu: '1'}", 1),
+        ("{nvidia.com/mig-1g.10gb: 1}", 1),
+        ("{nvidia.com/gpu.shared: 1}", 1),
+        ("{gpu.intel.com/i915: 1}", 1),
+        ("{gpu.intel.com/xe: 2}", 2),
+        ("{aliyun.com/gpu: 1}", 1),
+        ("{aliyun.com/gpu-mem: 8}", 1),
+        ("{habana.ai/gaudi: 8}", 8),
+        ("{google.com/tpu: 4}", 4),
+        ("{cpu: 2, example.com/fpga: 1}", 0),
+    ],
+)
+def test_accelerators_of_any_vendor_are_counted(tmp_path: Path, limits: str, gpus: int) -> None:
+    """A slice or a share of one is one."""
+    path = tmp_path / "ksvc.yaml"
+    path.write_text(
+        "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: a}\n"
+        f"spec: {{template: {{spec: {{containers: [{{image: example/a, resources: {{limits: {limits}}}}}]}}}}}}\n"
+    )
+    assert read_service(path, CONFIG).gpus == gpus
