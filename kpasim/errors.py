@@ -13,7 +13,13 @@ def printable(text: str) -> str:
 
 
 class KpasimError(Exception):
-    """Base of every error that a user can mend; its text is what the command line prints."""
+    """Base of every error that a user can mend; its text is what the command line prints.
+
+    Attributes:
+        status: Exit status of the command line.
+    """
+
+    status = 1
 
 
 @dataclass(frozen=True)

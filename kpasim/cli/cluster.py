@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json as json_format
 
 import click
@@ -44,29 +45,38 @@ def clean(
     from kpasim.cluster.deadline import Deadline
     from kpasim.cluster.kube import connect, has_config
     from kpasim.cluster.objects import checked_label
+    from kpasim.errors import RunError
 
     if target is None and kubeconfig is None and not has_config():
+        if run is not None:
+            raise RunError(f"--run {run}: no kubeconfig: there is no cluster to look in (--kubeconfig FILE names one)")
         click.echo("no kubeconfig: there is no cluster to clean; local ones end with their run", err=True)
         if as_json:
             click.echo("[]")
         return
     kube = connect(target, kubeconfig)
+    note = functools.partial(click.echo, err=True)
     done = []
     try:
         where = None if all_namespaces else checked_label(namespace or kube.namespace, "--namespace")
-        for found in leftovers(kube, where, run):
-            what = "restored" if found.adopted else "deleted"
+        place = "any namespace" if where is None else f"namespace {where}"
+        for found in leftovers(kube, where, None if run is None else checked_label(run, "--run")):
+            what = "put back" if found.adopted else "deleted"
             if not dry_run:
-                click.echo(f"{found.namespace}/{found.name} (run {found.run}): removing ...", err=True)
-                what = clean_one(kube, found, Deadline(timeout_s, f"{kube.name}: {found.namespace}/{found.name} gone"))
+                doing, end = ("putting back", "ready again") if found.adopted else ("removing", "gone")
+                click.echo(f"{found.namespace}/{found.name} (run {found.run}): {doing} ...", err=True)
+                limit = Deadline(timeout_s, f"{kube.name}: {found.namespace}/{found.name} {end}", note=note)
+                what = clean_one(kube, found, limit)
             done.append({"namespace": found.namespace, "name": found.name, "run": found.run, "action": what})
     finally:
         kube.close()
+    if run is not None and not done:
+        raise RunError(f"--run {run}: nothing of this run is left in {place} of {kube.name}")
     if as_json:
         click.echo(json_format.dumps(done, indent=1))
         return
-    for one in done:
-        verb = f"would be {one['action']}" if dry_run else one["action"]
-        click.echo(f"{one['namespace']}/{one['name']} (run {one['run']}): {verb}")
+    for entry in done:
+        action = f"would be {entry['action']}" if dry_run else entry["action"]
+        click.echo(f"{entry['namespace']}/{entry['name']} (run {entry['run']}): {action}")
     if not done:
-        click.echo(f"nothing left in {'any namespace' if where is None else where} of {kube.name}")
+        click.echo(f"nothing left in {place} of {kube.name}")

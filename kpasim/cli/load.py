@@ -47,6 +47,7 @@ def command(
     A `hey` workload is a closed loop just as hey's, every other one an open loop: each request leaves at its own time,
     and a note says so if this machine could not keep up. Ctrl-C ends the load and reports what there is.
     """
+    from kpasim.cli.main import INTERRUPTED
     from kpasim.cluster import load, loadspec
     from kpasim.results import hey
     from kpasim.results.files import make_folder, write_json
@@ -82,4 +83,4 @@ def command(
         click.echo(hey.report(sent.requests, size_total=sent.size_total, address=shown).text(), nl=False)
     if sent.interrupted:
         note("stopped before the end of the load")
-        raise SystemExit(1)
+        raise SystemExit(INTERRUPTED)

@@ -83,11 +83,20 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except KpasimError as err:
-            raise Refused(str(err)) from err
+            raise Refused(str(err), err.status) from err
 
 
 class Refused(click.ClickException):
     """One line for each problem, on stderr."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self._status = status
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        """Exit status of the command line."""
+        return self._status
 
     def show(self, file: Any = None) -> None:
         """Print the problems."""

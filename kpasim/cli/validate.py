@@ -14,10 +14,10 @@ from kpasim.cli import options
 @click.argument("experiment", type=click.Path(dir_okay=False))
 @click.option(
     "--target",
-    metavar="local|CONTEXT",
+    metavar="local|CONTEXT|in-cluster",
     default="local",
     show_default=True,
-    help="The stand-in on this machine, or a context of the kubeconfig.",
+    help="The stand-in on this machine, a context of the kubeconfig, or in-cluster in a pod of the cluster.",
 )
 @click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig instead of the usual one.")
 @click.option("--namespace", "-n", metavar="NAME", help="Where to deploy; the context's namespace where not given.")

@@ -46,12 +46,9 @@ def leftovers(kube: Kube, namespace: str | None, run: str | None = None) -> list
 
 
 def clean(kube: Kube, found: Leftover, deadline: Deadline) -> str:
-    """Remove or put back one leftover and wait for its pods to go; return what was done.
+    """Remove one leftover and wait for its pods to go, or put it back and wait until it is ready; say what was done.
 
     Raises:
         ClusterError: It could not be done in time.
     """
-    done = deploy.remove(kube, found.namespace, found.name, found.run, deadline)
-    if done == "deleted":
-        deploy.await_gone(kube, found.namespace, found.name, deadline)
-    return done
+    return deploy.withdraw(kube, found.namespace, found.name, found.run, deadline)

@@ -7,21 +7,34 @@ from collections.abc import Callable
 
 from kpasim.cluster.errors import DeadlineError
 
+_SILENT_S = 5.0
+_AGAIN_S = 60.0
+
 
 class Deadline:
     """A moment after which waiting is over.
+
+    A wait of more than five seconds is told, with what was seen last: at once where that changes, else each minute.
 
     Args:
         seconds: From now.
         what: What is being waited for, as the message of the error names it.
         check: Called at each wait; raises to stop early (an interrupt, a failed watch).
+        note: Told of long waits.
     """
 
-    def __init__(self, seconds: float, what: str, check: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        what: str,
+        check: Callable[[], None] | None = None,
+        note: Callable[[str], None] | None = None,
+    ) -> None:
         self.seconds = seconds
         self.what = what
-        self._check = check
+        self._check, self._note = check, note
         self._end_s = time.monotonic() + seconds
+        self._told_s, self._told = time.monotonic() - _AGAIN_S + _SILENT_S, ""
 
     @property
     def left_s(self) -> float:
@@ -30,7 +43,7 @@ class Deadline:
 
     def shorter(self, seconds: float, what: str) -> Deadline:
         """A deadline inside this one: whichever comes first counts."""
-        return Deadline(min(seconds, self.left_s), what, self._check)
+        return Deadline(min(seconds, self.left_s), what, self._check, self._note)
 
     def check(self, state: str = "") -> None:
         """Raise DeadlineError when the time is over.
@@ -51,4 +64,12 @@ class Deadline:
     def wait(self, seconds: float, state: str = "") -> None:
         """Sleep for ``seconds``, or until the deadline, then check."""
         self.check(state)
+        self._tell(state)
         time.sleep(min(seconds, self.left_s))
+
+    def _tell(self, state: str) -> None:
+        silent_s = time.monotonic() - self._told_s
+        new = state not in ("", self._told) and self._told != ""
+        if self._note is not None and silent_s > (_SILENT_S if new else _AGAIN_S):
+            self._note(f"waiting: {self.what}" + (f": {state}" if state else ""))
+            self._told_s, self._told = time.monotonic(), state or self._told

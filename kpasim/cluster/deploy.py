@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kpasim.cluster.deadline import Deadline
-from kpasim.cluster.errors import ClusterError, ConflictError, DeadlineError, MissingError
+from kpasim.cluster.errors import (
+    ClusterError,
+    ConflictError,
+    DeadlineError,
+    ForbiddenError,
+    LoginError,
+    MissingError,
+)
 from kpasim.cluster.kube import Kube
 from kpasim.cluster.objects import (
     ORIGINAL_ANNOTATION,
@@ -31,6 +39,11 @@ from kpasim.cluster.objects import (
 _MAX_ORIGINAL = 200_000  # all annotations together may have 262,144 bytes
 _ATTEMPTS = 6
 _GRACE_S = 60.0  # beyond timeoutSeconds, until Kubernetes has removed a pod
+_DRY_RUN_ANNOTATION = "features.knative.dev/podspec-dryrun"
+_ROOM = re.compile(r"\d+/\d+ nodes are available|Unschedulable")
+_IMAGE_TROUBLE = re.compile(
+    r"Unable to fetch image|failed to resolve image|ErrImagePull|ImagePullBackOff|InvalidImageName|ErrImageNeverPull"
+)
 _HOST = re.compile(r"[a-z0-9.-]{1,253}(:[0-9]{1,5})?")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}")
 _DROPPED_METADATA = (
@@ -108,6 +121,10 @@ def create(
             cluster refuses it.
     """
     namespace, name = meta(document)["namespace"], name_of(document)
+    if dry_run:
+        # Where Knative may, it then asks Kubernetes for the pods as well: their quota, limits and security.
+        document = json.loads(json.dumps(document))
+        document["metadata"].setdefault("annotations", {}).setdefault(_DRY_RUN_ANNOTATION, "enabled")
     try:
         kube.create(SERVICES, namespace, document, dry_run=dry_run, deadline=deadline)
     except ConflictError as error:
@@ -124,7 +141,7 @@ def create(
     if owner is not None:
         raise ClusterError(
             f"{kube.name}: Service {namespace}/{name} belongs to run {owner[:63]}: "
-            "wait for it, or remove what is left of it with: kpasim cluster clean"
+            f"wait for it, or remove what is left of it with: {kube.clean_command(namespace, owner[:63])}"
         )
     if not adopt:
         raise ClusterError(
@@ -171,25 +188,55 @@ def await_ready(
                 if not left:
                     return Ready(revision, _host(kube, found), ORIGINAL_ANNOTATION in annotations_of(found))
                 state, trouble = "waiting", f"{left} pods of older revisions are still there"
-            if state == "failed" and not _waits_for_room(trouble):
+            why = _joined(trouble, explain())
+            if state != "ready" and _IMAGE_TROUBLE.search(why):
+                raise ClusterError(f"{kube.name}: Service {namespace}/{name} does not start: {_with_image(why, found)}")
+            if state == "failed" and not _ROOM.search(why):
                 failing = failing or deadline.shorter(waits.stuck_s, "")
                 if failing.left_s <= 0:
-                    why = _joined(trouble, explain())
                     raise ClusterError(f"{kube.name}: Service {namespace}/{name} does not start: {why}")
             else:
                 failing = None
-            deadline.wait(kube.patience.poll_s)
+            deadline.wait(kube.patience.poll_s, why)
         except MissingError:
             raise ClusterError(f"{kube.name}: Service {namespace}/{name} was deleted while we waited for it") from None
         except DeadlineError:
             raise deadline.passed(_joined(trouble, explain())) from None
 
 
+def withdraw(kube: Kube, namespace: str, name: str, run_id: str, deadline: Deadline) -> str:
+    """Remove the Service and wait until its pods are gone, or put it back and wait until it is ready; see `remove`.
+
+    Odd answers are tried again for a while: what stays costs money.
+
+    Raises:
+        ClusterError: It could not be done.
+    """
+    patience = kube.patience
+    begun_s, pause_s = time.monotonic(), patience.first_pause_s
+    while True:
+        try:
+            done = remove(kube, namespace, name, run_id, deadline)
+            if done == "deleted":
+                await_gone(kube, namespace, name, deadline)
+            elif done == "put back":
+                await_ready(kube, namespace, name, Waits(), deadline)
+            return done
+        except DeadlineError:
+            raise
+        except ClusterError as error:
+            known = isinstance(error, ForbiddenError | LoginError)
+            if time.monotonic() - begun_s > (patience.authorizer_s if known else patience.retry_s):
+                raise
+            deadline.wait(pause_s, str(error))
+            pause_s = min(2 * pause_s, patience.longest_pause_s)
+
+
 def remove(kube: Kube, namespace: str, name: str, run_id: str, deadline: Deadline) -> str:
     """Delete the Service if this run created it, put it back if it adopted it; anything else is left alone.
 
     Returns:
-        ``deleted``, ``restored``, or ``absent`` where the run has nothing of that name.
+        ``deleted``, ``put back``, or ``absent`` where the run has nothing of that name.
     """
     for _ in range(_ATTEMPTS):
         try:
@@ -203,7 +250,7 @@ def remove(kube: Kube, namespace: str, name: str, run_id: str, deadline: Deadlin
                 kube.delete(SERVICES, namespace, name, uid=str(meta(found).get("uid", "")), deadline=deadline)
                 return "deleted"
             _put_back(kube, found, deadline)
-            return "restored"
+            return "put back"
         except ConflictError:
             deadline.wait(kube.patience.first_pause_s)
     raise ConflictError(f"{kube.name}: Service {namespace}/{name} keeps changing while we clean up")
@@ -330,9 +377,11 @@ def _state(found: Document) -> tuple[str, str]:
     status = status_of(found)
     if int(status.get("observedGeneration") or 0) < int(meta(found).get("generation") or 1):
         return "waiting", "its controller has not seen it yet"
-    ready = condition(found, "Ready")
-    why = str(ready.get("message") or ready.get("reason") or "")
-    if ready.get("status") == "False":
+    ready, revisions = condition(found, "Ready"), condition(found, "ConfigurationsReady")
+    # What failed stands with the revisions; "Ready" only says that there is none.
+    why = _reason(revisions) if revisions.get("status") != "True" else ""
+    why = why or _reason(ready)
+    if ready.get("status") == "False" and revisions.get("status") != "Unknown":
         return "failed", why or "not ready"
     if ready.get("status") != "True":
         return "waiting", why or "not ready yet"
@@ -349,9 +398,15 @@ def _state(found: Document) -> tuple[str, str]:
     return "ready", ""
 
 
-def _waits_for_room(trouble: str) -> bool:
-    """Whether a failure only says that no node has room yet: nodes may still be coming."""
-    return "nodes are available" in trouble or "Unschedulable" in trouble
+def _reason(condition: Document) -> str:
+    return str(condition.get("message") or condition.get("reason") or "")
+
+
+def _with_image(why: str, found: Document) -> str:
+    """A trouble with an image, with the image's name."""
+    containers = ((found.get("spec") or {}).get("template") or {}).get("spec", {}).get("containers") or [{}]
+    image = str(containers[0].get("image") or "")
+    return why if image in why else f"image {image}: {why}"
 
 
 def _older_pods(kube: Kube, namespace: str, name: str, revision: str, deadline: Deadline) -> int:

@@ -18,6 +18,7 @@ from kpasim.cluster.objects import (
     PODS,
     SYSTEM_NAMESPACE,
     Document,
+    condition,
     labels_of,
     name_of,
     status_of,
@@ -90,6 +91,11 @@ def discover(
         raise ClusterError(
             f"{kube.name}: no autoscaler runs in namespace {SYSTEM_NAMESPACE}: is Knative Serving installed?"
         )
+    if not any(condition(pod, "Ready").get("status") == "True" for pod in by_app["autoscaler"]):
+        raise ClusterError(
+            f"{kube.name}: the autoscaler in namespace {SYSTEM_NAMESPACE} does not run: "
+            f"{_state_of(by_app['autoscaler'][0])} (kubectl -n {SYSTEM_NAMESPACE} get pods)"
+        )
     version = _version(by_app["autoscaler"][0])
     if HELD_TO not in version:
         warnings.append(
@@ -125,6 +131,8 @@ def gateway_url(kube: Kube, kind: str, *, deadline: Deadline | None = None) -> s
         else:
             namespace, name = _GATEWAYS[kind]
             host, port = _address(kube.get(CORE_SERVICES, namespace, name, deadline=deadline))
+            if not host and kube.in_cluster:
+                host, port = f"{name}.{namespace}.svc", 80
     except MissingError:
         raise ClusterError(f"{kube.name}: no {kind} gateway found: name it with --gateway, or give --url") from None
     if not host:
@@ -150,6 +158,15 @@ def _config(kube: Kube, name: str, deadline: Deadline | None) -> dict[str, str]:
 def _version(pod: Document) -> str:
     found = labels_of(pod)
     return str(found.get("app.kubernetes.io/version") or found.get("serving.knative.dev/release") or "")
+
+
+def _state_of(pod: Document) -> str:
+    """Why a pod is not ready, in its own words."""
+    for entry in status_of(pod).get("containerStatuses") or ():
+        waiting = (entry.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason"):
+            return f"{name_of(pod)}: {waiting['reason']}"
+    return f"{name_of(pod)} is {status_of(pod).get('phase') or 'not there'} and not ready"
 
 
 def _gpus(kube: Kube, warnings: list[str], deadline: Deadline | None) -> tuple[int | None, bool]:

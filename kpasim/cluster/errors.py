@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from kpasim.errors import RunError
 
 
@@ -21,9 +23,15 @@ class ForbiddenError(ClusterError):
     def __init__(self, verb: str, resource: str, namespace: str | None) -> None:
         self.verb, self.resource, self.namespace = verb, resource, namespace
         where = f"in namespace {namespace}" if namespace else "in the whole cluster"
+        part = {"kourier-system": "-kourier", "istio-system": "-istio"}.get(namespace or "", "")
         super().__init__(
-            f'{resource}: this account may not {verb} {where}: it lacks the verb "{verb}" (deploy/rbac.yaml grants it)'
+            f'{resource}: this account may not {verb} {where}: it lacks the verb "{verb}" '
+            f"(deploy/rbac{part}.yaml grants it)"
         )
+
+
+class LoginError(ClusterError):
+    """The API server does not know the account (401): its token has expired, or is none."""
 
 
 class MissingError(ClusterError):
@@ -67,4 +75,12 @@ class DeadlineError(ClusterError):
 
 
 class InterruptedRunError(ClusterError):
-    """The user asked us to stop (Ctrl-C, SIGTERM); the text says what became of what was created."""
+    """The user asked us to stop (Ctrl-C, SIGTERM); the text says what became of what was created.
+
+    Attributes:
+        status: 128 and the number of the signal, as shells have it: 130 after Ctrl-C.
+    """
+
+    def __init__(self, message: str, name: str = "SIGINT") -> None:
+        self.status = 128 + int(signal.Signals[name])
+        super().__init__(message)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sys
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -39,11 +42,13 @@ class Interrupts:
         self._raises = False
         self._raised = False
         self._previous: dict[int, Any] = {}
+        self._unraisable = sys.unraisablehook
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 self._previous[number] = signal.signal(number, self._handle)
+            self._unraisable, sys.unraisablehook = sys.unraisablehook, self._swallowed
         return self
 
     def __exit__(
@@ -51,12 +56,26 @@ class Interrupts:
     ) -> None:
         for number, previous in self._previous.items():
             signal.signal(number, previous)
+        if self._previous:
+            sys.unraisablehook = self._unraisable
         if isinstance(error, _Stop):
-            raise InterruptedRunError(f"stopped by {self.requested}") from None
+            raise InterruptedRunError(f"stopped by {self.requested}", self.requested) from None
 
     def allowed(self) -> _Allowed:
         """The block in which a signal raises."""
         return _Allowed(self)
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """A block in which a signal does not raise: whoever runs an event loop looks at ``requested`` instead.
+
+        An exception at any instruction of an event loop would leave its tasks half done.
+        """
+        raises, self._raises = self._raises, False
+        try:
+            yield
+        finally:
+            self._raises = raises
 
     def check(self) -> None:
         """Raise if a signal came that could not be raised where it arrived.
@@ -73,6 +92,11 @@ class Interrupts:
         if self._raises and not self._raised:
             self._raised = True
             raise _Stop(self.requested)
+
+    def _swallowed(self, found: sys.UnraisableHookArgs) -> None:
+        """Say nothing of our own exception where Python could not raise it: `check` raises it again."""
+        if not isinstance(found.exc_value, _Stop):
+            self._unraisable(found)
 
     def _stop(self) -> None:
         self._raises = False

@@ -7,12 +7,16 @@ no. Retrying is safe: what is created carries the run's label, so a create whose
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import email.utils
 import json
 import random
+import re
+import shlex
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,7 @@ from kpasim.cluster.errors import (
     ConflictError,
     ExpiredError,
     ForbiddenError,
+    LoginError,
     MissingError,
     RefusedError,
     UnreachableError,
@@ -33,7 +38,12 @@ _MAX_OBJECT_BYTES = 4 << 20  # the API server takes at most 1.5 MB in one object
 _MAX_LIST_BYTES = 64 << 20
 _PAGE = 200
 _MAX_PAGES = 500
-_MAX_MESSAGE = 300
+_MAX_MESSAGE = 1200
+IN_CLUSTER = "in-cluster"
+"""Name of the cluster that a pod runs in, in place of a context."""
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_AUTHORIZER = re.compile(r'(?:is )?forbidden: User ".*?" cannot \w+ ')
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -48,6 +58,8 @@ class Patience:
         longest_pause_s: Where the doubling ends; also the most that a ``Retry-After`` is obeyed.
         watch_s: Length asked for one watch, after which it is begun again where it ended.
         poll_s: Between two looks at something that is waited for.
+        authorizer_s: How long a 401 or the authorizer's 403 is retried for a call that was allowed before: an API
+            server that has just started knows neither tokens nor roles for a moment.
     """
 
     request_s: float = 20.0
@@ -56,6 +68,7 @@ class Patience:
     longest_pause_s: float = 10.0
     watch_s: float = 240.0
     poll_s: float = 1.0
+    authorizer_s: float = 5.0
 
 
 class Clock:
@@ -96,14 +109,37 @@ class Kube:
         name: The context, as messages name it.
         patience: Deadlines of single calls.
         namespace: The one that the context names.
+        options: Options of the command line that lead to this cluster, for the commands that messages name.
+        expires_s: Unix time at which the account's token expires [s]; None where it does not, is renewed by itself, or
+            does not say.
+        in_cluster: Whether this program runs in a pod of the cluster.
+
+    Attributes:
+        warnings: Called with each warning that the API server adds to an answer, such as a field that it dropped.
     """
 
-    def __init__(self, client: Any, name: str, patience: Patience | None = None, *, namespace: str = "default") -> None:
+    def __init__(
+        self,
+        client: Any,
+        name: str,
+        patience: Patience | None = None,
+        *,
+        namespace: str = "default",
+        options: Sequence[str] = (),
+        expires_s: float | None = None,
+        in_cluster: bool = False,
+    ) -> None:
         from kubernetes.dynamic import DynamicClient
 
         self.name = name
         self.namespace = namespace
+        self.options = tuple(options)
+        self.expires_s = expires_s
+        self.in_cluster = in_cluster
+        self.warnings: Callable[[str], None] = lambda _: None
         self.patience = patience or Patience()
+        self._allowed: set[tuple[str, str, str | None]] = set()
+        self._refused_since_s: dict[tuple[str, str, str | None], float] = {}
         self.clock = Clock()
         self._client = client
         # The dynamic client is the official client's one general call; it is given no discovery to do.
@@ -114,6 +150,11 @@ class Kube:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def clean_command(self, namespace: str, run_id: str) -> str:
+        """The command that removes what a run left, as a user can type it."""
+        words = ["kpasim", "cluster", "clean", *self.options, "--namespace", namespace, "--run", run_id]
+        return shlex.join(words)
 
     def get(
         self, resource: Resource, namespace: str | None, name: str, *, deadline: Deadline | None = None
@@ -167,7 +208,7 @@ class Kube:
             ConflictError: One of that name exists (``exists`` is True), also where an earlier attempt of this very
                 call made it and its answer was lost.
         """
-        query = [("dryRun", "All")] if dry_run else []
+        query = [("fieldValidation", "Warn")] + ([("dryRun", "All")] if dry_run else [])
         return self._json("post", "create", resource, namespace, None, query=query, body=body, deadline=deadline)
 
     def patch(
@@ -181,7 +222,7 @@ class Kube:
         deadline: Deadline | None = None,
     ) -> Document:
         """Apply a JSON patch; a ``test`` operation that fails is a ConflictError."""
-        query = [("dryRun", "All")] if dry_run else []
+        query = [("fieldValidation", "Warn")] + ([("dryRun", "All")] if dry_run else [])
         try:
             return self._json(
                 "patch", "patch", resource, namespace, name, query=query, body=list(operations),
@@ -284,7 +325,7 @@ class Kube:
                     raise UnreachableError(
                         f"{what}: still failing after {self.patience.retry_s:.0f} s: {later}"
                     ) from None
-                budget.wait(wait_s)
+                budget.wait(wait_s, str(later))
                 pause_s = min(2 * pause_s, self.patience.longest_pause_s)
                 continue
             try:
@@ -312,6 +353,7 @@ class Kube:
         from kubernetes.client.exceptions import ApiException
 
         sent_s = time.time()
+        call = (verb, rbac_name, namespace)
         try:
             reply = self._dynamic.request(
                 method, url, body=body, query_params=query, serialize=False,
@@ -320,13 +362,28 @@ class Kube:
             )  # fmt: skip
         except ApiException as error:
             if error.status:
-                raise _translated(error, what, verb, rbac_name, namespace) from None
+                raise self._refusal(_translated(error, what, verb, rbac_name, namespace), call) from None
             raise UnreachableError(f"{what}: {_one_line(str(error.reason))}") from None
         except urllib3.exceptions.HTTPError as error:
             raise _LaterError(f"no answer from the API server ({_cause(error)})") from None
         with self._lock:
             self.clock.saw(reply.headers.get("Date"), sent_s, time.time())
+            self._allowed.add(call)
+            self._refused_since_s.pop(call, None)
+        for warning in _warnings(reply.headers):
+            self.warnings(warning)
         return reply
+
+    def _refusal(self, error: ClusterError, call: tuple[str, str, str | None]) -> ClusterError:
+        """An error as it is, or as one to retry: an API server that has just started refuses known accounts."""
+        with self._lock:
+            if not isinstance(error, LoginError | ForbiddenError) or call not in self._allowed:
+                return error
+            since_s = self._refused_since_s.setdefault(call, time.monotonic())
+            if time.monotonic() - since_s < self.patience.authorizer_s:
+                return _LaterError(str(error), self.patience.first_pause_s)
+            del self._refused_since_s[call]
+        return error
 
     def _read(self, reply: Any, limit: int, what: str) -> bytes:
         import urllib3.exceptions
@@ -422,10 +479,14 @@ def connect(context: str | None = None, kubeconfig: str | Path | None = None, pa
     settings = kubernetes.client.Configuration()
     settings.retries = False  # we retry ourselves, within a deadline
     name, namespace = context or "the current context", "default"
+    in_cluster = kubeconfig is None and (context == IN_CLUSTER or (context is None and _inside_a_pod()))
+    options = [*(("--target", context) if context else ()), *(("--kubeconfig", str(kubeconfig)) if kubeconfig else ())]
     try:
-        if kubeconfig is None and context is None and _inside_a_pod():
+        if in_cluster:
             kubernetes.config.load_incluster_config(client_configuration=settings)
-            name = "this cluster"
+            name, options = IN_CLUSTER, ["--target", IN_CLUSTER]
+            with contextlib.suppress(OSError):
+                namespace = (_ACCOUNT / "namespace").read_text().strip() or namespace
         else:
             kubernetes.config.load_kube_config(
                 config_file=str(kubeconfig) if kubeconfig else None,
@@ -439,10 +500,33 @@ def connect(context: str | None = None, kubeconfig: str | Path | None = None, pa
             namespace = str(chosen["context"].get("namespace") or namespace)
     except Exception as error:  # its loader lets whatever YAML, base64 or a login plugin raises through
         what = _one_line(str(error)) if str(error) else f"{context}: no such context"
+        if in_cluster:
+            raise ClusterError(
+                f"--target {IN_CLUSTER}: {what} (it works inside a pod with a service account)"
+            ) from None
+        inside = f"; inside a pod, --target {IN_CLUSTER} needs none" if _inside_a_pod() else ""
         raise ClusterError(
-            f"kubeconfig: {what} (--kubeconfig FILE names another; --target one of its contexts)"
+            f"kubeconfig: {what} (--kubeconfig FILE names another; --target one of its contexts{inside})"
         ) from None
-    return Kube(kubernetes.client.ApiClient(settings), name, patience, namespace=namespace)
+    return Kube(
+        kubernetes.client.ApiClient(settings),
+        name,
+        patience,
+        namespace=namespace,
+        options=options,
+        expires_s=None if in_cluster else _expires_s(settings.api_key.get("BearerToken") or ""),
+        in_cluster=in_cluster,
+    )
+
+
+def _expires_s(token: str) -> float | None:
+    """Unix time at which a service account's token expires (RFC 7519, ``exp``); None for others, which are renewed."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return float(claims["exp"]) if str(claims["sub"]).startswith("system:serviceaccount:") else None
+    except (IndexError, ValueError, TypeError, KeyError):
+        return None
 
 
 class _LaterError(UnreachableError):
@@ -468,11 +552,12 @@ def _translated(error: Any, what: str, verb: str, rbac_name: str, namespace: str
     if code in _RETRIED:
         return _LaterError(f"{code} {message}".strip(), _retry_after(error.headers))
     if code == 401:
-        return ClusterError(f"{what}: the API server does not know this account (401): log in again")
+        return LoginError(f"{what}: the API server does not know this account (401): log in again")
     if code == 403:
-        if "quota" in message:
-            return RefusedError(f"{what}: {message}", code)
-        return ForbiddenError(verb, rbac_name, namespace)
+        if _AUTHORIZER.search(message):
+            return ForbiddenError(verb, rbac_name, namespace)
+        # Admission: a policy, a quota, a webhook, a namespace that is going.
+        return RefusedError(f"{what}: refused (403): {message}", code)
     if code == 404:
         return MissingError(f"{what}: not found" + (f" in namespace {namespace}" if namespace else ""))
     if code == 409:
@@ -496,9 +581,23 @@ def _cause(error: BaseException) -> str:
     return _one_line(text.rpartition(">: ")[2]) or type(error).__name__
 
 
+def _warnings(headers: Any) -> list[str]:
+    """Texts of the ``Warning`` headers of an answer (RFC 7234, code 299), such as the fields that were dropped."""
+    values = headers.getlist("Warning") if hasattr(headers, "getlist") else [headers.get("Warning") or ""]
+    return [
+        _one_line(text.replace('\\"', '"').replace("\\\\", "\\"))
+        for value in values
+        for text in _WARNING.findall(value)
+    ]
+
+
 def _one_line(text: str) -> str:
+    """A message in one line; of a very long one the beginning and the end, where causes stand."""
     line = " ".join(text.split())
-    return line if len(line) <= _MAX_MESSAGE else line[: _MAX_MESSAGE - 3] + "..."
+    if len(line) <= _MAX_MESSAGE:
+        return line
+    half = _MAX_MESSAGE // 2
+    return f"{line[:half]} ... {line[-half:]}"
 
 
 def has_config() -> bool:

@@ -9,8 +9,11 @@ is put back. Only a kill or a lost connection can prevent that; ``kpasim cluster
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import datetime
 import math
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -110,18 +113,24 @@ class LiveRun:
         self._kube, self._plan, self._interrupts, self._note = kube, plan, interrupts, note
         self._document: Document = deploy.service_document(plan.manifest, plan.namespace, plan.run_id, image=plan.image)
         self._name = self._document["metadata"]["name"]
+        revision = str(((self._document["spec"]["template"]).get("metadata") or {}).get("name") or "")
+        own = f"|{re.escape(revision)}" if revision else ""
+        self._ours = re.compile(rf"(?:{re.escape(self._name)}-\d{{5}}{own})(?:$|-)")
+        self._begun_s = time.time()
         self._watchers: list[Watcher] = []
         self._events: Watcher | None = None
         self._metrics: MetricsPoller | None = None
         self._touched = self._created = False
         self.recorder = Recorder(kube.clock)
+        self._told: set[str] = set()
+        kube.warnings = self._warn
         self.findings: discover.Findings | None = None
         self.ready: Ready | None = None
         self.outcome = "nothing was created"
 
     def deadline(self, seconds: float, what: str) -> Deadline:
         """A deadline that also ends when the run has to: an interrupt, a lost watch, the bill."""
-        return Deadline(seconds, f"{self._kube.name}: {what}", self.check)
+        return Deadline(seconds, f"{self._kube.name}: {what}", self.check, self._note)
 
     def check(self) -> None:
         """Raise what has to end the run, if anything has."""
@@ -136,6 +145,21 @@ class LiveRun:
                 raise ClusterError(
                     f"--max-cost: stopped at {spent:.2f} {plan.bill.currency}, {plan.max_cost:.2f} was allowed"
                 )
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the user asked to stop."""
+        return bool(self._interrupts.requested)
+
+    def deferred(self) -> contextlib.AbstractContextManager[None]:
+        """A block in which a signal does not raise, see `Interrupts.deferred`."""
+        return self._interrupts.deferred()
+
+    def _warn(self, text: str) -> None:
+        """Pass on, once, what the API server warns of, such as a field that it drops."""
+        if text not in self._told:
+            self._told.add(text)
+            self._note(f"warning: {self._kube.name}: {text}")
 
     def look(self) -> discover.Findings:
         """Look around in the cluster and tell what is noteworthy."""
@@ -155,12 +179,13 @@ class LiveRun:
         """Ask the cluster whether it would take the Service, and create nothing."""
         deploy.create(
             self._kube, self._document, adopt=self._plan.adopt, dry_run=True,
-            deadline=self.deadline(self._kube.patience.retry_s, "rehearse"),
+            deadline=self.deadline(2 * self._kube.patience.retry_s, "rehearse"),
         )  # fmt: skip
 
     def deploy(self) -> Ready:
         """Create or adopt the Service, record from its first moment on, and wait until it is ready."""
         plan = self._plan
+        self.rehearse()  # a quota, a limit or a policy is then known before anything is there
         deadline = self.deadline(plan.waits.ready_s, f"Service {plan.namespace}/{self._name} ready")
         self._follow(deadline)
         self._touched = True  # before the call: its answer may be lost
@@ -229,6 +254,7 @@ class LiveRun:
             "adopted": bool(self.ready and self.ready.adopted),
             "averages_observed": self._metrics is not None and self._metrics.seen,
             "watch_gaps_s": round(math.fsum(end - begin for begin, end in gaps), 3),
+            "watch_gaps": [[_stamp(begin), _stamp(end)] for begin, end in gaps],
             "incomplete": self.recorder.full,
         }
 
@@ -243,33 +269,47 @@ class LiveRun:
         """Stop recording and remove what was created; return what went wrong with that, empty when nothing did."""
         if self._metrics is not None:
             self._metrics.stop()
-            if self._metrics.trouble and not self._metrics.seen:
-                self._note(f"warning: the autoscaler's averages were not observed: {self._metrics.trouble}")
+            if not self._metrics.seen:
+                self._note(f"warning: {self._metrics.unseen()}")
         for watcher in [*self._watchers, *([self._events] if self._events else [])]:
             watcher.stop()
         plan = self._plan
         where = f"Service {plan.namespace}/{self._name}"
+        clean = self._kube.clean_command(plan.namespace, plan.run_id)
+        for gap in self.blind():
+            self._note(f"warning: {gap}")
         if not self._touched:
             return ""
         if plan.keep and self.ready is not None:
-            self.outcome = f"{where} stays; remove it with: kpasim cluster clean --run {plan.run_id}"
+            self.outcome = f"{where} stays; remove it with: {clean}"
             self._note(self.outcome)
             return ""
         try:
-            limit = Deadline(self._kube.patience.retry_s + plan.gone_s, f"{self._kube.name}: removing {where}")
-            done = deploy.remove(self._kube, plan.namespace, self._name, plan.run_id, limit)
-            for _ in range(0 if self._created else _LOOKS):
+            adopted = self.ready.adopted if self.ready else plan.adopt
+            takes_s = plan.gone_s + (plan.waits.ready_s if adopted else 0.0)
+            doing = "putting back" if adopted else "removing"
+            what = f"{self._kube.name}: {doing} {where}"
+            limit = Deadline(self._kube.patience.retry_s + takes_s, what, note=self._note)
+            done = "absent"
+            for look in range(1 if self._created else 1 + _LOOKS):
+                if look:  # a create that we gave up on may still be carried out
+                    limit.wait(self._kube.patience.poll_s)
+                done = deploy.withdraw(self._kube, plan.namespace, self._name, plan.run_id, limit)
                 if done != "absent":
                     break
-                # A create that we gave up on may still be carried out.
-                limit.wait(self._kube.patience.poll_s)
-                done = deploy.remove(self._kube, plan.namespace, self._name, plan.run_id, limit)
-            if done == "deleted":
-                deploy.await_gone(self._kube, plan.namespace, self._name, limit)
         except ClusterError as error:
-            return f"{error}; remove it with: kpasim cluster clean --run {plan.run_id}"
-        self.outcome = f"{where} has been put back" if done == "restored" else "what was created has been removed"
+            return f"{error}; clean up with: {clean}"
+        self.outcome = f"{where} has been put back" if done == "put back" else "what was created has been removed"
         return ""
+
+    def blind(self) -> list[str]:
+        """Between which times which watch saw nothing, one line for each time."""
+        return [
+            f"the watch of {watcher.plural} was blind from {_clock(begin)} to {_clock(end)}: what happened then is "
+            "known to the second only"
+            for watcher in self._watchers
+            for begin, end in watcher.gaps
+        ]
 
     def _follow(self, deadline: Deadline) -> None:
         namespace = self._plan.namespace
@@ -292,8 +332,11 @@ class LiveRun:
             self._events = None
 
     def _concerns_us(self, event: Document) -> bool:
+        """Whether an event is of this run: of the Service or what was made for it, and not of an earlier run."""
         name = str((event.get("involvedObject") or {}).get("name") or "")
-        return name == self._name or name.startswith(f"{self._name}-")
+        if name != self._name and not self._ours.match(name):
+            return False
+        return self.recorder.dated(event) >= self._begun_s - 1.0
 
 
 def live(kube: Kube, plan: Plan, body: Callable[[LiveRun], _T], note: Callable[[str], None] = lambda _: None) -> _T:
@@ -329,8 +372,16 @@ def live(kube: Kube, plan: Plan, body: Callable[[LiveRun], _T], note: Callable[[
     return result
 
 
+def _clock(at_s: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(at_s))
+
+
+def _stamp(at_s: float) -> str:
+    return datetime.datetime.fromtimestamp(at_s, datetime.UTC).isoformat(timespec="milliseconds")
+
+
 def _stopped(interrupts: Interrupts, outcome: str) -> InterruptedRunError:
-    return InterruptedRunError(f"stopped by {interrupts.requested}; {outcome}")
+    return InterruptedRunError(f"stopped by {interrupts.requested}; {outcome}", interrupts.requested)
 
 
 def import_from_cluster(

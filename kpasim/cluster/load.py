@@ -16,7 +16,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -44,6 +44,9 @@ KEEP_ALIVE_S = 3600.0
 
 MANY = 65536
 """Open files that a load may need: as many as there are ports to connect from."""
+
+HOPELESS_REQUESTS, HOPELESS_S = 20, 20.0
+"""A load may be given up when so many requests, for so long [s], were all refused."""
 
 INTERRUPTED = "interrupted"
 """What the error column says of a request whose client was stopped before the answer came."""
@@ -116,12 +119,14 @@ class Sent:
         began_unix_s: Unix time of the start, the zero of all times in the table [s].
         size_total: Bytes of all answers.
         interrupted: Whether the load was stopped before its end.
+        hopeless: Why it was given up, empty where it was not.
     """
 
     requests: Columns
     began_unix_s: float
     size_total: int
     interrupted: bool
+    hopeless: str = ""
 
     @property
     def lag_s(self) -> NDArray[np.float64]:
@@ -146,6 +151,13 @@ class Sent:
             "began_unix_s": round(self.began_unix_s, 3),
             "interrupted": self.interrupted,
         }
+
+    def failed(self) -> dict[str, int]:
+        """Failed requests by what the client saw, most frequent first: a status, its own timeout, a broken connection.
+
+        Requests that were under way when the load was stopped are not among them.
+        """
+        return _failures(zip(self.requests["status"].tolist(), self.requests["error"].tolist(), strict=True))
 
     def trouble(self) -> str:
         """Why responses to this load cannot be judged: the client was late; empty where it was not."""
@@ -186,6 +198,7 @@ async def drive(
     *,
     stop: asyncio.Event | None = None,
     deadline_s: float | None = None,
+    give_up: bool = False,
 ) -> Sent:
     """Send a load from the running event loop.
 
@@ -194,6 +207,7 @@ async def drive(
         target: Where, and what they carry.
         stop: Ends the load when it is set; requests under way are given up and marked so.
         deadline_s: The same after that many seconds from the start.
+        give_up: The same when nothing but refusals comes back, see `HOPELESS_REQUESTS`; timeouts are none.
 
     Raises:
         RunError: The URL is none, or aiohttp is missing.
@@ -202,16 +216,17 @@ async def drive(
     clients = _Clients(target)
     _allow_many_connections()
     async with clients.connected():
-        run = clients.closed(plan) if isinstance(plan, ClosedLoop) else clients.open(plan)
         # What exists now lives on: the collector need not look through it while times are taken.
         gc.collect()
         gc.freeze()
         try:
             clients.begin()
-            interrupted = not await _finished(run, stop, deadline_s)
+            run = clients.closed(plan) if isinstance(plan, ClosedLoop) else clients.open(plan)
+            interrupted = not await _finished(run, stop, deadline_s, clients.hopeless if give_up else None)
         finally:
             gc.unfreeze()
-    return Sent(clients.columns(), clients.began_unix_s, sum(row.size for row in clients.rows), interrupted)
+    hopeless = clients.refusals() if give_up and interrupted else ""
+    return Sent(clients.columns(), clients.began_unix_s, sum(row.size for row in clients.rows), interrupted, hopeless)
 
 
 @dataclass(slots=True)
@@ -354,6 +369,21 @@ class _Clients:
                 row.end_s = self.now_s()
         return row
 
+    def refusals(self) -> str:
+        """That every request until now was refused, and how; empty where that is not so, or not known for long."""
+        done = [(row.status, row.error) for row in self.rows if not math.isnan(row.end_s) and row.error != INTERRUPTED]
+        if len(done) < HOPELESS_REQUESTS or self.now_s() < HOPELESS_S:
+            return ""
+        if not all(error or status >= 400 for status, error in done):
+            return ""
+        listed = ", ".join(f"{count} x {what}" for what, count in _failures(done).items())
+        return f"the first {len(done)} requests all failed: {listed}"
+
+    async def hopeless(self) -> None:
+        """Return when every request is refused, if ever."""
+        while not self.refusals():
+            await asyncio.sleep(1.0)
+
     def columns(self) -> Columns:
         """The table of requests, in order of sending."""
         rows = sorted(self.rows, key=lambda row: row.start_s)
@@ -381,6 +411,16 @@ class _Clients:
         if any(row.session >= 0 for row in rows):
             table["session"] = np.array([row.session for row in rows], dtype=np.int64)
         return table
+
+
+def _failures(requests: Iterable[tuple[int, str]]) -> dict[str, int]:
+    """Failed requests, given as status and error, by what the client saw; most frequent first."""
+    kinds = Counter(
+        error or (str(status) if status else "client timeout")
+        for status, error in requests
+        if (error or not 200 <= status < 400) and error != INTERRUPTED
+    )
+    return dict(kinds.most_common())
 
 
 def check_url(url: str) -> None:
@@ -447,12 +487,16 @@ def _reason(err: Exception) -> str:
     return type(err).__name__
 
 
-async def _finished(run: Any, stop: asyncio.Event | None, deadline_s: float | None) -> bool:
+async def _finished(
+    run: Any, stop: asyncio.Event | None, deadline_s: float | None, hopeless: Callable[[], Awaitable[None]] | None
+) -> bool:
     """Await the load; False if it was stopped before its end."""
     work = asyncio.create_task(run)
     waits = {work}
     if stop is not None:
         waits.add(asyncio.create_task(stop.wait()))
+    if hopeless is not None:
+        waits.add(asyncio.ensure_future(hopeless()))
     try:
         await asyncio.wait(waits, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
         whole = work.done()

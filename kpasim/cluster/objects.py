@@ -120,3 +120,11 @@ def condition(document: Document, kind: str) -> Document:
         if isinstance(entry, dict) and entry.get("type") == kind:
             return entry
     return {}
+
+
+def keep_transitions(stored: Document, conditions: list[Document], now: str) -> None:
+    """Date conditions that are to be stored: with ``now``, or as before where the status is the same."""
+    for entry in conditions:
+        before = condition(stored, entry["type"])
+        same = before.get("status") == entry["status"]
+        entry["lastTransitionTime"] = before.get("lastTransitionTime", now) if same else now

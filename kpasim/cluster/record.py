@@ -43,11 +43,17 @@ _MAX_PODS = 10_000
 _MAX_ROWS = 200_000
 _MAX_EVENTS = 5_000
 _MAX_TEXT = 200
+_MAX_WORDS = 1000
 # Messages of these reasons say why pods are missing; others repeat images, commands and addresses.
 _TOLD_REASONS = frozenset(
     ("FailedScheduling", "FailedCreate", "FailedAttachVolume", "FailedMount", "NotTriggerScaleUp")
 )
-_TROUBLE_REASONS = frozenset(("ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff", "CreateContainerConfigError"))
+_TROUBLE_REASONS = frozenset(
+    (
+        "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CrashLoopBackOff",
+        "CreateContainerConfigError", "CreateContainerError", "RunContainerError",
+    )
+)  # fmt: skip
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
 
 
@@ -67,6 +73,7 @@ class PodRecord:
     instance_type: str = ""
     restarts: int = 0
     ready: bool = False
+    unschedulable: str = ""
 
 
 @dataclass
@@ -204,6 +211,9 @@ class Recorder:
     def explain(self) -> str:
         """Why pods are missing, in the cluster's own words; empty where nothing is known."""
         with self._lock:
+            for pod in self.pods.values():
+                if pod.unschedulable and math.isnan(pod.gone_s):
+                    return f"Pod {pod.name}: {pod.unschedulable}"
             for event in reversed(self.events):
                 if event.message:
                     return f"{event.kind} {event.name}: {event.reason}: {event.message}"
@@ -277,6 +287,11 @@ class Recorder:
         pod.node = str((document.get("spec") or {}).get("nodeName") or pod.node)[:253]
         pod.instance_type = str(annotations_of(document).get(_INSTANCE_TYPE) or pod.instance_type)[:100]
         scheduled = condition(document, "PodScheduled")
+        pod.unschedulable = (
+            f"{scheduled.get('reason')}: {' '.join(str(scheduled.get('message') or '').split())[:_MAX_WORDS]}"
+            if scheduled.get("status") == "False"
+            else ""
+        )
         if scheduled.get("status") == "True":
             pod.scheduled_s = _first(pod.scheduled_s, self._dated(scheduled.get("lastTransitionTime")))
         containers = [entry for entry in status.get("containerStatuses") or () if isinstance(entry, dict)]
@@ -299,17 +314,17 @@ class Recorder:
         for entry in containers:
             waiting = (entry.get("state") or {}).get("waiting") or {}
             if waiting.get("reason") in _TROUBLE_REASONS:
-                self._note(
-                    uid, _Event(self.now(), "Pod", pod.name, str(waiting["reason"]), "its container does not start")
-                )
+                image = str(entry.get("image") or "")
+                words = f"its container does not start{f' (image {image[:_MAX_TEXT]})' if image else ''}"
+                self._note(uid, _Event(self.now(), "Pod", pod.name, str(waiting["reason"]), words))
 
     def _event(self, document: Document) -> None:
         about = document.get("involvedObject") or {}
         reason = str(document.get("reason") or "")[:_MAX_TEXT]
         message = ""
         if reason in _TOLD_REASONS:
-            message = _CREDENTIALS.sub("//", " ".join(str(document.get("message") or "").split()))[:_MAX_TEXT]
-        at_s = self._dated(document.get("lastTimestamp") or document.get("eventTime"))
+            message = _CREDENTIALS.sub("//", " ".join(str(document.get("message") or "").split()))[:_MAX_WORDS]
+        at_s = self.dated(document)
         key = f"{meta(document).get('uid')}/{document.get('count')}"
         self._note(key, _Event(at_s, str(about.get("kind"))[:63], str(about.get("name"))[:253], reason, message))
 
@@ -342,6 +357,10 @@ class Recorder:
             self.full = True
             return
         self._scaling.append((self.now(), revision, _Scaling(**vars(row))))
+
+    def dated(self, event: Document) -> float:
+        """Local Unix time of a Kubernetes event [s]; the scheduler's have ``eventTime`` only."""
+        return self._dated(event.get("lastTimestamp") or event.get("eventTime"))
 
     def _dated(self, stamp: Any, offset_s: float = 0.0) -> float:
         """Local time of something that the server stamped and that we hear of now."""

@@ -187,6 +187,7 @@ class _Validation:
             self._check_image()
         self._estimate()
         with self._cluster() as kube:
+            self._check_token(kube)
             plan = self._plan(kube)
             if settings.dry_run:
                 live(kube, plan, self._rehearse, self._note)
@@ -227,6 +228,22 @@ class _Validation:
             raise ClusterError(f"image {image[:80]}: the local cluster cannot run it (it knows {listed}); give --image")
         if image == TXT2IMG and importlib.util.find_spec("diffusers") is None:
             raise ClusterError(f"image {TXT2IMG}: its server is not installed: pip install 'kpasim[server]'")
+
+    def _check_token(self, kube: Kube) -> None:
+        """Say before a run that the account's token ends in the middle of it: nothing could be removed then."""
+        if kube.expires_s is None:
+            return
+        left_s = kube.expires_s - time.time()
+        needed_s = self._longest_s() + (self._longest_calibration_s() if self._settings.calibrate else 0.0)
+        if left_s <= 0:
+            raise ClusterError(
+                f"{kube.name}: the account's token has expired: make another, {_token_command(needed_s)}"
+            )
+        if left_s < needed_s:
+            self._note(
+                f"warning: {kube.name}: the account's token expires in {left_s / 60:.0f} min, the run may take "
+                f"{needed_s / 60:.0f} min; without it nothing can be removed: make another, {_token_command(needed_s)}"
+            )
 
     def _local_gpus(self) -> int:
         revision = self._experiment.revision
@@ -392,16 +409,26 @@ class _Validation:
         _stand(run, start.for_s - (time.time() - ready_s), "start of the load")
         with self._watching("the load"):
             sent = self._send(run, self._load)
-        if late := sent.trouble():
-            self._troubles.append(late)
-        for warning in sent.warnings():
-            self._note(f"warning: {warning}")
-        if sent.interrupted:
-            raise ClusterError(f"the load did not end within {self._limit_s(self._load):.0f} s")
-        zero_s = sent.began_unix_s
-        last_s = zero_s + float((sent.requests["start_s"] + sent.requests["latency_s"]).max())
-        self._note("load is over; watching pods go")
-        run.settle(last_s, None if experiment.horizon_s is None else zero_s + experiment.horizon_s)
+        try:
+            run.check()
+            if sent.hopeless:
+                raise ClusterError(f"the load was given up: {sent.hopeless}")
+            if sent.interrupted:
+                raise ClusterError(f"the load did not end within {self._limit_s(self._load):.0f} s")
+            if late := sent.trouble():
+                self._troubles.append(late)
+            for warning in sent.warnings():
+                self._note(f"warning: {warning}")
+            zero_s = sent.began_unix_s
+            last_s = zero_s + float((sent.requests["start_s"] + sent.requests["latency_s"]).max())
+            self._note("load is over; watching pods go")
+            run.settle(last_s, None if experiment.horizon_s is None else zero_s + experiment.horizon_s)
+        except (ClusterError, KeyboardInterrupt) as error:
+            if len(sent.requests["start_s"]):
+                why = str(error) if isinstance(error, ClusterError) else "stopped by the user"
+                self._write(run, experiment, sent, time.time() - sent.began_unix_s, interrupted=why)
+                self._note(f"{self._folder} holds what was measured until then, marked as interrupted")
+            raise
         return self._report(run, experiment, prediction, sent, time.time() - zero_s)
 
     def _starts(self, run: LiveRun) -> list[tuple[float, float]]:
@@ -418,7 +445,10 @@ class _Validation:
             return _simulated(experiment, self._load.arrivals_s)
         return self._predict(experiment)
 
-    def _report(self, run: LiveRun, experiment: Experiment, prediction: Prediction, sent: Sent, end_s: float) -> Report:
+    def _write(
+        self, run: LiveRun, experiment: Experiment, sent: Sent, end_s: float, *, interrupted: str = ""
+    ) -> dict[str, Any]:
+        """Write the measured run folder; return its figures."""
         tables: Tables = run.recorder.tables(sent.began_unix_s)
         tables.requests = sent.requests
         service = experiment.service
@@ -440,11 +470,16 @@ class _Validation:
             "experiment": without_secrets(experiment.raw),
             "end_s": end_s,
             "cluster": run.facts(),
+            **({"interrupted": interrupted} if interrupted else {}),
         }
         write_run_folder(self._folder, tables, plain(about), figures)
         run.write_events(self._folder, sent.began_unix_s)
+        return figures
+
+    def _report(self, run: LiveRun, experiment: Experiment, prediction: Prediction, sent: Sent, end_s: float) -> Report:
+        figures = self._write(run, experiment, sent, end_s)
         rows, failures = self._compare(experiment, prediction, figures), failed_figures(prediction, figures)
-        report = Report(self._folder, rows, 0.0, failures, "; ".join(self._troubles))
+        report = Report(self._folder, rows, 0.0, failures, "; ".join(self._troubles), sent.failed())
         kept = {key: value for key, value in report.to_dict().items() if key not in {"folder", "seconds"}}
         write_json(self._folder / "comparison.json", kept)
         return report
@@ -498,12 +533,14 @@ class _Validation:
             stop = asyncio.Event()
             watcher = asyncio.ensure_future(_until_failure(run, stop))
             try:
-                return await drive(load, target, stop=stop, deadline_s=limit_s)
+                return await drive(load, target, stop=stop, deadline_s=limit_s, give_up=budget is None)
             finally:
                 watcher.cancel()
 
-        sent = asyncio.run(watched())
-        run.check()
+        with run.deferred():
+            sent = asyncio.run(watched())
+        if budget is not None:
+            run.check()
         return sent
 
     def _limit_s(self, load: ClosedLoop | OpenLoop) -> float:
@@ -513,6 +550,10 @@ class _Validation:
     def _timeout_s(self) -> float:
         """How long a client waits for a response [s]."""
         return self._experiment.workload.timeout_s or self._experiment.service.timeout_s
+
+
+def _token_command(seconds: float) -> str:
+    return f"kubectl create token kpasim --duration {math.ceil(seconds / 3600)}h"
 
 
 class _Budget:
@@ -561,6 +602,9 @@ async def _until_failure(run: LiveRun, stop: asyncio.Event) -> None:
             run.check()
         except ClusterError:
             stop.set()
+        if run.stopping:
+            stop.set()
+        if stop.is_set():
             return
         await asyncio.sleep(_CHECK_S)
 

@@ -79,6 +79,7 @@ class Report:
         seconds: How long it took.
         failures: Failed requests by kind, likewise; empty where none failed and none was predicted to.
         not_judged: Why nothing can be judged, empty where it can.
+        failed: Requests that failed in the measurement, by status or by what the client saw instead.
     """
 
     folder: Path | None
@@ -86,6 +87,7 @@ class Report:
     seconds: float
     failures: list[Row] = field(default_factory=list)
     not_judged: str = ""
+    failed: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def within(self) -> bool:
@@ -106,8 +108,10 @@ class Report:
         missed = [row.metric for row in checked if not row.holds]
         outside = [row.metric for row in [*self.rows, *self.failures] if row.inside is False]
         intervals = f"outside their 90 % interval: {', '.join(outside)}" if outside else ""
+        failures = ", ".join(f"{count} x {what}" for what, count in self.failed.items())
+        failures = f"failed requests: {failures}" if failures else ""
         if self.not_judged:
-            return "; ".join(filter(None, (f"not judged: {self.not_judged}", intervals)))
+            return "; ".join(filter(None, (f"not judged: {self.not_judged}", intervals, failures)))
         if missed:
             told = f"outside the tolerances: {', '.join(missed)}"
         elif not checked:
@@ -117,7 +121,7 @@ class Report:
             told = f"{len(checked)} {'metric within its tolerance' if one else 'metrics within their tolerances'}"
             if any(not row.within for row in checked):
                 told += " or inside the 90 % interval"
-        return "; ".join(filter(None, (told, intervals)))
+        return "; ".join(filter(None, (told, intervals, failures)))
 
     def to_dict(self) -> dict[str, Any]:
         """What ``kpasim validate --json`` prints."""
@@ -129,6 +133,7 @@ class Report:
             "seconds": round(self.seconds, 1),
             "metrics": [row.to_dict() for row in self.rows],
             "failures": [row.to_dict() for row in self.failures],
+            "failed": dict(self.failed),
         }
 
 

@@ -12,6 +12,9 @@ from kpasim.cluster.errors import ClusterError, ExpiredError, UnreachableError
 from kpasim.cluster.kube import Kube, Watch
 from kpasim.cluster.objects import Document, Resource, meta
 
+_RECONNECT_S = 1.5
+"""Longest pause before a watch is opened again, give or take 30 %: blind for two seconds at most where it can be."""
+
 
 class Follower(Protocol):
     """Whoever is told."""
@@ -35,6 +38,7 @@ class Watcher:
         keep: Further condition on an object.
 
     Attributes:
+        plural: What it follows, as Kubernetes calls it.
         failure: Why it gave up, None while it goes on.
         gaps: Times without a view of the cluster, as pairs of local times; changes in them are seen late.
     """
@@ -50,6 +54,7 @@ class Watcher:
         keep: Callable[[Document], bool] = lambda _: True,
     ) -> None:
         self._kube, self._resource, self._namespace = kube, resource, namespace
+        self.plural = resource.plural
         self._follower, self._selector, self._keep = follower, selector, keep
         self._stopped = threading.Event()
         self._begun = threading.Event()
@@ -119,7 +124,7 @@ class Watcher:
             if time.monotonic() - begun_s > patience.longest_pause_s:
                 pause_s = patience.first_pause_s
             self._stopped.wait(pause_s * random.uniform(0.7, 1.3))
-            pause_s = min(2 * pause_s, patience.longest_pause_s)
+            pause_s = min(2 * pause_s, patience.longest_pause_s, _RECONNECT_S)
 
     def _give_up(self, error: ClusterError) -> None:
         if not self._stopped.is_set():

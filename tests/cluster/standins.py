@@ -28,7 +28,9 @@ IMAGES = {
     "crashes": Image((*STUB, "--crash")),
     "missing": Image(fails="manifest unknown"),
 }
-FAST = Patience(request_s=2.0, retry_s=4.0, first_pause_s=0.02, longest_pause_s=0.5, watch_s=30.0, poll_s=0.05)
+FAST = Patience(
+    request_s=2.0, retry_s=4.0, first_pause_s=0.02, longest_pause_s=0.5, watch_s=30.0, poll_s=0.05, authorizer_s=1.0
+)
 WAITS = Waits(ready_s=15.0, stuck_s=0.3, gone_s=15.0, settle_s=30.0)
 SPEED = 20.0
 """A tick of two seconds takes a tenth of one, a drain of thirty one and a half."""

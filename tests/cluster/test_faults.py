@@ -20,6 +20,18 @@ from kpasim.cluster.standin.faults import Fault
 from .standins import FAST, IMAGES, Running, plan, running, service
 
 KSVC = "services.serving.knative.dev"
+TERMINATING = (
+    'services.serving.knative.dev "sd" is forbidden: unable to create new content in namespace default because it is '
+    "being terminated"
+)
+POD_SECURITY = (
+    'pods "sd-00001-deployment" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != '
+    'false (containers "user-container", "queue-proxy" must set securityContext.allowPrivilegeEscalation=false), '
+    'unrestricted capabilities (containers "user-container", "queue-proxy" must set '
+    'securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or containers "user-container", '
+    '"queue-proxy" must set securityContext.runAsNonRoot=true), seccompProfile (pod or containers "user-container", '
+    '"queue-proxy" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")'
+)
 
 
 @dataclass
@@ -46,11 +58,11 @@ class Case:
 
 CASES = [
     # -- later is soon enough ------------------------------------------------------------------------------------------
-    Case("create is throttled with Retry-After", [Fault("create", KSVC, status=429, retry_after_s=0.1)]),
-    Case("create meets two internal errors", [Fault("create", KSVC, times=2, status=500)]),
-    Case("create meets an unavailable server", [Fault("create", KSVC, status=503)]),
-    Case("create loses its answer", [Fault("create", KSVC, drop="after")]),
-    Case("create loses its connection", [Fault("create", KSVC, drop="before")]),
+    Case("create is throttled with Retry-After", [Fault("create", KSVC, first=2, status=429, retry_after_s=0.1)]),
+    Case("create meets two internal errors", [Fault("create", KSVC, first=2, times=2, status=500)]),
+    Case("create meets an unavailable server", [Fault("create", KSVC, first=2, status=503)]),
+    Case("create loses its answer", [Fault("create", KSVC, first=2, drop="after")]),
+    Case("create loses its connection", [Fault("create", KSVC, first=2, drop="before")]),
     Case("status is behind a gateway time-out", [Fault("get", KSVC, times=2, status=504)]),
     Case("status is slow", [Fault("get", KSVC, times=3, delay_s=0.3)]),
     Case("status takes longer than one call may", [Fault("get", KSVC, delay_s=1.5)]),
@@ -65,8 +77,8 @@ CASES = [
     Case("the gateway's Service is unavailable", [Fault("get", "services", status=503)]),
     Case("delete conflicts", [Fault("delete", KSVC, status=409, reason="Conflict")]),
     Case("delete loses its answer", [Fault("delete", KSVC, drop="after")]),
-    Case("adoption conflicts", [Fault("patch", KSVC, status=409, reason="Conflict")], adopt=True),
-    Case("adoption's test fails", [Fault("patch", KSVC, status=422, reason="Invalid")], adopt=True),
+    Case("adoption conflicts", [Fault("patch", KSVC, first=2, status=409, reason="Conflict")], adopt=True),
+    Case("adoption's test fails", [Fault("patch", KSVC, first=2, status=422, reason="Invalid")], adopt=True),
     # -- no ------------------------------------------------------------------------------------------------------------
     Case(
         "create fails for ever",
@@ -75,7 +87,7 @@ CASES = [
     ),
     Case(
         "create is forbidden",
-        [Fault("create", KSVC, status=403)],
+        [Fault("create", KSVC, times=0, status=403)],
         (KSVC, 'lacks the verb "create"', "deploy/rbac.yaml"),
     ),
     Case(
@@ -91,8 +103,27 @@ CASES = [
     Case(
         "a quota on Services is exceeded",
         [Fault("create", KSVC, status=403, reason="Forbidden", message="exceeded quota: services, used: 5")],
-        ("create", "exceeded quota: services"),
+        ("create", "refused (403)", "exceeded quota: services"),
     ),
+    Case(
+        "the namespace is going",
+        [Fault("create", KSVC, status=403, reason="Forbidden", message=TERMINATING)],
+        ("create", "refused (403)", "because it is being terminated"),
+    ),
+    Case(
+        "a policy of the cluster refuses the pods",
+        [Fault("create", KSVC, status=403, reason="Forbidden", message=POD_SECURITY)],
+        ("create", "refused (403)", 'violates PodSecurity "restricted:latest"', 'or "Localhost")'),
+    ),
+    Case("an API server that has just started forbids", [Fault("get", KSVC, first=2, times=3, status=403)]),
+    Case(
+        "an API server that has just started forbids the watch",
+        [Fault("watch", "pods", end_after=1), Fault("watch", "pods", times=2, status=403)],
+    ),
+    Case("an API server that has just started knows no token", [Fault("get", KSVC, first=2, times=2, status=401)]),
+    Case("delete is forbidden for a moment", [Fault("delete", KSVC, times=2, status=403)]),
+    Case("delete is sent elsewhere for a moment", [Fault("delete", KSVC, times=2, status=302)]),
+    Case("delete meets an odd status", [Fault("delete", KSVC, times=2, status=418)]),
     Case(
         "Knative is not installed",
         [Fault("get", "configmaps", "config-autoscaler", status=404, reason="NotFound")],
@@ -119,12 +150,12 @@ CASES = [
     ),
     Case(
         "the image is missing",
-        answer=("does not start", "ErrImagePull", "manifest unknown"),
+        answer=("does not start", 'Unable to fetch image "missing"', "manifest unknown"),
         manifest=service(image="missing"),
     ),
     Case(
         "the container crashes",
-        answer=("does not start", "CrashLoopBackOff", "the model is not there"),
+        answer=("does not start", "Container failed with", "the model is not there", "CrashLoopBackOff"),
         manifest=service(image="crashes"),
     ),
     Case(

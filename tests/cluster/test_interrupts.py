@@ -174,7 +174,7 @@ def test_cleaning_puts_back_what_was_adopted(cluster: Running):
     kube.delete(objects.SERVICES, "default", "lent")
     kube.close()
     assert done.exit_code == 0
-    assert "default/lent (run dead): restored" in done.output
+    assert "default/lent (run dead): put back" in done.output
     assert after == before
 
 

@@ -126,7 +126,8 @@ def test_a_run_that_keeps_its_service_says_how_to_remove_it(cluster: Running):
         clean(kube, one, Deadline(10, "clean"))
     kube.close()
     assert [(one.name, one.run, one.adopted) for one in found] == [("kept", "abc123", False)]
-    assert "kpasim cluster clean --run abc123" in notes[-1]
+    config = str(cluster.standin.kubeconfig)
+    assert f"kpasim cluster clean --kubeconfig {config} --namespace default --run abc123" in notes[-1]
 
 
 def test_a_run_waits_until_its_revision_is_idle(cluster: Running):

@@ -525,7 +525,7 @@ def test_the_command_sends_reports_and_leaves_files(served_stub: tuple[Stub, str
 
 
 def test_an_interrupted_command_reports_what_there_is(served_stub: tuple[Stub, str], tmp_path: Path) -> None:
-    """Ctrl-C ends the load, the answered requests are reported and written, and the status is 1."""
+    """Ctrl-C ends the load, the answered requests are reported and written, and the status is 130."""
     stub, url = served_stub
     experiment = write_experiment(tmp_path, {"kind": "hey", "concurrency": 1, "duration": "1h"})
     program = "from kpasim.cli.load import command; command()"
@@ -538,7 +538,7 @@ def test_an_interrupted_command_reports_what_there_is(served_stub: tuple[Stub, s
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=30)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert "stopped before the end of the load" in stderr
     assert "Traceback" not in stderr
     assert "Status code distribution:\n  [200]" in stdout

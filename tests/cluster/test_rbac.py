@@ -1,4 +1,4 @@
-"""deploy/rbac.yaml grants what the adapter does on a cluster, all of it and nothing more."""
+"""The manifests deploy/rbac*.yaml grant what the adapter does on a cluster, all of it and nothing more."""
 
 from __future__ import annotations
 
@@ -19,8 +19,21 @@ from kpasim.cluster.standin.rbac import Rule, rules_of
 
 from .standins import Running, plan, running, service
 
-MANIFEST = Path(__file__).parents[2] / "deploy" / "rbac.yaml"
-RULES = rules_of(YAML(typ="safe").load_all(MANIFEST.read_text()))
+DEPLOY = Path(__file__).parents[2] / "deploy"
+PARTS = {path.name: list(YAML(typ="safe").load_all(path.read_text())) for path in sorted(DEPLOY.glob("rbac*.yaml"))}
+RULES = rules_of(document for part in PARTS.values() for document in part)
+
+
+def test_each_part_needs_only_the_namespaces_that_its_cluster_has():
+    """The first part applies on any cluster with Knative, the others on one with their gateway."""
+    namespaces = {
+        name: {document["metadata"].get("namespace") for document in part} - {None} for name, part in PARTS.items()
+    }
+    assert namespaces == {
+        "rbac.yaml": {"default", "knative-serving"},
+        "rbac-kourier.yaml": {"kourier-system"},
+        "rbac-istio.yaml": {"istio-system"},
+    }
 
 
 def install_other_gateways(cluster: Running) -> None:

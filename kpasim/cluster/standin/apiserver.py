@@ -10,12 +10,17 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from kpasim.cluster import objects
 from kpasim.cluster.objects import Document, Resource, meta
 from kpasim.cluster.standin.faults import Fault, Faults
 from kpasim.cluster.standin.rbac import Access, Rule
 from kpasim.cluster.standin.store import AlreadyExistsError, NotFoundError, Store, copied
+from kpasim.spec.webhook.fields import SERVICE, Field, Fields, Items
+
+ACCOUNT = "system:serviceaccount:default:kpasim"
+"""The one account, as an API server names it."""
 
 KINDS = (
     objects.SERVICES,
@@ -159,22 +164,26 @@ class ApiServer:
         dry = request.query.get("dryRun") == "All" or (isinstance(body, dict) and body.get("dryRun") == ["All"])
         if access.verb == "create":
             body.setdefault("metadata", {}).setdefault("namespace", namespace)
+            headers = _warnings(request, kind, body)
             self._admit(kind, body, None)
-            if dry:
-                return web.json_response(body, status=201)
-            return web.json_response(self.store.create(kind, body), status=201)
+            if self._has(kind, namespace, str(meta(body)["name"])):
+                raise AlreadyExistsError(str(meta(body)["name"]))
+            if not dry:
+                body = self.store.create(kind, body)
+            return web.json_response(body, status=201, headers=headers)
         old = self.store.get(kind, namespace, name)
         if access.verb == "patch":
             new = patched(old, body)
+            headers = _warnings(request, kind, new)
             self._admit(kind, new, old)
             if dry:
-                return web.json_response(new)
+                return web.json_response(new, headers=headers)
 
             def replace(document: Document) -> None:
                 document.clear()
                 document.update(new)
 
-            return web.json_response(self.store.update(kind, namespace, name, replace))
+            return web.json_response(self.store.update(kind, namespace, name, replace), headers=headers)
         if access.verb == "delete":
             wanted = (body.get("preconditions") or {}).get("uid")
             if wanted and wanted != meta(old).get("uid"):
@@ -183,6 +192,13 @@ class ApiServer:
                 self._remove(kind, namespace, name)
             return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"})
         raise DeniedError(f"the stand-in does not know how to {access.verb}", 405, "MethodNotAllowed")
+
+    def _has(self, kind: Resource, namespace: str, name: str) -> bool:
+        try:
+            self.store.get(kind, namespace, name)
+        except NotFoundError:
+            return False
+        return True
 
     def _remove(self, kind: Resource, namespace: str, name: str) -> None:
         if kind in self.deletions:
@@ -286,6 +302,25 @@ async def _send(answer: web.StreamResponse, kind: str, document: Document) -> No
     await answer.write(json.dumps({"type": kind, "object": document}).encode() + b"\n")
 
 
+def _warnings(request: web.Request, kind: Resource, body: Document) -> CIMultiDict[str]:
+    """Drop the fields of a Service that its definition does not name; the headers that say so, one for each."""
+    headers: CIMultiDict[str] = CIMultiDict()
+    if kind == objects.SERVICES:
+        for path in unknown_fields({key: value for key, value in body.items() if key != "status"}):
+            _drop(body, path)
+            if request.query.get("fieldValidation", "Warn") == "Warn":
+                text = f'unknown field "{path}"'.replace("\\", "\\\\").replace('"', '\\"')
+                headers.add("Warning", f'299 - "{text}"')
+    return headers
+
+
+def _drop(body: Any, path: str) -> None:
+    keys = [int(key) if key.isdigit() else key for key in re.findall(r"[^.\[\]]+", path)]
+    for key in keys[:-1]:
+        body = body[key]
+    body.pop(keys[-1], None)
+
+
 def _verb(request: web.Request, name: str) -> str:
     if request.method == "GET":
         if name:
@@ -310,13 +345,35 @@ def _failure(code: int, reason: str, message: str, headers: dict[str, str] | Non
 
 
 def _forbidden(access: Access) -> web.Response:
-    name = access.resource.partition("/")[0] + (f".{access.group}" if access.group else "")
+    """What the authorizer of an API server says."""
+    kind = access.resource.partition("/")[0]
+    name = kind + (f".{access.group}" if access.group else "") + (f' "{access.name}"' if access.name else "")
     where = f'in the namespace "{access.namespace}"' if access.namespace else "at the cluster scope"
     message = (
-        f'{name} "{access.name}" is forbidden: User "kpasim" cannot {access.verb} resource "{access.resource}" '
+        f'{name} is forbidden: User "{ACCOUNT}" cannot {access.verb} resource "{access.resource}" '
         f'in API group "{access.group}" {where}'
     )
-    return _failure(403, "Forbidden", message)
+    details = {"kind": kind, **({"name": access.name} if access.name else {})}
+    details |= {"group": access.group} if access.group else {}
+    return web.json_response({**_status(403, "Forbidden", message), "details": details}, status=403)
+
+
+def unknown_fields(value: Any, known: Field = SERVICE, path: str = "") -> list[str]:
+    """Paths of the fields that an API server drops from a Service, as it names them."""
+    if isinstance(known, Fields) and isinstance(value, dict):
+        found = []
+        for key, entry in value.items():
+            place = f"{path}.{key}" if path else str(key)
+            if key in known.names:
+                found += unknown_fields(entry, known.names[key], place)
+            elif not known.open:
+                found.append(place)
+        return found
+    if isinstance(known, Items) and isinstance(value, list):
+        return [
+            place for index, one in enumerate(value) for place in unknown_fields(one, known.item, f"{path}[{index}]")
+        ]
+    return []
 
 
 def _hang_up(request: web.Request) -> None:

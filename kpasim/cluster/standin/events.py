@@ -9,6 +9,12 @@ from kpasim.cluster.standin.clock import stamp
 from kpasim.cluster.standin.store import Store
 
 _KEPT = 500
+_SOURCES = {
+    "Scheduled": {"component": "default-scheduler"},
+    "FailedScheduling": {"component": "default-scheduler"},
+    "FailedCreate": {"component": "replicaset-controller"},
+}
+"""Who writes an event of a reason, where it is not the kubelet."""
 
 
 class Events:
@@ -21,6 +27,10 @@ class Events:
     def add(self, kind: str, namespace: str, name: str, reason: str, message: str) -> None:
         """Say that something happened to an object."""
         event = f"{name}.{secrets.token_hex(8)}"
+        source = _SOURCES.get(reason, {"component": "kubelet", "host": "local"})
+        component = source["component"]
+        # The scheduler writes events of the newer kind: no count, and a time with microseconds.
+        newer = component == "default-scheduler"
         now = stamp()
         self._store.create(
             EVENTS,
@@ -30,9 +40,12 @@ class Events:
                 "reason": reason,
                 "message": message,
                 "type": "Warning" if reason.startswith(("Failed", "BackOff", "Unhealthy")) else "Normal",
-                "count": 1,
-                "firstTimestamp": now,
-                "lastTimestamp": now,
+                "source": {} if newer else source,
+                "reportingComponent": "" if component == "kubelet" else component,
+                "firstTimestamp": None if newer else now,
+                "lastTimestamp": None if newer else now,
+                "eventTime": now[:-1] + ".000000Z" if newer else None,
+                **({} if newer else {"count": 1}),
             },
         )
         self._names.append((namespace, event))

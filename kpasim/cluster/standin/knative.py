@@ -7,7 +7,7 @@ from typing import Any
 
 from kpasim.cluster import objects
 from kpasim.cluster.objects import SERVICES, Document, Resource, annotations_of, labels_of, meta, name_of
-from kpasim.cluster.standin.apiserver import ApiServer, DeniedError
+from kpasim.cluster.standin.apiserver import ACCOUNT, ApiServer, DeniedError
 from kpasim.cluster.standin.clock import stamp
 from kpasim.cluster.standin.events import Events
 from kpasim.cluster.standin.front import Front
@@ -18,6 +18,7 @@ from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, resolve, vali
 
 DOMAIN = "example.com"
 VERSION = "98e5ef9-stand-in"
+_DENIED = 'admission webhook "validation.webhook.serving.knative.dev" denied the request: validation failed: '
 _MAX_CONCURRENCY = 1000
 _MAX_TIMEOUT_S = 600
 _DEFAULT_TIMEOUT_S = 300
@@ -84,9 +85,9 @@ class Knative:
         """Check and complete a Service as Knative's webhooks do."""
         problems = self._problems(new)
         if problems:
-            text = "; ".join(problems)
-            raise DeniedError(f'admission webhook "validation.webhook.serving.knative.dev" denied the request: {text}')
-        meta(new).setdefault("annotations", {}).setdefault("serving.knative.dev/creator", "kpasim")
+            raise DeniedError(_DENIED + "; ".join(problems))
+        meta(new).setdefault("annotations", {}).setdefault("serving.knative.dev/creator", ACCOUNT)
+        meta(new)["annotations"]["serving.knative.dev/lastModifier"] = ACCOUNT
         spec = new["spec"]["template"]["spec"]
         spec.setdefault("containerConcurrency", 0)
         spec["timeoutSeconds"] = spec.get("timeoutSeconds") or _DEFAULT_TIMEOUT_S
@@ -233,18 +234,12 @@ class _Service:
         )
 
     def _write(self, document: Document, latest: Revision) -> None:
-        ready = self._ready is latest
-        trouble = self._trouble(latest)
-        state = "True" if ready else "False" if trouble else "Unknown"
-        reason, message = ("", "") if ready else ("RevisionFailed" if trouble else "", trouble)
         status: Document = {
             "observedGeneration": meta(document).get("generation", 1),
             "latestCreatedRevisionName": latest.template.revision,
             "url": f"http://{self._name}.{self._namespace}.{DOMAIN}",
-            "conditions": [
-                {"type": kind, "status": state, "reason": reason, "message": message}
-                for kind in ("ConfigurationsReady", "Ready", "RoutesReady")
-            ],
+            "address": {"url": f"http://{self._name}.{self._namespace}.svc.cluster.local"},
+            "conditions": self._conditions(latest),
         }
         if self._ready is not None:
             status["latestReadyRevisionName"] = self._ready.template.revision
@@ -253,11 +248,47 @@ class _Service:
             ]
 
         def change(stored: Document) -> None:
+            objects.keep_transitions(stored, status["conditions"], stamp())
             stored["status"] = status
 
         self._knative.store.update(SERVICES, self._namespace, self._name, change)
 
+    def _conditions(self, latest: Revision) -> list[Document]:
+        """ConfigurationsReady, Ready and RoutesReady, in Knative's words.
+
+        Source:
+            knative/serving, pkg/apis/serving/v1/configuration_lifecycle.go, route_lifecycle.go, service_lifecycle.go.
+        """
+        if self._ready is latest:
+            return [{"type": kind, "status": "True"} for kind in ("ConfigurationsReady", "Ready", "RoutesReady")]
+        revision, trouble = latest.template.revision, self._trouble(latest)
+        if trouble:
+            revisions = {
+                "status": "False",
+                "reason": "RevisionFailed",
+                "message": f'Revision "{revision}" failed with message: {trouble}.',
+            }
+            missing = f'Configuration "{self._name}" does not have any ready Revision.'
+        else:
+            revisions = {"status": "Unknown"}
+            missing = f'Configuration "{self._name}" is waiting for a Revision to become ready.'
+        routes = {"status": revisions["status"], "reason": "RevisionMissing", "message": missing}
+        if self._ready is not None:  # an earlier revision still has the traffic
+            routes = {"status": "True"}
+        overall = revisions if routes["status"] == "True" else routes
+        return [
+            {"type": "ConfigurationsReady", **revisions},
+            {"type": "Ready", **overall},
+            {"type": "RoutesReady", **routes},
+        ]
+
     def _trouble(self, revision: Revision) -> str:
+        """What the revision's status says of a failure, empty where there is none.
+
+        Source:
+            knative/serving, pkg/reconciler/revision/reconcile_resources.go, resolve.go, pkg/apis/serving/v1/
+            revision_lifecycle.go.
+        """
         if revision.trouble:
             return revision.trouble
         store = self._knative.store
@@ -266,11 +297,15 @@ class _Service:
         ):
             scheduled = objects.condition(pod, "PodScheduled")
             if scheduled.get("status") == "False":
-                return f"Revision {revision.template.revision!r}: {scheduled['message']}"
+                return str(scheduled["message"]).removesuffix(".")
             for container in objects.status_of(pod).get("containerStatuses") or ():
                 waiting = (container.get("state") or {}).get("waiting") or {}
-                if waiting.get("reason") in ("ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff"):
-                    return f"Revision {revision.template.revision!r}: {waiting['reason']}: {waiting['message']}"
+                ended = (container.get("lastState") or {}).get("terminated")
+                if waiting.get("reason") in ("ErrImagePull", "ImagePullBackOff"):
+                    image = revision.template.image
+                    return f'Unable to fetch image "{image}": failed to resolve image to digest: {waiting["message"]}'
+                if waiting.get("reason") == "CrashLoopBackOff" and ended:
+                    return f"Container failed with: {ended['message']}"
         return ""
 
 

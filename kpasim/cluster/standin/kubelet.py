@@ -32,6 +32,8 @@ _POLL_TIMEOUT_S = 0.3
 _KUBELET_PERIOD_S = 10.0
 _FIRST_RESTART_S = 10.0
 _LONGEST_RESTART_S = 300.0
+_NOT_READY = ("False", "ContainersNotReady", "containers with unready status: [user-container]")
+_UNREADY = {"ContainersReady": _NOT_READY, "Ready": _NOT_READY}
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,7 @@ class Pod:
         self.restarts = 0
         self.task: asyncio.Task[None] | None = None
         self._asked_to_go_ns = 0
+        self._started_at = ""
         self._going = asyncio.Event()
         self._process: Process | None = None
         self._store_pod()
@@ -226,7 +229,7 @@ class Pod:
 
         with contextlib.suppress(NotFoundError):
             self.node.store.update(PODS, self.template.namespace, self.name, change)
-        self.node.events.add("Pod", self.template.namespace, self.name, "Killing", "Stopping container")
+        self.node.events.add("Pod", self.template.namespace, self.name, "Killing", "Stopping container user-container")
         self._going.set()
         self._changed(self)
 
@@ -266,13 +269,16 @@ class Pod:
 
     async def _run(self) -> None:
         await self._schedule()
-        image = self.node.images.get(self.template.image)
+        image_name = self.template.image
+        image = self.node.images.get(image_name)
         if image is None or image.fails:
-            await self._fail_to_pull(image.fails if image else f'image "{self.template.image}" is not known here')
+            await self._fail_to_pull(image.fails if image else "not one that the local cluster knows")
             return
-        self.node.events.add("Pod", self.template.namespace, self.name, "Pulling", f'Pulling "{self.template.image}"')
+        self.node.events.add("Pod", self.template.namespace, self.name, "Pulling", f'Pulling image "{image_name}"')
         await self.node.clock.sleep(image.pull_s)
-        self.node.events.add("Pod", self.template.namespace, self.name, "Pulled", f'Pulled "{self.template.image}"')
+        self.node.events.add(
+            "Pod", self.template.namespace, self.name, "Pulled", f'Successfully pulled image "{image_name}"'
+        )
         host, port = self.address
         command = [part.replace("{host}", host).replace("{port}", str(port)) for part in image.command]
         pause_s = 0.0
@@ -298,9 +304,13 @@ class Pod:
         while self.template.gpus > self.node.free_gpus():
             if not told:
                 told = True
-                message = f"0/1 nodes are available: 1 Insufficient nvidia.com/gpu ({self.template.gpus} asked for)"
+                message = (
+                    "0/1 nodes are available: 1 Insufficient nvidia.com/gpu. no new claims to deallocate, preemption: "
+                    "0/1 nodes are available: 1 No preemption victims found for incoming pod."
+                )
                 self._set_conditions(PodScheduled=("False", "Unschedulable", message))
                 self.node.events.add("Pod", self.template.namespace, self.name, "FailedScheduling", message)
+                self._changed(self)
             self.node.freed.clear()
             await self.node.freed.wait()
         self.scheduled = True
@@ -310,11 +320,20 @@ class Pod:
 
         self.node.store.update(PODS, self.template.namespace, self.name, change)
         self._set_conditions(PodScheduled=("True", "", ""))
-        self.node.events.add("Pod", self.template.namespace, self.name, "Scheduled", "assigned to local")
+        where = f"{self.template.namespace}/{self.name}"
+        self.node.events.add(
+            "Pod", self.template.namespace, self.name, "Scheduled", f"Successfully assigned {where} to local"
+        )
 
     async def _fail_to_pull(self, message: str) -> None:
         self._set_waiting("ErrImagePull", message)
-        self.node.events.add("Pod", self.template.namespace, self.name, "Failed", f"Failed to pull: {message}")
+        self.node.events.add(
+            "Pod",
+            self.template.namespace,
+            self.name,
+            "Failed",
+            f'Failed to pull image "{self.template.image}": {message}',
+        )
         self._changed(self)
         await self._going.wait()
 
@@ -344,10 +363,11 @@ class Pod:
                 self.ready = self.usable = True
                 self.ready_since_ns = clock.now_ns()
                 self._started()
+                self._set_container({"running": {"startedAt": self._started_at}})
                 self._set_conditions(ContainersReady=("True", "", ""), Ready=("True", "", ""))
                 self._changed(self)
             if failed >= probe.failures and self.ready:
-                self._set_not_ready("ContainersNotReady")
+                self._set_not_ready()
             await clock.sleep(max(0.0, period_s - (clock.now_ns() - begun_ns) / 1e9))
 
     def _started(self) -> None:
@@ -396,17 +416,14 @@ class Pod:
                     "namespace": self.template.namespace,
                     "labels": {
                         **self.template.labels,
+                        "app": self.template.revision,
+                        "serving.knative.dev/configuration": self.template.service,
                         SERVICE_LABEL: self.template.service,
                         REVISION_LABEL: self.template.revision,
                     },
                 },
                 "spec": {"containers": [{"name": "user-container", "image": self.template.image}]},
-                "status": {
-                    "phase": "Pending",
-                    "podIP": self.address[0],
-                    "conditions": [],
-                    "containerStatuses": [{"name": "user-container", "restartCount": 0, "state": {"waiting": {}}}],
-                },
+                "status": {"phase": "Pending", "conditions": []},
             },
         )
 
@@ -425,14 +442,41 @@ class Pod:
                     status["conditions"].append(entry)
                 if entry.get("status") != value:
                     entry["lastTransitionTime"] = stamp()
-                entry.update(status=value, reason=reason, message=message)
+                entry.update(status=value, lastProbeTime=None)
+                for key, text in (("reason", reason), ("message", message)):
+                    entry.pop(key, None)
+                    entry.update({key: text} if text else {})
 
         self._update(change)
 
-    def _set_container(self, state: Document) -> None:
+    def _set_container(self, state: Document, last: Document | None = None) -> None:
+        """The user container as it is, beside queue-proxy, which runs as soon as the pod has its place."""
+        running = "running" in state
+
         def change(status: Document) -> None:
+            before = {entry["name"]: entry for entry in status.get("containerStatuses") or []}
+            proxy = before.get("queue-proxy", {}).get("state") or {"running": {"startedAt": stamp()}}
+            kept = before.get("user-container", {}).get("lastState") or {}
+            status.update(hostIP="127.0.0.1", podIP=self.address[0], podIPs=[{"ip": self.address[0]}])
             status["containerStatuses"] = [
-                {"name": "user-container", "restartCount": self.restarts, "ready": self.ready, "state": state}
+                {
+                    "name": "user-container",
+                    "image": self.template.image,
+                    "restartCount": self.restarts,
+                    "ready": self.ready,
+                    "started": running,
+                    "state": state,
+                    "lastState": kept if last is None else last,
+                },
+                {
+                    "name": "queue-proxy",
+                    "image": "queue-proxy",
+                    "restartCount": 0,
+                    "ready": self.ready,
+                    "started": True,
+                    "state": proxy,
+                    "lastState": {},
+                },
             ]
 
         self._update(change)
@@ -442,24 +486,30 @@ class Pod:
             status.update(phase="Running", startTime=status.get("startTime") or stamp())
 
         self._update(change)
-        self._set_container({"running": {"startedAt": stamp()}})
+        self._started_at = stamp()
+        self._set_container({"running": {"startedAt": self._started_at}})
+        self._set_conditions(PodReadyToStartContainers=("True", "", ""), Initialized=("True", "", ""), **_UNREADY)
         self.node.events.add("Pod", self.template.namespace, self.name, "Started", "Started container user-container")
 
-    def _set_waiting(self, reason: str, message: str) -> None:
-        self._set_container({"waiting": {"reason": reason, "message": message}})
+    def _set_waiting(self, reason: str, message: str, last: Document | None = None) -> None:
+        self._set_container({"waiting": {"reason": reason, "message": message}}, last)
+        self._set_conditions(PodReadyToStartContainers=("True", "", ""), Initialized=("True", "", ""), **_UNREADY)
 
-    def _set_not_ready(self, reason: str) -> None:
+    def _set_not_ready(self) -> None:
         self.ready = self.usable = False
-        self._set_conditions(ContainersReady=("False", reason, ""), Ready=("False", reason, ""))
+        self._set_conditions(**_UNREADY)
         self._changed(self)
 
     def _set_crashed(self, exit_status: int, tail: Sequence[str]) -> None:
         last: str = tail[-1] if tail else ""
-        message = f"container exited with status {exit_status}: {last}"[:200]
         if self.ready or self.usable:
-            self._set_not_ready("ContainersNotReady")
-        self._set_waiting("CrashLoopBackOff", message)
-        self.node.events.add("Pod", self.template.namespace, self.name, "BackOff", message)
+            self._set_not_ready()
+        words = f"container user-container in pod {self.name}"
+        ended = {"terminated": {"exitCode": exit_status, "reason": "Error", "message": last, "finishedAt": stamp()}}
+        self._set_waiting("CrashLoopBackOff", f"back-off 10s restarting failed {words}", ended)
+        self.node.events.add(
+            "Pod", self.template.namespace, self.name, "BackOff", f"Back-off restarting failed {words}"
+        )
         self._changed(self)
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import numpy as np
 
-from kpasim.cluster.objects import DEPLOYMENTS, POD_AUTOSCALERS, SERVERLESS_SERVICES, Document
+from kpasim.cluster.objects import DEPLOYMENTS, POD_AUTOSCALERS, SERVERLESS_SERVICES, Document, keep_transitions
 from kpasim.cluster.standin.clock import Clock, stamp
 from kpasim.cluster.standin.events import Events
 from kpasim.cluster.standin.front import Activator
@@ -62,6 +63,7 @@ class Revision:
         self.reachable = True
         self.trouble = ""
         self.gauges: dict[str, float] = {}
+        self._hash = secrets.token_hex(5)
         self._random = random.Random()
         self._stable = windows.new_ring(settings.stable_window_s)
         self._panic = windows.new_ring(settings.panic_window_s)
@@ -288,9 +290,16 @@ class Revision:
         while len(staying) < self._replicas:
             if self.node.over_quota(self.template.namespace):
                 if not self.trouble:
-                    message = f'pods "{self._deployment}" is forbidden: exceeded quota: kpasim, limited: pods'
+                    most = self.node.quota_pods
+                    message = (
+                        f'pods "{self._deployment}-{self._hash}-{secrets.token_hex(3)[:5]}" is forbidden: exceeded '
+                        f"quota: pods, requested: pods=1, used: pods={most}, limited: pods={most}"
+                    )
                     self.trouble = message
-                    self.events.add("Deployment", self.template.namespace, self._deployment, "FailedCreate", message)
+                    self.events.add(
+                        "ReplicaSet", self.template.namespace, f"{self._deployment}-{self._hash}", "FailedCreate",
+                        f"Error creating: {message}",
+                    )  # fmt: skip
                     self._changed()
                 return
             pod = self.node.run(self.template, self._pod_changed)
@@ -349,40 +358,99 @@ class Revision:
         return f"{self.template.revision}-deployment"
 
     def _publish_objects(self) -> None:
+        about = self.template
         labels = {
-            **self.template.labels,
-            "serving.knative.dev/service": self.template.service,
-            "serving.knative.dev/revision": self.template.revision,
+            **about.labels,
+            "app": about.revision,
+            "serving.knative.dev/configuration": about.service,
+            "serving.knative.dev/service": about.service,
+            "serving.knative.dev/revision": about.revision,
         }
-        ready = len(self.ready_pods())
-        deployment_status: Document = {"replicas": sum(not pod.going for pod in self.pods), "readyReplicas": ready}
+        ready, pods_now = len(self.ready_pods()), sum(not pod.going for pod in self.pods)
+        enough = ready >= self._replicas
+        conditions = [
+            {
+                "type": "Progressing",
+                "status": "True",
+                "reason": "NewReplicaSetAvailable" if self._initialized else "ReplicaSetUpdated",
+                "message": f'ReplicaSet "{self._deployment}-{self._hash}" '
+                + ("has successfully progressed." if self._initialized else "is progressing."),
+            },
+            {
+                "type": "Available",
+                "status": "True" if enough else "False",
+                "reason": "MinimumReplicasAvailable" if enough else "MinimumReplicasUnavailable",
+                "message": f"Deployment {'has' if enough else 'does not have'} minimum availability.",
+            },
+        ]
         if self.trouble:
-            deployment_status["conditions"] = [
+            conditions.append(
                 {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": self.trouble}
-            ]
-        self._publish(DEPLOYMENTS, self._deployment, labels, {"replicas": self._replicas}, deployment_status)
+            )
+        deployment: Document = {
+            "replicas": pods_now,
+            "updatedReplicas": pods_now,
+            "readyReplicas": ready,
+            "availableReplicas": ready,
+            "unavailableReplicas": pods_now - ready,
+            "terminatingReplicas": len(self.pods) - pods_now,
+            "conditions": conditions,
+        }
+        # As an API server writes them: numbers that are zero are left out, but for those going.
+        kept = {key: value for key, value in deployment.items() if value != 0 or key == "terminatingReplicas"}
+        target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": self._deployment}
+        self._publish(DEPLOYMENTS, self._deployment, labels, {"replicas": self._replicas}, kept)
+        backed = {"type": "ActivatorEndpointsPopulated", "status": "True", "severity": "Info"}
+        backed |= {"reason": "ActivatorEndpointsPopulated", "message": "Revision is backed by Activator"}
+        direct = {"type": "ActivatorEndpointsPopulated", "status": "False", "severity": "Info"}
+        empty = {"status": "Unknown", "reason": "NoHealthyBackends"}
+        there = {"status": "True"} if ready or self._active == scaler.FALSE else empty
         self._publish(
             SERVERLESS_SERVICES,
-            self.template.revision,
+            about.revision,
             labels,
-            {"mode": burst.MODES[self._mode], "numActivators": burst.MIN_ACTIVATORS},
-            {"serviceName": self.template.revision},
+            {
+                "mode": burst.MODES[self._mode],
+                "numActivators": burst.MIN_ACTIVATORS,
+                "objectRef": target,
+                "protocolType": "http1",
+            },
+            {
+                "serviceName": about.revision,
+                "privateServiceName": f"{about.revision}-private",
+                "conditions": [
+                    backed if self.path == burst.PROXY else direct,
+                    {"type": "EndpointsPopulated", **there},
+                    {"type": "Ready", **there},
+                ],
+            },
         )
-        active = {
-            "type": "Active",
-            "status": scaler.CONDITIONS[self._active],
-            "reason": scaler.REASONS[self._reason],
-            "lastTransitionTime": stamp(),
-        }
+        active = {"status": scaler.CONDITIONS[self._active], "reason": scaler.REASONS[self._reason]}
+        active = {key: value for key, value in active.items() if value}
+        started = {"status": "True" if self._initialized else "Unknown"}
         self._publish(
             POD_AUTOSCALERS,
-            self.template.revision,
+            about.revision,
             labels,
-            {"containerConcurrency": self.template.container_concurrency},
+            {
+                "containerConcurrency": about.container_concurrency,
+                "protocolType": "http1",
+                "reachability": "Reachable" if self.reachable else "Unreachable",
+                "scaleTargetRef": target,
+            },
             {
                 "desiredScale": self._shown,
                 "actualScale": ready,
-                "conditions": [] if self._active == scaler.ABSENT else [active],
+                "serviceName": about.revision,
+                "metricsServiceName": f"{about.revision}-private",
+                "conditions": []
+                if self._active == scaler.ABSENT
+                else [
+                    {"type": "Active", **active},
+                    {"type": "Ready", **active},
+                    {"type": "SKSReady", **there},
+                    {"type": "ScaleTargetInitialized", **started},
+                ],
             },
         )
 
@@ -390,16 +458,17 @@ class Revision:
         store, namespace = self.node.store, self.template.namespace
 
         def change(document: Document) -> None:
-            old = (document.get("status") or {}).get("conditions") or []
-            for entry in status.get("conditions") or []:
-                for before in old:
-                    same = before["type"] == entry["type"] and before["status"] == entry["status"]
-                    if same and "lastTransitionTime" in before:
-                        entry["lastTransitionTime"] = before["lastTransitionTime"]
+            keep_transitions(document, status.get("conditions") or [], stamp())
+            if document.get("spec") != spec:
+                generation = int(document["metadata"].get("generation", 1)) + 1 if "spec" in document else 1
+            else:
+                generation = int(document["metadata"].get("generation", 1))
+            status["observedGeneration"] = generation
             document["spec"], document["status"] = spec, status
 
         try:
             store.update(resource, namespace, name, change)
         except NotFoundError:
             document: Document = {"metadata": {"name": name, "namespace": namespace, "labels": labels}}
-            store.create(resource, {**document, "spec": spec, "status": status})
+            change(document)
+            store.create(resource, document)
