@@ -5,9 +5,9 @@
     python benchmarks/calibrations.py --out FILE       keeps each study in FILE, and goes on where it ended
 
 Each truth is drawn at random: containerConcurrency 1, 4 or 10, a lognormal service time, pods whose machines come
-independently, and one of: nothing else, a slow-down of requests that share a pod, machines that come one at a time,
+independently, and one of: nothing else, contention of requests that share a pod, serialised provisioning,
 clients that give up, two classes of requests. Only the run folder is used, without the model in its run.json. Printed
-are how often 90 % intervals hold the truth, and how often a structure was found that is not there.
+are how often 90 % intervals contain the true value, and how often a structure was detected in error.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.studies.calibrate import Calibration
 
 CONCURRENCIES = (1, 4, 10)
-KINDS = ("plain", "slow-down", "turns", "timeouts", "two classes")
+KINDS = ("plain", "contention", "serialised", "timeouts", "two classes")
 SEED = 7000
 RUNS = 400
 
@@ -36,8 +36,8 @@ Floats = NDArray[np.float64]
 
 
 def settings(number: int) -> tuple[str, int]:
-    """Kind and containerConcurrency of a run; a pod that takes one request at a time knows no slow-down."""
-    cells = [(kind, one) for one in CONCURRENCIES for kind in KINDS if (kind, one) != ("slow-down", 1)]
+    """Kind and containerConcurrency of a run; a pod that takes one request at a time has no contention factor."""
+    cells = [(kind, one) for one in CONCURRENCIES for kind in KINDS if (kind, one) != ("contention", 1)]
     return cells[number % len(cells)]
 
 
@@ -49,7 +49,7 @@ def truth(kind: str, concurrency: int, rng: np.random.Generator) -> dict[str, An
 
     curve = [1.0]
     if concurrency > 1:
-        rise, power = (log_uniform(0.15, 0.9), rng.uniform(0.7, 1.2)) if kind == "slow-down" else (0.0, 1.0)
+        rise, power = (log_uniform(0.15, 0.9), rng.uniform(0.7, 1.2)) if kind == "contention" else (0.0, 1.0)
         curve = [float(1.0 + rise * one**power) for one in range(concurrency)]
     return {
         "median": log_uniform(0.5, 20.0),
@@ -84,7 +84,7 @@ def experiment(kind: str, concurrency: int, true: dict[str, Any]) -> Experiment:
         "name": "provision",
         "kind": "provision",
         "time": {"distribution": "lognormal", "median": true["start"], "sigma": true["spread"]},
-        "at-a-time": int(kind == "turns"),
+        "at-a-time": int(kind == "serialised"),
     }
     slowest = true["median"] * true["curve"][-1]
     return from_mapping(
@@ -130,8 +130,8 @@ def wanted(kind: str, true: dict[str, Any]) -> dict[str, float]:
         found |= of("large", true["median"] * true["other"], true["sigma"])
     else:
         found |= of("service", true["median"], true["sigma"])
-    if kind == "slow-down":
-        found |= {f"slow-down {one}": value for one, value in enumerate(true["curve"], 1) if one > 1}
+    if kind == "contention":
+        found |= {f"contention factor {one}": value for one, value in enumerate(true["curve"], 1) if one > 1}
     return found
 
 
@@ -144,23 +144,23 @@ def intervals(found: Calibration) -> dict[str, tuple[float, float]]:
         for name, (_, low, high) in part.fit.figures.items()
     }
     return result | {
-        f"slow-down {place}": (low, high) for place, (_, low, high) in enumerate(found.slowdown, 1) if place > 1
+        f"contention factor {place}": (low, high) for place, (_, low, high) in enumerate(found.slowdown, 1) if place > 1
     }
 
 
 def invented(kind: str, found: Calibration) -> list[str]:
-    """Structures of the model that are not there in truth."""
+    """Structures of the model that the truth lacks."""
     model, said = found.model, []
     service = model["service-time"]
-    if max(service.get("slowdown", [1.0])) > 1.0 and kind != "slow-down":
-        said.append("slow-down")
+    if max(service.get("slowdown", [1.0])) > 1.0 and kind != "contention":
+        said.append("contention")
     if service.get("slots"):
         said.append("slots")
     if service.get("classes") and kind != "two classes":
         said.append("classes")
     stages = model.get("cold-start", {}).get("stages", ())
-    if any(one.get("at-a-time") for one in stages) and kind != "turns":
-        said.append("turns")
+    if any(one.get("at-a-time") for one in stages) and kind != "serialised":
+        said.append("serialised")
     if any(one.get("when") for one in stages):
         said.append("lazy loading")
     return said
@@ -182,14 +182,14 @@ def study(number: int, folder: Path) -> dict[str, Any]:
         },
         "missing": [name for name in wanted(kind, true) if name not in ends],
         "invented": invented(kind, found),
-        "turns found": any(one.get("at-a-time") for one in found.model.get("cold-start", {}).get("stages", ())),
+        "serialised found": any(one.get("at-a-time") for one in found.model.get("cold-start", {}).get("stages", ())),
     }
 
 
 def figure(name: str) -> str:
     """The row of the table that a figure belongs to."""
     name = name.replace("small", "service").replace("large", "service")
-    return "slow-down" if name.startswith("slow-down") else name
+    return "contention factor" if name.startswith("contention factor") else name
 
 
 def main() -> None:
@@ -233,9 +233,9 @@ def report(done: list[dict[str, Any]]) -> None:
     for kind in (*KINDS, None):
         of_kind = [one for one in done if kind in (one["kind"], None)]
         cells.append(f"{sum(bool(one['invented']) for one in of_kind)} of {len(of_kind)}")
-    print("| structure that is not there | " + " | ".join(cells) + " |")
-    turns = [one["turns found"] for one in done if one["kind"] == "turns"]
-    print(f"Turns found in {sum(turns)} of {len(turns)} runs that have them.")
+    print("| structure detected in error | " + " | ".join(cells) + " |")
+    turns = [one["serialised found"] for one in done if one["kind"] == "serialised"]
+    print(f"Serialised provisioning detected in {sum(turns)} of {len(turns)} runs that have them.")
 
 
 if __name__ == "__main__":

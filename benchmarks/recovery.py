@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 import kpasim
 from kpasim.results.hey import report
 from kpasim.spec.experiment import Experiment
-from kpasim.studies.fit import explanations as ex
+from kpasim.studies.fit import candidates as shapes
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ("service_p50_s", "service_spread_s", "start_mean_s")
@@ -96,7 +96,7 @@ def study(experiment: Experiment, number: int, folder: Path, effort: float = 1.0
     file = folder / f"{number}.txt"
     file.write_text(report(run.requests).text(), encoding="utf-8")
     begun, spent = time.perf_counter(), time.process_time()
-    found = kpasim.calibrate(file, experiment, explanation="one-at-a-time", seed=number, effort=effort)
+    found = kpasim.calibrate(file, experiment, candidate="serialised", seed=number, effort=effort)
     wall_s, cpu_s = time.perf_counter() - begun, time.process_time() - spent
     wanted = figures(true)
     draws = np.array([found.draws[name] for name in FIGURES])
@@ -119,13 +119,15 @@ def known(service_s: Floats, latency_s: Floats, rng: np.random.Generator) -> flo
 
     Sampled by the stretch moves of Goodman & Weare (2010) on the exact likelihood.
     """
-    parameters = ex.service_parameters(float(latency_s.min()), float(latency_s.mean()))
+    parameters = shapes.service_parameters(float(latency_s.min()), float(latency_s.mean()))
 
     def values(z: Floats) -> dict[str, Floats]:
         return {one.name: one.value(z[:, place]) for place, one in enumerate(parameters)}
 
     def density(z: Floats) -> Floats:
-        return np.asarray(ex.service_time(values(z)).log_density(service_s).sum(axis=1) - 0.5 * np.sum(z * z, axis=1))
+        return np.asarray(
+            shapes.service_time(values(z)).log_density(service_s).sum(axis=1) - 0.5 * np.sum(z * z, axis=1)
+        )
 
     tried = rng.standard_normal((20_000, len(parameters)))
     z = tried[np.argsort(-density(tried))[:WALKERS]]
@@ -140,7 +142,7 @@ def known(service_s: Floats, latency_s: Floats, rng: np.random.Generator) -> flo
             take = np.log(rng.uniform(size=len(mine))) < (z.shape[1] - 1) * np.log(stretch) + wanted - now[half]
             z[half], now[half] = np.where(take[:, None], new, mine), np.where(take, wanted, now[half])
         if step >= BURN_IN:
-            kept.append(ex.service_time(values(z)).quantile(0.5))
+            kept.append(shapes.service_time(values(z)).quantile(0.5))
     medians = np.concatenate(kept)
     return float(medians.std() / np.median(medians))
 

@@ -28,7 +28,7 @@ NEAR, WIDEST = 0.05, 0.6
 def fitted(experiment: Experiment, seed: int) -> Experiment:
     """The experiment with a model fitted as the shipped one is."""
     found = kpasim.calibrate(
-        REPORT, experiment, explanation="one-at-a-time", service="two-kinds", reproduce=True, effort=3, seed=seed
+        REPORT, experiment, candidate="serialised", service="two-kinds", reproduce=True, effort=3, seed=seed
     )
     model = {key: value for key, value in found.model.items() if key != "source"}
     changed: Experiment = experiment.with_settings({"model": model})

@@ -21,7 +21,7 @@ SIGNATURES = {
     "sweep": ["file", "out", "resume", "backend", "address", "processes", "engine", "progress"],
     "tune": ["experiment", "slo", "vary", "minimise", "probability", "budget", "engine", "progress"],
     "calibrate": [
-        "files", "experiment", "name", "explanation", "without", "stages", "columns", "skip_bad", "direct", "draws",
+        "files", "experiment", "name", "candidate", "without", "stages", "columns", "skip_bad", "direct", "draws",
         "seed", "effort", "progress", "service", "reproduce",
     ],
     "compare": [

@@ -27,40 +27,40 @@ if TYPE_CHECKING:
     "-e",
     "--experiment",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="What was run; a report of hey needs it.",
+    help="Experiment of the measured run; required for a report of hey.",
 )
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Model file to write.")
 @click.option(
-    "--explanation",
+    "--candidate",
     default="auto",
     show_default=True,
-    help="For a report of hey, why pods became usable one after the other: one-at-a-time, independent, "
-    "shared-bandwidth, two-types, slow-first-request. auto: the one that predicts the report best.",
+    help="For a report of hey, the candidate model of pod starts: serialised (provisioning), independent, "
+    "shared-bandwidth, two-types, slow-first-request. auto: the candidate that predicts the report best.",
 )
 @click.option(
     "--service",
-    type=click.Choice(["alike", "two-kinds"]),
-    default="alike",
+    type=click.Choice(["one-kind", "two-kinds"]),
+    default="one-kind",
     show_default=True,
-    help="For a report of hey, whether requests are alike or of two kinds, a fast and a slow one.",
+    help="For a report of hey, whether requests are of one kind or of two kinds, fast and slow.",
 )
 @click.option(
     "--reproduce",
     is_flag=True,
-    help="For a report of hey, bend the posterior as little as possible so that each line is predicted as it was.",
+    help="For a report of hey, tilt the posterior so that the median of each prediction is the measured value.",
 )
 @click.option(
     "--without",
     multiple=True,
-    metavar="LINE",
-    help="Line of the report to predict instead of meeting it, such as total.",
+    metavar="STATISTIC",
+    help="Summary statistic of the report to predict instead of fitting it, such as total.",
 )
 @click.option(
     "--stage",
     "stages",
     multiple=True,
     metavar="NAME=FILE",
-    help="Durations of one stage of a start, such as load=loads.csv.",
+    help="Durations of a stage of the cold start, such as load=loads.csv.",
 )
 @click.option(
     "--column",
@@ -73,35 +73,35 @@ if TYPE_CHECKING:
     "--clients",
     multiple=True,
     metavar="NUMBER=FILE",
-    help="Load test of one pod with that many clients. Several, such as 1=a.csv 2=b.csv 4=c.csv, become the slow-down.",
+    help="Load test of a pod with this number of clients. Several (1=a.csv 2=b.csv 4=c.csv) give contention factors.",
 )
 @click.option(
     "--class",
     "only",
     default="",
     metavar="NAME",
-    help="Use the requests of one class only, such as one endpoint of a load test that calls several.",
+    help="Use the requests of this class only, such as one endpoint of a load test with several endpoints.",
 )
-@click.option(
-    "--direct", is_flag=True, help="Take what clients waited as service times, even where they waited in a queue."
-)
-@click.option("--skip-bad", is_flag=True, help="Leave malformed lines out and say how many.")
+@click.option("--direct", is_flag=True, help="Use latencies as service times, even where requests waited in a queue.")
+@click.option("--skip-bad", is_flag=True, help="Skip malformed lines and print their number.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of all random numbers.")
 @click.option(
     "--effort",
     type=click.FloatRange(0.1, 100),
     default=1.0,
     show_default=True,
-    help="For a report of hey: how many times as many runs to play as a minute on two cores allows.",
+    help="For a report of hey: simulated runs, as a multiple of those that a minute on two cores allows.",
 )
-@click.option("--plot", is_flag=True, help="Draw how well it fits (SVG and PNG) beside the model file, or into runs/.")
+@click.option(
+    "--plot", is_flag=True, help="Write figures of the fit (SVG and PNG) beside the model file, or into runs/."
+)
 @options.as_json
 def command(
     *,
     files: tuple[Path, ...],
     experiment: Path | None,
     out: Path | None,
-    explanation: str,
+    candidate: str,
     service: str,
     reproduce: bool,
     without: tuple[str, ...],
@@ -119,8 +119,8 @@ def command(
     """Fit a model to measured FILES, with intervals.
 
     FILES are a report of hey or its CSV, a CSV file with named columns, run folders, pods as kubectl prints them (get
-    pods -o json, or -w --output-watch-events -o json), a trace. They are told apart by their content. The model holds
-    where its numbers came from and draws of what remains uncertain, which `kpasim run` uses.
+    pods -o json, or -w --output-watch-events -o json), a trace. The kind of a file is detected from its content. The
+    model holds the source of each number, and draws of the uncertain parameters, which `kpasim run` samples.
     """
     from kpasim.spec.experiment import load
     from kpasim.studies.calibrate import calibrate
@@ -135,7 +135,7 @@ def command(
             files,
             load(experiment) if experiment else None,
             name=out.stem if out else "",
-            explanation=explanation,
+            candidate=candidate,
             service=service,
             reproduce=reproduce,
             without=without,
@@ -218,7 +218,7 @@ def _show(found: Calibration) -> None:
         others = ", ".join(
             f"{name} {value:.1f}" for name, value in sorted(part.fit.bic.items(), key=lambda one: one[1])
         )
-        counted = f"{part.fit.size} times, {part.fit.censored} broken off"
+        counted = f"{part.fit.size} times, {part.fit.censored} censored"
         click.echo(f"{part.name}: {part.fit.family} ({counted}{f'; BIC {others}' if others else ''})")
     if found.lines:
         _show_lines(found)
@@ -228,13 +228,13 @@ def _show_lines(found: Calibration) -> None:
     from rich.table import Table
 
     table = Table(
-        title="The report under the posterior", title_justify="left", box=None, pad_edge=False, header_style="bold"
+        title="Report and posterior prediction", title_justify="left", box=None, pad_edge=False, header_style="bold"
     )
     for column in ("", "measured", "predicted", "90 %", "error", ""):
         table.add_column(column, justify="right" if column in {"measured", "predicted", "error"} else "left")
     for name, line in found.lines.items():
         outside = not line["lo"] <= line["measured"] <= line["hi"]
-        remark = ("not fitted" if not line["fitted"] else "") + (" outside" if outside else "")
+        comment = ("not fitted" if not line["fitted"] else "") + (" outside" if outside else "")
         error = f"{100 * (line['predicted'] / line['measured'] - 1):+.1f} %"
         table.add_row(
             name,
@@ -242,16 +242,16 @@ def _show_lines(found: Calibration) -> None:
             number(line["predicted"]),
             span([line["lo"], line["hi"]]),
             error,
-            remark.strip(),
+            comment.strip(),
         )
     click.echo()
     show_tables(table)
-    for one in found.explanations:
-        click.echo(f"{one.name}: score {one.score:.1f}, {one.inside} of {one.lines} lines inside ({one.says})")
-    if found.alike:
-        click.echo(f"Not told apart from the best by this report: {', '.join(found.alike)}.")
+    for one in found.candidates:
+        click.echo(f"{one.name}: score {one.score:.1f}, {one.inside} of {one.lines} statistics inside ({one.says})")
+    if found.equivalent:
+        click.echo(f"No significant difference from the best candidate: {', '.join(found.equivalent)}.")
     if found.unidentified:
-        click.echo(f"Not identified, about as wide as the prior: {', '.join(found.unidentified)}.")
+        click.echo(f"Not identified (posterior as wide as the prior): {', '.join(found.unidentified)}.")
 
 
 def _draw(found: Calibration, stem: Path) -> None:

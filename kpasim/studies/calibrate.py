@@ -1,7 +1,7 @@
 """Models from measured files: service time, cold start and their uncertainty, with how well they fit.
 
-Where files hold times one by one, distributions are fitted to them. Where only a report of hey is left, what was behind
-it is inferred by playing the experiment under many models, see `kpasim.studies.fit.inference`.
+Distributions are fitted to files with single times. From a report of hey, the model is inferred by simulating the
+experiment under many models, see `kpasim.studies.fit.inference`.
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ class Calibration:
         sample: How much of what was used: requests, timeouts, pods, runs played.
         estimates: Figures of the model: value, and the ends of its 90 % interval.
         parts: Distributions that were fitted to times.
-        slowdown: Relative duration while 1, 2, 3 ... requests share a pod, with the ends of its 90 % interval.
-        lines: Of a report each line: measured, predicted, its 90 % interval, whether it was fitted.
-        explanations: Explanations of how pods started, the best first.
-        alike: Those that the report does not tell from the best one.
-        unidentified: Numbers of which the report tells next to nothing.
+        slowdown: Contention factor while 1, 2, 3 ... requests share a pod, with the ends of its 90 % interval.
+        lines: For each summary statistic of a report: measured, predicted, 90 % interval, whether it was fitted.
+        candidates: Candidate models of pod starts, the best first.
+        equivalent: Names of candidates without a significant difference from the best.
+        unidentified: Parameters whose posterior is as wide as their prior.
         values: Posterior draws of the uncertain numbers, where they were inferred.
         draws: Posterior draws of the estimates, likewise.
         notes: What a user should know.
@@ -92,8 +92,8 @@ class Calibration:
     parts: Sequence[Part] = ()
     slowdown: Sequence[tuple[float, float, float]] = ()
     lines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    explanations: Sequence[summaries.Compared] = ()
-    alike: Sequence[str] = ()
+    candidates: Sequence[summaries.Compared] = ()
+    equivalent: Sequence[str] = ()
     unidentified: Sequence[str] = ()
     values: Mapping[str, Floats] = field(default_factory=dict, repr=False)
     draws: Mapping[str, Floats] = field(default_factory=dict, repr=False)
@@ -126,9 +126,9 @@ class Calibration:
             "lines": {name: dict(line) for name, line in self.lines.items()},
             "explanations": [
                 {"name": one.name, "says": one.says, "score": one.score, "inside": one.inside, "lines": one.lines}
-                for one in self.explanations
+                for one in self.candidates
             ],
-            "alike": list(self.alike),
+            "alike": list(self.equivalent),
             "unidentified": list(self.unidentified),
             "notes": list(self.notes),
             "model": {key: value for key, value in self.model.items() if key != "posterior"},
@@ -157,7 +157,7 @@ def calibrate(
     experiment: Experiment | None = None,
     *,
     name: str = "",
-    explanation: str = "auto",
+    candidate: str = "auto",
     without: Sequence[str] = (),
     stages: Mapping[str, str | Path] | None = None,
     columns: Mapping[str, str] | None = None,
@@ -167,39 +167,39 @@ def calibrate(
     seed: int = 1,
     effort: float = 1.0,
     progress: Callable[[int, int], None] | None = None,
-    service: str = "alike",
+    service: str = "one-kind",
     reproduce: bool = False,
     only: str = "",
     clients: Mapping[int, str | Path] | None = None,
 ) -> Calibration:
     """Fit a model to measured files.
 
-    Single times (a run folder, a CSV file, a trace, pods as kubectl prints them) are fitted as they stand: the family
-    with the least Bayesian information criterion, times that broke off counted as longer than they were known to be.
-    A report of hey, or its CSV where several clients waited in one queue, is explained by simulation.
+    Single times (a run folder, a CSV file, a trace, pods as kubectl prints them) are fitted directly: the family
+    with the smallest Bayesian information criterion; times that broke off are right-censored. From a report of hey, or
+    its CSV where several clients waited in one queue, the model is inferred by simulation.
 
     Args:
         files: One file or folder, or several that are about the same service.
-        experiment: What was run; a report of hey needs it. What files do not tell is kept from its model.
+        experiment: Experiment of the measured run; required for a report of hey. Its model supplies what files lack.
         name: Name of the model; that of the first file when not given.
-        explanation: Why pods became usable one after the other: a name out of ``explanations``, or ``"auto"`` for the
-            one that predicts the report best.
-        without: Lines of a report that are not to be met but predicted, such as ``total``.
+        candidate: Candidate model of pod starts: a name out of ``CANDIDATES``, or ``"auto"`` for the candidate that
+            predicts the report best.
+        without: Summary statistics of a report to predict instead of fitting, such as ``total``.
         stages: Stages of a start by name, each with a file of its durations.
         columns: For CSV files, which column holds what; see `kpasim.records.tabular.read_csv`.
         skip_bad: Leave malformed lines out.
-        direct: Take what clients waited as service times even where they waited in a queue.
-        draws: Draws of what remains uncertain to keep.
+        direct: Use latencies as service times even where requests waited in a queue.
+        draws: Draws of the uncertain parameters to keep.
         seed: Seed of all random numbers.
-        effort: How many times as many runs to play for a report of hey as a minute on two cores allows.
+        effort: Simulated runs for a report of hey, as a multiple of those that a minute on two cores allows.
         progress: Called with the number of steps done, and of all.
-        service: For a report of hey, the shape of the service time: ``"alike"`` (a shifted lognormal time) or
+        service: For a report of hey, the shape of the service time: ``"one-kind"`` (a shifted lognormal time) or
             ``"two-kinds"`` (two lognormal times, as of small and large pictures).
-        reproduce: For a report of hey, bend the posterior, as little as possible, so that each line of the report lies
-            in the middle of what is predicted for it.
+        reproduce: For a report of hey, tilt the posterior, as little as possible, so that each summary statistic is the
+            median of its predictions.
         only: The one class of requests to fit, such as one endpoint of several; all of them when empty.
         clients: Load tests of one pod by their number of clients (1, 2, 4, 8 ...), from which service time and
-            slow-down are fitted; other files may then hold pods.
+            contention factors are fitted; other files may then hold pods.
 
     Raises:
         RecordError: A file cannot be read.
@@ -212,7 +212,7 @@ def calibrate(
     records = [read(path, skip_bad, columns=columns) for path in paths]
     if loads and any(one.requests or one.summary for one in records):
         raise RunError(
-            "beside load tests of 1, 2, 4 ... clients other files with requests are not used; give their pods"
+            "load tests of 1, 2, 4 ... clients (--clients) cannot be combined with files of requests, only of pods"
         )
     rng = np.random.default_rng(seed)
     notes = [f"{record.path}: {text}" for record in (*records, *loads.values()) for text in record.notes]
@@ -226,14 +226,14 @@ def calibrate(
     title = name or Path(paths[0] if paths else "clients").name.split(".")[0]
     if summary is not None:
         if extra:
-            raise RunError("stages: beside a report of hey they are not used (give pods as kubectl prints them)")
+            raise RunError("stages cannot be combined with a report of hey; give pods as kubectl prints them")
         return _by_simulation(
             summary,
             records,
             experiment,
             title,
             starts.stages,
-            explanation,
+            candidate,
             tuple(without),
             draws,
             seed,
@@ -245,8 +245,8 @@ def calibrate(
         )
     served = fit_clients(loads, rng) if loads else fit_service(records, experiment, rng, only=only)
     if served is None and not starts.stages and not extra:
-        named = "" if columns else "; of a CSV file say which column holds what, such as --column duration=NAME"
-        raise RunError(f"nothing to fit: no file has an answered request or a pod that became ready{named}")
+        named = "" if columns else "; name the columns of a CSV file, such as --column duration=NAME"
+        raise RunError(f"nothing to fit: no file has a response or a ready pod{named}")
     return _by_fits(served, starts, extra, [*records, *loads.values()], experiment, title, draws, notes)
 
 
@@ -262,7 +262,7 @@ def _stage(name: str, path: str | Path, skip_bad: bool, rng: np.random.Generator
 def _summary(
     records: Sequence[Record], experiment: Experiment | None, direct: bool
 ) -> tuple[HeyReport, Floats | None] | None:
-    """The report to explain, with the times of the answers where they are known; ``None`` where times can be fitted.
+    """The report to explain, with the times of the responses where they are known; ``None`` where times can be fitted.
 
     Raises:
         RunError: There are several, or it is not known of what.
@@ -275,11 +275,11 @@ def _summary(
     if not reports:
         return None
     if len(reports) > 1:
-        raise RunError("several reports of hey: calibrate with one at a time")
+        raise RunError("several reports of hey: calibrate with a single report")
     if experiment is None:
         raise RunError("a report of hey needs the experiment that was run (--experiment): queueing hides service times")
     if any(one.requests and one.kind not in {"hey-csv"} for one in records):
-        raise RunError("a report of hey beside files with single requests: calibrate with one or the other")
+        raise RunError("a report of hey and files with single requests: calibrate with one kind of file")
     return reports[0]
 
 
@@ -297,7 +297,7 @@ def _report_of(record: Record, experiment: Experiment | None) -> tuple[HeyReport
     if workload is not None and workload.kind == "hey" and workload.duration_s is None:
         missing = workload.requests // workload.concurrency * workload.concurrency - len(requests["status"])
     if missing > 0:
-        # hey's CSV leaves out what had no answer; its report counts it.
+        # hey's CSV leaves out requests without a response; its report counts them.
         found = HeyReport(**{**found.__dict__, "errors": {"left out of the CSV": missing}})
     return found, requests["start_s"] + requests["duration_s"]
 
@@ -308,7 +308,7 @@ def _by_simulation(
     experiment: Experiment | None,
     title: str,
     starts: Sequence[StageFit],
-    explanation: str,
+    candidate: str,
     without: tuple[str, ...],
     draws: int,
     seed: int,
@@ -322,12 +322,12 @@ def _by_simulation(
     measured, ends_s = summary
     unknown = [one for one in without if one not in lines.LINES]
     if unknown:
-        raise RunError(f"no line {unknown[0]!r} in a report of hey (one of {', '.join(lines.LINES)})")
+        raise RunError(f"no summary statistic {unknown[0]!r} in a report of hey (one of {', '.join(lines.LINES)})")
     target = lines.target(measured, without, ends_s)
     found = summaries.explained(
         target,
         experiment,
-        explanation=explanation,
+        candidate=candidate,
         starts=starts,
         draws=draws,
         seed=seed,
@@ -336,18 +336,19 @@ def _by_simulation(
         reproduce=reproduce,
         progress=progress,
     )
-    same = summaries.alike(found.compared)
+    same = summaries.equivalent(found.compared)
     estimates = {key: _interval(values) for key, values in found.figures.items()}
     source = [
         _made(records, f"a report of {measured.requests} requests"),
         "Method: simulation-based inference (regression-adjusted approximate Bayesian computation in shrinking "
         f"regions), {found.runs} runs of the experiment {experiment.name}, seed {seed}",
-        "Lines fitted: " + ", ".join([*(one for one in target.names if one != "rps"), "histogram, errors"]),
+        "Summary statistics fitted: "
+        + ", ".join([*(one for one in target.names if one != "rps"), "histogram, errors"]),
         "Prior: " + "; ".join(f"{key} {text}" for key, text in found.priors.items()),
         "Posterior, median and 90 % interval: " + _said(estimates),
-        *_bent(found),
+        *_tilted(found),
         *_explained(found, same),
-        "One run was used: what would have differed in another run is only known from the model",
+        "A single run was used: the variation between runs is known from the model only",
         *(f"Note: {text}" for text in found.notes),
     ]
     model = _model(experiment, title, source, {"time": found.service}, {"stages": [dict(one) for one in found.stages]})
@@ -365,8 +366,8 @@ def _by_simulation(
         counted,
         estimates,
         lines=found.lines,
-        explanations=found.compared,
-        alike=same,
+        candidates=found.compared,
+        equivalent=same,
         unidentified=found.unidentified,
         values=found.values,
         draws=found.figures,
@@ -380,27 +381,27 @@ def _unlike(found: summaries.Inferred) -> list[str]:
     if len(outside) < FEW_OUTSIDE:
         return []
     return [
-        f"no model of the prior explains the report: {', '.join(outside)} lie outside their 90 % intervals "
-        "(was this the experiment that was run?)"
+        f"no model of the prior reproduces the report: {', '.join(outside)} lie outside their 90 % intervals "
+        "(is this the experiment of the report?)"
     ]
 
 
-def _bent(found: summaries.Inferred) -> list[str]:
-    if not found.bend:
+def _tilted(found: summaries.Inferred) -> list[str]:
+    if not found.tilt:
         return []
     return [
-        "Bent so that the lines fitted lie in the middle of their predictions, by a relative entropy of "
-        f"{found.bend:.2f} (least relative entropy to the posterior)"
+        "Tilted (exponential tilting) so that each fitted statistic is the median of its predictions; KL divergence "
+        f"from the posterior {found.tilt:.2f}, the smallest possible"
     ]
 
 
 def _explained(found: summaries.Inferred, same: Sequence[str]) -> list[str]:
-    said = [f"Explanation: {found.explanation.name} ({found.explanation.says})"]
+    said = [f"Candidate model: {found.candidate.name} ({found.candidate.says})"]
     if len(found.compared) > 1:
-        scores = ", ".join(f"{one.name} {one.score:.1f} ({one.inside} of {one.lines} lines)" for one in found.compared)
-        said.append(f"Posterior predictive log score and lines inside their 90 % interval: {scores}")
-        others = f"{', '.join(same)} cannot be told from it" if same else "no other comes near it"
-        said.append(f"Of the explanations {others} by this report")
+        scores = ", ".join(f"{one.name} {one.score:.1f} ({one.inside} of {one.lines})" for one in found.compared)
+        said.append(f"Posterior predictive log score and statistics inside their 90 % interval: {scores}")
+        others = ", ".join(same) if same else "none"
+        said.append(f"Candidates without a significant difference in this report: {others}")
     if found.unidentified:
         said.append(f"Not identified, the posterior is about as wide as the prior: {', '.join(found.unidentified)}")
     return said
@@ -453,14 +454,12 @@ def _by_fits(
         estimates |= {f"{stage.name}_{key}_s": value for key, value in stage.time.figures.items()}
     if not starts:
         kept = experiment is not None and experiment.model.cold_start.stages
-        said = "the cold start is that of the experiment's model" if kept else "the model has no cold start; add one"
+        said = "the cold start comes from the experiment's model" if kept else "the model has no cold start; add one"
         notes.append(f"no file has starts of pods: {said}")
     source = [
-        _made(
-            records, f"{counted['requests']} requests, {counted['timeouts']} of them given up, {counted['pods']} pods"
-        ),
-        "Method: maximum likelihood, family by least Bayesian information criterion (a large sample that none follows "
-        f"stands for itself), 90 % intervals from up to {BOOTSTRAPS} bootstrap resamples",
+        _made(records, f"{counted['requests']} requests, {counted['timeouts']} timed out, {counted['pods']} pods"),
+        "Method: maximum likelihood, family by smallest Bayesian information criterion (a large sample that fits no "
+        f"family is used as it is), 90 % intervals from up to {BOOTSTRAPS} bootstrap resamples",
         *(_fitted(part) for part in parts),
         *_about(served),
     ]
@@ -604,7 +603,7 @@ def _made(records: Sequence[Record], what: str) -> str:
 def _fitted(part: Part) -> str:
     text = f"{part.name}: {part.fit.family}, {part.fit.size} times"
     if part.fit.censored:
-        text += f" ({part.fit.censored} broken off)"
+        text += f" ({part.fit.censored} censored)"
     if part.fit.bic:
         text += f", Q-Q distance {abs(part.fit.qq[0]):.1%} at p{100 * part.fit.qq[1]:.0f}"
     return text + ("; " + _said(part.fit.figures) if part.fit.figures else "")
@@ -614,7 +613,7 @@ def _about(served: Served | None) -> list[str]:
     if served is None:
         return []
     found = [
-        f"{name}: {one[0]:.3g} times as long as the commonest type ({one[1]:.3g} to {one[2]:.3g})"
+        f"{name}: {one[0]:.3g} times as long as the most common type ({one[1]:.3g} to {one[2]:.3g})"
         for name, one in served.factors.items()
         if one[1] != one[2]
     ]
@@ -622,7 +621,7 @@ def _about(served: Served | None) -> list[str]:
         sharing = served.sharing
         ends = (f"{low:.3g} to {high:.3g}" for low, high in sharing.intervals[1:])
         found.append(
-            f"slowdown from {sharing.shared} requests that shared a pod, measured up to {len(sharing.slowdown)} "
+            f"contention factors from {sharing.shared} requests that shared a pod, up to {len(sharing.slowdown)} "
             f"at once; 90 % intervals {', '.join(ends)}"
         )
     return found

@@ -12,7 +12,7 @@ from kpasim.engines import lower, sampling
 from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import SECOND_NS
 from kpasim.spec.experiment import Experiment
-from kpasim.studies.fit.explanations import Explanation, Parameter, service_time
+from kpasim.studies.fit.candidates import Candidate, Parameter, service_time
 from kpasim.studies.fit.lines import Runs
 from kpasim.studies.playing.engine import ready
 from kpasim.studies.playing.room import Room
@@ -22,22 +22,22 @@ Floats = NDArray[np.float64]
 BATCH = 250
 """Runs whose random numbers are made together."""
 MOST_PODS = 1 << 16
-"""A run that needs more pods than this is no explanation of what was measured."""
+"""A run that needs more pods than this cannot explain the measured run."""
 PLACEHOLDER = "1s"
 
 
 class Simulator:
-    """Plays an experiment under an explanation.
+    """Simulates an experiment under a candidate model.
 
     Attributes:
-        explanation: The shape of the model.
+        candidate: The shape of the model.
         parameters: The uncertain numbers, in the order of their columns.
     """
 
     def __init__(
         self,
         experiment: Experiment,
-        explanation: Explanation,
+        candidate: Candidate,
         service: Sequence[Parameter],
         horizon_s: float,
         seed: int,
@@ -45,15 +45,15 @@ class Simulator:
         """Prepare what all runs share.
 
         Args:
-            experiment: What was run; of its model what the explanation leaves open is kept.
-            explanation: The shape of the model.
+            experiment: Experiment of the measured run; its model supplies all that the candidate leaves open.
+            candidate: The shape of the model.
             service: Parameters of the service time.
             horizon_s: When to break a run off, from the start of the load.
             seed: Seed of all random numbers.
         """
-        self.explanation = explanation
-        self.parameters = (*service, *explanation.starts)
-        self.experiment = shaped(experiment, explanation).with_settings({"horizon": f"{horizon_s:.6f}s", "seed": seed})
+        self.candidate = candidate
+        self.parameters = (*service, *candidate.starts)
+        self.experiment = shaped(experiment, candidate).with_settings({"horizon": f"{horizon_s:.6f}s", "seed": seed})
         sampler = sampling.Sampler(self.experiment, lower.lower(self.experiment))
         self._room = Room(self.experiment, sampler, most_pods=MOST_PODS)
 
@@ -93,7 +93,7 @@ class Simulator:
             return [self._play(z[i : i + 1], replications[i : i + 1])[0] for i in range(len(z))]
         values = self.values(z)
         times = room.sampler.times_of(0)
-        found = iter(self.explanation.times(values))
+        found = iter(self.candidate.times(values))
         types = len(room.params.type_factor)
         # A transfer over a shared connection is a stage without a time of its own; see `machines.stages`.
         stages = [
@@ -101,7 +101,7 @@ class Simulator:
             for own, size in zip(times.stages, room.params.stage_bytes, strict=True)
         ]
         times = times._replace(service=(service_time(values),), stages=tuple(stages))  # type: ignore[arg-type]
-        settings = self.explanation.settings(values, room.params)
+        settings = self.candidate.settings(values, room.params)
 
         def play() -> list[Outcome]:
             params = room.params
@@ -116,9 +116,9 @@ class Simulator:
         return room.fit(play)
 
 
-def shaped(experiment: Experiment, explanation: Explanation) -> Experiment:
-    """An experiment whose model has the shape of an explanation, with times that mean nothing yet."""
-    stages = [{**stage, **({} if "bandwidth" in stage else {"time": PLACEHOLDER})} for stage in explanation.stages]
+def shaped(experiment: Experiment, candidate: Candidate) -> Experiment:
+    """An experiment whose model has the shape of a candidate, with times that mean nothing yet."""
+    stages = [{**stage, **({} if "bandwidth" in stage else {"time": PLACEHOLDER})} for stage in candidate.stages]
     time = {"distribution": "shifted-lognormal", "shift": PLACEHOLDER, "median": PLACEHOLDER, "sigma": 0.5}
     return experiment.with_settings(
         {

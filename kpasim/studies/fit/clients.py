@@ -68,7 +68,9 @@ def _of_requests(loads: Mapping[int, Record], notes: list[str]) -> of.Served:
         if not len(requests.get("start_s", ())) or np.isnan(requests["start_s"]).any():
             raise RunError(f"{record.path}: no requests with the time of their start")
         if "pod" in requests and len(pods := np.unique(requests["pod"][requests["status"] > 0])) > 1:
-            raise RunError(f"{record.path}: {len(pods)} pods answered; the test needs one (min-scale and max-scale 1)")
+            raise RunError(
+                f"{record.path}: {len(pods)} pods served requests; the test needs one pod (min-scale and max-scale 1)"
+            )
         begin = requests["start_s"]
         duration, status = requests["duration_s"], requests["status"]
         if "server_start_s" in requests and not np.isnan(requests["server_start_s"]).any():
@@ -83,7 +85,7 @@ def _of_requests(loads: Mapping[int, Record], notes: list[str]) -> of.Served:
         parts.append((np.full(int(known.sum()), place), *(one[known] for one in columns)))
     pod, begin, end, complete, counts, arrival = (np.concatenate(one) for one in zip(*parts, strict=True))
     if not complete.any():
-        raise RunError("clients: no request was answered")
+        raise RunError("clients: no request has a response")
     return of.Served(pod, begin, end, complete, counts, arrival, np.zeros(len(pod), dtype=np.int64))
 
 
@@ -142,13 +144,13 @@ def _said(loads: Mapping[int, Record], found: of.Sharing) -> Sequence[str]:
     if found.slots:
         unit = "one request" if found.slots == 1 else f"{found.slots} requests"
         return [
-            f"measured with {listed} clients: the container works on {unit} at a time (slots), others wait inside it"
+            f"measured with {listed} clients: the container processes {unit} at a time (slots), others wait inside it"
         ]
     reach = len(found.slowdown)
     said = [
-        f"the slow-down was measured with {listed} clients, with straight lines between them; it holds up to {reach} "
-        "requests at once in a pod; beyond that its last step goes on, which nobody has measured"
+        f"contention factors are measured with {listed} clients and interpolated between them, up to {reach} "
+        "requests at once in a pod; beyond that the last step is extrapolated"
     ]
     if all(abs(found.slowdown[count - 1] / count - 1.0) < IN_TURN for count in counts if 1 < count <= reach):
-        said.append("the slow-down is as large as the number of requests: sharing a pod gains no throughput")
+        said.append("the contention factor equals the number of requests: sharing a pod gains no throughput")
     return said

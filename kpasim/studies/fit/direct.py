@@ -267,24 +267,24 @@ def _said_of_sharing(sharing: Sharing, concurrency: int, *, told: bool) -> list[
     if sharing.queued_unseen:
         unit = "one request" if sharing.slots == 1 else f"{sharing.slots} requests"
         return [
-            f"requests of a pod end one after the other as from a queue inside the container: it works on {unit} at "
-            "once (slots), and waiting is not taken as service time"
+            f"requests of a pod end in sequence, as from a queue inside the container: it processes {unit} at "
+            "a time (slots), and waiting does not count as service time"
         ]
     if sharing.slots:
-        return [f"no container worked on more than {sharing.slots} at once while others waited in it: slots"]
+        return [f"no container processed more than {sharing.slots} requests at once while others waited in it: slots"]
     if not told:
         if concurrency == 1:
             return []
         return [
-            "hardly any request shared its pod: what sharing costs is not known from these files, and a model that "
-            "does not say it works on one request at a time (see --clients)"
+            "hardly any request shared its pod: these files do not show the contention factor, and a model without it "
+            "processes one request at a time (see --clients)"
         ]
     reach = len(sharing.slowdown)
     _, most = sharing.intervals[-1]
     if sharing.slowdown[-1] == 1.0:
-        return [f"no slow-down with up to {reach} requests at once (at most {most:.3g} times as long, 95 % certain)"]
-    beyond = "" if 0 < concurrency <= reach else "; beyond that its last step goes on, which nobody has measured"
-    return [f"the slow-down holds up to {reach} requests at once in a pod{beyond}"]
+        return [f"no contention with up to {reach} requests at once (at most {most:.3g} times as long, 95 % certain)"]
+    beyond = "" if 0 < concurrency <= reach else "; beyond that the last step is extrapolated"
+    return [f"contention factors are measured up to {reach} requests at once in a pod{beyond}"]
 
 
 def _requests_of(record: Record, experiment: Experiment | None, notes: list[str]) -> tuple[Sample, Words, Words]:

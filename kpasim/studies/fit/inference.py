@@ -1,9 +1,9 @@
 """A posterior from simulated runs alone: regression-adjusted approximate Bayesian computation in shrinking regions.
 
-The likelihood of a report under queueing and cold starts has no formula, but runs can be played by the thousand. A
-pilot from the whole prior tells roughly where the posterior is; each further round plays runs from the prior cut to a
-region that surely holds it. As every round is the prior inside its region, all runs in the last region count alike,
-without weights. In the end a small network learns mean and spread of each uncertain number from the lines of a report;
+The likelihood of a report under queueing and cold starts has no formula, but runs can be simulated by the thousand. A
+pilot from the whole prior locates the posterior roughly; each further round simulates runs from the prior cut to a
+region that surely holds it. As every round is the prior inside its region, all runs in the last region have the same
+weight. In the end a small network learns mean and spread of each uncertain number from the lines of a report;
 the runs that it takes for the measured one's neighbours are kept, and each is moved by what their lines differ.
 
 Source:
@@ -43,9 +43,9 @@ ROUGH_KEPT = 0.02
 """Share of runs taken for the measured one's neighbours between rounds."""
 STRETCH = 3.0
 """Greatest factor by which what a run leaves open is scaled to what the measured one does."""
-BENDS, STIFFNESS, MOST_BENT = 50, 0.01, 1.0
-"""Newton's steps to a bent posterior, how much of a bend is left undone where little is gained by it, and the greatest
-relative entropy of a bent posterior to the one before."""
+NEWTON_STEPS, STIFFNESS, MAX_DIVERGENCE = 50, 0.01, 1.0
+"""Newton's steps to a tilted posterior, the regularisation of the tilt, and the maximum KL divergence of a tilted
+posterior from the one before."""
 SAMPLES = 1_000
 """Samples of which the best is taken."""
 LINES_WEIGHT, FARTHEST = 1.0, 3.0
@@ -94,35 +94,35 @@ class Posterior:
     z: Floats
     weight: Floats
 
-    def bent(self, leaning: Floats) -> Posterior:
-        """The posterior nearest to this one, by relative entropy, under which some numbers have a mean nearer to 0.
+    def tilted(self, moments: Floats) -> Posterior:
+        """The posterior with the smallest KL divergence from this one under which some numbers have a mean nearer to 0.
 
         Source:
             Robertson, Tallman & Whiteman, "Forecasting using relative entropy", J. Money, Credit and Banking 37 (2005).
 
         Args:
-            leaning: The numbers, shape ``(points, numbers)``.
+            moments: The numbers, shape ``(points, numbers)``.
         """
         stiffness = STIFFNESS
         while True:
-            other = self._bent(leaning, stiffness)
-            if self.bend(other) <= MOST_BENT:
+            other = self._tilted(moments, stiffness)
+            if self.divergence(other) <= MAX_DIVERGENCE:
                 return other
             stiffness *= 4.0
 
-    def _bent(self, leaning: Floats, stiffness: float) -> Posterior:
-        slope, weight = np.zeros(leaning.shape[1]), self.weight
-        for _ in range(BENDS):
-            apart = leaning - weight @ leaning
+    def _tilted(self, moments: Floats, stiffness: float) -> Posterior:
+        slope, weight = np.zeros(moments.shape[1]), self.weight
+        for _ in range(NEWTON_STEPS):
+            apart = moments - weight @ moments
             curvature = apart.T @ (apart * weight[:, None]) + stiffness * np.eye(len(slope))
-            slope = slope - np.linalg.solve(curvature, weight @ leaning + stiffness * slope)
-            score = np.log(self.weight) + leaning @ slope
+            slope = slope - np.linalg.solve(curvature, weight @ moments + stiffness * slope)
+            score = np.log(self.weight) + moments @ slope
             weight = np.exp(score - score.max())
             weight /= weight.sum()
         return Posterior(self.z, weight)
 
-    def bend(self, other: Posterior) -> float:
-        """Relative entropy of another posterior of the same points to this one, in natural units."""
+    def divergence(self, other: Posterior) -> float:
+        """KL divergence of another posterior of the same points from this one, in nats."""
         return float(np.sum(other.weight * np.log(np.maximum(other.weight, 1e-300) / self.weight)))
 
     def sample(self, count: int, rng: np.random.Generator) -> Floats:
@@ -341,7 +341,7 @@ def _adjusted(
 def _neighbours(apart: Floats, x: Floats, observed: Floats, count: int) -> tuple[NDArray[np.int64], Floats]:
     """The runs nearest to the measured one, and their weights (Epanechnikov's).
 
-    Near are runs of which the networks think the same, and whose lines are alike: of a report that no run quite
+    Near are runs of which the networks think the same, and whose statistics are close: of a report that no run quite
     resembles the networks alone may think anything.
     """
     square = np.sum(apart**2, axis=1)

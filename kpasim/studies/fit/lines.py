@@ -1,4 +1,4 @@
-"""What a report of hey says, as numbers that a simulated run can be held against."""
+"""Summary statistics of a report of hey, to compare with those of a simulated run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 LINES = ("total", "slowest", "fastest", "average", "rps", *(f"p{p}" for p in LATENCY_PERCENTILES))
 """Lines of a report, by the names of ``summary.hey``."""
 MILESTONES = (0.1, 0.25, 0.5, 0.75, 0.9)
-"""Shares of the answers whose time of completion counts, where single requests are known."""
+"""Shares of the responses whose time of completion counts, where single requests are known."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Runs:
     Attributes:
         start_s: When each was sent, from the start of the load; shape ``(runs, requests)``, ``NaN`` for padding.
         latency_s: How long its client waited; ``NaN`` for padding.
-        status: HTTP status, 0 where the client gave up.
+        status: HTTP status, 0 after a client timeout.
         whole: Whether all that was to be sent was sent and ended, shape ``(runs,)``.
     """
 
@@ -47,7 +47,7 @@ class Target:
     Attributes:
         report: As printed.
         names: Lines that the report has and that count.
-        ends_s: Times at which requests of the measured run were answered, ascending; empty where only the report is
+        ends_s: Times at which requests of the measured run completed, ascending; empty where only the report is
             known.
     """
 
@@ -62,7 +62,7 @@ class Target:
 
     @property
     def marks(self) -> Floats:
-        """Histogram marks between the fastest and the slowest answer."""
+        """Histogram marks between the fastest and the slowest response."""
         return np.array([mark for mark, _ in self.report.histogram[1:-1]])
 
     def labels(self) -> list[str]:
@@ -70,7 +70,7 @@ class Target:
         names = [name for name in self.names if name != "rps"]
         names += [f"up to {mark:.3f} s" for mark in self.marks]
         names.append("errors")
-        return names + [f"{share:.0%} answered" for share in MILESTONES if len(self.ends_s)]
+        return names + [f"{share:.0%} complete" for share in MILESTONES if len(self.ends_s)]
 
     def observed(self) -> Floats:
         """Features of the report; shape ``(features,)``."""
@@ -90,7 +90,7 @@ class Target:
         answered = runs.status > 0
         counts = answered.sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            # A percentile that a run with fewer answers lacks would lie at its slowest answer.
+            # A percentile that a run with fewer responses lacks would lie at its slowest response.
             lines = [np.fmin(figures[name], figures["slowest"]) for name in self.names if name not in {"rps", "total"}]
             found = [np.log(figures["total"])] if "total" in self.names else []
             found += [np.log(line) for line in lines]
@@ -111,7 +111,7 @@ def target(report: HeyReport, without: tuple[str, ...] = (), ends_s: Floats | No
     Args:
         report: As printed.
         without: Lines to leave out, by name; they can then be predicted.
-        ends_s: Times of the answers, where they are known.
+        ends_s: Times of the responses, where they are known.
     """
     has = report_lines(report)
     names = tuple(name for name in LINES if name in has and name not in without)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kpasim.errors import RunError
 from kpasim.results.hey import HeyReport
 from kpasim.spec.experiment import Experiment
-from kpasim.studies.fit import explanations as ex
+from kpasim.studies.fit import candidates as shapes
 from kpasim.studies.fit.batches import Simulator
 from kpasim.studies.fit.inference import Plan, Posterior, infer
 from kpasim.studies.fit.lines import Runs, Target
@@ -27,22 +27,22 @@ HORIZON = 4.0
 AGAIN = 3
 """Runs of each draw of the posterior that the report is held against."""
 OFTEN = 8
-"""Runs of each point of the posterior by which it is bent."""
-ALIKE = 3.0
-"""Difference of the scores, natural logarithms, below which two explanations are not told apart."""
+"""Runs of each point of the posterior by which it is tilted."""
+EQUIVALENT = 3.0
+"""Difference of the scores, natural logarithms, below which two candidates have no significant difference."""
 LEARNED = 0.2
 """Least share by which a report must narrow a number for it to be called identified."""
 REQUESTS = 8_000_000
-"""Requests that all runs of one explanation may have; long reports are met with fewer runs."""
+"""Requests that all runs of one candidate may have; long reports are met with fewer runs."""
 LEAST_SHARE = 0.25
 
 
 @dataclass(frozen=True)
 class Compared:
-    """How well an explanation predicts the report that it was fitted to.
+    """How well a candidate predicts the report that it was fitted to.
 
     Attributes:
-        name: The explanation's.
+        name: The candidate's.
         says: What it says about the run.
         score: Logarithm of the posterior predictive density of the report's lines (their normal approximation).
         inside: Lines that lie in their 90 % interval.
@@ -61,7 +61,7 @@ class Inferred:
     """What a report tells.
 
     Attributes:
-        explanation: The explanation that was taken.
+        candidate: The candidate that was taken.
         priors: Prior of each number in words.
         values: Posterior draws of each number.
         figures: Draws of what users ask for: ``service_p50_s``, ``service_p95_s``, ``service_spread_s`` (from the 5 %
@@ -70,14 +70,14 @@ class Inferred:
         stages: Stages likewise.
         posterior: The draws as a model file has them.
         lines: Of each line of the report ``measured``, ``predicted``, ``lo``, ``hi`` and whether it was ``fitted``.
-        compared: All explanations that were tried, the best first.
+        compared: All candidates that were tried, the best first.
         unidentified: Numbers of which the report tells next to nothing.
         notes: What a model file cannot hold.
-        bend: How far the posterior was bent for the lines of the report, as relative entropy; 0 where it was not.
+        tilt: KL divergence of the tilted posterior from the posterior; 0 without a tilt.
         runs: How many runs were played.
     """
 
-    explanation: ex.Explanation
+    candidate: shapes.Candidate
     priors: Mapping[str, str]
     values: Mapping[str, Floats]
     figures: Mapping[str, Floats]
@@ -88,7 +88,7 @@ class Inferred:
     compared: Sequence[Compared]
     unidentified: Sequence[str]
     notes: Sequence[str]
-    bend: float
+    tilt: float
     runs: int
 
 
@@ -96,8 +96,8 @@ def explained(
     target: Target,
     experiment: Experiment,
     *,
-    explanation: str = "auto",
-    service: str = "alike",
+    candidate: str = "auto",
+    service: str = "one-kind",
     reproduce: bool = False,
     starts: Sequence[StageFit] = (),
     draws: int,
@@ -110,23 +110,23 @@ def explained(
     Args:
         target: The report, and which of its lines count.
         experiment: What was run.
-        explanation: Name of one, or ``"auto"`` for the one that predicts the report best.
-        service: Shape of the service time, one of ``explanations.SERVICES``.
-        reproduce: Whether to bend the posterior, as little as possible, so that each fitted line of the report lies in
-            the middle of its predictions.
+        candidate: Name of one, or ``"auto"`` for the one that predicts the report best.
+        service: Shape of the service time, one of ``candidates.SERVICES``.
+        reproduce: Whether to tilt the posterior, as little as possible, so that each fitted statistic is the
+            median of its predictions.
         starts: Stages that were measured; only the service time is inferred then.
         draws: Draws of the posterior to keep.
         seed: Seed of all random numbers.
-        effort: How many times as many runs to play as a minute allows.
+        effort: Simulated runs, as a multiple of those that a minute allows.
         progress: Called with the number of runs done, and of all at most.
 
     Raises:
         RunError: The report is not one of this experiment, or no run resembles it.
     """
     _must_fit(target.report, experiment)
-    if service not in ex.SERVICES:
-        raise RunError(f"no shape {service!r} of the service time (one of {', '.join(ex.SERVICES)})")
-    wanted = _candidates(experiment, explanation, starts)
+    if service not in shapes.SERVICES:
+        raise RunError(f"no shape {service!r} of the service time (one of {', '.join(shapes.SERVICES)})")
+    wanted = _candidates(experiment, candidate, starts)
     plan = _plan(target.report.requests, effort)
     short = replace(
         plan,
@@ -147,19 +147,19 @@ def explained(
             attempt.fit(short, draws)
             tried.append((attempt.score, attempt))
         tried.sort(key=lambda pair: -pair[0])
-    chosen = tried[0][1].explanation if tried else wanted[0]
+    chosen = tried[0][1].candidate if tried else wanted[0]
     best = _Attempt(target, experiment, chosen, seed, counter, service, reproduce)
     best.fit(plan, draws)
     if not tried:
         tried = [(best.score, best)]
     counter.end()
-    compared = [Compared(one.name, one.explanation.says, score, *one.hits) for score, one in tried]
+    compared = [Compared(one.name, one.candidate.says, score, *one.hits) for score, one in tried]
     return best.inferred(compared, counter.done)
 
 
-def alike(compared: Sequence[Compared]) -> list[str]:
-    """Explanations that the report does not tell from the best one."""
-    return [one.name for one in compared[1:] if compared[0].score - one.score < ALIKE]
+def equivalent(compared: Sequence[Compared]) -> list[str]:
+    """Names of candidates without a significant difference from the best."""
+    return [one.name for one in compared[1:] if compared[0].score - one.score < EQUIVALENT]
 
 
 def _must_fit(report: HeyReport, experiment: Experiment) -> None:
@@ -167,7 +167,7 @@ def _must_fit(report: HeyReport, experiment: Experiment) -> None:
     if workload.kind != "hey":
         raise RunError(f"{experiment.name}: workload.kind is {workload.kind}; a report of hey needs one of kind hey")
     if not report.histogram or not report.statuses:
-        raise RunError("the report has no answered request: nothing can be learned of the service time from it")
+        raise RunError("the report has no response, so the service time cannot be inferred")
     if workload.duration_s is None:
         sent = workload.requests // workload.concurrency * workload.concurrency
         if sent != report.requests:
@@ -177,16 +177,16 @@ def _must_fit(report: HeyReport, experiment: Experiment) -> None:
             )
 
 
-def _candidates(experiment: Experiment, asked: str, starts: Sequence[StageFit]) -> list[ex.Explanation]:
+def _candidates(experiment: Experiment, asked: str, starts: Sequence[StageFit]) -> list[shapes.Candidate]:
     if starts:
-        return [ex.measured(starts)]
+        return [shapes.measured(starts)]
     if asked == "auto":
-        return [one for one in ex.EXPLANATIONS.values() if one.fits(experiment)]
-    if asked not in ex.EXPLANATIONS:
-        raise RunError(f"no explanation {asked!r} (one of auto, {', '.join(ex.EXPLANATIONS)})")
-    if not ex.EXPLANATIONS[asked].fits(experiment):
+        return [one for one in shapes.CANDIDATES.values() if one.fits(experiment)]
+    if asked not in shapes.CANDIDATES:
+        raise RunError(f"no candidate model {asked!r} (one of auto, {', '.join(shapes.CANDIDATES)})")
+    if not shapes.CANDIDATES[asked].fits(experiment):
         raise RunError(f"{experiment.name}: two-types needs two instance types in the cluster block, and no nodes")
-    return [ex.EXPLANATIONS[asked]]
+    return [shapes.CANDIDATES[asked]]
 
 
 def _plan(requests: int, effort: float) -> Plan:
@@ -217,7 +217,7 @@ class _Counter:
         self._show(self._shown + runs)
 
     def skip(self, runs: int) -> None:
-        """Runs that need not be played after all."""
+        """Runs that turned out not to be needed."""
         self._show(self._shown + runs)
 
     def end(self) -> None:
@@ -230,41 +230,41 @@ class _Counter:
 
 
 class _Attempt:
-    """One explanation, fitted to the report."""
+    """One candidate, fitted to the report."""
 
     def __init__(
         self,
         target: Target,
         experiment: Experiment,
-        explanation: ex.Explanation,
+        candidate: shapes.Candidate,
         seed: int,
         counter: _Counter,
         service: str,
         reproduce: bool,
     ) -> None:
-        self.explanation = explanation
-        self.bend = 0.0
+        self.candidate = candidate
+        self.tilt = 0.0
         self._reproduce = reproduce
-        self.name = explanation.name
+        self.name = candidate.name
         self._target, self._counter = target, counter
         report = target.report
-        parameters = ex.service_parameters(report.fastest, report.average, service)
-        self._simulator = Simulator(experiment, explanation, parameters, HORIZON * report.total, seed)
+        parameters = shapes.service_parameters(report.fastest, report.average, service)
+        self._simulator = Simulator(experiment, candidate, parameters, HORIZON * report.total, seed)
         self._rng = np.random.default_rng(seed)
         self._threads = os.cpu_count() or 1
 
     def fit(self, plan: Plan, draws: int) -> None:
-        """Find the posterior, and play the report's run again under it."""
+        """Find the posterior, and simulate the report's run under it."""
         before = self._counter.done
         self._posterior = self._infer(plan)
         self._counter.skip(plan.runs - (self._counter.done - before))
-        self.z = self._bent(draws) if self._reproduce else self._posterior.sample(draws, self._rng)
+        self.z = self._tilted(draws) if self._reproduce else self._posterior.sample(draws, self._rng)
         runs = self._simulator.play(np.repeat(self.z, AGAIN, axis=0), 1 << 30, self._threads)
         self.score = _score(self._target, runs)
         self.lines = self._lines(runs)
 
-    def _bent(self, draws: int) -> Floats:
-        """Draws of the posterior, bent so that the lines that count lie in the middle of their predictions."""
+    def _tilted(self, draws: int) -> Floats:
+        """Draws of the tilted posterior, under which each fitted statistic is the median of its predictions."""
         posterior = self._posterior
         runs = self._simulator.play(np.repeat(posterior.z, OFTEN, axis=0), 1 << 29, self._threads)
         figures, lines = runs.figures(), self._target.lines
@@ -272,17 +272,17 @@ class _Attempt:
         found = np.stack([np.nan_to_num(figures[name], nan=np.inf) for name in names], axis=1)
         found = found.reshape(len(posterior.z), OFTEN, len(names))
         measured = np.array([lines[name] for name in names])
-        bent = posterior.bent((found > measured).mean(axis=1) - 0.5)
-        self.bend = posterior.bend(bent)
+        tilted = posterior.tilted((found > measured).mean(axis=1) - 0.5)
+        self.tilt = posterior.divergence(tilted)
         # A few draws stand for all best if the middle and the ends of what they predict are those of all.
         order = np.argsort(found.reshape(-1, len(names)), axis=0)
-        weight = np.cumsum(np.repeat(bent.weight / OFTEN, OFTEN)[order], axis=0)
+        weight = np.cumsum(np.repeat(tilted.weight / OFTEN, OFTEN)[order], axis=0)
         ends = [measured]
         for share in (0.05, 0.95):
             place = np.argmax(weight >= share, axis=0)
             ends.append(np.array([found.reshape(-1, len(names))[order[p, n], n] for n, p in enumerate(place)]))
         above = np.concatenate([(found > end).mean(axis=1) for end in ends], axis=1)
-        return bent.sample_like(draws, above, self._rng)
+        return tilted.sample_like(draws, above, self._rng)
 
     def _infer(self, plan: Plan) -> Posterior:
         simulator = self._simulator
@@ -291,12 +291,12 @@ class _Attempt:
             return self._target.features(simulator.play(z, first, self._threads, self._counter.add))
 
         def derived(z: Floats) -> Floats:
-            return ex.derived(simulator.values(z))
+            return shapes.derived(simulator.values(z))
 
         try:
             return infer(simulate, self._target.observed(), len(simulator.parameters), self._rng, plan, derived)
         except ValueError as err:
-            hint = "play more with --effort, if the experiment is what was measured"
+            hint = "simulate more with --effort, if the experiment is the measured one"
             raise RunError(f"too few runs of this experiment resemble the report: {err} ({hint})") from None
 
     def _lines(self, runs: Runs) -> dict[str, dict[str, Any]]:
@@ -322,9 +322,9 @@ class _Attempt:
     def inferred(self, compared: Sequence[Compared], runs: int) -> Inferred:
         """Everything that is told of it."""
         values = self._simulator.values(self.z)
-        time = ex.service_time(values)
-        stages = self.explanation.times(values)
-        own = [one for one in stages if isinstance(one, ex.Timing)]
+        time = shapes.service_time(values)
+        stages = self.candidate.times(values)
+        own = [one for one in stages if isinstance(one, shapes.Timing)]
         start = np.sum([one.mean() for one in own], axis=0) if own else np.zeros(len(self.z))
         figures = {
             "service_p50_s": time.quantile(0.5),
@@ -340,15 +340,15 @@ class _Attempt:
         stage_times = {
             str(stage["name"]): timing
             for stage, timing in zip(
-                (one for one in self.explanation.stages if "bandwidth" not in one), stages, strict=True
+                (one for one in self.candidate.stages if "bandwidth" not in one), stages, strict=True
             )
         }
-        written = [_settings(time, stage_times, row, bool(self.explanation.starts)) for row in range(len(self.z))]
+        written = [_settings(time, stage_times, row, bool(self.candidate.starts)) for row in range(len(self.z))]
         return Inferred(
-            self.explanation,
+            self.candidate,
             {one.name: one.says() for one in self._simulator.parameters},
             values,
-            figures if self.explanation.starts else {k: v for k, v in figures.items() if k != "start_mean_s"},
+            figures if self.candidate.starts else {k: v for k, v in figures.items() if k != "start_mean_s"},
             _service(time, central),
             self._stages(stage_times, values, central),
             written,
@@ -356,18 +356,20 @@ class _Attempt:
             compared,
             [name for name, one in zip(names, spread, strict=True) if one > 1.0 - LEARNED],
             self._notes(values),
-            self.bend,
+            self.tilt,
             runs,
         )
 
-    def _stages(self, times: Mapping[str, ex.Timed], values: Mapping[str, Floats], row: int) -> list[dict[str, Any]]:
+    def _stages(
+        self, times: Mapping[str, shapes.Timed], values: Mapping[str, Floats], row: int
+    ) -> list[dict[str, Any]]:
         found = []
-        for stage in self.explanation.stages:
+        for stage in self.candidate.stages:
             one = dict(stage)
             if "bandwidth" in one:
                 alone_s = float(np.median(values["cold start"] * values["data's share"]))
                 one["bandwidth"] = {"size": "1G", "shared-bandwidth": f"{max(1, round(1e9 / alone_s / 1e3))}k"}
-            elif isinstance(timing := times[str(one["name"])], ex.Timing):
+            elif isinstance(timing := times[str(one["name"])], shapes.Timing):
                 one["time"] = _lognormal(timing, row)
             found.append(one)
         return found
@@ -400,7 +402,7 @@ def _score(target: Target, runs: Runs) -> float:
     return float(-0.5 * (square + np.linalg.slogdet(covariance)[1] + len(observed) * np.log(2.0 * np.pi)))
 
 
-def _lognormal(timing: ex.Timing, row: int) -> dict[str, Any]:
+def _lognormal(timing: shapes.Timing, row: int) -> dict[str, Any]:
     return {
         "distribution": "lognormal",
         "median": duration(float(timing.median[row])),
@@ -408,13 +410,13 @@ def _lognormal(timing: ex.Timing, row: int) -> dict[str, Any]:
     }
 
 
-def _service(time: ex.Timing, row: int) -> dict[str, Any]:
+def _service(time: shapes.Timing, row: int) -> dict[str, Any]:
     if time.shift is not None:
         shift = duration(float(time.shift[row]))
         return {**_lognormal(time, row), "distribution": "shifted-lognormal", "shift": shift}
     assert time.share is not None
     assert time.second is not None
-    second = ex.Timing(*time.second)
+    second = shapes.Timing(*time.second)
     share = float(time.share[row])
     parts = [
         {"weight": rounded(share), **_lognormal(time, row)},
@@ -423,7 +425,7 @@ def _service(time: ex.Timing, row: int) -> dict[str, Any]:
     return {"distribution": "mixture", "components": parts}
 
 
-def _settings(time: ex.Timing, stages: Mapping[str, ex.Timed], row: int, with_stages: bool) -> dict[str, Any]:
+def _settings(time: shapes.Timing, stages: Mapping[str, shapes.Timed], row: int, with_stages: bool) -> dict[str, Any]:
     """One draw as a model file has it."""
     found: dict[str, Any] = {}
     service = _service(time, row)
@@ -432,7 +434,7 @@ def _settings(time: ex.Timing, stages: Mapping[str, ex.Timed], row: int, with_st
         found |= {f"service-time.time{place}.{key}": value for key, value in part.items() if key != "distribution"}
     if with_stages:
         for name, timing in stages.items():
-            assert isinstance(timing, ex.Timing)
+            assert isinstance(timing, shapes.Timing)
             own = _lognormal(timing, row)
             found |= {f"cold-start.stages.{name}.time.{key}": own[key] for key in ("median", "sigma")}
     return found

@@ -84,7 +84,7 @@ def test_sharing_that_costs_nothing_is_written_down(tmp_path):
 
     assert found.model["service-time"]["slowdown"] == [1.0] * 10
     assert "slots" not in found.model["service-time"]
-    assert any("no slow-down with up to 10 requests at once" in one for one in found.notes)
+    assert any("no contention with up to 10 requests at once" in one for one in found.notes)
 
 
 def test_what_pods_do_not_show_is_kept_from_the_experiment(tmp_path):

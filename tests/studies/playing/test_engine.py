@@ -151,7 +151,7 @@ def test_nothing_is_announced_where_nothing_is_compiled(caplog: pytest.LogCaptur
         "sweep painting-sweep.yaml --engine compiled --processes 1 --out out",
         "tune painting.yaml --slo p95<=1h --budget 20 --engine compiled",
         "compare RUN --engine compiled -n 2",
-        "calibrate REPORT -e HEADLINE --effort 0.1 --explanation one-at-a-time -o model.yaml",
+        "calibrate REPORT -e HEADLINE --effort 0.1 --candidate serialised -o model.yaml",
         "warmup",
     ],
 )

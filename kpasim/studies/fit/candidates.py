@@ -1,6 +1,6 @@
-"""Why pods of a run became usable one after the other: explanations that a report of hey can be held against.
+"""Candidate models of a run's pod starts, which a report of hey is compared with.
 
-Each explanation is a shape of the model with a handful of uncertain numbers. A point of the prior is a vector of
+Each candidate is a shape of the model with a handful of uncertain numbers. A point of the prior is a vector of
 independent standard normal numbers, one for each parameter; `Parameter.value` turns each into its own unit.
 """
 
@@ -163,7 +163,7 @@ class Timed(Protocol):
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Candidate:
     """A shape of the model.
 
     Attributes:
@@ -183,7 +183,7 @@ class Explanation:
     settings: Callable[[Values, Params], dict[str, NDArray[Any]]] = lambda values, params: {}
 
     def fits(self, experiment: Experiment) -> bool:
-        """Whether an experiment has what the explanation is about."""
+        """Whether an experiment has what the candidate is about."""
         return self.name != "two-types" or (experiment.cluster.nodes is None and len(experiment.instance_types) > 1)
 
 
@@ -195,7 +195,7 @@ def service_time(values: Values) -> Timing:
         above = median * spread / sigma
         return Timing(above, sigma, shift=median - above)
     spread, slower = values["fast spread"], values["slow over fast"]
-    fast = values["quickest requests"] * np.exp(QUICK * spread)
+    fast = values["fastest requests"] * np.exp(QUICK * spread)
     return Timing(fast, spread, share=values["fast share"], second=(fast * slower, values["slow spread"]))
 
 
@@ -206,14 +206,14 @@ def derived(values: Values) -> Floats:
     return np.log(np.stack([time.quantile(0.5), time.mean(), spread], axis=1))
 
 
-SERVICES = ("alike", "two-kinds")
-"""Shapes of the service time: all requests alike, or a share of them slower."""
+SERVICES = ("one-kind", "two-kinds")
+"""Shapes of the service time: requests of one kind, or a share of slower requests."""
 
 
-def service_parameters(fastest_s: float, average_s: float, service: str = "alike") -> tuple[Parameter, ...]:
+def service_parameters(fastest_s: float, average_s: float, service: str = "one-kind") -> tuple[Parameter, ...]:
     """Parameters of the service time.
 
-    Either all requests are alike: a shifted lognormal time, whose median and spread (of its logarithm around the
+    Either all requests are of one kind: a shifted lognormal time, whose median and spread (of its logarithm around the
     median) a report tells of, and whose skew lies between that of a lognormal time (0) and that of a least time with a
     long tail (1). Or there are two kinds: fast requests that are much alike, and a share of slower ones.
 
@@ -221,14 +221,14 @@ def service_parameters(fastest_s: float, average_s: float, service: str = "alike
     request is faster than its own service, and on average it is served for less time than its client waits.
     """
     least_s, most_s = fastest_s / 4.0, 2.0 * average_s
-    if service == "alike":
+    if service == "one-kind":
         return (
             Parameter("service median", least_s, most_s, unit="s"),
             Parameter("service spread", 0.01, 0.8),
             Parameter("service skew", 0.0, 1.0, log=False),
         )
     return (
-        Parameter("quickest requests", least_s, most_s, unit="s"),
+        Parameter("fastest requests", least_s, most_s, unit="s"),
         Parameter("fast spread", 0.005, 0.3),
         Parameter("fast share", 0.05, 0.95, log=False),
         Parameter("slow over fast", 0.05, 1.2, exp=True),
@@ -278,34 +278,34 @@ _START = Parameter("cold start", 5.0, 600.0, unit="s")
 _SPREAD = Parameter("cold-start spread", 0.05, 0.6)
 _STAGE = {"name": "start", "kind": "start"}
 
-EXPLANATIONS = {
+CANDIDATES = {
     one.name: one
     for one in (
-        Explanation(
-            "one-at-a-time",
-            "machines are provided one after the other",
+        Candidate(
+            "serialised",
+            "serialised provisioning: one machine after another",
             (_START, Parameter("machine's share", 0.0, 1.0, log=False), _SPREAD),
             ({"name": "provision", "kind": "provision", "at-a-time": 1}, _STAGE),
             _parts,
         ),
-        Explanation(
+        Candidate(
             "independent",
-            "pods start side by side, and each takes a time of its own",
+            "pods start in parallel, with independent times",
             (_START, _SPREAD),
             (_STAGE,),
             _whole,
         ),
-        Explanation(
+        Candidate(
             "shared-bandwidth",
-            "pods that start side by side share one connection for their data",
+            "pods start in parallel and share the bandwidth of a connection",
             (_START, Parameter("data's share", 0.0, 1.0, log=False), _SPREAD),
             ({"name": "data", "kind": "pull", "bandwidth": {"size": "1G", "shared-bandwidth": "100M"}}, _STAGE),
             _after_transfer,
             _bandwidth,
         ),
-        Explanation(
+        Candidate(
             "two-types",
-            "pods start side by side on two types of GPU, one slower than the other",
+            "pods start in parallel on two types of GPU, the second slower",
             (
                 _START,
                 _SPREAD,
@@ -316,19 +316,19 @@ EXPLANATIONS = {
             _whole,
             _types,
         ),
-        Explanation(
+        Candidate(
             "slow-first-request",
-            "pods start side by side, and the first request of each waits for the model",
+            "pods start in parallel, and the first request of each pod waits for the model",
             (_START, _SPREAD, Parameter("first request", 1.0, 300.0, unit="s")),
             (_STAGE, {"name": "load", "kind": "start", "when": "first-request"}),
             _with_first_request,
         ),
     )
 }
-"""Explanations by name, in the order in which they are tried."""
+"""Candidates by name, in the order in which they are tried."""
 
 
-def measured(starts: Sequence[StageFit]) -> Explanation:
+def measured(starts: Sequence[StageFit]) -> Candidate:
     """What is left to explain where the start was measured: the service time alone.
 
     Args:
@@ -346,4 +346,4 @@ def measured(starts: Sequence[StageFit]) -> Explanation:
         for one in starts
     )
     times = [kind.validate_python(one.time.time) for one in starts]
-    return Explanation("measured", "pods start as they were seen to", (), stages, lambda values: times)
+    return Candidate("measured", "pods start as measured", (), stages, lambda values: times)
