@@ -271,7 +271,7 @@ def _said_of_sharing(sharing: Sharing, concurrency: int, *, told: bool) -> list[
             "a time (slots), and waiting does not count as service time"
         ]
     if sharing.slots:
-        return [f"no container processed more than {sharing.slots} requests at once while others waited in it: slots"]
+        return [f"no container processed more than {sharing.slots} at once while others waited in it: slots"]
     if not told:
         if concurrency == 1:
             return []

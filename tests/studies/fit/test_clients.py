@@ -1,4 +1,4 @@
-"""Load tests of one pod with 1, 2, 4, 8 clients become the slow-down that was behind them."""
+"""Load tests of one pod with 1, 2, 4, 8 clients give contention factors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def files(folder, kind, service, counts=(1, 2, 4, 8)):
 
 
 @pytest.mark.parametrize("kind", ["csv", "report"])
-def test_a_sweep_of_clients_becomes_the_slow_down(tmp_path, kind):
+def test_a_sweep_of_clients_gives_contention_factors(tmp_path, kind):
     """The table is as long as the greatest number of clients, near the truth, and the model says how far it holds."""
     tests = files(tmp_path, kind, {"time": TIME, "slowdown": list(CURVE)})
     found = kpasim.calibrate([], clients=tests)
@@ -53,18 +53,18 @@ def test_a_sweep_of_clients_becomes_the_slow_down(tmp_path, kind):
     inside = [low <= true <= high for true, (_, low, high) in zip(CURVE, found.slowdown, strict=True)]
     assert np.mean(inside) >= 0.75
     assert found.estimates["service_p50_s"][0] == pytest.approx(2.0, rel=0.12)
-    assert any("holds up to 8 requests at once" in one for one in found.notes)
+    assert any("up to 8 requests at once" in one for one in found.notes)
     assert any("with 1, 2, 4, 8 clients" in one for one in found.notes)
 
 
 def test_a_pod_that_works_on_one_at_a_time_is_seen_in_a_sweep(tmp_path):
-    """Requests that queue inside are told from requests that share: the model has a slot, not a slow-down."""
+    """Requests that queue inside are told from requests that share: the model has a slot, not a contention factor."""
     tests = files(tmp_path, "csv", {"time": TIME, "slots": 1})
     found = kpasim.calibrate([], clients=tests)
 
     assert found.model["service-time"]["slots"] == 1
     assert found.estimates["service_p50_s"][0] == pytest.approx(2.0, rel=0.1)
-    assert any("works on one request at a time" in one for one in found.notes)
+    assert any("processes one request at a time" in one for one in found.notes)
 
 
 def test_a_sweep_says_what_is_wrong_with_it(tmp_path):

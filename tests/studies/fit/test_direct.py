@@ -71,7 +71,7 @@ def test_a_container_that_works_on_one_at_a_time_keeps_its_slot(tmp_path):
     after = kpasim.simulate(told.with_settings({"model": again}), replications=1, engine="reference")
 
     assert found.model["service-time"]["slots"] == 1
-    assert any("no container worked on more than 1 at once" in one for one in found.notes)
+    assert any("no container processed more than 1 at once" in one for one in found.notes)
     assert after.summary["hey"]["p50"] == pytest.approx(before.summary["hey"]["p50"], rel=0.1)
 
 
