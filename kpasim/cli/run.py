@@ -241,7 +241,7 @@ def show(result: Result, judgements: Sequence[Judgement], *, explain: bool) -> N
         say(Line("Failed", f"none of {counted(facts.whole('requests'), 'request')}"))
     sharing = sharing_of(result.experiment)
     assumed = [Line("Sharing", sharing.text, "warning" if sharing.assumed else "")] if sharing.possible else []
-    for line in (answer.pods(facts), answer.ran(facts), *assumed, *dearest(result, facts)):
+    for line in (answer.pods(facts, tables), answer.ran(facts), *assumed, *dearest(result, facts)):
         say(line)
     click.echo()
     if result.experiment.workload.kind == "hey":

@@ -134,9 +134,16 @@ def spent_on(money: Mapping[str, Any]) -> str:
     return ", ".join(f"{percent(share)} {name}" for name, share in shares if share >= WORTH_SAYING)
 
 
-def pods(facts: Facts) -> Line:
-    """How many pods there were, who waited for them, and how busy they were."""
+def pods(facts: Facts, tables: Tables) -> Line:
+    """How many pods there were, who waited for them, and how busy they were.
+
+    Args:
+        facts: The figures.
+        tables: The run that is shown.
+    """
     parts = [f"at most {facts.said('max_pods')}", counted(facts.whole("cold_starts"), "cold start")]
+    if without := _without_machine(tables):
+        parts.append(f"{counted(without, 'pod')} of the run shown never got a machine")
     if facts.medians.get("cold_start_share") is not None:
         parts.append(f"{percent(facts.medians['cold_start_share'])} of requests waited for one")
     if facts.medians.get("gpu_utilisation") is not None:
@@ -188,8 +195,7 @@ def _waiting(facts: Facts) -> str:
 def _scaling(facts: Facts, tables: Tables) -> str:
     most, started = facts.whole("max_pods"), facts.whole("cold_starts")
     text = f"At most {counted(most, 'pod')} existed at a time"
-    without = int(np.isnan(machine_from(tables.pods)).sum())
-    if without:
+    if without := _without_machine(tables):
         text += f" ({without:,} of the pods of the run shown never got a machine)"
     text += f"; {counted(started, 'pod')} started under load"
     if started and facts.medians.get("cold_start_share") is not None:
@@ -204,6 +210,11 @@ def _scaling(facts: Facts, tables: Tables) -> str:
         if len(waits) > 1:
             text += f" (median of {len(waits):,}, {seconds(float(waits.min()))} to {seconds(float(waits.max()))})"
     return f"{text}."
+
+
+def _without_machine(tables: Tables) -> int:
+    """How many pods of a run never got a machine."""
+    return int(np.isnan(machine_from(tables.pods)).sum())
 
 
 def _leaving(facts: Facts) -> str:

@@ -211,6 +211,20 @@ def test_what_ran_and_what_costs_most_are_said(tmp_path: Path):
     assert re.search(r"Spent [\d.]+ % \w+ pods", text)
 
 
+def test_pods_without_a_machine_are_told(tmp_path: Path):
+    """Two machines to be had and more pods asked for: the others never ran, and the line of the pods says how many."""
+    load = {"kind": "hey", "requests": 50, "concurrency": 5, "timeout": "0s"}
+    cluster = {"instance-types": [{**PRICED["instance-types"][0], "stock": 2}]}
+    data = experiment(load, {"max-scale": 8}, cluster=cluster)
+    result = simulate(from_mapping(data), replications=1, engine="reference")
+    without = int(np.isnan(result.tables().pods["scheduled_s"]).sum())
+
+    text = " ".join(run(written(tmp_path, data), "-n", "1").stdout.split())
+
+    assert without > 3
+    assert f"; {without} pods of the run shown never got a machine; " in text
+
+
 def test_why_it_scaled_comes_first_with_explain(tmp_path: Path):
     """The first lines name the scale-out, the window, what it saw and the target."""
     load = {"kind": "hey", "requests": 20, "concurrency": 4, "timeout": "0s"}
