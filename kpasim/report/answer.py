@@ -113,7 +113,8 @@ def costs(facts: Facts) -> Line:
 
     parts = [f"{amount('amount')} for this run"]
     if money.get("per_month") is not None:
-        parts.insert(0, f"{amount('per_month')} a month")
+        load = facts.medians.get("requests_per_day")
+        parts.insert(0, f"{amount('per_month')} a month" + (f" for {load:,.0f} requests a day" if load else ""))
     if money.get("per_1000") is not None:
         parts.append(f"{number(money['per_1000'])} {currency} per 1,000 requests")
     if money.get("stays_per_hour"):

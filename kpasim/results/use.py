@@ -19,18 +19,19 @@ def use(tables: Tables, horizon_s: float) -> dict[str, float]:
     return {name: float(values[0]) for name, values in use_many(many, horizon_s).items()}
 
 
-def use_many(tables: Tables, horizon_s: ArrayLike) -> Figures:
+def use_many(tables: Tables, horizon_s: ArrayLike, stretch_s: tuple[float, float] | None = None) -> Figures:
     """How many runs used their pods.
 
     Args:
         tables: Columns of shape ``(runs, rows)``, as for `kpasim.results.cost.bill_many`.
         horizon_s: End of each run [s from the start of the load].
+        stretch_s: From and to [s from the start of the load], where a part of each run stands for a month.
 
     Returns:
         - ``cold_start_share``: share of requests that waited for a pod to start: the pod that served one became ready
           after the request was sent, or none served it and no pod was ready when it was sent. ``NaN`` without requests.
-        - ``gpu_utilisation``: share of the time that pods had a machine, from the start of the load to the horizon, in
-          which they were working on a request. ``NaN`` where no pod had a machine.
+        - ``gpu_utilisation``: share of the time that pods had a machine, from the start of the load to the horizon or
+          within the stretch, in which they were working on a request. ``NaN`` where no pod had a machine.
     """
     requests, pods = tables.requests, tables.pods
     runs = len(requests["start_s"])
@@ -43,8 +44,9 @@ def use_many(tables: Tables, horizon_s: ArrayLike) -> Figures:
     late = served & (np.nan_to_num(ready, nan=np.inf) > requests["start_s"])
     late |= sent & ~served & (_ready_at(pods, requests["start_s"]) == 0)
     begin = machine_from(pods)
-    low = np.maximum(np.where(np.isnan(begin), np.inf, begin), 0.0)
-    high = np.fmin(pods["gone_s"], horizon)
+    first, last = stretch_s or (0.0, np.inf)
+    low = np.maximum(np.where(np.isnan(begin), np.inf, begin), first)
+    high = np.fmin(pods["gone_s"], np.minimum(horizon, last))
     there = high > low
     low, high = np.where(there, low, np.inf), np.where(there, high, -np.inf)
     end = np.nan_to_num(requests["server_end_s"], nan=np.inf)

@@ -142,7 +142,7 @@ class Result:
     @cached_property
     def use(self) -> Figures:
         """How each replication used its pods, see `results.use.use_many`."""
-        return use_many(self._stacked, self.horizon_s)
+        return use_many(self._stacked, self.horizon_s, self.steady_s)
 
     @cached_property
     def aggregate(self) -> summary.Aggregate:

@@ -76,6 +76,29 @@ def test_pods_that_stay_are_billed_to_one_end():
         assert np.isnan(pods["gone_s"]).sum() == warm
 
 
+def test_nodes_are_billed_to_one_end():
+    """Added nodes that stay ten minutes longer are paid until they are released, the first node until the end."""
+    data = data_of(HEY, {"max-scale": 4}, cost={"granularity": "1s"})
+    price = data["cluster"]["instance-types"][0]
+    nodes = {"type": price["name"], "count": 1, "gpus-per-node": 1, "max": 4, "idle-release": "1m"}
+    data["cluster"]["nodes"] = nodes
+    data["model"]["cold-start"] = "60s"
+    one = from_mapping(data)
+    found = compared(one, one.with_setting("cluster.nodes.idle-release", "11m"), count=3)
+
+    assert set(found.one.horizon_s) == set(found.other.horizon_s) == {found.end_s}
+    for run in (found.one, found.other):
+        assert run.cost_figures is not None
+        table = run.tables(0).nodes
+        paid = np.fmin(table["gone_s"], found.end_s) - np.maximum(table["created_s"], 0)
+        assert np.isnan(table["gone_s"]).sum() == 1
+        assert run.cost_figures["amount"][0] == pytest.approx(np.ceil(paid).sum() * price["price-per-hour"] / 3600)
+    rows = {name: row for _, name, _, row in found.differences()}
+    added = len(found.one.tables(0).nodes["gone_s"]) - 1
+    assert added >= 2
+    assert rows["cost.amount"].mean == pytest.approx(added * 600 * price["price-per-hour"] / 3600, rel=0.05)
+
+
 def test_other_loads_are_not_paired_and_that_is_said(tmp_path: Path):
     """Fifty requests against twenty: independent samples."""
     path = written(tmp_path, data_of(HEY, {"max-scale": 4}))

@@ -240,6 +240,23 @@ def test_slos_and_cost_are_about_the_same_stretch() -> None:
         assert result.figures["requests_per_day"][number] == pytest.approx(per_day)
 
 
+def test_gpu_utilisation_is_that_of_the_stretch_that_is_billed() -> None:
+    """Of a load that goes on, the time after the warm-up; of any other the whole run: busy seconds of those held."""
+    for duration, from_s, to_s in (("1h", 180.0, 3600.0), ("10m", 0.0, math.inf)):
+        load = {"kind": "poisson", "rate": 0.3, "duration": duration}
+        result = simulate(experiment(load, annotations={"max-scale": 6}))
+        for number in range(result.replications):
+            tables, end_s = result.tables(number), min(to_s, float(result.horizon_s[number]))
+
+            def within(begin: float, end: float, end_s: float = end_s, from_s: float = from_s) -> float:
+                return max(0.0, min(end_s if math.isnan(end) else end, end_s) - max(begin, from_s))
+
+            pods, requests = tables.pods, tables.requests
+            held = sum(map(within, pods["provisioned_s"].tolist(), pods["gone_s"].tolist()))
+            busy = sum(map(within, requests["server_start_s"].tolist(), requests["server_end_s"].tolist()))
+            assert result.use["gpu_utilisation"][number] == pytest.approx(busy / held)
+
+
 def test_a_month_of_a_load_that_recurs_is_simulated_until_it_recurs() -> None:
     """Fifty requests a day: the run goes on for the whole day, of which the warm pod costs every second."""
     one = experiment(annotations={"min-scale": 1}, repeat="24h")
