@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kpasim.results.cost import currency_of
 from kpasim.results.display import percent
 from kpasim.results.summary import rounded
 from kpasim.spec.quantities import duration_text
@@ -26,6 +27,7 @@ class Judgement(NamedTuple):
         median: Median of its figure; infinite where failures make it so, NaN without one.
         cut: Whether the horizon ended a run before its load.
         about: Which requests it is about, where that is not all of the run; in words.
+        currency: Currency of money.
     """
 
     slo: Slo
@@ -34,6 +36,7 @@ class Judgement(NamedTuple):
     median: float
     cut: bool = False
     about: str = ""
+    currency: str = ""
 
     @property
     def met(self) -> bool:
@@ -42,7 +45,11 @@ class Judgement(NamedTuple):
 
     def text(self) -> str:
         """How often it is met, in words."""
-        median = self.slo.text(self.median) if np.isfinite(self.median) else "too many requests without success"
+        median = (
+            self.slo.text(self.median, self.currency)
+            if np.isfinite(self.median)
+            else "too many requests without success"
+        )
         often = f"met in {percent(self.share)} of runs, {percent(PROBABILITY)} needed"
         cut = "; a run that ends before its load meets no SLO" if self.cut else ""
         about = f"; {self.about}" if self.about else ""
@@ -75,6 +82,7 @@ def judge(result: Result, slos: Sequence[Slo]) -> list[Judgement]:
         about.append("requests in flight at the end are followed until they end")
     if not np.isfinite(figures.get("cost.per_month", np.array(np.nan))).any():
         figures.pop("cost.per_month", None)
+    currency = currency_of(result.prices or {})
     found = []
     for slo in priced(slos, per_month="cost.per_month" in figures):
         met = all_met([slo], figures)
@@ -84,5 +92,5 @@ def judge(result: Result, slos: Sequence[Slo]) -> list[Judgement]:
         interval = wilson(int(met.sum()), len(met))
         of_requests = slo.figure == ERRORS or slo.figure.startswith("latency")
         said = ", ".join(about) if of_requests else ""
-        found.append(Judgement(slo, float(np.mean(met)), interval, median, bool(cut(figures).any()), said))
+        found.append(Judgement(slo, float(np.mean(met)), interval, median, bool(cut(figures).any()), said, currency))
     return found

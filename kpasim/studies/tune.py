@@ -239,7 +239,7 @@ class TuneResult:
         values = slo.values(figures)
         median = float(np.nanmedian(values)) if not np.isnan(values).all() else math.nan
         if math.isfinite(median):
-            return f"{slo.name} is {slo.text(median)}{f' {self.cost_unit}' if slo.name == 'cost' else ''}"
+            return f"{slo.name} is {slo.text(median, cost.currency_of(prices_of(self.experiment) or {}))}"
         if not np.median(figures["ok"]):
             return "no request succeeded"
         if math.isnan(median):

@@ -180,6 +180,16 @@ def test_the_exit_status_says_whether_an_slo_is_met(slo: str, status: int, tmp_p
     assert [one["met"] for one in json.loads(found.stdout)["slo"]] == [status == 0, True]
 
 
+def test_a_verdict_on_money_has_its_unit(tmp_path: Path):
+    """What the median run costs, in the currency of the prices, per run where there is no month."""
+    load = {"kind": "hey", "requests": 10, "concurrency": 2, "timeout": "0s"}
+    path = written(tmp_path, experiment(load, {"max-scale": 2}))
+
+    text = run(path, "--slo", "cost<=0.01", "-n", "3").stdout
+
+    assert re.match(r"\N{BALLOT X} cost<=0.01: 0\.\d+ USD per run in the median run, met in 0 % of runs", text), text
+
+
 def test_a_wrong_slo_is_refused_before_the_run():
     """One line and exit status 1."""
     done = run("nowhere.yaml", "--slo", "p95=30s")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.errors import RunError
+from kpasim.results.display import number
 from kpasim.results.summary import LATENCY_PERCENTILES, Figures, error_share
 from kpasim.spec.base import suggestion
 from kpasim.spec.quantities import duration_text, seconds
@@ -39,6 +40,7 @@ _NUMBERS = {
     "cost-per-run": _PER_RUN,
     "cost-per-month": _PER_MONTH,
 }
+_MONEY = {_PER_RUN: " per run", _PER_MONTH: " per month"}
 ERRORS = "errors"
 """The share of failed requests, see `results.summary.error_share`."""
 
@@ -83,15 +85,17 @@ class Slo:
         amount = off / scale if self.sense in {"<=", "<"} else -off / scale
         return np.where(self.met(figures), 0.0, np.where(np.isnan(amount), math.inf, np.maximum(amount, 0.0)))
 
-    def text(self, value: float | None) -> str:
-        """A value of the figure in the SLO's unit."""
+    def text(self, value: float | None, currency: str = "") -> str:
+        """A value of the figure in the SLO's unit; money in a currency."""
         if value is None or math.isnan(value):
             return "none"
         if math.isinf(value):
             return "infinite"
         if self.figure == ERRORS:
             return f"{100 * value:.3g} %"
-        return f"{value:.4g}{' s' if self.name in _TIMES else ''}"
+        if self.figure in _MONEY:
+            return f"{number(value)} {currency}".strip() + _MONEY[self.figure]
+        return f"{number(value)}{' s' if self.name in _TIMES else ''}"
 
     def __str__(self) -> str:
         limit = f"{self.limit:g}"
