@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kpasim.errors import RunError
 from kpasim.results.cost import currency_of
 from kpasim.results.display import percent
 from kpasim.results.summary import rounded
@@ -71,7 +72,7 @@ def judge(result: Result, slos: Sequence[Slo]) -> list[Judgement]:
     """How often a run meets each SLO.
 
     Raises:
-        RunError: One is about money, and prices are missing.
+        RunError: One is about money and prices are missing, or about a month and the load says nothing about one.
     """
     figures, about = dict(result.slo_figures), []
     if result.steady_s is not None:
@@ -85,6 +86,8 @@ def judge(result: Result, slos: Sequence[Slo]) -> list[Judgement]:
     currency = currency_of(result.prices or {})
     found = []
     for slo in priced(slos, per_month="cost.per_month" in figures):
+        if slo.figure == "cost.per_month" and result.no_month:
+            raise RunError(f"--slo {slo}: {result.no_month}")
         met = all_met([slo], figures)
         values = slo.values(figures)
         known = values[~np.isnan(values)]

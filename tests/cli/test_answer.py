@@ -181,13 +181,17 @@ def test_the_exit_status_says_whether_an_slo_is_met(slo: str, status: int, tmp_p
 
 
 def test_a_verdict_on_money_has_its_unit(tmp_path: Path):
-    """What the median run costs, in the currency of the prices, per run where there is no month."""
+    """What the median run costs, in the currency of the prices, per run where there is no month; why there is none."""
     load = {"kind": "hey", "requests": 10, "concurrency": 2, "timeout": "0s"}
     path = written(tmp_path, experiment(load, {"max-scale": 2}))
 
     text = run(path, "--slo", "cost<=0.01", "-n", "3").stdout
 
     assert re.match(r"\N{BALLOT X} cost<=0.01: 0\.\d+ USD per run in the median run, met in 0 % of runs", text), text
+
+    refused = run(path, "--slo", "cost-per-month<=100", "-n", "3")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("Error: --slo cost-per-month<=100: the load ends by itself (say how often it rec")
 
 
 def test_a_wrong_slo_is_refused_before_the_run():
