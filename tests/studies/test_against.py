@@ -81,7 +81,7 @@ def test_nodes_are_billed_to_one_end():
     data = data_of(HEY, {"max-scale": 4}, cost={"granularity": "1s"})
     price = data["cluster"]["instance-types"][0]
     nodes = {"type": price["name"], "count": 1, "gpus-per-node": 1, "max": 4, "idle-release": "1m"}
-    data["cluster"]["nodes"] = nodes
+    data["cluster"] = {**data["cluster"], "nodes": nodes}
     data["model"]["cold-start"] = "60s"
     one = from_mapping(data)
     found = compared(one, one.with_setting("cluster.nodes.idle-release", "11m"), count=3)
