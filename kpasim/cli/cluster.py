@@ -10,17 +10,21 @@ import click
 
 @click.group("cluster", epilog="\b\nTry: kpasim cluster clean --dry-run")
 def command() -> None:
-    """Look after clusters that runs have used."""
+    """Clean up clusters after runs."""
 
 
 @command.command("clean", epilog="\b\nTry: kpasim cluster clean --dry-run")
-@click.option("--target", metavar="CONTEXT", help="Context of the kubeconfig; the current one where not given.")
-@click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig instead of the usual one.")
-@click.option("--namespace", "-n", metavar="NAME", help="Where to look; the context's namespace where not given.")
-@click.option("--all-namespaces", "-A", is_flag=True, help="Look everywhere (needs rights in the whole cluster).")
-@click.option("--run", metavar="ID", help="Only what this run left.")
-@click.option("--dry-run", is_flag=True, help="Say what would be removed.")
-@click.option("--timeout", "timeout_s", default=660.0, metavar="SECONDS", help="How long pods may take to go.")
+@click.option("--target", metavar="CONTEXT", help="Context of the kubeconfig.  [default: the current context]")
+@click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig file, instead of the default.")
+@click.option("--namespace", "-n", metavar="NAME", help="Namespace to search.  [default: the context's]")
+@click.option(
+    "--all-namespaces", "-A", is_flag=True, help="Search all namespaces (needs permissions in the whole cluster)."
+)
+@click.option("--run", metavar="ID", help="Only objects of this run.")
+@click.option("--dry-run", is_flag=True, help="List the objects that would be removed.")
+@click.option(
+    "--timeout", "timeout_s", default=660.0, metavar="SECONDS", help="Maximum time for the termination of pods."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def clean(
     *,

@@ -21,40 +21,41 @@ SHOWN = 100
 
 @click.command(epilog="\b\nTry: kpasim compare runs/hey50x5-live --plot --tolerance p50=15% --tolerance max-pods=0")
 @click.argument("run_dir", type=click.Path(file_okay=False, path_type=Path))
-@click.option("-n", "--replications", type=click.IntRange(1), default=200, show_default=True, help="Runs simulated.")
+@click.option(
+    "-n", "--replications", type=click.IntRange(1), default=200, show_default=True, help="Number of replications."
+)
 @click.option(
     "--service-times",
     type=click.Choice(["recorded", "declared"]),
     help="recorded: service times, starts of pods and the arrivals of open loops are those of the run, so that the "
-    "autoscaler and its plumbing are compared. declared: times are drawn from the model.  [default: recorded; declared "
-    "with --model or --experiment]",
+    "autoscaler and the network path are compared. declared: times are drawn from the model.  "
+    "[default: recorded; declared with --model or --experiment]",
 )
 @click.option("--model", metavar="NAME|FILE", help="Predict with this model instead of the run's own.")
 @click.option(
     "--experiment",
     metavar="FILE",
     type=click.Path(dir_okay=False),
-    help="Judge the prediction of this experiment. Arrivals of open loops are those of the run.",
+    help="Predict from this experiment. Arrivals of open loops are those of the run.",
 )
-@click.option("--align", is_flag=True, help="Infer the phases of the clocks from the averages that were observed.")
+@click.option("--align", is_flag=True, help="Infer the clock phases from the recorded averages.")
 @click.option(
     "--earlier",
     multiple=True,
     metavar="RUN_DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="An earlier run on the same activator, whose averages say where within the wall-clock second it reports; may "
-    "be given several times.",
+    help="Earlier run on the same activator, to estimate its reporting phase within the wall-clock second; repeatable.",
 )
 @click.option(
     "--tolerance",
     "tolerances",
     multiple=True,
     metavar="METRIC=AMOUNT",
-    help="How far the prediction may be off, such as p50=15% or max-pods=0; may be given several times.",
+    help="Maximum error of a metric, such as p50=15% or max-pods=0; repeatable.",
 )
 @options.seed
 @options.engine("; both give the same tables")
-@click.option("--plot", is_flag=True, help="Draw both (SVG and PNG) into --out, or runs/NAME-compare.")
+@click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to --out.  [default: runs/NAME-compare]")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for comparison.json.")
 @options.as_json
 @click.pass_context
@@ -75,9 +76,9 @@ def command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Simulate the experiment of RUN_DIR and show the prediction beside what was measured.
+    """Simulate the experiment of RUN_DIR and compare the prediction with the measured run.
 
-    Exit status 3 where a tolerance is missed, whether the experiment states it or --tolerance.
+    Exit status 3: a tolerance is missed, of the experiment or of --tolerance.
     """
     from kpasim.studies.compare import compare
     from kpasim.studies.measured.clocks import report_places
@@ -158,9 +159,9 @@ def _show(comparison: Comparison) -> None:
         click.echo(f"Pods created at (measured / predicted) {', '.join(times)}")
     ticks = comparison.ticks
     wrong = [f"{name.replace('_', ' ')} {ticks[name]}" for name in ("desired", "panic_mode", "excess_burst_capacity")]
-    click.echo(f"Ticks: {ticks['rows']}; decided otherwise than the policy does: {', '.join(wrong)}.")
+    click.echo(f"Ticks: {ticks['rows']}; different from the policy: {', '.join(wrong)}.")
     if simulated:
-        click.echo("RUN_DIR holds a simulation: nothing here was measured.")
+        click.echo("RUN_DIR is a simulated run, not a measured run.")
     for line in comparison.notes:
         click.echo(line)
     for name, modes in comparison.modes.items():

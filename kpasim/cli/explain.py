@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("key", required=False)
 @options.as_json
 def command(key: str | None, as_json: bool) -> None:
-    """Explain KEY: what it means, what it takes, its default, and where Knative decides on it.
+    """Explain KEY: meaning, type, default, and the source file in Knative.
 
     KEY is a path as --set takes it (model.cold-start.crash), or the end of one (max-scale). Without KEY: the paths of
     all settings.
@@ -49,7 +49,7 @@ def command(key: str | None, as_json: bool) -> None:
 
 
 def _grouped(found: list[Key]) -> list[tuple[Key, list[Key]]]:
-    """Keys that say the same, told once."""
+    """Keys with the same explanation, merged."""
     groups: dict[tuple[str, str, str], list[Key]] = {}
     for one in found:
         groups.setdefault((one.meaning, one.takes, one.default), []).append(one)

@@ -14,13 +14,13 @@ from kpasim.cli.output import note, print_json
     epilog="\b\nTry: kpasim load experiments/hey50x5.yaml --url http://127.0.0.1:7860/sdapi/v1/txt2img --body '{}'"
 )
 @click.argument("experiment", type=click.Path(dir_okay=False))
-@click.option("--url", required=True, help="Where requests are sent: the whole URL, path included.")
-@click.option("--host", help="Host header (and TLS name), where the URL is that of a gateway.")
+@click.option("--url", required=True, help="Target URL, with path.")
+@click.option("--host", help="Host header (and TLS name), if the URL is that of a gateway.")
 @click.option("--method", help="HTTP method.  [default: POST with --body, else GET]")
 @click.option(
     "--body",
     metavar="TEXT|@FILE",
-    help="Body of each request; @FILE.jsonl holds one a line, dealt out in turn, any other @FILE is one body.",
+    help="Body of each request; @FILE.jsonl: a body per line, used in order; any other @FILE is the body.",
 )
 @click.option("-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Header of each request.")
 @click.option("--insecure", is_flag=True, help="Do not check the server's certificate (hey never does).")

@@ -19,18 +19,18 @@ from kpasim.errors import KpasimError, printable
 
 COMMANDS = {
     "run": "Simulate one experiment.",
-    "check": "What is surprising or wrong in a manifest before money is spent.",
+    "check": "Find errors and surprising settings in a manifest or an experiment.",
     "sweep": "Simulate a grid or a design over settings.",
     "tune": "Find the cheapest settings that meet your SLOs.",
     "calibrate": "Fit a model to measured files, with intervals.",
-    "compare": "Put a prediction beside a measured run.",
+    "compare": "Compare a prediction with a measured run.",
     "validate": "Deploy, predict, load, record, compare, clean up.",
     "load": "Send the experiment's requests to a URL.",
     "manifest": "Import, export and compare Service manifests.",
-    "cluster": "Find and remove what an interrupted run left in a cluster.",
+    "cluster": "Find and remove objects that an interrupted run left in a cluster.",
     "serve": "Serve txt2img with diffusers.",
     "report": "Write one HTML page about a run or a sweep.",
-    "explain": "Say what a key means, what it takes, and its default.",
+    "explain": "Print meaning, type and default of a key.",
     "schema": "Print the JSON schema of kpasim's files.",
     "warmup": "Compile the fast engine now.",
 }
@@ -67,7 +67,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; suggest one where the name is unknown."""
+        """Find the command; suggest a command where the name is unknown."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as err:
@@ -79,7 +79,7 @@ class LazyGroup(click.Group):
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what a user can mend becomes a message and exit status 1."""
+        """Run the command; an error that a user can fix becomes a message and exit status 1."""
         try:
             return super().invoke(ctx)
         except KpasimError as err:

@@ -12,7 +12,7 @@ from kpasim.cli.output import note, print_json
 
 @click.group(epilog="\b\nTry: kpasim manifest import experiments/manifests/stable-diffusion.yaml")
 def command() -> None:
-    """Make an experiment of a Service manifest, write tuned settings back, compare two of them."""
+    """Make an experiment from a Service manifest, write changed settings into the manifest, compare two manifests."""
 
 
 @command.command(
@@ -22,13 +22,13 @@ def command() -> None:
 @click.option(
     "--from-cluster",
     metavar="NAMESPACE/NAME",
-    help="Instead of FILE: a Service of the cluster, kept beside --out.",
+    help="Read this Service from the cluster, instead of FILE; its manifest is written beside --out.",
 )
 @click.option("--context", metavar="NAME", help="With --from-cluster: context of the kubeconfig.")
-@click.option("--out", type=click.Path(), help="File for the experiment; stdout without it.")
+@click.option("--out", type=click.Path(), help="File for the experiment.  [default: stdout]")
 @click.option("--hey", "hey_flags", metavar="FLAGS", help="The load: hey's flags, such as '-n 50 -c 5 -t 180'.")
-@click.option("--service-time", metavar="TIME", help="Time one request takes, such as 11s.")
-@click.option("--cold-start", metavar="TIME", help="Time from a pod's creation to its first answer.")
+@click.option("--service-time", metavar="TIME", help="Service time of a request, such as 11s.")
+@click.option("--cold-start", metavar="TIME", help="Time from a pod's creation to its first response.")
 def import_(
     file: str | None,
     from_cluster: str | None,
@@ -38,7 +38,7 @@ def import_(
     service_time: str | None,
     cold_start: str | None,
 ) -> None:
-    """Write an experiment about the Service in FILE, with guesses and remarks on where to get the real numbers.
+    """Write an experiment for the Service in FILE, with guesses, and comments on where to find the real values.
 
     The experiment names FILE, relative to where it stands itself. A manifest from a stream (-) becomes part of it.
     """
@@ -78,14 +78,13 @@ def _fetched(place: str, context: str | None, out: str | None) -> str:
     epilog="\b\nTry: kpasim manifest export experiments/hey50x5.yaml --set service.annotations.max-scale=5",
 )
 @click.argument("experiment", type=click.Path())
-@click.option("--set", "assignments", multiple=True, metavar="SETTING=VALUE", help="Change a setting first.")
-@click.option("--settings", type=click.Path(), help="File with settings to change first: a mapping of path to value.")
-@click.option("--out", type=click.Path(), help="File for the manifest; stdout without it.")
+@click.option("--set", "assignments", multiple=True, metavar="SETTING=VALUE", help="Change a setting.")
+@click.option("--settings", type=click.Path(), help="File with settings to change: a mapping of path to value.")
+@click.option("--out", type=click.Path(), help="File for the manifest.  [default: stdout]")
 def export(experiment: str, assignments: tuple[str, ...], settings: str | None, out: str | None) -> None:
     """Write the Service manifest of EXPERIMENT, with changed settings in its author's own spelling.
 
-    Comments, order, quotes and all that is not a setting stay as they are; without a change the file is the same byte
-    for byte.
+    Comments, order, quotes and unknown fields are kept. Without a change, the file is identical, byte for byte.
     """
     from kpasim.spec.experiment import load
 

@@ -1,4 +1,4 @@
-"""Options that several commands have, with the same words."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def engine(further: str = "") -> Decorator:
         type=click.Choice(["auto", "compiled", "reference"]),
         default="auto",
         show_default=True,
-        help=f"auto: whichever answers first{further}.",
+        help=f"auto: the engine that finishes first{further}.",
     )
 
 

@@ -12,21 +12,21 @@ from kpasim.cli.output import note, progress
 )
 @click.argument("folder", metavar="RUN_DIR|SWEEP_DIR", type=click.Path(file_okay=False))
 @click.argument("other", required=False, type=click.Path(file_okay=False))
-@click.option("-o", "--out", metavar="FILE", help="The page.  [default: report.html in the first folder; -: stdout]")
-@click.option("--open", "show", is_flag=True, help="Show it in the browser.")
+@click.option("-o", "--out", metavar="FILE", help="Output file.  [default: report.html in the first folder; -: stdout]")
+@click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
 @click.option(
     "-n",
     "--replications",
     type=click.IntRange(0),
     default=200,
     show_default=True,
-    help="Simulated runs to put beside a measured run that holds no prediction; 0: none.",
+    help="Replications of the prediction of a measured run without a prediction; 0: no prediction.",
 )
 def command(folder: str, other: str | None, out: str | None, show: bool, replications: int) -> None:
     """Write one self-contained HTML page about a run, two runs side by side (OTHER), or a sweep.
 
-    The page needs no network and can be mailed. It says in words what happened, shows pods and the reason of every
-    decision, latency, cost, and what is needed to run it again. A measured run is shown beside its prediction.
+    The page needs no network and can be mailed. It has a summary in words, pods, the reason for each decision, latency,
+    cost, and the experiment to run it again. A measured run is shown beside its prediction.
     """
     from pathlib import Path
 

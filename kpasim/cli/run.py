@@ -44,10 +44,10 @@ COSTLY = ("utilisation",)
 @click.argument("experiment", required=False, type=click.Path())
 @click.option("--manifest", type=click.Path(), help="Service YAML, instead of an experiment file.")
 @click.option("--hey", "hey_flags", metavar="FLAGS", help="With --manifest: hey's flags, such as '-n 50 -c 5 -t 180'.")
-@click.option("--service-time", metavar="TIME", help="With --manifest: time one request takes, such as 11s.")
+@click.option("--service-time", metavar="TIME", help="With --manifest: service time of a request, such as 11s.")
 @click.option("--cold-start", metavar="TIME", help="With --manifest: time from pod creation to its first response.")
 @click.option("--write-experiment", type=click.Path(), help="With --manifest: also write the experiment file.")
-@click.option("-n", "--replications", type=click.IntRange(1), help="How many replications.")
+@click.option("-n", "--replications", type=click.IntRange(1), help="Number of replications.")
 @options.settings
 @click.option(
     "--slo",
@@ -68,7 +68,7 @@ COSTLY = ("utilisation",)
 @click.option(
     "--explain",
     is_flag=True,
-    help="Say why it scaled, and for each decision what the autoscaler saw and which rule decided.",
+    help="Print the reasons for scaling, and for each decision the averages and the rule.",
 )
 @click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to --out.  [default: runs/NAME]")
 @click.option("--out", type=click.Path(), help="Folder for the run's tables.")
@@ -92,9 +92,9 @@ def command(
     out: str | None,
     as_json: bool,
 ) -> None:
-    """Simulate EXPERIMENT: what failed, what users wait, what it costs; then the scaling timeline and every figure.
+    """Simulate EXPERIMENT: failed requests, latency, cost; then the scaling timeline and all figures.
 
-    With --against or --against-set: what another experiment or setting changes, with the same random numbers.
+    With --against or --against-set: compare with another experiment or setting, under the same random numbers.
     Without a file: --manifest ksvc.yaml --hey '-n 50 -c 5' --service-time 11s --cold-start 120s.
     """
     from kpasim.spec.settings import parse_settings, with_settings

@@ -1,4 +1,4 @@
-"""`kpasim schema`: what may stand in kpasim's files."""
+"""`kpasim schema`: the JSON schema of kpasim's files."""
 
 from __future__ import annotations
 

@@ -28,17 +28,21 @@ REPORT_EVERY_S = 10.0
 @click.command(epilog="\b\nTry: kpasim sweep experiments/cost-vs-latency.yaml --out runs/cost-vs-latency --plot")
 @click.argument("file", type=click.Path())
 @click.option("--out", type=click.Path(), help="Folder for rows, replications and figures.  [default: runs/NAME]")
-@click.option("--resume", is_flag=True, help="Go on with the unfinished sweep in --out; nothing is simulated twice.")
+@click.option("--resume", is_flag=True, help="Continue the unfinished sweep in --out; no run is simulated twice.")
 @click.option(
     "--backend",
     type=click.Choice(["local", "dask", "ray"]),
     default="local",
     show_default=True,
-    help="Where to simulate: processes of this machine, or a cluster.",
+    help="Workers: processes of this machine, or a Dask or Ray cluster.",
 )
-@click.option("--address", help="Scheduler of the Dask or Ray cluster; without it, workers are started here.")
+@click.option(
+    "--address", help="Scheduler of the Dask or Ray cluster; by default, workers are started on this machine."
+)
 @click.option("--processes", type=click.IntRange(1), help="Processes on this machine.  [default: one on each core]")
-@click.option("--percentile", metavar="p95", help="Weigh cost against this latency instead of the sweep's first.")
+@click.option(
+    "--percentile", metavar="p95", help="Compare cost with this latency.  [default: the sweep's first percentile]"
+)
 @options.settings
 @options.engine("; both give the same rows")
 @click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to the folder.")
@@ -58,8 +62,8 @@ def command(
 ) -> None:
     """Simulate every setting of FILE, an experiment with axes, under the same random numbers.
 
-    Shows the settings by cost, the Pareto front of cost against latency, and what each axis does. Interrupted with
-    Ctrl-C, or killed, it goes on with --resume.
+    Shows the settings by cost, the Pareto front of cost against latency, and the effect of each axis. --resume
+    continues a sweep that was interrupted (Ctrl-C) or killed.
     """
     from kpasim.spec.settings import parse_settings
     from kpasim.studies.sweep import Plan, is_of_another_version, sweep

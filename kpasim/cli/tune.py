@@ -40,14 +40,14 @@ SHOWN = (
     multiple=True,
     required=True,
     metavar="SLO",
-    help="What a run must meet: 'p95<=30s', 'errors<=0.1%', 'max-pods<=4'; repeatable. Failed requests are infinitely "
-    "late, but for 'p95<=30s of successes'.",
+    help="SLO of a run: 'p95<=30s', 'errors<=0.1%', 'max-pods<=4'; repeatable. Failed requests are infinitely "
+    "late, except with 'p95<=30s of successes'.",
 )
 @click.option(
     "--vary",
     multiple=True,
     metavar="PATH=VALUES",
-    help="What may change: 'service.annotations.max-scale=1,2,4', or PATH='{from: 1, to: 9, step: 2}'. "
+    help="Setting to vary: 'service.annotations.max-scale=1,2,4', or PATH='{from: 1, to: 9, step: 2}'. "
     "[default: scale bounds, utilisation, window, delay and retention]",
 )
 @click.option(
@@ -55,7 +55,7 @@ SHOWN = (
     type=click.Choice(["cost", "pod-seconds", "gpu-seconds"]),
     default="cost",
     show_default=True,
-    help="What is to be least.",
+    help="Objective.",
 )
 @click.option(
     "--probability",
@@ -67,7 +67,7 @@ SHOWN = (
 @click.option(
     "--budget",
     type=click.IntRange(1),
-    help="Replications of the search at most, but for those that judge its choice.  [default: 50,000]",
+    help="Maximum of replications in the search, without the final test of the choice.  [default: 50,000]",
 )
 @options.settings
 @options.seed
@@ -89,9 +89,9 @@ def command(
 ) -> None:
     """Find the cheapest settings of EXPERIMENT that meet all SLOs, and write them into its manifest.
 
-    EXPERIMENT may be a sweep file: then its axes are what may change. Of settings that cost about the same (1 %), those
-    with the fewest changes are chosen. Exit status 3 when nothing that was tried meets the SLOs, 4 when the budget was
-    too small to decide; the nearest settings are shown.
+    EXPERIMENT may be a sweep file: then the search varies its axes. Among settings of about the same cost (1 %), those
+    with the fewest changes are chosen. Exit status 3: no tried settings meet the SLOs. Exit status 4: the budget was
+    too small to decide. Both show the nearest settings.
     """
     from kpasim.spec.settings import parse_settings, with_settings
     from kpasim.spec.sharing import CONCURRENCY, sharing_note
@@ -147,20 +147,20 @@ def command(
 
 @contextmanager
 def reported() -> Iterator[Callable[[int, int], None]]:
-    """Progress on stderr: replications played, and settings still in the race."""
+    """Progress on stderr: simulated replications, and settings still in the race."""
     begun = time.monotonic()
 
-    def words(played: int, still: int) -> str:
-        pace = played / max(time.monotonic() - begun, 1e-3)
-        return f"{played:,} replications played ({pace:,.0f}/s), {still:,} settings in the race"
+    def words(simulated: int, still: int) -> str:
+        pace = simulated / max(time.monotonic() - begun, 1e-3)
+        return f"{simulated:,} replications simulated ({pace:,.0f}/s), {still:,} settings in the race"
 
     if not sys.stderr.isatty():
         told = [time.monotonic()]
 
-        def tell(played: int, still: int) -> None:
+        def tell(simulated: int, still: int) -> None:
             if time.monotonic() - told[0] >= REPORT_EVERY_S:
                 told[0] = time.monotonic()
-                note(words(played, still))
+                note(words(simulated, still))
 
         yield tell
         return
@@ -168,11 +168,11 @@ def reported() -> Iterator[Callable[[int, int], None]]:
     from rich.status import Status
 
     with Status("searching ...", console=Console(stderr=True)) as status:
-        yield lambda played, still: status.update(words(played, still))
+        yield lambda simulated, still: status.update(words(simulated, still))
 
 
 def show(result: TuneResult) -> None:
-    """Print the answer, what was found beside what is, how sure that is, and what would change in the manifest."""
+    """Print the choice, a comparison with the present settings, the confidence, and the changes of the manifest."""
     from kpasim.studies.search.stress import words
 
     slos = ", ".join(str(slo) for slo in result.slos)
@@ -197,7 +197,7 @@ def show(result: TuneResult) -> None:
 
 
 def answer(result: TuneResult) -> list[str]:
-    """What to change and what that saves, or why nothing meets the SLOs."""
+    """The changes and their saving, or the reason why no settings meet the SLOs."""
     if result.chosen:
         return [
             *(click.style(f"Warning: {text}", fg="red") for text in result.warnings),
@@ -208,13 +208,13 @@ def answer(result: TuneResult) -> list[str]:
     lines = []
     if result.undecided:
         lines.append(
-            "Undecided: the budget was spent before any setting was known to meet the SLOs. Give a larger --budget."
+            "Undecided: the budget was spent before settings that meet the SLOs were confirmed. Give a larger --budget."
             if result.race.cut_short
             else "Undecided: the nearest settings meet the SLOs about as often as required (--probability)."
         )
         lines.append(f"Nearest: {name(result.nearest)}")
     else:
-        lines += ["Nothing that was tried meets the SLOs.", f"Nearest miss: {name(result.nearest)}"]
+        lines += ["No tried settings meet the SLOs.", f"Nearest miss: {name(result.nearest)}"]
     lines.append(f"  SLOs met in {share(result.nearest)}")
     for slo, met, words in result.missed(result.nearest):
         lines.append(f"  {slo}: met in {100 * met:.3g} % of runs; in the median run {words}")
@@ -265,7 +265,7 @@ def assumptions(result: TuneResult) -> list[str]:
     if result.horizon_s is not None and result.experiment.horizon_s is None:
         lines.append(
             f"Every run is billed until {seconds(result.horizon_s)} after its load began, to its own end if that is "
-            "later. Say how often the load recurs (repeat: 24h) for a cost per month with all idle pods in it."
+            "later. Set how often the load recurs (repeat: 24h) for a cost per month with all idle pods."
         )
     if result.idled:
         lines.append(MET_IDLE)

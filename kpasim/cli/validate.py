@@ -17,10 +17,10 @@ from kpasim.cli import options
     metavar="local|CONTEXT|in-cluster",
     default="local",
     show_default=True,
-    help="The stand-in on this machine, a context of the kubeconfig, or in-cluster in a pod of the cluster.",
+    help="The fake cluster on this machine, a context of the kubeconfig, or in-cluster in a pod of the cluster.",
 )
-@click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig instead of the usual one.")
-@click.option("--namespace", "-n", metavar="NAME", help="Where to deploy; the context's namespace where not given.")
+@click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig file, instead of the default.")
+@click.option("--namespace", "-n", metavar="NAME", help="Namespace to deploy to.  [default: the context's]")
 @click.option("--image", metavar="IMAGE", help="Image instead of the manifest's.")
 @options.settings
 @click.option("--model", metavar="NAME|FILE", help="Predict with this model instead of calibrating.")
@@ -30,29 +30,35 @@ from kpasim.cli import options
     default=120.0,
     show_default=True,
     metavar="SECONDS",
-    help="Most time for the requests of the calibration; what then stays uncertain widens the intervals.",
+    help="Maximum time for the requests of the calibration; remaining uncertainty widens the intervals.",
 )
 @click.option(
     "--gateway",
     type=click.Choice(["auto", "kourier", "istio", "alb"]),
     default="auto",
     show_default=True,
-    help="Which gateway requests come through.",
+    help="Gateway of the requests.",
 )
 @click.option("--url", metavar="URL", help="Send requests here instead of to the gateway.")
-@click.option("--host", metavar="NAME", help="Their Host header instead of the Service's own.")
-@click.option("--path", metavar="PATH", help="Path of each request.  [default: as the experiment's Service says, or /]")
+@click.option("--host", metavar="NAME", help="Host header of the requests, instead of the Service's.")
+@click.option("--path", metavar="PATH", help="Path of each request.  [default: annotation of the Service, or /]")
 @click.option(
     "--body",
     metavar="TEXT|@FILE",
-    help="Body of each request; @FILE.jsonl holds one a line, dealt out in turn.  [default: as the Service says]",
+    help="Body of each request; @FILE.jsonl: a body per line, used in order.  [default: annotation of the Service]",
 )
 @click.option("-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Header of each request.")
-@click.option("--keep", is_flag=True, help="Leave the Service where it is.")
-@click.option("--adopt", is_flag=True, help="Run with a Service that is there already, and put it back afterwards.")
-@click.option("--dry-run", is_flag=True, help="Look around, ask whether the cluster would take it, estimate the bill.")
-@click.option("--max-cost", type=click.FloatRange(0), metavar="AMOUNT", help="Refuse, or stop, a run that costs more.")
-@click.option("--ready-timeout", default=900.0, show_default=True, metavar="SECONDS", help="How long pods may start.")
+@click.option("--keep", is_flag=True, help="Do not remove the Service after the run.")
+@click.option("--adopt", is_flag=True, help="Use an existing Service, and restore it afterwards.")
+@click.option(
+    "--dry-run", is_flag=True, help="Ask whether the cluster accepts the Service, and estimate the bill; send no load."
+)
+@click.option(
+    "--max-cost", type=click.FloatRange(0), metavar="AMOUNT", help="Maximum cost: refuse or stop a run that exceeds it."
+)
+@click.option(
+    "--ready-timeout", default=900.0, show_default=True, metavar="SECONDS", help="Maximum time for the start of pods."
+)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder.  [default: runs/NAME-TIME]")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 @click.pass_context
@@ -81,7 +87,7 @@ def command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Do EXPERIMENT for real and compare it with its prediction.
+    """Run EXPERIMENT on a cluster and compare the measurement with the prediction.
 
     Deploys the experiment's Service, calibrates briefly (one cold start, requests until their mean is known to 3 %),
     freezes the prediction, sends the load, records pods, decisions and requests, compares, and removes what it created,

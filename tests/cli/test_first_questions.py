@@ -36,7 +36,7 @@ QUESTIONS = {
     ),
     "which setting is the cheapest for p95 <= 30 s": (
         ["tune", HEADLINE, "--slo", "p95<=30s", "--budget", "1000"],
-        r"^(Change: .*min-scale|Nothing that was tried)",
+        r"^(Change: .*min-scale|No tried settings)",
     ),
     "why did it scale": (
         ["run", HEADLINE, "-n", "20", "--explain"],

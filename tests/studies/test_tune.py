@@ -126,7 +126,7 @@ def test_nothing_meets_the_slo(tmp_path: Path) -> None:
         arguments += ["--vary", f"{path}={','.join(map(str, values))}"]
     done = CliRunner().invoke(command, arguments)
     assert done.exit_code == 3, done.output
-    assert "Nothing that was tried meets the SLOs." in done.output
+    assert "No tried settings meet the SLOs." in done.output
     assert "Nearest miss: min-scale 3" in done.output
     assert re.search(r"p95<=1s: met in 0 % of runs; in the median run p95 is \d[.\d]* s", done.output)
     assert f"{out} was not written." in done.output
@@ -150,9 +150,9 @@ def test_a_budget_that_is_too_small_to_decide_says_so(tmp_path: Path) -> None:
         arguments += ["--vary", f"{path}={','.join(map(str, values))}"]
     undecided = CliRunner().invoke(command, [*arguments, "--probability", "99%"])
     assert undecided.exit_code == 4, undecided.output
-    assert "Undecided: the budget was spent before any setting was known to meet the SLOs." in undecided.output
+    assert "Undecided: the budget was spent before settings that meet the SLOs were confirmed." in undecided.output
     assert re.search(r"Nearest: [^\n]*\n  SLOs met in 100 % of runs \(95 %: 94.3 to 100 %\)", undecided.output)
-    assert "Nothing that was tried meets the SLOs." not in undecided.output
+    assert "No tried settings meet the SLOs." not in undecided.output
     found = json.loads(CliRunner().invoke(command, [*arguments, "--probability", "99%", "--json"]).stdout)
     assert (found["met"], found["decided"], found["budget_spent"]) == (False, False, True)
 
