@@ -30,6 +30,7 @@ FORMATS = ("text", "github", "sarif", "json")
     show_default=True,
     help="github: annotations of a workflow; sarif: a log for code scanners.",
 )
+@options.cluster_config
 @options.settings
 @options.as_json
 @click.pass_context
@@ -40,6 +41,7 @@ def command(
     quiet: bool,
     no_trials: bool,
     form: str,
+    cluster_config: tuple[str, ...],
     settings: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -59,7 +61,9 @@ def command(
     found: dict[str, list[Finding]] = {}
     for file in chosen.files:
         try:
-            found[file] = check_file(file, parse_settings(settings), trials=not (no_trials or quiet))
+            found[file] = check_file(
+                file, parse_settings(settings), trials=not (no_trials or quiet), cluster_config=cluster_config
+            )
         except FileError as error:
             if form == "text" and len(chosen.files) == 1:
                 raise

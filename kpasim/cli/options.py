@@ -20,6 +20,29 @@ settings: Decorator = click.option(
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 
 
+cluster_config: Decorator = click.option(
+    "--cluster-config",
+    "cluster_config",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="ConfigMaps of the cluster, a List of them, or a KnativeServing of Knative's operator; repeatable.",
+)
+
+
+def of_manifest(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that make an experiment of a manifest."""
+    for option, metavar, text in (
+        ("--cold-start", "TIME", "With a manifest: time from pod creation to its first response."),
+        ("--service-time", "TIME", "With a manifest: service time of a request, such as 11s."),
+    ):
+        function = click.option(option, metavar=metavar, help=text)(function)
+    hey = click.option(
+        "--hey", "hey_flags", metavar="FLAGS", help="With a manifest: hey's flags, such as '-n 50 -c 5 -t 180'."
+    )
+    return hey(function)
+
+
 def engine(further: str = "") -> Decorator:
     """The choice of the engine; ``further`` goes on after the words that every command has."""
     return click.option(

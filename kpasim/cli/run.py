@@ -43,10 +43,9 @@ COSTLY = ("utilisation",)
 @click.command(epilog="\b\nTry: kpasim run experiments/hey50x5.yaml --replications 500 --out runs/hey50x5")
 @click.argument("experiment", required=False, type=click.Path())
 @click.option("--manifest", type=click.Path(), help="Service YAML, instead of an experiment file.")
-@click.option("--hey", "hey_flags", metavar="FLAGS", help="With --manifest: hey's flags, such as '-n 50 -c 5 -t 180'.")
-@click.option("--service-time", metavar="TIME", help="With --manifest: service time of a request, such as 11s.")
-@click.option("--cold-start", metavar="TIME", help="With --manifest: time from pod creation to its first response.")
-@click.option("--write-experiment", type=click.Path(), help="With --manifest: also write the experiment file.")
+@options.of_manifest
+@click.option("--write-experiment", type=click.Path(), help="With a manifest: also write the experiment file.")
+@options.cluster_config
 @click.option("-n", "--replications", type=click.IntRange(1), help="Number of replications.")
 @options.settings
 @click.option(
@@ -80,6 +79,7 @@ def command(
     service_time: str | None,
     cold_start: str | None,
     write_experiment: str | None,
+    cluster_config: tuple[str, ...],
     replications: int | None,
     settings: tuple[str, ...],
     slo: tuple[str, ...],
@@ -95,7 +95,7 @@ def command(
     """Simulate EXPERIMENT: failed requests, latency, cost; then the scaling timeline and all figures.
 
     With --against or --against-set: compare with another experiment or setting, under the same random numbers.
-    Without a file: --manifest ksvc.yaml --hey '-n 50 -c 5' --service-time 11s --cold-start 120s.
+    EXPERIMENT may be a manifest: ksvc.yaml --hey '-n 50 -c 5' --service-time 11s --cold-start 120s.
     """
     from kpasim.spec.settings import parse_settings, with_settings
     from kpasim.studies.judge import judge
@@ -104,7 +104,9 @@ def command(
 
     changes = parse_settings(settings)
     wanted = [parse_slo(text) for text in slo]
-    what = chosen_experiment(experiment, manifest, hey_flags, service_time, cold_start, write_experiment)
+    what = chosen_experiment(
+        experiment, manifest, hey_flags, service_time, cold_start, write_experiment, cluster_config
+    )
     if changes and write_experiment:
         note(f"The changes of --set are not in {write_experiment}.")
     what = with_settings(what, changes)
@@ -185,23 +187,29 @@ def chosen_experiment(
     service_time: str | None,
     cold_start: str | None,
     write_experiment: str | None,
+    cluster_config: tuple[str, ...] = (),
 ) -> Experiment:
     """The experiment of a file, or one put together from the command line."""
     from kpasim.spec.experiment import load
+    from kpasim.studies.check import is_manifest
 
     if experiment and manifest:
         raise click.UsageError("give EXPERIMENT or --manifest, not both")
+    if experiment and hey_flags and is_manifest(experiment):
+        experiment, manifest = None, experiment
     if experiment:
         given = {"--hey": hey_flags, "--service-time": service_time, "--cold-start": cold_start}
         for option, value in {**given, "--write-experiment": write_experiment}.items():
             if value is not None:
                 raise click.UsageError(f"{option} goes with --manifest; EXPERIMENT says these things itself")
-        return load(experiment)
+        return load(experiment, cluster_config)
     if not manifest:
         raise click.UsageError("give EXPERIMENT, or --manifest with --hey, --service-time and --cold-start")
     from kpasim.spec.quick import quick_experiment
 
-    quick, text = quick_experiment(manifest, hey_flags or "", service_time, cold_start, write_to=write_experiment)
+    quick, text = quick_experiment(
+        manifest, hey_flags or "", service_time, cold_start, write_to=write_experiment, cluster_config=cluster_config
+    )
     if write_experiment:
         from kpasim.results.files import atomic_write, make_folder
 

@@ -43,6 +43,7 @@ REPORT_EVERY_S = 10.0
 @click.option(
     "--percentile", metavar="p95", help="Compare cost with this latency.  [default: the sweep's first percentile]"
 )
+@options.cluster_config
 @options.settings
 @options.engine("; both give the same rows")
 @click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to the folder.")
@@ -55,6 +56,7 @@ def command(
     address: str | None,
     processes: int | None,
     percentile: str | None,
+    cluster_config: tuple[str, ...],
     settings: tuple[str, ...],
     engine: Any,
     plot: bool,
@@ -70,10 +72,11 @@ def command(
 
     if address and backend == "local":
         raise click.UsageError("--address belongs to --backend dask or ray")
-    plan = Plan.read(file, parse_settings(settings))
+    plan = Plan.read(file, parse_settings(settings), cluster_config)
     check_percentile(percentile)
     folder = Path(out) if out else Path("runs") / plan.name
-    again = shlex.join([file, "--out", str(folder), *(word for one in settings for word in ("--set", one))])
+    configs = (word for one in cluster_config for word in ("--cluster-config", one))
+    again = shlex.join([file, "--out", str(folder), *configs, *(word for one in settings for word in ("--set", one))])
     introduce(plan)
     try:
         with reported(plan.name) as progress:

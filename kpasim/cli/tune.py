@@ -69,6 +69,8 @@ SHOWN = (
     type=click.IntRange(1),
     help="Maximum of replications in the search, without the final test of the choice.  [default: 50,000]",
 )
+@options.of_manifest
+@options.cluster_config
 @options.settings
 @options.seed
 @click.option("--write", "write_to", type=click.Path(), help="Write the tuned Service YAML to this file.")
@@ -81,6 +83,10 @@ def command(
     minimise: str,
     probability: str,
     budget: int | None,
+    hey_flags: str | None,
+    service_time: str | None,
+    cold_start: str | None,
+    cluster_config: tuple[str, ...],
     settings: tuple[str, ...],
     seed: int | None,
     write_to: str | None,
@@ -89,9 +95,10 @@ def command(
 ) -> None:
     """Find the cheapest settings of EXPERIMENT that meet all SLOs, and write them into its manifest.
 
-    EXPERIMENT may be a sweep file: then the search varies its axes. Among settings of about the same cost (1 %), those
-    with the fewest changes are chosen. Exit status 3: no tried settings meet the SLOs. Exit status 4: the budget was
-    too small to decide. Both show the nearest settings.
+    EXPERIMENT may be a sweep file: then the search varies its axes. It may be a manifest, with --hey, --service-time
+    and --cold-start. Among settings of about the same cost (1 %), those with the fewest changes are chosen. Exit status
+    3: no tried settings meet the SLOs. Exit status 4: the budget was too small to decide. Both show the nearest
+    settings.
     """
     from kpasim.spec.settings import parse_settings, with_settings
     from kpasim.spec.sharing import CONCURRENCY, sharing_note
@@ -105,7 +112,14 @@ def command(
 
         # Better now than after the work.
         make_folder(Path(write_to).parent)
-    what, axes = read(experiment)
+    if hey_flags:
+        from kpasim.cli.run import chosen_experiment
+
+        what, axes = (
+            chosen_experiment(experiment, None, hey_flags, service_time, cold_start, None, cluster_config), None,
+        )  # fmt: skip
+    else:
+        what, axes = read(experiment, cluster_config)
     what = with_settings(what, parse_settings(settings))
     if seed is not None:
         what = what.with_settings({"seed": seed})

@@ -22,6 +22,7 @@ from kpasim.cli import options
 @click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig file, instead of the default.")
 @click.option("--namespace", "-n", metavar="NAME", help="Namespace to deploy to.  [default: the context's]")
 @click.option("--image", metavar="IMAGE", help="Image instead of the manifest's.")
+@options.cluster_config
 @options.settings
 @click.option("--model", metavar="NAME|FILE", help="Predict with this model instead of calibrating.")
 @click.option(
@@ -70,6 +71,7 @@ def command(
     kubeconfig: str | None,
     namespace: str | None,
     image: str | None,
+    cluster_config: tuple[str, ...],
     settings: tuple[str, ...],
     model: str | None,
     calibrate_for: float,
@@ -112,7 +114,7 @@ def command(
     except ImportError as err:
         raise MissingExtraError("cluster", err) from err
 
-    found = load(experiment)
+    found = load(experiment, cluster_config)
     if model is not None:
         found = found.with_settings({"model": options.model_named(model)})
     found = with_settings(found, parse_settings(settings))

@@ -1,23 +1,28 @@
 """ConfigMaps of a cluster: found in YAML files, and what they mean for a Service.
 
-`config-autoscaler` is read in `kpasim.spec.autoscaler`; `config-defaults`, `config-deployment` and `config-features`
-are read here, with the bounds of Knative's webhook.
+`config-autoscaler` is read in `kpasim.spec.autoscaler`; `config-defaults`, `config-deployment`, `config-features` and
+KServe's `inferenceservice-config` are read here, with the bounds of Knative's webhook.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kpasim.errors import ExperimentError, Problem
 from kpasim.spec import gotemplate, names
 from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, text_of
 from kpasim.spec.base import Place, dotted, line_of, show, unknown_key
 from kpasim.spec.goparse import format_float, parse_bool, parse_duration, parse_int
+from kpasim.spec.objects import Object, objects_in
 from kpasim.spec.quantities import amount, duration_text
 from kpasim.spec.yamlfile import Document, parse_documents, read_text
+
+KSERVE_CONFIG = "inferenceservice-config"
+"""KServe's own ConfigMap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,44 +81,118 @@ def not_text(value: Any) -> str:
     return f'{show(value)} is not text, and Kubernetes refuses it (put it in quotes: "{text}")'
 
 
-def read_config_map(path: str | Path, name: str) -> tuple[dict[str, Any], Document, Place]:
-    """The data of a ConfigMap in a YAML file, or of a file that holds nothing but such data.
+class ConfigMap(NamedTuple):
+    """A ConfigMap of a cluster, or what stands in for one.
+
+    Attributes:
+        name: Such as `config-autoscaler`.
+        data: Its data.
+        annotations: Its annotations.
+        document: The document that holds it.
+        prefix: Where in the document the data stand.
+    """
+
+    name: str
+    data: dict[str, Any]
+    annotations: dict[str, str]
+    document: Document
+    prefix: Place
+
+    def line(self, key: str) -> int | None:
+        """Line of a key of its data."""
+        return line_of((*self.prefix, key), self.document.lines)
+
+
+def config_maps_in(path: str | Path) -> tuple[list[ConfigMap], list[Document]]:
+    """The ConfigMaps of a YAML file, and its documents.
+
+    ConfigMaps stand by themselves, in Lists, or in the `spec.config` of a KnativeServing of Knative's operator, whose
+    keys may leave out `config-`.
+
+    Raises:
+        ExperimentError: Not YAML, or data that are not text.
+    """
+    documents = parse_documents(read_text(path), path)
+    found = [one for each in objects_in(documents) for one in _config_maps(each)]
+    problems = [
+        Problem(dotted((*one.prefix, key)), not_text(value), one.line(key))
+        for one in found
+        for key, value in one.data.items()
+        if not isinstance(value, str)
+    ]
+    if problems:
+        raise ExperimentError(path, problems)
+    return found, documents
+
+
+def _config_maps(one: Object) -> Iterator[ConfigMap]:
+    """ConfigMaps that an object of Kubernetes holds."""
+
+    def data_at(place: Place) -> dict[str, Any]:
+        value: Any = one.data
+        for part in place:
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value is not None and not isinstance(value, dict):
+            where = dotted((*one.prefix, *place))
+            line = line_of((*one.prefix, *place), one.document.lines)
+            message = f"{show(value)} is not right (must be a mapping)"
+            raise ExperimentError(one.document.path, [Problem(where, message, line)])
+        return value or {}
+
+    if one.kind == "ConfigMap":
+        annotations = data_at(("metadata", "annotations"))
+        yield ConfigMap(one.name, data_at(("data",)), annotations, one.document, (*one.prefix, "data"))
+    elif one.kind == "KnativeServing":
+        for key in data_at(("spec", "config")):
+            place = ("spec", "config", key)
+            name = key if key.startswith("config-") else f"config-{key}"
+            yield ConfigMap(name, data_at(place), {}, one.document, (*one.prefix, *place))
+
+
+def read_config_map(path: str | Path, name: str) -> ConfigMap:
+    """A ConfigMap of a YAML file, or of a file that holds nothing but its data.
 
     Args:
         path: The file.
         name: Name of the ConfigMap, to find it among several.
 
-    Returns:
-        Data, document, and where in the document the data stand.
-
     Raises:
         ExperimentError: Not YAML, or no such ConfigMap in it.
     """
-    documents = parse_documents(read_text(path), path)
-    maps = [one for one in documents if isinstance(one.data, dict) and one.data.get("kind") == "ConfigMap"]
-    named = [
-        one for one in maps if isinstance(one.data.get("metadata"), dict) and one.data["metadata"].get("name") == name
-    ]
+    maps, documents = config_maps_in(path)
     if not maps and len(documents) == 1 and isinstance(documents[0].data, dict) and "kind" not in documents[0].data:
-        return documents[0].data, documents[0], ()
-    chosen = named[0] if named else maps[0] if len(maps) == 1 else None
+        return ConfigMap(name, documents[0].data, {}, documents[0], ())
+    chosen = next((one for one in maps if one.name == name), None) or next((one for one in maps if not one.name), None)
     if chosen is None:
-        raise ExperimentError(
-            path, [Problem("", f"holds no ConfigMap {name} (kind: ConfigMap, metadata.name: {name})", 1)]
-        )
-    data = chosen.data.get("data") or {}
-    if not isinstance(data, dict):
-        raise ExperimentError(
-            path, [Problem("data", f"{show(data)} is not right (must be a mapping)", line_of(("data",), chosen.lines))]
-        )
-    problems = [
-        Problem(f"data.{key}", not_text(value), line_of(("data", key), chosen.lines))
-        for key, value in data.items()
-        if not isinstance(value, str)
-    ]
-    if problems:
-        raise ExperimentError(path, problems)
-    return data, chosen, ("data",)
+        has = f"; it holds {', '.join(one.name for one in maps)}" if maps else ""
+        message = f"holds no ConfigMap {name} (kind: ConfigMap, metadata.name: {name}{has})"
+        raise ExperimentError(path, [Problem("", message, 1)])
+    return chosen._replace(name=name)
+
+
+def read_cluster_config(paths: Iterable[str | Path]) -> dict[str, ConfigMap]:
+    """The ConfigMaps of a cluster that matter, by name, from any mix of files.
+
+    Raises:
+        ExperimentError: A file that holds none of them, or one that is given twice.
+    """
+    found: dict[str, ConfigMap] = {}
+    for path in paths:
+        maps, _ = config_maps_in(path)
+        known = [one for one in maps if one.name in CLUSTER_MAPS]
+        if not known:
+            has = f" (it holds {', '.join(one.name for one in maps)})" if maps else ""
+            message = f"holds none of the ConfigMaps that matter{has}; wanted: {', '.join(CLUSTER_MAPS)}"
+            raise ExperimentError(path, [Problem("", message, 1)])
+        for one in known:
+            before = found.get(one.name)
+            if before is not None and before.data != one.data:
+                where = f"{before.document.path}:{line_of(before.prefix, before.document.lines)}"
+                message = f"{one.name} is given twice (first in {where}; keep one)"
+                line = line_of(one.prefix, one.document.lines)
+                raise ExperimentError(path, [Problem(dotted(one.prefix), message, line)])
+            found[one.name] = one
+    return found
 
 
 def read_autoscaler_config(path: str | Path) -> AutoscalerConfig:
@@ -122,8 +201,8 @@ def read_autoscaler_config(path: str | Path) -> AutoscalerConfig:
     Raises:
         ExperimentError: Not such a file, or refused by Knative.
     """
-    data, document, prefix = read_config_map(path, "config-autoscaler")
-    return parse_config(data, path=path, lines=document.lines, prefix=prefix)
+    found = read_config_map(path, "config-autoscaler")
+    return parse_config(found.data, path=path, lines=found.document.lines, prefix=found.prefix)
 
 
 def _whole_seconds(text: str) -> float:
@@ -146,6 +225,13 @@ def _quantity(text: str) -> str:
 def _template(text: str) -> str:
     gotemplate.check(text)
     return text
+
+
+def _json(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(text)
+    return value
 
 
 _ENABLED = {"multi-container", "kubernetes.podspec-volumes-emptydir"}
@@ -217,14 +303,62 @@ CONFIG_MAPS: dict[str, dict[str, tuple[str, Any]]] = {
     "config-defaults": _DEFAULTS_KEYS,
     "config-deployment": _DEPLOYMENT_KEYS,
     "config-features": dict.fromkeys(FEATURES, ("", str)),
-}
-"""Keys of the other ConfigMaps that Knative's webhook reads."""
+    KSERVE_CONFIG: {
+        **dict.fromkeys(("deploy", "inferenceService"), ("", _json)),
+        **dict.fromkeys(
+            (
+                "explainers", "storageInitializer", "credentials", "ingress", "logger", "batcher", "agent", "router",
+                "metricsAggregator", "opentelemetryCollector", "autoscaler", "security", "localModel", "service",
+                "multiNode", "modelcar", "storageSpec", "resource", "predictors", "transformers",
+            ),
+            ("", str),
+        ),
+    },
+}  # fmt: skip
+"""Keys of the other ConfigMaps of a cluster that are read: three of Knative's, and KServe's own."""
+CLUSTER_MAPS = ("config-autoscaler", *CONFIG_MAPS)
+"""Every ConfigMap that matters."""
 RUN_KEYS = {
     name: [key for key, (attribute, _) in keys.items() if attribute.endswith(("_s", "concurrency", "schedulable"))]
     for name, keys in CONFIG_MAPS.items()
-    if name != "config-features"
+    if name not in {"config-features", KSERVE_CONFIG}
 }
 """Keys of these ConfigMaps that a run depends on."""
+
+
+@dataclass(frozen=True)
+class ClusterConfig:
+    """What the ConfigMaps of a cluster say; Knative's defaults where it is not known.
+
+    Attributes:
+        autoscaler: Of `config-autoscaler`.
+        defaults: Of the others.
+        maps: The ConfigMaps that were read.
+    """
+
+    autoscaler: AutoscalerConfig = field(default_factory=AutoscalerConfig)
+    defaults: Defaults = Defaults()
+    maps: tuple[ConfigMap, ...] = ()
+
+
+def cluster_of(paths: Iterable[str | Path]) -> ClusterConfig:
+    """The configuration of a cluster from any mix of files.
+
+    Raises:
+        ExperimentError: As `read_cluster_config`; a value that Knative would refuse.
+    """
+    maps = read_cluster_config(paths)
+    autoscaler, defaults = AutoscalerConfig(), Defaults()
+    for name in CLUSTER_MAPS:
+        found = maps.get(name)
+        if found is None:
+            continue
+        path, source, prefix = found.document.path, found.document, found.prefix
+        if name == "config-autoscaler":
+            autoscaler = parse_config(found.data, path=path, lines=source.lines, prefix=prefix)
+        else:
+            defaults = parse_defaults(defaults, name, found.data, path=path, source=source, prefix=prefix, strict=False)
+    return ClusterConfig(autoscaler, defaults, tuple(maps.values()))
 
 
 def parse_defaults(
@@ -237,7 +371,7 @@ def parse_defaults(
     prefix: Place = (),
     strict: bool,
 ) -> Defaults:
-    """Take the data of `config-defaults`, `config-deployment` or `config-features` into the defaults.
+    """Take the data of `config-defaults` or another key of `CONFIG_MAPS` into the defaults.
 
     Args:
         defaults: What holds so far.
@@ -280,6 +414,8 @@ def parse_defaults(
 
 def _example(defaults: Defaults, key: str, attribute: str) -> str:
     """A text that could be read."""
+    if key in {"deploy", "inferenceService"}:
+        return "a JSON object"
     if not attribute:
         return "10s" if "imeout" in key else "{{.Name}}" if key in _TEMPLATES else "500m or 1Gi"
     example = getattr(defaults, attribute)
@@ -290,6 +426,8 @@ def _example(defaults: Defaults, key: str, attribute: str) -> str:
 
 def _taken(defaults: Defaults, name: str, read: Mapping[str, Any]) -> Defaults:
     """The defaults with the values of a ConfigMap; of two spellings the one with dashes counts."""
+    if name == KSERVE_CONFIG:
+        return replace(defaults, kserve=_kserve(read))
     if name == "config-features":
         flags = {}
         for key, text in read.items():
@@ -305,6 +443,18 @@ def _taken(defaults: Defaults, name: str, read: Mapping[str, Any]) -> Defaults:
         values["resources"] = tuple((place, read[key]) for key, place in _RESOURCES.items() if key in read)
         values["templates"] = tuple((key, read.get(key, text)) for key, text in defaults.templates)
     return replace(defaults, **values)
+
+
+def _kserve(read: Mapping[str, Any]) -> KServeConfig:
+    """What `inferenceservice-config` says; its list of annotations is added to KServe's own.
+
+    Source:
+        kserve/kserve@aaac4e2, pkg/apis/serving/v1beta1/configmap.go
+    """
+    config = KServeConfig()
+    further = read.get("inferenceService", {}).get("serviceAnnotationDisallowedList") or ()
+    mode = read["deploy"].get("defaultDeploymentMode", "Standard") if "deploy" in read else config.deployment_mode
+    return KServeConfig(tuple(dict.fromkeys((*config.disallowed_annotations, *further))), str(mode))
 
 
 def _faults(d: Defaults, name: str, read: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar
@@ -44,7 +44,14 @@ from kpasim.spec.base import (
     wrong,
 )
 from kpasim.spec.cluster import Cluster, InstanceType
-from kpasim.spec.configmaps import CONFIG_MAPS, Defaults, parse_defaults, read_config_map
+from kpasim.spec.configmaps import (
+    CONFIG_MAPS,
+    ConfigMap,
+    Defaults,
+    parse_defaults,
+    read_cluster_config,
+    read_config_map,
+)
 from kpasim.spec.cost import Cost
 from kpasim.spec.manifest import (
     ECI_SPECS,
@@ -160,6 +167,10 @@ class Experiment(Spec):
     config_features: Annotated[dict[str, Any], NamedOr()] = Field(default_factory=dict)
     """The cluster's `config-features`: a ConfigMap file, or its data. Where it is not given, `check` warns of fields
     that need a key of it (such as `nodeSelector`), and nothing refuses them."""
+    inferenceservice_config: Annotated[dict[str, Any], NamedOr()] = Field(default_factory=dict)
+    """KServe's `inferenceservice-config`, for an InferenceService: a ConfigMap file, or its data."""
+    cluster_config: tuple[str, ...] = ()
+    """Files with any of these ConfigMaps instead: ConfigMaps, Lists of them, a KnativeServing of Knative's operator."""
     workload: Workload
     """What the clients do."""
     model: Annotated[InstanceOf[ServiceModel], NamedOr(ServiceModel)]
@@ -200,6 +211,7 @@ class Experiment(Spec):
     _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
     _defaults: Defaults = PrivateAttr(default_factory=Defaults)
     _lines: dict[Place, int] = PrivateAttr(default_factory=dict)
+    _config_maps: tuple[ConfigMap, ...] = PrivateAttr(default=())
 
     @property
     def path(self) -> Path | None:
@@ -247,6 +259,11 @@ class Experiment(Spec):
     def defaults(self) -> Defaults:
         """The cluster's `config-defaults`, `config-deployment` and `config-features`."""
         return self._defaults
+
+    @property
+    def config_maps(self) -> tuple[ConfigMap, ...]:
+        """ConfigMaps that were read from files."""
+        return self._config_maps
 
     @property
     def raw(self) -> Mapping[str, Any]:
@@ -327,6 +344,8 @@ class Experiment(Spec):
             ValueError: Nowhere.
         """
         head = path.partition(".")[0]
+        if head == "cluster-config":
+            raise ValueError("names files and is no setting (set config-autoscaler.stable-window and the like)")
         if head not in _KEYS:
             whole = self._whole(path)
             raise ValueError(f"unknown setting ({f'did you mean {whole}?' if whole else suggestion(head, _KEYS)})")
@@ -384,6 +403,7 @@ class Experiment(Spec):
         copy = self.model_copy(update=updates)
         copy._raw = raw
         copy._defaults = defaults
+        copy._config_maps = self._config_maps
         problems = _contradictions(copy, {})
         if problems:
             raise ExperimentError(where, problems)
@@ -393,6 +413,7 @@ class Experiment(Spec):
         """The experiment with another manifest of the same service."""
         copy = self.model_copy(update={"service": service})
         copy._raw, copy._defaults = self._raw, self._defaults
+        copy._config_maps = self._config_maps
         return copy
 
     def _section(self, key: str, raw: dict[str, Any], where: str | Path) -> Any:
@@ -432,8 +453,12 @@ def _adapter(attribute: str) -> TypeAdapter[Any]:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def load(path: str | Path) -> Experiment:
+def load(path: str | Path, cluster_config: Sequence[str | Path] = ()) -> Experiment:
     """Read an experiment file and all files it names; `-` reads standard input.
+
+    Args:
+        path: The file.
+        cluster_config: Files with ConfigMaps of the cluster, which replace those of the experiment.
 
     Raises:
         ExperimentError: Everything that is wrong with the files, one problem for each key.
@@ -441,25 +466,28 @@ def load(path: str | Path) -> Experiment:
     document = read_mapping(path, kind="an experiment")
     refuse_other_kinds(document, path, kind="an experiment")
     if str(path) == "-":
-        return _assembled(document.data, Path(), document)
-    experiment = _assembled(document.data, Path(path).parent, document)
+        return _assembled(document.data, Path(), document, cluster_config)
+    experiment = _assembled(document.data, Path(path).parent, document, cluster_config)
     experiment._path = Path(path)
     return experiment
 
 
-def loads(text: str, *, path: str = "experiment", base: str | Path = ".") -> Experiment:
+def loads(
+    text: str, *, path: str = "experiment", base: str | Path = ".", cluster_config: Sequence[str | Path] = ()
+) -> Experiment:
     """Read an experiment from text.
 
     Args:
         text: YAML.
         path: What messages call it.
         base: Folder that paths in it are relative to.
+        cluster_config: As for `load`.
 
     Raises:
         ExperimentError: As `load`.
     """
     document = only_mapping(parse_documents(text, path), path, kind="an experiment")
-    return _assembled(document.data, Path(base), document)
+    return _assembled(document.data, Path(base), document, cluster_config)
 
 
 def from_mapping(data: Mapping[str, Any], *, base: str | Path = ".", path: str = "experiment") -> Experiment:
@@ -502,21 +530,31 @@ class _Findings:
         raise_all([*own, *self.others])
 
 
-def _assembled(data: dict[str, Any], base: Path, document: Document) -> Experiment:
+def _assembled(
+    data: dict[str, Any], base: Path, document: Document, cluster_config: Sequence[str | Path] = ()
+) -> Experiment:
     """The experiment of a document and of the files it names; what is wrong in several files is said together."""
     parts, raw = dict(data), dict(data)
     findings = _Findings(document)
     config, defaults = AutoscalerConfig(), Defaults()
+    given = findings.attempt(read_cluster_config, cluster_config) or {}
+    own = findings.attempt(_cluster_config, data, base, document) or {}
+    from_files = {**own, **given}
+    for mapping in (parts, raw):
+        mapping.pop("cluster-config", None)
+    config_maps = []
     for name in _CONFIG_MAPS:
-        if name not in data:
+        if name not in data and name not in from_files:
             continue
-        parts.pop(name)
+        parts.pop(name, None)
         raw[name] = {}
-        found = findings.attempt(_config_map, data[name], name, base, document)
+        found = from_files.get(name) or findings.attempt(_config_map, data[name], name, base, document)
         if found is None:
             continue
-        values, source, prefix = found
+        _, values, _, source, prefix = found
         strict = source is document
+        if not strict:
+            config_maps.append(found)
         if name == "config-autoscaler":
             read = findings.attempt(
                 parse_config, values, path=source.path, lines=source.lines, prefix=prefix, strict=strict
@@ -551,6 +589,7 @@ def _assembled(data: dict[str, Any], base: Path, document: Document) -> Experime
     assert experiment is not None
     experiment._raw = expanded(raw)
     experiment._defaults = defaults
+    experiment._config_maps = tuple(config_maps)
     experiment._lines = document.lines
     findings.own += _contradictions(experiment, document.lines)
     findings.raise_if_any()
@@ -561,16 +600,32 @@ def _at(document: Document, key: str, message: str) -> ExperimentError:
     return ExperimentError(document.path, [Problem(key, message, line_of((key,), document.lines))])
 
 
-def _config_map(value: Any, name: str, base: Path, document: Document) -> tuple[dict[str, Any], Document, Place]:
-    """The data of a ConfigMap, with the document and the place they were found in."""
+def _cluster_config(data: Mapping[str, Any], base: Path, document: Document) -> dict[str, ConfigMap]:
+    """The ConfigMaps of the files that an experiment names for its cluster."""
+    key = "cluster-config"
+    value = data.get(key)
+    named = [value] if isinstance(value, str) else [] if value is None else value
+    if not isinstance(named, list | tuple) or not all(isinstance(one, str) for one in named):
+        raise _at(document, key, f"{show(value)} is not right (must be a file, or a list of files)")
+    for one in named:
+        _must_exist(base / one, key, document)
+    found = read_cluster_config([base / one for one in named])
+    for name in found:
+        if name in data:
+            raise _at(document, name, f"stands in {found[name].document.path}, too, which {key} names (write it once)")
+    return found
+
+
+def _config_map(value: Any, name: str, base: Path, document: Document) -> ConfigMap:
+    """The ConfigMap that a key names or holds."""
     if isinstance(value, str):
         _must_exist(base / value, name, document)
         return read_config_map(base / value, name)
     if value is None:
-        return {}, document, (name,)
+        return ConfigMap(name, {}, {}, document, (name,))
     if not isinstance(value, Mapping):
         raise _at(document, name, f"{show(value)} is not right (must be a ConfigMap file, or its data as a mapping)")
-    return dict(value), document, (name,)
+    return ConfigMap(name, dict(value), {}, document, (name,))
 
 
 def _must_exist(path: Path, key: str, document: Document) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from kpasim.errors import ExperimentError, Problem
 from kpasim.spec.autoscaler import AutoscalerConfig
+from kpasim.spec.configmaps import cluster_of
 from kpasim.spec.experiment import Experiment, loads
 from kpasim.spec.heyflags import parse_hey
 from kpasim.spec.manifest import ServiceManifest, read_service
@@ -43,7 +44,7 @@ def scaffold(
         ExperimentError: The manifest cannot be used.
     """
     service = read_service(manifest, AutoscalerConfig())
-    return _text(service, manifest, base, workload, service_time, cold_start)
+    return _text(service, manifest, base, workload, service_time, cold_start, ())
 
 
 def _text(
@@ -53,13 +54,15 @@ def _text(
     workload: Mapping[str, Any],
     service_time: Any,
     cold_start: Any,
+    cluster_config: Sequence[str | Path],
 ) -> str:
+    configs = [_relative(one, base) for one in cluster_config]
     lines = [
         f"# {service.name}: what its users wait and what it costs, before money is spent.",
         *_named_or_whole(service, manifest, base),
         "",
-        "# What kubectl -n knative-serving get cm config-autoscaler says; Knative's defaults where it is silent.",
-        "config-autoscaler: {}",
+        "# What kubectl -n knative-serving get cm -o yaml says; Knative's defaults where it is silent.",
+        f"cluster-config: {_flow(configs)}" if configs else "config-autoscaler: {}",
         "",
         "workload:",
         *_block(workload, 1),
@@ -102,7 +105,7 @@ def _named_or_whole(service: ServiceManifest, manifest: str | Path, base: str | 
     """The service's key: its file, or the manifest itself where it came from a stream."""
     if split_name(manifest)[0] != "-":
         file, name = split_name(manifest)
-        relative = Path(os.path.relpath(Path(file).resolve(), Path(base).resolve())).as_posix()
+        relative = _relative(file, base)
         return [f"service: {_flow(f'{relative}#{name}' if name else relative)}"]
     data = {key: value for key, value in service.written.items() if key != "status"}
     out = io.StringIO()
@@ -112,6 +115,11 @@ def _named_or_whole(service: ServiceManifest, manifest: str | Path, base: str | 
     writer.width = 2**31
     writer.dump({"service": data}, out)
     return out.getvalue().rstrip().splitlines()
+
+
+def _relative(file: str | Path, base: str | Path) -> str:
+    """The path of a file as seen from a folder."""
+    return Path(os.path.relpath(Path(file).resolve(), Path(base).resolve())).as_posix()
 
 
 def _cluster(service: ServiceManifest) -> list[str]:
@@ -152,6 +160,7 @@ def quick_experiment(
     cold_start: str | None,
     *,
     write_to: str | Path | None = None,
+    cluster_config: Sequence[str | Path] = (),
 ) -> tuple[Experiment, str]:
     """An experiment made of a manifest and a few words from a command line, and the same as a file's text.
 
@@ -161,6 +170,7 @@ def quick_experiment(
         service_time: A duration, or a distribution as one line of YAML.
         cold_start: The same for the time from a pod's creation to its first answer.
         write_to: Where the text is going to be written; paths in it are relative to that.
+        cluster_config: Files with ConfigMaps of the cluster.
 
     Raises:
         ExperimentError: Anything of it is missing or cannot be used.
@@ -175,7 +185,7 @@ def quick_experiment(
     ]
     if missing:
         raise ExperimentError("command line", missing)
-    return _imported(manifest, write_to, hey_flags, service_time, cold_start)
+    return _imported(manifest, write_to, hey_flags, service_time, cold_start, cluster_config)
 
 
 def read_value(name: str, text: str) -> Any:
@@ -197,6 +207,7 @@ def import_manifest(
     hey_flags: str | None,
     service_time: str | None,
     cold_start: str | None,
+    cluster_config: Sequence[str | Path] = (),
 ) -> str:
     """The text of an experiment about a manifest; `-` reads the manifest from a stream and makes it part of it.
 
@@ -206,11 +217,12 @@ def import_manifest(
         hey_flags: hey's flags; 50 requests of 5 clients where it is None.
         service_time: Service time; a guess where it is None.
         cold_start: Cold start; guesses where it is None.
+        cluster_config: Files with ConfigMaps of the cluster.
 
     Raises:
         ExperimentError: Anything of it cannot be used.
     """
-    return _imported(manifest, out, hey_flags, service_time, cold_start)[1]
+    return _imported(manifest, out, hey_flags, service_time, cold_start, cluster_config)[1]
 
 
 def _imported(
@@ -219,14 +231,17 @@ def _imported(
     hey_flags: str | None,
     service_time: str | None,
     cold_start: str | None,
+    cluster_config: Sequence[str | Path],
 ) -> tuple[Experiment, str]:
     """The experiment as it is from the working folder, and its text as it will be in the folder of ``out``."""
     rest = (
         DEFAULT_WORKLOAD if hey_flags is None else _hey_workload(hey_flags),
         None if service_time is None else read_value("--service-time", service_time),
         None if cold_start is None else read_value("--cold-start", cold_start),
+        cluster_config,
     )
-    service = read_service(manifest, AutoscalerConfig())
+    cluster = cluster_of(cluster_config)
+    service = read_service(manifest, cluster.autoscaler, cluster.defaults)
     # The folder of ``out`` may not exist yet, and nothing is to be made before all is known to be right.
     experiment = loads(_text(service, manifest, ".", *rest), path="command line", base=".")
     return experiment, _text(service, manifest, Path(out).parent if out else ".", *rest)

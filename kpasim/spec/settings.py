@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kpasim.errors import ExperimentError, FileError, Problem, RunError
-from kpasim.spec.autoscaler import AutoscalerConfig
-from kpasim.spec.configmaps import Defaults
+from kpasim.spec.configmaps import ClusterConfig
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.manifest import ServiceManifest, setting_place, setting_value
 from kpasim.spec.yamlfile import parse_documents
@@ -49,7 +48,10 @@ def with_settings(experiment: Experiment, settings: Mapping[str, Any], option: s
 
 
 def with_service_settings(
-    service: ServiceManifest, settings: Mapping[str, Any], option: str = "--set"
+    service: ServiceManifest,
+    settings: Mapping[str, Any],
+    option: str = "--set",
+    cluster: ClusterConfig | None = None,
 ) -> ServiceManifest:
     """A manifest by itself with settings from the command line; their paths begin with ``service.``.
 
@@ -69,7 +71,8 @@ def with_service_settings(
         except ValueError as error:
             raise RunError(_refusal(ExperimentError("", [Problem(path, str(error))]), settings, option)) from None
     try:
-        return service.with_edits(edits, AutoscalerConfig(), Defaults())
+        cluster = cluster or ClusterConfig()
+        return service.with_edits(edits, cluster.autoscaler, cluster.defaults)
     except ExperimentError as error:
         raise RunError(_refusal(error, settings, option)) from None
 

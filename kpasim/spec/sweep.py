@@ -224,11 +224,15 @@ def _each_once(values: list[Any]) -> list[Any]:
     return list(found.values())
 
 
-def load_sweep(path: str | Path) -> tuple[Sweep, Experiment]:
+def load_sweep(path: str | Path, cluster_config: Sequence[str | Path] = ()) -> tuple[Sweep, Experiment]:
     """Read a sweep file and its experiment, with the sweep's own settings in it.
 
     Every value of every axis is tried by itself, so that a wrong one is found before anything runs; values that are
     wrong together only, such as a min-scale above a max-scale, are refused later, row by row.
+
+    Args:
+        path: The file.
+        cluster_config: As for `load`.
 
     Raises:
         ExperimentError: Everything that is wrong with the file.
@@ -242,7 +246,7 @@ def load_sweep(path: str | Path) -> tuple[Sweep, Experiment]:
         message = f"{str(file)!r} does not exist (paths are relative to this file)"
         raise ExperimentError(path, [Problem("experiment", message, line_of(("experiment",), document.lines))])
     trial = _Trial(sweep, document)
-    experiment = trial.experiment(load(file))
+    experiment = trial.experiment(load(file, cluster_config))
     return trial.sweep, experiment
 
 

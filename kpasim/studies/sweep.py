@@ -127,18 +127,21 @@ class Plan:
     written_start: str
 
     @classmethod
-    def read(cls, path: str | Path, settings: Mapping[str, Any] | None = None) -> Plan:
+    def read(
+        cls, path: str | Path, settings: Mapping[str, Any] | None = None, cluster_config: Sequence[str | Path] = ()
+    ) -> Plan:
         """The plan of a sweep file.
 
         Args:
             path: The file.
             settings: Settings of the experiment that are changed before, by path; none of them an axis.
+            cluster_config: Files with ConfigMaps of the cluster.
 
         Raises:
             ExperimentError: Everything that is wrong with the file.
             RunError: No setting can be played, or prices are missing or mixed.
         """
-        loaded, experiment = load_sweep(path)
+        loaded, experiment = load_sweep(path, cluster_config)
         for axis in loaded.axes.keys() & (settings or {}).keys():
             raise RunError(f"--set {axis}: is an axis of {path} (give its values there)")
         experiment = with_settings(experiment, settings or {})

@@ -353,16 +353,20 @@ def tune(
     return _Search(experiment, axes, slos, minimise, probability, budget, engine, progress).result()
 
 
-def read(path: str | Path) -> tuple[Experiment, dict[str, list[Any]] | None]:
+def read(path: str | Path, cluster_config: Sequence[str | Path] = ()) -> tuple[Experiment, dict[str, list[Any]] | None]:
     """The experiment of a file, and what may vary where the file is a sweep's.
+
+    Args:
+        path: The file.
+        cluster_config: As for `load`.
 
     Raises:
         ExperimentError: As `load` and `load_sweep`.
     """
     if "axes" in read_mapping(path, kind="an experiment").data:
-        sweep, experiment = load_sweep(path)
+        sweep, experiment = load_sweep(path, cluster_config)
         return experiment, sweep.values()
-    return load(path), None
+    return load(path, cluster_config), None
 
 
 class _Search:

@@ -266,7 +266,7 @@ def test_a_config_map_out_of_a_cluster(tmp_path: Path) -> None:
     path = tmp_path / "cm.yaml"
     path.write_text(f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: other}}\n---\n{CONFIG_MAP}")
     assert read_autoscaler_config(path).stable_window_s == 90.0
-    data, document, prefix = read_config_map(path, "config-autoscaler")
+    _, data, _, document, prefix = read_config_map(path, "config-autoscaler")
     assert prefix == ("data",)
     assert document.lines["data", "stable-window"] == 13
     assert set(data) == {"_example", "stable-window", "vendor.example/more"}

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from kpasim.errors import ExperimentError
 from kpasim.spec import gotemplate
 from kpasim.spec.autoscaler import parse_config
-from kpasim.spec.configmaps import CONFIG_MAPS, Defaults, parse_defaults
+from kpasim.spec.configmaps import CONFIG_MAPS, KSERVE_CONFIG, Defaults, parse_defaults
 from kpasim.spec.goparse import parse_bool, parse_duration, parse_int
 
 CHECKSUM = "knative.dev/example-checksum"
@@ -42,6 +42,8 @@ def refusals(name: str, data: Data, annotations: Data) -> list[tuple[str, str]]:
         annotations: Its annotations.
     """
     faults = []
+    if name == KSERVE_CONFIG:
+        return []
     known = {"config-autoscaler", *CONFIG_MAPS, *_OTHERS}
     checksum = annotations.get(CHECKSUM)
     if name in known and checksum and "_example" in data and example_checksum(data["_example"]) != checksum:

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from kpasim.errors import FileError
-from kpasim.spec.autoscaler import AutoscalerConfig
 from kpasim.spec.base import dotted, line_of
-from kpasim.spec.configmaps import Defaults
+from kpasim.spec.configmaps import ClusterConfig, cluster_of
 from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.manifest import API_VERSION, ServiceManifest, read_object
 from kpasim.spec.objects import Object, objects_in, one_service, services_of, split_name
@@ -22,6 +21,7 @@ from kpasim.spec.webhook import review
 from kpasim.spec.yamlfile import read_documents
 from kpasim.studies.check import fields, kserve, manifest, running
 from kpasim.studies.check.case import LEVELS, Case, Finding
+from kpasim.studies.check.configmaps import config_map_findings
 
 __all__ = ["LEVELS", "RULES", "Finding", "check_file", "findings", "is_manifest", "unreadable"]
 
@@ -29,12 +29,16 @@ RULES = (*fields.RULES, *kserve.RULES, *manifest.RULES, *running.RULES)
 """Every rule, in the order in which findings of one level are shown."""
 
 
-def findings(target: Experiment | ServiceManifest) -> list[Finding]:
-    """Everything worth knowing about an experiment or a manifest, the gravest first."""
-    case = Case(target.service, target) if isinstance(target, Experiment) else Case(target)
+def findings(target: Experiment | ServiceManifest, cluster: ClusterConfig | None = None) -> list[Finding]:
+    """Everything worth knowing about an experiment, or about a manifest in a cluster, the gravest first."""
+    if isinstance(target, Experiment):
+        case = Case(target.service, target)
+    else:
+        case = Case(target, cluster=cluster or ClusterConfig())
     # Arithmetic with a setting that is no number finds nothing.
     rules = RULES if case.has_numbers else fields.RULES
-    found = [one for rule in rules for one in rule(case)]
+    found = config_map_findings(target.config_maps) if isinstance(target, Experiment) else []
+    found += [one for rule in rules for one in rule(case)]
     return sorted(found, key=lambda one: LEVELS.index(one.level))
 
 
@@ -43,7 +47,13 @@ def is_manifest(path: str | Path) -> bool:
     return bool(objects_in(read_documents(split_name(path)[0])))
 
 
-def check_file(path: str | Path, settings: Mapping[str, Any] | None = None, *, trials: bool = False) -> list[Finding]:
+def check_file(
+    path: str | Path,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    trials: bool = False,
+    cluster_config: Sequence[str | Path] = (),
+) -> list[Finding]:
     """Findings about a file that is an experiment or a manifest; what cannot be read at all is a finding too.
 
     Every Service of a manifest is checked, or the one that `FILE#NAME` names.
@@ -52,6 +62,7 @@ def check_file(path: str | Path, settings: Mapping[str, Any] | None = None, *, t
         path: The file.
         settings: Settings that are changed before, by path; of a manifest that holds one Service.
         trials: Whether fixes are simulated; one that does not help is not advised.
+        cluster_config: Files with ConfigMaps of the cluster.
 
     Raises:
         RunError: A setting is refused.
@@ -59,10 +70,12 @@ def check_file(path: str | Path, settings: Mapping[str, Any] | None = None, *, t
     """
     if is_manifest(path):
         services = [one_service(path)] if settings else services_of(path)
-        found = [finding for one in services for finding in _of_service(one, settings or {})]
+        cluster = cluster_of(cluster_config)
+        found = config_map_findings(cluster.maps)
+        found += [finding for one in services for finding in _of_service(one, settings or {}, cluster)]
         return sorted(found, key=lambda finding: LEVELS.index(finding.level))
     try:
-        experiment = with_settings(load(path), settings or {})
+        experiment = with_settings(load(path, cluster_config), settings or {})
         found = findings(experiment)
         if trials and any(one.changes for one in found):
             from kpasim.studies.check.trial import tried
@@ -72,25 +85,26 @@ def check_file(path: str | Path, settings: Mapping[str, Any] | None = None, *, t
     except FileError as error:
         if not all(problem.place for problem in error.problems):
             raise
-        return _refusals(error, [])
+        return _refusals(error, [], ClusterConfig())
 
 
-def _of_service(one: Object, settings: Mapping[str, Any]) -> list[Finding]:
+def _of_service(one: Object, settings: Mapping[str, Any], cluster: ClusterConfig) -> list[Finding]:
     """Findings about a Service by itself."""
     try:
-        return findings(with_service_settings(read_object(one, AutoscalerConfig(), Defaults()), settings))
+        service = read_object(one, cluster.autoscaler, cluster.defaults)
+        return findings(with_service_settings(service, settings, cluster=cluster), cluster)
     except FileError as error:
-        return _refusals(error, [one])
+        return _refusals(error, [one], cluster)
 
 
-def _refusals(error: FileError, services: Sequence[Object]) -> list[Finding]:
+def _refusals(error: FileError, services: Sequence[Object], cluster: ClusterConfig) -> list[Finding]:
     """What is refused, as findings; with what else can be said of a manifest that is."""
     sources: dict[str, str] = {}
     besides: list[Finding] = []
     for one in services:
         if one.kind != "Service" or one.version != API_VERSION:
             continue
-        verdict = review(one.data, AutoscalerConfig(), Defaults())
+        verdict = review(one.data, cluster.autoscaler, cluster.defaults)
         sources |= {dotted((*one.prefix, *fault.place)): fault.source for fault in verdict.faults}
         said = [("needs-feature", fault.place, fields.needs_feature_texts(fault)) for fault in verdict.needs]
         said += [

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kpasim.policy.pods import slowdown
 from kpasim.spec.autoscaler import PREFIX, SPELLINGS, AutoscalerConfig
 from kpasim.spec.base import Place, dotted
-from kpasim.spec.configmaps import Defaults
+from kpasim.spec.configmaps import ClusterConfig
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.manifest import TEMPLATE_ANNOTATIONS, TEMPLATE_SPEC, ServiceManifest
 from kpasim.spec.model import ServiceModel
@@ -79,6 +79,7 @@ class Case:
 
     service: ServiceManifest
     experiment: Experiment | None = None
+    cluster: ClusterConfig = field(default_factory=ClusterConfig, repr=False)
     _random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0), repr=False)
 
     @property
@@ -89,7 +90,7 @@ class Case:
     @property
     def config(self) -> AutoscalerConfig:
         """The cluster's settings."""
-        return self.experiment.config_autoscaler if self.experiment else AutoscalerConfig()
+        return self.experiment.config_autoscaler if self.experiment else self.cluster.autoscaler
 
     @property
     def has_numbers(self) -> bool:
@@ -134,7 +135,8 @@ class Case:
     @property
     def most_timeout_s(self) -> float:
         """Longest timeoutSeconds that the cluster allows."""
-        return self.experiment.defaults.max_timeout_s if self.experiment else Defaults().max_timeout_s
+        defaults = self.experiment.defaults if self.experiment else self.cluster.defaults
+        return defaults.max_timeout_s
 
     @property
     def permanent_pods(self) -> float:

@@ -1,0 +1,103 @@
+"""Rules about the ConfigMaps of a cluster: keys that nothing reads, and what has no effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kpasim.errors import ExperimentError
+from kpasim.spec.autoscaler import CONFIG_KEYS, AutoscalerConfig, parse_config
+from kpasim.spec.base import dotted, suggestion
+from kpasim.spec.configmaps import CONFIG_MAPS, KSERVE_CONFIG, ConfigMap, Defaults, parse_defaults
+from kpasim.spec.webhook.configmap import CHECKSUM, example_checksum, refusals
+from kpasim.spec.yamlfile import parse_documents
+from kpasim.studies.check.case import Finding, Level
+
+EXAMPLE = "_example"
+_GONE = {
+    "panic-window": "panic-window-percentage",
+    "tick-interval": "",
+    "dynamic-parameters-enabled": "",
+    "enable-graceful-scaledown": "",
+}
+"""Keys that Knative read once, and what took their place."""
+
+
+def _finding(level: Level, name: str, one: ConfigMap, key: str, texts: tuple[str, str, str]) -> Finding:
+    place = dotted((one.name, key) if key else (one.name,))
+    return Finding(level, name, place, *texts, one.document.path, one.line(key))
+
+
+def config_map_findings(maps: Sequence[ConfigMap]) -> list[Finding]:
+    """What is wrong or without effect in the ConfigMaps of a cluster."""
+    return [one for rule in (_unknown_key, _example_block, _refused_config) for one in rule(maps)]
+
+
+def _unknown_key(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
+    """A key that Knative ignores."""
+    for one in maps:
+        known = CONFIG_KEYS if one.name == "config-autoscaler" else tuple(CONFIG_MAPS[one.name])
+        for key in one.data:
+            if key in known or key == EXAMPLE or one.name == KSERVE_CONFIG:
+                continue
+            hint = suggestion(key, known)
+            fix = f"Write {hint.removeprefix('did you mean ').rstrip('?')}." if "did you mean" in hint else "Remove it."
+            what = f"Knative does not know {key} in {one.name} and ignores it"
+            if key in _GONE:
+                what = f"{key} is not a key of {one.name} any more, and Knative ignores it"
+                fix = f"Write {_GONE[key]}." if _GONE[key] else "Remove it."
+            yield _finding(
+                "warning", "unknown-key", one, key, (what, "Unknown keys are not refused; the default holds.", fix)
+            )
+
+
+def _example_block(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
+    """What stands in the block of examples has no effect."""
+    for one in maps:
+        if EXAMPLE not in one.data:
+            continue
+        why = f"Knative does not read {EXAMPLE}: it only shows what could be written."
+        fix = f"Write the key directly below data, beside {EXAMPLE}."
+        edited = _edited(one)
+        for key, value in edited.items():
+            what = f"{key}: {value} stands in {EXAMPLE} and has no effect"
+            yield _finding("warning", "example-block", one, EXAMPLE, (what, why, fix))
+        if set(one.data) == {EXAMPLE}:
+            what = f"{one.name} holds nothing but {EXAMPLE}, so Knative's defaults hold"
+            yield _finding("note", "example-block", one, EXAMPLE, (what, why, fix))
+
+
+def _edited(one: ConfigMap) -> dict[str, str]:
+    """Keys of the block of examples whose value is not the default, which the block shows as it is shipped."""
+    text = str(one.data[EXAMPLE])
+    if one.annotations.get(CHECKSUM) == example_checksum(text):
+        return {}
+    try:
+        documents = parse_documents(text, one.document.path)
+    except ExperimentError:
+        return {}
+    data = documents[0].data if documents else None
+    if not isinstance(data, dict):
+        return {}
+    return {key: str(value) for key, value in data.items() if _differs(one.name, key, value)}
+
+
+def _differs(name: str, key: str, value: object) -> bool:
+    try:
+        if name == "config-autoscaler":
+            return parse_config({key: value}) != AutoscalerConfig()
+        if name == "config-features":
+            before = Defaults()
+            return parse_defaults(before, name, {key: value}, strict=False).feature(key) != before.feature(key)
+        return parse_defaults(Defaults(), name, {key: value}, strict=False) != Defaults()
+    except (ExperimentError, KeyError):
+        return False
+
+
+def _refused_config(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
+    """What Knative's webhook refuses in a ConfigMap."""
+    for one in maps:
+        for key, message in refusals(one.name, {key: str(value) for key, value in one.data.items()}, one.annotations):
+            # A file may hold only what was changed; the image of queue-proxy is there once Knative is installed.
+            if key != "queue-sidecar-image" or key in one.data:
+                why = "Knative's webhook refuses the ConfigMap, and the one before it holds."
+                yield _finding("warning", "refused-config", one, key, (message, why, "Correct it."))
