@@ -202,7 +202,7 @@ def chosen_experiment(
         for option, value in {**given, "--write-experiment": write_experiment}.items():
             if value is not None:
                 raise click.UsageError(f"{option} goes with --manifest; EXPERIMENT says these things itself")
-        return load(experiment, cluster_config)
+        return load(experiment, cluster_config=cluster_config)
     if not manifest:
         raise click.UsageError("give EXPERIMENT, or --manifest with --hey, --service-time and --cold-start")
     from kpasim.spec.quick import quick_experiment

@@ -114,7 +114,7 @@ def command(
     except ImportError as err:
         raise MissingExtraError("cluster", err) from err
 
-    found = load(experiment, cluster_config)
+    found = load(experiment, cluster_config=cluster_config)
     if model is not None:
         found = found.with_settings({"model": options.model_named(model)})
     found = with_settings(found, parse_settings(settings))

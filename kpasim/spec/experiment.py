@@ -453,7 +453,7 @@ def _adapter(attribute: str) -> TypeAdapter[Any]:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def load(path: str | Path, cluster_config: Sequence[str | Path] = ()) -> Experiment:
+def load(path: str | Path, *, cluster_config: Sequence[str | Path] = ()) -> Experiment:
     """Read an experiment file and all files it names; `-` reads standard input.
 
     Args:

@@ -366,7 +366,7 @@ def read(path: str | Path, cluster_config: Sequence[str | Path] = ()) -> tuple[E
     if "axes" in read_mapping(path, kind="an experiment").data:
         sweep, experiment = load_sweep(path, cluster_config)
         return experiment, sweep.values()
-    return load(path, cluster_config), None
+    return load(path, cluster_config=cluster_config), None
 
 
 class _Search:

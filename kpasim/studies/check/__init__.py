@@ -75,7 +75,7 @@ def check_file(
         found += [finding for one in services for finding in _of_service(one, settings or {}, cluster)]
         return sorted(found, key=lambda finding: LEVELS.index(finding.level))
     try:
-        experiment = with_settings(load(path, cluster_config), settings or {})
+        experiment = with_settings(load(path, cluster_config=cluster_config), settings or {})
         found = findings(experiment)
         if trials and any(one.changes for one in found):
             from kpasim.studies.check.trial import tried
