@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,9 @@ def effect(
 ) -> dict[str, Any]:
     """The effect of one axis: means at its values, as if every value stood beside the same values of the other axes.
 
-    In a complete grid these are plain means. Where combinations are missing, settings are compared that differ in this
-    axis only (least squares with a constant for each combination of the others). A sample has no such settings: the
-    axes' effects are then fitted together, as if they added up.
+    In a complete grid these are plain means. Where combinations are missing, the step from one value to the next is the
+    mean difference of settings that differ in this axis only. A sample has no such settings: the axes' effects are then
+    fitted together, as if they added up.
 
     Args:
         values: The axis' value in each setting.
@@ -74,7 +75,11 @@ def effect(
         there = ~np.isnan(outcome)
         known, own = outcome[there], level[there]
         more = None if beside is None else beside[there]
-        means = _adjusted(own, len(groups), known, company[there], more) if there.any() else np.full(len(groups), NAN)
+        means = np.full(len(groups), NAN)
+        if there.any():
+            means = (
+                _paired(own, len(groups), known, company[there]) if pairs else _fitted(own, len(groups), known, more)
+            )
         for row, mean in zip(rows, means.tolist(), strict=True):
             row[name] = None if math.isnan(mean) else float(f"{mean:.10g}")
         whole = float(np.var(known)) * len(known) if there.any() else 0.0
@@ -83,38 +88,40 @@ def effect(
     return {"share": shares, "levels": rows}
 
 
-def _adjusted(
-    level: NDArray[np.int64], count: int, outcome: Floats, company: NDArray[np.int64], beside: Floats | None
-) -> Floats:
-    """Mean outcome at each level, adjusted for its company; NaN for levels that cannot be compared."""
-    columns = _centred(np.column_stack([np.eye(count)[level], outcome]), company)
-    if beside is not None:
-        beside = _centred(beside, company)
-        columns -= beside @ np.linalg.lstsq(beside, columns, rcond=None)[0]
-    effects = np.linalg.lstsq(columns[:, :-1], columns[:, -1], rcond=1e-9)[0]
-    together = _connected(level, count, company)
+def _paired(level: NDArray[np.int64], count: int, outcome: Floats, company: NDArray[np.int64]) -> Floats:
+    """Mean outcome at each level by differences of pairs in the same company; NaN for levels that have no such pairs.
+
+    Neighbouring levels are compared first. Levels that never share their company are compared by way of others.
+    """
+    cells = level * (company.max() + 1) + company
+    size = count * (company.max() + 1)
+    with np.errstate(invalid="ignore"):
+        table = (np.bincount(cells, outcome, size) / np.bincount(cells, minlength=size)).reshape(count, -1)
+    group, effects = np.arange(count), np.zeros(count)
+    for low, high in sorted(combinations(range(count), 2), key=lambda pair: (pair[1] - pair[0], pair)):
+        pairs = (table[high] - table[low])[~np.isnan(table[low]) & ~np.isnan(table[high])]
+        if len(pairs) and group[low] != group[high]:
+            moved = group == group[high]
+            effects[moved] += effects[low] + np.mean(pairs) - effects[high]
+            group[moved] = group[low]
+    # Of several groups of levels, the one with most settings.
+    sizes = np.bincount(group[level], minlength=count)
+    together = group == np.argmax(sizes)
     known = together[level]
     effects += np.mean(outcome[known]) - np.mean(effects[level[known]])
     return np.where(together, effects, NAN)
 
 
-def _centred(columns: Floats, company: NDArray[np.int64]) -> Floats:
-    """Columns less their means over the settings of the same company."""
-    sums = np.zeros((company.max() + 1, columns.shape[1]))
-    np.add.at(sums, company, columns)
-    return columns - (sums / np.maximum(np.bincount(company), 1)[:, np.newaxis])[company]
-
-
-def _connected(level: NDArray[np.int64], count: int, company: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which levels are connected by shared company; of several groups of levels, the one with most settings."""
-    met = np.zeros((count, company.max() + 1))
-    met[level, company] = 1.0
-    reach = (met @ met.T) > 0
-    for _ in range(count.bit_length()):
-        reach = (reach.astype(np.float64) @ reach) > 0
-    sizes = np.bincount(level, minlength=count)
-    best = max(range(count), key=lambda one: (int(sizes[reach[one]].sum()), -one))
-    return np.asarray(reach[best])
+def _fitted(level: NDArray[np.int64], count: int, outcome: Floats, beside: Floats | None) -> Floats:
+    """Mean outcome at each level, as if the effects of all axes added up (least squares)."""
+    columns = np.column_stack([np.eye(count)[level], outcome])
+    columns -= columns.mean(axis=0)
+    if beside is not None:
+        beside = beside - beside.mean(axis=0)
+        columns -= beside @ np.linalg.lstsq(beside, columns, rcond=None)[0]
+    effects = np.linalg.lstsq(columns[:, :-1], columns[:, -1], rcond=1e-9)[0]
+    there = np.bincount(level, minlength=count) > 0
+    return np.where(there, effects + np.mean(outcome) - np.mean(effects[level]), NAN)
 
 
 def _numbered(groups: Sequence[tuple[Any, NDArray[np.int64]]], count: int) -> NDArray[np.int64]:

@@ -77,6 +77,30 @@ def test_an_effect_is_of_settings_that_differ_in_this_axis_only() -> None:
         assert high["cost"] - low["cost"] == pytest.approx(np.mean(pairs))
 
 
+def test_neighbouring_values_are_compared_directly() -> None:
+    """With more values the step between two neighbours is the mean of the pairs that have both, and of no others."""
+    rng = np.random.default_rng(5)
+    compared = 0
+    for _ in range(20):
+        rows = [(a, b) for a in (1, 2, 5) for b in range(6) if rng.random() < 0.7]
+        found = {row: float(rng.normal(10 * row[0] * row[1], 1)) for row in rows}
+        a, b = zip(*rows, strict=True)
+        means = {
+            one["value"]: one["cost"] for one in effect(a, {"cost": np.array(list(found.values()))}, [b])["levels"]
+        }
+        for low, high in ((1, 2), (2, 5)):
+            pairs = [
+                found[high, other] - found[low, other] for one, other in rows if one == low and (high, other) in found
+            ]
+            if pairs:
+                compared += 1
+                assert means[high] - means[low] == pytest.approx(np.mean(pairs))
+        known = [means[one] for one, _ in rows]
+        if None not in known:
+            assert np.mean(known) == pytest.approx(np.mean(list(found.values())))
+    assert compared > 30
+
+
 def test_a_value_that_nothing_can_be_compared_with_has_no_mean() -> None:
     """A max-scale that was simulated beside another min-scale only says nothing about max-scale."""
     found = effect([1, 2, 2, 3], {"cost": np.array([1.0, 5.0, 6.0, 9.0])}, [[0, 1, 2, 2]])["levels"]
