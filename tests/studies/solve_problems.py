@@ -91,7 +91,7 @@ def solve(name: str) -> dict[str, Any]:
         "cost": best and best[0],
         "probability": best and best[1],
         "grid": len(plan.settings),
-        "runs": len(plan.settings) * REPLICATIONS,
+        "runs": len(plan.settings) * REPLICATIONS + len(judged) * len(ORACLE),
         "judged": len(judged),
     }
 

@@ -301,7 +301,8 @@ class Race:
 
         One that did exactly as another one in all replications so far is taken to go on doing so.
         """
-        for each in (one, self.best):
+        # Beyond what all may have, a candidate is known to be cheaper than the best, and is played alone.
+        for each in (one, self.best if count <= LAST else None):
             if each is None or each.count >= count:
                 continue
             twin = self._twin(each, count) if each.count >= TWINS else None
@@ -367,8 +368,13 @@ class Race:
         if best is None:
             return None
         found = [one for one in self.among("tied") if one.count < CLOSE and not alike(one, best)]
-        found += [one for one in self.among("undecided") if one.count < LATEST and gap(one, best).high < -TRIFLE]
+        found += [one for one in self.among("undecided") if self._hopeful(one) and gap(one, best).high < -TRIFLE]
         return min(found, key=lambda one: (one.count, one.cost), default=None)
+
+    def _hopeful(self, one: Candidate) -> bool:
+        """Whether a candidate may yet be called good: it has replications left, and may be good enough for them."""
+        enough = self.probability + KEEP_Z * math.sqrt(self.probability * (1.0 - self.probability) / LATEST)
+        return one.count < LATEST and one.bounds(LIKELY_Z)[1] >= enough
 
     def _look_around(self) -> bool:
         """Let neighbours of the best, or of the nearest miss, join; returns whether there were new ones."""
