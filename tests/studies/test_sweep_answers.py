@@ -57,7 +57,7 @@ def said(*tables: Any) -> str:
 
 
 def test_refused_combinations_do_not_confound_effects(tmp_path: Path) -> None:
-    """A step of max-scale is that of rows with the same min-scale, though min-scale 5 needs max-scale 5; this is said."""
+    """A step of max-scale is that of rows with the same min-scale, min-scale 5 needs max-scale 5; this is said."""
     result = played(file(tmp_path, {MIN: [0, 2, 5], MAX: [1, 2, 5]}, annotations={"max-scale": "5"}))
     p95 = {(row[MIN], row[MAX]): result.row(place)["medians"]["latency_s"]["p95"] for place, row in
            enumerate(result.settings)}  # fmt: skip
