@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from pathlib import Path
@@ -12,6 +11,8 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from kpasim.cli.run import command as run_command
 from kpasim.cli.sweep import command as sweep_command
@@ -384,31 +385,58 @@ def test_200_bills_are_what_the_raw_tables_come_to() -> None:
         holds(number)
 
 
-def test_more_min_scale_is_never_cheaper_over_the_same_end() -> None:
-    """For a load that never needs more pods than are kept, whatever granularity and minimum."""
-    seen = 0
-    for cost in ({}, {"granularity": "1m"}, {"minimum": "20m"}, {"granularity": "7s", "bills-from": "created"}):
-        for clients in (1, 2, 3):
-            load = {"kind": "hey", "requests": 3 * clients, "concurrency": clients, "timeout": "0s"}
-            one = experiment(load, "40s", {"target-utilization-percentage": 100, "max-scale": 5}, cost=cost)
-            figures = [
-                Player(one.with_setting(MIN, least), "compiled", until_s=1200).figures(range(4)) for least in range(5)
-            ]
-            for least in range(4):
-                kept = figures[least]["max_pods"] <= least
-                seen += int(kept.sum())
-                more, now = figures[least + 1]["cost.amount"], figures[least]["cost.amount"]
-                assert (more[kept] >= now[kept] - 1e-9).all()
-    assert seen > 40
+COSTS = st.fixed_dictionaries(
+    {
+        "granularity": st.sampled_from(["1s", "7s", "1m", "1h"]),
+        "minimum": st.sampled_from(["0s", "1m", "20m", "1h"]),
+        "bills-from": st.sampled_from(["created", "scheduled", "pull"]),
+    }
+)
+"""Ways to bill."""
+OPEN = st.builds(
+    lambda kind, rate, minutes: {"kind": kind, "rate": rate, "duration": f"{minutes}m"},
+    st.sampled_from(["constant", "poisson"]),
+    st.floats(0.002, 0.1),
+    st.integers(1, 15),
+)
+"""Open loops that one to three pods serve."""
+CLOSED = st.integers(1, 3).map(
+    lambda clients: {"kind": "hey", "requests": 3 * clients, "concurrency": clients, "timeout": "0s"}
+)
 
 
-def test_more_max_scale_is_never_cheaper_under_overload() -> None:
+@settings(max_examples=25, deadline=None)
+@given(cost=COSTS, load=st.one_of(OPEN, CLOSED), cold_start=st.integers(0, 200), least=st.integers(1, 4))
+def test_more_min_scale_is_never_cheaper_over_the_same_end(
+    cost: dict[str, Any], load: dict[str, Any], cold_start: int, least: int
+) -> None:
+    """For a load that never needs more pods than are kept, however it is billed."""
+    one = experiment(load, cold_start, {"target-utilization-percentage": 100, "max-scale": 6}, cost=cost)
+    now, more = (
+        Player(one.with_setting(MIN, kept), "compiled", until_s=1500).figures(range(4)) for kept in (least, least + 1)
+    )
+    enough = now["max_pods"] <= least
+    assume(enough.any())
+    assert np.array_equal(now["horizon_s"][enough], more["horizon_s"][enough])
+    assert (more["cost.amount"][enough] >= now["cost.amount"][enough] - 1e-9).all()
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    cost=COSTS,
+    kind=st.sampled_from(["constant", "poisson"]),
+    rate=st.floats(1.5, 4.0),
+    cold_start=st.integers(1, 1200),
+    most=st.integers(1, 7),
+)
+def test_more_max_scale_is_never_cheaper_under_overload(
+    cost: dict[str, Any], kind: str, rate: float, cold_start: int, most: int
+) -> None:
     """While requests wait all the time, one more pod is one more to pay, ready or not."""
-    load = {"kind": "constant", "rate": 2, "duration": "10m"}
-    for cold_start in ("10s", "3m", "20m"):
-        one = experiment(load, cold_start, {"max-scale": 1}, horizon="10m")
-        bills = [
-            Player(one.with_setting(MAX, most), "compiled").figures(range(4))["cost.amount"] for most in range(1, 9)
-        ]
-        for fewer, more in itertools.pairwise(bills):
-            assert (more > fewer).all()
+    load = {"kind": kind, "rate": rate, "duration": "8m"}
+    one = experiment(load, cold_start, {"max-scale": most}, horizon="8m", cost=cost)
+    fewer, more = (
+        Player(one.with_setting(MAX, allowed), "compiled").figures(range(2))["cost.amount"]
+        for allowed in (most, most + 1)
+    )
+    assert (more > fewer).all()
