@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def read_locust(path: Path, skip_bad: bool = False) -> Record:
     try:
         entries = json.loads(whole(path))
         for entry in entries:
-            names.append(str(entry.get("name", "")))
+            name = str(entry.get("name", ""))
             failed += _count(entry.get("num_failures", 0), "num_failures")
             times = entry.get("response_times")
             if not isinstance(times, dict):
@@ -51,16 +51,14 @@ def read_locust(path: Path, skip_bad: bool = False) -> Record:
                 at = number(text, "response_times", least=0) / 1000
                 half = _locust_grain_s(at) / 2
                 bins.append((max(0.0, at - half), at + half, _count(count, f"response_times.{text}")))
+                names.append(name)
     except MalformedError as error:
         malformed.add(1, error.problem)
         return malformed.finish(Record("locust-json", str(path)), 0)
     except (ValueError, RecursionError, AttributeError) as error:
         raise RecordError(path, [Problem("", f"not Locust's JSON: {error}")]) from None
     _refuse_failures(malformed, "num_failures", failed)
-    record = _spread("locust-json", path, malformed, bins)
-    if len(set(names)) > 1:
-        record.notes.append(f"endpoints together: {', '.join(sorted(set(names)))}")
-    return record
+    return _spread("locust-json", path, malformed, bins, names)
 
 
 def _locust_grain_s(duration_s: float) -> float:
@@ -74,8 +72,10 @@ def _refuse_failures(malformed: Malformed, place: str, failed: int) -> None:
         malformed.add(1, Problem(place, f"{failed} failed requests are counted among the durations"))
 
 
-def _spread(kind: str, path: Path, malformed: Malformed, bins: Iterable[tuple[float, float, int]]) -> Record:
-    bins = [entry for entry in bins if entry[2]]
+def _spread(
+    kind: str, path: Path, malformed: Malformed, bins: Sequence[tuple[float, float, int]], names: Sequence[str] = ()
+) -> Record:
+    """Each bin becomes requests in its middle; `names` holds the class of each bin."""
     counts = np.array([count for *_, count in bins], dtype=np.int64)
     if counts.sum() > MAX_ROWS:
         malformed.add(1, Problem("", f"counts more than {MAX_ROWS:,} requests"))
@@ -83,7 +83,9 @@ def _spread(kind: str, path: Path, malformed: Malformed, bins: Iterable[tuple[fl
     durations = np.repeat(np.array([(low + high) / 2 for low, high, _ in bins]), counts)
     unknown, statuses = np.full(len(durations), np.nan), np.full(len(durations), 200, np.int64)
     record = Record(kind, str(path), requests_of(unknown, durations, statuses))
-    widths = [(high - low) / (high + low) for low, high, _ in bins if high > 0]
+    if names:
+        record.requests["class"] = np.repeat(np.array(names, dtype=object), counts)
+    widths = [(high - low) / (high + low) for low, high, count in bins if high > 0 and count]
     if widths:
         record.notes.append(f"no start times; durations are known to {max(widths):.1%} (half of the widest bin)")
     if not len(durations):

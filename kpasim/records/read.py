@@ -25,7 +25,7 @@ _BY_HEADER: tuple[tuple[set[str], Callable[..., Record]], ...] = (
     ({"request-start", "request-duration", "status"}, loadtools.read_oha_csv),
     ({"duration (ms)", "status", "error"}, loadtools.read_ghz_csv),
     ({"metric_name", "timestamp", "metric_value"}, loadtools.read_k6_csv),
-    ({"timeStamp", "elapsed", "label"}, loadtools.read_jmeter),
+    ({"timeStamp", "elapsed"}, loadtools.read_jmeter),
     (
         {
             "gmt_create",

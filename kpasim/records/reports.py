@@ -42,6 +42,26 @@ REPORTS: tuple[tuple[Callable[[str], bool], str], ...] = (
         "holds Locust's statistics and no single requests (locust --json holds the distribution)",
     ),
     (
+        lambda text: "<testResults" in text[:1000],
+        "is JMeter's XML (run jmeter -Jjmeter.save.saveservice.output_format=csv for a file that kpasim reads)",
+    ),
+    (
+        lambda text: text.startswith("Label,# Samples,"),
+        "is an aggregate report of JMeter, which holds no single requests (the file of jmeter -l does)",
+    ),
+    (
+        lambda text: bool(re.match(r"\d{13},\d+,[^\n]*,(true|false),", text)),
+        "is JMeter's CSV without its header (run jmeter -Jjmeter.save.saveservice.print_field_names=true)",
+    ),
+    (
+        lambda text: bool(re.search(r"^\s*http_req_duration\.*:\s+avg=", text, re.M)),
+        "is a report of k6, which holds no single requests (k6 run --out json=FILE does)",
+    ),
+    (
+        lambda text: bool(re.search(r"^\W*Transactions\W+\d+", text)) and "vailability" in text,
+        f"is a report of siege, which holds no single requests ({_HEY})",
+    ),
+    (
         lambda text: bool(re.search(r"^NAME\s+READY\s+STATUS\s+RESTARTS\s+AGE", text, re.M)),
         "is a table of kubectl, without the moments of the starts "
         "(kubectl get pods -o json, or with -w --output-watch-events -o json)",
@@ -77,6 +97,10 @@ def refusal_of_json(value: Any) -> str | None:
         return "is a report of vegeta, which holds no single requests (vegeta encode --to json does)"
     if "metrics" in keys and isinstance(value["metrics"], dict) and "http_req_duration" in value["metrics"]:
         return "is a summary of k6, which holds no single requests (k6 run --out json=FILE does)"
+    if {"connections", "latency", "2xx"} <= keys:
+        return f"is a report of autocannon, which holds no single requests ({_HEY})"
+    if {"aggregate", "intermediate"} <= keys:
+        return f"is a report of Artillery, which holds no single requests ({_HEY})"
     if {"summary", "responseTimeHistogram"} <= keys:
         return "is a report of oha, which holds no single requests (oha --output-format csv does)"
     return None

@@ -112,7 +112,7 @@ def lines(path: Path, malformed: Malformed) -> Iterator[tuple[int, str]]:
 
 
 def rows(path: Path, malformed: Malformed) -> Iterator[tuple[int, list[str]]]:
-    """Numbered rows of a CSV file, header included, blank lines left out."""
+    """Numbered rows of a CSV file, header included, blank lines left out; semicolons or tabs may part the cells."""
     count = 0
 
     def texts() -> Iterator[str]:
@@ -121,7 +121,9 @@ def rows(path: Path, malformed: Malformed) -> Iterator[tuple[int, list[str]]]:
             count = number
             yield line + "\n"
 
-    reader = csv.reader(texts())
+    header = next((line for line in head(path).splitlines() if line.strip()), "")
+    mark = "," if "," in header else next((one for one in ";\t" if one in header), ",")
+    reader = csv.reader(texts(), delimiter=mark)
     while True:
         try:
             for row in reader:

@@ -26,19 +26,47 @@ from kpasim.records.source import rows
 
 NAMES = {
     "start": ("start", "arrival", "arrived", "sent", "timestamp", "time", "t", "offset", "begin", "ts", "created"),
-    "duration": ("duration", "latency", "response_time", "elapsed", "service", "service_time", "exec_time", "seconds"),
+    "duration": (
+        "duration",
+        "latency",
+        "response_time",
+        "elapsed",
+        "service",
+        "service_time",
+        "exec_time",
+        "seconds",
+        "request_time",
+        "request_duration",
+        "inference_time",
+        "processing_time",
+        "total_time",
+        "time_total",
+    ),
     "status": ("status", "status_code", "code", "response_code", "http_status"),
     "censored": ("censored", "timed_out", "timeout"),
-    "class": ("class", "kind", "type", "label"),
+    "class": ("class", "kind", "type", "label", "endpoint", "path", "route", "operation"),
     "instance_type": ("instance_type", "gpu"),
     "pod": ("pod", "server", "instance"),
 }
 """What a column is called, in lower case and without unit, the likelier name first."""
 
-UNITS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0}
+UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0}
+_SPELLINGS = {
+    "s": ("sec", "secs", "second", "seconds"),
+    "ms": ("msec", "msecs", "millis", "millisecond", "milliseconds"),
+    "us": ("usec", "usecs", "micros", "microsecond", "microseconds", "µs", "μs"),
+    "ns": ("nsec", "nsecs", "nanos", "nanosecond", "nanoseconds"),
+    "min": ("mins", "minute", "minutes"),
+    "h": ("hour", "hours"),
+}
+_UNITS = UNITS | {spelling: UNITS[unit] for unit, spellings in _SPELLINGS.items() for spelling in spellings}
 DOUBTFUL_S = 120.0
 """Median duration from which on a unit that nobody named is doubted."""
+IMPOSSIBLE_S = 1e6
+"""Median duration that is no number of seconds."""
 _TRUE, _FALSE = {"1", "true", "yes", "y"}, {"", "0", "false", "no", "n"}
+_GOOD, _NO_RESPONSE = {"ok", "success", "succeeded", "passed", "true"}, {"timeout", "timed out", "timed_out"}
+_WITH_UNIT = re.compile(r"(?P<number>[\d.]+)\s*(?P<unit>[a-zA-Zµμ]+)$")
 
 
 def known_columns(header: list[str]) -> dict[str, tuple[int, float | None]]:
@@ -87,10 +115,10 @@ def read_csv(path: Path, skip_bad: bool = False, columns: Mapping[str, str] | No
             duration = np.nan
             if cells.get("duration", ("", "", None))[1]:
                 name, text, unit = cells["duration"]
-                duration = number(text, name, least=0) * (unit or 1.0)
+                duration = _duration_s(text, name, unit)
             status = 200
             if "status" in cells:
-                status = status_code(cells["status"][1] or "0", cells["status"][0])
+                status = _status(cells["status"][1] or "0", cells["status"][0])
             censored = _truth(*cells["censored"][:2]) if "censored" in cells else status == 0
             found.add(start, duration, status, censored, *(cells[role][1] for role in extra))
         except MalformedError as error:
@@ -104,9 +132,14 @@ def read_csv(path: Path, skip_bad: bool = False, columns: Mapping[str, str] | No
     record.notes.append("read as " + ", ".join(_read_as(header, *one) for one in places.items()))
     median_s = float(np.nanmedian(result["duration_s"])) if np.isfinite(result["duration_s"]).any() else 0.0
     if "duration" in places and not unit_is_named and median_s > DOUBTFUL_S:
+        name = header[places["duration"][0]]
+        unit_name = next((one for one in ("ms", "us") if median_s * UNITS[one] <= DOUBTFUL_S), "ns")
+        hint = f"say --column unit={unit_name} if it is in {unit_name}"
+        if median_s > IMPOSSIBLE_S:
+            raise RecordError(path, [Problem(name, f"durations of {median_s:.3g} are no seconds ({hint})", 1)])
         record.notes.append(
-            f"Warning: durations of {median_s / 60:.3g} min (median): is column {header[places['duration'][0]]} "
-            "really in seconds? Say --column unit=ms if it is in ms"
+            f"Warning: durations of {median_s / 60:.3g} min (median): is column {name} really in seconds? "
+            f"{hint[0].upper()}{hint[1:]}"
         )
     if len(found) == 0:
         malformed.add(None, Problem("", "no row below the header"))
@@ -150,10 +183,24 @@ def _chosen(path: Path, header: list[str], given: Mapping[str, str]) -> dict[str
 def _plain(name: str) -> tuple[str, float | None]:
     """A column's name in lower case without its unit, and the unit in seconds."""
     # responseTime and Response-Time are both response_time.
-    words = re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().strip(" )"))
-    if len(words) > 1 and words[-1] in UNITS:
-        return "_".join(words[:-1]), UNITS[words[-1]]
+    words = re.findall(r"[a-z0-9µμ]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+    if len(words) > 1 and words[-1] in _UNITS:
+        return "_".join(words[:-1]), _UNITS[words[-1]]
     return "_".join(words), None
+
+
+def _duration_s(text: str, name: str, unit: float | None) -> float:
+    """A duration in the unit of its column, or in one of its own: ``2055ms``."""
+    own = _WITH_UNIT.match(text)
+    if own and (scale := _UNITS.get(own["unit"].lower())):
+        return number(own["number"], name, least=0) * scale
+    return number(text, name, least=0) * (unit or 1.0)
+
+
+def _status(text: str, name: str) -> int:
+    """A status of HTTP, or a word for one: success is 200, a timeout is no response (0)."""
+    word = text.lower()
+    return 200 if word in _GOOD else 0 if word in _NO_RESPONSE else status_code(text, name)
 
 
 def _start(name: str, text: str, unit: float | None) -> tuple[float, bool]:

@@ -198,6 +198,13 @@ def test_oha_ghz_and_fortio_are_read(tmp_path: Path) -> None:
         ("apiVersion: v1\nkind: List\nitems: []\n", "pods as YAML"),
         ('{"metrics":{"http_req_duration":{"avg":1}}}', "summary of k6"),
         ("Requests      [total, rate, throughput]  1, 2, 3\n", "report of vegeta"),
+        ('<?xml version="1.0"?>\n<testResults version="1.2">\n', "JMeter's XML.*output_format=csv"),
+        ("Label,# Samples,Average,Median,90% Line\ndraw,50,2100,2080,2300\n", "aggregate report of JMeter"),
+        (f"1767261600000,2165,draw,200,OK,users 1-1,text,true{',x' * 9}\n", "without its header.*print_field_names"),
+        ("     http_req_duration..............: avg=2.05s min=1.8s\n", "report of k6.*--out json=FILE"),
+        ("Transactions:\t\t 50 hits\nAvailability:\t\t 100.00 %\n", "report of siege"),
+        ('{"url":"http://x","connections":5,"latency":{"p50":2},"2xx":50}', "report of autocannon"),
+        ('{"aggregate":{"counters":{},"summaries":{}},"intermediate":[]}', "report of Artillery"),
     ],
 )
 def test_what_holds_no_requests_is_one_line(text: str, words: str, tmp_path: Path) -> None:
@@ -214,3 +221,48 @@ def test_durations_of_clients_are_no_service_times(tmp_path: Path) -> None:
     )
     with pytest.raises(RecordError, match="not service times"):
         recording(replay(path, service="request-duration"))
+
+
+@pytest.mark.parametrize(
+    ("header", "cell"),
+    [
+        ("latency_us", "2100000"),
+        ("latency_microseconds", "2100000"),
+        ("latencyNanos", "2100000000"),
+        ("latency [ms]", "2100"),
+        ("durationMillis", "2100"),
+        ("Response Time (sec)", "2.1"),
+        ("duration_minutes", "0.035"),
+        ("latency", "2100ms"),
+        ("latency", "2.1 s"),
+    ],
+)
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_units_stand_in_names_or_behind_numbers(header: str, cell: str, mark: str, tmp_path: Path) -> None:
+    """However a column is written, and whatever parts the cells, its durations are seconds in the record."""
+    path = write(tmp_path, f"start{mark}{header}\n0.5{mark}{cell}\n1.5{mark}{cell}\n")
+    assert read(path).requests["duration_s"].tolist() == pytest.approx([2.1, 2.1])
+
+
+@pytest.mark.parametrize(("scale", "unit"), [(1e6, "us"), (1e9, "ns")])
+def test_durations_of_weeks_are_refused_with_their_likely_unit(scale: float, unit: str, tmp_path: Path) -> None:
+    """Nobody waits for weeks: the line names the unit that would be meant."""
+    path = write(tmp_path, "start,latency\n" + "".join(f"{n},{2.1 * scale:.0f}\n" for n in range(5)))
+    with pytest.raises(RecordError, match=rf"latency: durations of .* are no seconds \(say --column unit={unit}"):
+        read(path)
+    assert read(path, columns={"unit": unit}).requests["duration_s"].tolist() == pytest.approx([2.1] * 5)
+
+
+def test_statuses_may_be_words(tmp_path: Path) -> None:
+    """A success is 200; a request that timed out has no response, and its duration is how long it lasted at least."""
+    path = write(tmp_path, "start,latency_ms,status\n0,2000,OK\n1,2100,success\n2,5000,timeout\n")
+    requests = read(path).requests
+    assert requests["status"].tolist() == [200, 200, 0]
+    assert requests["censored"].tolist() == [False, False, True]
+
+
+def test_jmeter_s_columns_may_be_few(tmp_path: Path) -> None:
+    """Of a results file with three columns the duration is milliseconds all the same."""
+    path = write(tmp_path, "timeStamp,elapsed,success\n1767261600000,2100,true\n1767261603000,2200,true\n")
+    record = read(path)
+    assert (record.kind, record.requests["duration_s"].tolist()) == ("jmeter-csv", [2.1, 2.2])

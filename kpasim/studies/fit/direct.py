@@ -154,6 +154,11 @@ def fit_service(
     if several:
         listed = ", ".join(one.name for one in classes)
         notes.append(f"requests of {len(classes)} classes have their own times: {listed} (--class takes one of them)")
+    elif not any("steps" in one.requests for one in with_requests):
+        kinds = sorted({str(name) for name in names} - {""})
+        if len(kinds) > 1:
+            listed = ", ".join(kinds[:5]) + (" ..." if len(kinds) > 5 else "")
+            notes.append(f"requests of {len(kinds)} classes are taken as one: {listed} (--class takes one of them)")
     # Where requests slowed each other down each resample has its own times, as it has its own slow-down.
     alone = sharing is not None and len(with_requests) == len(folders) and not factors and not only
     resampled = sharing.resampled if sharing is not None and alone and any(sharing.slowdown) else None

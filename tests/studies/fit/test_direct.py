@@ -181,6 +181,16 @@ def test_endpoints_of_one_file_have_their_own_times(tmp_path):
         kpasim.calibrate(k6(tmp_path), only="img2img")
 
 
+def test_endpoints_that_are_too_few_to_be_kept_apart_are_named(tmp_path):
+    """Twelve requests of two endpoints make one service time, which is said with the way to choose."""
+    path = tmp_path / "few.csv"
+    path.write_text(
+        "start,latency_ms,endpoint\n" + "".join(f"{n},{2000 + n},/{'ab'[n % 2]}\n" for n in range(12)), encoding="utf-8"
+    )
+    notes = kpasim.calibrate(path).notes
+    assert "requests of 2 classes are taken as one: /a, /b (--class takes one of them)" in notes
+
+
 def test_a_unit_is_named_and_doubted(tmp_path):
     """A latency of 2000 is read as seconds, which is said and doubted; with a unit there is no doubt."""
     path = tmp_path / "latencies.csv"
