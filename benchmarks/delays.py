@@ -200,7 +200,7 @@ def ways() -> Counts:
     yield Count("front_to_server_s", None, len(there_s), words + "open loops")
     words = f"measured, {ms(both, 0.5, 1)}, the median of the medians of {len(both)} runs: "
     words += f"{ms(medians[False], 0.5, 1)} in {len(medians[False])} by an open loop, {ms(medians[True], 0.5, 1)} in "
-    words += f"{len(medians[True])} by hey, of which {laid} have their clocks set so that half of the answers arrive "
+    words += f"{len(medians[True])} by hey, of which {laid} have their clocks set so that half of the responses arrive "
     words += "before they leave"
     yield Count("server_to_client_s", median(both), len(both), words)
     made_s = DEFAULTS.client_to_front_s / 2 + DEFAULTS.front_to_server_s + DEFAULTS.server_to_client_s

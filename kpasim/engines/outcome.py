@@ -56,7 +56,7 @@ class OutOfRoom(Exception):  # noqa: N818  (it says what happened, and is no err
     """
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"more {what} than there was room for")
+        super().__init__(f"more {what} than there is capacity for")
         self.what = what
 
 

@@ -39,7 +39,7 @@ def read_hey_summary(path: Path, skip_bad: bool = False) -> Record:
         malformed.add(problem.line, problem)
     record = Record("hey-summary", str(path), summary=report)
     if report.histogram and sum(count for _, count in report.histogram) != sum(report.statuses.values()):
-        record.notes.append("the histogram and the status codes count different numbers of answers")
+        record.notes.append("the histogram and the status codes count different numbers of responses")
     if report.errors:
         failed = sum(report.errors.values())
         record.notes.append(f"{failed} requests have no answer; their durations are in no percentile")

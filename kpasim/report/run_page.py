@@ -53,7 +53,7 @@ def run_page(run: Evidence, comparison: Comparison | None = None) -> str:
 def subtitle_of(run: Evidence) -> str:
     """What kind of run it is, and what made it."""
     if run.measured:
-        return f"A measured run, observed for {words.seconds(run.horizon_s)}"
+        return f"A measured run of {words.seconds(run.horizon_s)}"
     version, commit = run.text("kpasim"), run.text("knative_commit")[:7]
     by = f" by kpasim {version}" if version else ""
     of = f" with the policy of knative/serving@{commit}" if commit else ""
@@ -141,7 +141,7 @@ def scaling_part(run: Evidence, drawn: dict[str, Chart], suffix: str = "", name:
     """Pods by state and the decisions behind them; ``suffix`` and ``name`` tell the charts of several runs apart."""
     drawn[f"scaling{suffix}"] = charts.scaling(run)
     found = decisions(run)
-    title = f"Pods, decisions and what was observed{f': {name}' if name else ''}"
+    title = f"Pods, decisions and averages{f': {name}' if name else ''}"
     says = (
         "the rule that decided"
         if "rule" in run.tables.ticks
@@ -184,7 +184,7 @@ def _latency(run: Evidence, drawn: dict[str, Chart]) -> Html:
     drawn["distribution"] = charts.distribution([(run.name, run)])
     caption = "Each mark is a request; its shape and colour say how it ended."
     if left_out:
-        caption += f" {left_out:,} requests are left out; the fastest and slowest of each stretch of time are kept."
+        caption += f" {left_out:,} requests are left out; the minimum and maximum of each interval of time are kept."
     return element(
         "div",
         figure("latencies", "Latency of each request", caption, 340),
@@ -244,7 +244,7 @@ def cost_part(runs: Sequence[tuple[str, Evidence]], drawn: dict[str, Chart]) -> 
     parts: list[Html] = []
     if len(currencies) == 1:
         drawn["money"] = charts.money(bills)
-        caption = "What the money is spent on: pods at work, ready but idle, starting, or on their way out."
+        caption = "Cost of pods by state: busy, idle, starting, draining."
         parts.append(figure("money", "Cost by kind", caption, 150 + 40 * len(bills)))
     rows = []
     for name, bill in bills:

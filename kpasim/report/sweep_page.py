@@ -105,7 +105,9 @@ def _summary(result: SweepResult, name: str) -> Html:
                      f"{number(fastest['cost'])}: {label(fastest['settings'], varied)}.")  # fmt: skip
     unclear = sum(point["next"] is not None and not point["next"]["significant"] for point in points)
     if unclear:
-        lines.append(f"Of the {len(points) - 1} steps along the front, {unclear} are not significant in both figures.")
+        lines.append(
+            f"Of the {len(points) - 1} steps along the Pareto front, {unclear} are not significant in both figures."
+        )
     strongest = _strongest(result, name)
     if strongest:
         lines.append(strongest)
@@ -261,7 +263,7 @@ def _rows(result: SweepResult, names: list[str]) -> Html:
         )
     left = len(result.settings) - len(rows)
     title = f"Settings by cost{f'; {left:,} more expensive ones are in rows.csv' if left else ''}"
-    columns = ["setting", f"cost [{result.cost_unit}]", *(f"{name} [s]" for name in names), "failed", "most pods"]
+    columns = ["setting", f"cost [{result.cost_unit}]", *(f"{name} [s]" for name in names), "failed", "peak pods"]
     return markup.details(
         f"The settings as a table ({len(rows):,})", markup.table(title, columns, rows, class_="words")
     )

@@ -358,7 +358,7 @@ def _implausible(column: NDArray[Any], name: str, lines: list[int]) -> list[Prob
         "created_s": ("is missing", np.isnan),
         "t_s": ("is missing", np.isnan),
         "latency_s": ("must not be negative", lambda x: x < 0),
-        "status": ("must be an HTTP status, or 0 where the client gave up", lambda x: (x < -1) | (x > 999)),
+        "status": ("must be an HTTP status, or 0 after a client timeout", lambda x: (x < -1) | (x > 999)),
     }
     if name not in tests:
         return []

@@ -53,7 +53,7 @@ def command(
 ) -> None:
     """Serve text-to-image over AUTOMATIC1111's HTTP interface.
 
-    The port opens at once; /readyz answers 200 when the model is loaded and warmed up. On SIGTERM the admitted
+    The port opens at once; /readyz returns 200 when the model is loaded and warmed up. On SIGTERM the admitted
     requests are finished and new ones get 503.
     """
     if (model is None) == (random_weights is None):

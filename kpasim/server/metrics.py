@@ -55,7 +55,7 @@ class Metrics:
             gauges: Values of the moment, ``{name: (help, value)}``.
             stages_s: Stages of the process's own start and how long each took [s].
         """
-        lines = ["# HELP txt2img_requests_total Answers to txt2img requests by status; 499 means that the client left."]
+        lines = ["# HELP txt2img_requests_total Responses to txt2img requests by status; 499: the client disconnected."]
         lines.append("# TYPE txt2img_requests_total counter")
         lines += [f'txt2img_requests_total{{code="{code}"}} {n}' for code, n in sorted(self.responses.items())]
         lines += ["# HELP txt2img_images_total Images made.", "# TYPE txt2img_images_total counter"]

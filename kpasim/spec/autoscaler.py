@@ -82,44 +82,44 @@ class AutoscalerConfig(Spec):
     """Share of a pod's concurrency to aim at: a percentage above 1, or a fraction in (0, 1]; so `"1"` is 100 %.
     Default 70."""
     container_concurrency_target_default: _Float = 100.0
-    """Concurrency a pod is taken to hold where `containerConcurrency` is 0."""
+    """Target concurrency of a pod where `containerConcurrency` is 0."""
     requests_per_second_target_default: _Float = 200.0
-    """Requests per second a pod is taken to hold where the metric is `rps`; at least 0.01."""
+    """Target requests per second of a pod where the metric is `rps`; at least 0.01."""
     target_burst_capacity: _Float = 211.0
-    """Spare capacity, in requests, below which the activator stays in the path; 0 takes it out, -1 keeps it in for
-    ever."""
+    """Spare capacity, in requests, below which the activator stays in the path; 0: never in the path of ready pods, -1:
+    always in the path."""
     stable_window_s: _Duration = 60.0
-    """History the stable average looks back on; whole seconds, 6s to 1h."""
+    """Length of the stable window; whole seconds, 6s to 1h."""
     panic_window_percentage: _Float = 10.0
     """Length of the panic window as a share of the stable one; 1 to 100."""
     panic_threshold_percentage: _Float = 200.0
-    """Wanted pods as a share of ready ones from which panic begins."""
+    """Desired pods as a percentage of ready pods from which panic begins."""
     max_scale_up_rate: _Float = 1000.0
-    """Most pods to ask for, as a multiple of the ready ones; above 1."""
+    """Maximum of desired pods, as a multiple of the ready pods; above 1."""
     max_scale_down_rate: _Float = 2.0
-    """Fewest pods to ask for: the ready ones divided by this; above 1."""
+    """Minimum of desired pods: the ready pods divided by this value; above 1."""
     enable_scale_to_zero: _Bool = True
-    """Whether the last pod may go."""
+    """Whether a revision may scale to zero."""
     scale_to_zero_grace_period_s: _Duration = 30.0
-    """Time the activator must have been in the path before the last pod goes; above 0."""
+    """Minimum time of the activator in the path before the last pod is removed; above 0."""
     scale_to_zero_pod_retention_period_s: _Duration = 0.0
-    """Least time the last pod is kept after the decision to scale to zero."""
+    """Minimum time that the last pod is kept after the decision to scale to zero."""
     scale_down_delay_s: _Duration = 0.0
-    """How long the highest demand is remembered before pods are removed; whole seconds."""
+    """Time window whose maximum of desired pods is kept before pods are removed; whole seconds."""
     pod_autoscaler_class: _Text = KPA
-    """Class of autoscaler for revisions that name none."""
+    """Default class of autoscaler."""
     activator_capacity: _Float = 100.0
-    """Requests in flight one activator is taken to bear; at least 1."""
+    """Capacity of an activator [requests in flight]; at least 1."""
     initial_scale: _Int = 1
     """Pods of a new revision."""
     allow_zero_initial_scale: _Bool = False
-    """Whether a new revision may begin without a pod."""
+    """Whether a new revision may start with zero pods."""
     min_scale: _Int = 0
-    """Fewest pods of a revision that says nothing else."""
+    """Default minimum of pods of a revision."""
     max_scale: _Int = 0
-    """Most pods of a revision that says nothing else; 0 for no limit."""
+    """Default maximum of pods of a revision; 0 for no limit."""
     max_scale_limit: _Int = 0
-    """Largest `max-scale` a revision may ask for; 0 for no limit."""
+    """Largest `max-scale` of a revision; 0 for no limit."""
 
 
 @dataclass(frozen=True, slots=True)

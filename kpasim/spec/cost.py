@@ -12,10 +12,10 @@ from kpasim.spec.quantities import PositiveSeconds, Seconds
 
 
 class Cost(Spec):
-    """From when, for what and in what steps money is spent."""
+    """Begin, unit and granularity of billing."""
 
     currency: Currency | None = None
-    """Currency of the result; that of the instance types when not given. Prices in another one are refused, not
+    """Currency of the result; that of the instance types when not given. Prices in another currency are refused, not
     converted."""
     granularity_s: PositiveSeconds = 1.0
     """Every started step of this length is billed, also of pods and nodes that are still there at the end of the
@@ -30,4 +30,4 @@ class Cost(Spec):
     provisioned, after the last stage of kind `provision`. `pull` is what serverless instances do: they bill the image
     pull and the start, not the wait for a machine."""
     prices: dict[str, Number] = Field(default_factory=dict)
-    """Price of an hour of an instance type, instead of the one in `cluster.instance-types`."""
+    """Price per hour of an instance type, instead of the price in `cluster.instance-types`."""

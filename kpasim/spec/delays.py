@@ -13,10 +13,10 @@ from kpasim.spec.quantities import PositiveSeconds, Seconds
 
 
 class Delays(Spec):
-    """Delays of the cluster's plumbing."""
+    """Delays between the cluster's components."""
 
     tick_to_pod_s: Seconds = 0.003
-    """Least time from an autoscaler's decision to the pod object: reconcile, scale patch, ReplicaSet. Source:
+    """Minimum time from an autoscaler's decision to the pod object: reconcile, scale patch, ReplicaSet. Source:
     measured, 3 ms at p5 of 563 pods, with an in-process API server; a real cluster is thought to take 50 to 300 ms."""
     api_jitter_s: Seconds = 0.003
     """Median of what a reconcile takes beyond that; seldom many times as much. Source: measured, decision to pod object
@@ -48,7 +48,7 @@ class Delays(Spec):
     server_to_client_s: Seconds = 0.0007
     """From the end of the container's work to the client. Source: measured, 0.7 ms, the median of the medians of 94
     runs: 1.6 ms in 23 by an open loop, 0.6 ms in 71 by hey, of which 71 have their clocks set so that half of the
-    answers arrive before they leave. So the round trip tells more: the three together make 2.7 ms there and back,
+    responses arrive before they leave. The round trip is better known: the three together make 2.7 ms there and back,
     measured 2.8 ms at the median of 35,621 requests that waited nowhere."""
     hand_over_s: Seconds = 0.0015
     """From a request leaving a pod, as the activator sees it, to the start of the next waiting request on that pod.

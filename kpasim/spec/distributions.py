@@ -79,7 +79,7 @@ class Constant(Distribution):
     """Always the same time."""
 
     distribution: Literal["constant"] = "constant"
-    """`constant`; a bare duration says the same."""
+    """`constant`; the same as a bare duration."""
     time_s: Seconds
     """The time."""
 
@@ -186,12 +186,12 @@ class Lognormal(Distribution):
 
 
 class ShiftedLognormal(Distribution):
-    """A least time plus a lognormal part: what is left when the work itself cannot be quicker than `shift`."""
+    """A minimum time plus a lognormal part: no time is shorter than `shift`."""
 
     distribution: Literal["shifted-lognormal"]
     """`shifted-lognormal`."""
     shift_s: Seconds
-    """Time below which nothing happens."""
+    """Minimum time."""
     median_s: PositiveSeconds
     """Median of the part above the shift."""
     sigma: Annotated[float, Field(strict=True, ge=0, le=10)]
@@ -261,7 +261,7 @@ class Empirical(Distribution):
     values: tuple[Seconds, ...] | None = Field(default=None, min_length=1, max_length=100_000)
     """Times, each as likely as the others, in any order."""
     quantiles: tuple[Seconds, ...] | None = Field(default=None, min_length=2, max_length=100_000)
-    """Times that the shares 0, 1/(n-1), ..., 1 stay below, in ascending order."""
+    """Quantiles at 0, 1/(n-1), ..., 1, in ascending order."""
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -291,12 +291,12 @@ class Empirical(Distribution):
 
 
 class Mixture(Distribution):
-    """One of several distributions, chosen anew each time: a cache hit or a miss, say."""
+    """A mixture of distributions, such as cache hits and misses."""
 
     distribution: Literal["mixture"]
     """`mixture`."""
     components: tuple[Component, ...] = Field(min_length=1, max_length=100)
-    """What is mixed."""
+    """Components of the mixture."""
 
     def ppf(self, u: Floats) -> Floats:
         """Seconds for uniform numbers: the high digits choose the component, the rest is used in it.
@@ -339,12 +339,12 @@ class Mixture(Distribution):
 
 
 class Component(Spec):
-    """One part of a mixture: its weight beside the keys of its distribution."""
+    """A component of a mixture: its weight beside the keys of its distribution."""
 
     weight: Positive
-    """How often it is chosen, relative to the sum of all weights."""
+    """Weight of the component, relative to the sum of all weights."""
     time: Time
-    """The distribution; its keys may stand beside `weight` directly."""
+    """The distribution; its keys may also be given beside `weight`."""
 
     @model_validator(mode="before")
     @classmethod

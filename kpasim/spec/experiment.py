@@ -77,13 +77,13 @@ _T = TypeVar("_T")
 
 
 class Start(Spec):
-    """What the revision has been through when the load begins."""
+    """State of the revision when the load begins."""
 
     state: Literal["warm", "idled", "zero"] = "warm"
     """`warm`: its first pods have just become ready; `idled`: it has scaled to zero by itself; `zero`: it never had a
     pod."""
     for_s: Seconds = 5.0
-    """How long it has been in that state."""
+    """Time in that state."""
 
     @model_validator(mode="before")
     @classmethod
@@ -159,7 +159,7 @@ class Experiment(Spec):
     """Knative Service, or KServe's InferenceService: a YAML file (FILE#NAME where it holds several), or the manifest
     itself."""
     config_autoscaler: Annotated[InstanceOf[AutoscalerConfig], NamedOr(AutoscalerConfig)] = AutoscalerConfig()
-    """The cluster's `config-autoscaler`: a ConfigMap file, or its data; what it does not say is Knative's default."""
+    """The cluster's `config-autoscaler`: a ConfigMap file, or its data; missing keys have Knative's default."""
     config_defaults: Annotated[dict[str, Any], NamedOr()] = Field(default_factory=dict)
     """The cluster's `config-defaults`: a ConfigMap file, or its data."""
     config_deployment: Annotated[dict[str, Any], NamedOr()] = Field(default_factory=dict)
@@ -172,33 +172,33 @@ class Experiment(Spec):
     cluster_config: tuple[str, ...] = ()
     """Files with any of these ConfigMaps instead: ConfigMaps, Lists of them, a KnativeServing of Knative's operator."""
     workload: Workload
-    """What the clients do."""
+    """The load of the clients."""
     model: Annotated[InstanceOf[ServiceModel], NamedOr(ServiceModel)]
     """The fitted model of the service: a bare name, looked up beside this file, in `models/` beside or above it and
     among those that come with kpasim; a path; or the model itself."""
     cluster: Cluster = Cluster()
     """Where pods run and how requests reach them."""
     start: Start = Start()
-    """What the revision has been through when the load begins: `warm`, `idled`, `zero`, or a mapping."""
+    """State of the revision when the load begins: `warm`, `idled`, `zero`, or a mapping."""
     horizon_s: PositiveSeconds | None = None
-    """End of the run, from the start of the load. Not given: when all requests have ended, replicas are back where they
-    rest and added nodes are released; where pods stay, not before stable window, grace period and 30 s after the last
-    response."""
+    """End of the run, from the start of the load. Not given: when all requests have ended, replicas are back at their
+    idle level and added nodes are released; where pods stay, not before stable window, grace period and 30 s after
+    the last response."""
     repeat_s: PositiveSeconds | None = None
-    """How often the load recurs, such as `24h`, from one start to the next: the run goes on until then, and a month is
-    as many of it as it holds. For loads that end by themselves; instead of `horizon`. The run then begins with
-    `start: idled` where `start` is not given."""
+    """Time from one start of the load to the next, such as `24h`: the run lasts until then, and the cost per month is
+    that of all repetitions in a month. For loads that end by themselves; instead of `horizon`. The run then begins
+    with `start: idled` where `start` is not given."""
     replications: Count = 200
-    """How often the run is played, with other random numbers each time."""
+    """Number of runs, each with other random numbers."""
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 1
     """Seed of the random numbers; two settings compared under one seed meet the same requests."""
     tolerances: dict[
         Annotated[str, AfterValidator(_metric)],
         Annotated[Tolerance, BeforeValidator(_tolerance), WithJsonSchema({"type": ["string", "number"]})],
     ] = Field(default_factory=dict)
-    """How far predictions may be off, by metric: `15%` of the measured value, or an amount."""
+    """Maximum errors of predictions, by metric: `15%` of the measured value, or an amount."""
     cost: Cost | None = None
-    """How a run is billed; without it each pod is billed by the second."""
+    """Billing of a run; by default each pod is billed by the second."""
 
     @model_validator(mode="before")
     @classmethod

@@ -68,7 +68,7 @@ _DEFAULT_OF = {
 """Key of `config-autoscaler` that gives the default of an annotation of another name."""
 _SERVICE: dict[str, tuple[str, str, str]] = {
     "annotations.class": ("Which autoscaler scales the revision; kpasim simulates Knative's own.", "text", ""),
-    "annotations.metric": ("What the autoscaler scales on.", "`concurrency` or `rps`", "concurrency"),
+    "annotations.metric": ("Metric of the autoscaler.", "`concurrency` or `rps`", "concurrency"),
     "annotations.target": (
         "Requests in flight (metric `concurrency`) or requests per second (`rps`) to aim at for each pod, before the "
         "utilisation is applied.",
@@ -77,10 +77,10 @@ _SERVICE: dict[str, tuple[str, str, str]] = {
     ),
     "annotations.window": ("", "duration, 6s to 1h, whole seconds", ""),
     "annotations.activation-scale": (
-        "Fewest pods that a service scales to when it scales from zero.", "whole number, at least 2", "none",
+        "Minimum of pods when a service scales from zero.", "whole number, at least 2", "none",
     ),
-    "annotations.min-scale": ("Fewest pods.", "whole number of pods, at least 0", ""),
-    "annotations.max-scale": ("Most pods; 0 for no limit.", "whole number of pods, at least 0", ""),
+    "annotations.min-scale": ("Minimum of pods.", "whole number of pods, at least 0", ""),
+    "annotations.max-scale": ("Maximum of pods; 0 for no limit.", "whole number of pods, at least 0", ""),
     "annotations.initial-scale": ("", "whole number of pods, at least 0", ""),
     "annotations.scale-down-delay": ("", "duration, 0s to 1h, whole seconds", ""),
     "annotations.scale-to-zero-pod-retention-period": ("", "duration, 0s to 1h", ""),
@@ -88,7 +88,7 @@ _SERVICE: dict[str, tuple[str, str, str]] = {
         "How the averages over a window weigh their seconds.", "`linear` or `weighted-exponential`", "linear",
     ),
     "annotations.target-utilization-percentage": (
-        "Share of the target to aim at: with 70 the autoscaler asks for a further pod when pods are 70 % busy.",
+        "Share of the target to aim at: with 70 the autoscaler requests another pod when pods are 70 % busy.",
         "number, 1 to 100 (percent)",
         "",
     ),
@@ -96,22 +96,22 @@ _SERVICE: dict[str, tuple[str, str, str]] = {
     "annotations.panic-window-percentage": ("", "number, 1 to 100 (percent)", ""),
     "annotations.panic-threshold-percentage": ("", "number, 110 to 1000 (percent)", ""),
     "containerConcurrency": (
-        "Most requests in one container at once; further ones wait in queue-proxy or in the activator. 0: no limit.",
+        "Maximum of concurrent requests per container; further requests wait in queue-proxy or activator. 0: no limit.",
         "whole number of requests, 0 to 1000",
         "0",
     ),
     "timeoutSeconds": (
-        "Longest time from a request's arrival at queue-proxy to its response; later: status 504.",
+        "Maximum time from a request's arrival at queue-proxy to its response; later: status 504.",
         "whole seconds, up to max-revision-timeout-seconds of config-defaults (600)",
         "300",
     ),
     "responseStartTimeoutSeconds": (
-        "Longest time until the first byte of a response; later: status 504.",
+        "Maximum time until the first byte of a response; later: status 504.",
         "whole seconds, at most timeoutSeconds",
         "none",
     ),
     "idleTimeoutSeconds": (
-        "Longest pause within a response; a longer one breaks the response off.",
+        "Maximum pause within a response; a longer pause ends the response.",
         "whole seconds, at most timeoutSeconds",
         "none",
     ),
@@ -123,7 +123,7 @@ _SERVICE: dict[str, tuple[str, str, str]] = {
         "Time from the start of the container to the first probe.", "whole seconds", "0",
     ),
 }  # fmt: skip
-"""Settings of the Service: meaning, what may stand there, default. Empty: as of the key of `config-autoscaler`."""
+"""Settings of the Service: meaning, type, default. Empty: as of the key of `config-autoscaler`."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ class Key:
 
     Attributes:
         path: As `--set` takes it; `NAME` stands for the name of a list's member.
-        meaning: What it says.
-        takes: What may stand there, with unit and bounds.
+        meaning: Meaning of the setting.
+        takes: Type, unit and bounds.
         default: What holds when it is not given.
         of: The kind of mapping it belongs to, where the path alone does not tell (`poisson`, `lognormal`).
         decided_in: File of Knative in which it takes effect; empty for a setting that is not Knative's.

@@ -13,31 +13,31 @@ from kpasim.spec.quantities import PositiveSeconds, Quantity, Seconds, Share
 
 
 class RequestClass(Spec):
-    """Requests that take a time of their own, such as an image of 50 steps beside one of 20."""
+    """Requests with their own service time, such as images of 50 steps."""
 
     name: str = Field(min_length=1)
     """Name, as a trace or a table shows it."""
     share: Positive
-    """How frequent it is, relative to the sum over all classes."""
+    """Share of the class, relative to the sum over all classes."""
     time: Time
-    """Service time of one such request that has a GPU to itself."""
+    """Service time of a request of the class that has a GPU to itself."""
 
 
 class ServiceTime(Spec):
-    """How long a container works on a request."""
+    """Processing time of a request in a container."""
 
     time: Time
-    """Service time of one request that has a GPU to itself; may be left out where `classes` give it."""
+    """Service time of a request that has a GPU to itself; may be left out where `classes` give it."""
     by: Literal["request", "start"] = "request"
     """Whether the k-th service time belongs to the k-th request sent, or to the k-th request that starts to be
     served, as when the server draws it."""
     slots: Whole | None = None
-    """Requests a container works on at once; more wait inside it. 0 for any number. When not given:
-    `containerConcurrency` where there is a `slowdown`, else one for each GPU of the pod, or for each CPU that it asks
-    for where it has no GPU."""
+    """Requests that a container processes at once; further requests wait inside it. 0 for any number. When not given:
+    `containerConcurrency` where there is a `slowdown`, else one for each GPU of the pod, or without a GPU for each
+    requested CPU."""
     slowdown: tuple[Positive, ...] = ()
-    """Relative duration when 1, 2, 3 ... requests share a GPU, beginning with 1; beyond the last value the last step
-    goes on in a straight line. Empty: requests that a container works on at once do not slow each other down."""
+    """Contention factors: relative duration of a request while 1, 2, 3 ... requests share a GPU, beginning with 1;
+    linearly extrapolated beyond the last value. Empty: no contention."""
     shared_by: Literal["pod", "node"] = "pod"
     """Whether only the requests of one pod share a GPU, or those of all pods on a node."""
     per_instance_type: dict[str, Positive] = Field(default_factory=dict)
@@ -45,9 +45,9 @@ class ServiceTime(Spec):
     classes: tuple[RequestClass, ...] = ()
     """Kinds of requests, drawn by their shares."""
     first_byte: Time | None = None
-    """Time to the first byte of a streamed answer; without it the answer comes whole, at the end."""
+    """Time to the first byte of a streamed response; by default the response comes whole, at the end."""
     chunk_interval_s: PositiveSeconds | None = None
-    """Time between two pieces of a streamed answer, as idleTimeoutSeconds sees it; without it no pause is too long."""
+    """Time between two pieces of a streamed response, for idleTimeoutSeconds; by default no pause is too long."""
 
     @model_validator(mode="before")
     @classmethod
@@ -75,14 +75,14 @@ class ServiceTime(Spec):
 
 
 class Bandwidth(Spec):
-    """Data that a stage moves, over a connection of the pod's own or one that all pods share which move data then."""
+    """Data that a stage moves, over a connection of the pod, or over a connection that pods share."""
 
     size: Quantity
     """Bytes to move, as a Kubernetes quantity: `12Gi`."""
     shared_bandwidth: Quantity | None = None
-    """Bytes per second that all of them share: `400M`."""
+    """Bandwidth shared by all pods [bytes per second]: `400M`."""
     per_pod: Quantity | None = None
-    """Bytes per second that each pod has for itself, instead: `400M`."""
+    """Bandwidth of each pod, instead [bytes per second]: `400M`."""
 
     @model_validator(mode="after")
     def _one_rate(self) -> Bandwidth:
@@ -97,7 +97,7 @@ class Bandwidth(Spec):
 
 
 class Stage(Spec):
-    """One step between the creation of a pod and its first answer; steps follow each other."""
+    """A step between the creation of a pod and its first response; stages follow each other."""
 
     name: str = Field(min_length=1)
     """Name, as tables and figures show it."""
@@ -106,18 +106,18 @@ class Stage(Spec):
     weights, `storage-initializer` is KServe's download of the model before the container starts, in every pod
     (`cached-per-node` for a node's model cache), `start` is everything the container does."""
     time: Time = Constant(time_s=0.0)
-    """How long it takes, the transfer in `bandwidth` not counted."""
+    """Duration, without the transfer in `bandwidth`."""
     per_instance_type: dict[str, Time] = Field(default_factory=dict)
-    """How long it takes on an instance type, instead of `time`."""
+    """Duration on an instance type, instead of `time`."""
     at_a_time: Whole = 0
-    """How many pods may be in this stage at once, the others wait; 0 for any number."""
+    """Maximum of pods in this stage at once, further pods wait (1: serialised); 0 for no limit."""
     cached_per_node: Flag = False
-    """Whether only the first pod on a node goes through it, as with an image pull."""
+    """Whether only the first pod on a node has this stage, as with an image pull."""
     bandwidth: Bandwidth | None = None
-    """Data it moves."""
+    """Data that the stage moves."""
     when: Literal["before-ready", "after-ready", "first-request"] = "before-ready"
-    """Whether it must end before the container answers probes, goes on after that while requests wait inside, or begins
-    with the first request (lazy loading)."""
+    """Whether the stage ends before the container passes probes, continues while requests wait inside, or begins with
+    the first request (lazy loading)."""
 
 
 class Crash(Spec):
@@ -131,14 +131,14 @@ class Crash(Spec):
 
 
 class ColdStart(Spec):
-    """From the creation of a pod to its first answer."""
+    """Time from the creation of a pod to its first response."""
 
     stages: tuple[Stage, ...] = ()
-    """The stages in order; none: a pod answers at once."""
+    """The stages in order; none: a pod serves at once."""
     crash: Crash = Crash()
     """Starts that fail."""
     always_fails: Flag = False
-    """Whether no pod ever becomes usable (a wrong image name, a GPU type nobody has)."""
+    """Whether no pod ever becomes usable (a wrong image name, an unavailable GPU type)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -152,12 +152,12 @@ class ColdStart(Spec):
 
 
 class Shutdown(Spec):
-    """What the container does when it is told to stop."""
+    """Behaviour of the container on SIGTERM."""
 
     drains_on_sigterm: Flag = True
-    """Whether it finishes the requests it works on after SIGTERM; most web frameworks do, many scripts do not."""
+    """Whether the container finishes its requests after SIGTERM; most web frameworks do, many scripts do not."""
     stop_time_s: Seconds = 0.0
-    """Time from SIGTERM, or from the last answer, to its end."""
+    """Time from SIGTERM, or from the last response, to the container's end."""
 
 
 def draws_of(posterior: Any) -> Any:
@@ -183,28 +183,28 @@ def _number_or_text(cell: str) -> float | str:
 
 
 class ServiceModel(Spec):
-    """A fitted model of a service, with where its numbers came from."""
+    """A fitted model of a service, with the source of its numbers."""
 
     name: str = ""
     """Name; the file's own when not given."""
     description: str = ""
-    """What service on what hardware this is."""
+    """The service and its hardware."""
     source: str | tuple[str, ...] = ""
-    """Where the numbers came from."""
+    """Source of the numbers."""
     provisional: Flag = False
-    """Whether the numbers are a guess that no measurement backs yet."""
+    """Whether the numbers are guesses, without measurements."""
     service_time: ServiceTime
     """How long a request takes; a bare duration is a constant."""
     cold_start: ColdStart = ColdStart()
-    """What a pod goes through before it takes requests; a bare duration is one stage."""
+    """Stages of a pod's start; a bare duration is a single stage."""
     shutdown: Shutdown = Shutdown()
-    """What the container does when it is told to stop."""
+    """Behaviour of the container on SIGTERM."""
     cancel_stops_work: Flag = False
-    """Whether the container notices that a client has gone: it then stops working on the request, and drops one that
-    still waits inside. Most servers do not notice."""
+    """Whether the container stops processing a request whose client has disconnected, and drops it if it still waits
+    inside. Most servers do not."""
     posterior: Annotated[
         tuple[dict[str, Any], ...], BeforeValidator(draws_of, json_schema_input_type=str | tuple[dict[str, Any], ...])
     ] = ()
     """Draws of uncertain numbers, one mapping from a place in this file (`service-time.time.median`) to its value each,
     or all of them as a table in a text: a line of places, a line of values for each draw, commas between them.
-    Replications take them in turn."""
+    Replications sample them in order."""

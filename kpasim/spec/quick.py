@@ -72,7 +72,7 @@ def _text(
         f"  service-time: {_flow(service_time)}" if service_time is not None else _GUESSED_SERVICE_TIME,
     ]
     if cold_start is not None:
-        lines += ["  # From the creation of a pod to its first answer.", f"  cold-start: {_flow(cold_start)}"]
+        lines += ["  # Time from the creation of a pod to its first response.", f"  cold-start: {_flow(cold_start)}"]
     else:
         lines += [_GUESSED_COLD_START]
     if service_time is None or cold_start is None:

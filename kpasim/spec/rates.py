@@ -77,7 +77,7 @@ class Ramp(NamedTuple):
     Attributes:
         first: Requests per second at the beginning.
         last: Requests per second at the end.
-        length_s: How long it lasts.
+        length_s: Duration of the phase.
     """
 
     first: float
@@ -109,7 +109,7 @@ class Wave(NamedTuple):
         amplitude: Swing as a share of the mean.
         period_s: From one peak to the next.
         phase_s: Where in the period it begins.
-        length_s: How long it lasts.
+        length_s: Duration of the phase.
     """
 
     mean: float

@@ -57,7 +57,7 @@ class Range(Spec):
     steps: Annotated[int, Field(strict=True, ge=2)] | None = None
     """Number of values, instead of `step`."""
     scale: Literal["linear", "log"] = "linear"
-    """Whether values are apart by equal differences or by equal factors."""
+    """Spacing of the values: equal differences or equal factors."""
 
     _whole: bool = PrivateAttr(default=False)
 
@@ -170,20 +170,20 @@ class Sweep(Spec):
     fixed: dict[str, Any] = Field(default_factory=dict, alias="with")
     """Settings that differ from the experiment in all rows, by path."""
     axes: dict[str, Annotated[_List | _Range, Discriminator(_tag)]] = Field(min_length=1)
-    """What is varied: for each setting's path its values, or a range of them."""
+    """Settings to vary: for each path its values, or a range."""
     design: Literal["grid", "latin-hypercube", "sobol"] = "grid"
     """All combinations, or a sample of `settings` of them."""
     settings: Count | None = None
     """Rows of a sampled design."""
     replications: Count | None = None
-    """Replications of each row; as the experiment says when not given."""
+    """Replications of each row; those of the experiment when not given."""
     seed: Whole | None = None
-    """Seed of all rows and of the sample; as the experiment says when not given."""
+    """Seed of all rows and of the sample; that of the experiment when not given."""
     horizon_s: PositiveSeconds | None = None
     """End of every run, the same for all rows so that their costs compare; when neither this nor the experiment gives
     one, it is the longest time that any run takes by itself."""
     percentiles: tuple[Percentile, ...] = Field(default=("p95",), min_length=1)
-    """Latencies that cost is weighed against; the first is that of the table."""
+    """Latency percentiles to compare cost with; the first is shown in the table."""
     most_errors: Share = 0.01
     """Rows with a larger share of failed requests stay out of the Pareto front: latencies are of successes only."""
 

@@ -40,10 +40,10 @@ class Words(Protocol):
 
 
 class Sessions(Spec):
-    """Clients that come back, as sticky sessions see them."""
+    """Returning clients, for sticky sessions."""
 
     count: Count = 1
-    """Different clients: a worker of `hey` is always the same one, other requests are one's at random."""
+    """Number of clients: a worker of `hey` is always the same client, other requests have a random client."""
     cookies: Flag = True
     """Whether the clients keep cookies; `hey` does not."""
 
@@ -62,9 +62,9 @@ class _Load(Spec):
     has_parts: ClassVar[bool] = False
 
     timeout_s: Seconds = 0.0
-    """When a client gives up on a request; 0 for never."""
+    """Client timeout; 0 for none."""
     sessions: Sessions | None = None
-    """Clients that come back; without it every request is a stranger."""
+    """Returning clients; by default each request has a new client."""
 
     def in_words(self, words: Words) -> str:
         """What the clients do, without for how long: `poisson arrivals, 0.5/s`."""
@@ -93,15 +93,15 @@ class Hey(_Load):
     kind: Literal["hey"]
     """`hey`."""
     requests: Count = 200
-    """hey's `-n`: requests in total. What does not divide by the workers is not sent."""
+    """hey's `-n`: requests in total, rounded down to a multiple of the workers."""
     concurrency: Count = 50
     """hey's `-c`: workers, all starting at once."""
     timeout_s: Seconds = 20.0
-    """hey's `-t`: when a client gives up on a request; 0 for never. hey's own default is 20 s."""
+    """hey's `-t`: client timeout; 0 for none. hey's own default is 20 s."""
     qps: Rate = 0.0
-    """hey's `-q`: most requests per second of each worker; 0 for no limit."""
+    """hey's `-q`: maximum rate of each worker [requests per second]; 0 for no limit."""
     duration_s: PositiveSeconds | None = None
-    """hey's `-z`: keep sending that long instead of counting requests."""
+    """hey's `-z`: duration of the load, instead of a number of requests."""
     think_time_s: Seconds = 0.0
     """Time that a worker waits after each response before it goes on; hey itself does not wait."""
     sessions: Sessions | None = None
@@ -242,16 +242,16 @@ class Poisson(Rated):
 
 
 class Phase(Spec):
-    """A stretch of time with one rate."""
+    """A phase with a constant rate."""
 
     rate: Rate
     """Requests per second; 0 for a pause."""
     duration_s: PositiveSeconds
-    """How long it lasts."""
+    """Duration of the phase."""
 
 
 class Steps(Rated):
-    """Phases of different rates, one after the other."""
+    """Phases of different rates, in sequence."""
 
     kind: Literal["steps"]
     """`steps`."""
@@ -281,7 +281,7 @@ class Steps(Rated):
 
 
 class Ramp(Rated):
-    """A rate that rises or falls in a straight line."""
+    """A rate that rises or falls linearly."""
 
     kind: Literal["ramp"]
     """`ramp`."""
@@ -292,7 +292,7 @@ class Ramp(Rated):
     duration_s: PositiveSeconds
     """How long requests are sent."""
     arrivals: Arrivals = "poisson"
-    """Whether requests come at random or as the rate adds up to whole numbers."""
+    """Whether requests arrive at random or regularly."""
 
     def rate_of_time(self, uniforms: Uniforms) -> rates.Rate:
         """A straight line."""
@@ -313,7 +313,7 @@ class Diurnal(Rated):
     goes_on: ClassVar[bool] = True
 
     kind: Literal["diurnal", "sinusoid"]
-    """`diurnal` or `sinusoid`, two words for the same."""
+    """`diurnal` or its synonym `sinusoid`."""
     mean: PositiveRate
     """Mean requests per second."""
     amplitude: Share = 0.5
@@ -325,7 +325,7 @@ class Diurnal(Rated):
     duration_s: PositiveSeconds
     """How long requests are sent."""
     arrivals: Arrivals = "poisson"
-    """Whether requests come at random or as the rate adds up to whole numbers."""
+    """Whether requests arrive at random or regularly."""
 
     @property
     def repeats_after_s(self) -> float:
@@ -458,7 +458,7 @@ class Gamma(OpenLoop):
 
 
 class Batches(OpenLoop):
-    """Several requests at the same instant, again and again."""
+    """Several requests at the same time, repeatedly."""
 
     kind: Literal["batches"]
     """`batches`."""
@@ -469,7 +469,7 @@ class Batches(OpenLoop):
     arrivals: Arrivals = "constant"
     """Whether batches come at equal distances or at random."""
     duration_s: PositiveSeconds
-    """How long batches are sent; the first one comes at once."""
+    """Duration of the load; the first batch comes at once."""
 
     def times_s(self, uniforms: Uniforms) -> Floats:
         """Batches begin at once."""
@@ -520,11 +520,11 @@ class Replay(Recorded):
     kind: Literal["replay"]
     """`replay`."""
     file: str
-    """The file, plain or compressed, relative to the experiment. The layout of a known tool decides by itself."""
+    """The file, plain or compressed, relative to the experiment. The format of a known tool is detected."""
     arrival_column: str = Field(default="arrival", alias="arrival")
     """Column of arrival times in a CSV file: numbers, or dates and times of day."""
     function: str | None = None
-    """Of an Azure trace the function or the app whose invocations are sent; all of them without it."""
+    """Function or app of an Azure trace; by default all invocations are sent."""
     service_column: str | None = Field(default=None, alias="service")
     """Column of measured service times, used instead of the model's: on an instance type of factor 1, with a GPU to
     itself. An instance type's factor and sharing change them as they change the model's."""
@@ -533,13 +533,13 @@ class Replay(Recorded):
     time_unit: Literal["ns", "us", "ms", "s"] = "s"
     """Unit of both time columns."""
     speed: Positive = 1.0
-    """How much faster than recorded requests are sent; service times stay."""
+    """Speed-up of the recorded arrivals; service times do not change."""
     from_s: Seconds = 0.0
-    """Skip that much of the recording, counted from its first arrival."""
+    """Time to skip, from the first arrival of the recording."""
     duration_s: PositiveSeconds | None = None
-    """How much of the recording to use."""
+    """Length of the recording to use."""
     limit: Count | None = None
-    """Most requests to use."""
+    """Maximum number of requests."""
 
 
 class GenTD26(Recorded):
@@ -550,11 +550,11 @@ class GenTD26(Recorded):
     file: str
     """The trace `lora_request_trace.csv`, plain or gzipped, relative to the experiment."""
     from_s: Seconds = 0.0
-    """Skip that much of the trace, counted from its first request."""
+    """Time to skip, from the first request of the trace."""
     duration_s: PositiveSeconds | None = None
-    """How much of the trace to use; all of its 24 days without it."""
+    """Length of the trace to use; by default all of its 24 days."""
     speed: Positive = 1.0
-    """How much faster than recorded requests are sent."""
+    """Speed-up of the recorded arrivals."""
 
 
 Workload = Annotated[

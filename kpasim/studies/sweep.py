@@ -174,7 +174,7 @@ class Plan:
             types = ", ".join(each.name for each in variant.instance_types) or "no instance type"
             currencies.setdefault(cost.currency_of(found) if found else None, types)
         if not settings:
-            raise RunError(f"{name}: none of {len(refused)} settings can be played; the first: {refused[0][1]}")
+            raise RunError(f"{name}: none of {len(refused)} settings can be simulated; the first: {refused[0][1]}")
         if len(currencies) > 1:
             listed = "; ".join(f"{types}: {currency or 'no price'}" for currency, types in currencies.items())
             raise RunError(f"{name}: settings have prices in different currencies, or some have none ({listed})")

@@ -212,7 +212,7 @@ ROWS = {
         ((POISSON, "kind: hey\n  requests: 100\n  concurrency: 4"),),
         "warning",
         "workload.timeout",
-        "clients give up after 20s",
+        "the client timeout is 20s",
     ),
     "client-outwaits": Row(
         (("rate: 0.1", "rate: 0.1\n  timeout: 400s"),), "note", "workload.timeout", "504 after timeoutSeconds 300"

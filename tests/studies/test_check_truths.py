@@ -148,7 +148,7 @@ def test_clients_of_an_open_loop_give_up_where_they_meet_a_cold_start() -> None:
     busy = experiment(poisson(2, "10m", timeout="30s"), slow, manifest({"max-scale": "40"}))
     sparse = experiment(poisson(0.01, "60m", timeout="30s"), slow, manifest(ZERO))
     for target in (busy, sparse):
-        assert "clients give up after 30s, and a cold start plus service takes 2m10s" in what(target, "client-gives-up")
+        assert "the client timeout is 30s, and a cold start plus service takes 2m10s" in what(target, "client-gives-up")
         figures = simulate(target).figures
         assert figures["errors"].sum() > 0.1 * figures["requests"].sum()
     patient = sparse.with_settings({"service.annotations.min-scale": 1})

@@ -47,7 +47,7 @@ def shallow_probe(case: Case) -> Iterator[Finding]:
         f"{what}: it passes as soon as the port is open",
         "Servers open their port first and load the model after; requests are then sent to a pod that cannot answer "
         "yet, while the pods that can have free slots.",
-        "Use httpGet with a path that answers 200 only when the model is loaded.",
+        "Use httpGet with a path that returns 200 only when the model is loaded.",
     )
 
 
@@ -87,7 +87,7 @@ def no_early_use(case: Case) -> Iterator[Finding]:
         "startupProbe" if case.service.startup_probe else "readinessProbe",
         f"{what} makes every cold start longer",
         "The activator may use a pod as soon as queue-proxy's own probe passes, 0 to 0.35 s after the container "
-        f"answers; with {what} it waits for Kubernetes' Ready, up to a probe period later.",
+        f"responds; with {what} it waits for Kubernetes' Ready, up to a probe period later.",
         "Use an httpGet readinessProbe with a large failureThreshold instead.",
     )
 
@@ -168,7 +168,7 @@ def other_autoscaler(case: Case) -> Iterator[Finding]:
             "other-autoscaler",
             "class",
             f"the class {case.service.revision.class_name} is not simulated",
-            "kpasim plays Knative's Pod Autoscaler. The HPA class never scales to zero and looks at CPU or memory, "
+            "kpasim simulates Knative's Pod Autoscaler. The HPA class never scales to zero and looks at CPU or memory, "
             "which say nothing about a GPU.",
             f"Remove the class, or set it to {KPA}.",
         )
@@ -229,15 +229,15 @@ def direct_path(case: Case) -> Iterator[Finding]:
     if not 0 <= capacity <= revision.total_value or capacity == default:
         return
     limit = case.service.container_concurrency
-    refusal = f" From {QUEUE_PER_POD * limit} requests at one pod on it answers 503." if limit else ""
+    refusal = f" From {QUEUE_PER_POD * limit} requests at one pod on it returns 503." if limit else ""
     yield case.warn(
         "direct-path",
         "target-burst-capacity",
         f"target-burst-capacity {capacity:g}: "
         f"{'' if capacity == 0 else 'the activator leaves the path while one pod is idle, and '}"
         "requests wait inside the pod they were sent to",
-        "The gateway chooses a pod when a request comes (Kourier in turn, Istio the less busy of two), not when one is "
-        f"free, and a request that waits cannot move to a pod that became ready.{refusal}",
+        "The gateway chooses a pod when a request comes (Kourier: round robin, Istio: the less busy of two), not when "
+        f"a pod is free, and a request that waits cannot move to a pod that became ready.{refusal}",
         "Remove the annotation (211 keeps the activator and its one queue in the path of a small service).",
         {"service.annotations.target-burst-capacity": int(default)},
     )
@@ -265,7 +265,7 @@ def always_activator(case: Case) -> Iterator[Finding]:
         "no-scraping",
         "target-burst-capacity",
         "target-burst-capacity -1: pods are not asked for their load",
-        "Without the scraper's zeros an idle revision answers a burst at its first tick with all pods at once, and "
+        "Without the scraper's zeros an idle revision requests all pods for a burst at its first tick, and "
         "after the load it stays at full size for most of a stable window, then drops within seconds.",
         "Use it where bursts matter more than the bill; 211 reacts in stages within about six seconds.",
     )

@@ -42,7 +42,7 @@ def timeout_below_start(case: Case) -> Iterator[Finding]:
         "timeoutSeconds",
         f"timeoutSeconds {case.service.timeout_s:g} is below cold start plus service, "
         f"{spoken(median + case.service_s[0])} at the median and {spoken(need)} in a slow start",
-        "The time a request waits for a pod counts, also for a node; the activator answers 504 when it is over.",
+        "The time a request waits for a pod counts, also for a node; the activator returns 504 when it is over.",
         words
         if fits
         else f"Keep a pod with min-scale, or raise max-revision-timeout-seconds: the cluster allows {most:g} s.",
@@ -139,7 +139,7 @@ def client_gives_up(case: Case) -> Iterator[Finding]:
     yield case.warn(
         "client-gives-up",
         "workload.timeout",
-        f"clients give up after {spoken(timeout)}, and a cold start plus service takes {spoken(need)}",
+        f"the client timeout is {spoken(timeout)}, and a cold start plus service takes {spoken(need)}",
         f"Requests that wait for a new pod are counted as errors, and the pod may work on for nobody.{extra}",
         f"Give the clients {spoken(wanted)} (hey -t {wanted}), or keep enough pods with min-scale.",
         {"workload.timeout": f"{wanted}s"},
@@ -255,7 +255,7 @@ def killed_while_starting(case: Case) -> Iterator[Finding]:
                 f"a livenessProbe may kill the container after {spoken(allowed)}, and a start takes {spoken(late)}",
                 f"If it fails until the model is loaded, {failures} failures {period:g} s apart start the container "
                 "again from the beginning. kpasim does not simulate liveness probes.",
-                "Give the livenessProbe an initialDelaySeconds above the start, or probe what answers at once.",
+                "Give the livenessProbe an initialDelaySeconds above the start, or probe a path that responds at once.",
             )
 
 
@@ -292,8 +292,8 @@ def cut_short(case: Case) -> Iterator[Finding]:
         "cut-short",
         "model.shutdown.drains-on-sigterm",
         f"requests of {spoken(long)} do not survive a scale-down: the container is told to stop after {DRAIN_S:g} s",
-        "After 30 s without a new request the container gets SIGTERM, finished or not; one that does not finish its "
-        "work first answers 502.",
+        "After 30 s without a new request the container gets SIGTERM, even with requests; a container that does "
+        "not finish its requests first returns 502.",
         "Handle SIGTERM in the container: stop accepting, finish the running request, exit.",
     )
 
@@ -392,7 +392,7 @@ def horizon_before_end(case: Case) -> Iterator[Finding]:
         "horizon-before-end",
         "horizon",
         f"the run ends after {spoken(horizon)}, and the load lasts {spoken(end_s)}{' or more' if case.clients else ''}",
-        "Requests that come later are never sent, and those at work have no response.",
+        "Requests that come later are never sent, and requests in flight have no response.",
         f"Set horizon to more than {spoken(end_s)}, or leave it out.",
         {"horizon": f"{math.ceil(end_s + case.service_s[2])}s"} if case.load else None,
     )
@@ -454,7 +454,7 @@ def sharing_is_assumed(case: Case) -> Iterator[Finding]:
         "containerConcurrency",
         found.text,
         f"containerConcurrency {case.service.container_concurrency} lets more requests into a pod, which wait there.",
-        "Give model.service-time.slots (requests worked on at once) or slowdown; kpasim calibrate measures them.",
+        "Give model.service-time.slots (requests processed at once) or slowdown; kpasim calibrate measures them.",
     )
 
 

@@ -221,8 +221,8 @@ def check_sharing(experiment: Experiment, axes: Mapping[str, Sequence[Any]]) -> 
     """
     if len(axes.get(CONCURRENCY, ())) > 1 and not is_known(experiment):
         raise RunError(
-            f"{CONCURRENCY} cannot be tuned: the model does not say what sharing a pod costs "
-            "(give model.service-time.slots, or a slowdown; kpasim calibrate measures it)"
+            f"{CONCURRENCY} cannot be tuned: the model has no contention factor "
+            "(give model.service-time.slots or slowdown; kpasim calibrate measures it)"
         )
 
 
