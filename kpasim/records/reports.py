@@ -62,9 +62,17 @@ REPORTS: tuple[tuple[Callable[[str], bool], str], ...] = (
         f"is a report of siege, which holds no single requests ({_HEY})",
     ),
     (
-        lambda text: bool(re.search(r"^NAME\s+READY\s+STATUS\s+RESTARTS\s+AGE", text, re.M)),
+        lambda text: bool(re.search(r"^(NAMESPACE\s+)?NAME\s+READY\s+STATUS\s+RESTARTS\s+AGE", text, re.M)),
         "is a table of kubectl, without the moments of the starts "
         "(kubectl get pods -o json, or with -w --output-watch-events -o json)",
+    ),
+    (
+        lambda text: bool(re.match(r"(NAMESPACE\s+)?LAST SEEN\s+TYPE\s+REASON", text)),
+        "is a table of Kubernetes' events (kubectl get pods -o json has the moments of the starts)",
+    ),
+    (
+        lambda text: bool(re.match(r"Name:\s+\S+\s*\nNamespace:\s", text)),
+        "is what kubectl describe prints (kubectl get pods -o json)",
     ),
     (
         lambda text: bool(re.search(r"^kind: *(Pod|List|PodList)\b", text, re.M)),

@@ -245,8 +245,10 @@ def calibrate(
         )
     served = fit_clients(loads, rng) if loads else fit_service(records, experiment, rng, only=only)
     if served is None and not starts.stages and not extra:
-        named = "" if columns else "; name the columns of a CSV file, such as --column duration=NAME"
-        raise RunError(f"nothing to fit: no file has a response or a ready pod{named}")
+        why = [text for text in starts.notes if "left out" in text]
+        if not columns and any(record.kind == "csv" for record in records):
+            why.append("name the columns of a CSV file, such as --column duration=NAME")
+        raise RunError("; ".join(["nothing to fit: no file has the duration of a response or a ready pod", *why]))
     return _by_fits(served, starts, extra, [*records, *loads.values()], experiment, title, draws, notes)
 
 

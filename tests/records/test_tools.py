@@ -195,6 +195,12 @@ def test_oha_ghz_and_fortio_are_read(tmp_path: Path) -> None:
         ('{"status":"success","data":{"resultType":"matrix","result":[]}}', "Prometheus.*kind: steps"),
         ('{"apiVersion":"v1","kind":"List","items":[{"kind":"Event"}]}', "events of Kubernetes.*kubectl get pods"),
         ("NAME    READY   STATUS    RESTARTS   AGE\nx  2/2 Running 0 1s\n", "table of kubectl"),
+        ("NAMESPACE  NAME  READY  STATUS  RESTARTS  AGE\nd  x  2/2  Running  0  1s\n", "table of kubectl"),
+        (
+            "LAST SEEN   TYPE     REASON      OBJECT   MESSAGE\n3m  Normal  Scheduled  pod/x  ok\n",
+            "table of Kube.*events",
+        ),
+        ("Name:       painter-abc\nNamespace:  default\n", "kubectl describe"),
         ("apiVersion: v1\nkind: List\nitems: []\n", "pods as YAML"),
         ('{"metrics":{"http_req_duration":{"avg":1}}}', "summary of k6"),
         ("Requests      [total, rate, throughput]  1, 2, 3\n", "report of vegeta"),

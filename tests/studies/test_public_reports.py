@@ -390,3 +390,67 @@ def test_2562_the_service_that_kserve_makes_keeps_its_last_pod_for_the_retention
     target = experiment(ONE, {"service-time": 1, "cold-start": "10s"}, data, horizon="1h")
     assert [one for one in findings(target) if one.name == "unknown-field"] == []
     assert mean(run(target), "replicas_zero_after_last_s") == pytest.approx(1260, abs=3)
+
+
+def test_12888_a_utilisation_of_33_percent_asks_for_the_next_pod_at_its_share_of_the_target() -> None:
+    """6 x 0.33 = 1.98 requests for each pod: the eleventh comes at an average above 19.8, never before."""
+    load = {"kind": "ramp", "from": 15, "to": 30, "duration": "6m", "arrivals": "constant"}
+    notes = {"min-scale": "10", "max-scale": "40", "target-utilization-percentage": "33", "window": "120s"}
+    model = {"service-time": {"time": 1, "slots": 0}, "cold-start": "60s"}
+    service = manifest(notes, containerConcurrency=6)
+    ticks = run(experiment(load, model, service, start={"state": "warm", "for": "3m"}), 1).tables(0).ticks
+    asked, stable = ticks["desired"], ticks["stable"]
+    loaded = ~np.isnan(stable) & (stable > 19)
+    assert (asked[loaded] >= np.ceil(stable[loaded] / 1.98)).all()
+    assert (asked[(stable < 19.8) & (ticks["panic"] < 19.8)] <= 10).all()
+    assert asked.max() > 11
+
+
+def test_15000_ten_requests_at_once_each_second_weigh_little_in_an_average(tmp_path: Path) -> None:
+    """Concurrency is an average over time: two or three pods, where eleven would be needed for short waits."""
+    path = tmp_path / "load.csv"
+    times = sorted([*(n / 100 for n in range(12_000)), *(float(n) for n in range(120) for _ in range(10))])
+    path.write_text("arrival\n" + "".join(f"{time:.3f}\n" for time in times))
+    load = {"kind": "replay", "file": str(path), "arrival": "arrival"}
+    model = {"service-time": 0.01, "cold-start": "5s"}
+    notes = {**NO_BOUNDS, "max-scale": "20"}
+    few = run(experiment(load, model, manifest(notes), start=WARM), 2)
+    many = run(experiment(load, model, manifest({**notes, "min-scale": "11"}), start=WARM), 2)
+    scaling = few.tables(0).scaling
+    late = (scaling["t_s"] > 90) & (scaling["t_s"] < 118)
+    assert set(scaling["ready"][late]) <= {1, 2, 3}
+    assert mean(few, "latency_s.p95") > 2 * mean(many, "latency_s.p95")
+    assert mean(many, "latency_s.p95") == pytest.approx(0.014, abs=0.003)
+
+
+def test_15861_a_pod_that_works_stays_ready() -> None:
+    """Readiness that depends on the load is not simulated: four long requests at 50 % get five pods all the same."""
+    notes = {"max-scale": "5", "target": "1", "target-utilization-percentage": "50", "window": "6s"}
+    load = {"kind": "constant", "rate": 0.1, "duration": "40s"}
+    result = run(experiment(load, {"service-time": 180, "cold-start": "15s"}, manifest(notes)))
+    assert set(result.figures["max_pods"]) == {5}
+    assert mean(result, "ok") == 4
+
+
+def test_14950_a_client_that_leaves_frees_the_slot_and_not_the_container() -> None:
+    """The second request comes into the container when the first client gives up, and waits for its work to end."""
+    load = {"kind": "constant", "rate": 0.5, "duration": "20s", "timeout": "5s"}
+    model = {"service-time": {"time": 10, "slots": 1}, "cold-start": "5s"}
+    service = manifest({"max-scale": "1"})
+    table = run(experiment(load, model, service, start={"state": "warm", "for": "1m"}), 1).tables(0).requests
+    first_s, second_s = table["server_end_s"][0], table["server_arrival_s"][1]
+    assert first_s == pytest.approx(12.0, abs=0.05)
+    assert second_s == pytest.approx(7.0, abs=0.05)
+    assert table["server_start_s"][1] == pytest.approx(first_s, abs=0.01)
+
+
+@pytest.mark.parametrize(("stops", "waited_s"), [(False, 270.0), (True, 0.0)])
+def test_14950_requests_of_clients_that_have_gone_are_worked_on_before_the_next(stops: bool, waited_s: float) -> None:
+    """Sixty at once for one slot of 5 s, given up after 20 s: the next waits for 54 of them, or for none."""
+    burst = {"rate": 600, "duration": "100ms"}
+    phases = [{"rate": 0, "duration": "10s"}, burst, {"rate": 0.0334, "duration": "5m"}]
+    load = {"kind": "steps", "arrivals": "constant", "timeout": "20s", "phases": phases}
+    model = {"service-time": {"time": 5, "slots": 1}, "cold-start": "5s", "cancel-stops-work": stops}
+    service = manifest({"max-scale": "1"}, containerConcurrency=0)
+    table = run(experiment(load, model, service, start={"state": "warm", "for": "1m"}), 1).tables(0).requests
+    assert table["server_start_s"][60] - table["server_arrival_s"][60] == pytest.approx(waited_s, abs=1.0)

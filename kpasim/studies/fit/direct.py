@@ -252,7 +252,7 @@ def _said_of_failures(path: str, answered: Flags, gave_up: Flags, complete: Flag
         listed = ", ".join(part for part in parts if part)
         said.append(f"{path}: {late + cut + lost} requests timed out: {listed}")
     if failed:
-        said.append(f"{path}: {failed} requests that failed are left out")
+        said.append(f"{path}: {failed} request{'s' * (failed != 1)} that failed left out")
     return said
 
 
@@ -307,7 +307,7 @@ def _requests_of(record: Record, experiment: Experiment | None, notes: list[str]
             )
     failed = int((~answered & ~censored).sum())
     if failed:
-        notes.append(f"{record.path}: {failed} requests that failed are left out")
+        notes.append(f"{record.path}: {failed} request{'s' * (failed != 1)} that failed left out")
     names, types = names_of(requests), _types_of(record)
     times, broken = np.asarray(times, dtype=np.float64), np.asarray(broken, bool)
     missing, limit_s = _left_out(record, experiment)

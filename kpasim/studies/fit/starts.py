@@ -153,7 +153,7 @@ def _of_service(pods: Columns, record: Record, service: str, notes: list[str]) -
     choice = "" if wanted else " (name the service with --experiment)"
     notes.append(
         f"{record.path}: the {_pods(keep)} of {chosen or 'no workload'} {'is' if keep.sum() == 1 else 'are'} used, "
-        f"{_pods(~keep)} of {len(counts) - 1} other workloads left out{choice}"
+        f"{_pods(~keep)} of {len(counts) - 1} other workload{'s' * (len(counts) > 2)} left out{choice}"
     )
     return _take(pods, keep)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import kpasim
+from kpasim.errors import RunError
 from kpasim.records import read
 from kpasim.spec.experiment import from_mapping
 from kpasim.studies.fit.starts import fit_starts
@@ -120,6 +121,16 @@ def test_a_pod_that_restarted_is_left_out_of_a_snapshot(tmp_path):
     assert any("1 pod restarted, the start of this pod is left out" in one for one in found.notes)
 
 
+def test_a_file_of_restarted_pods_alone_says_why_nothing_is_fitted(tmp_path):
+    """The one line names what was left out, and no columns of a CSV file."""
+    path = tmp_path / "pods.json"
+    later = {**FIRST, "started": 3000, "ready": 3040}
+    path.write_text(json.dumps({"kind": "List", "apiVersion": "v1", "items": [pod(later, restarts=2)]}))
+    with pytest.raises(RunError, match="nothing to fit.*1 pod restarted") as refused:
+        kpasim.calibrate(path)
+    assert "CSV" not in str(refused.value)
+
+
 def test_a_restart_after_a_watched_start_does_not_matter(tmp_path):
     """A watch keeps the first moments, so a pod that restarted after it was ready counts."""
     path = tmp_path / "watch.json"
@@ -147,7 +158,7 @@ def test_pods_of_other_workloads_stay_out(tmp_path):
     named = starts(tmp_path, [*pods, *(other(place) for place in range(5))], service="db")
 
     assert found.stages[-1].time.figures["p50"][0] == 30
-    assert any("the 3 pods of sd are used, 5 pods of 1 other workloads left out" in one for one in found.notes)
+    assert any("the 3 pods of sd are used, 5 pods of 1 other workload left out" in one for one in found.notes)
     assert named.stages[-1].time.size == 5
 
 
