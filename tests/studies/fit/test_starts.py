@@ -126,7 +126,7 @@ def test_a_file_of_restarted_pods_alone_says_why_nothing_is_fitted(tmp_path):
     path = tmp_path / "pods.json"
     later = {**FIRST, "started": 3000, "ready": 3040}
     path.write_text(json.dumps({"kind": "List", "apiVersion": "v1", "items": [pod(later, restarts=2)]}))
-    with pytest.raises(RunError, match="nothing to fit.*1 pod restarted") as refused:
+    with pytest.raises(RunError, match=r"nothing to fit.*1 pod restarted") as refused:
         kpasim.calibrate(path)
     assert "CSV" not in str(refused.value)
 
