@@ -31,7 +31,7 @@ from benchmarks.pages import ROOT, put, table
 from kpasim import load
 from kpasim.engines import compiled, lower, reference, sampling
 from kpasim.spec.experiment import Experiment, from_mapping
-from kpasim.studies.playing.room import FIRST_PODS
+from kpasim.studies.execution.allocation import FIRST_PODS
 from kpasim.studies.statistics import statistics as counted
 
 PAGE, PROGRAM = "docs/performance.md", "benchmarks/speed.py"

@@ -23,7 +23,7 @@ import kpasim
 from benchmarks.pages import put, table
 from kpasim.results.paired import difference
 from kpasim.spec.experiment import Experiment, from_mapping
-from kpasim.studies.plays import Player
+from kpasim.studies.runner import Runner
 
 ROOT = Path(__file__).resolve().parents[1]
 TRIALS = 400
@@ -87,7 +87,7 @@ def simulated(experiment: Experiment, seeds: range, replications: int, engine: s
     """Figures of an experiment under several seeds, shape ``(seeds, replications)``."""
     each = []
     for seed in seeds:
-        figures = Player(experiment.with_setting("seed", seed), engine).figures(range(replications))
+        figures = Runner(experiment.with_setting("seed", seed), engine).figures(range(replications))
         each.append([figures[name] for name in FIGURES])
     return {name: np.array([one[place] for one in each]) for place, name in enumerate(FIGURES)}
 

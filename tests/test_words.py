@@ -78,7 +78,6 @@ EXCEPTIONS = {
     "keeper.py": "name of a file",
     "kpasim.cluster.standin": "name of a module",
     "98e5ef9-stand-in": "version that the fake cluster reports, which recorded runs hold",
-    "Played": "name of a type variable",
     "agenda": "attribute of the engine's state",
 }
 """Literals that stay, each with its reason."""

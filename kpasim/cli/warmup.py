@@ -13,7 +13,7 @@ from kpasim.cli.output import note
 def command() -> None:
     """Compile the fast engine now, so that no later command waits for it."""
     from kpasim.engines.compiled import cache
-    from kpasim.studies.playing.engine import ready
+    from kpasim.studies.execution.engine import ready
 
     if cache.is_warm():
         note("The fast engine is compiled already.")

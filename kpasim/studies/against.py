@@ -15,7 +15,7 @@ from kpasim.results.summary import Figures, rounded
 from kpasim.spec.difference import same_load
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.common import rest_alike
-from kpasim.studies.playing.engine import Engine
+from kpasim.studies.execution.engine import Engine
 from kpasim.studies.run import Result, replications_of, simulate
 
 MONEY = (("cost", "cost.amount"), ("cost per 1,000 requests", "cost.per_1000"), ("cost per month", "cost.per_month"))
@@ -97,7 +97,7 @@ def against(
         if progress:
             progress(done[0] + finished)
 
-    def play(experiment: Experiment, until_s: float | None = None) -> Result:
+    def execute(experiment: Experiment, until_s: float | None = None) -> Result:
         result = simulate(experiment, replications=count, seed=one.seed, engine=engine, until_s=until_s, progress=more)
         done[0] += count
         return result
@@ -105,13 +105,13 @@ def against(
     met_idle = {one.start.state, other.start.state} == {"warm"} and not rest_alike(one, other)
     if met_idle:
         one, other = (which.with_setting("start", "idled") for which in (one, other))
-    first, second = play(one), play(other)
+    first, second = execute(one), execute(other)
     end_s = one.horizon_s if one.horizon_s == other.horizon_s else None
     goes_on = first.params.stays or second.params.stays or one.cluster.nodes or other.cluster.nodes
     if one.horizon_s is None and other.horizon_s is None and goes_on:
         end_s = 60.0 * math.ceil(max(float(result.horizon_s.max()) for result in (first, second)) / 60.0)
         done[0] = 0
-        first, second = play(one, end_s), play(other, end_s)
+        first, second = execute(one, end_s), execute(other, end_s)
     return Against(first, second, same_load(first.experiment, second.experiment), end_s, met_idle)
 
 

@@ -71,7 +71,7 @@ class Calibration:
         name: The model's.
         model: The model as its file holds it.
         method: ``"direct"`` or ``"simulation"``.
-        sample: How much of what was used: requests, timeouts, pods, runs played.
+        sample: How much of what was used: requests, timeouts, pods, runs simulated.
         estimates: Figures of the model: value, and the ends of its 90 % interval.
         parts: Distributions that were fitted to times.
         slowdown: Contention factor while 1, 2, 3 ... requests share a pod, with the ends of its 90 % interval.

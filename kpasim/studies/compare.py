@@ -15,10 +15,10 @@ from kpasim.results.intervals import holds
 from kpasim.results.summary import FAILED, flattened, interval_places, summarise
 from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment, metric_named
+from kpasim.studies.execution.engine import Engine
 from kpasim.studies.measured import align as alignment
 from kpasim.studies.measured import ticks
 from kpasim.studies.measured.described import as_measured, begun, experiment_of, name_of, recorded_of, sent_of
-from kpasim.studies.playing.engine import Engine
 from kpasim.studies.run import Result, simulate
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from kpasim.results.cost import currency_of
 from kpasim.results.display import percent
 from kpasim.results.summary import rounded
 from kpasim.spec.quantities import duration_text
-from kpasim.studies.plays import Player
 from kpasim.studies.run import Result
+from kpasim.studies.runner import Runner
 from kpasim.studies.search.slo import ERRORS, Slo, all_met, cut, priced, wilson
 from kpasim.studies.tune import PROBABILITY
 
@@ -79,7 +79,7 @@ def judge(result: Result, slos: Sequence[Slo]) -> list[Judgement]:
         about.append(f"requests after the warm-up of {duration_text(round(result.steady_s[0]))}")
     if result.experiment.horizon_s is not None and figures["in_flight"].any():
         # Requests that the horizon leaves in flight count as they end, as in `kpasim tune`.
-        figures = Player(result.experiment, result.engine).slo_figures(range(result.replications), threads=0)
+        figures = Runner(result.experiment, result.engine).slo_figures(range(result.replications), threads=0)
         about.append("requests in flight at the end are followed until they end")
     if not np.isfinite(figures.get("cost.per_month", np.array(np.nan))).any():
         figures.pop("cost.per_month", None)

@@ -56,7 +56,7 @@ def prices_of(experiment: Experiment) -> dict[str, Price] | None:
     return found
 
 
-def as_written(prices: dict[str, Price] | None) -> dict[str, dict[str, Any]]:
+def prices_to_dict(prices: dict[str, Price] | None) -> dict[str, dict[str, Any]]:
     """Prices for machines: what is known of each, by instance type; ``stale`` where it is too old to rely on."""
     kept = ("region", "date", "source")
     return {

@@ -27,9 +27,9 @@ from kpasim.results.use import use_many
 from kpasim.spec.cost import Cost
 from kpasim.spec.sharing import sharing_note
 from kpasim.spec.workload import Hey
-from kpasim.studies.playing.engine import Engine, choose_engine, play
-from kpasim.studies.playing.room import Played, Room
-from kpasim.studies.prices import as_written, prices_of
+from kpasim.studies.execution.allocation import Allocation, Returned
+from kpasim.studies.execution.engine import Engine, choose_engine, execute
+from kpasim.studies.prices import prices_of, prices_to_dict
 from kpasim.studies.steady import requests_per_day, steady_part, why_no_month
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ class Result:
             "summary": self.summary,
             "intervals": self.intervals,
             "cost": self.cost,
-            "prices": as_written(self.prices),
+            "prices": prices_to_dict(self.prices),
         }
 
     def write(self, folder: str | Path) -> None:
@@ -245,7 +245,7 @@ class Result:
             "replication": self.representative,
             "end_s": float(self.horizon_s[self.representative]),
             "experiment": raw,
-            **describe(self.experiment, self.params),
+            **metadata(self.experiment, self.params),
             **provenance(engine=self.engine, seed=self.seed, experiment=raw),
         }
         with folders.writing(folder, "run") as place:
@@ -268,7 +268,7 @@ class Result:
         )
 
 
-def describe(experiment: Experiment, params: Params) -> dict[str, Any]:
+def metadata(experiment: Experiment, params: Params) -> dict[str, Any]:
     """What run.json says of the service and the load, in the words of measured folders."""
     service = experiment.service
     return {
@@ -315,21 +315,21 @@ def simulate(
     progress: Callable[[int], None] | None = None,
     until_s: float | None = None,
 ) -> Result:
-    """Play an experiment.
+    """Simulate an experiment.
 
     Args:
-        experiment: What to play, see ``kpasim.load``, or its file.
+        experiment: What to simulate, see ``kpasim.load``, or its file.
         replications: How many times, the experiment's own number by default.
         seed: Seed of all random numbers, the experiment's own by default.
         engine: ``"compiled"``, ``"reference"``, or ``"auto"`` for whichever answers first; they give the same tables.
-        threads: Replications played at the same time; 0 for one on each core.
+        threads: Replications simulated at the same time; 0 for one on each core.
         recorded: Measured times that take the place of drawn ones.
         progress: Called with the number of replications finished so far.
         until_s: How long after the start of the load a run goes on at least; no load is cut.
 
     Raises:
         ExperimentError: The file cannot be used.
-        RunError: The experiment cannot be played or billed, or grows beyond all bounds.
+        RunError: The experiment cannot be simulated or billed, or grows beyond all bounds.
     """
     if isinstance(experiment, str | Path):
         from kpasim.spec.experiment import load
@@ -343,19 +343,19 @@ def simulate(
     params = params._replace(until_ns=max(params.until_ns, nanoseconds(until_s)))
     _must_fit(params, count)
     chosen = choose_engine(engine, max(params.requests, 1) * count)
-    room = Room(experiment, sampling.Sampler(experiment, params, recorded))
-    outcomes = play_all(
-        room,
+    allocation = Allocation(experiment, sampling.Sampler(experiment, params, recorded))
+    outcomes = execute_all(
+        allocation,
         count,
-        lambda params, draws, progress: play(params, draws, chosen, threads, progress),
+        lambda params, draws, progress: execute(params, draws, chosen, threads, progress),
         progress,
         batch=REFERENCE_BATCH if chosen == "reference" else BATCH,
     )
-    return Result(experiment, room.params, chosen, experiment.seed, outcomes, recorded)
+    return Result(experiment, allocation.params, chosen, experiment.seed, outcomes, recorded)
 
 
 def replications_of(experiment: Experiment, asked: int | None) -> int:
-    """How many replications to play: as many as asked, else as the experiment says.
+    """How many replications to simulate: as many as asked, else as the experiment says.
 
     Raises:
         RunError: None at all.
@@ -380,37 +380,37 @@ def _must_fit(params: Params, count: int) -> None:
         )
 
 
-def play_all(
-    room: Room,
+def execute_all(
+    allocation: Allocation,
     count: int,
-    play_batch: Callable[[Params, list[Draws], Callable[[int], None]], list[Played]],
+    execute_batch: Callable[[Params, list[Draws], Callable[[int], None]], list[Returned]],
     progress: Callable[[int], None] | None,
     batch: int = BATCH,
-) -> list[Played]:
-    """Play replications in batches.
+) -> list[Returned]:
+    """Simulate replications in batches.
 
     Args:
-        room: What is played.
+        allocation: Parameters and draws.
         count: How many replications.
-        play_batch: Plays some of them, and may say how many of these are finished.
+        execute_batch: Simulates a batch; may report the number of finished replications.
         progress: Called with the number of replications finished so far.
         batch: Replications of a batch.
 
     Returns:
-        What ``play_batch`` made of each replication.
+        What ``execute_batch`` made of each replication.
 
     Raises:
         RunError: The experiment grows beyond all bounds.
     """
-    done: list[Played] = []
+    done: list[Returned] = []
 
     def more_are_done(of_batch: int) -> None:
         if progress:
             progress(len(done) + of_batch)
 
     while len(done) < count:
-        # The first replication alone finds out how much room it takes, before many are played in vain.
+        # The first replication alone finds out the capacity, before many are simulated in vain.
         replications = range(len(done), min(count, len(done) + batch) if done else 1)
-        done += room.play(replications, lambda params, draws: play_batch(params, draws, more_are_done))
+        done += allocation.execute(replications, lambda params, draws: execute_batch(params, draws, more_are_done))
         more_are_done(0)
     return done

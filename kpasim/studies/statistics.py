@@ -21,15 +21,15 @@ from kpasim.engines import compiled, counts, lower, sampling, stream
 from kpasim.engines.outcome import Counts
 from kpasim.engines.params import SECOND_NS, Params
 from kpasim.results import summary
-from kpasim.studies.playing.engine import ready
-from kpasim.studies.playing.room import Room
-from kpasim.studies.run import play_all, replications_of
+from kpasim.studies.execution.allocation import Allocation
+from kpasim.studies.execution.engine import ready
+from kpasim.studies.run import execute_all, replications_of
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
 
 FIRST_PODS = 1024
-"""Pods that a run in parts has room for at first; one that needs more begins again with twice as many."""
+"""Initial capacity for pods of a run in parts; a run that needs more is repeated with twice as many."""
 
 
 @dataclass
@@ -141,17 +141,17 @@ def statistics(
     threads: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Statistics:
-    """Play an experiment with the compiled engine and keep counts only.
+    """Simulate an experiment with the compiled engine and keep counts only.
 
     Args:
-        experiment: What to play, see ``kpasim.load``.
+        experiment: What to simulate, see ``kpasim.load``.
         replications: How many times, the experiment's own number by default.
         seed: Seed of all random numbers, the experiment's own by default.
-        threads: Replications played at the same time; 0 for one on each core.
+        threads: Replications simulated at the same time; 0 for one on each core.
         progress: Called with the number of replications finished so far.
 
     Raises:
-        RunError: The experiment cannot be played, or grows beyond all bounds.
+        RunError: The experiment cannot be simulated, or grows beyond all bounds.
     """
     if seed is not None:
         experiment = experiment.with_settings({"seed": seed})
@@ -162,25 +162,27 @@ def statistics(
     if experiment.workload.has_parts and params.requests > stream.AT_ONCE:
         found = _in_parts(experiment, params, count, workers, progress)
     else:
-        room = Room(experiment, sampling.Sampler(experiment, params))
-        found = play_all(room, count, lambda params, draws, _: compiled.count_many(params, draws, workers), progress)
-        params = room.params
+        allocation = Allocation(experiment, sampling.Sampler(experiment, params))
+        found = execute_all(
+            allocation, count, lambda params, draws, _: compiled.count_many(params, draws, workers), progress
+        )
+        params = allocation.params
     return Statistics(experiment, params, experiment.seed, found)
 
 
 def _in_parts(
     experiment: Experiment, params: Params, count: int, workers: int, progress: Callable[[int], None] | None
 ) -> list[Counts]:
-    """Play replications so long that their random numbers are made bit by bit."""
+    """Simulate long replications, whose random numbers are generated in parts."""
     sampler = sampling.Sampler(experiment, params)
 
-    def play(replication: int) -> Counts:
-        room = Room(experiment, sampler, FIRST_PODS)
-        return room.fit(lambda: stream.count(params, sampler, replication, room.pods))
+    def execute(replication: int) -> Counts:
+        allocation = Allocation(experiment, sampler, FIRST_PODS)
+        return allocation.fit(lambda: stream.count(params, sampler, replication, allocation.pods))
 
     done = []
     with ThreadPoolExecutor(min(workers, count)) as pool:
-        for one in pool.map(play, range(count)):
+        for one in pool.map(execute, range(count)):
             done.append(one)
             if progress:
                 progress(len(done))

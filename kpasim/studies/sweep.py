@@ -1,4 +1,4 @@
-"""Many settings of one experiment, played with the same random numbers, wherever there are processors.
+"""Many settings of one experiment, simulated with the same random numbers, wherever there are processors.
 
     result = sweep("experiments/cost-vs-latency.yaml", out="runs/cost-vs-latency")
     result.pareto()
@@ -33,13 +33,13 @@ from kpasim.spec.experiment import Experiment
 from kpasim.spec.settings import with_settings
 from kpasim.spec.sweep import Sweep, load_sweep
 from kpasim.studies.common import as_each_leads_to, stretch_in_common
+from kpasim.studies.execution.engine import Engine, choose_engine, ready
+from kpasim.studies.execution.workers import Backend, spread
 from kpasim.studies.grid.axes import cells, value_text
 from kpasim.studies.grid.journal import Journal, runs
 from kpasim.studies.grid.result import SweepResult, read_plan
-from kpasim.studies.playing.engine import Engine, choose_engine, ready
-from kpasim.studies.playing.workers import Backend, spread
-from kpasim.studies.plays import Player
-from kpasim.studies.prices import as_written, prices_of
+from kpasim.studies.prices import prices_of, prices_to_dict
+from kpasim.studies.runner import Runner
 from kpasim.studies.same import changes_nothing, without_effect
 from kpasim.studies.steady import has_month, steady_part
 
@@ -50,7 +50,7 @@ PART_REQUESTS = 20_000
 PARTS_PER_PROCESS = 8
 """Parts of each process at least, so that none waits long for the last one."""
 SMALL_SWEEP = 100_000
-"""Requests that one process has played before others have started."""
+"""Requests that one process has simulated before others have started."""
 
 PLAN, TABLE = "plan.json", "replications.parquet"
 
@@ -66,12 +66,12 @@ def sweep(
     engine: Engine = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> SweepResult:
-    """Play all settings of a sweep.
+    """Simulate all settings of a sweep.
 
     Args:
         file: Sweep file, or the plan of one.
         out: Folder for the journal and the table of all replications; nothing is kept without one.
-        resume: Go on with what an interrupted sweep left in ``out``; what it finished is not played again.
+        resume: Go on with what an interrupted sweep left in ``out``; what it finished is not simulated again.
         backend: ``local``, ``dask`` or ``ray``.
         address: Scheduler of the Dask or Ray cluster; without one, workers are started on this machine.
         processes: Processes on this machine; 0 for one on each core, or none beside this one for a small sweep.
@@ -79,7 +79,7 @@ def sweep(
         progress: Called with the number of replications finished, and of all.
 
     Raises:
-        ExperimentError: The sweep cannot be played as written.
+        ExperimentError: The sweep cannot be simulated as written.
         RunError: The folder holds another sweep, or an unfinished one and ``resume`` is not given.
         KeyboardInterrupt: Interrupted; what was finished is kept.
     """
@@ -94,7 +94,7 @@ def sweep(
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep is going to play.
+    """Plan of a sweep: its settings and how they are simulated.
 
     Attributes:
         sweep: The file.
@@ -139,7 +139,7 @@ class Plan:
 
         Raises:
             ExperimentError: Everything that is wrong with the file.
-            RunError: No setting can be played, or prices are missing or mixed.
+            RunError: No setting can be simulated, or prices are missing or mixed.
         """
         loaded, experiment = load_sweep(path, cluster_config)
         for axis in loaded.axes.keys() & (settings or {}).keys():
@@ -251,7 +251,7 @@ class Plan:
             "now": self.now,
             "refused": [{"settings": one, "reason": reason} for one, reason in self.refused],
             "currency": self.currency,
-            "prices": as_written(self.prices),
+            "prices": prices_to_dict(self.prices),
             "per_month": self.per_month,
             "start": self.experiment.start.state,
             "met_idle": self.met_idle,
@@ -327,7 +327,7 @@ def _begin(plan: Plan, folder: Path, resume: bool) -> None:
 
 
 class Chunk(NamedTuple):
-    """Units to be played together.
+    """Units to be simulated together.
 
     Attributes:
         experiment: What their settings are settings of.
@@ -337,7 +337,7 @@ class Chunk(NamedTuple):
         replications: Replications of a setting.
         until_s: Time after the start of the load at which runs end at the earliest, None for their own end.
         stretch_s: See `Plan`.
-        engine: What plays them.
+        engine: What simulates them.
     """
 
     experiment: Experiment
@@ -350,29 +350,29 @@ class Chunk(NamedTuple):
     engine: str
 
 
-def play_chunk(chunk: Chunk) -> tuple[range, Figures]:
-    """Play the units of a chunk.
+def execute_chunk(chunk: Chunk) -> tuple[range, Figures]:
+    """Simulate the units of a chunk.
 
     Returns:
         The units, and one row for each replication: ``setting``, ``replication`` and all figures.
     """
     blocks = math.ceil(chunk.replications / chunk.block)
-    players: dict[int, Player] = {}
+    runners: dict[int, Runner] = {}
     found = []
     for unit in chunk.units:
         number, block = divmod(unit, blocks)
-        if number not in players:
+        if number not in runners:
             variant = chunk.experiment.with_settings(chunk.settings[number])
-            player = Player(variant, chunk.engine, until_s=chunk.until_s, stretch_s=chunk.stretch_s)
-            players = {number: player}
+            runner = Runner(variant, chunk.engine, until_s=chunk.until_s, stretch_s=chunk.stretch_s)
+            runners = {number: runner}
         replications = range(block * chunk.block, min(chunk.replications, (block + 1) * chunk.block))
-        figures = players[number].figures(replications)
+        figures = runners[number].figures(replications)
         found.append({"setting": np.full(len(replications), number), "replication": np.array(replications), **figures})
     return chunk.units, {name: np.concatenate([one[name] for one in found]) for name in found[0]}
 
 
 class _Crew:
-    """Those who play a plan."""
+    """Executes a sweep plan on local or remote workers and journals finished blocks."""
 
     def __init__(
         self,
@@ -396,15 +396,15 @@ class _Crew:
         plan = self._plan
         _begin(plan, folder, resume)
         if not (folder / TABLE).exists():
-            _write_table(plan, self.play(folder / "journal"), folder / TABLE)
+            _write_table(plan, self.execute(folder / "journal"), folder / TABLE)
         folders.remove_journal(folder / "journal")
         return SweepResult.read(plan.about, folder / TABLE)
 
-    def play(self, folder: Path) -> Any:
-        """Play what is missing in the journals, and return all rows.
+    def execute(self, folder: Path) -> Any:
+        """Simulate what is missing in the journals, and return all rows.
 
-        Where nobody says when runs end, every setting is played to its own end first. Then those that cost something
-        after it are played again to the last end of all, so that a pod costs as long in one setting as in another.
+        Where nobody says when runs end, every setting is simulated to its own end first. Then those that cost something
+        after it are simulated again to the last end of all, so that a pod costs as long in one setting as in another.
         """
         plan = self._plan
         every = range(len(plan.settings) * plan.blocks)
@@ -418,7 +418,7 @@ class _Crew:
         return self._merged(rows, self._pass(Journal(folder / "common-end"), again, end_s), end_s)
 
     def _pass(self, journal: Journal, wanted: Sequence[int], until_s: float | None) -> Any:
-        """Play units that a journal lacks, and return all its rows."""
+        """Simulate units that a journal lacks, and return all its rows."""
         plan = self._plan
         have = journal.finished()
         missing = [unit for unit in wanted if unit not in have]
@@ -440,7 +440,7 @@ class _Crew:
             for units in runs(missing, self._longest(len(missing)))
         ]
         how: dict[str, Any] = {"backend": self._backend, "address": self._address, "processes": self._processes}
-        for units, columns in spread(play_chunk, chunks, **how):
+        for units, columns in spread(execute_chunk, chunks, **how):
             journal.add(units, columns)
             self._done += plan.replications_of(units)
             self._progress(self._done, self._all)
@@ -454,7 +454,7 @@ class _Crew:
         return max(1, min(fair, PART_REQUESTS // (plan.block * plan.requests)))
 
     def _merged(self, rows: Any, later: Any, end_s: float) -> Any:
-        """Rows of the settings that cost nothing more, and of the others as they were played again."""
+        """Rows of the settings that cost nothing more, and of the others as they were simulated again."""
         import pyarrow as pa
         import pyarrow.compute as pc
 

@@ -26,9 +26,9 @@ from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.sweep import load_sweep
 from kpasim.spec.yamlfile import read_mapping
 from kpasim.studies.common import as_each_leads_to, stretch_of_all
-from kpasim.studies.playing.engine import Engine, choose_engine
-from kpasim.studies.plays import Player
-from kpasim.studies.prices import as_written, prices_of
+from kpasim.studies.execution.engine import Engine, choose_engine
+from kpasim.studies.prices import prices_of, prices_to_dict
+from kpasim.studies.runner import Runner
 from kpasim.studies.same import changes_nothing
 from kpasim.studies.search.ladder import TOLERANCE, climb, fewest_changes
 from kpasim.studies.search.race import FIRST, LIKELY_Z, TRIFLE, Candidate, Race, alike, gap
@@ -138,7 +138,7 @@ class TuneResult:
         stress: The chosen settings, or the nearest, under more load; the nearest under the load as it is first.
         idled: Whether settings begin in the state that each leads to, where the experiment says that a pod is warm.
         stretch_s: What of each run stands for a month, and is judged; None where that is all of it.
-        replications: Replications played in all.
+        replications: Replications simulated in all.
     """
 
     experiment: Experiment
@@ -293,7 +293,7 @@ class TuneResult:
             "slo": [str(slo) for slo in self.slos],
             "required_probability": self.probability,
             "cost_unit": self.cost_unit,
-            "prices": as_written(prices_of(self.experiment)),
+            "prices": prices_to_dict(prices_of(self.experiment)),
             "horizon_s": self.horizon_s,
             "met": self.chosen is not None,
             "decided": not self.undecided,
@@ -334,7 +334,7 @@ def tune(
         probability: Least probability that a run meets the SLOs.
         budget: Replications at most.
         engine: As for `studies.run.simulate`.
-        progress: Called with the replications played, and the candidates still in the race.
+        progress: Called with the replications simulated, and the candidates still in the race.
 
     Raises:
         ExperimentError: A setting cannot be varied as asked.
@@ -389,7 +389,7 @@ class _Search:
         self._stretch_s = stretch_of_all(experiment, axes)
         self._per_month = self._stretch_s is not None or experiment.repeat_s is not None
         self._probability = probability
-        self._played = 0
+        self._simulated = 0
         self._judged_on = max(JUDGED_ON_LEAST, min(JUDGED_ON, budget // 8))
         self._ladder_budget = max(LADDER_LEAST, round(LADDER_SHARE * budget))
         self._horizon_s = experiment.horizon_s
@@ -404,13 +404,13 @@ class _Search:
             raise RunError(f"--slo: {why_no_month(given) or 'the load is too short for a month under some settings'}")
         self._race = Race(
             self._space,
-            self._player,
+            self._runner,
             self._slos,
             probability,
             self._cost_figure,
             seed=experiment.seed,
             budget=budget,
-            progress=progress or (lambda played, still: None),
+            progress=progress or (lambda simulated, still: None),
         )
 
     def _refuse_a_cut_load(self, given: Experiment) -> None:
@@ -421,8 +421,8 @@ class _Search:
         """
         if self._horizon_s is None:
             return
-        figures = Player(given, self._engine).figures(range(FIRST))
-        self._played += FIRST
+        figures = Runner(given, self._engine).figures(range(FIRST))
+        self._simulated += FIRST
         if cut(figures).any():
             raise RunError(f"{self._experiment.name}: {cut_load(figures, self._horizon_s)} (give a longer horizon)")
 
@@ -448,7 +448,7 @@ class _Search:
             nearest,
             now,
             self._race,
-            self._played + self._race.played,
+            self._simulated + self._race.simulated,
             ladder,
             self._stress(shown, LOADS if chosen else (1.0,)),
             self._idled,
@@ -470,11 +470,11 @@ class _Search:
                 return [None if step is None else self._judged(step.settings) for step in steps], judged
             self._race.dismiss(one)
 
-    def _player(self, settings: dict[str, Any]) -> Player:
+    def _runner(self, settings: dict[str, Any]) -> Runner:
         """What simulates settings; no run ends before the common end."""
         variant = self._experiment.with_settings(settings)
         common = self._horizon_s if variant.horizon_s is None else None
-        return Player(variant, self._engine, until_s=common, stretch_s=self._stretch_s)
+        return Runner(variant, self._engine, until_s=common, stretch_s=self._stretch_s)
 
     def _common_end(self) -> float | None:
         """When runs are to end at the earliest, where nobody says: after the longest of some pilot runs.
@@ -485,12 +485,12 @@ class _Search:
         end_s, goes_on = 0.0, self._experiment.cluster.nodes is not None
         for place in [self._space.origin, *self._space.sample(PILOT, PILOT_SEED)]:
             try:
-                player = self._player({**self._space.settings(place), "seed": PILOT_SEED})
+                runner = self._runner({**self._space.settings(place), "seed": PILOT_SEED})
             except KpasimError:
                 continue
-            end_s = max(end_s, float(np.max(player.figures(range(2))["horizon_s"])))
-            self._played += 2
-            goes_on = goes_on or bool(player.params.stays)
+            end_s = max(end_s, float(np.max(runner.figures(range(2))["horizon_s"])))
+            self._simulated += 2
+            goes_on = goes_on or bool(runner.params.stays)
         return 60.0 * math.ceil(end_s / 60.0) if goes_on else None
 
     def _what_costs(self, minimise: str) -> tuple[str, str]:
@@ -519,8 +519,8 @@ class _Search:
         return self._judged_in(settings, self._judged_on)
 
     def _judged_in(self, settings: dict[str, Any], count: int) -> Judged:
-        figures = self._player(settings).slo_figures(range(FRESH, FRESH + count), threads=0)
-        self._played += count
+        figures = self._runner(settings).slo_figures(range(FRESH, FRESH + count), threads=0)
+        self._simulated += count
         return Judged(settings, figures, all_met(self._slos, figures), figures[self._cost_figure])
 
     def _stress(self, shown: Judged, loads: Sequence[float]) -> list[Stressed]:

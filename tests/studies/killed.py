@@ -1,4 +1,4 @@
-"""Plays a sweep that is killed again and again, and says what each life played. Run as a script by test_sweep.py.
+"""Simulates a sweep that is killed repeatedly, and prints what each life simulated. Run as a script by test_sweep.py.
 
 Arguments: sweep file, folder, number of kills. Everything is imported once; each life is a fork of this process, so
 that kills fall into the work and not into the start.
@@ -16,11 +16,11 @@ from pathlib import Path
 
 from kpasim.studies import sweep as module
 from kpasim.studies.grid.journal import Journal
-from kpasim.studies.sweep import Chunk, Plan, play_chunk, sweep
+from kpasim.studies.sweep import Chunk, Plan, execute_chunk, sweep
 
 
 def life(plan: Plan, out: Path, log: Path) -> int:
-    """Begin a process that plays the sweep until it is done, writing down what it plays."""
+    """Begin a process that simulates the sweep until it is done, writing down what it simulates."""
     pid = os.fork()
     if pid:
         return pid
@@ -30,9 +30,9 @@ def life(plan: Plan, out: Path, log: Path) -> int:
 
             def logged(chunk: Chunk) -> object:
                 print(json.dumps([chunk.until_s is not None, *chunk.units]), file=file, flush=True)
-                return play_chunk(chunk)
+                return execute_chunk(chunk)
 
-            module.play_chunk = logged  # type: ignore[assignment]
+            module.execute_chunk = logged  # type: ignore[assignment]
             sweep(plan, out=out, resume=True, engine="reference", processes=1)
         status = 0
     finally:
@@ -50,13 +50,13 @@ def finished(out: Path) -> list[list[object]]:
 
 
 def main(path: str, folder: str, kills: int) -> None:
-    """Play once in peace, and with kills until there were enough; print a JSON object about it."""
+    """Simulate once in peace, and with kills until there were enough; print a JSON object about it."""
     plan, place = Plan.read(path), Path(folder)
     # What is imported late in a life is imported here, once for all of them.
     first = Chunk(
         plan.experiment, plan.settings_of([0]), range(1), plan.block, plan.replications, None, None, "reference"
     )
-    Journal(place / "warm-up").add(*play_chunk(first))
+    Journal(place / "warm-up").add(*execute_chunk(first))
     module.PART_REQUESTS = 1  # a part for each unit: as many moments to be killed at as there can be
     begun = time.monotonic()
     assert os.waitpid(life(plan, place / "peace", place / "peace.log"), 0)[1] == 0
@@ -77,8 +77,8 @@ def main(path: str, folder: str, kills: int) -> None:
                 os.kill(pid, signal.SIGKILL)
             status = os.waitpid(pid, 0)[1]
             killed += os.WIFSIGNALED(status)
-            played = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-            lives.append({"finished": before, "done": done, "played": played, "status": status})
+            simulated = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+            lives.append({"finished": before, "done": done, "simulated": simulated, "status": status})
         rounds.append(lives)
     print(json.dumps({"took_s": took_s, "killed": killed, "rounds": rounds}))
 

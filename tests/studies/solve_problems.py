@@ -17,7 +17,7 @@ import numpy as np
 
 from kpasim.errors import KpasimError
 from kpasim.spec.experiment import Experiment
-from kpasim.studies.plays import Player
+from kpasim.studies.runner import Runner
 from kpasim.studies.search.slo import all_met, parse_slo
 from kpasim.studies.sweep import Plan
 
@@ -54,7 +54,7 @@ def as_it_starts(experiment: Experiment, settings: dict[str, Any]) -> Experiment
 
 def oracle(experiment: Experiment, settings: dict[str, Any], figure: str, slo: list[str]) -> tuple[float, float]:
     """Mean cost of settings, and the share of replications that meet the SLOs."""
-    figures = Player(as_it_starts(experiment, settings), "compiled").slo_figures(ORACLE, threads=2)
+    figures = Runner(as_it_starts(experiment, settings), "compiled").slo_figures(ORACLE, threads=2)
     return float(np.mean(figures[figure])), float(np.mean(all_met([parse_slo(one) for one in slo], figures)))
 
 
@@ -66,11 +66,11 @@ def solve(name: str) -> dict[str, Any]:
     costs, shares, same = [], [], []
     for settings in plan.settings:
         try:
-            player = Player(as_it_starts(plan.experiment, settings), "compiled")
+            runner = Runner(as_it_starts(plan.experiment, settings), "compiled")
         except KpasimError:
             costs, shares, same = [*costs, np.inf], [*shares, 0.0], [*same, b""]
             continue
-        figures = player.slo_figures(range(REPLICATIONS), threads=2)
+        figures = runner.slo_figures(range(REPLICATIONS), threads=2)
         costs.append(float(np.mean(figures[figure])))
         shares.append(float(np.mean(all_met(slos, figures))))
         same.append(figures[figure].tobytes() + figures["latency_s.p95"].tobytes())

@@ -1,4 +1,4 @@
-"""A small sweep that is played in a second or two, by the reference engine."""
+"""A small sweep that is simulated in a second or two, by the reference engine."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from kpasim.cli.run import command as run_command
 from kpasim.cli.sweep import command as sweep_command
 from kpasim.errors import ExperimentError, RunError
 from kpasim.spec.experiment import Experiment, from_mapping
-from kpasim.studies.plays import Player
 from kpasim.studies.run import Result, simulate
+from kpasim.studies.runner import Runner
 from kpasim.studies.sweep import sweep
 from kpasim.studies.tune import tune
 from tests.recomputed import recompute
@@ -190,7 +190,7 @@ def test_tune_cuts_no_load_and_its_end_does_not_depend_on_the_seed() -> None:
     one = experiment(BURSTS, "60s", {"max-scale": 3, "min-scale": 1})
     found = [tune(one.with_setting("seed", seed), ["errors<=0%"], vary={MAX: [1, 3]}, budget=300) for seed in (1, 2)]
     assert found[0].horizon_s == found[1].horizon_s
-    own = Player(one, "compiled").figures(range(1 << 20, (1 << 20) + 64))
+    own = Runner(one, "compiled").figures(range(1 << 20, (1 << 20) + 64))
     judged = found[0].now.figures
     assert judged["in_flight"].max() == 0
     assert np.array_equal(judged["ok"][:64], own["ok"])
@@ -413,7 +413,7 @@ def test_more_min_scale_is_never_cheaper_over_the_same_end(
     """For a load that never needs more pods than are kept, however it is billed."""
     one = experiment(load, cold_start, {"target-utilization-percentage": 100, "max-scale": 6}, cost=cost)
     now, more = (
-        Player(one.with_setting(MIN, kept), "compiled", until_s=1500).figures(range(4)) for kept in (least, least + 1)
+        Runner(one.with_setting(MIN, kept), "compiled", until_s=1500).figures(range(4)) for kept in (least, least + 1)
     )
     enough = now["max_pods"] <= least
     assume(enough.any())
@@ -436,7 +436,7 @@ def test_more_max_scale_is_never_cheaper_under_overload(
     load = {"kind": kind, "rate": rate, "duration": "8m"}
     one = experiment(load, cold_start, {"max-scale": most}, horizon="8m", cost=cost)
     fewer, more = (
-        Player(one.with_setting(MAX, allowed), "compiled").figures(range(2))["cost.amount"]
+        Runner(one.with_setting(MAX, allowed), "compiled").figures(range(2))["cost.amount"]
         for allowed in (most, most + 1)
     )
     assert (more > fewer).all()

@@ -73,10 +73,10 @@ def test_the_published_manifest_has_a_price_for_each_of_its_types(tmp_path: Path
     ],
 )
 def test_currencies_are_not_mixed(tmp_path: Path, types: str, more: str, words: str) -> None:
-    """Not even where prices come with kpasim; it is said before anything is played."""
+    """Not even where prices come with kpasim; it is said before anything is simulated."""
     experiment = priced(tmp_path, types, more)
     with pytest.raises(RunError, match=words):
-        simulate(experiment, engine="reference", progress=lambda done: pytest.fail("it was played"))
+        simulate(experiment, engine="reference", progress=lambda done: pytest.fail("it was simulated"))
 
 
 def test_without_a_price_there_is_no_cost(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from kpasim.studies.run import Result, simulate
 
 
 def run(**changes: Any) -> Result:
-    """Six requests of five seconds by three clients, played once."""
+    """Six requests of five seconds by three clients, simulated once."""
     data = {
         "service": {
             "apiVersion": "serving.knative.dev/v1",

@@ -23,9 +23,9 @@ from kpasim.errors import RunError
 from kpasim.spec.experiment import load
 from kpasim.spec.sweep import load_sweep
 from kpasim.studies import sweep as module
+from kpasim.studies.execution.workers import spread
 from kpasim.studies.grid.journal import Journal, runs
 from kpasim.studies.grid.result import SweepResult, load_result
-from kpasim.studies.playing.workers import spread
 from kpasim.studies.run import simulate
 from kpasim.studies.sweep import Plan, design, sweep
 from tests.studies.sweeps import SWEEP, command_line, rows, write
@@ -137,7 +137,7 @@ def test_the_same_blocks_however_the_work_is_spread(
 
 
 def test_replications_are_split_into_blocks(file: Path, folder: Path, tmp_path: Path) -> None:
-    """A setting with many requests is played block by block, to the same figures."""
+    """A setting with many requests is simulated block by block, to the same figures."""
     plan = Plan.read(file)
     assert (plan.block, plan.blocks) == (8, 1)
     object.__setattr__(plan, "requests", module.BLOCK_REQUESTS // 3)
@@ -151,7 +151,7 @@ def test_replications_are_split_into_blocks(file: Path, folder: Path, tmp_path: 
 
 
 def test_killed_at_twenty_moments_and_resumed(file: Path, tmp_path: Path) -> None:
-    """After 20 SIGKILLs at random moments the table has the same bytes, and nothing finished was played again."""
+    """After 20 SIGKILLs at random moments the table has the same bytes, and nothing finished was simulated again."""
     done = subprocess.run(
         [sys.executable, str(KILLED), str(file), str(tmp_path), "20"],
         check=False,
@@ -167,8 +167,8 @@ def test_killed_at_twenty_moments_and_resumed(file: Path, tmp_path: Path) -> Non
         assert lives[-1]["status"] == 0
         for life in lives:
             before = {tuple(unit) for unit in life["finished"]}
-            played = [(line[0], unit) for line in life["played"] for unit in line[1:]]
-            assert before.isdisjoint(played)
+            simulated = [(line[0], unit) for line in life["simulated"] for unit in line[1:]]
+            assert before.isdisjoint(simulated)
         for earlier, later in itertools.pairwise(lives):
             kept = {tuple(unit) for unit in earlier["finished"]} <= {tuple(unit) for unit in later["finished"]}
             assert kept or later["done"]  # once the table is there the journal goes
@@ -253,7 +253,7 @@ def test_a_finished_sweep_is_not_played_again(
     def refuse(chunk: object) -> None:
         raise AssertionError(chunk)
 
-    monkeypatch.setattr(module, "play_chunk", refuse)
+    monkeypatch.setattr(module, "execute_chunk", refuse)
     found = sweep(file, out=tmp_path, resume=True, engine="reference")
     assert len(found.rows) == 16
     assert not (tmp_path / "journal").exists()
@@ -380,7 +380,7 @@ def test_runs_of_units() -> None:
     assert runs([], 3) == []
 
 
-def test_a_broken_part_counts_as_not_played(tmp_path: Path) -> None:
+def test_a_broken_part_counts_as_not_simulated(tmp_path: Path) -> None:
     """A part that a crash of the machine left empty is removed, not believed."""
     journal = Journal(tmp_path)
     journal.add(range(2), {"setting": np.arange(2), "replication": np.zeros(2, dtype=np.int64)})

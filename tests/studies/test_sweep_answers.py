@@ -43,7 +43,7 @@ def file(folder: Path, axes: Mapping[str, Any], more: Mapping[str, Any] | None =
     return path
 
 
-def played(path: Path) -> SweepResult:
+def simulated(path: Path) -> SweepResult:
     """The result of a sweep file, as a folder holds it."""
     sweep(path, out=path.parent / "out", engine="reference", processes=1)
     return load_result(path.parent / "out")
@@ -58,7 +58,7 @@ def said(*tables: Any) -> str:
 
 def test_refused_combinations_do_not_confound_effects(tmp_path: Path) -> None:
     """A step of max-scale is that of rows with the same min-scale, min-scale 5 needs max-scale 5; this is said."""
-    result = played(file(tmp_path, {MIN: [0, 2, 5], MAX: [1, 2, 5]}, annotations={"max-scale": "5"}))
+    result = simulated(file(tmp_path, {MIN: [0, 2, 5], MAX: [1, 2, 5]}, annotations={"max-scale": "5"}))
     p95 = {(row[MIN], row[MAX]): result.row(place)["medians"]["latency_s"]["p95"] for place, row in
            enumerate(result.settings)}  # fmt: skip
     one, two, five = result.effects()[MAX]["levels"]
@@ -74,7 +74,7 @@ def test_refused_combinations_do_not_confound_effects(tmp_path: Path) -> None:
 def test_requests_in_flight_at_the_end_are_no_errors(tmp_path: Path) -> None:
     """A horizon that ends the run with requests in service leaves the error share 0 and the front full."""
     load = {"kind": "poisson", "rate": 1, "duration": "2m"}
-    result = played(
+    result = simulated(
         file(tmp_path, {MAX: [15, 20]}, workload=load, horizon="2m", start="warm", annotations={"min-scale": "15"})
     )
     assert result.figures["in_flight"].mean() > 5
@@ -86,7 +86,7 @@ def test_requests_in_flight_at_the_end_are_no_errors(tmp_path: Path) -> None:
 def test_an_empty_front_says_why(tmp_path: Path) -> None:
     """Clients that give up before a pod is there: how many failed, and how many may."""
     path = file(tmp_path, {MAX: [1, 2]}, workload={**HEY, "timeout": "12s"}, replications=4)
-    result = played(path)
+    result = simulated(path)
     assert result.pareto() == []
     least = f"{100 * min(result.error_shares):.3g} %"
     text = f"No Pareto front: {least} of requests or more failed in every setting (most-errors: 1 %)."
@@ -108,7 +108,7 @@ def test_nothing_that_has_no_response_breaks_a_table(tmp_path: Path) -> None:
 def test_few_replications_say_how_many_a_verdict_needs(tmp_path: Path) -> None:
     """The step to the next point is not `cannot be told`, but a number of replications."""
     service_time = {"distribution": "lognormal", "median": "10s", "sigma": 0.5}
-    result = played(file(tmp_path, {MIN: [0, 2, 5]}, model={**MODEL, "service-time": service_time}, replications=3))
+    result = simulated(file(tmp_path, {MIN: [0, 2, 5]}, model={**MODEL, "service-time": service_time}, replications=3))
     steps = [point["next"] for point in result.pareto() if point["next"]]
     assert steps
     assert all("needs about" in step["cost_verdict"] and not step["significant"] for step in steps)
@@ -118,7 +118,7 @@ def test_few_replications_say_how_many_a_verdict_needs(tmp_path: Path) -> None:
 def test_rows_of_different_loads_are_not_paired(tmp_path: Path) -> None:
     """The next point of a front over a rate has another load: its replications are independent samples."""
     load = {"kind": "poisson", "rate": 0.2, "duration": "2m"}
-    result = played(file(tmp_path, {"workload.rate": [0.05, 0.2], MIN: [0, 3]}, workload=load))
+    result = simulated(file(tmp_path, {"workload.rate": [0.05, 0.2], MIN: [0, 3]}, workload=load))
     for one, other in ((0, 1), (0, 2), (1, 3)):
         rates = {result.settings[place]["workload.rate"] for place in (one, other)}
         assert result._step(one, other, "p95")["paired"] == (len(rates) == 1)
@@ -128,5 +128,5 @@ def test_a_range_of_rates_is_a_row_for_each_rate(tmp_path: Path) -> None:
     """Nine rates from 1 to 3, no two of which are the same."""
     load = {"kind": "poisson", "rate": 1, "duration": "20s"}
     path = file(tmp_path, {"workload.rate": {"from": 1, "to": 3, "steps": 9}}, workload=load, replications=1)
-    result = played(path)
+    result = simulated(path)
     assert [row["workload.rate"] for row in result.settings] == [1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3]

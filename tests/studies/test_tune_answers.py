@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from kpasim.cli.tune import NOT_MET, command
 from kpasim.errors import RunError
 from kpasim.spec.experiment import Experiment, from_mapping
-from kpasim.studies.plays import Player
 from kpasim.studies.run import simulate
+from kpasim.studies.runner import Runner
 from kpasim.studies.search.ladder import TOLERANCE
 from kpasim.studies.search.space import MAX_SCALE, MIN_SCALE, default_axes
 from kpasim.studies.search.stress import more_load
@@ -115,8 +115,8 @@ def test_requests_in_flight_at_the_end_of_a_run_are_no_errors() -> None:
     found = tune(what, ["errors<=1%"], vary={MAX_SCALE: [30, 40]}, budget=200)
     assert found.now.share == 1
     # They were followed until they ended: the same requests as without a horizon.
-    followed = Player(what, "compiled").slo_figures(range(20))
-    whole = Player(what.with_settings({"horizon": None}), "compiled").slo_figures(range(20))
+    followed = Runner(what, "compiled").slo_figures(range(20))
+    whole = Runner(what.with_settings({"horizon": None}), "compiled").slo_figures(range(20))
     for name in ("requests", "ok", "errors", "in_flight", "latency_all_s.p99"):
         np.testing.assert_array_equal(followed[name], whole[name])
     np.testing.assert_array_equal(followed["pod_seconds"], run.figures["pod_seconds"])

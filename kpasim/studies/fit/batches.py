@@ -1,4 +1,4 @@
-"""Playing one experiment many times, each time with other numbers in its model."""
+"""Simulates an experiment many times, each time with other parameters of its model."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from kpasim.engines import lower, sampling
 from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import SECOND_NS
 from kpasim.spec.experiment import Experiment
+from kpasim.studies.execution.allocation import Allocation
+from kpasim.studies.execution.engine import ready
 from kpasim.studies.fit.candidates import Candidate, Parameter, service_time
 from kpasim.studies.fit.lines import Runs
-from kpasim.studies.playing.engine import ready
-from kpasim.studies.playing.room import Room
 
 Floats = NDArray[np.float64]
 
@@ -55,25 +55,25 @@ class Simulator:
         self.parameters = (*service, *candidate.starts)
         self.experiment = shaped(experiment, candidate).with_settings({"horizon": f"{horizon_s:.6f}s", "seed": seed})
         sampler = sampling.Sampler(self.experiment, lower.lower(self.experiment))
-        self._room = Room(self.experiment, sampler, most_pods=MOST_PODS)
+        self._allocation = Allocation(self.experiment, sampler, most_pods=MOST_PODS)
 
     def values(self, z: Floats) -> dict[str, Floats]:
         """Parameters by name for points of the prior, shape ``(runs, parameters)``."""
         return {one.name: one.value(z[:, place]) for place, one in enumerate(self.parameters)}
 
-    def play(self, z: Floats, first: int, threads: int, progress: Callable[[int], None] | None = None) -> Runs:
-        """Play one run for each point of the prior.
+    def execute(self, z: Floats, first: int, threads: int, progress: Callable[[int], None] | None = None) -> Runs:
+        """Simulate one run for each point of the prior.
 
         Args:
             z: Points, shape ``(runs, parameters)``.
             first: Index of the first replication; the same index meets the same random numbers.
-            threads: Runs played at the same time.
+            threads: Runs simulated at the same time.
             progress: Called with the number of runs of each batch that has ended.
         """
 
         def one(begin: int) -> list[Outcome]:
             part = z[begin : begin + BATCH]
-            done = self._play(part, range(first + begin, first + begin + len(part)))
+            done = self._execute(part, range(first + begin, first + begin + len(part)))
             if progress:
                 progress(len(part))
             return done
@@ -81,31 +81,31 @@ class Simulator:
         ready()  # before threads ask for it
         with ThreadPoolExecutor(threads) as pool:
             outcomes = [outcome for batch in pool.map(one, range(0, len(z), BATCH)) for outcome in batch]
-        params = self._room.params
+        params = self._allocation.params
         counted = params.closed and not params.load_duration_ns
         return _runs(outcomes, params.requests if counted else None)
 
-    def _play(self, z: Floats, replications: range) -> list[Outcome]:
+    def _execute(self, z: Floats, replications: range) -> list[Outcome]:
         from kpasim.engines import compiled
 
-        room = self._room
-        if not room.params.closed and len(z) > 1:  # runs of an open load differ in how many requests they have
-            return [self._play(z[i : i + 1], replications[i : i + 1])[0] for i in range(len(z))]
+        allocation = self._allocation
+        if not allocation.params.closed and len(z) > 1:  # runs of an open load differ in how many requests they have
+            return [self._execute(z[i : i + 1], replications[i : i + 1])[0] for i in range(len(z))]
         values = self.values(z)
-        times = room.sampler.times_of(0)
+        times = allocation.sampler.times_of(0)
         found = iter(self.candidate.times(values))
-        types = len(room.params.type_factor)
+        types = len(allocation.params.type_factor)
         # A transfer over a shared connection is a stage without a time of its own; see `machines.stages`.
         stages = [
             own if size else (next(found),) * types
-            for own, size in zip(times.stages, room.params.stage_bytes, strict=True)
+            for own, size in zip(times.stages, allocation.params.stage_bytes, strict=True)
         ]
         times = times._replace(service=(service_time(values),), stages=tuple(stages))  # type: ignore[arg-type]
-        settings = self.candidate.settings(values, room.params)
+        settings = self.candidate.settings(values, allocation.params)
 
-        def play() -> list[Outcome]:
-            params = room.params
-            draws = room.sampler.draw_with(replications, [times], room.pods, room.pods)
+        def execute() -> list[Outcome]:
+            params = allocation.params
+            draws = allocation.sampler.draw_with(replications, [times], allocation.pods, allocation.pods)
             if not settings:
                 return compiled.run_many(params, draws)
             return [
@@ -113,7 +113,7 @@ class Simulator:
                 for i, one in enumerate(draws)
             ]
 
-        return room.fit(play)
+        return allocation.fit(execute)
 
 
 def shaped(experiment: Experiment, candidate: Candidate) -> Experiment:

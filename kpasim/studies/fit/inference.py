@@ -165,7 +165,7 @@ def infer(
     """The posterior of points whose prior is standard normal in each direction.
 
     Args:
-        simulate: Plays runs.
+        simulate: Simulates runs.
         observed: Features of the measured report.
         parameters: Directions of the prior.
         rng: Random numbers of the points.
@@ -188,8 +188,8 @@ def infer(
         size = region.size
         inside = region.holds(z)
         new = region.sample(plan.last if last else plan.each, z[inside], rng)
-        more, played = _usable(new, simulate(new, done))
-        z, x = np.concatenate([z[inside], more]), np.concatenate([x[inside], played])
+        more, simulated = _usable(new, simulate(new, done))
+        z, x = np.concatenate([z[inside], more]), np.concatenate([x[inside], simulated])
         done += len(new)
         if last:
             break

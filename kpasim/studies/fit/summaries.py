@@ -1,4 +1,4 @@
-"""A model from a report of hey alone: what was behind its lines is inferred by playing the experiment many times."""
+"""A model from a report of hey alone: what was behind its lines is inferred by simulating the experiment many times."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Inferred:
         unidentified: Numbers of which the report tells next to nothing.
         notes: What a model file cannot hold.
         tilt: KL divergence of the tilted posterior from the posterior; 0 without a tilt.
-        runs: How many runs were played.
+        runs: How many runs were simulated.
     """
 
     candidate: shapes.Candidate
@@ -259,14 +259,14 @@ class _Attempt:
         self._posterior = self._infer(plan)
         self._counter.skip(plan.runs - (self._counter.done - before))
         self.z = self._tilted(draws) if self._reproduce else self._posterior.sample(draws, self._rng)
-        runs = self._simulator.play(np.repeat(self.z, AGAIN, axis=0), 1 << 30, self._threads)
+        runs = self._simulator.execute(np.repeat(self.z, AGAIN, axis=0), 1 << 30, self._threads)
         self.score = _score(self._target, runs)
         self.lines = self._lines(runs)
 
     def _tilted(self, draws: int) -> Floats:
         """Draws of the tilted posterior, under which each fitted statistic is the median of its predictions."""
         posterior = self._posterior
-        runs = self._simulator.play(np.repeat(posterior.z, OFTEN, axis=0), 1 << 29, self._threads)
+        runs = self._simulator.execute(np.repeat(posterior.z, OFTEN, axis=0), 1 << 29, self._threads)
         figures, lines = runs.figures(), self._target.lines
         names = [name for name in self._target.names if name != "rps"]
         found = np.stack([np.nan_to_num(figures[name], nan=np.inf) for name in names], axis=1)
@@ -288,7 +288,7 @@ class _Attempt:
         simulator = self._simulator
 
         def simulate(z: Floats, first: int) -> Floats:
-            return self._target.features(simulator.play(z, first, self._threads, self._counter.add))
+            return self._target.features(simulator.execute(z, first, self._threads, self._counter.add))
 
         def derived(z: Floats) -> Floats:
             return shapes.derived(simulator.values(z))

@@ -31,7 +31,7 @@ class SweepResult:
     """All replications of all settings, and the answers they give.
 
     Attributes:
-        about: What was played, see `studies.sweep.Plan.about`.
+        about: What was simulated, see `studies.sweep.Plan.about`.
         figures: Each figure, cost included, with shape ``(settings, replications)``.
     """
 
@@ -286,7 +286,7 @@ class SweepResult:
 
         folder = Path(folder)
         with atomic_write(folder / "sweep.json") as file:
-            # On one line: thousands of rows are for machines, and indenting takes longer than playing some of them.
+            # On one line: thousands of rows are for machines, and indenting takes longer than simulating some of them.
             file.write(json.dumps(plain(self.to_dict(percentile)), allow_nan=False) + "\n")
         table = self._row_table(percentile)
         with atomic_write(folder / "rows.parquet", "wb") as file:

@@ -18,7 +18,7 @@ from kpasim.engines.params import SECOND_NS, TICK_NS, Draws, Params
 from kpasim.engines.sampling import Recorded, Sampler
 from kpasim.results.tables import Tables
 from kpasim.spec.experiment import Experiment
-from kpasim.studies.playing.engine import choose_engine, play
+from kpasim.studies.execution.engine import choose_engine, execute
 
 CANDIDATES = 512
 """Random phases that are tried first."""
@@ -98,7 +98,7 @@ def _varied(draws: Draws, random: np.random.Generator) -> Draws:
 def _errors(tables: Tables, params: Params, tried: list[Draws]) -> NDArray[np.float64]:
     """How far what each run observes is from what was measured."""
     engine = choose_engine("auto", max(params.requests, 1) * len(tried))
-    return np.array([observation_error(tables, one) for one in play(params, tried, engine)])
+    return np.array([observation_error(tables, one) for one in execute(params, tried, engine)])
 
 
 def observation_error(tables: Tables, outcome: Outcome) -> float:

@@ -89,7 +89,7 @@ def _as_cheap(race: Race, one: Candidate, best: Candidate) -> bool:
         apart = gap(one, best)
         if apart.high <= TOLERANCE or apart.low > TOLERANCE or one.count >= LAST or race.spent:
             return apart.high <= TOLERANCE
-        race.play(one, min(2 * one.count, LAST))
+        race.execute(one, min(2 * one.count, LAST))
 
 
 def _nearest(race: Race, changes: int) -> Candidate | None:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.errors import KpasimError
-from kpasim.studies.plays import Player
+from kpasim.studies.runner import Runner
 from kpasim.studies.search.slo import Slo, all_met, wilson, worst_miss
 from kpasim.studies.search.space import Place, Space
 
@@ -70,7 +70,7 @@ class Candidate:
     Attributes:
         place: Point of the space.
         settings: Values by path, those that differ from the experiment only.
-        player: Plays them.
+        runner: Runner of its settings.
         state: ``open`` while it may win; ``missed`` an SLO; more ``expensive`` than the best; ``tied`` with it, a
             trifle apart at most; ``undecided`` when it had all replications and may or may not meet the SLOs.
         costs: Cost by replication.
@@ -81,7 +81,7 @@ class Candidate:
 
     place: Place
     settings: dict[str, Any]
-    player: Player
+    runner: Runner
     state: State = "open"
     costs: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     met: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
@@ -162,7 +162,7 @@ class Race:
         space: Where to look.
         probability: Smallest probability to meet the SLOs.
         best: The cheapest of those that meet the SLOs so far.
-        played: Replications played in all.
+        simulated: Replications simulated in all.
         cut_short: Whether the race ended because its replications were spent.
         refused: Points that cannot be.
     """
@@ -170,7 +170,7 @@ class Race:
     def __init__(
         self,
         space: Space,
-        make: Callable[[dict[str, Any]], Player],
+        make: Callable[[dict[str, Any]], Runner],
         slos: list[Slo],
         probability: float,
         cost_figure: str,
@@ -183,19 +183,19 @@ class Race:
 
         Args:
             space: Where to look.
-            make: What plays settings; raises a KpasimError where they cannot be.
+            make: Makes the runner of settings; raises a KpasimError where they cannot be.
             slos: What a run must meet.
             probability: Smallest probability to meet them.
             cost_figure: What is to be least.
             seed: Seed of the sample that the race begins with.
             budget: Replications at most.
-            progress: Called with the replications played and the candidates still open.
+            progress: Called with the replications simulated and the candidates still open.
         """
         self.candidates: dict[Place, Candidate] = {}
         self.space = space
         self.probability = probability
         self.best: Candidate | None = None
-        self.played = 0
+        self.simulated = 0
         self.cut_short = False
         self.refused: set[Place] = set()
         self._make = make
@@ -221,10 +221,10 @@ class Race:
                 one = self._closest()
                 if one is None:
                     return
-                self.play(one, 2 * one.count)
+                self.execute(one, 2 * one.count)
                 self._judge(one)
             elif one.count < SERIOUS or not self._look("lines", one):
-                self.play(one, min(2 * one.count, LAST))
+                self.execute(one, min(2 * one.count, LAST))
                 self._judge(one)
         self.cut_short = True
 
@@ -248,15 +248,15 @@ class Race:
     def nearest_miss(self) -> Candidate:
         """The same after a closer look at those who seem to come nearest: few replications may have flattered them."""
         for one in sorted(self.candidates.values(), key=_nearness)[:NEAREST]:
-            self.play(one, SERIOUS)
+            self.execute(one, SERIOUS)
         return self.nearest
 
     def allow(self, more: int) -> None:
         """Allow so many replications from now on."""
-        self._budget = self.played + more
+        self._budget = self.simulated + more
 
     def judge(self, one: Candidate) -> bool:
-        """Whether a candidate almost surely meets the SLOs, played until that is known or it had all replications."""
+        """Whether a candidate almost surely meets the SLOs; simulates until that is known or no replication is left."""
         while True:
             if one.state == "missed" or one.bounds(DROP_Z)[1] < self.probability:
                 return False
@@ -264,12 +264,12 @@ class Race:
                 return True
             if one.count >= LAST or self.spent:
                 return False
-            self.play(one, min(2 * one.count, LAST))
+            self.execute(one, min(2 * one.count, LAST))
 
     @property
     def spent(self) -> bool:
-        """Whether the replications that are allowed were played."""
-        return self.played >= self._budget
+        """Whether the replications that are allowed were simulated."""
+        return self.simulated >= self._budget
 
     def among(self, state: State) -> list[Candidate]:
         """Candidates of a state, the cheapest first."""
@@ -280,7 +280,7 @@ class Race:
         """Let points join the race; returns whether there was a new one."""
         joined = False
         for place in places:
-            if place in self.candidates or place in self.refused or self.played >= self._budget:
+            if place in self.candidates or place in self.refused or self.simulated >= self._budget:
                 continue
             settings = self.space.settings(place)
             try:
@@ -291,17 +291,17 @@ class Race:
                 self.refused.add(place)
                 continue
             self.candidates[place] = one
-            self.play(one, FIRST)
+            self.execute(one, FIRST)
             self._judge(one)
             joined = True
         return joined
 
-    def play(self, one: Candidate, count: int) -> None:
-        """Play a candidate up to a number of replications, and the best along with it, so that they compare.
+    def execute(self, one: Candidate, count: int) -> None:
+        """Simulate a candidate up to a number of replications, and the best along with it, so that they compare.
 
         One that did exactly as another one in all replications so far is taken to go on doing so.
         """
-        # Beyond what all may have, a candidate is known to be cheaper than the best, and is played alone.
+        # Beyond what all may have, a candidate is known to be cheaper than the best, and is simulated alone.
         for each in (one, self.best if count <= LAST else None):
             if each is None or each.count >= count:
                 continue
@@ -310,14 +310,14 @@ class Race:
                 for name in ("costs", "met", "missed", "unanswered"):
                     setattr(each, name, getattr(twin, name)[:count])
                 continue
-            figures = each.player.slo_figures(range(each.count, count), threads=0)
-            self.played += count - each.count
+            figures = each.runner.slo_figures(range(each.count, count), threads=0)
+            self.simulated += count - each.count
             # What cannot be billed is never the cheapest.
             each.costs = np.append(each.costs, np.nan_to_num(figures[self._cost_figure], nan=np.inf))
             each.met = np.append(each.met, all_met(self._slos, figures))
             each.missed = np.append(each.missed, worst_miss(self._slos, figures))
             each.unanswered = np.append(each.unanswered, figures["requests"] - figures["ok"])
-        self._progress(self.played, sum(each.state == "open" for each in self.candidates.values()))
+        self._progress(self.simulated, sum(each.state == "open" for each in self.candidates.values()))
 
     def _twin(self, one: Candidate, count: int) -> Candidate | None:
         """A candidate with more replications whose costs, answers and misses were the same as far as both went."""
@@ -354,7 +354,7 @@ class Race:
                 self._judge(other)
 
     def _next(self) -> Candidate | None:
-        """Whom to play next: the cheapest of those that seem to meet the SLOs, then those who may yet do so."""
+        """The candidate to simulate next: the cheapest that seems to meet the SLOs, else one that may meet them."""
         found = [one for one in self.candidates.values() if one.state == "open" and one is not self.best]
         if not found:
             return None

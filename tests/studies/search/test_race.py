@@ -1,4 +1,4 @@
-"""The race: who leaves it, who wins it, and how few replications that takes. Players here are made of plain numbers."""
+"""The race: who leaves it, who wins it, and how few replications that takes. Runners here are made of plain numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kpasim.studies.search.space import Space
 
 
 class Numbers:
-    """A player whose cost and p95 are known functions of two settings, with noise that all settings share."""
+    """A runner whose cost and p95 are known functions of two settings, with noise that all settings share."""
 
     params = SimpleNamespace(stays=0)
 
@@ -53,7 +53,7 @@ def race_of(space: Space, limit: str, budget: int = 50_000, make: Any = Numbers)
         "cost.amount",
         seed=1,
         budget=budget,
-        progress=lambda played, still: None,
+        progress=lambda simulated, still: None,
     )
     race.run()
     return race
@@ -89,8 +89,8 @@ def test_no_replication_is_spent_on_what_is_decided() -> None:
     race = race_of(space_of({"size": list(range(16)), "speed": list(range(16))}), "13s")
     counts = [one.count for one in race.candidates.values()]
     assert sum(count == 4 for count in counts) > 0.7 * len(counts)
-    # What follows others in all they do counts its replications, but does not play them.
-    assert race.played <= sum(counts)
+    # What follows others in all they do counts its replications, but does not simulate them.
+    assert race.simulated <= sum(counts)
 
 
 def test_nothing_meets_an_slo_that_cannot_be_met() -> None:
@@ -112,13 +112,13 @@ def test_points_that_do_the_same_are_played_once() -> None:
     assert one.best is not None
     assert many.best is not None
     assert many.best.settings.get("size", 0) == one.best.settings.get("size", 0)
-    assert many.played < 4 * 145 + 64 * 12 + one.played
+    assert many.simulated < 4 * 145 + 64 * 12 + one.simulated
 
 
 def test_the_budget_is_kept() -> None:
     """The race ends when its replications are spent, give or take the last round."""
     race = race_of(space_of({"size": list(range(60)), "speed": list(range(60))}), "13s", budget=300)
-    assert race.played <= 300 + 2 * LAST
+    assert race.simulated <= 300 + 2 * LAST
 
 
 def test_a_point_that_cannot_be_is_passed_over() -> None:
@@ -228,6 +228,6 @@ def test_a_cheaper_candidate_is_played_as_long_as_it_may_be_called_good(share: f
 
     assert race.best is not None
     assert (race.best.settings == {"share": share}) is chosen
-    assert race.played < most
+    assert race.simulated < most
     now = race.candidates[race.space.origin]
     assert now.count <= LAST

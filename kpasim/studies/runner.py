@@ -1,4 +1,4 @@
-"""Playing some replications of one experiment, again and again: what sweeps and tuning are made of."""
+"""Simulates replications of an experiment, in several calls: the unit of work of sweeps and tuning."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from kpasim.engines.machines import nanoseconds
 from kpasim.engines.params import Params
 from kpasim.results.summary import OF_REQUESTS, Figures
 from kpasim.spec.experiment import Experiment
-from kpasim.studies.playing.engine import play
-from kpasim.studies.playing.room import Room
+from kpasim.studies.execution.allocation import Allocation
+from kpasim.studies.execution.engine import execute
 from kpasim.studies.run import Result
 
 
-class Player:
-    """Plays replications of one experiment and remembers how much room they need.
+class Runner:
+    """Simulates replications of an experiment and remembers the capacity that they need.
 
     Attributes:
-        experiment: What is played.
+        experiment: The experiment.
         engine: ``"compiled"`` or ``"reference"``.
     """
 
@@ -33,26 +33,26 @@ class Player:
         """Prepare what all replications share.
 
         Args:
-            experiment: What is played.
-            engine: What plays it.
+            experiment: The experiment.
+            engine: Name of the engine.
             until_s: How long after the start of the load a run goes on at least; no load is cut.
             stretch_s: What stands for a month, where that is not the experiment's own steady part.
 
         Raises:
-            KpasimError: The experiment cannot be played.
+            KpasimError: The experiment cannot be simulated.
         """
         self.experiment = experiment
         self.engine = engine
-        self._unending: Player | None = None
+        self._unending: Runner | None = None
         self._stretch_s = stretch_s
         params = lower.lower(experiment)
         params = params._replace(until_ns=max(params.until_ns, nanoseconds(until_s)))
-        self._room = Room(experiment, sampling.Sampler(experiment, params))
+        self._allocation = Allocation(experiment, sampling.Sampler(experiment, params))
 
     @property
     def params(self) -> Params:
         """The experiment in numbers."""
-        return self._room.params
+        return self._allocation.params
 
     def figures(self, replications: Sequence[int], threads: int = 1) -> Figures:
         """Figures of merit of some replications, by index.
@@ -60,7 +60,7 @@ class Player:
         Returns:
             One value per replication under each name: those of `results.summary.summarise_many`, ``horizon_s``, and
             those of `results.cost.bill_many` under ``cost.amount`` and so on where every instance type has a price.
-            A replication's values do not depend on what else is played, its neighbours in ``replications`` apart:
+            A replication's values do not depend on what else is simulated, its neighbours in ``replications`` apart:
             they decide about the last bits of sums.
         """
         result = self._result(replications, threads)
@@ -79,12 +79,14 @@ class Player:
             return found
         if self._unending is None:
             unending = self.experiment.with_settings({"horizon": None})
-            self._unending = Player(unending, self.engine, stretch_s=self._stretch_s)
+            self._unending = Runner(unending, self.engine, stretch_s=self._stretch_s)
         later = self._unending.slo_figures(replications, threads)
         return found | {name: later[name] for name in OF_REQUESTS}
 
     def _result(self, replications: Sequence[int], threads: int) -> Result:
-        outcomes = self._room.play(replications, lambda params, draws: play(params, draws, self.engine, threads))
+        outcomes = self._allocation.execute(
+            replications, lambda params, draws: execute(params, draws, self.engine, threads)
+        )
         return Result(
             self.experiment,
             self.params,

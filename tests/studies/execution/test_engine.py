@@ -1,4 +1,4 @@
-"""Which engine plays; that processes share the work of the reference engine; what is said of a compilation."""
+"""Choice of the engine; that processes share the work of the reference engine; what is said of a compilation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kpasim.engines.lower import lower
 from kpasim.engines.outcome import OutOfRoom, first_difference
 from kpasim.engines.sampling import Sampler
 from kpasim.spec.experiment import load
-from kpasim.studies.playing import engine
+from kpasim.studies.execution import engine
 from tests.real_runs import folder
 
 from .. import sweeps
@@ -38,7 +38,7 @@ def test_processes_leave_what_one_leaves_and_in_order(monkeypatch: pytest.Monkey
     draws = Sampler(what, params).draw_many(range(12), pods=32)
     told: list[int] = []
 
-    found = engine.play(params, draws, "reference", 2, told.append)
+    found = engine.execute(params, draws, "reference", 2, told.append)
 
     assert len(found) == len(draws)
     for outcome, one in zip(found, draws, strict=True):
@@ -55,13 +55,13 @@ def test_a_process_without_room_says_what_it_lacks(monkeypatch: pytest.MonkeyPat
     draws = Sampler(what, params).draw_many(range(12), pods=2)
 
     with pytest.raises(OutOfRoom) as caught:
-        engine.play(params, draws, "reference", 2)
+        engine.execute(params, draws, "reference", 2)
     assert caught.value.what == "pods"
 
 
 @pytest.mark.parametrize(("replications", "threads", "processes"), [(40, 2, 1), (100, 2, 2), (100, 1, 1), (200, 3, 3)])
 def test_only_long_runs_are_shared(replications: int, threads: int, processes: int, monkeypatch: pytest.MonkeyPatch):
-    """Two thousand requests are played where they are; from five thousand on processes are begun, as many as asked."""
+    """Two thousand requests need no other process; from five thousand on, as many processes as asked are started."""
     asked: list[int] = []
 
     def counted(*_: object, processes: int) -> Iterator[object]:
@@ -73,14 +73,14 @@ def test_only_long_runs_are_shared(replications: int, threads: int, processes: i
     params = lower(what)
     draws = Sampler(what, params).draw_many(range(replications), pods=2)
     with pytest.raises(KeyError):
-        engine.play(params, draws, "reference", threads)
+        engine.execute(params, draws, "reference", threads)
 
     assert asked == [processes]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find a process's children")
 def test_ctrl_c_leaves_no_process():
-    """Interrupted while others play for it, a run ends with status 130, one word, and nobody left behind."""
+    """Interrupted while others simulate for it, a run ends with status 130, one word, and nobody left behind."""
     words = [sys.executable, "-m", "kpasim", "run", str(HEADLINE), "-n", "4000", "--engine", "reference"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
@@ -174,7 +174,7 @@ def test_an_announcement_is_seen_on_a_terminal(tmp_path: Path):
         "from kpasim.engines.compiled import cache, machine\n"
         "cache.is_warm = lambda: False\n"
         "machine.ready = lambda: None\n"
-        "from kpasim.studies.playing import engine\nengine.ready()"
+        "from kpasim.studies.execution import engine\nengine.ready()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
 

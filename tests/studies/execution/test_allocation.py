@@ -1,4 +1,4 @@
-"""A run finds the room that it needs, or is given up."""
+"""A run gets the capacity that it needs, or ends with an error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kpasim.engines.params import Draws, Params
 from kpasim.engines.sampling import Recorded, Sampler
 from kpasim.errors import RunError
 from kpasim.spec.experiment import Experiment, from_mapping
-from kpasim.studies.playing.room import Room
+from kpasim.studies.execution.allocation import Allocation
 
 
 def experiment(**changes: Any) -> Experiment:
@@ -35,45 +35,45 @@ def experiment(**changes: Any) -> Experiment:
     )
 
 
-def played(params: Params, draws: list[Draws]) -> list[Outcome]:
+def simulated(params: Params, draws: list[Draws]) -> list[Outcome]:
     """Replications in the reference engine."""
     return [reference.run(params, one) for one in draws]
 
 
 def test_a_run_gets_as_much_room_as_it_needs():
-    """Begun with room for two pods, it leaves the tables of one that had room for many."""
+    """With initial capacity for two pods, a run has the same tables as with capacity for many."""
     what = experiment()
-    tight, wide = (Room(what, Sampler(what, lower(what)), pods=pods) for pods in (2, 64))
+    tight, wide = (Allocation(what, Sampler(what, lower(what)), pods=pods) for pods in (2, 64))
 
-    for found, expected in zip(tight.play([0, 1], played), wide.play([0, 1], played), strict=True):
+    for found, expected in zip(tight.execute([0, 1], simulated), wide.execute([0, 1], simulated), strict=True):
         assert not first_difference(found, expected)
     assert tight.pods > 8
     assert wide.pods == 64
 
 
 def test_more_requests_keep_what_was_recorded():
-    """A load by the clock that sends more than was thought is played with the measured times it began with."""
+    """A load by the clock that sends more than was thought is simulated with the measured times it began with."""
     what = experiment(workload={"kind": "hey", "duration": "60s", "concurrency": 2})
     measured = Recorded(service_s=np.full(500, 0.05))
-    room = Room(what, Sampler(what, lower(what, measured), measured))
-    few = room.params.requests
-    [outcome] = room.play([0], played)
+    allocation = Allocation(what, Sampler(what, lower(what, measured), measured))
+    few = allocation.params.requests
+    [outcome] = allocation.execute([0], simulated)
 
     assert len(outcome.requests) > few
-    assert room.params.requests >= len(outcome.requests)
-    assert room.sampler.recorded is measured
+    assert allocation.params.requests >= len(outcome.requests)
+    assert allocation.sampler.recorded is measured
 
 
 def test_a_run_without_bounds_is_given_up():
     """What never has enough pods ends with a line that says so, and is not tried for ever."""
     what = experiment()
-    room = Room(what, Sampler(what, lower(what)), pods=4, most_pods=16)
+    allocation = Allocation(what, Sampler(what, lower(what)), pods=4, most_pods=16)
     tried: list[int] = []
 
     def never_enough() -> None:
-        tried.append(room.pods)
+        tried.append(allocation.pods)
         raise OutOfRoom("pods")
 
     with pytest.raises(RunError, match="painter: more than 16 pods"):
-        room.fit(never_enough)
+        allocation.fit(never_enough)
     assert tried == [4, 8, 16]

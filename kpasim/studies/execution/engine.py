@@ -1,4 +1,4 @@
-"""Which engine plays, and playing with it."""
+"""Choice of the engine, and execution of replications."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from kpasim.engines.compiled import cache
-from kpasim.studies.playing.workers import spread
+from kpasim.studies.execution.workers import spread
 
 if TYPE_CHECKING:
     from kpasim.engines.outcome import Outcome
@@ -21,9 +21,9 @@ Engine = Literal["auto", "compiled", "reference"]
 SMALL_RUN = 15_000
 """Requests, all replications together, that the reference engine answers sooner than a compiler."""
 SEVERAL_PROCESSES = 5_000
-"""Requests that the reference engine plays for two seconds, in which several processes overtake one."""
+"""Requests that the reference engine simulates for two seconds, in which several processes overtake one."""
 REPLICATIONS_OF_A_PART = 5
-"""Replications that a process of the reference engine plays before it takes others."""
+"""Replications that a process of the reference engine simulates before it takes others."""
 
 
 def choose_engine(asked: Engine, requests: int) -> str:
@@ -54,20 +54,20 @@ def ready() -> None:
     machine.ready()
 
 
-def play(
+def execute(
     params: Params,
     draws: Sequence[Draws],
     engine: str,
     threads: int = 0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Outcome]:
-    """Play replications with one engine.
+    """Simulate replications with one engine.
 
     Args:
         params: The experiment.
         draws: Random numbers of each replication.
         engine: ``"compiled"`` or ``"reference"``.
-        threads: Replications played at the same time, by the reference engine in processes; 0 for one on each core.
+        threads: Replications simulated at the same time, by the reference engine in processes; 0 for one on each core.
         progress: Called now and then with the number of replications finished.
 
     Returns:
@@ -91,7 +91,7 @@ def play(
 
 
 def _play_part(params: Params, part: tuple[int, Sequence[Draws]]) -> tuple[int, list[Outcome]]:
-    """Play some replications with the reference engine; what they left, with the place of the part."""
+    """Simulate some replications with the reference engine; what they left, with the place of the part."""
     from kpasim.engines import reference
 
     place, draws = part

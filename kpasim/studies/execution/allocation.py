@@ -1,4 +1,7 @@
-"""Room for the pods and requests of a run, of which nobody knows how many they are before it was played."""
+"""Allocates random draws for a run, and doubles them until the run fits.
+
+The number of pods and requests of a run is not known in advance.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,21 @@ from kpasim.engines.params import Draws, Params
 from kpasim.errors import RunError
 from kpasim.spec.experiment import Experiment
 
-Played = TypeVar("Played")
+Returned = TypeVar("Returned")
 
 FIRST_PODS = 32
-"""Pods that there are draws for at first; a run that needs more gets twice as many until they are enough."""
+"""Initial capacity for pods; doubled until a run fits."""
 MOST_PODS = 1 << 20
-"""A run that needs more pods than this has gone wrong."""
+"""Maximum capacity for pods; a run that needs more is an error."""
 
 
-class Room:
-    """An experiment in numbers and its random numbers, with as much room as was found to be needed.
+class Allocation:
+    """Parameters and random draws of an experiment, with capacity for the pods and requests of its runs.
 
     Attributes:
-        experiment: What is played.
-        sampler: Its random numbers.
-        pods: Pods, and added nodes, that there are draws for.
+        experiment: The experiment.
+        sampler: Source of its random draws.
+        pods: Pods, and added nodes, with draws.
     """
 
     def __init__(
@@ -41,19 +44,19 @@ class Room:
         """The experiment in numbers."""
         return self.sampler.params
 
-    def play(self, replications: Sequence[int], play: Callable[[Params, list[Draws]], Played]) -> Played:
-        """What ``play`` makes of some replications, given the experiment and their random numbers; see ``fit``."""
-        return self.fit(lambda: play(self.params, self.sampler.draw_many(replications, pods=self.pods)))
+    def execute(self, replications: Sequence[int], execute: Callable[[Params, list[Draws]], Returned]) -> Returned:
+        """Result of ``execute`` for some replications, given the parameters and the draws; see ``fit``."""
+        return self.fit(lambda: execute(self.params, self.sampler.draw_many(replications, pods=self.pods)))
 
-    def fit(self, play: Callable[[], Played]) -> Played:
-        """What ``play`` returns, called again with more room until it finds enough.
+    def fit(self, execute: Callable[[], Returned]) -> Returned:
+        """Result of ``execute``, which is repeated with more capacity until the run fits.
 
         Raises:
-            RunError: It needs more than any sound run does.
+            RunError: The run needs more than the maximum capacity.
         """
         while True:
             try:
-                return play()
+                return execute()
             except OutOfRoom as short:
                 self._grow(short)
 

@@ -1,1 +1,0 @@
-"""Playing runs: by which engine, in which processes, and how many at a time."""
