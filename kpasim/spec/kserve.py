@@ -49,12 +49,13 @@ FRAMEWORKS = ("sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "
 """Old keys of a predictor, each of which is a model of that format."""
 _COMPONENT = {
     *FIELDS, "canaryTrafficPercent", "annotations", "labels", "model", "logger", "batcher", "deploymentStrategy",
-    "autoScaling", "workerSpec", "storageUris", "storageContainerName", "name", *FRAMEWORKS,
+    "autoScaling", "scaleMetricType", "workerSpec", "storageUris", "storageContainerName", "name", *FRAMEWORKS,
 }  # fmt: skip
 """Fields of the predictor that are none of the pod's."""
 _POD = {
     "activeDeadlineSeconds", "affinity", "automountServiceAccountToken", "containers", "dnsConfig", "dnsPolicy",
-    "enableServiceLinks", "hostAliases", "hostIPC", "hostNetwork", "hostPID", "hostUsers", "hostname",
+    "enableServiceLinks", "ephemeralContainers", "hostnameOverride", "resources", "schedulingGroup",
+    "hostAliases", "hostIPC", "hostNetwork", "hostPID", "hostUsers", "hostname",
     "imagePullSecrets", "initContainers", "nodeName", "nodeSelector", "os", "overhead", "preemptionPolicy",
     "priority", "priorityClassName", "readinessGates", "restartPolicy", "runtimeClassName", "schedulerName",
     "schedulingGates", "securityContext", "serviceAccount", "serviceAccountName", "setHostnameAsFQDN",
@@ -64,7 +65,7 @@ _POD = {
 """Fields of the predictor that are those of its pods."""
 PREDICTOR_FIELDS = tuple(sorted(_COMPONENT | _POD))
 """Every field of a predictor."""
-_MODEL = {"modelFormat", "runtime", "storageUri", "storage", "protocolVersion"}
+_MODEL = {"modelFormat", "runtime", "runtimeVersion", "storageUri", "storage", "protocolVersion", "confidential"}
 """Fields of a model that are none of its container's."""
 _NOT_SIMULATED = ("batcher", "logger", "canaryTrafficPercent")
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")

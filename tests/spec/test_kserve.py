@@ -13,6 +13,7 @@ from kpasim.errors import ExperimentError
 from kpasim.spec.autoscaler import AutoscalerConfig, parse_config
 from kpasim.spec.configmaps import Defaults
 from kpasim.spec.experiment import from_mapping
+from kpasim.spec.kserve import PREDICTOR_FIELDS
 from kpasim.spec.manifest import ServiceManifest, read_service
 
 PREFIX = "autoscaling.knative.dev/"
@@ -271,3 +272,24 @@ def test_every_setting_that_was_written_has_a_field_of_the_crd(tmp_path: Path) -
         == (written["spec"]["predictor"])
     )
     assert not read_service(path, AutoscalerConfig(), Defaults()).kserve.dropped
+
+
+OF_THE_CRD = {
+    "activeDeadlineSeconds", "affinity", "annotations", "autoScaling", "automountServiceAccountToken", "batcher",
+    "canaryTrafficPercent", "containerConcurrency", "containers", "deploymentStrategy", "dnsConfig", "dnsPolicy",
+    "enableServiceLinks", "ephemeralContainers", "hostAliases", "hostIPC", "hostNetwork", "hostPID", "hostUsers",
+    "hostname", "hostnameOverride", "huggingface", "imagePullSecrets", "initContainers", "labels", "lightgbm",
+    "logger", "maxReplicas", "minReplicas", "model", "name", "nodeName", "nodeSelector", "onnx", "os", "overhead",
+    "paddle", "pmml", "preemptionPolicy", "priority", "priorityClassName", "pytorch", "readinessGates",
+    "resourceClaims", "resources", "restartPolicy", "runtimeClassName", "scaleMetric", "scaleMetricType",
+    "scaleTarget", "schedulerName", "schedulingGates", "schedulingGroup", "securityContext", "serviceAccount",
+    "serviceAccountName", "setHostnameAsFQDN", "shareProcessNamespace", "sklearn", "storageContainerName",
+    "storageUris", "subdomain", "tensorflow", "terminationGracePeriodSeconds", "timeout", "tolerations",
+    "topologySpreadConstraints", "triton", "volumes", "workerSpec", "xgboost",
+}  # fmt: skip
+"""Fields of V1beta1PredictorSpec in kserve 0.21.0 (PyPI), which cannot be installed beside psutil 6."""
+
+
+def test_the_fields_of_a_predictor_are_those_of_kserves_own_client() -> None:
+    """No more and no fewer: a field that is missing here would be called misspelt."""
+    assert set(PREDICTOR_FIELDS) == OF_THE_CRD
