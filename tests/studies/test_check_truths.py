@@ -272,7 +272,7 @@ def test_a_startup_probe_is_corrected_by_trial() -> None:
     )
     (found,) = [one for one in tried(target, findings(target)) if one.name == "killed-while-starting"]
     assert found.changes == {"startupProbe.failureThreshold": 7}
-    assert "failed 100 % -> 0 %" in found.tried
+    assert "no success 100 % -> 0 %" in found.tried
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ class _Measure:
 
     def against(self, other: _Measure) -> str:
         """What changed from the other to this one."""
-        parts = [f"failed {_percent(other.failed)} -> {_percent(self.failed)}"]
+        parts = [f"no success {_percent(other.failed)} -> {_percent(self.failed)}"]
         if math.isfinite(other.p95_s) or math.isfinite(self.p95_s):
             parts.append(f"p95 {_latency(other.p95_s)} -> {_latency(self.p95_s)}")
         if math.isfinite(other.mean_s) and math.isfinite(self.mean_s):
