@@ -245,7 +245,7 @@ def calibrate(
         )
     served = fit_clients(loads, rng) if loads else fit_service(records, experiment, rng, only=only)
     if served is None and not starts.stages and not extra:
-        why = [text for text in starts.notes if "left out" in text]
+        why = [text for text in notes if "left out" in text or "leaves out" in text or "no duration" in text]
         if not columns and any(record.kind == "csv" for record in records):
             why.append("name the columns of a CSV file, such as --column duration=NAME")
         raise RunError("; ".join(["nothing to fit: no file has the duration of a response or a ready pod", *why]))

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kpasim.errors import RecordError
+from kpasim import calibrate
+from kpasim.errors import RecordError, RunError
 from kpasim.records import read
 from kpasim.spec.workload import Replay
 from kpasim.workloads.recorded import recording
@@ -272,3 +273,23 @@ def test_jmeter_s_columns_may_be_few(tmp_path: Path) -> None:
     path = write(tmp_path, "timeStamp,elapsed,success\n1767261600000,2100,true\n1767261603000,2200,true\n")
     record = read(path)
     assert (record.kind, record.requests["duration_s"].tolist()) == ("jmeter-csv", [2.1, 2.2])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset\n",
+            "hey leaves out",
+        ),
+        (
+            '10.0.0.7 - - [01/Jan/2026:10:00:00 +0000] "GET /p HTTP/1.1" 200 42\n',
+            "no duration in the log.*request_time",
+        ),
+    ],
+)
+def test_a_file_without_durations_says_why_nothing_is_fitted(text: str, words: str, tmp_path: Path) -> None:
+    """All requests of hey timed out, or a log has no durations: one line says so, and not a word of CSV columns."""
+    with pytest.raises(RunError, match=words) as error:
+        calibrate(write(tmp_path, text))
+    assert "column" not in str(error.value)
