@@ -19,7 +19,9 @@ from kpasim.errors import Problem, RecordError
 from kpasim.records.record import Malformed, MalformedError
 
 MAX_BYTES = 2**30
-"""Size of a file, unpacked, that is read at most."""
+"""Size of a file that is read at most."""
+MAX_UNPACKED = 100 * 2**20
+"""Size of a packed file, once it is unpacked, that is read at most: a small one can hold hours of rows."""
 MAX_TEXT = 2**28
 """The same for files that must be held in memory as a whole."""
 MAX_LINE = 2**20
@@ -36,7 +38,7 @@ _PACKED: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
 
 
 class _Counted(io.RawIOBase):
-    """A stream that refuses to give more than ``MAX_BYTES``: a small packed file can hold a very large one."""
+    """A stream that refuses to give more than ``MAX_BYTES``."""
 
     def __init__(self, stream: IO[bytes], path: Path) -> None:
         self._stream = stream
@@ -67,6 +69,8 @@ def opened(path: Path) -> Iterator[IO[str]]:
             magic = file.read(6)
             file.seek(0)
             stream: Any = next((unpack(file) for mark, unpack in _PACKED if magic.startswith(mark)), file)
+            if stream is not file:
+                _check_size(stream, path)
             with io.BufferedReader(_Counted(stream, path), 2**16) as buffered:
                 start = buffered.peek(2)[:2]
                 wide = start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -76,6 +80,19 @@ def opened(path: Path) -> Iterator[IO[str]]:
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise RecordError(path, [Problem("", f"cannot be read: {reason}")]) from error
+
+
+def _check_size(stream: IO[bytes], path: Path) -> None:
+    """Unpack once to the end, or to the limit, before a row is read."""
+    size = 0
+    while chunk := stream.read(2**20):
+        size += len(chunk)
+        if size > MAX_UNPACKED:
+            limit = f"larger than {MAX_UNPACKED // 2**20} MiB once unpacked, the most that is read of a packed file"
+            raise RecordError(
+                path, [Problem("", f"{limit}; unpack it (plain files may have {MAX_BYTES // 2**20} MiB)")]
+            )
+    stream.seek(0)
 
 
 def head(path: Path) -> str:

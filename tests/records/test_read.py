@@ -181,11 +181,13 @@ def test_missing_files_are_refused(tmp_path):
 
 def test_what_is_too_large_is_refused(file, monkeypatch):
     """Limits hold for the unpacked size, for a line, for rows and for texts held in memory."""
-    monkeypatch.setattr(source, "MAX_BYTES", 10_000)
-    packed = gzip.compress(b"start_s\n" + b"1\n" * 100_000)
-    assert len(packed) < 1000
-    with pytest.raises(RecordError, match="larger than"):
+    packed = gzip.compress(b"start_s,duration_s\n" + b"0,0\n" * 30_000_000, compresslevel=1)
+    assert len(packed) < 1_000_000
+    with pytest.raises(RecordError, match="larger than 100 MiB once unpacked"):
         read(file(packed))
+    monkeypatch.setattr(source, "MAX_BYTES", 10_000)
+    with pytest.raises(RecordError, match="larger than"):
+        read(file("start_s\n" + "1\n" * 100_000))
     monkeypatch.undo()
     monkeypatch.setattr(source, "MAX_TEXT", 100)
     with pytest.raises(RecordError, match="larger than"):
