@@ -103,7 +103,7 @@ def command(
     import datetime
     from dataclasses import replace
 
-    from kpasim.errors import MissingExtraError
+    from kpasim.errors import MissingExtraError, RunError
     from kpasim.spec.experiment import load
     from kpasim.spec.settings import parse_settings, with_settings
 
@@ -115,6 +115,13 @@ def command(
         raise MissingExtraError("cluster", err) from err
 
     found = load(experiment, cluster_config=cluster_config)
+    if found.service.kserve and target != "local":
+        # Only KServe adds the runtime's image and the storage initializer, and only the cluster knows them.
+        name = found.service.name
+        raise RunError(
+            f"{experiment}: an InferenceService is validated by the Knative Service that KServe makes of it "
+            f"(kubectl get ksvc {name} -o yaml > {name}.yaml, and service: {name}.yaml)"
+        )
     if model is not None:
         found = found.with_settings({"model": options.model_named(model)})
     found = with_settings(found, parse_settings(settings))

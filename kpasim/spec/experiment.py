@@ -245,12 +245,14 @@ class Experiment(Spec):
         """Machines a pod may get, in the order they are tried.
 
         The manifest's `eci-use-specs` gives the order, and its first five are tried; of these only the ones the cluster
-        block lists are to be had, unless it lists none. Without the annotation the order is the cluster block's.
+        block lists are to be had, unless it lists none. Without the annotation the order is the cluster block's, or the
+        types of the nodes that the manifest selects where there is none.
         """
         listed = {one.name: one for one in self.cluster.instance_types}
         asked = self.service.eci_specs[:MOST_ECI_SPECS]
         if not asked:
-            return self.cluster.instance_types
+            selected = () if self.cluster.nodes else self.service.node_types
+            return self.cluster.instance_types or tuple(InstanceType(name=name) for name in selected)
         if not listed:
             return tuple(InstanceType(name=name) for name in asked)
         return tuple(listed[name] for name in asked if name in listed)

@@ -59,6 +59,13 @@ _SLICES = re.compile(r"nvidia\.com/mig-.+|amd\.com/[a-z]+_[a-z0-9]+")
 """Resources for a part of a GPU: MIG slices, and partitions of AMD's."""
 _MEMORY_SHARES = ("aliyun.com/gpu-mem", "nvidia.com/gpumem", "nvidia.com/gpucores", "aliyun.com/gpu-core.percentage")
 """Resources that measure a share of one GPU."""
+_NODE_AFFINITY: Place = ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
+_NODE_TYPES = (
+    "node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type", "cloud.google.com/gke-accelerator",
+    "run.googleapis.com/accelerator", "aliyun.accelerator/nvidia_name", "alibabacloud.com/gpu-model-series",
+    "karpenter.k8s.aws/instance-gpu-name", "nvidia.com/gpu.product", "accelerator",
+)  # fmt: skip
+"""Labels of nodes that name their type, those that name the instance type first."""
 _AFFECTS_TIMING = (
     "initContainers", "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName",
     "runtimeClassName", "schedulerName", "hostNetwork", "volumes",
@@ -155,6 +162,18 @@ class ServiceManifest:
     def eci_specs(self) -> tuple[str, ...]:
         """Instance types that the pod asks for, in the order they are tried."""
         return tuple(word.strip() for word in self.annotations.get(ECI_SPECS, "").split(",") if word.strip())
+
+    @property
+    def node_types(self) -> tuple[str, ...]:
+        """Instance types, or else accelerators, of the nodes that the pod selects by labels of AWS, GKE, AKS or ACK."""
+        pod = self.data["spec"]["template"]["spec"]
+        wanted = {key: [str(value)] for key, value in (pod.get("nodeSelector") or {}).items()}
+        terms = _at(pod, (*_NODE_AFFINITY, "nodeSelectorTerms"))
+        for term in terms if isinstance(terms, list) else ():
+            for one in _at(term, ("matchExpressions",)) or ():
+                if isinstance(one, Mapping) and one.get("operator") == "In":
+                    wanted.setdefault(str(one.get("key")), [str(value) for value in one.get("values") or ()])
+        return next((tuple(wanted[key]) for key in _NODE_TYPES if key in wanted), ())
 
     @property
     def cookie_affinity(self) -> bool:

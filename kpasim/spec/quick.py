@@ -126,8 +126,8 @@ def _cluster(service: ServiceManifest) -> list[str]:
     """The cluster block: instances the manifest names, and a GPU where it asks for none."""
     lines = ["cluster:"]
     if not service.gpus:
-        lines.append("  gpus-per-pod: 1            # the manifest has no nvidia.com/gpu limit; 0 for a service without")
-    types = service.eci_specs
+        lines.append("  gpus-per-pod: 1            # the manifest has no GPU limit; 0 for a service without")
+    types = service.eci_specs or service.node_types
     lines.append(
         "  instance-types:            # to be had, in this order; price-per-hour and currency are yours to give"
     )

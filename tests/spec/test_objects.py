@@ -12,6 +12,7 @@ from kpasim.spec.configmaps import Defaults
 from kpasim.spec.experiment import loads
 from kpasim.spec.manifest import read_service, setting_place
 from kpasim.spec.quick import import_manifest
+from kpasim.studies.check import check_file
 
 ITEM = """\
 - apiVersion: serving.knative.dev/v1
@@ -111,3 +112,52 @@ def test_accelerators_of_any_vendor_are_counted(tmp_path: Path, limits: str, gpu
         f"spec: {{template: {{spec: {{containers: [{{image: example/a, resources: {{limits: {limits}}}}}]}}}}}}\n"
     )
     assert read_service(path, CONFIG).gpus == gpus
+
+
+@pytest.mark.parametrize(
+    ("pod", "types"),
+    [
+        ("nodeSelector: {node.kubernetes.io/instance-type: g5.xlarge}", ("g5.xlarge",)),
+        ("nodeSelector: {cloud.google.com/gke-accelerator: nvidia-l4, pool: x}", ("nvidia-l4",)),
+        ("nodeSelector: {aliyun.accelerator/nvidia_name: NVIDIA-A10}", ("NVIDIA-A10",)),
+        (
+            "affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: "
+            "[{matchExpressions: [{key: node.kubernetes.io/instance-type, operator: In, values: [g5.xlarge, p3]}]}]}}}",
+            ("g5.xlarge", "p3"),
+        ),
+        ("nodeSelector: {pool: x}", ()),
+    ],
+)
+def test_the_type_of_the_nodes_is_read_from_what_the_pod_selects(tmp_path: Path, pod: str, types: tuple[str]) -> None:
+    """An import lists it, and an experiment without instance types has it."""
+    path = tmp_path / "ksvc.yaml"
+    path.write_text(
+        "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: a}\n"
+        f"spec: {{template: {{spec: {{{pod}, containers: [{{image: example/a}}]}}}}}}\n"
+    )
+    assert read_service(path, CONFIG).node_types == types
+    text = import_manifest(path, out=None, hey_flags=None, service_time="1s", cold_start="2s")
+    assert f"- {{name: {types[0] if types else 'gpu'}}}" in text
+    bare = "service: ksvc.yaml\nworkload: {kind: hey, requests: 5, concurrency: 5}\nmodel: {service-time: 1s}\n"
+    assert tuple(one.name for one in loads(bare, base=tmp_path).instance_types) == types
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ("metadata: {annotations: {run.googleapis.com/cpu-throttling: 'false'}}", "cloud-run"),
+        ("metadata: {annotations: {example.com/x: 'false'}}", "gpu-slice"),
+    ],
+)
+def test_cloud_run_and_parts_of_a_gpu_are_told(tmp_path: Path, line: str, rule: str) -> None:
+    """What kpasim makes of them is an assumption."""
+    path = tmp_path / "ksvc.yaml"
+    path.write_text(
+        "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: a}\n"
+        f"spec: {{template: {{{line}, spec: {{containers: [{{image: example/a, "
+        "resources: {limits: {nvidia.com/mig-1g.10gb: 1}}}]}}}\n"
+    )
+    names = {one.name for one in check_file(path)}
+    assert rule in names
+    assert ("cloud-run" in names) == (rule == "cloud-run")
+    assert "gpu-limit" not in names

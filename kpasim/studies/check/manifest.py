@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from kpasim.spec.autoscaler import KPA, SPELLINGS, AutoscalerConfig, find_annotation
-from kpasim.spec.manifest import ECI_SPECS, MOST_ECI_SPECS
+from kpasim.spec.manifest import ECI_SPECS, MOST_ECI_SPECS, is_slice
 from kpasim.studies.check.case import DRAIN_S, KUBELET_PERIOD_S, QUEUE_PER_POD, Case, Finding, Rule, spoken
 
 
@@ -18,7 +18,7 @@ def gpu_limit(case: Case) -> Iterator[Finding]:
         yield case.note(
             "gpu-limit",
             "resources.limits",
-            "no nvidia.com/gpu limit, although the instance types have GPUs",
+            "no GPU limit (such as nvidia.com/gpu), although the instance types have GPUs",
             "An instance of its own brings its GPU along; on a node pool several pods would land on one GPU, or on "
             "none.",
             "Set resources.limits nvidia.com/gpu: 1.",
@@ -27,10 +27,39 @@ def gpu_limit(case: Case) -> Iterator[Finding]:
     yield case.warn(
         "gpu-limit",
         "resources.limits",
-        "no nvidia.com/gpu limit",
+        "no GPU limit (such as nvidia.com/gpu)",
         "The scheduler does not know that a pod needs a GPU: pods share one by accident, or start where there is none.",
         "Set resources.limits nvidia.com/gpu: 1.",
     )
+
+
+def gpu_slice(case: Case) -> Iterator[Finding]:
+    """A part of a GPU is counted as a whole one."""
+    slices = [name for name in case.service.gpu_resources if is_slice(name)]
+    if slices:
+        yield case.note(
+            "gpu-slice",
+            "resources.limits",
+            f"{slices[0]} is a part of a GPU, and counts as one",
+            "Billing and nodes count what a pod holds; how much faster a whole GPU would be is not known.",
+            "Give cluster.nodes.gpus-per-node as the number of such parts, and a price for a part.",
+        )
+
+
+def cloud_run(case: Case) -> Iterator[Finding]:
+    """Google's Cloud Run takes the same YAML and scales it by rules of its own."""
+    keys = [*case.service.annotations, *case.service.metadata_annotations]
+    keys += list(case.service.data["spec"]["template"]["spec"].get("nodeSelector") or ())
+    found = next((key for key in keys if key.startswith("run.googleapis.com/")), None)
+    if found:
+        yield case.warn(
+            "cloud-run",
+            "metadata.annotations",
+            f"{found} is of Cloud Run, whose autoscaler is not Knative's",
+            "Cloud Run scales by CPU utilisation, too, and reads neither Knative's windows and targets nor a cluster's "
+            "settings; on Knative the run.googleapis.com annotations have no effect.",
+            "Read the result as that of Knative. For Cloud Run it holds only roughly.",
+        )
 
 
 def shallow_probe(case: Case) -> Iterator[Finding]:
@@ -353,6 +382,8 @@ def unmodelled(case: Case) -> Iterator[Finding]:
 RULES: tuple[Rule, ...] = (
     other_autoscaler,
     gpu_limit,
+    gpu_slice,
+    cloud_run,
     shallow_probe,
     slow_probe,
     no_early_use,
