@@ -1,4 +1,4 @@
-"""The same experiment on a real cluster, or on a stand-in for one.
+"""The same experiment on a real cluster, or on a fake cluster on this machine.
 
 validate.py     deploy, calibrate briefly, predict, load, record, compare, clean up
 live.py         one run on a cluster, which leaves nothing behind
@@ -8,5 +8,5 @@ live.py         one run on a cluster, which leaves nothing behind
   clean.py      what killed runs have left        public.py    what may be written down
   kube.py       calls to the API server, with deadline.py, interrupts.py, objects.py, errors.py
 load.py         real clients
-local.py        a stand-in cluster as a process; standin/ is what runs in it
+local.py        a fake cluster as a process; standin/ is what runs in it
 """

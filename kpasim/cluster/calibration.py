@@ -294,7 +294,7 @@ def latencies(sent: Sent) -> NDArray[np.float64]:
     if len(bad) or not whole.any():
         first = int(status[bad[0]]) if len(bad) else 0
         error = str(sent.requests["error"][bad[0]]) if len(bad) else ""
-        answer = f"answered with {first}" if first else f"was not answered{f' ({error})' if error else ''}"
+        answer = f"ended with {first}" if first else f"had no response{f' ({error})' if error else ''}"
         raise ClusterError(f"calibration: a request {answer}; check the path and the body (--path, --body)")
     found: Floats = sent.requests["latency_s"][whole]
     return found

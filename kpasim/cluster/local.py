@@ -1,4 +1,4 @@
-"""A stand-in cluster on this machine, as a process that ends with ours.
+"""A fake cluster on this machine, as a process that ends with ours.
 
 It checks the plumbing (deploying, watching, recording, cleaning up) and the data plane (real clients, a real proxy,
 real server processes). It does not check Knative: its autoscaler takes its decisions from ``kpasim.policy``, like the
@@ -26,10 +26,10 @@ TXT2IMG = "kpasim.local/txt2img"
 IMAGES: Mapping[str, Image] = {
     TXT2IMG: Image((sys.executable, "-m", "kpasim.server", "--host", "{host}", "--port", "{port}")),
 }
-"""What the stand-in can run."""
+"""What the fake cluster can run."""
 DISCLAIMER = (
-    "the local cluster is a stand-in: it checks the plumbing and the data plane, not Knative, whose decisions it takes "
-    "from the same policy as the prediction"
+    "the local cluster is a fake cluster: it tests installation and data plane, not Knative; its decisions come from "
+    "the same policy as the prediction"
 )
 
 _START_S = 30.0
@@ -37,7 +37,7 @@ _STOP_S = 20.0
 
 
 class LocalCluster:
-    """A stand-in cluster in its own process.
+    """A fake cluster in its own process.
 
     It ends when this object is closed, and also when this process dies, however that happens.
 
@@ -107,7 +107,7 @@ class LocalCluster:
 
 
 def _line(process: subprocess.Popen[str]) -> str:
-    """The line that the stand-in prints when it is ready."""
+    """The line that the fake cluster prints when it is ready."""
     assert process.stdout is not None
     end_s = time.monotonic() + _START_S
     while time.monotonic() < end_s:

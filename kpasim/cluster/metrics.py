@@ -100,7 +100,7 @@ class MetricsPoller:
         """Why there was nothing to see, and how that is mended."""
         why = self.trouble or "the autoscaler's pod shows no metrics of this revision"
         return (
-            f"the autoscaler's averages were not observed: {why}; since Knative 1.19 metrics are off unless ConfigMap "
+            f"the autoscaler's averages were not recorded: {why}; since Knative 1.19 metrics are off unless ConfigMap "
             f"config-observability in namespace {SYSTEM_NAMESPACE} has metrics-protocol: prometheus; its decisions are "
             "recorded from the status of the PodAutoscaler"
         )

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
 
 LOCAL = "local"
-"""The target that is a stand-in on this machine."""
+"""The target that is a fake cluster on this machine."""
 PATH_ANNOTATION = "kpasim.dev/load-path"
 """On the Service of an experiment: path that requests are sent to."""
 BODY_ANNOTATION = "kpasim.dev/load-body"
@@ -332,7 +332,7 @@ class _Validation:
             solo = calibration.settled(in_order)
             crowds = self._crowds(run, budget, sizes, solo)
         local = self._settings.target == LOCAL
-        where = "the local stand-in cluster" if local else "a cluster"
+        where = "the local fake cluster" if local else "a cluster"
         self._calibration = Calibration(
             [start_s],
             solo,

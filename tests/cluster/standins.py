@@ -1,4 +1,4 @@
-"""Stand-in clusters for the tests: in a thread of this process, with pods that sleep."""
+"""Fake clusters for the tests: in a thread of this process, with pods that sleep."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ SPEED = 20.0
 
 
 class Running:
-    """A stand-in in a thread; attributes of the stand-in may be read from outside, changes go through `do`."""
+    """A fake cluster in a thread; attributes of the fake cluster may be read from outside, changes go through `do`."""
 
     def __init__(self, standin: StandIn, loop: asyncio.AbstractEventLoop) -> None:
         self.standin, self._loop = standin, loop
 
     def do(self, work: Callable[[], _T]) -> _T:
-        """Call ``work`` in the stand-in's thread."""
+        """Call ``work`` in the fake cluster's thread."""
         done: Future[_T] = Future()
 
         def call() -> None:
@@ -72,7 +72,7 @@ class Running:
 def running(
     options: Options | None = None, faults: Sequence[Fault] = (), rules: Sequence[Rule] | None = None
 ) -> Iterator[Running]:
-    """A stand-in that runs for the block."""
+    """A fake cluster that runs for the block."""
     options = options or Options(images=IMAGES, speed=SPEED)
     started: Future[tuple[StandIn, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
@@ -87,7 +87,7 @@ def running(
                 started.set_exception(error)
             raise
 
-    thread = threading.Thread(target=asyncio.run, args=(main(),), name="stand-in")
+    thread = threading.Thread(target=asyncio.run, args=(main(),), name="fake-cluster")
     thread.start()
     standin, loop, stop = started.result(timeout=20)
     try:

@@ -1,4 +1,4 @@
-"""What a real API server answers and holds, replayed: the adapter understands it, the stand-in words it the same.
+"""What a real API server answers and holds, replayed: the adapter understands it, the fake cluster words it the same.
 
 ``recorded/objects.json`` holds objects of Knative 98e5ef9 on kube-apiserver 1.36.2, without owners and templates.
 """
@@ -44,7 +44,7 @@ NO_ROOM = (
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A stand-in that the tests of this file share."""
+    """A fake cluster that the tests of this file share."""
     with running(Options(images=IMAGES, speed=SPEED, gpus=1)) as found:
         yield found
 
@@ -271,7 +271,7 @@ def test_a_long_wait_is_told_with_the_last_words(tmp_path: Path, monkeypatch: py
     assert told_at == [6, 30, 91, 152]
 
 
-# -- the stand-in words it the same -----------------------------------------------------------------------------------
+# -- the fake cluster words it the same ------------------------------------------------------------------------------
 
 
 def shape(document: dict[str, Any]) -> dict[str, dict[str, Any]]:

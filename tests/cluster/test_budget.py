@@ -79,6 +79,6 @@ def test_as_many_as_fail_together_are_told_and_more_are_not_tried(budget: Any):
 
     assert [crowd.count for crowd in found] == [2, 4]
     assert served.notes == [
-        "warning: 8 requests at once on a pod: calibration: a request answered with 500; check the path and the body "
+        "warning: 8 requests at once on a pod: calibration: a request ended with 500; check the path and the body "
         "(--path, --body); more are not tried"
     ]

@@ -130,7 +130,7 @@ def test_requests_that_our_own_deadline_ended_are_no_failures():
     mixed.requests["status"] = np.array([200, 0])
 
     assert calibration.latencies(mixed).tolist() == [0.1]
-    with pytest.raises(ClusterError, match="calibration: a request was not answered"):
+    with pytest.raises(ClusterError, match="calibration: a request had no response"):
         calibration.latencies(sent(np.array([0.1]), INTERRUPTED))
 
 

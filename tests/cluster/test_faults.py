@@ -43,7 +43,7 @@ class Case:
         faults: With which requests.
         answer: What the one-line message says, in this order; empty where the run succeeds in spite of it.
         manifest: What is deployed.
-        before: Called in the stand-in's thread before the run, with the running stand-in.
+        before: Called in the fake cluster's thread before the run, with the running fake cluster.
         adopt: Whether the Service is there before and is adopted.
         ready_s: Deadline for the Service to become ready.
     """
@@ -180,7 +180,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A stand-in with a quota, whose faults each test sets."""
+    """A fake cluster with a quota, whose faults each test sets."""
     with running(Options(images=IMAGES, speed=40.0, quota_pods=8)) as found:
         yield found
 

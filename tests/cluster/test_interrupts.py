@@ -59,7 +59,7 @@ def run_once(kubeconfig: str, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Running]:
-    """A stand-in that the tests of this file share."""
+    """A fake cluster that the tests of this file share."""
     with running() as found:
         yield found
 

@@ -1,4 +1,4 @@
-"""The adapter on the stand-in: deploys, waits, records, adopts, cleans up."""
+"""The adapter on the fake cluster: deploys, waits, records, adopts, cleans up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .standins import Running, plan, running, service
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A stand-in that the tests of this file share."""
+    """A fake cluster that the tests of this file share."""
     with running() as found:
         yield found
 

@@ -37,7 +37,7 @@ def test_each_part_needs_only_the_namespaces_that_its_cluster_has():
 
 
 def install_other_gateways(cluster: Running) -> None:
-    """Give the stand-in Istio's and Alibaba Cloud's gateways as well."""
+    """Give the fake cluster Istio's and Alibaba Cloud's gateways as well."""
     store = cluster.standin.store
     status = {"loadBalancer": {"ingress": [{"hostname": "gateway.example.org"}]}}
     ports = {"ports": [{"name": "http2", "port": 80}]}
@@ -126,7 +126,7 @@ def without(verb: str, resource: str) -> list[Rule]:
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A stand-in whose rules each test sets."""
+    """A fake cluster whose rules each test sets."""
     with running(rules=RULES) as found:
         yield found
 

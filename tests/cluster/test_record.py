@@ -234,13 +234,13 @@ def test_a_name_that_is_none_reaches_no_url(name):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A stand-in that the tests below share."""
+    """A fake cluster that the tests below share."""
     with running() as found:
         yield found
 
 
 def test_the_version_that_the_policy_is_held_to_needs_no_warning(cluster: Running):
-    """The stand-in says that it is that version; the ConfigMap's example is not a setting."""
+    """The fake cluster says that it is that version; the ConfigMap's example is not a setting."""
     kube = cluster.kube()
     found = discover(kube)
     kube.close()

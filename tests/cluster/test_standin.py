@@ -1,4 +1,4 @@
-"""The stand-in behaves as Knative does where a client or an adapter can tell."""
+"""The fake cluster behaves as Knative does where a client or an adapter can tell."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .standins import IMAGES, SPEED, Running, running, service
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A stand-in that the tests of this file share."""
+    """A fake cluster that the tests of this file share."""
     with running(Options(images=IMAGES, speed=SPEED, gpus=2)) as found:
         yield found
 

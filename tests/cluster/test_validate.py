@@ -1,4 +1,4 @@
-"""`kpasim validate` from beginning to end, on the stand-in with pods that sleep."""
+"""`kpasim validate` from beginning to end, on the fake cluster with pods that sleep."""
 
 from __future__ import annotations
 
@@ -313,7 +313,7 @@ def test_a_path_that_fails_is_told_before_the_load(tmp_path):
     """A calibration request that is not answered well ends the run and names path and body."""
     foreseen = Foreseen()
 
-    with pytest.raises(ClusterError, match=r"calibration: a request answered with 404; check the path and the body"):
+    with pytest.raises(ClusterError, match=r"calibration: a request ended with 404; check the path and the body"):
         run(experiment(), tmp_path / "run", foreseen, host="nobody.example.com")
     assert foreseen.asked == []
 
@@ -381,7 +381,7 @@ def test_a_limit_without_prices_is_refused(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["SIGKILL", "SIGINT"])
 def test_a_stopped_validation_leaves_no_process(number: int):
-    """However it was stopped: the stand-in ends with all its pods, and its folder is removed."""
+    """However it was stopped: the fake cluster ends with all its pods, and its folder is removed."""
     script = textwrap.dedent(
         f"""
         import sys, time
@@ -412,14 +412,14 @@ def test_a_stopped_validation_leaves_no_process(number: int):
     while kubeconfig.parent.exists() and time.monotonic() < end_s:
         time.sleep(0.02)
 
-    assert len(there) >= 3, trouble  # the stand-in, its keeper, a pod
+    assert len(there) >= 3, trouble  # the fake cluster, its keeper, a pod
     assert alive == []
     assert not kubeconfig.parent.exists()
     assert number == signal.SIGKILL or "stopped by SIGINT; what was created has been removed" in trouble
 
 
 def test_a_killed_stand_in_leaves_no_process():
-    """Even when the stand-in itself is killed, its keeper ends the pods and removes the folder."""
+    """Even when the fake cluster itself is killed, its keeper ends the pods and removes the folder."""
     found = []
 
     with LocalCluster(Options(images={"stub": Image(STUB)})) as cluster:

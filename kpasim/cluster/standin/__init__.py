@@ -1,4 +1,4 @@
-"""A stand-in cluster on this machine: a small Kubernetes API whose pods are real server processes.
+"""A fake cluster on this machine: a small Kubernetes API whose pods are real server processes.
 
 It checks the plumbing and the data plane: the adapter, the servers, the load, the recording. It does not check Knative,
 whose decisions it takes from ``kpasim.policy`` like the simulator does.

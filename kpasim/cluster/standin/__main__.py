@@ -1,4 +1,4 @@
-"""Run a stand-in as a process of its own: options on standard input, its kubeconfig on standard output.
+"""Run a fake cluster as a process of its own: options on standard input, its kubeconfig on standard output.
 
 It ends when its standard input does, so it never outlives whoever started it.
 """

@@ -1,4 +1,4 @@
-"""The stand-in's Kubernetes API over HTTP: objects, lists in pages, watches, JSON patches, dry runs, RBAC, faults."""
+"""The fake cluster's Kubernetes API over HTTP: objects, pages, watches, JSON patches, dry runs, RBAC, faults."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ class ApiServer:
             if not dry:
                 self._remove(kind, namespace, name)
             return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"})
-        raise DeniedError(f"the stand-in does not know how to {access.verb}", 405, "MethodNotAllowed")
+        raise DeniedError(f"the fake cluster does not know how to {access.verb}", 405, "MethodNotAllowed")
 
     def _has(self, kind: Resource, namespace: str, name: str) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""The stand-in's time: the machine's, or faster for tests."""
+"""The fake cluster's time: the machine's, or faster for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stand-in cluster as a whole: put together, started, stopped."""
+"""The fake cluster as a whole: put together, started, stopped."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONTEXT = "kpasim-local"
 
 @dataclass(frozen=True)
 class Options:
-    """What a stand-in is like.
+    """What a fake cluster is like.
 
     Attributes:
         images: What is run for each container image.
@@ -75,7 +75,7 @@ class Options:
 
 
 class StandIn:
-    """A running stand-in cluster; use it as an asynchronous context manager.
+    """A running fake cluster; use it as an asynchronous context manager.
 
     Attributes:
         kubeconfig: File that leads an adapter to it; its context is ``CONTEXT``.

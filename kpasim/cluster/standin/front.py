@@ -142,7 +142,7 @@ class Front:
         host = request.host.rpartition(":")[0] or request.host
         backend = self.routes.get(host)
         if backend is None:
-            return web.Response(status=404, text=f"no Service answers for {host}\n")
+            return web.Response(status=404, text=f"no Service has the host {host}\n")
         exchange = _Exchange(request, await request.read())
         if backend.path == burst.PROXY:
             return await self._through_activator(exchange, backend)

@@ -1,4 +1,4 @@
-"""Outlives the stand-in to end its processes, however it died.
+"""Outlives the fake cluster to end its processes, however it died.
 
 Run as a program of its own, in its own session, with the folder to remove as argument. It reads ``+PGID`` and ``-PGID``
 lines; when the other end of the pipe is gone it kills the process groups that are left and removes the folder.

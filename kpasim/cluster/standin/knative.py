@@ -111,7 +111,7 @@ class Knative:
         if not isinstance(containers, list) or not containers or not containers[0].get("image"):
             found.append("missing field(s): spec.template.spec.containers[0].image")
         elif len(containers) > 1:
-            found.append("the stand-in runs one container per pod: spec.template.spec.containers")
+            found.append("the fake cluster runs one container per pod: spec.template.spec.containers")
         concurrency, timeout = spec.get("containerConcurrency", 0), spec.get("timeoutSeconds", 0)
         if not isinstance(concurrency, int) or not 0 <= concurrency <= _MAX_CONCURRENCY:
             found.append(f"expected 0 <= {concurrency} <= 1000: spec.template.spec.containerConcurrency")

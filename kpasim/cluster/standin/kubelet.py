@@ -38,7 +38,7 @@ _UNREADY = {"ContainersReady": _NOT_READY, "Ready": _NOT_READY}
 
 @dataclass(frozen=True)
 class Image:
-    """What the stand-in runs for a container image.
+    """What the fake cluster runs for a container image.
 
     Attributes:
         command: Program and arguments; ``{host}`` and ``{port}`` are replaced. The manifest's ``args`` follow.
@@ -96,7 +96,7 @@ class Addresses:
     """
 
     def __init__(self) -> None:
-        # A second stand-in on this machine begins elsewhere.
+        # A second fake cluster on this machine begins elsewhere.
         self._block = 64 + secrets.randbelow(190)
         self._numbers = itertools.count(1)
         self._whole_network = _can_bind("127.64.0.1")
@@ -514,9 +514,9 @@ class Pod:
 
 
 def tell_failure(task: asyncio.Task[None]) -> None:
-    """Have the event loop report a task that ended with an error, which nobody awaits while the stand-in runs."""
+    """Have the event loop report a task that ended with an error, which nobody awaits while the fake cluster runs."""
     if not task.cancelled() and task.exception() is not None:
-        context = {"message": "a part of the stand-in has failed", "exception": task.exception(), "task": task}
+        context = {"message": "a part of the fake cluster has failed", "exception": task.exception(), "task": task}
         task.get_loop().call_exception_handler(context)
 
 

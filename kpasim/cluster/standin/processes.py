@@ -23,7 +23,7 @@ class Processes:
     """Starts pods' processes and makes sure that none outlives this one.
 
     Args:
-        folder: Temporary folder of the stand-in, removed by the keeper at the very end.
+        folder: Temporary folder of the fake cluster, removed by the keeper at the very end.
     """
 
     def __init__(self, folder: Path) -> None:

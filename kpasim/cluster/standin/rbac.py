@@ -1,4 +1,4 @@
-"""Who may do what in the stand-in: RBAC rules as manifests write them, and what was asked for."""
+"""Who may do what in the fake cluster: RBAC rules as manifests write them, and what was asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The objects of the stand-in cluster, their versions, and the changes that watches replay."""
+"""The objects of the fake cluster, their versions, and the changes that watches replay."""
 
 from __future__ import annotations
 
