@@ -26,7 +26,7 @@ from kpasim.cluster.discover import Findings, Gateway
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.kube import Kube, Patience, connect
 from kpasim.cluster.live import LiveRun, Plan, live
-from kpasim.cluster.load import ClosedLoop, OpenLoop, Sent, Target, drive
+from kpasim.cluster.load import INTERRUPTED, ClosedLoop, OpenLoop, Sent, Target, drive
 from kpasim.cluster.local import DISCLAIMER, IMAGES, TXT2IMG, LocalCluster
 from kpasim.cluster.public import public
 from kpasim.cluster.record import Recorder
@@ -450,7 +450,8 @@ class _Validation:
     ) -> dict[str, Any]:
         """Write the measured run folder; return its figures."""
         tables: Tables = run.recorder.tables(sent.began_unix_s)
-        tables.requests = sent.requests
+        whole = sent.requests["error"] != INTERRUPTED  # the others were under way when the load was stopped
+        tables.requests = {name: column[whole] for name, column in sent.requests.items()}
         service = experiment.service
         figures = summarise(tables, end_s, experiment.gpus_per_pod)
         about = {

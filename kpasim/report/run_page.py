@@ -99,6 +99,8 @@ def _summary(run: Evidence) -> Html:
         )
     if run.experiment is not None and not run.measured and (assumed := sharing_of(run.experiment)).possible:
         notes.append(element("p", assumed.text, class_="warning" if assumed.assumed else "soft"))
+    if why := run.about.get("interrupted"):
+        notes.insert(0, element("p", f"The run ended early ({why}): it holds a part of its load.", class_="warning"))
     return Html("".join([story_of(run), *notes, _tiles(run), _figures(run)]))
 
 

@@ -226,6 +226,8 @@ def compare_run(
     result = simulate(
         experiment, replications=replications, seed=seed, engine=engine, recorded=recorded, progress=progress
     )
+    if run.get("interrupted"):
+        notes.append(f"The run ended early ({run['interrupted']}): it holds a part of its load.")
     measured = dict(flattened(summarise(tables, float(run["end_s"]), experiment.gpus_per_pod)))
     metrics = {
         name: {"measured": measured.get(figure), **prediction(result.figures, figure)}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,10 @@ import numpy as np
 import psutil
 import pytest
 
+from kpasim.cluster import load as load_module
 from kpasim.cluster.calibration import one_pod
 from kpasim.cluster.deploy import Waits
-from kpasim.cluster.errors import ClusterError
+from kpasim.cluster.errors import ClusterError, InterruptedRunError
 from kpasim.cluster.kube import Patience, connect
 from kpasim.cluster.live import LiveRun, live
 from kpasim.cluster.local import LocalCluster
@@ -316,6 +319,44 @@ def test_a_path_that_fails_is_told_before_the_load(tmp_path):
     with pytest.raises(ClusterError, match=r"calibration: a request ended with 404; check the path and the body"):
         run(experiment(), tmp_path / "run", foreseen, host="nobody.example.com")
     assert foreseen.asked == []
+
+
+def test_a_load_of_which_every_request_is_refused_is_given_up(tmp_path, monkeypatch):
+    """It ends early, says with which status, and keeps what it measured."""
+    monkeypatch.setattr(load_module, "HOPELESS_S", 1.0)
+    folder = tmp_path / "run"
+    refused = {"calibrate": False, "host": "nobody.example.com"}
+    workload = {"kind": "steps", "arrivals": "constant", "phases": [{"rate": 20, "duration": "60s"}]}
+    begun_s = time.monotonic()
+
+    with pytest.raises(ClusterError, match=r"the load was given up: the first \d+ requests all failed: \d+ x 404"):
+        run(experiment(workload=workload, horizon="61s"), folder, Foreseen(), **refused)
+
+    assert time.monotonic() - begun_s < 45.0
+    assert "404" in json.loads((folder / "run.json").read_text())["interrupted"]
+
+
+def test_an_interrupted_load_keeps_what_it_measured(tmp_path):
+    """Ctrl-C in the middle of a load: status 130, the requests until then, and a mark that they are not all."""
+    folder, notes = tmp_path / "run", []
+
+    def note(text: str) -> None:
+        notes.append(text)
+        if text.startswith("prediction frozen"):
+            threading.Timer(2.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    found = experiment()
+    how = Settings(images={"stub": Image(STUB)}, request=Request.of(found), calibrate=False)
+    with pytest.raises(InterruptedRunError, match="what was created has been removed") as error:
+        validate(found, how, folder, predict=Foreseen(), note=note)
+
+    about = json.loads((folder / "run.json").read_text())
+    assert error.value.status == 130
+    assert about["interrupted"] == "stopped by the user"
+    assert any("marked as interrupted" in text for text in notes)
+    rows = (folder / "requests.csv").read_text().splitlines()
+    assert 5 < len(rows) < 100
+    assert "interrupted" not in "".join(rows)
 
 
 def test_a_dry_run_creates_nothing(tmp_path):
