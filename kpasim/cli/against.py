@@ -49,12 +49,13 @@ def show_against(found: Against, names: tuple[str, str]) -> None:
     failures = any(
         told[name][2].before or told[name][2].mean for name in ("errors", "in_flight", "never_sent") if name in told
     )
+    width = 18 if failures else 16 if "cost.per_month" in told else 8
     for name in sorted(FIRST, key=lambda one: one != "errors") if failures else FIRST:
         if name in told and not (name == "cost.amount" and "cost.per_month" in told):
             title, unit, row = told[name]
             title = f"{title} of successes" if failures and name.startswith("latency_s.") else title
             before, after = _value(name, row.before), _value(name, row.before + row.mean)
-            text = f"{title:{18 if failures else 8}}{before} -> {after} {unit}: {_change(name, row)}"
+            text = f"{title:<{width}}{before} -> {after} {unit}: {_change(name, row)}"
             click.echo(click.style(text, fg="yellow" if row.significant else None))
     paired = (
         "Both met the same requests and random numbers: differences are between pairs of replications."

@@ -128,6 +128,18 @@ def test_what_if_is_answered_in_five_lines(tmp_path: Path):
     assert "significant" in lines[2] or "same" in lines[2]
 
 
+def test_a_month_is_told_with_a_blank_before_its_cost(tmp_path: Path):
+    """Labels have one width, also the longest of them."""
+    load = {"kind": "constant", "rate": 0.05, "duration": "1h"}
+    path = written(tmp_path, data_of(load, {"max-scale": 2}))
+
+    done = CliRunner().invoke(cli, ["run", path, "--against-set", "model.service-time=8", "-n", "2"])
+
+    starts = {line.index(" -> ") - len(line.partition(" -> ")[0].split()[-1]) for line in done.stdout.splitlines()[1:5]}
+    assert "cost per month  " in done.stdout
+    assert starts == {16}
+
+
 def test_another_file_may_be_the_other_run(tmp_path: Path):
     """Its seed and its number of replications are those of the first; both runs are written where asked."""
     one = written(tmp_path, data_of(HEY, {"max-scale": 4}))
