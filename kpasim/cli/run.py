@@ -121,14 +121,14 @@ def command(
     with progress("replications", count, show=not as_json) as bar:
         result = simulate(what, replications=replications, engine=engine, progress=bar)
     folder = Path(out) if out else Path("runs") / what.name if plot else None
+    judgements = judge(result, wanted)
     if folder:
-        result.write(folder)
+        result.write(folder, [one.for_page() for one in judgements])
     if plot and folder:
         from kpasim.report.figures import write_run_figures
 
         for path in write_run_figures(folder, result.tables(), title=what.name):
             note(f"Wrote {path}")
-    judgements = judge(result, wanted)
     if as_json:
         print_json(result.to_dict() | ({"slo": [one.to_dict() for one in judgements]} if wanted else {}))
     else:
@@ -172,8 +172,8 @@ def compare(
         show_against(found, (one.name, name))
     if out:
         folders = (Path(out), Path(f"{out}-against"))
-        for folder, result in zip(folders, (found.one, found.other), strict=True):
-            result.write(folder)
+        for folder, key, result in zip(folders, ("A", "B"), (found.one, found.other), strict=True):
+            result.write(folder, [each.for_page() for each in judgements[key]])
         note(f"Tables: {folders[0]}, {folders[1]}. Next: kpasim report {folders[0]} {folders[1]}")
     compile_for_next_time(found.one.engine)
     if not all(each.met for of_run in judgements.values() for each in of_run):

@@ -88,6 +88,13 @@ class Evidence:
             return None
 
     @property
+    def slos(self) -> list[tuple[str, bool]]:
+        """Verdicts on the SLOs that the run was judged by: in words, and whether each is met."""
+        given = self.about.get("slo")
+        known = [one for one in given if isinstance(one, Mapping)] if isinstance(given, list) else []
+        return [(one["text"], one.get("met") is True) for one in known if isinstance(one.get("text"), str)]
+
+    @property
     def load_is_elsewhere(self) -> bool:
         """Whether its requests came from a file that is not in the folder: `experiment` has another load then."""
         return self.experiment is not None and self.experiment.workload == _STAND_IN

@@ -70,6 +70,8 @@ def story_of(run: Evidence) -> Html:
     """What happened, in sentences; what went wrong comes first."""
     facts = facts_of(run)
     parts = [element("p", f"{line.label} {line.text}.".strip(), class_=line.level) for line in answer.troubles(facts)]
+    for text, met in run.slos:
+        parts.append(element("p", f"{'SLO met' if met else 'SLO not met'}: {text}.", class_=None if met else "error"))
     told = answer.story(facts, run.tables)
     if facts.experiment is not None:
         told.insert(0, words.setting(facts.experiment))

@@ -56,6 +56,10 @@ class Judgement(NamedTuple):
         about = f"; {self.about}" if self.about else ""
         return f"{self.slo}: {median} in the median run, {often}{cut}{about}"
 
+    def for_page(self) -> dict[str, Any]:
+        """What a page about the run shows of it."""
+        return {"text": self.text(), "met": self.met}
+
     def to_dict(self) -> dict[str, Any]:
         """The same for machines."""
         return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -236,8 +236,13 @@ class Result:
             "prices": prices_to_dict(self.prices),
         }
 
-    def write(self, folder: str | Path) -> None:
-        """Write the representative replication as a run folder, and ``replications.parquet`` with one row for each."""
+    def write(self, folder: str | Path, slos: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Write the representative replication as a run folder, and ``replications.parquet`` with one row for each.
+
+        Args:
+            folder: Where to.
+            slos: Verdicts on SLOs for the page, each with ``text`` and ``met``.
+        """
         raw = without_secrets(self.experiment.raw)
         run = {
             "source": "simulated",
@@ -245,6 +250,7 @@ class Result:
             "replication": self.representative,
             "end_s": float(self.horizon_s[self.representative]),
             "experiment": raw,
+            **({"slo": [*slos]} if slos else {}),
             **metadata(self.experiment, self.params),
             **provenance(engine=self.engine, seed=self.seed, experiment=raw),
         }

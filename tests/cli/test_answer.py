@@ -168,16 +168,19 @@ def test_requests_in_flight_are_no_failures(tmp_path: Path):
 
 @pytest.mark.parametrize(("slo", "status"), [("p95<=1h", 0), ("p95<=1s", 3)])
 def test_the_exit_status_says_whether_an_slo_is_met(slo: str, status: int, tmp_path: Path):
-    """0 with a tick where it is met, 3 with a cross where it is not; the JSON has the same."""
+    """0 with a tick where it is met, 3 with a cross where it is not; the JSON and the page have the same."""
     load = {"kind": "hey", "requests": 10, "concurrency": 2, "timeout": "0s"}
     path = written(tmp_path, experiment(load, {"max-scale": 2}))
 
     done = run(path, "--slo", slo, "-n", "3")
-    found = run(path, "--slo", slo, "--slo", "errors<=1%", "-n", "3", "--json")
+    found = run(path, "--slo", slo, "--slo", "errors<=1%", "-n", "3", "--json", "--out", str(tmp_path / "out"))
 
     assert done.exit_code == found.exit_code == status
     assert done.stdout.startswith("\N{CHECK MARK}" if status == 0 else "\N{BALLOT X}")
     assert [one["met"] for one in json.loads(found.stdout)["slo"]] == [status == 0, True]
+    page = Elements(html.page_of(tmp_path / "out")).text
+    assert f"{'SLO met' if status == 0 else 'SLO not met'}: {slo}: " in page
+    assert "SLO met: errors<=1%: 0 % in the median run, met in 100 % of runs" in page
 
 
 def test_a_verdict_on_money_has_its_unit(tmp_path: Path):
