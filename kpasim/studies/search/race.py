@@ -49,6 +49,8 @@ NEAREST = 8
 DROP_Z, KEEP_Z, LIKELY_Z = 2.807034, 2.326348, 1.959964
 """Normal quantiles of the bounds beyond which a candidate misses an SLO (99.75 %) or keeps it (99 %), and of
 intervals that are shown (95 % in all)."""
+HOPEFUL_Z = 1.0
+"""Standard errors above its share that a candidate must be good with, to get more than `LAST` replications."""
 COST_CONFIDENCE = 0.99
 """One-sided confidence of differences in cost."""
 
@@ -374,7 +376,7 @@ class Race:
     def _hopeful(self, one: Candidate) -> bool:
         """Whether a candidate may yet be called good: it has replications left, and may be good enough for them."""
         enough = self.probability + KEEP_Z * math.sqrt(self.probability * (1.0 - self.probability) / LATEST)
-        return one.count < LATEST and one.bounds(LIKELY_Z)[1] >= enough
+        return one.count < LATEST and one.bounds(HOPEFUL_Z)[1] >= enough
 
     def _look_around(self) -> bool:
         """Let neighbours of the best, or of the nearest miss, join; returns whether there were new ones."""
