@@ -119,6 +119,12 @@ class Stage(Spec):
     """Whether the stage ends before the container passes probes, continues while requests wait inside, or begins with
     the first request (lazy loading)."""
 
+    @model_validator(mode="after")
+    def _initializer_is_first(self) -> Stage:
+        if self.kind == "storage-initializer" and self.when != "before-ready":
+            raise wrong(f"is a storage-initializer with when: {self.when} (it ends before the container starts)")
+        return self
+
 
 class Crash(Spec):
     """Starts that fail."""

@@ -44,6 +44,16 @@ def test_presets_are_as_far_apart_as_their_sources() -> None:
     assert 12 < start_s("sd15-warm-node") < 25
 
 
+@pytest.mark.parametrize(("name", "cached"), [("sd15-kserve", False), ("sd15-kserve-cached", True)])
+def test_kserve_adds_the_download_of_the_model_to_a_warm_node(name: str, *, cached: bool) -> None:
+    """A stage of its own, in every pod or once on a node; the rest is the same."""
+    [stage] = [one for one in model(name).cold_start.stages if one.kind == "storage-initializer"]
+    assert stage.cached_per_node == cached
+    assert start_s(name) - start_s("sd15-warm-node") == pytest.approx(stage.time.mean_s())
+    rest = tuple(one for one in model(name).cold_start.stages if one.kind != "storage-initializer")
+    assert rest == model("sd15-warm-node").cold_start.stages
+
+
 def test_the_load_times_are_those_of_the_trace() -> None:
     """Mean 22.0 s, median 22.7 s, 5 % below 2.3 s, 95 % below 45.4 s in 7,531 recorded loads."""
     stage = next(one for one in model("gentd26-mix").cold_start.stages if one.name == "load")
