@@ -161,7 +161,8 @@ def bases() -> dict[str, tuple[dict[str, Any], str]]:
         "nodes": (written(written(WHOLE, "cluster.nodes", NODES), "model.cold-start.stages.machine.time", "0s"),
                   "cluster.nodes."),
     }  # fmt: skip
-    found["repeat"] = ({**{key: value for key, value in WHOLE.items() if key != "horizon"}, "repeat": "24h"}, "repeat")
+    recurring = {key: value for key, value in WHOLE.items() if key != "horizon"}
+    found["repeat"] = ({**recurring, "start": {"state": "idled"}, "repeat": "24h"}, "repeat")
     for kind, load in LOADS.items():
         found[kind] = ({**WHOLE, "workload": {"kind": kind, **load}}, "workload")
     for number, time in enumerate(TIMES):

@@ -85,7 +85,7 @@ def test_a_load_that_ends_counts_as_a_whole() -> None:
     hey = experiment({"kind": "hey", "requests": 5, "concurrency": 5})
     assert steady_part(hey) is None
     assert "ends by itself" in why_no_month(hey)
-    daily = hey.with_setting("repeat", "24h")
+    daily = hey.with_settings({"start": "idled", "repeat": "24h"})
     assert (steady_part(daily), has_month(daily), why_no_month(daily)) == (None, True, "")
 
 

@@ -1,0 +1,201 @@
+"""How many small faults the tests find: each mutant changes one line, and the tests of its part should fail.
+
+    python benchmarks/mutants.py [--only PART] [--list]
+
+works in a copy of the checkout. A mutant that its tests do not kill is named. Engine mutants are held by the goldens in
+the reference engine, which calls the same functions as the compiled one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+POLICY = ("tests/policy/test_{}.py", "tests/policy/test_conformance.py", "tests/policy/test_worked_examples.py")
+GOLDENS = (
+    "tests/engines/test_goldens.py", "tests/engines/test_goldens_pods.py", "tests/engines/test_goldens_requests.py",
+    "tests/engines/test_laws.py", "-k", "reference or law",
+)  # fmt: skip
+RESULTS = ("tests/results/test_{}.py", "tests/results/test_failures.py", "tests/results/test_hey.py")
+MONEY = ("tests/results/test_cost.py", "tests/studies/test_money.py")
+
+
+class Mutant(NamedTuple):
+    """One changed place: in ``file``, ``old`` (which must occur) becomes ``new``."""
+
+    file: str
+    old: str
+    new: str
+
+
+DECIDER, WINDOWS, SCALER = "policy/decider.py", "policy/windows.py", "policy/scaler.py"
+BURST, ROUTING = "policy/burst.py", "policy/routing.py"
+AUTOSCALER, RECONCILER = "engines/model/autoscaler.py", "engines/model/reconciler.py"
+ACTIVATOR, QUEUEPROXY = "engines/model/activator.py", "engines/model/queueproxy.py"
+SUMMARY, COST = "results/summary.py", "results/cost.py"
+
+MUTANTS = (
+    Mutant(DECIDER, "now_ns if ready_pods > 1 else NEVER_NS", "now_ns if ready_pods > 0 else NEVER_NS"),
+    Mutant(DECIDER, "initial_scale * limits.total_value - reserve", "initial_scale * limits.total_value + reserve"),
+    Mutant(DECIDER, "if pods < least:", "if pods <= least:\n        pods = least + 1\n    if pods < least:"),
+    Mutant(DECIDER, "activation_scale > 1 and raw > 0", "activation_scale > 1 and raw > 1"),
+    Mutant(DECIDER, "ready = max(1, ready_pods)", "ready = max(2, ready_pods)"),
+    Mutant(DECIDER, "math.floor(ready / limits.max_scale_down_rate)", "math.ceil(ready / limits.max_scale_down_rate)"),
+    Mutant(DECIDER, "raw_panic / ready >= limits.panic_threshold", "raw_panic / ready > limits.panic_threshold"),
+    Mutant(DECIDER, "limits.stable_window_ns < now_ns", "limits.stable_window_ns <= now_ns"),
+    Mutant(DECIDER, "if by_panic > desired:", "if by_panic < desired:"),
+    Mutant(DECIDER, "panic[MAX_PANIC_PODS] = 0", "panic[MAX_PANIC_PODS] = 1_000"),
+    Mutant(DECIDER, "return desired == 0 and concurrency != 0.0", "return desired <= 0 and concurrency != 0.0"),
+    Mutant(DECIDER, "(excess < 0.0) != (new_excess < 0.0)", "(excess <= 0.0) != (new_excess <= 0.0)"),
+    Mutant(WINDOWS, "if now_s + size <= last:", "if now_s + size < last:"),
+    Mutant(WINDOWS, "if now_s - last >= size:", "if now_s - last > size:"),
+    Mutant(WINDOWS, "now_s - int(ring.span[LAST]) > ring.window_s", "now_s - int(ring.span[LAST]) >= ring.window_s"),
+    Mutant(WINDOWS, "if scaled - whole >= 0.5:", "if scaled - whole > 0.5:"),
+    Mutant(WINDOWS, "seen = last - int(ring.span[FIRST]) + 1", "seen = last - int(ring.span[FIRST])"),
+    Mutant(WINDOWS, "min(seen, size - silent)", "min(seen, size)"),
+    Mutant(WINDOWS, "weight *= keep ** float(silent)", "weight *= keep ** float(silent - 1)"),
+    Mutant(
+        SCALER,
+        "if most != 0 and pods > most:",
+        "if most != 0 and pods >= most:\n        return most - 1\n    if False:",
+    ),
+    Mutant(SCALER, "rules.initial_scale > 1 and not initialized", "rules.initial_scale > 1 and initialized"),
+    Mutant(SCALER, "active_age_ns > rules.activation_timeout_ns", "active_age_ns >= rules.activation_timeout_ns"),
+    Mutant(SCALER, "if active_age_ns < rules.stable_window_ns:", "if active_age_ns <= rules.stable_window_ns:"),
+    Mutant(SCALER, "max(rules.grace_ns, retention_ns)", "min(rules.grace_ns, retention_ns)"),
+    Mutant(SCALER, "if proxy_for_ns >= rules.grace_ns:", "if proxy_for_ns > rules.grace_ns:"),
+    Mutant(SCALER, "enough = ready_pods >= threshold", "enough = ready_pods > threshold"),
+    Mutant(SCALER, "if want == 0 or threshold == 0:", "if want == 0:"),
+    Mutant(BURST, "ready_pods * total_value - target_burst_capacity - panic", "ready_pods * total_value - panic"),
+    Mutant(BURST, "return SERVE if want > 0 and excess >= 0.0 else PROXY", "return SERVE if excess >= 0.0 else PROXY"),
+    Mutant(BURST, "max(MIN_ACTIVATORS, math.ceil(activators))", "max(MIN_ACTIVATORS, math.floor(activators))"),
+    Mutant(BURST, "if ready_endpoints == 0:\n        return PROXY", "if ready_endpoints == 0:\n        return asked"),
+    Mutant(BURST, "return asked == PROXY or ready_endpoints == 0", "return asked == PROXY"),
+    Mutant(ROUTING, "if activators > pods:", "if activators > pods + 1:"),
+    Mutant(ROUTING, "pods - left + index if index < left", "pods - left + index if index <= left"),
+    Mutant(ROUTING, "return int(pod), place + 1", "return int(pod), place"),
+    Mutant(ROUTING, "if other >= one:", "if other > one:"),
+    Mutant(ROUTING, "coin and weights[one] == weights[other]", "not coin and weights[one] == weights[other]"),
+    Mutant(ROUTING, "row[TOTAL_SLOTS] = queue_depth + max_concurrency", "row[TOTAL_SLOTS] = queue_depth"),
+    Mutant(ROUTING, "row[RUNNING] >= row[CAPACITY] or row[IN_FLIGHT] <= row[RUNNING]", "row[RUNNING] >= row[CAPACITY]"),
+    Mutant(
+        AUTOSCALER,
+        "if count == 0:\n        sim.autoscaler.next_scrape_ns",
+        "if count == 1:\n        sim.autoscaler.next_scrape_ns",
+    ),
+    Mutant(AUTOSCALER, "sim.now_ns if poked else sim.now_ns - 1", "sim.now_ns"),
+    Mutant(
+        AUTOSCALER, "    if changed:\n        reconciler.enqueue(sim)", "    if False:\n        reconciler.enqueue(sim)"
+    ),
+    Mutant(
+        AUTOSCALER,
+        "queueproxy.publish_stats(sim, chosen[place], now + 1)",
+        "queueproxy.publish_stats(sim, chosen[place], now)",
+    ),
+    Mutant(RECONCILER, "sim.now_ns - wall_ns(sim) % SECOND_NS", "sim.now_ns"),
+    Mutant(RECONCILER, "if due_ns < sim.revision.reconcile_due_ns:", "if due_ns > sim.revision.reconcile_due_ns:"),
+    Mutant(RECONCILER, "if time_ns < sim.revision.requeue_due_ns:", "if time_ns > sim.revision.requeue_due_ns:"),
+    Mutant(RECONCILER, "sim.revision.replicas = sim.params.initial_scale", "sim.revision.replicas = 1"),
+    Mutant(ACTIVATOR, "me.running + me.waking < me.capacity:", "me.running < me.capacity:"),
+    Mutant(ACTIVATOR, "    sim.in_flight[index][sim.requests[row].pod] -= 1\n", "    pass\n"),
+    Mutant(
+        ACTIVATOR,
+        "sim.schedule(now + sim.params.first_stat_ns, POKE, index)",
+        "sim.schedule(now + 2 * sim.params.first_stat_ns, POKE, index)",
+    ),
+    Mutant(ACTIVATOR, "if sim.pods[which].terminating:\n        return", "if False:\n        return"),
+    Mutant(
+        QUEUEPROXY, "limit * (1 + routing.QUEUE_PROXY_DEPTH_PER_SLOT)", "limit * routing.QUEUE_PROXY_DEPTH_PER_SLOT"
+    ),
+    Mutant(QUEUEPROXY, "BAD_GATEWAY if pod.phase == GONE else QUEUE_FULL", "QUEUE_FULL"),
+    Mutant(QUEUEPROXY, "limit == 0 or passed_on(sim, which) < limit", "passed_on(sim, which) < limit"),
+    Mutant(QUEUEPROXY, "            sim.pods[which].ghosts -= 1\n", "            pass\n"),
+    Mutant(
+        QUEUEPROXY,
+        "pod.serves_from_ns = max(pod.serves_from_ns, starts_ns) + pod.first_extra_ns",
+        "pod.serves_from_ns = starts_ns",
+    ),
+    Mutant(QUEUEPROXY, "    kubelet.may_stop(sim, which)\n", "    pass\n"),
+    Mutant(SUMMARY, "ended & (status >= 200) & (status < 300)", "ended & (status >= 200) & (status < 500)"),
+    Mutant(SUMMARY, "answered = ended & (status > 0)", "answered = ended & (status >= 0)"),
+    Mutant(SUMMARY, "errors = ended.sum(axis=1) - ok", "errors = requests - ok"),
+    Mutant(SUMMARY, '{"in_flight": requests - ended.sum(axis=1)', '{"in_flight": requests - ok'),
+    Mutant(SUMMARY, "rps = ended.sum(axis=1) / total_s", "rps = requests / total_s"),
+    Mutant(COST, 'figures["amount"] * 1000 / ok', 'figures["amount"] * 1000 / np.maximum(ok, 2)'),
+    Mutant(COST, "spent * MONTH_S / (steady_s[1] - steady_s[0])", "spent * MONTH_S / steady_s[1]"),
+    Mutant(COST, 'figures["amount"] * MONTH_S / repeat_s', 'figures["amount"] * MONTH_S / horizon'),
+    Mutant(COST, "(stay * _rates(payers, prices)).sum(axis=1) * 3600.0", "stay.sum(axis=1) * 3600.0"),
+    Mutant(
+        COST,
+        'if bills_from == "scheduled" else machine_from(pods)',
+        'if bills_from != "created" else machine_from(pods)',
+    ),
+)
+"""Changed places; each is one fault that a person could make."""
+
+
+def tests_of(file: str) -> list[str]:
+    """The tests that should notice a fault in a file."""
+    name = Path(file).stem
+    if file.startswith("policy/"):
+        return [text.format(name) for text in POLICY]
+    if file.startswith("engines/"):
+        return list(GOLDENS)
+    return list(MONEY) if file == COST else [text.format(name) for text in RESULTS]
+
+
+def is_killed(copy: Path, mutant: Mutant) -> bool:
+    """Whether the tests of the mutant's part fail in a copy of the checkout that holds it."""
+    path = copy / "kpasim" / mutant.file
+    text = path.read_text(encoding="utf-8")
+    if mutant.old not in text:
+        raise SystemExit(f"{mutant.file}: {mutant.old!r} is not in it any more: change the mutant")
+    path.write_text(text.replace(mutant.old, mutant.new, 1), encoding="utf-8")
+    # The reference engine alone: compiling each mutant would take half a minute and show nothing more.
+    environment = {**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "KPASIM_BACKGROUND": "0"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests_of(mutant.file)]
+    try:
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False, timeout=900)
+    except subprocess.TimeoutExpired:
+        return True  # A run that never ends is noticed.
+    finally:
+        path.write_text(text, encoding="utf-8")
+    if done.returncode not in (0, 1, 2):
+        raise SystemExit(f"{mutant.file}: pytest ended with {done.returncode}: {done.stdout.decode()[-500:]}")
+    return done.returncode != 0
+
+
+def main() -> None:
+    """Kill mutants, and name the survivors."""
+    options = argparse.ArgumentParser(description="How many small faults the tests find.")
+    options.add_argument("--only", metavar="PART", default="", help="mutants of files whose name holds this")
+    options.add_argument("--list", action="store_true", help="show the mutants")
+    given = options.parse_args()
+    chosen = [mutant for mutant in MUTANTS if given.only in mutant.file]
+    if given.list:
+        for mutant in chosen:
+            print(f"{mutant.file}: {mutant.old.strip()!r} -> {mutant.new.strip()!r}")
+        return
+    survivors = []
+    with tempfile.TemporaryDirectory(prefix="kpasim-mutants-") as aside:
+        copy = Path(aside) / "kpasim"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "site", "runs", "__pycache__"))
+        for number, mutant in enumerate(chosen, 1):
+            killed = is_killed(copy, mutant)
+            survivors += [] if killed else [mutant]
+            what = "killed" if killed else "SURVIVED"
+            print(f"{number:3} of {len(chosen)} {what:8} {mutant.file}: {mutant.new.strip()[:70]!r}", flush=True)
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} mutants killed")
+    for mutant in survivors:
+        print(f"survivor: {mutant.file}: {mutant.old.strip()!r} -> {mutant.new.strip()!r}")
+
+
+if __name__ == "__main__":
+    main()
