@@ -118,7 +118,7 @@ def costs(facts: Facts) -> Line:
     if money.get("per_1000") is not None:
         parts.append(f"{number(money['per_1000'])} {currency} per 1,000 requests")
     if money.get("stays_per_hour"):
-        parts.append(f"what stays after it costs {number(money['stays_per_hour'])} {currency} an hour")
+        parts.append(f"pods and nodes that stay cost {number(money['stays_per_hour'])} {currency} an hour")
     if facts.assumed_prices:
         parts.append(f"assumed: {facts.assumed_prices}")
     return Line("Cost", ", ".join(parts))
@@ -146,7 +146,7 @@ def pods(facts: Facts, tables: Tables) -> Line:
     if without := _without_machine(tables):
         parts.append(f"{counted(without, 'pod')} of the run shown never got a machine")
     if facts.medians.get("cold_start_share") is not None:
-        parts.append(f"{percent(facts.medians['cold_start_share'])} of requests waited for one")
+        parts.append(f"{percent(facts.medians['cold_start_share'])} of requests waited for a cold start")
     if facts.medians.get("gpu_utilisation") is not None:
         parts.append(f"pods busy {percent(facts.medians['gpu_utilisation'])} of their time")
     return Line("Pods", "; ".join(parts))

@@ -34,7 +34,7 @@ def seconds(value: float) -> str:
 
 
 def setting(experiment: Experiment) -> str:
-    """What was done, in a sentence: the load, the service, and where it began."""
+    """A sentence about the load, the service, and the start state."""
     limit = experiment.service.container_concurrency
     each = f"{counted(limit, 'request')} at a time for each pod" if limit else "any number of requests at a time"
     begun = {"warm": "with warm pods", "idled": "scaled to zero", "zero": "before its first pod"}

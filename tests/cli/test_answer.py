@@ -223,7 +223,9 @@ def test_what_ran_and_what_costs_most_are_said(tmp_path: Path):
     text = " ".join(run(written(tmp_path, experiment(load, {"max-scale": 8})), "-n", "3").stdout.split())
 
     assert "Ran 5 hey clients, 50 requests, client timeout 3 min; a model of its own; start: warm pods; 3 runs" in text
-    assert re.search(r"Pods at most \d+.*; \d+ cold starts; [\d.]+ % of requests waited for one; pods busy \d+ %", text)
+    assert re.search(
+        r"Pods at most \d+.*; \d+ cold starts; [\d.]+ % of requests waited for a cold start; pods busy \d+ %", text
+    )
     assert "annotations.target-utilization-percentage: a utilisation of 70% asks for 8 pods for 5 clients" in text
     assert re.search(r"Spent [\d.]+ % \w+ pods", text)
 

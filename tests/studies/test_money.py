@@ -303,7 +303,7 @@ def test_money_is_a_mean_and_what_stays_is_said(tmp_path: Path) -> None:
     row = sweep(path)
     assert row.costs[0] == pytest.approx(row.figures["cost.amount"].mean())
     shown = CliRunner().invoke(run_command, [file]).output
-    assert "what stays after it costs 3.6 USD an hour" in " ".join(shown.split())
+    assert "pods and nodes that stay cost 3.6 USD an hour" in " ".join(shown.split())
 
 
 # conservation and order
