@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 import click
 
+from kpasim.errors import printable
+
 if TYPE_CHECKING:
     from kpasim.studies.check import Finding
 
@@ -20,12 +22,13 @@ SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 def show(finding: Finding, *, brief: bool) -> None:
     """Print a finding."""
     where = f"{finding.path}:{finding.line}: " if finding.line else f"{finding.path}: " if finding.path else ""
-    click.echo(f"{click.style(finding.level, fg=_COLOUR[finding.level], bold=True)}  {where}{finding.place}")
+    where = printable(f"{where}{finding.place}")
+    click.echo(f"{click.style(finding.level, fg=_COLOUR[finding.level], bold=True)}  {where}")
     lines = [finding.what, f"Why: {finding.why}", f"Fix: {finding.fix}"]
     if finding.tried:
         lines.append(f"Tried: {finding.tried}")
     for line in lines[:1] if brief else lines:
-        click.echo(textwrap.fill(line, 110, initial_indent="  ", subsequent_indent="       "))
+        click.echo(textwrap.fill(printable(line), 110, initial_indent="  ", subsequent_indent="       "))
 
 
 def github(file: str, finding: Finding) -> str:

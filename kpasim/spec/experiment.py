@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from kpasim.errors import ExperimentError, FileError, Problem
+from kpasim.errors import ExperimentError, FileError, Problem, printable
 from kpasim.spec.autoscaler import CONFIG_KEYS, KPA, AutoscalerConfig, RevisionSettings, parse_config
 from kpasim.spec.base import (
     Count,
@@ -221,7 +221,7 @@ class Experiment(Spec):
     @property
     def name(self) -> str:
         """Name of the file without its ending, or of the service where there is no file."""
-        return self._path.stem if self._path else self.service.name
+        return printable(self._path.stem) if self._path else self.service.name
 
     @property
     def revision(self) -> RevisionSettings:

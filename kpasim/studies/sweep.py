@@ -24,7 +24,7 @@ import numpy as np
 import kpasim
 from kpasim.engines import lower
 from kpasim.engines.compiled import cache
-from kpasim.errors import KpasimError, RunError
+from kpasim.errors import KpasimError, RunError, printable
 from kpasim.results import cost, folders
 from kpasim.results.files import atomic_write, plain, write_json
 from kpasim.results.provenance import fingerprint
@@ -145,7 +145,7 @@ class Plan:
         for axis in loaded.axes.keys() & (settings or {}).keys():
             raise RunError(f"--set {axis}: is an axis of {path} (give its values there)")
         experiment = with_settings(experiment, settings or {})
-        return cls.of(loaded, experiment, Path(path).stem)
+        return cls.of(loaded, experiment, printable(Path(path).stem))
 
     @classmethod
     def of(cls, sweep: Sweep, experiment: Experiment, name: str) -> Plan:
