@@ -231,6 +231,9 @@ def _json(text: str) -> dict[str, Any]:
     value = json.loads(text)
     if not isinstance(value, dict):
         raise ValueError(text)
+    dropped = value.get("serviceAnnotationDisallowedList") or []
+    if not (isinstance(dropped, list) and all(isinstance(one, str) for one in dropped)):
+        raise ValueError(text)
     return value
 
 

@@ -231,14 +231,13 @@ def _refuse_others(data: Mapping[str, Any], config: KServeConfig) -> None:
             missing = "is missing" if found is None else f"{show(found)} is not right (must be a mapping)"
             raise NotOnKnativeError(place, missing)
     annotations = _at(data, _OWN_ANNOTATIONS) or {}
-    status = data.get("status") or {}
     place = (*_OWN_ANNOTATIONS, MODE)
-    mode = status.get("deploymentMode") or annotations.get(MODE) or config.deployment_mode
+    mode = str(_at(data, ("status", "deploymentMode")) or annotations.get(MODE) or config.deployment_mode)
     if mode in _KNATIVE:
         return
     if mode not in _RAW:
         raise NotOnKnativeError(place, f"has deploymentMode {mode}, which Knative does not scale (must be Knative)")
-    scaler = annotations.get(AUTOSCALER, "hpa")
+    scaler = str(annotations.get(AUTOSCALER, "hpa"))
     named = {"hpa": "a HorizontalPodAutoscaler", "keda": "KEDA", "external": "an autoscaler that is not KServe's"}
     raise NotOnKnativeError(
         place,
@@ -363,9 +362,8 @@ def _faults(data: Mapping[str, Any], predictor: Mapping[str, Any]) -> Iterator[t
         yield (*PREDICTOR, "maxReplicas"), f"{most} is less than minReplicas = {least}{default}"
     metric, target = predictor.get("scaleMetric"), predictor.get("scaleTarget")
     annotations = {**(data["metadata"].get("annotations") or {}), **(predictor.get("annotations") or {})}
-    if metric is not None and annotations.get(SPELLINGS["class"][0], KPA) == KPA and metric not in {
-        "concurrency", "rps",
-    }:  # fmt: skip
+    is_kpa = annotations.get(SPELLINGS["class"][0], KPA) == KPA
+    if metric is not None and is_kpa and metric not in ("concurrency", "rps"):
         hint = "; qps is called rps" if metric == "qps" else ""
         yield (
             (*PREDICTOR, "scaleMetric"),

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from kpasim.errors import ExperimentError
+from kpasim.errors import ExperimentError, KpasimError
 from kpasim.spec.autoscaler import AutoscalerConfig, parse_config
 from kpasim.spec.configmaps import Defaults
 from kpasim.spec.experiment import from_mapping
 from kpasim.spec.kserve import PREDICTOR_FIELDS
 from kpasim.spec.manifest import ServiceManifest, read_service
+from kpasim.studies.check import check_file
+from kpasim.studies.run import simulate
 
 PREFIX = "autoscaling.knative.dev/"
 MODEL = "model: {modelFormat: {name: huggingface}, storageUri: hf://example/painter}"
@@ -293,3 +298,56 @@ OF_THE_CRD = {
 def test_the_fields_of_a_predictor_are_those_of_kserves_own_client() -> None:
     """No more and no fewer: a field that is missing here would be called misspelt."""
     assert set(PREDICTOR_FIELDS) == OF_THE_CRD
+
+
+ODD = (None, [], {}, "", 0, -1, True, "x", [None], [{}], {"a": None}, 1.5, 2**70)
+
+
+def places(data: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place of nested mappings and lists."""
+    yield place
+    pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in pairs:
+        yield from places(value, (*place, key))
+
+
+def test_no_value_in_any_place_gives_a_traceback(tmp_path: Path) -> None:
+    """Each is taken or refused in words."""
+    text = WITH_COMMENTS.replace("maxReplicas: 4", "maxReplicas: 4\n    scaleMetric: rps\n    timeout: 9")
+    whole = YAML(typ="safe", pure=True).load(f"{text}status: {{deploymentMode: Knative}}\n")
+    path = tmp_path / "isvc.yaml"
+    for place in places(whole):
+        for value in ODD:
+            odd = json.loads(json.dumps(whole))
+            inner = odd
+            for part in place[:-1]:
+                inner = inner[part]
+            if place:
+                inner[place[-1]] = value
+            else:
+                odd = value
+            path.write_text(json.dumps(odd))
+            with contextlib.suppress(KpasimError):
+                check_file(path)
+
+
+def test_a_retention_on_the_inferenceservice_keeps_the_last_pod(tmp_path: Path) -> None:
+    """Twenty minutes after the service went idle, a minute after its last response."""
+    path = tmp_path / "isvc.yaml"
+    path.write_text(
+        "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata:\n  name: painter\n"
+        "  annotations: {autoscaling.knative.dev/scale-to-zero-pod-retention-period: 20m}\nspec:\n  predictor:\n"
+        "    {minReplicas: 0, maxReplicas: 4, scaleTarget: 1, scaleMetric: concurrency, containerConcurrency: 1, "
+        "timeout: 300, containers: [{name: kserve-container, image: example/painter:1}]}\n"
+    )
+    experiment = from_mapping(
+        {
+            "service": str(path),
+            "workload": {"kind": "constant", "rate": 1, "duration": "1s"},
+            "model": {"service-time": "1s", "cold-start": "10s"},
+            "start": "warm",
+            "horizon": "1h",
+        }
+    )
+    found = simulate(experiment, replications=5, engine="reference").summary
+    assert found["replicas_zero_after_last_s"] == pytest.approx(1260, abs=4)
