@@ -56,7 +56,7 @@ def page_of(
 
             comparison = compare(folder, replications=replications, progress=progress)
         except KpasimError:
-            # Some folders hold what can be shown but not what can be played again.
+            # Some folders hold what can be shown but not simulated again.
             comparison = None
     return run_page(run, comparison)
 

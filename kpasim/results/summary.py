@@ -73,7 +73,7 @@ def summarise(tables: Tables, horizon_s: float | None = None, gpus_per_pod: floa
         - ``requests``, ``ok`` (2xx), ``errors`` (time-outs included); ``failed``: the errors by kind; ``in_flight``:
           requests without a response at the end of the run, neither ok nor errors.
         - ``rps``: requests that ended per second of ``total_s``.
-        - ``max_pods``: most pods created and not yet asked to go.
+        - ``max_pods``: maximum of pods created and not yet terminating.
         - ``pod_seconds``: created to gone, between the start of the load and the horizon; ``gpu_seconds`` likewise,
           from the moment at which the pod has its machine.
         - ``cold_starts``: pods created in that time.

@@ -35,7 +35,7 @@ def test_a_hey_report_is_a_summary_without_requests():
 def test_a_report_that_contradicts_itself_is_noted(found):
     """A histogram that counts other than the status codes is worth a note."""
     text = VALID["hey-summary"].decode().replace("[200]\t30", "[200]\t29")
-    assert "different numbers of answers" in found(text).notes[0]
+    assert "different numbers of responses" in found(text).notes[0]
 
 
 def test_hey_csv_is_sorted_by_start():

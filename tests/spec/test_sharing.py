@@ -104,7 +104,7 @@ def test_no_two_requests_overlap_in_a_pod_of_a_silent_model() -> None:
 
 def test_tune_does_not_vary_containerconcurrency_under_a_silent_model() -> None:
     """Neither of itself nor when asked; one value alone compares nothing."""
-    with pytest.raises(RunError, match="the model does not say what sharing a pod costs"):
+    with pytest.raises(RunError, match="the model has no contention factor"):
         check_sharing(experiment(4), {"service.containerConcurrency": [1, 2]})
 
     check_sharing(experiment(4), {"service.containerConcurrency": [2]})
