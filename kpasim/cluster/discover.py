@@ -23,8 +23,9 @@ from kpasim.cluster.objects import (
     name_of,
     status_of,
 )
+from kpasim.results.provenance import KNATIVE_COMMIT
 
-HELD_TO = "98e5ef9"
+HELD_TO = KNATIVE_COMMIT[:7]
 """Commit of knative/serving that ``kpasim.policy`` follows."""
 
 Gateway = Literal["auto", "kourier", "istio", "alb"]

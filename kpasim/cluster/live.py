@@ -47,6 +47,7 @@ _T = TypeVar("_T")
 _FOLLOWED = (PODS, DEPLOYMENTS, POD_AUTOSCALERS, SERVERLESS_SERVICES)
 _MARGIN_S = 30.0
 _LOOKS = 4
+_FEW = 2
 
 
 @dataclass(frozen=True)
@@ -303,13 +304,19 @@ class LiveRun:
         return ""
 
     def blind(self) -> list[str]:
-        """Between which times which watch saw nothing, one line for each time."""
-        return [
-            f"the watch of {watcher.plural} was blind from {_clock(begin)} to {_clock(end)}: what happened then is "
-            "known to the second only"
-            for watcher in self._watchers
-            for begin, end in watcher.gaps
-        ]
+        """Between which times which watch saw nothing: a line for each time, or one for a watch that broke often."""
+        lines = []
+        for watcher in self._watchers:
+            gaps = watcher.gaps
+            if len(gaps) > _FEW:
+                gaps = [(gaps[0][0], gaps[-1][1])]
+            often = f" {len(watcher.gaps)} times" if len(watcher.gaps) > _FEW else ""
+            lines += [
+                f"the watch of {watcher.plural} was blind{often} from {_clock(begin)} to {_clock(end)}: changes "
+                "then are dated to the second only"
+                for begin, end in gaps
+            ]
+        return lines
 
     def _follow(self, deadline: Deadline) -> None:
         namespace = self._plan.namespace

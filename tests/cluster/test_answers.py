@@ -172,6 +172,26 @@ def test_the_hint_after_a_failed_removal_works_as_typed(cluster: Running, monkey
     assert "no kubeconfig" in nowhere.output
 
 
+def test_a_watch_that_was_blind_is_told_with_its_times(cluster: Running):
+    """Once with few gaps, in one line with many; the folder has each of them."""
+    kube, notes, facts = cluster.kube(), [], []
+    broken = Fault("watch", "pods", times=1, break_after=0)
+    cluster.do(lambda: cluster.standin.server.faults.faults.append(broken))
+
+    def body(run: LiveRun) -> None:
+        run.deploy()
+        facts.append(run.facts())
+
+    live(kube, plan(service(name="blind", timeoutSeconds=5)), body, notes.append)
+    cluster.do(cluster.standin.server.faults.faults.clear)
+    kube.close()
+    told = [note for note in notes if "was blind" in note]
+    assert len(told) == 1
+    assert "warning: the watch of pods was blind from " in told[0]
+    assert len(facts[0]["watch_gaps"]) == 1
+    assert 0 < facts[0]["watch_gaps_s"] < 2
+
+
 def test_cleaning_says_put_back_where_it_does(cluster: Running):
     """An adopted Service is not removed, neither in words nor in fact, and is awaited."""
     kube = cluster.kube()
