@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from kpasim.cli.main import cli
 from kpasim.spec.experiment import loads
 from kpasim.studies.check import Finding, check_file, findings
 
@@ -92,3 +94,23 @@ def test_a_misspelt_field_is_named_with_the_right_one(tmp_path: Path) -> None:
     """The API server drops it."""
     one = found_in(tmp_path, ISVC.replace("maxReplicas", "maxReplica"))["unknown-field"]
     assert (one.line, one.place, one.fix) == (10, "spec.predictor.maxReplica", "Write maxReplicas.")
+
+
+def test_advice_names_kserves_field_and_not_an_annotation_that_is_dropped(tmp_path: Path) -> None:
+    """Without maxReplicas the number of GPUs is unlimited."""
+    (tmp_path / "isvc.yaml").write_text(ISVC.replace("    maxReplicas: 4\n", ""))
+    text = "service: isvc.yaml\nworkload: {kind: hey, requests: 50, concurrency: 5}\nmodel: {service-time: 1s}\n"
+    [one] = [one for one in findings(loads(text, base=tmp_path)) if "no max-scale" in one.what]
+    assert one.place == "spec.predictor.maxReplicas"
+    assert one.fix.endswith("KServe's field is spec.predictor.maxReplicas.")
+
+
+def test_validation_on_a_cluster_asks_for_the_knative_service(tmp_path: Path) -> None:
+    """One line says how to get it."""
+    (tmp_path / "isvc.yaml").write_text(ISVC)
+    (tmp_path / "x.yaml").write_text(
+        "service: isvc.yaml\nworkload: {kind: hey, requests: 5, concurrency: 5}\nmodel: {service-time: 1s}\n"
+    )
+    done = CliRunner().invoke(cli, ["validate", str(tmp_path / "x.yaml"), "--target", "some-context"])
+    assert done.exit_code == 1
+    assert "kubectl get ksvc painter-predictor -o yaml > painter-predictor.yaml" in done.output

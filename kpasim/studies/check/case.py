@@ -16,6 +16,7 @@ from kpasim.spec.autoscaler import PREFIX, SPELLINGS, AutoscalerConfig
 from kpasim.spec.base import Place, dotted
 from kpasim.spec.configmaps import ClusterConfig
 from kpasim.spec.experiment import Experiment
+from kpasim.spec.kserve import ANNOTATION_FIELDS, PREDICTOR
 from kpasim.spec.manifest import TEMPLATE_ANNOTATIONS, TEMPLATE_SPEC, ServiceManifest
 from kpasim.spec.model import ServiceModel
 from kpasim.spec.quantities import duration_text
@@ -334,6 +335,11 @@ class Case:
         if key is not None or place in SPELLINGS:
             parts = (*TEMPLATE_ANNOTATIONS, key or "")
             shown = f"annotations.{place}"
+            if self.service.kserve and place in ANNOTATION_FIELDS:
+                # As an annotation KServe would drop it.
+                parts = (*PREDICTOR, ANNOTATION_FIELDS[place])
+                shown = dotted(parts)
+                fix = f"{fix} KServe's field is {shown}."
         elif place in {"readinessProbe", "startupProbe", "livenessProbe", "resources.limits"}:
             parts = (*TEMPLATE_SPEC, "containers", 0, *place.split("."))
         elif place == "metadata.annotations":
