@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +16,12 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from kpasim.cli.main import cli
-from kpasim.cluster import local
+from kpasim.cluster import local, objects
 from kpasim.cluster.standin.kubelet import Image
 from kpasim.cluster.validate import Settings
 from kpasim.cluster.verdict import Report
 
-from .standins import STUB, service
+from .standins import STUB, running, service
 
 MODEL = """
 service-time: 100ms
@@ -136,3 +141,50 @@ def test_without_a_kubeconfig_there_is_nothing_to_clean(folder: Path, monkeypatc
     assert done.exit_code == 0
     assert json.loads(done.stdout) == []
     assert "no kubeconfig" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "mark", "after_s", "count"),
+    [
+        (signal.SIGINT, "calibrating", 2.5, 1),
+        (signal.SIGTERM, "prediction frozen", 1.5, 1),
+        pytest.param(signal.SIGINT, "", 0.0, 40, marks=pytest.mark.statistical),
+    ],
+)
+def test_an_interrupted_command_leaves_nothing(
+    number: signal.Signals, mark: str, after_s: float, count: int, tmp_path: Path
+):
+    """Exit status 130 or 143, no traceback, no coroutine that nobody awaited, no Service and no pod."""
+    rng = random.Random(3)
+    document = service(name="quick", args=["--service-s", "0.05"], timeoutSeconds=1, annotations={"min-scale": 1})
+    experiment = {
+        "service": document,
+        "workload": {"kind": "hey", "concurrency": 2, "duration": "5s", "timeout": "10s"},
+        "model": {"service-time": "50ms", "cold-start": "1s"},
+        "start": {"state": "warm", "for": "200ms"},
+        "horizon": "6s",
+    }
+    (tmp_path / "e.yaml").write_text(json.dumps(experiment))
+    with running() as cluster:
+        options = ["--kubeconfig", str(cluster.standin.kubeconfig), "--target", "kpasim-local", "--calibrate-for", "4"]
+        for index in range(count):
+            command = [sys.executable, "-m", "kpasim", "validate", str(tmp_path / "e.yaml"), *options]
+            with subprocess.Popen(
+                [*command, "--out", str(tmp_path / str(index))], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                text=True,
+            ) as child:  # fmt: skip
+                assert child.stderr is not None
+                told = []
+                while (mark and not told[-1:]) or (mark and mark not in told[-1]):
+                    told.append(child.stderr.readline())
+                    assert told[-1], told
+                time.sleep(after_s if mark else rng.uniform(1, 25))
+                child.send_signal(number)
+                told += child.stderr.read().splitlines()
+                status = child.wait(timeout=60)
+            text = "\n".join(told)
+            assert status in ((128 + number,) if mark else (0, 3, 128 + number)), text
+            assert "Traceback" not in text
+            assert "never awaited" not in text
+            assert cluster.count(objects.SERVICES) == 0
+            assert cluster.count(objects.PODS) == 0
