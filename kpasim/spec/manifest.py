@@ -412,8 +412,14 @@ def _read(
     for place, message in kserve.faults if kserve else ():
         check.wrong(place, message)
     verdict = review(data, config, defaults)
-    # A name of one letter stands in for an image in an experiment; only a cluster minds.
-    refusals = tuple(fault for fault in verdict.faults if fault.rule == "image" and _is_placeholder(data, fault.place))
+    # A name of one letter stands in for an image in an experiment, and Cloud Run has e-mail addresses for
+    # ServiceAccounts; only a cluster minds.
+    refusals = tuple(
+        fault
+        for fault in verdict.faults
+        if (fault.rule == "image" and _is_placeholder(data, fault.place))
+        or (fault.rule == "service-account-name" and "@" in str(_at(data, fault.place)))
+    )
     for fault in verdict.faults:
         if fault not in refusals:
             check.wrong(fault.place, fault.message)

@@ -161,3 +161,15 @@ def test_cloud_run_and_parts_of_a_gpu_are_told(tmp_path: Path, line: str, rule: 
     assert rule in names
     assert ("cloud-run" in names) == (rule == "cloud-run")
     assert "gpu-limit" not in names
+
+
+def test_an_account_of_cloud_run_is_refused_by_knative_and_can_be_simulated(tmp_path: Path) -> None:
+    """Its e-mail address is no name of a ServiceAccount."""
+    path = tmp_path / "ksvc.yaml"
+    path.write_text(
+        "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: a}\nspec: {template: {metadata: "
+        "{annotations: {run.googleapis.com/x: some}}, spec: {serviceAccountName: x@y.iam.gserviceaccount.com, "
+        "containers: [{image: example/a}]}}}\n"
+    )
+    assert read_service(path, CONFIG).name == "a"
+    assert {"refused", "cloud-run"} <= {one.name for one in check_file(path)}

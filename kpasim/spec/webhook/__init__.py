@@ -41,6 +41,6 @@ def review(data: Any, config: AutoscalerConfig, defaults: Defaults) -> Verdict:
     if not faults:
         faults += below(("spec", "template", "spec"), pod_faults(pod, cluster))
     spec = None
-    if all(fault.rule == "image" for fault in faults):
+    if all(fault.rule in {"image", "service-account-name"} for fault in faults):
         spec = defaulted(pod, cluster, service["metadata"].get("name", ""))
     return Verdict(tuple(faults), tuple(needs), tuple(decoder.unknown), spec)

@@ -110,7 +110,8 @@ def refused_image(case: Case) -> Iterator[Finding]:
     """The image is only a placeholder."""
     if case.experiment is None:
         for fault in case.service.refusals:
-            yield case.fail("refused", fault.place, fault.message, f"Knative refuses it ({fault.source}).", "Name it.")
+            fix = "Name it." if fault.rule == "image" else "Write the name of a ServiceAccount."
+            yield case.fail("refused", fault.place, fault.message, f"Knative refuses it ({fault.source}).", fix)
 
 
 def service_account(case: Case) -> Iterator[Finding]:
