@@ -1,34 +1,32 @@
 """The events of a run, each handled by one function over one state. Executors call these, in ``clock.Kind``'s order.
 
-============  ===========================================================================================
-event         handled by
-============  ===========================================================================================
-DONE          ``queueproxy.on_complete``: a container has finished a request
-FIRST_BYTE    ``ingress.on_first_byte_due``: a response must have begun
-TIMEOUT       ``ingress.on_timeout``: timeoutSeconds are over
-GIVE_UP       ``clients.on_give_up``: a client's own patience is over
-SEND          ``clients.send_open``, ``clients.send_closed``
-ARRIVE        ``ingress.on_request``: a request reaches the gateway
-WAKE          ``activator.on_awake``: a woken request takes its slot
-REPORT        ``activator.on_report``: an activator reports its statistics
-SCRAPE        ``autoscaler.on_scrape``: the queue-proxies are read
-TICK          ``autoscaler.on_tick``: the decider decides
-POKE          ``autoscaler.on_activator_stat``: an activator's immediate message
-RECONCILE     ``reconciler.on_reconcile_due``: the PodAutoscaler
-ROLLOUT       ``reconciler.on_rollout``: the Deployment
-SKS           ``reconciler.on_sks_due``: the ServerlessService
-MODE          ``ingress.on_mode``: the gateway sees the public endpoints
-NODE          ``cluster.on_node_due``: a node is ready, or leaves
-STAGE         ``cluster.on_stage_done``: a stage of a start ends
-FOUND         ``activator.on_probe_success``: an activator's probe succeeds
-READY         ``kubelet.on_ready``: Kubernetes calls a pod ready
-VISIBLE       ``ingress.show``, ``ingress.hide``: the gateway sees that a pod came or went
-FORGET        ``activator.on_pod_left``: the activators drop a pod
-DRAIN         ``kubelet.on_drain``: a step of a pod's end
-KILL          ``kubelet.on_grace_period_over``
-LOAD          ``clients.start_load``, or the latest moment for it
-END           ``clients.on_end``: the horizon, or the time to look whether the run may end
-============  ===========================================================================================
+| event | handled by |
+| --- | --- |
+| DONE | ``queueproxy.on_complete``: a container has finished a request |
+| FIRST_BYTE | ``ingress.on_first_byte_due``: a response must have begun |
+| TIMEOUT | ``ingress.on_timeout``: timeoutSeconds are over |
+| GIVE_UP | ``clients.on_give_up``: a client's own patience is over |
+| SEND | ``clients.send_open``, ``clients.send_closed`` |
+| ARRIVE | ``ingress.on_request``: a request reaches the gateway |
+| WAKE | ``activator.on_awake``: a woken request takes its slot |
+| REPORT | ``activator.on_report``: an activator reports its statistics |
+| SCRAPE | ``autoscaler.on_scrape``: the queue-proxies are read |
+| TICK | ``autoscaler.on_tick``: the decider decides |
+| POKE | ``autoscaler.on_activator_stat``: an activator's immediate message |
+| RECONCILE | ``reconciler.on_reconcile_due``: the PodAutoscaler |
+| ROLLOUT | ``reconciler.on_rollout``: the Deployment |
+| SKS | ``reconciler.on_sks_due``: the ServerlessService |
+| MODE | ``ingress.on_mode``: the gateway sees the public endpoints |
+| NODE | ``cluster.on_node_due``: a node is ready, or leaves |
+| STAGE | ``cluster.on_stage_done``: a stage of a start ends |
+| FOUND | ``activator.on_probe_success``: an activator's probe succeeds |
+| READY | ``kubelet.on_ready``: Kubernetes calls a pod ready |
+| VISIBLE | ``ingress.show``, ``ingress.hide``: the gateway sees that a pod came or went |
+| FORGET | ``activator.on_pod_left``: the activators drop a pod |
+| DRAIN | ``kubelet.on_drain``: a step of a pod's end |
+| KILL | ``kubelet.on_grace_period_over`` |
+| LOAD | ``clients.start_load``, or the latest moment for it |
+| END | ``clients.on_end``: the horizon, or the time to look whether the run may end |
 """
 
 from __future__ import annotations
