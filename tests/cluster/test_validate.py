@@ -459,6 +459,14 @@ def test_a_stopped_validation_leaves_no_process(number: int):
     assert number == signal.SIGKILL or "stopped by SIGINT; what was created has been removed" in trouble
 
 
+def is_alive(process):
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
+
+
 def test_a_killed_stand_in_leaves_no_process():
     """Even when the fake cluster itself is killed, its keeper ends the pods and removes the folder."""
     found = []
@@ -473,7 +481,7 @@ def test_a_killed_stand_in_leaves_no_process():
             found.extend(standin[-1].children(recursive=True))
             standin[-1].kill()
             limit = run.deadline(10.0, "the end")
-            while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in found):
+            while any(is_alive(one) for one in found):
                 limit.wait(0.05)
 
         kube = connect(cluster.context, cluster.kubeconfig, FAST)

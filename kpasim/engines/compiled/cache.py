@@ -96,6 +96,8 @@ def _is_mine(path: Path) -> bool:
 
 
 HASH_BYTES = hashlib.sha256().digest_size
+_COMPILING: list[subprocess.Popen[bytes]] = []
+"""Compilations that this process has started: they outlive it, and Python warns of a running child that is dropped."""
 STALE_LOCK_S = 300.0
 """A background compilation that began longer ago than this has died."""
 
@@ -124,11 +126,13 @@ def compile_in_background() -> bool:
         "from kpasim.engines.compiled import machine\ntry:\n machine.ready()\n"
         f"finally:\n os.unlink({str(lock)!r})"
     )
-    subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
+    _COMPILING.append(
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
     )
     return True
