@@ -130,7 +130,7 @@ MUTANTS = (
     Mutant(SUMMARY, "rps = ended.sum(axis=1) / total_s", "rps = requests / total_s"),
     Mutant(COST, 'figures["amount"] * 1000 / ok', 'figures["amount"] * 1000 / np.maximum(ok, 2)'),
     Mutant(COST, "spent * MONTH_S / (steady_s[1] - steady_s[0])", "spent * MONTH_S / steady_s[1]"),
-    Mutant(COST, 'figures["amount"] * MONTH_S / repeat_s', 'figures["amount"] * MONTH_S / horizon'),
+    Mutant(COST, 'figures["amount"] * MONTH_S / repeat_s', 'figures["amount"] * MONTH_S / (2 * repeat_s)'),
     Mutant(COST, "(stay * _rates(payers, prices)).sum(axis=1) * 3600.0", "stay.sum(axis=1) * 3600.0"),
     Mutant(
         COST,

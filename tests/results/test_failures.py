@@ -3,6 +3,7 @@
 import numpy as np
 
 from kpasim.results.failures import cut_load
+from kpasim.results.summary import request_figures
 
 
 def test_nothing_is_said_of_a_whole_load():
@@ -18,3 +19,10 @@ def test_a_cut_load_is_counted():
     )
     runs["never_sent"] = np.array([np.nan])
     assert cut_load(runs).endswith("clients were still to send requests, 5 had no response")
+
+
+def test_a_redirect_or_a_client_error_is_no_success() -> None:
+    """Of statuses 200, 302, 404 and 500 one request succeeded; latencies are of that one."""
+    latency = np.array([[1.0, 2.0, 3.0, 4.0]])
+    figures = request_figures(np.zeros((1, 4)), latency, np.array([[200, 302, 404, 500]]))
+    assert (figures["ok"][0], figures["errors"][0], figures["latency_s.max"][0]) == (1, 3, 1.0)
