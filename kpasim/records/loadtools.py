@@ -22,8 +22,9 @@ from kpasim.records.record import (
     requests_of,
     shown,
     status_code,
+    unix_s,
 )
-from kpasim.records.source import json_lines, json_object, lines, rows, whole
+from kpasim.records.source import json_lines, json_object, lines, named_rows, rows, whole
 from kpasim.results.hey import CSV_HEADER, parse
 
 _TIMED_OUT = ("timeout", "timed out", "deadline exceeded")
@@ -167,15 +168,8 @@ def read_oha_csv(path: Path, skip_bad: bool = False) -> Record:
     """``oha --output-format csv``: successes only, in order of start; times in seconds from the start of the load."""
     malformed = Malformed(path, skip_bad)
     found = Rows(start_s=float, duration_s=float, status=int)
-    names: list[str] = []
-    for line, row in rows(path, malformed):
-        if not names:
-            names = row
-            continue
+    for line, cells in named_rows(path, malformed):
         try:
-            if len(row) != len(names):
-                raise MalformedError("", f"{len(row)} values where the header names {len(names)} columns")
-            cells = dict(zip(names, row, strict=True))
             begun = number(cells["request-start"], "request-start", least=0)
             duration = number(cells["request-duration"], "request-duration", least=0)
             found.add(begun, duration, status_code(cells["status"], "status"))
@@ -252,11 +246,6 @@ def read_ab_gnuplot(path: Path, skip_bad: bool = False) -> Record:
     return malformed.finish(record, len(found))
 
 
-def unix_s(stamp: float) -> float:
-    """Seconds of a time since 1970 in s, ms, us or ns, told by its size."""
-    return next((stamp * unit for least, unit in ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3)) if stamp > least), stamp)
-
-
 def read_jmeter(path: Path, skip_bad: bool = False) -> Record:
     """A results file of JMeter (JTL as CSV): ``timeStamp`` when a sample began [ms], ``elapsed`` its duration [ms].
 
@@ -265,16 +254,9 @@ def read_jmeter(path: Path, skip_bad: bool = False) -> Record:
     """
     malformed = Malformed(path, skip_bad)
     found = _rows()
-    names: list[str] = []
     sums = 0
-    for line, row in rows(path, malformed):
-        if not names:
-            names = row
-            continue
+    for line, cells in named_rows(path, malformed):
         try:
-            if len(row) != len(names):
-                raise MalformedError("", f"{len(row)} values where the header names {len(names)} columns")
-            cells = dict(zip(names, row, strict=True))
             message = cells.get("responseMessage", "")
             if message.startswith("Number of samples in transaction"):
                 sums += 1

@@ -224,6 +224,11 @@ def moment(value: Any, place: str) -> float:
         raise MalformedError(place, f"must be a date and time (it is {shown(value)})") from None
 
 
+def unix_s(stamp: float) -> float:
+    """Seconds of a time since 1970 in s, ms, us or ns, told by its size."""
+    return next((stamp * unit for least, unit in ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3)) if stamp > least), stamp)
+
+
 def iso(seconds: float) -> str:
     """Date and time of so many seconds since 1970, empty where the calendar has no such day."""
     try:

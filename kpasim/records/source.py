@@ -151,6 +151,18 @@ def rows(path: Path, malformed: Malformed) -> Iterator[tuple[int, list[str]]]:
             malformed.add(count, Problem("", f"not a row of a CSV file: {error}"))
 
 
+def named_rows(path: Path, malformed: Malformed) -> Iterator[tuple[int, dict[str, str]]]:
+    """Numbered rows as mappings from the header's names."""
+    header: list[str] = []
+    for line, row in rows(path, malformed):
+        if not header:
+            header = row
+        elif len(row) != len(header):
+            malformed.add(line, Problem("", f"{len(row)} values where the header names {len(header)} columns"))
+        else:
+            yield line, dict(zip(header, row, strict=True))
+
+
 def json_lines(path: Path, malformed: Malformed) -> Iterator[tuple[int, dict[str, Any]]]:
     """Numbered JSON objects, one a line; blank lines left out."""
     for count, line in lines(path, malformed):

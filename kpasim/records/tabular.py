@@ -21,6 +21,7 @@ from kpasim.records.record import (
     number,
     shown,
     status_code,
+    unix_s,
 )
 from kpasim.records.source import rows
 
@@ -215,10 +216,7 @@ def _start(name: str, text: str, unit: float | None) -> tuple[float, bool]:
         return moment(text, name), True
     if unit is not None:
         return value * unit, value * unit > 1e8
-    for least, scale in ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e8, 1.0)):
-        if value > least:
-            return value * scale, True
-    return value, False
+    return unix_s(value), value > 1e8
 
 
 def _truth(name: str, text: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from kpasim.records.record import (
     requests_of,
     shown,
 )
-from kpasim.records.source import rows
+from kpasim.records.source import named_rows
 from kpasim.results.frames import Columns
 
 MINUTES_PER_DAY = 1440
@@ -55,7 +54,7 @@ def read_gentd26(path: Path, skip_bad: bool = False) -> Record:
         **{"class": str, "model": str, "group": str},
         **dict.fromkeys(numbers.values(), float),
     )
-    for line, cells in _named(path, malformed):
+    for line, cells in named_rows(path, malformed):
         try:
             ending = cells["predict_status"]
             if ending not in _ENDINGS:
@@ -86,7 +85,7 @@ def read_gentd26_latency(path: Path, skip_bad: bool = False) -> Record:
     """
     malformed = Malformed(path, skip_bad)
     found = Rows(start_s=float, duration_s=float, status=int, pod=str)
-    for line, cells in _named(path, malformed):
+    for line, cells in named_rows(path, malformed):
         try:
             stamp = number(cells["timestamp_anon"], "timestamp_anon")
             found.add(stamp, number(cells["value"], "value", least=0) / 1000, 200, cells["container_ip"])
@@ -100,7 +99,7 @@ def read_gentd26_qps(path: Path, skip_bad: bool = False) -> Record:
     """GenTD26's request rates: `Record.counts` has ``t_s``, ``rate`` [1/s], ``pod`` and ``class``."""
     malformed = Malformed(path, skip_bad)
     found = Rows(start_s=float, rate=float, pod=str, **{"class": str})
-    for line, cells in _named(path, malformed):
+    for line, cells in named_rows(path, malformed):
         try:
             stamp = number(cells["timestamp_anon"], "timestamp_anon")
             found.add(stamp, number(cells["value"], "value", least=0), cells["container_ip"], cells["request_type"])
@@ -128,7 +127,7 @@ def read_azure_2019(path: Path, skip_bad: bool = False, select: str | None = Non
     total = np.zeros(MINUTES_PER_DAY, dtype=np.int64)
     busiest: dict[str, int] = defaultdict(int)
     used = 0
-    for line, cells in _named(path, malformed):
+    for line, cells in named_rows(path, malformed):
         if select is not None and select not in (cells["HashFunction"], cells["HashApp"]):
             continue
         try:
@@ -162,7 +161,7 @@ def read_azure_2019_durations(path: Path, skip_bad: bool = False, select: str | 
     times = {"Average": "mean_s", "Minimum": "min_s", "Maximum": "max_s"}
     times |= {f"percentile_Average_{p}": f"p{p}_s" for p in (0, 1, 25, 50, 75, 99, 100)}
     found = Rows(function=str, app=str, count=float, **dict.fromkeys(times.values(), float))
-    for line, cells in _named(path, malformed):
+    for line, cells in named_rows(path, malformed):
         if select is not None and select not in (cells["HashFunction"], cells["HashApp"]):
             continue
         try:
@@ -186,7 +185,7 @@ def read_azure_2021(path: Path, skip_bad: bool = False, select: str | None = Non
     """
     malformed = Malformed(path, skip_bad)
     found = Rows(start_s=float, duration_s=float, status=int, **{"class": str})
-    for line, cells in _named(path, malformed):
+    for line, cells in named_rows(path, malformed):
         if select is not None and select not in (cells["func"], cells["app"]):
             continue
         try:
@@ -196,18 +195,6 @@ def read_azure_2021(path: Path, skip_bad: bool = False, select: str | None = Non
             malformed.add(line, error.problem)
     columns, _ = from_first(found.columns())
     return _finished(Record("azure-2021", str(path), by_start(requests_of(**columns))), found, malformed)
-
-
-def _named(path: Path, malformed: Malformed) -> Iterator[tuple[int, dict[str, str]]]:
-    """Numbered rows as mappings from the header's names."""
-    header: list[str] = []
-    for line, row in rows(path, malformed):
-        if not header:
-            header = row
-        elif len(row) != len(header):
-            malformed.add(line, Problem("", f"{len(row)} values where the header names {len(header)} columns"))
-        else:
-            yield line, dict(zip(header, row, strict=True))
 
 
 def _finished(record: Record, found: Rows, malformed: Malformed) -> Record:

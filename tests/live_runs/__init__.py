@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
-import shutil
-import tarfile
-import tempfile
 from pathlib import Path
+
+from tests.archives import unpacked
 
 ARCHIVE = Path(__file__).with_name("runs.tar.xz")
 
 
-@functools.cache
 def root() -> Path:
-    """The folder that holds the runs; removed when the process ends."""
-    path = Path(tempfile.mkdtemp(prefix="kpasim-live-runs-"))
-    atexit.register(shutil.rmtree, path, ignore_errors=True)
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(path, filter="data")
-    return path
+    """The folder that holds all runs."""
+    return unpacked(ARCHIVE)
 
 
 @functools.cache
