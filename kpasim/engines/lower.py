@@ -58,8 +58,14 @@ def lower(experiment: Experiment, recorded: Recorded = NOTHING_RECORDED) -> Para
         for place in range(len(experiment.model.posterior)):
             other = _params(of_replication(experiment, place), recorded)
             params = params._replace(requests=max(params.requests, other.requests))
-            if not equal(params, other._replace(requests=params.requests)):
-                message = "changes more than distributions of times, which is all that may differ between replications"
+            other = other._replace(requests=params.requests)
+            if len(other.slowdown) == len(params.slowdown):
+                other = other._replace(slowdown=params.slowdown)
+            if not equal(params, other):
+                message = (
+                    "changes more than distributions of times and contention factors, which is all that may differ "
+                    "between replications"
+                )
                 raise refused(experiment, f"model.posterior[{place}]", message)
         _checked.model, _checked.cluster = experiment.model, experiment.cluster
     return params

@@ -51,7 +51,8 @@ class Params(NamedTuple):
     """How long after its first byte a streamed answer is cut: idleTimeout where its pieces come more rarely, else 0."""
     service_by_start: int
     slowdown: Floats
-    """Relative duration with k requests sharing, at index k - 1; empty without slow-down."""
+    """Relative duration with k requests sharing, at index k - 1; empty without contention. A replication may have other
+    factors, see ``Draws.slowdown``."""
     shared_by_node: int
     type_factor: Floats
     """Relative service time of each instance type."""
@@ -214,6 +215,9 @@ class Draws(NamedTuple):
     """Key of the draws that are made on the way (see draws.chance)."""
     load_phase_ns: int = -1
     """The load begins at the first time with this phase of the ticks' period; -1 for at once."""
+    slowdown: Floats = np.zeros(0)
+    """Contention factors that were drawn together with the service times, as many as ``Params.slowdown`` has; empty
+    where those of ``Params`` hold."""
 
 
 class Capacity(NamedTuple):

@@ -76,12 +76,14 @@ class Times(NamedTuple):
         first_byte: Time to the first byte, ``None`` where answers come whole.
         stages: Times of each stage of a start, one for each instance type.
         provision: Provisioning of a node.
+        slowdown: Contention factors; the same for all replications without a posterior.
     """
 
     service: tuple[Distribution, ...]
     first_byte: Distribution | None
     stages: tuple[tuple[Distribution, ...], ...]
     provision: Distribution
+    slowdown: tuple[float, ...] = ()
 
 
 class Sampler:
@@ -218,6 +220,8 @@ class Sampler:
         phase, load = self._phases(u[:, :-1]), self._load(u[:, -1])
         pod = self._pods(uniform, each, runs, pods)
         node = self._nodes(uniform, each[0], runs, nodes)
+        is_drawn = len(p.slowdown) and self._experiment.model.posterior
+        factors = [np.array(times.slowdown if is_drawn else (), dtype=np.float64) for times in each]
         return [
             Draws(
                 phase=phase[place],
@@ -231,6 +235,7 @@ class Sampler:
                 node=node[place],
                 key=chance_key(p.seed, replication),
                 load_phase_ns=load[place],
+                slowdown=factors[place % len(factors)],
             )
             for place, (replication, part) in enumerate(zip(replications, parts, strict=True))
         ]
@@ -418,6 +423,7 @@ def _times(experiment: Experiment) -> Times:
         time.first_byte,
         tuple(stage.times for stage in stages(experiment)),
         nodes.provision if nodes else Constant(time_s=0.0),
+        time.slowdown,
     )
 
 

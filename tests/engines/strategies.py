@@ -270,6 +270,7 @@ def random_numbers(draw: Any, p: Params, service_ns: int) -> tuple[Draws, str]:
         node=on(grid, 16, 16 * len(p.pool_type), 10 * S).reshape(16, len(p.pool_type)),
         key=chance_key(p.seed, 0),
         load_phase_ns=draw(some(-1, -1, 0, 1 * S, 1_300 * MS)),
+        slowdown=draw(some(floats(), 1.0 + 1.7 * (p.slowdown - 1.0))),
     )
     shown = f"grid {grid}, phases {phases}, service {service_ns}, stages {stage_ns}, classes {classes}, span {span_ns}"
     return draws, shown

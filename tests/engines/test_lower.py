@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from kpasim.engines import compiled
 from kpasim.engines import params as of
 from kpasim.engines.lower import lower, more_requests
 from kpasim.engines.machines import instance_type_names
@@ -465,7 +466,7 @@ def test_shapes_are_as_engines_expect() -> None:
     assert made.pod.shape == (7, of.STAGES + 2 * 2)
     assert made.node.shape == (7, 2)
     assert made.phase.shape == (of.REPORT + 1,)
-    for array in made[:-2]:
+    for array in made[:-3]:
         assert isinstance(array, np.ndarray)
         assert array.dtype == np.int64
         assert array.flags.c_contiguous
@@ -579,6 +580,34 @@ def test_replications_take_draws_of_the_posterior_in_turn() -> None:
     firsts = [one.service[0, 0] for one in draw_many(asked, params, range(4))]
     assert firsts == [2 * S, 4 * S, 2 * S, 4 * S]
     assert draw(asked, params, 3).service[0, 0] == 4 * S
+
+
+def test_contention_factors_are_drawn_with_the_service_times() -> None:
+    """A replication under a draw is the same, bit for bit, as under a model that has the draw's numbers."""
+    draws = [{"time": "2s", "slowdown": [1.0, 1.5]}, {"time": "4s", "slowdown": [1.0, 1.1]}]
+    posterior = [{"service-time.time": one["time"], "service-time.slowdown.1": one["slowdown"][1]} for one in draws]
+    base = experiment("workload: {kind: hey, requests: 12, concurrency: 4}").with_settings(
+        {"service.containerConcurrency": 2}
+    )
+    drawn = base.with_settings({"model": {"service-time": draws[0], "posterior": posterior}})
+    fixed = [base.with_settings({"model": {"service-time": one}}) for one in draws]
+    params = lower(drawn)
+
+    assert [one.slowdown.tolist() for one in draw_many(drawn, params, range(3))] == [[1.0, 1.5], [1.0, 1.1], [1.0, 1.5]]
+    for replication in range(4):
+        its = fixed[replication % 2]
+        for engine in (run, compiled.run):
+            mine = engine(params, draw(drawn, params, replication))
+            assert np.array_equal(mine.requests, engine(lower(its), draw(its, lower(its), replication)).requests)
+
+
+def test_a_draw_keeps_the_number_of_contention_factors() -> None:
+    """Whether requests share a GPU at all is no number that a draw may change."""
+    change = "model: {service-time: {time: 2s, slowdown: [1.0, 1.5]}, posterior: [{service-time.slowdown: %s}]}"
+
+    assert lower(experiment(change % "[1.0, 1.7]")).slowdown.tolist() == [1.0, 1.5]
+    with pytest.raises(ExperimentError, match="contention factors"):
+        lower(experiment(change % "[]"))
 
 
 POSTERIOR = """

@@ -41,7 +41,7 @@ class Node:
         self.images: set[int] = set()
         self.puller: Pod | None = None
         self.waiting: list[Pod] = []
-        self.share = Sharing(sim, sim.p.slowdown, Kind.DONE)
+        self.share = Sharing(sim, sim.slowdown, Kind.DONE)
 
     @property
     def usable(self) -> bool:

@@ -75,7 +75,7 @@ class Pod:
         self.stats_from_ns = of.NEVER_NS
         self.cuts_after_ns = int(sim.d.pod[index, of.QUEUE_PROXY_PHASE])
         self.broken = False
-        self.own_share = Sharing(sim, sim.p.slowdown, Kind.DONE)
+        self.own_share = Sharing(sim, sim.slowdown, Kind.DONE)
 
     @property
     def inside(self) -> int:

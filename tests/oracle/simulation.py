@@ -48,6 +48,7 @@ class Simulation:
     def __init__(self, params: Params, draws: Draws) -> None:
         self.p = params
         self.d = draws
+        self.slowdown = draws.slowdown if len(draws.slowdown) else params.slowdown
         self.env = simpy.Environment()
         self.now = 0
         self.record = Recorder(params)

@@ -56,12 +56,19 @@ def gpu_of(sim: Simulation, pod: int) -> int:
     return int(sim.pods[pod].node) if sim.params.shared_by_node else pod
 
 
+def contention(sim: Simulation, count: int) -> float:
+    """How many times longer work takes while ``count`` requests share a GPU, in this replication."""
+    if len(sim.draws.slowdown):
+        return float(pods.slowdown(sim.draws.slowdown, count))
+    return float(pods.slowdown(sim.params.slowdown, count))
+
+
 def progress(sim: Simulation, gpu: int) -> None:
     """Take off what was done since the last change."""
     now = sim.now_ns
     count = sim.gpus[gpu].count
     if count > 0:
-        done_ns = pods.work_done(now - sim.gpus[gpu].since_ns, pods.slowdown(sim.params.slowdown, count))
+        done_ns = pods.work_done(now - sim.gpus[gpu].since_ns, contention(sim, count))
         row = sim.gpus[gpu].head & sim.clients.mask
         for _ in range(count):
             sim.shares[row].left_ns = max(0, sim.shares[row].left_ns - done_ns)
@@ -84,8 +91,7 @@ def schedule_next(sim: Simulation, gpu: int) -> None:
             first = request
         sim.requests[request & mask].done_ns = FOREVER_NS
         request = sim.shares[request & mask].next
-    slow = pods.slowdown(sim.params.slowdown, count)
-    due_ns = sim.now_ns + pods.work_takes(sim.shares[first & mask].left_ns, slow)
+    due_ns = sim.now_ns + pods.work_takes(sim.shares[first & mask].left_ns, contention(sim, count))
     sim.requests[first & mask].done_ns = due_ns
     sim.schedule(due_ns, DONE, first)
 
