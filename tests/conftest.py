@@ -23,8 +23,10 @@ settings.load_profile("same")
 VECTORS = Path(__file__).parent / "vectors"
 FAMILIES = (
     "decider", "aggregation", "collector", "scrape", "targets", "scaler", "lb", "queueproxy_stats", "services",
-    "configmaps",
+    "configmaps", "hpa_replicas", "hpa_behavior", "hpa_trace",
 )  # fmt: skip
+LATER = ("knative_rollout",)
+"""Families that nothing in kpasim models yet; their cases are counted and named, not replayed."""
 OPENERS = {".json": Path.open, ".gz": gzip.open, ".xz": lzma.open}
 
 
@@ -56,7 +58,7 @@ def load_vectors(folder: Path) -> dict[str, list[dict[str, Any]]]:
         with OPENERS[path.suffix](path, "rb") as file:
             document = json.load(file)
         family = document.get("family", path.name.partition(".")[0])
-        if family not in FAMILIES:
+        if family not in FAMILIES + LATER:
             raise pytest.UsageError(f"{path}: family: {family!r} is not one of {', '.join(FAMILIES)}")
         cluster = {key: document[key] for key in ("cluster_config",) if key in document}
         cases.setdefault(family, []).extend({**case, **cluster} for case in document["cases"])
@@ -81,7 +83,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.user_properties.append(("vectors", marker.args[0]))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print how many cases of each family were replayed, and how many failed."""
     replayed: Counter[tuple[str, str]] = Counter()
     failed: Counter[tuple[str, str]] = Counter()
@@ -92,7 +94,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 failed[key] += outcome != "passed"
     if not replayed:
         return
-    terminalreporter.section("vectors recorded from Knative")
+    terminalreporter.section("vectors recorded from Knative, Kubernetes and KEDA")
     for file, family in sorted(replayed):
         count, bad = replayed[file, family], failed[file, family]
         terminalreporter.write_line(
@@ -100,6 +102,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         )
     count, bad = replayed.total(), failed.total()
     terminalreporter.write_line(f"{'all':20} {count:6} cases {bad:6} failures", red=bad > 0, green=bad == 0)
+    given = load_vectors(Path(config.getoption("vectors")))
+    for family in LATER:
+        if family in given:
+            terminalreporter.write_line(f"{family:20} {len(given[family]):6} cases not replayed: not modelled yet")
 
 
 def _families(report: Any) -> Iterator[tuple[str, str]]:

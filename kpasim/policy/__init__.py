@@ -1,10 +1,10 @@
-"""What Knative decides: plain functions of numbers, NamedTuples and arrays.
+"""What autoscalers decide, Knative's first: plain functions of numbers, NamedTuples and arrays.
 
 Nothing here keeps state, reads a clock or draws a random number. ``KERNELS`` are the functions that also compile under
 numba (``numba.extending.register_jitable``), callees before callers; the rest is computed once per run.
 """
 
-from kpasim.policy import accounting, burst, decider, delay, pods, routing, scaler, scraping, windows
+from kpasim.policy import accounting, burst, decider, delay, hpa, pods, routing, scaler, scraping, windows
 
 KERNELS = (
     *windows.KERNELS,
@@ -16,5 +16,6 @@ KERNELS = (
     *pods.KERNELS,
     *routing.KERNELS,
     *scraping.KERNELS,
+    *hpa.KERNELS,
 )
 """Functions that a compiled engine adopts, callees before callers."""

@@ -1,4 +1,4 @@
-"""The policy decides what Knative's own code decided, in every case recorded from it.
+"""The policy decides what the code of Knative, Kubernetes and KEDA decided, in every case recorded from it.
 
 ``pytest tests/policy/test_conformance.py --vectors DIR`` replays another folder of cases in the same format.
 Each family has a replay, which plays a case through the policy and raises at the first value that differs.
@@ -18,6 +18,7 @@ import pytest
 from kpasim.errors import ExperimentError
 from kpasim.policy import accounting, burst, decider, delay, routing, scaler, scraping, targets, windows
 from kpasim.spec import autoscaler
+from tests.policy import replay_hpa
 
 Case = dict[str, Any]
 
@@ -1018,3 +1019,21 @@ def test_lb(case: Case) -> None:
 def test_queueproxy_stats(case: Case) -> None:
     """Reports carry the concurrency and the counts Knative reported."""
     (replay_activator if case["kind"] == "activator_reporter" else replay_queue_proxy)(case)
+
+
+@pytest.mark.vectors("hpa_replicas")
+def test_hpa_replicas(case: Case) -> None:
+    """A metric asks for the pods that Kubernetes' replica calculator asked for."""
+    replay_hpa.replay_replicas(case)
+
+
+@pytest.mark.vectors("hpa_behavior")
+def test_hpa_behavior(case: Case) -> None:
+    """Stabilisation, policies and defaults turn a raw count into the count that Kubernetes chose."""
+    replay_hpa.replay_behavior(case)
+
+
+@pytest.mark.vectors("hpa_trace")
+def test_hpa_trace(case: Case) -> None:
+    """A whole HPA writes the counts, errors and conditions of Kubernetes' controller, tick by tick."""
+    replay_hpa.replay_trace(case)

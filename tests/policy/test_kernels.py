@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from numba.extending import register_jitable
 
 from kpasim import policy
-from kpasim.policy import accounting, burst, decider, delay, routing, scaler, scraping, windows
+from kpasim.policy import accounting, burst, decider, delay, hpa, routing, scaler, scraping, windows
 
-MODULES = (accounting, burst, decider, delay, routing, scaler, scraping, windows)
+MODULES = (accounting, burst, decider, delay, hpa, routing, scaler, scraping, windows)
 KERNELS = [kernel for kernel in policy.KERNELS if sys.modules[kernel.__module__] in MODULES]
 
 for _kernel in policy.KERNELS:
@@ -168,6 +168,39 @@ def play_scraping(statistics: Any, started_ns: Any, answers: Any, keys: Any, cho
         out[1 + place, 0] = chosen[place]
 
 
+def play_hpa(settings: Any, history: Any, series: Any, steps: Any, out: Any) -> None:
+    """Proposals of every kind of metric, then ticks."""
+    up, down = settings.tolerance_up, settings.tolerance_down
+    proposals = np.zeros(4, dtype=np.int64)
+    hpa.start(history, 0, 3)
+    current = 3
+    for row in range(len(steps)):
+        now_ns, total, ready = int(row * 15_000_000_000), int(steps[row, 0]), int(steps[row, 1])
+        unready, missing, flag = int(steps[row, 2]), int(steps[row, 3]), steps[row, 4] == 1
+        pods = ready + unready + missing
+        if steps[row, 4] == 2:
+            current = ready
+        proposals[0] = hpa.value_replicas(current, total, 900, pods, ready, up, down)
+        proposals[1] = hpa.average_value_replicas(current, hpa.series_total(series, flag), 900, up, down)
+        proposals[2] = hpa.pods_average_replicas(current, total, ready, unready, missing, pods, 900, up, down)
+        proposals[3] = hpa.utilization_replicas(current, total, ready, unready, missing, pods, 1000, 80, up, down)
+        starting = hpa.unready_for_cpu(flag, total, ready, unready, missing, 3000, 20)
+        best = hpa.larger(proposals[row % 4 :], current)
+        new, step, reason, able, limit = hpa.decide(settings, history, now_ns, current, best)
+        for place in range(4):
+            out[row, place] = proposals[place]
+        out[row, 4] = hpa.pod_group(ready % 3, flag, unready > 0, starting)
+        out[row, 5] = best
+        out[row, 6] = new
+        out[row, 7] = step
+        out[row, 8] = reason
+        out[row, 9] = able
+        out[row, 10] = limit
+        if new != current:
+            hpa.on_rescaled(settings, history, now_ns, current, new)
+        current = new
+
+
 # Strategies for the scenarios' arguments; every array is made anew for each engine.
 
 finite = st.floats(-1e4, 1e4)
@@ -218,6 +251,36 @@ rules = st.builds(
 )
 
 
+policies = st.lists(
+    st.tuples(st.sampled_from(hpa.POLICY_TYPES), st.integers(1, 120), st.sampled_from([15, 60, 100])), max_size=3
+)
+hpa_rules = st.builds(hpa.rules, st.sampled_from([0, 15, 60, 300]), st.sampled_from(hpa.SELECT_POLICIES), policies)
+hpas = st.builds(
+    hpa.Settings,
+    st.integers(0, 3),
+    st.integers(4, 40),
+    st.integers(0, 1),
+    hpa_rules,
+    hpa_rules,
+    st.floats(0, 0.2),
+    st.floats(0, 0.2),
+    st.integers(0, 1),
+    st.integers(0, 1),
+)
+
+
+@st.composite
+def hpa_arguments(draw: st.DrawFn) -> tuple[Any, ...]:
+    """An HPA, its empty history, series of a metric, and steps."""
+    settings = draw(hpas)
+    return (
+        settings,
+        hpa.new_history(settings),
+        draw(array(st.integers(-(10**3), 10**4), 3, np.int64)),
+        draw(ints((-(10**3), 10**5), (0, 12), (0, 4), (0, 4), (0, 2))),
+    )
+
+
 @st.composite
 def scrape_arguments(draw: st.DrawFn) -> tuple[Any, ...]:
     """Pods with statistics, start times, answers and keys."""
@@ -265,14 +328,15 @@ SCENARIOS: dict[Callable[..., None], st.SearchStrategy[tuple[Any, ...]]] = {
     play_scaler: st.tuples(rules, ints((-1, 9), (0, 3), (0, 9), (0, 9), (0, 99), (0, 50), (0, 1), (0, 1))),
     play_routing: routing_arguments(),
     play_scraping: scrape_arguments(),
+    play_hpa: hpa_arguments(),
 }
 
 
 def copied(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """The arguments with arrays of their own."""
     return tuple(
-        windows.Ring(*(part.copy() if isinstance(part, np.ndarray) else part for part in argument))
-        if isinstance(argument, windows.Ring)
+        type(argument)(*copied(argument))
+        if isinstance(argument, tuple)
         else argument.copy()
         if isinstance(argument, np.ndarray)
         else argument
@@ -282,12 +346,13 @@ def copied(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def bits(arguments: tuple[Any, ...]) -> list[bytes]:
     """Every array among the arguments, bit for bit."""
-    return [
-        part.tobytes()
-        for argument in arguments
-        for part in (argument if isinstance(argument, tuple) else (argument,))
-        if isinstance(part, np.ndarray)
-    ]
+    found = []
+    for argument in arguments:
+        if isinstance(argument, tuple):
+            found += bits(argument)
+        elif isinstance(argument, np.ndarray):
+            found.append(argument.tobytes())
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,794 @@
+"""The Horizontal Pod Autoscaler (autoscaling/v2): from a metric to the next number of pods.
+
+One tick of the controller (every 15 s, ``SYNC_PERIOD_NS``) has three steps. First each metric proposes a number of
+pods (``value_replicas``, ``average_value_replicas``, ``pods_average_replicas``, ``utilization_replicas``), and
+``larger`` keeps the largest of the proposals. Then ``decide`` stabilises, limits and clamps the proposal. When the
+scale target was written, ``on_rescaled`` stores the event that later limits count.
+
+State is a ``History``: three fixed lists of rows with their lengths, and the condition ScaledToZero. ``new_history``
+makes it, ``start`` sets it when the controller first sees the target; both engines hold it and pass it in. Metric
+values and targets are whole thousandths (Kubernetes' milli), as the controller computes with them.
+
+Source:
+    Kubernetes 1.36.2, pkg/controller/podautoscaler/replica_calculator.go, horizontal.go, metrics/utilization.go;
+    pkg/apis/autoscaling/v2/defaults.go
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+SYNC_PERIOD_NS = 15_000_000_000
+"""``--horizontal-pod-autoscaler-sync-period``."""
+TOLERANCE = 0.1
+"""``--horizontal-pod-autoscaler-tolerance``."""
+DOWNSCALE_WINDOW_NS = 300_000_000_000
+"""``--horizontal-pod-autoscaler-downscale-stabilization``."""
+CPU_INITIALIZATION_PERIOD_NS = 300_000_000_000
+"""``--horizontal-pod-autoscaler-cpu-initialization-period``."""
+INITIAL_READINESS_DELAY_NS = 30_000_000_000
+"""``--horizontal-pod-autoscaler-initial-readiness-delay``."""
+
+# Errors of a metric, returned instead of a number of pods; below every such number.
+METRIC_UNAVAILABLE = -(1 << 40)
+"""The source of the metric has failed."""
+NO_PODS = METRIC_UNAVAILABLE - 1
+"""The selector finds no pod."""
+NO_METRICS_FOR_PODS = METRIC_UNAVAILABLE - 2
+"""No pod that counts has the metric."""
+ERRORS = ("metric_unavailable", "no_pods", "no_metrics_for_pods")
+"""Names of the errors, by ``METRIC_UNAVAILABLE`` less their code."""
+
+# Groups of a pod for a metric that is an average over pods.
+READY, UNREADY, MISSING, IGNORED = 0, 1, 2, 3
+GROUPS = ("ready", "unready", "missing", "ignored")
+"""Names of the groups, by code."""
+
+# Phases of a pod.
+PENDING, RUNNING, FAILED = 0, 1, 2
+
+# Selection of a policy in a direction.
+MAX, MIN, DISABLED = 0, 1, 2
+SELECT_POLICIES = ("Max", "Min", "Disabled")
+"""API's names of ``selectPolicy``, by code."""
+PODS, PERCENT = 0, 1
+POLICY_TYPES = ("Pods", "Percent")
+"""API's names of a policy's ``type``, by code."""
+
+# What a tick did.
+NOT_MEASURED, MEASURED, DISABLED_AT_ZERO, ABOVE_MAX, BELOW_MIN, NO_METRIC = 0, 1, 2, 3, 4, 5
+
+# Reasons that a tick reports: of AbleToScale, then of ScalingLimited.
+READY_FOR_NEW_SCALE, SCALE_UP_STABILIZED, SCALE_DOWN_STABILIZED = 0, 1, 2
+ABLE_REASONS = ("ReadyForNewScale", "ScaleUpStabilized", "ScaleDownStabilized")
+"""Kubernetes' names of the reasons of AbleToScale, by code."""
+WITHIN_RANGE, SCALE_UP_LIMIT, SCALE_DOWN_LIMIT, TOO_MANY, TOO_FEW = 0, 1, 2, 3, 4
+LIMIT_REASONS = ("DesiredWithinRange", "ScaleUpLimit", "ScaleDownLimit", "TooManyReplicas", "TooFewReplicas")
+"""Kubernetes' names of the reasons of ScalingLimited, by code."""
+
+# Why the scale was written.
+NO_REASON, ABOVE_TARGET, BELOW_TARGET, CURRENT_ABOVE_MAX, CURRENT_BELOW_MIN = 0, 1, 2, 3, 4
+RESCALE_REASONS = ("", "above_target", "below_target", "above_max", "below_min")
+"""Names of the reasons of a rescale, by code."""
+
+SCALED_TO_ZERO, RECOMMENDATIONS, UP_EVENTS, DOWN_EVENTS = 0, 1, 2, 3
+"""Places in ``History.state``: the condition ScaledToZero, and the lengths of the three lists."""
+ABSENT, FALSE, TRUE = -1, 0, 1
+"""Values of the condition ScaledToZero."""
+COUNT, TIME_NS = 0, 1
+"""Columns of the lists in ``History``."""
+TYPE, VALUE, PERIOD_NS = 0, 1, 2
+"""Columns of ``Rules.policies``."""
+
+_NS_PER_S = 1_000_000_000
+_MAX_INT32 = 2147483647
+_MAX_INT64 = 9223372036854775807
+_SCALE_UP_FACTOR = 2
+_SCALE_UP_MINIMUM = 4
+
+
+class Rules(NamedTuple):
+    """``behavior.scaleUp`` or ``behavior.scaleDown``, complete.
+
+    Attributes:
+        window_ns: ``stabilizationWindowSeconds``.
+        select: Code of ``selectPolicy``.
+        policies: Rows of type, value [pods or percent] and period [ns], shape ``(n, 3)``.
+    """
+
+    window_ns: int
+    select: int
+    policies: NDArray[np.int64]
+
+
+class Settings(NamedTuple):
+    """What a tick needs to know of one HorizontalPodAutoscaler.
+
+    Attributes:
+        min_replicas: ``minReplicas``, 0 allowed.
+        max_replicas: ``maxReplicas``.
+        has_behavior: 1 with ``behavior``; 0 without, when the older limits hold and ``up`` is not used.
+        up: ``behavior.scaleUp``.
+        down: ``behavior.scaleDown``; without ``behavior`` only its window counts.
+        tolerance_up: Fraction by which a metric may exceed its target before pods are added.
+        tolerance_down: Fraction by which it may fall below before pods are removed.
+        scale_to_zero: 1 with the feature gate HPAScaleToZero (on by default from Kubernetes 1.37).
+        total_metric: 1 with at least one Object or External metric; only these can wake a target from zero.
+    """
+
+    min_replicas: int
+    max_replicas: int
+    has_behavior: int
+    up: Rules
+    down: Rules
+    tolerance_up: float
+    tolerance_down: float
+    scale_to_zero: int
+    total_metric: int
+
+
+class History(NamedTuple):
+    """What the controller remembers of a target; the arrays change in place.
+
+    Attributes:
+        state: Condition ScaledToZero, then the numbers of recommendations, up-events and down-events, shape ``(4,)``.
+        recommendations: Rows of a count and its time [ns], in stored order, shape ``(n, 2)``.
+        up_events: Rows of pods added and the time [ns], in stored order, shape ``(n, 2)``.
+        down_events: Rows of pods removed and the time [ns], in stored order, shape ``(n, 2)``.
+    """
+
+    state: NDArray[np.int64]
+    recommendations: NDArray[np.int64]
+    up_events: NDArray[np.int64]
+    down_events: NDArray[np.int64]
+
+
+def rules(
+    window_s: float, select: str = "Max", policies: Sequence[tuple[str, int, float]] = (("Percent", 100, 15),)
+) -> Rules:
+    """Rules of one direction; as default the API's for ``scaleDown``.
+
+    Args:
+        window_s: Stabilisation window [s].
+        select: ``selectPolicy``.
+        policies: Type, value and period [s] of each policy.
+    """
+    rows = [[POLICY_TYPES.index(kind), value, round(period_s * _NS_PER_S)] for kind, value, period_s in policies]
+    return Rules(
+        round(window_s * _NS_PER_S), SELECT_POLICIES.index(select), np.array(rows, dtype=np.int64).reshape(len(rows), 3)
+    )
+
+
+def default_scale_up() -> Rules:
+    """The API's default of ``behavior.scaleUp``: no window, 4 pods or 100 % in 15 s, whichever is more.
+
+    Source:
+        Kubernetes 1.36.2, pkg/apis/autoscaling/v2/defaults.go, ``GenerateHPAScaleUpRules``
+    """
+    return rules(0, "Max", (("Pods", 4, 15), ("Percent", 100, 15)))
+
+
+def default_scale_down() -> Rules:
+    """The API's default of ``behavior.scaleDown``: the controller's window of 300 s, 100 % in 15 s.
+
+    Source:
+        Kubernetes 1.36.2, pkg/apis/autoscaling/v2/defaults.go, ``GenerateHPAScaleDownRules``
+    """
+    return rules(DOWNSCALE_WINDOW_NS / _NS_PER_S)
+
+
+def new_history(settings: Settings, sync_period_ns: int = SYNC_PERIOD_NS) -> History:
+    """An empty history with capacity for everything that ``settings`` can make the controller remember.
+
+    Recommendations are reused once they are older than both windows, events once they are older than the longest
+    period of their direction, so both lists hold at most the ticks in such a time and two more.
+    """
+    windows_ns = max(settings.up.window_ns, settings.down.window_ns)
+    return History(
+        np.array([ABSENT, 0, 0, 0], dtype=np.int64),
+        np.zeros((windows_ns // sync_period_ns + 3, 2), dtype=np.int64),
+        np.zeros((longest_period_ns(settings.up.policies) // sync_period_ns + 3, 2), dtype=np.int64),
+        np.zeros((longest_period_ns(settings.down.policies) // sync_period_ns + 3, 2), dtype=np.int64),
+    )
+
+
+def start(history: History, now_ns: int, replicas: int) -> None:
+    """Forget everything, and store the current count as the first recommendation.
+
+    A fresh controller therefore does not shrink the target for a whole down-window.
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``recordInitialRecommendation``
+    """
+    history.state[SCALED_TO_ZERO] = ABSENT
+    history.state[RECOMMENDATIONS] = 1
+    history.state[UP_EVENTS] = 0
+    history.state[DOWN_EVENTS] = 0
+    history.recommendations[0, COUNT] = replicas
+    history.recommendations[0, TIME_NS] = now_ns
+
+
+# --- proposals of metrics
+
+
+def within_tolerance(ratio: float, tolerance_up: float, tolerance_down: float) -> bool:
+    """Whether a usage ratio is too close to 1 to act.
+
+    Source:
+        Kubernetes 1.36.2, replica_calculator.go, ``Tolerances.isWithin``
+    """
+    return 1.0 - tolerance_down <= ratio <= 1.0 + tolerance_up
+
+
+def whole_pods(pods: float) -> int:
+    """``pods`` rounded up, at most what Kubernetes' 32-bit counts hold."""
+    return _MAX_INT32 if pods > _MAX_INT32 else math.ceil(pods)
+
+
+def quotient(numerator: float, denominator: float) -> float:
+    """Division as Go does it: by zero it gives infinity or no number."""
+    if denominator != 0.0:
+        return numerator / denominator
+    if numerator == 0.0:
+        return math.nan
+    return math.inf if numerator > 0.0 else -math.inf
+
+
+def value_replicas(
+    current: int, total_milli: int, target_milli: int, pods: int, ready: int, tolerance_up: float, tolerance_down: float
+) -> int:
+    """Pods that an External or Object metric with a ``Value`` target asks for.
+
+    The ratio of the total to the target is multiplied with the *ready* pods; from zero pods the ratio itself counts,
+    without tolerance.
+
+    Args:
+        current: Count in the target's spec.
+        total_milli: The metric (External: the sum of its series).
+        target_milli: ``target.value``.
+        pods: Pods that the selector finds.
+        ready: Pods among these that are Running and Ready, terminating ones as well.
+        tolerance_up: See ``Settings``.
+        tolerance_down: See ``Settings``.
+
+    Returns:
+        A number of pods, or ``NO_PODS``.
+
+    Source:
+        Kubernetes 1.36.2, replica_calculator.go, ``GetExternalMetricReplicas``, ``getUsageRatioReplicaCount``
+    """
+    ratio = float(total_milli) / float(target_milli)
+    if current == 0:
+        return whole_pods(ratio)
+    if within_tolerance(ratio, tolerance_up, tolerance_down):
+        return current
+    if pods == 0:
+        return NO_PODS
+    return whole_pods(ratio * ready)
+
+
+def average_value_replicas(
+    current: int, total_milli: int, target_milli: int, tolerance_up: float, tolerance_down: float
+) -> int:
+    """Pods that an External or Object metric with an ``AverageValue`` target asks for; KEDA's form.
+
+    Args:
+        current: Count in the target's *status*: pods that exist, ready or not.
+        total_milli: The metric (External: the sum of its series, 2^63 - 1 when a part sum is negative).
+        target_milli: ``target.averageValue``, per pod.
+        tolerance_up: See ``Settings``.
+        tolerance_down: See ``Settings``.
+
+    Source:
+        Kubernetes 1.36.2, replica_calculator.go, ``GetExternalPerPodMetricReplicas``
+    """
+    ratio = quotient(float(total_milli), float(target_milli) * float(current))
+    if within_tolerance(ratio, tolerance_up, tolerance_down):
+        return current
+    return whole_pods(float(total_milli) / float(target_milli))
+
+
+def series_total(values_milli: NDArray[np.int64], average: bool) -> int:
+    """Sum of an External metric's series as the controller forms it.
+
+    Args:
+        values_milli: Value of each series, shape ``(n,)``.
+        average: Whether the target is an ``AverageValue``: then a part sum below 0 is taken for an overflow, and the
+            metric asks for as many pods as there can be.
+
+    Source:
+        Kubernetes 1.36.2, replica_calculator.go, ``GetExternalMetricReplicas``, ``GetExternalPerPodMetricReplicas``
+    """
+    total = 0
+    for place in range(len(values_milli)):
+        value = int(values_milli[place])
+        if value > 0 and total > _MAX_INT64 - value:
+            return _MAX_INT64
+        total += value
+        if average and total < 0:
+            return _MAX_INT64
+    return total
+
+
+def pod_group(phase: int, terminating: bool, has_metric: bool, starting: bool) -> int:
+    """Group of a pod for a metric that is an average over pods.
+
+    Args:
+        phase: Code of the pod's phase.
+        terminating: Whether its deletion was asked for.
+        has_metric: Whether the source has a value for it.
+        starting: Result of ``unready_for_cpu`` when the metric is the resource cpu, else False.
+
+    Source:
+        Kubernetes 1.36.2, replica_calculator.go, ``groupPods``
+    """
+    if terminating or phase == FAILED:
+        return IGNORED
+    if phase == PENDING:
+        return UNREADY
+    if not has_metric:
+        return MISSING
+    return UNREADY if starting else READY
+
+
+def unready_for_cpu(
+    ready: bool,
+    started_ago_ns: int,
+    ready_changed_ago_ns: int,
+    metric_age_ns: int,
+    metric_window_ns: int,
+    initialization_ns: int = CPU_INITIALIZATION_PERIOD_NS,
+    readiness_delay_ns: int = INITIAL_READINESS_DELAY_NS,
+) -> bool:
+    """Whether the cpu of a Running pod does not count yet, because the pod is still starting.
+
+    Args:
+        ready: Condition Ready.
+        started_ago_ns: Time since the pod's start.
+        ready_changed_ago_ns: Time since the last change of the condition.
+        metric_age_ns: Time since the end of the sample's window.
+        metric_window_ns: Length of that window.
+        initialization_ns: The controller's cpu-initialization-period.
+        readiness_delay_ns: Its initial-readiness-delay.
+
+    Source:
+        Kubernetes 1.36.2, replica_calculator.go, ``groupPods``
+    """
+    if started_ago_ns < initialization_ns:
+        return not ready or metric_age_ns > ready_changed_ago_ns - metric_window_ns
+    return not ready and started_ago_ns - readiness_delay_ns < ready_changed_ago_ns
+
+
+def pods_average_replicas(
+    current: int,
+    total_milli: int,
+    ready: int,
+    unready: int,
+    missing: int,
+    pods: int,
+    target_milli: int,
+    tolerance_up: float,
+    tolerance_down: float,
+) -> int:
+    """Pods that a Pods metric, or a resource metric with an ``averageValue``, asks for.
+
+    Unready pods (Pending ones, for cpu also those that are still starting) count as 0 when the others ask for more,
+    so that the HPA does not ask again for what is on its way. Missing pods count as 0 then, too, and as exactly the
+    target when the others ask for less.
+
+    Args:
+        current: Count in the target's spec.
+        total_milli: Sum of the metric over the ready pods.
+        ready: Pods of group ``READY``.
+        unready: Pods of group ``UNREADY``.
+        missing: Pods of group ``MISSING``.
+        pods: All pods that the selector finds.
+        target_milli: ``target.averageValue``.
+        tolerance_up: See ``Settings``.
+        tolerance_down: See ``Settings``.
+
+    Returns:
+        A number of pods, ``NO_PODS`` or ``NO_METRICS_FOR_PODS``.
+
+    Source:
+        Kubernetes 1.36.2, replica_calculator.go, ``calcPlainMetricReplicas``
+    """
+    if pods == 0:
+        return NO_PODS
+    if ready == 0:
+        return NO_METRICS_FOR_PODS
+    ratio = mean_milli(total_milli, ready) / target_milli
+    grows_beside_unready = unready > 0 and ratio > 1.0
+    if not grows_beside_unready and missing == 0:
+        return current if within_tolerance(ratio, tolerance_up, tolerance_down) else whole_pods(ratio * ready)
+    counted = ready
+    if missing > 0 and ratio < 1.0:
+        total_milli += missing * target_milli
+        counted += missing
+    elif missing > 0 and ratio > 1.0:
+        counted += missing
+    if grows_beside_unready:
+        counted += unready
+    filled = mean_milli(total_milli, counted) / target_milli
+    return filled_replicas(current, ratio, filled, counted, tolerance_up, tolerance_down)
+
+
+def utilization_replicas(
+    current: int,
+    total_milli: int,
+    ready: int,
+    unready: int,
+    missing: int,
+    pods: int,
+    request_milli: int,
+    target_percent: int,
+    tolerance_up: float,
+    tolerance_down: float,
+) -> int:
+    """Pods that a resource metric with an ``averageUtilization`` asks for, when every pod has the same request.
+
+    Args:
+        current: Count in the target's spec.
+        total_milli: Sum of the metric over the ready pods.
+        ready: Pods of group ``READY``.
+        unready: Pods of group ``UNREADY``.
+        missing: Pods of group ``MISSING``; while pods are removed they count as their whole request, or as the target
+            when it is above 100 %.
+        pods: All pods that the selector finds.
+        request_milli: The resource's request of one pod, above 0.
+        target_percent: ``target.averageUtilization``.
+        tolerance_up: See ``Settings``.
+        tolerance_down: See ``Settings``.
+
+    Returns:
+        A number of pods, ``NO_PODS`` or ``NO_METRICS_FOR_PODS``.
+
+    Source:
+        Kubernetes 1.36.2, replica_calculator.go, ``GetResourceReplicas``; metrics/utilization.go
+    """
+    if pods == 0:
+        return NO_PODS
+    if ready == 0:
+        return NO_METRICS_FOR_PODS
+    ratio = total_milli * 100 // (request_milli * ready) / target_percent
+    grows_beside_unready = unready > 0 and ratio > 1.0
+    if not grows_beside_unready and missing == 0:
+        return current if within_tolerance(ratio, tolerance_up, tolerance_down) else whole_pods(ratio * ready)
+    counted = ready
+    if missing > 0 and ratio < 1.0:
+        total_milli += missing * (request_milli * max(100, target_percent) // 100)
+        counted += missing
+    elif missing > 0 and ratio > 1.0:
+        counted += missing
+    if grows_beside_unready:
+        counted += unready
+    filled = total_milli * 100 // (request_milli * counted) / target_percent
+    return filled_replicas(current, ratio, filled, counted, tolerance_up, tolerance_down)
+
+
+def mean_milli(total_milli: int, count: int) -> int:
+    """Mean in whole thousandths, cut towards zero as Go's integers are."""
+    return total_milli // count if total_milli >= 0 else -(-total_milli // count)
+
+
+def filled_replicas(
+    current: int, ratio: float, filled: float, counted: int, tolerance_up: float, tolerance_down: float
+) -> int:
+    """Pods asked for once pods without a metric were filled in; never against the direction of the first ratio.
+
+    Source:
+        Kubernetes 1.36.2, replica_calculator.go, ``calcPlainMetricReplicas``
+    """
+    if within_tolerance(filled, tolerance_up, tolerance_down):
+        return current
+    if (ratio < 1.0 and filled > 1.0) or (ratio > 1.0 and filled < 1.0):
+        return current
+    replicas = whole_pods(filled * counted)
+    if (filled < 1.0 and replicas > current) or (filled > 1.0 and replicas < current):
+        return current
+    return replicas
+
+
+def larger(proposals: NDArray[np.int64], current: int) -> int:
+    """The largest of the metrics' proposals; with a failed metric only one that does not shrink.
+
+    Args:
+        proposals: Result of each metric, an error's code for a failed one, shape ``(n,)``, ``n >= 1``.
+        current: Count in the target's spec.
+
+    Returns:
+        A number of pods, or the code of the first failed metric when nothing can be done.
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``computeReplicasForMetrics``
+    """
+    failed = 0
+    valid = 0
+    largest = 0
+    for proposal in proposals:
+        if proposal <= METRIC_UNAVAILABLE:
+            failed = proposal if failed == 0 else failed
+        else:
+            valid += 1
+            if largest == 0 or proposal > largest:
+                largest = proposal
+    if valid == 0 or (failed != 0 and largest < current):
+        return failed
+    return largest
+
+
+# --- from a proposal to the next count
+
+
+def measures(settings: Settings, history: History, current: int) -> int:
+    """Code of what a tick at ``current`` pods does first: measure, stay off at zero, or return to the bounds.
+
+    At zero pods the HPA is off, unless it went there itself: the condition ScaledToZero decides, not ``minReplicas``.
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``reconcileAutoscaler``, ``shouldComputeMetricsForZeroReplicas``
+    """
+    if current == 0:
+        went_itself = settings.scale_to_zero == 1 and history.state[SCALED_TO_ZERO] == TRUE
+        if went_itself and (settings.min_replicas != 0 or settings.total_metric == 1):
+            return MEASURED
+        return DISABLED_AT_ZERO
+    if current > settings.max_replicas:
+        return ABOVE_MAX
+    if current < settings.min_replicas:
+        return BELOW_MIN
+    return MEASURED
+
+
+def decide(
+    settings: Settings, history: History, now_ns: int, current: int, proposal: int
+) -> tuple[int, int, int, int, int]:
+    """The count after one tick. When it differs from ``current``, write it and call ``on_rescaled``.
+
+    Args:
+        settings: The HPA.
+        history: As ``start`` left it; recommendations change in place.
+        now_ns: Time of the tick.
+        current: Count in the target's spec.
+        proposal: Result of ``larger``; used only where ``measures`` says ``MEASURED``.
+
+    Returns:
+        The count; what the tick did (``MEASURED``, ``DISABLED_AT_ZERO``, ``ABOVE_MAX``, ``BELOW_MIN`` or
+        ``NO_METRIC``); code of the reason in ``RESCALE_REASONS``; codes in ``ABLE_REASONS`` and ``LIMIT_REASONS``
+        (both meaningful only for ``MEASURED``).
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``reconcileAutoscaler``
+    """
+    step = measures(settings, history, current)
+    if step == ABOVE_MAX:
+        return settings.max_replicas, step, CURRENT_ABOVE_MAX, READY_FOR_NEW_SCALE, WITHIN_RANGE
+    if step == BELOW_MIN:
+        return settings.min_replicas, step, CURRENT_BELOW_MIN, READY_FOR_NEW_SCALE, WITHIN_RANGE
+    if step == DISABLED_AT_ZERO:
+        return current, step, NO_REASON, READY_FOR_NEW_SCALE, WITHIN_RANGE
+    if proposal <= METRIC_UNAVAILABLE:
+        return current, NO_METRIC, NO_REASON, READY_FOR_NEW_SCALE, WITHIN_RANGE
+    proposal = max(0, proposal)
+    reason = NO_REASON
+    if proposal > current:
+        reason = ABOVE_TARGET
+    elif proposal < current:
+        reason = BELOW_TARGET
+    if settings.has_behavior:
+        stable, able = stabilised(settings, history, now_ns, current, proposal)
+        desired, limited = rate_limited(settings, history, now_ns, current, stable)
+    else:
+        stable, able = stabilised_without_behavior(settings, history, now_ns, proposal)
+        desired, limited = limited_without_behavior(settings, current, stable)
+    if current == 0 and desired < settings.min_replicas:
+        desired = settings.min_replicas
+        if reason == NO_REASON:
+            reason = CURRENT_BELOW_MIN
+    return desired, step, reason, able, limited
+
+
+def stabilised(settings: Settings, history: History, now_ns: int, current: int, wanted: int) -> tuple[int, int]:
+    """The wanted count held back by recent recommendations; the wanted count itself is stored.
+
+    Returns:
+        The count, and the code of the reason in ``ABLE_REASONS``.
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``stabilizeRecommendationWithBehaviors``
+    """
+    stored = history.recommendations
+    up = down = wanted
+    place = -1
+    for row in range(history.state[RECOMMENDATIONS]):
+        age_ns = now_ns - stored[row, TIME_NS]
+        if age_ns < settings.up.window_ns:
+            up = min(up, int(stored[row, COUNT]))
+        if age_ns < settings.down.window_ns:
+            down = max(down, int(stored[row, COUNT]))
+        if age_ns > settings.up.window_ns and age_ns > settings.down.window_ns:
+            place = row
+    stable = min(max(current, up), down)
+    store(history.state, RECOMMENDATIONS, stored, place, wanted, now_ns)
+    if stable == wanted:
+        return stable, READY_FOR_NEW_SCALE
+    return stable, SCALE_UP_STABILIZED if wanted >= current else SCALE_DOWN_STABILIZED
+
+
+def stabilised_without_behavior(settings: Settings, history: History, now_ns: int, wanted: int) -> tuple[int, int]:
+    """The largest recommendation of the down-window; a recommendation exactly as old as the window still counts.
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``stabilizeRecommendation``
+    """
+    stored = history.recommendations
+    stable = wanted
+    place = -1
+    for row in range(history.state[RECOMMENDATIONS]):
+        if now_ns - stored[row, TIME_NS] > settings.down.window_ns:
+            place = row
+        else:
+            stable = max(stable, int(stored[row, COUNT]))
+    store(history.state, RECOMMENDATIONS, stored, place, wanted, now_ns)
+    return stable, READY_FOR_NEW_SCALE if stable == wanted else SCALE_DOWN_STABILIZED
+
+
+def store(state: NDArray[np.int64], length: int, rows: NDArray[np.int64], place: int, count: int, now_ns: int) -> None:
+    """Write a row over the one at ``place``, or append it when ``place`` is -1."""
+    if place < 0:
+        place = int(state[length])
+        state[length] += 1
+    rows[place, COUNT] = count
+    rows[place, TIME_NS] = now_ns
+
+
+def rate_limited(settings: Settings, history: History, now_ns: int, current: int, wanted: int) -> tuple[int, int]:
+    """The count that policies, ``minReplicas`` and ``maxReplicas`` allow, and the code of the reason.
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``convertDesiredReplicasWithBehaviorRate``
+    """
+    if wanted > current:
+        most = max(current, rate_limit(settings.up, history, now_ns, current, 1))
+        reason = SCALE_UP_LIMIT if settings.max_replicas > most else TOO_MANY
+        most = min(most, settings.max_replicas)
+        if wanted > most:
+            return most, reason
+    elif wanted < current:
+        least = min(current, rate_limit(settings.down, history, now_ns, current, -1))
+        reason = SCALE_DOWN_LIMIT if settings.min_replicas < least else TOO_FEW
+        least = max(least, settings.min_replicas)
+        if wanted < least:
+            return least, reason
+    return wanted, WITHIN_RANGE
+
+
+def rate_limit(rules: Rules, history: History, now_ns: int, current: int, sign: int) -> int:
+    """The count that the policies of one direction allow; ``sign`` is 1 for up and -1 for down.
+
+    Each policy starts from the count at the beginning of its own period: the controller's own changes since then,
+    of both directions, are taken back.
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``calculateScaleUpLimitWithScalingRules``,
+        ``calculateScaleDownLimitWithBehaviors``
+    """
+    if rules.select == DISABLED:
+        return current
+    largest = (rules.select == MAX) == (sign > 0)
+    limit = -_MAX_INT32 - 1 if largest else _MAX_INT32
+    for row in range(len(rules.policies)):
+        period_ns = rules.policies[row, PERIOD_NS]
+        value = rules.policies[row, VALUE]
+        added = changed(history.up_events, history.state[UP_EVENTS], now_ns, period_ns)
+        removed = changed(history.down_events, history.state[DOWN_EVENTS], now_ns, period_ns)
+        began = current - added + removed
+        if rules.policies[row, TYPE] == PODS:
+            allowed = began + sign * value
+        elif sign > 0:
+            allowed = math.ceil(began * (1.0 + value / 100.0))
+        else:
+            allowed = int(began * (1.0 - value / 100.0))
+        limit = max(limit, allowed) if largest else min(limit, allowed)
+    return limit
+
+
+def changed(events: NDArray[np.int64], length: int, now_ns: int, period_ns: int) -> int:
+    """Pods that the events younger than ``period_ns`` added or removed.
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``getReplicasChangePerPeriod``
+    """
+    pods = 0
+    for row in range(length):
+        if now_ns - events[row, TIME_NS] < period_ns:
+            pods += int(events[row, COUNT])
+    return pods
+
+
+def limited_without_behavior(settings: Settings, current: int, wanted: int) -> tuple[int, int]:
+    """The count that an HPA without ``behavior`` allows: at most twice the current one, or 4.
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``convertDesiredReplicasWithRules``
+    """
+    most = max(_SCALE_UP_FACTOR * current, _SCALE_UP_MINIMUM)
+    reason = SCALE_UP_LIMIT if settings.max_replicas > most else TOO_MANY
+    if wanted < settings.min_replicas:
+        return settings.min_replicas, TOO_FEW
+    if wanted > min(most, settings.max_replicas):
+        return min(most, settings.max_replicas), reason
+    return wanted, WITHIN_RANGE
+
+
+def on_rescaled(settings: Settings, history: History, now_ns: int, previous: int, new: int) -> None:
+    """Remember a change of the scale that this HPA has written.
+
+    The new event replaces the last one that is older than the longest period of its *own* direction, so a longer
+    period of the other direction may miss changes.
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``storeScaleEvent``, ``reconcileAutoscaler``
+    """
+    if settings.has_behavior:
+        up = new > previous
+        events = history.up_events if up else history.down_events
+        policies = settings.up.policies if up else settings.down.policies
+        length = UP_EVENTS if up else DOWN_EVENTS
+        longest_ns = longest_period_ns(policies)
+        place = -1
+        for row in range(history.state[length]):
+            if now_ns - events[row, TIME_NS] > longest_ns:
+                place = row
+        store(history.state, length, events, place, abs(new - previous), now_ns)
+    if settings.scale_to_zero:
+        went = previous > 0 and new == 0 and settings.min_replicas == 0 and settings.total_metric == 1
+        history.state[SCALED_TO_ZERO] = TRUE if went else FALSE
+    else:
+        history.state[SCALED_TO_ZERO] = ABSENT
+
+
+def longest_period_ns(policies: NDArray[np.int64]) -> int:
+    """Longest period of a direction's policies, 0 without any.
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``getLongestPolicyPeriod``
+    """
+    longest = 0
+    for row in range(len(policies)):
+        longest = max(longest, int(policies[row, PERIOD_NS]))
+    return longest
+
+
+KERNELS = (
+    start,
+    within_tolerance,
+    whole_pods,
+    quotient,
+    value_replicas,
+    average_value_replicas,
+    series_total,
+    pod_group,
+    unready_for_cpu,
+    mean_milli,
+    filled_replicas,
+    pods_average_replicas,
+    utilization_replicas,
+    larger,
+    measures,
+    store,
+    stabilised,
+    stabilised_without_behavior,
+    changed,
+    rate_limit,
+    rate_limited,
+    limited_without_behavior,
+    decide,
+    longest_period_ns,
+    on_rescaled,
+)
