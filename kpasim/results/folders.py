@@ -1,6 +1,7 @@
 """Folders of results: who may write into them, and what an overwrite removes first.
 
-A folder holds a run (``run.json``) or a sweep (``plan.json``), never both, and has one writer at a time. Only files
+A folder holds a run (``run.json``), a sweep (``plan.json``) or an observation (``observation.json``), never two of
+them, and has one writer at a time. Only files
 that kpasim itself leaves are ever removed. The file that makes a folder readable is removed first and written last, so
 that an overwrite that is cut off leaves a folder that is refused, not a mixture of two results.
 """
@@ -17,9 +18,9 @@ from typing import Literal
 from kpasim.errors import RunError
 from kpasim.results.files import make_folder
 
-Kind = Literal["run", "sweep"]
+Kind = Literal["run", "sweep", "observation"]
 
-MARKS: dict[Kind, str] = {"run": "run.json", "sweep": "plan.json"}
+MARKS: dict[Kind, str] = {"run": "run.json", "sweep": "plan.json", "observation": "observation.json"}
 """The file that makes a folder a folder of its kind."""
 LOCK = ".kpasim.lock"
 PART = re.compile(r"(\d+)-(\d+)\.parquet")
@@ -36,21 +37,24 @@ _FILES: dict[Kind, tuple[str, ...]] = {
         "replications.parquet", "sweep.json", "rows.csv", "rows.parquet", "front.svg", "front.png", "axes.svg",
         "axes.png", "heatmap.svg", "heatmap.png",
     ),
+    "observation": ("series.parquet", "labels.parquet"),
 }  # fmt: skip
+
+_FOLDERS: dict[Kind, tuple[str, ...]] = {"run": ("prediction",), "sweep": ("journal",), "observation": ()}
 
 
 @contextlib.contextmanager
 def writing(folder: str | Path, kind: Kind) -> Iterator[Path]:
-    """The folder of a run or a sweep, made where it is missing, for this process alone until the block ends.
+    """The folder of a result, made where it is missing, for this process alone until the block ends.
 
     Raises:
-        RunError: It holds a result of the other kind, or a file in a place that the result needs; another process
+        RunError: It holds a result of another kind, or a file in a place that the result needs; another process
             writes into it; or it cannot be made.
     """
     folder = Path(folder)
-    other: Kind = "sweep" if kind == "run" else "run"
-    if (folder / MARKS[other]).exists():
-        raise RunError(f"{folder}: holds a {other} ({MARKS[other]}); name another folder for the {kind}")
+    for other, mark in MARKS.items():
+        if other != kind and (folder / mark).exists():
+            raise RunError(f"{folder}: holds {_a(other)} ({mark}); name another folder for the {kind}")
     # A lock that was left behind is that of a kpasim which was killed while it wrote here.
     if not (folder / MARKS[kind]).exists() and not (folder / LOCK).exists():
         _refuse_files_of_others(folder, kind)
@@ -85,9 +89,13 @@ def remove_journal(folder: Path) -> None:
 
 
 def _refuse_files_of_others(folder: Path, kind: Kind) -> None:
-    for name in (*_FILES[kind], *(("journal",) if kind == "sweep" else ("prediction",))):
+    for name in (*_FILES[kind], *_FOLDERS[kind]):
         if (folder / name).exists():
-            raise RunError(f"{folder}: holds {name}, which is not of a {kind} (name another folder)")
+            raise RunError(f"{folder}: holds {name}, which is not of {_a(kind)} (name another folder)")
+
+
+def _a(kind: Kind) -> str:
+    return f"an {kind}" if kind == "observation" else f"a {kind}"
 
 
 def _refuse_a_journal_of_others(folder: Path) -> None:

@@ -1,0 +1,168 @@
+"""Files with series of Prometheus: answers of its API, ``promtool tsdb dump`` and OpenMetrics text."""
+
+from __future__ import annotations
+
+import json
+import re
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kpasim.errors import Problem, RecordError
+from kpasim.records.prometheus.assemble import Served
+from kpasim.records.record import Malformed, shown
+from kpasim.records.source import head, lines, whole
+
+_PAIR = re.compile(r'\s*(?P<name>[a-zA-Z_][\w]*)\s*=\s*"(?P<value>(?:[^"\\]|\\.)*)"\s*(?:,|$)')
+_ESCAPES = {"\\n": "\n", '\\"': '"', "\\\\": "\\"}
+_OPENMETRICS = re.compile(
+    r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)(?: (?P<time>\S+))?(?: #.*)?$"
+)
+_DUMP = re.compile(r"\{(?P<labels>.*)\} (?P<value>\S+) (?P<time>-?\d+)$")
+
+
+def read_files(paths: Iterable[str | Path]) -> tuple[list[Served], float]:
+    """The series of files of any of the kinds, joined by their labels, and the step of their times.
+
+    Returns:
+        The series, and the step [s] where all times lie on one grid, as ``query_range`` answers; else 0.
+
+    Raises:
+        RecordError: A file cannot be read as any of the kinds.
+    """
+    found: dict[tuple[tuple[str, str], ...], list[Served]] = {}
+    stepped = []
+    for path in map(Path, paths):
+        series = _read(path)
+        stepped.append(_step_s(series))
+        for one in series:
+            found.setdefault(tuple(sorted(one.labels.items())), []).append(one)
+    joined = [group[0] if len(group) == 1 else _joined(group) for group in found.values()]
+    return joined, max(stepped) if all(stepped) else 0.0
+
+
+def _read(path: Path) -> list[Served]:
+    start = head(path).lstrip()
+    if start.startswith("{") and not start.startswith('{__name__="'):
+        return from_answer(_json(path), path)
+    return _text(path, _DUMP if start.startswith("{") else _OPENMETRICS)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(whole(path))
+    except (ValueError, RecursionError) as error:
+        line = getattr(error, "lineno", None)
+        raise RecordError(path, [Problem("", f"not JSON: {error}", line)]) from None
+
+
+def from_answer(answer: Any, path: str | Path) -> list[Served]:
+    """The series of an answer of Prometheus' API, a ``matrix``.
+
+    Args:
+        answer: The answer, decoded.
+        path: What error messages call it.
+
+    Raises:
+        RecordError: It is an error's answer, or no matrix.
+    """
+    try:
+        if answer.get("status") == "error":
+            raise RecordError(path, [Problem("error", f"the server's answer was {answer.get('error')}")])
+        data = answer["data"]
+        if data["resultType"] != "matrix":
+            message = f"must be matrix (it is {shown(data['resultType'])}): ask query_range, or query for METRIC[7d]"
+            raise RecordError(path, [Problem("data.resultType", message)])
+        return [
+            Served({str(k): str(v) for k, v in one["metric"].items()}, *_columns(one["values"]))
+            for one in data["result"]
+            if "values" in one
+        ]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        message = f"is no answer of Prometheus' API that can be read ({type(error).__name__}: {error})"
+        raise RecordError(path, [Problem("", message)]) from None
+
+
+def _columns(pairs: Sequence[Sequence[Any]]) -> tuple[Any, Any]:
+    flat = np.array(list(chain.from_iterable(pairs)), dtype=object)
+    return flat[0::2].astype(np.float64), flat[1::2].astype(np.float64)
+
+
+def _text(path: Path, form: re.Pattern[str]) -> list[Served]:
+    """Text with one sample a line; the label sets are read once each."""
+    malformed = Malformed(path, skip=False)
+    unit = 0.001 if form is _DUMP else 1.0
+    found: dict[tuple[str, str], tuple[array[float], array[float]]] = {}
+    first_line: dict[tuple[str, str], int] = {}
+    for number, line in lines(path, malformed):
+        if not line or line[0] == "#":
+            continue
+        match = form.match(line)
+        if match is None:
+            malformed.add(number, Problem("", f"is no sample: {shown(line)}"))
+            continue
+        try:
+            if match["time"] is None:
+                raise ValueError("has no time stamp (promtool needs one as well)")
+            time, value = float(match["time"]) * unit, float(match["value"])
+        except ValueError as error:
+            malformed.add(number, Problem("", f"{error}"))
+            continue
+        key = (match["name"] if form is _OPENMETRICS else "", match["labels"] or "")
+        if key not in found:
+            found[key], first_line[key] = (array("d"), array("d")), number
+        times, values = found[key]
+        times.append(time)
+        values.append(value)
+    result = []
+    for (name, text), (times, values) in found.items():
+        labels = _labels(text)
+        if labels is None:
+            malformed.add(first_line[(name, text)], Problem("labels", f"cannot be read: {shown(text)}"))
+            continue
+        result.append(Served({"__name__": name} | labels if name else labels, np.array(times), np.array(values)))
+    if malformed.count:
+        raise RecordError(path, malformed.problems[:3])
+    if not result:
+        raise RecordError(path, [Problem("", "no sample in it")])
+    return result
+
+
+def _labels(text: str) -> dict[str, str] | None:
+    """Label pairs in braces; ``None`` where they are none."""
+    result = {}
+    place = 0
+    while place < len(text):
+        match = _PAIR.match(text, place)
+        if match is None:
+            return None
+        value = match["value"]
+        if "\\" in value:
+            value = re.sub(r"\\.", lambda m: _ESCAPES.get(m[0], m[0]), value)
+        result[match["name"]] = value
+        place = match.end()
+    return result
+
+
+def _joined(group: Sequence[Served]) -> Served:
+    return Served(
+        group[0].labels,
+        np.concatenate([one.times_s for one in group]),
+        np.concatenate([one.values for one in group]),
+    )
+
+
+def _step_s(series: Sequence[Served]) -> float:
+    """The step of a grid of whole seconds on which all times lie, at least 1 s; 0 where there is none."""
+    times = [one.times_s for one in series if len(one.times_s)]
+    if not times:
+        return 0.0
+    every = np.unique(np.concatenate(times))
+    if len(every) < 3 or np.any(every != np.round(every)):
+        return 0.0
+    step = float(np.gcd.reduce(np.diff(every).astype(np.int64)))
+    return step if step > 1 else 0.0

@@ -1,0 +1,192 @@
+"""Names of Knative's metrics in both generations, as Prometheus spells them, in one vocabulary.
+
+OpenCensus names were used up to Knative 1.18, OpenTelemetry names since 1.19 (knative/serving@98e5ef9,
+pkg/autoscaler/scaling/metrics.go, pkg/reconciler/autoscaling/kpa/metrics.go, pkg/activator/handler/metrics.go,
+pkg/queue/request_metric.go; old names: Knative's documentation of 1.18). The new names are the vocabulary.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from kpasim.records.prometheus.observation import Role
+
+OPENTELEMETRY, OPENCENSUS = "opentelemetry", "opencensus"
+"""The generations of names: since 1.19, up to 1.18."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric as one generation names it.
+
+    Attributes:
+        name: Name in the vocabulary.
+        served: Name as served by this generation.
+        role: The program that exports it; ``None`` where each target does (``up``).
+        kind: ``counter`` or ``gauge``.
+        unit: Unit of the values once they are multiplied by ``factor``.
+        factor: 0.001 where milliseconds were served.
+        generation: Of the name; empty for what is not Knative's.
+    """
+
+    name: str
+    served: str
+    role: Role | None
+    kind: Literal["counter", "gauge"]
+    unit: str
+    factor: float = 1.0
+    generation: str = ""
+
+
+_GAUGES: tuple[tuple[Role, str, str, str], ...] = (
+    ("autoscaler", "kn_revision_pods_desired", "autoscaler_desired_pods", "pods"),
+    ("autoscaler", "kn_revision_pods_requested", "autoscaler_requested_pods", "pods"),
+    ("autoscaler", "kn_revision_pods_count", "autoscaler_actual_pods", "pods"),
+    ("autoscaler", "kn_revision_pods_not_ready_count", "autoscaler_not_ready_pods", "pods"),
+    ("autoscaler", "kn_revision_pods_pending_count", "autoscaler_pending_pods", "pods"),
+    ("autoscaler", "kn_revision_pods_terminating_count", "autoscaler_terminating_pods", "pods"),
+    ("autoscaler", "kn_revision_concurrency_stable", "autoscaler_stable_request_concurrency", "requests"),
+    ("autoscaler", "kn_revision_concurrency_panic", "autoscaler_panic_request_concurrency", "requests"),
+    ("autoscaler", "kn_revision_concurrency_target", "autoscaler_target_concurrency_per_pod", "requests"),
+    ("autoscaler", "kn_revision_rps_stable_per_second", "autoscaler_stable_requests_per_second", "requests/s"),
+    ("autoscaler", "kn_revision_rps_panic_per_second", "autoscaler_panic_requests_per_second", "requests/s"),
+    ("autoscaler", "kn_revision_rps_target_per_second", "autoscaler_target_requests_per_second", "requests/s"),
+    ("autoscaler", "kn_revision_capacity_excess", "autoscaler_excess_burst_capacity", "requests"),
+    ("autoscaler", "kn_revision_panic_mode", "autoscaler_panic_mode", ""),
+    ("activator", "kn_revision_request_concurrency", "activator_request_concurrency", "requests"),
+    ("activator", "kn_revision_request_active", "", "requests"),
+    ("activator", "kn_revision_request_queued", "", "requests"),
+)
+"""Role, new name, old name (empty where there was none), unit. ``kn_serving_queue_depth`` is left out: queue-proxy
+writes it when a request enters and never when it leaves, so that it says nothing about the time between."""
+
+_HISTOGRAMS: tuple[tuple[Role, str, tuple[str, ...], str, str], ...] = (
+    ("activator", "http_server_request_duration_seconds", (), "activator_request_latencies", "activator_request_count"),
+    ("queue-proxy", "http_server_request_duration_seconds", (), "revision_request_latencies", "revision_request_count"),
+    (
+        "queue-proxy",
+        "kn_serving_invocation_duration_seconds",
+        ("kn_queueproxy_app_duration_seconds",),
+        "revision_app_request_latencies",
+        "revision_app_request_count",
+    ),
+)
+"""Role, new name, names of the first releases of 1.19 and 1.20, old name [ms], old name of its count."""
+
+_OTHERS: tuple[tuple[Role | None, str, str], ...] = (
+    (None, "up", ""),
+    (None, "target_info", ""),
+    (None, "process_start_time_seconds", "unix s"),
+    ("kube-state-metrics", "kube_pod_created", "unix s"),
+    ("kube-state-metrics", "kube_pod_start_time", "unix s"),
+    ("kube-state-metrics", "kube_pod_status_scheduled_time", "unix s"),
+    ("kube-state-metrics", "kube_pod_status_initialized_time", "unix s"),
+    ("kube-state-metrics", "kube_pod_status_container_ready_time", "unix s"),
+    ("kube-state-metrics", "kube_pod_status_ready_time", "unix s"),
+    ("kube-state-metrics", "kube_pod_deletion_timestamp", "unix s"),
+    ("kube-state-metrics", "kube_pod_container_state_started", "unix s"),
+)
+
+SYNTHETIC = "up"
+"""The metric that Prometheus writes itself, also when a scrape fails."""
+
+
+def _metrics() -> Iterator[Metric]:
+    for role, new, old, unit in _GAUGES:
+        yield Metric(new, new, role, "gauge", unit, generation=OPENTELEMETRY)
+        if old:
+            yield Metric(new, old, role, "gauge", unit, generation=OPENCENSUS)
+    for role, new, interim, old, old_count in _HISTOGRAMS:
+        for part, unit in (("_bucket", "requests"), ("_sum", "s"), ("_count", "requests")):
+            for name in (new, *interim):
+                yield Metric(new + part, name + part, role, "counter", unit, generation=OPENTELEMETRY)
+            factor = 0.001 if part == "_sum" else 1.0
+            yield Metric(new + part, old + part, role, "counter", unit, factor, OPENCENSUS)
+        for name in (old_count, f"{old_count}_total"):
+            yield Metric(f"{new}_count", name, role, "counter", "requests", generation=OPENCENSUS)
+    for other, name, unit in _OTHERS:
+        yield Metric(name, name, other, "gauge", unit)
+
+
+METRICS: tuple[Metric, ...] = tuple(_metrics())
+"""Every metric that an observation keeps, once for each name it is served under."""
+
+BY_SERVED: dict[str, tuple[Metric, ...]] = {
+    served: tuple(metric for metric in METRICS if metric.served == served) for served in {m.served for m in METRICS}
+}
+"""Metrics by the name that is served: activator and queue-proxy share one."""
+
+_OLD_LABELS = {
+    "namespace_name": "k8s_namespace_name",
+    "service_name": "kn_service_name",
+    "configuration_name": "kn_configuration_name",
+    "revision_name": "kn_revision_name",
+    "response_code": "http_response_status_code",
+    "pod_name": "k8s_pod_name",
+}
+_MS_PER_S = 1000
+
+
+def vocabulary(labels: Mapping[str, str], generation: str) -> dict[str, str]:
+    """Labels as served, without the name, in the vocabulary of 1.19: names, and buckets' bounds in seconds."""
+    result = {name: value for name, value in labels.items() if name != "__name__"}
+    if generation == OPENCENSUS:
+        result = {_OLD_LABELS.get(name, name): value for name, value in result.items()}
+    if "le" in result:
+        result["le"] = bound(result["le"], _MS_PER_S if generation == OPENCENSUS else 1)
+    return result
+
+
+def bound(le: str, per_s: int = 1) -> str:
+    """A bucket's bound in seconds, one spelling for ``1``, ``1.0`` and ``1e+00``; ``+Inf`` as it is."""
+    value = float(le) / per_s
+    return "+Inf" if value == float("inf") else f"{value:.12g}"
+
+
+_PROGRAMS = re.compile(r"(autoscaler|activator|queue-proxy)")
+_DEPLOYMENT = re.compile(r"(?P<revision>.+)-deployment-")
+
+
+def role_of(labels: Mapping[str, str]) -> Role | None:
+    """The program of Knative that a target is, from the target's labels; ``None`` where they do not say.
+
+    A container's label decides before the pod's name, the job's or the k8s Service's: the user's container in a pod of
+    a revision is not its queue-proxy.
+    """
+    if container := labels.get("container") or labels.get("container_name"):
+        match = _PROGRAMS.fullmatch(container)
+        return _role(match)
+    for label in ("pod", "k8s_pod_name", "job", "service"):
+        value = labels.get(label, "")
+        match = _PROGRAMS.match(value) if label in ("pod", "k8s_pod_name") else _PROGRAMS.search(value)
+        if match and not value.startswith("autoscaler-hpa"):
+            return _role(match)
+    if labels.get("kn_route_tag") or labels.get("instance", "").endswith(":9091"):
+        return "queue-proxy"
+    if _DEPLOYMENT.match(pod_of(labels)):
+        return "queue-proxy"
+    return None
+
+
+def _role(match: re.Match[str] | None) -> Role | None:
+    name = match[1] if match else None
+    return name if name in ("autoscaler", "activator", "queue-proxy") else None  # type: ignore[return-value]
+
+
+def pod_of(labels: Mapping[str, str]) -> str:
+    """The pod that a series speaks of: ``exported_pod`` where the scrape's own label took its place."""
+    return labels.get("exported_pod") or labels.get("k8s_pod_name") or labels.get("pod") or ""
+
+
+def namespace_of(labels: Mapping[str, str]) -> str:
+    """The namespace of the service or pod that a series speaks of."""
+    return labels.get("k8s_namespace_name") or labels.get("exported_namespace") or labels.get("namespace") or ""
+
+
+def revision_of_pod(pod: str) -> str:
+    """The revision in the name of a pod of its Deployment; empty where the name has another form."""
+    match = _DEPLOYMENT.match(pod)
+    return match["revision"] if match else ""
