@@ -63,6 +63,10 @@ class Running:
         """Objects of a kind."""
         return len(self.do(lambda: self.standin.store.all(resource, namespace)))
 
+    def admit_pods(self, *admissions: Callable[[dict[str, Any]], str]) -> None:
+        """What is asked before a pod is created, instead of what was before."""
+        self.do(lambda: self.standin.node.admissions.__setitem__(slice(None), admissions))
+
     def processes(self) -> list[int]:
         """Process ids of pods."""
         return self.do(lambda: [pod._process.pid for pod in self.standin.node.pods if pod._process is not None])
@@ -96,6 +100,30 @@ def running(
         loop.call_soon_threadsafe(stop.set)
         thread.join(timeout=20)
         assert not thread.is_alive()
+
+
+def quota(cluster: Running, most: int) -> Callable[[dict[str, Any]], str]:
+    """A quota of pods in each namespace, as Kubernetes' admission words it."""
+
+    def admission(pod: dict[str, Any]) -> str:
+        used = sum(one.template.namespace == pod["metadata"]["namespace"] for one in cluster.standin.node.pods)
+        return f"exceeded quota: pods, requested: pods=1, used: pods={used}, limited: pods={most}" * (used >= most)
+
+    return admission
+
+
+def restricted(pod: dict[str, Any]) -> str:
+    """Pod Security's level "restricted", as far as two of its rules go."""
+    found = []
+    for container in pod["spec"]["containers"]:
+        context, name = container.get("securityContext") or {}, f'container "{container["name"]}"'
+        if context.get("allowPrivilegeEscalation") is not False:
+            found.append(
+                f"allowPrivilegeEscalation != false ({name} must set securityContext.allowPrivilegeEscalation=false)"
+            )
+        if context.get("runAsNonRoot") is not True:
+            found.append(f"runAsNonRoot != true (pod or {name} must set securityContext.runAsNonRoot=true)")
+    return f'violates PodSecurity "restricted:latest": {", ".join(found)}' if found else ""
 
 
 def service(name: str = "sd", image: str = "stub", **template: Any) -> dict[str, Any]:

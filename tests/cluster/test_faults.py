@@ -17,7 +17,7 @@ from kpasim.cluster.live import LiveRun, live
 from kpasim.cluster.standin.cluster import Options
 from kpasim.cluster.standin.faults import Fault
 
-from .standins import FAST, IMAGES, Running, plan, running, service
+from .standins import FAST, IMAGES, Running, plan, quota, running, service
 
 KSVC = "services.serving.knative.dev"
 TERMINATING = (
@@ -167,7 +167,7 @@ CASES = [
     Case(
         "the quota of pods is exceeded",
         answer=("does not start", "exceeded quota"),
-        manifest=service(annotations={"initial-scale": 9}),
+        manifest=service(annotations={"initial-scale": 9}),  # the rehearsal asks for one pod only
     ),
     Case(
         "the nodes have no GPU",
@@ -181,7 +181,8 @@ CASES = [
 @pytest.fixture(scope="module")
 def cluster():
     """A fake cluster with a quota, whose faults each test sets."""
-    with running(Options(images=IMAGES, speed=40.0, quota_pods=8)) as found:
+    with running(Options(images=IMAGES, speed=40.0)) as found:
+        found.admit_pods(quota(found, 8))
         yield found
 
 

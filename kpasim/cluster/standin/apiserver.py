@@ -43,8 +43,11 @@ _MAX_BODY = 4 << 20
 _BOOKMARK_S = 5.0
 _HUGE = 5 << 20
 
-Admission = Callable[[Document, Document | None], None]
-"""Changes a document before it is stored, or raises DeniedError; the second argument is what it replaces."""
+Admission = Callable[[Document, Document | None, bool], None]
+"""Changes a document before it is stored, or raises DeniedError.
+
+The arguments are the document, the stored object that it replaces, and whether this is a dry run.
+"""
 PodPort = Callable[[str], Awaitable[str]]
 """Answers a path on a pod's port."""
 
@@ -165,7 +168,7 @@ class ApiServer:
         if access.verb == "create":
             body.setdefault("metadata", {}).setdefault("namespace", namespace)
             headers = _warnings(request, kind, body)
-            self._admit(kind, body, None)
+            self._admit(kind, body, None, dry=dry)
             if self._has(kind, namespace, str(meta(body)["name"])):
                 raise AlreadyExistsError(str(meta(body)["name"]))
             if not dry:
@@ -175,7 +178,7 @@ class ApiServer:
         if access.verb == "patch":
             new = patched(old, body)
             headers = _warnings(request, kind, new)
-            self._admit(kind, new, old)
+            self._admit(kind, new, old, dry=dry)
             if dry:
                 return web.json_response(new, headers=headers)
 
@@ -206,9 +209,9 @@ class ApiServer:
         else:
             self.store.remove(kind, namespace, name)
 
-    def _admit(self, kind: Resource, new: Document, old: Document | None) -> None:
+    def _admit(self, kind: Resource, new: Document, old: Document | None, *, dry: bool) -> None:
         if kind in self.admissions:
-            self.admissions[kind](new, old)
+            self.admissions[kind](new, old, dry)
 
     def _page(self, request: web.Request, kind: Resource, namespace: str | None) -> web.Response:
         found = self.store.all(kind, namespace, request.query.get("labelSelector", ""))

@@ -38,14 +38,12 @@ class Options:
         config_autoscaler: Data of the ConfigMap.
         speed: How much faster than the machine's clock Knative's clocks run.
         gpus: GPUs of the one node.
-        quota_pods: Pods a namespace may have; 0 for any number.
     """
 
     images: Mapping[str, Image] = field(default_factory=dict)
     config_autoscaler: Mapping[str, str] = field(default_factory=dict)
     speed: float = 1.0
     gpus: int = 0
-    quota_pods: int = 0
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -59,7 +57,6 @@ class Options:
                 "config_autoscaler": dict(self.config_autoscaler),
                 "speed": self.speed,
                 "gpus": self.gpus,
-                "quota_pods": self.quota_pods,
             }
         )
 
@@ -110,7 +107,7 @@ class StandIn:
             events = Events(self.store)
             self.node = Node(
                 self.store, self.clock, processes, events, self._options.images, session,
-                gpus=self._options.gpus, quota_pods=self._options.quota_pods,
+                gpus=self._options.gpus,
             )  # fmt: skip
             self._stack.push_async_callback(self.node.close)
             front = Front(session)

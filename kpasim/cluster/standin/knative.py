@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import Any
 
 from kpasim.cluster import objects
@@ -18,7 +19,7 @@ from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, resolve, vali
 
 DOMAIN = "example.com"
 VERSION = "98e5ef9-stand-in"
-_DENIED = 'admission webhook "validation.webhook.serving.knative.dev" denied the request: validation failed: '
+_DENIED = 'admission webhook "validation.webhook.serving.knative.dev" denied the request: validation '
 _MAX_CONCURRENCY = 1000
 _MAX_TIMEOUT_S = 600
 _DEFAULT_TIMEOUT_S = 300
@@ -81,11 +82,15 @@ class Knative:
 
     # -- webhooks ----------------------------------------------------------------------------------------------------
 
-    def _admit(self, new: Document, old: Document | None) -> None:
-        """Check and complete a Service as Knative's webhooks do."""
+    def _admit(self, new: Document, old: Document | None, dry: bool) -> None:
+        """Check and complete a Service as Knative's webhooks do; a dry run asks for a pod as well.
+
+        Source:
+            knative/serving, pkg/webhook/podspec_dryrun.go.
+        """
         problems = self._problems(new)
         if problems:
-            raise DeniedError(_DENIED + "; ".join(problems))
+            raise DeniedError(f"{_DENIED}failed: {'; '.join(problems)}")
         meta(new).setdefault("annotations", {}).setdefault("serving.knative.dev/creator", ACCOUNT)
         meta(new)["annotations"]["serving.knative.dev/lastModifier"] = ACCOUNT
         spec = new["spec"]["template"]["spec"]
@@ -100,6 +105,11 @@ class Knative:
         if not probe.get("httpGet") and not probe.get("exec") and not probe.get("grpc"):
             probe.setdefault("tcpSocket", {"port": 0})
         new["spec"].setdefault("traffic", [{"latestRevision": True, "percent": 100}])
+        if dry:
+            name = f"dry-run-validation{secrets.token_hex(3)[:5]}"
+            refused = self.node.refusal(meta(new)["namespace"], name, spec["containers"])
+            if refused:
+                raise DeniedError(f"{_DENIED}callback failed: dry run failed with {refused}: spec.template")
         if old is not None:
             new["status"] = old.get("status", {})
 
@@ -224,6 +234,7 @@ class _Service:
                 container_concurrency=concurrency,
                 timeout_s=timeout_s,
                 probe=probe_of(container.get("readinessProbe")),
+                containers=spec["containers"],
                 labels=labels_of(template),
             ),
             resolve(annotations_of(template), self._knative.config, concurrency),

@@ -32,8 +32,6 @@ _POLL_TIMEOUT_S = 0.3
 _KUBELET_PERIOD_S = 10.0
 _FIRST_RESTART_S = 10.0
 _LONGEST_RESTART_S = 300.0
-_NOT_READY = ("False", "ContainersNotReady", "containers with unready status: [user-container]")
-_UNREADY = {"ContainersReady": _NOT_READY, "Ready": _NOT_READY}
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,13 @@ class Template:
     container_concurrency: int
     timeout_s: float
     probe: Probe
+    containers: Sequence[Document]
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def container(self) -> str:
+        """Name of the container that serves."""
+        return str(self.containers[0]["name"])
 
 
 class Addresses:
@@ -116,7 +120,9 @@ class Node:
 
     Args:
         gpus: GPUs that pods can have; a pod that asks for more waits unschedulable.
-        quota_pods: Pods a namespace may have; 0 for any number.
+
+    Attributes:
+        admissions: Called with each pod before it is created; they return why it may not be, or nothing.
     """
 
     def __init__(
@@ -129,20 +135,22 @@ class Node:
         session: aiohttp.ClientSession,
         *,
         gpus: int = 0,
-        quota_pods: int = 0,
     ) -> None:
         self.store, self.clock, self.processes, self.events = store, clock, processes, events
         self.images = dict(images)
         self.session = session
-        self.gpus, self.quota_pods = gpus, quota_pods
+        self.gpus = gpus
+        self.admissions: list[Callable[[Document], str]] = []
         self.addresses = Addresses()
         self.pods: list[Pod] = []
         self.random = random.Random()
         self.freed = asyncio.Event()
 
-    def over_quota(self, namespace: str) -> bool:
-        """Whether the namespace may have no further pod."""
-        return self.quota_pods > 0 and sum(pod.template.namespace == namespace for pod in self.pods) >= self.quota_pods
+    def refusal(self, namespace: str, name: str, containers: Sequence[Document]) -> str:
+        """What the API server would answer to a pod that admission refuses, empty where it would take it."""
+        pod = {"metadata": {"name": name, "namespace": namespace}, "spec": {"containers": list(containers)}}
+        why = next(filter(None, (admission(pod) for admission in self.admissions)), "")
+        return f'pods "{name}" is forbidden: {why}' if why else ""
 
     def free_gpus(self) -> int:
         """GPUs that no pod has."""
@@ -229,7 +237,9 @@ class Pod:
 
         with contextlib.suppress(NotFoundError):
             self.node.store.update(PODS, self.template.namespace, self.name, change)
-        self.node.events.add("Pod", self.template.namespace, self.name, "Killing", "Stopping container user-container")
+        self.node.events.add(
+            "Pod", self.template.namespace, self.name, "Killing", f"Stopping container {self.template.container}"
+        )
         self._going.set()
         self._changed(self)
 
@@ -422,7 +432,7 @@ class Pod:
                         REVISION_LABEL: self.template.revision,
                     },
                 },
-                "spec": {"containers": [{"name": "user-container", "image": self.template.image}]},
+                "spec": {"containers": list(self.template.containers)},
                 "status": {"phase": "Pending", "conditions": []},
             },
         )
@@ -456,11 +466,11 @@ class Pod:
         def change(status: Document) -> None:
             before = {entry["name"]: entry for entry in status.get("containerStatuses") or []}
             proxy = before.get("queue-proxy", {}).get("state") or {"running": {"startedAt": stamp()}}
-            kept = before.get("user-container", {}).get("lastState") or {}
+            kept = before.get(self.template.container, {}).get("lastState") or {}
             status.update(hostIP="127.0.0.1", podIP=self.address[0], podIPs=[{"ip": self.address[0]}])
             status["containerStatuses"] = [
                 {
-                    "name": "user-container",
+                    "name": self.template.container,
                     "image": self.template.image,
                     "restartCount": self.restarts,
                     "ready": self.ready,
@@ -488,23 +498,31 @@ class Pod:
         self._update(change)
         self._started_at = stamp()
         self._set_container({"running": {"startedAt": self._started_at}})
-        self._set_conditions(PodReadyToStartContainers=("True", "", ""), Initialized=("True", "", ""), **_UNREADY)
-        self.node.events.add("Pod", self.template.namespace, self.name, "Started", "Started container user-container")
+        self._set_conditions(PodReadyToStartContainers=("True", "", ""), Initialized=("True", "", ""))
+        self._set_unready()
+        self.node.events.add(
+            "Pod", self.template.namespace, self.name, "Started", f"Started container {self.template.container}"
+        )
 
     def _set_waiting(self, reason: str, message: str, last: Document | None = None) -> None:
         self._set_container({"waiting": {"reason": reason, "message": message}}, last)
-        self._set_conditions(PodReadyToStartContainers=("True", "", ""), Initialized=("True", "", ""), **_UNREADY)
+        self._set_conditions(PodReadyToStartContainers=("True", "", ""), Initialized=("True", "", ""))
+        self._set_unready()
+
+    def _set_unready(self) -> None:
+        why = ("False", "ContainersNotReady", f"containers with unready status: [{self.template.container}]")
+        self._set_conditions(ContainersReady=why, Ready=why)
 
     def _set_not_ready(self) -> None:
         self.ready = self.usable = False
-        self._set_conditions(**_UNREADY)
+        self._set_unready()
         self._changed(self)
 
     def _set_crashed(self, exit_status: int, tail: Sequence[str]) -> None:
         last: str = tail[-1] if tail else ""
         if self.ready or self.usable:
             self._set_not_ready()
-        words = f"container user-container in pod {self.name}"
+        words = f"container {self.template.container} in pod {self.name}"
         ended = {"terminated": {"exitCode": exit_status, "reason": "Error", "message": last, "finishedAt": stamp()}}
         self._set_waiting("CrashLoopBackOff", f"back-off 10s restarting failed {words}", ended)
         self.node.events.add(

@@ -288,13 +288,10 @@ class Revision:
         """The Deployment: as many pods as replicas, the least useful go first."""
         staying = [pod for pod in self.pods if not pod.going]
         while len(staying) < self._replicas:
-            if self.node.over_quota(self.template.namespace):
+            name = f"{self._deployment}-{self._hash}-{secrets.token_hex(3)[:5]}"
+            message = self.node.refusal(self.template.namespace, name, self.template.containers)
+            if message:
                 if not self.trouble:
-                    most = self.node.quota_pods
-                    message = (
-                        f'pods "{self._deployment}-{self._hash}-{secrets.token_hex(3)[:5]}" is forbidden: exceeded '
-                        f"quota: pods, requested: pods=1, used: pods={most}, limited: pods={most}"
-                    )
                     self.trouble = message
                     self.events.add(
                         "ReplicaSet", self.template.namespace, f"{self._deployment}-{self._hash}", "FailedCreate",
