@@ -467,6 +467,14 @@ def is_alive(process):
         return False
 
 
+def command_of(process):
+    """The words of a process's command; none of a process that has ended, as another test's child may at any time."""
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
+
+
 def test_a_killed_stand_in_leaves_no_process():
     """Even when the fake cluster itself is killed, its keeper ends the pods and removes the folder."""
     found = []
@@ -476,8 +484,7 @@ def test_a_killed_stand_in_leaves_no_process():
         def body(run: LiveRun) -> None:
             run.look()
             run.deploy()
-            standin = psutil.Process().children()
-            standin = [one for one in standin if "kpasim.cluster.standin" in one.cmdline()]
+            standin = [child for child in psutil.Process().children() if "kpasim.cluster.standin" in command_of(child)]
             found.extend(standin[-1].children(recursive=True))
             standin[-1].kill()
             limit = run.deadline(10.0, "the end")

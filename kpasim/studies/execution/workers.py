@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from itertools import islice
 from typing import Any, Literal, TypeVar
 
 from kpasim.errors import RunError
@@ -64,7 +66,15 @@ def spread(
             with _interrupted_afterwards():
                 results = parallel(calls)
                 stack.callback(_abandon, results)
-            yield from results
+            if backend == "local":
+                stack.callback(_kill_workers, patience_s=10.0)
+            # Not `yield from`: that would hand the end of this generator to joblib before the workers are ended.
+            while True:
+                with _ended_by_interrupt():
+                    left = list(islice(results, 1))
+                if not left:
+                    return
+                yield left[0]
 
 
 def _in_waves(calls: Sequence[Any]) -> Iterator[Any]:
@@ -119,6 +129,45 @@ def _interrupted_afterwards() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if asked:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def _ended_by_interrupt() -> Iterator[None]:
+    """Let Ctrl-C end the workers, not joblib: interrupted while it waits, it ends them in the way that races."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked: list[int] = []
+
+    def end(number: int, frame: object) -> None:
+        asked.append(number)
+        _kill_workers()
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    except Exception:
+        if not asked:
+            raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
+
+
+def _kill_workers(patience_s: float = 0.0) -> None:
+    """End the local workers, and wait some seconds until loky's thread has noticed and dropped the work that is left.
+
+    Asked to do this by itself, loky forgets its jobs but not the queue of their numbers: its thread then ends with a
+    KeyError on stderr, and a semaphore stays, if a worker took a job just before. Dead workers are a case it handles.
+    """
+    for process in multiprocessing.active_children():
+        if process.name.startswith("LokyProcess") and process.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+    for thread in threading.enumerate():
+        if thread.name == "ExecutorManagerThread":
+            thread.join(patience_s)
 
 
 def _abandon(results: Generator[Any, None, None]) -> None:

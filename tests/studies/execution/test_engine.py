@@ -101,6 +101,22 @@ def test_ctrl_c_leaves_no_process():
     assert not left
 
 
+def test_dropped_jobs_are_no_error():
+    """Work that is abandoned while workers take it from the queue ends silently (loky alone prints a KeyError)."""
+    script = """
+import time
+from kpasim.studies.execution.workers import spread
+for attempt in range(6):
+    results = spread(time.sleep, [0.001] * 400, processes=2)
+    for _ in range(2 + 7 * attempt):
+        next(results)
+    results.close()
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @pytest.fixture
 def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """A cache that looks empty; the list grows by a word where the engine would be compiled."""
