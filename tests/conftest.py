@@ -23,7 +23,8 @@ settings.load_profile("same")
 VECTORS = Path(__file__).parent / "vectors"
 FAMILIES = (
     "decider", "aggregation", "collector", "scrape", "targets", "scaler", "lb", "queueproxy_stats", "services",
-    "configmaps", "hpa_replicas", "hpa_behavior", "hpa_trace",
+    "configmaps", "hpa_replicas", "hpa_behavior", "hpa_trace", "keda_activation", "keda_chain",
+    "keda_http_buckets",
 )  # fmt: skip
 LATER = ("knative_rollout",)
 """Families that nothing in kpasim models yet; their cases are counted and named, not replayed."""

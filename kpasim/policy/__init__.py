@@ -4,7 +4,20 @@ Nothing here keeps state, reads a clock or draws a random number. ``KERNELS`` ar
 numba (``numba.extending.register_jitable``), callees before callers; the rest is computed once per run.
 """
 
-from kpasim.policy import accounting, burst, decider, delay, hpa, pods, routing, scaler, scraping, windows
+from kpasim.policy import (
+    accounting,
+    burst,
+    decider,
+    delay,
+    hpa,
+    keda,
+    keda_http,
+    pods,
+    routing,
+    scaler,
+    scraping,
+    windows,
+)
 
 KERNELS = (
     *windows.KERNELS,
@@ -17,5 +30,7 @@ KERNELS = (
     *routing.KERNELS,
     *scraping.KERNELS,
     *hpa.KERNELS,
+    *keda.KERNELS,
+    *keda_http.KERNELS,
 )
 """Functions that a compiled engine adopts, callees before callers."""

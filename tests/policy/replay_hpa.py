@@ -304,7 +304,7 @@ class Controller:
         tolerances = (settings.tolerance_up, settings.tolerance_down)
         proposals = [
             proposal(metric, value, pods, replicas, status, tolerances)
-            for metric, value in zip(self.metrics, values, strict=True)
+            for metric, value in zip(self.metrics, values, strict=False)
         ]
         best = hpa.larger(np.array(proposals, dtype=np.int64), replicas)
         new, step, reason, able, limit = hpa.decide(settings, history, now_ns, replicas, best)

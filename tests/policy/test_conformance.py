@@ -18,7 +18,7 @@ import pytest
 from kpasim.errors import ExperimentError
 from kpasim.policy import accounting, burst, decider, delay, routing, scaler, scraping, targets, windows
 from kpasim.spec import autoscaler
-from tests.policy import replay_hpa
+from tests.policy import replay_hpa, replay_keda
 
 Case = dict[str, Any]
 
@@ -1037,3 +1037,21 @@ def test_hpa_behavior(case: Case) -> None:
 def test_hpa_trace(case: Case) -> None:
     """A whole HPA writes the counts, errors and conditions of Kubernetes' controller, tick by tick."""
     replay_hpa.replay_trace(case)
+
+
+@pytest.mark.vectors("keda_activation")
+def test_keda_activation(case: Case) -> None:
+    """KEDA's poll writes the counts, remembers the times and shows the conditions of its scale executor."""
+    replay_keda.replay_activation(case)
+
+
+@pytest.mark.vectors("keda_chain")
+def test_keda_chain(case: Case) -> None:
+    """KEDA and its HPA write the same counts on one target."""
+    replay_keda.replay_chain(case)
+
+
+@pytest.mark.vectors("keda_http_buckets")
+def test_keda_http_buckets(case: Case) -> None:
+    """The HTTP add-on's counters, concurrency and request rate are those of its code."""
+    replay_keda.replay_http(case)

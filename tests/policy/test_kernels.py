@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from numba.extending import register_jitable
 
 from kpasim import policy
-from kpasim.policy import accounting, burst, decider, delay, hpa, routing, scaler, scraping, windows
+from kpasim.policy import accounting, burst, decider, delay, hpa, keda, keda_http, routing, scaler, scraping, windows
 
-MODULES = (accounting, burst, decider, delay, hpa, routing, scaler, scraping, windows)
+MODULES = (accounting, burst, decider, delay, hpa, keda, keda_http, routing, scaler, scraping, windows)
 KERNELS = [kernel for kernel in policy.KERNELS if sys.modules[kernel.__module__] in MODULES]
 
 for _kernel in policy.KERNELS:
@@ -201,6 +201,46 @@ def play_hpa(settings: Any, history: Any, series: Any, steps: Any, out: Any) -> 
         current = new
 
 
+def play_keda(settings: Any, state: Any, steps: Any, out: Any) -> None:
+    """Reads of two triggers, then a poll."""
+    replicas = 0
+    for row in range(len(steps)):
+        now_ns, says, ready = int(row * 30_250_000_000), int(steps[row, 0]), int(steps[row, 1])
+        for trigger in range(2):
+            failed = says == keda.ERROR
+            out[row, trigger] = keda.read_trigger(settings, state, trigger, failed, 5300, trigger == 0, replicas, ready)
+        if steps[row, 2] > 0:
+            replicas = int(steps[row, 2])
+        written, active, condition = keda.poll(
+            settings, state, now_ns, replicas, says == keda.ACTIVE, says == keda.ERROR
+        )
+        if written != keda.NO_COUNT:
+            keda.on_written(state, now_ns, active)
+            replicas = written
+        least, most = keda.hpa_bounds(settings.min_replicas, settings.idle_replicas)
+        out[row, 2] = written
+        out[row, 3] = active
+        out[row, 4] = condition
+        out[row, 5] = keda.falls_back(settings, state)
+        out[row, 6] = least * 1000 + most
+
+
+def play_keda_http(ring: Any, memory: Any, counts: Any, steps: Any, out: Any) -> None:
+    """Requests at two interceptors and readings of them."""
+    now_ms = 946_684_800_000
+    for row in range(len(steps)):
+        now_ms += int(steps[row, 0])
+        which = int(steps[row, 1])
+        keda_http.enter(counts[which], int(steps[row, 2]))
+        keda_http.leave(counts[1 - which], int(steps[row, 3]))
+        known, concurrency, rate = keda_http.read(ring, memory, steps[row, 4:], counts, now_ms)
+        out[row, 0] = known
+        out[row, 1] = concurrency
+        out[row, 2] = rate
+        out[row, 3] = keda_http.is_empty(ring, now_ms + 5000)
+        out[row, 4] = keda_http.average(ring, now_ms + 3000)
+
+
 # Strategies for the scenarios' arguments; every array is made anew for each engine.
 
 finite = st.floats(-1e4, 1e4)
@@ -329,6 +369,30 @@ SCENARIOS: dict[Callable[..., None], st.SearchStrategy[tuple[Any, ...]]] = {
     play_routing: routing_arguments(),
     play_scraping: scrape_arguments(),
     play_hpa: hpa_arguments(),
+    play_keda: st.tuples(
+        st.builds(
+            keda.Settings,
+            st.integers(0, 3),
+            st.integers(-1, 3),
+            st.sampled_from([0, 60_000_000_000, 300_000_000_000]),
+            st.sampled_from([0, 60_000_000_000]),
+            st.just(0),
+            st.integers(-1, 3),
+            st.integers(0, 6),
+            st.integers(0, 3),
+            st.integers(0, 15),
+        ),
+        st.just(2).map(keda.new_state),
+        ints((0, 2), (0, 5), (-3, 6)),
+    ),
+    play_keda_http: st.tuples(
+        st.sampled_from([(5_000, 1_000), (5_000, 2_000), (60_000, 1_000)]).map(
+            lambda given: keda_http.new_ring(*given)
+        ),
+        st.just(2).map(keda_http.new_memory),
+        st.just((2, 2)).map(lambda shape: np.zeros(shape, dtype=np.int64)),
+        ints((0, 4_000), (0, 1), (0, 9), (0, 9), (0, 3), (0, 3)),
+    ),
 }
 
 
