@@ -22,6 +22,7 @@ from kpasim.policy import windows
 from kpasim.spec.cluster import Cluster
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.model import ServiceModel
+from kpasim.spec.scaling import Kpa, Spare
 from kpasim.spec.sharing import sharing
 from kpasim.spec.workload import Hey
 from kpasim.workloads.arrivals import most_arrivals
@@ -112,6 +113,8 @@ def _params(experiment: Experiment, recorded: Recorded) -> Params:
     is_measured = given and model.service_time.slots is None
     slots = service.container_concurrency if is_measured else sharing(experiment).slots
     factors = model.service_time.per_instance_type
+    scaling = experiment.scaling
+    spare = scaling.pods if isinstance(scaling, Spare) else 0
     return Params(
         container_concurrency=service.container_concurrency,
         slots=slots,
@@ -196,13 +199,14 @@ def _params(experiment: Experiment, recorded: Recorded) -> Params:
         start=_STARTS[start],
         start_for_ns=nanoseconds(experiment.start.for_s),
         horizon_ns=nanoseconds(experiment.horizon_s),
-        stays=int(revision.min_scale > 0 or not revision.enable_scale_to_zero),
+        stays=int(revision.min_scale > 0 or not revision.enable_scale_to_zero or spare > 0),
         seed=experiment.seed & (2**63 - 1),
         clock_jitter_ns=nanoseconds(delays.clock_jitter_s),
         api_jitter_ns=nanoseconds(delays.api_jitter_s),
         status_jitter_ns=nanoseconds(delays.status_jitter_s),
         wake_ns=nanoseconds(delays.wake_s),
         until_ns=nanoseconds(experiment.repeat_s),
+        spare=spare,
     )
 
 
@@ -320,6 +324,8 @@ def _must_be_playable(experiment: Experiment, params: Params) -> None:
     if params.start == of.WARM and params.initial_scale == 0 and params.min_scale == 0:
         message = "warm needs a pod before the load, and the revision begins with none (initial-scale 0; write zero)"
         raise refused(experiment, "start", message)
+    if not isinstance(experiment.scaling, Kpa | Spare):
+        raise refused(experiment, "autoscaler", f"{experiment.scaling.kind} is not simulated yet")
     if params.crash_probability >= 1.0 and params.restart_ns == 0:
         message = "0s with starts that always fail would restart without end (Kubernetes waits 10s)"
         raise refused(experiment, "model.cold-start.crash.restart-delay", message)

@@ -190,6 +190,10 @@ class Params(NamedTuple):
     until_ns: int = 0
     """How long after the start of the load a run without a horizon goes on at least."""
 
+    # another autoscaler than Knative's, or more than it
+    spare: int = 0
+    """Pods added to each answer of Knative's autoscaler."""
+
 
 class Draws(NamedTuple):
     """The random numbers of one replication, indexed by what they belong to."""

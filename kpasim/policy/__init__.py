@@ -16,6 +16,7 @@ from kpasim.policy import (
     routing,
     scaler,
     scraping,
+    spare,
     windows,
 )
 
@@ -32,5 +33,6 @@ KERNELS = (
     *hpa.KERNELS,
     *keda.KERNELS,
     *keda_http.KERNELS,
+    *spare.KERNELS,
 )
 """Functions that a compiled engine adopts, callees before callers."""

@@ -67,6 +67,7 @@ from kpasim.spec.model import ServiceModel
 from kpasim.spec.objects import split_name
 from kpasim.spec.places import expanded, place_of, replaced, without_draws
 from kpasim.spec.quantities import PositiveSeconds, Seconds, duration_text, seconds, share
+from kpasim.spec.scaling import AnyScaling, Kpa, Scaling
 from kpasim.spec.workload import FILE_KINDS, Workload
 from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_mapping, refuse_other_kinds
 
@@ -178,6 +179,9 @@ class Experiment(Spec):
     among those that come with kpasim; a path; or the model itself."""
     cluster: Cluster = Cluster()
     """Where pods run and how requests reach them."""
+    autoscaler: AnyScaling | None = None
+    """What decides on the number of pods, and who holds requests meanwhile: a kind (`kpa`, `hpa`, `keda`, `keda-http`,
+    `schedule`, `spare`, `lookahead`, `ray-serve`), or a mapping. Not given: the autoscaler of the manifest."""
     start: Start = Start()
     """State of the revision when the load begins: `warm`, `idled`, `zero`, or a mapping."""
     horizon_s: PositiveSeconds | None = None
@@ -222,6 +226,11 @@ class Experiment(Spec):
     def name(self) -> str:
         """Name of the file without its ending, or of the service where there is no file."""
         return printable(self._path.stem) if self._path else self.service.name
+
+    @property
+    def scaling(self) -> Scaling:
+        """The autoscaler: as the file says, else Knative's own."""
+        return self.autoscaler or Kpa()
 
     @property
     def revision(self) -> RevisionSettings:
@@ -337,7 +346,7 @@ class Experiment(Spec):
             except ValueError as err:
                 raise self._refused(path, str(err)) from None
             touched.add(head)
-        return self._rebuilt(expanded(raw) if touched & {"start", "model"} else raw, touched, edits)
+        return self._rebuilt(expanded(raw) if touched & {"start", "model", "autoscaler"} else raw, touched, edits)
 
     def _place(self, path: str, raw: Mapping[str, Any] | None = None) -> Place:
         """Where in the raw mapping a path leads that is not one of the manifest.

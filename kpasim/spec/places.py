@@ -17,6 +17,8 @@ def expanded(raw: dict[str, Any]) -> dict[str, Any]:
     raw = dict(raw)
     if isinstance(raw.get("start"), str):
         raw["start"] = {"state": raw["start"]}
+    if isinstance(raw.get("autoscaler"), str):
+        raw["autoscaler"] = {"kind": raw["autoscaler"]}
     if isinstance(raw.get("model"), Mapping):
         model = raw["model"] = dict(raw["model"])
         time, start = model.get("service-time"), model.get("cold-start")

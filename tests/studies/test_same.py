@@ -67,6 +67,35 @@ LOADS: dict[str, dict[str, Any]] = {
                "class": "class", "time-unit": "s", "speed": 2.0, "from": "1s", "duration": "30s", "limit": 20},
     "gentd26": {**_OPEN, "file": "trace.csv", "from": "1s", "duration": "30s", "speed": 2.0},
 }  # fmt: skip
+_BEHAVIOR = {
+    "scale-up": {"stabilization-window": "10s", "select-policy": "Max", "tolerance": 0.2,
+                 "policies": [{"type": "Pods", "value": 4, "period": "20s"}]},
+    "scale-down": {"stabilization-window": "20s", "select-policy": "Min", "tolerance": 0.2,
+                   "policies": [{"type": "Percent", "value": 50, "period": "20s"}]},
+}  # fmt: skip
+_HPA = {"behavior": _BEHAVIOR, "tolerance": 0.2, "sync-period": "10s", "downscale-stabilization": "1m",
+        "termination-grace-period": "20s", "target": 2.0}  # fmt: skip
+_METRIC = {"metric": "rps", "scrape-interval": "10s", "metric-window": "30s", "adapter-delay": "5s"}
+AUTOSCALERS: dict[str, dict[str, Any]] = {
+    "kpa": {},
+    "spare": {"pods": 2},
+    "schedule": {"timezone": "UTC", "load-starts": "mon 08:00",
+                 "windows": [{"days": "mon-fri", "start": "09:00", "end": "17:00", "replicas": 2}]},
+    "lookahead": {"quantile": 90, "scale-up-forward": "20s", "history-days": 3},
+    "hpa": {**_HPA, **_METRIC, "min-replicas": 1, "max-replicas": 6, "metric-type": "External",
+            "target-type": "AverageValue"},
+    "keda": {**_HPA, **_METRIC, "min-replica-count": 1, "max-replica-count": 6, "idle-replica-count": 0,
+             "polling-interval": "20s", "cooldown-period": "1m", "initial-cooldown-period": "20s",
+             "metric-type": "AverageValue", "activation-threshold": 0.2, "query-failure": 0.1,
+             "fallback": {"failure-threshold": 2, "replicas": 2, "behavior": "static"}},
+    "keda-http": {**_HPA, "min-replicas": 1, "max-replicas": 6, "metric": "concurrency", "window": "1m",
+                  "granularity": "1s", "scaledown-period": "1m", "initial-cooldown-period": "20s",
+                  "queue-tick": "500ms", "stream-interval": "400ms", "polling-interval": "20s"},
+    "ray-serve": {"min-replicas": 1, "initial-replicas": 2, "max-replicas": 6, "target-ongoing-requests": 2.0,
+                  "max-ongoing-requests": 3, "upscale-delay": "10s", "downscale-delay": "20s",
+                  "downscale-to-zero-delay": "30s", "upscaling-factor": 0.8, "downscaling-factor": 0.8,
+                  "look-back-period": "20s", "metrics-interval": "5s"},
+}  # fmt: skip
 TIMES: list[dict[str, Any]] = [
     {"distribution": "constant", "time": "2s"},
     {"distribution": "uniform", "low": "1s", "high": "30s"},
@@ -167,6 +196,8 @@ def bases() -> dict[str, tuple[dict[str, Any], str]]:
     found["repeat"] = ({**recurring, "start": {"state": "idled"}, "repeat": "24h"}, "repeat")
     for kind, load in LOADS.items():
         found[kind] = ({**WHOLE, "workload": {"kind": kind, **load}}, "workload")
+    for kind, settings in AUTOSCALERS.items():
+        found[f"autoscaler {kind}"] = ({**WHOLE, "autoscaler": {"kind": kind, **settings}}, "autoscaler.")
     for number, time in enumerate(TIMES):
         for path in PLACES_OF_TIMES:
             base = written(found["nodes" if path.startswith("cluster") else "whole"][0], path, time)
@@ -285,7 +316,7 @@ def test_every_settable_path_is_a_change_or_is_refused(name: str) -> None:
     experiment = from_mapping(base)
     walked = 0
     for path, value in paths(base, begin):
-        if path == "workload.kind" or path.endswith(".distribution") or path == "workload.file":
+        if path in {"workload.kind", "autoscaler.kind"} or path.endswith(".distribution") or path == "workload.file":
             continue  # another load or distribution, with keys of its own: those are walked by themselves
         said = [(other, *verdict(experiment, path, other)) for other in others(path, value, base)]
         assert said, path
@@ -302,7 +333,7 @@ def test_every_settable_path_is_a_change_or_is_refused(name: str) -> None:
         if len(axes[path]) > 1:
             with pytest.raises(KpasimError, match=r"has no effect|neither simulation nor bill"):
                 Plan.of(Sweep(experiment="x", axes=axes), experiment, "x")
-    assert walked
+    assert walked or name == "autoscaler kpa"
 
 
 def test_every_key_of_the_schema_is_walked() -> None:
@@ -320,6 +351,7 @@ def test_every_key_of_the_schema_is_walked() -> None:
                 )
             kind = parent.get("distribution", "") if isinstance(parent, dict) else ""
             kind = base["workload"]["kind"] if wanted.startswith("workload.") and wanted.count(".") == 1 else kind
+            kind = base["autoscaler"]["kind"] if wanted.startswith("autoscaler.") and wanted.count(".") == 1 else kind
             parts = wanted.split(".")
             walked |= {(".".join(parts[:end]), "") for end in range(1, len(parts) + 1)} | {(wanted, kind)}
     missing = [
@@ -329,6 +361,11 @@ def test_every_key_of_the_schema_is_walked() -> None:
     ]
     missing = [(path, of) for path, of in missing if not (of in LOADS and (path, "") in walked and "sessions" in path)]
     missing = [(path, of) for path, of in missing if not (of == "steps" and (path, "") in walked)]
+    nested = {key.path.rpartition(".")[0].removesuffix(".NAME") for key in keys()}
+    nested |= {key.path for key in keys() if ".NAME." in key.path}
+    missing = [
+        (path, of) for path, of in missing if not (of in AUTOSCALERS and (path, "") in walked and path in nested)
+    ]
     # Names of files, whose settings are those of the sections that are walked; tests/spec holds what they read.
     missing = [(path, of) for path, of in missing if path not in {"cluster-config", "inferenceservice-config"}]
     assert not missing, f"the experiments above lack these keys: {missing}"

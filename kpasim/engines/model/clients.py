@@ -51,7 +51,9 @@ def resting_pods(sim: Simulation) -> int:
     """Pods that stay by themselves."""
     if not sim.params.stays:
         return 0
-    return int(max(sim.params.min_scale, 1 - sim.params.enable_scale_to_zero))
+    least = max(sim.params.min_scale, 1 - sim.params.enable_scale_to_zero)
+    spare = sim.params.spare if sim.params.max_scale == 0 else min(sim.params.spare, sim.params.max_scale)
+    return int(max(least, spare))
 
 
 def is_at_rest(sim: Simulation) -> bool:

@@ -13,7 +13,7 @@ from kpasim.engines.draws import LATE_TICK
 from kpasim.engines.model.clocks import due_after, wall_ns
 from kpasim.engines.model.state import LATE_TICKS, Simulation
 from kpasim.engines.params import SECOND_NS, TICK_NS
-from kpasim.policy import decider, windows
+from kpasim.policy import burst, decider, spare, windows
 
 
 class Decision(NamedTuple):
@@ -60,10 +60,16 @@ def decide(sim: Simulation, reachable: int) -> Decision:
         return Decision(False, 0, 0.0, 0.0, 0.0, 0, False)
     stable = windows.average(ring, second, sim.params.weight_stable)
     panic = windows.average(panic_ring(sim), second, sim.params.weight_panic)
+    ready = spare.without(sim.revision.ready_pods, sim.params.spare)
     desired, excess, _, _, rule = decider.tick(
-        limits(sim, reachable), sim.panicking, sim.delay_slots, wall_ns(sim), sim.revision.ready_pods, stable, panic
+        limits(sim, reachable), sim.panicking, sim.delay_slots, wall_ns(sim), ready, stable, panic
     )
+    if sim.params.spare:
+        excess = burst.excess_burst_capacity(
+            sim.revision.ready_pods, sim.params.total_value, sim.params.target_burst_capacity, panic
+        )
     is_panicking = sim.panicking[decider.PANIC_SINCE_NS] != decider.NEVER_NS
+    desired = spare.desired(desired, sim.params.spare)
     return Decision(True, desired, excess, stable, panic, rule, is_panicking)
 
 

@@ -1,0 +1,421 @@
+"""The autoscaler of an experiment: Knative's own, or another for the same load, with the settings of its project.
+
+A target that is not given is the target of the Service's manifest, so that autoscalers are compared at one target.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from kpasim.spec.base import Count, Number, Positive, Spec, Whole, wrong
+from kpasim.spec.quantities import PositiveSeconds, Seconds, Share
+
+Metric = Literal["concurrency", "rps", "utilization"]
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAY_S, WEEK_S = 86_400, 604_800
+MAX_REPLICAS = 100
+"""Maximum of pods where neither the autoscaler's settings nor `max-scale` give one; KEDA's default."""
+
+
+def _time_of_day(text: Any) -> Any:
+    """`08:00`, also where YAML has read it as a number of minutes or seconds."""
+    if isinstance(text, int) and not isinstance(text, bool):
+        text = f"{text // 60:02}:{text % 60:02}"
+    if not (isinstance(text, str) and re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d|24:00", text)):
+        raise wrong("is not a time of day (write 08:00)")
+    return text
+
+
+def _day_words(text: str) -> str:
+    try:
+        days_of(text)
+    except ValueError:
+        raise wrong("is not a list of weekdays (write mon-fri, or mon,wed)") from None
+    return text
+
+
+def days_of(text: str) -> tuple[int, ...]:
+    """Weekdays, 0 for Monday, of `mon-fri` or `mon,wed`.
+
+    Raises:
+        ValueError: Not weekdays.
+    """
+    days: list[int] = []
+    for part in text.lower().replace(" ", "").split(","):
+        first, _, last = part.partition("-")
+        begin, end = DAYS.index(first), DAYS.index(last or first)
+        days += [day % 7 for day in range(begin, end + 1 if end >= begin else end + 8)]
+    return tuple(dict.fromkeys(days))
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise wrong("is not a time zone (write UTC or Europe/Berlin)") from None
+    return name
+
+
+def _moment(text: Any) -> Any:
+    """A weekday with a time, or a date with a time."""
+    if isinstance(text, datetime):
+        text = text.isoformat()
+    try:
+        moment_of(str(text), "UTC")
+    except ValueError:
+        raise wrong("is not a moment of the week (write mon 08:00, or 2026-11-30T08:00)") from None
+    return str(text)
+
+
+def moment_of(text: str, zone: str) -> float:
+    """Seconds since Monday 00:00 in a time zone; a date without an offset is in that zone.
+
+    Raises:
+        ValueError: Neither `mon 08:00` nor an ISO date with a time.
+    """
+    day, _, time = text.strip().lower().partition(" ")
+    if day in DAYS:
+        return DAYS.index(day) * DAY_S + seconds_of_day(time or "00:00")
+    at = datetime.fromisoformat(text)
+    at = at.astimezone(ZoneInfo(zone)) if at.tzinfo else at
+    return at.weekday() * DAY_S + at.hour * 3600 + at.minute * 60 + at.second + at.microsecond / 1e6
+
+
+def seconds_of_day(text: str) -> int:
+    """Seconds since midnight of `08:00`.
+
+    Raises:
+        ValueError: Not a time of day.
+    """
+    hours, minutes = text.split(":")
+    return int(hours) * 3600 + int(minutes) * 60
+
+
+TimeOfDay = Annotated[str, BeforeValidator(_time_of_day)]
+"""A time of day: `08:00`; `24:00` is the end of a day."""
+
+
+class Kpa(Spec):
+    """Knative's Pod Autoscaler, as the Service's manifest and `config-autoscaler` set it."""
+
+    kind: Literal["kpa"] = "kpa"
+
+
+class Spare(Spec):
+    """Knative's Pod Autoscaler with spare pods: its answer plus a number (knative/serving#15812, not merged)."""
+
+    kind: Literal["spare"]
+    pods: Whole = 1
+    """Pods added to each answer of the autoscaler, an answer of 0 pods included; `max-scale` still limits the sum."""
+
+
+class Window(Spec):
+    """A part of the week with a minimum of pods."""
+
+    days: Annotated[str, AfterValidator(_day_words)] = "mon-sun"
+    """Weekdays on which it starts: `mon-fri`, or `sat,sun`."""
+    start: TimeOfDay
+    """Time of day at which it starts."""
+    end: TimeOfDay
+    """Time of day at which it ends; on the next day where it is not after `start`."""
+    replicas: Whole
+    """Minimum of pods meanwhile."""
+
+
+class Schedule(Spec):
+    """Knative's Pod Autoscaler with a minimum of pods by weekday and time of day."""
+
+    kind: Literal["schedule"]
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    """Time zone of the windows."""
+    load_starts: Annotated[str, BeforeValidator(_moment)] = "mon 00:00"
+    """Moment of the week at which the load starts: a weekday and a time in that time zone (`mon 08:00`), or a date and
+    a time (`2026-11-30T08:00+08:00`). A change of summer time during the run is not simulated."""
+    windows: tuple[Window, ...] = Field(min_length=1)
+    """Parts of the week with a minimum of pods; where two overlap, the larger minimum holds."""
+
+
+class Lookahead(Spec):
+    """Knative's Pod Autoscaler with a forecast from earlier days, as Alibaba's AHPA documents it: the larger counts."""
+
+    kind: Literal["lookahead"]
+    quantile: Annotated[float, Field(strict=True, gt=0, le=100)] = 95
+    """Quantile of the demand at the same time on earlier days, in percent."""
+    scale_up_forward_s: Seconds | None = None
+    """Time that the forecast is ahead; not given: the mean cold start of the model."""
+    history_days: Annotated[int, Field(strict=True, ge=1, le=366)] = 7
+    """Number of earlier days: loads of the same kind with other random numbers. A recorded load repeats itself, so
+    that its forecast is perfect."""
+
+
+class Rule(Spec):
+    """A limit of how fast an HPA changes the number of pods."""
+
+    type: Literal["Pods", "Percent"]
+    """Unit of `value`: pods, or percent of the present number."""
+    value: Annotated[int, Field(strict=True, gt=0, le=10**6)]
+    """Maximum change within the period."""
+    period_s: Annotated[PositiveSeconds, Field(le=1800)] = 15.0
+    """Length of the period; at most 30m."""
+
+
+class _Direction(Spec):
+    select_policy: Literal["Max", "Min", "Disabled"] = "Max"
+    """Policy that counts: the largest change, the smallest, or no change in this direction."""
+    tolerance: Number | None = None
+    """Relative difference from the target that changes nothing; not given: `tolerance` of the autoscaler."""
+
+
+class ScaleUp(_Direction):
+    """How an HPA adds pods; Kubernetes' defaults."""
+
+    stabilization_window_s: Annotated[Seconds, Field(le=3600)] = 0.0
+    """Time over which the smallest recommendation counts; at most 1h."""
+    policies: tuple[Rule, ...] = (Rule(type="Pods", value=4), Rule(type="Percent", value=100))
+    """Limits of the change."""
+
+
+class ScaleDown(_Direction):
+    """How an HPA removes pods; Kubernetes' defaults."""
+
+    stabilization_window_s: Annotated[Seconds, Field(le=3600)] | None = None
+    """Time over which the largest recommendation counts; at most 1h. Not given: `downscale-stabilization`."""
+    policies: tuple[Rule, ...] = (Rule(type="Percent", value=100),)
+    """Limits of the change."""
+
+
+class Behavior(Spec):
+    """`behavior` of an HPA; missing parts have Kubernetes' defaults."""
+
+    scale_up: ScaleUp = ScaleUp()
+    """How pods are added."""
+    scale_down: ScaleDown = ScaleDown()
+    """How pods are removed."""
+
+
+class _Controller(Spec):
+    """An HPA, by itself or behind KEDA, and the pods that it scales: a Deployment behind a Service."""
+
+    behavior: Behavior | None = None
+    """Limits of changes. Not given: the older rule of Kubernetes, at most twice the pods or 4 every sync;
+    `behavior: {}` gives the documented defaults."""
+    tolerance: Number = 0.1
+    """Relative difference from the target that changes nothing."""
+    sync_period_s: PositiveSeconds = 15.0
+    """Time from one decision of the HPA to the next."""
+    downscale_stabilization_s: Seconds = 300.0
+    """Time over which the largest recommendation counts before pods are removed."""
+    termination_grace_period_s: Seconds = 30.0
+    """Time that a removed pod has to finish its requests; the Deployment's `terminationGracePeriodSeconds`."""
+
+    def max_of(self, max_scale: int) -> int:
+        """Maximum of pods, with the manifest's `max-scale` (0 for none) where none is given."""
+        return max_scale or MAX_REPLICAS
+
+
+class _Measured(_Controller):
+    """An autoscaler that reads a metric which something else has scraped."""
+
+    metric: Metric = "concurrency"
+    """Metric: requests in flight (`concurrency`), requests per second (`rps`), or percent of time in which a pod's
+    container works (`utilization`)."""
+    target: Positive | None = None
+    """Target of the metric for each pod (with `Value`: of the whole). Not given: the target of the manifest; for `rps`
+    divided by the mean service time; 80 for `utilization`."""
+    scrape_interval_s: PositiveSeconds = 15.0
+    """Time from one scrape of the metric to the next."""
+    metric_window_s: Seconds | None = None
+    """Window that the metric is averaged over; 0 is the latest scrape. Not given: 1m for `rps` and `utilization`, 0
+    for `concurrency`."""
+    adapter_delay_s: Seconds = 0.0
+    """Time from a scrape until the autoscaler can read it."""
+
+
+class Hpa(_Measured):
+    """Kubernetes' HorizontalPodAutoscaler over a Deployment: nobody holds requests while there is no pod."""
+
+    kind: Literal["hpa"]
+    min_replicas: Whole = 1
+    """Minimum of pods; 0 needs `External` or `Object` (Kubernetes 1.37)."""
+    max_replicas: Count | None = None
+    """Maximum of pods; not given: `max-scale` of the manifest, 100 where it has none."""
+    metric_type: Literal["Pods", "External", "Object"] = "Pods"
+    """Source: each pod by itself, or one number for all of them, measured at the gateway."""
+    target_type: Literal["AverageValue", "Value"] = "AverageValue"
+    """`AverageValue`: the target is for each pod; `Value`: the target is for the whole (`External` and `Object`)."""
+
+    def max_of(self, max_scale: int) -> int:
+        """Maximum of pods."""
+        return self.max_replicas or super().max_of(max_scale)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.metric_type == "Pods" and self.target_type == "Value":
+            raise wrong("target-type Value stands beside metric-type Pods (must be AverageValue)")
+        if self.metric_type == "Pods" and self.min_replicas == 0:
+            raise wrong("min-replicas 0 needs metric-type External or Object: without pods there is no pod to ask")
+        if self.metric_type != "Pods" and self.metric == "utilization":
+            raise wrong("metric utilization is measured in pods (write metric-type: Pods)")
+        if self.max_replicas is not None and self.max_replicas < self.min_replicas:
+            raise wrong(f"max-replicas {self.max_replicas} is below min-replicas {self.min_replicas}")
+        return self
+
+
+class Fallback(Spec):
+    """Number of pods while KEDA's source fails."""
+
+    failure_threshold: Whole
+    """Failures in a row beyond which it holds."""
+    replicas: Whole
+    """Number of pods."""
+    behavior: Literal["static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"] = "static"
+    """How `replicas` and the present number of pods combine."""
+
+
+class Keda(_Measured):
+    """KEDA over a Deployment: it switches between zero and one pod, its HPA does the rest; nobody holds requests."""
+
+    kind: Literal["keda"]
+    min_replica_count: Whole = 0
+    """Minimum of pods."""
+    max_replica_count: Count | None = None
+    """Maximum of pods; not given: `max-scale` of the manifest, 100 where it has none."""
+    idle_replica_count: Whole | None = None
+    """Pods while no trigger is active; below `min-replica-count`."""
+    polling_interval_s: PositiveSeconds = 30.0
+    """Time from one look at the triggers to the next."""
+    cooldown_period_s: Seconds = 300.0
+    """Time without an active trigger before all pods go."""
+    initial_cooldown_period_s: Seconds = 0.0
+    """Time after the creation before pods may go where no trigger was ever active."""
+    metric: Metric = "rps"
+    """Metric, measured at the gateway: requests per second (`rps`), or requests in flight (`concurrency`; requests
+    that fail at zero pods are never in flight, so that it never wakes a service up)."""
+    metric_type: Literal["AverageValue", "Value"] = "AverageValue"
+    """`AverageValue`: the target is for each pod; `Value`: the target is for the whole."""
+    activation_threshold: Number = 0.0
+    """The trigger is active while the metric is above this."""
+    query_failure: Share = 0.0
+    """Share of queries that the source does not answer."""
+    fallback: Fallback | None = None
+    """Number of pods while the source fails."""
+
+    def max_of(self, max_scale: int) -> int:
+        """Maximum of pods."""
+        return self.max_replica_count or super().max_of(max_scale)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.metric == "utilization":
+            raise wrong("metric utilization is measured in pods (write rps or concurrency)")
+        if self.max_replica_count is not None and self.max_replica_count < self.min_replica_count:
+            raise wrong(
+                f"max-replica-count {self.max_replica_count} is below min-replica-count {self.min_replica_count}"
+            )
+        if self.idle_replica_count is not None and self.idle_replica_count >= self.min_replica_count:
+            raise wrong("idle-replica-count must be below min-replica-count")
+        return self
+
+
+class KedaHttp(_Controller):
+    """KEDA's HTTP add-on over a Deployment: its interceptor holds requests until a pod is ready."""
+
+    kind: Literal["keda-http"]
+    min_replicas: Whole = 0
+    """Minimum of pods (`replicas.min`)."""
+    max_replicas: Count | None = None
+    """Maximum of pods (`replicas.max`); not given: `max-scale` of the manifest, 100 where it has none."""
+    metric: Literal["concurrency", "request-rate"] = "concurrency"
+    """`scalingMetric`: requests in the interceptor, or requests per second averaged over `window`."""
+    target: Positive | None = None
+    """`targetValue` for each pod. Not given: the target of the manifest, for `request-rate` divided by the mean service
+    time; the add-on's own default is 100."""
+    window_s: PositiveSeconds = 60.0
+    """Window of `request-rate`."""
+    granularity_s: PositiveSeconds = 1.0
+    """Length of its buckets."""
+    scaledown_period_s: Seconds = 300.0
+    """Time without a request before all pods go."""
+    initial_cooldown_period_s: Seconds = 0.0
+    """Time after the creation before pods may go where there was never a request."""
+    queue_tick_s: PositiveSeconds = 0.5
+    """Time from one look of the scaler at the interceptors to the next."""
+    stream_interval_s: PositiveSeconds = 0.2
+    """Time from one message of the scaler to KEDA, that the service is active, to the next."""
+    polling_interval_s: PositiveSeconds = 30.0
+    """Time from one look of KEDA at the scaler to the next."""
+
+    def max_of(self, max_scale: int) -> int:
+        """Maximum of pods."""
+        return self.max_replicas or super().max_of(max_scale)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.max_replicas is not None and self.max_replicas < self.min_replicas:
+            raise wrong(f"max-replicas {self.max_replicas} is below min-replicas {self.min_replicas}")
+        return self
+
+
+class RayServe(Spec):
+    """Ray Serve: its handles hold requests and send each to the less busy of two replicas."""
+
+    kind: Literal["ray-serve"]
+    min_replicas: Whole = 1
+    """Minimum of replicas."""
+    initial_replicas: Whole | None = None
+    """Replicas at the start; not given: `min-replicas`."""
+    max_replicas: Count | None = None
+    """Maximum of replicas; not given: `max-scale` of the manifest, 100 where it has none."""
+    target_ongoing_requests: Positive | None = None
+    """Target of requests for each replica. Not given: the target of the manifest; Ray's own default is 2."""
+    max_ongoing_requests: Count = 5
+    """Maximum of requests that a replica has at the same time; others wait in the handle."""
+    upscale_delay_s: Seconds = 30.0
+    """Time for which more replicas must be asked for before they are added."""
+    downscale_delay_s: Seconds = 600.0
+    """Time for which fewer replicas must be asked for before they are removed."""
+    downscale_to_zero_delay_s: Seconds | None = None
+    """The same for the last replica; not given: `downscale-delay`."""
+    upscaling_factor: Positive = 1.0
+    """Share of a step up that is made at a time."""
+    downscaling_factor: Positive = 1.0
+    """Share of a step down that is made at a time."""
+    look_back_period_s: PositiveSeconds = 30.0
+    """Window that the requests of a replica are averaged over."""
+    metrics_interval_s: PositiveSeconds = 10.0
+    """Time from one report of the requests to the next."""
+
+    def max_of(self, max_scale: int) -> int:
+        """Maximum of pods."""
+        return self.max_replicas or max_scale or MAX_REPLICAS
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.max_replicas is not None and self.max_replicas < max(self.min_replicas, self.initial_replicas or 0):
+            raise wrong(f"max-replicas {self.max_replicas} is below min-replicas or initial-replicas")
+        return self
+
+
+Scaling = Kpa | Spare | Schedule | Lookahead | Hpa | Keda | KedaHttp | RayServe
+KINDS: dict[str, type[Spec]] = {
+    "kpa": Kpa, "hpa": Hpa, "keda": Keda, "keda-http": KedaHttp, "schedule": Schedule, "spare": Spare,
+    "lookahead": Lookahead, "ray-serve": RayServe,
+}  # fmt: skip
+"""Autoscalers by their kind."""
+
+
+def _named(data: Any) -> Any:
+    """A bare word is a kind."""
+    if isinstance(data, str):
+        return {"kind": data}
+    return {"kind": "kpa", **data} if isinstance(data, Mapping) and "kind" not in data else data
+
+
+AnyScaling = Annotated[Annotated[Scaling, Field(discriminator="kind")], BeforeValidator(_named)]
+"""Any of the autoscalers, by its `kind`; a bare word is a kind."""

@@ -1,0 +1,112 @@
+"""The autoscaler section of an experiment."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from kpasim.errors import ExperimentError
+from kpasim.spec.experiment import Experiment, from_mapping
+from kpasim.spec.scaling import KINDS, Hpa, Keda, Kpa, Schedule, Spare, days_of, moment_of
+
+SERVICE = {
+    "apiVersion": "serving.knative.dev/v1",
+    "kind": "Service",
+    "metadata": {"name": "painter"},
+    "spec": {"template": {"spec": {"containers": [{"image": "x"}]}}},
+}
+BASE: dict[str, Any] = {
+    "service": SERVICE,
+    "workload": {"kind": "constant", "rate": 1.0, "duration": "1m"},
+    "model": {"service-time": "1s", "cold-start": "10s"},
+}
+
+
+def of(scaling: Any) -> Experiment:
+    """An experiment with an autoscaler section."""
+    return from_mapping({**BASE, "autoscaler": scaling})
+
+
+def test_without_the_section_the_manifest_decides() -> None:
+    """Knative's own autoscaler, unless the file says otherwise."""
+    assert isinstance(from_mapping(BASE).scaling, Kpa)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "schedule"])
+def test_a_bare_word_is_a_kind_with_its_defaults(kind: str) -> None:
+    """`autoscaler: keda` is short for a mapping, and its settings can be addressed."""
+    assert of(kind).scaling == of({"kind": kind}).scaling == KINDS[kind].model_validate({"kind": kind})
+
+
+def test_settings_of_a_bare_word_can_be_set() -> None:
+    """A path into the section works whatever form the file has."""
+    scaling = of("keda").with_setting("autoscaler.cooldown-period", "1m").scaling
+    assert isinstance(scaling, Keda)
+    assert 60.0 == scaling.cooldown_period_s
+    changed = from_mapping(BASE).with_setting("autoscaler", {"kind": "spare", "pods": 3}).scaling
+    assert Spare(kind="spare", pods=3) == changed
+
+
+def test_behavior_with_parts_missing_has_the_defaults_of_kubernetes() -> None:
+    """`behavior: {}` is four pods or 100 % every 15 s up, 100 % down; without it there is none."""
+    scaling = of({"kind": "hpa", "behavior": {}}).scaling
+    assert isinstance(scaling, Hpa)
+    assert scaling.behavior is not None
+    assert [("Pods", 4, 15.0), ("Percent", 100, 15.0)] == [
+        (rule.type, rule.value, rule.period_s) for rule in scaling.behavior.scale_up.policies
+    ]
+    assert scaling.behavior.scale_down.stabilization_window_s is None
+    assert of("hpa").scaling.behavior is None  # type: ignore[union-attr]
+
+
+def test_times_of_day_may_be_read_as_numbers() -> None:
+    """YAML reads 18:00 as 1080, a number of base 60."""
+    windows = [{"start": 480, "end": "18:00", "replicas": 2}]
+    scaling = of({"kind": "schedule", "windows": windows}).scaling
+    assert isinstance(scaling, Schedule)
+    assert ("08:00", "18:00") == (scaling.windows[0].start, scaling.windows[0].end)
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [("mon-fri", (0, 1, 2, 3, 4)), ("sat,sun", (5, 6)), ("fri-mon", (4, 5, 6, 0)), ("Wed", (2,))],
+)
+def test_weekdays(text: str, days: tuple[int, ...]) -> None:
+    """A range may go over the end of the week."""
+    assert days == days_of(text)
+
+
+def test_moments_of_the_week() -> None:
+    """A date with an offset is moved into the time zone of the schedule, summer time included."""
+    assert 8 * 3600 == moment_of("mon 08:00", "UTC")
+    assert 86_400 + 9 * 3600 == moment_of("2026-07-07T07:00+00:00", "Europe/Berlin")
+    assert 86_400 + 7 * 3600 == moment_of("2026-07-07T07:00", "Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("scaling", "message"),
+    [
+        ("vpa", r"autoscaler: 'vpa' is not known"),
+        ({"kind": "hpa", "min-replicas": 3, "max-replicas": 2}, "max-replicas 2 is below min-replicas 3"),
+        ({"kind": "hpa", "min-replicas": 0}, "min-replicas 0 needs metric-type External or Object"),
+        ({"kind": "hpa", "target-type": "Value"}, "must be AverageValue"),
+        ({"kind": "keda", "metric": "utilization"}, "is measured in pods"),
+        ({"kind": "keda", "idle-replica-count": 1, "min-replica-count": 1}, "must be below min-replica-count"),
+        ({"kind": "spare", "pod": 1}, r"autoscaler.pod: unknown key \(did you mean pods\?\)"),
+        ({"kind": "schedule", "windows": []}, "windows"),
+        ({"kind": "schedule", "windows": [{"start": "25:00", "end": "18:00", "replicas": 1}]}, "write 08:00"),
+        (
+            {"kind": "schedule", "windows": [{"days": "monday", "start": "8:00", "end": "18:00", "replicas": 1}]},
+            "write mon-fri",
+        ),
+        ({"kind": "schedule", "timezone": "Mars", "windows": []}, "is not a time zone"),
+        ({"kind": "hpa", "behavior": {"scale-up": {"stabilization-window": "2h"}}}, "at most"),
+    ],
+)
+def test_what_cannot_be_is_refused(scaling: Any, message: str) -> None:
+    """One line with the key and what would be right."""
+    with pytest.raises(ExperimentError, match=message) as caught:
+        of(scaling)
+    assert re.search("autoscaler", str(caught.value))
