@@ -105,12 +105,14 @@ class Kpa(Spec):
     """Knative's Pod Autoscaler, as the Service's manifest and `config-autoscaler` set it."""
 
     kind: Literal["kpa"] = "kpa"
+    """Knative's Pod Autoscaler."""
 
 
 class Spare(Spec):
     """Knative's Pod Autoscaler with spare pods: its answer plus a number (knative/serving#15812, not merged)."""
 
     kind: Literal["spare"]
+    """Knative's Pod Autoscaler with spare pods."""
     pods: Whole = 1
     """Pods added to each answer of the autoscaler, an answer of 0 pods included; `max-scale` still limits the sum."""
 
@@ -132,6 +134,7 @@ class Schedule(Spec):
     """Knative's Pod Autoscaler with a minimum of pods by weekday and time of day."""
 
     kind: Literal["schedule"]
+    """Knative's Pod Autoscaler with a minimum by the time of the week."""
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
     """Time zone of the windows."""
     load_starts: Annotated[str, BeforeValidator(_moment)] = "mon 00:00"
@@ -145,6 +148,7 @@ class Lookahead(Spec):
     """Knative's Pod Autoscaler with a forecast from earlier days, as Alibaba's AHPA documents it: the larger counts."""
 
     kind: Literal["lookahead"]
+    """Knative's Pod Autoscaler with a forecast."""
     quantile: Annotated[float, Field(strict=True, gt=0, le=100)] = 95
     """Quantile of the demand at the same time on earlier days, in percent."""
     scale_up_forward_s: Seconds | None = None
@@ -241,6 +245,7 @@ class Hpa(_Measured):
     """Kubernetes' HorizontalPodAutoscaler over a Deployment: nobody holds requests while there is no pod."""
 
     kind: Literal["hpa"]
+    """Kubernetes' HorizontalPodAutoscaler."""
     min_replicas: Whole = 1
     """Minimum of pods; 0 needs `External` or `Object` (Kubernetes 1.37)."""
     max_replicas: Count | None = None
@@ -282,6 +287,7 @@ class Keda(_Measured):
     """KEDA over a Deployment: it switches between zero and one pod, its HPA does the rest; nobody holds requests."""
 
     kind: Literal["keda"]
+    """KEDA."""
     min_replica_count: Whole = 0
     """Minimum of pods."""
     max_replica_count: Count | None = None
@@ -327,6 +333,7 @@ class KedaHttp(_Controller):
     """KEDA's HTTP add-on over a Deployment: its interceptor holds requests until a pod is ready."""
 
     kind: Literal["keda-http"]
+    """KEDA's HTTP add-on."""
     min_replicas: Whole = 0
     """Minimum of pods (`replicas.min`)."""
     max_replicas: Count | None = None
@@ -366,6 +373,7 @@ class RayServe(Spec):
     """Ray Serve: its handles hold requests and send each to the less busy of two replicas."""
 
     kind: Literal["ray-serve"]
+    """Ray Serve."""
     min_replicas: Whole = 1
     """Minimum of replicas."""
     initial_replicas: Whole | None = None
