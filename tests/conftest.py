@@ -24,7 +24,7 @@ VECTORS = Path(__file__).parent / "vectors"
 FAMILIES = (
     "decider", "aggregation", "collector", "scrape", "targets", "scaler", "lb", "queueproxy_stats", "services",
     "configmaps", "hpa_replicas", "hpa_behavior", "hpa_trace", "keda_activation", "keda_chain",
-    "keda_http_buckets",
+    "keda_http_buckets", "ray_serve",
 )  # fmt: skip
 LATER = ("knative_rollout",)
 """Families that nothing in kpasim models yet; their cases are counted and named, not replayed."""
@@ -95,7 +95,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
                 failed[key] += outcome != "passed"
     if not replayed:
         return
-    terminalreporter.section("vectors recorded from Knative, Kubernetes and KEDA")
+    terminalreporter.section("vectors recorded from Knative, Kubernetes, KEDA and Ray")
     for file, family in sorted(replayed):
         count, bad = replayed[file, family], failed[file, family]
         terminalreporter.write_line(

@@ -12,9 +12,12 @@ from kpasim.policy import (
     hpa,
     keda,
     keda_http,
+    lookahead,
     pods,
+    ray_serve,
     routing,
     scaler,
+    schedule,
     scraping,
     spare,
     windows,
@@ -33,6 +36,9 @@ KERNELS = (
     *hpa.KERNELS,
     *keda.KERNELS,
     *keda_http.KERNELS,
+    *schedule.KERNELS,
     *spare.KERNELS,
+    *lookahead.KERNELS,
+    *ray_serve.KERNELS,
 )
 """Functions that a compiled engine adopts, callees before callers."""

@@ -1,4 +1,4 @@
-"""The policy decides what the code of Knative, Kubernetes and KEDA decided, in every case recorded from it.
+"""The policy decides what the code of Knative, Kubernetes, KEDA and Ray decided, in every recorded case.
 
 ``pytest tests/policy/test_conformance.py --vectors DIR`` replays another folder of cases in the same format.
 Each family has a replay, which plays a case through the policy and raises at the first value that differs.
@@ -18,7 +18,7 @@ import pytest
 from kpasim.errors import ExperimentError
 from kpasim.policy import accounting, burst, decider, delay, routing, scaler, scraping, targets, windows
 from kpasim.spec import autoscaler
-from tests.policy import replay_hpa, replay_keda
+from tests.policy import replay_hpa, replay_keda, replay_ray
 
 Case = dict[str, Any]
 
@@ -1055,3 +1055,9 @@ def test_keda_chain(case: Case) -> None:
 def test_keda_http_buckets(case: Case) -> None:
     """The HTTP add-on's counters, concurrency and request rate are those of its code."""
     replay_keda.replay_http(case)
+
+
+@pytest.mark.vectors("ray_serve")
+def test_ray_serve(case: Case) -> None:
+    """Every control loop sets the target that Ray Serve set."""
+    replay_ray.replay(case)

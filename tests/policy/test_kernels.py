@@ -17,9 +17,41 @@ from hypothesis import strategies as st
 from numba.extending import register_jitable
 
 from kpasim import policy
-from kpasim.policy import accounting, burst, decider, delay, hpa, keda, keda_http, routing, scaler, scraping, windows
+from kpasim.policy import (
+    accounting,
+    burst,
+    decider,
+    delay,
+    hpa,
+    keda,
+    keda_http,
+    lookahead,
+    ray_serve,
+    routing,
+    scaler,
+    schedule,
+    scraping,
+    spare,
+    windows,
+)
 
-MODULES = (accounting, burst, decider, delay, hpa, keda, keda_http, routing, scaler, scraping, windows)
+MODULES = (
+    accounting,
+    burst,
+    decider,
+    delay,
+    hpa,
+    keda,
+    keda_http,
+    lookahead,
+    ray_serve,
+    routing,
+    scaler,
+    schedule,
+    scraping,
+    spare,
+    windows,
+)
 KERNELS = [kernel for kernel in policy.KERNELS if sys.modules[kernel.__module__] in MODULES]
 
 for _kernel in policy.KERNELS:
@@ -241,6 +273,31 @@ def play_keda_http(ring: Any, memory: Any, counts: Any, steps: Any, out: Any) ->
         out[row, 4] = keda_http.average(ring, now_ms + 3000)
 
 
+def play_floors(table: Any, settings: Any, history: Any, steps: Any, out: Any) -> None:
+    """A schedule, a look-ahead and spare pods on top of an answer."""
+    now_ns = 0
+    for row in range(len(steps)):
+        now_ns += int(steps[row, 0]) * 60_000_000_000
+        pods = int(steps[row, 1])
+        lookahead.observe(settings, history, now_ns, float(steps[row, 2]), 1_000_000_000)
+        least, most = schedule.bounds(table, now_ns)
+        out[row, 0] = schedule.clamped(table, now_ns, pods)
+        out[row, 1] = spare.desired(pods, 2) * 100 + spare.without(pods, 2)
+        out[row, 2] = lookahead.forecast(settings, history, now_ns)
+        out[row, 3] = lookahead.desired(settings, history, now_ns, pods)
+        out[row, 4] = least * 1000 + most
+
+
+def play_ray_serve(settings: Any, state: Any, steps: Any, out: Any) -> None:
+    """Control loops."""
+    target, now_ns = 1, 0
+    for row in range(len(steps)):
+        now_ns += int(steps[row, 0]) * 100_000_000
+        target = ray_serve.tick(settings, state, now_ns, int(steps[row, 1]), target, float(steps[row, 2]) / 4)
+        out[row, 0] = target
+        out[row, 1] = ray_serve.scaled(settings, float(steps[row, 2]) / 4, int(steps[row, 1]))
+
+
 # Strategies for the scenarios' arguments; every array is made anew for each engine.
 
 finite = st.floats(-1e4, 1e4)
@@ -309,6 +366,16 @@ hpas = st.builds(
 )
 
 
+look_aheads = st.builds(
+    lookahead.Settings,
+    st.floats(0, 1),
+    st.sampled_from([0, 180_000_000_000]),
+    st.just(6 * 3600 * 10**9),
+    st.just(lookahead.SLOT_NS * 30),
+    st.floats(0.5, 4),
+)
+
+
 @st.composite
 def hpa_arguments(draw: st.DrawFn) -> tuple[Any, ...]:
     """An HPA, its empty history, series of a metric, and steps."""
@@ -369,6 +436,27 @@ SCENARIOS: dict[Callable[..., None], st.SearchStrategy[tuple[Any, ...]]] = {
     play_routing: routing_arguments(),
     play_scraping: scrape_arguments(),
     play_hpa: hpa_arguments(),
+    play_floors: st.tuples(
+        st.just(0).map(lambda _: np.array([[0, 0, 50], [10**13, 3, 4], [10**14, 1, 9]], dtype=np.int64)),
+        look_aheads,
+        look_aheads.map(lambda given: lookahead.new_history(given, 3)),
+        ints((0, 900), (-1, 12), (0, 40)),
+    ),
+    play_ray_serve: st.tuples(
+        st.builds(
+            ray_serve.Settings,
+            st.integers(0, 2),
+            st.integers(2, 30),
+            st.floats(0.5, 8),
+            st.sampled_from([0, 10**9]),
+            st.sampled_from([0, 2 * 10**9]),
+            st.sampled_from([0, 5 * 10**9]),
+            st.floats(0.2, 2),
+            st.floats(0.2, 2),
+        ),
+        st.just(0).map(lambda _: ray_serve.new_state()),
+        ints((1, 30), (0, 9), (0, 200)),
+    ),
     play_keda: st.tuples(
         st.builds(
             keda.Settings,

@@ -1,0 +1,161 @@
+"""Look-ahead: as many pods as the same time of earlier days needed, a cold start ahead.
+
+A model of the predictive autoscaler AHPA of Alibaba Cloud (ACK) as it is documented: a quantile of the demand of
+earlier days at ``now + ahead``, or the reactive answer where that is larger, within the bounds of the time of day
+(``kpasim.policy.schedule``). AHPA's own forecast is not published; this is the plainest forecast with its settings.
+
+State is a ``History``: the demand of each slot of the earlier periods, kept in a ring. ``observe`` writes it while
+the run goes on, ``earlier_periods`` fills it before a run from a known demand.
+
+Source:
+    Alibaba Cloud, "Use AHPA to enable predictive scaling in Knative" (2026), ``prediction.quantile`` and
+    ``scaleUpForward``; "AHPA overview"
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+SLOT_NS = 60_000_000_000
+"""AHPA predicts the pods of every minute."""
+DAY_NS = 86_400_000_000_000
+PERIODS = 7
+"""AHPA asks for at least seven days of history."""
+QUANTILE = 0.95
+"""``prediction.quantile`` of the published example."""
+
+SUM, WEIGHT_NS = 0, 1
+"""Columns of ``History.slots``: demand times time, and the time it was seen [ns]."""
+
+
+class Settings(NamedTuple):
+    """What a forecast needs to know.
+
+    Attributes:
+        quantile: Share of the earlier demands to be covered, in (0, 1].
+        ahead_ns: ``scaleUpForward``: how far to look ahead, about a cold start.
+        period_ns: Length after which the load repeats; a day, or a week.
+        slot_ns: Length of the steps of time that are compared.
+        target: Demand that one pod is to carry.
+    """
+
+    quantile: float
+    ahead_ns: int
+    period_ns: int
+    slot_ns: int
+    target: float
+
+
+class History(NamedTuple):
+    """Demand of earlier periods and of the current one; the arrays change in place.
+
+    Attributes:
+        slots: Demand of each slot, shape ``(periods + 1, slots in a period, 2)``; period ``p`` is kept at row
+            ``p % (periods + 1)``. A slot without time was not seen.
+        owner: Number of the period that each row holds, shape ``(periods + 1,)``.
+        sorted: Room for sorting one demand per period, shape ``(periods + 1,)``.
+    """
+
+    slots: NDArray[np.float64]
+    owner: NDArray[np.int64]
+    sorted: NDArray[np.float64]
+
+
+def new_history(settings: Settings, periods: int = PERIODS) -> History:
+    """A history that has seen nothing and remembers so many earlier periods."""
+    return History(
+        np.zeros((periods + 1, -(-settings.period_ns // settings.slot_ns), 2)),
+        np.arange(periods + 1, dtype=np.int64) - (periods + 1),
+        np.zeros(periods + 1),
+    )
+
+
+def earlier_periods(settings: Settings, history: History, mean: NDArray[np.float64], rng: np.random.Generator) -> None:
+    """Fill the earlier periods with draws around a known demand.
+
+    The number of requests in service of a system without a queue is Poisson with the mean that Little's law gives;
+    each slot of each period draws one.
+
+    Args:
+        settings: The forecast.
+        history: Changed in place; periods are numbered so that the run begins with period 0.
+        mean: Mean demand of each slot, shape ``(slots in a period,)``.
+        rng: Source of the draws.
+    """
+    rows = len(history.owner)
+    for period in range(1 - rows, 0):
+        row = period % rows
+        history.owner[row] = period
+        history.slots[row, :, SUM] = rng.poisson(mean) * float(settings.slot_ns)
+        history.slots[row, :, WEIGHT_NS] = float(settings.slot_ns)
+
+
+def observe(settings: Settings, history: History, now_ns: int, demand: float, length_ns: int) -> None:
+    """Remember a demand.
+
+    Args:
+        settings: The forecast.
+        history: Changed in place.
+        now_ns: Time since the beginning of period 0.
+        demand: What the metric shows, in the unit of ``Settings.target``.
+        length_ns: Time for which it was so.
+    """
+    period = now_ns // settings.period_ns
+    row = period % len(history.owner)
+    if history.owner[row] != period:
+        history.owner[row] = period
+        history.slots[row, :, :] = 0.0
+    slot = now_ns % settings.period_ns // settings.slot_ns
+    history.slots[row, slot, SUM] += demand * length_ns
+    history.slots[row, slot, WEIGHT_NS] += length_ns
+
+
+def forecast(settings: Settings, history: History, now_ns: int) -> float:
+    """The quantile of the demands that earlier periods had at ``now_ns`` plus the look-ahead; 0 when none was seen.
+
+    Between two demands the quantile is interpolated, as numpy does by default.
+    """
+    then_ns = now_ns + settings.ahead_ns
+    period = then_ns // settings.period_ns
+    slot = then_ns % settings.period_ns // settings.slot_ns
+    seen = 0
+    for row in range(len(history.owner)):
+        weight = history.slots[row, slot, WEIGHT_NS]
+        if history.owner[row] >= period or history.owner[row] <= period - len(history.owner) or weight <= 0.0:
+            continue
+        demand = history.slots[row, slot, SUM] / weight
+        place = seen
+        while place > 0 and history.sorted[place - 1] > demand:
+            history.sorted[place] = history.sorted[place - 1]
+            place -= 1
+        history.sorted[place] = demand
+        seen += 1
+    if seen == 0:
+        return 0.0
+    position = settings.quantile * (seen - 1)
+    below = math.floor(position)
+    above = min(below + 1, seen - 1)
+    low, high = float(history.sorted[below]), float(history.sorted[above])
+    return low + (position - below) * (high - low)
+
+
+def desired(settings: Settings, history: History, now_ns: int, reactive: int) -> int:
+    """Pods to ask for: those of the forecast or those of the reactive answer, whichever is more.
+
+    Args:
+        settings: The forecast.
+        history: What is known of earlier periods.
+        now_ns: Time since the beginning of period 0.
+        reactive: Another autoscaler's answer; below 0 it is not known yet and stays so.
+    """
+    if reactive < 0:
+        return reactive
+    return max(reactive, math.ceil(forecast(settings, history, now_ns) / settings.target))
+
+
+KERNELS = (observe, forecast, desired)
+"""Functions that a compiled engine adopts, callees before callers."""
