@@ -68,11 +68,18 @@ from kpasim.spec.objects import split_name
 from kpasim.spec.places import expanded, place_of, replaced, without_draws
 from kpasim.spec.quantities import PositiveSeconds, Seconds, duration_text, seconds, share
 from kpasim.spec.scaling import AnyScaling, Kpa, Scaling
-from kpasim.spec.workload import FILE_KINDS, Workload
+from kpasim.spec.workload import FILE_KINDS, FOLDER_KINDS, Workload
 from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_mapping, refuse_other_kinds
 
 _CONFIG_MAPS = ("config-autoscaler", *CONFIG_MAPS)
-_FILE_KINDS = {word for kind in FILE_KINDS for word in kind.model_fields["kind"].annotation.__args__}  # type: ignore[union-attr]
+
+
+def _words(kinds: tuple[Any, ...]) -> set[str]:
+    return {word for kind in kinds for word in kind.model_fields["kind"].annotation.__args__}
+
+
+_FOLDERS = _words(FOLDER_KINDS)
+_FILE_KINDS = _words(FILE_KINDS) | _FOLDERS
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -718,12 +725,12 @@ def _resolve_file(parts: dict[str, Any], raw: dict[str, Any], base: Path, lines:
         return []
     path = base / file
     parts["workload"] = raw["workload"] = {**parts["workload"], "file": str(path)}
-    if path.is_file():
+    folder = kind in _FOLDERS
+    if path.is_dir() if folder else path.is_file():
         return []
     place = ("workload", "file")
-    return [
-        Problem(dotted(place), f"{str(path)!r} is not a file (paths are relative to this file)", line_of(place, lines))
-    ]
+    what = "is not a folder of kpasim observe" if folder else "is not a file"
+    return [Problem(dotted(place), f"{str(path)!r} {what} (paths are relative to this file)", line_of(place, lines))]
 
 
 def _contradictions(experiment: Experiment, lines: Lines) -> list[Problem]:

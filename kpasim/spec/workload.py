@@ -557,11 +557,37 @@ class GenTD26(Recorded):
     """Speed-up of the recorded arrivals."""
 
 
+class Observed(Recorded):
+    """Arrivals that Prometheus recorded of a Knative service, read by `workloads.observed` out of an observation.
+
+    The number of requests of each scrape interval is that of the observation in every replication; where within its
+    interval a request was sent is drawn.
+    """
+
+    kind: Literal["observed"]
+    """`observed`."""
+    file: str
+    """The folder that `kpasim observe` wrote, relative to the experiment."""
+    revision: str | None = None
+    """Revision whose requests are sent; by default those of all revisions."""
+    within: Literal["uniform", "clustered"] = "uniform"
+    """Where within its scrape interval a request is sent. `uniform`: independently at any time; `clustered`: all
+    requests of the interval at the same random time."""
+    from_s: Seconds = 0.0
+    """Time to skip, from the begin of the observation."""
+    duration_s: PositiveSeconds | None = None
+    """Length of the observation to use."""
+    speed: Positive = 1.0
+    """Speed-up of the recorded arrivals; service times do not change."""
+
+
 Workload = Annotated[
-    Hey | Constant | Poisson | Steps | Ramp | Diurnal | Bursts | Gamma | Batches | Replay | GenTD26,
+    Hey | Constant | Poisson | Steps | Ramp | Diurnal | Bursts | Gamma | Batches | Replay | GenTD26 | Observed,
     Field(discriminator="kind"),
 ]
 """Any of the workloads, told apart by `kind`."""
 
 FILE_KINDS = (Replay, GenTD26)
 """Workloads that read a file."""
+FOLDER_KINDS = (Observed,)
+"""Workloads that read a folder."""

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from kpasim.spec import rates
 from kpasim.spec.rates import Uniforms
-from kpasim.spec.workload import FILE_KINDS, OpenLoop, Rated
+from kpasim.spec.workload import FILE_KINDS, Observed, OpenLoop, Rated
+from kpasim.workloads.observed import counts_of, sent_s
 from kpasim.workloads.recorded import recording
 
 Ints = NDArray[np.int64]
@@ -20,7 +21,8 @@ def arrivals(workload: OpenLoop, uniforms: Uniforms) -> Ints:
     """When requests are sent.
 
     Equidistant requests come whenever the rate has added up to another whole number, so the first one comes after one
-    distance. Batches begin at once. Of a trace known to the second or the minute, the place within it is drawn.
+    distance. Batches begin at once. Of a trace known to the second, the minute or the scrape
+    interval, the place within it is drawn.
 
     Args:
         workload: Any open loop.
@@ -32,7 +34,9 @@ def arrivals(workload: OpenLoop, uniforms: Uniforms) -> Ints:
     Raises:
         RecordError: A file that the workload replays cannot be read.
     """
-    if isinstance(workload, FILE_KINDS):
+    if isinstance(workload, Observed):
+        times_s = sent_s(workload, uniforms)
+    elif isinstance(workload, FILE_KINDS):
         recorded = recording(workload)
         times_s = recorded.sent_s
         if recorded.grain_s:
@@ -77,6 +81,8 @@ def most_arrivals(workload: OpenLoop) -> int:
     Raises:
         RecordError: A file that the workload replays cannot be read.
     """
+    if isinstance(workload, Observed):
+        return int(counts_of(workload).requests.sum())
     if isinstance(workload, FILE_KINDS):
         return len(recording(workload).sent_s)
     return workload.most_requests()

@@ -22,6 +22,7 @@ from kpasim.studies.run import simulate
 from kpasim.studies.same import same
 from kpasim.studies.sweep import Plan
 from kpasim.studies.tune import tune
+from tests import observing
 
 _PREFIX = "autoscaling.knative.dev/"
 SERVICE = {
@@ -66,6 +67,8 @@ LOADS: dict[str, dict[str, Any]] = {
     "replay": {**_OPEN, "file": "trace.csv", "arrival": "arrival", "function": "painter", "service": "service",
                "class": "class", "time-unit": "s", "speed": 2.0, "from": "1s", "duration": "30s", "limit": 20},
     "gentd26": {**_OPEN, "file": "trace.csv", "from": "1s", "duration": "30s", "speed": 2.0},
+    "observed": {**_OPEN, "file": "observation", "revision": "painter-00001", "within": "uniform", "from": "1s",
+                 "duration": "30s", "speed": 2.0},
 }  # fmt: skip
 _BEHAVIOR = {
     "scale-up": {"stabilization-window": "10s", "select-policy": "Max", "tolerance": 0.2,
@@ -285,10 +288,13 @@ def _texts(text: str) -> list[Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _beside_a_trace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Replayed loads need a file."""
+    """Replayed and observed loads need a file and a folder."""
     folder = tmp_path_factory.mktemp("trace")
     rows = [f"{3 * place},{1 + place % 3},{('small', 'large')[place % 2]}" for place in range(30)]
     (folder / "trace.csv").write_text("\n".join(["arrival,service,class", *rows]) + "\n")
+    begins_s = np.arange(0.0, 90.0, 3.0)
+    scraped = observing.activator(begins_s, begins_s + 2.0, np.arange(5.0, 100.0, 5.0))
+    observing.observation(scraped, 100.0, 5.0).write(folder / "observation")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         yield

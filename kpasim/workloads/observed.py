@@ -1,0 +1,115 @@
+"""Arrivals out of an observation: how many requests were sent in each scrape interval, and a draw of when.
+
+The counts are the same in every replication. Prometheus does not say where within an interval a request was sent:
+each replication draws that anew, so that what the scrape interval hides shows in the spread of the replications.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.errors import Problem, RecordError
+from kpasim.records.prometheus.observation import MARK, Observation
+from kpasim.records.prometheus.passages import Passage, Traffic, traffic
+from kpasim.spec.rates import Uniforms
+from kpasim.spec.workload import Observed
+
+Floats = NDArray[np.float64]
+
+
+class Counts(NamedTuple):
+    """Requests by the interval in which they were sent, in order of the intervals' begins.
+
+    Attributes:
+        begin_s: Begin of each interval [s]. Intervals of several targets overlap.
+        end_s: Its end [s].
+        requests: Requests sent in it, at least 1.
+    """
+
+    begin_s: Floats
+    end_s: Floats
+    requests: NDArray[np.int64]
+
+
+def counts(traffic: Traffic) -> Counts:
+    """When the requests of an observation were sent, in seconds since 1970.
+
+    Where only ends are known, an interval of ends is moved by the mean duration of the requests that ended in it.
+    """
+    parts = [(np.zeros(0),) * 3, *(_of_passage(one) for one in traffic.passages)]
+    begin_s, end_s, count = (np.concatenate([part[place] for part in parts]) for place in range(3))
+    kept = np.flatnonzero(count > 0)
+    order = kept[np.argsort(begin_s[kept], kind="stable")]
+    return Counts(begin_s[order], end_s[order], np.rint(count[order]).astype(np.int64))
+
+
+def _of_passage(passage: Passage) -> tuple[Floats, Floats, Floats]:
+    if passage.began is None:
+        mean_s = passage.latency_s / np.maximum(1.0, passage.ended)
+        return passage.begin_s - mean_s, passage.end_s - mean_s, passage.ended
+    # A request within milliseconds of a scrape may be missing in one interval and show in the next.
+    began = passage.began.copy()
+    for place in np.flatnonzero(began < 0):
+        if place + 1 < len(began):
+            began[place + 1] += began[place]
+        began[place] = 0.0
+    return passage.begin_s, passage.end_s, np.maximum(began, 0.0)
+
+
+def counts_of(workload: Observed) -> Counts:
+    """The requests of a workload by interval, in seconds from the start of its load, at the speed asked for.
+
+    Raises:
+        RecordError: The folder holds no observation, or none of these requests.
+    """
+    mark = Path(workload.file) / MARK
+    stamp = os.stat(mark).st_mtime_ns if mark.exists() else 0
+    begin_s, found = _read(workload.file, stamp, workload.revision)
+    if not len(found.requests):
+        of = f" of revision {workload.revision}" if workload.revision else ""
+        raise RecordError(workload.file, [Problem("", f"no request{of} was recorded")])
+    last_s = workload.duration_s if workload.duration_s is not None else np.inf
+    begins_s = found.begin_s - begin_s - workload.from_s
+    ends_s = found.end_s - begin_s - workload.from_s
+    kept = (ends_s > 0.0) & (begins_s < last_s)
+    if not kept.any():
+        raise RecordError(workload.file, [Problem("", "no request in the stretch asked for")])
+    low_s, high_s = np.maximum(begins_s[kept], 0.0), np.minimum(ends_s[kept], last_s)
+    return Counts(low_s / workload.speed, high_s / workload.speed, found.requests[kept])
+
+
+@lru_cache(maxsize=8)
+def _read(folder: str, stamp: int, revision: str | None) -> tuple[float, Counts]:
+    """Begin of the window [s since 1970] and requests of a folder; read again when it has changed (``stamp``)."""
+    observation = read_once(folder, stamp)
+    return observation.begin_s, counts(traffic(observation, revision))
+
+
+@lru_cache(maxsize=2)
+def read_once(folder: str, stamp: int) -> Observation:
+    """The observation of a folder; ``stamp`` is the time of its last change."""
+    return Observation.read(folder)
+
+
+def sent_s(workload: Observed, uniforms: Uniforms) -> Floats:
+    """When the requests of a replication are sent, ascending [s from the start of the load].
+
+    Args:
+        workload: The workload.
+        uniforms: Where uniform numbers come from; the n-th belongs to the n-th request in order of intervals.
+
+    Raises:
+        RecordError: See `counts_of`.
+    """
+    begin_s, end_s, requests = counts_of(workload)
+    total = int(requests.sum())
+    share = uniforms(total, 0)
+    if workload.within == "clustered":
+        share = np.repeat(share[np.cumsum(requests) - requests], requests)
+    return np.sort(np.repeat(begin_s, requests) + share * np.repeat(end_s - begin_s, requests))
