@@ -187,6 +187,7 @@ def _pod_lists(arrays: Arrays) -> list[Ints]:
     return [
         arrays.visible_pods[: arrays.read("ingress").visible],
         arrays.alive_pods[: arrays.read("revision").alive],
+        arrays.unprobed[: arrays.read("revision").unprobed],
         arrays.pending_pods[: cluster.pending],
         *(arrays.found[index, : activators["found"][index]] for index in range(len(activators))),
         *(arrays.assigned[index, : activators["assigned"][index]] for index in range(len(activators))),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, COIN, LATE_REPORT, LATE_WAKE, POD_A, POD_B, chance, session_of
@@ -178,15 +180,11 @@ def on_response(sim: Simulation, request: int, served_by: int) -> None:
 
 def on_probe_success(sim: Simulation, which: int, index: int) -> None:
     """A probe of a pod has succeeded."""
-    if sim.pods[which].terminating:
+    if sim.pods[which].terminating or (sim.pods[which].known >> index) & 1:
         return
     count = sim.activators[index].found
     view = sim.found[index]
-    place = 0
-    while place < count and comes_before(sim, view[place], which):
-        place += 1
-    if place < count and view[place] == which:
-        return
+    place = place_of(sim, view, count, which)
     for later in range(count, place, -1):
         view[later] = view[later - 1]
     view[place] = which
@@ -204,17 +202,30 @@ def comes_before(sim: Simulation, one: int, other: int) -> bool:
     return bool(a < b or (a == b and one < other))
 
 
+def place_of(sim: Simulation, view: Any, count: int, which: int) -> int:
+    """Place of a pod among the first ``count`` of ``view``, in the order of addresses; where it would be if absent."""
+    first = 0
+    last = count
+    while first < last:
+        middle = (first + last) >> 1
+        if comes_before(sim, view[middle], which):
+            first = middle + 1
+        else:
+            last = middle
+    return first
+
+
 def forget(sim: Simulation, which: int, index: int) -> None:
     """A pod has left the endpoints; requests that it still has keep their slots here."""
     count = sim.activators[index].found
     view = sim.found[index]
-    for place in range(count):
-        if view[place] == which:
-            for later in range(place, count - 1):
-                view[later] = view[later + 1]
-            sim.activators[index].found = count - 1
-            assign(sim, index)
-            return
+    place = place_of(sim, view, count, which)
+    if place == count or view[place] != which:
+        return
+    for later in range(place, count - 1):
+        view[later] = view[later + 1]
+    sim.activators[index].found = count - 1
+    assign(sim, index)
 
 
 def on_pod_left(sim: Simulation, which: int) -> None:

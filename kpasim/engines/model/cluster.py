@@ -155,17 +155,18 @@ def release_when_idle(sim: Simulation, node: int) -> None:
 def place_pending(sim: Simulation) -> None:
     """Place the pods that wait, in order of creation, as far as there is room."""
     count = sim.cluster.pending
-    for index in range(count):
-        sim.scratch[index] = sim.pending_pods[index]
-    sim.cluster.pending = 0
-    for index in range(count):
-        which = sim.scratch[index]
-        if not try_place(sim, which):
-            sim.pending_pods[sim.cluster.pending] = which
-            sim.cluster.pending += 1
+    pending = sim.pending_pods
+    placed = 0
+    # Where one pod finds no place, none does.
+    while placed < count and try_place(sim, pending[placed]):
+        placed += 1
+    if placed:
+        for later in range(placed, count):
+            pending[later - placed] = pending[later]
+        sim.cluster.pending = count - placed
     if sim.cluster.pending > 0:
         ask_for_node(sim)
-    if sim.cluster.pending < count:
+    if placed:
         reconciler.enqueue(sim)
 
 
@@ -369,12 +370,11 @@ def on_stage_done(sim: Simulation, which: int) -> None:
 def abandon(sim: Simulation, which: int) -> None:
     """A pod that was still starting is asked to go: what it held becomes free."""
     pending = sim.pending_pods
-    for index in range(sim.cluster.pending):
-        if pending[index] == which:
-            sim.cluster.pending -= 1
-            for later in range(index, sim.cluster.pending):
-                pending[later] = pending[later + 1]
-            break
+    place = reconciler.place_in(pending, sim.cluster.pending, which)
+    if place < sim.cluster.pending and pending[place] == which:
+        sim.cluster.pending -= 1
+        for later in range(place, sim.cluster.pending):
+            pending[later] = pending[later + 1]
     pod = sim.pods[which]
     stage = pod.stage
     pod.stage_due_ns = FOREVER_NS

@@ -6,7 +6,7 @@ from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import ACTIVATOR_A, ACTIVATOR_B, HOST_A, HOST_B, WORKER, pick
 from kpasim.engines.model import activator, clients, queueproxy
-from kpasim.engines.model.state import MORE_REQUESTS, TIMED_OUT, Simulation
+from kpasim.engines.model.state import MORE_REQUESTS, NOTHING, TIMED_OUT, Simulation
 from kpasim.policy import accounting, burst
 
 FIRST_BYTE, TIMEOUT = int(Kind.FIRST_BYTE), int(Kind.TIMEOUT)
@@ -17,12 +17,12 @@ def show(sim: Simulation, which: int) -> None:
     if sim.pods[which].terminating or not sim.pods[which].ready:
         return
     visible = sim.visible_pods
-    place = sim.ingress.visible
-    while place > 0 and activator.comes_before(sim, which, visible[place - 1]):
-        visible[place] = visible[place - 1]
-        place -= 1
+    count = sim.ingress.visible
+    place = activator.place_of(sim, visible, count, which)
+    for later in range(count, place, -1):
+        visible[later] = visible[later - 1]
     visible[place] = which
-    sim.ingress.visible += 1
+    sim.ingress.visible = count + 1
 
 
 def hide(sim: Simulation, which: int) -> None:
@@ -42,10 +42,11 @@ def on_mode(sim: Simulation, serves: int) -> None:
 
 def place_of(sim: Simulation, which: int) -> int:
     """Place of a pod in the gateway's view, -1 if it is not there."""
-    for place in range(sim.ingress.visible):
-        if sim.visible_pods[place] == which:
-            return place
-    return -1
+    count = sim.ingress.visible
+    if which == NOTHING:
+        return -1
+    place = activator.place_of(sim, sim.visible_pods, count, which)
+    return place if place < count and sim.visible_pods[place] == which else -1
 
 
 def on_request(sim: Simulation, request: int) -> None:

@@ -48,6 +48,8 @@ def on_listening(sim: Simulation, which: int) -> None:
         )
         for index in range(sim.params.activators):
             sim.schedule(found_ns, FOUND, which * sim.params.activators + index)
+        sim.unprobed[sim.revision.unprobed] = which
+        sim.revision.unprobed += 1
 
 
 def startup_sees(sim: Simulation, which: int) -> int:
@@ -74,6 +76,9 @@ def on_ready(sim: Simulation, which: int) -> None:
         return
     pod.ready = 1
     pod.ready_ns = sim.now_ns
+    if sim.revision.ready_ns == sim.now_ns:
+        sim.revision.ready_together = 1
+    sim.revision.ready_ns = sim.now_ns
     accounting.start(sim.stats[sim.params.activators + which], sim.now_ns)
     reconciler.on_pod_ready(sim, which)
 

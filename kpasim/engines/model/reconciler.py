@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind, tick_at_or_after
 from kpasim.engines.draws import LATE_RECONCILE, LATE_STATUS
@@ -21,6 +23,8 @@ from kpasim.engines.params import FOREVER_NS, NEVER_NS, SECOND_NS
 from kpasim.policy import burst, pods, scaler
 
 WARM_DEADLINE_NS = 600 * SECOND_NS
+FEW = 4
+"""Pods to remove that are found one by one; more are found by sorting."""
 RECONCILE, ROLLOUT, SKS, MODE_KIND, FOUND, VISIBLE, LOAD, END = (
     int(Kind.RECONCILE), int(Kind.ROLLOUT), int(Kind.SKS), int(Kind.MODE), int(Kind.FOUND), int(Kind.VISIBLE),
     int(Kind.LOAD), int(Kind.END),
@@ -302,7 +306,6 @@ def on_rollout(sim: Simulation) -> None:
 
 def remove_pods(sim: Simulation, surplus: int) -> None:
     """Ask the pods to go that a scale-down prefers."""
-    now = sim.now_ns
     count = 0
     candidates = sim.candidates
     for index in range(sim.revision.alive):
@@ -318,7 +321,19 @@ def remove_pods(sim: Simulation, surplus: int) -> None:
         node = sim.pods[candidates[index]].node
         if node != NOTHING:
             sim.nodes[node].candidates += 1
+    if surplus <= FEW or sim.revision.ready_together:
+        select(sim, surplus, count)
+    else:
+        sort(sim, count)
     for done in range(surplus):
+        remove(sim, candidates[done])
+
+
+def select(sim: Simulation, wanted: int, count: int) -> None:
+    """Bring the first ``wanted`` candidates to the front, one after the other."""
+    now = sim.now_ns
+    candidates = sim.candidates
+    for done in range(wanted):
         first = done
         for index in range(done + 1, count):
             if is_preferred(sim, candidates[index], candidates[first], now):
@@ -327,8 +342,32 @@ def remove_pods(sim: Simulation, surplus: int) -> None:
         for index in range(first, done, -1):
             candidates[index] = candidates[index - 1]
         candidates[done] = chosen
-    for done in range(surplus):
-        remove(sim, candidates[done])
+
+
+def sort(sim: Simulation, count: int) -> None:
+    """Sort all candidates: merges of ever longer runs, which keep the order of equals, as ``select`` does.
+
+    Pods that became ready at the same moment are compared in another way than others, so that three may prefer each
+    other in a circle. Where there are such pods, only ``select`` gives the order of Kubernetes' comparisons.
+    """
+    now = sim.now_ns
+    candidates, merged = sim.candidates, sim.scratch
+    width = 1
+    while width < count:
+        for first in range(0, count, 2 * width):
+            middle = min(first + width, count)
+            last = min(first + 2 * width, count)
+            one, other = first, middle
+            for place in range(first, last):
+                if one < middle and (other == last or not is_preferred(sim, candidates[other], candidates[one], now)):
+                    merged[place] = candidates[one]
+                    one += 1
+                else:
+                    merged[place] = candidates[other]
+                    other += 1
+        for place in range(count):
+            candidates[place] = merged[place]
+        width *= 2
 
 
 def pods_on_node(sim: Simulation, which: int) -> int:
@@ -385,26 +424,45 @@ def on_pod_ready(sim: Simulation, which: int) -> None:
     sim.schedule(now + sim.params.endpoints_to_ingress_ns, VISIBLE, 2 * which + 1)
     if sim.revision.ready_pods == 1:
         enqueue_sks(sim)
-    # The endpoints changed, so every activator probes all pods that it does not know yet.
-    for index in range(sim.revision.alive):
-        other = sim.alive_pods[index]
-        known = sim.params.early_use or sim.pods[other].ready
-        if sim.pods[other].terminating or sim.pods[other].listening_ns == NEVER_NS or not known:
-            continue
-        for by in range(sim.params.activators):
-            # A pod that the activator has found already would be found again in vain.
-            if not (sim.pods[other].known >> by) & 1:
-                sim.schedule(now + sim.params.endpoints_to_activator_ns, FOUND, other * sim.params.activators + by)
+    # The endpoints changed, so every activator probes all pods that it does not know yet. Pods that an earlier change
+    # made it probe are found before.
+    if not sim.params.early_use:
+        let_find(sim, which)
+    for index in range(sim.revision.unprobed):
+        let_find(sim, sim.unprobed[index])
+    sim.revision.unprobed = 0
     record_change(sim)
     enqueue(sim)
+
+
+def let_find(sim: Simulation, which: int) -> None:
+    """Let the activators find a pod when the change of the endpoints has reached them."""
+    if sim.pods[which].terminating:
+        return
+    for by in range(sim.params.activators):
+        # A pod that the activator has found already would be found again in vain.
+        if not (sim.pods[which].known >> by) & 1:
+            found_ns = sim.now_ns + sim.params.endpoints_to_activator_ns
+            sim.schedule(found_ns, FOUND, which * sim.params.activators + by)
+
+
+def place_in(listed: Any, count: int, which: int) -> int:
+    """Place of a pod among the first ``count`` of a list in the order of creation; where it would be if absent."""
+    first = 0
+    last = count
+    while first < last:
+        middle = (first + last) >> 1
+        if listed[middle] < which:
+            first = middle + 1
+        else:
+            last = middle
+    return first
 
 
 def on_pod_gone(sim: Simulation, which: int) -> None:
     """A pod is gone for good."""
     alive = sim.alive_pods
-    place = 0
-    while alive[place] != which:
-        place += 1
+    place = place_in(alive, sim.revision.alive, which)
     sim.revision.alive -= 1
     for later in range(place, sim.revision.alive):
         alive[later] = alive[later + 1]

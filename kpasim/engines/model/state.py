@@ -142,6 +142,9 @@ class Revision(Entity):
         alive: Pods that are not gone, in ``alive_pods``.
         replicas: Of the Deployment.
         ready_pods: Ready pods that are not terminating.
+        ready_ns: When a pod became ready last.
+        ready_together: Whether two pods have ever become ready at the same moment.
+        unprobed: Pods in ``unprobed``: they listen, and the endpoints have not changed since.
         rolled_out: Whether the Deployment has once had all its pods ready, after which it has no deadline.
         progressed_ns: When it last came nearer to that.
         crashed: Whether a container failed since a pod became ready.
@@ -165,6 +168,9 @@ class Revision(Entity):
     alive: int = 0
     replicas: int = 0
     ready_pods: int = 0
+    ready_ns: int = NEVER_NS
+    ready_together: int = 0
+    unprobed: int = 0
     rolled_out: int = 0
     progressed_ns: int = 0
     crashed: int = 0
@@ -554,6 +560,7 @@ class Simulation(Core):
     stats: Any
     published: Any
     alive_pods: Any
+    unprobed: Any
     visible_pods: Any
     pending_pods: Any
     candidates: Any
@@ -661,6 +668,7 @@ FIELDS = {
     "stats": Field(int, ("stats", accounting.COLUMNS)),
     "published": Field(float, ("pods", scraping.FIELDS)),
     "alive_pods": Field(int, ("pods",)),
+    "unprobed": Field(int, ("pods",)),
     "visible_pods": Field(int, ("pods",)),
     "pending_pods": Field(int, ("pods",)),
     "candidates": Field(int, ("pods",)),
