@@ -196,6 +196,18 @@ def _pod_lists(arrays: Arrays) -> list[Ints]:
     ]
 
 
+def _links(arrays: Arrays, count: int) -> list[Any]:
+    """Links between pods that wait or share something, which are alive; others may be left of pods that are gone."""
+    links, transfers = arrays.pod_links[:count], arrays.transfers[:count]
+    queues = (arrays.turns, arrays.pullers[: arrays.read("cluster").nodes])
+    return [
+        *(table[name] for table in queues for name in ("head", "tail")),
+        *(arrays.connections[name] for name in ("root", "due")),
+        *(links[name] for name in ("next", "previous")),
+        *(transfers[name] for name in ("child", "next", "previous")),
+    ]
+
+
 def _requests(arrays: Arrays) -> NDArray[np.void]:
     """Rows of requests that were sent and not overwritten."""
     clients = arrays.read("clients")
@@ -232,12 +244,15 @@ def _renumber_pods(arrays: Arrays, events: Ints, stays: Any) -> None:
     new = np.where(stays, np.cumsum(stays) - 1, state.NOTHING)
     queues = [arrays.proxy_queues, arrays.container_queues, arrays.running]
     stats = arrays.stats[len(arrays.activators) :]
-    tables = [arrays.pods, *queues, arrays.published, stats, arrays.slots, arrays.draws.pod, arrays.in_flight.T]
+    tables = [arrays.pods, arrays.pod_links, *queues, arrays.published, stats, arrays.slots, arrays.draws.pod]
+    tables.append(arrays.in_flight.T)
+    if len(arrays.transfers):
+        tables.append(arrays.transfers)
     if len(arrays.gpus) and not arrays.params.shared_by_node:
         tables.append(arrays.gpus)
     _close_gaps(tables, stays)
     arrays.slots[left:count] = arrays.params.container_concurrency
-    for listed in _pod_lists(arrays):
+    for listed in (*_pod_lists(arrays), *_links(arrays, count)):
         listed[listed >= 0] = new[listed[listed >= 0]]
     rows = _requests(arrays)
     ended = rows["pod"] >= count
@@ -257,7 +272,7 @@ def _renumber_nodes(arrays: Arrays, events: Ints) -> None:
     due = events[:, 1] == Kind.NODE
     stays[events[due, 2]] = True
     new = np.cumsum(stays) - 1
-    tables = [arrays.nodes]
+    tables = [arrays.nodes, arrays.pullers]
     if len(arrays.gpus) and arrays.params.shared_by_node:
         tables.append(arrays.gpus)
     _close_gaps(tables, stays)

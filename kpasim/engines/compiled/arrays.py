@@ -182,8 +182,8 @@ def reset(sim: Simulation) -> None:
         renew(sim.sessions[index])
     for index in range(len(sim.stages)):
         renew(sim.stages[index])
-    for index in range(len(sim.gpus)):
-        renew(sim.gpus[index])
+        renew(sim.connections[index])
+        renew(sim.turns[index])
     sim.in_flight[:] = 0
     sim.turn[:] = 0
     sim.panicking[:] = 0

@@ -19,12 +19,13 @@ from kpasim.engines.model import (
     queues,
     reconciler,
     server,
+    sharing,
     transfers,
 )
 
 _MODULES = (
-    clocks, queues, server, transfers, clients, reconciler, kpa, autoscaler, activator, queueproxy, kubelet, cluster,
-    ingress, events,
+    clocks, queues, sharing, server, transfers, clients, reconciler, kpa, autoscaler, activator, queueproxy, kubelet,
+    cluster, ingress, events,
 )  # fmt: skip
 KERNELS = tuple(
     one for module in _MODULES for one in vars(module).values() if isfunction(one) and one.__module__ == module.__name__

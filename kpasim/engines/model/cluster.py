@@ -5,8 +5,17 @@ from __future__ import annotations
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, CRASH, chance
-from kpasim.engines.model import clients, kubelet, reconciler, transfers
-from kpasim.engines.model.state import MORE_NODES, NOTHING, STARTING, Simulation, renew
+from kpasim.engines.model import clients, kubelet, queues, reconciler, transfers
+from kpasim.engines.model.state import (
+    FOR_PULL,
+    FOR_TURN,
+    MORE_NODES,
+    NOT_WAITING,
+    NOTHING,
+    STARTING,
+    Simulation,
+    renew,
+)
 from kpasim.engines.params import FOREVER_NS, NEVER_NS
 from kpasim.policy import pods
 
@@ -29,6 +38,9 @@ def new_node(sim: Simulation, pool: int, added: int) -> int:
         return 0
     sim.cluster.nodes = node + 1
     renew(sim.nodes[node])
+    renew(sim.pullers[node])
+    if sim.params.shared_by_node and len(sim.gpus):
+        renew(sim.gpus[node])
     sim.nodes[node].pool = pool
     sim.nodes[node].type = sim.params.pool_type[pool]
     sim.nodes[node].created_ns = sim.now_ns
@@ -272,8 +284,8 @@ def begin(sim: Simulation, which: int, stage: int) -> bool:
     pod = sim.pods[which]
     if sim.params.stage_at_a_time[stage]:
         if sim.stages[stage].busy >= sim.params.stage_at_a_time[stage]:
-            sim.cluster.tickets += 1
-            pod.ticket = sim.cluster.tickets
+            pod.waits = FOR_TURN
+            queues.append_pod(sim, sim.turns[stage], which)
             return False
         sim.stages[stage].busy += 1
     pod.stage_begun = 1
@@ -285,8 +297,8 @@ def begin(sim: Simulation, which: int, stage: int) -> bool:
             give_turn(sim, stage)
             return True
         if sim.nodes[node].puller != NOTHING:
-            sim.cluster.tickets += 1
-            pod.ticket = -sim.cluster.tickets
+            pod.waits = FOR_PULL
+            queues.append_pod(sim, sim.pullers[node], which)
             return False
         sim.nodes[node].puller = which
     if sim.params.stage_bytes[stage] > 0.0:
@@ -306,24 +318,20 @@ def give_turn(sim: Simulation, stage: int) -> None:
     """A pod leaves a stage that takes few at a time: the next one begins it."""
     if sim.params.stage_at_a_time[stage]:
         sim.stages[stage].busy -= 1
-        first = NOTHING
-        for other in range(sim.revision.pods):
-            if sim.pods[other].ticket > 0 and sim.pods[other].stage == stage:
-                if first == NOTHING or sim.pods[other].ticket < sim.pods[first].ticket:
-                    first = other
+        first = sim.turns[stage].head
         if first != NOTHING:
-            sim.pods[first].ticket = 0
+            stop_waiting(sim, first)
             let_move(sim, first)
 
 
-def next_puller(sim: Simulation, node: int) -> int:
-    """The pod that has waited for longest for a pull on a node, or ``NOTHING``."""
-    first = NOTHING
-    for other in range(sim.revision.pods):
-        if sim.pods[other].ticket < 0 and sim.pods[other].node == node:
-            if first == NOTHING or sim.pods[other].ticket > sim.pods[first].ticket:
-                first = other
-    return first
+def stop_waiting(sim: Simulation, which: int) -> None:
+    """A pod waits no longer, for its turn or for another's pull."""
+    pod = sim.pods[which]
+    if pod.waits == FOR_TURN:
+        queues.remove_pod(sim, sim.turns[pod.stage], which)
+    elif pod.waits == FOR_PULL:
+        queues.remove_pod(sim, sim.pullers[pod.node], which)
+    pod.waits = NOT_WAITING
 
 
 def ended(sim: Simulation, which: int, stage: int) -> None:
@@ -332,17 +340,15 @@ def ended(sim: Simulation, which: int, stage: int) -> None:
     if sim.params.stage_cached[stage] and sim.nodes[node].puller == which:
         sim.nodes[node].puller = NOTHING
         sim.nodes[node].images |= 1 << stage
-        other = next_puller(sim, node)
-        while other != NOTHING:
-            begin_again(sim, other)
-            other = next_puller(sim, node)
+        while sim.pullers[node].count > 0:
+            begin_again(sim, sim.pullers[node].head)
     give_turn(sim, stage)
 
 
 def begin_again(sim: Simulation, which: int) -> None:
     """Let a pod that waited for another's pull begin its stage anew: the image is there now, or it pulls itself."""
     stage = sim.pods[which].stage
-    sim.pods[which].ticket = 0
+    stop_waiting(sim, which)
     sim.pods[which].stage_begun = 0
     if sim.params.stage_at_a_time[stage]:
         sim.stages[stage].busy -= 1
@@ -380,19 +386,18 @@ def abandon(sim: Simulation, which: int) -> None:
     pod.stage_due_ns = FOREVER_NS
     if pod.node == NOTHING or pod.restarting or stage >= len(sim.params.stage_kind):
         return
-    if pod.ticket > 0:
-        pod.ticket = 0
+    if pod.waits == FOR_TURN:
+        stop_waiting(sim, which)
         return
     if not pod.stage_begun:
         return
     if pod.in_transfer:
         transfers.stop(sim, stage, which)
-    pod.ticket = 0
+    stop_waiting(sim, which)
     node = pod.node
     if sim.nodes[node].puller == which:
         sim.nodes[node].puller = NOTHING
-        heir = next_puller(sim, node)
-        if heir != NOTHING:
-            begin_again(sim, heir)
+        if sim.pullers[node].count > 0:
+            begin_again(sim, sim.pullers[node].head)
     give_turn(sim, stage)
     move(sim)

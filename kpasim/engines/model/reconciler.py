@@ -272,6 +272,8 @@ def new_pod(sim: Simulation) -> int:
     renew(sim.proxy_queues[which])
     renew(sim.container_queues[which])
     renew(sim.running[which])
+    if len(sim.gpus) and not sim.params.shared_by_node:
+        renew(sim.gpus[which])
     pod.created_ns = sim.now_ns
     pod.number = which + sim.revision.folded
     pod.address = sim.draws.pod[which][of.ADDRESS]

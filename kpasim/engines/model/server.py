@@ -8,6 +8,7 @@ works on so many requests at once, each at full speed, or slowed down by how man
 from __future__ import annotations
 
 from kpasim.engines.clock import Kind
+from kpasim.engines.model import sharing
 from kpasim.engines.model.state import NOTHING, Simulation
 from kpasim.engines.params import FOREVER_NS
 from kpasim.policy import pods
@@ -43,12 +44,13 @@ def shut_down(sim: Simulation, which: int) -> None:
     gpu = gpu_of(sim, which)
     if gpu == NOTHING:  # it never had a node
         return
-    request = sim.gpus[gpu].head
-    for _ in range(sim.gpus[gpu].count):
-        after = sim.shares[request & sim.clients.mask].next
+    request = int(sim.gpus[gpu].root)
+    while request != NOTHING:
         if sim.requests[request & sim.clients.mask].pod == which:
             _leave(sim, gpu, request)
-        request = after
+            request = int(sim.gpus[gpu].root)
+        else:
+            request = sharing.following(sim.shares, sim.clients.mask, request)
 
 
 def gpu_of(sim: Simulation, pod: int) -> int:
@@ -65,63 +67,38 @@ def contention(sim: Simulation, count: int) -> float:
 
 def progress(sim: Simulation, gpu: int) -> None:
     """Take off what was done since the last change."""
-    now = sim.now_ns
-    count = sim.gpus[gpu].count
-    if count > 0:
-        done_ns = pods.work_done(now - sim.gpus[gpu].since_ns, contention(sim, count))
-        row = sim.gpus[gpu].head & sim.clients.mask
-        for _ in range(count):
-            sim.shares[row].left_ns = max(0, sim.shares[row].left_ns - done_ns)
-            row = sim.shares[row].next & sim.clients.mask
-    sim.gpus[gpu].since_ns = now
+    shared = sim.gpus[gpu]
+    sharing.progress(shared, sim.now_ns, contention(sim, shared.count))
 
 
 def schedule_next(sim: Simulation, gpu: int) -> None:
     """Schedule the completion that comes first, as things stand."""
-    count = sim.gpus[gpu].count
-    if count == 0:
+    shared, mask = sim.gpus[gpu], sim.clients.mask
+    if shared.count == 0:
         return
-    mask = sim.clients.mask
-    first = sim.gpus[gpu].head
-    request = first
-    for _ in range(count):
-        left = sim.shares[request & mask].left_ns
-        least = sim.shares[first & mask].left_ns
-        if left < least or (left == least and request < first):
-            first = request
-        sim.requests[request & mask].done_ns = FOREVER_NS
-        request = sim.shares[request & mask].next
-    due_ns = sim.now_ns + pods.work_takes(sim.shares[first & mask].left_ns, contention(sim, count))
-    sim.requests[first & mask].done_ns = due_ns
-    sim.schedule(due_ns, DONE, first)
+    request = sharing.first(shared, sim.shares, mask)
+    if shared.due != request and shared.due != NOTHING:
+        sim.requests[shared.due & mask].done_ns = FOREVER_NS
+    shared.due = request
+    slow = contention(sim, shared.count)
+    due_ns = sim.now_ns + sharing.takes(shared, sim.shares, mask, request, slow)
+    sim.requests[request & mask].done_ns = due_ns
+    sim.schedule(due_ns, DONE, request)
 
 
 def _join(sim: Simulation, gpu: int, request: int, work_ns: int) -> None:
     """Let a request share a GPU, with work that takes ``work_ns`` alone."""
     progress(sim, gpu)
-    row = request & sim.clients.mask
-    head = sim.gpus[gpu].head if sim.gpus[gpu].count else NOTHING
-    sim.shares[row].left_ns = work_ns
-    sim.shares[row].next = head
-    sim.shares[row].previous = NOTHING
-    if head != NOTHING:
-        sim.shares[head & sim.clients.mask].previous = request
-    sim.gpus[gpu].head = request
-    sim.gpus[gpu].count += 1
+    sim.requests[request & sim.clients.mask].done_ns = FOREVER_NS
+    sharing.join(sim.gpus[gpu], sim.shares, sim.clients.mask, request, work_ns)
     schedule_next(sim, gpu)
 
 
 def _leave(sim: Simulation, gpu: int, request: int) -> None:
     """Let a request share a GPU no longer."""
     progress(sim, gpu)
-    row = request & sim.clients.mask
-    before = sim.shares[row].previous
-    after = sim.shares[row].next
-    if before == NOTHING:
-        sim.gpus[gpu].head = after
-    else:
-        sim.shares[before & sim.clients.mask].next = after
-    if after != NOTHING:
-        sim.shares[after & sim.clients.mask].previous = before
-    sim.gpus[gpu].count -= 1
+    shared = sim.gpus[gpu]
+    sharing.leave(shared, sim.shares, sim.clients.mask, request)
+    if shared.due == request:
+        shared.due = NOTHING
     schedule_next(sim, gpu)

@@ -24,6 +24,8 @@ NO_FAULT, MORE_EVENTS, MORE_PODS, MORE_NODES, MORE_TICKS, MORE_SCALINGS, MORE_RE
 ON_ITS_WAY, AT_FRONT, IN_QUEUE, RUNNING, WOKEN, IN_CONTAINER = -10, -11, -12, -13, -14, -15
 ENDED_FROM = -1
 """Statuses from here up belong to requests that have ended."""
+EACH = -1
+"""Mask of a row where each entity has a row of its own."""
 ORPHANED = -3
 """In ``Link.next``: the container still works on a request whose client has gone."""
 
@@ -32,6 +34,9 @@ OK, CLIENT_TIMEOUT, BAD_GATEWAY, QUEUE_FULL, TIMED_OUT, CUT_OFF = 200, 0, 502, 5
 
 STARTING, SERVING, QUIET, DRAINING, STOPPING, GONE = range(6)
 """Phases of a pod's life."""
+
+NOT_WAITING, FOR_TURN, FOR_PULL = range(3)
+"""What a pod waits for in a stage of its start."""
 
 # Rows of Simulation.late_ns, a row for each thing that is late; each activator has two more.
 (LATE_TICKS, LATE_SCRAPES, LATE_RECONCILES, LATE_STATUSES, LATE_ACTIVATOR) = range(5)
@@ -224,7 +229,6 @@ class Cluster(Entity):
         first_node: No node before this one is left.
         pending: Pods without a node, in ``pending_pods``.
         movers: Pods in ``movers`` that can go on with their start.
-        tickets: Tickets drawn by pods that wait for their turn in a stage.
     """
 
     nodes: int = 0
@@ -232,7 +236,6 @@ class Cluster(Entity):
     first_node: int = 0
     pending: int = 0
     movers: int = 0
-    tickets: int = 0
 
 
 @dataclass(slots=True)
@@ -280,9 +283,8 @@ class Pod(Entity):
         terminating: Whether it has been asked to go, at ``delete_requested_ns``.
         stage: Stage of its start; ``stage_begun`` and ``stage_due_ns`` are of that one.
         began_ns: When its container started, the last time.
-        ticket: 0, or the number drawn when it began to wait for its turn in a stage (positive) or for another pod's
-            pull on its node (negative).
-        in_transfer: Whether it shares a stage's bandwidth, with ``transfer_left_ns`` to go.
+        waits: Whether it waits for its turn in a stage, or for another pod's pull on its node.
+        in_transfer: Whether it shares a stage's bandwidth.
         serves_from_ns: When its container begins to work.
         first_extra_ns: What its first request takes longer.
         ghosts: Requests that its container works on although their client has gone.
@@ -317,9 +319,8 @@ class Pod(Entity):
     stage_due_ns: int = FOREVER_NS
     restarting: int = 0
     began_ns: int = 0
-    ticket: int = 0
+    waits: int = NOT_WAITING
     in_transfer: int = 0
-    transfer_left_ns: int = 0
     serves_from_ns: int = NEVER_NS
     first_extra_ns: int = 0
     busy_since_ns: int = NEVER_NS
@@ -427,7 +428,7 @@ class Change(Entity):
 
 @dataclass(slots=True)
 class Queue(Entity):
-    """Requests, first come first served."""
+    """Requests or pods, first come first served."""
 
     head: int = NOTHING
     tail: int = NOTHING
@@ -436,7 +437,7 @@ class Queue(Entity):
 
 @dataclass(slots=True)
 class Link(Entity):
-    """Neighbours of a request in whatever queue it stands."""
+    """Neighbours of a request or a pod in whatever queue it stands."""
 
     next: int = NOTHING
     previous: int = NOTHING
@@ -444,29 +445,45 @@ class Link(Entity):
 
 @dataclass(slots=True)
 class Share(Entity):
-    """A request among those that share a GPU, and the work left at full speed."""
+    """A member of those that share something, in their heap; see ``sharing``.
 
+    Attributes:
+        mark_ns: It is done when ``Shared.done_ns`` is this.
+        child: First of those directly below it.
+        next: Next of those below the same one.
+        previous: The one before it, or, for the first, the one above.
+    """
+
+    mark_ns: int = 0
+    child: int = NOTHING
     next: int = NOTHING
     previous: int = NOTHING
-    left_ns: int = 0
 
 
 @dataclass(slots=True)
-class Gpu(Entity):
-    """What requests share: the GPU of a pod, or of a node; up to date as of ``since_ns``."""
+class Shared(Entity):
+    """The GPU of a pod or of a node, or the connection of a stage.
 
-    head: int = NOTHING
+    Attributes:
+        root: Root of the heap of those that share it.
+        count: How many they are.
+        since_ns: When they last changed.
+        done_ns: Work at full speed that each of them got done until then, had it been there from the beginning.
+        due: The one whose end is scheduled.
+    """
+
+    root: int = NOTHING
     count: int = 0
     since_ns: int = 0
+    done_ns: int = 0
+    due: int = NOTHING
 
 
 @dataclass(slots=True)
 class Stage(Entity):
-    """A stage of the start: pods in it, and those that share its bandwidth as of ``since_ns``."""
+    """A stage of the start, and how many pods are in it where that is limited."""
 
     busy: int = 0
-    members: int = 0
-    since_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -518,6 +535,9 @@ class Simulation(Core):
         container_queues: Of each pod, the requests that wait in the container.
         running: Of each pod, the requests that the container works on.
         waiting: Of each activator, the requests without a pod.
+        connections: Of each stage, what its pods share; their places are in ``transfers``.
+        turns: Of each stage, the pods that wait for their turn.
+        pullers: Of each node, the pods that wait for another's pull.
         stats: Statistics of the activators, then of the pods.
         published: Statistics that each pod's queue-proxy has published.
         found: Pods that each activator has found, in the order of their addresses.
@@ -571,8 +591,13 @@ class Simulation(Core):
     started: Any
     movers: Any
     nodes: list[Node]
-    gpus: list[Gpu]
+    gpus: list[Shared]
     stages: list[Stage]
+    connections: list[Shared]
+    transfers: list[Share]
+    pod_links: list[Link]
+    turns: list[Queue]
+    pullers: list[Queue]
     turn: Any
     stable_buckets: Any
     panic_buckets: Any
@@ -679,8 +704,13 @@ FIELDS = {
     "started": Field(int, ("pods",)),
     "movers": Field(int, ("movers",)),
     "nodes": Field(Node, ("nodes",)),
-    "gpus": Field(Gpu, ("gpus",)),
+    "gpus": Field(Shared, ("gpus",)),
     "stages": Field(Stage, ("stages",)),
+    "connections": Field(Shared, ("stages",)),
+    "transfers": Field(Share, ("transfers",)),
+    "pod_links": Field(Link, ("pods",)),
+    "turns": Field(Queue, ("stages",)),
+    "pullers": Field(Queue, ("nodes",)),
     "turn": Field(int, ("ingress_workers",)),
     "stable_buckets": Field(float, ("stable_window",)),
     "panic_buckets": Field(float, ("panic_window",)),
@@ -730,6 +760,7 @@ def sizes(params: Params, draws: Draws, capacity: Capacity, *, statistics_only: 
         "nodes": nodes,
         "gpus": max(pods, nodes) if is_shared else 0,
         "stages": stages,
+        "transfers": pods if any(params.stage_bytes) else 0,
         "ingress_workers": params.ingress_workers,
         "stable_window": params.stable_window_s,
         "panic_window": params.panic_window_s,
