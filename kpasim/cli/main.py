@@ -25,6 +25,7 @@ COMMANDS = {
     "calibrate": "Fit a model to measured files, with intervals.",
     "compare": "Compare a prediction with a measured run.",
     "validate": "Deploy, predict, load, record, compare, clean up.",
+    "observe": "Read what Prometheus recorded of a Knative service.",
     "load": "Send the experiment's requests to a URL.",
     "manifest": "Import, export and compare Service manifests.",
     "cluster": "Find and remove objects that an interrupted run left in a cluster.",

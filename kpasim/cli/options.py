@@ -19,6 +19,12 @@ settings: Decorator = click.option(
 )
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 
+openmetrics: Decorator = click.option(
+    "--openmetrics",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write the prediction as series (kpasim_...) for Prometheus and Grafana.",
+)
 
 cluster_config: Decorator = click.option(
     "--cluster-config",

@@ -71,6 +71,7 @@ COSTLY = ("utilisation",)
 )
 @click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to --out.  [default: runs/NAME]")
 @click.option("--out", type=click.Path(), help="Folder for the run's tables.")
+@options.openmetrics
 @options.as_json
 def command(
     experiment: str | None,
@@ -90,6 +91,7 @@ def command(
     explain: bool,
     plot: bool,
     out: str | None,
+    openmetrics: str | None,
     as_json: bool,
 ) -> None:
     """Simulate EXPERIMENT: failed requests, latency, cost; then the scaling timeline and all figures.
@@ -115,6 +117,8 @@ def command(
     if seed is not None:
         what = what.with_settings({"seed": seed})
     if against or against_set:
+        if openmetrics:
+            raise click.UsageError("--openmetrics writes one run: not with --against or --against-set")
         compare(what, against, against_set, wanted, replications, engine, out, as_json=as_json)
         return
     count = replications or what.replications
@@ -129,6 +133,8 @@ def command(
 
         for path in write_run_figures(folder, result.tables(), title=what.name):
             note(f"Wrote {path}")
+    if openmetrics:
+        write_openmetrics(result, openmetrics)
     if as_json:
         print_json(result.to_dict() | ({"slo": [one.to_dict() for one in judgements]} if wanted else {}))
     else:
@@ -137,6 +143,20 @@ def command(
     compile_for_next_time(result.engine)
     if not all(one.met for one in judgements):
         raise click.exceptions.Exit(NOT_MET)
+
+
+def write_openmetrics(result: Result, path: str) -> None:
+    """Write the representative replication as series; the run ends at the present minute."""
+    import time
+
+    from kpasim.records.prometheus import exposition
+    from kpasim.records.prometheus.simulated import prediction
+
+    end_s = float(result.horizon_s[result.representative])
+    begin = (time.time() - end_s) // 60 * 60
+    series = prediction(result.tables(), begin_unix_s=begin, end_s=end_s, labels={"experiment": result.experiment.name})
+    exposition.write_openmetrics(path, series)
+    note(f"Wrote {path} ({which(result)}). Next: promtool tsdb create-blocks-from openmetrics {path} DATA-DIRECTORY")
 
 
 def compare(

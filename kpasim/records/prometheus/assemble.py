@@ -103,16 +103,19 @@ def assemble(
     series = [s for s in series if len(s.times_s)]
     if not series:
         raise RunError(f"{namespace}/{service}: no sample within the window")
-    first, last = min(s.times_s[0] for s in series), max(s.times_s[-1] for s in series)
     interval: dict[str, float] = {
         role: _interval_s(series, role) for role in ROLES if any(s.role == role for s in series)
     }
-    targets = _targets(series)
-    series = [replace(s, from_zero=_begins(s, targets, first, interval)) for s in series]
+    finest = [s for s in series if histogram_step_s == step_s or not names.hardly_changes(s.metric)]
+    first, last = min(s.times_s[0] for s in finest), max(s.times_s[-1] for s in finest)
+    targets = _targets(finest)
+    series = _from_zero(series, targets, first, interval, coarse=len(finest) < len(series))
     series.sort(key=lambda s: (s.metric, ROLES.index(s.role), s.revision, s.pod, s.instance, sorted(s.labels.items())))
-    gaps = _gaps(series, targets, interval)
-    revisions = _revisions(series, interval)
+    gaps = _gaps(finest, targets, interval)
+    revisions = _revisions(finest, interval)
     notes += [f"{revision.name}: {revision.note}" for revision in revisions if revision.note]
+    if window_s and first > window_s[0] + 2 * max(interval.values()):
+        notes.append(f"nothing was recorded before {iso(float(first))}, {first - window_s[0]:,.0f} s into the window")
     generations = {_generation(s) for s in series} - {""}
     return Observation(
         service=service,
@@ -158,6 +161,8 @@ def _of_service(served: Sequence[Served], service: str, namespace: str) -> list[
             if role is None and metric.role is not None:
                 # No label of the target is left: the activator labels each series with its revision.
                 role = metric.role if len(names.BY_SERVED[one.name]) == 1 else _unnamed(labels)
+            if metric.name == "target_info" and role != "queue-proxy":
+                continue  # It says which pod belongs to which revision, and nothing of Knative's own programs.
             if role is not None and metric.role in (None, role):
                 known.append((one, metric, role, labels))
     revisions, pods = set(), {}
@@ -296,12 +301,32 @@ def _targets(series: Sequence[Series]) -> dict[Target, NDArray[np.float64]]:
     """Times at which each target was scraped with success, from its longest series."""
     result: dict[Target, NDArray[np.float64]] = {}
     for one in series:
-        if one.metric == names.SYNTHETIC:
-            continue
-        times = one.times_s[~np.isnan(one.values)]
+        there = one.values == 1 if one.metric == names.SYNTHETIC else ~np.isnan(one.values)
+        times = one.times_s[there]
         if len(times) > len(result.get(_target(one), ())):
             result[_target(one)] = times
     return result
+
+
+def _from_zero(
+    series: Sequence[Series],
+    targets: Mapping[Target, NDArray[np.float64]],
+    first_s: float,
+    interval_s: Mapping[str, float],
+    *,
+    coarse: bool,
+) -> list[Series]:
+    """Mark the counters that begin inside the window; buckets at a coarse step do as their counts do."""
+    known = [s for s in series if not (coarse and s.metric.endswith("_bucket"))]
+    begins = {id(s): _begins(s, targets, first_s, interval_s) for s in known}
+    counts = {_histogram(s): begins[id(s)] for s in known if s.metric.endswith("_count")}
+    return [replace(s, from_zero=begins.get(id(s), counts.get(_histogram(s), False))) for s in series]
+
+
+def _histogram(series: Series) -> tuple[object, ...]:
+    """What the parts of one histogram have in common."""
+    labels = tuple(sorted((k, v) for k, v in series.labels.items() if k != "le"))
+    return series.metric.rpartition("_")[0], series.role, labels
 
 
 def _begins(
@@ -315,7 +340,8 @@ def _begins(
     if series.kind != "counter":
         return False
     begin = series.times_s[0]
-    return bool(begin > first_s + HOLD * interval_s[series.role] or targets[_target(series)][0] < begin)
+    before = targets.get(_target(series))
+    return bool(begin > first_s + HOLD * interval_s[series.role] or (before is not None and before[0] < begin))
 
 
 def _gaps(

@@ -119,6 +119,12 @@ BY_SERVED: dict[str, tuple[Metric, ...]] = {
 }
 """Metrics by the name that is served: activator and queue-proxy share one."""
 
+
+def hardly_changes(name: str) -> bool:
+    """Whether a metric of the vocabulary can do with a coarse step: buckets, of which there are many, and constants."""
+    return name.endswith("_bucket") or name.startswith("kube_") or name in ("target_info", "process_start_time_seconds")
+
+
 _OLD_LABELS = {
     "namespace_name": "k8s_namespace_name",
     "service_name": "kn_service_name",

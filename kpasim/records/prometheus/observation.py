@@ -73,6 +73,20 @@ class Series:
         """Upper bound of a bucket [s]; ``NaN`` for what is no bucket."""
         return float(self.labels.get("le", "nan"))
 
+    def increments(self) -> NDArray[np.float64]:
+        """What a counter grew by up to each sample since the one before.
+
+        The first sample's is its value where it counts from 0, else 0; so is that of a first sample after a reset.
+        ``NaN`` samples have 0, and the next sample has all since the last known.
+        """
+        known = ~np.isnan(self.values)
+        values = self.values[known]
+        result = np.zeros(len(self.values))
+        if len(values):
+            steps = np.diff(values, prepend=0.0 if self.from_zero else values[0])
+            result[known] = np.where(steps < 0, values, steps)
+        return result
+
 
 @dataclass(frozen=True)
 class Revision:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from kpasim.errors import RunError
-from kpasim.records.prometheus.assemble import assemble, services
+from kpasim.records.prometheus import names
+from kpasim.records.prometheus.assemble import Served, assemble, no_service, services
+from kpasim.records.prometheus.client import Client
 from kpasim.records.prometheus.files import read_files
-from kpasim.records.prometheus.observation import Observation
+from kpasim.records.prometheus.observation import Observation, Query
+
+LONG_S = 6 * 3600.0
+"""Windows longer than this have their histograms at a coarser step."""
+HISTOGRAM_STEP_S = 300.0
+"""That step [s]. The last value of each step is exact, so that nothing of a pod that ended is lost."""
 
 
 def from_files(
@@ -59,3 +70,172 @@ def from_files(
         source=", ".join(file.name for file in files),
         notes=notes,
     )
+
+
+def from_server(
+    client: Client,
+    *,
+    service: str,
+    namespace: str,
+    window_s: tuple[float, float],
+    step_s: float = 0.0,
+    matchers: Sequence[str] = (),
+    time_zone: str = "UTC",
+    note: Callable[[str], None] = lambda text: None,
+) -> Observation:
+    """The observation of a service, from a server that answers Prometheus' API.
+
+    The samples are the server's own. Of windows longer than `LONG_S`, buckets of histograms and values that hardly
+    change (``target_info``, kube-state-metrics) are the last of each `HISTOGRAM_STEP_S`, and the window begins a
+    multiple of that step before its end.
+
+    Args:
+        client: The server.
+        service: Name of the Knative service.
+        namespace: Its namespace.
+        window_s: From and to [s since 1970].
+        step_s: Ask ``query_range`` with this step instead of the samples; 0 for the samples.
+        matchers: Further matchers of labels, such as ``cluster="a"``.
+        time_zone: Time zone in which to name days and hours.
+        note: Takes what a user should know while waiting.
+
+    Raises:
+        RunError: The server does not answer, or no series speaks of the service.
+    """
+    begin, end = window_s
+    coarse_s = step_s or (HISTOGRAM_STEP_S if end - begin > LONG_S else 0.0)
+    if coarse_s:  # The grid has a point at the begin and one at the end.
+        end = round(end, 3) if not step_s else end // step_s * step_s
+        begin = end - coarse_s * -(-(end - begin) // coarse_s)
+    more = "".join(f",{matcher}" for matcher in matchers)
+    own = [
+        f"{{{_named(_METRICS_WITH_SERVICE[generation])},{space}={_quoted(namespace)},{name}={_quoted(service)}{more}}}"
+        for generation, space, name in _SERVICE_LABELS
+    ]
+    found = client.labels_of_series(own, begin, end)
+    known = [(one, names.vocabulary(one, _generation(one))) for one in found]
+    revisions = sorted({labels.get("kn_revision_name", "") for _, labels in known} - {""})
+    if not revisions:
+        anyone = [
+            f'{{{_named(_METRICS_WITH_SERVICE[generation])},{name}!=""{more}}}'
+            for generation, _, name in _SERVICE_LABELS
+        ]
+        there = services([Served(one, _NONE, _NONE) for one in client.labels_of_series(anyone, begin, end)])
+        raise no_service(service, namespace, there)
+
+    pods = f"(?:{'|'.join(map(_escaped, revisions))})-deployment-.+"
+    jobs = sorted({one["job"] for one, labels in known if names.role_of(labels) in _CENTRAL and "job" in one})
+    pod_of = "pod" if any("pod" in one for one in found) else "k8s_pod_name"
+    of_revisions = f"k8s_namespace_name={_quoted(namespace)},kn_revision_name=~{_any(revisions)}{more}"
+    of_pods = f"namespace={_quoted(namespace)},{pod_of}=~{_quoted(pods)}{more}"
+    of_exported_pods = f"exported_namespace={_quoted(namespace)},exported_pod=~{_quoted(pods)}{more}"
+    selectors = [
+        *own,
+        f"{{{_named(_METRICS_WITHOUT_SERVICE)},{of_revisions}}}",
+        f"{{{_named(_METRICS_OF_PODS)},{of_pods}}}",
+        f"{{{_named(_KUBE)},{of_exported_pods}}}",
+        *([f"{{{_named(_METRICS_OF_TARGETS)},job=~{_any(jobs)}{more}}}"] if jobs else []),
+    ]
+    interval_s = _interval_s(client, own, begin, end)
+    asked: list[tuple[Query, int]] = []
+    for selector in selectors:
+        listed = [one["__name__"] for one in client.labels_of_series([selector], begin, end)]
+        for coarse in (False, True):
+            chosen = [name for name in listed if _is_coarse(name) == coarse]
+            if not chosen:
+                continue
+            query = re.sub(r'__name__=~"[^"]*"', _named(sorted(chosen)), selector, count=1)
+            if coarse and coarse_s and not step_s:
+                query = f"last_over_time({query}[{coarse_s:g}s])"
+            asked.append((Query(query, begin, end, coarse_s if coarse else step_s), len(chosen)))
+    note(f"{namespace}/{service}: {', '.join(revisions)}; {sum(count for _, count in asked):,} series")
+    parts: dict[tuple[tuple[str, str], ...], list[Served]] = {}
+    for ask, count in asked:
+        for one in client.matrix(ask.query, begin, end, step_s=ask.step_s, interval_s=interval_s, series=count):
+            parts.setdefault(tuple(sorted(one.labels.items())), []).append(one)
+    return assemble(
+        [_joined(group) for group in parts.values()],
+        service=service,
+        namespace=namespace,
+        window_s=(begin, end),
+        step_s=step_s,
+        histogram_step_s=coarse_s,
+        time_zone=time_zone,
+        source=client.url,
+        queries=[ask for ask, _ in asked],
+    )
+
+
+_NONE = np.empty(0)
+_CENTRAL = ("autoscaler", "activator")
+_SERVICE_LABELS = (
+    (names.OPENTELEMETRY, "k8s_namespace_name", "kn_service_name"),
+    (names.OPENCENSUS, "namespace_name", "service_name"),
+)
+_METRICS_WITHOUT_SERVICE = ["kn_revision_request_active", "kn_revision_request_queued"]
+_METRICS_WITH_SERVICE = {
+    generation: [
+        *(m.served for m in names.METRICS if m.generation == generation and m.served not in _METRICS_WITHOUT_SERVICE),
+        *(["target_info"] if generation == names.OPENTELEMETRY else []),
+    ]
+    for generation in (names.OPENTELEMETRY, names.OPENCENSUS)
+}
+_KUBE = [m.served for m in names.METRICS if m.role == "kube-state-metrics"]
+_METRICS_OF_PODS = [
+    *(m.served for m in names.METRICS if m.role == "queue-proxy"),
+    *(m.served for m in names.METRICS if m.role is None),
+    *_KUBE,
+]
+_METRICS_OF_TARGETS = ["up", "process_start_time_seconds"]
+
+
+def _is_coarse(served: str) -> bool:
+    return names.hardly_changes(names.BY_SERVED[served][0].name)
+
+
+def _generation(labels: dict[str, str]) -> str:
+    return names.BY_SERVED[labels["__name__"]][0].generation
+
+
+def _named(metrics: Iterable[str]) -> str:
+    return f'__name__=~"{"|".join(dict.fromkeys(metrics))}"'
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([.+*?^$()\[\]{}|\\])", r"\\\1", text)
+
+
+def _any(values: Iterable[str]) -> str:
+    return _quoted("|".join(map(_escaped, values)))
+
+
+def _joined(group: Sequence[Served]) -> Served:
+    """The parts of one series; where selectors overlap, a sample is there once."""
+    if len(group) == 1:
+        return group[0]
+    times, kept = np.unique(np.concatenate([one.times_s for one in group]), return_index=True)
+    return Served(group[0].labels, times, np.concatenate([one.values for one in group])[kept])
+
+
+def _interval_s(client: Client, selectors: Sequence[str], begin: float, end: float) -> float:
+    """The shortest distance of samples in an hour in which there are some [s]; 5 where that cannot be told."""
+    for hour in np.linspace(end, min(end, begin + 3600), 5):
+        part = max(begin, hour - 3600), float(hour)
+        distances = [
+            float(np.median(np.diff(one.times_s)))
+            for selector in selectors
+            for one in client.matrix(_gauges(selector), *part, step_s=0, interval_s=1.0)
+            if len(one.times_s) > 2
+        ]
+        if distances:
+            return min(distances)
+    return 5.0
+
+
+def _gauges(selector: str) -> str:
+    """The same for pods' gauges only, of which there are few."""
+    return re.sub(r'__name__=~"[^"]*"', '__name__=~".*_pods_count|.*_actual_pods|target_info"', selector, count=1)

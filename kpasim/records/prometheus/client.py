@@ -1,0 +1,277 @@
+"""Asking a server that speaks Prometheus' HTTP API: Prometheus, Thanos, Mimir, VictoriaMetrics.
+
+The token comes from a file or the environment, goes to the server named and nowhere else (a redirect is refused), and
+appears in no message. Certificates are verified unless that is switched off by name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import http.client
+import json
+import os
+import ssl
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from kpasim.errors import RunError
+from kpasim.records.prometheus.assemble import Served
+from kpasim.records.prometheus.files import from_answer
+
+TOKEN_VARIABLE = "KPASIM_PROMETHEUS_TOKEN"
+"""Environment variable that holds a bearer token."""
+MAX_POINTS = 10_000
+"""Samples of one series that one question asks for at most; Prometheus refuses more than 11,000 of query_range."""
+MAX_SAMPLES = 1_000_000
+"""Samples of all series that one question asks for at most, so that its answer fits into memory."""
+PATIENCE = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Pauses before a question is asked again [s]."""
+TIMEOUT_S = 120.0
+"""How long the server may be silent [s]."""
+
+_BUSY = {429, 502, 503, 504}
+
+
+class _TooMuchError(Exception):
+    """The server will not answer a question of this size."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """Follow none: the token is for the host that the user named."""
+
+
+def token_from(path: str | Path | None) -> str | None:
+    """The bearer token of a file, or of the environment where no file is named; ``None`` without either.
+
+    Raises:
+        RunError: The file cannot be read, or what it holds is no token.
+    """
+    if path is None:
+        token = os.environ.get(TOKEN_VARIABLE, "").strip()
+        where = TOKEN_VARIABLE
+    else:
+        where = f"{path}"
+        try:
+            token = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "is no text"
+            raise RunError(f"--token-file {path}: cannot be read: {reason}") from None
+        if not token:
+            raise RunError(f"--token-file {path}: is empty")
+    if any(not 33 <= ord(character) <= 126 for character in token):
+        raise RunError(f"{where}: is no bearer token (it holds blanks, line ends or characters beyond ASCII)")
+    return token or None
+
+
+class Client:
+    """Questions to one server.
+
+    Args:
+        url: Its base URL, the part before ``/api/v1``.
+        token: Bearer token.
+        insecure: Do not verify the server's certificate.
+        note: Takes what a user should know while waiting.
+
+    Raises:
+        RunError: The URL is none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        insecure: bool = False,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.url = _checked(url)
+        self._token = token
+        self._note = note
+        context = ssl.create_default_context()
+        if insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _NoRedirect())
+        self._answered = False
+
+    def matrix(
+        self, query: str, begin_s: float, end_s: float, *, step_s: float, interval_s: float, series: int = 1
+    ) -> Iterator[Served]:
+        """Series between two times, in parts that the server can answer.
+
+        Args:
+            query: A selector without a range, or with a step any expression.
+            begin_s: From [s since 1970].
+            end_s: To.
+            step_s: Step of ``query_range``; 0 asks for the samples themselves.
+            interval_s: Shortest distance of samples, by which the range is split where ``step_s`` is 0.
+            series: Series that there are.
+        """
+        points = max(1, min(MAX_POINTS, MAX_SAMPLES // max(series, 1)))
+        length = points * (step_s or interval_s or 1.0)
+        begin = begin_s
+        while begin <= end_s:
+            # The parts of query_range must not share a point; ranges of samples may, since each has its own time.
+            end = min(begin + length, end_s)
+            yield from self._part(query, begin, end, step_s)
+            begin = end + (step_s or 1e-3)
+
+    def _part(self, query: str, begin_s: float, end_s: float, step_s: float) -> Iterator[Served]:
+        try:
+            if step_s:
+                asked = {"query": query, "start": f"{begin_s:.3f}", "end": f"{end_s:.3f}", "step": f"{step_s:g}"}
+                answer = self._ask("query_range", asked)
+            else:
+                # A range includes the time at its end, and in some versions that at its begin as well.
+                range_ms = round((end_s - begin_s) * 1000) + 1
+                answer = self._ask("query", {"query": f"{query}[{range_ms}ms]", "time": f"{end_s:.3f}"})
+        except _TooMuchError as error:
+            if end_s - begin_s < 4 * max(step_s, 60.0):
+                raise RunError(f"{self.url}: {error}") from None
+            middle = begin_s + step_s * ((end_s - begin_s) / 2 // step_s) if step_s else (begin_s + end_s) / 2
+            yield from self._part(query, begin_s, middle, step_s)
+            yield from self._part(query, middle + (step_s or 1e-3), end_s, step_s)
+            return
+        yield from from_answer(answer, self.url)
+
+    def labels_of_series(self, selectors: Sequence[str], begin_s: float, end_s: float) -> list[dict[str, str]]:
+        """Label sets of the series that any of the selectors finds."""
+        asked = [("match[]", selector) for selector in selectors]
+        answer = self._ask("series", [*asked, ("start", f"{begin_s:.3f}"), ("end", f"{end_s:.3f}")])
+        return [{str(name): str(value) for name, value in one.items()} for one in answer.get("data") or []]
+
+    def _ask(self, what: str, parameters: Any) -> dict[str, Any]:
+        """The answer to one question, asked again with patience while the server is busy or away.
+
+        Raises:
+            RunError: There is none, or an error.
+            _TooMuchError: The question is too large.
+        """
+        for pause in (*PATIENCE, None):
+            try:
+                return self._once(what, parameters)
+            except _AwayError as error:
+                # A server that never answered is more likely to be another than to be away.
+                if pause is None or (error.unreachable and not self._answered):
+                    raise RunError(f"{self.url}: {error}") from None
+                self._note(f"{self.url}: {error}; asking again in {pause:g} s")
+                time.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def _once(self, what: str, parameters: Any) -> dict[str, Any]:
+        request = urllib.request.Request(
+            f"{self.url}/api/v1/{what}",
+            data=urllib.parse.urlencode(parameters).encode(),
+            headers={
+                "Content-Type": "application/x-www-form-urlencoded",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                "User-Agent": "kpasim",
+            },
+        )
+        if self._token:
+            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
+        try:
+            with self._opener.open(request, timeout=TIMEOUT_S) as response:
+                body = _unpacked(response, response.headers.get("Content-Encoding", ""))
+        except urllib.error.HTTPError as error:
+            with error, contextlib.suppress(OSError, EOFError):
+                self._refuse(error, _unpacked(error, error.headers.get("Content-Encoding", "")))
+            self._refuse(error, b"")
+        except urllib.error.URLError as error:
+            raise self._unreachable(error.reason) from None
+        except (OSError, EOFError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from None
+        answer = _json(body)
+        if answer is None or answer.get("status") != "success":
+            raise RunError(f"{self.url}: {_not_prometheus(body)}")
+        self._answered = True
+        return answer
+
+    def _refuse(self, error: urllib.error.HTTPError, body: bytes) -> None:
+        """Turn an HTTP error into ours."""
+        answer = _json(body) or {}
+        said, kind = str(answer.get("error", ""))[:300], answer.get("errorType")
+        if error.code in (401, 403):
+            given = "the server refuses the token" if self._token else "the server wants a token"
+            raise RunError(
+                f"{self.url}: {given} (HTTP {error.code}); give a valid one with --token-file FILE or {TOKEN_VARIABLE}"
+            )
+        if 300 <= error.code < 400:
+            target = error.headers.get("Location", "elsewhere")
+            raise RunError(
+                f"{self.url}: leads to {_without_query(target)} (HTTP {error.code}); name that URL if it is right"
+            )
+        if "exceeded maximum resolution" in said or "too many samples" in said or kind == "timeout":
+            raise _TooMuchError(said)
+        if error.code in _BUSY:
+            raise _AwayError(f"HTTP {error.code} {said or error.reason}".strip(), unreachable=False)
+        if said:
+            raise RunError(f"{self.url}: the server says: {said}")
+        raise RunError(f"{self.url}: {_not_prometheus(body, error.code)}")
+
+    def _unreachable(self, reason: Any) -> Exception:
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return RunError(
+                f"{self.url}: its certificate cannot be verified ({reason.verify_message}); name its authority with "
+                "SSL_CERT_FILE=FILE, or use --insecure to go without"
+            )
+        if isinstance(reason, ssl.SSLError):
+            return RunError(f"{self.url}: no TLS there ({reason.reason or reason}); http:// instead of https://?")
+        text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+        return _AwayError(f"cannot be reached: {text}", unreachable=True)
+
+
+class _AwayError(Exception):
+    """The server does not answer now."""
+
+    def __init__(self, message: str, *, unreachable: bool) -> None:
+        super().__init__(message)
+        self.unreachable = unreachable
+
+
+def _checked(url: str) -> str:
+    try:
+        parts = urllib.parse.urlsplit(url.strip())
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise RunError("--prometheus: is no URL (such as http://localhost:9090)") from None
+    if parts.username or parts.password:
+        raise RunError(f"--prometheus: a URL must hold no user or password; use --token-file or {TOKEN_VARIABLE}")
+    if not valid or parts.query or parts.fragment:
+        raise RunError(f"--prometheus: must be a URL such as http://localhost:9090 (it is {_without_query(url)})")
+    path = parts.path.rstrip("/").removesuffix("/api/v1").removesuffix("/graph")
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _without_query(url: str) -> str:
+    """A URL as messages show it: what follows ``?`` may be secret."""
+    return url.partition("?")[0][:200]
+
+
+def _unpacked(response: IO[bytes], encoding: str) -> bytes:
+    body = response.read()
+    return gzip.decompress(body) if encoding == "gzip" else body
+
+
+def _json(body: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _not_prometheus(body: bytes, code: int = 200) -> str:
+    page = " with a web page" if b"<html" in body[:1000].lower() or b"<!doctype" in body[:1000].lower() else ""
+    return (
+        f"does not speak Prometheus' API (HTTP {code}{page}); name the URL before /api/v1, such as "
+        "http://localhost:9090 or https://thanos.example.com"
+    )

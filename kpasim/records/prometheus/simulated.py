@@ -1,0 +1,154 @@
+"""A run as a Prometheus would have scraped it: gauges and counters at given times, computed from the run's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kpasim.records.prometheus.exposition import Written
+from kpasim.results.frames import Columns
+from kpasim.results.tables import Tables
+
+BOUNDS_S = (
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0,
+    90.0, 120.0, 180.0, 300.0, 600.0,
+)  # fmt: skip
+"""Bounds of kpasim's histograms: Knative's, which end at 10 s, and more for GPU services."""
+
+GAUGES: dict[str, str] = {
+    "pods_desired": "Pods that the autoscaler wants",
+    "pods_requested": "Replicas of the Deployment",
+    "pods_count": "Pods that are ready and not terminating",
+    "pods_not_ready_count": "Pods that are not ready, terminating pods included",
+    "pods_pending_count": "Pods without running containers",
+    "pods_terminating_count": "Pods that are terminating",
+    "concurrency_stable": "Average concurrency over the stable window, of the whole revision",
+    "concurrency_panic": "Average concurrency over the panic window, of the whole revision",
+    "concurrency_target": "Target concurrency of a pod",
+    "capacity_excess": "Excess burst capacity",
+    "panic_mode": "1 in panic mode",
+}
+"""Gauges of the autoscaler by the end of their name (``kn_revision_...``), with their meaning."""
+
+Floats = NDArray[np.float64]
+
+
+def gauges(tables: Tables, times_s: Floats) -> dict[str, Floats]:
+    """What the autoscaler's gauges are at given times.
+
+    Args:
+        tables: One run.
+        times_s: Times [s from the start of the load], ascending.
+
+    Returns:
+        A column for each name of `GAUGES`: what the latest tick or change left, 0 before the first.
+    """
+    pods, ticks, scaling = tables.pods, tables.ticks, tables.scaling
+    ready = present(pods["ready_s"], np.fmin(pods["delete_requested_s"], pods["gone_s"]), times_s)
+    terminating = present(pods["delete_requested_s"], pods["gone_s"], times_s)
+    containers = pods.get("containers_s", pods["ready_s"])
+    wanted = (ticks, "desired") if "desired" in ticks else (scaling, "desired")
+    return {
+        "pods_desired": _latest(*wanted, times_s),
+        "pods_requested": _latest(scaling, "replicas", times_s),
+        "pods_count": ready,
+        "pods_not_ready_count": present(pods["created_s"], pods["gone_s"], times_s) - ready,
+        "pods_pending_count": present(pods["created_s"], np.fmin(containers, pods["gone_s"]), times_s),
+        "pods_terminating_count": terminating,
+        "concurrency_stable": _latest(ticks, "stable", times_s),
+        "concurrency_panic": _latest(ticks, "panic", times_s),
+        "concurrency_target": _latest(ticks, "target", times_s),
+        "capacity_excess": _latest(ticks, "excess_burst_capacity", times_s),
+        "panic_mode": _latest(ticks, "panic_mode", times_s),
+    }
+
+
+def present(begin_s: Floats, end_s: Floats, times_s: Floats) -> Floats:
+    """How many stretches of time cover each time; one without a begin is none, one without an end goes on."""
+    begun = ~np.isnan(begin_s)
+    begin, end = begin_s[begun], np.nan_to_num(end_s[begun], nan=np.inf)
+    return passed(begin, times_s) - passed(np.maximum(begin, end), times_s)
+
+
+def passed(moments_s: Floats, times_s: Floats) -> Floats:
+    """How many moments are not after each time."""
+    return np.searchsorted(np.sort(moments_s), times_s, side="right").astype(np.float64)
+
+
+def histogram(
+    ends_s: Floats, durations_s: Floats, times_s: Floats, bounds_s: Sequence[float]
+) -> Iterator[tuple[str, dict[str, str], Floats]]:
+    """A cumulative histogram's parts at given times: what its name ends with, further labels, values."""
+    for bound in (*bounds_s, np.inf):
+        label = "+Inf" if np.isinf(bound) else f"{bound:.12g}"
+        yield "_bucket", {"le": label}, passed(ends_s[durations_s <= bound], times_s)
+    order = np.argsort(ends_s, kind="stable")
+    sums = np.concatenate([[0.0], np.cumsum(durations_s[order])])
+    count = np.searchsorted(ends_s[order], times_s, side="right")
+    yield "_sum", {}, sums[count]
+    yield "_count", {}, count.astype(np.float64)
+
+
+def prediction(
+    tables: Tables,
+    *,
+    begin_unix_s: float,
+    end_s: float,
+    interval_s: float = 15.0,
+    labels: Mapping[str, str] | None = None,
+) -> list[Written]:
+    """One simulated run as series under ``kpasim_`` names, beside which Knative's own can be drawn.
+
+    Args:
+        tables: One run.
+        begin_unix_s: Date of the start of the load [s since 1970].
+        end_s: End of the run [s from the start of the load].
+        interval_s: Distance of samples [s].
+        labels: Labels of all series, such as the service's name.
+
+    Returns:
+        ``kpasim_revision_...`` for each of `GAUGES`, ``kpasim_requests_started_total``, ``kpasim_requests_in_flight``,
+        ``kpasim_request_duration_seconds`` by status (latency as clients see it, 0 for no response) and
+        ``kpasim_service_duration_seconds``.
+    """
+    times = np.arange(0.0, end_s + interval_s, interval_s)
+    shared = dict(labels or {})
+    dates = begin_unix_s + times
+    result = [
+        Written(f"kpasim_revision_{name}", shared, dates, values, "gauge", GAUGES[name])
+        for name, values in gauges(tables, times).items()
+    ]
+    requests = tables.requests
+    start, latency = requests["start_s"], requests["latency_s"]
+    ends = start + latency
+    in_flight = present(start, ends, times)
+    result.append(
+        Written("kpasim_requests_started_total", shared, dates, passed(start, times), "counter", "Requests sent")
+    )
+    result.append(
+        Written("kpasim_requests_in_flight", shared, dates, in_flight, "gauge", "Requests sent and not completed")
+    )
+    done = ~np.isnan(ends)
+    for status in np.unique(requests["status"][done]).tolist():
+        chosen = done & (requests["status"] == status)
+        name, more = "kpasim_request_duration_seconds", {"http_response_status_code": str(status)}
+        for part, le, values in histogram(ends[chosen], latency[chosen], times, BOUNDS_S):
+            result.append(Written(name + part, shared | more | le, dates, values, "histogram", "Latency of requests"))
+    served = ~np.isnan(requests["server_end_s"]) & ~np.isnan(requests["service_s"])
+    for part, le, values in histogram(requests["server_end_s"][served], requests["service_s"][served], times, BOUNDS_S):
+        name = "kpasim_service_duration_seconds"
+        result.append(Written(name + part, shared | le, dates, values, "histogram", "Service time of requests"))
+    return result
+
+
+def _latest(table: Columns, column: str, times_s: Floats) -> Floats:
+    values: ArrayLike = table[column]
+    place = np.searchsorted(table["t_s"], times_s, side="right")
+    return np.concatenate([[0.0], np.maximum(np.nan_to_num(np.asarray(values, float)), _floor(column))])[place]
+
+
+def _floor(column: str) -> float:
+    """Whole numbers that are not known are -1; excess burst capacity may be below 0."""
+    return -np.inf if column == "excess_burst_capacity" else 0.0

@@ -1,0 +1,117 @@
+"""Real servers with series in them: Debian's Prometheus and VictoriaMetrics, started for a module of tests."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import math
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from kpasim.records.prometheus.assemble import Served
+
+DEADLINE_S = 120
+
+
+def program(name: str) -> str:
+    """The path of a program; without it the test is skipped, and says why."""
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed (apt-get install prometheus victoria-metrics)")
+    return path
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextlib.contextmanager
+def prometheus(folder: Path, *openmetrics: Path, flags: Sequence[str] = ()) -> Iterator[str]:
+    """The URL of a Prometheus that holds what the files hold, until the block ends."""
+    server, tool = program("prometheus"), program("promtool")
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in openmetrics:
+        command = [tool, "tsdb", "create-blocks-from", "openmetrics", str(file), str(folder / "tsdb")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    (folder / "prometheus.yml").write_text("{}\n")
+    port = free_port()
+    command = [
+        server,
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+        "--storage.tsdb.retention.time=100y",
+        f"--web.listen-address=127.0.0.1:{port}",
+        *flags,
+    ]
+    with _running(command, folder, f"http://127.0.0.1:{port}", "/-/ready") as url:
+        yield url
+
+
+@contextlib.contextmanager
+def victoria_metrics(folder: Path, series: Sequence[Served], flags: Sequence[str] = ()) -> Iterator[str]:
+    """The URL of a VictoriaMetrics that holds some series, until the block ends."""
+    server = program("victoria-metrics")
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    command = [
+        server,
+        f"-storageDataPath={folder / 'data'}",
+        "-retentionPeriod=100y",
+        f"-httpListenAddr=127.0.0.1:{port}",
+        *flags,
+    ]
+    with _running(command, folder, f"http://127.0.0.1:{port}", "/health") as url:
+        rows = (
+            {
+                "metric": dict(one.labels),
+                "timestamps": [round(t * 1000) for t in one.times_s],
+                "values": [None if math.isnan(v) else v for v in one.values.tolist()],
+            }
+            for one in series
+        )
+        body = gzip.compress("\n".join(map(json.dumps, rows)).encode())
+        request = urllib.request.Request(f"{url}/api/v1/import", data=body, headers={"Content-Encoding": "gzip"})
+        with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:
+            assert answer.status == 204
+        with urllib.request.urlopen(f"{url}/internal/force_flush", timeout=DEADLINE_S):
+            pass
+        yield url
+
+
+@contextlib.contextmanager
+def _running(command: Sequence[str], folder: Path, url: str, ready: str) -> Iterator[str]:
+    with open(folder / "log", "w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+    try:
+        limit = time.monotonic() + DEADLINE_S
+        while not _answers(url + ready):
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < limit, (folder / "log").read_text()
+            time.sleep(0.05)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(DEADLINE_S)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError as error:
+        return error.code in (400, 401)  # It is there, and speaks TLS or wants a password.
+    except OSError:
+        return False
