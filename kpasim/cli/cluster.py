@@ -40,7 +40,8 @@ def clean(
     """Remove what runs have left in a cluster.
 
     A run removes what it created, also when it fails or is interrupted. What is left when it was killed is found by
-    the label kpasim.dev/run: Services that a run created are deleted, Services that it adopted are put back. Do not
+    the label kpasim.dev/run: Services and InferenceServices that a run created are deleted, those that it adopted are
+    put back. Do not
     clean up while a run that should go on uses the namespace. The local cluster needs no cleaning: it ends with the
     run that started it.
     """
@@ -68,10 +69,11 @@ def clean(
             what = "put back" if found.adopted else "deleted"
             if not dry_run:
                 doing, end = ("putting back", "ready again") if found.adopted else ("removing", "gone")
-                click.echo(f"{found.namespace}/{found.name} (run {found.run}): {doing} ...", err=True)
-                limit = Deadline(timeout_s, f"{kube.name}: {found.namespace}/{found.name} {end}", note=note)
+                click.echo(f"{found.deployed} (run {found.run}): {doing} ...", err=True)
+                limit = Deadline(timeout_s, f"{kube.name}: {found.deployed} {end}", note=note)
                 what = clean_one(kube, found, limit)
-            done.append({"namespace": found.namespace, "name": found.name, "run": found.run, "action": what})
+            about = {"kind": found.deployed.resource.kind, "namespace": found.deployed.namespace}
+            done.append({**about, "name": found.deployed.name, "run": found.run, "action": what})
     finally:
         kube.close()
     if run is not None and not done:
@@ -81,6 +83,6 @@ def clean(
         return
     for entry in done:
         action = f"would be {entry['action']}" if dry_run else entry["action"]
-        click.echo(f"{entry['namespace']}/{entry['name']} (run {entry['run']}): {action}")
+        click.echo(f"{entry['kind']} {entry['namespace']}/{entry['name']} (run {entry['run']}): {action}")
     if not done:
         click.echo(f"nothing left in {place} of {kube.name}")

@@ -91,19 +91,20 @@ def command(
 ) -> None:
     """Run EXPERIMENT on a cluster and compare the measurement with the prediction.
 
-    Deploys the experiment's Service, calibrates briefly (one cold start, requests until their mean is known to 3 %),
-    freezes the prediction, sends the load, records pods, decisions and requests, compares, and removes what it created,
-    also when it fails or is interrupted.
+    Deploys the experiment's Service or InferenceService, calibrates briefly (one cold start, requests until their mean
+    is known to 3 %), freezes the prediction, sends the load, records pods, decisions and requests, compares, and
+    removes what it created, also when it fails or is interrupted.
 
     Exit status 3 when a metric is outside the experiment's tolerances and outside its 90 % interval; 4 when the client
     or this machine was too busy to judge.
 
-    The path and the body of requests come from the Service's annotations kpasim.dev/load-path and kpasim.dev/load-body.
+    The path and the body of requests come from the annotations kpasim.dev/load-path and kpasim.dev/load-body of the
+    Service or InferenceService.
     """
     import datetime
     from dataclasses import replace
 
-    from kpasim.errors import MissingExtraError, RunError
+    from kpasim.errors import MissingExtraError
     from kpasim.spec.experiment import load
     from kpasim.spec.settings import parse_settings, with_settings
 
@@ -115,13 +116,6 @@ def command(
         raise MissingExtraError("cluster", err) from err
 
     found = load(experiment, cluster_config=cluster_config)
-    if found.service.kserve and target != "local":
-        # Only KServe adds the runtime's image and the storage initializer, and only the cluster knows them.
-        name = found.service.name
-        raise RunError(
-            f"{experiment}: an InferenceService is validated by the Knative Service that KServe makes of it "
-            f"(kubectl get ksvc {name} -o yaml > {name}.yaml, and service: {name}.yaml)"
-        )
     if model is not None:
         found = found.with_settings({"model": options.model_named(model)})
     found = with_settings(found, parse_settings(settings))

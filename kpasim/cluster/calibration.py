@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.load import INTERRUPTED, Sent
 from kpasim.cluster.record import PodRecord
+from kpasim.spec.kserve import INFERENCE_SERVICE
 
 Floats = NDArray[np.float64]
 
@@ -255,15 +256,20 @@ def still_needed(values: Floats) -> int:
 
 
 def one_pod(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The Service with its scale pinned to one pod.
+    """The Service or InferenceService with its scale pinned to one pod.
 
     Requests one after the other can be many to the autoscaler (`metric: rps`). Pods that it starts would be paid for in
     vain, and on one machine they would take the processor from the pod that is measured.
     """
     document = copy.deepcopy(dict(manifest))
-    metadata = document["spec"]["template"].setdefault("metadata", {})
-    others = {key: value for key, value in (metadata.get("annotations") or {}).items() if key not in _SCALES}
-    metadata["annotations"] = {**others, **dict.fromkeys(_PINNED, "1")}
+    if document.get("kind") == INFERENCE_SERVICE:
+        document["spec"]["predictor"].update(minReplicas=1, maxReplicas=1)
+        places, written = [document["metadata"], document["spec"]["predictor"]], _PINNED[2:]  # KServe drops the others
+    else:
+        places, written = [document["spec"]["template"].setdefault("metadata", {})], _PINNED
+    for place in places:
+        others = {key: value for key, value in (place.get("annotations") or {}).items() if key not in _SCALES}
+        place["annotations"] = {**others, **dict.fromkeys(written, "1")}
     return document
 
 

@@ -6,43 +6,63 @@ from dataclasses import dataclass
 
 from kpasim.cluster import deploy
 from kpasim.cluster.deadline import Deadline
+from kpasim.cluster.deployed import Deployed
+from kpasim.cluster.errors import ForbiddenError, MissingError
 from kpasim.cluster.kube import Kube
-from kpasim.cluster.objects import ORIGINAL_ANNOTATION, RUN_LABEL, SERVICES, annotations_of, labels_of, meta, name_of
+from kpasim.cluster.objects import (
+    INFERENCE_SERVICES,
+    ORIGINAL_ANNOTATION,
+    RUN_LABEL,
+    SERVICES,
+    Document,
+    annotations_of,
+    labels_of,
+    meta,
+    name_of,
+)
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """One Service that a run left.
+    """A Service or InferenceService that a run left.
 
     Attributes:
-        namespace: Where.
-        name: Its name.
+        deployed: The object.
         run: The run's id.
         adopted: Whether the run adopted it, so that it is put back, not deleted.
         created: When, as Kubernetes writes it.
     """
 
-    namespace: str
-    name: str
+    deployed: Deployed
     run: str
     adopted: bool
     created: str
 
 
 def leftovers(kube: Kube, namespace: str | None, run: str | None = None) -> list[Leftover]:
-    """Services that carry a run's label, in one namespace or, where None, in all."""
+    """What carries a run's label, in one namespace or, where None, in all.
+
+    A Knative Service that KServe made stands for its InferenceService, should that not be listed.
+    """
     selector = RUN_LABEL if run is None else f"{RUN_LABEL}={run}"
-    found, _ = kube.list_all(SERVICES, namespace, selector=selector)
-    return [
-        Leftover(
-            namespace=str(meta(document).get("namespace", "")),
-            name=name_of(document),
-            run=labels_of(document)[RUN_LABEL],
-            adopted=ORIGINAL_ANNOTATION in annotations_of(document),
-            created=str(meta(document).get("creationTimestamp", "")),
-        )
-        for document in found
-    ]
+    services, _ = kube.list_all(SERVICES, namespace, selector=selector)
+    try:
+        inference_services, _ = kube.list_all(INFERENCE_SERVICES, namespace, selector=selector)
+    except (MissingError, ForbiddenError):  # no KServe, or no InferenceService that this account could have created
+        inference_services = []
+    left = {found.deployed: found for found in map(_leftover, services)}
+    left |= {found.deployed: found for found in map(_leftover, inference_services)}
+    return list(left.values())
+
+
+def _leftover(document: Document) -> Leftover:
+    deployed = Deployed.of(document)
+    for owner in meta(document).get("ownerReferences") or ():
+        if owner.get("kind") == INFERENCE_SERVICES.kind:
+            deployed = Deployed(INFERENCE_SERVICES, deployed.namespace, str(owner.get("name")), name_of(document))
+    adopted = ORIGINAL_ANNOTATION in annotations_of(document)
+    created = str(meta(document).get("creationTimestamp", ""))
+    return Leftover(deployed, labels_of(document)[RUN_LABEL], adopted, created)
 
 
 def clean(kube: Kube, found: Leftover, deadline: Deadline) -> str:
@@ -51,4 +71,4 @@ def clean(kube: Kube, found: Leftover, deadline: Deadline) -> str:
     Raises:
         ClusterError: It could not be done in time.
     """
-    return deploy.withdraw(kube, found.namespace, found.name, found.run, deadline)
+    return deploy.withdraw(kube, found.deployed, found.run, deadline)

@@ -1,15 +1,15 @@
-"""The Service of a run: created, adopted, awaited, put back, removed."""
+"""The object of a run: created, adopted, awaited, put back, removed."""
 
 from __future__ import annotations
 
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from kpasim.cluster.deadline import Deadline
+from kpasim.cluster.deployed import Deployed, container_of, document_of, kserve_trouble
 from kpasim.cluster.errors import (
     ClusterError,
     ConflictError,
@@ -45,11 +45,6 @@ _IMAGE_TROUBLE = re.compile(
     r"Unable to fetch image|failed to resolve image|ErrImagePull|ImagePullBackOff|InvalidImageName|ErrImageNeverPull"
 )
 _HOST = re.compile(r"[a-z0-9.-]{1,253}(:[0-9]{1,5})?")
-_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}")
-_DROPPED_METADATA = (
-    "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "ownerReferences", "selfLink",
-    "deletionTimestamp", "deletionGracePeriodSeconds", "finalizers",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,74 +83,56 @@ class Ready:
     adopted: bool
 
 
-def service_document(manifest: Mapping[str, Any], namespace: str, run_id: str, *, image: str | None = None) -> Document:
-    """The Service to create: the user's manifest without what a server wrote into it, with our label.
-
-    Raises:
-        ClusterError: A name, a namespace or an image that Kubernetes would not take.
-    """
-    document: Document = json.loads(json.dumps(manifest))
-    document.pop("status", None)
-    metadata = document.setdefault("metadata", {})
-    for key in _DROPPED_METADATA:
-        metadata.pop(key, None)
-    for key in [key for key in metadata.get("annotations") or {} if _written_by_server(key)]:
-        del metadata["annotations"][key]
-    metadata["name"] = checked_label(metadata.get("name", ""), "metadata.name")
-    metadata["namespace"] = checked_label(namespace, "namespace")
-    metadata.setdefault("labels", {})[RUN_LABEL] = run_id
-    if image is not None:
-        if not _IMAGE.fullmatch(image):
-            raise ClusterError(f"--image: {image[:80]!r} is not an image reference")
-        document["spec"]["template"]["spec"]["containers"][0]["image"] = image
-    return document
-
-
 def create(
     kube: Kube, document: Document, *, adopt: bool = False, dry_run: bool = False, deadline: Deadline | None = None
 ) -> bool:
-    """Create the Service; return whether one that was there was adopted instead.
+    """Create the object of a run; return whether one that was there was adopted instead.
 
     Raises:
         ClusterError: One of that name is there and was not created by this run, and ``adopt`` is False; or the
             cluster refuses it.
     """
-    namespace, name = meta(document)["namespace"], name_of(document)
-    if dry_run:
-        # Where Knative may, it then asks Kubernetes for the pods as well: their quota, limits and security.
+    deployed = Deployed.of(document)
+    resource, namespace, name = deployed.resource, deployed.namespace, deployed.name
+    if dry_run and not deployed.is_kserve:
+        # Until 1.19 this has Knative ask Kubernetes for a pod as well: its quota, limits and security. Later it always
+        # does.
         document = json.loads(json.dumps(document))
         document["metadata"].setdefault("annotations", {}).setdefault(_DRY_RUN_ANNOTATION, "enabled")
     try:
-        kube.create(SERVICES, namespace, document, dry_run=dry_run, deadline=deadline)
+        kube.create(resource, namespace, document, dry_run=dry_run, deadline=deadline)
+    except MissingError:
+        if not deployed.is_kserve:
+            raise
+        raise ClusterError(f"{kube.name}: knows no InferenceService: is KServe installed?") from None
     except ConflictError as error:
         if not error.exists:
             raise
     else:
         return False
-    found = kube.get(SERVICES, namespace, name, deadline=deadline)
+    found = kube.get(resource, namespace, name, deadline=deadline)
     if meta(found).get("deletionTimestamp"):
-        raise ClusterError(f"{kube.name}: Service {namespace}/{name} is being deleted: try again when it is gone")
+        raise ClusterError(f"{kube.name}: {deployed} is being deleted: try again when it is gone")
     owner = labels_of(found).get(RUN_LABEL)
     if owner == labels_of(document)[RUN_LABEL]:
         return False  # our own create, whose answer was lost
     if owner is not None:
         raise ClusterError(
-            f"{kube.name}: Service {namespace}/{name} belongs to run {owner[:63]}: "
+            f"{kube.name}: {deployed} belongs to run {owner[:63]}: "
             f"wait for it, or remove what is left of it with: {kube.clean_command(namespace, owner[:63])}"
         )
     if not adopt:
         raise ClusterError(
-            f"{kube.name}: Service {namespace}/{name} is there and kpasim did not create it: use another name or "
+            f"{kube.name}: {deployed} is there and kpasim did not create it: use another name or "
             "namespace, or --adopt to run with it and put it back afterwards"
         )
-    _adopt(kube, found, document, dry_run=dry_run, deadline=deadline)
+    _adopt(kube, deployed, found, document, dry_run=dry_run, deadline=deadline)
     return True
 
 
 def await_ready(
     kube: Kube,
-    namespace: str,
-    name: str,
+    deployed: Deployed,
     waits: Waits,
     deadline: Deadline,
     explain: Callable[[], str] = lambda: "",
@@ -164,8 +141,7 @@ def await_ready(
 
     Args:
         kube: The cluster.
-        namespace: Of the Service.
-        name: Of the Service.
+        deployed: The object of the run.
         waits: How long a failure may last.
         deadline: Of the whole wait.
         explain: What is known about pods that do not start, for messages.
@@ -178,34 +154,38 @@ def await_ready(
     trouble = ""
     while True:
         try:
-            found = kube.get(SERVICES, namespace, name, deadline=deadline)
+            found = kube.get(deployed.resource, deployed.namespace, deployed.name, deadline=deadline)
             if meta(found).get("deletionTimestamp"):
                 raise MissingError("it is being deleted")
-            state, trouble = _state(found)
+            service, (state, trouble) = found, ("", "")
+            if deployed.is_kserve:
+                service, state, trouble = _made_by_kserve(kube, deployed, found, deadline)
+            if not state:
+                state, trouble = _state(service)
             if state == "ready":
-                revision = str(status_of(found)["latestReadyRevisionName"])
-                left = _older_pods(kube, namespace, name, revision, deadline)
+                revision = str(status_of(service)["latestReadyRevisionName"])
+                left = _older_pods(kube, deployed, revision, deadline)
                 if not left:
-                    return Ready(revision, _host(kube, found), ORIGINAL_ANNOTATION in annotations_of(found))
+                    return Ready(revision, _host(kube, service), ORIGINAL_ANNOTATION in annotations_of(found))
                 state, trouble = "waiting", f"{left} pods of older revisions are still there"
             why = _joined(trouble, explain())
             if state != "ready" and _IMAGE_TROUBLE.search(why):
-                raise ClusterError(f"{kube.name}: Service {namespace}/{name} does not start: {_with_image(why, found)}")
+                raise ClusterError(f"{kube.name}: {deployed} does not start: {_with_image(why, service)}")
             if state == "failed" and not _ROOM.search(why):
                 failing = failing or deadline.shorter(waits.stuck_s, "")
                 if failing.left_s <= 0:
-                    raise ClusterError(f"{kube.name}: Service {namespace}/{name} does not start: {why}")
+                    raise ClusterError(f"{kube.name}: {deployed} does not start: {why}")
             else:
                 failing = None
             deadline.wait(kube.patience.poll_s, why)
         except MissingError:
-            raise ClusterError(f"{kube.name}: Service {namespace}/{name} was deleted while we waited for it") from None
+            raise ClusterError(f"{kube.name}: {deployed} was deleted while we waited for it") from None
         except DeadlineError:
             raise deadline.passed(_joined(trouble, explain())) from None
 
 
-def withdraw(kube: Kube, namespace: str, name: str, run_id: str, deadline: Deadline) -> str:
-    """Remove the Service and wait until its pods are gone, or put it back and wait until it is ready; see `remove`.
+def withdraw(kube: Kube, deployed: Deployed, run_id: str, deadline: Deadline) -> str:
+    """Remove the object of a run and wait until its pods are gone, or put it back and wait until it is ready.
 
     Odd answers are tried again for a while: what stays costs money.
 
@@ -216,11 +196,11 @@ def withdraw(kube: Kube, namespace: str, name: str, run_id: str, deadline: Deadl
     begun_s, pause_s = time.monotonic(), patience.first_pause_s
     while True:
         try:
-            done = remove(kube, namespace, name, run_id, deadline)
+            done = remove(kube, deployed, run_id, deadline)
             if done == "deleted":
-                await_gone(kube, namespace, name, deadline)
+                await_gone(kube, deployed, deadline)
             elif done == "put back":
-                await_ready(kube, namespace, name, Waits(), deadline)
+                await_ready(kube, deployed, Waits(), deadline)
             return done
         except DeadlineError:
             raise
@@ -232,43 +212,50 @@ def withdraw(kube: Kube, namespace: str, name: str, run_id: str, deadline: Deadl
             pause_s = min(2 * pause_s, patience.longest_pause_s)
 
 
-def remove(kube: Kube, namespace: str, name: str, run_id: str, deadline: Deadline) -> str:
-    """Delete the Service if this run created it, put it back if it adopted it; anything else is left alone.
+def remove(kube: Kube, deployed: Deployed, run_id: str, deadline: Deadline) -> str:
+    """Delete the object if this run created it, put it back if it adopted it; anything else is left alone.
 
     Returns:
         ``deleted``, ``put back``, or ``absent`` where the run has nothing of that name.
     """
+    resource, namespace, name = deployed.resource, deployed.namespace, deployed.name
     for _ in range(_ATTEMPTS):
         try:
-            found = kube.get(SERVICES, namespace, name, deadline=deadline)
+            found = kube.get(resource, namespace, name, deadline=deadline)
         except MissingError:
             return "absent"
         if labels_of(found).get(RUN_LABEL) != run_id:
             return "absent"
         try:
             if ORIGINAL_ANNOTATION not in annotations_of(found):
-                kube.delete(SERVICES, namespace, name, uid=str(meta(found).get("uid", "")), deadline=deadline)
+                kube.delete(resource, namespace, name, uid=str(meta(found).get("uid", "")), deadline=deadline)
                 return "deleted"
-            _put_back(kube, found, deadline)
+            _put_back(kube, deployed, found, deadline)
             return "put back"
         except ConflictError:
             deadline.wait(kube.patience.first_pause_s)
-    raise ConflictError(f"{kube.name}: Service {namespace}/{name} keeps changing while we clean up")
+    raise ConflictError(f"{kube.name}: {deployed} keeps changing while we clean up")
 
 
-def await_gone(kube: Kube, namespace: str, name: str, deadline: Deadline) -> None:
-    """Wait until the Service and all its pods are gone.
+def await_gone(kube: Kube, deployed: Deployed, deadline: Deadline) -> None:
+    """Wait until the object, its Knative Service and all its pods are gone.
 
     Raises:
         DeadlineError: They are not in time.
     """
+    namespace, service = deployed.namespace, deployed.service
+    left = [(deployed.resource, deployed.name), (SERVICES, service)] if deployed.is_kserve else [(SERVICES, service)]
     while True:
-        pods, _ = kube.list_all(PODS, namespace, selector=f"{SERVICE_LABEL}={name}", deadline=deadline)
-        try:
-            kube.get(SERVICES, namespace, name, deadline=deadline)
-        except MissingError:
-            if not pods:
-                return
+        pods, _ = kube.list_all(PODS, namespace, selector=f"{SERVICE_LABEL}={service}", deadline=deadline)
+        while left:
+            try:
+                kube.get(left[0][0], namespace, left[0][1], deadline=deadline)
+            except MissingError:
+                left = left[1:]
+            else:
+                break
+        if not left and not pods:
+            return
         deadline.wait(kube.patience.poll_s, f"{len(pods)} pods are still there")
 
 
@@ -283,7 +270,7 @@ def import_from_cluster(namespace: str, name: str, kube: Kube) -> str:
     from ruamel.yaml import YAML
 
     found = kube.get(SERVICES, checked_label(namespace, "namespace"), checked_label(name, "name"))
-    document = service_document(found, namespace, "")
+    document = document_of(found, namespace, "")
     labels = meta(document)["labels"]
     del labels[RUN_LABEL]
     if not labels:
@@ -309,19 +296,18 @@ def _host(kube: Kube, found: Document) -> str:
 # -- adoption --------------------------------------------------------------------------------------------------------
 
 
-def _adopt(kube: Kube, found: Document, document: Document, *, dry_run: bool, deadline: Deadline | None) -> None:
-    """Give a Service that is there our template, keeping its own in an annotation."""
-    namespace, name = meta(document)["namespace"], name_of(document)
+def _adopt(
+    kube: Kube, deployed: Deployed, found: Document, document: Document, *, dry_run: bool, deadline: Deadline | None
+) -> None:
+    """Give an object that is there our template, keeping its own in an annotation."""
+    namespace, name, (_, field_name) = deployed.namespace, deployed.name, deployed.template
     run_id = labels_of(document)[RUN_LABEL]
     for _ in range(_ATTEMPTS):
-        traffic = (found.get("spec") or {}).get("traffic") or [{"latestRevision": True}]
-        if any(not target.get("latestRevision") for target in traffic):
-            raise ClusterError(
-                f"{kube.name}: Service {namespace}/{name} sends traffic to named revisions: it cannot be adopted"
-            )
-        original = json.dumps(found["spec"]["template"], separators=(",", ":"))
+        if deployed.splits_traffic(found):
+            raise ClusterError(f"{kube.name}: {deployed} sends traffic to earlier revisions: it cannot be adopted")
+        original = json.dumps(found["spec"][field_name], separators=(",", ":"))
         if len(original) > _MAX_ORIGINAL:
-            raise ClusterError(f"{kube.name}: Service {namespace}/{name} is too large to be adopted")
+            raise ClusterError(f"{kube.name}: {deployed} is too large to be adopted")
         operations: list[Document] = [_unchanged(found)]
         for field, key, value in (
             ("labels", RUN_LABEL, run_id),
@@ -331,29 +317,29 @@ def _adopt(kube: Kube, found: Document, document: Document, *, dry_run: bool, de
                 operations.append({"op": "add", "path": f"/metadata/{field}", "value": {key: value}})
             else:
                 operations.append({"op": "add", "path": f"/metadata/{field}/{_escaped(key)}", "value": value})
-        template = json.loads(json.dumps(document["spec"]["template"]))
+        template = json.loads(json.dumps(document["spec"][field_name]))
         template.get("metadata", {}).pop("name", None)  # a revision's own name may be used once only
-        operations.append({"op": "replace", "path": "/spec/template", "value": template})
+        operations.append({"op": "replace", "path": f"/spec/{field_name}", "value": template})
         try:
-            kube.patch(SERVICES, namespace, name, operations, dry_run=dry_run, deadline=deadline)
+            kube.patch(deployed.resource, namespace, name, operations, dry_run=dry_run, deadline=deadline)
             return
         except ConflictError as error:
             conflict = error
-        found = kube.get(SERVICES, namespace, name, deadline=deadline)
+        found = kube.get(deployed.resource, namespace, name, deadline=deadline)
         if labels_of(found).get(RUN_LABEL) == run_id:
             return  # our own patch, whose answer was lost
     raise ClusterError(f"{conflict} (tried {_ATTEMPTS} times)")
 
 
-def _put_back(kube: Kube, found: Document, deadline: Deadline) -> None:
+def _put_back(kube: Kube, deployed: Deployed, found: Document, deadline: Deadline) -> None:
     original = json.loads(annotations_of(found)[ORIGINAL_ANNOTATION])
     kube.patch(
-        SERVICES,
-        meta(found)["namespace"],
-        name_of(found),
+        deployed.resource,
+        deployed.namespace,
+        deployed.name,
         [
             _unchanged(found),
-            {"op": "replace", "path": "/spec/template", "value": original},
+            {"op": "replace", "path": f"/{'/'.join(deployed.template)}", "value": original},
             {"op": "remove", "path": f"/metadata/labels/{_escaped(RUN_LABEL)}"},
             {"op": "remove", "path": f"/metadata/annotations/{_escaped(ORIGINAL_ANNOTATION)}"},
         ],
@@ -370,6 +356,20 @@ def _escaped(key: str) -> str:
 
 
 # -- reading a Service's status --------------------------------------------------------------------------------------
+
+
+def _made_by_kserve(kube: Kube, deployed: Deployed, found: Document, deadline: Deadline) -> tuple[Document, str, str]:
+    """The Knative Service that KServe made of an InferenceService; or that it has not, as a state and why."""
+    trouble = kserve_trouble(found)
+    state = "failed" if trouble else "waiting"
+    try:
+        service = kube.get(SERVICES, deployed.namespace, deployed.service, deadline=deadline)
+    except MissingError:
+        return found, state, trouble or f"KServe has not made the Knative Service {deployed.service} yet"
+    # KServe hands labels and template on together.
+    if labels_of(service).get(RUN_LABEL) != labels_of(found).get(RUN_LABEL):
+        return found, state, trouble or f"KServe has not changed the Knative Service {deployed.service} yet"
+    return service, "", ""
 
 
 def _state(found: Document) -> tuple[str, str]:
@@ -404,14 +404,16 @@ def _reason(condition: Document) -> str:
 
 def _with_image(why: str, found: Document) -> str:
     """A trouble with an image, with the image's name."""
-    containers = ((found.get("spec") or {}).get("template") or {}).get("spec", {}).get("containers") or [{}]
-    image = str(containers[0].get("image") or "")
+    try:
+        image = str(container_of(found).get("image") or "")
+    except (LookupError, TypeError, AttributeError):
+        return why
     return why if image in why else f"image {image}: {why}"
 
 
-def _older_pods(kube: Kube, namespace: str, name: str, revision: str, deadline: Deadline) -> int:
-    selector = f"{SERVICE_LABEL}={name},{REVISION_LABEL}!={revision}"
-    pods, _ = kube.list_all(PODS, namespace, selector=selector, deadline=deadline)
+def _older_pods(kube: Kube, deployed: Deployed, revision: str, deadline: Deadline) -> int:
+    selector = f"{SERVICE_LABEL}={deployed.service},{REVISION_LABEL}!={revision}"
+    pods, _ = kube.list_all(PODS, deployed.namespace, selector=selector, deadline=deadline)
     return len(pods)
 
 
@@ -419,9 +421,3 @@ def _joined(trouble: str, explained: str) -> str:
     if explained and explained not in trouble:
         return f"{trouble} ({explained})" if trouble else explained
     return trouble or "no reason given"
-
-
-def _written_by_server(key: str) -> bool:
-    return key in ("serving.knative.dev/creator", "serving.knative.dev/lastModifier", ORIGINAL_ANNOTATION) or (
-        key == "kubectl.kubernetes.io/last-applied-configuration"
-    )

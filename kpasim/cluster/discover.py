@@ -14,16 +14,20 @@ from kpasim.cluster.objects import (
     ALB_CONFIGS,
     CONFIG_MAPS,
     CORE_SERVICES,
+    KSERVE_NAMESPACE,
     NODES,
     PODS,
     SYSTEM_NAMESPACE,
     Document,
+    annotations_of,
     condition,
     labels_of,
     name_of,
     status_of,
 )
 from kpasim.results.provenance import KNATIVE_COMMIT
+from kpasim.spec.configmaps import KSERVE_CONFIG, Defaults, KServeConfig, parse_defaults
+from kpasim.spec.kserve import INFERENCE_SERVICE, KNATIVE_MODES, MODE, deployment_mode
 
 HELD_TO = KNATIVE_COMMIT[:7]
 """Commit of knative/serving that ``kpasim.policy`` follows."""
@@ -68,6 +72,7 @@ def discover(
     gateway: Gateway = "auto",
     url: str | None = None,
     gpus_per_pod: int = 0,
+    manifest: Document | None = None,
     deadline: Deadline | None = None,
 ) -> Findings:
     """Look around in a cluster.
@@ -77,10 +82,11 @@ def discover(
         gateway: Which gateway requests come through; ``auto`` asks Knative.
         url: Where requests are sent instead; the gateway is then not looked up.
         gpus_per_pod: GPUs one pod of the experiment asks for, for a warning.
+        manifest: What is to be deployed; for an InferenceService KServe's settings are read.
         deadline: Of all of it.
 
     Raises:
-        ClusterError: Knative is not there, or the gateway has no address.
+        ClusterError: Knative is not there, the gateway has no address, or KServe makes no Knative Service.
     """
     warnings: list[str] = []
     configs = {name: _config(kube, name, deadline) for name in _CONFIG_MAPS}
@@ -103,6 +109,8 @@ def discover(
             f"Knative {version or 'of unknown version'} runs here; predictions follow knative/serving@{HELD_TO}, whose "
             "autoscaler may decide otherwise"
         )
+    if manifest is not None and manifest.get("kind") == INFERENCE_SERVICE:
+        _check_kserve(kube, manifest, warnings, deadline)
     gpus, serverless = _gpus(kube, warnings, deadline)
     if gpus_per_pod and gpus is not None and gpus < gpus_per_pod and not serverless:
         warnings.append(f"a pod asks for {gpus_per_pod} GPU, the nodes have {gpus} altogether: it may wait for ever")
@@ -154,6 +162,25 @@ def _config(kube: Kube, name: str, deadline: Deadline | None) -> dict[str, str]:
             f"{kube.name}: no ConfigMap {name} in namespace {SYSTEM_NAMESPACE}: is Knative Serving installed?"
         ) from None
     return {str(key): str(value) for key, value in data.items() if key != "_example"}
+
+
+def _check_kserve(kube: Kube, manifest: Document, warnings: list[str], deadline: Deadline | None) -> None:
+    """Refuse an InferenceService that this cluster's KServe makes a Deployment of, and warn of annotations it drops."""
+    try:
+        data = kube.get(CONFIG_MAPS, KSERVE_NAMESPACE, KSERVE_CONFIG, deadline=deadline).get("data") or {}
+    except (ForbiddenError, MissingError) as error:
+        warnings.append(f"KServe's settings are not known: {error}")
+        return
+    config = parse_defaults(Defaults(), KSERVE_CONFIG, data, path=KSERVE_CONFIG, strict=False).kserve
+    mode = deployment_mode(manifest, config)
+    if mode not in KNATIVE_MODES:
+        raise ClusterError(
+            f"{kube.name}: KServe deploys in mode {mode} here, in which Knative does not scale "
+            f"(annotate the InferenceService: {MODE}: Knative)"
+        )
+    carried = {*annotations_of(manifest), *((manifest["spec"]["predictor"].get("annotations")) or {})}
+    for key in sorted(carried & {*config.disallowed_annotations} - {*KServeConfig().disallowed_annotations}):
+        warnings.append(f"KServe drops the annotation {key} here (--cluster-config tells the prediction)")
 
 
 def _version(pod: Document) -> str:

@@ -23,7 +23,8 @@ class ForbiddenError(ClusterError):
     def __init__(self, verb: str, resource: str, namespace: str | None) -> None:
         self.verb, self.resource, self.namespace = verb, resource, namespace
         where = f"in namespace {namespace}" if namespace else "in the whole cluster"
-        part = {"kourier-system": "-kourier", "istio-system": "-istio"}.get(namespace or "", "")
+        part = {"kourier-system": "-kourier", "istio-system": "-istio", "kserve": "-kserve"}.get(namespace or "", "")
+        part = "-kserve" if resource.endswith(".serving.kserve.io") else part
         super().__init__(
             f'{resource}: this account may not {verb} {where}: it lacks the verb "{verb}" '
             f"(deploy/rbac{part}.yaml grants it)"

@@ -25,6 +25,7 @@ from kpasim.cluster import deploy, discover
 from kpasim.cluster.bill import Bill
 from kpasim.cluster.deadline import Deadline
 from kpasim.cluster.deploy import Ready, Waits
+from kpasim.cluster.deployed import Deployed, document_of
 from kpasim.cluster.errors import ClusterError, InterruptedRunError
 from kpasim.cluster.interrupts import Interrupts
 from kpasim.cluster.kube import Kube, connect
@@ -55,7 +56,7 @@ class Plan:
     """What to run, and how.
 
     Attributes:
-        manifest: The Service as its author wrote it.
+        manifest: The Service or InferenceService as its author wrote it.
         namespace: Where.
         timeout_s: The manifest's ``timeoutSeconds``: how long a pod may take to go.
         stable_window_s: Of the revision, with the grace period: how long scaling down takes to begin.
@@ -112,11 +113,12 @@ class LiveRun:
 
     def __init__(self, kube: Kube, plan: Plan, interrupts: Interrupts, note: Callable[[str], None]) -> None:
         self._kube, self._plan, self._interrupts, self._note = kube, plan, interrupts, note
-        self._document: Document = deploy.service_document(plan.manifest, plan.namespace, plan.run_id, image=plan.image)
-        self._name = self._document["metadata"]["name"]
-        revision = str(((self._document["spec"]["template"]).get("metadata") or {}).get("name") or "")
+        self._document: Document = document_of(plan.manifest, plan.namespace, plan.run_id, image=plan.image)
+        self._deployed = Deployed.of(self._document)
+        template = self._document["spec"].get("template") or {}
+        revision = str((template.get("metadata") or {}).get("name") or "")
         own = f"|{re.escape(revision)}" if revision else ""
-        self._ours = re.compile(rf"(?:{re.escape(self._name)}-\d{{5}}{own})(?:$|-)")
+        self._ours = re.compile(rf"(?:{re.escape(self._deployed.service)}-\d{{5}}{own})(?:$|-)")
         self._begun_s = time.time()
         self._watchers: list[Watcher] = []
         self._events: Watcher | None = None
@@ -170,6 +172,7 @@ class LiveRun:
             gateway=plan.gateway,
             url=plan.url,
             gpus_per_pod=plan.gpus_per_pod,
+            manifest=self._document,
             deadline=self.deadline(2 * self._kube.patience.retry_s, "look around"),
         )
         for warning in self.findings.warnings:
@@ -177,24 +180,22 @@ class LiveRun:
         return self.findings
 
     def rehearse(self) -> None:
-        """Ask the cluster whether it would take the Service, and create nothing."""
+        """Ask the cluster whether it would take the object of the run, and create nothing."""
         deploy.create(
             self._kube, self._document, adopt=self._plan.adopt, dry_run=True,
             deadline=self.deadline(2 * self._kube.patience.retry_s, "rehearse"),
         )  # fmt: skip
 
     def deploy(self) -> Ready:
-        """Create or adopt the Service, record from its first moment on, and wait until it is ready."""
+        """Create or adopt the object of the run, record from its first moment on, and wait until it is ready."""
         plan = self._plan
         self.rehearse()  # a quota, a limit or a policy is then known before anything is there
-        deadline = self.deadline(plan.waits.ready_s, f"Service {plan.namespace}/{self._name} ready")
+        deadline = self.deadline(plan.waits.ready_s, f"{self._deployed} ready")
         self._follow(deadline)
         self._touched = True  # before the call: its answer may be lost
         deploy.create(self._kube, self._document, adopt=plan.adopt, deadline=deadline)
         self._created = True
-        self.ready = deploy.await_ready(
-            self._kube, plan.namespace, self._name, plan.waits, deadline, self.recorder.explain
-        )
+        self.ready = deploy.await_ready(self._kube, self._deployed, plan.waits, deadline, self.recorder.explain)
         self.recorder.follow_revision(self.ready.revision)
         self._metrics = MetricsPoller(self._kube, self.recorder, plan.namespace, self._kube.patience.poll_s)
         self._metrics.start(self.ready.revision)
@@ -275,7 +276,7 @@ class LiveRun:
         for watcher in [*self._watchers, *([self._events] if self._events else [])]:
             watcher.stop()
         plan = self._plan
-        where = f"Service {plan.namespace}/{self._name}"
+        where = str(self._deployed)
         clean = self._kube.clean_command(plan.namespace, plan.run_id)
         for gap in self.blind():
             self._note(f"warning: {gap}")
@@ -295,7 +296,7 @@ class LiveRun:
             for look in range(1 if self._created else 1 + _LOOKS):
                 if look:  # a create that we gave up on may still be carried out
                     limit.wait(self._kube.patience.poll_s)
-                done = deploy.withdraw(self._kube, plan.namespace, self._name, plan.run_id, limit)
+                done = deploy.withdraw(self._kube, self._deployed, plan.run_id, limit)
                 if done != "absent":
                     break
         except ClusterError as error:
@@ -320,7 +321,7 @@ class LiveRun:
 
     def _follow(self, deadline: Deadline) -> None:
         namespace = self._plan.namespace
-        selector = f"{SERVICE_LABEL}={self._name}"
+        selector = f"{SERVICE_LABEL}={self._deployed.service}"
         watchers = [
             Watcher(self._kube, resource, namespace, self.recorder, selector=selector) for resource in _FOLLOWED
         ]
@@ -339,9 +340,9 @@ class LiveRun:
             self._events = None
 
     def _concerns_us(self, event: Document) -> bool:
-        """Whether an event is of this run: of the Service or what was made for it, and not of an earlier run."""
+        """Whether an event is of this run: of what it deploys or what was made of that, and not of an earlier run."""
         name = str((event.get("involvedObject") or {}).get("name") or "")
-        if name != self._name and not self._ours.match(name):
+        if name not in (self._deployed.name, self._deployed.service) and not self._ours.match(name):
             return False
         return self.recorder.dated(event) >= self._begun_s - 1.0
 

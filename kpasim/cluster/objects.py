@@ -12,12 +12,13 @@ Document = dict[str, Any]
 """A Kubernetes object as JSON holds it."""
 
 RUN_LABEL = "kpasim.dev/run"
-"""On every object that a run created or adopted; its value is the run's own id."""
+"""On every object that a run created or adopted, and on what KServe makes of it; its value is the run's own id."""
 ORIGINAL_ANNOTATION = "kpasim.dev/original-template"
-"""On an adopted Service: the revision template to put back, as JSON. A created Service has none."""
+"""On an adopted object: the revision template, or the predictor, to put back, as JSON. A created one has none."""
 SERVICE_LABEL = "serving.knative.dev/service"
 REVISION_LABEL = "serving.knative.dev/revision"
 SYSTEM_NAMESPACE = "knative-serving"
+KSERVE_NAMESPACE = "kserve"
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -62,6 +63,7 @@ class Resource:
 
 
 SERVICES = Resource("serving.knative.dev", "v1", "services", "Service")
+INFERENCE_SERVICES = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")
 POD_AUTOSCALERS = Resource("autoscaling.internal.knative.dev", "v1alpha1", "podautoscalers", "PodAutoscaler")
 SERVERLESS_SERVICES = Resource("networking.internal.knative.dev", "v1alpha1", "serverlessservices", "ServerlessService")
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")

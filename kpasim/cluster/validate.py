@@ -80,8 +80,8 @@ class Request:
 
     @staticmethod
     def of(experiment: Experiment) -> Request:
-        """What the annotations of the experiment's Service say."""
-        found = experiment.service.metadata_annotations
+        """What the annotations of the experiment's Service, or InferenceService, say."""
+        found = experiment.service.written["metadata"].get("annotations") or {}
         body = found.get(BODY_ANNOTATION)
         return Request(found.get(PATH_ANNOTATION, "/"), () if body is None else (body.encode(),))
 
@@ -221,6 +221,9 @@ class _Validation:
 
     def _check_image(self) -> None:
         """Refuse an image that the local cluster cannot run, before it is started."""
+        kserve = self._experiment.service.kserve
+        if kserve and kserve.has_unknown_image and not self._settings.image:
+            raise ClusterError("the image is that of a ServingRuntime, and the local cluster has none; give --image")
         image = self._settings.image or self._experiment.service.image
         known = {**IMAGES, **self._settings.images}
         if image not in known:
@@ -292,7 +295,7 @@ class _Validation:
         revision = service.revision
         namespace = settings.namespace or (kube.namespace if settings.target != LOCAL else "default")
         return Plan(
-            manifest=plain(service.data),
+            manifest=plain(service.written),
             namespace=namespace,
             timeout_s=service.timeout_s,
             stable_window_s=revision.stable_window_s,
@@ -314,7 +317,8 @@ class _Validation:
         findings = run.look()
         run.rehearse()
         where = loadspec.without_secrets(findings.gateway)
-        self._note(f"dry run: the cluster would take the Service; requests would go to {where}")
+        kind = self._experiment.service.written["kind"]
+        self._note(f"dry run: the cluster would take the {kind}; requests would go to {where}")
 
     # -- calibrating -------------------------------------------------------------------------------------------------
 

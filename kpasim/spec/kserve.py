@@ -70,7 +70,8 @@ _MODEL = {"modelFormat", "runtime", "runtimeVersion", "storageUri", "storage", "
 _NOT_SIMULATED = ("batcher", "logger", "canaryTrafficPercent")
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _RAW = {"Standard", "RawDeployment"}
-_KNATIVE = {"Knative", "Serverless"}
+KNATIVE_MODES = {"Knative", "Serverless"}
+"""Deployment modes in which KServe makes a Knative Service."""
 
 
 class NotOnKnativeError(ValueError):
@@ -193,7 +194,7 @@ def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_
     _refuse_others(data, config)
     made = _Mapping({(): ()})
     predictor = data["spec"]["predictor"]
-    metadata = {"name": f"{data['metadata'].get('name', '')}-predictor"}
+    metadata = {"name": predictor_service(data)}
     if "namespace" in data["metadata"]:
         metadata["namespace"] = data["metadata"]["namespace"]
     made.origins |= {("metadata",): ("metadata",), _TEMPLATE: PREDICTOR, _SPEC: PREDICTOR,
@@ -211,6 +212,28 @@ def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_
     faults = [*_faults(data, predictor), *made.faults]
     unknown = [(*PREDICTOR, key) for key in predictor if key not in _COMPONENT | _POD]
     return InferenceService(data, service, made.origins, tuple(faults), tuple(made.dropped), tuple(unknown))
+
+
+def predictor_service(data: Mapping[str, Any]) -> str:
+    """Name of the Knative Service that KServe makes of an InferenceService's predictor.
+
+    Source:
+        kserve/kserve@aaac4e2, pkg/constants/constants.go, PredictorServiceName
+    """
+    own = _at(data, (*PREDICTOR, "name"))
+    return "-".join(filter(None, (str(_at(data, ("metadata", "name")) or ""), str(own or ""), "predictor")))
+
+
+def container_place(data: Mapping[str, Any]) -> Place:
+    """Where an InferenceService says what the container that serves is: the model, or the first container."""
+    key = _model_key(data["spec"]["predictor"])
+    return (*PREDICTOR, "containers", 0) if key is None else (*PREDICTOR, key)
+
+
+def deployment_mode(data: Mapping[str, Any], config: KServeConfig) -> str:
+    """The mode of an InferenceService, as it or the cluster says."""
+    annotations = _at(data, _OWN_ANNOTATIONS) or {}
+    return str(_at(data, ("status", "deploymentMode")) or annotations.get(MODE) or config.deployment_mode)
 
 
 def _refuse_others(data: Mapping[str, Any], config: KServeConfig) -> None:
@@ -232,8 +255,8 @@ def _refuse_others(data: Mapping[str, Any], config: KServeConfig) -> None:
             raise NotOnKnativeError(place, missing)
     annotations = _at(data, _OWN_ANNOTATIONS) or {}
     place = (*_OWN_ANNOTATIONS, MODE)
-    mode = str(_at(data, ("status", "deploymentMode")) or annotations.get(MODE) or config.deployment_mode)
-    if mode in _KNATIVE:
+    mode = deployment_mode(data, config)
+    if mode in KNATIVE_MODES:
         return
     if mode not in _RAW:
         raise NotOnKnativeError(place, f"has deploymentMode {mode}, which Knative does not scale (must be Knative)")

@@ -146,6 +146,17 @@ def service(name: str = "sd", image: str = "stub", **template: Any) -> dict[str,
     }
 
 
+def inference_service(name: str, image: str = "stub", args: Sequence[str] = (), **predictor: Any) -> dict[str, Any]:
+    """An InferenceService whose predictor is a container of its own."""
+    container = {"image": image, "args": list(args)}
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": name},
+        "spec": {"predictor": {"containerConcurrency": 1, "timeout": 5, "containers": [container], **predictor}},
+    }
+
+
 def plan(manifest: dict[str, Any] | None = None, **fields: Any) -> Plan:
     """A plan for `service` with short deadlines."""
     values: dict[str, Any] = {"timeout_s": 8.0, "waits": WAITS, "namespace": "default"}

@@ -125,7 +125,7 @@ def test_a_run_that_keeps_its_service_says_how_to_remove_it(cluster: Running):
     for one in found:
         clean(kube, one, Deadline(10, "clean"))
     kube.close()
-    assert [(one.name, one.run, one.adopted) for one in found] == [("kept", "abc123", False)]
+    assert [(one.deployed.name, one.run, one.adopted) for one in found] == [("kept", "abc123", False)]
     config = str(cluster.standin.kubeconfig)
     assert f"kpasim cluster clean --kubeconfig {config} --namespace default --run abc123" in notes[-1]
 

@@ -17,7 +17,7 @@ from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.live import LiveRun, live
 from kpasim.cluster.standin.rbac import Rule, rules_of
 
-from .standins import Running, plan, running, service
+from .standins import Running, inference_service, plan, running, service
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PARTS = {path.name: list(YAML(typ="safe").load_all(path.read_text())) for path in sorted(DEPLOY.glob("rbac*.yaml"))}
@@ -25,7 +25,7 @@ RULES = rules_of(document for part in PARTS.values() for document in part)
 
 
 def test_each_part_needs_only_the_namespaces_that_its_cluster_has():
-    """The first part applies on any cluster with Knative, the others on one with their gateway."""
+    """The first part applies on any cluster with Knative, the others on one with their gateway, or with KServe."""
     namespaces = {
         name: {document["metadata"].get("namespace") for document in part} - {None} for name, part in PARTS.items()
     }
@@ -33,6 +33,7 @@ def test_each_part_needs_only_the_namespaces_that_its_cluster_has():
         "rbac.yaml": {"default", "knative-serving"},
         "rbac-kourier.yaml": {"kourier-system"},
         "rbac-istio.yaml": {"istio-system"},
+        "rbac-kserve.yaml": {"default", "kserve"},
     }
 
 
@@ -67,6 +68,10 @@ def do_everything(cluster: Running) -> list[str]:
             body,
             notes.append,
         )
+        live(kube, plan(inference_service("model")), body, notes.append)
+        kube.create(objects.INFERENCE_SERVICES, "default", inference_service("theirs-2", minReplicas=0))
+        live(kube, plan(inference_service("theirs-2", args=["--service-s", "0"]), adopt=True), body, notes.append)
+        kube.delete(objects.INFERENCE_SERVICES, "default", "theirs-2")
         import_from_cluster("default", "theirs", kube)
         left = service(name="theirs")["metadata"] | {"labels": {objects.RUN_LABEL: "dead"}}
         kube.delete(objects.SERVICES, "default", "theirs")
@@ -146,6 +151,8 @@ def cluster():
         ("watch", "events", "events"),
         ("list", "nodes", "nodes"),
         ("get", "pods/proxy", "pods/proxy"),
+        ("create", "inferenceservices", "inferenceservices.serving.kserve.io"),
+        ("delete", "inferenceservices", "inferenceservices.serving.kserve.io"),
     ],
 )
 def test_a_missing_permission_is_named(cluster: Running, verb: str, resource: str, name: str):
@@ -163,7 +170,10 @@ def test_a_missing_permission_is_named(cluster: Running, verb: str, resource: st
     cluster.do(lambda: setattr(cluster.standin.server, "rules", without(verb, resource)))
     kube = cluster.kube()
     try:
-        live(kube, plan(service(name=f"no-{verb}-{resource.replace('/', '-')}", timeoutSeconds=5)), body, told.append)
+        own = f"no-{verb}-{resource.replace('/', '-')}"
+        is_kserve = resource == "inferenceservices"
+        manifest = inference_service(own) if is_kserve else service(name=own, timeoutSeconds=5)
+        live(kube, plan(manifest), body, told.append)
     except ClusterError as error:
         told.append(str(error))
     finally:
@@ -173,4 +183,5 @@ def test_a_missing_permission_is_named(cluster: Running, verb: str, resource: st
         kube.close()
     lines = [line for line in told if f"{name}: this account may not {verb} " in line]
     assert lines
-    assert all("\n" not in line and "deploy/rbac.yaml" in line for line in lines)
+    part = "deploy/rbac-kserve.yaml" if is_kserve else "deploy/rbac.yaml"
+    assert all("\n" not in line and part in line for line in lines)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from kpasim.cli.main import cli
 from kpasim.spec.experiment import loads
 from kpasim.studies.check import Finding, check_file, findings
 
@@ -103,14 +101,3 @@ def test_advice_names_kserves_field_and_not_an_annotation_that_is_dropped(tmp_pa
     [one] = [one for one in findings(loads(text, base=tmp_path)) if "no max-scale" in one.what]
     assert one.place == "spec.predictor.maxReplicas"
     assert one.fix.endswith("KServe's field is spec.predictor.maxReplicas.")
-
-
-def test_validation_on_a_cluster_asks_for_the_knative_service(tmp_path: Path) -> None:
-    """One line says how to get it."""
-    (tmp_path / "isvc.yaml").write_text(ISVC)
-    (tmp_path / "x.yaml").write_text(
-        "service: isvc.yaml\nworkload: {kind: hey, requests: 5, concurrency: 5}\nmodel: {service-time: 1s}\n"
-    )
-    done = CliRunner().invoke(cli, ["validate", str(tmp_path / "x.yaml"), "--target", "some-context"])
-    assert done.exit_code == 1
-    assert "kubectl get ksvc painter-predictor -o yaml > painter-predictor.yaml" in done.output

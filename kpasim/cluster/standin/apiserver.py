@@ -24,6 +24,7 @@ ACCOUNT = "system:serviceaccount:default:kpasim"
 
 KINDS = (
     objects.SERVICES,
+    objects.INFERENCE_SERVICES,
     objects.POD_AUTOSCALERS,
     objects.SERVERLESS_SERVICES,
     objects.DEPLOYMENTS,

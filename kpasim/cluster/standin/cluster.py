@@ -21,6 +21,7 @@ from kpasim.cluster.standin.events import Events
 from kpasim.cluster.standin.faults import Faults
 from kpasim.cluster.standin.front import Front
 from kpasim.cluster.standin.knative import Knative
+from kpasim.cluster.standin.kserve import KServe
 from kpasim.cluster.standin.kubelet import Image, Node
 from kpasim.cluster.standin.processes import Processes
 from kpasim.cluster.standin.rbac import Rule
@@ -113,6 +114,7 @@ class StandIn:
             front = Front(session)
             self.knative = Knative(self.store, self.server, self.node, front, dict(self._options.config_autoscaler))
             self._stack.push_async_callback(self.knative.stop)
+            KServe(self.store, self.server, self.knative)
             front_port = await self._serve(front.application(), cancels=True)
             api_port = await self._serve(self.server.application(), cancels=True)
             self.front_url = f"http://127.0.0.1:{front_port}"
