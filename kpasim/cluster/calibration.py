@@ -11,7 +11,7 @@ import copy
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,10 @@ START_SPREAD, START_WEIGHT = 0.1, 4
 four more."""
 _FEW = 20
 _BATCHES = 8
+_LEAST_CONCENTRATION = 2.0
+"""Of the proportions of batches: a load holds two or three of them at least."""
+SLOWER_BEGINNING = 4.0
+"""Standard deviations by which the ranks of the first requests must lie above the others for a warm-up."""
 _DIGITS = 6
 _GROUP = "autoscaling.knative.dev/"
 _PINNED = tuple(_GROUP + name for name in ("min-scale", "max-scale", "initial-scale"))
@@ -84,6 +88,15 @@ class Calibration:
     where: str
     first_s: float = 0.0
 
+    def to_dict(self) -> dict[str, Any]:
+        """What was measured, for JSON."""
+        return {
+            "starts_s": [list(one) for one in self.starts_s],
+            "solo_s": self.solo_s.tolist(),
+            "crowds": [{"count": one.count, "ratio": one.ratio, "error": one.error} for one in self.crowds],
+            "first_s": self.first_s,
+        }
+
     def model(self, name: str, seed: int = 1) -> dict[str, Any]:
         """The model as an experiment file holds it.
 
@@ -93,9 +106,14 @@ class Calibration:
         """
         random = np.random.default_rng(seed)
         curve = slowdown(self.crowds)
-        shared = math.sqrt(np.mean([one.error**2 for one in self.crowds])) if max(curve, default=1.0) > 1.0 else 0.0
-        times, several = service_times(self.solo_s, shared, random)
+        times, several = service_times(self.solo_s, random)
         start, starts = start_times(self.starts_s, random)
+        draws = [
+            {"service-time.time": of_request, "cold-start.stages.start.time": of_start}
+            for of_request, of_start in zip(several, starts, strict=True)
+        ]
+        if max(curve, default=1.0) > 1.0:
+            draws = [draw | self._contention(draw["service-time.time"], random) for draw in draws]
         service: dict[str, Any] = {"time": times}
         if self.crowds:
             # All that were tried were let in; a queue inside the container slows requests down as sharing does.
@@ -113,29 +131,40 @@ class Calibration:
             "description": f"calibrated briefly: {len(self.starts_s)} cold starts, {len(self.solo_s)} single requests",
             "source": [
                 self.where,
+                *(
+                    [f"Assumed: {self.cores} pods compute at once at full speed, as many as there are cores"]
+                    if self.cores and not self.crowds
+                    else []
+                ),
                 f"Assumed: a start differs from the next by {START_SPREAD:.0%} (standard deviation), as if known from "
                 f"{START_WEIGHT} starts beside those measured",
             ],
             "provisional": True,
             "service-time": service,
             "cold-start": {"stages": stages},
-            "posterior": [
-                {"service-time.time": of_request, "cold-start.stages.start.time": of_start}
-                for of_request, of_start in zip(several, starts, strict=True)
-            ],
+            "posterior": draws,
         }
 
+    def _contention(self, time: Any, random: np.random.Generator) -> dict[str, float]:
+        """Contention factors of a draw that has this service time: what sharing took was measured, not its ratio."""
+        known = min(standard_error(self.solo_s), 1.0)
+        alone = float(np.clip(math.log(_mean_s(time) / float(self.solo_s.mean())), -3.0 * known, 3.0 * known))
+        crowds = [
+            replace(one, ratio=one.ratio * math.exp(-alone + error * random.standard_normal()))
+            for one in self.crowds
+            for error in [math.sqrt(max(one.error**2 - known**2, 0.0))]
+        ]
+        return {f"service-time.slowdown.{place}": value for place, value in enumerate(_curve(crowds)) if place}
 
-def service_times(values: Floats, shared: float, random: np.random.Generator) -> tuple[Any, list[Any]]:
+
+def service_times(values: Floats, random: np.random.Generator) -> tuple[Any, list[Any]]:
     """A distribution fitted to latencies, and draws of it.
 
-    Of fewer than 20 the shape is taken as lognormal, with the posterior of its two parameters under Jeffreys' prior.
-    Draws also hold how much the speed of the service changes with time: the spread between batches of requests beyond
-    what chance explains, once for the batches that were measured and once for the load to come.
+    Of fewer than 20 the shape is taken as lognormal, with the posterior of its two parameters under Jeffreys' prior. Of
+    more a draw is fitted to a resample, see ``phases``.
 
     Args:
         values: Latencies in order [s].
-        shared: Standard error of the slow-down's logarithm.
         random: Random numbers.
 
     Returns:
@@ -144,24 +173,47 @@ def service_times(values: Floats, shared: float, random: np.random.Generator) ->
     from kpasim.studies.fit.families import fit, sample
 
     count = len(values)
-    unheld = 0.0  # what of the sample's own error the draws do not hold
     if count < _FEW:
         logs = np.log(values)
         middle, spread = float(logs.mean()), max(float(logs.std(ddof=1)) if count > 1 else START_SPREAD, 0.002)
         free = max(count - 1, 1)
-        spreads = spread * np.sqrt(free / random.chisquare(free, DRAWS))
-        middles = middle + spreads * random.standard_normal(DRAWS) / math.sqrt(count)
         # Of two or three values any spread is possible; ten times the observed one is where we stop.
-        found = [_lognormal(math.exp(m), min(s, 10 * spread, 2.0)) for m, s in zip(middles, spreads, strict=True)]
-        time: Any = _lognormal(math.exp(middle), spread)
-    else:
-        fitted = fit(sample(values), random, bootstraps=DRAWS)
-        time = fitted.time
-        found = [fitted.draws[place % len(fitted.draws)] if fitted.draws else time for place in range(DRAWS)]
-        unheld = 0.0 if fitted.draws else _relative_error(values)
-    changes = drift(values) * math.sqrt(1.0 + 1.0 / _BATCHES)
-    factors = np.exp(math.hypot(changes, shared, unheld) * random.standard_normal(DRAWS))
-    return time, [_scaled(one, float(factor)) for one, factor in zip(found, factors, strict=True)]
+        spreads = np.minimum(spread * np.sqrt(free / random.chisquare(free, DRAWS)), min(10 * spread, 2.0))
+        middles = middle + spreads * random.standard_normal(DRAWS) / math.sqrt(count)
+        middles += drift(values) * math.sqrt(1.0 + 1.0 / _BATCHES) * random.standard_normal(DRAWS)
+        found = [_lognormal(math.exp(m), s) for m, s in zip(middles, spreads, strict=True)]
+        return _lognormal(math.exp(middle), spread), found
+    resamples = phases(values, random)
+    fitted = fit(sample(values), random, resampled=[sample(one) for one in resamples])
+    if fitted.family == "empirical":
+        return fitted.time, [_empirical(one) for one in resamples]
+    return fitted.time, list(fitted.draws) or [fitted.time] * DRAWS
+
+
+def phases(values: Floats, random: np.random.Generator) -> list[Floats]:
+    """Resamples of latencies, with how a service and its machine change from time to time.
+
+    The requests are parted into batches. A resample takes them in proportions drawn from a Dirichlet distribution, so
+    concentrated that the mean varies as it would by chance (Rubin 1981, The Bayesian bootstrap) and by the spread of
+    the batches beyond chance: once for the batches that were measured, once for the load to come, which is another
+    batch. Where nothing but chance is in the batches this is a bootstrap; where they differ by far the load may be like
+    any one of them, and so may its tail.
+
+    Args:
+        values: Latencies in order [s].
+        random: Random numbers.
+    """
+    batches = np.array_split(values, _BATCHES)
+    by_chance = float(np.mean([one.var(ddof=1) / len(one) for one in batches]))
+    beyond = (drift(values) * float(values.mean())) ** 2
+    varies = by_chance / _BATCHES + beyond * (1.0 + 1.0 / _BATCHES)
+    concentration = (by_chance + beyond) / varies - 1.0 if varies > 0.0 else _BATCHES - 1.0
+    shares = random.dirichlet([max(concentration, _LEAST_CONCENTRATION) / _BATCHES] * _BATCHES, DRAWS)
+    counts = [random.multinomial(len(values), one) for one in shares]
+    return [
+        np.concatenate([random.choice(batch, number) for batch, number in zip(batches, row, strict=True)])
+        for row in counts
+    ]
 
 
 def start_times(between_s: Sequence[tuple[float, float]], random: np.random.Generator) -> tuple[Any, list[Any]]:
@@ -189,9 +241,14 @@ def slowdown(crowds: Sequence[Crowd]) -> list[float]:
     """
     if not crowds:
         return []
-    slower = any(math.log(one.ratio) > SIGNIFICANT * one.error for one in crowds)
+    if not any(math.log(one.ratio) > SIGNIFICANT * one.error for one in crowds):
+        return [1.0] * crowds[-1].count
+    return _curve(crowds)
+
+
+def _curve(crowds: Sequence[Crowd]) -> list[float]:
     counts = [1, *(one.count for one in crowds)]
-    ratios = np.maximum.accumulate([1.0, *(one.ratio if slower else 1.0 for one in crowds)])
+    ratios = np.maximum.accumulate([1.0, *(one.ratio for one in crowds)])
     return [_rounded(value) for value in np.interp(np.arange(1, counts[-1] + 1), counts, ratios)]
 
 
@@ -217,13 +274,26 @@ def settled(values: Floats) -> Floats:
     """Latencies without the first ones, which a service that is warming up takes longer for.
 
     So many are left out, at most half, that the standard error of the rest is least (the marginal standard error rule
-    for the initial transient of a simulation: White 1997, Simulation 69(6)). Few tell nothing, and all are kept.
+    for the initial transient of a simulation: White 1997, Simulation 69(6)), where those are slower than the rest
+    beyond chance. By itself the rule leaves out whatever slow requests happen to be in the first half, and with them
+    the tail of the latencies. Few tell nothing, and all are kept.
     """
     count = len(values)
     if count < 2 * _BATCHES:
         return values
     scores = [values[cut:].var() / (count - cut) for cut in range(count // 2 + 1)]
-    return values[int(np.argmin(scores)) :]
+    cut = int(np.argmin(scores))
+    return values[cut:] if cut and _begins_slower(values[:cut], values[cut:]) else values
+
+
+def _begins_slower(first: Floats, rest: Floats) -> bool:
+    """Whether the first latencies lie above the rest: all of them, or by their ranks (Mann and Whitney 1947)."""
+    if first.min() > rest.max():
+        return True
+    count, others = len(first), len(rest)
+    above = float((first[:, None] > rest).sum() + 0.5 * (first[:, None] == rest).sum())
+    spread = math.sqrt(count * others * (count + others + 1) / 12.0)
+    return above - 0.5 * count * others > SLOWER_BEGINNING * spread
 
 
 def first_request(values: Floats) -> float:
@@ -328,16 +398,13 @@ def _lognormal(median_s: float, sigma: float) -> dict[str, Any]:
     return {"distribution": "lognormal", "median": _rounded(max(median_s, 1e-6)), "sigma": _rounded(sigma)}
 
 
-_TIMES = ("median", "mean", "scale", "shift", "low", "high")
+def _empirical(values: Floats) -> dict[str, Any]:
+    return {"distribution": "empirical", "values": [_rounded(one) for one in np.sort(values)]}
 
 
-def _scaled(time: Any, factor: float) -> Any:
-    """A distribution as model files have it, with all times so many times as long."""
-    if not isinstance(time, Mapping):
-        return _rounded(float(time) * factor)
-    scaled = {key: _rounded(float(value) * factor) if key in _TIMES else value for key, value in time.items()}
-    if "values" in time:
-        scaled["values"] = [_rounded(float(value) * factor) for value in time["values"]]
-    if "components" in time:
-        scaled["components"] = [_scaled(one, factor) for one in time["components"]]
-    return scaled
+def _mean_s(time: Any) -> float:
+    from pydantic import TypeAdapter
+
+    from kpasim.spec.distributions import Time
+
+    return float(TypeAdapter(Time).validate_python(time).mean_s())

@@ -100,8 +100,9 @@ class Settings:
         host: ``Host`` header instead of the Service's own.
         request: What each request is.
         calibrate: Whether to calibrate first; the experiment's own model counts where not.
-        solo_requests: Least requests of the calibration where they take less than a second; five where they take
-            longer. There are more until the standard error of their mean is below 3 %.
+        solo_requests: Least requests of the calibration where they take less than a second: two a second for a minute,
+            so that they meet what the machine does from time to time, as a load does. Five where they take longer.
+            There are more until the standard error of their mean is below 3 %.
         budget_s: Time after which the calibration sends no further request [s]; what is then uncertain widens the
             prediction's intervals.
         keep: Whether to leave the Service where it is.
@@ -122,7 +123,7 @@ class Settings:
     host: str | None = None
     request: Request = field(default_factory=Request)
     calibrate: bool = True
-    solo_requests: int = 25
+    solo_requests: int = 120
     budget_s: float = 120.0
     keep: bool = False
     adopt: bool = False
@@ -345,6 +346,7 @@ class _Validation:
             f"measured on {where} before the load",
             calibration.first_request(in_order),
         )
+        write_json(self._folder / "calibration.json", self._calibration.to_dict())
         error = calibration.standard_error(solo)
         spent = "" if error < calibration.ENOUGH else f"; the {budget} are spent, and intervals are wider for it"
         self._note(

@@ -61,6 +61,17 @@ def test_requests_are_sent_until_their_mean_is_known(budget: Any):
     assert narrow.sent == 5
 
 
+def test_short_requests_are_spread_over_a_minute(budget: Any):
+    """A machine's noise comes and goes: two requests a second for a minute meet what a load of a minute meets."""
+    short = Served(0.05, 0.01)
+    short._settings = Settings()
+
+    one_by_one(short, budget(short, 120.0))
+
+    assert short.sent == 120
+    assert 50.0 < short.now_s < 70.0
+
+
 @pytest.mark.parametrize(("mean_s", "most"), [(1.5, 100), (50.0, 3)])
 def test_no_request_is_sent_that_the_budget_does_not_hold(budget: Any, mean_s: float, most: int):
     """Two minutes are two minutes, but for two requests that there must be."""

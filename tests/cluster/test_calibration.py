@@ -146,6 +146,53 @@ def test_a_service_that_is_warming_up_is_measured_when_it_has():
     assert [stage.when for stage in experiment(found).model.cold_start.stages] == ["before-ready", "first-request"]
 
 
+@pytest.mark.parametrize("count", [25, 120])
+def test_slow_requests_at_the_beginning_are_no_warm_up(count: int):
+    """One request in eight takes a third longer, whenever it comes: in 95 of 100 calibrations all requests count."""
+    rng = np.random.default_rng(4)
+    several = [np.where(rng.uniform(size=count) < 0.125, 1.35, 1.0) * lognormal(rng, count, 0.085, 0.03)
+               for _ in range(400)]  # fmt: skip
+    kept = [calibration.settled(one) for one in several]
+
+    assert sum(len(one) == count for one in kept) >= 380
+    assert np.mean([one.std() for one in kept]) > 0.97 * np.mean([one.std() for one in several])
+
+
+def test_a_tail_that_comes_and_goes_widens_the_draws():
+    """Batches with and without slow requests: the load may be like either. Shuffled they leave less open."""
+    rng = np.random.default_rng(5)
+    slow = np.repeat([0.0, 0.0, 0.4, 0.0, 0.0, 0.4, 0.0, 0.0], 15)
+    changing = np.where(rng.uniform(size=120) < slow, 1.5, 1.0) * lognormal(rng, 120, 0.085, 0.03)
+    ends = {}
+    for name, values in (("changing", changing), ("shuffled", rng.permutation(changing))):
+        found = calibration.phases(values, rng)
+        ends[name] = np.quantile([np.quantile(one, 0.95) for one in found], [0.05, 0.95])
+
+    assert ends["changing"][0] < 0.095
+    assert ends["changing"][1] > 0.12
+    assert np.ptp(ends["shuffled"]) < np.ptp(ends["changing"])
+
+
+def test_contention_factors_are_drawn_with_their_service_time():
+    """Two at once took 1.4 s: where a request alone is drawn shorter the factor is greater, and 1.4 s stay 1.4 s."""
+    held, widths = 0, []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        solo = lognormal(rng, 15, cv=0.15)
+        crowds = (calibration.crowd(2, sent(1.4 * lognormal(rng, 80, cv=0.15)), solo),)
+        found = experiment(Calibration([(8.0, 8.0)], solo, crowds, 0, "here"))
+        times = [of_replication(found, place).model.service_time for place in range(0, 200, 2)]
+        means = np.array([one.time.mean_s() for one in times])
+        factors = np.array([one.slowdown[1] for one in times])
+        low, high = np.quantile(means * factors, [0.05, 0.95])
+        held += low <= 1.4 <= high
+        widths.append(high / low)
+        assert np.corrcoef(means, factors)[0, 1] < -0.3
+
+    assert 48 <= held <= 59
+    assert np.mean(widths) < 1.2
+
+
 def test_a_machine_whose_speed_changes_widens_the_draws():
     """The same spread in another order: blocks of slow and fast requests leave more open than chance does."""
     rng = np.random.default_rng(3)
