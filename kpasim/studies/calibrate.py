@@ -467,7 +467,7 @@ def _by_fits(
     ]
     without = ("slots", "slowdown") if served is not None and served.told else ()
     model = _model(experiment, title, source, service, cold, without)
-    posterior = _draws(parts, draws)
+    posterior = _draws(parts, draws, served.curves if served is not None and served.told else ())
     if posterior:
         model["posterior"] = posterior
     sharing = served.sharing if served is not None and served.told else None
@@ -541,8 +541,14 @@ def _cold_start(starts: Sequence[StageFit], crash: float | None, base: Mapping[s
     return {"stages": stages, **kept}
 
 
-def _draws(parts: Sequence[Part], count: int) -> list[dict[str, Any]]:
-    """Bootstrap draws of all numbers together; none where a model has many parts."""
+def _draws(parts: Sequence[Part], count: int, curves: Sequence[Floats] = ()) -> list[dict[str, Any]]:
+    """Bootstrap draws of all numbers together; none where a model has many parts.
+
+    Args:
+        parts: What was fitted.
+        count: How many draws.
+        curves: Contention factors of each draw of the service time.
+    """
     drawn = [part for part in parts if part.fit.draws]
     if not drawn or len(parts) > FEW_PARTS:
         return []
@@ -551,6 +557,11 @@ def _draws(parts: Sequence[Part], count: int) -> list[dict[str, Any]]:
         one: dict[str, Any] = {}
         for part in drawn:
             one |= modelfile.flat(part.fit.draws[row % len(part.fit.draws)], part.place)
+        if len(curves):
+            factors = enumerate(curves[row % len(curves)])
+            one |= {
+                f"service-time.slowdown.{place}": modelfile.rounded(float(factor)) for place, factor in factors if place
+            }
         found.append(one)
     return found
 

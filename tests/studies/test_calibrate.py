@@ -10,6 +10,7 @@ import pytest
 
 import kpasim
 from benchmarks import recovery
+from kpasim.engines.sampling import of_replication
 from kpasim.errors import RecordError, RunError
 from kpasim.records import read
 from kpasim.results.hey import CSV_HEADER, parse
@@ -266,6 +267,10 @@ def test_requests_that_share_a_pod_are_slower(tmp_path):
 
     assert found.model["service-time"]["slowdown"] == pytest.approx([1.0, 1.6], rel=0.1)
     assert found.estimates["service_p50_s"][0] == pytest.approx(3.0, rel=0.15)
+    calibrated = kpasim.load(HEADLINE).with_settings(settings | {"model": found.model})
+    drawn = [of_replication(calibrated, place).model.service_time for place in range(100)]
+    alone, factor = np.array([(one.time.mean_s(), one.slowdown[1]) for one in drawn]).T
+    assert np.std(alone * factor) < np.std(alone) < 0.45, "what two at once take is known best"
 
 
 def test_the_first_half_of_the_trace_predicts_the_second_better_by_class():

@@ -54,6 +54,7 @@ class Served:
         load: What the first request of a pod waits for inside it (lazy loading); ``None`` where it takes no longer.
         factors: Relative duration on each type of machine with its 90 % interval; empty where one type was used.
         notes: What a user should know.
+        curves: Contention factors of each draw of ``fit``; empty where they are not drawn together.
     """
 
     times: Sample
@@ -64,6 +65,7 @@ class Served:
     load: StageFit | None = None
     factors: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    curves: Sequence[Floats] = ()
 
 
 @dataclass
@@ -163,7 +165,8 @@ def fit_service(
     alone = sharing is not None and len(with_requests) == len(folders) and not factors and not only
     resampled = sharing.resampled if sharing is not None and alone and any(sharing.slowdown) else None
     whole = fit(times, rng, bootstraps=0 if several else bootstraps, resampled=resampled)
-    return Served(times, whole, classes if several else [], sharing, told, load, factors, notes)
+    curves = sharing.curves if sharing is not None and resampled is not None and whole.draws else ()
+    return Served(times, whole, classes if several else [], sharing, told, load, factors, notes, curves)
 
 
 def _knows_pods(record: Record) -> bool:

@@ -72,6 +72,7 @@ class Sharing:
         queued_unseen: Whether the limit was found from times that hold waiting inside the container.
         work: What each request would have taken alone; of all requests, in their order.
         resampled: The same of resamples, of the requests that count.
+        curves: Contention factors of each of these; empty where none are taken for proven.
     """
 
     slots: int
@@ -81,6 +82,7 @@ class Sharing:
     queued_unseen: bool
     work: Sample
     resampled: Sequence[Sample]
+    curves: Sequence[Floats] = ()
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ def fit_sharing(served: Served, concurrency: int, rng: np.random.Generator, boot
         queued_unseen=found.served is not served,
         work=_work(levels, curve),
         resampled=works,
+        curves=curves if len(found.rises) and len(curve) > 1 else (),
     )
 
 

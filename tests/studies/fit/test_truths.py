@@ -19,7 +19,7 @@ def test_known_truths_are_found_again(tmp_path):
 
     assert inside(done) >= 0.75
     assert not any(study["invented"] or study["missing"] for study in done)
-    assert all(study["turns found"] for study in done if study["kind"] == "turns")
+    assert all(study["serialised found"] for study in done if study["kind"] == "serialised")
 
 
 @pytest.mark.statistical
