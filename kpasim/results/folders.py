@@ -30,8 +30,8 @@ JOURNALS = ("own-end", "common-end")
 _FILES: dict[Kind, tuple[str, ...]] = {
     "run": (
         "requests.csv", "pods.csv", "ticks.csv", "scaling.csv", "nodes.csv", "events.csv", "summary.json",
-        "comparison.json", "replications.parquet", "timeline.svg", "timeline.png", "latencies.svg", "latencies.png",
-        "dashboard.svg", "dashboard.png",
+        "calibration.json", "comparison.json", "replications.parquet", "timeline.svg", "timeline.png", "latencies.svg",
+        "latencies.png", "dashboard.svg", "dashboard.png",
     ),
     "sweep": (
         "replications.parquet", "sweep.json", "rows.csv", "rows.parquet", "front.svg", "front.png", "axes.svg",
