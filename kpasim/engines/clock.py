@@ -37,39 +37,41 @@ class Kind(IntEnum):
     """An activator reports its statistics. Entity: the activator."""
     SCRAPE = 8
     """The autoscaler reads the queue-proxies. Entity: 0."""
-    TICK = 9
+    POLL = 9
+    """KEDA looks at its trigger. Entity: 0."""
+    TICK = 10
     """The autoscaler decides. Entity: 0."""
-    POKE = 10
+    POKE = 11
     """An activator's immediate message arrives. Entity: the activator."""
-    RECONCILE = 11
+    RECONCILE = 12
     """The PodAutoscaler is reconciled. Entity: 0 for an event, 1 for a timer, 2 for a
     probe that goes on, 3 when its status has been written, 4 when the Deployment's progress
     deadline may be over."""
-    ROLLOUT = 12
+    ROLLOUT = 13
     """The Deployment's replicas become pods. Entity: 0."""
-    SKS = 13
+    SKS = 14
     """The ServerlessService is reconciled. Entity: 0."""
-    MODE = 14
+    MODE = 15
     """The ingress sees the public endpoints. Entity: 0 activators, 1 pods."""
-    NODE = 15
+    NODE = 16
     """A node is ready, or leaves. Entity: the node."""
-    STAGE = 16
+    STAGE = 17
     """A stage of a start ends. Entity: the pod."""
-    FOUND = 17
+    FOUND = 18
     """An activator's probe succeeds. Entity: pod * activators + activator."""
-    READY = 18
+    READY = 19
     """Kubernetes calls a pod ready. Entity: the pod."""
-    VISIBLE = 19
+    VISIBLE = 20
     """The ingress adds (odd) or drops (even) a pod. Entity: 2 * pod + added."""
-    FORGET = 20
+    FORGET = 21
     """The activators drop a pod. Entity: the pod."""
-    DRAIN = 21
+    DRAIN = 22
     """A draining pod's quiet period may be over, or its containers have stopped. Entity: the pod."""
-    KILL = 22
+    KILL = 23
     """A pod's termination grace period ends. Entity: the pod."""
-    LOAD = 23
+    LOAD = 24
     """The load begins. Entity: 0."""
-    END = 24
+    END = 25
     """The horizon. Entity: 0."""
 
 

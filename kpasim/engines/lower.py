@@ -18,11 +18,12 @@ from kpasim.engines import params as of
 from kpasim.engines.machines import instance_type_names, nanoseconds, pools, refused, stages
 from kpasim.engines.params import Params
 from kpasim.engines.sampling import NOTHING_RECORDED, Recorded, of_replication
+from kpasim.engines.scaling import settings_of
 from kpasim.policy import windows
 from kpasim.spec.cluster import Cluster
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.model import ServiceModel
-from kpasim.spec.scaling import Kpa, Spare
+from kpasim.spec.scaling import Spare
 from kpasim.spec.sharing import sharing
 from kpasim.spec.workload import Hey
 from kpasim.workloads.arrivals import most_arrivals
@@ -115,7 +116,7 @@ def _params(experiment: Experiment, recorded: Recorded) -> Params:
     factors = model.service_time.per_instance_type
     scaling = experiment.scaling
     spare = scaling.pods if isinstance(scaling, Spare) else 0
-    return Params(
+    params = Params(
         container_concurrency=service.container_concurrency,
         slots=slots,
         timeout_ns=nanoseconds(service.timeout_s),
@@ -208,6 +209,7 @@ def _params(experiment: Experiment, recorded: Recorded) -> Params:
         until_ns=nanoseconds(experiment.repeat_s),
         spare=spare,
     )
+    return params._replace(**settings_of(experiment, params))
 
 
 def more_requests(params: Params) -> Params:
@@ -255,14 +257,14 @@ def _cookie_timeout_ns(experiment: Experiment) -> int:
     return nanoseconds(value)
 
 
-def _load(experiment: Experiment, recorded: Recorded) -> dict[str, int]:
+def _load(experiment: Experiment, recorded: Recorded) -> dict[str, Any]:
     """What ``Params`` holds of the load.
 
     Raises:
         ExperimentError: Nothing limits the number of requests, or they are too many.
     """
     workload = experiment.workload
-    load = {
+    load: dict[str, Any] = {
         "closed": 0,
         "workers": 0,
         "requests_per_worker": 0,
@@ -324,8 +326,6 @@ def _must_be_playable(experiment: Experiment, params: Params) -> None:
     if params.start == of.WARM and params.initial_scale == 0 and params.min_scale == 0:
         message = "warm needs a pod before the load, and the revision begins with none (initial-scale 0; write zero)"
         raise refused(experiment, "start", message)
-    if not isinstance(experiment.scaling, Kpa | Spare):
-        raise refused(experiment, "autoscaler", f"{experiment.scaling.kind} is not simulated yet")
     if params.crash_probability >= 1.0 and params.restart_ns == 0:
         message = "0s with starts that always fail would restart without end (Kubernetes waits 10s)"
         raise refused(experiment, "model.cold-start.crash.restart-delay", message)

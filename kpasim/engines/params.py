@@ -20,6 +20,13 @@ WARM, IDLED, ZERO = 0, 1, 2
 ROUND_ROBIN, LEAST_REQUEST, RANDOM = 0, 1, 2
 # session affinity
 NO_AFFINITY, UPSTREAM_AFFINITY, POD_AFFINITY = 0, 1, 2
+# what asks for pods
+KPA, HPA, KEDA, KEDA_HTTP, RAY_SERVE = range(5)
+# what carries requests: Knative's activators and queue-proxies, a Service of Kubernetes, the interceptor of KEDA's HTTP
+# add-on, a handle of Ray Serve
+ACTIVATORS, SERVICE, INTERCEPTOR, ROUTER = range(4)
+# metrics of autoscalers that read what was scraped
+CONCURRENCY, RATE, UTILIZATION = 0, 1, 2
 # when a stage of a start happens
 BEFORE_READY, AFTER_READY, FIRST_REQUEST = 0, 1, 2
 # what a stage of a start is
@@ -191,8 +198,60 @@ class Params(NamedTuple):
     """How long after the start of the load a run without a horizon goes on at least."""
 
     # another autoscaler than Knative's, or more than it
+    autoscaler: int = KPA
+    """What asks for pods."""
+    data_plane: int = ACTIVATORS
+    """What carries requests."""
     spare: int = 0
     """Pods added to each answer of Knative's autoscaler."""
+    grace_period_ns: int = 0
+    """terminationGracePeriodSeconds; 0 for the revision's timeout, as Knative writes it."""
+
+    # an HPA, and KEDA with its HPA
+    least: int = 0
+    """minReplicas, or KEDA's minReplicaCount."""
+    most: int = 1
+    """maxReplicas."""
+    metric: int = CONCURRENCY
+    of_pods: int = 0
+    """The metric is of type Pods, read from each pod; else it is one number for all, read at the gateway."""
+    is_average: int = 1
+    """The target is an AverageValue."""
+    target_milli: int = 1000
+    scrape_ns: int = SECOND_NS
+    """Period of the scrapes of the metric."""
+    window_scrapes: int = 1
+    """Scrapes that the metric is averaged over."""
+    adapter_ns: int = 0
+    """Time from a scrape until it can be read."""
+    sync_ns: int = 15 * SECOND_NS
+    """Time from one decision to the next."""
+    has_behavior: int = 0
+    up_window_ns: int = 0
+    up_select: int = 0
+    up_policies: Ints = np.zeros((0, 3), dtype=np.int64)
+    """Rows of ``hpa.Rules.policies``."""
+    down_window_ns: int = 0
+    down_select: int = 0
+    down_policies: Ints = np.zeros((0, 3), dtype=np.int64)
+    tolerance_up: float = 0.1
+    tolerance_down: float = 0.1
+    scale_to_zero: int = 0
+    """The gate HPAScaleToZero is on, and the metric is not of type Pods."""
+    poll_ns: int = 30 * SECOND_NS
+    """Time from one poll of KEDA to the next."""
+    idle: int = -1
+    """idleReplicaCount, -1 without."""
+    cooldown_ns: int = 0
+    initial_cooldown_ns: int = 0
+    activation_milli: int = 0
+    """The trigger is active above this."""
+    query_failure: float = 0.0
+    """Share of queries that fail."""
+    fallback_failures: int = -1
+    """failureThreshold of the fallback, -1 without."""
+    fallback_replicas: int = 0
+    fallback_behavior: int = 0
 
 
 class Draws(NamedTuple):

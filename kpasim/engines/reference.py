@@ -194,7 +194,10 @@ def run(params: Params, draws: Draws) -> Outcome:
 
 
 def _lists(settings: Params | Draws) -> dict[str, Any]:
-    return {name: value.tolist() for name, value in settings._asdict().items() if isinstance(value, np.ndarray)}
+    is_list = {name: isinstance(value, np.ndarray) for name, value in settings._asdict().items()}
+    if isinstance(settings, Params):
+        is_list |= {"up_policies": False, "down_policies": False}
+    return {name: getattr(settings, name).tolist() for name in settings._fields if is_list[name]}
 
 
 def _made(field: state.Field, size: tuple[int, ...]) -> Any:
@@ -206,7 +209,7 @@ def _made(field: state.Field, size: tuple[int, ...]) -> Any:
         return [field.kind() for _ in range(size[0])] if size else field.kind()
     if by_row:
         return {}
-    if field.kind is float or size == (2, 2):
+    if field.kind is float or field.size[1:] == (2,):  # what functions of the policy take as a whole
         return np.zeros(size, dtype=field.kind)
     return [0] * size[0] if len(size) == 1 else [[0] * size[1] for _ in range(size[0])]
 

@@ -245,7 +245,7 @@ def _renumber_pods(arrays: Arrays, events: Ints, stays: Any) -> None:
     queues = [arrays.proxy_queues, arrays.container_queues, arrays.running]
     stats = arrays.stats[len(arrays.activators) :]
     tables = [arrays.pods, arrays.pod_links, *queues, arrays.published, stats, arrays.slots, arrays.draws.pod]
-    tables.append(arrays.in_flight.T)
+    tables += [arrays.in_flight.T, arrays.samples]
     if len(arrays.transfers):
         tables.append(arrays.transfers)
     if len(arrays.gpus) and not arrays.params.shared_by_node:

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from kpasim.engines import outcome as of
 from kpasim.engines.draws import session_of
+from kpasim.engines.model.state import NO_ENDPOINT
 from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import NEVER_NS, Draws, Ints, Params
 from kpasim.policy import burst, decider, scaler
+from kpasim.policy.rules import RULES
 from kpasim.results.frames import Columns
 from kpasim.results.tables import Tables
 
@@ -70,7 +72,7 @@ def tables(
             "server_start_s": seconds(requests[of.BEGUN], load),
             "server_end_s": seconds(requests[of.DONE], load),
             "activator": requests[of.ACTIVATOR].astype(np.int64),
-            "error": np.array([STATUS_WORDS[int(code)] for code in status], dtype=np.str_),
+            "error": _errors(requests),
             **_kinds(outcome, params, types, class_names, draws),
         },
         pods={
@@ -100,7 +102,7 @@ def tables(
             "panic_mode": ticks[of.PANIC_MODE].astype(np.int64),
             "excess_burst_capacity": excess_burst_capacity(ticks, params),
             "desired": ticks[of.DESIRED].astype(np.int64),
-            "rule": np.array(decider.RULES)[ticks[of.RULE]],
+            "rule": np.array(RULES)[ticks[of.RULE]],
             "poke": ticks[of.POKED].astype(np.int64),
         },
         scaling=_scaling(outcome),
@@ -114,6 +116,13 @@ def tables(
         if show_nodes
         else {},
     )
+
+
+def _errors(requests: NDArray[np.void]) -> NDArray[np.str_]:
+    """What ``error`` says of each request."""
+    words = np.array([STATUS_WORDS[int(code)] for code in requests[of.STATUS]], dtype=np.str_)
+    no_pod = (requests[of.STATUS] == NO_ENDPOINT) & (requests[of.POD] < 0)
+    return np.where(no_pod, "no pod", words) if no_pod.any() else words
 
 
 def _raw_pods(averages: NDArray[np.float64], params: Params) -> Ints:

@@ -177,7 +177,12 @@ def falls_back(settings: Settings, state: NDArray[np.int64]) -> bool:
     Source:
         kedacore/keda@8b4f083, pkg/fallback/fallback.go, ``fallbackExceededThreshold``
     """
-    return settings.failure_threshold != NO_COUNT and bool(np.max(state[FAILURES:]) > settings.failure_threshold)
+    if settings.failure_threshold == NO_COUNT:
+        return False
+    for place in range(FAILURES, len(state)):  # noqa: SIM110 - numba compiles no generator
+        if state[place] > settings.failure_threshold:
+            return True
+    return False
 
 
 def poll(

@@ -8,15 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kpasim.engines import compiled, reference
+from kpasim.engines import outcome as out
 from kpasim.engines import params as of
+from kpasim.engines.draws import HOST_A, pick
 from kpasim.engines.params import Params
+from kpasim.policy import hpa
 
-from .hand import CALM, MS, S, Story, by_hand
+from .hand import CALM, MS, S, Story, by_hand, clocks, ints
 
 Play = Callable[..., Story]
+LONG_S = 1000.0
 ENGINES = {"reference": reference.run, "compiled": compiled.run}
 
 
@@ -101,3 +106,179 @@ def test_no_spare_pods_is_knatives_own_autoscaler(play: Play, spare: int) -> Non
     other = play(params._replace(spare=spare), sent_s=sent).outcome
     assert (spare == 0) == (own.scaling.tobytes() == other.scaling.tobytes())
     assert of.NEVER_NS not in own.requests["response_ns"]
+
+
+# A Deployment behind a Service, scaled by an HPA that ticks at 0, 15, 30 s ... and whose metric is scraped at 3, 18,
+# 33 s ...; KEDA polls at 0, 30, 60 s ... The container works on any number of requests at once unless a test says so.
+
+PHASE = clocks(tick_s=0.0, scrape_s=0.2, probe_s=0.0)
+DEPLOYMENT = {
+    "data_plane": of.SERVICE, "container_concurrency": 0, "slots": 0, "ingress_policy": of.RANDOM, "early_use": 0,
+    "grace_period_ns": 30 * S, "metric": of.CONCURRENCY, "scrape_ns": 15 * S, "down_window_ns": 300 * S,
+}  # fmt: skip
+HPA = {**DEPLOYMENT, "autoscaler": of.HPA, "of_pods": 1, "least": 1, "most": 100, "min_scale": 1, "stays": 1}
+TOTAL = {**HPA, "of_pods": 0}
+KEDA = {**DEPLOYMENT, "autoscaler": of.KEDA, "least": 0, "most": 100, "cooldown_ns": 60 * S, "poll_ns": 30 * S}
+RATE = {"metric": of.RATE, "window_scrapes": 4}
+BEHAVIOR = {
+    "has_behavior": 1,
+    "up_policies": np.array([[hpa.PODS, 4, 15 * S], [hpa.PERCENT, 100, 15 * S]]),
+    "down_policies": np.array([[hpa.PERCENT, 100, 15 * S]]),
+}
+
+
+def scaled(play: Play, params: Params, *sent_s: float, **given: Any) -> Story:
+    """Requests sent at times from the creation on, 10.1 s later than in ``sending``."""
+    times = [time_s - 10.1 for time_s in sent_s]
+    return play(params, **{"sent_s": times, "phase": PHASE, "service_s": LONG_S, "stages_s": (0.0,), **given})
+
+
+def until(end_s: float, count: int, **settings: Any) -> Params:
+    """``count`` requests, and the end of the run at ``end_s``."""
+    return sending(count, **settings, horizon_ns=round(end_s * S) - 10_100 * MS)
+
+
+@pytest.mark.parametrize("kind", [HPA, TOTAL], ids=["Pods", "External"])
+def test_an_hpa_without_behavior_doubles_or_asks_for_four(play: Play, kind: dict[str, Any]) -> None:
+    """20 requests on one pod, target 1: scraped at 18 s, 4 pods at 30 s, 8 at 45 s, 16 at 60 s, 20 at 75 s."""
+    story = scaled(play, until(100.0, 20, **kind), *[15.0] * 20)
+    assert [(0.0, 1), (30.0, 4), (45.0, 8), (60.0, 16), (75.0, 20)] == story.replicas
+
+
+def test_an_hpa_with_empty_behavior_adds_four_or_doubles(play: Play) -> None:
+    """`behavior: {}` allows 4 pods or 100 % in 15 s: 5, 10, 20."""
+    story = scaled(play, until(100.0, 30, **TOTAL, **BEHAVIOR), *[15.0] * 30)
+    assert [(0.0, 1), (30.0, 5), (45.0, 10), (60.0, 20), (75.0, 30)] == story.replicas
+
+
+@pytest.mark.parametrize("kind", [HPA, TOTAL], ids=["Pods", "External"])
+def test_an_hpa_asks_for_no_more_while_pods_are_pending(play: Play, kind: dict[str, Any]) -> None:
+    """Six requests on the only node: 4 pods, then 6 of which 5 wait for a node, and no more however long that takes."""
+    story = scaled(play, until(400.0, 6, **kind, pool_max=ints(1)), *[15.0] * 6)
+    assert [(0.0, 1), (30.0, 4), (45.0, 6)] == story.replicas
+    assert 5 == story.pods(out.SCHEDULED).count(None)
+
+
+def test_a_ratio_of_the_tolerance_changes_nothing(play: Play) -> None:
+    """11 requests and a target of 10 are a ratio of 1.1, which is within 0.1; 12 requests are not."""
+    settings = {**TOTAL, "target_milli": 10_000}
+    assert [(0.0, 1)] == scaled(play, until(100.0, 11, **settings), *[15.0] * 11).replicas
+    assert [(0.0, 1), (30.0, 2)] == scaled(play, until(100.0, 12, **settings), *[15.0] * 12).replicas
+
+
+def test_an_hpa_removes_pods_after_the_stabilisation(play: Play) -> None:
+    """Two pods without load: the count at the start, stored at 0 s, still holds at exactly 300 s; one goes at 315 s."""
+    story = scaled(play, until(400.0, 1, **TOTAL, initial_scale=2), 390.0)
+    assert [(0.0, 2), (315.0, 1)] == story.replicas
+
+
+def test_a_removed_pod_has_its_grace_period(play: Play) -> None:
+    """Two requests of 1,000 s on two pods, target 100: one pod is removed at 315 s and killed 30 s later."""
+    settings = {**TOTAL, "target_milli": 100_000, "initial_scale": 2, "timeout_ns": 2000 * S}
+    sent = [20.0 + place for place in range(8)]
+    story = scaled(play, until(400.0, 8, **settings), *sent)
+    [gone] = [place for place, time_s in enumerate(story.pods(out.GONE)) if time_s is not None]
+    assert 345.0 == story.pods(out.GONE)[gone]
+    for pod, status, ended in zip(story.served_by, story.statuses, story.answered, strict=True):
+        assert (502, 345.0) == (status, ended) if pod == gone else (-1, 400.0) == (status, ended)
+
+
+def test_the_adapter_shows_a_scrape_late(play: Play) -> None:
+    """Requests of 15 s are scraped at 18 s; with a delay of 15 s the tick at 30 s still sees the scrape of 3 s."""
+    story = scaled(play, until(100.0, 3, **TOTAL, adapter_ns=15 * S), *[15.0] * 3)
+    assert [(0.0, 1), (45.0, 3)] == story.replicas
+
+
+def test_a_window_averages_scrapes(play: Play) -> None:
+    """Over two scrapes 4 requests count as 0, 2 (scraped at 3 and 18 s), 4: 2 pods at 30 s, 4 at 45 s."""
+    story = scaled(play, until(100.0, 4, **TOTAL, window_scrapes=2), *[15.0] * 4)
+    assert [(0.0, 1), (30.0, 2), (45.0, 4)] == story.replicas
+
+
+def test_a_pod_without_a_metric_counts_as_nothing_while_pods_are_added(play: Play) -> None:
+    """Four requests: 4 pods at 30 s, which start within 100 s and deliver no metric; no more are asked for."""
+    story = scaled(play, until(130.0, 4, **HPA), *[15.0] * 4, stages_s=(100.0,), stage_times_s=[(0.0,)])
+    assert [(0.0, 1), (30.0, 4)] == story.replicas
+
+
+def test_a_service_chooses_pods_at_random(play: Play) -> None:
+    """Each request goes to a pod by its own draw, also to a busy one while another is idle."""
+    settings = {**HPA, "initial_scale": 2, "slots": 1, "target_milli": 1_000_000}
+    params = until(200.0, 12, **settings)
+    story = scaled(play, params, *[15.0 + place for place in range(12)], service_s=20.0)
+    key = by_hand(params).key
+    assert [pick(key, request, HOST_A, 2) for request in range(12)] == story.served_by
+    first, second = (story.served_by.count(pod) for pod in (0, 1))
+    # One at a time on each pod: the last of n requests ends 20 s * n after the first began.
+    assert max(first, second) * 20.0 <= max(time_s for time_s in story.answered if time_s) - 15.0
+
+
+def test_a_request_at_zero_pods_fails_and_an_hpa_stays_off(play: Play) -> None:
+    """Nobody holds it: 503 at once. An HPA whose target began at zero never wakes up, minReplicas 0 or not."""
+    settings = {**TOTAL, "least": 0, "min_scale": 0, "stays": 0, "initial_scale": 0, "scale_to_zero": 1, **RATE}
+    story = scaled(play, until(200.0, 2, **settings), 25.0, 100.0)
+    assert ([503, 503], [25.0, 100.0]) == (story.statuses, story.answered)
+    assert [(0.0, 0)] == story.replicas
+
+
+def test_an_hpa_that_went_to_zero_itself_wakes_up(play: Play) -> None:
+    """Kubernetes 1.37: no rate for 300 s, so 0 pods at 315 s; a failed request at 320 s is scraped at 333 s."""
+    settings = {**TOTAL, "least": 0, "min_scale": 0, "stays": 0, "scale_to_zero": 1, **RATE}
+    story = scaled(play, until(400.0, 2, **settings), 320.0, 350.0, service_s=1.0)
+    assert [(0.0, 1), (315.0, 0), (345.0, 1)] == story.replicas
+    assert [503, 200] == story.statuses
+
+
+def test_keda_jumps_to_zero_after_the_cooldown(play: Play) -> None:
+    """Three pods, last active at the poll of 60 s; at 120 s it is not yet more than 60 s, so 0 pods at 150 s."""
+    settings = {**KEDA, "initial_scale": 3, "initial_cooldown_ns": 60 * S}
+    story = scaled(play, until(200.0, 3, **settings), *[25.0] * 3, service_s=50.0)
+    assert [(0.0, 3), (150.0, 0)] == story.replicas
+    assert [200] * 3 == story.statuses
+
+
+def test_keda_wakes_by_a_rate_and_nobody_holds_the_request(play: Play) -> None:
+    """503 at 25 s, scraped at 33 s, 1 pod at the poll of 60 s, ready 20 s later: 503 at 70 s, served at 85 s."""
+    settings = {**KEDA, **RATE, "initial_scale": 0}
+    story = scaled(play, until(100.0, 3, **settings), 25.0, 70.0, 85.0, stages_s=(20.0,), service_s=1.0)
+    assert [(0.0, 0), (60.0, 1)] == story.replicas
+    assert [503, 503, 200] == story.statuses
+    assert [80.0] == story.pods(out.READY)
+
+
+def test_requests_in_flight_never_wake_keda(play: Play) -> None:
+    """A request that fails at zero pods is not in flight at any scrape."""
+    story = scaled(play, until(300.0, 9, **KEDA, initial_scale=0), *[20.0 + 30.0 * place for place in range(9)])
+    assert [(0.0, 0)] == story.replicas
+    assert [503] * 9 == story.statuses
+
+
+def test_keda_rests_at_its_minimum(play: Play) -> None:
+    """With a minimum of 2 and no load, KEDA lifts one pod to 2 and lets nothing go."""
+    settings = {**KEDA, "least": 2, "min_scale": 2, "stays": 1, "initial_scale": 1}
+    story = scaled(play, until(400.0, 1, **settings), 390.0)
+    assert [(0.0, 1), (0.0, 2)] == story.changes(out.REPLICAS)
+
+
+def test_keda_holds_idle_pods_while_nothing_is_active(play: Play) -> None:
+    """Minimum 3, idle 1: 3 pods while a request runs, 1 pod after the cooldown."""
+    settings = {**KEDA, "least": 3, "idle": 1, "initial_scale": 1, "initial_cooldown_ns": 90 * S}
+    story = scaled(play, until(200.0, 1, **settings), 25.0, service_s=50.0)
+    # The HPA's minimum is 3 from its first tick on; active at 60 s; at 150 s the cooldown of 60 s has passed, and KEDA
+    # and its HPA go on to differ.
+    assert [(0.0, 1), (0.0, 3), (150.0, 1), (150.0, 3)] == story.replicas[:4]
+
+
+def test_keda_falls_back_while_its_source_fails(play: Play) -> None:
+    """All queries fail, threshold 1: the second failure in a row brings the 3 pods of the fallback."""
+    settings = {**KEDA, "query_failure": 1.0, "fallback_failures": 1, "fallback_replicas": 3, "initial_scale": 1}
+    story = scaled(play, until(100.0, 1, **settings), 90.0)
+    # Poll and tick at 0 s fail for the first and second time: 3 times the target are handed on, for one pod.
+    assert [(0.0, 1), (0.0, 3)] == story.replicas[:2]
+
+
+def test_keda_does_nothing_while_its_source_fails_without_fallback(play: Play) -> None:
+    """No cooldown to zero, no pods added."""
+    settings = {**KEDA, "query_failure": 1.0, "initial_scale": 1}
+    story = scaled(play, until(400.0, 4, **settings), *[25.0] * 4)
+    assert [(0.0, 1)] == story.replicas

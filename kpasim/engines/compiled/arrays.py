@@ -47,8 +47,8 @@ def _constants(kind: type[Any], prefix: str) -> dict[str, Field]:
     return found
 
 
-_TABLES = ("service", "pod", "node")
-"""Draws with a row for each thing and several columns."""
+_TABLES = ("service", "pod", "node", "up_policies", "down_policies")
+"""Draws and settings with a row for each thing and several columns."""
 CONSTANTS = {**_constants(Params, "params"), **_constants(Draws, "draws"), **_constants(Supply, "supply")}
 """What does not change while the loop runs, by its path in a ``Simulation``."""
 ALL = {**FIELDS, **CONSTANTS}
@@ -187,6 +187,13 @@ def reset(sim: Simulation) -> None:
     sim.in_flight[:] = 0
     sim.turn[:] = 0
     sim.panicking[:] = 0
+    sim.samples[:] = 0
+    sim.total_samples[:] = 0
+    sim.hpa_state[:] = 0
+    sim.recommendations[:] = 0
+    sim.up_events[:] = 0
+    sim.down_events[:] = 0
+    sim.keda_state[:] = 0
     sim.delay_slots[:] = 0
     sim.stats[:] = 0
     sim.published[:] = 0.0

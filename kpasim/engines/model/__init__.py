@@ -12,9 +12,13 @@ from kpasim.engines.model import (
     clocks,
     cluster,
     events,
+    hpa,
     ingress,
+    keda,
+    keda_http,
     kpa,
     kubelet,
+    metrics,
     queueproxy,
     queues,
     reconciler,
@@ -24,8 +28,8 @@ from kpasim.engines.model import (
 )
 
 _MODULES = (
-    clocks, queues, sharing, server, transfers, clients, reconciler, kpa, autoscaler, activator, queueproxy, kubelet,
-    cluster, ingress, events,
+    clocks, queues, sharing, server, transfers, clients, reconciler, metrics, kpa, keda_http, keda, hpa, autoscaler,
+    activator, queueproxy, kubelet, cluster, ingress, events,
 )  # fmt: skip
 KERNELS = tuple(
     one for module in _MODULES for one in vars(module).values() if isfunction(one) and one.__module__ == module.__name__

@@ -6,7 +6,7 @@ from typing import Any
 
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
-from kpasim.engines.draws import CHANCE_ONE, COIN, LATE_REPORT, LATE_WAKE, POD_A, POD_B, chance, session_of
+from kpasim.engines.draws import CHANCE_ONE, COIN, LATE_REPORT, LATE_WAKE, POD_A, POD_B, chance, pick, session_of
 from kpasim.engines.model import autoscaler, clients, queueproxy, queues
 from kpasim.engines.model.clocks import due_after, jitter, nth_due
 from kpasim.engines.model.state import AT_FRONT, LATE_ACTIVATOR, NOTHING, WOKEN, Simulation
@@ -21,7 +21,7 @@ def on_request(sim: Simulation, request: int, index: int) -> None:
     now = sim.now_ns
     row = request & sim.clients.mask
     sim.requests[row].activator = index
-    if accounting.activator_enter(sim.stats[index], now):
+    if accounting.activator_enter(sim.stats[index], now) and sim.params.autoscaler == of.KPA:
         sim.schedule(now + sim.params.first_stat_ns, POKE, index)
         set_report(sim, index, report_due_after(sim, index, now - 1))
     take_slot(sim, request, index, False)
@@ -126,6 +126,8 @@ def choose(sim: Simulation, request: int, index: int) -> int:
     count = sim.activators[index].assigned
     assigned = sim.assigned[index]
     in_flight = sim.in_flight[index]
+    if sim.params.data_plane == of.INTERCEPTOR:
+        return int(assigned[pick(sim.draws.key, request, POD_A, count)])
     if how == routing.RANDOM_CHOICE_2:
         first = chance(sim.draws.key, request, POD_A) / CHANCE_ONE
         second = chance(sim.draws.key, request, POD_B) / CHANCE_ONE

@@ -1,6 +1,7 @@
 """What the autoscaler hears and does: metrics come from activators and queue-proxies, decisions go to the reconciler.
 
-How it decides is not here: ``sim.observe``, ``sim.decide`` and ``sim.decides_after`` lead to ``kpa``, or to another.
+How Knative's decides is not here: ``sim.observe``, ``sim.decide`` and ``sim.decides_after`` lead to ``kpa``, or to one
+in a user's own Python. Autoscalers with clocks and a metric of their own are ``hpa``, ``keda`` ...
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, LATE_SCRAPE, SCRAPE_FAILS, SCRAPE_ORDER, chance
-from kpasim.engines.model import kpa, queueproxy, reconciler
+from kpasim.engines.model import hpa, keda, kpa, queueproxy, reconciler
 from kpasim.engines.model.clocks import due_after, nth_due
 from kpasim.engines.model.state import LATE_SCRAPES, MORE_TICKS, Simulation
 from kpasim.engines.params import FOREVER_NS, SECOND_NS
@@ -19,6 +20,14 @@ TICK, SCRAPE = int(Kind.TICK), int(Kind.SCRAPE)
 
 def set_up(sim: Simulation) -> None:
     """A new autoscaler; without scraping every tick is valid, so the ticks begin with the revision."""
+    kind = sim.params.autoscaler
+    if kind != of.KPA:
+        hpa.set_up(sim)
+        if kind != of.KEDA_HTTP:
+            hpa.set_up_metric(sim)
+        if kind == of.KEDA:
+            keda.set_up(sim)
+        return
     sim.autoscaler.desired, sim.autoscaler.excess = sim.start_autoscaler()
     if not kpa.is_scraped(sim):
         wake_tick(sim, sim.decides_after(sim.now_ns))
@@ -47,6 +56,8 @@ def scrape_due_after(sim: Simulation, time_ns: int) -> int:
 
 def on_activator_stat(sim: Simulation, concurrency: float, count: float, poked: bool) -> None:
     """A message from an activator; ``poked`` if it is an immediate one."""
+    if sim.params.autoscaler != of.KPA:
+        return
     sim.observe(concurrency, count)
     if sim.autoscaler.next_tick_ns == FOREVER_NS:
         # A tick of this very moment is over when the message is an immediate one.
@@ -57,12 +68,17 @@ def on_activator_stat(sim: Simulation, concurrency: float, count: float, poked: 
 
 def start_scraping(sim: Simulation) -> None:
     """There is something to scrape."""
+    if sim.params.autoscaler != of.KPA:
+        return
     if kpa.is_scraped(sim) and sim.autoscaler.next_scrape_ns == FOREVER_NS:
         wake_scrape(sim, scrape_due_after(sim, sim.now_ns))
 
 
 def on_scrape(sim: Simulation) -> None:
-    """Read the queue-proxies of a sample of pods."""
+    """Read the queue-proxies of a sample of pods, or the metric of another autoscaler."""
+    if sim.params.autoscaler != of.KPA:
+        hpa.on_scrape(sim)
+        return
     now = sim.now_ns
     count = sim.revision.ready_pods
     if count == 0:
@@ -119,10 +135,17 @@ def read_pods(sim: Simulation, count: int) -> tuple[bool, float, float]:
 
 def on_tick(sim: Simulation) -> None:
     """A tick of the autoscaler's own clock."""
-    if decide(sim, 0):
+    if sim.params.autoscaler != of.KPA:
+        hpa.on_tick(sim)
+    elif decide(sim, 0):
         wake_tick(sim, sim.decides_after(sim.now_ns))
     else:
         sim.autoscaler.next_tick_ns = FOREVER_NS
+
+
+def on_poll(sim: Simulation) -> None:
+    """A second clock of the autoscaler."""
+    keda.on_poll(sim)
 
 
 def decide(sim: Simulation, poked: int) -> bool:
@@ -138,6 +161,19 @@ def decide(sim: Simulation, poked: int) -> bool:
     if changed:
         reconciler.enqueue(sim)
     return True
+
+
+def record_decision(sim: Simulation, seen: float, desired: int, rule: int) -> None:
+    """Keep a decision of another autoscaler than Knative's.
+
+    Args:
+        sim: The run.
+        seen: The metric, of all pods together.
+        desired: Pods asked for.
+        rule: Code of what limited the decision, see ``rules``.
+    """
+    if not sim.recorder.statistics_only:
+        record(sim, kpa.Decision(True, desired, 0.0, seen, seen, rule, False), 0)
 
 
 def record(sim: Simulation, decision: kpa.Decision, poked: int) -> None:

@@ -11,7 +11,8 @@
 | WAKE | ``activator.on_awake``: a woken request takes its slot |
 | REPORT | ``activator.on_report``: an activator reports its statistics |
 | SCRAPE | ``autoscaler.on_scrape``: the queue-proxies are read |
-| TICK | ``autoscaler.on_tick``: the decider decides |
+| POLL | ``autoscaler.on_poll``: KEDA looks at its trigger |
+| TICK | ``autoscaler.on_tick``: the autoscaler decides |
 | POKE | ``autoscaler.on_activator_stat``: an activator's immediate message |
 | RECONCILE | ``reconciler.on_reconcile_due``: the PodAutoscaler |
 | ROLLOUT | ``reconciler.on_rollout``: the Deployment |
@@ -38,7 +39,7 @@ from kpasim.engines.params import NEVER_NS
 from kpasim.policy import accounting
 
 (
-    DONE, FIRST_BYTE, TIMEOUT, GIVE_UP, SEND, ARRIVE, WAKE, REPORT, SCRAPE, TICK, POKE, RECONCILE, ROLLOUT, SKS,
+    DONE, FIRST_BYTE, TIMEOUT, GIVE_UP, SEND, ARRIVE, WAKE, REPORT, SCRAPE, POLL, TICK, POKE, RECONCILE, ROLLOUT, SKS,
     MODE, NODE, STAGE, FOUND, READY, VISIBLE, FORGET, DRAIN, KILL, LOAD, END,
 ) = (int(kind) for kind in Kind)  # fmt: skip
 
@@ -93,6 +94,8 @@ def handle_rare(sim: Simulation, kind: int, entity: int) -> None:
         reconciler.on_sks_due(sim)
     elif kind == MODE:
         ingress.on_mode(sim, entity)
+    elif kind == POLL:
+        autoscaler.on_poll(sim)
     elif kind == NODE:
         cluster.on_node_due(sim, entity)
     elif kind == KILL:

@@ -6,7 +6,7 @@ from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import ACTIVATOR_A, ACTIVATOR_B, HOST_A, HOST_B, WORKER, pick
 from kpasim.engines.model import activator, clients, queueproxy
-from kpasim.engines.model.state import MORE_REQUESTS, NOTHING, TIMED_OUT, Simulation
+from kpasim.engines.model.state import MORE_REQUESTS, NO_ENDPOINT, NOTHING, TIMED_OUT, Simulation
 from kpasim.policy import accounting, burst
 
 FIRST_BYTE, TIMEOUT = int(Kind.FIRST_BYTE), int(Kind.TIMEOUT)
@@ -23,6 +23,8 @@ def show(sim: Simulation, which: int) -> None:
         visible[later] = visible[later - 1]
     visible[place] = which
     sim.ingress.visible = count + 1
+    if sim.params.data_plane == of.SERVICE:
+        sim.pods[which].usable_ns = sim.now_ns
 
 
 def hide(sim: Simulation, which: int) -> None:
@@ -67,6 +69,10 @@ def on_request(sim: Simulation, request: int) -> None:
     if sim.params.first_byte_timeout_ns:
         sim.first_byte_due[row] = of.FOREVER_NS
         sim.schedule(now + sim.params.first_byte_timeout_ns, FIRST_BYTE, request)
+    if sim.params.data_plane == of.SERVICE and sim.ingress.visible == 0:
+        # Nobody holds a request that finds no endpoint.
+        clients.end(sim, row, NO_ENDPOINT)
+        return
     session = session_of(sim, request)
     affinity = sim.params.affinity
     direct = sim.ingress.mode == burst.SERVE and sim.ingress.visible > 0 and not sim.params.always_activator

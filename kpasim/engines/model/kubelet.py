@@ -94,12 +94,20 @@ def terminate(sim: Simulation, which: int) -> None:
         pod.drain_due_ns = now + sim.params.deletion_ns
     else:
         pod.phase = QUIET
-        pod.drain_due_ns = pods.quiet_until(now, pod.last_arrival_ns)
+        pod.drain_due_ns = quiet_until(sim, which)
     sim.schedule(pod.drain_due_ns, DRAIN, which)
-    sim.schedule(now + sim.params.timeout_ns, KILL, which)
+    sim.schedule(now + (sim.params.grace_period_ns or sim.params.timeout_ns), KILL, which)
     sim.schedule(now + sim.params.endpoints_to_activator_ns, FORGET, which)
     if pod.ready:
         sim.schedule(now + sim.params.endpoints_to_ingress_ns, VISIBLE, 2 * which)
+
+
+def quiet_until(sim: Simulation, which: int) -> int:
+    """When a pod that was asked to go stops taking requests: queue-proxy waits for quiet, others do not."""
+    pod = sim.pods[which]
+    if sim.params.data_plane != of.ACTIVATORS:
+        return int(pod.delete_requested_ns)
+    return int(pods.quiet_until(pod.delete_requested_ns, pod.last_arrival_ns))
 
 
 def on_drain(sim: Simulation, which: int) -> None:
@@ -111,7 +119,7 @@ def on_drain(sim: Simulation, which: int) -> None:
     if pod.phase == STOPPING:
         on_terminated(sim, which)
         return
-    quiet_ns = pods.quiet_until(pod.delete_requested_ns, pod.last_arrival_ns)
+    quiet_ns = quiet_until(sim, which)
     if quiet_ns > now:
         pod.drain_due_ns = quiet_ns
         sim.schedule(quiet_ns, DRAIN, which)

@@ -23,6 +23,7 @@ from kpasim.engines.model.state import (
     ORPHANED,
     QUEUE_FULL,
     RUNNING,
+    STOPPING,
     WOKEN,
     Simulation,
 )
@@ -68,6 +69,7 @@ def on_request(sim: Simulation, request: int, which: int, direct: bool, handed_o
     sim.requests[row].pod = which
     sim.requests[row].arrived_ns = now + (sim.params.hand_over_ns if handed_over else sim.params.front_to_server_ns)
     pod.last_arrival_ns = now
+    pod.arrivals += 1
     if direct:
         publish_stats(sim, which, now)
         accounting.enter(sim.stats[sim.params.activators + which], now, False)
@@ -75,9 +77,11 @@ def on_request(sim: Simulation, request: int, which: int, direct: bool, handed_o
         sim.ingress.direct_inside += 1
     limit = sim.params.container_concurrency
     full = limit > 0 and inside(sim, which) >= limit * (1 + routing.QUEUE_PROXY_DEPTH_PER_SLOT)
-    if full or pod.phase == GONE:
+    # Without queue-proxy nothing listens once the container stops.
+    closed = pod.phase == GONE or (pod.phase == STOPPING and sim.params.data_plane != of.ACTIVATORS)
+    if full or closed:
         leave(sim, row, which)
-        return BAD_GATEWAY if pod.phase == GONE else QUEUE_FULL
+        return BAD_GATEWAY if closed else QUEUE_FULL
     waits = sim.proxy_queues[which].count + sim.container_queues[which].count > 0
     if not waits and passes_on(sim, which) and is_free(sim, which):
         begin(sim, request, which)

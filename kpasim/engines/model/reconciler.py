@@ -37,6 +37,11 @@ def create_revision(sim: Simulation) -> None:
     sim.revision.active_since_ns = stamp(sim)
     sim.revision.backed_since_ns = sim.revision.active_since_ns
     sim.ingress.activators = min(sim.params.activators, burst.MIN_ACTIVATORS)
+    if sim.params.data_plane != of.ACTIVATORS:
+        direct = sim.params.data_plane == of.SERVICE
+        sim.ingress.mode = sim.revision.asked_mode = burst.SERVE if direct else burst.PROXY
+        sim.revision.status_desired = sim.revision.shown_desired = sim.revision.replicas
+        sim.revision.active = scaler.FALSE
     cluster.set_up(sim)
     autoscaler.set_up(sim)
     on_rollout(sim)
@@ -112,12 +117,35 @@ def rules_of(sim: Simulation) -> scaler.Rules:
 
 def enqueue(sim: Simulation) -> None:
     """Queue a reconcile of the PodAutoscaler after the API's delay; an earlier one is kept."""
+    if sim.params.data_plane != of.ACTIVATORS:
+        on_pods_changed(sim)
+        return
     sim.revision.reconciles += 1
     late_ns = jitter(sim, LATE_RECONCILES, sim.revision.reconciles, LATE_RECONCILE, sim.params.api_jitter_ns)
     due_ns = sim.now_ns + sim.params.reconcile_ns + late_ns
     if due_ns < sim.revision.reconcile_due_ns:
         sim.revision.reconcile_due_ns = due_ns
         sim.schedule(due_ns, RECONCILE, 0)
+
+
+def on_pods_changed(sim: Simulation) -> None:
+    """Where no PodAutoscaler is over the Deployment: show that pods came or went, and start the load when it may."""
+    ready = sim.revision.ready_pods
+    sim.revision.active = scaler.TRUE if ready > 0 else scaler.FALSE
+    record_change(sim)
+    if ready > 0 and ready >= sim.params.initial_scale:
+        if sim.params.start == of.WARM:
+            start_load_at(sim, sim.now_ns + sim.params.start_for_ns)
+        if sim.params.start == of.IDLED and sim.params.stays:
+            start_load_at(sim, sim.now_ns + clients.stays_ns(sim))
+
+
+def scale(sim: Simulation, replicas: int) -> None:
+    """An autoscaler writes the number of replicas to the Deployment itself."""
+    sim.revision.replicas = replicas
+    sim.revision.status_desired = sim.revision.shown_desired = replicas
+    sim.schedule(sim.now_ns + sim.params.reconcile_ns + sim.params.rollout_ns, ROLLOUT, 0)
+    record_change(sim)
 
 
 def requeue_at(sim: Simulation, time_ns: int) -> None:
@@ -235,6 +263,8 @@ def probe(sim: Simulation) -> None:
 
 def enqueue_sks(sim: Simulation) -> None:
     """Queue a reconcile of the ServerlessService, whose spec or endpoints changed."""
+    if sim.params.data_plane != of.ACTIVATORS:
+        return
     due_ns = sim.now_ns + sim.params.sks_ns
     if due_ns < sim.revision.sks_due_ns:
         sim.revision.sks_due_ns = due_ns
@@ -426,6 +456,9 @@ def on_pod_ready(sim: Simulation, which: int) -> None:
     sim.schedule(now + sim.params.endpoints_to_ingress_ns, VISIBLE, 2 * which + 1)
     if sim.revision.ready_pods == 1:
         enqueue_sks(sim)
+    if sim.params.data_plane == of.SERVICE:
+        enqueue(sim)
+        return
     # The endpoints changed, so every activator probes all pods that it does not know yet. Pods that an earlier change
     # made it probe are found before.
     if not sim.params.early_use:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from kpasim.engines import counts
 from kpasim.engines.outcome import NO_DESIRED
-from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Params
+from kpasim.engines.params import FOREVER_NS, HPA, KEDA, KEDA_HTTP, NEVER_NS, Capacity, Draws, Params
 from kpasim.policy import accounting, burst, delay, scaler, scraping
 
 NOTHING = -1
@@ -31,6 +31,8 @@ ORPHANED = -3
 
 OK, CLIENT_TIMEOUT, BAD_GATEWAY, QUEUE_FULL, TIMED_OUT, CUT_OFF = 200, 0, 502, 503, 504, -1
 """How a request ends."""
+NO_ENDPOINT = 503
+"""The same status as of a full queue: no pod was there, and nobody holds requests."""
 
 STARTING, SERVING, QUIET, DRAINING, STOPPING, GONE = range(6)
 """Phases of a pod's life."""
@@ -210,13 +212,17 @@ class Autoscaler(Entity):
         desired: The latest valid decision.
         excess: Excess burst capacity of that decision.
         next_tick_ns: When it decides next, ``FOREVER_NS`` while it sleeps.
-        next_scrape_ns: When it reads the queue-proxies next.
+        next_scrape_ns: When it reads the queue-proxies next, or the metric of an HPA is scraped.
+        first_sample: Number of the first scrape of such a metric.
+        queries: Queries to the source of such a metric.
     """
 
     desired: int = 0
     excess: float = 0.0
     next_tick_ns: int = FOREVER_NS
     next_scrape_ns: int = FOREVER_NS
+    first_sample: int = NOTHING
+    queries: int = 0
 
 
 @dataclass(slots=True)
@@ -294,6 +300,8 @@ class Pod(Entity):
         broken_ns: When its container stopped before its requests had ended; 0 if it did not.
         known: Bit of each activator that has found it.
         number: Which pod of the run it is, whatever its row.
+        arrivals: Requests that reached it.
+        first_sample: Number of the first scrape of an HPA's metric that read it.
     """
 
     created_ns: int = 0
@@ -333,6 +341,8 @@ class Pod(Entity):
     broken_ns: int = 0
     known: int = 0
     number: int = 0
+    arrivals: int = 0
+    first_sample: int = NOTHING
 
 
 @dataclass(slots=True)
@@ -544,6 +554,9 @@ class Simulation(Core):
         assigned: Pods of each activator's slice.
         in_flight: Requests that each activator has with each pod.
         slots: containerConcurrency of each pod.
+        samples: What was scraped of each pod for an HPA, added up, by the number of the scrape; ``total_samples``
+            likewise at the gateway.
+        hpa_state: With the three lists after it, ``hpa.History``.
         histogram: Counts of latencies, where no request is kept.
         late_block: Which jitters each row of ``late_ns`` holds.
     """
@@ -604,6 +617,13 @@ class Simulation(Core):
     spans: Any
     totals: Any
     panicking: Any
+    samples: Any
+    total_samples: Any
+    hpa_state: Any
+    recommendations: Any
+    up_events: Any
+    down_events: Any
+    keda_state: Any
     delay_slots: Any
     ticks: list[Tick]
     scaling: list[Change]
@@ -717,6 +737,13 @@ FIELDS = {
     "spans": Field(int, (2, 2)),
     "totals": Field(float, (2, 1)),
     "panicking": Field(int, (2,)),
+    "samples": Field(int, ("pods", "samples")),
+    "total_samples": Field(int, ("samples",)),
+    "hpa_state": Field(int, (4,)),
+    "recommendations": Field(int, ("recommendations", 2)),
+    "up_events": Field(int, ("up_events", 2)),
+    "down_events": Field(int, ("down_events", 2)),
+    "keda_state": Field(int, (2,)),
     "delay_slots": Field(int, ("delay_slots",)),
     "ticks": Field(Tick, ("ticks",)),
     "scaling": Field(Change, ("scalings",)),
@@ -768,8 +795,25 @@ def sizes(params: Params, draws: Draws, capacity: Capacity, *, statistics_only: 
         "events": capacity.events,
         "ticks": capacity.ticks,
         "scalings": capacity.scalings,
+        **_of_an_hpa(params),
         "histogram": counts.BUCKETS if statistics_only else 0,
         "late": late,
+    }
+
+
+def _of_an_hpa(params: Params) -> dict[str, int]:
+    """Rows that an HPA's memory needs, see ``hpa.new_history``."""
+    if params.autoscaler not in {HPA, KEDA, KEDA_HTTP}:
+        return dict.fromkeys(("samples", "recommendations", "up_events", "down_events"), 0)
+
+    def ticks_in(time_ns: int) -> int:
+        return time_ns // params.sync_ns + 3
+
+    return {
+        "samples": params.window_scrapes + -(-params.adapter_ns // params.scrape_ns) + 2,
+        "recommendations": ticks_in(max(params.up_window_ns, params.down_window_ns)),
+        "up_events": ticks_in(max((int(row[2]) for row in params.up_policies), default=0)),
+        "down_events": ticks_in(max((int(row[2]) for row in params.down_policies), default=0)),
     }
 
 

@@ -1,0 +1,147 @@
+"""Kubernetes' HPA: reads a metric every sync period, and writes the number of replicas.
+
+KEDA's HPA is the same, with a metric that KEDA hands on; see ``keda``.
+"""
+
+from __future__ import annotations
+
+from kpasim.engines import params as of
+from kpasim.engines.model import autoscaler, keda, keda_http, metrics, reconciler
+from kpasim.engines.model.state import GONE, Simulation
+from kpasim.engines.params import NEVER_NS, TICK_NS
+from kpasim.policy import hpa, rules
+
+
+def settings(sim: Simulation) -> hpa.Settings:
+    """Settings of the HPA."""
+    params = sim.params
+    return hpa.Settings(
+        min_replicas=params.least if params.autoscaler == of.HPA else max(params.least, 1),
+        max_replicas=params.most,
+        has_behavior=params.has_behavior,
+        up=hpa.Rules(params.up_window_ns, params.up_select, params.up_policies),
+        down=hpa.Rules(params.down_window_ns, params.down_select, params.down_policies),
+        tolerance_up=params.tolerance_up,
+        tolerance_down=params.tolerance_down,
+        scale_to_zero=params.scale_to_zero,
+        total_metric=1 - params.of_pods,
+    )
+
+
+def history(sim: Simulation) -> hpa.History:
+    """What the controller remembers."""
+    return hpa.History(sim.hpa_state, sim.recommendations, sim.up_events, sim.down_events)
+
+
+def set_up(sim: Simulation) -> None:
+    """The HPA begins at a phase of its own."""
+    hpa.start(history(sim), sim.now_ns, sim.revision.replicas)
+    autoscaler.wake_tick(sim, sim.now_ns + int(sim.draws.phase[of.TICK] / TICK_NS * sim.params.sync_ns))
+
+
+def set_up_metric(sim: Simulation) -> None:
+    """The scrapes of the metric begin at a phase of their own."""
+    autoscaler.wake_scrape(sim, sim.now_ns + metrics.phase_ns(sim))
+
+
+def on_scrape(sim: Simulation) -> None:
+    """Scrape the metric, again after a period."""
+    metrics.scrape(sim)
+    autoscaler.wake_scrape(sim, sim.now_ns + sim.params.scrape_ns)
+
+
+def on_tick(sim: Simulation) -> None:
+    """Decide, and write the scale where it changes; again after the sync period."""
+    now, current = sim.now_ns, int(sim.revision.replicas)
+    about, past = settings(sim), history(sim)
+    proposal, seen = hpa.METRIC_UNAVAILABLE, 0.0
+    if hpa.measures(about, past, current) == hpa.MEASURED:
+        proposal, seen = propose(sim, current)
+    desired, step, _, able, limited = hpa.decide(about, past, now, current, proposal)
+    desired = int(desired)
+    autoscaler.record_decision(sim, seen, desired, rule_of(current, proposal, desired, step, able, limited))
+    if desired != current:
+        hpa.on_rescaled(about, past, now, current, desired)
+        reconciler.scale(sim, desired)
+    autoscaler.wake_tick(sim, now + sim.params.sync_ns)
+
+
+def rule_of(current: int, proposal: int, desired: int, step: int, able: int, limited: int) -> int:
+    """Code of what limited a decision, see ``rules``."""
+    if step == hpa.DISABLED_AT_ZERO:
+        return rules.OFF
+    if step == hpa.NO_METRIC:
+        return rules.NO_METRIC
+    if step == hpa.ABOVE_MAX or limited == hpa.TOO_MANY:
+        return rules.MAXIMUM
+    if step == hpa.BELOW_MIN or limited == hpa.TOO_FEW:
+        return rules.MINIMUM
+    if limited == hpa.SCALE_UP_LIMIT:
+        return rules.UP_LIMIT
+    if limited == hpa.SCALE_DOWN_LIMIT:
+        return rules.DOWN_LIMIT
+    if able != hpa.READY_FOR_NEW_SCALE:
+        return rules.STABILIZED
+    return rules.TOLERANCE if proposal == current and desired == current else rules.METRIC
+
+
+def propose(sim: Simulation, current: int) -> tuple[int, float]:
+    """Pods that the metric asks for, or an error of it; and the metric itself, of all pods together."""
+    if sim.params.of_pods:
+        return propose_by_pods(sim, current)
+    pods, ready, existing = 0, 0, 0
+    for index in range(sim.revision.alive):
+        pod = sim.pods[sim.alive_pods[index]]
+        pods += 1
+        # A pod that goes stays ready until its containers stop.
+        ready += 1 if pod.ready or (pod.terminating and pod.ready_ns != NEVER_NS) else 0
+        existing += 0 if pod.terminating else 1
+    if sim.params.autoscaler == of.HPA:
+        seen = metrics.of_all(sim)
+        total_milli = int(seen * 1000.0)
+    elif sim.params.autoscaler == of.KEDA:
+        total_milli = keda.query(sim, ready)
+        seen = total_milli / 1000.0
+    else:
+        seen = keda_http.metric(sim)
+        total_milli = int(seen * 1000.0)
+    if total_milli == keda.FAILED:
+        return hpa.METRIC_UNAVAILABLE, 0.0
+    up, down, target = sim.params.tolerance_up, sim.params.tolerance_down, sim.params.target_milli
+    if sim.params.is_average:
+        return hpa.average_value_replicas(existing, total_milli, target, up, down), seen
+    return hpa.value_replicas(current, total_milli, target, pods, ready, up, down), seen
+
+
+def propose_by_pods(sim: Simulation, current: int) -> tuple[int, float]:
+    """The same for a metric of each pod: those without it, and those that wait for a node, count as Kubernetes says."""
+    pods, ready, unready, missing, total_milli, seen = 0, 0, 0, 0, 0, 0.0
+    for index in range(sim.revision.alive):
+        which = sim.alive_pods[index]
+        pod = sim.pods[which]
+        if pod.phase == GONE:
+            continue
+        pods += 1
+        value = metrics.of_pod(sim, which)
+        phase = hpa.RUNNING if pod.containers_ns != NEVER_NS else hpa.PENDING
+        group = hpa.pod_group(phase, pod.terminating == 1, value >= 0.0, False)
+        if group == hpa.READY:
+            ready += 1
+            total_milli += int(value * 1000.0)
+            seen += value
+        elif group == hpa.UNREADY:
+            unready += 1
+        elif group == hpa.MISSING:
+            missing += 1
+    proposal = hpa.pods_average_replicas(
+        current,
+        total_milli,
+        ready,
+        unready,
+        missing,
+        pods,
+        sim.params.target_milli,
+        sim.params.tolerance_up,
+        sim.params.tolerance_down,
+    )
+    return proposal, seen
