@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "report": {*BELOW_STUDIES, "studies"},
     "cluster": {*BELOW_STUDIES, "workloads", "engines", "records", "studies", "report"},
     "server": {"errors"},
-    "cli": {*BELOW_STUDIES, "workloads", "engines", "records", "studies", "report", "cluster", "server"},
+    "ui": {*BELOW_STUDIES, "workloads", "engines", "records", "studies", "report"},
+    "cli": {*BELOW_STUDIES, "workloads", "engines", "records", "studies", "report", "cluster", "server", "ui"},
 }
 """What each layer may import, `kpasim` itself (its version) apart."""
 

@@ -19,6 +19,7 @@ from kpasim.errors import KpasimError, printable
 
 COMMANDS = {
     "run": "Simulate one experiment.",
+    "ui": "Move a setting in your browser and see pods, latency and cost.",
     "check": "Find errors and surprising settings in a manifest or an experiment.",
     "sweep": "Simulate a grid or a design over settings.",
     "tune": "Find the cheapest settings that meet your SLOs.",

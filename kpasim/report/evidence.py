@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from kpasim.studies.measured.described import experiment_of
 from kpasim.studies.prices import assumed, prices_of
 from kpasim.studies.run import billing_of
 from kpasim.studies.steady import steady_part, why_no_month
+
+if TYPE_CHECKING:
+    from kpasim.studies.run import Result
 
 REPLICATIONS = "replications.parquet"
 PREDICTION = "prediction"
@@ -185,6 +188,17 @@ def read(folder: str | Path) -> Evidence:
     about, tables, _ = read_run_folder(folder)
     table = folder / REPLICATIONS
     return Evidence(folder, about, tables, _figures(table) if table.exists() else None)
+
+
+def of(result: Result) -> Evidence:
+    """What `read` would find in the folder that `Result.write` writes, without a folder."""
+    end_s = float(result.horizon_s[result.representative])
+    about = {"source": "simulated", "name": result.experiment.name, "end_s": end_s, "seed": result.seed}
+    figures = {**result.figures, **result.use, **(result.cost_figures or {})}
+    found = Evidence(Path(result.experiment.name), about, result.tables(), figures)
+    # What the run knows already is not worked out again.
+    vars(found).update(experiment=result.experiment, aggregate=result.aggregate, money=result.cost)
+    return found
 
 
 def _figures(path: Path) -> Figures | None:

@@ -116,7 +116,7 @@ def figure(name: str, title: str, caption: Content, height: int, *, keys: bool =
         id=f"chart-{name}",
         style=f"height:{height}px",
         tabindex="0",
-        role="group" if keys else "img",
+        role="group",  # not img: plotly's buttons are inside
         aria_label=f"{title}{hint}",
         data_keys=keys,
     )
@@ -151,7 +151,7 @@ def page(title: str, subtitle: Content, sections: Sequence[tuple[str, str, Html]
     """
     from plotly.offline import get_plotlyjs
 
-    scripts = [_asset("theme.js"), get_plotlyjs(), _asset("page.js")]
+    scripts = [_asset("theme.js"), get_plotlyjs(), _asset("draw.js"), _asset("page.js")]
     policy = (
         "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
         f"script-src {' '.join(_hash(script) for script in scripts)}"
@@ -182,8 +182,7 @@ def page(title: str, subtitle: Content, sections: Sequence[tuple[str, str, Html]
         ),
         element("main", [section(key, name, content) for key, name, content in sections], id="content"),
         Html(f'<script type="application/json" id="charts">{in_script(charts)}</script>'),
-        Html(f"<script>{scripts[1]}</script>"),
-        Html(f"<script>{scripts[2]}</script>"),
+        *(Html(f"<script>{script}</script>") for script in scripts[1:]),
     ]
     return f"<!doctype html>\n{element('html', element('head', head), element('body', body), lang='en')}\n"
 

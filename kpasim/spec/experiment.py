@@ -699,6 +699,13 @@ def shipped_models() -> Path:
     return installed if installed.is_dir() else package.parent / "models"
 
 
+def shipped_experiments() -> Path:
+    """Folder of the experiments that come with kpasim, as `shipped_models`."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "data" / "experiments"
+    return installed if installed.is_dir() else package.parent / "experiments"
+
+
 def _model_folders(base: Path) -> list[Path]:
     return [base, base / ".." / "models", base / "models", shipped_models()]
 

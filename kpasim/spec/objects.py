@@ -97,7 +97,15 @@ def services_of(path: str | Path) -> list[Object]:
         ExperimentError: Not YAML, none in it, or none of that name.
     """
     file, name = split_name(path)
-    documents = read_documents(file)
+    return services_in(read_documents(file), file, name)
+
+
+def services_in(documents: list[Document], file: str, name: str = "") -> list[Object]:
+    """The Services among the documents of a file, or the one called ``name``.
+
+    Raises:
+        ExperimentError: None in it, or none of that name.
+    """
     found = objects_in(documents)
     services = [one for one in found if one.is_service]
     if not services:

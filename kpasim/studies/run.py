@@ -19,6 +19,7 @@ from kpasim.engines.params import NEVER_NS, SECOND_NS, WARM, Params
 from kpasim.engines.tables import stacked, tables
 from kpasim.errors import RunError
 from kpasim.results import cost, display, folders, summary
+from kpasim.results.frames import Columns
 from kpasim.results.provenance import provenance
 from kpasim.results.secrets import without_secrets
 from kpasim.results.summary import Figures
@@ -79,6 +80,11 @@ class Result:
     @cached_property
     def _stacked(self) -> Tables:
         return stacked(self.outcomes)
+
+    @property
+    def pods(self) -> Columns:
+        """Times of the pods of all replications, shape ``(replications, pods)``; missing ones are ``NaN``."""
+        return self._stacked.pods
 
     @cached_property
     def horizon_s(self) -> NDArray[np.float64]:

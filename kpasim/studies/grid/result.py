@@ -100,6 +100,11 @@ class SweepResult:
         middle: NDArray[np.float64] = self._spread[figure][0]
         return middle
 
+    def intervals(self, figure: str) -> NDArray[np.float64]:
+        """Ends of the 90 % interval of a figure in each setting, shape ``(2, settings)``."""
+        ends: NDArray[np.float64] = self._spread[figure][1:]
+        return ends
+
     @cached_property
     def _spread(self) -> dict[str, NDArray[np.float64]]:
         """Median and ends of the 90 % interval of each figure, shape ``(3, settings)``: `summary.aggregate` of all."""

@@ -1,0 +1,84 @@
+"""Ready pods of all replications over time: the median and the band that holds 90 % of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.report.drawing import numbers
+from kpasim.report.words import held
+from kpasim.results.frames import Columns
+
+MOMENTS = 300
+"""Moments at which the band is drawn."""
+
+Floats = NDArray[np.float64]
+
+
+def ready_pods(pods: Columns, t_s: Floats) -> NDArray[np.int64]:
+    """Ready pods of each replication at each moment, counted as `report.figures.pods_by_state` does.
+
+    Args:
+        pods: Pods of many replications, shape ``(replications, pods)``, missing ones ``NaN``.
+        t_s: Moments in ascending order [s].
+
+    Returns:
+        Shape ``(replications, moments)``.
+    """
+    ready, asked = pods["ready_s"], np.fmin(pods["delete_requested_s"], pods["gone_s"])
+    served = ~np.isnan(ready) & ~(asked <= ready)
+    runs, moments = len(ready), len(t_s)
+    change = np.zeros(runs * (moments + 1), dtype=np.int64)
+    row = np.broadcast_to((moments + 1) * np.arange(runs)[:, np.newaxis], ready.shape)
+    for times, by, counts in ((ready, 1, served), (asked, -1, served & ~np.isnan(asked))):
+        # A pod counts from the first moment at or after its change.
+        place = row[counts] + np.searchsorted(t_s, times[counts], side="left")
+        change += by * np.bincount(place, minlength=len(change))
+    return np.cumsum(change.reshape(runs, moments + 1)[:, :-1], axis=1)
+
+
+def band(pods: Columns, end_s: float) -> tuple[Floats, NDArray[np.int64]]:
+    """Moments, and the 5 %, 50 % and 95 % quantiles of ready pods at each, shape ``(3, moments)``.
+
+    Args:
+        pods: As for `ready_pods`.
+        end_s: Last moment [s].
+    """
+    t_s = np.linspace(0.0, end_s, MOMENTS)
+    quantiles = np.percentile(ready_pods(pods, t_s), [5, 50, 95], axis=0, method="inverted_cdf")
+    return t_s, quantiles.astype(np.int64)
+
+
+def traces(pods: Columns, end_s: float, scale: float, *, name: str = "", pinned: bool = False) -> list[dict[str, Any]]:
+    """The band as two edges, and of a pinned variant its median, too, as plotly has lines.
+
+    Args:
+        pods: As for `ready_pods`.
+        end_s: Last moment [s].
+        scale: Seconds per unit of the axis.
+        name: What the variant is called, empty for the only one.
+        pinned: Whether it is drawn under another one.
+    """
+    t_s, (low, middle, high) = band(pods, end_s)
+    colour, dash = ("<red>", "dash") if pinned else ("<blue>", "dot")
+    said = f"{name}: " if name else ""
+    common = {"type": "scatter", "mode": "lines", "x": numbers(t_s / scale), "legendgroup": f"band {name}"}
+    edge = common | {"line": {"shape": "hv", "width": 1.5, "color": colour, "dash": "dot"}}
+    drawn: list[dict[str, Any]] = [
+        edge | {"y": numbers(low), "showlegend": False, "hoverinfo": "skip", "name": f"{said}lower end"},
+        edge
+        | {
+            "y": numbers(high),
+            "name": f"{said}ready, {held(len(pods['ready_s']))}",
+            "fill": "tonexty",
+            "fillcolor": "<panic-area>" if pinned else "<band>",
+            "text": [f"{a} to {b}" for a, b in zip(low.tolist(), high.tolist(), strict=True)],
+            "hovertemplate": "%{text}",
+        },
+    ]
+    if pinned:
+        line = common | {"line": {"shape": "hv", "width": 2, "color": colour, "dash": dash}}
+        drawn.append(line | {"y": numbers(middle), "name": f"{said}ready, median", "hovertemplate": "%{y}"})
+    return drawn

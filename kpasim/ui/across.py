@@ -1,0 +1,144 @@
+"""One setting over its range: latency and cost at each value, by the code of `kpasim sweep`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kpasim.errors import RunError
+from kpasim.report.drawing import Chart, axis_of, layout_of, shown
+from kpasim.report.words import held
+from kpasim.results.display import number, span
+from kpasim.spec.experiment import Experiment
+from kpasim.spec.settings import parse_settings
+from kpasim.spec.sweep import Sweep
+from kpasim.studies.common import MET_IDLE
+from kpasim.studies.grid.axes import value_text
+from kpasim.studies.grid.result import SweepResult, latency, share_text, short
+from kpasim.studies.sweep import Plan, sweep
+from kpasim.ui.knobs import Knob, knobs
+
+MOST_VALUES = 9
+"""Values of the setting at most."""
+REPLICATIONS = 40
+"""Replications at each value at most."""
+PERCENTILE = "p95"
+FIXED = {"replications", "seed", "horizon"}
+"""Settings that every row of a sweep shares."""
+
+
+def values_of(experiment: Experiment, path: str) -> tuple[Knob, list[str]]:
+    """The setting, and at most so many of its values, evenly chosen, with the value now among them.
+
+    Raises:
+        RunError: It has no range.
+    """
+    knob = next((one for one in knobs(experiment, experiment) if one.path == path), None)
+    if knob is None or len(knob.stops) < 2 or path in FIXED:
+        raise RunError(f"{path}: has no range (pick a setting with a slider)")
+    last = len(knob.stops) - 1
+    chosen = {round(place * last / (MOST_VALUES - 1)) for place in range(MOST_VALUES)}
+    now = knob.stops.index(knob.value)
+    nearest = min(chosen, key=lambda place: abs(place - now))
+    chosen = (chosen - {nearest}) | {now} if now not in chosen else chosen
+    return knob, [knob.stops[place] for place in sorted(chosen)]
+
+
+def across(
+    experiment: Experiment, path: str, replications: int, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Latency and cost over the range of a setting.
+
+    Args:
+        experiment: The variant of the page.
+        path: The setting.
+        replications: Replications at each value.
+        progress: Called with the number of replications finished, and of all.
+
+    Raises:
+        RunError: It has no range, or changes nothing.
+    """
+    knob, texts = values_of(experiment, path)
+    values = {text: parse_settings([f"{path}={text}"])[path] for text in texts}
+    plan = Plan.of(
+        Sweep(experiment="", axes={path: list(values.values())}),
+        experiment.with_setting("replications", min(replications, REPLICATIONS)),
+        path,
+    )
+    result = sweep(plan, processes=1, progress=progress)
+    texts_of = {value_text(value): text for text, value in values.items()}
+    chosen = [texts_of[value_text(one[path])] for one in result.settings]
+    words = knob.words or {}
+    return {
+        "path": path,
+        "label": knob.label,
+        "values": chosen,
+        "words": [words.get(text, text) for text in chosen],
+        "now": knob.value,
+        "rows": [_row(result, place, words.get(text, text)) for place, text in enumerate(chosen)],
+        "columns": [knob.label, PERCENTILE, held(result.replications), "cost", held(result.replications), "failed"],
+        "units": f"{PERCENTILE} in s, cost in {result.cost_unit}",
+        "refused": [f"{value_text(one[path])}: {reason}" for one, reason in plan.refused],
+        "note": MET_IDLE if plan.met_idle else "",
+        "replications": result.replications,
+        "chart": chart(result, [words.get(text, text) for text in chosen], chosen.index(knob.value)
+                       if knob.value in chosen else None, short(path)),
+    }  # fmt: skip
+
+
+def _row(result: SweepResult, place: int, text: str) -> list[str]:
+    row = result.row(place)
+    name = latency(PERCENTILE)
+    interval = (row["intervals"].get("latency_s") or {}).get(PERCENTILE)
+    return [text, number(float(result.medians(name)[place])), span(interval), number(float(result.costs[place])),
+            span(_ends(result, result.cost_figure, place)), share_text(row["error_share"])]  # fmt: skip
+
+
+def _ends(result: SweepResult, figure: str, place: int) -> list[float] | None:
+    low, high = (float(end) for end in result.intervals(figure)[:, place])
+    return None if low != low else [low, high]  # noqa: PLR0124  # NaN
+
+
+def chart(result: SweepResult, words: list[str], now: int | None, label: str) -> Chart:
+    """Latency above and cost below at each value, with bands; the value now is a larger mark."""
+    name = latency(PERCENTILE)
+    x = [shown(one, 30) for one in words]
+    data: list[dict[str, Any]] = []
+    for figure, middle, colour, dash, symbol, axis, unit, area in (
+        (name, result.medians(name), "<blue>", "solid", "circle", "y", "s", "<blue-area>"),
+        (result.cost_figure, result.costs, "<green>", "dash", "diamond", "y2", result.cost_unit, "<grey-area>"),
+    ):  # fmt: skip
+        low, high = result.intervals(figure)
+        title = PERCENTILE if axis == "y" else "cost"
+        edge = {"type": "scatter", "mode": "lines", "x": x, "yaxis": axis, "line": {"width": 0}, "hoverinfo": "skip",
+                "showlegend": False}  # fmt: skip
+        data.append(edge | {"y": _finite(low), "name": "lower end"})
+        data.append(edge | {"y": _finite(high), "name": f"{title}, {held(result.replications)}", "fill": "tonexty",
+                            "fillcolor": area, "showlegend": True})  # fmt: skip
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": f"{title} [{shown(unit)}]",
+                "x": x,
+                "y": _finite(middle),
+                "yaxis": axis,
+                "line": {"color": colour, "dash": dash, "width": 2},
+                "marker": {
+                    "symbol": symbol,
+                    "color": colour,
+                    "size": [14 if place == now else 8 for place in range(len(x))],
+                    "line": {"width": [3 if place == now else 0 for place in range(len(x))], "color": "<ink>"},
+                },
+                "hovertemplate": f"{shown(label)} %{{x}}: {title} %{{y:.4g}} {shown(unit)}<extra></extra>",
+            }
+        )
+    layout = layout_of(shown(label), f"{PERCENTILE} [s]", None) | {"hovermode": "closest"}
+    layout["xaxis"] |= {"type": "category", "anchor": "y2", "categoryorder": "array", "categoryarray": x}
+    layout["yaxis"] |= {"domain": [0.56, 1], "rangemode": "tozero"}
+    layout["yaxis2"] = axis_of("cost") | {"domain": [0, 0.44], "rangemode": "tozero"}
+    return {"data": data, "layout": layout}
+
+
+def _finite(values: Any) -> list[float | None]:
+    return [float(f"{value:.6g}") if value == value else None for value in values.tolist()]  # noqa: PLR0124  # NaN

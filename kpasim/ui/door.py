@@ -1,0 +1,141 @@
+"""What every request passes: the right host, no other origin, the token, and a body of bounded size."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.exceptions import HTTPException
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+MOST_BODY = 1_000_000
+"""Bytes of a request's body at most."""
+SPARE = 64 * MOST_BODY
+"""Bytes that are read of a body that is too large, so that its sender gets the response and not a reset."""
+TOO_LARGE = f"the body may have {MOST_BODY:,} bytes"
+HTTP_PORT = 80
+"""Port that a Host header leaves out."""
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+
+
+class Door:
+    """Lets requests of the page in and refuses all others.
+
+    Args:
+        app: What is behind it.
+        token: The token in the address of the page.
+        host: The address that the server was told to listen on.
+        port: Its port.
+    """
+
+    def __init__(self, app: App, token: str, host: str, port: int) -> None:
+        self._app, self._token, self._host, self._port = app, token.encode(), host, port
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Take one request."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        refused = self._refusal(scope, headers)
+        announced = headers.get(b"content-length", b"0")
+        if refused is None and announced.isdigit() and int(announced) > MOST_BODY:
+            await _read(receive, SPARE)
+            refused = 413, TOO_LARGE
+        if refused is not None:
+            await _respond(send, *refused)
+            return
+        left = MOST_BODY
+
+        async def limited() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                await _read(receive, SPARE)
+                raise HTTPException(413, TOO_LARGE)
+            return message
+
+        async def safe(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *HEADERS]
+            await send(message)
+
+        await self._app(scope, limited, safe)
+
+    def _refusal(self, scope: Message, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
+        """Status and reason where a request is refused."""
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        if not self._is_ours(host):
+            return 421, "the Host header names another server"
+        origin = headers.get(b"origin")
+        if origin is not None and origin.decode("latin-1").lower() != f"http://{host}":
+            return 403, "the request comes from another origin"
+        if headers.get(b"sec-fetch-site", b"none") not in {b"same-origin", b"none"}:
+            return 403, "the request comes from another site"
+        given = headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+        if not given:
+            given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0].encode()
+        if not hmac.compare_digest(given, self._token):
+            return 403, "the token is missing or wrong: open the address that kpasim ui printed"
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        """Whether a Host header names this server: a name that anybody can point here (DNS rebinding) does not."""
+        name, _, port = host.rpartition(":")
+        if self._port == HTTP_PORT and not port.isdigit():
+            name = host
+        elif port != str(self._port):
+            return False
+        if name in {"127.0.0.1", "localhost", "[::1]", self._host.lower(), f"[{self._host.lower()}]"}:
+            return True
+        if not _stands_for_all(self._host):
+            return False
+        return name == socket.gethostname().lower() or _is_address(name.strip("[]"))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _stands_for_all(host: str) -> bool:
+    """Whether an address stands for all of this machine's."""
+    return _is_address(host) and ipaddress.ip_address(host).is_unspecified
+
+
+async def _read(receive: Receive, most: int) -> None:
+    more = True
+    while more and most > 0:
+        message = await receive()
+        most -= len(message.get("body", b""))
+        more = message.get("more_body", False)
+
+
+async def _respond(send: Send, status: int, text: str) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close"), *HEADERS]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": f"{text}\n".encode()})

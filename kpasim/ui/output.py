@@ -1,0 +1,115 @@
+"""What leaves the page: the manifest, its diff, commands that give the same numbers, the experiment, the report."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import shlex
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from kpasim.errors import KpasimError
+from kpasim.spec.difference import differences
+from kpasim.spec.experiment import Experiment
+from kpasim.spec.settings import parse_settings
+from kpasim.studies.run import Result
+from kpasim.ui.source import Source
+from kpasim.ui.state import State
+
+
+def changes(source: Source, experiment: Experiment) -> list[dict[str, str]]:
+    """Each setting that is not as it was opened: path, value before, value now."""
+    found = differences(source.experiment, experiment)
+    return [{"path": one.setting, "before": _text(one.before), "now": _text(one.after)} for one in found]
+
+
+def _text(value: Any) -> str:
+    return "not set" if value is None else str(value)
+
+
+def diff(source: Source, manifest: str) -> str:
+    """The changes of the manifest as a unified diff; empty without any."""
+    service = source.experiment.service
+    name = Path(service.path).name if service.path else f"{service.name}.yaml"
+    before, now = (text.splitlines(keepends=True) for text in (source.manifest, manifest))
+    return "".join(difflib.unified_diff(before, now, f"a/{name}", f"b/{name}"))
+
+
+def command(source: Source, state: State, experiment: Experiment, replications: int) -> str:
+    """The command that gives the numbers of the page.
+
+    Where the manifest was edited in a way that no setting expresses, it is about the experiment as the page saves it.
+    """
+    given = settings_of(source, state, experiment)
+    file = source.file if given is not None else saved_name(experiment)
+    words = ["kpasim", "run", file, *options("--set", given or [])]
+    if replications != experiment.replications:
+        words += ["-n", str(replications)]
+    first = f"{source.before} &&\n" if given is not None and source.before else ""
+    return f"{first}{shlex.join(words)}"
+
+
+def compare_command(
+    source: Source, pinned: tuple[State, Experiment], now: tuple[State, Experiment], replications: int
+) -> str:
+    """The command that compares the pinned variant with this one; empty where settings alone do not express both."""
+    one, other = settings_of(source, *pinned), settings_of(source, *now)
+    if one is None or other is None:
+        return ""
+    words = ["kpasim", "run", source.file, *options("--set", one), "--against", source.file,
+             *options("--against-set", other)]  # fmt: skip
+    if replications != pinned[1].replications:
+        words += ["-n", str(replications)]
+    return f"{source.before + ' &&' + chr(10) if source.before else ''}{shlex.join(words)}"
+
+
+def options(option: str, values: list[str]) -> list[str]:
+    """An option repeated for each value."""
+    return [word for value in values for word in (option, value)]
+
+
+def settings_of(source: Source, state: State, experiment: Experiment) -> list[str] | None:
+    """The changes as ``--set`` takes them; None where the edited manifest holds more than settings."""
+    if state.text is None:
+        return state.assignments
+    own = {path for path, _ in state.settings}
+    edited = [
+        f"{one.setting}={'null' if one.after is None else one.after}"
+        for one in differences(source.experiment, experiment)
+        if one.setting.startswith("service.") and one.setting not in own
+    ]
+    try:
+        again = source.experiment.with_settings(parse_settings([*edited, *state.assignments]))
+    except KpasimError:
+        return None
+    return [*edited, *state.assignments] if not differences(again, experiment) else None
+
+
+def saved_name(experiment: Experiment) -> str:
+    """Name of the file that the page saves an experiment as."""
+    return f"{experiment.service.name}-changed.yaml"
+
+
+def experiment_text(experiment: Experiment) -> str:
+    """The whole experiment as one file: the manifest, the model and all settings are in it."""
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    writer.width = 2**31
+    out = io.StringIO()
+    out.write(f"# Saved by kpasim ui. Paths are relative to {Path.cwd()}.\n")
+    writer.dump(dict(experiment.raw), out)
+    return out.getvalue()
+
+
+def report(result: Result) -> str:
+    """The HTML report of a result."""
+    from kpasim.report.html import page_of
+
+    with tempfile.TemporaryDirectory(prefix="kpasim-ui-") as place:
+        folder = Path(place) / result.experiment.name
+        result.write(folder)
+        return page_of(folder)

@@ -1,0 +1,66 @@
+"""The server of the page: its socket, its token, its end."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable
+
+import uvicorn
+
+from kpasim.errors import RunError
+from kpasim.ui.app import create_app
+from kpasim.ui.source import Source
+
+LOOPBACK = "127.0.0.1"
+TOKEN_BYTES = 24
+KEEP_ALIVE_S = 30
+FAREWELL_S = 1
+"""How long a leaving server waits for open responses [s]."""
+MOST_CONNECTIONS = 64
+"""Connections at the same time; more get status 503."""
+
+
+def serve(source: Source, host: str, port: int, *, announce: Callable[[str], None], browser: bool) -> None:
+    """Serve the page until Ctrl-C.
+
+    Args:
+        source: What the page is about.
+        host: Address to listen on.
+        port: Port, 0 for a free one.
+        announce: Called with the address of the page once the port is open.
+        browser: Whether to open it in a browser.
+
+    Raises:
+        RunError: The address cannot be had.
+    """
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with contextlib.closing(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(MOST_CONNECTIONS)
+        except OSError as error:
+            raise RunError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+        bound = listener.getsockname()[1]
+        name = LOOPBACK if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
+        address = f"http://{name}:{bound}/?token={token}"
+        config = uvicorn.Config(
+            create_app(source, token, host, bound),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            http="h11",
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=FAREWELL_S,
+            limit_concurrency=MOST_CONNECTIONS,
+        )
+        announce(address)
+        if browser:
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,198 @@
+"""What the page shows of a result: figures, charts, sentences. Every text is made by the code of `run` and `report`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from kpasim.report import answer, bands, charts, evidence
+from kpasim.report.drawing import Chart, time_unit
+from kpasim.report.run_page import facts_of
+from kpasim.results.display import FIGURES, figure, figure_span, interval_words, number, shown, signed, span
+from kpasim.results.paired import Difference
+from kpasim.results.summary import flattened
+from kpasim.studies.against import MONEY, Against
+from kpasim.studies.explain import why
+from kpasim.studies.run import Result
+
+MOST_SENTENCE = 12
+"""Sentences of the summary at most."""
+PINNED, NOW = "pinned", "now"
+"""What the two variants are called in charts."""
+
+
+class Tile(NamedTuple):
+    """A figure that people ask for first.
+
+    Attributes:
+        name: Name among the figures, `cost.` before one of the bill.
+        title: What it is called.
+        better: Whether less of it (-1) or more of it (+1) is better.
+    """
+
+    name: str
+    title: str
+    better: int = -1
+
+
+TILES = (
+    Tile("latency_s.p50", "p50"),
+    Tile("latency_s.p95", "p95"),
+    Tile("latency_s.p99", "p99"),
+    Tile("errors", "failed"),
+    Tile("max_pods", "peak pods", 0),
+    Tile("gpu_seconds", "GPU-hours"),
+    Tile("cost.amount", "mean cost of this run"),
+    Tile("cost.per_month", "mean cost per month"),
+)
+_NEITHER = (
+    "requests",
+    "max_pods",
+    "cold_starts",
+    "requests_per_day",
+    "total_s",
+    "first_scale_out_s",
+    "panic_entered_s",
+    "desired_zero_after_last_s",
+    "replicas_zero_after_last_s",
+)
+_BETTER = {"ok": 1, "gpu_utilisation": 1} | dict.fromkeys(_NEITHER, 0)
+"""Figures of which more is better, or of which neither is better; of all others less is better."""
+
+
+def view(result: Result, compared: Against | None = None) -> dict[str, Any]:
+    """A result as the page has it.
+
+    Args:
+        result: The variant that is shown.
+        compared: The pinned variant and this one, under the same random numbers.
+    """
+    run = evidence.of(result)
+    facts = facts_of(run)
+    verdicts = _verdicts(compared) if compared else {}
+    return {
+        "replications": result.replications,
+        "engine": result.engine,
+        "interval": interval_words(result.replications),
+        "tiles": [one for one in (_tile(tile, result, verdicts) for tile in TILES) if one],
+        "lines": [{"text": f"{line.label} {line.text}".strip(), "level": line.level} for line in _lines(facts, run)],
+        "why": why(run.tables, result.params),
+        "rows": _rows(result, verdicts),
+        "charts": _charts(result, run, compared.one if compared else None),
+        "compared": _said(compared) if compared else "",
+    }
+
+
+def _lines(facts: answer.Facts, run: evidence.Evidence) -> list[answer.Line]:
+    """What went wrong, then what happened."""
+    told = [answer.Line("", sentence) for sentence in answer.story(facts, run.tables)]
+    return [*answer.troubles(facts), *told][:MOST_SENTENCE]
+
+
+def _tile(tile: Tile, result: Result, verdicts: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
+    """A figure with its interval and, beside a pinned variant, the verdict."""
+    failures = (result.summary.get("ok") or 0) < (result.summary.get("requests") or 0)
+    if tile.name.startswith("cost."):
+        money, name = result.cost, tile.name.removeprefix("cost.")
+        if money is None or money[name] is None:
+            return None
+        value, unit = number(money[name]), money["currency"]
+        interval = span(money["intervals"].get(name)) if result.replications > 1 else ""
+    else:
+        medians, intervals = dict(flattened(result.summary)), dict(flattened(result.intervals))
+        unit = next(unit for _, name, unit in FIGURES if name == tile.name)
+        if failures and tile.name.startswith("latency_s."):
+            unit = f"{unit}, of successes"
+        value = figure(tile.name, medians.get(tile.name))
+        interval = figure_span(tile.name, intervals.get(tile.name)) if result.replications > 1 else ""
+    level = "error" if tile.name == "errors" and value not in {"0", ""} else ""
+    return {
+        "name": tile.name,
+        "title": tile.title,
+        "value": value,
+        "unit": unit,
+        "interval": "" if interval == value else interval,
+        "level": level,
+        "verdict": verdicts.get(tile.name),
+    }
+
+
+def _rows(result: Result, verdicts: Mapping[str, Mapping[str, str]]) -> list[list[str]]:
+    """All figures as `kpasim run` prints them, and the verdict on each."""
+    names = {title: name for title, name, _ in FIGURES}
+    several = result.replications > 1
+    rows = [
+        [title.strip(), value, interval if several else "", unit, _verdict_text(verdicts.get(names[title]))]
+        for title, value, interval, unit in shown(dict(flattened(result.summary)), dict(flattened(result.intervals)))
+    ]
+    if money := result.cost:
+        for title, name in MONEY:
+            key = name.removeprefix("cost.")
+            if money[key] is not None:
+                interval = span(money["intervals"].get(key)) if several else ""
+                told = _verdict_text(verdicts.get(name))
+                rows.append([title, number(money[key]), interval, f"{money['currency']}, mean", told])
+        rows += [
+            [part, number(amount), "", f"{money['currency']}, mean", ""] for part, amount in money["parts"].items()
+        ]
+    return rows
+
+
+def _verdict_text(verdict: Mapping[str, str] | None) -> str:
+    return f"{verdict['word']}{': ' if verdict['change'] else ''}{verdict['change']}" if verdict else ""
+
+
+def _verdicts(compared: Against) -> dict[str, dict[str, str]]:
+    """What each figure does against the pinned variant: better, worse, or no significant difference."""
+    return {name: _verdict(name, found) for _, name, _, found in compared.differences()}
+
+
+def _verdict(name: str, found: Difference) -> dict[str, str]:
+    direction = _BETTER.get(name, -1)
+    if not found.significant:
+        word = "the same" if found.same else found.verdict
+        return {"word": word, "change": "", "kind": "same"}
+    change = f"{signed(name, found.mean)} ({signed(name, found.low)} to {signed(name, found.high)})"
+    if direction == 0:
+        return {"word": "more" if found.mean > 0 else "less", "change": change, "kind": "changed"}
+    better = (found.mean > 0) == (direction > 0)
+    return {"word": "better" if better else "worse", "change": change, "kind": "better" if better else "worse"}
+
+
+def _said(compared: Against) -> str:
+    """How the two variants were compared."""
+    from kpasim.studies.common import MET_IDLE
+
+    parts = [
+        "Both variants met the same requests and random numbers: differences are means over pairs of replications."
+        if compared.paired
+        else "The loads differ: the means of independent samples are compared."
+    ]
+    if compared.end_s is not None and compared.one.experiment.horizon_s is None:
+        parts.append(f"For the comparison both runs end {number(compared.end_s)} s after the load began.")
+    if compared.met_idle:
+        parts.append(f"For the comparison: {MET_IDLE[0].lower()}{MET_IDLE[1:]}")
+    return " ".join(parts)
+
+
+def _charts(result: Result, run: evidence.Evidence, pinned: Result | None) -> dict[str, Chart]:
+    """Pods over time and the distribution of latencies, as the HTML report draws them, with all replications."""
+    before = evidence.of(pinned) if pinned is not None else None
+    pods = charts.scaling(run)
+    end = run.horizon_s
+    scale, _ = time_unit(end)
+    if result.replications > 1:
+        pods["data"] += bands.traces(result.pods, end, scale, name=NOW if pinned else "")
+    if pinned is not None and before is not None:
+        longest = max(end, before.horizon_s)
+        pods["data"] += bands.traces(pinned.pods, min(longest, before.horizon_s), scale, name=PINNED, pinned=True)
+        pods["layout"]["xaxis"]["range"][1] = 1.01 * longest / scale
+    top = max((max(trace["y"], default=0) for trace in pods["data"] if _counts_pods(trace)), default=0)
+    pods["layout"]["yaxis"]["range"][1] = max(pods["layout"]["yaxis"]["range"][1], 1.12 * top)
+    runs: Sequence[tuple[str, evidence.Evidence]] = [(NOW if before else result.experiment.name, run)]
+    latency = charts.distribution([*runs, (PINNED, before)] if before else runs)
+    return {"pods": pods, "latency": latency}
+
+
+def _counts_pods(trace: Mapping[str, Any]) -> bool:
+    return str(trace.get("legendgroup", "")).startswith("band") and bool(trace["y"])
