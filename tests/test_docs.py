@@ -89,7 +89,7 @@ def example_of(command):
 
 EXAMPLES = {name: example_of(command) for name, command in help_pages()}
 RUN_OTHERWISE = {"kpasim load", "kpasim observe", "kpasim serve", "kpasim serve txt2img", "kpasim ui"}
-"""Examples that need a server to talk to, or are one: see the tests of their own, here, of Prometheus and in tests/ui."""
+"""Examples that need a server to talk to, or are one: see tests of their own, also in tests/ui."""
 ON_PAGES = {line for page in WITH_COMMANDS for one in runnable(page) if not one.mode for line in one.text.splitlines()}
 """Lines that run with their page."""
 
