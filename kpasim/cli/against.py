@@ -54,8 +54,8 @@ def show_against(found: Against, names: tuple[str, str]) -> None:
         if name in told and not (name == "cost.amount" and "cost.per_month" in told):
             title, unit, row = told[name]
             title = f"{title} of successes" if failures and name.startswith("latency_s.") else title
-            before, after = _value(name, row.before), _value(name, row.before + row.mean)
-            text = f"{title:<{width}}{before} -> {after} {unit}: {_change(name, row)}"
+            before, after = value_text(name, row.before), value_text(name, row.before + row.mean)
+            text = f"{title:<{width}}{before} -> {after} {unit}: {change_text(name, row)}"
             click.echo(click.style(text, fg="yellow" if row.significant else None))
     paired = (
         "Both met the same requests and random numbers: differences are between pairs of replications."
@@ -85,7 +85,7 @@ def _table(rows: list[tuple[str, str, str, Difference]]) -> Any:
     for column in ("", "A", "B", "B - A", "interval", "difference", "unit"):
         table.add_column(column, justify="right" if column in {"A", "B", "B - A"} else "left")
     for title, name, unit, row in rows:
-        before, after = _value(name, row.before), _value(name, row.before + row.mean)
+        before, after = value_text(name, row.before), value_text(name, row.before + row.mean)
         known = math.isfinite(row.low) and not row.same
         interval = f"{signed(name, row.low)} to {signed(name, row.high)}" if known else ""
         verdict = "same" if row.same else "not significant" if row.enough and not row.significant else row.verdict
@@ -93,7 +93,7 @@ def _table(rows: list[tuple[str, str, str, Difference]]) -> Any:
     return table
 
 
-def _change(name: str, row: Difference) -> str:
+def change_text(name: str, row: Difference) -> str:
     """A difference in words."""
     if row.same:
         return row.verdict
@@ -104,6 +104,6 @@ def _change(name: str, row: Difference) -> str:
     return f"{signed(name, row.mean)}{share}{interval}, {row.verdict}"
 
 
-def _value(name: str, value: float) -> str:
+def value_text(name: str, value: float) -> str:
     """A mean as it is shown."""
     return figure(name, value) if name in SHARES | HOURS else number(value)

@@ -1,4 +1,4 @@
-"""`kpasim report`: one HTML page about a run, two runs or a sweep."""
+"""`kpasim report`: one HTML page about a run, two runs, a sweep or a backtest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kpasim.cli.output import note, progress
 @click.command(
     epilog="\b\nTry: kpasim run experiments/hey50x5.yaml --out runs/hey50x5 && kpasim report runs/hey50x5 --open"
 )
-@click.argument("folder", metavar="RUN_DIR|SWEEP_DIR", type=click.Path(file_okay=False))
+@click.argument("folder", metavar="RUN_DIR|SWEEP_DIR|BACKTEST_DIR", type=click.Path(file_okay=False))
 @click.argument("other", required=False, type=click.Path(file_okay=False))
 @click.option("-o", "--out", metavar="FILE", help="Output file.  [default: report.html in the first folder; -: stdout]")
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
@@ -23,7 +23,7 @@ from kpasim.cli.output import note, progress
     help="Replications of the prediction of a measured run without a prediction; 0: no prediction.",
 )
 def command(folder: str, other: str | None, out: str | None, show: bool, replications: int) -> None:
-    """Write one self-contained HTML page about a run, two runs side by side (OTHER), or a sweep.
+    """Write one self-contained HTML page about a run, two runs side by side (OTHER), sweep or backtest.
 
     The page needs no network and can be mailed. It has a summary in words, pods, the reason for each decision, latency,
     cost, and the experiment to run it again. A measured run is shown beside its prediction.

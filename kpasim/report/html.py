@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a run, two runs or a sweep.
+"""One self-contained HTML page about a run, two runs, a sweep or a backtest.
 
     write("report.html", page_of("runs/hey50x5"))
 
@@ -17,6 +17,7 @@ from kpasim.report.evidence import Evidence
 from kpasim.report.pair_page import pair_page
 from kpasim.report.run_page import run_page
 from kpasim.results.files import atomic_write
+from kpasim.results.folders import MARKS
 
 
 def page_of(
@@ -29,7 +30,7 @@ def page_of(
     """The page about a run folder or the folder of a sweep; with ``other``, about two runs side by side.
 
     Args:
-        folder: Run folder (simulated or measured) or sweep folder.
+        folder: Run folder (simulated or measured), sweep folder or folder of a backtest.
         other: A second run folder.
         replications: Of a measured run by itself that holds no prediction, its experiment is simulated so often; 0 for
             not at all.
@@ -46,6 +47,14 @@ def page_of(
         from kpasim.report.sweep_page import sweep_page
 
         return sweep_page(folder)
+    if (folder / MARKS["backtest"]).is_file():
+        if other is not None:
+            raise RunError(
+                f"{folder}: is a backtest (two runs can be put side by side, or one backtest shown by itself)"
+            )
+        from kpasim.report import backtest_page
+
+        return backtest_page.backtest_page(backtest_page.read(folder))
     run = _read(folder)
     if other is not None:
         return pair_page(run, _read(Path(other)))
@@ -65,7 +74,7 @@ def _read(folder: Path) -> Evidence:
     if not folder.is_dir():
         raise RunError(f"{folder}: no such folder (give one that kpasim run --out, sweep or validate left)")
     if not (folder / "run.json").exists():
-        raise RunError(f"{folder}: holds neither a run (run.json) nor a sweep (plan.json)")
+        raise RunError(f"{folder}: holds neither a run (run.json), a sweep (plan.json) nor a backtest (backtest.json)")
     return evidence.read(folder)
 
 

@@ -1,8 +1,8 @@
 """Folders of results: who may write into them, and what an overwrite removes first.
 
-A folder holds a run (``run.json``), a sweep (``plan.json``) or an observation (``observation.json``), never two of
-them, and has one writer at a time. Only files
-that kpasim itself leaves are ever removed. The file that makes a folder readable is removed first and written last, so
+A folder holds a run (``run.json``), a sweep (``plan.json``), an observation (``observation.json``) or a backtest
+(``backtest.json``), never two of them, and has one writer at a time. Only files that kpasim itself leaves are ever
+removed. The file that makes a folder readable is removed first and written last, so
 that an overwrite that is cut off leaves a folder that is refused, not a mixture of two results.
 """
 
@@ -18,9 +18,14 @@ from typing import Literal
 from kpasim.errors import RunError
 from kpasim.results.files import make_folder
 
-Kind = Literal["run", "sweep", "observation"]
+Kind = Literal["run", "sweep", "observation", "backtest"]
 
-MARKS: dict[Kind, str] = {"run": "run.json", "sweep": "plan.json", "observation": "observation.json"}
+MARKS: dict[Kind, str] = {
+    "run": "run.json",
+    "sweep": "plan.json",
+    "observation": "observation.json",
+    "backtest": "backtest.json",
+}
 """The file that makes a folder a folder of its kind."""
 LOCK = ".kpasim.lock"
 PART = re.compile(r"(\d+)-(\d+)\.parquet")
@@ -38,9 +43,15 @@ _FILES: dict[Kind, tuple[str, ...]] = {
         "axes.png", "heatmap.svg", "heatmap.png",
     ),
     "observation": ("series.parquet", "labels.parquet"),
+    "backtest": (),
 }  # fmt: skip
 
-_FOLDERS: dict[Kind, tuple[str, ...]] = {"run": ("prediction",), "sweep": ("journal",), "observation": ()}
+_FOLDERS: dict[Kind, tuple[str, ...]] = {
+    "run": ("prediction",),
+    "sweep": ("journal",),
+    "observation": (),
+    "backtest": (),
+}
 
 
 @contextlib.contextmanager

@@ -40,6 +40,7 @@ class Passage:
         end_s: End of each interval: its scrape [s since 1970].
         ended: Requests that ended in each interval.
         latency_s: Their durations, added up [s].
+        failed: How many of them had another status than 2xx.
         began: Requests that began in each interval, exactly; ``None`` where only ends are known.
         restarted: Whether the target's process began again in an interval.
     """
@@ -50,6 +51,7 @@ class Passage:
     end_s: Floats
     ended: Floats
     latency_s: Floats
+    failed: Floats
     began: Floats | None
     restarted: NDArray[np.bool_]
 
@@ -165,7 +167,7 @@ def _passage(
     interval_s: float,
 ) -> Passage:
     times_s = np.unique(np.concatenate([one.times_s[~np.isnan(one.values)] for one in (*counters, *gauges)]))
-    ended, latency_s = np.zeros(len(times_s)), np.zeros(len(times_s))
+    ended, latency_s, failed = (np.zeros(len(times_s)) for _ in range(3))
     restarted = np.zeros(len(times_s), dtype=np.bool_)
     for series in counters:
         known = ~np.isnan(series.values)
@@ -175,13 +177,17 @@ def _passage(
         at_s, added = increase(series)
         here = np.isin(at_s, times_s)
         into[np.searchsorted(times_s, at_s[here])] += added[here]
+        if into is ended and not series.labels.get("http_response_status_code", "2").startswith("2"):
+            failed[np.searchsorted(times_s, at_s[here])] += added[here]
     began = None
     if gauges:
         in_flight = sum((_held(one, times_s) for one in gauges), np.zeros(len(times_s)))
         began = ended + np.diff(in_flight, prepend=0.0)
     before = scraped_s[scraped_s < times_s[0]] if len(times_s) else scraped_s
     first_s = before[-1:] if len(before) else times_s[:1] - interval_s
-    return Passage(role, instance, np.concatenate((first_s, times_s[:-1])), times_s, ended, latency_s, began, restarted)
+    return Passage(
+        role, instance, np.concatenate((first_s, times_s[:-1])), times_s, ended, latency_s, failed, began, restarted
+    )
 
 
 def _held(series: Series, times_s: Floats) -> Floats:

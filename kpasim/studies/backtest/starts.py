@@ -109,7 +109,7 @@ def _from_gauges(observation: Observation, revision: str | None) -> ColdStart | 
         apart = np.abs(there - ready - counts).sum(axis=1)
         best = min(best, float(apart.min()))
         fitting = np.concatenate((fitting, np.stack((apart, before_s + grid_s), axis=1)))
-    nearest, near = fitting[fitting[:, 0] <= best + 0.5, 1], fitting[fitting[:, 0] <= best + 1.5, 1]
+    near = fitting[fitting[:, 0] <= best + 1.5, 1]
     low_s, high_s = float(near.min()), float(near.max())
     notes: tuple[str, ...] = ()
     if high_s - low_s > 0.25 * (high_s + low_s) / 2:
@@ -117,7 +117,7 @@ def _from_gauges(observation: Observation, revision: str | None) -> ColdStart | 
             f"At one scrape every {interval_s:g} s the cold start is only known to lie between {low_s:.0f} and "
             f"{high_s:.0f} s: kube-state-metrics, or --cold-start, would tell it.",
         )
-    return ColdStart(float(nearest.mean()), low_s, high_s, len(begun_s), "pods that were starting at scrapes", notes)
+    return ColdStart(0.5 * (low_s + high_s), low_s, high_s, len(begun_s), "pods that were starting at scrapes", notes)
 
 
 def _longest_s(times_s: Floats, counts: Floats, starts: int, interval_s: float) -> float:

@@ -1,0 +1,319 @@
+"""`kpasim backtest`: what Prometheus recorded, predicted, and then under other settings."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kpasim.cli import options
+from kpasim.cli.output import note, print_json, progress, show_tables
+
+if TYPE_CHECKING:
+    from kpasim.studies.backtest.compare import Backtest
+    from kpasim.studies.backtest.others import Candidate
+    from kpasim.studies.backtest.prepare import Given, Prepared
+
+NOT_PREDICTED = 3
+"""Exit status where the present was not predicted well enough."""
+WIDTH = 110
+MOST_ROWS = 30
+"""Rows of the table of bins; longer windows are in the folder of --out."""
+TOLD = ("latency_s.p95", "latency_s.mean", "errors", "gpu_seconds", "pod_seconds", "max_pods", "cost.amount")
+"""Figures of a candidate in the order in which they are told."""
+
+
+@click.command(
+    epilog="\b\nTry: kpasim backtest observations/hello --manifest current.yaml --candidate cheaper.yaml --out backtest"
+)
+@click.argument("observation", type=click.Path(file_okay=False))
+@click.option("--manifest", required=True, metavar="FILE", help="The Service's manifest that was in force.")
+@click.option("--candidate", "others", multiple=True, metavar="FILE", help="Another manifest to compare; repeatable.")
+@options.cluster_config
+@click.option("--model", metavar="NAME|FILE", help="Service and cold-start model, instead of the recorded times.")
+@click.option("--service-time", metavar="TIME", help="Service time, instead of the recorded one.")
+@click.option("--cold-start", metavar="TIME", help="Cold start, instead of the recorded one.")
+@click.option(
+    "--within",
+    type=click.Choice(["uniform", "clustered"]),
+    default="uniform",
+    show_default=True,
+    help="Where within a scrape interval requests are sent: at any time, or all at one time.",
+)
+@click.option(
+    "-n", "--replications", type=click.IntRange(2), default=20, show_default=True, help="Number of replications."
+)
+@options.seed
+@options.settings
+@click.option("--out", metavar="DIR", type=click.Path(file_okay=False), help="Folder for backtest.json and the page.")
+@click.option("--openmetrics", metavar="FILE", help="Write the prediction as series kpasim_* (OpenMetrics).")
+@options.as_json
+def command(
+    *,
+    observation: str,
+    manifest: str,
+    others: tuple[str, ...],
+    cluster_config: tuple[str, ...],
+    model: str | None,
+    service_time: str | None,
+    cold_start: str | None,
+    within: str,
+    replications: int,
+    seed: int | None,
+    settings: tuple[str, ...],
+    out: str | None,
+    openmetrics: str | None,
+    as_json: bool,
+) -> None:
+    """Predict what was recorded in OBSERVATION, then what other manifests would have given under the same requests.
+
+    The folder OBSERVATION is what kpasim observe wrote. The settings in force come first: pods, concurrency and latency
+    are predicted from the recorded requests and compared with the recorded ones. Exit status 3: the present was not
+    predicted well enough to believe the rest.
+    """
+    from kpasim.records.prometheus.observation import Observation
+    from kpasim.spec.quick import read_value
+    from kpasim.spec.settings import parse_settings
+    from kpasim.studies.backtest.compare import backtest
+    from kpasim.studies.backtest.others import beside, currency_of, figures_of
+    from kpasim.studies.backtest.prepare import Given, candidates, prepare
+
+    if model and (service_time or cold_start):
+        raise click.UsageError("give --model, or --service-time and --cold-start")
+    given = Given(
+        manifest=manifest,
+        cluster_config=cluster_config,
+        model=model,
+        service_time=read_value("--service-time", service_time) if service_time else None,
+        cold_start=read_value("--cold-start", cold_start) if cold_start else None,
+        settings=parse_settings(settings),
+        within=within,
+        replications=replications,
+        seed=1 if seed is None else seed,
+    )
+    observed = Observation.read(observation)
+    prepared = prepare(observed, observation, given)
+    compared = candidates(prepared, others, given, observed, observation)
+    runs = len(prepared.parts) + (1 + len(compared) if compared else 0)
+    with progress("replications", runs * replications, show=not as_json) as bar:
+        found = backtest(observed, prepared, replications, bar)
+        placed = _placed_otherwise(found, given, observation)
+        beside_it: list[Candidate] = []
+        if compared:
+            done = [len(prepared.parts) * replications]
+
+            def more(finished: int) -> None:
+                bar(done[0] + finished)
+
+            in_force = figures_of(prepared.whole.experiment, replications, more)
+            for name, experiment in zip(others, compared, strict=True):
+                done[0] += replications
+                figures = figures_of(experiment, replications, more)
+                beside_it.append(beside(name, in_force, figures, currency_of(experiment)))
+    written = found.to_dict() | {
+        "observation": observation,
+        "manifest": manifest,
+        "service": observed.service,
+        "namespace": observed.namespace,
+        "time_zone": observed.time_zone,
+        "within": within,
+        "placed_otherwise": placed,
+        "candidates": [one.to_dict() for one in beside_it],
+    }
+    if out:
+        _write(Path(out), written)
+    if openmetrics:
+        from kpasim.results.files import atomic_write
+        from kpasim.studies.backtest.exposition import openmetrics as exposition
+
+        with atomic_write(openmetrics) as file:
+            file.writelines(exposition(found))
+        note(f"Wrote {openmetrics}")
+    if as_json:
+        print_json(written)
+    else:
+        _show(found, prepared, placed, given)
+        for one in beside_it:
+            _show_candidate(one, believed=found.good)
+    if not found.good:
+        raise click.exceptions.Exit(NOT_PREDICTED)
+
+
+def _placed_otherwise(found: Backtest, given: Given, folder: str) -> dict[str, float]:
+    """What the other way to place requests within their scrape intervals changes, as shares of the figures."""
+    from kpasim.studies.backtest.compare import backtest
+    from kpasim.studies.backtest.prepare import with_arrivals
+
+    other = "clustered" if given.within == "uniform" else "uniform"
+    changed = backtest(found.observation, with_arrivals(found.prepared, other), max(2, found.replications // 4))
+    before = {one.name: one.predicted for one in found.figures}
+    return {
+        one.name: one.predicted / before[one.name] - 1.0
+        for one in changed.figures
+        if one.name in ("pod_seconds", "mean_latency_s") and before.get(one.name)
+    }
+
+
+def _write(folder: Path, written: dict[str, Any]) -> None:
+    from kpasim.report.backtest_page import backtest_page
+    from kpasim.results import folders
+    from kpasim.results.files import atomic_write, write_json
+
+    with folders.writing(folder, "backtest") as place:
+        folders.clear(place, "backtest")
+        with atomic_write(place / "report.html") as file:
+            file.write(backtest_page(written))
+        write_json(place / "backtest.json", written)
+    note(f"Wrote {folder} (page: {folder / 'report.html'})")
+
+
+def _say(text: str, colour: str | None = None) -> None:
+    click.echo(click.style(textwrap.fill(text, WIDTH), fg=colour))
+
+
+def _show(found: Backtest, prepared: Prepared, placed: dict[str, float], given: Given) -> None:
+    from rich.table import Table
+
+    from kpasim.report.words import counted, number, seconds
+
+    observed = found.observation
+    if found.good:
+        _say("The present was predicted well enough to believe what follows.", "green")
+    else:
+        _say(f"The present was NOT predicted well enough: {_reasons(found)}. Do not rely on what follows.", "red")
+    lasted, begun = seconds(observed.end_s - observed.begin_s), _moment(observed.begin_s, observed.time_zone)
+    _say(
+        f"{observed.namespace}/{observed.service}, {lasted} from {begun}, one scrape every "
+        f"{observed.interval_s.get('autoscaler', math.nan):g} s, {counted(found.replications, 'replication')}, "
+        f"{counted(len(prepared.parts), 'revision')}."
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("", "recorded", "90 %", "predicted", "90 %", "error", ""):
+        table.add_column(column, justify="left" if column in {""} else "right")
+    for one in found.figures:
+        sure = one.uncertain[1] > one.uncertain[0]
+        error = f"{100 * one.error:+.1f} %" if math.isfinite(one.error) else ""
+        mark = {True: "near enough", False: "too far", None: ""}[one.good]
+        table.add_row(
+            f"{one.title}{f' [{one.unit}]' if one.unit else ''}".replace("[", "\\["),
+            number(one.recorded),
+            f"{number(one.uncertain[0])} to {number(one.uncertain[1])}" if sure else "",
+            number(one.predicted),
+            f"{number(one.interval[0])} to {number(one.interval[1])}",
+            error,
+            mark,
+        )
+    show_tables(table)
+    if math.isfinite(found.coverage):
+        _say(f"The 90 % bands hold {found.coverage:.0%} of the recorded pods and concurrency by bin of time.")
+    for place in found.worst():
+        band, moment = found.bands["pods"], _moment(found.edges_s[place], observed.time_zone)
+        _say(
+            f"Worst: {moment}: {number(band.recorded[place])} pods recorded, {number(band.predicted[place])} predicted "
+            f"({number(band.low[place])} to {number(band.high[place])})."
+        )
+    click.echo()
+    show_tables(_bins(found))
+    click.echo()
+    for text in _assumed(found, placed, given):
+        _say(text)
+
+
+def _reasons(found: Backtest) -> str:
+    far = [f"{one.title} {100 * one.error:+.0f} %" for one in found.figures if one.good is False]
+    if not found.covered:
+        far.append(f"the 90 % bands hold only {found.coverage:.0%} of what was recorded")
+    return ", ".join(far)
+
+
+def _moment(time_s: float, zone: str) -> str:
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    return f"{datetime.fromtimestamp(time_s, ZoneInfo(zone)):%Y-%m-%d %H:%M:%S} {zone}"
+
+
+def _bins(found: Backtest) -> Any:
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    from rich.table import Table
+
+    from kpasim.report.words import number, seconds
+
+    width_s = float(found.edges_s[1] - found.edges_s[0])
+    places: Sequence[int] = range(len(found.edges_s) - 1)
+    title = f"Means by {seconds(width_s)}: recorded / predicted (90 % band)"
+    if len(places) > MOST_ROWS:
+        import numpy as np
+
+        requests = np.nan_to_num(found.bands["requests"].recorded)
+        places = sorted(np.argsort(-requests, kind="stable")[:MOST_ROWS].tolist())
+        title = f"{title}, the {MOST_ROWS} with the most requests (--out DIR has all)"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="bold")
+    shown = [name for name in ("pods", "desired", "concurrency", "panic", "latency_s") if name in found.bands]
+    for column in ("from", "requests", *("latency [s]" if name == "latency_s" else name for name in shown)):
+        table.add_column(column.replace("[", "\\["), justify="right")
+    zone = ZoneInfo(found.observation.time_zone)
+    for place in places:
+        cells = []
+        for name in shown:
+            band = found.bands[name]
+            held = f" ({number(band.low[place], 2)}-{number(band.high[place], 2)})" if name != "panic" else ""
+            cells.append(f"{number(band.recorded[place], 2)} / {number(band.predicted[place], 2)}{held}")
+        moment = datetime.fromtimestamp(found.edges_s[place], zone)
+        table.add_row(
+            f"{moment:%m-%d %H:%M:%S}" if width_s < 3600 else f"{moment:%a %m-%d %H:%M}",
+            number(found.bands["requests"].recorded[place], 3),
+            *cells,
+        )
+    return table
+
+
+def _assumed(found: Backtest, placed: dict[str, float], given: Given) -> list[str]:
+    """What the prediction rests on, a sentence each."""
+    prepared = found.prepared
+    service, start = prepared.service, prepared.start
+    texts = []
+    if service is not None:
+        low_s, high_s = service.interval_s
+        texts.append(
+            f"Service time: mean {service.mean_s:.3g} s ({low_s:.4g} to {high_s:.4g}), coefficient of variation "
+            f"{service.cv:.2g}, {service.time['distribution']}, of {service.requests:,} requests. Assumed: durations "
+            "do not depend on how many requests share a pod (--model for contention)."
+        )
+    if start is not None:
+        texts.append(
+            f"Cold start: the container takes {start.mean_s:.3g} s ({start.low_s:.3g} to {start.high_s:.3g}), from "
+            f"{start.source} ({start.starts} starts)."
+        )
+    changes = " and ".join(
+        f"{'pod-seconds' if name == 'pod_seconds' else 'mean latency'} by {100 * share:+.1f} %"
+        for name, share in placed.items()
+    )
+    here, there = (
+        ("at any time", "all at one time") if given.within == "uniform" else ("all at one time", "at any time")
+    )
+    texts.append(
+        f"Requests of a scrape interval are sent {here} within it, drawn in each replication; {there} instead would "
+        f"change {changes}."
+    )
+    return [*texts, *prepared.notes]
+
+
+def _show_candidate(candidate: Candidate, *, believed: bool) -> None:
+    from kpasim.cli.against import change_text, value_text
+
+    click.echo()
+    _say(f"{candidate.name}{'' if believed else ' (the present was not predicted well enough)'}:")
+    told = {name: (title, unit, row) for title, name, unit, row in candidate.differences}
+    for name in TOLD:
+        if name in told:
+            title, unit, row = told[name]
+            before, after = value_text(name, row.before), value_text(name, row.before + row.mean)
+            text = f"  {title:<14}{before} -> {after} {unit}: {change_text(name, row)}"
+            click.echo(click.style(text, fg="yellow" if row.significant else None))

@@ -1,0 +1,138 @@
+"""The page about a backtest: recorded beside predicted over time, and candidates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.errors import Problem, RecordError
+from kpasim.report import markup
+from kpasim.report.drawing import Chart, axis_of, layout_of, numbers
+from kpasim.report.markup import Html, element, figure, table
+from kpasim.report.words import number
+from kpasim.results.display import signed
+
+SHOWN = {
+    "pods": "Ready pods",
+    "requested": "requested pods",
+    "desired": "desired pods",
+    "concurrency": "average concurrency",
+    "panic": "share of time in panic mode",
+    "latency_s": "mean latency [s]",
+    "requests": "requests",
+}
+"""Figures by bin in the order of the charts, and what their axes say."""
+CAPTION = (
+    "Means of each bin: the line as recorded, dashes as predicted, the area holds 90 % of the replications. "
+    "Drag to zoom, double-click to zoom out."
+)
+
+
+def read(folder: str | Path) -> dict[str, Any]:
+    """The backtest that a folder holds.
+
+    Raises:
+        RecordError: It cannot be read.
+    """
+    path = Path(folder) / "backtest.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        missing = {"figures", "bins", "edges_s", "candidates"} - set(found)
+    except (OSError, ValueError, TypeError) as error:
+        raise RecordError(path, [Problem("", f"cannot be read: {error}")]) from None
+    if missing:
+        raise RecordError(path, [Problem(sorted(missing)[0], "missing")])
+    return found
+
+
+def backtest_page(found: Mapping[str, Any]) -> str:
+    """The page about a backtest.
+
+    Args:
+        found: What `kpasim backtest --json` prints.
+    """
+    zone = ZoneInfo(str(found.get("time_zone") or "UTC"))
+    edges_s = np.asarray(found["edges_s"], dtype=np.float64)
+    verdict = (
+        "The present was predicted well enough to believe the candidates."
+        if found["good"]
+        else "The present was NOT predicted well enough: do not rely on the candidates."
+    )
+    drawn: dict[str, Chart] = {}
+    charts = []
+    for name, title in SHOWN.items():
+        if name in found["bins"]:
+            drawn[name] = _chart(found["bins"][name], edges_s, title, zone)
+            charts.append(figure(name, f"{title[0].upper()}{title[1:]}, recorded and predicted", CAPTION, 300))
+    sections: list[tuple[str, str, Html]] = [
+        ("verdict", "Verdict", element("div", element("p", verdict), _figures(found["figures"]))),
+        ("time", "Over time", Html("".join(charts))),
+    ]
+    if found["candidates"]:
+        sections.append(("candidates", "Candidates", Html("".join(_candidate(one) for one in found["candidates"]))))
+    notes = [element("li", note) for note in found.get("notes", ())]
+    sections.append(("notes", "What this rests on", element("ul", notes)))
+    title = f"Backtest of {found.get('namespace', '')}/{found.get('service', '')}"
+    begin, end = (f"{datetime.fromtimestamp(edges_s[place], zone):%Y-%m-%d %H:%M}" for place in (0, -1))
+    subtitle = f"{begin} to {end} {zone.key}, {found['replications']} replications, {found.get('manifest', '')}"
+    return markup.page(title, subtitle, sections, drawn)
+
+
+def _values(values: list[float | None]) -> NDArray[np.float64]:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _chart(band: Mapping[str, Any], edges_s: NDArray[np.float64], title: str, zone: ZoneInfo) -> Chart:
+    """Recorded and predicted values over the time of day."""
+    middles_s = 0.5 * (edges_s[1:] + edges_s[:-1])
+    x = [f"{datetime.fromtimestamp(time_s, zone):%Y-%m-%d %H:%M:%S}" for time_s in middles_s.tolist()]
+    common: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": x}
+    edge = common | {"line": {"width": 0}, "hoverinfo": "skip"}
+    data: list[dict[str, Any]] = [
+        edge | {"y": numbers(_values(band["high"])), "name": "upper end", "showlegend": False, "legendgroup": "band"},
+        edge
+        | {"y": numbers(_values(band["low"])), "fill": "tonexty", "fillcolor": "<blue-area>", "name": "predicted, 90 %",
+           "legendgroup": "band"},
+        common
+        | {"y": numbers(_values(band["predicted"])), "name": "predicted",
+           "line": {"color": "<blue>", "dash": "dash", "width": 2}},
+        common
+        | {"y": numbers(_values(band["recorded"])), "name": "recorded",
+           "line": {"color": "<ink>", "dash": "solid", "width": 1.5}},
+    ]  # fmt: skip
+    layout = layout_of(f"time ({zone.key})", title, None)
+    layout["xaxis"] |= {"type": "date"}
+    layout["yaxis"] = axis_of(title) | {"rangemode": "tozero"}
+    return {"data": data, "layout": layout | {"hovermode": "x unified"}}
+
+
+def _figures(figures: Mapping[str, Mapping[str, Any]]) -> Html:
+    rows = []
+    for name, one in figures.items():
+        error = "" if one["error"] is None else f"{100 * one['error']:+.1f} %"
+        low, high = one["interval"]
+        near = {True: "yes", False: "no", None: ""}[one["good"]]
+        held = f"{number(low)} to {number(high)}"
+        rows.append([name.replace("_", " "), number(one["recorded"]), number(one["predicted"]), held, error, near])
+    return table("Recorded and predicted", ("figure", "recorded", "predicted", "90 %", "error", "near enough"), rows)
+
+
+def _candidate(candidate: Mapping[str, Any]) -> Html:
+    rows = [
+        [
+            name,
+            number(one["in_force"]),
+            number(one["candidate"]),
+            signed(name, one["difference"]) if one["difference"] is not None else "",
+            one["verdict"],
+        ]
+        for name, one in candidate["differences"].items()
+    ]
+    return table(str(candidate["name"]), ("figure", "in force", "candidate", "difference", "verdict"), rows)

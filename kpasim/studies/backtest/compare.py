@@ -1,0 +1,367 @@
+"""Predicted against recorded, bin by bin, and whether that is near enough to believe what other settings would give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.records.prometheus.observation import Observation
+from kpasim.records.prometheus.passages import Passage
+from kpasim.results.summary import interval_places, rounded
+from kpasim.studies.backtest.pods import PodSeconds, gauge, pod_seconds
+from kpasim.studies.backtest.predict import GAUGES, Ended, ended, gauges, results
+from kpasim.studies.backtest.prepare import Part, Prepared
+
+Floats = NDArray[np.float64]
+
+WIDTHS_S = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0)
+"""Widths of bins; hours for windows of two days and more."""
+MOST_BINS = 60
+SCRAPES_A_BIN = 4
+"""Scrapes that a bin has at least."""
+NEAR = {"pod_seconds": 0.05, "mean_latency_s": 0.10, "requests": 0.02}
+"""How far a predicted figure may be from the recorded one, as a share of it, where the interval does not hold it."""
+COVERAGE, LEAST_COVERAGE = 0.9, 0.85
+"""Share of bins that a band should hold, and the part of that share from which on it is near enough."""
+WORST = 3
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the whole window.
+
+    Attributes:
+        name: Its name.
+        title: Its name in words.
+        unit: Its unit.
+        recorded: As recorded; NaN where it was not.
+        uncertain: 90 % interval of the recorded value.
+        predicted: Mean of the replications.
+        interval: 90 % interval of the replications.
+        good: Whether the prediction is near enough; ``None`` where nothing is asked of it.
+    """
+
+    name: str
+    title: str
+    unit: str
+    recorded: float
+    uncertain: tuple[float, float]
+    predicted: float
+    interval: tuple[float, float]
+    good: bool | None
+
+    @property
+    def error(self) -> float:
+        """Predicted less recorded, as a share of the recorded value."""
+        return self.predicted / self.recorded - 1.0 if self.recorded else np.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "recorded": _number(self.recorded),
+            "recorded_interval": [_number(one) for one in self.uncertain],
+            "predicted": _number(self.predicted),
+            "interval": [_number(one) for one in self.interval],
+            "error": _number(self.error),
+            "good": self.good,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """A figure by bin of time.
+
+    Attributes:
+        recorded: As recorded; NaN where nothing was.
+        predicted: Mean of the replications.
+        low: Lower end of the 90 % band of the replications.
+        high: Upper end.
+    """
+
+    recorded: Floats
+    predicted: Floats
+    low: Floats
+    high: Floats
+
+    @property
+    def holds(self) -> NDArray[np.bool_]:
+        """Whether the band holds the recorded value, of bins that have one."""
+        known = ~np.isnan(self.recorded) & ~np.isnan(self.low)
+        slack = 1e-9 + 0.01 * np.abs(self.recorded[known])
+        inside = self.recorded[known] >= self.low[known] - slack
+        return np.asarray(inside & (self.recorded[known] <= self.high[known] + slack))
+
+    @property
+    def coverage(self) -> float:
+        """Share of bins whose band holds the recorded value; NaN without any."""
+        return float(self.holds.mean()) if len(self.holds) else np.nan
+
+
+@dataclass(frozen=True, eq=False)
+class Backtest:
+    """What was recorded beside what is predicted from the same requests under the settings in force.
+
+    Attributes:
+        observation: The series.
+        prepared: What was simulated.
+        replications: How many.
+        edges_s: Edges of the bins [s since 1970].
+        bands: Each figure by bin: ``requests``, ``pods``, ``requested``, ``desired``, ``concurrency``, ``panic`` and
+            ``latency_s``.
+        figures: Figures of the whole window.
+        settled_s: From when on figures are compared [s since 1970]: what was in the autoscaler's windows before the
+            observation is not known.
+    """
+
+    observation: Observation
+    prepared: Prepared
+    replications: int
+    edges_s: Floats
+    bands: Mapping[str, Band]
+    figures: tuple[Figure, ...]
+    settled_s: float
+
+    @property
+    def coverage(self) -> float:
+        """Share of bins whose 90 % bands hold recorded pods and concurrency, both together."""
+        held = [self.bands[name].holds for name in ("pods", "concurrency") if name in self.bands]
+        joined = np.concatenate(held) if held else np.zeros(0)
+        return float(joined.mean()) if len(joined) else np.nan
+
+    @property
+    def covered(self) -> bool:
+        """Whether the bands hold about as much as they should; those of few replications hold less."""
+        held = min(COVERAGE, (self.replications - 1) / (self.replications + 1))
+        return bool(np.isnan(self.coverage) or self.coverage >= LEAST_COVERAGE * held)
+
+    @property
+    def good(self) -> bool:
+        """Whether the present was predicted well enough to believe the rest."""
+        return self.covered and all(one.good is not False for one in self.figures)
+
+    def worst(self) -> list[int]:
+        """The bins in which recorded pods lie furthest outside their band, the worst first."""
+        if "pods" not in self.bands:
+            return []
+        band = self.bands["pods"]
+        outside = np.fmax(band.recorded - band.high, band.low - band.recorded)
+        outside = np.where(np.isnan(outside), 0.0, outside)
+        order = np.argsort(-outside, kind="stable")[:WORST]
+        return [int(place) for place in order if outside[place] > 0.5]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "good": self.good,
+            "coverage": _number(self.coverage),
+            "replications": self.replications,
+            "settled_s": self.settled_s,
+            "figures": {one.name: one.to_dict() for one in self.figures},
+            "worst": [self.edges_s[place] for place in self.worst()],
+            "edges_s": self.edges_s.tolist(),
+            "bins": {
+                name: {
+                    key: [_number(one) for one in getattr(band, key).tolist()]
+                    for key in ("recorded", "predicted", "low", "high")
+                }
+                for name, band in self.bands.items()
+            },
+            "notes": list(self.prepared.notes),
+        }
+
+
+def backtest(
+    observation: Observation, prepared: Prepared, replications: int, progress: Callable[[int], None] = lambda done: None
+) -> Backtest:
+    """Predict what was recorded, from the requests.
+
+    Args:
+        observation: The series.
+        prepared: What to simulate.
+        replications: How many.
+        progress: Called with the number of replications finished so far, of all revisions together.
+
+    Raises:
+        KpasimError: It cannot be simulated.
+    """
+    begin_s = min(part.begin_s for part in prepared.parts)
+    end_s = observation.end_s
+    edges_s = _edges(begin_s, end_s, observation.interval_s.get("autoscaler") or 15.0)
+    recorded = {name: gauge(observation, metric) for name, metric in GAUGES.items()}
+    times_s = recorded["pods"][0]
+    times_s = times_s[(times_s >= begin_s) & (times_s <= end_s)]
+    sampled = {name: np.zeros((replications, len(times_s))) for name in GAUGES}
+    of_bins = [np.zeros((replications, len(edges_s) - 1)) for _ in Ended._fields]
+    done = 0
+    for part in prepared.parts:
+        _add(part, replications, times_s, sampled, edges_s, of_bins, partial(_shifted, progress, done))
+        done += replications
+    sampled["panic"] = np.minimum(sampled["panic"], 1.0)
+    settled_s = _settled(observation, prepared, begin_s)
+    seen = _recorded_ends(prepared.traffic.passages, edges_s)
+    bands = {}
+    for name, (at_s, values) in recorded.items():
+        if len(at_s):
+            kept = np.isin(at_s, times_s)
+            most = 1.0 if name == "panic" else np.inf
+            bands[name] = _band(times_s, edges_s, at_s[kept], np.minimum(values[kept], most), sampled[name])
+    predicted = Ended(*of_bins)
+    bands["requests"] = _of(seen.requests, predicted.requests)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        bands["latency_s"] = _of(seen.latency_s / seen.requests, predicted.latency_s / predicted.requests)
+    bands["errors"] = _of(seen.errors, predicted.errors)
+    settled = edges_s[:-1] >= settled_s - 1e-6
+    bands = {name: _hidden(band, ~settled) for name, band in bands.items()}
+    figures = _figures(observation, times_s, sampled, seen, predicted, settled, settled_s, end_s)
+    return Backtest(observation, prepared, replications, edges_s, bands, figures, settled_s)
+
+
+def _shifted(progress: Callable[[int], None], before: int, done: int) -> None:
+    progress(before + done)
+
+
+def _edges(begin_s: float, end_s: float, interval_s: float) -> Floats:
+    """Edges of the bins; whole hours of the clock where bins are hours."""
+    length_s = end_s - begin_s
+    fitting = (one for one in WIDTHS_S if one >= SCRAPES_A_BIN * interval_s and length_s / one <= MOST_BINS)
+    width_s = next(fitting, WIDTHS_S[-1])
+    first_s = np.floor(begin_s / width_s) * width_s if width_s >= WIDTHS_S[-1] else begin_s
+    return np.arange(first_s, end_s + width_s, width_s)
+
+
+def _add(
+    part: Part,
+    replications: int,
+    times_s: Floats,
+    sampled: Mapping[str, Floats],
+    edges_s: Floats,
+    of_bins: list[Floats],
+    progress: Callable[[int], None],
+) -> None:
+    """Simulate a part and add what it shows."""
+    there = (times_s >= part.begin_s) & (times_s <= part.end_s)
+    place = 0
+    for result in results(part.experiment, replications, progress):
+        for outcome in result.outcomes:
+            for name, values in gauges(outcome, times_s[there] - part.begin_s).items():
+                if name in sampled:
+                    sampled[name][place, there] += values
+            for into, counted in zip(of_bins, ended(outcome, edges_s - part.begin_s), strict=True):
+                into[place] += counted
+            place += 1
+
+
+def _settled(observation: Observation, prepared: Prepared, begin_s: float) -> float:
+    """When the autoscaler's windows hold nothing any more from before the observation."""
+    times_s, concurrency = gauge(observation, GAUGES["concurrency"])
+    first = concurrency[times_s >= begin_s][:1]
+    window_s = prepared.whole.experiment.revision.stable_window_s
+    return begin_s + (window_s if len(first) and first[0] > 0 else 0.0)
+
+
+def _recorded_ends(passages: tuple[Passage, ...], edges_s: Floats) -> Ended:
+    """Requests by the bin in which they ended; those of a scrape interval across an edge are split by time."""
+    found = np.zeros((len(Ended._fields), len(edges_s) - 1))
+    for one in passages:
+        at_s = np.concatenate((one.begin_s[:1], one.end_s))
+        for place, values in enumerate((one.ended, one.latency_s, one.failed)):
+            found[place] += np.diff(np.interp(edges_s, at_s, np.concatenate(([0.0], np.cumsum(values)))))
+    return Ended(*found)
+
+
+def _band(times_s: Floats, edges_s: Floats, at_s: Floats, values: Floats, sampled: Floats) -> Band:
+    """Means by bin of a gauge, at the scrapes that recorded it."""
+    place = np.searchsorted(edges_s, at_s, side="right") - 1
+    bins = len(edges_s) - 1
+    count = np.bincount(place, minlength=bins)[:bins].astype(np.float64)
+    chosen = sampled[:, np.isin(times_s, at_s)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        seen = np.bincount(place, weights=values, minlength=bins)[:bins] / count
+        means = np.stack([np.bincount(place, weights=row, minlength=bins)[:bins] / count for row in chosen])
+    return _of(seen, means)
+
+
+def _of(recorded: Floats, predicted: Floats) -> Band:
+    ordered = np.sort(predicted, axis=0)
+    low, high = (int(place) for place in interval_places(len(predicted)))
+    return Band(recorded, predicted.mean(axis=0), ordered[low], ordered[high])
+
+
+def _hidden(band: Band, hidden: NDArray[np.bool_]) -> Band:
+    return Band(np.where(hidden, np.nan, band.recorded), band.predicted, band.low, band.high)
+
+
+def _figures(
+    observation: Observation,
+    times_s: Floats,
+    sampled: Mapping[str, Floats],
+    seen: Ended,
+    predicted: Ended,
+    settled: NDArray[np.bool_],
+    settled_s: float,
+    end_s: float,
+) -> tuple[Figure, ...]:
+    found = []
+    inside = times_s >= settled_s
+    steps_s = np.diff(times_s[inside])
+
+    def integrals(name: str) -> Floats:
+        values = sampled[name][:, inside]
+        return np.asarray((0.5 * (values[:, 1:] + values[:, :-1]) * steps_s).sum(axis=1))
+
+    ends_s = (float(times_s[inside][0]), float(times_s[inside][-1])) if inside.sum() > 1 else (settled_s, end_s)
+    for name, title, metric in (
+        ("pod_seconds", "pod-seconds (Ready)", GAUGES["pods"]),
+        ("requested_pod_seconds", "pod-seconds (requested)", GAUGES["requested"]),
+    ):
+        if observation.find(metric, "autoscaler"):
+            known = pod_seconds(observation, metric, *ends_s)
+            drawn = integrals("pods" if name == "pod_seconds" else "requested")
+            found.append(_figure(name, title, "s", known, drawn))
+    at_s, values = gauge(observation, GAUGES["requested"])
+    peak_of = "requested" if len(at_s) else "pods"
+    at_s, values = (at_s, values) if len(at_s) else gauge(observation, GAUGES["pods"])
+    kept = (at_s >= settled_s) & (at_s <= end_s)
+    if kept.any():
+        peak = float(values[kept].max())
+        drawn = sampled[peak_of][:, inside].max(axis=1)
+        found.append(_figure("peak_pods", "peak pods", "", PodSeconds(peak, peak, peak), drawn))
+    requests = predicted.requests[:, settled].sum(axis=1)
+    total = float(seen.requests[settled].sum())
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_s = predicted.latency_s[:, settled].sum(axis=1) / requests
+        recorded_s = float(seen.latency_s[settled].sum() / total) if total else np.nan
+    found.append(_figure("requests", "requests ended", "", PodSeconds(total, total, total), requests))
+    found.append(_figure("mean_latency_s", "mean latency", "s", PodSeconds(recorded_s, recorded_s, recorded_s), mean_s))
+    errors = float(seen.errors[settled].sum())
+    drawn = predicted.errors[:, settled].sum(axis=1)
+    found.append(_figure("errors", "failed", "", PodSeconds(errors, errors, errors), drawn))
+    if observation.find(GAUGES["panic"], "autoscaler"):
+        at_s, values = gauge(observation, GAUGES["panic"])
+        kept = (at_s >= ends_s[0]) & (at_s <= ends_s[1])
+        held = np.minimum(values[kept], 1.0)
+        panic_s = float((0.5 * (held[1:] + held[:-1]) * np.diff(at_s[kept])).sum())
+        found.append(
+            _figure("panic_s", "in panic mode", "s", PodSeconds(panic_s, panic_s, panic_s), integrals("panic"))
+        )
+    return tuple(found)
+
+
+def _figure(name: str, title: str, unit: str, recorded: PodSeconds, drawn: Floats) -> Figure:
+    ordered = np.sort(drawn)
+    low, high = (float(ordered[int(place)]) for place in interval_places(len(ordered)))
+    mean = float(drawn.mean())
+    good = None
+    if name in NEAR and not np.isnan(recorded.value) and recorded.value:
+        near = abs(mean - recorded.value) <= NEAR[name] * abs(recorded.value)
+        good = bool(near or (recorded.low <= high and recorded.high >= low))
+    return Figure(name, title, unit, recorded.value, (recorded.low, recorded.high), mean, (low, high), good)
+
+
+def _number(value: float) -> float | None:
+    return rounded(float(value), 7) if np.isfinite(value) else None

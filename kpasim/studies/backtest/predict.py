@@ -1,0 +1,123 @@
+"""What scrapes of a simulated run would have shown: the same figures, at the same times, as the recorded ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.engines import lower, sampling
+from kpasim.engines.outcome import (
+    ASKED,
+    DESIRED,
+    PANIC,
+    PANIC_MODE,
+    READY,
+    REPLICAS,
+    RESPONSE,
+    SCALING_T,
+    SENT,
+    STABLE,
+    STATUS,
+    TICK_T,
+    Outcome,
+)
+from kpasim.engines.params import NEVER_NS, SECOND_NS
+from kpasim.spec.experiment import Experiment
+from kpasim.studies.execution.allocation import Allocation
+from kpasim.studies.execution.engine import choose_engine, execute
+from kpasim.studies.run import Result
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+GAUGES = {
+    "pods": "kn_revision_pods_count",
+    "requested": "kn_revision_pods_requested",
+    "desired": "kn_revision_pods_desired",
+    "concurrency": "kn_revision_concurrency_stable",
+    "panic": "kn_revision_panic_mode",
+}
+"""What is compared at each scrape, and the gauge of the autoscaler that it is."""
+ROWS_AT_ONCE = 4_000_000
+"""Requests of the replications that are in memory at a time."""
+
+
+class Ended(NamedTuple):
+    """Requests by the bin of time in which they ended.
+
+    Attributes:
+        requests: How many.
+        latency_s: Their durations, added up [s].
+        errors: How many of them failed.
+    """
+
+    requests: Floats
+    latency_s: Floats
+    errors: Floats
+
+
+def gauges(outcome: Outcome, at_s: Floats) -> dict[str, Floats]:
+    """The values of `GAUGES` at some times from the start of the load [s]."""
+    at_ns = outcome.load_ns + np.rint(at_s * SECOND_NS).astype(np.int64)
+    pods = outcome.pods
+    was_ready = pods[:, READY] != NEVER_NS
+    ready, asked = np.sort(pods[was_ready, READY]), pods[was_ready, ASKED]
+    gone = np.sort(asked[asked != NEVER_NS])
+    scaling, ticks = outcome.scaling, outcome.ticks
+    return {
+        "pods": (np.searchsorted(ready, at_ns, side="right") - np.searchsorted(gone, at_ns, side="right")).astype(
+            np.float64
+        ),
+        "requested": _latest(scaling[SCALING_T], scaling[REPLICAS], at_ns),
+        "desired": np.maximum(_latest(ticks[TICK_T], ticks[DESIRED], at_ns), 0.0),
+        "concurrency": _latest(ticks[TICK_T], ticks[STABLE], at_ns),
+        "panic_average": _latest(ticks[TICK_T], ticks[PANIC], at_ns),
+        "panic": _latest(ticks[TICK_T], ticks[PANIC_MODE], at_ns),
+    }
+
+
+def _latest(times_ns: Ints, values: NDArray[np.generic], at_ns: Ints) -> Floats:
+    """The last value at each time, 0 before the first."""
+    if not len(times_ns):
+        return np.zeros(len(at_ns))
+    place = np.searchsorted(times_ns, at_ns, side="right") - 1
+    return np.where(place >= 0, values[np.maximum(place, 0)], 0).astype(np.float64)
+
+
+def ended(outcome: Outcome, edges_s: Floats) -> Ended:
+    """The responses of a run by bin; edges are times from the start of the load [s]."""
+    requests = outcome.requests[outcome.requests[RESPONSE] != NEVER_NS]
+    place = np.searchsorted(edges_s, (requests[RESPONSE] - outcome.load_ns) / SECOND_NS, side="left") - 1
+    inside = (place >= 0) & (place < len(edges_s) - 1)
+    place, bins = place[inside], len(edges_s) - 1
+    latency_s = (requests[RESPONSE] - requests[SENT])[inside] / SECOND_NS
+    failed = (requests[STATUS][inside] // 100) != 2
+    return Ended(
+        np.bincount(place, minlength=bins).astype(np.float64),
+        np.bincount(place, weights=latency_s, minlength=bins).astype(np.float64),
+        np.bincount(place, weights=failed, minlength=bins).astype(np.float64),
+    )
+
+
+def results(
+    experiment: Experiment, replications: int, progress: Callable[[int], None] = lambda done: None
+) -> Iterator[Result]:
+    """All replications of an experiment, so many at a time that memory holds them.
+
+    Raises:
+        KpasimError: The experiment cannot be simulated.
+    """
+    params = lower.lower(experiment)
+    engine = choose_engine("auto", max(params.requests, 1) * replications)
+    allocation = Allocation(experiment, sampling.Sampler(experiment, params))
+    size = max(1, ROWS_AT_ONCE // max(1, params.requests))
+    done = 0
+    while done < replications:
+        numbers: Sequence[int] = range(done, min(replications, done + size))
+        outcomes = allocation.execute(numbers, lambda params, draws: execute(params, draws, engine))
+        yield Result(experiment, allocation.params, engine, experiment.seed, outcomes, numbers=numbers)
+        done = numbers[-1] + 1
+        progress(done)

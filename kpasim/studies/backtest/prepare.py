@@ -1,0 +1,313 @@
+"""The experiments behind an observation: one for each revision, as its series and the manifest say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.engines.outcome import CREATED, READY
+from kpasim.engines.params import NEVER_NS, SECOND_NS
+from kpasim.errors import KpasimError, RunError
+from kpasim.records.prometheus.observation import Observation
+from kpasim.records.prometheus.passages import Traffic, traffic
+from kpasim.spec.experiment import Experiment, from_mapping
+from kpasim.spec.settings import with_settings
+from kpasim.studies.backtest.pods import gauge
+from kpasim.studies.backtest.service import ServiceTime, service_time
+from kpasim.studies.backtest.starts import ColdStart, cold_start
+from kpasim.studies.run import simulate
+
+Floats = NDArray[np.float64]
+
+DRAWS = 40
+"""Draws of the cold start and of the mean service time, which replications take in order."""
+FEW_REQUESTS = 30
+"""Below so many requests of its own a revision has the service time of all."""
+PROBED_PODS = 16
+"""Pods whose readiness is simulated to find what probes add to a start."""
+COLD_START, SERVICE_MEAN = "cold-start.stages.start.time", "service-time.time.mean"
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user says of the service and the cluster.
+
+    Attributes:
+        manifest: The Service's manifest, a file.
+        cluster_config: Files with ConfigMaps of the cluster.
+        model: A model's file or name, instead of times out of the observation.
+        service_time: A service time instead, as a file has it.
+        cold_start: A cold start instead, as a file has it.
+        settings: Further settings by path.
+        within: Where within a scrape interval requests are sent.
+        replications: How many.
+        seed: Seed of the random numbers.
+    """
+
+    manifest: str
+    cluster_config: tuple[str, ...] = ()
+    model: str | None = None
+    service_time: Any = None
+    cold_start: Any = None
+    settings: Mapping[str, Any] | None = None
+    within: str = "uniform"
+    replications: int = 20
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """A revision's stretch of the observation.
+
+    Attributes:
+        revision: Its name; empty for all revisions as if they were one.
+        begin_s: Begin of its load [s since 1970].
+        end_s: End of its run [s since 1970].
+        experiment: What to simulate.
+    """
+
+    revision: str
+    begin_s: float
+    end_s: float
+    experiment: Experiment
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a backtest simulates.
+
+    Attributes:
+        parts: One for each revision that served.
+        whole: The same requests as if the latest revision had served all of them: what candidates are compared with.
+        traffic: The requests.
+        service: Service time of all revisions; ``None`` where the user gave it.
+        start: Cold start; ``None`` where the user gave it.
+        notes: What was assumed, a sentence each.
+    """
+
+    parts: tuple[Part, ...]
+    whole: Part
+    traffic: Traffic
+    service: ServiceTime | None
+    start: ColdStart | None
+    notes: tuple[str, ...]
+
+
+def prepare(observation: Observation, folder: str | Path, given: Given) -> Prepared:
+    """The experiments of an observation.
+
+    Args:
+        observation: The series.
+        folder: Where they lie: the workload names it.
+        given: The user's part.
+
+    Raises:
+        RunError: The observation does not tell a time that the user did not give either, or has no requests.
+        ExperimentError: The manifest or another file cannot be used.
+    """
+    requests = traffic(observation)
+    if not requests.passages or not sum(float(one.ended.sum()) for one in requests.passages):
+        raise RunError(f"{observation.namespace}/{observation.service}: no request was recorded")
+    notes = list(requests.notes)
+    own = given.model is None
+    service = service_time(observation) if own and given.service_time is None else None
+    start = cold_start(observation) if own and given.cold_start is None else None
+    for estimate in (service, start):
+        notes += estimate.notes if estimate else ()
+    serving = _serving(observation)
+    base = _experiment(observation, folder, given, None, service, start, len(_activators(requests)))
+    if start is not None:
+        # Probes and queue-proxy come on top of the container's start.
+        start = _less(start, _overhead_s(base))
+        base = _experiment(observation, folder, given, None, service, start, len(_activators(requests)))
+    whole, said = _begun(observation, base, None)
+    notes += said
+    if len(serving) < 2:
+        return Prepared((replace(whole, revision=serving[0] if serving else ""),), whole, requests, service, start,
+                        tuple(notes))  # fmt: skip
+    notes.append(
+        f"{len(serving)} revisions served: each is simulated with its own requests and with the manifest given, and "
+        "candidates with the requests of all."
+    )
+    parts = []
+    for revision in serving:
+        of_own = service
+        if service is not None:
+            try:
+                found = service_time(observation, revision)
+                of_own = found if found.requests >= FEW_REQUESTS else service
+            except RunError:
+                pass
+        experiment = _experiment(observation, folder, given, revision, of_own, start, len(_activators(requests)))
+        parts.append(_begun(observation, experiment, revision)[0])
+    return Prepared(tuple(parts), whole, requests, service, start, tuple(notes))
+
+
+def _activators(requests: Traffic) -> list[str]:
+    return [one.instance for one in requests.passages if one.role == "activator"]
+
+
+def _serving(observation: Observation) -> list[str]:
+    """Revisions with requests, in the order in which they appeared."""
+    found = []
+    for revision in observation.revisions:
+        passages = traffic(observation, revision.name).passages
+        if sum(float(one.ended.sum()) for one in passages):
+            found.append(revision.name)
+    return found
+
+
+def _experiment(
+    observation: Observation,
+    folder: str | Path,
+    given: Given,
+    revision: str | None,
+    service: ServiceTime | None,
+    start: ColdStart | None,
+    activators: int,
+) -> Experiment:
+    """The experiment of a revision, or of all, from the begin of the window."""
+    workload = {"kind": "observed", "file": str(folder), "within": given.within}
+    data: dict[str, Any] = {
+        "service": given.manifest,
+        **({"cluster-config": list(given.cluster_config)} if given.cluster_config else {}),
+        "workload": workload | ({"revision": revision} if revision else {}),
+        "model": given.model if given.model is not None else _model(observation, given, service, start),
+        "cluster": {"activators": max(1, activators)},
+        "start": {"state": "warm", "for": "0s"},
+        "replications": given.replications,
+        "seed": given.seed,
+    }
+    return with_settings(from_mapping(data, base=".", path="command line"), given.settings or {})
+
+
+def _model(
+    observation: Observation, given: Given, service: ServiceTime | None, start: ColdStart | None
+) -> dict[str, Any]:
+    """The service model with draws of what is uncertain in it.
+
+    Durations are the container's own, whatever shared its GPU: any number of requests is served at once, up to
+    containerConcurrency.
+    """
+    time = service.time if service is not None else given.service_time
+    model: dict[str, Any] = {
+        "name": observation.service,
+        "source": f"recorded by Prometheus ({observation.source})",
+        "service-time": {"time": time, "slots": 0},
+        "cold-start": f"{start.mean_s:.3f}s" if start is not None else given.cold_start,
+    }
+    random = np.random.default_rng(given.seed)
+    shares = (np.arange(DRAWS) + 0.5) / DRAWS
+    draws: list[dict[str, Any]] = [{} for _ in range(DRAWS)]
+    if start is not None and start.high_s > start.low_s:
+        for draw, share in zip(draws, random.permutation(shares), strict=True):
+            draw[COLD_START] = f"{start.low_s + share * (start.high_s - start.low_s):.3f}s"
+    if service is not None and "mean" in service.time:
+        for draw, sigmas in zip(draws, random.standard_normal(DRAWS), strict=True):
+            draw[SERVICE_MEAN] = f"{max(0.1 * service.mean_s, service.mean_s + sigmas * service.error_s):.6f}s"
+    if draws[0]:
+        model["posterior"] = draws
+    return model
+
+
+def _less(start: ColdStart, overhead_s: float) -> ColdStart:
+    mean_s, low_s, high_s = (max(0.0, one - overhead_s) for one in (start.mean_s, start.low_s, start.high_s))
+    return replace(start, mean_s=mean_s, low_s=low_s, high_s=high_s)
+
+
+def _overhead_s(experiment: Experiment) -> float:
+    """What lies between the start of a container and Ready beside the model's own stages [s]: probes, queue-proxy."""
+    alone = experiment.with_settings(
+        {
+            "workload": {"kind": "constant", "rate": 1, "duration": "1s"},
+            "service.annotations.initial-scale": PROBED_PODS,
+            "service.annotations.max-scale": None,
+            "horizon": "1s",
+            "model.posterior": None,
+        }
+    )
+    took = []
+    for outcome in simulate(alone, replications=4, engine="reference").outcomes:
+        ready = outcome.pods[outcome.pods[:, READY] != NEVER_NS]
+        took.append((ready[:, READY] - ready[:, CREATED]) / SECOND_NS)
+    stages = sum(stage.time.mean_s() for stage in experiment.model.cold_start.stages)
+    return max(0.0, float(np.mean(np.concatenate(took))) - stages)
+
+
+def _begun(observation: Observation, experiment: Experiment, revision: str | None) -> tuple[Part, list[str]]:
+    """The revision's part of the window, begun in the state in which its first scrape found it."""
+    window_s = (observation.begin_s, observation.end_s)
+    if revision:
+        window_s = next((one.first_s, one.last_s) for one in observation.revisions if one.name == revision)
+    times_s, ready = gauge(observation, "kn_revision_pods_count", revision)
+    _, asked = gauge(observation, "kn_revision_pods_requested", revision)
+    if not len(times_s):
+        return _from(experiment, observation, *window_s), ["Pods were not recorded: the run begins with a warm pod."]
+    end_s = window_s[1]
+    if revision and not ready[-1]:
+        # What has lost its traffic is scaled to zero whatever its min-scale.
+        end_s = float(times_s[np.flatnonzero(ready)[-1]]) if ready.any() else end_s
+    settings: dict[str, Any] = {}
+    begin_s = max(window_s[0], float(times_s[0]))
+    if ready[0]:
+        settings["service.annotations.initial-scale"] = int(ready[0])
+    elif asked[0] and ready.any():
+        # Its first pods are starting: what came before they were Ready is sent once they are.
+        place = int(np.flatnonzero(ready)[0])
+        begin_s = float(times_s[place])
+        settings["service.annotations.initial-scale"] = max(1, int(ready[place]))
+    else:
+        settings["start"] = {"state": "idled", "for": "0s"}
+    try:
+        changed = experiment.with_settings(settings)
+    except KpasimError:
+        changed = experiment
+    if "start" in settings and changed.revision.min_scale > 0:
+        changed = experiment
+    return _from(changed, observation, begin_s, end_s, revision or ""), []
+
+
+def _from(experiment: Experiment, observation: Observation, begin_s: float, end_s: float, revision: str = "") -> Part:
+    length_s = max(1.0, end_s - begin_s)
+    settings: dict[str, Any] = {"horizon": f"{length_s:.3f}s"}
+    if begin_s > observation.begin_s:
+        settings["workload.from"] = f"{begin_s - observation.begin_s:.3f}s"
+    settings["workload.duration"] = f"{length_s:.3f}s"
+    return Part(revision, begin_s, end_s, experiment.with_settings(settings))
+
+
+def candidates(prepared: Prepared, manifests: Sequence[str], given: Given, observation: Observation,
+               folder: str | Path) -> list[Experiment]:  # fmt: skip
+    """The experiments of other manifests under the same requests, begun in the same state.
+
+    Raises:
+        ExperimentError: A manifest cannot be used.
+    """
+    whole = prepared.whole.experiment
+    found = []
+    for manifest in manifests:
+        other = _experiment(observation, folder, replace(given, manifest=manifest), None, prepared.service,
+                            prepared.start, whole.cluster.activators)  # fmt: skip
+        workload = {key: whole.raw["workload"][key] for key in ("from", "duration") if key in whole.raw["workload"]}
+        settings: dict[str, Any] = {f"workload.{key}": value for key, value in workload.items()}
+        settings |= {"horizon": whole.raw["horizon"], "start": whole.raw["start"]}
+        initial = whole.setting("service.annotations.initial-scale")
+        if initial is not None:
+            settings["service.annotations.initial-scale"] = initial
+        found.append(other.with_settings(settings))
+    return found
+
+
+def with_arrivals(prepared: Prepared, within: str) -> Prepared:
+    """The same with requests placed otherwise within their scrape intervals."""
+    return replace(
+        prepared,
+        parts=tuple(
+            replace(part, experiment=part.experiment.with_setting("workload.within", within)) for part in prepared.parts
+        ),
+    )

@@ -1,0 +1,166 @@
+"""`kpasim backtest` on runs of the real autoscaler: the present first, then candidates, files and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from kpasim.cli.main import cli
+from kpasim.spec.experiment import from_mapping
+from kpasim.studies.run import simulate
+from tests import observing, prometheus_runs
+
+GOOD = "poisson-mid"
+"""A run that is predicted well at scrapes of 15 s."""
+
+
+def changed(name: str, folder: Path, **annotations: str) -> str:
+    """The manifest of a run with other annotations."""
+    manifest = yaml.safe_load((prometheus_runs.folder(name) / "service.yaml").read_text())
+    found = manifest["spec"]["template"]["metadata"]["annotations"]
+    found |= {f"autoscaling.knative.dev/{key.replace('_', '-')}": value for key, value in annotations.items()}
+    path = folder / f"{'-'.join(annotations) or 'current'}.yaml"
+    path.write_text(yaml.safe_dump(manifest))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an observation at scrapes of 15 s."""
+    folder = tmp_path_factory.mktemp("backtest")
+    observing.thinned(prometheus_runs.observation(GOOD), 3).write(folder / "observed")
+    return folder
+
+
+def backtest(place: Path, *arguments: str) -> Result:
+    """What the command leaves behind."""
+    return CliRunner().invoke(cli, ["backtest", str(place / "observed"), *arguments])
+
+
+@pytest.fixture(scope="module")
+def answer(place: Path) -> dict[str, Any]:
+    """The answer for machines, with a candidate that allows half the pods."""
+    manifest, candidate = changed(GOOD, place), changed(GOOD, place, max_scale="3")
+    out = ("--out", str(place / "out"), "--openmetrics", str(place / "predicted.txt"))
+    done = backtest(place, "--manifest", manifest, "--candidate", candidate, "--json", *out)
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_the_present_of_a_recorded_run_is_predicted(answer: dict[str, Any]):
+    """The real autoscaler's run, from nothing but its series and its manifest."""
+    truth = json.loads((prometheus_runs.folder(GOOD) / "summary.json").read_text())
+    figures = answer["figures"]
+    assert answer["good"]
+    assert figures["mean_latency_s"]["predicted"] == pytest.approx(truth["mean_s"], rel=0.10)
+    assert figures["requests"]["predicted"] == truth["requests"]
+    low, high = figures["peak_pods"]["interval"]
+    assert low <= truth["pods_max"] <= high
+    low, high = figures["pod_seconds"]["interval"]
+    assert low <= figures["pod_seconds"]["recorded"] <= high
+    assert answer["coverage"] >= 0.85
+
+
+def test_a_candidate_is_compared_under_the_same_requests(answer: dict[str, Any]):
+    """At most three pods: less pod time, longer waits, both significant; as many requests."""
+    [candidate] = answer["candidates"]
+    found = candidate["differences"]
+    assert found["requests"]["verdict"] == "the same in every replication"
+    assert found["max_pods"]["candidate"] <= 3
+    assert found["pod_seconds"]["significant"]
+    assert found["pod_seconds"]["difference"] < 0
+    assert found["latency_s.mean"]["difference"] > 0
+
+
+def test_where_requests_are_within_a_scrape_interval_is_said_to_matter(answer: dict[str, Any]):
+    """All requests of 15 s at one time need more pods."""
+    assert answer["within"] == "uniform"
+    assert answer["placed_otherwise"]["pod_seconds"] > 0.1
+
+
+def test_the_folder_holds_a_page_that_report_makes_again(place: Path, answer: dict[str, Any]):
+    """`kpasim report` shows recorded beside predicted."""
+    page = (place / "out" / "report.html").read_text()
+    assert "Ready pods, recorded and predicted" in page
+    assert json.loads((place / "out" / "backtest.json").read_text())["figures"] == answer["figures"]
+    done = CliRunner().invoke(cli, ["report", str(place / "out"), "--out", "-"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout == page
+
+
+def test_the_prediction_is_written_as_series(place: Path, answer: dict[str, Any]):
+    """OpenMetrics with time stamps: mean and band of each bin."""
+    lines = (place / "predicted.txt").read_text().splitlines()
+    assert lines[-1] == "# EOF"
+    means = [line for line in lines if line.startswith("kpasim_revision_pods_count{") and 'stat="mean"' in line]
+    values = [float(line.split("} ")[1].split()[0]) for line in means]
+    times_s = [float(line.rsplit(" ", 1)[1]) for line in means]
+    assert values == pytest.approx([one for one in answer["bins"]["pods"]["predicted"] if one is not None], rel=1e-5)
+    assert np.all(np.diff(times_s) > 0)
+    assert answer["edges_s"][0] < times_s[0] < answer["edges_s"][1]
+
+
+def test_the_answer_begins_with_the_verdict_and_says_what_it_assumed(place: Path):
+    """Words for people, with few replications."""
+    done = backtest(place, "--manifest", changed(GOOD, place), "-n", "8")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("The present was predicted well enough")
+    for words in ("pod-seconds (Ready)", "Assumed: durations", "Cold start", "at any time within it"):
+        assert words in done.stdout.replace("\n", " ")
+
+
+def test_settings_that_were_not_in_force_are_not_believed(place: Path):
+    """With max-scale 3 instead of 10 the present is missed: exit status 3, and the answer says what is off."""
+    done = backtest(place, "--manifest", changed(GOOD, place, max_scale="2"), "-n", "8")
+    assert done.exit_code == 3, done.output
+    assert done.stdout.startswith("The present was NOT predicted well enough:")
+    assert "pod-seconds" in done.stdout.split(". ")[0]
+
+
+def test_a_cold_start_that_is_given_counts(place: Path):
+    """Instead of the recorded one."""
+    done = backtest(place, "--manifest", changed(GOOD, place), "--cold-start", "60s", "-n", "8", "--json")
+    found = json.loads(done.stdout)
+    assert found["figures"]["mean_latency_s"]["error"] > 0.1
+    assert not any("cold start is only known" in note for note in found["notes"])
+
+
+@pytest.mark.parametrize("kind", ["observed", "nothing"])
+def test_what_is_no_observation_or_no_manifest_is_one_line(place: Path, kind: str):
+    """A missing manifest; a folder that is no observation."""
+    done = CliRunner().invoke(cli, ["backtest", str(place / kind), "--manifest", str(place / "missing.yaml")])
+    assert done.exit_code == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert ("missing.yaml" if kind == "observed" else "is no observation") in done.stderr
+
+
+def test_an_observation_is_a_workload(place: Path):
+    """Of an experiment, and so of sweep and tune: the same requests in every setting."""
+    data = {
+        "service": changed(GOOD, place),
+        "workload": {"kind": "observed", "file": str(place / "observed")},
+        "model": {"service-time": "1s", "cold-start": "5s"},
+        "replications": 2,
+    }
+    result = simulate(from_mapping(data), engine="reference")
+    truth = json.loads((prometheus_runs.folder(GOOD) / "summary.json").read_text())
+    assert result.figures["requests"].tolist() == [truth["requests"]] * 2
+
+
+def test_revisions_are_simulated_each_with_its_own_requests(tmp_path: Path):
+    """``rev-change``: a second revision serves from the middle on, with another service time."""
+    prometheus_runs.observation("rev-change").write(tmp_path / "observed")
+    done = backtest(tmp_path, "--manifest", changed("rev-change", tmp_path), "-n", "8", "--json")
+    assert done.exit_code in (0, 3), done.output
+    found = json.loads(done.stdout)
+    truth = json.loads((prometheus_runs.folder("rev-change") / "summary.json").read_text())
+    assert found["figures"]["requests"]["predicted"] == pytest.approx(truth["requests"], rel=0.01)
+    assert any("2 revisions served" in note for note in found["notes"])
+    assert found["figures"]["pod_seconds"]["error"] == pytest.approx(0.0, abs=0.15)
