@@ -21,6 +21,9 @@ FORMATS = ("text", "github", "sarif", "json")
 @click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
 @click.option("--strict", is_flag=True, help="Exit with status 3 on warnings, too.")
 @click.option("--quiet", is_flag=True, help="Leave out notes, reasons and fixes.")
+@click.option(
+    "--skip-others", is_flag=True, help="Leave out each FILE without a Service or an experiment, as in a folder."
+)
 @click.option("--no-trials", is_flag=True, help="Do not simulate the fixes.")
 @click.option(
     "--format",
@@ -39,6 +42,7 @@ def command(
     files: tuple[str, ...],
     strict: bool,
     quiet: bool,
+    skip_others: bool,
     no_trials: bool,
     form: str,
     cluster_config: tuple[str, ...],
@@ -57,7 +61,7 @@ def command(
     from kpasim.studies.check.files import files_in
 
     form = "json" if as_json else form
-    chosen = files_in(files)
+    chosen = files_in(files, skip_others=skip_others)
     found: dict[str, list[Finding]] = {}
     for file in chosen.files:
         try:
@@ -74,7 +78,7 @@ def command(
     _print(found, counts, form, quiet=quiet)
     if chosen.left_out:
         note(f"{counted(len(chosen.left_out), 'YAML file')} without a Service or an experiment left out")
-    if not chosen.files:
+    if not chosen.files and not skip_others:
         raise click.UsageError(f"no file with a Service or an experiment in {', '.join(files)}")
     if counts["error"]:
         ctx.exit(1)

@@ -49,6 +49,11 @@ IMPORTED_S = 0.05
 class LazyGroup(click.Group):
     """A group that imports a command's module when the command runs, and shows a KpasimError as a message."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take `-#NAME`, a Service of standard input, for a file and not for options."""
+        # `kpasim.spec.objects` reads this name; importing it here would slow the start.
+        return super().parse_args(ctx, [f"<stdin>{arg[1:]}" if arg.startswith("-#") else arg for arg in args])
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands that this version has."""
         return [name for name in COMMANDS if importlib.util.find_spec(f"kpasim.cli.{name}")]

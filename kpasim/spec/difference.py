@@ -12,6 +12,7 @@ from kpasim.spec.autoscaler import PREFIX, SPELLINGS, AutoscalerConfig
 from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.goparse import parse_duration, parse_float
 from kpasim.spec.manifest import ServiceManifest, read_service
+from kpasim.spec.objects import split_name
 from kpasim.spec.yamlfile import read_documents
 
 _NOT_SETTINGS = {
@@ -51,7 +52,7 @@ def read_either(path: str | Path) -> Experiment | ServiceManifest:
     Raises:
         ExperimentError: It is neither.
     """
-    documents = read_documents(path)
+    documents = read_documents(split_name(path)[0])
     if any(isinstance(one.data, dict) and "kind" in one.data for one in documents):
         return read_service(path, AutoscalerConfig())
     return load(path)

@@ -10,6 +10,8 @@ from kpasim.errors import ExperimentError, Problem
 from kpasim.spec.base import Place, line_of, show
 from kpasim.spec.yamlfile import Document, read_documents
 
+STANDARD_INPUT = "<stdin>"
+"""What the command line makes of `-` in `-#NAME`, which would look like options."""
 SERVING = "serving.knative.dev/"
 KSERVE = "serving.kserve.io/"
 
@@ -71,6 +73,8 @@ def is_service(data: Any) -> bool:
 def split_name(path: str | Path) -> tuple[str, str]:
     """The file and the name of ``FILE#NAME``; the name is empty where there is none."""
     file, mark, name = str(path).rpartition("#")
+    if file == STANDARD_INPUT:
+        return "-", name
     return (file, name) if mark and file and name and not Path(path).exists() else (str(path), "")
 
 

@@ -92,6 +92,37 @@ def test_a_prediction_that_fails_is_status_3(folder: Path):
     assert len(list((folder / "runs").glob("quick-*/run.json"))) == 1
 
 
+def test_the_cluster_s_configuration_is_that_of_the_local_cluster_and_of_the_prediction(folder: Path):
+    """`--cluster-config` with an operator's KnativeServing: the revision may begin without a pod, and does."""
+    config = {"autoscaler": {"allow-zero-initial-scale": "true", "initial-scale": "0", "stable-window": "30s"}}
+    serving = {"apiVersion": "operator.knative.dev/v1beta1", "kind": "KnativeServing", "spec": {"config": config}}
+    (folder / "cluster.yaml").write_text(json.dumps(serving))
+    options = ["--model", "fitted.yaml", "--out", "run", "--set", "service.annotations.min-scale=0"]
+    words = ["validate", "quick.yaml", *options, "--set", "start=zero", "--cluster-config", "cluster.yaml"]
+    done = CliRunner().invoke(cli, words)
+
+    assert done.exit_code in (0, 3), done.output
+    for place in ("run", "run/prediction"):
+        about = json.loads((folder / place / "run.json").read_text())
+        assert about["experiment"]["config-autoscaler"] == config["autoscaler"]
+    pods = (folder / "run" / "pods.csv").read_text().splitlines()
+    created_s = float(pods[1].split(",")[pods[0].split(",").index("created_s")])
+    assert created_s > -0.1  # not before the load
+
+
+def test_a_cluster_s_configuration_that_knative_refuses_is_one_line(folder: Path):
+    """With file, line and key, before anything is started."""
+    (folder / "cm.yaml").write_text(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config-autoscaler}\ndata:\n  stable-window: 1s\n"
+    )
+    done = CliRunner().invoke(cli, ["validate", "quick.yaml", "--cluster-config", "cm.yaml"])
+
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: cm.yaml:5: data.stable-window: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert not (folder / "runs").exists()
+
+
 def test_a_run_on_a_busy_machine_is_not_judged(folder: Path, monkeypatch: pytest.MonkeyPatch):
     """The verdict is the reason, the exit status neither yes nor no."""
     monkeypatch.setattr("kpasim.cluster.quiet.trouble", lambda *_: "other programs used 1.9 of 2 cores")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kpasim.errors import FileError
-from kpasim.spec.objects import objects_in
+from kpasim.spec.objects import objects_in, split_name
 from kpasim.spec.yamlfile import read_documents
 
 _ENDINGS = {".yaml", ".yml"}
@@ -19,20 +19,26 @@ class Found:
 
     Attributes:
         files: Those that were named, and of folders those that hold a Service or an experiment.
-        left_out: Other YAML files of folders: Deployments, models, values, templates.
+        left_out: Other YAML files: Deployments, models, values, templates.
     """
 
     files: tuple[str, ...]
     left_out: tuple[str, ...]
 
 
-def files_in(paths: Iterable[str]) -> Found:
-    """The files to check among files and folders; folders are searched as deep as they go."""
+def files_in(paths: Iterable[str], *, skip_others: bool = False) -> Found:
+    """The files to check among files and folders; folders are searched as deep as they go.
+
+    Args:
+        paths: Files and folders.
+        skip_others: Whether a file that was named is left out where it holds neither a Service nor an experiment.
+    """
     files: list[str] = []
     left_out: list[str] = []
     for path in paths:
         if not Path(path).is_dir():
-            files.append(path)
+            keep = not skip_others or path == "-" or _is_ours(Path(split_name(path)[0]))
+            (files if keep else left_out).append(path)
             continue
         for file in sorted(Path(path).rglob("*")):
             hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
