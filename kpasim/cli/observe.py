@@ -114,6 +114,8 @@ def command(
 
 def show(observation: Observation, zone: ZoneInfo) -> None:
     """Print what was found, what it cannot say and what is missing."""
+    import numpy as np
+
     length = _length(observation.end_s - observation.begin_s)
     window = f"{_date(observation.begin_s, zone)} to {_date(observation.end_s, zone)} ({length})"
     lines = [("Service", f"{observation.namespace}/{observation.service}"), ("Window", window)]
@@ -123,7 +125,7 @@ def show(observation: Observation, zone: ZoneInfo) -> None:
             lines.append(("Requests", f"{sum(s.increments().sum() for s in counters):,.0f} {what} (responses counted)"))
     ready = observation.find("kn_revision_pods_count", "autoscaler")
     if ready:
-        lines.append(("Pods", f"peak {max(float(max(s.values, default=0)) for s in ready):.0f} ready in a revision"))
+        lines.append(("Pods", f"peak {max(np.nanmax(s.values, initial=0) for s in ready):.0f} ready in a revision"))
     lives = [f"{r.name} ({_date(r.first_s, zone)} to {_date(r.last_s, zone)})" for r in observation.revisions]
     lines += [("Revision", text) for text in _few(lives)]
     lines.append(("Names", NAMES[observation.generation]))

@@ -98,7 +98,8 @@ def assemble(
     series = _of_service(served, service, namespace)
     if not any(s.metric.startswith(("kn_", "http_")) for s in series):
         raise no_service(service, namespace, services(served))
-    series = _one_copy(series, notes)
+    _refuse_several_clusters(series)
+    series = _one_clock(_one_copy(series, notes), notes)
     series = [_within(s, window_s) for s in series]
     series = [s for s in series if len(s.times_s)]
     if not series:
@@ -213,6 +214,15 @@ def _without_second_counts(series: list[Series]) -> list[Series]:
     return [s for s in series if (s.metric, s.role) not in counted] + counters
 
 
+def _refuse_several_clusters(series: Sequence[Series]) -> None:
+    """A server of many clusters may hold services of one name in several of them."""
+    for label in ("cluster", "k8s_cluster_name", "cluster_name", "prometheus_cluster"):
+        found = sorted({s.labels[label] for s in series if label in s.labels})
+        if len(found) > 1:
+            listed = ", ".join(found)
+            raise RunError(f"the service is in several clusters ({listed}): choose one, as --label {label}={found[0]}")
+
+
 def _one_copy(series: Sequence[Series], notes: list[str]) -> list[Series]:
     """Join the copies of each series: of two Prometheus replicas, or of two jobs that scrape one target.
 
@@ -251,6 +261,44 @@ def _in_order(series: Series, notes: list[str]) -> Series:
             notes.append(note)
     times, kept = np.unique(times, return_index=True)
     return replace(series, times_s=times, values=values[kept])
+
+
+def _one_clock(series: Sequence[Series], notes: list[str]) -> list[Series]:
+    """Drop the samples that a server stored twice for one stretch of time, since its clock was set back.
+
+    There the samples of two scrapes stand between each other, and counters seem to fall and to rise again, over and
+    over. The samples with the higher counts are the later ones and stay.
+    """
+    counters = [s for s in series if s.kind == "counter"]
+    stretches = [stretch for stretch in map(_set_back, counters) if stretch]
+    if not stretches:
+        return list(series)
+    begin, end = min(low for low, _ in stretches), max(high for _, high in stretches)
+    notes.append(
+        f"a clock was set back: from {iso(begin)} to {iso(end)} samples of two scrapes stand between each other; "
+        "the earlier ones are left out"
+    )
+    dropped: dict[Target, list[NDArray[np.float64]]] = defaultdict(list)
+    for one in counters:
+        inside = slice(*np.searchsorted(one.times_s, (begin, end)))
+        values = one.values[inside]
+        dropped[_target(one)].append(one.times_s[inside][values < np.fmax.accumulate(values)])
+    result = []
+    for one in series:
+        kept = ~np.isin(one.times_s, np.concatenate(dropped.get(_target(one), [_NONE])))
+        result.append(one if kept.all() else replace(one, times_s=one.times_s[kept], values=one.values[kept]))
+    return result
+
+
+def _set_back(series: Series) -> tuple[float, float] | None:
+    """Where a counter falls and comes back, several times: a restarted process counts from 0 and does not come back."""
+    times, values = series.times_s, series.values
+    falls = np.flatnonzero(np.diff(values[:-1]) < 0) + 1
+    back = falls[values[falls + 1] >= values[falls - 1]]
+    return (float(times[back[0] - 1]), float(times[back[-1] + 1])) if len(back) >= 3 else None
+
+
+_NONE = np.empty(0)
 
 
 def _filled(series: Series, other: Series) -> Series:
@@ -385,30 +433,46 @@ def _resets(series: Sequence[Series]) -> tuple[Reset, ...]:
 
 
 def _revisions(series: Sequence[Series], interval_s: Mapping[str, float]) -> tuple[Revision, ...]:
-    """Each revision's lifetime; what goes on with constant values after the autoscaler dropped it is no life."""
+    """Each revision's lifetime: a deleted revision may be exported for longer, with constant values.
+
+    At the activator its counters and gauges go on as long as the activator lives. Autoscalers of 1.19.0 to 1.19.6 went
+    on as well (knative/serving#16200): their gauges speak of pods of which no queue-proxy is left.
+    """
+    hold = HOLD * max(interval_s.values())
     result = []
     for name in sorted({s.revision for s in series} - {""}):
-        own = [s for s in series if s.revision == name]
+        own = [s for s in series if s.revision == name and not np.isnan(s.values).all()]
         first, exported = min(s.times_s[0] for s in own), max(s.times_s[-1] for s in own)
-        gauges = [s for s in own if s.role == "autoscaler"]
-        last, note = exported, ""
-        if gauges:
-            ended = max(s.times_s[~np.isnan(s.values)][-1] for s in gauges if not np.isnan(s.values).all())
-            alive = max([ended, *(_last_change(s) for s in own if s.role == "activator"), *_ends(own)])
-            if alive < exported - HOLD * interval_s.get("autoscaler", 0.0):
-                last, note = alive, f"exported on with constant values after {iso(float(alive))} (deleted then)"
+        by_role = {role: [s for s in own if s.role == role] for role in ROLES}
+        changed = max(_last_change(s) for s in own)
+        pods_end = max((_last_known_s(s) for s in by_role["queue-proxy"]), default=0.0)
+        gauges_end = max((_last_known_s(s) for s in by_role["autoscaler"]), default=0.0)
+        alive = max(changed, pods_end, gauges_end)
+        left = max((_last_known(s) for s in by_role["autoscaler"] if s.metric == "kn_revision_pods_count"), default=0.0)
+        if left > 0 and by_role["queue-proxy"] and max(changed, pods_end) < gauges_end - hold:
+            alive = max(changed, pods_end)
+        gone = bool(by_role["autoscaler"]) and alive < exported - hold
+        last, note = (
+            (alive, f"deleted by {iso(alive)} and exported on with constant values") if gone else (exported, "")
+        )
         result.append(Revision(name, float(first), float(last), float(exported), note))
     return tuple(sorted(result, key=lambda revision: revision.first_s))
 
 
-def _ends(own: Sequence[Series]) -> list[float]:
-    return [float(s.times_s[-1]) for s in own if s.role == "queue-proxy"]
-
-
 def _last_change(series: Series) -> float:
-    """Time of the last sample that differs from the one before [s since 1970]."""
-    changed = np.flatnonzero(np.diff(series.values) != 0)
-    return float(series.times_s[changed[-1] + 1]) if len(changed) else float(series.times_s[0])
+    """Time of the last sample that differs from the one before [s since 1970]; of the first where none does."""
+    known = ~np.isnan(series.values)
+    times = series.times_s[known]
+    changed = np.flatnonzero(np.diff(series.values[known]) != 0)
+    return float(times[changed[-1] + 1] if len(changed) else times[0])
+
+
+def _last_known_s(series: Series) -> float:
+    return float(series.times_s[~np.isnan(series.values)][-1])
+
+
+def _last_known(series: Series) -> float:
+    return float(series.values[~np.isnan(series.values)][-1])
 
 
 def _generation(series: Series) -> str:

@@ -1,0 +1,257 @@
+"""What goes wrong with recorded series: each fault is noticed, said, and costs no more than it must."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kpasim.errors import RecordError, RunError
+from kpasim.records.prometheus.assemble import Served, assemble
+from kpasim.records.prometheus.client import Client
+from kpasim.records.prometheus.files import read_files
+from kpasim.records.prometheus.observation import Observation
+from kpasim.records.prometheus.observe import from_files, from_server
+from tests import prometheus_runs
+from tests.records.prometheus.servers import victoria_metrics
+
+RUN = "poisson-slow"
+COUNT = "http_server_request_duration_seconds_count"
+
+
+def served(name: str = RUN) -> list[Served]:
+    """The series of a recorded run."""
+    return read_files([prometheus_runs.folder(name) / "raw.json"])[0]
+
+
+def observed(series: Iterable[Served], name: str = RUN) -> Observation:
+    """What they say."""
+    return assemble(list(series), service=name, namespace="default")
+
+
+def changed(series: Iterable[Served], keep: Callable[[np.ndarray], np.ndarray], **labels: str) -> list[Served]:
+    """Series of which only some times are kept, with further labels."""
+    result = []
+    for one in series:
+        kept = keep(one.times_s)
+        result.append(Served({**one.labels, **labels}, one.times_s[kept], one.values[kept]))
+    return [one for one in result if len(one.times_s)]
+
+
+def requests(observation: Observation, role: str = "activator") -> float:
+    """Requests that a role counted."""
+    return float(sum(s.increments().sum() for s in observation.find(COUNT, role)))
+
+
+def test_a_gap_loses_no_counts_and_is_listed():
+    """A minute without any sample is one gap of all targets; counters bridge it."""
+    whole = observed(served())
+    middle = whole.begin_s + 200
+    one = observed(changed(served(), lambda t: (t < middle) | (t > middle + 60)))
+    assert requests(whole) == requests(one)
+    [gap] = one.gaps
+    assert ("", True) == (gap.role, gap.begin_s <= middle <= gap.end_s - 60)
+
+
+def test_a_target_that_was_not_scraped_is_a_gap_of_its_own():
+    """The autoscaler alone is away; the others go on."""
+    middle = observed(served()).begin_s + 200
+    series = served()
+    central = [s for s in series if s.labels.get("container") == "autoscaler"]
+    others = [s for s in series if s.labels.get("container") != "autoscaler"]
+    [gap] = observed([*changed(central, lambda t: (t < middle) | (t > middle + 60)), *others]).gaps
+    assert ("autoscaler", "10.77.1.13:9090") == (gap.role, gap.instance)
+
+
+def test_a_restarted_process_loses_what_it_counted_after_the_last_scrape_and_no_more():
+    """A counter that begins again from 0 goes on; the fall is listed with its target."""
+    whole = observed(served())
+    middle = whole.begin_s + 300
+    series = []
+    for one in served():
+        if one.name.startswith("http_") and one.labels["container"] == "activator":
+            before = one.values[one.times_s <= middle][-1]
+            one = replace(one, values=np.where(one.times_s > middle, one.values - before, one.values))  # noqa: PLW2901
+        series.append(one)
+    again = observed(series)
+    assert requests(whole) == requests(again)
+    [reset] = again.resets
+    assert "activator" == reset.role
+    assert reset.before_s <= middle < reset.after_s
+
+
+REPLICAS = {"a": (100, 160), "b": (300, 360)}
+"""Replicas of Prometheus, and the stretch in which each was away [s]."""
+
+
+def replicas(shift_s: float = 0.0) -> list[Served]:
+    """The run as two replicas have it, which scrape at phases of their own."""
+    begin = observed(served()).begin_s
+    result = []
+    for place, (name, (low, high)) in enumerate(REPLICAS.items()):
+
+        def there(t: np.ndarray, low: float = begin + low, high: float = begin + high) -> np.ndarray:
+            return (t < low) | (t > high)
+
+        for one in changed(served(), there, prometheus_replica=name):
+            result.append(Served(one.labels, np.round(one.times_s + 0.7 * place + shift_s, 3), one.values))
+    return result
+
+
+def test_replicas_are_one_prometheus():
+    """Series that differ in the replica only are counted once, and each replica fills the gaps of the other."""
+    whole, both = observed(served()), observed(replicas())
+    assert len(whole.series) == len(both.series)
+    assert (requests(whole), requests(whole, "queue-proxy")) == (requests(both), requests(both, "queue-proxy"))
+    assert not both.gaps
+    assert not both.resets
+    assert any("more than once" in text for text in both.notes)
+    for series in both.series:
+        assert np.all(np.diff(series.times_s) > 0)
+
+
+def test_replicas_in_one_server_are_one_prometheus(tmp_path: Path):
+    """VictoriaMetrics holds both replicas' series side by side and gives both."""
+    back = -1e8
+    whole = observed(served())
+    with victoria_metrics(tmp_path / "victoria", replicas(back)) as url:
+        window = (whole.begin_s + back - 10, whole.end_s + back + 10)
+        both = from_server(Client(url), service=RUN, namespace="default", window_s=window)
+        only = from_server(
+            Client(url), service=RUN, namespace="default", window_s=window, matchers=['prometheus_replica="a"']
+        )
+    assert requests(whole) == requests(both) == requests(only)
+    assert (0, 1) == (len(both.gaps), len(only.gaps))
+
+
+def test_a_target_of_two_jobs_is_one_target():
+    """A Service that two ServiceMonitors select is scraped twice."""
+    twice = [*served(), *(Served({**s.labels, "job": "again", "endpoint": "m"}, s.times_s, s.values) for s in served())]
+    assert requests(observed(served())) == requests(observed(twice))
+
+
+def test_services_of_one_name_in_two_clusters_are_not_added_up():
+    """The message names the clusters and the option that chooses."""
+    both = [Served({**s.labels, "cluster": name}, s.times_s, s.values) for name in ("a", "b") for s in served()]
+    with pytest.raises(RunError, match=r"in several clusters \(a, b\): choose one, as --label cluster=a$"):
+        observed(both)
+
+
+def extended(series: Iterable[Served], until_s: float, *containers: str) -> list[Served]:
+    """Series of some programs with their last value until later."""
+    result = []
+    for one in series:
+        if one.labels.get("container") in containers:
+            more = np.arange(one.times_s[-1] + 5, until_s, 5)
+            values = np.concatenate([one.values, np.full(len(more), one.values[-1])])
+            one = Served(one.labels, np.concatenate([one.times_s, more]), values)  # noqa: PLW2901
+        result.append(one)
+    return result
+
+
+def test_a_deleted_revision_ends_although_the_activator_exports_it():
+    """Its life ends with the autoscaler's gauges; the activator's counters stay constant after it."""
+    whole = observed(served())
+    central = [s for s in served() if not s.name.startswith(("kn_", "http_"))]
+    own = [s for s in served() if s.name.startswith(("kn_", "http_"))]
+    later = [
+        *extended(own, whole.end_s + 600, "activator"),
+        *extended(central, whole.end_s + 600, "activator", "autoscaler"),
+    ]
+    [revision] = observed(later).revisions
+    assert whole.end_s == pytest.approx(revision.last_s, abs=15)
+    assert whole.end_s + 590 < revision.exported_until_s
+    assert "exported on with constant values" in revision.note
+    assert requests(whole) == requests(observed(later))
+
+
+def test_a_deleted_revision_ends_although_the_autoscaler_exports_it():
+    """Autoscalers of 1.19.0 to 1.19.6 went on with the last number of pods, of which no queue-proxy is left."""
+    whole = observed(served())
+    middle = whole.begin_s + 400
+    early = changed(served(), lambda t: t <= middle)
+    [ready] = observed(early).find("kn_revision_pods_count")
+    assert ready.values[-1] > 0
+    [revision] = observed(extended(early, middle + 1200, "autoscaler", "activator")).revisions
+    assert middle == pytest.approx(revision.last_s, abs=15)
+    assert middle + 1190 < revision.exported_until_s
+
+
+def test_a_revision_without_pods_is_not_taken_for_deleted():
+    """One that rests at zero has constant values as well."""
+    whole = observed(served("bursts-cold5"), "bursts-cold5")
+    [revision] = whole.revisions
+    assert "" == revision.note
+    assert revision.last_s == revision.exported_until_s
+
+
+def test_nan_is_no_value():
+    """NaN and staleness markers count nothing and end nothing."""
+    whole = observed(served())
+    series = []
+    for one in served():
+        values = one.values.copy()
+        values[3::4] = np.nan
+        if not one.name.endswith("_queued"):
+            one = replace(one, values=values)  # noqa: PLW2901
+        else:
+            one = replace(one, values=np.full(len(values), np.nan))  # noqa: PLW2901
+        series.append(one)
+    holes = observed(series)
+    [before], [after] = (o.find(COUNT, "activator") for o in (whole, holes))
+    last = np.flatnonzero(~np.isnan(after.values))[-1]
+    assert before.increments()[: last + 1].sum() == after.increments().sum()
+    assert not holes.resets
+    assert not np.isnan(after.increments()).any()
+
+
+def test_a_clock_that_jumped_ahead_is_a_gap():
+    """The stretch that no clock showed has no samples of any target."""
+    whole = observed(served())
+    middle = whole.begin_s + 300
+    jumped = [Served(s.labels, np.where(s.times_s > middle, s.times_s + 900, s.times_s), s.values) for s in served()]
+    one = observed(jumped)
+    [gap] = one.gaps
+    assert "" == gap.role
+    assert 900 == pytest.approx(gap.end_s - gap.begin_s, abs=6)
+    assert requests(whole) == requests(one)
+
+
+@pytest.mark.parametrize("name", ["poisson-mid", "steps"])
+def test_a_clock_that_was_set_back_counts_nothing_twice(name: str):
+    """Where a server stored two scrapes for each time, counters do not seem to restart again and again."""
+    whole = observed(served(name), name)
+    middle = whole.begin_s + 300
+    back = [Served(s.labels, np.where(s.times_s > middle, s.times_s - 122, s.times_s), s.values) for s in served(name)]
+    one = observed(back, name)
+    assert requests(whole) == requests(one)
+    assert requests(whole, "queue-proxy") == requests(one, "queue-proxy")
+    assert not one.resets
+    assert any("a clock was set back" in text for text in one.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a_metric 1\n# EOF\n", r":1: has no time stamp"),
+        ('a{b="c} 1 2\n', r":1: is no sample|:1: labels: cannot be read"),
+        ("{}", "is no answer of Prometheus' API"),
+        ('{"status":"error","errorType":"bad_data","error":"parse error"}', "the server's answer was parse error"),
+        ('{"status":"success","data":{"resultType":"vector","result":[]}}', r"must be matrix \(it is 'vector'\)"),
+        ("", "no sample in it"),
+        (
+            '{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,"x"]]}]}}',
+            "cannot|read",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_in_one_line(text: str, message: str, tmp_path: Path):
+    """File, line and what would be right."""
+    path = tmp_path / "series.txt"
+    path.write_text(text)
+    with pytest.raises(RecordError, match=message) as caught:
+        from_files([path])
+    assert "\n" not in str(caught.value)
