@@ -38,7 +38,8 @@ class Kind(IntEnum):
     SCRAPE = 8
     """The autoscaler reads the queue-proxies. Entity: 0."""
     POLL = 9
-    """KEDA looks at its trigger. Entity: 0."""
+    """Another clock of an autoscaler. Entity: 0 KEDA looks at its trigger, 1 its HTTP scaler reads the interceptor and
+    2 tells KEDA, 3 Ray Serve's controller loops, 4 the bounds of a schedule change."""
     TICK = 10
     """The autoscaler decides. Entity: 0."""
     POKE = 11

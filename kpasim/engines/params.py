@@ -26,7 +26,7 @@ KPA, HPA, KEDA, KEDA_HTTP, RAY_SERVE = range(5)
 # add-on, a handle of Ray Serve
 ACTIVATORS, SERVICE, INTERCEPTOR, ROUTER = range(4)
 # metrics of autoscalers that read what was scraped
-CONCURRENCY, RATE, UTILIZATION = 0, 1, 2
+CONCURRENCY, RATE, UTILIZATION, ONGOING = 0, 1, 2, 3
 # when a stage of a start happens
 BEFORE_READY, AFTER_READY, FIRST_REQUEST = 0, 1, 2
 # what a stage of a start is
@@ -252,6 +252,37 @@ class Params(NamedTuple):
     """failureThreshold of the fallback, -1 without."""
     fallback_replicas: int = 0
     fallback_behavior: int = 0
+
+    # the scaler of KEDA's HTTP add-on
+    ring_window_ms: int = 60_000
+    """Window of the request rate."""
+    ring_step_ms: int = 1000
+    """Length of its buckets."""
+    queue_tick_ns: int = SECOND_NS // 2
+    """Time from one reading of the interceptor to the next."""
+    stream_ns: int = SECOND_NS // 5
+    """Time from one message to KEDA to the next."""
+
+    # Ray Serve
+    upscale_delay_ns: int = 0
+    downscale_delay_ns: int = 0
+    to_zero_delay_ns: int = 0
+    upscaling_factor: float = 1.0
+    downscaling_factor: float = 1.0
+
+    # Knative's autoscaler with more
+    schedule: Ints = np.zeros((0, 3), dtype=np.int64)
+    """Bounds of the pods from a time since the start of the load on, see ``schedule.changes``."""
+    looks_ahead: int = 0
+    quantile: float = 1.0
+    ahead_ns: int = 0
+    """How far a forecast is ahead."""
+    slot_ns: int = 60 * SECOND_NS
+    """Steps of time that a forecast compares."""
+    period_ns: int = 86_400 * SECOND_NS
+    """Time after which the load repeats."""
+    history: Floats = np.zeros(0, dtype=np.float64)
+    """Demand in each slot of the earlier periods, one period after the other."""
 
 
 class Draws(NamedTuple):

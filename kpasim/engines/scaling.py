@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from kpasim.engines import params as of
-from kpasim.engines.machines import instance_type_names, nanoseconds, refused
+from kpasim.engines.draws import Stream, uniforms
+from kpasim.engines.machines import instance_type_names, nanoseconds, refused, stages
 from kpasim.engines.params import Params
-from kpasim.policy import hpa, keda
+from kpasim.policy import hpa, keda, ray_serve, schedule
 from kpasim.spec.experiment import Experiment
-from kpasim.spec.scaling import Behavior, Hpa, Keda, KedaHttp, Rule, ScaleDown, ScaleUp
+from kpasim.spec.scaling import (
+    DAY_S,
+    Behavior,
+    Hpa,
+    Keda,
+    KedaHttp,
+    Lookahead,
+    RayServe,
+    Rule,
+    ScaleDown,
+    ScaleUp,
+    Schedule,
+    days_of,
+    moment_of,
+    seconds_of_day,
+)
+from kpasim.spec.workload import OpenLoop
+from kpasim.workloads.arrivals import arrivals
 
 METRICS = {"concurrency": of.CONCURRENCY, "rps": of.RATE, "request-rate": of.RATE, "utilization": of.UTILIZATION}
+EARLIER = 1 << 30
+"""Replications whose arrivals are those of earlier days: beyond all that are simulated."""
 UTILIZATION_TARGET = 80.0
 """Percent; KServe's default for cpu."""
 RATE_WINDOW_S = 60.0
@@ -35,10 +57,12 @@ def settings_of(experiment: Experiment, params: Params) -> dict[str, Any]:
             return {**settings, **_measured(experiment, scaling), **_hpa(scaling, params)}
         if isinstance(scaling, Keda):
             return {**settings, **_measured(experiment, scaling), **_keda(scaling, params)}
-        raise refused(experiment, "autoscaler", "keda-http is not simulated yet")
-    if scaling.kind in {"kpa", "spare"}:
-        return {}
-    raise refused(experiment, "autoscaler", f"{scaling.kind} is not simulated yet")
+        return {**settings, **_keda_http(experiment, scaling, params)}
+    if isinstance(scaling, RayServe):
+        return {**_deployment(experiment, params), **_ray_serve(experiment, scaling, params)}
+    if isinstance(scaling, Schedule):
+        return _schedule(experiment, scaling, params)
+    return _lookahead(experiment, scaling, params) if isinstance(scaling, Lookahead) else {}
 
 
 def _deployment(experiment: Experiment, params: Params) -> dict[str, Any]:
@@ -139,6 +163,113 @@ def _measured(experiment: Experiment, scaling: Hpa | Keda) -> dict[str, Any]:
         "scrape_ns": nanoseconds(scaling.scrape_interval_s),
         "window_scrapes": max(1, int(window_s / scaling.scrape_interval_s + 1e-9)),
         "adapter_ns": nanoseconds(scaling.adapter_delay_s),
+    }
+
+
+def _keda_http(experiment: Experiment, scaling: KedaHttp, params: Params) -> dict[str, Any]:
+    least = scaling.min_replicas
+    metric = "rps" if scaling.metric == "request-rate" else scaling.metric
+    settles_s = max(scaling.scaledown_period_s, scaling.downscale_stabilization_s) + scaling.polling_interval_s
+    return {
+        "data_plane": of.INTERCEPTOR,
+        "always_activator": 1,
+        "metric": METRICS[metric],
+        "target_milli": max(1, round(target_of(experiment, metric, scaling.target) * 1000)),
+        "ring_window_ms": round(scaling.window_s * 1000),
+        "ring_step_ms": round(scaling.granularity_s) * 1000,
+        "queue_tick_ns": nanoseconds(scaling.queue_tick_s),
+        "stream_ns": nanoseconds(scaling.stream_interval_s),
+        "poll_ns": nanoseconds(scaling.polling_interval_s),
+        "cooldown_ns": nanoseconds(scaling.scaledown_period_s),
+        "initial_cooldown_ns": nanoseconds(scaling.initial_cooldown_period_s),
+        **_bounds(params, least, least, settles_s),
+    }
+
+
+def _ray_serve(experiment: Experiment, scaling: RayServe, params: Params) -> dict[str, Any]:
+    least, begins = scaling.min_replicas, scaling.initial_replicas
+    to_zero_s = scaling.downscale_to_zero_delay_s
+    to_zero_s = scaling.downscale_delay_s if to_zero_s is None else to_zero_s
+    target = target_of(experiment, "concurrency", scaling.target_ongoing_requests)
+    settles_s = scaling.downscale_delay_s + scaling.look_back_period_s + (0.0 if least else to_zero_s)
+    bounds = _bounds(params, least, least, settles_s)
+    if begins is not None and params.start != of.ZERO:
+        bounds["initial_scale"] = begins
+    return {
+        "autoscaler": of.RAY_SERVE,
+        "data_plane": of.ROUTER,
+        "always_activator": 1,
+        "container_concurrency": scaling.max_ongoing_requests,
+        "most": scaling.max_of(experiment.revision.max_scale),
+        "metric": of.ONGOING,
+        "target_milli": max(1, round(target * 1000)),
+        "scrape_ns": nanoseconds(scaling.metrics_interval_s),
+        "window_scrapes": max(1, int(scaling.look_back_period_s / scaling.metrics_interval_s + 1e-9)),
+        "upscale_delay_ns": nanoseconds(scaling.upscale_delay_s),
+        "downscale_delay_ns": nanoseconds(scaling.downscale_delay_s),
+        "to_zero_delay_ns": nanoseconds(to_zero_s),
+        "upscaling_factor": scaling.upscaling_factor,
+        "downscaling_factor": scaling.downscaling_factor,
+        "grace_period_ns": max(1, nanoseconds(scaling.graceful_shutdown_timeout_s)),
+        # The controller sees in one of its loops that a replica has started.
+        "probe_period_ns": ray_serve.CONTROL_LOOP_NS,
+        "probe_initial_delay_ns": 0,
+        "probe_successes": 1,
+        "startup_period_ns": 0,
+        **bounds,
+    }
+
+
+def _schedule(experiment: Experiment, scaling: Schedule, params: Params) -> dict[str, Any]:
+    windows = []
+    for window in scaling.windows:
+        start, end = seconds_of_day(window.start), seconds_of_day(window.end)
+        days = days_of(window.days)
+        ends = days if end > start else tuple((day + 1) % 7 for day in days)
+        windows.append(
+            schedule.Window(
+                _cron(start, days),
+                _cron(end % DAY_S, ends if end < DAY_S else tuple((day + 1) % 7 for day in days)),
+                window.replicas,
+                schedule.UNBOUNDED,
+                ZoneInfo(scaling.timezone),
+            )
+        )
+    length_s = experiment.horizon_s or experiment.repeat_s or experiment.workload.length_s or 0.0
+    table = schedule.changes(windows, moment_of(scaling.load_starts, scaling.timezone), length_s + 2 * DAY_S)
+    stays = params.stays or int(table[:, schedule.LEAST].max() > 0)
+    return {"schedule": table, "stays": stays}
+
+
+def _cron(time_s: int, days: tuple[int, ...]) -> schedule.Cron:
+    weekdays = ",".join(str((day + 1) % 7) for day in days)
+    return schedule.parse(f"{time_s // 60 % 60} {time_s // 3600} * * {weekdays}")
+
+
+def _lookahead(experiment: Experiment, scaling: Lookahead, params: Params) -> dict[str, Any]:
+    workload = experiment.workload
+    if not isinstance(workload, OpenLoop):
+        message = "lookahead needs a load that is sent at times of its own, not one of clients that wait for responses"
+        raise refused(experiment, "autoscaler", f"{message} (use another kind of workload)")
+    is_rate = experiment.revision.metric == "rps"
+    service_time = experiment.model.service_time
+    factors = [service_time.per_instance_type.get(name, 1.0) for name in instance_type_names(experiment)]
+    weight = 1.0 if is_rate else service_time.time.mean_s() * factors[0]
+    ahead_s = scaling.scale_up_forward_s
+    if ahead_s is None:
+        ahead_s = sum(stage.times[0].mean_s() for stage in stages(experiment) if stage.when == of.BEFORE_READY)
+    slots = params.period_ns // params.slot_ns
+    days = []
+    for day in range(scaling.history_days):
+        sent_ns = arrivals(workload, partial(uniforms, params.seed, EARLIER + day, Stream.ARRIVAL))
+        counts = np.bincount(sent_ns[sent_ns < params.period_ns] // params.slot_ns, minlength=slots)
+        days.append(counts / (params.slot_ns / of.SECOND_NS) * weight)
+    return {
+        "looks_ahead": 1,
+        "quantile": scaling.quantile / 100,
+        "ahead_ns": nanoseconds(ahead_s),
+        "history": np.concatenate(days),
+        "stays": 1,
     }
 
 

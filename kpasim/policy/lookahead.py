@@ -54,8 +54,8 @@ class History(NamedTuple):
     """Demand of earlier periods and of the current one; the arrays change in place.
 
     Attributes:
-        slots: Demand of each slot, shape ``(periods + 1, slots in a period, 2)``; period ``p`` is kept at row
-            ``p % (periods + 1)``. A slot without time was not seen.
+        slots: Demand of each slot, shape ``((periods + 1) * slots in a period, 2)``; the slots of period ``p`` begin at
+            row ``p % (periods + 1) * slots in a period``. A slot without time was not seen.
         owner: Number of the period that each row holds, shape ``(periods + 1,)``.
         sorted: Room for sorting one demand per period, shape ``(periods + 1,)``.
     """
@@ -65,10 +65,15 @@ class History(NamedTuple):
     sorted: NDArray[np.float64]
 
 
+def slots_of(settings: Settings) -> int:
+    """Slots in a period; the last one may be shorter."""
+    return -(-settings.period_ns // settings.slot_ns)
+
+
 def new_history(settings: Settings, periods: int = PERIODS) -> History:
     """A history that has seen nothing and remembers so many earlier periods."""
     return History(
-        np.zeros((periods + 1, -(-settings.period_ns // settings.slot_ns), 2)),
+        np.zeros(((periods + 1) * slots_of(settings), 2)),
         np.arange(periods + 1, dtype=np.int64) - (periods + 1),
         np.zeros(periods + 1),
     )
@@ -88,10 +93,24 @@ def earlier_periods(settings: Settings, history: History, mean: NDArray[np.float
     """
     rows = len(history.owner)
     for period in range(1 - rows, 0):
-        row = period % rows
-        history.owner[row] = period
-        history.slots[row, :, SUM] = rng.poisson(mean) * float(settings.slot_ns)
-        history.slots[row, :, WEIGHT_NS] = float(settings.slot_ns)
+        remember(settings, history, period, rng.poisson(mean).astype(np.float64))
+
+
+def remember(settings: Settings, history: History, period: int, demand: NDArray[np.float64]) -> None:
+    """Take the demand of each slot of a whole period.
+
+    Args:
+        settings: The forecast.
+        history: Changed in place.
+        period: Number of the period.
+        demand: Mean demand of each slot, shape ``(slots in a period,)``.
+    """
+    row = period % len(history.owner)
+    history.owner[row] = period
+    for slot in range(len(demand)):
+        place = row * len(demand) + slot
+        history.slots[place, SUM] = demand[slot] * float(settings.slot_ns)
+        history.slots[place, WEIGHT_NS] = float(settings.slot_ns)
 
 
 def observe(settings: Settings, history: History, now_ns: int, demand: float, length_ns: int) -> None:
@@ -106,12 +125,15 @@ def observe(settings: Settings, history: History, now_ns: int, demand: float, le
     """
     period = now_ns // settings.period_ns
     row = period % len(history.owner)
+    first = row * slots_of(settings)
     if history.owner[row] != period:
         history.owner[row] = period
-        history.slots[row, :, :] = 0.0
-    slot = now_ns % settings.period_ns // settings.slot_ns
-    history.slots[row, slot, SUM] += demand * length_ns
-    history.slots[row, slot, WEIGHT_NS] += length_ns
+        for place in range(first, first + slots_of(settings)):
+            history.slots[place, SUM] = 0.0
+            history.slots[place, WEIGHT_NS] = 0.0
+    place = first + now_ns % settings.period_ns // settings.slot_ns
+    history.slots[place, SUM] += demand * length_ns
+    history.slots[place, WEIGHT_NS] += length_ns
 
 
 def forecast(settings: Settings, history: History, now_ns: int) -> float:
@@ -124,10 +146,11 @@ def forecast(settings: Settings, history: History, now_ns: int) -> float:
     slot = then_ns % settings.period_ns // settings.slot_ns
     seen = 0
     for row in range(len(history.owner)):
-        weight = history.slots[row, slot, WEIGHT_NS]
+        seen_at = row * slots_of(settings) + slot
+        weight = history.slots[seen_at, WEIGHT_NS]
         if history.owner[row] >= period or history.owner[row] <= period - len(history.owner) or weight <= 0.0:
             continue
-        demand = history.slots[row, slot, SUM] / weight
+        demand = history.slots[seen_at, SUM] / weight
         place = seen
         while place > 0 and history.sorted[place - 1] > demand:
             history.sorted[place] = history.sorted[place - 1]
@@ -157,5 +180,5 @@ def desired(settings: Settings, history: History, now_ns: int, reactive: int) ->
     return max(reactive, math.ceil(forecast(settings, history, now_ns) / settings.target))
 
 
-KERNELS = (observe, forecast, desired)
+KERNELS = (slots_of, remember, observe, forecast, desired)
 """Functions that a compiled engine adopts, callees before callers."""

@@ -6,10 +6,10 @@ from kpasim.policy import decider
 
 (
     METRIC, TOLERANCE, STABILIZED, UP_LIMIT, DOWN_LIMIT, MAXIMUM, MINIMUM, NO_METRIC, OFF, WAKES, COOLED_DOWN, FALLBACK,
-    WAITS,
+    FORECAST,
 ) = range(len(decider.RULES), len(decider.RULES) + 13)  # fmt: skip
 RULES = (
     *decider.RULES, "metric", "tolerance", "stabilized", "scale-up-limit", "scale-down-limit", "maximum", "minimum",
-    "no-metric", "off", "wakes", "cooled-down", "fallback", "waits",
+    "no-metric", "off", "wakes", "cooled-down", "fallback", "forecast",
 )  # fmt: skip
 """Names of the rules, by code."""

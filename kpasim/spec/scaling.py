@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -18,7 +18,9 @@ from kpasim.spec.quantities import PositiveSeconds, Seconds, Share
 
 Metric = Literal["concurrency", "rps", "utilization"]
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-DAY_S, WEEK_S = 86_400, 604_800
+DAY_S = 86_400
+WEEK = datetime(2026, 1, 5)
+"""A Monday."""
 MAX_REPLICAS = 100
 """Maximum of pods where neither the autoscaler's settings nor `max-scale` give one; KEDA's default."""
 
@@ -73,18 +75,18 @@ def _moment(text: Any) -> Any:
     return str(text)
 
 
-def moment_of(text: str, zone: str) -> float:
-    """Seconds since Monday 00:00 in a time zone; a date without an offset is in that zone.
+def moment_of(text: str, zone: str) -> datetime:
+    """A moment in a time zone: a date with a time, or a weekday with a time in a week without a change of the clocks.
 
     Raises:
         ValueError: Neither `mon 08:00` nor an ISO date with a time.
     """
     day, _, time = text.strip().lower().partition(" ")
     if day in DAYS:
-        return DAYS.index(day) * DAY_S + seconds_of_day(time or "00:00")
+        time_s = seconds_of_day(time or "00:00")
+        return WEEK.replace(tzinfo=ZoneInfo(zone)) + timedelta(days=DAYS.index(day), seconds=time_s)
     at = datetime.fromisoformat(text)
-    at = at.astimezone(ZoneInfo(zone)) if at.tzinfo else at
-    return at.weekday() * DAY_S + at.hour * 3600 + at.minute * 60 + at.second + at.microsecond / 1e6
+    return at.astimezone(ZoneInfo(zone)) if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone))
 
 
 def seconds_of_day(text: str) -> int:
@@ -95,6 +97,12 @@ def seconds_of_day(text: str) -> int:
     """
     hours, minutes = text.split(":")
     return int(hours) * 3600 + int(minutes) * 60
+
+
+def _whole_seconds(time_s: float) -> float:
+    if time_s != int(time_s):
+        raise wrong("is not a whole number of seconds (write 1s)")
+    return time_s
 
 
 TimeOfDay = Annotated[str, BeforeValidator(_time_of_day)]
@@ -139,7 +147,7 @@ class Schedule(Spec):
     """Time zone of the windows."""
     load_starts: Annotated[str, BeforeValidator(_moment)] = "mon 00:00"
     """Moment of the week at which the load starts: a weekday and a time in that time zone (`mon 08:00`), or a date and
-    a time (`2026-11-30T08:00+08:00`). A change of summer time during the run is not simulated."""
+    a time (`2026-11-30T08:00+08:00`)."""
     windows: tuple[Window, ...] = Field(min_length=1)
     """Parts of the week with a minimum of pods; where two overlap, the larger minimum holds."""
 
@@ -345,8 +353,8 @@ class KedaHttp(_Controller):
     time; the add-on's own default is 100."""
     window_s: PositiveSeconds = 60.0
     """Window of `request-rate`."""
-    granularity_s: PositiveSeconds = 1.0
-    """Length of its buckets."""
+    granularity_s: Annotated[PositiveSeconds, AfterValidator(_whole_seconds)] = 1.0
+    """Length of its buckets, whole seconds."""
     scaledown_period_s: Seconds = 300.0
     """Time without a request before all pods go."""
     initial_cooldown_period_s: Seconds = 0.0
@@ -398,6 +406,8 @@ class RayServe(Spec):
     """Window that the requests of a replica are averaged over."""
     metrics_interval_s: PositiveSeconds = 10.0
     """Time from one report of the requests to the next."""
+    graceful_shutdown_timeout_s: Seconds = 20.0
+    """Time that a removed replica has to finish its requests."""
 
     def max_of(self, max_scale: int) -> int:
         """Maximum of pods."""

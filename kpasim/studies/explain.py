@@ -26,8 +26,21 @@ REASONS = {
     "activation": "activation-scale",
     "held": "in panic mode no pod is removed",
     "delay": "scale-down-delay holds it",
+    "metric": "the metric asks for it",
+    "tolerance": "the metric is within the tolerance",
+    "stabilized": "the stabilisation window holds it",
+    "scale-up-limit": "the limits of changes allow no more",
+    "scale-down-limit": "the limits of changes allow no less",
+    "maximum": "the maximum of pods",
+    "minimum": "the minimum of pods",
+    "no-metric": "there is no metric",
+    "off": "the HPA is off at zero pods",
+    "wakes": "the trigger became active",
+    "cooled-down": "the cooldown has passed",
+    "fallback": "the source fails",
+    "forecast": "the forecast asks for it",
 }
-"""What each rule of ``policy.decider.RULES`` means."""
+"""What each rule of ``policy.rules.RULES`` means."""
 
 MOST_NAMES = 3
 """Pods that are named one by one when the same happens to them."""

@@ -10,12 +10,14 @@ from hypothesis import HealthCheck, given, settings
 
 from kpasim.engines import outcome as out
 from kpasim.engines import params as of
+from kpasim.engines.model.state import NO_ENDPOINT
 from kpasim.engines.outcome import Outcome, OutOfRoom, first_difference
 from kpasim.engines.params import Draws, Params
-from kpasim.policy import burst, decider
+from kpasim.policy import burst
+from kpasim.policy.rules import RULES
 from tests import oracle
 
-from .strategies import Run, runs
+from .strategies import KINDS, Run, runs
 
 Engine = Callable[[Params, Draws], Outcome]
 
@@ -31,14 +33,14 @@ def played(engine: Engine, run: Run) -> Outcome | str:
         return short.what
 
 
-def assert_same(engine: Engine, run: Run) -> Outcome | str:
+def assert_same(engine: Engine, run: Run, other: Engine = oracle.run) -> Outcome | str:
     """Both engines agree on a run, bit for bit; its outcome."""
-    expected, found = played(oracle.run, run), played(engine, run)
+    expected, found = played(other, run), played(engine, run)
     if isinstance(expected, str) or isinstance(found, str):
         assert expected == found, f"one engine is short of {[it for it in (expected, found) if isinstance(it, str)]}"
         return expected
     difference = first_difference(expected, found)
-    assert not difference, f"oracle and the other engine part at {difference}"
+    assert not difference, f"the engines part at {difference}"
     return expected
 
 
@@ -55,7 +57,12 @@ def gone_through(run: Run, outcome: Outcome | str) -> set[str]:
     rules = set(ticks[out.RULE].tolist())
     facts = {
         **{f"status {status}": status in requests[out.STATUS] for status in (200, 0, 502, 503, 504, -1)},
-        **{f"rule {name}": code in rules for code, name in enumerate(decider.RULES)},
+        **{f"rule {name}": code in rules for code, name in enumerate(RULES)},
+        **{f"autoscaler {name}": p.autoscaler == kind for name, kind in KINDS.items() if kind != of.KPA},
+        "spare pods": p.spare > 0,
+        "a schedule": len(p.schedule) > 1,
+        "a forecast": p.looks_ahead > 0,
+        "no pod": ((requests[out.STATUS] == NO_ENDPOINT) & (requests[out.POD] < 0)).any(),
         "panic": ticks[out.PANIC_MODE].any(),
         "poke": ticks[out.POKED].any(),
         "direct requests": (served[out.ACTIVATOR] < 0).any(),
@@ -82,8 +89,14 @@ def gone_through(run: Run, outcome: Outcome | str) -> set[str]:
     return {name for name, happened in facts.items() if happened}
 
 
-def agree(engine: Engine, experiments: int) -> Counter[str]:
+def agree(engine: Engine, experiments: int, others: tuple[str, ...] = (), other: Engine = oracle.run) -> Counter[str]:
     """Hold ``engine`` to the oracle on experiments drawn by hypothesis, the same ones each time.
+
+    Args:
+        engine: An engine.
+        experiments: Number of experiments.
+        others: Autoscalers beside Knative's own to draw from, which the oracle does not know.
+        other: The engine that takes its place then.
 
     Returns:
         In how many of them each thing happened, ``"experiments"`` among these.
@@ -97,10 +110,10 @@ def agree(engine: Engine, experiments: int) -> Counter[str]:
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
-    @given(runs())
+    @given(runs(others))
     def each_agrees(run: Run) -> None:
         seen["experiments"] += 1
-        seen.update(gone_through(run, assert_same(engine, run)))
+        seen.update(gone_through(run, assert_same(engine, run, other)))
 
     each_agrees()
     return seen

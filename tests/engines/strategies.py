@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from kpasim.engines import params as of
 from kpasim.engines.draws import chance_key, uniforms
 from kpasim.engines.params import Draws, Params
+from kpasim.policy import hpa, schedule
 from kpasim.policy.windows import smoothing_coefficient
 
 from .hand import MS, PLAIN, S, experiment, floats, ints
@@ -323,10 +324,118 @@ CROWDED = {
 """Many direct requests for few pods."""
 
 
+POLICIES = some(
+    np.zeros((0, 3), dtype=np.int64),
+    np.array([[hpa.PODS, 2, 4 * S]]),
+    np.array([[hpa.PODS, 1, 3 * S], [hpa.PERCENT, 100, 6 * S]]),
+    np.array([[hpa.PERCENT, 30, 2 * S], [hpa.PODS, 4, 9 * S]]),
+)
+"""Limits of an HPA's changes."""
+
+
 @st.composite
-def runs(draw: Any) -> Run:
-    """One replication of any experiment; one in four has what makes rare answers likely."""
+def deployments(draw: Any, kind: int) -> dict[str, Any]:
+    """Another autoscaler than Knative's, with pods of a plain Deployment; everything happens within seconds."""
+    least = draw(some(0, 0, 1, 2))
+    most = max(least, draw(some(3, 1, 6, 12)))
+    has_behavior = draw(FLAG)
+    policies = draw(POLICIES) if has_behavior else np.zeros((0, 3), dtype=np.int64)
+    is_keda = kind in {of.KEDA, of.KEDA_HTTP}
+    failures = draw(some(-1, 0, 2))
+    idle = draw(some(-1, -1, 0)) if kind == of.KEDA and least > 0 else -1
+    rests = least if idle < 0 else idle
+    planes = {of.KEDA_HTTP: of.INTERCEPTOR, of.RAY_SERVE: of.ROUTER}
+    metrics = {of.KEDA_HTTP: some(of.CONCURRENCY, of.RATE), of.RAY_SERVE: st.just(of.ONGOING)}
+    of_pods = draw(FLAG) if kind == of.HPA else 0
+    other = some(of.CONCURRENCY, of.RATE, of.UTILIZATION) if of_pods else some(of.CONCURRENCY, of.RATE)
+    return {
+        "autoscaler": kind,
+        "data_plane": planes.get(kind, of.SERVICE),
+        "always_activator": int(kind in planes),
+        "activators": 1,
+        "container_concurrency": draw(some(1, 2, 5)) if kind == of.RAY_SERVE else 0,
+        "aggressive": 0,
+        "early_use": 0,
+        "affinity": of.NO_AFFINITY,
+        "ingress_policy": of.RANDOM,
+        "grace_period_ns": draw(some(30 * S, 2 * S, 1)),
+        "min_scale": rests,
+        "enable_scale_to_zero": int(rests == 0),
+        "initial_scale": draw(some(1, 0, 2, 4)),
+        "grace_ns": draw(time_ns(10 * S, 1 * S)),
+        "least": least,
+        "most": most,
+        "metric": draw(metrics.get(kind, other)),
+        "of_pods": of_pods,
+        "is_average": 1 if of_pods else draw(some(1, 1, 0)),
+        "target_milli": draw(some(1000, 300, 2000, 10_000)),
+        "scrape_ns": draw(some(2 * S, 500 * MS, 5 * S, 1_700 * MS)),
+        "window_scrapes": draw(some(1, 2, 5)),
+        "adapter_ns": draw(some(0, 0, 1 * S, 6 * S)),
+        "sync_ns": draw(some(3 * S, 1 * S, 15 * S, 2_300 * MS)),
+        "has_behavior": has_behavior,
+        "up_window_ns": draw(some(0, 0, 7 * S)) if has_behavior else 0,
+        "up_select": draw(some(hpa.MAX, hpa.MIN, hpa.DISABLED)),
+        "up_policies": policies,
+        "down_window_ns": draw(some(5 * S, 0, 20 * S)),
+        "down_select": draw(some(hpa.MAX, hpa.MIN, hpa.DISABLED)),
+        "down_policies": draw(POLICIES) if has_behavior else policies,
+        "tolerance_up": draw(some(0.1, 0.0, 0.5)),
+        "tolerance_down": draw(some(0.1, 0.0, 0.5)),
+        "scale_to_zero": draw(some(1, 0)) if kind == of.HPA and not of_pods else 0,
+        "poll_ns": draw(some(4 * S, 1 * S, 10 * S)),
+        "idle": idle,
+        "cooldown_ns": draw(some(5 * S, 0, 15 * S)),
+        "initial_cooldown_ns": draw(some(0, 10 * S)),
+        "activation_milli": draw(some(0, 500)),
+        "query_failure": draw(some(0.0, 0.0, 0.4)) if is_keda else 0.0,
+        "fallback_failures": failures,
+        "fallback_replicas": draw(some(2, 0, 5)),
+        "fallback_behavior": draw(st.integers(0, 3)),
+        "ring_window_ms": draw(some(10_000, 60_000, 3_500)),
+        "ring_step_ms": draw(some(1000, 2000)),
+        "queue_tick_ns": draw(some(500 * MS, 300 * MS)),
+        "stream_ns": draw(some(200 * MS, 700 * MS)),
+        "upscale_delay_ns": draw(some(1 * S, 0, 4 * S)),
+        "downscale_delay_ns": draw(some(2 * S, 0, 9 * S)),
+        "to_zero_delay_ns": draw(some(3 * S, 0, 12 * S)),
+        "upscaling_factor": draw(some(1.0, 0.5, 2.0)),
+        "downscaling_factor": draw(some(1.0, 0.5, 0.1)),
+    }
+
+
+@st.composite
+def additions(draw: Any) -> dict[str, Any]:
+    """Knative's autoscaler with spare pods, a schedule or a forecast, or with several of them."""
+    extra: dict[str, Any] = {"spare": draw(some(1, 0, 3)), "max_scale": draw(some(0, 4))}
+    if draw(FLAG):
+        times = sorted(draw(st.lists(time_ns(60 * S, 1 * S), max_size=4)))
+        rows = [[time, draw(some(0, 2, 5)), draw(some(schedule.UNBOUNDED, 5, 6))] for time in (0, *times)]
+        extra["schedule"] = np.array(rows, dtype=np.int64)
+    if draw(FLAG):
+        slots, periods = 12, draw(some(2, 1, 4))
+        extra |= {"looks_ahead": 1, "quantile": draw(some(0.95, 0.5, 1.0)), "ahead_ns": draw(time_ns(20 * S)),
+                  "slot_ns": 5 * S, "period_ns": slots * 5 * S}  # fmt: skip
+        extra["history"] = uniforms(draw(st.integers(0, 99)), 0, 99, slots * periods) * draw(some(3.0, 0.5, 8.0))
+    return extra
+
+
+KINDS = {"hpa": of.HPA, "keda": of.KEDA, "keda-http": of.KEDA_HTTP, "ray-serve": of.RAY_SERVE, "additions": of.KPA}
+"""Autoscalers beside Knative's own, and what it may have in addition."""
+
+
+@st.composite
+def runs(draw: Any, others: tuple[str, ...] = ()) -> Run:
+    """One replication of any experiment; one in four has what makes rare answers likely.
+
+    Args:
+        draw: Given by hypothesis.
+        others: Autoscalers to draw from; Knative's own if empty.
+    """
     theme = draw(some({}, {}, {}, {}, {}, {}, DYING, CROWDED))
+    if others:
+        kind = KINDS[draw(some(*others))]
+        theme = {**theme, **draw(additions() if kind == of.KPA else deployments(kind))}
     service = draw(services())
     settings = {
         **service,
@@ -340,5 +449,6 @@ def runs(draw: Any) -> Run:
     }
     # A revision with nothing that could take its last pod away is watched for a while only.
     settings["stays"] = int(settings["min_scale"] > 0 or not settings["enable_scale_to_zero"])
+    settings["stays"] |= int(bool(settings.get("spare")) or "schedule" in settings or "history" in settings)
     p = experiment(**settings)
     return Run(p, *draw(random_numbers(p, 40 * S if theme is DYING else 0)))

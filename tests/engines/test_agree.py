@@ -71,3 +71,32 @@ def test_no_array_is_too_short(tmp_path: Path, record_property: Any) -> None:
     agreed, overrun = done.stdout.splitlines()
     record_property("agreement", f"bounds checked: {agreed}")
     assert overrun.startswith("IndexError"), overrun
+
+
+OTHERS = (
+    "status 200", "status 502", "status 504", "status -1", "no pod", "rule metric", "rule tolerance",
+    "rule stabilized", "rule scale-up-limit", "rule scale-down-limit", "rule maximum", "rule minimum",
+    "rule no-metric", "rule off", "rule wakes", "rule cooled-down", "rule forecast", "autoscaler hpa",
+    "autoscaler keda", "autoscaler keda-http", "autoscaler ray-serve", "spare pods", "a schedule", "a forecast",
+    "a pod without a node", "scale to zero", "a killed pod", "events at the same moment",
+)  # fmt: skip
+
+
+def hold_others(seen: Counter[str], record_property: Any) -> None:
+    """Let the summary show what was drawn of other autoscalers, and insist that all of it was."""
+    record_property("agreement", agreement.summary(seen))
+    missing = [name for name in OTHERS if seen[name] * agreement.RARE < seen["experiments"]]
+    assert not missing, f"too rare among the experiments drawn: {missing}"
+
+
+def test_engines_agree_with_other_autoscalers(record_property: Any) -> None:
+    """300 experiments under HPA, KEDA, its HTTP add-on, Ray Serve, spare pods, schedules and forecasts."""
+    seen = agreement.agree(compiled.run, 300, tuple(agreement.KINDS), reference.run)
+    hold_others(seen, record_property)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("kind", list(agreement.KINDS))
+def test_engines_agree_with_each_autoscaler_at_length(kind: str, record_property: Any) -> None:
+    """5,000 experiments under each other autoscaler."""
+    record_property("agreement", agreement.summary(agreement.agree(compiled.run, 5000, (kind,), reference.run)))

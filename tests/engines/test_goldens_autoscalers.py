@@ -111,7 +111,7 @@ def test_no_spare_pods_is_knatives_own_autoscaler(play: Play, spare: int) -> Non
 # A Deployment behind a Service, scaled by an HPA that ticks at 0, 15, 30 s ... and whose metric is scraped at 3, 18,
 # 33 s ...; KEDA polls at 0, 30, 60 s ... The container works on any number of requests at once unless a test says so.
 
-PHASE = clocks(tick_s=0.0, scrape_s=0.2, probe_s=0.0)
+PHASE = clocks(wall_s=0.0, report_s=0.2)
 DEPLOYMENT = {
     "data_plane": of.SERVICE, "container_concurrency": 0, "slots": 0, "ingress_policy": of.RANDOM, "early_use": 0,
     "grace_period_ns": 30 * S, "metric": of.CONCURRENCY, "scrape_ns": 15 * S, "down_window_ns": 300 * S,

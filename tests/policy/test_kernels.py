@@ -276,6 +276,7 @@ def play_keda_http(ring: Any, memory: Any, counts: Any, steps: Any, out: Any) ->
 def play_floors(table: Any, settings: Any, history: Any, steps: Any, out: Any) -> None:
     """A schedule, a look-ahead and spare pods on top of an answer."""
     now_ns = 0
+    lookahead.remember(settings, history, -1, history.slots[: lookahead.slots_of(settings), lookahead.SUM])
     for row in range(len(steps)):
         now_ns += int(steps[row, 0]) * 60_000_000_000
         pods = int(steps[row, 1])

@@ -80,9 +80,9 @@ def test_weekdays(text: str, days: tuple[int, ...]) -> None:
 
 def test_moments_of_the_week() -> None:
     """A date with an offset is moved into the time zone of the schedule, summer time included."""
-    assert 8 * 3600 == moment_of("mon 08:00", "UTC")
-    assert 86_400 + 9 * 3600 == moment_of("2026-07-07T07:00+00:00", "Europe/Berlin")
-    assert 86_400 + 7 * 3600 == moment_of("2026-07-07T07:00", "Europe/Berlin")
+    assert (0, 8) == ((at := moment_of("mon 08:00", "UTC")).weekday(), at.hour)
+    assert (1, 9) == ((at := moment_of("2026-07-07T07:00+00:00", "Europe/Berlin")).weekday(), at.hour)
+    assert (1, 7) == ((at := moment_of("2026-07-07T07:00", "Europe/Berlin")).weekday(), at.hour)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ AUTOSCALERS: dict[str, dict[str, Any]] = {
     "ray-serve": {"min-replicas": 1, "initial-replicas": 2, "max-replicas": 6, "target-ongoing-requests": 2.0,
                   "max-ongoing-requests": 3, "upscale-delay": "10s", "downscale-delay": "20s",
                   "downscale-to-zero-delay": "30s", "upscaling-factor": 0.8, "downscaling-factor": 0.8,
-                  "look-back-period": "20s", "metrics-interval": "5s"},
+                  "look-back-period": "20s", "metrics-interval": "5s", "graceful-shutdown-timeout": "10s"},
 }  # fmt: skip
 TIMES: list[dict[str, Any]] = [
     {"distribution": "constant", "time": "2s"},

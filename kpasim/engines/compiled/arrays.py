@@ -47,7 +47,7 @@ def _constants(kind: type[Any], prefix: str) -> dict[str, Field]:
     return found
 
 
-_TABLES = ("service", "pod", "node", "up_policies", "down_policies")
+_TABLES = ("service", "pod", "node", "up_policies", "down_policies", "schedule")
 """Draws and settings with a row for each thing and several columns."""
 CONSTANTS = {**_constants(Params, "params"), **_constants(Draws, "draws"), **_constants(Supply, "supply")}
 """What does not change while the loop runs, by its path in a ``Simulation``."""
@@ -194,6 +194,11 @@ def reset(sim: Simulation) -> None:
     sim.up_events[:] = 0
     sim.down_events[:] = 0
     sim.keda_state[:] = 0
+    sim.ring[:] = 0
+    sim.ring_span[:] = 0
+    sim.ring_total[:] = 0
+    sim.ray_state[:] = 0
+    sim.owners[:] = 0
     sim.delay_slots[:] = 0
     sim.stats[:] = 0
     sim.published[:] = 0.0

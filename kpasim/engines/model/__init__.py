@@ -7,6 +7,7 @@ from inspect import isfunction
 
 from kpasim.engines.model import (
     activator,
+    ahead,
     autoscaler,
     clients,
     clocks,
@@ -21,6 +22,7 @@ from kpasim.engines.model import (
     metrics,
     queueproxy,
     queues,
+    ray_serve,
     reconciler,
     server,
     sharing,
@@ -28,8 +30,8 @@ from kpasim.engines.model import (
 )
 
 _MODULES = (
-    clocks, queues, sharing, server, transfers, clients, reconciler, metrics, kpa, keda_http, keda, hpa, autoscaler,
-    activator, queueproxy, kubelet, cluster, ingress, events,
+    clocks, queues, sharing, server, transfers, clients, ahead, reconciler, metrics, kpa, keda, keda_http, hpa,
+    ray_serve, autoscaler, activator, queueproxy, kubelet, cluster, ingress, events,
 )  # fmt: skip
 KERNELS = tuple(
     one for module in _MODULES for one in vars(module).values() if isfunction(one) and one.__module__ == module.__name__

@@ -128,6 +128,8 @@ def choose(sim: Simulation, request: int, index: int) -> int:
     in_flight = sim.in_flight[index]
     if sim.params.data_plane == of.INTERCEPTOR:
         return int(assigned[pick(sim.draws.key, request, POD_A, count)])
+    if sim.params.data_plane == of.ROUTER:
+        return choose_of_two(sim, request, index)
     if how == routing.RANDOM_CHOICE_2:
         first = chance(sim.draws.key, request, POD_A) / CHANCE_ONE
         second = chance(sim.draws.key, request, POD_B) / CHANCE_ONE
@@ -139,6 +141,29 @@ def choose(sim: Simulation, request: int, index: int) -> int:
     chosen, turn = routing.round_robin(assigned, count, in_flight, sim.slots, sim.activators[index].turn)
     sim.activators[index].turn = turn
     return int(chosen)
+
+
+def choose_of_two(sim: Simulation, request: int, index: int) -> int:
+    """Ray Serve's choice: the less busy of two random replicas that take another request, -1 if none does."""
+    assigned, in_flight = sim.assigned[index], sim.in_flight[index]
+    free = 0
+    for place in range(sim.activators[index].assigned):
+        free += 1 if in_flight[assigned[place]] < sim.slots[assigned[place]] else 0
+    if free == 0:
+        return NOTHING
+    first = chance(sim.draws.key, request, POD_A) / CHANCE_ONE
+    second = chance(sim.draws.key, request, POD_B) / CHANCE_ONE
+    one, other = routing.contestants(free, first, second)
+    first_pod, second_pod, nth = NOTHING, NOTHING, 0
+    for place in range(sim.activators[index].assigned):
+        which = assigned[place]
+        if in_flight[which] < sim.slots[which]:
+            if nth == one:
+                first_pod = which
+            if nth == other:
+                second_pod = which
+            nth += 1
+    return int(routing.least_request(in_flight, first_pod, second_pod))
 
 
 def drop(sim: Simulation, request: int) -> None:

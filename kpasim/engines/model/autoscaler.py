@@ -9,7 +9,7 @@ from __future__ import annotations
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, LATE_SCRAPE, SCRAPE_FAILS, SCRAPE_ORDER, chance
-from kpasim.engines.model import hpa, keda, kpa, queueproxy, reconciler
+from kpasim.engines.model import ahead, hpa, keda, keda_http, kpa, queueproxy, ray_serve, reconciler
 from kpasim.engines.model.clocks import due_after, nth_due
 from kpasim.engines.model.state import LATE_SCRAPES, MORE_TICKS, Simulation
 from kpasim.engines.params import FOREVER_NS, SECOND_NS
@@ -22,14 +22,21 @@ def set_up(sim: Simulation) -> None:
     """A new autoscaler; without scraping every tick is valid, so the ticks begin with the revision."""
     kind = sim.params.autoscaler
     if kind != of.KPA:
-        hpa.set_up(sim)
+        if kind != of.RAY_SERVE:
+            hpa.set_up(sim)
         if kind != of.KEDA_HTTP:
             hpa.set_up_metric(sim)
-        if kind == of.KEDA:
+        if kind == of.KEDA or kind == of.KEDA_HTTP:
             keda.set_up(sim)
+        if kind == of.KEDA_HTTP:
+            keda_http.set_up(sim)
+        if kind == of.RAY_SERVE:
+            ray_serve.set_up(sim)
         return
+    if sim.params.looks_ahead:
+        ahead.set_up(sim)
     sim.autoscaler.desired, sim.autoscaler.excess = sim.start_autoscaler()
-    if not kpa.is_scraped(sim):
+    if not kpa.is_scraped(sim) or sim.params.looks_ahead:
         wake_tick(sim, sim.decides_after(sim.now_ns))
 
 
@@ -143,9 +150,19 @@ def on_tick(sim: Simulation) -> None:
         sim.autoscaler.next_tick_ns = FOREVER_NS
 
 
-def on_poll(sim: Simulation) -> None:
-    """A second clock of the autoscaler."""
-    keda.on_poll(sim)
+def on_poll(sim: Simulation, entity: int) -> None:
+    """Another clock of an autoscaler."""
+    if entity == keda_http.READ:
+        keda_http.on_read(sim)
+    elif entity == keda_http.STREAM:
+        keda_http.on_stream(sim)
+    elif entity == ray_serve.LOOP:
+        ray_serve.on_loop(sim)
+    elif entity == ahead.BOUNDARY:
+        reconciler.enqueue(sim)
+        ahead.next_boundary(sim)
+    else:
+        keda.on_poll(sim)
 
 
 def decide(sim: Simulation, poked: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kpasim.engines.clock import Kind
 from kpasim.engines.counts import bucket_of
-from kpasim.engines.model import queueproxy
+from kpasim.engines.model import ahead, queueproxy
 from kpasim.engines.model.state import (
     CLIENT_TIMEOUT,
     CUT_OFF,
@@ -53,6 +53,10 @@ def resting_pods(sim: Simulation) -> int:
         return 0
     least = max(sim.params.min_scale, 1 - sim.params.enable_scale_to_zero)
     spare = sim.params.spare if sim.params.max_scale == 0 else min(sim.params.spare, sim.params.max_scale)
+    if ahead.has_schedule(sim):
+        least = max(least, ahead.bounds(sim)[0])
+    if sim.params.looks_ahead:
+        least = max(least, ahead.forecast(sim))
     return int(max(least, spare))
 
 

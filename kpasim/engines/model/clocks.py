@@ -18,6 +18,21 @@ def wall_ns(sim: Simulation) -> int:
     return int(sim.now_ns + sim.draws.phase[of.WALL])
 
 
+def decision_share(sim: Simulation) -> float:
+    """Phase of the decisions of an autoscaler that knows nothing of the revision's age, as a share of its period."""
+    return float(sim.draws.phase[of.WALL] / of.TICK_NS)
+
+
+def scrape_share(sim: Simulation) -> float:
+    """Phase of the scrapes of its metric, likewise."""
+    return float(sim.draws.phase[of.REPORT] / of.SECOND_NS)
+
+
+def poll_share(sim: Simulation) -> float:
+    """Phase of KEDA's polls, likewise; it goes with neither of the others."""
+    return (decision_share(sim) + 5.0 * scrape_share(sim)) % 1.0
+
+
 def jitter(sim: Simulation, row: int, nth: int, purpose: int, median_ns: int) -> int:
     """How late the ``nth`` of its kind is, see ``clock.late``; ``row`` is the kind's in ``Simulation.late_ns``."""
     if median_ns == 0:

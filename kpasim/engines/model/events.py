@@ -11,7 +11,7 @@
 | WAKE | ``activator.on_awake``: a woken request takes its slot |
 | REPORT | ``activator.on_report``: an activator reports its statistics |
 | SCRAPE | ``autoscaler.on_scrape``: the queue-proxies are read |
-| POLL | ``autoscaler.on_poll``: KEDA looks at its trigger |
+| POLL | ``autoscaler.on_poll``: another clock of an autoscaler |
 | TICK | ``autoscaler.on_tick``: the autoscaler decides |
 | POKE | ``autoscaler.on_activator_stat``: an activator's immediate message |
 | RECONCILE | ``reconciler.on_reconcile_due``: the PodAutoscaler |
@@ -95,7 +95,7 @@ def handle_rare(sim: Simulation, kind: int, entity: int) -> None:
     elif kind == MODE:
         ingress.on_mode(sim, entity)
     elif kind == POLL:
-        autoscaler.on_poll(sim)
+        autoscaler.on_poll(sim, entity)
     elif kind == NODE:
         cluster.on_node_due(sim, entity)
     elif kind == KILL:

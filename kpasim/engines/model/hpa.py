@@ -6,9 +6,10 @@ KEDA's HPA is the same, with a metric that KEDA hands on; see ``keda``.
 from __future__ import annotations
 
 from kpasim.engines import params as of
-from kpasim.engines.model import autoscaler, keda, keda_http, metrics, reconciler
+from kpasim.engines.model import autoscaler, keda, metrics, reconciler
+from kpasim.engines.model.clocks import decision_share
 from kpasim.engines.model.state import GONE, Simulation
-from kpasim.engines.params import NEVER_NS, TICK_NS
+from kpasim.engines.params import NEVER_NS
 from kpasim.policy import hpa, rules
 
 
@@ -36,7 +37,7 @@ def history(sim: Simulation) -> hpa.History:
 def set_up(sim: Simulation) -> None:
     """The HPA begins at a phase of its own."""
     hpa.start(history(sim), sim.now_ns, sim.revision.replicas)
-    autoscaler.wake_tick(sim, sim.now_ns + int(sim.draws.phase[of.TICK] / TICK_NS * sim.params.sync_ns))
+    autoscaler.wake_tick(sim, sim.now_ns + int(decision_share(sim) * sim.params.sync_ns))
 
 
 def set_up_metric(sim: Simulation) -> None:
@@ -103,7 +104,7 @@ def propose(sim: Simulation, current: int) -> tuple[int, float]:
         total_milli = keda.query(sim, ready)
         seen = total_milli / 1000.0
     else:
-        seen = keda_http.metric(sim)
+        seen = sim.autoscaler.reading
         total_milli = int(seen * 1000.0)
     if total_milli == keda.FAILED:
         return hpa.METRIC_UNAVAILABLE, 0.0

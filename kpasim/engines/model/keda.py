@@ -6,7 +6,7 @@ from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, QUERY_FAILS, chance
 from kpasim.engines.model import autoscaler, metrics, reconciler
-from kpasim.engines.model.clocks import wall_ns
+from kpasim.engines.model.clocks import poll_share, wall_ns
 from kpasim.engines.model.state import Simulation
 from kpasim.engines.params import FOREVER_NS, SECOND_NS
 from kpasim.policy import keda, rules
@@ -35,9 +35,7 @@ def set_up(sim: Simulation) -> None:
     """A new ScaledObject was never active; its polls begin at a phase of their own."""
     sim.keda_state[keda.LAST_ACTIVE_S] = keda.NEVER_S
     sim.keda_state[keda.FAILURES] = 0
-    # The activators' probes, which have no part in this, give the phase.
-    share = sim.draws.phase[of.PROBE] / max(1, sim.params.activator_probe_period_ns)
-    sim.schedule(sim.now_ns + int(share * sim.params.poll_ns), POLL, 0)
+    sim.schedule(sim.now_ns + int(poll_share(sim) * sim.params.poll_ns), POLL, 0)
 
 
 def query(sim: Simulation, ready: int) -> int:
@@ -67,11 +65,14 @@ def query(sim: Simulation, ready: int) -> int:
 
 def on_poll(sim: Simulation) -> None:
     """Look at the trigger; again after the polling interval."""
+    sim.schedule(sim.now_ns + sim.params.poll_ns, POLL, 0)
+    if sim.params.autoscaler == of.KEDA_HTTP:
+        act(sim, sim.autoscaler.reading > 0.0, False, sim.autoscaler.reading)
+        return
     value_milli = query(sim, int(sim.revision.ready_pods))
     in_force = keda.falls_back(settings(sim), sim.keda_state)
     failed = value_milli == FAILED
     act(sim, in_force or (not failed and value_milli > sim.params.activation_milli), failed, value_milli / 1000.0)
-    sim.schedule(sim.now_ns + sim.params.poll_ns, POLL, 0)
 
 
 def act(sim: Simulation, active: bool, failed: bool, seen: float) -> None:

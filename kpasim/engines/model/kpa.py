@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from kpasim.engines import params as of
 from kpasim.engines.draws import LATE_TICK
+from kpasim.engines.model import ahead
 from kpasim.engines.model.clocks import due_after, wall_ns
 from kpasim.engines.model.state import LATE_TICKS, Simulation
 from kpasim.engines.params import SECOND_NS, TICK_NS
-from kpasim.policy import burst, decider, spare, windows
+from kpasim.policy import burst, decider, rules, spare, windows
 
 
 class Decision(NamedTuple):
@@ -57,6 +58,9 @@ def decide(sim: Simulation, reachable: int) -> Decision:
     second = wall_ns(sim) // SECOND_NS
     ring = stable_ring(sim)
     if windows.no_data(ring, second, is_scraped(sim)):
+        if sim.params.looks_ahead:
+            forecast = ahead.desired(sim, 0, 0.0)
+            return Decision(True, forecast, sim.autoscaler.excess, 0.0, 0.0, rules.FORECAST, False)
         return Decision(False, 0, 0.0, 0.0, 0.0, 0, False)
     stable = windows.average(ring, second, sim.params.weight_stable)
     panic = windows.average(panic_ring(sim), second, sim.params.weight_panic)
@@ -70,6 +74,10 @@ def decide(sim: Simulation, reachable: int) -> Decision:
         )
     is_panicking = sim.panicking[decider.PANIC_SINCE_NS] != decider.NEVER_NS
     desired = spare.desired(desired, sim.params.spare)
+    if sim.params.looks_ahead:
+        forecast = ahead.desired(sim, desired, panic)
+        if forecast > desired:
+            desired, rule = forecast, rules.FORECAST
     return Decision(True, desired, excess, stable, panic, rule, is_panicking)
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from kpasim.engines import params as of
 from kpasim.engines.model import queueproxy
+from kpasim.engines.model.clocks import scrape_share
 from kpasim.engines.model.state import GONE, NOTHING, Simulation
 from kpasim.engines.params import NEVER_NS, SECOND_NS
+from kpasim.policy import accounting
 
 
 def phase_ns(sim: Simulation) -> int:
     """Phase of the scrapes, anywhere within their period."""
-    return int(sim.draws.phase[of.SCRAPE] / SECOND_NS * sim.params.scrape_ns)
+    return int(scrape_share(sim) * sim.params.scrape_ns)
 
 
 def number_at(sim: Simulation, time_ns: int) -> int:
@@ -41,7 +43,13 @@ def scrape(sim: Simulation) -> None:
     if sim.autoscaler.first_sample == NOTHING:
         sim.autoscaler.first_sample = number
     is_gauge = sim.params.metric == of.CONCURRENCY
-    sim.total_samples[column] = total + in_flight(sim) if is_gauge else sim.ingress.age_tail
+    if sim.params.data_plane == of.ROUTER:
+        accounting.advance(sim.stats[0], sim.now_ns)
+        sim.total_samples[column] = sim.stats[0][accounting.LIFETIME_INTEGRAL]
+    elif is_gauge:
+        sim.total_samples[column] = total + in_flight(sim)
+    else:
+        sim.total_samples[column] = sim.ingress.age_tail
     if not sim.params.of_pods:
         return
     for index in range(sim.revision.alive):
@@ -80,6 +88,8 @@ def mean(sim: Simulation, grown: int, count: int) -> float:
         return grown / count
     if sim.params.metric == of.RATE:
         return grown * SECOND_NS / (count * sim.params.scrape_ns)
+    if sim.params.metric == of.ONGOING:
+        return grown / (count * sim.params.scrape_ns)
     return grown * 100.0 / (count * sim.params.scrape_ns)
 
 

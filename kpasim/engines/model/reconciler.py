@@ -7,7 +7,7 @@ from typing import Any
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind, tick_at_or_after
 from kpasim.engines.draws import LATE_RECONCILE, LATE_STATUS
-from kpasim.engines.model import activator, autoscaler, clients, cluster, kubelet
+from kpasim.engines.model import activator, ahead, autoscaler, clients, cluster, kubelet
 from kpasim.engines.model.clocks import jitter, wall_ns
 from kpasim.engines.model.state import (
     LATE_RECONCILES,
@@ -62,6 +62,8 @@ def start_load_at(sim: Simulation, time_ns: int) -> None:
             time_ns = tick_at_or_after(sim.draws.load_phase_ns, of.TICK_NS, time_ns)
         sim.load_ns = time_ns
         sim.schedule(time_ns, LOAD, 0)
+        if ahead.has_schedule(sim):
+            ahead.next_boundary(sim)
         if sim.params.horizon_ns:
             sim.schedule(time_ns + sim.params.horizon_ns, END, 0)
 
@@ -101,9 +103,14 @@ def check_rollout(sim: Simulation) -> None:
 
 def rules_of(sim: Simulation) -> scaler.Rules:
     """The scaler's settings as they stand."""
+    least, most = int(sim.params.min_scale), int(sim.params.max_scale)
+    if ahead.has_schedule(sim):
+        scheduled, limit = ahead.bounds(sim)
+        least = max(least, scheduled)
+        most = min(most, limit) if most and limit else max(most, limit)
     return scaler.Rules(
-        min_scale=sim.params.min_scale,
-        max_scale=sim.params.max_scale,
+        min_scale=least,
+        max_scale=most,
         initial_scale=sim.params.initial_scale,
         reachable=reachable(sim),
         enable_scale_to_zero=sim.params.enable_scale_to_zero,

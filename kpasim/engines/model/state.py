@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from kpasim.engines import counts
 from kpasim.engines.outcome import NO_DESIRED
-from kpasim.engines.params import FOREVER_NS, HPA, KEDA, KEDA_HTTP, NEVER_NS, Capacity, Draws, Params
+from kpasim.engines.params import FOREVER_NS, HPA, KEDA, KEDA_HTTP, KPA, NEVER_NS, Capacity, Draws, Params
 from kpasim.policy import accounting, burst, delay, scaler, scraping
 
 NOTHING = -1
@@ -215,6 +215,7 @@ class Autoscaler(Entity):
         next_scrape_ns: When it reads the queue-proxies next, or the metric of an HPA is scraped.
         first_sample: Number of the first scrape of such a metric.
         queries: Queries to the source of such a metric.
+        reading: Latest reading of the interceptor by the scaler of KEDA's HTTP add-on.
     """
 
     desired: int = 0
@@ -223,6 +224,7 @@ class Autoscaler(Entity):
     next_scrape_ns: int = FOREVER_NS
     first_sample: int = NOTHING
     queries: int = 0
+    reading: float = 0.0
 
 
 @dataclass(slots=True)
@@ -557,6 +559,8 @@ class Simulation(Core):
         samples: What was scraped of each pod for an HPA, added up, by the number of the scrape; ``total_samples``
             likewise at the gateway.
         hpa_state: With the three lists after it, ``hpa.History``.
+        ring: With the arrays up to ``found_interceptor``, what the scaler of KEDA's HTTP add-on remembers.
+        slots_of_day: With the arrays up to ``sorted``, ``lookahead.History``.
         histogram: Counts of latencies, where no request is kept.
         late_block: Which jitters each row of ``late_ns`` holds.
     """
@@ -624,6 +628,16 @@ class Simulation(Core):
     up_events: Any
     down_events: Any
     keda_state: Any
+    ring: Any
+    ring_span: Any
+    ring_total: Any
+    interceptor: Any
+    memory: Any
+    found_interceptor: Any
+    ray_state: Any
+    slots_of_day: Any
+    owners: Any
+    sorted: Any
     delay_slots: Any
     ticks: list[Tick]
     scaling: list[Change]
@@ -744,6 +758,16 @@ FIELDS = {
     "up_events": Field(int, ("up_events", 2)),
     "down_events": Field(int, ("down_events", 2)),
     "keda_state": Field(int, (2,)),
+    "ring": Field(int, ("ring",)),
+    "ring_span": Field(int, (2,)),
+    "ring_total": Field(int, (1,)),
+    "interceptor": Field(int, (1, 2)),
+    "memory": Field(int, (1, 2)),
+    "found_interceptor": Field(int, (1,)),
+    "ray_state": Field(int, (2,)),
+    "slots_of_day": Field(float, ("slots_of_day", 2)),
+    "owners": Field(int, ("periods",)),
+    "sorted": Field(float, ("periods",)),
     "delay_slots": Field(int, ("delay_slots",)),
     "ticks": Field(Tick, ("ticks",)),
     "scaling": Field(Change, ("scalings",)),
@@ -795,22 +819,31 @@ def sizes(params: Params, draws: Draws, capacity: Capacity, *, statistics_only: 
         "events": capacity.events,
         "ticks": capacity.ticks,
         "scalings": capacity.scalings,
-        **_of_an_hpa(params),
+        **_of_autoscalers(params),
         "histogram": counts.BUCKETS if statistics_only else 0,
         "late": late,
     }
 
 
-def _of_an_hpa(params: Params) -> dict[str, int]:
-    """Rows that an HPA's memory needs, see ``hpa.new_history``."""
+def _of_autoscalers(params: Params) -> dict[str, int]:
+    """Rows that the memory of autoscalers needs, see ``new_history`` of ``hpa`` and ``lookahead``."""
+    slots = -(-params.period_ns // params.slot_ns)
+    periods = len(params.history) // slots + 1 if params.looks_ahead else 0
+    rows = {
+        "samples": 0 if params.autoscaler == KPA else params.window_scrapes
+        + -(-params.adapter_ns // params.scrape_ns) + 2,
+        "ring": -(-params.ring_window_ms // params.ring_step_ms) if params.autoscaler == KEDA_HTTP else 0,
+        "periods": periods,
+        "slots_of_day": periods * slots,
+    }  # fmt: skip
     if params.autoscaler not in {HPA, KEDA, KEDA_HTTP}:
-        return dict.fromkeys(("samples", "recommendations", "up_events", "down_events"), 0)
+        return {**rows, **dict.fromkeys(("recommendations", "up_events", "down_events"), 0)}
 
     def ticks_in(time_ns: int) -> int:
         return time_ns // params.sync_ns + 3
 
     return {
-        "samples": params.window_scrapes + -(-params.adapter_ns // params.scrape_ns) + 2,
+        **rows,
         "recommendations": ticks_in(max(params.up_window_ns, params.down_window_ns)),
         "up_events": ticks_in(max((int(row[2]) for row in params.up_policies), default=0)),
         "down_events": ticks_in(max((int(row[2]) for row in params.down_policies), default=0)),
