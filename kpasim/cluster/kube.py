@@ -58,8 +58,8 @@ class Patience:
         longest_pause_s: Where the doubling ends; also the most that a ``Retry-After`` is obeyed.
         watch_s: Length asked for one watch, after which it is begun again where it ended.
         poll_s: Between two looks at something that is waited for.
-        authorizer_s: How long a 401 or the authorizer's 403 is retried for a call that was allowed before: an API
-            server that has just started knows neither tokens nor roles for a moment.
+        authorizer_s: How long a redirect is retried, and a 401 or the authorizer's 403 for a call that was allowed
+            before: an API server that has just started knows neither tokens nor roles for a moment.
     """
 
     request_s: float = 20.0
@@ -375,9 +375,14 @@ class Kube:
         return reply
 
     def _refusal(self, error: ClusterError, call: tuple[str, str, str | None]) -> ClusterError:
-        """An error as it is, or as one to retry: an API server that has just started refuses known accounts."""
+        """An error as it is, or as one to retry for a moment.
+
+        An API server that has just started refuses known accounts; it never redirects, but what stands before it may.
+        """
+        known = isinstance(error, LoginError | ForbiddenError) and call in self._allowed
+        redirected = isinstance(error, RefusedError) and 300 <= error.code < 400
         with self._lock:
-            if not isinstance(error, LoginError | ForbiddenError) or call not in self._allowed:
+            if not known and not redirected:
                 return error
             since_s = self._refused_since_s.setdefault(call, time.monotonic())
             if time.monotonic() - since_s < self.patience.authorizer_s:
@@ -562,6 +567,10 @@ def _translated(error: Any, what: str, verb: str, rbac_name: str, namespace: str
         return MissingError(f"{what}: not found" + (f" in namespace {namespace}" if namespace else ""))
     if code == 409:
         return ConflictError(f"{what}: {message or 'conflict'}", exists=reason == "AlreadyExists")
+    if 300 <= code < 400:
+        return RefusedError(
+            f"{what}: redirected ({code}): the answer is that of something before the API server (a login page?)", code
+        )
     if code == 410:
         return ExpiredError(f"{what}: the resource version is too old")
     return RefusedError(f"{what}: refused ({code}): {message}", code)

@@ -122,6 +122,16 @@ CASES = [
     ),
     Case("an API server that has just started knows no token", [Fault("get", KSVC, first=2, times=2, status=401)]),
     Case("delete is forbidden for a moment", [Fault("delete", KSVC, times=2, status=403)]),
+    Case("create is sent elsewhere for a moment", [Fault("create", KSVC, times=2, status=302)]),
+    Case(
+        "a watch is sent elsewhere for a moment",
+        [Fault("watch", "pods", end_after=1), Fault("watch", "pods", times=2, status=302)],
+    ),
+    Case(
+        "a login page stands before the API server",
+        [Fault("get", "configmaps", times=0, status=302)],
+        ("redirected (302)", "before the API server (a login page?)"),
+    ),
     Case("delete is sent elsewhere for a moment", [Fault("delete", KSVC, times=2, status=302)]),
     Case("delete meets an odd status", [Fault("delete", KSVC, times=2, status=418)]),
     Case(
