@@ -137,17 +137,10 @@ def read_k6_csv(path: Path, skip_bad: bool = False) -> Record:
     malformed = Malformed(path, skip_bad)
     found = _rows()
     whole_seconds = True
-    names: list[str] = []
-    for line, row in rows(path, malformed):
-        if not names:
-            names = row
-            continue
-        if not row or row[0] != "http_req_duration":
+    for line, cells in named_rows(path, malformed):
+        if cells["metric_name"] != "http_req_duration":
             continue
         try:
-            if len(row) != len(names):
-                raise MalformedError("", f"{len(row)} values where the header names {len(names)} columns")
-            cells = dict(zip(names, row, strict=True))
             duration = number(cells["metric_value"], "metric_value", least=0) / 1000
             stamp = cells["timestamp"]
             ended = moment(stamp, "timestamp") if "T" in stamp else unix_s(number(stamp, "timestamp"))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import math
 import os
-import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.errors import Problem, RecordError
+from kpasim.records import source
+from kpasim.records.record import Malformed
 from kpasim.spec.workload import GenTD26, Replay
 
 MOST_ROWS = 10_000_000
 """Rows read from one file."""
 _MOST_PROBLEMS = 20
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
-_GZIP = b"\x1f\x8b"
 
 
 class Recording(NamedTuple):
@@ -106,8 +104,8 @@ def _rows(file: str, stamp: int, arrival: str, service: str | None, class_: str 
     times: list[float] = []
     services: list[float] = []
     classes: list[str] = []
-    problems: list[Problem] = []
-    for line, row in _cells(file, wanted):
+    malformed = Malformed(Path(file), False)
+    for line, row in _cells(file, wanted, malformed):
         try:
             times.append(_time(row[0], arrival, unit_s))
             if service:
@@ -115,11 +113,11 @@ def _rows(file: str, stamp: int, arrival: str, service: str | None, class_: str 
             if class_:
                 classes.append(row[-1])
         except ValueError as err:
-            problems.append(Problem("", str(err), line))
-            if len(problems) == _MOST_PROBLEMS:
-                break
-    if problems:
-        raise RecordError(file, problems)
+            malformed.add(line, Problem("", str(err)))
+        if malformed.count >= _MOST_PROBLEMS:
+            break
+    if malformed.count:
+        raise RecordError(file, malformed.problems)
     if not times:
         raise RecordError(file, [Problem("", "no row below the header")])
     start_s = np.asarray(times) - min(times)
@@ -131,33 +129,23 @@ def _rows(file: str, stamp: int, arrival: str, service: str | None, class_: str 
     )
 
 
-def _cells(file: str, wanted: list[str]) -> Iterator[tuple[int, list[str]]]:
+def _cells(file: str, wanted: list[str], malformed: Malformed) -> Iterator[tuple[int, list[str]]]:
     """Line and values of the wanted columns, row by row; blank lines are passed over."""
-    path = Path(file)
-    try:
-        with path.open("rb") as raw:
-            packed = raw.read(2) == _GZIP
-        with (gzip.open if packed else open)(path, "rt", encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text)
-            header = [name.strip() for name in next(reader, [])]
+    header: list[str] = []
+    for count, (line, row) in enumerate(source.rows(Path(file), malformed)):
+        if not header:
+            header = row
             missing = [name for name in wanted if name not in header]
             if missing:
-                raise RecordError(
-                    file,
-                    [Problem("", f"no column {name!r} (there are {', '.join(header)[:200]})", 1) for name in missing],
-                )
+                there = ", ".join(header)[:200]
+                raise RecordError(file, [Problem("", f"no column {name!r} (there are {there})", 1) for name in missing])
             places = [header.index(name) for name in wanted]
-            for count, row in enumerate(reader):
-                if count >= MOST_ROWS:
-                    raise RecordError(file, [Problem("", f"more than {MOST_ROWS:,} rows (split the file)")])
-                if row and len(row) != len(header):
-                    message = f"{len(row)} values where the header names {len(header)} columns"
-                    raise RecordError(file, [Problem("", message, reader.line_num)])
-                if row:
-                    yield reader.line_num, [row[place].strip() for place in places]
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as err:
-        reason = err.strerror if isinstance(err, OSError) and err.strerror else str(err)
-        raise RecordError(file, [Problem("", f"cannot be read: {reason}")]) from err
+        elif count > MOST_ROWS:
+            raise RecordError(file, [Problem("", f"more than {MOST_ROWS:,} rows (split the file)")])
+        elif len(row) != len(header):
+            malformed.add(line, Problem("", f"{len(row)} values where the header names {len(header)} columns"))
+        else:
+            yield line, [row[place] for place in places]
 
 
 def _time(text: str, column: str, unit_s: float) -> float:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kpasim.errors import RecordError
-from kpasim.spec.workload import Replay
+from kpasim.records import source
+from kpasim.spec.workload import GenTD26, Replay
 from kpasim.workloads.recorded import recording
 
 
@@ -41,8 +44,8 @@ def test_times_services_and_classes_stay_together(tmp_path: Path) -> None:
         (b"arrival,took\n1,-2\n", {"service": "took"}, r"a\.csv:2: took: '-2' is not a service time"),
         (b"arrival,took\n1,2\n3\n", {}, r"a\.csv:3: 1 values where the header names 2 columns"),
         (b"arrival\n", {}, r"a\.csv: no row below the header"),
-        (b"", {}, r"a\.csv:1: no column 'arrival'"),
-        (b"arrival\n\xff\n", {}, r"a\.csv: cannot be read"),
+        (b"", {}, r"a\.csv: no row below the header"),
+        (b"arrival\n\xff\n", {}, r"a\.csv:2: arrival: '.' is neither a number nor a date and time"),
         (b"\x1f\x8bnothing", {}, r"a\.csv: cannot be read"),
         (b"arrival\n1\n2\n", {"from": "5s"}, r"a\.csv: no request in the stretch asked for \(it is 1 s long"),
     ],
@@ -54,6 +57,20 @@ def test_a_bad_file_is_refused(tmp_path: Path, text: bytes, keys: dict[str, str]
 
     with pytest.raises(RecordError, match=message):
         recording(replay(path, **keys))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress])
+def test_a_packed_trace_is_read_within_the_limit_of_measured_files(tmp_path: Path, monkeypatch: Any, pack: Any) -> None:
+    """A small packed file that holds hours of rows is refused before a row is read, however it is packed."""
+    path = tmp_path / "trace.csv"
+    path.write_bytes(pack(b"gmt_create\n" + b"2024-01-01 00:00:00\n" * 100))
+    trace = GenTD26.model_validate({"kind": "gentd26", "file": str(path)})
+
+    assert len(recording(trace).sent_s) == 100
+    monkeypatch.setattr(source, "MAX_UNPACKED", 1000)
+    path.write_bytes(pack(b"gmt_create\n" + b"2024-01-01 00:00:00\n" * 101))
+    with pytest.raises(RecordError, match=r"trace\.csv: larger than 0 MiB once unpacked"):
+        recording(trace)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
