@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -174,16 +176,27 @@ def draws_of(posterior: Any) -> Any:
     """
     if not isinstance(posterior, str):
         return posterior
-    places, *rows = ([cell.strip() for cell in line.split(",")] for line in posterior.strip().splitlines())
+    places, *rows = (list(_cells(line)) for line in posterior.strip().splitlines())
     for number, row in enumerate(rows, start=1):
         if len(row) != len(places):
             raise ValueError(f"draw {number} has {len(row)} values for {len(places)} places")
-    return tuple(dict(zip(places, map(_number_or_text, row), strict=True)) for row in rows)
+    return tuple(dict(zip(places, map(_value, row), strict=True)) for row in rows)
 
 
-def _number_or_text(cell: str) -> float | str:
+def _cells(line: str) -> Iterator[str]:
+    """Cells of a line: commas part them, but not within braces."""
+    begun = depth = 0
+    for place in re.finditer(r"[,{}]", line):
+        depth += {"{": 1, "}": -1}.get(place[0], 0)
+        if place[0] == "," and not depth:
+            yield line[begun : place.start()].strip()
+            begun = place.end()
+    yield line[begun:].strip()
+
+
+def _value(cell: str) -> Any:
     try:
-        return float(cell)
+        return json.loads(cell) if cell.startswith("{") else float(cell)
     except ValueError:
         return cell
 
@@ -212,5 +225,6 @@ class ServiceModel(Spec):
         tuple[dict[str, Any], ...], BeforeValidator(draws_of, json_schema_input_type=str | tuple[dict[str, Any], ...])
     ] = ()
     """Draws of uncertain numbers, one mapping from a place in this file (`service-time.time.median`) to its value each,
-    or all of them as a table in a text: a line of places, a line of values for each draw, commas between them.
+    or all of them as a table in a text: a line of places, a line of values for each draw, commas between them. A value
+    may be a JSON object, such as a whole distribution.
     Replications sample them in order."""

@@ -556,7 +556,7 @@ def _draws(parts: Sequence[Part], count: int, curves: Sequence[Floats] = ()) -> 
     for row in range(count):
         one: dict[str, Any] = {}
         for part in drawn:
-            one |= modelfile.flat(part.fit.draws[row % len(part.fit.draws)], part.place)
+            one |= modelfile.settings(part.fit.draws[row % len(part.fit.draws)], part.place, whole=part.fit.mixed)
         if len(curves):
             factors = enumerate(curves[row % len(curves)])
             one |= {

@@ -88,6 +88,18 @@ def test_draws_may_be_written_as_a_table() -> None:
     assert ServiceModel.model_validate({**plain, "posterior": modelfile.table(listed)}).posterior == tuple(listed)
 
 
+def test_a_cell_of_a_table_may_be_a_distribution() -> None:
+    """Commas within its braces part no cells."""
+    parts = [{"weight": weight, "distribution": "lognormal", "median": "2s", "sigma": 0.1} for weight in (0.25, 0.75)]
+    listed = [
+        {"service-time.time": {"distribution": "mixture", "components": parts}, "shutdown.stop-time": 2.0},
+        {"service-time.time": {"distribution": "gamma", "mean": "3s", "cv": 0.2}, "shutdown.stop-time": 0.5},
+    ]
+    model = {"service-time": "1s", "cold-start": "2s", "posterior": modelfile.table(listed)}
+
+    assert ServiceModel.model_validate(model).posterior == tuple(listed)
+
+
 def test_a_table_with_a_short_line_is_refused() -> None:
     """The message says which draw it is, and how many values it lacks."""
     with pytest.raises(ValidationError, match="draw 2 has 1 values for 2 places"):

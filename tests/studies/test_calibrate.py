@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from kpasim.errors import RecordError, RunError
 from kpasim.records import read
 from kpasim.results.hey import CSV_HEADER, parse
 from kpasim.spec.experiment import from_mapping
+from kpasim.spec.model import ServiceModel
+from kpasim.spec.yamlfile import read_mapping
 from kpasim.studies.fit.candidates import CANDIDATES, Timing, service_parameters, service_time
 from kpasim.studies.fit.classes import halves, names_of, strongest_drift
 from kpasim.studies.fit.families import Sample, fit, sample
@@ -240,6 +243,32 @@ def test_classes_and_types_of_machines_are_told_apart(tmp_path):
     assert [one["name"] for one in classes] == ["big", "small"] or [one["name"] for one in classes] == ["small", "big"]
     factors = kpasim.calibrate(by_type).model["service-time"]["per-instance-type"]
     assert max(factors.values()) / min(factors.values()) == pytest.approx(3.0, rel=0.05)
+
+
+def test_draws_are_of_each_family_as_often_as_it_is_probable(tmp_path):
+    """Fifty times do not tell a lognormal from a Weibull distribution: the model file keeps draws of both."""
+    file = tmp_path / "times.csv"
+    times = np.random.default_rng(5).lognormal(0.0, 0.25, 50)
+    file.write_text("duration\n" + "".join(f"{one:.6f}\n" for one in times), encoding="utf-8")
+    found = kpasim.calibrate(file)
+    found.write(tmp_path / "model.yaml")
+    read_back = read_mapping(tmp_path / "model.yaml", kind="model").data
+    drawn = ServiceModel.model_validate(read_back).posterior
+
+    assert len({one["service-time.time"]["distribution"] for one in drawn}) > 1
+    odds = {name: math.exp(-0.5 * value) for name, value in found.parts[0].fit.bic.items()}
+    of_lognormal = [one["service-time.time"]["distribution"] == "lognormal" for one in drawn]
+    assert np.mean(of_lognormal) == pytest.approx(odds["lognormal"] / sum(odds.values()), abs=0.12)
+
+
+def test_times_of_microseconds_are_written_as_they_are_read(tmp_path):
+    """No duration has an exponent."""
+    file = tmp_path / "times.csv"
+    file.write_text("duration\n" + "".join(f"{4e-5 + 1e-6 * place}\n" for place in range(10)), encoding="utf-8")
+    kpasim.calibrate(file).write(tmp_path / "model.yaml")
+
+    model = ServiceModel.model_validate(read_mapping(tmp_path / "model.yaml", kind="model").data)
+    assert model.service_time.time.mean_s() == pytest.approx(4.45e-5, rel=0.01)
 
 
 def test_pods_of_kubectl_give_the_stages_of_a_start(tmp_path):

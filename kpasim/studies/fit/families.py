@@ -139,7 +139,7 @@ class Fit:
         distance: Kolmogorov's distance between sample and fit.
         qq: Q-Q distance: the share by which a quantile of the fit differs most from that of the sample, and which.
         figures: Median, 95 % quantile and mean with their 90 % bootstrap intervals: ``(value, low, high)``.
-        draws: The distribution fitted to resamples.
+        draws: Distributions fitted to resamples, of each family as often as it is probable.
     """
 
     family: str
@@ -151,6 +151,11 @@ class Fit:
     qq: tuple[float, float] = (0.0, 0.5)
     figures: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     draws: Sequence[Any] = ()
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the draws are of several families."""
+        return any(one["distribution"] != self.family for one in self.draws)
 
     @property
     def bad(self) -> bool:
@@ -211,7 +216,7 @@ def fit(
         for one, other, again in zip(draws, drawn, resampled, strict=True)
     ]
     figures = _figures(mapping, mixed)
-    return Fit(name, mapping, size, times.censored, bic, distance, _qq(times, mapping), figures, draws)
+    return Fit(name, mapping, size, times.censored, bic, distance, _qq(times, mapping), figures, mixed)
 
 
 def _small_sample(point: Floats, size: int, rng: np.random.Generator, count: int) -> list[Floats]:

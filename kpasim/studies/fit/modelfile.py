@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import LiteralScalarString
@@ -19,7 +21,7 @@ WIDTH = 1000
 
 def duration(seconds: float) -> str:
     """A time as model files write it."""
-    return f"{float(f'{seconds:.{DIGITS}g}'):.10g}s"
+    return f"{np.format_float_positional(rounded(seconds), trim='-')}s"
 
 
 def rounded(value: float) -> float:
@@ -54,15 +56,15 @@ def _part(value: Any) -> Any:
     return rounded(value) if isinstance(value, float) else value
 
 
-def flat(time: Any, place: str) -> dict[str, Any]:
-    """A distribution as settings, one for each number in it, by their places in a model file."""
-    if not isinstance(time, Mapping):
-        return {place: duration(time)}
+def settings(time: Any, place: str, *, whole: bool = False) -> dict[str, Any]:
+    """A distribution as settings by their places in a model file: one for each number in it, or the whole at once."""
+    if whole or not isinstance(time, Mapping):
+        return {place: written(time)}
     found: dict[str, Any] = {}
     for key, value in time.items():
         if key == "components":
             for number, part in enumerate(value):
-                found |= flat(dict(part), f"{place}.components.{number}")
+                found |= settings(dict(part), f"{place}.components.{number}")
         elif key != "distribution":
             found[f"{place}.{key}"] = duration(value) if key in _DURATIONS else rounded(value)
     return found
@@ -114,8 +116,12 @@ def _laid_out(value: Any) -> Any:
 
 def table(draws: Sequence[Mapping[str, Any]]) -> str:
     """Draws of the same places as a table: YAML takes long to read thousands of values."""
-    rows = [list(draws[0]), *([str(draw[place]) for place in draws[0]] for draw in draws)]
+    rows = [list(draws[0]), *([_cell(draw[place]) for place in draws[0]] for draw in draws)]
     return "".join(", ".join(row) + "\n" for row in rows)
+
+
+def _cell(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, Mapping) else str(value)
 
 
 def _sentences(values: Sequence[Any]) -> bool:
