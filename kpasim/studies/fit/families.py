@@ -27,6 +27,8 @@ CRITICAL = 1.63
 """Kolmogorov's distance times the root of the sample size that a true distribution exceeds once in a hundred."""
 CRITICAL_OF_A_FIT = 0.9
 """The same at 5 %, for a distribution that was fitted to the sample (Lilliefors 1967)."""
+GRID = 160
+"""Points of a grid in each of its two directions."""
 FAR_OFF = 0.1
 """Q-Q distance from which on a fit is called bad."""
 QQ_SHARES = np.arange(1, 20) / 20
@@ -201,7 +203,12 @@ def fit(
         return _empirical(known, times, bic, rng, bootstraps, resampled)
     mapping = family.mapping(point)
     if len(known) < FEW and resampled is None and bootstraps:
-        draws = [LOGNORMAL.mapping(one) for one in _small_sample(point, len(known), rng, bootstraps)]
+        if times.exact.all():
+            points = _small_sample(point, len(known), rng, bootstraps)
+        else:
+            points = _of_intervals(times, rng, bootstraps)
+            mapping = LOGNORMAL.mapping(np.median(points, axis=0))
+        draws = [LOGNORMAL.mapping(one) for one in points]
         return Fit(
             name, mapping, size, times.censored, bic, distance, _qq(times, mapping), _figures(mapping, draws), draws
         )
@@ -226,6 +233,32 @@ def _small_sample(point: Floats, size: int, rng: np.random.Generator, count: int
     sigma = np.minimum(_sigma(point[1]) * wider, max(WIDEST, _sigma(point[1])))
     middle = point[0] + sigma * rng.standard_normal(count) / math.sqrt(size)
     return list(np.stack([middle, np.log(sigma)], axis=1))
+
+
+def _of_intervals(times: Sample, rng: np.random.Generator, count: int) -> list[Floats]:
+    """The same of times that are known to lie in intervals or beyond a limit, from the posterior on a grid.
+
+    Where one time lies in all intervals the likelihood has no peak, and each time that does so is as good.
+    """
+    from scipy.special import ndtr
+
+    known = times.take(~np.isinf(times.high))
+    with np.errstate(divide="ignore"):
+        low, high = np.log(times.low), np.log(times.high)
+    middle = np.log(np.maximum(known.middle, 1e-9))
+    spread = max(float(middle.std()), LEAST_SIGMA)
+    reach = 4.0 * spread + float(np.ptp(middle))
+    middles = np.linspace(middle.min() - reach, middle.max() + reach, GRID)
+    sigmas = np.linspace(math.log(LEAST_SIGMA), math.log(min(WIDEST_DRAW * spread, max(WIDEST, spread))), GRID)
+    at, sigma = middles[:, None, None], np.exp(sigmas)[None, :, None]
+    inside = ndtr((high - at) / sigma) - ndtr((low - at) / sigma)
+    density = np.exp(-0.5 * (np.where(times.exact, low, 0.0) - at) ** 2 / sigma**2) / sigma
+    cost = np.log(np.maximum(np.where(times.exact, density, inside), 1e-300)).sum(axis=2)
+    shares = np.exp(cost - cost.max()).ravel()
+    cells = rng.choice(len(shares), size=count, p=shares / shares.sum())
+    steps = np.array([middles[1] - middles[0], sigmas[1] - sigmas[0]])
+    points = np.stack([middles[cells // GRID], sigmas[cells % GRID]], axis=1)
+    return list(points + steps * (rng.uniform(size=(count, 2)) - 0.5))
 
 
 def _qq(times: Sample, mapping: Any) -> tuple[float, float]:
