@@ -23,6 +23,7 @@ COMMANDS = {
     "check": "Find errors and surprising settings in a manifest or an experiment.",
     "sweep": "Simulate a grid or a design over settings.",
     "tune": "Find the cheapest settings that meet your SLOs.",
+    "versus": "Compare autoscalers on the same load.",
     "calibrate": "Fit a model to measured files, with intervals.",
     "compare": "Compare a prediction with a measured run.",
     "backtest": "Predict what Prometheus recorded, then other settings.",

@@ -472,6 +472,24 @@ def _successes(requests: Columns) -> NDArray[np.float64]:
     return np.asarray(requests["latency_s"][good], dtype=np.float64)
 
 
+def pods_of(
+    tables: Tables, begin: float, end: float, scale: float, *, binned: bool
+) -> tuple[list[dict[str, Any]], float]:
+    """Pods by state and the number asked for, and the top of their axis: of one run, for a panel among others.
+
+    Args:
+        tables: The run.
+        begin: Where the axis of time begins [s].
+        end: Where it ends [s].
+        scale: Seconds of a unit of time.
+        binned: Whether to show means of bins, as of a run with too many changes to show one by one.
+    """
+    if binned:
+        return _binned_pods(tables, end, scale)
+    data, top = _pod_areas(tables, begin, end, scale)
+    return [*data, _desired_line(tables, begin, end, scale)], top
+
+
 def _pod_areas(tables: Tables, begin: float, end: float, scale: float) -> tuple[list[dict[str, Any]], float]:
     """Pods by state as areas one upon the other, and the top of their axis."""
     t_s = _moments(tables, begin, end)

@@ -171,6 +171,31 @@ def timeline(tables: Tables, horizon_s: float | None = None, title: str = "") ->
 
 
 @styled
+def pods_small_multiples(runs: Sequence[tuple[str, Tables]], horizon_s: float, title: str = "") -> Figure:
+    """Pods by state over time of several runs, a panel for each, all on the same axes.
+
+    Args:
+        runs: Runs with the names they are shown under.
+        horizon_s: Where the time axis ends.
+        title: Heading.
+    """
+    figure, axes = _figure(len(runs), height=0.9 + 1.5 * len(runs), title=title)
+    scale, unit = _time_unit(horizon_s)
+    for axis, (name, tables) in zip(axes, runs, strict=True):
+        _draw_pods(axis, tables, 0.0, horizon_s, scale)
+        axis.set_title(name, loc="right", fontsize=10)
+        axis.set_ylabel(_pods_label(tables, horizon_s))
+    top = max(axis.get_ylim()[1] for axis in axes)
+    for axis in axes:
+        axis.set_ylim(0, top)
+    fullest = max(axes, key=lambda axis: len(axis.get_legend_handles_labels()[1]))
+    handles, labels = fullest.get_legend_handles_labels()
+    axes[0].legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=6, borderaxespad=0.1)
+    _time_axis(axes, 0.0, horizon_s, scale, unit)
+    return figure
+
+
+@styled
 def latencies(tables: Tables, title: str = "") -> Figure:
     """Latency of each request against its start, by outcome.
 

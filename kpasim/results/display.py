@@ -50,7 +50,7 @@ MAYBE_ZERO = {
     "never_sent",
 }
 """Figures that are shown only where a run has some."""
-SHARES = {"cold_start_share", "gpu_utilisation"}
+SHARES = {"cold_start_share", "failed_share", "gpu_utilisation"}
 HOURS = {"pod_seconds", "gpu_seconds"}
 
 PERCENTILES = "Percentiles of a run: linear interpolation between the two nearest successful responses."

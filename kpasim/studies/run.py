@@ -31,11 +31,12 @@ from kpasim.spec.workload import Hey
 from kpasim.studies.execution.allocation import Allocation, Returned
 from kpasim.studies.execution.engine import Engine, choose_engine, execute
 from kpasim.studies.prices import prices_of, prices_to_dict
-from kpasim.studies.steady import requests_per_day, steady_part, why_no_month
+from kpasim.studies.steady import mean_cold_start_s, requests_per_day, steady_part, why_no_month
 
 if TYPE_CHECKING:
     from kpasim.engines.params import Draws
     from kpasim.spec.experiment import Experiment
+    from kpasim.studies.own import Own
 
 MOST_ROWS = 20_000_000
 """Requests of all replications together at most: their tables are held in memory."""
@@ -326,6 +327,7 @@ def simulate(
     recorded: sampling.Recorded = sampling.NOTHING_RECORDED,
     progress: Callable[[int], None] | None = None,
     until_s: float | None = None,
+    own: Own | None = None,
 ) -> Result:
     """Simulate an experiment.
 
@@ -338,6 +340,8 @@ def simulate(
         recorded: Measured times that take the place of drawn ones.
         progress: Called with the number of replications finished so far.
         until_s: How long after the start of the load a run goes on at least; no load is cut.
+        own: A function of a user's own that decides in the place of Knative's autoscaler, see `studies.own`; it runs in
+            the reference engine.
 
     Raises:
         ExperimentError: The file cannot be used.
@@ -354,12 +358,20 @@ def simulate(
     params = lower.lower(experiment, recorded)
     params = params._replace(until_ns=max(params.until_ns, nanoseconds(until_s)))
     _must_fit(params, count)
-    chosen = choose_engine(engine, max(params.requests, 1) * count)
+    chosen = "reference" if own else choose_engine(engine, max(params.requests, 1) * count)
     allocation = Allocation(experiment, sampling.Sampler(experiment, params, recorded))
+
+    def execute_batch(params: Params, draws: list[Draws], progress: Callable[[int], None]) -> list[Outcome]:
+        if own:
+            from kpasim.studies.own import execute as execute_own
+
+            return execute_own(params, draws, own, mean_cold_start_s(experiment), threads, progress)
+        return execute(params, draws, chosen, threads, progress)
+
     outcomes = execute_all(
         allocation,
         count,
-        lambda params, draws, progress: execute(params, draws, chosen, threads, progress),
+        execute_batch,
         progress,
         batch=REFERENCE_BATCH if chosen == "reference" else BATCH,
     )

@@ -28,6 +28,12 @@ LEAST_LENGTH = 10.0
 """Length of the stretch that stands for a month, in warm-ups at least."""
 
 
+def mean_cold_start_s(experiment: Experiment) -> float:
+    """Mean time [s] from the creation of a pod to its readiness, on no particular instance type, without transfers."""
+    stages = experiment.model.cold_start.stages
+    return float(sum(one.time.mean_s() for one in stages if one.when == "before-ready"))
+
+
 def cold_start_s(experiment: Experiment) -> float:
     """Time [s] from the creation of a pod to its readiness that 95 % of cold starts keep to, on the slowest type.
 

@@ -1,0 +1,173 @@
+"""`kpasim versus`: the same load under several autoscalers."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kpasim.cli import options
+from kpasim.cli.output import compile_for_next_time, note, print_json, progress, show_tables
+
+if TYPE_CHECKING:
+    from kpasim.studies.versus.study import Versus
+
+NOT_MET = 3
+"""Exit status when no autoscaler meets the SLOs."""
+WIDTH = 110
+MOST_REASONS = 6
+"""Lines about the decisions of an autoscaler that --explain prints at most."""
+
+
+@click.command(epilog="\b\nTry: kpasim versus experiments/hey50x5.yaml --with hpa,keda,spare:1 -n 20")
+@click.argument("experiment", type=click.Path())
+@click.option(
+    "--with",
+    "others",
+    multiple=True,
+    required=True,
+    metavar="AUTOSCALER,...",
+    help="Autoscalers to compare with the experiment's own: hpa, keda, keda-http, schedule, spare:N, lookahead, ray, "
+    "kpa; a YAML file with a section autoscaler; or FILE.py:FUNCTION. Repeatable.",
+)
+@click.option(
+    "--with-set",
+    "with_set",
+    multiple=True,
+    metavar="NAME.KEY=VALUE",
+    help="Change a setting of an autoscaler of --with, such as keda.polling-interval=10s; repeatable.",
+)
+@click.option(
+    "--slo",
+    multiple=True,
+    metavar="SLO",
+    help="SLO to check, such as 'p95<=30s'; repeatable. Exit status 3 unless an autoscaler meets all.",
+)
+@click.option("-n", "--replications", type=click.IntRange(1), help="Number of replications of each.")
+@options.settings
+@options.cluster_config
+@options.seed
+@options.engine("; both give the same tables")
+@click.option("--explain", is_flag=True, help="Print the reasons for scaling of each autoscaler.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for versus.html, pods.png and each run's tables.")
+@options.as_json
+def command(
+    experiment: str,
+    others: tuple[str, ...],
+    with_set: tuple[str, ...],
+    slo: tuple[str, ...],
+    replications: int | None,
+    settings: tuple[str, ...],
+    cluster_config: tuple[str, ...],
+    seed: int | None,
+    engine: Any,
+    explain: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Simulate EXPERIMENT under other autoscalers too, and compare latency, failed requests, cold starts and cost.
+
+    All meet the same requests and random numbers. Settings that the experiment does not state are assumed, and told.
+    """
+    from kpasim.spec.experiment import load
+    from kpasim.spec.settings import parse_settings, with_settings
+    from kpasim.studies.search.slo import parse_slo
+    from kpasim.studies.versus.rivals import rivals
+    from kpasim.studies.versus.study import versus
+
+    slos = [parse_slo(text) for text in slo]
+    what = with_settings(load(experiment, cluster_config=cluster_config), parse_settings(settings))
+    if seed is not None:
+        what = what.with_settings({"seed": seed})
+    chosen = rivals(what, others, parse_settings(with_set, "--with-set"))
+    count = len(chosen) * (replications or what.replications)
+    with progress("replications", count, show=not as_json) as bar:
+        found = versus(chosen, slos=slos, replications=replications, engine=engine, progress=bar)
+    if out:
+        write(found, out)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        show(found, explain=explain)
+    compile_for_next_time(found.results[0].engine)
+    if slos and not any(found.meets(place) for place in range(len(found.rivals))):
+        raise click.exceptions.Exit(NOT_MET)
+
+
+def show(found: Versus, *, explain: bool) -> None:
+    """Print the answer, the table, what was assumed, and the reasons where they are asked for."""
+    from kpasim.report.versus_page import answer, held
+
+    for line in answer(found):
+        click.echo(textwrap.fill(line, WIDTH))
+    click.echo()
+    show_tables(_table(found))
+    click.echo()
+    for line in held(found):
+        click.echo(textwrap.fill(line, WIDTH))
+    for rival in found.rivals:
+        if rival.assumed:
+            click.echo(textwrap.fill(f"Assumed: {rival.assumed}.", WIDTH, subsequent_indent="  "))
+    for place, judgements in enumerate(found.judgements):
+        for one in judgements:
+            mark = "\N{CHECK MARK}" if one.met else "\N{BALLOT X}"
+            click.secho(f"{mark} {found.names[place]}: {one.text()}", fg="green" if one.met else "red")
+    if explain:
+        for place, name in enumerate(found.names):
+            click.echo()
+            click.secho(name, bold=True)
+            for line in reasons(found, place):
+                click.echo(textwrap.fill(line, WIDTH, subsequent_indent="  "))
+
+
+def reasons(found: Versus, place: int) -> list[str]:
+    """Why one autoscaler scaled, in a few sentences, of its representative run."""
+    from kpasim.studies.explain import why
+
+    result = found.results[place]
+    return why(result.tables(), result.params)[:MOST_REASONS]
+
+
+def _table(found: Versus) -> Any:
+    from rich.table import Table
+
+    from kpasim.report.versus_page import change, value
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("autoscaler", no_wrap=True)
+    for title, _, unit in found.columns:
+        heading = title.replace(" a cold", "\na cold")
+        table.add_column(f"{heading}\n{unit}", justify="right", no_wrap=True)
+    best = found.cheapest[:1]
+    for place, name in enumerate(found.names):
+        means, differences = found.means(place), found.differences(place)
+        cells = [value(key, means[key]) for _, key, _ in found.columns]
+        table.add_row(name, *cells, style="bold" if place in best else None)
+        if place:
+            changes = ["\n".join(part for part in change(key, differences[key]) if part) for _, key, _ in found.columns]
+            table.add_row("  difference", *changes, style="dim")
+    return table
+
+
+def write(found: Versus, folder: Path) -> None:
+    """Leave versus.json, the figure, the page, and a run folder for each autoscaler."""
+    from kpasim.report.figures import save
+    from kpasim.report.html import write as write_page
+    from kpasim.report.versus_page import pods_figure, versus_page
+    from kpasim.results.files import make_folder, write_json
+
+    make_folder(folder)
+    for place, result in enumerate(found.results):
+        result.write(folder / file_name(found.names[place]), [one.for_page() for one in found.judgements[place]])
+    write_json(folder / "versus.json", found.to_dict())
+    for suffix in ("png", "svg"):
+        save(pods_figure(found), folder / f"pods.{suffix}")
+    write_page(folder / "versus.html", versus_page(found))
+    note(f"Wrote {folder / 'versus.html'}, pods.png, pods.svg, versus.json and the tables of each run")
+
+
+def file_name(name: str) -> str:
+    """The name of an autoscaler as a folder."""
+    return "".join(one if one.isalnum() or one in "-_." else "-" for one in name).strip(".-") or "own"

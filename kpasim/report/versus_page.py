@@ -1,0 +1,210 @@
+"""What a comparison of autoscalers says: the answer in words, the table, pods over time, and the page about it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from kpasim.report import bins, charts, markup
+from kpasim.report.drawing import Chart, axis_of, layout_of, shown, time_unit
+from kpasim.report.figures import pods_small_multiples
+from kpasim.report.markup import Html, element, figure
+from kpasim.report.words import counted, seconds
+from kpasim.results.display import NOTHING, signed
+from kpasim.results.display import figure as figure_text
+from kpasim.studies.versus.study import EQUAL, FAILED_SHARE, Versus
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from kpasim.results.paired import Difference
+    from kpasim.results.tables import Tables
+
+PANEL = 130
+"""Height of one panel of pods [pixels]."""
+
+
+def answer(found: Versus) -> list[str]:
+    """The answer in a few sentences."""
+    names, best = found.names, found.cheapest
+    title, name, unit = found.columns[-1]
+    asked = bool(found.judgements[0])
+    if not best:
+        fail = f"More than {FAILED_SHARE:.0%} of requests fail under every autoscaler."
+        lines = ["No autoscaler meets all SLOs." if asked else fail]
+    else:
+        amount = figure_text(name, found.means(best[0])[name])
+        left_out = not asked and not all(found.meets(place) for place in range(len(names)))
+        what = "meets all SLOs at the lowest" if asked else "has the lowest"
+        text = f"{names[best[0]]} {what} {title} ({amount} {unit})"
+        if best[1:]:
+            text += f"; no significant difference to {', '.join(names[place] for place in best[1:])}"
+        of = f" Autoscalers under which more than {FAILED_SHARE:.0%} of requests fail are left out." if left_out else ""
+        lines = [f"{text}.{of}"]
+    if not asked:
+        lines.append(_fastest(found))
+    shares = [found.means(place)["failed_share"] for place in range(len(names))]
+    failing = [
+        f"{name} ({figure_text('failed_share', share)})" for name, share in zip(names, shares, strict=True) if share
+    ]
+    if failing:
+        lines.append(f"Requests fail under {', '.join(failing)}; latencies are those of successful requests.")
+    return lines
+
+
+def _fastest(found: Versus) -> str:
+    """Which autoscaler has the lowest p95."""
+    values = {place: found.means(place)["latency_s.p95"] for place in range(len(found.names))}
+    known = {place: value for place, value in values.items() if math.isfinite(value) and found.meets(place)}
+    if not known:
+        return "None has a p95 to compare."
+    best = min(known, key=lambda place: known[place])
+    return f"{found.names[best]} has the lowest p95 ({figure_text('latency_s.p95', known[best])} s)."
+
+
+def held(found: Versus) -> list[str]:
+    """Who holds requests at zero pods, how the runs begin and end, and what they have in common."""
+    groups: dict[str, list[str]] = {}
+    for rival in found.rivals:
+        groups.setdefault(rival.holds, []).append(rival.name)
+    texts = [
+        f"{'they fail' if who == 'nobody' else f'the {who} holds them'} ({', '.join(names)})"
+        for who, names in groups.items()
+    ]
+    begins = ", all begin in the state that they lead to after a pause (start: idled)" if found.idled else ""
+    end = f"all runs end {seconds(found.end_s)} after the load began" if found.end_s else "each run ends without pods"
+    runs = counted(found.results[0].replications, "replication")
+    return [f"Requests at zero pods: {'; '.join(texts)}.", f"{runs} of each; {end}{begins}.", EQUAL]
+
+
+def value(name: str, number: float) -> str:
+    """A mean as the table shows it."""
+    return figure_text(name, number) if math.isfinite(number) else NOTHING
+
+
+def change(name: str, found: Difference) -> tuple[str, str]:
+    """A difference with half of its interval, and the verdict where that is not `significant`."""
+    if found.same:
+        return "same", ""
+    if not math.isfinite(found.mean):
+        return NOTHING, ""
+    if not math.isfinite(found.low):
+        return signed(name, found.mean), "not known"
+    half = signed(name, max(found.high - found.mean, found.mean - found.low)).lstrip("+")
+    verdict = "" if found.significant else "not significant" if found.enough else "not known"
+    return f"{signed(name, found.mean)} ± {half}", verdict
+
+
+def met(found: Versus, place: int) -> str:
+    """How many SLOs an autoscaler meets."""
+    judgements = found.judgements[place]
+    return f"{sum(one.met for one in judgements)} of {len(judgements)} met"
+
+
+def runs_of(found: Versus) -> list[tuple[str, Tables]]:
+    """The same replication of each autoscaler, by name: the one with the median test duration of the first."""
+    place = found.results[0].representative
+    return [(name, result.tables(place)) for name, result in zip(found.names, found.results, strict=True)]
+
+
+def pods_figure(found: Versus) -> Figure:
+    """Pods over time, one panel for each autoscaler, on the same axes."""
+    end_s = max(float(result.horizon_s[found.results[0].representative]) for result in found.results)
+    return pods_small_multiples(runs_of(found), end_s, f"{found.rivals[0].experiment.name}: pods over time")
+
+
+def versus_page(found: Versus) -> str:
+    """The page about a comparison."""
+    experiment = found.rivals[0].experiment
+    drawn: dict[str, Chart] = {"pods": pods_chart(found)}
+    summary = Html("".join(element("p", line) for line in answer(found)))
+    assumed = [one.assumed for one in found.rivals if one.assumed]
+    verdicts = [
+        (found.names[place], each.text(), "met" if each.met else "not met")
+        for place, judgements in enumerate(found.judgements)
+        for each in judgements
+    ]
+    panels = figure(
+        "pods",
+        "Pods over time, one panel for each autoscaler",
+        "The same replication under each: the replication with the median test duration of the first autoscaler. "
+        "Areas: pods by state; line: pods asked for.",
+        80 + PANEL * len(found.names),
+    )
+    sections = [
+        ("summary", "In words", summary),
+        ("figures", "Figures", _figures(found)),
+        ("pods", "Pods", panels),
+        ("equal", "Held equal", Html("".join(element("p", line) for line in held(found)))),
+    ]
+    if verdicts:
+        sections.append(("slo", "SLOs", markup.table("SLOs", ["autoscaler", "SLO", ""], verdicts, words=3)))
+    if assumed:
+        listed = Html("".join(element("p", f"Assumed: {line}.") for line in assumed))
+        sections.append(("assumed", "Assumed", listed))
+    subtitle = (
+        f"{counted(len(found.names), 'autoscaler')}, {counted(found.results[0].replications, 'replication')} of each"
+    )
+    return markup.page(f"{experiment.name}: autoscalers compared", subtitle, sections, drawn)
+
+
+def _figures(found: Versus) -> Html:
+    base = found.names[0]
+    columns = ["autoscaler", *(f"{title} [{unit}]" for title, _, unit in found.columns)]
+    asked = bool(found.judgements[0])
+    rows = []
+    for place, name in enumerate(found.names):
+        means, differences = found.means(place), found.differences(place)
+        rows.append([name, *(value(key, means[key]) for _, key, _ in found.columns), *([met(found, place)] * asked)])
+        if place:
+            changes = [" ".join(change(key, differences[key])).strip() for _, key, _ in found.columns]
+            rows.append([f"{name} minus {base}", *changes, *([""] * asked)])
+    note = element(
+        "p",
+        "Means of all replications. Each difference is the mean over pairs of replications, ± half the confidence "
+        "interval of that mean; it is significant where the interval leaves out zero. Latencies are those of "
+        "successful requests.",
+    )
+    return Html(note + markup.table("Figures of each autoscaler", [*columns, *(["SLOs"] * asked)], rows))
+
+
+def pods_chart(found: Versus) -> Chart:
+    """Pods by state over time, one panel for each autoscaler, on the same axes."""
+    runs = runs_of(found)
+    end = max(float(result.horizon_s[found.results[0].representative]) for result in found.results)
+    scale, unit = time_unit(end)
+    binned = any(bins.changes(tables) > bins.LEGIBLE for _, tables in runs)
+    data, top = [], 1.0
+    for place, (_, tables) in enumerate(runs):
+        areas, highest = charts.pods_of(tables, 0.0, end, scale, binned=binned)
+        top = max(top, highest)
+        axis = f"y{place + 1}" if place else "y"
+        for area in areas:
+            group = f"stack-{place}"
+            stacked = {"stackgroup": group} if "stackgroup" in area else {}
+            data.append(area | stacked | {"yaxis": axis, "legendgroup": area["name"], "showlegend": place == 0})
+    what = f"pods, mean of {bins.width_text(end)}" if binned else "pods"
+    layout = layout_of(f"time since the load began [{unit}]", what, (0.0, end / scale))
+    gap, count = 0.06, len(runs)
+    notes = []
+    for place, (name, _) in enumerate(runs):
+        high = 1.0 - place * (1.0 + gap) / count
+        low = max(0.0, high - (1.0 + gap) / count + gap)
+        key = f"yaxis{place + 1}" if place else "yaxis"
+        layout[key] = axis_of(what) | {"domain": [low, high], "range": [0, top], "tickformat": "d"}
+        notes.append(
+            {"text": shown(name), "xref": "paper", "yref": "paper", "x": 0.01, "y": high, "showarrow": False,
+             "xanchor": "left", "yanchor": "top", "font": {"size": 13, "color": "<ink>"}}
+        )  # fmt: skip
+    layout["xaxis"] |= {"anchor": f"y{count}" if count > 1 else "y"}
+    return {"data": _seen_once(data), "layout": layout | {"annotations": notes}}
+
+
+def _seen_once(data: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Each name in the legend once, also where the first panel lacks it."""
+    seen: set[object] = set()
+    found = []
+    for one in data:
+        found.append(one | {"showlegend": one["name"] not in seen})
+        seen.add(one["name"])
+    return found

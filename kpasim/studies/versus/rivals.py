@@ -1,0 +1,268 @@
+"""Autoscalers that a command line names, each with what it needs for one experiment.
+
+An experiment that states Knative's settings only is enough: bounds are those of its annotations, targets those of its
+manifest, and what nothing says is the default of the autoscaler's own project. All of that is told (``assumed``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kpasim.engines import sampling
+from kpasim.engines.scaling import target_of
+from kpasim.errors import ExperimentError, RunError
+from kpasim.results.display import number
+from kpasim.spec.experiment import Experiment
+from kpasim.spec.quantities import duration_text
+from kpasim.spec.scaling import (
+    DAY_S,
+    DAYS,
+    KINDS,
+    Hpa,
+    Keda,
+    KedaHttp,
+    Lookahead,
+    RayServe,
+    Schedule,
+    Spare,
+)
+from kpasim.spec.workload import OpenLoop
+from kpasim.spec.yamlfile import read_mapping
+from kpasim.studies.own import Own, own_autoscaler
+from kpasim.studies.steady import mean_cold_start_s
+
+ALIASES = {"ray": "ray-serve"}
+"""Shorter names of kinds."""
+HOLDS = {
+    "kpa": "activator", "spare": "activator", "schedule": "activator", "lookahead": "activator",
+    "keda-http": "interceptor", "ray-serve": "handle", "hpa": "nobody", "keda": "nobody",
+}  # fmt: skip
+"""Who holds requests while no pod is ready."""
+QUARTER_S = 900
+"""Length of the stretches of time that a schedule is made of."""
+EARLIER_LOADS = 5
+"""Draws of the load, with other random numbers, that a schedule is made from."""
+
+
+class Rival(NamedTuple):
+    """An autoscaler under which an experiment is simulated.
+
+    Attributes:
+        name: Short name, as on the command line.
+        experiment: The experiment with this autoscaler.
+        assumed: What nobody stated, in words; empty for the experiment's own autoscaler.
+        own: A function of a user's own that decides; ``None`` for the autoscalers of kpasim.
+    """
+
+    name: str
+    experiment: Experiment
+    assumed: str = ""
+    own: Own | None = None
+
+    @property
+    def holds(self) -> str:
+        """Who holds requests while no pod is ready."""
+        return HOLDS[self.experiment.scaling.kind]
+
+
+def rivals(experiment: Experiment, texts: Sequence[str], changes: Mapping[str, Any] | None = None) -> list[Rival]:
+    """The experiment as it is, then under each autoscaler that is named.
+
+    Args:
+        experiment: The experiment.
+        texts: Each a kind (``hpa``, ``keda``, ``keda-http``, ``schedule``, ``spare:2``, ``lookahead``, ``ray``,
+            ``kpa``), a YAML file with a section ``autoscaler``, or ``FILE.py:FUNCTION``; several with commas between.
+        changes: Settings of autoscalers by path, the first part of which is the name: ``keda.polling-interval``.
+
+    Raises:
+        RunError: One is unknown, is named twice, or cannot be for this experiment.
+    """
+    changes = dict(changes or {})
+    found = [Rival(own_name(experiment), experiment)]
+    for text in (part.strip() for whole in texts for part in whole.split(",")):
+        if not text:
+            continue
+        rival = _rival(experiment, text, changes)
+        if rival.name in {one.name for one in found}:
+            raise RunError(f"--with {text}: {rival.name} is compared already")
+        found.append(rival)
+    if len(found) < 2:
+        raise RunError(f"--with: names no autoscaler (write some of {', '.join(KINDS)})")
+    unused = [path for path in changes if path.partition(".")[0] not in {one.name for one in found[1:]}]
+    if unused:
+        raise RunError(f"--with-set {unused[0]}: begins with no autoscaler of --with (write keda.polling-interval=10s)")
+    return found
+
+
+def own_name(experiment: Experiment) -> str:
+    """The name of the autoscaler that the experiment has."""
+    scaling = experiment.scaling
+    return f"spare:{scaling.pods}" if isinstance(scaling, Spare) else scaling.kind
+
+
+def _rival(experiment: Experiment, text: str, changes: Mapping[str, Any]) -> Rival:
+    """The autoscaler that one part of ``--with`` names."""
+    if ".py:" in text:
+        path, _, function = text.rpartition(":")
+        plain = experiment.with_setting("autoscaler", "kpa")
+        name = f"{Path(path).name}:{function}"
+        about = f"{name} is asked every 2s; the activator, min-scale and max-scale are Knative's"
+        return Rival(name, plain, about, own_autoscaler(path, function))
+    if text.endswith((".yaml", ".yml")):
+        given = read_mapping(text, kind="an experiment, or a section autoscaler").data.get("autoscaler")
+        if given is None:
+            raise RunError(f"--with {text}: has no section autoscaler")
+        name = Path(text).stem
+        return Rival(name, _with(experiment, text, given, name, changes))
+    kind, colon, value = text.partition(":")
+    kind = ALIASES.get(kind, kind)
+    if kind not in KINDS or (colon and kind != "spare"):
+        known = ", ".join(KINDS)
+        raise RunError(f"--with {text}: no such autoscaler (write one of {known}, spare:2, or mine.py:decide)")
+    name = f"spare:{value or 1}" if kind == "spare" else kind
+    if colon and not value.isdecimal():
+        raise RunError(f"--with {text}: spare takes a number of pods (write spare:2)")
+    chosen = _with(experiment, text, {"kind": kind, **_defaults(experiment, kind, value)}, name, changes)
+    return Rival(name, chosen, f"{name}: {_assumed(chosen)}")
+
+
+def _with(
+    experiment: Experiment, text: str, given: str | Mapping[str, Any], name: str, changes: Mapping[str, Any]
+) -> Experiment:
+    """The experiment with an autoscaler and the changes that are for it."""
+    mine = {path.partition(".")[2]: value for path, value in changes.items() if path.partition(".")[0] == name}
+    try:
+        found = experiment.with_setting("autoscaler", given if isinstance(given, str) else dict(given))
+        return found.with_settings({f"autoscaler.{path}": value for path, value in mine.items()}) if mine else found
+    except ExperimentError as error:
+        raise RunError(f"--with {text}: {error.problems[0].place}: {error.problems[0].message}") from None
+
+
+def _defaults(experiment: Experiment, kind: str, value: str) -> dict[str, Any]:
+    """What an autoscaler takes from Knative's settings; the rest is its own default."""
+    least = experiment.revision.min_scale
+    if kind == "spare":
+        return {"pods": int(value or 1)}
+    if kind == "schedule":
+        return schedule_of(experiment)
+    # Kubernetes' and Ray's minimum is 1 pod unless a user asks for less; KEDA's is 0, as Knative's.
+    return {
+        "hpa": {"min-replicas": max(1, least)},
+        "ray-serve": {"min-replicas": max(1, least)},
+        "keda": {"min-replica-count": least},
+        "keda-http": {"min-replicas": least},
+    }.get(kind, {})
+
+
+def _assumed(experiment: Experiment) -> str:
+    """The settings of an autoscaler that nobody stated, in words."""
+    scaling, most = experiment.scaling, experiment.revision.max_scale
+    if isinstance(scaling, Spare):
+        return f"Knative's answer plus {_pods(scaling.pods)}"
+    if isinstance(scaling, Schedule):
+        spans = [f"{one.days} {one.start} to {one.end}: {_pods(one.replicas)}" for one in scaling.windows]
+        more = f" and {len(spans) - 3} more windows" if len(spans) > 4 else ""
+        shown = "; ".join(spans[:3] if more else spans)
+        return f"minimum of pods from the load's own rate, a cold start ahead: {shown}{more}"
+    if isinstance(scaling, Lookahead):
+        ahead_s = scaling.scale_up_forward_s
+        ahead = "a mean cold start" if ahead_s is None else duration_text(ahead_s)
+        days = "day" if scaling.history_days == 1 else "days"
+        return f"{scaling.quantile:g} % of the demand of {scaling.history_days} earlier {days}, {ahead} ahead"
+    if isinstance(scaling, RayServe):
+        each = number(scaling.target_ongoing_requests or target_of(experiment, "concurrency", None))
+        bounds = f"{scaling.min_replicas} to {scaling.max_of(most)} pods"
+        delays = f"{duration_text(scaling.upscale_delay_s)} up, {duration_text(scaling.downscale_delay_s)} down"
+        return f"target {each} requests a pod, {bounds}, delays {delays}"
+    if isinstance(scaling, Hpa | Keda | KedaHttp):
+        rate = scaling.metric in {"rps", "request-rate"}
+        unit = "requests/s" if rate else "% busy" if scaling.metric == "utilization" else "requests in flight"
+        target = f"target {number(target_of(experiment, scaling.metric, scaling.target))} {unit} a pod"
+        least = scaling.min_replica_count if isinstance(scaling, Keda) else scaling.min_replicas
+        rest = f"{least} to {scaling.max_of(most)} pods, decides every {duration_text(scaling.sync_period_s)}"
+        down = f"down after {duration_text(scaling.downscale_stabilization_s)}"
+        if isinstance(scaling, Keda):
+            down = f"polls every {duration_text(scaling.polling_interval_s)}, to zero after "
+            down += duration_text(scaling.cooldown_period_s)
+        elif isinstance(scaling, KedaHttp):
+            down = f"to zero after {duration_text(scaling.scaledown_period_s)}"
+        return f"{target}, {rest}, {down}"
+    return "as the manifest says"
+
+
+def _pods(count: int) -> str:
+    return f"{count} pod{'' if count == 1 else 's'}"
+
+
+def schedule_of(experiment: Experiment) -> dict[str, Any]:
+    """A schedule that fits the load: the pods that its rate needs at each quarter of an hour, a cold start ahead.
+
+    The rate is that of other draws of the same load, as somebody would see it on earlier days; a load that is recorded
+    repeats itself. The demand is the rate times the mean service time (Little's law), and its largest quarter counts
+    for each window.
+
+    Raises:
+        RunError: The load is a closed loop: nobody knows when its requests will come.
+    """
+    workload = experiment.workload
+    if not isinstance(workload, OpenLoop):
+        raise RunError(
+            "--with schedule: a closed loop has no times of its own to make a schedule of "
+            "(write autoscaler: {kind: schedule, windows: [...]} into a file, and --with FILE)"
+        )
+    sent_s = [
+        sampling.arrivals(workload, experiment.seed + 1 + draw, draw) / 1e9
+        for draw in range(EARLIER_LOADS if workload.is_random else 1)
+    ]
+    length_s = max((float(times[-1]) for times in sent_s if len(times)), default=0.0)
+    edges = np.arange(0.0, (math.floor(length_s / QUARTER_S) + 2) * QUARTER_S, QUARTER_S)
+    rate = np.mean([np.histogram(times, edges)[0] for times in sent_s], axis=0) / QUARTER_S
+    revision = experiment.revision
+    demand = rate * experiment.model.service_time.time.mean_s()
+    target = target_of(experiment, "concurrency", None)
+    pods = np.ceil(demand / target - 1e-9).astype(int)
+    most = revision.max_scale or pods.max(initial=0)
+    by_place: dict[int, int] = {}
+    for quarter, needed in enumerate(np.minimum(pods, most).tolist()):
+        place = quarter % (7 * DAY_S // QUARTER_S)  # the load begins on Monday at midnight
+        by_place[place] = max(by_place.get(place, 0), needed)
+    ahead_min = math.ceil(mean_cold_start_s(experiment) / 60)
+    windows = _windows(by_place, ahead_min)
+    if not windows:
+        raise RunError("--with schedule: the load needs no pod for a whole quarter of an hour (write windows yourself)")
+    return {"windows": windows}
+
+
+def _windows(by_place: Mapping[int, int], ahead_min: int) -> list[dict[str, Any]]:
+    """Neighbouring quarters with the same pods, joined; windows that are alike on several days, once."""
+    found: dict[tuple[int, int, int], list[int]] = {}
+    of_day = DAY_S // QUARTER_S
+    for day in range(7):
+        place = day * of_day
+        while place < (day + 1) * of_day:
+            pods, begin = by_place.get(place, 0), place
+            while place < (day + 1) * of_day and by_place.get(place, 0) == pods:
+                place += 1
+            if pods:
+                found.setdefault((begin - day * of_day, place - day * of_day, pods), []).append(day)
+    windows = []
+    for (begin, end, pods), days in sorted(found.items()):
+        start_min = max(0, begin * QUARTER_S // 60 - ahead_min)
+        windows.append(
+            {
+                "days": ",".join(DAYS[day] for day in days),
+                "start": _clock(start_min),
+                "end": _clock(end * QUARTER_S // 60),
+                "replicas": pods,
+            }
+        )
+    return windows
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"

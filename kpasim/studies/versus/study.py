@@ -1,0 +1,234 @@
+"""Simulates one load under several autoscalers, and compares each with the experiment's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from kpasim.errors import ExperimentError, RunError
+from kpasim.results.paired import Difference, difference
+from kpasim.results.summary import Figures, rounded
+from kpasim.studies.common import stretch_in_common
+from kpasim.studies.execution.engine import Engine
+from kpasim.studies.judge import Judgement, judge
+from kpasim.studies.run import Result, replications_of, simulate
+from kpasim.studies.search.slo import Slo
+from kpasim.studies.versus.rivals import Rival
+
+FIGURES = (
+    ("p50", "latency_s.p50", "s"),
+    ("p95", "latency_s.p95", "s"),
+    ("failed", "failed_share", "of requests"),
+    ("waited for a cold start", "cold_start_share", "of requests"),
+    ("GPU-hours", "gpu_seconds", "h"),
+)
+"""What is compared: title, name among the figures, unit. A figure of money follows where there are prices."""
+FAILED_SHARE = 0.01
+"""Without SLOs, autoscalers under which more than this share of requests fails are not called the cheapest."""
+EQUAL = (
+    "Held equal: requests, service times, cold starts (pod by pod), nodes, prices, and the time that is billed. "
+    "Not equal: the metric and its clock, who holds requests at zero pods, admission to pods, load balancing."
+)
+"""What a comparison of autoscalers holds equal."""
+
+
+@dataclass
+class Versus:
+    """One load under several autoscalers.
+
+    Attributes:
+        rivals: The autoscalers; the first is the experiment's own.
+        results: What each left, in the same order.
+        judgements: Verdicts on the SLOs, for each autoscaler.
+        end_s: End of all runs from the start of the load [s], ``None`` where each ends when its pods are gone.
+        idled: Whether all begin in the state that they lead to after a pause, instead of with a warm pod.
+    """
+
+    rivals: Sequence[Rival]
+    results: Sequence[Result] = field(repr=False)
+    judgements: Sequence[Sequence[Judgement]] = field(repr=False)
+    end_s: float | None
+    idled: bool
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the autoscalers."""
+        return [one.name for one in self.rivals]
+
+    @property
+    def columns(self) -> list[tuple[str, str, str]]:
+        """What is compared: title, name among the figures, unit."""
+        bills = [one.cost for one in self.results]
+        if any(bill is None for bill in bills):
+            return [*FIGURES]
+        month = all(bill is not None and bill["per_month"] is not None for bill in bills)
+        currency = str((bills[0] or {})["currency"])
+        money = ("cost per month", "cost.per_month") if month else ("cost", "cost.amount")
+        return [*FIGURES, (*money, currency)]
+
+    def figures(self, place: int) -> Figures:
+        """Figures of one autoscaler, one value per replication."""
+        result = self.results[place]
+        costs = {f"cost.{name}": values for name, values in (result.cost_figures or {}).items()}
+        figures = {**result.figures, **result.use, **costs}
+        sent = np.maximum(figures["requests"], 1)
+        return figures | {"failed_share": figures["errors"] / sent}
+
+    def differences(self, place: int) -> dict[str, Difference]:
+        """How one autoscaler differs from the first in each figure; pairs of replications met the same load."""
+        mine, base, columns = self.figures(place), self.figures(0), self.columns
+        count = len(columns) * (len(self.rivals) - 1)
+        return {name: difference(mine[name], base[name], figures=count) for _, name, _ in columns}
+
+    def means(self, place: int) -> dict[str, float]:
+        """Mean of each figure of one autoscaler; NaN without a value."""
+        found = {}
+        for _, name, _ in self.columns:
+            values = self.figures(place)[name]
+            there = values[np.isfinite(values)]
+            found[name] = float(np.mean(there)) if len(there) else math.nan
+        return found
+
+    def meets(self, place: int) -> bool:
+        """Whether one autoscaler meets all SLOs; without any, whether it serves requests (see ``FAILED_SHARE``)."""
+        if self.judgements[place]:
+            return all(one.met for one in self.judgements[place])
+        return self.means(place)["failed_share"] <= FAILED_SHARE
+
+    @property
+    def cheapest(self) -> list[int]:
+        """Places of the cheapest autoscalers that meet all SLOs: those that cost significantly more are left out.
+
+        Empty where none meets them. Without prices GPU-hours are compared.
+        """
+        able = [place for place in range(len(self.rivals)) if self.meets(place)]
+        name = self.columns[-1][1]
+        able = [place for place in able if math.isfinite(self.means(place)[name])]
+        if not able:
+            return []
+        best = min(able, key=lambda place: self.means(place)[name])
+        count = max(1, len(able) - 1)
+        values = {place: self.figures(place)[name] for place in able}
+        ties = [
+            place
+            for place in able
+            if place != best and not difference(values[place], values[best], figures=count).significant
+        ]
+        return [best, *ties]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``kpasim versus --json`` prints."""
+        return {
+            "experiment": self.rivals[0].experiment.name,
+            "replications": self.results[0].replications,
+            "seed": self.results[0].seed,
+            "end_s": self.end_s,
+            "idled": self.idled,
+            "held_equal": EQUAL,
+            "cheapest": [self.names[place] for place in self.cheapest],
+            "autoscalers": [self._of(place) for place in range(len(self.rivals))],
+        }
+
+    def _of(self, place: int) -> dict[str, Any]:
+        rival, result, differences = self.rivals[place], self.results[place], self.differences(place)
+        means = self.means(place)
+        figures = {}
+        for _, name, unit in self.columns:
+            found = differences[name]
+            figures[name] = {
+                "mean": _plain(means[name]),
+                "unit": unit,
+                "difference": _plain(found.mean) if place else None,
+                "interval": [_plain(found.low), _plain(found.high)] if place else None,
+                "verdict": found.verdict if place else None,
+            }
+        return {
+            "name": rival.name,
+            "assumed": rival.assumed,
+            "holds_requests": rival.holds,
+            "engine": result.engine,
+            "figures": figures,
+            "slo": [one.to_dict() for one in self.judgements[place]],
+            "summary": result.summary,
+            "intervals": result.intervals,
+        }
+
+
+def _plain(value: float) -> float | None:
+    return rounded(value, 6) if math.isfinite(value) else None
+
+
+def versus(
+    rivals: Sequence[Rival],
+    *,
+    slos: Sequence[Slo] = (),
+    replications: int | None = None,
+    engine: Engine = "auto",
+    progress: Callable[[int], None] | None = None,
+) -> Versus:
+    """Simulate one load under each autoscaler.
+
+    All have the same seed and number of replications, so that replication k of each meets the same requests and the
+    same random numbers. Where pods of any stay and the experiment says nothing of its end, all are billed until the
+    latest end, in whole minutes. None gets a warm pod for nothing: where the experiment begins warm, all begin as each
+    leads to by itself.
+
+    Args:
+        rivals: The autoscalers, see `rivals.rivals`; the first is what the others are compared with.
+        slos: What is judged of each.
+        replications: How many of each, the experiment's own number by default.
+        engine: As for `studies.run.simulate`.
+        progress: Called with the number of replications finished so far, of all together.
+
+    Raises:
+        RunError: One of them cannot be simulated, or an SLO cannot be judged.
+    """
+    first = rivals[0].experiment
+    count = replications_of(first, replications)
+    idled = first.start.state == "warm"
+    experiments = [one.experiment.with_setting("start", "idled") if idled else one.experiment for one in rivals]
+    done = 0
+
+    def execute(until_s: float | None = None) -> list[Result]:
+        nonlocal done
+        done, found = 0, []
+        for rival, given in zip(rivals, experiments, strict=True):
+            # Nobody knows whether pods of a user's own autoscaler ever go.
+            ends = rival.own is not None and until_s is not None
+            experiment = given.with_setting("horizon", f"{until_s}s") if ends else given
+            report = None if progress is None else (lambda finished, before=done: progress(before + finished))
+            try:
+                result = simulate(
+                    experiment, replications=count, engine=engine, until_s=until_s, progress=report, own=rival.own
+                )
+            except ExperimentError as error:
+                raise RunError(f"--with {rival.name}: {error.problems[0].message}") from None
+            found.append(result)
+            done += count
+        return found
+
+    results = execute()
+    end_s = first.horizon_s
+    own = any(rival.own for rival in rivals)
+    if end_s is None and (own or first.cluster.nodes or any(result.params.stays for result in results)):
+        ends = [_end_s(rival, result) for rival, result in zip(rivals, results, strict=True)]
+        end_s = 60.0 * math.ceil(max(ends) / 60.0)
+        results = execute(end_s)
+    stretches = [result.steady_s for result in results]
+    common = stretch_in_common(stretches)
+    if common is not None:
+        for result in results:
+            result.stretch_s = common
+    return Versus(rivals, results, [judge(result, slos) for result in results], end_s, idled)
+
+
+def _end_s(rival: Rival, result: Result) -> float:
+    """When the runs of one autoscaler are over: of a user's own, with the last response."""
+    if rival.own is None:
+        return float(result.horizon_s.max())
+    last_s = result.figures["total_s"]
+    return float(np.max(last_s, initial=0.0, where=np.isfinite(last_s)))
