@@ -107,6 +107,8 @@ def assemble(
     interval: dict[str, float] = {
         role: _interval_s(series, role) for role in ROLES if any(s.role == role for s in series)
     }
+    longest = max(interval.values())
+    interval = {role: length or longest for role, length in interval.items()}
     finest = [s for s in series if histogram_step_s == step_s or not names.hardly_changes(s.metric)]
     first, last = min(s.times_s[0] for s in finest), max(s.times_s[-1] for s in finest)
     targets = _targets(finest)
@@ -115,7 +117,7 @@ def assemble(
     gaps = _gaps(finest, targets, interval)
     revisions = _revisions(finest, interval)
     notes += [f"{revision.name}: {revision.note}" for revision in revisions if revision.note]
-    if window_s and first > window_s[0] + 2 * max(interval.values()):
+    if window_s and first > window_s[0] + 2 * longest:
         notes.append(f"nothing was recorded before {iso(float(first))}, {first - window_s[0]:,.0f} s into the window")
     generations = {_generation(s) for s in series} - {""}
     return Observation(
@@ -364,9 +366,20 @@ def _from_zero(
     *,
     coarse: bool,
 ) -> list[Series]:
-    """Mark the counters that begin inside the window; buckets at a coarse step do as their counts do."""
+    """Mark the counters of which the first sample counts from 0; buckets at a coarse step do as their counts do.
+
+    Those are the counters of processes that started inside the window or in the scrape interval before it, and those
+    that began later than the first scrapes. Any other counter of the first scrapes has counted for an unknown time.
+    """
     known = [s for s in series if not (coarse and s.metric.endswith("_bucket"))]
-    begins = {id(s): _begins(s, targets, first_s, interval_s) for s in known}
+    started = {_target(s): float(np.nanmax(s.values)) for s in series if s.metric == "process_start_time_seconds"}
+    begins = {
+        id(s): s.kind == "counter"
+        and (
+            started.get(_target(s), -np.inf) > first_s - interval_s[s.role] or _begins(s, targets, first_s, interval_s)
+        )
+        for s in known
+    }
     counts = {_histogram(s): begins[id(s)] for s in known if s.metric.endswith("_count")}
     return [replace(s, from_zero=begins.get(id(s), counts.get(_histogram(s), False))) for s in series]
 
@@ -380,13 +393,7 @@ def _histogram(series: Series) -> tuple[object, ...]:
 def _begins(
     series: Series, targets: Mapping[Target, NDArray[np.float64]], first_s: float, interval_s: Mapping[str, float]
 ) -> bool:
-    """Whether a counter's first sample counts from 0.
-
-    It does where its target was scraped before without it, or came after the window's begin. A counter of the window's
-    first scrapes began at an unknown time before.
-    """
-    if series.kind != "counter":
-        return False
+    """Whether a counter began after the first scrapes of the window: its target was scraped before without it."""
     begin = series.times_s[0]
     before = targets.get(_target(series))
     return bool(begin > first_s + HOLD * interval_s[series.role] or (before is not None and before[0] < begin))

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from kpasim.errors import RecordError, RunError
+from kpasim.records.prometheus.assemble import Served, assemble
+from kpasim.records.prometheus.files import read_files
 from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.observe import from_files
 from tests import prometheus_runs
@@ -31,6 +33,21 @@ def test_queue_proxies_counted_every_request(name: str):
         prometheus_runs.folder(name) / "requests.csv", delimiter=",", names=True, dtype=None, encoding="utf-8"
     )
     assert len(requests) == counted(observation, "http_server_request_duration_seconds_count", "queue-proxy")
+
+
+@pytest.mark.parametrize("phase", range(3))
+@pytest.mark.parametrize("name", ["act-crash", "bursts-cold5", "outage", "tbc-mixed"])
+def test_scrapes_every_15_s_lose_no_count(name: str, phase: int):
+    """A pod's last counts are scraped while it drains, and its first ones are known to count from 0."""
+    thinned = []
+    for one in read_files([prometheus_runs.folder(name) / "raw.json"])[0]:
+        kept = np.floor(one.times_s / 5) % 3 == phase
+        if kept.any():
+            thinned.append(Served(one.labels, one.times_s[kept], one.values[kept]))
+    whole, part = prometheus_runs.observation(name), assemble(thinned, service=name, namespace="default")
+    assert {15.0} == set(part.interval_s.values())
+    metric = "http_server_request_duration_seconds_count"
+    assert counted(whole, metric, "queue-proxy") == counted(part, metric, "queue-proxy")
 
 
 @pytest.mark.parametrize(
