@@ -283,8 +283,15 @@ def _assumed(found: Backtest, placed: dict[str, float], given: Given) -> list[st
         low_s, high_s = service.interval_s
         texts.append(
             f"Service time: mean {service.mean_s:.3g} s ({low_s:.4g} to {high_s:.4g}), coefficient of variation "
-            f"{service.cv:.2g}, {service.time['distribution']}, of {service.requests:,} requests. Assumed: durations "
-            "do not depend on how many requests share a pod (--model for contention)."
+            f"{service.cv:.2g}, {service.time['distribution']}, of {service.requests:,} requests."
+        )
+        sharing = prepared.sharing
+        texts.append(
+            "Assumed: durations do not depend on how many requests share a pod; the series show no such contention."
+            if sharing is None
+            else f"Contention: each further request in a pod makes all take {sharing.slope:.0%} longer than one alone "
+            f"({sharing.low:.0%} to {sharing.high:.0%}), whose mean is {sharing.alone_s:.3g} s. Assumed: the same for "
+            "any number of requests."
         )
     if start is not None:
         texts.append(

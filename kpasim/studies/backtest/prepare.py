@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +18,9 @@ from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.passages import Traffic, traffic
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.spec.settings import with_settings
+from kpasim.studies.backtest.contention import Contention, contention
 from kpasim.studies.backtest.pods import gauge
-from kpasim.studies.backtest.service import ServiceTime, service_time
+from kpasim.studies.backtest.service import LEAST_CV, ServiceTime, service_time
 from kpasim.studies.backtest.starts import ColdStart, cold_start
 from kpasim.studies.run import simulate
 
@@ -61,6 +63,15 @@ class Given:
 
 
 @dataclass(frozen=True)
+class Times:
+    """Times that the model is made of, as recorded; ``None`` for each that the user gave."""
+
+    service: ServiceTime | None
+    start: ColdStart | None
+    sharing: Contention | None = None
+
+
+@dataclass(frozen=True)
 class Part:
     """A revision's stretch of the observation.
 
@@ -87,6 +98,7 @@ class Prepared:
         traffic: The requests.
         service: Service time of all revisions; ``None`` where the user gave it.
         start: Cold start; ``None`` where the user gave it.
+        sharing: Contention of requests that share a pod; ``None`` where the series show none, or a time was given.
         notes: What was assumed, a sentence each.
     """
 
@@ -95,6 +107,7 @@ class Prepared:
     traffic: Traffic
     service: ServiceTime | None
     start: ColdStart | None
+    sharing: Contention | None
     notes: tuple[str, ...]
 
 
@@ -119,33 +132,42 @@ def prepare(observation: Observation, folder: str | Path, given: Given) -> Prepa
     start = cold_start(observation) if own and given.cold_start is None else None
     for estimate in (service, start):
         notes += estimate.notes if estimate else ()
-    serving = _serving(observation)
-    base = _experiment(observation, folder, given, None, service, start, len(_activators(requests)))
+    times = Times(service, start)
+    activators = len(_activators(requests))
+    base = _experiment(observation, folder, given, None, times, activators)
+    concurrency = base.service.container_concurrency
+    if service is not None and (sharing := contention(observation, concurrency, service.mean_s, given.seed)):
+        times = replace(times, sharing=sharing)
     if start is not None:
         # Probes and queue-proxy come on top of the container's start.
-        start = _less(start, _overhead_s(base))
-        base = _experiment(observation, folder, given, None, service, start, len(_activators(requests)))
+        times = replace(times, start=_less(start, _overhead_s(base)))
+    base = _experiment(observation, folder, given, None, times, activators)
     whole, said = _begun(observation, base, None)
     notes += said
-    if len(serving) < 2:
-        return Prepared((replace(whole, revision=serving[0] if serving else ""),), whole, requests, service, start,
-                        tuple(notes))  # fmt: skip
-    notes.append(
-        f"{len(serving)} revisions served: each is simulated with its own requests and with the manifest given, and "
-        "candidates with the requests of all."
-    )
-    parts = []
-    for revision in serving:
-        of_own = service
-        if service is not None:
-            try:
-                found = service_time(observation, revision)
-                of_own = found if found.requests >= FEW_REQUESTS else service
-            except RunError:
-                pass
-        experiment = _experiment(observation, folder, given, revision, of_own, start, len(_activators(requests)))
-        parts.append(_begun(observation, experiment, revision)[0])
-    return Prepared(tuple(parts), whole, requests, service, start, tuple(notes))
+    serving = _serving(observation)
+    parts = [replace(whole, revision=serving[0] if serving else "")]
+    if len(serving) > 1:
+        notes.append(
+            f"{len(serving)} revisions served: each is simulated with its own requests and with the manifest given, "
+            "and candidates with the requests of all."
+        )
+        parts = []
+        for revision in serving:
+            own_times = replace(times, service=_of_revision(observation, revision, service))
+            experiment = _experiment(observation, folder, given, revision, own_times, activators)
+            parts.append(_begun(observation, experiment, revision)[0])
+    return Prepared(tuple(parts), whole, requests, times.service, times.start, times.sharing, tuple(notes))
+
+
+def _of_revision(observation: Observation, revision: str, service: ServiceTime | None) -> ServiceTime | None:
+    """The service time of a revision, that of all where it has too few requests."""
+    if service is None:
+        return None
+    try:
+        found = service_time(observation, revision)
+    except RunError:
+        return service
+    return found if found.requests >= FEW_REQUESTS else service
 
 
 def _activators(requests: Traffic) -> list[str]:
@@ -167,8 +189,7 @@ def _experiment(
     folder: str | Path,
     given: Given,
     revision: str | None,
-    service: ServiceTime | None,
-    start: ColdStart | None,
+    times: Times,
     activators: int,
 ) -> Experiment:
     """The experiment of a revision, or of all, from the begin of the window."""
@@ -177,7 +198,7 @@ def _experiment(
         "service": given.manifest,
         **({"cluster-config": list(given.cluster_config)} if given.cluster_config else {}),
         "workload": workload | ({"revision": revision} if revision else {}),
-        "model": given.model if given.model is not None else _model(observation, given, service, start),
+        "model": given.model if given.model is not None else _model(observation, given, times),
         "cluster": {"activators": max(1, activators)},
         "start": {"state": "warm", "for": "0s"},
         "replications": given.replications,
@@ -186,19 +207,22 @@ def _experiment(
     return with_settings(from_mapping(data, base=".", path="command line"), given.settings or {})
 
 
-def _model(
-    observation: Observation, given: Given, service: ServiceTime | None, start: ColdStart | None
-) -> dict[str, Any]:
+def _model(observation: Observation, given: Given, times: Times) -> dict[str, Any]:
     """The service model with draws of what is uncertain in it.
 
-    Durations are the container's own, whatever shared its GPU: any number of requests is served at once, up to
-    containerConcurrency.
+    Without contention durations are the container's own, whatever shared its GPU: any number of requests is served at
+    once, up to containerConcurrency.
     """
-    time = service.time if service is not None else given.service_time
+    service, start, sharing = times.service, times.start, times.sharing
+    served: dict[str, Any] = {"time": service.time if service is not None else given.service_time, "slots": 0}
+    if service is not None and sharing is not None:
+        cv = math.sqrt(max(LEAST_CV**2, (1.0 + service.cv**2) / (1.0 + sharing.spread**2) - 1.0))
+        alone = {"distribution": "lognormal", "mean": f"{sharing.alone_s:.6f}s", "cv": round(cv, 6)}
+        served = {"time": alone, "slowdown": [1.0, round(1.0 + sharing.slope, 6)]}
     model: dict[str, Any] = {
         "name": observation.service,
         "source": f"recorded by Prometheus ({observation.source})",
-        "service-time": {"time": time, "slots": 0},
+        "service-time": served,
         "cold-start": f"{start.mean_s:.3f}s" if start is not None else given.cold_start,
     }
     random = np.random.default_rng(given.seed)
@@ -207,7 +231,11 @@ def _model(
     if start is not None and start.high_s > start.low_s:
         for draw, share in zip(draws, random.permutation(shares), strict=True):
             draw[COLD_START] = f"{start.low_s + share * (start.high_s - start.low_s):.3f}s"
-    if service is not None and "mean" in service.time:
+    if service is not None and sharing is not None:
+        for draw, (slope, alone_s) in zip(draws, sharing.draws, strict=False):
+            draw[SERVICE_MEAN] = f"{alone_s:.6f}s"
+            draw["service-time.slowdown"] = [1.0, round(1.0 + slope, 6)]
+    elif service is not None and "mean" in service.time:
         for draw, sigmas in zip(draws, random.standard_normal(DRAWS), strict=True):
             draw[SERVICE_MEAN] = f"{max(0.1 * service.mean_s, service.mean_s + sigmas * service.error_s):.6f}s"
     if draws[0]:
@@ -291,8 +319,10 @@ def candidates(prepared: Prepared, manifests: Sequence[str], given: Given, obser
     whole = prepared.whole.experiment
     found = []
     for manifest in manifests:
-        other = _experiment(observation, folder, replace(given, manifest=manifest), None, prepared.service,
-                            prepared.start, whole.cluster.activators)  # fmt: skip
+        times = Times(prepared.service, prepared.start, prepared.sharing)
+        other = _experiment(
+            observation, folder, replace(given, manifest=manifest), None, times, whole.cluster.activators
+        )
         workload = {key: whole.raw["workload"][key] for key in ("from", "duration") if key in whole.raw["workload"]}
         settings: dict[str, Any] = {f"workload.{key}": value for key, value in workload.items()}
         settings |= {"horizon": whole.raw["horizon"], "start": whole.raw["start"]}

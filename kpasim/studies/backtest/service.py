@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 
 from kpasim.errors import RunError
 from kpasim.records.prometheus.observation import Observation, Role, Series
-from kpasim.records.prometheus.passages import INVOCATIONS, REQUESTS, increase
+from kpasim.records.prometheus.passages import INVOCATIONS, REQUESTS, increase, traffic
 from kpasim.results.intervals import Z90
 
 Floats = NDArray[np.float64]
 Cdf = Callable[[Floats, float, float], Floats]
 
 LEAST_CV, MOST_CV = 0.01, 5.0
+FEW_FAILURES, FEW_WITHOUT_FAILURES = 0.02, 30
+"""Share of failed requests from which on they count, and requests without them that tell a service time."""
 SOURCES: tuple[tuple[str, Role, str], ...] = (
     (INVOCATIONS, "queue-proxy", ""),
     (REQUESTS, "queue-proxy", "measured at queue-proxy, so that it includes waiting inside the pod"),
@@ -91,12 +93,42 @@ def service_time(observation: Observation, revision: str | None = None) -> Servi
     Raises:
         RunError: No request was measured.
     """
+    cut_off = _failing(observation, revision)
     for histogram, role, flaw in SOURCES:
-        durations = _durations(observation, histogram, role, revision)
-        if durations is not None:
-            return _estimated(durations, flaw)
+        durations = _durations(observation, histogram, role, revision, np.zeros((0, 2)))
+        if durations is None:
+            continue
+        whole = _durations(observation, histogram, role, revision, cut_off) if len(cut_off) else None
+        if whole is not None and whole.total >= FEW_WITHOUT_FAILURES:
+            note = (
+                "Requests that ended while others failed are left out of the service time: where a client or a timeout "
+                "cuts a request off, its duration ends early."
+            )
+            return replace(_estimated(whole, flaw), notes=(note, *_estimated(whole, flaw).notes))
+        return _estimated(durations, flaw)
     raise RunError(
         f"{observation.namespace}/{observation.service}: no duration of a request was recorded (give --service-time)"
+    )
+
+
+def _failing(observation: Observation, revision: str | None) -> Floats:
+    """Stretches in which requests failed, begin and end [s since 1970] in each row; none where few did."""
+    passages = traffic(observation, revision).passages
+    ended, failed = (sum(float(getattr(one, name).sum()) for one in passages) for name in ("ended", "failed"))
+    if failed <= FEW_FAILURES * ended:
+        return np.zeros((0, 2))
+    return np.concatenate(
+        [np.stack((one.begin_s[one.failed > 0], one.end_s[one.failed > 0]), axis=1) for one in passages]
+    )
+
+
+def _overlap(times_s: Floats, stretches: Floats) -> NDArray[np.bool_]:
+    """Which scrape intervals that end at these times overlap one of the stretches; the first one always."""
+    if not len(stretches):
+        return np.zeros(len(times_s), dtype=np.bool_)
+    begins_s = np.concatenate(([-np.inf], times_s[:-1]))
+    return np.asarray(
+        ((begins_s[:, np.newaxis] < stretches[:, 1]) & (times_s[:, np.newaxis] > stretches[:, 0])).any(axis=1)
     )
 
 
@@ -128,7 +160,11 @@ def _estimated(durations: _Durations, flaw: str) -> ServiceTime:
     )
 
 
-def _durations(observation: Observation, histogram: str, role: Role, revision: str | None) -> _Durations | None:
+def _durations(
+    observation: Observation, histogram: str, role: Role, revision: str | None, without: Floats
+) -> _Durations | None:
+    """The durations of a histogram, without those that ended in some stretches."""
+
     def key(one: Series) -> tuple[str, str, frozenset[tuple[str, str]]]:
         return one.instance, one.pod, frozenset(item for item in one.labels.items() if item[0] != "le")
 
@@ -147,6 +183,9 @@ def _durations(observation: Observation, histogram: str, role: Role, revision: s
         if of_sum is None or not ended.sum():
             continue
         sum_at_s, durations_s = increase(of_sum)
+        if len(without):
+            ended = np.where(_overlap(at_s, without), 0.0, ended)
+            durations_s = np.where(_overlap(sum_at_s, without), 0.0, durations_s)
         same = np.array_equal(at_s, sum_at_s)
         single = (ended == 1) if same else np.zeros(len(ended), dtype=np.bool_)
         total += float(ended.sum())
@@ -157,6 +196,7 @@ def _durations(observation: Observation, histogram: str, role: Role, revision: s
         below[-1] = ended[~single].sum()
         for bucket in group:
             bucket_at_s, added = increase(bucket)
+            added = np.where(_overlap(bucket_at_s, without), 0.0, added)
             whole = single if np.array_equal(bucket_at_s, at_s) else np.zeros(len(added), dtype=np.bool_)
             below[np.searchsorted(bounds_s, bucket.le)] = added[~whole].sum()
         counts += np.maximum(np.diff(np.maximum.accumulate(below), prepend=0.0), 0.0)

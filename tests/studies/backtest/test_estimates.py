@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kpasim.errors import RunError
+from kpasim.studies.backtest.contention import contention
 from kpasim.studies.backtest.pods import pod_seconds
 from kpasim.studies.backtest.service import service_time
 from kpasim.studies.backtest.starts import cold_start
@@ -21,7 +22,7 @@ METRICS = {
     "kn_revision_pods_requested": "pod_seconds_created_to_delete",
 }
 CENSORED = {"errors"}
-"""Requests that were cut off at timeoutSeconds: the container's durations end there."""
+"""Runs in which half of the requests were cut off at timeoutSeconds: the container's durations end there."""
 
 
 @cache
@@ -50,6 +51,31 @@ def test_durations_beyond_the_last_bound_are_known_where_they_were_alone():
     assert found.beyond > 0.5
     assert found.exact > 80
     assert "last bound of 10 s" in found.notes[0]
+
+
+def test_requests_that_were_cut_off_do_not_shorten_the_service_time():
+    """In ``errors`` clients give up after 4 s: without those stretches the mean is right."""
+    found = service_time(prometheus_runs.observation("errors"))
+    assert "cuts a request off" in found.notes[0]
+    assert found.mean_s == pytest.approx(1.5, rel=0.1)
+
+
+@pytest.mark.parametrize("every", [1, 3, 6])
+def test_contention_is_found_where_requests_share_a_gpu(every: int):
+    """The container of ``cc4-slow`` takes 1, 1.4, 1.9 and 2.5 times its 1 s while 1, 2, 3 and 4 requests share it."""
+    thin = observing.thinned(prometheus_runs.observation("cc4-slow"), every)
+    found = contention(thin, 4, service_time(thin).mean_s)
+    assert found is not None
+    assert found.slope == pytest.approx(0.46, abs=0.12)
+    assert found.alone_s == pytest.approx(1.0, rel=0.1)
+
+
+@pytest.mark.parametrize(("name", "concurrency"), [("cc10", 10), ("tbc-mixed", 2), ("poisson-mid", 1)])
+@pytest.mark.parametrize("every", [1, 3])
+def test_no_contention_is_found_where_there_is_none(name: str, concurrency: int, every: int):
+    """Containers that serve any number at the same pace, and pods with one request at a time."""
+    thin = observing.thinned(prometheus_runs.observation(name), every)
+    assert contention(thin, concurrency, service_time(thin).mean_s) is None
 
 
 @pytest.mark.parametrize("name", ["poisson-mid", "rev-change", "long12-cc1", "outage", "act3"])
