@@ -19,6 +19,12 @@ METADATA = {
 """Fields of an object's metadata."""
 _WORDS = {"true", "false", "end", "else", "break", "continue"}
 
+_BLOCKS = {"if", "range", "with", "block", "define"}
+_FUNCTIONS = {
+    "and", "call", "html", "index", "slice", "js", "len", "not", "or", "print", "printf", "println", "urlquery", "eq",
+    "ge", "gt", "le", "lt", "ne",
+}  # fmt: skip
+
 
 def check(text: str, fields: Collection[str] = METADATA) -> None:
     """Refuse a template that Go would not run on an object with those fields.
@@ -34,6 +40,31 @@ def check(text: str, fields: Collection[str] = METADATA) -> None:
             raise ValueError(f"{{{{{action}}}}} is not a field ({', '.join(sorted(fields))})")
         if re.fullmatch(r"[a-zA-Z]+", action) and action not in _WORDS:
             raise ValueError(f"{{{{{action}}}}} is not a function")
+
+
+def parse(text: str) -> None:
+    """Refuse a template that Go does not parse, whatever it is going to be run on.
+
+    Raises:
+        ValueError: An action without an end, an empty one, an unknown function, or a block that is not closed.
+    """
+    if "{{" in _ACTION.sub("", text):
+        raise ValueError("an action is not closed with }}")
+    depth = 0
+    for action in _ACTION.findall(text):
+        if action.startswith("/*") and action.endswith("*/"):
+            continue
+        word = (re.match(r"[A-Za-z_]\w*", action) or [""])[0]
+        depth += (word in _BLOCKS) - (word == "end")
+        is_whole = not action or action == "nil" or (word == action and word in _BLOCKS)
+        if is_whole or action.count('"') % 2 or action.count("`") % 2:
+            raise ValueError(f"{{{{{action}}}}} is not an action")
+        if depth < 0 or (word == "else" and depth == 0):
+            raise ValueError(f"{{{{{action}}}}} closes no block")
+        if word and word not in _FUNCTIONS | _BLOCKS | _WORDS | {"template"}:
+            raise ValueError(f"{{{{{action}}}}}: {word} is not a function")
+    if depth:
+        raise ValueError("a block is not closed with {{end}}")
 
 
 def execute(text: str, values: Mapping[str, str]) -> str:

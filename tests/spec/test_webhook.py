@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from kpasim.spec.manifest import read_service
 from kpasim.spec.webhook import review
 from kpasim.spec.webhook.configmap import CHECKSUM, refusals
 from kpasim.studies.check import Finding, findings
+from tests.conftest import FAMILIES, LATER, load_vectors
 
 SHIPPED_EXAMPLES = {
     "config-autoscaler": "c727b3e8",
@@ -27,6 +29,12 @@ SHIPPED_EXAMPLES = {
     "config-deployment": "555b4826",
     "config-features": "424df6ce",
     "config-gc": "aa3813a8",
+    "config-certmanager": "b7a9a602",
+    "config-domain": "26c09de5",
+    "config-leader-election": "f4b71f57",
+    "config-logging": "9f25d429",
+    "config-network": "0573e07d",
+    "config-observability": "59abacb5",
 }
 """Checksums of the examples in config/core/configmaps."""
 MISSING = re.compile(r"error looking up service account \S+/(\S+): ")
@@ -48,9 +56,19 @@ def said(path: Path, config: AutoscalerConfig, defaults: Defaults) -> list[Findi
         return [Finding("error", "refused", one.place, one.message, "", "") for one in error.problems]
 
 
+def test_every_recorded_case_has_a_test(request: pytest.FixtureRequest) -> None:
+    """A folder of another kind of verdicts is named, and not passed over."""
+    given = load_vectors(Path(request.config.getoption("vectors")))
+    unknown = {family: len(cases) for family, cases in given.items() if family not in FAMILIES + LATER}
+    kinds = Counter(case["object"].get("kind") for case in given.get("services", []))
+    unknown |= {str(kind): count for kind, count in kinds.items() if kind != "Service"}
+    assert not unknown, f"no test replays these cases: {unknown}"
+
+
 @pytest.mark.vectors("services")
 def test_check_agrees_with_the_webhook_on_a_service(case: dict[str, Any], tmp_path: Path) -> None:
     """Accepted or refused, the fields that are dropped, and what Knative fills in."""
+    assert case["object"].get("kind") == "Service", f"kpasim reviews Services, not a {case['object'].get('kind')}"
     config = parse_config(case["cluster_config"]["config-autoscaler"])
     defaults = defaults_of(case["cluster_config"])
     path = tmp_path / "service.yaml"
@@ -72,7 +90,8 @@ def test_check_agrees_with_the_webhook_on_a_service(case: dict[str, Any], tmp_pa
 @pytest.mark.vectors("services")
 def test_what_is_not_simulated_is_not_called_refused(case: dict[str, Any], tmp_path: Path) -> None:
     """A class that Knative accepts is an error of its own."""
-    annotations = case["object"]["spec"]["template"].get("metadata", {}).get("annotations") or {}
+    template = (case["object"].get("spec") or {}).get("template") or {}
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
     if not case["accepted"] or annotations.get("autoscaling.knative.dev/class", KPA) == KPA:
         return
     path = tmp_path / "service.yaml"

@@ -318,6 +318,79 @@ def test_other_config_maps_are_held_to_their_bounds() -> None:
     assert not refusals("of-another-project", {"_example": "x"}, sums)
 
 
+O11Y, LE, LOG = "config-observability", "config-leader-election", "config-logging"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "wrong"),
+    [
+        (O11Y, {}, ""),
+        (O11Y, {"metrics-protocol": "prometheus", "metrics-endpoint": ":9000"}, ""),
+        (O11Y, {"metrics-protocol": " none "}, ""),
+        (O11Y, {"metrics-protocol": ""}, "metrics-protocol"),
+        (O11Y, {"metrics-protocol": "Prometheus"}, "metrics-protocol"),
+        (O11Y, {"metrics-protocol": "grpc"}, "metrics-endpoint"),
+        (O11Y, {"metrics-protocol": "none", "metrics-endpoint": "x"}, "metrics-endpoint"),
+        (O11Y, {"metrics-endpoint": "x"}, "metrics-endpoint"),
+        (O11Y, {"metrics-export-interval": "30s"}, ""),
+        (O11Y, {"metrics-export-interval": "30"}, "metrics-export-interval"),
+        (O11Y, {"metrics-export-interval": "-1s"}, "metrics-export-interval"),
+        (O11Y, {"metrics-export-interval": "disabled"}, "metrics-export-interval"),
+        (O11Y, {"request-metrics-protocol": "http/protobuf", "request-metrics-endpoint": "x"}, ""),
+        (O11Y, {"request-metrics-protocol": "stdout"}, "request-metrics-protocol"),
+        (O11Y, {"tracing-protocol": "stdout"}, ""),
+        (O11Y, {"tracing-protocol": "prometheus"}, "tracing-protocol"),
+        (O11Y, {"tracing-protocol": "grpc", "tracing-endpoint": "x:1", "tracing-sampling-rate": "0.1"}, ""),
+        (O11Y, {"tracing-sampling-rate": "1.1"}, "tracing-sampling-rate"),
+        (O11Y, {"tracing-sampling-rate": "10%"}, "tracing-sampling-rate"),
+        (O11Y, {"runtime-profiling": "enabled"}, ""),
+        (O11Y, {"runtime-profiling": "true"}, "runtime-profiling"),
+        (O11Y, {"runtime-export-interval": ""}, "runtime-export-interval"),
+        (O11Y, {"logging.enable-request-log": "yes"}, "logging.enable-request-log"),
+        (O11Y, {"logging.enable-request-log": "T"}, ""),
+        (O11Y, {"logging.enable-request-log": "true", "logging.request-log-template": ""},
+         "logging.request-log-template"),
+        (O11Y, {"logging.request-log-template": ""}, ""),
+        (O11Y, {"logging.request-log-template": "{{.Request.Metod}} {{js .A}} {{if .B}}x{{end}}"}, ""),
+        (O11Y, {"logging.request-log-template": "{{.Request"}, "logging.request-log-template"),
+        (O11Y, {"logging.request-log-template": "{{}}"}, "logging.request-log-template"),
+        (O11Y, {"logging.request-log-template": "{{if .B}}x"}, "logging.request-log-template"),
+        (O11Y, {"logging.request-log-template": "{{shout .B}}"}, "logging.request-log-template"),
+        (O11Y, {"metrics.backend-destination": "opencensus"}, ""),  # a key of the past
+        (LE, {"lease-duration": "15s", "renewDeadline": "-10s", "buckets": "10"}, ""),
+        (LE, {"lease-duration": "15"}, "lease-duration"),
+        (LE, {"retryPeriod": ""}, "retryPeriod"),
+        (LE, {"buckets": "0"}, "buckets"),
+        (LE, {"buckets": "11"}, "buckets"),
+        (LE, {"buckets": "+1"}, "buckets"),
+        (LE, {"buckets": "1" * 40}, "buckets"),
+        (LOG, {"zap-logger-config": "not JSON", "loglevel.activator": "WARNING", "loglevel.": "x"}, ""),
+        (LOG, {"loglevel.controller": ""}, ""),
+        (LOG, {"loglevel.controller": "trace"}, "loglevel.controller"),
+        (LOG, {"loglevel.any": " info"}, "loglevel.any"),
+        ("config-domain", {"example.com": "", "example.org": "selector:\n  app: prod\n  public: true\n"}, ""),
+        ("config-domain", {"example.org": "selector: prod"}, "example.org.selector"),
+        ("config-domain", {"example.org": "prod"}, "example.org"),
+        ("config-domain", {"example.org": "type: 5\nother: [1]"}, ""),
+        ("config-domain", {"example.org": "a: [1"}, "example.org"),
+        ("config-certmanager", {"issuerRef": "kind: ClusterIssuer\nname: letsencrypt\n"}, ""),
+        ("config-certmanager", {"issuerRef": "letsencrypt"}, "issuerRef"),
+        ("config-certmanager", {"clusterLocalIssuerRef": "name: [a]"}, "clusterLocalIssuerRef.name"),
+        ("config-certmanager", {"_example": "x", "other": "[1"}, ""),
+        ("config-network", {"namespace-wildcard-cert-selector": "matchLabels: {a: 1}"}, ""),
+        ("config-network", {"namespace-wildcard-cert-selector": "matchLabels: a"},
+         "namespace-wildcard-cert-selector.matchLabels"),
+        ("config-network", {"namespace-wildcard-cert-selector": "matchExpressions: [{key: a, values: b}]"},
+         "namespace-wildcard-cert-selector.matchExpressions.0.values"),
+        ("config-network", {"mesh-compatibility-mode": "perhaps"}, ""),
+        ("config-tracing", {"backend": "zipkin", "sample-rate": "9"}, ""),  # no webhook reads it any longer
+    ],
+)  # fmt: skip
+def test_config_maps_that_no_run_depends_on(name: str, data: dict[str, str], wrong: str) -> None:
+    """What Knative's sources say of observability, logging, leader election, domains and certificates."""
+    assert [key for key, _ in refusals(name, data, {})] == ([wrong] if wrong else [])
+
+
 WORDS = sorted(
     {
         "spec", "template", "metadata", "annotations", "labels", "containers", "image", "env", "name", "value",

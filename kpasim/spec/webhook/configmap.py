@@ -1,8 +1,11 @@
 """What Knative's webhook refuses in the ConfigMaps of namespace knative-serving.
 
 Source:
-    knative/pkg@521cb33, webhook/configmaps/configmaps.go, configmap/example.go; knative/serving@98e5ef9,
-    pkg/gc/config.go; knative/networking, pkg/config/config.go.
+    knative/pkg@521cb33, webhook/configmaps/configmaps.go, configmap/example.go, configmap/parser/parse.go,
+    observability/{metrics,runtime,tracing}/config.go, logging/config.go, leaderelection/config.go;
+    knative/serving@98e5ef9, cmd/webhook/main.go, pkg/gc/config.go, pkg/observability/config.go,
+    pkg/reconciler/route/config/domain.go, pkg/reconciler/certificate/config/cert_manager.go;
+    knative/networking, pkg/config/config.go.
 """
 
 from __future__ import annotations
@@ -10,13 +13,19 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from kpasim.errors import ExperimentError
 from kpasim.spec import gotemplate
 from kpasim.spec.autoscaler import parse_config
 from kpasim.spec.configmaps import CONFIG_MAPS, KSERVE_CONFIG, Defaults, parse_defaults
-from kpasim.spec.goparse import parse_bool, parse_duration, parse_int
+from kpasim.spec.goparse import parse_bool, parse_duration, parse_float, parse_int
+from kpasim.spec.webhook.decode import Decoder
+from kpasim.spec.webhook.fields import Entries, Field, Fields, Items
 
 CHECKSUM = "knative.dev/example-checksum"
 """Annotation of a ConfigMap with the checksum of its `_example`."""
@@ -73,6 +82,13 @@ def _parsed(data: Data, key: str, parse: Callable[[str], object], what: str) -> 
 
 def _not_negative(text: str) -> int:
     value = parse_int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value
+
+
+def _not_negative_duration(text: str) -> int:
+    value = parse_duration(text)
     if value < 0:
         raise ValueError(text)
     return value
@@ -136,6 +152,9 @@ def _network(data: Data) -> Refusals:
         given = next((one for one in (key, old) if one in data), None)
         if given is not None:
             yield from _template(given, data[given].strip(), fields, is_url=is_url)
+    selector = "namespace-wildcard-cert-selector"
+    if data.get(selector):
+        yield from _yaml(selector, data[selector], _SELECTOR)
 
 
 def _template(key: str, text: str, fields: set[str], *, is_url: bool) -> Refusals:
@@ -149,4 +168,125 @@ def _template(key: str, text: str, fields: set[str], *, is_url: bool) -> Refusal
         yield key, f"{text!r} does not make the name of a host"
 
 
-_OTHERS: dict[str, Callable[[Data], Refusals]] = {"config-gc": _gc, "config-network": _network}
+_SELECTOR = Fields(
+    {
+        "matchLabels": Entries("text"),
+        "matchExpressions": Items(Fields({"key": "text", "operator": "text", "values": Items("text")}, open=True)),
+    },
+    open=True,
+)
+_DOMAIN = Fields({"selector": Entries("text"), "type": "text"}, open=True)
+_ISSUER = Fields({"name": "text", "kind": "text", "group": "text"}, open=True)
+
+
+def _yaml(key: str, text: str, field: Fields) -> Refusals:
+    """YAML inside a value, read as sigs.k8s.io/yaml reads it: numbers and booleans are text where text is wanted."""
+    reader = YAML(typ="safe", pure=True)
+    reader.allow_duplicate_keys = True
+    try:
+        value = next(iter(reader.load_all(text)), None)
+    except (YAMLError, ValueError, RecursionError):
+        yield key, "is not YAML"
+        return
+    decoder = Decoder()
+    decoder.decode(field, _with_text(field, value))
+    for fault in decoder.faults:
+        yield ".".join((key, *map(str, fault.place))), fault.message
+
+
+def _with_text(field: Field, value: Any) -> Any:
+    """A value of YAML with scalars as text where the field is text."""
+    if isinstance(value, Mapping):
+        names = field.names if isinstance(field, Fields) else dict.fromkeys(value, _values_of(field))
+        return {str(key): _with_text(names.get(key, "anything"), part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_with_text(_values_of(field), part) for part in value]
+    return str(value) if field == "text" and isinstance(value, bool | int | float) else value
+
+
+def _values_of(field: Field) -> Field:
+    """What the entries of a mapping or a list are."""
+    return field.values if isinstance(field, Entries) else field.item if isinstance(field, Items) else "anything"
+
+
+_EXPORTERS = {
+    "tracing-": (("grpc", "http/protobuf", "none", "stdout"), ("none", "stdout")),
+    **dict.fromkeys(("metrics-", "request-metrics-"), (("grpc", "http/protobuf", "prometheus", "none"), ("none",))),
+}
+"""Prefix of keys: the protocols, and those without an endpoint; grpc and http/protobuf need one."""
+
+
+def _observability(data: Data) -> Refusals:
+    for prefix, (protocols, silent) in _EXPORTERS.items():
+        protocol = data.get(f"{prefix}protocol", "none").strip()
+        endpoint = data.get(f"{prefix}endpoint", "").strip()
+        if protocol not in protocols:
+            yield f"{prefix}protocol", f"{protocol!r} is not right (must be {', '.join(protocols)})"
+        elif protocol in ("grpc", "http/protobuf") and not endpoint:
+            yield f"{prefix}endpoint", f"is missing (protocol {protocol} has one)"
+        elif protocol in silent and endpoint:
+            yield f"{prefix}endpoint", f"may not be set with protocol {protocol}"
+    for key in ("metrics-export-interval", "request-metrics-export-interval", "runtime-export-interval"):
+        if key in data:
+            yield from _parsed(data, key, _not_negative_duration, "a duration of at least 0s")
+    if "tracing-sampling-rate" in data:
+        yield from _parsed(data, "tracing-sampling-rate", _share, "a number from 0 to 1")
+    if data.get("runtime-profiling", "disabled").strip() not in ("enabled", "disabled"):
+        yield "runtime-profiling", f"{data['runtime-profiling']!r} is not right (must be enabled, disabled)"
+    wrong: list[tuple[str, str]] = []
+    for name in ("enable-var-log-collection", "enable-request-log", "enable-probe-request-log"):
+        if f"logging.{name}" in data:
+            wrong += _parsed(data, f"logging.{name}", parse_bool, "a boolean as Go reads it")
+    yield from wrong
+    template = data.get("logging.request-log-template", "{{.Request.Method}}").strip()
+    if not wrong and not template and parse_bool(data.get("logging.enable-request-log", "false")):
+        yield "logging.request-log-template", "is missing, and logging.enable-request-log is true"
+    yield from _parsed({"logging.request-log-template": template}, "logging.request-log-template", gotemplate.parse,
+                       "a template that Go parses")  # fmt: skip
+
+
+def _share(text: str) -> None:
+    value = parse_float(text)
+    if value < 0 or value > 1:
+        raise ValueError(text)
+
+
+_LEVELS = ("debug", "info", "", "warn", "warning", "error", "dpanic", "panic", "fatal")
+
+
+def _logging(data: Data) -> Refusals:
+    for key, level in data.items():
+        if key.startswith("loglevel.") and key != "loglevel." and level.lower() not in _LEVELS:
+            yield key, f"{level!r} is not a level (must be debug, info, warn, error, dpanic, panic or fatal)"
+
+
+def _leader_election(data: Data) -> Refusals:
+    for key in ("lease-duration", "leaseDuration", "renew-deadline", "renewDeadline", "retry-period", "retryPeriod"):
+        if key in data:
+            yield from _parsed(data, key, parse_duration, "a duration")
+    buckets = data.get("buckets", "1")
+    if not re.fullmatch(r"[0-9]+", buckets) or not 1 <= int(buckets[-20:]) <= 10 or int(buckets) > 10:
+        yield "buckets", f"{buckets!r} is out of range (must be a whole number in [1, 10])"
+
+
+def _domain(data: Data) -> Refusals:
+    for key, text in data.items():
+        if key != "_example":
+            yield from _yaml(key, text, _DOMAIN)
+
+
+def _certmanager(data: Data) -> Refusals:
+    for key in ("issuerRef", "clusterLocalIssuerRef", "systemInternalIssuerRef"):
+        if key in data:
+            yield from _yaml(key, data[key], _ISSUER)
+
+
+_OTHERS: dict[str, Callable[[Data], Refusals]] = {
+    "config-gc": _gc,
+    "config-network": _network,
+    "config-observability": _observability,
+    "config-logging": _logging,
+    "config-leader-election": _leader_election,
+    "config-domain": _domain,
+    "config-certmanager": _certmanager,
+}
