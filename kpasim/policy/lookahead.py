@@ -137,11 +137,25 @@ def observe(settings: Settings, history: History, now_ns: int, demand: float, le
 
 
 def forecast(settings: Settings, history: History, now_ns: int) -> float:
-    """The quantile of the demands that earlier periods had at ``now_ns`` plus the look-ahead; 0 when none was seen.
+    """The quantile of the demands that earlier periods had at ``now_ns`` plus the look-ahead; 0 when none was seen."""
+    return demand_at(settings, history, now_ns + settings.ahead_ns)
+
+
+def highest(settings: Settings, history: History, now_ns: int) -> float:
+    """The largest forecast from now to the end of the look-ahead: pods come early, and stay until the rush is over."""
+    demand = demand_at(settings, history, now_ns)
+    then_ns = now_ns - now_ns % settings.slot_ns + settings.slot_ns
+    while then_ns <= now_ns + settings.ahead_ns:
+        demand = max(demand, demand_at(settings, history, then_ns))
+        then_ns += settings.slot_ns
+    return demand
+
+
+def demand_at(settings: Settings, history: History, then_ns: int) -> float:
+    """The quantile of the demands that earlier periods had at a time; 0 when none was seen.
 
     Between two demands the quantile is interpolated, as numpy does by default.
     """
-    then_ns = now_ns + settings.ahead_ns
     period = then_ns // settings.period_ns
     slot = then_ns % settings.period_ns // settings.slot_ns
     seen = 0
@@ -167,7 +181,7 @@ def forecast(settings: Settings, history: History, now_ns: int) -> float:
 
 
 def desired(settings: Settings, history: History, now_ns: int, reactive: int) -> int:
-    """Pods to ask for: those of the forecast or those of the reactive answer, whichever is more.
+    """Pods to ask for: those of the largest forecast or those of the reactive answer, whichever is more.
 
     Args:
         settings: The forecast.
@@ -177,8 +191,8 @@ def desired(settings: Settings, history: History, now_ns: int, reactive: int) ->
     """
     if reactive < 0:
         return reactive
-    return max(reactive, math.ceil(forecast(settings, history, now_ns) / settings.target))
+    return max(reactive, math.ceil(highest(settings, history, now_ns) / settings.target))
 
 
-KERNELS = (slots_of, remember, observe, forecast, desired)
+KERNELS = (slots_of, remember, observe, demand_at, forecast, highest, desired)
 """Functions that a compiled engine adopts, callees before callers."""

@@ -27,13 +27,13 @@ def seen(given: lookahead.Settings, days: list[float], hour: int = 8) -> lookahe
 
 
 def test_pods_are_asked_for_a_cold_start_before_the_hour() -> None:
-    """With three minutes ahead, the demand of 08:00 is met from 07:57 on, and that of 09:00 ends at 08:57."""
+    """With three minutes ahead, the demand from 08:00 to 09:00 is met from 07:57 on, until it ends at 09:00."""
     given = settings(ahead_s=180)
     history = seen(given, [4.0])
     day = lookahead.DAY_NS
     asked = [
         lookahead.desired(given, history, day + minute * MINUTE_NS, 0)
-        for minute in (7 * 60 + 56, 7 * 60 + 57, 8 * 60 + 56, 8 * 60 + 57)
+        for minute in (7 * 60 + 56, 7 * 60 + 57, 8 * 60 + 59, 9 * 60)
     ]
     assert asked == [0, 4, 4, 0]
 

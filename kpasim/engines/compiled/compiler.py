@@ -219,6 +219,8 @@ def _as_it_is(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> A
 
 arrayobj.fix_integer_index = _as_it_is
 
+APART = ("ahead", "hpa", "keda", "keda_http", "metrics", "ray_serve")
+"""Modules whose functions stay out of the code of their callers, which seldom call them and are the smaller for it."""
 IN_PLACE = (draws.chance,)
 """What becomes part of whoever calls it: in ``jitter`` the processor then works on several numbers at once."""
 OWN = tuple(kernel for module in (clock, counts, draws, agenda, arrays, loop) for kernel in module.KERNELS)
@@ -290,6 +292,8 @@ def compiled() -> bytes:
             function.name = ENTRY
         elif not function.is_declaration:
             function.linkage = "internal"
+            if any(f"{len(name)}{name}" in function.name for name in APART):
+                function.add_function_attribute("noinline")
     machine = target_machine()
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     passes = llvm.create_pass_builder(machine, tuning)
