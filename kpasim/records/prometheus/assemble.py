@@ -141,11 +141,11 @@ def assemble(
     )
 
 
-def no_service(service: str, namespace: str, there: Collection[tuple[str, str]]) -> RunError:
+def no_service(service: str, namespace: str, there: Collection[tuple[str, str]], within: str = "") -> RunError:
     """The error for a service that no series speaks of."""
     if not there:
         return RunError(
-            f"{namespace}/{service}: no metric of Knative is there under either generation of names; since 1.19 "
+            f"{namespace}/{service}: no metric of Knative{within}, under the names of any version; since 1.19 "
             "Knative exports none by default (in config-observability set metrics-protocol and "
             "request-metrics-protocol to prometheus)"
         )
@@ -174,14 +174,14 @@ def _of_service(served: Sequence[Served], service: str, namespace: str) -> list[
             revision = labels.get("kn_revision_name", "")
             revisions.add(revision)
             if role == "queue-proxy" and metric.name == "target_info":
-                pods[names.pod_of(labels)] = revision
+                pods[names.pod_of(labels)] = pods[labels.get("instance", "")] = revision
     revisions.discard("")
     result = []
     for one, metric, role, labels in known:
         pod = names.pod_of(labels)
         revision = labels.get("kn_revision_name") or ""
         if role in ("queue-proxy", "kube-state-metrics"):
-            revision = revision or pods.get(pod) or names.revision_of_pod(pod)
+            revision = revision or pods.get(pod or labels.get("instance", "")) or names.revision_of_pod(pod)
         if revision not in revisions and not (revision == "" and metric.role is None):
             continue
         if revision and names.namespace_of(labels) != namespace:

@@ -98,6 +98,9 @@ class Client:
         if insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
+        host = urllib.parse.urlsplit(self.url).hostname
+        if token and self.url.startswith("http:") and host not in ("localhost", "127.0.0.1", "::1"):
+            note(f"{self.url}: the token is sent without encryption (http://)")
         self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _NoRedirect())
         self._answered = False
 

@@ -1,4 +1,9 @@
-"""Files with series of Prometheus: answers of its API, ``promtool tsdb dump`` and OpenMetrics text."""
+"""Files with series of Prometheus: answers of its API, ``promtool tsdb dump``, OpenMetrics text.
+
+Files that people have hold what a server gave, parts of it, or what a tool made of it. The parser of prometheus_client
+refuses many of them, promtool's own input among them, since it checks the order of samples and the completeness of
+histograms; here every sample counts that can be read by itself.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +19,8 @@ import numpy as np
 
 from kpasim.errors import Problem, RecordError
 from kpasim.records.prometheus.assemble import Served
-from kpasim.records.record import Malformed, shown
-from kpasim.records.source import head, lines, whole
+from kpasim.records.record import Malformed, shown, unix_s
+from kpasim.records.source import head, json_lines, lines, whole
 
 _PAIR = re.compile(r'\s*(?P<name>[a-zA-Z_][\w]*)\s*=\s*"(?P<value>(?:[^"\\]|\\.)*)"\s*(?:,|$)')
 _ESCAPES = {"\\n": "\n", '\\"': '"', "\\\\": "\\"}
@@ -47,6 +52,8 @@ def read_files(paths: Iterable[str | Path]) -> tuple[list[Served], float]:
 
 def _read(path: Path) -> list[Served]:
     start = head(path).lstrip()
+    if start.startswith('{"metric"'):
+        return _exported(path)
     if start.startswith("{") and not start.startswith('{__name__="'):
         return from_answer(_json(path), path)
     return _text(path, _DUMP if start.startswith("{") else _OPENMETRICS)
@@ -87,6 +94,24 @@ def from_answer(answer: Any, path: str | Path) -> list[Served]:
         raise RecordError(path, [Problem("", message)]) from None
 
 
+def _exported(path: Path) -> list[Served]:
+    """Series as VictoriaMetrics exports them, ``/api/v1/export``: one a line, times in milliseconds."""
+    malformed = Malformed(path, skip=False)
+    result = []
+    for number, value in json_lines(path, malformed):
+        try:
+            times, values = (np.array(value[key], dtype=np.float64) for key in ("timestamps", "values"))
+            if times.shape != values.shape or times.ndim != 1:
+                raise ValueError("timestamps and values must be lists of one length")
+            labels = {str(name): str(text) for name, text in value["metric"].items()}
+            result.append(Served(labels, times / 1000, values))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            malformed.add(number, Problem("", f"is no series ({type(error).__name__}: {error})"))
+    if malformed.count:
+        raise RecordError(path, malformed.problems[:3])
+    return result
+
+
 def _columns(pairs: Sequence[Sequence[Any]]) -> tuple[Any, Any]:
     flat = np.array(list(chain.from_iterable(pairs)), dtype=object)
     return flat[0::2].astype(np.float64), flat[1::2].astype(np.float64)
@@ -95,20 +120,22 @@ def _columns(pairs: Sequence[Sequence[Any]]) -> tuple[Any, Any]:
 def _text(path: Path, form: re.Pattern[str]) -> list[Served]:
     """Text with one sample a line; the label sets are read once each."""
     malformed = Malformed(path, skip=False)
-    unit = 0.001 if form is _DUMP else 1.0
     found: dict[tuple[str, str], tuple[array[float], array[float]]] = {}
     first_line: dict[tuple[str, str], int] = {}
     for number, line in lines(path, malformed):
         if not line or line[0] == "#":
             continue
-        match = form.match(line)
+        match = form.match(line.partition(" # {")[0])  # What follows is an exemplar.
+        if match is None and "} {count:" in line:
+            continue  # A native histogram: Knative exports none.
         if match is None:
             malformed.add(number, Problem("", f"is no sample: {shown(line)}"))
             continue
         try:
             if match["time"] is None:
                 raise ValueError("has no time stamp (promtool needs one as well)")
-            time, value = float(match["time"]) * unit, float(match["value"])
+            # Seconds in OpenMetrics, milliseconds in a dump and in Prometheus' own text.
+            time, value = unix_s(float(match["time"])), float(match["value"])
         except ValueError as error:
             malformed.add(number, Problem("", f"{error}"))
             continue

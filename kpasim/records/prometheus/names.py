@@ -165,14 +165,14 @@ def role_of(labels: Mapping[str, str]) -> Role | None:
     if container := labels.get("container") or labels.get("container_name"):
         match = _PROGRAMS.fullmatch(container)
         return _role(match)
+    if _DEPLOYMENT.match(pod_of(labels)):  # Before the names below: a service may be called activator-demo.
+        return "queue-proxy"
     for label in ("pod", "k8s_pod_name", "job", "service"):
         value = labels.get(label, "")
         match = _PROGRAMS.match(value) if label in ("pod", "k8s_pod_name") else _PROGRAMS.search(value)
         if match and not value.startswith("autoscaler-hpa"):
             return _role(match)
     if labels.get("kn_route_tag") or labels.get("instance", "").endswith(":9091"):
-        return "queue-proxy"
-    if _DEPLOYMENT.match(pod_of(labels)):
         return "queue-proxy"
     return None
 

@@ -15,6 +15,7 @@ from kpasim.records.prometheus.assemble import Served, assemble, no_service, ser
 from kpasim.records.prometheus.client import Client
 from kpasim.records.prometheus.files import read_files
 from kpasim.records.prometheus.observation import Observation, Query
+from kpasim.records.record import iso
 
 LONG_S = 6 * 3600.0
 """Windows longer than this have their histograms at a coarser step."""
@@ -121,13 +122,15 @@ def from_server(
             for generation, _, name in _SERVICE_LABELS
         ]
         there = services([Served(one, _NONE, _NONE) for one in client.labels_of_series(anyone, begin, end)])
-        raise no_service(service, namespace, there)
+        raise no_service(service, namespace, there, f" from {iso(begin)} to {iso(end)}")
 
     pods = f"(?:{'|'.join(map(_escaped, revisions))})-deployment-.+"
     jobs = sorted({one["job"] for one, labels in known if names.role_of(labels) in _CENTRAL and "job" in one})
-    pod_of = "pod" if any("pod" in one for one in found) else "k8s_pod_name"
+    instances = sorted({one["instance"] for one in found if one["__name__"] == "target_info" and "instance" in one})
+    # Without a label for pods, a queue-proxy's target_info says which target is whose.
+    targets = f"pod=~{_quoted(pods)}" if any("pod" in one for one in found) else f"instance=~{_any(instances)}"
     of_revisions = f"k8s_namespace_name={_quoted(namespace)},kn_revision_name=~{_any(revisions)}{more}"
-    of_pods = f"namespace={_quoted(namespace)},{pod_of}=~{_quoted(pods)}{more}"
+    of_pods = f"{targets},namespace={_quoted(namespace)}{more}" if targets.startswith("pod") else targets + more
     of_exported_pods = f"exported_namespace={_quoted(namespace)},exported_pod=~{_quoted(pods)}{more}"
     selectors = [
         *own,

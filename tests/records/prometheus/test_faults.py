@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from kpasim.errors import RecordError, RunError
 from kpasim.records.prometheus.assemble import Served, assemble
 from kpasim.records.prometheus.client import Client
 from kpasim.records.prometheus.files import read_files
+from kpasim.records.prometheus.names import role_of
 from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.observe import from_files, from_server
 from tests import prometheus_runs
@@ -255,3 +257,63 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(text: str, message: s
     with pytest.raises(RecordError, match=message) as caught:
         from_files([path])
     assert "\n" not in str(caught.value)
+
+
+def test_a_label_for_pods_may_be_missing():
+    """Then target_info says by its target which revision a queue-proxy belongs to."""
+
+    def without(one: Served) -> Served:
+        return Served({k: v for k, v in one.labels.items() if k not in ("pod", "container")}, one.times_s, one.values)
+
+    whole, bare = observed(served()), observed(map(without, served()))
+    assert (requests(whole), requests(whole, "queue-proxy")) == (requests(bare), requests(bare, "queue-proxy"))
+
+
+def test_a_service_may_be_called_like_a_program_of_knative():
+    """The container decides, then the form of a revision's pods, before any name."""
+    labels = {"pod": "activator-demo-00001-deployment-5c9d-x2", "instance": "10.1.1.1:9091", "job": "pods"}
+    assert "queue-proxy" == role_of(labels)
+    assert role_of({**labels, "container": "user-container"}) is None
+    assert "activator" == role_of({"pod": "activator-7d9f-abc", "instance": "10.1.1.2:9090"})
+
+
+def test_pods_of_kube_state_metrics_belong_to_their_revision():
+    """Also where the scrape's own labels took the place of the pod's."""
+    pod = f"{RUN}-00001-deployment-abc"
+    of_exporter = {"namespace": "monitoring", "pod": "kube-state-metrics-1", "container": "kube-state-metrics"}
+    times, created = np.array([1795936950.0, 1795936980.0]), np.full(2, 1795936941.0)
+    series = [
+        Served(
+            {"__name__": "kube_pod_created", **of_exporter, "exported_namespace": space, "exported_pod": pod},
+            times,
+            created,
+        )
+        for space in ("default", "other")
+    ]
+    observation = observed([*served(), *series])
+    [one] = observation.find("kube_pod_created", revision=f"{RUN}-00001")
+    assert (pod, "kube-state-metrics", "unix s") == (one.pod, one.role, one.unit)
+    assert not any("kube_pod_created" in text for text in observation.missing)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'kn_revision_pods_count{L} 2 1700000000 # {trace_id="a"} 0.5 1700000000\n# EOF\n',
+        "kn_revision_pods_count{L} 2 1700000000123\n",
+        '{__name__="kn_revision_pods_count",L} 2 1700000000123\n{__name__="h"} {count:1, sum:2} 1700000000123\n',
+        '{"metric":{"__name__":"kn_revision_pods_count",J},"values":[2],"timestamps":[1700000000123]}\n',
+    ],
+    ids=["exemplar", "milliseconds", "native-histogram", "export"],
+)
+def test_texts_of_servers_and_tools_are_read(text: str, tmp_path: Path):
+    """OpenMetrics with exemplars, Prometheus' own text, dumps with native histograms, an export of VictoriaMetrics."""
+    labels = {"k8s_namespace_name": "default", "kn_service_name": 'a "b"', "kn_revision_name": "a-00001"}
+    text = text.replace("L}", ",".join(f"{k}={json.dumps(v)}" for k, v in labels.items()) + "}")
+    path = tmp_path / "series"
+    path.write_text(text.replace("J}", json.dumps(labels)[1:]))
+    observation = from_files([path])
+    [series] = observation.find("kn_revision_pods_count")
+    assert 'a "b"' == observation.service
+    assert 2 == series.values[0]
+    assert 1_700_000_000 == pytest.approx(series.times_s[0], abs=0.2)
