@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from kpasim.errors import RunError
-from kpasim.records.prometheus.assemble import Served
 from kpasim.records.prometheus.files import from_answer
+from kpasim.records.prometheus.selection import Served
 
 TOKEN_VARIABLE = "KPASIM_PROMETHEUS_TOKEN"
 """Environment variable that holds a bearer token."""

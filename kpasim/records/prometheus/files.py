@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from kpasim.errors import Problem, RecordError
-from kpasim.records.prometheus.assemble import Served
+from kpasim.records.prometheus.selection import Served
 from kpasim.records.record import Malformed, shown, unix_s
 from kpasim.records.source import head, json_lines, lines, whole
 

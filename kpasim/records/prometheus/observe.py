@@ -11,10 +11,11 @@ import numpy as np
 
 from kpasim.errors import RunError
 from kpasim.records.prometheus import names
-from kpasim.records.prometheus.assemble import Served, assemble, no_service, services
+from kpasim.records.prometheus.assemble import assemble
 from kpasim.records.prometheus.client import Client
 from kpasim.records.prometheus.files import read_files
 from kpasim.records.prometheus.observation import Observation, Query
+from kpasim.records.prometheus.selection import Served, no_service, services
 from kpasim.records.record import iso
 
 LONG_S = 6 * 3600.0

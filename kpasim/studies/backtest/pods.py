@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.engines.params import SECOND_NS, TICK_NS
-from kpasim.records.prometheus.assemble import HOLD
 from kpasim.records.prometheus.observation import Observation
+from kpasim.records.prometheus.targets import HOLD
 from kpasim.results.intervals import Z90
 
 Floats = NDArray[np.float64]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from kpasim.records.prometheus.assemble import Served
+from kpasim.records.prometheus.selection import Served
 
 DEADLINE_S = 120
 

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from kpasim.errors import RecordError, RunError
-from kpasim.records.prometheus.assemble import Served, assemble
+from kpasim.records.prometheus.assemble import assemble
 from kpasim.records.prometheus.client import Client
 from kpasim.records.prometheus.files import read_files
 from kpasim.records.prometheus.names import role_of
 from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.observe import from_files, from_server
+from kpasim.records.prometheus.selection import Served
 from tests import prometheus_runs
 from tests.records.prometheus.servers import victoria_metrics
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from kpasim.errors import RecordError, RunError
-from kpasim.records.prometheus.assemble import Served, assemble
+from kpasim.records.prometheus.assemble import assemble
 from kpasim.records.prometheus.files import read_files
 from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.observe import from_files
+from kpasim.records.prometheus.selection import Served
 from tests import prometheus_runs
 
 

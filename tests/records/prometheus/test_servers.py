@@ -18,12 +18,12 @@ from click.testing import CliRunner
 import kpasim
 from kpasim.cli.main import cli
 from kpasim.errors import RunError
-from kpasim.records.prometheus.assemble import Served
 from kpasim.records.prometheus.client import TOKEN_VARIABLE, Client, token_from
 from kpasim.records.prometheus.exposition import Written, write_openmetrics
 from kpasim.records.prometheus.files import read_files
 from kpasim.records.prometheus.observation import Observation, Series
 from kpasim.records.prometheus.observe import from_files, from_server
+from kpasim.records.prometheus.selection import Served
 from kpasim.results.tables import Tables
 from tests import prometheus_runs
 from tests.documented import ROOT

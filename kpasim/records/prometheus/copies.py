@@ -1,0 +1,116 @@
+"""One copy of each sample: of series that were stored twice, and of times that a clock showed twice."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.records.prometheus.observation import Series
+from kpasim.records.prometheus.targets import HOLD, Target, target_of, typical
+from kpasim.records.record import iso
+
+_REPLICA_LABELS = frozenset({"prometheus", "prometheus_replica", "replica", "__replica__", "monitor", "receive"})
+"""Labels that name the Prometheus and not the target: series that differ in nothing else are copies."""
+_SCRAPE_LABELS = frozenset({"job", "endpoint", "service", "prometheus_group", "scrape_config", "node"})
+"""Labels of a scrape job: a target that two jobs scrape is one target."""
+
+
+def one_copy(series: Sequence[Series], notes: list[str]) -> list[Series]:
+    """Join the copies of each series: of two Prometheus replicas, or of two jobs that scrape one target.
+
+    The copy with the most samples stands; another fills its gaps.
+    """
+    copies: dict[tuple[object, ...], list[Series]] = defaultdict(list)
+    ignored = _REPLICA_LABELS | _SCRAPE_LABELS
+    for one in series:
+        identity = tuple(sorted((k, v) for k, v in one.labels.items() if k not in ignored))
+        copies[(one.metric, one.role, identity)].append(_in_order(one, notes))
+    result = []
+    doubled = 0
+    for group in copies.values():
+        best, *others = sorted(group, key=lambda s: -len(s.times_s))
+        doubled += len(others)
+        for other in others:
+            best = _filled(best, other)
+        result.append(best)
+    if doubled:
+        notes.append(
+            f"{doubled} series were there more than once (replicas of Prometheus, or jobs that scrape one target): "
+            "the copy with the most samples counts, and others fill its gaps"
+        )
+    return result
+
+
+def _in_order(series: Series, notes: list[str]) -> Series:
+    """Samples by time, one for each time."""
+    times, values = series.times_s, series.values
+    steps = np.diff(times)
+    if len(steps) == 0 or steps.min() > 0:
+        return series
+    if steps.min() < 0:
+        note = "samples were not in the order of time (the clock was set back, or files overlap): they were sorted"
+        if note not in notes:
+            notes.append(note)
+    times, kept = np.unique(times, return_index=True)
+    return replace(series, times_s=times, values=values[kept])
+
+
+def _filled(series: Series, other: Series) -> Series:
+    """A series with the samples of a copy where it has none for longer than a sample stands."""
+    times = series.times_s
+    if len(other.times_s) == 0:
+        return series
+    hold = HOLD * typical(np.diff(times)) if len(times) > 1 else 0.0
+    bounds = np.concatenate([[-np.inf], times, [np.inf]])
+    place = np.searchsorted(bounds, other.times_s, side="right") - 1
+    distance = bounds[place + 1] - bounds[place]
+    # At a border only what is a whole interval away: clocks of two servers differ, and a counter must not seem to fall.
+    near = np.minimum(other.times_s - bounds[place], bounds[place + 1] - other.times_s)
+    wanted = (distance > hold) & (near > hold / HOLD / 2) & (near > 0)
+    if not wanted.any():
+        return series
+    times = np.concatenate([times, other.times_s[wanted]])
+    order = np.argsort(times, kind="stable")
+    return replace(series, times_s=times[order], values=np.concatenate([series.values, other.values[wanted]])[order])
+
+
+def one_clock(series: Sequence[Series], notes: list[str]) -> list[Series]:
+    """Drop the samples that a server stored twice for one stretch of time, since its clock was set back.
+
+    There the samples of two scrapes stand between each other, and counters seem to fall and to rise again, over and
+    over. The samples with the higher counts are the later ones and stay.
+    """
+    counters = [s for s in series if s.kind == "counter"]
+    stretches = [stretch for stretch in map(_set_back, counters) if stretch]
+    if not stretches:
+        return list(series)
+    begin, end = min(low for low, _ in stretches), max(high for _, high in stretches)
+    notes.append(
+        f"a clock was set back: from {iso(begin)} to {iso(end)} samples of two scrapes stand between each other; "
+        "the earlier ones are left out"
+    )
+    dropped: dict[Target, list[NDArray[np.float64]]] = defaultdict(list)
+    for one in counters:
+        inside = slice(*np.searchsorted(one.times_s, (begin, end)))
+        values = one.values[inside]
+        dropped[target_of(one)].append(one.times_s[inside][values < np.fmax.accumulate(values)])
+    result = []
+    for one in series:
+        kept = ~np.isin(one.times_s, np.concatenate(dropped.get(target_of(one), [_NONE])))
+        result.append(one if kept.all() else replace(one, times_s=one.times_s[kept], values=one.values[kept]))
+    return result
+
+
+def _set_back(series: Series) -> tuple[float, float] | None:
+    """Where a counter falls and comes back, several times: a restarted process counts from 0 and does not come back."""
+    times, values = series.times_s, series.values
+    falls = np.flatnonzero(np.diff(values[:-1]) < 0) + 1
+    back = falls[values[falls + 1] >= values[falls - 1]]
+    return (float(times[back[0] - 1]), float(times[back[-1] + 1])) if len(back) >= 3 else None
+
+
+_NONE = np.empty(0)

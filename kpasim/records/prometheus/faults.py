@@ -1,0 +1,132 @@
+"""What is wrong with the series of a service: gaps, counter resets, revisions that are gone, what is missing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.records.prometheus.observation import ROLES, Gap, Reset, Revision, Role, Series
+from kpasim.records.prometheus.targets import HOLD, Target, target_of
+from kpasim.records.record import iso
+
+
+def find_gaps(
+    series: Sequence[Series], targets: Mapping[Target, NDArray[np.float64]], interval_s: Mapping[str, float]
+) -> tuple[Gap, ...]:
+    """Stretches without samples, of everything and of each target.
+
+    Args:
+        series: Series at the finest step.
+        targets: Successful scrapes of each target [s since 1970].
+        interval_s: Scrape interval of each role [s].
+    """
+    longest: dict[Target, NDArray[np.float64]] = {}
+    for one in series:
+        if len(one.times_s) > len(longest.get(target_of(one), ())):
+            longest[target_of(one)] = one.times_s
+    shortest = min((i for i in interval_s.values() if i > 0), default=0.0)
+    everything = np.unique(np.concatenate(list(longest.values())))
+    common = [Gap(a, b) for a, b in _holes(everything, HOLD * shortest)]
+    result = list(common)
+    for (role, instance, _), times in targets.items():
+        for begin, end in _holes(times, HOLD * interval_s[role]):
+            slack = interval_s[role]
+            if not any(gap.begin_s - slack <= begin and end <= gap.end_s + slack for gap in common):
+                result.append(Gap(begin, end, role, instance))
+    return tuple(sorted(result, key=lambda gap: (gap.begin_s, gap.role, gap.instance)))
+
+
+def _holes(times: NDArray[np.float64], hold_s: float) -> list[tuple[float, float]]:
+    if hold_s <= 0:
+        return []
+    wide = np.flatnonzero(np.diff(times) > hold_s)
+    return [(float(times[i]), float(times[i + 1])) for i in wide]
+
+
+def find_resets(series: Sequence[Series]) -> tuple[Reset, ...]:
+    """Falls of counters, those of one target between two scrapes together."""
+    found: dict[tuple[Target, float, float], int] = defaultdict(int)
+    for one in series:
+        if one.kind == "counter":
+            known = ~np.isnan(one.values)
+            times, values = one.times_s[known], one.values[known]
+            for i in np.flatnonzero(np.diff(values) < 0):
+                found[(target_of(one), float(times[i]), float(times[i + 1]))] += 1
+    return tuple(
+        Reset(before, after, role, instance, pod, count)
+        for ((role, instance, pod), before, after), count in sorted(found.items(), key=lambda item: item[0][1:])
+    )
+
+
+def find_revisions(series: Sequence[Series], interval_s: Mapping[str, float]) -> tuple[Revision, ...]:
+    """Each revision's lifetime: a deleted revision may be exported for longer, with constant values.
+
+    At the activator its counters and gauges go on as long as the activator lives. Autoscalers of 1.19.0 to 1.19.6 went
+    on as well (knative/serving#16200): their gauges speak of pods of which no queue-proxy is left.
+    """
+    hold = HOLD * max(interval_s.values())
+    result = []
+    for name in sorted({s.revision for s in series} - {""}):
+        own = [s for s in series if s.revision == name and not np.isnan(s.values).all()]
+        first, exported = min(s.times_s[0] for s in own), max(s.times_s[-1] for s in own)
+        by_role = {role: [s for s in own if s.role == role] for role in ROLES}
+        changed = max(_last_change(s) for s in own)
+        pods_end = max((_last_known_s(s) for s in by_role["queue-proxy"]), default=0.0)
+        gauges_end = max((_last_known_s(s) for s in by_role["autoscaler"]), default=0.0)
+        alive = max(changed, pods_end, gauges_end)
+        left = max((_last_known(s) for s in by_role["autoscaler"] if s.metric == "kn_revision_pods_count"), default=0.0)
+        if left > 0 and by_role["queue-proxy"] and max(changed, pods_end) < gauges_end - hold:
+            alive = max(changed, pods_end)
+        gone = bool(by_role["autoscaler"]) and alive < exported - hold
+        last, note = (
+            (alive, f"deleted by {iso(alive)} and exported on with constant values") if gone else (exported, "")
+        )
+        result.append(Revision(name, float(first), float(last), float(exported), note))
+    return tuple(sorted(result, key=lambda revision: revision.first_s))
+
+
+def _last_change(series: Series) -> float:
+    """Time of the last sample that differs from the one before [s since 1970]; of the first where none does."""
+    known = ~np.isnan(series.values)
+    times = series.times_s[known]
+    changed = np.flatnonzero(np.diff(series.values[known]) != 0)
+    return float(times[changed[-1] + 1] if len(changed) else times[0])
+
+
+def _last_known_s(series: Series) -> float:
+    return float(series.times_s[~np.isnan(series.values)][-1])
+
+
+def _last_known(series: Series) -> float:
+    return float(series.values[~np.isnan(series.values)][-1])
+
+
+def find_missing(series: Sequence[Series]) -> list[str]:
+    """What a backtest would need and is not there."""
+    there = {(s.metric, s.role) for s in series}
+    wanted: list[tuple[str, Role, str]] = [
+        ("kn_revision_pods_count", "autoscaler", "pods are not known"),
+        ("kn_revision_pods_requested", "autoscaler", "requested pods are not known"),
+        ("kn_revision_panic_mode", "autoscaler", "panics are not known"),
+        (
+            "http_server_request_duration_seconds_count",
+            "activator",
+            "requests behind the activator are not counted there (none came that way, or it is not scraped)",
+        ),
+        ("kn_revision_request_active", "activator", "of requests through the activator only their ends are known"),
+        (
+            "http_server_request_duration_seconds_count",
+            "queue-proxy",
+            "requests are not counted at the pods (request-metrics-protocol is none, or queue-proxy is not scraped)",
+        ),
+        ("kn_serving_invocation_duration_seconds_sum", "queue-proxy", "service times are not known"),
+        (
+            "kube_pod_created",
+            "kube-state-metrics",
+            "times of pods are not known (no kube-state-metrics): cold starts only from counts of pods",
+        ),
+    ]
+    return [f"{metric} ({role}): {what}" for metric, role, what in wanted if (metric, role) not in there]

@@ -1,0 +1,51 @@
+"""Targets of scrapes: when each was scraped, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.records.prometheus import names
+from kpasim.records.prometheus.observation import ROLES, Role, Series
+
+HOLD = 1.5
+"""A sample stands for at most so many scrape intervals; a longer distance is a gap."""
+
+
+Target = tuple[Role, str, str]
+
+
+def target_of(series: Series) -> Target:
+    """The target that a series comes from."""
+    return series.role, series.instance, series.pod
+
+
+def scrapes(series: Sequence[Series]) -> dict[Target, NDArray[np.float64]]:
+    """Times at which each target was scraped with success, from its longest series."""
+    result: dict[Target, NDArray[np.float64]] = {}
+    for one in series:
+        there = one.values == 1 if one.metric == names.SYNTHETIC else ~np.isnan(one.values)
+        times = one.times_s[there]
+        if len(times) > len(result.get(target_of(one), ())):
+            result[target_of(one)] = times
+    return result
+
+
+def intervals(series: Sequence[Series]) -> dict[str, float]:
+    """Scrape interval of each role that is there [s]: the median distance of samples in its longest series.
+
+    A role without two samples in any series has the longest interval of the others.
+    """
+    longest: dict[str, Series] = {}
+    for one in series:
+        if one.role not in longest or len(one.times_s) > len(longest[one.role].times_s):
+            longest[one.role] = one
+    found = {role: round(typical(np.diff(longest[role].times_s)), 3) for role in ROLES if role in longest}
+    return {role: length or max(found.values()) for role, length in found.items()}
+
+
+def typical(distances: NDArray[np.float64]) -> float:
+    """Their median [s]; 0 of none."""
+    return float(np.median(distances)) if len(distances) else 0.0
