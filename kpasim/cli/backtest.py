@@ -127,11 +127,10 @@ def command(
     if out:
         _write(Path(out), written)
     if openmetrics:
-        from kpasim.results.files import atomic_write
-        from kpasim.studies.backtest.exposition import openmetrics as exposition
+        from kpasim.records.prometheus.exposition import write_openmetrics
+        from kpasim.studies.backtest.exposition import series_of
 
-        with atomic_write(openmetrics) as file:
-            file.writelines(exposition(found))
+        write_openmetrics(openmetrics, series_of(found))
         note(f"Wrote {openmetrics}")
     if as_json:
         print_json(written)

@@ -122,11 +122,7 @@ def traffic(observation: Observation, revision: str | None = None) -> Traffic:
 def increase(series: Series) -> tuple[Floats, Floats]:
     """Times of a counter's samples and what each adds; a counter that fell began again at 0."""
     known = ~np.isnan(series.values)
-    times_s, values = series.times_s[known], series.values[known]
-    if not len(values):
-        return times_s, values
-    step = np.diff(values, prepend=0.0 if series.from_zero else values[0])
-    return times_s, np.where(step < 0, values, step)
+    return series.times_s[known], series.increments()[known]
 
 
 def _is_from_activator(series: Series) -> bool:

@@ -1,4 +1,4 @@
-"""A prediction as OpenMetrics text with time stamps, for ``promtool tsdb create-blocks-from openmetrics``."""
+"""A prediction as series under ``kpasim_`` names, to draw beside the recorded ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kpasim.records.prometheus.exposition import Written
 from kpasim.studies.backtest.compare import Backtest
 
 NAMES = {
@@ -20,17 +21,14 @@ NAMES = {
 """Name and help of each series, by figure."""
 
 
-def openmetrics(found: Backtest) -> Iterator[str]:
-    """Lines of the text: for each figure its mean and the ends of its 90 % band, at the middle of each bin."""
-    of = f'k8s_namespace_name="{found.observation.namespace}",kn_service_name="{found.observation.service}"'
+def series_of(found: Backtest) -> Iterator[Written]:
+    """For each figure its mean and the ends of its 90 % band, at the middle of each bin of time."""
+    of = {"k8s_namespace_name": found.observation.namespace, "kn_service_name": found.observation.service}
     middles_s = 0.5 * (found.edges_s[1:] + found.edges_s[:-1])
     for figure, (name, text) in NAMES.items():
         if figure not in found.bands:
             continue
         band = found.bands[figure]
-        yield f"# TYPE {name} gauge\n# HELP {name} {text}\n"
         for stat, values in (("mean", band.predicted), ("p05", band.low), ("p95", band.high)):
-            for time_s, value in zip(middles_s.tolist(), values.tolist(), strict=True):
-                if np.isfinite(value):
-                    yield f'{name}{{{of},stat="{stat}"}} {value:.9g} {time_s:.3f}\n'
-    yield "# EOF\n"
+            known = np.isfinite(values)
+            yield Written(name, {**of, "stat": stat}, middles_s[known], values[known], help=text)
