@@ -11,7 +11,7 @@ from kpasim.engines import outcome as of
 from kpasim.engines.draws import session_of
 from kpasim.engines.model.state import NO_ENDPOINT
 from kpasim.engines.outcome import Outcome
-from kpasim.engines.params import NEVER_NS, Draws, Ints, Params
+from kpasim.engines.params import KPA, NEVER_NS, Draws, Ints, Params
 from kpasim.policy import burst, decider, scaler
 from kpasim.policy.rules import RULES
 from kpasim.results.frames import Columns
@@ -95,7 +95,7 @@ def tables(
             "t_s": seconds(ticks[of.TICK_T], load),
             "stable": ticks[of.STABLE],
             "panic": ticks[of.PANIC],
-            "target": np.full(len(ticks), params.target_value),
+            "target": np.full(len(ticks), target_of(params)),
             "desired_stable": _raw_pods(ticks[of.STABLE], params),
             "desired_panic": _raw_pods(ticks[of.PANIC], params),
             "ready_pods": ticks[of.READY_PODS].astype(np.int64),
@@ -125,11 +125,15 @@ def _errors(requests: NDArray[np.void]) -> NDArray[np.str_]:
     return np.where(no_pod, "no pod", words) if no_pod.any() else words
 
 
+def target_of(params: Params) -> float:
+    """Target of the metric for each pod: that of Knative's autoscaler, or of the other one that decides."""
+    return params.target_value if params.autoscaler == KPA else params.target_milli / 1000.0
+
+
 def _raw_pods(averages: NDArray[np.float64], params: Params) -> Ints:
     """Pods that averages ask for before any limit, as ``decider.tick`` works them out."""
-    return np.array(
-        [decider.whole_pods(average / params.target_value) for average in averages.tolist()], dtype=np.int64
-    )
+    target = target_of(params)
+    return np.array([decider.whole_pods(average / target) for average in averages.tolist()], dtype=np.int64)
 
 
 def excess_burst_capacity(ticks: NDArray[np.void], params: Params) -> NDArray[np.float64]:

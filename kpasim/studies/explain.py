@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.engines import params as of
+from kpasim.engines.params import SECOND_NS
 from kpasim.results.display import clock
 from kpasim.spec.quantities import duration_text
 
@@ -47,7 +49,15 @@ MOST_NAMES = 3
 AT_ONCE_S = 0.05
 """What happens within this time is told in one line."""
 LONGEST_TICK_S = 3.0
-"""Decisions further apart than this had none in between for want of data: ticks come every 2 s, at most 1 s late."""
+"""Knative's decisions further apart than this had none in between for want of data: ticks come every 2 s, at most 1 s
+late."""
+METRICS = {
+    of.CONCURRENCY: "requests in flight",
+    of.RATE: "requests/s",
+    of.UTILIZATION: "% busy",
+    of.ONGOING: "requests",
+}
+"""Units of other autoscalers' metrics, by their code."""
 
 
 def moments(tables: Tables) -> list[tuple[str, ...]]:
@@ -121,11 +131,12 @@ def explanation(tables: Tables, params: Params) -> Iterator[str]:
     end_s = float(np.max(ticks["t_s"], initial=0.0))
     before: tuple[object, ...] | None = None
     skipped = 0
+    knative = params.autoscaler == of.KPA
     for index, t_s in enumerate(ticks["t_s"].tolist()):
         desired, rule = int(ticks["desired"][index]), str(ticks["rule"][index])
         ready, panic = int(ticks["ready_pods"][index]), int(ticks["panic_mode"][index])
         key = (desired, rule, ready, panic, int(ticks["desired_stable"][index]), int(ticks["desired_panic"][index]))
-        silent = index > 0 and t_s - ticks["t_s"][index - 1] > LONGEST_TICK_S
+        silent = knative and index > 0 and t_s - ticks["t_s"][index - 1] > LONGEST_TICK_S
         if key != before or silent or (happened and happened[0][0] <= t_s):
             if skipped:
                 yield _more(skipped)
@@ -141,7 +152,7 @@ def explanation(tables: Tables, params: Params) -> Iterator[str]:
         yield _decision(tables, params, index, end_s)
     if skipped:
         yield _more(skipped)
-    if before and happened and happened[-1][0] - ticks["t_s"][-1] > LONGEST_TICK_S:
+    if knative and before and happened and happened[-1][0] - ticks["t_s"][-1] > LONGEST_TICK_S:
         yield _no_data(_stamp(float(ticks["t_s"][-1]), end_s), int(ticks["desired"][-1]))
     for one in happened:
         yield _line(*one, end_s)
@@ -175,15 +186,29 @@ def why(tables: Tables, params: Params) -> list[str]:
         found.append(f"{text}: {_because(ticks, params, back)}")
     zero = np.flatnonzero((tables.scaling["replicas"] == 0) & (tables.scaling["t_s"] > t_s[peak]))
     if len(zero) and before + bounded[peak] > 0:
-        window = duration_text(params.stable_window_s)
         moment = clock(float(tables.scaling["t_s"][zero[0]]), end_s)
-        found.append(f"To zero at {moment}: no request was in flight for the stable window ({window}).")
+        found.append(f"To zero at {moment}: {_why_zero(params)}.")
     return found
+
+
+def _why_zero(params: Params) -> str:
+    """Why the last pods went."""
+    if params.autoscaler in {of.KEDA, of.KEDA_HTTP}:
+        return f"no trigger was active for the cooldown ({duration_text(params.cooldown_ns / SECOND_NS)})"
+    if params.autoscaler == of.HPA:
+        return f"no pod was asked for in the stabilisation window ({duration_text(params.down_window_ns / SECOND_NS)})"
+    if params.autoscaler == of.RAY_SERVE:
+        return f"no request for the downscale delay ({duration_text(params.to_zero_delay_ns / SECOND_NS)})"
+    return f"no request was in flight for the stable window ({duration_text(params.stable_window_s)})"
 
 
 def _because(ticks: Columns, params: Params, index: int) -> str:
     """Why a decision was what it was, in a sentence."""
     rule = str(ticks["rule"][index])
+    if params.autoscaler != of.KPA:
+        text = f"the metric was {_number(ticks['stable'][index])} {METRICS[params.metric]}"
+        text += f", target {ticks['target'][index]:.4g} {'a pod' if params.is_average else 'in all'}"
+        return f"{text}{'' if rule == 'metric' else f'; {REASONS[rule]}'}."
     panicking = ticks["panic_mode"][index] == 1
     window = "panic" if panicking and rule != "stable" else "stable"
     length = duration_text(params.panic_window_s if window == "panic" else params.stable_window_s)
@@ -213,6 +238,12 @@ def _decision(tables: Tables, params: Params, index: int, end_s: float) -> str:
     """One decision in words."""
     ticks = tables.ticks
     desired, rule = int(ticks["desired"][index]), str(ticks["rule"][index])
+    if params.autoscaler != of.KPA:
+        return (
+            f"{_stamp(float(ticks['t_s'][index]), end_s)} tick: {_number(ticks['stable'][index])} "
+            f"{METRICS[params.metric]} (target {ticks['target'][index]:.4g}), {ticks['ready_pods'][index]} ready -> "
+            f"{desired}: {REASONS[rule]}"
+        )
     bound = ""
     if params.max_scale and desired > params.max_scale:
         bound = f"; max-scale caps it at {params.max_scale}"
