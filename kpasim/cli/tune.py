@@ -73,7 +73,12 @@ SHOWN = (
 @options.cluster_config
 @options.settings
 @options.seed
-@click.option("--write", "write_to", type=click.Path(), help="Write the tuned Service YAML to this file.")
+@click.option(
+    "--write",
+    "write_to",
+    type=click.Path(),
+    help="Write the tuned Service YAML (or that of the HPA, KEDA or Ray Serve that the experiment has) to this file.",
+)
 @options.engine()
 @options.as_json
 def command(
@@ -152,7 +157,8 @@ def command(
 
         with atomic_write(write_to) as file:
             file.write(result.manifest)
-        note(f"Wrote {write_to}. Next: kpasim check {write_to}")
+        knative = "service.knative.dev" in result.manifest or "serving.k" in result.manifest
+        note(f"Wrote {write_to}.{f' Next: kpasim check {write_to}' if knative else ''}")
     elif result.changes and not as_json:
         note("Next: the same with --write FILE for the whole manifest")
     for path, value in result.elsewhere.items():

@@ -153,19 +153,22 @@ def _table(found: Versus) -> Any:
 
 def write(found: Versus, folder: Path) -> None:
     """Leave versus.json, the figure, the page, and a run folder for each autoscaler."""
+    from kpasim.engines.scaling import written
     from kpasim.report.figures import save
     from kpasim.report.html import write as write_page
     from kpasim.report.versus_page import pods_figure, versus_page
-    from kpasim.results.files import make_folder, write_json
+    from kpasim.results.files import atomic_write, make_folder, write_json
 
     make_folder(folder)
     for place, result in enumerate(found.results):
         result.write(folder / file_name(found.names[place]), [one.for_page() for one in found.judgements[place]])
+        with atomic_write(folder / f"{file_name(found.names[place])}.yaml") as file:
+            file.write(written(found.rivals[place].experiment))
     write_json(folder / "versus.json", found.to_dict())
     for suffix in ("png", "svg"):
         save(pods_figure(found), folder / f"pods.{suffix}")
     write_page(folder / "versus.html", versus_page(found))
-    note(f"Wrote {folder / 'versus.html'}, pods.png, pods.svg, versus.json and the tables of each run")
+    note(f"Wrote {folder / 'versus.html'}, pods.png, versus.json; YAML and tables of each autoscaler")
 
 
 def file_name(name: str) -> str:

@@ -57,10 +57,12 @@ def lower(experiment: Experiment, recorded: Recorded = NOTHING_RECORDED) -> Para
     params = _params(experiment, recorded)
     _must_be_playable(experiment, params)
     if experiment.model.posterior and not _is_checked(experiment):
+        # An autoscaler has one target in a cluster, whatever the service time of a draw.
+        scaling = {name: getattr(params, name) for name in settings_of(experiment, params)}
         for place in range(len(experiment.model.posterior)):
             other = _params(of_replication(experiment, place), recorded)
             params = params._replace(requests=max(params.requests, other.requests))
-            other = other._replace(requests=params.requests)
+            other = other._replace(requests=params.requests, **scaling)
             if len(other.slowdown) == len(params.slowdown):
                 other = other._replace(slowdown=params.slowdown)
             if not equal(params, other):

@@ -14,6 +14,7 @@ from kpasim.engines.machines import instance_type_names, nanoseconds, refused, s
 from kpasim.engines.params import Params
 from kpasim.policy import hpa, keda, ray_serve, schedule
 from kpasim.spec.experiment import Experiment
+from kpasim.spec.scalers import WRITTEN, scaler_yaml
 from kpasim.spec.scaling import (
     DAY_S,
     Behavior,
@@ -150,6 +151,19 @@ def target_of(experiment: Experiment, metric: str, given: float | None) -> float
     if is_rate == (revision.metric == "rps"):
         return revision.target_value
     return revision.target_value / mean_s if is_rate else revision.target_value * mean_s
+
+
+def written(experiment: Experiment) -> str:
+    """What a cluster is given to have the experiment's autoscaler: the Service's YAML, or that of an HPA, KEDA or Ray.
+
+    The Service's is to the byte as it was where its settings are.
+    """
+    scaling = experiment.scaling
+    if not isinstance(scaling, WRITTEN):
+        return experiment.service.to_yaml()
+    metric = "concurrency" if isinstance(scaling, RayServe) else scaling.metric
+    given = scaling.target_ongoing_requests if isinstance(scaling, RayServe) else scaling.target
+    return scaler_yaml(experiment, target_of(experiment, metric, given))
 
 
 def _measured(experiment: Experiment, scaling: Hpa | Keda) -> dict[str, Any]:

@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.engines import lower
+from kpasim.engines.scaling import written
 from kpasim.errors import KpasimError, RunError
 from kpasim.results import cost, summary
 from kpasim.results.failures import cut_load
 from kpasim.results.summary import Figures, rounded
 from kpasim.spec.difference import is_measure
 from kpasim.spec.experiment import Experiment, load
+from kpasim.spec.scalers import WRITTEN
 from kpasim.spec.sweep import load_sweep
 from kpasim.spec.yamlfile import read_mapping
 from kpasim.studies.common import as_each_leads_to, stretch_of_all
@@ -163,13 +165,17 @@ class TuneResult:
 
     @property
     def manifest(self) -> str:
-        """The Service YAML with the chosen settings, everything else to the byte as it was."""
-        return self.tuned.service.to_yaml()
+        """The Service YAML with the chosen settings, everything else to the byte as it was; or that of its autoscaler.
+
+        An HPA, a ScaledObject, an HTTPScaledObject, a deployment of Ray Serve or an InferenceService in Standard mode
+        where the experiment's autoscaler is one.
+        """
+        return written(self.tuned)
 
     @property
     def changes(self) -> str:
-        """What the chosen settings change in the Service YAML, as a unified diff; empty where nothing."""
-        before, after = self.experiment.service.to_yaml(), self.manifest
+        """What the chosen settings change in what is written, as a unified diff; empty where nothing."""
+        before, after = written(self.experiment), self.manifest
         name = Path(self.experiment.service.path or "service.yaml").name
         lines = difflib.unified_diff(before.splitlines(True), after.splitlines(True), name, f"{name} (tuned)", n=2)
         return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
@@ -178,7 +184,9 @@ class TuneResult:
     def elsewhere(self) -> dict[str, Any]:
         """Chosen settings that are not the Service's own, and so not in its YAML."""
         settings = self.chosen.settings if self.chosen else {}
-        inside = ("service.", "cluster.instance-types")
+        inside: tuple[str, ...] = ("service.", "cluster.instance-types")
+        if isinstance(self.experiment.scaling, WRITTEN):
+            inside = ("autoscaler.",)
         return {path: value for path, value in settings.items() if not path.startswith(inside)}
 
     @property

@@ -171,9 +171,8 @@ def test_the_command_writes_what_it_shows(tmp_path: Path) -> None:
     assert 0 == found.exit_code, found.output
     for text in ("meets all SLOs at the lowest", "Assumed: spare:1", "Held equal", "Requests at zero pods", "±"):
         assert text in found.stdout
-    assert {"versus.json", "versus.html", "pods.png", "pods.svg", "kpa", "spare-1"} == {
-        one.name for one in out.iterdir()
-    }
+    files = {"versus.json", "versus.html", "pods.png", "pods.svg", "kpa", "kpa.yaml", "spare-1", "spare-1.yaml"}
+    assert files == {one.name for one in out.iterdir()}
     assert (out / "spare-1" / "run.json").is_file()
     written_json = json.loads((out / "versus.json").read_text())
     assert ["kpa", "spare:1"] == [one["name"] for one in written_json["autoscalers"]]

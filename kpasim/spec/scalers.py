@@ -1,0 +1,227 @@
+"""The objects of a cluster that an experiment's autoscaler is: an HPA, a ScaledObject, an HTTPScaledObject ...
+
+What a cluster names and an experiment does not (the exporter's metric, Prometheus' address) is marked with a comment.
+
+Source:
+    Kubernetes autoscaling/v2; kedacore/keda@8b4f083, apis/keda/v1alpha1; kedacore/http-add-on@59b2f6a,
+    config/crd/bases/http.keda.sh_httpscaledobjects.yaml; kserve/kserve@aaac4e2, component.go; ray 2.60.0,
+    python/ray/serve/schema.py
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from kpasim.spec.experiment import Experiment
+from kpasim.spec.quantities import duration_text
+from kpasim.spec.scaling import Behavior, Hpa, Keda, KedaHttp, RayServe, ScaleDown, ScaleUp
+
+WRITTEN = (Hpa, Keda, KedaHttp, RayServe)
+"""Autoscalers that are an object of their own; the others are the Knative Service."""
+PROMETHEUS = "http://prometheus-server.monitoring:9090"
+METRIC_NAMES = {"concurrency": "requests_in_flight", "rps": "requests_per_second", "utilization": "gpu_utilization"}
+"""Names of metrics in what is written; those of a cluster depend on its exporter."""
+
+
+def scaler_yaml(experiment: Experiment, target: float) -> str:
+    """The autoscaler of an experiment as YAML for a cluster.
+
+    Args:
+        experiment: An experiment whose autoscaler is one of ``WRITTEN``.
+        target: Target of the metric for each pod, given or derived.
+    """
+    scaling, name = experiment.scaling, experiment.service.name
+    most = experiment.revision.max_scale
+    writer = YAML(typ="rt")
+    writer.default_flow_style = False
+    writer.width = 2**31
+    out = io.StringIO()
+    if isinstance(scaling, RayServe):
+        out.write("# deployment of Ray Serve's config file\n")
+        document = _ray(scaling, name, most, target)
+    elif _is_inference_service(experiment) and isinstance(scaling, Hpa | Keda):
+        document = _inference_service(experiment, scaling, most, target)
+        out.write("# The metric is read from Prometheus: replace its address and the query by those of your cluster.\n")
+    elif isinstance(scaling, Hpa):
+        out.write(f"# {METRIC_NAMES[scaling.metric]}: replace it by the name that your metrics adapter serves.\n")
+        document = _hpa(scaling, name, most, target)
+    elif isinstance(scaling, Keda):
+        out.write("# Replace serverAddress and query by those of your cluster.\n")
+        document = _scaled_object(scaling, name, most, target)
+    else:
+        assert isinstance(scaling, KedaHttp)
+        whole = max(1, round(target))
+        if not math.isclose(whole, target):
+            out.write(f"# targetValue takes whole numbers: {target:.6g} was simulated.\n")
+        document = _http_scaled_object(scaling, name, most, whole)
+    writer.dump(document, out)
+    return out.getvalue()
+
+
+def _quantity(value: float) -> str:
+    """A Kubernetes quantity, in thousandths where it is no whole number."""
+    return str(round(value)) if math.isclose(value, round(value)) else f"{max(1, round(value * 1000))}m"
+
+
+def _hpa(scaling: Hpa, name: str, most: int, target: float) -> dict[str, Any]:
+    metric = {"name": METRIC_NAMES[scaling.metric]}
+    key = "averageValue" if scaling.target_type == "AverageValue" else "value"
+    aim = {"type": scaling.target_type, key: _quantity(target)}
+    source = {
+        "Pods": {"type": "Pods", "pods": {"metric": metric, "target": aim}},
+        "External": {"type": "External", "external": {"metric": metric, "target": aim}},
+        "Object": {
+            "type": "Object",
+            "object": {
+                "metric": metric,
+                "describedObject": {"apiVersion": "v1", "kind": "Service", "name": name},
+                "target": aim,
+            },
+        },
+    }[scaling.metric_type]
+    spec: dict[str, Any] = {
+        "scaleTargetRef": _deployment(name),
+        "minReplicas": scaling.min_replicas,
+        "maxReplicas": scaling.max_of(most),
+        "metrics": [source],
+    }
+    if scaling.behavior is not None:
+        spec["behavior"] = _behavior(scaling.behavior)
+    head = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": name}}
+    return {**head, "spec": spec}
+
+
+def _deployment(name: str) -> dict[str, str]:
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+
+
+def _behavior(behavior: Behavior) -> dict[str, Any]:
+    return {"scaleUp": _direction(behavior.scale_up), "scaleDown": _direction(behavior.scale_down)}
+
+
+def _direction(direction: ScaleUp | ScaleDown) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if direction.stabilization_window_s is not None:
+        found["stabilizationWindowSeconds"] = round(direction.stabilization_window_s)
+    found["selectPolicy"] = direction.select_policy
+    found["policies"] = [
+        {"type": one.type, "value": one.value, "periodSeconds": round(one.period_s)} for one in direction.policies
+    ]
+    if direction.tolerance is not None:
+        found["tolerance"] = _quantity(direction.tolerance)
+    return found
+
+
+def _query(metric: str, name: str, window_s: float | None) -> str:
+    """A query of the metric of the whole service."""
+    if metric == "rps":
+        window = duration_text(60.0 if window_s is None else window_s)
+        return f'sum(rate(http_requests_total{{service="{name}"}}[{window}]))'
+    return f'sum(http_requests_in_flight{{service="{name}"}})'
+
+
+def _trigger(scaling: Keda, name: str, target: float) -> dict[str, Any]:
+    metadata = {
+        "serverAddress": PROMETHEUS,
+        "query": _query(scaling.metric, name, scaling.metric_window_s),
+        "threshold": f"{target:.6g}",
+    }
+    if scaling.activation_threshold:
+        metadata["activationThreshold"] = f"{scaling.activation_threshold:.6g}"
+    return {"type": "prometheus", "metricType": scaling.metric_type, "metadata": metadata}
+
+
+def _scaled_object(scaling: Keda, name: str, most: int, target: float) -> dict[str, Any]:
+    spec: dict[str, Any] = {
+        "scaleTargetRef": _deployment(name),
+        "pollingInterval": math.ceil(scaling.polling_interval_s),
+        "cooldownPeriod": math.ceil(scaling.cooldown_period_s),
+        "minReplicaCount": scaling.min_replica_count,
+        "maxReplicaCount": scaling.max_of(most),
+        "triggers": [_trigger(scaling, name, target)],
+    }
+    if scaling.initial_cooldown_period_s:
+        spec["initialCooldownPeriod"] = math.ceil(scaling.initial_cooldown_period_s)
+    if scaling.idle_replica_count is not None:
+        spec["idleReplicaCount"] = scaling.idle_replica_count
+    if scaling.fallback is not None:
+        spec["fallback"] = {
+            "failureThreshold": scaling.fallback.failure_threshold,
+            "replicas": scaling.fallback.replicas,
+            "behavior": scaling.fallback.behavior,
+        }
+    if scaling.behavior is not None:
+        spec["advanced"] = {"horizontalPodAutoscalerConfig": {"behavior": _behavior(scaling.behavior)}}
+    return {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": name}, "spec": spec}
+
+
+def _http_scaled_object(scaling: KedaHttp, name: str, most: int, target: int) -> dict[str, Any]:
+    if scaling.metric == "concurrency":
+        metric: dict[str, Any] = {"concurrency": {"targetValue": target}}
+    else:
+        window = {"window": duration_text(scaling.window_s), "granularity": duration_text(scaling.granularity_s)}
+        metric = {"requestRate": {"targetValue": target, **window}}
+    spec: dict[str, Any] = {
+        "hosts": [f"{name}.example.com"],
+        "scaleTargetRef": {"name": name, "kind": "Deployment", "apiVersion": "apps/v1", "service": name, "port": 80},
+        "replicas": {"min": scaling.min_replicas, "max": scaling.max_of(most)},
+        "scaledownPeriod": math.ceil(scaling.scaledown_period_s),
+        "scalingMetric": metric,
+    }
+    if scaling.initial_cooldown_period_s:
+        spec["initialCooldownPeriod"] = math.ceil(scaling.initial_cooldown_period_s)
+    return {"apiVersion": "http.keda.sh/v1alpha1", "kind": "HTTPScaledObject", "metadata": {"name": name}, "spec": spec}
+
+
+def _ray(scaling: RayServe, name: str, most: int, target: float) -> dict[str, Any]:
+    config = {
+        "min_replicas": scaling.min_replicas,
+        "initial_replicas": scaling.initial_replicas,
+        "max_replicas": scaling.max_of(most),
+        "target_ongoing_requests": round(target, 6),
+        "upscale_delay_s": scaling.upscale_delay_s,
+        "downscale_delay_s": scaling.downscale_delay_s,
+        "downscale_to_zero_delay_s": scaling.downscale_to_zero_delay_s,
+        "upscaling_factor": scaling.upscaling_factor,
+        "downscaling_factor": scaling.downscaling_factor,
+        "look_back_period_s": scaling.look_back_period_s,
+    }
+    given = {key: value for key, value in config.items() if value is not None}
+    return {"name": name, "max_ongoing_requests": scaling.max_ongoing_requests, "autoscaling_config": given}
+
+
+def _is_inference_service(experiment: Experiment) -> bool:
+    return "kind: InferenceService" in experiment.service.to_yaml()
+
+
+def _inference_service(experiment: Experiment, scaling: Hpa | Keda, most: int, target: float) -> dict[str, Any]:
+    """The InferenceService in Standard mode, whose HPA or ScaledObject KServe makes."""
+    reader = YAML(typ="rt")
+    document: dict[str, Any] = reader.load(experiment.service.to_yaml())
+    annotations = document["metadata"].setdefault("annotations", {})
+    annotations["serving.kserve.io/deploymentMode"] = "Standard"
+    # KServe's own HPA knows cpu and memory only; any other metric is KEDA's.
+    annotations["serving.kserve.io/autoscalerClass"] = "keda"
+    predictor = document["spec"]["predictor"]
+    for key in ("scaleMetric", "scaleTarget"):
+        predictor.pop(key, None)
+    least = scaling.min_replica_count if isinstance(scaling, Keda) else scaling.min_replicas
+    predictor["minReplicas"], predictor["maxReplicas"] = least, scaling.max_of(most)
+    source = {
+        "metric": {
+            "backend": "prometheus",
+            "serverAddress": PROMETHEUS,
+            "query": _query(scaling.metric, experiment.service.name, scaling.metric_window_s),
+        },
+        # KServe hands `value` on as KEDA's threshold, which is for each pod and takes no suffix.
+        "target": {"type": "Value", "value": f"{target:.6g}"},
+    }
+    autoscaling: dict[str, Any] = {"metrics": [{"type": "External", "external": source}]}
+    if scaling.behavior is not None:
+        autoscaling["behavior"] = _behavior(scaling.behavior)
+    predictor["autoScaling"] = autoscaling
+    return document
