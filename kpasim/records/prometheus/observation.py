@@ -278,6 +278,9 @@ class Observation:
         import pyarrow.parquet as pq
 
         place = Path(folder)
+        for name in (MARK, LABELS, SAMPLES):
+            if not (place / name).is_file():
+                raise RecordError(place, [Problem("", f"is no observation: it has no {name} (kpasim observe)")])
         try:
             about = json.loads((place / MARK).read_text(encoding="utf-8"))
             if not isinstance(about, dict) or about.pop("format", None) != FORMAT:
@@ -303,18 +306,20 @@ class Observation:
                 about[key] = tuple(kind(**item) for item in about[key])
             about["missing"], about["notes"] = tuple(about["missing"]), tuple(about["notes"])
             return cls(series=series, **about)
-        except FileNotFoundError as error:
-            name = Path(str(error.filename)).name
-            raise RecordError(place, [Problem("", f"is no observation: it has no {name} (kpasim observe)")]) from None
         except OSError as error:
-            raise RecordError(place, [Problem("", f"cannot be read: {error.strerror or error}")]) from None
+            raise RecordError(place, [Problem("", f"cannot be read: {_in_a_line(error.strerror or error)}")]) from None
         except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
-            raise RecordError(place, [Problem("", f"is no observation that can be read: {error}")]) from None
+            message = f"is no observation that can be read: {_in_a_line(error)}"
+            raise RecordError(place, [Problem("", message)]) from None
 
 
 _ATTRIBUTES = ("revision", "pod", "instance")
 _TEXTS = ("metric", "role", "kind", "unit", "name", *_ATTRIBUTES)
 _LISTS: dict[str, type[Any]] = {"queries": Query, "revisions": Revision, "gaps": Gap, "resets": Reset}
+
+
+def _in_a_line(error: object) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _joined(columns: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import json
 import math
 import shutil
@@ -12,8 +11,9 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +61,7 @@ def prometheus(folder: Path, *openmetrics: Path, flags: Sequence[str] = ()) -> I
 
 
 @contextlib.contextmanager
-def victoria_metrics(folder: Path, series: Sequence[Served], flags: Sequence[str] = ()) -> Iterator[str]:
+def victoria_metrics(folder: Path, series: Iterable[Served], flags: Sequence[str] = ()) -> Iterator[str]:
     """The URL of a VictoriaMetrics that holds some series, until the block ends."""
     server = program("victoria-metrics")
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,21 +74,29 @@ def victoria_metrics(folder: Path, series: Sequence[Served], flags: Sequence[str
         *flags,
     ]
     with _running(command, folder, f"http://127.0.0.1:{port}", "/health") as url:
-        rows = (
-            {
-                "metric": dict(one.labels),
-                "timestamps": [round(t * 1000) for t in one.times_s],
-                "values": [None if math.isnan(v) else v for v in one.values.tolist()],
-            }
-            for one in series
-        )
-        body = gzip.compress("\n".join(map(json.dumps, rows)).encode())
-        request = urllib.request.Request(f"{url}/api/v1/import", data=body, headers={"Content-Encoding": "gzip"})
-        with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:
-            assert answer.status == 204
+        for batch in _batches(series):
+            body = "\n".join(map(json.dumps, batch)).encode()
+            with urllib.request.urlopen(f"{url}/api/v1/import", data=body, timeout=DEADLINE_S) as answer:
+                assert answer.status == 204
         with urllib.request.urlopen(f"{url}/internal/force_flush", timeout=DEADLINE_S):
             pass
         yield url
+
+
+def _batches(series: Iterable[Served]) -> Iterator[list[dict[str, Any]]]:
+    """Rows of VictoriaMetrics' import, some hundred thousand samples at a time."""
+    batch: list[dict[str, Any]] = []
+    samples = 0
+    for one in series:
+        times = [round(t * 1000) for t in one.times_s.tolist()]
+        values = [None if math.isnan(v) else v for v in one.values.tolist()]
+        batch.append({"metric": dict(one.labels), "timestamps": times, "values": values})
+        samples += len(times)
+        if samples > 300_000:
+            yield batch
+            batch, samples = [], 0
+    if batch:
+        yield batch
 
 
 @contextlib.contextmanager

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
+from kpasim.cli.main import cli
 from kpasim.errors import RecordError, RunError
 from kpasim.records.prometheus.assemble import assemble
 from kpasim.records.prometheus.files import read_files
@@ -123,3 +127,67 @@ def test_an_unknown_service_is_answered_with_those_that_are_there():
     """One line names them."""
     with pytest.raises(RunError, match=r"^default/erors: no such service; there are default/errors$"):
         from_files([prometheus_runs.folder("errors") / "raw.json"], service="erors", namespace="default")
+
+
+@pytest.mark.parametrize("name", ["observation.json", "labels.parquet", "series.parquet"])
+def test_a_damaged_observation_is_refused_in_one_line(name: str, tmp_path: Path):
+    """A file that was cut off or is missing makes no traceback."""
+    prometheus_runs.observation("errors").write(tmp_path)
+    file = tmp_path / name
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(RecordError, match="can") as caught:
+        Observation.read(tmp_path)
+    assert "\n" not in str(caught.value)
+    file.unlink()
+    with pytest.raises(RecordError, match=f"it has no {name}"):
+        Observation.read(tmp_path)
+
+
+def observe(*arguments: str) -> Result:
+    """What the command says."""
+    return CliRunner().invoke(cli, ["observe", *arguments])
+
+
+def test_files_of_one_service_need_no_name(tmp_path: Path):
+    """The service of the file is taken; the window can be cut, in a time zone."""
+    file = str(prometheus_runs.folder("errors") / "raw.json")
+    zone = ("--time-zone", "Europe/Berlin", "--from", "2026-11-29T08:26", "--to", "2026-11-29T08:29")
+    done = observe(file, *zone, "--out", str(tmp_path / "o"), "--json")
+    assert 0 == done.exit_code, done.output
+    found = json.loads(done.stdout)
+    assert ("errors", "default", "Europe/Berlin") == (found["service"], found["namespace"], found["time_zone"])
+    begin = datetime(2026, 11, 29, 7, 26, tzinfo=UTC).timestamp()
+    assert begin <= found["begin_s"] < begin + 5
+    assert begin + 175 < found["end_s"] <= begin + 180
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ((), 2, "give --prometheus URL, or FILES"),
+        (("x", "--prometheus", "http://localhost:9090"), 2, "not both"),
+        (("--prometheus", "http://localhost:9090"), 2, "--prometheus needs --namespace and --service"),
+        (("x", "--token-file", "y"), 2, "--token-file goes with --prometheus"),
+        (("x", "--since", "5y"), 2, "is no duration (such as 7d, 24h or 90m)"),
+        (("x", "--since", "1h", "--from", "2026-01-01"), 2, "not both"),
+        (("x", "--from", "2026-01-02", "--to", "2026-01-01"), 2, "--from must be before --to"),
+        (("x", "--from", "yesterday"), 2, "is no date"),
+        (("x", "--time-zone", "Mars"), 2, "is no time zone"),
+        (("nothing.json",), 1, "nothing.json: cannot be read: No such file or directory"),
+    ],
+)
+def test_wrong_usage_is_said_in_a_line(arguments: tuple[str, ...], status: int, message: str):
+    """What is wrong, and what would be right."""
+    done = observe(*arguments)
+    assert status == done.exit_code
+    assert message in done.output
+    assert "Traceback" not in done.output
+
+
+def test_several_services_in_a_file_are_named(tmp_path: Path):
+    """Without a name there is no choice between them."""
+    files = [str(prometheus_runs.folder(name) / "raw.json") for name in ("errors", "cc10")]
+    done = observe(*files, "--out", str(tmp_path / "o"))
+    assert 1 == done.exit_code
+    assert "name the service and its namespace; the files hold default/cc10, default/errors" in done.output
+    assert 0 == observe(*files, "--service", "cc10", "--out", str(tmp_path / "o")).exit_code
