@@ -19,6 +19,7 @@ from kpasim.errors import KpasimError, printable
 
 COMMANDS = {
     "run": "Simulate one experiment.",
+    "init": "Write a first experiment from five questions.",
     "ui": "Move a setting in your browser and see pods, latency and cost.",
     "check": "Find errors and surprising settings in a manifest or an experiment.",
     "sweep": "Simulate a grid or a design over settings.",
@@ -35,6 +36,8 @@ COMMANDS = {
     "serve": "Serve txt2img with diffusers.",
     "report": "Write one HTML page about a run, a sweep or a backtest.",
     "explain": "Print meaning, type and default of a key.",
+    "models": "List service times of models on GPUs.",
+    "prices": "List prices of GPU instances.",
     "schema": "Print the JSON schema of kpasim's files.",
     "warmup": "Compile the fast engine now.",
 }

@@ -56,23 +56,23 @@ def _text(
     cold_start: Any,
     cluster_config: Sequence[str | Path],
 ) -> str:
-    configs = [_relative(one, base) for one in cluster_config]
+    configs = [relative(one, base) for one in cluster_config]
     lines = [
         f"# {service.name}: what its users wait and what it costs, before money is spent.",
         *_named_or_whole(service, manifest, base),
         "",
         "# What kubectl -n knative-serving get cm -o yaml says; Knative's defaults where it is silent.",
-        f"cluster-config: {_flow(configs)}" if configs else "config-autoscaler: {}",
+        f"cluster-config: {flow(configs)}" if configs else "config-autoscaler: {}",
         "",
         "workload:",
         *_block(workload, 1),
         "",
         "model:",
         "  # How long one request takes that has the GPU to itself: fit it with kpasim calibrate, or measure one.",
-        f"  service-time: {_flow(service_time)}" if service_time is not None else _GUESSED_SERVICE_TIME,
+        f"  service-time: {flow(service_time)}" if service_time is not None else _GUESSED_SERVICE_TIME,
     ]
     if cold_start is not None:
-        lines += ["  # Time from the creation of a pod to its first response.", f"  cold-start: {_flow(cold_start)}"]
+        lines += ["  # Time from the creation of a pod to its first response.", f"  cold-start: {flow(cold_start)}"]
     else:
         lines += [_GUESSED_COLD_START]
     if service_time is None or cold_start is None:
@@ -105,8 +105,8 @@ def _named_or_whole(service: ServiceManifest, manifest: str | Path, base: str | 
     """The service's key: its file, or the manifest itself where it came from a stream."""
     if split_name(manifest)[0] != "-":
         file, name = split_name(manifest)
-        relative = _relative(file, base)
-        return [f"service: {_flow(f'{relative}#{name}' if name else relative)}"]
+        path = relative(file, base)
+        return [f"service: {flow(f'{path}#{name}' if name else path)}"]
     data = {key: value for key, value in service.written.items() if key != "status"}
     out = io.StringIO()
     writer = YAML(typ="safe", pure=True)
@@ -117,7 +117,7 @@ def _named_or_whole(service: ServiceManifest, manifest: str | Path, base: str | 
     return out.getvalue().rstrip().splitlines()
 
 
-def _relative(file: str | Path, base: str | Path) -> str:
+def relative(file: str | Path, base: str | Path) -> str:
     """The path of a file as seen from a folder."""
     return Path(os.path.relpath(Path(file).resolve(), Path(base).resolve())).as_posix()
 
@@ -132,17 +132,18 @@ def _cluster(service: ServiceManifest) -> list[str]:
         "  instance-types:            # to be had, in this order; price-per-hour and currency are yours to give"
     )
     lines.append(
-        f"    - {{name: {_flow(types[0])}}}" if types else "    - {name: gpu}              # without a price no cost"
+        f"    - {{name: {flow(types[0])}}}" if types else "    - {name: gpu}              # without a price no cost"
     )
-    lines += [f"    # - {{name: {_flow(name)}}}" for name in types[1:]]
+    lines += [f"    # - {{name: {flow(name)}}}" for name in types[1:]]
     return lines
 
 
-def _flow(value: Any) -> str:
-    """A value on one line of YAML."""
+def flow(value: Any) -> str:
+    """A value on one line of YAML, keys in their order."""
     out = io.StringIO()
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = True
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.width = 2**31
     writer.dump(value, out)
     return out.getvalue().partition("\n")[0]
@@ -150,7 +151,7 @@ def _flow(value: Any) -> str:
 
 def _block(data: Mapping[str, Any], depth: int) -> list[str]:
     """The keys of a mapping, one a line."""
-    return [f"{'  ' * depth}{key}: {_flow(value)}" for key, value in data.items()]
+    return [f"{'  ' * depth}{key}: {flow(value)}" for key, value in data.items()]
 
 
 def quick_experiment(
@@ -235,7 +236,7 @@ def _imported(
 ) -> tuple[Experiment, str]:
     """The experiment as it is from the working folder, and its text as it will be in the folder of ``out``."""
     rest = (
-        DEFAULT_WORKLOAD if hey_flags is None else _hey_workload(hey_flags),
+        DEFAULT_WORKLOAD if hey_flags is None else hey_workload(hey_flags),
         None if service_time is None else read_value("--service-time", service_time),
         None if cold_start is None else read_value("--cold-start", cold_start),
         cluster_config,
@@ -247,7 +248,8 @@ def _imported(
     return experiment, _text(service, manifest, Path(out).parent if out else ".", *rest)
 
 
-def _hey_workload(flags: str) -> dict[str, Any]:
+def hey_workload(flags: str) -> dict[str, Any]:
+    """The workload of a hey command line as a file writes it; see `heyflags.parse_hey`."""
     workload = parse_hey(flags)
     for key in ("timeout", "duration"):
         if key in workload:

@@ -11,15 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kpasim.engines import lower
 from kpasim.errors import KpasimError, RunError
 from kpasim.spec.experiment import Experiment
-from kpasim.spec.heyflags import parse_hey
-from kpasim.spec.quantities import duration_text
+from kpasim.spec.quick import flow, hey_workload
 from kpasim.studies.against import against
 from kpasim.studies.check import findings
 from kpasim.studies.common import rest_alike
 from kpasim.studies.run import Result, simulate
 from kpasim.ui import output
 from kpasim.ui.across import REPLICATIONS, across
-from kpasim.ui.knobs import flow, knobs
+from kpasim.ui.knobs import knobs
 from kpasim.ui.source import Source
 from kpasim.ui.state import State, experiment_of, problems, replications_of
 from kpasim.ui.view import view
@@ -168,11 +167,7 @@ def _out(source: Source, job: Job, finished: Callable[[int, int], None]) -> Iter
 
 
 def _hey(source: Source, job: Job, finished: Callable[[int, int], None]) -> Iterator[Message]:
-    workload = parse_hey(job.flags)
-    for key in ("timeout", "duration"):
-        if key in workload:
-            workload[key] = duration_text(workload[key])
-    yield {"kind": "workload", "text": flow(workload)}
+    yield {"kind": "workload", "text": flow(hey_workload(job.flags))}
 
 
 _WORK: Mapping[str, Callable[[Source, Job, Callable[[int, int], None]], Iterator[Message]]] = {

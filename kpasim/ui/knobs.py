@@ -5,17 +5,15 @@ Meaning, type and default of each setting are those of `kpasim explain`, which c
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-
-from ruamel.yaml import YAML
 
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.goparse import parse_float
 from kpasim.spec.keys import Key, keys
 from kpasim.spec.quantities import duration_text, seconds
+from kpasim.spec.quick import flow
 
 Stops = tuple[str, ...]
 
@@ -283,17 +281,6 @@ def _cost(experiment: Experiment) -> Iterator[_Dial]:
 
 def _always(text: str) -> Callable[[Experiment], str]:
     return lambda _: text
-
-
-def flow(value: Any) -> str:
-    """A value on one line of YAML."""
-    out = io.StringIO()
-    writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = True
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    writer.width = 2**31
-    writer.dump(value, out)
-    return out.getvalue().partition("\n")[0]
 
 
 def _setting(path: str) -> Callable[[Experiment], Any]:

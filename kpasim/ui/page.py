@@ -5,6 +5,9 @@ from __future__ import annotations
 from kpasim import __version__
 from kpasim.report.markup import Content, Html, element, figure, in_script
 from kpasim.report.words import load_words
+from kpasim.results.cost import Price, price_list
+from kpasim.spec.catalogue import Entry, entries
+from kpasim.spec.quick import flow
 from kpasim.ui.knobs import SHAPES
 from kpasim.ui.source import Source
 
@@ -25,6 +28,8 @@ def page(source: Source, token: str) -> str:
         "name": source.name,
         "shapes": SHAPES,
         "trace": TRACE,
+        "models": [_model(one) for one in entries() if one.time_s is not None],
+        "prices": [_price(name, one) for name, one in price_list().items()],
     }
     head = [
         element("meta", charset="utf-8"),
@@ -53,6 +58,24 @@ def page(source: Source, token: str) -> str:
         *(element("script", src=_asset(name, token)) for name in ("plotly.js", "draw.js", "ui.js")),
     ]
     return f"<!doctype html>\n{element('html', element('head', head), element('body', body), lang='en')}\n"
+
+
+def _model(one: Entry) -> dict[str, str]:
+    """A row of `kpasim models`, and what it sets."""
+    time = f"{one.time_s:g} s" if one.time_s is not None else ""
+    about = f"{one.title}, on {one.gpu}: {one.kind}, {one.how} ({one.source}{f', {one.date}' if one.date else ''})"
+    return {"label": f"{one.name}: {time}, {one.kind}", "about": about, "value": flow(one.service_time)}
+
+
+def _price(name: str, one: Price) -> dict[str, str]:
+    """A row of `kpasim prices`, and what it sets."""
+    doubt = f"{'estimated' if one.estimate else 'published'}{', stale' if one.stale else ''}"
+    machine = {"name": name, "price-per-hour": one.per_hour, "currency": one.currency, "gpus": one.gpus}
+    return {
+        "label": f"{name} ({one.gpus} x {one.gpu}): {one.per_hour:g} {one.currency}, {doubt}",
+        "about": f"{one.source} ({', '.join(word for word in (one.region, one.date or 'no date') if word)}).",
+        "value": flow([machine]),
+    }
 
 
 def _asset(name: str, token: str) -> str:

@@ -184,10 +184,9 @@
   function set(path, value) {
     var knob = knobs.get(path);
     if (value === "") { value = "null"; }
-    if (path === "workload") {
-      Array.from(now.settings.keys()).forEach(function (one) { if (one.startsWith("workload")) { now.settings.delete(one); } });
-    }
-    now.settings.delete(path);
+    Array.from(now.settings.keys()).forEach(function (one) {
+      if (one === path || one.startsWith(path + ".")) { now.settings.delete(one); }
+    });
     if (!(knob && now.text === null && value === knob.data.before && !now.settings.has("workload"))) { now.settings.set(path, value); }
     change();
   }
@@ -246,6 +245,8 @@
         group.open = open.has(one.group) ? open.get(one.group) : groups.size === 0;
         groups.set(one.group, group);
         if (one.group === "Load") { group.append(loadFields()); }
+        if (/^Service time/.test(one.group)) { group.append(catalogue("model", "From the catalogue", config.models, "model.service-time")); }
+        if (/^GPUs/.test(one.group)) { group.append(catalogue("price", "Instance type and price", config.prices, "cluster.instance-types")); }
       }
       groups.get(one.group).append(knob(one));
     });
@@ -301,6 +302,19 @@
     place.append(make("label", label, { "for": id }), control);
     if (help) { place.append(make("p", help)); }
     control.id = id;
+    return place;
+  }
+  function catalogue(id, label, rows, path) {
+    var list = make("select"), place;
+    list.append(make("option", "choose ...", { value: "" }));
+    rows.forEach(function (row, index) { list.append(make("option", row.label, { value: String(index) })); });
+    list.addEventListener("change", function () {
+      var row = rows[Number(list.value)];
+      if (list.value === "") { return; }
+      place.lastChild.textContent = row.about;
+      set(path, row.value);
+    });
+    place = labelled(id, label, list, "As kpasim " + id + "s lists them, with their sources.");
     return place;
   }
   function loadFields() {

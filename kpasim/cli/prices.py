@@ -1,0 +1,53 @@
+"""`kpasim prices`: prices of GPU instances to begin with."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from kpasim.cli import options
+from kpasim.cli.output import note, print_json, show_tables
+
+
+@click.command(epilog="\b\nTry: kpasim prices T4")
+@click.argument("word", required=False)
+@options.as_json
+def command(word: str | None, as_json: bool) -> None:
+    """List prices of GPU instances, each with source and date; with WORD those of a GPU, a type or a region.
+
+    An experiment uses them for the instance types that it names, unless it gives a price-per-hour itself.
+    """
+    from rich.table import Table
+
+    from kpasim.errors import RunError
+    from kpasim.report.words import number
+    from kpasim.results.cost import price_list
+
+    wanted = (word or "").lower()
+    found = {
+        name: one
+        for name, one in price_list().items()
+        if wanted in f"{name} {one.gpu} {one.region} {one.currency}".lower()
+    }
+    if not found:
+        raise RunError(f"{word}: no such GPU, instance type or region (kpasim prices lists all)")
+    if as_json:
+        print_json([{"name": name, "kind": kind_of(one.estimate), **asdict(one)} for name, one in found.items()])
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("instance type", "GPUs", "an hour", "", "", "date", "region", "source"):
+        table.add_column(column, justify="right" if column == "an hour" else "left")
+    for name, one in found.items():
+        gpus = f"{one.gpus} x {one.gpu}" if one.gpus > 1 else one.gpu
+        doubt = f"{kind_of(one.estimate)}{', stale' if one.stale else ''}"
+        table.add_row(
+            name, gpus, number(one.per_hour), one.currency, doubt, one.date or "no date", one.region, one.source
+        )
+    show_tables(table)
+    note("List prices as others quote them; ask your provider for yours and give price-per-hour in the experiment.")
+
+
+def kind_of(estimate: bool) -> str:
+    """Whether a price was published for its type or put together."""
+    return "estimated" if estimate else "published"

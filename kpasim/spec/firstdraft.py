@@ -1,0 +1,102 @@
+"""A first experiment from a few choices: manifest, service time, load, cold start and machine, each with a comment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kpasim.spec.experiment import Experiment, loads
+from kpasim.spec.quick import flow, relative
+
+MANIFEST = """\
+# A service that takes one request at a time on one GPU. Replace it with your own: kubectl get ksvc NAME -o yaml
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata:
+  name: {name}
+spec:
+  template:
+    metadata:
+      annotations:
+        autoscaling.knative.dev/max-scale: "5"
+    spec:
+      containerConcurrency: {concurrency}
+      timeoutSeconds: 600
+      containers:
+        - image: registry.example/models/{name}:1
+          ports:
+            - containerPort: 8080
+          readinessProbe:
+            httpGet: {{path: /healthz, port: 8080}}
+          resources:
+            limits:
+              nvidia.com/gpu: "1"
+"""
+"""A manifest for those who have none yet."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The choices.
+
+    Attributes:
+        manifest: File of the manifest.
+        service_time: ``service-time`` of the model.
+        service_source: Where it comes from.
+        workload: The load.
+        cold_start: ``cold-start`` of the model.
+        cold_source: Where it comes from.
+        instance: Instance type and its price, as ``cluster.instance-types`` has them.
+        price_source: Where the price comes from.
+        provisional: Whether service time or cold start are not the user's own.
+    """
+
+    manifest: str
+    service_time: Any
+    service_source: str
+    workload: Mapping[str, Any]
+    cold_start: Any
+    cold_source: str
+    instance: Mapping[str, Any]
+    price_source: str
+    provisional: bool
+
+    def text(self, out: str | Path) -> str:
+        """The experiment as a file that stands in the folder of ``out``."""
+        lines = [
+            "# A first experiment, by kpasim init. Next: kpasim run FILE, kpasim ui FILE",
+            f"service: {flow(relative(self.manifest, Path(out).parent))}",
+            "",
+            "# The clients. kpasim explain workload.kind lists all kinds, such as replay of a trace",
+            f"workload: {flow(dict(self.workload))}",
+            "",
+            "model:",
+            f"  # A request that has the GPU to itself: {self.service_source}",
+            f"  service-time: {flow(self.service_time)}",
+            f"  # From the creation of a pod to its first response: {self.cold_source}",
+            f"  cold-start: {flow(self.cold_start)}",
+        ]
+        if self.provisional:
+            lines.append("  provisional: true     # not measured on your service; delete when the numbers are yours")
+        lines += [
+            "",
+            "cluster:",
+            f"  # {self.price_source}",
+            f"  instance-types: [{flow(dict(self.instance))}]",
+            "",
+            "start: warm             # or idled (scaled to zero), or zero (a new revision without a pod)",
+            "replications: 200       # runs with other random numbers; more narrow the intervals",
+            "seed: 1",
+            "",
+        ]
+        return "\n".join(lines)
+
+    def experiment(self) -> Experiment:
+        """The experiment, read as from the working folder.
+
+        Raises:
+            ExperimentError: A choice cannot be used.
+        """
+        return loads(self.text("draft.yaml"), path="kpasim init")
