@@ -85,11 +85,13 @@ def test_our_files_and_knatives_are_what_the_code_says():
 
 
 def test_the_picture_is_made_by_a_program():
-    """The picture that the README shows is one that docs/figures.py draws, and it is there."""
-    picture = re.search(r"\]\((docs/images/[\w.]+)\)", TEXT)[1]
+    """The pictures that the README shows are those that docs/figures.py and docs/screenshots.py make, and are there."""
+    pictures = re.findall(r"\]\((docs/images/[\w.]+)\)", TEXT)
 
-    assert (ROOT / picture).exists()
-    assert f'"{picture.rpartition("/")[2]}"' in (ROOT / "docs" / "figures.py").read_text(encoding="utf-8")
+    assert len(pictures) == 2
+    for picture, program in zip(pictures, ("figures.py", "screenshots.py"), strict=True):
+        assert (ROOT / picture).exists()
+        assert f'"{picture.rpartition("/")[2]}"' in (ROOT / "docs" / program).read_text(encoding="utf-8")
 
 
 def test_the_version_names_what_can_change_a_number():

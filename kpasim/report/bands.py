@@ -72,8 +72,7 @@ def traces(pods: Columns, end_s: float, scale: float, *, name: str = "", pinned:
         | {
             "y": numbers(high),
             "name": f"{said}ready, {held(len(pods['ready_s']))}",
-            "fill": "tonexty",
-            "fillcolor": "<panic-area>" if pinned else "<band>",
+            **({} if pinned else {"fill": "tonexty", "fillcolor": "<band>"}),
             "text": [f"{a} to {b}" for a, b in zip(low.tolist(), high.tolist(), strict=True)],
             "hovertemplate": "%{text}",
         },

@@ -158,8 +158,7 @@ def _results() -> Html:
     return element(
         "section",
         element("h2", "Results", class_="unseen"),
-        element("p", id="compared", class_="note-box", hidden=True),
-        element("ul", id="lines-of-run", class_="story", aria_label="In words"),
+        element("ul", id="troubles", class_="story", aria_label="What went wrong"),
         figure(
             "pods",
             "Pods over time",
@@ -168,7 +167,12 @@ def _results() -> Html:
             PODS_HEIGHT,
             keys=True,
         ),
-        element("details", element("summary", "Why it scaled"), element("ul", id="why", class_="story"), open=True),
+        element(
+            "div",
+            _panel("In words", element("ul", id="told", class_="story")),
+            _panel("Why it scaled", element("ul", id="why", class_="story")),
+            class_="grid",
+        ),
         element(
             "div",
             figure(
@@ -177,13 +181,17 @@ def _results() -> Html:
                 "The line is the median run; marks are percentiles of all runs with their intervals.",
                 LATENCY_HEIGHT,
             ),
-            element(
-                "section",
-                element("h3", "All figures"),
-                element("div", element("table", id="rows"), class_="scroll", tabindex="0", role="region",
-                        aria_label="All figures"),
-                class_="panel",
-                aria_label="All figures",
+            _panel(
+                "All figures",
+                element("p", id="compared", class_="soft", hidden=True),
+                element(
+                    "div",
+                    element("table", id="rows"),
+                    class_="scroll",
+                    tabindex="0",
+                    role="region",
+                    aria_label="Table of all figures",
+                ),
             ),
             class_="grid",
         ),
@@ -208,6 +216,10 @@ def _results() -> Html:
         id="results",
         aria_label="Results",
     )  # fmt: skip
+
+
+def _panel(title: str, *content: Content) -> Html:
+    return element("section", element("h3", title), *content, class_="panel", aria_label=title)
 
 
 def _group(title: str, *content: Content, id_: str) -> Html:

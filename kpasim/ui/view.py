@@ -42,7 +42,7 @@ TILES = (
     Tile("errors", "failed"),
     Tile("max_pods", "peak pods", 0),
     Tile("gpu_seconds", "GPU-hours"),
-    Tile("cost.amount", "mean cost of this run"),
+    Tile("cost.amount", "mean cost"),
     Tile("cost.per_month", "mean cost per month"),
 )
 _NEITHER = (

@@ -135,7 +135,10 @@
         performance.measure(first ? "first charts" : "final charts", { start: mine.asked, end: performance.now() });
         document.documentElement.dataset.drawn = String(found.replications);
       });
-      fill(at("lines-of-run"), found.lines.map(function (one) { return make("li", one.text, one.level ? { "class": one.level } : {}); }));
+      [["troubles", true], ["told", false]].forEach(function (each) {
+        fill(at(each[0]), found.lines.filter(function (one) { return Boolean(one.level) === each[1]; })
+          .map(function (one) { return make("li", one.text, one.level ? { "class": one.level } : {}); }));
+      });
       fill(at("why"), found.why.map(function (one) { return make("li", one); }));
       at("compared").hidden = !found.compared;
       at("compared").textContent = found.compared;
@@ -214,7 +217,7 @@
     }));
     at("undo-all").hidden = !found.changes.length && now.text === null && !now.settings.size;
     at("unpin").hidden = !pinned;
-    at("pin").textContent = pinned ? "Pin this variant instead" : "Pin this variant";
+    at("pin").textContent = pinned ? "Pin this instead" : "Pin this variant";
     if (document.activeElement !== at("manifest")) { at("manifest").value = found.manifest; }
     gutter([]);
     fill(at("findings"), found.findings.map(function (one) {
