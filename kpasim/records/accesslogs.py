@@ -23,7 +23,7 @@ from kpasim.records.record import (
     shown,
     status_code,
 )
-from kpasim.records.source import lines
+from kpasim.records.source import json_lines, lines
 
 COMMON = re.compile(r'^\S+ \S+ \S+ \[(?P<time>[^\]]{20,40})\] "(?P<request>[^"]*)" (?P<status>\d{3}) \S+(?P<rest>.*)$')
 """The common and the combined log format; nginx stamps the end of a request, in whole seconds."""
@@ -33,7 +33,10 @@ ENVOY = re.compile(
 )
 """Envoy's default format and Istio's: the stamp is the start, the third number in a row the duration [ms]."""
 _DURATION = re.compile(r'(?:^|[\s"])(?:rt|request_time|urt|duration)[=:]"?(?P<named>\d+\.\d+)')
+_OF_INGRESS_NGINX = re.compile(r'" \d+ (?P<number>\d+\.\d{3}) \[')
+"""Length and duration of a request in the format of Kubernetes' ingress-nginx, before the name of the upstream."""
 _LAST_NUMBER = re.compile(r"(?:^|\s)(?P<number>\d+\.\d{3})\"?$")
+_PROBES = ("kube-probe", "Knative-Activator-Probe", "Knative-Ingress-Probe", "Knative-Queue-Proxy")
 CLOSED_BY_CLIENT = 499
 """nginx's status of a request whose client closed the connection."""
 
@@ -42,7 +45,8 @@ def read_access_log(path: Path, skip_bad: bool = False) -> Record:
     """One request a line; ``class`` is the path without its query.
 
     nginx and Apache log whole seconds at the end of a request. Its duration is known where the line names it
-    (``rt=`` or ``request_time=`` in seconds) or ends with seconds to three decimals; the start is the end minus that.
+    (``rt=`` or ``request_time=`` in seconds), ends with seconds to three decimals or is as ingress-nginx writes it; the
+    start is the end minus that.
     """
     malformed = Malformed(path, skip_bad)
     found = Rows(start_s=float, duration_s=float, status=int, censored=bool, **{"class": str})
@@ -81,6 +85,33 @@ def read_access_log(path: Path, skip_bad: bool = False) -> Record:
     return malformed.finish(record, len(found))
 
 
+def read_request_log(path: Path, skip_bad: bool = False) -> Record:
+    """The request log of Knative's queue-proxy: one JSON object a request, ``httpRequest.latency`` in seconds.
+
+    Other lines of the container's log and probes are left out. There are no start times.
+
+    Source:
+        knative/serving, config/core/configmaps/observability.yaml, ``logging.request-log-template``.
+    """
+    malformed = Malformed(path, skip_bad)
+    found = Rows(start_s=float, duration_s=float, status=int, **{"class": str})
+    for line, value in json_lines(path, malformed):
+        request = value.get("httpRequest")
+        if not isinstance(request, dict) or str(request.get("userAgent", "")).startswith(_PROBES):
+            continue
+        try:
+            duration = number(str(request.get("latency", "")).removesuffix("s"), "httpRequest.latency", least=0)
+            code = status_code(request.get("status"), "httpRequest.status")
+            found.add(float("nan"), duration, code, str(request.get("requestUrl", "")).partition("?")[0])
+        except MalformedError as error:
+            malformed.add(line, error.problem)
+    record = Record("request-log", str(path), requests_of(**found.columns()))
+    record.notes.append("no start times: the load cannot be replayed")
+    if len(found) == 0:
+        malformed.add(None, Problem("", "no request in it"))
+    return malformed.finish(record, len(found))
+
+
 def _end_unix_s(text: str) -> float:
     try:
         return datetime.strptime(text, "%d/%b/%Y:%H:%M:%S %z").timestamp()
@@ -89,7 +120,7 @@ def _end_unix_s(text: str) -> float:
 
 
 def _duration_s(rest: str) -> float:
-    named, last = _DURATION.search(rest), _LAST_NUMBER.search(rest)
+    named, last = _DURATION.search(rest), _OF_INGRESS_NGINX.search(rest) or _LAST_NUMBER.search(rest)
     if named:
         return float(named["named"])
     return float(last["number"]) if last else float("nan")

@@ -75,7 +75,7 @@ def _refuse_failures(malformed: Malformed, place: str, failed: int) -> None:
 def _spread(
     kind: str, path: Path, malformed: Malformed, bins: Sequence[tuple[float, float, int]], names: Sequence[str] = ()
 ) -> Record:
-    """Each bin becomes requests in its middle; `names` holds the class of each bin."""
+    """Each bin becomes requests in its middle, ``bin_s`` wide; `names` holds the class of each bin."""
     counts = np.array([count for *_, count in bins], dtype=np.int64)
     if counts.sum() > MAX_ROWS:
         malformed.add(1, Problem("", f"counts more than {MAX_ROWS:,} requests"))
@@ -83,6 +83,7 @@ def _spread(
     durations = np.repeat(np.array([(low + high) / 2 for low, high, _ in bins]), counts)
     unknown, statuses = np.full(len(durations), np.nan), np.full(len(durations), 200, np.int64)
     record = Record(kind, str(path), requests_of(unknown, durations, statuses))
+    record.requests["bin_s"] = np.repeat(np.array([high - low for low, high, _ in bins]), counts)
     if names:
         record.requests["class"] = np.repeat(np.array(names, dtype=object), counts)
     widths = [(high - low) / (high + low) for low, high, count in bins if high > 0 and count]

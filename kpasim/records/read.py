@@ -16,8 +16,8 @@ from kpasim.results.hey import CSV_HEADER
 
 KNOWN = (
     "a hey report or hey -o csv, vegeta JSON or CSV, k6 JSON or CSV, JMeter's CSV, oha's CSV, ghz JSON or CSV, "
-    "fortio's JSON, locust --json, ab -g, an access log of nginx, Apache or Envoy, kubectl get pods -o json, "
-    "a run folder, a GenTD26 or Azure Functions trace, or a CSV file with named columns"
+    "fortio's JSON, locust --json, ab -g, an access log of nginx, Apache or Envoy, a request log of queue-proxy, "
+    "kubectl get pods -o json, a run folder, a GenTD26 or Azure Functions trace, or a CSV file with named columns"
 )
 
 _BY_HEADER: tuple[tuple[set[str], Callable[..., Record]], ...] = (
@@ -169,6 +169,8 @@ def _json_reader(path: Path, start: str) -> Callable[..., Record]:
         return histograms.read_locust
     if '"latencyDistribution"' in text or "endReason" in keys:
         return loadtools.read_ghz_json
+    if text.startswith("{") and '"httpRequest"' in text:
+        return accesslogs.read_request_log
     if {"metric", "type"} <= keys:
         return loadtools.read_k6_json
     if {"timestamp", "latency", "code"} <= keys:

@@ -34,6 +34,26 @@ REPORTS: tuple[tuple[Callable[[str], bool], str], ...] = (
         "is a report of vegeta, which holds no single requests (vegeta encode --to csv does)",
     ),
     (
+        lambda text: "\x06Result\x01" in text[:40],
+        "holds vegeta's results in its own encoding (vegeta encode --to csv FILE)",
+    ),
+    (
+        lambda text: bool(re.search(r"^Aggregated Function Time : count", text, re.M)),
+        "is a report of Fortio, whose JSON holds the distribution (fortio load -json FILE)",
+    ),
+    (
+        lambda text: text.startswith("RUN\t") and "\nREQUEST\t" in text,
+        f"is a log of Gatling, which kpasim does not read ({_HEY})",
+    ),
+    (
+        lambda text: bool(re.match(r"\s*Value\s+Percentile\s+TotalCount", text)),
+        f"holds percentiles of HdrHistogram and no single requests ({_HEY})",
+    ),
+    (
+        lambda text: text.startswith(("Method,Name,Error,Occurrences", "Count,Message,Traceback,Nodes")),
+        "holds Locust's errors and no requests (locust --json holds the distribution)",
+    ),
+    (
         lambda text: text.startswith("Timestamp,User Count,"),
         "is Locust's history: one row a second and no single requests (locust --json holds the distribution)",
     ),
@@ -107,6 +127,12 @@ def refusal_of_json(value: Any) -> str | None:
         return "is a summary of k6, which holds no single requests (k6 run --out json=FILE does)"
     if {"connections", "latency", "2xx"} <= keys:
         return f"is a report of autocannon, which holds no single requests ({_HEY})"
+    if {"spec", "result"} <= keys and isinstance(value["spec"], dict) and "numberOfConnections" in value["spec"]:
+        return f"is a report of bombardier, which holds no single requests ({_HEY})"
+    if {"transactions", "availability", "response_time"} <= keys:
+        return f"is a report of siege, which holds no single requests ({_HEY})"
+    if isinstance(value.get("Total"), dict) and "pct1ResTime" in value["Total"]:
+        return "holds JMeter's statistics and no single requests (the file of jmeter -l does)"
     if {"aggregate", "intermediate"} <= keys:
         return f"is a report of Artillery, which holds no single requests ({_HEY})"
     if {"summary", "responseTimeHistogram"} <= keys:

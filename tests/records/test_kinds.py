@@ -231,3 +231,32 @@ def test_starts_fall_into_stages(found):
     whole = stages(read(folder("s2-warm-def-b")).pods)
     assert list(whole) == ["start"]
     assert whole["start"][1] == pytest.approx(60.287)
+
+
+LOG_LINE = (
+    '{"httpRequest": {"requestUrl": "/sdapi/v1/txt2img?x=1", "status": %d, "userAgent": "%s", "latency": "%ss"}}\n'
+)
+
+
+def test_queue_proxy_s_request_log_has_durations_and_no_starts(found):
+    """Its container logs other lines, too, and probes have responses that nobody waited for."""
+    other = '{"severity": "INFO", "message": "Starting queue-proxy"}\n'
+    probe = LOG_LINE % (200, "kube-probe/1.29", "0.0001")
+    record = found(other + LOG_LINE % (200, "hey/0.0.1", "2.5") + probe + LOG_LINE % (504, "hey/0.0.1", "60.1"))
+
+    assert record.kind == "request-log"
+    assert record.requests["duration_s"].tolist() == [2.5, 60.1]
+    assert record.requests["status"].tolist() == [200, 504]
+    assert set(record.requests["class"]) == {"/sdapi/v1/txt2img"}
+    assert np.isnan(record.requests["start_s"]).all()
+
+
+def test_the_log_of_ingress_nginx_has_durations(found):
+    """Its format names no duration: it stands after the request's length, before the name of the upstream."""
+    line = (
+        '10.0.0.1 - - [14/Nov/2023:22:13:%02d +0000] "POST /txt2img HTTP/1.1" 200 1234 "-" "hey" 500 %.3f '
+        "[default-a-80] [] 10.1.1.1:80 12 %.3f 200 abc\n"
+    )
+    record = found("".join(line % (second, 2.5 + second, 2.0) for second in range(3)))
+
+    assert record.requests["duration_s"].tolist() == [2.5, 3.5, 4.5]

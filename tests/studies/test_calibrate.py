@@ -261,6 +261,31 @@ def test_draws_are_of_each_family_as_often_as_it_is_probable(tmp_path):
     assert np.mean(of_lognormal) == pytest.approx(odds["lognormal"] / sum(odds.values()), abs=0.12)
 
 
+@pytest.mark.parametrize("digits", [0, 1])
+def test_rounded_times_are_known_to_what_they_were_rounded_to(tmp_path, digits):
+    """A tool that writes whole or tenths of seconds leaves equal times, which are no spikes of the distribution."""
+    times = np.random.default_rng(7).lognormal(2.3, 0.3, 80) * 10.0**-digits
+    file = tmp_path / "times.csv"
+    file.write_text("duration\n" + "".join(f"{one:.{digits}f}\n" for one in times), encoding="utf-8")
+    figures = kpasim.calibrate(file).parts[0].fit.figures
+
+    for name, exact in (("p50", np.median(times)), ("p95", np.quantile(times, 0.95)), ("mean", times.mean())):
+        value, low, high = figures[name]
+        assert low <= exact <= high
+        assert value == pytest.approx(exact, rel=0.06)
+
+
+def test_a_report_in_bins_is_known_to_their_widths(tmp_path):
+    """Three bins of Locust's JSON are no three times: the spread between them is bounded."""
+    entry = {"name": "/txt2img", "num_failures": 0, "response_times": {"2000": 20, "2200": 15, "2400": 5}}
+    file = tmp_path / "locust.json"
+    file.write_text(json.dumps([entry]), encoding="utf-8")
+    figures = kpasim.calibrate(file).parts[0].fit.figures
+
+    assert 2.0 < figures["mean"][1] < figures["mean"][0] < figures["mean"][2] < 2.25
+    assert 2.2 < figures["p95"][1] < figures["p95"][2] < 2.6
+
+
 def test_times_of_microseconds_are_written_as_they_are_read(tmp_path):
     """No duration has an exponent."""
     file = tmp_path / "times.csv"

@@ -26,7 +26,7 @@ Words = NDArray[np.object_]
 
 RESOLUTION_S = {"gentd26": 1.0, "azure-2021": 0.0}
 """What the durations of a kind of file are rounded to."""
-LATENCIES = {"hey-csv", "vegeta-json", "vegeta-csv", "k6-json", "k6-csv", "jmeter-csv"}
+LATENCIES = {"hey-csv", "vegeta-json", "vegeta-csv", "k6-json", "k6-csv", "jmeter-csv", "request-log"}
 """Kinds of files that know what clients waited, not what the service worked."""
 ENOUGH_NAMED = 20
 """Requests that a class needs which the file names."""
@@ -321,9 +321,19 @@ def _requests_of(record: Record, experiment: Experiment | None, notes: list[str]
         times = np.concatenate([times, np.full(missing, limit_s)])
         broken = np.concatenate([broken, np.ones(missing, bool)])
         names, types = (np.concatenate([one, np.full(missing, "", dtype=object)]) for one in (names, types))
-    half = 0.5 * RESOLUTION_S.get(record.kind, 0.0)
+    half = 0.5 * requests.get("bin_s", max(RESOLUTION_S.get(record.kind, 0.0), _grain_s(times)))
     low = np.where(broken, times, np.maximum(times - half, 0.0))
     return Sample(low, np.where(broken, np.inf, times + half)), names, types
+
+
+def _grain_s(times: Floats) -> float:
+    """What durations were rounded to [s]: many are equal and all are multiples of it; 0 where they were not."""
+    known = times[~np.isnan(times)]
+    distinct = np.unique(known)
+    if not 3 <= len(distinct) <= len(known) / 2:
+        return 0.0
+    grains = (1.0, 0.1, 0.01, 0.001)
+    return next((one for one in grains if np.abs(distinct / one - np.rint(distinct / one)).max() < 1e-6), 0.0)
 
 
 def _together(parts: Sequence[Sample]) -> Sample:
