@@ -61,13 +61,13 @@ def read_kubectl(path: Path, skip_bad: bool = False) -> Record:
     """
     malformed = Malformed(path, skip_bad)
     pods: dict[str, _Pod] = {}
-    watched = False
+    watched, others = False, 0
     for line, value in _values(whole(path), malformed):
         try:
             event = ""
             if "object" in value:
                 event, value, watched = str(value.get("type")), _object(value, "object"), True  # noqa: PLW2901
-                if event == "BOOKMARK":
+                if event in {"BOOKMARK", "ERROR"}:  # neither is about a pod; an error ends a watch
                     continue
                 if event not in _EVENTS:
                     raise MalformedError("type", f"must be one of {', '.join(sorted(_EVENTS))} (it is {shown(event)})")
@@ -78,6 +78,9 @@ def read_kubectl(path: Path, skip_bad: bool = False) -> Record:
             malformed.add(line, error.problem)
             continue
         for index, item in enumerate(items):
+            if "items" in value and isinstance(item, dict) and item.get("kind", "Pod") != "Pod":
+                others += 1
+                continue
             try:
                 _look(item, event, pods)
             except MalformedError as error:
@@ -88,6 +91,8 @@ def read_kubectl(path: Path, skip_bad: bool = False) -> Record:
     record.notes.append("Kubernetes writes whole seconds: each moment is up to a second early")
     if not watched:
         record.notes.append("a snapshot: of a condition that changed more than once only the last change is known")
+    if others:
+        record.notes.append(f"{others} object{'s' * (others > 1)} of other kinds left out")
     if not pods:
         malformed.add(None, Problem("", "no pod in it"))
     return malformed.finish(record, len(pods))
@@ -187,7 +192,7 @@ def _owner(metadata: dict[str, Any]) -> str:
 def _look_at_conditions(status: dict[str, Any], seen: _Pod) -> None:
     for condition in _objects(status, "conditions"):
         column = CONDITIONS.get(_word(condition.get("type")))
-        if column and condition.get("status") == "True":
+        if column and condition.get("status") == "True" and condition.get("lastTransitionTime") is not None:
             seen.first(column, moment(condition.get("lastTransitionTime"), "status.conditions.lastTransitionTime"))
 
 

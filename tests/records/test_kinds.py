@@ -1,5 +1,7 @@
 """What each kind of file says."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -219,6 +221,19 @@ def test_a_broken_object_in_a_watch_is_skipped(found):
     record = found(broken, skip_bad=True)
     assert record.skipped == 1
     assert record.pods["ready_s"][0] == 110
+
+
+def test_objects_of_other_kinds_in_a_list_of_pods_are_left_out(found):
+    """``kubectl get pods,svc`` and the end of a watch hold more than pods."""
+    listed = json.loads(KUBECTL_LIST)
+    listed["items"].append({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "sd"}})
+    record = found(json.dumps(listed))
+
+    assert len(record.pods["pod"]) == len(listed["items"]) - 1
+    assert "1 object of other kinds left out" in record.notes
+    watched = "".join(json.dumps({"type": "ADDED", "object": one}) + "\n" for one in listed["items"][:-1])
+    gone = json.dumps({"type": "ERROR", "object": {"kind": "Status", "code": 410}})
+    assert len(found(watched + gone).pods["pod"]) == len(listed["items"]) - 1
 
 
 def test_starts_fall_into_stages(found):

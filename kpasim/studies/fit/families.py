@@ -189,7 +189,8 @@ def fit(
         resampled: Resamples to use, where times are themselves estimates that change with the resample.
     """
     known = times.take(~np.isinf(times.high))
-    if len(known) == 0 or np.ptp(known.middle) <= 1e-9 * max(1.0, float(known.middle.max(initial=0.0))):
+    alike = len(known) == 0 or np.ptp(known.middle) <= 1e-9 * max(1.0, float(known.middle.max(initial=0.0)))
+    if alike and known.exact.all():
         value = float(np.median((known if len(known) else times).middle))
         return Fit("constant", value, len(times), times.censored, figures={"p50": (value, value, value)})
     tried = {one.name: _best(one, times) for one in candidates(len(known))}
@@ -246,14 +247,16 @@ def _of_intervals(times: Sample, rng: np.random.Generator, count: int) -> list[F
     with np.errstate(divide="ignore"):
         low, high = np.log(times.low), np.log(times.high)
     middle = np.log(np.maximum(known.middle, 1e-9))
-    spread = max(float(middle.std()), LEAST_SIGMA)
-    reach = 4.0 * spread + float(np.ptp(middle))
+    wide = float((np.log(np.maximum(known.high, 1e-9)) - middle).max())
+    spread = max(float(middle.std()), 0.5 * wide, LEAST_SIGMA)
+    reach = 4.0 * spread + float(np.ptp(middle)) + wide
     middles = np.linspace(middle.min() - reach, middle.max() + reach, GRID)
     sigmas = np.linspace(math.log(LEAST_SIGMA), math.log(min(WIDEST_DRAW * spread, max(WIDEST, spread))), GRID)
     at, sigma = middles[:, None, None], np.exp(sigmas)[None, :, None]
     inside = ndtr((high - at) / sigma) - ndtr((low - at) / sigma)
     density = np.exp(-0.5 * (np.where(times.exact, low, 0.0) - at) ** 2 / sigma**2) / sigma
     cost = np.log(np.maximum(np.where(times.exact, density, inside), 1e-300)).sum(axis=2)
+    cost += middles[:, None]  # the prior is flat in time: within an interval each time is as likely
     shares = np.exp(cost - cost.max()).ravel()
     cells = rng.choice(len(shares), size=count, p=shares / shares.sum())
     steps = np.array([middles[1] - middles[0], sigmas[1] - sigmas[0]])
@@ -264,13 +267,13 @@ def _of_intervals(times: Sample, rng: np.random.Generator, count: int) -> list[F
 def _qq(times: Sample, mapping: Any) -> tuple[float, float]:
     """The greatest relative difference between a quantile of the fit and that of the sample, and its share."""
     order, survival = _survival(times)
-    values, below = np.where(np.isinf(times.high), times.low, times.middle)[order], 1.0 - survival
+    below = 1.0 - survival
     reached = QQ_SHARES[(below[-1] >= QQ_SHARES) & (np.minimum(QQ_SHARES, 1 - QQ_SHARES) * len(times) >= 2.0)]
     if not len(reached):
         return 0.0, 0.5
-    measured = values[np.searchsorted(below, reached)]
+    at = order[np.searchsorted(below, reached)]
     fitted = np.array(_quantiles(_TIME.validate_python(mapping), reached))
-    apart = fitted / np.maximum(measured, 1e-9) - 1.0
+    apart = fitted / np.maximum(np.clip(fitted, times.low[at], times.high[at]), 1e-9) - 1.0
     worst = int(np.argmax(np.abs(apart)))
     return float(apart[worst]), float(reached[worst])
 

@@ -104,6 +104,11 @@ def fit_starts(
             restarts += int(np.maximum(pods["restarts"], 0).sum())
             started += int((~np.isnan(pods["ready_s"])).sum())
         pods = _take(pods, ~restarted)
+        resolution = WHOLE_SECONDS if record.kind == "kubectl-pods" else 0.0
+        disordered = np.any([lasted < -resolution for lasted in stage_times(pods).values()], axis=0)
+        if disordered.any():
+            notes.append(f"{record.path}: {_pods(disordered)} left out: its moments are not in order")
+        pods = _take(pods, ~disordered)
         period_s = _probe_period_s(record, probe_period_s)
         for place, (name, lasted) in enumerate(stage_times(pods).items()):
             times, ready = lasted, name == "start"

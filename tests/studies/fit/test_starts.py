@@ -118,7 +118,8 @@ def test_a_pod_that_restarted_is_left_out_of_a_snapshot(tmp_path):
     pods = [pod(FIRST, name=f"sd-{place}", uid=f"u{place}") for place in range(4)]
     found = starts(tmp_path, [*pods, pod(later, name="sd-4", uid="u4", restarts=2)])
 
-    assert {one.name: one.time.figures["p50"][0] for one in found.stages} == {"provision": 20, "pull": 25, "start": 30}
+    medians = {one.name: one.time.figures["p50"][0] for one in found.stages}
+    assert medians == pytest.approx({"provision": 20, "pull": 25, "start": 30}, abs=0.3)
     assert any("1 pod restarted, the start of this pod is left out" in one for one in found.notes)
 
 
@@ -141,7 +142,7 @@ def test_a_restart_after_a_watched_start_does_not_matter(tmp_path):
     )
     found = fit_starts([read(path)], 0.0, np.random.default_rng(0), bootstraps=0)
 
-    assert found.stages[-1].time.figures["p50"][0] == 30
+    assert found.stages[-1].time.figures["p50"][0] == pytest.approx(30, abs=0.3)
     assert not found.notes
 
 
@@ -158,7 +159,7 @@ def test_pods_of_other_workloads_stay_out(tmp_path):
     found = starts(tmp_path, [*pods, *(other(place) for place in range(5))])
     named = starts(tmp_path, [*pods, *(other(place) for place in range(5))], service="db")
 
-    assert found.stages[-1].time.figures["p50"][0] == 30
+    assert found.stages[-1].time.figures["p50"][0] == pytest.approx(30, abs=0.3)
     assert any("the 3 pods of sd are used, 5 pods of 1 other workload left out" in one for one in found.notes)
     assert named.stages[-1].time.size == 5
 
@@ -197,3 +198,23 @@ def test_a_start_that_a_probe_saw_lies_anywhere_in_its_period(times: int) -> Non
         held.append(low <= true_s <= high)
 
     assert 0.8 <= np.mean(held) <= 0.98
+
+
+def test_starts_in_whole_seconds_are_known_to_a_second(tmp_path):
+    """Six pods that all took 30 s by Kubernetes' clock took 29 to 31 s; one alone leaves the same open, and more."""
+    several = starts(tmp_path, [pod(FIRST, name=f"sd-{place}", uid=f"u{place}") for place in range(6)])
+    single = starts(tmp_path, [pod(FIRST)])
+
+    for found, most in ((several, 2.0), (single, 4.0)):
+        value, low, high = found.stages[-1].time.figures["p50"]
+        assert value == pytest.approx(30, abs=0.3)
+        assert 1.0 < high - low < most
+
+
+def test_a_pod_whose_moments_are_not_in_order_is_left_out(tmp_path):
+    """A clock that was set back makes a pod ready before it was created; how many there are is said."""
+    pods = [pod(FIRST, name=f"sd-{place}", uid=f"u{place}") for place in range(3)]
+    found = starts(tmp_path, [*pods, pod({**FIRST, "started": 60, "ready": 10}, name="sd-9", uid="u9")])
+
+    assert found.stages[-1].time.size == 3
+    assert any("1 pod left out: its moments are not in order" in note for note in found.notes)
