@@ -28,7 +28,8 @@ TOLD = ("latency_s.p95", "latency_s.mean", "errors", "gpu_seconds", "pod_seconds
 
 
 @click.command(
-    epilog="\b\nTry: kpasim backtest observations/hello --manifest current.yaml --candidate cheaper.yaml --out backtest"
+    epilog="\b\nTry: kpasim backtest observed --manifest experiments/manifests/observed.yaml "
+    "--candidate experiments/manifests/observed-cheaper.yaml"
 )
 @click.argument("observation", type=click.Path(file_okay=False))
 @click.option("--manifest", required=True, metavar="FILE", help="The Service's manifest that was in force.")
@@ -50,6 +51,11 @@ TOLD = ("latency_s.p95", "latency_s.mean", "errors", "gpu_seconds", "pod_seconds
 @options.seed
 @options.settings
 @click.option("--out", metavar="DIR", type=click.Path(file_okay=False), help="Folder for backtest.json and the page.")
+@click.option(
+    "--write-experiment",
+    metavar="FILE",
+    help="Write the experiment of the observation, for kpasim run, sweep and tune.",
+)
 @click.option("--openmetrics", metavar="FILE", help="Write the prediction as series kpasim_* (OpenMetrics).")
 @options.as_json
 def command(
@@ -66,6 +72,7 @@ def command(
     seed: int | None,
     settings: tuple[str, ...],
     out: str | None,
+    write_experiment: str | None,
     openmetrics: str | None,
     as_json: bool,
 ) -> None:
@@ -126,6 +133,14 @@ def command(
     }
     if out:
         _write(Path(out), written)
+    if write_experiment:
+        from kpasim.results.files import atomic_write, make_folder
+        from kpasim.studies.backtest.prepare import experiment_text
+
+        make_folder(Path(write_experiment).parent)
+        with atomic_write(write_experiment) as file:
+            file.write(experiment_text(prepared, given, observation, write_experiment))
+        note(f"Wrote {write_experiment}. Next: kpasim tune {write_experiment}, or kpasim sweep")
     if openmetrics:
         from kpasim.records.prometheus.exposition import write_openmetrics
         from kpasim.studies.backtest.exposition import series_of
@@ -276,7 +291,7 @@ def _bins(found: Backtest) -> Any:
 def _assumed(found: Backtest, placed: dict[str, float], given: Given) -> list[str]:
     """What the prediction rests on, a sentence each."""
     prepared = found.prepared
-    service, start = prepared.service, prepared.start
+    service, start, sharing = prepared.times.service, prepared.times.start, prepared.times.sharing
     texts = []
     if service is not None:
         low_s, high_s = service.interval_s
@@ -284,14 +299,18 @@ def _assumed(found: Backtest, placed: dict[str, float], given: Given) -> list[st
             f"Service time: mean {service.mean_s:.3g} s ({low_s:.4g} to {high_s:.4g}), coefficient of variation "
             f"{service.cv:.2g}, {service.time['distribution']}, of {service.requests:,} requests."
         )
-        sharing = prepared.sharing
         texts.append(
-            "Assumed: durations do not depend on how many requests share a pod; the series show no such contention."
+            "Durations do not depend on how many requests share a pod: the series show no such contention."
             if sharing is None
             else f"Contention: each further request in a pod makes all take {sharing.slope:.0%} longer than one alone "
             f"({sharing.low:.0%} to {sharing.high:.0%}), whose mean is {sharing.alone_s:.3g} s. Assumed: the same for "
             "any number of requests."
         )
+        if prepared.times.concurrency:
+            texts.append(
+                f"Assumed: a container serves at most {prepared.times.concurrency} at once, the containerConcurrency "
+                "in force; under a higher one further requests wait inside it (--model for other containers)."
+            )
     if start is not None:
         texts.append(
             f"Cold start: the container takes {start.mean_s:.3g} s ({start.low_s:.3g} to {start.high_s:.3g}), from "

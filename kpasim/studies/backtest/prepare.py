@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from ruamel.yaml import YAML
 
 from kpasim.engines.outcome import CREATED, READY
 from kpasim.engines.params import NEVER_NS, SECOND_NS
@@ -17,6 +19,7 @@ from kpasim.errors import KpasimError, RunError
 from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.passages import Traffic, traffic
 from kpasim.spec.experiment import Experiment, from_mapping
+from kpasim.spec.quick import relative
 from kpasim.spec.settings import with_settings
 from kpasim.studies.backtest.contention import Contention, contention
 from kpasim.studies.backtest.pods import gauge
@@ -64,11 +67,19 @@ class Given:
 
 @dataclass(frozen=True)
 class Times:
-    """Times that the model is made of, as recorded; ``None`` for each that the user gave."""
+    """What the model is made of, as recorded; ``None`` for each that the user gave.
+
+    Attributes:
+        service: Service time.
+        start: Cold start.
+        sharing: Contention; ``None`` also where the series show none.
+        concurrency: containerConcurrency in force: how the container takes more requests at once is not known.
+    """
 
     service: ServiceTime | None
     start: ColdStart | None
     sharing: Contention | None = None
+    concurrency: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,18 +107,14 @@ class Prepared:
         parts: One for each revision that served.
         whole: The same requests as if the latest revision had served all of them: what candidates are compared with.
         traffic: The requests.
-        service: Service time of all revisions; ``None`` where the user gave it.
-        start: Cold start; ``None`` where the user gave it.
-        sharing: Contention of requests that share a pod; ``None`` where the series show none, or a time was given.
+        times: Times that the model is made of.
         notes: What was assumed, a sentence each.
     """
 
     parts: tuple[Part, ...]
     whole: Part
     traffic: Traffic
-    service: ServiceTime | None
-    start: ColdStart | None
-    sharing: Contention | None
+    times: Times
     notes: tuple[str, ...]
 
 
@@ -138,6 +145,7 @@ def prepare(observation: Observation, folder: str | Path, given: Given) -> Prepa
     concurrency = base.service.container_concurrency
     if service is not None and (sharing := contention(observation, concurrency, service.mean_s, given.seed)):
         times = replace(times, sharing=sharing)
+    times = replace(times, concurrency=concurrency)
     if start is not None:
         # Probes and queue-proxy come on top of the container's start.
         times = replace(times, start=_less(start, _overhead_s(base)))
@@ -156,7 +164,7 @@ def prepare(observation: Observation, folder: str | Path, given: Given) -> Prepa
             own_times = replace(times, service=_of_revision(observation, revision, service))
             experiment = _experiment(observation, folder, given, revision, own_times, activators)
             parts.append(_begun(observation, experiment, revision)[0])
-    return Prepared(tuple(parts), whole, requests, times.service, times.start, times.sharing, tuple(notes))
+    return Prepared(tuple(parts), whole, requests, times, tuple(notes))
 
 
 def _of_revision(observation: Observation, revision: str, service: ServiceTime | None) -> ServiceTime | None:
@@ -210,15 +218,18 @@ def _experiment(
 def _model(observation: Observation, given: Given, times: Times) -> dict[str, Any]:
     """The service model with draws of what is uncertain in it.
 
-    Without contention durations are the container's own, whatever shared its GPU: any number of requests is served at
-    once, up to containerConcurrency.
+    The container serves as many requests at once as containerConcurrency let through; under a higher one the others
+    wait inside, as nothing was recorded of them.
     """
     service, start, sharing = times.service, times.start, times.sharing
-    served: dict[str, Any] = {"time": service.time if service is not None else given.service_time, "slots": 0}
+    served: dict[str, Any] = {
+        "time": service.time if service is not None else given.service_time,
+        "slots": times.concurrency,
+    }
     if service is not None and sharing is not None:
         cv = math.sqrt(max(LEAST_CV**2, (1.0 + service.cv**2) / (1.0 + sharing.spread**2) - 1.0))
         alone = {"distribution": "lognormal", "mean": f"{sharing.alone_s:.6f}s", "cv": round(cv, 6)}
-        served = {"time": alone, "slowdown": [1.0, round(1.0 + sharing.slope, 6)]}
+        served = {"time": alone, "slots": times.concurrency, "slowdown": [1.0, round(1.0 + sharing.slope, 6)]}
     model: dict[str, Any] = {
         "name": observation.service,
         "source": f"recorded by Prometheus ({observation.source})",
@@ -319,10 +330,8 @@ def candidates(prepared: Prepared, manifests: Sequence[str], given: Given, obser
     whole = prepared.whole.experiment
     found = []
     for manifest in manifests:
-        times = Times(prepared.service, prepared.start, prepared.sharing)
-        other = _experiment(
-            observation, folder, replace(given, manifest=manifest), None, times, whole.cluster.activators
-        )
+        as_given = replace(given, manifest=manifest)
+        other = _experiment(observation, folder, as_given, None, prepared.times, whole.cluster.activators)
         workload = {key: whole.raw["workload"][key] for key in ("from", "duration") if key in whole.raw["workload"]}
         settings: dict[str, Any] = {f"workload.{key}": value for key, value in workload.items()}
         settings |= {"horizon": whole.raw["horizon"], "start": whole.raw["start"]}
@@ -331,6 +340,34 @@ def candidates(prepared: Prepared, manifests: Sequence[str], given: Given, obser
             settings["service.annotations.initial-scale"] = initial
         found.append(other.with_settings(settings))
     return found
+
+
+def experiment_text(prepared: Prepared, given: Given, folder: str | Path, out: str | Path) -> str:
+    """The experiment of an observation as a file for `run`, `sweep` and `tune`; paths in it are relative to the file.
+
+    It begins with as many pods as the manifest says, not with those that were recorded first.
+    """
+    base = Path(out).parent
+    whole = prepared.whole.experiment
+    raw = whole.raw
+    data = {
+        "service": relative(given.manifest, base),
+        **({"cluster-config": [relative(one, base) for one in given.cluster_config]} if given.cluster_config else {}),
+        "workload": {**raw["workload"], "file": relative(folder, base)},
+        "model": given.model if given.model is not None else dict(raw["model"]),
+        "cluster": dict(raw["cluster"]),
+        "horizon": raw["horizon"],
+        "replications": whole.replications,
+        "seed": whole.seed,
+    }
+    text = io.StringIO()
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = None
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    writer.width = 2**31
+    writer.dump(data, text)
+    service = f"{given.manifest}, from what Prometheus recorded in {folder}"
+    return f"# {service}: requests, service times and cold starts.\n{text.getvalue()}"
 
 
 def with_arrivals(prepared: Prepared, within: str) -> Prepared:

@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from kpasim.cli.main import cli
-from kpasim.spec.experiment import from_mapping
+from kpasim.spec.experiment import from_mapping, load
 from kpasim.studies.run import simulate
 from tests import observing, prometheus_runs
 
@@ -112,7 +112,12 @@ def test_the_answer_begins_with_the_verdict_and_says_what_it_assumed(place: Path
     done = backtest(place, "--manifest", changed(GOOD, place), "-n", "8")
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("The present was predicted well enough")
-    for words in ("pod-seconds (Ready)", "Assumed: durations", "Cold start", "at any time within it"):
+    for words in (
+        "pod-seconds (Ready)",
+        "Assumed: a container serves at most 1 at once",
+        "Cold start",
+        "at any time within it",
+    ):
         assert words in done.stdout.replace("\n", " ")
 
 
@@ -164,3 +169,25 @@ def test_revisions_are_simulated_each_with_its_own_requests(tmp_path: Path):
     assert found["figures"]["requests"]["predicted"] == pytest.approx(truth["requests"], rel=0.01)
     assert any("2 revisions served" in note for note in found["notes"])
     assert found["figures"]["pod_seconds"]["error"] == pytest.approx(0.0, abs=0.15)
+
+
+def test_a_higher_concurrency_is_not_taken_for_a_faster_container(place: Path):
+    """Nothing was recorded of two requests in a container at once: the others wait inside it."""
+    manifest = yaml.safe_load(Path(changed(GOOD, place)).read_text())
+    manifest["spec"]["template"]["spec"]["containerConcurrency"] = 8
+    (place / "eight.yaml").write_text(yaml.safe_dump(manifest))
+    done = backtest(place, "--manifest", changed(GOOD, place), "--candidate", str(place / "eight.yaml"), "--json")
+    [candidate] = json.loads(done.stdout)["candidates"]
+    assert candidate["differences"]["latency_s.mean"]["difference"] > 1.0
+
+
+def test_the_experiment_that_is_written_sends_the_same_requests(place: Path):
+    """For run, sweep and tune: paths are relative to the file."""
+    path = place / "experiments" / "observed.yaml"
+    done = backtest(place, "--manifest", changed(GOOD, place), "-n", "20", "--write-experiment", str(path), "--json")
+    assert done.exit_code == 0, done.output
+    experiment = load(path)
+    assert experiment.workload.kind == "observed"
+    assert experiment.replications == 20
+    requests = simulate(experiment, replications=2, engine="reference").figures["requests"]
+    assert requests.tolist() == [json.loads(done.stdout)["figures"]["requests"]["recorded"]] * 2
