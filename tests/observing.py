@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kpasim.records.prometheus.observation import Observation, Role, Series
 
@@ -16,8 +18,8 @@ BEGIN_S = 1_800_000_000.0
 def series(
     metric: str,
     role: Role,
-    times_s: Sequence[float],
-    values: Sequence[float],
+    times_s: ArrayLike,
+    values: ArrayLike,
     *,
     instance: str = "10.0.0.1:9090",
     revision: str = "painter-00001",
@@ -27,7 +29,7 @@ def series(
     """A series with times from the begin of the window; a counter counts from 0."""
     counter = metric.endswith(("_count", "_sum", "_bucket")) and not metric.startswith("kn_revision")
     times = BEGIN_S + np.asarray(times_s, dtype=np.float64)
-    kind = "counter" if counter else "gauge"
+    kind: Literal["counter", "gauge"] = "counter" if counter else "gauge"
     held = np.asarray(values, dtype=np.float64)
     return Series(metric, role, kind, "", metric, labels, revision, pod, instance, counter, times, held)
 

@@ -23,6 +23,10 @@ from kpasim.spec.workload import Observed
 Floats = NDArray[np.float64]
 
 
+MS_S = 1e-3
+"""Prometheus keeps times in milliseconds: an interval that reaches no further into a stretch ends or begins with it."""
+
+
 class Counts(NamedTuple):
     """Requests by the interval in which they were sent, in order of the intervals' begins.
 
@@ -77,7 +81,7 @@ def counts_of(workload: Observed) -> Counts:
     last_s = workload.duration_s if workload.duration_s is not None else np.inf
     begins_s = found.begin_s - begin_s - workload.from_s
     ends_s = found.end_s - begin_s - workload.from_s
-    kept = (ends_s > 0.0) & (begins_s < last_s)
+    kept = (ends_s > MS_S) & (begins_s < last_s - MS_S)
     if not kept.any():
         raise RecordError(workload.file, [Problem("", "no request in the stretch asked for")])
     low_s, high_s = np.maximum(begins_s[kept], 0.0), np.minimum(ends_s[kept], last_s)

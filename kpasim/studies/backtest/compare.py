@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from kpasim.records.prometheus.passages import Passage
 from kpasim.results.summary import interval_places, rounded
 from kpasim.studies.backtest.pods import PodSeconds, gauge, pod_seconds
 from kpasim.studies.backtest.predict import GAUGES, Ended, ended, gauges, results
-from kpasim.studies.backtest.prepare import Part, Prepared
+from kpasim.studies.backtest.prepare import Part, Prepared, stretches
 
 Floats = NDArray[np.float64]
 
@@ -44,6 +44,7 @@ class Figure:
         predicted: Mean of the replications.
         interval: 90 % interval of the replications.
         good: Whether the prediction is near enough; ``None`` where nothing is asked of it.
+        drawn: Its value in every replication.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Figure:
     predicted: float
     interval: tuple[float, float]
     good: bool | None
+    drawn: Floats = field(repr=False, compare=False)
 
     @property
     def error(self) -> float:
@@ -199,7 +201,10 @@ def backtest(
     of_bins = [np.zeros((replications, len(edges_s) - 1)) for _ in Ended._fields]
     done = 0
     for part in prepared.parts:
-        _add(part, replications, times_s, sampled, edges_s, of_bins, partial(_shifted, progress, done))
+        cut = stretches(observation, part)
+        for place, stretch in enumerate(cut):
+            share = partial(_shifted, progress, done + place * replications // len(cut), len(cut))
+            _add(stretch, replications, times_s, sampled, edges_s, of_bins, share)
         done += replications
     sampled["panic"] = np.minimum(sampled["panic"], 1.0)
     settled_s = _settled(observation, prepared, begin_s)
@@ -244,8 +249,8 @@ def restarts(observation: Observation) -> Floats:
     return np.array(sorted(time_s for time_s in begun if observation.begin_s < time_s < observation.end_s))
 
 
-def _shifted(progress: Callable[[int], None], before: int, done: int) -> None:
-    progress(before + done)
+def _shifted(progress: Callable[[int], None], before: int, of: int, done: int) -> None:
+    progress(before + done // of)
 
 
 def _edges(begin_s: float, end_s: float, interval_s: float) -> Floats:
@@ -267,14 +272,16 @@ def _add(
     progress: Callable[[int], None],
 ) -> None:
     """Simulate a part and add what it shows."""
-    there = (times_s >= part.begin_s) & (times_s <= part.end_s)
+    counted_s = max(part.begin_s, part.counted_s)
+    there = (times_s >= counted_s) & ((times_s <= part.end_s) if part.end_s >= times_s[-1] else (times_s < part.end_s))
     place = 0
     for result in results(part.experiment, replications, progress):
         for outcome in result.outcomes:
             for name, values in gauges(outcome, times_s[there] - part.begin_s).items():
                 if name in sampled:
                     sampled[name][place, there] += values
-            for into, counted in zip(of_bins, ended(outcome, edges_s - part.begin_s), strict=True):
+            window_s = (counted_s - part.begin_s, part.end_s - part.begin_s)
+            for into, counted in zip(of_bins, ended(outcome, edges_s - part.begin_s, window_s), strict=True):
                 into[place] += counted
             place += 1
 
@@ -383,7 +390,7 @@ def _figure(name: str, title: str, unit: str, recorded: PodSeconds, drawn: Float
     if name in NEAR and not np.isnan(recorded.value) and recorded.value:
         near = abs(mean - recorded.value) <= NEAR[name] * abs(recorded.value)
         good = bool(near or (recorded.low <= high and recorded.high >= low))
-    return Figure(name, title, unit, recorded.value, (recorded.low, recorded.high), mean, (low, high), good)
+    return Figure(name, title, unit, recorded.value, (recorded.low, recorded.high), mean, (low, high), good, drawn)
 
 
 def _number(value: float) -> float | None:

@@ -87,14 +87,15 @@ def _latest(times_ns: Ints, values: NDArray[np.generic], at_ns: Ints) -> Floats:
     return np.where(place >= 0, values[np.maximum(place, 0)], 0).astype(np.float64)
 
 
-def ended(outcome: Outcome, edges_s: Floats) -> Ended:
-    """The responses of a run by bin; edges are times from the start of the load [s]."""
-    requests = outcome.requests[outcome.requests[RESPONSE] != NEVER_NS]
-    place = np.searchsorted(edges_s, (requests[RESPONSE] - outcome.load_ns) / SECOND_NS, side="left") - 1
-    inside = (place >= 0) & (place < len(edges_s) - 1)
-    place, bins = place[inside], len(edges_s) - 1
-    latency_s = (requests[RESPONSE] - requests[SENT])[inside] / SECOND_NS
-    failed = (requests[STATUS][inside] // 100) != 2
+def ended(outcome: Outcome, edges_s: Floats, window_s: tuple[float, float]) -> Ended:
+    """The responses of a run by bin; edges and the window that counts are in seconds from the start of the load."""
+    responses, sent, status = (outcome.requests[name] for name in (RESPONSE, SENT, STATUS))
+    at_s = (responses - outcome.load_ns) / SECOND_NS
+    inside = (responses != NEVER_NS) & (at_s > max(window_s[0], edges_s[0])) & (at_s <= min(window_s[1], edges_s[-1]))
+    bins = len(edges_s) - 1
+    place = np.minimum(((at_s[inside] - edges_s[0]) // (edges_s[1] - edges_s[0])).astype(np.int64), bins - 1)
+    latency_s = (responses - sent)[inside] / SECOND_NS
+    failed = (status[inside] // 100) != 2
     return Ended(
         np.bincount(place, minlength=bins).astype(np.float64),
         np.bincount(place, weights=latency_s, minlength=bins).astype(np.float64),

@@ -21,16 +21,22 @@ from kpasim.records.prometheus.passages import Traffic, traffic
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.spec.quick import relative
 from kpasim.spec.settings import with_settings
+from kpasim.spec.workload import Observed
 from kpasim.studies.backtest.contention import Contention, contention
 from kpasim.studies.backtest.pods import gauge
 from kpasim.studies.backtest.service import LEAST_CV, ServiceTime, service_time
 from kpasim.studies.backtest.starts import ColdStart, cold_start
 from kpasim.studies.run import simulate
+from kpasim.workloads.observed import counts_of
 
 Floats = NDArray[np.float64]
 
 DRAWS = 40
 """Draws of the cold start and of the mean service time, which replications take in order."""
+STRETCH_REQUESTS = 500_000
+"""Requests of a stretch of a long window, which is simulated by itself."""
+WARM_UP_S = 600.0
+"""How long before a stretch its run begins [s]: several stable windows, and a cold start."""
 FEW_REQUESTS = 30
 """Below so many requests of its own a revision has the service time of all."""
 PROBED_PODS = 16
@@ -91,12 +97,14 @@ class Part:
         begin_s: Begin of its load [s since 1970].
         end_s: End of its run [s since 1970].
         experiment: What to simulate.
+        counted_s: From when on the run counts [s since 1970]; before, it only warms up.
     """
 
     revision: str
     begin_s: float
     end_s: float
     experiment: Experiment
+    counted_s: float = -math.inf
 
 
 @dataclass(frozen=True)
@@ -150,7 +158,7 @@ def prepare(observation: Observation, folder: str | Path, given: Given) -> Prepa
         # Probes and queue-proxy come on top of the container's start.
         times = replace(times, start=_less(start, _overhead_s(base)))
     base = _experiment(observation, folder, given, None, times, activators)
-    whole, said = _begun(observation, base, None)
+    whole, said = _begun(observation, base, None, (observation.begin_s, observation.end_s))
     notes += said
     serving = _serving(observation)
     parts = [replace(whole, revision=serving[0] if serving else "")]
@@ -163,7 +171,8 @@ def prepare(observation: Observation, folder: str | Path, given: Given) -> Prepa
         for revision in serving:
             own_times = replace(times, service=_of_revision(observation, revision, service))
             experiment = _experiment(observation, folder, given, revision, own_times, activators)
-            parts.append(_begun(observation, experiment, revision)[0])
+            lived = next((one.first_s, one.last_s) for one in observation.revisions if one.name == revision)
+            parts.append(_begun(observation, experiment, revision, lived)[0])
     return Prepared(tuple(parts), whole, requests, times, tuple(notes))
 
 
@@ -278,14 +287,13 @@ def _overhead_s(experiment: Experiment) -> float:
     return max(0.0, float(np.mean(np.concatenate(took))) - stages)
 
 
-def _begun(observation: Observation, experiment: Experiment, revision: str | None) -> tuple[Part, list[str]]:
-    """The revision's part of the window, begun in the state in which its first scrape found it."""
-    window_s = (observation.begin_s, observation.end_s)
-    if revision:
-        window_s = next((one.first_s, one.last_s) for one in observation.revisions if one.name == revision)
-    times_s, ready = gauge(observation, "kn_revision_pods_count", revision)
-    _, asked = gauge(observation, "kn_revision_pods_requested", revision)
-    if not len(times_s):
+def _begun(
+    observation: Observation, experiment: Experiment, revision: str | None, window_s: tuple[float, float]
+) -> tuple[Part, list[str]]:
+    """A stretch of a revision, begun in the state in which its first scrape found it."""
+    times_s, ready = _from_then(gauge(observation, "kn_revision_pods_count", revision), window_s[0])
+    _, asked = _from_then(gauge(observation, "kn_revision_pods_requested", revision), window_s[0])
+    if not len(times_s) or not len(asked):
         return _from(experiment, observation, *window_s), ["Pods were not recorded: the run begins with a warm pod."]
     end_s = window_s[1]
     if revision and not ready[-1]:
@@ -309,6 +317,35 @@ def _begun(observation: Observation, experiment: Experiment, revision: str | Non
     if "start" in settings and changed.revision.min_scale > 0:
         changed = experiment
     return _from(changed, observation, begin_s, end_s, revision or ""), []
+
+
+def _from_then(samples: tuple[Floats, Floats], begin_s: float) -> tuple[Floats, Floats]:
+    kept = samples[0] >= begin_s
+    return samples[0][kept], samples[1][kept]
+
+
+def stretches(observation: Observation, part: Part) -> list[Part]:
+    """A part cut into stretches that memory holds, each but the first with a time to warm up before it counts.
+
+    Each begins with as many pods as were recorded then.
+    """
+    assert isinstance(part.experiment.workload, Observed)
+    counts = counts_of(part.experiment.workload)
+    count = math.ceil(int(counts.requests.sum()) / STRETCH_REQUESTS)
+    if count < 2:
+        return [part]
+    # Cut between scrape intervals, so that each has all of its requests on one side.
+    cuts_s = np.linspace(part.begin_s, part.end_s, count + 1)
+    ends_s = np.sort(part.begin_s + counts.end_s)
+    cuts_s[1:-1] = ends_s[np.searchsorted(ends_s, cuts_s[1:-1]).clip(0, len(ends_s) - 1)]
+    cuts_s = np.unique(cuts_s)
+    revision = part.experiment.workload.revision
+    found = []
+    for place, (from_s, to_s) in enumerate(zip(cuts_s[:-1].tolist(), cuts_s[1:].tolist(), strict=True)):
+        begin_s = from_s - WARM_UP_S if place else from_s
+        stretch, _ = _begun(observation, part.experiment, revision, (max(begin_s, part.begin_s), to_s))
+        found.append(replace(stretch, revision=part.revision, end_s=to_s, counted_s=from_s if place else -math.inf))
+    return found
 
 
 def _from(experiment: Experiment, observation: Observation, begin_s: float, end_s: float, revision: str = "") -> Part:

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from kpasim.cli.main import cli
 from kpasim.spec.experiment import from_mapping, load
+from kpasim.studies.backtest import prepare
 from kpasim.studies.run import simulate
 from tests import observing, prometheus_runs
 
@@ -191,3 +192,14 @@ def test_the_experiment_that_is_written_sends_the_same_requests(place: Path):
     assert experiment.replications == 20
     requests = simulate(experiment, replications=2, engine="reference").figures["requests"]
     assert requests.tolist() == [json.loads(done.stdout)["figures"]["requests"]["recorded"]] * 2
+
+
+def test_a_long_window_is_simulated_in_stretches(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each begins with the recorded pods and a time to warm up; each request counts once."""
+    whole = json.loads(backtest(place, "--manifest", changed(GOOD, place), "-n", "20", "--json").stdout)
+    monkeypatch.setattr(prepare, "STRETCH_REQUESTS", 400)
+    monkeypatch.setattr(prepare, "WARM_UP_S", 90.0)
+    cut = json.loads(backtest(place, "--manifest", changed(GOOD, place), "-n", "20", "--json").stdout)
+    for name, near in (("requests", 0.01), ("mean_latency_s", 0.05), ("pod_seconds", 0.10)):
+        assert cut["figures"][name]["predicted"] == pytest.approx(whole["figures"][name]["predicted"], rel=near), name
+    assert cut["figures"]["pod_seconds"]["predicted"] != whole["figures"]["pod_seconds"]["predicted"]
