@@ -129,11 +129,11 @@ def _reader(path: Path, start: str) -> Callable[..., Record]:
         return accesslogs.read_access_log
     if first_line == "starttime\tseconds\tctime\tdtime\tttime\twait":
         return loadtools.read_ab_gnuplot
-    if start.lstrip()[0] in "{[":
-        return _json_reader(path, start)
-    refused = reports.refusal_of_text(start)
+    refused = reports.refusal_of_text(start.lstrip())
     if refused is not None:
         raise RecordError(path, [Problem("", refused, 1)])
+    if start.lstrip()[0] in "{[":
+        return _json_reader(path, start)
     if any(line.strip() == "Summary:" for line in start.split("\n")):
         return loadtools.read_hey_summary
     _, first = next(rows(path, Malformed(path, True)), (1, [""]))

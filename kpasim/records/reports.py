@@ -8,7 +8,14 @@ from typing import Any
 
 _HEY = "run hey -o csv, or hey without -o for a report that kpasim reads"
 
+_SERIES = re.compile(r'# TYPE \w+ [a-z]+\n|\{__name__="|\{\s*"status":\s*"success",\s*"data":\s*\{')
+"""How OpenMetrics, a dump of promtool and an answer of Prometheus' API begin."""
+
 REPORTS: tuple[tuple[Callable[[str], bool], str], ...] = (
+    (
+        lambda text: bool(_SERIES.match(text)),
+        "holds series of Prometheus and no single requests (kpasim observe FILE reads those of Knative)",
+    ),
     (
         lambda text: "Success rate:" in text and "Summary:" in text,
         "is a report of oha, which holds no single requests (oha --output-format csv does)",
@@ -112,11 +119,6 @@ def refusal_of_json(value: Any) -> str | None:
     if not isinstance(value, dict):
         return None
     keys = set(value)
-    if {"status", "data"} <= keys and isinstance(value["data"], dict) and "resultType" in value["data"]:
-        return (
-            "is an answer of Prometheus, a rate over time and no single requests "
-            "(write it as workload: {kind: steps, phases: [{rate: 2, duration: 60s}, ...]})"
-        )
     items = value.get("items")
     first = items[0] if isinstance(items, list) and items and isinstance(items[0], dict) else value
     if "Event" in {value.get("kind"), first.get("kind")} or value.get("kind") == "EventList":
