@@ -46,6 +46,8 @@ BATCH = 64
 """Replications whose random numbers are made together."""
 REFERENCE_BATCH = 1024
 """The same where processes share the work: they should not begin again and again."""
+BATCH_REQUESTS, LEAST_BATCH = 200_000, 8
+"""Requests of a batch at most, and its replications at least."""
 
 
 @dataclass
@@ -373,9 +375,18 @@ def simulate(
         count,
         execute_batch,
         progress,
-        batch=REFERENCE_BATCH if chosen == "reference" else BATCH,
+        batch=REFERENCE_BATCH if chosen == "reference" else batch_of(params.requests),
     )
     return Result(experiment, allocation.params, chosen, experiment.seed, outcomes, recorded)
+
+
+def batch_of(requests: int) -> int:
+    """Replications of a batch: fewer of long ones, so that progress is seen and the work can be ended in between.
+
+    Args:
+        requests: Requests of one replication.
+    """
+    return max(LEAST_BATCH, min(BATCH, BATCH_REQUESTS // max(1, requests)))
 
 
 def replications_of(experiment: Experiment, asked: int | None) -> int:

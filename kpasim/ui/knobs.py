@@ -154,7 +154,9 @@ def knobs(now: Experiment, before: Experiment) -> list[Knob]:
 
 def _knobs(experiment: Experiment, before: Experiment | None = None) -> Iterator[Knob]:
     for dial in _dials(experiment):
-        value = dial.value(experiment)
+        # What is written counts, even where another setting caps it; else what follows from the defaults.
+        value = _written(experiment.setting(dial.path)) if dial.path.startswith("service.") else None
+        value = dial.value(experiment) if value is None else value
         if value is None:
             continue
         stops = dial.stops(before or experiment) if callable(dial.stops) else dial.stops
