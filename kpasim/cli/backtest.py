@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,7 @@ def command(
     from kpasim.spec.settings import parse_settings
     from kpasim.studies.backtest.compare import backtest
     from kpasim.studies.backtest.others import beside, currency_of, figures_of
-    from kpasim.studies.backtest.prepare import Given, candidates, prepare
+    from kpasim.studies.backtest.prepare import Given, candidates, prepare, stretches
 
     if model and (service_time or cold_start):
         raise click.UsageError("give --model, or --service-time and --cold-start")
@@ -116,10 +117,11 @@ def command(
             def more(finished: int) -> None:
                 bar(done[0] + finished)
 
-            in_force = figures_of(prepared.whole.experiment, replications, more)
+            in_force = figures_of(stretches(observed, prepared.whole, 0.0), replications, more)
             for name, experiment in zip(others, compared, strict=True):
                 done[0] += replications
-                figures = figures_of(experiment, replications, more)
+                whole = replace(prepared.whole, experiment=experiment)
+                figures = figures_of(stretches(observed, whole, 0.0), replications, more)
                 beside_it.append(beside(name, in_force, figures, currency_of(experiment)))
     written = found.to_dict() | {
         "observation": observation,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,7 @@ from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.passages import Passage
 from kpasim.results.summary import interval_places, rounded
 from kpasim.studies.backtest.pods import PodSeconds, gauge, pod_seconds
-from kpasim.studies.backtest.predict import GAUGES, Ended, ended, gauges, results
+from kpasim.studies.backtest.predict import GAUGES, Capacity, Ended, ended, gauges, results
 from kpasim.studies.backtest.prepare import Part, Prepared, stretches
 
 Floats = NDArray[np.float64]
@@ -199,13 +202,22 @@ def backtest(
     times_s = times_s[(times_s >= begin_s) & (times_s <= end_s)]
     sampled = {name: np.zeros((replications, len(times_s))) for name in GAUGES}
     of_bins = [np.zeros((replications, len(edges_s) - 1)) for _ in Ended._fields]
-    done = 0
-    for part in prepared.parts:
-        cut = stretches(observation, part)
-        for place, stretch in enumerate(cut):
-            share = partial(_shifted, progress, done + place * replications // len(cut), len(cut))
-            _add(stretch, replications, times_s, sampled, edges_s, of_bins, share)
-        done += replications
+    jobs = [stretch for part in prepared.parts for stretch in stretches(observation, part)]
+    capacity, lock = Capacity(), Lock()
+    finished = dict.fromkeys(range(len(jobs)), 0)
+
+    def simulate(place: int, threads: int) -> None:
+        def more(done: int) -> None:
+            finished[place] = done
+            progress(sum(finished.values()) * len(prepared.parts) // len(jobs))
+
+        _add(jobs[place], replications, times_s, sampled, edges_s, of_bins, more, capacity, lock, threads)
+
+    # Stretches of a long window are simulated side by side, once the first has found out the capacity.
+    simulate(0, 0)
+    at_once = os.cpu_count() or 1
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(partial(simulate, threads=1 if len(jobs) > at_once else 0), range(1, len(jobs))))
     sampled["panic"] = np.minimum(sampled["panic"], 1.0)
     settled_s = _settled(observation, prepared, begin_s)
     seen = _recorded_ends(prepared.traffic.passages, edges_s)
@@ -249,10 +261,6 @@ def restarts(observation: Observation) -> Floats:
     return np.array(sorted(time_s for time_s in begun if observation.begin_s < time_s < observation.end_s))
 
 
-def _shifted(progress: Callable[[int], None], before: int, of: int, done: int) -> None:
-    progress(before + done // of)
-
-
 def _edges(begin_s: float, end_s: float, interval_s: float) -> Floats:
     """Edges of the bins; whole hours of the clock where bins are hours."""
     length_s = end_s - begin_s
@@ -270,19 +278,24 @@ def _add(
     edges_s: Floats,
     of_bins: list[Floats],
     progress: Callable[[int], None],
+    capacity: Capacity,
+    lock: Lock,
+    threads: int,
 ) -> None:
     """Simulate a part and add what it shows."""
     counted_s = max(part.begin_s, part.counted_s)
     there = (times_s >= counted_s) & ((times_s <= part.end_s) if part.end_s >= times_s[-1] else (times_s < part.end_s))
     place = 0
-    for result in results(part.experiment, replications, progress):
+    for result in results(part.experiment, replications, progress, capacity, threads):
         for outcome in result.outcomes:
-            for name, values in gauges(outcome, times_s[there] - part.begin_s).items():
-                if name in sampled:
-                    sampled[name][place, there] += values
+            seen = gauges(outcome, times_s[there] - part.begin_s)
             window_s = (counted_s - part.begin_s, part.end_s - part.begin_s)
-            for into, counted in zip(of_bins, ended(outcome, edges_s - part.begin_s, window_s), strict=True):
-                into[place] += counted
+            responses = ended(outcome, edges_s - part.begin_s, window_s)
+            with lock:
+                for name, values in sampled.items():
+                    values[place, there] += seen[name]
+                for into, counted in zip(of_bins, responses, strict=True):
+                    into[place] += counted
             place += 1
 
 

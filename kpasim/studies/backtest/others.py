@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ from kpasim.results.paired import Difference, difference
 from kpasim.results.summary import Figures, rounded
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.against import MONEY
-from kpasim.studies.backtest.predict import results
+from kpasim.studies.backtest.predict import Capacity, results
+from kpasim.studies.backtest.prepare import Part
 from kpasim.studies.prices import prices_of
 
 
@@ -49,15 +50,47 @@ class Candidate:
         }
 
 
+ADDED = ("requests", "ok", "errors", "in_flight", "never_sent", "pod_seconds", "gpu_seconds", "cold_starts")
+"""Figures of stretches that add up, besides failures by kind and money."""
+HIGHEST = ("max_pods", "latency_s.max")
+WEIGHTED = {"cold_start_share": "requests", "gpu_utilisation": "pod_seconds"}
+"""Shares and what each is a share of; latencies are those of ``ok`` requests."""
+
+
 def figures_of(
-    experiment: Experiment, replications: int, progress: Callable[[int], None] = lambda done: None
+    stretches: Sequence[Part], replications: int, progress: Callable[[int], None] = lambda done: None
 ) -> Figures:
-    """Every figure of an experiment, one value per replication; money as ``cost.NAME``."""
-    parts = []
-    for result in results(experiment, replications, progress):
-        costs = {f"cost.{name}": values for name, values in (result.cost_figures or {}).items()}
-        parts.append({**result.figures, **result.use, **costs})
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    """Every figure of an experiment, one value per replication; money as ``cost.NAME``.
+
+    Args:
+        stretches: Its stretches, one after the other. Percentiles of several are their mean, weighted by requests.
+        replications: How many.
+        progress: Called with the number of replications finished so far.
+    """
+    capacity, found = Capacity(), []
+    for place, stretch in enumerate(stretches):
+        parts = []
+        for result in results(stretch.experiment, replications, capacity=capacity):
+            costs = {f"cost.{name}": values for name, values in (result.cost_figures or {}).items()}
+            parts.append({**result.figures, **result.use, **costs})
+        found.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        progress(replications * (place + 1) // len(stretches))
+    return found[0] if len(found) == 1 else joined(found)
+
+
+def joined(stretches: Sequence[Figures]) -> Figures:
+    """Figures of stretches that follow each other, as of the whole; those that have none are left out."""
+    whole: Figures = {}
+    for name in stretches[0]:
+        values = np.stack([one[name] for one in stretches])
+        if name in ADDED or name.startswith(("failed.", "cost.amount")):
+            whole[name] = values.sum(axis=0)
+        elif name in HIGHEST:
+            whole[name] = np.nanmax(values, axis=0)
+        elif name in WEIGHTED or name.startswith("latency_s."):
+            weights = np.stack([one[WEIGHTED.get(name, "ok")] for one in stretches]) * ~np.isnan(values)
+            whole[name] = np.nansum(values * weights, axis=0) / np.maximum(weights.sum(axis=0), 1e-12)
+    return whole
 
 
 def beside(name: str, in_force: Figures, candidate: Figures, currency: str = "") -> Candidate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from kpasim.engines.outcome import (
 )
 from kpasim.engines.params import NEVER_NS, SECOND_NS
 from kpasim.spec.experiment import Experiment
-from kpasim.studies.execution.allocation import Allocation
+from kpasim.studies.execution.allocation import FIRST_PODS, Allocation
 from kpasim.studies.execution.engine import choose_engine, execute
 from kpasim.studies.run import Result
 
@@ -41,7 +42,7 @@ GAUGES = {
     "panic": "kn_revision_panic_mode",
 }
 """What is compared at each scrape, and the gauge of the autoscaler that it is."""
-ROWS_AT_ONCE = 4_000_000
+ROWS_AT_ONCE = 2_000_000
 """Requests of the replications that are in memory at a time."""
 
 
@@ -103,22 +104,43 @@ def ended(outcome: Outcome, edges_s: Floats, window_s: tuple[float, float]) -> E
     )
 
 
+@dataclass
+class Capacity:
+    """Pods that there were draws for in the last run: the next one does not have to find that out again."""
+
+    pods: int = FIRST_PODS
+
+
 def results(
-    experiment: Experiment, replications: int, progress: Callable[[int], None] = lambda done: None
+    experiment: Experiment,
+    replications: int,
+    progress: Callable[[int], None] = lambda done: None,
+    capacity: Capacity | None = None,
+    threads: int = 0,
 ) -> Iterator[Result]:
     """All replications of an experiment, so many at a time that memory holds them.
+
+    Args:
+        experiment: The experiment.
+        replications: How many.
+        progress: Called with the number of replications finished so far.
+        capacity: What an earlier run of the same service needed; holds then what this one did.
+        threads: Replications at the same time; 0 for one on each core.
 
     Raises:
         KpasimError: The experiment cannot be simulated.
     """
     params = lower.lower(experiment)
     engine = choose_engine("auto", max(params.requests, 1) * replications)
-    allocation = Allocation(experiment, sampling.Sampler(experiment, params))
+    capacity = capacity or Capacity()
+    allocation = Allocation(experiment, sampling.Sampler(experiment, params), capacity.pods)
     size = max(1, ROWS_AT_ONCE // max(1, params.requests))
     done = 0
     while done < replications:
-        numbers: Sequence[int] = range(done, min(replications, done + size))
-        outcomes = allocation.execute(numbers, lambda params, draws: execute(params, draws, engine))
+        # The first replication alone finds out the capacity, before many are simulated in vain.
+        numbers: Sequence[int] = range(done, min(replications, done + (size if done else 1)))
+        outcomes = allocation.execute(numbers, lambda params, draws: execute(params, draws, engine, threads))
         yield Result(experiment, allocation.params, engine, experiment.seed, outcomes, numbers=numbers)
         done = numbers[-1] + 1
+        capacity.pods = allocation.pods
         progress(done)

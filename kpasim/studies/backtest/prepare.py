@@ -301,13 +301,14 @@ def _begun(
         end_s = float(times_s[np.flatnonzero(ready)[-1]]) if ready.any() else end_s
     settings: dict[str, Any] = {}
     begin_s = max(window_s[0], float(times_s[0]))
+    most = experiment.revision.max_scale or int(ready.max())
     if ready[0]:
-        settings["service.annotations.initial-scale"] = int(ready[0])
+        settings["service.annotations.initial-scale"] = min(most, int(ready[0]))
     elif asked[0] and ready.any():
         # Its first pods are starting: what came before they were Ready is sent once they are.
         place = int(np.flatnonzero(ready)[0])
         begin_s = float(times_s[place])
-        settings["service.annotations.initial-scale"] = max(1, int(ready[place]))
+        settings["service.annotations.initial-scale"] = min(most, max(1, int(ready[place])))
     else:
         settings["start"] = {"state": "idled", "for": "0s"}
     try:
@@ -324,11 +325,17 @@ def _from_then(samples: tuple[Floats, Floats], begin_s: float) -> tuple[Floats, 
     return samples[0][kept], samples[1][kept]
 
 
-def stretches(observation: Observation, part: Part) -> list[Part]:
+def stretches(observation: Observation, part: Part, warm_up_s: float | None = None) -> list[Part]:
     """A part cut into stretches that memory holds, each but the first with a time to warm up before it counts.
 
     Each begins with as many pods as were recorded then.
+
+    Args:
+        observation: The series.
+        part: What to cut.
+        warm_up_s: How long before a stretch its run begins [s]; ``WARM_UP_S`` if ``None``.
     """
+    warm_up_s = WARM_UP_S if warm_up_s is None else warm_up_s
     assert isinstance(part.experiment.workload, Observed)
     counts = counts_of(part.experiment.workload)
     count = math.ceil(int(counts.requests.sum()) / STRETCH_REQUESTS)
@@ -342,7 +349,7 @@ def stretches(observation: Observation, part: Part) -> list[Part]:
     revision = part.experiment.workload.revision
     found = []
     for place, (from_s, to_s) in enumerate(zip(cuts_s[:-1].tolist(), cuts_s[1:].tolist(), strict=True)):
-        begin_s = from_s - WARM_UP_S if place else from_s
+        begin_s = from_s - warm_up_s if place else from_s
         stretch, _ = _begun(observation, part.experiment, revision, (max(begin_s, part.begin_s), to_s))
         found.append(replace(stretch, revision=part.revision, end_s=to_s, counted_s=from_s if place else -math.inf))
     return found

@@ -195,11 +195,17 @@ def test_the_experiment_that_is_written_sends_the_same_requests(place: Path):
 
 
 def test_a_long_window_is_simulated_in_stretches(place: Path, monkeypatch: pytest.MonkeyPatch):
-    """Each begins with the recorded pods and a time to warm up; each request counts once."""
-    whole = json.loads(backtest(place, "--manifest", changed(GOOD, place), "-n", "20", "--json").stdout)
+    """Each begins with the recorded pods and a time to warm up; each request counts once, also of a candidate."""
+    asked = ("--manifest", changed(GOOD, place), "--candidate", changed(GOOD, place, max_scale="3"), "--json")
+    whole = json.loads(backtest(place, *asked).stdout)
     monkeypatch.setattr(prepare, "STRETCH_REQUESTS", 400)
     monkeypatch.setattr(prepare, "WARM_UP_S", 90.0)
-    cut = json.loads(backtest(place, "--manifest", changed(GOOD, place), "-n", "20", "--json").stdout)
+    cut = json.loads(backtest(place, *asked).stdout)
     for name, near in (("requests", 0.01), ("mean_latency_s", 0.05), ("pod_seconds", 0.10)):
         assert cut["figures"][name]["predicted"] == pytest.approx(whole["figures"][name]["predicted"], rel=near), name
     assert cut["figures"]["pod_seconds"]["predicted"] != whole["figures"]["pod_seconds"]["predicted"]
+    [one], [other] = whole["candidates"], cut["candidates"]
+    # Latencies begin anew in each stretch, which here lasts three minutes and in earnest hours.
+    for name, near in (("requests", 0.01), ("pod_seconds", 0.10), ("max_pods", 0.0)):
+        expected = one["differences"][name]["candidate"]
+        assert other["differences"][name]["candidate"] == pytest.approx(expected, rel=near), name
