@@ -18,7 +18,7 @@ from kpasim.spec.experiment import Experiment, metric_named
 from kpasim.studies.execution.engine import Engine
 from kpasim.studies.measured import align as alignment
 from kpasim.studies.measured import ticks
-from kpasim.studies.measured.described import as_measured, begun, experiment_of, name_of, recorded_of, sent_of
+from kpasim.studies.measured.described import as_measured, begun, experiment_of, load_of, name_of, recorded_of, sent_of
 from kpasim.studies.run import Result, simulate
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def compare_run(
         experiment = experiment.with_settings({"tolerances": {**experiment.raw.get("tolerances", {}), **tolerances}})
     notes: list[str] = []
     if own_prediction:
-        if experiment.workload.kind != (kind := str(run["workload"]["kind"])) and not kind.startswith("open-"):
+        if experiment.workload.kind != (kind := load_of(run)) and not kind.startswith("open-"):
             notes.append(f"The experiment's load ({experiment.workload.kind}) is not the run's ({kind}).")
         sent_s = None if experiment.workload.kind in {"hey", "replay"} else sent_of(run, tables)
         recorded = begun(run, tables)._replace(sent_s=sent_s)

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from kpasim.errors import RunError
+from kpasim.errors import ExperimentError, RunError
 from kpasim.results.tables import read_run_folder
 from kpasim.spec.experiment import METRICS
 from kpasim.studies.compare import FIGURES, Comparison, compare, compare_run, two_modes
@@ -128,6 +128,17 @@ def test_starts_are_dated_between_the_kubelet_s_probes_and_the_first_request():
 
     assert starts_s[1:3] == pytest.approx([8.11, 8.12], abs=0.02)
     assert starts_s[0] == pytest.approx(9.05 - 0.5, abs=0.02)
+
+
+def test_a_folder_without_its_load_is_compared_by_its_experiment(tmp_path):
+    """run.json names the load twice; one of the two is enough, and no load at all is told in a line."""
+    run, tables, _ = read_run_folder(live_runs.folder("warm1"))
+    bare = {key: value for key, value in run.items() if key != "workload"}
+    found = compare_run(bare, tables, replications=5, seed=1)
+
+    assert found.metrics["p50_s"] == compare_run(run, tables, replications=5, seed=1).metrics["p50_s"]
+    with pytest.raises(ExperimentError, match="workload"):
+        compare_run({**bare, "experiment": {**run["experiment"], "workload": None}}, tables)
 
 
 def test_a_model_of_one_s_own_is_judged_by_its_own_times():

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from kpasim.records import Record
 from kpasim.records.kubectl import stages as stage_times
 from kpasim.results.frames import Columns
+from kpasim.results.tables import Tables
 from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, fit
+from kpasim.studies.measured.described import answering
 
 Floats = NDArray[np.float64]
 
@@ -96,7 +98,8 @@ def fit_starts(
     notes: list[str] = []
     restarts = started = 0
     for record in records:
-        pods = _of_service(_started_here(record), record, service, notes)
+        period_s = _probe_period_s(record, probe_period_s)
+        pods = _of_service(_started_here(record, period_s), record, service, notes)
         restarted = _restarted(pods)
         if restarted.any():
             notes.append(f"{record.path}: {_pods(restarted)} restarted, the start of {_which(restarted)} is left out")
@@ -109,12 +112,15 @@ def fit_starts(
         if disordered.any():
             notes.append(f"{record.path}: {_pods(disordered)} left out: its moments are not in order")
         pods = _take(pods, ~disordered)
-        period_s = _probe_period_s(record, probe_period_s)
         for place, (name, lasted) in enumerate(stage_times(pods).items()):
             times, ready = lasted, name == "start"
             if ready and "port_open_s" in pods and not np.isnan(pods["port_open_s"]).all():
                 times, ready = times - (pods["ready_s"] - pods["port_open_s"]), False
-            found, failed = _sample(record, pods, times, period_s if ready else 0.0)
+            low, high = times - period_s if ready else times, times
+            if ready and "answers_by_s" in pods:
+                low = times - (pods["ready_s"] - pods["answers_from_s"])
+                high = times - (pods["ready_s"] - pods["answers_by_s"])
+            found, failed = _sample(record, pods, low, high, period_s if ready else 0.0)
             samples.setdefault(name, []).append(found)
             if failed:
                 notes.append(
@@ -135,9 +141,12 @@ def fit_starts(
     return Starts(stages, restarts / (restarts + started) if restarts and started else None, notes)
 
 
-def _started_here(record: Record) -> Columns:
+def _started_here(record: Record, period_s: float) -> Columns:
     """Pods whose start was recorded: of a simulated run not those that were there by decree."""
     pods = record.pods
+    if isinstance(record.tables, Tables):
+        earliest_s, latest_s = answering(record.tables, period_s)
+        pods = {**pods, "answers_from_s": earliest_s, "answers_by_s": latest_s}
     keep = ~np.isnan(pods["created_s"])
     if record.run.get("source") == "simulated":
         keep &= pods["created_s"] >= 0.0
@@ -189,11 +198,11 @@ def _probe_period_s(record: Record, otherwise_s: float) -> float:
     return float(period) if isinstance(period, int | float) else otherwise_s
 
 
-def _sample(record: Record, pods: Columns, times: Floats, before_s: float) -> tuple[Sample, int]:
+def _sample(record: Record, pods: Columns, shortest: Floats, times: Floats, before_s: float) -> tuple[Sample, int]:
     """Times of one stage with what is known of their ends, and how many pods are left out as failed."""
     resolution = WHOLE_SECONDS if record.kind == "kubectl-pods" else 0.0
     ended = ~np.isnan(times)
-    low = np.maximum(times[ended] - before_s - resolution, 0.0)
+    low = np.maximum(shortest[ended] - resolution, 0.0)
     high = np.maximum(times[ended] + resolution, low)
     stopped = pods.get("delete_requested_s", np.full(len(times), np.nan))
     lasted = (stopped - pods["created_s"])[~ended] - before_s

@@ -178,35 +178,53 @@ def recorded_of(run: Mapping[str, Any], tables: Tables) -> Recorded:
 
 def sent_of(run: Mapping[str, Any], tables: Tables) -> NDArray[np.float64] | None:
     """When the requests of an open loop were sent [s]; ``None`` of a closed loop, whose requests follow the answers."""
-    return None if run["workload"]["kind"] == "hey" else np.sort(tables.requests["start_s"])
+    return None if load_of(run) == "hey" else np.sort(tables.requests["start_s"])
+
+
+def load_of(run: Mapping[str, Any]) -> str:
+    """The kind of load that a run folder names; empty where it names none."""
+    whole = run.get("experiment")
+    load = run.get("workload") or (whole.get("workload") if isinstance(whole, Mapping) else None)
+    return str(load.get("kind", "")) if isinstance(load, Mapping) else ""
 
 
 def starts_of(tables: Tables, probe_period_s: float) -> NDArray[np.float64]:
     """How long the container of each pod took to answer, from the pod's creation [s]; in the order of creation.
 
+    The middle of what ``answering`` leaves open is taken; not a number where a pod never became ready.
+
+    Args:
+        tables: The run.
+        probe_period_s: The kubelet's period; 0 where queue-proxy probes a starting container eagerly.
+    """
+    created_s = tables.pods["created_s"]
+    earliest_s, latest_s = answering(tables, probe_period_s)
+    return ((earliest_s + latest_s) / 2.0 - created_s)[np.argsort(created_s, kind="stable")]
+
+
+def answering(tables: Tables, probe_period_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The earliest and the latest moment at which the container of each pod can have begun to answer [s].
+
     The kubelet looks once in a period, so the container began to answer within the period before the pod was ready, and
     no later than the pod's first request came. A request that had been waiting reaches a pod at the activator's next
-    probe. The middle of what is left is taken; not a number where a pod never became ready.
+    probe. Not a number where a pod never became ready.
 
     Args:
         tables: The run.
         probe_period_s: The kubelet's period; 0 where queue-proxy probes a starting container eagerly.
     """
     pods, requests = tables.pods, tables.requests
-    order = np.argsort(pods["created_s"], kind="stable")
-    found = np.full(len(order), np.nan)
+    latest_s = pods["ready_s"].astype(np.float64)
+    earliest_s = np.maximum(latest_s - probe_period_s, pods["created_s"])
     came_s, waited_s = requests["server_arrival_s"], requests["server_arrival_s"] - requests["start_s"]
-    for place, row in enumerate(order):
-        latest_s = pods["ready_s"][row]
-        earliest_s = max(latest_s - probe_period_s, pods["created_s"][row])
-        there = np.flatnonzero((requests["pod"] == pods["pod"][row]) & ~np.isnan(came_s))
-        if len(there) and came_s[there].min() < latest_s:
+    for row, name in enumerate(pods["pod"]):
+        there = np.flatnonzero((requests["pod"] == name) & ~np.isnan(came_s))
+        if len(there) and came_s[there].min() < latest_s[row]:
             first = there[np.argmin(came_s[there])]
-            latest_s = max(float(came_s[first]), earliest_s)
+            latest_s[row] = max(float(came_s[first]), earliest_s[row])
             if waited_s[first] > FOUND_S:
-                earliest_s = max(earliest_s, latest_s - FOUND_S)
-        found[place] = (earliest_s + latest_s) / 2.0 - pods["created_s"][row]
-    return found
+                earliest_s[row] = max(earliest_s[row], latest_s[row] - FOUND_S)
+    return earliest_s, latest_s
 
 
 def together(tables: Tables) -> int:

@@ -13,6 +13,7 @@ from kpasim.records import read
 from kpasim.spec.experiment import from_mapping
 from kpasim.studies.fit.families import Sample, fit
 from kpasim.studies.fit.starts import fit_starts
+from tests.real_runs import folder
 from tests.records.examples import pod
 
 FIRST = {"created": 0, "scheduled": 20, "initialized": 21, "proxy": 45, "started": 45, "ready": 75}
@@ -218,3 +219,12 @@ def test_a_pod_whose_moments_are_not_in_order_is_left_out(tmp_path):
 
     assert found.stages[-1].time.size == 3
     assert any("1 pod left out: its moments are not in order" in note for note in found.notes)
+
+
+def test_the_first_request_of_a_pod_dates_its_start():
+    """Containers open their port after 60 s; a probe sees that up to a second late, waiting requests see it sooner."""
+    found = fit_starts([read(folder("s2-zero-b"))], 0.0, np.random.default_rng(0)).stages
+
+    assert [stage.at_a_time for stage in found] == [0]
+    _, low, high = found[0].time.figures["p50"]
+    assert 59.9 < low < 60.1 < high < 60.3
