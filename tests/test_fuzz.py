@@ -55,6 +55,15 @@ spec:
     deployment: {progress-deadline: "600s"}
     features: {kubernetes.podspec-nodeselector: "enabled", secure-pod-defaults: "allowrootbounded"}
 ---
+apiVersion: serving.kserve.io/v1alpha1
+kind: ServingRuntime
+metadata: {name: painter}
+spec:
+  annotations: {autoscaling.knative.dev/window: 20s}
+  supportedModelFormats: [{name: tensorflow, version: "1", autoSelect: true, priority: 1}]
+  protocolVersions: [v1]
+  containers: [{name: kserve-container, image: "example.org/painter:1", resources: {limits: {cpu: 1}}}]
+---
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: inferenceservice-config, namespace: kserve}
@@ -87,6 +96,12 @@ def _page(path: Path) -> None:
     run_page(evidence.read(path.parent))
 
 
+def _on_cluster(path: Path) -> None:
+    """An InferenceService as the cluster's configuration has it."""
+    cluster = cluster_of([path])
+    read_service(path.parent / "experiments/manifests/flowers-gpu.yaml", cluster.autoscaler, cluster.defaults)
+
+
 def _run_folder(path: Path) -> None:
     read(path.parent)
 
@@ -106,7 +121,7 @@ TARGETS: dict[str, Target] = {
         _yaml("experiments/manifests/flowers-gpu.yaml"),
         lambda path: read_service(path, AutoscalerConfig()),
     ),
-    "cluster-config": Target("cluster.yaml", CLUSTER_CONFIG.encode(), lambda path: cluster_of([path])),
+    "cluster-config": Target("cluster.yaml", CLUSTER_CONFIG.encode(), _on_cluster),
     "config-map": Target("cm.yaml", CONFIG_MAP.encode(), lambda path: read_config_map(path, "config-autoscaler")),
     **{f"record {kind}": Target("measured", content, read) for kind, content in VALID.items()},
     **{

@@ -19,22 +19,28 @@ from kpasim.spec.base import Place, dotted, line_of, show, unknown_key
 from kpasim.spec.goparse import format_float, parse_bool, parse_duration, parse_int
 from kpasim.spec.objects import Object, objects_in
 from kpasim.spec.quantities import amount, duration_text
+from kpasim.spec.servingruntime import KINDS, kept
 from kpasim.spec.yamlfile import Document, parse_documents, read_text
 
 KSERVE_CONFIG = "inferenceservice-config"
 """KServe's own ConfigMap."""
+RUNTIMES = "serving-runtimes"
+"""Key of KServe's ConfigMap here: the ServingRuntimes beside it, as `kpasim.spec.servingruntime` keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
 class KServeConfig:
-    """What KServe's `inferenceservice-config` says.
+    """What KServe's `inferenceservice-config` says, and the ServingRuntimes of the cluster.
 
     `disallowed_annotations` are those that KServe does not hand down to the revision; `deployment_mode` is the mode of
-    an InferenceService that names none.
+    an InferenceService that names none; `resources` holds requests and limits of a predictor's own container that
+    names none, as in `Defaults`; `runtimes` is the JSON of what `servingruntime.kept` returns.
     """
 
     disallowed_annotations: tuple[str, ...] = ("autoscaling.knative.dev/min-scale", "autoscaling.knative.dev/max-scale")
     deployment_mode: str = "Knative"
+    resources: tuple[tuple[tuple[str, str], str], ...] = ()
+    runtimes: str = "[]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +177,19 @@ def read_config_map(path: str | Path, name: str) -> ConfigMap:
 
 
 def read_cluster_config(paths: Iterable[str | Path]) -> dict[str, ConfigMap]:
-    """The ConfigMaps of a cluster that matter, by name, from any mix of files.
+    """The ConfigMaps of a cluster that matter, by name, from any mix of files; ServingRuntimes are in KServe's.
 
     Raises:
         ExperimentError: A file that holds none of them, or one that is given twice.
     """
     found: dict[str, ConfigMap] = {}
+    runtimes: list[tuple[dict[str, Any], Document]] = []
     for path in paths:
-        maps, _ = config_maps_in(path)
+        maps, documents = config_maps_in(path)
         known = [one for one in maps if one.name in CLUSTER_MAPS]
-        if not known:
+        held = [(kept(one.data), one.document) for one in objects_in(documents) if one.kind in KINDS]
+        runtimes += held
+        if not known and not held:
             has = f" (it holds {', '.join(one.name for one in maps)})" if maps else ""
             message = f"holds none of the ConfigMaps that matter{has}; wanted: {', '.join(CLUSTER_MAPS)}"
             raise ExperimentError(path, [Problem("", message, 1)])
@@ -192,6 +201,10 @@ def read_cluster_config(paths: Iterable[str | Path]) -> dict[str, ConfigMap]:
                 line = line_of(one.prefix, one.document.lines)
                 raise ExperimentError(path, [Problem(dotted(one.prefix), message, line)])
             found[one.name] = one
+    if runtimes:
+        own = found.get(KSERVE_CONFIG) or ConfigMap(KSERVE_CONFIG, {}, {}, runtimes[0][1], ())
+        data = {**own.data, RUNTIMES: json.dumps([runtime for runtime, _ in runtimes])}
+        found[KSERVE_CONFIG] = own._replace(data=data)
     return found
 
 
@@ -264,6 +277,11 @@ _RESOURCES = {
     for resource in ("cpu", "memory", "ephemeral-storage")
     for bound in ("request", "limit")
 }
+_KSERVE_RESOURCES = {
+    f"{resource}{bound.capitalize()}": (f"{bound}s", resource)
+    for resource in ("cpu", "memory")
+    for bound in ("request", "limit")
+}
 _TEMPLATES = ("container-name-template", "init-container-name-template")
 _DEFAULTS_KEYS: dict[str, tuple[str, Any]] = {
     "container-concurrency": ("container_concurrency", parse_int),
@@ -308,6 +326,7 @@ CONFIG_MAPS: dict[str, dict[str, tuple[str, Any]]] = {
     "config-features": dict.fromkeys(FEATURES, ("", str)),
     KSERVE_CONFIG: {
         **dict.fromkeys(("deploy", "inferenceService"), ("", _json)),
+        RUNTIMES: ("", str),
         **dict.fromkeys(
             (
                 "explainers", "storageInitializer", "credentials", "ingress", "logger", "batcher", "agent", "router",
@@ -457,7 +476,11 @@ def _kserve(read: Mapping[str, Any]) -> KServeConfig:
     config = KServeConfig()
     further = read.get("inferenceService", {}).get("serviceAnnotationDisallowedList") or ()
     mode = read["deploy"].get("defaultDeploymentMode", "Standard") if "deploy" in read else config.deployment_mode
-    return KServeConfig(tuple(dict.fromkeys((*config.disallowed_annotations, *further))), str(mode))
+    given = read.get("inferenceService", {}).get("resource")
+    amounts = given if isinstance(given, Mapping) else {}
+    resources = tuple((place, str(amounts[key])) for key, place in _KSERVE_RESOURCES.items() if amounts.get(key))
+    dropped = tuple(dict.fromkeys((*config.disallowed_annotations, *further)))
+    return KServeConfig(dropped, str(mode), resources, read.get(RUNTIMES, "[]"))
 
 
 def _faults(d: Defaults, name: str, read: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

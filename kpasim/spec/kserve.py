@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kpasim.spec import servingruntime
 from kpasim.spec.autoscaler import KPA, PREFIX, SPELLINGS, annotation_key
 from kpasim.spec.base import Place, show, suggestion
 from kpasim.spec.configmaps import KServeConfig
@@ -199,7 +200,10 @@ def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_
         metadata["namespace"] = data["metadata"]["namespace"]
     made.origins |= {("metadata",): ("metadata",), _TEMPLATE: PREDICTOR, _SPEC: PREDICTOR,
                      (*_TEMPLATE, "metadata"): PREDICTOR}  # fmt: skip
-    annotations = _annotations(data, config, made, allow_zero_initial=allow_zero_initial)
+    model = predictor.get(_model_key(predictor) or "")
+    namespace = str(data["metadata"].get("namespace") or "default")
+    runtime = servingruntime.chosen(_format_named(predictor), namespace, config.runtimes) if model is not None else None
+    annotations = _annotations(data, config, made, runtime, allow_zero_initial=allow_zero_initial)
     on_service = {ROLLOUT: annotations.pop(ROLLOUT)} if ROLLOUT in annotations else {}
     if on_service:
         made.origins[*_OWN_ANNOTATIONS, ROLLOUT] = made.origins[*_ANNOTATIONS, ROLLOUT]
@@ -207,7 +211,9 @@ def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_
         "apiVersion": "serving.knative.dev/v1",
         "kind": "Service",
         "metadata": {**metadata, **({"annotations": on_service} if on_service else {})},
-        "spec": {"template": {"metadata": {"annotations": annotations}, "spec": _pod(predictor, made)}},
+        "spec": {
+            "template": {"metadata": {"annotations": annotations}, "spec": _pod(predictor, config, runtime, made)}
+        },
     }
     faults = [*_faults(data, predictor), *made.faults]
     unknown = [(*PREDICTOR, key) for key in predictor if key not in _COMPONENT | _POD]
@@ -278,11 +284,20 @@ def _at(data: Any, place: Place) -> Any:
 
 
 def _annotations(
-    data: Mapping[str, Any], config: KServeConfig, made: _Mapping, *, allow_zero_initial: bool
+    data: Mapping[str, Any],
+    config: KServeConfig,
+    made: _Mapping,
+    runtime: Mapping[str, Any] | None,
+    *,
+    allow_zero_initial: bool,
 ) -> dict[str, Any]:
-    """Annotations of the revision template: those of the predictor over those of the object, and KServe's own."""
+    """Annotations of the revision template: the predictor's over the object's over the runtime's, and KServe's own."""
     predictor = data["spec"]["predictor"]
     found: dict[str, Any] = {}
+    for key, value in ((runtime or {}).get("annotations") or {}).items():
+        if key not in config.disallowed_annotations:
+            found[key] = str(value)
+            made.origins[*_ANNOTATIONS, key] = _model_place(predictor)
     for place in ANNOTATIONS:
         for key, value in (_at(data, place) or {}).items():
             if key == "kubectl.kubernetes.io/last-applied-configuration":
@@ -319,16 +334,19 @@ def _takes_initial(text: Any, *, allow_zero: bool) -> bool:
         return False
 
 
-def _pod(predictor: Mapping[str, Any], made: _Mapping) -> dict[str, Any]:
+def _pod(
+    predictor: Mapping[str, Any], config: KServeConfig, runtime: Mapping[str, Any] | None, made: _Mapping
+) -> dict[str, Any]:
     """Spec of the revision: the predictor's pod, its limit of concurrency, and its timeout in both places."""
-    spec = {key: value for key, value in predictor.items() if key in _POD and key != "containers"}
+    spec = servingruntime.pod(runtime or {})
+    spec |= {key: value for key, value in predictor.items() if key in _POD and key != "containers"}
     if predictor.get("containerConcurrency") is not None:
         spec["containerConcurrency"] = predictor["containerConcurrency"]
     if predictor.get("timeout") is not None:
         spec["timeoutSeconds"] = spec["responseStartTimeoutSeconds"] = predictor["timeout"]
     for key in ("timeoutSeconds", "responseStartTimeoutSeconds"):
         made.origins[*_SPEC, key] = (*PREDICTOR, "timeout")
-    spec["containers"] = _containers(predictor, made)
+    spec["containers"] = _containers(predictor, config, runtime, made)
     return spec
 
 
@@ -337,7 +355,20 @@ def _model_key(predictor: Mapping[str, Any]) -> str | None:
     return next((key for key in ("model", *FRAMEWORKS) if isinstance(predictor.get(key), Mapping)), None)
 
 
-def _containers(predictor: Mapping[str, Any], made: _Mapping) -> list[Any]:
+def _model_place(predictor: Mapping[str, Any]) -> Place:
+    return (*PREDICTOR, _model_key(predictor) or "model")
+
+
+def _format_named(predictor: Mapping[str, Any]) -> dict[str, Any]:
+    """The model as KServe's webhook writes it: an old key becomes the name of its format."""
+    key = _model_key(predictor) or "model"
+    model = dict(predictor.get(key) or {})
+    return model if key == "model" else {"modelFormat": {"name": key}, **model}
+
+
+def _containers(
+    predictor: Mapping[str, Any], config: KServeConfig, runtime: Mapping[str, Any] | None, made: _Mapping
+) -> list[Any]:
     """The container of the model first, then the others; without a model the first one serves."""
     given = predictor.get("containers") or []
     own = given if isinstance(given, list) else []
@@ -346,7 +377,11 @@ def _containers(predictor: Mapping[str, Any], made: _Mapping) -> list[Any]:
     if key is not None:
         model = predictor[key]
         container = {name: value for name, value in model.items() if name not in _MODEL}
+        if runtime:
+            container = servingruntime.model_container(runtime, container, model)
         found.append({**container, "name": "kserve-container", "image": container.get("image") or UNKNOWN_IMAGE})
+        found += servingruntime.other_containers(runtime) if runtime else []
+        made.origins[*_SPEC, "containers"] = (*PREDICTOR, key)
         made.origins[*_SPEC, "containers", 0] = (*PREDICTOR, key)
     elif not own:
         made.faults.append((PREDICTOR, "holds no model (must have model, or containers)"))
@@ -356,8 +391,23 @@ def _containers(predictor: Mapping[str, Any], made: _Mapping) -> list[Any]:
             continue
         made.origins[*_SPEC, "containers", len(found)] = (*PREDICTOR, "containers", index)
         serves = isinstance(one, Mapping) and not found
-        found.append({**one, "name": "kserve-container"} if serves else one)
+        found.append({**_with_resources(one, config), "name": "kserve-container"} if serves else one)
     return found
+
+
+def _with_resources(container: Mapping[str, Any], config: KServeConfig) -> dict[str, Any]:
+    """A predictor's own container with the resources that the cluster gives it.
+
+    Source:
+        kserve/kserve@aaac4e2, pkg/apis/serving/v1beta1/predictor_custom.go, Default: a model gets none.
+    """
+    given = container.get("resources")
+    if not config.resources or not isinstance(given, Mapping | None):
+        return dict(container)
+    resources = {bound: dict(amounts or {}) for bound, amounts in (given or {}).items()}
+    for (bound, name), value in config.resources:
+        resources.setdefault(bound, {}).setdefault(name, value)
+    return {**container, "resources": resources}
 
 
 def _faults(data: Mapping[str, Any], predictor: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
@@ -378,6 +428,8 @@ def _faults(data: Mapping[str, Any], predictor: Mapping[str, Any]) -> Iterator[t
             yield (*PREDICTOR, key), f"{show(value)} is not right (must be a whole number)"
         elif value is not None and value < 0:
             yield (*PREDICTOR, key), f"{value} is negative (must be at least 0)"
+        elif key == "canaryTrafficPercent" and value is not None and value > 100:
+            yield (*PREDICTOR, key), f"{value} is out of range (must be in [0, 100])"
     least = predictor.get("minReplicas", 1)
     most = predictor.get("maxReplicas") or 0
     if isinstance(least, int) and isinstance(most, int) and least > most > 0:
