@@ -12,6 +12,9 @@ from kpasim.cli import options
 from kpasim.cli.output import compile_for_next_time, note, print_json, progress, show_tables
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kpasim.studies.judge import Judgement
     from kpasim.studies.versus.study import Versus
 
 NOT_MET = 3
@@ -111,15 +114,30 @@ def show(found: Versus, *, explain: bool) -> None:
         if rival.assumed:
             click.echo(textwrap.fill(f"Assumed: {rival.assumed}.", WIDTH, subsequent_indent="  "))
     for place, judgements in enumerate(found.judgements):
-        for one in judgements:
-            mark = "\N{CHECK MARK}" if one.met else "\N{BALLOT X}"
-            click.secho(f"{mark} {found.names[place]}: {one.text()}", fg="green" if one.met else "red")
+        for text, all_met in verdicts(found.names[place], judgements):
+            click.secho(text, fg="green" if all_met else "red")
+    if slo_note := next((one.about for of_run in found.judgements for one in of_run if one.about), ""):
+        click.echo(f"SLOs are about {slo_note}.")
     if explain:
         for place, name in enumerate(found.names):
             click.echo()
             click.secho(name, bold=True)
             for line in reasons(found, place):
                 click.echo(textwrap.fill(line, WIDTH, subsequent_indent="  "))
+
+
+def verdicts(name: str, judgements: Sequence[Judgement]) -> list[tuple[str, bool]]:
+    """One line about the SLOs of an autoscaler, and whether it meets all; nothing without SLOs."""
+    from kpasim.results.display import percent
+    from kpasim.studies.tune import PROBABILITY
+
+    if not judgements:
+        return []
+    texts = [f"{one.slo} met in {percent(one.share)} of runs" for one in judgements]
+    met = all(one.met for one in judgements)
+    needed = f" ({percent(PROBABILITY)} needed)"
+    mark = "\N{CHECK MARK}" if met else "\N{BALLOT X}"
+    return [(f"{mark} {name}: {'; '.join(texts)}{needed}", met)]
 
 
 def reasons(found: Versus, place: int) -> list[str]:

@@ -37,8 +37,11 @@ def answer(found: Versus) -> list[str]:
         left_out = not asked and not all(found.meets(place) for place in range(len(names)))
         what = "meets all SLOs at the lowest" if asked else "has the lowest"
         text = f"{names[best[0]]} {what} {title} ({amount} {unit})"
-        if best[1:]:
-            text += f"; no significant difference to {', '.join(names[place] for place in best[1:])}"
+        known, open_ = (
+            [names[place] for place in best[1:] if found.knows(best[0], place) is enough] for enough in (True, False)
+        )
+        text += f"; no significant difference to {', '.join(known)}" if known else ""
+        text += f"; not known whether {', '.join(open_)} cost{'s' * (len(open_) == 1)} more (-n)" if open_ else ""
         of = f" Autoscalers under which more than {FAILED_SHARE:.0%} of requests fail are left out." if left_out else ""
         lines = [f"{text}.{of}"]
     if not asked:
@@ -90,9 +93,9 @@ def change(name: str, found: Difference) -> tuple[str, str]:
         return NOTHING, ""
     if not math.isfinite(found.low):
         return signed(name, found.mean), "not known"
-    half = signed(name, max(found.high - found.mean, found.mean - found.low)).lstrip("+")
+    half = float(f"{max(found.high - found.mean, found.mean - found.low):.2g}")
     verdict = "" if found.significant else "not significant" if found.enough else "not known"
-    return f"{signed(name, found.mean)} ± {half}", verdict
+    return f"{signed(name, found.mean)} ± {signed(name, half).lstrip('+')}", verdict
 
 
 def met(found: Versus, place: int) -> str:

@@ -120,6 +120,11 @@ class Versus:
         ]
         return [best, *ties]
 
+    def knows(self, one: int, other: int) -> bool:
+        """Whether the replications would most likely have shown a difference of cost between two autoscalers."""
+        name = self.columns[-1][1]
+        return difference(self.figures(one)[name], self.figures(other)[name], figures=len(self.rivals)).enough
+
     def to_dict(self) -> dict[str, Any]:
         """What ``kpasim versus --json`` prints."""
         return {
