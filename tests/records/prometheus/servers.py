@@ -19,7 +19,9 @@ import pytest
 
 from kpasim.records.prometheus.selection import Served
 
-DEADLINE_S = 120
+DEADLINE_S = 300
+ATTEMPTS = 5
+"""A free port may be taken before the server takes it: then another is tried."""
 
 
 def program(name: str) -> str:
@@ -47,16 +49,14 @@ def prometheus(folder: Path, *openmetrics: Path, flags: Sequence[str] = ()) -> I
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     (folder / "prometheus.yml").write_text("{}\n")
-    port = free_port()
     command = [
         server,
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'tsdb'}",
         "--storage.tsdb.retention.time=100y",
-        f"--web.listen-address=127.0.0.1:{port}",
         *flags,
     ]
-    with _running(command, folder, f"http://127.0.0.1:{port}", "/-/ready") as url:
+    with _running(command, "--web.listen-address", folder, "/-/ready") as url:
         yield url
 
 
@@ -65,15 +65,8 @@ def victoria_metrics(folder: Path, series: Iterable[Served], flags: Sequence[str
     """The URL of a VictoriaMetrics that holds some series, until the block ends."""
     server = program("victoria-metrics")
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    command = [
-        server,
-        f"-storageDataPath={folder / 'data'}",
-        "-retentionPeriod=100y",
-        f"-httpListenAddr=127.0.0.1:{port}",
-        *flags,
-    ]
-    with _running(command, folder, f"http://127.0.0.1:{port}", "/health") as url:
+    command = [server, f"-storageDataPath={folder / 'data'}", "-retentionPeriod=100y", *flags]
+    with _running(command, "-httpListenAddr", folder, "/health") as url:
         for batch in _batches(series):
             body = "\n".join(map(json.dumps, batch)).encode()
             with urllib.request.urlopen(f"{url}/api/v1/import", data=body, timeout=DEADLINE_S) as answer:
@@ -100,19 +93,27 @@ def _batches(series: Iterable[Served]) -> Iterator[list[dict[str, Any]]]:
 
 
 @contextlib.contextmanager
-def _running(command: Sequence[str], folder: Path, url: str, ready: str) -> Iterator[str]:
-    with open(folder / "log", "w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
-    try:
-        limit = time.monotonic() + DEADLINE_S
-        while not _answers(url + ready):
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < limit, (folder / "log").read_text()
-            time.sleep(0.05)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(DEADLINE_S)
+def _running(command: Sequence[str], option: str, folder: Path, ready: str) -> Iterator[str]:
+    """The URL of a server that listens where ``option`` says, once it is ready."""
+    log = folder / "log"
+    for _ in range(ATTEMPTS):
+        address = f"127.0.0.1:{free_port()}"
+        with open(log, "w") as file:
+            process = subprocess.Popen([*command, f"{option}={address}"], stdout=file, stderr=file, cwd=folder)
+        try:
+            limit = time.monotonic() + DEADLINE_S
+            while process.poll() is None and not _answers(f"http://{address}{ready}"):
+                assert time.monotonic() < limit, log.read_text()
+                time.sleep(0.05)
+            if process.poll() is not None and "address already in use" in log.read_text():
+                continue
+            assert process.poll() is None, log.read_text()
+            yield f"http://{address}"
+            return
+        finally:
+            process.terminate()
+            process.wait(DEADLINE_S)
+    raise AssertionError(f"no port in {ATTEMPTS} attempts: {log.read_text()}")
 
 
 def _answers(url: str) -> bool:
