@@ -247,7 +247,8 @@ def show(result: Result, judgements: Sequence[Judgement], *, explain: bool) -> N
     from kpasim.spec.sharing import sharing as sharing_of
 
     facts = facts_of(result)
-    tables = result.tables()
+    is_hey = result.experiment.workload.kind == "hey"
+    tables = result.tables(brief=not (explain or is_hey))
     if explain:
         from kpasim.studies.explain import why
 
@@ -272,7 +273,7 @@ def show(result: Result, judgements: Sequence[Judgement], *, explain: bool) -> N
     for line in (answer.pods(facts, tables), answer.ran(facts), *assumed, *dearest(result, facts)):
         say(line)
     click.echo()
-    if result.experiment.workload.kind == "hey":
+    if is_hey:
         from kpasim.results.hey import report
 
         click.echo(

@@ -11,7 +11,7 @@ from kpasim.engines import outcome as of
 from kpasim.engines.draws import session_of
 from kpasim.engines.model.state import NO_ENDPOINT
 from kpasim.engines.outcome import Outcome
-from kpasim.engines.params import KPA, NEVER_NS, Draws, Ints, Params
+from kpasim.engines.params import FOREVER_NS, KPA, NEVER_NS, Draws, Ints, Params
 from kpasim.policy import burst, decider, scaler
 from kpasim.policy.rules import RULES
 from kpasim.results.frames import Columns
@@ -32,7 +32,9 @@ RECORDS = ("requests", "ticks", "scaling")
 
 def seconds(times_ns: NDArray[np.int64], load_ns: NDArray[np.int64] | int) -> NDArray[np.float64]:
     """Times in seconds from the start of the load; ``NaN`` for what never happened."""
-    return np.where(times_ns == NEVER_NS, np.nan, (times_ns - load_ns) / 1e9)
+    times_s: NDArray[np.float64] = (times_ns - load_ns) / 1e9
+    times_s[times_ns == NEVER_NS] = np.nan
+    return times_s
 
 
 def tables(
@@ -41,6 +43,8 @@ def tables(
     type_names: Sequence[str] = ("",),
     class_names: Sequence[str] = (),
     draws: Draws | None = None,
+    *,
+    brief: bool = False,
 ) -> Tables:
     """The tables of one run, with names.
 
@@ -50,33 +54,17 @@ def tables(
         type_names: Names of the instance types.
         class_names: Names of the classes of requests.
         draws: Random numbers of the run, which tell each request's class and session.
+        brief: Leave out what a timeline does not show: all requests, and how decisions came about.
     """
     load = outcome.load_ns
-    requests, pods, nodes, ticks = outcome.requests, outcome.pods, outcome.nodes, outcome.ticks
-    pod_names = np.array([f"pod-{index:05d}" for index in range(len(pods))] + [""])
+    pods, nodes, ticks = outcome.pods, outcome.nodes, outcome.ticks
     node_names = np.array([f"node-{index:05d}" for index in range(len(nodes))] + [""])
     types = np.array([*type_names, ""])
-    status = requests[of.STATUS].astype(np.int64)
-    latency = np.where(status == -1, np.nan, (requests[of.RESPONSE] - requests[of.SENT]) / 1e9)
     # A node of an anonymous instance is no news beside its pod.
     show_nodes = bool(type_names[0]) or bool(params.pool_ready.any()) or bool(params.pool_provisioned.any())
-    return Tables(
-        requests={
-            "id": np.arange(1, len(requests) + 1),
-            "start_s": seconds(requests[of.SENT], load),
-            "latency_s": latency,
-            "status": np.maximum(status, 0),
-            "pod": pod_names[requests[of.POD]],
-            "service_s": np.where(requests[of.BEGUN] == NEVER_NS, np.nan, requests[of.SERVICE] / 1e9),
-            "server_arrival_s": seconds(requests[of.ARRIVED], load),
-            "server_start_s": seconds(requests[of.BEGUN], load),
-            "server_end_s": seconds(requests[of.DONE], load),
-            "activator": requests[of.ACTIVATOR].astype(np.int64),
-            "error": _errors(requests),
-            **_kinds(outcome, params, types, class_names, draws),
-        },
+    found = Tables(
         pods={
-            "pod": pod_names[:-1],
+            "pod": _pod_names(outcome)[:-1],
             "created_s": seconds(pods[:, of.CREATED], load),
             "ready_s": seconds(pods[:, of.READY], load),
             "delete_requested_s": seconds(pods[:, of.ASKED], load),
@@ -95,15 +83,9 @@ def tables(
             "t_s": seconds(ticks[of.TICK_T], load),
             "stable": ticks[of.STABLE],
             "panic": ticks[of.PANIC],
-            "target": np.full(len(ticks), target_of(params)),
-            "desired_stable": _raw_pods(ticks[of.STABLE], params),
-            "desired_panic": _raw_pods(ticks[of.PANIC], params),
             "ready_pods": ticks[of.READY_PODS].astype(np.int64),
             "panic_mode": ticks[of.PANIC_MODE].astype(np.int64),
-            "excess_burst_capacity": excess_burst_capacity(ticks, params),
             "desired": ticks[of.DESIRED].astype(np.int64),
-            "rule": np.array(RULES)[ticks[of.RULE]],
-            "poke": ticks[of.POKED].astype(np.int64),
         },
         scaling=_scaling(outcome),
         nodes={
@@ -116,11 +98,47 @@ def tables(
         if show_nodes
         else {},
     )
+    if brief:
+        return found
+    found.requests = _requests(outcome) | _kinds(outcome, params, types, class_names, draws)
+    found.ticks |= {
+        "target": np.full(len(ticks), target_of(params)),
+        "desired_stable": _raw_pods(ticks[of.STABLE], params),
+        "desired_panic": _raw_pods(ticks[of.PANIC], params),
+        "excess_burst_capacity": excess_burst_capacity(ticks, params),
+        "rule": np.array(RULES)[ticks[of.RULE]],
+        "poke": ticks[of.POKED].astype(np.int64),
+    }
+    return found
+
+
+def _pod_names(outcome: Outcome) -> NDArray[np.str_]:
+    """Names of the pods, and the empty one of none."""
+    return np.array([f"pod-{index:05d}" for index in range(len(outcome.pods))] + [""])
+
+
+def _requests(outcome: Outcome) -> Columns:
+    requests, load = outcome.requests, outcome.load_ns
+    status = requests[of.STATUS].astype(np.int64)
+    return {
+        "id": np.arange(1, len(requests) + 1),
+        "start_s": seconds(requests[of.SENT], load),
+        "latency_s": np.where(status == -1, np.nan, (requests[of.RESPONSE] - requests[of.SENT]) / 1e9),
+        "status": np.maximum(status, 0),
+        "pod": _pod_names(outcome)[requests[of.POD]],
+        "service_s": np.where(requests[of.BEGUN] == NEVER_NS, np.nan, requests[of.SERVICE] / 1e9),
+        "server_arrival_s": seconds(requests[of.ARRIVED], load),
+        "server_start_s": seconds(requests[of.BEGUN], load),
+        "server_end_s": seconds(requests[of.DONE], load),
+        "activator": requests[of.ACTIVATOR].astype(np.int64),
+        "error": _errors(requests),
+    }
 
 
 def _errors(requests: NDArray[np.void]) -> NDArray[np.str_]:
     """What ``error`` says of each request."""
-    words = np.array([STATUS_WORDS[int(code)] for code in requests[of.STATUS]], dtype=np.str_)
+    codes, place = np.unique(requests[of.STATUS], return_inverse=True)
+    words = np.array([STATUS_WORDS[code] for code in codes.tolist()], dtype=np.str_)[place]
     no_pod = (requests[of.STATUS] == NO_ENDPOINT) & (requests[of.POD] < 0)
     return np.where(no_pod, "no pod", words) if no_pod.any() else words
 
@@ -171,18 +189,18 @@ def _kinds(
 def _scaling(outcome: Outcome) -> Columns:
     """Rows of the objects' changes, with what the pods were doing at each."""
     rows, pods = outcome.scaling, outcome.pods
-    t = rows[of.SCALING_T][:, np.newaxis]
-    never = NEVER_NS
+    created, scheduled, ready, asked, gone = (
+        np.where(pods[:, column] == NEVER_NS, FOREVER_NS, pods[:, column])
+        for column in (of.CREATED, of.SCHEDULED, of.READY, of.ASKED, of.GONE)
+    )
+    leaves = np.minimum(asked, gone)
 
-    def since(column: int) -> NDArray[np.bool_]:
-        times = pods[:, column]
-        return np.asarray((times != never) & (times <= t))
+    def during(begin: Ints, end: Ints) -> Ints:
+        """How many pods are between two moments of theirs, at each row."""
+        some = begin < end
+        moments = (np.searchsorted(np.sort(each[some]), rows[of.SCALING_T], side="right") for each in (begin, end))
+        return np.asarray(next(moments) - next(moments))
 
-    there = since(of.CREATED) & ~since(of.GONE)
-    asked = since(of.ASKED)
-    scheduled = since(of.SCHEDULED)
-    pending = there & ~asked & ~scheduled
-    starting = there & ~asked & scheduled & ~since(of.READY)
     conditions = np.array([*scaler.CONDITIONS[:3], ""])
     return {
         "t_s": seconds(rows[of.SCALING_T], outcome.load_ns),
@@ -191,9 +209,9 @@ def _scaling(outcome: Outcome) -> Columns:
         "replicas": rows[of.REPLICAS].astype(np.int64),
         "pa_active": conditions[rows[of.ACTIVE]],
         "sks_mode": np.array(burst.MODES)[rows[of.MODE]],
-        "starting": starting.sum(axis=1),
-        "pending": pending.sum(axis=1),
-        "draining": (there & asked).sum(axis=1),
+        "starting": during(np.maximum(created, scheduled), np.minimum(leaves, ready)),
+        "pending": during(created, np.minimum(leaves, scheduled)),
+        "draining": during(np.maximum(created, asked), gone),
     }
 
 
@@ -250,6 +268,8 @@ def stacked(outcomes: Sequence[Outcome]) -> Tables:
 def _columns(parts: Sequence[NDArray[np.void]]) -> Callable[[str], Ints]:
     """What gives a column of records of different numbers as one array; missing rows hold ``NEVER_NS``."""
     lengths = np.array([len(part) for part in parts], dtype=np.int64)
+    if len(parts) == 1:
+        return lambda name: parts[0][name].astype(np.int64)[np.newaxis]
     there = np.arange(lengths.max(initial=0)) < lengths[:, np.newaxis]
     together = np.concatenate(parts)
 

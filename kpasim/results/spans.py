@@ -24,16 +24,16 @@ def covered(spans: Sequence[Spans], low: NDArray[np.float64], high: NDArray[np.f
     end = np.minimum(np.concatenate([span[2].ravel() for span in spans]), high.ravel()[payers])
     kept = (payers >= 0) & (end > start)
     payers, start, end = payers[kept], start[kept], end[kept]
-    if len(payers) == 0:
-        return np.zeros(low.shape)
-    # Payers are laid out one after the other on one time axis: then a running maximum of ends finds all overlaps.
-    room = float(end.max() - start.min()) + 1.0
-    shift = payers * room - start.min()
-    order = np.lexsort((start, payers))
-    begins, ends = (start + shift)[order], np.maximum.accumulate((end + shift)[order])
-    before = np.concatenate([[-np.inf], ends[:-1]])
-    gained = np.maximum(ends - np.maximum(begins, before), 0.0)
-    return np.bincount(payers[order], gained, minlength=low.size).astype(np.float64).reshape(low.shape)
+    # Payers are laid out one after the other on one time axis, with a second between them.
+    length = np.maximum(high - low, 0.0).ravel()
+    first = np.concatenate([[0.0], np.cumsum(length + 1.0)[:-1]])
+    shift = (first - np.where(length > 0.0, low.ravel(), 0.0))[payers]
+    begins, ends = np.sort(start + shift), np.sort(end + shift)
+    # Where as many stretches have ended as have begun, none is going on until the next begins.
+    apart = begins[1:] > ends[:-1]
+    begins, ends = begins[np.append(True, apart)[: len(begins)]], ends[np.append(apart, True)[: len(ends)]]
+    payer = np.searchsorted(first - 0.5, begins, side="right") - 1
+    return np.bincount(payer, ends - begins, minlength=low.size).astype(np.float64).reshape(low.shape)
 
 
 def places(names: NDArray[Any], among: NDArray[Any]) -> NDArray[np.int64]:

@@ -135,10 +135,13 @@ def request_figures(start_s: NDArray[Any], latency_s: NDArray[Any], status: NDAr
     spread = _spread(latency_s, succeeded)
     figures = {f"latency_s.{name}": value for name, value in spread.items()}
     ordered, counts = _compact(latency_s, succeeded)
-    for p, value in zip(LATENCY_PERCENTILES, percentiles(ordered, counts), strict=True):
+    for p, value in zip(LATENCY_PERCENTILES, _percentiles(ordered, counts), strict=True):
         figures[f"latency_s.p{p}"] = value
-    figures |= latencies_of_all(spread, counts, requests, percentiles(ordered, requests.astype(np.int64)))
-    every = _spread(latency_s, answered)
+    figures |= latencies_of_all(spread, counts, requests, _percentiles(ordered, requests.astype(np.int64)))
+    if (answered == succeeded).all():
+        every, of_hey = spread, _hey_percentiles(ordered, counts)
+    else:
+        every, of_hey = _spread(latency_s, answered), _hey_percentiles(*_compact(latency_s, answered))
     figures |= {
         "hey.total": total_s,
         "hey.slowest": every["max"],
@@ -146,7 +149,7 @@ def request_figures(start_s: NDArray[Any], latency_s: NDArray[Any], status: NDAr
         "hey.average": every["mean"],
         "hey.rps": rps,
     }
-    for p, value in zip(LATENCY_PERCENTILES, hey_percentiles(*_compact(latency_s, answered)), strict=True):
+    for p, value in zip(LATENCY_PERCENTILES, of_hey, strict=True):
         figures[f"hey.p{p}"] = value
     ok = succeeded.sum(axis=1).astype(np.float64)
     errors = ended.sum(axis=1) - ok
@@ -204,7 +207,13 @@ def percentiles(
     Returns:
         Shape ``(len(ranks), runs)``, ``NaN`` where a row has no value.
     """
-    ordered = _ordered(latencies, counts)
+    return _percentiles(_ordered(latencies, counts), counts, ranks)
+
+
+def _percentiles(
+    ordered: NDArray[np.float64], counts: NDArray[np.int64], ranks: Sequence[float] = LATENCY_PERCENTILES
+) -> NDArray[np.float64]:
+    """The same of rows in ascending order, infinity behind the values that count."""
     last = np.maximum(counts - 1, 0)
     result = np.full((len(ranks), len(counts)), np.nan)
     if ordered.shape[1] == 0:
@@ -236,7 +245,11 @@ def hey_percentiles(latencies: NDArray[np.float64], counts: NDArray[np.int64]) -
     Returns:
         Shape ``(7, runs)``: 10, 25, 50, 75, 90, 95 and 99 %.
     """
-    ordered = _ordered(latencies, counts)
+    return _hey_percentiles(_ordered(latencies, counts), counts)
+
+
+def _hey_percentiles(ordered: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The same of rows in ascending order."""
     result = np.full((len(LATENCY_PERCENTILES), len(counts)), np.nan)
     if ordered.shape[1] == 0:
         return result
@@ -362,7 +375,7 @@ def _spread(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> Figures:
     count = mask.sum(axis=1)
     with np.errstate(invalid="ignore"):
         mean = np.where(mask, values, 0.0).sum(axis=1) / count
-    least = -_max(np.where(mask, -values, np.nan))
+    least = np.fmin.reduce(np.where(mask, values, np.nan), axis=1, initial=np.nan)
     return {"mean": mean, "min": least, "max": _max(np.where(mask, values, np.nan))}
 
 

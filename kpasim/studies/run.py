@@ -221,15 +221,20 @@ class Result:
         ready = (one.pods[:, of.READY][one.pods[:, of.READY] != NEVER_NS] <= one.load_ns for one in self.outcomes)
         return sum(not each.any() for each in ready)
 
-    def tables(self, replication: int | None = None) -> Tables:
-        """Tables of one replication, the representative one by default."""
+    def tables(self, replication: int | None = None, *, brief: bool = False) -> Tables:
+        """Tables of one replication, the representative one by default.
+
+        Args:
+            replication: Its index.
+            brief: Leave out what a timeline does not show: all requests, and how decisions came about.
+        """
         index = self.representative if replication is None else replication
         names = instance_type_names(self.experiment)
         classes = [one.name for one in self.experiment.model.service_time.classes]
         draws = None
-        if (len(classes) > 1 or self.params.sessions) and self.recorded.sent_s is None:
+        if (len(classes) > 1 or self.params.sessions) and self.recorded.sent_s is None and not brief:
             draws = sampling.Sampler(self.experiment, self.params, self.recorded).draw(index, pods=1, nodes=1)
-        return tables(self.outcomes[index], self.params, names, classes, draws)
+        return tables(self.outcomes[index], self.params, names, classes, draws, brief=brief)
 
     def to_dict(self) -> dict[str, Any]:
         """What ``kpasim run --json`` prints."""
