@@ -340,9 +340,10 @@ def dearest(result: Result, facts: answer.Facts) -> list[answer.Line]:
         found.append(Line("Spent", spent))
     if most := find_dearest(result):
         return [*found, Line("Setting", most.text(), "warning")]
-    costly = next((one for one in findings(result.experiment) if one.name in COSTLY), None)
-    if costly and result.engine != "compiled":
-        found.append(Line("Setting", f"{costly.place}: {costly.what}. {costly.fix}", "warning"))
+    if result.engine != "compiled":
+        costly = next((one for one in findings(result.experiment) if one.name in COSTLY), None)
+        if costly:
+            found.append(Line("Setting", f"{costly.place}: {costly.what}. {costly.fix}", "warning"))
     return found
 
 

@@ -30,7 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kpasim.errors import RunError
 from kpasim.results.frames import Columns
-from kpasim.results.spans import covered, machine_from, places, scheduled_from
+from kpasim.results.spans import machine_from, merged, places, scheduled_from
 from kpasim.results.summary import Figures, aggregate
 from kpasim.results.tables import Tables
 
@@ -324,9 +324,10 @@ def _whole(tables: Tables, prices: Mapping[str, Price], billing: Billing, horizo
         starting.append((every, start, _or_never(payers["ready_s"])))
     draining = (payer_of_pod, asked, _or_never(pods["gone_s"]))
 
-    worked = covered([working], low, high)
-    with_start = covered([working, *starting], low, high)
-    with_drain = covered([working, *starting, draining], low, high)
+    work = merged([working], low, high)
+    worked = work.lengths()
+    with_start = work.lengths_with(merged(starting, low, high))
+    with_drain = work.lengths_with(merged([*starting, draining], low, high))
     spans = {
         "working": worked,
         "idle": np.maximum(seconds - with_drain, 0.0),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,26 +15,61 @@ Spans = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
 """Stretches of time: the payer each belongs to (-1: none), its begin and its end."""
 
 
-def covered(spans: Sequence[Spans], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
-    """For each payer, how long at least one of the stretches was going on between its ``low`` and ``high``."""
-    if low.size == 0:
-        return np.zeros(low.shape)
+class Merged(NamedTuple):
+    """Stretches of all payers one after the other on one time axis, those that touch made one; all in order."""
+
+    payers: NDArray[np.int64]
+    begins: NDArray[np.float64]
+    ends: NDArray[np.float64]
+    shape: tuple[int, ...]
+
+    def lengths(self) -> NDArray[np.float64]:
+        """How long at least one stretch was going on, for each payer."""
+        return self._by_payer(self.ends - self.begins)
+
+    def lengths_with(self, other: Merged) -> NDArray[np.float64]:
+        """How long a stretch of this or of ``other`` was going on, where ``low`` and ``high`` are the same."""
+        both = self._until(other.ends) - self._until(other.begins)
+        return self.lengths() + other._by_payer(other.ends - other.begins - both)
+
+    def _by_payer(self, lengths: NDArray[np.float64]) -> NDArray[np.float64]:
+        found = np.bincount(self.payers, lengths, minlength=math.prod(self.shape))
+        return found.astype(np.float64).reshape(self.shape)
+
+    def _until(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Length of the stretches before places on the axis."""
+        if len(self.begins) == 0:
+            return np.zeros(len(places))
+        before = np.concatenate([[0.0], np.cumsum(self.ends - self.begins)])
+        stretch = np.searchsorted(self.begins, places, side="right") - 1
+        rest = np.minimum(places, self.ends[stretch]) - self.begins[stretch]
+        return np.where(stretch < 0, 0.0, before[stretch] + rest)
+
+
+def merged(spans: Sequence[Spans], low: NDArray[np.float64], high: NDArray[np.float64]) -> Merged:
+    """Stretches as far as they lie between ``low`` and ``high`` of their payer."""
     payers = np.concatenate([span[0].ravel() for span in spans])
     # A stretch without a begin (NaN) did not happen: the comparison drops it.
-    start = np.maximum(np.concatenate([span[1].ravel() for span in spans]), low.ravel()[payers])
-    end = np.minimum(np.concatenate([span[2].ravel() for span in spans]), high.ravel()[payers])
+    start = np.maximum(np.concatenate([span[1].ravel() for span in spans]), np.append(low, 0.0)[payers])
+    end = np.minimum(np.concatenate([span[2].ravel() for span in spans]), np.append(high, 0.0)[payers])
     kept = (payers >= 0) & (end > start)
     payers, start, end = payers[kept], start[kept], end[kept]
-    # Payers are laid out one after the other on one time axis, with a second between them.
+    # A second between payers keeps them apart.
     length = np.maximum(high - low, 0.0).ravel()
-    first = np.concatenate([[0.0], np.cumsum(length + 1.0)[:-1]])
+    first = np.cumsum(length + 1.0) - length - 1.0
     shift = (first - np.where(length > 0.0, low.ravel(), 0.0))[payers]
-    begins, ends = np.sort(start + shift), np.sort(end + shift)
+    start += shift
+    end += shift
+    begins, ends = np.sort(start), np.sort(end)
     # Where as many stretches have ended as have begun, none is going on until the next begins.
     apart = begins[1:] > ends[:-1]
     begins, ends = begins[np.append(True, apart)[: len(begins)]], ends[np.append(apart, True)[: len(ends)]]
-    payer = np.searchsorted(first - 0.5, begins, side="right") - 1
-    return np.bincount(payer, ends - begins, minlength=low.size).astype(np.float64).reshape(low.shape)
+    return Merged(np.searchsorted(first - 0.5, begins, side="right") - 1, begins, ends, low.shape)
+
+
+def covered(spans: Sequence[Spans], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each payer, how long at least one of the stretches was going on between its ``low`` and ``high``."""
+    return merged(spans, low, high).lengths()
 
 
 def places(names: NDArray[Any], among: NDArray[Any]) -> NDArray[np.int64]:

@@ -184,7 +184,6 @@ def reset(sim: Simulation) -> None:
         renew(sim.stages[index])
         renew(sim.connections[index])
         renew(sim.turns[index])
-    sim.in_flight[:] = 0
     sim.turn[:] = 0
     sim.panicking[:] = 0
     sim.samples[:] = 0
@@ -200,9 +199,7 @@ def reset(sim: Simulation) -> None:
     sim.ray_state[:] = 0
     sim.owners[:] = 0
     sim.delay_slots[:] = 0
-    sim.stats[:] = 0
-    sim.published[:] = 0.0
-    sim.slots[:] = sim.params.container_concurrency
+    sim.stats[: len(sim.activators)] = 0
     sim.stable_buckets[:] = 0.0
     sim.panic_buckets[:] = 0.0
     sim.spans[:] = windows.NEVER_S

@@ -20,7 +20,7 @@ from kpasim.engines.model.state import (
     renew,
 )
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, SECOND_NS
-from kpasim.policy import burst, pods, scaler
+from kpasim.policy import accounting, burst, pods, scaler, scraping
 
 WARM_DEADLINE_NS = 600 * SECOND_NS
 FEW = 4
@@ -311,6 +311,13 @@ def new_pod(sim: Simulation) -> int:
     renew(sim.running[which])
     if len(sim.gpus) and not sim.params.shared_by_node:
         renew(sim.gpus[which])
+    for index in range(sim.params.activators):
+        sim.in_flight[index][which] = 0
+    for column in range(accounting.COLUMNS):
+        sim.stats[sim.params.activators + which][column] = 0
+    for column in range(scraping.FIELDS):
+        sim.published[which, column] = 0.0
+    sim.slots[which] = sim.params.container_concurrency
     pod.created_ns = sim.now_ns
     pod.number = which + sim.revision.folded
     pod.address = sim.draws.pod[which][of.ADDRESS]

@@ -17,7 +17,9 @@ from kpasim.spec.experiment import Experiment
 Returned = TypeVar("Returned")
 
 FIRST_PODS = 32
-"""Initial capacity for pods; doubled until a run fits."""
+"""Initial capacity for pods at least; doubled until a run fits."""
+REQUESTS_PER_POD = 8
+"""A pod seldom serves fewer requests: with this many pods from the beginning, a long run seldom has to begin again."""
 MOST_PODS = 1 << 20
 """Maximum capacity for pods; a run that needs more is an error."""
 
@@ -32,11 +34,11 @@ class Allocation:
     """
 
     def __init__(
-        self, experiment: Experiment, sampler: sampling.Sampler, pods: int = FIRST_PODS, most_pods: int = MOST_PODS
+        self, experiment: Experiment, sampler: sampling.Sampler, pods: int = 0, most_pods: int = MOST_PODS
     ) -> None:
         self.experiment = experiment
         self.sampler = sampler
-        self.pods = pods
+        self.pods = pods or max(FIRST_PODS, min(sampler.params.requests // REQUESTS_PER_POD, most_pods))
         self._most_pods = most_pods
 
     @property
