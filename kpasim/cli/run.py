@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kpasim.studies.judge import Judgement
     from kpasim.studies.run import Result
     from kpasim.studies.search.slo import Slo
+    from kpasim.studies.statistics import Statistics
 
 NOT_MET = 3
 """Exit status when an SLO is not met."""
@@ -69,6 +70,11 @@ COSTLY = ("utilisation",)
     is_flag=True,
     help="Print the reasons for scaling, and for each decision the averages and the rule.",
 )
+@click.option(
+    "--counts-only",
+    is_flag=True,
+    help="Keep no tables: failed requests, latency and pods of very long runs, in little memory.",
+)
 @click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to --out.  [default: runs/NAME]")
 @click.option("--out", type=click.Path(), help="Folder for the run's tables.")
 @options.openmetrics
@@ -89,6 +95,7 @@ def command(
     seed: int | None,
     engine: Any,
     explain: bool,
+    counts_only: bool,
     plot: bool,
     out: str | None,
     openmetrics: str | None,
@@ -116,6 +123,15 @@ def command(
         note(f"Note: not modelled: {', '.join(what.service.unmodelled)}")
     if seed is not None:
         what = what.with_settings({"seed": seed})
+    if counts_only:
+        tabled = {
+            "--against": against, "--against-set": against_set, "--explain": explain, "--plot": plot, "--out": out,
+            "--openmetrics": openmetrics, "--engine reference": engine == "reference",
+        }  # fmt: skip
+        for option in (option for option, given in tabled.items() if given):
+            raise click.UsageError(f"--counts-only keeps no tables, which {option} needs")
+        count_only(what, wanted, replications, as_json=as_json)
+        return
     if against or against_set:
         if openmetrics:
             raise click.UsageError("--openmetrics writes one run: not with --against or --against-set")
@@ -157,6 +173,41 @@ def write_openmetrics(result: Result, path: str) -> None:
     series = prediction(result.tables(), begin_unix_s=begin, end_s=end_s, labels={"experiment": result.experiment.name})
     exposition.write_openmetrics(path, series)
     note(f"Wrote {path} ({which(result)}). Next: promtool tsdb create-blocks-from openmetrics {path} DATA-DIRECTORY")
+
+
+def count_only(what: Experiment, slos: Sequence[Slo], replications: int | None, *, as_json: bool) -> None:
+    """Simulate an experiment, keep counts only, and show what they say."""
+    from kpasim.report import answer
+    from kpasim.report.answer import Facts, Line
+    from kpasim.results.summary import flattened
+    from kpasim.spec.sharing import sharing as sharing_of
+    from kpasim.studies.judge import judge_counts
+    from kpasim.studies.statistics import statistics
+
+    count = replications or what.replications
+    with progress("replications", count, show=not as_json) as bar:
+        found = statistics(what, replications=replications, progress=bar)
+    judgements = judge_counts(found, slos)
+    if as_json:
+        print_json(found.to_dict() | ({"slo": [one.to_dict() for one in judgements]} if slos else {}))
+    else:
+        medians, intervals = dict(flattened(found.summary)), dict(flattened(found.intervals))
+        facts = Facts(medians, intervals if count > 1 else {}, count, None, what)
+        for line in (*answer.troubles(facts), *map(judged, judgements), answer.waits(facts)):
+            say(line)
+        if not facts.whole("errors"):
+            say(Line("Failed", f"none of {counted(facts.whole('requests'), 'request')}"))
+        sharing = sharing_of(what)
+        if sharing.possible:
+            say(Line("Sharing", sharing.text, "warning" if sharing.assumed else ""))
+        say(Line("Pods", f"at most {facts.said('max_pods')}; {counted(facts.whole('cold_starts'), 'cold start')}"))
+        say(answer.ran(facts))
+        exact = "latency percentiles within 0.4 %; cost, timeline and kinds of failures need tables"
+        say(Line("Counts", f"no request was kept: {exact} (run without --counts-only)"))
+        click.echo()
+        show_tables(figures_of_merit(found))
+    if not all(one.met for one in judgements):
+        raise click.exceptions.Exit(NOT_MET)
 
 
 def compare(
@@ -259,7 +310,7 @@ def show(result: Result, judgements: Sequence[Judgement], *, explain: bool) -> N
     for line in found if first else ():
         say(line)
     for one in judgements:
-        say(Line("\N{CHECK MARK}" if one.met else "\N{BALLOT X}", one.text(), "good" if one.met else "error"))
+        say(judged(one))
     say(answer.waits(facts))
     say(answer.costs(facts))
     if facts.no_month:
@@ -286,6 +337,13 @@ def show(result: Result, judgements: Sequence[Judgement], *, explain: bool) -> N
     if explain:
         show_decisions(tables, result)
     show_tables(figures_of_merit(result))
+
+
+def judged(one: Judgement) -> answer.Line:
+    """Whether an SLO is met, as a line."""
+    from kpasim.report.answer import Line
+
+    return Line("\N{CHECK MARK}" if one.met else "\N{BALLOT X}", one.text(), "good" if one.met else "error")
 
 
 def show_decisions(tables: Tables, result: Result) -> None:
@@ -368,7 +426,7 @@ def timeline(tables: Tables) -> Any:
     return table
 
 
-def figures_of_merit(result: Result) -> Any:
+def figures_of_merit(result: Result | Statistics) -> Any:
     """Each figure with its 90 % interval over the replications."""
     from rich.table import Table
 
@@ -382,8 +440,7 @@ def figures_of_merit(result: Result) -> Any:
         table.add_column(column, justify="right" if column in {"median", "value"} else "left")
     for heading, value, interval, unit in shown(dict(flattened(result.summary)), dict(flattened(result.intervals))):
         table.add_row(heading, value, interval if words else "", unit)
-    if result.cost:
-        money = result.cost
+    if money := getattr(result, "cost", None):
         rows = (("cost", "amount"), ("  per 1,000 requests", "per_1000"), ("  per month", "per_month"))
         for heading, name in rows:
             if money[name] is not None:

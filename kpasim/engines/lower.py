@@ -30,6 +30,8 @@ from kpasim.workloads.arrivals import most_arrivals
 
 MOST_REQUESTS = 10_000_000
 """Requests of one replication at most: their tables are held in memory."""
+MOST_COUNTED = 1_000_000_000
+"""The same where requests are counted only, and their random numbers generated in parts."""
 KUBELET_PERIOD_S = 10.0
 """Period of the kubelet's probes where the manifest gives none."""
 RECONCILE_SHARE = 1.0 / 3.0
@@ -42,25 +44,27 @@ _STARTS = {"warm": of.WARM, "idled": of.IDLED, "zero": of.ZERO}
 _POLICIES = {"round-robin": of.ROUND_ROBIN, "least-request": of.LEAST_REQUEST, "random": of.RANDOM}
 
 
-def lower(experiment: Experiment, recorded: Recorded = NOTHING_RECORDED) -> Params:
+def lower(experiment: Experiment, recorded: Recorded = NOTHING_RECORDED, *, counts_only: bool = False) -> Params:
     """An experiment in numbers.
 
     Args:
         experiment: What to play.
         recorded: Measured numbers that take the place of drawn ones: with service times their order may count in
             starts, and what instance types or sharing do to them is in them already; with send times the load is open.
+        counts_only: Whether no request is kept, so that there may be more of them.
 
     Raises:
         ExperimentError: What the experiment asks for cannot be played.
         RecordError: A file that the workload replays cannot be read.
     """
-    params = _params(experiment, recorded)
+    most = MOST_COUNTED if counts_only and experiment.workload.has_parts else MOST_REQUESTS
+    params = _params(experiment, recorded, most)
     _must_be_playable(experiment, params)
     if experiment.model.posterior and not _is_checked(experiment):
         # An autoscaler has one target in a cluster, whatever the service time of a draw.
         scaling = {name: getattr(params, name) for name in settings_of(experiment, params)}
         for place in range(len(experiment.model.posterior)):
-            other = _params(of_replication(experiment, place), recorded)
+            other = _params(of_replication(experiment, place), recorded, most)
             params = params._replace(requests=max(params.requests, other.requests))
             other = other._replace(requests=params.requests, **scaling)
             if len(other.slowdown) == len(params.slowdown):
@@ -101,7 +105,7 @@ def equal(one: Params, other: Params) -> bool:
     )
 
 
-def _params(experiment: Experiment, recorded: Recorded) -> Params:
+def _params(experiment: Experiment, recorded: Recorded, most_requests: int = MOST_REQUESTS) -> Params:
     service, revision, cluster = experiment.service, experiment.revision, experiment.cluster
     model, delays = experiment.model, experiment.cluster.delays
     probe, startup = service.probe, service.startup_probe
@@ -198,7 +202,7 @@ def _params(experiment: Experiment, recorded: Recorded) -> Params:
         activator_probe_period_ns=nanoseconds(delays.probe_period_s),
         queue_proxy_poll_ns=nanoseconds(delays.queue_proxy_poll_s),
         deletion_ns=nanoseconds(delays.deletion_extra_s),
-        **_load(experiment, recorded),
+        **_load(experiment, recorded, most_requests),
         start=_STARTS[start],
         start_for_ns=nanoseconds(experiment.start.for_s),
         horizon_ns=nanoseconds(experiment.horizon_s),
@@ -259,7 +263,7 @@ def _cookie_timeout_ns(experiment: Experiment) -> int:
     return nanoseconds(value)
 
 
-def _load(experiment: Experiment, recorded: Recorded) -> dict[str, Any]:
+def _load(experiment: Experiment, recorded: Recorded, most_requests: int) -> dict[str, Any]:
     """What ``Params`` holds of the load.
 
     Raises:
@@ -290,8 +294,11 @@ def _load(experiment: Experiment, recorded: Recorded) -> dict[str, Any]:
         load["requests"] = workload.concurrency * each
     else:
         load["requests"] = most_arrivals(workload)
-    if load["requests"] > MOST_REQUESTS:
-        message = f"sends up to {load['requests']:,} requests (at most {MOST_REQUESTS:,} are simulated; shorten it)"
+    if load["requests"] > most_requests:
+        instead = "shorten it"
+        if most_requests < MOST_COUNTED and experiment.workload.has_parts:
+            instead += f", or count up to {MOST_COUNTED:,} with kpasim run --counts-only"
+        message = f"sends up to {load['requests']:,} requests (at most {most_requests:,} are simulated; {instead})"
         raise refused(experiment, "workload", message)
     return load
 

@@ -10,11 +10,13 @@ import numpy as np
 from kpasim.errors import RunError
 from kpasim.results.cost import currency_of
 from kpasim.results.display import percent
-from kpasim.results.summary import rounded
+from kpasim.results.summary import Figures, rounded
 from kpasim.spec.quantities import duration_text
 from kpasim.studies.run import Result
 from kpasim.studies.runner import Runner
 from kpasim.studies.search.slo import ERRORS, Slo, all_met, cut, priced, wilson
+from kpasim.studies.statistics import Statistics
+from kpasim.studies.steady import steady_part
 from kpasim.studies.tune import PROBABILITY
 
 
@@ -87,17 +89,39 @@ def judge(result: Result, slos: Sequence[Slo]) -> list[Judgement]:
         about.append("requests in flight at the end are followed until they end")
     if not np.isfinite(figures.get("cost.per_month", np.array(np.nan))).any():
         figures.pop("cost.per_month", None)
-    currency = currency_of(result.prices or {})
-    found = []
-    for slo in priced(slos, per_month="cost.per_month" in figures):
+    wanted = priced(slos, per_month="cost.per_month" in figures)
+    for slo in wanted:
         if slo.figure == "cost.per_month" and result.no_month:
             raise RunError(f"--slo {slo}: {result.no_month}")
+    return _judged(wanted, figures, ", ".join(about), currency_of(result.prices or {}))
+
+
+def judge_counts(found: Statistics, slos: Sequence[Slo]) -> list[Judgement]:
+    """How often a run that kept counts only meets each SLO.
+
+    Raises:
+        RunError: One is about a figure that needs tables.
+    """
+    for slo in slos:
+        if slo.figure not in found.figures:
+            raise RunError(f"--slo {slo}: not known with --counts-only (run without it)")
+    about = []
+    if steady_part(found.experiment) is not None:
+        about.append("all requests, those of the warm-up too")
+    if found.experiment.horizon_s is not None and found.figures["in_flight"].any():
+        about.append("requests in flight at the end count as infinitely late")
+    return _judged(slos, found.figures, "; ".join(about), "")
+
+
+def _judged(slos: Sequence[Slo], figures: Figures, about: str, currency: str) -> list[Judgement]:
+    found = []
+    for slo in slos:
         met = all_met([slo], figures)
         values = slo.values(figures)
         known = values[~np.isnan(values)]
         median = float(np.median(known)) if len(known) else float("nan")
         interval = wilson(int(met.sum()), len(met))
         of_requests = slo.figure == ERRORS or slo.figure.startswith("latency")
-        said = ", ".join(about) if of_requests else ""
+        said = about if of_requests else ""
         found.append(Judgement(slo, float(np.mean(met)), interval, median, bool(cut(figures).any()), said, currency))
     return found

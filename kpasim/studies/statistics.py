@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from kpasim.engines import compiled, counts, lower, sampling, stream
 from kpasim.engines.outcome import Counts
 from kpasim.engines.params import SECOND_NS, Params
-from kpasim.results import summary
+from kpasim.results.summary import LATENCY_PERCENTILES, Aggregate, Figures, aggregate, latencies_of_all
+from kpasim.spec.sharing import sharing_note
 from kpasim.studies.execution.allocation import Allocation
 from kpasim.studies.execution.engine import ready
 from kpasim.studies.run import execute_all, replications_of
@@ -54,7 +55,7 @@ class Statistics:
         return len(self.counts)
 
     @cached_property
-    def figures(self) -> summary.Figures:
+    def figures(self) -> Figures:
         """Figures of merit as ``Result.figures`` has them, one value per replication.
 
         Percentiles of latency are within ``counts.ERROR`` (0.39 %) of those; all else is the same, and what needs
@@ -67,29 +68,51 @@ class Statistics:
         ended = ok + errors
         total_s = np.where(ended > 0, (last_ns - load_ns) / SECOND_NS, np.nan)
         latencies = self._latencies()
-        ranks = summary.LATENCY_PERCENTILES
+        ranks = LATENCY_PERCENTILES
         late = (requests - ok).astype(np.int64).tolist()
         of_all = np.array(
             [counts.percentiles_s(one.latencies, ranks, more) for one, more in zip(self.counts, late, strict=True)]
         )
         figures = {f"latency_s.{name}": values for name, values in latencies.items()}
         of_all = np.where(np.isinf(of_all), np.inf, self._within_ends(of_all, latencies))
-        figures |= summary.latencies_of_all(latencies, ok, requests, of_all.T)
+        figures |= latencies_of_all(latencies, ok, requests, of_all.T)
         figures |= {"total_s": total_s, "requests": requests, "ok": ok, "errors": errors, "in_flight": requests - ended}
         with np.errstate(divide="ignore", invalid="ignore"):
             figures["rps"] = ended / total_s
-        return figures | self._pods()
+        return figures | self._pods() | {"never_sent": self._never_sent(requests)}
+
+    def _never_sent(self, requests: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Requests of the load that each replication was over before, see ``Result.never_sent``."""
+        workload, horizon_s = self.experiment.workload, self.experiment.horizon_s
+        duration_s = workload.length_s
+        if horizon_s is None or (duration_s is not None and duration_s <= horizon_s):
+            return np.zeros(len(requests))
+        if not workload.has_parts:
+            return np.full(len(requests), np.nan)
+        sampler = sampling.Sampler(self.experiment, self.params)
+        sent = (sampler.sent_in_parts(number, stream.AT_ONCE) for number in range(len(requests)))
+        return np.array([sum(map(len, parts)) for parts in sent]) - requests
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Median of every figure."""
+        return self.aggregate.medians
+
+    @property
+    def intervals(self) -> dict[str, Any]:
+        """90 % predictive interval of every figure."""
+        return self.aggregate.intervals
 
     @cached_property
-    def aggregate(self) -> summary.Aggregate:
+    def aggregate(self) -> Aggregate:
         """Medians, 90 % intervals, counts and Monte-Carlo errors of the figures."""
-        return summary.aggregate(self.figures)
+        return aggregate(self.figures)
 
     def percentiles_s(self, ranks: Sequence[float]) -> NDArray[np.float64]:
         """Percentiles of the latencies of all replications together [s]."""
         return counts.percentiles_s(np.sum([one.latencies for one in self.counts], axis=0), ranks)
 
-    def _latencies(self) -> summary.Figures:
+    def _latencies(self) -> Figures:
         ok = [one.ok for one in self.counts]
 
         def of_good(values_ns: list[int]) -> NDArray[np.float64]:
@@ -100,17 +123,17 @@ class Statistics:
             "min": of_good([one.latency_min_ns for one in self.counts]),
             "max": of_good([one.latency_max_ns for one in self.counts]),
         }
-        ranks = summary.LATENCY_PERCENTILES
+        ranks = LATENCY_PERCENTILES
         each = np.array([counts.percentiles_s(one.latencies, ranks) for one in self.counts])
         each = self._within_ends(each, found)
         return found | {f"p{rank}": each[:, place] for place, rank in enumerate(ranks)}
 
     @staticmethod
-    def _within_ends(each: NDArray[np.float64], found: summary.Figures) -> NDArray[np.float64]:
+    def _within_ends(each: NDArray[np.float64], found: Figures) -> NDArray[np.float64]:
         """Percentiles of each run between its ends, which are known better than their buckets."""
         return np.clip(each, found["min"][:, np.newaxis], found["max"][:, np.newaxis])
 
-    def _pods(self) -> summary.Figures:
+    def _pods(self) -> Figures:
         most, lived_ns, held_ns, created = (
             np.array(column, dtype=np.float64) for column in zip(*(one.pod_totals for one in self.counts), strict=True)
         )
@@ -128,8 +151,10 @@ class Statistics:
             "experiment": self.experiment.name,
             "seed": self.seed,
             "replications": self.replications,
-            "summary": self.aggregate.medians,
-            "intervals": self.aggregate.intervals,
+            "counts_only": True,
+            "sharing": sharing_note(self.experiment) or None,
+            "summary": self.summary,
+            "intervals": self.intervals,
         }
 
 
@@ -158,7 +183,7 @@ def statistics(
     count = replications_of(experiment, replications)
     workers = threads or os.cpu_count() or 1
     ready()
-    params = lower.lower(experiment)
+    params = lower.lower(experiment, counts_only=True)
     if experiment.workload.has_parts and params.requests > stream.AT_ONCE:
         found = _in_parts(experiment, params, count, workers, progress)
     else:

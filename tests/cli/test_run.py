@@ -200,3 +200,45 @@ def test_the_scaling_fits_into_eighty_columns():
         *["time", "ready", "starting", "pending", "draining", "average", "desired", "panic", "path"]
     ]
     assert len(lines) == table.row_count + 2
+
+
+def test_counts_only_says_what_tables_say() -> None:
+    """Counts, peak pods and pod-hours are those of a run with tables, percentiles are within 0.4 %; SLOs are judged."""
+    arguments = (HEADLINE, "-n", "20", "--engine", "compiled", "--json", "--slo", "p95<=1h", "--slo", "errors<=0.1%")
+    counts, tables = (run(*arguments, *more) for more in (["--counts-only"], []))
+    assert counts.exit_code == tables.exit_code == 0, counts.output + tables.output
+    found, expected = (json.loads(one.stdout) for one in (counts, tables))
+
+    for name in ("requests", "ok", "errors", "in_flight", "never_sent", "total_s", "max_pods", "cold_starts"):
+        assert found["summary"][name] == expected["summary"][name], name
+        assert found["intervals"][name] == expected["intervals"][name], name
+    for name, value in found["summary"]["latency_s"].items():
+        assert value == pytest.approx(expected["summary"]["latency_s"][name], rel=0.004), name
+    assert [one["met"] for one in found["slo"]] == [one["met"] for one in expected["slo"]]
+
+
+def test_counts_only_refuses_what_needs_tables() -> None:
+    """An option that writes or shows a table is refused by its name, as is an SLO about money."""
+    assert "--plot" in run(HEADLINE, "--counts-only", "--plot").output
+    assert "--engine reference" in run(HEADLINE, "--counts-only", "--engine", "reference").output
+    money = run(HEADLINE, "--counts-only", "-n", "1", "--slo", "cost-per-run<=1")
+    assert money.exit_code != 0
+    assert "not known with --counts-only" in money.output
+
+
+def test_counts_only_counts_more_requests_than_tables_could_hold() -> None:
+    """Where a load has a rate, only the tables limit the number of requests; the refusal names the way out."""
+    long = ("experiments/diurnal-day.yaml", "--set", "workload.mean=1000")
+
+    refused = run(str(ROOT / long[0]), *long[1:])
+
+    assert refused.exit_code != 0
+    assert "--counts-only" in refused.output
+
+
+def test_a_horizon_that_cuts_a_counted_load_is_said() -> None:
+    """Requests of the load that are never sent are counted as they are with tables."""
+    cut = (str(ROOT / "experiments" / "diurnal-day.yaml"), "--set", "horizon=2h", "--json", "-n", "2")
+    found, expected = (json.loads(run(*cut, *more).stdout)["summary"] for more in (["--counts-only"], []))
+
+    assert found["never_sent"] == expected["never_sent"] > 0

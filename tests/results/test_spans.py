@@ -1,0 +1,40 @@
+"""Merged stretches against a count of covered milliseconds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kpasim.results.spans import covered, merged
+
+
+def test_covered_lengths_are_those_of_a_count_of_milliseconds() -> None:
+    """Overlaps count once, payers do not touch each other, and what lies outside of the bounds does not count."""
+    dice = np.random.default_rng(7)
+    for _ in range(30):
+        low = dice.integers(0, 40, (1, 6)).astype(float)
+        high = low + dice.integers(0, 60, (1, 6))
+        low[0, 0], high[0, 0] = np.inf, -np.inf  # a payer that does not count
+        one, other = (_stretches(dice, count) for count in (25, 9))
+
+        assert np.allclose(covered([one], low, high), _counted([one], low, high))
+        both = merged([one], low, high).lengths_with(merged([other], low, high))
+        assert np.allclose(both, _counted([one, other], low, high))
+
+
+def _stretches(dice: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    begin = dice.integers(0, 90, (1, count)).astype(float)
+    end = begin + dice.integers(0, 12, (1, count))
+    begin[0, 0], end[0, 1] = np.nan, np.inf
+    return dice.integers(-1, 6, (1, count)), begin, end
+
+
+def _counted(spans: list, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    found = np.zeros(low.shape)
+    for payer in range(low.size):
+        axis = np.zeros(200, dtype=bool)
+        for payers, begins, ends in spans:
+            for begin, end in zip(begins[payers == payer], ends[payers == payer], strict=True):
+                if not np.isnan(begin) and min(end, high[0, payer]) > max(begin, low[0, payer]):
+                    axis[int(max(begin, low[0, payer])) : int(min(end, high[0, payer]))] = True
+        found[0, payer] = axis.sum()
+    return found
