@@ -8,8 +8,8 @@ for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -136,6 +136,27 @@ class Sampler:
             nodes: Added nodes to make draws for; as many as pods when not given.
         """
         nodes = pods if nodes is None else nodes
+        asked = (tuple(replications), pods, nodes)
+        kept = _kept.of(self)
+        if asked not in kept:
+            draws = self._draw_many(replications, pods, nodes)
+            _kept.keep(asked, draws)
+            return draws
+        return kept[asked]
+
+    def draws_as(self, other: Sampler) -> bool:
+        """Whether all random numbers are those of another sampler: settings of the autoscaler change none."""
+        mine, theirs = self._experiment, other._experiment
+        return (
+            mine.workload is theirs.workload
+            and mine.model is theirs.model
+            and mine.cluster is theirs.cluster
+            and self.recorded is other.recorded
+            and mine.instance_types == theirs.instance_types
+            and all(_is_same(getattr(self.params, name), getattr(other.params, name)) for name in _OF_DRAWS)
+        )
+
+    def _draw_many(self, replications: Sequence[int], pods: int, nodes: int) -> list[Draws]:
         each = [self.times_of(one) for one in replications]
         if all(times is each[0] for times in each):
             each = each[:1]
@@ -378,6 +399,53 @@ def arrivals(workload: OpenLoop, seed: int, replication: int) -> Ints:
 
 def _of_requests(seed: int, replication: int) -> Uniforms:
     return lambda count, first: uniforms(seed, replication, Stream.ARRIVAL, count, first)
+
+
+_OF_DRAWS = tuple(
+    name
+    for name in Params._fields
+    if name
+    not in {
+        "max_scale_up_rate", "max_scale_down_rate", "target_value", "total_value", "target_burst_capacity",
+        "panic_threshold", "activation_scale", "stable_window_s", "panic_window_s", "weight_stable", "weight_panic",
+        "scale_down_delay_s", "min_scale", "max_scale", "initial_scale", "grace_ns", "retention_ns", "stays", "start",
+        "container_concurrency", "until_ns", "horizon_ns",
+    }
+)  # fmt: skip
+"""What decides about random numbers, or may: all but settings of the autoscaler and the ends of a run."""
+MOST_KEPT = 1 << 21
+"""Numbers that are kept for other settings at most, 16 MiB."""
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
+
+
+@dataclass
+class _Kept:
+    """Draws that were made last: all settings of a sweep, and all candidates of a search, ask for the same ones."""
+
+    sampler: Sampler | None = None
+    draws: dict[tuple[tuple[int, ...], int, int], list[Draws]] = field(default_factory=dict)
+    numbers: int = 0
+
+    def of(self, sampler: Sampler) -> dict[tuple[tuple[int, ...], int, int], list[Draws]]:
+        """What is kept for a sampler; empty where the last one drew other numbers."""
+        if self.sampler is not sampler:
+            if self.sampler is None or not sampler.draws_as(self.sampler):
+                self.draws, self.numbers = {}, 0
+            self.sampler = sampler
+        return self.draws
+
+    def keep(self, asked: tuple[tuple[int, ...], int, int], draws: list[Draws]) -> None:
+        """Keep draws if they are not too many."""
+        size = sum(value.size for one in draws for value in one if isinstance(value, np.ndarray))
+        if self.numbers + size <= MOST_KEPT:
+            self.draws[asked] = draws
+            self.numbers += size
+
+
+_kept = _Kept()
 
 
 @dataclass

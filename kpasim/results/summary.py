@@ -214,21 +214,17 @@ def _percentiles(
     ordered: NDArray[np.float64], counts: NDArray[np.int64], ranks: Sequence[float] = LATENCY_PERCENTILES
 ) -> NDArray[np.float64]:
     """The same of rows in ascending order, infinity behind the values that count."""
-    last = np.maximum(counts - 1, 0)
-    result = np.full((len(ranks), len(counts)), np.nan)
     if ordered.shape[1] == 0:
-        return result
-    rows = np.arange(len(counts))
-    for i, rank in enumerate(ranks):
-        place = last * (rank / 100)
-        below = np.floor(place).astype(np.int64)
-        lower, upper = ordered[rows, below], ordered[rows, np.minimum(below + 1, last)]
-        share = place - below
-        with np.errstate(invalid="ignore"):
-            # Between a finite value and infinity everything is infinite, but for the finite value itself.
-            between = np.where((share > 0) & np.isfinite(lower), lower + (upper - lower) * share, lower)
-        result[i] = np.where(counts > 0, between, np.nan)
-    return result
+        return np.full((len(ranks), len(counts)), np.nan)
+    last, rows = np.maximum(counts - 1, 0), np.arange(len(counts))
+    place = last * (np.array(ranks) / 100)[:, np.newaxis]
+    below = place.astype(np.int64)
+    lower, upper = ordered[rows, below], ordered[rows, np.minimum(below + 1, last)]
+    share = place - below
+    with np.errstate(invalid="ignore"):
+        # Between a finite value and infinity everything is infinite, but for the finite value itself.
+        between = np.where((share > 0) & np.isfinite(lower), lower + (upper - lower) * share, lower)
+    return np.where(counts > 0, between, np.nan)
 
 
 def hey_percentiles(latencies: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -250,17 +246,14 @@ def hey_percentiles(latencies: NDArray[np.float64], counts: NDArray[np.int64]) -
 
 def _hey_percentiles(ordered: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """The same of rows in ascending order."""
-    result = np.full((len(LATENCY_PERCENTILES), len(counts)), np.nan)
+    ranks = np.array(LATENCY_PERCENTILES)[:, np.newaxis]
     if ordered.shape[1] == 0:
-        return result
-    rows = np.arange(len(counts))
-    taken = np.full(len(counts), -1)
-    for i, p in enumerate(LATENCY_PERCENTILES):
-        index = np.maximum(-(-p * counts // 100), taken + 1)
-        value = ordered[rows, np.minimum(index, ordered.shape[1] - 1)]
-        result[i] = np.where((index < counts) & (value > 0), value, np.nan)
-        taken = index
-    return result
+        return np.full((len(ranks), len(counts)), np.nan)
+    # The least places that are one apart at least: ascending after each is moved back by its own number.
+    own = np.arange(len(ranks))[:, np.newaxis]
+    index = np.maximum.accumulate(-(-ranks * counts // 100) - own, axis=0) + own
+    value = ordered[np.arange(len(counts)), np.minimum(index, ordered.shape[1] - 1)]
+    return np.where((index < counts) & (value > 0), value, np.nan)
 
 
 def columns(summaries: Sequence[Mapping[str, Any]]) -> Figures:

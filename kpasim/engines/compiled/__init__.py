@@ -6,6 +6,7 @@ what makes machine code of them (``compiler``) and keeps it (``machine``, ``cach
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,6 +24,11 @@ SHORT_OF = {state.MORE_PODS: "pods", state.MORE_NODES: "nodes", state.MORE_REQUE
 """What a run that stopped with a fault lacks, where only the caller can give it."""
 FIRST_RING = 1024
 """Requests on their way at once that there is room for at first where none is kept; a power of two."""
+
+
+SMALL = 1 << 14
+"""Events and requests up to which the arrays of a run are kept for the next one."""
+_kept = threading.local()
 
 
 def first_room(params: Params, draws: Draws) -> Capacity:
@@ -108,13 +114,10 @@ def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False)
     room = first_room(params, draws[0])
     if statistics_only:
         room = room._replace(requests=FIRST_RING, ticks=1, scalings=1)
-    arrays = Arrays(params, draws[0], room, statistics_only=statistics_only)
+    arrays = _first_arrays(params, draws[0], room, statistics_only)
     for place, one in enumerate(draws):
         if place and not statistics_only:
-            # What has been handed over is not written to again.
-            for name, (table, used) in _tables(arrays).items():
-                if _is_full(table, used):
-                    arrays.put(name, np.empty_like(table))
+            _take_back(arrays)
         if len(one.pod) != len(arrays.pods):
             del arrays  # before there are others
             arrays = Arrays(params, one, room, statistics_only=statistics_only)
@@ -134,6 +137,26 @@ def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False)
             del arrays
             arrays = Arrays(params, one, room, statistics_only=statistics_only)
         yield arrays, total
+    if not statistics_only and arrays.rows["events"] + arrays.rows["requests"] <= SMALL:
+        _kept.arrays = arrays
+
+
+def _first_arrays(params: Params, draws: Draws, room: Capacity, statistics_only: bool) -> Arrays:
+    """Those of the last run, if they were few: in a sweep, making them takes longer than a replication."""
+    kept: Arrays | None = getattr(_kept, "arrays", None)
+    _kept.arrays = None
+    if kept is None or statistics_only:
+        return Arrays(params, draws, room, statistics_only=statistics_only)
+    _take_back(kept)
+    kept.take(params, draws, room)
+    return kept
+
+
+def _take_back(arrays: Arrays) -> None:
+    """Replace tables that have been handed over, which are not written to again."""
+    for name, (table, used) in _tables(arrays).items():
+        if _is_full(table, used):
+            arrays.put(name, np.empty_like(table))
 
 
 def _tables(arrays: Arrays) -> dict[str, tuple[NDArray[Any], int]]:

@@ -71,26 +71,34 @@ class Arrays:
 
     Attributes:
         words: What compiled code is given, shape ``(SIZE,)``: entities of which there is one, and where all arrays are.
+        rows: How many rows the tables have, see ``state.sizes``.
         draws: Random numbers as compiled code sees them; the array of each name.
     """
 
     def __init__(self, params: Params, draws: Draws, capacity: Capacity, *, statistics_only: bool = False) -> None:
         self.words = np.zeros(SIZE, dtype=np.int64)
-        self.params = params
-        rows = state.sizes(params, draws, capacity, statistics_only=statistics_only)
+        self._statistics_only = statistics_only
         for name, field in FIELDS.items():
-            dtype = dtype_of(field.kind)
             if not field.size:
-                first = PLACES[name]
+                first, dtype = PLACES[name], dtype_of(field.kind)
                 setattr(self, name, self.words[first : first + dtype.itemsize // 8].view(dtype))
-                continue
-            # Rows of the largest tables are filled when something is put there.
-            make = np.empty if field.kind in (state.Request, state.Tick, state.Change) else np.zeros
-            self.put(name, make(state.shape(field, rows), dtype))
+        self.rows: dict[str, int] = {}
+        self.take(params, draws, capacity)
+
+    def take(self, params: Params, draws: Draws, capacity: Capacity) -> None:
+        """Take an experiment; tables of the right size are used again."""
+        rows = state.sizes(params, draws, capacity, statistics_only=self._statistics_only)
+        changed = {name for name, count in rows.items() if self.rows.get(name) != count}
+        for name, field in FIELDS.items():
+            if field.size and (not self.rows or not changed.isdisjoint(field.size)):
+                # Rows of the largest tables are filled when something is put there.
+                make = np.empty if field.kind in (state.Request, state.Tick, state.Change) else np.zeros
+                self.put(name, make(state.shape(field, rows), dtype_of(field.kind)))
+        self.rows, self.params = rows, params
         self._settings = _plain(params)
         self._write("params", self._settings)
         self.give(draws)
-        self.write("recorder", state.Recorder(statistics_only=statistics_only))
+        self.write("recorder", state.Recorder(statistics_only=self._statistics_only))
         self.write("ingress", state.Ingress(age_mask=rows["age"] - 1))
 
     def give(self, draws: Draws, supply: Supply | None = None) -> None:
@@ -132,7 +140,7 @@ def _where(array: NDArray[Any]) -> tuple[int, int, int]:
     """Address and shape of an array."""
     assert array.flags.c_contiguous
     rows, columns = array.shape if array.ndim == 2 else (len(array), 0)
-    return array.__array_interface__["data"][0], rows, columns
+    return array.ctypes.data, rows, columns
 
 
 def _plain(settings: Any) -> Any:
