@@ -190,7 +190,11 @@ def _pod_lists(arrays: Arrays) -> list[Ints]:
         arrays.unprobed[: arrays.read("revision").unprobed],
         arrays.pending_pods[: cluster.pending],
         *(arrays.found[index, : activators["found"][index]] for index in range(len(activators))),
-        *(arrays.assigned[index, : activators["assigned"][index]] for index in range(len(activators))),
+        *(
+            arrays.assigned[index, : activators["assigned"][index]]
+            for index in range(len(activators))
+            if activators["is_sliced"][index]
+        ),
         arrays.sessions["pod"],
         arrays.nodes["puller"][: cluster.nodes],
     ]

@@ -192,6 +192,7 @@ def reset(sim: Simulation) -> None:
         renew(sim.stages[index])
         renew(sim.connections[index])
         renew(sim.turns[index])
+    sim.free[:] = 0
     sim.turn[:] = 0
     sim.panicking[:] = 0
     sim.samples[:] = 0

@@ -9,6 +9,7 @@ from kpasim.engines.model import (
     activator,
     ahead,
     autoscaler,
+    bits,
     clients,
     clocks,
     cluster,
@@ -30,7 +31,7 @@ from kpasim.engines.model import (
 )
 
 _MODULES = (
-    clocks, queues, sharing, server, transfers, clients, ahead, reconciler, metrics, kpa, keda, keda_http, hpa,
+    bits, clocks, queues, sharing, server, transfers, clients, ahead, reconciler, metrics, kpa, keda, keda_http, hpa,
     ray_serve, autoscaler, activator, queueproxy, kubelet, cluster, ingress, events,
 )  # fmt: skip
 KERNELS = tuple(

@@ -7,7 +7,7 @@ from typing import Any
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, COIN, LATE_REPORT, LATE_WAKE, POD_A, POD_B, chance, pick, session_of
-from kpasim.engines.model import autoscaler, clients, queueproxy, queues
+from kpasim.engines.model import autoscaler, bits, clients, queueproxy, queues
 from kpasim.engines.model.clocks import due_after, jitter, nth_due
 from kpasim.engines.model.state import AT_FRONT, LATE_ACTIVATOR, NOTHING, WOKEN, Simulation
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, SECOND_NS
@@ -84,10 +84,12 @@ def send(sim: Simulation, request: int, index: int, chosen: int, handed_over: bo
     me = sim.activators[index]
     me.running += 1
     sim.in_flight[index][chosen] += 1
+    if sim.in_flight[index][chosen] == sim.slots[chosen]:
+        note_slot(sim, index, chosen, 0)
     status = queueproxy.on_request(sim, request, chosen, False, handed_over)
     if status:
         me.running -= 1
-        sim.in_flight[index][chosen] -= 1
+        free_slot(sim, index, chosen)
         accounting.activator_leave(sim.stats[index], sim.now_ns)
         clients.end(sim, request & sim.clients.mask, status)
 
@@ -124,7 +126,7 @@ def choose(sim: Simulation, request: int, index: int) -> int:
     """The pod for a request, -1 if all are full."""
     how = routing.policy(sim.params.container_concurrency)
     count = sim.activators[index].assigned
-    assigned = sim.assigned[index]
+    assigned = sim.assigned[index] if sim.activators[index].is_sliced else sim.found[index]
     in_flight = sim.in_flight[index]
     if sim.params.data_plane == of.INTERCEPTOR:
         return int(assigned[pick(sim.draws.key, request, POD_A, count)])
@@ -136,16 +138,21 @@ def choose(sim: Simulation, request: int, index: int) -> int:
         one, other = routing.contestants(count, first, second)
         coin = chance(sim.draws.key, request, COIN) & 1 == 1
         return int(routing.power_of_two(in_flight, assigned[one], assigned[other], coin))
-    if how == routing.FIRST_AVAILABLE:
-        return int(routing.first_available(assigned, count, in_flight, sim.slots))
-    chosen, turn = routing.round_robin(assigned, count, in_flight, sim.slots, sim.activators[index].turn)
-    sim.activators[index].turn = turn
-    return int(chosen)
+    # As ``routing.first_available`` and ``routing.round_robin`` choose, by the bits of pods with a free slot.
+    turn = 0
+    if how == routing.ROUND_ROBIN and sim.activators[index].turn < count:
+        turn = sim.activators[index].turn
+    place = bits.first(sim.free[index], turn, count)
+    if place < 0:
+        place = bits.first(sim.free[index], 0, turn)
+    sim.activators[index].turn = turn if place < 0 else place + 1
+    return int(assigned[place]) if place >= 0 else NOTHING
 
 
 def choose_of_two(sim: Simulation, request: int, index: int) -> int:
     """Ray Serve's choice: the less busy of two random replicas that take another request, -1 if none does."""
-    assigned, in_flight = sim.assigned[index], sim.in_flight[index]
+    assigned = sim.assigned[index] if sim.activators[index].is_sliced else sim.found[index]
+    in_flight = sim.in_flight[index]
     free = 0
     for place in range(sim.activators[index].assigned):
         free += 1 if in_flight[assigned[place]] < sim.slots[assigned[place]] else 0
@@ -181,8 +188,24 @@ def release(sim: Simulation, row: int) -> None:
     index = int(sim.requests[row].activator)
     accounting.activator_leave(sim.stats[index], sim.now_ns)
     sim.activators[index].running -= 1
-    sim.in_flight[index][sim.requests[row].pod] -= 1
+    free_slot(sim, index, int(sim.requests[row].pod))
     wake(sim, index)
+
+
+def free_slot(sim: Simulation, index: int, which: int) -> None:
+    """A request is over for a pod."""
+    if sim.in_flight[index][which] == sim.slots[which]:
+        note_slot(sim, index, which, 1)
+    sim.in_flight[index][which] -= 1
+
+
+def note_slot(sim: Simulation, index: int, which: int, is_free: int) -> None:
+    """Note whether a pod of the slice has a free slot."""
+    assigned = sim.assigned[index] if sim.activators[index].is_sliced else sim.found[index]
+    count = sim.activators[index].assigned
+    place = place_of(sim, assigned, count, which)
+    if place < count and assigned[place] == which:
+        bits.put(sim.free[index], place, is_free)
 
 
 def client_of(sim: Simulation, request: int) -> int:
@@ -215,6 +238,7 @@ def on_probe_success(sim: Simulation, which: int, index: int) -> None:
     for later in range(count, place, -1):
         view[later] = view[later - 1]
     view[place] = which
+    bits.insert(sim.free[index], count, place, int(sim.in_flight[index][which] < sim.slots[which]))
     sim.activators[index].found = count + 1
     sim.pods[which].known |= 1 << index
     if sim.pods[which].usable_ns == NEVER_NS:
@@ -251,6 +275,7 @@ def forget(sim: Simulation, which: int, index: int) -> None:
         return
     for later in range(place, count - 1):
         view[later] = view[later + 1]
+    bits.remove(sim.free[index], count, place)
     sim.activators[index].found = count - 1
     assign(sim, index)
 
@@ -267,7 +292,17 @@ def assign(sim: Simulation, index: int) -> None:
     activators = sim.ingress.activators if cc else 1
     me = index if index < activators else routing.UNKNOWN_ACTIVATOR
     count = sim.activators[index].found
-    assigned = routing.assign_slice(sim.found[index], count, me, activators, sim.assigned[index])
+    was_sliced = sim.activators[index].is_sliced
+    if me == routing.UNKNOWN_ACTIVATOR or activators == 1:
+        sim.activators[index].is_sliced = 0
+        assigned = count
+    else:
+        sim.activators[index].is_sliced = 1
+        assigned = routing.assign_slice(sim.found[index], count, me, activators, sim.assigned[index])
     sim.activators[index].assigned = assigned
+    if was_sliced or sim.activators[index].is_sliced:
+        pods = sim.assigned[index] if sim.activators[index].is_sliced else sim.found[index]
+        for place in range(assigned):
+            bits.put(sim.free[index], place, int(sim.in_flight[index][pods[place]] < sim.slots[pods[place]]))
     sim.activators[index].capacity = routing.capacity(cc, count, assigned, activators)
     dispatch(sim, index, False)

@@ -14,6 +14,8 @@ from kpasim.engines.outcome import NO_DESIRED
 from kpasim.engines.params import FOREVER_NS, HPA, KEDA, KEDA_HTTP, KPA, NEVER_NS, Capacity, Draws, Params
 from kpasim.policy import accounting, burst, delay, scaler, scraping
 
+WIDTH_BITS = 5
+"""Two to this power bits are kept in each whole number of ``Simulation.free``."""
 NOTHING = -1
 """No request, pod, node or activator."""
 
@@ -381,7 +383,7 @@ class Activator(Entity):
         capacity: Requests it may have with pods.
         turn: Whose turn is next in round robin.
         found: Pods whose probe succeeded, in ``found``, in the order of their addresses.
-        assigned: Pods of its slice, in ``assigned``.
+        assigned: Pods of its slice: in ``assigned``, or all of ``found`` where that ``is_sliced`` not.
         waking: Requests that were woken for a free slot and have not taken it yet.
         wakes: Requests woken so far.
         next_report_ns: When it reports next; ``FOREVER_NS`` while it has nothing to report.
@@ -392,6 +394,7 @@ class Activator(Entity):
     turn: int = 0
     found: int = 0
     assigned: int = 0
+    is_sliced: int = 0
     waking: int = 0
     wakes: int = 0
     next_report_ns: int = FOREVER_NS
@@ -553,7 +556,8 @@ class Simulation(Core):
         stats: Statistics of the activators, then of the pods.
         published: Statistics that each pod's queue-proxy has published.
         found: Pods that each activator has found, in the order of their addresses.
-        assigned: Pods of each activator's slice.
+        assigned: Pods of each activator's slice, where it is not all of them.
+        free: Bits of the pods of each activator's slice that have a free slot, see ``bits``.
         in_flight: Requests that each activator has with each pod.
         slots: containerConcurrency of each pod.
         samples: What was scraped of each pod for an HPA, added up, by the number of the scrape; ``total_samples``
@@ -588,6 +592,7 @@ class Simulation(Core):
     waiting: list[Queue]
     found: Any
     assigned: Any
+    free: Any
     in_flight: Any
     pods: list[Pod]
     proxy_queues: list[Queue]
@@ -718,6 +723,7 @@ FIELDS = {
     "waiting": Field(Queue, ("activators",)),
     "found": Field(int, ("activators", "pods")),
     "assigned": Field(int, ("activators", "pods")),
+    "free": Field(int, ("activators", "words")),
     "in_flight": Field(int, ("activators", "pods")),
     "pods": Field(Pod, ("pods",)),
     "proxy_queues": Field(Queue, ("pods",)),
@@ -806,6 +812,7 @@ def sizes(params: Params, draws: Draws, capacity: Capacity, *, statistics_only: 
         "sessions": params.sessions,
         "activators": params.activators,
         "pods": pods,
+        "words": (pods >> WIDTH_BITS) + 2,
         "stats": params.activators + pods,
         "movers": pods * (stages + 2),
         "nodes": nodes,

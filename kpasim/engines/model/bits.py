@@ -1,0 +1,63 @@
+"""Rows of bits, 32 in each whole number: the pods of a list that have a free slot, found without a look at each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kpasim.engines.model.state import WIDTH_BITS
+
+INSIDE = 31
+"""Mask of a place inside a word."""
+WORD = 0xFFFFFFFF
+
+
+def put(words: Any, place: int, bit: int) -> None:
+    """Set or clear the bit of a place."""
+    mask = 1 << (place & INSIDE)
+    if bit:
+        words[place >> WIDTH_BITS] |= mask
+    else:
+        words[place >> WIDTH_BITS] &= ~mask
+
+
+def insert(words: Any, count: int, place: int, bit: int) -> None:
+    """Put a bit between those of ``count`` places; the ones from ``place`` on move up."""
+    word = place >> WIDTH_BITS
+    below = (1 << (place & INSIDE)) - 1
+    bits = words[word]
+    words[word] = (bits & below) | (((bits & ~below) << 1) & WORD) | (bit << (place & INSIDE))
+    for later in range(word + 1, (count >> WIDTH_BITS) + 1):
+        carry = bits >> INSIDE
+        bits = words[later]
+        words[later] = ((bits << 1) & WORD) | carry
+
+
+def remove(words: Any, count: int, place: int) -> None:
+    """Take out the bit of one of ``count`` places; those behind it move down."""
+    word = place >> WIDTH_BITS
+    below = (1 << (place & INSIDE)) - 1
+    words[word] = (words[word] & below) | ((words[word] >> 1) & ~below)
+    for later in range(word + 1, ((count - 1) >> WIDTH_BITS) + 1):
+        words[later - 1] |= (words[later] & 1) << INSIDE
+        words[later] >>= 1
+
+
+def first(words: Any, begin: int, end: int) -> int:
+    """The first place from ``begin`` on and before ``end`` whose bit is set, -1 if there is none."""
+    if begin >= end:
+        return -1
+    word = begin >> WIDTH_BITS
+    bits = (words[word] >> (begin & INSIDE)) << (begin & INSIDE)
+    last = (end - 1) >> WIDTH_BITS
+    while bits == 0:
+        word += 1
+        if word > last:
+            return -1
+        bits = words[word]
+    lowest = bits & -bits
+    place = word << WIDTH_BITS
+    for width in (16, 8, 4, 2, 1):
+        if lowest >> width:
+            lowest >>= width
+            place += width
+    return int(place) if place < end else -1
