@@ -26,7 +26,7 @@ KPA, HPA, KEDA, KEDA_HTTP, RAY_SERVE = range(5)
 # add-on, a handle of Ray Serve
 ACTIVATORS, SERVICE, INTERCEPTOR, ROUTER = range(4)
 # metrics of autoscalers that read what was scraped
-CONCURRENCY, RATE, UTILIZATION, ONGOING = 0, 1, 2, 3
+CONCURRENCY, RATE, UTILIZATION, ONGOING, CPU = 0, 1, 2, 3, 4
 # when a stage of a start happens
 BEFORE_READY, AFTER_READY, FIRST_REQUEST = 0, 1, 2
 # what a stage of a start is
@@ -218,6 +218,9 @@ class Params(NamedTuple):
     is_average: int = 1
     """The target is an AverageValue."""
     target_milli: int = 1000
+    """In thousandths; of CPU in thousandths of a percent of the request."""
+    busy_cpu: float = 1.0
+    """Share of its CPU request that a container uses while it works."""
     scrape_ns: int = SECOND_NS
     """Period of the scrapes of the metric."""
     window_scrapes: int = 1

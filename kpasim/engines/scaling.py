@@ -13,6 +13,7 @@ from kpasim.engines.draws import Stream, uniforms
 from kpasim.engines.machines import instance_type_names, nanoseconds, refused, stages
 from kpasim.engines.params import Params
 from kpasim.policy import hpa, keda, ray_serve, schedule
+from kpasim.spec.autoscaler import HPA
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.scalers import WRITTEN, scaler_yaml
 from kpasim.spec.scaling import (
@@ -34,7 +35,8 @@ from kpasim.spec.scaling import (
 from kpasim.spec.workload import OpenLoop
 from kpasim.workloads.arrivals import arrivals
 
-METRICS = {"concurrency": of.CONCURRENCY, "rps": of.RATE, "request-rate": of.RATE, "utilization": of.UTILIZATION}
+METRICS = {"concurrency": of.CONCURRENCY, "rps": of.RATE, "request-rate": of.RATE, "utilization": of.UTILIZATION,
+           "cpu": of.CPU}  # fmt: skip
 EARLIER = 1 << 30
 """Replications whose arrivals are those of earlier days: beyond all that are simulated."""
 UTILIZATION_TARGET = 80.0
@@ -53,6 +55,9 @@ def settings_of(experiment: Experiment, params: Params) -> dict[str, Any]:
     scaling = experiment.scaling
     if isinstance(scaling, Hpa | Keda | KedaHttp):
         settings = {**_deployment(experiment, params), **_controller(scaling)}
+        if experiment.autoscaler is None and experiment.service.revision.class_name == HPA:
+            # A revision of Knative's HPA class keeps queue-proxy, and activators while it has no pod.
+            settings = {**_controller(scaling), "grace_period_ns": 0}
         settings["most"] = scaling.max_of(experiment.revision.max_scale)
         if isinstance(scaling, Hpa):
             return {**settings, **_measured(experiment, scaling), **_hpa(scaling, params)}
@@ -141,7 +146,7 @@ def target_of(experiment: Experiment, metric: str, given: float | None) -> float
     """
     if given is not None:
         return given
-    if metric == "utilization":
+    if metric in {"utilization", "cpu"}:
         return UTILIZATION_TARGET
     revision = experiment.revision
     service_time = experiment.model.service_time
@@ -170,9 +175,10 @@ def _measured(experiment: Experiment, scaling: Hpa | Keda) -> dict[str, Any]:
     """The metric and its way."""
     window_s = scaling.metric_window_s
     if window_s is None:
-        window_s = 0.0 if scaling.metric == "concurrency" else RATE_WINDOW_S
+        window_s = 0.0 if scaling.metric in {"concurrency", "cpu"} else RATE_WINDOW_S
     return {
         "metric": METRICS[scaling.metric],
+        "busy_cpu": scaling.cpu_when_busy,
         "target_milli": max(1, round(target_of(experiment, scaling.metric, scaling.target) * 1000)),
         "scrape_ns": nanoseconds(scaling.scrape_interval_s),
         "window_scrapes": max(1, int(window_s / scaling.scrape_interval_s + 1e-9)),

@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from kpasim.errors import ExperimentError, FileError, Problem, printable
-from kpasim.spec.autoscaler import CONFIG_KEYS, KPA, AutoscalerConfig, RevisionSettings, parse_config
+from kpasim.spec.autoscaler import CONFIG_KEYS, AutoscalerConfig, RevisionSettings, parse_config
 from kpasim.spec.base import (
     Count,
     Lines,
@@ -67,7 +67,7 @@ from kpasim.spec.model import ServiceModel
 from kpasim.spec.objects import split_name
 from kpasim.spec.places import expanded, place_of, replaced, without_draws
 from kpasim.spec.quantities import PositiveSeconds, Seconds, duration_text, seconds, share
-from kpasim.spec.scaling import AnyScaling, Kpa, Scaling
+from kpasim.spec.scaling import AnyScaling, Scaling
 from kpasim.spec.workload import FILE_KINDS, FOLDER_KINDS, Workload
 from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_mapping, refuse_other_kinds
 
@@ -236,8 +236,8 @@ class Experiment(Spec):
 
     @property
     def scaling(self) -> Scaling:
-        """The autoscaler: as the file says, else Knative's own."""
-        return self.autoscaler or Kpa()
+        """The autoscaler: as the file says, else as the manifest does."""
+        return self.autoscaler or self.service.scaling
 
     @property
     def revision(self) -> RevisionSettings:
@@ -748,8 +748,11 @@ def _contradictions(experiment: Experiment, lines: Lines) -> list[Problem]:
         problems.append(Problem(dotted(place), message, line_of(place, lines)))
 
     revision = experiment.service.revision
-    if revision.class_name != KPA:
-        wrong(("service",), f"asks for the autoscaler {revision.class_name!r}, which is not simulated (must be {KPA})")
+    if experiment.autoscaler is None:
+        try:
+            _ = experiment.service.scaling
+        except ValueError as error:
+            wrong(("service",), str(error))
     for name in ("target_value", "total_value", "target_burst_capacity", "panic_threshold", "panic_window_s"):
         value = getattr(revision, name)
         if not math.isfinite(value):

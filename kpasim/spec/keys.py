@@ -67,7 +67,7 @@ _DEFAULT_OF = {
 }
 """Key of `config-autoscaler` that gives the default of an annotation of another name."""
 _SERVICE: dict[str, tuple[str, str, str]] = {
-    "annotations.class": ("Which autoscaler scales the revision; kpasim simulates Knative's own.", "text", ""),
+    "annotations.class": ("Autoscaler of the revision: Knative's own, or its class of Kubernetes' HPA.", "text", ""),
     "annotations.metric": ("Metric of the autoscaler.", "`concurrency` or `rps`", "concurrency"),
     "annotations.target": (
         "Requests in flight (metric `concurrency`) or requests per second (`rps`) to aim at for each pod, before the "

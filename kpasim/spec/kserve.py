@@ -98,6 +98,7 @@ class InferenceService:
         faults: What KServe refuses: places of the InferenceService, and why.
         dropped: Annotations that KServe drops, as places of the InferenceService.
         unknown: Fields that no predictor has: Kubernetes drops them.
+        scaling: In Standard mode, the autoscaler of the Deployment that KServe makes instead, as an experiment has it.
     """
 
     data: dict[str, Any]
@@ -106,6 +107,7 @@ class InferenceService:
     faults: tuple[tuple[Place, str], ...] = ()
     dropped: tuple[Place, ...] = ()
     unknown: tuple[Place, ...] = ()
+    scaling: Mapping[str, Any] | None = None
 
     @property
     def predictor(self) -> Mapping[str, Any]:
@@ -190,9 +192,9 @@ def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_
         allow_zero_initial: Whether `config-autoscaler` has `allow-zero-initial-scale`.
 
     Raises:
-        NotOnKnativeError: Another autoscaler scales it.
+        NotOnKnativeError: What scales it is not simulated.
     """
-    _refuse_others(data, config)
+    scaling = _standard_mode(data, config)
     made = _Mapping({(): ()})
     predictor = data["spec"]["predictor"]
     metadata = {"name": predictor_service(data)}
@@ -215,9 +217,12 @@ def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_
             "template": {"metadata": {"annotations": annotations}, "spec": _pod(predictor, config, runtime, made)}
         },
     }
-    faults = [*_faults(data, predictor), *made.faults]
+    if scaling is not None:
+        for short in ("metric", "target", "class"):
+            annotations.pop(SPELLINGS[short][0], None)
+    faults = [*_faults(data, predictor, is_standard=scaling is not None), *made.faults]
     unknown = [(*PREDICTOR, key) for key in predictor if key not in _COMPONENT | _POD]
-    return InferenceService(data, service, made.origins, tuple(faults), tuple(made.dropped), tuple(unknown))
+    return InferenceService(data, service, made.origins, tuple(faults), tuple(made.dropped), tuple(unknown), scaling)
 
 
 def predictor_service(data: Mapping[str, Any]) -> str:
@@ -242,8 +247,12 @@ def deployment_mode(data: Mapping[str, Any], config: KServeConfig) -> str:
     return str(_at(data, ("status", "deploymentMode")) or annotations.get(MODE) or config.deployment_mode)
 
 
-def _refuse_others(data: Mapping[str, Any], config: KServeConfig) -> None:
-    """Say which autoscaler an object has that KServe makes no Knative Service of."""
+def _standard_mode(data: Mapping[str, Any], config: KServeConfig) -> dict[str, Any] | None:
+    """The autoscaler of the Deployment that KServe makes in Standard mode; None in Knative mode.
+
+    Raises:
+        NotOnKnativeError: What scales the object is not simulated.
+    """
     if data.get("kind") == LLM:
         raise NotOnKnativeError(
             ("kind",),
@@ -263,17 +272,75 @@ def _refuse_others(data: Mapping[str, Any], config: KServeConfig) -> None:
     place = (*_OWN_ANNOTATIONS, MODE)
     mode = deployment_mode(data, config)
     if mode in KNATIVE_MODES:
-        return
+        return None
     if mode not in _RAW:
         raise NotOnKnativeError(place, f"has deploymentMode {mode}, which Knative does not scale (must be Knative)")
     scaler = str(annotations.get(AUTOSCALER, "hpa"))
-    named = {"hpa": "a HorizontalPodAutoscaler", "keda": "KEDA", "external": "an autoscaler that is not KServe's"}
+    if scaler == "hpa":
+        return _standard_hpa(data["spec"]["predictor"])
+    if scaler == "keda":
+        return _standard_keda(data["spec"]["predictor"])
+    named = "an autoscaler that is not KServe's" if scaler == "external" else "nothing"
     raise NotOnKnativeError(
-        place,
-        f"has deploymentMode {mode}: KServe makes a Deployment of it, which is scaled by "
-        f"{named.get(scaler, 'nothing')}, not by Knative, and kpasim does not simulate that (must be Knative, also "
-        "called Serverless)",
+        (*_OWN_ANNOTATIONS, AUTOSCALER),
+        f"is {scaler}: {named} scales the Deployment that KServe makes, and kpasim does not simulate that (must be hpa "
+        "or keda; or write autoscaler: in an experiment)",
     )
+
+
+def _standard_hpa(predictor: Mapping[str, Any]) -> dict[str, Any]:
+    """The HPA that KServe writes in Standard mode.
+
+    Source:
+        kserve/kserve@aaac4e2, pkg/controller/v1beta1/inferenceservice/reconcilers/hpa/hpa_reconciler.go
+    """
+    metric = predictor.get("scaleMetric") or "cpu"
+    if metric != "cpu":
+        raise NotOnKnativeError(
+            (*PREDICTOR, "scaleMetric"), f"{show(metric)} is not simulated in Standard mode (must be cpu)"
+        )
+    least = max(_count(predictor, "minReplicas", 1), 1)
+    most = max(_count(predictor, "maxReplicas", 0), least)
+    target = _count(predictor, "scaleTarget", 0)
+    more = {"target": float(target)} if target > 0 else {}
+    return {"kind": "hpa", "metric": "cpu", "min-replicas": least, "max-replicas": most, "behavior": {}, **more}
+
+
+def _standard_keda(predictor: Mapping[str, Any]) -> dict[str, Any]:
+    """The ScaledObject that KServe writes in Standard mode, of its first metric.
+
+    Source:
+        kserve/kserve@aaac4e2, pkg/controller/v1beta1/inferenceservice/reconcilers/keda/keda_reconciler.go
+    """
+    place = (*PREDICTOR, "autoScaling", "metrics")
+    metrics = _at(predictor, ("autoScaling", "metrics"))
+    first = metrics[0] if isinstance(metrics, list) and metrics else None
+    if not isinstance(first, Mapping):
+        raise NotOnKnativeError(place, "is missing: KEDA needs a metric (write a list)")
+    source = {"External": "external", "PodMetric": "podmetric"}.get(str(first.get("type")))
+    if source is None:
+        message = f"type {show(first.get('type'))} is not simulated with KEDA (must be External or PodMetric)"
+        raise NotOnKnativeError(place, message)
+    target = _at(first, (source, "target", "value"))
+    try:
+        threshold = float(target)
+    except (TypeError, ValueError):
+        raise NotOnKnativeError(place, f"target.value {show(target)} is not right (must be a number)") from None
+    least = max(_count(predictor, "minReplicas", 1), 0)
+    return {
+        "kind": "keda",
+        # A query tells what it measures by its functions only.
+        "metric": "rps" if "rate(" in str(_at(first, (source, "metric", "query"))) else "concurrency",
+        "target": threshold,
+        "min-replica-count": least,
+        "max-replica-count": max(_count(predictor, "maxReplicas", 0), least, 1),
+        "behavior": {},
+    }
+
+
+def _count(predictor: Mapping[str, Any], name: str, default: int) -> int:
+    value = predictor.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else default
 
 
 def _at(data: Any, place: Place) -> Any:
@@ -410,7 +477,9 @@ def _with_resources(container: Mapping[str, Any], config: KServeConfig) -> dict[
     return {**container, "resources": resources}
 
 
-def _faults(data: Mapping[str, Any], predictor: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+def _faults(
+    data: Mapping[str, Any], predictor: Mapping[str, Any], *, is_standard: bool = False
+) -> Iterator[tuple[Place, str]]:
     """What KServe's webhook, or the schema of its CRD, refuses.
 
     Source:
@@ -437,7 +506,7 @@ def _faults(data: Mapping[str, Any], predictor: Mapping[str, Any]) -> Iterator[t
         yield (*PREDICTOR, "maxReplicas"), f"{most} is less than minReplicas = {least}{default}"
     metric, target = predictor.get("scaleMetric"), predictor.get("scaleTarget")
     annotations = {**(data["metadata"].get("annotations") or {}), **(predictor.get("annotations") or {})}
-    is_kpa = annotations.get(SPELLINGS["class"][0], KPA) == KPA
+    is_kpa = annotations.get(SPELLINGS["class"][0], KPA) == KPA and not is_standard
     if metric is not None and is_kpa and metric not in ("concurrency", "rps"):
         hint = "; qps is called rps" if metric == "qps" else ""
         yield (
@@ -447,7 +516,7 @@ def _faults(data: Mapping[str, Any], predictor: Mapping[str, Any]) -> Iterator[t
     if metric == "rps" and isinstance(target, int) and target < 1:
         yield (*PREDICTOR, "scaleTarget"), f"{target} is out of range (must be at least 1 with scaleMetric rps)"
     for key, why in (("deploymentStrategy", "is for Standard mode"), ("workerSpec", "is for Standard mode")):
-        if predictor.get(key) is not None:
+        if predictor.get(key) is not None and not is_standard:
             yield (*PREDICTOR, key), f"{why}, and KServe refuses it in Knative mode (remove it)"
     if isinstance(stop := annotations.get(STOP), str) and stop.lower() == "true":
         yield (*_OWN_ANNOTATIONS, STOP), "stops the service: KServe deletes its Knative Service (remove it)"

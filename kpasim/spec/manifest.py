@@ -19,11 +19,13 @@ from ruamel.yaml.nodes import ScalarNode
 
 from kpasim.errors import ExperimentError, Problem
 from kpasim.spec.autoscaler import (
+    HPA,
     KPA,
     SPELLINGS,
     AutoscalerConfig,
     RevisionSettings,
     annotation_key,
+    find_annotation,
     resolve,
     text_of,
 )
@@ -32,6 +34,7 @@ from kpasim.spec.configmaps import Defaults, not_text
 from kpasim.spec.kserve import ANNOTATIONS, InferenceService, NotOnKnativeError, inference_service
 from kpasim.spec.objects import Object, is_service, one_service
 from kpasim.spec.quantities import amount
+from kpasim.spec.scaling import Kpa, Scaling, of_hpa_class, scaling_of
 from kpasim.spec.webhook import Fault, review
 from kpasim.spec.yamledit import edited, put
 from kpasim.spec.yamlfile import Document, bounded_yaml, node_at, parse_documents
@@ -157,6 +160,27 @@ class ServiceManifest:
         loader.preserve_quotes = True
         documents = [document for document in loader.load_all(self.to_yaml()) if document is not None]
         return _at(documents[self._index()], self.prefix if self.path else ())
+
+    @property
+    def scaling(self) -> Scaling:
+        """The autoscaler that it asks for.
+
+        Raises:
+            ValueError: It is not simulated; the message says what is.
+        """
+        if self.kserve and self.kserve.scaling:
+            return scaling_of(self.kserve.scaling)
+        class_name = self.revision.class_name
+        if class_name == HPA:
+            target, window, metric = (
+                find_annotation(self.annotations, name) for name in ("target", "window", "metric")
+            )
+            window_s = self.revision.stable_window_s if window else None
+            least, most = self.revision.min_scale, self.revision.max_scale
+            return of_hpa_class(metric[1] if metric else "cpu", target[1] if target else None, least, most, window_s)
+        if class_name != KPA:
+            raise ValueError(f"asks for the autoscaler {class_name!r}, which is not simulated (must be {KPA} or {HPA})")
+        return Kpa()
 
     @property
     def eci_specs(self) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from kpasim.spec.base import Count, Number, Positive, Spec, Whole, wrong
 from kpasim.spec.quantities import PositiveSeconds, Seconds, Share
 
-Metric = Literal["concurrency", "rps", "utilization"]
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_S = 86_400
 WEEK = datetime(2026, 1, 5)
@@ -234,17 +233,19 @@ class _Controller(Spec):
 class _Measured(_Controller):
     """An autoscaler that reads a metric which something else has scraped."""
 
-    metric: Metric = "concurrency"
-    """Metric: requests in flight (`concurrency`), requests per second (`rps`), or percent of time in which a pod's
-    container works (`utilization`)."""
+    metric: Literal["concurrency", "rps", "utilization", "cpu"] = "concurrency"
+    """Metric: requests in flight (`concurrency`), requests per second (`rps`), percent of time in which a pod's
+    container works (`utilization`), or percent of the CPU request (`cpu`)."""
+    cpu_when_busy: Positive = 1.0
+    """Share of the CPU request that a container uses while it works; an assumption of the metric `cpu`."""
     target: Positive | None = None
     """Target of the metric for each pod (with `Value`: of the whole). Not given: the target of the manifest; for `rps`
-    divided by the mean service time; 80 for `utilization`."""
+    divided by the mean service time; 80 for `utilization` and `cpu`."""
     scrape_interval_s: PositiveSeconds = 15.0
     """Time from one scrape of the metric to the next."""
     metric_window_s: Seconds | None = None
     """Window that the metric is averaged over; 0 is the latest scrape. Not given: 1m for `rps` and `utilization`, 0
-    for `concurrency`."""
+    for `concurrency`, one scrape for `cpu`."""
     adapter_delay_s: Seconds = 0.0
     """Time from a scrape until the autoscaler can read it."""
 
@@ -273,8 +274,8 @@ class Hpa(_Measured):
             raise wrong("target-type Value stands beside metric-type Pods (must be AverageValue)")
         if self.metric_type == "Pods" and self.min_replicas == 0:
             raise wrong("min-replicas 0 needs metric-type External or Object: without pods there is no pod to ask")
-        if self.metric_type != "Pods" and self.metric == "utilization":
-            raise wrong("metric utilization is measured in pods (write metric-type: Pods)")
+        if self.metric_type != "Pods" and self.metric in {"utilization", "cpu"}:
+            raise wrong(f"metric {self.metric} is measured in pods (write metric-type: Pods)")
         if self.max_replicas is not None and self.max_replicas < self.min_replicas:
             raise wrong(f"max-replicas {self.max_replicas} is below min-replicas {self.min_replicas}")
         return self
@@ -308,7 +309,7 @@ class Keda(_Measured):
     """Time without an active trigger before all pods go."""
     initial_cooldown_period_s: Seconds = 0.0
     """Time after the creation before pods may go where no trigger was ever active."""
-    metric: Metric = "rps"
+    metric: Literal["concurrency", "rps", "utilization", "cpu"] = "rps"
     """Metric, measured at the gateway: requests per second (`rps`), or requests in flight (`concurrency`; requests
     that fail at zero pods are never in flight, so that it never wakes a service up)."""
     metric_type: Literal["AverageValue", "Value"] = "AverageValue"
@@ -326,8 +327,8 @@ class Keda(_Measured):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.metric == "utilization":
-            raise wrong("metric utilization is measured in pods (write rps or concurrency)")
+        if self.metric in {"utilization", "cpu"}:
+            raise wrong(f"metric {self.metric} is measured in pods (write rps or concurrency)")
         if self.max_replica_count is not None and self.max_replica_count < self.min_replica_count:
             raise wrong(
                 f"max-replica-count {self.max_replica_count} is below min-replica-count {self.min_replica_count}"
@@ -426,6 +427,43 @@ KINDS: dict[str, type[Spec]] = {
     "lookahead": Lookahead, "ray-serve": RayServe,
 }  # fmt: skip
 """Autoscalers by their kind."""
+
+
+def scaling_of(data: Mapping[str, Any]) -> Scaling:
+    """The autoscaler of a mapping as files have it.
+
+    Raises:
+        ValueError: It is refused.
+    """
+    return KINDS[data["kind"]].model_validate(data)  # type: ignore[return-value]
+
+
+def of_hpa_class(metric: str, target: str | None, min_scale: int, max_scale: int, window_s: float | None) -> Hpa:
+    """The HPA that Knative makes for a revision of its class `hpa.autoscaling.knative.dev`.
+
+    Args:
+        metric: Annotation `metric`, `cpu` by default.
+        target: Annotation `target`; Kubernetes' default is 80 % of the CPU request.
+        min_scale: Minimum of pods; never below 1.
+        max_scale: Maximum of pods, 0 for none.
+        window_s: Annotation `window`, which becomes both stabilisation windows.
+
+    Raises:
+        ValueError: A metric that is not simulated.
+
+    Source:
+        knative/serving@98e5ef9, pkg/reconciler/autoscaling/hpa/resources/hpa.go
+    """
+    if metric not in {"cpu", "concurrency", "rps"}:
+        raise ValueError(f"has metric {metric}, which is not simulated (cpu, concurrency and rps are)")
+    given: dict[str, Any] = {"kind": "hpa", "metric": metric, "min_replicas": max(min_scale, 1)}
+    given["max_replicas"] = max(max_scale, given["min_replicas"]) if max_scale else 10**6
+    if target is not None:
+        given["target"] = float(target)
+    if window_s is not None:
+        window = {"stabilization_window_s": window_s}
+        given["behavior"] = {"scale_up": window, "scale_down": window}
+    return Hpa.model_validate(given)
 
 
 def _named(data: Any) -> Any:

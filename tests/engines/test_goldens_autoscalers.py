@@ -16,7 +16,7 @@ from kpasim.engines import outcome as out
 from kpasim.engines import params as of
 from kpasim.engines.draws import HOST_A, pick
 from kpasim.engines.params import Params
-from kpasim.policy import hpa
+from kpasim.policy import burst, hpa
 
 from .hand import CALM, MS, S, Story, by_hand, clocks, ints
 
@@ -282,3 +282,33 @@ def test_keda_does_nothing_while_its_source_fails_without_fallback(play: Play) -
     settings = {**KEDA, "query_failure": 1.0, "initial_scale": 1}
     story = scaled(play, until(400.0, 4, **settings), *[25.0] * 4)
     assert [(0.0, 1)] == story.replicas
+
+
+# CPU, as the HPA of Knative's class and of KServe's Standard mode read it: percent of the request, which a container
+# uses while it works.
+
+CPU = {**HPA, "metric": of.CPU, "slots": 1, "target_milli": 80_000}
+
+
+def test_cpu_asks_for_a_pod_where_all_are_busy(play: Play) -> None:
+    """One busy pod, started long ago: 100 % between two scrapes, so ceil(100 / 80) = 2 pods at the tick of 930 s."""
+    params = until(940.0, 4, **CPU)
+    story = scaled(play, params, *[890.0] * 4)
+    # The scrapes of 888 and 903 s lie around the beginning: 13 of 15 s are 86 %, within the tolerance at 915 s.
+    assert [(0.0, 1), (930.0, 2)] == story.replicas
+
+
+def test_cpu_of_a_pod_that_starts_does_not_count(play: Play) -> None:
+    """A second pod of 40 s within its first five minutes is left out until it is ready: no third pod meanwhile."""
+    params = until(1000.0, 9, **CPU)
+    story = scaled(play, params, *[890.0] * 9, stages_s=(60.0,), stage_times_s=[(0.0,)])
+    assert [(0.0, 1), (930.0, 2)] == [change for change in story.replicas if change[0] < 990.0]
+
+
+def test_the_hpa_class_serves_directly(play: Play) -> None:
+    """With queue-proxy and an activator beside it: the ServerlessService serves as soon as a pod is ready."""
+    knative = {**CPU, "data_plane": of.ACTIVATORS, "container_concurrency": 1, "grace_period_ns": 0}
+    story = scaled(play, until(60.0, 2, **knative), 25.0, 26.0, service_s=2.0)
+    assert [200, 200] == story.statuses
+    assert {-1} == {int(row["activator"]) for row in story.outcome.requests}
+    assert burst.SERVE == story.outcome.scaling[-1]["mode"]

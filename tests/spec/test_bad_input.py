@@ -147,7 +147,7 @@ CASES = {
         EX, "\n  stable-window: 60s", " cm.yaml", 2, "config-autoscaler", "does not exist"
     ),
     "another autoscaler": Bad(
-        EX, "stable-window: 60s", "pod-autoscaler-class: hpa.autoscaling.knative.dev", 1, "service", "not simulated"
+        EX, "stable-window: 60s", "pod-autoscaler-class: other.example.com", 1, "service", "not simulated"
     ),
     # the file as a whole
     "not YAML": Bad(EX, "workload:", "workload: [", 6, "", "is not YAML"),

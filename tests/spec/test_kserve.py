@@ -18,6 +18,7 @@ from kpasim.spec.configmaps import Defaults
 from kpasim.spec.experiment import from_mapping
 from kpasim.spec.kserve import PREDICTOR_FIELDS
 from kpasim.spec.manifest import ServiceManifest, read_service
+from kpasim.spec.scaling import Behavior, Hpa, Keda
 from kpasim.studies.check import check_file
 from kpasim.studies.run import simulate
 
@@ -152,8 +153,12 @@ def test_what_kserve_or_knative_refuses_is_refused_at_the_line(
 @pytest.mark.parametrize(
     ("annotations", "autoscaler"),
     [
-        ("{serving.kserve.io/deploymentMode: RawDeployment}", "HorizontalPodAutoscaler"),
-        ("{serving.kserve.io/deploymentMode: Standard, serving.kserve.io/autoscalerClass: keda}", "KEDA"),
+        ("{serving.kserve.io/deploymentMode: RawDeployment, serving.kserve.io/autoscalerClass: none}", "nothing"),
+        ("{serving.kserve.io/deploymentMode: Standard, serving.kserve.io/autoscalerClass: external}", "not KServe's"),
+        (
+            "{serving.kserve.io/deploymentMode: Standard, serving.kserve.io/autoscalerClass: keda}",
+            "KEDA needs a metric",
+        ),
         ("{serving.kserve.io/deploymentMode: ModelMesh}", "ModelMesh"),
     ],
 )
@@ -164,6 +169,28 @@ def test_a_mode_without_knative_is_refused_by_naming_its_autoscaler(
     with pytest.raises(ExperimentError, match=autoscaler) as caught:
         made(tmp_path, "", annotations)
     assert len(caught.value.problems) == 1
+
+
+def test_standard_mode_brings_its_hpa(tmp_path: Path) -> None:
+    """By CPU at 80 % with `behavior: {}`; without maxReplicas the size is fixed."""
+    scaling = made(tmp_path, "minReplicas: 2", "{serving.kserve.io/deploymentMode: Standard}").scaling
+    assert scaling == Hpa(kind="hpa", metric="cpu", min_replicas=2, max_replicas=2, behavior=Behavior())
+    fields = "minReplicas: 0, maxReplicas: 7, scaleTarget: 60"
+    scaling = made(tmp_path, fields, "{serving.kserve.io/deploymentMode: RawDeployment}").scaling
+    assert isinstance(scaling, Hpa)
+    assert (1, 7, 60.0) == (scaling.min_replicas, scaling.max_replicas, scaling.target)
+
+
+def test_standard_mode_with_keda_brings_its_scaledobject(tmp_path: Path) -> None:
+    """Zero pods are allowed; the query tells by its function what it measures."""
+    metric = "{metric: {backend: prometheus, query: 'sum(rate(requests[1m]))'}, target: {type: Value, value: '0.5'}}"
+    predictor = f"minReplicas: 0, maxReplicas: 4, autoScaling: {{metrics: [{{type: External, external: {metric}}}]}}"
+    annotations = "{serving.kserve.io/deploymentMode: Standard, serving.kserve.io/autoscalerClass: keda}"
+    scaling = made(tmp_path, predictor, annotations).scaling
+    assert isinstance(scaling, Keda)
+    assert ("rps", 0.5, 0, 4) == (
+        scaling.metric, scaling.target, scaling.min_replica_count, scaling.max_replica_count
+    )  # fmt: skip
 
 
 def test_knative_mode_has_two_names(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kpasim.errors import ExperimentError
+from kpasim.spec.autoscaler import HPA as HPA_CLASS
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.spec.scaling import KINDS, Hpa, Keda, Kpa, Schedule, Spare, days_of, moment_of
 
@@ -110,3 +111,36 @@ def test_what_cannot_be_is_refused(scaling: Any, message: str) -> None:
     with pytest.raises(ExperimentError, match=message) as caught:
         of(scaling)
     assert re.search("autoscaler", str(caught.value))
+
+
+CLASS = "autoscaling.knative.dev/class"
+
+
+def hpa_class(**annotations: str) -> Experiment:
+    """An experiment whose manifest has Knative's HPA class."""
+    named = {f"autoscaling.knative.dev/{name.replace('_', '-')}": text for name, text in annotations.items()}
+    template = {**SERVICE["spec"]["template"], "metadata": {"annotations": {CLASS: HPA_CLASS, **named}}}  # type: ignore[index]
+    return from_mapping({**BASE, "service": {**SERVICE, "spec": {"template": template}}})
+
+
+def test_the_hpa_class_of_knative_chooses_its_hpa() -> None:
+    """CPU by default, a minimum of one pod, and a window for both directions."""
+    scaling = hpa_class(min_scale="0", max_scale="5", window="40s", target="70").scaling
+    assert isinstance(scaling, Hpa)
+    assert ("cpu", 70.0, 1, 5) == (scaling.metric, scaling.target, scaling.min_replicas, scaling.max_replicas)
+    assert scaling.behavior is not None
+    assert (40.0, 40.0) == (
+        scaling.behavior.scale_up.stabilization_window_s,
+        scaling.behavior.scale_down.stabilization_window_s,
+    )
+
+
+def test_the_section_counts_before_the_manifest() -> None:
+    """The same load under another autoscaler than the manifest's."""
+    assert isinstance(hpa_class().with_setting("autoscaler", "kpa").scaling, Kpa)
+
+
+def test_memory_is_not_simulated() -> None:
+    """One line says what is."""
+    with pytest.raises(ExperimentError, match="metric memory, which is not simulated"):
+        hpa_class(metric="memory")

@@ -476,12 +476,15 @@ def test_a_gpu_of_an_instance_is_only_a_note(tmp_path: Path) -> None:
     assert [(one.name, one.level) for one in check_file(write(tmp_path, edits))] == [("gpu-limit", "note")]
 
 
-def test_another_autoscaler_is_an_error(tmp_path: Path) -> None:
-    """It cannot be simulated at all."""
+@pytest.mark.parametrize(
+    ("level", "more"), [("warning", ""), ("error", "\n        autoscaling.knative.dev/metric: memory")]
+)
+def test_the_hpa_class_is_a_warning_and_what_is_not_simulated_an_error(tmp_path: Path, level: str, more: str) -> None:
+    """It is simulated where it looks at CPU."""
     path = tmp_path / "painter.yaml"
-    path.write_text(MANIFEST.replace(MAX, "autoscaling.knative.dev/class: hpa.autoscaling.knative.dev"))
-    first = findings(read_service(path, AutoscalerConfig()))[0]
-    assert (first.level, first.name, first.line) == ("error", "other-autoscaler", 12)
+    path.write_text(MANIFEST.replace(MAX, f"autoscaling.knative.dev/class: hpa.autoscaling.knative.dev{more}"))
+    [found] = [one for one in findings(read_service(path, AutoscalerConfig())) if one.name == "other-autoscaler"]
+    assert (found.level, found.line) == (level, 12)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,13 @@ _BEHAVIOR = {
 }  # fmt: skip
 _HPA = {"behavior": _BEHAVIOR, "tolerance": 0.2, "sync-period": "10s", "downscale-stabilization": "1m",
         "termination-grace-period": "20s", "target": 2.0}  # fmt: skip
-_METRIC = {"metric": "rps", "scrape-interval": "10s", "metric-window": "30s", "adapter-delay": "5s"}
+_METRIC = {
+    "metric": "rps",
+    "cpu-when-busy": 0.9,
+    "scrape-interval": "10s",
+    "metric-window": "30s",
+    "adapter-delay": "5s",
+}
 AUTOSCALERS: dict[str, dict[str, Any]] = {
     "kpa": {},
     "spare": {"pods": 2},

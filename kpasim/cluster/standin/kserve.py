@@ -30,7 +30,7 @@ from kpasim.cluster.standin.knative import DOMAIN, Knative
 from kpasim.cluster.standin.store import NotFoundError, Store
 from kpasim.spec.base import dotted
 from kpasim.spec.configmaps import KSERVE_CONFIG, KServeConfig
-from kpasim.spec.kserve import INFERENCE_SERVICE, VERSION, InferenceService, NotOnKnativeError, inference_service
+from kpasim.spec.kserve import INFERENCE_SERVICE, MODE, VERSION, InferenceService, NotOnKnativeError, inference_service
 
 _DENIED = 'admission webhook "inferenceservice.kserve-webhook-server.validator" denied the request: '
 _NO_RUNTIME = {
@@ -67,7 +67,10 @@ class KServe:
 
     def _made(self, document: Document) -> InferenceService:
         allow = self._knative.config.allow_zero_initial_scale
-        return inference_service(document, self._config, allow_zero_initial=allow)
+        made = inference_service(document, self._config, allow_zero_initial=allow)
+        if made.scaling is not None:
+            raise NotOnKnativeError(("metadata", "annotations", MODE), "is Standard mode, which is not served here")
+        return made
 
     def _admit(self, new: Document, old: Document | None, _dry: bool) -> None:
         try:

@@ -12,6 +12,9 @@ from kpasim.engines.model.state import GONE, Simulation
 from kpasim.engines.params import NEVER_NS
 from kpasim.policy import hpa, rules
 
+CPU_REQUEST_MILLI = 1000
+"""CPU request of a pod: use is counted as a share of it."""
+
 
 def settings(sim: Simulation) -> hpa.Settings:
     """Settings of the HPA."""
@@ -114,6 +117,24 @@ def propose(sim: Simulation, current: int) -> tuple[int, float]:
     return hpa.value_replicas(current, total_milli, target, pods, ready, up, down), seen
 
 
+def starts(sim: Simulation, which: int) -> bool:
+    """Whether the cpu of a pod does not count yet."""
+    pod, now = sim.pods[which], sim.now_ns
+    changed_ns = pod.ready_ns if pod.ready else pod.scheduled_ns
+    age_ns, window_ns = metrics.window_ns(sim, which)
+    return bool(
+        hpa.unready_for_cpu(
+            pod.ready == 1,
+            now - pod.scheduled_ns,
+            now - changed_ns,
+            age_ns,
+            window_ns,
+            hpa.CPU_INITIALIZATION_PERIOD_NS,
+            hpa.INITIAL_READINESS_DELAY_NS,
+        )
+    )
+
+
 def propose_by_pods(sim: Simulation, current: int) -> tuple[int, float]:
     """The same for a metric of each pod: those without it, and those that wait for a node, count as Kubernetes says."""
     pods, ready, unready, missing, total_milli, seen = 0, 0, 0, 0, 0, 0.0
@@ -125,7 +146,8 @@ def propose_by_pods(sim: Simulation, current: int) -> tuple[int, float]:
         pods += 1
         value = metrics.of_pod(sim, which)
         phase = hpa.RUNNING if pod.containers_ns != NEVER_NS else hpa.PENDING
-        group = hpa.pod_group(phase, pod.terminating == 1, value >= 0.0, False)
+        is_starting = sim.params.metric == of.CPU and value >= 0.0 and starts(sim, which)
+        group = hpa.pod_group(phase, pod.terminating == 1, value >= 0.0, is_starting)
         if group == hpa.READY:
             ready += 1
             total_milli += int(value * 1000.0)
@@ -134,6 +156,20 @@ def propose_by_pods(sim: Simulation, current: int) -> tuple[int, float]:
             unready += 1
         elif group == hpa.MISSING:
             missing += 1
+    if sim.params.metric == of.CPU:
+        proposal = hpa.utilization_replicas(
+            current,
+            total_milli // 100,
+            ready,
+            unready,
+            missing,
+            pods,
+            CPU_REQUEST_MILLI,
+            sim.params.target_milli // 1000,
+            sim.params.tolerance_up,
+            sim.params.tolerance_down,
+        )
+        return proposal, seen
     proposal = hpa.pods_average_replicas(
         current,
         total_milli,

@@ -55,7 +55,9 @@ def scrape(sim: Simulation) -> None:
     for index in range(sim.revision.alive):
         which = sim.alive_pods[index]
         pod = sim.pods[which]
-        if pod.listening_ns == NEVER_NS or pod.phase == GONE:
+        # The kubelet measures cpu of every container; other metrics come from the server inside.
+        begun_ns = pod.containers_ns if sim.params.metric == of.CPU else pod.listening_ns
+        if begun_ns == NEVER_NS or pod.phase == GONE:
             continue
         if is_gauge:
             before = 0 if pod.first_sample == NOTHING else sim.samples[which][previous]
@@ -90,7 +92,8 @@ def mean(sim: Simulation, grown: int, count: int) -> float:
         return grown * SECOND_NS / (count * sim.params.scrape_ns)
     if sim.params.metric == of.ONGOING:
         return grown / (count * sim.params.scrape_ns)
-    return grown * 100.0 / (count * sim.params.scrape_ns)
+    share = sim.params.busy_cpu if sim.params.metric == of.CPU else 1.0
+    return grown * 100.0 * share / (count * sim.params.scrape_ns)
 
 
 def of_pod(sim: Simulation, which: int) -> float:
@@ -102,6 +105,13 @@ def of_pod(sim: Simulation, which: int) -> float:
     size = len(sim.total_samples)
     begun = 0 if last - count < first else sim.samples[which][(last - count) % size]
     return float(mean(sim, sim.samples[which][last % size] - begun, count))
+
+
+def window_ns(sim: Simulation, which: int) -> tuple[int, int]:
+    """Age of the latest scrape of a pod that can be read, and the length of its window."""
+    last = latest(sim)
+    age_ns = sim.now_ns - phase_ns(sim) - last * sim.params.scrape_ns
+    return int(age_ns), int(scrapes(sim, sim.pods[which].first_sample, last) * sim.params.scrape_ns)
 
 
 def of_all(sim: Simulation) -> float:

@@ -183,6 +183,9 @@ def on_reconcile_due(sim: Simulation, why: int) -> None:
 
 def reconcile(sim: Simulation) -> None:
     """One reconcile of the PodAutoscaler."""
+    if sim.params.autoscaler != of.KPA:
+        serve(sim)
+        return
     now = sim.now_ns
     rules = rules_of(sim)
     want, patch, requeue_ns, _, offered = scaler.decide(
@@ -249,6 +252,19 @@ def reconcile(sim: Simulation) -> None:
             start_load_at(sim, now + sim.params.start_for_ns)
         if sim.params.start == of.IDLED and sim.params.stays:
             start_load_at(sim, now + clients.stays_ns(sim))
+
+
+def serve(sim: Simulation) -> None:
+    """A reconcile of a PodAutoscaler of the HPA class: pods are the public endpoints as soon as one is ready.
+
+    Source:
+        knative/serving@98e5ef9, pkg/reconciler/autoscaling/hpa/hpa.go, ``ReconcileKind``
+    """
+    if sim.revision.asked_mode != burst.SERVE:
+        sim.revision.asked_mode = burst.SERVE
+        enqueue_sks(sim)
+    sim.revision.status_desired = sim.revision.shown_desired = sim.revision.replicas
+    on_pods_changed(sim)
 
 
 def on_status_written(sim: Simulation) -> None:

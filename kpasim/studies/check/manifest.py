@@ -192,15 +192,22 @@ def two_spellings(case: Case) -> Iterator[Finding]:
 
 def other_autoscaler(case: Case) -> Iterator[Finding]:
     """Another autoscaler is asked for."""
-    if case.service.revision.class_name != KPA:
-        yield case.fail(
-            "other-autoscaler",
-            "class",
-            f"the class {case.service.revision.class_name} is not simulated",
-            "kpasim simulates Knative's Pod Autoscaler. The HPA class never scales to zero and looks at CPU or memory, "
-            "which say nothing about a GPU.",
-            f"Remove the class, or set it to {KPA}.",
-        )
+    class_name = case.service.revision.class_name
+    if class_name == KPA:
+        return
+    fix = f"Remove the class, or set it to {KPA}."
+    try:
+        _ = case.service.scaling
+    except ValueError as error:
+        yield case.fail("other-autoscaler", "class", f"the manifest {error}", "The result would be another.", fix)
+        return
+    yield case.warn(
+        "other-autoscaler",
+        "class",
+        f"the class {class_name} scales by Kubernetes' HPA",
+        "It never scales to zero, and by default it looks at CPU, which says nothing about a GPU.",
+        fix,
+    )
 
 
 def no_limit(case: Case) -> Iterator[Finding]:
