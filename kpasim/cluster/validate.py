@@ -39,6 +39,7 @@ from kpasim.results.tables import Tables, write_run_folder
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
+from kpasim.spec.scaling import Kpa
 
 LOCAL = "local"
 """The target that is a fake cluster on this machine."""
@@ -182,6 +183,12 @@ class _Validation:
         """Do it all."""
         begun_s = time.monotonic()
         settings = self._settings
+        scaling = self._experiment.scaling
+        if not isinstance(scaling, Kpa):
+            raise ClusterError(
+                f"autoscaler {scaling.kind} is simulated only: validate measures Knative's own (kpa; kpasim versus "
+                "compares autoscalers)"
+            )
         local = settings.target == LOCAL
         if local:
             self._note(f"note: {DISCLAIMER}")

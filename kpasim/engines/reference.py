@@ -45,7 +45,10 @@ class Rows(dict[int, Any]):
 
 
 class Autoscaler:
-    """What decides how many pods there are. This one is Knative's; derive from it to try another."""
+    """What decides how many pods there are, over Knative's data plane. This one is Knative's; derive from it.
+
+    Those of other projects have clocks and metrics of their own, see ``model/autoscaler.py``.
+    """
 
     def start(self, sim: Simulation) -> tuple[int, float]:
         """A revision begins: pods wanted, and excess burst capacity, before the first decision."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kpasim.engines import compiled
+from kpasim.engines import compiled, reference
 from kpasim.engines.compiled.arrays import Arrays
 
 from . import agreement
@@ -38,5 +38,7 @@ def overrun() -> str:
 
 
 if __name__ == "__main__":
-    print(agreement.summary(agreement.agree(compiled.run, 200)))
+    seen = agreement.agree(compiled.run, 200)
+    seen += agreement.agree(compiled.run, 100, tuple(agreement.KINDS), reference.run)
+    print(agreement.summary(seen))
     print(overrun())

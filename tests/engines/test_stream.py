@@ -112,6 +112,11 @@ EXPERIMENTS = {
         },
         cluster={"ingress": {"affinity": "pod"}},
     ),
+    "hpa": experiment(1500, autoscaler={"kind": "hpa", "behavior": {}, "downscale-stabilization": "1m"}),
+    "keda": experiment(1500, autoscaler={"kind": "keda", "cooldown-period": "20s", "query-failure": 0.1}),
+    "keda-http": experiment(1500, autoscaler={"kind": "keda-http", "metric": "request-rate"}),
+    "ray-serve": experiment(1500, autoscaler={"kind": "ray-serve", "downscale-delay": "1m"}),
+    "lookahead": experiment(1500, autoscaler="lookahead"),
 }  # fmt: skip
 
 
