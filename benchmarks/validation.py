@@ -132,10 +132,11 @@ def text() -> str:
     by = {row.by for row in real}
     groups = [(first, [row for row in real if row.by == first]) for first in sorted(by)]
     lines = [
-        [first, str(len(rows)), *(f"{share(rows, metric):.2f}" for metric in JUDGED), f"{share(rows):.2f}"]
+        [first, str(len(rows)), *(f"{share(rows, metric, widened=False):.2f}" for metric in JUDGED),
+         f"{share(rows, widened=False):.2f}", f"{share(rows):.2f}"]
         for first, rows in [*groups, ("all", real)]
-    ]
-    heads = ["calibrated on", "runs", *(COVERED[name] for name in JUDGED), "all"]
+    ]  # fmt: skip
+    heads = ["calibrated on", "runs", *(COVERED[name] for name in JUDGED), "all", "all, widened"]
     return "\n\n".join([
         f"Live runs: {share(live):.0%} of {sum(len(row.held) for row in live)} measured values lie inside the 90 % "
         f"interval (goal {GOAL_LIVE:.0%}; {share(live, widened=False):.0%} if it is not widened).",
@@ -144,9 +145,9 @@ def text() -> str:
              ", ".join(name.removesuffix("_s").replace("_", " ") for name, found in row.held.items() if not found)]
             for row in live
         )),
-        f"Recorded runs by a model that was calibrated on another run of the same container: {share(real):.0%} of "
-        f"{sum(len(row.held) for row in real)} measured values (goal {GOAL_REAL:.0%}; "
-        f"{share(real, widened=False):.0%} if intervals are not widened).",
+        f"Recorded runs by a model that was calibrated on another run of the same container: "
+        f"{share(real, widened=False):.1%} of {sum(len(row.held) for row in real)} measured values lie inside the 90 % "
+        f"interval as it is (goal {GOAL_REAL:.0%}; {share(real):.0%} if it is widened).",
         table(heads, lines, to_the_right=True),
     ])  # fmt: skip
 
