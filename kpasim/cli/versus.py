@@ -85,6 +85,10 @@ def command(
     if seed is not None:
         what = what.with_settings({"seed": seed})
     chosen = rivals(what, others, parse_settings(with_set, "--with-set"))
+    if out:
+        from kpasim.results.files import make_folder
+
+        make_folder(out)  # better now than after the work
     count = len(chosen) * (replications or what.replications)
     with progress("replications", count, show=not as_json) as bar:
         found = versus(chosen, slos=slos, replications=replications, engine=engine, progress=bar)
@@ -175,9 +179,8 @@ def write(found: Versus, folder: Path) -> None:
     from kpasim.report.figures import save
     from kpasim.report.html import write as write_page
     from kpasim.report.versus_page import pods_figure, versus_page
-    from kpasim.results.files import atomic_write, make_folder, write_json
+    from kpasim.results.files import atomic_write, write_json
 
-    make_folder(folder)
     for place, result in enumerate(found.results):
         result.write(folder / file_name(found.names[place]), [one.for_page() for one in found.judgements[place]])
         with atomic_write(folder / f"{file_name(found.names[place])}.yaml") as file:

@@ -41,7 +41,7 @@ def answer(found: Versus) -> list[str]:
             [names[place] for place in best[1:] if found.knows(best[0], place) is enough] for enough in (True, False)
         )
         text += f"; no significant difference to {', '.join(known)}" if known else ""
-        text += f"; not known whether {', '.join(open_)} cost{'s' * (len(open_) == 1)} more (-n)" if open_ else ""
+        text += f"; not known whether {', '.join(open_)} need{'s' * (len(open_) == 1)} more (-n)" if open_ else ""
         of = f" Autoscalers under which more than {FAILED_SHARE:.0%} of requests fail are left out." if left_out else ""
         lines = [f"{text}.{of}"]
     if not asked:

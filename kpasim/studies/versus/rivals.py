@@ -83,6 +83,9 @@ def rivals(experiment: Experiment, texts: Sequence[str], changes: Mapping[str, A
         RunError: One is unknown, is named twice, or cannot be for this experiment.
     """
     changes = dict(changes or {})
+    for path in changes:
+        if not path.partition(".")[2]:
+            raise RunError(f"--with-set {path}: names no setting of an autoscaler (write keda.polling-interval=10s)")
     found = [Rival(own_name(experiment), experiment)]
     for text in (part.strip() for whole in texts for part in whole.split(",")):
         if not text:
@@ -122,6 +125,8 @@ def _rival(experiment: Experiment, text: str, changes: Mapping[str, Any]) -> Riv
     kind, colon, value = text.partition(":")
     kind = ALIASES.get(kind, kind)
     if kind not in KINDS or (colon and kind != "spare"):
+        if text.endswith(".py"):
+            raise RunError(f"--with {text}: names no function (write {text}:decide)")
         known = ", ".join(KINDS)
         raise RunError(f"--with {text}: no such autoscaler (write one of {known}, spare:2, or mine.py:decide)")
     name = f"spare:{value or 1}" if kind == "spare" else kind
@@ -168,7 +173,8 @@ def _assumed(experiment: Experiment) -> str:
         spans = [f"{one.days} {one.start} to {one.end}: {_pods(one.replicas)}" for one in scaling.windows]
         more = f" and {len(spans) - 3} more windows" if len(spans) > 4 else ""
         shown = "; ".join(spans[:3] if more else spans)
-        return f"minimum of pods from the load's own rate, a cold start ahead: {shown}{more}"
+        own = "the load's own rate, a cold start ahead" if isinstance(experiment.workload, OpenLoop) else "the clients"
+        return f"minimum of pods from {own}: {shown}{more}"
     if isinstance(scaling, Lookahead):
         ahead_s = scaling.scale_up_forward_s
         ahead = "a mean cold start" if ahead_s is None else duration_text(ahead_s)
@@ -178,11 +184,13 @@ def _assumed(experiment: Experiment) -> str:
         each = number(scaling.target_ongoing_requests or target_of(experiment, "concurrency", None))
         bounds = f"{scaling.min_replicas} to {scaling.max_of(most)} pods"
         delays = f"{duration_text(scaling.upscale_delay_s)} up, {duration_text(scaling.downscale_delay_s)} down"
-        return f"target {each} requests a pod, {bounds}, delays {delays}"
+        return f"target {each} request{'' if each == '1' else 's'} a pod, {bounds}, delays {delays}"
     if isinstance(scaling, Hpa | Keda | KedaHttp):
         rate = scaling.metric in {"rps", "request-rate"}
-        unit = "requests/s" if rate else "% busy" if scaling.metric == "utilization" else "requests in flight"
-        target = f"target {number(target_of(experiment, scaling.metric, scaling.target))} {unit} a pod"
+        each = number(target_of(experiment, scaling.metric, scaling.target))
+        requests = "request" if each == "1" else "requests"
+        unit = "requests/s" if rate else "% busy" if scaling.metric == "utilization" else f"{requests} in flight"
+        target = f"target {each} {unit} a pod"
         least = scaling.min_replica_count if isinstance(scaling, Keda) else scaling.min_replicas
         rest = f"{least} to {scaling.max_of(most)} pods, decides every {duration_text(scaling.sync_period_s)}"
         down = f"down after {duration_text(scaling.downscale_stabilization_s)}"
@@ -206,15 +214,15 @@ def schedule_of(experiment: Experiment) -> dict[str, Any]:
     repeats itself. The demand is the rate times the mean service time (Little's law), and its largest quarter counts
     for each window.
 
+    Clients of a closed loop are the demand themselves: one request each, for the first hour.
+
     Raises:
-        RunError: The load is a closed loop: nobody knows when its requests will come.
+        RunError: The load needs no pod for a whole quarter of an hour.
     """
-    workload = experiment.workload
+    workload, most = experiment.workload, experiment.revision.max_scale
     if not isinstance(workload, OpenLoop):
-        raise RunError(
-            "--with schedule: a closed loop has no times of its own to make a schedule of "
-            "(write autoscaler: {kind: schedule, windows: [...]} into a file, and --with FILE)"
-        )
+        pods = math.ceil(workload.concurrency / target_of(experiment, "concurrency", None))
+        return {"windows": [{"days": DAYS[0], "start": "00:00", "end": "01:00", "replicas": min(pods, most or pods)}]}
     sent_s = [
         sampling.arrivals(workload, experiment.seed + 1 + draw, draw) / 1e9
         for draw in range(EARLIER_LOADS if workload.is_random else 1)
@@ -222,11 +230,10 @@ def schedule_of(experiment: Experiment) -> dict[str, Any]:
     length_s = max((float(times[-1]) for times in sent_s if len(times)), default=0.0)
     edges = np.arange(0.0, (math.floor(length_s / QUARTER_S) + 2) * QUARTER_S, QUARTER_S)
     rate = np.mean([np.histogram(times, edges)[0] for times in sent_s], axis=0) / QUARTER_S
-    revision = experiment.revision
     demand = rate * experiment.model.service_time.time.mean_s()
     target = target_of(experiment, "concurrency", None)
     pods = np.ceil(demand / target - 1e-9).astype(int)
-    most = revision.max_scale or pods.max(initial=0)
+    most = most or pods.max(initial=0)
     by_place: dict[int, int] = {}
     for quarter, needed in enumerate(np.minimum(pods, most).tolist()):
         place = quarter % (7 * DAY_S // QUARTER_S)  # the load begins on Monday at midnight

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kpasim.engines.lower import lower
 from kpasim.errors import ExperimentError, RunError
 from kpasim.results.paired import Difference, difference
 from kpasim.results.summary import Figures, rounded
@@ -196,6 +197,12 @@ def versus(
     count = replications_of(first, replications)
     idled = first.start.state == "warm"
     experiments = [one.experiment.with_setting("start", "idled") if idled else one.experiment for one in rivals]
+    for rival, experiment in zip(rivals, experiments, strict=True):
+        # What cannot be simulated is refused now, not after the others.
+        try:
+            lower(experiment)
+        except ExperimentError as error:
+            raise RunError(f"--with {rival.name}: {error.problems[0].message}") from None
     done = 0
 
     def execute(until_s: float | None = None) -> list[Result]:
@@ -206,12 +213,9 @@ def versus(
             ends = rival.own is not None and until_s is not None
             experiment = given.with_setting("horizon", f"{until_s}s") if ends else given
             report = None if progress is None else (lambda finished, before=done: progress(before + finished))
-            try:
-                result = simulate(
-                    experiment, replications=count, engine=engine, until_s=until_s, progress=report, own=rival.own
-                )
-            except ExperimentError as error:
-                raise RunError(f"--with {rival.name}: {error.problems[0].message}") from None
+            result = simulate(
+                experiment, replications=count, engine=engine, until_s=until_s, progress=report, own=rival.own
+            )
             found.append(result)
             done += count
         return found

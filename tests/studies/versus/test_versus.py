@@ -81,10 +81,17 @@ def test_a_schedule_is_made_of_the_loads_own_rate_a_cold_start_ahead() -> None:
     assert [{"days": "mon", "start": "00:59", "end": "02:00", "replicas": 6}] == windows
 
 
-def test_a_schedule_needs_a_load_with_times_of_its_own() -> None:
-    """A closed loop has none; the message says what to write."""
-    with pytest.raises(RunError, match="a closed loop has no times of its own"):
-        rivals(experiment(), ["schedule"])
+def test_the_schedule_of_a_closed_loop_has_a_pod_for_each_client() -> None:
+    """Four clients have four requests in flight, whenever they send them: at a target of 0.7 a pod, 5.7 pods."""
+    assert [{"days": "mon", "start": "00:00", "end": "01:00", "replicas": 6}] == schedule_of(experiment())["windows"]
+
+
+def test_what_cannot_be_simulated_is_refused_before_the_others_are() -> None:
+    """A forecast needs a load with times of its own; the message names the autoscaler."""
+    finished: list[int] = []
+    with pytest.raises(RunError, match="--with lookahead: lookahead needs a load"):
+        versus(rivals(experiment(), ["spare:1,lookahead"]), replications=2, progress=finished.append)
+    assert not finished
 
 
 @pytest.mark.parametrize(
@@ -96,6 +103,8 @@ def test_a_schedule_needs_a_load_with_times_of_its_own() -> None:
         ([","], {}, "names no autoscaler"),
         (["spare:1"], {"keda.polling-interval": "1s"}, "begins with no autoscaler of --with"),
         (["spare:1"], {"spare:1.podz": 2}, "podz"),
+        (["hpa"], {"hpa": 2}, "names no setting of an autoscaler"),
+        (["mine.py"], {}, "write mine.py:decide"),
         (["nowhere.py:decide"], {}, "no such file"),
     ],
 )
