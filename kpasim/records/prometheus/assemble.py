@@ -29,7 +29,6 @@ def assemble(
     time_zone: str = "UTC",
     source: str = "",
     queries: Sequence[Query] = (),
-    notes: Sequence[str] = (),
 ) -> Observation:
     """The observation of one service.
 
@@ -43,12 +42,11 @@ def assemble(
         time_zone: See `Observation`.
         source: See `Observation`.
         queries: See `Observation`.
-        notes: Notes to begin with.
 
     Raises:
         RunError: No series speaks of the service; the message names the services that are there.
     """
-    notes = list(notes)
+    notes: list[str] = []
     series = of_service(served, service, namespace)
     if not any(s.metric.startswith(("kn_", "http_")) for s in series):
         raise no_service(service, namespace, services(served))
@@ -67,8 +65,19 @@ def assemble(
     gaps = find_gaps(finest, targets, interval)
     revisions = find_revisions(finest, interval)
     notes += [f"{revision.name}: {revision.note}" for revision in revisions if revision.note]
-    if window_s and first > window_s[0] + 2 * max(interval.values()):
-        notes.append(f"nothing was recorded before {iso(float(first))}, {first - window_s[0]:,.0f} s into the window")
+    if step_s:
+        notes.append(
+            f"all times lie on a grid of {step_s:g} s, as query_range gives them: times of scrapes are not known, and "
+            "a series that ended may go on for 5 minutes"
+        )
+    if window_s:
+        slack = 2 * max(step_s, *interval.values())
+        if first > window_s[0] + slack:
+            notes.append(
+                f"nothing was recorded before {iso(float(first))}, {first - window_s[0]:,.0f} s into the window"
+            )
+        if last < window_s[1] - slack:
+            notes.append(f"nothing was recorded after {iso(round(last))}, {window_s[1] - last:,.0f} s before its end")
     generations = {_generation(s) for s in series} - {""}
     return Observation(
         service=service,

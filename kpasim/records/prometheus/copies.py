@@ -13,36 +13,44 @@ from kpasim.records.prometheus.observation import Series
 from kpasim.records.prometheus.targets import HOLD, Target, target_of, typical
 from kpasim.records.record import iso
 
-_REPLICA_LABELS = frozenset({"prometheus", "prometheus_replica", "replica", "__replica__", "monitor", "receive"})
-"""Labels that name the Prometheus and not the target: series that differ in nothing else are copies."""
-_SCRAPE_LABELS = frozenset({"job", "endpoint", "service", "prometheus_group", "scrape_config", "node"})
-"""Labels of a scrape job: a target that two jobs scrape is one target."""
+_OF_COPIES = frozenset(
+    {
+        *("prometheus", "prometheus_replica", "replica", "__replica__", "monitor", "receive"),
+        *("job", "endpoint", "service", "prometheus_group", "scrape_config", "node"),
+    }
+)
+"""Labels of the Prometheus and of the scrape job: series of one target that differ in nothing else are copies."""
 
 
 def one_copy(series: Sequence[Series], notes: list[str]) -> list[Series]:
     """Join the copies of each series: of two Prometheus replicas, or of two jobs that scrape one target.
 
-    The copy with the most samples stands; another fills its gaps.
+    Of each target the copy with the most samples stands, for all its series alike, so that values of one scrape stay
+    together; another fills its gaps.
     """
     copies: dict[tuple[object, ...], list[Series]] = defaultdict(list)
-    ignored = _REPLICA_LABELS | _SCRAPE_LABELS
+    samples: dict[tuple[object, ...], int] = defaultdict(int)
     for one in series:
-        identity = tuple(sorted((k, v) for k, v in one.labels.items() if k not in ignored))
+        identity = tuple(sorted((k, v) for k, v in one.labels.items() if k not in _OF_COPIES))
         copies[(one.metric, one.role, identity)].append(_in_order(one, notes))
+        samples[_copy(one)] += len(one.times_s)
     result = []
-    doubled = 0
     for group in copies.values():
-        best, *others = sorted(group, key=lambda s: -len(s.times_s))
-        doubled += len(others)
+        best, *others = sorted(group, key=lambda one: -samples[_copy(one)])
         for other in others:
             best = _filled(best, other)
         result.append(best)
-    if doubled:
+    if len(result) < len(series):
         notes.append(
-            f"{doubled} series were there more than once (replicas of Prometheus, or jobs that scrape one target): "
-            "the copy with the most samples counts, and others fill its gaps"
+            f"{len(series) - len(result)} series were there more than once (replicas of Prometheus, or jobs that "
+            "scrape one target): the copy with the most samples counts, and others fill its gaps"
         )
     return result
+
+
+def _copy(series: Series) -> tuple[object, ...]:
+    """A target as one Prometheus and one job have it."""
+    return target_of(series), tuple(sorted((k, v) for k, v in series.labels.items() if k in _OF_COPIES))
 
 
 def _in_order(series: Series, notes: list[str]) -> Series:
@@ -90,8 +98,8 @@ def one_clock(series: Sequence[Series], notes: list[str]) -> list[Series]:
         return list(series)
     begin, end = min(low for low, _ in stretches), max(high for _, high in stretches)
     notes.append(
-        f"a clock was set back: from {iso(begin)} to {iso(end)} samples of two scrapes stand between each other; "
-        "the earlier ones are left out"
+        f"a clock was set back: from {iso(round(begin))} to {iso(round(end))} samples of two scrapes stand between "
+        "each other; the earlier ones are left out"
     )
     dropped: dict[Target, list[NDArray[np.float64]]] = defaultdict(list)
     for one in counters:

@@ -126,7 +126,7 @@ def find_missing(series: Sequence[Series]) -> list[str]:
         (
             "kube_pod_created",
             "kube-state-metrics",
-            "times of pods are not known (no kube-state-metrics): cold starts only from counts of pods",
+            "cold starts are known only from counts of pods",
         ),
     ]
     return [f"{metric} ({role}): {what}" for metric, role, what in wanted if (metric, role) not in there]

@@ -55,12 +55,6 @@ def from_files(
             listed = ", ".join(f"{space}/{name}" for space, name in there or sorted(services(served))) or "none"
             raise RunError(f"name the service and its namespace; the files hold {listed}")
         namespace, service = there[0]
-    notes = []
-    if step_s:
-        notes.append(
-            f"all times lie on a grid of {step_s:g} s, as query_range gives them: times of scrapes are not known, and "
-            "a series that ended may go on for 5 minutes"
-        )
     return assemble(
         served,
         service=service,
@@ -70,7 +64,6 @@ def from_files(
         histogram_step_s=step_s,
         time_zone=time_zone,
         source=", ".join(file.name for file in files),
-        notes=notes,
     )
 
 
@@ -123,7 +116,7 @@ def from_server(
             for generation, _, name in _SERVICE_LABELS
         ]
         there = services([Served(one, _NONE, _NONE) for one in client.labels_of_series(anyone, begin, end)])
-        raise no_service(service, namespace, there, f" from {iso(begin)} to {iso(end)}")
+        raise no_service(service, namespace, there, f" from {iso(round(begin))} to {iso(round(end))}")
 
     pods = f"(?:{'|'.join(map(_escaped, revisions))})-deployment-.+"
     jobs = sorted({one["job"] for one, labels in known if names.role_of(labels) in _CENTRAL and "job" in one})

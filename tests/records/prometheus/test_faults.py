@@ -114,6 +114,10 @@ def test_replicas_are_one_prometheus():
     assert any("more than once" in text for text in both.notes)
     for series in both.series:
         assert np.all(np.diff(series.times_s) > 0)
+    metrics = (COUNT, "kn_revision_request_active", "kn_revision_request_queued")
+    count, *gauges = (both.find(metric, "activator")[0] for metric in metrics)
+    for gauge in gauges:  # Values of one scrape stay together.
+        assert set(count.times_s) <= set(gauge.times_s)
 
 
 def test_replicas_in_one_server_are_one_prometheus(tmp_path: Path):
