@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +16,10 @@ from kpasim.cluster.deploy import Waits
 from kpasim.cluster.kube import Kube, Patience, connect
 from kpasim.cluster.live import Plan
 from kpasim.cluster.standin.cluster import Options, StandIn
-from kpasim.cluster.standin.faults import Fault, Faults
 from kpasim.cluster.standin.kubelet import Image
-from kpasim.cluster.standin.rbac import Rule
+
+from .faults import Fault, Faults, FaultyApiServer
+from .rbac import Rule
 
 _T = TypeVar("_T")
 
@@ -83,7 +85,8 @@ def running(
     async def main() -> None:
         stop = asyncio.Event()
         try:
-            async with StandIn(options, rules, Faults(list(faults))) as standin:
+            serve = functools.partial(FaultyApiServer, rules=rules, faults=Faults(list(faults)))
+            async with StandIn(options, serve) as standin:
                 started.set_result((standin, asyncio.get_running_loop(), stop))
                 await stop.wait()
         except BaseException as error:

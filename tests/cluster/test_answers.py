@@ -27,8 +27,8 @@ from kpasim.cluster.live import LiveRun, live
 from kpasim.cluster.metrics import MetricsPoller
 from kpasim.cluster.record import Recorder
 from kpasim.cluster.standin.cluster import Options
-from kpasim.cluster.standin.faults import Fault
 
+from .faults import Fault
 from .standins import FAST, IMAGES, SPEED, Running, plan, running, service
 
 APIREST3 = Deployed(objects.SERVICES, "default", "apirest3", "apirest3")
@@ -374,9 +374,8 @@ def test_a_pod_without_room_is_worded_as_the_scheduler_does(cluster: Running):
 
 def test_the_stand_in_forbids_in_the_authorizer_s_words():
     """With the account, the verb, the group and the namespace, and no empty name."""
-    from kpasim.cluster.standin.apiserver import _forbidden
-    from kpasim.cluster.standin.rbac import Access
+    from kpasim.cluster.standin.apiserver import Access, forbidden
 
-    text = json.loads(_forbidden(Access("list", "", "pods", "default", "")).text or "")
+    text = json.loads(forbidden(Access("list", "", "pods", "default", "")).text or "")
     assert text["message"] == AUTHORIZER.replace("nobody", "kpasim")
     assert text["details"] == {"kind": "pods"}

@@ -15,8 +15,8 @@ from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.kube import connect
 from kpasim.cluster.live import LiveRun, live
 from kpasim.cluster.standin.cluster import Options
-from kpasim.cluster.standin.faults import Fault
 
+from .faults import Fault
 from .standins import FAST, IMAGES, Running, plan, quota, running, service
 
 KSVC = "services.serving.knative.dev"

@@ -27,8 +27,8 @@ from kpasim.cluster.errors import InterruptedRunError
 from kpasim.cluster.interrupts import Interrupts
 from kpasim.cluster.kube import connect
 from kpasim.cluster.live import LiveRun, live
-from kpasim.cluster.standin.faults import Fault
 
+from .faults import Fault
 from .standins import FAST, Running, plan, running, service
 
 FORKS = multiprocessing.get_context("forkserver")

@@ -15,8 +15,8 @@ from kpasim.cluster.deploy import import_from_cluster
 from kpasim.cluster.discover import gateway_url
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.live import LiveRun, live
-from kpasim.cluster.standin.rbac import Rule, rules_of
 
+from .rbac import Rule, rules_of
 from .standins import Running, inference_service, plan, running, service
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -21,9 +21,9 @@ from kpasim.cluster.kube import Kube
 from kpasim.cluster.objects import Document, condition, meta, name_of, status_of
 from kpasim.cluster.standin.cluster import Options
 from kpasim.cluster.standin.keeper import keep
-from kpasim.cluster.standin.rbac import rules_of
 from kpasim.cluster.standin.store import NotFoundError, Store, selected
 
+from .rbac import rules_of
 from .standins import IMAGES, SPEED, Running, running, service
 
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,6 @@ from PIL import Image, PngImagePlugin
 from tests.server.processes import SMALL, Server, start
 
 pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="needs the server extra")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One ready server with the tiny model for all tests of this file."""
-    running = start(tmp_path_factory.mktemp("server") / "log", "--random-weights", "tiny")
-    try:
-        running.await_ready()
-        yield running
-    finally:
-        running.end()
 
 
 def picture(side: int = 64, kind: str = "PNG", **how: Any) -> str:

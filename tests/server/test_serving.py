@@ -9,7 +9,6 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,17 +25,6 @@ from tests.server.processes import SMALL, Answer, Server, start
 pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="needs the server extra")
 
 PATH = "/sdapi/v1/txt2img"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One ready server with the tiny model for all tests of this file."""
-    running = start(tmp_path_factory.mktemp("server") / "log", "--random-weights", "tiny")
-    try:
-        running.await_ready()
-        yield running
-    finally:
-        running.end()
 
 
 async def post_many(server: Server, count: int, concurrency: int, body: dict[str, Any]) -> list[tuple[int, bytes]]:

@@ -4,5 +4,5 @@ It checks the plumbing and the data plane: the adapter, the servers, the load, t
 whose decisions it takes from ``kpasim.policy`` like the simulator does.
 
     client --> front.py (ingress, activator, queue-proxies) --> pods (processes, kubelet.py)
-    adapter --> apiserver.py (rbac.py, faults.py) --> store.py <-- knative.py, scaler.py, kubelet.py
+    adapter --> apiserver.py --> store.py <-- knative.py, scaler.py, kubelet.py
 """

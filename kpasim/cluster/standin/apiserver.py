@@ -1,4 +1,4 @@
-"""The fake cluster's Kubernetes API over HTTP: objects, pages, watches, JSON patches, dry runs, RBAC, faults."""
+"""The fake cluster's Kubernetes API over HTTP: objects, pages, watches, JSON patches, dry runs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import asyncio
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from kpasim.cluster import objects
 from kpasim.cluster.objects import Document, Resource, meta
-from kpasim.cluster.standin.faults import Fault, Faults
-from kpasim.cluster.standin.rbac import Access, Rule
 from kpasim.cluster.standin.store import AlreadyExistsError, NotFoundError, Store, copied
 from kpasim.spec.webhook.fields import SERVICE, Field, Fields, Items
 
@@ -42,7 +40,6 @@ _PATH = re.compile(
 )
 _MAX_BODY = 4 << 20
 _BOOKMARK_S = 5.0
-_HUGE = 5 << 20
 
 Admission = Callable[[Document, Document | None, bool], None]
 """Changes a document before it is stored, or raises DeniedError.
@@ -51,6 +48,29 @@ The arguments are the document, the stored object that it replaces, and whether 
 """
 PodPort = Callable[[str], Awaitable[str]]
 """Answers a path on a pod's port."""
+
+
+class Access(NamedTuple):
+    """One thing that an account asked to do.
+
+    Attributes:
+        verb: Kubernetes' verb.
+        group: API group, empty for the core one.
+        resource: Plural, with the subresource (``pods/proxy``).
+        namespace: Empty for the whole cluster.
+        name: Empty for a whole collection.
+    """
+
+    verb: str
+    group: str
+    resource: str
+    namespace: str
+    name: str
+
+    @property
+    def rbac_name(self) -> str:
+        """The name that an RBAC message uses."""
+        return self.resource + (f".{self.group}" if self.group else "")
 
 
 class DeniedError(Exception):
@@ -62,32 +82,24 @@ class DeniedError(Exception):
 
 
 class ApiServer:
-    """Serves a store.
+    """Serves a store. Its one account may do everything; a subclass may refuse or spoil requests.
 
     Args:
         store: The objects.
-        rules: What the one account may do; everything where None.
-        faults: What goes wrong.
 
     Attributes:
         token: The account's bearer token.
         admissions: Webhooks by kind.
         deletions: Called instead of a deletion, by kind, with namespace and name.
         ports: Ports of pods that can be reached through the API, by namespace, pod and port.
-        seen: Everything that was asked for, in order.
-        on_request: Called with the number of the request (from 1) and ``before`` or ``after``.
     """
 
-    def __init__(self, store: Store, rules: Iterable[Rule] | None = None, faults: Faults | None = None) -> None:
+    def __init__(self, store: Store) -> None:
         self.store = store
-        self.rules = None if rules is None else list(rules)
-        self.faults = faults or Faults()
         self.token = secrets.token_urlsafe(24)
         self.admissions: dict[Resource, Admission] = {}
         self.deletions: dict[Resource, Callable[[str, str], None]] = {}
         self.ports: dict[tuple[str, str, int], PodPort] = {}
-        self.seen: list[Access] = []
-        self.on_request: Callable[[int, str], None] | None = None
         self._stopping = False
 
     def application(self) -> web.Application:
@@ -100,63 +112,45 @@ class ApiServer:
         """End the watches."""
         self._stopping = True
 
+    async def before(self, request: web.Request, access: Access) -> web.Response | None:
+        """What is answered instead of carrying a request out; nothing here."""
+
+    def after(self, request: web.Request, answer: web.StreamResponse) -> web.StreamResponse:
+        """What is answered in the end."""
+        return answer
+
+    def watch_ends(self, request: web.Request, sent: int) -> str:
+        """Whether a watch is ``broken``, ``expired`` or ``ended`` after so many changes; it goes on here."""
+        return ""
+
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if not secrets.compare_digest(request.headers.get("Authorization", ""), f"Bearer {self.token}"):
-            return _failure(401, "Unauthorized", "Unauthorized")
+            return failure(401, "Unauthorized", "Unauthorized")
         found = _PATH.fullmatch(request.path)
         kind = found and _BY_PATH.get((found["group"] or "", found["version"], found["plural"]))
         if not found or kind is None:
-            return _failure(404, "NotFound", "the server could not find the requested resource")
+            return failure(404, "NotFound", "the server could not find the requested resource")
         namespace, name = found["namespace"] or "", found["name"] or ""
         pod_name, _, port = name.partition(":")
         resource = kind.plural + (f"/{found['sub']}" if found["sub"] else "")
         access = Access(_verb(request, name), kind.group, resource, namespace, pod_name)
-        self.seen.append(access)
-        number = len(self.seen)
-        self._tell(number, "before")
-        rbac_name = resource + (f".{kind.group}" if kind.group else "")
-        fault = self.faults.hit(access.verb, rbac_name, name)
-        if fault is not None:
-            refused = await self._before(fault, request, access)
-            if refused is not None:
-                return refused
-        if self.rules is not None and not any(rule.allows(access) for rule in self.rules):
-            return _forbidden(access)
+        instead = await self.before(request, access)
+        if instead is not None:
+            return instead
         try:
             if found["sub"] == "proxy":
                 answer: web.StreamResponse = await self._proxy(namespace, pod_name, port, found["rest"] or "/")
             elif access.verb == "watch":
-                self._tell(number, "after")  # its answer begins now and ends much later
-                answer = await self._watch(request, kind, namespace or None, fault)
+                answer = await self._watch(request, kind, namespace or None)
             else:
                 answer = await self._do(request, kind, access)
         except NotFoundError:
-            answer = _failure(404, "NotFound", f'{rbac_name} "{name}" not found')
+            answer = failure(404, "NotFound", f'{access.rbac_name} "{name}" not found')
         except AlreadyExistsError as error:
-            answer = _failure(409, "AlreadyExists", f'{rbac_name} "{error}" already exists')
+            answer = failure(409, "AlreadyExists", f'{access.rbac_name} "{error}" already exists')
         except DeniedError as error:
-            answer = _failure(error.status, error.reason, str(error))
-        if access.verb != "watch":
-            self._tell(number, "after")
-        if fault is not None and fault.drop == "after":
-            _hang_up(request)
-        if fault is not None and fault.garbage:
-            return web.Response(text="<html>not the API", content_type="text/html")
-        if fault is not None and fault.huge:
-            return web.json_response({"items": "x" * _HUGE})
-        return answer
-
-    async def _before(self, fault: Fault, request: web.Request, access: Access) -> web.Response | None:
-        if fault.delay_s:
-            await asyncio.sleep(fault.delay_s)
-        if fault.drop == "before":
-            _hang_up(request)
-        if fault.status == 403 and not fault.reason:
-            return _forbidden(access)
-        if fault.status:
-            headers = {} if fault.retry_after_s is None else {"Retry-After": f"{fault.retry_after_s:g}"}
-            return _failure(fault.status, fault.reason, fault.message, headers)
-        return None
+            answer = failure(error.status, error.reason, str(error))
+        return self.after(request, answer)
 
     async def _do(self, request: web.Request, kind: Resource, access: Access) -> web.Response:
         namespace, name = access.namespace, access.name
@@ -228,9 +222,7 @@ class ApiServer:
             }
         )
 
-    async def _watch(
-        self, request: web.Request, kind: Resource, namespace: str | None, fault: Fault | None
-    ) -> web.StreamResponse:
+    async def _watch(self, request: web.Request, kind: Resource, namespace: str | None) -> web.StreamResponse:
         selector = request.query.get("labelSelector", "")
         since = int(request.query.get("resourceVersion") or self.store.version)
         loop = asyncio.get_running_loop()
@@ -242,12 +234,13 @@ class ApiServer:
         sent = 0
         while not self._stopping and loop.time() < end_s:
             changes = self.store.changes(kind, since, namespace, selector)
-            if changes is None or (fault is not None and 0 <= fault.expire_after <= sent):
+            end = self.watch_ends(request, sent)
+            if changes is None or end == "expired":
                 await _send(answer, "ERROR", _status(410, "Expired", "too old resource version"))
                 break
-            if fault is not None and 0 <= fault.break_after <= sent:
-                _hang_up(request)
-            if fault is not None and 0 <= fault.end_after <= sent:
+            if end == "broken":
+                hang_up(request)
+            if end == "ended":
                 break
             since = changes[1]
             for _, what, document in changes[0]:
@@ -264,12 +257,8 @@ class ApiServer:
     async def _proxy(self, namespace: str, pod: str, port: str, path: str) -> web.Response:
         answers = self.ports.get((namespace, pod, int(port) if port.isdigit() else 0))
         if answers is None:
-            return _failure(503, "ServiceUnavailable", f'no endpoints available for pod "{pod}"')
+            return failure(503, "ServiceUnavailable", f'no endpoints available for pod "{pod}"')
         return web.Response(text=await answers(path), content_type="text/plain")
-
-    def _tell(self, number: int, stage: str) -> None:
-        if self.on_request is not None:
-            self.on_request(number, stage)
 
 
 def patched(document: Document, operations: list[Document]) -> Document:
@@ -344,11 +333,12 @@ def _status(code: int, reason: str, message: str) -> Document:
     }
 
 
-def _failure(code: int, reason: str, message: str, headers: dict[str, str] | None = None) -> web.Response:
+def failure(code: int, reason: str, message: str, headers: dict[str, str] | None = None) -> web.Response:
+    """A refusal as Kubernetes writes it."""
     return web.json_response(_status(code, reason, message), status=code, headers=headers)
 
 
-def _forbidden(access: Access) -> web.Response:
+def forbidden(access: Access) -> web.Response:
     """What the authorizer of an API server says."""
     kind = access.resource.partition("/")[0]
     name = kind + (f".{access.group}" if access.group else "") + (f' "{access.name}"' if access.name else "")
@@ -380,7 +370,7 @@ def unknown_fields(value: Any, known: Field = SERVICE, path: str = "") -> list[s
     return []
 
 
-def _hang_up(request: web.Request) -> None:
+def hang_up(request: web.Request) -> None:
     """Break the connection under the request."""
     if request.transport is not None:
         request.transport.abort()

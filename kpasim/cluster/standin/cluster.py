@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,11 @@ from kpasim.cluster import objects
 from kpasim.cluster.standin.apiserver import ApiServer
 from kpasim.cluster.standin.clock import Clock
 from kpasim.cluster.standin.events import Events
-from kpasim.cluster.standin.faults import Faults
 from kpasim.cluster.standin.front import Front
 from kpasim.cluster.standin.knative import Knative
 from kpasim.cluster.standin.kserve import KServe
 from kpasim.cluster.standin.kubelet import Image, Node
 from kpasim.cluster.standin.processes import Processes
-from kpasim.cluster.standin.rbac import Rule
 from kpasim.cluster.standin.store import Store
 
 CONTEXT = "kpasim-local"
@@ -83,12 +81,12 @@ class StandIn:
         front_url: Where its Services answer.
     """
 
-    def __init__(self, options: Options, rules: Sequence[Rule] | None = None, faults: Faults | None = None) -> None:
+    def __init__(self, options: Options, serve: Callable[[Store], ApiServer] = ApiServer) -> None:
         self._options = options
         self._stack = contextlib.AsyncExitStack()
         self.clock = Clock(options.speed)
         self.store = Store()
-        self.server = ApiServer(self.store, rules, faults)
+        self.server = serve(self.store)
         self.kubeconfig = Path()
         self.front_url = ""
 

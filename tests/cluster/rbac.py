@@ -4,27 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from kpasim.cluster.objects import Document, meta
-
-
-class Access(NamedTuple):
-    """One thing that an account asked to do.
-
-    Attributes:
-        verb: Kubernetes' verb.
-        group: API group, empty for the core one.
-        resource: Plural, with the subresource (``pods/proxy``).
-        namespace: Empty for the whole cluster.
-        name: Empty for a whole collection.
-    """
-
-    verb: str
-    group: str
-    resource: str
-    namespace: str
-    name: str
+from kpasim.cluster.standin.apiserver import Access
 
 
 @dataclass(frozen=True)
