@@ -14,6 +14,7 @@ import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -187,12 +188,52 @@ def by_run(found: list[Row]) -> str:
     return table(heads, lines)
 
 
+def long_window(days: float, replications: int) -> str:
+    """Time that the backtest of a long window takes: 20 requests a second on the mean with days and nights."""
+    random = np.random.default_rng(1)
+    end_s = 86_400.0 * days
+    begins_s = np.sort(random.random(random.poisson(40.0 * end_s)) * end_s)
+    kept = random.random(len(begins_s)) < 0.5 * (1.0 + np.sin(2.0 * np.pi * begins_s / 86_400.0))
+    begins_s = begins_s[kept]
+    ends_s = begins_s + random.lognormal(np.log(0.95), 0.3, len(begins_s))
+    scrapes_s = np.arange(7.0, end_s, 15.0)
+    parts = observing.activator(begins_s, ends_s, scrapes_s)
+    busy = np.searchsorted(begins_s, scrapes_s) - np.searchsorted(np.sort(ends_s), scrapes_s)
+    pods = np.maximum(1.0, np.ceil(np.convolve(busy, np.ones(4) / 4.0, "same") / 0.7))
+    for metric, values in (
+        ("kn_revision_pods_count", pods),
+        ("kn_revision_pods_requested", pods),
+        ("kn_revision_concurrency_stable", busy),
+    ):
+        parts.append(observing.series(metric, "autoscaler", scrapes_s + 1.0, values, instance="autoscaler"))
+    observation = observing.observation(parts, end_s, 15.0)
+    with tempfile.TemporaryDirectory() as place:
+        observation.write(Path(place) / "observed")
+        manifest = Path(place) / "service.yaml"
+        annotations = {"autoscaling.knative.dev/min-scale": "1", "autoscaling.knative.dev/max-scale": "200"}
+        spec = {"containerConcurrency": 1, "containers": [{"image": "painter"}]}
+        template = {"metadata": {"annotations": annotations}, "spec": spec}
+        head = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "painter"}}
+        manifest.write_text(json.dumps({**head, "spec": {"template": template}}))
+        time = {"distribution": "lognormal", "mean": "1s", "cv": 0.3}
+        given = Given(str(manifest), service_time=time, cold_start="20s", replications=replications)
+        began_s, used_s = perf_counter(), process_time()
+        found = backtest(observation, prepare(observation, Path(place) / "observed", given), replications)
+        took = f"{perf_counter() - began_s:.0f} s, {process_time() - used_s:.0f} s of CPU"
+    requests = next(one.predicted for one in found.figures if one.name == "requests")
+    return f"{days:g} days, {requests:,.0f} requests, {replications} replications: {took}"
+
+
 def main() -> None:
     """Print the tables, and put them into the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="put the tables into docs/fidelity.md")
     parser.add_argument("-n", "--replications", type=int, default=REPLICATIONS)
+    parser.add_argument("--days", type=float, help="only time the backtest of so many days at 20 requests a second")
     options = parser.parse_args()
+    if options.days:
+        print(long_window(options.days, options.replications))
+        return
     by_step = {step_s: rows(step_s, options.replications) for step_s in STEPS}
     text = "\n\n".join(
         [

@@ -159,3 +159,13 @@ def test_the_recorded_activator_gives_the_arrivals_of_its_15_second_intervals():
     assert intervals > 200
     assert right / intervals >= 0.95
     assert min(shares.values()) >= 0.9, shares
+
+
+def test_a_query_range_that_repeats_its_last_samples_is_a_gap():
+    """Prometheus was away for 60 s: what came then is spread over that time, not sent in the step after it."""
+    drawn = counts(traffic(prometheus_runs.observation("outage", "range15.json")))
+    longest = int(np.argmax(drawn.end_s - drawn.begin_s))
+    assert drawn.end_s[longest] - drawn.begin_s[longest] == 60.0
+    assert drawn.requests.sum() == 750
+    per_s = drawn.requests / (drawn.end_s - drawn.begin_s)
+    assert per_s.max() < 5.0

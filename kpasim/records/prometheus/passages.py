@@ -142,6 +142,7 @@ def _passages(observation: Observation, counters: Iterable[Series], revision: st
         for one in observation.find(metric, "activator"):
             if revision in (None, one.revision):
                 levels.setdefault((one.instance, one.pod), []).append(one)
+    stale_s = _stale(observation) if observation.step_s else np.zeros(0)
     scrapes = {(one.role, one.instance, one.pod): one.times_s for one in observation.find("up")}
     found = []
     for (role, instance, pod), group in by_target.items():
@@ -149,7 +150,7 @@ def _passages(observation: Observation, counters: Iterable[Series], revision: st
         gauges = levels.get((instance, pod), []) if role == "activator" else []
         scraped_s = scrapes.get((role, instance, pod), np.zeros(0))
         interval_s = observation.interval_s.get(role, 0.0)
-        found.append(_passage(role, instance, group, of_target, gauges, scraped_s, interval_s))
+        found.append(_passage(role, instance, group, of_target, gauges, scraped_s, interval_s, stale_s))
     return tuple(one for one in found if len(one.end_s))
 
 
@@ -161,8 +162,11 @@ def _passage(
     gauges: list[Series],
     scraped_s: Floats,
     interval_s: float,
+    stale_s: Floats,
 ) -> Passage:
     times_s = np.unique(np.concatenate([one.times_s[~np.isnan(one.values)] for one in (*counters, *gauges)]))
+    if len(stale_s) and len(times_s):
+        times_s = times_s[~np.isin(times_s, stale_s) | (times_s == times_s[-1])]
     ended, latency_s, failed = (np.zeros(len(times_s)) for _ in range(3))
     restarted = np.zeros(len(times_s), dtype=np.bool_)
     for series in counters:
@@ -171,7 +175,7 @@ def _passage(
         restarted[np.searchsorted(times_s, series.times_s[known][fell])] = True
     for series, into in (*((one, ended) for one in counters), *((one, latency_s) for one in sums)):
         at_s, added = increase(series)
-        here = np.isin(at_s, times_s)
+        here = added != 0
         into[np.searchsorted(times_s, at_s[here])] += added[here]
         if into is ended and not series.labels.get("http_response_status_code", "2").startswith("2"):
             failed[np.searchsorted(times_s, at_s[here])] += added[here]
@@ -184,6 +188,26 @@ def _passage(
     return Passage(
         role, instance, np.concatenate((first_s, times_s[:-1])), times_s, ended, latency_s, failed, began, restarted
     )
+
+
+def _stale(observation: Observation) -> Floats:
+    """Times at which a ``query_range`` only repeats the sample before, though requests were in flight.
+
+    It looks back up to five minutes: where Prometheus was away, everything seems to stand still, and then to happen in
+    a single step. Nothing moves in any series then. Without a request in flight nothing need move.
+    """
+    steps: dict[float, bool] = {}
+    flying: dict[float, float] = {}
+    for one in observation.series:
+        if one.metric == "up" or one.role == "kube-state-metrics":
+            continue
+        moved = np.concatenate(([True], np.diff(one.values) != 0))
+        for time_s, moves in zip(one.times_s.tolist(), moved.tolist(), strict=True):
+            steps[time_s] = steps.get(time_s, False) or moves
+        if one.metric in IN_FLIGHT:
+            for time_s, value in zip(one.times_s.tolist(), one.values.tolist(), strict=True):
+                flying[time_s] = flying.get(time_s, 0.0) + value
+    return np.array(sorted(time_s for time_s, moves in steps.items() if not moves and flying.get(time_s, 0.0) > 0))
 
 
 def _held(series: Series, times_s: Floats) -> Floats:

@@ -101,14 +101,16 @@ def _from_gauges(observation: Observation, revision: str | None) -> ColdStart | 
     longest_s = _longest_s(times_s, counts, len(begun_s), interval_s)
     # Pods are created ``before_s`` ahead of their processes and Ready ``after_s`` behind them.
     grid_s = np.linspace(0.0, longest_s, STEPS)
-    known = np.searchsorted(begun_s, times_s, side="right")
-    ready = np.stack([np.searchsorted(begun_s, times_s - after_s, side="right") for after_s in grid_s])
+    # A query_range shows samples at multiples of its step, each up to a step after its scrape: always the same time.
+    late_s = np.linspace(0.0, observation.step_s, 7) if observation.step_s else np.zeros(1)
     best, fitting = np.inf, np.zeros((0, 2))
-    for before_s in np.linspace(0.0, longest_s / 2, 13):
-        there = np.searchsorted(begun_s, times_s + before_s, side="right") if before_s else known
-        apart = np.abs(there - ready - counts).sum(axis=1)
-        best = min(best, float(apart.min()))
-        fitting = np.concatenate((fitting, np.stack((apart, before_s + grid_s), axis=1)))
+    for at_s in (times_s - late for late in late_s.tolist()):
+        ready = np.stack([np.searchsorted(begun_s, at_s - after_s, side="right") for after_s in grid_s])
+        for before_s in np.linspace(0.0, longest_s / 2, 13):
+            there = np.searchsorted(begun_s, at_s + before_s, side="right")
+            apart = np.abs(there - ready - counts).sum(axis=1)
+            best = min(best, float(apart.min()))
+            fitting = np.concatenate((fitting, np.stack((apart, before_s + grid_s), axis=1)))
     near = fitting[fitting[:, 0] <= best + 1.5, 1]
     low_s, high_s = float(near.min()), float(near.max())
     notes: tuple[str, ...] = ()

@@ -178,3 +178,9 @@ def test_a_revision_that_is_gone_counts_no_more():
     both = observing.observation([old, new], 120.0, 15.0)
     assert pod_seconds(both, old.metric, observing.BEGIN_S + 90, observing.BEGIN_S + 120).value == pytest.approx(30.0)
     assert pod_seconds(both, old.metric, observing.BEGIN_S, observing.BEGIN_S + 45).value == pytest.approx(135.0)
+
+
+def test_a_query_range_tells_the_cold_start_as_well():
+    """Its samples are up to a step older than their times."""
+    found = cold_start(prometheus_runs.observation("outage", "range15.json"))
+    assert found.mean_s == pytest.approx(np.mean(truth("outage")["cold_start_s"]), abs=1.2)
