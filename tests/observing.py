@@ -42,9 +42,9 @@ def observation(parts: Sequence[Series], end_s: float, interval_s: float) -> Obs
 
 
 def activator(
-    begins_s: Sequence[float],
-    ends_s: Sequence[float],
-    scrapes_s: Sequence[float],
+    begins_s: ArrayLike,
+    ends_s: ArrayLike,
+    scrapes_s: ArrayLike,
     instance: str = "10.0.0.1:9090",
     revision: str = "painter-00001",
 ) -> list[Series]:
