@@ -64,7 +64,9 @@ def browser(name: str, *, dark: bool = False) -> Iterator[Any]:
             started = driver.chromium.launch(executable_path=PROGRAMS[name], args=["--no-sandbox"])
         else:
             # Debian's Firefox speaks WebDriver BiDi; the scheme is a preference, which it cannot be told later.
-            wanted = {"layout.css.prefers-color-scheme.content-override": 0 if dark else 1}
+            wanted: dict[str, str | float | bool] = {
+                "layout.css.prefers-color-scheme.content-override": 0 if dark else 1
+            }
             started = driver.firefox.launch(
                 executable_path=PROGRAMS[name], channel="moz-firefox", firefox_user_prefs=wanted
             )
@@ -124,7 +126,7 @@ class Page:
 
     def accessibility(self) -> list[str]:
         """What axe-core finds that is serious or critical."""
-        from axe_playwright_python.sync_playwright import Axe
+        from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped, unused-ignore]
 
         found = Axe().run(self.page).response["violations"]
         return [
