@@ -161,9 +161,10 @@ def target_of(experiment: Experiment, metric: str, given: float | None) -> float
 def written(experiment: Experiment) -> str:
     """What a cluster is given to have the experiment's autoscaler: the Service's YAML, or that of an HPA, KEDA or Ray.
 
-    The Service's is to the byte as it was where its settings are.
+    A manifest that chooses its autoscaler by itself (KServe's Standard mode, Knative's class for the HPA), or that has
+    Knative's, is as it was but for the settings that were changed.
     """
-    scaling = experiment.scaling
+    scaling = experiment.autoscaler
     if not isinstance(scaling, WRITTEN):
         return experiment.service.to_yaml()
     metric = "concurrency" if isinstance(scaling, RayServe) else scaling.metric

@@ -127,11 +127,14 @@ def versus_page(found: Versus) -> str:
         for place, judgements in enumerate(found.judgements)
         for each in judgements
     ]
+    ends_s = [float(result.horizon_s[found.results[0].representative]) for result in found.results]
+    binned = any(bins.changes(tables) > bins.LEGIBLE for _, tables in runs_of(found))
+    of_bins = f" Means of {bins.width_text(max(ends_s))}." if binned else ""
     panels = figure(
         "pods",
         "Pods over time, one panel for each autoscaler",
         "The same replication under each: the replication with the median test duration of the first autoscaler. "
-        "Areas: pods by state; line: pods asked for.",
+        f"Areas: pods by state; line: pods asked for.{of_bins}",
         80 + PANEL * len(found.names),
     )
     sections = [
@@ -182,22 +185,22 @@ def pods_chart(found: Versus) -> Chart:
         areas, highest = charts.pods_of(tables, 0.0, end, scale, binned=binned)
         top = max(top, highest)
         axis = f"y{place + 1}" if place else "y"
-        for area in areas:
+        # The panels are low: the share of time in panic mode is left to the pages about single runs.
+        for area in (one for one in areas if not str(one["name"]).startswith("panic")):
             group = f"stack-{place}"
             stacked = {"stackgroup": group} if "stackgroup" in area else {}
             data.append(area | stacked | {"yaxis": axis, "legendgroup": area["name"], "showlegend": place == 0})
-    what = f"pods, mean of {bins.width_text(end)}" if binned else "pods"
-    layout = layout_of(f"time since the load began [{unit}]", what, (0.0, end / scale))
-    gap, count = 0.06, len(runs)
+    layout = layout_of(f"time since the load began [{unit}]", "pods", (0.0, end / scale))
+    gap, count = 0.3 / len(runs), len(runs)
     notes = []
     for place, (name, _) in enumerate(runs):
-        high = 1.0 - place * (1.0 + gap) / count
-        low = max(0.0, high - (1.0 + gap) / count + gap)
+        high = 0.97 - place * (0.97 + gap) / count
+        low = max(0.0, high - (0.97 + gap) / count + gap)
         key = f"yaxis{place + 1}" if place else "yaxis"
-        layout[key] = axis_of(what) | {"domain": [low, high], "range": [0, top], "tickformat": "d"}
+        layout[key] = axis_of("pods") | {"domain": [low, high], "range": [0, top], "tickformat": "d"}
         notes.append(
             {"text": shown(name), "xref": "paper", "yref": "paper", "x": 0.01, "y": high, "showarrow": False,
-             "xanchor": "left", "yanchor": "top", "font": {"size": 13, "color": "<ink>"}}
+             "xanchor": "left", "yanchor": "bottom", "font": {"size": 13, "color": "<ink>"}}
         )  # fmt: skip
     layout["xaxis"] |= {"anchor": f"y{count}" if count > 1 else "y"}
     return {"data": _seen_once(data), "layout": layout | {"annotations": notes}}

@@ -23,7 +23,12 @@ from kpasim.spec.scaling import Behavior, Hpa, Keda, KedaHttp, RayServe, ScaleDo
 WRITTEN = (Hpa, Keda, KedaHttp, RayServe)
 """Autoscalers that are an object of their own; the others are the Knative Service."""
 PROMETHEUS = "http://prometheus-server.monitoring:9090"
-METRIC_NAMES = {"concurrency": "requests_in_flight", "rps": "requests_per_second", "utilization": "gpu_utilization"}
+METRIC_NAMES = {
+    "concurrency": "requests_in_flight",
+    "rps": "requests_per_second",
+    "utilization": "gpu_utilization",
+    "cpu": "cpu",
+}
 """Names of metrics in what is written; those of a cluster depend on its exporter."""
 
 
@@ -45,9 +50,16 @@ def scaler_yaml(experiment: Experiment, target: float) -> str:
         document = _ray(scaling, name, most, target)
     elif _is_inference_service(experiment) and isinstance(scaling, Hpa | Keda):
         document = _inference_service(experiment, scaling, most, target)
-        out.write("# The metric is read from Prometheus: replace its address and the query by those of your cluster.\n")
+        if scaling.metric != "cpu":
+            by = (
+                "KServe's own HPA reads cpu and memory only, so KEDA reads"
+                if isinstance(scaling, Hpa)
+                else "KEDA reads"
+            )
+            out.write(f"# {by} the metric: replace serverAddress and query by those of your cluster.\n")
     elif isinstance(scaling, Hpa):
-        out.write(f"# {METRIC_NAMES[scaling.metric]}: replace it by the name that your metrics adapter serves.\n")
+        if scaling.metric != "cpu":
+            out.write(f"# {METRIC_NAMES[scaling.metric]}: replace it by the name that your metrics adapter serves.\n")
         document = _hpa(scaling, name, most, target)
     elif isinstance(scaling, Keda):
         out.write("# Replace serverAddress and query by those of your cluster.\n")
@@ -71,7 +83,7 @@ def _hpa(scaling: Hpa, name: str, most: int, target: float) -> dict[str, Any]:
     metric = {"name": METRIC_NAMES[scaling.metric]}
     key = "averageValue" if scaling.target_type == "AverageValue" else "value"
     aim = {"type": scaling.target_type, key: _quantity(target)}
-    source = {
+    source: dict[str, Any] = {
         "Pods": {"type": "Pods", "pods": {"metric": metric, "target": aim}},
         "External": {"type": "External", "external": {"metric": metric, "target": aim}},
         "Object": {
@@ -83,6 +95,9 @@ def _hpa(scaling: Hpa, name: str, most: int, target: float) -> dict[str, Any]:
             },
         },
     }[scaling.metric_type]
+    if scaling.metric == "cpu":
+        used = {"type": "Utilization", "averageUtilization": round(target)}
+        source = {"type": "Resource", "resource": {"name": "cpu", "target": used}}
     spec: dict[str, Any] = {
         "scaleTargetRef": _deployment(name),
         "minReplicas": scaling.min_replicas,
@@ -205,12 +220,15 @@ def _inference_service(experiment: Experiment, scaling: Hpa | Keda, most: int, t
     annotations = document["metadata"].setdefault("annotations", {})
     annotations["serving.kserve.io/deploymentMode"] = "Standard"
     # KServe's own HPA knows cpu and memory only; any other metric is KEDA's.
-    annotations["serving.kserve.io/autoscalerClass"] = "keda"
+    annotations["serving.kserve.io/autoscalerClass"] = "hpa" if scaling.metric == "cpu" else "keda"
     predictor = document["spec"]["predictor"]
     for key in ("scaleMetric", "scaleTarget"):
         predictor.pop(key, None)
     least = scaling.min_replica_count if isinstance(scaling, Keda) else scaling.min_replicas
     predictor["minReplicas"], predictor["maxReplicas"] = least, scaling.max_of(most)
+    if scaling.metric == "cpu":
+        predictor["scaleMetric"], predictor["scaleTarget"] = "cpu", round(target)
+        return document
     source = {
         "metric": {
             "backend": "prometheus",

@@ -185,7 +185,7 @@ class TuneResult:
         """Chosen settings that are not the Service's own, and so not in its YAML."""
         settings = self.chosen.settings if self.chosen else {}
         inside: tuple[str, ...] = ("service.", "cluster.instance-types")
-        if isinstance(self.experiment.scaling, WRITTEN):
+        if isinstance(self.experiment.autoscaler, WRITTEN):
             inside = ("autoscaler.",)
         return {path: value for path, value in settings.items() if not path.startswith(inside)}
 

@@ -15,7 +15,7 @@ from kpasim.engines import lower as lowering
 from kpasim.engines.lower import lower
 from kpasim.engines.scaling import written
 from kpasim.policy import hpa
-from kpasim.spec.experiment import Experiment, load
+from kpasim.spec.experiment import Experiment, from_mapping, load
 from kpasim.spec.quantities import amount
 from tests.documented import ROOT
 
@@ -59,6 +59,7 @@ def check(value: Any, name: str) -> None:
         {"kind": "hpa", "metric-type": "External", "target-type": "Value", "min-replicas": 0, "behavior": {}},
         {"kind": "hpa", "metric-type": "Object", "target": 1.5, "behavior": BEHAVIOR},
         {"kind": "hpa", "metric": "utilization"},
+        {"kind": "hpa", "metric": "cpu", "target": 60},
     ],
 )
 def test_an_hpa_has_the_fields_of_kubernetes(scaling: Any) -> None:
@@ -136,6 +137,26 @@ def test_an_inference_service_goes_to_standard_mode() -> None:
     external = after["spec"]["predictor"]["autoScaling"]["metrics"][0]["external"]
     assert "prometheus" == external["metric"]["backend"]
     assert float(external["target"]["value"]) > 0
+
+
+@pytest.mark.parametrize(
+    "scaling",
+    [
+        {"kind": "keda", "target": 0.25, "min-replica-count": 1, "max-replica-count": 4, "behavior": {}},
+        {"kind": "keda", "metric": "concurrency", "target": 3.0, "max-replica-count": 9, "behavior": {}},
+        {"kind": "hpa", "metric": "cpu", "target": 60.0, "min-replicas": 2, "max-replicas": 5, "behavior": {}},
+    ],
+)
+def test_an_inference_service_that_is_written_chooses_the_same_autoscaler(scaling: Any, tmp_path: Path) -> None:
+    """Read again without the key autoscaler, it has the settings that it was written with, and is written as it is."""
+    first = experiment(scaling, KSERVE)
+    (tmp_path / "isvc.yaml").write_text(written(first))
+    raw = {**load(KSERVE).raw, "service": str(tmp_path / "isvc.yaml")}
+
+    again = from_mapping(raw)
+
+    assert first.scaling == again.scaling
+    assert written(first) == written(again)
 
 
 def test_ray_serve_gets_its_autoscaling_config() -> None:
