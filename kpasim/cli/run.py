@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kpasim.report import answer
+    from kpasim.report.answer import Line
     from kpasim.results.tables import Tables
     from kpasim.spec.experiment import Experiment
     from kpasim.studies.judge import Judgement
@@ -161,6 +162,15 @@ def command(
         raise click.exceptions.Exit(NOT_MET)
 
 
+def _autoscaler(experiment: Experiment) -> list[Line]:
+    """What decided on the pods, where it was not Knative's own autoscaler, with the settings that count."""
+    from kpasim.report.answer import Line
+    from kpasim.studies.versus.rivals import assumed_of
+
+    kind = experiment.scaling.kind
+    return [] if kind == "kpa" else [Line("Scaler", f"{kind}: {assumed_of(experiment)}.")]
+
+
 def write_openmetrics(result: Result, path: str) -> None:
     """Write the representative replication as series; the run ends at the present minute."""
     import time
@@ -200,6 +210,8 @@ def count_only(what: Experiment, slos: Sequence[Slo], replications: int | None, 
         sharing = sharing_of(what)
         if sharing.possible:
             say(Line("Sharing", sharing.text, "warning" if sharing.assumed else ""))
+        for line in _autoscaler(what):
+            say(line)
         say(Line("Pods", f"at most {facts.said('max_pods')}; {counted(facts.whole('cold_starts'), 'cold start')}"))
         say(answer.ran(facts))
         exact = "latency percentiles within 0.4 %; cost, timeline and kinds of failures need tables"
@@ -321,6 +333,7 @@ def show(result: Result, judgements: Sequence[Judgement], *, explain: bool) -> N
         say(Line("Failed", f"none of {counted(facts.whole('requests'), 'request')}"))
     sharing = sharing_of(result.experiment)
     assumed = [Line("Sharing", sharing.text, "warning" if sharing.assumed else "")] if sharing.possible else []
+    assumed += _autoscaler(result.experiment)
     for line in (answer.pods(facts, tables), answer.ran(facts), *assumed, *dearest(result, facts)):
         say(line)
     click.echo()

@@ -100,3 +100,19 @@ def test_a_sweep_of_a_field_that_no_predictor_has_is_refused(tmp_path: Path):
     done = CliRunner().invoke(cli, ["sweep", str(tmp_path / "s.yaml")])
     assert done.exit_code == 1
     assert "did you mean minReplicas" in done.stderr
+
+
+STANDARD = """apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata: {name: flowers, annotations: {serving.kserve.io/deploymentMode: Standard}}
+spec: {predictor: {maxReplicas: 3, containers: [{image: example.org/flowers:1}]}}
+"""
+
+
+def test_standard_mode_is_simulated_with_its_autoscaler_and_says_so():
+    """The HPA by CPU that KServe writes; the assumption of the metric is part of the line."""
+    done = piped("run", "-", *QUICK, "-n", "2", text=STANDARD)
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert "Scaler hpa: target 80 % of the CPU request a pod, 1 to 3 pods, decides every 15s, down after 5m" in said
+    assert "a container uses 100 % of its CPU request while it works" in said

@@ -93,7 +93,7 @@ AUTOSCALERS: dict[str, dict[str, Any]] = {
     "lookahead": {"quantile": 90, "scale-up-forward": "20s", "history-days": 3},
     "hpa": {**_HPA, **_METRIC, "min-replicas": 1, "max-replicas": 6, "metric-type": "External",
             "target-type": "AverageValue"},
-    "keda": {**_HPA, **_METRIC, "min-replica-count": 1, "max-replica-count": 6, "idle-replica-count": 0,
+    "keda": {**_HPA, **_METRIC, "min-replica-count": 3, "max-replica-count": 6, "idle-replica-count": 1,
              "polling-interval": "20s", "cooldown-period": "1m", "initial-cooldown-period": "20s",
              "metric-type": "AverageValue", "activation-threshold": 0.2, "query-failure": 0.1,
              "fallback": {"failure-threshold": 2, "replicas": 2, "behavior": "static"}},

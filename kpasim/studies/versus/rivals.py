@@ -133,7 +133,7 @@ def _rival(experiment: Experiment, text: str, changes: Mapping[str, Any]) -> Riv
     if colon and not value.isdecimal():
         raise RunError(f"--with {text}: spare takes a number of pods (write spare:2)")
     chosen = _with(experiment, text, {"kind": kind, **_defaults(experiment, kind, value)}, name, changes)
-    return Rival(name, chosen, f"{name}: {_assumed(chosen)}")
+    return Rival(name, chosen, f"{name}: {assumed_of(chosen)}")
 
 
 def _with(
@@ -164,7 +164,7 @@ def _defaults(experiment: Experiment, kind: str, value: str) -> dict[str, Any]:
     }.get(kind, {})
 
 
-def _assumed(experiment: Experiment) -> str:
+def assumed_of(experiment: Experiment) -> str:
     """The settings of an autoscaler that nobody stated, in words."""
     scaling, most = experiment.scaling, experiment.revision.max_scale
     if isinstance(scaling, Spare):
@@ -189,7 +189,8 @@ def _assumed(experiment: Experiment) -> str:
         rate = scaling.metric in {"rps", "request-rate"}
         each = number(target_of(experiment, scaling.metric, scaling.target))
         requests = "request" if each == "1" else "requests"
-        unit = "requests/s" if rate else "% busy" if scaling.metric == "utilization" else f"{requests} in flight"
+        unit = "requests/s" if rate else f"{requests} in flight"
+        unit = {"utilization": "% busy", "cpu": "% of the CPU request"}.get(scaling.metric, unit)
         target = f"target {each} {unit} a pod"
         least = scaling.min_replica_count if isinstance(scaling, Keda) else scaling.min_replicas
         rest = f"{least} to {scaling.max_of(most)} pods, decides every {duration_text(scaling.sync_period_s)}"
@@ -199,6 +200,8 @@ def _assumed(experiment: Experiment) -> str:
             down += duration_text(scaling.cooldown_period_s)
         elif isinstance(scaling, KedaHttp):
             down = f"to zero after {duration_text(scaling.scaledown_period_s)}"
+        if scaling.metric == "cpu":
+            down += f"; a container uses {number(100 * scaling.cpu_when_busy)} % of its CPU request while it works"
         return f"{target}, {rest}, {down}"
     return "as the manifest says"
 
