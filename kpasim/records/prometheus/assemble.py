@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kpasim.errors import RunError
 from kpasim.records.prometheus import names
-from kpasim.records.prometheus.copies import one_clock, one_copy
+from kpasim.records.prometheus.copies import one_clock, one_copy, one_leader
 from kpasim.records.prometheus.faults import find_gaps, find_missing, find_resets, find_revisions
 from kpasim.records.prometheus.observation import ROLES, Observation, Query, Series
 from kpasim.records.prometheus.selection import Served, no_service, of_service, refuse_several_clusters, services
@@ -51,7 +51,7 @@ def assemble(
     if not any(s.metric.startswith(("kn_", "http_")) for s in series):
         raise no_service(service, namespace, services(served))
     refuse_several_clusters(series)
-    series = one_clock(one_copy(series, notes), notes)
+    series = one_leader(one_clock(one_copy(series, notes), notes), notes)
     series = [_within(s, window_s) for s in series]
     series = [s for s in series if len(s.times_s)]
     if not series:

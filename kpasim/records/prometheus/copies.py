@@ -86,6 +86,47 @@ def _filled(series: Series, other: Series) -> Series:
     return replace(series, times_s=times[order], values=np.concatenate([series.values, other.values[wanted]])[order])
 
 
+def one_leader(series: Sequence[Series], notes: list[str]) -> list[Series]:
+    """Of several autoscalers that export a revision at one time, the samples of the leader.
+
+    An autoscaler that lost the revision to another exports its last values for as long as it lives. The leader is the
+    one whose gauges of the revision changed last.
+    """
+    of_revision: dict[str, dict[Target, list[Series]]] = defaultdict(lambda: defaultdict(list))
+    for one in series:
+        if one.role == "autoscaler" and one.revision and len(one.times_s):
+            of_revision[one.revision][target_of(one)].append(one)
+    kept: dict[int, Series] = {}
+    for revision, by_target in of_revision.items():
+        changes = {target: _changes(group) for target, group in by_target.items()}
+        ends = {target: max(one.times_s[-1] for one in group) for target, group in by_target.items()}
+        stale = 0
+        for target, group in by_target.items():
+            others = [other for other in by_target if other != target]
+            for one in group:
+                rival = np.full(len(one.times_s), -np.inf)
+                for other in others:
+                    latest = _latest(changes[other], one.times_s)
+                    rival = np.maximum(rival, np.where(one.times_s <= ends[other], latest, -np.inf))
+                leads = _latest(changes[target], one.times_s) >= rival
+                stale += int((~leads).sum())
+                kept[id(one)] = replace(one, times_s=one.times_s[leads], values=one.values[leads])
+        if stale:
+            notes.append(f"{revision}: several autoscalers export it at one time; the leader's samples count")
+    return [found for one in series if len((found := kept.get(id(one), one)).times_s)]
+
+
+def _changes(group: Sequence[Series]) -> NDArray[np.float64]:
+    """Times at which any of some gauges begins or has another value than before."""
+    found = [one.times_s[np.flatnonzero(np.diff(one.values, prepend=np.nan) != 0)] for one in group]
+    return np.unique(np.concatenate(found))
+
+
+def _latest(moments_s: NDArray[np.float64], times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The last of some moments that is not after each time; -inf before the first."""
+    return np.concatenate([[-np.inf], moments_s])[np.searchsorted(moments_s, times_s, side="right")]
+
+
 def one_clock(series: Sequence[Series], notes: list[str]) -> list[Series]:
     """Drop the samples that a server stored twice for one stretch of time, since its clock was set back.
 

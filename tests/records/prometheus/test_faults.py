@@ -140,6 +140,29 @@ def test_a_target_of_two_jobs_is_one_target():
     assert requests(observed(served())) == requests(observed(twice))
 
 
+def test_an_autoscaler_that_lost_the_lead_counts_no_more():
+    """Of two that export a revision, the samples of the one whose values change are kept."""
+    whole = observed(served())
+    middle = whole.begin_s + 200
+    all_series = served()
+    gauges = [s for s in all_series if s.labels.get("container") == "autoscaler" and s.name.startswith("kn_revision")]
+    others = [s for s in all_series if s not in gauges]
+    first = extended(changed(gauges, lambda t: t <= middle), whole.end_s, "autoscaler")
+    second = [
+        Served({**s.labels, "pod": "autoscaler-b", "instance": "10.77.1.14:9090"}, s.times_s, s.values)
+        for s in changed(gauges, lambda t: t > middle)
+    ]
+    both = observed([*others, *first, *second])
+    for series in whole.find("kn_revision_pods_count"):
+        found = both.find("kn_revision_pods_count")
+        assert 2 == len(found)
+        times = np.concatenate([one.times_s for one in found])
+        order = np.argsort(times)
+        np.testing.assert_array_equal(series.times_s, times[order])
+        np.testing.assert_array_equal(series.values, np.concatenate([one.values for one in found])[order])
+    assert any("the leader's samples count" in text for text in both.notes)
+
+
 def test_services_of_one_name_in_two_clusters_are_not_added_up():
     """The message names the clusters and the option that chooses."""
     both = [Served({**s.labels, "cluster": name}, s.times_s, s.values) for name in ("a", "b") for s in served()]
