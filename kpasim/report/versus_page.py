@@ -68,8 +68,8 @@ def _fastest(found: Versus) -> str:
 def held(found: Versus) -> list[str]:
     """Who holds requests at zero pods, how the runs begin and end, and what they have in common."""
     groups: dict[str, list[str]] = {}
-    for rival in found.rivals:
-        groups.setdefault(rival.holds, []).append(rival.name)
+    for place, name in enumerate(found.names):
+        groups.setdefault(found.holds(place), []).append(name)
     texts = [
         f"{'they fail' if who == 'nobody' else f'the {who} holds them'} ({', '.join(names)})"
         for who, names in groups.items()

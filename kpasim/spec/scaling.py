@@ -274,6 +274,8 @@ class Hpa(_Measured):
             raise wrong("target-type Value stands beside metric-type Pods (must be AverageValue)")
         if self.metric_type == "Pods" and self.min_replicas == 0:
             raise wrong("min-replicas 0 needs metric-type External or Object: without pods there is no pod to ask")
+        if self.metric == "cpu" and self.target is not None and self.target not in range(1, 10_001):
+            raise wrong(f"target {self.target:g} of the metric cpu is not right (must be a whole percentage from 1)")
         if self.metric_type != "Pods" and self.metric in {"utilization", "cpu"}:
             raise wrong(f"metric {self.metric} is measured in pods (write metric-type: Pods)")
         if self.max_replicas is not None and self.max_replicas < self.min_replicas:

@@ -56,6 +56,7 @@ METRICS = {
     of.RATE: "requests/s",
     of.UTILIZATION: "% busy",
     of.ONGOING: "requests",
+    of.CPU: "% of the CPU request",
 }
 """Units of other autoscalers' metrics, by their code."""
 

@@ -38,11 +38,6 @@ from kpasim.studies.steady import mean_cold_start_s
 
 ALIASES = {"ray": "ray-serve"}
 """Shorter names of kinds."""
-HOLDS = {
-    "kpa": "activator", "spare": "activator", "schedule": "activator", "lookahead": "activator",
-    "keda-http": "interceptor", "ray-serve": "handle", "hpa": "nobody", "keda": "nobody",
-}  # fmt: skip
-"""Who holds requests while no pod is ready."""
 QUARTER_S = 900
 """Length of the stretches of time that a schedule is made of."""
 EARLIER_LOADS = 5
@@ -63,11 +58,6 @@ class Rival(NamedTuple):
     experiment: Experiment
     assumed: str = ""
     own: Own | None = None
-
-    @property
-    def holds(self) -> str:
-        """Who holds requests while no pod is ready."""
-        return HOLDS[self.experiment.scaling.kind]
 
 
 def rivals(experiment: Experiment, texts: Sequence[str], changes: Mapping[str, Any] | None = None) -> list[Rival]:

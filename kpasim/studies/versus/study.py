@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kpasim.engines import params as of
 from kpasim.engines.lower import lower
 from kpasim.errors import ExperimentError, RunError
 from kpasim.results.paired import Difference, difference
@@ -28,6 +29,8 @@ FIGURES = (
     ("GPU-hours", "gpu_seconds", "h"),
 )
 """What is compared: title, name among the figures, unit. A figure of money follows where there are prices."""
+HOLDS = {of.ACTIVATORS: "activator", of.SERVICE: "nobody", of.INTERCEPTOR: "interceptor", of.ROUTER: "handle"}
+"""Who holds requests while no pod is ready, by data plane."""
 FAILED_SHARE = 0.01
 """Without SLOs, autoscalers under which more than this share of requests fails are not called the cheapest."""
 EQUAL = (
@@ -94,6 +97,10 @@ class Versus:
             found[name] = float(np.mean(there)) if len(there) else math.nan
         return found
 
+    def holds(self, place: int) -> str:
+        """Who holds requests while no pod is ready."""
+        return HOLDS[self.results[place].params.data_plane]
+
     def meets(self, place: int) -> bool:
         """Whether one autoscaler meets all SLOs; without any, whether it serves requests (see ``FAILED_SHARE``)."""
         if self.judgements[place]:
@@ -155,7 +162,7 @@ class Versus:
         return {
             "name": rival.name,
             "assumed": rival.assumed,
-            "holds_requests": rival.holds,
+            "holds_requests": self.holds(place),
             "engine": result.engine,
             "figures": figures,
             "slo": [one.to_dict() for one in self.judgements[place]],

@@ -13,6 +13,8 @@ from click.testing import CliRunner
 from kpasim.cli.main import cli
 from kpasim.errors import RunError
 from kpasim.spec.experiment import Experiment, from_mapping
+from kpasim.studies.explain import explanation, why
+from kpasim.studies.run import simulate
 from kpasim.studies.search.slo import parse_slo
 from kpasim.studies.versus.rivals import rivals, schedule_of
 from kpasim.studies.versus.study import Versus, versus
@@ -94,6 +96,28 @@ def test_what_cannot_be_simulated_is_refused_before_the_others_are() -> None:
     assert not finished
 
 
+@pytest.mark.parametrize("metric", ["concurrency", "rps", "utilization", "cpu"])
+def test_reasons_name_the_metric_of_the_autoscaler(metric: str) -> None:
+    """Each metric of an HPA has its own words, and its target is the autoscaler's, not Knative's."""
+    target = 35 if metric == "cpu" else 0.375
+    given = experiment().with_setting("autoscaler", {"kind": "hpa", "metric": metric, "target": target})
+
+    result = simulate(given, replications=1, engine="reference")
+
+    texts = " ".join([*why(result.tables(), result.params), *explanation(result.tables(), result.params)])
+    words = {"concurrency": "requests in flight", "rps": "requests/s", "utilization": "% busy", "cpu": "% of the CPU"}
+    assert words[metric] in texts
+    assert f"target {target}" in texts
+    assert "window (" not in texts
+    assert "no data" not in texts
+
+
+def test_who_holds_requests_is_what_carries_them() -> None:
+    """Nobody does behind a plain Service; the activator does for Knative's autoscalers."""
+    found = compared(["hpa,keda-http,ray"], count=1)
+    assert ["activator", "nobody", "interceptor", "handle"] == [found.holds(place) for place in range(4)]
+
+
 @pytest.mark.parametrize(
     ("texts", "changes", "says"),
     [
@@ -103,6 +127,7 @@ def test_what_cannot_be_simulated_is_refused_before_the_others_are() -> None:
         ([","], {}, "names no autoscaler"),
         (["spare:1"], {"keda.polling-interval": "1s"}, "begins with no autoscaler of --with"),
         (["spare:1"], {"spare:1.podz": 2}, "podz"),
+        (["hpa"], {"hpa.metric": "cpu", "hpa.target": 0.4}, "whole percentage"),
         (["hpa"], {"hpa": 2}, "names no setting of an autoscaler"),
         (["mine.py"], {}, "write mine.py:decide"),
         (["nowhere.py:decide"], {}, "no such file"),
