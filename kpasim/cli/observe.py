@@ -185,8 +185,11 @@ def _duration(text: str, option: str) -> float:
 
 
 def _moment(text: str, option: str, zone: ZoneInfo) -> float:
+    import math
+
     try:
-        return float(text)
+        if math.isfinite(number := float(text)):
+            return number
     except ValueError:
         pass
     try:

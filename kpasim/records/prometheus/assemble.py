@@ -74,7 +74,7 @@ def assemble(
         slack = 2 * max(step_s, *interval.values())
         if first > window_s[0] + slack:
             notes.append(
-                f"nothing was recorded before {iso(float(first))}, {first - window_s[0]:,.0f} s into the window"
+                f"nothing was recorded before {iso(round(first))}, {first - window_s[0]:,.0f} s into the window"
             )
         if last < window_s[1] - slack:
             notes.append(f"nothing was recorded after {iso(round(last))}, {window_s[1] - last:,.0f} s before its end")

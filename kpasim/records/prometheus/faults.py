@@ -81,10 +81,8 @@ def find_revisions(series: Sequence[Series], interval_s: Mapping[str, float]) ->
         if left > 0 and by_role["queue-proxy"] and max(changed, pods_end) < gauges_end - hold:
             alive = max(changed, pods_end)
         gone = bool(by_role["autoscaler"]) and alive < exported - hold
-        last, note = (
-            (alive, f"deleted by {iso(alive)} and exported on with constant values") if gone else (exported, "")
-        )
-        result.append(Revision(name, float(first), float(last), float(exported), note))
+        note = f"deleted by {iso(round(alive))} and exported on with constant values" if gone else ""
+        result.append(Revision(name, float(first), float(alive if gone else exported), float(exported), note))
     return tuple(sorted(result, key=lambda revision: revision.first_s))
 
 

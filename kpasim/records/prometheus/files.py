@@ -152,10 +152,12 @@ def _text(path: Path, form: re.Pattern[str]) -> list[Served]:
             malformed.add(first_line[(name, text)], Problem("labels", f"cannot be read: {shown(text)}"))
             continue
         result.append(Served({"__name__": name} | labels if name else labels, np.array(times), np.array(values)))
+    if not result:
+        kinds = "an answer of Prometheus' API (JSON), OpenMetrics text with time stamps, or a dump of promtool"
+        first = malformed.problems[0] if malformed.count else Problem("", "no sample in it")
+        raise RecordError(path, [Problem(first.place, f"{first.message}; wanted: {kinds}", first.line)])
     if malformed.count:
         raise RecordError(path, malformed.problems[:3])
-    if not result:
-        raise RecordError(path, [Problem("", "no sample in it")])
     return result
 
 
