@@ -69,8 +69,9 @@ def find_revisions(series: Sequence[Series], interval_s: Mapping[str, float]) ->
     """
     hold = HOLD * max(interval_s.values())
     result = []
-    for name in sorted({s.revision for s in series} - {""}):
-        own = [s for s in series if s.revision == name and not np.isnan(s.values).all()]
+    known = [s for s in series if not np.isnan(s.values).all()]
+    for name in sorted({s.revision for s in known} - {""}):
+        own = [s for s in known if s.revision == name]
         first, exported = min(s.times_s[0] for s in own), max(s.times_s[-1] for s in own)
         by_role = {role: [s for s in own if s.role == role] for role in ROLES}
         changed = max(_last_change(s) for s in own)

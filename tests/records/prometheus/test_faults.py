@@ -238,6 +238,13 @@ def test_nan_is_no_value():
     assert not np.isnan(after.increments()).any()
 
 
+def test_series_of_nothing_but_nan_are_no_service():
+    """They are kept, and no revision is said to have lived."""
+    empty = observed(Served(s.labels, s.times_s, np.full(len(s.times_s), np.nan)) for s in served())
+    assert not empty.revisions
+    assert 0 == requests(empty)
+
+
 def test_a_clock_that_jumped_ahead_is_a_gap():
     """The stretch that no clock showed has no samples of any target."""
     whole = observed(served())
