@@ -100,7 +100,7 @@ class LocalCluster:
         try:
             process.wait(timeout=_STOP_S)
         except subprocess.TimeoutExpired:
-            process.kill()  # its keeper ends the rest
+            process.kill()  # its reaper ends the rest
             process.wait()
         if process.stdout is not None:
             process.stdout.close()

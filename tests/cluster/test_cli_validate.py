@@ -209,7 +209,7 @@ def test_an_interrupted_command_leaves_nothing(
         for index in range(count):
             command = [sys.executable, "-m", "kpasim", "validate", str(tmp_path / "e.yaml"), *options]
             with subprocess.Popen(
-                [*command, cluster.standin.front_url, "--out", str(tmp_path / str(index))],
+                [*command, cluster.standin.gateway_url, "--out", str(tmp_path / str(index))],
                 stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
             ) as child:  # fmt: skip
                 assert child.stderr is not None

@@ -250,7 +250,7 @@ def test_the_version_that_the_policy_is_held_to_needs_no_warning(cluster: Runnin
     assert found.activators == 1
     assert found.gpus == 0
     assert "_example" not in found.configs["config-autoscaler"]
-    assert (found.gateway_kind, found.gateway) == ("kourier", cluster.standin.front_url)
+    assert (found.gateway_kind, found.gateway) == ("kourier", cluster.standin.gateway_url)
 
 
 def test_another_version_and_missing_gpus_are_warned_of(cluster: Running):

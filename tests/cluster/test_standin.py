@@ -20,7 +20,7 @@ from kpasim.cluster.errors import ClusterError, RefusedError
 from kpasim.cluster.kube import Kube
 from kpasim.cluster.objects import Document, condition, meta, name_of, status_of
 from kpasim.cluster.standin.cluster import Options
-from kpasim.cluster.standin.keeper import keep
+from kpasim.cluster.standin.reaper import keep
 from kpasim.cluster.standin.store import NotFoundError, Store, selected
 
 from .rbac import rules_of
@@ -72,7 +72,7 @@ def send(cluster: Running, host: str, at_once: int, each: int = 1, timeout_s: fl
     async def client(session: aiohttp.ClientSession) -> list[tuple[int, str]]:
         answers = []
         for _ in range(each):
-            async with session.get(cluster.standin.front_url, headers={"Host": host}) as reply:
+            async with session.get(cluster.standin.gateway_url, headers={"Host": host}) as reply:
                 answers.append((reply.status, await reply.text()))
         return answers
 
@@ -201,7 +201,7 @@ def test_an_answer_that_has_begun_is_broken_off(cluster: Running, kube: Kube):
     host = deploy(kube, name="stream", args=["--service-s", "1.5"], timeoutSeconds=1)
 
     async def main() -> tuple[int, str]:
-        url = f"{cluster.standin.front_url}/stream"
+        url = f"{cluster.standin.gateway_url}/stream"
         async with aiohttp.ClientSession() as session, session.get(url, headers={"Host": host}) as reply:
             return reply.status, await reply.text()
 
@@ -214,7 +214,7 @@ def test_a_path_reaches_the_pod_as_it_was_sent(cluster: Running, kube: Kube):
     host = deploy(kube, name="paths", args=["--service-s", "0"])
 
     async def main() -> str:
-        url = yarl.URL(f"{cluster.standin.front_url}/echo%2F/a%20b//c?x=%26", encoded=True)
+        url = yarl.URL(f"{cluster.standin.gateway_url}/echo%2F/a%20b//c?x=%26", encoded=True)
         async with aiohttp.ClientSession() as session, session.get(url, headers={"Host": host}) as reply:
             return (await reply.text()).strip()
 
@@ -235,7 +235,7 @@ def test_a_client_that_leaves_leaves_the_queue(cluster: Running, kube: Kube):
 
 
 def test_a_host_that_nobody_serves_is_not_found(cluster: Running):
-    """The front knows Services by their host names."""
+    """The gateway knows Services by their host names."""
     assert send(cluster, "nobody.default.example.com", 1)[0][0] == 404
 
 
@@ -251,7 +251,7 @@ def test_a_pod_finishes_its_request_before_it_goes(cluster: Running, kube: Kube)
             return await request
 
     async def get(session: aiohttp.ClientSession) -> tuple[int, str]:
-        async with session.get(cluster.standin.front_url, headers={"Host": host}) as reply:
+        async with session.get(cluster.standin.gateway_url, headers={"Host": host}) as reply:
             return reply.status, await reply.text()
 
     assert asyncio.run(main())[0] == 200
@@ -448,7 +448,7 @@ def test_a_role_that_nothing_binds_grants_nothing():
     assert len(rules_of([role, binding])) == 1
 
 
-def test_the_keeper_removes_its_folder_when_nobody_is_left(tmp_path, monkeypatch):
+def test_the_reaper_removes_its_folder_when_nobody_is_left(tmp_path, monkeypatch):
     """At the end of its input it kills what is still on its list and removes the folder."""
     import io
     import signal

@@ -453,7 +453,7 @@ def test_a_stopped_validation_leaves_no_process(number: int):
     while kubeconfig.parent.exists() and time.monotonic() < end_s:
         time.sleep(0.02)
 
-    assert len(there) >= 3, trouble  # the fake cluster, its keeper, a pod
+    assert len(there) >= 3, trouble  # the fake cluster, its reaper, a pod
     assert alive == []
     assert not kubeconfig.parent.exists()
     assert number == signal.SIGKILL or "stopped by SIGINT; what was created has been removed" in trouble
@@ -476,7 +476,7 @@ def command_of(process):
 
 
 def test_a_killed_stand_in_leaves_no_process():
-    """Even when the fake cluster itself is killed, its keeper ends the pods and removes the folder."""
+    """Even when the fake cluster itself is killed, its reaper ends the pods and removes the folder."""
     found = []
 
     with LocalCluster(Options(images={"stub": Image(STUB)})) as cluster:

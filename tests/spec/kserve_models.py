@@ -37,6 +37,8 @@ def main(folder: str) -> None:
             types_of = {key: re.sub(r"Dict\[(.*)\]", r"dict(\1)", kind) for key, kind in model.openapi_types.items()}
             model.openapi_types = {key: kind.replace("List[", "list[") for key, kind in types_of.items()}
             setattr(models, name, model)
+    # The package names this type and has no model of it: a quantity, which is text.
+    models.V1beta1MetricQuantity = str
     parsed = [client.deserialize(Answer(one), "V1beta1InferenceService") for one in json.load(sys.stdin)]
     print(json.dumps([client.sanitize_for_serialization(one) for one in parsed]))
 

@@ -19,6 +19,7 @@ from kpasim.cli.main import cli
 from kpasim.cluster.calibration import one_pod
 from kpasim.cluster.deployed import document_of
 from kpasim.spec.experiment import load
+from kpasim.spec.scalers import scaler_yaml
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("kserve==0.21.0", "six")  # of what kserve depends on, the tests lack six alone for its models
@@ -77,6 +78,8 @@ def written(tmp_path: Path) -> dict[str, dict[str, Any]]:
         found[f"{name} on a cluster"] = document_of(service.written, "default", "abc")
         found[f"{name} with an image"] = document_of(service.written, "default", "abc", image="example.org/x:1")
         found[f"{name} calibrated"] = one_pod(service.written)
+        scaled = load(path).with_settings({"autoscaler": "keda"})
+        found[f"{name} with KEDA"] = YAML(typ="safe").load(scaler_yaml(scaled, 2.0))
     tuned = tmp_path / "tuned.yaml"
     words = ["--slo", "p95<=100s", "--minimise", "pod-seconds", "--budget", "60", "--write", str(tuned)]
     done = CliRunner().invoke(cli, ["tune", str(ROOT / "experiments" / EXAMPLES[0]), *words])
@@ -91,7 +94,7 @@ def test_kserve_s_own_models_take_what_kpasim_writes(package: Path, tmp_path: Pa
     for document in ours.values():  # a quantity is text to the package; Kubernetes takes a number as well
         limits = document["spec"]["predictor"]["model"].get("resources", {}).get("limits", {})
         limits.update({name: str(amount) for name, amount in limits.items()})
-    assert len(ours) == len(EXAMPLES) * (len(CHANGES) + 5) + 1
+    assert len(ours) == len(EXAMPLES) * (len(CHANGES) + 6) + 1
     theirs = dict(zip(ours, parsed(package, list(ours.values())), strict=True))
     for document in theirs.values():  # a model is a container to the package, and its name empty where it has none
         assert document["spec"]["predictor"]["model"].pop("name") == ""

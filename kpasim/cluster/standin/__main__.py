@@ -22,7 +22,7 @@ async def _main() -> None:
     options = Options.from_json(sys.stdin.readline())
     loop.add_reader(sys.stdin.fileno(), stop.set)
     async with StandIn(options) as standin:
-        answer = {"kubeconfig": str(standin.kubeconfig), "url": standin.front_url}
+        answer = {"kubeconfig": str(standin.kubeconfig), "url": standin.gateway_url}
         print(json.dumps(answer), flush=True)
         await stop.wait()
 

@@ -18,7 +18,7 @@ from kpasim.cluster import objects
 from kpasim.cluster.standin.apiserver import ApiServer
 from kpasim.cluster.standin.clock import Clock
 from kpasim.cluster.standin.events import Events
-from kpasim.cluster.standin.front import Front
+from kpasim.cluster.standin.gateway import Gateway
 from kpasim.cluster.standin.knative import Knative
 from kpasim.cluster.standin.kserve import KServe
 from kpasim.cluster.standin.kubelet import Image, Node
@@ -78,7 +78,7 @@ class StandIn:
         server: Its API.
         store: Its objects.
         node: Its one node.
-        front_url: Where its Services answer.
+        gateway_url: Where its Services answer.
     """
 
     def __init__(self, options: Options, serve: Callable[[Store], ApiServer] = ApiServer) -> None:
@@ -88,12 +88,12 @@ class StandIn:
         self.store = Store()
         self.server = serve(self.store)
         self.kubeconfig = Path()
-        self.front_url = ""
+        self.gateway_url = ""
 
     async def __aenter__(self) -> StandIn:
         """Start everything."""
         folder = Path(tempfile.mkdtemp(prefix="kpasim-local-"))
-        processes = Processes(folder)  # from here on the keeper removes the folder
+        processes = Processes(folder)  # from here on the reaper removes the folder
         self._stack.push_async_callback(processes.close)
         try:
             session = aiohttp.ClientSession(
@@ -109,14 +109,14 @@ class StandIn:
                 gpus=self._options.gpus,
             )  # fmt: skip
             self._stack.push_async_callback(self.node.close)
-            front = Front(session)
-            self.knative = Knative(self.store, self.server, self.node, front, dict(self._options.config_autoscaler))
+            gateway = Gateway(session)
+            self.knative = Knative(self.store, self.server, self.node, gateway, dict(self._options.config_autoscaler))
             self._stack.push_async_callback(self.knative.stop)
             KServe(self.store, self.server, self.knative)
-            front_port = await self._serve(front.application(), cancels=True)
+            gateway_port = await self._serve(gateway.application(), cancels=True)
             api_port = await self._serve(self.server.application(), cancels=True)
-            self.front_url = f"http://127.0.0.1:{front_port}"
-            self._install_gateway(front_port)
+            self.gateway_url = f"http://127.0.0.1:{gateway_port}"
+            self._install_gateway(gateway_port)
             self.kubeconfig = folder / "kubeconfig.json"
             _write_private(self.kubeconfig, _kubeconfig(api_port, self.server.token))
         except BaseException:

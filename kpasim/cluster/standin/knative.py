@@ -11,7 +11,7 @@ from kpasim.cluster.objects import SERVICES, Document, Resource, annotations_of,
 from kpasim.cluster.standin.apiserver import ACCOUNT, ApiServer, DeniedError
 from kpasim.cluster.standin.clock import stamp
 from kpasim.cluster.standin.events import Events
-from kpasim.cluster.standin.front import Front
+from kpasim.cluster.standin.gateway import Gateway
 from kpasim.cluster.standin.kubelet import Node, Template, probe_of
 from kpasim.cluster.standin.scaler import Revision
 from kpasim.cluster.standin.store import NotFoundError, Store
@@ -41,12 +41,12 @@ class Knative:
         store: The objects.
         server: Where webhooks are hung.
         node: Where pods run.
-        front: Where hosts are routed.
+        gateway: Where hosts are routed.
         config: Data of config-autoscaler.
     """
 
-    def __init__(self, store: Store, server: ApiServer, node: Node, front: Front, config: dict[str, str]) -> None:
-        self.store, self.node, self.front = store, node, front
+    def __init__(self, store: Store, server: ApiServer, node: Node, gateway: Gateway, config: dict[str, str]) -> None:
+        self.store, self.node, self.gateway = store, node, gateway
         self.events: Events = node.events
         self.config: AutoscalerConfig = parse_config(config)
         self._services: dict[tuple[str, str], _Service] = {}
@@ -156,7 +156,7 @@ class Knative:
             document["metadata"]["deletionTimestamp"] = stamp()
 
         self.store.update(SERVICES, namespace, name, mark)
-        self.front.routes.pop(f"{name}.{namespace}.{DOMAIN}", None)
+        self.gateway.routes.pop(f"{name}.{namespace}.{DOMAIN}", None)
         task = asyncio.ensure_future(service.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -192,7 +192,7 @@ class _Service:
         latest = self.revisions[-1]
         if latest is not self._ready and len(latest.ready_pods()) >= latest.settings.initial_scale:
             old, self._ready = self._ready, latest
-            self._knative.front.routes[f"{self._name}.{self._namespace}.{DOMAIN}"] = latest
+            self._knative.gateway.routes[f"{self._name}.{self._namespace}.{DOMAIN}"] = latest
             if old is not None:
                 old.retire()
         self._write(document, latest)

@@ -23,13 +23,13 @@ class Processes:
     """Starts pods' processes and makes sure that none outlives this one.
 
     Args:
-        folder: Temporary folder of the fake cluster, removed by the keeper at the very end.
+        folder: Temporary folder of the fake cluster, removed by the reaper at the very end.
     """
 
     def __init__(self, folder: Path) -> None:
         self._running: set[Process] = set()
-        self._keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")), str(folder)],
+        self._reaper = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(Path(__file__).with_name("reaper.py")), str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -59,21 +59,21 @@ class Processes:
         return process
 
     async def close(self) -> None:
-        """Kill what still runs, then let the keeper finish."""
+        """Kill what still runs, then let the reaper finish."""
         for process in list(self._running):
             process.signal(signal.SIGKILL)
         for process in list(self._running):
             await process.wait()
-        if self._keeper.stdin is not None:
+        if self._reaper.stdin is not None:
             with contextlib.suppress(OSError):
-                self._keeper.stdin.close()
-        await asyncio.to_thread(self._keeper.wait)
+                self._reaper.stdin.close()
+        await asyncio.to_thread(self._reaper.wait)
 
     def _tell(self, line: str) -> None:
-        if self._keeper.stdin is not None:
+        if self._reaper.stdin is not None:
             with contextlib.suppress(OSError):
-                self._keeper.stdin.write(line + "\n")
-                self._keeper.stdin.flush()
+                self._reaper.stdin.write(line + "\n")
+                self._reaper.stdin.flush()
 
     def _ended(self, process: Process) -> None:
         self._running.discard(process)

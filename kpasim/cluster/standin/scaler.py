@@ -17,7 +17,7 @@ import numpy as np
 from kpasim.cluster.objects import DEPLOYMENTS, POD_AUTOSCALERS, SERVERLESS_SERVICES, Document, keep_transitions
 from kpasim.cluster.standin.clock import Clock, stamp
 from kpasim.cluster.standin.events import Events
-from kpasim.cluster.standin.front import Activator
+from kpasim.cluster.standin.gateway import Activator
 from kpasim.cluster.standin.kubelet import Node, Pod, Template, tell_failure
 from kpasim.cluster.standin.store import NotFoundError
 from kpasim.policy import burst, decider, delay, pods, scaler, scraping, windows

@@ -106,7 +106,7 @@ class Activator:
 
 
 class Backend(Protocol):
-    """What the front needs to know of a revision."""
+    """What the gateway needs to know of a revision."""
 
     activator: Activator
     timeout_s: float
@@ -120,7 +120,7 @@ class Backend(Protocol):
         """Pods that the public endpoints hold in Serve mode."""
 
 
-class Front:
+class Gateway:
     """The HTTP server in front of all Services.
 
     Attributes:
