@@ -74,7 +74,6 @@ EXCEPTIONS = {
     "front-": "name of a chart: the Pareto front",
     "spoken": "CSS class of what a screen reader reads aloud",
     "spoken-": "CSS class of what a screen reader reads aloud",
-    "keeper.py": "name of a file",
     "kpasim.cluster.standin": "name of a module",
     "98e5ef9-stand-in": "version that the fake cluster reports, which recorded runs hold",
     "agenda": "attribute of the engine's state",

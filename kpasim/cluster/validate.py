@@ -32,6 +32,7 @@ from kpasim.cluster.public import public
 from kpasim.cluster.record import Recorder
 from kpasim.cluster.standin.cluster import Options
 from kpasim.cluster.verdict import Prediction, Report, Row, compare_figures, failed_figures
+from kpasim.errors import RunError
 from kpasim.results.files import make_folder, plain, write_json
 from kpasim.results.secrets import without_secrets
 from kpasim.results.summary import summarise
@@ -263,7 +264,14 @@ class _Validation:
     def _estimate(self) -> None:
         """The bill that the experiment's own model leads to, before anything is created."""
         self._bill: bills.Bill | None = None
-        if bills.price_per_pod_hour(self._experiment) is not None:
+        try:
+            price = bills.price_per_pod_hour(self._experiment)
+        except RunError as error:  # a run needs no price, a limit does
+            if self._settings.max_cost is not None:
+                raise
+            self._note(f"note: the bill is not estimated: {error}")
+            return
+        if price is not None:
             expected = self._predict(self._experiment)
             upper = (expected.intervals.get("pod_seconds") or [0.0, expected.summary.get("pod_seconds") or 0.0])[1]
             start_s = sum(stage.time.mean_s() for stage in self._experiment.model.cold_start.stages)

@@ -28,6 +28,7 @@ from kpasim.cluster.standin.cluster import Options
 from kpasim.cluster.standin.kubelet import Image
 from kpasim.cluster.validate import Request, Settings, validate
 from kpasim.cluster.verdict import Report, Row, failed_figures
+from kpasim.errors import RunError
 from kpasim.results.tables import read_run_folder
 from kpasim.spec.experiment import Experiment, from_mapping, load
 
@@ -418,6 +419,18 @@ def test_a_limit_without_prices_is_refused(tmp_path):
     """--max-cost cannot be kept where nothing has a price."""
     with pytest.raises(ClusterError, match="--max-cost: no prices are known"):
         run(experiment(), tmp_path / "run", Foreseen(), max_cost=2.0)
+
+
+def test_without_a_price_there_is_no_bill_and_no_limit(tmp_path):
+    """An instance type that nobody has priced keeps nobody from a run; only --max-cost needs the price."""
+    unpriced = {"cluster": {"instance-types": [{"name": "ours"}]}}
+    report, notes = run(experiment(**unpriced), tmp_path / "run", Foreseen(), dry_run=True)
+    assert report.folder is None
+    assert (
+        "note: the bill is not estimated: cluster.instance-types: no price for ours (give its price-per-hour)" in notes
+    )
+    with pytest.raises(RunError, match="no price for ours"):
+        run(experiment(**unpriced), tmp_path / "run", Foreseen(), dry_run=True, max_cost=2.0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["SIGKILL", "SIGINT"])
