@@ -151,6 +151,8 @@ def prepare(observation: Observation, folder: str | Path, given: Given) -> Prepa
     activators = len(_activators(requests))
     base = _experiment(observation, folder, given, None, times, activators)
     concurrency = base.service.container_concurrency
+    if observation.service not in (base.service.name, f"{base.service.name}-predictor"):
+        notes.append(f"The manifest is that of {base.service.name}, the observation that of {observation.service}.")
     if service is not None and (sharing := contention(observation, concurrency, service.mean_s, given.seed)):
         times = replace(times, sharing=sharing)
     times = replace(times, concurrency=concurrency)

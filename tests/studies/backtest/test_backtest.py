@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from kpasim.cli.main import cli
+from kpasim.records.prometheus.observation import Observation
 from kpasim.spec.experiment import from_mapping, load
 from kpasim.studies.backtest import prepare
 from kpasim.studies.run import simulate
@@ -209,3 +211,27 @@ def test_a_long_window_is_simulated_in_stretches(place: Path, monkeypatch: pytes
     for name, near in (("requests", 0.01), ("pod_seconds", 0.10), ("max_pods", 0.0)):
         expected = one["differences"][name]["candidate"]
         assert other["differences"][name]["candidate"] == pytest.approx(expected, rel=near), name
+
+
+def test_without_the_autoscaler_requests_are_compared(place: Path, tmp_path: Path):
+    """Pods are not known: latency and requests still are, and the cold start has to be given."""
+    whole = Observation.read(place / "observed")
+    rest = tuple(one for one in whole.series if one.role != "autoscaler")
+    replace(whole, series=rest).write(tmp_path / "observed")
+    manifest = changed(GOOD, tmp_path)
+    refused = backtest(tmp_path, "--manifest", manifest, "-n", "4")
+    assert refused.exit_code == 1
+    assert "give --cold-start" in refused.stderr
+    done = backtest(tmp_path, "--manifest", manifest, "--cold-start", "5s", "--json")
+    found = json.loads(done.stdout)
+    assert done.exit_code == 0, done.output
+    assert set(found["figures"]) == {"requests", "mean_latency_s", "errors"}
+    assert any("Pods were not recorded" in note for note in found["notes"])
+
+
+def test_the_manifest_of_another_service_is_noticed(place: Path, tmp_path: Path):
+    """Its name is not that of the observation."""
+    path = Path(changed(GOOD, tmp_path))
+    path.write_text(path.read_text().replace(f"name: {GOOD}", "name: other"))
+    done = backtest(place, "--manifest", str(path), "-n", "4", "--json")
+    assert "The manifest is that of other, the observation that of poisson-mid." in json.loads(done.stdout)["notes"]
