@@ -44,6 +44,7 @@ class Job(BaseModel):
         path: The setting of ``across``.
         what: The file of ``out``.
         flags: hey's flags.
+        page: The page that asks: its newer jobs abandon its older ones.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,6 +55,7 @@ class Job(BaseModel):
     path: Annotated[str, Field(max_length=200)] = ""
     what: Literal["experiment", "manifest", "report"] = "experiment"
     flags: Annotated[str, Field(max_length=500)] = ""
+    page: Annotated[str, Field(max_length=50)] = ""
 
 
 def parse_job(data: bytes) -> Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import multiprocessing
 import signal
@@ -25,6 +26,10 @@ GRACE_S = 3.0
 """How long an abandoned job may go on before its process is killed [s]."""
 PROGRESS_EVERY_S = 0.25
 """Time between two messages about progress [s]."""
+POLL_S = 0.5
+"""Time between two looks at the clock while nothing comes [s]."""
+NOTHING = 0
+"""Number of no job."""
 END = b""
 """Follows the last message of a job."""
 
@@ -33,15 +38,22 @@ class AbandonedError(Exception):
     """A newer job came, or the page has gone."""
 
 
-def main(connection: Connection, newest: Synchronized[int], source: Source) -> None:
-    """Perform jobs until the connection is closed."""
+def main(connection: Connection, wanted: Synchronized[int], source: Source) -> None:
+    """Perform jobs until the connection is closed.
+
+    Args:
+        connection: Where jobs come from with their numbers, and messages go to.
+        wanted: Number of the job that somebody waits for.
+        source: What the page is about.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this process
     from kpasim.engines.compiled import cache
-    from kpasim.ui.jobs import Job, perform
+    from kpasim.studies.execution.engine import ready
+    from kpasim.ui.jobs import perform
 
+    if cache.is_warm():
+        ready()  # what is loaded now is there before the first change
     cache.compile_in_background()
-    for _ in perform(source, Job(kind="run"), lambda done, total: None):
-        pass  # what is loaded and compiled by a first run is there before the first change
     while True:
         try:
             number, job = connection.recv()
@@ -50,7 +62,7 @@ def main(connection: Connection, newest: Synchronized[int], source: Source) -> N
         last = [time.monotonic()]
 
         def finished(done: int, total: int, number: int = number, last: list[float] = last) -> None:
-            if newest.value != number:
+            if wanted.value != number:
                 raise AbandonedError
             if time.monotonic() - last[0] > PROGRESS_EVERY_S:
                 last[0] = time.monotonic()
@@ -89,9 +101,12 @@ class Worker:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._context = multiprocessing.get_context("spawn")
-        self._newest: Any = self._context.Value("Q", 0)
-        self._number = 0
+        self._wanted: Any = self._context.Value("Q", NOTHING)
+        self._numbers = itertools.count(NOTHING + 1)
+        self._newest: dict[str, int] = {}
+        self._until = 0.0
         self._turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._process: Any = None
         self._connection: Any = None
         self._messages: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -100,7 +115,7 @@ class Worker:
         """Start the process."""
         ours, theirs = self._context.Pipe()
         self._process = self._context.Process(
-            target=main, args=(theirs, self._newest, self._source), daemon=True, name="kpasim-ui-worker"
+            target=main, args=(theirs, self._wanted, self._source), daemon=True, name="kpasim-ui-worker"
         )
         self._process.start()
         theirs.close()
@@ -118,50 +133,67 @@ class Worker:
             self._process = None
 
     async def perform(self, job: Job) -> AsyncIterator[bytes]:
-        """Messages of a job, one line of JSON each; older jobs are abandoned."""
-        self._number += 1
-        number = self._number
-        self._newest.value = number
-        async with self._turn:
-            if self._newest.value != number:
-                return  # abandoned before it began
-            if self._process is None or not self._process.is_alive():
-                self.stop()
-                self.start()
-            ended = False
-            try:
-                self._connection.send((number, job))
-                until = time.monotonic() + LIMIT_S
-                while True:
-                    message = await asyncio.wait_for(self._messages.get(), until - time.monotonic())
-                    if message is None or message == END:
-                        ended = message is not None
-                        if not ended:
-                            yield encoded(_problem("the simulation ended without a result (too little memory?)"))
-                        return
-                    yield message
-            except TimeoutError:
-                yield encoded(_problem(f"the simulation takes longer than {LIMIT_S:g} s (kpasim run has no limit)"))
-            except OSError:
-                yield encoded(_problem("the simulation ended without a result"))
-            finally:
-                if not ended:
-                    await asyncio.shield(self._drain(number))
+        """Messages of a job, one line of JSON each; an older job of the same page is abandoned."""
+        number = next(self._numbers)
+        if job.page in self._newest:
+            self._abandon(self._newest[job.page])
+        self._newest[job.page] = number
+        lines: asyncio.Queue[bytes | None] = asyncio.Queue()
+        # A task of its own: whatever becomes of the request, the process is left in order for the next job.
+        task = asyncio.create_task(self._work(number, job, lines))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            while (line := await lines.get()) is not None:
+                yield line
+        finally:
+            if self._newest.get(job.page) == number:
+                del self._newest[job.page]
+            self._abandon(number)
 
-    async def _drain(self, number: int) -> None:
-        """Wait until an abandoned job has ended; kill the process where it does not."""
-        with self._newest.get_lock():
-            if self._newest.value == number:
-                self._newest.value = 0
-        until = time.monotonic() + GRACE_S
-        with contextlib.suppress(TimeoutError):
-            while (message := await asyncio.wait_for(self._messages.get(), until - time.monotonic())) != END:
+    def _abandon(self, number: int) -> None:
+        """Let a job end early where it is running."""
+        if self._wanted.value == number:
+            self._wanted.value = NOTHING
+            self._until = min(self._until, time.monotonic() + GRACE_S)
+
+    async def _work(self, number: int, job: Job, lines: asyncio.Queue[bytes | None]) -> None:
+        """Perform a job when its turn has come, unless nobody wants it any more."""
+        try:
+            async with self._turn:
+                if self._newest.get(job.page) == number:
+                    await self._exchange(number, job, lines)
+        finally:
+            lines.put_nowait(None)
+
+    async def _exchange(self, number: int, job: Job, lines: asyncio.Queue[bytes | None]) -> None:
+        """Send a job to the process and hand on what comes back; a process that takes too long is killed."""
+        if self._process is None or not self._process.is_alive():
+            self.stop()
+            self.start()
+        self._wanted.value = number
+        self._until = time.monotonic() + LIMIT_S
+        trouble = "the simulation ended without a result (too little memory?)"
+        try:
+            self._connection.send((number, job))
+            while time.monotonic() < self._until:
+                try:
+                    message = await asyncio.wait_for(self._messages.get(), POLL_S)
+                except TimeoutError:
+                    continue
+                if message == END:
+                    return
                 if message is None:
                     break
+                lines.put_nowait(message)
             else:
-                return
+                trouble = f"the simulation takes longer than {LIMIT_S:g} s (kpasim run has no limit)"
+        except OSError:
+            pass  # the process has ended
+        finally:
+            self._wanted.value = NOTHING
         self.stop()
-        self.start()
+        lines.put_nowait(encoded(_problem(trouble)))
 
 
 def _listen(connection: Connection, loop: asyncio.AbstractEventLoop, messages: asyncio.Queue[bytes | None]) -> None:

@@ -3,6 +3,7 @@
 (function () {
   var config = JSON.parse(document.getElementById("config").textContent);
   var token = new URLSearchParams(location.search).get("token") || "";
+  var page = String(Math.random()).slice(2);
   var PATIENCE_MS = 400, TYPING_MS = 250;
   var now = { text: null, settings: new Map() }, pinned = null;
   var setup = null, charts = {}, running = null, again = false, across = { path: "", abort: null, found: null };
@@ -53,7 +54,7 @@
   async function ask(job, signal, heard) {
     var response;
     try {
-      response = await fetch("/work", { method: "POST", signal: signal, body: JSON.stringify(job),
+      response = await fetch("/work", { method: "POST", signal: signal, body: JSON.stringify(Object.assign({ page: page }, job)),
         headers: { "Content-Type": "application/json", Authorization: "Bearer " + token } });
     } catch (error) {
       throw error.name === "AbortError" ? error : new Error("kpasim ui has ended: start it again.");
@@ -122,7 +123,8 @@
     fill(at("tiles"), found.tiles.map(tile));
     var first = found.replications < found.of;
     summary = found.replications.toLocaleString("en") + " replications" + (found.interval ? ": median and " + found.interval : "") +
-      (first ? "; refining to " + found.of.toLocaleString("en") + " ..." : "");
+      (first ? "; refining to " + found.of.toLocaleString("en") + " ..." : "") +
+      (found.engine === "reference" ? " (by the slower engine, while the fast one is compiled once)" : "");
     status(summary + bounded());
     performance.measure(first || found.final ? (first ? "first figures" : "final figures") : "figures",
       { start: mine.asked, end: performance.now() });
