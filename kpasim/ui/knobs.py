@@ -128,6 +128,7 @@ _LOAD, _MODEL, _COST, _RUN = "Load", "Service time and cold start", "GPUs and pr
 _LENGTHS: Stops = ("5m", "10m", "20m", "30m", "1h", "2h", "3h", "6h", "12h", "24h", "48h", "168h")
 _LOADS = ("requests", "concurrency", "rate", "mean", "amplitude", "from", "to", "low", "high", "low-for", "high-for",
           "cv", "size", "every", "duration", "period", "phase", "qps", "think-time", "speed", "timeout")  # fmt: skip
+_AUTOSCALERS = ("kpa", "hpa", "keda", "keda-http", "spare", "ray-serve")
 _STATES = ("warm", "idled", "zero")
 
 SHAPES: Mapping[str, str] = {
@@ -203,6 +204,7 @@ def _size(text: str) -> float | str:
 
 def _dials(experiment: Experiment) -> Iterable[_Dial]:
     yield from _SERVICE
+    yield _Dial("autoscaler", _SCALE, lambda one: one.scaling.kind, _AUTOSCALERS)
     yield from _load(experiment)
     yield from _model(experiment)
     yield from _cost(experiment)

@@ -110,6 +110,17 @@ def test_a_setting_is_moved_pinned_swept_and_copied(name, place):
         page.settled(REPLICATIONS)
         assert page.page.input_value("#knob-service-annotations-max-scale") == "5"
 
+        page.page.locator("#chart-across").scroll_into_view_if_needed()
+        points = page.page.locator("#chart-across .scatterlayer .trace .points path")
+        page.mark()
+        points.nth(1).click(force=True)
+        page.settled(REPLICATIONS)
+        assert page.page.input_value("#knob-service-annotations-max-scale") == "3"
+        page.mark()
+        page.page.fill("#knob-service-annotations-max-scale", "5")
+        page.page.keyboard.press("Enter")
+        page.settled(REPLICATIONS)
+
         again = page.page.url
         page.mark()
         page.page.click("[aria-label='Undo service.annotations.max-scale']")

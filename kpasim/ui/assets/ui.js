@@ -150,7 +150,7 @@
     });
   }
   function tile(one) {
-    var item = make("li"), value = make("b", one.value + " ");
+    var item = make("li", "", { "data-name": one.name }), value = make("b", one.value + " ");
     value.append(make("small", one.unit));
     item.append(make("span", one.title), value, make("span", one.interval));
     if (one.level) { item.classList.add(one.level); }
@@ -189,6 +189,7 @@
   function set(path, value) {
     var knob = knobs.get(path);
     if (value === "") { value = "null"; }
+    if (now.settings.get(path) === value) { return; }
     Array.from(now.settings.keys()).forEach(function (one) {
       if (one === path || one.startsWith(path + ".")) { now.settings.delete(one); }
     });
@@ -274,7 +275,9 @@
     place.append(help);
     if (!data.stops.length) { field.classList.add("long"); head.style.flexWrap = "wrap"; }
     var one = { place: place, field: field, slider: slider, back: back, data: data };
-    field.addEventListener("change", function () { set(data.path, field.value.trim()); });
+    function typed() { if (field.value.trim() !== one.data.value) { set(data.path, field.value.trim()); } }
+    field.addEventListener("change", typed);
+    field.addEventListener("keydown", function (event) { if (event.key === "Enter") { typed(); } });
     if (slider) {
       slider.addEventListener("input", function () {
         var value = one.data.stops[Number(slider.value)];
