@@ -137,17 +137,24 @@ def test_a_setting_is_moved_pinned_swept_and_copied(name, place):
         )
 
 
-@pytest.mark.parametrize(("name", "dark"), [("chromium", False), ("chromium", True), ("firefox", True)])
-def test_the_page_fits_and_is_accessible(name, dark, place):
+SHORT = {"chromium": ((400, False), (1024, True), (1920, False)), "firefox": ((400, True),)}
+FULL = {name: tuple((width, dark) for width in (400, 1024, 1920) for dark in (False, True)) for name in SHORT}
+
+
+@pytest.mark.parametrize(
+    ("name", "looks"),
+    [*SHORT.items(), *(pytest.param(*one, marks=pytest.mark.statistical) for one in FULL.items())],
+)
+def test_the_page_fits_and_is_accessible(name, looks, place):
     """From 400 to 1920 pixels nothing is cut, and axe-core finds nothing serious, light and dark."""
     browsers.needed(name)
-    with served("painter.yaml", place=place) as address, browser(name, dark=dark) as started:
-        for width in (400, 1024, 1920):
-            page = Page(started, f"{address}#pin=1&set=service.annotations.max-scale%3D2", width=width, dark=dark)
-            page.settled(REPLICATIONS)
-            assert page.page.evaluate("document.documentElement.dataset.theme") == ("dark" if dark else "light")
-            assert page.page.evaluate("document.documentElement.scrollWidth") <= width
-            page.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-            assert page.accessibility() == []
-            assert page.complaints == []
-            page.page.close()
+    with served("painter.yaml", place=place) as address:
+        for width, dark in looks:
+            with browser(name, dark=dark) as started:
+                page = Page(started, f"{address}#pin=1&set=service.annotations.max-scale%3D2", width=width, dark=dark)
+                page.settled(REPLICATIONS)
+                assert page.page.evaluate("document.documentElement.dataset.theme") == ("dark" if dark else "light")
+                assert page.page.evaluate("document.documentElement.scrollWidth") <= width
+                page.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+                assert page.accessibility() == []
+                assert page.complaints == []

@@ -13,7 +13,7 @@ from kpasim.ui.state import State
 from kpasim.ui.worker import Worker
 
 HEADLINE = str(Path(__file__).parents[2] / "experiments" / "hey50x5.yaml")
-LONG = "{kind: poisson, rate: 5, duration: 24h}"
+LONG = "{kind: poisson, rate: 3, duration: 24h}"
 """A load whose replications take long enough to be abandoned."""
 
 
