@@ -217,10 +217,12 @@ def answering(tables: Tables, probe_period_s: float) -> tuple[NDArray[np.float64
     latest_s = pods["ready_s"].astype(np.float64)
     earliest_s = np.maximum(latest_s - probe_period_s, pods["created_s"])
     came_s, waited_s = requests["server_arrival_s"], requests["server_arrival_s"] - requests["start_s"]
-    for row, name in enumerate(pods["pod"]):
-        there = np.flatnonzero((requests["pod"] == name) & ~np.isnan(came_s))
-        if len(there) and came_s[there].min() < latest_s[row]:
-            first = there[np.argmin(came_s[there])]
+    in_order = np.argsort(came_s, kind="stable")[: int((~np.isnan(came_s)).sum())]
+    names, places = np.unique(requests["pod"][in_order], return_index=True)
+    first_of = dict(zip(names.tolist(), in_order[places].tolist(), strict=True))
+    for row, name in enumerate(pods["pod"].tolist()):
+        first = first_of.get(name)
+        if first is not None and came_s[first] < latest_s[row]:
             latest_s[row] = max(float(came_s[first]), earliest_s[row])
             if waited_s[first] > FOUND_S:
                 earliest_s[row] = max(earliest_s[row], latest_s[row] - FOUND_S)
