@@ -7,7 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kpasim import load
 from kpasim.engines.draws import chance, pick, uniforms, uniforms_of
+from kpasim.engines.lower import lower
+from kpasim.engines.sampling import Sampler
+from tests.documented import ROOT
 
 
 @pytest.mark.parametrize(("key", "index", "sub", "answer"), [(0, 0, 0, 0x257A3673)])
@@ -44,3 +48,40 @@ def test_replications_drawn_together_are_those_drawn_alone():
     together = uniforms_of(3, [0, 5, 2], 4, [7, 7, 7])
     alone = np.concatenate([uniforms(3, replication, 4, 7) for replication in (0, 5, 2)])
     assert together.ravel().tolist() == alone.tolist()
+
+
+def test_settings_of_the_autoscaler_draw_the_same_numbers() -> None:
+    """Draws that are used again for another setting are those that it would have made itself."""
+    base = load(ROOT / "experiments" / "hey50x5.yaml")
+    first = Sampler(base, lower(base))
+    first.draw_many(range(3), pods=8)
+    for path, value in SETTINGS.items():
+        other = base.with_setting(path, value)
+        params = lower(other)
+        used = Sampler(other, params)
+        again, fresh = used.draw_many(range(3), pods=8), used._draw_many(range(3), 8, 8)
+        for mine, made in zip(again, fresh, strict=True):
+            for name, expected in made._asdict().items():
+                np.testing.assert_array_equal(getattr(mine, name), expected, f"{path}: {name}")
+        assert used.draws_as(first) == (path not in DRAWS_OTHERWISE), path
+
+
+SETTINGS = {
+    "service.annotations.min-scale": 1,
+    "service.annotations.max-scale": 3,
+    "service.annotations.initial-scale": 2,
+    "service.annotations.window": "30s",
+    "service.annotations.target": 1,
+    "service.annotations.target-utilization-percentage": 90,
+    "service.annotations.scale-down-delay": "1m",
+    "service.annotations.target-burst-capacity": 0,
+    "service.annotations.panic-window-percentage": 20,
+    "service.annotations.panic-threshold-percentage": 150,
+    "service.annotations.scale-to-zero-pod-retention-period": "2m",
+    "config-autoscaler.max-scale-up-rate": 10,
+    "start": "zero",
+    "horizon": "30m",
+    "seed": 5,
+    "workload.requests": 60,
+}
+DRAWS_OTHERWISE = {"seed", "workload.requests"}

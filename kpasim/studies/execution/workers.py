@@ -23,6 +23,9 @@ interrupt that finds it unsettles."""
 WAVE = 8
 """Jobs of each worker at a time where results come in lists."""
 
+_ENDED = {"BrokenProcessPool", "TerminatedWorkerError", "KilledWorker", "WorkerCrashedError", "ActorDiedError"}
+"""Errors of loky, Dask and Ray that tell of a worker which is gone."""
+
 _Job = TypeVar("_Job")
 _Done = TypeVar("_Done")
 
@@ -47,7 +50,7 @@ def spread(
         processes: Local processes, or workers started on this machine; 0 for one on each core.
 
     Raises:
-        RunError: The backend is not installed, or its cluster cannot be reached.
+        RunError: The backend is not installed, its cluster cannot be reached, or a worker ends before its job does.
     """
     count = processes or os.cpu_count() or 1
     if backend == "local" and (count == 1 or len(jobs) < 2):
@@ -56,6 +59,7 @@ def spread(
     import joblib
 
     with ExitStack() as stack:
+        stack.enter_context(_said_in_a_line(backend))
         settings = stack.enter_context(_BACKENDS[backend](address, count))
         with joblib.parallel_config(**settings):
             calls = [joblib.delayed(task)(job) for job in jobs]
@@ -75,6 +79,20 @@ def spread(
                 if not left:
                     return
                 yield left[0]
+
+
+@contextmanager
+def _said_in_a_line(backend: Backend) -> Iterator[None]:
+    """Say that a worker ended, or never began; joblib, Dask and Ray tell it in pages."""
+    try:
+        yield
+    except Exception as error:
+        names = {one.__name__ for one in type(error).__mro__}
+        if names.isdisjoint(_ENDED):
+            raise
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        message = f"--backend {backend}: a worker could not start, or ended before its work was done ({why})"
+        raise RunError(message) from None
 
 
 def _in_waves(calls: Sequence[Any]) -> Iterator[Any]:
@@ -209,8 +227,11 @@ class _Dask(AbstractContextManager[dict[str, Any]]):
                 self._client = Client(address, timeout=10, set_as_default=True)
             else:
                 self._client = Client(n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None)
-        except (OSError, ValueError) as error:
-            raise RunError(f"--address {address}: no Dask scheduler there ({error})") from None
+        except (OSError, ValueError, RuntimeError) as error:
+            if address:
+                raise RunError(f"--address {address}: no Dask scheduler there ({error})") from None
+            why = str(error).strip().splitlines()[0]
+            raise RunError(f"--backend dask: no worker could be started here ({why})") from None
 
     def __enter__(self) -> dict[str, Any]:
         return {"backend": "dask", "n_jobs": -1}
@@ -235,7 +256,9 @@ class _Ray(AbstractContextManager[dict[str, Any]]):
             try:
                 ray.init(log_to_driver=False, logging_level="error", **here)
             except (ConnectionError, ValueError, RuntimeError) as error:
-                raise RunError(f"--address {address}: no Ray cluster there ({error})") from None
+                if address:
+                    raise RunError(f"--address {address}: no Ray cluster there ({error})") from None
+                raise RunError(f"--backend ray: no worker could be started here ({error})") from None
         register_ray()
 
     def __enter__(self) -> dict[str, Any]:

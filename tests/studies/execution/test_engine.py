@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -19,8 +20,10 @@ from kpasim.engines.compiled import cache, machine
 from kpasim.engines.lower import lower
 from kpasim.engines.outcome import OutOfRoom, first_difference
 from kpasim.engines.sampling import Sampler
+from kpasim.errors import RunError
 from kpasim.spec.experiment import load
 from kpasim.studies.execution import engine
+from kpasim.studies.execution.workers import spread
 from tests.real_runs import folder
 
 from .. import sweeps
@@ -115,6 +118,15 @@ for attempt in range(6):
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
 
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_worker_that_ends_is_told_in_one_line():
+    """Work whose process dies is an error of one line that names the backend, not pages of tracebacks."""
+    with pytest.raises(RunError) as caught:
+        list(spread(os._exit, [1] * 4, processes=2))
+
+    assert str(caught.value).startswith("--backend local: a worker could not start, or ended")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.fixture
