@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
-from kpasim.engines.model import bits, sharing
+from kpasim.engines.model import bits, reconciler, sharing, state
 from kpasim.engines.model.state import EACH, NOTHING, Share, Shared
 from kpasim.policy import pods, routing
 
@@ -81,3 +83,33 @@ def _members(shared: Shared, shares: list[Share]) -> set[int]:
         found.add(member)
         member = sharing.following(shares, EACH, member)
     return found
+
+
+def test_pods_to_remove_are_the_same_by_sorting_and_one_by_one() -> None:
+    """Where no two pods became ready at the same moment, the heap finds the pods that Kubernetes' comparison finds."""
+    dice = random.Random(9)
+    for _ in range(60):
+        count = dice.randint(1, 60)
+        now = 10**11
+        listed = [state.Pod() for _ in range(count)]
+        ready_ns = dice.sample(range(now - 5 * 10**9, now), count)
+        for pod, since in zip(listed, ready_ns, strict=True):
+            pod.created_ns = now - dice.choice([5, 6, 7, 10**9, 10**10])
+            pod.node = dice.choice([NOTHING, 0, 1, 2])
+            pod.containers_ns = dice.choice([state.NEVER_NS, 5])
+            pod.ready, pod.ready_ns, pod.restarts = dice.randint(0, 1), since, dice.randint(0, 2)
+        sim: Any = SimpleNamespace(
+            pods=listed,
+            nodes=[SimpleNamespace(candidates=dice.randint(0, 9)) for _ in range(3)],
+            draws=SimpleNamespace(pod=[[0, dice.randint(0, 5)] for _ in listed]),
+            now_ns=now,
+            candidates=[*range(count)],
+            scratch=[0] * count,
+            chosen=[0] * count,
+            keys=[0.0] * count,
+        )
+        wanted = dice.randint(1, count)
+        reconciler.sort(sim, wanted, count)
+        by_heap, sim.candidates = sim.candidates[:wanted], [*range(count)]
+        reconciler.select(sim, wanted, count)
+        assert by_heap == sim.candidates[:wanted]

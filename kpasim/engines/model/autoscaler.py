@@ -118,7 +118,7 @@ def read_pods(sim: Simulation, count: int) -> tuple[bool, float, float]:
         if not sim.pods[which].ready:
             continue
         ready[place] = which
-        sim.keys[place] = chance(sim.draws.key, nth, SCRAPE_ORDER + sim.pods[which].number) / CHANCE_ONE
+        sim.chosen[place] = SCRAPE_ORDER + sim.pods[which].number
         sim.readable[which] = 1
         if sim.params.scrape_failure > 0.0:
             drawn = chance(sim.draws.key, nth, SCRAPE_FAILS + sim.pods[which].number)
@@ -128,6 +128,12 @@ def read_pods(sim: Simulation, count: int) -> tuple[bool, float, float]:
     sample = scraping.sample_size(float(count))
     wanted = int(sample)
     chosen = sim.chosen
+    key, keys = sim.draws.key, sim.keys
+    # Loops of their own, which the compiler turns into steps that take several numbers at once.
+    for index in range(count):
+        chosen[index] = chance(key, nth, chosen[index])
+    for index in range(count):
+        keys[index] = chosen[index] / CHANCE_ONE
     window_ns = sim.params.stable_window_s * SECOND_NS
     found = scraping.choose_pods(ready, count, sim.started, sim.readable, sim.keys, now, window_ns, wanted, chosen)
     if found < wanted:

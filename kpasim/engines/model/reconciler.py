@@ -386,7 +386,7 @@ def remove_pods(sim: Simulation, surplus: int) -> None:
     if surplus <= FEW or sim.revision.ready_together:
         select(sim, surplus, count)
     else:
-        sort(sim, count)
+        sort(sim, surplus, count)
     for done in range(surplus):
         remove(sim, candidates[done])
 
@@ -406,30 +406,60 @@ def select(sim: Simulation, wanted: int, count: int) -> None:
         candidates[done] = chosen
 
 
-def sort(sim: Simulation, count: int) -> None:
-    """Sort all candidates: merges of ever longer runs, which keep the order of equals, as ``select`` does.
+def sort(sim: Simulation, wanted: int, count: int) -> None:
+    """Bring the first ``wanted`` candidates to the front, by a heap of what ``goes_first`` compares.
 
     Pods that became ready at the same moment are compared in another way than others, so that three may prefer each
     other in a circle. Where there are such pods, only ``select`` gives the order of Kubernetes' comparisons.
     """
-    now = sim.now_ns
-    candidates, merged = sim.candidates, sim.scratch
-    width = 1
-    while width < count:
-        for first in range(0, count, 2 * width):
-            middle = min(first + width, count)
-            last = min(first + 2 * width, count)
-            one, other = first, middle
-            for place in range(first, last):
-                if one < middle and (other == last or not is_preferred(sim, candidates[other], candidates[one], now)):
-                    merged[place] = candidates[one]
-                    one += 1
-                else:
-                    merged[place] = candidates[other]
-                    other += 1
-        for place in range(count):
-            candidates[place] = merged[place]
-        width *= 2
+    candidates, places = sim.candidates, sim.scratch
+    for place in range(count):
+        which = candidates[place]
+        pod = sim.pods[which]
+        phase = pods.phase_of(pod.node != NOTHING, pod.containers_ns != NEVER_NS)
+        age_ns = sim.now_ns - (pod.ready_ns if pod.ready else pod.created_ns)
+        restarts = 0 if pod.ready else pod.restarts
+        sim.chosen[place] = pods.rank(phase, pod.ready, pods_on_node(sim, which), restarts, age_ns)
+        sim.keys[place] = sim.draws.pod[which][of.UID]
+        places[place] = place
+    for top in range(count // 2 - 1, -1, -1):
+        sink(sim, top, count)
+    for done in range(wanted):
+        last = count - 1 - done
+        first = places[0]
+        places[0] = places[last]
+        places[last] = first
+        sink(sim, 0, last)
+    # The first ones stand at the end, the very first last.
+    for done in range(wanted):
+        sim.chosen[done] = candidates[places[count - 1 - done]]
+    for done in range(wanted):
+        candidates[done] = sim.chosen[done]
+
+
+def sink(sim: Simulation, top: int, count: int) -> None:
+    """Let a place of the heap sink below all that go first."""
+    places = sim.scratch
+    place = places[top]
+    child = 2 * top + 1
+    while child < count:
+        if child + 1 < count and ranks_before(sim, places[child + 1], places[child]):
+            child += 1
+        if not ranks_before(sim, places[child], place):
+            break
+        places[top] = places[child]
+        top = child
+        child = 2 * top + 1
+    places[top] = place
+
+
+def ranks_before(sim: Simulation, one: int, other: int) -> bool:
+    """Whether the candidate at a place goes before the one at another."""
+    mine, theirs = sim.chosen[one], sim.chosen[other]
+    if mine != theirs:
+        return bool(mine < theirs)
+    uid, uid_of_other = sim.keys[one], sim.keys[other]
+    return bool(uid < uid_of_other or (uid == uid_of_other and one < other))
 
 
 def pods_on_node(sim: Simulation, which: int) -> int:
