@@ -200,3 +200,4 @@ def test_autoscalers_are_an_axis_of_a_sweep(tmp_path: Path) -> None:
 
     assert 0 == found.exit_code, found.output
     assert "hpa" in found.stdout
+    assert "spare (pods 2)" in found.stdout

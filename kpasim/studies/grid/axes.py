@@ -14,7 +14,10 @@ def cells(values: Sequence[Any]) -> list[Any]:
 
 
 def value_text(value: Any) -> str:
-    """A value of an axis as people read it: the names of instance types joined by commas, ``default`` for none."""
+    """A value of an axis as people read it: the names of instance types joined by commas, ``default`` for none.
+
+    A mapping with a kind, such as an autoscaler or a load, is ``spare (pods 2)``.
+    """
     if value is None:
         return "default"
     if isinstance(value, bool):
@@ -23,4 +26,7 @@ def value_text(value: Any) -> str:
         return f"{value:.12g}"
     if isinstance(value, list | tuple):
         return ",".join(value_text(one) for one in value)
+    if isinstance(value, dict) and "name" not in value and "kind" in value:
+        rest = ", ".join(f"{key} {value_text(one)}" for key, one in value.items() if key != "kind")
+        return f"{value['kind']} ({rest})" if rest else str(value["kind"])
     return str(value["name"]) if isinstance(value, dict) and "name" in value else str(value)
