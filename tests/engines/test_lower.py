@@ -19,6 +19,7 @@ from kpasim.engines.params import Draws, Params
 from kpasim.engines.reference import run
 from kpasim.engines.sampling import NOTHING_RECORDED, Recorded, Sampler, arrivals
 from kpasim.errors import ExperimentError, RecordError
+from kpasim.policy.schedule import UNBOUNDED
 from kpasim.spec.experiment import Experiment, from_mapping, load
 
 REPOSITORY = Path(__file__).parents[2]
@@ -94,6 +95,9 @@ def experiment(change: str = "") -> Experiment:
 
 STREAM = """pod: {{idleTimeoutSeconds: 40}}
 model: {{service-time: {{time: 90s, first-byte: 1s, chunk-interval: {every}}}}}"""
+
+FORECAST = """workload: {kind: constant, rate: 1, duration: 60s}
+autoscaler: {kind: lookahead, history-days: 1, quantile: 90, scale-up-forward: 20s}"""
 
 # Change of the experiment, field of Params, its value.
 FIELDS: list[tuple[str, str, Any]] = [
@@ -311,7 +315,90 @@ cluster: {ingress: {affinity: none}}""",
     ("annotations: {min-scale: 1}", "stays", 1),
     ("config-autoscaler: {enable-scale-to-zero: 'false'}", "stays", 1),
     ("seed: 7", "seed", 7),
-]
+    ("", "autoscaler", of.KPA),
+    ("autoscaler: hpa", "autoscaler", of.HPA),
+    ("autoscaler: keda", "autoscaler", of.KEDA),
+    ("autoscaler: keda-http", "autoscaler", of.KEDA_HTTP),
+    ("autoscaler: ray-serve", "autoscaler", of.RAY_SERVE),
+    ("", "data_plane", of.ACTIVATORS),
+    ("autoscaler: hpa", "data_plane", of.SERVICE),
+    ("autoscaler: keda-http", "data_plane", of.INTERCEPTOR),
+    ("autoscaler: ray-serve", "data_plane", of.ROUTER),
+    ("autoscaler: hpa", "container_concurrency", 0),
+    ("autoscaler: hpa", "ingress_policy", of.RANDOM),
+    ("autoscaler: {kind: ray-serve, max-ongoing-requests: 7}", "container_concurrency", 7),
+    ("autoscaler: {kind: spare, pods: 3}", "spare", 3),
+    ("autoscaler: {kind: spare, pods: 3}", "stays", 1),
+    ("", "grace_period_ns", 0),
+    ("autoscaler: hpa", "grace_period_ns", 30 * S),
+    ("autoscaler: {kind: ray-serve, graceful-shutdown-timeout: 9s}", "grace_period_ns", 9 * S),
+    ("autoscaler: hpa", "least", 1),
+    ("autoscaler: {kind: keda, min-replica-count: 2}", "least", 2),
+    ("autoscaler: {kind: hpa, max-replicas: 8}", "most", 8),
+    ("{autoscaler: hpa, annotations: {max-scale: 6}}", "most", 6),
+    ("autoscaler: {kind: hpa, metric: cpu}", "metric", of.CPU),
+    ("autoscaler: keda", "metric", of.RATE),
+    ("autoscaler: ray-serve", "metric", of.ONGOING),
+    ("autoscaler: hpa", "of_pods", 1),
+    ("autoscaler: {kind: hpa, metric-type: External}", "of_pods", 0),
+    ("autoscaler: {kind: hpa, metric-type: Object, target-type: Value}", "is_average", 0),
+    ("autoscaler: {kind: keda, target: 2.5}", "target_milli", 2500),
+    ("autoscaler: {kind: hpa, metric: utilization}", "target_milli", 80_000),
+    ("autoscaler: {kind: hpa, metric: cpu, cpu-when-busy: 0.5}", "busy_cpu", 0.5),
+    ("autoscaler: {kind: hpa, scrape-interval: 10s}", "scrape_ns", 10 * S),
+    ("autoscaler: hpa", "window_scrapes", 1),
+    ("autoscaler: keda", "window_scrapes", 4),
+    ("autoscaler: {kind: hpa, adapter-delay: 3s}", "adapter_ns", 3 * S),
+    ("autoscaler: {kind: hpa, sync-period: 20s}", "sync_ns", 20 * S),
+    ("autoscaler: hpa", "has_behavior", 0),
+    ("autoscaler: {kind: hpa, behavior: {}}", "has_behavior", 1),
+    ("autoscaler: {kind: hpa, behavior: {scale-up: {stabilization-window: 7s}}}", "up_window_ns", 7 * S),
+    ("autoscaler: {kind: hpa, behavior: {scale-up: {select-policy: Min}}}", "up_select", 1),
+    ("autoscaler: {kind: hpa, behavior: {}}", "up_policies", [[0, 4, 15 * S], [1, 100, 15 * S]]),
+    ("autoscaler: {kind: hpa, behavior: {}}", "down_window_ns", 300 * S),
+    ("autoscaler: {kind: hpa, behavior: {scale-down: {stabilization-window: 9s}}}", "down_window_ns", 9 * S),
+    ("autoscaler: {kind: hpa, behavior: {scale-down: {select-policy: Disabled}}}", "down_select", 2),
+    ("autoscaler: {kind: hpa, behavior: {scale-down: {policies: [{type: Pods, value: 2, period: 1m}]}}}",
+     "down_policies", [[0, 2, 60 * S]]),
+    ("autoscaler: {kind: hpa, tolerance: 0.2}", "tolerance_up", 0.2),
+    ("autoscaler: {kind: hpa, behavior: {scale-down: {tolerance: 0.3}}}", "tolerance_down", 0.3),
+    ("autoscaler: {kind: hpa, metric-type: External}", "scale_to_zero", 1),
+    ("autoscaler: {kind: keda, polling-interval: 20s}", "poll_ns", 20 * S),
+    ("autoscaler: {kind: keda, min-replica-count: 2, idle-replica-count: 1}", "idle", 1),
+    ("autoscaler: {kind: keda-http, scaledown-period: 90s}", "cooldown_ns", 90 * S),
+    ("autoscaler: {kind: keda, initial-cooldown-period: 40s}", "initial_cooldown_ns", 40 * S),
+    ("autoscaler: {kind: keda, activation-threshold: 1.5}", "activation_milli", 1500),
+    ("autoscaler: {kind: keda, query-failure: 10%}", "query_failure", 0.1),
+    ("autoscaler: {kind: keda, fallback: {failure-threshold: 3, replicas: 4}}", "fallback_failures", 3),
+    ("autoscaler: {kind: keda, fallback: {failure-threshold: 3, replicas: 4}}", "fallback_replicas", 4),
+    ("autoscaler: {kind: keda, fallback: {failure-threshold: 3, replicas: 4, behavior: currentReplicas}}",
+     "fallback_behavior", 1),
+    ("autoscaler: {kind: keda-http, window: 2m}", "ring_window_ms", 120_000),
+    ("autoscaler: {kind: keda-http, granularity: 2s}", "ring_step_ms", 2000),
+    ("autoscaler: {kind: keda-http, queue-tick: 400ms}", "queue_tick_ns", 400 * MS),
+    ("autoscaler: {kind: keda-http, stream-interval: 100ms}", "stream_ns", 100 * MS),
+    ("autoscaler: {kind: ray-serve, upscale-delay: 5s}", "upscale_delay_ns", 5 * S),
+    ("autoscaler: {kind: ray-serve, downscale-delay: 6s}", "downscale_delay_ns", 6 * S),
+    ("autoscaler: {kind: ray-serve, downscale-delay: 6s}", "to_zero_delay_ns", 6 * S),
+    ("autoscaler: {kind: ray-serve, downscale-to-zero-delay: 8s}", "to_zero_delay_ns", 8 * S),
+    ("autoscaler: {kind: ray-serve, upscaling-factor: 0.5}", "upscaling_factor", 0.5),
+    ("autoscaler: {kind: ray-serve, downscaling-factor: 0.6}", "downscaling_factor", 0.6),
+    ("{horizon: 4h, autoscaler: {kind: schedule, load-starts: 'mon 08:00', timezone: Asia/Shanghai, "
+     "windows: [{days: mon-fri, start: '09:00', end: '11:30', replicas: 2}]}}",
+     "schedule", [[0, 0, UNBOUNDED], [3600 * S, 2, UNBOUNDED], [12_600 * S, 0, UNBOUNDED],
+                  [90_000 * S, 2, UNBOUNDED], [99_000 * S, 0, UNBOUNDED], [176_400 * S, 2, UNBOUNDED],
+                  [185_400 * S, 0, UNBOUNDED]]),
+    ("{horizon: 1h, autoscaler: {kind: schedule, load-starts: 'sun 23:30', "
+     "windows: [{days: sun, start: '22:00', end: '06:00', replicas: 3}]}}",
+     "schedule", [[0, 3, UNBOUNDED], [23_400 * S, 0, UNBOUNDED]]),
+    (FORECAST, "looks_ahead", 1),
+    (FORECAST, "quantile", 0.9),
+    (FORECAST, "ahead_ns", 20 * S),
+    (FORECAST, "slot_ns", 60 * S),
+    (FORECAST, "period_ns", 86_400 * S),
+    # One request a second from 1 s on: 59 in the first minute, one in the second, each with its mean service time.
+    (FORECAST, "history", [59 / 60 * 3.0, 1 / 60 * 3.0, *[0.0] * 1438]),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("change", "field", "value"), FIELDS)
