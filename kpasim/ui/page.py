@@ -162,8 +162,9 @@ def _results() -> Html:
         figure(
             "pods",
             "Pods over time",
-            "Areas: pods of the median run by state. Dotted: the band that holds the ready pods of 90 % of runs. Each "
-            "mark is a decision of the autoscaler; point at it, or press the arrow keys, for the reason.",
+            "Areas: pods of the median run by state, of long runs as means. Dotted: the band that holds the "
+            "ready pods of 90 % of runs. Each mark is a decision of the autoscaler; point at it, or press the arrow "
+            "keys, for the reason.",
             PODS_HEIGHT,
             keys=True,
         ),
