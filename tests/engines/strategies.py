@@ -347,9 +347,10 @@ def deployments(draw: Any, kind: int) -> dict[str, Any]:
     planes = {of.KEDA_HTTP: of.INTERCEPTOR, of.RAY_SERVE: of.ROUTER}
     metrics = {of.KEDA_HTTP: some(of.CONCURRENCY, of.RATE), of.RAY_SERVE: st.just(of.ONGOING)}
     of_pods = draw(FLAG) if kind == of.HPA else 0
-    other = some(of.CONCURRENCY, of.RATE, of.UTILIZATION) if of_pods else some(of.CONCURRENCY, of.RATE)
-    return {
-        "autoscaler": kind,
+    pod_metrics = some(of.CONCURRENCY, of.RATE, of.UTILIZATION, of.CPU)
+    other = pod_metrics if of_pods else some(of.CONCURRENCY, of.RATE)
+    metric = draw(metrics.get(kind, other))
+    plane = {
         "data_plane": planes.get(kind, of.SERVICE),
         "always_activator": int(kind in planes),
         "activators": 1,
@@ -358,6 +359,12 @@ def deployments(draw: Any, kind: int) -> dict[str, Any]:
         "early_use": 0,
         "affinity": of.NO_AFFINITY,
         "ingress_policy": of.RANDOM,
+    }
+    if kind == of.HPA and least > 0 and draw(FLAG):
+        plane = {"data_plane": of.ACTIVATORS}  # Knative's class for an HPA
+    return {
+        "autoscaler": kind,
+        **plane,
         "grace_period_ns": draw(some(30 * S, 2 * S, 1)),
         "min_scale": rests,
         "enable_scale_to_zero": int(rests == 0),
@@ -365,10 +372,11 @@ def deployments(draw: Any, kind: int) -> dict[str, Any]:
         "grace_ns": draw(time_ns(10 * S, 1 * S)),
         "least": least,
         "most": most,
-        "metric": draw(metrics.get(kind, other)),
+        "metric": metric,
         "of_pods": of_pods,
         "is_average": 1 if of_pods else draw(some(1, 1, 0)),
-        "target_milli": draw(some(1000, 300, 2000, 10_000)),
+        "target_milli": draw(some(1000, 300, 2000, 10_000)) if metric != of.CPU else draw(some(80_000, 30_000)),
+        "busy_cpu": draw(some(1.0, 0.6)),
         "scrape_ns": draw(some(2 * S, 500 * MS, 5 * S, 1_700 * MS)),
         "window_scrapes": draw(some(1, 2, 5)),
         "adapter_ns": draw(some(0, 0, 1 * S, 6 * S)),

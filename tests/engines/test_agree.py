@@ -74,11 +74,11 @@ def test_no_array_is_too_short(tmp_path: Path, record_property: Any) -> None:
 
 
 OTHERS = (
-    "status 200", "status 502", "status 504", "status -1", "no pod", "rule metric", "rule tolerance",
-    "rule stabilized", "rule scale-up-limit", "rule scale-down-limit", "rule maximum", "rule minimum",
-    "rule no-metric", "rule off", "rule wakes", "rule cooled-down", "rule forecast", "autoscaler hpa",
-    "autoscaler keda", "autoscaler keda-http", "autoscaler ray-serve", "spare pods", "a schedule", "a forecast",
-    "a pod without a node", "scale to zero", "a killed pod", "events at the same moment",
+    "status 200", "status 504", "status -1", "no pod", "rule metric", "rule tolerance", "rule stabilized",
+    "rule scale-down-limit", "rule maximum", "rule minimum", "rule no-metric", "rule off", "rule wakes",
+    "rule cooled-down", "rule forecast", "autoscaler hpa", "autoscaler keda", "autoscaler keda-http",
+    "autoscaler ray-serve", "the HPA class", "metric cpu", "spare pods", "a schedule", "a forecast",
+    "a pod without a node", "scale to zero", "events at the same moment",
 )  # fmt: skip
 
 
