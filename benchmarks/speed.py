@@ -86,7 +86,7 @@ class Prepared:
 
     def draw(self) -> Any:
         """The draws, made once more."""
-        return self.sampler.draw_many([0], pods=self.pods, nodes=self.pods)[0]
+        return self.sampler.draw_with([0], [self.sampler.times_of(0)], self.pods, self.pods)[0]
 
     def play(self) -> Any:
         """One replication in the compiled engine, with all tables."""

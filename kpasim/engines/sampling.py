@@ -8,7 +8,7 @@ for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +24,6 @@ from kpasim.spec.model import ServiceModel
 from kpasim.spec.rates import Uniforms
 from kpasim.spec.workload import OpenLoop, Rated, Replay
 from kpasim.workloads import arrivals as open_loops
-from kpasim.workloads.recorded import recording
 
 PODS = 256
 """Pods that there are draws for, if nobody says more."""
@@ -137,12 +136,13 @@ class Sampler:
         """
         nodes = pods if nodes is None else nodes
         asked = (tuple(replications), pods, nodes)
-        kept = _kept.of(self)
-        if asked not in kept:
-            draws = self._draw_many(replications, pods, nodes)
-            _kept.keep(asked, draws)
-            return draws
-        return kept[asked]
+        kept = _latest_draws.of(self)
+        if asked in kept:
+            return kept[asked]
+        draws = self._draw_many(replications, pods, nodes)
+        if len(kept) < MOST_KEPT and _numbers(draws) * MOST_KEPT <= MOST_NUMBERS:
+            kept[asked] = draws
+        return draws
 
     def draws_as(self, other: Sampler) -> bool:
         """Whether all random numbers are those of another sampler: settings of the autoscaler change none."""
@@ -413,39 +413,51 @@ _OF_DRAWS = tuple(
     }
 )  # fmt: skip
 """What decides about random numbers, or may: all but settings of the autoscaler and the ends of a run."""
-MOST_KEPT = 1 << 21
-"""Numbers that are kept for other settings at most, 16 MiB."""
+MOST_KEPT = 64
+"""Draws that are kept for other settings at most."""
+MOST_NUMBERS = 1 << 23
+"""Numbers that these hold together at most, 64 MiB."""
 
 
 def _is_same(one: Any, other: Any) -> bool:
     return np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
 
 
+_Asked = tuple[tuple[int, ...], int, int]
+"""Replications, pods and nodes."""
+
+
+class _Kept(NamedTuple):
+    """Draws of a sampler, by what was asked for."""
+
+    sampler: Sampler
+    draws: dict[_Asked, list[Draws]]
+
+
 @dataclass
-class _Kept:
-    """Draws that were made last: all settings of a sweep, and all candidates of a search, ask for the same ones."""
+class _LatestDraws:
+    """Draws that were made last: all settings of a sweep, and all candidates of a search, ask for the same ones.
 
-    sampler: Sampler | None = None
-    draws: dict[tuple[tuple[int, ...], int, int], list[Draws]] = field(default_factory=dict)
-    numbers: int = 0
+    Both parts of ``kept`` change at once: a thread that draws for another experiment has a table of its own.
+    """
 
-    def of(self, sampler: Sampler) -> dict[tuple[tuple[int, ...], int, int], list[Draws]]:
+    kept: _Kept | None = None
+
+    def of(self, sampler: Sampler) -> dict[_Asked, list[Draws]]:
         """What is kept for a sampler; empty where the last one drew other numbers."""
-        if self.sampler is not sampler:
-            if self.sampler is None or not sampler.draws_as(self.sampler):
-                self.draws, self.numbers = {}, 0
-            self.sampler = sampler
-        return self.draws
-
-    def keep(self, asked: tuple[tuple[int, ...], int, int], draws: list[Draws]) -> None:
-        """Keep draws if they are not too many."""
-        size = sum(value.size for one in draws for value in one if isinstance(value, np.ndarray))
-        if self.numbers + size <= MOST_KEPT:
-            self.draws[asked] = draws
-            self.numbers += size
+        kept = self.kept
+        if kept is None or kept.sampler is not sampler:
+            same = kept is not None and sampler.draws_as(kept.sampler)
+            kept = self.kept = _Kept(sampler, kept.draws if kept is not None and same else {})
+        return kept.draws
 
 
-_kept = _Kept()
+_latest_draws = _LatestDraws()
+
+
+def _numbers(draws: Sequence[Draws]) -> int:
+    """How many numbers draws hold."""
+    return sum(value.size for one in draws for value in one if isinstance(value, np.ndarray))
 
 
 @dataclass
@@ -502,6 +514,8 @@ def _shape(times: Times) -> tuple[int, bool, int]:
 
 def _from_trace(experiment: Experiment, workload: Replay) -> tuple[Ints, Ints]:
     """Service times [ns] and classes that a trace brings along, each empty where it does not."""
+    from kpasim.workloads.recorded import recording  # with readers of many formats
+
     recorded = recording(workload)
     known = {one.name: place for place, one in enumerate(experiment.model.service_time.classes)}
     unknown = sorted(set(recorded.classes) - set(known))

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from kpasim.spec import rates
 from kpasim.spec.rates import Uniforms
 from kpasim.spec.workload import FILE_KINDS, Observed, OpenLoop, Rated
-from kpasim.workloads.observed import counts_of, sent_s
-from kpasim.workloads.recorded import recording
 
 Ints = NDArray[np.int64]
 
@@ -34,9 +32,14 @@ def arrivals(workload: OpenLoop, uniforms: Uniforms) -> Ints:
     Raises:
         RecordError: A file that the workload replays cannot be read.
     """
+    # What reads files of many formats is imported where a load comes out of one.
     if isinstance(workload, Observed):
+        from kpasim.workloads.observed import sent_s
+
         times_s = sent_s(workload, uniforms)
     elif isinstance(workload, FILE_KINDS):
+        from kpasim.workloads.recorded import recording
+
         recorded = recording(workload)
         times_s = recorded.sent_s
         if recorded.grain_s:
@@ -82,7 +85,11 @@ def most_arrivals(workload: OpenLoop) -> int:
         RecordError: A file that the workload replays cannot be read.
     """
     if isinstance(workload, Observed):
+        from kpasim.workloads.observed import counts_of
+
         return int(counts_of(workload).requests.sum())
     if isinstance(workload, FILE_KINDS):
+        from kpasim.workloads.recorded import recording
+
         return len(recording(workload).sent_s)
     return workload.most_requests()
