@@ -176,9 +176,12 @@ def test_kserves_own_config_map_decides_mode_and_annotations() -> None:
     service = loads(text, cluster_config=["knative.yaml"]).service
     assert "example.com/secret" not in service.annotations
     assert "example.com/secret" in loads(text).service.annotations
+    assert service.kserve.scaling is None
     Path("raw.yaml").write_text(Path("knative.yaml").read_text().replace("Serverless", "RawDeployment"))
-    with pytest.raises(ExperimentError, match="has deploymentMode RawDeployment"):
-        loads(text, cluster_config=["raw.yaml"])
+    assert loads(text, cluster_config=["raw.yaml"]).service.kserve.scaling["kind"] == "hpa"
+    Path("mesh.yaml").write_text(Path("knative.yaml").read_text().replace("Serverless", "ModelMesh"))
+    with pytest.raises(ExperimentError, match="has deploymentMode ModelMesh"):
+        loads(text, cluster_config=["mesh.yaml"])
 
 
 @pytest.mark.parametrize(
