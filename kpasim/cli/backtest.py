@@ -329,6 +329,10 @@ def _assumed(found: Backtest, placed: dict[str, float], given: Given) -> list[st
         f"Requests of a scrape interval are sent {here} within it, drawn in each replication; {there} instead would "
         f"change {changes}."
     )
+    texts.append(
+        "Assumed: clients do not wait for responses (an open loop). Clients that do, like hey's workers, send more "
+        "requests where a candidate is faster, and fewer where it is slower."
+    )
     return [*texts, *prepared.notes]
 
 
