@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 
+from kpasim.engines import compiled, reference
 from kpasim.engines import outcome as out
 from kpasim.engines import params as of
 from kpasim.engines.model.state import NO_ENDPOINT
@@ -121,7 +126,26 @@ def agree(engine: Engine, experiments: int, others: tuple[str, ...] = (), other:
     return seen
 
 
+ENGINES: dict[str, Engine] = {"compiled": compiled.run, "reference": reference.run, "oracle": oracle.run}
+
+
+def agree_apart(engine: str, experiments: int, *others: str, other: str = "oracle") -> Counter[str]:
+    """``agree`` in a process of its own, so that the experiments are the same in each run of the tests.
+
+    Hypothesis draws constants of the modules that are loaded, which in a test run depends on the tests before.
+    """
+    command = [sys.executable, "-m", "tests.engines.agreement", engine, str(experiments), other, *others]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stdout + done.stderr
+    return Counter(json.loads(done.stdout))
+
+
 def summary(seen: Counter[str]) -> str:
     """What happened how often, in one line."""
     happened = ", ".join(f"{name} {count}" for name, count in seen.most_common() if name != "experiments")
     return f"{seen['experiments']} experiments agree bit for bit: {happened}"
+
+
+if __name__ == "__main__":
+    first, number, second, *drawn_from = sys.argv[1:]
+    print(json.dumps(agree(ENGINES[first], int(number), tuple(drawn_from), ENGINES[second])))

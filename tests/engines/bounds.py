@@ -27,6 +27,7 @@ def overrun() -> str:
         return arrays
 
     compiled.Arrays = short  # type: ignore[misc]
+    compiled._kept.arrays = None  # those of the last run would be used again
     p = experiment()
     try:
         compiled.run(p, draws(p))
