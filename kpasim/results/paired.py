@@ -11,10 +11,12 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from kpasim.results.summary import rounded
 
 CONFIDENCE = 0.99
 """Confidence of the interval of a difference."""
@@ -67,6 +69,27 @@ class Difference(NamedTuple):
     def share(self) -> float:
         """The difference as a share of the second setting's mean, NaN where that is zero."""
         return self.mean / abs(self.before) if self.before else math.nan
+
+    def to_dict(self, before: str, after: str) -> dict[str, Any]:
+        """For machines; ``None`` where it has no value.
+
+        Args:
+            before: Key of the second setting's mean.
+            after: Key of the first setting's mean.
+        """
+
+        def number(value: float) -> float | None:
+            return rounded(float(value), 6) if math.isfinite(value) else None
+
+        return {
+            before: number(self.before),
+            after: number(self.before + self.mean),
+            "difference": number(self.mean),
+            "interval": [number(self.low), number(self.high)],
+            "confidence": rounded(self.confidence, 4),
+            "significant": self.significant,
+            "verdict": self.verdict,
+        }
 
     @property
     def verdict(self) -> str:

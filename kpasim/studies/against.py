@@ -11,7 +11,7 @@ import numpy as np
 
 from kpasim.results.display import FIGURES, MAYBE_ZERO
 from kpasim.results.paired import Difference, difference
-from kpasim.results.summary import Figures, rounded
+from kpasim.results.summary import Figures
 from kpasim.spec.difference import same_load
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.common import rest_alike
@@ -62,7 +62,10 @@ class Against:
             "paired": self.paired,
             "end_s": self.end_s,
             "met_idle": self.met_idle,
-            "differences": {name: _written(found) for _, name, _, found in self.differences()},
+            "differences": {
+                name: {**found.to_dict("one", "other"), "replications_needed": found.needed}
+                for _, name, _, found in self.differences()
+            },
         }
 
 
@@ -119,21 +122,3 @@ def _figures(result: Result) -> Figures:
     """All figures of a run, one value per replication."""
     costs = {f"cost.{name}": values for name, values in (result.cost_figures or {}).items()}
     return {**result.figures, **result.use, **costs}
-
-
-def _written(found: Difference) -> dict[str, Any]:
-    """A difference for machines; ``None`` where it has no value."""
-
-    def number(value: float) -> float | None:
-        return rounded(value, 6) if math.isfinite(value) else None
-
-    return {
-        "one": number(found.before),
-        "other": number(found.before + found.mean),
-        "difference": number(found.mean),
-        "interval": [number(found.low), number(found.high)],
-        "confidence": rounded(found.confidence, 4),
-        "significant": found.significant,
-        "verdict": found.verdict,
-        "replications_needed": found.needed,
-    }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kpasim.results.display import FIGURES, MAYBE_ZERO
 from kpasim.results.paired import Difference, difference
-from kpasim.results.summary import Figures, rounded
+from kpasim.results.summary import Figures
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.against import MONEY
 from kpasim.studies.backtest.predict import Capacity, results
@@ -35,18 +35,7 @@ class Candidate:
         """For machines."""
         return {
             "name": self.name,
-            "differences": {
-                name: {
-                    "in_force": _number(found.before),
-                    "candidate": _number(found.before + found.mean),
-                    "difference": _number(found.mean),
-                    "interval": [_number(found.low), _number(found.high)],
-                    "confidence": rounded(found.confidence, 4),
-                    "significant": found.significant,
-                    "verdict": found.verdict,
-                }
-                for _, name, _, found in self.differences
-            },
+            "differences": {name: found.to_dict("in_force", "candidate") for _, name, _, found in self.differences},
         }
 
 
@@ -116,7 +105,3 @@ def currency_of(experiment: Experiment) -> str:
 
 def _any(values: NDArray[np.float64]) -> bool:
     return bool(np.nansum(values))
-
-
-def _number(value: float) -> float | None:
-    return rounded(float(value), 6) if np.isfinite(value) else None
