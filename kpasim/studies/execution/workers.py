@@ -69,9 +69,10 @@ def spread(
             parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=f"{AHEAD} * n_jobs")
             with _interrupted_afterwards():
                 results = parallel(calls)
+                # In here, as an interrupt that waited is raised at the end: joblib must find the workers ended then, too.
                 stack.callback(_abandon, results)
-            if backend == "local":
-                stack.callback(_kill_workers, patience_s=10.0)
+                if backend == "local":
+                    stack.callback(_kill_workers, patience_s=10.0)
             # Not `yield from`: that would hand the end of this generator to joblib before the workers are ended.
             while True:
                 with _ended_by_interrupt():
