@@ -69,7 +69,7 @@ def spread(
             parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=f"{AHEAD} * n_jobs")
             with _interrupted_afterwards():
                 results = parallel(calls)
-                # In here, as an interrupt that waited is raised at the end: joblib must find the workers ended then, too.
+                # In here: an interrupt that waited is raised at the end, and is to end the workers before joblib does.
                 stack.callback(_abandon, results)
                 if backend == "local":
                     stack.callback(_kill_workers, patience_s=10.0)
