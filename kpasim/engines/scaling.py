@@ -139,11 +139,19 @@ def _rows(direction: ScaleUp | ScaleDown) -> of.Ints:
     return np.array([row(rule) for rule in direction.policies], dtype=np.int64).reshape(-1, 3)
 
 
-def target_of(experiment: Experiment, metric: str, given: float | None) -> float:
+def target_of(experiment: Experiment, metric: str, given: float | None, *, whole: bool = False) -> float:
     """The target of a metric for each pod: as given, else that of the manifest.
 
     A target in requests in flight is one in requests per second divided by the mean service time (Little's law).
+
+    Args:
+        experiment: What is simulated.
+        metric: The autoscaler's metric.
+        given: The target that the autoscaler's settings give.
+        whole: Whether the autoscaler takes whole numbers from 1 only, as the HTTP add-on does.
     """
+    if whole:
+        return max(1, round(target_of(experiment, metric, given)))
     if given is not None:
         return given
     if metric in {"utilization", "cpu"}:
@@ -169,7 +177,7 @@ def written(experiment: Experiment) -> str:
         return experiment.service.to_yaml()
     metric = "concurrency" if isinstance(scaling, RayServe) else scaling.metric
     given = scaling.target_ongoing_requests if isinstance(scaling, RayServe) else scaling.target
-    return scaler_yaml(experiment, target_of(experiment, metric, given))
+    return scaler_yaml(experiment, target_of(experiment, metric, given, whole=isinstance(scaling, KedaHttp)))
 
 
 def _measured(experiment: Experiment, scaling: Hpa | Keda) -> dict[str, Any]:
@@ -195,7 +203,7 @@ def _keda_http(experiment: Experiment, scaling: KedaHttp, params: Params) -> dic
         "data_plane": of.INTERCEPTOR,
         "always_activator": 1,
         "metric": METRICS[metric],
-        "target_milli": max(1, round(target_of(experiment, metric, scaling.target) * 1000)),
+        "target_milli": round(target_of(experiment, metric, scaling.target, whole=True) * 1000),
         "ring_window_ms": round(scaling.window_s * 1000),
         "ring_step_ms": round(scaling.granularity_s) * 1000,
         "queue_tick_ns": nanoseconds(scaling.queue_tick_s),

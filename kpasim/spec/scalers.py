@@ -66,10 +66,7 @@ def scaler_yaml(experiment: Experiment, target: float) -> str:
         document = _scaled_object(scaling, name, most, target)
     else:
         assert isinstance(scaling, KedaHttp)
-        whole = max(1, round(target))
-        if not math.isclose(whole, target):
-            out.write(f"# targetValue takes whole numbers: {target:.6g} was simulated.\n")
-        document = _http_scaled_object(scaling, name, most, whole)
+        document = _http_scaled_object(scaling, name, most, round(target))
     writer.dump(document, out)
     return out.getvalue()
 

@@ -350,10 +350,10 @@ class KedaHttp(_Controller):
     max_replicas: Count | None = None
     """Maximum of pods (`replicas.max`); not given: `max-scale` of the manifest, 100 where it has none."""
     metric: Literal["concurrency", "request-rate"] = "concurrency"
-    """`scalingMetric`: requests in the interceptor, or requests per second averaged over `window`."""
-    target: Positive | None = None
-    """`targetValue` for each pod. Not given: the target of the manifest, for `request-rate` divided by the mean service
-    time; the add-on's own default is 100."""
+    """`scalingMetric`: requests in the interceptor, or requests per second averaged over `window` and rounded up."""
+    target: Count | None = None
+    """`targetValue` for each pod, a whole number. Not given: the target of the manifest, for `request-rate` divided by
+    the mean service time, as the nearest whole number; the add-on's own default is 100."""
     window_s: PositiveSeconds = 60.0
     """Window of `request-rate`."""
     granularity_s: Annotated[PositiveSeconds, AfterValidator(_whole_seconds)] = 1.0
@@ -366,7 +366,7 @@ class KedaHttp(_Controller):
     """Time from one look of the scaler at the interceptors to the next."""
     stream_interval_s: PositiveSeconds = 0.2
     """Time from one message of the scaler to KEDA, that the service is active, to the next."""
-    polling_interval_s: PositiveSeconds = 30.0
+    polling_interval_s: PositiveSeconds = 15.0
     """Time from one look of KEDA at the scaler to the next."""
 
     def max_of(self, max_scale: int) -> int:

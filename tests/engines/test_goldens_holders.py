@@ -73,6 +73,16 @@ def test_a_request_rate_is_averaged_over_the_seconds_seen(play: Play) -> None:
     assert [(0.0, 1), (30.0, 4), (45.0, 8), (60.0, 10)] == story.replicas
 
 
+def test_an_http_scaled_object_rounds_a_rate_up(play: Play) -> None:
+    """Two requests at 20.05 s are 0.07/s over 30 seconds at 30 s, and count as 1/s: 10 pods for a target of 0.1/s.
+
+    As long as the window of a minute holds them; then the older recommendations hold.
+    """
+    params = until(80.0, 2, **{**HTTP, "metric": of.RATE, "target_milli": 100})
+    story = scaled(play, params, *[20.05] * 2)
+    assert [(0.0, 1), (30.0, 4), (45.0, 8), (60.0, 10)] == story.replicas
+
+
 def test_the_interceptor_chooses_pods_at_random(play: Play) -> None:
     """Each request goes to a ready pod by its own draw, whether it is busy or not."""
     params = until(200.0, 12, **{**HTTP, "slots": 1, "target_milli": 1_000_000}, initial_scale=2)

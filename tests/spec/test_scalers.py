@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 from kpasim.cli.main import cli
 from kpasim.engines import lower as lowering
 from kpasim.engines.lower import lower
-from kpasim.engines.scaling import written
+from kpasim.engines.scaling import target_of, written
+from kpasim.errors import ExperimentError
 from kpasim.policy import hpa
 from kpasim.spec.experiment import Experiment, from_mapping, load
 from kpasim.spec.quantities import amount
@@ -112,17 +113,21 @@ def test_a_scaled_object_says_what_was_simulated() -> None:
     check(spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"], "V2HorizontalPodAutoscalerBehavior")
 
 
-def test_an_http_scaled_object_takes_whole_numbers_and_says_so() -> None:
-    """A rate below 1 cannot be a target of the add-on: what is written names what was simulated."""
+def test_an_http_scaled_object_takes_whole_numbers_and_so_does_the_simulation() -> None:
+    """A rate below 1 cannot be a target of the add-on; a derived one is the nearest whole number from 1."""
     whole = document({"kind": "keda-http", "target": 3, "scaledown-period": "90s"})["spec"]
     assert {"concurrency": {"targetValue": 3}} == whole["scalingMetric"]
     assert (90, {"min": 0, "max": 10}) == (whole["scaledownPeriod"], whole["replicas"])
 
-    text = written(experiment({"kind": "keda-http", "metric": "request-rate"}))
-    assert text.startswith("# targetValue takes whole numbers: 0.08")
-    assert {"targetValue": 1, "window": "1m", "granularity": "1s"} == YAML(typ="safe").load(text)["spec"][
+    derived = experiment({"kind": "keda-http", "metric": "request-rate"})
+    assert target_of(derived, "request-rate", None) == pytest.approx(0.08, abs=0.01)
+    assert lower(derived).target_milli == 1000
+    assert {"targetValue": 1, "window": "1m", "granularity": "1s"} == YAML(typ="safe").load(written(derived))["spec"][
         "scalingMetric"
     ]["requestRate"]
+
+    with pytest.raises(ExperimentError, match=r"autoscaler.target"):
+        experiment({"kind": "keda-http", "target": 2.5})
 
 
 def test_an_inference_service_goes_to_standard_mode() -> None:

@@ -97,7 +97,7 @@ AUTOSCALERS: dict[str, dict[str, Any]] = {
              "polling-interval": "20s", "cooldown-period": "1m", "initial-cooldown-period": "20s",
              "metric-type": "AverageValue", "activation-threshold": 0.2, "query-failure": 0.1,
              "fallback": {"failure-threshold": 2, "replicas": 2, "behavior": "static"}},
-    "keda-http": {**_HPA, "min-replicas": 1, "max-replicas": 6, "metric": "concurrency", "window": "1m",
+    "keda-http": {**_HPA, "target": 2, "min-replicas": 1, "max-replicas": 6, "metric": "concurrency", "window": "1m",
                   "granularity": "1s", "scaledown-period": "1m", "initial-cooldown-period": "20s",
                   "queue-tick": "500ms", "stream-interval": "400ms", "polling-interval": "20s"},
     "ray-serve": {"min-replicas": 1, "initial-replicas": 2, "max-replicas": 6, "target-ongoing-requests": 2.0,

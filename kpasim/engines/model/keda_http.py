@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.model import keda, metrics
@@ -36,7 +38,8 @@ def on_read(sim: Simulation) -> None:
     sim.interceptor[0, keda_http.EVER] = sim.ingress.age_tail
     now_ms = wall_ns(sim) // MS_NS
     _, concurrency, rate = keda_http.read(ring(sim), sim.memory, sim.found_interceptor, sim.interceptor, now_ms)
-    sim.autoscaler.reading = float(concurrency) if sim.params.metric == of.CONCURRENCY else rate
+    # An HTTPScaledObject reports whole numbers: the scaler rounds a rate up.
+    sim.autoscaler.reading = float(concurrency if sim.params.metric == of.CONCURRENCY else math.ceil(rate))
     sim.schedule(sim.now_ns + sim.params.queue_tick_ns, POLL, READ)
 
 

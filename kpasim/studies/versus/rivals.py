@@ -177,7 +177,7 @@ def assumed_of(experiment: Experiment) -> str:
         return f"target {each} request{'' if each == '1' else 's'} a pod, {bounds}, delays {delays}"
     if isinstance(scaling, Hpa | Keda | KedaHttp):
         rate = scaling.metric in {"rps", "request-rate"}
-        each = number(target_of(experiment, scaling.metric, scaling.target))
+        each = number(target_of(experiment, scaling.metric, scaling.target, whole=isinstance(scaling, KedaHttp)))
         requests = "request" if each == "1" else "requests"
         unit = "requests/s" if rate else f"{requests} in flight"
         unit = {"utilization": "% busy", "cpu": "% of the CPU request"}.get(scaling.metric, unit)
