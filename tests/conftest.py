@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
@@ -28,6 +29,11 @@ FAMILIES = (
 )  # fmt: skip
 LATER = ("knative_rollout",)
 """Families that nothing in kpasim models yet; their cases are counted and named, not replayed."""
+LIVE = re.compile(
+    r"^\s*(?:from|import) .*\b(subprocess|multiprocessing|playwright|socket|urllib|http|standins|processes|servers)\b",
+    re.M,
+)
+"""Imports of a module that tell of processes, servers and browsers, which a busy machine may stop for seconds."""
 OPENERS = {".json": Path.open, ".gz": gzip.open, ".xz": lzma.open}
 
 
@@ -74,9 +80,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("case", cases, ids=[case["id"] for case in cases])
 
 
+@lru_cache
+def is_live(path: Path) -> bool:
+    """Whether a module's tests start processes, servers or browsers."""
+    return LIVE.search(path.read_text(encoding="utf-8")) is not None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Note the family of each replayed case in its report, where the summary finds it (under xdist, too)."""
+    """Note the family of each replayed case in its report, where the summary finds it (under xdist, too).
+
+    A test of live processes is repeated once if it fails, and the summary lists it as RERUN: to be looked at, not to
+    refuse ten thousand others.
+    """
     for item in items:
+        if is_live(item.path):
+            item.add_marker(pytest.mark.flaky(reruns=1))
         marker = item.get_closest_marker("vectors")
         if marker is not None and "case" in getattr(item, "fixturenames", ()):
             item.user_properties.append(("vectors", marker.args[0]))
