@@ -35,7 +35,7 @@ from kpasim.spec.kserve import ANNOTATIONS, InferenceService, NotOnKnativeError,
 from kpasim.spec.objects import Object, is_service, one_service
 from kpasim.spec.quantities import amount
 from kpasim.spec.scaling import Kpa, Scaling, of_hpa_class, scaling_of
-from kpasim.spec.webhook import Fault, review
+from kpasim.spec.webhook import Cluster, Fault, annotation_faults, review
 from kpasim.spec.yamledit import edited, put
 from kpasim.spec.yamlfile import Document, bounded_yaml, node_at, parse_documents
 
@@ -118,6 +118,7 @@ class ServiceManifest:
         path: File, empty for a manifest that is part of an experiment.
         data: The Knative Service as plain mappings.
         edits: Values set since the file was read, as places in `written`.
+        cluster: The cluster's settings that it was checked with.
         kserve: The InferenceService that KServe makes the Service of; None for a Service that stands in the file.
     """
 
@@ -147,6 +148,7 @@ class ServiceManifest:
     source: Document | None = field(default=None, repr=False, compare=False)
     prefix: Place = field(default=(), repr=False)
     kserve: InferenceService | None = field(default=None, repr=False)
+    cluster: Cluster = field(default=Cluster(AutoscalerConfig(), Defaults()), repr=False, compare=False)
 
     @property
     def written(self) -> dict[str, Any]:
@@ -251,11 +253,41 @@ class ServiceManifest:
         data = self.written
         for place, value in edits:
             data = _with(data, place, value)
-        merged = tuple(edit for edit in self.edits if edit[0] not in {place for place, _ in edits}) + tuple(edits)
-        service = _read(
-            data, self.path or (self.source.path if self.source else ""), config, defaults, self.source, self.prefix
-        )
+        changed = {place for place, _ in edits}
+        merged = tuple(edit for edit in self.edits if edit[0] not in changed) + tuple(edits)
+        path = self.path or (self.source.path if self.source else "")
+        if self._only_annotations(edits) and self.cluster == Cluster(config, defaults):
+            return self._annotated(data, path, merged, changed)
+        service = _read(data, path, config, defaults, self.source, self.prefix)
         return replace(service, edits=merged, path=self.path)
+
+    def _only_annotations(self, edits: Sequence[tuple[Place, Any]]) -> bool:
+        """Whether edits set annotations of the template and nothing else."""
+        return self.kserve is None and all(
+            place[:-1] == TEMPLATE_ANNOTATIONS and (value is None or isinstance(value, str)) for place, value in edits
+        )
+
+    def _annotated(
+        self, data: dict[str, Any], path: str, edits: tuple[tuple[Place, Any], ...], changed: set[Place]
+    ) -> ServiceManifest:
+        """The Service with other annotations of the template: in a sweep, checking the rest again takes most time.
+
+        Raises:
+            ExperimentError: Knative would refuse them.
+        """
+        annotations = _annotations(data, TEMPLATE_ANNOTATIONS)
+        check = _Checker(self.source, self.prefix)
+        check.texts({place[-1]: annotations[place[-1]] for place in changed if place[-1] in annotations})
+        for fault in annotation_faults(annotations, self.cluster):
+            check.wrong((*TEMPLATE_ANNOTATIONS, *fault.place), fault.message)
+        check.raise_if_any(path)
+        return replace(
+            self,
+            annotations=annotations,
+            revision=_revision(annotations, self.cluster, self.container_concurrency),
+            data=data,
+            edits=edits,
+        )
 
 
 def _with(data: Any, place: Place, value: Any) -> Any:
@@ -385,7 +417,11 @@ class _Checker:
         """Where in the document the author wrote what stands at a place of the Service."""
         return (*self._prefix, *(self._kserve.place(place) if self._kserve else place))
 
-    def texts(self, values: Any, place: Place) -> None:
+    def raise_if_any(self, path: str) -> None:
+        if self.problems:
+            raise ExperimentError(path, sorted(self.problems, key=lambda problem: problem.line or 0))
+
+    def texts(self, values: Any, place: Place = TEMPLATE_ANNOTATIONS) -> None:
         """Hold annotations to be text, as Kubernetes reads them: in YAML 1.1 a bare `on` or `no` is a boolean."""
         for key, value in values.items() if isinstance(values, Mapping) else ():
             node = node_at(self._node, self._full((*place, key)))
@@ -447,18 +483,14 @@ def _read(
     for fault in verdict.faults:
         if fault not in refusals:
             check.wrong(fault.place, fault.message)
-    if check.problems or verdict.defaulted is None:
-        raise ExperimentError(path, sorted(check.problems, key=lambda problem: problem.line or 0))
+    check.raise_if_any(path)
     spec = verdict.defaulted
+    assert spec is not None
     containers = spec["containers"]
     main = containers[_main(containers)]
     timeout_s = float(spec["timeoutSeconds"])
     startups = [one["startupProbe"] for one in (main, *containers) if "startupProbe" in one]
-    revision = resolve(
-        annotations, config, spec["containerConcurrency"], progress_deadline_s=defaults.progress_deadline_s
-    )
-    if config.pod_autoscaler_class != KPA and SPELLINGS["class"][0] not in annotations:
-        revision = replace(revision, class_name=config.pod_autoscaler_class)
+    cluster = Cluster(config, defaults)
     return ServiceManifest(
         name=data["metadata"].get("name", ""),
         namespace=data["metadata"].get("namespace") or "default",
@@ -478,14 +510,24 @@ def _read(
         unknown_fields=verdict.unknown if kserve is None else (*kserve.unknown, *map(kserve.place, verdict.unknown)),
         needs_features=verdict.needs,
         refusals=refusals,
-        revision=revision,
+        revision=_revision(annotations, cluster, spec["containerConcurrency"]),
         pod_is_always_schedulable=defaults.pod_is_always_schedulable,
         path=path,
         data=data,
         source=source,
         prefix=prefix,
         kserve=kserve,
+        cluster=cluster,
     )
+
+
+def _revision(annotations: Mapping[str, str], cluster: Cluster, container_concurrency: int) -> RevisionSettings:
+    """The autoscaler's settings of the revision."""
+    config, deadline_s = cluster.autoscaler, cluster.defaults.progress_deadline_s
+    revision = resolve(annotations, config, container_concurrency, progress_deadline_s=deadline_s)
+    if config.pod_autoscaler_class != KPA and SPELLINGS["class"][0] not in annotations:
+        return replace(revision, class_name=config.pod_autoscaler_class)
+    return revision
 
 
 def _old_version(data: Mapping[str, Any]) -> str:

@@ -313,3 +313,36 @@ def test_a_manifest_given_as_a_mapping() -> None:
     assert "kind: Service" in found.to_yaml()
     with pytest.raises(ExperimentError, match="is not a Knative Service"):
         service_of({**data, "kind": "Deployment"}, CONFIG)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"max-scale": "3"},
+        {"max-scale": None},
+        {"min-scale": "2", "target": "0.5", "window": "2m", "scale-down-delay": "90s", "metric": "rps"},
+        {"min-scale": "9", "max-scale": "3"},
+        {"window": "1s", "target-utilization-percentage": "many"},
+        {"class": "hpa.autoscaling.knative.dev"},
+        {"class": "other.knative.dev"},
+        {"initial-scale": "0", "activation-scale": "1"},
+        {"serving.knative.dev/progress-deadline": "1.5s"},
+        {"networking.knative.dev/colour": "blue"},
+    ],
+)
+def test_annotations_alone_are_checked_as_the_whole(
+    values: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Service with other annotations is the one that is read from the beginning, or refused in the same words."""
+    before = read_service(PUBLISHED, CONFIG).with_edits([], CONFIG, Defaults())
+    edits = [(setting_place(before, f"annotations.{name}"), value) for name, value in values.items()]
+
+    def outcome() -> object:
+        try:
+            return vars(before.with_edits(edits, CONFIG, Defaults()))
+        except ExperimentError as error:
+            return str(error)
+
+    quick = outcome()
+    monkeypatch.setattr(ServiceManifest, "_only_annotations", lambda *_: False)
+    assert quick == outcome()

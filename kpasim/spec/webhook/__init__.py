@@ -13,11 +13,11 @@ from kpasim.spec.configmaps import Defaults
 from kpasim.spec.webhook.decode import Decoder
 from kpasim.spec.webhook.defaults import defaulted
 from kpasim.spec.webhook.fields import SERVICE
-from kpasim.spec.webhook.knative import Cluster, service_faults
+from kpasim.spec.webhook.knative import Cluster, annotation_faults, service_faults
 from kpasim.spec.webhook.kubernetes import metadata_faults, pod_faults
 from kpasim.spec.webhook.verdict import RULES, Fault, Verdict, below
 
-__all__ = ["RULES", "Fault", "Verdict", "review"]
+__all__ = ["RULES", "Cluster", "Fault", "Verdict", "annotation_faults", "review"]
 
 
 def review(data: Any, config: AutoscalerConfig, defaults: Defaults) -> Verdict:

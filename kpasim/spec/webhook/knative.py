@@ -106,7 +106,7 @@ def service_faults(data: Object, cluster: Cluster) -> Faults:
     pod = template.get("spec", {})
     yield from below((*place, "spec"), _revision(pod, cluster))
     annotations = template.get("metadata", {}).get("annotations", {})
-    yield from below((*place, "metadata", "annotations"), _template_annotations(annotations, cluster))
+    yield from below((*place, "metadata", "annotations"), annotation_faults(annotations, cluster))
     yield from below((*place, "metadata"), _revision_name(template.get("metadata", {}), meta))
     yield from below(("spec", "traffic"), _traffic(spec.get("traffic", [])))
 
@@ -153,7 +153,8 @@ def _duration_annotation(annotations: Mapping[str, str], keys: Sequence[str], ru
         yield Fault(rule, (*place, key), f"{text} is out of range (must be whole seconds, at least 0s)")
 
 
-def _template_annotations(annotations: Mapping[str, str], cluster: Cluster) -> Faults:
+def annotation_faults(annotations: Mapping[str, str], cluster: Cluster) -> Faults:
+    """Why the webhook refuses annotations of a template; each place is a key."""
     for problem in validate_annotations(annotations, cluster.autoscaler):
         yield Fault("autoscaling-annotation", (problem.place,), problem.message)
     for key in annotations:
