@@ -75,7 +75,7 @@ def by_hey(name: str) -> bool:
     return bool(read(name)[0]["workload"]["kind"] == "hey")
 
 
-def lateness(tables: Tables) -> tuple[float, list[float], list[float]]:
+def tick_jitter(tables: Tables) -> tuple[float, list[float], list[float]]:
     """The phase of the ticks, how late each tick is, and when there were other decisions [s]."""
     t_s = np.sort(tables.ticks["t_s"])
     phase_s = tick_phase_s(t_s)
@@ -126,7 +126,7 @@ def ticks() -> Counts:
     began_s: list[float] = []
     for name in names():
         _, tables = read(name)
-        late_s += lateness(tables)[1]
+        late_s += tick_jitter(tables)[1]
         began_s.append(ticks_begin_s(tables))
     words = f"measured, {ms(late_s)} at the median, {ms(late_s, 0.98)} at p98, {ms(late_s, 0.99)} at p99 and "
     words += f"{ms(late_s, 0.999)} at p99.9 of {len(late_s):,} ticks"
@@ -144,7 +144,7 @@ def probes() -> Counts:
         run, tables = read(name)
         if run["path"] != "activator":
             continue
-        requests, phase_s = tables.requests, lateness(tables)[0]
+        requests, phase_s = tables.requests, tick_jitter(tables)[0]
         ready_s = dict(zip(tables.pods["pod"], tables.pods["ready_s"], strict=True))
         first = {pod: np.min(requests["server_arrival_s"][requests["pod"] == pod]) for pod in set(requests["pod"])}
         for pod, arrival_s in first.items():
@@ -244,7 +244,7 @@ def extra_decisions() -> Counts:
     took_s: list[float] = []
     for name in names():
         tables = read(name)[1]
-        phase_s, _, others_s = lateness(tables)
+        phase_s, _, others_s = tick_jitter(tables)
         asked_s = [one for one in others_s if one > 0 and (one - phase_s + OFF_S) % TICK_S > 2 * OFF_S]
         first_s = float(tables.requests["start_s"].min())
         took_s += [one - first_s for one in asked_s[:1] if one < first_s + AT_ONCE_S]

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.pages import put, table
 from benchmarks.speed import Prepared, pods_for, poisson
 from kpasim.engines import reference
-from kpasim.engines.compiled import agenda, loop
+from kpasim.engines.compiled import event_queue, loop
 from kpasim.engines.model import events
 from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import FOREVER_NS, Draws, Params
@@ -44,14 +44,14 @@ class PlainLoop(reference.Simulation):
 
     def schedule(self, time_ns: int, kind: int, entity: int) -> None:
         """Put an event into the fast queue."""
-        agenda.schedule(self, time_ns, kind, entity)
+        event_queue.schedule(self, time_ns, kind, entity)
 
     def wake(self, time_ns: int, kind: int, entity: int) -> None:
         """Nothing: the loop looks at all clocks."""
 
     def is_quiet_now(self) -> bool:
         """Whether no other event of this moment is scheduled."""
-        return agenda.is_quiet_now(self)
+        return event_queue.is_quiet_now(self)
 
     def step(self) -> bool:
         """Let all events happen; there is none left."""
@@ -71,12 +71,12 @@ def count() -> tuple[Counter[str], int]:
     def counted(of: Callable[..., Any]) -> Callable[..., Any]:
         def call(sim: PlainLoop, *more: int) -> Any:
             calls[of.__name__] += 1
-            calls["waiting"] += sim.agenda.size if of.__name__ == "drop_first" else 0
+            calls["waiting"] += sim.event_queue.size if of.__name__ == "drop_first" else 0
             return of(sim, *more)
 
         return call
 
-    for module, name in ((events, "handle_clock"), (events, "handle"), (agenda, "drop_first")):
+    for module, name in ((events, "handle_clock"), (events, "handle"), (event_queue, "drop_first")):
         setattr(module, name, counted(getattr(module, name)))
     what = Prepared(poisson(REQUESTS), pods_for(REQUESTS))
     outcome = run(what.params, what.draws)

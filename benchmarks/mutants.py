@@ -116,7 +116,7 @@ MUTANTS = (
     ),
     Mutant(QUEUEPROXY, "BAD_GATEWAY if pod.phase == GONE else QUEUE_FULL", "QUEUE_FULL"),
     Mutant(QUEUEPROXY, "limit == 0 or passed_on(sim, which) < limit", "passed_on(sim, which) < limit"),
-    Mutant(QUEUEPROXY, "            sim.pods[which].ghosts -= 1\n", "            pass\n"),
+    Mutant(QUEUEPROXY, "            sim.pods[which].orphans -= 1\n", "            pass\n"),
     Mutant(
         QUEUEPROXY,
         "pod.serves_from_ns = max(pod.serves_from_ns, starts_ns) + pod.first_extra_ns",

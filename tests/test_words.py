@@ -74,9 +74,7 @@ EXCEPTIONS = {
     "front-": "name of a chart: the Pareto front",
     "spoken": "CSS class of what a screen reader reads aloud",
     "spoken-": "CSS class of what a screen reader reads aloud",
-    "kpasim.cluster.standin": "name of a module",
     "98e5ef9-stand-in": "version that the fake cluster reports, which recorded runs hold",
-    "agenda": "attribute of the engine's state",
 }
 """Literals that stay, each with its reason."""
 

@@ -8,5 +8,5 @@ live.py         one run on a cluster, which leaves nothing behind
   clean.py      what killed runs have left        public.py    what may be written down
   kube.py       calls to the API server, with deadline.py, interrupts.py, objects.py, errors.py
 load.py         real clients
-local.py        a fake cluster as a process; standin/ is what runs in it
+local.py        a fake cluster as a process; fake/ is what runs in it
 """

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 
 from kpasim.cluster.errors import ClusterError
-from kpasim.cluster.standin.cluster import CONTEXT, Options
-from kpasim.cluster.standin.kubelet import Image
+from kpasim.cluster.fake.cluster import CONTEXT, Options
+from kpasim.cluster.fake.kubelet import Image
 
 TXT2IMG = "kpasim.local/txt2img"
 """Image of kpasim's own server; the manifest's ``args`` are its options."""
@@ -65,7 +65,7 @@ class LocalCluster:
         options = Options(**{**vars(self._options), "images": {**IMAGES, **self._options.images}})
         # A session of its own: Ctrl-C is for us, and we still need it while we clean up.
         process = subprocess.Popen(
-            [sys.executable, "-m", "kpasim.cluster.standin"],
+            [sys.executable, "-m", "kpasim.cluster.fake"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -24,13 +24,13 @@ from kpasim.cluster.calibration import Calibration
 from kpasim.cluster.deploy import Waits
 from kpasim.cluster.discover import Findings, Gateway
 from kpasim.cluster.errors import ClusterError
+from kpasim.cluster.fake.cluster import Options
 from kpasim.cluster.kube import Kube, Patience, connect
 from kpasim.cluster.live import LiveRun, Plan, live
 from kpasim.cluster.load import INTERRUPTED, ClosedLoop, OpenLoop, Sent, Target, drive
 from kpasim.cluster.local import DISCLAIMER, IMAGES, TXT2IMG, LocalCluster
 from kpasim.cluster.public import public
 from kpasim.cluster.record import Recorder
-from kpasim.cluster.standin.cluster import Options
 from kpasim.cluster.verdict import Prediction, Report, Row, compare_figures, failed_figures
 from kpasim.errors import RunError
 from kpasim.results.files import make_folder, plain, write_json
@@ -222,8 +222,8 @@ class _Validation:
             if settings.target == LOCAL:
                 config = _config_of(self._experiment)
                 options = Options(images=settings.images, config_autoscaler=config, gpus=self._local_gpus())
-                standin = stack.enter_context(LocalCluster(options))
-                context, kubeconfig = standin.context, str(standin.kubeconfig)
+                local = stack.enter_context(LocalCluster(options))
+                context, kubeconfig = local.context, str(local.kubeconfig)
             kube = connect(context, kubeconfig, settings.patience)
             stack.callback(kube.close)
             yield kube

@@ -110,10 +110,10 @@ def late(key: int, index: int, purpose: int, median_ns: int) -> int:
     """
     if median_ns == 0:
         return 0
-    return lateness_of(chance(key, index, purpose), median_ns)
+    return jitter_of(chance(key, index, purpose), median_ns)
 
 
-def lateness_of(drawn: int, median_ns: int) -> int:
+def jitter_of(drawn: int, median_ns: int) -> int:
     """How late it is by one number that was drawn with ``chance``, see ``late``."""
     u = drawn / CHANCE_ONE
     medians = math.sqrt(u / (1.0 - u))
@@ -131,7 +131,7 @@ def due_after(phase_ns: int, period_ns: int, now_ns: int, key: int, purpose: int
         now_ns: Now.
         key: Key of the replication's draws.
         purpose: What the draws are for, see ``draws``.
-        median_ns: Median of the lateness; 0 for a clock that is never late.
+        median_ns: Median of the jitter; 0 for a clock that is never late.
     """
     nth = (now_ns - phase_ns) // period_ns
     if median_ns:
@@ -150,4 +150,4 @@ def nth_due(nth: int, phase_ns: int, period_ns: int, key: int, purpose: int, med
     return phase_ns + nth * period_ns + min(late(key, nth, purpose, median_ns), period_ns // 2)
 
 
-KERNELS = (tick_after, tick_at_or_after, tick_before, lateness_of, late, nth_due, due_after)
+KERNELS = (tick_after, tick_at_or_after, tick_before, jitter_of, late, nth_due, due_after)

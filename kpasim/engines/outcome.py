@@ -48,7 +48,7 @@ NO_DESIRED = -2
 """The PodAutoscaler's status shows no desired scale yet."""
 
 
-class OutOfRoom(Exception):  # noqa: N818  (it says what happened, and is no error of the user)
+class CapacityExceeded(Exception):  # noqa: N818  (it says what happened, and is no error of the user)
     """An array of fixed size was too small; the run must be repeated with more room.
 
     Attributes:
@@ -159,4 +159,4 @@ def first_difference(one: Outcome, other: Outcome) -> str:
     return ""
 
 
-__all__ = ["NEVER_NS", "OutOfRoom", "Outcome", "first_difference"]
+__all__ = ["NEVER_NS", "CapacityExceeded", "Outcome", "first_difference"]

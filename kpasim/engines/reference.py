@@ -23,7 +23,7 @@ from kpasim.engines.clock import priority
 from kpasim.engines.model import events, kpa, state
 from kpasim.engines.model.kpa import Decision
 from kpasim.engines.model.state import Entity
-from kpasim.engines.outcome import Outcome, OutOfRoom
+from kpasim.engines.outcome import CapacityExceeded, Outcome
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Params
 from kpasim.policy import windows
 
@@ -166,12 +166,12 @@ class Simulation(state.Simulation):
         """Let all events happen.
 
         Raises:
-            OutOfRoom: The run needs more pods, nodes or requests than there are random numbers for.
+            CapacityExceeded: The run needs more pods, nodes or requests than there are random numbers for.
         """
         while self.step():
             pass
         if self.fault:
-            raise OutOfRoom(SHORT_OF[self.fault])
+            raise CapacityExceeded(SHORT_OF[self.fault])
         concurrency_ns = events.finish(self)
         sent = range(self.clients.sent)
         return Outcome(
@@ -191,7 +191,7 @@ def run(params: Params, draws: Draws) -> Outcome:
     """Run one replication with the reference engine.
 
     Raises:
-        OutOfRoom: The run needs more pods, nodes or requests than ``draws`` holds.
+        CapacityExceeded: The run needs more pods, nodes or requests than ``draws`` holds.
     """
     return Simulation(params, draws).run()
 

@@ -17,8 +17,8 @@ from kpasim.engines import compiled
 from kpasim.engines.clock import ENTITY_BITS, Kind
 from kpasim.engines.compiled.arrays import Arrays
 from kpasim.engines.model import state
-from kpasim.engines.model.state import Agenda, Supply
-from kpasim.engines.outcome import POD_COLUMNS, Counts, OutOfRoom
+from kpasim.engines.model.state import EventQueue, Supply
+from kpasim.engines.outcome import POD_COLUMNS, CapacityExceeded, Counts
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Ints, Params
 from kpasim.engines.podcount import PodCounter
 from kpasim.engines.sampling import Sampler
@@ -40,33 +40,33 @@ def count(params: Params, sampler: Sampler, replication: int, pods: int) -> Coun
         params: The experiment.
         sampler: Its draws.
         replication: Index of the replication.
-        pods: Pods there is room for between two stops, those that stay included.
+        pods: Pods there are rows for between two stops, those that stay included.
 
     Raises:
-        OutOfRoom: There are more pods or nodes than that.
+        CapacityExceeded: There are more pods or nodes than that.
     """
     draws = sampler.draw_but_requests(replication, pods)
-    room = compiled.first_room(params, draws)._replace(requests=compiled.FIRST_RING, ticks=1, scalings=1)
+    capacity = compiled.first_capacity(params, draws)._replace(requests=compiled.FIRST_RING, ticks=1, scalings=1)
     while True:
-        run = _Run(params, sampler, replication, draws, room)
+        run = _Run(params, sampler, replication, draws, capacity)
         fault = run.play()
         if fault == state.NO_FAULT:
             return run.counted()
         if fault == state.MORE_REQUESTS:
-            room = room._replace(requests=4 * room.requests)
+            capacity = capacity._replace(requests=4 * capacity.requests)
         elif fault in compiled.SHORT_OF:
-            raise OutOfRoom(compiled.SHORT_OF[fault])
+            raise CapacityExceeded(compiled.SHORT_OF[fault])
         else:
-            room = compiled.more_room(room, fault)
+            capacity = compiled.larger_capacity(capacity, fault)
 
 
 class _Run:
-    def __init__(self, params: Params, sampler: Sampler, replication: int, draws: Draws, room: Capacity) -> None:
+    def __init__(self, params: Params, sampler: Sampler, replication: int, draws: Draws, capacity: Capacity) -> None:
         self._params, self._sampler, self._replication = params, sampler, replication
         self._parts = sampler.sent_in_parts(replication, AT_ONCE)
         self._following = next(self._parts, None)
         self._draws = draws._replace(pod=draws.pod.copy(), node=draws.node.copy())
-        self._arrays = Arrays(params, self._draws, room, statistics_only=True)
+        self._arrays = Arrays(params, self._draws, capacity, statistics_only=True)
         self._added = 0
         self._concurrency_ns = 0
         self._pods = PodCounter()
@@ -148,10 +148,10 @@ class _Run:
 
 def _events(arrays: Arrays) -> Ints:
     """All scheduled events, as rows of time, kind and entity."""
-    agenda = arrays.read("agenda")
-    scheduled = arrays.heap[: agenda.size]
-    if agenda.hot_ns != FOREVER_NS:
-        scheduled = np.concatenate((scheduled, [[agenda.hot_ns, agenda.hot_key]]))
+    queue = arrays.read("event_queue")
+    scheduled = arrays.heap[: queue.size]
+    if queue.hot_ns != FOREVER_NS:
+        scheduled = np.concatenate((scheduled, [[queue.hot_ns, queue.hot_key]]))
     kinds, entities = scheduled[:, 1] >> ENTITY_BITS, scheduled[:, 1] & ((1 << ENTITY_BITS) - 1)
     return np.stack((scheduled[:, 0], kinds, entities), axis=1)
 
@@ -165,7 +165,7 @@ def _schedule_again(arrays: Arrays, events: Ints) -> None:
     arrays.heap[: len(order), 1] = keys[order]
     if not len(order):
         arrays.heap[0, 0] = FOREVER_NS
-    arrays.write("agenda", Agenda(size=len(order)))
+    arrays.write("event_queue", EventQueue(size=len(order)))
 
 
 def _pods_of(arrays: Arrays, events: Ints) -> list[tuple[Any, Ints, Any]]:

@@ -138,8 +138,8 @@ def activator_finds(
 
 
 def goes_first(
-    phase_a: int, ready_a: int, ready_since_a: int, mates_a: int, restarts_a: int, uid_a: int, created_a: int,
-    phase_b: int, ready_b: int, ready_since_b: int, mates_b: int, restarts_b: int, uid_b: int, created_b: int,
+    phase_a: int, ready_a: int, ready_since_a: int, pods_on_node_a: int, restarts_a: int, uid_a: int, created_a: int,
+    phase_b: int, ready_b: int, ready_since_b: int, pods_on_node_b: int, restarts_b: int, uid_b: int, created_b: int,
     now_ns: int,
 ) -> bool:  # fmt: skip
     """Whether a scale-down removes pod a before pod b.
@@ -153,14 +153,14 @@ def goes_first(
         phase_a: `WITHOUT_NODE`, `PENDING` or `RUNNING`.
         ready_a: 1 if it is ready.
         ready_since_a: Since when [ns].
-        mates_a: Pods of the same revision on its node.
+        pods_on_node_a: Pods of the same revision on its node.
         restarts_a: How often its container was started again.
         uid_a: Its random identity.
         created_a: Its time of creation [ns].
         phase_b: The same of the other pod, and so on.
         ready_b: See above.
         ready_since_b: See above.
-        mates_b: See above.
+        pods_on_node_b: See above.
         restarts_b: See above.
         uid_b: See above.
         created_b: See above.
@@ -173,8 +173,8 @@ def goes_first(
         return phase_a < phase_b
     if ready_a != ready_b:
         return ready_a < ready_b
-    if mates_a != mates_b:
-        return mates_a > mates_b
+    if pods_on_node_a != pods_on_node_b:
+        return pods_on_node_a > pods_on_node_b
     if ready_a and ready_since_a != ready_since_b:
         if not equally_old(now_ns - ready_since_a, now_ns - ready_since_b):
             return ready_since_a > ready_since_b
@@ -193,13 +193,13 @@ def phase_of(has_node: bool, has_containers: bool) -> int:
     return RUNNING if has_containers else PENDING
 
 
-def rank(phase: int, ready: int, mates: int, restarts: int, age_ns: int) -> int:
+def rank(phase: int, ready: int, pods_on_node: int, restarts: int, age_ns: int) -> int:
     """What ``goes_first`` compares before it comes to the pods' random UIDs, as one number: the lower goes first.
 
     Args:
         phase: As for ``goes_first``.
         ready: As there.
-        mates: As there.
+        pods_on_node: As there.
         restarts: 0 for a ready pod, whose restarts do not count unless two became ready at the same moment.
         age_ns: How long it has been ready, or else has existed [ns].
     """
@@ -211,7 +211,7 @@ def rank(phase: int, ready: int, mates: int, restarts: int, age_ns: int) -> int:
             width += bits
     width += 1 if age else 0
     order = (phase << 1) | ready
-    order = (order << 22) | ((1 << 22) - 1 - mates)
+    order = (order << 22) | ((1 << 22) - 1 - pods_on_node)
     order = (order << 30) | ((1 << 30) - 1 - restarts)
     return (order << 7) | width
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 REPLICATIONS = "replications.parquet"
 PREDICTION = "prediction"
 """Folder beside a validated run that holds what had been predicted for it."""
-_STAND_IN = Hey(kind="hey", requests=1, concurrency=1, timeout_s=0.0)
+_PLACEHOLDER = Hey(kind="hey", requests=1, concurrency=1, timeout_s=0.0)
 """Load of an experiment whose own load is a file that may be anywhere."""
 _MONEY = ("amount", "per_1000", "per_month", "stays_per_hour", "responses", *(f"parts.{part}" for part in cost.PARTS))
 _NOT_FIGURES = {"replication", *_MONEY}
@@ -100,7 +100,7 @@ class Evidence:
     @property
     def load_is_elsewhere(self) -> bool:
         """Whether its requests came from a file that is not in the folder: `experiment` has another load then."""
-        return self.experiment is not None and self.experiment.workload == _STAND_IN
+        return self.experiment is not None and self.experiment.workload == _PLACEHOLDER
 
     @cached_property
     def aggregate(self) -> summary.Aggregate:
@@ -226,7 +226,7 @@ def _described(given: Mapping[str, Any], folder: Path, name: str) -> Experiment:
     """The experiment that run.json holds; where its load is a file, with a load of one request."""
     workload = given.get("workload")
     if isinstance(workload, Mapping) and "file" in workload:
-        given = {**given, "workload": _STAND_IN.model_dump(mode="json", by_alias=True)}
+        given = {**given, "workload": _PLACEHOLDER.model_dump(mode="json", by_alias=True)}
     return from_mapping(given, base=folder, path=name)
 
 

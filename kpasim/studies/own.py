@@ -177,7 +177,7 @@ def execute(
 
     Raises:
         RunError: The function fails, or returns no number of pods.
-        OutOfRoom: The runs need more pods, nodes or requests than there are random numbers for.
+        CapacityExceeded: The runs need more pods, nodes or requests than there are random numbers for.
     """
     found: dict[int, Outcome] = {}
     task = partial(_run, params, own, cold_start_s)

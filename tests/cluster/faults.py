@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from kpasim.cluster.standin.apiserver import Access, ApiServer, failure, forbidden, hang_up
-from kpasim.cluster.standin.store import Store
+from kpasim.cluster.fake.apiserver import Access, ApiServer, failure, forbidden, hang_up
+from kpasim.cluster.fake.store import Store
 
 from .rbac import Rule
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from kpasim.cluster.fake.apiserver import Access
 from kpasim.cluster.objects import Document, meta
-from kpasim.cluster.standin.apiserver import Access
 
 
 @dataclass(frozen=True)

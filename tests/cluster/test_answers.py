@@ -22,14 +22,14 @@ from kpasim.cluster.deadline import Deadline
 from kpasim.cluster.deploy import Waits, await_ready
 from kpasim.cluster.deployed import Deployed
 from kpasim.cluster.errors import ClusterError, DeadlineError, ForbiddenError, RefusedError
+from kpasim.cluster.fake.cluster import Options
 from kpasim.cluster.kube import Clock, _translated, _warnings, connect
 from kpasim.cluster.live import LiveRun, live
 from kpasim.cluster.metrics import MetricsPoller
 from kpasim.cluster.record import Recorder
-from kpasim.cluster.standin.cluster import Options
 
+from .fakes import FAST, IMAGES, SPEED, Running, plan, running, service
 from .faults import Fault
-from .standins import FAST, IMAGES, SPEED, Running, plan, running, service
 
 APIREST3 = Deployed(objects.SERVICES, "default", "apirest3", "apirest3")
 RECORDED: dict[str, list[dict[str, Any]]] = json.loads((Path(__file__).parent / "recorded/objects.json").read_text())
@@ -148,13 +148,13 @@ def test_an_image_that_cannot_be_had_ends_the_wait_at_once(cluster: Running):
 
 def test_the_hint_after_a_failed_removal_works_as_typed(cluster: Running, monkeypatch: pytest.MonkeyPatch):
     """It repeats context, kubeconfig and namespace; what it names is removed; an unknown run is status 1."""
-    config = str(cluster.standin.kubeconfig)
+    config = str(cluster.fake.kubeconfig)
     kube = connect("kpasim-local", config, FAST)
     refused = Fault("delete", KSVC, times=0, status=403)
-    cluster.do(lambda: cluster.standin.server.faults.faults.append(refused))
+    cluster.do(lambda: cluster.fake.server.faults.faults.append(refused))
     with pytest.raises(ClusterError, match=r"lacks the verb") as error:
         live(kube, plan(service(name="hinted", timeoutSeconds=5), namespace="other"), LiveRun.deploy)
-    cluster.do(cluster.standin.server.faults.faults.clear)
+    cluster.do(cluster.fake.server.faults.faults.clear)
     hint = str(error.value).partition("clean up with: ")[2]
     words = hint.split()
     assert words[:3] == ["kpasim", "cluster", "clean"]
@@ -178,14 +178,14 @@ def test_a_watch_that_was_blind_is_told_with_its_times(cluster: Running):
     """Once with few gaps, in one line with many; the folder has each of them."""
     kube, notes, facts = cluster.kube(), [], []
     broken = Fault("watch", "pods", times=1, break_after=0)
-    cluster.do(lambda: cluster.standin.server.faults.faults.append(broken))
+    cluster.do(lambda: cluster.fake.server.faults.faults.append(broken))
 
     def body(run: LiveRun) -> None:
         run.deploy()
         facts.append(run.facts())
 
     live(kube, plan(service(name="blind", timeoutSeconds=5)), body, notes.append)
-    cluster.do(cluster.standin.server.faults.faults.clear)
+    cluster.do(cluster.fake.server.faults.faults.clear)
     kube.close()
     told = [note for note in notes if "was blind" in note]
     assert len(told) == 1
@@ -200,7 +200,7 @@ def test_cleaning_says_put_back_where_it_does(cluster: Running):
     kube.create(objects.SERVICES, "default", service(name="borrowed", timeoutSeconds=5))
     adopted = plan(service(name="borrowed", args=["--service-s", "0"], timeoutSeconds=5), adopt=True, keep=True)
     live(kube, adopted, LiveRun.deploy)
-    arguments = ["clean", "--kubeconfig", str(cluster.standin.kubeconfig)]
+    arguments = ["clean", "--kubeconfig", str(cluster.fake.kubeconfig)]
     would = CliRunner().invoke(cluster_command, [*arguments, "--dry-run"])
     done = CliRunner().invoke(cluster_command, arguments)
     after = kube.get(objects.SERVICES, "default", "borrowed")
@@ -305,7 +305,7 @@ def shape(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_objects_of_the_stand_in_carry_the_conditions_of_real_ones(cluster: Running):
+def test_objects_of_the_fake_cluster_carry_the_conditions_of_real_ones(cluster: Running):
     """Types, statuses, reasons and severities of a Service that is ready and of all that stands behind it."""
     kube = cluster.kube()
     held: dict[str, dict[str, Any]] = {}
@@ -372,9 +372,9 @@ def test_a_pod_without_room_is_worded_as_the_scheduler_does(cluster: Running):
     assert "0/1 nodes are available" in objects.condition(held["service"], "ConfigurationsReady")["message"]
 
 
-def test_the_stand_in_forbids_in_the_authorizer_s_words():
+def test_the_fake_cluster_forbids_in_the_authorizer_s_words():
     """With the account, the verb, the group and the namespace, and no empty name."""
-    from kpasim.cluster.standin.apiserver import Access, forbidden
+    from kpasim.cluster.fake.apiserver import Access, forbidden
 
     text = json.loads(forbidden(Access("list", "", "pods", "default", "")).text or "")
     assert text["message"] == AUTHORIZER.replace("nobody", "kpasim")

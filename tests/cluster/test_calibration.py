@@ -15,7 +15,7 @@ from kpasim.cluster.record import PodRecord
 from kpasim.engines.sampling import of_replication
 from kpasim.spec.experiment import Experiment, from_mapping
 
-from .standins import service
+from .fakes import service
 
 
 def lognormal(rng: np.random.Generator, count: int, mean: float = 1.0, cv: float = 0.3) -> np.ndarray:

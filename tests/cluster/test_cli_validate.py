@@ -18,13 +18,13 @@ from ruamel.yaml import YAML
 
 from kpasim.cli.main import cli
 from kpasim.cluster import local, objects
-from kpasim.cluster.standin.cluster import CONTEXT
-from kpasim.cluster.standin.kubelet import Image
+from kpasim.cluster.fake.cluster import CONTEXT
+from kpasim.cluster.fake.kubelet import Image
 from kpasim.cluster.validate import Settings
 from kpasim.cluster.verdict import Report
 
+from .fakes import STUB, running, service
 from .proxy import proxied
-from .standins import STUB, running, service
 
 MODEL = """
 service-time: 100ms
@@ -204,12 +204,12 @@ def test_an_interrupted_command_leaves_nothing(
     }
     (tmp_path / "e.yaml").write_text(json.dumps(experiment))
     seen: Counter[int] = Counter()
-    with running() as cluster, proxied(cluster.standin.kubeconfig, tmp_path, seed=5, share=spoilt) as (config, proxy):
+    with running() as cluster, proxied(cluster.fake.kubeconfig, tmp_path, seed=5, share=spoilt) as (config, proxy):
         options = ["--kubeconfig", str(config), "--target", CONTEXT, "--calibrate-for", "4", "--url"]
         for index in range(count):
             command = [sys.executable, "-m", "kpasim", "validate", str(tmp_path / "e.yaml"), *options]
             with subprocess.Popen(
-                [*command, cluster.standin.gateway_url, "--out", str(tmp_path / str(index))],
+                [*command, cluster.fake.gateway_url, "--out", str(tmp_path / str(index))],
                 stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
             ) as child:  # fmt: skip
                 assert child.stderr is not None

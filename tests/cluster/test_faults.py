@@ -12,12 +12,12 @@ import pytest
 from kpasim.cluster import objects
 from kpasim.cluster.deploy import Waits
 from kpasim.cluster.errors import ClusterError
+from kpasim.cluster.fake.cluster import Options
 from kpasim.cluster.kube import connect
 from kpasim.cluster.live import LiveRun, live
-from kpasim.cluster.standin.cluster import Options
 
+from .fakes import FAST, IMAGES, Running, plan, quota, running, service
 from .faults import Fault
-from .standins import FAST, IMAGES, Running, plan, quota, running, service
 
 KSVC = "services.serving.knative.dev"
 TERMINATING = (
@@ -219,7 +219,7 @@ def test_each_fault_has_its_answer(cluster: Running, case: Case):
         while run.recorder.first_start() is None or not run.recorder.tables(time.time()).scaling["sks_mode"].size:
             limit.wait(0.05)
 
-    cluster.do(lambda: cluster.standin.server.faults.faults.extend(case.faults))
+    cluster.do(lambda: cluster.fake.server.faults.faults.extend(case.faults))
     waits = Waits(ready_s=case.ready_s, stuck_s=0.3, gone_s=10.0, settle_s=10.0)
     text = ""
     try:
@@ -227,7 +227,7 @@ def test_each_fault_has_its_answer(cluster: Running, case: Case):
     except ClusterError as error:
         text = str(error)
     finally:
-        cluster.do(cluster.standin.server.faults.faults.clear)
+        cluster.do(cluster.fake.server.faults.faults.clear)
         found = kube.list_all(objects.SERVICES, "default", selector=objects.RUN_LABEL)[0]
         if case.adopt:
             kube.delete(objects.SERVICES, "default", name)

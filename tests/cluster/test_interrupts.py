@@ -28,8 +28,8 @@ from kpasim.cluster.interrupts import Interrupts
 from kpasim.cluster.kube import connect
 from kpasim.cluster.live import LiveRun, live
 
+from .fakes import FAST, Running, plan, running, service
 from .faults import Fault
-from .standins import FAST, Running, plan, running, service
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["kpasim.cluster.live", "kubernetes.client", "kubernetes.dynamic", "kubernetes.config"])
@@ -70,15 +70,15 @@ class Child:
     def __init__(self, cluster: Running, name: str, moment: int, stage: str, delay_s: float, number: int) -> None:
         self._cluster, self._moment, self._stage = cluster, moment, stage
         self._delay_s, self._number = delay_s, number
-        self._before = len(cluster.standin.server.seen)
-        cluster.do(lambda: setattr(cluster.standin.server, "on_request", self._requested))
-        self.process = FORKS.Process(target=run_once, args=(str(cluster.standin.kubeconfig), name))
+        self._before = len(cluster.fake.server.seen)
+        cluster.do(lambda: setattr(cluster.fake.server, "on_request", self._requested))
+        self.process = FORKS.Process(target=run_once, args=(str(cluster.fake.kubeconfig), name))
         self.process.start()
 
     def end(self) -> int | None:
         """Wait until it has ended and return its exit status."""
         self.process.join(timeout=30)
-        self._cluster.do(lambda: setattr(self._cluster.standin.server, "on_request", None))
+        self._cluster.do(lambda: setattr(self._cluster.fake.server, "on_request", None))
         return self.process.exitcode
 
     def _requested(self, number: int, stage: str) -> None:
@@ -96,7 +96,7 @@ class Child:
 
 def left(cluster: Running) -> list[Any]:
     """Everything of runs that is still there."""
-    services = cluster.do(lambda: cluster.standin.store.all(objects.SERVICES, "default", objects.RUN_LABEL))
+    services = cluster.do(lambda: cluster.fake.store.all(objects.SERVICES, "default", objects.RUN_LABEL))
     return [*map(objects.name_of, services), *cluster.processes()]
 
 
@@ -131,12 +131,12 @@ def test_what_a_killed_run_left_is_cleaned(cluster: Running):
     child = Child(cluster, "killed", 20, "after", 0.0, signal.SIGKILL)
     status = child.end()
     before = left(cluster)
-    arguments = ["clean", "--kubeconfig", str(cluster.standin.kubeconfig)]
+    arguments = ["clean", "--kubeconfig", str(cluster.fake.kubeconfig)]
 
     would = CliRunner().invoke(command, [*arguments, "--dry-run"])
     done = CliRunner().invoke(command, [*arguments, "--json"])
 
-    others = cluster.do(lambda: cluster.standin.store.all(objects.SERVICES, "default"))
+    others = cluster.do(lambda: cluster.fake.store.all(objects.SERVICES, "default"))
     kube.delete(objects.SERVICES, "default", "theirs")
     kube.close()
     assert status == -signal.SIGKILL
@@ -166,7 +166,7 @@ def test_cleaning_puts_back_what_was_adopted(cluster: Running):
             {"op": "replace", "path": "/spec/template/spec/timeoutSeconds", "value": 7},
         ],
     )
-    arguments = ["clean", "--kubeconfig", str(cluster.standin.kubeconfig), "--run", "dead"]
+    arguments = ["clean", "--kubeconfig", str(cluster.fake.kubeconfig), "--run", "dead"]
 
     done = CliRunner().invoke(command, arguments)
 
@@ -207,16 +207,16 @@ def test_a_run_that_is_interrupted_while_it_cleans_up_does_not_go_on(cluster: Ru
     kube = cluster.kube()
 
     def requested(_number: int, _stage: str) -> None:
-        if cluster.standin.server.seen[-1].verb == "delete":
+        if cluster.fake.server.seen[-1].verb == "delete":
             os.kill(os.getpid(), signal.SIGINT)
 
-    cluster.do(lambda: setattr(cluster.standin.server, "on_request", requested))
+    cluster.do(lambda: setattr(cluster.fake.server, "on_request", requested))
 
     try:
         with pytest.raises(InterruptedRunError, match=r"^stopped by SIGINT; what was created has been removed$"):
             live(kube, plan(service(name="late", timeoutSeconds=5)), lambda run: run.deploy())
     finally:
-        cluster.do(lambda: setattr(cluster.standin.server, "on_request", None))
+        cluster.do(lambda: setattr(cluster.fake.server, "on_request", None))
         kube.close()
     assert left(cluster) == []
 
@@ -233,12 +233,12 @@ def test_an_interrupted_run_does_not_say_that_it_removed_what_is_there(cluster: 
     with pytest.raises(InterruptedRunError, match=r"^stopped by SIGINT; Service default/kept stays; .* --run abc$"):
         live(kube, kept, body)
     refused = Fault("delete", "services.serving.knative.dev", times=0, status=403)
-    cluster.do(lambda: cluster.standin.server.faults.faults.append(refused))
+    cluster.do(lambda: cluster.fake.server.faults.faults.append(refused))
     try:
         with pytest.raises(InterruptedRunError, match=r'^stopped by SIGINT; .*lacks the verb "delete".* --run def$'):
             live(kube, plan(service(name="stuck", timeoutSeconds=5), run_id="def"), body)
     finally:
-        cluster.do(cluster.standin.server.faults.faults.clear)
+        cluster.do(cluster.fake.server.faults.faults.clear)
         for one in leftovers(kube, "default"):
             clean(kube, one, Deadline(10, "clean"))
         kube.close()

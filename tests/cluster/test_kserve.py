@@ -16,10 +16,10 @@ from kpasim.cluster.clean import clean, leftovers
 from kpasim.cluster.deadline import Deadline
 from kpasim.cluster.deploy import Waits
 from kpasim.cluster.errors import ClusterError, MissingError, RefusedError
+from kpasim.cluster.fake.cluster import CONTEXT
 from kpasim.cluster.live import LiveRun, live
-from kpasim.cluster.standin.cluster import CONTEXT
 
-from .standins import Running, inference_service, plan, running
+from .fakes import Running, inference_service, plan, running
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def validated(cluster: Running, folder: Path, manifest: dict[str, Any], *options
         "replications": 5,
     }
     (folder / "e.yaml").write_text(json.dumps(experiment))
-    where = ["--kubeconfig", str(cluster.standin.kubeconfig), "--target", CONTEXT, "--calibrate-for", "4"]
+    where = ["--kubeconfig", str(cluster.fake.kubeconfig), "--target", CONTEXT, "--calibrate-for", "4"]
     return CliRunner().invoke(cli, ["validate", str(folder / "e.yaml"), "--out", str(folder / "run"), *where, *options])
 
 
@@ -86,9 +86,9 @@ def test_a_dry_run_creates_no_inference_service(cluster: Running, tmp_path: Path
 def test_the_local_target_takes_an_inference_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Its fake cluster has KServe; what has the image of a ServingRuntime needs --image."""
     from kpasim.cluster import local
-    from kpasim.cluster.standin.kubelet import Image
+    from kpasim.cluster.fake.kubelet import Image
 
-    from .standins import STUB
+    from .fakes import STUB
 
     monkeypatch.setitem(local.IMAGES, "stub", Image(STUB))  # type: ignore[misc]
     model = {"model": {"modelFormat": {"name": "sklearn"}, "args": ["--service-s", "0.05"]}, "timeout": 1}
@@ -261,7 +261,7 @@ def test_the_cluster_s_own_kserve_settings_are_looked_at(
     cluster: Running, tmp_path: Path, data: dict[str, str] | None, told: str
 ):
     """A mode in which Knative does not scale ends the run; an annotation that gets lost is warned of."""
-    store, where = cluster.standin.store, (objects.CONFIG_MAPS, "kserve", "inferenceservice-config")
+    store, where = cluster.fake.store, (objects.CONFIG_MAPS, "kserve", "inferenceservice-config")
     before = cluster.do(lambda: store.get(*where))
     cluster.do(lambda: store.remove(*where))
     if data is not None:

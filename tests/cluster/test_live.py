@@ -15,7 +15,7 @@ from kpasim.cluster.deadline import Deadline
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.live import LiveRun, live
 
-from .standins import Running, plan, running, service
+from .fakes import Running, plan, running, service
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_a_run_that_keeps_its_service_says_how_to_remove_it(cluster: Running):
         clean(kube, one, Deadline(10, "clean"))
     kube.close()
     assert [(one.deployed.name, one.run, one.adopted) for one in found] == [("kept", "abc123", False)]
-    config = str(cluster.standin.kubeconfig)
+    config = str(cluster.fake.kubeconfig)
     assert f"kpasim cluster clean --kubeconfig {config} --namespace default --run abc123" in notes[-1]
 
 
@@ -153,15 +153,15 @@ def test_a_service_that_is_taken_away_is_told(cluster: Running):
     kube = cluster.kube()
 
     def take_away(number: int, stage: str) -> None:
-        if cluster.standin.server.seen[-1].verb == "create" and stage == "after":
-            cluster.standin.server.deletions[objects.SERVICES]("default", "taken")
+        if cluster.fake.server.seen[-1].verb == "create" and stage == "after":
+            cluster.fake.server.deletions[objects.SERVICES]("default", "taken")
 
-    cluster.do(lambda: setattr(cluster.standin.server, "on_request", take_away))
+    cluster.do(lambda: setattr(cluster.fake.server, "on_request", take_away))
     try:
         with pytest.raises(ClusterError, match="default/taken was deleted while we waited for it"):
             live(kube, plan(service(name="taken", image="hangs")), lambda run: run.deploy())
     finally:
-        cluster.do(lambda: setattr(cluster.standin.server, "on_request", None))
+        cluster.do(lambda: setattr(cluster.fake.server, "on_request", None))
         kube.close()
 
 

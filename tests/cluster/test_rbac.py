@@ -16,8 +16,8 @@ from kpasim.cluster.discover import gateway_url
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.live import LiveRun, live
 
+from .fakes import Running, inference_service, plan, running, service
 from .rbac import Rule, rules_of
-from .standins import Running, inference_service, plan, running, service
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PARTS = {path.name: list(YAML(typ="safe").load_all(path.read_text())) for path in sorted(DEPLOY.glob("rbac*.yaml"))}
@@ -39,7 +39,7 @@ def test_each_part_needs_only_the_namespaces_that_its_cluster_has():
 
 def install_other_gateways(cluster: Running) -> None:
     """Give the fake cluster Istio's and Alibaba Cloud's gateways as well."""
-    store = cluster.standin.store
+    store = cluster.fake.store
     status = {"loadBalancer": {"ingress": [{"hostname": "gateway.example.org"}]}}
     ports = {"ports": [{"name": "http2", "port": 80}]}
     metadata = {"name": "istio-ingressgateway", "namespace": "istio-system"}
@@ -92,7 +92,7 @@ def test_the_manifest_grants_exactly_what_is_used():
     with running(rules=RULES) as cluster:
         cluster.do(lambda: install_other_gateways(cluster))
         notes = do_everything(cluster)
-        seen = set(cluster.standin.server.seen)
+        seen = set(cluster.fake.server.seen)
 
     granted = {
         (rule.namespace, group, resource, verb, name)
@@ -167,7 +167,7 @@ def test_a_missing_permission_is_named(cluster: Running, verb: str, resource: st
         while not told and limit.left_s > 0.1:
             Deadline(1, "a second look", run.check).wait(0.1)
 
-    cluster.do(lambda: setattr(cluster.standin.server, "rules", without(verb, resource)))
+    cluster.do(lambda: setattr(cluster.fake.server, "rules", without(verb, resource)))
     kube = cluster.kube()
     try:
         own = f"no-{verb}-{resource.replace('/', '-')}"
@@ -177,7 +177,7 @@ def test_a_missing_permission_is_named(cluster: Running, verb: str, resource: st
     except ClusterError as error:
         told.append(str(error))
     finally:
-        cluster.do(lambda: setattr(cluster.standin.server, "rules", RULES))
+        cluster.do(lambda: setattr(cluster.fake.server, "rules", RULES))
         for found in leftovers(kube, "default"):
             clean(kube, found, Deadline(10, "clean"))
         kube.close()

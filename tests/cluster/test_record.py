@@ -17,7 +17,7 @@ from kpasim.cluster.record import Gauges, Recorder
 from kpasim.spec.autoscaler import AutoscalerConfig
 from kpasim.spec.manifest import read_service
 
-from .standins import Running, running, service
+from .fakes import Running, running, service
 
 T0 = 1_800_000_000.0
 
@@ -250,7 +250,7 @@ def test_the_version_that_the_policy_is_held_to_needs_no_warning(cluster: Runnin
     assert found.activators == 1
     assert found.gpus == 0
     assert "_example" not in found.configs["config-autoscaler"]
-    assert (found.gateway_kind, found.gateway) == ("kourier", cluster.standin.gateway_url)
+    assert (found.gateway_kind, found.gateway) == ("kourier", cluster.fake.gateway_url)
 
 
 def test_another_version_and_missing_gpus_are_warned_of(cluster: Running):
@@ -260,7 +260,7 @@ def test_another_version_and_missing_gpus_are_warned_of(cluster: Running):
         def change(document):
             document["metadata"]["labels"]["app.kubernetes.io/version"] = version
 
-        cluster.standin.store.update(objects.PODS, "knative-serving", "autoscaler-0", change)
+        cluster.fake.store.update(objects.PODS, "knative-serving", "autoscaler-0", change)
 
     cluster.do(lambda: set_version("1.19.0"))
     kube = cluster.kube()
@@ -276,7 +276,7 @@ def test_another_version_and_missing_gpus_are_warned_of(cluster: Running):
 def test_a_gateway_without_an_address_is_told(cluster: Running):
     """A LoadBalancer that is still pending has no address; the message says what to do."""
     metadata = {"name": "istio-ingressgateway", "namespace": "istio-system"}
-    cluster.do(lambda: cluster.standin.store.create(objects.CORE_SERVICES, {"metadata": metadata, "spec": {}}))
+    cluster.do(lambda: cluster.fake.store.create(objects.CORE_SERVICES, {"metadata": metadata, "spec": {}}))
     kube = cluster.kube()
 
     with pytest.raises(ClusterError, match="the istio gateway has no address: give --url"):
@@ -293,7 +293,7 @@ def test_a_gateway_with_an_ipv6_address_has_a_url(cluster: Running, monkeypatch:
         "status": {"loadBalancer": {"ingress": [{"ip": "fd00::1"}]}},
     }
     monkeypatch.setitem(_GATEWAYS, "kourier", ("kourier-ipv6", "kourier"))
-    cluster.do(lambda: cluster.standin.store.create(objects.CORE_SERVICES, document))
+    cluster.do(lambda: cluster.fake.store.create(objects.CORE_SERVICES, document))
     kube = cluster.kube()
 
     assert gateway_url(kube, "kourier") == "http://[fd00::1]:8080"
@@ -304,7 +304,7 @@ def test_a_service_is_imported_as_its_author_would_write_it(cluster: Running, tm
     """What the server wrote is left out, and the manifest reads like any other file."""
     kube = cluster.kube()
     kube.create(objects.SERVICES, "default", service(name="imported", annotations={"max-scale": 4}, timeoutSeconds=5))
-    text = import_from_cluster("default", "imported", kubeconfig=cluster.standin.kubeconfig)
+    text = import_from_cluster("default", "imported", kubeconfig=cluster.fake.kubeconfig)
     kube.delete(objects.SERVICES, "default", "imported")
     kube.close()
     path = tmp_path / "service.yaml"

@@ -13,11 +13,11 @@ from click.testing import CliRunner, Result
 
 from kpasim.cli.main import cli
 from kpasim.cluster import objects
-from kpasim.cluster.standin.cluster import CONTEXT, Options
-from kpasim.cluster.standin.events import Events
-from kpasim.cluster.standin.kubelet import Image
+from kpasim.cluster.fake.cluster import CONTEXT, Options
+from kpasim.cluster.fake.events import Events
+from kpasim.cluster.fake.kubelet import Image
 
-from .standins import STUB, Running, quota, restricted, running, service
+from .fakes import STUB, Running, quota, restricted, running, service
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +45,14 @@ def validated(
     }
     (folder / "e.yaml").write_text(json.dumps(experiment))
     (folder / "m.yaml").write_text(json.dumps(experiment["model"]))
-    where = ["--kubeconfig", str(kubeconfig or cluster.standin.kubeconfig), "--target", CONTEXT]
+    where = ["--kubeconfig", str(kubeconfig or cluster.fake.kubeconfig), "--target", CONTEXT]
     words = ["validate", str(folder / "e.yaml"), "--model", str(folder / "m.yaml"), "--out", str(folder / "run")]
     return CliRunner().invoke(cli, [*words, *where, *options])
 
 
 def pods_created(cluster: Running) -> list[str]:
     """What the fake cluster was told of pods of the Service."""
-    events = cluster.do(lambda: cluster.standin.store.all(objects.EVENTS, "default"))
+    events = cluster.do(lambda: cluster.fake.store.all(objects.EVENTS, "default"))
     return [one["reason"] for one in events if one["involvedObject"]["name"].startswith("quick")]
 
 
@@ -109,13 +109,13 @@ def test_a_token_that_expires_in_the_middle_of_a_run_is_told_before_it(
     """A run without a valid token could not remove what it created; the line has the command for another one."""
     claims = {"exp": time.time() + left_s, "sub": "system:serviceaccount:default:kpasim"}
     token = f"e30.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.x"
-    config = json.loads(cluster.standin.kubeconfig.read_text())
+    config = json.loads(cluster.fake.kubeconfig.read_text())
     config["users"][0]["user"]["token"] = token
     (tmp_path / "config").write_text(json.dumps(config))
-    own = cluster.do(lambda: cluster.standin.server.token)
-    cluster.do(lambda: setattr(cluster.standin.server, "token", token))
+    own = cluster.do(lambda: cluster.fake.server.token)
+    cluster.do(lambda: setattr(cluster.fake.server, "token", token))
     done = validated(cluster, tmp_path, "--dry-run", kubeconfig=tmp_path / "config")
-    cluster.do(lambda: setattr(cluster.standin.server, "token", own))
+    cluster.do(lambda: setattr(cluster.fake.server, "token", own))
 
     assert done.exit_code == status, done.output
     lines = [line for line in done.stderr.splitlines() if "token" in line]
@@ -143,7 +143,7 @@ def test_an_autoscaler_that_does_not_run_is_noticed(
     cluster: Running, tmp_path: Path, status: dict[str, Any] | None, told: str
 ):
     """Pods would stay at their initial scale; the line says in which state the autoscaler is."""
-    store, where = cluster.standin.store, (objects.PODS, objects.SYSTEM_NAMESPACE, "autoscaler-0")
+    store, where = cluster.fake.store, (objects.PODS, objects.SYSTEM_NAMESPACE, "autoscaler-0")
     before = cluster.do(lambda: store.get(*where))
     if status is None:
         cluster.do(lambda: store.remove(*where))
@@ -162,10 +162,10 @@ def test_events_and_failed_requests_are_those_of_the_run(cluster: Running, tmp_p
     """Events of an earlier run and of another Service are not recorded; failed requests are counted by status."""
 
     def earlier() -> None:
-        events = Events(cluster.standin.store)
+        events = Events(cluster.fake.store)
         for name in ("quick-00001-deployment-abc-x", "other-00001-deployment-abc-x"):
             events.add("Pod", "default", name, "BackOff", f"an old trouble of {name}")
-        for one in cluster.standin.store.all(objects.EVENTS, "default"):
+        for one in cluster.fake.store.all(objects.EVENTS, "default"):
             if one["involvedObject"]["name"].startswith("quick"):
                 name = one["metadata"]["name"]
 
@@ -174,7 +174,7 @@ def test_events_and_failed_requests_are_those_of_the_run(cluster: Running, tmp_p
                     document.update(stamps, eventTime=None)
                     document["metadata"]["creationTimestamp"] = stamps["firstTimestamp"]
 
-                cluster.standin.store.update(objects.EVENTS, "default", name, aged)
+                cluster.fake.store.update(objects.EVENTS, "default", name, aged)
         events.add("Pod", "default", "quick-other-00001-deployment-abc-x", "BackOff", "an old trouble of quick-other")
 
     cluster.do(earlier)

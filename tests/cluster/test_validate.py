@@ -21,18 +21,18 @@ from kpasim.cluster import load as load_module
 from kpasim.cluster.calibration import one_pod
 from kpasim.cluster.deploy import Waits
 from kpasim.cluster.errors import ClusterError, InterruptedRunError
+from kpasim.cluster.fake.cluster import Options
+from kpasim.cluster.fake.kubelet import Image
 from kpasim.cluster.kube import Patience, connect
 from kpasim.cluster.live import LiveRun, live
 from kpasim.cluster.local import LocalCluster
-from kpasim.cluster.standin.cluster import Options
-from kpasim.cluster.standin.kubelet import Image
 from kpasim.cluster.validate import Request, Settings, validate
 from kpasim.cluster.verdict import Report, Row, failed_figures
 from kpasim.errors import RunError
 from kpasim.results.tables import read_run_folder
 from kpasim.spec.experiment import Experiment, from_mapping, load
 
-from .standins import FAST, STUB, plan, running, service
+from .fakes import FAST, STUB, plan, running, service
 
 SECRET = "hunter2-do-not-tell"
 
@@ -229,7 +229,7 @@ def test_an_open_loop_is_predicted_with_the_arrivals_that_are_sent(tmp_path):
     assert np.abs(np.median(late_s)) < 0.03
 
 
-def test_the_simulator_foresees_what_the_stand_in_does(tmp_path):
+def test_the_simulator_foresees_what_the_fake_cluster_does(tmp_path):
     """With the real prediction: two pods exactly, p50 within 15 %, total within 10 %; the folder can be compared."""
     from kpasim.studies.compare import experiment_of
 
@@ -294,7 +294,7 @@ def test_a_cluster_s_own_settings_count(tmp_path):
     with running(Options(images={"stub": Image(STUB)}, speed=5.0, config_autoscaler=config)) as cluster:
         settings = Settings(
             target="kpasim-local",
-            kubeconfig=str(cluster.standin.kubeconfig),
+            kubeconfig=str(cluster.fake.kubeconfig),
             patience=Patience(poll_s=0.1),
             solo_requests=5,
         )
@@ -442,9 +442,9 @@ def test_a_stopped_validation_leaves_no_process(number: int):
         from kpasim.cluster.kube import connect
         from kpasim.cluster.live import live
         from kpasim.cluster.local import LocalCluster
-        from kpasim.cluster.standin.cluster import Options
-        from kpasim.cluster.standin.kubelet import Image
-        from tests.cluster.standins import FAST, plan, service
+        from kpasim.cluster.fake.cluster import Options
+        from kpasim.cluster.fake.kubelet import Image
+        from tests.cluster.fakes import FAST, plan, service
         def body(run):
             run.look(); run.deploy(); print(cluster.kubeconfig, flush=True); time.sleep(60)
         with LocalCluster(Options(images={{"stub": Image({STUB!r})}})) as cluster:
@@ -488,7 +488,7 @@ def command_of(process):
         return []
 
 
-def test_a_killed_stand_in_leaves_no_process():
+def test_a_killed_fake_cluster_leaves_no_process():
     """Even when the fake cluster itself is killed, its reaper ends the pods and removes the folder."""
     found = []
 
@@ -497,9 +497,9 @@ def test_a_killed_stand_in_leaves_no_process():
         def body(run: LiveRun) -> None:
             run.look()
             run.deploy()
-            standin = [child for child in psutil.Process().children() if "kpasim.cluster.standin" in command_of(child)]
-            found.extend(standin[-1].children(recursive=True))
-            standin[-1].kill()
+            fake = [child for child in psutil.Process().children() if "kpasim.cluster.fake" in command_of(child)]
+            found.extend(fake[-1].children(recursive=True))
+            fake[-1].kill()
             limit = run.deadline(10.0, "the end")
             while any(is_alive(one) for one in found):
                 limit.wait(0.05)

@@ -16,7 +16,7 @@ from kpasim.engines import compiled, reference
 from kpasim.engines import outcome as out
 from kpasim.engines import params as of
 from kpasim.engines.model.state import NO_ENDPOINT
-from kpasim.engines.outcome import Outcome, OutOfRoom, first_difference
+from kpasim.engines.outcome import CapacityExceeded, Outcome, first_difference
 from kpasim.engines.params import Draws, Params
 from kpasim.policy import burst
 from kpasim.policy.rules import RULES
@@ -34,7 +34,7 @@ def played(engine: Engine, run: Run) -> Outcome | str:
     """The outcome, or what there was too little room for."""
     try:
         return engine(run.params, run.draws)
-    except OutOfRoom as short:
+    except CapacityExceeded as short:
         return short.what
 
 
@@ -88,7 +88,7 @@ def gone_through(run: Run, outcome: Outcome | str) -> set[str]:
         "a second instance type": (pods[:, out.TYPE] == 1).any(),
         "sharing": len(p.slowdown) > 0 and len(served) > 1,
         "cookies": bool(p.cookies and p.affinity != of.NO_AFFINITY) and len(served) > 1,
-        "a ghost": ((requests[out.STATUS] != 200) & (requests[out.DONE] > requests[out.RESPONSE])).any(),
+        "an orphan": ((requests[out.STATUS] != 200) & (requests[out.DONE] > requests[out.RESPONSE])).any(),
         "work for a client that had gone": (served[out.BEGUN] > served[out.RESPONSE]).any(),
         "scale to zero": bool(len(scaling)) and scaling[out.REPLICAS][-1] == 0 and (pods[:, out.READY] != never).any(),
         "events at the same moment": len(set(requests[out.ARRIVED].tolist())) < len(requests),

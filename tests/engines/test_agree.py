@@ -34,7 +34,7 @@ NAMES = (
     "three activators", "serve mode", "a pod gone", "a pod gone before it was ready", "a pod without a node",
     "a pod that waited for a node", "a pod found before it was ready", "a restart", "a killed pod",
     "two pods on a node", "an ordered node", "a released node", "a second instance type", "sharing", "cookies",
-    "a ghost", "work for a client that had gone", "scale to zero", "events at the same moment",
+    "an orphan", "work for a client that had gone", "scale to zero", "events at the same moment",
 )  # fmt: skip
 
 

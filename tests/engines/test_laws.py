@@ -14,7 +14,7 @@ from kpasim.engines import outcome as out
 from kpasim.engines import params as of
 from kpasim.engines.draws import chance_key, uniforms
 from kpasim.engines.model import clients
-from kpasim.engines.outcome import Outcome, OutOfRoom
+from kpasim.engines.outcome import CapacityExceeded, Outcome
 from kpasim.engines.params import Draws, Params
 
 from .hand import CALM, S, draws, floats
@@ -146,7 +146,7 @@ def test_littles_law_holds_to_the_nanosecond(run: Run) -> None:
     for engine in (reference.run, compiled.run):
         try:
             outcome = engine(run.params, run.draws)
-        except OutOfRoom:
+        except CapacityExceeded:
             return
         assert sojourns_ns(run, outcome) == outcome.concurrency_ns
 
@@ -168,7 +168,7 @@ def test_every_request_ends_exactly_once(run: Run) -> None:
         patch.setattr(clients, "end", counted)
         try:
             outcome = reference.run(run.params, run.draws)
-        except OutOfRoom:
+        except CapacityExceeded:
             return
 
     rows = outcome.requests

@@ -527,7 +527,7 @@ def test_more_pods_leave_the_first_ones_as_they_were() -> None:
     assert len(np.unique(many.node)) == 30
 
 
-def test_more_room_leaves_the_requests_of_a_clocked_loop_as_they_were() -> None:
+def test_more_capacity_leaves_the_requests_of_a_clocked_loop_as_they_were() -> None:
     """The k-th request of a worker keeps its numbers when each worker may send more."""
     params = lower(CLOCKED)
     wider = more_requests(params)

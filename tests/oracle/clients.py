@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
-from kpasim.engines.outcome import OutOfRoom
+from kpasim.engines.outcome import CapacityExceeded
 
 if TYPE_CHECKING:
     from tests.oracle.activator import Activator
@@ -139,7 +139,7 @@ class Clients:
         self.per_worker[worker] = nth + 1
         stride = p.requests_per_worker if p.requests_per_worker else p.requests // p.workers
         if nth >= stride:
-            raise OutOfRoom("requests")
+            raise CapacityExceeded("requests")
         self.send(worker * stride + nth, worker)
 
     # both

@@ -10,7 +10,7 @@ import numpy as np
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, CRASH, chance
-from kpasim.engines.outcome import OutOfRoom
+from kpasim.engines.outcome import CapacityExceeded
 from kpasim.policy import pods
 from tests.oracle.pod import STARTING, Pod
 from tests.oracle.sharing import Sharing
@@ -107,7 +107,7 @@ class Cluster:
     def add_node(self, pool: int) -> Node:
         """Add a node to a pool."""
         if self.added >= len(self.sim.d.node):
-            raise OutOfRoom("nodes")
+            raise CapacityExceeded("nodes")
         node = Node(self.sim, len(self.nodes), pool, added=True)
         self.nodes.append(node)
         self.added += 1

@@ -26,7 +26,7 @@ class Pod:
     Attributes:
         queue: Requests in queue-proxy's queue, in order of arrival.
         waiting: Requests that wait in the container, with those whose client has gone (``dead``).
-        running: Requests that the container works on; those whose client has gone are its ``ghosts``.
+        running: Requests that the container works on; those whose client has gone are its ``orphans``.
         direct_inside: Requests here that came past the activators.
         phase: How far its life has come.
     """
@@ -68,7 +68,7 @@ class Pod:
         self.waiting: dict[int, Request] = {}
         self.dead = 0
         self.running: dict[int, Request] = {}
-        self.ghosts: dict[int, Request] = {}
+        self.orphans: dict[int, Request] = {}
         self.direct_inside = 0
         self.stats: Any = [0] * accounting.COLUMNS  # Python reads a list several times as fast as an array
         self.published = np.zeros(scraping.FIELDS)
@@ -209,7 +209,7 @@ class Pod:
     def free(self) -> bool:
         """Whether the container can work on another request."""
         slots = self.sim.p.slots
-        return not self.broken and (slots == 0 or len(self.running) + len(self.ghosts) < slots)
+        return not self.broken and (slots == 0 or len(self.running) + len(self.orphans) < slots)
 
     def work(self) -> None:
         """Pass queued requests on to the container, and begin service of those in it, as far as there is room."""
@@ -228,7 +228,7 @@ class Pod:
         sim, p, now = self.sim, self.sim.p, self.sim.now
         is_dead = request.where == "ended"
         request.start_ns = max(now, request.arrived_ns)
-        if not self.running and not self.ghosts:
+        if not self.running and not self.orphans:
             self.busy_since_ns = now
         service_ns, first_byte_ns = sim.clients.service(request, self)
         request.service_ns = service_ns
@@ -242,7 +242,7 @@ class Pod:
             sim.at(due_ns, Kind.FIRST_BYTE, request.index, lambda: sim.ingress.first_byte_due(request))
         if is_dead:
             self.dead -= 1
-            self.ghosts[request.index] = request
+            self.orphans[request.index] = request
         else:
             request.where = "running"
             self.running[request.index] = request
@@ -266,8 +266,8 @@ class Pod:
         if request.done_ns != sim.now or self.broken:
             return
         request.done_ns = of.FOREVER_NS
-        if request.index in self.ghosts:
-            del self.ghosts[request.index]
+        if request.index in self.orphans:
+            del self.orphans[request.index]
             request.end_ns = sim.now
             self.after_work(request)
             self.work()
@@ -289,7 +289,7 @@ class Pod:
         """The GPU is rid of a request."""
         if len(self.sim.p.slowdown):
             self.share.remove(request)
-        if not self.running and not self.ghosts:
+        if not self.running and not self.orphans:
             self.busy_ns += self.sim.now - self.busy_since_ns
             self.busy_since_ns = of.NEVER_NS
 
@@ -312,7 +312,7 @@ class Pod:
                 request.done_ns = of.FOREVER_NS
                 self.after_work(request)
             else:
-                self.ghosts[request.index] = request
+                self.orphans[request.index] = request
             self.work()
         self.may_stop()
 
@@ -391,8 +391,8 @@ class Pod:
         self.gone_ns = self.sim.now
         self.break_off()
         if len(self.sim.p.slowdown):
-            for ghost in self.ghosts.values():
-                self.share.remove(ghost)
+            for orphan in self.orphans.values():
+                self.share.remove(orphan)
         self.busy_ns = self.busy_at(self.gone_ns)
         self.busy_since_ns = of.NEVER_NS
         self.sim.cluster.pod_gone(self)

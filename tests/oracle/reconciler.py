@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind, late
 from kpasim.engines.draws import LATE_RECONCILE, LATE_STATUS
-from kpasim.engines.outcome import NO_DESIRED, OutOfRoom
+from kpasim.engines.outcome import NO_DESIRED, CapacityExceeded
 from kpasim.engines.params import FOREVER_NS, SECOND_NS
 from kpasim.policy import burst, pods, scaler
 from tests.oracle.pod import STARTING, Pod
@@ -264,7 +264,7 @@ class Reconciler:
         staying = [pod for pod in sim.alive if not pod.terminating]
         for _ in range(self.replicas - len(staying)):
             if len(sim.pods) >= len(sim.d.pod):
-                raise OutOfRoom("pods")
+                raise CapacityExceeded("pods")
             pod = Pod(sim, len(sim.pods))
             sim.pods.append(pod)
             sim.alive.append(pod)
@@ -273,20 +273,20 @@ class Reconciler:
         if surplus < 0 and not self.rolled_out:
             self.progress()
         if surplus > 0:
-            mates = {pod.index: sum(1 for other in staying if other.node is pod.node) for pod in staying}
-            for pod in sorted(staying, key=cmp_to_key(partial(self.order, mates)))[:surplus]:
+            pods_on_node = {pod.index: sum(1 for other in staying if other.node is pod.node) for pod in staying}
+            for pod in sorted(staying, key=cmp_to_key(partial(self.order, pods_on_node)))[:surplus]:
                 self.remove(pod)
         self.check_rollout()
         self.note()
         sim.settle()
 
-    def order(self, mates: dict[int, int], a: Pod, b: Pod) -> int:
+    def order(self, pods_on_node: dict[int, int], a: Pod, b: Pod) -> int:
         """Negative if a scale-down removes ``a`` before ``b``."""
         first = pods.goes_first(
             pods.phase_of(a.node is not None, a.containers_ns != of.NEVER_NS),
-            int(a.ready), a.ready_ns, mates[a.index], a.attempt, a.uid, a.created_ns,
+            int(a.ready), a.ready_ns, pods_on_node[a.index], a.attempt, a.uid, a.created_ns,
             pods.phase_of(b.node is not None, b.containers_ns != of.NEVER_NS),
-            int(b.ready), b.ready_ns, mates[b.index], b.attempt, b.uid, b.created_ns,
+            int(b.ready), b.ready_ns, pods_on_node[b.index], b.attempt, b.uid, b.created_ns,
             self.sim.now,
         )  # fmt: skip
         return -1 if first else 1

@@ -14,7 +14,7 @@ class Ticker:
         period_ns: Its period.
         key: Key of the replication's draws.
         purpose: What the draws are for, see ``draws``.
-        jitter_ns: Median of its lateness.
+        jitter_ns: Median of its jitter.
     """
 
     def __init__(self, phase_ns: int, period_ns: int, key: int, purpose: int, jitter_ns: int) -> None:

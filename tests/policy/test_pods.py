@@ -18,7 +18,7 @@ class Pod(NamedTuple):
     phase: int = pods.RUNNING
     ready: int = 1
     ready_since_ns: int = 900 * S
-    mates: int = 1
+    pods_on_node: int = 1
     restarts: int = 0
     uid: int = 1
     created_ns: int = 800 * S
@@ -32,9 +32,9 @@ LOADING = Pod(ready=0, ready_since_ns=0)
     ("first", "then"),
     [
         (LOADING._replace(phase=pods.WITHOUT_NODE), LOADING._replace(phase=pods.PENDING)),
-        (LOADING._replace(phase=pods.PENDING, created_ns=1), LOADING._replace(created_ns=999 * S, mates=5)),
-        (LOADING, PLAIN._replace(mates=5)),
-        (PLAIN._replace(mates=2), PLAIN._replace(ready_since_ns=999 * S)),
+        (LOADING._replace(phase=pods.PENDING, created_ns=1), LOADING._replace(created_ns=999 * S, pods_on_node=5)),
+        (LOADING, PLAIN._replace(pods_on_node=5)),
+        (PLAIN._replace(pods_on_node=2), PLAIN._replace(ready_since_ns=999 * S)),
         (PLAIN._replace(ready_since_ns=990 * S), PLAIN._replace(restarts=3)),
         (PLAIN._replace(ready_since_ns=901 * S), PLAIN._replace(uid=2)),
         (PLAIN._replace(restarts=1, uid=2), PLAIN),

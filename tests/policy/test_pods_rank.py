@@ -26,7 +26,7 @@ def _pod(dice: random.Random, now: int) -> dict[str, int]:
         "phase": pods.RUNNING if ready else dice.randint(0, 2),
         "ready": ready,
         "ready_since": now - dice.choice([0, 1, 2, 3, dice.randint(0, 2**20), dice.randint(0, 2**35), -5]),
-        "mates": dice.choice([0, 1, 2, dice.randint(0, 10_000)]),
+        "pods_on_node": dice.choice([0, 1, 2, dice.randint(0, 10_000)]),
         "restarts": dice.choice([0, 0, 1, 2]),
         "uid": dice.randint(0, 50),
         "created": now - dice.choice([0, 1, 5, dice.randint(0, 2**38)]),
@@ -35,4 +35,6 @@ def _pod(dice: random.Random, now: int) -> dict[str, int]:
 
 def _rank(pod: dict[str, int], now: int) -> int:
     since = pod["ready_since"] if pod["ready"] else pod["created"]
-    return pods.rank(pod["phase"], pod["ready"], pod["mates"], 0 if pod["ready"] else pod["restarts"], now - since)
+    return pods.rank(
+        pod["phase"], pod["ready"], pod["pods_on_node"], 0 if pod["ready"] else pod["restarts"], now - since
+    )

@@ -1,6 +1,6 @@
 """The engine for everything else: the events of the model over arrays, in one compiled loop.
 
-``model`` holds the events and the state; here are the fast event queue (``agenda``), the loop, the state as arrays, and
+``model`` holds the events and the state; here are the fast ``event_queue``, the loop, the state as arrays, and
 what makes machine code of them (``compiler``) and keeps it (``machine``, ``cache``).
 """
 
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from kpasim.engines.compiled.arrays import Arrays
 from kpasim.engines.model import state
-from kpasim.engines.outcome import NODE_COLUMNS, POD_COLUMNS, Counts, Outcome, OutOfRoom
+from kpasim.engines.outcome import NODE_COLUMNS, POD_COLUMNS, CapacityExceeded, Counts, Outcome
 from kpasim.engines.params import Capacity, Draws, Ints, Params
 from kpasim.engines.podcount import totals_of
 
 SHORT_OF = {state.MORE_PODS: "pods", state.MORE_NODES: "nodes", state.MORE_REQUESTS: "requests"}
 """What a run that stopped with a fault lacks, where only the caller can give it."""
 FIRST_RING = 1024
-"""Requests on their way at once that there is room for at first where none is kept; a power of two."""
+"""Requests on their way at once that there are rows for at first where none is kept; a power of two."""
 
 
 SMALL = 1 << 14
@@ -31,7 +31,7 @@ SMALL = 1 << 14
 _kept = threading.local()
 
 
-def first_room(params: Params, draws: Draws) -> Capacity:
+def first_capacity(params: Params, draws: Draws) -> Capacity:
     """Room to try first."""
     pods = len(draws.pod)
     last_sent_s = int(draws.sent[-1]) // 1_000_000_000 if len(draws.sent) else 0
@@ -47,20 +47,20 @@ def first_room(params: Params, draws: Draws) -> Capacity:
     )
 
 
-def more_room(room: Capacity, fault: int) -> Capacity:
-    """Twice the room for what was short."""
+def larger_capacity(capacity: Capacity, fault: int) -> Capacity:
+    """Twice the capacity for what was short."""
     if fault == state.MORE_TICKS:
-        return room._replace(ticks=4 * room.ticks)
+        return capacity._replace(ticks=4 * capacity.ticks)
     if fault == state.MORE_SCALINGS:
-        return room._replace(scalings=4 * room.scalings)
-    return room._replace(events=4 * room.events)
+        return capacity._replace(scalings=4 * capacity.scalings)
+    return capacity._replace(events=4 * capacity.events)
 
 
 def run(params: Params, draws: Draws) -> Outcome:
     """Play one replication with the compiled engine.
 
     Raises:
-        OutOfRoom: The run needs more pods, nodes or requests than ``draws`` holds.
+        CapacityExceeded: The run needs more pods, nodes or requests than ``draws`` holds.
     """
     return run_many(params, [draws])[0]
 
@@ -74,7 +74,7 @@ def run_many(params: Params, draws: Sequence[Draws], threads: int = 1) -> list[O
         threads: How many to play at the same time.
 
     Raises:
-        OutOfRoom: A run needs more pods, nodes or requests than its draws hold.
+        CapacityExceeded: A run needs more pods, nodes or requests than its draws hold.
     """
     return _share_out(lambda share: [_outcome(*one) for one in _play(params, share)], draws, threads)
 
@@ -82,7 +82,7 @@ def run_many(params: Params, draws: Sequence[Draws], threads: int = 1) -> list[O
 def count_many(params: Params, draws: Sequence[Draws], threads: int = 1) -> list[Counts]:
     """Play replications and keep no request, tick or change of scale: only counts, pods and nodes.
 
-    The memory of an ended request is used again, so a run takes room for as many requests as are on their way at once.
+    The memory of an ended request is used again, so a run takes rows for as many requests as are on their way at once.
 
     Args:
         params: The experiment.
@@ -90,7 +90,7 @@ def count_many(params: Params, draws: Sequence[Draws], threads: int = 1) -> list
         threads: How many to play at the same time.
 
     Raises:
-        OutOfRoom: A run needs more pods, nodes or requests than its draws hold.
+        CapacityExceeded: A run needs more pods, nodes or requests than its draws hold.
     """
     return _share_out(lambda share: [counts_of(*one) for one in _play(params, share, True)], draws, threads)
 
@@ -111,44 +111,44 @@ def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False)
     """The arrays at the end of each replication, which the next one takes over."""
     from kpasim.engines.compiled import machine
 
-    room = first_room(params, draws[0])
+    capacity = first_capacity(params, draws[0])
     if statistics_only:
-        room = room._replace(requests=FIRST_RING, ticks=1, scalings=1)
-    arrays = _first_arrays(params, draws[0], room, statistics_only)
+        capacity = capacity._replace(requests=FIRST_RING, ticks=1, scalings=1)
+    arrays = _first_arrays(params, draws[0], capacity, statistics_only)
     for place, one in enumerate(draws):
         if place and not statistics_only:
             _take_back(arrays)
         if len(one.pod) != len(arrays.pods):
             del arrays  # before there are others
-            arrays = Arrays(params, one, room, statistics_only=statistics_only)
+            arrays = Arrays(params, one, capacity, statistics_only=statistics_only)
         while True:
             arrays.give(one)
             total = machine.play(arrays)
             fault = arrays.read("core").fault
             if fault == state.NO_FAULT:
                 break
-            full = statistics_only and room.requests < max(params.requests, len(one.sent))
+            full = statistics_only and capacity.requests < max(params.requests, len(one.sent))
             if fault == state.MORE_REQUESTS and full:
-                room = room._replace(requests=4 * room.requests)
+                capacity = capacity._replace(requests=4 * capacity.requests)
             elif fault in SHORT_OF:
-                raise OutOfRoom(SHORT_OF[fault])
+                raise CapacityExceeded(SHORT_OF[fault])
             else:
-                room = more_room(room, fault)
+                capacity = larger_capacity(capacity, fault)
             del arrays
-            arrays = Arrays(params, one, room, statistics_only=statistics_only)
+            arrays = Arrays(params, one, capacity, statistics_only=statistics_only)
         yield arrays, total
     if not statistics_only and arrays.rows["events"] + arrays.rows["requests"] <= SMALL:
         _kept.arrays = arrays
 
 
-def _first_arrays(params: Params, draws: Draws, room: Capacity, statistics_only: bool) -> Arrays:
+def _first_arrays(params: Params, draws: Draws, capacity: Capacity, statistics_only: bool) -> Arrays:
     """Those of the last run, if they were few: in a sweep, making them takes longer than a replication."""
     kept: Arrays | None = getattr(_kept, "arrays", None)
     _kept.arrays = None
     if kept is None or statistics_only:
-        return Arrays(params, draws, room, statistics_only=statistics_only)
+        return Arrays(params, draws, capacity, statistics_only=statistics_only)
     _take_back(kept)
-    kept.take(params, draws, room)
+    kept.take(params, draws, capacity)
     return kept
 
 

@@ -173,7 +173,7 @@ def reset(sim: Simulation) -> None:
     renew(sim.autoscaler)
     renew(sim.cluster)
     renew(sim.recorder)
-    renew(sim.agenda)
+    renew(sim.event_queue)
     sim.recorder.statistics_only = only
     sim.recorder.tick_rows = tick_rows
     sim.recorder.scaling_rows = scaling_rows

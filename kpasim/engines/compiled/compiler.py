@@ -25,7 +25,7 @@ from numba.extending import infer_getattr, lower_getattr_generic, lower_setattr_
 from numba.np import arrayobj
 
 from kpasim.engines import clock, counts, draws
-from kpasim.engines.compiled import agenda, arrays, loop
+from kpasim.engines.compiled import arrays, event_queue, loop
 from kpasim.engines.compiled.arrays import ALL, PLACES
 from kpasim.engines.compiled.target import ENTRY, target_machine
 from kpasim.engines.model import KERNELS as MODEL
@@ -175,7 +175,7 @@ def _method(name: str) -> Callable[[Any], Any]:
 
 @_method("schedule")
 def _schedule(sim: Any, time_ns: Any, kind: Any, entity: Any) -> Any:
-    return lambda sim, time_ns, kind, entity: agenda.schedule(sim, time_ns, kind, entity)
+    return lambda sim, time_ns, kind, entity: event_queue.schedule(sim, time_ns, kind, entity)
 
 
 @_method("wake")
@@ -186,7 +186,7 @@ def _wake(sim: Any, time_ns: Any, kind: Any, entity: Any) -> Any:
 
 @_method("is_quiet_now")
 def _is_quiet_now(sim: Any) -> Any:
-    return lambda sim: agenda.is_quiet_now(sim)
+    return lambda sim: event_queue.is_quiet_now(sim)
 
 
 @_method("start_autoscaler")
@@ -223,7 +223,7 @@ APART = ("ahead", "hpa", "keda", "keda_http", "metrics", "ray_serve")
 """Modules whose functions stay out of the code of their callers, which seldom call them and are the smaller for it."""
 IN_PLACE = (draws.chance,)
 """What becomes part of whoever calls it: in ``jitter`` the processor then works on several numbers at once."""
-OWN = tuple(kernel for module in (clock, counts, draws, agenda, arrays, loop) for kernel in module.KERNELS)
+OWN = tuple(kernel for module in (clock, counts, draws, event_queue, arrays, loop) for kernel in module.KERNELS)
 for _kernel in (*POLICY, *MODEL, *OWN):
     numba.extending.register_jitable(
         no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=_kernel in IN_PLACE, **OPTIONS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kpasim.engines.clock import ENTITY_BITS, Kind
-from kpasim.engines.compiled import agenda
+from kpasim.engines.compiled import event_queue
 from kpasim.engines.compiled.arrays import reset
 from kpasim.engines.model import clients, events
 from kpasim.engines.model.state import MORE_DRAWS, NO_FAULT, Simulation
@@ -56,18 +56,20 @@ def go_on(sim: Simulation) -> None:
         scheduled_ns = sim.heap[0, 0]
         key = sim.heap[0, 1]
         from_heap = True
-        if sim.agenda.hot_ns < scheduled_ns or (sim.agenda.hot_ns == scheduled_ns and sim.agenda.hot_key < key):
-            scheduled_ns = sim.agenda.hot_ns
-            key = sim.agenda.hot_key
+        if sim.event_queue.hot_ns < scheduled_ns or (
+            sim.event_queue.hot_ns == scheduled_ns and sim.event_queue.hot_key < key
+        ):
+            scheduled_ns = sim.event_queue.hot_ns
+            key = sim.event_queue.hot_key
             from_heap = False
         if scheduled_ns < time_ns or (scheduled_ns == time_ns and key >> ENTITY_BITS < kind):
             if scheduled_ns == FOREVER_NS:
                 break
             sim.now_ns = scheduled_ns
             if from_heap:
-                agenda.drop_first(sim)
+                event_queue.drop_first(sim)
             else:
-                sim.agenda.hot_ns = FOREVER_NS
+                sim.event_queue.hot_ns = FOREVER_NS
             events.handle(sim, key >> ENTITY_BITS, key & ENTITY_MASK)
             continue
         if time_ns == FOREVER_NS:

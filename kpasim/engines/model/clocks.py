@@ -8,7 +8,7 @@ works on all of them at once. What is late comes one after the other (ticks, rep
 from __future__ import annotations
 
 from kpasim.engines import params as of
-from kpasim.engines.clock import lateness_of
+from kpasim.engines.clock import jitter_of
 from kpasim.engines.draws import chance
 from kpasim.engines.model.state import LATE_AT_ONCE, Simulation
 
@@ -47,7 +47,7 @@ def jitter(sim: Simulation, row: int, nth: int, purpose: int, median_ns: int) ->
         for place in range(LATE_AT_ONCE):
             late_ns[place] = chance(key, first + place, purpose)
         for place in range(LATE_AT_ONCE):
-            late_ns[place] = lateness_of(late_ns[place], median_ns)
+            late_ns[place] = jitter_of(late_ns[place], median_ns)
     return int(sim.late_ns[row][nth - block * LATE_AT_ONCE])
 
 

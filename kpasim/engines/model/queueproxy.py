@@ -136,7 +136,7 @@ def begin(sim: Simulation, request: int, which: int) -> None:
     is_dead = sim.requests[row].status >= ENDED_FROM
     starts_ns = max(now, sim.requests[row].arrived_ns)
     sim.requests[row].begun_ns = starts_ns
-    if sim.running[which].count == 0 and pod.ghosts == 0:
+    if sim.running[which].count == 0 and pod.orphans == 0:
         pod.busy_since_ns = now
     start = sim.clients.starts
     service_ns = clients.service(sim, request, which)
@@ -152,7 +152,7 @@ def begin(sim: Simulation, request: int, which: int) -> None:
             sim.schedule(begins_ns + first_byte_ns + sim.params.stream_idle_ns, FIRST_BYTE, request)
     if is_dead:
         pod.dead -= 1
-        pod.ghosts += 1
+        pod.orphans += 1
         sim.links[row].next = ORPHANED
     else:
         sim.requests[row].status = RUNNING
@@ -171,7 +171,7 @@ def on_complete(sim: Simulation, request: int) -> None:
     if sim.requests[row].status != RUNNING:
         if sim.links[row].next == ORPHANED:
             sim.links[row].next = NOTHING
-            sim.pods[which].ghosts -= 1
+            sim.pods[which].orphans -= 1
             after_work(sim, request, which)
             sim.requests[row].done_ns = sim.now_ns
             work(sim, which)
@@ -192,7 +192,7 @@ def after_work(sim: Simulation, request: int, which: int) -> None:
     """The GPU is rid of a request."""
     server.stop(sim, request, which)
     pod = sim.pods[which]
-    if sim.running[which].count == 0 and pod.ghosts == 0:
+    if sim.running[which].count == 0 and pod.orphans == 0:
         pod.busy_ns += sim.now_ns - pod.busy_since_ns
         pod.busy_since_ns = NEVER_NS
 
@@ -220,7 +220,7 @@ def let_go(sim: Simulation, request: int, which: int) -> None:
             sim.requests[row].done_ns = NEVER_NS
         else:
             sim.links[row].next = ORPHANED
-            pod.ghosts += 1
+            pod.orphans += 1
         work(sim, which)
     kubelet.may_stop(sim, which)
 

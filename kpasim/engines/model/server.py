@@ -19,7 +19,7 @@ DONE = int(Kind.DONE)
 def admits(sim: Simulation, which: int) -> bool:
     """Whether the server of a pod can work on another request."""
     slots = sim.params.slots
-    return bool(slots == 0 or sim.running[which].count + sim.pods[which].ghosts < slots)
+    return bool(slots == 0 or sim.running[which].count + sim.pods[which].orphans < slots)
 
 
 def start(sim: Simulation, request: int, which: int, begins_ns: int, work_ns: int) -> None:

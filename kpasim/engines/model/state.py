@@ -271,7 +271,7 @@ class Recorder(Entity):
 
 
 @dataclass(slots=True)
-class Agenda(Entity):
+class EventQueue(Entity):
     """What the fast event queue of the compiled engine keeps beside its heap.
 
     Attributes:
@@ -297,7 +297,7 @@ class Pod(Entity):
         in_transfer: Whether it shares a stage's bandwidth.
         serves_from_ns: When its container begins to work.
         first_extra_ns: What its first request takes longer.
-        ghosts: Requests that its container works on although their client has gone.
+        orphans: Requests that its container works on although their client has gone.
         dead: Requests that wait in its container although their client has gone.
         direct_inside: Requests here that came past the activators.
         stats_from_ns: Up to when its statistics have been published.
@@ -336,7 +336,7 @@ class Pod(Entity):
     serves_from_ns: int = NEVER_NS
     first_extra_ns: int = 0
     busy_since_ns: int = NEVER_NS
-    ghosts: int = 0
+    orphans: int = 0
     dead: int = 0
     direct_inside: int = 0
     last_arrival_ns: int = NEVER_NS
@@ -541,7 +541,7 @@ class Simulation(Core):
         params: The experiment.
         draws: Random numbers of the replication.
         supply: Which of them are there.
-        heap: The event queue of the compiled engine, see ``compiled/agenda.py``.
+        heap: The event queue of the compiled engine, see ``compiled/event_queue.py``.
         requests: One for each request on its way, or for each request of the run; ``links`` and ``shares`` likewise.
         drawn: Which draws each request of a closed loop took.
         first_byte_due: When the response of each request begins [ns], where that is limited.
@@ -578,7 +578,7 @@ class Simulation(Core):
     autoscaler: Autoscaler
     cluster: Cluster
     recorder: Recorder
-    agenda: Agenda
+    event_queue: EventQueue
     heap: Any
     requests: list[Request]
     links: list[Link]
@@ -709,7 +709,7 @@ FIELDS = {
     "autoscaler": Field(Autoscaler),
     "cluster": Field(Cluster),
     "recorder": Field(Recorder),
-    "agenda": Field(Agenda),
+    "event_queue": Field(EventQueue),
     "heap": Field(int, ("events", 2)),
     "requests": Field(Request, ("requests",)),
     "links": Field(Link, ("requests",)),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from kpasim.engines import lower, sampling
-from kpasim.engines.outcome import OutOfRoom
+from kpasim.engines.outcome import CapacityExceeded
 from kpasim.engines.params import Draws, Params
 from kpasim.errors import RunError
 from kpasim.spec.experiment import Experiment
@@ -59,10 +59,10 @@ class Allocation:
         while True:
             try:
                 return execute()
-            except OutOfRoom as short:
+            except CapacityExceeded as short:
                 self._grow(short)
 
-    def _grow(self, short: OutOfRoom) -> None:
+    def _grow(self, short: CapacityExceeded) -> None:
         if short.what == "requests":
             more = lower.more_requests(self.params)
             self.sampler = sampling.Sampler(self.experiment, more, self.sampler.recorded)

@@ -39,7 +39,7 @@ SAME_CHANGE_S = 4.0
 
 
 def tick_phase_s(t_s: NDArray[np.float64]) -> float:
-    """Phase of the ticks' clock from the start of the load [s], in [0, 2): where most ticks lie, less their lateness.
+    """Phase of the ticks' clock from the start of the load [s], in [0, 2): where most ticks lie, less their jitter.
 
     Args:
         t_s: Times of ticks, among which a few pokes may be.
@@ -160,14 +160,14 @@ def changes(tables: Tables, outcomes: Sequence[Outcome]) -> Changes:
     return Changes(len(measured), missed / runs, extra / runs, float(np.median(off)) if off else None)
 
 
-def changes_by_chance(outcomes: Sequence[Outcome], stand_ins: int = 10) -> float:
+def changes_by_chance(outcomes: Sequence[Outcome], samples: int = 10) -> float:
     """Share of the changes of desired that a perfect simulator misses, which knows as little.
 
     Args:
         outcomes: The replications.
-        stand_ins: How many of them in turn stand for what was measured, and how many others are put beside each.
+        samples: How many of them in turn are taken as the measurement, and how many others are compared with each.
     """
-    count = min(2 * stand_ins, len(outcomes))
+    count = min(2 * samples, len(outcomes))
     each = [_changes_of(one) for one in outcomes[:count]]
     there = missed = 0
     for measured in each[::2]:

@@ -9,7 +9,7 @@ import pytest
 
 from kpasim.engines import reference
 from kpasim.engines.lower import lower
-from kpasim.engines.outcome import Outcome, OutOfRoom, first_difference
+from kpasim.engines.outcome import CapacityExceeded, Outcome, first_difference
 from kpasim.engines.params import Draws, Params
 from kpasim.engines.sampling import Recorded, Sampler
 from kpasim.errors import RunError
@@ -72,7 +72,7 @@ def test_a_run_without_bounds_is_given_up():
 
     def never_enough() -> None:
         tried.append(allocation.pods)
-        raise OutOfRoom("pods")
+        raise CapacityExceeded("pods")
 
     with pytest.raises(RunError, match="painter: more than 16 pods"):
         allocation.fit(never_enough)

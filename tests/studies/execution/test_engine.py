@@ -18,7 +18,7 @@ from kpasim.cli.main import cli
 from kpasim.engines import reference
 from kpasim.engines.compiled import cache, machine
 from kpasim.engines.lower import lower
-from kpasim.engines.outcome import OutOfRoom, first_difference
+from kpasim.engines.outcome import CapacityExceeded, first_difference
 from kpasim.engines.sampling import Sampler
 from kpasim.errors import RunError
 from kpasim.spec.experiment import load
@@ -57,7 +57,7 @@ def test_a_process_without_room_says_what_it_lacks(monkeypatch: pytest.MonkeyPat
     params = lower(what)
     draws = Sampler(what, params).draw_many(range(12), pods=2)
 
-    with pytest.raises(OutOfRoom) as caught:
+    with pytest.raises(CapacityExceeded) as caught:
         engine.execute(params, draws, "reference", 2)
     assert caught.value.what == "pods"
 

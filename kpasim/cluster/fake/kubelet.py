@@ -19,12 +19,12 @@ from typing import Any
 
 import aiohttp
 
+from kpasim.cluster.fake.clock import Clock, stamp
+from kpasim.cluster.fake.events import Events
+from kpasim.cluster.fake.processes import Process, Processes
+from kpasim.cluster.fake.queueproxy import QueueProxy
+from kpasim.cluster.fake.store import NotFoundError, Store
 from kpasim.cluster.objects import PODS, REVISION_LABEL, SERVICE_LABEL, Document, condition, status_of
-from kpasim.cluster.standin.clock import Clock, stamp
-from kpasim.cluster.standin.events import Events
-from kpasim.cluster.standin.processes import Process, Processes
-from kpasim.cluster.standin.queueproxy import QueueProxy
-from kpasim.cluster.standin.store import NotFoundError, Store
 from kpasim.policy import pods
 
 _POLL_S = 0.05

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 
+from kpasim.cluster.fake.clock import stamp
+from kpasim.cluster.fake.store import Store
 from kpasim.cluster.objects import EVENTS
-from kpasim.cluster.standin.clock import stamp
-from kpasim.cluster.standin.store import Store
 
 _KEPT = 500
 _SOURCES = {

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kpasim.cluster.deploy import Waits
+from kpasim.cluster.fake.cluster import FakeCluster, Options
+from kpasim.cluster.fake.kubelet import Image
 from kpasim.cluster.kube import Kube, Patience, connect
 from kpasim.cluster.live import Plan
-from kpasim.cluster.standin.cluster import Options, StandIn
-from kpasim.cluster.standin.kubelet import Image
 
 from .faults import Fault, Faults, FaultyApiServer
 from .rbac import Rule
@@ -41,8 +41,8 @@ SPEED = 20.0
 class Running:
     """A fake cluster in a thread; attributes of the fake cluster may be read from outside, changes go through `do`."""
 
-    def __init__(self, standin: StandIn, loop: asyncio.AbstractEventLoop) -> None:
-        self.standin, self._loop = standin, loop
+    def __init__(self, fake: FakeCluster, loop: asyncio.AbstractEventLoop) -> None:
+        self.fake, self._loop = fake, loop
 
     def do(self, work: Callable[[], _T]) -> _T:
         """Call ``work`` in the fake cluster's thread."""
@@ -59,19 +59,19 @@ class Running:
 
     def kube(self, patience: Patience = FAST) -> Kube:
         """A connection to it."""
-        return connect(kubeconfig=self.standin.kubeconfig, patience=patience)
+        return connect(kubeconfig=self.fake.kubeconfig, patience=patience)
 
     def count(self, resource: Any, namespace: str = "default") -> int:
         """Objects of a kind."""
-        return len(self.do(lambda: self.standin.store.all(resource, namespace)))
+        return len(self.do(lambda: self.fake.store.all(resource, namespace)))
 
     def admit_pods(self, *admissions: Callable[[dict[str, Any]], str]) -> None:
         """What is asked before a pod is created, instead of what was before."""
-        self.do(lambda: self.standin.node.admissions.__setitem__(slice(None), admissions))
+        self.do(lambda: self.fake.node.admissions.__setitem__(slice(None), admissions))
 
     def processes(self) -> list[int]:
         """Process ids of pods."""
-        return self.do(lambda: [pod._process.pid for pod in self.standin.node.pods if pod._process is not None])
+        return self.do(lambda: [pod._process.pid for pod in self.fake.node.pods if pod._process is not None])
 
 
 @contextlib.contextmanager
@@ -80,14 +80,14 @@ def running(
 ) -> Iterator[Running]:
     """A fake cluster that runs for the block."""
     options = options or Options(images=IMAGES, speed=SPEED)
-    started: Future[tuple[StandIn, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+    started: Future[tuple[FakeCluster, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def main() -> None:
         stop = asyncio.Event()
         try:
             serve = functools.partial(FaultyApiServer, rules=rules, faults=Faults(list(faults)))
-            async with StandIn(options, serve) as standin:
-                started.set_result((standin, asyncio.get_running_loop(), stop))
+            async with FakeCluster(options, serve) as fake:
+                started.set_result((fake, asyncio.get_running_loop(), stop))
                 await stop.wait()
         except BaseException as error:
             if not started.done():
@@ -96,9 +96,9 @@ def running(
 
     thread = threading.Thread(target=asyncio.run, args=(main(),), name="fake-cluster")
     thread.start()
-    standin, loop, stop = started.result(timeout=20)
+    fake, loop, stop = started.result(timeout=20)
     try:
-        yield Running(standin, loop)
+        yield Running(fake, loop)
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(timeout=20)
@@ -109,7 +109,7 @@ def quota(cluster: Running, most: int) -> Callable[[dict[str, Any]], str]:
     """A quota of pods in each namespace, as Kubernetes' admission words it."""
 
     def admission(pod: dict[str, Any]) -> str:
-        used = sum(one.template.namespace == pod["metadata"]["namespace"] for one in cluster.standin.node.pods)
+        used = sum(one.template.namespace == pod["metadata"]["namespace"] for one in cluster.fake.node.pods)
         return f"exceeded quota: pods, requested: pods=1, used: pods={used}, limited: pods={most}" * (used >= most)
 
     return admission

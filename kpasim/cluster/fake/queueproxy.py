@@ -8,7 +8,7 @@ from collections import deque
 
 import numpy as np
 
-from kpasim.cluster.standin.clock import Clock
+from kpasim.cluster.fake.clock import Clock
 from kpasim.policy import accounting, pods, routing
 
 

@@ -11,6 +11,10 @@ import asyncio
 from typing import Any
 
 from kpasim.cluster import objects
+from kpasim.cluster.fake.apiserver import ApiServer, DeniedError
+from kpasim.cluster.fake.clock import stamp
+from kpasim.cluster.fake.knative import DOMAIN, Knative
+from kpasim.cluster.fake.store import NotFoundError, Store
 from kpasim.cluster.objects import (
     INFERENCE_SERVICES,
     KSERVE_NAMESPACE,
@@ -24,10 +28,6 @@ from kpasim.cluster.objects import (
     name_of,
     status_of,
 )
-from kpasim.cluster.standin.apiserver import ApiServer, DeniedError
-from kpasim.cluster.standin.clock import stamp
-from kpasim.cluster.standin.knative import DOMAIN, Knative
-from kpasim.cluster.standin.store import NotFoundError, Store
 from kpasim.spec.base import dotted
 from kpasim.spec.configmaps import KSERVE_CONFIG, KServeConfig
 from kpasim.spec.kserve import INFERENCE_SERVICE, MODE, VERSION, InferenceService, NotOnKnativeError, inference_service

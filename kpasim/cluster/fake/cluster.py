@@ -15,15 +15,15 @@ import aiohttp
 from aiohttp import web
 
 from kpasim.cluster import objects
-from kpasim.cluster.standin.apiserver import ApiServer
-from kpasim.cluster.standin.clock import Clock
-from kpasim.cluster.standin.events import Events
-from kpasim.cluster.standin.gateway import Gateway
-from kpasim.cluster.standin.knative import Knative
-from kpasim.cluster.standin.kserve import KServe
-from kpasim.cluster.standin.kubelet import Image, Node
-from kpasim.cluster.standin.processes import Processes
-from kpasim.cluster.standin.store import Store
+from kpasim.cluster.fake.apiserver import ApiServer
+from kpasim.cluster.fake.clock import Clock
+from kpasim.cluster.fake.events import Events
+from kpasim.cluster.fake.gateway import Gateway
+from kpasim.cluster.fake.knative import Knative
+from kpasim.cluster.fake.kserve import KServe
+from kpasim.cluster.fake.kubelet import Image, Node
+from kpasim.cluster.fake.processes import Processes
+from kpasim.cluster.fake.store import Store
 
 CONTEXT = "kpasim-local"
 
@@ -70,7 +70,7 @@ class Options:
         return Options(**found)
 
 
-class StandIn:
+class FakeCluster:
     """A running fake cluster; use it as an asynchronous context manager.
 
     Attributes:
@@ -90,7 +90,7 @@ class StandIn:
         self.kubeconfig = Path()
         self.gateway_url = ""
 
-    async def __aenter__(self) -> StandIn:
+    async def __aenter__(self) -> FakeCluster:
         """Start everything."""
         folder = Path(tempfile.mkdtemp(prefix="kpasim-local-"))
         processes = Processes(folder)  # from here on the reaper removes the folder

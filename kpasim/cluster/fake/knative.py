@@ -7,14 +7,14 @@ import secrets
 from typing import Any
 
 from kpasim.cluster import objects
+from kpasim.cluster.fake.apiserver import ACCOUNT, ApiServer, DeniedError
+from kpasim.cluster.fake.clock import stamp
+from kpasim.cluster.fake.events import Events
+from kpasim.cluster.fake.gateway import Gateway
+from kpasim.cluster.fake.kubelet import Node, Template, probe_of
+from kpasim.cluster.fake.scaler import Revision
+from kpasim.cluster.fake.store import NotFoundError, Store
 from kpasim.cluster.objects import SERVICES, Document, Resource, annotations_of, labels_of, meta, name_of
-from kpasim.cluster.standin.apiserver import ACCOUNT, ApiServer, DeniedError
-from kpasim.cluster.standin.clock import stamp
-from kpasim.cluster.standin.events import Events
-from kpasim.cluster.standin.gateway import Gateway
-from kpasim.cluster.standin.kubelet import Node, Template, probe_of
-from kpasim.cluster.standin.scaler import Revision
-from kpasim.cluster.standin.store import NotFoundError, Store
 from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, resolve, validate_annotations
 
 DOMAIN = "example.com"

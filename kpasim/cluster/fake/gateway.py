@@ -19,9 +19,9 @@ import yarl
 from aiohttp import web
 from multidict import CIMultiDict
 
-from kpasim.cluster.standin.clock import Clock
-from kpasim.cluster.standin.kubelet import Pod
-from kpasim.cluster.standin.queueproxy import Breaker, FullError
+from kpasim.cluster.fake.clock import Clock
+from kpasim.cluster.fake.kubelet import Pod
+from kpasim.cluster.fake.queueproxy import Breaker, FullError
 from kpasim.policy import accounting, burst, routing
 
 _MAX_BODY = 32 << 20

@@ -13,8 +13,8 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from kpasim.cluster import objects
+from kpasim.cluster.fake.store import AlreadyExistsError, NotFoundError, Store, copied
 from kpasim.cluster.objects import Document, Resource, meta
-from kpasim.cluster.standin.store import AlreadyExistsError, NotFoundError, Store, copied
 from kpasim.spec.webhook.fields import SERVICE, Field, Fields, Items
 
 ACCOUNT = "system:serviceaccount:default:kpasim"

@@ -10,7 +10,7 @@ import json
 import signal
 import sys
 
-from kpasim.cluster.standin.cluster import Options, StandIn
+from kpasim.cluster.fake.cluster import FakeCluster, Options
 
 
 async def _main() -> None:
@@ -21,8 +21,8 @@ async def _main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started us; we go when they do
     options = Options.from_json(sys.stdin.readline())
     loop.add_reader(sys.stdin.fileno(), stop.set)
-    async with StandIn(options) as standin:
-        answer = {"kubeconfig": str(standin.kubeconfig), "url": standin.gateway_url}
+    async with FakeCluster(options) as cluster:
+        answer = {"kubeconfig": str(cluster.kubeconfig), "url": cluster.gateway_url}
         print(json.dumps(answer), flush=True)
         await stop.wait()
 

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from kpasim.cluster.fake.clock import stamp
 from kpasim.cluster.objects import Document, Resource, labels_of, meta
-from kpasim.cluster.standin.clock import stamp
 
 Key = tuple[str, str]
 """Namespace and name."""

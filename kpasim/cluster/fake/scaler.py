@@ -7,6 +7,7 @@ Deployment that follows it.
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import secrets
 from collections.abc import Callable, Coroutine
@@ -14,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from kpasim.cluster.fake.clock import Clock, stamp
+from kpasim.cluster.fake.events import Events
+from kpasim.cluster.fake.gateway import Activator
+from kpasim.cluster.fake.kubelet import Node, Pod, Template, tell_failure
+from kpasim.cluster.fake.store import NotFoundError
 from kpasim.cluster.objects import DEPLOYMENTS, POD_AUTOSCALERS, SERVERLESS_SERVICES, Document, keep_transitions
-from kpasim.cluster.standin.clock import Clock, stamp
-from kpasim.cluster.standin.events import Events
-from kpasim.cluster.standin.gateway import Activator
-from kpasim.cluster.standin.kubelet import Node, Pod, Template, tell_failure
-from kpasim.cluster.standin.store import NotFoundError
 from kpasim.policy import burst, decider, delay, pods, scaler, scraping, windows
 from kpasim.spec.autoscaler import RevisionSettings
 
@@ -303,21 +304,16 @@ class Revision:
             self.pods.append(pod)
             staying.append(pod)
         self.trouble = ""
-        while len(staying) > self._replicas:
-            victim = staying[0]
-            for pod in staying[1:]:
-                if self._goes_first(pod, victim):
-                    victim = pod
-            staying.remove(victim)
-            victim.go()
+        for pod in sorted(staying, key=functools.cmp_to_key(self._compare))[: len(staying) - self._replicas]:
+            pod.go()
 
-    def _goes_first(self, one: Pod, other: Pod) -> bool:
-        mates = len(self.pods)
-        return pods.goes_first(
-            one.phase, int(one.ready), one.ready_since_ns, mates, one.restarts, one.uid, one.created_ns,
-            other.phase, int(other.ready), other.ready_since_ns, mates, other.restarts, other.uid, other.created_ns,
-            self.clock.now_ns(),
-        )  # fmt: skip
+    def _compare(self, one: Pod, other: Pod) -> int:
+        on_node = len(self.pods)
+        keys = [
+            (pod.phase, int(pod.ready), pod.ready_since_ns, on_node, pod.restarts, pod.uid, pod.created_ns)
+            for pod in (one, other)
+        ]
+        return -1 if pods.goes_first(*keys[0], *keys[1], self.clock.now_ns()) else 1
 
     def _pod_changed(self, pod: Pod) -> None:
         if pod not in self.node.pods and pod in self.pods:

@@ -13,13 +13,13 @@ def schedule(sim: Simulation, time_ns: int, kind: int, entity: int) -> None:
     The earliest of the latest few is kept beside the heap: what comes next was often scheduled a moment ago, and then
     never sees the heap.
     """
-    agenda = sim.agenda
+    queue = sim.event_queue
     key = (kind << ENTITY_BITS) | entity
-    hot_ns = agenda.hot_ns
-    hot_key = agenda.hot_key
+    hot_ns = queue.hot_ns
+    hot_key = queue.hot_key
     if time_ns < hot_ns or (time_ns == hot_ns and key < hot_key):
-        agenda.hot_ns = time_ns
-        agenda.hot_key = key
+        queue.hot_ns = time_ns
+        queue.hot_key = key
         if hot_ns != FOREVER_NS:
             push(sim, hot_ns, hot_key)
     else:
@@ -28,16 +28,16 @@ def schedule(sim: Simulation, time_ns: int, kind: int, entity: int) -> None:
 
 def is_quiet_now(sim: Simulation) -> bool:
     """Whether no other event of this moment is scheduled."""
-    return bool(sim.heap[0, 0] > sim.now_ns and sim.agenda.hot_ns > sim.now_ns)
+    return bool(sim.heap[0, 0] > sim.now_ns and sim.event_queue.hot_ns > sim.now_ns)
 
 
 def push(sim: Simulation, time_ns: int, key: int) -> None:
     """Put an event on the heap."""
-    place = sim.agenda.size
+    place = sim.event_queue.size
     if place >= len(sim.heap):
         sim.fault = MORE_EVENTS
         return
-    sim.agenda.size = place + 1
+    sim.event_queue.size = place + 1
     rise(sim, place, time_ns, key)
 
 
@@ -58,8 +58,8 @@ def rise(sim: Simulation, place: int, time_ns: int, key: int) -> None:
 def drop_first(sim: Simulation) -> None:
     """Take the first event off the heap."""
     heap = sim.heap
-    last = sim.agenda.size - 1
-    sim.agenda.size = last
+    last = sim.event_queue.size - 1
+    sim.event_queue.size = last
     time_ns = heap[last, 0]
     key = heap[last, 1]
     if last == 0:

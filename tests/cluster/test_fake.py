@@ -17,14 +17,14 @@ import yarl
 
 from kpasim.cluster import objects
 from kpasim.cluster.errors import ClusterError, RefusedError
+from kpasim.cluster.fake.cluster import Options
+from kpasim.cluster.fake.reaper import keep
+from kpasim.cluster.fake.store import NotFoundError, Store, selected
 from kpasim.cluster.kube import Kube
 from kpasim.cluster.objects import Document, condition, meta, name_of, status_of
-from kpasim.cluster.standin.cluster import Options
-from kpasim.cluster.standin.reaper import keep
-from kpasim.cluster.standin.store import NotFoundError, Store, selected
 
+from .fakes import IMAGES, SPEED, Running, running, service
 from .rbac import rules_of
-from .standins import IMAGES, SPEED, Running, running, service
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def send(cluster: Running, host: str, at_once: int, each: int = 1, timeout_s: fl
     async def client(session: aiohttp.ClientSession) -> list[tuple[int, str]]:
         answers = []
         for _ in range(each):
-            async with session.get(cluster.standin.gateway_url, headers={"Host": host}) as reply:
+            async with session.get(cluster.fake.gateway_url, headers={"Host": host}) as reply:
                 answers.append((reply.status, await reply.text()))
         return answers
 
@@ -201,7 +201,7 @@ def test_an_answer_that_has_begun_is_broken_off(cluster: Running, kube: Kube):
     host = deploy(kube, name="stream", args=["--service-s", "1.5"], timeoutSeconds=1)
 
     async def main() -> tuple[int, str]:
-        url = f"{cluster.standin.gateway_url}/stream"
+        url = f"{cluster.fake.gateway_url}/stream"
         async with aiohttp.ClientSession() as session, session.get(url, headers={"Host": host}) as reply:
             return reply.status, await reply.text()
 
@@ -214,7 +214,7 @@ def test_a_path_reaches_the_pod_as_it_was_sent(cluster: Running, kube: Kube):
     host = deploy(kube, name="paths", args=["--service-s", "0"])
 
     async def main() -> str:
-        url = yarl.URL(f"{cluster.standin.gateway_url}/echo%2F/a%20b//c?x=%26", encoded=True)
+        url = yarl.URL(f"{cluster.fake.gateway_url}/echo%2F/a%20b//c?x=%26", encoded=True)
         async with aiohttp.ClientSession() as session, session.get(url, headers={"Host": host}) as reply:
             return (await reply.text()).strip()
 
@@ -251,7 +251,7 @@ def test_a_pod_finishes_its_request_before_it_goes(cluster: Running, kube: Kube)
             return await request
 
     async def get(session: aiohttp.ClientSession) -> tuple[int, str]:
-        async with session.get(cluster.standin.gateway_url, headers={"Host": host}) as reply:
+        async with session.get(cluster.fake.gateway_url, headers={"Host": host}) as reply:
             return reply.status, await reply.text()
 
     assert asyncio.run(main())[0] == 200
@@ -303,7 +303,7 @@ def test_a_deletion_may_be_limited_to_one_object(kube: Kube):
 
 def test_lists_come_in_pages(cluster: Running, kube: Kube):
     """More objects than fit one page are all listed, in order."""
-    store = cluster.standin.store
+    store = cluster.fake.store
     names = [f"page-{number:03d}" for number in range(450)]
     for name in names:
         document = {"metadata": {"name": name, "namespace": "paged"}}
