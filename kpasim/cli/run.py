@@ -432,7 +432,7 @@ def timeline(tables: Tables) -> Any:
         title = f"Scaling, {len(found)} bins: lowest to highest pods, mean of the average, share of time in panic mode"
     # One blank between columns, so that all of them fit into 80.
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="bold")
-    for heading in ("time", "ready", "starting", "pending", "draining", "average", "desired", "panic", "path", ""):
+    for heading in ("time", "ready", "starting", "pending", "terminating", "average", "desired", "panic", "path", ""):
         table.add_column(heading, justify="left" if heading in {"path", ""} else "right")
     for moment in found:
         table.add_row(*moment)
@@ -443,6 +443,7 @@ def figures_of_merit(result: Result | Statistics) -> Any:
     """Each figure with its 90 % interval over the replications."""
     from rich.table import Table
 
+    from kpasim.results.cost import PART_WORDS
     from kpasim.results.display import PERCENTILES, interval_words, shown
     from kpasim.results.summary import flattened
 
@@ -461,7 +462,7 @@ def figures_of_merit(result: Result | Statistics) -> Any:
                 error = f" ± {number((sure[1] - sure[0]) / 2, 2)}" if sure and sure[1] > sure[0] else ""
                 table.add_row(heading, number(money[name]), interval, f"{money['currency']}, mean{error}")
         for part, amount in money["parts"].items():
-            table.add_row(f"  {part}", number(amount), "", f"{money['currency']}, mean")
+            table.add_row(f"  {PART_WORDS[part]}", number(amount), "", f"{money['currency']}, mean")
     table.caption, table.caption_justify = PERCENTILES, "left"
     return table
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kpasim.report.words import counted, load_words, number, seconds, span
+from kpasim.results.cost import PART_WORDS
 from kpasim.results.display import figure, figure_span, percent
 from kpasim.results.spans import machine_from
 
@@ -130,8 +131,7 @@ def spent_on(money: Mapping[str, Any]) -> str:
     total = sum(amount for _, amount in parts)
     if not total > 0:
         return ""
-    words = {"working": "busy pods", "idle": "idle pods", "starting": "starting pods", "draining": "terminating pods"}
-    shares = [(words.get(name, name), amount / total) for name, amount in parts]
+    shares = [(f"{PART_WORDS[name]} pods", amount / total) for name, amount in parts]
     return ", ".join(f"{percent(share)} {name}" for name, share in shares if share >= WORTH_SAYING)
 
 
@@ -202,7 +202,7 @@ def _scaling(facts: Facts, tables: Tables) -> str:
     if started and facts.medians.get("cold_start_share") is not None:
         text += f", and {percent(facts.medians['cold_start_share'])} of requests waited for a pod to start"
     if facts.medians.get("panic_entered_s") is not None:
-        text += f". Panic mode began {facts.said('panic_entered_s', 's')} after the load"
+        text += f". Panic mode began {facts.said('panic_entered_s', 's')} after the load started"
     waits = (tables.pods["ready_s"] - tables.pods["created_s"])[tables.pods["created_s"] >= 0]
     waits = waits[~np.isnan(waits)]
     if len(waits):

@@ -29,7 +29,7 @@ from kpasim.report.drawing import (
 from kpasim.report.evidence import Evidence
 from kpasim.report.figures import STATES, pods_by_state
 from kpasim.report.words import held, number, seconds
-from kpasim.results.cost import PARTS
+from kpasim.results.cost import PART_WORDS, PARTS
 from kpasim.results.frames import Columns
 from kpasim.results.summary import LATENCY_PERCENTILES
 from kpasim.results.tables import Tables
@@ -43,7 +43,7 @@ _AREAS = {
     "ready": ("<blue>", "", "<blue-area>"),
     "starting": ("<orange>", "/", "<orange-area>"),
     "pending": ("<muted>", ".", "<grey-area>"),
-    "draining": ("<purple>", "\\", "<purple-area>"),
+    "terminating": ("<purple>", "\\", "<purple-area>"),
 }
 _OUTCOMES = (
     ("succeeded (2xx)", "circle", "<blue>", 200, 300),
@@ -59,7 +59,7 @@ _LIFE = (
     ("waiting for a machine", "<muted>", ".", "created_s", "scheduled_s"),
     ("image and start", "<orange>", "/", "scheduled_s", "ready_s"),
     ("ready", "<blue>", "", "ready_s", "delete_requested_s"),
-    ("draining", "<purple>", "\\", "delete_requested_s", "gone_s"),
+    ("terminating", "<purple>", "\\", "delete_requested_s", "gone_s"),
 )
 
 
@@ -340,10 +340,10 @@ def money(bills: Sequence[tuple[str, Mapping[str, Any]]]) -> Chart:
             {
                 "type": "bar",
                 "orientation": "h",
-                "name": part,
+                "name": PART_WORDS[part],
                 "y": names,
                 "x": amounts,
-                "text": [f"{part} {number(amount, 3)}" for amount in amounts],
+                "text": [f"{PART_WORDS[part]} {number(amount, 3)}" for amount in amounts],
                 "textposition": "none",
                 "marker": filled(colour, pattern),
                 "hovertemplate": f"%{{text}} {currency}<extra></extra>",

@@ -56,14 +56,14 @@ STYLE: Any = {
     "ytick.labelsize": 8.5,
 }
 
-STATES = ("ready", "starting", "pending", "draining")
+STATES = ("ready", "starting", "pending", "terminating")
 """States of a pod: Kubernetes Ready, getting there, waiting for a machine, asked to go."""
 
 _STATE_LOOKS = {
     "ready": ("#A6CEE8", "", BLUE),
     "starting": ("#FBE3B0", "////", ORANGE),
     "pending": ("#EDEDED", "....", "#666666"),
-    "draining": ("#F3DCE9", "\\\\\\\\", PURPLE),
+    "terminating": ("#F3DCE9", "\\\\\\\\", PURPLE),
 }
 _OUTCOMES: tuple[tuple[str, str, str, Callable[[NDArray[Any]], NDArray[np.bool_]]], ...] = (
     ("succeeded (2xx)", "o", BLUE, lambda status: (status >= 200) & (status < 300)),
@@ -432,7 +432,7 @@ def pods_by_state(pods: Columns, t_s: NDArray[np.float64]) -> dict[str, NDArray[
     ends = [np.nan_to_num(times, nan=np.inf) for times in (created, placed, ready, asked, gone)]
     since = [np.searchsorted(np.sort(times), t_s, side="right") for times in ends]
     counts = {"pending": since[0] - since[1], "starting": since[1] - since[2], "ready": since[2] - since[3]}
-    return {**counts, "draining": since[3] - since[4]}
+    return {**counts, "terminating": since[3] - since[4]}
 
 
 def _figure(

@@ -14,6 +14,7 @@ from kpasim.report.drawing import Chart
 from kpasim.report.evidence import Evidence
 from kpasim.report.markup import Content, Html, element, figure
 from kpasim.report.words import number, span
+from kpasim.results.cost import PART_WORDS
 from kpasim.results.display import LEAST_RUNS, figure_span, shown
 from kpasim.results.display import figure as figure_text
 from kpasim.spec.sharing import sharing as sharing_of
@@ -248,7 +249,7 @@ def cost_part(runs: Sequence[tuple[str, Evidence]], drawn: dict[str, Chart]) -> 
     parts: list[Html] = []
     if len(currencies) == 1:
         drawn["money"] = charts.money(bills)
-        caption = "Cost of pods by state: busy, idle, starting, draining."
+        caption = "Cost of pods by state: busy, idle, starting, terminating."
         parts.append(figure("money", "Cost by kind", caption, 150 + 40 * len(bills)))
     rows = []
     for name, bill in bills:
@@ -264,7 +265,14 @@ def cost_part(runs: Sequence[tuple[str, Evidence]], drawn: dict[str, Chart]) -> 
             )
         )
     held = words.held(min((run.count for _, run in runs if run.count > 1), default=1))
-    columns = ["", "mean cost", held, *bills[0][1]["parts"], "per 1,000 requests", "per month"]
+    columns = [
+        "",
+        "mean cost",
+        held,
+        *(PART_WORDS[part] for part in bills[0][1]["parts"]),
+        "per 1,000 requests",
+        "per month",
+    ]
     return Html("".join(parts) + markup.table("The bill", columns, rows))
 
 

@@ -35,6 +35,8 @@ from kpasim.results.summary import Figures, aggregate
 from kpasim.results.tables import Tables
 
 PARTS = ("working", "idle", "starting", "draining")
+PART_WORDS = {"working": "busy", "idle": "idle", "starting": "starting", "draining": "terminating"}
+"""What the parts are called where people read them."""
 MONTH_S = 730 * 3600.0
 """A month as cloud providers count it, 730 hours."""
 

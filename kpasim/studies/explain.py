@@ -65,7 +65,7 @@ def moments(tables: Tables) -> list[tuple[str, ...]]:
     """Rows of a timeline: every change of the objects under load, with what was observed last.
 
     Returns:
-        Texts: time, ready, starting, pending, draining, the average that decided (that of the panic window in panic
+        Texts: time, ready, starting, pending, terminating, the average that decided (that of the panic window in panic
         mode, else that of the stable window), desired, panic, path, remark.
     """
     scaling, ticks, pods = tables.scaling, tables.ticks, tables.pods
@@ -84,7 +84,7 @@ def moments(tables: Tables) -> list[tuple[str, ...]]:
         observed = f"{max(0.0, ticks[panic or 'stable'][last_tick]):.2f}" if last_tick >= 0 else ""
         states = pods_at(tables, float(t[index]) + 0.05)
         state = (
-            *(str(states[name]) for name in ("ready", "starting", "pending", "draining")),
+            *(str(states[name]) for name in ("ready", "starting", "pending", "terminating")),
             observed,
             "" if scaling["desired"][index] < 0 else str(scaling["desired"][index]),
             panic,
@@ -103,7 +103,7 @@ def moments(tables: Tables) -> list[tuple[str, ...]]:
 
 
 def pods_at(tables: Tables, time_s: float) -> dict[str, int]:
-    """How many pods were ready, starting, pending and draining at a time."""
+    """How many pods were ready, starting, pending and terminating at a time."""
     pods = tables.pods
 
     def since(column: str) -> NDArray[np.bool_]:
@@ -117,7 +117,7 @@ def pods_at(tables: Tables, time_s: float) -> dict[str, int]:
         "ready": int((staying & since("ready_s")).sum()),
         "starting": int((staying & scheduled & ~since("ready_s")).sum()),
         "pending": int((staying & ~scheduled).sum()),
-        "draining": int((there & ~staying).sum()),
+        "terminating": int((there & ~staying).sum()),
     }
 
 

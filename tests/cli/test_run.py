@@ -197,7 +197,7 @@ def test_the_scaling_fits_into_eighty_columns():
 
     lines = out.file.getvalue().splitlines()
     assert lines[1].split() == [
-        *["time", "ready", "starting", "pending", "draining", "average", "desired", "panic", "path"]
+        *["time", "ready", "starting", "pending", "terminating", "average", "desired", "panic", "path"]
     ]
     assert len(lines) == table.row_count + 2
 

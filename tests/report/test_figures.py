@@ -74,7 +74,9 @@ def test_vector_figures_keep_their_words(tmp_path):
     save(drawn()["timeline"], tmp_path / "a.SVG")
     text = (tmp_path / "a.SVG").read_text()
     words = set("".join(ElementTree.fromstring(text).itertext()).split("\n"))
-    assert {"ready", "starting", "draining", "desired", "panic mode", "a & b <c>"} <= {word.strip() for word in words}
+    assert {"ready", "starting", "terminating", "desired", "panic mode", "a & b <c>"} <= {
+        word.strip() for word in words
+    }
     assert "dc:date" not in text
 
 
@@ -191,7 +193,7 @@ lives = st.tuples(times, *[st.one_of(st.just(NAN), times)] * 4)
 @settings(deadline=None)
 @given(st.lists(lives, max_size=6), st.booleans())
 def test_every_pod_is_in_one_state_at_a_time(rows, scheduling):
-    """Counted pod by pod: pending until placed, starting until Ready, ready until asked to go, draining until gone."""
+    """Counted pod by pod: pending until placed, starting until Ready, ready until deleted, terminating until gone."""
     ordered = [sorted(row, key=lambda t: np.inf if np.isnan(t) else t) for row in rows]
     names = ("created_s", "scheduled_s", "ready_s", "delete_requested_s", "gone_s")
     pods = {name: np.array([row[i] for row in ordered], dtype=float) for i, name in enumerate(names)}
@@ -205,7 +207,7 @@ def test_every_pod_is_in_one_state_at_a_time(rows, scheduling):
             state = "pending" if created <= now else None
             state = "starting" if (placed if scheduling else created) <= now else state
             state = "ready" if ready <= now else state
-            state = "draining" if asked <= now else state
+            state = "terminating" if asked <= now else state
             state = None if gone <= now else state
             if state:
                 expected[state] += 1
@@ -226,7 +228,7 @@ def test_a_pod_removed_before_it_was_ready_drains_without_having_served():
         "pending": [1, 0, 0],
         "starting": [1, 0, 0],
         "ready": [0, 0, 0],
-        "draining": [0, 2, 0],
+        "terminating": [0, 2, 0],
     }
 
 

@@ -37,10 +37,11 @@ _NUMBERS = {
     "gpu-seconds": "gpu_seconds",
     "rps": "rps",
     "cost": "cost",
+    "cost-per-1000": "cost.per_1000",
     "cost-per-run": _PER_RUN,
     "cost-per-month": _PER_MONTH,
 }
-_MONEY = {_PER_RUN: " per run", _PER_MONTH: " per month"}
+_MONEY = {_PER_RUN: " per run", _PER_MONTH: " per month", "cost.per_1000": " per 1,000 requests"}
 ERRORS = "errors"
 """The share of failed requests, see `results.summary.error_share`."""
 
@@ -121,12 +122,16 @@ def parse_slo(text: str) -> Slo:
         hint = suggestion(name, [ERRORS, *_TIMES, *_NUMBERS])
         raise RunError(f"--slo {text!r}: runs do not report {name} ({hint})")
     try:
-        limit = seconds(value) if name in _TIMES and not value.replace(".", "", 1).isdigit() else _number(value)
+        limit = seconds(value) if name in _TIMES and not value.replace(".", "", 1).isdigit() else _number(value, name)
     except ValueError:
         example = "30s" if name in _TIMES else "0.1%" if name == ERRORS else "4"
         raise RunError(f"--slo {text!r}: {value!r} cannot be read (write {name}{sense}{example})") from None
     if name == ERRORS and not 0 <= limit <= 1:
         raise RunError(f"--slo {text!r}: {value} is no share of requests (write errors{sense}0.1%)")
+    if name == ERRORS and sense == "<=" and limit == 1:
+        raise RunError(f"--slo {text!r}: {value} is all requests, which every run meets (write errors<=1%)")
+    if limit < 0:
+        raise RunError(f"--slo {text!r}: {value} is negative (write {name}{sense}{value.lstrip('-')})")
     if of_successes:
         if name not in _LATENCIES:
             raise RunError(f"--slo {text!r}: only latencies can be of successes (write {name}{sense}{value})")
@@ -140,8 +145,9 @@ def priced(slos: Sequence[Slo], *, per_month: bool) -> list[Slo]:
     return [replace(slo, figure=figure) if slo.figure == "cost" else slo for slo in slos]
 
 
-def _number(text: str) -> float:
-    number = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+def _number(text: str, name: str = ERRORS) -> float:
+    """A number, of errors also in percent: of pods and money nothing says of what it is a share."""
+    number = float(text[:-1]) / 100 if text.endswith("%") and name == ERRORS else float(text)
     if not math.isfinite(number):
         raise ValueError(text)
     return number

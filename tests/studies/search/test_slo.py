@@ -88,6 +88,12 @@ def test_cost_is_in_the_unit_that_is_shown() -> None:
         ("max-pods<=many", "write max-pods<=4"),
         ("max-pods<=inf", "write max-pods<=4"),
         ("errors<=1% of successes", "only latencies can be of successes"),
+        ("errors<=1", "write errors<=1%"),
+        ("errors<=100%", "which every run meets"),
+        ("cost<=50%", "write cost<=4"),
+        ("max-pods<=50%", "write max-pods<=4"),
+        ("p95<=30%", "write p95<=30s"),
+        ("p95<=-3s", "is negative (write p95<=3s)"),
     ],
 )
 def test_slos_that_are_refused(text: str, words: str) -> None:
