@@ -89,6 +89,7 @@ def command(
     from kpasim.studies.backtest.compare import backtest
     from kpasim.studies.backtest.others import beside, currency_of, figures_of
     from kpasim.studies.backtest.prepare import Given, candidates, prepare, stretches
+    from kpasim.studies.backtest.waits import narrowed, trials
 
     if model and (service_time or cold_start):
         raise click.UsageError("give --model, or --service-time and --cold-start")
@@ -105,6 +106,9 @@ def command(
     )
     observed = Observation.read(observation)
     prepared = prepare(observed, observation, given)
+    if tried := trials(prepared):
+        with progress("trials of cold starts", tried, show=not as_json) as bar:
+            prepared = narrowed(observed, prepared, bar)
     compared = candidates(prepared, others, given, observed, observation)
     runs = len(prepared.parts) + (1 + len(compared) if compared else 0)
     with progress("replications", runs * replications, show=not as_json) as bar:

@@ -17,7 +17,7 @@ from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.passages import Passage
 from kpasim.results.summary import interval_places, rounded
 from kpasim.studies.backtest.pods import PodSeconds, gauge, pod_seconds
-from kpasim.studies.backtest.predict import GAUGES, Capacity, Ended, ended, gauges, results
+from kpasim.studies.backtest.predict import GAUGES, Capacity, Ended, PodTime, ended, gauges, pod_time, results
 from kpasim.studies.backtest.prepare import Part, Prepared, stretches
 
 Floats = NDArray[np.float64]
@@ -204,6 +204,10 @@ def backtest(
         times_s = np.arange(begin_s, end_s, 15.0)
     sampled = {name: np.zeros((replications, len(times_s))) for name in GAUGES}
     of_bins = [np.zeros((replications, len(edges_s) - 1)) for _ in Ended._fields]
+    settled_s = _settled(observation, prepared, begin_s)
+    compared_s = times_s[times_s >= settled_s]
+    compared_s = compared_s[[0, -1]] if len(compared_s) > 1 else np.array([settled_s, end_s])
+    pods_s = np.zeros((replications, len(PodTime._fields)))
     jobs = [stretch for part in prepared.parts for stretch in stretches(observation, part)]
     capacity, lock = Capacity(), Lock()
     finished = dict.fromkeys(range(len(jobs)), 0)
@@ -213,7 +217,8 @@ def backtest(
             finished[place] = done
             progress(sum(finished.values()) * len(prepared.parts) // len(jobs))
 
-        _add(jobs[place], replications, times_s, sampled, edges_s, of_bins, more, capacity, lock, threads)
+        _add(jobs[place], replications, times_s, sampled, edges_s, of_bins, compared_s, pods_s, more, capacity,
+             lock, threads)  # fmt: skip
 
     # Stretches of a long window are simulated side by side, once the first has found out the capacity.
     simulate(0, 0)
@@ -221,7 +226,6 @@ def backtest(
     with ThreadPoolExecutor(at_once) as pool:
         list(pool.map(partial(simulate, threads=1 if len(jobs) > at_once else 0), range(1, len(jobs))))
     sampled["panic"] = np.minimum(sampled["panic"], 1.0)
-    settled_s = _settled(observation, prepared, begin_s)
     seen = _recorded_ends(prepared.traffic.passages, edges_s)
     bands = {}
     for name, (at_s, values) in recorded.items():
@@ -251,7 +255,7 @@ def backtest(
             "is not simulated: concurrency, desired and panic are not compared for a stable window after each."
         )
         prepared = replace(prepared, notes=(*prepared.notes, said))
-    figures = _figures(observation, times_s, sampled, seen, predicted, settled, settled_s, end_s)
+    figures = _figures(observation, times_s, sampled, pods_s, compared_s, seen, predicted, settled, settled_s)
     return Backtest(observation, prepared, replications, edges_s, bands, figures, settled_s)
 
 
@@ -279,6 +283,8 @@ def _add(
     sampled: Mapping[str, Floats],
     edges_s: Floats,
     of_bins: list[Floats],
+    compared_s: Floats,
+    pods_s: Floats,
     progress: Callable[[int], None],
     capacity: Capacity,
     lock: Lock,
@@ -293,7 +299,10 @@ def _add(
             seen = gauges(outcome, times_s[there] - part.begin_s)
             window_s = (counted_s - part.begin_s, part.end_s - part.begin_s)
             responses = ended(outcome, edges_s - part.begin_s, window_s)
+            begin_s, end_s = max(counted_s, compared_s[0]), min(part.end_s, compared_s[1])
+            lasted = pod_time(outcome, begin_s - part.begin_s, end_s - part.begin_s)
             with lock:
+                pods_s[place] += lasted
                 for name, values in sampled.items():
                     values[place, there] += seen[name]
                 for into, counted in zip(of_bins, responses, strict=True):
@@ -345,28 +354,22 @@ def _figures(
     observation: Observation,
     times_s: Floats,
     sampled: Mapping[str, Floats],
+    pods_s: Floats,
+    compared_s: Floats,
     seen: Ended,
     predicted: Ended,
     settled: NDArray[np.bool_],
     settled_s: float,
-    end_s: float,
 ) -> tuple[Figure, ...]:
     found = []
     inside = times_s >= settled_s
-    steps_s = np.diff(times_s[inside])
-
-    def integrals(name: str) -> Floats:
-        values = sampled[name][:, inside]
-        return np.asarray((0.5 * (values[:, 1:] + values[:, :-1]) * steps_s).sum(axis=1))
-
-    ends_s = (float(times_s[inside][0]), float(times_s[inside][-1])) if inside.sum() > 1 else (settled_s, end_s)
-    for name, title, metric in (
-        ("pod_seconds", "pod-seconds (Ready)", GAUGES["pods"]),
-        ("requested_pod_seconds", "pod-seconds (requested)", GAUGES["requested"]),
+    begin_s, end_s = compared_s.tolist()
+    for name, title, metric, drawn in (
+        ("pod_seconds", "pod-seconds (Ready)", GAUGES["pods"], pods_s[:, 0]),
+        ("requested_pod_seconds", "pod-seconds (requested)", GAUGES["requested"], pods_s[:, 1]),
     ):
         if observation.find(metric, "autoscaler"):
-            known = pod_seconds(observation, metric, *ends_s)
-            drawn = integrals("pods" if name == "pod_seconds" else "requested")
+            known = pod_seconds(observation, metric, begin_s, end_s)
             found.append(_figure(name, title, "s", known, drawn))
     at_s, values = gauge(observation, GAUGES["requested"])
     peak_of = "requested" if len(at_s) else "pods"
@@ -388,13 +391,16 @@ def _figures(
     found.append(_figure("errors", "failed", "", PodSeconds(errors, errors, errors), drawn))
     if observation.find(GAUGES["panic"], "autoscaler"):
         at_s, values = gauge(observation, GAUGES["panic"])
-        kept = (at_s >= ends_s[0]) & (at_s <= ends_s[1])
-        held = np.minimum(values[kept], 1.0)
-        panic_s = float((0.5 * (held[1:] + held[:-1]) * np.diff(at_s[kept])).sum())
-        found.append(
-            _figure("panic_s", "in panic mode", "s", PodSeconds(panic_s, panic_s, panic_s), integrals("panic"))
-        )
+        kept = (at_s >= begin_s) & (at_s <= end_s)
+        panic_s = float(_integral(at_s[kept], np.minimum(values[kept], 1.0)))
+        drawn = _integral(times_s[inside], sampled["panic"][:, inside])
+        found.append(_figure("panic_s", "in panic mode", "s", PodSeconds(panic_s, panic_s, panic_s), drawn))
     return tuple(found)
+
+
+def _integral(times_s: Floats, values: Floats) -> Floats:
+    """Over time, along the last axis, of values at these times."""
+    return np.asarray((0.5 * (values[..., 1:] + values[..., :-1]) * np.diff(times_s)).sum(axis=-1))
 
 
 def _figure(name: str, title: str, unit: str, recorded: PodSeconds, drawn: Floats) -> Figure:

@@ -46,6 +46,18 @@ ROWS_AT_ONCE = 2_000_000
 """Requests of the replications that are in memory at a time."""
 
 
+class PodTime(NamedTuple):
+    """Pod-seconds of a run between two times.
+
+    Attributes:
+        ready: Of pods that are Ready and not asked to go [s].
+        requested: Of replicas asked of the Deployment [s].
+    """
+
+    ready: float
+    requested: float
+
+
 class Ended(NamedTuple):
     """Requests by the bin of time in which they ended.
 
@@ -78,6 +90,19 @@ def gauges(outcome: Outcome, at_s: Floats) -> dict[str, Floats]:
         "panic_average": _latest(ticks[TICK_T], ticks[PANIC], at_ns),
         "panic": _latest(ticks[TICK_T], ticks[PANIC_MODE], at_ns),
     }
+
+
+def pod_time(outcome: Outcome, begin_s: float, end_s: float) -> PodTime:
+    """The pod-seconds of a run between two times from the start of the load [s], whatever the scrapes see of it."""
+    if end_s <= begin_s:
+        return PodTime(0.0, 0.0)
+    low_ns, high_ns = (outcome.load_ns + round(at_s * SECOND_NS) for at_s in (begin_s, end_s))
+    pods = outcome.pods[outcome.pods[:, READY] != NEVER_NS]
+    gone = np.where(pods[:, ASKED] == NEVER_NS, high_ns, np.minimum(pods[:, ASKED], high_ns))
+    ready_ns = int(np.maximum(gone - np.maximum(pods[:, READY], low_ns), 0).sum())
+    changes, replicas = outcome.scaling[SCALING_T], outcome.scaling[REPLICAS]
+    lasted = np.diff(np.clip(np.append(changes, high_ns), low_ns, high_ns))
+    return PodTime(ready_ns / SECOND_NS, float((lasted * replicas).sum()) / SECOND_NS)
 
 
 def _latest(times_ns: Ints, values: NDArray[np.generic], at_ns: Ints) -> Floats:

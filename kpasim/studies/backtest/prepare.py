@@ -416,6 +416,32 @@ def experiment_text(prepared: Prepared, given: Given, folder: str | Path, out: s
     return f"# {service}: requests, service times and cold starts.\n{text.getvalue()}"
 
 
+def in_seconds(time: str) -> float:
+    """A time as the draws of a model have it."""
+    return float(time.removesuffix("s"))
+
+
+def with_cold_start(prepared: Prepared, start: ColdStart) -> Prepared:
+    """The same with another cold start, drawn from its interval where the one before was."""
+    before = prepared.times.start
+    assert before is not None
+
+    def changed(part: Part) -> Part:
+        draws = []
+        for draw in part.experiment.raw["model"]["posterior"]:
+            share = (in_seconds(draw[COLD_START]) - before.low_s) / (before.high_s - before.low_s)
+            draws.append({**draw, COLD_START: f"{start.low_s + share * (start.high_s - start.low_s):.3f}s"})
+        settings = {"model.cold-start": f"{start.mean_s:.3f}s", "model.posterior": draws}
+        return replace(part, experiment=part.experiment.with_settings(settings))
+
+    return replace(
+        prepared,
+        parts=tuple(changed(part) for part in prepared.parts),
+        whole=changed(prepared.whole),
+        times=replace(prepared.times, start=start),
+    )
+
+
 def with_arrivals(prepared: Prepared, within: str) -> Prepared:
     """The same with requests placed otherwise within their scrape intervals."""
     return replace(

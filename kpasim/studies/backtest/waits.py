@@ -1,0 +1,139 @@
+"""The cold start out of how long requests waited, where scrapes alone leave it open.
+
+A request that finds no free pod waits for one to start, so the recorded latency tells how long starts take. How much,
+the simulation says: the present is predicted with cold starts from all over the interval that the scrapes allow, and
+those stay that predict the recorded mean latency. It depends on where within their scrape intervals the requests came
+as well, so both ways to place them are tried, and count by how well they can explain it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.records.prometheus.observation import Observation
+from kpasim.results.intervals import Z90
+from kpasim.studies.backtest.compare import backtest
+from kpasim.studies.backtest.prepare import (
+    COLD_START,
+    DRAWS,
+    Prepared,
+    in_seconds,
+    with_arrivals,
+    with_cold_start,
+)
+
+Floats = NDArray[np.float64]
+
+OPEN = 0.25
+"""Share of the cold start that its interval is wide, from which on the waits are asked."""
+MOST_REQUESTS = 100_000
+"""Windows with more of them have so many starts that scrapes tell the cold start; trials of them would take long."""
+STEPS = 400
+
+
+class Trials(NamedTuple):
+    """Predictions with several cold starts.
+
+    Attributes:
+        cold_start_s: Cold start of each [s].
+        latency_s: Mean latency that each predicts [s].
+    """
+
+    cold_start_s: Floats
+    latency_s: Floats
+
+
+def narrowed(
+    observation: Observation, prepared: Prepared, progress: Callable[[int], None] = lambda done: None
+) -> Prepared:
+    """The same with the cold starts that predict the recorded mean latency; as it was where scrapes tell them.
+
+    Args:
+        observation: The series.
+        prepared: What to simulate.
+        progress: Called with the number of trials finished so far, out of ``trials(prepared)``.
+
+    Raises:
+        KpasimError: It cannot be simulated.
+    """
+    start = prepared.times.start
+    if start is None or not trials(prepared):
+        return prepared
+    workload = prepared.whole.experiment.raw["workload"]
+    found: list[Trials] = []
+    recorded_s = math.nan
+    for within in sorted(("uniform", "clustered"), key=lambda one: one != workload["within"]):
+        placed = with_arrivals(prepared, within)
+        figures = backtest(observation, placed, DRAWS, partial(_beyond, progress, len(found) * DRAWS)).figures
+        latency = next(one for one in figures if one.name == "mean_latency_s")
+        tried = [in_seconds(draw[COLD_START]) for draw in prepared.whole.experiment.raw["model"]["posterior"]]
+        found.append(Trials(np.array(tried), latency.drawn))
+        recorded_s = latency.recorded
+    bounds_s = likely(found, recorded_s, (start.low_s, start.high_s))
+    if bounds_s is None:
+        return prepared
+    narrow = replace(
+        start,
+        mean_s=0.5 * sum(bounds_s),
+        low_s=bounds_s[0],
+        high_s=bounds_s[1],
+        source=f"{start.source}, and how long requests waited",
+        notes=(),
+    )
+    note = (
+        f"The pods at scrapes leave the cold start between {start.low_s:.3g} and {start.high_s:.3g} s. Of these, the "
+        "ones that predict the recorded mean latency are taken, so that it does not test the prediction by itself: "
+        "kube-state-metrics, or --cold-start, would."
+    )
+    notes = (*(one for one in prepared.notes if one not in start.notes), note)
+    return replace(with_cold_start(prepared, narrow), notes=notes)
+
+
+def _beyond(progress: Callable[[int], None], before: int, done: int) -> None:
+    progress(before + done)
+
+
+def trials(prepared: Prepared) -> int:
+    """How many replications ``narrowed`` simulates."""
+    start = prepared.times.start
+    ended = sum(float(one.ended.sum()) for one in prepared.traffic.passages)
+    is_open = start is not None and start.high_s - start.low_s > OPEN * start.mean_s
+    # Past the activator a wait for a pod is not part of the recorded latency.
+    return 2 * DRAWS if is_open and prepared.traffic.direct < 0.5 and ended <= MOST_REQUESTS else 0
+
+
+def likely(found: Sequence[Trials], recorded_s: float, within_s: tuple[float, float]) -> tuple[float, float] | None:
+    """The cold starts under which a mean latency is likely; ``None`` where it does not depend on them.
+
+    The latency is taken as a line in the cold start with the scatter of the trials about it (the regression of M.
+    Beaumont, W. Zhang and D. Balding, Genetics 162, 2002), the cold start as uniform before it is known.
+
+    Args:
+        found: Trials of each way to place requests; the first is the one in use.
+        recorded_s: The mean latency to explain [s].
+        within_s: Least and longest cold start [s].
+    """
+    grid_s = np.linspace(*within_s, STEPS)
+    weight = np.zeros(STEPS)
+    for place, (tried_s, latency_s) in enumerate(found):
+        slope, at_0_s = np.polyfit(tried_s, latency_s, 1)
+        scatter_s = float(np.std(latency_s - at_0_s - slope * tried_s, ddof=2))
+        error = scatter_s / (math.sqrt(len(tried_s)) * float(np.std(tried_s)))
+        if not place and (not math.isfinite(recorded_s) or slope <= Z90 * error):
+            return None
+        away = (recorded_s - at_0_s - slope * grid_s) / scatter_s
+        weight += np.exp(-0.5 * away**2) / scatter_s
+    if not weight.sum():
+        return None
+    weight /= weight.sum()
+    mean_s = float(weight @ grid_s)
+    # A uniform distribution with this mean and spread: so the draws are.
+    half_s = math.sqrt(3.0 * float(weight @ (grid_s - mean_s) ** 2))
+    return max(within_s[0], mean_s - half_s), min(within_s[1], mean_s + half_s)
