@@ -30,7 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kpasim.errors import RunError
 from kpasim.results.frames import Columns
-from kpasim.results.spans import machine_from, merged, places, scheduled_from
+from kpasim.results.spans import machine_from, merged, places, row_sums, scheduled_from, together
 from kpasim.results.summary import Figures, aggregate
 from kpasim.results.tables import Tables
 
@@ -214,7 +214,7 @@ def bill_many(
     payers, _, start = _payers(tables, billing)
     with np.errstate(invalid="ignore"):
         stay = (start <= horizon[:, np.newaxis]) & ~(payers["gone_s"] <= horizon[:, np.newaxis])
-    figures["stays_per_hour"] = (stay * _rates(payers, prices)).sum(axis=1) * 3600.0
+    figures["stays_per_hour"] = row_sums(stay * _rates(payers, prices)) * 3600.0
     return figures | {"responses": ok.astype(np.float64)}
 
 
@@ -326,10 +326,9 @@ def _whole(tables: Tables, prices: Mapping[str, Price], billing: Billing, horizo
         starting.append((every, start, _or_never(payers["ready_s"])))
     draining = (payer_of_pod, asked, _or_never(pods["gone_s"]))
 
-    work = merged([working], low, high)
-    worked = work.lengths()
-    with_start = work.lengths_with(merged(starting, low, high))
-    with_drain = work.lengths_with(merged([*starting, draining], low, high))
+    work, start_up, drain = (merged(each, low, high) for each in ([working], starting, [draining]))
+    busy = together(work, start_up)
+    worked, with_start, with_drain = work.lengths(), busy.lengths(), together(busy, drain).lengths()
     spans = {
         "working": worked,
         "idle": np.maximum(seconds - with_drain, 0.0),
@@ -337,7 +336,7 @@ def _whole(tables: Tables, prices: Mapping[str, Price], billing: Billing, horizo
         "draining": np.maximum(with_drain - with_start, 0.0),
     }
     rate = _rates(payers, prices)
-    parts = {f"parts.{part}": (span * rate).sum(axis=1) for part, span in spans.items()}
+    parts = {f"parts.{part}": row_sums(span * rate) for part, span in spans.items()}
     return {"amount": np.sum(list(parts.values()), axis=0), **parts}
 
 
@@ -353,8 +352,7 @@ def _within(
     with np.errstate(invalid="ignore"):
         until = start + _steps(np.fmin(payers["gone_s"], horizon[:, np.newaxis]) - start, billing)
         seconds = np.minimum(until, stretch_s[1]) - np.maximum(start, stretch_s[0])
-    spent: NDArray[np.float64] = (np.maximum(np.nan_to_num(seconds), 0.0) * _rates(payers, prices)).sum(axis=1)
-    return spent
+    return row_sums(np.maximum(np.nan_to_num(seconds), 0.0) * _rates(payers, prices))
 
 
 def _or_never(times: NDArray[np.float64]) -> NDArray[np.float64]:

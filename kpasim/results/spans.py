@@ -16,34 +16,23 @@ Spans = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
 
 
 class Merged(NamedTuple):
-    """Stretches of all payers one after the other on one time axis, those that touch made one; all in order."""
+    """Stretches of all payers, those of one payer that overlap or touch made one.
 
-    payers: NDArray[np.int64]
-    begins: NDArray[np.float64]
-    ends: NDArray[np.float64]
+    Attributes:
+        begins: The payer (real part) and the begin (imaginary part) of each, in order.
+        ends: The payer and the end.
+        shape: Shape of the table of payers.
+    """
+
+    begins: NDArray[np.complex128]
+    ends: NDArray[np.complex128]
     shape: tuple[int, ...]
 
     def lengths(self) -> NDArray[np.float64]:
         """How long at least one stretch was going on, for each payer."""
-        return self._by_payer(self.ends - self.begins)
-
-    def lengths_with(self, other: Merged) -> NDArray[np.float64]:
-        """How long a stretch of this or of ``other`` was going on, where ``low`` and ``high`` are the same."""
-        both = self._until(other.ends) - self._until(other.begins)
-        return self.lengths() + other._by_payer(other.ends - other.begins - both)
-
-    def _by_payer(self, lengths: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = np.bincount(self.payers, lengths, minlength=math.prod(self.shape))
-        return found.astype(np.float64).reshape(self.shape)
-
-    def _until(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Length of the stretches before places on the axis."""
-        if len(self.begins) == 0:
-            return np.zeros(len(places))
-        before = np.concatenate([[0.0], np.cumsum(self.ends - self.begins)])
-        stretch = np.searchsorted(self.begins, places, side="right") - 1
-        rest = np.minimum(places, self.ends[stretch]) - self.begins[stretch]
-        return np.where(stretch < 0, 0.0, before[stretch] + rest)
+        lengths = self.ends.imag - self.begins.imag
+        found = np.bincount(self.begins.real.astype(np.int64), lengths, minlength=math.prod(self.shape))
+        return np.asarray(found, dtype=np.float64).reshape(self.shape)
 
 
 def merged(spans: Sequence[Spans], low: NDArray[np.float64], high: NDArray[np.float64]) -> Merged:
@@ -53,18 +42,29 @@ def merged(spans: Sequence[Spans], low: NDArray[np.float64], high: NDArray[np.fl
     start = np.maximum(np.concatenate([span[1].ravel() for span in spans]), np.append(low, 0.0)[payers])
     end = np.minimum(np.concatenate([span[2].ravel() for span in spans]), np.append(high, 0.0)[payers])
     kept = (payers >= 0) & (end > start)
-    payers, start, end = payers[kept], start[kept], end[kept]
-    # A second between payers keeps them apart.
-    length = np.maximum(high - low, 0.0).ravel()
-    first = np.cumsum(length + 1.0) - length - 1.0
-    shift = (first - np.where(length > 0.0, low.ravel(), 0.0))[payers]
-    start += shift
-    end += shift
-    begins, ends = np.sort(start), np.sort(end)
-    # Where as many stretches have ended as have begun, none is going on until the next begins.
+    payers = payers[kept]
+    return _in_order(_of_payers(payers, start[kept]), _of_payers(payers, end[kept]), low.shape)
+
+
+def together(*parts: Merged) -> Merged:
+    """The stretches of several, of the same payers, made one."""
+    begins, ends = (np.concatenate([getattr(one, name) for one in parts]) for name in ("begins", "ends"))
+    return _in_order(begins, ends, parts[0].shape)
+
+
+def _of_payers(payers: NDArray[np.int64], times: NDArray[np.float64]) -> NDArray[np.complex128]:
+    """Payers and times as one number each: complex numbers are ordered by their real part, then by the other."""
+    found = np.empty(len(payers), dtype=np.complex128)
+    found.real, found.imag = payers, times
+    return found
+
+
+def _in_order(begins: NDArray[np.complex128], ends: NDArray[np.complex128], shape: tuple[int, ...]) -> Merged:
+    begins.sort()
+    ends.sort()
+    # Where as many stretches of a payer have ended as have begun, none is going on until the next begins.
     apart = begins[1:] > ends[:-1]
-    begins, ends = begins[np.append(True, apart)[: len(begins)]], ends[np.append(apart, True)[: len(ends)]]
-    return Merged(np.searchsorted(first - 0.5, begins, side="right") - 1, begins, ends, low.shape)
+    return Merged(begins[np.append(True, apart)[: len(begins)]], ends[np.append(apart, True)[: len(ends)]], shape)
 
 
 def covered(spans: Sequence[Spans], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -72,19 +72,26 @@ def covered(spans: Sequence[Spans], low: NDArray[np.float64], high: NDArray[np.f
     return merged(spans, low, high).lengths()
 
 
+def row_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum of each row, to the last bit the same whatever zeros stand behind its values.
+
+    Runs of different lengths are padded to be summed together, and numpy's own sum adds in an order that depends on the
+    length.
+    """
+    return np.cumsum(values, axis=1)[:, -1] if values.shape[1] else np.zeros(len(values))
+
+
 def places(names: NDArray[Any], among: NDArray[Any]) -> NDArray[np.int64]:
     """Where each run's names stand in a table of shape ``(runs, rows)``, as places in it laid flat; -1: nowhere."""
     runs, rows = among.shape
+    if names.dtype.kind in "iu":
+        return np.where((names >= 0) & (rows > 0), names + np.arange(runs)[:, np.newaxis] * rows, -1)
     result = np.full(names.shape, -1)
     for run in range(runs if rows else 0):
-        if names.dtype.kind in "iu":
-            found, here = names[run], names[run] >= 0
-        else:
-            order = np.argsort(among[run], kind="stable")
-            place = np.searchsorted(among[run], names[run], sorter=order)
-            found = order[np.minimum(place, rows - 1)]
-            here = among[run][found] == names[run]
-        result[run] = np.where(here, found + run * rows, -1)
+        order = np.argsort(among[run], kind="stable")
+        place = np.searchsorted(among[run], names[run], sorter=order)
+        found = order[np.minimum(place, rows - 1)]
+        result[run] = np.where(among[run][found] == names[run], found + run * rows, -1)
     return result
 
 

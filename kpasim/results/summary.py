@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kpasim.results.frames import Columns
-from kpasim.results.spans import machine_from
+from kpasim.results.spans import machine_from, row_sums
 from kpasim.results.tables import Tables
 
 Figures = dict[str, NDArray[np.float64]]
@@ -367,7 +367,7 @@ def _spread(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> Figures:
     """Mean, least and greatest of the masked values of each row."""
     count = mask.sum(axis=1)
     with np.errstate(invalid="ignore"):
-        mean = np.where(mask, values, 0.0).sum(axis=1) / count
+        mean = row_sums(np.where(mask, values, 0.0)) / count
     least = np.fmin.reduce(np.where(mask, values, np.nan), axis=1, initial=np.nan)
     return {"mean": mean, "min": least, "max": _max(np.where(mask, values, np.nan))}
 
@@ -399,7 +399,7 @@ def _pod_figures(pods: Columns, horizon: NDArray[np.float64]) -> Figures:
     present = np.cumsum(np.take_along_axis(change, order, axis=1), axis=1)
     return {
         "max_pods": np.max(present, axis=1, initial=0).astype(np.float64),
-        "pod_seconds": np.nansum(lived, axis=1),
+        "pod_seconds": row_sums(np.nan_to_num(lived)),
         "cold_starts": started.sum(axis=1).astype(np.float64),
     }
 
@@ -407,7 +407,7 @@ def _pod_figures(pods: Columns, horizon: NDArray[np.float64]) -> Figures:
 def _machine_seconds(pods: Columns, horizon: NDArray[np.float64]) -> NDArray[np.float64]:
     """Seconds in which pods had a machine, added up for each run."""
     lived = np.fmin(pods["gone_s"], horizon[:, np.newaxis]) - np.maximum(machine_from(pods), 0.0)
-    return np.asarray(np.maximum(np.nan_to_num(lived), 0.0).sum(axis=1))
+    return row_sums(np.maximum(np.nan_to_num(lived), 0.0))
 
 
 def _first(t_s: NDArray[np.float64], mask: NDArray[np.bool_], since: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kpasim.results.frames import Columns
-from kpasim.results.spans import covered, machine_from, places
+from kpasim.results.spans import covered, machine_from, places, row_sums
 from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables
 
@@ -51,11 +51,11 @@ def use_many(tables: Tables, horizon_s: ArrayLike, stretch_s: tuple[float, float
     low, high = np.where(there, low, np.inf), np.where(there, high, -np.inf)
     end = np.nan_to_num(requests["server_end_s"], nan=np.inf)
     busy = covered([(place, requests["server_start_s"], end)], low, high)
-    held = np.where(there, high - low, 0.0).sum(axis=1)
+    held = row_sums(np.where(there, high - low, 0.0))
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
             "cold_start_share": late.sum(axis=1) / sent.sum(axis=1),
-            "gpu_utilisation": busy.sum(axis=1) / held,
+            "gpu_utilisation": row_sums(busy) / held,
         }
 
 

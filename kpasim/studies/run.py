@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,39 @@ REFERENCE_BATCH = 1024
 """The same where processes share the work: they should not begin again and again."""
 BATCH_REQUESTS, LEAST_BATCH = 200_000, 8
 """Requests of a batch at most, and its replications at least."""
+
+
+class Terms(NamedTuple):
+    """What figures depend on beside the tables of a run.
+
+    Attributes:
+        gpus_per_pod: GPUs that each pod holds.
+        repeat_s: How often the load recurs, where it ends by itself.
+        steady_s: What of each run stands for a load that goes on, see `studies.steady`.
+        prices: Price of each instance type; ``None`` where one has none.
+        billing: How the provider counts.
+    """
+
+    gpus_per_pod: int
+    repeat_s: float | None
+    steady_s: tuple[float, float] | None
+    prices: dict[str, cost.Price] | None
+    billing: cost.Billing
+
+    def figures(self, tables: Tables, horizon_s: NDArray[np.float64], never_sent: NDArray[np.float64]) -> Figures:
+        """Figures of merit, one value per run; see `results.summary.summarise_many` and `Result.never_sent`."""
+        found = summary.summarise_many(tables, horizon_s, self.gpus_per_pod) | {"never_sent": never_sent}
+        month = (0.0, self.repeat_s) if self.repeat_s else self.steady_s
+        if month is not None:
+            found["requests_per_day"] = requests_per_day(tables.requests["start_s"], month)
+        return found
+
+    def bills(self, tables: Tables, horizon_s: NDArray[np.float64]) -> Figures | None:
+        """What each run costs, see `results.cost.bill_many`; ``None`` without prices."""
+        if self.prices is None:
+            return None
+        how: dict[str, Any] = {"horizon_s": horizon_s, "steady_s": self.steady_s, "repeat_s": self.repeat_s}
+        return cost.bill_many(tables, self.prices, self.billing, **how)
 
 
 @dataclass
@@ -97,12 +130,14 @@ class Result:
     @cached_property
     def figures(self) -> Figures:
         """Each figure of merit as one value per replication; names of nested figures are joined by a dot."""
-        found = summary.summarise_many(self._stacked, self.horizon_s, self.experiment.gpus_per_pod)
-        found |= {"never_sent": self.never_sent}
-        month = (0.0, self.experiment.repeat_s) if self.experiment.repeat_s else self.steady_s
-        if month is not None:
-            found["requests_per_day"] = requests_per_day(self._stacked.requests["start_s"], month)
-        return found
+        return self.terms.figures(self._stacked, self.horizon_s, self.never_sent)
+
+    @cached_property
+    def terms(self) -> Terms:
+        """What the figures depend on beside the tables."""
+        experiment = self.experiment
+        billing = billing_of(experiment)
+        return Terms(experiment.gpus_per_pod, experiment.repeat_s, self.steady_s, prices_of(experiment), billing)
 
     @property
     def steady_s(self) -> tuple[float, float] | None:
@@ -168,24 +203,15 @@ class Result:
         """90 % predictive interval of every figure."""
         return self.aggregate.intervals
 
-    @cached_property
+    @property
     def prices(self) -> dict[str, cost.Price] | None:
         """Price of each instance type; ``None`` where one has none."""
-        return prices_of(self.experiment)
+        return self.terms.prices
 
     @cached_property
     def cost_figures(self) -> Figures | None:
         """Cost of each replication; ``None`` without prices."""
-        if self.prices is None:
-            return None
-        return cost.bill_many(
-            self._stacked,
-            self.prices,
-            billing_of(self.experiment),
-            horizon_s=self.horizon_s,
-            steady_s=self.steady_s,
-            repeat_s=self.experiment.repeat_s,
-        )
+        return self.terms.bills(self._stacked, self.horizon_s)
 
     @cached_property
     def cost(self) -> dict[str, Any] | None:

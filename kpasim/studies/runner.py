@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from kpasim.engines import lower, sampling
 from kpasim.engines.machines import nanoseconds
 from kpasim.engines.params import Params
+from kpasim.engines.tables import stacked
 from kpasim.results.summary import OF_REQUESTS, Figures
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.execution.allocation import Allocation
 from kpasim.studies.execution.engine import execute
 from kpasim.studies.run import Result
+
+MOST_CELLS = 1 << 18
+"""Rows of a table, padding included, up to which results are summarised together."""
 
 
 class Runner:
@@ -60,12 +66,9 @@ class Runner:
         Returns:
             One value per replication under each name: those of `results.summary.summarise_many`, ``horizon_s``, and
             those of `results.cost.bill_many` under ``cost.amount`` and so on where every instance type has a price.
-            A replication's values do not depend on what else is simulated, its neighbours in ``replications`` apart:
-            they decide about the last bits of sums.
+            A replication's values do not depend on what else is simulated.
         """
-        result = self._result(replications, threads)
-        costs = {f"cost.{name}": values for name, values in (result.cost_figures or {}).items()}
-        return {**result.figures, **costs, "horizon_s": result.horizon_s}
+        return figures_of([self.result(replications, threads)])
 
     def slo_figures(self, replications: Sequence[int], threads: int = 1) -> Figures:
         """The same as SLOs see them: `studies.run.Result.slo_figures`, and requests followed until they have ended.
@@ -73,7 +76,7 @@ class Runner:
         Where the experiment's horizon leaves requests in flight, the same replications are simulated again without it:
         requests count as they ended, all else as at the horizon.
         """
-        result = self._result(replications, threads)
+        result = self.result(replications, threads)
         found = {**result.slo_figures, "horizon_s": result.horizon_s}
         if self.experiment.horizon_s is None or not found["in_flight"].any():
             return found
@@ -83,7 +86,8 @@ class Runner:
         later = self._unending.slo_figures(replications, threads)
         return found | {name: later[name] for name in OF_REQUESTS}
 
-    def _result(self, replications: Sequence[int], threads: int) -> Result:
+    def result(self, replications: Sequence[int], threads: int = 1) -> Result:
+        """What some replications leave, by index."""
         outcomes = self._allocation.execute(
             replications, lambda params, draws: execute(params, draws, self.engine, threads)
         )
@@ -96,3 +100,43 @@ class Runner:
             numbers=replications,
             stretch_s=self._stretch_s,
         )
+
+
+def figures_of(results: Sequence[Result]) -> Figures:
+    """Figures of several results as `Runner.figures` gives them, one result after the other.
+
+    Those that follow each other under the same terms are worked out together: of a few short runs, calling numpy takes
+    more time than the numbers.
+    """
+    parts: list[list[Result]] = []
+    runs = width = 0
+    for one in results:
+        wide = max(width, _width(one))
+        runs += one.replications
+        if parts and parts[-1][0].terms == one.terms and runs * wide <= MOST_CELLS:
+            parts[-1].append(one)
+            width = wide
+        else:
+            parts.append([one])
+            runs, width = one.replications, _width(one)
+    found = [_figures_under_same_terms(part) for part in parts]
+    return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+
+
+def _width(result: Result) -> int:
+    """Rows of the largest table of a result's runs."""
+    return max(len(table) for one in result.outcomes for table in (one.requests, one.ticks, one.scaling, one.pods))
+
+
+def _figures_under_same_terms(results: Sequence[Result]) -> Figures:
+    terms = results[0].terms
+    tables = stacked([one for result in results for one in result.outcomes])
+    horizon_s, never_sent = (
+        np.concatenate([getattr(result, name) for result in results]) for name in ("horizon_s", "never_sent")
+    )
+    costs = terms.bills(tables, horizon_s) or {}
+    return {
+        **terms.figures(tables, horizon_s, never_sent),
+        **{f"cost.{name}": values for name, values in costs.items()},
+        "horizon_s": horizon_s,
+    }

@@ -39,7 +39,7 @@ from kpasim.studies.grid.axes import cells, value_text
 from kpasim.studies.grid.journal import Journal, runs
 from kpasim.studies.grid.result import SweepResult, read_plan
 from kpasim.studies.prices import prices_of, prices_to_dict
-from kpasim.studies.runner import Runner
+from kpasim.studies.runner import Runner, figures_of
 from kpasim.studies.same import changes_nothing, without_effect
 from kpasim.studies.steady import has_month, steady_part
 
@@ -358,17 +358,21 @@ def execute_chunk(chunk: Chunk) -> tuple[range, Figures]:
     """
     blocks = math.ceil(chunk.replications / chunk.block)
     runners: dict[int, Runner] = {}
-    found = []
+    numbers: list[int] = []
+    replications: list[int] = []
+    results = []
     for unit in chunk.units:
         number, block = divmod(unit, blocks)
         if number not in runners:
             variant = chunk.experiment.with_settings(chunk.settings[number])
             runner = Runner(variant, chunk.engine, until_s=chunk.until_s, stretch_s=chunk.stretch_s)
             runners = {number: runner}
-        replications = range(block * chunk.block, min(chunk.replications, (block + 1) * chunk.block))
-        figures = runners[number].figures(replications)
-        found.append({"setting": np.full(len(replications), number), "replication": np.array(replications), **figures})
-    return chunk.units, {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+        of_unit = range(block * chunk.block, min(chunk.replications, (block + 1) * chunk.block))
+        results.append(runners[number].result(of_unit))
+        numbers += [number] * len(of_unit)
+        replications += of_unit
+    columns = {"setting": np.array(numbers), "replication": np.array(replications)}
+    return chunk.units, columns | figures_of(results)
 
 
 class _Crew:

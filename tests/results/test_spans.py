@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kpasim.results.spans import covered, merged
+from kpasim.results.spans import covered, merged, together
 
 
 def test_covered_lengths_are_those_of_a_count_of_milliseconds() -> None:
@@ -17,7 +17,7 @@ def test_covered_lengths_are_those_of_a_count_of_milliseconds() -> None:
         one, other = (_stretches(dice, count) for count in (25, 9))
 
         assert np.allclose(covered([one], low, high), _counted([one], low, high))
-        both = merged([one], low, high).lengths_with(merged([other], low, high))
+        both = together(merged([one], low, high), merged([other], low, high)).lengths()
         assert np.allclose(both, _counted([one, other], low, high))
 
 

@@ -1,0 +1,43 @@
+"""Runs of several settings summarised together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kpasim.spec.experiment import load
+from kpasim.studies import runner
+from kpasim.studies.runner import Runner, figures_of
+from tests.studies.sweeps import write
+
+SETTINGS = (
+    {"service.annotations.max-scale": 1},
+    {"service.annotations.max-scale": 4, "service.annotations.min-scale": 3},
+    {"cluster.instance-types": ["large"]},
+    {"cost": {"per": "pod", "bills-from": "created", "granularity": "1m"}, "horizon": "90s"},
+    {"workload": {"kind": "poisson", "rate": 0.4, "duration": "3m"}, "repeat": "1h", "start": "idled"},
+    {"workload": {"kind": "poisson", "rate": 0.4, "duration": "3m"}},
+)
+
+
+@pytest.mark.parametrize("most_cells", [1, 1 << 18])
+def test_figures_do_not_depend_on_other_runs(most_cells: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every figure and bill is that of the replication by itself, to the last bit, whatever is summarised with it."""
+    monkeypatch.setattr(runner, "MOST_CELLS", most_cells)
+    write(tmp_path)
+    experiment = load(tmp_path / "painting.yaml")
+    runners = [Runner(experiment.with_settings(one), "reference") for one in SETTINGS]
+    results = [one.result(range(3)) for one in runners]
+    # Loads that recur have a figure more; a sweep has it for all settings or for none.
+    for some in (results[:4], results[4:5], results[5:]):
+        found = figures_of(some)
+        alone = [
+            figures_of([Runner(one.experiment, "reference").result([replication])])
+            for one in some
+            for replication in range(3)
+        ]
+        for name, values in found.items():
+            assert values.tobytes() == b"".join(each[name].tobytes() for each in alone), name
+    assert len({one.pods["created_s"].shape for one in results}) > 2
+    assert results[3].horizon_s.tolist() == [90.0] * 3
