@@ -178,12 +178,6 @@ class Recorder:
             return sum(math.isnan(pod.gone_s) for pod in self.pods.values())
 
     @property
-    def staying_pods(self) -> int:
-        """Pods that are not gone and were not asked to go."""
-        with self._lock:
-            return sum(math.isnan(pod.delete_requested_s) for pod in self.pods.values())
-
-    @property
     def wanted_pods(self) -> int:
         """Replicas that the Deployment of the run's revision asks for; -1 before it is known."""
         with self._lock:

@@ -4,8 +4,8 @@ A model of the predictive autoscaler AHPA of Alibaba Cloud (ACK) as it is docume
 earlier days at ``now + ahead``, or the reactive answer where that is larger, within the bounds of the time of day
 (``kpasim.policy.schedule``). AHPA's own forecast is not published; this is the plainest forecast with its settings.
 
-State is a ``History``: the demand of each slot of the earlier periods, kept in a ring. ``observe`` writes it while
-the run goes on, ``earlier_periods`` fills it before a run from a known demand.
+State is a ``History``: the demand of each slot of the earlier periods, kept in a ring. ``remember`` fills it before a
+run, ``observe`` writes it while the run goes on.
 
 Source:
     Alibaba Cloud, "Use AHPA to enable predictive scaling in Knative" (2026), ``prediction.quantile`` and
@@ -25,8 +25,6 @@ SLOT_NS = 60_000_000_000
 DAY_NS = 86_400_000_000_000
 PERIODS = 7
 """AHPA asks for at least seven days of history."""
-QUANTILE = 0.95
-"""``prediction.quantile`` of the published example."""
 
 SUM, WEIGHT_NS = 0, 1
 """Columns of ``History.slots``: demand times time, and the time it was seen [ns]."""
@@ -77,23 +75,6 @@ def new_history(settings: Settings, periods: int = PERIODS) -> History:
         np.arange(periods + 1, dtype=np.int64) - (periods + 1),
         np.zeros(periods + 1),
     )
-
-
-def earlier_periods(settings: Settings, history: History, mean: NDArray[np.float64], rng: np.random.Generator) -> None:
-    """Fill the earlier periods with draws around a known demand.
-
-    The number of requests in service of a system without a queue is Poisson with the mean that Little's law gives;
-    each slot of each period draws one.
-
-    Args:
-        settings: The forecast.
-        history: Changed in place; periods are numbered so that the run begins with period 0.
-        mean: Mean demand of each slot, shape ``(slots in a period,)``.
-        rng: Source of the draws.
-    """
-    rows = len(history.owner)
-    for period in range(1 - rows, 0):
-        remember(settings, history, period, rng.poisson(mean).astype(np.float64))
 
 
 def remember(settings: Settings, history: History, period: int, demand: NDArray[np.float64]) -> None:

@@ -9,9 +9,6 @@ Source:
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -68,16 +65,6 @@ def capacity(container_concurrency: int, backends: int, trackers: int, activator
     if backends > 0 and (container_concurrency == 0 or slots > MAX_CAPACITY):
         return MAX_CAPACITY
     return slots
-
-
-def infer_index(activators: Sequence[str], own: str) -> int:
-    """Index of the activator ``own`` among ``activators``, sorted as text; -1 when it is not there.
-
-    Source:
-        knative/serving@98e5ef9, pkg/activator/net/throttler.go, ``inferIndex``
-    """
-    place = bisect_left(activators, own)
-    return place if place < len(activators) and activators[place] == own else UNKNOWN_ACTIVATOR
 
 
 def slice_bounds(pods: int, index: int, activators: int) -> tuple[int, int, int]:
@@ -180,19 +167,6 @@ def round_robin(
         if place == count:
             place = 0
     return -1, position
-
-
-def random_choice(count: int, draw: float) -> int:
-    """A place among ``count``, each equally likely.
-
-    Args:
-        count: Number of pods, at least 1.
-        draw: Uniform draw in [0, 1).
-
-    Source:
-        knative/serving@98e5ef9, pkg/activator/net/lb_policy.go, ``randomLBPolicy``
-    """
-    return int(draw * count)
 
 
 def contestants(count: int, first: float, second: float) -> tuple[int, int]:
@@ -352,7 +326,6 @@ KERNELS = (
     assign_slice,
     first_available,
     round_robin,
-    random_choice,
     contestants,
     power_of_two,
     least_request,

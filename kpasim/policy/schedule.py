@@ -1,8 +1,8 @@
 """A schedule: least and most pods by time of day and weekday, in a time zone.
 
 Windows are written as those of KEDA's cron trigger: a cron expression for the start, another for the end. Outside
-the tick, ``changes`` turns all windows into one table for a run; in the tick ``bounds`` reads it and ``clamped``
-applies it to another autoscaler's answer (KEDA and ACK's AHPA combine them with a maximum, too).
+the tick, ``changes`` turns all windows into one table for a run; in the tick ``bounds`` reads it. KEDA and
+ACK's AHPA combine the bounds with another autoscaler's answer by a maximum, too.
 
 Source:
     kedacore/keda@8b4f083, pkg/scalers/cron_scaler.go; ``instanceBounds`` of ACK's AHPA for the upper bound
@@ -198,11 +198,5 @@ def bounds(table: NDArray[np.int64], now_ns: int) -> tuple[int, int]:
     return int(table[place, LEAST]), int(table[place, MOST])
 
 
-def clamped(table: NDArray[np.int64], now_ns: int, pods: int) -> int:
-    """Another autoscaler's answer within the bounds of the schedule; below 0 it is not known yet and stays so."""
-    least, most = bounds(table, now_ns)
-    return pods if pods < 0 else min(max(pods, least), most)
-
-
-KERNELS = (bounds, clamped)
+KERNELS = (bounds,)
 """Functions that a compiled engine adopts, callees before callers; the rest is computed once per run."""

@@ -8,8 +8,6 @@ Source:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,26 +21,6 @@ PROXIED_CONCURRENCY = 1
 COUNT = 2
 PROXIED_COUNT = 3
 FIELDS = 4
-
-# How the pods are reached.
-MESH_AUTO = 0
-MESH_ENABLED = 1
-MESH_DISABLED = 2
-MESH_MODES = ("auto", "enabled", "disabled")
-"""Values of ``mesh-compatibility-mode``, by code."""
-
-# How a scrape ended.
-SCRAPED = 0
-NOTHING_TO_SCRAPE = 1
-"""There are no ready pods; nothing is recorded, and it is no error."""
-PODS_EXHAUSTED = 2
-DIRECT_NOT_AVAILABLE = 3
-"""Every pod answered like one behind a service mesh, which takes no requests by address."""
-DID_NOT_RECEIVE_STAT = 4
-SERVICE_SCRAPE_ERROR = 5
-
-SERVICE_TRIES = 10
-"""Errors a worker that scrapes through the service address puts up with."""
 
 
 def sample_size(population: float) -> float:
@@ -169,114 +147,6 @@ def net(value: float, proxied: float) -> float:
         knative/serving@98e5ef9, pkg/autoscaler/metrics/collector.go, ``collection.record``
     """
     return value - proxied
-
-
-def direct_outcome(found: int, wanted: int, ready_pods: int, refusing_otherwise: int) -> int:
-    """How a scrape of pods by their addresses ended.
-
-    Args:
-        found: Pods that answered, at most ``wanted``.
-        wanted: Sample size.
-        ready_pods: Ready pods, answering or not; 0 means there was nothing to scrape.
-        refusing_otherwise: Pods that failed in another way than one behind a mesh would (HTTP 502 or 503).
-
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/metrics/stats_scraper.go, ``serviceScraper.scrapePods``
-    """
-    if ready_pods == 0:
-        return NOTHING_TO_SCRAPE
-    if found >= wanted:
-        return SCRAPED
-    return PODS_EXHAUSTED if found > 0 or refusing_otherwise > 0 else DIRECT_NOT_AVAILABLE
-
-
-def scrapes_directly(mesh_mode: int, addressable: bool, passthrough: bool) -> bool:
-    """Whether a scrape begins with the pods' own addresses.
-
-    Args:
-        mesh_mode: Code of ``mesh-compatibility-mode``.
-        addressable: Whether the pods are still believed to take requests by address.
-        passthrough: Whether a load balancer passes requests through to pods.
-
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/metrics/stats_scraper.go, ``serviceScraper.Scrape``
-    """
-    return mesh_mode == MESH_DISABLED or (mesh_mode == MESH_AUTO and (addressable or passthrough))
-
-
-def falls_back(mesh_mode: int, passthrough: bool, outcome: int) -> bool:
-    """Whether the service address is tried after a direct scrape that ended with ``outcome``.
-
-    If that works, the pods count as not addressable from then on.
-
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/metrics/stats_scraper.go, ``serviceScraper.Scrape``
-    """
-    return mesh_mode == MESH_AUTO and not passthrough and outcome == DIRECT_NOT_AVAILABLE
-
-
-class Answer(NamedTuple):
-    """What one request to the service address returned.
-
-    Attributes:
-        pod: Name of the pod that happened to answer.
-        uptime_s: How long its queue-proxy has run.
-        statistic: Its latest statistic, ``FIELDS`` numbers.
-    """
-
-    pod: str
-    uptime_s: float
-    statistic: tuple[float, float, float, float]
-
-
-def service_scrape(
-    ask: Callable[[], Answer | None], ready_pods: int, window_s: float
-) -> tuple[int, list[tuple[float, float, float, float]]]:
-    """Sample pods through the service address, where nobody chooses the pod that answers.
-
-    As many workers as the sample is large ask until each has met a pod as old as the window that nobody had met
-    before; younger ones fill up. Knative's workers run at the same time, here they take turns.
-
-    Args:
-        ask: Sends one request; ``None`` stands for any error.
-        ready_pods: Ready pods.
-        window_s: Stable window: the uptime from which a pod counts as old.
-
-    Returns:
-        How it ended, and the statistics to combine.
-
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/metrics/stats_scraper.go, ``serviceScraper.scrapeService``
-    """
-    wanted = int(sample_size(ready_pods))
-    if wanted == 0:
-        return NOTHING_TO_SCRAPE, []
-    met: set[str] = set()
-    old: list[tuple[float, float, float, float]] = []
-    young: list[tuple[float, float, float, float]] = []
-    tries = dict.fromkeys(range(wanted), 0)
-    error = SCRAPED
-    while tries:
-        for worker in list(tries):
-            tries[worker] += 1
-            answer = ask()
-            if answer is None or answer.pod in met:
-                if tries[worker] >= SERVICE_TRIES:
-                    del tries[worker]
-                    if error == SCRAPED:
-                        error = SERVICE_SCRAPE_ERROR if answer is None else DID_NOT_RECEIVE_STAT
-                continue
-            met.add(answer.pod)
-            if answer.uptime_s >= window_s:
-                old.append(answer.statistic)
-                del tries[worker]
-            elif len(young) < wanted:
-                young.append(answer.statistic)
-            else:
-                del tries[worker]
-    if error == SERVICE_SCRAPE_ERROR or (error != SCRAPED and len(old) + len(young) < wanted):
-        return error, []
-    return SCRAPED, (old + young)[:wanted]
 
 
 KERNELS = (sample_size, choose_pods, extrapolate, combine, net)

@@ -202,27 +202,4 @@ def smoothing_coefficient(window_s: float) -> float:
     return max(1.0 - math.pow(_WEIGHT_LEFT_OUT, 1.0 / math.ceil(window_s)), _LEAST_COEFFICIENT)
 
 
-def resized(ring: Ring, window_s: float, now_s: int) -> Ring:
-    """The ring with another window, keeping the latest buckets.
-
-    As in Knative, history then counts from a full *old* window before the last write, however short it was; and a
-    ring that was silent for longer than its window forgets its values but not when it was last written.
-
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/aggregation/bucketing.go, ``TimedFloat64Buckets.ResizeWindow``
-    """
-    if window_s == ring.window_s:
-        return ring
-    new = new_ring(window_s)
-    old_size, size = len(ring.buckets), len(new.buckets)
-    last = int(ring.span[LAST])
-    new.span[LAST] = last
-    if not is_empty(ring, now_s):
-        for second in range(last, last - min(old_size, size), -1):
-            new.buckets[second % size] = ring.buckets[second % old_size]
-            new.total[0] += ring.buckets[second % old_size]
-        new.span[FIRST] = last - (old_size - 1)
-    return new
-
-
 KERNELS = (record, is_empty, no_data, rounded, linear_average, weighted_average, average)

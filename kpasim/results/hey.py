@@ -7,8 +7,6 @@ requests per second but in no latency.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections import Counter
@@ -184,26 +182,6 @@ def parse(text: str) -> tuple[HeyReport, list[Problem]]:
     elif math.isnan(found.total):
         problems.append(Problem("Total", "is missing"))
     return replace(found, trimmed=not exact), problems
-
-
-def csv_text(requests: Columns) -> str:
-    """What ``hey -o csv`` would have printed: one row per answered request, in the order of completion.
-
-    Args:
-        requests: As for `report`.
-    """
-    answered = np.flatnonzero(~np.isnan(requests["latency_s"]) & (requests["status"] > 0))
-    ends = requests["start_s"][answered] + requests["latency_s"][answered]
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(CSV_HEADER.split(","))
-    for i in answered[np.argsort(ends, kind="stable")].tolist():
-        latency, start = float(requests["latency_s"][i]), float(requests["start_s"][i])
-        first_byte = float(requests["first_byte_s"][i]) if "first_byte_s" in requests else math.nan
-        waited = latency if math.isnan(first_byte) else first_byte - start
-        times = [_number(value) for value in (latency, 0.0, 0.0, 0.0, waited, latency - waited)]
-        writer.writerow([*times, int(requests["status"][i]), _number(start)])
-    return out.getvalue()
 
 
 def _report_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -208,16 +208,6 @@ def read_cluster_config(paths: Iterable[str | Path]) -> dict[str, ConfigMap]:
     return found
 
 
-def read_autoscaler_config(path: str | Path) -> AutoscalerConfig:
-    """The settings in a ConfigMap file; keys that Knative ignores are ignored.
-
-    Raises:
-        ExperimentError: Not such a file, or refused by Knative.
-    """
-    found = read_config_map(path, "config-autoscaler")
-    return parse_config(found.data, path=path, lines=found.document.lines, prefix=found.prefix)
-
-
 def _whole_seconds(text: str) -> float:
     return float(parse_int(text))
 

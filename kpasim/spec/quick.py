@@ -11,7 +11,6 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from kpasim.errors import ExperimentError, Problem
-from kpasim.spec.autoscaler import AutoscalerConfig
 from kpasim.spec.configmaps import cluster_of
 from kpasim.spec.experiment import Experiment, loads
 from kpasim.spec.heyflags import parse_hey
@@ -21,30 +20,6 @@ from kpasim.spec.quantities import duration_text
 from kpasim.spec.yamlfile import parse_documents
 
 DEFAULT_WORKLOAD: Mapping[str, Any] = {"kind": "hey", "requests": 50, "concurrency": 5, "timeout": "180s"}
-
-
-def scaffold(
-    manifest: str | Path,
-    *,
-    base: str | Path = ".",
-    workload: Mapping[str, Any] = DEFAULT_WORKLOAD,
-    service_time: Any = None,
-    cold_start: Any = None,
-) -> str:
-    """The text of an experiment about a manifest.
-
-    Args:
-        manifest: A Service YAML.
-        base: Folder the experiment will stand in; the manifest is named relative to it.
-        workload: The workload's mapping.
-        service_time: Service time as a file has it; a remark asks for it where it is None.
-        cold_start: Cold start as a file has it; stages of a GPU pod where it is None.
-
-    Raises:
-        ExperimentError: The manifest cannot be used.
-    """
-    service = read_service(manifest, AutoscalerConfig())
-    return _text(service, manifest, base, workload, service_time, cold_start, ())
 
 
 def _text(

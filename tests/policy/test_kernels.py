@@ -168,7 +168,6 @@ def play_routing(in_flight: Any, slots: Any, assigned: Any, breaker: Any, steps:
         out[row, 3] = one * 1000 + other
         out[row, 4] = two
         out[row, 5] = routing.least_request(in_flight, one, other)
-        out[row, 6] = routing.random_choice(count, steps[row, 3])
         out[row, 7] = routing.capacity(kind, count, size, activators)
         out[row, 8] = routing.policy(kind)
         in_flight[(first, turn, two)[kind % 3]] += 1
@@ -282,7 +281,6 @@ def play_floors(table: Any, settings: Any, history: Any, steps: Any, out: Any) -
         pods = int(steps[row, 1])
         lookahead.observe(settings, history, now_ns, float(steps[row, 2]), 1_000_000_000)
         least, most = schedule.bounds(table, now_ns)
-        out[row, 0] = schedule.clamped(table, now_ns, pods)
         out[row, 1] = spare.desired(pods, 2) * 100 + spare.without(pods, 2)
         out[row, 2] = lookahead.forecast(settings, history, now_ns)
         out[row, 3] = lookahead.desired(settings, history, now_ns, pods)

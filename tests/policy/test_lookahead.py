@@ -69,18 +69,6 @@ def test_without_earlier_days_nothing_is_forecast() -> None:
     assert lookahead.forecast(given, history, 8 * HOUR_NS + MINUTE_NS) == 0.0
 
 
-def test_a_known_demand_fills_the_days_before_the_run() -> None:
-    """Draws around a mean of 20 on seven days give a 95 % quantile above it, and the mean at 50 %."""
-    slots = lookahead.DAY_NS // lookahead.SLOT_NS
-    given = settings(0.5, ahead_s=0)
-    history = lookahead.new_history(given)
-    lookahead.earlier_periods(given, history, np.full(slots, 20.0), np.random.default_rng(1))
-    medians = [lookahead.forecast(given, history, minute * MINUTE_NS) for minute in range(0, 1440, 7)]
-    high = [lookahead.forecast(settings(0.95), history, minute * MINUTE_NS) for minute in range(0, 1440, 7)]
-    assert np.mean(medians) == pytest.approx(20, abs=0.6)
-    assert 24 < np.mean(high) < 29
-
-
 @pytest.mark.parametrize(("pods", "with_spare"), [(0, 2), (5, 7), (-1, -1)])
 def test_spare_pods_come_on_top(pods: int, with_spare: int) -> None:
     """The answer plus two, also at zero; an answer that is not known yet stays so."""

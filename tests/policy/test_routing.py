@@ -141,12 +141,6 @@ def test_least_request_keeps_the_first_of_a_tie():
     assert routing.least_request(in_flight, 0, 0) == 0
 
 
-def test_an_activator_finds_its_place_by_text():
-    """Addresses are compared as text, so .10 comes before .9."""
-    assert routing.infer_index(["10.0.0.10", "10.0.0.9"], "10.0.0.9") == 1
-    assert routing.infer_index(["10.0.0.10", "10.0.0.9"], "10.0.0.11") == routing.UNKNOWN_ACTIVATOR
-
-
 def new_breaker(queue_depth: int, concurrency: int, capacity: int) -> np.ndarray:
     """A breaker."""
     row = np.zeros(routing.BREAKER_COLUMNS, dtype=np.int64)
@@ -213,9 +207,3 @@ def test_a_breaker_wastes_no_slot_and_exceeds_no_bound(queue_depth, capacity, st
         assert row[routing.IN_FLIGHT] <= queue_depth + 6
         assert waiting == 0 or row[routing.RUNNING] >= capacity
         assert row[routing.RUNNING] <= max(capacity, running)
-
-
-@given(st.integers(1, 20), st.floats(0, 1, exclude_max=True))
-def test_a_random_choice_is_a_place(count, draw):
-    """Every draw in [0, 1) names one of the pods."""
-    assert 0 <= routing.random_choice(count, draw) < count

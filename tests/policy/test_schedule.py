@@ -66,14 +66,6 @@ def test_the_largest_of_the_open_windows_counts() -> None:
     assert schedule.bounds(table, 13 * HOUR_NS) == (0, schedule.UNBOUNDED)
 
 
-@pytest.mark.parametrize(("hour", "pods", "clamped"), [(5, 0, 0), (7, 0, 2), (7, 9, 9), (7, 70, 50), (7, -1, -1)])
-def test_an_answer_is_brought_within_the_bounds(hour: int, pods: int, clamped: int) -> None:
-    """The schedule lifts and caps another autoscaler's answer, but not one that is not known yet."""
-    begins = datetime(2026, 11, 30, tzinfo=BERLIN)
-    table = schedule.changes([window("0 6 * * *", "0 12 * * *", 2, most=50)], begins, 86_400)
-    assert schedule.clamped(table, hour * HOUR_NS, pods) == clamped
-
-
 @pytest.mark.parametrize(
     ("text", "says"),
     [

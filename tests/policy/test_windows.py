@@ -177,25 +177,6 @@ def test_halves_round_away_from_zero(value, result):
     assert windows.rounded(value) == result
 
 
-@given(writes, st.integers(1, 20), st.integers(1, 20))
-def test_a_resized_ring_keeps_the_latest_seconds(drawn, window_s, new_window_s):
-    """Its total is the sum of the buckets it could keep."""
-    ring, sums, last_s = written(window_s, drawn)
-    resized = windows.resized(ring, new_window_s, last_s)
-    kept = min(window_s, new_window_s)
-    expected = sum(value for second, value in sums.items() if last_s - second < kept)
-
-    assert float(resized.buckets.sum()) == pytest.approx(expected, rel=1e-9, abs=1e-6)
-    assert float(resized.total[0]) == pytest.approx(expected, rel=1e-9, abs=1e-6)
-    assert len(resized.buckets) == new_window_s
-
-
-def test_a_ring_resized_to_its_own_window_is_itself():
-    """Knative resizes all rings at every change of a Metric; mostly nothing happens."""
-    ring = windows.new_ring(6)
-    assert windows.resized(ring, 6, 0) is ring
-
-
 def test_two_rings_never_share_their_buckets():
     """What is written to one revision's ring stays there."""
     one, other = windows.new_ring(6), windows.new_ring(6)

@@ -1,6 +1,5 @@
 """Hey's own report, as the real tool printed it on a loopback server (tests/results/hey) and as we print it."""
 
-import csv
 import math
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kpasim.results.hey import CSV_HEADER, TIMED_OUT, HeyReport, csv_text, parse, report
+from kpasim.results.hey import TIMED_OUT, HeyReport, parse, report
 from kpasim.results.summary import summarise
 from kpasim.results.tables import read_run_folder
 from tests.real_runs import folder
@@ -112,7 +111,6 @@ def test_first_bytes_split_waiting_from_reading():
     """Where the first byte is known, waiting ends there and reading follows; where it is not, all is waiting."""
     columns = requests_of([(1, 4, 200), (2, 2, 200)], first_byte_s=np.array([4.0, NAN]))
     assert report(columns).details[3:] == ((2.5, 2.0, 3.0), (0.5, 0.0, 1.0))
-    assert csv_text(columns).splitlines()[2] == "4.0000,0.0000,0.0000,0.0000,3.0000,1.0000,200,1.0000"
 
 
 def test_error_texts_are_counted_by_text():
@@ -120,24 +118,6 @@ def test_error_texts_are_counted_by_text():
     rows = [(0, 1, 0), (0, 1, 0), (0, 1, 0)]
     found = report(requests_of(rows, error=np.array(["refused", "", "refused"])))
     assert list(found.errors.items()) == [(TIMED_OUT, 1), ("refused", 2)]
-
-
-@pytest.mark.parametrize("name", ["nonmult-mixed", "timeouts", "z3", "allfailed"])
-def test_recorded_csv_files_are_written_again(name):
-    """Requests taken from a CSV of the real tool give its header, times, statuses and offsets in its order."""
-    text = Path(__file__).with_name("hey").joinpath(f"{name}.csv").read_text()
-    rows = list(csv.DictReader(text.splitlines()))
-    ours = csv_text(requests_of([(row["offset"], row["response-time"], row["status-code"]) for row in rows]))
-    assert ours.splitlines()[0] == text.splitlines()[0] == CSV_HEADER
-    kept = ("response-time", "status-code", "offset")
-
-    def completed(some):
-        return sorted((float(row["offset"]) + float(row["response-time"]), *(row[key] for key in kept)) for row in some)
-
-    again = list(csv.DictReader(ours.splitlines()))
-    assert completed(again) == completed(rows)
-    ends = [float(row["offset"]) + float(row["response-time"]) for row in again]
-    assert ends == sorted(ends)
 
 
 def test_a_report_that_travelled_through_a_page_is_read():

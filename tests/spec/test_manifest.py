@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from kpasim.errors import ExperimentError
-from kpasim.spec.autoscaler import AutoscalerConfig, annotation_key
-from kpasim.spec.configmaps import Defaults, parse_defaults, read_autoscaler_config, read_config_map
+from kpasim.spec.autoscaler import AutoscalerConfig, annotation_key, parse_config
+from kpasim.spec.configmaps import Defaults, parse_defaults, read_config_map
 from kpasim.spec.manifest import (
     Probe,
     ServiceManifest,
@@ -261,11 +261,17 @@ data:
 """
 
 
+def config_of(path: Path) -> AutoscalerConfig:
+    """The settings in a ConfigMap's file."""
+    found = read_config_map(path, "config-autoscaler")
+    return parse_config(found.data, path=path, lines=found.document.lines, prefix=found.prefix)
+
+
 def test_a_config_map_out_of_a_cluster(tmp_path: Path) -> None:
     """Its example and a vendor's keys are passed over, as Knative does."""
     path = tmp_path / "cm.yaml"
     path.write_text(f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: other}}\n---\n{CONFIG_MAP}")
-    assert read_autoscaler_config(path).stable_window_s == 90.0
+    assert config_of(path).stable_window_s == 90.0
     _, data, _, document, prefix = read_config_map(path, "config-autoscaler")
     assert prefix == ("data",)
     assert document.lines["data", "stable-window"] == 13
@@ -276,7 +282,7 @@ def test_bare_data_in_a_file(tmp_path: Path) -> None:
     """A file that holds only keys and values is taken for the data."""
     path = tmp_path / "cm.yaml"
     path.write_text("stable-window: 40s\n")
-    assert read_autoscaler_config(path).stable_window_s == 40.0
+    assert config_of(path).stable_window_s == 40.0
 
 
 @pytest.mark.parametrize(
@@ -296,7 +302,7 @@ def test_config_maps_that_are_refused(text: str, words: str, tmp_path: Path) -> 
     path = tmp_path / "cm.yaml"
     path.write_text(text)
     with pytest.raises(ExperimentError) as caught:
-        read_autoscaler_config(path)
+        config_of(path)
     assert words in str(caught.value)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from kpasim.errors import ExperimentError
-from kpasim.spec.experiment import load, loads
+from kpasim.spec.experiment import load
 from kpasim.spec.heyflags import parse_hey
-from kpasim.spec.quick import quick_experiment, scaffold
+from kpasim.spec.quick import quick_experiment
 from tests.spec.files import MANIFEST
 
 PUBLISHED = Path(__file__).parents[2] / "experiments" / "manifests" / "stable-diffusion.yaml"
@@ -82,12 +82,3 @@ def test_times_that_are_none(times: tuple[str, str]) -> None:
     """Whatever is given for a time is held to what a file may say."""
     with pytest.raises(ExperimentError):
         quick_experiment(PUBLISHED, "", *times)
-
-
-def test_a_scaffold_runs_as_it_is() -> None:
-    """Its guesses are marked, its remarks say where real numbers come from, and it names the first machine."""
-    text = scaffold(PUBLISHED, base=PUBLISHED.parent)
-    found = loads(text, base=PUBLISHED.parent)
-    assert found.model.provisional
-    assert "kpasim calibrate" in text
-    assert [one.name for one in found.instance_types] == [found.service.eci_specs[0]]

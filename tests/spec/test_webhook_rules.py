@@ -295,11 +295,11 @@ def test_without_config_features_a_field_is_doubted_and_not_refused() -> None:
     """Whether a cluster takes a nodeSelector is for its config-features to say."""
     row = ROWS["pod-field"][0]
     unknown = review(service(row), CONFIG, Defaults())
-    assert unknown.accepted
+    assert not unknown.faults
     assert [fault.feature for fault in unknown.needs] == ["kubernetes.podspec-nodeselector"]
     enabled = parse_defaults(Defaults(), "config-features", {unknown.needs[0].feature: "Enabled"}, strict=True)
     verdict = review(service(row), CONFIG, enabled)
-    assert (verdict.accepted, verdict.needs) == (True, ())
+    assert (verdict.faults, verdict.needs) == ((), ())
 
 
 def test_other_config_maps_are_held_to_their_bounds() -> None:
@@ -448,5 +448,4 @@ def test_no_object_is_answered_with_a_traceback(spec: Any, container: Any, meta:
     inner = service(Row("", pod=spec if isinstance(spec, dict) else {"containers": [container]}))
     for data in (whole, inner, {**inner, "metadata": meta}):
         verdict = review(data, CONFIG, defaults)
-        assert verdict.accepted == (not verdict.faults)
         assert all(fault.rule in RULES for fault in verdict.faults)

@@ -11,6 +11,7 @@ import pytest
 
 import kpasim
 from benchmarks import recovery
+from benchmarks.trace_halves import halves, strongest_drift
 from kpasim.engines.sampling import of_replication
 from kpasim.errors import RecordError, RunError
 from kpasim.records import read
@@ -19,7 +20,7 @@ from kpasim.spec.experiment import from_mapping
 from kpasim.spec.model import ServiceModel
 from kpasim.spec.yamlfile import read_mapping
 from kpasim.studies.fit.candidates import CANDIDATES, Timing, service_parameters, service_time
-from kpasim.studies.fit.classes import halves, names_of, strongest_drift
+from kpasim.studies.fit.classes import names_of
 from kpasim.studies.fit.families import Sample, fit, sample
 from kpasim.studies.fit.inference import Plan, Posterior, infer
 from kpasim.studies.fit.lines import report_lines

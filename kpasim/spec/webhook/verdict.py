@@ -130,11 +130,6 @@ class Verdict:
     unknown: tuple[Place, ...]
     defaulted: dict[str, Any] | None
 
-    @property
-    def accepted(self) -> bool:
-        """Whether the cluster takes the Service."""
-        return not self.faults
-
 
 def below(place: Place, faults: Iterable[Fault]) -> Faults:
     """The same faults of an object that stands at a place."""
