@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 
 def ready_pods(pods: Columns, t_s: Floats) -> NDArray[np.int64]:
-    """Ready pods of each replication at each moment, counted as `report.figures.pods_by_state` does.
+    """Ready pods of each replication at each moment, counted as `results.states.pods_by_state` does.
 
     Args:
         pods: Pods of many replications, shape ``(replications, pods)``, missing ones ``NaN``.

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.report.figures import STATES, pods_by_state
 from kpasim.results.display import clock
 from kpasim.results.frames import Columns
+from kpasim.results.states import STATES, pods_by_state
 from kpasim.results.tables import Tables
 
 MOST_ROWS = 40

@@ -27,10 +27,10 @@ from kpasim.report.drawing import (
     time_unit,
 )
 from kpasim.report.evidence import Evidence
-from kpasim.report.figures import STATES, pods_by_state
 from kpasim.report.words import held, number, seconds
 from kpasim.results.cost import PART_WORDS, PARTS
 from kpasim.results.frames import Columns
+from kpasim.results.states import STATES, begin_s, desired_pods, pods_by_state, ready_pods
 from kpasim.results.summary import LATENCY_PERCENTILES
 from kpasim.results.tables import Tables
 
@@ -66,7 +66,7 @@ _LIFE = (
 def scaling(run: Evidence) -> Chart:
     """Pods by state, desired pods and the reason of each decision; below, what the autoscaler observed."""
     tables = run.tables
-    begin, end = _begin(tables), run.horizon_s
+    begin, end = begin_s(tables), run.horizon_s
     scale, unit = time_unit(end)
     if in_bins(run):
         data, top = _binned_pods(tables, end, scale)
@@ -106,7 +106,7 @@ def replicas(runs: Sequence[tuple[str, Evidence]]) -> Chart:
     end = max(run.horizon_s for _, run in runs)
     scale, unit = time_unit(end)
     data = []
-    begin = min(_begin(run.tables) for _, run in runs)
+    begin = min(begin_s(run.tables) for _, run in runs)
     binned = any(in_bins(run) for _, run in runs)
     edges = bins.edges_s(end)
     for (name, run), colour, dash in zip(runs, ("<blue>", "<red>"), ("solid", "dash"), strict=False):
@@ -368,8 +368,8 @@ def bands(measured: Evidence, predicted: Sequence[Tables], predicted_name: str) 
     scale, unit = time_unit(end)
     grid = np.linspace(0.0, end, 500)
     data: list[dict[str, Any]] = []
-    for place, (axis, what) in enumerate((("y", "desired"), ("y2", "ready"))):
-        rows = np.array([_pods_at(tables, what, grid) for tables in predicted])
+    for place, (axis, pods_at) in enumerate((("y", desired_pods), ("y2", ready_pods))):
+        rows = np.array([pods_at(tables, grid) for tables in predicted])
         low, middle, high = np.percentile(rows, [5, 50, 95], axis=0, method="inverted_cdf")
         x = numbers(grid / scale)
         common = {"type": "scatter", "mode": "lines", "x": x, "yaxis": axis, "showlegend": place == 0}
@@ -382,7 +382,7 @@ def bands(measured: Evidence, predicted: Sequence[Tables], predicted_name: str) 
         look = step | {"color": "<blue>", "dash": "dash", "width": 2}
         data.append(common | {"y": numbers(middle), "name": shown(predicted_name), "line": look, "legendgroup": "p"})
         look = step | {"color": "<ink>", "dash": "solid", "width": 1.5}
-        actual = numbers(_pods_at(measured.tables, what, grid))
+        actual = numbers(pods_at(measured.tables, grid))
         data.append(common | {"y": actual, "name": "measured", "line": look, "legendgroup": "m"})
     layout = layout_of(f"time since the load began [{unit}]", "desired pods", (0, end / scale))
     layout["yaxis"] |= {"domain": [0.55, 1], "rangemode": "tozero", "tickformat": "d"}
@@ -657,20 +657,6 @@ def _moments(tables: Tables, begin: float, end: float) -> NDArray[np.float64]:
     return np.unique(np.concatenate([changes, np.linspace(begin, end, 400)]))
 
 
-def _pods_at(tables: Tables, what: str, t_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Desired or ready pods at each moment; 0 before any are known."""
-    if what == "ready":
-        return pods_by_state(tables.pods, t_s)["ready"].astype(np.float64)
-    known = tables.scaling["desired"] >= 0
-    times, values = tables.scaling["t_s"][known], tables.scaling["desired"][known]
-    return np.concatenate([[0.0], values])[np.searchsorted(times, t_s, side="right")]
-
-
 def _highest(tables: Tables) -> float:
     """The greatest average that was observed, at least 1."""
     return max(1.0, *(float(np.nanmax(tables.ticks[name], initial=0.0)) for name in ("stable", "panic")))
-
-
-def _begin(tables: Tables) -> float:
-    """A few seconds before the load, where something happened then."""
-    return -5.0 if (tables.ticks["t_s"] < 0).any() else 0.0

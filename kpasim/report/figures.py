@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from kpasim.results.files import atomic_write, make_folder
 from kpasim.results.frames import Columns
+from kpasim.results.states import STATES, begin_s, desired_pods, pods_by_state, ready_pods
 from kpasim.results.tables import Tables
 
 if TYPE_CHECKING:
@@ -55,9 +56,6 @@ STYLE: Any = {
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
 }
-
-STATES = ("ready", "starting", "pending", "terminating")
-"""States of a pod: Kubernetes Ready, getting there, waiting for a machine, asked to go."""
 
 _STATE_LOOKS = {
     "ready": ("#A6CEE8", "", BLUE),
@@ -157,7 +155,7 @@ def timeline(tables: Tables, horizon_s: float | None = None, title: str = "") ->
     """
     figure, axes = _figure(2, height=5.2, ratios=(2.2, 1), title=title)
     end = horizon_s if horizon_s is not None else _last(tables)
-    begin = _beginning(tables)
+    begin = begin_s(tables)
     scale, unit = _time_unit(end)
     _draw_pods(axes[0], tables, begin, end, scale)
     axes[0].set_ylabel(_pods_label(tables, end))
@@ -311,7 +309,7 @@ def overlay(measured: Tables, predicted: Sequence[Tables], horizon_s: float | No
     end = horizon_s if horizon_s is not None else _last(measured)
     scale, unit = _time_unit(end)
     grid = np.linspace(0, end, _GRID_POINTS)
-    for axis, label, count in ((axes[0], "desired pods", _desired_at), (axes[1], "ready pods", _ready_at)):
+    for axis, label, count in ((axes[0], "desired pods", desired_pods), (axes[1], "ready pods", ready_pods)):
         bands = np.array([count(tables, grid) for tables in predicted])
         _band(axis, grid / scale, bands, step=True)
         axis.step(grid / scale, count(measured, grid), where="post", color=BLACK, label="measured")
@@ -415,24 +413,6 @@ def joint(values: Mapping[str, NDArray[np.float64]], title: str = "") -> Figure:
         if column == 0 and row:
             axis.set_ylabel(names[row].replace(" ", "\n", 1), fontsize=7)
     return figure
-
-
-def pods_by_state(pods: Columns, t_s: NDArray[np.float64]) -> dict[str, NDArray[np.int64]]:
-    """How many pods are in each of `STATES` at each moment.
-
-    Args:
-        pods: One run's pods. Where they do not say when they were scheduled, none is pending.
-        t_s: Moments [s], in any order.
-    """
-    created, gone = pods["created_s"], pods["gone_s"]
-    asked = np.fmin(pods["delete_requested_s"], gone)
-    ready = np.fmin(np.where(pods["ready_s"] < asked, pods["ready_s"], np.inf), np.nan_to_num(asked, nan=np.inf))
-    ready = np.where(np.isnan(asked), np.nan_to_num(pods["ready_s"], nan=np.inf), ready)
-    placed = np.fmin(np.nan_to_num(pods.get("scheduled_s", created), nan=np.inf), ready)
-    ends = [np.nan_to_num(times, nan=np.inf) for times in (created, placed, ready, asked, gone)]
-    since = [np.searchsorted(np.sort(times), t_s, side="right") for times in ends]
-    counts = {"pending": since[0] - since[1], "starting": since[1] - since[2], "ready": since[2] - since[3]}
-    return {**counts, "terminating": since[3] - since[4]}
 
 
 def _figure(
@@ -600,18 +580,6 @@ def _band(axis: Axes, x: NDArray[np.float64], rows: NDArray[np.float64], step: b
         axis.plot(x, middle, **style)
 
 
-def _desired_at(tables: Tables, t_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Desired pods at each moment, 0 before any are known."""
-    known = tables.scaling["desired"] >= 0
-    times, values = tables.scaling["t_s"][known], tables.scaling["desired"][known]
-    place = np.searchsorted(times, t_s, side="right")
-    return np.concatenate([[0.0], values])[place]
-
-
-def _ready_at(tables: Tables, t_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    return pods_by_state(tables.pods, t_s)["ready"].astype(np.float64)
-
-
 def _quantiles(requests: Columns, share: NDArray[np.float64]) -> NDArray[np.float64]:
     """Percentiles of successful requests' latency."""
     good = (requests["status"] >= 200) & (requests["status"] < 300) & ~np.isnan(requests["latency_s"])
@@ -654,9 +622,3 @@ def _last(tables: Tables) -> float:
     ]
     moments += [tables.pods[name] for name in ("created_s", "ready_s", "delete_requested_s", "gone_s")]
     return float(np.fmax.reduce(np.concatenate([*moments, [1.0]])))
-
-
-def _beginning(tables: Tables) -> float:
-    """A few seconds before the load, where something happened then."""
-    t_s = tables.ticks["t_s"]
-    return -5.0 if (t_s < 0).any() else 0.0

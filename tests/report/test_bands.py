@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kpasim.report import bands
-from kpasim.report.figures import pods_by_state
+from kpasim.results.states import pods_by_state
 from kpasim.spec.experiment import load
 from kpasim.studies.run import simulate
 

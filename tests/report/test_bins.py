@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kpasim.cli.run import timeline
 from kpasim.report import bins, charts, evidence
-from kpasim.report.figures import pods_by_state
+from kpasim.results.states import pods_by_state
 from kpasim.spec.experiment import from_mapping
 from kpasim.studies.run import Result, simulate
 from tests.cli.test_answer import experiment

@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 from kpasim.errors import RunError
 from kpasim.report import figures
 from kpasim.report.figures import (
-    STATES,
     dashboard,
     intervals,
     latencies,
     overlay,
-    pods_by_state,
     save,
     timeline,
     write_run_figures,
 )
+from kpasim.results.states import STATES, pods_by_state
 from kpasim.results.tables import Tables, empty_columns, read_run_folder
 from tests.real_runs import folder
 

@@ -1,0 +1,47 @@
+"""What a run's tables say of moments: pods in each state, desired pods, and where a timeline begins."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kpasim.results.frames import Columns
+from kpasim.results.tables import Tables
+
+STATES = ("ready", "starting", "pending", "terminating")
+"""States of a pod: Kubernetes Ready, getting there, waiting for a machine, asked to go."""
+
+
+def pods_by_state(pods: Columns, t_s: NDArray[np.float64]) -> dict[str, NDArray[np.int64]]:
+    """How many pods are in each of `STATES` at each moment.
+
+    Args:
+        pods: One run's pods. Where they do not say when they were scheduled, none is pending.
+        t_s: Moments [s], in any order.
+    """
+    created, gone = pods["created_s"], pods["gone_s"]
+    asked = np.fmin(pods["delete_requested_s"], gone)
+    ready = np.fmin(np.where(pods["ready_s"] < asked, pods["ready_s"], np.inf), np.nan_to_num(asked, nan=np.inf))
+    ready = np.where(np.isnan(asked), np.nan_to_num(pods["ready_s"], nan=np.inf), ready)
+    placed = np.fmin(np.nan_to_num(pods.get("scheduled_s", created), nan=np.inf), ready)
+    ends = [np.nan_to_num(times, nan=np.inf) for times in (created, placed, ready, asked, gone)]
+    since = [np.searchsorted(np.sort(times), t_s, side="right") for times in ends]
+    counts = {"pending": since[0] - since[1], "starting": since[1] - since[2], "ready": since[2] - since[3]}
+    return {**counts, "terminating": since[3] - since[4]}
+
+
+def ready_pods(tables: Tables, t_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ready pods at each moment [s]."""
+    return pods_by_state(tables.pods, t_s)["ready"].astype(np.float64)
+
+
+def desired_pods(tables: Tables, t_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Desired pods at each moment [s], 0 before any are known."""
+    known = tables.scaling["desired"] >= 0
+    times, values = tables.scaling["t_s"][known], tables.scaling["desired"][known]
+    return np.concatenate([[0.0], values])[np.searchsorted(times, t_s, side="right")]
+
+
+def begin_s(tables: Tables) -> float:
+    """Where a timeline begins [s]: a little before the load, where the autoscaler decided before it."""
+    return -5.0 if (tables.ticks["t_s"] < 0).any() else 0.0
