@@ -14,7 +14,7 @@ from kpasim.records import Record
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.fit.classes import ENOUGH as ENOUGH_OF_A_KIND
 from kpasim.studies.fit.classes import ClassFit, fit_classes, names_of
-from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, fit
+from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, ends_90, fit
 from kpasim.studies.fit.sharing import BOOTSTRAPS as MOST_BOOTSTRAPS
 from kpasim.studies.fit.sharing import ENOUGH, Sharing, fit_sharing
 from kpasim.studies.fit.sharing import Served as SharedPods
@@ -235,7 +235,7 @@ def _first_requests(served: SharedPods, rng: np.random.Generator) -> tuple[Stage
         rng.choice(of_first, len(of_first)).mean() - rng.choice(of_others, len(of_others)).mean() for _ in range(200)
     ]
     mean = max(float(of_first.mean() - of_others.mean()), 0.0)
-    low, high = np.maximum(np.quantile(means, [0.05, 0.95]), 0.0)
+    low, high = np.maximum(ends_90(means), 0.0)
     time = Fit("constant", mean, len(waited), 0, figures={"mean": (mean, float(low), float(high))})
     return StageFit("load", "start", time, when="first-request"), first
 
@@ -381,6 +381,6 @@ def _factors(times: Sample, types: Words, rng: np.random.Generator) -> dict[str,
     for name in known:
         if name != base:
             own, other = (rng.choice(logs[one], (TYPE_BOOTSTRAPS, len(logs[one]))).mean(axis=1) for one in (name, base))
-            low, high = np.exp(np.quantile(own - other, [0.05, 0.95]))
+            low, high = np.exp(ends_90(own - other))
             found[name] = (float(np.exp(logs[name].mean() - logs[base].mean())), float(low), float(high))
     return found

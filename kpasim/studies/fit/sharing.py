@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.studies.fit.families import LEAST_SIGMA, Sample
+from kpasim.studies.fit.families import LEAST_SIGMA, Sample, ends_90
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -159,7 +159,7 @@ def fit_sharing(served: Served, concurrency: int, rng: np.random.Generator, boot
             _work(kept.take(rng.integers(len(counts), size=len(counts))), one if len(found.rises) else curve)
             for one in curves
         ]
-    low, high = np.quantile(curves, [0.05, 0.95], axis=0)
+    low, high = ends_90(curves)
     shared = int((levels.spent_s[counts, 1:].sum(axis=1) > LEAST_WORK_S).sum())
     return Sharing(
         slots=found.slots,

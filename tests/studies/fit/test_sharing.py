@@ -7,7 +7,10 @@ import heapq
 import numpy as np
 import pytest
 
+from kpasim.records import read
+from kpasim.studies.fit.direct import fit_service
 from kpasim.studies.fit.sharing import Served, fit_sharing
+from tests import prometheus_runs
 
 
 def shared(arrivals_s, work_s, curve, slots=10_000):
@@ -78,6 +81,20 @@ def test_a_slow_down_is_found_with_its_interval():
         near.append(np.abs(np.array(sharing.slowdown[:4]) / curve - 1.0).max())
     assert np.mean(inside) >= 0.8
     assert np.median(near) < 0.15
+
+
+def test_the_slow_down_of_a_recorded_container_is_found():
+    """A container behind Knative's own queue-proxy that takes 1, 1.4, 1.9 and 2.5 times as long, 986 requests."""
+    record = read(prometheus_runs.folder("cc4-slow"))
+    found = fit_service([record], None, np.random.default_rng(1), bootstraps=40)
+    assert found is not None
+    assert found.sharing is not None
+    (low, high), (low_of_three, high_of_three) = found.sharing.intervals[1:3]
+
+    assert low <= 1.4 <= high
+    assert low_of_three <= 1.9 <= high_of_three
+    assert found.sharing.slowdown == pytest.approx([1.0, 1.4, 1.9, 2.5], rel=0.06)
+    assert found.fit.figures["mean"][0] == pytest.approx(1.0, rel=0.03)
 
 
 def test_requests_that_take_turns_inside_a_container_are_slots():
