@@ -64,12 +64,12 @@ from kpasim.spec.manifest import (
     setting_value,
 )
 from kpasim.spec.model import ServiceModel
-from kpasim.spec.objects import split_name
+from kpasim.spec.objects import refuse_other_kinds, split_name
 from kpasim.spec.places import expanded, place_of, replaced, without_draws
 from kpasim.spec.quantities import PositiveSeconds, Seconds, duration_text, seconds, share
 from kpasim.spec.scaling import AnyScaling, Scaling
 from kpasim.spec.workload import FILE_KINDS, FOLDER_KINDS, Workload
-from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_mapping, refuse_other_kinds
+from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_mapping
 
 _CONFIG_MAPS = ("config-autoscaler", *CONFIG_MAPS)
 

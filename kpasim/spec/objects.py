@@ -70,6 +70,13 @@ def is_service(data: Any) -> bool:
     return kind in {"InferenceService", "LLMInferenceService"} and version.startswith(KSERVE)
 
 
+def is_list(data: Any) -> bool:
+    """Whether an object is a List of others, such as ``kubectl get -o yaml`` prints; it may be empty."""
+    return (
+        isinstance(data, Mapping) and str(data.get("kind", "")).endswith("List") and isinstance(data.get("items"), list)
+    )
+
+
 def split_name(path: str | Path) -> tuple[str, str]:
     """The file and the name of ``FILE#NAME``; the name is empty where there is none."""
     file, mark, name = str(path).rpartition("#")
@@ -86,9 +93,8 @@ def objects_in(documents: list[Document]) -> list[Object]:
 def _objects(data: Any, document: Document, prefix: Place) -> Iterator[Object]:
     if not isinstance(data, dict):
         return
-    items = data.get("items")
-    if str(data.get("kind", "")).endswith("List") and isinstance(items, list):
-        for index, item in enumerate(items):
+    if is_list(data):
+        for index, item in enumerate(data["items"]):
             yield from _objects(item, document, (*prefix, "items", index))
     elif "kind" in data or "apiVersion" in data:
         yield Object(data, document, prefix)
@@ -122,6 +128,34 @@ def services_in(documents: list[Document], file: str, name: str = "") -> list[Ob
     return chosen
 
 
+def refuse_other_kinds(document: Document, path: str | Path, *, kind: str) -> None:
+    """Say what a file is where it plainly is another kind of file than the one asked for.
+
+    Args:
+        document: The file's mapping.
+        path: The file.
+        kind: ``an experiment`` or ``a sweep``.
+
+    Raises:
+        ExperimentError: It is another Kubernetes object, a manifest, a model, or one for the other.
+    """
+    keys = document.data.keys()
+    if {"apiVersion", "kind"} <= keys:
+        services_in([document], str(path))  # what holds none cannot be made an experiment of
+        what = f"is a Kubernetes {document.data['kind']}, not {kind}"
+        message = f"{what} (make an experiment of a Service: kpasim manifest import {path} --out FILE)"
+        raise ExperimentError(path, [Problem("kind", message, document.lines.get(("kind",)))])
+    if "service-time" in keys and not keys & {"service", "workload", "experiment", "axes"}:
+        message = f"belongs to a model, not to {kind} (an experiment names it: model: {path})"
+        raise ExperimentError(path, [Problem("service-time", message, document.lines.get(("service-time",)))])
+    if kind == "an experiment" and {"experiment", "axes"} <= keys:
+        message = f"belong to a sweep, not to an experiment (kpasim sweep {path})"
+        raise ExperimentError(path, [Problem("axes", message, document.lines.get(("axes",)))])
+    if kind == "a sweep" and {"service", "workload", "model"} <= keys and "axes" not in keys:
+        message = "belongs to an experiment; a sweep names one (experiment: FILE) and what to vary (axes: ...)"
+        raise ExperimentError(path, [Problem("service", message, document.lines.get(("service",)))])
+
+
 def one_service(path: str | Path) -> Object:
     """The only Service of a file, or the one that ``FILE#NAME`` names.
 
@@ -153,8 +187,8 @@ def _none(found: list[Object], documents: list[Document]) -> str:
     experiment = any(isinstance(one.data, dict) and {"service", "workload"} <= one.data.keys() for one in documents)
     other = "it is an experiment" if experiment else "it is no manifest"
     empty = "it is empty"
-    if any(isinstance(one.data, dict) and str(one.data.get("kind", "")).endswith("List") for one in documents):
-        other = "it is an empty List"
+    if any(is_list(one.data) for one in documents):
+        other = "it is an empty List, as kubectl get prints where it finds nothing: try -A"
     has = f"it holds {', '.join(kinds)}" if kinds else empty if not documents else other
     wanted = "apiVersion serving.knative.dev/v1, kind Service; or KServe's InferenceService"
     return f"holds no Knative Service ({has}; wanted: {wanted})"

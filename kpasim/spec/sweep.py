@@ -22,8 +22,9 @@ from kpasim.errors import ExperimentError, Problem
 from kpasim.spec.base import Count, Place, Spec, Whole, line_of, validate, wrong
 from kpasim.spec.difference import is_comment, meaning
 from kpasim.spec.experiment import Experiment, load
+from kpasim.spec.objects import refuse_other_kinds
 from kpasim.spec.quantities import PositiveSeconds, Share, duration_text, seconds
-from kpasim.spec.yamlfile import Document, read_mapping, refuse_other_kinds
+from kpasim.spec.yamlfile import Document, read_mapping
 
 MOST_SETTINGS = 100_000
 """Most rows of one sweep."""

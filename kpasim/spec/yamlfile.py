@@ -200,33 +200,6 @@ def read_mapping(path: str | Path, *, kind: str) -> Document:
     return only_mapping(read_documents(path), path, kind=kind)
 
 
-def refuse_other_kinds(document: Document, path: str | Path, *, kind: str) -> None:
-    """Say what a file is where it plainly is another kind of file than the one asked for.
-
-    Args:
-        document: The file's mapping.
-        path: The file.
-        kind: ``an experiment`` or ``a sweep``.
-
-    Raises:
-        ExperimentError: It is a manifest, a model, or one for the other.
-    """
-    keys = document.data.keys()
-    if {"apiVersion", "kind"} <= keys:
-        what = f"is a Kubernetes {document.data['kind']}, not {kind}"
-        message = f"{what} (make an experiment of a Service: kpasim manifest import {path} --out FILE)"
-        raise ExperimentError(path, [Problem("kind", message, document.lines.get(("kind",)))])
-    if "service-time" in keys and not keys & {"service", "workload", "experiment", "axes"}:
-        message = f"belongs to a model, not to {kind} (an experiment names it: model: {path})"
-        raise ExperimentError(path, [Problem("service-time", message, document.lines.get(("service-time",)))])
-    if kind == "an experiment" and {"experiment", "axes"} <= keys:
-        message = f"belong to a sweep, not to an experiment (kpasim sweep {path})"
-        raise ExperimentError(path, [Problem("axes", message, document.lines.get(("axes",)))])
-    if kind == "a sweep" and {"service", "workload", "model"} <= keys and "axes" not in keys:
-        message = "belongs to an experiment; a sweep names one (experiment: FILE) and what to vary (axes: ...)"
-        raise ExperimentError(path, [Problem("service", message, document.lines.get(("service",)))])
-
-
 def only_mapping(documents: list[Document], path: str | Path, *, kind: str) -> Document:
     """The one mapping among the documents of a file.
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from kpasim.errors import ExperimentError
+from kpasim.errors import ExperimentError, FileError
 from kpasim.spec.autoscaler import AutoscalerConfig
 from kpasim.spec.configmaps import Defaults
-from kpasim.spec.experiment import loads
+from kpasim.spec.experiment import load, loads
 from kpasim.spec.manifest import read_service, setting_place
+from kpasim.spec.objects import services_of
 from kpasim.spec.quick import import_manifest
+from kpasim.spec.sweep import load_sweep
 from kpasim.studies.check import check_file
 
 ITEM = """\
@@ -86,6 +88,27 @@ def test_what_is_no_service_yet_gets_one_line(tmp_path: Path, text: str, message
     with pytest.raises(ExperimentError, match=message) as caught:
         read_service(path, CONFIG)
     assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize("ask", [load, load_sweep, check_file, services_of])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "apiVersion: v1\nkind: List\nitems: []\n",
+            "an empty List, as kubectl get prints where it finds nothing",
+        ),
+        ("apiVersion: serving.knative.dev/v1\nkind: ServiceList\nitems: []\n", "it is an empty List"),
+        ("{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: ConfigMap}]}", "it holds v1 ConfigMap"),
+    ],
+)
+def test_a_list_without_a_service_is_not_called_an_experiment(tmp_path: Path, text: str, message: str, ask) -> None:
+    """Whatever it was meant to be: there is no Service in it to make an experiment of."""
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(FileError, match=message) as caught:
+        ask(path)
+    assert "not an experiment" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

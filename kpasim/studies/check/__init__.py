@@ -15,7 +15,7 @@ from kpasim.spec.base import dotted, line_of
 from kpasim.spec.configmaps import ClusterConfig, cluster_of
 from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.manifest import API_VERSION, ServiceManifest, read_object
-from kpasim.spec.objects import Object, objects_in, one_service, services_of, split_name
+from kpasim.spec.objects import Object, is_list, objects_in, one_service, services_of, split_name
 from kpasim.spec.settings import with_service_settings, with_settings
 from kpasim.spec.webhook import review
 from kpasim.spec.yamlfile import read_documents
@@ -43,8 +43,9 @@ def findings(target: Experiment | ServiceManifest, cluster: ClusterConfig | None
 
 
 def is_manifest(path: str | Path) -> bool:
-    """Whether a file holds Kubernetes objects, and so is no experiment."""
-    return bool(objects_in(read_documents(split_name(path)[0])))
+    """Whether a file holds Kubernetes objects, or an empty List of them, and so is no experiment."""
+    documents = read_documents(split_name(path)[0])
+    return bool(objects_in(documents)) or any(is_list(one.data) for one in documents)
 
 
 def check_file(
