@@ -1,6 +1,7 @@
 """Predictions of runs that were measured later, as ``kpasim validate`` and ``kpasim compare --model`` make them.
 
     python benchmarks/validation.py --write
+    python benchmarks/validation.py --seed 2     how much of it is chance
 
 prints the tables of docs/fidelity.md about predictions and, with --write, replaces them there. Live runs are predicted
 again from what was measured before their load. Of the other recorded runs one of each container is calibrated with
@@ -58,7 +59,7 @@ def row_of(name: str, by: str, metrics: Mapping[str, Mapping[str, float | None]]
     return Row(name, by, {metric: inside(metrics[metric]) for metric in there}, metrics)
 
 
-def calibrated(model: Mapping[str, Any], tables: Tables) -> Mapping[str, Any]:
+def calibrated(model: Mapping[str, Any], tables: Tables, seed: int = 1) -> Mapping[str, Any]:
     """The model that the present rules make of what was measured before the load.
 
     An older calibration kept the latencies of single requests, one start dated half a probe early, and of 2, 3 and 4
@@ -80,16 +81,16 @@ def calibrated(model: Mapping[str, Any], tables: Tables) -> Mapping[str, Any]:
     before = tables.pods["created_s"] < 0.0
     took_s = (tables.pods["ready_s"] - tables.pods["created_s"])[before]
     starts_s = [(start_s - 0.5, start_s + 0.5), *((float(one) - 1.0, float(one)) for one in took_s)]
-    return Calibration(starts_s, solo_s, crowds, 0, "a calibration before the load").model("again")
+    return Calibration(starts_s, solo_s, crowds, 0, "a calibration before the load").model("again", seed)
 
 
-def live_rows() -> list[Row]:
+def live_rows(seed: int = 1) -> list[Row]:
     """The live runs, predicted from their own calibration and the arrivals that were sent."""
     rows = []
     for name in live_runs.names():
         run, tables, _ = read_run_folder(live_runs.folder(name))
-        model = calibrated(run["experiment"]["model"], tables)
-        found = compare_run(run, tables, model=model, seed=1)
+        model = calibrated(run["experiment"]["model"], tables, seed)
+        found = compare_run(run, tables, model=model, seed=seed)
         rows.append(row_of(name, "", found.metrics, FIGURES))
     return rows
 
@@ -103,7 +104,7 @@ def containers() -> dict[str, list[str]]:
     return {key: names for key, names in found.items() if len(names) > 1}
 
 
-def real_rows() -> list[Row]:
+def real_rows(seed: int = 1) -> list[Row]:
     """Recorded runs, each predicted by a model that was calibrated on the run of its container with most requests."""
     from kpasim.studies.calibrate import calibrate
     from kpasim.studies.measured.described import experiment_of
@@ -112,10 +113,10 @@ def real_rows() -> list[Row]:
     for names in containers().values():
         read = {name: read_run_folder(real_runs.folder(name))[:2] for name in names}
         by = max(names, key=lambda name: len(read[name][1].requests["id"]))  # the first of them where several have it
-        model = calibrate(real_runs.folder(by), experiment_of(*read[by])).model
+        model = calibrate(real_runs.folder(by), experiment_of(*read[by]), seed=seed).model
         for name in names:
             if name != by:
-                found = compare_run(*read[name], model=model, seed=1)
+                found = compare_run(*read[name], model=model, seed=seed)
                 rows.append(row_of(name, by, found.metrics, JUDGED))
     return rows
 
@@ -126,9 +127,9 @@ def share(rows: Iterable[Row], metric: str | None = None, *, widened: bool = Tru
     return float(np.mean(held)) if held else math.nan
 
 
-def text() -> str:
+def text(seed: int = 1) -> str:
     """The tables."""
-    live, real = live_rows(), real_rows()
+    live, real = live_rows(seed), real_rows(seed)
     by = {row.by for row in real}
     groups = [(first, [row for row in real if row.by == first]) for first in sorted(by)]
     lines = [
@@ -156,8 +157,9 @@ def main() -> None:
     """Print the tables, and put them where the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help=f"replace the tables in {PAGE}")
+    parser.add_argument("--seed", type=int, default=1, help="of calibrations and predictions; the tables have 1")
     options = parser.parse_args()
-    found = text()
+    found = text(options.seed)
     print(found)
     if options.write:
         put(PAGE, PROGRAM, found)
