@@ -22,6 +22,9 @@ SMALL_RUN = 15_000
 """Requests, all replications together, that the reference engine answers sooner than a compiler."""
 SEVERAL_PROCESSES = 5_000
 """Requests that the reference engine simulates for two seconds, in which several processes overtake one."""
+SEVERAL_THREADS = 1_000
+"""Requests of one replication that the compiled engine simulates for as long as Python prepares it, from which on a
+second thread is worth its start."""
 REPLICATIONS_OF_A_PART = 5
 """Replications that a process of the reference engine simulates before it takes others."""
 
@@ -87,7 +90,7 @@ def execute(
     from kpasim.engines import compiled
 
     ready()
-    return compiled.run_many(params, draws, at_once)
+    return compiled.run_many(params, draws, at_once if len(draws[0].delay) >= SEVERAL_THREADS else 1)
 
 
 def _play_part(params: Params, part: tuple[int, Sequence[Draws]]) -> tuple[int, list[Outcome]]:

@@ -151,9 +151,9 @@ def _nearness(one: Candidate) -> tuple[float, ...]:
 
 @cache
 def _t(n: int) -> float:
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    return float(t.ppf(COST_CONFIDENCE, n - 1))
+    return float(stdtrit(n - 1, COST_CONFIDENCE))
 
 
 class Race:
