@@ -135,6 +135,8 @@ def command(
         "time_zone": observed.time_zone,
         "within": within,
         "placed_otherwise": placed,
+        "reasons": _reasons(found),
+        "notes": _assumed(found, placed, given),
         "candidates": [one.to_dict() for one in beside_it],
     }
     if out:
@@ -244,6 +246,7 @@ def _show(found: Backtest, prepared: Prepared, placed: dict[str, float], given: 
 
 
 def _reasons(found: Backtest) -> str:
+    """What is too far from the recorded values; empty where nothing is."""
     far = [f"{one.title} {100 * one.error:+.0f} %" for one in found.figures if one.good is False]
     if not found.covered:
         far.append(f"the 90 % bands hold only {found.coverage:.0%} of what was recorded")
@@ -283,6 +286,9 @@ def _bins(found: Backtest) -> Any:
         cells = []
         for name in shown:
             band = found.bands[name]
+            if math.isnan(band.recorded[place]) and math.isnan(band.predicted[place]):
+                cells.append("")
+                continue
             held = f" ({number(band.low[place], 2)}-{number(band.high[place], 2)})" if name != "panic" else ""
             cells.append(f"{number(band.recorded[place], 2)} / {number(band.predicted[place], 2)}{held}")
         moment = datetime.fromtimestamp(found.edges_s[place], zone)

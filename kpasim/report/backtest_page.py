@@ -17,14 +17,15 @@ from kpasim.report import markup
 from kpasim.report.drawing import Chart, axis_of, layout_of, numbers
 from kpasim.report.markup import Html, element, figure, table
 from kpasim.report.words import number
-from kpasim.results.display import signed
+from kpasim.results.display import HOURS, SHARES, signed
+from kpasim.results.display import figure as figure_text
 
 SHOWN = {
     "pods": "Ready pods",
     "requested": "requested pods",
     "desired": "desired pods",
     "concurrency": "average concurrency",
-    "panic": "share of time in panic mode",
+    "panic": "share in panic mode",
     "latency_s": "mean latency [s]",
     "requests": "requests",
 }
@@ -63,8 +64,14 @@ def backtest_page(found: Mapping[str, Any]) -> str:
     verdict = (
         "The present was predicted well enough to believe the candidates."
         if found["good"]
-        else "The present was NOT predicted well enough: do not rely on the candidates."
+        else f"The present was NOT predicted well enough: {found['reasons']}. Do not rely on the candidates."
     )
+    told = [verdict]
+    if found["coverage"] is not None:
+        told.append(f"The 90 % bands hold {found['coverage']:.0%} of the recorded pods and concurrency by bin of time.")
+    if found["worst"]:
+        worst = ", ".join(f"{datetime.fromtimestamp(begin_s, zone):%Y-%m-%d %H:%M:%S}" for begin_s in found["worst"])
+        told.append(f"Recorded pods lie furthest outside their band from {worst} ({zone.key}).")
     drawn: dict[str, Chart] = {}
     charts = []
     for name, title in SHOWN.items():
@@ -72,11 +79,13 @@ def backtest_page(found: Mapping[str, Any]) -> str:
             drawn[name] = _chart(found["bins"][name], edges_s, title, zone)
             charts.append(figure(name, f"{title[0].upper()}{title[1:]}, recorded and predicted", CAPTION, 300))
     sections: list[tuple[str, str, Html]] = [
-        ("verdict", "Verdict", element("div", element("p", verdict), _figures(found["figures"]))),
+        ("verdict", "Verdict", element("div", [element("p", one) for one in told], _figures(found["figures"]))),
         ("time", "Over time", Html("".join(charts))),
     ]
     if found["candidates"]:
-        sections.append(("candidates", "Candidates", Html("".join(_candidate(one) for one in found["candidates"]))))
+        doubt = "" if found["good"] else ", though the present was not predicted well enough"
+        beside = Html("".join(_candidate(one) for one in found["candidates"]))
+        sections.append(("candidates", f"Candidates{doubt}", beside))
     notes = [element("li", note) for note in found.get("notes", ())]
     sections.append(("notes", "What this rests on", element("ul", notes)))
     title = f"Backtest of {found.get('namespace', '')}/{found.get('service', '')}"
@@ -115,24 +124,47 @@ def _chart(band: Mapping[str, Any], edges_s: NDArray[np.float64], title: str, zo
 
 def _figures(figures: Mapping[str, Mapping[str, Any]]) -> Html:
     rows = []
-    for name, one in figures.items():
+    for one in figures.values():
         error = "" if one["error"] is None else f"{100 * one['error']:+.1f} %"
-        low, high = one["interval"]
         near = {True: "yes", False: "no", None: ""}[one["good"]]
-        held = f"{number(low)} to {number(high)}"
-        rows.append([name.replace("_", " "), number(one["recorded"]), number(one["predicted"]), held, error, near])
-    return table("Recorded and predicted", ("figure", "recorded", "predicted", "90 %", "error", "near enough"), rows)
+        sure = one["recorded_interval"][0] == one["recorded_interval"][1]
+        rows.append(
+            [
+                f"{one['title']} [{one['unit']}]" if one["unit"] else one["title"],
+                number(one["recorded"]),
+                "" if sure else _between(one["recorded_interval"]),
+                number(one["predicted"]),
+                _between(one["interval"]),
+                error,
+                near,
+            ]
+        )
+    columns = ("figure", "recorded", "90 %", "predicted", "90 %", "error", "near enough")
+    return table("Recorded and predicted", columns, rows)
+
+
+def _between(ends: list[float | None]) -> str:
+    return " to ".join(number(end) for end in ends)
 
 
 def _candidate(candidate: Mapping[str, Any]) -> Html:
-    rows = [
-        [
-            name,
-            number(one["in_force"]),
-            number(one["candidate"]),
-            signed(name, one["difference"]) if one["difference"] is not None else "",
-            one["verdict"],
-        ]
-        for name, one in candidate["differences"].items()
-    ]
-    return table(str(candidate["name"]), ("figure", "in force", "candidate", "difference", "verdict"), rows)
+    rows = []
+    for name, one in candidate["differences"].items():
+        shown = figure_text if name in SHARES | HOURS else _number
+        known = one["difference"] is not None and one["interval"][0] is not None
+        rows.append(
+            [
+                one["title"] if one["unit"] in ("requests", "pods") else f"{one['title']} [{one['unit']}]",
+                shown(name, one["in_force"]),
+                shown(name, one["candidate"]),
+                signed(name, one["difference"]) if one["difference"] is not None else "",
+                " to ".join(signed(name, end) for end in one["interval"]) if known else "",
+                one["verdict"],
+            ]
+        )
+    columns = ("figure", "in force", "candidate", "difference", "interval", "verdict")
+    return table(str(candidate["name"]), columns, rows)
+
+
+def _number(_: str, value: float | None) -> str:
+    return number(value)

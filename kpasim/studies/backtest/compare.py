@@ -68,6 +68,8 @@ class Figure:
     def to_dict(self) -> dict[str, Any]:
         """For machines."""
         return {
+            "title": self.title,
+            "unit": self.unit,
             "recorded": _number(self.recorded),
             "recorded_interval": [_number(one) for one in self.uncertain],
             "predicted": _number(self.predicted),

@@ -35,7 +35,10 @@ class Candidate:
         """For machines."""
         return {
             "name": self.name,
-            "differences": {name: found.to_dict("in_force", "candidate") for _, name, _, found in self.differences},
+            "differences": {
+                name: {"title": title, "unit": unit, **found.to_dict("in_force", "candidate")}
+                for title, name, unit, found in self.differences
+            },
         }
 
 

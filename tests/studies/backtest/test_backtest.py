@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import urllib.parse
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from kpasim.spec.experiment import from_mapping, load
 from kpasim.studies.backtest import prepare
 from kpasim.studies.run import simulate
 from tests import observing, prometheus_runs
+from tests.records.prometheus.servers import prometheus
 
 GOOD = "poisson-mid"
 """A run that is predicted well at scrapes of 15 s."""
@@ -108,6 +111,30 @@ def test_the_prediction_is_written_as_series(place: Path, answer: dict[str, Any]
     assert values == pytest.approx([one for one in answer["bins"]["pods"]["predicted"] if one is not None], rel=1e-5)
     assert np.all(np.diff(times_s) > 0)
     assert answer["edges_s"][0] < times_s[0] < answer["edges_s"][1]
+
+
+def test_prometheus_takes_the_prediction(place: Path, answer: dict[str, Any]):
+    """Promtool makes blocks of the file, and a server gives back the mean and the band of every bin."""
+    with prometheus(place / "prometheus", place / "predicted.txt") as url:
+        query = urllib.parse.urlencode({"query": "kpasim_revision_pods_count[2h]", "time": answer["edges_s"][-1] + 60})
+        with urllib.request.urlopen(f"{url}/api/v1/query?{query}") as response:
+            found = {one["metric"]["stat"]: one for one in json.load(response)["data"]["result"]}
+    for stat, column in (("mean", "predicted"), ("p05", "low"), ("p95", "high")):
+        assert found[stat]["metric"]["kn_service_name"] == GOOD
+        values = [float(value) for _, value in found[stat]["values"]]
+        expected = [one for one in answer["bins"]["pods"][column] if one is not None]
+        assert values == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_page_gives_figures_and_differences_in_the_same_unit(place: Path, answer: dict[str, Any]):
+    """Pod time in hours: what was in force, the candidate, and the difference between them."""
+    page = (place / "out" / "report.html").read_text()
+    found = answer["candidates"][0]["differences"]["pod_seconds"]
+    before, after, change = (found[key] / 3600 for key in ("in_force", "candidate", "difference"))
+    assert f'<td class="number">{before:.4g}</td><td class="number">{after:.4g}</td>' in page
+    assert f"{change:+.3g}" in page
+    assert found["unit"] == "h"
+    assert "Service time: mean" in page
 
 
 def test_the_answer_begins_with_the_verdict_and_says_what_it_assumed(place: Path):
