@@ -131,7 +131,7 @@ def spent_on(money: Mapping[str, Any]) -> str:
     total = sum(amount for _, amount in parts)
     if not total > 0:
         return ""
-    shares = [(f"{PART_WORDS[name]} pods", amount / total) for name, amount in parts]
+    shares = [(f"{PART_WORDS.get(name, name)} pods", amount / total) for name, amount in parts]
     return ", ".join(f"{percent(share)} {name}" for name, share in shares if share >= WORTH_SAYING)
 
 

@@ -269,7 +269,7 @@ def cost_part(runs: Sequence[tuple[str, Evidence]], drawn: dict[str, Chart]) -> 
         "",
         "mean cost",
         held,
-        *(PART_WORDS[part] for part in bills[0][1]["parts"]),
+        *(PART_WORDS.get(part, part) for part in bills[0][1]["parts"]),
         "per 1,000 requests",
         "per month",
     ]

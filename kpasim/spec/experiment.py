@@ -72,6 +72,8 @@ from kpasim.spec.workload import FILE_KINDS, FOLDER_KINDS, Workload
 from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_mapping
 
 _CONFIG_MAPS = ("config-autoscaler", *CONFIG_MAPS)
+_SHORTENED = frozenset({"start", "model", "autoscaler"})
+"""Sections that have short forms, see `expanded`."""
 
 
 def _words(kinds: tuple[Any, ...]) -> set[str]:
@@ -348,12 +350,14 @@ class Experiment(Spec):
                     value, names = self._chosen_types(given)
                     if names and ECI_SPECS in self.service.annotations:
                         edits.append(((*TEMPLATE_ANNOTATIONS, ECI_SPECS), ",".join(names)))
+                if head in touched & _SHORTENED:
+                    raw = expanded(raw)  # so that a path leads into what an earlier setting wrote as a bare word
                 place = self._place(path, raw)
                 raw = replaced(without_draws(raw, place), place, value)
             except ValueError as err:
                 raise self._refused(path, str(err)) from None
             touched.add(head)
-        return self._rebuilt(expanded(raw) if touched & {"start", "model", "autoscaler"} else raw, touched, edits)
+        return self._rebuilt(expanded(raw) if touched & _SHORTENED else raw, touched, edits)
 
     def _place(self, path: str, raw: Mapping[str, Any] | None = None) -> Place:
         """Where in the raw mapping a path leads that is not one of the manifest.

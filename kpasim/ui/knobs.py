@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.goparse import parse_float
 from kpasim.spec.keys import Key, keys
 from kpasim.spec.quantities import duration_text, seconds
 from kpasim.spec.quick import flow
+from kpasim.spec.scaling import KINDS
 
 Stops = tuple[str, ...]
 
@@ -75,7 +76,7 @@ class _Dial:
     value: Callable[[Experiment], Any]
     stops: Stops | Callable[[Experiment], Stops] = ()
     label: str = ""
-    words: Mapping[str, str] | None = None
+    words: Mapping[str, str] | Callable[[Experiment], Mapping[str, str]] | None = None
     meaning: str = ""
 
 
@@ -128,7 +129,9 @@ _LOAD, _MODEL, _COST, _RUN = "Load", "Service time and cold start", "GPUs and pr
 _LENGTHS: Stops = ("5m", "10m", "20m", "30m", "1h", "2h", "3h", "6h", "12h", "24h", "48h", "168h")
 _LOADS = ("requests", "concurrency", "rate", "mean", "amplitude", "from", "to", "low", "high", "low-for", "high-for",
           "cv", "size", "every", "duration", "period", "phase", "qps", "think-time", "speed", "timeout")  # fmt: skip
-_AUTOSCALERS = ("kpa", "hpa", "keda", "keda-http", "spare", "ray-serve")
+_SCHEDULE = flow({"kind": "schedule", "windows": [{"start": "08:00", "end": "18:00", "replicas": 1}]})
+"""A schedule to begin with."""
+_AUTOSCALERS: Stops = tuple(_SCHEDULE if kind == "schedule" else kind for kind in KINDS)
 _STATES = ("warm", "idled", "zero")
 
 SHAPES: Mapping[str, str] = {
@@ -173,7 +176,7 @@ def _knobs(experiment: Experiment, before: Experiment | None = None) -> Iterator
             text,
             text,
             with_stop(stops, text) if stops else (),
-            dial.words,
+            dial.words(experiment) if callable(dial.words) else dial.words,
         )
 
 
@@ -204,7 +207,8 @@ def _size(text: str) -> float | str:
 
 def _dials(experiment: Experiment) -> Iterable[_Dial]:
     yield from _SERVICE
-    yield _Dial("autoscaler", _SCALE, lambda one: one.scaling.kind, _AUTOSCALERS)
+    yield _Dial("autoscaler", _SCALE, _autoscaler, _AUTOSCALERS, words=_autoscaler_words)
+    yield from _autoscaler_settings(experiment)
     yield from _load(experiment)
     yield from _model(experiment)
     yield from _cost(experiment)
@@ -214,6 +218,37 @@ def _dials(experiment: Experiment) -> Iterable[_Dial]:
     yield _Dial("replications", _RUN, lambda one: one.replications,
                 ("10", "20", "40", "100", "200", "500", "1000", "2000"))  # fmt: skip
     yield _Dial("seed", _RUN, lambda one: one.seed, ("1", "2", "3", "4", "5", "6", "7", "8", "9", "10"))
+
+
+def _autoscaler(experiment: Experiment) -> str:
+    """The kind of autoscaler; of a schedule, which is nothing without its windows, the mapping."""
+    kind = experiment.scaling.kind
+    return flow(experiment.raw["autoscaler"]) if kind == "schedule" else kind
+
+
+def _autoscaler_words(experiment: Experiment) -> Mapping[str, str]:
+    return {_autoscaler(experiment): experiment.scaling.kind, _SCHEDULE: "schedule: one pod from 8:00 to 18:00"}
+
+
+def _autoscaler_settings(experiment: Experiment) -> Iterator[_Dial]:
+    """Settings of an autoscaler of the experiment's own that have a value."""
+    given = experiment.autoscaler
+    for field, about in type(given).model_fields.items() if given is not None else ():
+        value, path = getattr(given, field), f"autoscaler.{_key(field, about)}"
+        if field == "kind" or value is None:
+            continue
+        label = path.removeprefix("autoscaler.")
+        if field.endswith("_s"):
+            stops = _factors(about.default or 60.0, duration=True)
+            yield _Dial(path, _SCALE, _always(duration_text(value)), stops, label)
+        elif isinstance(value, str):
+            yield _Dial(path, _SCALE, _always(value), tuple(map(str, get_args(about.annotation))), label)
+        elif isinstance(value, int):
+            yield _Dial(path, _SCALE, _always(str(value)), ("0", *COUNTS), label)
+        elif isinstance(value, float):
+            yield _Dial(path, _SCALE, _always(f"{value:.12g}"), _factors(about.default or 1.0), label)
+        elif (written := experiment.setting(path)) is not None and len(text := flow(written)) <= MOST_TYPED:
+            yield _Dial(path, _SCALE, _always(text), (), label)
 
 
 def _load(experiment: Experiment) -> Iterator[_Dial]:
@@ -307,11 +342,15 @@ def _around(path: str, *, duration: bool = False) -> Callable[[Experiment], Stop
             size = _size(str(before.setting(path)))
         except Exception:  # another kind of load or stage was opened
             size = ""
-        centre = size if isinstance(size, float) and size > 0 else 60.0 if duration else 1.0
-        numbers = (float(f"{factor * centre:.{DIGITS}g}") for factor in FACTORS)
-        return tuple(dict.fromkeys(duration_text(one) if duration else f"{one:.6g}" for one in numbers))
+        return _factors(size if isinstance(size, float) and size > 0 else 60.0 if duration else 1.0, duration=duration)
 
     return stops
+
+
+def _factors(centre: float, *, duration: bool = False) -> Stops:
+    """Values around one."""
+    numbers = (float(f"{factor * centre:.{DIGITS}g}") for factor in FACTORS)
+    return tuple(dict.fromkeys(duration_text(one) if duration else f"{one:.6g}" for one in numbers))
 
 
 def _whole(path: str) -> Callable[[Experiment], Stops]:
@@ -338,6 +377,6 @@ def _explained(path: str, experiment: Experiment) -> Key:
         plain = "start"
     kind = getattr(experiment.workload, "kind", "")
     kind = "diurnal" if kind == "sinusoid" else kind
-    return found.get((plain, "")) or found.get((plain, kind)) or next(
+    return found.get((plain, "")) or found.get((plain, kind)) or found.get((plain, experiment.scaling.kind)) or next(
         (one for one in keys() if one.path == plain), Key(plain, "", "", "none")
     )  # fmt: skip

@@ -138,7 +138,8 @@ def replications_of(experiment: Experiment, params: Params | None = None) -> int
 def problems(error: Exception) -> list[dict[str, Any]]:
     """What is wrong, for the page: message, key, and the line of the editor where it stands there."""
     if not isinstance(error, FileError):
-        return [{"message": line, "place": "", "line": None} for line in str(error).splitlines()]
+        lines = (line.removeprefix("--set ") for line in str(error).splitlines())
+        return [{"message": line, "place": "", "line": None} for line in lines]
     files: Sequence[FileError] = getattr(error, "errors", (error,))
     return [_problem(one, file.path) for file in files for one in file.problems]
 

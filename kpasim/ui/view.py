@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from kpasim.report import answer, bands, charts, evidence
 from kpasim.report.drawing import Chart, time_unit
 from kpasim.report.run_page import facts_of
+from kpasim.results.cost import PART_WORDS
 from kpasim.results.display import FIGURES, figure, figure_span, interval_words, number, shown, signed, span
 from kpasim.results.paired import Difference
 from kpasim.results.summary import flattened
@@ -133,7 +134,8 @@ def _rows(result: Result, verdicts: Mapping[str, Mapping[str, str]]) -> list[lis
                 told = _verdict_text(verdicts.get(name))
                 rows.append([title, number(money[key]), interval, f"{money['currency']}, mean", told])
         rows += [
-            [part, number(amount), "", f"{money['currency']}, mean", ""] for part, amount in money["parts"].items()
+            [PART_WORDS[part], number(amount), "", f"{money['currency']}, mean", ""]
+            for part, amount in money["parts"].items()
         ]
     return rows
 

@@ -125,3 +125,16 @@ def test_all_draws_may_give_way():
     changed = with_settings(load(HEADLINE), parse_settings(["model.cold-start=30s", "model.service-time=5s"]))
 
     assert changed.model.posterior == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "path", "value"),
+    [
+        (["autoscaler=spare", "autoscaler.pods=2"], "autoscaler.pods", 2),
+        (["start=idled", "start.for=10m"], "start.for", "10m"),
+        (["model.service-time=4s", "model.service-time.slots=2"], "model.service-time.slots", 2),
+    ],
+)
+def test_a_setting_may_lead_into_what_another_has_set(settings: list[str], path: str, value: Any):
+    """Also where the first is in its short form."""
+    assert with_settings(load(HEADLINE), parse_settings(settings)).setting(path) == value

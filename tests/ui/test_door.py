@@ -157,11 +157,11 @@ def test_what_is_no_job_is_refused(address, body):
         ([["workload", "{kind: replay, file: ../../etc/passwd}"]], "workload.file: ../../etc/passwd: is outside of"),
         ([["workload", "{kind: replay, file: nothing.csv}"]], "workload.file: nothing.csv: no such file in"),
         ([["workload", "{kind: replay, file: long.csv}"]], "workload: up to 1,000,000 requests (at most 500,000"),
-        ([["service.annotations.max-scale", "many"]], "--set service.annotations.max-scale:"),
-        ([["cluster-config", "/etc/passwd"]], "--set cluster-config: "),
-        ([["model", "/etc/passwd"]], "--set model:"),
-        ([["service", "/etc/passwd"]], "--set service:"),
-        ([["no.such", "1"]], "--set no.such: no such setting"),
+        ([["service.annotations.max-scale", "many"]], "service.annotations.max-scale:"),
+        ([["cluster-config", "/etc/passwd"]], "cluster-config: "),
+        ([["model", "/etc/passwd"]], "model:"),
+        ([["service", "/etc/passwd"]], "service:"),
+        ([["no.such", "1"]], "no.such: no such setting"),
     ],
 )  # fmt: skip
 def test_what_is_too_large_or_elsewhere_is_refused(address, settings, reason):

@@ -14,6 +14,7 @@ from kpasim.cli.main import cli
 from kpasim.errors import KpasimError
 from kpasim.spec.experiment import load
 from kpasim.spec.keys import find
+from kpasim.spec.scaling import KINDS
 from kpasim.studies.run import simulate
 from kpasim.ui.across import values_of
 from kpasim.ui.jobs import Job, perform
@@ -86,6 +87,32 @@ def test_every_slider_has_a_meaning_and_values_that_are_taken(name):
             again = next(one for one in knobs(found, source.experiment) if one.path == knob.path)
             assert _size(again.value) == _size(stop), (knob.path, stop)
         assert not knob.stops or taken >= min(2, len(knob.stops)), knob.path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_autoscaler_is_offered_with_its_settings(kind):
+    """Each is one of the values; most values of its settings are taken beside it, and a schedule has its windows."""
+    source = open_source(str(ROOT / "experiments" / "hey50x5.yaml"))
+    offered = next(one for one in knobs(source.experiment, source.experiment) if one.path == "autoscaler")
+    value = next(one for one in offered.stops if one == kind or f"kind: {kind}," in one)
+    chosen = ("autoscaler", value)
+    now = experiment_of(source, State(settings=(chosen,)))
+    assert now.scaling.kind == kind
+    own = [one for one in knobs(now, source.experiment) if one.path.startswith("autoscaler.")]
+    assert bool(own) == (kind != "kpa")
+    for knob in own:
+        assert knob.meaning, knob.path
+        assert knob.takes, knob.path
+        taken, some = 0, {*knob.stops[:2], *knob.stops[-1:]}
+        for stop in some:
+            try:
+                found = experiment_of(source, State(settings=(chosen, (knob.path, stop))))
+            except KpasimError:
+                continue
+            taken += 1
+            again = next(one for one in knobs(found, source.experiment) if one.path == knob.path)
+            assert _size(again.value) == _size(stop), (knob.path, stop)
+        assert not some or taken, knob.path
 
 
 @pytest.mark.parametrize(

@@ -256,12 +256,14 @@
       }
       groups.get(one.group).append(knob(one));
     });
+    var focused = document.activeElement.id;
     fill(at("knobs"), Array.from(groups.values()));
+    if (focused && at(focused) && document.activeElement.id !== focused) { at(focused).focus(); }
   }
   function knob(data) {
     var id = "knob-" + data.path.replace(/[^a-z0-9]+/gi, "-");
     var place = make("div", "", { "class": "knob" }), head = make("div", "", { "class": "knob-head" });
-    var words = data.stops.length && data.stops.every(function (one) { return /^[a-z]/.test(one); });
+    var words = data.stops.length && data.stops.every(function (one) { return /^[a-z{]/.test(one); });
     var field = words ? make("select", "", { id: id }) : make("input", "", { id: id, type: "text", spellcheck: "false", autocomplete: "off" });
     var slider = data.stops.length && !words ? make("input", "", { type: "range", min: "0", step: "1", "aria-label": data.label + ", slider" }) : null;
     var back = make("button", "Undo", { type: "button", "class": "undo", "aria-label": "Undo " + data.label });
@@ -293,8 +295,8 @@
   function said(data, value) { return data.words && data.words[value] ? data.words[value] : value; }
   function update(one, data) {
     one.data = data;
-    if (one.field.tagName === "SELECT" && one.field.options.length !== data.stops.length) {
-      fill(one.field, data.stops.map(function (value) { return make("option", value, { value: value }); }));
+    if (one.field.tagName === "SELECT" && Array.from(one.field.options, function (each) { return each.value; }).join() !== data.stops.join()) {
+      fill(one.field, data.stops.map(function (value) { return make("option", said(data, value), { value: value }); }));
     }
     if (document.activeElement !== one.field || one.field.tagName === "SELECT") { one.field.value = data.value; }
     one.place.classList.toggle("changed", data.changed);
