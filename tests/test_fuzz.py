@@ -30,8 +30,10 @@ from kpasim.spec.configmaps import cluster_of, read_config_map
 from kpasim.spec.experiment import load, read_model
 from kpasim.spec.manifest import read_service
 from kpasim.spec.sweep import load_sweep
+from kpasim.studies.versus.rivals import rivals
 from tests.real_runs import folder
 from tests.records.test_read import VALID
+from tests.spec.test_scalerobjects import HEY, HPA, HTTP_SCALED_OBJECT, SCALED_OBJECT
 
 ROOT = Path(__file__).parents[1]
 MOST_S = 5
@@ -121,6 +123,10 @@ TARGETS: dict[str, Target] = {
         _yaml("experiments/manifests/flowers-gpu.yaml"),
         lambda path: read_service(path, AutoscalerConfig()),
     ),
+    **{
+        f"scaler {name}": Target("scaler.yaml", text.encode(), lambda path: rivals(load(HEY), [str(path)]))
+        for name, text in (("hpa", HPA), ("keda", SCALED_OBJECT), ("http", HTTP_SCALED_OBJECT))
+    },
     "cluster-config": Target("cluster.yaml", CLUSTER_CONFIG.encode(), _on_cluster),
     "config-map": Target("cm.yaml", CONFIG_MAP.encode(), lambda path: read_config_map(path, "config-autoscaler")),
     **{f"record {kind}": Target("measured", content, read) for kind, content in VALID.items()},

@@ -67,9 +67,10 @@ from kpasim.spec.model import ServiceModel
 from kpasim.spec.objects import refuse_other_kinds, split_name
 from kpasim.spec.places import expanded, place_of, replaced, without_draws
 from kpasim.spec.quantities import PositiveSeconds, Seconds, duration_text, seconds, share
+from kpasim.spec.scalerobjects import scaling_in
 from kpasim.spec.scaling import AnyScaling, Scaling
 from kpasim.spec.workload import FILE_KINDS, FOLDER_KINDS, Workload
-from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_mapping
+from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_documents, read_mapping
 
 _CONFIG_MAPS = ("config-autoscaler", *CONFIG_MAPS)
 _SHORTENED = frozenset({"start", "model", "autoscaler"})
@@ -190,7 +191,8 @@ class Experiment(Spec):
     """Where pods run and how requests reach them."""
     autoscaler: AnyScaling | None = None
     """What decides on the number of pods, and who holds requests meanwhile: a kind (`kpa`, `hpa`, `keda`, `keda-http`,
-    `schedule`, `spare`, `lookahead`, `ray-serve`), or a mapping. Not given: the autoscaler of the manifest."""
+    `schedule`, `spare`, `lookahead`, `ray-serve`), a mapping, or a file with a HorizontalPodAutoscaler, ScaledObject or
+    HTTPScaledObject. Not given: the autoscaler of the manifest."""
     start: Start = Start()
     """State of the revision when the load begins: `warm`, `idled`, `zero`, or a mapping."""
     horizon_s: PositiveSeconds | None = None
@@ -599,6 +601,9 @@ def _assembled(
         model = findings.attempt(_model, data["model"], base, document)
         parts["model"], raw["model"] = model or (None, None)
         failed |= {"model"} if model is None else set()
+    if isinstance(scaler := data.get("autoscaler"), str) and scaler.partition("#")[0].endswith((".yaml", ".yml")):
+        scaling = findings.attempt(_scaler, scaler, base, document)
+        parts["autoscaler"] = raw["autoscaler"] = scaling
     findings.own += _resolve_file(parts, raw, base, document.lines)
     experiment = None
     try:
@@ -636,6 +641,13 @@ def _cluster_config(data: Mapping[str, Any], base: Path, document: Document) -> 
         if name in data:
             raise _at(document, name, f"stands in {found[name].document.path}, too, which {key} names (write it once)")
     return found
+
+
+def _scaler(value: str, base: Path, document: Document) -> dict[str, Any]:
+    """The autoscaler of the HPA, ScaledObject or HTTPScaledObject that a file holds."""
+    file, _ = split_name(base / value)
+    _must_exist(Path(file), "autoscaler", document)
+    return scaling_in(read_documents(file), str(base / value))
 
 
 def _config_map(value: Any, name: str, base: Path, document: Document) -> ConfigMap:

@@ -17,6 +17,7 @@ from kpasim.spec.autoscaler import KPA, PREFIX, SPELLINGS, annotation_key
 from kpasim.spec.base import Place, show, suggestion
 from kpasim.spec.configmaps import KServeConfig
 from kpasim.spec.goparse import parse_int
+from kpasim.spec.scalerobjects import NotSimulatedError, metric_of_query, number_of
 
 INFERENCE_SERVICE = "InferenceService"
 LLM = "LLMInferenceService"
@@ -294,47 +295,84 @@ def _standard_hpa(predictor: Mapping[str, Any]) -> dict[str, Any]:
     Source:
         kserve/kserve@aaac4e2, pkg/controller/v1beta1/inferenceservice/reconcilers/hpa/hpa_reconciler.go
     """
+    least = max(_count(predictor, "minReplicas", 1), 1)
+    most = max(_count(predictor, "maxReplicas", 0), least)
+    found = {"kind": "hpa", "metric": "cpu", "min-replicas": least, "max-replicas": most, "behavior": {}}
+    if predictor.get("autoScaling") is not None:
+        return {**found, "target": _cpu_percent(_at(predictor, ("autoScaling", "metrics")))}
     metric = predictor.get("scaleMetric") or "cpu"
     if metric != "cpu":
         raise NotOnKnativeError(
             (*PREDICTOR, "scaleMetric"), f"{show(metric)} is not simulated in Standard mode (must be cpu)"
         )
-    least = max(_count(predictor, "minReplicas", 1), 1)
-    most = max(_count(predictor, "maxReplicas", 0), least)
     target = _count(predictor, "scaleTarget", 0)
-    more = {"target": float(target)} if target > 0 else {}
-    return {"kind": "hpa", "metric": "cpu", "min-replicas": least, "max-replicas": most, "behavior": {}, **more}
+    return found | ({"target": float(target)} if target > 0 else {})
+
+
+def _cpu_percent(metrics: Any) -> float:
+    """Percent of the CPU request that KServe's HPA aims at, of the only Resource in `autoScaling.metrics`."""
+    one, place = _only_metric(metrics)
+    kind, name = one.get("type"), _at(one, ("resource", "name"))
+    if kind != "Resource":
+        message = f"{show(kind)} is not read by an HPA of KServe (must be Resource; or autoscalerClass keda)"
+        raise NotOnKnativeError((*place, "type"), message)
+    if name != "cpu":
+        message = f"{show(name)} is not simulated in Standard mode (must be cpu)"
+        raise NotOnKnativeError((*place, "resource", "name"), message)
+    percent = _at(one, ("resource", "target", "averageUtilization"))
+    if not isinstance(percent, int | None) or isinstance(percent, bool):
+        message = f"{show(percent)} is not right (must be a whole number)"
+        raise NotOnKnativeError((*place, "resource", "target", "averageUtilization"), message)
+    return float(percent or 80)
+
+
+def _only_metric(metrics: Any) -> tuple[Mapping[str, Any], Place]:
+    """The one metric of `autoScaling.metrics`, and its place."""
+    place: Place = (*PREDICTOR, "autoScaling", "metrics")
+    if not isinstance(metrics, list) or not metrics or not isinstance(metrics[0], Mapping):
+        raise NotOnKnativeError(place, "is missing: KEDA needs a metric (write a list)")
+    if len(metrics) > 1:
+        raise NotOnKnativeError(place, f"has {len(metrics)} metrics; one is simulated (keep the one that decides)")
+    return metrics[0], (*place, 0)
 
 
 def _standard_keda(predictor: Mapping[str, Any]) -> dict[str, Any]:
-    """The ScaledObject that KServe writes in Standard mode, of its first metric.
+    """The ScaledObject that KServe writes in Standard mode.
+
+    Of `autoScaling.behavior` KServe hands on the stabilization windows only.
 
     Source:
         kserve/kserve@aaac4e2, pkg/controller/v1beta1/inferenceservice/reconcilers/keda/keda_reconciler.go
     """
-    place = (*PREDICTOR, "autoScaling", "metrics")
-    metrics = _at(predictor, ("autoScaling", "metrics"))
-    first = metrics[0] if isinstance(metrics, list) and metrics else None
-    if not isinstance(first, Mapping):
-        raise NotOnKnativeError(place, "is missing: KEDA needs a metric (write a list)")
+    first, place = _only_metric(_at(predictor, ("autoScaling", "metrics")))
     source = {"External": "external", "PodMetric": "podmetric"}.get(str(first.get("type")))
     if source is None:
-        message = f"type {show(first.get('type'))} is not simulated with KEDA (must be External or PodMetric)"
-        raise NotOnKnativeError(place, message)
-    target = _at(first, (source, "target", "value"))
-    try:
-        threshold = float(target)
-    except (TypeError, ValueError):
-        raise NotOnKnativeError(place, f"target.value {show(target)} is not right (must be a number)") from None
+        message = f"{show(first.get('type'))} is not simulated with KEDA (must be External or PodMetric)"
+        raise NotOnKnativeError((*place, "type"), message)
+    over_time = _at(first, (source, "metric", "operationOverTime"))
+    if over_time not in {None, "last_one"}:
+        message = f"{show(over_time)} is not simulated (must be last_one)"
+        raise NotOnKnativeError((*place, source, "metric", "operationOverTime"), message)
     least = max(_count(predictor, "minReplicas", 1), 0)
+    windows: dict[str, Any] = {}
+    for name, key in (("scaleUp", "scale-up"), ("scaleDown", "scale-down")):
+        window_s = _at(predictor, ("autoScaling", "behavior", name, "stabilizationWindowSeconds"))
+        if window_s is not None:
+            windows[key] = {"stabilization-window": window_s}
+    try:
+        metric = metric_of_query(_at(first, (source, "metric", "query")), (*place, source, "metric", "query"))
+        threshold = number_of(
+            _at(first, (source, "target", "value")), (*place, source, "target", "value"), positive=True
+        )
+    except NotSimulatedError as error:
+        raise NotOnKnativeError(error.place, str(error)) from None
     return {
         "kind": "keda",
-        # A query tells what it measures by its functions only.
-        "metric": "rps" if "rate(" in str(_at(first, (source, "metric", "query"))) else "concurrency",
+        **metric,
         "target": threshold,
         "min-replica-count": least,
         "max-replica-count": max(_count(predictor, "maxReplicas", 0), least, 1),
-        "behavior": {},
+        "behavior": windows,
     }
 
 

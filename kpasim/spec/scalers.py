@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from kpasim.spec.base import key_of
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.quantities import duration_text
-from kpasim.spec.scaling import Behavior, Hpa, Keda, KedaHttp, RayServe, ScaleDown, ScaleUp
+from kpasim.spec.scaling import Behavior, Hpa, Keda, KedaHttp, RayServe, ScaleDown, ScaleUp, Scaling
 
 WRITTEN = (Hpa, Keda, KedaHttp, RayServe)
 """Autoscalers that are an object of their own; the others are the Knative Service."""
@@ -32,8 +34,28 @@ METRIC_NAMES = {
 """Names of metrics in what is written; those of a cluster depend on its exporter."""
 
 
+_OF_MANAGER = "of kube-controller-manager"
+ELSEWHERE = {
+    "tolerance": f"--horizontal-pod-autoscaler-tolerance {_OF_MANAGER}",
+    "sync_period_s": f"--horizontal-pod-autoscaler-sync-period {_OF_MANAGER}",
+    "downscale_stabilization_s": f"--horizontal-pod-autoscaler-downscale-stabilization {_OF_MANAGER}",
+    "termination_grace_period_s": "terminationGracePeriodSeconds of the Deployment's pods",
+    "scrape_interval_s": "scrape_interval of Prometheus",
+    "queue_tick_s": "KEDA_HTTP_QUEUE_TICK_DURATION of the add-on's scaler",
+    "stream_interval_s": "KEDA_HTTP_SCALER_STREAM_INTERVAL_MS of the add-on's scaler",
+}
+"""Settings that no object holds, and what in a cluster does."""
+NOT_OF_KSERVE = (
+    "polling_interval_s", "cooldown_period_s", "initial_cooldown_period_s", "idle_replica_count", "fallback",
+    "activation_threshold", "metric_type",
+)  # fmt: skip
+"""Settings of KEDA that an InferenceService cannot give."""
+
+
 def scaler_yaml(experiment: Experiment, target: float) -> str:
     """The autoscaler of an experiment as YAML for a cluster.
+
+    Settings that the object cannot hold, and that differ from their default, stand above it as comments.
 
     Args:
         experiment: An experiment whose autoscaler is one of ``WRITTEN``.
@@ -45,10 +67,14 @@ def scaler_yaml(experiment: Experiment, target: float) -> str:
     writer.default_flow_style = False
     writer.width = 2**31
     out = io.StringIO()
+    is_kserve = _is_inference_service(experiment) and isinstance(scaling, Hpa | Keda)
+    for line in _left_out(scaling, is_kserve=is_kserve):
+        out.write(f"# {line}\n")
     if isinstance(scaling, RayServe):
         out.write("# deployment of Ray Serve's config file\n")
         document = _ray(scaling, name, most, target)
-    elif _is_inference_service(experiment) and isinstance(scaling, Hpa | Keda):
+    elif is_kserve:
+        assert isinstance(scaling, Hpa | Keda)
         document = _inference_service(experiment, scaling, most, target)
         if scaling.metric != "cpu":
             by = (
@@ -69,6 +95,34 @@ def scaler_yaml(experiment: Experiment, target: float) -> str:
         document = _http_scaled_object(scaling, name, most, round(target))
     writer.dump(document, out)
     return out.getvalue()
+
+
+def _left_out(scaling: Scaling, *, is_kserve: bool) -> Iterator[str]:
+    """What was simulated and is not in the object."""
+    given = type(scaling).model_construct(kind=scaling.kind)
+    changed = {name: value for name, value in scaling if value != getattr(given, name, value)}
+    for name, value in changed.items():
+        text = duration_text(value) if name.endswith("_s") else value
+        if name in ELSEWHERE:
+            yield f"{key_of(name)} {text} was simulated: set {ELSEWHERE[name]}."
+        elif is_kserve and name in NOT_OF_KSERVE and isinstance(scaling, Keda):
+            shown = "a fallback" if name == "fallback" else f"{key_of(name)} {text}"
+            yield f"{shown} was simulated: KServe's ScaledObject has the default of KEDA."
+    if is_kserve and isinstance(scaling, Hpa | Keda) and scaling.behavior != _of_kserve(scaling):
+        none = "an HPA without behavior was simulated: KServe writes behavior: {}, with Kubernetes' defaults."
+        other = "another behavior was simulated: KServe hands on stabilization windows only, and to KEDA only."
+        yield none if scaling.behavior is None else other
+
+
+def _of_kserve(scaling: Hpa | Keda) -> Behavior:
+    """The behavior that KServe writes for what is handed to it."""
+    if scaling.metric == "cpu" or scaling.behavior is None:
+        return Behavior()
+    up, down = scaling.behavior.scale_up, scaling.behavior.scale_down
+    return Behavior(
+        scale_up=ScaleUp(stabilization_window_s=up.stabilization_window_s),
+        scale_down=ScaleDown(stabilization_window_s=down.stabilization_window_s),
+    )
 
 
 def _quantity(value: float) -> str:

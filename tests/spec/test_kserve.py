@@ -18,7 +18,7 @@ from kpasim.spec.configmaps import Defaults
 from kpasim.spec.experiment import from_mapping
 from kpasim.spec.kserve import PREDICTOR_FIELDS
 from kpasim.spec.manifest import ServiceManifest, read_service
-from kpasim.spec.scaling import Behavior, Hpa, Keda
+from kpasim.spec.scaling import Behavior, Hpa, Keda, ScaleDown
 from kpasim.studies.check import check_file
 from kpasim.studies.run import simulate
 
@@ -191,6 +191,66 @@ def test_standard_mode_with_keda_brings_its_scaledobject(tmp_path: Path) -> None
     assert ("rps", 0.5, 0, 4) == (
         scaling.metric, scaling.target, scaling.min_replica_count, scaling.max_replica_count
     )  # fmt: skip
+
+
+STANDARD = "{serving.kserve.io/deploymentMode: Standard}"
+STANDARD_KEDA = "{serving.kserve.io/deploymentMode: Standard, serving.kserve.io/autoscalerClass: keda}"
+
+
+def test_metrics_of_a_standard_mode_hpa_count_before_its_old_fields(tmp_path: Path) -> None:
+    """KServe then reads no scaleMetric and no scaleTarget, and hands on no behavior to the HPA."""
+    target = "target: {type: Utilization, averageUtilization: 65}"
+    more = "behavior: {scaleDown: {stabilizationWindowSeconds: 30}}"
+    metrics = f"autoScaling: {{metrics: [{{type: Resource, resource: {{name: cpu, {target}}}}}], {more}}}"
+    scaling = made(tmp_path, f"maxReplicas: 4, scaleTarget: 50, {metrics}", STANDARD).scaling
+    assert scaling == Hpa(kind="hpa", metric="cpu", max_replicas=4, target=65.0, behavior=Behavior())
+
+
+def test_keda_in_standard_mode_has_the_windows_of_the_behavior(tmp_path: Path) -> None:
+    """KServe hands on these alone; a query is read with its window, a target as a quantity."""
+    metric = "{metric: {query: 'sum(rate(http_requests_total[2m]))'}, target: {value: 500m}}"
+    behavior = "{scaleDown: {stabilizationWindowSeconds: 30, policies: [{type: Pods, value: 1, periodSeconds: 60}]}}"
+    fields = f"autoScaling: {{metrics: [{{type: External, external: {metric}}}], behavior: {behavior}}}"
+    scaling = made(tmp_path, fields, STANDARD_KEDA).scaling
+    assert isinstance(scaling, Keda)
+    assert scaling.behavior == Behavior(scale_down=ScaleDown(stabilization_window_s=30.0))
+    assert (120.0, 0.5) == (scaling.metric_window_s, scaling.target)
+    pod = "{metric: {backend: opentelemetry, query: 'vllm:num_requests_running'}, target: {type: Value, value: '4'}}"
+    scaling = made(
+        tmp_path, f"autoScaling: {{metrics: [{{type: PodMetric, podmetric: {pod}}}]}}", STANDARD_KEDA
+    ).scaling
+    assert isinstance(scaling, Keda)
+    assert ("concurrency", 4.0) == (scaling.metric, scaling.target)
+
+
+ONE = "{type: External, external: {metric: {query: 'sum(rate(http_requests_total[2m]))'}, target: {value: '1'}}}"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "annotations", "says"),
+    [
+        (f"[{ONE}, {ONE}]", STANDARD_KEDA, r"metrics: has 2 metrics; one is simulated"),
+        ("[{type: Resource, resource: {name: memory}}]", STANDARD, r"resource.name: 'memory' is not simulated"),
+        (f"[{ONE}]", STANDARD, r"metrics\[0\].type: 'External' is not read by an HPA of KServe"),
+        (
+            ONE.replace("sum(rate", "max(rate").join("[]"),
+            STANDARD_KEDA,
+            r"query: 'max\(rate.*' is not known as requests",
+        ),
+        (
+            ONE.replace("'1'", "many").join("[]"),
+            STANDARD_KEDA,
+            r"value: 'many' is not right \(must be a positive number",
+        ),
+    ],
+)
+def test_a_part_of_standard_mode_that_is_not_simulated_is_refused(
+    tmp_path: Path, metrics: str, annotations: str, says: str
+) -> None:
+    """Another autoscaler would be simulated without it."""
+    with pytest.raises(ExperimentError, match=says) as caught:
+        made(tmp_path, f"autoScaling: {{metrics: {metrics}}}", annotations)
+    assert len(caught.value.problems) == 1
 
 
 def test_knative_mode_has_two_names(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_an_inference_service_goes_to_standard_mode() -> None:
 @pytest.mark.parametrize(
     "scaling",
     [
-        {"kind": "keda", "target": 0.25, "min-replica-count": 1, "max-replica-count": 4, "behavior": {}},
+        {"kind": "keda", "target": 0.25, "metric-window": "1m", "max-replica-count": 4, "behavior": {}},
         {"kind": "keda", "metric": "concurrency", "target": 3.0, "max-replica-count": 9, "behavior": {}},
         {"kind": "hpa", "metric": "cpu", "target": 60.0, "min-replicas": 2, "max-replicas": 5, "behavior": {}},
     ],
@@ -162,6 +162,23 @@ def test_an_inference_service_that_is_written_chooses_the_same_autoscaler(scalin
 
     assert first.scaling == again.scaling
     assert written(first) == written(again)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "path", "says"),
+    [
+        ({"kind": "hpa", "sync-period": "5s"}, HEY, "sync-period 5s was simulated: set --horizontal-pod"),
+        ({"kind": "keda-http", "queue-tick": "1s"}, HEY, "queue-tick 1s was simulated: set KEDA_HTTP_QUEUE"),
+        ({"kind": "keda", "cooldown-period": "1m", "behavior": {}}, KSERVE, "cooldown-period 1m was simulated: KS"),
+        ({"kind": "hpa", "metric": "cpu"}, KSERVE, "an HPA without behavior was simulated: KServe writes behavior: {}"),
+        ({"kind": "keda", "behavior": BEHAVIOR}, KSERVE, "another behavior was simulated: KServe hands on"),
+    ],
+)  # fmt: skip
+def test_what_an_object_cannot_hold_stands_above_it(scaling: Any, path: Path, says: str) -> None:
+    """One comment for each such setting, and none with the defaults."""
+    assert written(experiment(scaling, path)).startswith(f"# {says}")
+    plain = written(experiment({"kind": scaling["kind"], "behavior": {}}, path))
+    assert "was simulated" not in plain
 
 
 def test_ray_serve_gets_its_autoscaling_config() -> None:

@@ -18,7 +18,9 @@ from kpasim.engines.scaling import target_of
 from kpasim.errors import ExperimentError, RunError
 from kpasim.results.display import number
 from kpasim.spec.experiment import Experiment
+from kpasim.spec.objects import objects_in, split_name
 from kpasim.spec.quantities import duration_text
+from kpasim.spec.scalerobjects import scaling_in
 from kpasim.spec.scaling import (
     DAY_S,
     DAYS,
@@ -32,7 +34,7 @@ from kpasim.spec.scaling import (
     Spare,
 )
 from kpasim.spec.workload import OpenLoop
-from kpasim.spec.yamlfile import read_mapping
+from kpasim.spec.yamlfile import only_mapping, read_documents
 from kpasim.studies.own import Own, own_autoscaler
 from kpasim.studies.steady import mean_cold_start_s
 
@@ -66,7 +68,8 @@ def rivals(experiment: Experiment, texts: Sequence[str], changes: Mapping[str, A
     Args:
         experiment: The experiment.
         texts: Each a kind (``hpa``, ``keda``, ``keda-http``, ``schedule``, ``spare:2``, ``lookahead``, ``ray``,
-            ``kpa``), a YAML file with a section ``autoscaler``, or ``FILE.py:FUNCTION``; several with commas between.
+            ``kpa``), a YAML file with a section ``autoscaler`` or with an HPA, ScaledObject or HTTPScaledObject, or
+            ``FILE.py:FUNCTION``; several with commas between.
         changes: Settings of autoscalers by path, the first part of which is the name: ``keda.polling-interval``.
 
     Raises:
@@ -106,12 +109,10 @@ def _rival(experiment: Experiment, text: str, changes: Mapping[str, Any]) -> Riv
         name = f"{Path(path).name}:{function}"
         about = f"{name} is asked every 2s; the activator, min-scale and max-scale are Knative's"
         return Rival(name, plain, about, own_autoscaler(path, function))
-    if text.endswith((".yaml", ".yml")):
-        given = read_mapping(text, kind="an experiment, or a section autoscaler").data.get("autoscaler")
-        if given is None:
-            raise RunError(f"--with {text}: has no section autoscaler")
-        name = Path(text).stem
-        return Rival(name, _with(experiment, text, given, name, changes))
+    if text.partition("#")[0].endswith((".yaml", ".yml")):
+        given, name = _of_file(text), Path(text.partition("#")[0]).stem
+        chosen = _with(experiment, text, given, name, changes)
+        return Rival(name, chosen, f"{name}: {assumed_of(chosen)}, of {text}")
     kind, colon, value = text.partition(":")
     kind = ALIASES.get(kind, kind)
     if kind not in KINDS or (colon and kind != "spare"):
@@ -124,6 +125,17 @@ def _rival(experiment: Experiment, text: str, changes: Mapping[str, Any]) -> Riv
         raise RunError(f"--with {text}: spare takes a number of pods (write spare:2)")
     chosen = _with(experiment, text, {"kind": kind, **_defaults(experiment, kind, value)}, name, changes)
     return Rival(name, chosen, f"{name}: {assumed_of(chosen)}")
+
+
+def _of_file(text: str) -> Any:
+    """The autoscaler of a YAML file: its section ``autoscaler``, or its HPA, ScaledObject or HTTPScaledObject."""
+    documents = read_documents(split_name(text)[0])
+    if objects_in(documents):
+        return scaling_in(documents, text)
+    given = only_mapping(documents, text, kind="an experiment, or a section autoscaler").data.get("autoscaler")
+    if given is None:
+        raise RunError(f"--with {text}: has no section autoscaler, and no HorizontalPodAutoscaler or ScaledObject")
+    return given
 
 
 def _with(
@@ -145,11 +157,13 @@ def _defaults(experiment: Experiment, kind: str, value: str) -> dict[str, Any]:
         return {"pods": int(value or 1)}
     if kind == "schedule":
         return schedule_of(experiment)
+    # KServe's HPA has behavior: {}, and so has the one of its ScaledObject.
+    of_kserve = {"behavior": {}} if experiment.service.kserve else {}
     # Kubernetes' and Ray's minimum is 1 pod unless a user asks for less; KEDA's is 0, as Knative's.
     return {
-        "hpa": {"min-replicas": max(1, least)},
+        "hpa": {"min-replicas": max(1, least), **of_kserve},
         "ray-serve": {"min-replicas": max(1, least)},
-        "keda": {"min-replica-count": least},
+        "keda": {"min-replica-count": least, **of_kserve},
         "keda-http": {"min-replicas": least},
     }.get(kind, {})
 

@@ -1,0 +1,414 @@
+"""The autoscaler of an experiment out of an object of a cluster: an HPA, a ScaledObject or an HTTPScaledObject.
+
+What decides about pods is taken over; which Deployment, host or address it is for is not. What is not simulated is
+refused with its place, since an autoscaler without it would be another one. A metric is known by its name, a query of
+Prometheus by its form: the sum of a gauge, or of a rate, over the service.
+
+Source:
+    Kubernetes autoscaling/v2; kedacore/keda@8b4f083, apis/keda/v1alpha1; kedacore/http-add-on@59b2f6a,
+    operator/apis/http/v1alpha1
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from kpasim.errors import ExperimentError, Problem
+from kpasim.spec.base import Place, dotted, line_of, show, suggestion
+from kpasim.spec.objects import Object, objects_in, split_name
+from kpasim.spec.quantities import amount
+from kpasim.spec.yamlfile import Document
+
+_NAME = r"[a-zA-Z_:][\w:]*"
+_LABELS = r"(?:\{([^{}]*)\})?"
+_BY = r"(?: ?(?:by|without) ?\([^()]*\))?"
+_SUM = re.compile(rf"sum{_BY} ?\( ?(.*?) ?\){_BY}")
+_RATE_QUERY = re.compile(rf"rate ?\( ?({_NAME}) ?{_LABELS} ?\[(\w+)\] ?\)")
+_GAUGE_QUERY = re.compile(rf"({_NAME}) ?{_LABELS}")
+_COUNTER = re.compile(r"requests?(_total|_count|_(duration|latency|seconds)\w*_count|_seconds_count)?$")
+_SOME = re.compile(r"error|fail|success|reject|token")
+_PARTIAL = re.compile(r"\b(code|status|response_code|error|le|quantile)\w* *(=|!)")
+"""Labels that select some of the requests only."""
+_IN_FLIGHT = re.compile(
+    r"in[-_]?flight|(?:active|concurrent|running|ongoing)[-_]requests?|requests?[-_](?:active|running|processing)"
+    r"|(?:^|[-_:])concurrency$"
+)
+_PER_SECOND = re.compile(r"(?:requests?|queries)[-_]?(?:per[-_]second|rate)$|(?:^|[-_:])(?:rps|qps)$")
+_UTILIZATION = re.compile(r"gpu[-_]util(?:ization)?$|duty[-_]cycle$")
+
+_KEDA_PAUSES = ("paused", "paused-replicas", "paused-scale-in", "paused-scale-out", "force-activation")
+
+
+class NotSimulatedError(ValueError):
+    """An object, or a part of one, that is not simulated or not right; the message says what would be.
+
+    Attributes:
+        place: Where the object says so.
+    """
+
+    def __init__(self, place: Place, message: str) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+def scaling_in(documents: list[Document], path: str) -> dict[str, Any]:
+    """The section ``autoscaler`` with the settings of the only autoscaler of a file, or of that of ``FILE#NAME``.
+
+    Raises:
+        ExperimentError: It holds none or several, or one that is refused.
+    """
+    file, name = split_name(path)
+    found = [one for one in objects_in(documents) if one.kind in _READERS and name in {"", one.name}]
+    if len(found) != 1:
+        names = ", ".join(f"{one.kind} {one.name}" for one in found)
+        more = f"holds {len(found)} autoscalers: {names} (name one: {file}#{found[0].name})" if found else ""
+        called = f" called {name}" if name else ""
+        raise ExperimentError(file, [Problem("", more or f"holds no {', '.join(_READERS)}{called}", 1)])
+    return _settings(found[0], file)
+
+
+def _settings(one: Object, file: str) -> dict[str, Any]:
+    try:
+        return scaling_of_object(one.data)
+    except NotSimulatedError as error:
+        place = (*one.prefix, *error.place)
+        raise ExperimentError(file, [Problem(dotted(place), str(error), line_of(place, one.document.lines))]) from None
+
+
+def scaling_of_object(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The section ``autoscaler`` of an experiment with the settings of an object.
+
+    Args:
+        data: A HorizontalPodAutoscaler, ScaledObject or HTTPScaledObject.
+
+    Raises:
+        NotSimulatedError: It has a part that is not simulated, or that its own API refuses.
+    """
+    versions, read = _READERS[str(data["kind"])]
+    version = data.get("apiVersion")
+    if version not in versions:
+        raise NotSimulatedError(("apiVersion",), f"{show(version)} is not served any longer (write {versions[0]})")
+    spec = _mapping(data, ("spec",), required=True)
+    return read(data, spec)
+
+
+def behavior_of(given: Mapping[Any, Any], place: Place) -> dict[str, Any]:
+    """``behavior`` of an HPA as an experiment has it.
+
+    Args:
+        given: The mapping of the object.
+        place: Where it stands.
+
+    Raises:
+        NotSimulatedError: As `scaling_of_object`.
+    """
+    _known(given, ("scaleUp", "scaleDown"), place)
+    return {
+        key: _direction(_mapping(given, (*place, name)), (*place, name))
+        for name, key in (("scaleUp", "scale-up"), ("scaleDown", "scale-down"))
+        if given.get(name) is not None
+    }
+
+
+def _direction(given: Mapping[Any, Any], place: Place) -> dict[str, Any]:
+    _known(given, ("stabilizationWindowSeconds", "selectPolicy", "policies", "tolerance"), place)
+    found: dict[str, Any] = {}
+    if given.get("stabilizationWindowSeconds") is not None:
+        found["stabilization-window"] = _count(given, (*place, "stabilizationWindowSeconds"), most=3600)
+    if given.get("selectPolicy") is not None:
+        found["select-policy"] = _one_of(given, (*place, "selectPolicy"), ("Max", "Min", "Disabled"))
+    if given.get("tolerance") is not None:
+        found["tolerance"] = number_of(given["tolerance"], (*place, "tolerance"))
+    if given.get("policies") is not None:
+        found["policies"] = [_policy(one, at) for one, at in _items(given, (*place, "policies"))]
+    return found
+
+
+def _policy(given: Mapping[Any, Any], place: Place) -> dict[str, Any]:
+    _known(given, ("type", "value", "periodSeconds"), place)
+    return {
+        "type": _one_of(given, (*place, "type"), ("Pods", "Percent")),
+        "value": _count(given, (*place, "value"), least=1),
+        "period": _count(given, (*place, "periodSeconds"), least=1, most=1800),
+    }
+
+
+def metric_of_name(name: str, place: Place) -> str:
+    """The metric of an experiment that a metric's name stands for.
+
+    Raises:
+        NotSimulatedError: It is none of them.
+    """
+    word = name.lower()
+    for metric, pattern in (("rps", _PER_SECOND), ("concurrency", _IN_FLIGHT), ("utilization", _UTILIZATION)):
+        if pattern.search(word):
+            return metric
+    raise _foreign(name, place)
+
+
+def metric_of_query(query: Any, place: Place) -> dict[str, Any]:
+    """The metric of an experiment, and its window where there is one, that a query of Prometheus asks for.
+
+    Raises:
+        NotSimulatedError: It is no sum of a rate of requests, or of requests in flight, over the service.
+    """
+    text = " ".join(str(query or "").split())
+    whole = _SUM.fullmatch(text)
+    inner = whole[1] if whole else text
+    if (rate := _RATE_QUERY.fullmatch(inner)) and not _PARTIAL.search(rate[2] or ""):
+        if _COUNTER.search(rate[1].lower()) and not _SOME.search(rate[1].lower()):
+            return {"metric": "rps", "metric-window": rate[3]}
+    elif (
+        (gauge := _GAUGE_QUERY.fullmatch(inner))
+        and not _PARTIAL.search(gauge[2] or "")
+        and metric_of_name(gauge[1], place) == "concurrency"
+    ):
+        return {"metric": "concurrency"}
+    raise _foreign(text, place)
+
+
+def _foreign(text: str, place: Place) -> NotSimulatedError:
+    known = "requests in flight, requests per second or the utilization of a GPU"
+    return NotSimulatedError(
+        place, f"{show(text)} is not known as {known} (write autoscaler: in an experiment instead)"
+    )
+
+
+# --- HorizontalPodAutoscaler
+
+
+def _hpa(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+    place: Place = ("spec",)
+    is_old = data["apiVersion"] == "autoscaling/v1"
+    own = ("targetCPUUtilizationPercentage",) if is_old else ("metrics", "behavior")
+    _known(spec, ("scaleTargetRef", "minReplicas", "maxReplicas", *own), place)
+    found: dict[str, Any] = {"kind": "hpa", "max-replicas": _count(spec, (*place, "maxReplicas"), least=1)}
+    if spec.get("minReplicas") is not None:
+        found["min-replicas"] = _count(spec, (*place, "minReplicas"))
+    if spec.get("behavior") is not None:
+        found["behavior"] = behavior_of(_mapping(spec, (*place, "behavior")), (*place, "behavior"))
+    if is_old:
+        percent = (*place, own[0])
+        target = 80 if spec.get(own[0]) is None else _count(spec, percent, least=1)
+        return {**found, "metric": "cpu", "target": float(target)}
+    return found | hpa_metric(spec.get("metrics"), (*place, "metrics"))
+
+
+def hpa_metric(metrics: Any, place: Place) -> dict[str, Any]:
+    """The one metric of an HPA; without any, Kubernetes' default of 80 % of the CPU request.
+
+    Raises:
+        NotSimulatedError: As `scaling_of_object`; several.
+    """
+    if metrics is None or metrics == []:
+        return {"metric": "cpu", "target": 80.0}
+    one, at = _only(_items({"metrics": metrics}, place), place, "metrics")
+    kinds = ("Resource", "ContainerResource", "Pods", "External", "Object")
+    kind = _one_of(one, (*at, "type"), kinds)
+    key = kind[0].lower() + kind[1:]
+    source = _mapping(one, (*at, key), required=True)
+    target = _mapping(source, (*at, key, "target"), required=True)
+    aim = (*at, key, "target")
+    if kind in {"Resource", "ContainerResource"}:
+        if source.get("name") != "cpu":
+            what = show(source.get("name"))
+            raise NotSimulatedError((*at, key, "name"), f"{what} is not simulated (must be cpu)")
+        if target.get("type") != "Utilization":
+            raise NotSimulatedError(
+                (*aim, "type"), f"{show(target.get('type'))} of cpu is not simulated (must be Utilization)"
+            )
+        return {"metric": "cpu", "target": float(_count(target, (*aim, "averageUtilization"), least=1))}
+    named = str(_mapping(source, (*at, key, "metric"), required=True).get("name") or "")
+    types = ("AverageValue",) if kind == "Pods" else ("AverageValue", "Value")
+    target_type = _one_of(target, (*aim, "type"), types)
+    value = "averageValue" if target_type == "AverageValue" else "value"
+    return {
+        "metric": metric_of_name(named, (*at, key, "metric", "name")),
+        "metric-type": kind,
+        "target-type": target_type,
+        "target": number_of(target.get(value), (*aim, value), positive=True),
+    }
+
+
+# --- KEDA
+
+
+def _scaled_object(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+    place: Place = ("spec",)
+    annotations = _mapping(_mapping(data, ("metadata",)), ("metadata", "annotations"))
+    for key in (f"autoscaling.keda.sh/{name}" for name in _KEDA_PAUSES):
+        if key in annotations:
+            raise NotSimulatedError(("metadata", "annotations", key), "is not simulated (remove it)")
+    counts = {
+        "minReplicaCount": "min-replica-count", "maxReplicaCount": "max-replica-count",
+        "idleReplicaCount": "idle-replica-count", "pollingInterval": "polling-interval",
+        "cooldownPeriod": "cooldown-period", "initialCooldownPeriod": "initial-cooldown-period",
+    }  # fmt: skip
+    _known(spec, ("scaleTargetRef", "triggers", "fallback", "advanced", *counts), place)
+    found: dict[str, Any] = {"kind": "keda", "max-replica-count": 100}
+    for name, key in counts.items():
+        if spec.get(name) is not None:
+            found[key] = _count(spec, (*place, name))
+    advanced = (*place, "advanced")
+    more = _mapping(spec, advanced)
+    if more.get("scalingModifiers"):
+        raise NotSimulatedError(
+            (*advanced, "scalingModifiers"), "is not simulated (give one trigger without a formula)"
+        )
+    config = _mapping(more, (*advanced, "horizontalPodAutoscalerConfig"))
+    at = (*advanced, "horizontalPodAutoscalerConfig", "behavior")
+    if config.get("behavior") is not None:
+        found["behavior"] = behavior_of(_mapping(config, at), at)
+    if spec.get("fallback") is not None:
+        found["fallback"] = _fallback(_mapping(spec, (*place, "fallback")), (*place, "fallback"))
+    return found | _trigger(*_only(_items(spec, (*place, "triggers")), (*place, "triggers"), "triggers"))
+
+
+def _fallback(given: Mapping[Any, Any], place: Place) -> dict[str, Any]:
+    _known(given, ("failureThreshold", "replicas", "behavior"), place)
+    kinds = ("static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower")
+    behavior = _one_of(given, (*place, "behavior"), kinds) if given.get("behavior") else "static"
+    return {
+        "failure-threshold": _count(given, (*place, "failureThreshold")),
+        "replicas": _count(given, (*place, "replicas")),
+        "behavior": behavior,
+    }
+
+
+def _trigger(given: Mapping[Any, Any], place: Place) -> dict[str, Any]:
+    if given.get("type") != "prometheus":
+        raise NotSimulatedError((*place, "type"), f"{show(given.get('type'))} is not simulated (must be prometheus)")
+    if given.get("useCachedMetrics"):
+        raise NotSimulatedError((*place, "useCachedMetrics"), "is not simulated (remove it)")
+    at = (*place, "metadata")
+    metadata = _mapping(given, at, required=True)
+    found = metric_of_query(metadata.get("query"), (*at, "query"))
+    found["target"] = number_of(metadata.get("threshold"), (*at, "threshold"), positive=True)
+    if metadata.get("activationThreshold") is not None:
+        found["activation-threshold"] = number_of(metadata["activationThreshold"], (*at, "activationThreshold"))
+    if given.get("metricType") is not None:
+        found["metric-type"] = _one_of(given, (*place, "metricType"), ("AverageValue", "Value"))
+    return found
+
+
+# --- KEDA's HTTP add-on
+
+
+def _http_scaled_object(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+    place: Place = ("spec",)
+    routing = ("hosts", "pathPrefixes", "headers", "scaleTargetRef")
+    scaling = ("replicas", "scaledownPeriod", "initialCooldownPeriod", "scalingMetric", "targetPendingRequests")
+    for name in ("coldStartTimeoutFailoverRef", "timeouts"):
+        if spec.get(name):
+            raise NotSimulatedError((*place, name), "is not simulated: requests wait until the timeout of the service")
+    _known(spec, (*routing, *scaling, "coldStartTimeoutFailoverRef", "timeouts"), place)
+    replicas = _mapping(spec, (*place, "replicas"))
+    found: dict[str, Any] = {"kind": "keda-http", "max-replicas": 100}
+    for name, key in (("min", "min-replicas"), ("max", "max-replicas")):
+        if replicas.get(name) is not None:
+            found[key] = _count(replicas, (*place, "replicas", name))
+    for name, key in (("scaledownPeriod", "scaledown-period"), ("initialCooldownPeriod", "initial-cooldown-period")):
+        if spec.get(name) is not None:
+            found[key] = _count(spec, (*place, name))
+    at = (*place, "scalingMetric")
+    metric = _mapping(spec, at)
+    _known(metric, ("concurrency", "requestRate"), at)
+    if len(metric) > 1:
+        raise NotSimulatedError(at, "has concurrency and requestRate (must be one of them)")
+    if "requestRate" in metric:
+        rate = _mapping(metric, (*at, "requestRate"))
+        window = {key: rate[key] for key in ("window", "granularity") if rate.get(key) is not None}
+        return {
+            **found,
+            "metric": "request-rate",
+            "target": _target(rate, (*at, "requestRate", "targetValue")),
+            **window,
+        }
+    if "concurrency" in metric:
+        return {**found, "target": _target(_mapping(metric, (*at, "concurrency")), (*at, "concurrency", "targetValue"))}
+    return {**found, "target": _target(spec, (*place, "targetPendingRequests"))}
+
+
+def _target(given: Mapping[Any, Any], place: Place) -> int:
+    """A target of the add-on, its default of 100 where none is given."""
+    return 100 if given.get(place[-1]) is None else _count(given, place, least=1)
+
+
+# --- values
+
+
+def _mapping(data: Mapping[Any, Any], place: Place, *, required: bool = False) -> Mapping[str, Any]:
+    """The mapping at the last part of a place; empty where there is none and none is required."""
+    found = data.get(place[-1])
+    if found is None and not required:
+        return {}
+    if not isinstance(found, Mapping):
+        raise NotSimulatedError(
+            place, "is missing" if found is None else f"{show(found)} is not right (must be a mapping)"
+        )
+    return found
+
+
+def _items(data: Mapping[Any, Any], place: Place) -> list[tuple[Mapping[str, Any], Place]]:
+    """The mappings of the list at the last part of a place, and where each stands."""
+    found = data.get(place[-1])
+    if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in found):
+        raise NotSimulatedError(
+            place, "is missing" if found is None else f"{show(found)} is not right (must be a list of mappings)"
+        )
+    return [(one, (*place, number)) for number, one in enumerate(found)]
+
+
+def _only(items: list[tuple[Mapping[str, Any], Place]], place: Place, what: str) -> tuple[Mapping[str, Any], Place]:
+    if len(items) != 1:
+        raise NotSimulatedError(place, f"has {len(items)} {what}; one is simulated (keep the one that decides)")
+    return items[0]
+
+
+def _known(given: Mapping[Any, Any], names: Iterable[str], place: Place) -> None:
+    for name in given:
+        if name not in names:
+            hint = suggestion(str(name), names)
+            raise NotSimulatedError((*place, name), f"unknown field ({hint})" if hint else "unknown field")
+
+
+def _one_of(given: Mapping[Any, Any], place: Place, words: tuple[str, ...]) -> str:
+    value = given.get(place[-1])
+    if value not in words:
+        raise NotSimulatedError(place, f"{show(value)} is not right (must be {' or '.join(words)})")
+    return str(value)
+
+
+def _count(given: Mapping[Any, Any], place: Place, *, least: int = 0, most: int = 2**31 - 1) -> int:
+    value = given.get(place[-1])
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        limits = f"from {least} to {most}" if most < 2**31 - 1 else f"from {least}"
+        missing = "is missing" if value is None else f"{show(value)} is not right"
+        raise NotSimulatedError(place, f"{missing} (must be a whole number {limits})")
+    return value
+
+
+def number_of(value: Any, place: Place, *, positive: bool = False) -> float:
+    """The number of a quantity of Kubernetes, 0 or more.
+
+    Raises:
+        NotSimulatedError: It is none.
+    """
+    try:
+        number = float(amount(value))
+    except ValueError:
+        number = -1.0
+    if isinstance(value, bool) or number < 0 or (positive and number == 0):
+        missing = "is missing" if value is None else f"{show(value)} is not right"
+        raise NotSimulatedError(place, f"{missing} (must be a {'positive ' if positive else ''}number)")
+    return number
+
+
+_Read = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
+_READERS: dict[str, tuple[tuple[str, ...], _Read]] = {
+    "HorizontalPodAutoscaler": (("autoscaling/v2", "autoscaling/v1"), _hpa),
+    "ScaledObject": (("keda.sh/v1alpha1",), _scaled_object),
+    "HTTPScaledObject": (("http.keda.sh/v1alpha1",), _http_scaled_object),
+}

@@ -1,0 +1,245 @@
+"""Autoscalers out of objects of a cluster: what they decide by is read, the rest is refused with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from ruamel.yaml import YAML
+
+from kpasim.cli.main import cli
+from kpasim.engines.lower import lower
+from kpasim.engines.scaling import written
+from kpasim.errors import ExperimentError, RunError
+from kpasim.spec.experiment import load, loads
+from kpasim.spec.scalerobjects import scaling_of_object
+from kpasim.spec.scaling import Behavior, Hpa, Keda, KedaHttp, Rule, ScaleDown, ScaleUp, scaling_of
+from kpasim.studies.versus.rivals import rivals
+from tests.documented import ROOT
+
+HEY = ROOT / "experiments" / "hey50x5.yaml"
+HPA = """apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: sd15}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: sd15}
+  minReplicas: 2
+  maxReplicas: 8
+  metrics:
+  - type: Pods
+    pods:
+      metric: {name: http_requests_per_second}
+      target: {type: AverageValue, averageValue: 500m}
+  behavior:
+    scaleUp:
+      stabilizationWindowSeconds: 0
+      policies:
+      - {type: Pods, value: 2, periodSeconds: 60}
+    scaleDown:
+      stabilizationWindowSeconds: 120
+      selectPolicy: Min
+"""
+SCALED_OBJECT = """apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {name: vllm}
+spec:
+  scaleTargetRef: {name: vllm}
+  pollingInterval: 15
+  cooldownPeriod: 60
+  minReplicaCount: 0
+  maxReplicaCount: 6
+  fallback: {failureThreshold: 3, replicas: 2}
+  advanced:
+    restoreToOriginalReplicaCount: true
+    horizontalPodAutoscalerConfig:
+      behavior: {scaleDown: {policies: [{type: Percent, value: 50, periodSeconds: 30}]}}
+  triggers:
+  - type: prometheus
+    metricType: Value
+    metadata:
+      serverAddress: http://prometheus:9090
+      query: |
+        sum(rate(http_requests_total{deployment="vllm"}[2m]))
+      threshold: "2.5"
+      activationThreshold: "0.1"
+"""
+PAUSED = "autoscaling.keda.sh/paused"
+HTTP_SCALED_OBJECT = """apiVersion: http.keda.sh/v1alpha1
+kind: HTTPScaledObject
+metadata: {name: demo}
+spec:
+  hosts: [demo.local]
+  pathPrefixes: [/]
+  scaleTargetRef: {name: demo, kind: Deployment, apiVersion: apps/v1, service: demo, port: 8082}
+  replicas: {min: 0, max: 4}
+  scaledownPeriod: 60
+  scalingMetric: {requestRate: {granularity: 1s, targetValue: 2, window: 10s}}
+"""
+
+
+def read(text: str) -> Any:
+    """The settings of an object."""
+    return scaling_of(scaling_of_object(YAML(typ="safe").load(text)))
+
+
+def test_an_hpa_is_read() -> None:
+    """Its bounds, its metric by its name, its target as a quantity, and its behavior with Kubernetes' defaults."""
+    up = ScaleUp(policies=(Rule(type="Pods", value=2, period_s=60.0),))
+    down = ScaleDown(stabilization_window_s=120.0, select_policy="Min")
+    assert read(HPA) == Hpa(
+        kind="hpa",
+        min_replicas=2,
+        max_replicas=8,
+        metric="rps",
+        target=0.5,
+        behavior=Behavior(scale_up=up, scale_down=down),
+    )
+
+
+def test_an_hpa_without_metrics_has_the_default_of_kubernetes() -> None:
+    """80 % of the CPU request, 1 pod at least, and no behavior, which is the older rule."""
+    spec = {"scaleTargetRef": {"kind": "Deployment", "name": "x"}, "maxReplicas": 5}
+    data = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "spec": spec}
+    cpu = Hpa(kind="hpa", max_replicas=5, metric="cpu", target=80.0)
+    assert scaling_of(scaling_of_object(data)) == cpu
+    old = {**data, "apiVersion": "autoscaling/v1", "spec": {**spec, "targetCPUUtilizationPercentage": 60}}
+    assert scaling_of(scaling_of_object(old)) == cpu.model_copy(update={"target": 60.0})
+
+
+def test_a_scaled_object_is_read() -> None:
+    """Its clocks and counts, its query with the window of its rate, thresholds, fallback, and its HPA's behavior."""
+    found = read(SCALED_OBJECT)
+    assert isinstance(found, Keda)
+    assert (15.0, 60.0, 0, 6) == (
+        found.polling_interval_s, found.cooldown_period_s, found.min_replica_count, found.max_replica_count
+    )  # fmt: skip
+    assert ("rps", 120.0, 2.5, 0.1, "Value") == (
+        found.metric, found.metric_window_s, found.target, found.activation_threshold, found.metric_type
+    )  # fmt: skip
+    assert found.fallback is not None
+    assert (3, 2, "static") == (found.fallback.failure_threshold, found.fallback.replicas, found.fallback.behavior)
+    assert found.behavior is not None
+    assert (Rule(type="Percent", value=50, period_s=30.0),) == found.behavior.scale_down.policies
+    assert ScaleUp() == found.behavior.scale_up
+
+
+def test_an_http_scaled_object_is_read() -> None:
+    """The rate with its window; without a metric the old field counts, and 100 without that."""
+    assert read(HTTP_SCALED_OBJECT) == KedaHttp(
+        kind="keda-http", max_replicas=4, metric="request-rate", target=2, window_s=10.0, scaledown_period_s=60.0
+    )
+    spec = {"scaleTargetRef": {"name": "x", "service": "x", "port": 80}}
+    data = {"apiVersion": "http.keda.sh/v1alpha1", "kind": "HTTPScaledObject", "spec": spec}
+    default = KedaHttp(kind="keda-http", max_replicas=100, target=100)
+    assert scaling_of(scaling_of_object(data)) == default
+    old = {**data, "spec": {**spec, "targetPendingRequests": 3}}
+    assert scaling_of(scaling_of_object(old)) == default.model_copy(update={"target": 3})
+
+
+BEHAVIOR = {
+    "scale-up": {"policies": [{"type": "Pods", "value": 2, "period": "60s"}]},
+    "scale-down": {"tolerance": 0.05},
+}
+
+
+@pytest.mark.parametrize(
+    "scaling",
+    [
+        {"kind": "hpa", "metric": "concurrency", "target": 2.5, "behavior": BEHAVIOR},
+        {"kind": "hpa", "metric": "rps", "metric-type": "External", "target-type": "Value", "min-replicas": 0},
+        {"kind": "hpa", "metric": "utilization", "target": 70, "max-replicas": 3},
+        {"kind": "hpa", "metric": "cpu", "target": 60},
+        {"kind": "keda", "polling-interval": "5s", "metric-window": "2m", "activation-threshold": 0.5, "target": 0.25},
+        {
+            "kind": "keda",
+            "metric": "concurrency",
+            "min-replica-count": 3,
+            "idle-replica-count": 1,
+            "behavior": BEHAVIOR,
+        },
+        {"kind": "keda-http", "target": 3, "scaledown-period": "1m"},
+        {"kind": "keda-http", "metric": "request-rate", "window": "30s", "initial-cooldown-period": "1m"},
+    ],
+)
+def test_what_is_written_reads_back_as_what_was_simulated(scaling: dict[str, Any]) -> None:
+    """The same numbers for the engines, all of them."""
+    experiment = load(HEY).with_setting("autoscaler", scaling)
+    back = experiment.with_setting("autoscaler", scaling_of_object(YAML(typ="safe").load(written(experiment))))
+    one, other = lower(experiment), lower(back)
+    differ = {name for name in one._fields if not _equal(getattr(one, name), getattr(other, name))}
+    assert set() == differ
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return bool((one == other).all()) if hasattr(one, "shape") else bool(one == other)
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "says"),
+    [
+        (HPA, "autoscaling/v2", "autoscaling/v2beta2", "apiVersion: 'autoscaling/v2beta2' is not served any longer"),
+        (HPA, "maxReplicas: 8", "maxReplica: 8", "spec.maxReplica: unknown field (did you mean maxReplicas?)"),
+        (HPA, "500m", "lots", "target.averageValue: 'lots' is not right (must be a positive number)"),
+        (HPA, "http_requests_per_second", "queue_length", "metric.name: 'queue_length' is not known as requests in"),
+        (HPA, "{type: Pods, value: 2", "{type: Pod, value: 2", "policies[0].type: 'Pod' is not right (must be Pods or"),
+        (HPA, "type: Pods\n    pods", "type: Resource\n    resource", "resource.name: nothing is"),
+        (HPA, "  behavior:", "  - {type: Resource}\n  behavior:", "spec.metrics: has 2 metrics; one is simulated"),
+        (SCALED_OBJECT, "- type: prometheus", "- type: kafka", "triggers[0].type: 'kafka' is not sim"),
+        (SCALED_OBJECT, "restoreToOriginalReplicaCount: true", "scalingModifiers: {formula: a}", "Modifiers: is"),
+        (SCALED_OBJECT, "  triggers:", "  triggers:\n  - type: cpu", "spec.triggers: has 2 triggers; one is simulated"),
+        (SCALED_OBJECT, "sum(rate(", "avg(rate(", "metadata.query: "),
+        (SCALED_OBJECT, '{deployment="vllm"}', '{code=~"5.."}', "metadata.query: "),
+        (SCALED_OBJECT, "{name: vllm}\nspec", f"{{annotations: {{{PAUSED}: 'true'}}}}\nspec", f"{PAUSED}: is not sim"),
+        (HTTP_SCALED_OBJECT, "targetValue: 2", "targetValue: 2.5", "targetValue: 2.5 is not right (must be a whole"),
+        (HTTP_SCALED_OBJECT, "  replicas:", "  timeouts: {conditionWait: 9s}\n  replicas:", "timeouts: is not"),
+    ],
+)  # fmt: skip
+def test_what_is_not_simulated_is_refused_with_its_line(
+    tmp_path: Path, text: str, old: str, new: str, says: str
+) -> None:
+    """One line: an autoscaler without that part would be another one."""
+    assert old in text
+    path = tmp_path / "scaler.yaml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(ExperimentError) as caught:
+        rivals(load(HEY), [str(path)])
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"{path}:")
+    assert says in line
+    assert line.split(":")[1].isdigit()
+
+
+def test_versus_and_experiments_take_the_file(tmp_path: Path) -> None:
+    """By its name beside a Deployment; several need the name of one."""
+    deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: vllm}\n---\n"
+    (tmp_path / "one.yaml").write_text(deployment + SCALED_OBJECT)
+    (tmp_path / "two.yaml").write_text(HPA + "---\n" + SCALED_OBJECT)
+    found = rivals(load(HEY), [str(tmp_path / "one.yaml")])[1]
+    assert ("one", read(SCALED_OBJECT)) == (found.name, found.experiment.scaling)
+    assert "0 to 6 pods" in found.assumed
+    changed = rivals(load(HEY), [str(tmp_path / "one.yaml")], {"one.polling-interval": "5s"})[1]
+    assert isinstance(changed.experiment.scaling, Keda)
+    assert changed.experiment.scaling.polling_interval_s == 5.0
+
+    with pytest.raises(ExperimentError, match=r"holds 2 autoscalers: .*two.yaml#sd15"):
+        rivals(load(HEY), [str(tmp_path / "two.yaml")])
+    text = HEY.read_text().replace("manifests/", f"{ROOT}/experiments/manifests/")
+    experiment = loads(text + "\nautoscaler: two.yaml#sd15\n", base=tmp_path)
+    assert experiment.scaling == read(HPA)
+    assert isinstance(experiment.with_setting("autoscaler.max-replicas", 3).scaling, Hpa)
+    with pytest.raises(ExperimentError, match=r"autoscaler: .*gone.yaml.* does not exist"):
+        loads(text + "\nautoscaler: gone.yaml\n", base=tmp_path)
+
+
+def test_a_file_without_an_autoscaler_is_refused_in_one_line(tmp_path: Path) -> None:
+    """A Deployment decides nothing."""
+    path = tmp_path / "deployment.yaml"
+    path.write_text("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: vllm}\n")
+    result = CliRunner().invoke(cli, ["versus", str(HEY), "--with", str(path)])
+    assert result.exit_code == 1
+    assert "holds no HorizontalPodAutoscaler, ScaledObject, HTTPScaledObject" in result.output
+    path.write_text("workload: {}\n")
+    with pytest.raises(RunError, match="has no section autoscaler"):
+        rivals(load(HEY), [str(path)])
