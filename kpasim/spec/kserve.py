@@ -306,11 +306,15 @@ def _standard_hpa(predictor: Mapping[str, Any]) -> dict[str, Any]:
             (*PREDICTOR, "scaleMetric"), f"{show(metric)} is not simulated in Standard mode (must be cpu)"
         )
     target = _count(predictor, "scaleTarget", 0)
+    if target > 100:
+        raise NotOnKnativeError((*PREDICTOR, "scaleTarget"), f"{target} is out of range (must be in [1, 100], percent)")
     return found | ({"target": float(target)} if target > 0 else {})
 
 
 def _cpu_percent(metrics: Any) -> float:
     """Percent of the CPU request that KServe's HPA aims at, of the only Resource in `autoScaling.metrics`."""
+    if not metrics:
+        return 80.0  # Kubernetes' default
     one, place = _only_metric(metrics)
     kind, name = one.get("type"), _at(one, ("resource", "name"))
     if kind != "Resource":
@@ -344,6 +348,8 @@ def _standard_keda(predictor: Mapping[str, Any]) -> dict[str, Any]:
     Source:
         kserve/kserve@aaac4e2, pkg/controller/v1beta1/inferenceservice/reconcilers/keda/keda_reconciler.go
     """
+    if predictor.get("scaleMetric") is not None:
+        raise NotOnKnativeError((*PREDICTOR, "scaleMetric"), "is not supported with KEDA (write autoScaling.metrics)")
     first, place = _only_metric(_at(predictor, ("autoScaling", "metrics")))
     source = {"External": "external", "PodMetric": "podmetric"}.get(str(first.get("type")))
     if source is None:

@@ -45,6 +45,7 @@ ELSEWHERE = {
     "stream_interval_s": "KEDA_HTTP_SCALER_STREAM_INTERVAL_MS of the add-on's scaler",
 }
 """Settings that no object holds, and what in a cluster does."""
+_WHOLE_SECONDS = ("polling_interval_s", "cooldown_period_s", "initial_cooldown_period_s", "scaledown_period_s")
 NOT_OF_KSERVE = (
     "polling_interval_s", "cooldown_period_s", "initial_cooldown_period_s", "idle_replica_count", "fallback",
     "activation_threshold", "metric_type",
@@ -105,6 +106,8 @@ def _left_out(scaling: Scaling, *, is_kserve: bool) -> Iterator[str]:
         text = duration_text(value) if name.endswith("_s") else value
         if name in ELSEWHERE:
             yield f"{key_of(name)} {text} was simulated: set {ELSEWHERE[name]}."
+        elif name in _WHOLE_SECONDS and value != int(value):
+            yield f"{key_of(name)} {text} was simulated: the object holds whole seconds."
         elif is_kserve and name in NOT_OF_KSERVE and isinstance(scaling, Keda):
             shown = "a fallback" if name == "fallback" else f"{key_of(name)} {text}"
             yield f"{shown} was simulated: KServe's ScaledObject has the default of KEDA."

@@ -158,14 +158,15 @@ def _defaults(experiment: Experiment, kind: str, value: str) -> dict[str, Any]:
     if kind == "schedule":
         return schedule_of(experiment)
     # KServe's HPA has behavior: {}, and so has the one of its ScaledObject.
-    of_kserve = {"behavior": {}} if experiment.service.kserve else {}
+    of_kserve: dict[str, Any] = {"behavior": {}} if experiment.service.kserve else {}
     # Kubernetes' and Ray's minimum is 1 pod unless a user asks for less; KEDA's is 0, as Knative's.
-    return {
+    chosen: dict[str, dict[str, Any]] = {
         "hpa": {"min-replicas": max(1, least), **of_kserve},
         "ray-serve": {"min-replicas": max(1, least)},
         "keda": {"min-replica-count": least, **of_kserve},
         "keda-http": {"min-replicas": least},
-    }.get(kind, {})
+    }
+    return chosen.get(kind, {})
 
 
 def assumed_of(experiment: Experiment) -> str:
