@@ -67,10 +67,10 @@ from kpasim.spec.model import ServiceModel
 from kpasim.spec.objects import refuse_other_kinds, split_name
 from kpasim.spec.places import expanded, place_of, replaced, without_draws
 from kpasim.spec.quantities import PositiveSeconds, Seconds, duration_text, seconds, share
-from kpasim.spec.scalerobjects import scaling_in
+from kpasim.spec.scalerobjects import is_scaler_file, scaler_of_file
 from kpasim.spec.scaling import AnyScaling, Scaling
 from kpasim.spec.workload import FILE_KINDS, FOLDER_KINDS, Workload
-from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_documents, read_mapping
+from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_mapping
 
 _CONFIG_MAPS = ("config-autoscaler", *CONFIG_MAPS)
 _SHORTENED = frozenset({"start", "model", "autoscaler"})
@@ -347,7 +347,7 @@ class Experiment(Spec):
                     place = setting_place(self.service, rest)
                     edits.append((place, setting_value(place, given)))
                     continue
-                value = given
+                value = scaler_of_file(given) if path == "autoscaler" and is_scaler_file(given) else given
                 if path == "cluster.instance-types":
                     value, names = self._chosen_types(given)
                     if names and ECI_SPECS in self.service.annotations:
@@ -356,6 +356,8 @@ class Experiment(Spec):
                     raw = expanded(raw)  # so that a path leads into what an earlier setting wrote as a bare word
                 place = self._place(path, raw)
                 raw = replaced(without_draws(raw, place), place, value)
+                if path in {"start", "autoscaler"}:
+                    raw = expanded(raw)  # a later setting may be of what the word stands for
             except ValueError as err:
                 raise self._refused(path, str(err)) from None
             touched.add(head)
@@ -601,8 +603,8 @@ def _assembled(
         model = findings.attempt(_model, data["model"], base, document)
         parts["model"], raw["model"] = model or (None, None)
         failed |= {"model"} if model is None else set()
-    if isinstance(scaler := data.get("autoscaler"), str) and scaler.partition("#")[0].endswith((".yaml", ".yml")):
-        scaling = findings.attempt(_scaler, scaler, base, document)
+    if is_scaler_file(data.get("autoscaler")):
+        scaling = findings.attempt(_scaler, str(data["autoscaler"]), base, document)
         parts["autoscaler"] = raw["autoscaler"] = scaling
     findings.own += _resolve_file(parts, raw, base, document.lines)
     experiment = None
@@ -647,7 +649,7 @@ def _scaler(value: str, base: Path, document: Document) -> dict[str, Any]:
     """The autoscaler of the HPA, ScaledObject or HTTPScaledObject that a file holds."""
     file, _ = split_name(base / value)
     _must_exist(Path(file), "autoscaler", document)
-    return scaling_in(read_documents(file), str(base / value))
+    return scaler_of_file(str(base / value))
 
 
 def _config_map(value: Any, name: str, base: Path, document: Document) -> ConfigMap:

@@ -19,7 +19,7 @@ from kpasim.errors import ExperimentError, Problem
 from kpasim.spec.base import Place, dotted, line_of, show, suggestion
 from kpasim.spec.objects import Object, objects_in, split_name
 from kpasim.spec.quantities import amount
-from kpasim.spec.yamlfile import Document
+from kpasim.spec.yamlfile import Document, read_documents
 
 _NAME = r"[a-zA-Z_:][\w:]*"
 _LABELS = r"(?:\{([^{}]*)\})?"
@@ -51,6 +51,20 @@ class NotSimulatedError(ValueError):
     def __init__(self, place: Place, message: str) -> None:
         super().__init__(message)
         self.place = place
+
+
+def is_scaler_file(value: Any) -> bool:
+    """Whether a value names a YAML file, or an object in one (``FILE#NAME``)."""
+    return isinstance(value, str) and value.partition("#")[0].endswith((".yaml", ".yml"))
+
+
+def scaler_of_file(path: str) -> dict[str, Any]:
+    """As `scaling_in`, of a file.
+
+    Raises:
+        ExperimentError: It cannot be read, or as `scaling_in`.
+    """
+    return scaling_in(read_documents(split_name(path)[0]), path)
 
 
 def scaling_in(documents: list[Document], path: str) -> dict[str, Any]:

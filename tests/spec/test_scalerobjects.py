@@ -229,6 +229,8 @@ def test_versus_and_experiments_take_the_file(tmp_path: Path) -> None:
     experiment = loads(text + "\nautoscaler: two.yaml#sd15\n", base=tmp_path)
     assert experiment.scaling == read(HPA)
     assert isinstance(experiment.with_setting("autoscaler.max-replicas", 3).scaling, Hpa)
+    chosen = {"autoscaler": str(tmp_path / "one.yaml"), "autoscaler.polling-interval": "5s"}
+    assert load(HEY).with_settings(chosen).scaling == changed.experiment.scaling
     with pytest.raises(ExperimentError, match=r"autoscaler: .*gone.yaml.* does not exist"):
         loads(text + "\nautoscaler: gone.yaml\n", base=tmp_path)
 

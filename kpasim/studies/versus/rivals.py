@@ -20,7 +20,7 @@ from kpasim.results.display import number
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.objects import objects_in, split_name
 from kpasim.spec.quantities import duration_text
-from kpasim.spec.scalerobjects import scaling_in
+from kpasim.spec.scalerobjects import is_scaler_file, scaling_in
 from kpasim.spec.scaling import (
     DAY_S,
     DAYS,
@@ -109,7 +109,7 @@ def _rival(experiment: Experiment, text: str, changes: Mapping[str, Any]) -> Riv
         name = f"{Path(path).name}:{function}"
         about = f"{name} is asked every 2s; the activator, min-scale and max-scale are Knative's"
         return Rival(name, plain, about, own_autoscaler(path, function))
-    if text.partition("#")[0].endswith((".yaml", ".yml")):
+    if is_scaler_file(text):
         given, name = _of_file(text), Path(text.partition("#")[0]).stem
         chosen = _with(experiment, text, given, name, changes)
         return Rival(name, chosen, f"{name}: {assumed_of(chosen)}, of {text}")
