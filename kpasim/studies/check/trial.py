@@ -42,10 +42,10 @@ class _Measure:
     pod_s: float
 
     def beats(self, other: _Measure, name: str) -> bool:
-        """Whether it is better by more than rounding in what the rule of that name is about."""
+        """Whether it is better by 2 % or more, of pod-seconds 1 %, in what the rule of that name is about."""
         if name in _PODS:
             return self.pod_s < 0.99 * other.pod_s and self.failed <= other.failed + 1e-3
-        if abs(self.failed - other.failed) > 1e-4:
+        if abs(self.failed - other.failed) > max(1e-4, 0.02 * other.failed):
             return self.failed < other.failed
         return self.p95_s < 0.98 * other.p95_s or self.mean_s < 0.98 * other.mean_s
 
