@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kpasim.errors import ExperimentError, FileError, Problem, RunError
 from kpasim.spec.configmaps import ClusterConfig
-from kpasim.spec.experiment import Experiment
 from kpasim.spec.manifest import ServiceManifest, setting_place, setting_value
 from kpasim.spec.yamlfile import parse_documents
+
+if TYPE_CHECKING:
+    from kpasim.spec.experiment import Experiment
 
 
 def parse_settings(texts: Sequence[str], option: str = "--set") -> dict[str, Any]:

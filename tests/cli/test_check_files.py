@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,17 @@ def test_every_service_of_a_file_is_checked():
     assert out.count("two.yaml:14: annotations.autoscaling.knative.dev/targett") == 1
     assert "kpasim manifest import k8s/two.yaml#front" in err
     assert check("k8s/two.yaml#painter", "--quiet")[1].count("targett") == 2
+
+
+def test_a_manifest_is_checked_without_what_experiments_need():
+    """Neither numpy nor the parts of an experiment are imported: that took longer than the check."""
+    code = (
+        "import sys; from kpasim.studies.check import check_file;"
+        "assert check_file('k8s/two.yaml', {}, trials=True);"
+        "print(sorted({'numpy', 'scipy', 'kpasim.spec.experiment', 'kpasim.spec.workload'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_folder_is_searched_for_services_and_the_rest_is_counted():

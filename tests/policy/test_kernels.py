@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numba.extending import register_jitable
 
-from kpasim import policy
 from kpasim.policy import (
     accounting,
     burst,
@@ -25,6 +24,7 @@ from kpasim.policy import (
     hpa,
     keda,
     keda_http,
+    kernels,
     lookahead,
     ray_serve,
     routing,
@@ -52,9 +52,9 @@ MODULES = (
     spare,
     windows,
 )
-KERNELS = [kernel for kernel in policy.KERNELS if sys.modules[kernel.__module__] in MODULES]
+KERNELS = [kernel for kernel in kernels.KERNELS if sys.modules[kernel.__module__] in MODULES]
 
-for _kernel in policy.KERNELS:
+for _kernel in kernels.KERNELS:
     register_jitable(_kernel)
 
 
@@ -557,7 +557,7 @@ def test_every_kernel_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_kernels_come_after_those_they_call() -> None:
     """A compiled engine may adopt the kernels in the order in which they are listed."""
-    order = {kernel: place for place, kernel in enumerate(policy.KERNELS)}
+    order = {kernel: place for place, kernel in enumerate(kernels.KERNELS)}
     for kernel, place in order.items():
         instructions = list(dis.get_instructions(kernel))
         for instruction, following in pairwise(instructions):

@@ -30,7 +30,7 @@ from kpasim.engines.compiled.arrays import ALL, PLACES
 from kpasim.engines.compiled.target import ENTRY, target_machine
 from kpasim.engines.model import KERNELS as MODEL
 from kpasim.engines.model import events, kpa, state
-from kpasim.policy import KERNELS as POLICY
+from kpasim.policy.kernels import KERNELS as POLICY
 
 CHECKED = bool(numba.config.BOUNDSCHECK)
 """Whether every index is checked, as tests do; shapes are then always those of the arrays."""

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kpasim.errors import FileError
 from kpasim.spec.base import dotted, line_of
 from kpasim.spec.configmaps import ClusterConfig, cluster_of
-from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.manifest import API_VERSION, ServiceManifest, read_object
 from kpasim.spec.objects import Object, is_list, objects_in, one_service, services_of, split_name
 from kpasim.spec.settings import with_service_settings, with_settings
@@ -23,6 +22,9 @@ from kpasim.studies.check import fields, kserve, manifest, running
 from kpasim.studies.check.case import LEVELS, Case, Finding
 from kpasim.studies.check.configmaps import config_map_findings
 
+if TYPE_CHECKING:
+    from kpasim.spec.experiment import Experiment
+
 __all__ = ["LEVELS", "RULES", "Finding", "check_file", "findings", "is_manifest", "unreadable"]
 
 RULES = (*fields.RULES, *kserve.RULES, *manifest.RULES, *running.RULES)
@@ -31,13 +33,12 @@ RULES = (*fields.RULES, *kserve.RULES, *manifest.RULES, *running.RULES)
 
 def findings(target: Experiment | ServiceManifest, cluster: ClusterConfig | None = None) -> list[Finding]:
     """Everything worth knowing about an experiment, or about a manifest in a cluster, the gravest first."""
-    if isinstance(target, Experiment):
-        case = Case(target.service, target)
+    if isinstance(target, ServiceManifest):
+        case, found = Case(target, cluster=cluster or ClusterConfig()), []
     else:
-        case = Case(target, cluster=cluster or ClusterConfig())
+        case, found = Case(target.service, target), config_map_findings(target.config_maps)
     # Arithmetic with a setting that is no number finds nothing.
     rules = RULES if case.has_numbers else fields.RULES
-    found = config_map_findings(target.config_maps) if isinstance(target, Experiment) else []
     found += [one for rule in rules for one in rule(case)]
     return sorted(found, key=lambda one: LEVELS.index(one.level))
 
@@ -75,6 +76,8 @@ def check_file(
         found = config_map_findings(cluster.maps)
         found += [finding for one in services for finding in _of_service(one, settings or {}, cluster)]
         return sorted(found, key=lambda finding: LEVELS.index(finding.level))
+    from kpasim.spec.experiment import load
+
     try:
         experiment = with_settings(load(path, cluster_config=cluster_config), settings or {})
         found = findings(experiment)

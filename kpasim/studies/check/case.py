@@ -8,22 +8,23 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from kpasim.policy.pods import slowdown
 from kpasim.spec.autoscaler import PREFIX, SPELLINGS, AutoscalerConfig
 from kpasim.spec.base import Place, dotted
 from kpasim.spec.configmaps import ClusterConfig
-from kpasim.spec.experiment import Experiment
 from kpasim.spec.kserve import ANNOTATION_FIELDS, PREDICTOR
 from kpasim.spec.manifest import TEMPLATE_ANNOTATIONS, TEMPLATE_SPEC, ServiceManifest
-from kpasim.spec.model import ServiceModel
 from kpasim.spec.quantities import duration_text
 from kpasim.spec.sharing import sharing
-from kpasim.spec.workload import Hey
 
+# A bare manifest is checked without the modules that an experiment takes, and without numpy: they take longer to import
+# than the rest of the command.
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from kpasim.spec.experiment import Experiment
+    from kpasim.spec.model import ServiceModel
+    from kpasim.spec.workload import Hey
     from kpasim.studies.check.demand import Load
 
 Level = Literal["error", "warning", "note"]
@@ -81,7 +82,12 @@ class Case:
     service: ServiceManifest
     experiment: Experiment | None = None
     cluster: ClusterConfig = field(default_factory=ClusterConfig, repr=False)
-    _random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0), repr=False)
+
+    @cached_property
+    def _random(self) -> np.random.Generator:
+        import numpy as np
+
+        return np.random.default_rng(0)
 
     @property
     def model(self) -> ServiceModel | None:
@@ -115,6 +121,8 @@ class Case:
     @cached_property
     def pod_start_s(self) -> NDArray[np.float64]:
         """Draws of a pod's start on a machine that is there, up to its first response [s]."""
+        import numpy as np
+
         total = np.zeros(_DRAWS)
         for stage in self.model.cold_start.stages if self.model else ():
             total += stage.per_instance_type.get(self.instance_type, stage.time).ppf(self._random.random(_DRAWS))
@@ -127,6 +135,8 @@ class Case:
         """Median and 95 % quantile of a pod's start up to its first response, with a node where one has to come."""
         if self.model is None or self.experiment is None:
             return math.nan, math.nan
+        import numpy as np
+
         total = self.pod_start_s.copy()
         nodes = self.experiment.cluster.nodes
         if nodes and (nodes.max or 0) > nodes.count and self.needed_pods > self.permanent_pods:
@@ -162,6 +172,8 @@ class Case:
         """Median and 95 % quantile of the time from a container's start to its first response."""
         if self.model is None:
             return math.nan, math.nan
+        import numpy as np
+
         total = np.zeros(_DRAWS)
         for stage in self.model.cold_start.stages:
             if stage.kind == "start" and stage.when == "before-ready":
@@ -173,6 +185,8 @@ class Case:
         """Median, mean and 99 % quantile of the service time of a request that has its pod to itself."""
         if self.model is None:
             return math.nan, math.nan, math.nan
+        import numpy as np
+
         model, points = self.model.service_time, (np.arange(_DRAWS) + 0.5) / _DRAWS
         kinds = [(one.share, one.time) for one in model.classes] or [(1.0, model.time)]
         shares = np.array([share for share, _ in kinds])
@@ -185,7 +199,11 @@ class Case:
     def first_byte_s(self) -> float:
         """Median time from the beginning of the work on a request to its first byte."""
         first = self.model.service_time.first_byte if self.model else None
-        return float(first.ppf(np.array([0.5]))[0]) if first else self.service_s[0]
+        if first is None:
+            return self.service_s[0]
+        import numpy as np
+
+        return float(first.ppf(np.array([0.5]))[0])
 
     @property
     def slots(self) -> float:
@@ -196,9 +214,14 @@ class Case:
     @cached_property
     def pod_rate(self) -> float:
         """Most requests per second that a pod finishes: the best of k / (mean x slow-down of k), k up to its slots."""
-        mean, slow = self.service_s[1], np.array(self.model.service_time.slowdown if self.model else ())
-        if not len(slow):
+        mean, factors = self.service_s[1], self.model.service_time.slowdown if self.model else ()
+        if not factors:
             return self.slots / mean
+        import numpy as np
+
+        from kpasim.policy.pods import slowdown
+
+        slow = np.array(factors)
         most = int(min(self.slots, max(100, len(slow))))
         return max(k / (mean * slowdown(slow, k)) for k in range(1, most + 1))
 
@@ -210,8 +233,17 @@ class Case:
     @cached_property
     def clients(self) -> int | None:
         """Requests in flight at once in a closed loop."""
-        workload = self.experiment.workload if self.experiment else None
-        return workload.concurrency if isinstance(workload, Hey) else None
+        return self.hey.concurrency if self.hey else None
+
+    @property
+    def hey(self) -> Hey | None:
+        """The load where it is hey's."""
+        if self.experiment is None:
+            return None
+        from kpasim.spec.workload import Hey
+
+        workload = self.experiment.workload
+        return workload if isinstance(workload, Hey) else None
 
     @cached_property
     def load(self) -> Load | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from kpasim.spec.autoscaler import AutoscalerConfig
 from kpasim.spec.manifest import TEMPLATE_SPEC, Probe
-from kpasim.spec.model import ServiceModel, Stage
 from kpasim.spec.sharing import sharing
-from kpasim.spec.workload import Hey
 from kpasim.studies.check.case import DRAIN_S, KUBELET_PERIOD_S, SLOW_START_S, Case, Finding, Rule, spoken
+
+if TYPE_CHECKING:
+    from kpasim.spec.model import ServiceModel, Stage
 
 
 def no_cold_start(case: Case) -> Iterator[Finding]:
@@ -135,7 +137,7 @@ def client_gives_up(case: Case) -> Iterator[Finding]:
     if not timeout or not timeout < case.wait_for_pod_s + case.service_s[0] or not case.wait_for_pod_s:
         return
     wanted = math.ceil(1.2 * need / 60) * 60
-    extra = " It is hey's default." if isinstance(case.experiment.workload, Hey) and timeout == 20 else ""
+    extra = " It is hey's default." if case.hey and timeout == 20 else ""
     yield case.warn(
         "client-gives-up",
         "workload.timeout",
@@ -399,8 +401,8 @@ def horizon_before_end(case: Case) -> Iterator[Finding]:
 
 
 def _end_of_hey(case: Case) -> float:
-    workload = case.experiment.workload if case.experiment else None
-    if not isinstance(workload, Hey):
+    workload = case.hey
+    if workload is None:
         return 0.0
     return workload.duration_s or (workload.per_worker or 0) * case.service_s[1]
 
@@ -479,8 +481,8 @@ def too_few_gpus(case: Case) -> Iterator[Finding]:
 
 def uneven_requests(case: Case) -> Iterator[Finding]:
     """Hey sends fewer requests than it is told to."""
-    workload = case.experiment.workload if case.experiment else None
-    if not isinstance(workload, Hey) or workload.per_worker is None:
+    workload = case.hey
+    if workload is None or workload.per_worker is None:
         return
     sent = workload.per_worker * workload.concurrency
     if sent != workload.requests:
