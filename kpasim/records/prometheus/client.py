@@ -16,11 +16,12 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from kpasim.errors import RunError
+from kpasim.errors import RunError, printable
 from kpasim.records.prometheus.files import from_answer
 from kpasim.records.prometheus.selection import Served
 
@@ -30,6 +31,8 @@ MAX_POINTS = 10_000
 """Samples of one series that one question asks for at most; Prometheus refuses more than 11,000 of query_range."""
 MAX_SAMPLES = 1_000_000
 """Samples of all series that one question asks for at most, so that its answer fits into memory."""
+MAX_BYTES = 1 << 30
+"""Bytes of an answer beyond which it is not read: a million samples take a twentieth of that."""
 PATIENCE = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Pauses before a question is asked again [s]."""
 TIMEOUT_S = 120.0
@@ -148,7 +151,10 @@ class Client:
         """Label sets of the series that any of the selectors finds."""
         asked = [("match[]", selector) for selector in selectors]
         answer = self._ask("series", [*asked, ("start", f"{begin_s:.3f}"), ("end", f"{end_s:.3f}")])
-        return [{str(name): str(value) for name, value in one.items()} for one in answer.get("data") or []]
+        listed = answer.get("data") or []
+        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+            raise RunError(f"{self.url}: /api/v1/series must answer with a list of label sets")
+        return [{str(name): str(value) for name, value in one.items()} for one in listed]
 
     def _ask(self, what: str, parameters: Any) -> dict[str, Any]:
         """The answer to one question, asked again with patience while the server is busy or away.
@@ -185,12 +191,12 @@ class Client:
             with self._opener.open(request, timeout=TIMEOUT_S) as response:
                 body = _unpacked(response, response.headers.get("Content-Encoding", ""))
         except urllib.error.HTTPError as error:
-            with error, contextlib.suppress(OSError, EOFError):
+            with error, contextlib.suppress(OSError, EOFError, zlib.error):
                 self._refuse(error, _unpacked(error, error.headers.get("Content-Encoding", "")))
             self._refuse(error, b"")
         except urllib.error.URLError as error:
             raise self._unreachable(error.reason) from None
-        except (OSError, EOFError, http.client.HTTPException) as error:
+        except (OSError, EOFError, zlib.error, http.client.HTTPException) as error:
             raise self._unreachable(error) from None
         answer = _json(body)
         if answer is None or answer.get("status") != "success":
@@ -201,7 +207,7 @@ class Client:
     def _refuse(self, error: urllib.error.HTTPError, body: bytes) -> None:
         """Turn an HTTP error into ours."""
         answer = _json(body) or {}
-        said, kind = str(answer.get("error", ""))[:300], answer.get("errorType")
+        said, kind = printable(" ".join(str(answer.get("error", "")).split()))[:300], answer.get("errorType")
         if error.code in (401, 403):
             given = "the server refuses the token" if self._token else "the server wants a token"
             raise RunError(
@@ -256,12 +262,26 @@ def _checked(url: str) -> str:
 
 def _without_query(url: str) -> str:
     """A URL as messages show it: what follows ``?`` may be secret."""
-    return url.partition("?")[0][:200]
+    return printable(url.partition("?")[0][:200])
 
 
 def _unpacked(response: IO[bytes], encoding: str) -> bytes:
-    body = response.read()
-    return gzip.decompress(body) if encoding == "gzip" else body
+    """The body of an answer.
+
+    Raises:
+        RunError: It is longer than any to a question of ``MAX_SAMPLES``.
+    """
+    # A body that is shorter than it said has to be read to its end: then that is noticed.
+    source = gzip.GzipFile(fileobj=response) if encoding == "gzip" else response
+    parts, length = [], 0
+    while part := source.read(1 << 20):
+        parts.append(part)
+        length += len(part)
+        if length > MAX_BYTES:
+            raise RunError(f"an answer is longer than {MAX_BYTES >> 20:,} MiB: this is no answer to kpasim's question")
+    if getattr(response, "length", None):
+        raise EOFError("the answer ended early")
+    return b"".join(parts)
 
 
 def _json(body: bytes) -> dict[str, Any] | None:

@@ -20,6 +20,8 @@ from kpasim.records.record import iso
 
 LONG_S = 6 * 3600.0
 """Windows longer than this have their histograms at a coarser step."""
+LEAST_INTERVAL_S = 1.0
+"""Shortest scrape interval that questions are cut for [s]."""
 HISTOGRAM_STEP_S = 300.0
 """That step [s]. The last value of each step is exact, so that nothing of a pod that ended is lost."""
 
@@ -107,7 +109,7 @@ def from_server(
         f"{{{_named(_METRICS_WITH_SERVICE[generation])},{space}={_quoted(namespace)},{name}={_quoted(service)}{more}}}"
         for generation, space, name in _SERVICE_LABELS
     ]
-    found = client.labels_of_series(own, begin, end)
+    found = [one for one in client.labels_of_series(own, begin, end) if one.get("__name__") in names.BY_SERVED]
     known = [(one, names.vocabulary(one, _generation(one))) for one in found]
     revisions = sorted({labels.get("kn_revision_name", "") for _, labels in known} - {""})
     if not revisions:
@@ -136,7 +138,8 @@ def from_server(
     interval_s = _interval_s(client, own, begin, end)
     asked: list[tuple[Query, int]] = []
     for selector in selectors:
-        listed = [one["__name__"] for one in client.labels_of_series([selector], begin, end)]
+        labels = client.labels_of_series([selector], begin, end)
+        listed = [name for one in labels if (name := one.get("__name__", "")) in names.BY_SERVED]
         for coarse in (False, True):
             chosen = [name for name in listed if _is_coarse(name) == coarse]
             if not chosen:
@@ -223,13 +226,13 @@ def _interval_s(client: Client, selectors: Sequence[str], begin: float, end: flo
     for hour in np.linspace(end, min(end, begin + 3600), 5):
         part = max(begin, hour - 3600), float(hour)
         distances = [
-            float(np.median(np.diff(one.times_s)))
+            float(np.median(np.diff(np.unique(one.times_s))))
             for selector in selectors
             for one in client.matrix(_gauges(selector), *part, step_s=0, interval_s=1.0)
-            if len(one.times_s) > 2
+            if len(np.unique(one.times_s)) > 2
         ]
         if distances:
-            return min(distances)
+            return max(LEAST_INTERVAL_S, min(distances))
     return 5.0
 
 

@@ -103,7 +103,8 @@ def of_service(served: Sequence[Served], service: str, namespace: str) -> list[S
                 instance=labels.get("instance", ""),
                 from_zero=False,
                 times_s=one.times_s,
-                values=one.values * metric.factor if metric.factor != 1 else one.values,
+                # Nothing that is counted is infinite.
+                values=np.where(np.isinf(one.values), np.nan, one.values) * metric.factor,
             )
         )
     return _without_second_counts(result)
