@@ -145,11 +145,11 @@ def verdicts(name: str, judgements: Sequence[Judgement]) -> list[tuple[str, bool
 
 
 def reasons(found: Versus, place: int) -> list[str]:
-    """Why one autoscaler scaled, in a few sentences, of its representative run."""
+    """Why one autoscaler scaled, in a few sentences, of the run that the figure shows."""
+    from kpasim.report.versus_page import runs_of
     from kpasim.studies.explain import why
 
-    result = found.results[place]
-    return why(result.tables(), result.params)[:MOST_REASONS]
+    return why(runs_of(found)[place][1], found.results[place].params)[:MOST_REASONS]
 
 
 def _table(found: Versus) -> Any:

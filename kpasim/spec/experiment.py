@@ -68,7 +68,7 @@ from kpasim.spec.objects import refuse_other_kinds, split_name
 from kpasim.spec.places import expanded, place_of, replaced, without_draws
 from kpasim.spec.quantities import PositiveSeconds, Seconds, duration_text, seconds, share
 from kpasim.spec.scalerobjects import is_scaler_file, scaler_of_file
-from kpasim.spec.scaling import AnyScaling, Scaling
+from kpasim.spec.scaling import AnyScaling, Scaling, Schedule
 from kpasim.spec.workload import FILE_KINDS, FOLDER_KINDS, Workload
 from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_mapping
 
@@ -771,6 +771,11 @@ def _contradictions(experiment: Experiment, lines: Lines) -> list[Problem]:
             _ = experiment.service.scaling
         except ValueError as error:
             wrong(("service",), str(error))
+    windows = experiment.autoscaler.windows if isinstance(experiment.autoscaler, Schedule) else ()
+    for number, window in enumerate(windows):
+        if 0 < revision.max_scale < window.replicas:
+            message = f"{window.replicas} is more than max-scale, {revision.max_scale}: Knative refuses such a minimum"
+            wrong(("autoscaler", "windows", number, "replicas"), message)
     for name in ("target_value", "total_value", "target_burst_capacity", "panic_threshold", "panic_window_s"):
         value = getattr(revision, name)
         if not math.isfinite(value):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kpasim.engines import params as of
 from kpasim.engines.params import SECOND_NS
+from kpasim.policy import schedule
 from kpasim.results.display import clock
 from kpasim.spec.quantities import duration_text
 
@@ -33,8 +34,8 @@ REASONS = {
     "stabilized": "the stabilisation window holds it",
     "scale-up-limit": "the limits of changes allow no more",
     "scale-down-limit": "the limits of changes allow no less",
-    "maximum": "the maximum of pods",
-    "minimum": "the minimum of pods",
+    "maximum": "the maximum of pods allows no more",
+    "minimum": "the minimum of pods allows no less",
     "no-metric": "there is no metric",
     "off": "the HPA is off at zero pods",
     "wakes": "the trigger became active",
@@ -163,7 +164,8 @@ def why(tables: Tables, params: Params) -> list[str]:
     """Why it scaled, in at most four sentences: first scale-out, peak, first scale-in after it, and zero."""
     ticks = tables.ticks
     t_s, desired = ticks["t_s"], ticks["desired"].astype(np.int64)
-    bounded = np.maximum(np.minimum(desired, params.max_scale) if params.max_scale else desired, params.min_scale)
+    limits = [_bounds(params, float(time_s)) for time_s in t_s]
+    bounded = np.array([min(max(pods, least), most) for pods, (least, most) in zip(desired, limits, strict=True)])
     under_load = np.flatnonzero(t_s >= 0)
     if len(under_load) == 0:
         return ["It did not scale: the autoscaler decided nothing under load."]
@@ -174,7 +176,8 @@ def why(tables: Tables, params: Params) -> list[str]:
     end_s = float(np.nanmax(np.concatenate([t_s, tables.scaling["t_s"]])))
     found = []
     if out is None:
-        found.append(f"It did not scale out: {_pods(before)} met the target. {_because(ticks, params, peak)}")
+        because = _because(ticks, params, peak)
+        found.append(f"It did not scale out: {_pods(before)} met the target. {because[0].upper()}{because[1:]}")
     else:
         text = f"Scale-out at {clock(float(t_s[out]), end_s)} from {before} to {_pods(bounded[out])}"
         found.append(f"{text}: {_because(ticks, params, out)}")
@@ -190,6 +193,15 @@ def why(tables: Tables, params: Params) -> list[str]:
         moment = clock(float(tables.scaling["t_s"][zero[0]]), end_s)
         found.append(f"To zero at {moment}: {_why_zero(params)}.")
     return found
+
+
+def _bounds(params: Params, time_s: float) -> tuple[int, int]:
+    """Minimum and maximum of pods at a time: those of the annotations, and a schedule's."""
+    least, most = params.min_scale, params.max_scale or schedule.UNBOUNDED
+    if len(params.schedule) and time_s >= 0:
+        own_least, own_most = schedule.bounds(params.schedule, int(time_s * SECOND_NS))
+        least, most = max(least, own_least), min(most, own_most)
+    return min(least, most), most
 
 
 def _why_zero(params: Params) -> str:
@@ -218,12 +230,19 @@ def _because(ticks: Columns, params: Params, index: int) -> str:
     text += f", target {ticks['target'][index]:g} a pod"
     if rule not in {"stable", "panic"}:
         text += f"; {REASONS[rule]}"
-    desired = int(ticks["desired"][index])
-    if params.max_scale and desired > params.max_scale:
-        text += f"; max-scale caps {desired} at {params.max_scale}"
-    elif desired < params.min_scale:
-        text += f"; min-scale raises {desired} to {params.min_scale}"
-    return f"{text}."
+    if params.spare:
+        text += f"; {params.spare} spare pod{'s' * (params.spare > 1)} added"
+    return f"{text}{_bounded(params, float(ticks['t_s'][index]), int(ticks['desired'][index]))}."
+
+
+def _bounded(params: Params, time_s: float, desired: int, what: str = "") -> str:
+    """What the bounds of pods make of a decision; empty where they allow it."""
+    least, most = _bounds(params, time_s)
+    if desired > most:
+        return f"; {'max-scale' if most == params.max_scale else 'the schedule'} caps {what or desired} at {most}"
+    if desired < least:
+        return f"; {'min-scale' if least == params.min_scale else 'the schedule'} raises {what or desired} to {least}"
+    return ""
 
 
 def _pods(count: int) -> str:
@@ -245,11 +264,7 @@ def _decision(tables: Tables, params: Params, index: int, end_s: float) -> str:
             f"{METRICS[params.metric]} (target {ticks['target'][index]:.4g}), {ticks['ready_pods'][index]} ready -> "
             f"{desired}: {REASONS[rule]}"
         )
-    bound = ""
-    if params.max_scale and desired > params.max_scale:
-        bound = f"; max-scale caps it at {params.max_scale}"
-    elif desired < params.min_scale:
-        bound = f"; min-scale raises it to {params.min_scale}"
+    bound = _bounded(params, float(ticks["t_s"][index]), desired, "it")
     excess = ticks["excess_burst_capacity"][index]
     path = "activator in the path" if excess < 0 else "pods direct"
     return (

@@ -144,3 +144,12 @@ def test_memory_is_not_simulated() -> None:
     """One line says what is."""
     with pytest.raises(ExperimentError, match="metric memory, which is not simulated"):
         hpa_class(metric="memory")
+
+
+def test_a_schedule_may_not_ask_for_more_than_the_maximum() -> None:
+    """Its minimum is written as min-scale, and Knative refuses one above max-scale."""
+    windows = [{"start": "08:00", "end": "18:00", "replicas": 4}]
+    scaling = {"kind": "schedule", "windows": windows}
+    with pytest.raises(ExperimentError, match=r"windows\[0\].replicas: 4 is more than max-scale, 3"):
+        of(scaling).with_setting("service.annotations.max-scale", "3")
+    assert of(scaling).with_setting("service.annotations.max-scale", "4").revision.max_scale == 4

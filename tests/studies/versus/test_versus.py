@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,20 @@ def test_reasons_name_the_metric_of_the_autoscaler(metric: str) -> None:
     assert f"target {target}" in texts
     assert "window (" not in texts
     assert "no data" not in texts
+
+
+def test_reasons_name_the_schedule_and_spare_pods_where_they_decide() -> None:
+    """No scale-in is told of that the minimum of a schedule prevents; a spare pod is told of where it is added."""
+    windows = [{"start": "00:00", "end": "24:00", "replicas": 5}]
+    given = experiment().with_setting("autoscaler", {"kind": "schedule", "windows": windows})
+    result = simulate(given, replications=1, engine="reference")
+    first, *others = why(result.tables(), result.params)
+    assert re.match(r"It did not scale out: 5 pods met the target\. The .*; the schedule raises \d to 5\.$", first)
+    assert not [text for text in others if text.startswith("Scale-in")]
+
+    given = experiment().with_setting("autoscaler", {"kind": "spare", "pods": 2})
+    result = simulate(given, replications=1, engine="reference")
+    assert "; 2 spare pods added" in why(result.tables(), result.params)[0]
 
 
 def test_who_holds_requests_is_what_carries_them() -> None:
