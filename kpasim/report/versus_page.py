@@ -77,7 +77,11 @@ def held(found: Versus) -> list[str]:
     begins = ", all begin in the state that they lead to after a pause (start: idled)" if found.idled else ""
     end = f"all runs end {seconds(found.end_s)} after the load began" if found.end_s else "each run ends without pods"
     runs = counted(found.results[0].replications, "replication")
-    return [f"Requests at zero pods: {'; '.join(texts)}.", f"{runs} of each; {end}{begins}.", EQUAL]
+    lines = [f"Requests at zero pods: {'; '.join(texts)}.", f"{runs} of each; {end}{begins}.", EQUAL]
+    differences = (one for place in range(1, len(found.names)) for one in found.differences(place).values())
+    if any(not (one.same or one.significant or one.enough) and math.isfinite(one.mean) for one in differences):
+        lines.append(f"Not known: {runs} are too few to tell (-n takes more).")
+    return lines
 
 
 def value(name: str, number: float) -> str:
@@ -146,7 +150,7 @@ def versus_page(found: Versus) -> str:
     if verdicts:
         sections.append(("slo", "SLOs", markup.table("SLOs", ["autoscaler", "SLO", ""], verdicts, words=3)))
     if assumed:
-        listed = Html("".join(element("p", f"Assumed: {line}.") for line in assumed))
+        listed = Html("".join(element("p", f"{line}.") for line in assumed))
         sections.append(("assumed", "Assumed", listed))
     subtitle = (
         f"{counted(len(found.names), 'autoscaler')}, {counted(found.results[0].replications, 'replication')} of each"

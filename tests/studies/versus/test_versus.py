@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from kpasim.cli.main import cli
 from kpasim.errors import RunError
+from kpasim.report.versus_page import held
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.studies.explain import explanation, why
 from kpasim.studies.run import simulate
@@ -125,6 +126,13 @@ def test_reasons_name_the_schedule_and_spare_pods_where_they_decide() -> None:
     given = experiment().with_setting("autoscaler", {"kind": "spare", "pods": 2})
     result = simulate(given, replications=1, engine="reference")
     assert "; 2 spare pods added" in why(result.tables(), result.params)[0]
+
+
+def test_too_few_replications_are_told_of() -> None:
+    """Where a difference is not known, and not where nothing differs."""
+    line = "Not known: 2 replications are too few to tell (-n takes more)."
+    assert held(compared(["spare:1"], count=2))[-1] == line
+    assert line not in held(compared(["spare:0"], count=2))
 
 
 def test_who_holds_requests_is_what_carries_them() -> None:
