@@ -149,9 +149,8 @@ def _show(comparison: Comparison) -> None:
     if comparison.wasserstein_s is not None:
         click.echo(f"Latencies are {number(comparison.wasserstein_s)} s apart (Wasserstein-1).")
     for kind, counts in comparison.failures.items():
-        name = {"errors": "all"}.get(kind, kind.removeprefix("failed.").replace("_", " "))
         told = f"{number(counts['measured'])} measured, {number(counts['predicted'])} predicted"
-        click.echo(f"Failed requests ({name}): {told}, 90 % interval {span([counts['lo'], counts['hi']])}.")
+        click.echo(f"{_title(kind).capitalize()}: {told}, 90 % interval {span([counts['lo'], counts['hi']])}.")
     created = comparison.pod_created_s
     if created["measured"]:
         both = zip(created["measured"], created["predicted"], strict=True)
@@ -176,6 +175,8 @@ def _show(comparison: Comparison) -> None:
 
 
 def _title(metric: str) -> str:
+    if metric == "errors" or metric.startswith("failed."):
+        return f"failed requests ({'all' if metric == 'errors' else metric.removeprefix('failed.').replace('_', ' ')})"
     return metric.removesuffix("_s").replace("_", " ")
 
 

@@ -102,8 +102,9 @@ class Comparison:
 
     @property
     def outside(self) -> list[str]:
-        """Metrics whose measured value the 90 % interval does not hold."""
-        return [name for name, metric in self.metrics.items() if inside(metric) is False]
+        """Metrics and kinds of failed requests whose measured value the 90 % interval does not hold."""
+        found = {**self.metrics, **self.failures}
+        return [name for name, metric in found.items() if inside(metric) is False]
 
     def to_dict(self) -> dict[str, Any]:
         """What ``kpasim compare --json`` prints."""

@@ -115,6 +115,17 @@ def test_failed_requests_are_told_by_kind():
     assert live("warm1").failures == {}
 
 
+def test_failed_requests_outside_their_interval_are_named():
+    """Sixteen of sixty failed; were each request three times as long, more than half would have."""
+    run, tables, _ = read_run_folder(live_runs.folder("partfail"))
+    model = {"name": "slow", "service-time": {"distribution": "lognormal", "median": "4s", "sigma": 0.3}}
+    found = compare_run(run, tables, replications=20, model=model, seed=1)
+
+    assert found.failures["errors"]["lo"] > 30
+    assert "errors" in found.outside
+    assert "errors" not in live("partfail").outside
+
+
 def test_a_model_that_has_fewer_slots_than_were_seen_is_told_so():
     """Ten requests at once in a pod cannot have been served by four slots."""
     assert "10 requests at once, more than the model's 4 slots" in live("cc10").notes[0]
