@@ -33,10 +33,10 @@ _PARTIAL = re.compile(r"\b(code|status|response_code|error|le|quantile)\w* *(=|!
 """Labels that select some of the requests only."""
 _IN_FLIGHT = re.compile(
     r"in[-_]?flight|(?:active|concurrent|running|ongoing)[-_]requests?|requests?[-_](?:active|running|processing)"
-    r"|(?:^|[-_:])concurrency$"
+    r"|(?:^|[-_:])concurrency(?!\w)"
 )
-_PER_SECOND = re.compile(r"(?:requests?|queries)[-_]?(?:per[-_]second|rate)$|(?:^|[-_:])(?:rps|qps)$")
-_UTILIZATION = re.compile(r"gpu[-_]util(?:ization)?$|duty[-_]cycle$")
+_PER_SECOND = re.compile(r"(?:requests?|queries)[-_]?(?:per[-_]second|rate)(?!\w)|(?:^|[-_:])(?:rps|qps)(?!\w)")
+_UTILIZATION = re.compile(r"(?:gpu[-_]util(?:ization)?|duty[-_]cycle)(?!\w)")
 
 _KEDA_PAUSES = ("paused", "paused-replicas", "paused-scale-in", "paused-scale-out", "force-activation")
 
@@ -171,15 +171,14 @@ def metric_of_query(query: Any, place: Place) -> dict[str, Any]:
     text = " ".join(str(query or "").split())
     whole = _SUM.fullmatch(text)
     inner = whole[1] if whole else text
-    if (rate := _RATE_QUERY.fullmatch(inner)) and not _PARTIAL.search(rate[2] or ""):
-        if _COUNTER.search(rate[1].lower()) and not _SOME.search(rate[1].lower()):
+    if rate := _RATE_QUERY.fullmatch(inner):
+        name = rate[1].lower()
+        if _COUNTER.search(name) and not _SOME.search(name) and not _PARTIAL.search(rate[2] or ""):
             return {"metric": "rps", "metric-window": rate[3]}
-    elif (
-        (gauge := _GAUGE_QUERY.fullmatch(inner))
-        and not _PARTIAL.search(gauge[2] or "")
-        and metric_of_name(gauge[1], place) == "concurrency"
-    ):
-        return {"metric": "concurrency"}
+    elif (gauge := _GAUGE_QUERY.fullmatch(inner)) and not _PARTIAL.search(gauge[2] or ""):
+        metric = metric_of_name(gauge[1], place)
+        if metric != "utilization":
+            return {"metric": metric}
     raise _foreign(text, place)
 
 
@@ -238,12 +237,11 @@ def hpa_metric(metrics: Any, place: Place) -> dict[str, Any]:
     types = ("AverageValue",) if kind == "Pods" else ("AverageValue", "Value")
     target_type = _one_of(target, (*aim, "type"), types)
     value = "averageValue" if target_type == "AverageValue" else "value"
-    return {
-        "metric": metric_of_name(named, (*at, key, "metric", "name")),
-        "metric-type": kind,
-        "target-type": target_type,
-        "target": number_of(target.get(value), (*aim, value), positive=True),
-    }
+    metric = metric_of_name(named, (*at, key, "metric", "name"))
+    number = number_of(target.get(value), (*aim, value), positive=True)
+    if metric == "utilization" and number <= 1:
+        raise NotSimulatedError((*aim, value), f"{show(target[value])} is not right (must be percent, above 1)")
+    return {"metric": metric, "metric-type": kind, "target-type": target_type, "target": number}
 
 
 # --- KEDA

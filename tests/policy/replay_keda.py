@@ -68,7 +68,7 @@ def replay_activation(case: Case) -> None:
             same(f"bounds of {least, most}", (hpa_least, hpa_most), keda.hpa_bounds(*counts))
             same(f"acceptance of {least, most, idle}", accepted, keda.accepts(*counts, count(idle)))
         return
-    assert not case["annotation_changes"], "changes of annotations are not replayed"
+    annotations = {change["before_poll"]: change["annotations"] for change in case["annotation_changes"]}
     spec, polls, expected = case["spec"], case["polls"], case["expected"]
     created_ms = case["created_at_unix_ms"]
     settings = settings_of(spec, created_ms, case["annotations"])
@@ -79,6 +79,8 @@ def replay_activation(case: Case) -> None:
     fallback_rows: list[list[Any]] = []
     for place, since_ms in enumerate(polls["t_ms"]):
         where, now_ns = f"poll {place}", (created_ms + since_ms) * NS_PER_MS
+        if place in annotations:
+            settings = settings_of(spec, created_ms, annotations[place])
         replicas = polls["replicas_before"][place]
         ready = polls["ready_pods"][place] if "ready_pods" in polls else 0
         values = []

@@ -14,7 +14,7 @@ from kpasim.engines.lower import lower
 from kpasim.engines.scaling import written
 from kpasim.errors import ExperimentError, RunError
 from kpasim.spec.experiment import load, loads
-from kpasim.spec.scalerobjects import scaling_of_object
+from kpasim.spec.scalerobjects import NotSimulatedError, metric_of_name, metric_of_query, scaling_of_object
 from kpasim.spec.scaling import Behavior, Hpa, Keda, KedaHttp, Rule, ScaleDown, ScaleUp, scaling_of
 from kpasim.studies.versus.rivals import rivals
 from tests.documented import ROOT
@@ -138,6 +138,61 @@ def test_an_http_scaled_object_is_read() -> None:
     assert scaling_of(scaling_of_object(old)) == default.model_copy(update={"target": 3})
 
 
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
+        ("http_requests_per_second", "rps"),
+        ("istio-requests-per-second", "rps"),
+        ("vllm:num_requests_running", "concurrency"),
+        ("prometheus.googleapis.com|vllm:num_requests_running|gauge", "concurrency"),
+        ("requests_in_flight", "concurrency"),
+        ("DCGM_FI_DEV_GPU_UTIL", "utilization"),
+        ("prometheus.googleapis.com|dcgm_fi_dev_gpu_util|unknown", "utilization"),
+        ("vllm:num_requests_waiting", None),
+        ("vllm:gpu_cache_usage_perc", None),
+        ("http_requests", None),
+        ("pdf_generation_queue_length", None),
+        ("jetstream_slots_used_percentage", None),
+    ],
+)
+def test_a_metric_is_known_by_its_name(name: str, metric: str | None) -> None:
+    """Names that people scale GPU services by; part of what waits or runs is not the whole."""
+    if metric is None:
+        with pytest.raises(NotSimulatedError, match="is not known as"):
+            metric_of_name(name, ())
+    else:
+        assert metric_of_name(name, ()) == metric
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("sum(rate(http_requests_total{job='x'}[2m]))", {"metric": "rps", "metric-window": "2m"}),
+        ("sum by (pod) (rate(istio_requests_total[30s]))", {"metric": "rps", "metric-window": "30s"}),
+        ("rate(http_server_requests_seconds_count[1m])", {"metric": "rps", "metric-window": "1m"}),
+        ("sum(vllm:num_requests_running{model_name='m'}) by (x)", {"metric": "concurrency"}),
+        ("http_requests_per_second", {"metric": "rps"}),
+        ("avg(vllm:num_requests_running)", None),
+        ("sum(rate(a_requests_total[1m])) / sum(kube_deployment_status_replicas)", None),
+        ("sum(rate(http_requests_total[1m])) * 60", None),
+        ("sum(increase(http_requests_total[1m]))", None),
+        ("sum(rate(http_requests_total{status=~'5..'}[1m]))", None),
+        ("sum(rate(vllm:request_success_total[1m]))", None),
+        ("histogram_quantile(0.95, sum(rate(request_duration_seconds_bucket[1m])) by (le))", None),
+        ("sum(DCGM_FI_DEV_GPU_UTIL)", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_query_is_known_by_its_form(query: str | None, found: dict[str, str] | None) -> None:
+    """The whole of one number over the service, with its window; arithmetic makes another metric of it."""
+    if found is None:
+        with pytest.raises(NotSimulatedError, match="is not known as"):
+            metric_of_query(query, ())
+    else:
+        assert metric_of_query(query, ()) == found
+
+
 BEHAVIOR = {
     "scale-up": {"policies": [{"type": "Pods", "value": 2, "period": "60s"}]},
     "scale-down": {"tolerance": 0.05},
@@ -183,6 +238,7 @@ def _equal(one: Any, other: Any) -> bool:
         (HPA, "maxReplicas: 8", "maxReplica: 8", "spec.maxReplica: unknown field (did you mean maxReplicas?)"),
         (HPA, "500m", "lots", "target.averageValue: 'lots' is not right (must be a positive number)"),
         (HPA, "http_requests_per_second", "queue_length", "metric.name: 'queue_length' is not known as requests in"),
+        (HPA, "http_requests_per_second", "gpu_utilization", "averageValue: '500m' is not right (must be percent"),
         (HPA, "{type: Pods, value: 2", "{type: Pod, value: 2", "policies[0].type: 'Pod' is not right (must be Pods or"),
         (HPA, "type: Pods\n    pods", "type: Resource\n    resource", "resource.name: nothing is"),
         (HPA, "  behavior:", "  - {type: Resource}\n  behavior:", "spec.metrics: has 2 metrics; one is simulated"),
