@@ -59,7 +59,9 @@ def recompute(tables: Any, experiment: Experiment, end_s: float) -> Recomputed:
         if until > 0.0 and start < end_s:
             amount += steps(until - max(start, 0.0)) * price / 3600.0
         if stretch:
-            paid_until = start + steps(until - start)
+            # Who is there after the last response of the load stays, also beyond the end of the run.
+            stays_until = max(end_s, stretch[1])
+            paid_until = start + steps((stays_until if math.isnan(gone) else min(gone, stays_until)) - start)
             month += max(0.0, min(paid_until, stretch[1]) - max(start, stretch[0])) * price / 3600.0
     gpu_seconds = 0.0
     for row in rows(tables.pods):
@@ -93,5 +95,5 @@ def stretch_of(experiment: Experiment) -> tuple[float, float] | None:
     if nodes and (nodes.max or 0) > nodes.count:
         cold_start += nodes.provision.mean_s()
     warm_up = experiment.revision.stable_window_s + 2 * cold_start
-    duration = experiment.workload.duration_s or 0.0
+    duration = min(experiment.workload.duration_s or 0.0, experiment.horizon_s or math.inf)
     return (warm_up, duration) if duration >= 11 * warm_up else None

@@ -347,10 +347,14 @@ def _within(
     stretch_s: tuple[float, float],
     horizon: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Money spent within a stretch of each run: what pods and nodes are billed for, as far as it falls into it."""
+    """Money spent within a stretch of each run: what pods and nodes are billed for, as far as it falls into it.
+
+    A run may end before the stretch does, with the last response of its load: pods that are there then stay.
+    """
     payers, _, start = _payers(tables, billing)
+    last = np.maximum(horizon, stretch_s[1])[:, np.newaxis]
     with np.errstate(invalid="ignore"):
-        until = start + _steps(np.fmin(payers["gone_s"], horizon[:, np.newaxis]) - start, billing)
+        until = start + _steps(np.fmin(payers["gone_s"], last) - start, billing)
         seconds = np.minimum(until, stretch_s[1]) - np.maximum(start, stretch_s[0])
     return row_sums(np.maximum(np.nan_to_num(seconds), 0.0) * _rates(payers, prices))
 

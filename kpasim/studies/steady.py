@@ -65,8 +65,9 @@ def warm_up_s(experiment: Experiment) -> float:
 def steady_part(experiment: Experiment, warm_up: float | None = None) -> tuple[float, float] | None:
     """The stretch (from, to) [s from the start of the load] that stands for a load that goes on.
 
-    From the end of the warm-up to the end of the load, at least ten times as long as the warm-up. Of a periodic load
-    the last whole periods after the warm-up; a load of a single period is taken as a whole.
+    From the end of the warm-up to the end of the load, or of the run where a horizon ends it earlier, at least ten
+    times as long as the warm-up. Of a periodic load the last whole periods after the warm-up; a load of a single period
+    is taken as a whole.
 
     Args:
         experiment: Whose load it is.
@@ -77,7 +78,7 @@ def steady_part(experiment: Experiment, warm_up: float | None = None) -> tuple[f
     """
     if not experiment.workload.goes_on or experiment.repeat_s is not None:
         return None
-    duration = experiment.workload.length_s or 0.0
+    duration = min(experiment.workload.length_s or 0.0, experiment.horizon_s or math.inf)
     warm_up = warm_up_s(experiment) if warm_up is None else warm_up
     period = experiment.workload.repeats_after_s
     if period:

@@ -258,6 +258,16 @@ def test_gpu_utilisation_is_that_of_the_stretch_that_is_billed() -> None:
             assert result.use["gpu_utilisation"][number] == pytest.approx(busy / held)
 
 
+@pytest.mark.parametrize("scaling", ["kpa", "hpa"])
+@pytest.mark.parametrize("horizon", [None, "2h", "30h"])
+def test_a_pod_that_stays_costs_every_hour_of_a_month(scaling: str, horizon: str | None) -> None:
+    """Whether the run ends with the last response of a day, before, or after the day."""
+    load = {"kind": "poisson", "rate": "2/h", "duration": "24h"}
+    given = experiment(load, annotations={"min-scale": 1, "max-scale": 1}, start="idled", autoscaler=scaling)
+    result = simulate(given.with_setting("horizon", horizon))
+    assert cost_of(result)["per_month"] == pytest.approx(730 * GPU["price-per-hour"], rel=1e-6)
+
+
 def test_a_month_of_a_load_that_recurs_is_simulated_until_it_recurs() -> None:
     """Fifty requests a day: the run goes on for the whole day, of which the warm pod costs every second."""
     one = experiment(annotations={"min-scale": 1}, repeat="24h")
