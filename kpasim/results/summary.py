@@ -10,6 +10,7 @@ never came back to zero) is ``None``, ``NaN`` in arrays.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
@@ -54,6 +55,25 @@ class Aggregate(NamedTuple):
     intervals: dict[str, Any]
     counts: dict[str, Any]
     errors: dict[str, Any]
+
+
+class Aggregated(ABC):
+    """Something with an `Aggregate` of its figures."""
+
+    @property
+    @abstractmethod
+    def aggregate(self) -> Aggregate:
+        """Medians, 90 % intervals, counts and Monte-Carlo errors of the figures."""
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Median of every figure."""
+        return self.aggregate.medians
+
+    @property
+    def intervals(self) -> dict[str, Any]:
+        """90 % predictive interval of every figure."""
+        return self.aggregate.intervals
 
 
 def summarise(tables: Tables, horizon_s: float | None = None, gpus_per_pod: float = 0) -> dict[str, Any]:

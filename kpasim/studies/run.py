@@ -84,7 +84,7 @@ class Terms(NamedTuple):
 
 
 @dataclass
-class Result:
+class Result(summary.Aggregated):
     """What the replications of one experiment left.
 
     Attributes:
@@ -192,16 +192,6 @@ class Result:
     def aggregate(self) -> summary.Aggregate:
         """Medians, 90 % intervals, counts and Monte-Carlo errors of the figures."""
         return summary.aggregate({**self.figures, **self.use})
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Median of every figure."""
-        return self.aggregate.medians
-
-    @property
-    def intervals(self) -> dict[str, Any]:
-        """90 % predictive interval of every figure."""
-        return self.aggregate.intervals
 
     @property
     def prices(self) -> dict[str, cost.Price] | None:

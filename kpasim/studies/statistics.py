@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from kpasim.engines import compiled, counts, lower, sampling, stream
 from kpasim.engines.outcome import Counts
 from kpasim.engines.params import SECOND_NS, Params
-from kpasim.results.summary import LATENCY_PERCENTILES, Aggregate, Figures, aggregate, latencies_of_all
+from kpasim.results.summary import LATENCY_PERCENTILES, Aggregate, Aggregated, Figures, aggregate, latencies_of_all
 from kpasim.spec.sharing import sharing_note
 from kpasim.studies.execution.allocation import Allocation
 from kpasim.studies.execution.engine import ready
@@ -34,7 +34,7 @@ FIRST_PODS = 1024
 
 
 @dataclass
-class Statistics:
+class Statistics(Aggregated):
     """What the replications of one experiment come to.
 
     Attributes:
@@ -92,16 +92,6 @@ class Statistics:
         sampler = sampling.Sampler(self.experiment, self.params)
         sent = (sampler.sent_in_parts(number, stream.AT_ONCE) for number in range(len(requests)))
         return np.array([sum(map(len, parts)) for parts in sent]) - requests
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Median of every figure."""
-        return self.aggregate.medians
-
-    @property
-    def intervals(self) -> dict[str, Any]:
-        """90 % predictive interval of every figure."""
-        return self.aggregate.intervals
 
     @cached_property
     def aggregate(self) -> Aggregate:
