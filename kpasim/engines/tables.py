@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -265,16 +266,20 @@ def stacked(outcomes: Sequence[Outcome]) -> Tables:
     )
 
 
-def _columns(parts: Sequence[NDArray[np.void]]) -> Callable[[str], Ints]:
-    """What gives a column of records of different numbers as one array; missing rows hold ``NEVER_NS``."""
+def _columns(parts: Sequence[NDArray[np.void]]) -> Callable[[str], NDArray[Any]]:
+    """What gives a column of records of different numbers as one array, of the type that the records have.
+
+    Missing rows hold ``NEVER_NS`` in a column of times, -1 in others.
+    """
     lengths = np.array([len(part) for part in parts], dtype=np.int64)
     if len(parts) == 1:
-        return lambda name: parts[0][name].astype(np.int64)[np.newaxis]
+        return lambda name: np.ascontiguousarray(parts[0][name])[np.newaxis]
     there = np.arange(lengths.max(initial=0)) < lengths[:, np.newaxis]
     together = np.concatenate(parts)
 
-    def column(name: str) -> Ints:
-        result = np.full(there.shape, NEVER_NS, dtype=np.int64)
+    def column(name: str) -> NDArray[Any]:
+        kind = together.dtype[name]
+        result = np.full(there.shape, NEVER_NS if kind == np.int64 else -1, dtype=kind)
         result[there] = together[name]
         return result
 

@@ -30,7 +30,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from kpasim.errors import RunError
 from kpasim.results.frames import Columns
-from kpasim.results.spans import machine_from, merged, places, row_sums, scheduled_from, together
+from kpasim.results.spans import (
+    Merged,
+    Spans,
+    covered,
+    machine_from,
+    merged,
+    places,
+    row_sums,
+    scheduled_from,
+    together,
+)
 from kpasim.results.summary import Figures, aggregate
 from kpasim.results.tables import Tables
 
@@ -316,28 +326,41 @@ def _whole(tables: Tables, prices: Mapping[str, Price], billing: Billing, horizo
         seconds = np.where(counted, _steps(np.where(counted, high - low, 0.0), billing), 0.0)
 
     pod_of_request = places(tables.requests["pod"], pods["pod"])
-    payer_of_request = np.append(payer_of_pod, -1)[pod_of_request]
-    working = (payer_of_request, tables.requests["server_start_s"], _or_never(tables.requests["server_end_s"]))
+    payer_of_request = pod_of_request if billing.per == "pod" else np.append(payer_of_pod, -1)[pod_of_request]
+    working = (payer_of_request, tables.requests["server_start_s"], tables.requests["server_end_s"])
     asked = np.fmin(pods["delete_requested_s"], pods["gone_s"])
     pod_start = start if billing.per == "pod" else scheduled_from(pods)
-    starting = [(payer_of_pod, pod_start, _or_never(np.fmin(pods["ready_s"], asked)))]
+    starting = [(payer_of_pod, pod_start, np.fmin(pods["ready_s"], asked))]
     if billing.per == "node":
         every = np.arange(low.size).reshape(low.shape)
-        starting.append((every, start, _or_never(payers["ready_s"])))
-    draining = (payer_of_pod, asked, _or_never(pods["gone_s"]))
+        starting.append((every, start, payers["ready_s"]))
+    draining = (payer_of_pod, asked, pods["gone_s"])
 
-    work, start_up, drain = (merged(each, low, high) for each in ([working], starting, [draining]))
-    busy = together(work, start_up)
-    worked, with_start, with_drain = work.lengths(), busy.lengths(), together(busy, drain).lengths()
+    worked = covered([working], low, high)
+    start_up, drain = merged(starting, low, high), merged([draining], low, high)
+    # Where nothing starts or drains, work makes no difference between these.
+    beside = merged([_beside(working, start_up, drain)], low, high)
+    with_start = together(beside, start_up)
+    with_drain = together(with_start, drain)
     spans = {
         "working": worked,
-        "idle": np.maximum(seconds - with_drain, 0.0),
-        "starting": np.maximum(with_start - worked, 0.0),
-        "draining": np.maximum(with_drain - with_start, 0.0),
+        "idle": np.maximum(seconds - worked - (with_drain.lengths() - beside.lengths()), 0.0),
+        "starting": np.maximum(with_start.lengths() - beside.lengths(), 0.0),
+        "draining": np.maximum(with_drain.lengths() - with_start.lengths(), 0.0),
     }
     rate = _rates(payers, prices)
     parts = {f"parts.{part}": row_sums(span * rate) for part, span in spans.items()}
     return {"amount": np.sum(list(parts.values()), axis=0), **parts}
+
+
+def _beside(working: Spans, start_up: Merged, drain: Merged) -> Spans:
+    """The work that may go on while its payer, or a pod on it, starts or drains."""
+    payers, begins, ends = working
+    until, since = (np.full(math.prod(start_up.shape) + 1, value) for value in (-np.inf, np.inf))
+    np.maximum.at(until, start_up.payers, start_up.ends.imag)
+    np.minimum.at(since, drain.payers, drain.begins.imag)
+    near = np.nonzero((begins < until[payers]) | ~(ends <= since[payers]))
+    return payers[near], begins[near], ends[near]
 
 
 def _within(
@@ -357,11 +380,6 @@ def _within(
         until = start + _steps(np.fmin(payers["gone_s"], last) - start, billing)
         seconds = np.minimum(until, stretch_s[1]) - np.maximum(start, stretch_s[0])
     return row_sums(np.maximum(np.nan_to_num(seconds), 0.0) * _rates(payers, prices))
-
-
-def _or_never(times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Times at which something ended, infinity where it did not."""
-    return np.nan_to_num(times, nan=np.inf)
 
 
 def _rates(payers: Columns, prices: Mapping[str, Price]) -> NDArray[np.float64]:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from kpasim.results.frames import Columns
 
-Spans = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
-"""Stretches of time: the payer each belongs to (-1: none), its begin and its end."""
+Spans = tuple[NDArray[np.integer[Any]], NDArray[np.float64], NDArray[np.float64]]
+"""Stretches of time: the payer each belongs to (-1: none), its begin (``NaN``: never) and its end (or ``NaN``)."""
+MOST_AT_ONCE = 1 << 20
+"""Stretches that are put in order at a time, as far as payers can be parted."""
 
 
 class Merged(NamedTuple):
@@ -28,10 +30,15 @@ class Merged(NamedTuple):
     ends: NDArray[np.complex128]
     shape: tuple[int, ...]
 
+    @property
+    def payers(self) -> NDArray[np.int64]:
+        """The payer of each."""
+        return self.begins.real.astype(np.int64)
+
     def lengths(self) -> NDArray[np.float64]:
         """How long at least one stretch was going on, for each payer."""
         lengths = self.ends.imag - self.begins.imag
-        found = np.bincount(self.begins.real.astype(np.int64), lengths, minlength=math.prod(self.shape))
+        found = np.bincount(self.payers, lengths, minlength=math.prod(self.shape))
         return np.asarray(found, dtype=np.float64).reshape(self.shape)
 
 
@@ -40,8 +47,10 @@ def merged(spans: Sequence[Spans], low: NDArray[np.float64], high: NDArray[np.fl
     payers = np.concatenate([span[0].ravel() for span in spans])
     # A stretch without a begin (NaN) did not happen: the comparison drops it.
     start = np.maximum(np.concatenate([span[1].ravel() for span in spans]), np.append(low, 0.0)[payers])
-    end = np.minimum(np.concatenate([span[2].ravel() for span in spans]), np.append(high, 0.0)[payers])
-    kept = (payers >= 0) & (end > start)
+    end = np.fmin(np.concatenate([span[2].ravel() for span in spans]), np.append(high, 0.0)[payers])
+    kept = np.flatnonzero((payers >= 0) & (end > start))
+    # Stretches of one payer mostly are in the order of time already.
+    kept = kept[np.argsort(payers[kept], kind="stable")]
     payers = payers[kept]
     return _in_order(_of_payers(payers, start[kept]), _of_payers(payers, end[kept]), low.shape)
 
@@ -52,7 +61,7 @@ def together(*parts: Merged) -> Merged:
     return _in_order(begins, ends, parts[0].shape)
 
 
-def _of_payers(payers: NDArray[np.int64], times: NDArray[np.float64]) -> NDArray[np.complex128]:
+def _of_payers(payers: NDArray[np.integer[Any]], times: NDArray[np.float64]) -> NDArray[np.complex128]:
     """Payers and times as one number each: complex numbers are ordered by their real part, then by the other."""
     found = np.empty(len(payers), dtype=np.complex128)
     found.real, found.imag = payers, times
@@ -60,8 +69,9 @@ def _of_payers(payers: NDArray[np.int64], times: NDArray[np.float64]) -> NDArray
 
 
 def _in_order(begins: NDArray[np.complex128], ends: NDArray[np.complex128], shape: tuple[int, ...]) -> Merged:
-    begins.sort()
-    ends.sort()
+    for each in (begins, ends):
+        if not (each[1:] >= each[:-1]).all():
+            each.sort()
     # Where as many stretches of a payer have ended as have begun, none is going on until the next begins.
     apart = begins[1:] > ends[:-1]
     return Merged(begins[np.append(True, apart)[: len(begins)]], ends[np.append(apart, True)[: len(ends)]], shape)
@@ -69,7 +79,22 @@ def _in_order(begins: NDArray[np.complex128], ends: NDArray[np.complex128], shap
 
 def covered(spans: Sequence[Spans], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
     """For each payer, how long at least one of the stretches was going on between its ``low`` and ``high``."""
-    return merged(spans, low, high).lengths()
+    if sum(span[0].size for span in spans) <= MOST_AT_ONCE:
+        return merged(spans, low, high).lengths()
+    counts = np.sum([np.bincount(span[0][span[0] >= 0], minlength=low.size) for span in spans], axis=0)
+    share = np.cumsum(counts) // MOST_AT_ONCE
+    found = np.zeros(low.size)
+    for number in np.unique(share):
+        first, last = np.searchsorted(share, [number, number + 1])
+        here = [np.flatnonzero((span[0] >= first) & (span[0] < last)) for span in spans]
+        kind = np.uint16 if last - first <= 1 << 16 else np.int64  # few are ordered by their digits
+        of_some = [
+            ((payers.ravel()[some] - first).astype(kind), begins.ravel()[some], ends.ravel()[some])
+            for some, (payers, begins, ends) in zip(here, spans, strict=True)
+        ]
+        bounds = (each.ravel()[first:last] for each in (low, high))
+        found[first:last] = merged(of_some, *bounds).lengths()
+    return found.reshape(low.shape)
 
 
 def row_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -85,7 +110,9 @@ def places(names: NDArray[Any], among: NDArray[Any]) -> NDArray[np.int64]:
     """Where each run's names stand in a table of shape ``(runs, rows)``, as places in it laid flat; -1: nowhere."""
     runs, rows = among.shape
     if names.dtype.kind in "iu":
-        return np.where((names >= 0) & (rows > 0), names + np.arange(runs)[:, np.newaxis] * rows, -1)
+        first = np.arange(runs)[:, np.newaxis] * rows
+        first = first.astype(np.result_type(names, np.min_scalar_type(-1 - among.size)))
+        return np.where((names >= 0) & (rows > 0), names + first, -1)
     result = np.full(names.shape, -1)
     for run in range(runs if rows else 0):
         order = np.argsort(among[run], kind="stable")

@@ -42,15 +42,15 @@ def use_many(tables: Tables, horizon_s: ArrayLike, stretch_s: tuple[float, float
     ready = np.append(pods["ready_s"].ravel(), np.nan)[place]
     # A pod that never became ready by its probes may have served all the same, through the activator.
     late = served & (np.nan_to_num(ready, nan=np.inf) > requests["start_s"])
-    late |= sent & ~served & (_ready_at(pods, requests["start_s"]) == 0)
+    unserved = np.nonzero(sent & ~served)
+    late[unserved] = _ready_at(pods, unserved[0], requests["start_s"][unserved]) == 0
     begin = machine_from(pods)
     first, last = stretch_s or (0.0, np.inf)
     low = np.maximum(np.where(np.isnan(begin), np.inf, begin), first)
     high = np.fmin(pods["gone_s"], np.minimum(horizon, last))
     there = high > low
     low, high = np.where(there, low, np.inf), np.where(there, high, -np.inf)
-    end = np.nan_to_num(requests["server_end_s"], nan=np.inf)
-    busy = covered([(place, requests["server_start_s"], end)], low, high)
+    busy = covered([(place, requests["server_start_s"], requests["server_end_s"])], low, high)
     held = row_sums(np.where(there, high - low, 0.0))
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
@@ -59,12 +59,13 @@ def use_many(tables: Tables, horizon_s: ArrayLike, stretch_s: tuple[float, float
         }
 
 
-def _ready_at(pods: Columns, t_s: NDArray[np.float64]) -> NDArray[np.int64]:
-    """How many pods were ready at each time, run by run."""
+def _ready_at(pods: Columns, runs: NDArray[np.int64], t_s: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many pods of a run were ready at each time."""
     ready = pods["ready_s"]
     ends = np.where(np.isnan(ready), np.nan, np.fmin(pods["delete_requested_s"], pods["gone_s"]))
     found = np.zeros(t_s.shape, dtype=np.int64)
-    for run in range(len(t_s)):
+    for run in np.unique(runs):
+        here = runs == run
         began, ended = (np.sort(times[run][~np.isnan(times[run])]) for times in (ready, ends))
-        found[run] = np.searchsorted(began, t_s[run], side="right") - np.searchsorted(ended, t_s[run], side="right")
+        found[here] = np.searchsorted(began, t_s[here], side="right") - np.searchsorted(ended, t_s[here], side="right")
     return found

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from kpasim.results import spans
 from kpasim.results.spans import covered, merged, together
 
 
@@ -19,6 +21,22 @@ def test_covered_lengths_are_those_of_a_count_of_milliseconds() -> None:
         assert np.allclose(covered([one], low, high), _counted([one], low, high))
         both = together(merged([one], low, high), merged([other], low, high)).lengths()
         assert np.allclose(both, _counted([one, other], low, high))
+
+
+def test_payers_in_shares_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many stretches are put in order some payers at a time; their lengths are the same to the last bit."""
+    dice = np.random.default_rng(3)
+    low = dice.random((3, 40)) * 40
+    high = low + dice.random((3, 40)) * 60
+    payers = dice.integers(-1, low.size, (3, 500)).astype(np.int32)
+    begins = dice.random((3, 500)) * 90
+    ends = begins + dice.random((3, 500)) * 12
+    begins[0, 0], ends[1, 1] = np.nan, np.nan
+    whole = covered([(payers, begins, ends)], low, high)
+    assert np.count_nonzero(whole) > 100
+    for most in (1, 30, 700):
+        monkeypatch.setattr(spans, "MOST_AT_ONCE", most)
+        assert covered([(payers, begins, ends)], low, high).tobytes() == whole.tobytes()
 
 
 def _stretches(dice: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
