@@ -151,11 +151,11 @@ def parse_documents(text: str, path: str | Path) -> list[Document]:
     except RecursionError:
         raise ExperimentError(path, [Problem("", "is nested too deeply")]) from None
     except _NOT_YAML as err:
-        if template := _template_line(text):
-            raise ExperimentError(path, [Problem("", _TEMPLATE, template)]) from None
         mark = getattr(err, "problem_mark", None) or getattr(err, "context_mark", None)
         reason = getattr(err, "problem", None) or str(err).partition("\n")[0] or type(err).__name__
         line = mark.line + 1 if mark else None
+        if template := _template(text, line):
+            raise ExperimentError(path, [template]) from None
         raise ExperimentError(path, [Problem("", f"is not YAML ({' '.join(str(reason).split())})", line)]) from None
 
 
@@ -168,18 +168,28 @@ def _documents(nodes: Iterable[Node], text: str, path: str | Path) -> list[Docum
         if data is not None:
             documents.append(Document(str(path), text, data, builder.lines, node))
     if builder.problems:
-        template = _template_line(text)
-        raise ExperimentError(path, [Problem("", _TEMPLATE, template)] if template else builder.problems)
+        template = _template(text, builder.problems[0].line)
+        raise ExperimentError(path, [template] if template else builder.problems)
     return documents
 
 
-_TEMPLATE = "is a template, with {{: render it first (helm template CHART | kpasim check -)"
+_HELM = re.compile(r"\{\{-?\s*[^}\n]*\}\}")
+_OTHER_TEMPLATES = {
+    "{%": (re.compile(r"\{%.*%\}"), "as Jinja or Ansible do"),
+    "${": (re.compile(r"\$\{\w+[^}\n]*\}"), "envsubst < FILE | kpasim check -"),
+}
 
 
-def _template_line(text: str) -> int | None:
-    """The first line with an action of a Helm template, None where there is none."""
-    found = re.search(r"\{\{-?\s*[^}\n]*\}\}", text)
-    return text[: found.start()].count("\n") + 1 if found else None
+def _template(text: str, line: int | None) -> Problem | None:
+    """What to say of a template: Helm's wherever its first action is, others in the line that fails."""
+    if found := _HELM.search(text):
+        place = text[: found.start()].count("\n") + 1
+        return Problem("", "is a template, with {{: render it first (helm template CHART | kpasim check -)", place)
+    failing = text.splitlines()[line - 1 : line] if line else []
+    for mark, (pattern, way) in _OTHER_TEMPLATES.items():
+        if any(pattern.search(one) for one in failing):
+            return Problem("", f"is a template, with {mark}: render it first ({way})", line)
+    return None
 
 
 def read_documents(path: str | Path) -> list[Document]:

@@ -76,6 +76,12 @@ def test_an_experiment_names_one_of_several_services(tmp_path: Path, monkeypatch
         ("kind: Service\nmetadata:\n  name: {{ .Release.Name }}-painter\n", "x.yaml:3: is a template"),
         ("kind: Service\nmetadata:\n  {{- with .Values.x }}\n  name: {{ . }}\n", "x.yaml:3: is a template"),
         ("kind: Service\nmetadata: {name: {{ .Values.name }}}\n", "x.yaml:2: is a template"),
+        ("kind: Service\nmetadata:\n  {% if gpu %}\n  name: x\n  {% endif %}\n", "x.yaml:3: is a template, with {%"),
+        (
+            "kind: Service\nmetadata: {name: ${NAME}}\n",
+            r"x.yaml:2: is a template, with \${: render it .*envsubst",
+        ),
+        ("kind: Service # for ${NAME}\nmetadata: {name: ]\n", "x.yaml:2: is not YAML"),
         ("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n", "is a kustomization: render it first"),
         ("apiVersion: v1\nkind: List\nitems: []\n", "it is an empty List"),
         ("apiVersion: apps/v1\nkind: Deployment\n", "it holds apps/v1 Deployment"),
