@@ -138,12 +138,12 @@ def test_no_room_on_the_nodes_is_waited_for_in_a_real_service_s_words(tmp_path: 
 def test_an_image_that_cannot_be_had_ends_the_wait_at_once(cluster: Running):
     """However long failures are waited for, and with the image's name."""
     kube = cluster.kube()
-    waits = Waits(ready_s=30.0, stuck_s=30.0, gone_s=15.0)
+    waits = Waits(ready_s=300.0, stuck_s=300.0, gone_s=60.0)
     begun_s = time.monotonic()
     with pytest.raises(ClusterError, match=r'does not start: .*(Unable to fetch image "missing"|image missing)'):
         live(kube, plan(service(name="noimage", image="missing", timeoutSeconds=5), waits=waits), LiveRun.deploy)
     kube.close()
-    assert time.monotonic() - begun_s < 15.0
+    assert time.monotonic() - begun_s < 150.0
 
 
 def test_the_hint_after_a_failed_removal_works_as_typed(cluster: Running, monkeypatch: pytest.MonkeyPatch):

@@ -86,6 +86,11 @@ def send(cluster: Running, host: str, at_once: int, each: int = 1, timeout_s: fl
     return asyncio.run(main())
 
 
+def inside(cluster: Running) -> int:
+    """Requests inside pods."""
+    return cluster.do(lambda: sum(pod.proxy.in_flight for pod in cluster.fake.node.pods))
+
+
 def replicas(kube: Kube, name: str) -> int:
     """What the Deployment of a Service's first revision asks for."""
     found = kube.get(objects.DEPLOYMENTS, "default", f"{name}-00001-deployment")
@@ -176,7 +181,11 @@ def test_a_revision_without_traffic_goes_to_zero_and_says_so(cluster: Running, k
 def test_without_burst_capacity_requests_queue_at_a_pod(cluster: Running, kube: Kube):
     """In Serve mode a pod with containerConcurrency 1 takes eleven requests and refuses the rest with 503."""
     host = deploy(
-        kube, name="direct", args=["--service-s", "0.05"], annotations={"target-burst-capacity": 0, "max-scale": 1}
+        kube,
+        name="direct",
+        args=["--service-s", "0.5"],
+        annotations={"target-burst-capacity": 0, "max-scale": 1},
+        timeoutSeconds=60,
     )
     sks = "direct-00001"
     until(lambda: kube.get(objects.SERVERLESS_SERVICES, "default", sks)["spec"]["mode"] == "Serve")
@@ -188,7 +197,7 @@ def test_without_burst_capacity_requests_queue_at_a_pod(cluster: Running, kube: 
 
 def test_a_request_that_takes_too_long_is_cut(cluster: Running, kube: Kube):
     """TimeoutSeconds covers waiting and working; what is over it gets 504 and the pod is free again."""
-    host = deploy(kube, name="slow", args=["--service-s", "0.7"], annotations={"max-scale": 1}, timeoutSeconds=1)
+    host = deploy(kube, name="slow", args=["--service-s", "3"], annotations={"max-scale": 1}, timeoutSeconds=5)
 
     answers = Counter(status for status, _ in send(cluster, host, 3))
 
@@ -198,7 +207,7 @@ def test_a_request_that_takes_too_long_is_cut(cluster: Running, kube: Kube):
 
 def test_an_answer_that_has_begun_is_broken_off(cluster: Running, kube: Kube):
     """Over its time in the middle of the body a request ends without an end, not with a second answer."""
-    host = deploy(kube, name="stream", args=["--service-s", "1.5"], timeoutSeconds=1)
+    host = deploy(kube, name="stream", args=["--service-s", "20"], timeoutSeconds=3)
 
     async def main() -> tuple[int, str]:
         url = f"{cluster.fake.gateway_url}/stream"
@@ -223,15 +232,15 @@ def test_a_path_reaches_the_pod_as_it_was_sent(cluster: Running, kube: Kube):
 
 def test_a_client_that_leaves_leaves_the_queue(cluster: Running, kube: Kube):
     """Requests whose clients gave up while they waited are not served, and nothing is counted for them any more."""
-    host = deploy(kube, name="leavers", args=["--service-s", "0.3"], annotations={"max-scale": 1})
+    host = deploy(kube, name="leavers", args=["--service-s", "5"], annotations={"max-scale": 1}, timeoutSeconds=12)
     with pytest.raises(TimeoutError):
-        send(cluster, host, 4, timeout_s=0.2)
-    begun_s = time.monotonic()
+        send(cluster, host, 4, timeout_s=2.0)
+    until(lambda: inside(cluster) == 0)
 
     answers = send(cluster, host, 1)
 
+    # Behind three others it would wait for 15 s and be cut after 12.
     assert [status for status, _ in answers] == [200]
-    assert time.monotonic() - begun_s < 0.9
 
 
 def test_a_host_that_nobody_serves_is_not_found(cluster: Running):
@@ -241,12 +250,12 @@ def test_a_host_that_nobody_serves_is_not_found(cluster: Running):
 
 def test_a_pod_finishes_its_request_before_it_goes(cluster: Running, kube: Kube):
     """A Service that is deleted under a running request still answers it."""
-    host = deploy(kube, name="drain", args=["--service-s", "0.6"], timeoutSeconds=60)
+    host = deploy(kube, name="drain", args=["--service-s", "1"], timeoutSeconds=600)
 
     async def main() -> tuple[int, str]:
         async with aiohttp.ClientSession() as session:
             request = asyncio.ensure_future(get(session))
-            await asyncio.sleep(0.2)
+            await asyncio.to_thread(until, lambda: inside(cluster) == 1)
             await asyncio.to_thread(kube.delete, objects.SERVICES, "default", "drain")
             return await request
 
@@ -325,8 +334,7 @@ def test_a_second_pod_waits_for_a_gpu(cluster: Running, kube: Kube):
         return sorted(condition(pod, "PodScheduled").get("status", "") for pod in pods)
 
     until(lambda: scheduled() == ["False", "True", "True"])
-    reasons = {event["reason"] for event in kube.list_all(objects.EVENTS, "default")[0]}
-    assert "FailedScheduling" in reasons
+    until(lambda: "FailedScheduling" in {event["reason"] for event in kube.list_all(objects.EVENTS, "default")[0]})
 
 
 def test_a_pod_that_crashes_is_started_again(cluster: Running, kube: Kube):
@@ -357,8 +365,8 @@ def test_a_pod_that_starts_leaves_half_of_the_cores_to_those_that_serve(cluster:
     until(lambda: len(cluster.processes()) == 2)
     [starting] = [one for one in cluster.processes() if one != serving]
 
-    assert sorted(os.sched_getaffinity(serving)) == cores
-    assert sorted(os.sched_getaffinity(starting)) == cores[len(cores) // 2 :]
+    until(lambda: sorted(os.sched_getaffinity(serving)) == cores)
+    until(lambda: sorted(os.sched_getaffinity(starting)) == cores[len(cores) // 2 :])
 
 
 def test_pods_start_where_a_listener_holds_port_8080_of_all_addresses(cluster: Running, kube: Kube):

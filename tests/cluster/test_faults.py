@@ -213,9 +213,9 @@ def test_each_fault_has_its_answer(cluster: Running, case: Case):
         run.look()
         run.deploy()
         request = urllib.request.Request(run.url, headers={"Host": run.host})
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             answers.append(reply.read().decode())
-        limit = run.deadline(3.0, "the recorder to see the pod")
+        limit = run.deadline(30.0, "the recorder to see the pod")
         while run.recorder.first_start() is None or not run.recorder.tables(time.time()).scaling["sks_mode"].size:
             limit.wait(0.05)
 

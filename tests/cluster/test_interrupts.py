@@ -43,7 +43,7 @@ def run_once(kubeconfig: str, name: str) -> None:
         run.look()
         run.deploy()
         request = urllib.request.Request(run.url, headers={"Host": run.host})
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             reply.read()
         limit = run.deadline(5.0, "half a second")
         for _ in range(10):
@@ -77,7 +77,7 @@ class Child:
 
     def end(self) -> int | None:
         """Wait until it has ended and return its exit status."""
-        self.process.join(timeout=30)
+        self.process.join(timeout=120)
         self._cluster.do(lambda: setattr(self._cluster.fake.server, "on_request", None))
         return self.process.exitcode
 
@@ -90,8 +90,9 @@ class Child:
                 threading.Timer(self._delay_s, self._signal).start()
 
     def _signal(self) -> None:
-        if self.process.pid is not None and self.process.is_alive():
-            os.kill(self.process.pid, self._number)
+        # Not is_alive(): where two threads read the exit code of a process that ends, one of them gets 255.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid or 0, self._number)
 
 
 def left(cluster: Running) -> list[Any]:
@@ -263,7 +264,7 @@ def test_no_thread_outlives_a_run(cluster: Running):
     live(kube, plan(service(name="threads", timeoutSeconds=5)), lambda run: run.deploy())
 
     kube.close()
-    end_s = time.monotonic() + 5
+    end_s = time.monotonic() + 60
     while any(thread.name.startswith("watch ") for thread in threading.enumerate()) and time.monotonic() < end_s:
         time.sleep(0.01)
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith(("watch ", "autoscaler"))]

@@ -56,7 +56,7 @@ def validated(cluster: Running, folder: Path, manifest: dict[str, Any], *options
 
 def test_an_inference_service_is_validated(cluster: Running, tmp_path: Path):
     """Calibrated, loaded through the Knative Service that KServe made, measured, compared, and removed."""
-    manifest = inference_service("flowers", args=["--service-s", "0.05"], minReplicas=1, maxReplicas=2, timeout=1)
+    manifest = inference_service("flowers", args=["--service-s", "0.05"], minReplicas=1, maxReplicas=2, timeout=10)
     manifest["metadata"]["annotations"] = {"kpasim.dev/load-path": "/echo/path"}
     done = validated(cluster, tmp_path, manifest)
 
@@ -121,7 +121,7 @@ def test_status_and_conditions_are_those_of_kserve(cluster: Running):
 
     def body(run: LiveRun) -> None:
         run.deploy()
-        limit = run.deadline(10, "the status")
+        limit = run.deadline(60, "the status")
         while not held or objects.condition(held["isvc"], "Ready").get("status") != "True":
             held["isvc"] = kube.get(objects.INFERENCE_SERVICES, "default", "flowers")
             limit.wait(0.05)

@@ -123,17 +123,17 @@ def test_rows_are_in_the_order_of_sending() -> None:
 
 def test_a_duration_ends_the_sending_not_the_waiting() -> None:
     """After its duration a worker sends nothing more, and what is under way is answered."""
-    sent = play(Stub(0.07), ClosedLoop(concurrency=2, duration_s=0.1))
+    sent = play(Stub(1.4), ClosedLoop(concurrency=2, duration_s=2.0))
     assert sent.requests["status"].tolist() == [200] * 4
-    assert sent.requests["start_s"].max() < 0.1 < (sent.requests["start_s"] + sent.requests["latency_s"]).max()
+    assert sent.requests["start_s"].max() < 2.0 < (sent.requests["start_s"] + sent.requests["latency_s"]).max()
 
 
 def test_a_rate_limit_makes_workers_wait_for_their_tick() -> None:
-    """With a limit of 50 per second the k-th request leaves at the k-th tick or later, the first after one period."""
-    sent = play(Stub(), ClosedLoop(concurrency=1, requests=5, qps=50))
+    """With a limit of 2 per second the k-th request leaves at the k-th tick or later, the first after one period."""
+    sent = play(Stub(), ClosedLoop(concurrency=1, requests=5, qps=2))
     start = sent.requests["start_s"]
-    assert (start >= 0.02 * np.arange(1, 6)).all()
-    assert np.allclose(sent.requests["planned_s"] / 0.02, np.round(sent.requests["planned_s"] / 0.02))
+    assert (start >= 0.5 * np.arange(1, 6)).all()
+    assert np.allclose(sent.requests["planned_s"] / 0.5, np.round(sent.requests["planned_s"] / 0.5))
 
 
 def test_missed_ticks_are_not_made_up_for() -> None:
@@ -155,7 +155,7 @@ def test_missed_ticks_are_not_made_up_for() -> None:
 
 def test_an_open_loop_does_not_wait_for_answers() -> None:
     """Requests leave at their times although none is answered yet, several at one instant too."""
-    stub = Stub(0.3)
+    stub = Stub(3.0)
     sent = play(stub, OpenLoop(np.array([0.0, 0.05, 0.05, 0.1])))
     assert stub.most_at_once == 4
     assert sent.requests["planned_s"].tolist() == [0.0, 0.05, 0.05, 0.1]
@@ -173,11 +173,11 @@ def test_an_empty_load_is_an_empty_table() -> None:
 
 def test_a_timeout_is_status_zero() -> None:
     """A client gives up after its timeout; the request has no status and no error beside it."""
-    sent = play(Stub(5), ClosedLoop(concurrency=2, requests=2), timeout_s=0.1)
+    sent = play(Stub(60), ClosedLoop(concurrency=2, requests=2), timeout_s=0.1)
     assert sent.requests["status"].tolist() == [0, 0]
     assert sent.requests["error"].tolist() == ["", ""]
     assert (sent.requests["latency_s"] >= 0.1).all()
-    assert (sent.requests["latency_s"] < 2).all()
+    assert (sent.requests["latency_s"] < 60).all()
 
 
 def test_no_timeout_waits_for_the_answer() -> None:
@@ -193,13 +193,13 @@ def test_a_timeout_inside_the_body_counts_as_an_answer() -> None:
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b"begun")
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
         return response
 
-    sent = play(Stub(answer=drip), ClosedLoop(concurrency=1, requests=1), timeout_s=0.2)
+    sent = play(Stub(answer=drip), ClosedLoop(concurrency=1, requests=1), timeout_s=2.0)
     assert sent.requests["status"].tolist() == [200]
     assert sent.requests["error"].tolist() == ["timeout while reading the body"]
-    assert sent.requests["first_byte_s"][0] < 0.2 <= sent.requests["latency_s"][0]
+    assert sent.requests["first_byte_s"][0] < 2.0 <= sent.requests["latency_s"][0]
 
 
 def test_an_answer_that_breaks_off_is_none() -> None:
@@ -268,7 +268,7 @@ def test_sessions_send_their_cookies_back(cookies: bool) -> None:
         return response
 
     stub = Stub(answer=sticky)
-    sent = play(stub, OpenLoop(np.arange(6) * 0.05), sessions=2, cookies=cookies)
+    sent = play(stub, OpenLoop(np.arange(6) * 0.4), sessions=2, cookies=cookies)
     sessions = [session_of(0, index, -1, 2) for index in range(6)]
     assert sent.requests["session"].tolist() == sessions
     assert {0, 1} == set(sessions)
@@ -357,7 +357,7 @@ def test_a_stop_gives_up_what_is_under_way() -> None:
 
 def test_a_deadline_is_a_stop() -> None:
     """No load lasts longer than it may, whatever the service does."""
-    sent = play(Stub(60), OpenLoop(np.array([0.0, 30.0])), timeout_s=0.0, deadline_s=0.2)
+    sent = play(Stub(60), OpenLoop(np.array([0.0, 30.0])), timeout_s=0.0, deadline_s=2.0)
     assert sent.interrupted
     assert sent.requests["error"].tolist() == [INTERRUPTED]
 
@@ -487,7 +487,7 @@ def served_stub() -> Iterator[tuple[Stub, str]]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert told.wait(10)
+    assert told.wait(60)
     yield stub, ready[0]
     over.set()
     thread.join()
@@ -537,7 +537,7 @@ def test_an_interrupted_command_reports_what_there_is(served_stub: tuple[Stub, s
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=30)
+        stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "stopped before the end of the load" in stderr
     assert "Traceback" not in stderr
@@ -555,7 +555,7 @@ def test_an_interrupted_command_reports_what_there_is(served_stub: tuple[Stub, s
 def test_a_load_that_cannot_be_sent_is_one_line(options: list[str], words: str) -> None:
     """A broken URL and a body without end are refused before a request is sent."""
     command = [sys.executable, "-m", "kpasim", "load", "experiments/hey50x5.yaml", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1

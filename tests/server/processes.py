@@ -64,7 +64,7 @@ class Server:
 
     def _ask(self, request: urllib.request.Request) -> Answer:
         try:
-            with urllib.request.urlopen(request, timeout=60) as response:
+            with urllib.request.urlopen(request, timeout=300) as response:
                 return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, response.read())
         except urllib.error.HTTPError as err:
             with err:
@@ -75,14 +75,14 @@ class Server:
         found = re.search(rf"^{re.escape(name)} (\S+)$", self.get("/metrics").body.decode(), re.MULTILINE)
         return float(found[1]) if found else 0.0
 
-    def await_metric(self, name: str, value: float, deadline_s: float = 60.0) -> None:
+    def await_metric(self, name: str, value: float, deadline_s: float = 300.0) -> None:
         """Return when a sample has a value."""
         end = time.monotonic() + deadline_s
         while self.metric(name) != value:
             assert time.monotonic() < end, f"{name} is {self.metric(name)}, not {value}"
             time.sleep(0.01)
 
-    def await_ready(self, deadline_s: float = 60.0) -> None:
+    def await_ready(self, deadline_s: float = 300.0) -> None:
         """Return when /readyz answers 200, noting ``(healthz, readyz)`` on the way."""
         began = time.monotonic()
         while True:
@@ -111,7 +111,7 @@ def start(log: Path, *options: str, program: Sequence[str] = ("-m", "kpasim.serv
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HOSTNAME": "test-pod"}
     with log.open("wb") as stderr:
         process = subprocess.Popen(command, stderr=stderr, stdout=subprocess.DEVNULL, env=environment)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while True:
         found = re.search(r"listening on (http://\S+)", log.read_text())
         if found:
