@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -38,7 +39,24 @@ def choose_engine(asked: Engine, requests: int) -> str:
         return asked
     if os.environ.get("NUMBA_DISABLE_JIT") == "1":
         return "reference"
-    return "compiled" if cache.is_warm() or requests > SMALL_RUN else "reference"
+    return "compiled" if is_warm() or requests > SMALL_RUN else "reference"
+
+
+def is_warm() -> bool:
+    """Whether the compiled engine is in the cache; a file there that must not be loaded is told once."""
+    if cache.is_warm():
+        return True
+    place = cache.object_file()
+    with contextlib.suppress(OSError):  # A folder that cannot be entered.
+        if place.exists() and cache.read_object(place) is None:
+            _tell_damaged(str(place))
+    return False
+
+
+@once
+def _tell_damaged(place: str) -> None:
+    message = f"{place} is damaged, or others can write to it: it is not used, and the fast engine is compiled anew."
+    logging.getLogger(__name__).warning(message)
 
 
 @once
@@ -50,7 +68,7 @@ def ready() -> None:
     """
     from kpasim.engines.compiled import machine
 
-    if not cache.is_warm():
+    if not is_warm():
         # Nobody should have to guess what takes so long: a warning is shown on stderr unless logging is set up.
         message = "Compiling the fast engine, once for this version; this takes about half a minute ..."
         logging.getLogger(__name__).warning(message)

@@ -142,6 +142,7 @@ def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     engine.ready.cache_clear()
     monkeypatch.setattr(cache, "is_warm", lambda: False)
+    monkeypatch.setattr(cache, "object_file", lambda: Path("nowhere.o"))
     monkeypatch.setattr(machine, "ready", ready)
     yield asked
     engine.ready.cache_clear()
@@ -160,6 +161,26 @@ def test_a_compilation_is_announced_once(nothing_compiled: list[str], caplog: py
     assert len(announcements(caplog)) == 1
     assert caplog.records[0].levelno == logging.WARNING
     assert nothing_compiled == ["ready"]
+
+
+def test_a_damaged_file_of_the_cache_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    """A small run does without it; an intact file and an empty cache are passed over."""
+    kept = tmp_path / "cpu.o"
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(cache, "object_file", lambda: kept)
+    assert engine.choose_engine("auto", 10) == "reference"
+    kept.write_bytes(cache.sealed(b"machine code"))
+    kept.chmod(0o600)
+    assert engine.choose_engine("auto", 10) == "compiled"
+    assert not caplog.records
+    kept.write_bytes(b"")
+
+    assert [engine.choose_engine("auto", 10) for _ in range(2)] == ["reference"] * 2
+
+    [record] = caplog.records
+    assert record.getMessage().startswith(f"{kept} is damaged, or others can write to it")
 
 
 def test_nothing_is_announced_where_nothing_is_compiled(caplog: pytest.LogCaptureFixture):
