@@ -14,7 +14,8 @@ _SERIES = re.compile(r'# TYPE \w+ [a-z]+\n|\{__name__="|\{\s*"status":\s*"succes
 REPORTS: tuple[tuple[Callable[[str], bool], str], ...] = (
     (
         lambda text: bool(_SERIES.match(text)),
-        "holds series of Prometheus and no single requests (kpasim observe FILE reads those of Knative)",
+        "holds series of Prometheus and no single requests (kpasim observe FILE reads those of Knative; write a rate "
+        "over time as a workload of kind: steps, with phases: [{rate: 0.5, duration: 60s}, ...])",
     ),
     (
         lambda text: "Success rate:" in text and "Summary:" in text,

@@ -193,7 +193,10 @@ def test_oha_ghz_and_fortio_are_read(tmp_path: Path) -> None:
     [
         ("Summary:\n  Success rate:\t100.00%\n  Total:\t20.0 secs\n", "report of oha"),
         ("\nSummary:\n  Count:\t50\n  Total:\t20.03 s\n", "report of ghz"),
-        ('{"status":"success","data":{"resultType":"matrix","result":[]}}', "Prometheus.*kpasim observe FILE"),
+        (
+            '{"status":"success","data":{"resultType":"matrix","result":[]}}',
+            "Prometheus.*kpasim observe FILE.*kind: steps, with phases",
+        ),
         ("# TYPE kn_revision_pods_count gauge\nkn_revision_pods_count 1 1700000000\n", "kpasim observe FILE"),
         ('{__name__="kn_revision_pods_count"} 1 1700000000000\n', "kpasim observe FILE"),
         ('{"apiVersion":"v1","kind":"List","items":[{"kind":"Event"}]}', "events of Kubernetes.*kubectl get pods"),
