@@ -34,13 +34,15 @@ class KServeConfig:
 
     `disallowed_annotations` are those that KServe does not hand down to the revision; `deployment_mode` is the mode of
     an InferenceService that names none; `resources` holds requests and limits of a predictor's own container that
-    names none, as in `Defaults`; `runtimes` is the JSON of what `servingruntime.kept` returns.
+    names none, as in `Defaults`; `runtimes` is the JSON of what `servingruntime.kept` returns; `keda_windows_s` holds
+    the stabilisation windows that KServe gives KEDA's HPA, by direction (`scaleUp`, `scaleDown`).
     """
 
     disallowed_annotations: tuple[str, ...] = ("autoscaling.knative.dev/min-scale", "autoscaling.knative.dev/max-scale")
     deployment_mode: str = "Knative"
     resources: tuple[tuple[tuple[str, str], str], ...] = ()
     runtimes: str = "[]"
+    keda_windows_s: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,12 +317,12 @@ CONFIG_MAPS: dict[str, dict[str, tuple[str, Any]]] = {
     "config-deployment": _DEPLOYMENT_KEYS,
     "config-features": dict.fromkeys(FEATURES, ("", str)),
     KSERVE_CONFIG: {
-        **dict.fromkeys(("deploy", "inferenceService"), ("", _json)),
+        **dict.fromkeys(("deploy", "inferenceService", "autoscaler"), ("", _json)),
         RUNTIMES: ("", str),
         **dict.fromkeys(
             (
                 "explainers", "storageInitializer", "credentials", "ingress", "logger", "batcher", "agent", "router",
-                "metricsAggregator", "opentelemetryCollector", "autoscaler", "security", "localModel", "service",
+                "metricsAggregator", "opentelemetryCollector", "security", "localModel", "service",
                 "multiNode", "modelcar", "storageSpec", "resource", "predictors", "transformers",
             ),
             ("", str),
@@ -470,7 +472,10 @@ def _kserve(read: Mapping[str, Any]) -> KServeConfig:
     amounts = given if isinstance(given, Mapping) else {}
     resources = tuple((place, str(amounts[key])) for key, place in _KSERVE_RESOURCES.items() if amounts.get(key))
     dropped = tuple(dict.fromkeys((*config.disallowed_annotations, *further)))
-    return KServeConfig(dropped, str(mode), resources, read.get(RUNTIMES, "[]"))
+    scaler = read.get("autoscaler", {})
+    given_s = {one: str(scaler.get(f"{one}StabilizationWindowSeconds", "")) for one in ("scaleUp", "scaleDown")}
+    windows_s = tuple((one, int(text)) for one, text in given_s.items() if text.isdecimal())
+    return KServeConfig(dropped, str(mode), resources, read.get(RUNTIMES, "[]"), windows_s)
 
 
 def _faults(d: Defaults, name: str, read: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -7,8 +7,7 @@ Source:
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +16,7 @@ from kpasim.spec.autoscaler import KPA, PREFIX, SPELLINGS, annotation_key
 from kpasim.spec.base import Place, show, suggestion
 from kpasim.spec.configmaps import KServeConfig
 from kpasim.spec.goparse import parse_int
+from kpasim.spec.kserverules import AUTOSCALER, FRAMEWORKS, SERVING_CONTAINER, faults
 from kpasim.spec.scalerobjects import NotSimulatedError, metric_of_query, number_of
 
 INFERENCE_SERVICE = "InferenceService"
@@ -24,9 +24,7 @@ LLM = "LLMInferenceService"
 VERSION = "serving.kserve.io/v1beta1"
 """The version of the API that KServe serves for an InferenceService."""
 PREDICTOR: Place = ("spec", "predictor")
-STOP = "serving.kserve.io/stop"
 MODE = "serving.kserve.io/deploymentMode"
-AUTOSCALER = "serving.kserve.io/autoscalerClass"
 ROLLOUT = "serving.knative.dev/rollout-duration"
 UNKNOWN_IMAGE = "runtime.invalid/image-of-the-serving-runtime"
 """Stands in for the image of a ServingRuntime, which only the cluster knows."""
@@ -46,9 +44,6 @@ SPEC_FIELDS = {"containerConcurrency": "containerConcurrency", "timeoutSeconds":
 """Fields of the predictor that KServe writes to the revision's spec."""
 FIELDS = (*ANNOTATION_FIELDS.values(), *SPEC_FIELDS.values())
 """Fields of the predictor that decide how it scales."""
-FRAMEWORKS = ("sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface", "pmml", "lightgbm",
-              "paddle")  # fmt: skip
-"""Old keys of a predictor, each of which is a model of that format."""
 _COMPONENT = {
     *FIELDS, "canaryTrafficPercent", "annotations", "labels", "model", "logger", "batcher", "deploymentStrategy",
     "autoScaling", "scaleMetricType", "workerSpec", "storageUris", "storageContainerName", "name", *FRAMEWORKS,
@@ -70,7 +65,6 @@ PREDICTOR_FIELDS = tuple(sorted(_COMPONENT | _POD))
 _MODEL = {"modelFormat", "runtime", "runtimeVersion", "storageUri", "storage", "protocolVersion", "confidential"}
 """Fields of a model that are none of its container's."""
 _NOT_SIMULATED = ("batcher", "logger", "canaryTrafficPercent")
-_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _RAW = {"Standard", "RawDeployment"}
 KNATIVE_MODES = {"Knative", "Serverless"}
 """Deployment modes in which KServe makes a Knative Service."""
@@ -180,7 +174,6 @@ class _Mapping:
     """The Knative Service while it is made, and what is noticed on the way."""
 
     origins: dict[Place, Place] = field(default_factory=dict)
-    faults: list[tuple[Place, str]] = field(default_factory=list)
     dropped: list[Place] = field(default_factory=list)
 
 
@@ -195,7 +188,9 @@ def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_
     Raises:
         NotOnKnativeError: What scales it is not simulated.
     """
-    scaling = _standard_mode(data, config)
+    is_standard = _is_standard(data, config)
+    refused = tuple(faults(data, is_standard=is_standard))
+    scaling = _standard_scaling(data, config) if is_standard and not refused else None
     made = _Mapping({(): ()})
     predictor = data["spec"]["predictor"]
     metadata = {"name": predictor_service(data)}
@@ -218,12 +213,11 @@ def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_
             "template": {"metadata": {"annotations": annotations}, "spec": _pod(predictor, config, runtime, made)}
         },
     }
-    if scaling is not None:
+    if is_standard:
         for short in ("metric", "target", "class"):
             annotations.pop(SPELLINGS[short][0], None)
-    faults = [*_faults(data, predictor, is_standard=scaling is not None), *made.faults]
     unknown = [(*PREDICTOR, key) for key in predictor if key not in _COMPONENT | _POD]
-    return InferenceService(data, service, made.origins, tuple(faults), tuple(made.dropped), tuple(unknown), scaling)
+    return InferenceService(data, service, made.origins, refused, tuple(made.dropped), tuple(unknown), scaling)
 
 
 def predictor_service(data: Mapping[str, Any]) -> str:
@@ -248,11 +242,11 @@ def deployment_mode(data: Mapping[str, Any], config: KServeConfig) -> str:
     return str(_at(data, ("status", "deploymentMode")) or annotations.get(MODE) or config.deployment_mode)
 
 
-def _standard_mode(data: Mapping[str, Any], config: KServeConfig) -> dict[str, Any] | None:
-    """The autoscaler of the Deployment that KServe makes in Standard mode; None in Knative mode.
+def _is_standard(data: Mapping[str, Any], config: KServeConfig) -> bool:
+    """Whether KServe makes a Deployment instead of a Knative Service.
 
     Raises:
-        NotOnKnativeError: What scales the object is not simulated.
+        NotOnKnativeError: It makes neither, or the object is not one of an InferenceService's shape.
     """
     if data.get("kind") == LLM:
         raise NotOnKnativeError(
@@ -269,18 +263,25 @@ def _standard_mode(data: Mapping[str, Any], config: KServeConfig) -> dict[str, A
         if not isinstance(found, Mapping) and not (found is None and place in ANNOTATIONS):
             missing = "is missing" if found is None else f"{show(found)} is not right (must be a mapping)"
             raise NotOnKnativeError(place, missing)
-    annotations = _at(data, _OWN_ANNOTATIONS) or {}
-    place = (*_OWN_ANNOTATIONS, MODE)
     mode = deployment_mode(data, config)
-    if mode in KNATIVE_MODES:
-        return None
-    if mode not in _RAW:
-        raise NotOnKnativeError(place, f"has deploymentMode {mode}, which Knative does not scale (must be Knative)")
+    if mode not in KNATIVE_MODES | _RAW:
+        message = f"has deploymentMode {mode}, which Knative does not scale (must be Knative)"
+        raise NotOnKnativeError((*_OWN_ANNOTATIONS, MODE), message)
+    return mode in _RAW
+
+
+def _standard_scaling(data: Mapping[str, Any], config: KServeConfig) -> dict[str, Any]:
+    """The autoscaler of the Deployment that KServe makes in Standard mode.
+
+    Raises:
+        NotOnKnativeError: What scales the object is not simulated.
+    """
+    annotations = _at(data, _OWN_ANNOTATIONS) or {}
     scaler = str(annotations.get(AUTOSCALER, "hpa"))
     if scaler == "hpa":
         return _standard_hpa(data["spec"]["predictor"])
     if scaler == "keda":
-        return _standard_keda(data["spec"]["predictor"])
+        return _standard_keda(data["spec"]["predictor"], config)
     named = "an autoscaler that is not KServe's" if scaler == "external" else "nothing"
     raise NotOnKnativeError(
         (*_OWN_ANNOTATIONS, AUTOSCALER),
@@ -302,9 +303,8 @@ def _standard_hpa(predictor: Mapping[str, Any]) -> dict[str, Any]:
         return {**found, "target": _cpu_percent(_at(predictor, ("autoScaling", "metrics")))}
     metric = predictor.get("scaleMetric") or "cpu"
     if metric != "cpu":
-        raise NotOnKnativeError(
-            (*PREDICTOR, "scaleMetric"), f"{show(metric)} is not simulated in Standard mode (must be cpu)"
-        )
+        why = "in Standard mode KServe makes a Deployment and an HPA, no Knative Service, and kpasim simulates"
+        raise NotOnKnativeError((*PREDICTOR, "scaleMetric"), f"{show(metric)}: {why} its CPU only (must be cpu)")
     target = _count(predictor, "scaleTarget", 0)
     if target > 100:
         raise NotOnKnativeError((*PREDICTOR, "scaleTarget"), f"{target} is out of range (must be in [1, 100], percent)")
@@ -340,7 +340,7 @@ def _only_metric(metrics: Any) -> tuple[Mapping[str, Any], Place]:
     return metrics[0], (*place, 0)
 
 
-def _standard_keda(predictor: Mapping[str, Any]) -> dict[str, Any]:
+def _standard_keda(predictor: Mapping[str, Any], config: KServeConfig) -> dict[str, Any]:
     """The ScaledObject that KServe writes in Standard mode.
 
     Of `autoScaling.behavior` KServe hands on the stabilization windows only.
@@ -348,8 +348,6 @@ def _standard_keda(predictor: Mapping[str, Any]) -> dict[str, Any]:
     Source:
         kserve/kserve@aaac4e2, pkg/controller/v1beta1/inferenceservice/reconcilers/keda/keda_reconciler.go
     """
-    if predictor.get("scaleMetric") is not None:
-        raise NotOnKnativeError((*PREDICTOR, "scaleMetric"), "is not supported with KEDA (write autoScaling.metrics)")
     first, place = _only_metric(_at(predictor, ("autoScaling", "metrics")))
     source = {"External": "external", "PodMetric": "podmetric"}.get(str(first.get("type")))
     if source is None:
@@ -361,8 +359,10 @@ def _standard_keda(predictor: Mapping[str, Any]) -> dict[str, Any]:
         raise NotOnKnativeError((*place, source, "metric", "operationOverTime"), message)
     least = max(_count(predictor, "minReplicas", 1), 0)
     windows: dict[str, Any] = {}
+    of_the_cluster = dict(config.keda_windows_s)
     for name, key in (("scaleUp", "scale-up"), ("scaleDown", "scale-down")):
         window_s = _at(predictor, ("autoScaling", "behavior", name, "stabilizationWindowSeconds"))
+        window_s = of_the_cluster.get(name) if window_s is None else window_s
         if window_s is not None:
             windows[key] = {"stabilization-window": window_s}
     try:
@@ -490,19 +490,17 @@ def _containers(
         container = {name: value for name, value in model.items() if name not in _MODEL}
         if runtime:
             container = servingruntime.model_container(runtime, container, model)
-        found.append({**container, "name": "kserve-container", "image": container.get("image") or UNKNOWN_IMAGE})
+        found.append({**container, "name": SERVING_CONTAINER, "image": container.get("image") or UNKNOWN_IMAGE})
         found += servingruntime.other_containers(runtime) if runtime else []
         made.origins[*_SPEC, "containers"] = (*PREDICTOR, key)
         made.origins[*_SPEC, "containers", 0] = (*PREDICTOR, key)
-    elif not own:
-        made.faults.append((PREDICTOR, "holds no model (must have model, or containers)"))
     for index, one in enumerate(own):
-        if key is not None and isinstance(one, Mapping) and one.get("name") == "kserve-container":
+        if key is not None and isinstance(one, Mapping) and one.get("name") == SERVING_CONTAINER:
             found[0] = {**found[0], **one}
             continue
         made.origins[*_SPEC, "containers", len(found)] = (*PREDICTOR, "containers", index)
         serves = isinstance(one, Mapping) and not found
-        found.append({**_with_resources(one, config), "name": "kserve-container"} if serves else one)
+        found.append({**_with_resources(one, config), "name": SERVING_CONTAINER} if serves else one)
     return found
 
 
@@ -519,48 +517,3 @@ def _with_resources(container: Mapping[str, Any], config: KServeConfig) -> dict[
     for (bound, name), value in config.resources:
         resources.setdefault(bound, {}).setdefault(name, value)
     return {**container, "resources": resources}
-
-
-def _faults(
-    data: Mapping[str, Any], predictor: Mapping[str, Any], *, is_standard: bool = False
-) -> Iterator[tuple[Place, str]]:
-    """What KServe's webhook, or the schema of its CRD, refuses.
-
-    Source:
-        kserve/kserve@aaac4e2, pkg/apis/serving/v1beta1/inference_service_validation.go, component.go
-    """
-    name = data["metadata"].get("name")
-    if not (isinstance(name, str) and _NAME.fullmatch(name)):
-        yield (
-            ("metadata", "name"),
-            f"{show(name)} is not a name of KServe (must begin with a letter and hold a-z, 0-9 and -)",
-        )
-    for key in ("minReplicas", "maxReplicas", "scaleTarget", "containerConcurrency", "timeout", "canaryTrafficPercent"):
-        value = predictor.get(key)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-            yield (*PREDICTOR, key), f"{show(value)} is not right (must be a whole number)"
-        elif value is not None and value < 0:
-            yield (*PREDICTOR, key), f"{value} is negative (must be at least 0)"
-        elif key == "canaryTrafficPercent" and value is not None and value > 100:
-            yield (*PREDICTOR, key), f"{value} is out of range (must be in [0, 100])"
-    least = predictor.get("minReplicas", 1)
-    most = predictor.get("maxReplicas") or 0
-    if isinstance(least, int) and isinstance(most, int) and least > most > 0:
-        default = "" if "minReplicas" in predictor else ", KServe's default"
-        yield (*PREDICTOR, "maxReplicas"), f"{most} is less than minReplicas = {least}{default}"
-    metric, target = predictor.get("scaleMetric"), predictor.get("scaleTarget")
-    annotations = {**(data["metadata"].get("annotations") or {}), **(predictor.get("annotations") or {})}
-    is_kpa = annotations.get(SPELLINGS["class"][0], KPA) == KPA and not is_standard
-    if metric is not None and is_kpa and metric not in ("concurrency", "rps"):
-        hint = "; qps is called rps" if metric == "qps" else ""
-        yield (
-            (*PREDICTOR, "scaleMetric"),
-            f"{show(metric)} is not a metric of Knative's autoscaler (must be concurrency or rps{hint})",
-        )
-    if metric == "rps" and isinstance(target, int) and target < 1:
-        yield (*PREDICTOR, "scaleTarget"), f"{target} is out of range (must be at least 1 with scaleMetric rps)"
-    for key, why in (("deploymentStrategy", "is for Standard mode"), ("workerSpec", "is for Standard mode")):
-        if predictor.get(key) is not None and not is_standard:
-            yield (*PREDICTOR, key), f"{why}, and KServe refuses it in Knative mode (remove it)"
-    if isinstance(stop := annotations.get(STOP), str) and stop.lower() == "true":
-        yield (*_OWN_ANNOTATIONS, STOP), "stops the service: KServe deletes its Knative Service (remove it)"

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from kpasim.errors import ExperimentError, KpasimError
 from kpasim.spec.autoscaler import AutoscalerConfig, parse_config
-from kpasim.spec.configmaps import Defaults
+from kpasim.spec.configmaps import Defaults, parse_defaults
 from kpasim.spec.experiment import from_mapping
 from kpasim.spec.kserve import PREDICTOR_FIELDS
 from kpasim.spec.manifest import ServiceManifest, read_service
@@ -251,6 +251,112 @@ def test_a_part_of_standard_mode_that_is_not_simulated_is_refused(
     with pytest.raises(ExperimentError, match=says) as caught:
         made(tmp_path, f"autoScaling: {{metrics: {metrics}}}", annotations)
     assert len(caught.value.problems) == 1
+
+
+STANDARD_HPA = "{serving.kserve.io/deploymentMode: Standard, serving.kserve.io/autoscalerClass: hpa}"
+BOX = "containers: [{image: some-image}]"
+PYTHONPATH = "env: [{name: PYTHONPATH, value: /x}]"
+
+
+@pytest.mark.parametrize(
+    ("spec", "annotations", "words"),
+    [
+        # TestAutoscalerClassHPA
+        ("predictor: {MODEL, scaleMetric: cpu, scaleTarget: 80}", STANDARD_HPA, ""),
+        ("predictor: {MODEL, autoScaling: {metrics: [{type: Resource, resource: {name: cpu, target:"
+         " {averageUtilization: 80}}}]}}", STANDARD_HPA, ""),
+        ("predictor: {MODEL, autoScaling: {metrics: [{type: Resource}]}}", STANDARD_HPA, "resource: is missing"),
+        ("predictor: {MODEL, autoScaling: {metrics: [{type: External}]}}", STANDARD_HPA, "must be Resource"),
+        ("predictor: {MODEL, scaleMetric: cpu, scaleTarget: 120}", STANDARD_HPA, "scaleTarget: 120 is out of range"),
+        ("predictor: {MODEL}", "{serving.kserve.io/autoscalerClass: test}", "'test' is not an autoscaler of KServe"),
+        # TestRejectMultipleModelSpecs, TestModelSpecAndCustomOverridesIsValid, TestRejectModelSpecMissing
+        ("predictor: {tensorflow: {storageUri: gs://a/b}, xgboost: {}}", "{}", "is a second model"),
+        ("predictor: {MODEL, serviceAccountName: test}", "{}", ""),
+        ("predictor: {minReplicas: 1}", "{}", "holds no model"),
+        # TestBadParallelismValues, TestBadReplicaValues
+        ("predictor: {MODEL, containerConcurrency: -1}", "{}", "predictor.containerConcurrency: -1 is negative"),
+        ("predictor: {MODEL, minReplicas: -1}", "{}", "predictor.minReplicas: -1 is negative"),
+        ("predictor: {MODEL, minReplicas: 1, maxReplicas: -1}", "{}", "predictor.maxReplicas: -1 is negative"),
+        ("predictor: {MODEL, minReplicas: 2, maxReplicas: 1}", "{}", "predictor.maxReplicas: 1 is less than"),
+        ("predictor: {MODEL}, transformer: {BOX, minReplicas: -1}", "{}", "transformer.minReplicas: -1 is negative"),
+        ("predictor: {MODEL}, transformer: {BOX, maxReplicas: -1}", "{}", "transformer.maxReplicas: -1 is negative"),
+        ("predictor: {MODEL}, transformer: {BOX, minReplicas: 2, maxReplicas: 1}", "{}", "transformer.maxReplicas: 1"),
+        ("predictor: {MODEL}, explainer: {art: {}, minReplicas: -1}", "{}", "explainer.minReplicas: -1 is negative"),
+        ("predictor: {MODEL}, explainer: {art: {}, minReplicas: 2, maxReplicas: 1}", "{}", "explainer.maxReplicas: 1"),
+        # TestCustomOK, TestRejectBadTransformer, TestRejectBadExplainer, TestGoodExplainer
+        ("predictor: {containers: [{name: kserve-container, image: some-image}]}", "{}", ""),
+        ("predictor: {BOX}", "{}", ""),
+        ("predictor: {MODEL}, transformer: {}", "{}", "transformer: holds nothing that serves"),
+        ("predictor: {MODEL}, explainer: {}", "{}", "explainer: holds nothing that serves"),
+        ("predictor: {MODEL}, explainer: {art: {storageUri: gs://a/b}}", "{}", ""),
+        # TestValidateTwoPredictorImplementationCollocation, TestInvalidNameInSKLearnPredictor
+        ("predictor: {MODEL, containers: [{name: kserve-container, image: p}, {name: transformer-container, image: t"
+         "}]}", "{}", "is kserve-container beside model"),
+        ("predictor: {sklearn: {name: bad, storageUri: gs://a/b}}", "{}", "sklearn.name: is not allowed"),
+        # TestValidateStorageUri, TestValidateConfidential, TestValidateCanarySpecs
+        ("predictor: {MODEL, storageUris: [{uri: s3://a, mountPath: /mnt/a}]}", "{}", "beside storageUri"),
+        ("predictor: {model: {modelFormat: {name: x}, confidential: {enabled: true}}}", "{}", "needs a storageUri"),
+        ("predictor: {MODEL}, canary: [{predictor: {name: c, MODEL}}]", "{}", "spec.canary: is for Standard mode"),
+        # TestValidateBlockedEnvVars
+        ("predictor: {model: {modelFormat: {name: sklearn}, PYTHONPATH}}", "{}", r"env\[0\].name: PYTHONPATH may not"),
+        ("predictor: {containers: [{name: kserve-container, image: x, PYTHONPATH}]}", "{}", "PYTHONPATH"),
+        ("predictor: {MODEL, initContainers: [{name: i, image: x, PYTHONPATH}]}", "{}", "PYTHONPATH"),
+        ("predictor: {MODEL, workerSpec: {containers: [{name: w, image: x, PYTHONPATH}]}}", STANDARD_HPA, "PYTHONPATH"),
+        ("predictor: {MODEL}, transformer: {containers: [{name: t, image: x, PYTHONPATH}]}", "{}", "PYTHONPATH"),
+        ("predictor: {model: {modelFormat: {name: sklearn}, env: [{name: OTHER, value: m}]}}", "{}", ""),
+        # TestValidateScalingKedaCompExtension; the class of Knative's annotation decides outside of Standard mode
+        ("predictor: {MODEL, scaleMetric: cpu}", STANDARD_KEDA, "scaleMetric: is not supported with KEDA"),
+        ("predictor: {MODEL, scaleMetric: rps}", "{autoscaling.knative.dev/class: hpa.autoscaling.knative.dev}",
+         "must be cpu or memory"),
+        ("predictor: {MODEL, scaleMetric: cpu, annotations: {autoscaling.knative.dev/class:"
+         " hpa.autoscaling.knative.dev}}", "{}", "must be concurrency or rps"),
+    ],
+)  # fmt: skip
+def test_kserve_s_own_tests_of_its_webhook_hold(spec: str, annotations: str, words: str, tmp_path: Path) -> None:
+    """What KServe takes is taken, and what it refuses is refused by the same place.
+
+    Rows of the tests of kserve/kserve@aaac4e2, pkg/apis/serving/v1beta1/inference_service_validation_test.go.
+    """
+    for name, text in (("MODEL", MODEL), ("BOX", BOX), ("PYTHONPATH", PYTHONPATH)):
+        spec = spec.replace(f"{{{name}", f"{{{text}").replace(f" {name}", f" {text}")
+    path = tmp_path / "isvc.yaml"
+    path.write_text(
+        "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\n"
+        f"metadata: {{name: foo, annotations: {annotations}}}\nspec: {{{spec}}}\n"
+    )
+    if words:
+        with pytest.raises(ExperimentError, match=words):
+            read_service(path, AutoscalerConfig())
+    else:
+        read_service(path, AutoscalerConfig())
+
+
+@pytest.mark.parametrize(("name", "taken"), [("abc-123", True), ("1abcde", False), ("abc.de", False)])
+def test_names_are_those_of_kserve(name: str, taken: bool, tmp_path: Path) -> None:
+    """TestGoodName and those beside it."""
+    path = tmp_path / "isvc.yaml"
+    path.write_text(
+        "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\n"
+        f"metadata: {{name: {name}}}\nspec: {{predictor: {{{MODEL}}}}}\n"
+    )
+    with contextlib.nullcontext() if taken else pytest.raises(ExperimentError, match="is not a name of KServe"):
+        read_service(path, AutoscalerConfig())
+
+
+def test_keda_has_the_windows_of_the_cluster_where_a_predictor_has_none(tmp_path: Path) -> None:
+    """KServe reads them of `autoscaler` in `inferenceservice-config`, each by itself."""
+    own = f"autoScaling: {{metrics: [{ONE}], behavior: {{scaleDown: {{stabilizationWindowSeconds: 60}}}}}}"
+    made(tmp_path, own, STANDARD_KEDA)
+    windows = '{"scaleUpStabilizationWindowSeconds": "7", "scaleDownStabilizationWindowSeconds": "9"}'
+    cluster = parse_defaults(Defaults(), "inferenceservice-config", {"autoscaler": windows}, strict=True)
+    behavior = read_service(tmp_path / "isvc.yaml", AutoscalerConfig(), cluster).scaling.behavior
+    assert (behavior.scale_up.stabilization_window_s, behavior.scale_down.stabilization_window_s) == (7.0, 60.0)
+
+
+def test_a_metric_of_knative_in_standard_mode_is_told_by_its_deployment_and_hpa(tmp_path: Path) -> None:
+    """In one line."""
+    with pytest.raises(ExperimentError, match=r"'concurrency': .*a Deployment and an HPA, no Knative Service"):
+        made(tmp_path, "scaleMetric: concurrency", "{serving.kserve.io/deploymentMode: RawDeployment}")
 
 
 def test_knative_mode_has_two_names(tmp_path: Path) -> None:

@@ -1,0 +1,178 @@
+"""What KServe's webhook, or the schema of its CRD, refuses of an InferenceService.
+
+Source:
+    kserve/kserve@aaac4e2, pkg/apis/serving/v1beta1/inference_service_validation.go, component.go, predictor.go,
+    pkg/validation/env_policy.go
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kpasim.spec.autoscaler import HPA, SPELLINGS
+from kpasim.spec.base import Place, show
+
+STOP = "serving.kserve.io/stop"
+AUTOSCALER = "serving.kserve.io/autoscalerClass"
+AUTOSCALERS = ("hpa", "keda", "external", "none")
+FRAMEWORKS = ("sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface", "pmml", "lightgbm",
+              "paddle")  # fmt: skip
+"""Old keys of a predictor, each of which is a model of that format."""
+COMPONENTS = ("predictor", "transformer", "explainer")
+SERVING_CONTAINER = "kserve-container"
+_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_METRICS = ("cpu", "memory", "concurrency", "rps")
+_BLOCKED = ("PYTHONPATH",)
+_COUNTS = ("minReplicas", "maxReplicas", "scaleTarget", "containerConcurrency", "timeout", "canaryTrafficPercent")
+
+
+def faults(data: Mapping[str, Any], *, is_standard: bool) -> Iterator[tuple[Place, str]]:
+    """Each place that is refused, and why.
+
+    Args:
+        data: The InferenceService; its metadata, spec and predictor are mappings.
+        is_standard: Whether its mode is Standard.
+    """
+    name = data["metadata"].get("name")
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        yield (
+            ("metadata", "name"),
+            f"{show(name)} is not a name of KServe (must begin with a letter and hold a-z, 0-9 and -)",
+        )
+    # KServe looks at the annotations of the object only, not at those of its predictor.
+    annotations = data["metadata"].get("annotations") or {}
+    if annotations.get(AUTOSCALER, "hpa") not in AUTOSCALERS:
+        message = f"{show(annotations[AUTOSCALER])} is not an autoscaler of KServe (must be {', '.join(AUTOSCALERS)})"
+        yield ("metadata", "annotations", AUTOSCALER), message
+    stop = annotations.get(STOP)
+    if isinstance(stop, str) and stop.lower() == "true":
+        message = "stops the service: KServe deletes its Knative Service (remove it)"
+        yield ("metadata", "annotations", STOP), message
+    if data["spec"].get("canary") and not is_standard:
+        yield ("spec", "canary"), "is for Standard mode, and KServe refuses it in Knative mode (remove it)"
+    metric_faults = _knative_metric
+    if is_standard:
+        metric_faults = {"hpa": _hpa_metric, "keda": _keda_metric}.get(str(annotations.get(AUTOSCALER)), _any_metric)
+    elif annotations.get(SPELLINGS["class"][0]) == HPA:
+        metric_faults = _hpa_metric
+    for component in COMPONENTS:
+        spec = data["spec"].get(component)
+        if isinstance(spec, Mapping):
+            for place, message in (
+                *_implementation(component, spec),
+                *_counts(spec),
+                *_environment(spec),
+                *metric_faults(spec),
+            ):
+                yield ("spec", component, *place), message
+
+
+def _implementation(component: str, spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Exactly one model or container of its own serves."""
+    if component == "explainer" and isinstance(spec.get("art"), Mapping):
+        return
+    containers = spec.get("containers")
+    own = [one for one in containers if isinstance(one, Mapping)] if isinstance(containers, list) else []
+    if component != "predictor":
+        if not own:
+            yield (), "holds nothing that serves (must have containers)"
+        return
+    models = [key for key in ("model", *FRAMEWORKS) if isinstance(spec.get(key), Mapping)]
+    serving = [index for index, one in enumerate(own) if one.get("name") == SERVING_CONTAINER]
+    if not models and not containers:
+        yield (), "holds no model (must have model, or containers)"
+    elif len(models) > 1:
+        yield (models[1],), f"is a second model beside {models[0]} (must have exactly one)"
+    elif serving and len(models) + len(serving) > 1:
+        beside = f"beside {models[0]}" if models else "twice"
+        yield ("containers", serving[-1], "name"), f"is {SERVING_CONTAINER} {beside} (exactly one may serve)"
+    for key in models:
+        model = spec[key]
+        if model.get("name"):
+            yield (key, "name"), "is not allowed in a model (remove it)"
+        if model.get("storageUri") is not None and spec.get("storageUris") is not None:
+            yield ("storageUris",), "is given beside storageUri (must be one of them)"
+        confidential = model.get("confidential")
+        if isinstance(confidential, Mapping) and confidential.get("enabled") is True and not model.get("storageUri"):
+            yield (key, "confidential"), "needs a storageUri"
+
+
+def _counts(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    for key in _COUNTS:
+        value = spec.get(key)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            yield (key,), f"{show(value)} is not right (must be a whole number)"
+        elif value is not None and value < 0:
+            yield (key,), f"{value} is negative (must be at least 0)"
+        elif key == "canaryTrafficPercent" and value is not None and value > 100:
+            yield (key,), f"{value} is out of range (must be in [0, 100])"
+    least = spec.get("minReplicas", 1)
+    most = spec.get("maxReplicas") or 0
+    if isinstance(least, int) and isinstance(most, int) and least > most > 0:
+        default = "" if "minReplicas" in spec else ", KServe's default"
+        yield ("maxReplicas",), f"{most} is less than minReplicas = {least}{default}"
+
+
+def _environment(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Variables that KServe lets nobody set."""
+    places: list[Place] = [(key,) for key in ("model", *FRAMEWORKS, "art")]
+    for outer in ((), ("workerSpec",)):
+        for key in ("containers", "initContainers"):
+            held = spec.get("workerSpec") if outer else spec
+            found = held.get(key) if isinstance(held, Mapping) else None
+            places += [(*outer, key, index) for index in range(len(found))] if isinstance(found, list) else []
+    for place in places:
+        container: Any = spec
+        for part in place:
+            container = container[part] if isinstance(part, int) else container.get(part)
+        env = container.get("env") if isinstance(container, Mapping) else None
+        for index, one in enumerate(env if isinstance(env, list) else ()):
+            if isinstance(one, Mapping) and one.get("name") in _BLOCKED:
+                yield (*place, "env", index, "name"), f"{one['name']} may not be set (remove it)"
+
+
+def _any_metric(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    metric = spec.get("scaleMetric")
+    if metric is not None and metric not in _METRICS:
+        yield ("scaleMetric",), f"{show(metric)} is not a metric of KServe (must be {', '.join(_METRICS)})"
+
+
+def _knative_metric(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    metric, target = spec.get("scaleMetric"), spec.get("scaleTarget")
+    if metric is not None and metric not in ("concurrency", "rps"):
+        hint = "; qps is called rps" if metric == "qps" else ""
+        yield (
+            ("scaleMetric",),
+            f"{show(metric)} is not a metric of Knative's autoscaler (must be concurrency or rps{hint})",
+        )
+    if metric == "rps" and isinstance(target, int) and target < 1:
+        yield ("scaleTarget",), f"{target} is out of range (must be at least 1 with scaleMetric rps)"
+    for key in ("deploymentStrategy", "workerSpec"):
+        if spec.get(key) is not None:
+            yield (key,), "is for Standard mode, and KServe refuses it in Knative mode (remove it)"
+
+
+def _keda_metric(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    if spec.get("scaleMetric") is not None:
+        yield ("scaleMetric",), "is not supported with KEDA (write autoScaling.metrics)"
+
+
+def _hpa_metric(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    metric, target = spec.get("scaleMetric") or "cpu", spec.get("scaleTarget")
+    if metric not in ("cpu", "memory"):
+        yield ("scaleMetric",), f"{show(metric)} is not a metric of KServe's HPA (must be cpu or memory)"
+    # KServe's condition holds the upper bound for memory as well.
+    if isinstance(target, int) and not 1 <= target <= 100:
+        yield ("scaleTarget",), f"{target} is out of range (must be in [1, 100])"
+    scaling = spec.get("autoScaling")
+    metrics = scaling.get("metrics") if isinstance(scaling, Mapping) else None
+    for index, one in enumerate(metrics if isinstance(metrics, list) else ()):
+        place: Place = ("autoScaling", "metrics", index)
+        if not isinstance(one, Mapping):
+            yield place, f"{show(one)} is not right (must be a mapping)"
+        elif one.get("type") != "Resource":
+            yield (*place, "type"), f"{show(one.get('type'))} is not a metric of KServe's HPA (must be Resource)"
+        elif one.get("resource") is None:
+            yield (*place, "resource"), "is missing (write name and target)"
