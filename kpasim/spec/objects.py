@@ -165,7 +165,9 @@ def one_service(path: str | Path) -> Object:
     services = services_of(path)
     if len(services) > 1:
         file, _ = split_name(path)
-        message = f"holds {len(services)} Services: {_names(services)} (name one: {file}#{reference(services[0])})"
+        same = len({reference(one) for one in services}) == 1
+        way = "remove all but one" if same else f"name one: {file}#{reference(services[0])}"
+        message = f"holds {len(services)} Services: {_names(services)} ({way})"
         raise ExperimentError(file, [Problem("", message, services[1].line)])
     return services[0]
 
@@ -184,6 +186,8 @@ def _none(found: list[Object], documents: list[Document]) -> str:
     kinds = sorted({f"{one.version or 'no version'} {one.kind or 'no kind'}" for one in found})
     if "Kustomization" in {one.kind for one in found}:
         return "is a kustomization: render it first (kubectl kustomize FOLDER | kpasim check -)"
+    if any(one.version.startswith("serving.kubeflow.org/") for one in found):
+        return "holds an object of KServe's former name (write apiVersion: serving.kserve.io/v1beta1)"
     experiment = any(isinstance(one.data, dict) and {"service", "workload"} <= one.data.keys() for one in documents)
     other = "it is an experiment" if experiment else "it is no manifest"
     empty = "it is empty"

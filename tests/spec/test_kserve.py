@@ -365,6 +365,39 @@ def test_knative_mode_has_two_names(tmp_path: Path) -> None:
         assert made(tmp_path, "", f"{{serving.kserve.io/deploymentMode: {mode}}}").revision.min_scale == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "annotation", "deploy", "standard"),
+    [
+        ("Standard", "Knative", "Knative", True),
+        ("Serverless", "Standard", "Standard", False),
+        ("", "Standard", "Knative", True),
+        ("", "Knative", "Standard", False),
+        ("", "", "RawDeployment", True),
+        ("", "", None, True),
+    ],
+)
+def test_the_mode_is_that_of_the_status_then_of_the_annotation_then_of_the_cluster(
+    status: str, annotation: str, deploy: str | None, *, standard: bool, tmp_path: Path
+) -> None:
+    """A cluster whose `deploy` names none has Standard.
+
+    Source: kserve/kserve@aaac4e2, pkg/controller/v1beta1/inferenceservice/utils/utils.go, GetDeploymentMode
+    """
+    made(tmp_path, "", f"{{serving.kserve.io/deploymentMode: {annotation}}}" if annotation else "{}")
+    path = tmp_path / "isvc.yaml"
+    if status:
+        path.write_text(f"{path.read_text()}status: {{deploymentMode: {status}}}\n")
+    data = {"deploy": json.dumps({"defaultDeploymentMode": deploy} if deploy else {})}
+    cluster = parse_defaults(Defaults(), "inferenceservice-config", data, strict=True)
+    assert (read_service(path, AutoscalerConfig(), cluster).kserve.scaling is not None) == standard
+
+
+def test_a_class_of_ones_own_is_kept(tmp_path: Path) -> None:
+    """KServe writes Knative's own class only where none is given."""
+    hpa = "hpa.autoscaling.knative.dev"
+    assert annotations_of(made(tmp_path, "", f"{{autoscaling.knative.dev/class: {hpa}}}"))["class"] == hpa
+
+
 def test_an_llminferenceservice_is_refused_by_naming_its_autoscaler(tmp_path: Path) -> None:
     """It never has a Knative Service."""
     path = tmp_path / "llm.yaml"

@@ -85,15 +85,25 @@ def test_an_experiment_names_one_of_several_services(tmp_path: Path, monkeypatch
         ("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n", "is a kustomization: render it first"),
         ("apiVersion: v1\nkind: List\nitems: []\n", "it is an empty List"),
         ("apiVersion: apps/v1\nkind: Deployment\n", "it holds apps/v1 Deployment"),
+        ("apiVersion: serving.kubeflow.org/v1beta1\nkind: InferenceService\n", r"write .* serving.kserve.io/v1beta1"),
     ],
 )
 def test_what_is_no_service_yet_gets_one_line(tmp_path: Path, text: str, message: str) -> None:
     """It says what to do first."""
     path = tmp_path / "x.yaml"
     path.write_text(text)
-    with pytest.raises(ExperimentError, match=message) as caught:
-        read_service(path, CONFIG)
-    assert len(caught.value.problems) == 1
+    for reads in (lambda: read_service(path, CONFIG), lambda: check_file(path)):
+        with pytest.raises(ExperimentError, match=message) as caught:
+            reads()
+        assert len(caught.value.problems) == 1
+
+
+def test_of_services_of_one_name_none_can_be_chosen(tmp_path: Path) -> None:
+    """A name that two have is no advice."""
+    path = listed(tmp_path, ("default", "front"), ("default", "front"))
+    for name in (str(path), f"{path}#front"):
+        with pytest.raises(ExperimentError, match=r"holds 2 Services: front, front \(remove all but one\)"):
+            read_service(name, CONFIG)
 
 
 @pytest.mark.parametrize("ask", [load, load_sweep, check_file, services_of])
