@@ -250,29 +250,22 @@ def _ray_serve(experiment: Experiment, scaling: RayServe, params: Params) -> dic
 
 
 def _schedule(experiment: Experiment, scaling: Schedule, params: Params) -> dict[str, Any]:
-    windows = []
-    for window in scaling.windows:
-        start, end = seconds_of_day(window.start), seconds_of_day(window.end)
-        days = days_of(window.days)
-        ends = days if end > start else tuple((day + 1) % 7 for day in days)
-        windows.append(
-            schedule.Window(
-                _cron(start, days),
-                _cron(end % DAY_S, ends if end < DAY_S else tuple((day + 1) % 7 for day in days)),
-                window.replicas,
-                schedule.UNBOUNDED,
-                ZoneInfo(scaling.timezone),
-            )
+    zone = ZoneInfo(scaling.timezone)
+    windows = [
+        schedule.Window(
+            days_of(window.days),
+            seconds_of_day(window.start),
+            seconds_of_day(window.end),
+            window.replicas,
+            schedule.UNBOUNDED,
+            zone,
         )
+        for window in scaling.windows
+    ]
     length_s = experiment.horizon_s or experiment.repeat_s or experiment.workload.length_s or 0.0
     table = schedule.changes(windows, moment_of(scaling.load_starts, scaling.timezone), length_s + 2 * DAY_S)
     stays = params.stays or int(table[:, schedule.LEAST].max() > 0)
     return {"schedule": table, "stays": stays}
-
-
-def _cron(time_s: int, days: tuple[int, ...]) -> schedule.Cron:
-    weekdays = ",".join(str((day + 1) % 7) for day in days)
-    return schedule.parse(f"{time_s // 60 % 60} {time_s // 3600} * * {weekdays}")
 
 
 def _lookahead(experiment: Experiment, scaling: Lookahead, params: Params) -> dict[str, Any]:
