@@ -84,7 +84,19 @@ def test_sharing_that_costs_nothing_is_written_down(tmp_path):
 
     assert found.model["service-time"]["slowdown"] == [1.0] * 10
     assert "slots" not in found.model["service-time"]
-    assert any("no contention with up to 10 requests at once" in one for one in found.notes)
+    assert any("up to 10 requests at once" in one for one in found.notes)
+
+
+def test_contention_of_requests_that_are_hardly_ever_alone_is_not_ruled_out(tmp_path):
+    """Two at once take 1.3 times as long, as requests of 5.2 s without contention would: the file cannot tell."""
+    model = {"service-time": {"time": {**TIME, "median": "4s"}, "slowdown": [1.0, 1.3]}, "cold-start": "10s"}
+    told = experiment(model, scale=2, concurrency=2, workload={"requests": 200, "concurrency": 4})
+    kpasim.simulate(told, replications=1, engine="reference").write(tmp_path)
+    found = kpasim.calibrate(tmp_path)
+
+    assert found.model["service-time"]["slowdown"] == [1.0, 1.0]
+    assert found.slowdown[1][2] > 1.3
+    assert any("not told apart from longer service times" in one for one in found.notes)
 
 
 def test_what_pods_do_not_show_is_kept_from_the_experiment(tmp_path):
