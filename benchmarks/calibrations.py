@@ -1,6 +1,6 @@
 """Does calibrating with run folders find the truth again? Simulated runs whose model is known, and fitted.
 
-    python benchmarks/calibrations.py                  400 runs
+    python benchmarks/calibrations.py --write          400 runs, and their table in docs/guides/calibrate.md
     python benchmarks/calibrations.py --runs 40        the first 40 of them
     python benchmarks/calibrations.py --out FILE       keeps each study in FILE, and goes on where it ended
 
@@ -24,12 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import kpasim
+from benchmarks.pages import put, table
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.studies.calibrate import Calibration
 
 CONCURRENCIES = (1, 4, 10)
 KINDS = ("plain", "contention", "serialised", "timeouts", "two classes")
 SEED = 7000
+PAGE = "docs/guides/calibrate.md"
 RUNS = 400
 
 Floats = NDArray[np.float64]
@@ -198,6 +200,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--only", type=int, nargs="*", help="numbers of the runs to study")
     parser.add_argument("--out", type=Path, help="file that keeps each study, one a line")
+    parser.add_argument("--write", action="store_true", help=f"replace the table in {PAGE}")
     asked = parser.parse_args()
     lines = asked.out.read_text(encoding="utf-8").splitlines() if asked.out and asked.out.exists() else []
     done = {one["number"]: one for one in map(json.loads, lines)}
@@ -209,33 +212,29 @@ def main() -> None:
                 if asked.out:
                     with asked.out.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(done[number]) + "\n")
-    report([done[number] for number in numbers])
+    text = report([done[number] for number in numbers])
+    print(text)
+    if asked.write:
+        put(PAGE, "benchmarks/calibrations.py", text)
 
 
-def report(done: list[dict[str, Any]]) -> None:
-    """Print the table."""
-    print("| 90 % interval holds the truth | " + " | ".join(KINDS) + " | all |")
-    print("| --- |" + " --- |" * (len(KINDS) + 1))
+def report(done: list[dict[str, Any]]) -> str:
+    """The table."""
+    of_kind = [[one for one in done if kind in (one["kind"], None)] for kind in (*KINDS, None)]
+
+    def cells(row: str) -> list[str]:
+        held = [
+            [inside for one in several for name, inside in one["inside"].items() if row in (figure(name), "all")]
+            for several in of_kind
+        ]
+        return [f"{sum(one)} of {len(one)} ({np.mean(one):.0%})" if one else "" for one in held]
+
     rows = sorted({figure(name) for one in done for name in one["inside"]})
-    for row in [*rows, "all"]:
-        cells = []
-        for kind in (*KINDS, None):
-            held = [
-                inside
-                for one in done
-                if kind in (one["kind"], None)
-                for name, inside in one["inside"].items()
-                if row in (figure(name), "all")
-            ]
-            cells.append(f"{sum(held)} of {len(held)} ({sum(held) / len(held):.0%})" if held else "")
-        print(f"| {row} | " + " | ".join(cells) + " |")
-    cells = []
-    for kind in (*KINDS, None):
-        of_kind = [one for one in done if kind in (one["kind"], None)]
-        cells.append(f"{sum(bool(one['invented']) for one in of_kind)} of {len(of_kind)}")
-    print("| structure detected in error | " + " | ".join(cells) + " |")
+    lines = [[row, *cells(row)] for row in [*rows, "all"]]
+    wrong = [f"{sum(bool(one['invented']) for one in several)} of {len(several)}" for several in of_kind]
     turns = [one["serialised found"] for one in done if one["kind"] == "serialised"]
-    print(f"Serialised provisioning detected in {sum(turns)} of {len(turns)} runs that have them.")
+    found = f"Serialised provisioning was detected in {sum(turns)} of the {len(turns)} runs that have it."
+    return table(("", *KINDS, "all"), [*lines, ["structure detected in error", *wrong]]) + "\n\n" + found
 
 
 if __name__ == "__main__":

@@ -461,7 +461,8 @@ def _by_fits(
     source = [
         _made(records, f"{counted['requests']} requests, {counted['timeouts']} timed out, {counted['pods']} pods"),
         "Method: maximum likelihood, family by smallest Bayesian information criterion (a large sample that fits no "
-        f"family is used as it is), 90 % intervals from up to {BOOTSTRAPS} bootstrap resamples",
+        f"family is used as it is), 90 % intervals from up to {BOOTSTRAPS} draws (of the posterior where times are "
+        "exact and lognormal, else fitted to bootstrap resamples)",
         *(_fitted(part) for part in parts),
         *_about(served),
     ]

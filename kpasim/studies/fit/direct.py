@@ -34,7 +34,7 @@ ENOUGH_OF_A_TYPE = 5
 FEWEST_FIRST, LEAST_LONGER, SURE_LONGER = 2, 1.5, 4.0
 """Pods whose first requests must be slow, how many times as long as others, by how many standard errors."""
 TYPE_BOOTSTRAPS = 500
-TOLD_APART = 1.3
+DISTINGUISHED = 1.3
 """Contention factor up to which its interval must reach for the times to be called those of requests alone."""
 
 
@@ -291,10 +291,10 @@ def _said_of_sharing(sharing: Sharing, concurrency: int, *, told: bool) -> list[
         ]
     reach = len(sharing.slowdown)
     _, most = sharing.intervals[-1]
-    if sharing.slowdown[-1] == 1.0 and most > TOLD_APART:
+    if sharing.slowdown[-1] == 1.0 and most > DISTINGUISHED:
         return [
             f"up to {reach} requests at once take at most {most:.3g} times as long (95 % certain): nearly all shared "
-            "their pod, so contention is not told apart from longer service times (see --clients)"
+            "their pod, so contention cannot be distinguished from longer service times (see --clients)"
         ]
     if sharing.slowdown[-1] == 1.0:
         return [f"no contention with up to {reach} requests at once (at most {most:.3g} times as long, 95 % certain)"]

@@ -96,7 +96,7 @@ def test_contention_of_requests_that_are_hardly_ever_alone_is_not_ruled_out(tmp_
 
     assert found.model["service-time"]["slowdown"] == [1.0, 1.0]
     assert found.slowdown[1][2] > 1.3
-    assert any("not told apart from longer service times" in one for one in found.notes)
+    assert any("cannot be distinguished from longer service times" in one for one in found.notes)
 
 
 def test_what_pods_do_not_show_is_kept_from_the_experiment(tmp_path):
