@@ -307,10 +307,10 @@ def _begun(
     if ready[0]:
         settings["service.annotations.initial-scale"] = min(most, int(ready[0]))
     elif asked[0] and ready.any():
-        # Its first pods are starting: what came before they were Ready is sent once they are.
-        place = int(np.flatnonzero(ready)[0])
-        begin_s = float(times_s[place])
-        settings["service.annotations.initial-scale"] = min(most, max(1, int(ready[place])))
+        # Its first pods are starting. A revision has traffic once they are Ready, which is at some time after the last
+        # scrape that saw none: from there on, so that its first requests keep their scrape interval.
+        begin_s = float(times_s[np.flatnonzero(ready)[0] - 1])
+        settings["service.annotations.initial-scale"] = min(most, max(1, int(asked[0])))
     else:
         settings["start"] = {"state": "idled", "for": "0s"}
     try:

@@ -33,7 +33,10 @@ Floats = NDArray[np.float64]
 
 OPEN = 0.25
 """Share of the cold start that its interval is wide, from which on the waits are asked."""
-MOST_REQUESTS = 100_000
+ROUNDS, LITTLE = 3, 0.7
+"""Rounds of trials, each with the cold starts that the one before has left. Latencies are a line in the cold start only
+where the interval is not too wide: a round that leaves more than this share of it is the last one."""
+MOST_REQUESTS = 50_000
 """Windows with more of them have so many starts that scrapes tell the cold start; trials of them would take long."""
 STEPS = 400
 
@@ -66,34 +69,47 @@ def narrowed(
     start = prepared.times.start
     if start is None or not trials(prepared):
         return prepared
-    workload = prepared.whole.experiment.raw["workload"]
-    found: list[Trials] = []
-    recorded_s = math.nan
-    for within in sorted(("uniform", "clustered"), key=lambda one: one != workload["within"]):
-        placed = with_arrivals(prepared, within)
-        figures = backtest(observation, placed, DRAWS, partial(_beyond, progress, len(found) * DRAWS)).figures
-        latency = next(one for one in figures if one.name == "mean_latency_s")
-        tried = [in_seconds(draw[COLD_START]) for draw in prepared.whole.experiment.raw["model"]["posterior"]]
-        found.append(Trials(np.array(tried), latency.drawn))
-        recorded_s = latency.recorded
-    bounds_s = likely(found, recorded_s, (start.low_s, start.high_s))
-    if bounds_s is None:
+    found = prepared
+    for place in range(ROUNDS):
+        bounds_s = _explaining(observation, found, partial(_beyond, progress, place * 2 * DRAWS))
+        if bounds_s is None:
+            break
+        before = found.times.start
+        assert before is not None
+        left = (bounds_s[1] - bounds_s[0]) / (before.high_s - before.low_s)
+        if place and left > LITTLE:
+            break  # The same latency tells nothing twice: what was a line in a wide interval is one here.
+        narrow = replace(start, mean_s=0.5 * sum(bounds_s), low_s=bounds_s[0], high_s=bounds_s[1], notes=())
+        found = with_cold_start(found, replace(narrow, source=f"{start.source}, and how long requests waited"))
+        if left > LITTLE or not _is_open(found):
+            break
+    if found is prepared:
         return prepared
-    narrow = replace(
-        start,
-        mean_s=0.5 * sum(bounds_s),
-        low_s=bounds_s[0],
-        high_s=bounds_s[1],
-        source=f"{start.source}, and how long requests waited",
-        notes=(),
-    )
     note = (
         f"The pods at scrapes leave the cold start between {start.low_s:.3g} and {start.high_s:.3g} s. Of these, the "
         "ones that predict the recorded mean latency are taken, so that it does not test the prediction by itself: "
         "kube-state-metrics, or --cold-start, would."
     )
     notes = (*(one for one in prepared.notes if one not in start.notes), note)
-    return replace(with_cold_start(prepared, narrow), notes=notes)
+    return replace(found, notes=notes)
+
+
+def _explaining(
+    observation: Observation, prepared: Prepared, progress: Callable[[int], None]
+) -> tuple[float, float] | None:
+    """The bounds of the cold starts that explain the recorded mean latency [s], out of trials of those drawn now."""
+    start, experiment = prepared.times.start, prepared.whole.experiment
+    assert start is not None
+    tried_s = np.array([in_seconds(draw[COLD_START]) for draw in experiment.raw["model"]["posterior"]])
+    found: list[Trials] = []
+    recorded_s = math.nan
+    for within in sorted(("uniform", "clustered"), key=lambda one: one != experiment.raw["workload"]["within"]):
+        placed = with_arrivals(prepared, within)
+        figures = backtest(observation, placed, DRAWS, partial(_beyond, progress, len(found) * DRAWS)).figures
+        latency = next(one for one in figures if one.name == "mean_latency_s")
+        found.append(Trials(tried_s, latency.drawn))
+        recorded_s = latency.recorded
+    return likely(found, recorded_s, (start.low_s, start.high_s))
 
 
 def _beyond(progress: Callable[[int], None], before: int, done: int) -> None:
@@ -101,12 +117,17 @@ def _beyond(progress: Callable[[int], None], before: int, done: int) -> None:
 
 
 def trials(prepared: Prepared) -> int:
-    """How many replications ``narrowed`` simulates."""
-    start = prepared.times.start
+    """How many replications ``narrowed`` simulates at most."""
     ended = sum(float(one.ended.sum()) for one in prepared.traffic.passages)
-    is_open = start is not None and start.high_s - start.low_s > OPEN * start.mean_s
     # Past the activator a wait for a pod is not part of the recorded latency.
-    return 2 * DRAWS if is_open and prepared.traffic.direct < 0.5 and ended <= MOST_REQUESTS else 0
+    wanted = _is_open(prepared) and prepared.traffic.direct < 0.5 and ended <= MOST_REQUESTS
+    return ROUNDS * 2 * DRAWS if wanted else 0
+
+
+def _is_open(prepared: Prepared) -> bool:
+    """Whether the cold start is known to a wide interval only."""
+    start = prepared.times.start
+    return start is not None and start.high_s - start.low_s > OPEN * start.mean_s
 
 
 def likely(found: Sequence[Trials], recorded_s: float, within_s: tuple[float, float]) -> tuple[float, float] | None:

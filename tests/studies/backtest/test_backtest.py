@@ -17,8 +17,10 @@ from click.testing import CliRunner, Result
 from kpasim.cli.main import cli
 from kpasim.records.prometheus.observation import Observation
 from kpasim.spec.experiment import from_mapping, load
-from kpasim.studies.backtest import prepare
+from kpasim.spec.workload import Observed
+from kpasim.studies.backtest import compare, prepare
 from kpasim.studies.run import simulate
+from kpasim.workloads.observed import counts_of
 from tests import observing, prometheus_runs
 from tests.records.prometheus.servers import prometheus
 
@@ -199,6 +201,21 @@ def test_revisions_are_simulated_each_with_its_own_requests(tmp_path: Path):
     assert found["figures"]["requests"]["predicted"] == pytest.approx(truth["requests"], rel=0.01)
     assert any("2 revisions served" in note for note in found["notes"])
     assert found["figures"]["pod_seconds"]["error"] == pytest.approx(0.0, abs=0.15)
+
+
+def test_a_new_revision_keeps_the_scrape_interval_of_its_first_requests(tmp_path: Path):
+    """Pods that became Ready since the last scrape served them over up to 15 s, and not all within the last second."""
+    observation = observing.thinned(prometheus_runs.observation("rev-change"), 3)
+    observation.write(tmp_path / "observed")
+    given = prepare.Given(changed("rev-change", tmp_path), replications=20)
+    prepared = prepare.prepare(observation, tmp_path / "observed", given)
+    _, second = prepared.parts
+    assert isinstance(second.experiment.workload, Observed)
+    begin_s, end_s, requests = (column[0] for column in counts_of(second.experiment.workload))
+    assert requests == 8
+    assert end_s - begin_s == pytest.approx(15.0, abs=0.1)
+    figures = {one.name: one for one in compare.backtest(observation, prepared, 20).figures}
+    assert figures["mean_latency_s"].error == pytest.approx(0.0, abs=0.08)
 
 
 def test_a_higher_concurrency_is_not_taken_for_a_faster_container(place: Path):
