@@ -140,8 +140,8 @@ def test_the_page_gives_figures_and_differences_in_the_same_unit(place: Path, an
 
 
 def test_the_answer_begins_with_the_verdict_and_says_what_it_assumed(place: Path):
-    """Words for people, with few replications."""
-    done = backtest(place, "--manifest", changed(GOOD, place), "-n", "8")
+    """Words for people."""
+    done = backtest(place, "--manifest", changed(GOOD, place))
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("The present was predicted well enough")
     for words in (
