@@ -6,16 +6,14 @@ import pytest
 
 from benchmarks.verdicts import measured, problems
 from kpasim.spec.experiment import Experiment, from_mapping
+from tests.services import service
 
 
 def small() -> Experiment:
     """A load of ten requests."""
-    container = {"image": "registry.example/painter"}
-    spec = {"template": {"spec": {"containerConcurrency": 1, "containers": [container]}}}
     return from_mapping(
         {
-            "service": {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "painter"},
-                        "spec": spec},
+            "service": service(containerConcurrency=1),
             "workload": {"kind": "poisson", "rate": 0.1, "duration": "100s"},
             "model": {"service-time": {"distribution": "lognormal", "median": "3s", "sigma": 0.3},
                       "cold-start": "10s"},

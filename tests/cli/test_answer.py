@@ -18,6 +18,7 @@ from kpasim.results.display import clock, percent
 from kpasim.spec.experiment import from_mapping
 from kpasim.studies.run import Result, simulate
 from tests.report.test_html import Elements
+from tests.services import service
 
 PRICED = {"instance-types": [{"name": "g", "price-per-hour": 3.6, "gpus": 1}]}
 OVERLOAD = {"kind": "poisson", "rate": 1, "duration": "10m"}
@@ -25,17 +26,8 @@ OVERLOAD = {"kind": "poisson", "rate": 1, "duration": "10m"}
 
 def experiment(workload: dict[str, Any], annotations: dict[str, Any], **more: Any) -> dict[str, Any]:
     """An experiment with requests of 10 s and cold starts of 60 s."""
-    template = {
-        "metadata": {"annotations": {f"autoscaling.knative.dev/{key}": str(one) for key, one in annotations.items()}},
-        "spec": {"containerConcurrency": 1, "timeoutSeconds": 600, "containers": [{"name": "c", "image": "x"}]},
-    }
     return {
-        "service": {
-            "apiVersion": "serving.knative.dev/v1",
-            "kind": "Service",
-            "metadata": {"name": "s"},
-            "spec": {"template": template},
-        },
+        "service": service(annotations, containerConcurrency=1, timeoutSeconds=600),
         "workload": workload,
         "model": {"service-time": 10, "cold-start": "60s"},
         "cluster": PRICED,

@@ -26,13 +26,9 @@ from kpasim.engines.sampling import arrivals
 from kpasim.errors import RunError
 from kpasim.results.tables import read_table, write_table
 from kpasim.spec.experiment import from_mapping
+from tests.services import service
 
-SERVICE = {
-    "apiVersion": "serving.knative.dev/v1",
-    "kind": "Service",
-    "metadata": {"name": "stub"},
-    "spec": {"template": {"spec": {"containers": [{"image": "stub"}]}}},
-}
+SERVICE = service(name="stub")
 MODEL = {"name": "stub", "service-time": {"time": "50ms"}, "cold-start": {"stages": []}}
 
 

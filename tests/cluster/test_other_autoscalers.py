@@ -9,19 +9,14 @@ import pytest
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.validate import LOCAL, Settings, validate
 from kpasim.spec.experiment import from_mapping
+from tests.services import service
 
 
 @pytest.mark.parametrize("kind", ["hpa", "spare"])
 def test_another_autoscaler_is_not_validated(tmp_path: Path, kind: str) -> None:
     """The cluster would run Knative's own, and its prediction would be of something else."""
-    service = {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "metadata": {"name": "painter"},
-        "spec": {"template": {"spec": {"containers": [{"image": "x"}]}}},
-    }
     data = {
-        "service": service,
+        "service": service(),
         "workload": {"kind": "constant", "rate": 1.0, "duration": "5s"},
         "model": {"service-time": "1s", "cold-start": "1s"},
         "autoscaler": kind,

@@ -22,6 +22,7 @@ from kpasim.engines.params import Params
 from kpasim.policy import burst, scaler
 from kpasim.policy.windows import smoothing_coefficient
 from kpasim.spec.experiment import from_mapping
+from tests.services import service
 
 from .hand import CALM, MS, S, Story, by_hand, clocks, ints
 
@@ -126,18 +127,14 @@ def test_the_worked_example_of_knative(play: Play, example: str) -> None:
 def test_five_clients_get_eight_pods_at_seventy_percent(play: Play, percent: str, wanted: int) -> None:
     """A manifest's containerConcurrency is not yet the target: 1 * 70 % = 0.7, and 5/0.7 = 7.1; at 100 % it is 5/1."""
     annotations = {"min-scale": "1", "target-utilization-percentage": percent}
-    template = {
-        "metadata": {"annotations": {f"autoscaling.knative.dev/{key}": value for key, value in annotations.items()}},
-        "spec": {"containerConcurrency": 1, "containers": [{"image": "example.com/painter"}]},
-    }
-    service = {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "metadata": {"name": "painter"},
-        "spec": {"template": template},
-    }
     load = {"kind": "hey", "requests": 5, "concurrency": 5, "timeout": "0s"}
-    what = from_mapping({"service": service, "workload": load, "model": {"service-time": "60s", "cold-start": "30s"}})
+    what = from_mapping(
+        {
+            "service": service(annotations, containerConcurrency=1),
+            "workload": load,
+            "model": {"service-time": "60s", "cold-start": "30s"},
+        }
+    )
 
     story = play(lower(what), service_s=60.0, stages_s=(30.0,))
 

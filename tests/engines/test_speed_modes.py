@@ -16,6 +16,7 @@ from kpasim.results import summary
 from kpasim.spec.experiment import from_mapping
 from kpasim.studies.run import simulate
 from kpasim.studies.statistics import Statistics, statistics
+from tests.services import service
 
 from .hand import MS, S, draws, experiment
 
@@ -117,15 +118,13 @@ def test_a_clock_that_is_due_now_is_due_once_more_next(nth: int, phase_ns: int, 
 
 def poisson() -> tuple[Statistics, summary.Figures]:
     """Statistics and figures of the same replications."""
-    service = {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "metadata": {"name": "counted"},
-        "spec": {"template": {"spec": {"containerConcurrency": 1, "containers": [{"image": "example.com/painter"}]}}},
-    }
     model = {"service-time": {"distribution": "exponential", "mean": "2s"}, "cold-start": "20s"}
     what = from_mapping(
-        {"service": service, "workload": {"kind": "poisson", "rate": 2.0, "duration": "20m"}, "model": model}
+        {
+            "service": service(containerConcurrency=1),
+            "workload": {"kind": "poisson", "rate": 2.0, "duration": "20m"},
+            "model": model,
+        }
     )
     return statistics(what, replications=4), simulate(what, replications=4, engine="compiled").figures
 

@@ -7,6 +7,7 @@ import pytest
 from kpasim.errors import ExperimentError
 from kpasim.spec.experiment import from_mapping
 from kpasim.studies.run import simulate
+from tests.services import service
 
 SIZE_S = 30.0
 """12 GB at 400 MB/s."""
@@ -14,21 +15,10 @@ SIZE_S = 30.0
 
 def usable_s(stage: dict[str, object], clients: int = 1, nodes: int = 4) -> list[float]:
     """How long after its creation each pod is usable [s]."""
-    annotations = {"autoscaling.knative.dev/target-utilization-percentage": "100"}
-    container = {"image": "example/x", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+    container = {"resources": {"limits": {"nvidia.com/gpu": "1"}}}
     experiment = from_mapping(
         {
-            "service": {
-                "apiVersion": "serving.knative.dev/v1",
-                "kind": "Service",
-                "metadata": {"name": "painter"},
-                "spec": {
-                    "template": {
-                        "metadata": {"annotations": annotations},
-                        "spec": {"containerConcurrency": 1, "containers": [container]},
-                    }
-                },
-            },
+            "service": service({"target-utilization-percentage": 100}, container=container, containerConcurrency=1),
             "workload": {"kind": "hey", "requests": clients, "concurrency": clients, "timeout": "600s"},
             "model": {"service-time": "40s", "cold-start": {"stages": [stage, {"name": "load", "time": "5s"}]}},
             "cluster": {"nodes": {"gpus-per-node": 8 // nodes, "count": nodes}},

@@ -18,6 +18,7 @@ from kpasim.engines.sampling import Sampler
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.studies.run import simulate
 from kpasim.studies.statistics import statistics
+from tests.services import service
 
 AUTOSCALING = "autoscaling.knative.dev/"
 MIXED = {
@@ -35,17 +36,10 @@ STAGES = [
 
 def experiment(requests: int, workload: dict[str, Any] | None = None, **more: Any) -> Experiment:
     """Requests at half a second's distance on average, two seconds each, on pods that come and go."""
-    annotations = {f"{AUTOSCALING}{key}": value for key, value in more.pop("annotations", {}).items()}
-    spec = {"containerConcurrency": 2, "timeoutSeconds": 60, "containers": [{"image": "example.com/painter"}]}
-    service = {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "metadata": {"name": "parts"},
-        "spec": {"template": {"metadata": {"annotations": annotations}, "spec": spec}},
-    }
     model = more.pop("model", {"service-time": {"distribution": "exponential", "mean": "2s"}, "cold-start": "15s"})
     load = workload or {"kind": "poisson", "rate": 2.0, "duration": f"{requests / 2}s", "timeout": "30s"}
-    return from_mapping({"service": service, "workload": load, "model": model, **more})
+    painter = service(more.pop("annotations", None), containerConcurrency=2, timeoutSeconds=60)
+    return from_mapping({"service": painter, "workload": load, "model": model, **more})
 
 
 def in_parts(what: Experiment, pods: int = 512) -> Counts:

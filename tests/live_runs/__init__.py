@@ -1,26 +1,6 @@
 """Runs that ``kpasim validate`` recorded against Knative's real control plane, compressed; see ``folder``."""
 
-from __future__ import annotations
+from tests.archives import Runs
 
-import functools
-from pathlib import Path
-
-from tests.archives import unpacked
-
-ARCHIVE = Path(__file__).with_name("runs.tar.xz")
-
-
-def root() -> Path:
-    """The folder that holds all runs."""
-    return unpacked(ARCHIVE)
-
-
-@functools.cache
-def names() -> tuple[str, ...]:
-    """The names of the runs, sorted."""
-    return tuple(sorted(path.name for path in root().iterdir()))
-
-
-def folder(name: str) -> Path:
-    """The run folder of that name. Read it only: all tests of a process share it."""
-    return root() / name
+_RUNS = Runs(__file__)
+names, folder = _RUNS.names, _RUNS.folder

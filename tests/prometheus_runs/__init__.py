@@ -8,30 +8,14 @@ every 5 s. Three have another form as well: ``outage/range15.json``, ``errors/op
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.observe import from_files
-from tests.archives import unpacked
+from tests.archives import Runs
 
-ARCHIVE = Path(__file__).with_name("runs.tar.xz")
+_RUNS = Runs(__file__)
+names, folder = _RUNS.names, _RUNS.folder
 NAMESPACE = "default"
-
-
-def root() -> Path:
-    """The folder that holds all runs."""
-    return unpacked(ARCHIVE)
-
-
-@functools.cache
-def names() -> tuple[str, ...]:
-    """The names of the runs, sorted."""
-    return tuple(sorted(path.name for path in root().iterdir()))
-
-
-def folder(name: str) -> Path:
-    """The run folder of that name. Read it only: all tests of a process share it."""
-    return root() / name
 
 
 @functools.cache

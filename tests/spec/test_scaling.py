@@ -11,13 +11,9 @@ from kpasim.errors import ExperimentError
 from kpasim.spec.autoscaler import HPA as HPA_CLASS
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.spec.scaling import KINDS, Hpa, Keda, Kpa, Schedule, Spare, days_of, moment_of
+from tests.services import service
 
-SERVICE = {
-    "apiVersion": "serving.knative.dev/v1",
-    "kind": "Service",
-    "metadata": {"name": "painter"},
-    "spec": {"template": {"spec": {"containers": [{"image": "x"}]}}},
-}
+SERVICE = service()
 BASE: dict[str, Any] = {
     "service": SERVICE,
     "workload": {"kind": "constant", "rate": 1.0, "duration": "1m"},

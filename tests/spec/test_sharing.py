@@ -13,20 +13,15 @@ from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.spec.sharing import sharing, sharing_note
 from kpasim.studies.run import simulate
 from kpasim.studies.search.space import check_sharing, default_axes
+from tests.services import service
 
 
 def experiment(concurrency: int, service_time: Any = "4s", resources: Any = None, **rest: Any) -> Experiment:
     """A pod that takes ``concurrency`` requests at a time."""
-    container = {"image": "painter", **({"resources": resources} if resources else {})}
-    spec = {"containerConcurrency": concurrency, "containers": [container]}
+    container = {"resources": resources} if resources else {}
     return from_mapping(
         {
-            "service": {
-                "apiVersion": "serving.knative.dev/v1",
-                "kind": "Service",
-                "metadata": {"name": "painter"},
-                "spec": {"template": {"spec": spec}},
-            },
+            "service": service(container=container, containerConcurrency=concurrency),
             "workload": {"kind": "constant", "rate": 1, "duration": "60s"},
             "model": {"name": "m", "service-time": service_time, "cold-start": "5s"},
             **rest,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kpasim.spec.experiment import Experiment, from_mapping
-
-PREFIX = "autoscaling.knative.dev/"
+from tests.services import service
 
 
 def manifest(
@@ -14,25 +13,12 @@ def manifest(
 ) -> dict[str, Any]:
     """A Service that leaves nothing to wish for, but for what is given."""
     probe = {"httpGet": {"path": "/ready"}, "periodSeconds": 1}
-    one = {
-        "image": "registry.example/painter",
-        "readinessProbe": probe,
-        "resources": {"limits": {"nvidia.com/gpu": "1"}},
-        **(container or {}),
-    }
     wanted = {"max-scale": "4", "min-scale": "1", "target-utilization-percentage": "100", **(notes or {})}
-    annotations = {PREFIX + key: value for key, value in wanted.items() if value}
-    return {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "metadata": {"name": "painter"},
-        "spec": {
-            "template": {
-                "metadata": {"annotations": annotations},
-                "spec": {"containerConcurrency": 1, "timeoutSeconds": 300, **spec, "containers": [one]},
-            }
-        },
-    }
+    return service(
+        {key: value for key, value in wanted.items() if value},
+        container={"readinessProbe": probe, "resources": {"limits": {"nvidia.com/gpu": "1"}}, **(container or {})},
+        **{"containerConcurrency": 1, "timeoutSeconds": 300, **spec},
+    )
 
 
 def experiment(

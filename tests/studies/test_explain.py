@@ -11,30 +11,16 @@ from kpasim.results.tables import Tables
 from kpasim.spec.experiment import from_mapping
 from kpasim.studies.explain import explanation, moments
 from kpasim.studies.run import Result, simulate
+from tests.services import service
 
 ANNOTATIONS = {"target-utilization-percentage": "100", "max-scale": "2"}
 
 
 def told(**changes: Any) -> tuple[Result, list[str]]:
     """Three requests of 5 s at once, and three more after five minutes, from zero pods."""
-    annotations = {f"autoscaling.knative.dev/{key}": value for key, value in ANNOTATIONS.items()}
+    container = {"readinessProbe": {"httpGet": {"path": "/"}, "periodSeconds": 1}}
     data = {
-        "service": {
-            "apiVersion": "serving.knative.dev/v1",
-            "kind": "Service",
-            "metadata": {"name": "painter"},
-            "spec": {
-                "template": {
-                    "metadata": {"annotations": annotations},
-                    "spec": {
-                        "containerConcurrency": 1,
-                        "containers": [
-                            {"image": "painter", "readinessProbe": {"httpGet": {"path": "/"}, "periodSeconds": 1}}
-                        ],
-                    },
-                }
-            },
-        },
+        "service": service(ANNOTATIONS, container=container, containerConcurrency=1),
         "workload": {"kind": "batches", "size": 3, "every": "300s", "duration": "301s"},
         "model": {"service-time": "5s", "cold-start": "10s"},
         "start": "idled",

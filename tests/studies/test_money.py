@@ -23,6 +23,7 @@ from kpasim.studies.runner import Runner
 from kpasim.studies.sweep import sweep
 from kpasim.studies.tune import tune
 from tests.recomputed import recompute
+from tests.services import service
 
 GPU = {"name": "g", "price-per-hour": 3.6, "gpus": 1}
 """A GPU of a thousandth a second."""
@@ -34,16 +35,8 @@ def mapping(
     workload: dict[str, Any], cold_start: Any, annotations: dict[str, Any], more: dict[str, Any]
 ) -> dict[str, Any]:
     """An experiment of one small service, as a file has it."""
-    spec = {"containerConcurrency": 1, "timeoutSeconds": 600, "containers": [{"name": "c", "image": "x"}]}
-    metadata = {"annotations": {f"autoscaling.knative.dev/{key}": str(value) for key, value in annotations.items()}}
-    service = {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "metadata": {"name": "s"},
-        "spec": {"template": {"metadata": metadata, "spec": spec}},
-    }
     return {
-        "service": service,
+        "service": service(annotations, containerConcurrency=1, timeoutSeconds=600),
         "workload": workload,
         "model": {"service-time": 10, "cold-start": cold_start},
         "cluster": {"instance-types": [GPU]},

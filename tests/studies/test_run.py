@@ -11,17 +11,13 @@ from kpasim.errors import RunError
 from kpasim.records import read
 from kpasim.spec.experiment import from_mapping
 from kpasim.studies.run import Result, simulate
+from tests.services import service
 
 
 def run(**changes: Any) -> Result:
     """Six requests of five seconds by three clients, simulated once."""
     data = {
-        "service": {
-            "apiVersion": "serving.knative.dev/v1",
-            "kind": "Service",
-            "metadata": {"name": "painter"},
-            "spec": {"template": {"spec": {"containerConcurrency": 1, "containers": [{"image": "painter"}]}}},
-        },
+        "service": service(containerConcurrency=1),
         "workload": {"kind": "hey", "requests": 6, "concurrency": 3, "timeout": "0"},
         "model": {"service-time": "5s", "cold-start": "10s"},
         "replications": 1,

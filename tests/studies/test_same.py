@@ -23,19 +23,10 @@ from kpasim.studies.same import same
 from kpasim.studies.sweep import Plan
 from kpasim.studies.tune import tune
 from tests import observing
+from tests.services import service
 
 _PREFIX = "autoscaling.knative.dev/"
-SERVICE = {
-    "apiVersion": "serving.knative.dev/v1",
-    "kind": "Service",
-    "metadata": {"name": "painter"},
-    "spec": {
-        "template": {
-            "metadata": {"annotations": {}},
-            "spec": {"containers": [{"image": "x", "resources": {"limits": {"nvidia.com/gpu": "2"}}}]},
-        }
-    },
-}
+SERVICE = service(container={"resources": {"limits": {"nvidia.com/gpu": "2"}}})
 ANNOTATIONS = {
     "class": "kpa.autoscaling.knative.dev", "metric": "concurrency", "target": "2", "window": "30s",
     "activation-scale": "2", "min-scale": "1", "max-scale": "6", "initial-scale": "3", "scale-down-delay": "10s",

@@ -16,13 +16,9 @@ from kpasim.studies.steady import (
     warm_up_s,
     why_no_month,
 )
+from tests.services import service
 
-SERVICE = {
-    "apiVersion": "serving.knative.dev/v1",
-    "kind": "Service",
-    "metadata": {"name": "s"},
-    "spec": {"template": {"spec": {"containerConcurrency": 1, "containers": [{"name": "c", "image": "x"}]}}},
-}
+SERVICE = service(containerConcurrency=1)
 
 
 def experiment(workload: dict[str, Any], cold_start: Any = "5m", **more: Any) -> Experiment:

@@ -15,6 +15,7 @@ from kpasim.cli.sweep import effects_table, front_table, rows_table
 from kpasim.report.html import page_of
 from kpasim.studies.grid.result import SweepResult, load_result
 from kpasim.studies.sweep import sweep
+from tests.services import service
 from tests.studies.sweeps import command_line
 
 MIN, MAX = "service.annotations.min-scale", "service.annotations.max-scale"
@@ -24,15 +25,8 @@ HEY = {"kind": "hey", "requests": 50, "concurrency": 5, "timeout": "0s"}
 
 def file(folder: Path, axes: Mapping[str, Any], more: Mapping[str, Any] | None = None, **changes: Any) -> Path:
     """A sweep over one GPU service, and its experiment."""
-    annotations = {f"autoscaling.knative.dev/{name}": text for name, text in changes.pop("annotations", {}).items()}
-    container = {"name": "c", "image": "x"}
-    template = {
-        "metadata": {"annotations": annotations},
-        "spec": {"containerConcurrency": 1, "timeoutSeconds": 600, "containers": [container]},
-    }
     experiment = {
-        "service": {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "s"},
-                    "spec": {"template": template}},
+        "service": service(changes.pop("annotations", None), containerConcurrency=1, timeoutSeconds=600),
         "workload": HEY, "model": MODEL, "replications": 10, "seed": 1,
         "cluster": {"instance-types": [{"name": "g", "price-per-hour": 3.6, "gpus": 1}]},
         **changes,

@@ -21,24 +21,15 @@ from kpasim.studies.search.ladder import TOLERANCE
 from kpasim.studies.search.space import MAX_SCALE, MIN_SCALE, default_axes
 from kpasim.studies.search.stress import more_load
 from kpasim.studies.tune import TuneResult, tune
+from tests.services import service
 
 HEY = {"kind": "hey", "requests": 50, "concurrency": 5, "timeout": "0s"}
 
 
 def data(annotations: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """An experiment with 10 s of service and a minute of cold start; `changes` replace whole keys."""
-    names = {f"autoscaling.knative.dev/{name}": str(value) for name, value in annotations.items()}
-    template = {
-        "metadata": {"annotations": names},
-        "spec": {"containerConcurrency": 1, "timeoutSeconds": 600, "containers": [{"name": "c", "image": "x"}]},
-    }
     return {
-        "service": {
-            "apiVersion": "serving.knative.dev/v1",
-            "kind": "Service",
-            "metadata": {"name": "s"},
-            "spec": {"template": template},
-        },
+        "service": service(annotations, containerConcurrency=1, timeoutSeconds=600),
         "workload": HEY,
         "model": {"service-time": 10, "cold-start": "60s"},
         "cluster": {"instance-types": [{"name": "g", "price-per-hour": 3.6, "gpus": 1}]},

@@ -15,6 +15,7 @@ from kpasim.spec.experiment import from_mapping
 from kpasim.spec.workload import Observed
 from kpasim.workloads.observed import counts, counts_of
 from tests import observing, prometheus_runs
+from tests.services import service
 
 RNG = np.random.default_rng(4)
 BEGINS_S = np.sort(RNG.uniform(0.0, 300.0, 400))
@@ -132,10 +133,8 @@ def test_what_is_no_observation_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(RecordError, match="is no observation"):
         counts_of(Observed(kind="observed", file=str(tmp_path / "empty")))
-    service = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "a"},
-               "spec": {"template": {"spec": {"containers": [{"image": "x"}]}}}}  # fmt: skip
     with pytest.raises(ExperimentError, match="is not a folder of kpasim observe"):
-        from_mapping({"service": service, "workload": {"kind": "observed", "file": "nowhere"},
+        from_mapping({"service": service(), "workload": {"kind": "observed", "file": "nowhere"},
                       "model": {"service-time": "1s"}}, base=tmp_path)  # fmt: skip
 
 

@@ -15,19 +15,14 @@ from kpasim.engines.sampling import Recorded, Sampler
 from kpasim.errors import RunError
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.studies.execution.allocation import Allocation
+from tests.services import service
 
 
 def experiment(**changes: Any) -> Experiment:
     """Twelve clients at once, each of whom gets a pod."""
-    template = {"spec": {"containerConcurrency": 1, "containers": [{"image": "painter"}]}}
     return from_mapping(
         {
-            "service": {
-                "apiVersion": "serving.knative.dev/v1",
-                "kind": "Service",
-                "metadata": {"name": "painter"},
-                "spec": {"template": template},
-            },
+            "service": service(containerConcurrency=1),
             "workload": {"kind": "hey", "requests": 24, "concurrency": 12, "timeout": "0"},
             "model": {"service-time": {"distribution": "exponential", "mean": "30s"}, "cold-start": "10s"},
             **changes,

@@ -9,24 +9,20 @@ import kpasim
 from kpasim.errors import RunError
 from kpasim.records import read
 from kpasim.spec.experiment import from_mapping
+from tests.services import service
 
 
 def experiment(model, *, scale=8, concurrency=1, workload=None):
     """A service of that model under hey."""
-    scales = {f"autoscaling.knative.dev/{end}-scale": str(scale) for end in ("min", "max")}
-    service = {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "metadata": {"name": "s"},
-        "spec": {
-            "template": {
-                "metadata": {"annotations": scales},
-                "spec": {"containerConcurrency": concurrency, "timeoutSeconds": 600, "containers": [{"image": "x"}]},
-            }
-        },
-    }
+    scales = {"min-scale": scale, "max-scale": scale}
     load = {"kind": "hey", "requests": 200, "concurrency": 8, "timeout": "0s"} | (workload or {})
-    return from_mapping({"service": service, "workload": load, "model": model})
+    return from_mapping(
+        {
+            "service": service(scales, containerConcurrency=concurrency, timeoutSeconds=600),
+            "workload": load,
+            "model": model,
+        }
+    )
 
 
 TIME = {"distribution": "lognormal", "median": "8s", "sigma": 0.4}

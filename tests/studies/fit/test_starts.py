@@ -15,6 +15,7 @@ from kpasim.studies.fit.families import Sample, fit
 from kpasim.studies.fit.starts import fit_starts
 from tests.real_runs import folder
 from tests.records.examples import pod
+from tests.services import service
 
 FIRST = {"created": 0, "scheduled": 20, "initialized": 21, "proxy": 45, "started": 45, "ready": 75}
 
@@ -80,20 +81,9 @@ def test_machines_that_come_independently_give_a_run_again(tmp_path):
         },
         {"name": "load", "time": "25s"},
     ]
-    service = {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "metadata": {"name": "s"},
-        "spec": {
-            "template": {
-                "metadata": {"annotations": {"autoscaling.knative.dev/max-scale": "8"}},
-                "spec": {"containerConcurrency": 1, "containers": [{"image": "x"}]},
-            }
-        },
-    }
     experiment = from_mapping(
         {
-            "service": service,
+            "service": service({"max-scale": 8}, containerConcurrency=1),
             "workload": {"kind": "hey", "requests": 200, "concurrency": 8, "timeout": "0s"},
             "model": {
                 "service-time": {"distribution": "lognormal", "median": "8s", "sigma": 0.4},
