@@ -19,25 +19,29 @@ TICK, SCRAPE = int(Kind.TICK), int(Kind.SCRAPE)
 
 
 def set_up(sim: Simulation) -> None:
-    """A new autoscaler; without scraping every tick is valid, so the ticks begin with the revision."""
+    """A new autoscaler begins its clocks."""
     kind = sim.params.autoscaler
-    if kind != of.KPA:
-        if kind != of.RAY_SERVE:
-            hpa.set_up(sim)
-        if kind != of.KEDA_HTTP:
-            hpa.set_up_metric(sim)
-        if kind == of.KEDA or kind == of.KEDA_HTTP:
-            keda.set_up(sim)
-        if kind == of.KEDA_HTTP:
-            keda_http.set_up(sim)
-        if kind == of.RAY_SERVE:
-            ray_serve.set_up(sim)
-        return
-    if sim.params.looks_ahead:
-        ahead.set_up(sim)
-    sim.autoscaler.desired, sim.autoscaler.excess = sim.start_autoscaler()
-    if not kpa.is_scraped(sim) or sim.params.looks_ahead:
-        wake_tick(sim, sim.decides_after(sim.now_ns))
+    if kind == of.HPA:
+        hpa.set_up(sim)
+        hpa.set_up_metric(sim)
+    elif kind == of.KEDA:
+        hpa.set_up(sim)
+        hpa.set_up_metric(sim)
+        keda.set_up(sim)
+    elif kind == of.KEDA_HTTP:
+        hpa.set_up(sim)
+        keda.set_up(sim)
+        keda_http.set_up(sim)
+    elif kind == of.RAY_SERVE:
+        hpa.set_up_metric(sim)
+        ray_serve.set_up(sim)
+    else:
+        if sim.params.looks_ahead:
+            ahead.set_up(sim)
+        sim.autoscaler.desired, sim.autoscaler.excess = sim.start_autoscaler()
+        # Without scraping every tick is valid, so the ticks begin with the revision.
+        if not kpa.is_scraped(sim) or sim.params.looks_ahead:
+            wake_tick(sim, sim.decides_after(sim.now_ns))
 
 
 def wake_tick(sim: Simulation, due_ns: int) -> None:
