@@ -281,6 +281,73 @@ def status_desired_scale(want: int, previous: int) -> int:
     return previous if want == WANT_UNKNOWN and previous >= 0 else want
 
 
+class Reconciled(NamedTuple):
+    """What a reconcile of the PodAutoscaler leads to.
+
+    Attributes:
+        patch: Replicas to write to the Deployment, or ``NO_PATCH``.
+        requeue_ns: Time after which to reconcile again, or ``NO_REQUEUE_NS``.
+        offered: Asynchronous activator probes started, see ``decide``.
+        mode: Mode the ServerlessService is asked for.
+        active: Status of the condition Active.
+        reason: Its reason.
+        initialized: Whether the condition ScaleTargetInitialized is true.
+        desired: Desired scale that the status shows.
+    """
+
+    patch: int
+    requeue_ns: int
+    offered: int
+    mode: int
+    active: int
+    reason: int
+    initialized: bool
+    desired: int
+
+
+def reconcile(
+    rules: Rules,
+    desired: int,
+    excess: float,
+    ready_pods: int,
+    replicas: int,
+    initialized: bool,
+    active: int,
+    reason: int,
+    active_age_ns: int,
+    sks_mode: int,
+    proxy_for_ns: int,
+    shown: int,
+    probe_ok: bool,
+) -> Reconciled:
+    """A reconcile of a PodAutoscaler whose ServerlessService is known: scale, mode, conditions, status.
+
+    Args:
+        rules: Settings of the revision.
+        desired: The decider's latest decision, -1 before any.
+        excess: Excess burst capacity of that decision.
+        ready_pods: Ready pods.
+        replicas: Replicas the Deployment asks for now.
+        initialized: Whether the condition ScaleTargetInitialized is true.
+        active: Status of the condition Active so far.
+        reason: Its reason so far.
+        active_age_ns: Time since one of both last changed.
+        sks_mode: Mode of the ServerlessService so far.
+        proxy_for_ns: For how long the activator has backed the revision; 0 when it does not.
+        shown: Desired scale the status shows so far, -1 for none.
+        probe_ok: Whether an activator would answer a probe sent now.
+
+    Source:
+        knative/serving@98e5ef9, pkg/reconciler/autoscaling/kpa/kpa.go, ``Reconciler.ReconcileKind``
+    """
+    want, patch, requeue_ns, _, offered = decide(
+        rules, desired, initialized, active, active_age_ns, sks_mode, proxy_for_ns, replicas, probe_ok
+    )
+    status, why, reached = active_condition(rules, want, ready_pods, active, reason, initialized, True)
+    mode = burst.mode(want, excess)
+    return Reconciled(patch, requeue_ns, offered, mode, status, why, reached, status_desired_scale(want, shown))
+
+
 KERNELS = (
     apply_bounds,
     min_scale,
@@ -291,4 +358,5 @@ KERNELS = (
     active_condition,
     ready_condition,
     status_desired_scale,
+    reconcile,
 )

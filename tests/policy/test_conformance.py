@@ -879,23 +879,40 @@ def replay_reconcile(case: Case) -> None:
     check("decider created", expected["decider_created"], sks_known)
     decision = (scaler.WANT_UNKNOWN, scaler.NO_PATCH, scaler.NO_REQUEUE_NS, 0, 0)
     mode, activators, ready_pods = burst.PROXY, burst.MIN_ACTIVATORS, 0
+    active, initialized = conditions_of(case)
+    shown = -1 if case["pa_status_desired_scale"] is None else case["pa_status_desired_scale"]
     if sks_known:
         ready_pods = case["pods"]["ready"]
         decision = decision_of(case, rules, case["decider_desired_scale"])
-        mode = burst.mode(decision[0], float(case["decider_excess_burst_capacity"]))
+        done = scaler.reconcile(
+            rules,
+            case["decider_desired_scale"],
+            float(case["decider_excess_burst_capacity"]),
+            ready_pods,
+            1 if case["current_replicas"] is None else case["current_replicas"],
+            initialized,
+            active,
+            scaler.NO_REASON,
+            round(case["pa_active_condition_age_ms"] * NS_PER_MS),
+            burst.MODES.index(case["sks_mode"]),
+            round((case["sks_proxy_for_ms"] or 0) * NS_PER_MS),
+            shown,
+            case["activator_probe_result"] == "ok",
+        )
+        assert (done.patch, done.requeue_ns, done.offered) == (*decision[1:3], decision[4])
+        mode, active, reason, initialized, shown = done[3:]
         activators = burst.num_activators(
             ready_pods, settings.total_value, settings.target_burst_capacity, settings.activator_capacity
         )
+    else:  # the reconcile stops before the scaler
+        shown = scaler.status_desired_scale(scaler.WANT_UNKNOWN, shown)
+        active, reason, initialized = scaler.active_condition(
+            rules, scaler.WANT_UNKNOWN, ready_pods, active, scaler.NO_REASON, initialized, True
+        )
     check_decision(expected, decision)
     check("service", expected["sks"], {"mode": burst.MODES[mode], "num_activators": activators})
-    previous = case["pa_status_desired_scale"]
-    shown = scaler.status_desired_scale(decision[0], -1 if previous is None else previous)
     check("desired scale shown", expected["pa_status_desired_scale"], shown)
     check("actual scale shown", expected["pa_status_actual_scale"], ready_pods)
-    active, initialized = conditions_of(case)
-    active, reason, initialized = scaler.active_condition(
-        rules, decision[0], ready_pods, active, scaler.NO_REASON, initialized, True
-    )
     check_active(expected, active, reason)
     check("initialized", expected["scale_target_initialized"], initialized)
     sks_ready = case["sks_state"] == "ready"

@@ -241,37 +241,33 @@ class Revision:
             self._again.cancel()
             self._again = None
         now_ns = self.clock.now_ns()
-        rules = self._rules()
-        ready = len(self.ready_pods())
-        proxy_for_ns = 0 if self._proxy_since_ns is None else now_ns - self._proxy_since_ns
-        # One activator that is always there: a probe through the public endpoints succeeds while they hold it.
-        want, patch, again_ns, _, offered = scaler.decide(
-            rules,
+        done = scaler.reconcile(
+            self._rules(),
             self._desired,
+            self._excess,
+            len(self.ready_pods()),
+            self._replicas,
             self._initialized,
             self._active,
+            self._reason,
             now_ns - self._active_since_ns,
             self._mode,
-            proxy_for_ns,
-            self._replicas,
+            0 if self._proxy_since_ns is None else now_ns - self._proxy_since_ns,
+            self._shown,
+            # One activator that is always there: a probe through the public endpoints succeeds while they hold it.
             self.path == burst.PROXY,
         )
-        if patch != scaler.NO_PATCH:
-            self._replicas = patch
+        if done.patch != scaler.NO_PATCH:
+            self._replicas = done.patch
             self._follow_replicas()
-        self._mode = burst.mode(want, self._excess)
+        self._mode, self._initialized, self._shown = done.mode, done.initialized, done.desired
         self._note_proxy(now_ns)
-        active, reason, self._initialized = scaler.active_condition(
-            rules, want, ready, self._active, self._reason, self._initialized, True
-        )
-        if (active, reason) != (self._active, self._reason):
-            self._active, self._reason = active, reason
+        if (done.active, done.reason) != (self._active, self._reason):
+            self._active, self._reason = done.active, done.reason
             # Kubernetes keeps the time of a change in whole seconds.
             self._active_since_ns = now_ns // _SECOND_NS * _SECOND_NS
-        self._shown = scaler.status_desired_scale(want, self._shown)
         self._publish_objects()
-        if offered:
-            again_ns = scaler.PROBE_REQUEUE_NS
+        again_ns = scaler.PROBE_REQUEUE_NS if done.offered else done.requeue_ns
         if again_ns != scaler.NO_REQUEUE_NS:
             seconds = self.clock.real(again_ns / _SECOND_NS)
             self._again = asyncio.get_running_loop().call_later(max(0.001, seconds), self._reconcile)
@@ -396,8 +392,8 @@ class Revision:
         backed = {"type": "ActivatorEndpointsPopulated", "status": "True", "severity": "Info"}
         backed |= {"reason": "ActivatorEndpointsPopulated", "message": "Revision is backed by Activator"}
         direct = {"type": "ActivatorEndpointsPopulated", "status": "False", "severity": "Info"}
-        empty = {"status": "Unknown", "reason": "NoHealthyBackends"}
-        there = {"status": "True"} if ready or self._active == scaler.FALSE else empty
+        sks_ready = ready > 0 or self._active == scaler.FALSE
+        there = {"status": "True"} if sks_ready else {"status": "Unknown", "reason": "NoHealthyBackends"}
         self._publish(
             SERVERLESS_SERVICES,
             about.revision,
@@ -418,8 +414,8 @@ class Revision:
                 ],
             },
         )
-        active = {"status": scaler.CONDITIONS[self._active], "reason": scaler.REASONS[self._reason]}
-        active = {key: value for key, value in active.items() if value}
+        active = _condition(self._active, self._reason)
+        overall = _condition(*scaler.ready_condition(self._active, self._reason, sks_ready))
         started = {"status": "True" if self._initialized else "Unknown"}
         self._publish(
             POD_AUTOSCALERS,
@@ -440,7 +436,7 @@ class Revision:
                 if self._active == scaler.ABSENT
                 else [
                     {"type": "Active", **active},
-                    {"type": "Ready", **active},
+                    {"type": "Ready", **overall},
                     {"type": "SKSReady", **there},
                     {"type": "ScaleTargetInitialized", **started},
                 ],
@@ -465,3 +461,9 @@ class Revision:
             document: Document = {"metadata": {"name": name, "namespace": namespace, "labels": labels}}
             change(document)
             store.create(resource, document)
+
+
+def _condition(status: int, reason: int) -> Document:
+    """Status and reason of a condition; an empty reason is left out."""
+    shown = {"status": scaler.CONDITIONS[status], "reason": scaler.REASONS[reason]}
+    return {key: value for key, value in shown.items() if value}

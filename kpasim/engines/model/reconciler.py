@@ -187,49 +187,42 @@ def reconcile(sim: Simulation) -> None:
         serve(sim)
         return
     now = sim.now_ns
-    rules = rules_of(sim)
-    want, patch, requeue_ns, _, offered = scaler.decide(
-        rules,
+    done = scaler.reconcile(
+        rules_of(sim),
         sim.autoscaler.desired,
+        sim.autoscaler.excess,
+        sim.revision.ready_pods,
+        sim.revision.replicas,
         sim.revision.initialized == 1,
         sim.revision.active,
+        sim.revision.reason,
         now - sim.revision.active_since_ns,
         sim.revision.asked_mode,
         now - sim.revision.backed_since_ns if sim.revision.backed else 0,
-        sim.revision.replicas,
+        sim.revision.status_desired,
         sim.revision.public_mode == burst.PROXY,
     )
-    if requeue_ns != scaler.NO_REQUEUE_NS:
-        requeue_at(sim, now + requeue_ns)
-    if offered and sim.revision.probing_until_ns == NEVER_NS:
+    if done.requeue_ns != scaler.NO_REQUEUE_NS:
+        requeue_at(sim, now + done.requeue_ns)
+    if done.offered and sim.revision.probing_until_ns == NEVER_NS:
         sim.revision.probing_until_ns = now + scaler.PROBE_TIMEOUT_NS
         sim.schedule(now + scaler.PROBE_PERIOD_NS, RECONCILE, 2)
-    if patch != scaler.NO_PATCH:
-        sim.revision.replicas = patch
+    if done.patch != scaler.NO_PATCH:
+        sim.revision.replicas = done.patch
         sim.schedule(now + sim.params.rollout_ns, ROLLOUT, 0)
-    mode = burst.mode(want, sim.autoscaler.excess)
     activators = burst.num_activators(
         sim.revision.ready_pods, sim.params.total_value, sim.params.target_burst_capacity, sim.params.activator_capacity
     )
-    if mode != sim.revision.asked_mode or activators != sim.revision.wanted_activators:
-        sim.revision.asked_mode = mode
+    if done.mode != sim.revision.asked_mode or activators != sim.revision.wanted_activators:
+        sim.revision.asked_mode = done.mode
         sim.revision.wanted_activators = activators
         enqueue_sks(sim)
-    active, reason, initialized = scaler.active_condition(
-        rules,
-        want,
-        sim.revision.ready_pods,
-        sim.revision.active,
-        sim.revision.reason,
-        sim.revision.initialized == 1,
-        True,
-    )
-    sim.revision.initialized = 1 if initialized else 0
-    if active != sim.revision.active or reason != sim.revision.reason:
-        sim.revision.active = active
-        sim.revision.reason = reason
+    sim.revision.initialized = 1 if done.initialized else 0
+    if done.active != sim.revision.active or done.reason != sim.revision.reason:
+        sim.revision.active = done.active
+        sim.revision.reason = done.reason
         sim.revision.active_since_ns = stamp(sim)
-    sim.revision.status_desired = scaler.status_desired_scale(want, sim.revision.status_desired)
+    sim.revision.status_desired = done.desired
     if (
         sim.revision.seen_active != sim.revision.active
         or sim.revision.seen_reason != sim.revision.reason
