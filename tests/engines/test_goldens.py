@@ -391,6 +391,36 @@ def test_a_revision_may_begin_with_nothing(play: Play) -> None:
     assert [] == story.pods(out.CREATED)
 
 
+def test_a_report_at_the_moment_of_a_tick_is_before_it(play: Play) -> None:
+    """The ticker stands still while the windows are empty; a report at 200.5 s starts it, and it is due at 200.5 s.
+
+    The request of 200.499 s is told at 200.501 s only, and until then taken off each report, so that tick sees zeros.
+    """
+    story = play(
+        hey(1, start_for_ns=200_499 * MS, first_stat_ns=2 * MS),
+        phase=clocks(tick_s=0.5, report_s=0.5),
+        service_s=LONG_S,
+        stages_s=(5.0,),
+    )
+    ticks = [(float(row[out.TICK_T]) / 1e9, int(row[out.DESIRED])) for row in story.outcome.ticks]
+    assert [(124.5, 0), (200.5, 0), (200.501, 1), (202.5, 1)] == [row for row in ticks if row[0] > 124.0][:4]
+
+
+def test_a_probe_of_a_pod_that_is_terminating_comes_too_late(play: Play) -> None:
+    """The first of four more pods listens at 199.45 s, is removed at 199.5 s, and would be probed at 199.6 s.
+
+    At 199.5 s the Deployment goes back from five pods to one, and pods that are not ready go first.
+    """
+    story = play(
+        hey(5, **WARM, horizon_ns=120 * S),
+        service_s=8.0,
+        stages_s=(200.0,),
+        stage_times_s=[(1.0,), (97.95,)],
+    )
+    assert [(101.5, 2), (103.5, 4), (105.5, 5), (199.5, 1)] == story.replicas[1:]
+    assert [1.0, None, None, None, None] == story.pods(out.USABLE)
+
+
 def test_before_any_decision_nothing_is_poked(play: Play) -> None:
     """A revision that began with no pod has no decision yet, so its first request waits for the tick of 101.5 s."""
     story = play(hey(1, initial_scale=0), service_s=1.0, stages_s=(1.0,))

@@ -657,3 +657,14 @@ def test_work_for_clients_that_have_gone_ends_with_the_pod(play: Play) -> None:
     assert gone_s is not None
     assert [70.0, None, None, None] == [story.seconds(t) for t in story.of_requests(out.DONE)]
     assert gone_s - 10.0 == float(story.outcome.pods[0, out.BUSY]) / 1e9
+
+
+def test_the_slot_of_a_request_that_is_waking_is_not_given_away(play: Play) -> None:
+    """The first request ends at 6 s and wakes the second; meanwhile a pod comes at 6.6 s and takes the third only."""
+    p = sending(4, pods=2, start_for_ns=1 * S, wake_ns=2 * S, horizon_ns=60 * S)
+
+    story = play(p, sent_s=[0.0, 0.1, 0.2, 0.3], service_s=1.0, stages_s=(5.0,), stage_times_s=[(5.0,), (6.5,)])
+
+    first, second, third, fourth = story.begun
+    assert (5.0, 6.6) == (first, third)
+    assert 6.6 < second < fourth
