@@ -20,7 +20,7 @@ from kpasim.spec.goparse import format_float, parse_bool, parse_duration, parse_
 from kpasim.spec.objects import Object, objects_in
 from kpasim.spec.quantities import amount, duration_text
 from kpasim.spec.servingruntime import KINDS, kept
-from kpasim.spec.yamlfile import Document, parse_documents, read_text
+from kpasim.spec.yamlfile import Document, is_text, node_at, parse_documents, read_text
 
 KSERVE_CONFIG = "inferenceservice-config"
 """KServe's own ConfigMap."""
@@ -126,7 +126,7 @@ def config_maps_in(path: str | Path) -> tuple[list[ConfigMap], list[Document]]:
         Problem(dotted((*one.prefix, key)), not_text(value), one.line(key))
         for one in found
         for key, value in one.data.items()
-        if not isinstance(value, str)
+        if not is_text(value, node_at(one.document.node, (*one.prefix, key)))
     ]
     if problems:
         raise ExperimentError(path, problems)
@@ -151,7 +151,8 @@ def _config_maps(one: Object) -> Iterator[ConfigMap]:
         annotations = data_at(("metadata", "annotations"))
         yield ConfigMap(one.name, data_at(("data",)), annotations, one.document, (*one.prefix, "data"))
     elif one.kind == "KnativeServing":
-        for key in data_at(("spec", "config")):
+        # Without any the cluster has Knative's defaults.
+        for key in data_at(("spec", "config")) or ("autoscaler",):
             place = ("spec", "config", key)
             name = key if key.startswith("config-") else f"config-{key}"
             yield ConfigMap(name, data_at(place), {}, one.document, (*one.prefix, *place))

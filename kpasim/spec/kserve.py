@@ -40,6 +40,7 @@ ANNOTATIONS = (_OWN_ANNOTATIONS, _PREDICTOR_ANNOTATIONS)
 ANNOTATION_FIELDS = {"min-scale": "minReplicas", "max-scale": "maxReplicas", "target": "scaleTarget",
                      "metric": "scaleMetric"}  # fmt: skip
 """Fields of the predictor that KServe writes as annotations of the revision, by the annotation's short name."""
+_TIMEOUTS = ("timeoutSeconds", "responseStartTimeoutSeconds")
 SPEC_FIELDS = {"containerConcurrency": "containerConcurrency", "timeoutSeconds": "timeout"}
 """Fields of the predictor that KServe writes to the revision's spec."""
 FIELDS = (*ANNOTATION_FIELDS.values(), *SPEC_FIELDS.values())
@@ -214,6 +215,7 @@ def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_
         },
     }
     if is_standard:
+        service["spec"]["template"]["spec"] = _counted(service["spec"]["template"]["spec"])
         for short in ("metric", "target", "class"):
             annotations.pop(SPELLINGS[short][0], None)
     unknown = [(*PREDICTOR, key) for key in predictor if key not in _COMPONENT | _POD]
@@ -454,11 +456,32 @@ def _pod(
     if predictor.get("containerConcurrency") is not None:
         spec["containerConcurrency"] = predictor["containerConcurrency"]
     if predictor.get("timeout") is not None:
-        spec["timeoutSeconds"] = spec["responseStartTimeoutSeconds"] = predictor["timeout"]
-    for key in ("timeoutSeconds", "responseStartTimeoutSeconds"):
+        spec |= dict.fromkeys(_TIMEOUTS, predictor["timeout"])
+    for key in _TIMEOUTS:
         made.origins[*_SPEC, key] = (*PREDICTOR, "timeout")
     spec["containers"] = _containers(predictor, config, runtime, made)
     return spec
+
+
+def _counted(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run depends on of a pod in Standard mode, which Knative's rules for pods do not hold for."""
+    found = {key: spec[key] for key in ("containerConcurrency", *_TIMEOUTS) if key in spec}
+    probes = ("readinessProbe", "startupProbe")
+    containers = [
+        {key: one[key] for key in ("name", "image", "resources", *(probes if index == 0 else ())) if key in one}
+        if isinstance(one, Mapping)
+        else one
+        for index, one in enumerate(spec["containers"])
+    ]
+    return {**found, "containers": _with_a_port(containers)}
+
+
+def _with_a_port(containers: list[Any]) -> list[Any]:
+    """Several containers of which none has a port, which the first one then brings: a runtime's, or one of Standard."""
+    if len(containers) < 2 or any(isinstance(one, Mapping) and one.get("ports") for one in containers):
+        return containers
+    first = containers[0]
+    return [{**first, "ports": [{"containerPort": 8080}]} if isinstance(first, Mapping) else first, *containers[1:]]
 
 
 def _model_key(predictor: Mapping[str, Any]) -> str | None:
@@ -501,7 +524,8 @@ def _containers(
         made.origins[*_SPEC, "containers", len(found)] = (*PREDICTOR, "containers", index)
         serves = isinstance(one, Mapping) and not found
         found.append({**_with_resources(one, config), "name": SERVING_CONTAINER} if serves else one)
-    return found
+    # The port of a runtime that is not known is not known either.
+    return _with_a_port(found) if key is not None and not runtime else found
 
 
 def _with_resources(container: Mapping[str, Any], config: KServeConfig) -> dict[str, Any]:

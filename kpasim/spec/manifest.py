@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ruamel.yaml import YAML
-from ruamel.yaml.nodes import ScalarNode
 
 from kpasim.errors import ExperimentError, Problem
 from kpasim.spec.autoscaler import (
@@ -37,7 +36,7 @@ from kpasim.spec.quantities import amount
 from kpasim.spec.scaling import Kpa, Scaling, of_hpa_class, scaling_of
 from kpasim.spec.webhook import Cluster, Fault, annotation_faults, review
 from kpasim.spec.yamledit import edited, put
-from kpasim.spec.yamlfile import Document, bounded_yaml, node_at, parse_documents
+from kpasim.spec.yamlfile import Document, bounded_yaml, is_text, node_at, parse_documents, template
 
 ECI_SPECS = "k8s.aliyun.com/eci-use-specs"
 """Annotation that lists instance types, in the order they are tried."""
@@ -73,7 +72,6 @@ _AFFECTS_TIMING = (
     "initContainers", "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName",
     "runtimeClassName", "schedulerName", "hostNetwork", "volumes",
 )  # fmt: skip
-_YAML_1_1_BOOLEANS = re.compile(r"[yYnN]|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +402,7 @@ class _Checker:
     def __init__(self, source: Document | None, prefix: Place, kserve: InferenceService | None = None) -> None:
         self._lines = source.lines if source else {}
         self._node = source.node if source else None
+        self._text = source.text if source else ""
         self._prefix = prefix
         self._kserve = kserve
         self.problems: list[Problem] = []
@@ -419,14 +418,17 @@ class _Checker:
 
     def raise_if_any(self, path: str) -> None:
         if self.problems:
+            failing = next((one for one in self.problems if "{{" in one.message), None)
+            # In quotes an action of a template is YAML.
+            unrendered = template(self._text, failing.line) if failing else None
+            if unrendered:
+                raise ExperimentError(path, [unrendered])
             raise ExperimentError(path, sorted(self.problems, key=lambda problem: problem.line or 0))
 
     def texts(self, values: Any, place: Place = TEMPLATE_ANNOTATIONS) -> None:
-        """Hold annotations to be text, as Kubernetes reads them: in YAML 1.1 a bare `on` or `no` is a boolean."""
+        """Hold annotations to be text, as Kubernetes reads them."""
         for key, value in values.items() if isinstance(values, Mapping) else ():
-            node = node_at(self._node, self._full((*place, key)))
-            bare = isinstance(node, ScalarNode) and not node.style
-            if not isinstance(value, str) or (bare and _YAML_1_1_BOOLEANS.fullmatch(value)):
+            if not is_text(value, node_at(self._node, self._full((*place, key)))):
                 self.wrong((*place, key), not_text(value))
 
 

@@ -154,8 +154,8 @@ def parse_documents(text: str, path: str | Path) -> list[Document]:
         mark = getattr(err, "problem_mark", None) or getattr(err, "context_mark", None)
         reason = getattr(err, "problem", None) or str(err).partition("\n")[0] or type(err).__name__
         line = mark.line + 1 if mark else None
-        if template := _template(text, line):
-            raise ExperimentError(path, [template]) from None
+        if unrendered := template(text, line):
+            raise ExperimentError(path, [unrendered]) from None
         raise ExperimentError(path, [Problem("", f"is not YAML ({' '.join(str(reason).split())})", line)]) from None
 
 
@@ -168,8 +168,8 @@ def _documents(nodes: Iterable[Node], text: str, path: str | Path) -> list[Docum
         if data is not None:
             documents.append(Document(str(path), text, data, builder.lines, node))
     if builder.problems:
-        template = _template(text, builder.problems[0].line)
-        raise ExperimentError(path, [template] if template else builder.problems)
+        unrendered = template(text, builder.problems[0].line)
+        raise ExperimentError(path, [unrendered] if unrendered else builder.problems)
     return documents
 
 
@@ -180,7 +180,7 @@ _OTHER_TEMPLATES = {
 }
 
 
-def _template(text: str, line: int | None) -> Problem | None:
+def template(text: str, line: int | None) -> Problem | None:
     """What to say of a template: Helm's wherever its first action is, others in the line that fails."""
     if found := _HELM.search(text):
         place = text[: found.start()].count("\n") + 1
@@ -244,6 +244,15 @@ def node_at(node: Node | None, place: Place) -> Node | None:
         else:
             return None
     return node
+
+
+_BOOLEANS = re.compile(r"[yYnN]|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF")
+
+
+def is_text(value: object, node: Node | None) -> bool:
+    """Whether Kubernetes takes a value as text: to it, which reads YAML 1.1, a bare `on` or `no` is a boolean."""
+    bare = isinstance(node, ScalarNode) and not node.style
+    return isinstance(value, str) and not (bare and _BOOLEANS.fullmatch(value))
 
 
 class _Builder:

@@ -130,3 +130,15 @@ def test_a_template_says_that_it_must_be_rendered():
     status, _, err = check("k8s/template.yaml")
     assert status == 1
     assert err.startswith("Error: k8s/template.yaml:2: is a template, with {{: render it first (helm template")
+
+
+def test_a_template_whose_actions_are_in_quotes_is_one_too():
+    """It is YAML; what is wrong with it is that it is not rendered."""
+    rows = 'autoscaling.knative.dev/max-scale: "{{ .Values.max }}"'
+    Path("quoted.yaml").write_text(
+        SERVICE.replace("NAME", "a").replace("a,b:1", "a:1").replace('autoscaling.knative.dev/targett: "7"', rows)
+    )
+    status, out, _ = check("quoted.yaml")
+    assert status == 1
+    assert "quoted.yaml:6" in out
+    assert "is a template, with {{: render it first" in " ".join(out.split())

@@ -102,6 +102,12 @@ def test_config_maps_are_found_wherever_they_stand(texts: list[str]) -> None:
     assert not told(check_file("ksvc.yaml", cluster_config=paths), "refused", "needs-feature")
 
 
+def test_an_operator_without_settings_has_knative_s_defaults() -> None:
+    """That is what its ConfigMaps then hold."""
+    Path("cluster.yaml").write_text("apiVersion: operator.knative.dev/v1beta1\nkind: KnativeServing\nspec: {}\n")
+    assert cluster_of(["cluster.yaml"]).autoscaler.stable_window_s == 60
+
+
 def test_without_its_cluster_the_service_is_refused() -> None:
     """The limit of 600 s is a default of the cluster."""
     assert told(check_file("ksvc.yaml"), "refused", "needs-feature") != []
@@ -113,6 +119,7 @@ def test_without_its_cluster_the_service_is_refused() -> None:
         (config_map("config-gc", "a: b"), "holds none of the ConfigMaps that matter .it holds config-gc."),
         (f"{MAPS[0]}\n---\n{config_map('config-autoscaler', 'stable-window: 30s')}", "is given twice .first in .*:1;"),
         (config_map("config-autoscaler", "stable-window: 120"), "120 is not text"),
+        (config_map("config-autoscaler", "enable-scale-to-zero: yes"), "enable-scale-to-zero: .* is not text"),
         (config_map("config-autoscaler", "stable-window: 5s"), "5s is out of range"),
     ],
 )

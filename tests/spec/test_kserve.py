@@ -353,6 +353,39 @@ def test_keda_has_the_windows_of_the_cluster_where_a_predictor_has_none(tmp_path
     assert (behavior.scale_up.stabilization_window_s, behavior.scale_down.stabilization_window_s) == (7.0, 60.0)
 
 
+def test_knative_s_rules_of_pods_do_not_hold_in_standard_mode(tmp_path: Path) -> None:
+    """A Deployment may have ports of any name and probes on sidecars; numbers are kept."""
+    path = tmp_path / "isvc.yaml"
+    text = """\
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata: {name: foo, annotations: {serving.kserve.io/deploymentMode: MODE}}
+spec:
+  predictor:
+    hostNetwork: true
+    model:
+      modelFormat: {name: lightgbm}
+      storageUri: gs://a/b
+      ports: [{name: grpc-port, containerPort: 8081}, {name: http, containerPort: 8080}]
+      readinessProbe: {httpGet: {path: /h, port: 8080}, periodSeconds: 3}
+      resources: {limits: {nvidia.com/gpu: 2}}
+    containers:
+      - {name: side, image: example/side, readinessProbe: {tcpSocket: {port: 1}}, lifecycle: {}}
+"""
+    path.write_text(text.replace("MODE", "Standard"))
+    service = read_service(path, AutoscalerConfig())
+    assert (service.gpus, service.probe.period_s) == (2, 3.0)
+    path.write_text(text.replace("MODE", "Knative"))
+    with pytest.raises(ExperimentError, match="grpc-port"):
+        read_service(path, AutoscalerConfig())
+
+
+def test_the_port_of_a_runtime_that_is_not_known_is_not_missed(tmp_path: Path) -> None:
+    """A transformer beside the model, as KServe's page on collocation has it."""
+    beside = "containers: [{name: transformer-container, image: kserve/image-transformer}]"
+    assert len(made(tmp_path, beside).data["spec"]["template"]["spec"]["containers"]) == 2
+
+
 def test_a_metric_of_knative_in_standard_mode_is_told_by_its_deployment_and_hpa(tmp_path: Path) -> None:
     """In one line."""
     with pytest.raises(ExperimentError, match=r"'concurrency': .*a Deployment and an HPA, no Knative Service"):
