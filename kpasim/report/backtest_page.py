@@ -53,6 +53,20 @@ def read(folder: str | Path) -> dict[str, Any]:
     return found
 
 
+def page_of(folder: str | Path) -> str:
+    """The page about the backtest that a folder holds.
+
+    Raises:
+        RecordError: It cannot be read, or is no backtest.
+    """
+    found = read(folder)
+    try:
+        return backtest_page(found)
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        problem = Problem("", f"is no backtest as kpasim writes them ({type(error).__name__}: {error})")
+        raise RecordError(Path(folder) / "backtest.json", [problem]) from None
+
+
 def backtest_page(found: Mapping[str, Any]) -> str:
     """The page about a backtest.
 

@@ -54,7 +54,7 @@ def page_of(
             )
         from kpasim.report import backtest_page
 
-        return backtest_page.backtest_page(backtest_page.read(folder))
+        return backtest_page.page_of(folder)
     run = _read(folder)
     if other is not None:
         return pair_page(run, _read(Path(other)))

@@ -103,6 +103,20 @@ def test_the_folder_holds_a_page_that_report_makes_again(place: Path, answer: di
     assert done.stdout == page
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"time_zone": "Mars/Base"}, {"edges_s": []}, {"edges_s": [1e300]}, {"figures": [1]}, {"bins": {"pods": {}}}],
+    ids=json.dumps,
+)
+def test_a_damaged_backtest_is_refused_in_one_line(answer: dict[str, Any], tmp_path: Path, change: dict[str, Any]):
+    """Whatever became of backtest.json since it was written."""
+    (tmp_path / "backtest.json").write_text(json.dumps(answer | change))
+    done = CliRunner().invoke(cli, ["report", str(tmp_path), "--out", "-"])
+    assert done.exit_code == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "backtest.json: is no backtest as kpasim writes them" in done.stderr
+
+
 def test_the_prediction_is_written_as_series(place: Path, answer: dict[str, Any]):
     """OpenMetrics with time stamps: mean and band of each bin."""
     lines = (place / "predicted.txt").read_text().splitlines()
