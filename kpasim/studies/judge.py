@@ -81,7 +81,7 @@ def judge(result: Result, slos: Sequence[Slo]) -> list[Judgement]:
         RunError: One is about money and prices are missing, or about a month and the load says nothing about one.
     """
     figures, about = dict(result.slo_figures), []
-    if result.steady_s is not None:
+    if result.steady_s is not None and result.steady_s[0] > 0:
         about.append(f"requests after the warm-up of {duration_text(round(result.steady_s[0]))}")
     if result.experiment.horizon_s is not None and figures["in_flight"].any():
         # Requests that the horizon leaves in flight count as they end, as in `kpasim tune`.

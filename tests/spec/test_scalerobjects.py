@@ -279,6 +279,8 @@ def test_versus_and_experiments_take_the_file(tmp_path: Path) -> None:
     assert isinstance(changed.experiment.scaling, Keda)
     assert changed.experiment.scaling.polling_interval_s == 5.0
 
+    assert "down after 2m" in rivals(load(HEY), [f"{tmp_path}/two.yaml#sd15"])[1].assumed
+
     with pytest.raises(ExperimentError, match=r"holds 2 autoscalers: .*two.yaml#sd15"):
         rivals(load(HEY), [str(tmp_path / "two.yaml")])
     text = HEY.read_text().replace("manifests/", f"{ROOT}/experiments/manifests/")

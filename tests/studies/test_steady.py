@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kpasim.spec.experiment import Experiment, from_mapping
+from kpasim.spec.experiment import Experiment, from_mapping, load
+from kpasim.studies.judge import judge
+from kpasim.studies.run import simulate
+from kpasim.studies.search.slo import parse_slo
 from kpasim.studies.steady import (
     cold_start_s,
     has_month,
@@ -16,6 +19,7 @@ from kpasim.studies.steady import (
     warm_up_s,
     why_no_month,
 )
+from tests.documented import ROOT
 from tests.services import service
 
 SERVICE = service(containerConcurrency=1)
@@ -89,3 +93,10 @@ def test_requests_per_day_are_those_of_the_stretch() -> None:
     """Four requests, two of them in the 100 s that count."""
     sent = np.array([[0.0, 50.0, 149.0, 150.0], [np.nan] * 4])
     assert requests_per_day(sent, (50.0, 150.0)).tolist() == [2 * 864, 0]
+
+
+def test_nothing_is_said_of_a_warm_up_that_is_not_left_out() -> None:
+    """A load of a single period is taken as a whole."""
+    result = simulate(load(ROOT / "experiments" / "diurnal-day.yaml"), replications=1)
+    assert result.steady_s == (0.0, 86_400.0)
+    assert judge(result, [parse_slo("p95<=10s")])[0].about == ""

@@ -199,7 +199,8 @@ def assumed_of(experiment: Experiment) -> str:
         target = f"target {each} {unit} a pod"
         least = scaling.min_replica_count if isinstance(scaling, Keda) else scaling.min_replicas
         rest = f"{least} to {scaling.max_of(most)} pods, decides every {duration_text(scaling.sync_period_s)}"
-        down = f"down after {duration_text(scaling.downscale_stabilization_s)}"
+        own_s = scaling.behavior.scale_down.stabilization_window_s if scaling.behavior else None
+        down = f"down after {duration_text(scaling.downscale_stabilization_s if own_s is None else own_s)}"
         if isinstance(scaling, Keda):
             down = f"polls every {duration_text(scaling.polling_interval_s)}, to zero after "
             down += duration_text(scaling.cooldown_period_s)
