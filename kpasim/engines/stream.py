@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kpasim.engines import compiled
 from kpasim.engines.clock import ENTITY_BITS, Kind
 from kpasim.engines.compiled.arrays import Arrays
-from kpasim.engines.model import state
+from kpasim.engines.model import state, views
 from kpasim.engines.model.state import EventQueue, Supply
 from kpasim.engines.outcome import POD_COLUMNS, CapacityExceeded, Counts
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Ints, Params
@@ -121,7 +121,9 @@ class _Run:
 
     def _fold(self) -> None:
         """Count the pods that are gone for good, and drop their rows and those of their nodes."""
-        arrays, core, revision = self._arrays, self._arrays.read("core"), self._arrays.read("revision")
+        arrays, core = self._arrays, self._arrays.read("core")
+        _drop_gone(arrays)
+        revision = arrays.read("revision")
         count = revision.pods
         self._pods.watch(self._rows(), core.load_ns, core.now_ns)
         events = _events(arrays)
@@ -181,29 +183,65 @@ def _pods_of(arrays: Arrays, events: Ints) -> list[tuple[Any, Ints, Any]]:
     ]
 
 
+def _drop_gone(arrays: Arrays) -> None:
+    """Take the pods that are gone out of the list of those that are alive."""
+    revision = arrays.read("revision")
+    listed = arrays.alive_pods[: revision.listed]
+    alive = listed[arrays.pods["phase"][listed] != state.GONE]
+    listed[: len(alive)] = alive
+    revision.listed = len(alive)
+    arrays.write("revision", revision)
+
+
 def _pod_lists(arrays: Arrays) -> list[Ints]:
-    """All lists of pods, each as far as it is in use."""
-    activators, cluster = arrays.activators, arrays.read("cluster")
+    """All lists of pods but the views, each as far as it is in use."""
     return [
-        arrays.visible_pods[: arrays.read("ingress").visible],
-        arrays.alive_pods[: arrays.read("revision").alive],
+        arrays.alive_pods[: arrays.read("revision").listed],
         arrays.unprobed[: arrays.read("revision").unprobed],
-        arrays.pending_pods[: cluster.pending],
-        *(arrays.found[index, : activators["found"][index]] for index in range(len(activators))),
-        *(
-            arrays.assigned[index, : activators["assigned"][index]]
-            for index in range(len(activators))
-            if activators["is_sliced"][index]
-        ),
         arrays.sessions["pod"],
-        arrays.nodes["puller"][: cluster.nodes],
+        arrays.nodes["puller"][: arrays.read("cluster").nodes],
     ]
+
+
+def _views(arrays: Arrays) -> list[Ints]:
+    """The pods of each view, in its order."""
+    found = []
+    for at, view in enumerate(arrays.views):
+        counts = arrays.block_pods[at, : view["blocks"]]
+        first = np.repeat(arrays.blocks[at, : view["blocks"]] * views.WIDTH, counts)
+        inside = np.arange(view["count"]) - np.repeat(np.cumsum(counts) - counts, counts)
+        found.append(arrays.members[at, first + inside])
+    return found
+
+
+def _write_views(arrays: Arrays, found: list[Ints]) -> None:
+    """Make the views anew, each block half full."""
+    arrays.spots[:] = state.NOTHING
+    for at, listed in enumerate(found):
+        nth, inside = np.divmod(np.arange(len(listed)), views.HALF)
+        blocks = max(1, -(-len(listed) // views.HALF))
+        places = np.arange(blocks)
+        spots = nth * views.WIDTH + inside
+        is_free = np.zeros(len(listed), dtype=np.int64)
+        if at < len(arrays.in_flight):
+            is_free += arrays.in_flight[at, listed] < arrays.slots[listed]
+        arrays.views[at] = (len(listed), blocks)
+        arrays.blocks[at, :blocks] = arrays.block_nth[at, :blocks] = places
+        arrays.block_pods[at, :blocks] = np.bincount(nth, minlength=blocks)
+        arrays.block_first[at, : -(-len(listed) // views.HALF)] = listed[:: views.HALF]
+        arrays.members[at, spots] = listed
+        arrays.spots[at, listed] = spots
+        arrays.free[at, :blocks] = 0
+        np.bitwise_or.at(arrays.free[at], nth, is_free << inside)
+        arrays.free_blocks[at] = 0
+        has_free = (arrays.free[at, :blocks] != 0).astype(np.int64)
+        np.bitwise_or.at(arrays.free_blocks[at], places >> state.WIDTH_BITS, has_free << (places & (views.WIDTH - 1)))
 
 
 def _links(arrays: Arrays, count: int) -> list[Any]:
     """Links between pods that wait or share something, which are alive; others may be left of pods that are gone."""
     links, transfers = arrays.pod_links[:count], arrays.transfers[:count]
-    queues = (arrays.turns, arrays.pullers[: arrays.read("cluster").nodes])
+    queues = (arrays.pending, arrays.turns, arrays.pullers[: arrays.read("cluster").nodes])
     return [
         *(table[name] for table in queues for name in ("head", "tail")),
         *(arrays.connections[name] for name in ("root", "due")),
@@ -222,7 +260,7 @@ def _requests(arrays: Arrays) -> NDArray[np.void]:
 def _named(arrays: Arrays, events: Ints, count: int) -> Any:
     """Which pods something refers to, but for what would be in vain."""
     named = np.zeros(count, dtype=np.bool_)
-    for listed in _pod_lists(arrays):
+    for listed in (*_pod_lists(arrays), *_views(arrays)):
         named[listed[listed >= 0]] = True
     rows = _requests(arrays)
     alive = rows["status"] < state.ENDED_FROM
@@ -254,10 +292,12 @@ def _renumber_pods(arrays: Arrays, events: Ints, stays: Any) -> None:
         tables.append(arrays.transfers)
     if len(arrays.gpus) and not arrays.params.shared_by_node:
         tables.append(arrays.gpus)
+    seen = _views(arrays)
     _close_gaps(tables, stays)
     arrays.slots[left:count] = arrays.params.container_concurrency
     for listed in (*_pod_lists(arrays), *_links(arrays, count)):
         listed[listed >= 0] = new[listed[listed >= 0]]
+    _write_views(arrays, [new[listed] for listed in seen])
     rows = _requests(arrays)
     ended = rows["pod"] >= count
     with_pods = (rows["pod"] >= 0) & ~ended

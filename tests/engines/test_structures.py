@@ -1,4 +1,4 @@
-"""The data structures of the model against plain lists: bits of free pods, and the heap of those that share."""
+"""The data structures of the model against plain lists: views of pods, pods to remove, the heap of those that share."""
 
 from __future__ import annotations
 
@@ -7,41 +7,73 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
-from kpasim.engines.model import bits, reconciler, sharing, state
+from kpasim.engines.model import activator, kubelet, reconciler, sharing, state, views
 from kpasim.engines.model.state import EACH, NOTHING, Share, Shared
 from kpasim.policy import pods, routing
 
 PODS = 200
 
 
-def test_bits_choose_as_the_policies_choose() -> None:
-    """After any insertions, removals and changes, the first set bit is the pod that Knative's policies choose."""
+def test_views_choose_as_the_policies_choose() -> None:
+    """After any comings, goings and changes, an activator's view is the sorted list and chooses as Knative does."""
     dice = random.Random(3)
-    words, listed = [0] * (PODS // 32 + 2), []
-    in_flight, slots = np.zeros(PODS, dtype=np.int64), np.ones(PODS, dtype=np.int64)
-    for _ in range(4000):
-        count = len(listed)
-        kind = dice.random()
-        if kind < 0.3 and count < PODS:
-            place, pod = dice.randint(0, count), dice.choice([pod for pod in range(PODS) if pod not in listed])
-            bits.insert(words, count, place, int(in_flight[pod] < slots[pod]))
-            listed.insert(place, pod)
-        elif kind < 0.5 and count:
-            place = dice.randrange(count)
-            bits.remove(words, count, place)
-            listed.pop(place)
-        elif count:
-            place = dice.randrange(count)
-            in_flight[listed[place]] = dice.random() < 0.9
-            bits.put(words, place, int(not in_flight[listed[place]]))
-        count, turn = len(listed), dice.randint(0, len(listed))
-        first = bits.first(words, 0, count)
-        assert (listed[first] if first >= 0 else -1) == routing.first_available(listed, count, in_flight, slots)
-        after = bits.first(words, turn, count)
-        chosen = after if after >= 0 else bits.first(words, 0, turn)
-        pod, _ = routing.round_robin(listed, count, in_flight, slots, turn)
-        assert (listed[chosen] if chosen >= 0 else -1) == pod
+    for case in range(6):
+        sim, listed = _seen(dice, slots := dice.choice([1, 3, 8]), activators := dice.choice([1, 1, 2, 3])), []
+        outside, turn = [*range(PODS)], 0
+        for step in range(900):
+            kind = dice.random()
+            if outside and kind < (0.5 if step < 500 else 0.1):
+                pod = outside.pop(dice.randrange(len(outside)))
+                views.insert(sim, 0, pod, int(sim.in_flight[0][pod] < slots))
+                listed = sorted([*listed, pod], key=lambda one: (sim.pods[one].address, one))
+            elif listed and kind < 0.6:
+                views.remove(sim, 0, pod := dice.choice(listed))
+                listed.remove(pod)
+            elif listed:
+                pod = dice.choice(listed)
+                sim.in_flight[0][pod] = slots if dice.random() < 0.95 else dice.randrange(slots)
+                views.put_free(sim, 0, pod, int(sim.in_flight[0][pod] < slots))
+            assert [views.has(sim, 0, pod) for pod in range(PODS)] == [pod in listed for pod in range(PODS)]
+            count = len(listed)
+            positions = [views.position_of(sim, 0, place) for place in range(count + 1)]
+            assert [views.pod_at(sim, 0, position) for position in positions[:-1]] == listed
+            assert [views.place_of(sim, 0, position) for position in positions[:-1]] == [*range(count)]
+            assigned = np.zeros(PODS, dtype=np.int64)
+            size = routing.assign_slice(np.array(listed, dtype=np.int64), count, 0, activators, assigned)
+            activator.look_up_slice(sim, 0)
+            assert [activator.pod_of(sim, 0, place) for place in range(size)] == assigned[:size].tolist()
+            in_flight, all_slots = np.array(sim.in_flight[0]), np.array(sim.slots)
+            if slots <= 3:
+                assert activator.choose_free(sim, 0, False) == routing.first_available(
+                    assigned, size, in_flight, all_slots
+                )
+            else:
+                pod, turn = routing.round_robin(assigned, size, in_flight, all_slots, turn)
+                assert activator.choose_free(sim, 0, True) == pod
+        assert case or sim.views[0].blocks > 2
+
+
+def _seen(dice: random.Random, slots: int, activators: int) -> Any:
+    """Pods that no activator has found yet, some of the same address."""
+    blocks = PODS // views.HALF + 1
+    sim: Any = SimpleNamespace(
+        params=SimpleNamespace(container_concurrency=slots),
+        ingress=SimpleNamespace(activators=activators),
+        activators=[state.Activator()],
+        pods=[state.Pod(address=dice.randrange(PODS)) for _ in range(PODS)],
+        slots=[slots] * PODS,
+        in_flight=[[0] * PODS],
+        views=[state.View()],
+        spots=[[NOTHING] * PODS],
+        members=[[NOTHING] * (views.WIDTH * blocks)],
+        free_blocks=[[0] * (blocks // views.WIDTH + 1)],
+    )
+    for name in ("blocks", "block_pods", "block_first", "block_nth", "free"):
+        setattr(sim, name, [[0] * blocks])
+    views.begin(sim, 0)
+    return sim
 
 
 def test_one_sum_of_work_stands_for_the_work_left_of_each() -> None:
@@ -85,31 +117,46 @@ def _members(shared: Shared, shares: list[Share]) -> set[int]:
     return found
 
 
-def test_pods_to_remove_are_the_same_by_sorting_and_one_by_one() -> None:
-    """Where no two pods became ready at the same moment, the heap finds the pods that Kubernetes' comparison finds."""
+@pytest.mark.parametrize("together", [False, True])
+def test_pods_to_remove_are_the_same_by_sorting_and_one_by_one(together: bool) -> None:
+    """Where no pods may go before each other in a circle, the heap finds the pods that Kubernetes' comparison finds."""
     dice = random.Random(9)
-    for _ in range(60):
+    sorted_runs = 0
+    for _ in range(200):
         count = dice.randint(1, 60)
         now = 10**11
         listed = [state.Pod() for _ in range(count)]
-        ready_ns = dice.sample(range(now - 5 * 10**9, now), count)
-        for pod, since in zip(listed, ready_ns, strict=True):
-            pod.created_ns = now - dice.choice([5, 6, 7, 10**9, 10**10])
-            pod.node = dice.choice([NOTHING, 0, 1, 2])
-            pod.containers_ns = dice.choice([state.NEVER_NS, 5])
-            pod.ready, pod.ready_ns, pod.restarts = dice.randint(0, 1), since, dice.randint(0, 2)
+        moments = dice.sample(range(now - 5 * 10**9, now), count)
+        ready_ns = sorted(dice.choices(moments, k=count)) if together else moments
         sim: Any = SimpleNamespace(
             pods=listed,
             nodes=[SimpleNamespace(candidates=dice.randint(0, 9)) for _ in range(3)],
             draws=SimpleNamespace(pod=[[0, dice.randint(0, 5)] for _ in listed]),
-            now_ns=now,
+            revision=state.Revision(),
             candidates=[*range(count)],
             scratch=[0] * count,
             chosen=[0] * count,
             keys=[0.0] * count,
         )
+        are_alike = dice.random() < 0.5
+        for which, (pod, since) in enumerate(zip(listed, ready_ns, strict=True)):
+            pod.created_ns = now - (10**10 if are_alike else dice.choice([5, 6, 7, 10**9, 10**10]))
+            pod.node = dice.choice([NOTHING, 0, 1, 2])
+            pod.containers_ns = dice.choice([state.NEVER_NS, 5])
+            pod.ready, pod.ready_ns = dice.randint(0, 1), since
+            pod.restarts = 0 if are_alike else dice.randint(0, 2)
+            sim.now_ns = since
+            if pod.ready:
+                kubelet.note_ready_together(sim, which)
+        sim.now_ns = now
         wanted = dice.randint(1, count)
+        if reconciler.may_circle(sim, count):
+            assert together
+            assert not are_alike
+            continue
+        sorted_runs += 1
         reconciler.sort(sim, wanted, count)
         by_heap, sim.candidates = sim.candidates[:wanted], [*range(count)]
         reconciler.select(sim, wanted, count)
         assert by_heap == sim.candidates[:wanted]
+    assert sorted_runs > 60

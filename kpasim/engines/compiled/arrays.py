@@ -174,6 +174,7 @@ def reset(sim: Simulation) -> None:
     renew(sim.cluster)
     renew(sim.recorder)
     renew(sim.event_queue)
+    renew(sim.pending)
     sim.recorder.statistics_only = only
     sim.recorder.tick_rows = tick_rows
     sim.recorder.scaling_rows = scaling_rows
@@ -192,7 +193,6 @@ def reset(sim: Simulation) -> None:
         renew(sim.stages[index])
         renew(sim.connections[index])
         renew(sim.turns[index])
-    sim.free[:] = 0
     sim.turn[:] = 0
     sim.panicking[:] = 0
     sim.samples[:] = 0

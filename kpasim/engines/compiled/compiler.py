@@ -21,6 +21,7 @@ from numba.core import cgutils, types, typing
 from numba.core.codegen import JITCodeLibrary
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import AttributeTemplate
+from numba.cpython.unsafe.numbers import trailing_zeros
 from numba.extending import infer_getattr, lower_getattr_generic, lower_setattr_generic, models, register_model
 from numba.np import arrayobj
 
@@ -29,7 +30,7 @@ from kpasim.engines.compiled import arrays, event_queue, loop
 from kpasim.engines.compiled.arrays import ALL, PLACES
 from kpasim.engines.compiled.target import ENTRY, target_machine
 from kpasim.engines.model import KERNELS as MODEL
-from kpasim.engines.model import events, kpa, state
+from kpasim.engines.model import bits, events, kpa, state
 from kpasim.policy.kernels import KERNELS as POLICY
 
 CHECKED = bool(numba.config.BOUNDSCHECK)
@@ -167,6 +168,11 @@ def _renew(entity: Any) -> Any:
     return lambda entity: _renewed(entity)
 
 
+@numba.extending.overload(bits.lowest, jit_options=JIT, strict=False)  # type: ignore[untyped-decorator]
+def _lowest(word: Any) -> Any:
+    return lambda word: trailing_zeros(word)
+
+
 def _method(name: str) -> Callable[[Any], Any]:
     """A method of ``Simulation`` in compiled code."""
     decorator: Callable[[Any], Any] = numba.extending.overload_method(StateType, name, jit_options=JIT, strict=False)
@@ -223,8 +229,10 @@ APART = ("ahead", "hpa", "keda", "keda_http", "metrics", "ray_serve")
 """Modules whose functions stay out of the code of their callers, which seldom call them and are the smaller for it."""
 IN_PLACE = (draws.chance,)
 """What becomes part of whoever calls it: in ``jitter`` the processor then works on several numbers at once."""
+NATIVE = (bits.lowest,)
+"""What the processor has an instruction for."""
 OWN = tuple(kernel for module in (clock, counts, draws, event_queue, arrays, loop) for kernel in module.KERNELS)
-for _kernel in (*POLICY, *MODEL, *OWN):
+for _kernel in (one for one in (*POLICY, *MODEL, *OWN) if one not in NATIVE):
     numba.extending.register_jitable(
         no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=_kernel in IN_PLACE, **OPTIONS
     )(_kernel)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kpasim.engines.clock import ENTITY_BITS, Kind
 from kpasim.engines.compiled import event_queue
 from kpasim.engines.compiled.arrays import reset
-from kpasim.engines.model import clients, events
+from kpasim.engines.model import activator, clients, events
 from kpasim.engines.model.state import MORE_DRAWS, NO_FAULT, Simulation
 from kpasim.engines.params import FOREVER_NS
 
@@ -19,6 +19,8 @@ def run(sim: Simulation) -> None:
     """Run one replication from the creation of the revision to its end, or on to it after a pause for more draws."""
     if sim.fault == MORE_DRAWS:
         sim.fault = NO_FAULT
+        for index in range(len(sim.activators)):
+            activator.look_up_slice(sim, index)
         clients.schedule_next(sim)
     else:
         reset(sim)

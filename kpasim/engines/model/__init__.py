@@ -28,11 +28,12 @@ from kpasim.engines.model import (
     server,
     sharing,
     transfers,
+    views,
 )
 
 _MODULES = (
-    bits, clocks, queues, sharing, server, transfers, clients, ahead, reconciler, metrics, kpa, keda, keda_http, hpa,
-    ray_serve, autoscaler, activator, queueproxy, kubelet, cluster, ingress, events,
+    bits, views, clocks, queues, sharing, server, transfers, clients, ahead, reconciler, metrics, kpa, keda, keda_http,
+    hpa, ray_serve, autoscaler, activator, queueproxy, kubelet, cluster, ingress, events,
 )  # fmt: skip
 KERNELS = tuple(
     one for module in _MODULES for one in vars(module).values() if isfunction(one) and one.__module__ == module.__name__

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, COIN, LATE_REPORT, LATE_WAKE, POD_A, POD_B, chance, pick, session_of
-from kpasim.engines.model import autoscaler, bits, clients, queueproxy, queues
+from kpasim.engines.model import autoscaler, clients, queueproxy, queues, views
 from kpasim.engines.model.clocks import due_after, jitter, nth_due
 from kpasim.engines.model.state import AT_FRONT, LATE_ACTIVATOR, NOTHING, WOKEN, Simulation
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, SECOND_NS
@@ -85,7 +83,7 @@ def send(sim: Simulation, request: int, index: int, chosen: int, handed_over: bo
     me.running += 1
     sim.in_flight[index][chosen] += 1
     if sim.in_flight[index][chosen] == sim.slots[chosen]:
-        note_slot(sim, index, chosen, 0)
+        views.put_free(sim, index, chosen, 0)
     status = queueproxy.on_request(sim, request, chosen, False, handed_over)
     if status:
         me.running -= 1
@@ -126,10 +124,8 @@ def choose(sim: Simulation, request: int, index: int) -> int:
     """The pod for a request, -1 if all are full."""
     how = routing.policy(sim.params.container_concurrency)
     count = sim.activators[index].assigned
-    assigned = sim.assigned[index] if sim.activators[index].is_sliced else sim.found[index]
-    in_flight = sim.in_flight[index]
     if sim.params.data_plane == of.INTERCEPTOR:
-        return int(assigned[pick(sim.draws.key, request, POD_A, count)])
+        return pod_of(sim, index, pick(sim.draws.key, request, POD_A, count))
     if sim.params.data_plane == of.ROUTER:
         return choose_of_two(sim, request, index)
     if how == routing.RANDOM_CHOICE_2:
@@ -137,40 +133,51 @@ def choose(sim: Simulation, request: int, index: int) -> int:
         second = chance(sim.draws.key, request, POD_B) / CHANCE_ONE
         one, other = routing.contestants(count, first, second)
         coin = chance(sim.draws.key, request, COIN) & 1 == 1
-        return int(routing.power_of_two(in_flight, assigned[one], assigned[other], coin))
-    # As ``routing.first_available`` and ``routing.round_robin`` choose, by the bits of pods with a free slot.
-    turn = 0
-    if how == routing.ROUND_ROBIN and sim.activators[index].turn < count:
-        turn = sim.activators[index].turn
-    place = bits.first(sim.free[index], turn, count)
-    if place < 0:
-        place = bits.first(sim.free[index], 0, turn)
-    sim.activators[index].turn = turn if place < 0 else place + 1
-    return int(assigned[place]) if place >= 0 else NOTHING
+        return int(routing.power_of_two(sim.in_flight[index], pod_of(sim, index, one), pod_of(sim, index, other), coin))
+    return choose_free(sim, index, how == routing.ROUND_ROBIN)
+
+
+def choose_free(sim: Simulation, index: int, in_turn: bool) -> int:
+    """As ``routing.first_available`` and ``routing.round_robin`` choose, by the bits of pods with a free slot."""
+    me = sim.activators[index]
+    turn, start = 0, me.begin
+    if in_turn and me.turn < me.assigned:
+        turn = me.turn
+        start = me.end if turn == me.in_row else views.position_of(sim, index, me.first + turn)
+    position = views.first_free(sim, index, start, me.end)
+    if position < 0 and me.extra != NOTHING and sim.in_flight[index][me.extra] < sim.slots[me.extra]:
+        me.turn = me.in_row + 1
+        return int(me.extra)
+    if position < 0:
+        position = views.first_free(sim, index, me.begin, start)
+    if in_turn:
+        me.turn = turn if position < 0 else views.place_of(sim, index, position) - me.first + 1
+    return views.pod_at(sim, index, position) if position >= 0 else NOTHING
+
+
+def pod_of(sim: Simulation, index: int, place: int) -> int:
+    """The pod at a place of an activator's slice."""
+    me = sim.activators[index]
+    if place == me.in_row:
+        return int(me.extra)
+    return views.pod_at(sim, index, views.position_of(sim, index, me.first + place))
 
 
 def choose_of_two(sim: Simulation, request: int, index: int) -> int:
     """Ray Serve's choice: the less busy of two random replicas that take another request, -1 if none does."""
-    assigned = sim.assigned[index] if sim.activators[index].is_sliced else sim.found[index]
-    in_flight = sim.in_flight[index]
     free = 0
-    for place in range(sim.activators[index].assigned):
-        free += 1 if in_flight[assigned[place]] < sim.slots[assigned[place]] else 0
+    position = views.first_free(sim, index, 0, sim.activators[index].end)
+    while position >= 0:
+        sim.chosen[free] = position
+        free += 1
+        position = views.first_free(sim, index, position + 1, sim.activators[index].end)
     if free == 0:
         return NOTHING
     first = chance(sim.draws.key, request, POD_A) / CHANCE_ONE
     second = chance(sim.draws.key, request, POD_B) / CHANCE_ONE
     one, other = routing.contestants(free, first, second)
-    first_pod, second_pod, nth = NOTHING, NOTHING, 0
-    for place in range(sim.activators[index].assigned):
-        which = assigned[place]
-        if in_flight[which] < sim.slots[which]:
-            if nth == one:
-                first_pod = which
-            if nth == other:
-                second_pod = which
-            nth += 1
-    return int(routing.least_request(in_flight, first_pod, second_pod))
+    first_pod, second_pod = views.pod_at(sim, index, sim.chosen[one]), views.pod_at(sim, index, sim.chosen[other])
+    return int(routing.least_request(sim.in_flight[index], first_pod, second_pod))
 
 
 def drop(sim: Simulation, request: int) -> None:
@@ -195,17 +202,8 @@ def release(sim: Simulation, row: int) -> None:
 def free_slot(sim: Simulation, index: int, which: int) -> None:
     """A request is over for a pod."""
     if sim.in_flight[index][which] == sim.slots[which]:
-        note_slot(sim, index, which, 1)
+        views.put_free(sim, index, which, 1)
     sim.in_flight[index][which] -= 1
-
-
-def note_slot(sim: Simulation, index: int, which: int, is_free: int) -> None:
-    """Note whether a pod of the slice has a free slot."""
-    assigned = sim.assigned[index] if sim.activators[index].is_sliced else sim.found[index]
-    count = sim.activators[index].assigned
-    place = place_of(sim, assigned, count, which)
-    if place < count and assigned[place] == which:
-        bits.put(sim.free[index], place, is_free)
 
 
 def client_of(sim: Simulation, request: int) -> int:
@@ -232,52 +230,18 @@ def on_probe_success(sim: Simulation, which: int, index: int) -> None:
     """A probe of a pod has succeeded."""
     if sim.pods[which].terminating or (sim.pods[which].known >> index) & 1:
         return
-    count = sim.activators[index].found
-    view = sim.found[index]
-    place = place_of(sim, view, count, which)
-    for later in range(count, place, -1):
-        view[later] = view[later - 1]
-    view[place] = which
-    bits.insert(sim.free[index], count, place, int(sim.in_flight[index][which] < sim.slots[which]))
-    sim.activators[index].found = count + 1
+    views.insert(sim, index, which, 1 if sim.in_flight[index][which] < sim.slots[which] else 0)
     sim.pods[which].known |= 1 << index
     if sim.pods[which].usable_ns == NEVER_NS:
         sim.pods[which].usable_ns = sim.now_ns
     assign(sim, index)
 
 
-def comes_before(sim: Simulation, one: int, other: int) -> bool:
-    """Whether a pod's address sorts before another's."""
-    a = sim.pods[one].address
-    b = sim.pods[other].address
-    return bool(a < b or (a == b and one < other))
-
-
-def place_of(sim: Simulation, view: Any, count: int, which: int) -> int:
-    """Place of a pod among the first ``count`` of ``view``, in the order of addresses; where it would be if absent."""
-    first = 0
-    last = count
-    while first < last:
-        middle = (first + last) >> 1
-        if comes_before(sim, view[middle], which):
-            first = middle + 1
-        else:
-            last = middle
-    return first
-
-
 def forget(sim: Simulation, which: int, index: int) -> None:
     """A pod has left the endpoints; requests that it still has keep their slots here."""
-    count = sim.activators[index].found
-    view = sim.found[index]
-    place = place_of(sim, view, count, which)
-    if place == count or view[place] != which:
-        return
-    for later in range(place, count - 1):
-        view[later] = view[later + 1]
-    bits.remove(sim.free[index], count, place)
-    sim.activators[index].found = count - 1
-    assign(sim, index)
+    if views.has(sim, index, which):
+        views.remove(sim, index, which)
+        assign(sim, index)
 
 
 def on_pod_left(sim: Simulation, which: int) -> None:
@@ -288,21 +252,21 @@ def on_pod_left(sim: Simulation, which: int) -> None:
 
 def assign(sim: Simulation, index: int) -> None:
     """Take this activator's slice of the pods and let requests go to them."""
-    cc = sim.params.container_concurrency
-    activators = sim.ingress.activators if cc else 1
-    me = index if index < activators else routing.UNKNOWN_ACTIVATOR
-    count = sim.activators[index].found
-    was_sliced = sim.activators[index].is_sliced
-    if me == routing.UNKNOWN_ACTIVATOR or activators == 1:
-        sim.activators[index].is_sliced = 0
-        assigned = count
-    else:
-        sim.activators[index].is_sliced = 1
-        assigned = routing.assign_slice(sim.found[index], count, me, activators, sim.assigned[index])
-    sim.activators[index].assigned = assigned
-    if was_sliced or sim.activators[index].is_sliced:
-        pods = sim.assigned[index] if sim.activators[index].is_sliced else sim.found[index]
-        for place in range(assigned):
-            bits.put(sim.free[index], place, int(sim.in_flight[index][pods[place]] < sim.slots[pods[place]]))
-    sim.activators[index].capacity = routing.capacity(cc, count, assigned, activators)
+    look_up_slice(sim, index)
+    cc, count, assigned = sim.params.container_concurrency, sim.views[index].count, sim.activators[index].assigned
+    sim.activators[index].capacity = routing.capacity(cc, count, assigned, sim.ingress.activators if cc else 1)
     dispatch(sim, index, False)
+
+
+def look_up_slice(sim: Simulation, index: int) -> None:
+    """Look up where this activator's slice of the pods begins and ends."""
+    me = sim.activators[index]
+    activators = sim.ingress.activators if sim.params.container_concurrency else 1
+    own = index if index < activators else routing.UNKNOWN_ACTIVATOR
+    first, last, extra = routing.slice_bounds(sim.views[index].count, own, activators)
+    me.first, me.in_row = first, last - first
+    me.begin, me.end = views.position_of(sim, index, first), views.position_of(sim, index, last)
+    me.extra, me.assigned = NOTHING, me.in_row
+    if extra >= 0:
+        me.extra = views.pod_at(sim, index, views.position_of(sim, index, extra))
+        me.assigned += 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, LATE_SCRAPE, SCRAPE_FAILS, SCRAPE_ORDER, chance
-from kpasim.engines.model import ahead, hpa, keda, keda_http, kpa, queueproxy, ray_serve, reconciler
+from kpasim.engines.model import ahead, hpa, keda, keda_http, kpa, queueproxy, ray_serve, reconciler, views
 from kpasim.engines.model.clocks import due_after, nth_due
 from kpasim.engines.model.state import LATE_SCRAPES, MORE_TICKS, Simulation
 from kpasim.engines.params import FOREVER_NS, SECOND_NS
@@ -117,7 +117,7 @@ def read_pods(sim: Simulation, count: int) -> tuple[bool, float, float]:
     nth = (now - sim.draws.phase[of.SCRAPE]) // SECOND_NS
     ready = sim.scratch
     place = 0
-    for index in range(sim.revision.alive):
+    for index in range(views.alive(sim)):
         which = sim.alive_pods[index]
         if not sim.pods[which].ready:
             continue

@@ -1,4 +1,4 @@
-"""Rows of bits, 32 in each whole number: the pods of a list that have a free slot, found without a look at each."""
+"""Rows of bits, 32 in each whole number: what is free among many, found without a look at each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from kpasim.engines.model.state import WIDTH_BITS
 INSIDE = 31
 """Mask of a place inside a word."""
 WORD = 0xFFFFFFFF
+
+
+def lowest(word: int) -> int:
+    """Place of the lowest bit that is set; compiled code has an instruction for it."""
+    return (word & -word).bit_length() - 1
 
 
 def put(words: Any, place: int, bit: int) -> None:
@@ -32,16 +37,6 @@ def insert(words: Any, count: int, place: int, bit: int) -> None:
         words[later] = ((bits << 1) & WORD) | carry
 
 
-def remove(words: Any, count: int, place: int) -> None:
-    """Take out the bit of one of ``count`` places; those behind it move down."""
-    word = place >> WIDTH_BITS
-    below = (1 << (place & INSIDE)) - 1
-    words[word] = (words[word] & below) | ((words[word] >> 1) & ~below)
-    for later in range(word + 1, ((count - 1) >> WIDTH_BITS) + 1):
-        words[later - 1] |= (words[later] & 1) << INSIDE
-        words[later] >>= 1
-
-
 def first(words: Any, begin: int, end: int) -> int:
     """The first place from ``begin`` on and before ``end`` whose bit is set, -1 if there is none."""
     if begin >= end:
@@ -54,10 +49,5 @@ def first(words: Any, begin: int, end: int) -> int:
         if word > last:
             return -1
         bits = words[word]
-    lowest = bits & -bits
-    place = word << WIDTH_BITS
-    for width in (16, 8, 4, 2, 1):
-        if lowest >> width:
-            lowest >>= width
-            place += width
+    place = (word << WIDTH_BITS) + lowest(bits)
     return int(place) if place < end else -1

@@ -7,6 +7,7 @@ from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, CRASH, chance
 from kpasim.engines.model import clients, kubelet, queues, reconciler, transfers
 from kpasim.engines.model.state import (
+    FOR_NODE,
     FOR_PULL,
     FOR_TURN,
     MORE_NODES,
@@ -60,8 +61,8 @@ def first_node(sim: Simulation) -> int:
 def place(sim: Simulation, which: int) -> None:
     """Give a new pod a node, or let it wait for one."""
     if not try_place(sim, which):
-        sim.pending_pods[sim.cluster.pending] = which
-        sim.cluster.pending += 1
+        sim.pods[which].waits = FOR_NODE
+        queues.append_pod(sim, sim.pending, which)
         ask_for_node(sim)
         reconciler.enqueue(sim)
 
@@ -91,6 +92,7 @@ def try_place(sim: Simulation, which: int) -> bool:
             sim.pods[which].node = best
             sim.pods[which].type = sim.nodes[best].type
             sim.pods[which].scheduled_ns = sim.now_ns
+            stop_waiting(sim, which)
             let_move(sim, which)
             move(sim)
             return True
@@ -124,7 +126,7 @@ def ask_for_node(sim: Simulation) -> None:
     for node in range(first_node(sim), sim.cluster.nodes):
         if sim.nodes[node].ready_ns == NEVER_NS:
             coming += sim.params.pool_slots[sim.nodes[node].pool]
-    if coming >= sim.cluster.pending:
+    if coming >= sim.pending.count:
         return
     for pool in range(len(sim.params.pool_type)):
         if sim.params.pool_provisioned[pool] and may_add(sim, pool):
@@ -166,19 +168,14 @@ def release_when_idle(sim: Simulation, node: int) -> None:
 
 def place_pending(sim: Simulation) -> None:
     """Place the pods that wait, in order of creation, as far as there is room."""
-    count = sim.cluster.pending
-    pending = sim.pending_pods
-    placed = 0
+    count = sim.pending.count
     # Where one pod finds no place, none does.
-    while placed < count and try_place(sim, pending[placed]):
-        placed += 1
-    if placed:
-        for later in range(placed, count):
-            pending[later - placed] = pending[later]
-        sim.cluster.pending = count - placed
-    if sim.cluster.pending > 0:
+    while sim.pending.count > 0:
+        if not try_place(sim, sim.pending.head):
+            break
+    if sim.pending.count > 0:
         ask_for_node(sim)
-    if placed:
+    if sim.pending.count < count:
         reconciler.enqueue(sim)
 
 
@@ -325,9 +322,11 @@ def give_turn(sim: Simulation, stage: int) -> None:
 
 
 def stop_waiting(sim: Simulation, which: int) -> None:
-    """A pod waits no longer, for its turn or for another's pull."""
+    """A pod waits no longer: for a node, for its turn or for another's pull."""
     pod = sim.pods[which]
-    if pod.waits == FOR_TURN:
+    if pod.waits == FOR_NODE:
+        queues.remove_pod(sim, sim.pending, which)
+    elif pod.waits == FOR_TURN:
         queues.remove_pod(sim, sim.turns[pod.stage], which)
     elif pod.waits == FOR_PULL:
         queues.remove_pod(sim, sim.pullers[pod.node], which)
@@ -375,15 +374,11 @@ def on_stage_done(sim: Simulation, which: int) -> None:
 
 def abandon(sim: Simulation, which: int) -> None:
     """A pod that was still starting is asked to go: what it held becomes free."""
-    pending = sim.pending_pods
-    place = reconciler.place_in(pending, sim.cluster.pending, which)
-    if place < sim.cluster.pending and pending[place] == which:
-        sim.cluster.pending -= 1
-        for later in range(place, sim.cluster.pending):
-            pending[later] = pending[later + 1]
     pod = sim.pods[which]
     stage = pod.stage
     pod.stage_due_ns = FOREVER_NS
+    if pod.waits == FOR_NODE:
+        stop_waiting(sim, which)
     if pod.node == NOTHING or pod.restarting or stage >= len(sim.params.stage_kind):
         return
     if pod.waits == FOR_TURN:

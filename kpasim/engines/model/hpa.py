@@ -6,7 +6,7 @@ KEDA's HPA is the same, with a metric that KEDA hands on; see ``keda``.
 from __future__ import annotations
 
 from kpasim.engines import params as of
-from kpasim.engines.model import autoscaler, keda, metrics, reconciler
+from kpasim.engines.model import autoscaler, keda, metrics, reconciler, views
 from kpasim.engines.model.clocks import decision_share
 from kpasim.engines.model.state import GONE, Simulation
 from kpasim.engines.params import NEVER_NS
@@ -94,7 +94,7 @@ def propose(sim: Simulation, current: int) -> tuple[int, float]:
     if sim.params.of_pods:
         return propose_by_pods(sim, current)
     pods, ready, existing = 0, 0, 0
-    for index in range(sim.revision.alive):
+    for index in range(views.alive(sim)):
         pod = sim.pods[sim.alive_pods[index]]
         pods += 1
         # A pod that goes stays ready until its containers stop.
@@ -138,7 +138,7 @@ def starts(sim: Simulation, which: int) -> bool:
 def propose_by_pods(sim: Simulation, current: int) -> tuple[int, float]:
     """The same for a metric of each pod: those without it, and those that wait for a node, count as Kubernetes says."""
     pods, ready, unready, missing, total_milli, seen = 0, 0, 0, 0, 0, 0.0
-    for index in range(sim.revision.alive):
+    for index in range(views.alive(sim)):
         which = sim.alive_pods[index]
         pod = sim.pods[which]
         if pod.phase == GONE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import ACTIVATOR_A, ACTIVATOR_B, HOST_A, HOST_B, WORKER, pick
-from kpasim.engines.model import activator, clients, queueproxy
+from kpasim.engines.model import activator, clients, queueproxy, views
 from kpasim.engines.model.state import MORE_REQUESTS, NO_ENDPOINT, NOTHING, TIMED_OUT, Simulation
 from kpasim.policy import accounting, burst
 
@@ -16,25 +16,15 @@ def show(sim: Simulation, which: int) -> None:
     """A ready pod reaches the gateway's view."""
     if sim.pods[which].terminating or not sim.pods[which].ready:
         return
-    visible = sim.visible_pods
-    count = sim.ingress.visible
-    place = activator.place_of(sim, visible, count, which)
-    for later in range(count, place, -1):
-        visible[later] = visible[later - 1]
-    visible[place] = which
-    sim.ingress.visible = count + 1
+    views.insert(sim, gateway(sim), which, 0)
     if sim.params.data_plane == of.SERVICE:
         sim.pods[which].usable_ns = sim.now_ns
 
 
 def hide(sim: Simulation, which: int) -> None:
     """A pod that goes leaves the gateway's view."""
-    place = place_of(sim, which)
-    if place >= 0:
-        visible = sim.visible_pods
-        sim.ingress.visible -= 1
-        for later in range(place, sim.ingress.visible):
-            visible[later] = visible[later + 1]
+    if views.has(sim, gateway(sim), which):
+        views.remove(sim, gateway(sim), which)
 
 
 def on_mode(sim: Simulation, serves: int) -> None:
@@ -42,13 +32,19 @@ def on_mode(sim: Simulation, serves: int) -> None:
     sim.ingress.mode = burst.SERVE if serves else burst.PROXY
 
 
-def place_of(sim: Simulation, which: int) -> int:
-    """Place of a pod in the gateway's view, -1 if it is not there."""
-    count = sim.ingress.visible
-    if which == NOTHING:
-        return -1
-    place = activator.place_of(sim, sim.visible_pods, count, which)
-    return place if place < count and sim.visible_pods[place] == which else -1
+def gateway(sim: Simulation) -> int:
+    """The gateway's view is behind those of the activators."""
+    return int(sim.params.activators)
+
+
+def visible(sim: Simulation) -> int:
+    """How many pods the gateway sees."""
+    return int(sim.views[gateway(sim)].count)
+
+
+def sees(sim: Simulation, which: int) -> bool:
+    """Whether the gateway sees a pod."""
+    return which != NOTHING and views.has(sim, gateway(sim), which)
 
 
 def on_request(sim: Simulation, request: int) -> None:
@@ -69,14 +65,14 @@ def on_request(sim: Simulation, request: int) -> None:
     if sim.params.first_byte_timeout_ns:
         sim.first_byte_due[row] = of.FOREVER_NS
         sim.schedule(now + sim.params.first_byte_timeout_ns, FIRST_BYTE, request)
-    if sim.params.data_plane == of.SERVICE and sim.ingress.visible == 0:
+    if sim.params.data_plane == of.SERVICE and visible(sim) == 0:
         # Nobody holds a request that finds no endpoint.
         clients.end(sim, row, NO_ENDPOINT)
         return
     session = session_of(sim, request)
     affinity = sim.params.affinity
-    direct = sim.ingress.mode == burst.SERVE and sim.ingress.visible > 0 and not sim.params.always_activator
-    if session >= 0 and (direct or affinity == of.POD_AFFINITY) and place_of(sim, sim.sessions[session].pod) >= 0:
+    direct = sim.ingress.mode == burst.SERVE and visible(sim) > 0 and not sim.params.always_activator
+    if session >= 0 and (direct or affinity == of.POD_AFFINITY) and sees(sim, sim.sessions[session].pod):
         send_direct(sim, request, sim.sessions[session].pod)
     elif direct:
         send_direct(sim, request, choose_pod(sim, request))
@@ -109,8 +105,7 @@ def session_of(sim: Simulation, request: int) -> int:
 
 def choose_pod(sim: Simulation, request: int) -> int:
     """The gateway's choice among the pods it sees."""
-    visible = sim.visible_pods
-    count = sim.ingress.visible
+    count = visible(sim)
     policy = sim.params.ingress_policy
     if policy == of.ROUND_ROBIN:
         connection = request
@@ -118,12 +113,17 @@ def choose_pod(sim: Simulation, request: int) -> int:
             connection = clients.draw_of(sim, request) // clients.stride(sim)
         worker = pick(sim.draws.key, connection, WORKER, sim.params.ingress_workers)
         sim.turn[worker] += 1
-        return int(visible[(sim.turn[worker] - 1) % count])
-    first = visible[pick(sim.draws.key, request, HOST_A, count)]
+        return pod_at(sim, (sim.turn[worker] - 1) % count)
+    first = pod_at(sim, pick(sim.draws.key, request, HOST_A, count))
     if policy == of.RANDOM:
-        return int(first)
-    second = visible[pick(sim.draws.key, request, HOST_B, count)]
+        return first
+    second = pod_at(sim, pick(sim.draws.key, request, HOST_B, count))
     return int(second if sim.pods[second].direct_inside < sim.pods[first].direct_inside else first)
+
+
+def pod_at(sim: Simulation, place: int) -> int:
+    """The pod at a place of the gateway's view."""
+    return views.pod_at(sim, gateway(sim), views.position_of(sim, gateway(sim), place))
 
 
 def choose_activator(sim: Simulation, request: int) -> int:

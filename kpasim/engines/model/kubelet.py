@@ -76,11 +76,23 @@ def on_ready(sim: Simulation, which: int) -> None:
         return
     pod.ready = 1
     pod.ready_ns = sim.now_ns
-    if sim.revision.ready_ns == sim.now_ns:
-        sim.revision.ready_together = 1
-    sim.revision.ready_ns = sim.now_ns
+    note_ready_together(sim, which)
     accounting.start(sim.stats[sim.params.activators + which], sim.now_ns)
     reconciler.on_pod_ready(sim, which)
+
+
+def note_ready_together(sim: Simulation, which: int) -> None:
+    """Note whether another pod that differs became ready at this moment, or before this one came; see ``Revision``."""
+    pod, revision = sim.pods[which], sim.revision
+    if revision.ready_ns == sim.now_ns:
+        differs = pod.created_ns != revision.ready_created_ns or pod.restarts != revision.ready_restarts
+        if differs or revision.ready_mixed:
+            pod.mixed = 1
+            revision.mixed += 1
+            revision.ready_mixed = 1
+    else:
+        revision.ready_mixed = 0
+    revision.ready_ns, revision.ready_created_ns, revision.ready_restarts = sim.now_ns, pod.created_ns, pod.restarts
 
 
 def terminate(sim: Simulation, which: int) -> None:

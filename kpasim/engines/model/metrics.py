@@ -7,7 +7,7 @@ mean over a window is then a difference of two sums, of a pod or at the gateway.
 from __future__ import annotations
 
 from kpasim.engines import params as of
-from kpasim.engines.model import queueproxy
+from kpasim.engines.model import queueproxy, views
 from kpasim.engines.model.clocks import scrape_share
 from kpasim.engines.model.state import GONE, NOTHING, Simulation
 from kpasim.engines.params import NEVER_NS, SECOND_NS
@@ -27,7 +27,7 @@ def number_at(sim: Simulation, time_ns: int) -> int:
 def in_flight(sim: Simulation) -> int:
     """Requests behind the gateway: in pods, and held for want of one."""
     count = 0
-    for index in range(sim.revision.alive):
+    for index in range(views.alive(sim)):
         count += queueproxy.inside(sim, sim.alive_pods[index])
     for index in range(sim.params.activators):
         count += sim.waiting[index].count + sim.activators[index].waking
@@ -52,7 +52,7 @@ def scrape(sim: Simulation) -> None:
         sim.total_samples[column] = sim.ingress.age_tail
     if not sim.params.of_pods:
         return
-    for index in range(sim.revision.alive):
+    for index in range(views.alive(sim)):
         which = sim.alive_pods[index]
         pod = sim.pods[which]
         # The kubelet measures cpu of every container; other metrics come from the server inside.

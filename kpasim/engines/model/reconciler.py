@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind, tick_at_or_after
 from kpasim.engines.draws import LATE_RECONCILE, LATE_STATUS
-from kpasim.engines.model import activator, ahead, autoscaler, clients, cluster, kubelet
+from kpasim.engines.model import activator, ahead, autoscaler, clients, cluster, kubelet, views
 from kpasim.engines.model.clocks import jitter, wall_ns
 from kpasim.engines.model.state import (
     LATE_RECONCILES,
@@ -42,6 +40,8 @@ def create_revision(sim: Simulation) -> None:
         sim.ingress.mode = sim.revision.asked_mode = burst.SERVE if direct else burst.PROXY
         sim.revision.status_desired = sim.revision.shown_desired = sim.revision.replicas
         sim.revision.active = scaler.FALSE
+    for at in range(len(sim.views)):
+        views.begin(sim, at)
     cluster.set_up(sim)
     autoscaler.set_up(sim)
     on_rollout(sim)
@@ -75,7 +75,7 @@ def stamp(sim: Simulation) -> int:
 
 def reachable(sim: Simulation) -> int:
     """Whether the revision counts as reachable: routed, and not failing without a single ready pod."""
-    stuck = sim.cluster.pending > 0 and not sim.params.always_schedulable
+    stuck = sim.pending.count > 0 and not sim.params.always_schedulable
     revision = sim.revision
     failing = revision.ready_pods == 0 and revision.replicas > 0 and (revision.crashed > 0 or stuck or is_overdue(sim))
     return 1 if sim.params.reachable and not failing else 0
@@ -330,18 +330,17 @@ def new_pod(sim: Simulation) -> int:
     pod.created_ns = sim.now_ns
     pod.number = which + sim.revision.folded
     pod.address = sim.draws.pod[which][of.ADDRESS]
-    sim.alive_pods[sim.revision.alive] = which
+    for at in range(len(sim.views)):
+        sim.spots[at][which] = NOTHING
+    sim.alive_pods[sim.revision.listed] = which
+    sim.revision.listed += 1
     sim.revision.alive += 1
     return int(which)
 
 
 def on_rollout(sim: Simulation) -> None:
     """Create or remove pods until there are as many as replicas."""
-    staying = 0
-    for index in range(sim.revision.alive):
-        if not sim.pods[sim.alive_pods[index]].terminating:
-            staying += 1
-    wanted = sim.revision.replicas - staying
+    wanted = sim.revision.replicas - (sim.revision.alive - sim.revision.leaving)
     if wanted > 0:
         if sim.revision.pods + wanted > len(sim.pods):
             sim.fault = MORE_PODS
@@ -363,7 +362,7 @@ def remove_pods(sim: Simulation, surplus: int) -> None:
     """Ask the pods to go that a scale-down prefers."""
     count = 0
     candidates = sim.candidates
-    for index in range(sim.revision.alive):
+    for index in range(views.alive(sim)):
         which = sim.alive_pods[index]
         if not sim.pods[which].terminating:
             candidates[count] = which
@@ -376,12 +375,33 @@ def remove_pods(sim: Simulation, surplus: int) -> None:
         node = sim.pods[candidates[index]].node
         if node != NOTHING:
             sim.nodes[node].candidates += 1
-    if surplus <= FEW or sim.revision.ready_together:
+    if surplus <= FEW or may_circle(sim, count):
         select(sim, surplus, count)
     else:
         sort(sim, surplus, count)
     for done in range(surplus):
         remove(sim, candidates[done])
+
+
+def may_circle(sim: Simulation, count: int) -> bool:
+    """Whether some candidates may go before each other in a circle, so that only ``select`` gives Kubernetes' order.
+
+    Pods that became ready at the same moment are compared in another way than others if they were not restarted as
+    often or are not equally old.
+    """
+    if sim.revision.mixed == 0:
+        return False
+    for index in range(count):
+        one = sim.pods[sim.candidates[index]]
+        if one.mixed and one.ready:
+            for place in range(count):
+                other = sim.pods[sim.candidates[place]]
+                is_alike = one.restarts == other.restarts and pods.equally_old(
+                    sim.now_ns - one.created_ns, sim.now_ns - other.created_ns
+                )
+                if other.ready and one.ready_ns == other.ready_ns and not is_alike:
+                    return True
+    return False
 
 
 def select(sim: Simulation, wanted: int, count: int) -> None:
@@ -400,11 +420,7 @@ def select(sim: Simulation, wanted: int, count: int) -> None:
 
 
 def sort(sim: Simulation, wanted: int, count: int) -> None:
-    """Bring the first ``wanted`` candidates to the front, by a heap of what ``goes_first`` compares.
-
-    Pods that became ready at the same moment are compared in another way than others, so that three may prefer each
-    other in a circle. Where there are such pods, only ``select`` gives the order of Kubernetes' comparisons.
-    """
+    """Bring the first ``wanted`` candidates to the front, by a heap of what ``goes_first`` compares."""
     candidates, places = sim.candidates, sim.scratch
     for place in range(count):
         which = candidates[place]
@@ -491,6 +507,7 @@ def remove(sim: Simulation, which: int) -> None:
         cluster.abandon(sim, which)
     kubelet.terminate(sim, which)
     sim.pods[which].ready = 0
+    sim.revision.leaving += 1
     if was_ready:
         sim.revision.ready_pods -= 1
         if sim.revision.ready_pods == 0:
@@ -534,26 +551,10 @@ def let_find(sim: Simulation, which: int) -> None:
             sim.schedule(found_ns, FOUND, which * sim.params.activators + by)
 
 
-def place_in(listed: Any, count: int, which: int) -> int:
-    """Place of a pod among the first ``count`` of a list in the order of creation; where it would be if absent."""
-    first = 0
-    last = count
-    while first < last:
-        middle = (first + last) >> 1
-        if listed[middle] < which:
-            first = middle + 1
-        else:
-            last = middle
-    return first
-
-
 def on_pod_gone(sim: Simulation, which: int) -> None:
     """A pod is gone for good."""
-    alive = sim.alive_pods
-    place = place_in(alive, sim.revision.alive, which)
     sim.revision.alive -= 1
-    for later in range(place, sim.revision.alive):
-        alive[later] = alive[later + 1]
+    sim.revision.leaving -= 1
     if sim.revision.alive == 0 and sim.revision.replicas == 0 and sim.params.start == of.IDLED:
         start_load_at(sim, sim.now_ns + sim.params.start_for_ns)
     clients.settle(sim)

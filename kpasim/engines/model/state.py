@@ -15,7 +15,7 @@ from kpasim.engines.params import FOREVER_NS, HPA, KEDA, KEDA_HTTP, KPA, NEVER_N
 from kpasim.policy import accounting, burst, delay, scaler, scraping
 
 WIDTH_BITS = 5
-"""Two to this power bits are kept in each whole number of ``Simulation.free``."""
+"""Two to this power bits are kept in each whole number, and as many pods in each block of a view."""
 NOTHING = -1
 """No request, pod, node or activator."""
 
@@ -39,8 +39,8 @@ NO_ENDPOINT = 503
 STARTING, SERVING, QUIET, DRAINING, STOPPING, GONE = range(6)
 """Phases of a pod's life."""
 
-NOT_WAITING, FOR_TURN, FOR_PULL = range(3)
-"""What a pod waits for in a stage of its start."""
+NOT_WAITING, FOR_TURN, FOR_PULL, FOR_NODE = range(4)
+"""What a pod waits for before it can go on with its start."""
 
 # Rows of Simulation.late_ns, a row for each thing that is late; each activator has two more.
 (LATE_TICKS, LATE_SCRAPES, LATE_RECONCILES, LATE_STATUSES, LATE_ACTIVATOR) = range(5)
@@ -118,7 +118,6 @@ class Ingress(Entity):
         mode: Whether it sees activators or pods as the public endpoints.
         activators: Activators in the path.
         activator_turn: Whose turn is next in round robin.
-        visible: Pods in ``visible_pods``.
         direct_inside: Requests in pods that came past the activators.
         direct_last_ns: When such a request last ended.
         age_head: Place in ``age`` of the request that has been here for longest.
@@ -131,7 +130,6 @@ class Ingress(Entity):
     mode: int = burst.PROXY
     activators: int = 1
     activator_turn: int = 0
-    visible: int = 0
     direct_inside: int = 0
     direct_last_ns: int = NEVER_NS
     age_head: int = 0
@@ -148,11 +146,15 @@ class Revision(Entity):
     Attributes:
         pods: Rows of pods in use.
         folded: Pods that were dropped from the rows after they had gone.
-        alive: Pods that are not gone, in ``alive_pods``.
+        alive: Pods that are not gone.
+        listed: Pods in ``alive_pods``, from which those that are gone are taken out now and then; see ``views.alive``.
+        leaving: Pods that are not gone and have been asked to go.
         replicas: Of the Deployment.
         ready_pods: Ready pods that are not terminating.
         ready_ns: When a pod became ready last.
-        ready_together: Whether two pods have ever become ready at the same moment.
+        ready_created_ns: When that pod was created; ``ready_restarts`` are its restarts.
+        ready_mixed: Whether other pods that differ in these became ready at that moment.
+        mixed: Pods that became ready after such another one at the same moment.
         unprobed: Pods in ``unprobed``: they listen, and the endpoints have not changed since.
         rolled_out: Whether the Deployment has once had all its pods ready, after which it has no deadline.
         progressed_ns: When it last came nearer to that.
@@ -175,10 +177,15 @@ class Revision(Entity):
     pods: int = 0
     folded: int = 0
     alive: int = 0
+    listed: int = 0
+    leaving: int = 0
     replicas: int = 0
     ready_pods: int = 0
     ready_ns: int = NEVER_NS
-    ready_together: int = 0
+    ready_created_ns: int = NEVER_NS
+    ready_restarts: int = 0
+    ready_mixed: int = 0
+    mixed: int = 0
     unprobed: int = 0
     rolled_out: int = 0
     progressed_ns: int = 0
@@ -237,14 +244,12 @@ class Cluster(Entity):
         nodes: Rows of nodes in use.
         added: Nodes added since the beginning.
         first_node: No node before this one is left.
-        pending: Pods without a node, in ``pending_pods``.
         movers: Pods in ``movers`` that can go on with their start.
     """
 
     nodes: int = 0
     added: int = 0
     first_node: int = 0
-    pending: int = 0
     movers: int = 0
 
 
@@ -303,6 +308,7 @@ class Pod(Entity):
         stats_from_ns: Up to when its statistics have been published.
         broken_ns: When its container stopped before its requests had ended; 0 if it did not.
         known: Bit of each activator that has found it.
+        mixed: Whether it is one of ``Revision.mixed``.
         number: Which pod of the run it is, whatever its row.
         arrivals: Requests that reached it.
         first_sample: Number of the first scrape of an HPA's metric that read it.
@@ -344,6 +350,7 @@ class Pod(Entity):
     drain_due_ns: int = FOREVER_NS
     broken_ns: int = 0
     known: int = 0
+    mixed: int = 0
     number: int = 0
     arrivals: int = 0
     first_sample: int = NOTHING
@@ -382,8 +389,8 @@ class Activator(Entity):
         running: Requests it has with pods.
         capacity: Requests it may have with pods.
         turn: Whose turn is next in round robin.
-        found: Pods whose probe succeeded, in ``found``, in the order of their addresses.
-        assigned: Pods of its slice: in ``assigned``, or all of ``found`` where that ``is_sliced`` not.
+        assigned: Pods of its slice: ``in_row`` of them, ``first`` others before them, and perhaps one more, ``extra``.
+        begin: Position of the first of its slice in its view; ``end`` is behind the last of those in a row.
         waking: Requests that were woken for a free slot and have not taken it yet.
         wakes: Requests woken so far.
         next_report_ns: When it reports next; ``FOREVER_NS`` while it has nothing to report.
@@ -392,9 +399,12 @@ class Activator(Entity):
     running: int = 0
     capacity: int = 0
     turn: int = 0
-    found: int = 0
     assigned: int = 0
-    is_sliced: int = 0
+    first: int = 0
+    in_row: int = 0
+    begin: int = 0
+    end: int = 0
+    extra: int = NOTHING
     waking: int = 0
     wakes: int = 0
     next_report_ns: int = FOREVER_NS
@@ -448,6 +458,14 @@ class Queue(Entity):
     head: int = NOTHING
     tail: int = NOTHING
     count: int = 0
+
+
+@dataclass(slots=True)
+class View(Entity):
+    """Pods that an activator has found or that the gateway sees, see ``views``."""
+
+    count: int = 0
+    blocks: int = 1
 
 
 @dataclass(slots=True)
@@ -553,11 +571,15 @@ class Simulation(Core):
         connections: Of each stage, what its pods share; their places are in ``transfers``.
         turns: Of each stage, the pods that wait for their turn.
         pullers: Of each node, the pods that wait for another's pull.
+        pending: Pods without a node.
         stats: Statistics of the activators, then of the pods.
         published: Statistics that each pod's queue-proxy has published.
-        found: Pods that each activator has found, in the order of their addresses.
-        assigned: Pods of each activator's slice, where it is not all of them.
-        free: Bits of the pods of each activator's slice that have a free slot, see ``bits``.
+        views: Pods that each activator has found, then those that the gateway sees, by their addresses.
+        blocks: Of each view, its blocks in order, as are ``block_pods`` (pods in each) and ``block_first`` (the pod
+            that was the first one when the block was made).
+        block_nth: Number in that order of each block.
+        members: Pods of each block; ``spots`` tells where each pod stands.
+        free: Bits of the pods of each block that have a free slot; ``free_blocks`` of the blocks, in order, with one.
         in_flight: Requests that each activator has with each pod.
         slots: containerConcurrency of each pod.
         samples: What was scraped of each pod for an HPA, added up, by the number of the scrape; ``total_samples``
@@ -590,9 +612,15 @@ class Simulation(Core):
     sessions: list[Session]
     activators: list[Activator]
     waiting: list[Queue]
-    found: Any
-    assigned: Any
+    views: list[View]
+    blocks: Any
+    block_pods: Any
+    block_first: Any
+    block_nth: Any
+    members: Any
+    spots: Any
     free: Any
+    free_blocks: Any
     in_flight: Any
     pods: list[Pod]
     proxy_queues: list[Queue]
@@ -603,8 +631,7 @@ class Simulation(Core):
     published: Any
     alive_pods: Any
     unprobed: Any
-    visible_pods: Any
-    pending_pods: Any
+    pending: Queue
     candidates: Any
     scratch: Any
     chosen: Any
@@ -721,9 +748,15 @@ FIELDS = {
     "sessions": Field(Session, ("sessions",)),
     "activators": Field(Activator, ("activators",)),
     "waiting": Field(Queue, ("activators",)),
-    "found": Field("int32", ("activators", "pods")),
-    "assigned": Field("int32", ("activators", "pods")),
-    "free": Field(int, ("activators", "words")),
+    "views": Field(View, ("views",)),
+    "blocks": Field(int, ("views", "blocks")),
+    "block_pods": Field(int, ("views", "blocks")),
+    "block_first": Field(int, ("views", "blocks")),
+    "block_nth": Field(int, ("views", "blocks")),
+    "members": Field("int32", ("views", "members")),
+    "spots": Field("int32", ("views", "pods")),
+    "free": Field(int, ("views", "blocks")),
+    "free_blocks": Field(int, ("views", "words")),
     "in_flight": Field(int, ("activators", "pods")),
     "pods": Field(Pod, ("pods",)),
     "proxy_queues": Field(Queue, ("pods",)),
@@ -734,8 +767,7 @@ FIELDS = {
     "published": Field(float, ("pods", scraping.FIELDS)),
     "alive_pods": Field("int32", ("pods",)),
     "unprobed": Field(int, ("pods",)),
-    "visible_pods": Field("int32", ("pods",)),
-    "pending_pods": Field(int, ("pods",)),
+    "pending": Field(Queue),
     "candidates": Field(int, ("pods",)),
     "scratch": Field(int, ("pods",)),
     "chosen": Field(int, ("pods",)),
@@ -801,6 +833,8 @@ def sizes(params: Params, draws: Draws, capacity: Capacity, *, statistics_only: 
     nodes = len(draws.node) + int(sum(params.pool_ready))
     is_shared = len(params.slowdown) > 0
     late = LATE_ACTIVATOR + 2 * params.activators
+    # A block is made when one has filled up, half of which were pods that came since it was made.
+    blocks = (pods >> (WIDTH_BITS - 1)) + 1
     return {
         "requests": capacity.requests,
         "shares": capacity.requests if is_shared else 0,
@@ -812,7 +846,10 @@ def sizes(params: Params, draws: Draws, capacity: Capacity, *, statistics_only: 
         "sessions": params.sessions,
         "activators": params.activators,
         "pods": pods,
-        "words": (pods >> WIDTH_BITS) + 2,
+        "views": params.activators + 1,
+        "blocks": blocks,
+        "members": blocks << WIDTH_BITS,
+        "words": (blocks >> WIDTH_BITS) + 1,
         "stats": params.activators + pods,
         "movers": pods * (stages + 2),
         "nodes": nodes,
