@@ -229,6 +229,7 @@ def _write_views(arrays: Arrays, found: list[Ints]) -> None:
         arrays.blocks[at, :blocks] = arrays.block_nth[at, :blocks] = places
         arrays.block_pods[at, :blocks] = np.bincount(nth, minlength=blocks)
         arrays.block_first[at, : -(-len(listed) // views.HALF)] = listed[:: views.HALF]
+        arrays.group_pods[at] = np.bincount(nth >> state.WIDTH_BITS, minlength=arrays.group_pods.shape[1])
         arrays.members[at, spots] = listed
         arrays.spots[at, listed] = spots
         arrays.free[at, :blocks] = 0

@@ -68,6 +68,8 @@ def record(ring: Ring, now_s: int, value: float) -> None:
     buckets = ring.buckets
     size = len(buckets)
     last = int(ring.span[LAST])
+    if now_s == last and value == 0.0:
+        return
     # Whole-number division is the dearest step here, so each second's place is worked out once.
     place = now_s % size
     if now_s != last:

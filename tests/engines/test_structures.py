@@ -13,28 +13,30 @@ from kpasim.engines.model import activator, kubelet, reconciler, sharing, state,
 from kpasim.engines.model.state import EACH, NOTHING, Share, Shared
 from kpasim.policy import pods, routing
 
-PODS = 200
+PODS = 1000
 
 
 def test_views_choose_as_the_policies_choose() -> None:
     """After any comings, goings and changes, an activator's view is the sorted list and chooses as Knative does."""
     dice = random.Random(3)
-    for case in range(6):
+    for _ in range(4):
         sim, listed = _seen(dice, slots := dice.choice([1, 3, 8]), activators := dice.choice([1, 1, 2, 3])), []
         outside, turn = [*range(PODS)], 0
-        for step in range(900):
+        for step in range(2000):
             kind = dice.random()
-            if outside and kind < (0.5 if step < 500 else 0.1):
+            if outside and kind < (0.8 if step < 1400 else 0.1):
                 pod = outside.pop(dice.randrange(len(outside)))
                 views.insert(sim, 0, pod, int(sim.in_flight[0][pod] < slots))
                 listed = sorted([*listed, pod], key=lambda one: (sim.pods[one].address, one))
-            elif listed and kind < 0.6:
+            elif listed and kind < (0.85 if step < 1400 else 0.6):
                 views.remove(sim, 0, pod := dice.choice(listed))
                 listed.remove(pod)
             elif listed:
                 pod = dice.choice(listed)
                 sim.in_flight[0][pod] = slots if dice.random() < 0.95 else dice.randrange(slots)
                 views.put_free(sim, 0, pod, int(sim.in_flight[0][pod] < slots))
+            if step % 8:
+                continue
             assert [views.has(sim, 0, pod) for pod in range(PODS)] == [pod in listed for pod in range(PODS)]
             count = len(listed)
             positions = [views.position_of(sim, 0, place) for place in range(count + 1)]
@@ -52,7 +54,7 @@ def test_views_choose_as_the_policies_choose() -> None:
             else:
                 pod, turn = routing.round_robin(assigned, size, in_flight, all_slots, turn)
                 assert activator.choose_free(sim, 0, True) == pod
-        assert case or sim.views[0].blocks > 2
+        assert sim.views[0].blocks > views.WIDTH
 
 
 def _seen(dice: random.Random, slots: int, activators: int) -> Any:
@@ -69,6 +71,7 @@ def _seen(dice: random.Random, slots: int, activators: int) -> Any:
         spots=[[NOTHING] * PODS],
         members=[[NOTHING] * (views.WIDTH * blocks)],
         free_blocks=[[0] * (blocks // views.WIDTH + 1)],
+        group_pods=[[0] * (blocks // views.WIDTH + 1)],
     )
     for name in ("blocks", "block_pods", "block_first", "block_nth", "free"):
         setattr(sim, name, [[0] * blocks])

@@ -1,4 +1,7 @@
-"""The fast event queue: a binary heap by time, kind and entity, with the earliest of the latest few beside it."""
+"""The fast event queue: a heap by time, kind and entity, with the earliest of the latest few beside it.
+
+Each event of the heap has four below it, which lie together in memory: long heaps wait for memory most.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ def rise(sim: Simulation, place: int, time_ns: int, key: int) -> None:
     """Let an event rise from a free place of the heap to where it belongs."""
     heap = sim.heap
     while place > 0:
-        parent = (place - 1) >> 1
+        parent = (place - 1) >> 2
         if heap[parent, 0] < time_ns or (heap[parent, 0] == time_ns and heap[parent, 1] <= key):
             break
         heap[place, 0] = heap[parent, 0]
@@ -69,16 +72,29 @@ def drop_first(sim: Simulation) -> None:
     # The last event most likely belongs far down again, so the hole goes all the way before it is filled.
     place = 0
     child = 1
-    while child < last:
-        # Adding a truth in place of branching on it, which nobody can predict. The right one may be the last event.
-        one = heap[child, 0]
-        other = heap[child + 1, 0]
-        child += int((other < one) | ((other == one) & (heap[child + 1, 1] < heap[child, 1])))
+    while child + 3 < last:
+        # Adding a truth in place of branching on it, which nobody can predict.
+        one = child + int(is_earlier(sim, child + 1, child))
+        other = child + 2 + int(is_earlier(sim, child + 3, child + 2))
+        child = one + (other - one) * int(is_earlier(sim, other, one))
         heap[place, 0] = heap[child, 0]
         heap[place, 1] = heap[child, 1]
         place = child
-        child = 2 * place + 1
+        child = 4 * place + 1
+    if child < last:
+        for other in range(child + 1, last):
+            if is_earlier(sim, other, child):
+                child = other
+        heap[place, 0] = heap[child, 0]
+        heap[place, 1] = heap[child, 1]
+        place = child
     rise(sim, place, time_ns, key)
 
 
-KERNELS = (rise, push, schedule, is_quiet_now, drop_first)
+def is_earlier(sim: Simulation, one: int, other: int) -> bool:
+    """Whether the event at a place of the heap comes before the one at another."""
+    heap = sim.heap
+    return bool((heap[one, 0] < heap[other, 0]) | ((heap[one, 0] == heap[other, 0]) & (heap[one, 1] < heap[other, 1])))
+
+
+KERNELS = (rise, push, schedule, is_quiet_now, is_earlier, drop_first)

@@ -107,8 +107,7 @@ def terminate(sim: Simulation, which: int) -> None:
     else:
         pod.phase = QUIET
         pod.drain_due_ns = quiet_until(sim, which)
-    sim.schedule(pod.drain_due_ns, DRAIN, which)
-    sim.schedule(now + (sim.params.grace_period_ns or sim.params.timeout_ns), KILL, which)
+    schedule_end(sim, which)
     sim.schedule(now + sim.params.endpoints_to_activator_ns, FORGET, which)
     if pod.ready:
         sim.schedule(now + sim.params.endpoints_to_ingress_ns, VISIBLE, 2 * which)
@@ -134,12 +133,28 @@ def on_drain(sim: Simulation, which: int) -> None:
     quiet_ns = quiet_until(sim, which)
     if quiet_ns > now:
         pod.drain_due_ns = quiet_ns
-        sim.schedule(quiet_ns, DRAIN, which)
+        schedule_end(sim, which)
         return
     pod.phase = DRAINING
     if not sim.params.drains_on_sigterm and queueproxy.inside(sim, which) > 0:
         queueproxy.break_off(sim, which)
     may_stop(sim, which)
+    if pod.phase == DRAINING:
+        sim.schedule(killed_ns(sim, which), KILL, which)
+
+
+def killed_ns(sim: Simulation, which: int) -> int:
+    """When the termination grace period of a pod is over."""
+    return int(sim.pods[which].delete_requested_ns + (sim.params.grace_period_ns or sim.params.timeout_ns))
+
+
+def schedule_end(sim: Simulation, which: int) -> None:
+    """Schedule the next step of a pod's end: what is due, or that it is killed if that comes before."""
+    due_ns, kill_ns = int(sim.pods[which].drain_due_ns), killed_ns(sim, which)
+    if due_ns <= kill_ns:
+        sim.schedule(due_ns, DRAIN, which)
+    else:
+        sim.schedule(kill_ns, KILL, which)
 
 
 def may_stop(sim: Simulation, which: int) -> None:
@@ -148,7 +163,7 @@ def may_stop(sim: Simulation, which: int) -> None:
     if pod.phase == DRAINING and queueproxy.inside(sim, which) == 0:
         pod.phase = STOPPING
         pod.drain_due_ns = sim.now_ns + sim.params.stop_ns + sim.params.deletion_ns
-        sim.schedule(pod.drain_due_ns, DRAIN, which)
+        schedule_end(sim, which)
 
 
 def on_grace_period_over(sim: Simulation, which: int) -> None:

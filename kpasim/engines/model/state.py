@@ -580,6 +580,7 @@ class Simulation(Core):
         block_nth: Number in that order of each block.
         members: Pods of each block; ``spots`` tells where each pod stands.
         free: Bits of the pods of each block that have a free slot; ``free_blocks`` of the blocks, in order, with one.
+        group_pods: Pods in each 32 blocks in order.
         in_flight: Requests that each activator has with each pod.
         slots: containerConcurrency of each pod.
         samples: What was scraped of each pod for an HPA, added up, by the number of the scrape; ``total_samples``
@@ -621,6 +622,7 @@ class Simulation(Core):
     spots: Any
     free: Any
     free_blocks: Any
+    group_pods: Any
     in_flight: Any
     pods: list[Pod]
     proxy_queues: list[Queue]
@@ -757,6 +759,7 @@ FIELDS = {
     "spots": Field("int32", ("views", "pods")),
     "free": Field(int, ("views", "blocks")),
     "free_blocks": Field(int, ("views", "words")),
+    "group_pods": Field(int, ("views", "words")),
     "in_flight": Field(int, ("activators", "pods")),
     "pods": Field(Pod, ("pods",)),
     "proxy_queues": Field(Queue, ("pods",)),

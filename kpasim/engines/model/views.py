@@ -35,6 +35,7 @@ def begin(sim: Simulation, at: int) -> None:
     sim.blocks[at][0] = 0
     sim.block_nth[at][0] = 0
     sim.block_pods[at][0] = 0
+    sim.group_pods[at][0] = 0
     sim.free[at][0] = 0
     sim.free_blocks[at][0] = 0
 
@@ -62,6 +63,7 @@ def insert(sim: Simulation, at: int, which: int, is_free: int) -> None:
     sim.free[at][block] = (word & below) | ((word & ~below) << 1) | (is_free << (spot & INSIDE))
     _note_block(sim, at, nth)
     sim.block_pods[at][nth] += 1
+    sim.group_pods[at][nth >> WIDTH_BITS] += 1
     view.count += 1
 
 
@@ -78,6 +80,7 @@ def remove(sim: Simulation, at: int, which: int) -> None:
     sim.free[at][block] = (word & below) | ((word >> 1) & ~below)
     _note_block(sim, at, nth)
     sim.block_pods[at][nth] -= 1
+    sim.group_pods[at][nth >> WIDTH_BITS] -= 1
     sim.spots[at][which] = NOTHING
     sim.views[at].count -= 1
 
@@ -121,18 +124,28 @@ def pod_at(sim: Simulation, at: int, position: int) -> int:
 
 def position_of(sim: Simulation, at: int, place: int) -> int:
     """Position of the pod that ``place`` others precede; behind all where there is none."""
-    for nth in range(sim.views[at].blocks):
-        if place < sim.block_pods[at][nth]:
-            return int((nth << WIDTH_BITS) + place)
+    if place >= sim.views[at].count:
+        return int(sim.views[at].blocks << WIDTH_BITS)
+    group = 0
+    while place >= sim.group_pods[at][group]:
+        place -= sim.group_pods[at][group]
+        group += 1
+    nth = group << WIDTH_BITS
+    while place >= sim.block_pods[at][nth]:
         place -= sim.block_pods[at][nth]
-    return int(sim.views[at].blocks << WIDTH_BITS)
+        nth += 1
+    return int((nth << WIDTH_BITS) + place)
 
 
 def place_of(sim: Simulation, at: int, position: int) -> int:
     """How many pods precede a position."""
+    nth = position >> WIDTH_BITS
+    group = nth >> WIDTH_BITS
     place = position & INSIDE
-    for nth in range(position >> WIDTH_BITS):
-        place += sim.block_pods[at][nth]
+    for earlier in range(group):
+        place += sim.group_pods[at][earlier]
+    for earlier in range(group << WIDTH_BITS, nth):
+        place += sim.block_pods[at][earlier]
     return int(place)
 
 
@@ -170,6 +183,14 @@ def _split(sim: Simulation, at: int, nth: int) -> None:
     """Move the upper half of a full block to a new one behind it."""
     count = int(sim.views[at].blocks)
     old = sim.blocks[at][nth]
+    if (count & INSIDE) == 0:
+        sim.free_blocks[at][count >> WIDTH_BITS] = 0
+        sim.group_pods[at][count >> WIDTH_BITS] = 0
+    # Each group of 32 blocks passes its last one on to the next.
+    for group in range((nth + 1) >> WIDTH_BITS, count >> WIDTH_BITS):
+        passed_on = sim.block_pods[at][(group << WIDTH_BITS) + INSIDE]
+        sim.group_pods[at][group] -= passed_on
+        sim.group_pods[at][group + 1] += passed_on
     for later in range(count, nth + 1, -1):
         sim.blocks[at][later] = sim.blocks[at][later - 1]
         sim.block_pods[at][later] = sim.block_pods[at][later - 1]
@@ -182,9 +203,9 @@ def _split(sim: Simulation, at: int, nth: int) -> None:
     sim.blocks[at][nth + 1] = count
     sim.block_nth[at][count] = nth + 1
     sim.block_pods[at][nth] = sim.block_pods[at][nth + 1] = HALF
+    sim.group_pods[at][nth >> WIDTH_BITS] -= HALF
+    sim.group_pods[at][(nth + 1) >> WIDTH_BITS] += HALF
     sim.block_first[at][nth + 1] = sim.members[at][count << WIDTH_BITS]
-    if (count & INSIDE) == 0:
-        sim.free_blocks[at][count >> WIDTH_BITS] = 0
     bits.insert(sim.free_blocks[at], count, nth + 1, 0)
     _note_block(sim, at, nth)
     _note_block(sim, at, nth + 1)
