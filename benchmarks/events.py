@@ -23,7 +23,7 @@ from kpasim.engines import reference
 from kpasim.engines.compiled import event_queue, loop
 from kpasim.engines.model import events
 from kpasim.engines.outcome import Outcome
-from kpasim.engines.params import FOREVER_NS, Draws, Params
+from kpasim.engines.params import Draws, Params
 
 PAGE, PROGRAM = "docs/performance.md", "benchmarks/events.py"
 REQUESTS = 10_000
@@ -39,7 +39,7 @@ class PlainLoop(reference.Simulation):
     def begin(self) -> None:
         """Make room for events, and begin."""
         self.heap = np.zeros((self._events, 2), dtype=object)
-        self.heap[0, 0] = FOREVER_NS
+        event_queue.clear(self)
         super().begin()
 
     def schedule(self, time_ns: int, kind: int, entity: int) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from kpasim.engines import compiled
 from kpasim.engines.clock import ENTITY_BITS, Kind
+from kpasim.engines.compiled import event_queue
 from kpasim.engines.compiled.arrays import Arrays
 from kpasim.engines.model import state, views
 from kpasim.engines.model.state import EventQueue, Supply
@@ -165,8 +166,7 @@ def _schedule_again(arrays: Arrays, events: Ints) -> None:
     order = np.lexsort((keys, events[:, 0]))
     arrays.heap[: len(order), 0] = events[order, 0]
     arrays.heap[: len(order), 1] = keys[order]
-    if not len(order):
-        arrays.heap[0, 0] = FOREVER_NS
+    arrays.heap[len(order) : len(order) + event_queue.BEHIND, 0] = FOREVER_NS
     arrays.write("event_queue", EventQueue(size=len(order)))
 
 

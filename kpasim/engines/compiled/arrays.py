@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.engines.compiled import event_queue
 from kpasim.engines.model import state
 from kpasim.engines.model.state import FIELDS, Entity, Field, Link, Simulation, Supply, renew
 from kpasim.engines.outcome import CHANGE, REQUEST, TICK
@@ -181,7 +182,7 @@ def reset(sim: Simulation) -> None:
     sim.ingress.age_mask = age_mask
     sim.clients.rows = len(sim.requests)
     sim.clients.mask = len(sim.requests) - 1 if only else -1
-    sim.heap[0, 0] = FOREVER_NS
+    event_queue.clear(sim)
     for index in range(len(sim.activators)):
         renew(sim.activators[index])
         renew(sim.waiting[index])

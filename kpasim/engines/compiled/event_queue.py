@@ -1,6 +1,7 @@
 """The fast event queue: a heap by time, kind and entity, with the earliest of the latest few beside it.
 
-Each event of the heap has four below it, which lie together in memory: long heaps wait for memory most.
+Each event of the heap has four below it, which lie together in memory: long heaps wait for memory most. Behind the last
+one there are always three places with an event that never comes, so that nobody asks how many of the four there are.
 """
 
 from __future__ import annotations
@@ -8,6 +9,9 @@ from __future__ import annotations
 from kpasim.engines.clock import ENTITY_BITS
 from kpasim.engines.model.state import MORE_EVENTS, Simulation
 from kpasim.engines.params import FOREVER_NS
+
+BEHIND = 3
+"""Places behind the last event of the heap that hold one that never comes."""
 
 
 def schedule(sim: Simulation, time_ns: int, kind: int, entity: int) -> None:
@@ -37,10 +41,11 @@ def is_quiet_now(sim: Simulation) -> bool:
 def push(sim: Simulation, time_ns: int, key: int) -> None:
     """Put an event on the heap."""
     place = sim.event_queue.size
-    if place >= len(sim.heap):
+    if place + BEHIND >= len(sim.heap):
         sim.fault = MORE_EVENTS
         return
     sim.event_queue.size = place + 1
+    sim.heap[place + BEHIND, 0] = FOREVER_NS
     rise(sim, place, time_ns, key)
 
 
@@ -65,14 +70,13 @@ def drop_first(sim: Simulation) -> None:
     sim.event_queue.size = last
     time_ns = heap[last, 0]
     key = heap[last, 1]
+    heap[last, 0] = FOREVER_NS
     if last == 0:
-        # Whoever looks for the first event need not ask whether there is one.
-        heap[0, 0] = FOREVER_NS
         return
     # The last event most likely belongs far down again, so the hole goes all the way before it is filled.
     place = 0
     child = 1
-    while child + 3 < last:
+    while child < last:
         # Adding a truth in place of branching on it, which nobody can predict.
         one = child + int(is_earlier(sim, child + 1, child))
         other = child + 2 + int(is_earlier(sim, child + 3, child + 2))
@@ -81,14 +85,13 @@ def drop_first(sim: Simulation) -> None:
         heap[place, 1] = heap[child, 1]
         place = child
         child = 4 * place + 1
-    if child < last:
-        for other in range(child + 1, last):
-            if is_earlier(sim, other, child):
-                child = other
-        heap[place, 0] = heap[child, 0]
-        heap[place, 1] = heap[child, 1]
-        place = child
     rise(sim, place, time_ns, key)
+
+
+def clear(sim: Simulation) -> None:
+    """No event is scheduled; whoever looks for the first one need not ask whether there is one."""
+    for place in range(BEHIND + 1):
+        sim.heap[place, 0] = FOREVER_NS
 
 
 def is_earlier(sim: Simulation, one: int, other: int) -> bool:
@@ -97,4 +100,4 @@ def is_earlier(sim: Simulation, one: int, other: int) -> bool:
     return bool((heap[one, 0] < heap[other, 0]) | ((heap[one, 0] == heap[other, 0]) & (heap[one, 1] < heap[other, 1])))
 
 
-KERNELS = (rise, push, schedule, is_quiet_now, is_earlier, drop_first)
+KERNELS = (rise, push, schedule, is_quiet_now, is_earlier, drop_first, clear)
