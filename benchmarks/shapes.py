@@ -85,6 +85,7 @@ SHAPES = {
     "50 a second of 10 s, 700 pods": Shape(50, 200_000, 1 << 16),
     "100 a second from one pod, 4,500 pods": Shape(100, 30_000, 1 << 14, 1.0),
     "200 a second from one pod, 9,200 pods": Shape(200, 60_000, 1 << 15, 1.0),
+    "5,000 a second from one pod for a minute": Shape(5000, 300_000, 1 << 19, 1.0),
     "a pool of 32 GPUs, 20 a second of 10 s": Shape(
         20, 20_000, 1 << 16, more={"cluster": {"nodes": {"count": 32, "gpus-per-node": 1}}}
     ),

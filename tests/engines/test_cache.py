@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +77,40 @@ def test_a_damaged_object_counts_as_missing(damage: str, tmp_path: Path) -> None
         flipped = bytes([content[0] ^ 255]) + content[1:]
         place.write_bytes({"empty": b"", "truncated": content[:-100], "flipped": flipped}[damage])
     assert cache.read_object(place) is None
+
+
+SHIPPED = """
+import sys
+from pathlib import Path
+from kpasim.engines.compiled import cache, machine, target
+cache.PACKAGE = Path(sys.argv[1])
+target.runs_level = lambda: sys.argv[2] == "here"
+machine._from_compiler = lambda *level: sys.exit("compiles")
+print(cache.is_warm())
+machine.ready()
+from kpasim import load, simulate
+print(len(simulate(load("experiments/hey50x5.yaml"), replications=2, engine="compiled").outcomes))
+"""
+
+
+@pytest.mark.parametrize(("state", "answer"), [("here", "True"), ("elsewhere", "compiles"), ("edited", "compiles")])
+def test_code_that_came_with_the_sources_is_used_where_it_runs(state: str, answer: str, tmp_path: Path) -> None:
+    """An empty cache is no reason to compile, unless the sources have changed or the processor is another one."""
+    machine.ready()
+    code = cache.found()
+    assert code is not None
+    for pattern in cache.SOURCES:
+        for source in cache.PACKAGE.glob(pattern):
+            copy = tmp_path / source.relative_to(cache.PACKAGE)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(source.read_bytes())
+    place = tmp_path / cache.shipped_file().relative_to(cache.PACKAGE)
+    place.parent.mkdir()
+    place.write_bytes(cache.sealed(code))
+    if state == "edited":
+        (tmp_path / "policy" / "burst.py").write_text("A = 1\n")
+    environment = {**os.environ, "KPASIM_CACHE_DIR": str(tmp_path / "empty"), "KPASIM_BACKGROUND": "0"}
+    call = [sys.executable, "-c", SHIPPED, str(tmp_path), "elsewhere" if state == "elsewhere" else "here"]
+    done = subprocess.run(call, cwd=cache.PACKAGE.parent, env=environment, capture_output=True, text=True, check=False)
+    assert answer in done.stdout + done.stderr
+    assert (done.returncode == 0) == (answer == "True"), done.stderr

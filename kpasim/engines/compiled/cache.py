@@ -2,6 +2,9 @@
 
 The folder's name holds a hash of everything that the machine code depends on: the sources of the loop, and the
 versions of Python, numba and numpy. The file's name holds the processor, for homes that several machines share.
+
+A wheel carries code for the usual processors, under the hash of the sources that it was made of: a first run on another
+machine, or in a new environment, need not compile anything. Code in the user's cache goes first.
 """
 
 from __future__ import annotations
@@ -24,13 +27,18 @@ SOURCES = (
 """What the machine code is made of: whatever the modules that ``compiler`` takes in import of kpasim."""
 
 
-def fingerprint() -> str:
-    """Hash of the sources and versions that the compiled engine is made of."""
+def _of_sources() -> hashlib._Hash:
     digest = hashlib.sha256()
     for pattern in SOURCES:
         for source in sorted(PACKAGE.glob(pattern)):
             digest.update(source.relative_to(PACKAGE).as_posix().encode())
             digest.update(source.read_bytes())
+    return digest
+
+
+def fingerprint() -> str:
+    """Hash of the sources and versions that the compiled engine is made of."""
+    digest = _of_sources()
     for name in ("numba", "numpy", "llvmlite"):
         digest.update(f"{name} {version(name)}".encode())
     digest.update(f"{sys.version} {platform.machine()}".encode())
@@ -61,9 +69,27 @@ def _hash_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+def shipped_file() -> Path:
+    """The compiled engine that came with the sources, which may not be there."""
+    from kpasim.engines.compiled.target import LEVEL
+
+    return PACKAGE / "engines" / "compiled" / "shipped" / f"{LEVEL}-{_of_sources().hexdigest()[:16]}.o"
+
+
+def found() -> bytes | None:
+    """The compiled engine, from the user's cache or as it came with the sources; ``None`` if it must be compiled."""
+    from kpasim.engines.compiled.target import runs_level
+
+    code = read_object(object_file())
+    if code is None and runs_level() and shipped_file().exists():
+        # Whoever may change it may change the sources as well.
+        code = _opened(shipped_file().read_bytes())
+    return code
+
+
 def is_warm() -> bool:
-    """Whether the compiled engine has been kept from an earlier run."""
-    return read_object(object_file()) is not None
+    """Whether nothing needs to be compiled."""
+    return found() is not None
 
 
 def read_object(path: Path) -> bytes | None:
@@ -78,6 +104,10 @@ def read_object(path: Path) -> bytes | None:
         content = path.read_bytes()
     except OSError:
         return None
+    return _opened(content)
+
+
+def _opened(content: bytes) -> bytes | None:
     code, digest = content[:-HASH_BYTES], content[-HASH_BYTES:]
     return code if code and hashlib.sha256(code).digest() == digest else None
 

@@ -281,8 +281,8 @@ def checked() -> Any:
     return numba.njit(SIGNATURE, **OPTIONS)(play)
 
 
-def compiled() -> bytes:
-    """The loop as an object file with one function, ``target.ENTRY``."""
+def compiled(level: str = "") -> bytes:
+    """The loop as an object file with one function, ``target.ENTRY``; see ``target.target_machine``."""
     codegen = cpu_target.target_context.codegen()
     codegen._library_class = Lowered
     # Functions that have no machine code have no place for an environment either; only exceptions would need one.
@@ -302,7 +302,7 @@ def compiled() -> bytes:
             function.linkage = "internal"
             if any(f"{len(name)}{name}" in function.name for name in APART):
                 function.add_function_attribute("noinline")
-    machine = target_machine()
+    machine = target_machine(level)
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     passes = llvm.create_pass_builder(machine, tuning)
     passes.getModulePassManager().run(module, passes)
@@ -311,4 +311,4 @@ def compiled() -> bytes:
 
 if __name__ == "__main__":
     gc.disable()  # the process ends before it needs the memory again, and a sixth of the time went into looking for it
-    Path(sys.argv[1]).write_bytes(compiled())
+    Path(sys.argv[1]).write_bytes(compiled(*sys.argv[2:]))

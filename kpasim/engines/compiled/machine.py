@@ -20,7 +20,7 @@ import llvmlite.binding as llvm
 
 from kpasim.engines.compiled import cache
 from kpasim.engines.compiled.arrays import Arrays
-from kpasim.engines.compiled.target import ENTRY, target_machine
+from kpasim.engines.compiled.target import ENTRY, LEVEL, target_machine
 from kpasim.errors import RunError
 from kpasim.results.files import atomic_write, make_folder
 
@@ -50,7 +50,7 @@ def _loop() -> Callable[[int], int]:
 
         return compiler.checked()  # type: ignore[no-any-return]
     place = cache.object_file()
-    code = cache.read_object(place) or _compiled_once(place)
+    code = cache.found() or _compiled_once(place)
     # The engine owns the machine code, so it must live as long as the function.
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
@@ -83,19 +83,42 @@ def _compiled_once(place: Path) -> bytes:
 
 def _compiled(place: Path) -> bytes:
     """The object code, fresh from the compiler and kept for later where the cache can be written."""
+    code = _from_compiler()
+    with contextlib.suppress(RunError, OSError):
+        make_folder(place.parent)
+        _write(place, code)
+        place.chmod(0o600)
+    return code
+
+
+def ship() -> Path:
+    """Compile the loop for the usual processors and put it beside the sources, where a wheel takes it along.
+
+    Returns:
+        Where it is.
+    """
+    place = cache.shipped_file()
+    make_folder(place.parent)
+    for old in place.parent.glob("*.o"):
+        old.unlink()
+    _write(place, _from_compiler(LEVEL))
+    return place
+
+
+def _write(place: Path, code: bytes) -> None:
+    with atomic_write(place, "wb") as file:
+        file.write(cache.sealed(code))
+
+
+def _from_compiler(*level: str) -> bytes:
+    """The object code, made in a process of its own."""
     # What numba makes is optimised in one go afterwards.
     environment = {**os.environ, "NUMBA_OPT": "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with tempfile.TemporaryDirectory(prefix="kpasim-") as aside:
-        made = Path(aside) / place.name
-        command = [sys.executable, "-m", "kpasim.engines.compiled.compiler", str(made)]
+        made = Path(aside) / "loop.o"
+        command = [sys.executable, "-m", "kpasim.engines.compiled.compiler", str(made), *level]
         done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
         if done.returncode:
             why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise RunError(f"the fast engine cannot be compiled: {why} (--engine reference gives the same tables)")
-        code = made.read_bytes()
-    with contextlib.suppress(RunError, OSError):
-        make_folder(place.parent)
-        with atomic_write(place, "wb") as file:
-            file.write(cache.sealed(code))
-        place.chmod(0o600)
-    return code
+        return made.read_bytes()
