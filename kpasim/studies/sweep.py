@@ -41,6 +41,7 @@ from kpasim.studies.grid.result import SweepResult, read_plan
 from kpasim.studies.prices import prices_of, prices_to_dict
 from kpasim.studies.runner import Runner, figures_of
 from kpasim.studies.same import changes_nothing, without_effect
+from kpasim.studies.search.sobol import sobol
 from kpasim.studies.steady import has_month, steady_part
 
 BLOCK_REQUESTS = 50_000
@@ -269,12 +270,12 @@ def design(sweep: Sweep, seed: int) -> list[dict[str, Any]]:
     """
     if sweep.design == "grid":
         return sweep.grid()
-    from scipy.stats import qmc
-
     count, axes = sweep.settings or 1, len(sweep.axes)
     if sweep.design == "sobol":
-        shares = qmc.Sobol(axes, seed=seed).random_base2(math.ceil(math.log2(count)))[:count]
+        shares = sobol(axes, math.ceil(math.log2(count)), seed)[:count]
     else:
+        from scipy.stats import qmc
+
         shares = qmc.LatinHypercube(axes, seed=seed).random(count)
     found = {json.dumps(plain(one), sort_keys=True): one for one in (sweep.at(row) for row in shares.tolist())}
     return list(found.values())

@@ -15,6 +15,7 @@ from kpasim.spec.experiment import Experiment
 from kpasim.spec.sharing import CONCURRENCY, is_known
 from kpasim.spec.sweep import Range
 from kpasim.spec.yamlfile import parse_documents
+from kpasim.studies.search.sobol import sobol
 
 Place = tuple[int, ...]
 """A point of the space: the index of the value of each axis."""
@@ -88,11 +89,9 @@ class Space:
         """
         if len(self) <= count:
             return list(self.every())
-        from scipy.stats import qmc
-
         ends = [sorted({0, size - 1}) for size in self._sizes]
         corners = list(itertools.product(*ends)) if math.prod(map(len, ends)) <= count // 4 else []
-        shares = qmc.Sobol(len(self._sizes), seed=seed).random_base2(math.ceil(math.log2(max(count, 2))))
+        shares = sobol(len(self._sizes), math.ceil(math.log2(max(count, 2))), seed)
         points = [tuple(int(u * size) for u, size in zip(row, self._sizes, strict=True)) for row in shares.tolist()]
         return list(dict.fromkeys([*corners, *points]))[:count]
 
