@@ -183,6 +183,16 @@ def test_a_removed_pod_has_its_grace_period(play: Play) -> None:
         assert (502, 345.0) == (status, ended) if pod == gone else (-1, 400.0) == (status, ended)
 
 
+def test_nothing_listens_where_a_pod_has_gone(play: Play) -> None:
+    """One of two idle pods goes at 315 s; for a second the gateway still sends requests there, which fail with 502."""
+    settings = {**TOTAL, "initial_scale": 2, "endpoints_to_ingress_ns": 1 * S}
+    story = scaled(play, until(325.0, 8, **settings), *[315.1 + place / 10 for place in range(8)])
+    [gone] = [place for place, time_s in enumerate(story.pods(out.GONE)) if time_s == 315.0]
+    assert {0, 1} == set(story.served_by)
+    for pod, status, sent_s, ended_s in zip(story.served_by, story.statuses, story.sent, story.answered, strict=True):
+        assert (502, sent_s) == (status, ended_s) if pod == gone else (-1, 325.0) == (status, ended_s)
+
+
 def test_the_adapter_shows_a_scrape_late(play: Play) -> None:
     """Requests of 15 s are scraped at 18 s; with a delay of 15 s the tick at 30 s still sees the scrape of 3 s."""
     story = scaled(play, until(100.0, 3, **TOTAL, adapter_ns=15 * S), *[15.0] * 3)
