@@ -52,7 +52,8 @@ def lowest(session: nox.Session) -> None:
     """Run the tests of spec, policy, engines and results with the lowest versions that pyproject.toml allows."""
     required = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     lowest = [re.sub(r">=([^,]+)(,.*)?", r"==\1", one) for one in required]
-    install(session, "-e", ".", *lowest, "pytest>=8", "hypothesis>=6.120", "pytest-xdist>=3.6", "psutil>=6")
+    tools = ("pytest>=8", "hypothesis>=6.120", "pytest-xdist>=3.6", "pytest-rerunfailures>=15", "psutil>=6")
+    install(session, "-e", ".", *lowest, *tools)
     session.run("python", "-m", "pytest", "-q", "tests/spec", "tests/policy", "tests/engines", "tests/results")
 
 
