@@ -141,18 +141,19 @@ def likely(found: Sequence[Trials], recorded_s: float, within_s: tuple[float, fl
         recorded_s: The mean latency to explain [s].
         within_s: Least and longest cold start [s].
     """
+    if not (math.isfinite(recorded_s) and all(np.isfinite(one.latency_s).all() for one in found)):
+        return None
     grid_s = np.linspace(*within_s, STEPS)
-    weight = np.zeros(STEPS)
+    log_weight = np.full(STEPS, -np.inf)
     for place, (tried_s, latency_s) in enumerate(found):
         slope, at_0_s = np.polyfit(tried_s, latency_s, 1)
-        scatter_s = float(np.std(latency_s - at_0_s - slope * tried_s, ddof=2))
+        scatter_s = max(1e-6, float(np.std(latency_s - at_0_s - slope * tried_s, ddof=2)))
         error = scatter_s / (math.sqrt(len(tried_s)) * float(np.std(tried_s)))
-        if not place and (not math.isfinite(recorded_s) or slope <= Z90 * error):
+        if not place and slope <= Z90 * error:
             return None
         away = (recorded_s - at_0_s - slope * grid_s) / scatter_s
-        weight += np.exp(-0.5 * away**2) / scatter_s
-    if not weight.sum():
-        return None
+        log_weight = np.logaddexp(log_weight, -0.5 * away**2 - math.log(scatter_s))
+    weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
     mean_s = float(weight @ grid_s)
     # A uniform distribution with this mean and spread: so the draws are.

@@ -33,10 +33,17 @@ def test_the_latency_tells_the_cold_start():
     assert high_s - low_s == pytest.approx(2 * 3**0.5 * 0.2 / 0.5, rel=0.3)
 
 
+def test_a_latency_without_any_scatter_tells_it_exactly():
+    """Also where it lies between two cold starts of the grid."""
+    low_s, high_s = likely([line(0.5, 0.0)], 5.01, (2.0, 20.0)) or (0.0, 0.0)
+    assert (low_s, high_s) == pytest.approx((8.02, 8.02), abs=0.05)
+
+
 def test_a_latency_that_does_not_depend_on_cold_starts_tells_nothing():
     """Nobody waits for a pod; or the latency was not recorded."""
     assert likely([line(0.0, 0.2)], 1.0, (2.0, 20.0)) is None
     assert likely([line(0.5, 0.2)], np.nan, (2.0, 20.0)) is None
+    assert likely([Trials(TRIED_S, np.full(len(TRIED_S), np.nan))], 5.0, (2.0, 20.0)) is None
 
 
 def test_what_both_ways_to_place_requests_explain_stays_open():
