@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from kpasim.spec.experiment import METRICS
 from kpasim.studies.compare import FIGURES, Comparison, compare, compare_run, two_modes
 from kpasim.studies.measured.align import changes_by_chance, tick_phase_s
 from kpasim.studies.measured.described import experiment_of, starts_of
+from kpasim.studies.run import simulate
 from tests import live_runs
 from tests.real_runs import folder, names
+from tests.studies.painter import experiment, manifest
 
 FIRST_LOOK = [name for name in names() if name.startswith(("s1-warm-def", "s2-warm-def"))]
 
@@ -52,6 +55,17 @@ def test_a_load_after_an_idle_time_meets_the_ticks_where_they_were():
     predicted_s = [tick_phase_s((run.ticks["t_ns"] - run.load_ns) / 1e9) for run in one.result.outcomes]
 
     assert max(abs((phase_s - measured_s + 1.0) % 2.0 - 1.0) for phase_s in predicted_s) < 0.05
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_a_load_from_zero_meets_the_ticks_where_they_were(seed: int, tmp_path: Path):
+    """The revision was created with its first row of scaling; the first scale-out is predicted to some hundredths."""
+    load = {"kind": "hey", "requests": 30, "concurrency": 6, "timeout": "0s"}
+    target = experiment(load, {"service-time": 5, "cold-start": "8s"}, manifest({"min-scale": ""}), start="zero")
+    simulate(target, replications=1, seed=seed, engine="compiled").write(tmp_path)
+    found = compare(tmp_path, replications=20, seed=9, engine="compiled").metrics["first_scale_out_s"]
+
+    assert found["predicted"] == pytest.approx(found["measured"], abs=0.06)
 
 
 def test_chance_alone_misses_changes_of_desired():

@@ -145,12 +145,15 @@ def started_before(start: str, tables: Tables) -> float:
 def begun(run: Mapping[str, Any], tables: Tables) -> Recorded:
     """What is known of a run when its load begins: that it begins now, and how the pods before it were made.
 
-    The autoscaler's clock ticks every two seconds from the creation of the revision on, which is that of its first pod;
-    so a load after an idle time begins at a known phase. The time from a pod's creation to its readiness is that of its
-    container and then the kubelet's next probe. Where the former is known, the latter tells the phase of those probes.
+    The autoscaler's clock ticks every two seconds from the creation of the revision on, which is that of its first pod,
+    or its first row of scaling where it has none. So a load after an idle time or from zero begins at a known phase.
+    The time from a pod's creation to its readiness is that of its container and then the kubelet's next probe. Where
+    the former is known, the latter tells the phase of those probes.
     """
     pods = tables.pods
     before = pods["created_s"] < 0
+    if "container" not in run and run["start"] == "zero" and (tables.scaling["t_s"][:1] < 0.0).any():
+        return Recorded(load_phase_ns=nanoseconds(-float(tables.scaling["t_s"][0])) % TICK_NS)
     if "container" not in run or run["start"] == "zero" or not before.any():
         return Recorded(load_phase_ns=AT_ONCE)
     known = before & (pods["ready_s"] < 0)
