@@ -73,6 +73,21 @@ def test_15269_fields_one_level_too_high_or_misspelt_are_named_with_what_was_mea
     }
 
 
+@pytest.mark.parametrize(
+    ("metadata", "fix"),
+    [
+        ({"annotation": {"autoscaling.knative.dev/max-scale": "4"}}, "Write annotations."),
+        ({"autoscaling.knative.dev/max-scale": "4"}, "Move it to spec.template.metadata.annotations."),
+    ],
+)
+def test_15269_fields_of_a_template_s_metadata_that_nobody_reads_are_named(metadata: dict[str, Any], fix: str) -> None:
+    """The schema keeps them, so that nothing else warns."""
+    data = manifest()
+    data["spec"]["template"]["metadata"] = metadata
+    [text] = said(bare(data), "template-metadata")
+    assert text.endswith(fix)
+
+
 def test_12230_keys_of_the_cluster_written_as_annotations_are_called_that() -> None:
     """With the annotation that does the same for one revision, where there is one."""
     keys = {

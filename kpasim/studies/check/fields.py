@@ -144,6 +144,26 @@ def label_for_annotation(case: Case) -> Iterator[Finding]:
                 )
 
 
+def template_metadata(case: Case) -> Iterator[Finding]:
+    """A field of the template's metadata that nobody reads: the schema of a Service keeps any there."""
+    place = TEMPLATE_ANNOTATIONS[:-1]
+    found: Any = {} if case.service.kserve else case.service.data
+    for part in place:
+        found = found.get(part) or {}
+    names = _siblings(TEMPLATE_ANNOTATIONS)
+    for key in found:
+        if key not in names:
+            hint = suggestion(key, names)
+            fix = f"Write {hint.removeprefix('did you mean ').rstrip('?')}." if "did you mean" in hint else "Remove it."
+            yield case.warn(
+                "template-metadata",
+                (*place, key),
+                f"the metadata of a template has no field {key}, and nothing reads it",
+                "The schema of a Service takes any field here, so neither kubectl nor the API server says a word.",
+                f"Move it to {dotted(TEMPLATE_ANNOTATIONS)}." if "/" in key else fix,
+            )
+
+
 def ignored_annotation(case: Case) -> Iterator[Finding]:
     """An annotation that looks like the autoscaler's and is not."""
     known = {key for keys in SPELLINGS.values() for key in keys}
@@ -234,6 +254,7 @@ RULES: tuple[Rule, ...] = (
     unknown_field,
     needs_feature,
     label_for_annotation,
+    template_metadata,
     ignored_annotation,
     unknown_resource,
     limit_above_timeout,
