@@ -289,7 +289,7 @@ def assumptions(result: TuneResult) -> list[str]:
         )
     if result.idled:
         lines.append(MET_IDLE)
-    if result.stretch_s:
+    if result.stretch_s and result.stretch_s[0] > 0:
         lines.append(f"SLOs and cost per month are about the load after its warm-up of {seconds(result.stretch_s[0])}.")
     return lines
 

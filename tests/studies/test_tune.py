@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from kpasim.cli.tune import command
+from kpasim.cli.tune import assumptions, command
 from kpasim.errors import RunError
 from kpasim.spec.experiment import load
 from kpasim.studies.search.space import default_axes, parse_axes
@@ -181,6 +181,18 @@ def test_without_prices_money_cannot_be_saved(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no price for its instance types"):
         tune(path, ["p95<=20s"], vary=VARY, engine="compiled")
     assert tune(path, ["p95<=60s"], vary=VARY, minimise="pod-seconds", engine="compiled").chosen is not None
+
+
+@pytest.mark.parametrize(("periods", "said"), [(1, []), (3, ["its warm-up of 20 min."])])
+def test_nothing_is_said_of_a_warm_up_that_is_not_left_out(tmp_path: Path, periods: int, said: list[str]) -> None:
+    """A load of a single period is taken as a whole; of a longer one whole periods count, after the warm-up."""
+    load = f"{{kind: diurnal, mean: 0.05, amplitude: 50%, period: 20m, duration: {20 * periods}m}}"
+    hey = "{kind: hey, requests: 12, concurrency: 3, timeout: 120s}"
+    write(tmp_path, experiment=EXPERIMENT.replace(hey, load))
+    vary = {"service.annotations.max-scale": [1, 2]}
+    found = tune(tmp_path / "painting.yaml", ["p95<=60s"], vary=vary, budget=200, engine="compiled")
+    assert found.stretch_s is not None
+    assert [line.partition("after ")[2] for line in assumptions(found) if "SLOs and cost per month" in line] == said
 
 
 def test_what_may_vary(tmp_path: Path) -> None:
