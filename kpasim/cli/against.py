@@ -45,7 +45,8 @@ def show_against(found: Against, names: tuple[str, str]) -> None:
     rows = found.differences()
     told = {name: (title, unit, row) for title, name, unit, row in rows}
     confidence = f"{100 * rows[0][3].confidence:.3g} %" if rows else ""
-    click.echo(f"B ({other}) against A ({one}): means of {found.one.replications:,} replications, B - A ({confidence})")
+    runs = f"{found.one.replications:,} replications"
+    click.echo(f"B ({other}) against A ({one}): means of {runs}, B - A ({confidence} intervals)")
     failures = any(
         told[name][2].before or told[name][2].mean for name in ("errors", "in_flight", "never_sent") if name in told
     )

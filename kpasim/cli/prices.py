@@ -36,7 +36,9 @@ def command(word: str | None, as_json: bool) -> None:
         print_json([{"name": name, "kind": kind_of(one.estimate), **asdict(one)} for name, one in found.items()])
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("instance type", "GPUs", "an hour", "", "", "date", "region", "source"):
+    # Names are typed again, so none is cut.
+    table.add_column("instance type", min_width=max(map(len, found)))
+    for column in ("GPUs", "an hour", "", "", "date", "region", "source"):
         table.add_column(column, justify="right" if column == "an hour" else "left")
     for name, one in found.items():
         gpus = f"{one.gpus} x {one.gpu}" if one.gpus > 1 else one.gpu

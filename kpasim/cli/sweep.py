@@ -43,6 +43,7 @@ REPORT_EVERY_S = 10.0
 @click.option(
     "--percentile", metavar="p95", help="Compare cost with this latency.  [default: the sweep's first percentile]"
 )
+@click.option("-n", "--replications", type=click.IntRange(1), help="Number of replications of each setting.")
 @options.cluster_config
 @options.settings
 @options.engine("; both give the same rows")
@@ -56,6 +57,7 @@ def command(
     address: str | None,
     processes: int | None,
     percentile: str | None,
+    replications: int | None,
     cluster_config: tuple[str, ...],
     settings: tuple[str, ...],
     engine: Any,
@@ -72,6 +74,8 @@ def command(
 
     if address and backend == "local":
         raise click.UsageError("--address belongs to --backend dask or ray")
+    if replications:
+        settings = (*settings, f"replications={replications}")
     plan = Plan.read(file, parse_settings(settings), cluster_config)
     check_percentile(percentile)
     folder = Path(out) if out else Path("runs") / plan.name

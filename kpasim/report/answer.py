@@ -158,7 +158,8 @@ def ran(facts: Facts) -> Line:
     if experiment is None:
         return Line("Ran", counted(facts.runs, "run"))
     model = experiment.model
-    named = f"model {model.name}{' (provisional)' if model.provisional else ''}" if model.name else "a model of its own"
+    named = f"model {model.name}" if model.name else "a model of its own"
+    named += " (provisional)" if model.provisional else ""
     start = {"warm": "warm pods", "idled": "scaled to zero", "zero": "a new revision without a pod"}
     state = start[experiment.start.state]
     return Line("Ran", f"{load_words(experiment.workload)}; {named}; start: {state}; {counted(facts.runs, 'run')}")

@@ -193,7 +193,7 @@ def _latency(run: Evidence, drawn: dict[str, Chart]) -> Html:
     return element(
         "div",
         figure("latencies", "Latency of each request", caption, 340),
-        figure("distribution", "How many took how long", DISTRIBUTION, 340),
+        figure("distribution", "Latency distribution", DISTRIBUTION, 340),
         class_="grid",
     )
 

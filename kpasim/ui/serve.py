@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 import socket
@@ -10,6 +11,7 @@ import webbrowser
 from collections.abc import Callable
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from kpasim.errors import RunError
 from kpasim.ui.app import create_app
@@ -22,6 +24,21 @@ FAREWELL_S = 1
 """How long a leaving server waits for open responses [s]."""
 MOST_CONNECTIONS = 64
 """Connections at the same time; more get status 503."""
+SILENCE_S = 10
+"""How long a new connection may take to send its first request before it is closed [s]."""
+
+
+class Connection(H11Protocol):  # type: ignore[misc, unused-ignore]
+    """A connection that is closed where it sends no request, so that silent ones do not keep others out."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override, unused-ignore]
+        """Give it some time."""
+        super().connection_made(transport)
+        self.loop.call_later(SILENCE_S, self._end_silence)
+
+    def _end_silence(self) -> None:
+        if self.cycle is None:
+            self.transport.close()
 
 
 def serve(source: Source, host: str, port: int, *, announce: Callable[[str], None], browser: bool) -> None:
@@ -54,7 +71,7 @@ def serve(source: Source, host: str, port: int, *, announce: Callable[[str], Non
             log_level="warning",
             access_log=False,
             server_header=False,
-            http="h11",
+            http=Connection,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=FAREWELL_S,
             limit_concurrency=MOST_CONNECTIONS,

@@ -26,6 +26,8 @@ GRACE_S = 3.0
 """How long an abandoned job may go on before its process is killed [s]."""
 PROGRESS_EVERY_S = 0.25
 """Time between two messages about progress [s]."""
+MOST_MEMORY = 8 << 30
+"""Address space of the process at most [bytes]: what needs more is refused, and the machine is not out of memory."""
 POLL_S = 0.5
 """Time between two looks at the clock while nothing comes [s]."""
 NOTHING = 0
@@ -38,6 +40,16 @@ class AbandonedError(Exception):
     """A newer job came, or the page has gone."""
 
 
+def bound_memory() -> None:
+    """Keep this process to its share of the memory, where the system can do that."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+
+
 def main(connection: Connection, wanted: Synchronized[int], source: Source) -> None:
     """Perform jobs until the connection is closed.
 
@@ -47,6 +59,7 @@ def main(connection: Connection, wanted: Synchronized[int], source: Source) -> N
         source: What the page is about.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this process
+    bound_memory()
     from kpasim.engines.compiled import cache
     from kpasim.studies.execution.engine import ready
     from kpasim.ui.jobs import perform

@@ -138,3 +138,15 @@ def test_all_draws_may_give_way():
 def test_a_setting_may_lead_into_what_another_has_set(settings: list[str], path: str, value: Any):
     """Also where the first is in its short form."""
     assert with_settings(load(HEADLINE), parse_settings(settings)).setting(path) == value
+
+
+def test_replications_of_a_sweep_are_set_as_those_of_a_run(tmp_path: Path):
+    """The same option; a sweep that goes on is told to keep it."""
+    file = tmp_path / "sweep.yaml"
+    file.write_text(f"experiment: {HEADLINE}\naxes: {{service.annotations.max-scale: [1, 2]}}\n")
+
+    done = call("sweep", str(file), "-n", "3", "--out", str(tmp_path / "out"))
+
+    assert done.exit_code == 0, done.output
+    assert "2 settings, 3 replications each" in done.output
+    assert "--set replications=3" in done.stderr

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from kpasim.cli.check import command
 from kpasim.errors import FileError
 from kpasim.spec.autoscaler import AutoscalerConfig
+from kpasim.spec.experiment import load
 from kpasim.spec.manifest import read_service
 from kpasim.studies.check import RULES, Finding, check_file, findings, kserve
 
@@ -453,6 +454,13 @@ def test_what_makes_one_pod_panic_depends_on_its_target(limit: int, share: int, 
     found = {one.name: one for one in check_file(write(tmp_path, edits))}
 
     assert enough in found["panic-lasts"].why
+
+
+def test_a_service_that_takes_no_time_needs_no_more_pods(tmp_path: Path) -> None:
+    """It is checked as any other: no pod is ever too slow for the load."""
+    experiment = load(write(tmp_path)).with_settings({"model.service-time": "0s", "model.cold-start": "0s"})
+
+    assert not {one.name for one in findings(experiment)} & {"overload", "max-scale-below-need"}
 
 
 def test_every_rule_is_tested() -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import shutil
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,8 +18,9 @@ import pytest
 from kpasim.errors import RunError
 from kpasim.ui import door, state
 from kpasim.ui.jobs import Job, parse_job, perform
+from kpasim.ui.serve import MOST_CONNECTIONS
 from kpasim.ui.source import open_source
-from tests.ui.browsers import served
+from tests.ui.browsers import DEADLINE_S, served
 
 ROOT = Path(__file__).parents[2]
 RUN = {"kind": "run", "state": {"settings": [["replications", "3"]]}}
@@ -110,6 +116,33 @@ def test_a_host_that_was_given_is_ours_and_a_foreign_name_is_not():
     assert not everywhere._is_ours("evil.example:8000")
     assert not door.Door(None, "t", "127.0.0.1", 8000)._is_ours("192.0.2.7:8000")  # type: ignore[arg-type]
     assert door.Door(None, "t", "::1", 8000)._is_ours("[::1]:8000")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("beginning", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+def test_silent_connections_do_not_keep_others_out(address, beginning):
+    """More of them than are let in; each is closed after a while, also with half a request."""
+    parts = urlsplit(address)
+    with contextlib.ExitStack() as silent:
+        for _ in range(MOST_CONNECTIONS + 10):
+            one = silent.enter_context(socket.create_connection(("127.0.0.1", parts.port), timeout=DEADLINE_S))
+            one.sendall(beginning)
+        assert one.recv(1) == b""
+        deadline = time.monotonic() + DEADLINE_S
+        while ask(address, None, method="GET", path=f"/?{parts.query}")[0] != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
+def test_the_process_that_simulates_has_a_bound_of_memory():
+    """In a process of its own, as the bound stays."""
+    code = (
+        "import resource as r, kpasim.ui.worker as w; w.bound_memory(); "
+        "print(r.getrlimit(r.RLIMIT_AS)[0], w.MOST_MEMORY)"
+    )
+    found, most = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=DEADLINE_S
+    ).stdout.split()
+    assert 0 < int(found) <= int(most)
 
 
 def test_a_large_manifest_is_refused(address):

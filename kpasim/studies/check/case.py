@@ -215,6 +215,8 @@ class Case:
     def pod_rate(self) -> float:
         """Most requests per second that a pod finishes: the best of k / (mean x slow-down of k), k up to its slots."""
         mean, factors = self.service_s[1], self.model.service_time.slowdown if self.model else ()
+        if mean == 0.0:
+            return math.inf
         if not factors:
             return self.slots / mean
         import numpy as np
