@@ -36,10 +36,10 @@ def seconds(value: float) -> str:
 def setting(experiment: Experiment) -> str:
     """A sentence about the load, the service, and the start state."""
     limit = experiment.service.container_concurrency
-    each = f"{counted(limit, 'request')} at a time for each pod" if limit else "any number of requests at a time"
-    begun = {"warm": "with warm pods", "idled": "scaled to zero", "zero": "before its first pod"}
-    text = load_words(experiment.workload)
-    return f"{text[0].upper()}{text[1:]}, to a service that takes {each}, found {begun[experiment.start.state]}."
+    each = f"{counted(limit, 'request')} at a time" if limit else "any number of requests at a time"
+    begun = {"warm": "pods are warm", "idled": "the service is scaled to zero", "zero": "a new revision has no pod yet"}
+    text = f"{load_words(experiment.workload)}. Each pod takes {each}; "
+    return f"{text[0].upper()}{text[1:]}{begun[experiment.start.state]} when the load starts."
 
 
 def load_words(load: Workload) -> str:
