@@ -268,7 +268,7 @@ def front_table(result: SweepResult, percentile: str) -> Any:
             step_text(point["next"], percentile),
             label(point["settings"], varied),
         )
-    return _captioned(table, result.why_no_front(percentile))
+    return _captioned(table, result.why_no_front(percentile) or result.common(points))
 
 
 def effects_table(result: SweepResult) -> Any:

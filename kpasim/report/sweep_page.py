@@ -103,6 +103,7 @@ def _summary(result: SweepResult, name: str) -> Html:
         between = span(fastest[f"{name}_interval"])
         lines.append(f"The fastest has a {name} of {number(fastest[name])} s ({between}) for "
                      f"{number(fastest['cost'])}: {label(fastest['settings'], varied)}.")  # fmt: skip
+    lines.append(result.common(points))
     unclear = sum(point["next"] is not None and not point["next"]["significant"] for point in points)
     if unclear:
         lines.append(
@@ -111,7 +112,7 @@ def _summary(result: SweepResult, name: str) -> Html:
     strongest = _strongest(result, name)
     if strongest:
         lines.append(strongest)
-    return Html("".join(element("p", line) for line in lines))
+    return Html("".join(element("p", line) for line in lines if line))
 
 
 def _strongest(result: SweepResult, name: str) -> str:

@@ -90,6 +90,17 @@ def test_an_empty_front_says_why(tmp_path: Path) -> None:
     assert text in page_of(tmp_path / "out")
 
 
+def test_what_all_points_of_the_front_have_is_said(tmp_path: Path) -> None:
+    """The cheapest settings can be written down from the table: also the values that no point varies."""
+    window = "service.annotations.window"
+    result = simulated(file(tmp_path, {MIN: [0, 5], MAX: [5], window: ["30s"]}, replications=3))
+    points = result.pareto("p95")
+    assert len(points) > 1
+    assert {(point["settings"][MAX], point["settings"][window]) for point in points} == {(5, "30s")}
+    for text in (said(front_table(result, "p95")), page_of(tmp_path / "out")):
+        assert "All of these: max-scale 5, window 30s." in text
+
+
 def test_nothing_that_has_no_response_breaks_a_table(tmp_path: Path) -> None:
     """A run that ends before its first response has neither latency nor error share."""
     path = file(tmp_path, {MAX: [1, 2]}, horizon="5s", replications=2)

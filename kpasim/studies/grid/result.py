@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -247,6 +247,12 @@ class SweepResult:
         settings = [point["settings"] for point in points]
         axes: list[str] = list(self.about["axes"])
         return [axis for axis in axes if len({value_text(one[axis]) for one in settings}) > 1] or axes
+
+    def common(self, points: Sequence[Mapping[str, Any]]) -> str:
+        """What the words for each point leave out because all have it, in a sentence; empty where that is nothing."""
+        varied = self.varied(points)
+        same = [axis for axis in self.about["axes"] if axis not in varied]
+        return f"All of these: {label(points[0]['settings'], same)}." if same else ""
 
     def effects(self, percentile: str | None = None) -> dict[str, Any]:
         """The effect of each axis on cost, failed requests and latency percentiles; see `pareto.effect`.
