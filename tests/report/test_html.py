@@ -188,7 +188,7 @@ def test_a_page_tells_the_run_in_words(runs):
     text = Elements(html.page_of(runs / "first")).text
     shown_run = evidence.read(runs / "first")
 
-    assert "5 hey clients, 50 requests, client timeout 3 min, to a service" in text
+    assert "5 hey clients, 50 requests, client timeout 3 min. Each pod takes 1 request at a time; " in text
     assert f"{shown_run.medians['latency_s.p50']:.4g} s" in text
     assert "Panic mode began" in text
     assert "CNY per 1,000 requests" in text
