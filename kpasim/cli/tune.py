@@ -373,7 +373,7 @@ def how_sure(result: TuneResult) -> list[str]:
         return lines
     tried = len(result.race.candidates)
     if result.separated:
-        return [*lines, f"Best of {tried} settings: every other one costs more, misses an SLO or behaves identically."]
+        return [*lines, f"Best of {tried} settings tried: the others cost more, miss an SLO or behave identically."]
     rivals = result.rivals
     if rivals["tied"]:
         lines.append(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import signal
 import socket
+import sys
 import threading
 import webbrowser
 from collections.abc import Callable
@@ -42,7 +44,7 @@ class Connection(H11Protocol):  # type: ignore[misc, unused-ignore]
 
 
 def serve(source: Source, host: str, port: int, *, announce: Callable[[str], None], browser: bool) -> None:
-    """Serve the page until Ctrl-C.
+    """Serve the page until Ctrl-C or SIGTERM.
 
     Args:
         source: What the page is about.
@@ -79,5 +81,7 @@ def serve(source: Source, host: str, port: int, *, announce: Callable[[str], Non
         announce(address)
         if browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        # After its farewell uvicorn raises the signal again: the simulating process is to be cleaned up before the end.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])

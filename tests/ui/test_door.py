@@ -240,3 +240,10 @@ def test_nothing_of_a_request_is_taken_for_more_than_it_is():
     for asked in (many, {"kind": "run", "state": {"settings": [["seed", "1" * (state.MOST_VALUE + 1)]]}}):
         with pytest.raises(RunError, match="should have at most"):
             parse_job(json.dumps(asked).encode())
+
+
+def test_sigterm_ends_the_page_without_a_word(tmp_path):
+    """What ends a service or a terminal leaves no process behind, and no warning of Python's."""
+    with served(place=tmp_path):
+        pass
+    assert "resource_tracker" not in (tmp_path / "ui.log").read_text(encoding="utf-8")
