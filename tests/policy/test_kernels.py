@@ -147,6 +147,18 @@ def play_scaler(rules: Any, steps: Any, out: Any) -> None:
         out[row, 8] = shown
         out[row, 9] = why
         out[row, 10] = scaler.status_desired_scale(want, desired)
+        excess = age_ns - 50.0
+        done = scaler.reconcile(
+            rules, desired, excess, ready, replicas, initialized, active, reason, age_ns, mode, proxy_ns, want, yes
+        )
+        out[row, 11] = done.patch
+        out[row, 12] = done.requeue_ns
+        out[row, 13] = done.offered
+        out[row, 14] = done.mode
+        out[row, 15] = done.active
+        out[row, 16] = done.reason
+        out[row, 17] = done.initialized
+        out[row, 18] = done.desired
 
 
 def play_routing(in_flight: Any, slots: Any, assigned: Any, breaker: Any, steps: Any, out: Any) -> None:
@@ -525,7 +537,7 @@ def test_compiled_kernels_return_the_same_bits(
 ) -> None:
     """Whatever is drawn, a compiled scenario leaves the arrays that Python leaves."""
     arguments = data.draw(SCENARIOS[scenario])
-    in_python, in_numba = ((*copied(arguments), np.zeros((32, 16))) for _ in range(2))
+    in_python, in_numba = ((*copied(arguments), np.zeros((32, 19))) for _ in range(2))
     scenario(*in_python)
     compiled(scenario)(*in_numba)
     assert bits(in_python) == bits(in_numba)
@@ -549,7 +561,7 @@ def test_every_kernel_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
     @given(st.tuples(*SCENARIOS.values()))
     def play(drawn: tuple[tuple[Any, ...], ...]) -> None:
         for scenario, arguments in zip(SCENARIOS, drawn, strict=True):
-            scenario(*copied(arguments), np.zeros((32, 16)))
+            scenario(*copied(arguments), np.zeros((32, 19)))
 
     play()
     assert sorted(kernel.__qualname__ for kernel in KERNELS if kernel not in called) == []
