@@ -26,6 +26,7 @@ from kpasim.policy import (
     keda_http,
     kernels,
     lookahead,
+    pods,
     ray_serve,
     routing,
     scaler,
@@ -35,24 +36,8 @@ from kpasim.policy import (
     windows,
 )
 
-MODULES = (
-    accounting,
-    burst,
-    decider,
-    delay,
-    hpa,
-    keda,
-    keda_http,
-    lookahead,
-    ray_serve,
-    routing,
-    scaler,
-    schedule,
-    scraping,
-    spare,
-    windows,
-)
-KERNELS = [kernel for kernel in kernels.KERNELS if sys.modules[kernel.__module__] in MODULES]
+KERNELS = [kernel for kernel in kernels.KERNELS if sys.modules[kernel.__module__] is not pods]
+"""Those of pods are played with the whole engine."""
 
 for _kernel in kernels.KERNELS:
     register_jitable(_kernel)
