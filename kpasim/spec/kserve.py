@@ -13,7 +13,7 @@ from typing import Any
 
 from kpasim.spec import servingruntime
 from kpasim.spec.autoscaler import KPA, PREFIX, SPELLINGS, annotation_key
-from kpasim.spec.base import Place, show, suggestion
+from kpasim.spec.base import Place, PlacedError, show, suggestion
 from kpasim.spec.configmaps import KServeConfig
 from kpasim.spec.goparse import parse_int
 from kpasim.spec.kserverules import AUTOSCALER, FRAMEWORKS, SERVING_CONTAINER, faults
@@ -71,16 +71,8 @@ KNATIVE_MODES = {"Knative", "Serverless"}
 """Deployment modes in which KServe makes a Knative Service."""
 
 
-class NotOnKnativeError(ValueError):
-    """An object of KServe that no Knative Service follows from; the message says which autoscaler it has.
-
-    Attributes:
-        place: Where the object says so.
-    """
-
-    def __init__(self, place: Place, message: str) -> None:
-        super().__init__(message)
-        self.place = place
+class NotOnKnativeError(PlacedError):
+    """An object of KServe that no Knative Service follows from; the message says which autoscaler it has."""
 
 
 @dataclass(frozen=True)

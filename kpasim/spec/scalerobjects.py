@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kpasim.errors import ExperimentError, Problem
-from kpasim.spec.base import Place, dotted, line_of, show, suggestion
+from kpasim.spec.base import Place, PlacedError, dotted, line_of, show, suggestion
 from kpasim.spec.objects import Object, objects_in, split_name
 from kpasim.spec.quantities import amount
 from kpasim.spec.yamlfile import Document, read_documents
@@ -41,16 +41,8 @@ _UTILIZATION = re.compile(r"(?:gpu[-_]util(?:ization)?|duty[-_]cycle)(?!\w)")
 _KEDA_PAUSES = ("paused", "paused-replicas", "paused-scale-in", "paused-scale-out", "force-activation")
 
 
-class NotSimulatedError(ValueError):
-    """An object, or a part of one, that is not simulated or not right; the message says what would be.
-
-    Attributes:
-        place: Where the object says so.
-    """
-
-    def __init__(self, place: Place, message: str) -> None:
-        super().__init__(message)
-        self.place = place
+class NotSimulatedError(PlacedError):
+    """An object, or a part of one, that is not simulated or not right; the message says what would be."""
 
 
 def is_scaler_file(value: Any) -> bool:
