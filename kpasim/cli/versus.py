@@ -147,10 +147,9 @@ def verdicts(name: str, judgements: Sequence[Judgement]) -> list[tuple[str, bool
 
 def reasons(found: Versus, place: int) -> list[str]:
     """Why one autoscaler scaled, in a few sentences, of the run that the figure shows."""
-    from kpasim.report.versus_page import runs_of
     from kpasim.studies.explain import why
 
-    return why(runs_of(found)[place][1], found.results[place].params)[:MOST_REASONS]
+    return why(found.shown[place], found.results[place].params)[:MOST_REASONS]
 
 
 def _table(found: Versus) -> Any:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from kpasim.results.paired import Difference
-    from kpasim.results.tables import Tables
 
 PANEL = 130
 """Height of one panel of pods [pixels]."""
@@ -108,16 +107,10 @@ def met(found: Versus, place: int) -> str:
     return f"{sum(one.met for one in judgements)} of {len(judgements)} met"
 
 
-def runs_of(found: Versus) -> list[tuple[str, Tables]]:
-    """The same replication of each autoscaler, by name: the one with the median test duration of the first."""
-    place = found.results[0].representative
-    return [(name, result.tables(place)) for name, result in zip(found.names, found.results, strict=True)]
-
-
 def pods_figure(found: Versus) -> Figure:
     """Pods over time, one panel for each autoscaler, on the same axes."""
-    end_s = max(float(result.horizon_s[found.results[0].representative]) for result in found.results)
-    return pods_small_multiples(runs_of(found), end_s, f"{found.rivals[0].experiment.name}: pods over time")
+    runs = list(zip(found.names, found.shown, strict=True))
+    return pods_small_multiples(runs, found.shown_s, f"{found.rivals[0].experiment.name}: pods over time")
 
 
 def versus_page(found: Versus) -> str:
@@ -131,9 +124,7 @@ def versus_page(found: Versus) -> str:
         for place, judgements in enumerate(found.judgements)
         for each in judgements
     ]
-    ends_s = [float(result.horizon_s[found.results[0].representative]) for result in found.results]
-    binned = any(bins.changes(tables) > bins.LEGIBLE for _, tables in runs_of(found))
-    of_bins = f" Means of {bins.width_text(max(ends_s))}." if binned else ""
+    of_bins = f" Means of {bins.width_text(found.shown_s)}." if _binned(found) else ""
     panels = figure(
         "pods",
         "Pods over time, one panel for each autoscaler",
@@ -178,14 +169,18 @@ def _figures(found: Versus) -> Html:
     return Html(note + markup.table("Figures of each autoscaler", [*columns, *(["SLOs"] * asked)], rows))
 
 
+def _binned(found: Versus) -> bool:
+    """Whether some run has more changes than a figure can show one by one."""
+    return any(bins.changes(tables) > bins.LEGIBLE for tables in found.shown)
+
+
 def pods_chart(found: Versus) -> Chart:
     """Pods by state over time, one panel for each autoscaler, on the same axes."""
-    runs = runs_of(found)
-    end = max(float(result.horizon_s[found.results[0].representative]) for result in found.results)
+    end = found.shown_s
     scale, unit = time_unit(end)
-    binned = any(bins.changes(tables) > bins.LEGIBLE for _, tables in runs)
+    binned = _binned(found)
     data, top = [], 1.0
-    for place, (_, tables) in enumerate(runs):
+    for place, tables in enumerate(found.shown):
         areas, highest = charts.pods_of(tables, 0.0, end, scale, binned=binned)
         top = max(top, highest)
         axis = f"y{place + 1}" if place else "y"
@@ -195,9 +190,9 @@ def pods_chart(found: Versus) -> Chart:
             stacked = {"stackgroup": group} if "stackgroup" in area else {}
             data.append(area | stacked | {"yaxis": axis, "legendgroup": area["name"], "showlegend": place == 0})
     layout = layout_of(f"time since the load began [{unit}]", "pods", (0.0, end / scale))
-    gap, count = 0.3 / len(runs), len(runs)
+    gap, count = 0.3 / len(found.names), len(found.names)
     notes = []
-    for place, (name, _) in enumerate(runs):
+    for place, name in enumerate(found.names):
         high = 0.97 - place * (0.97 + gap) / count
         low = max(0.0, high - (0.97 + gap) / count + gap)
         key = f"yaxis{place + 1}" if place else "yaxis"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from kpasim.engines.lower import lower
 from kpasim.errors import ExperimentError, RunError
 from kpasim.results.paired import Difference, difference
 from kpasim.results.summary import Figures, rounded
+from kpasim.results.tables import Tables
 from kpasim.studies.common import stretch_in_common
 from kpasim.studies.execution.engine import Engine
 from kpasim.studies.judge import Judgement, judge
@@ -62,6 +64,16 @@ class Versus:
     def names(self) -> list[str]:
         """Names of the autoscalers."""
         return [one.name for one in self.rivals]
+
+    @cached_property
+    def shown(self) -> list[Tables]:
+        """The same replication of each autoscaler: the one with the median test duration of the first."""
+        return [result.tables(self.results[0].representative) for result in self.results]
+
+    @property
+    def shown_s(self) -> float:
+        """End of the last of these [s]."""
+        return max(float(result.horizon_s[self.results[0].representative]) for result in self.results)
 
     @property
     def columns(self) -> list[tuple[str, str, str]]:
