@@ -7,6 +7,7 @@ import contextlib
 import functools
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -164,3 +165,11 @@ def plan(manifest: dict[str, Any] | None = None, **fields: Any) -> Plan:
     """A plan for `service` with short deadlines."""
     values: dict[str, Any] = {"timeout_s": 8.0, "waits": WAITS, "namespace": "default"}
     return Plan(manifest or service(), **{**values, **fields})
+
+
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until something is true."""
+    end_s = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end_s, "not in time"
+        time.sleep(0.02)

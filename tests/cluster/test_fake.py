@@ -8,7 +8,6 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -23,7 +22,7 @@ from kpasim.cluster.fake.store import NotFoundError, Store, selected
 from kpasim.cluster.kube import Kube
 from kpasim.cluster.objects import Document, condition, meta, name_of, status_of
 
-from .fakes import IMAGES, SPEED, Running, running, service
+from .fakes import IMAGES, SPEED, Running, running, service, until
 from .rbac import rules_of
 
 
@@ -43,14 +42,6 @@ def kube(cluster: Running):
         found.delete(objects.SERVICES, "default", name_of(document))
     until(lambda: cluster.count(objects.SERVICES) == 0)
     found.close()
-
-
-def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until something is true."""
-    end_s = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end_s, "not in time"
-        time.sleep(0.02)
 
 
 def deploy(kube: Kube, **fields: Any) -> str:

@@ -19,7 +19,7 @@ from kpasim.cluster.errors import ClusterError, MissingError, RefusedError
 from kpasim.cluster.fake.cluster import CONTEXT
 from kpasim.cluster.live import LiveRun, live
 
-from .fakes import Running, inference_service, plan, running
+from .fakes import Running, inference_service, plan, running, until
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,17 @@ def left(cluster: Running) -> dict[str, int]:
 
 
 NOTHING = {"inferenceservices": 0, "services": 0, "pods": 0}
+
+
+@pytest.fixture(autouse=True)
+def _emptied(cluster: Running):
+    """The cluster as it was: an adopted service stays on purpose, and is not to be there in the next test."""
+    yield
+    kube = cluster.kube()
+    for document in kube.list_all(objects.INFERENCE_SERVICES, "default")[0]:
+        kube.delete(objects.INFERENCE_SERVICES, "default", objects.name_of(document))
+    kube.close()
+    until(lambda: left(cluster) == NOTHING)
 
 
 def validated(cluster: Running, folder: Path, manifest: dict[str, Any], *options: str) -> Result:
