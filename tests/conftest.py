@@ -30,7 +30,8 @@ FAMILIES = (
 LATER = ("knative_rollout",)
 """Families that nothing in kpasim models yet; their cases are counted and named, not replayed."""
 LIVE = re.compile(
-    r"^\s*(?:from|import) .*\b(subprocess|multiprocessing|playwright|socket|urllib|http|standins|processes|servers)\b",
+    r"^\s*(?:from|import) .*"
+    r"\b(subprocess|multiprocessing|playwright|socket|urllib|http|fakes|browsers|processes|servers)\b",
     re.M,
 )
 """Imports of a module that tell of processes, servers and browsers, which a busy machine may stop for seconds."""
