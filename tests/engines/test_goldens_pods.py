@@ -545,6 +545,29 @@ def test_scale_down_takes_the_youngest_ready_pod(play: Play) -> None:
     assert [100.0, 40.0] == story.pods(out.ASKED)
 
 
+def test_scale_down_settles_a_circle_in_order_of_creation(play: Play) -> None:
+    """Kubernetes' comparison goes in a circle here: its sort leaves to chance what an order of creation settles.
+
+    Pods 0 and 1 are ready at 5 s, pod 2 at 4 s: 10 and 11 s old, between the same powers of two, when pod 3 is ready at
+    15 s and one pod is enough. Pod 0, whose container crashed once, goes before pod 1; by identity pod 1 goes before
+    pod 2, and pod 2 before pod 0. From the first to the last, pod 2 goes before pod 0, and then pod 0 before pod 1;
+    that one goes a stable window later.
+    """
+    p = sending(0, initial_scale=4, crash_probability=0.5)
+    half = CHANCE_ONE // 2
+    key = next(
+        key
+        for key in range(10_000)
+        if chance(key, 0, CRASH) < half and all(chance(key, pod, CRASH + (pod == 0)) >= half for pod in range(4))
+    )
+
+    story = play(p, stages_s=(5.0,), stage_times_s=[(2.5,), (5.0,), (4.0,), (15.0,)], key=key, uid=(3, 1, 2, 0))
+
+    assert [1, 0, 0, 0] == [int(value) for value in story.outcome.pods[:, out.RESTARTS]]
+    assert [5.0, 5.0, 4.0, 15.0] == story.pods(out.READY)
+    assert [15.0, 75.0, 15.0, 15.0] == story.pods(out.ASKED)
+
+
 def test_scale_down_takes_pods_that_share_a_node_first(play: Play) -> None:
     """Of three equally old pods, two on one node and one alone, the two go, whatever their identities."""
     p = sending(0, initial_scale=3, **pools((0, 2, 1, 1, 0, 0), (0, 1, 1, 1, 0, 0)))

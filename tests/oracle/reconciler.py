@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cmp_to_key, partial
 from typing import TYPE_CHECKING
 
 from kpasim.engines import params as of
@@ -272,24 +271,27 @@ class Reconciler:
         surplus = len(staying) - self.replicas
         if surplus < 0 and not self.rolled_out:
             self.progress()
-        if surplus > 0:
-            pods_on_node = {pod.index: sum(1 for other in staying if other.node is pod.node) for pod in staying}
-            for pod in sorted(staying, key=cmp_to_key(partial(self.order, pods_on_node)))[:surplus]:
-                self.remove(pod)
+        pods_on_node = {pod.index: sum(1 for other in staying if other.node is pod.node) for pod in staying}
+        for _ in range(surplus):
+            # Not by sorting: where the comparison goes in a circle, every algorithm has another answer.
+            first = staying[0]
+            for pod in staying:
+                first = pod if self.goes_first(pods_on_node, pod, first) else first
+            staying.remove(first)
+            self.remove(first)
         self.check_rollout()
         self.note()
         sim.settle()
 
-    def order(self, pods_on_node: dict[int, int], a: Pod, b: Pod) -> int:
-        """Negative if a scale-down removes ``a`` before ``b``."""
-        first = pods.goes_first(
+    def goes_first(self, pods_on_node: dict[int, int], a: Pod, b: Pod) -> bool:
+        """Whether a scale-down removes ``a`` before ``b``."""
+        return pods.goes_first(
             pods.phase_of(a.node is not None, a.containers_ns != of.NEVER_NS),
             int(a.ready), a.ready_ns, pods_on_node[a.index], a.attempt, a.uid, a.created_ns,
             pods.phase_of(b.node is not None, b.containers_ns != of.NEVER_NS),
             int(b.ready), b.ready_ns, pods_on_node[b.index], b.attempt, b.uid, b.created_ns,
             self.sim.now,
         )  # fmt: skip
-        return -1 if first else 1
 
     def remove(self, pod: Pod) -> None:
         """Ask a pod to go."""

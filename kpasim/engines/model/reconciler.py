@@ -384,10 +384,11 @@ def remove_pods(sim: Simulation, surplus: int) -> None:
 
 
 def may_circle(sim: Simulation, count: int) -> bool:
-    """Whether some candidates may go before each other in a circle, so that only ``select`` gives Kubernetes' order.
+    """Whether some candidates may go before each other in a circle, so that there is no order to sort them into.
 
     Pods that became ready at the same moment are compared in another way than others if they were not restarted as
-    often or are not equally old.
+    often or are not equally old. What Kubernetes removes then depends on the order in which its cache lists the pods;
+    ``select`` takes them in order of creation.
     """
     if sim.revision.mixed == 0:
         return False
