@@ -33,7 +33,7 @@ MOST_REASONS = 6
     required=True,
     metavar="AUTOSCALER,...",
     help="Autoscalers to compare with the experiment's own: hpa, keda, keda-http, schedule, spare:N, lookahead, ray, "
-    "kpa; a YAML file with an HPA, a ScaledObject, an HTTPScaledObject or a section autoscaler; or FILE.py:FUNCTION. "
+    "kpa; a YAML file with an HPA, a ScaledObject, an InterceptorRoute or a section autoscaler; or FILE.py:FUNCTION. "
     "Repeatable.",
 )
 @click.option(

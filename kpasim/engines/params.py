@@ -265,6 +265,8 @@ class Params(NamedTuple):
     """Time from one reading of the interceptor to the next."""
     stream_ns: int = SECOND_NS // 5
     """Time from one message to KEDA to the next."""
+    exact_rate: int = 0
+    """A rate is reported as it is, not rounded up."""
 
     # Ray Serve
     upscale_delay_ns: int = 0

@@ -196,7 +196,7 @@ def _measured(experiment: Experiment, scaling: Hpa | Keda) -> dict[str, Any]:
 
 
 def _keda_http(experiment: Experiment, scaling: KedaHttp, params: Params) -> dict[str, Any]:
-    least = scaling.min_replicas
+    least, idle = scaling.min_replicas, scaling.idle_replicas
     metric = "rps" if scaling.metric == "request-rate" else scaling.metric
     settles_s = max(scaling.scaledown_period_s, scaling.downscale_stabilization_s) + scaling.polling_interval_s
     return {
@@ -208,10 +208,12 @@ def _keda_http(experiment: Experiment, scaling: KedaHttp, params: Params) -> dic
         "ring_step_ms": round(scaling.granularity_s) * 1000,
         "queue_tick_ns": nanoseconds(scaling.queue_tick_s),
         "stream_ns": nanoseconds(scaling.stream_interval_s),
+        "exact_rate": int(scaling.object == "InterceptorRoute"),
+        "idle": keda.NO_COUNT if idle is None else idle,
         "poll_ns": nanoseconds(scaling.polling_interval_s),
         "cooldown_ns": nanoseconds(scaling.scaledown_period_s),
         "initial_cooldown_ns": nanoseconds(scaling.initial_cooldown_period_s),
-        **_bounds(params, least, least, settles_s),
+        **_bounds(params, least, least if idle is None else idle, settles_s),
     }
 
 

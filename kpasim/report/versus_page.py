@@ -79,7 +79,8 @@ def held(found: Versus) -> list[str]:
     lines = [f"Requests at zero pods: {'; '.join(texts)}.", f"{runs} of each; {end}{begins}.", EQUAL]
     differences = (one for place in range(1, len(found.names)) for one in found.differences(place).values())
     if any(not (one.same or one.significant or one.enough) and math.isfinite(one.mean) for one in differences):
-        lines.append(f"Not known: {runs} are too few to tell (-n takes more).")
+        verb = "is" if found.results[0].replications == 1 else "are"
+        lines.append(f"Not known: {runs} {verb} too few to tell (-n takes more).")
     return lines
 
 

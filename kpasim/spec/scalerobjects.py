@@ -1,4 +1,4 @@
-"""The autoscaler of an experiment out of an object of a cluster: an HPA, a ScaledObject or an HTTPScaledObject.
+"""The autoscaler of an experiment out of objects of a cluster: an HPA, a ScaledObject, or those of the HTTP add-on.
 
 What decides about pods is taken over; which Deployment, host or address it is for is not. What is not simulated is
 refused with its place, since an autoscaler without it would be another one. A metric is known by its name, a query of
@@ -6,7 +6,7 @@ Prometheus by its form: the sum of a gauge, or of a rate, over the service.
 
 Source:
     Kubernetes autoscaling/v2; kedacore/keda@8b4f083, apis/keda/v1alpha1; kedacore/http-add-on@59b2f6a,
-    operator/apis/http/v1alpha1
+    operator/apis/http and scaler/handlers.go
 """
 
 from __future__ import annotations
@@ -66,21 +66,51 @@ def scaling_in(documents: list[Document], path: str) -> dict[str, Any]:
         ExperimentError: It holds none or several, or one that is refused.
     """
     file, name = split_name(path)
-    found = [one for one in objects_in(documents) if one.kind in _READERS and name in {"", one.name}]
+    there = objects_in(documents)
+    # The add-on makes a ScaledObject of each HTTPScaledObject; a dump of a cluster holds both.
+    made = {one.name for one in there if one.kind == "HTTPScaledObject"}
+    found = [
+        one
+        for one in there
+        if one.kind in _READERS and name in {"", one.name} and _pushed(one, "httpScaledObject") not in made
+    ]
     if len(found) != 1:
         names = ", ".join(f"{one.kind} {one.name}" for one in found)
         more = f"holds {len(found)} autoscalers: {names} (name one: {file}#{found[0].name})" if found else ""
         called = f" called {name}" if name else ""
-        raise ExperimentError(file, [Problem("", more or f"holds no {', '.join(_READERS)}{called}", 1)])
-    return _settings(found[0], file)
+        raise ExperimentError(file, [Problem("", more or _none(there, called), 1)])
+    (scaler,) = found
+    route = _pushed(scaler, "interceptorRoute")
+    if not route:
+        return _read(scaler, file, lambda one: scaling_of_object(one.data))
+    routes = [one for one in there if one.kind == "InterceptorRoute" and one.name == route]
+    settings = _read(scaler, file, lambda one: _of_route(one, bool(routes)))
+    return settings | _read(routes[-1], file, lambda one: _interceptor_route(one.data))
 
 
-def _settings(one: Object, file: str) -> dict[str, Any]:
+def _none(there: list[Object], called: str) -> str:
+    if any(one.kind == "InterceptorRoute" for one in there):
+        return "holds an InterceptorRoute without the ScaledObject that names it (add it: its trigger is external-push)"
+    return f"holds no {', '.join(_READERS)}{called}"
+
+
+def _read(one: Object, file: str, reader: Callable[[Object], dict[str, Any]]) -> dict[str, Any]:
     try:
-        return scaling_of_object(one.data)
+        return reader(one)
     except NotSimulatedError as error:
         place = (*one.prefix, *error.place)
         raise ExperimentError(file, [Problem(dotted(place), str(error), line_of(place, one.document.lines))]) from None
+
+
+def _pushed(one: Object, key: str) -> str | None:
+    """The object of the HTTP add-on that a trigger of a ScaledObject names."""
+    spec = one.data.get("spec")
+    triggers = spec.get("triggers") if one.kind == "ScaledObject" and isinstance(spec, Mapping) else None
+    for trigger in triggers if isinstance(triggers, list) else []:
+        metadata = trigger.get("metadata") if isinstance(trigger, Mapping) else None
+        if isinstance(metadata, Mapping) and isinstance(metadata.get(key), str):
+            return str(metadata[key])
+    return None
 
 
 def scaling_of_object(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,11 +123,15 @@ def scaling_of_object(data: Mapping[str, Any]) -> dict[str, Any]:
         NotSimulatedError: It has a part that is not simulated, or that its own API refuses.
     """
     versions, read = _READERS[str(data["kind"])]
+    return read(data, _spec(data, *versions))
+
+
+def _spec(data: Mapping[str, Any], *versions: str) -> Mapping[str, Any]:
+    """The section ``spec`` of an object of one of these versions."""
     version = data.get("apiVersion")
     if version not in versions:
         raise NotSimulatedError(("apiVersion",), f"{show(version)} is not served any longer (write {versions[0]})")
-    spec = _mapping(data, ("spec",), required=True)
-    return read(data, spec)
+    return _mapping(data, ("spec",), required=True)
 
 
 def behavior_of(given: Mapping[Any, Any], place: Place) -> dict[str, Any]:
@@ -241,6 +275,15 @@ def hpa_metric(metrics: Any, place: Place) -> dict[str, Any]:
 
 def _scaled_object(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
     place: Place = ("spec",)
+    found = {"kind": "keda", "max-replica-count": 100, **_scaled(data, spec)}
+    if spec.get("fallback") is not None:
+        found["fallback"] = _fallback(_mapping(spec, (*place, "fallback")), (*place, "fallback"))
+    return found | _trigger(*_only(_items(spec, (*place, "triggers")), (*place, "triggers"), "triggers"))
+
+
+def _scaled(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What a ScaledObject says beside its trigger and its fallback."""
+    place: Place = ("spec",)
     annotations = _mapping(_mapping(data, ("metadata",)), ("metadata", "annotations"))
     for key in (f"autoscaling.keda.sh/{name}" for name in _KEDA_PAUSES):
         if key in annotations:
@@ -251,7 +294,7 @@ def _scaled_object(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str
         "cooldownPeriod": "cooldown-period", "initialCooldownPeriod": "initial-cooldown-period",
     }  # fmt: skip
     _known(spec, ("scaleTargetRef", "triggers", "fallback", "advanced", *counts), place)
-    found: dict[str, Any] = {"kind": "keda", "max-replica-count": 100}
+    found: dict[str, Any] = {}
     for name, key in counts.items():
         if spec.get(name) is not None:
             found[key] = _count(spec, (*place, name))
@@ -265,9 +308,7 @@ def _scaled_object(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str
     at = (*advanced, "horizontalPodAutoscalerConfig", "behavior")
     if config.get("behavior") is not None:
         found["behavior"] = behavior_of(_mapping(config, at), at)
-    if spec.get("fallback") is not None:
-        found["fallback"] = _fallback(_mapping(spec, (*place, "fallback")), (*place, "fallback"))
-    return found | _trigger(*_only(_items(spec, (*place, "triggers")), (*place, "triggers"), "triggers"))
+    return found
 
 
 def _fallback(given: Mapping[Any, Any], place: Place) -> dict[str, Any]:
@@ -300,6 +341,45 @@ def _trigger(given: Mapping[Any, Any], place: Place) -> dict[str, Any]:
 # --- KEDA's HTTP add-on
 
 
+def _of_route(one: Object, has_route: bool) -> dict[str, Any]:
+    """What the ScaledObject of an InterceptorRoute says."""
+    spec = _spec(one.data, "keda.sh/v1alpha1")
+    trigger, place = _only(_items(spec, ("spec", "triggers")), ("spec", "triggers"), "triggers")
+    _one_of(trigger, (*place, "type"), ("external-push",))
+    if trigger.get("metricType") not in {None, "AverageValue"}:
+        raise NotSimulatedError(
+            (*place, "metricType"), f"{show(trigger['metricType'])} is not simulated (must be AverageValue)"
+        )
+    if spec.get("fallback"):
+        raise NotSimulatedError(("spec", "fallback"), "is not simulated with the HTTP add-on (remove it)")
+    if not has_route:
+        at = (*place, "metadata", "interceptorRoute")
+        raise NotSimulatedError(at, f"InterceptorRoute {trigger['metadata']['interceptorRoute']} is not in the file")
+    names = {
+        "min-replica-count": "min-replicas", "max-replica-count": "max-replicas",
+        "idle-replica-count": "idle-replicas", "cooldown-period": "scaledown-period",
+    }  # fmt: skip
+    found = {names.get(key, key): value for key, value in _scaled(one.data, spec).items()}
+    return {"kind": "keda-http", "object": "InterceptorRoute", "max-replicas": 100, "polling-interval": 30, **found}
+
+
+def _interceptor_route(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What an InterceptorRoute says of scaling; how requests find it, and static responses, do not matter."""
+    spec = _spec(data, "http.keda.sh/v1beta1")
+    place: Place = ("spec",)
+    for name in ("coldStart", "timeouts"):
+        if spec.get(name):
+            raise NotSimulatedError((*place, name), "is not simulated: requests wait until the timeout of the service")
+    _known(spec, ("target", "rules", "staticRoutes", "scalingMetric", "coldStart", "timeouts"), place)
+    at = (*place, "scalingMetric")
+    if not (metric := _mapping(spec, at, required=True)):
+        raise NotSimulatedError(at, "has neither concurrency nor requestRate (must be one of them)")
+    name = next(iter(metric))
+    if isinstance(metric[name], Mapping) and metric[name].get("targetValue") is None:
+        raise NotSimulatedError((*at, name, "targetValue"), "is missing (must be a whole number from 1)")
+    return _scaling_metric(metric, at)
+
+
 def _http_scaled_object(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
     place: Place = ("spec",)
     routing = ("hosts", "pathPrefixes", "headers", "scaleTargetRef")
@@ -309,7 +389,7 @@ def _http_scaled_object(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dic
             raise NotSimulatedError((*place, name), "is not simulated: requests wait until the timeout of the service")
     _known(spec, (*routing, *scaling, "coldStartTimeoutFailoverRef", "timeouts"), place)
     replicas = _mapping(spec, (*place, "replicas"))
-    found: dict[str, Any] = {"kind": "keda-http", "max-replicas": 100}
+    found: dict[str, Any] = {"kind": "keda-http", "object": "HTTPScaledObject", "max-replicas": 100}
     for name, key in (("min", "min-replicas"), ("max", "max-replicas")):
         if replicas.get(name) is not None:
             found[key] = _count(replicas, (*place, "replicas", name))
@@ -317,22 +397,21 @@ def _http_scaled_object(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dic
         if spec.get(name) is not None:
             found[key] = _count(spec, (*place, name))
     at = (*place, "scalingMetric")
-    metric = _mapping(spec, at)
+    if metric := _mapping(spec, at):
+        return found | _scaling_metric(metric, at)
+    return {**found, "target": _target(spec, (*place, "targetPendingRequests"))}
+
+
+def _scaling_metric(metric: Mapping[str, Any], at: Place) -> dict[str, Any]:
+    """The one metric of an object of the add-on."""
     _known(metric, ("concurrency", "requestRate"), at)
     if len(metric) > 1:
-        raise NotSimulatedError(at, "has concurrency and requestRate (must be one of them)")
-    if "requestRate" in metric:
-        rate = _mapping(metric, (*at, "requestRate"))
-        window = {key: rate[key] for key in ("window", "granularity") if rate.get(key) is not None}
-        return {
-            **found,
-            "metric": "request-rate",
-            "target": _target(rate, (*at, "requestRate", "targetValue")),
-            **window,
-        }
-    if "concurrency" in metric:
-        return {**found, "target": _target(_mapping(metric, (*at, "concurrency")), (*at, "concurrency", "targetValue"))}
-    return {**found, "target": _target(spec, (*place, "targetPendingRequests"))}
+        raise NotSimulatedError(at, "has concurrency and requestRate; one is simulated (keep the one that decides)")
+    if "requestRate" not in metric:
+        return {"target": _target(_mapping(metric, (*at, "concurrency")), (*at, "concurrency", "targetValue"))}
+    rate = _mapping(metric, (*at, "requestRate"))
+    window = {key: rate[key] for key in ("window", "granularity") if rate.get(key) is not None}
+    return {"metric": "request-rate", "target": _target(rate, (*at, "requestRate", "targetValue")), **window}
 
 
 def _target(given: Mapping[Any, Any], place: Place) -> int:

@@ -1,10 +1,10 @@
-"""The objects of a cluster that an experiment's autoscaler is: an HPA, a ScaledObject, an HTTPScaledObject ...
+"""The objects of a cluster that an experiment's autoscaler is: an HPA, a ScaledObject, an InterceptorRoute ...
 
 What a cluster names and an experiment does not (the exporter's metric, Prometheus' address) is marked with a comment.
 
 Source:
     Kubernetes autoscaling/v2; kedacore/keda@8b4f083, apis/keda/v1alpha1; kedacore/http-add-on@59b2f6a,
-    config/crd/bases/http.keda.sh_httpscaledobjects.yaml; kserve/kserve@aaac4e2, component.go; ray 2.60.0,
+    config/crd/bases; kserve/kserve@aaac4e2, component.go; ray 2.60.0,
     python/ray/serve/schema.py
 """
 
@@ -25,6 +25,8 @@ from kpasim.spec.scaling import Behavior, Hpa, Keda, KedaHttp, RayServe, ScaleDo
 WRITTEN = (Hpa, Keda, KedaHttp, RayServe)
 """Autoscalers that are an object of their own; the others are the Knative Service."""
 PROMETHEUS = "http://prometheus-server.monitoring:9090"
+HTTP_SCALER = "keda-add-ons-http-external-scaler.keda:9090"
+"""Address of the HTTP add-on's scaler where its Helm chart is installed in the namespace keda."""
 METRIC_NAMES = {
     "concurrency": "requests_in_flight",
     "rps": "requests_per_second",
@@ -46,6 +48,8 @@ ELSEWHERE = {
 }
 """Settings that no object holds, and what in a cluster does."""
 _WHOLE_SECONDS = ("polling_interval_s", "cooldown_period_s", "initial_cooldown_period_s", "scaledown_period_s")
+NOT_OF_HTTP_SCALED_OBJECT = ("behavior", "polling_interval_s")
+"""Settings of the HTTP add-on's ScaledObject that an HTTPScaledObject cannot give."""
 NOT_OF_KSERVE = (
     "polling_interval_s", "cooldown_period_s", "initial_cooldown_period_s", "idle_replica_count", "fallback",
     "activation_threshold", "metric_type",
@@ -93,7 +97,12 @@ def scaler_yaml(experiment: Experiment, target: float) -> str:
         document = _scaled_object(scaling, name, most, target)
     else:
         assert isinstance(scaling, KedaHttp)
-        document = _http_scaled_object(scaling, name, most, round(target))
+        if scaling.object == "InterceptorRoute":
+            writer.dump(_interceptor_route(scaling, name, round(target)), out)
+            out.write("---\n")
+            document = _route_scaled_object(scaling, name, most)
+        else:
+            document = _http_scaled_object(scaling, name, most, round(target))
     writer.dump(document, out)
     return out.getvalue()
 
@@ -106,6 +115,9 @@ def _left_out(scaling: Scaling, *, is_kserve: bool) -> Iterator[str]:
         text = duration_text(value) if name.endswith("_s") else value
         if name in ELSEWHERE:
             yield f"{key_of(name)} {text} was simulated: set {ELSEWHERE[name]}."
+        elif name in NOT_OF_HTTP_SCALED_OBJECT and getattr(scaling, "object", "") == "HTTPScaledObject":
+            shown = "a behavior" if name == "behavior" else f"{key_of(name)} {text}"
+            yield f"{shown} was simulated: an HTTPScaledObject cannot give it (object: InterceptorRoute can)."
         elif name in _WHOLE_SECONDS and value != int(value):
             yield f"{key_of(name)} {text} was simulated: the object holds whole seconds."
         elif is_kserve and name in NOT_OF_KSERVE and isinstance(scaling, Keda):
@@ -205,41 +217,68 @@ def _trigger(scaling: Keda, name: str, target: float) -> dict[str, Any]:
 
 
 def _scaled_object(scaling: Keda, name: str, most: int, target: float) -> dict[str, Any]:
-    spec: dict[str, Any] = {
-        "scaleTargetRef": _deployment(name),
-        "pollingInterval": math.ceil(scaling.polling_interval_s),
-        "cooldownPeriod": math.ceil(scaling.cooldown_period_s),
-        "minReplicaCount": scaling.min_replica_count,
-        "maxReplicaCount": scaling.max_of(most),
-        "triggers": [_trigger(scaling, name, target)],
-    }
-    if scaling.initial_cooldown_period_s:
-        spec["initialCooldownPeriod"] = math.ceil(scaling.initial_cooldown_period_s)
-    if scaling.idle_replica_count is not None:
-        spec["idleReplicaCount"] = scaling.idle_replica_count
+    counts = (scaling.min_replica_count, scaling.max_of(most), scaling.idle_replica_count)
+    found = _triggered(scaling, name, scaling.cooldown_period_s, counts, _trigger(scaling, name, target))
     if scaling.fallback is not None:
-        spec["fallback"] = {
+        found["spec"]["fallback"] = {
             "failureThreshold": scaling.fallback.failure_threshold,
             "replicas": scaling.fallback.replicas,
             "behavior": scaling.fallback.behavior,
         }
+    return found
+
+
+def _route_scaled_object(scaling: KedaHttp, name: str, most: int) -> dict[str, Any]:
+    counts = (scaling.min_replicas, scaling.max_of(most), scaling.idle_replicas)
+    trigger = {"type": "external-push", "metadata": {"scalerAddress": HTTP_SCALER, "interceptorRoute": name}}
+    return _triggered(scaling, name, scaling.scaledown_period_s, counts, trigger)
+
+
+def _triggered(
+    scaling: Keda | KedaHttp, name: str, cooldown_s: float, counts: tuple[int, int, int | None], trigger: dict[str, Any]
+) -> dict[str, Any]:
+    """A ScaledObject with a trigger; ``counts`` are its minimum, maximum and idle count."""
+    least, most, idle = counts
+    spec: dict[str, Any] = {
+        "scaleTargetRef": _deployment(name),
+        "pollingInterval": math.ceil(scaling.polling_interval_s),
+        "cooldownPeriod": math.ceil(cooldown_s),
+        "minReplicaCount": least,
+        "maxReplicaCount": most,
+        "triggers": [trigger],
+    }
+    if scaling.initial_cooldown_period_s:
+        spec["initialCooldownPeriod"] = math.ceil(scaling.initial_cooldown_period_s)
+    if idle is not None:
+        spec["idleReplicaCount"] = idle
     if scaling.behavior is not None:
         spec["advanced"] = {"horizontalPodAutoscalerConfig": {"behavior": _behavior(scaling.behavior)}}
     return {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": name}, "spec": spec}
 
 
-def _http_scaled_object(scaling: KedaHttp, name: str, most: int, target: int) -> dict[str, Any]:
+def _scaling_metric(scaling: KedaHttp, target: int) -> dict[str, Any]:
     if scaling.metric == "concurrency":
-        metric: dict[str, Any] = {"concurrency": {"targetValue": target}}
-    else:
-        window = {"window": duration_text(scaling.window_s), "granularity": duration_text(scaling.granularity_s)}
-        metric = {"requestRate": {"targetValue": target, **window}}
+        return {"concurrency": {"targetValue": target}}
+    window = {"window": duration_text(scaling.window_s), "granularity": duration_text(scaling.granularity_s)}
+    return {"requestRate": {"targetValue": target, **window}}
+
+
+def _interceptor_route(scaling: KedaHttp, name: str, target: int) -> dict[str, Any]:
+    spec = {
+        "target": {"service": name, "port": 80},
+        "rules": [{"hosts": [f"{name}.example.com"]}],
+        "scalingMetric": _scaling_metric(scaling, target),
+    }
+    return {"apiVersion": "http.keda.sh/v1beta1", "kind": "InterceptorRoute", "metadata": {"name": name}, "spec": spec}
+
+
+def _http_scaled_object(scaling: KedaHttp, name: str, most: int, target: int) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "hosts": [f"{name}.example.com"],
         "scaleTargetRef": {"name": name, "kind": "Deployment", "apiVersion": "apps/v1", "service": name, "port": 80},
         "replicas": {"min": scaling.min_replicas, "max": scaling.max_of(most)},
         "scaledownPeriod": math.ceil(scaling.scaledown_period_s),
-        "scalingMetric": metric,
+        "scalingMetric": _scaling_metric(scaling, target),
     }
     if scaling.initial_cooldown_period_s:
         spec["initialCooldownPeriod"] = math.ceil(scaling.initial_cooldown_period_s)

@@ -345,12 +345,17 @@ class KedaHttp(_Controller):
 
     kind: Literal["keda-http"]
     """KEDA's HTTP add-on."""
+    object: Literal["InterceptorRoute", "HTTPScaledObject"] = "InterceptorRoute"
+    """Object that configures it: an `InterceptorRoute` with a ScaledObject, or the deprecated `HTTPScaledObject`, which
+    rounds a rate up to whole requests per second."""
     min_replicas: Whole = 0
-    """Minimum of pods (`replicas.min`)."""
+    """Minimum of pods."""
     max_replicas: Count | None = None
-    """Maximum of pods (`replicas.max`); not given: `max-scale` of the manifest, 100 where it has none."""
+    """Maximum of pods; not given: `max-scale` of the manifest, 100 where it has none."""
+    idle_replicas: Whole | None = None
+    """Pods while there is no request; below `min-replicas`. `InterceptorRoute` only."""
     metric: Literal["concurrency", "request-rate"] = "concurrency"
-    """`scalingMetric`: requests in the interceptor, or requests per second averaged over `window` and rounded up."""
+    """`scalingMetric`: requests in the interceptor, or requests per second averaged over `window`."""
     target: Count | None = None
     """`targetValue` for each pod, a whole number. Not given: the target of the manifest, for `request-rate` divided by
     the mean service time, as the nearest whole number; the add-on's own default is 100."""
@@ -377,6 +382,10 @@ class KedaHttp(_Controller):
     def _possible(self) -> Self:
         if self.max_replicas is not None and self.max_replicas < self.min_replicas:
             raise wrong(f"max-replicas {self.max_replicas} is below min-replicas {self.min_replicas}")
+        if self.idle_replicas is not None and self.idle_replicas >= self.min_replicas:
+            raise wrong("idle-replicas must be below min-replicas")
+        if self.idle_replicas is not None and self.object == "HTTPScaledObject":
+            raise wrong("idle-replicas needs object InterceptorRoute")
         return self
 
 

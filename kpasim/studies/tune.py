@@ -167,7 +167,7 @@ class TuneResult:
     def manifest(self) -> str:
         """The Service YAML with the chosen settings, everything else to the byte as it was; or that of its autoscaler.
 
-        An HPA, a ScaledObject, an HTTPScaledObject, a deployment of Ray Serve or an InferenceService in Standard mode
+        An HPA, a ScaledObject, an InterceptorRoute, a deployment of Ray Serve or an InferenceService in Standard mode
         where the experiment's autoscaler is one.
         """
         return written(self.tuned)

@@ -404,6 +404,7 @@ def deployments(draw: Any, kind: int) -> dict[str, Any]:
         "ring_step_ms": draw(some(1000, 2000)),
         "queue_tick_ns": draw(some(500 * MS, 300 * MS)),
         "stream_ns": draw(some(200 * MS, 700 * MS)),
+        "exact_rate": int(draw(FLAG)),
         "upscale_delay_ns": draw(some(1 * S, 0, 4 * S)),
         "downscale_delay_ns": draw(some(2 * S, 0, 9 * S)),
         "to_zero_delay_ns": draw(some(3 * S, 0, 12 * S)),

@@ -83,6 +83,13 @@ def test_an_http_scaled_object_rounds_a_rate_up(play: Play) -> None:
     assert [(0.0, 1), (30.0, 4), (45.0, 8), (60.0, 10)] == story.replicas
 
 
+def test_an_interceptor_route_does_not_round_a_rate(play: Play) -> None:
+    """The same two requests are 0.067/s at 30 s: 3 pods for a target of 0.03/s, which the recommendation then holds."""
+    params = until(80.0, 2, **{**HTTP, "metric": of.RATE, "target_milli": 30, "exact_rate": 1})
+    story = scaled(play, params, *[20.05] * 2)
+    assert [(0.0, 1), (30.0, 3)] == story.replicas
+
+
 def test_the_interceptor_chooses_pods_at_random(play: Play) -> None:
     """Each request goes to a ready pod by its own draw, whether it is busy or not."""
     params = until(200.0, 12, **{**HTTP, "slots": 1, "target_milli": 1_000_000}, initial_scale=2)

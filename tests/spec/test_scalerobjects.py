@@ -14,7 +14,13 @@ from kpasim.engines.lower import lower
 from kpasim.engines.scaling import written
 from kpasim.errors import ExperimentError, RunError
 from kpasim.spec.experiment import load, loads
-from kpasim.spec.scalerobjects import NotSimulatedError, metric_of_name, metric_of_query, scaling_of_object
+from kpasim.spec.scalerobjects import (
+    NotSimulatedError,
+    metric_of_name,
+    metric_of_query,
+    scaler_of_file,
+    scaling_of_object,
+)
 from kpasim.spec.scaling import Behavior, Hpa, Keda, KedaHttp, Rule, ScaleDown, ScaleUp, scaling_of
 from kpasim.studies.versus.rivals import rivals
 from tests.documented import ROOT
@@ -77,6 +83,29 @@ spec:
   scaledownPeriod: 60
   scalingMetric: {requestRate: {granularity: 1s, targetValue: 2, window: 10s}}
 """
+INTERCEPTOR_ROUTE = """apiVersion: http.keda.sh/v1beta1
+kind: InterceptorRoute
+metadata: {name: demo}
+spec:
+  target: {service: demo, port: 8082}
+  rules: [{hosts: [demo.local], paths: [{value: /}]}]
+  scalingMetric: {requestRate: {targetValue: 2, window: 10s}}
+---
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {name: demo-scaler}
+spec:
+  scaleTargetRef: {name: demo}
+  minReplicaCount: 2
+  idleReplicaCount: 0
+  cooldownPeriod: 60
+  advanced: {horizontalPodAutoscalerConfig: {behavior: {scaleDown: {stabilizationWindowSeconds: 30}}}}
+  triggers:
+  - type: external-push
+    metadata:
+      scalerAddress: keda-add-ons-http-external-scaler.keda:9090
+      interceptorRoute: demo
+"""
 
 
 def read(text: str) -> Any:
@@ -128,14 +157,39 @@ def test_a_scaled_object_is_read() -> None:
 def test_an_http_scaled_object_is_read() -> None:
     """The rate with its window; without a metric the old field counts, and 100 without that."""
     assert read(HTTP_SCALED_OBJECT) == KedaHttp(
-        kind="keda-http", max_replicas=4, metric="request-rate", target=2, window_s=10.0, scaledown_period_s=60.0
-    )
+        kind="keda-http", object="HTTPScaledObject", max_replicas=4, metric="request-rate", target=2, window_s=10.0,
+        scaledown_period_s=60.0,
+    )  # fmt: skip
     spec = {"scaleTargetRef": {"name": "x", "service": "x", "port": 80}}
     data = {"apiVersion": "http.keda.sh/v1alpha1", "kind": "HTTPScaledObject", "spec": spec}
-    default = KedaHttp(kind="keda-http", max_replicas=100, target=100)
+    default = KedaHttp(kind="keda-http", object="HTTPScaledObject", max_replicas=100, target=100)
     assert scaling_of(scaling_of_object(data)) == default
     old = {**data, "spec": {**spec, "targetPendingRequests": 3}}
     assert scaling_of(scaling_of_object(old)) == default.model_copy(update={"target": 3})
+
+
+def test_an_interceptor_route_is_read_with_its_scaled_object(tmp_path: Path) -> None:
+    """The metric of the one, the counts and clocks of the other, with the defaults of KEDA, in either order."""
+    down = ScaleDown(stabilization_window_s=30.0)
+    expected = KedaHttp(
+        kind="keda-http", object="InterceptorRoute", min_replicas=2, max_replicas=100, idle_replicas=0,
+        metric="request-rate", target=2, window_s=10.0, scaledown_period_s=60.0, polling_interval_s=30.0,
+        behavior=Behavior(scale_down=down),
+    )  # fmt: skip
+    path = tmp_path / "route.yaml"
+    route, scaled = INTERCEPTOR_ROUTE.split("---\n")
+    for text in (INTERCEPTOR_ROUTE, f"{scaled}---\n{route}"):
+        path.write_text(text)
+        assert expected == scaling_of(scaler_of_file(str(path)))
+        assert expected == scaling_of(scaler_of_file(f"{path}#demo-scaler"))
+
+
+def test_a_scaled_object_that_the_add_on_made_is_not_a_second_autoscaler(tmp_path: Path) -> None:
+    """A dump of a cluster holds the HTTPScaledObject and, under the same name, the ScaledObject made of it."""
+    made = INTERCEPTOR_ROUTE.split("---\n")[1].replace("interceptorRoute", "httpScaledObject")
+    path = tmp_path / "dump.yaml"
+    path.write_text(f"{HTTP_SCALED_OBJECT}---\n{made.replace('demo-scaler', 'demo')}")
+    assert read(HTTP_SCALED_OBJECT) == scaling_of(scaler_of_file(f"{path}#demo"))
 
 
 @pytest.mark.parametrize(
@@ -216,12 +270,15 @@ BEHAVIOR = {
         },
         {"kind": "keda-http", "target": 3, "scaledown-period": "1m"},
         {"kind": "keda-http", "metric": "request-rate", "window": "30s", "initial-cooldown-period": "1m"},
+        {"kind": "keda-http", "min-replicas": 3, "idle-replicas": 1, "polling-interval": "7s", "behavior": BEHAVIOR},
+        {"kind": "keda-http", "object": "HTTPScaledObject", "metric": "request-rate", "target": 3},
     ],
 )
-def test_what_is_written_reads_back_as_what_was_simulated(scaling: dict[str, Any]) -> None:
+def test_what_is_written_reads_back_as_what_was_simulated(tmp_path: Path, scaling: dict[str, Any]) -> None:
     """The same numbers for the engines, all of them."""
     experiment = load(HEY).with_setting("autoscaler", scaling)
-    back = experiment.with_setting("autoscaler", scaling_of_object(YAML(typ="safe").load(written(experiment))))
+    (tmp_path / "written.yaml").write_text(written(experiment))
+    back = experiment.with_setting("autoscaler", scaler_of_file(str(tmp_path / "written.yaml")))
     one, other = lower(experiment), lower(back)
     differ = {name for name in one._fields if not _equal(getattr(one, name), getattr(other, name))}
     assert set() == differ
@@ -250,6 +307,15 @@ def _equal(one: Any, other: Any) -> bool:
         (SCALED_OBJECT, "{name: vllm}\nspec", f"{{annotations: {{{PAUSED}: 'true'}}}}\nspec", f"{PAUSED}: is not sim"),
         (HTTP_SCALED_OBJECT, "targetValue: 2", "targetValue: 2.5", "targetValue: 2.5 is not right (must be a whole"),
         (HTTP_SCALED_OBJECT, "  replicas:", "  timeouts: {conditionWait: 9s}\n  replicas:", "timeouts: is not"),
+        (INTERCEPTOR_ROUTE, "v1beta1", "v1alpha1", "apiVersion: 'http.keda.sh/v1alpha1' is not served any longer"),
+        (INTERCEPTOR_ROUTE, "targetValue: 2, ", "", "requestRate.targetValue: is missing"),
+        (INTERCEPTOR_ROUTE, "{requestRate:", "{concurrency: {targetValue: 1}, requestRate:", "one is simulated"),
+        (INTERCEPTOR_ROUTE, "  rules:", "  coldStart: {fallback: {service: x}}\n  rules:", "spec.coldStart: is not"),
+        (INTERCEPTOR_ROUTE, "metadata: {name: demo}", "metadata: {name: other}", "InterceptorRoute demo is not in the"),
+        (INTERCEPTOR_ROUTE, "type: external-push", "type: external-push\n    metricType: Value", "'Value' is not sim"),
+        (INTERCEPTOR_ROUTE, "  triggers:", "  fallback: {replicas: 1}\n  triggers:", "spec.fallback: is not simulated"),
+        (INTERCEPTOR_ROUTE, "interceptorRoute: demo", "interceptorRouter: demo", "'external-push' is not simulated"),
+        (INTERCEPTOR_ROUTE, "kind: ScaledObject", "kind: Other", "holds an InterceptorRoute without the ScaledObject"),
     ],
 )  # fmt: skip
 def test_what_is_not_simulated_is_refused_with_its_line(

@@ -115,11 +115,12 @@ def test_a_scaled_object_says_what_was_simulated() -> None:
 
 def test_an_http_scaled_object_takes_whole_numbers_and_so_does_the_simulation() -> None:
     """A rate below 1 cannot be a target of the add-on; a derived one is the nearest whole number from 1."""
-    whole = document({"kind": "keda-http", "target": 3, "scaledown-period": "90s"})["spec"]
+    older = {"kind": "keda-http", "object": "HTTPScaledObject"}
+    whole = document({**older, "target": 3, "scaledown-period": "90s"})["spec"]
     assert {"concurrency": {"targetValue": 3}} == whole["scalingMetric"]
     assert (90, {"min": 0, "max": 10}) == (whole["scaledownPeriod"], whole["replicas"])
 
-    derived = experiment({"kind": "keda-http", "metric": "request-rate"})
+    derived = experiment({**older, "metric": "request-rate"})
     assert target_of(derived, "request-rate", None) == pytest.approx(0.08, abs=0.01)
     assert lower(derived).target_milli == 1000
     assert {"targetValue": 1, "window": "1m", "granularity": "1s"} == YAML(typ="safe").load(written(derived))["spec"][
@@ -128,6 +129,19 @@ def test_an_http_scaled_object_takes_whole_numbers_and_so_does_the_simulation() 
 
     with pytest.raises(ExperimentError, match=r"autoscaler.target"):
         experiment({"kind": "keda-http", "target": 2.5})
+
+
+def test_an_interceptor_route_stands_beside_its_scaled_object() -> None:
+    """The trigger names the route, which has the metric; counts and clocks are the ScaledObject's."""
+    scaling = {"kind": "keda-http", "min-replicas": 2, "idle-replicas": 0, "scaledown-period": "90s"}
+    route, scaled = YAML(typ="safe").load_all(written(experiment(scaling)))
+
+    assert ("http.keda.sh/v1beta1", "InterceptorRoute") == (route["apiVersion"], route["kind"])
+    assert {"concurrency": {"targetValue": 1}} == route["spec"]["scalingMetric"]
+    (trigger,) = scaled["spec"]["triggers"]
+    assert ("external-push", route["metadata"]["name"]) == (trigger["type"], trigger["metadata"]["interceptorRoute"])
+    counts = {"minReplicaCount": 2, "idleReplicaCount": 0, "maxReplicaCount": 10}
+    assert {**counts, "cooldownPeriod": 90, "pollingInterval": 15}.items() <= scaled["spec"].items()
 
 
 def test_an_inference_service_goes_to_standard_mode() -> None:
@@ -169,6 +183,11 @@ def test_an_inference_service_that_is_written_chooses_the_same_autoscaler(scalin
     [
         ({"kind": "hpa", "sync-period": "5s"}, HEY, "sync-period 5s was simulated: set --horizontal-pod"),
         ({"kind": "keda-http", "queue-tick": "1s"}, HEY, "queue-tick 1s was simulated: set KEDA_HTTP_QUEUE"),
+        (
+            {"kind": "keda-http", "object": "HTTPScaledObject", "polling-interval": "5s"},
+            HEY,
+            "polling-interval 5s was simulated: an HTTPScaledObject cannot give it (object: InterceptorRoute can).",
+        ),
         ({"kind": "keda", "cooldown-period": "1m", "behavior": {}}, KSERVE, "cooldown-period 1m was simulated: KS"),
         ({"kind": "hpa", "metric": "cpu"}, KSERVE, "an HPA without behavior was simulated: KServe writes behavior: {}"),
         ({"kind": "keda", "behavior": BEHAVIOR}, KSERVE, "another behavior was simulated: KServe hands on"),

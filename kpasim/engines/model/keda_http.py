@@ -38,8 +38,10 @@ def on_read(sim: Simulation) -> None:
     sim.interceptor[0, keda_http.EVER] = sim.ingress.age_tail
     now_ms = wall_ns(sim) // MS_NS
     _, concurrency, rate = keda_http.read(ring(sim), sim.memory, sim.found_interceptor, sim.interceptor, now_ms)
-    # An HTTPScaledObject reports whole numbers: the scaler rounds a rate up.
-    sim.autoscaler.reading = float(concurrency if sim.params.metric == of.CONCURRENCY else math.ceil(rate))
+    if sim.params.metric == of.CONCURRENCY:
+        sim.autoscaler.reading = float(concurrency)
+    else:  # an HTTPScaledObject reports whole numbers
+        sim.autoscaler.reading = rate if sim.params.exact_rate else float(math.ceil(rate))
     sim.schedule(sim.now_ns + sim.params.queue_tick_ns, POLL, READ)
 
 

@@ -17,6 +17,7 @@ from kpasim.engines import sampling
 from kpasim.engines.scaling import target_of
 from kpasim.errors import ExperimentError, RunError
 from kpasim.results.display import number
+from kpasim.spec.base import suggestion
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.objects import objects_in, split_name
 from kpasim.spec.quantities import duration_text
@@ -68,8 +69,8 @@ def rivals(experiment: Experiment, texts: Sequence[str], changes: Mapping[str, A
     Args:
         experiment: The experiment.
         texts: Each a kind (``hpa``, ``keda``, ``keda-http``, ``schedule``, ``spare:2``, ``lookahead``, ``ray``,
-            ``kpa``), a YAML file with a section ``autoscaler`` or with an HPA, ScaledObject or HTTPScaledObject, or
-            ``FILE.py:FUNCTION``; several with commas between.
+            ``kpa``), a YAML file with a section ``autoscaler`` or with an HPA, a ScaledObject or the HTTP add-on's
+            objects, or ``FILE.py:FUNCTION``; several with commas between.
         changes: Settings of autoscalers by path, the first part of which is the name: ``keda.polling-interval``.
 
     Raises:
@@ -118,8 +119,13 @@ def _rival(experiment: Experiment, text: str, changes: Mapping[str, Any]) -> Riv
     if kind not in KINDS or (colon and kind != "spare"):
         if text.endswith(".py"):
             raise RunError(f"--with {text}: names no function (write {text}:decide)")
-        known = ", ".join(KINDS)
-        raise RunError(f"--with {text}: no such autoscaler (write one of {known}, spare:2, or mine.py:decide)")
+        known = (*KINDS, *ALIASES)
+        close = suggestion(kind, known)
+        hint = f"{close} " if close.startswith("did") else ""
+        kinds = ", ".join(known).replace("spare", "spare:2")
+        raise RunError(
+            f"--with {text}: no such autoscaler ({hint}write one of {kinds}, a YAML file with one, or mine.py:decide)"
+        )
     name = f"spare:{value or 1}" if kind == "spare" else kind
     if colon and not value.isdecimal():
         raise RunError(f"--with {text}: spare takes a number of pods (write spare:2)")
@@ -128,7 +134,7 @@ def _rival(experiment: Experiment, text: str, changes: Mapping[str, Any]) -> Riv
 
 
 def _of_file(text: str) -> Any:
-    """The autoscaler of a YAML file: its section ``autoscaler``, or its HPA, ScaledObject or HTTPScaledObject."""
+    """The autoscaler of a YAML file: its section ``autoscaler``, or the objects of an HPA, KEDA or its HTTP add-on."""
     documents = read_documents(split_name(text)[0])
     if objects_in(documents):
         return scaling_in(documents, text)

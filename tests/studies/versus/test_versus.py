@@ -144,7 +144,8 @@ def test_who_holds_requests_is_what_carries_them() -> None:
 @pytest.mark.parametrize(
     ("texts", "changes", "says"),
     [
-        (["vpa"], {}, "no such autoscaler"),
+        (["nomad"], {}, r"no such autoscaler \(write one of kpa, hpa, keda, keda-http, "),
+        (["keda-htp"], {}, r"no such autoscaler \(did you mean keda-http\? write one of kpa, "),
         (["kpa"], {}, "kpa is compared already"),
         (["spare:x"], {}, "spare takes a number of pods"),
         ([","], {}, "names no autoscaler"),
