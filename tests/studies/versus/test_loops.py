@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -26,24 +27,28 @@ CHANGES = {"workload.duration": "6h"}
 class Story:
     """The tables of one run."""
 
-    def __init__(self, folder: Path, scaling: dict[str, Any]) -> None:
-        experiment = load(ROOT / "experiments" / "bursty.yaml").with_settings({**CHANGES, "autoscaler": scaling})
-        simulate(experiment, replications=1, engine="compiled").write(folder)
-        requests = self._rows(folder, "requests")
+    def __init__(
+        self, folder: Path, scaling: dict[str, Any], changes: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        settings = {**CHANGES, **changes, "autoscaler": scaling}
+        self.experiment, self.folder = load(ROOT / "experiments" / "bursty.yaml").with_settings(settings), folder
+        result = simulate(self.experiment, replications=1, engine="compiled")
+        result.write(folder)
+        self.ticked_s = result.tables().ticks["t_s"].tolist()
+        requests = self.rows("requests")
         self.spans = [(float(one["start_s"]), float(one["start_s"]) + float(one["latency_s"])) for one in requests]
         self.sent = sorted(begin for begin, _ in self.spans)
         self.ended = sorted(end for _, end in self.spans)
-        self.pods = [(float(one["t_s"]), int(one["replicas"])) for one in self._rows(folder, "scaling")]
+        self.pods = [(float(one["t_s"]), int(one["replicas"])) for one in self.rows("scaling")]
         self.ticks = [
-            (float(one["t_s"]), float(one["stable"]), int(one["desired"]), one["rule"])
-            for one in self._rows(folder, "ticks")
+            (float(one["t_s"]), float(one["stable"]), int(one["desired"]), one["rule"]) for one in self.rows("ticks")
         ]
-        self.target = float(self._rows(folder, "ticks")[0]["target"])
+        self.target = float(self.rows("ticks")[0]["target"])
         assert len(requests) > 200
 
-    @staticmethod
-    def _rows(folder: Path, name: str) -> list[dict[str, str]]:
-        with (folder / f"{name}.csv").open(newline="") as file:
+    def rows(self, name: str) -> list[dict[str, str]]:
+        """One table, with its cells as they are written."""
+        with (self.folder / f"{name}.csv").open(newline="") as file:
             return list(csv.DictReader(file))
 
     def replicas_before(self, time_s: float) -> int:
