@@ -74,7 +74,7 @@ COSTLY = ("utilisation",)
 @click.option(
     "--counts-only",
     is_flag=True,
-    help="Keep no tables: failed requests, latency and pods of very long runs, in little memory.",
+    help="Keep no tables: failed requests, latency, pods and cost of very long runs, in little memory.",
 )
 @click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to --out.  [default: runs/NAME]")
 @click.option("--out", type=click.Path(), help="Folder for the run's tables.")
@@ -188,8 +188,7 @@ def write_openmetrics(result: Result, path: str) -> None:
 def count_only(what: Experiment, slos: Sequence[Slo], replications: int | None, *, as_json: bool) -> None:
     """Simulate an experiment, keep counts only, and show what they say."""
     from kpasim.report import answer
-    from kpasim.report.answer import Facts, Line
-    from kpasim.results.summary import flattened
+    from kpasim.report.answer import Line
     from kpasim.spec.sharing import sharing as sharing_of
     from kpasim.studies.judge import judge_counts
     from kpasim.studies.statistics import statistics
@@ -201,10 +200,11 @@ def count_only(what: Experiment, slos: Sequence[Slo], replications: int | None, 
     if as_json:
         print_json(found.to_dict() | ({"slo": [one.to_dict() for one in judgements]} if slos else {}))
     else:
-        medians, intervals = dict(flattened(found.summary)), dict(flattened(found.intervals))
-        facts = Facts(medians, intervals if count > 1 else {}, count, None, what)
-        for line in (*answer.troubles(facts), *map(judged, judgements), answer.waits(facts)):
+        facts = facts_of(found)
+        for line in (*answer.troubles(facts), *map(judged, judgements), answer.waits(facts), answer.costs(facts)):
             say(line)
+        if facts.no_month:
+            say(Line("Month", f"no cost per month: {facts.no_month}"))
         if not facts.whole("errors"):
             say(Line("Failed", f"none of {counted(facts.whole('requests'), 'request')}"))
         sharing = sharing_of(what)
@@ -214,8 +214,9 @@ def count_only(what: Experiment, slos: Sequence[Slo], replications: int | None, 
             say(line)
         say(Line("Pods", f"at most {facts.said('max_pods')}; {counted(facts.whole('cold_starts'), 'cold start')}"))
         say(answer.ran(facts))
-        exact = "latency percentiles within 0.4 %; cost, timeline and kinds of failures need tables"
-        say(Line("Counts", f"no request was kept: {exact} (run without --counts-only)"))
+        exact = "no request was kept: latency percentiles within 0.4 %"
+        rest = "waits for cold starts, GPU utilisation, parts of the cost, times of scaling, timeline, hey's report"
+        say(Line("Counts", f"{exact}; these need tables: {rest} (run without --counts-only)"))
         click.echo()
         show_tables(figures_of_merit(found))
     if not all(one.met for one in judgements):
@@ -388,7 +389,7 @@ def say(line: answer.Line) -> None:
     click.echo(click.style(text, fg=colour, bold=line.level == "error"))
 
 
-def facts_of(result: Result) -> answer.Facts:
+def facts_of(result: Result | Statistics) -> answer.Facts:
     """What the answer of a run is made of."""
     from kpasim.report.answer import Facts
     from kpasim.results.summary import flattened

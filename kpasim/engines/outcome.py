@@ -115,15 +115,17 @@ class Counts(NamedTuple):
         requests: Requests sent.
         ok: Good answers.
         errors: Requests that ended otherwise; one still on its way at the end is neither.
+        failed: Of these the client's time-outs, and those with status 502, 503 and 504.
         last_ns: Last answer or time-out.
         latency_sum_ns: Latencies of the good answers, added up; right below 292 years in all.
         latency_min_ns: The shortest of them; ``FOREVER_NS`` if there is none.
         latency_max_ns: The longest.
         latencies: How many are in each bucket, see ``counts``.
-        pods: One row for each pod, as in ``Outcome``.
-        nodes: One row for each node.
+        pods: One row for each pod, as in ``Outcome``; of a run in parts, for each that was not dropped.
+        nodes: One row for each node; likewise.
         concurrency_ns: As in ``Outcome``.
-        pod_totals: What all pods come to. A run in parts keeps no rows of pods and nodes.
+        pod_totals: What all pods come to.
+        billed: Of a run in parts, what was billed for pods and nodes that were dropped; see ``stream.Bill``.
     """
 
     load_ns: int
@@ -131,6 +133,7 @@ class Counts(NamedTuple):
     requests: int
     ok: int
     errors: int
+    failed: tuple[int, int, int, int]
     last_ns: int
     latency_sum_ns: int
     latency_min_ns: int
@@ -140,6 +143,7 @@ class Counts(NamedTuple):
     nodes: NDArray[np.int64]
     concurrency_ns: int
     pod_totals: PodTotals
+    billed: NDArray[np.float64] = np.zeros(0)
 
 
 def first_difference(one: Outcome, other: Outcome) -> str:

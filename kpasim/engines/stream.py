@@ -8,6 +8,7 @@ a closed loop's draws belong to its workers, and a trace is in memory anyway.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from kpasim.engines.compiled import event_queue
 from kpasim.engines.compiled.arrays import Arrays
 from kpasim.engines.model import state, views
 from kpasim.engines.model.state import EventQueue, Supply
-from kpasim.engines.outcome import POD_COLUMNS, CapacityExceeded, Counts
+from kpasim.engines.outcome import NODE_COLUMNS, POD_COLUMNS, CapacityExceeded, Counts
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Ints, Params
 from kpasim.engines.podcount import PodCounter
 from kpasim.engines.sampling import Sampler
@@ -34,7 +35,11 @@ _IN_VAIN = (Kind.DRAIN, Kind.KILL)
 """Those that do nothing to a pod that is gone."""
 
 
-def count(params: Params, sampler: Sampler, replication: int, pods: int) -> Counts:
+Bill = Callable[[Ints, Ints, int], NDArray[np.float64]]
+"""Sums over rows of pods and of nodes that are gone, as in ``Outcome``, given the start of the load."""
+
+
+def count(params: Params, sampler: Sampler, replication: int, pods: int, bill: Bill | None = None) -> Counts:
     """Play one replication and keep counts only, in memory that does not depend on how many requests there are.
 
     Args:
@@ -42,6 +47,7 @@ def count(params: Params, sampler: Sampler, replication: int, pods: int) -> Coun
         sampler: Its draws.
         replication: Index of the replication.
         pods: Pods there are rows for between two stops, those that stay included.
+        bill: Bills the pods and nodes that the counts will not hold.
 
     Raises:
         CapacityExceeded: There are more pods or nodes than that.
@@ -49,7 +55,7 @@ def count(params: Params, sampler: Sampler, replication: int, pods: int) -> Coun
     draws = sampler.draw_but_requests(replication, pods)
     capacity = compiled.first_capacity(params, draws)._replace(requests=compiled.FIRST_RING, ticks=1, scalings=1)
     while True:
-        run = _Run(params, sampler, replication, draws, capacity)
+        run = _Run(params, sampler, replication, draws, capacity, bill)
         fault = run.play()
         if fault == state.NO_FAULT:
             return run.counted()
@@ -62,7 +68,15 @@ def count(params: Params, sampler: Sampler, replication: int, pods: int) -> Coun
 
 
 class _Run:
-    def __init__(self, params: Params, sampler: Sampler, replication: int, draws: Draws, capacity: Capacity) -> None:
+    def __init__(
+        self,
+        params: Params,
+        sampler: Sampler,
+        replication: int,
+        draws: Draws,
+        capacity: Capacity,
+        bill: Bill | None,
+    ) -> None:
         self._params, self._sampler, self._replication = params, sampler, replication
         self._parts = sampler.sent_in_parts(replication, AT_ONCE)
         self._following = next(self._parts, None)
@@ -71,6 +85,7 @@ class _Run:
         self._added = 0
         self._concurrency_ns = 0
         self._pods = PodCounter()
+        self._bill, self._billed = bill, np.zeros(0)
 
     def play(self) -> int:
         """Play the whole replication; the fault at which it had to stop."""
@@ -91,7 +106,7 @@ class _Run:
         self._pods.watch(rows, core.load_ns, core.end_ns + 1)
         self._pods.count(rows, core.load_ns, core.end_ns)
         counts = compiled.counts_of(self._arrays, self._concurrency_ns)
-        return counts._replace(pods=counts.pods[:0], nodes=counts.nodes[:0], pod_totals=self._pods.totals)
+        return counts._replace(pod_totals=self._pods.totals, billed=self._billed)
 
     def _rows(self) -> Ints:
         return compiled.columns(self._arrays.pods[: self._arrays.read("revision").pods], POD_COLUMNS)
@@ -132,7 +147,8 @@ class _Run:
         if stays.all():
             return
         gone = np.flatnonzero(~stays)
-        self._pods.count(self._rows()[gone], core.load_ns, core.now_ns)
+        gone_pods = self._rows()[gone]
+        self._pods.count(gone_pods, core.load_ns, core.now_ns)
         self._concurrency_ns += int(arrays.stats[self._params.activators + gone, accounting.LIFETIME_INTEGRAL].sum())
         _renumber_pods(arrays, events, stays)
         revision.folded += len(gone)
@@ -140,7 +156,10 @@ class _Run:
         arrays.write("revision", revision)
         draws = self._draws
         draws.pod[left:] = self._sampler.pods(self._replication, left + revision.folded, len(draws.pod) - left)
-        _renumber_nodes(arrays, events)
+        gone_nodes = _renumber_nodes(arrays, events)
+        if self._bill:
+            of_these = self._bill(gone_pods, gone_nodes, core.load_ns)
+            self._billed = self._billed + of_these if len(self._billed) else of_these
         cluster = arrays.read("cluster")
         self._added += cluster.added
         cluster.added = 0
@@ -307,8 +326,8 @@ def _renumber_pods(arrays: Arrays, events: Ints, stays: Any) -> None:
         events[which, 2] = np.where(stays[pods], entity(new[pods], events[which, 2]), -1)
 
 
-def _renumber_nodes(arrays: Arrays, events: Ints) -> None:
-    """Drop nodes that have gone, and that neither a pod nor an event refers to."""
+def _renumber_nodes(arrays: Arrays, events: Ints) -> Ints:
+    """Drop nodes that have gone, and that neither a pod nor an event refers to; their rows."""
     cluster = arrays.read("cluster")
     places = arrays.pods["node"][: arrays.read("revision").pods]
     stays = arrays.nodes["gone_ns"][: cluster.nodes] == NEVER_NS
@@ -317,6 +336,7 @@ def _renumber_nodes(arrays: Arrays, events: Ints) -> None:
     due = events[:, 1] == Kind.NODE
     stays[events[due, 2]] = True
     new = np.cumsum(stays) - 1
+    gone: Ints = compiled.columns(arrays.nodes[: cluster.nodes], NODE_COLUMNS)[~stays]
     tables = [arrays.nodes, arrays.pullers]
     if len(arrays.gpus) and arrays.params.shared_by_node:
         tables.append(arrays.gpus)
@@ -326,3 +346,4 @@ def _renumber_nodes(arrays: Arrays, events: Ints) -> None:
     cluster.nodes = int(stays.sum())
     cluster.first_node = 0
     arrays.write("cluster", cluster)
+    return gone

@@ -224,7 +224,6 @@ def stacked(outcomes: Sequence[Outcome]) -> Tables:
     load = np.array([one.load_ns for one in outcomes], dtype=np.int64)[:, np.newaxis]
 
     requests, ticks, scaling = (_columns([getattr(one, name) for one in outcomes]) for name in RECORDS)
-    pods, nodes = (_padded([getattr(one, name) for one in outcomes]) for name in ("pods", "nodes"))
     status, sent = requests(of.STATUS), requests(of.SENT)
     latency = (requests(of.RESPONSE) - sent) / 1e9
     return Tables(
@@ -236,7 +235,30 @@ def stacked(outcomes: Sequence[Outcome]) -> Tables:
             "server_start_s": seconds(requests(of.BEGUN), load),
             "server_end_s": seconds(requests(of.DONE), load),
         },
-        pods={
+        **payers([one.pods for one in outcomes], [one.nodes for one in outcomes], load),
+        ticks={
+            "t_s": seconds(ticks(of.TICK_T), load),
+            "panic_mode": ticks(of.PANIC_MODE),
+        },
+        scaling={
+            "t_s": seconds(scaling(of.SCALING_T), load),
+            "desired": scaling(of.STATUS_DESIRED),
+            "replicas": scaling(of.REPLICAS),
+        },
+    )
+
+
+def payers(every_pod: Sequence[Ints], every_node: Sequence[Ints], load: NDArray[np.int64]) -> dict[str, Columns]:
+    """The columns of pods and nodes of many runs, as in ``stacked``.
+
+    Args:
+        every_pod: Rows of the pods of each run, as in ``Outcome``.
+        every_node: Those of the nodes.
+        load: Start of the load of each run, shape ``(runs, 1)``.
+    """
+    pods, nodes = _padded(every_pod), _padded(every_node)
+    return {
+        "pods": {
             "created_s": seconds(pods[:, :, of.CREATED], load),
             "scheduled_s": seconds(pods[:, :, of.SCHEDULED], load),
             "provisioned_s": seconds(pods[:, :, of.PROVISIONED], load),
@@ -247,23 +269,14 @@ def stacked(outcomes: Sequence[Outcome]) -> Tables:
             "node": np.maximum(pods[:, :, of.NODE], -1),
             "instance_type": np.maximum(pods[:, :, of.TYPE], -1),
         },
-        ticks={
-            "t_s": seconds(ticks(of.TICK_T), load),
-            "panic_mode": ticks(of.PANIC_MODE),
-        },
-        scaling={
-            "t_s": seconds(scaling(of.SCALING_T), load),
-            "desired": scaling(of.STATUS_DESIRED),
-            "replicas": scaling(of.REPLICAS),
-        },
-        nodes={
+        "nodes": {
             "created_s": seconds(nodes[:, :, of.NODE_CREATED], load),
             "ready_s": seconds(nodes[:, :, of.NODE_READY], load),
             "gone_s": seconds(nodes[:, :, of.NODE_GONE], load),
             "node": np.broadcast_to(np.arange(nodes.shape[1]), nodes.shape[:2]),
             "instance_type": np.maximum(nodes[:, :, of.NODE_TYPE], -1),
         },
-    )
+    }
 
 
 def _columns(parts: Sequence[NDArray[np.void]]) -> Callable[[str], NDArray[Any]]:

@@ -208,31 +208,82 @@ def bill_many(
     currency_of(prices)
     runs = len(tables.requests["start_s"])
     horizon = np.broadcast_to(np.asarray(horizon_s, dtype=np.float64), (runs,))
-    figures = _whole(tables, prices, billing, horizon)
     status = tables.requests["status"]
     ok = ((status >= 200) & (status < 300) & ~np.isnan(tables.requests["latency_s"])).sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        figures["per_1000"] = np.where(ok > 0, figures["amount"] * 1000 / ok, np.nan)
-    figures["per_month"] = np.full(runs, np.nan)
-    if repeat_s is not None:
-        # A run that goes on when the load comes again was not simulated as it would be.
-        alone = np.abs(horizon - repeat_s) < _INSTANT_S
-        figures["per_month"] = np.where(alone, figures["amount"] * MONTH_S / repeat_s, np.nan)
-    elif steady_s is not None:
-        spent = _within(tables, prices, billing, steady_s, horizon)
-        figures["per_month"] = spent * MONTH_S / (steady_s[1] - steady_s[0])
+    spent = spent_many(tables, prices, billing, horizon, steady_s)
+    return bill_of(spent, ok, horizon, steady_s, repeat_s)
+
+
+def spent_many(
+    tables: Tables,
+    prices: Mapping[str, Price],
+    billing: Billing,
+    horizon: NDArray[np.float64],
+    steady_s: tuple[float, float] | None,
+) -> Figures:
+    """Sums of money over the pods or nodes of many runs: those of some pods and of the others add up to those of all.
+
+    Args:
+        tables: As for `bill_many`; without requests, no part is ``working``.
+        prices: By instance type.
+        billing: How the provider counts.
+        horizon: End of each run; infinite where all pods and nodes are gone.
+        steady_s: As for `bill`.
+
+    Returns:
+        ``amount``, ``stays_per_hour``, ``within`` the stretch and ``parts.working`` to ``parts.draining``.
+    """
+    figures = _whole(tables, prices, billing, horizon)
+    figures["within"] = (
+        _within(tables, prices, billing, steady_s, horizon) if steady_s else np.full(len(horizon), np.nan)
+    )
     payers, _, start = _payers(tables, billing)
     with np.errstate(invalid="ignore"):
         stay = (start <= horizon[:, np.newaxis]) & ~(payers["gone_s"] <= horizon[:, np.newaxis])
     figures["stays_per_hour"] = row_sums(stay * _rates(payers, prices)) * 3600.0
-    return figures | {"responses": ok.astype(np.float64)}
+    return figures
+
+
+def bill_of(
+    spent: Figures,
+    ok: NDArray[Any],
+    horizon: NDArray[np.float64],
+    steady_s: tuple[float, float] | None,
+    repeat_s: float | None,
+) -> Figures:
+    """What many runs cost by what was spent, see `bill_many` and `spent_many`.
+
+    Args:
+        spent: Of all pods or nodes.
+        ok: Successful requests of each run.
+        horizon: End of each run.
+        steady_s: As for `bill`.
+        repeat_s: As for `bill`.
+    """
+    amount = spent["amount"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_1000 = np.where(ok > 0, amount * 1000 / ok, np.nan)
+    if repeat_s is not None:
+        # A run that goes on when the load comes again was not simulated as it would be.
+        per_month = np.where(np.abs(horizon - repeat_s) < _INSTANT_S, amount * MONTH_S / repeat_s, np.nan)
+    else:
+        per_month = spent["within"] * (MONTH_S / (steady_s[1] - steady_s[0]) if steady_s else np.nan)
+    parts = {name: values for name, values in spent.items() if name.startswith("parts.")}
+    return {
+        "amount": amount,
+        **parts,
+        "per_1000": per_1000,
+        "per_month": per_month,
+        "stays_per_hour": spent["stays_per_hour"],
+        "responses": ok.astype(np.float64),
+    }
 
 
 def aggregate_bills(figures: Figures, currency: str) -> dict[str, Any]:
     """Many replications' bills as one: means, because bills add up, with two kinds of 90 % intervals.
 
     Args:
-        figures: What `bill_many` returned.
+        figures: What `bill_many` returned; without parts, neither has the mean.
         currency: The prices' currency.
 
     Returns:
@@ -242,7 +293,7 @@ def aggregate_bills(figures: Figures, currency: str) -> dict[str, Any]:
     """
     runs = {name: figures[name] for name in ("amount", "per_1000", "per_month")}
     means = {name: _mean(figures[name]) for name in ("amount", "per_month", "stays_per_hour")}
-    means |= {f"parts.{part}": _mean(figures[f"parts.{part}"]) for part in PARTS}
+    means |= {name: _mean(values) for name, values in figures.items() if name.startswith("parts.")}
     responses = float(figures["responses"].sum())
     means["per_1000"] = float(figures["amount"].sum()) * 1000 / responses if responses else math.nan
     # What a run costs beyond what its responses cost on average tells how sure the ratio is.
@@ -276,10 +327,11 @@ def _error(values: NDArray[np.float64]) -> float:
 def _written(figures: Mapping[str, float], currency: str) -> dict[str, Any]:
     """Figures rounded to a millionth, parts so that they add up to the amount."""
     amount = round(figures["amount"] * _MICRO)
-    exact = [figures[f"parts.{part}"] * _MICRO for part in PARTS]
+    told = [part for part in PARTS if f"parts.{part}" in figures]
+    exact = [figures[f"parts.{part}"] * _MICRO for part in told]
     parts = [int(value) for value in exact]
     # What rounding down left over, less than one for each part, goes to the parts that lost most.
-    by_loss = sorted(range(len(PARTS)), key=lambda i: parts[i] - exact[i])
+    by_loss = sorted(range(len(told)), key=lambda i: parts[i] - exact[i])
     for i in by_loss[: amount - sum(parts)]:
         parts[i] += 1
     other = {name: figures[name] for name in ("per_1000", "per_month", "stays_per_hour")}
@@ -287,7 +339,7 @@ def _written(figures: Mapping[str, float], currency: str) -> dict[str, Any]:
         "amount": amount / _MICRO,
         "currency": currency,
         **{name: None if np.isnan(value) else round(value, 6) for name, value in other.items()},
-        "parts": {part: value / _MICRO for part, value in zip(PARTS, parts, strict=True)},
+        "parts": {part: value / _MICRO for part, value in zip(told, parts, strict=True)},
     }
 
 

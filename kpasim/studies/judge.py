@@ -87,35 +87,32 @@ def judge(result: Result, slos: Sequence[Slo]) -> list[Judgement]:
         # Requests that the horizon leaves in flight count as they end, as in `kpasim tune`.
         figures = Runner(result.experiment, result.engine).slo_figures(range(result.replications), threads=0)
         about.append("requests in flight at the end are followed until they end")
-    if not np.isfinite(figures.get("cost.per_month", np.array(np.nan))).any():
-        figures.pop("cost.per_month", None)
-    wanted = priced(slos, per_month="cost.per_month" in figures)
-    for slo in wanted:
-        if slo.figure == "cost.per_month" and result.no_month:
-            raise RunError(f"--slo {slo}: {result.no_month}")
-    return _judged(wanted, figures, ", ".join(about), currency_of(result.prices or {}))
+    return _judged(slos, result, figures, ", ".join(about))
 
 
 def judge_counts(found: Statistics, slos: Sequence[Slo]) -> list[Judgement]:
     """How often a run that kept counts only meets each SLO.
 
     Raises:
-        RunError: One is about a figure that needs tables.
+        RunError: As for `judge`.
     """
-    for slo in slos:
-        if slo.figure not in found.figures:
-            raise RunError(f"--slo {slo}: not known with --counts-only (run without it)")
     about = []
     if steady_part(found.experiment) is not None:
         about.append("all requests, those of the warm-up too")
     if found.experiment.horizon_s is not None and found.figures["in_flight"].any():
         about.append("requests in flight at the end count as infinitely late")
-    return _judged(slos, found.figures, "; ".join(about), "")
+    return _judged(slos, found, found.slo_figures, "; ".join(about))
 
 
-def _judged(slos: Sequence[Slo], figures: Figures, about: str, currency: str) -> list[Judgement]:
+def _judged(slos: Sequence[Slo], of: Result | Statistics, figures: Figures, about: str) -> list[Judgement]:
+    has_month = np.isfinite(figures.get("cost.per_month", np.array(np.nan))).any()
+    if not has_month:
+        figures = {name: values for name, values in figures.items() if name != "cost.per_month"}
+    currency = currency_of(of.prices or {})
     found = []
-    for slo in slos:
+    for slo in priced(slos, per_month=bool(has_month)):
+        if slo.figure == "cost.per_month" and of.no_month:
+            raise RunError(f"--slo {slo}: {of.no_month}")
         met = all_met([slo], figures)
         values = slo.values(figures)
         known = values[~np.isnan(values)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,7 +28,7 @@ from kpasim.results.tables import Tables, write_run_folder
 from kpasim.results.use import use_many
 from kpasim.spec.cost import Cost
 from kpasim.spec.sharing import sharing_note
-from kpasim.spec.workload import Hey
+from kpasim.spec.workload import Hey, Workload
 from kpasim.studies.execution.allocation import Allocation, Returned
 from kpasim.studies.execution.engine import Engine, choose_engine, execute
 from kpasim.studies.prices import prices_of, prices_to_dict
@@ -83,6 +84,12 @@ class Terms(NamedTuple):
         return cost.bill_many(tables, self.prices, self.billing, **how)
 
 
+def terms_of(experiment: Experiment, steady_s: tuple[float, float] | None) -> Terms:
+    """The terms of an experiment, with what of each run stands for a load that goes on."""
+    billing = billing_of(experiment)
+    return Terms(experiment.gpus_per_pod, experiment.repeat_s, steady_s, prices_of(experiment), billing)
+
+
 @dataclass
 class Result(summary.Aggregated):
     """What the replications of one experiment left.
@@ -135,9 +142,7 @@ class Result(summary.Aggregated):
     @cached_property
     def terms(self) -> Terms:
         """What the figures depend on beside the tables."""
-        experiment = self.experiment
-        billing = billing_of(experiment)
-        return Terms(experiment.gpus_per_pod, experiment.repeat_s, self.steady_s, prices_of(experiment), billing)
+        return terms_of(self.experiment, self.steady_s)
 
     @property
     def steady_s(self) -> tuple[float, float] | None:
@@ -169,16 +174,12 @@ class Result(summary.Aggregated):
         requests its workers would have sent.
         """
         workload, count = self.experiment.workload, len(self.outcomes)
-        horizon_s, duration_s = self.experiment.horizon_s, getattr(workload, "duration_s", None)
-        if horizon_s is None or (duration_s is not None and duration_s <= horizon_s):
+        if not is_cut(self.experiment):
             return np.zeros(count)
+        load: NDArray[np.int64] | float | None = requests_of(workload)
         if self.recorded.sent_s is not None:
-            load: NDArray[np.int64] | int = len(self.recorded.sent_s)
-        elif isinstance(workload, Hey):
-            if workload.per_worker is None:
-                return np.full(count, np.nan)
-            load = workload.concurrency * workload.per_worker
-        else:
+            load = len(self.recorded.sent_s)
+        elif not isinstance(workload, Hey):
             numbers = range(count) if self.numbers is None else self.numbers
             load = np.array([len(sampling.arrivals(workload, self.seed, number)) for number in numbers])
         return np.asarray(load - np.array([len(one.requests) for one in self.outcomes]), dtype=np.float64)
@@ -213,13 +214,7 @@ class Result(summary.Aggregated):
     @property
     def no_month(self) -> str:
         """Why there is no cost per month, in words; empty where there is."""
-        if self.cost is None or self.cost["per_month"] is not None:
-            return ""
-        longer = int((self.horizon_s > (self.experiment.repeat_s or 0.0) + 1e-6).sum())
-        return why_no_month(self.experiment) or (
-            f"the load recurs before its run is over in {longer} of {self.replications} replications "
-            "(write a longer repeat)"
-        )
+        return why_without_month(self.experiment, self.cost, self.horizon_s)
 
     @cached_property
     def representative(self) -> int:
@@ -302,6 +297,29 @@ class Result(summary.Aggregated):
             f"total {medians['total_s']} s, p50 {medians['latency_s']['p50']} s, p95 {medians['latency_s']['p95']} s, "
             f"{medians['max_pods']} pods>"
         )
+
+
+def is_cut(experiment: Experiment) -> bool:
+    """Whether the horizon may end runs before their load."""
+    horizon_s, length_s = experiment.horizon_s, experiment.workload.length_s
+    return horizon_s is not None and not (length_s is not None and length_s <= horizon_s)
+
+
+def requests_of(workload: Workload) -> float | None:
+    """Requests of a closed loop, ``NaN`` where only the clock ends it; ``None`` for an open loop."""
+    if not isinstance(workload, Hey):
+        return None
+    return math.nan if workload.per_worker is None else workload.concurrency * workload.per_worker
+
+
+def why_without_month(experiment: Experiment, money: Mapping[str, Any] | None, horizon_s: NDArray[np.float64]) -> str:
+    """Why runs that end at ``horizon_s`` have no cost per month, in words; empty where they do, or have no cost."""
+    if money is None or money["per_month"] is not None:
+        return ""
+    longer = int((horizon_s > (experiment.repeat_s or 0.0) + 1e-6).sum())
+    return why_no_month(experiment) or (
+        f"the load recurs before its run is over in {longer} of {len(horizon_s)} replications (write a longer repeat)"
+    )
 
 
 def metadata(experiment: Experiment, params: Params) -> dict[str, Any]:

@@ -7,8 +7,10 @@ trace keep their random numbers (24 bytes a request) and a row for each pod.
 
 from __future__ import annotations
 
+import functools
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,16 +21,46 @@ from numpy.typing import NDArray
 
 from kpasim.engines import compiled, counts, lower, sampling, stream
 from kpasim.engines.outcome import Counts
-from kpasim.engines.params import SECOND_NS, Params
-from kpasim.results.summary import LATENCY_PERCENTILES, Aggregate, Aggregated, Figures, aggregate, latencies_of_all
+from kpasim.engines.params import SECOND_NS, Ints, Params
+from kpasim.engines.tables import payers
+from kpasim.results import cost
+from kpasim.results.summary import (
+    FAILED,
+    LATENCY_PERCENTILES,
+    Aggregate,
+    Aggregated,
+    Figures,
+    aggregate,
+    latencies_of_all,
+)
+from kpasim.results.tables import Tables
 from kpasim.spec.sharing import sharing_note
+from kpasim.spec.workload import Hey, OpenLoop
 from kpasim.studies.execution.allocation import Allocation
 from kpasim.studies.execution.engine import ready
-from kpasim.studies.run import execute_all, replications_of
+from kpasim.studies.prices import prices_of, prices_to_dict
+from kpasim.studies.run import Terms, execute_all, is_cut, replications_of, requests_of, terms_of, why_without_month
+from kpasim.studies.steady import DAY_S, steady_part
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
 
+NEEDS_TABLES = (
+    "hey",
+    "cold_start_share",
+    "gpu_utilisation",
+    "first_scale_out_s",
+    "panic_entered_s",
+    "desired_zero_after_last_s",
+    "replicas_zero_after_last_s",
+    "cost.parts",
+)
+"""What `studies.run.Result` tells and counts do not."""
+SPENT = ("amount", "within", "stays_per_hour")
+NO_REQUESTS = {
+    name: np.zeros((1, 0), dtype=np.int64 if name == "pod" else np.float64)
+    for name in ("pod", "server_start_s", "server_end_s")
+}
 FIRST_PODS = 1024
 """Initial capacity for pods of a run in parts; a run that needs more is repeated with twice as many."""
 
@@ -58,8 +90,8 @@ class Statistics(Aggregated):
     def figures(self) -> Figures:
         """Figures of merit as ``Result.figures`` has them, one value per replication.
 
-        Percentiles of latency are within ``counts.ERROR`` (0.39 %) of those; all else is the same, and what needs
-        requests, ticks or changes of scale in their order is left out.
+        Percentiles of latency are within ``counts.ERROR`` (0.39 %) of those; all else is the same, and
+        ``NEEDS_TABLES`` are left out.
         """
         load_ns, requests, ok, errors, last_ns = (
             np.array([getattr(one, name) for one in self.counts], dtype=np.float64)
@@ -79,19 +111,87 @@ class Statistics(Aggregated):
         figures |= {"total_s": total_s, "requests": requests, "ok": ok, "errors": errors, "in_flight": requests - ended}
         with np.errstate(divide="ignore", invalid="ignore"):
             figures["rps"] = ended / total_s
-        return figures | self._pods() | {"never_sent": self._never_sent(requests)}
+        failed = np.array([one.failed for one in self.counts], dtype=np.float64).T
+        figures |= dict(zip(FAILED, (*failed, errors - failed.sum(axis=0)), strict=True))
+        figures |= self._pods() | {"never_sent": self._never_sent(requests)}
+        month = (0.0, self.terms.repeat_s) if self.terms.repeat_s else self.terms.steady_s
+        if month is not None:
+            figures["requests_per_day"] = self._per_day(month, requests)
+        return figures
+
+    @cached_property
+    def terms(self) -> Terms:
+        """What the figures depend on beside the counts."""
+        return terms_of(self.experiment, steady_part(self.experiment))
+
+    @property
+    def prices(self) -> dict[str, cost.Price] | None:
+        """Price of each instance type; ``None`` where one has none."""
+        return self.terms.prices
+
+    @cached_property
+    def horizon_s(self) -> NDArray[np.float64]:
+        """End of each replication, from the start of the load."""
+        return np.array([(one.end_ns - one.load_ns) / SECOND_NS for one in self.counts])
+
+    @cached_property
+    def cost_figures(self) -> Figures | None:
+        """Cost of each replication, but for its parts; ``None`` without prices."""
+        if self.prices is None:
+            return None
+        each = [
+            spent(self.terms, one.pods, one.nodes, one.load_ns, end_s) + (one.billed if len(one.billed) else 0.0)
+            for one, end_s in zip(self.counts, self.horizon_s.tolist(), strict=True)
+        ]
+        sums = dict(zip(SPENT, np.array(each).T, strict=True))
+        ok = np.array([one.ok for one in self.counts])
+        return cost.bill_of(sums, ok, self.horizon_s, self.terms.steady_s, self.terms.repeat_s)
+
+    @cached_property
+    def cost(self) -> dict[str, Any] | None:
+        """As ``Result.cost``; without parts."""
+        if self.cost_figures is None or self.prices is None:
+            return None
+        return cost.aggregate_bills(self.cost_figures, cost.currency_of(self.prices))
+
+    @property
+    def no_month(self) -> str:
+        """As ``Result.no_month``."""
+        return why_without_month(self.experiment, self.cost, self.horizon_s)
+
+    @property
+    def slo_figures(self) -> Figures:
+        """The figures that SLOs are about: those of cost as ``cost.NAME``."""
+        return {**self.figures, **{f"cost.{name}": values for name, values in (self.cost_figures or {}).items()}}
 
     def _never_sent(self, requests: NDArray[np.float64]) -> NDArray[np.float64]:
         """Requests of the load that each replication was over before, see ``Result.never_sent``."""
-        workload, horizon_s = self.experiment.workload, self.experiment.horizon_s
-        duration_s = workload.length_s
-        if horizon_s is None or (duration_s is not None and duration_s <= horizon_s):
+        if not is_cut(self.experiment):
             return np.zeros(len(requests))
-        if not workload.has_parts:
-            return np.full(len(requests), np.nan)
-        sampler = sampling.Sampler(self.experiment, self.params)
-        sent = (sampler.sent_in_parts(number, stream.AT_ONCE) for number in range(len(requests)))
-        return np.array([sum(map(len, parts)) for parts in sent]) - requests
+        of_closed = requests_of(self.experiment.workload)
+        return (self._sent_within(0.0, math.inf) if of_closed is None else of_closed) - requests
+
+    def _sent_within(self, begin_s: float, end_s: float) -> NDArray[np.float64]:
+        """Requests that the open loop of each replication has from a time on until before another."""
+        workload, numbers = self.experiment.workload, range(self.replications)
+        assert isinstance(workload, OpenLoop)
+        each: Iterable[Iterable[NDArray[np.int64]]]
+        if workload.has_parts:
+            sampler = sampling.Sampler(self.experiment, self.params)
+            each = (sampler.sent_in_parts(number, stream.AT_ONCE) for number in numbers)
+        else:
+            each = ([sampling.arrivals(workload, self.seed, number)] for number in numbers)
+        ends = (begin_s, end_s)
+        return np.array([sum(int(np.diff(np.searchsorted(sent / SECOND_NS, ends))[0]) for sent in one) for one in each])
+
+    def _per_day(self, month: tuple[float, float], requests: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See ``studies.steady.requests_per_day``; ``NaN`` of a closed loop that goes on when the load comes again."""
+        begin_s, end_s = month
+        if isinstance(self.experiment.workload, Hey):
+            sent = np.where(self.horizon_s <= end_s + 1e-6, requests, np.nan)
+        else:
+            sent = self._sent_within(begin_s, end_s)
+        return np.asarray(sent * DAY_S / (end_s - begin_s))
 
     @cached_property
     def aggregate(self) -> Aggregate:
@@ -143,9 +243,20 @@ class Statistics(Aggregated):
             "replications": self.replications,
             "counts_only": True,
             "sharing": sharing_note(self.experiment) or None,
+            "needs_tables": [*NEEDS_TABLES],
             "summary": self.summary,
             "intervals": self.intervals,
+            "cost": self.cost,
+            "prices": prices_to_dict(self.prices),
         }
+
+
+def spent(terms: Terms, pods: Ints, nodes: Ints, load_ns: int, end_s: float) -> NDArray[np.float64]:
+    """``SPENT`` on some pods and nodes of a run, up to its end or until they are all gone."""
+    load, end = np.array([[load_ns]]), np.array([end_s])
+    tables = Tables(requests=NO_REQUESTS, ticks={}, scaling={}, **payers([pods], [nodes], load))
+    found = cost.spent_many(tables, terms.prices or {}, terms.billing, end, terms.steady_s)
+    return np.array([found[name][0] for name in SPENT])
 
 
 def statistics(
@@ -172,6 +283,7 @@ def statistics(
         experiment = experiment.with_settings({"seed": seed})
     count = replications_of(experiment, replications)
     workers = threads or os.cpu_count() or 1
+    prices_of(experiment)  # What cannot be billed is refused now, not after the work.
     ready()
     params = lower.lower(experiment, counts_only=True)
     if experiment.workload.has_parts and params.requests > stream.AT_ONCE:
@@ -190,10 +302,12 @@ def _in_parts(
 ) -> list[Counts]:
     """Simulate long replications, whose random numbers are generated in parts."""
     sampler = sampling.Sampler(experiment, params)
+    terms = terms_of(experiment, steady_part(experiment))
+    bill = None if terms.prices is None else functools.partial(spent, terms, end_s=math.inf)
 
     def execute(replication: int) -> Counts:
         allocation = Allocation(experiment, sampler, FIRST_PODS)
-        return allocation.fit(lambda: stream.count(params, sampler, replication, allocation.pods))
+        return allocation.fit(lambda: stream.count(params, sampler, replication, allocation.pods, bill))
 
     done = []
     with ThreadPoolExecutor(min(workers, count)) as pool:

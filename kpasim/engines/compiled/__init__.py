@@ -206,6 +206,7 @@ def counts_of(arrays: Arrays, concurrency_ns: int) -> Counts:
         requests=clients.sent,
         ok=clients.ok,
         errors=clients.errors,
+        failed=(clients.timed_out, clients.with_502, clients.with_503, clients.with_504),
         last_ns=clients.last_end_ns,
         latency_sum_ns=clients.latency_sum_ns,
         latency_min_ns=clients.latency_min_ns,

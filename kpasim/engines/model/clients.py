@@ -6,6 +6,7 @@ from kpasim.engines.clock import Kind
 from kpasim.engines.counts import bucket_of
 from kpasim.engines.model import ahead, queueproxy
 from kpasim.engines.model.state import (
+    BAD_GATEWAY,
     CLIENT_TIMEOUT,
     CUT_OFF,
     ENDED_FROM,
@@ -15,6 +16,8 @@ from kpasim.engines.model.state import (
     NOTHING,
     OK,
     ORPHANED,
+    QUEUE_FULL,
+    TIMED_OUT,
     Simulation,
     renew,
 )
@@ -216,10 +219,19 @@ def end(sim: Simulation, row: int, status: int) -> None:
         if sim.recorder.statistics_only:
             count(sim, response_ns - sim.requests[row].sent_ns)
     else:
-        sim.clients.errors += 1
+        count_failure(sim, status)
     if sim.params.closed:
         next_of(sim, int(sim.drawn[row]) // stride(sim), response_ns + sim.params.think_ns)
     settle(sim)
+
+
+def count_failure(sim: Simulation, status: int) -> None:
+    """Count a request that failed, by its kind."""
+    sim.clients.errors += 1
+    sim.clients.timed_out += status == CLIENT_TIMEOUT
+    sim.clients.with_502 += status == BAD_GATEWAY
+    sim.clients.with_503 += status == QUEUE_FULL
+    sim.clients.with_504 += status == TIMED_OUT
 
 
 def count(sim: Simulation, latency_ns: int) -> None:

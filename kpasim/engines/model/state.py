@@ -89,7 +89,7 @@ class Clients(Entity):
         mask: ``request & mask`` is the row of a request; -1 where each has a row of its own.
         oldest: No live request was sent before this one.
         ok: Requests that ended with 200.
-        errors: Requests that ended otherwise.
+        errors: Requests that ended otherwise; of these ``timed_out`` at the client, ``with_502`` and so on.
         latency_sum_ns: Of the successful requests, where no request is kept.
     """
 
@@ -105,6 +105,10 @@ class Clients(Entity):
     next_give_up_ns: int = FOREVER_NS
     ok: int = 0
     errors: int = 0
+    timed_out: int = 0
+    with_502: int = 0
+    with_503: int = 0
+    with_504: int = 0
     latency_sum_ns: int = 0
     latency_min_ns: int = FOREVER_NS
     latency_max_ns: int = 0
