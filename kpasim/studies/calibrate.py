@@ -20,10 +20,11 @@ from kpasim.errors import RunError
 from kpasim.records import Record, read
 from kpasim.results.hey import HeyReport, report
 from kpasim.spec.experiment import Experiment
+from kpasim.spec.sharing import sharing
 from kpasim.studies.fit import lines, modelfile, summaries
-from kpasim.studies.fit.classes import ClassFit
+from kpasim.studies.fit.classes import ClassFit, names_of
 from kpasim.studies.fit.clients import fit_clients
-from kpasim.studies.fit.direct import Served, fit_service
+from kpasim.studies.fit.direct import CLOSED_LOOPS, Served, fit_service
 from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, fit, sample
 from kpasim.studies.fit.starts import StageFit, Starts, fit_starts
 
@@ -222,7 +223,7 @@ def calibrate(
     starts = fit_starts(with_pods, period_s, rng, service=service_name)
     notes += starts.notes
     extra = [_stage(stage, path, skip_bad, rng) for stage, path in (stages or {}).items()]
-    summary = _summary(records, experiment, direct)
+    summary = _summary(records, experiment, direct=direct or bool(only))
     title = name or Path(paths[0] if paths else "clients").name.split(".")[0]
     if summary is not None:
         if extra:
@@ -262,7 +263,7 @@ def _stage(name: str, path: str | Path, skip_bad: bool, rng: np.random.Generator
 
 
 def _summary(
-    records: Sequence[Record], experiment: Experiment | None, direct: bool
+    records: Sequence[Record], experiment: Experiment | None, *, direct: bool
 ) -> tuple[HeyReport, Floats | None] | None:
     """The report to explain, with the times of the responses where they are known; ``None`` where times can be fitted.
 
@@ -272,21 +273,23 @@ def _summary(
     reports: list[tuple[HeyReport, Floats | None]] = [(one.summary, None) for one in records if one.summary is not None]
     queued = experiment is not None and experiment.workload.kind == "hey" and experiment.workload.concurrency > 1
     for record in records:
-        if record.kind == "hey-csv" and queued and not direct:
+        if record.kind in CLOSED_LOOPS and queued and not direct and len(set(names_of(record.requests))) < 2:
             reports.append(_report_of(record, experiment))
     if not reports:
         return None
     if len(reports) > 1:
-        raise RunError("several reports of hey: calibrate with a single report")
+        raise RunError(
+            "several reports, or load tests with queues: calibrate with one, or take latencies as they are (--direct)"
+        )
     if experiment is None:
         raise RunError("a report of hey needs the experiment that was run (--experiment): queueing hides service times")
-    if any(one.requests and one.kind not in {"hey-csv"} for one in records):
+    if any(one.requests and one.kind not in CLOSED_LOOPS for one in records):
         raise RunError("a report of hey and files with single requests: calibrate with one kind of file")
     return reports[0]
 
 
-def _report_of(record: Record, experiment: Experiment | None) -> tuple[HeyReport, Floats]:
-    """The report that hey would have printed beside its CSV."""
+def _report_of(record: Record, experiment: Experiment | None) -> tuple[HeyReport, Floats | None]:
+    """The report that hey would have printed beside single requests, and when their responses came if that is known."""
     requests = record.requests
     columns = {
         "start_s": requests["start_s"],
@@ -301,7 +304,7 @@ def _report_of(record: Record, experiment: Experiment | None) -> tuple[HeyReport
     if missing > 0:
         # hey's CSV leaves out requests without a response; its report counts them.
         found = HeyReport(**{**found.__dict__, "errors": {"left out of the CSV": missing}})
-    return found, requests["start_s"] + requests["duration_s"]
+    return found, None if record.grain_s else requests["start_s"] + requests["duration_s"]
 
 
 def _by_simulation(
@@ -373,8 +376,14 @@ def _by_simulation(
         unidentified=found.unidentified,
         values=found.values,
         draws=found.figures,
-        notes=[*notes, *found.notes, *_unlike(found)],
+        notes=[*notes, *found.notes, *_without_contention(experiment), *_unlike(found)],
     )
+
+
+def _without_contention(experiment: Experiment) -> list[str]:
+    """A note where requests can share a pod and the experiment's model does not say what that costs."""
+    known = sharing(experiment)
+    return [f"{known.text} A report does not show what sharing costs (see --clients)"] if known.assumed else []
 
 
 def _unlike(found: summaries.Inferred) -> list[str]:

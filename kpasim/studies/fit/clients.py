@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kpasim.errors import RunError
 from kpasim.records import Record
 from kpasim.studies.fit import sharing as of
-from kpasim.studies.fit.direct import Served
+from kpasim.studies.fit.direct import ROUNDED, ROUNDED_S, Served, most_at_once
 from kpasim.studies.fit.families import Sample, fit
 
 Floats = NDArray[np.float64]
@@ -21,11 +21,6 @@ MOST_CLIENTS = 256
 IN_TURN = 0.1
 """How far from proportional to the clients a slow-down may be that is called one request at a time."""
 CERTAIN_90 = 1.645
-ROUNDED_S, ROUNDED = 1e-3, 0.05
-"""What tools round times to, and the share of a duration that this is at most: so much may requests of one client
-overlap."""
-WITHOUT_ORDER = {"k6-csv"}
-"""Kinds of files whose starts are too coarse to tell which requests overlapped."""
 
 
 def fit_clients(loads: Mapping[int, Record], rng: np.random.Generator) -> Served:
@@ -47,7 +42,7 @@ def fit_clients(loads: Mapping[int, Record], rng: np.random.Generator) -> Served
     if max(loads) > MOST_CLIENTS:
         raise RunError(f"clients: at most {MOST_CLIENTS} (there are {max(loads)})")
     notes: list[str] = []
-    if any(one.summary is not None or one.kind in WITHOUT_ORDER for one in loads.values()):
+    if any(one.summary is not None or one.grain_s >= 1.0 for one in loads.values()):
         times = {count: _sample(record) for count, record in sorted(loads.items())}
         curve, intervals = _ratios(times, {count: _mean(loads[count], one) for count, one in times.items()})
         found = of.Sharing(0, curve, intervals, sum(len(one) for one in times.values()), False, times[1], [])
@@ -79,7 +74,7 @@ def _of_requests(loads: Mapping[int, Record], notes: list[str]) -> of.Served:
         duration = duration - np.minimum(ROUNDED_S, ROUNDED * duration)
         known = ~np.isnan(duration)
         answered = (status >= 200) & (status < 300)
-        most = _most_at_once(begin[known], begin[known] + duration[known])
+        most = most_at_once(begin[known], begin[known] + duration[known])
         if most != count:
             notes.append(f"Warning: {record.path}: {most} requests at once at most, not {count}")
         columns = (begin, begin + duration, answered, answered | requests["censored"], begin)
@@ -88,12 +83,6 @@ def _of_requests(loads: Mapping[int, Record], notes: list[str]) -> of.Served:
     if not complete.any():
         raise RunError("clients: no request has a response")
     return of.Served(pod, begin, end, complete, counts, arrival, np.zeros(len(pod), dtype=np.int64))
-
-
-def _most_at_once(begin: Floats, end: Floats) -> int:
-    moments = np.concatenate((begin, end))
-    changes = np.concatenate((np.ones(len(begin)), -np.ones(len(end))))
-    return int(changes[np.lexsort((changes, moments))].cumsum().max(initial=0.0))
 
 
 def _ratios(

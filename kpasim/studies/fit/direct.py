@@ -26,7 +26,11 @@ Words = NDArray[np.object_]
 
 RESOLUTION_S = {"gentd26": 1.0, "azure-2021": 0.0}
 """What the durations of a kind of file are rounded to."""
-LATENCIES = {"hey-csv", "vegeta-json", "vegeta-csv", "k6-json", "k6-csv", "jmeter-csv", "request-log"}
+CLOSED_LOOPS = {"hey-csv", "k6-json", "k6-csv", "jmeter-csv", "oha-csv", "ab-gnuplot"}
+"""Kinds of files of tools whose clients each wait for a response before they send the next request."""
+LATENCIES = CLOSED_LOOPS | {
+    "vegeta-json", "vegeta-csv", "ghz-csv", "ghz-json", "fortio-json", "locust-json", "request-log", "access-log"
+}  # fmt: skip
 """Kinds of files that know what clients waited, not what the service worked."""
 ENOUGH_NAMED = 20
 """Requests that a class needs which the file names."""
@@ -34,6 +38,9 @@ ENOUGH_OF_A_TYPE = 5
 FEWEST_FIRST, LEAST_LONGER, SURE_LONGER = 2, 1.5, 4.0
 """Pods whose first requests must be slow, how many times as long as others, by how many standard errors."""
 TYPE_BOOTSTRAPS = 500
+ROUNDED_S, ROUNDED = 1e-3, 0.05
+"""What tools round times to, and the share of a duration that this is at most: so much may requests of one client
+overlap."""
 DISTINGUISHED = 1.3
 """Contention factor up to which its interval must reach for the times to be called those of requests alone."""
 
@@ -315,6 +322,7 @@ def _requests_of(record: Record, experiment: Experiment | None, notes: list[str]
             notes.append(
                 f"{record.path}: what clients waited is taken as service time; waiting in queues is part of it"
             )
+        notes += _said_of_overlap(record, experiment)
     failed = int((~answered & ~censored).sum())
     if failed:
         notes.append(f"{record.path}: {failed} request{'s' * (failed != 1)} that failed left out")
@@ -331,6 +339,39 @@ def _requests_of(record: Record, experiment: Experiment | None, notes: list[str]
     half = 0.5 * requests.get("bin_s", max(RESOLUTION_S.get(record.kind, 0.0), _grain_s(times)))
     low = np.where(broken, times, np.maximum(times - half, 0.0))
     return Sample(low, np.where(broken, np.inf, times + half)), names, types
+
+
+def most_at_once(begin_s: Floats, end_s: Floats) -> int:
+    """Most requests that were in flight at the same time."""
+    moments = np.concatenate((begin_s, end_s))
+    changes = np.concatenate((np.ones(len(begin_s)), -np.ones(len(end_s))))
+    return int(changes[np.lexsort((changes, moments))].cumsum().max(initial=0.0))
+
+
+def _said_of_overlap(record: Record, experiment: Experiment | None) -> list[str]:
+    """A warning where requests may have shared a pod, or waited for one: durations are then no service times."""
+    if record.kind not in LATENCIES | {"csv"}:
+        return []
+    requests = record.requests
+    begin_s, lasted_s = requests["start_s"], requests["duration_s"]
+    end_s = begin_s + lasted_s - np.maximum(np.minimum(ROUNDED_S, ROUNDED * lasted_s), record.grain_s)
+    known = end_s > begin_s
+    pods = np.asarray(requests["pod"], str) if "pod" in requests else np.full(len(known), "")
+    of_pods = [known & (pods == pod) for pod in np.unique(pods[known])]
+    together = max((most_at_once(begin_s[rows], end_s[rows]) for rows in of_pods), default=0)
+    if together < 2 or (experiment is not None and _has_places(experiment, together)):
+        return []
+    return [
+        f"Warning: {record.path}: up to {together} requests were in flight at once, so their durations can hold "
+        "contention or waiting; as service times they make a model too slow for such a load (use a run folder, or load "
+        "tests of one pod: --clients 1=FILE 2=FILE)"
+    ]
+
+
+def _has_places(experiment: Experiment, requests: int) -> bool:
+    """Whether each of so many requests can have a pod to itself."""
+    most = experiment.revision.max_scale or math.inf
+    return experiment.service.container_concurrency == 1 and requests <= most
 
 
 def _grain_s(times: Floats) -> float:

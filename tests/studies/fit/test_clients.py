@@ -91,3 +91,22 @@ def test_the_command_takes_a_sweep(tmp_path):
     refused = CliRunner().invoke(cli, ["calibrate", "--clients", f"two={tests[2]}"])
     assert refused.exit_code != 0
     assert "'two' is not a number of clients" in refused.output
+
+
+def test_starts_in_whole_seconds_tell_no_order(tmp_path):
+    """ApacheBench writes the second of a start, so that requests of one client seem to overlap: means are compared."""
+    tests = {}
+    for count, factor in ((1, 1.0), (2, 1.5)):
+        rng = np.random.default_rng(count)
+        took = 1e3 * 0.4 * factor * rng.lognormal(0.0, 0.1, (count, 30))
+        begun = np.cumsum(took, axis=1) - took
+        rows = [
+            f"Mon Nov 30 06:00:00 2026\t{1764482400 + int(at // 1e3)}\t0\t{lasted:.0f}\t{lasted:.0f}\t{lasted:.0f}"
+            for at, lasted in zip(begun.ravel(), took.ravel(), strict=True)
+        ]
+        tests[count] = tmp_path / f"{count}.tsv"
+        tests[count].write_text("\n".join(["starttime\tseconds\tctime\tdtime\tttime\twait", *rows, ""]), "utf-8")
+    found = kpasim.calibrate([], clients=tests)
+
+    assert found.estimates["service_p50_s"][0] == pytest.approx(0.4, rel=0.05)
+    assert found.model["service-time"]["slowdown"] == [1.0, pytest.approx(1.5, rel=0.06)]

@@ -240,3 +240,63 @@ def test_lazy_loading_is_no_service_time(tmp_path):
     assert float(stage["time"].removesuffix("s")) == pytest.approx(20.0, rel=0.2)
     assert found.estimates["service_p50_s"][0] == pytest.approx(8.0, rel=0.1)
     assert any("taken as lazy loading" in one for one in found.notes)
+
+
+def shared_pods(tmp_path, kind):
+    """Twelve clients of three pods that take four requests each, as a file of a load tool."""
+    true = experiment(
+        {"service-time": {"time": TIME, "slowdown": [1, 1.5, 2, 2.5]}, "cold-start": "20s"},
+        scale=3,
+        concurrency=4,
+        workload={"requests": 96, "concurrency": 12},
+    )
+    requests = kpasim.simulate(true, replications=1, seed=3, engine="reference").tables().requests
+    rows = sorted(zip(requests["start_s"] + requests["latency_s"], requests["latency_s"], strict=True))
+    path = tmp_path / f"{kind}.csv"
+    if kind == "k6":
+        lines = ["metric_name,timestamp,metric_value,error,name,status"]
+        lines += [
+            f"http_req_duration,{1767261600 + int(end)},{1e3 * lasted:.3f},,http://a/t,200" for end, lasted in rows
+        ]
+    else:
+        lines = ["start,latency_ms,status", *(f"{end - lasted:.4f},{1e3 * lasted:.1f},200" for end, lasted in rows)]
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    return true, path
+
+
+def test_durations_of_requests_that_may_have_shared_a_pod_are_doubted(tmp_path):
+    """Taken as service times they make a model three times too slow, so the number in flight is said."""
+    true, path = shared_pods(tmp_path, "plain")
+    alone = true.with_settings({"service.containerConcurrency": 1, "service.annotations.max-scale": 12})
+
+    for told in (None, true):
+        assert any(
+            "Warning: " in one and "up to 12 requests were in flight" in one
+            for one in kpasim.calibrate(path, told).notes
+        )
+    assert not any("in flight" in one for one in kpasim.calibrate(path, alone).notes)
+
+
+def test_requests_of_one_client_or_of_known_pods_are_not_doubted(tmp_path):
+    """One after the other, even where a tool writes whole seconds, or each on a pod of its own."""
+    one, apart = tmp_path / "one.csv", tmp_path / "apart.csv"
+    one.write_text("start,duration\n" + "".join(f"{2.1 * n:.1f},2.1\n" for n in range(40)), encoding="utf-8")
+    apart.write_text(
+        "start,duration,pod\n" + "".join(f"{2.1 * n:.1f},4.1,pod-{n % 2}\n" for n in range(40)), encoding="utf-8"
+    )
+    for path in (one, apart, k6(tmp_path)):
+        assert not any("in flight" in note for note in kpasim.calibrate(path).notes)
+
+
+def test_a_closed_loop_with_queues_is_inferred_whatever_tool_wrote_it(tmp_path):
+    """What clients of k6 waited holds contention and queues as hey's does: their experiment is simulated."""
+    true, path = shared_pods(tmp_path, "k6")
+    found = kpasim.calibrate(path, true, effort=0.5, candidate="independent")
+    unknown = true.with_settings({"model": {"service-time": TIME, "cold-start": "20s"}})
+    guessed = kpasim.calibrate(path, unknown, effort=0.5, candidate="independent")
+
+    assert found.method == guessed.method == "simulation"
+    assert found.estimates["service_p50_s"][0] == pytest.approx(8.0, rel=0.15)
+    assert not any("sharing" in one for one in found.notes)
+    assert any("one per pod" in one and "what sharing costs" in one for one in guessed.notes)
+    assert kpasim.calibrate(path, true, direct=True).method == "direct"
