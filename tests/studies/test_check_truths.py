@@ -228,6 +228,25 @@ TROUBLES = {
         manifest({"target-burst-capacity": "0", "max-scale": "8"}),
     ),
     "horizon-before-end": experiment(poisson(0.1, "30m"), horizon="10m"),
+    "no-warm-pod": experiment(poisson(0.05, "10m"), {"cold-start": "200s"}, start="zero"),
+    "slow-scale-out": experiment(
+        {"kind": "constant", "rate": 1.5, "duration": "10m"}, {"service-time": 1, "cold-start": "5m"}, manifest()
+    ),
+    "rps-metric": experiment(
+        {"kind": "batches", "size": 10, "every": "5m", "duration": "30m"},
+        {"service-time": 2, "cold-start": "5s"},
+        manifest({"metric": "rps", "target": "10"}),
+    ),
+    "unlimited-concurrency": experiment(
+        {"kind": "constant", "rate": 2, "duration": "10m"},
+        {"service-time": {"time": 2, "slowdown": [1, 2, 3, 4]}, "cold-start": "5s"},
+        manifest({"max-scale": "8"}, containerConcurrency=0),
+    ),
+    "short-grace": experiment(
+        {"kind": "bursts", "low": 0.05, "high": 0.5, "low-for": "3m", "high-for": "1m", "duration": "30m"},
+        {"service-time": {"distribution": "lognormal", "median": 5, "sigma": 0.3}, "cold-start": "5s"},
+        manifest(timeoutSeconds=20),
+    ),
 }
 
 
@@ -245,6 +264,45 @@ def test_a_fix_that_is_advised_was_simulated_and_helps(name: str) -> None:
     slow = [float(one["latency_s.mean"].mean()) for one in (before, after)]
     pods = [float(one["pod_seconds"].mean()) for one in (before, after)]
     assert lost[1] < lost[0] or slow[1] < slow[0] or pods[1] < pods[0]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(10, "half of the requests are worked on for longer"), (15, "some of the requests")]
+)
+def test_clients_that_give_up_while_their_request_is_worked_on_are_named(seconds: int, words: str) -> None:
+    """Whether a pod is there or not: of lognormal times of 10 s (sigma 0.3) half or 9 % are longer."""
+    time = {"distribution": "lognormal", "median": 10, "sigma": 0.3}
+    target = experiment(poisson(0.02, "30m", timeout=f"{seconds}s"), {"service-time": time})
+    assert words in what(target, "client-gives-up")
+    figures = simulate(target, replications=8).figures
+    share = figures["errors"].sum() / figures["requests"].sum()
+    assert share > {10: 0.4, 15: 0.05}[seconds]
+
+
+def test_a_burst_that_outlasts_the_timeout_is_an_overload() -> None:
+    """Ten at once on one pod of 10 s: the tenth waits 90 s, and timeoutSeconds is 60."""
+    load = {"kind": "batches", "size": 10, "every": "10m", "duration": "30m"}
+    target = experiment(load, {"cold-start": "2s"}, manifest({"max-scale": "1"}, timeoutSeconds=60))
+    (found,) = named(target, "overload")
+    assert "one waits 1m30s, and requests end after 1m" in found.why
+    assert found.changes == {"service.annotations.max-scale": 2}
+    assert named(target.with_settings({"service.timeoutSeconds": 120}), "overload") == []
+    lost = [
+        simulate(one, replications=2).figures["errors"].sum() for one in (target, target.with_settings(found.changes))
+    ]
+    assert lost[1] < lost[0]
+
+
+def test_what_a_load_does_not_meet_is_no_warning_once_it_is_simulated() -> None:
+    """Requests that come one at a time to warm pods: neither the direct path nor a window hurts any of them."""
+    target = experiment(
+        {"kind": "constant", "rate": 0.05, "duration": "20m"}, service=manifest({"target-burst-capacity": "0"})
+    )
+    assert [one.level for one in named(target, "direct-path")] == ["warning"]
+    (found,) = [one for one in tried(target, findings(target)) if one.name == "direct-path"]
+    assert found.level == "note"
+    assert found.fix == "None for this load: no request fails or waits for long."
+    assert found.changes == {}
 
 
 def test_a_fix_that_does_not_help_is_not_advised() -> None:
@@ -367,6 +425,17 @@ HARMLESS = {
         {"cold-start": {"stages": [{"name": "load", "time": 40}]}},
         manifest(container={"livenessProbe": {"httpGet": {"path": "/"}, "initialDelaySeconds": 90}}),
     ),
+    "requests per second that a pod bears": experiment(
+        {"kind": "constant", "rate": 1.75, "duration": "5m"},
+        {"service-time": 0.2, "cold-start": "5s"},
+        manifest({"metric": "rps", "target": "1", "min-scale": "3", "target-utilization-percentage": ""}),
+    ),
+    "a startup probe of pods that are there": experiment(
+        {"kind": "constant", "rate": 0.05, "duration": "20m"},
+        {"cold-start": {"stages": [{"name": "load", "time": 40}]}},
+        manifest(container={"startupProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 5, "failureThreshold": 60}}),
+    ),
+    "a new revision that starts fast": experiment(poisson(0.05, "20m"), {"cold-start": "2s"}, start="zero"),
     "an idle timeout above all": experiment(poisson(0.05, "20m"), service=manifest(idleTimeoutSeconds=200)),
 }
 

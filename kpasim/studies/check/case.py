@@ -266,21 +266,40 @@ class Case:
     @property
     def needed_pods(self) -> float:
         """Pods that the load asks for, within max-scale."""
-        return min(max(self.pods_for(self.in_flight), 1), self.most_pods)
+        return min(max(self.pods_for(self.demand), 1), self.most_pods)
+
+    @property
+    def demand(self) -> float:
+        """Most that the load brings of the autoscaler's metric: requests in flight, or requests per second."""
+        if self.service.revision.metric != "rps":
+            return self.in_flight
+        window_s = self.service.revision.panic_window_s
+        if self.load:
+            return self.load.in_flight(window_s) / window_s
+        return (self.clients or 1) / self.service_s[1] if self.service_s[1] else math.inf
 
     @property
     def has_bursts(self) -> bool:
         """Whether the load needs more pods at its peak than on average."""
         if self.load is None or not self.load.end_s:
             return False
-        usual = len(self.load.sent_s) / self.load.end_s * self.service_s[1]
+        per_second = len(self.load.sent_s) / self.load.end_s
+        usual = per_second if self.service.revision.metric == "rps" else per_second * self.service_s[1]
         return self.needed_pods > max(self.pods_for(usual), 1)
 
     @cached_property
     def warm_pods(self) -> int:
         """Pods that are ready when the first request comes."""
-        warm = self.experiment and self.experiment.start.state == "warm" and not self.warm_pod_is_gone
-        return max(self.service.revision.min_scale, 1 if warm else 0)
+        state = self.experiment.start.state if self.experiment else ""
+        if state == "zero":
+            return 0
+        return max(self.service.revision.min_scale, int(state == "warm" and not self.warm_pod_is_gone))
+
+    @property
+    def limit_s(self) -> float:
+        """How long a request may take: timeoutSeconds, or the client's timeout where that is shorter."""
+        timeout_s = self.experiment.workload.timeout_s if self.experiment else None
+        return min(self.service.timeout_s, timeout_s or math.inf)
 
     @property
     def zero_after_s(self) -> float:
@@ -318,17 +337,18 @@ class Case:
         if self.most_pods <= self.warm_pods:
             return 0.0
         pods = max(self.warm_pods, 1)
-        slots, wait_s = pods * self.slots, math.inf
+        slots = pods * self.slots
         ratio = self.in_flight / slots
+        wait_s = (ratio - 1) * self.service_s[1]  # of clients that wait for their responses
         if self.load:
             ratio, wait_s = self.load.waits_by_chance(pods * self.pod_rate, slots, self.service_s[1])
         # While a pod starts, requests beyond the capacity of the ready ones queue up; those that come later are
         # served by the new pod.
         return min((1 - 1 / ratio) * start, wait_s) if ratio > 1 else 0.0
 
-    def pods_for(self, requests: float) -> int:
-        """Pods the autoscaler asks for with so many requests in flight."""
-        return math.ceil(requests / self.service.revision.target_value - 1e-9)
+    def pods_for(self, demand: float) -> float:
+        """Pods the autoscaler asks for with so many requests in flight, or per second."""
+        return math.ceil(demand / self.service.revision.target_value - 1e-9) if math.isfinite(demand) else demand
 
     def fail(
         self, name: str, place: str | Place, what: str, why: str, fix: str, changes: Mapping[str, Any] | None = None

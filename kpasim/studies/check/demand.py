@@ -43,7 +43,7 @@ class Load:
 
         Args:
             per_second: Their capacity.
-            grows_for_s: Waits count only if the queue grew for longer than that: a burst that is soon worked off is
+            grows_for_s: Waits count only if the queue grew for so long: a burst that is soon worked off is
                 no overload.
         """
         if not len(self.expected_s):
@@ -57,7 +57,7 @@ class Load:
         # A queue grows for as long as waits exceed all earlier ones since it was last empty.
         apart = begun * (wait_s.max() + 1.0)
         grows = wait_s + apart >= np.maximum.accumulate(wait_s + apart)
-        lasts = self.expected_s - self.expected_s[begun] > grows_for_s
+        lasts = self.expected_s - self.expected_s[begun] >= grows_for_s
         return float(wait_s[grows & lasts].max(initial=0.0))
 
     def servers_needed(self, per_second: float, wait_s: float, grows_for_s: float) -> int:

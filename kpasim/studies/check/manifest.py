@@ -111,7 +111,8 @@ def no_early_use(case: Case) -> Iterator[Finding]:
     if not (case.service.startup_probe or case.service.probe.kind == "exec"):
         return
     what = "a startupProbe" if case.service.startup_probe else "an exec readinessProbe"
-    yield case.warn(
+    met = case.experiment is None or case.wait_for_pod_s > 0
+    yield (case.warn if met else case.note)(
         "no-early-use",
         "startupProbe" if case.service.startup_probe else "readinessProbe",
         f"{what} makes every cold start longer",
@@ -134,7 +135,7 @@ def unlimited_concurrency(case: Case) -> Iterator[Finding]:
         f"{case.service.revision.target_value:g} on; a GPU that serves them one by one makes them wait in the "
         "container.",
         "Set containerConcurrency to what the container works on at once (1 for one diffusion pipeline).",
-        {"service.containerConcurrency": int(case.slots)} if math.isfinite(case.slots) else None,
+        {"service.containerConcurrency": int(case.slots) if math.isfinite(case.slots) else 1} if case.model else None,
     )
 
 
@@ -309,15 +310,25 @@ def always_activator(case: Case) -> Iterator[Finding]:
 
 def rps_metric(case: Case) -> Iterator[Finding]:
     """The backlog is invisible."""
-    if case.service.revision.metric != "rps":
+    revision = case.service.revision
+    if revision.metric != "rps":
         return
-    yield case.warn(
+    known, rate = case.model is not None, case.pod_rate if case.model else 0.0
+    reaches = revision.target_value < rate
+    beyond = f"; a pod finishes {rate:.3g} requests/s, and pods are added from {revision.target_value:g} for each on"
+    yield (case.note if reaches else case.warn)(
         "rps-metric",
         "metric",
-        "metric rps: waiting requests are not counted",
+        f"metric rps: waiting requests are not counted{beyond if known and not reaches else ''}",
         "Only arrivals count. A saturated GPU service whose clients wait sends fewer requests, and the autoscaler "
         "removes pods.",
         "Use concurrency, which counts waiting requests.",
+        {
+            "service.annotations.metric": "concurrency",
+            "service.annotations.target": case.service.container_concurrency or 1,
+        }
+        if known
+        else None,
     )
 
 
@@ -333,6 +344,7 @@ def short_grace(case: Case) -> Iterator[Finding]:
         "A pod that is scaled down waits until it has seen no new request for 30 s; it is killed before, with its "
         "requests.",
         "Set timeoutSeconds to at least 60.",
+        {"service.timeoutSeconds": 60} if case.model else None,
     )
 
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from kpasim.spec.model import ServiceModel, Stage
 
 
+_LONG_WAIT = 4
+"""Service times that a request waits while pods start, beyond which it is said."""
+
+
 def no_cold_start(case: Case) -> Iterator[Finding]:
     """New pods cost no time."""
     if case.model is None or case.model.cold_start.stages:
@@ -133,11 +137,26 @@ def client_gives_up(case: Case) -> Iterator[Finding]:
     if case.experiment is None:
         return
     timeout = case.experiment.workload.timeout_s
+    if not timeout:
+        return
+    extra = " It is hey's default." if case.hey and timeout == 20 else ""
+    if timeout < case.service_s[2]:
+        wanted = math.ceil(1.2 * case.service_s[2] / 60) * 60
+        yield case.warn(
+            "client-gives-up",
+            "workload.timeout",
+            f"the client timeout is {spoken(timeout)}, and {'half' if timeout <= case.service_s[0] else 'some'} of the "
+            f"requests are worked on for longer ({spoken(case.service_s[0])} at the median, "
+            f"{spoken(case.service_s[2])} for 1 in 100)",
+            f"Such a request is counted as an error, and the pod may work on for nobody.{extra}",
+            f"Give the clients {spoken(wanted)} (hey -t {wanted}).",
+            {"workload.timeout": f"{wanted}s"},
+        )
+        return
     need = case.start_s[1] + case.service_s[0]
-    if not timeout or not timeout < case.wait_for_pod_s + case.service_s[0] or not case.wait_for_pod_s:
+    if not timeout < case.wait_for_pod_s + case.service_s[0] or not case.wait_for_pod_s:
         return
     wanted = math.ceil(1.2 * need / 60) * 60
-    extra = " It is hey's default." if case.hey and timeout == 20 else ""
     yield case.warn(
         "client-gives-up",
         "workload.timeout",
@@ -199,6 +218,27 @@ def cold_start_from_zero(case: Case) -> Iterator[Finding]:
         + ("" if meets else " This load has no such pause."),
         'Keep one with min-scale: "1", or for a while with scale-to-zero-pod-retention-period, and compare the bills.',
         {"service.annotations.min-scale": 1} if meets and not case.begins_cold else None,
+    )
+
+
+def slow_scale_out(case: Case) -> Iterator[Finding]:
+    """More load than the ready pods bear waits for pods that start slowly."""
+    wait_s, wanted = case.wait_for_pod_s, case.needed_pods
+    if (
+        case.begins_cold
+        or case.pauses
+        or not wait_s > max(SLOW_START_S, _LONG_WAIT * case.service_s[2])
+        or wanted <= case.warm_pods
+    ):
+        return
+    ready = f"{case.warm_pods} {'is' if case.warm_pods == 1 else 'are'} ready"
+    yield case.warn(
+        "slow-scale-out",
+        "min-scale",
+        f"the load needs {wanted:g} pods, {ready}, and requests wait {spoken(wait_s)} for the others",
+        f"A pod takes {spoken(case.start_s[0])} to start; until then the queue grows.",
+        f'Set min-scale to "{wanted:g}" while such a load comes, and compare the bills.',
+        {"service.annotations.min-scale": int(wanted)},
     )
 
 
@@ -336,16 +376,21 @@ def too_few_pods(case: Case) -> Iterator[Finding]:
         )
     if case.load is None or not len(case.load.expected_s):
         return
-    patience_s = 2 * case.service_s[1]
-    wait_s = case.load.longest_wait_s(most * case.pod_rate, patience_s)
+    patience_s = grows_for_s = 2 * case.service_s[1]
+    wait_s = case.load.longest_wait_s(most * case.pod_rate, grows_for_s)
     if wait_s <= patience_s:
-        return
-    wanted = case.load.servers_needed(case.pod_rate, patience_s, patience_s)
+        # A burst is soon worked off, but not before the last of it is given up.
+        patience_s, grows_for_s = case.limit_s - case.service_s[1], 0.0
+        wait_s = case.load.longest_wait_s(most * case.pod_rate)
+        if wait_s <= max(patience_s, 0.0) or patience_s < 0.0:
+            return
+    wanted = case.load.servers_needed(case.pod_rate, patience_s, grows_for_s)
+    ends = "" if grows_for_s else f", and requests end after {spoken(case.limit_s)}"
     yield case.warn(
         "overload",
         "max-scale",
         f"the load needs {wanted} pods of {case.pod_rate:.3g} requests/s each, and {limit} {most:g}",
-        f"Requests come faster than {most:g} pods finish them; the queue grows until one waits {spoken(wait_s)}.",
+        f"Requests come faster than {most:g} pods finish them; the queue grows until one waits {spoken(wait_s)}{ends}.",
         f'Set max-scale to "{wanted}", use a faster GPU, or send less.',
         {"service.annotations.max-scale": wanted} if wanted <= case.most_machines else None,
     )
@@ -368,10 +413,21 @@ def slots_below_limit(case: Case) -> Iterator[Finding]:
 
 
 def begins_without_pod(case: Case) -> Iterator[Finding]:
-    """The pod of a warm start has gone before the load begins."""
-    if case.experiment is None or not case.warm_pod_is_gone:
+    """The pod of a warm start has gone before the load begins, or those of min-scale are not there yet."""
+    if case.experiment is None:
         return
     start = case.experiment.start
+    if start.state == "zero" and case.service.revision.min_scale and case.start_s[0] > SLOW_START_S:
+        yield case.warn(
+            "no-warm-pod",
+            "start",
+            f"the load begins before the pods of min-scale are there: its first user waits {spoken(case.start_s[0])}",
+            "start is zero: the revision has just been created, and its first pods still start.",
+            "Say start: warm, if the load comes later.",
+            {"start": "warm"},
+        )
+    if not case.warm_pod_is_gone:
+        return
     yield (case.warn if "start" in case.experiment.raw else case.note)(
         "no-warm-pod",
         "start",
@@ -574,6 +630,7 @@ RULES: tuple[Rule, ...] = (
     gateway_outlives_client,
     panic_lasts,
     cold_start_from_zero,
+    slow_scale_out,
     window_below_start,
     progress_deadline,
     killed_while_starting,

@@ -11,7 +11,7 @@ import numpy as np
 
 from kpasim.errors import KpasimError
 from kpasim.spec.manifest import TEMPLATE_SPEC
-from kpasim.studies.check.case import Finding, spoken
+from kpasim.studies.check.case import LEVELS, Case, Finding, spoken
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
@@ -23,6 +23,8 @@ MOST_REQUESTS = 200_000
 _PODS = ("utilisation",)
 """Rules whose fix saves pods; all others serve the requests."""
 _DOUBLINGS = 3
+SLOWER = 1.25
+"""How many times as long as without any wait, the mean as well as the slowest, hurts nobody."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class _Measure:
         if abs(self.failed - other.failed) > max(1e-4, 0.02 * other.failed):
             return self.failed < other.failed
         return self.p95_s < 0.98 * other.p95_s or self.mean_s < 0.98 * other.mean_s
+
+    def is_harmless(self, experiment: Experiment) -> bool:
+        """Whether nothing fails and latency is hardly more than service time."""
+        _, mean_s, most_s = Case(experiment.service, experiment).service_s
+        return self.failed == 0.0 and self.mean_s <= SLOWER * mean_s and self.p95_s <= SLOWER * most_s
 
     def against(self, other: _Measure) -> str:
         """What changed from the other to this one."""
@@ -78,7 +85,8 @@ def tried(experiment: Experiment, findings: Sequence[Finding]) -> list[Finding]:
     except KpasimError as error:
         said = f"Not tried: {str(error).splitlines()[0]}"
         return [replace(one, tried=said) if one in wanted else one for one in findings]
-    return [_tried(experiment, one, before) if one in wanted else one for one in findings]
+    found = [_tried(experiment, one, before) if one in wanted else one for one in findings]
+    return sorted(found, key=lambda one: LEVELS.index(one.level))
 
 
 def _tried(experiment: Experiment, finding: Finding, before: _Measure) -> Finding:
@@ -95,9 +103,13 @@ def _tried(experiment: Experiment, finding: Finding, before: _Measure) -> Findin
             return replace(finding, fix=fix, changes=changes, tried=said)
         changes = {path: _doubled(value) for path, value in changes.items()}
     said = f"in {REPLICATIONS} simulated runs {_words(finding.changes)} did not help"
+    harmless = before.is_harmless(experiment)
     return replace(
         finding,
-        fix="No single setting of this experiment; see why.",
+        level="note" if harmless else finding.level,
+        fix="None for this load: no request fails or waits for long."
+        if harmless
+        else "No single setting of this experiment; see why.",
         changes={},
         tried=f"{said}: {after.against(before)}." if after else f"{said}, or is refused.",
     )
