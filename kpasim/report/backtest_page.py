@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kpasim.errors import Problem, RecordError
 from kpasim.report import markup
-from kpasim.report.drawing import Chart, axis_of, layout_of, numbers
+from kpasim.report.drawing import Chart, axis_of, band, layout_of, line
 from kpasim.report.markup import Html, element, figure, table
 from kpasim.report.words import number
 from kpasim.results.display import HOURS, SHARES, signed
@@ -112,24 +112,14 @@ def _values(values: list[float | None]) -> NDArray[np.float64]:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _chart(band: Mapping[str, Any], edges_s: NDArray[np.float64], title: str, zone: ZoneInfo) -> Chart:
+def _chart(values: Mapping[str, Any], edges_s: NDArray[np.float64], title: str, zone: ZoneInfo) -> Chart:
     """Recorded and predicted values over the time of day."""
     middles_s = 0.5 * (edges_s[1:] + edges_s[:-1])
     x = [f"{datetime.fromtimestamp(time_s, zone):%Y-%m-%d %H:%M:%S}" for time_s in middles_s.tolist()]
-    common: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": x}
-    edge = common | {"line": {"width": 0}, "hoverinfo": "skip"}
-    data: list[dict[str, Any]] = [
-        edge | {"y": numbers(_values(band["high"])), "name": "upper end", "showlegend": False, "legendgroup": "band"},
-        edge
-        | {"y": numbers(_values(band["low"])), "fill": "tonexty", "fillcolor": "<blue-area>", "name": "predicted, 90 %",
-           "legendgroup": "band"},
-        common
-        | {"y": numbers(_values(band["predicted"])), "name": "predicted",
-           "line": {"color": "<blue>", "dash": "dash", "width": 2}},
-        common
-        | {"y": numbers(_values(band["recorded"])), "name": "recorded",
-           "line": {"color": "<ink>", "dash": "solid", "width": 1.5}},
-    ]  # fmt: skip
+    low, high, predicted, recorded = (_values(values[name]) for name in ("low", "high", "predicted", "recorded"))
+    data = band(low, high, "predicted, 90 %", "<blue-area>", x=x, legendgroup="band")
+    data += [line(np.array(x), predicted, "predicted", "<blue>", "dash"),
+             line(np.array(x), recorded, "recorded", "<ink>", "solid")]  # fmt: skip
     layout = layout_of(f"time ({zone.key})", title, None)
     layout["xaxis"] |= {"type": "date"}
     layout["yaxis"] = axis_of(title) | {"rangemode": "tozero"}
@@ -142,17 +132,10 @@ def _figures(figures: Mapping[str, Mapping[str, Any]]) -> Html:
         error = "" if one["error"] is None else f"{100 * one['error']:+.1f} %"
         near = {True: "yes", False: "no", None: ""}[one["good"]]
         sure = one["recorded_interval"][0] == one["recorded_interval"][1]
-        rows.append(
-            [
-                f"{one['title']} [{one['unit']}]" if one["unit"] else one["title"],
-                number(one["recorded"]),
-                "" if sure else _between(one["recorded_interval"]),
-                number(one["predicted"]),
-                _between(one["interval"]),
-                error,
-                near,
-            ]
-        )
+        title = f"{one['title']} [{one['unit']}]" if one["unit"] else one["title"]
+        between = "" if sure else _between(one["recorded_interval"])
+        rows.append([title, number(one["recorded"]), between, number(one["predicted"]), _between(one["interval"]),
+                     error, near])  # fmt: skip
     columns = ("figure", "recorded", "90 %", "predicted", "90 %", "error", "near enough")
     return table("Recorded and predicted", columns, rows)
 

@@ -6,7 +6,7 @@ Nothing is said by colour alone: lines differ in dashes, areas in patterns, poin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,15 @@ from kpasim.report.drawing import (
     MOST_POINTS,
     Chart,
     axis_of,
+    band,
+    bars_across,
     bin_width,
     filled,
+    interval_bars,
     layout_of,
     line,
     numbers,
+    points,
     shown,
     thinned,
     time_unit,
@@ -30,7 +34,7 @@ from kpasim.report.evidence import Evidence
 from kpasim.report.words import held, number, seconds
 from kpasim.results.cost import PART_WORDS, PARTS
 from kpasim.results.frames import Columns
-from kpasim.results.states import STATES, begin_s, desired_pods, pods_by_state, ready_pods
+from kpasim.results.states import STATES, begin_s, desired_pods, panic_spans, pods_by_state, ready_pods
 from kpasim.results.summary import LATENCY_PERCENTILES
 from kpasim.results.tables import Tables
 
@@ -143,32 +147,20 @@ def latencies(run: Evidence) -> tuple[Chart, int]:
     for name, symbol, colour, low, high in _OUTCOMES:
         some = (status >= low) & (status < high)
         if some.any():
-            data.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "name": f"{name}: {int(_count(requests, low, high)):,}",
-                    "x": numbers(start[some] / scale),
-                    "y": numbers(latency[some]),
-                    "text": [shown(name, 60) for name in pod[some].tolist()],
-                    "marker": {"symbol": symbol, "color": colour, "size": 7 if len(start) < 500 else 5, "opacity": 0.8},
-                    "hovertemplate": f"sent at %{{x:.2f}} {unit}<br>%{{y:.2f}} s<br>%{{text}}<extra>{name}</extra>",
-                }
-            )
+            marks = points(
+                numbers(start[some] / scale), numbers(latency[some]), f"{name}: {_count(requests, low, high):,}",
+                symbol, colour, size=7 if len(start) < 500 else 5,
+                text=[shown(name, 60) for name in pod[some].tolist()],
+                hovertemplate=f"sent at %{{x:.2f}} {unit}<br>%{{y:.2f}} s<br>%{{text}}<extra>{name}</extra>",
+            )  # fmt: skip
+            marks["marker"]["opacity"] = 0.8
+            data.append(marks)
     waiting = requests["start_s"][np.isnan(requests["latency_s"])]
     if len(waiting):
         drawn = waiting[np.linspace(0, len(waiting) - 1, min(len(waiting), MOST_DOTS // 4)).astype(np.int64)]
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": f"in flight at the end: {len(waiting):,}",
-                "x": numbers(drawn / scale),
-                "y": numbers(run.horizon_s - drawn),
-                "marker": {"symbol": "line-ns-open", "color": "<muted>", "size": 7},
-                "hovertemplate": f"sent at %{{x:.2f}} {unit}<br>no response after %{{y:.2f}} s<extra></extra>",
-            }
-        )
+        name, hover = f"in flight at the end: {len(waiting):,}", f"sent at %{{x:.2f}} {unit}<br>no response after "
+        data.append(points(numbers(drawn / scale), numbers(run.horizon_s - drawn), name, "line-ns-open", "<muted>",
+                           hovertemplate=f"{hover}%{{y:.2f}} s<extra></extra>"))  # fmt: skip
     layout = layout_of(f"request sent [{unit} since the load began]", "latency [s]", (-0.01 * end / scale, end / scale))
     layout["yaxis"]["rangemode"] = "tozero"
     # Also where all ended alike: the legend says how.
@@ -194,27 +186,12 @@ def distribution(runs: Sequence[tuple[str, Evidence]]) -> Chart:
         known = [p for p in LATENCY_PERCENTILES if (run.intervals.get(f"latency_s.p{p}") or [None])[0] is not None]
         if known:
             middle = [run.medians[f"latency_s.p{p}"] for p in known]
-            low, high = zip(*(run.intervals[f"latency_s.p{p}"] for p in known), strict=True)
-            longest = max(longest, *high)
-            data.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "name": f"{'' if len(runs) == 1 else f'{shown(name)}: '}{run.count:,} runs, {held(run.count, '')}",
-                    "x": middle,
-                    "y": list(known),
-                    "marker": {"symbol": symbol, "size": 8, "color": colour},
-                    "error_x": {
-                        "type": "data",
-                        "symmetric": False,
-                        "array": [h - m for h, m in zip(high, middle, strict=True)],
-                        "arrayminus": [m - one for m, one in zip(middle, low, strict=True)],
-                        "color": colour,
-                        "thickness": 1.5,
-                    },
-                    "hovertemplate": "p%{y}: %{x:.2f} s<extra></extra>",
-                }
-            )
+            intervals = [run.intervals[f"latency_s.p{p}"] for p in known]
+            longest = max(longest, *(high for _, high in intervals))
+            title = f"{'' if len(runs) == 1 else f'{shown(name)}: '}{run.count:,} runs, {held(run.count, '')}"
+            reach = interval_bars(intervals, middle, color=colour, thickness=1.5)
+            data.append(points(middle, list(known), title, symbol, colour, size=8, error_x=reach,
+                               hovertemplate="p%{y}: %{x:.2f} s<extra></extra>"))  # fmt: skip
     layout = layout_of("latency [s]", "requests that took no longer [%]", (0, 1.05 * longest))
     layout["yaxis"]["range"] = [0, 102]
     return {"data": data, "layout": layout | {"hovermode": "closest"}}
@@ -303,20 +280,10 @@ def lives(run: Evidence) -> tuple[Chart, int]:
         if not there.any():
             continue
         lasted = (stop - start)[there]
-        data.append(
-            {
-                "type": "bar",
-                "orientation": "h",
-                "name": name,
-                "y": [one for one, yes in zip(names, there.tolist(), strict=True) if yes],
-                "base": numbers(start[there] / scale),
-                "x": numbers(lasted / scale),
-                "text": [seconds(float(one)) for one in lasted],
-                "textposition": "none",
-                "marker": filled(colour, pattern),
-                "hovertemplate": f"%{{y}}<br>{name} for %{{text}}<extra></extra>",
-            }
-        )
+        pods_of_bars = [pod for pod, yes in zip(names, there.tolist(), strict=True) if yes]
+        texts = [seconds(float(length)) for length in lasted]
+        data.append(bars_across(name, pods_of_bars, numbers(lasted / scale), texts, filled(colour, pattern),
+                                f"%{{y}}<br>{name} for %{{text}}", base=numbers(start[there] / scale)))  # fmt: skip
     begin = min(0.0, float(np.min(times["created_s"], initial=0.0)))
     layout = layout_of(f"time since the load began [{unit}]", "", (begin / scale, end / scale))
     layout["yaxis"] |= {"autorange": "reversed", "automargin": True, "type": "category"}
@@ -335,19 +302,9 @@ def money(bills: Sequence[tuple[str, Mapping[str, Any]]]) -> Chart:
     data = []
     for part in PARTS:
         amounts = [float(bill["parts"][part]) for _, bill in bills]
-        colour, pattern = _KINDS[part]
+        texts = [f"{PART_WORDS[part]} {number(amount, 3)}" for amount in amounts]
         data.append(
-            {
-                "type": "bar",
-                "orientation": "h",
-                "name": PART_WORDS[part],
-                "y": names,
-                "x": amounts,
-                "text": [f"{PART_WORDS[part]} {number(amount, 3)}" for amount in amounts],
-                "textposition": "none",
-                "marker": filled(colour, pattern),
-                "hovertemplate": f"%{{text}} {currency}<extra></extra>",
-            }
+            bars_across(PART_WORDS[part], names, amounts, texts, filled(*_KINDS[part]), f"%{{text}} {currency}")
         )
     layout = layout_of(f"cost [{currency}]", "", None) | {"barmode": "stack", "hovermode": "closest"}
     layout["legend"]["traceorder"] = "normal"
@@ -371,19 +328,14 @@ def bands(measured: Evidence, predicted: Sequence[Tables], predicted_name: str) 
     for place, (axis, pods_at) in enumerate((("y", desired_pods), ("y2", ready_pods))):
         rows = np.array([pods_at(tables, grid) for tables in predicted])
         low, middle, high = np.percentile(rows, [5, 50, 95], axis=0, method="inverted_cdf")
-        x = numbers(grid / scale)
-        common = {"type": "scatter", "mode": "lines", "x": x, "yaxis": axis, "showlegend": place == 0}
-        step = {"shape": "hv"}
+        common = {"yaxis": axis, "showlegend": place == 0}
         if len(predicted) > 1:
-            edge = common | {"line": step | {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-            data.append(edge | {"y": numbers(high), "name": "upper end", "legendgroup": "band"})
-            band = {"fill": "tonexty", "fillcolor": "<blue-area>", "name": "predicted, 90 %", "legendgroup": "band"}
-            data.append(common | {"line": step | {"width": 0}, "hoverinfo": "skip", "y": numbers(low)} | band)
-        look = step | {"color": "<blue>", "dash": "dash", "width": 2}
-        data.append(common | {"y": numbers(middle), "name": shown(predicted_name), "line": look, "legendgroup": "p"})
-        look = step | {"color": "<ink>", "dash": "solid", "width": 1.5}
-        actual = numbers(pods_at(measured.tables, grid))
-        data.append(common | {"y": actual, "name": "measured", "line": look, "legendgroup": "m"})
+            data += band(low, high, "predicted, 90 %", "<blue-area>", shape="hv", x=numbers(grid / scale),
+                         legendgroup="band", **common)  # fmt: skip
+        actual = pods_at(measured.tables, grid)
+        for y, name, colour, dash, group in ((middle, shown(predicted_name), "<blue>", "dash", "p"),
+                                             (actual, "measured", "<ink>", "solid", "m")):  # fmt: skip
+            data.append(line(grid / scale, y, name, colour, dash, step=True, legendgroup=group, **common))
     layout = layout_of(f"time since the load began [{unit}]", "desired pods", (0, end / scale))
     layout["yaxis"] |= {"domain": [0.55, 1], "rangemode": "tozero", "tickformat": "d"}
     layout["yaxis2"] = axis_of("ready pods") | {"domain": [0, 0.45], "rangemode": "tozero", "tickformat": "d"}
@@ -397,46 +349,50 @@ def deviations(metrics: Mapping[str, Mapping[str, float | None]]) -> Chart | Non
     Args:
         metrics: Name to ``measured``, ``predicted``, ``lo`` and ``hi``.
     """
-    usable = {
-        name: {key: float(metric[key]) for key in ("measured", "predicted", "lo", "hi")}  # type: ignore[arg-type]
-        for name, metric in metrics.items()
-        if all(metric.get(key) is not None for key in ("measured", "predicted", "lo", "hi")) and metric["measured"]
-    }
+    usable = comparable(metrics)
     if not usable:
         return None
     data = []
-    for inside, name, symbol, colour in ((True, "measured inside the interval", "circle", "<blue>"),
-                                         (False, "measured outside of it", "x", "<red>")):  # fmt: skip
-        some = {key: one for key, one in usable.items() if (one["lo"] <= one["measured"] <= one["hi"]) is inside}
+    for inside, title, symbol, colour in ((True, "measured inside the interval", "circle", "<blue>"),
+                                          (False, "measured outside of it", "x", "<red>")):  # fmt: skip
+        some = {name: metric for name, metric in usable.items() if metric.holds is inside}
         if some:
-            percent = [
-                [100 * (one[key] / one["measured"] - 1) for key in ("lo", "predicted", "hi")] for one in some.values()
-            ]
-            data.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "name": name,
-                    "y": [metric_words(key) for key in some],
-                    "x": [round(middle, 4) for _, middle, _ in percent],
-                    "marker": {"symbol": symbol, "size": 10, "color": colour},
-                    "error_x": {
-                        "type": "data",
-                        "symmetric": False,
-                        "array": [round(high - middle, 4) for _, middle, high in percent],
-                        "arrayminus": [round(middle - low, 4) for low, middle, _ in percent],
-                        "color": colour,
-                        "thickness": 3,
-                        "width": 0,
-                    },
-                    "hovertemplate": "%{y}: %{x:+.1f} %<extra></extra>",
-                }
-            )
+            low, middle, high = zip(*(metric.percent for metric in some.values()), strict=True)
+            reach = interval_bars(zip(low, high, strict=True), middle, color=colour, thickness=3, width=0)
+            names = [metric_words(name) for name in some]
+            data.append(points(numbers(np.array(middle)), names, title, symbol, colour, size=10, error_x=reach,
+                               hovertemplate="%{y}: %{x:+.1f} %<extra></extra>"))  # fmt: skip
     layout = layout_of("predicted against measured [%], bars: 90 % interval", "", None) | {"hovermode": "closest"}
     order = [metric_words(key) for key in usable]
     layout["yaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": order[::-1], "automargin": True}
     layout["xaxis"] |= {"zeroline": True, "zerolinecolor": "<ink>", "zerolinewidth": 1.5, "ticksuffix": " %"}
     return {"data": data, "layout": layout}
+
+
+class Compared(NamedTuple):
+    """A measured figure and its prediction with its interval, as deviations from what was measured [%]."""
+
+    measured: float
+    predicted: float
+    lo: float
+    hi: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the interval holds what was measured."""
+        return self.lo <= self.measured <= self.hi
+
+    @property
+    def percent(self) -> tuple[float, float, float]:
+        """Lower end, prediction and upper end, relative to what was measured [%]."""
+        low, middle, high = (100 * (value / self.measured - 1) for value in (self.lo, self.predicted, self.hi))
+        return low, middle, high
+
+
+def comparable(metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, Compared]:
+    """Metrics that have a measured value other than 0, a prediction and its interval."""
+    values = {name: [metric.get(key) for key in Compared._fields] for name, metric in metrics.items()}
+    return {name: Compared(*map(float, of)) for name, of in values.items() if of[0] and None not in of}  # type: ignore[arg-type]
 
 
 def metric_words(name: str) -> str:
@@ -497,24 +453,19 @@ def _pod_areas(tables: Tables, begin: float, end: float, scale: float) -> tuple[
     data = []
     for state in STATES:
         if counts[state].any():
-            line, pattern, area = _AREAS[state]
-            data.append(
-                {
-                    "type": "scatter",
-                    "mode": "lines",
-                    "name": state,
-                    "x": numbers(t_s / scale),
-                    "y": numbers(counts[state]),
-                    "stackgroup": "pods",
-                    "line": {"shape": "hv", "width": 0.6, "color": line},
-                    "fillcolor": area,
-                    "fillpattern": {"shape": pattern, "fgcolor": line, "bgcolor": area, "size": 7, "solidity": 0.25},
-                    "hovertemplate": "%{y}",
-                }
-            )
+            data.append(_area(state, t_s / scale, counts[state], "%{y}"))
     desired = tables.scaling["desired"]
     top = max(1.0, float(np.sum(list(counts.values()), axis=0).max(initial=0)), float(desired.max(initial=0)))
     return data, top * 1.12
+
+
+def _area(state: str, x: NDArray[Any], y: NDArray[Any], hover: str) -> dict[str, Any]:
+    """Pods in a state, upon those in the states before it."""
+    edge, pattern, area = _AREAS[state]
+    return line(x, y, state, edge, "solid", stackgroup="pods", fillcolor=area, hovertemplate=hover) | {
+        "line": {"shape": "hv", "width": 0.6, "color": edge},
+        "fillpattern": {"shape": pattern, "fgcolor": edge, "bgcolor": area, "size": 7, "solidity": 0.25},
+    }
 
 
 def _binned_pods(tables: Tables, end: float, scale: float) -> tuple[list[dict[str, Any]], float]:
@@ -526,21 +477,7 @@ def _binned_pods(tables: Tables, end: float, scale: float) -> tuple[list[dict[st
     for state, found in bins.pods(tables, edges).items():
         if not found.high.any():
             continue
-        edge, pattern, area = _AREAS[state]
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": state,
-                "x": numbers(x),
-                "y": numbers(_held(found.mean)),
-                "stackgroup": "pods",
-                "line": {"shape": "hv", "width": 0.6, "color": edge},
-                "fillcolor": area,
-                "fillpattern": {"shape": pattern, "fgcolor": edge, "bgcolor": area, "size": 7, "solidity": 0.25},
-                "hovertemplate": "%{y:.2f}",
-            }
-        )
+        data.append(_area(state, x, _held(found.mean), "%{y:.2f}"))
         stacked = stacked + found.mean
     wanted = bins.desired(tables, edges)
     top = max(1.0, float(wanted.high.max(initial=0)), float(stacked.max(initial=0)))
@@ -578,14 +515,9 @@ def _held(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _panic_areas(ticks: Columns, scale: float, axes: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
     """The time in panic mode as an area in each of the axes, from the tick that entered it to the one that left it."""
-    mode, t_s = ticks["panic_mode"] == 1, ticks["t_s"]
-    if not mode.any():
-        return []
-    change = np.flatnonzero(np.diff(np.concatenate([[False], mode, [False]]).astype(np.int8)))
     x: list[float | None] = []
     up: list[int | None] = []
-    for first, after in change.reshape(-1, 2)[: MOST_POINTS // 4].tolist():
-        start, stop = float(t_s[first]) / scale, float(t_s[min(after, len(t_s) - 1)]) / scale
+    for start, stop in (panic_spans(ticks)[: MOST_POINTS // 4] / scale).tolist():
         x += [start, start, stop, stop, None]
         up += [0, 1, 1, 0, None]
     return [
@@ -604,6 +536,7 @@ def _panic_areas(ticks: Columns, scale: float, axes: Sequence[tuple[str, float]]
             "hoverinfo": "skip",
         }
         for place, (axis, top) in enumerate(axes)
+        if x
     ]
 
 
@@ -630,21 +563,11 @@ def _decision_points(run: Evidence, scale: float) -> dict[str, Any]:
         wanted = one["desired"] if one["desired"] is not None else int(values[place]) if place >= 0 else 0
         heights.append(max(0, wanted))
         texts.append("<br>".join(in_words(one)))
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "decisions",
-        "x": numbers(np.array([one["t_s"] for one in found]) / scale),
-        "y": heights,
-        "text": texts,
-        "marker": {
-            "symbol": [_RULE_SYMBOLS.get(one["rule"], "x") for one in found],
-            "size": 7,
-            "color": "<page>",
-            "line": {"width": 1.5, "color": "<ink>"},
-        },
-        "hovertemplate": "%{text}",
-    }
+    x = numbers(np.array([one["t_s"] for one in found]) / scale)
+    marks = points(x, heights, "decisions", "x", "<page>", text=texts, hovertemplate="%{text}")
+    symbols = [_RULE_SYMBOLS.get(one["rule"], "x") for one in found]
+    marks["marker"] |= {"symbol": symbols, "line": {"width": 1.5, "color": "<ink>"}}
+    return marks
 
 
 def _moments(tables: Tables, begin: float, end: float) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ their place. No text from a file can be taken for one: `shown` escapes angle bra
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,36 @@ def line(
     return {"type": "scatter", "mode": "lines", "name": name, "x": numbers(x), "y": numbers(y), "line": look, **more}
 
 
+def points(
+    x: Sequence[Any], y: Sequence[Any], name: str, symbol: str, colour: str, *, size: int = 7, **more: Any
+) -> dict[str, Any]:
+    """Points, whose shape says what the colour says."""
+    marker = {"symbol": symbol, "size": size, "color": colour}
+    return {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": y, "marker": marker, **more}
+
+
+def interval_bars(intervals: Iterable[Sequence[float]], middle: Sequence[float], **look: Any) -> dict[str, Any]:
+    """Error bars that reach to the ends of intervals."""
+    reach = np.abs(np.array(list(intervals), dtype=np.float64).reshape(-1, 2) - np.array(middle).reshape(-1, 1))
+    below, above = map(numbers, reach.T)
+    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, **look}
+
+
+def bars_across(name: str, y: Sequence[str], x: Sequence[float], text: Sequence[str], look: Any, hover: str,
+                **more: Any) -> dict[str, Any]:  # fmt: skip
+    """Horizontal bars whose texts are seen on pointing at them."""
+    return {"type": "bar", "orientation": "h", "name": name, "y": y, "x": x, "text": text, "textposition": "none",
+            "marker": look, "hovertemplate": f"{hover}<extra></extra>", **more}  # fmt: skip
+
+
+def band(low: NDArray[Any], high: NDArray[Any], name: str, area: str, *, shape: str = "linear",
+         **common: Any) -> list[dict[str, Any]]:  # fmt: skip
+    """An area between two lines that are not drawn themselves."""
+    edge = {"type": "scatter", "mode": "lines", "line": {"width": 0, "shape": shape}, "hoverinfo": "skip", **common}
+    upper = edge | {"y": numbers(high), "name": "upper end", "showlegend": False}
+    return [upper, edge | {"y": numbers(low), "name": name, "fill": "tonexty", "fillcolor": area}]
+
+
 def filled(colour: str, pattern: str) -> dict[str, Any]:
     """The look of a bar; its pattern says what the colour says."""
     look: dict[str, Any] = {"color": colour, "line": {"width": 1, "color": "<ink>"}}
@@ -108,7 +139,7 @@ def layout_of(x_title: str, y_title: str, span: tuple[float, float] | None) -> d
 
 
 def numbers(values: NDArray[Any]) -> list[Any]:
-    """Numbers with six figures, ``None`` for what is missing."""
-    if values.dtype.kind in "iub":
+    """Numbers with six figures, ``None`` for what is missing; names as they are."""
+    if values.dtype.kind in "iubU":
         return list(values.tolist())
     return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values.tolist()]

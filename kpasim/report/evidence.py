@@ -12,6 +12,7 @@ import numpy as np
 
 from kpasim.errors import KpasimError, RunError
 from kpasim.results import cost, summary
+from kpasim.results.states import last_s
 from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables, read_run_folder
 from kpasim.results.use import use
@@ -76,7 +77,7 @@ class Evidence:
         """End of the run, from the start of the load."""
         end = self.about.get("end_s")
         usable = isinstance(end, int | float) and not isinstance(end, bool) and 0 < end < 1e9
-        return float(end) if usable else _last_moment(self.tables)  # type: ignore[arg-type]
+        return float(end) if usable else last_s(self.tables)  # type: ignore[arg-type]
 
     @cached_property
     def experiment(self) -> Experiment | None:
@@ -232,11 +233,3 @@ def _described(given: Mapping[str, Any], folder: Path, name: str) -> Experiment:
 
 def _is_money(name: str) -> bool:
     return name in _NOT_FIGURES or name.startswith("parts.")
-
-
-def _last_moment(tables: Tables) -> float:
-    """The last moment that any table mentions, at least 1 s."""
-    requests = tables.requests
-    moments = [requests["start_s"] + np.nan_to_num(requests["latency_s"]), tables.ticks["t_s"], tables.scaling["t_s"]]
-    moments += [tables.pods[name] for name in ("created_s", "ready_s", "delete_requested_s", "gone_s")]
-    return float(np.fmax.reduce(np.concatenate([*moments, [1.0]])))

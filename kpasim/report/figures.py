@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.report.charts import comparable
+from kpasim.report.drawing import bin_width, time_unit
 from kpasim.results.files import atomic_write, make_folder
 from kpasim.results.frames import Columns
-from kpasim.results.states import STATES, begin_s, desired_pods, pods_by_state, ready_pods
+from kpasim.results.states import STATES, begin_s, desired_pods, last_s, panic_spans, pods_by_state, ready_pods
 from kpasim.results.tables import Tables
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ _OUTCOMES: tuple[tuple[str, str, str, Callable[[NDArray[Any]], NDArray[np.bool_]
 )
 _PERCENTILES = ((50, "-", BLUE), (90, "--", GREEN), (95, "-.", VERMILLION), (99, ":", BLACK))
 _MANY_POINTS = 3000
-_BINS = 60
+
 _GRID_POINTS = 600
 
 
@@ -154,9 +156,9 @@ def timeline(tables: Tables, horizon_s: float | None = None, title: str = "") ->
         title: Heading.
     """
     figure, axes = _figure(2, height=5.2, ratios=(2.2, 1), title=title)
-    end = horizon_s if horizon_s is not None else _last(tables)
+    end = horizon_s if horizon_s is not None else last_s(tables)
     begin = begin_s(tables)
-    scale, unit = _time_unit(end)
+    scale, unit = time_unit(end)
     _draw_pods(axes[0], tables, begin, end, scale)
     axes[0].set_ylabel(_pods_label(tables, end))
     legend_above(axes[0], 6)
@@ -178,7 +180,7 @@ def pods_small_multiples(runs: Sequence[tuple[str, Tables]], horizon_s: float, t
         title: Heading.
     """
     figure, axes = _figure(len(runs), height=0.9 + 1.5 * len(runs), title=title)
-    scale, unit = _time_unit(horizon_s)
+    scale, unit = time_unit(horizon_s)
     for axis, (name, tables) in zip(axes, runs, strict=True):
         _draw_pods(axis, tables, 0.0, horizon_s, scale)
         axis.set_title(name, loc="right", fontsize=10)
@@ -206,7 +208,7 @@ def latencies(tables: Tables, title: str = "") -> Figure:
     ended = ~np.isnan(requests["latency_s"])
     start, latency, status = (requests[name][ended] for name in ("start_s", "latency_s", "status"))
     end = float(np.max(requests["start_s"], initial=1.0))
-    scale, unit = _time_unit(end)
+    scale, unit = time_unit(end)
     for label, marker, colour, chosen in _OUTCOMES:
         some = chosen(status)
         crowded = some.sum() > _MANY_POINTS
@@ -224,7 +226,7 @@ def latencies(tables: Tables, title: str = "") -> Figure:
             )
     waiting = requests["start_s"][~ended]
     if len(waiting):
-        waited = _last(tables) - waiting
+        waited = last_s(tables) - waiting
         label = f"in flight at the end: {len(waiting):,}"
         axes[0].scatter(waiting / scale, waited, s=24, marker="2", color=GREY, linewidths=1, label=label)
     axes[0].set_ylabel("latency [s]")
@@ -246,13 +248,13 @@ def dashboard(tables: Tables, horizon_s: float | None = None, title: str = "") -
         title: Heading.
     """
     figure, axes = _figure(6, height=7.2, columns=2, title=title)
-    end = horizon_s if horizon_s is not None else _last(tables)
-    scale, unit = _time_unit(end)
+    end = horizon_s if horizon_s is not None else last_s(tables)
+    scale, unit = time_unit(end)
     requests = tables.requests
     done = ~np.isnan(requests["latency_s"])
     ends = (requests["start_s"] + requests["latency_s"])[done]
     latency, status = requests["latency_s"][done], requests["status"][done]
-    width = _bin_width(end)
+    width = bin_width(end)
     edges = np.arange(0.0, max(end, width) + width, width)
     middle = (edges[:-1] + edges[1:]) / 2 / scale
     per_second = {
@@ -273,7 +275,7 @@ def dashboard(tables: Tables, horizon_s: float | None = None, title: str = "") -
     axes[3].step(middle, per_second["5xx"], where="mid", color=VERMILLION, label="5xx")
     axes[3].step(middle, per_second["none"], where="mid", color=BLACK, linestyle="--", label="timed out")
     axes[3].set(title="5xx and time-outs", ylabel="requests [1/s]")
-    legend_above(axes[3], 2, "right")
+    legend_above(axes[3], 2, "lower right")
     place = np.digitize(ends, edges) - 1
     answered = status > 0
     highest = 0.0
@@ -283,10 +285,10 @@ def dashboard(tables: Tables, horizon_s: float | None = None, title: str = "") -
         highest = float(np.fmax.reduce([highest, *values]))
         axes[4].plot(middle, values, dashes, color=colour, marker=".", markersize=3, label=f"p{rank}")
     axes[4].set(title="response time", ylabel="latency of responses [s]")
-    legend_above(axes[4], 4, "right")
+    legend_above(axes[4], 4, "lower right")
     _draw_pods(axes[5], tables, 0.0, end, scale)
     axes[5].set(title="pods", ylabel=_pods_label(tables, end))
-    legend_above(axes[5], 3, "right")
+    legend_above(axes[5], 3, "lower right")
     for axis, shown in ((axes[0], ("all",)), (axes[2], ("4xx",)), (axes[3], ("5xx", "none"))):
         most = max(float(per_second[name].max()) for name in shown) or 1.0
         axis.set_ylim(-0.02 * most, 1.08 * most)
@@ -306,8 +308,8 @@ def overlay(measured: Tables, predicted: Sequence[Tables], horizon_s: float | No
         title: Heading.
     """
     figure, axes = _figure(3, height=7.6, title=title)
-    end = horizon_s if horizon_s is not None else _last(measured)
-    scale, unit = _time_unit(end)
+    end = horizon_s if horizon_s is not None else last_s(measured)
+    scale, unit = time_unit(end)
     grid = np.linspace(0, end, _GRID_POINTS)
     for axis, label, count in ((axes[0], "desired pods", desired_pods), (axes[1], "ready pods", ready_pods)):
         bands = np.array([count(tables, grid) for tables in predicted])
@@ -335,19 +337,15 @@ def intervals(metrics: Mapping[str, Mapping[str, float | None]], title: str = ""
             left out.
         title: Heading.
     """
-    usable = {
-        name: {key: float(value) for key, value in metric.items() if value is not None}
-        for name, metric in metrics.items()
-        if all(metric.get(key) is not None for key in ("measured", "predicted", "lo", "hi")) and metric["measured"]
-    }
+    usable = comparable(metrics)
     figure, axes = _figure(1, height=0.9 + 0.3 * max(1, len(usable)), title=title)
     axis = axes[0]
-    for row, (_, value) in enumerate(usable.items()):
-        low, median, high = (100 * (value[key] / value["measured"] - 1) for key in ("lo", "predicted", "hi"))
-        inside = value["lo"] <= value["measured"] <= value["hi"]
-        axis.plot([low, high], [row, row], color=BLUE if inside else VERMILLION, linewidth=4, alpha=0.6)
-        axis.plot(median, row, "o" if inside else "X", color=BLUE if inside else VERMILLION, markersize=6)
-        text = f"{value['measured']:.4g}  (predicted {value['predicted']:.4g}, {value['lo']:.4g} to {value['hi']:.4g})"
+    for row, value in enumerate(usable.values()):
+        low, median, high = value.percent
+        colour, marker = (BLUE, "o") if value.holds else (VERMILLION, "X")
+        axis.plot([low, high], [row, row], color=colour, linewidth=4, alpha=0.6)
+        axis.plot(median, row, marker, color=colour, markersize=6)
+        text = f"{value.measured:.4g}  (predicted {value.predicted:.4g}, {value.lo:.4g} to {value.hi:.4g})"
         axis.annotate(text, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
     axis.axvline(0, color=BLACK, linewidth=1)
     axis.set_yticks(range(len(usable)), list(usable))
@@ -533,17 +531,13 @@ def _draw_averages(axis: Axes, tables: Tables, end: float, scale: float) -> None
     _shade_panic(axis, tables.ticks, scale, "")
 
 
-def legend_above(axis: Axes, columns: int, side: Literal["left", "right"] = "left") -> None:
+def legend_above(axis: Axes, columns: int, corner: Literal["lower left", "lower right"] = "lower left") -> None:
     """A legend above the panel, where it hides nothing."""
     handles, labels = axis.get_legend_handles_labels()
     if not handles:
         return
-    if side == "left":
-        legend = axis.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.1)
-    else:
-        legend = axis.legend(
-            handles, labels, loc="lower right", bbox_to_anchor=(1, 1), ncols=columns, borderaxespad=0.1
-        )
+    anchor = (0 if corner == "lower left" else 1, 1)
+    legend = axis.legend(handles, labels, loc=corner, bbox_to_anchor=anchor, ncols=columns, borderaxespad=0.1)
     for handle in legend.legend_handles:
         if handle is not None and handle.get_alpha() is not None:
             handle.set_alpha(0.9)
@@ -551,17 +545,10 @@ def legend_above(axis: Axes, columns: int, side: Literal["left", "right"] = "lef
 
 def _shade_panic(axis: Axes, ticks: Columns, scale: float, label: str) -> None:
     """Shade the time in panic mode, from the tick that entered it to the one that left it."""
-    mode, t_s = ticks["panic_mode"] == 1, ticks["t_s"]
-    if not mode.any():
-        return
-    change = np.flatnonzero(np.diff(np.concatenate([[False], mode, [False]]).astype(np.int8)))
-    for first, after in change.reshape(-1, 2).tolist():
-        stop = float(t_s[min(after, len(t_s) - 1)])
-        axis.axvspan(
-            float(t_s[first]) / scale, stop / scale, facecolor="#FCE8DF", zorder=0, linewidth=0, label=label or None
-        )
-        for edge in (float(t_s[first]), stop):
-            axis.axvline(edge / scale, color=VERMILLION, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0.5)
+    for start, stop in (panic_spans(ticks) / scale).tolist():
+        axis.axvspan(start, stop, facecolor="#FCE8DF", zorder=0, linewidth=0, label=label or None)
+        for edge in (start, stop):
+            axis.axvline(edge, color=VERMILLION, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0.5)
         label = ""
 
 
@@ -587,14 +574,6 @@ def _quantiles(requests: Columns, share: NDArray[np.float64]) -> NDArray[np.floa
     return np.percentile(latency, share) if len(latency) else np.full(len(share), np.nan)
 
 
-def _time_unit(end: float) -> tuple[float, str]:
-    """Seconds per unit of the time axis, and its name."""
-    for least, scale, unit in ((3 * 86400.0, 86400.0, "days"), (3 * 3600.0, 3600.0, "h"), (1200.0, 60.0, "min")):
-        if end >= least:
-            return scale, unit
-    return 1.0, "s"
-
-
 def _time_axis(
     axes: Sequence[Axes], begin: float, end: float, scale: float, unit: str, what: str = "time since the load began"
 ) -> None:
@@ -603,22 +582,3 @@ def _time_axis(
         axis.set_xlim((begin - margin) / scale, (end + margin) / scale)
     for axis in axes[-2 if len(axes) == 6 else -1 :]:
         axis.set_xlabel(f"{what} [{unit}]")
-
-
-def _bin_width(end: float) -> float:
-    """A round width that gives some sixty intervals."""
-    widths = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400)
-    return float(next((width for width in widths if end / width <= _BINS), widths[-1]))
-
-
-def _last(tables: Tables) -> float:
-    """The last moment that any table mentions, at least 1 s."""
-    requests = tables.requests
-    moments = [
-        requests["start_s"],
-        requests["start_s"] + requests["latency_s"],
-        tables.ticks["t_s"],
-        tables.scaling["t_s"],
-    ]
-    moments += [tables.pods[name] for name in ("created_s", "ready_s", "delete_requested_s", "gone_s")]
-    return float(np.fmax.reduce(np.concatenate([*moments, [1.0]])))

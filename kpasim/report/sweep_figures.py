@@ -106,7 +106,7 @@ def front(result: SweepResult, percentile: str | None = None) -> Figure:
     axis.set_title(
         f"{result.about['name']}: {len(result.settings):,} settings, {result.replications} replications each"
     )
-    legend_above(axis, 4, "right")
+    legend_above(axis, 4, "lower right")
     _list(legend, result, named, percentile)
     return figure
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from kpasim.errors import RunError
 from kpasim.report import markup, words
-from kpasim.report.drawing import Chart, axis_of, filled, layout_of, shown
+from kpasim.report.drawing import Chart, axis_of, filled, interval_bars, layout_of, numbers, points, shown
 from kpasim.report.markup import Html, element, figure
 from kpasim.report.sweep_figures import by_factors
 from kpasim.report.words import number, span
@@ -131,59 +131,39 @@ def _strongest(result: SweepResult, name: str) -> str:
 
 def front_chart(result: SweepResult, name: str) -> Chart:
     """Cost against a latency percentile: every setting a dot, the Pareto front a line with intervals."""
-    points = result.pareto(name)
-    first = {point["setting"] for point in points}
+    front = result.pareto(name)
+    first = {point["setting"] for point in front}
     others = [place for place in result.order if place not in first]
     step = max(1, -(-len(others) // MOST_DOTS))
     others = others[::step]
     latencies = result.medians(latency(name))
     most = result.about["most_errors"]
+    hover = "%{text}<br>%{x:.4g}, %{y:.4g} s<extra></extra>"
+
+    def settings(some: list[int], title: str, symbol: str, colour: str, size: int, width: float) -> dict[str, Any]:
+        text = [_hover(result.settings[place]) for place in some]
+        x, y = (numbers(np.array([values[place] for place in some])) for values in (result.costs, latencies))
+        marks = points(x, y, title, symbol, colour, size=size, text=text, hovertemplate=hover)
+        marks["marker"]["line"] = {"width": width}
+        return marks
+
     data: list[dict[str, Any]] = []
     for failing, title, symbol, colour in ((False, "other settings", "circle-open", "<muted>"),
                                            (True, "too many failures", "x-thin-open", "<red>")):  # fmt: skip
         some = [place for place in others if bool(result.error_shares[place] > most) is failing]
         if some:
-            data.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "name": title,
-                    "x": _finite(result.costs[place] for place in some),
-                    "y": _finite(latencies[place] for place in some),
-                    "text": [_hover(result.settings[place]) for place in some],
-                    "marker": {"symbol": symbol, "size": 7, "color": colour, "line": {"width": 1.5}},
-                    "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4g} s<extra></extra>",
-                }
-            )
-    x, y = [point["cost"] for point in points], [point[name] for point in points]
-    data.append(
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "name": f"Pareto front, {words.held(result.replications, '')}",
-            "x": x,
-            "y": y,
-            "text": [_hover(point["settings"]) for point in points],
-            "marker": {"symbol": "diamond", "size": 10, "color": "<blue>"},
-            "line": {"color": "<blue>", "width": 2, "dash": "dash"},
-            "error_x": _ends([point["cost_interval"] for point in points], x),
-            "error_y": _ends([point[f"{name}_interval"] for point in points], y),
-            "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4g} s<extra></extra>",
-        }
-    )
+            data.append(settings(some, title, symbol, colour, 7, 1.5))
+    x, y = [point["cost"] for point in front], [point[name] for point in front]
+    title = f"Pareto front, {words.held(result.replications, '')}"
+    text = [_hover(point["settings"]) for point in front]
+    line = points(x, y, title, "diamond", "<blue>", size=10, text=text, hovertemplate=hover)
+    ends = ([point[f"{figure}_interval"] for point in front] for figure in ("cost", name))
+    error_x, error_y = (interval_bars(each, at, thickness=1.2) for each, at in zip(ends, (x, y), strict=True))
+    look = {"color": "<blue>", "width": 2, "dash": "dash"}
+    data.append(line | {"mode": "lines+markers", "line": look, "error_x": error_x, "error_y": error_y})
     if result.now is not None:
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": "as it is now",
-                "x": _finite([result.costs[result.now]]),
-                "y": _finite([latencies[result.now]]),
-                "text": [_hover(result.settings[result.now])],
-                "marker": {"symbol": "square-open", "size": 14, "color": "<orange>", "line": {"width": 2.5}},
-                "hovertemplate": "as it is now<br>%{text}<br>%{x:.4g}, %{y:.4g} s<extra></extra>",
-            }
-        )
+        now = settings([result.now], "as it is now", "square-open", "<orange>", 14, 2.5)
+        data.append(now | {"hovertemplate": f"as it is now<br>{hover}"})
     layout = layout_of(f"cost [{shown(result.cost_unit)}]", f"{name} [s]", None)
     if by_factors(latencies):
         low, high = np.log10([np.nanmin(latencies), np.nanmax(latencies)])
@@ -198,17 +178,10 @@ def effect_chart(result: SweepResult, axis: str, effect: Mapping[str, Any], name
     data = []
     for key, colour, pattern, place, unit in (("cost", "<green>", "", "y", shown(result.cost_unit)),
                                               (name, "<blue>", "/", "y2", "s")):  # fmt: skip
-        data.append(
-            {
-                "type": "bar",
-                "name": f"mean {key}",
-                "x": x,
-                "y": [level[key] for level in effect["levels"]],
-                "yaxis": place,
-                "marker": filled(colour, pattern),
-                "hovertemplate": f"%{{x}}: %{{y:.4g}} {unit}<extra></extra>",
-            }
-        )
+        heights = [level[key] for level in effect["levels"]]
+        data.append({"type": "bar", "name": f"mean {key}", "x": x, "y": heights, "yaxis": place,
+                     "marker": filled(colour, pattern),
+                     "hovertemplate": f"%{{x}}: %{{y:.4g}} {unit}<extra></extra>"})  # fmt: skip
     layout = layout_of(shown(short(axis)), "cost", None) | {"hovermode": "closest", "bargap": 0.35}
     layout["xaxis"] |= {"type": "category", "anchor": "y2"}
     layout["yaxis"] |= {"domain": [0.56, 1], "rangemode": "tozero"}
@@ -253,15 +226,9 @@ def _rows(result: SweepResult, names: list[str]) -> Html:
     rows = []
     for place in result.order[:MOST_ROWS]:
         row = result.row(place)
-        rows.append(
-            (
-                label(row["settings"]),
-                number(float(result.costs[place])),
-                *(number(row["medians"]["latency_s"][name]) for name in names),
-                share_text(row["error_share"]),
-                number(row["medians"]["max_pods"]),
-            )
-        )
+        latencies = (number(row["medians"]["latency_s"][name]) for name in names)
+        rows.append((label(row["settings"]), number(float(result.costs[place])), *latencies,
+                     share_text(row["error_share"]), number(row["medians"]["max_pods"])))  # fmt: skip
     left = len(result.settings) - len(rows)
     title = f"Settings by cost{f'; {left:,} more expensive ones are in rows.csv' if left else ''}"
     columns = ["setting", f"cost [{result.cost_unit}]", *(f"{name} [s]" for name in names), "failed", "peak pods"]
@@ -276,18 +243,3 @@ def _hover(settings: Mapping[str, Any]) -> str:
 
 def _level(value: Any) -> str:
     return number(value) if isinstance(value, float) else value_text(value)
-
-
-def _ends(intervals: list[list[float]], middle: list[float]) -> dict[str, Any]:
-    """Error bars that reach to the ends of intervals."""
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [high - one for (_, high), one in zip(intervals, middle, strict=True)],
-        "arrayminus": [one - low for (low, _), one in zip(intervals, middle, strict=True)],
-        "thickness": 1.2,
-    }
-
-
-def _finite(values: Any) -> list[float | None]:
-    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]

@@ -42,6 +42,21 @@ def desired_pods(tables: Tables, t_s: NDArray[np.float64]) -> NDArray[np.float64
     return np.concatenate([[0.0], values])[np.searchsorted(times, t_s, side="right")]
 
 
+def panic_spans(ticks: Columns) -> NDArray[np.float64]:
+    """Begin and end of each time in panic mode [s], from the tick that entered it to the one that left it."""
+    mode, t_s = ticks["panic_mode"] == 1, ticks["t_s"]
+    change = np.flatnonzero(np.diff(np.concatenate([[False], mode, [False]]).astype(np.int8)))
+    return np.append(t_s, t_s[-1:])[change].reshape(-1, 2)
+
+
+def last_s(tables: Tables) -> float:
+    """The last moment that any table mentions, at least 1 s."""
+    requests, pods = tables.requests, tables.pods
+    moments = [requests["start_s"], requests["start_s"] + requests["latency_s"], tables.ticks["t_s"]]
+    moments += [pods[name] for name in ("created_s", "ready_s", "delete_requested_s", "gone_s")]
+    return float(np.fmax.reduce(np.concatenate([*moments, tables.scaling["t_s"], [1.0]])))
+
+
 def begin_s(tables: Tables) -> float:
     """Where a timeline begins [s]: a little before the load, where the autoscaler decided before it."""
     return -5.0 if (tables.ticks["t_s"] < 0).any() else 0.0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kpasim.errors import RunError
-from kpasim.report.drawing import Chart, axis_of, layout_of, shown
+from kpasim.report.drawing import Chart, axis_of, band, layout_of, numbers, points, shown
 from kpasim.report.words import held
 from kpasim.results.display import number, span
 from kpasim.spec.experiment import Experiment
@@ -108,37 +108,18 @@ def chart(result: SweepResult, words: list[str], now: int | None, label: str) ->
         (name, result.medians(name), "<blue>", "solid", "circle", "y", "s", "<blue-area>"),
         (result.cost_figure, result.costs, "<green>", "dash", "diamond", "y2", result.cost_unit, "<grey-area>"),
     ):  # fmt: skip
-        low, high = result.intervals(figure)
         title = PERCENTILE if axis == "y" else "cost"
-        edge = {"type": "scatter", "mode": "lines", "x": x, "yaxis": axis, "line": {"width": 0}, "hoverinfo": "skip",
-                "showlegend": False}  # fmt: skip
-        data.append(edge | {"y": _finite(low), "name": "lower end"})
-        data.append(edge | {"y": _finite(high), "name": f"{title}, {held(result.replications)}", "fill": "tonexty",
-                            "fillcolor": area, "showlegend": True})  # fmt: skip
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "name": f"{title} [{shown(unit)}]",
-                "x": x,
-                "y": _finite(middle),
-                "yaxis": axis,
-                "line": {"color": colour, "dash": dash, "width": 2},
-                "marker": {
-                    "symbol": symbol,
-                    "color": colour,
-                    "size": [14 if place == now else 8 for place in range(len(x))],
-                    "line": {"width": [3 if place == now else 0 for place in range(len(x))], "color": "<ink>"},
-                },
-                "hovertemplate": f"{shown(label)} %{{x}}: {title} %{{y:.4g}} {shown(unit)}<extra></extra>",
-            }
-        )
+        low, high = result.intervals(figure)
+        data += band(low, high, f"{title}, {held(result.replications)}", area, x=x, yaxis=axis)
+        hover = f"{shown(label)} %{{x}}: {title} %{{y:.4g}} {shown(unit)}<extra></extra>"
+        marks = points(x, numbers(middle), f"{title} [{shown(unit)}]", symbol, colour, yaxis=axis, hovertemplate=hover)
+        marks["marker"] |= {
+            "size": [14 if place == now else 8 for place in range(len(x))],
+            "line": {"width": [3 if place == now else 0 for place in range(len(x))], "color": "<ink>"},
+        }
+        data.append(marks | {"mode": "lines+markers", "line": {"color": colour, "dash": dash, "width": 2}})
     layout = layout_of(shown(label), f"{PERCENTILE} [s]", None) | {"hovermode": "closest"}
     layout["xaxis"] |= {"type": "category", "anchor": "y2", "categoryorder": "array", "categoryarray": x}
     layout["yaxis"] |= {"domain": [0.56, 1], "rangemode": "tozero"}
     layout["yaxis2"] = axis_of("cost") | {"domain": [0, 0.44], "rangemode": "tozero"}
     return {"data": data, "layout": layout}
-
-
-def _finite(values: Any) -> list[float | None]:
-    return [float(f"{value:.6g}") if value == value else None for value in values.tolist()]  # noqa: PLR0124  # NaN
