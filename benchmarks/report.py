@@ -16,7 +16,8 @@ import tempfile
 from pathlib import Path
 
 from kpasim import load, simulate
-from kpasim.report.html import page_of, write
+from kpasim.report.html import page_of
+from kpasim.results.files import write_text
 
 ROOT = Path(__file__).parents[1]
 VISITS = 5
@@ -34,7 +35,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kpasim-report-") as root:
         page = Path(root) / "report.html"
         simulate(load(ROOT / "experiments" / "hey50x5.yaml")).write(Path(root) / "run")
-        write(page, page_of(Path(root) / "run"))
+        write_text(page, page_of(Path(root) / "run"))
         size_mb = page.stat().st_size / 1e6
         times: dict[str, list[float]] = {"shownMs": [], "drawnMs": []}
         for _ in range(VISITS):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kpasim.cli.output import show_tables
+from kpasim.cli.output import WIDTH, show_tables, table
 from kpasim.results.display import HOURS, SHARES, figure, number, signed
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 FIRST = ("latency_s.p50", "latency_s.p95", "cost.per_month", "cost.amount", "errors")
 """Figures that are told in sentences before the table."""
-WIDTH = 110
 
 
 def other_experiment(one: Experiment, file: str | None, changes: Sequence[str]) -> tuple[Experiment, str]:
@@ -80,18 +79,14 @@ def _end(found: Against) -> str:
 
 
 def _table(rows: list[tuple[str, str, str, Difference]]) -> Any:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("", "A", "B", "B - A", "interval", "difference", "unit"):
-        table.add_column(column, justify="right" if column in {"A", "B", "B - A"} else "left")
+    shown = table(("", "A", "B", "B - A", "interval", "difference", "unit"), ("A", "B", "B - A"))
     for title, name, unit, row in rows:
         before, after = value_text(name, row.before), value_text(name, row.before + row.mean)
         known = math.isfinite(row.low) and not row.same
         interval = f"{signed(name, row.low)} to {signed(name, row.high)}" if known else ""
         verdict = "same" if row.same else "not significant" if row.enough and not row.significant else row.verdict
-        table.add_row(title, before, after, signed(name, row.mean), interval, verdict, unit)
-    return table
+        shown.add_row(title, before, after, signed(name, row.mean), interval, verdict, unit)
+    return shown
 
 
 def change_text(name: str, row: Difference) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import note, print_json, progress, show_tables
+from kpasim.cli.output import WIDTH, note, print_json, progress, show_tables, table, write_file
 
 if TYPE_CHECKING:
     from kpasim.studies.backtest.compare import Backtest
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 NOT_PREDICTED = 3
 """Exit status where the present was not predicted well enough."""
-WIDTH = 110
 MOST_ROWS = 30
 """Rows of the table of bins; longer windows are in the folder of --out."""
 TOLD = ("latency_s.p95", "latency_s.mean", "errors", "gpu_seconds", "pod_seconds", "max_pods", "cost.amount")
@@ -142,13 +141,10 @@ def command(
     if out:
         _write(Path(out), written)
     if write_experiment:
-        from kpasim.results.files import atomic_write, make_folder
         from kpasim.studies.backtest.prepare import experiment_text
 
-        make_folder(Path(write_experiment).parent)
-        with atomic_write(write_experiment) as file:
-            file.write(experiment_text(prepared, given, observation, write_experiment))
-        note(f"Wrote {write_experiment}. Next: kpasim tune {write_experiment}, or kpasim sweep")
+        text = experiment_text(prepared, given, observation, write_experiment)
+        write_file(write_experiment, text, f". Next: kpasim tune {write_experiment}, or kpasim sweep", folders=True)
     if openmetrics:
         from kpasim.records.prometheus.exposition import write_openmetrics
         from kpasim.studies.backtest.exposition import series_of
@@ -183,12 +179,11 @@ def _placed_otherwise(found: Backtest, given: Given, folder: str) -> dict[str, f
 def _write(folder: Path, written: dict[str, Any]) -> None:
     from kpasim.report.backtest_page import backtest_page
     from kpasim.results import folders
-    from kpasim.results.files import atomic_write, write_json
+    from kpasim.results.files import write_json, write_text
 
     with folders.writing(folder, "backtest") as place:
         folders.clear(place, "backtest")
-        with atomic_write(place / "report.html") as file:
-            file.write(backtest_page(written))
+        write_text(place / "report.html", backtest_page(written))
         write_json(place / "backtest.json", written)
     note(f"Wrote {folder} (page: {folder / 'report.html'})")
 
@@ -198,8 +193,6 @@ def _say(text: str, colour: str | None = None) -> None:
 
 
 def _show(found: Backtest, prepared: Prepared, placed: dict[str, float], given: Given) -> None:
-    from rich.table import Table
-
     from kpasim.report.words import counted, number, seconds
 
     observed = found.observation
@@ -213,14 +206,13 @@ def _show(found: Backtest, prepared: Prepared, placed: dict[str, float], given: 
         f"{observed.interval_s.get('autoscaler', math.nan):g} s, {counted(found.replications, 'replication')}, "
         f"{counted(len(prepared.parts), 'revision')}."
     )
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("", "recorded", "90 %", "predicted", "90 %", "error", ""):
-        table.add_column(column, justify="left" if column in {""} else "right")
+    numbers = ("recorded", "90 %", "predicted", "90 %", "error")
+    rows = table(("", *numbers, ""), numbers)
     for one in found.figures:
         sure = one.uncertain[1] > one.uncertain[0]
         error = f"{100 * one.error:+.1f} %" if math.isfinite(one.error) else ""
         mark = {True: "near enough", False: "too far", None: ""}[one.good]
-        table.add_row(
+        rows.add_row(
             f"{one.title}{f' [{one.unit}]' if one.unit else ''}".replace("[", "\\["),
             number(one.recorded),
             f"{number(one.uncertain[0])} to {number(one.uncertain[1])}" if sure else "",
@@ -229,7 +221,7 @@ def _show(found: Backtest, prepared: Prepared, placed: dict[str, float], given: 
             error,
             mark,
         )
-    show_tables(table)
+    show_tables(rows)
     if math.isfinite(found.coverage):
         _say(f"The 90 % bands hold {found.coverage:.0%} of the recorded pods and concurrency by bin of time.")
     for place in found.worst():
@@ -264,8 +256,6 @@ def _bins(found: Backtest) -> Any:
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
-    from rich.table import Table
-
     from kpasim.report.words import number, seconds
 
     width_s = float(found.edges_s[1] - found.edges_s[0])
@@ -277,10 +267,9 @@ def _bins(found: Backtest) -> Any:
         requests = np.nan_to_num(found.bands["requests"].recorded)
         places = sorted(np.argsort(-requests, kind="stable")[:MOST_ROWS].tolist())
         title = f"{title}, the {MOST_ROWS} with the most requests (--out DIR has all)"
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="bold")
     shown = [name for name in ("pods", "desired", "concurrency", "panic", "latency_s") if name in found.bands]
-    for column in ("from", "requests", *("latency [s]" if name == "latency_s" else name for name in shown)):
-        table.add_column(column.replace("[", "\\["), justify="right")
+    headings = ["from", "requests", *("latency [s]" if name == "latency_s" else name for name in shown)]
+    rows = table(headings, headings, title=title, close=True)
     zone = ZoneInfo(found.observation.time_zone)
     for place in places:
         cells = []
@@ -292,12 +281,12 @@ def _bins(found: Backtest) -> Any:
             held = f" ({number(band.low[place], 2)}-{number(band.high[place], 2)})" if name != "panic" else ""
             cells.append(f"{number(band.recorded[place], 2)} / {number(band.predicted[place], 2)}{held}")
         moment = datetime.fromtimestamp(found.edges_s[place], zone)
-        table.add_row(
+        rows.add_row(
             f"{moment:%m-%d %H:%M:%S}" if width_s < 3600 else f"{moment:%a %m-%d %H:%M}",
             number(found.bands["requests"].recorded[place], 3),
             *cells,
         )
-    return table
+    return rows
 
 
 def _assumed(found: Backtest, placed: dict[str, float], given: Given) -> list[str]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import note, number, print_json, show_tables, span
+from kpasim.cli.output import note, number, print_json, progress, show_tables, span, table
 
 if TYPE_CHECKING:
     from kpasim.studies.calibrate import Calibration
@@ -130,7 +128,7 @@ def command(
 
         # Better now than after the work.
         make_folder(out.parent)
-    with _progress(show=not as_json) as bar:
+    with progress("runs", show=not as_json) as bar:
         found = calibrate(
             files,
             load(experiment) if experiment else None,
@@ -182,38 +180,13 @@ def _count(text: str) -> tuple[int, str]:
     return int(number), file
 
 
-@contextmanager
-def _progress(*, show: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar on stderr whose length is known when the work begins."""
-    if not show or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    look = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*look, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("runs", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
 def _show(found: Calibration) -> None:
     """Print what was found, and how well it fits."""
-    from rich.table import Table
-
     counted = ", ".join(f"{count:,} {what}" for what, count in found.sample.items() if count)
-    table = Table(
-        title=f"{found.name}: {found.method}, {counted}",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-    )
-    for column in ("", "value", "90 %", "unit"):
-        table.add_column(column, justify="right" if column == "value" else "left")
+    rows = table(("", "value", "90 %", "unit"), ("value",), title=f"{found.name}: {found.method}, {counted}")
     for name, (value, low, high) in found.estimates.items():
-        table.add_row(name.removesuffix("_s").replace("_", " "), number(value), span([low, high]), "s")
-    show_tables(table)
+        rows.add_row(name.removesuffix("_s").replace("_", " "), number(value), span([low, high]), "s")
+    show_tables(rows)
     for part in found.parts:
         others = ", ".join(
             f"{name} {value:.1f}" for name, value in sorted(part.fit.bic.items(), key=lambda one: one[1])
@@ -225,27 +198,16 @@ def _show(found: Calibration) -> None:
 
 
 def _show_lines(found: Calibration) -> None:
-    from rich.table import Table
-
-    table = Table(
-        title="Report and posterior prediction", title_justify="left", box=None, pad_edge=False, header_style="bold"
-    )
-    for column in ("", "measured", "predicted", "90 %", "error", ""):
-        table.add_column(column, justify="right" if column in {"measured", "predicted", "error"} else "left")
+    numbers = ("measured", "predicted", "error")
+    rows = table(("", *numbers[:2], "90 %", numbers[2], ""), numbers, title="Report and posterior prediction")
     for name, line in found.lines.items():
         outside = not line["lo"] <= line["measured"] <= line["hi"]
         comment = ("not fitted" if not line["fitted"] else "") + (" outside" if outside else "")
         error = f"{100 * (line['predicted'] / line['measured'] - 1):+.1f} %"
-        table.add_row(
-            name,
-            number(line["measured"]),
-            number(line["predicted"]),
-            span([line["lo"], line["hi"]]),
-            error,
-            comment.strip(),
-        )
+        values = number(line["measured"]), number(line["predicted"]), span([line["lo"], line["hi"]])
+        rows.add_row(name, *values, error, comment.strip())
     click.echo()
-    show_tables(table)
+    show_tables(rows)
     for one in found.candidates:
         click.echo(f"{one.name}: score {one.score:.1f}, {one.inside} of {one.lines} statistics inside ({one.says})")
     if found.equivalent:

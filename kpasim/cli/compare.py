@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import compile_for_next_time, counted, note, number, print_json, progress, show_tables, span
+from kpasim.cli.output import (
+    compile_for_next_time,
+    counted,
+    note,
+    number,
+    print_json,
+    progress,
+    show_tables,
+    span,
+    table,
+)
 
 if TYPE_CHECKING:
     from kpasim.studies.compare import Comparison
@@ -125,19 +135,16 @@ def _tolerance(text: str) -> tuple[str, str]:
 
 def _show(comparison: Comparison) -> None:
     """Print the metrics, and what the ticks and the pods say."""
-    from rich.table import Table
-
     runs = counted(comparison.result.replications, "replication")
     simulated = comparison.source == "simulated"
     title = f"{comparison.name}: {runs} beside {'a simulated' if simulated else 'the measured'} run"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in ("", "simulated" if simulated else "measured", "predicted", "90 %", "error", "unit"):
-        table.add_column(column, justify="left" if column in {"", "90 %", "unit"} else "right")
+    numbers = ("simulated" if simulated else "measured", "predicted", "error")
+    rows = table(["", *numbers[:2], "90 %", numbers[2], "unit"], numbers, title=title)
     for name, metric in comparison.metrics.items():
         measured, predicted = metric["measured"], metric["predicted"]
         if measured is None and predicted is None:
             continue
-        table.add_row(
+        rows.add_row(
             _title(name),
             number(measured),
             number(predicted),
@@ -145,7 +152,7 @@ def _show(comparison: Comparison) -> None:
             _error(measured, predicted, absolute=name.endswith(("_out_s", "_last_s", "_pods"))),
             UNITS.get(name, "s"),
         )
-    show_tables(table)
+    show_tables(rows)
     if comparison.wasserstein_s is not None:
         click.echo(f"Latencies are {number(comparison.wasserstein_s)} s apart (Wasserstein-1).")
     for kind, counts in comparison.failures.items():

@@ -43,7 +43,7 @@ def command(
     Each option is the reply to a question. A file that is there is not replaced.
     """
     from kpasim.errors import RunError
-    from kpasim.results.files import atomic_write, make_folder
+    from kpasim.results.files import write_text
     from kpasim.spec.firstdraft import MANIFEST, Draft
 
     def ask(given: str | None, question: str, default: str) -> str:
@@ -68,29 +68,18 @@ def command(
         if written.exists():
             raise RunError(f"{written}: is there already (give --manifest {written}, or name another file)")
         concurrency = entry.slots if entry else 1
-        make_folder(written.parent)
-        with atomic_write(written) as file:
-            file.write(MANIFEST.format(name=_name(Path(out).stem), concurrency=concurrency))
+        write_text(written, MANIFEST.format(name=_name(Path(out).stem), concurrency=concurrency), folders=True)
     try:
-        draft = Draft(
-            str(written or manifest),
-            service_time,
-            source,
-            _load(hey_flags),
-            _value("--cold-start", replied),
-            cold_source,
-            machine,
-            price_source,
-            entry is not None or replied == guess,
-        )
+        starts = _value("--cold-start", replied), cold_source
+        guessed = entry is not None or replied == guess
+        draft = Draft(str(written or manifest), service_time, source, _load(hey_flags), *starts, machine, price_source,
+                      guessed)  # fmt: skip
         draft.experiment()
     except Exception:
         if written is not None:
             written.unlink()
         raise
-    make_folder(Path(out).parent)
-    with atomic_write(out) as file:
-        file.write(draft.text(out))
+    write_text(out, draft.text(out), folders=True)
     note(f"Wrote {out}{f' and {written}' if written else ''}. Next: kpasim run {out}, or kpasim ui {out}")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import note, print_json
+from kpasim.cli.output import note, print_json, write_file
 
 
 @click.group(epilog="\b\nTry: kpasim manifest import experiments/manifests/stable-diffusion.yaml")
@@ -53,8 +53,7 @@ def import_(
     if out is None:
         click.echo(text, nl=False)
         return
-    _write(out, text)
-    note(f"Wrote {out}. Next: kpasim check {out}")
+    write_file(out, text, f". Next: kpasim check {out}")
 
 
 def _fetched(place: str, context: str | None, out: str | None) -> str:
@@ -68,8 +67,7 @@ def _fetched(place: str, context: str | None, out: str | None) -> str:
         raise click.UsageError(f"--from-cluster {place}: give NAMESPACE/NAME")
     text = import_from_cluster(namespace, name, context=context)
     path = (Path(out).parent if out else Path()) / f"{name}-service.yaml"
-    _write(str(path), text)
-    note(f"Wrote {path}")
+    write_file(path, text)
     return str(path)
 
 
@@ -94,8 +92,7 @@ def export(experiment: str, assignments: tuple[str, ...], settings: str | None, 
     if out is None:
         click.echo(text, nl=False)
     else:
-        _write(out, text)
-        note(f"Wrote {out}. Next: kpasim check {out}")
+        write_file(out, text, f". Next: kpasim check {out}")
     elsewhere = [path for path in changes if not path.startswith("service.")]
     if elsewhere:
         note(f"Note: not part of a Service manifest: {', '.join(elsewhere)}")
@@ -128,13 +125,6 @@ def diff(before: str, after: str, as_json: bool) -> None:
 
 def _shown(value: Any) -> str:
     return "not set" if value is None else str(value)
-
-
-def _write(path: str, text: str) -> None:
-    from kpasim.results.files import atomic_write
-
-    with atomic_write(path) as file:
-        file.write(text)
 
 
 def _assigned(assignments: tuple[str, ...]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import note, print_json, show_tables
+from kpasim.cli.output import note, print_json, show_tables, table
 
 NARROW = 72
 """Letters of a source that are shown."""
@@ -21,8 +21,6 @@ def command(word: str | None, as_json: bool) -> None:
 
     Use a name of the list with `kpasim init --model NAME`. The model files that come with kpasim have cold starts, too.
     """
-    from rich.table import Table
-
     from kpasim.errors import RunError
     from kpasim.report.words import NOTHING, number
     from kpasim.spec.catalogue import entries
@@ -39,23 +37,18 @@ def command(word: str | None, as_json: bool) -> None:
                   for name, one in files.items()]  # fmt: skip
         print_json({"service_times": [asdict(one) for one in found], "models": listed})
         return
-    table = Table(title="Service time of one request that has the GPU to itself", title_justify="left", box=None,
-                  pad_edge=False, header_style="bold")  # fmt: skip
-    for column in ("name", "time", "", "date", "source"):
-        table.add_column(column, justify="right" if column == "time" else "left")
+    title = "Service time of one request that has the GPU to itself"
+    times = table(("name", "time", "", "date", "source"), ("time",), title=title)
     for one in found:
         if one.time_s is None:
-            table.add_row(one.name, NOTHING, "does not fit", "", f"{one.weights_gb:g} GB of weights")
+            times.add_row(one.name, NOTHING, "does not fit", "", f"{one.weights_gb:g} GB of weights")
         else:
             source = one.source if len(one.source) <= NARROW else f"{one.source[: NARROW - 1]}…"
-            table.add_row(one.name, f"{number(one.time_s)} s", one.kind, one.date or "no date", source)
-    shipped = Table(title="Model files that come with kpasim (model: NAME)", title_justify="left", box=None,
-                    pad_edge=False, header_style="bold")  # fmt: skip
-    for column in ("name", "", "description"):
-        shipped.add_column(column)
+            times.add_row(one.name, f"{number(one.time_s)} s", one.kind, one.date or "no date", source)
+    shipped = table(("name", "", "description"), title="Model files that come with kpasim (model: NAME)")
     for name, model in files.items():
         shipped.add_row(name, "provisional" if model.provisional else "", model.description)
-    show_tables(*([table] if found else []), *([shipped] if files else []))
+    show_tables(*([times] if found else []), *([shipped] if files else []))
     for title in dict.fromkeys(f"{one.workload}: {one.title}" for one in found):
         note(title)
     note("How each time follows from its source: kpasim models --json. Measure your own: kpasim calibrate.")

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import note, print_json, show_tables
+from kpasim.cli.output import note, print_json, show_tables, table
 
 
 @click.command(epilog="\b\nTry: kpasim prices T4")
@@ -18,8 +18,6 @@ def command(word: str | None, as_json: bool) -> None:
 
     An experiment uses them for the instance types that it names, unless it gives a price-per-hour itself.
     """
-    from rich.table import Table
-
     from kpasim.errors import RunError
     from kpasim.report.words import number
     from kpasim.results.cost import price_list
@@ -35,18 +33,15 @@ def command(word: str | None, as_json: bool) -> None:
     if as_json:
         print_json([{"name": name, "kind": kind_of(one.estimate), **asdict(one)} for name, one in found.items()])
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    # Names are typed again, so none is cut.
-    table.add_column("instance type", min_width=max(map(len, found)))
-    for column in ("GPUs", "an hour", "", "", "date", "region", "source"):
-        table.add_column(column, justify="right" if column == "an hour" else "left")
+    rows = table(("instance type", "GPUs", "an hour", "", "", "date", "region", "source"), ("an hour",))
+    rows.columns[0].min_width = max(map(len, found))  # names are typed again, so none is cut
     for name, one in found.items():
         gpus = f"{one.gpus} x {one.gpu}" if one.gpus > 1 else one.gpu
         doubt = f"{kind_of(one.estimate)}{', stale' if one.stale else ''}"
-        table.add_row(
+        rows.add_row(
             name, gpus, number(one.per_hour), one.currency, doubt, one.date or "no date", one.region, one.source
         )
-    show_tables(table)
+    show_tables(rows)
     note("List prices as others quote them; ask your provider for yours and give price-per-hour in the experiment.")
 
 

@@ -30,8 +30,8 @@ def command(folder: str, other: str | None, out: str | None, show: bool, replica
     """
     from pathlib import Path
 
-    from kpasim.report.html import page_of, write
-    from kpasim.results.files import make_folder
+    from kpasim.report.html import page_of
+    from kpasim.results.files import make_folder, write_text
 
     if out and out != "-":
         # Better now than after the work.
@@ -42,7 +42,7 @@ def command(folder: str, other: str | None, out: str | None, show: bool, replica
         click.echo(page, nl=False)
         return
     path = Path(out) if out else Path(folder) / "report.html"
-    write(path, page)
+    write_text(path, page)
     note(f"Wrote {path} ({len(page) / 1e6:.1f} MB)")
     if show:
         import webbrowser

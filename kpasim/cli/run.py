@@ -10,6 +10,7 @@ import click
 
 from kpasim.cli import options
 from kpasim.cli.output import (
+    WIDTH,
     compile_for_next_time,
     counted,
     note,
@@ -18,6 +19,8 @@ from kpasim.cli.output import (
     progress,
     show_tables,
     span,
+    table,
+    write_file,
 )
 
 if TYPE_CHECKING:
@@ -34,8 +37,6 @@ if TYPE_CHECKING:
 
 NOT_MET = 3
 """Exit status when an SLO is not met."""
-WIDTH = 110
-"""Width of the answer's lines."""
 MOST_DECISIONS = 300
 """Lines about decisions that --explain prints at most."""
 COSTLY = ("utilisation",)
@@ -295,12 +296,7 @@ def chosen_experiment(
         manifest, hey_flags or "", service_time, cold_start, write_to=write_experiment, cluster_config=cluster_config
     )
     if write_experiment:
-        from kpasim.results.files import atomic_write, make_folder
-
-        make_folder(Path(write_experiment).parent)
-        with atomic_write(write_experiment) as file:
-            file.write(text)
-        note(f"Wrote {write_experiment}")
+        write_file(write_experiment, text, folders=True)
     return quick
 
 
@@ -421,8 +417,6 @@ def dearest(result: Result, facts: answer.Facts) -> list[answer.Line]:
 
 def timeline(tables: Tables) -> Any:
     """The scaling of one run as a table, in the manner of `kubectl get pods -w`; of a long run in bins of time."""
-    from rich.table import Table
-
     from kpasim.report import bins
     from kpasim.studies.explain import moments
 
@@ -431,41 +425,34 @@ def timeline(tables: Tables) -> Any:
     if not found or len(found) > bins.MOST_ROWS:
         found = bins.rows(tables)
         title = f"Scaling, {len(found)} bins: lowest to highest pods, mean of the average, share of time in panic mode"
-    # One blank between columns, so that all of them fit into 80.
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="bold")
-    for heading in ("time", "ready", "starting", "pending", "terminating", "average", "desired", "panic", "path", ""):
-        table.add_column(heading, justify="left" if heading in {"path", ""} else "right")
+    numbers = ("time", "ready", "starting", "pending", "terminating", "average", "desired", "panic")
+    rows = table((*numbers, "path", ""), numbers, title=title, close=True)
     for moment in found:
-        table.add_row(*moment)
-    return table
+        rows.add_row(*moment)
+    return rows
 
 
 def figures_of_merit(result: Result | Statistics) -> Any:
     """Each figure with its 90 % interval over the replications."""
-    from rich.table import Table
-
     from kpasim.results.cost import PART_WORDS
     from kpasim.results.display import PERCENTILES, interval_words, shown
     from kpasim.results.summary import flattened
 
     words = interval_words(result.replications)
     title = counted(result.replications, "replication") + (f": median and {words}" if words else "")
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in ("", "median", "90 %", "unit") if words else ("", "value", "", "unit"):
-        table.add_column(column, justify="right" if column in {"median", "value"} else "left")
+    headings = ("", "median", "90 %", "unit") if words else ("", "value", "", "unit")
+    rows = table(headings, headings[1:2], title=title, caption=PERCENTILES)
     for heading, value, interval, unit in shown(dict(flattened(result.summary)), dict(flattened(result.intervals))):
-        table.add_row(heading, value, interval if words else "", unit)
+        rows.add_row(heading, value, interval if words else "", unit)
     if money := getattr(result, "cost", None):
-        rows = (("cost", "amount"), ("  per 1,000 requests", "per_1000"), ("  per month", "per_month"))
-        for heading, name in rows:
+        for heading, name in (("cost", "amount"), ("  per 1,000 requests", "per_1000"), ("  per month", "per_month")):
             if money[name] is not None:
                 interval, sure = span(money["intervals"].get(name)) if words else "", money["mean_intervals"][name]
                 error = f" ± {number((sure[1] - sure[0]) / 2, 2)}" if sure and sure[1] > sure[0] else ""
-                table.add_row(heading, number(money[name]), interval, f"{money['currency']}, mean{error}")
+                rows.add_row(heading, number(money[name]), interval, f"{money['currency']}, mean{error}")
         for part, amount in money["parts"].items():
-            table.add_row(f"  {PART_WORDS[part]}", number(amount), "", f"{money['currency']}, mean")
-    table.caption, table.caption_justify = PERCENTILES, "left"
-    return table
+            rows.add_row(f"  {PART_WORDS[part]}", number(amount), "", f"{money['currency']}, mean")
+    return rows
 
 
 def next_steps(result: Result, experiment: str | None, folder: Path | None, settings: tuple[str, ...] = ()) -> None:

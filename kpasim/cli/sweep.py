@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import counted, note, number, print_json, show_tables, span
+from kpasim.cli.output import counted, note, number, print_json, progress, show_tables, span
 
 if TYPE_CHECKING:
     from kpasim.studies.grid.result import SweepResult
@@ -21,8 +17,6 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 15
 """Rows of the table on a terminal."""
-REPORT_EVERY_S = 10.0
-"""How often progress is reported where no bar can be drawn."""
 
 
 @click.command(epilog="\b\nTry: kpasim sweep experiments/cost-vs-latency.yaml --out runs/cost-vs-latency --plot")
@@ -83,7 +77,7 @@ def command(
     again = shlex.join([file, "--out", str(folder), *configs, *(word for one in settings for word in ("--set", one))])
     introduce(plan)
     try:
-        with reported(plan.name) as progress:
+        with progress("replications", lines=True) as bar:
             result = sweep(
                 plan,
                 out=folder,
@@ -92,7 +86,7 @@ def command(
                 address=address,
                 processes=processes or 0,
                 engine=engine,
-                progress=progress,
+                progress=bar,
             )
     except KeyboardInterrupt:
         from kpasim.cli.main import INTERRUPTED
@@ -141,74 +135,6 @@ def introduce(plan: Plan) -> None:
         note("No prices (cluster.instance-types): pods are counted in seconds, not in money.")
     for line in remarks(plan.prices):
         note(line)
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    speed = TextColumn("{task.fields[rate]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), speed, TimeRemainingColumn())
-    pace = _Pace()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None, rate="")
-
-        def update(done: int, total: int) -> None:
-            rate = pace(done)
-            bar.update(task, completed=done, total=total, rate=f"{rate:,.0f}/s" if rate else "")
-
-        yield update
-
-
-@contextmanager
-def reported(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Progress on stderr: how many replications are done, how fast, and how long it will take.
-
-    Yields:
-        A function that takes the replications done, and all of them.
-    """
-    if sys.stderr.isatty():
-        with _bar(what) as update:
-            yield update
-    else:
-        yield _Lines()
-
-
-class _Pace:
-    """Replications per second since the first results came: until then workers were starting."""
-
-    def __init__(self) -> None:
-        self._before: int | None = None
-        self._since: tuple[float, int] | None = None
-
-    def __call__(self, done: int) -> float | None:
-        """The pace with so many done; None where it is not known yet."""
-        now = time.monotonic()
-        if self._before is None:
-            self._before = done
-        if self._since is None:
-            if done > self._before:
-                self._since = (now, done)
-            return None
-        since, first = self._since
-        return (done - first) / (now - since) if done > first and now > since else None
-
-
-class _Lines:
-    """Progress as a line now and then."""
-
-    def __init__(self) -> None:
-        self._pace = _Pace()
-        self._told = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        pace, now = self._pace(done), time.monotonic()
-        if now - self._told < REPORT_EVERY_S:
-            return
-        self._told = now
-        tail = f", {pace:,.0f}/s, {(total - done) / pace:,.0f} s left" if pace else ""
-        note(f"{done:,} of {total:,} replications{tail}")
 
 
 def show(result: SweepResult, percentile: str) -> None:
@@ -293,8 +219,7 @@ def effects_table(result: SweepResult) -> Any:
 
 
 def _captioned(table: Any, text: str) -> Any:
-    if text:
-        table.caption, table.caption_justify = text, "left"
+    table.caption = text or None
     return table
 
 
@@ -307,11 +232,11 @@ def _table(title: str, columns: list[str], result: SweepResult | None = None) ->
     from textwrap import fill
 
     from rich.markup import escape
-    from rich.table import Table
 
+    from kpasim.cli.output import table as empty
     from kpasim.studies.grid.result import short
 
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = empty((), title=title)
     for column in columns:
         justify: Any = "left" if column in {"value", *_WRAPPED} else "right"
         table.add_column(escape(fill(column, 16)), justify=justify, no_wrap=column not in _WRAPPED, overflow="fold")

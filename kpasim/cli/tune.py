@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import counted, note, number, print_json, show_tables, span
+from kpasim.cli.output import counted, note, now_and_then, number, print_json, show_tables, span, table, write_file
 
 if TYPE_CHECKING:
     from kpasim.studies.tune import Judged, TuneResult
 
 NOT_MET, UNDECIDED = 3, 4
 """Exit status when no settings that were tried meet the SLOs, and when the search could not decide."""
-REPORT_EVERY_S = 10.0
-"""How often progress is reported where nothing can be drawn."""
 SHOWN = (
     ("p50 of successes", "latency_s.p50", "s"),
     ("p95 of successes", "latency_s.p95", "s"),
@@ -153,12 +151,8 @@ def command(
             note(f"{write_to} was not written.")
         raise click.exceptions.Exit(UNDECIDED if result.undecided else NOT_MET)
     if write_to:
-        from kpasim.results.files import atomic_write
-
-        with atomic_write(write_to) as file:
-            file.write(result.manifest)
         knative = "service.knative.dev" in result.manifest or "serving.k" in result.manifest
-        note(f"Wrote {write_to}.{f' Next: kpasim check {write_to}' if knative else ''}")
+        write_file(write_to, result.manifest, f". Next: kpasim check {write_to}" if knative else ".")
     elif result.changes and not as_json:
         note("Next: the same with --write FILE for the whole manifest")
     for path, value in result.elsewhere.items():
@@ -175,14 +169,7 @@ def reported() -> Iterator[Callable[[int, int], None]]:
         return f"{simulated:,} replications simulated ({pace:,.0f}/s), {still:,} settings in the race"
 
     if not sys.stderr.isatty():
-        told = [time.monotonic()]
-
-        def tell(simulated: int, still: int) -> None:
-            if time.monotonic() - told[0] >= REPORT_EVERY_S:
-                told[0] = time.monotonic()
-                note(words(simulated, still))
-
-        yield tell
+        yield now_and_then(words)
         return
     from rich.console import Console
     from rich.status import Status
@@ -296,24 +283,20 @@ def assumptions(result: TuneResult) -> list[str]:
 
 def ladder(result: TuneResult) -> Any:
     """The cheapest settings with one change, with two changes, and so on."""
-    from rich.markup import escape
-    from rich.table import Table
-
     from kpasim.results.display import NOTHING
 
-    table = Table(title="Cheapest with", title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in ("changes", escape(f"cost [{result.cost_unit}]"), "against now", "SLOs met", "settings"):
-        table.add_column(column)
+    headings = ("changes", f"cost [{result.cost_unit}]", "against now", "SLOs met", "settings")
+    steps = table(headings, title="Cheapest with")
     shown = None
     for changes, step in enumerate(result.ladder):
         if step is None:
-            table.add_row(str(changes), NOTHING, "", "", "no settings found that meet the SLOs")
+            steps.add_row(str(changes), NOTHING, "", "", "no settings found that meet the SLOs")
         elif step.settings != shown:
             shown = step.settings
             chosen = result.chosen is not None and shown == result.chosen.settings
             cells = (against_now(result, step), f"{100 * step.share:.3g} %")
-            table.add_row(str(len(shown)), number(step.cost), *cells, name(step) + ("  <- chosen" if chosen else ""))
-    return table
+            steps.add_row(str(len(shown)), number(step.cost), *cells, name(step) + ("  <- chosen" if chosen else ""))
+    return steps
 
 
 def against_now(result: TuneResult, step: Judged) -> str:
@@ -324,31 +307,27 @@ def against_now(result: TuneResult, step: Judged) -> str:
 def comparison(result: TuneResult, columns: dict[str, Judged]) -> Any:
     """The SLOs, the cost and a few figures of several settings, side by side."""
     from rich.markup import escape
-    from rich.table import Table
 
     from kpasim.results.summary import flattened
 
     judged = next(iter(columns.values()))
     title = f"Judged on {len(judged.met)} further runs: mean cost, medians of all else, 90 % intervals"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
-    for column in columns:
-        table.add_column(column)
+    rows = table(["", *columns], title=title)
     found = {column: one.to_dict() for column, one in columns.items()}
-    table.add_row(
+    rows.add_row(
         escape(f"cost [{result.cost_unit}]"),
         *(_with_interval(one["cost"], one["cost_interval"]) for one in found.values()),
     )
-    table.add_row("SLOs met", *(share(one).replace(" of runs", "") for one in columns.values()))
-    table.add_row("failed requests", *(failures(one) for one in columns.values()))
+    rows.add_row("SLOs met", *(share(one).replace(" of runs", "") for one in columns.values()))
+    rows.add_row("failed requests", *(failures(one) for one in columns.values()))
     for title, figure, unit in SHOWN:
         cells = []
         for one in found.values():
             median = dict(flattened(one["medians"])).get(figure)
             interval = dict(flattened(one["intervals"])).get(figure)
             cells.append(_with_interval(median, interval))
-        table.add_row(escape(f"{title} [{unit}]" if unit else title), *cells)
-    return table
+        rows.add_row(escape(f"{title} [{unit}]" if unit else title), *cells)
+    return rows
 
 
 def failures(judged: Judged) -> str:

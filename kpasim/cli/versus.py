@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import compile_for_next_time, note, print_json, progress, show_tables
+from kpasim.cli.output import WIDTH, compile_for_next_time, note, print_json, progress, show_tables, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 NOT_MET = 3
 """Exit status when no autoscaler meets the SLOs."""
-WIDTH = 110
 MOST_REASONS = 6
 """Lines about the decisions of an autoscaler that --explain prints at most."""
 
@@ -153,42 +152,38 @@ def reasons(found: Versus, place: int) -> list[str]:
 
 
 def _table(found: Versus) -> Any:
-    from rich.table import Table
-
     from kpasim.report.versus_page import change, value
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("autoscaler", no_wrap=True)
+    rows = table(())
+    rows.add_column("autoscaler", no_wrap=True)
     for title, _, unit in found.columns:
         heading = title.replace(" a cold", "\na cold")
-        table.add_column(f"{heading}\n{unit}", justify="right", no_wrap=True)
+        rows.add_column(f"{heading}\n{unit}", justify="right", no_wrap=True)
     best = found.cheapest[:1]
     for place, name in enumerate(found.names):
         means, differences = found.means(place), found.differences(place)
         cells = [value(key, means[key]) for _, key, _ in found.columns]
-        table.add_row(name, *cells, style="bold" if place in best else None)
+        rows.add_row(name, *cells, style="bold" if place in best else None)
         if place:
             changes = ["\n".join(part for part in change(key, differences[key]) if part) for _, key, _ in found.columns]
-            table.add_row("  difference", *changes, style="dim")
-    return table
+            rows.add_row("  difference", *changes, style="dim")
+    return rows
 
 
 def write(found: Versus, folder: Path) -> None:
     """Leave versus.json, the figure, the page, and a run folder for each autoscaler."""
     from kpasim.engines.scaling import written
     from kpasim.report.figures import save
-    from kpasim.report.html import write as write_page
     from kpasim.report.versus_page import pods_figure, versus_page
-    from kpasim.results.files import atomic_write, write_json
+    from kpasim.results.files import write_json, write_text
 
     for place, result in enumerate(found.results):
         result.write(folder / file_name(found.names[place]), [one.for_page() for one in found.judgements[place]])
-        with atomic_write(folder / f"{file_name(found.names[place])}.yaml") as file:
-            file.write(written(found.rivals[place].experiment))
+        write_text(folder / f"{file_name(found.names[place])}.yaml", written(found.rivals[place].experiment))
     write_json(folder / "versus.json", found.to_dict())
     for suffix in ("png", "svg"):
         save(pods_figure(found), folder / f"pods.{suffix}")
-    write_page(folder / "versus.html", versus_page(found))
+    write_text(folder / "versus.html", versus_page(found))
     note(f"Wrote {folder / 'versus.html'}, pods.png, versus.json; YAML and tables of each autoscaler")
 
 

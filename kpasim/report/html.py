@@ -1,6 +1,6 @@
 """One self-contained HTML page about a run, two runs, a sweep or a backtest.
 
-    write("report.html", page_of("runs/hey50x5"))
+    write_text("report.html", page_of("runs/hey50x5"))
 
 The page needs no network and no second file, so that it can be mailed. All that it shows comes from the folders it is
 about; see `kpasim.report.markup` for why their texts can do no harm.
@@ -16,7 +16,6 @@ from kpasim.report import evidence
 from kpasim.report.evidence import Evidence
 from kpasim.report.pair_page import pair_page
 from kpasim.report.run_page import run_page
-from kpasim.results.files import atomic_write
 from kpasim.results.folders import MARKS
 
 
@@ -76,13 +75,3 @@ def _read(folder: Path) -> Evidence:
     if not (folder / "run.json").exists():
         raise RunError(f"{folder}: holds neither a run (run.json), a sweep (plan.json) nor a backtest (backtest.json)")
     return evidence.read(folder)
-
-
-def write(path: str | Path, page: str) -> None:
-    """Write a page, whole or not at all.
-
-    Raises:
-        RunError: It cannot be written.
-    """
-    with atomic_write(path) as file:
-        file.write(page)

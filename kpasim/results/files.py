@@ -57,6 +57,18 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
             aside.unlink(missing_ok=True)
 
 
+def write_text(path: str | Path, text: str, *, folders: bool = False) -> None:
+    """Write a text, whole or not at all; with ``folders`` its missing folders are made.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    if folders:
+        make_folder(Path(path).parent)
+    with atomic_write(path) as file:
+        file.write(text)
+
+
 def make_folder(path: str | Path) -> Path:
     """The folder ``path``, made with its parents where it is missing.
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import kpasim
 from kpasim.errors import RunError
 from kpasim.records import Record, read
+from kpasim.results.files import write_text
 from kpasim.results.hey import HeyReport, report
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.sharing import sharing
@@ -150,7 +151,7 @@ class Calibration:
         Raises:
             RunError: It cannot be written.
         """
-        modelfile.write(path, self.text(comment))
+        write_text(path, self.text(comment))
 
 
 def calibrate(

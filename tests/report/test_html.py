@@ -17,6 +17,7 @@ from kpasim.cli.main import cli
 from kpasim.errors import KpasimError, RunError
 from kpasim.report import charts, evidence, html, markup
 from kpasim.report.drawing import MOST_POINTS, shown, thinned
+from kpasim.results.files import write_text
 from kpasim.results.tables import Tables, empty_columns, write_run_folder
 from kpasim.spec.experiment import load, loads
 from kpasim.studies.run import simulate
@@ -72,7 +73,7 @@ def pages(runs, swept, tmp_path_factory):
         "sweep": html.page_of(swept),
     }
     for name, page in found.items():
-        html.write(root / f"{name}.html", page)
+        write_text(root / f"{name}.html", page)
     return root
 
 
@@ -639,7 +640,7 @@ def test_keys_mouse_and_switch_work(pages):
 @chromium.needed
 def test_a_hostile_page_does_nothing_in_chromium(hostile_folder, tmp_path):
     """The worst run folder is shown, its charts are drawn, and none of its scripts runs."""
-    html.write(tmp_path / "page.html", html.page_of(hostile_folder))
+    write_text(tmp_path / "page.html", html.page_of(hostile_folder))
     with chromium.browser() as tab:
         tab.open(tmp_path / "page.html")
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import LiteralScalarString
-
-from kpasim.results.files import atomic_write
 
 DIGITS = 5
 WIDTH = 1000
@@ -86,16 +83,6 @@ def text(model: Mapping[str, Any], comment: Sequence[str] = ()) -> str:
         laid_out["posterior"] = LiteralScalarString(table(model["posterior"]))
     yaml.dump(laid_out, out)
     return "".join(f"# {line}\n" for line in comment) + out.getvalue()
-
-
-def write(path: str | Path, content: str) -> None:
-    """Write a model file, replacing what is there.
-
-    Raises:
-        RunError: It cannot be written.
-    """
-    with atomic_write(path) as file:
-        file.write(content)
 
 
 def _laid_out(value: Any) -> Any:
