@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -80,15 +81,8 @@ def _parsed(data: Data, key: str, parse: Callable[[str], object], what: str) -> 
         yield key, f"{data[key]!r} is not {what}"
 
 
-def _not_negative(text: str) -> int:
-    value = parse_int(text)
-    if value < 0:
-        raise ValueError(text)
-    return value
-
-
-def _not_negative_duration(text: str) -> int:
-    value = parse_duration(text)
+def _not_negative(text: str, parse: Callable[[str], int] = parse_int) -> int:
+    value = parse(text)
     if value < 0:
         raise ValueError(text)
     return value
@@ -228,7 +222,7 @@ def _observability(data: Data) -> Refusals:
             yield f"{prefix}endpoint", f"may not be set with protocol {protocol}"
     for key in ("metrics-export-interval", "request-metrics-export-interval", "runtime-export-interval"):
         if key in data:
-            yield from _parsed(data, key, _not_negative_duration, "a duration of at least 0s")
+            yield from _parsed(data, key, partial(_not_negative, parse=parse_duration), "a duration of at least 0s")
     if "tracing-sampling-rate" in data:
         yield from _parsed(data, "tracing-sampling-rate", _share, "a number from 0 to 1")
     if data.get("runtime-profiling", "disabled").strip() not in ("enabled", "disabled"):

@@ -11,8 +11,8 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, cast
 
 Scalar = Literal["text", "boolean", "int32", "int64", "port", "quantity", "anything"]
 """A single value; `port` is a number or a name."""
@@ -43,234 +43,131 @@ class Items:
 
 Field = Scalar | Fields | Entries | Items
 
+
+def _fields(scalars: str = "", /, **others: Field) -> Fields:
+    """An object with fields of single values, each NAME (a text) or NAME:TYPE, and other fields."""
+    pairs = (part.partition(":") for part in scalars.split())
+    return Fields({name: cast(Field, kind or "text") for name, _, kind in pairs} | others)
+
+
+def _open(scalars: str = "", /, **others: Field) -> Fields:
+    """The same for an object that keeps fields of other names."""
+    return replace(_fields(scalars, **others), open=True)
+
+
 _TEXTS = Entries("text")
 _META: dict[str, Field] = {"name": "text", "namespace": "text", "labels": _TEXTS, "annotations": _TEXTS}
-_OWNER = Fields({"apiVersion": "text", "kind": "text", "name": "text", "uid": "text"}, open=True)
-_OBJECT_META = Fields(
-    {
-        **_META,
-        "generateName": "text",
-        "selfLink": "text",
-        "uid": "text",
-        "resourceVersion": "text",
-        "generation": "int64",
-        "creationTimestamp": "text",
-        "deletionTimestamp": "text",
-        "deletionGracePeriodSeconds": "int64",
-        "ownerReferences": Items(_OWNER),
-        "finalizers": Items("text"),
-        "managedFields": Items("anything"),
-    }
+_OWNER = _open("apiVersion kind name uid")
+_OBJECT_META = _fields(
+    "generateName selfLink uid resourceVersion generation:int64 creationTimestamp deletionTimestamp "
+    "deletionGracePeriodSeconds:int64",
+    **_META,
+    ownerReferences=Items(_OWNER),
+    finalizers=Items("text"),
+    managedFields=Items("anything"),
 )
-_TEMPLATE_META = Fields({**_META, "generateName": "text", "finalizers": Items("text")}, open=True)
-
-_PATHS = Items(Fields({"key": "text", "path": "text", "mode": "int32"}))
-_NAMED = Fields({"name": "text", "optional": "boolean"})
-_KEYED = Fields({"name": "text", "key": "text", "optional": "boolean"})
-_PROJECTED = Fields({"name": "text", "optional": "boolean", "items": _PATHS})
-
-_PROBE = Fields(
-    {
-        "exec": Fields({"command": Items("text")}),
-        "grpc": Fields({"port": "int32", "service": "text"}),
-        "httpGet": Fields(
-            {
-                "host": "text",
-                "path": "text",
-                "port": "port",
-                "scheme": "text",
-                "httpHeaders": Items(Fields({"name": "text", "value": "text"})),
-            }
-        ),
-        "tcpSocket": Fields({"host": "text", "port": "port"}),
-        "failureThreshold": "int32",
-        "initialDelaySeconds": "int32",
-        "periodSeconds": "int32",
-        "successThreshold": "int32",
-        "timeoutSeconds": "int32",
-    }
+_TEMPLATE_META = _open("generateName", **_META, finalizers=Items("text"))
+_PATHS = Items(_fields("key path mode:int32"))
+_NAMED = _fields("name optional:boolean")
+_KEYED = _fields("name key optional:boolean")
+_PROJECTED = _fields("name optional:boolean", items=_PATHS)
+_PROBE = _fields(
+    "failureThreshold:int32 initialDelaySeconds:int32 periodSeconds:int32 successThreshold:int32 timeoutSeconds:int32",
+    exec=_fields(command=Items("text")),
+    grpc=_fields("port:int32 service"),
+    httpGet=_fields("host path port:port scheme", httpHeaders=Items(_fields("name value"))),
+    tcpSocket=_fields("host port:port"),
 )
-_SECCOMP = Fields({"type": "text", "localhostProfile": "text"})
-_CONTAINER: dict[str, Field] = {
-    "args": Items("text"),
-    "command": Items("text"),
-    "env": Items(
-        Fields(
-            {
-                "name": "text",
-                "value": "text",
-                "valueFrom": Fields(
-                    {
-                        "configMapKeyRef": _KEYED,
-                        "secretKeyRef": _KEYED,
-                        "fieldRef": Fields({"apiVersion": "text", "fieldPath": "text"}, open=True),
-                        "resourceFieldRef": Fields({"containerName": "text", "resource": "text"}, open=True),
-                    }
-                ),
-            }
+_SECCOMP = _fields("type localhostProfile")
+_CONTAINER = _fields(
+    "image imagePullPolicy name terminationMessagePath terminationMessagePolicy workingDir",
+    args=Items("text"),
+    command=Items("text"),
+    env=Items(
+        _fields(
+            "name value",
+            valueFrom=_fields(
+                configMapKeyRef=_KEYED,
+                secretKeyRef=_KEYED,
+                fieldRef=_open("apiVersion fieldPath"),
+                resourceFieldRef=_open("containerName resource"),
+            ),
         ),
         "name",
     ),
-    "envFrom": Items(Fields({"configMapRef": _NAMED, "secretRef": _NAMED, "prefix": "text"})),
-    "image": "text",
-    "imagePullPolicy": "text",
-    "livenessProbe": _PROBE,
-    "name": "text",
-    "ports": Items(Fields({"containerPort": "int32", "name": "text", "protocol": "text"})),
-    "readinessProbe": _PROBE,
-    "resources": Fields({"limits": Entries("quantity"), "requests": Entries("quantity")}),
-    "securityContext": Fields(
-        {
-            "allowPrivilegeEscalation": "boolean",
-            "capabilities": Fields({"add": Items("text"), "drop": Items("text")}),
-            "privileged": "boolean",
-            "readOnlyRootFilesystem": "boolean",
-            "runAsGroup": "int64",
-            "runAsNonRoot": "boolean",
-            "runAsUser": "int64",
-            "seccompProfile": _SECCOMP,
-        }
+    envFrom=Items(_fields("prefix", configMapRef=_NAMED, secretRef=_NAMED)),
+    livenessProbe=_PROBE,
+    ports=Items(_fields("containerPort:int32 name protocol")),
+    readinessProbe=_PROBE,
+    resources=_fields(limits=Entries("quantity"), requests=Entries("quantity")),
+    securityContext=_fields(
+        "allowPrivilegeEscalation:boolean privileged:boolean readOnlyRootFilesystem:boolean runAsGroup:int64 "
+        "runAsNonRoot:boolean runAsUser:int64",
+        capabilities=_fields(add=Items("text"), drop=Items("text")),
+        seccompProfile=_SECCOMP,
     ),
-    "startupProbe": _PROBE,
-    "terminationMessagePath": "text",
-    "terminationMessagePolicy": "text",
-    "volumeMounts": Items(
-        Fields(
-            {
-                "mountPath": "text",
-                "mountPropagation": "text",
-                "name": "text",
-                "readOnly": "boolean",
-                "subPath": "text",
-            }
-        ),
-        "mountPath",
-    ),
-    "workingDir": "text",
-}
-_DOWNWARD = Fields(
-    {
-        "path": "text",
-        "mode": "int32",
-        "fieldRef": Fields({"apiVersion": "text", "fieldPath": "text"}),
-        "resourceFieldRef": Fields({"containerName": "text", "divisor": "quantity", "resource": "text"}),
-    }
+    startupProbe=_PROBE,
+    volumeMounts=Items(_fields("mountPath mountPropagation name readOnly:boolean subPath"), "mountPath"),
 )
-_VOLUME = Fields(
-    {
-        "name": "text",
-        "configMap": Fields({"name": "text", "defaultMode": "int32", "items": _PATHS, "optional": "boolean"}),
-        "csi": Fields({"driver": "text", "readOnly": "boolean"}, open=True),
-        "emptyDir": Fields({"medium": "text", "sizeLimit": "quantity"}, open=True),
-        "ephemeral": Fields({}, open=True),
-        "hostPath": Fields({"path": "text", "type": "text"}, open=True),
-        "image": Fields({"reference": "text", "pullPolicy": "text"}, open=True),
-        "persistentVolumeClaim": Fields({"claimName": "text", "readOnly": "boolean"}, open=True),
-        "projected": Fields(
-            {
-                "defaultMode": "int32",
-                "sources": Items(
-                    Fields(
-                        {
-                            "configMap": _PROJECTED,
-                            "secret": _PROJECTED,
-                            "downwardAPI": Fields({"items": Items(_DOWNWARD)}),
-                            "serviceAccountToken": Fields(
-                                {"audience": "text", "expirationSeconds": "int64", "path": "text"}
-                            ),
-                        }
-                    )
-                ),
-            }
-        ),
-        "secret": Fields({"secretName": "text", "defaultMode": "int32", "items": _PATHS, "optional": "boolean"}),
-    }
+_DOWNWARD = _fields(
+    "path mode:int32",
+    fieldRef=_fields("apiVersion fieldPath"),
+    resourceFieldRef=_fields("containerName divisor:quantity resource"),
 )
-_POD = Fields(
-    {
-        "affinity": Fields({}, open=True),
-        "automountServiceAccountToken": "boolean",
-        "containerConcurrency": "int64",
-        "containers": Items(Fields(_CONTAINER)),
-        "dnsConfig": Fields({}, open=True),
-        "dnsPolicy": "text",
-        "enableServiceLinks": "boolean",
-        "hostAliases": Items(Fields({"ip": "text", "hostnames": Items("text")}, open=True)),
-        "hostIPC": "boolean",
-        "hostNetwork": "boolean",
-        "hostPID": "boolean",
-        "idleTimeoutSeconds": "int64",
-        "imagePullSecrets": Items(Fields({"name": "text"}), "name"),
-        "initContainers": Items(Fields(_CONTAINER, open=True)),
-        "nodeSelector": _TEXTS,
-        "priorityClassName": "text",
-        "responseStartTimeoutSeconds": "int64",
-        "runtimeClassName": "text",
-        "schedulerName": "text",
-        "securityContext": Fields(
-            {
-                "runAsUser": "int64",
-                "runAsGroup": "int64",
-                "runAsNonRoot": "boolean",
-                "fsGroup": "int64",
-                "supplementalGroups": Items("int64"),
-                "seccompProfile": _SECCOMP,
-            },
-            open=True,
-        ),
-        "serviceAccountName": "text",
-        "shareProcessNamespace": "boolean",
-        "timeoutSeconds": "int64",
-        "tolerations": Items(
-            Fields(
-                {
-                    "key": "text",
-                    "operator": "text",
-                    "value": "text",
-                    "effect": "text",
-                    "tolerationSeconds": "int64",
-                },
-                open=True,
+_VOLUME = _fields(
+    "name",
+    configMap=_fields("name defaultMode:int32 optional:boolean", items=_PATHS),
+    csi=_open("driver readOnly:boolean"),
+    emptyDir=_open("medium sizeLimit:quantity"),
+    ephemeral=_open(),
+    hostPath=_open("path type"),
+    image=_open("reference pullPolicy"),
+    persistentVolumeClaim=_open("claimName readOnly:boolean"),
+    projected=_fields(
+        "defaultMode:int32",
+        sources=Items(
+            _fields(
+                configMap=_PROJECTED,
+                secret=_PROJECTED,
+                downwardAPI=_fields(items=Items(_DOWNWARD)),
+                serviceAccountToken=_fields("audience expirationSeconds:int64 path"),
             )
         ),
-        "topologySpreadConstraints": Items(Fields({}, open=True)),
-        "volumes": Items(_VOLUME, "name"),
-    }
+    ),
+    secret=_fields("secretName defaultMode:int32 optional:boolean", items=_PATHS),
 )
-_TRAFFIC = Items(
-    Fields(
-        {
-            "configurationName": "text",
-            "latestRevision": "boolean",
-            "percent": "int64",
-            "revisionName": "text",
-            "tag": "text",
-            "url": "text",
-        }
-    )
+_POD = _fields(
+    "automountServiceAccountToken:boolean containerConcurrency:int64 dnsPolicy enableServiceLinks:boolean "
+    "hostIPC:boolean hostNetwork:boolean hostPID:boolean idleTimeoutSeconds:int64 priorityClassName "
+    "responseStartTimeoutSeconds:int64 runtimeClassName schedulerName serviceAccountName "
+    "shareProcessNamespace:boolean timeoutSeconds:int64",
+    affinity=_open(),
+    containers=Items(_CONTAINER),
+    dnsConfig=_open(),
+    hostAliases=Items(_open("ip", hostnames=Items("text"))),
+    imagePullSecrets=Items(_fields("name"), "name"),
+    initContainers=Items(replace(_CONTAINER, open=True)),
+    nodeSelector=_TEXTS,
+    securityContext=_open(
+        "runAsUser:int64 runAsGroup:int64 runAsNonRoot:boolean fsGroup:int64",
+        supplementalGroups=Items("int64"),
+        seccompProfile=_SECCOMP,
+    ),
+    tolerations=Items(_open("key operator value effect tolerationSeconds:int64")),
+    topologySpreadConstraints=Items(_open()),
+    volumes=Items(_VOLUME, "name"),
 )
-SERVICE = Fields(
-    {
-        "apiVersion": "text",
-        "kind": "text",
-        "metadata": _OBJECT_META,
-        "spec": Fields({"template": Fields({"metadata": _TEMPLATE_META, "spec": _POD}), "traffic": _TRAFFIC}),
-        "status": Fields(
-            {
-                "address": Fields({"CACerts": "text", "audience": "text", "name": "text", "url": "text"}),
-                "annotations": _TEXTS,
-                "conditions": Items(
-                    Fields(
-                        dict.fromkeys(("lastTransitionTime", "message", "reason", "severity", "status", "type"), "text")
-                    )
-                ),
-                "latestCreatedRevisionName": "text",
-                "latestReadyRevisionName": "text",
-                "observedGeneration": "int64",
-                "traffic": _TRAFFIC,
-                "url": "text",
-            }
-        ),
-    }
+_TRAFFIC = Items(_fields("configurationName latestRevision:boolean percent:int64 revisionName tag url"))
+SERVICE = _fields(
+    "apiVersion kind",
+    metadata=_OBJECT_META,
+    spec=_fields(template=_fields(metadata=_TEMPLATE_META, spec=_POD), traffic=_TRAFFIC),
+    status=_fields(
+        "latestCreatedRevisionName latestReadyRevisionName observedGeneration:int64 url",
+        address=_fields("CACerts audience name url"),
+        annotations=_TEXTS,
+        conditions=Items(_fields("lastTransitionTime message reason severity status type")),
+        traffic=_TRAFFIC,
+    ),
 )
 """A Service of serving.knative.dev/v1."""
