@@ -7,7 +7,7 @@ compiled code the same names stand for places in arrays, see ``compiled/arrays.p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_origin, get_type_hints
 
 from kpasim.engines import counts
 from kpasim.engines.outcome import NO_DESIRED
@@ -540,6 +540,23 @@ class Session(Entity):
     answered_ns: int = NEVER_NS
 
 
+class Field(NamedTuple):
+    """What a name of ``Simulation`` stands for.
+
+    Attributes:
+        kind: An ``Entity``, ``int``, ``float``, or ``"int32"`` for whole numbers that take half the space.
+        size: Rows and columns, as numbers or as names of ``sizes``; empty for what there is one of.
+    """
+
+    kind: Any
+    size: tuple[int | str, ...] = ()
+
+    @property
+    def is_entity(self) -> bool:
+        """Whether it stands for entities, not for plain numbers."""
+        return isinstance(self.kind, type) and issubclass(self.kind, Entity)
+
+
 class Supply(NamedTuple):
     """Which requests there are random numbers for.
 
@@ -599,89 +616,89 @@ class Simulation(Core):
     params: Params
     draws: Draws
     supply: Supply
-    clients: Clients
-    ingress: Ingress
-    revision: Revision
-    autoscaler: Autoscaler
-    cluster: Cluster
-    recorder: Recorder
-    event_queue: EventQueue
-    heap: Any
-    requests: list[Request]
-    links: list[Link]
-    shares: list[Share]
-    drawn: Any
-    first_byte_due: Any
-    age: Any
-    workers: list[Worker]
-    sessions: list[Session]
-    activators: list[Activator]
-    waiting: list[Queue]
-    views: list[View]
-    blocks: Any
-    block_pods: Any
-    block_first: Any
-    block_nth: Any
-    members: Any
-    spots: Any
-    free: Any
-    free_blocks: Any
-    group_pods: Any
-    in_flight: Any
-    pods: list[Pod]
-    proxy_queues: list[Queue]
-    container_queues: list[Queue]
-    running: list[Queue]
-    slots: Any
-    stats: Any
-    published: Any
-    alive_pods: Any
-    unprobed: Any
-    pending: Queue
-    candidates: Any
-    scratch: Any
-    chosen: Any
-    keys: Any
-    readable: Any
-    started: Any
-    movers: Any
-    nodes: list[Node]
-    gpus: list[Shared]
-    stages: list[Stage]
-    connections: list[Shared]
-    transfers: list[Share]
-    pod_links: list[Link]
-    turns: list[Queue]
-    pullers: list[Queue]
-    turn: Any
-    stable_buckets: Any
-    panic_buckets: Any
-    spans: Any
-    totals: Any
-    panicking: Any
-    samples: Any
-    total_samples: Any
-    hpa_state: Any
-    recommendations: Any
-    up_events: Any
-    down_events: Any
-    keda_state: Any
-    ring: Any
-    ring_span: Any
-    ring_total: Any
-    interceptor: Any
-    memory: Any
-    found_interceptor: Any
-    ray_state: Any
-    slots_of_day: Any
-    owners: Any
-    sorted: Any
-    delay_slots: Any
-    ticks: list[Tick]
-    scaling: list[Change]
-    histogram: Any
-    late_block: Any
-    late_ns: Any
+    clients: Annotated[Clients, Field(Clients)]
+    ingress: Annotated[Ingress, Field(Ingress)]
+    revision: Annotated[Revision, Field(Revision)]
+    autoscaler: Annotated[Autoscaler, Field(Autoscaler)]
+    cluster: Annotated[Cluster, Field(Cluster)]
+    recorder: Annotated[Recorder, Field(Recorder)]
+    event_queue: Annotated[EventQueue, Field(EventQueue)]
+    heap: Annotated[Any, Field(int, ("events", 2))]
+    requests: Annotated[list[Request], Field(Request, ("requests",))]
+    links: Annotated[list[Link], Field(Link, ("requests",))]
+    shares: Annotated[list[Share], Field(Share, ("shares",))]
+    drawn: Annotated[Any, Field("int32", ("drawn",))]
+    first_byte_due: Annotated[Any, Field(int, ("first_bytes",))]
+    age: Annotated[Any, Field("int32", ("age",))]
+    workers: Annotated[list[Worker], Field(Worker, ("workers",))]
+    sessions: Annotated[list[Session], Field(Session, ("sessions",))]
+    activators: Annotated[list[Activator], Field(Activator, ("activators",))]
+    waiting: Annotated[list[Queue], Field(Queue, ("activators",))]
+    views: Annotated[list[View], Field(View, ("views",))]
+    blocks: Annotated[Any, Field(int, ("views", "blocks"))]
+    block_pods: Annotated[Any, Field(int, ("views", "blocks"))]
+    block_first: Annotated[Any, Field(int, ("views", "blocks"))]
+    block_nth: Annotated[Any, Field(int, ("views", "blocks"))]
+    members: Annotated[Any, Field("int32", ("views", "members"))]
+    spots: Annotated[Any, Field("int32", ("views", "pods"))]
+    free: Annotated[Any, Field(int, ("views", "blocks"))]
+    free_blocks: Annotated[Any, Field(int, ("views", "words"))]
+    group_pods: Annotated[Any, Field(int, ("views", "words"))]
+    in_flight: Annotated[Any, Field(int, ("activators", "pods"))]
+    pods: Annotated[list[Pod], Field(Pod, ("pods",))]
+    proxy_queues: Annotated[list[Queue], Field(Queue, ("pods",))]
+    container_queues: Annotated[list[Queue], Field(Queue, ("pods",))]
+    running: Annotated[list[Queue], Field(Queue, ("pods",))]
+    slots: Annotated[Any, Field(int, ("pods",))]
+    stats: Annotated[Any, Field(int, ("stats", accounting.COLUMNS))]
+    published: Annotated[Any, Field(float, ("pods", scraping.FIELDS))]
+    alive_pods: Annotated[Any, Field("int32", ("pods",))]
+    unprobed: Annotated[Any, Field(int, ("pods",))]
+    pending: Annotated[Queue, Field(Queue)]
+    candidates: Annotated[Any, Field(int, ("pods",))]
+    scratch: Annotated[Any, Field(int, ("pods",))]
+    chosen: Annotated[Any, Field(int, ("pods",))]
+    keys: Annotated[Any, Field(float, ("pods",))]
+    readable: Annotated[Any, Field(int, ("pods",))]
+    started: Annotated[Any, Field(int, ("pods",))]
+    movers: Annotated[Any, Field(int, ("movers",))]
+    nodes: Annotated[list[Node], Field(Node, ("nodes",))]
+    gpus: Annotated[list[Shared], Field(Shared, ("gpus",))]
+    stages: Annotated[list[Stage], Field(Stage, ("stages",))]
+    connections: Annotated[list[Shared], Field(Shared, ("stages",))]
+    transfers: Annotated[list[Share], Field(Share, ("transfers",))]
+    pod_links: Annotated[list[Link], Field(Link, ("pods",))]
+    turns: Annotated[list[Queue], Field(Queue, ("stages",))]
+    pullers: Annotated[list[Queue], Field(Queue, ("nodes",))]
+    turn: Annotated[Any, Field(int, ("ingress_workers",))]
+    stable_buckets: Annotated[Any, Field(float, ("stable_window",))]
+    panic_buckets: Annotated[Any, Field(float, ("panic_window",))]
+    spans: Annotated[Any, Field(int, (2, 2))]
+    totals: Annotated[Any, Field(float, (2, 1))]
+    panicking: Annotated[Any, Field(int, (2,))]
+    samples: Annotated[Any, Field(int, ("pods", "samples"))]
+    total_samples: Annotated[Any, Field(int, ("samples",))]
+    hpa_state: Annotated[Any, Field(int, (4,))]
+    recommendations: Annotated[Any, Field(int, ("recommendations", 2))]
+    up_events: Annotated[Any, Field(int, ("up_events", 2))]
+    down_events: Annotated[Any, Field(int, ("down_events", 2))]
+    keda_state: Annotated[Any, Field(int, (2,))]
+    ring: Annotated[Any, Field(int, ("ring",))]
+    ring_span: Annotated[Any, Field(int, (2,))]
+    ring_total: Annotated[Any, Field(int, (1,))]
+    interceptor: Annotated[Any, Field(int, (1, 2))]
+    memory: Annotated[Any, Field(int, (1, 2))]
+    found_interceptor: Annotated[Any, Field(int, (1,))]
+    ray_state: Annotated[Any, Field(int, (2,))]
+    slots_of_day: Annotated[Any, Field(float, ("slots_of_day", 2))]
+    owners: Annotated[Any, Field(int, ("periods",))]
+    sorted: Annotated[Any, Field(float, ("periods",))]
+    delay_slots: Annotated[Any, Field(int, ("delay_slots",))]
+    ticks: Annotated[list[Tick], Field(Tick, ("ticks",))]
+    scaling: Annotated[list[Change], Field(Change, ("scalings",))]
+    histogram: Annotated[Any, Field(int, ("histogram",))]
+    late_block: Annotated[Any, Field(int, ("late",))]
+    late_ns: Annotated[Any, Field(int, ("late", LATE_AT_ONCE))]
 
     def schedule(self, time_ns: int, kind: int, entity: int) -> None:
         """Let an event of a kind happen to an entity at ``time_ns``; see ``clock.Kind``."""
@@ -717,108 +734,10 @@ def renew(entity: Entity) -> None:
     entity.reset()
 
 
-class Field(NamedTuple):
-    """What a name of ``Simulation`` stands for.
-
-    Attributes:
-        kind: An ``Entity``, ``int``, ``float``, or ``"int32"`` for whole numbers that take half the space.
-        size: Rows and columns, as numbers or as names of ``sizes``; empty for what there is one of.
-    """
-
-    kind: Any
-    size: tuple[int | str, ...] = ()
-
-    @property
-    def is_entity(self) -> bool:
-        """Whether it stands for entities, not for plain numbers."""
-        return isinstance(self.kind, type) and issubclass(self.kind, Entity)
-
-
-FIELDS = {
-    "core": Field(Core),
-    "clients": Field(Clients),
-    "ingress": Field(Ingress),
-    "revision": Field(Revision),
-    "autoscaler": Field(Autoscaler),
-    "cluster": Field(Cluster),
-    "recorder": Field(Recorder),
-    "event_queue": Field(EventQueue),
-    "heap": Field(int, ("events", 2)),
-    "requests": Field(Request, ("requests",)),
-    "links": Field(Link, ("requests",)),
-    "shares": Field(Share, ("shares",)),
-    "drawn": Field("int32", ("drawn",)),
-    "first_byte_due": Field(int, ("first_bytes",)),
-    "age": Field("int32", ("age",)),
-    "workers": Field(Worker, ("workers",)),
-    "sessions": Field(Session, ("sessions",)),
-    "activators": Field(Activator, ("activators",)),
-    "waiting": Field(Queue, ("activators",)),
-    "views": Field(View, ("views",)),
-    "blocks": Field(int, ("views", "blocks")),
-    "block_pods": Field(int, ("views", "blocks")),
-    "block_first": Field(int, ("views", "blocks")),
-    "block_nth": Field(int, ("views", "blocks")),
-    "members": Field("int32", ("views", "members")),
-    "spots": Field("int32", ("views", "pods")),
-    "free": Field(int, ("views", "blocks")),
-    "free_blocks": Field(int, ("views", "words")),
-    "group_pods": Field(int, ("views", "words")),
-    "in_flight": Field(int, ("activators", "pods")),
-    "pods": Field(Pod, ("pods",)),
-    "proxy_queues": Field(Queue, ("pods",)),
-    "container_queues": Field(Queue, ("pods",)),
-    "running": Field(Queue, ("pods",)),
-    "slots": Field(int, ("pods",)),
-    "stats": Field(int, ("stats", accounting.COLUMNS)),
-    "published": Field(float, ("pods", scraping.FIELDS)),
-    "alive_pods": Field("int32", ("pods",)),
-    "unprobed": Field(int, ("pods",)),
-    "pending": Field(Queue),
-    "candidates": Field(int, ("pods",)),
-    "scratch": Field(int, ("pods",)),
-    "chosen": Field(int, ("pods",)),
-    "keys": Field(float, ("pods",)),
-    "readable": Field(int, ("pods",)),
-    "started": Field(int, ("pods",)),
-    "movers": Field(int, ("movers",)),
-    "nodes": Field(Node, ("nodes",)),
-    "gpus": Field(Shared, ("gpus",)),
-    "stages": Field(Stage, ("stages",)),
-    "connections": Field(Shared, ("stages",)),
-    "transfers": Field(Share, ("transfers",)),
-    "pod_links": Field(Link, ("pods",)),
-    "turns": Field(Queue, ("stages",)),
-    "pullers": Field(Queue, ("nodes",)),
-    "turn": Field(int, ("ingress_workers",)),
-    "stable_buckets": Field(float, ("stable_window",)),
-    "panic_buckets": Field(float, ("panic_window",)),
-    "spans": Field(int, (2, 2)),
-    "totals": Field(float, (2, 1)),
-    "panicking": Field(int, (2,)),
-    "samples": Field(int, ("pods", "samples")),
-    "total_samples": Field(int, ("samples",)),
-    "hpa_state": Field(int, (4,)),
-    "recommendations": Field(int, ("recommendations", 2)),
-    "up_events": Field(int, ("up_events", 2)),
-    "down_events": Field(int, ("down_events", 2)),
-    "keda_state": Field(int, (2,)),
-    "ring": Field(int, ("ring",)),
-    "ring_span": Field(int, (2,)),
-    "ring_total": Field(int, (1,)),
-    "interceptor": Field(int, (1, 2)),
-    "memory": Field(int, (1, 2)),
-    "found_interceptor": Field(int, (1,)),
-    "ray_state": Field(int, (2,)),
-    "slots_of_day": Field(float, ("slots_of_day", 2)),
-    "owners": Field(int, ("periods",)),
-    "sorted": Field(float, ("periods",)),
-    "delay_slots": Field(int, ("delay_slots",)),
-    "ticks": Field(Tick, ("ticks",)),
-    "scaling": Field(Change, ("scalings",)),
-    "histogram": Field(int, ("histogram",)),
-    "late_block": Field(int, ("late",)),
-    "late_ns": Field(int, ("late", LATE_AT_ONCE)),
+FIELDS: dict[str, Field] = {"core": Field(Core)} | {
+    name: hint.__metadata__[0]
+    for name, hint in get_type_hints(Simulation, include_extras=True).items()
+    if get_origin(hint) is Annotated
 }
 """All fields of a ``Simulation`` but params, draws and supply; the numbers of ``core`` are its own attributes."""
 
