@@ -388,11 +388,10 @@ def say(line: answer.Line) -> None:
 def facts_of(result: Result | Statistics) -> answer.Facts:
     """What the answer of a run is made of."""
     from kpasim.report.answer import Facts
-    from kpasim.results.summary import flattened
     from kpasim.studies.prices import assumed
 
     money = result.cost
-    medians, intervals = dict(flattened(result.summary)), dict(flattened(result.intervals))
+    medians, intervals = result.by_name
     shown = intervals if result.replications > 1 else {}
     return Facts(medians, shown, result.replications, money, result.experiment, result.no_month, assumed(result.prices))
 
@@ -436,13 +435,12 @@ def figures_of_merit(result: Result | Statistics) -> Any:
     """Each figure with its 90 % interval over the replications."""
     from kpasim.results.cost import PART_WORDS
     from kpasim.results.display import PERCENTILES, interval_words, shown
-    from kpasim.results.summary import flattened
 
     words = interval_words(result.replications)
     title = counted(result.replications, "replication") + (f": median and {words}" if words else "")
     headings = ("", "median", "90 %", "unit") if words else ("", "value", "", "unit")
     rows = table(headings, headings[1:2], title=title, caption=PERCENTILES)
-    for heading, value, interval, unit in shown(dict(flattened(result.summary)), dict(flattened(result.intervals))):
+    for heading, value, interval, unit in shown(*result.by_name):
         rows.add_row(heading, value, interval if words else "", unit)
     if money := getattr(result, "cost", None):
         for heading, name in (("cost", "amount"), ("  per 1,000 requests", "per_1000"), ("  per month", "per_month")):

@@ -75,6 +75,11 @@ class Aggregated(ABC):
         """90 % predictive interval of every figure."""
         return self.aggregate.intervals
 
+    @property
+    def by_name(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Medians, and intervals, by the dotted names of figures."""
+        return dict(flattened(self.summary)), dict(flattened(self.intervals))
+
 
 def summarise(tables: Tables, horizon_s: float | None = None, gpus_per_pod: float = 0) -> dict[str, Any]:
     """The figures of one run.

@@ -11,7 +11,6 @@ import numpy as np
 
 from kpasim.results.display import FIGURES, MAYBE_ZERO
 from kpasim.results.paired import Difference, difference
-from kpasim.results.summary import Figures
 from kpasim.spec.difference import same_load
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.common import rest_alike
@@ -42,7 +41,7 @@ class Against:
 
     def differences(self) -> list[tuple[str, str, str, Difference]]:
         """Each figure that both runs have: title, name, unit, and the difference other minus one."""
-        mine, theirs = _figures(self.one), _figures(self.other)
+        mine, theirs = self.one.all_figures, self.other.all_figures
         currency = (self.one.cost or {}).get("currency", "")
         wanted = [*FIGURES, *((title, name, currency) for title, name in MONEY)]
         both = [row for row in wanted if row[1] in mine and row[1] in theirs]
@@ -116,9 +115,3 @@ def against(
         done[0] = 0
         first, second = execute(one, end_s), execute(other, end_s)
     return Against(first, second, same_load(first.experiment, second.experiment), end_s, met_idle)
-
-
-def _figures(result: Result) -> Figures:
-    """All figures of a run, one value per replication."""
-    costs = {f"cost.{name}": values for name, values in (result.cost_figures or {}).items()}
-    return {**result.figures, **result.use, **costs}

@@ -229,22 +229,8 @@ def calibrate(
     if summary is not None:
         if extra:
             raise RunError("stages cannot be combined with a report of hey; give pods as kubectl prints them")
-        return _by_simulation(
-            summary,
-            records,
-            experiment,
-            title,
-            starts.stages,
-            candidate,
-            tuple(without),
-            draws,
-            seed,
-            effort,
-            service,
-            reproduce,
-            progress,
-            notes,
-        )
+        asked = summaries.Asked(candidate, service, reproduce, draws, seed, effort, progress)
+        return _by_simulation(summary, records, experiment, title, starts.stages, tuple(without), asked, notes)
     served = fit_clients(loads, rng) if loads else fit_service(records, experiment, rng, only=only)
     if served is None and not starts.stages and not extra:
         why = [text for text in notes if "left out" in text or "leaves out" in text or "no duration" in text]
@@ -314,14 +300,8 @@ def _by_simulation(
     experiment: Experiment | None,
     title: str,
     starts: Sequence[StageFit],
-    candidate: str,
     without: tuple[str, ...],
-    draws: int,
-    seed: int,
-    effort: float,
-    service: str,
-    reproduce: bool,
-    progress: Callable[[int, int], None] | None,
+    asked: summaries.Asked,
     notes: list[str],
 ) -> Calibration:
     assert experiment is not None
@@ -330,24 +310,13 @@ def _by_simulation(
     if unknown:
         raise RunError(f"no summary statistic {unknown[0]!r} in a report of hey (one of {', '.join(lines.LINES)})")
     target = lines.target(measured, without, ends_s)
-    found = summaries.explained(
-        target,
-        experiment,
-        candidate=candidate,
-        starts=starts,
-        draws=draws,
-        seed=seed,
-        effort=effort,
-        service=service,
-        reproduce=reproduce,
-        progress=progress,
-    )
+    found = summaries.explained(target, experiment, asked, starts)
     same = summaries.equivalent(found.compared)
     estimates = {key: _interval(values) for key, values in found.figures.items()}
     source = [
         _made(records, f"a report of {measured.requests} requests"),
         "Method: simulation-based inference (regression-adjusted approximate Bayesian computation in shrinking "
-        f"regions), {found.runs} runs of the experiment {experiment.name}, seed {seed}",
+        f"regions), {found.runs} runs of the experiment {experiment.name}, seed {asked.seed}",
         "Summary statistics fitted: "
         + ", ".join([*(one for one in target.names if one != "rps"), "histogram, errors"]),
         "Prior: " + "; ".join(f"{key} {text}" for key, text in found.priors.items()),

@@ -125,8 +125,13 @@ class Comparison:
         }
 
 
+def compare_run(run: Mapping[str, Any], tables: Tables, **how: Any) -> Comparison:
+    """As ``compare``, for a run that has been read already."""
+    return compare((run, tables), **how)
+
+
 def compare(
-    folder: str | Path,
+    folder: str | Path | tuple[Mapping[str, Any], Tables],
     *,
     replications: int = REPLICATIONS,
     service_times: ServiceTimes | None = None,
@@ -142,7 +147,7 @@ def compare(
     """Simulate the experiment of a run folder and put the prediction beside the measurement.
 
     Args:
-        folder: The run folder.
+        folder: The run folder, or run.json and the tables of one.
         replications: How many runs make the prediction.
         service_times: ``"recorded"``: the k-th start of service takes the k-th measured time, the k-th pod starts as
             long as the k-th measured one, and an open loop's requests are sent when they were; what remains is the
@@ -165,44 +170,13 @@ def compare(
         ExperimentError: It does not describe an experiment, or a tolerance is none.
         RunError: A tolerance is for no metric that there is, or recorded times are asked for beside a model.
     """
-    if not Path(folder, "run.json").exists():
-        wrong = "holds no run (no run.json)" if Path(folder).is_dir() else "no such folder"
-        raise RecordError(folder, [Problem("", f"{wrong}; kpasim run --out and kpasim validate leave one")])
-    run, tables, _ = read_run_folder(folder)
-    return compare_run(
-        run,
-        tables,
-        base=Path(folder),
-        replications=replications,
-        service_times=service_times,
-        model=model,
-        experiment=experiment,
-        align=align,
-        seed=seed,
-        engine=engine,
-        tolerances=tolerances,
-        progress=progress,
-        report_places_ns=report_places_ns,
-    )
-
-
-def compare_run(
-    run: Mapping[str, Any],
-    tables: Tables,
-    *,
-    base: Path = Path(),
-    replications: int = REPLICATIONS,
-    service_times: ServiceTimes | None = None,
-    align: bool = False,
-    seed: int | None = None,
-    engine: Engine = "auto",
-    tolerances: Mapping[str, str] | None = None,
-    progress: Callable[[int], None] | None = None,
-    report_places_ns: tuple[int, ...] = (),
-    model: Mapping[str, Any] | None = None,
-    experiment: Experiment | None = None,
-) -> Comparison:
-    """As ``compare``, for a run that has been read already."""
+    if isinstance(folder, tuple):
+        (run, tables), base = folder, Path()
+    else:
+        if not Path(folder, "run.json").exists():
+            wrong = "holds no run (no run.json)" if Path(folder).is_dir() else "no such folder"
+            raise RecordError(folder, [Problem("", f"{wrong}; kpasim run --out and kpasim validate leave one")])
+        (run, tables, _), base = read_run_folder(folder), Path(folder)
     own_prediction = model is not None or experiment is not None
     if own_prediction and service_times == "recorded":
         raise RunError("--service-times recorded: a model or an experiment of your own is judged by its own times")

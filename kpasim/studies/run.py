@@ -156,7 +156,7 @@ class Result(summary.Aggregated):
         Of a load that goes on, requests sent during the warm-up are left out, as in the cost per month; see
         `studies.steady`. All other figures are those of the whole run.
         """
-        found = {**self.figures, **{f"cost.{name}": values for name, values in (self.cost_figures or {}).items()}}
+        found = {**self.figures, **self.costs_by_name}
         steady_s = self.steady_s
         if steady_s is None:
             return found
@@ -203,6 +203,16 @@ class Result(summary.Aggregated):
     def cost_figures(self) -> Figures | None:
         """Cost of each replication; ``None`` without prices."""
         return self.terms.bills(self._stacked, self.horizon_s)
+
+    @property
+    def costs_by_name(self) -> Figures:
+        """Cost of each replication as ``cost.NAME``; empty without prices."""
+        return {f"cost.{name}": values for name, values in (self.cost_figures or {}).items()}
+
+    @property
+    def all_figures(self) -> Figures:
+        """Figures of merit, use of the pods, and costs as ``cost.NAME``, one value per replication."""
+        return {**self.figures, **self.use, **self.costs_by_name}
 
     @cached_property
     def cost(self) -> dict[str, Any] | None:
@@ -287,8 +297,7 @@ class Result(summary.Aggregated):
     def _repr_html_(self) -> str:
         """Figures with their intervals, for notebooks."""
         title = f"{self.experiment.name}: {self.replications} replications"
-        flat = (dict(summary.flattened(self.summary)), dict(summary.flattened(self.intervals)))
-        return display.as_html(title, *flat)
+        return display.as_html(title, *self.by_name)
 
     def __repr__(self) -> str:
         medians = self.summary

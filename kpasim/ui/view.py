@@ -11,7 +11,6 @@ from kpasim.report.run_page import facts_of
 from kpasim.results.cost import PART_WORDS
 from kpasim.results.display import FIGURES, figure, figure_span, interval_words, number, shown, signed, span
 from kpasim.results.paired import Difference
-from kpasim.results.summary import flattened
 from kpasim.studies.against import MONEY, Against
 from kpasim.studies.explain import why
 from kpasim.studies.run import Result
@@ -100,7 +99,7 @@ def _tile(tile: Tile, result: Result, verdicts: Mapping[str, Mapping[str, str]])
         value, unit = number(money[name]), money["currency"]
         interval = span(money["intervals"].get(name)) if result.replications > 1 else ""
     else:
-        medians, intervals = dict(flattened(result.summary)), dict(flattened(result.intervals))
+        medians, intervals = result.by_name
         unit = next(unit for _, name, unit in FIGURES if name == tile.name)
         if failures and tile.name.startswith("latency_s."):
             unit = f"{unit}, of successes"
@@ -124,7 +123,7 @@ def _rows(result: Result, verdicts: Mapping[str, Mapping[str, str]]) -> list[lis
     several = result.replications > 1
     rows = [
         [title.strip(), value, interval if several else "", unit, _verdict_text(verdicts.get(names[title]))]
-        for title, value, interval, unit in shown(dict(flattened(result.summary)), dict(flattened(result.intervals)))
+        for title, value, interval, unit in shown(*result.by_name)
     ]
     if money := result.cost:
         for title, name in MONEY:

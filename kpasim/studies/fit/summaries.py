@@ -92,42 +92,47 @@ class Inferred:
     runs: int
 
 
-def explained(
-    target: Target,
-    experiment: Experiment,
-    *,
-    candidate: str = "auto",
-    service: str = "one-kind",
-    reproduce: bool = False,
-    starts: Sequence[StageFit] = (),
-    draws: int,
-    seed: int,
-    effort: float = 1.0,
-    progress: Callable[[int, int], None] | None = None,
-) -> Inferred:
+@dataclass(frozen=True)
+class Asked:
+    """How a report is to be explained.
+
+    Attributes:
+        candidate: Name of a candidate, or ``"auto"`` for the one that predicts the report best.
+        service: Shape of the service time, one of ``candidates.SERVICES``.
+        reproduce: Whether to tilt the posterior, as little as possible, so that each fitted statistic is the
+            median of its predictions.
+        draws: Draws of the posterior to keep.
+        seed: Seed of all random numbers.
+        effort: Simulated runs, as a multiple of those that a minute allows.
+        progress: Called with the number of runs done, and of all at most.
+    """
+
+    candidate: str
+    service: str
+    reproduce: bool
+    draws: int
+    seed: int
+    effort: float
+    progress: Callable[[int, int], None] | None
+
+
+def explained(target: Target, experiment: Experiment, asked: Asked, starts: Sequence[StageFit] = ()) -> Inferred:
     """The joint posterior of service time and cold start behind a report.
 
     Args:
         target: The report, and which of its lines count.
         experiment: What was run.
-        candidate: Name of one, or ``"auto"`` for the one that predicts the report best.
-        service: Shape of the service time, one of ``candidates.SERVICES``.
-        reproduce: Whether to tilt the posterior, as little as possible, so that each fitted statistic is the
-            median of its predictions.
+        asked: How it is to be explained.
         starts: Stages that were measured; only the service time is inferred then.
-        draws: Draws of the posterior to keep.
-        seed: Seed of all random numbers.
-        effort: Simulated runs, as a multiple of those that a minute allows.
-        progress: Called with the number of runs done, and of all at most.
 
     Raises:
         RunError: The report is not one of this experiment, or no run resembles it.
     """
     _must_fit(target.report, experiment)
-    if service not in shapes.SERVICES:
-        raise RunError(f"no shape {service!r} of the service time (one of {', '.join(shapes.SERVICES)})")
-    wanted = _candidates(experiment, candidate, starts)
-    plan = _plan(target.report.requests, effort)
+    if asked.service not in shapes.SERVICES:
+        raise RunError(f"no shape {asked.service!r} of the service time (one of {', '.join(shapes.SERVICES)})")
+    wanted = _candidates(experiment, asked.candidate, starts)
+    plan = _plan(target.report.requests, asked.effort)
     short = replace(
         plan,
         first=plan.first // 2,
@@ -139,17 +144,17 @@ def explained(
         steps=plan.steps // 2,
     )
     total = (len(wanted) if len(wanted) > 1 else 0) * short.runs + plan.runs
-    counter = _Counter(total, progress)
+    counter = _Counter(total, asked.progress)
     tried: list[tuple[float, _Attempt]] = []
     if len(wanted) > 1:
         for one in wanted:
-            attempt = _Attempt(target, experiment, one, seed, counter, service, reproduce=False)
-            attempt.fit(short, draws)
+            attempt = _Attempt(target, experiment, one, replace(asked, reproduce=False), counter)
+            attempt.fit(short)
             tried.append((attempt.score, attempt))
         tried.sort(key=lambda pair: -pair[0])
     chosen = tried[0][1].candidate if tried else wanted[0]
-    best = _Attempt(target, experiment, chosen, seed, counter, service, reproduce)
-    best.fit(plan, draws)
+    best = _Attempt(target, experiment, chosen, asked, counter)
+    best.fit(plan)
     if not tried:
         tried = [(best.score, best)]
     counter.end()
@@ -233,32 +238,25 @@ class _Attempt:
     """One candidate, fitted to the report."""
 
     def __init__(
-        self,
-        target: Target,
-        experiment: Experiment,
-        candidate: shapes.Candidate,
-        seed: int,
-        counter: _Counter,
-        service: str,
-        reproduce: bool,
+        self, target: Target, experiment: Experiment, candidate: shapes.Candidate, asked: Asked, counter: _Counter
     ) -> None:
         self.candidate = candidate
         self.tilt = 0.0
-        self._reproduce = reproduce
+        self._asked = asked
         self.name = candidate.name
         self._target, self._counter = target, counter
         report = target.report
-        parameters = shapes.service_parameters(report.fastest, report.average, service)
-        self._simulator = Simulator(experiment, candidate, parameters, HORIZON * report.total, seed)
-        self._rng = np.random.default_rng(seed)
+        parameters = shapes.service_parameters(report.fastest, report.average, asked.service)
+        self._simulator = Simulator(experiment, candidate, parameters, HORIZON * report.total, asked.seed)
+        self._rng = np.random.default_rng(asked.seed)
         self._threads = os.cpu_count() or 1
 
-    def fit(self, plan: Plan, draws: int) -> None:
+    def fit(self, plan: Plan) -> None:
         """Find the posterior, and simulate the report's run under it."""
-        before = self._counter.done
+        before, draws = self._counter.done, self._asked.draws
         self._posterior = self._infer(plan)
         self._counter.skip(plan.runs - (self._counter.done - before))
-        self.z = self._tilted(draws) if self._reproduce else self._posterior.sample(draws, self._rng)
+        self.z = self._tilted(draws) if self._asked.reproduce else self._posterior.sample(draws, self._rng)
         runs = self._simulator.execute(np.repeat(self.z, AGAIN, axis=0), 1 << 30, self._threads)
         self.score = _score(self._target, runs)
         self.lines = self._lines(runs)

@@ -88,9 +88,7 @@ class Versus:
 
     def figures(self, place: int) -> Figures:
         """Figures of one autoscaler, one value per replication."""
-        result = self.results[place]
-        costs = {f"cost.{name}": values for name, values in (result.cost_figures or {}).items()}
-        figures = {**result.figures, **result.use, **costs}
+        figures = self.results[place].all_figures
         sent = np.maximum(figures["requests"], 1)
         return figures | {"failed_share": figures["errors"] / sent}
 
