@@ -178,16 +178,3 @@ def activator_report(row: NDArray[np.int64], now_ns: int) -> tuple[float, int, b
     if concurrency == 0.0 and row[REFERENCES] == 0:
         row[ALIVE] = 0
     return max(concurrency - first, 0.0), count - first, bool(row[ALIVE] != 0)
-
-
-KERNELS = (
-    start,
-    advance,
-    enter,
-    leave,
-    cut,
-    per_second,
-    activator_enter,
-    activator_leave,
-    activator_report,
-)

@@ -98,6 +98,3 @@ def activator_backed(asked: int, ready_endpoints: int) -> bool:
         knative/serving@98e5ef9, pkg/reconciler/serverlessservice/serverlessservice.go, ``reconcilePublicEndpoints``
     """
     return asked == PROXY or ready_endpoints == 0
-
-
-KERNELS = (excess_burst_capacity, num_activators, mode, effective_mode, activator_backed)

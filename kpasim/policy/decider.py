@@ -215,6 +215,3 @@ def pokes(desired: int, concurrency: float) -> bool:
         knative/serving@98e5ef9, pkg/autoscaler/scaling/multiscaler.go, ``MultiScaler.Poke``
     """
     return desired == 0 and concurrency != 0.0
-
-
-KERNELS = (start, initial_status, whole_pods, wanted, tick, needs_reconcile, pokes)

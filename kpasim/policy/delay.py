@@ -76,6 +76,3 @@ def current(slots: NDArray[np.int64]) -> int:
         knative/serving@98e5ef9, pkg/autoscaler/aggregation/max/window.go, ``window.Current``
     """
     return int(slots[_VALUES + slots[_OLDEST]])
-
-
-KERNELS = (record_slot, record, current)

@@ -364,6 +364,29 @@ def unready_for_cpu(
     return not ready and started_ago_ns - readiness_delay_ns < ready_changed_ago_ns
 
 
+def mean_milli(total_milli: int, count: int) -> int:
+    """Mean in whole thousandths, cut towards zero as Go's integers are."""
+    return total_milli // count if total_milli >= 0 else -(-total_milli // count)
+
+
+def filled_replicas(
+    current: int, ratio: float, filled: float, counted: int, tolerance_up: float, tolerance_down: float
+) -> int:
+    """Pods asked for once pods without a metric were filled in; never against the direction of the first ratio.
+
+    Source:
+        Kubernetes 1.36.2, replica_calculator.go, ``calcPlainMetricReplicas``
+    """
+    if within_tolerance(filled, tolerance_up, tolerance_down):
+        return current
+    if (ratio < 1.0 and filled > 1.0) or (ratio > 1.0 and filled < 1.0):
+        return current
+    replicas = whole_pods(filled * counted)
+    if (filled < 1.0 and replicas > current) or (filled > 1.0 and replicas < current):
+        return current
+    return replicas
+
+
 def pods_average_replicas(
     current: int,
     total_milli: int,
@@ -471,29 +494,6 @@ def utilization_replicas(
     return filled_replicas(current, ratio, filled, counted, tolerance_up, tolerance_down)
 
 
-def mean_milli(total_milli: int, count: int) -> int:
-    """Mean in whole thousandths, cut towards zero as Go's integers are."""
-    return total_milli // count if total_milli >= 0 else -(-total_milli // count)
-
-
-def filled_replicas(
-    current: int, ratio: float, filled: float, counted: int, tolerance_up: float, tolerance_down: float
-) -> int:
-    """Pods asked for once pods without a metric were filled in; never against the direction of the first ratio.
-
-    Source:
-        Kubernetes 1.36.2, replica_calculator.go, ``calcPlainMetricReplicas``
-    """
-    if within_tolerance(filled, tolerance_up, tolerance_down):
-        return current
-    if (ratio < 1.0 and filled > 1.0) or (ratio > 1.0 and filled < 1.0):
-        return current
-    replicas = whole_pods(filled * counted)
-    if (filled < 1.0 and replicas > current) or (filled > 1.0 and replicas < current):
-        return current
-    return replicas
-
-
 def larger(proposals: NDArray[np.int64], current: int) -> int:
     """The largest of the metrics' proposals; with a failed metric only one that does not shrink.
 
@@ -545,6 +545,139 @@ def measures(settings: Settings, history: History, current: int) -> int:
     return MEASURED
 
 
+def store(state: NDArray[np.int64], length: int, rows: NDArray[np.int64], place: int, count: int, now_ns: int) -> None:
+    """Write a row over the one at ``place``, or append it when ``place`` is -1."""
+    if place < 0:
+        place = int(state[length])
+        state[length] += 1
+    rows[place, COUNT] = count
+    rows[place, TIME_NS] = now_ns
+
+
+def stabilised(settings: Settings, history: History, now_ns: int, current: int, wanted: int) -> tuple[int, int]:
+    """The wanted count held back by recent recommendations; the wanted count itself is stored.
+
+    Returns:
+        The count, and the code of the reason in ``ABLE_REASONS``.
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``stabilizeRecommendationWithBehaviors``
+    """
+    stored = history.recommendations
+    up = down = wanted
+    place = -1
+    for row in range(history.state[RECOMMENDATIONS]):
+        age_ns = now_ns - stored[row, TIME_NS]
+        if age_ns < settings.up.window_ns:
+            up = min(up, int(stored[row, COUNT]))
+        if age_ns < settings.down.window_ns:
+            down = max(down, int(stored[row, COUNT]))
+        if age_ns > settings.up.window_ns and age_ns > settings.down.window_ns:
+            place = row
+    stable = min(max(current, up), down)
+    store(history.state, RECOMMENDATIONS, stored, place, wanted, now_ns)
+    if stable == wanted:
+        return stable, READY_FOR_NEW_SCALE
+    return stable, SCALE_UP_STABILIZED if wanted >= current else SCALE_DOWN_STABILIZED
+
+
+def stabilised_without_behavior(settings: Settings, history: History, now_ns: int, wanted: int) -> tuple[int, int]:
+    """The largest recommendation of the down-window; a recommendation exactly as old as the window still counts.
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``stabilizeRecommendation``
+    """
+    stored = history.recommendations
+    stable = wanted
+    place = -1
+    for row in range(history.state[RECOMMENDATIONS]):
+        if now_ns - stored[row, TIME_NS] > settings.down.window_ns:
+            place = row
+        else:
+            stable = max(stable, int(stored[row, COUNT]))
+    store(history.state, RECOMMENDATIONS, stored, place, wanted, now_ns)
+    return stable, READY_FOR_NEW_SCALE if stable == wanted else SCALE_DOWN_STABILIZED
+
+
+def changed(events: NDArray[np.int64], length: int, now_ns: int, period_ns: int) -> int:
+    """Pods that the events younger than ``period_ns`` added or removed.
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``getReplicasChangePerPeriod``
+    """
+    pods = 0
+    for row in range(length):
+        if now_ns - events[row, TIME_NS] < period_ns:
+            pods += int(events[row, COUNT])
+    return pods
+
+
+def rate_limit(rules: Rules, history: History, now_ns: int, current: int, sign: int) -> int:
+    """The count that the policies of one direction allow; ``sign`` is 1 for up and -1 for down.
+
+    Each policy starts from the count at the beginning of its own period: the controller's own changes since then,
+    of both directions, are taken back.
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``calculateScaleUpLimitWithScalingRules``,
+        ``calculateScaleDownLimitWithBehaviors``
+    """
+    if rules.select == DISABLED:
+        return current
+    largest = (rules.select == MAX) == (sign > 0)
+    limit = -_MAX_INT32 - 1 if largest else _MAX_INT32
+    for row in range(len(rules.policies)):
+        period_ns = rules.policies[row, PERIOD_NS]
+        value = rules.policies[row, VALUE]
+        added = changed(history.up_events, history.state[UP_EVENTS], now_ns, period_ns)
+        removed = changed(history.down_events, history.state[DOWN_EVENTS], now_ns, period_ns)
+        began = current - added + removed
+        if rules.policies[row, TYPE] == PODS:
+            allowed = began + sign * value
+        elif sign > 0:
+            allowed = math.ceil(began * (1.0 + value / 100.0))
+        else:
+            allowed = int(began * (1.0 - value / 100.0))
+        limit = max(limit, allowed) if largest else min(limit, allowed)
+    return limit
+
+
+def rate_limited(settings: Settings, history: History, now_ns: int, current: int, wanted: int) -> tuple[int, int]:
+    """The count that policies, ``minReplicas`` and ``maxReplicas`` allow, and the code of the reason.
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``convertDesiredReplicasWithBehaviorRate``
+    """
+    if wanted > current:
+        most = max(current, rate_limit(settings.up, history, now_ns, current, 1))
+        reason = SCALE_UP_LIMIT if settings.max_replicas > most else TOO_MANY
+        most = min(most, settings.max_replicas)
+        if wanted > most:
+            return most, reason
+    elif wanted < current:
+        least = min(current, rate_limit(settings.down, history, now_ns, current, -1))
+        reason = SCALE_DOWN_LIMIT if settings.min_replicas < least else TOO_FEW
+        least = max(least, settings.min_replicas)
+        if wanted < least:
+            return least, reason
+    return wanted, WITHIN_RANGE
+
+
+def limited_without_behavior(settings: Settings, current: int, wanted: int) -> tuple[int, int]:
+    """The count that an HPA without ``behavior`` allows: at most twice the current one, or 4.
+
+    Source:
+        Kubernetes 1.36.2, horizontal.go, ``convertDesiredReplicasWithRules``
+    """
+    most = max(_SCALE_UP_FACTOR * current, _SCALE_UP_MINIMUM)
+    reason = SCALE_UP_LIMIT if settings.max_replicas > most else TOO_MANY
+    if wanted < settings.min_replicas:
+        return settings.min_replicas, TOO_FEW
+    if wanted > min(most, settings.max_replicas):
+        return min(most, settings.max_replicas), reason
+    return wanted, WITHIN_RANGE
+
+
 def decide(
     settings: Settings, history: History, now_ns: int, current: int, proposal: int
 ) -> tuple[int, int, int, int, int]:
@@ -593,137 +726,16 @@ def decide(
     return desired, step, reason, able, limited
 
 
-def stabilised(settings: Settings, history: History, now_ns: int, current: int, wanted: int) -> tuple[int, int]:
-    """The wanted count held back by recent recommendations; the wanted count itself is stored.
-
-    Returns:
-        The count, and the code of the reason in ``ABLE_REASONS``.
+def longest_period_ns(policies: NDArray[np.int64]) -> int:
+    """Longest period of a direction's policies, 0 without any.
 
     Source:
-        Kubernetes 1.36.2, horizontal.go, ``stabilizeRecommendationWithBehaviors``
+        Kubernetes 1.36.2, horizontal.go, ``getLongestPolicyPeriod``
     """
-    stored = history.recommendations
-    up = down = wanted
-    place = -1
-    for row in range(history.state[RECOMMENDATIONS]):
-        age_ns = now_ns - stored[row, TIME_NS]
-        if age_ns < settings.up.window_ns:
-            up = min(up, int(stored[row, COUNT]))
-        if age_ns < settings.down.window_ns:
-            down = max(down, int(stored[row, COUNT]))
-        if age_ns > settings.up.window_ns and age_ns > settings.down.window_ns:
-            place = row
-    stable = min(max(current, up), down)
-    store(history.state, RECOMMENDATIONS, stored, place, wanted, now_ns)
-    if stable == wanted:
-        return stable, READY_FOR_NEW_SCALE
-    return stable, SCALE_UP_STABILIZED if wanted >= current else SCALE_DOWN_STABILIZED
-
-
-def stabilised_without_behavior(settings: Settings, history: History, now_ns: int, wanted: int) -> tuple[int, int]:
-    """The largest recommendation of the down-window; a recommendation exactly as old as the window still counts.
-
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``stabilizeRecommendation``
-    """
-    stored = history.recommendations
-    stable = wanted
-    place = -1
-    for row in range(history.state[RECOMMENDATIONS]):
-        if now_ns - stored[row, TIME_NS] > settings.down.window_ns:
-            place = row
-        else:
-            stable = max(stable, int(stored[row, COUNT]))
-    store(history.state, RECOMMENDATIONS, stored, place, wanted, now_ns)
-    return stable, READY_FOR_NEW_SCALE if stable == wanted else SCALE_DOWN_STABILIZED
-
-
-def store(state: NDArray[np.int64], length: int, rows: NDArray[np.int64], place: int, count: int, now_ns: int) -> None:
-    """Write a row over the one at ``place``, or append it when ``place`` is -1."""
-    if place < 0:
-        place = int(state[length])
-        state[length] += 1
-    rows[place, COUNT] = count
-    rows[place, TIME_NS] = now_ns
-
-
-def rate_limited(settings: Settings, history: History, now_ns: int, current: int, wanted: int) -> tuple[int, int]:
-    """The count that policies, ``minReplicas`` and ``maxReplicas`` allow, and the code of the reason.
-
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``convertDesiredReplicasWithBehaviorRate``
-    """
-    if wanted > current:
-        most = max(current, rate_limit(settings.up, history, now_ns, current, 1))
-        reason = SCALE_UP_LIMIT if settings.max_replicas > most else TOO_MANY
-        most = min(most, settings.max_replicas)
-        if wanted > most:
-            return most, reason
-    elif wanted < current:
-        least = min(current, rate_limit(settings.down, history, now_ns, current, -1))
-        reason = SCALE_DOWN_LIMIT if settings.min_replicas < least else TOO_FEW
-        least = max(least, settings.min_replicas)
-        if wanted < least:
-            return least, reason
-    return wanted, WITHIN_RANGE
-
-
-def rate_limit(rules: Rules, history: History, now_ns: int, current: int, sign: int) -> int:
-    """The count that the policies of one direction allow; ``sign`` is 1 for up and -1 for down.
-
-    Each policy starts from the count at the beginning of its own period: the controller's own changes since then,
-    of both directions, are taken back.
-
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``calculateScaleUpLimitWithScalingRules``,
-        ``calculateScaleDownLimitWithBehaviors``
-    """
-    if rules.select == DISABLED:
-        return current
-    largest = (rules.select == MAX) == (sign > 0)
-    limit = -_MAX_INT32 - 1 if largest else _MAX_INT32
-    for row in range(len(rules.policies)):
-        period_ns = rules.policies[row, PERIOD_NS]
-        value = rules.policies[row, VALUE]
-        added = changed(history.up_events, history.state[UP_EVENTS], now_ns, period_ns)
-        removed = changed(history.down_events, history.state[DOWN_EVENTS], now_ns, period_ns)
-        began = current - added + removed
-        if rules.policies[row, TYPE] == PODS:
-            allowed = began + sign * value
-        elif sign > 0:
-            allowed = math.ceil(began * (1.0 + value / 100.0))
-        else:
-            allowed = int(began * (1.0 - value / 100.0))
-        limit = max(limit, allowed) if largest else min(limit, allowed)
-    return limit
-
-
-def changed(events: NDArray[np.int64], length: int, now_ns: int, period_ns: int) -> int:
-    """Pods that the events younger than ``period_ns`` added or removed.
-
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``getReplicasChangePerPeriod``
-    """
-    pods = 0
-    for row in range(length):
-        if now_ns - events[row, TIME_NS] < period_ns:
-            pods += int(events[row, COUNT])
-    return pods
-
-
-def limited_without_behavior(settings: Settings, current: int, wanted: int) -> tuple[int, int]:
-    """The count that an HPA without ``behavior`` allows: at most twice the current one, or 4.
-
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``convertDesiredReplicasWithRules``
-    """
-    most = max(_SCALE_UP_FACTOR * current, _SCALE_UP_MINIMUM)
-    reason = SCALE_UP_LIMIT if settings.max_replicas > most else TOO_MANY
-    if wanted < settings.min_replicas:
-        return settings.min_replicas, TOO_FEW
-    if wanted > min(most, settings.max_replicas):
-        return min(most, settings.max_replicas), reason
-    return wanted, WITHIN_RANGE
+    longest = 0
+    for row in range(len(policies)):
+        longest = max(longest, int(policies[row, PERIOD_NS]))
+    return longest
 
 
 def on_rescaled(settings: Settings, history: History, now_ns: int, previous: int, new: int) -> None:
@@ -751,44 +763,3 @@ def on_rescaled(settings: Settings, history: History, now_ns: int, previous: int
         history.state[SCALED_TO_ZERO] = TRUE if went else FALSE
     else:
         history.state[SCALED_TO_ZERO] = ABSENT
-
-
-def longest_period_ns(policies: NDArray[np.int64]) -> int:
-    """Longest period of a direction's policies, 0 without any.
-
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``getLongestPolicyPeriod``
-    """
-    longest = 0
-    for row in range(len(policies)):
-        longest = max(longest, int(policies[row, PERIOD_NS]))
-    return longest
-
-
-KERNELS = (
-    start,
-    within_tolerance,
-    whole_pods,
-    quotient,
-    value_replicas,
-    average_value_replicas,
-    series_total,
-    pod_group,
-    unready_for_cpu,
-    mean_milli,
-    filled_replicas,
-    pods_average_replicas,
-    utilization_replicas,
-    larger,
-    measures,
-    store,
-    stabilised,
-    stabilised_without_behavior,
-    changed,
-    rate_limit,
-    rate_limited,
-    limited_without_behavior,
-    decide,
-    longest_period_ns,
-    on_rescaled,
-)

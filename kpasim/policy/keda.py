@@ -185,6 +185,17 @@ def falls_back(settings: Settings, state: NDArray[np.int64]) -> bool:
     return False
 
 
+def cooled_down(settings: Settings, state: NDArray[np.int64], now_ns: int) -> bool:
+    """Whether the last active time (or the creation of a ScaledObject that never was) is long enough ago.
+
+    Source:
+        kedacore/keda@8b4f083, pkg/scaling/executor/scale_scaledobjects.go, ``scaleToZeroOrIdle``
+    """
+    if state[LAST_ACTIVE_S] == NEVER_S:
+        return settings.created_s * _NS_PER_S + settings.initial_cooldown_ns < now_ns
+    return int(state[LAST_ACTIVE_S]) * _NS_PER_S + settings.cooldown_ns < now_ns
+
+
 def poll(
     settings: Settings, state: NDArray[np.int64], now_ns: int, replicas: int, active: bool, failed: bool
 ) -> tuple[int, int, int]:
@@ -234,17 +245,6 @@ def poll(
     return NO_COUNT, SCALER_NOT_ACTIVE, READY
 
 
-def cooled_down(settings: Settings, state: NDArray[np.int64], now_ns: int) -> bool:
-    """Whether the last active time (or the creation of a ScaledObject that never was) is long enough ago.
-
-    Source:
-        kedacore/keda@8b4f083, pkg/scaling/executor/scale_scaledobjects.go, ``scaleToZeroOrIdle``
-    """
-    if state[LAST_ACTIVE_S] == NEVER_S:
-        return settings.created_s * _NS_PER_S + settings.initial_cooldown_ns < now_ns
-    return int(state[LAST_ACTIVE_S]) * _NS_PER_S + settings.cooldown_ns < now_ns
-
-
 def on_written(state: NDArray[np.int64], now_ns: int, reason: int) -> None:
     """Remember that the scale was written; waking the target renews the last active time.
 
@@ -255,7 +255,3 @@ def on_written(state: NDArray[np.int64], now_ns: int, reason: int) -> None:
     """
     if reason == SCALER_ACTIVE:
         state[LAST_ACTIVE_S] = now_ns // _NS_PER_S
-
-
-KERNELS = (hpa_bounds, read_trigger, falls_back, cooled_down, poll, on_written)
-"""Functions that a compiled engine adopts, callees before callers; ``accepts`` is asked once, of the file."""

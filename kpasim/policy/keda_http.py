@@ -226,7 +226,3 @@ def read(
         return False, 0, 0.0
     record(ring, now_ms, requests)
     return True, concurrency, average(ring, now_ms)
-
-
-KERNELS = (enter, leave, step_start, step_number, record, average, is_empty, read)
-"""Functions that a compiled engine adopts, callees before callers."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import isfunction
+
 from kpasim.policy import (
     accounting,
     burst,
@@ -21,22 +23,18 @@ from kpasim.policy import (
     windows,
 )
 
-KERNELS = (
-    *windows.KERNELS,
-    *accounting.KERNELS,
-    *delay.KERNELS,
-    *burst.KERNELS,
-    *decider.KERNELS,
-    *scaler.KERNELS,
-    *pods.KERNELS,
-    *routing.KERNELS,
-    *scraping.KERNELS,
-    *hpa.KERNELS,
-    *keda.KERNELS,
-    *keda_http.KERNELS,
-    *schedule.KERNELS,
-    *spare.KERNELS,
-    *lookahead.KERNELS,
-    *ray_serve.KERNELS,
+_MODULES = (windows, accounting, delay, burst, decider, scaler, pods, routing, scraping, hpa, keda, keda_http, schedule,
+            spare, lookahead, ray_serve)  # fmt: skip
+_PLAIN = (hpa.rules, hpa.default_scale_up, hpa.default_scale_down, keda.accepts, windows.smoothing_coefficient,
+          schedule.changes)  # fmt: skip
+"""Functions that no engine calls while it runs, as are private ones and those that make new memory."""
+KERNELS = tuple(
+    one
+    for module in _MODULES
+    for name, one in vars(module).items()
+    if isfunction(one)
+    and one.__module__ == module.__name__
+    and not name.startswith(("_", "new_"))
+    and one not in _PLAIN
 )
-"""Functions that a compiled engine adopts, callees before callers."""
+"""Functions that a compiled engine adopts."""

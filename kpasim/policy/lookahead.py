@@ -117,21 +117,6 @@ def observe(settings: Settings, history: History, now_ns: int, demand: float, le
     history.slots[place, WEIGHT_NS] += length_ns
 
 
-def forecast(settings: Settings, history: History, now_ns: int) -> float:
-    """The quantile of the demands that earlier periods had at ``now_ns`` plus the look-ahead; 0 when none was seen."""
-    return demand_at(settings, history, now_ns + settings.ahead_ns)
-
-
-def highest(settings: Settings, history: History, now_ns: int) -> float:
-    """The largest forecast from now to the end of the look-ahead: pods come early, and stay until the rush is over."""
-    demand = demand_at(settings, history, now_ns)
-    then_ns = now_ns - now_ns % settings.slot_ns + settings.slot_ns
-    while then_ns <= now_ns + settings.ahead_ns:
-        demand = max(demand, demand_at(settings, history, then_ns))
-        then_ns += settings.slot_ns
-    return demand
-
-
 def demand_at(settings: Settings, history: History, then_ns: int) -> float:
     """The quantile of the demands that earlier periods had at a time; 0 when none was seen.
 
@@ -161,6 +146,21 @@ def demand_at(settings: Settings, history: History, then_ns: int) -> float:
     return low + (position - below) * (high - low)
 
 
+def forecast(settings: Settings, history: History, now_ns: int) -> float:
+    """The quantile of the demands that earlier periods had at ``now_ns`` plus the look-ahead; 0 when none was seen."""
+    return demand_at(settings, history, now_ns + settings.ahead_ns)
+
+
+def highest(settings: Settings, history: History, now_ns: int) -> float:
+    """The largest forecast from now to the end of the look-ahead: pods come early, and stay until the rush is over."""
+    demand = demand_at(settings, history, now_ns)
+    then_ns = now_ns - now_ns % settings.slot_ns + settings.slot_ns
+    while then_ns <= now_ns + settings.ahead_ns:
+        demand = max(demand, demand_at(settings, history, then_ns))
+        then_ns += settings.slot_ns
+    return demand
+
+
 def desired(settings: Settings, history: History, now_ns: int, reactive: int) -> int:
     """Pods to ask for: those of the largest forecast or those of the reactive answer, whichever is more.
 
@@ -173,7 +173,3 @@ def desired(settings: Settings, history: History, now_ns: int, reactive: int) ->
     if reactive < 0:
         return reactive
     return max(reactive, math.ceil(highest(settings, history, now_ns) / settings.target))
-
-
-KERNELS = (slots_of, remember, observe, demand_at, forecast, highest, desired)
-"""Functions that a compiled engine adopts, callees before callers."""

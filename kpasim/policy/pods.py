@@ -137,6 +137,14 @@ def activator_finds(
     return open_ns + (phase_ns - open_ns) % period_ns
 
 
+def equally_old(age_a_ns: int, age_b_ns: int) -> bool:
+    """Whether two ages lie between the same powers of two of nanoseconds; all that are not positive are equal."""
+    a = max(age_a_ns, 0)
+    b = max(age_b_ns, 0)
+    # The highest bit of both is the same just when it is no difference of theirs.
+    return a ^ b <= a & b
+
+
 def goes_first(
     phase_a: int, ready_a: int, ready_since_a: int, pods_on_node_a: int, restarts_a: int, uid_a: int, created_a: int,
     phase_b: int, ready_b: int, ready_since_b: int, pods_on_node_b: int, restarts_b: int, uid_b: int, created_b: int,
@@ -216,14 +224,6 @@ def rank(phase: int, ready: int, pods_on_node: int, restarts: int, age_ns: int) 
     return (order << 7) | width
 
 
-def equally_old(age_a_ns: int, age_b_ns: int) -> bool:
-    """Whether two ages lie between the same powers of two of nanoseconds; all that are not positive are equal."""
-    a = max(age_a_ns, 0)
-    b = max(age_b_ns, 0)
-    # The highest bit of both is the same just when it is no difference of theirs.
-    return a ^ b <= a & b
-
-
 def slowdown(table: NDArray[np.float64], sharing: int) -> float:
     """How many times longer work takes while ``sharing`` requests share the GPU.
 
@@ -263,19 +263,3 @@ def back_off(first_ns: int, attempt: int) -> int:
 def quiet_until(asked_to_go_ns: int, last_arrival_ns: int) -> int:
     """When a draining queue-proxy has seen no new request for long enough to stop."""
     return max(asked_to_go_ns, last_arrival_ns) + QUIET_NS
-
-
-KERNELS = (
-    kubelet_sees,
-    startup_sees,
-    activator_finds,
-    phase_of,
-    equally_old,
-    rank,
-    goes_first,
-    slowdown,
-    work_done,
-    work_takes,
-    back_off,
-    quiet_until,
-)

@@ -128,7 +128,3 @@ def tick(settings: Settings, state: NDArray[np.int64], now_ns: int, running: int
         if running > 0 or replicas <= 0:
             replicas = delayed(settings, state, now_ns, max(0, replicas), target)
     return max(settings.min_replicas, min(settings.max_replicas, replicas))
-
-
-KERNELS = (scaled, delayed, tick)
-"""Functions that a compiled engine adopts, callees before callers."""

@@ -317,23 +317,3 @@ def breaker_wake(row: NDArray[np.int64]) -> bool:
         return False
     row[RUNNING] += 1
     return True
-
-
-KERNELS = (
-    policy,
-    capacity,
-    slice_bounds,
-    assign_slice,
-    first_available,
-    round_robin,
-    contestants,
-    power_of_two,
-    least_request,
-    breaker_start,
-    breaker_enter,
-    breaker_reserve,
-    breaker_release,
-    breaker_cancel,
-    breaker_resize,
-    breaker_wake,
-)

@@ -346,17 +346,3 @@ def reconcile(
     status, why, reached = active_condition(rules, want, ready_pods, active, reason, initialized, True)
     mode = burst.mode(want, excess)
     return Reconciled(patch, requeue_ns, offered, mode, status, why, reached, status_desired_scale(want, shown))
-
-
-KERNELS = (
-    apply_bounds,
-    min_scale,
-    bounds,
-    scale_to_zero,
-    decide,
-    active_threshold,
-    active_condition,
-    ready_condition,
-    status_desired_scale,
-    reconcile,
-)

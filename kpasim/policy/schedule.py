@@ -111,7 +111,3 @@ def bounds(table: NDArray[np.int64], now_ns: int) -> tuple[int, int]:
     while place + 1 < len(table) and table[place + 1, FROM_NS] <= now_ns:
         place += 1
     return int(table[place, LEAST]), int(table[place, MOST])
-
-
-KERNELS = (bounds,)
-"""Functions that a compiled engine adopts, callees before callers; the rest is computed once per run."""

@@ -147,6 +147,3 @@ def net(value: float, proxied: float) -> float:
         knative/serving@98e5ef9, pkg/autoscaler/metrics/collector.go, ``collection.record``
     """
     return value - proxied
-
-
-KERNELS = (sample_size, choose_pods, extrapolate, combine, net)

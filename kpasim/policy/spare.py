@@ -26,7 +26,3 @@ def without(ready_pods: int, spare_pods: int) -> int:
     Otherwise its scale-down rate, half of the ready pods, would keep more than the load and the spare pods need.
     """
     return max(0, ready_pods - spare_pods)
-
-
-KERNELS = (desired, without)
-"""Functions that a compiled engine adopts."""

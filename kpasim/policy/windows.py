@@ -202,6 +202,3 @@ def smoothing_coefficient(window_s: float) -> float:
         knative/serving@98e5ef9, pkg/autoscaler/aggregation/bucketing.go, ``computeSmoothingCoeff``
     """
     return max(1.0 - math.pow(_WEIGHT_LEFT_OUT, 1.0 / math.ceil(window_s)), _LEAST_COEFFICIENT)
-
-
-KERNELS = (record, is_empty, no_data, rounded, linear_average, weighted_average, average)
