@@ -52,8 +52,8 @@ def command(
     """Say what is surprising or wrong in each FILE: Services, InferenceServices of KServe, experiments, or a folder.
 
     All Services of a file are checked, or the one of FILE#NAME. Nothing is sent to a cluster. Fixes that are settings
-    of an experiment are simulated, and advised only if they help. The exit status is 1 where something will not work, 3
-    with --strict where something will hurt, and 0 otherwise.
+    of an experiment are simulated, and advised only if they help. Exit status 1: an error, which will not work. Exit
+    status 3: with --strict, a warning.
     """
     from kpasim.errors import FileError
     from kpasim.spec.settings import parse_settings

@@ -39,11 +39,10 @@ def clean(
 ) -> None:
     """Remove what runs have left in a cluster.
 
-    A run removes what it created, also when it fails or is interrupted. What is left when it was killed is found by
-    the label kpasim.dev/run: Services and InferenceServices that a run created are deleted, those that it adopted are
-    put back. Do not
-    clean up while a run that should go on uses the namespace. The local cluster needs no cleaning: it ends with the
-    run that started it.
+    A run removes what it created, also when it fails or is interrupted. Objects of a killed run are found by the label
+    kpasim.dev/run: Services and InferenceServices that the run created are deleted, adopted Services are restored. Do
+    not clean up a namespace that another run still uses. The local cluster needs no cleaning: it ends with the run that
+    started it.
     """
     from kpasim.cluster.clean import clean as clean_one
     from kpasim.cluster.clean import leftovers
@@ -54,8 +53,8 @@ def clean(
 
     if target is None and kubeconfig is None and not has_config():
         if run is not None:
-            raise RunError(f"--run {run}: no kubeconfig: there is no cluster to look in (--kubeconfig FILE names one)")
-        click.echo("no kubeconfig: there is no cluster to clean; local ones end with their run", err=True)
+            raise RunError(f"--run {run}: no kubeconfig: there is no cluster to look in (give --kubeconfig FILE)")
+        click.echo("no kubeconfig: there is no cluster to clean; local clusters end with their run", err=True)
         if as_json:
             click.echo("[]")
         return

@@ -40,7 +40,7 @@ def command(
 ) -> None:
     """Write a commented experiment to OUT from five questions.
 
-    Each option is the reply to a question. A file that is there is not replaced.
+    Each option is the reply to a question. An existing file is not replaced.
     """
     from kpasim.errors import RunError
     from kpasim.results.files import write_text

@@ -44,8 +44,9 @@ def command(
 ) -> None:
     """Send the requests of EXPERIMENT's workload to a URL and report as hey does.
 
-    A `hey` workload is a closed loop just as hey's, every other one an open loop: each request leaves at its own time,
-    and a note says so if this machine could not keep up. Ctrl-C ends the load and reports what there is.
+    A `hey` workload is the closed loop of hey. Any other workload is an open loop: each request is sent at its own
+    time, and a note says so if this machine could not keep up. Ctrl-C ends the load and reports the requests until
+    then.
     """
     from kpasim.cli.main import INTERRUPTED
     from kpasim.cluster import load, loadspec

@@ -65,7 +65,7 @@ SHOWN = (
 @click.option(
     "--budget",
     type=click.IntRange(1),
-    help="Maximum of replications in the search, without the final test of the choice.  [default: 50,000]",
+    help="Maximum number of replications in the search, without the final test of the choice.  [default: 50,000]",
 )
 @options.of_manifest
 @options.cluster_config
@@ -347,12 +347,15 @@ def how_sure(result: TuneResult) -> list[str]:
 
     lines = []
     if result.race.cut_short:
-        lines.append("The budget is spent; a larger one may find better settings, or be surer (--budget).")
+        lines.append("The budget is spent; a larger --budget may find better settings.")
     if not result.chosen:
         return lines
     tried = len(result.race.candidates)
     if result.separated:
-        return [*lines, f"Best of {tried} settings tried: the others cost more, miss an SLO or behave identically."]
+        return [
+            *lines,
+            f"Best of {tried} settings: every other setting costs more, misses an SLO or behaves identically.",
+        ]
     rivals = result.rivals
     if rivals["tied"]:
         lines.append(

@@ -72,7 +72,7 @@ def command(
 ) -> None:
     """Simulate EXPERIMENT under other autoscalers too, and compare latency, failed requests, cold starts and cost.
 
-    All meet the same requests and random numbers. Settings that the experiment does not state are assumed, and told.
+    All autoscalers get the same requests and random numbers. Assumed settings are printed.
     """
     from kpasim.spec.experiment import load
     from kpasim.spec.settings import parse_settings, with_settings

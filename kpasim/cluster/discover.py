@@ -149,7 +149,7 @@ def gateway_url(kube: Kube, kind: str, *, deadline: Deadline | None = None) -> s
             f"{kube.name}: the {kind} gateway has no address: give --url (kubectl port-forward makes one)"
         )
     if not _HOST.fullmatch(host):
-        raise ClusterError(f"{kube.name}: the {kind} gateway's address is not one: {host[:60]!r}")
+        raise ClusterError(f"{kube.name}: the {kind} gateway's address is no host name: {host[:60]!r}")
     host = f"[{host}]" if ":" in host else host  # IPv6
     return f"http://{host}" if port == 80 else f"http://{host}:{port}"
 

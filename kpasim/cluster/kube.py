@@ -511,7 +511,7 @@ def connect(context: str | None = None, kubeconfig: str | Path | None = None, pa
             ) from None
         inside = f"; inside a pod, --target {IN_CLUSTER} needs none" if _inside_a_pod() else ""
         raise ClusterError(
-            f"kubeconfig: {what} (--kubeconfig FILE names another; --target one of its contexts{inside})"
+            f"kubeconfig: {what} (give another file with --kubeconfig, or a context of it with --target{inside})"
         ) from None
     return Kube(
         kubernetes.client.ApiClient(settings),

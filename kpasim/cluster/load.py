@@ -436,7 +436,7 @@ def check_url(url: str) -> None:
         whole = False
     if not whole:
         shown = url if "@" not in url and "?" not in url else "what was given"  # there may be a password in it
-        raise RunError(f"url: {shown!r} is not one (http://host:port/path is)")
+        raise RunError(f"url: {shown!r} is not a URL (must be http://host:port/path)")
 
 
 def _allow_many_connections() -> None:

@@ -118,7 +118,7 @@ def parse_headers(lines: Sequence[str]) -> dict[str, str]:
         name, colon, value = line.partition(":")
         if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\r\n\0]", value):
             # Not repeated: it may be a password with a typing error.
-            raise RunError(f"--header: number {number} is not one (Name: value is)")
+            raise RunError(f"--header: number {number} is not a header (must be Name: value)")
         headers[name] = value.strip()
     return headers
 

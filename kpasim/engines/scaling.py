@@ -273,7 +273,7 @@ def _schedule(experiment: Experiment, scaling: Schedule, params: Params) -> dict
 def _lookahead(experiment: Experiment, scaling: Lookahead, params: Params) -> dict[str, Any]:
     workload = experiment.workload
     if not isinstance(workload, OpenLoop):
-        message = "lookahead needs a load that is sent at times of its own, not one of clients that wait for responses"
+        message = "lookahead needs a load that is an open loop: clients that do not wait for responses"
         raise refused(experiment, "autoscaler", f"{message} (use another kind of workload)")
     is_rate = experiment.revision.metric == "rps"
     service_time = experiment.model.service_time

@@ -64,7 +64,7 @@ def _label(run: Evidence, other: Evidence, place: str) -> str:
 def _differences(runs: Sequence[tuple[str, Evidence]]) -> Html:
     one, other = (run.experiment for _, run in runs)
     if one is None or other is None:
-        return element("p", "Not known: one of the two folders does not describe its experiment.")
+        return element("p", "Not known: a folder does not describe its experiment.")
     rows = [(found.setting, _value(found.before), _value(found.after)) for found in differences(one, other)]
     if not rows:
         return element("p", "None: both are the same experiment.")
@@ -139,6 +139,6 @@ def _outcome(runs: Sequence[tuple[str, Evidence]]) -> Html:
         else "Both have replications, but not of the same load and seed: each difference is between the means of "
         "independent samples, with its confidence interval in brackets."
         if one.replications is not None and other.replications is not None
-        else "One of the two is a single run: compare the intervals."
+        else "A single run has no replications: compare the intervals."
     )
     return Html(element("p", note) + markup.table("Figures of both runs", columns, rows, words=2))

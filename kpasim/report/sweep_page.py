@@ -197,7 +197,7 @@ def _front(result: SweepResult, name: str) -> Html:
         rows.append((label(point["settings"], varied), number(point["cost"]), span(point["cost_interval"]),
                      number(point[name]), span(point[f"{name}_interval"]), step_text(point["next"], name)))  # fmt: skip
     held = words.held(result.replications)
-    columns = ["setting", "cost", held, f"{name} [s]", held, "to the next one"]
+    columns = ["setting", "cost", held, f"{name} [s]", held, "to the next point"]
     return markup.table(f"The Pareto front of cost against {name}", columns, rows, class_="words")
 
 
@@ -207,9 +207,8 @@ def _effects(result: SweepResult, names: list[str], drawn: dict[str, Chart]) -> 
         drawn[f"axis-{place}"] = effect_chart(result, axis, effect, names[0])
         shares = [effect["share"][key] for key in ("cost", names[0])]
         told = [f"{100 * share:.0f} %" if share is not None else words.NOTHING for share in shares]
-        caption = (
-            f"Averaged over the others. It explains {told[0]} of the variance of cost and {told[1]} of {names[0]}."
-        )
+        explains = f"The axis explains {told[0]} of the variance of cost and {told[1]} of {names[0]}."
+        caption = f"Averaged over the other axes. {explains}"
         figures.append(figure(f"axis-{place}", short(axis), caption, 320))
         rows += [
             (short(axis), _level(level["value"]), number(level["cost"]), *(number(level[name]) for name in names),
@@ -230,7 +229,7 @@ def _rows(result: SweepResult, names: list[str]) -> Html:
         rows.append((label(row["settings"]), number(float(result.costs[place])), *latencies,
                      share_text(row["error_share"]), number(row["medians"]["max_pods"])))  # fmt: skip
     left = len(result.settings) - len(rows)
-    title = f"Settings by cost{f'; {left:,} more expensive ones are in rows.csv' if left else ''}"
+    title = f"Settings by cost{f'; {left:,} more expensive settings are in rows.csv' if left else ''}"
     columns = ["setting", f"cost [{result.cost_unit}]", *(f"{name} [s]" for name in names), "failed", "peak pods"]
     return markup.details(
         f"The settings as a table ({len(rows):,})", markup.table(title, columns, rows, class_="words")

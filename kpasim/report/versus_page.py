@@ -59,7 +59,7 @@ def _fastest(found: Versus) -> str:
     values = {place: found.means(place)["latency_s.p95"] for place in range(len(found.names))}
     known = {place: value for place, value in values.items() if math.isfinite(value) and found.meets(place)}
     if not known:
-        return "None has a p95 to compare."
+        return "No autoscaler has a p95 to compare."
     best = min(known, key=lambda place: known[place])
     return f"{found.names[best]} has the lowest p95 ({figure_text('latency_s.p95', known[best])} s)."
 

@@ -43,7 +43,7 @@ def _text(
         *_block(workload, 1),
         "",
         "model:",
-        "  # How long one request takes that has the GPU to itself: fit it with kpasim calibrate, or measure one.",
+        "  # Service time of a request that has the GPU to itself: fit it with kpasim calibrate, or measure it.",
         f"  service-time: {flow(service_time)}" if service_time is not None else _GUESSED_SERVICE_TIME,
     ]
     if cold_start is not None:
@@ -68,7 +68,7 @@ _GUESSED_SERVICE_TIME = """\
     time: {distribution: lognormal, median: 10s, sigma: 0.3}"""
 
 _GUESSED_COLD_START = """\
-  # From the creation of a pod to its first answer; kubectl get events and the container's log have the real ones.
+  # From the creation of a pod to its first response; kubectl get events and the container's log have the real times.
   cold-start:
     stages:
       - {name: provision, kind: provision, time: {distribution: lognormal, median: 100s, sigma: 0.3}}
@@ -144,7 +144,7 @@ def quick_experiment(
         manifest: A Service YAML.
         hey_flags: hey's flags; hey's own defaults hold where they are silent.
         service_time: A duration, or a distribution as one line of YAML.
-        cold_start: The same for the time from a pod's creation to its first answer.
+        cold_start: The same for the time from a pod's creation to its first response.
         write_to: Where the text is going to be written; paths in it are relative to that.
         cluster_config: Files with ConfigMaps of the cluster.
 
@@ -155,7 +155,7 @@ def quick_experiment(
         Problem(flag, f"is missing (give {what}, such as {example})")
         for flag, given, what, example in (
             ("--service-time", service_time, "the time one request takes", "11s"),
-            ("--cold-start", cold_start, "the time from a pod's creation to its first answer", "120s"),
+            ("--cold-start", cold_start, "the time from a pod's creation to its first response", "120s"),
         )
         if not given
     ]
