@@ -26,7 +26,7 @@ REPORTS: tuple[tuple[Callable[[str], bool], str], ...] = (
         "is a report of ghz, which holds no single requests (ghz -O json does)",
     ),
     (
-        lambda text: bool(re.search(r"^Running .+ @ ", text, re.M)) and "Thread Stats" in text,
+        lambda text: bool(re.search(r"^Running .+ test @ ", text, re.M)),
         f"is a report of wrk, which holds four percentiles and no single requests ({_HEY})",
     ),
     (
@@ -48,6 +48,18 @@ REPORTS: tuple[tuple[Callable[[str], bool], str], ...] = (
     (
         lambda text: bool(re.search(r"^Aggregated Function Time : count", text, re.M)),
         "is a report of Fortio, whose JSON holds the distribution (fortio load -json FILE)",
+    ),
+    (
+        lambda text: bool(re.match(r"Bombarding \S+ ", text)),
+        f"is a report of bombardier, which holds no single requests ({_HEY})",
+    ),
+    (
+        lambda text: bool(re.match(r"Benchmarking \S+ .*\bconnection", text)),
+        f"is a report of plow, which holds no single requests ({_HEY})",
+    ),
+    (
+        lambda text: bool(re.match(r"\d{16}\t\d{3}\t\d+\n", text)),
+        "is a log of h2load: give it a header (printf 'start\\tstatus\\tduration\\n') and --column unit=us",
     ),
     (
         lambda text: text.startswith("RUN\t") and "\nREQUEST\t" in text,
@@ -136,6 +148,10 @@ def refusal_of_json(value: Any) -> str | None:
         return f"is a report of siege, which holds no single requests ({_HEY})"
     if isinstance(value.get("Total"), dict) and "pct1ResTime" in value["Total"]:
         return "holds JMeter's statistics and no single requests (the file of jmeter -l does)"
+    if {"num_prompts", "completed", "duration"} <= keys:
+        return f"is a report of vLLM's benchmark, which holds no duration of a request ({_HEY})"
+    if "experiments" in keys and isinstance(value["experiments"], list):
+        return f"holds the profile of GenAI-Perf, which kpasim does not read ({_HEY})"
     if {"aggregate", "intermediate"} <= keys:
         return f"is a report of Artillery, which holds no single requests ({_HEY})"
     if {"summary", "responseTimeHistogram"} <= keys:

@@ -217,6 +217,12 @@ def test_oha_ghz_and_fortio_are_read(tmp_path: Path) -> None:
         ("Transactions:\t\t 50 hits\nAvailability:\t\t 100.00 %\n", "report of siege"),
         ('{"url":"http://x","connections":5,"latency":{"p50":2},"2xx":50}', "report of autocannon"),
         ('{"aggregate":{"counters":{},"summaries":{}},"intermediate":[]}', "report of Artillery"),
+        ("Bombarding http://x:80 with 50 request(s) using 5 connection(s)\n", "report of bombardier"),
+        ("Benchmarking http://x with 2 connection(s).\n\nSummary:\n  Elapsed      10s\n", "report of plow"),
+        ("Running 30s test @ http://x/\n  2 threads and 100 connections\n", "report of wrk"),
+        ("1700000000000000\t200\t52000\n1700000000050000\t200\t51000\n", "log of h2load.*--column unit=us"),
+        ('{"backend":"vllm","num_prompts":100,"completed":100,"duration":10.1}', "vLLM's benchmark"),
+        ('{"experiments":[{"experiment":{"mode":"concurrency"},"requests":[]}]}', "profile of GenAI-Perf"),
     ],
 )
 def test_what_holds_no_requests_is_one_line(text: str, words: str, tmp_path: Path) -> None:

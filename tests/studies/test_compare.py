@@ -228,3 +228,18 @@ def test_two_groups_are_two_modes_and_a_spread_is_not():
     assert two_modes(rng.uniform(1.0, 2.0, 100)) is None
     assert two_modes(1.0 + 0.02 * (apart > 1.25)) is None
     assert two_modes(np.full(100, np.nan)) is None
+
+
+def test_a_simulated_folder_of_pods_that_are_shared_is_met(tmp_path: Path) -> None:
+    """Its requests took what they took beside others: with those times the same run comes out again."""
+    time = {"distribution": "lognormal", "median": "2s", "sigma": 0.2}
+    shared = experiment(
+        {"kind": "hey", "requests": 120, "concurrency": 12},
+        {"service-time": {"time": time, "slowdown": [1, 1.5, 2, 2.5]}},
+        manifest({"min-scale": "3", "max-scale": "3"}, containerConcurrency=4),
+    )
+    simulate(shared, replications=1, seed=3).write(tmp_path / "run")
+    found = compare(tmp_path / "run", replications=5)
+    assert found.source == "simulated"
+    for metric in ("mean_s", "p50_s", "p95_s", "total_s"):
+        assert found.metrics[metric]["predicted"] == pytest.approx(found.metrics[metric]["measured"], rel=0.02), metric

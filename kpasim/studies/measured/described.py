@@ -173,9 +173,14 @@ def recorded_of(run: Mapping[str, Any], tables: Tables) -> Recorded:
     Times are drawn from the model where the server told none.
     """
     requests = tables.requests
-    started = ~np.isnan(requests["server_start_s"]) & ~np.isnan(requests["service_s"])
+    worked_s = requests["service_s"]
+    if run.get("source") == "simulated":
+        # A simulation writes what a request would take alone; a container tells what it took beside others.
+        lasted_s = requests["server_end_s"] - requests["server_start_s"]
+        worked_s = np.where(np.isnan(lasted_s), worked_s, lasted_s)
+    started = ~np.isnan(requests["server_start_s"]) & ~np.isnan(worked_s)
     order = np.argsort(requests["server_start_s"][started], kind="stable")
-    service_s = requests["service_s"][started][order] if started.any() else None
+    service_s = worked_s[started][order] if started.any() else None
     return begun(run, tables)._replace(service_s=service_s, by_start=True, sent_s=sent_of(run, tables))
 
 
