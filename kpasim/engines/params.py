@@ -247,7 +247,7 @@ class Params(NamedTuple):
     """idleReplicaCount, -1 without."""
     cooldown_ns: int = 0
     initial_cooldown_ns: int = 0
-    activation_milli: int = 0
+    activation: float = 0.0
     """The trigger is active above this."""
     query_failure: float = 0.0
     """Share of queries that fail."""

@@ -52,6 +52,14 @@ def settings_of(experiment: Experiment, params: Params) -> dict[str, Any]:
         experiment: What to simulate.
         params: The same as Knative's own autoscaler would have it.
     """
+    found = _settings_of(experiment, params)
+    if found.get("most", of.FOREVER_NS) < (least := max(found.get("least", 0), found.get("initial_scale", 0))):
+        message = f"{least} pods at least, or at the start, are more than the maximum of {found['most']}"
+        raise refused(experiment, "autoscaler", f"{message} (give a maximum; the manifest's max-scale is one)")
+    return found
+
+
+def _settings_of(experiment: Experiment, params: Params) -> dict[str, Any]:
     scaling = experiment.scaling
     if isinstance(scaling, Hpa | Keda | KedaHttp):
         settings = {**_deployment(experiment, params), **_controller(scaling)}
@@ -318,7 +326,7 @@ def _keda(scaling: Keda, params: Params) -> dict[str, Any]:
         "idle": keda.NO_COUNT if idle is None else idle,
         "cooldown_ns": nanoseconds(scaling.cooldown_period_s),
         "initial_cooldown_ns": nanoseconds(scaling.initial_cooldown_period_s),
-        "activation_milli": round(scaling.activation_threshold * 1000),
+        "activation": scaling.activation_threshold,
         "query_failure": scaling.query_failure,
         "fallback_failures": fallback.failure_threshold if fallback else keda.NO_COUNT,
         "fallback_replicas": fallback.replicas if fallback else 0,

@@ -26,6 +26,7 @@ _LABELS = r"(?:\{([^{}]*)\})?"
 _BY = r"(?: ?(?:by|without) ?\([^()]*\))?"
 _SUM = re.compile(rf"sum{_BY} ?\( ?(.*?) ?\){_BY}")
 _RATE_QUERY = re.compile(rf"rate ?\( ?({_NAME}) ?{_LABELS} ?\[(\w+)\] ?\)")
+_MEAN_QUERY = re.compile(rf"avg_over_time ?\( ?({_NAME}) ?{_LABELS} ?\[(\w+)\] ?\)")
 _GAUGE_QUERY = re.compile(rf"({_NAME}) ?{_LABELS}")
 _COUNTER = re.compile(r"requests?(_total|_count|_(duration|latency|seconds)\w*_count|_seconds_count)?$")
 _SOME = re.compile(r"error|fail|success|reject|token")
@@ -201,10 +202,11 @@ def metric_of_query(query: Any, place: Place) -> dict[str, Any]:
         name = rate[1].lower()
         if _COUNTER.search(name) and not _SOME.search(name) and not _PARTIAL.search(rate[2] or ""):
             return {"metric": "rps", "metric-window": rate[3]}
-    elif (gauge := _GAUGE_QUERY.fullmatch(inner)) and not _PARTIAL.search(gauge[2] or ""):
+    elif gauge := _MEAN_QUERY.fullmatch(inner) or _GAUGE_QUERY.fullmatch(inner):
         metric = metric_of_name(gauge[1], place)
-        if metric != "utilization":
-            return {"metric": metric}
+        is_mean = gauge.re is _MEAN_QUERY
+        if not _PARTIAL.search(gauge[2] or "") and metric in ({"concurrency"} if is_mean else {"concurrency", "rps"}):
+            return {"metric": metric} | ({"metric-window": gauge[3]} if is_mean else {})
     raise _foreign(text, place)
 
 

@@ -193,23 +193,31 @@ def _direction(direction: ScaleUp | ScaleDown) -> dict[str, Any]:
         {"type": one.type, "value": one.value, "periodSeconds": round(one.period_s)} for one in direction.policies
     ]
     if direction.tolerance is not None:
-        found["tolerance"] = _quantity(direction.tolerance)
+        found["tolerance"] = f"{direction.tolerance:g}"
     return found
 
 
 def _query(metric: str, name: str, window_s: float | None) -> str:
     """A query of the metric of the whole service."""
+    window_s = 60.0 if window_s is None and metric == "rps" else window_s or 0.0
+    # Prometheus takes no fractions of a unit.
+    window = duration_text(window_s) if window_s == int(window_s) else f"{window_s * 1000:.0f}ms"
     if metric == "rps":
-        window = duration_text(60.0 if window_s is None else window_s)
         return f'sum(rate(http_requests_total{{service="{name}"}}[{window}]))'
-    return f'sum(http_requests_in_flight{{service="{name}"}})'
+    gauge = f'http_requests_in_flight{{service="{name}"}}'
+    return f"sum(avg_over_time({gauge}[{window}]))" if window_s else f"sum({gauge})"
+
+
+def _plain(value: float) -> str:
+    """A number in the thousandths that KEDA rounds to."""
+    return f"{max(1, round(value * 1000)) / 1000:.15g}"
 
 
 def _trigger(scaling: Keda, name: str, target: float) -> dict[str, Any]:
     metadata = {
         "serverAddress": PROMETHEUS,
         "query": _query(scaling.metric, name, scaling.metric_window_s),
-        "threshold": f"{target:.6g}",
+        "threshold": _plain(target),
     }
     if scaling.activation_threshold:
         metadata["activationThreshold"] = f"{scaling.activation_threshold:.6g}"
@@ -329,7 +337,7 @@ def _inference_service(experiment: Experiment, scaling: Hpa | Keda, most: int, t
             "query": _query(scaling.metric, experiment.service.name, scaling.metric_window_s),
         },
         # KServe hands `value` on as KEDA's threshold, which is for each pod and takes no suffix.
-        "target": {"type": "Value", "value": f"{target:.6g}"},
+        "target": {"type": "Value", "value": _plain(target)},
     }
     autoscaling: dict[str, Any] = {"metrics": [{"type": "External", "external": source}]}
     if scaling.behavior is not None:

@@ -395,7 +395,7 @@ def deployments(draw: Any, kind: int) -> dict[str, Any]:
         "idle": idle,
         "cooldown_ns": draw(some(5 * S, 0, 15 * S)),
         "initial_cooldown_ns": draw(some(0, 10 * S)),
-        "activation_milli": draw(some(0, 500)),
+        "activation": draw(some(0.0, 0.5)),
         "query_failure": draw(some(0.0, 0.0, 0.4)) if is_keda else 0.0,
         "fallback_failures": failures,
         "fallback_replicas": draw(some(2, 0, 5)),

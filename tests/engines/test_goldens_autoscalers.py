@@ -256,6 +256,20 @@ def test_keda_wakes_by_a_rate_and_nobody_holds_the_request(play: Play) -> None:
     assert [80.0] == story.pods(out.READY)
 
 
+def test_keda_rounds_its_metric(play: Play) -> None:
+    """One request in a minute, sent at 70 s, is 0.017/s at 90 s, not 0.016: 3 pods for a target of 0.008/s, not 2."""
+    settings = {**KEDA, **RATE, "initial_scale": 1, "initial_cooldown_ns": 1000 * S, "target_milli": 8}
+    story = scaled(play, until(110.0, 1, **settings), 70.0)
+    assert [(0.0, 1), (90.0, 3)] == story.replicas
+
+
+def test_keda_is_active_at_any_value_above_its_threshold(play: Play) -> None:
+    """One request in 20 minutes, sent at 1210 s and scraped at 1218 s, is 0.0008/s: more than nothing at 1230 s."""
+    settings = {**KEDA, "metric": of.RATE, "window_scrapes": 80, "initial_scale": 0}
+    story = scaled(play, until(1250.0, 1, **settings), 1210.0)
+    assert [(0.0, 0), (1230.0, 1)] == story.replicas
+
+
 def test_requests_in_flight_never_wake_keda(play: Play) -> None:
     """A request that fails at zero pods is not in flight at any scrape."""
     story = scaled(play, until(300.0, 9, **KEDA, initial_scale=0), *[20.0 + 30.0 * place for place in range(9)])

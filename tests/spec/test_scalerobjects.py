@@ -268,6 +268,8 @@ BEHAVIOR = {
             "idle-replica-count": 1,
             "behavior": BEHAVIOR,
         },
+        {"kind": "keda", "metric": "concurrency", "metric-window": "90s", "target": 1234.567},
+        {"kind": "keda", "metric-window": "40500ms", "behavior": {"scale-up": {"tolerance": 0.0004}}},
         {"kind": "keda-http", "target": 3, "scaledown-period": "1m"},
         {"kind": "keda-http", "metric": "request-rate", "window": "30s", "initial-cooldown-period": "1m"},
         {"kind": "keda-http", "min-replicas": 3, "idle-replicas": 1, "polling-interval": "7s", "behavior": BEHAVIOR},

@@ -108,7 +108,7 @@ def propose(sim: Simulation, current: int) -> tuple[int, float]:
         seen = total_milli / 1000.0
     else:
         seen = sim.autoscaler.reading
-        total_milli = int(seen * 1000.0)
+        total_milli = keda.in_milli(seen)
     if total_milli == keda.FAILED:
         return hpa.METRIC_UNAVAILABLE, 0.0
     up, down, target = sim.params.tolerance_up, sim.params.tolerance_down, sim.params.target_milli

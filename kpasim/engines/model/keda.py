@@ -60,7 +60,12 @@ def query(sim: Simulation, ready: int) -> int:
     )
     if instead != keda.NO_FALLBACK:
         return int(instead)
-    return FAILED if failed else int(metrics.of_all(sim) * 1000.0)
+    return FAILED if failed else in_milli(metrics.of_all(sim))
+
+
+def in_milli(value: float) -> int:
+    """A value as KEDA hands it on: rounded, not cut as an adapter of metrics cuts it."""
+    return round(value * 1000.0)
 
 
 def on_poll(sim: Simulation) -> None:
@@ -72,7 +77,8 @@ def on_poll(sim: Simulation) -> None:
     value_milli = query(sim, int(sim.revision.ready_pods))
     in_force = keda.falls_back(settings(sim), sim.keda_state)
     failed = value_milli == FAILED
-    act(sim, in_force or (not failed and value_milli > sim.params.activation_milli), failed, value_milli / 1000.0)
+    above = not failed and metrics.of_all(sim) > sim.params.activation
+    act(sim, in_force or above, failed, value_milli / 1000.0)
 
 
 def act(sim: Simulation, active: bool, failed: bool, seen: float) -> None:

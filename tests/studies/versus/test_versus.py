@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from kpasim.cli.main import cli
-from kpasim.errors import RunError
+from kpasim.errors import ExperimentError, RunError
 from kpasim.report.versus_page import held
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.studies.explain import explanation, why
@@ -126,6 +126,22 @@ def test_reasons_name_the_schedule_and_spare_pods_where_they_decide() -> None:
     given = experiment().with_setting("autoscaler", {"kind": "spare", "pods": 2})
     result = simulate(given, replications=1, engine="reference")
     assert "; 2 spare pods added" in why(result.tables(), result.params)[0]
+
+
+@pytest.mark.parametrize(
+    "scaling",
+    [
+        {"kind": "hpa", "min-replicas": 7},
+        {"kind": "keda", "min-replica-count": 7},
+        {"kind": "keda-http", "min-replicas": 7},
+        {"kind": "ray-serve", "min-replicas": 7},
+        {"kind": "ray-serve", "initial-replicas": 7},
+    ],
+)
+def test_a_minimum_above_the_manifests_maximum_is_refused(scaling: dict[str, Any]) -> None:
+    """The manifest's max-scale of 6 is the maximum where none is given; no cluster takes a minimum of 7 then."""
+    with pytest.raises(ExperimentError, match=r"7 pods at least, or at the start, are more than the maximum of 6"):
+        simulate(experiment().with_setting("autoscaler", scaling), replications=1, engine="reference")
 
 
 def test_too_few_replications_are_told_of() -> None:
