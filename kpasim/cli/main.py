@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import importlib
 import importlib.util
 import os
@@ -46,6 +47,8 @@ COMMANDS = {
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+ALLOCATIONS = 50_000
+"""Objects more than before at which Python looks for garbage: imports make many, and leave none."""
 IMPORTED_S = 0.05
 """How long an interrupt that comes inside an import waits before it tries again [s]."""
 
@@ -154,6 +157,7 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the console script."""
+    gc.set_threshold(ALLOCATIONS, *gc.get_threshold()[1:])
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         # The shell can close a stream (`>&-`); Python then has none at all, and whatever uses it would fail.
         if getattr(sys, name) is None:

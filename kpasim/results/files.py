@@ -92,8 +92,13 @@ def write_json(path: str | Path, value: object) -> None:
         file.write("\n")
 
 
+_PLAIN = frozenset({type(None), str, bool, int})
+
+
 def plain(value: Any) -> Any:
     """``value`` in JSON's own types: numpy numbers and arrays become Python's, NaN and infinities become ``None``."""
+    if type(value) in _PLAIN:  # nearly all: asking for a Mapping takes longer
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | list | tuple):
@@ -102,6 +107,6 @@ def plain(value: Any) -> Any:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if value is None or isinstance(value, str | bool | int | float):
+    if isinstance(value, str | int | float):
         return value
     return str(value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -145,7 +145,7 @@ def parse_documents(text: str, path: str | Path) -> list[Document]:
         ExperimentError: Not YAML; duplicate keys, cycles, unknown tags, keys that are not text.
     """
     try:
-        return _documents(bounded_yaml().compose_all(text), text, path)
+        return _documents(_composed(text), text, path)
     except _TooDeep as err:
         raise ExperimentError(path, [Problem("", "is nested too deeply", err.args[0])]) from None
     except RecursionError:
@@ -159,10 +159,16 @@ def parse_documents(text: str, path: str | Path) -> list[Document]:
         raise ExperimentError(path, [Problem("", f"is not YAML ({' '.join(str(reason).split())})", line)]) from None
 
 
-def _documents(nodes: Iterable[Node], text: str, path: str | Path) -> list[Document]:
+@lru_cache(maxsize=1)
+def _composed(text: str) -> list[Node]:
+    """The nodes of a text, kept: a file is looked at to see what it is, and read again."""
+    return list(bounded_yaml().compose_all(text))
+
+
+def _documents(nodes: Sequence[Node], text: str, path: str | Path) -> list[Document]:
     documents = []
     builder = _Builder()
-    for node in list(nodes):
+    for node in nodes:
         builder.lines = {}
         data = builder.build(node, ())
         if data is not None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,3 +42,62 @@ def test_a_compiler_that_fails_is_told_in_one_line(tmp_path: Path, monkeypatch: 
         machine._compiled(tmp_path / "engine.o")
 
     assert not list(tmp_path.iterdir())
+
+
+FIRST_RUN = """
+import os, pathlib, sys, time
+from kpasim.engines.compiled import machine
+log = pathlib.Path(sys.argv[1])
+def compiler():
+    with log.open("a") as file:
+        file.write(f"begun {os.getpid()}\\n")
+    while not log.with_name("go on").exists():
+        time.sleep(0.01)
+    with log.open("a") as file:
+        file.write("done\\n")
+    return b"code"
+machine._from_compiler = compiler
+print(machine._compiled_once(log.parent / "engine" / "loop.o").decode())
+"""
+"""A first run with a compiler that takes its time; the locks and files are the real ones."""
+
+
+def first_runs(log: Path) -> list[subprocess.Popen[str]]:
+    """Four of them at once, one of which compiles when this returns."""
+    command = [sys.executable, "-c", FIRST_RUN, str(log)]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    wait_for(log, 1)
+    return runs
+
+
+def wait_for(log: Path, lines: int) -> list[str]:
+    """The lines of a log when there are so many."""
+    while not log.exists() or len(log.read_text().splitlines()) < lines:
+        time.sleep(0.01)
+    return log.read_text().splitlines()
+
+
+def test_four_first_runs_at_once_compile_once(tmp_path: Path) -> None:
+    """One process compiles, and the others read what it has made."""
+    log = tmp_path / "log"
+    runs = first_runs(log)
+    (tmp_path / "go on").touch()
+
+    assert [one.communicate()[0] for one in runs] == ["code\n"] * 4
+    assert [line.split()[0] for line in log.read_text().splitlines()] == ["begun", "done"]
+
+
+def test_a_first_run_that_is_killed_leaves_the_compilation_to_another(tmp_path: Path) -> None:
+    """Its lock goes with it, and the three that are left compile once."""
+    log = tmp_path / "log"
+    runs = first_runs(log)
+    killed = int(log.read_text().split()[1])
+    os.kill(killed, 9)
+    begun = wait_for(log, 2)
+    (tmp_path / "go on").touch()
+
+    left = [one.communicate()[0] for one in runs if one.pid != killed]
+    assert left == ["code\n"] * 3
+    assert log.read_text().splitlines() == [*begun, "done"]
+    [gone] = [one for one in runs if one.pid == killed]
+    assert gone.communicate()[0] == ""
