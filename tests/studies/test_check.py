@@ -279,7 +279,7 @@ ROWS = {
     ),
     "sharing-assumed": Row(
         (("containerConcurrency: 1", "containerConcurrency: 4"),),
-        "note",
+        "warning",
         "containerConcurrency",
         "Assumed: a container works on 1 request at a time (one per GPU)",
     ),

@@ -242,6 +242,11 @@ TROUBLES = {
         {"service-time": {"time": 2, "slowdown": [1, 2, 3, 4]}, "cold-start": "5s"},
         manifest({"max-scale": "8"}, containerConcurrency=0),
     ),
+    "sharing-assumed": experiment(
+        {"kind": "constant", "rate": 0.8, "duration": "10m"},
+        {"service-time": 5, "cold-start": "5s"},
+        manifest({"max-scale": "20"}, containerConcurrency=10),
+    ),
     "short-grace": experiment(
         {"kind": "bursts", "low": 0.05, "high": 0.5, "low-for": "3m", "high-for": "1m", "duration": "30m"},
         {"service-time": {"distribution": "lognormal", "median": 5, "sigma": 0.3}, "cold-start": "5s"},

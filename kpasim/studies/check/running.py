@@ -507,12 +507,15 @@ def sharing_is_assumed(case: Case) -> Iterator[Finding]:
     """A pod takes several requests, and the model does not say what they do to each other."""
     if case.experiment is None or not (found := sharing(case.experiment)).assumed:
         return
-    yield case.note(
+    waits = case.in_flight > case.slots * max(case.warm_pods, 1)
+    yield (case.warn if waits else case.note)(
         "sharing-assumed",
         "containerConcurrency",
         found.text,
         f"containerConcurrency {case.service.container_concurrency} lets more requests into a pod, which wait there.",
-        "Give model.service-time.slots (requests processed at once) or slowdown; kpasim calibrate measures them.",
+        "Give model.service-time.slots (requests processed at once) or slowdown; kpasim calibrate measures them."
+        + (f" If it is so, set containerConcurrency: {case.slots:g}." if waits else ""),
+        {"service.containerConcurrency": int(case.slots)} if waits else None,
     )
 
 
