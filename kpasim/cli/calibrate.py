@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -99,20 +99,12 @@ def command(
     files: tuple[Path, ...],
     experiment: Path | None,
     out: Path | None,
-    candidate: str,
-    service: str,
-    reproduce: bool,
-    without: tuple[str, ...],
     stages: tuple[str, ...],
     columns: tuple[str, ...],
     clients: tuple[str, ...],
-    only: str,
-    direct: bool,
-    skip_bad: bool,
-    seed: int,
-    effort: float,
     plot: bool,
     as_json: bool,
+    **how: Any,
 ) -> None:
     """Fit a model to measured FILES, with intervals.
 
@@ -133,19 +125,11 @@ def command(
             files,
             load(experiment) if experiment else None,
             name=out.stem if out else "",
-            candidate=candidate,
-            service=service,
-            reproduce=reproduce,
-            without=without,
             stages=dict(_pair(text, "--stage") for text in stages),
             columns=dict(_pair(text, "--column") for text in columns) or None,
-            skip_bad=skip_bad,
-            only=only,
             clients=dict(_count(text) for text in clients),
-            direct=direct,
-            seed=seed,
-            effort=effort,
             progress=bar,
+            **how,
         )
     for text in found.notes:
         doubt, _, rest = text.partition("Warning: ")

@@ -83,10 +83,6 @@ COSTLY = ("utilisation",)
 @options.as_json
 def command(
     experiment: str | None,
-    manifest: str | None,
-    hey_flags: str | None,
-    service_time: str | None,
-    cold_start: str | None,
     write_experiment: str | None,
     cluster_config: tuple[str, ...],
     replications: int | None,
@@ -102,6 +98,7 @@ def command(
     out: str | None,
     openmetrics: str | None,
     as_json: bool,
+    **quick: str | None,
 ) -> None:
     """Simulate EXPERIMENT: failed requests, latency, cost; then the scaling timeline and all figures.
 
@@ -115,9 +112,7 @@ def command(
 
     changes = parse_settings(settings)
     wanted = [parse_slo(text) for text in slo]
-    what = chosen_experiment(
-        experiment, manifest, hey_flags, service_time, cold_start, write_experiment, cluster_config
-    )
+    what = chosen_experiment(experiment, write_experiment, cluster_config, **quick)
     if changes and write_experiment:
         note(f"The changes of --set are not in {write_experiment}.")
     what = with_settings(what, changes)
@@ -267,37 +262,33 @@ def compare(
 
 def chosen_experiment(
     experiment: str | None,
-    manifest: str | None,
-    hey_flags: str | None,
-    service_time: str | None,
-    cold_start: str | None,
     write_experiment: str | None,
-    cluster_config: tuple[str, ...] = (),
+    cluster_config: tuple[str, ...],
+    manifest: str | None = None,
+    **quick: str | None,
 ) -> Experiment:
-    """The experiment of a file, or one put together from the command line."""
+    """The experiment of a file, or of a manifest and the options that go with it, see `options.of_manifest`."""
     from kpasim.spec.experiment import load
     from kpasim.studies.check import is_manifest
 
     if experiment and manifest:
         raise click.UsageError("give EXPERIMENT or --manifest, not both")
-    if experiment and hey_flags and is_manifest(experiment):
+    if experiment and quick["hey_flags"] and is_manifest(experiment):
         experiment, manifest = None, experiment
     if experiment:
-        given = {"--hey": hey_flags, "--service-time": service_time, "--cold-start": cold_start}
-        for option, value in {**given, "--write-experiment": write_experiment}.items():
+        for name, value in {**quick, "write_experiment": write_experiment}.items():
             if value is not None:
+                option = "--" + name.removesuffix("_flags").replace("_", "-")
                 raise click.UsageError(f"{option} goes with --manifest; EXPERIMENT says these things itself")
         return load(experiment, cluster_config=cluster_config)
     if not manifest:
         raise click.UsageError("give EXPERIMENT, or --manifest with --hey, --service-time and --cold-start")
     from kpasim.spec.quick import quick_experiment
 
-    quick, text = quick_experiment(
-        manifest, hey_flags or "", service_time, cold_start, write_to=write_experiment, cluster_config=cluster_config
-    )
+    made, text = quick_experiment(manifest, **quick, write_to=write_experiment, cluster_config=cluster_config)
     if write_experiment:
         write_file(write_experiment, text, folders=True)
-    return quick
+    return made
 
 
 def show(result: Result, judgements: Sequence[Judgement], *, explain: bool) -> None:

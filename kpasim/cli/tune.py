@@ -86,15 +86,13 @@ def command(
     minimise: str,
     probability: str,
     budget: int | None,
-    hey_flags: str | None,
-    service_time: str | None,
-    cold_start: str | None,
     cluster_config: tuple[str, ...],
     settings: tuple[str, ...],
     seed: int | None,
     write_to: str | None,
     engine: Any,
     as_json: bool,
+    **quick: str | None,
 ) -> None:
     """Find the cheapest settings of EXPERIMENT that meet all SLOs, and write them into its manifest.
 
@@ -115,12 +113,10 @@ def command(
 
         # Better now than after the work.
         make_folder(Path(write_to).parent)
-    if hey_flags:
+    if quick["hey_flags"]:
         from kpasim.cli.run import chosen_experiment
 
-        what, axes = (
-            chosen_experiment(experiment, None, hey_flags, service_time, cold_start, None, cluster_config), None,
-        )  # fmt: skip
+        what, axes = chosen_experiment(experiment, None, cluster_config, **quick), None
     else:
         what, axes = read(experiment, cluster_config)
     what = with_settings(what, parse_settings(settings))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -65,29 +66,20 @@ from kpasim.cli import options
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     *,
     experiment: str,
-    target: str,
-    kubeconfig: str | None,
-    namespace: str | None,
-    image: str | None,
     cluster_config: tuple[str, ...],
     settings: tuple[str, ...],
     model: str | None,
     calibrate_for: float,
-    gateway: str,
-    url: str | None,
-    host: str | None,
     path: str | None,
     body: str | None,
     headers: tuple[str, ...],
-    keep: bool,
-    adopt: bool,
-    dry_run: bool,
-    max_cost: float | None,
     ready_timeout: float,
     out: Path | None,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Run EXPERIMENT on a cluster and compare the measurement with the prediction.
 
@@ -124,21 +116,12 @@ def command(
         request = replace(request, path=path)
     if body is not None:
         request = replace(request, bodies=read_bodies(body))
+    # The other options have the names of the fields.
     how = Settings(
-        target=target,
-        kubeconfig=kubeconfig,
-        namespace=namespace,
-        image=image,
-        gateway=gateway,  # type: ignore[arg-type]
-        url=url,
-        host=host,
+        **given,
         request=replace(request, headers=parse_headers(headers)),
         calibrate=model is None,
         budget_s=calibrate_for,
-        keep=keep,
-        adopt=adopt,
-        dry_run=dry_run,
-        max_cost=max_cost,
         waits=Waits(ready_s=ready_timeout),
     )
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from kpasim.server.settings import Limits, Settings
@@ -33,45 +35,16 @@ from kpasim.server.settings import Limits, Settings
 @click.option("--max-images", default=Limits.max_images, type=click.IntRange(1), help="Most images of one request.")
 @click.option("--max-prompt", default=Limits.max_prompt, type=click.IntRange(0), help="Longest prompt [characters].")
 @click.option("--max-body", default=Limits.max_body, type=click.IntRange(1), help="Largest request body [bytes].")
-def command(
-    *,
-    model: str | None,
-    random_weights: str | None,
-    host: str,
-    port: int,
-    concurrency: int,
-    queue: int,
-    device: str,
-    precision: str,
-    threads: int,
-    safety_checker: bool,
-    max_side: int,
-    max_steps: int,
-    max_images: int,
-    max_prompt: int,
-    max_body: int,
-) -> None:
+def command(*, host: str, port: int, **given: Any) -> None:
     """Serve text-to-image over AUTOMATIC1111's HTTP interface.
 
     The port opens at once; /readyz returns 200 when the model is loaded and warmed up. On SIGTERM the admitted
     requests are finished and new ones get 503.
     """
-    if (model is None) == (random_weights is None):
+    if (given["model"] is None) == (given["random_weights"] is None):
         raise click.UsageError("give either --model or --random-weights")
     from kpasim.server.process import serve
 
-    limits = Limits(
-        max_side=max_side, max_steps=max_steps, max_images=max_images, max_prompt=max_prompt, max_body=max_body
-    )
-    settings = Settings(
-        model=model,
-        random_weights=random_weights,
-        device=device,
-        precision=precision,
-        threads=threads,
-        concurrency=concurrency,
-        queue=queue,
-        safety_checker=safety_checker,
-        limits=limits,
-    )
-    serve(settings, host, port)
+    # The options have the names of the fields.
+    limits = Limits(**{name: given.pop(name) for name in list(given) if name.startswith("max_")})
+    serve(Settings(**given, limits=limits), host, port)

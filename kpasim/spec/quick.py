@@ -131,7 +131,7 @@ def _block(data: Mapping[str, Any], depth: int) -> list[str]:
 
 def quick_experiment(
     manifest: str | Path,
-    hey_flags: str,
+    hey_flags: str | None,
     service_time: str | None,
     cold_start: str | None,
     *,
@@ -161,7 +161,7 @@ def quick_experiment(
     ]
     if missing:
         raise ExperimentError("command line", missing)
-    return _imported(manifest, write_to, hey_flags, service_time, cold_start, cluster_config)
+    return _imported(manifest, write_to, hey_flags or "", service_time, cold_start, cluster_config)
 
 
 def read_value(name: str, text: str) -> Any:
