@@ -54,7 +54,7 @@ def read_access_log(path: Path, skip_bad: bool = False) -> Record:
     for line, text in lines(path, malformed):
         if not text.strip():
             continue
-        try:
+        with malformed.at(line):
             envoy, common = ENVOY.match(text), COMMON.match(text)
             match = envoy or common
             if match is None:
@@ -71,8 +71,6 @@ def read_access_log(path: Path, skip_bad: bool = False) -> Record:
                 begun = _end_unix_s(match["time"]) - (0.0 if np.isnan(duration) else duration)
             given_up = code in {0, CLOSED_BY_CLIENT}
             found.add(begun, duration, 0 if given_up else code, given_up, name)
-        except MalformedError as error:
-            malformed.add(line, error.problem)
     columns, first = from_first(found.columns())
     record = Record("access-log", str(path), by_start(requests_of(**columns)), origin=iso(first) if len(found) else "")
     if whole_seconds:
@@ -99,12 +97,10 @@ def read_request_log(path: Path, skip_bad: bool = False) -> Record:
         request = value.get("httpRequest")
         if not isinstance(request, dict) or str(request.get("userAgent", "")).startswith(_PROBES):
             continue
-        try:
+        with malformed.at(line):
             duration = number(str(request.get("latency", "")).removesuffix("s"), "httpRequest.latency", least=0)
             code = status_code(request.get("status"), "httpRequest.status")
             found.add(float("nan"), duration, code, str(request.get("requestUrl", "")).partition("?")[0])
-        except MalformedError as error:
-            malformed.add(line, error.problem)
     record = Record("request-log", str(path), requests_of(**found.columns()))
     record.notes.append("no start times: the load cannot be replayed")
     if len(found) == 0:

@@ -58,15 +58,13 @@ def read_hey_csv(path: Path, skip_bad: bool = False) -> Record:
     for line, row in rows(path, malformed):
         if row == names:
             continue
-        try:
+        with malformed.at(line):
             if len(row) != len(names):
                 raise MalformedError("", f"{len(row)} values where hey writes {len(names)}")
             cells = dict(zip(names, row, strict=True))
             times = [number(cells[name], name, least=0) for name in ("offset", "response-time")]
             rest = [number(cells[name], name) for name in ("Response-delay", "DNS+dialup")]
             found.add(*times, status_code(cells["status-code"], "status-code"), *rest)
-        except MalformedError as error:
-            malformed.add(line, error.problem)
     columns = found.columns()
     record = Record("hey-csv", str(path), by_start(requests_of(**columns)))
     record.notes.append("hey leaves out requests without an answer: durations beyond its -t are missing")
@@ -78,7 +76,7 @@ def read_vegeta_json(path: Path, skip_bad: bool = False) -> Record:
     malformed = Malformed(path, skip_bad)
     found = _rows()
     for line, value in json_lines(path, malformed):
-        try:
+        with malformed.at(line):
             found.add(
                 moment(value.get("timestamp"), "timestamp"),
                 number(value.get("latency"), "latency", least=0) / 1e9,
@@ -86,8 +84,6 @@ def read_vegeta_json(path: Path, skip_bad: bool = False) -> Record:
                 str(value.get("error") or ""),
                 endpoint(str(value.get("url") or "")),
             )
-        except MalformedError as error:
-            malformed.add(line, error.problem)
     return _sent(Record("vegeta-json", str(path)), found, malformed)
 
 
@@ -96,15 +92,13 @@ def read_vegeta_csv(path: Path, skip_bad: bool = False) -> Record:
     malformed = Malformed(path, skip_bad)
     found = _rows()
     for line, row in rows(path, malformed):
-        try:
+        with malformed.at(line):
             if len(row) < 9:
                 raise MalformedError("", f"{len(row)} values where vegeta writes at least 9")
             start = number(row[0], "timestamp", least=0) / 1e9
             latency = number(row[2], "latency", least=0) / 1e9
             url = row[10] if len(row) > 10 else ""
             found.add(start, latency, status_code(row[1], "code"), row[5], endpoint(url))
-        except MalformedError as error:
-            malformed.add(line, error.problem)
     return _sent(Record("vegeta-csv", str(path)), found, malformed)
 
 
@@ -113,7 +107,7 @@ def read_k6_json(path: Path, skip_bad: bool = False) -> Record:
     malformed = Malformed(path, skip_bad)
     found = _rows()
     for line, value in json_lines(path, malformed):
-        try:
+        with malformed.at(line):
             kind, metric, data = value.get("type"), value.get("metric"), value.get("data")
             if kind not in ("Point", "Metric") or not isinstance(data, dict):
                 raise MalformedError("type", f"must be a Point or a Metric with data (it is {shown(kind)})")
@@ -127,8 +121,6 @@ def read_k6_json(path: Path, skip_bad: bool = False) -> Record:
             code = status_code(tags.get("status", "0"), "data.tags.status")
             name = endpoint(str(tags.get("name") or tags.get("url") or ""))
             found.add(ended - duration, duration, code, str(tags.get("error") or ""), name)
-        except MalformedError as error:
-            malformed.add(line, error.problem)
     return _sent(Record("k6-json", str(path)), found, malformed)
 
 
@@ -140,7 +132,7 @@ def read_k6_csv(path: Path, skip_bad: bool = False) -> Record:
     for line, cells in named_rows(path, malformed):
         if cells["metric_name"] != "http_req_duration":
             continue
-        try:
+        with malformed.at(line):
             duration = number(cells["metric_value"], "metric_value", least=0) / 1000
             stamp = cells["timestamp"]
             ended = moment(stamp, "timestamp") if "T" in stamp else unix_s(number(stamp, "timestamp"))
@@ -148,8 +140,6 @@ def read_k6_csv(path: Path, skip_bad: bool = False) -> Record:
             code = status_code(cells.get("status") or "0", "status")
             name = endpoint(cells.get("name") or cells.get("url") or "")
             found.add(ended - duration, duration, code, cells.get("error", ""), name)
-        except MalformedError as error:
-            malformed.add(line, error.problem)
     record = Record("k6-csv", str(path))
     if whole_seconds:
         record.grain_s = 1.0
@@ -162,12 +152,10 @@ def read_oha_csv(path: Path, skip_bad: bool = False) -> Record:
     malformed = Malformed(path, skip_bad)
     found = Rows(start_s=float, duration_s=float, status=int)
     for line, cells in named_rows(path, malformed):
-        try:
+        with malformed.at(line):
             begun = number(cells["request-start"], "request-start", least=0)
             duration = number(cells["request-duration"], "request-duration", least=0)
             found.add(begun, duration, status_code(cells["status"], "status"))
-        except MalformedError as error:
-            malformed.add(line, error.problem)
     record = Record("oha-csv", str(path), by_start(requests_of(**found.columns())))
     record.notes.append("oha leaves out requests without a response: timeouts are missing")
     return malformed.finish(record, len(found))
@@ -185,14 +173,12 @@ def read_ghz_csv(path: Path, skip_bad: bool = False) -> Record:
         if not names:
             names = row
             continue
-        try:
+        with malformed.at(line):
             if len(row) < 2:
                 raise MalformedError("", f"{len(row)} values where ghz writes at least 2")
             duration = number(row[0], "duration (ms)", least=0) / 1000
             ok = row[1] == _GRPC_OK
             found.add(math.nan, duration, 200 if ok else 503, "" if ok else ", ".join(row[1:]))
-        except MalformedError as error:
-            malformed.add(line, error.problem)
     if not len(found):
         malformed.add(None, Problem("", "no request in it"))
     record = Record("ghz-csv", str(path), requests_of(**found.columns()))
@@ -204,7 +190,7 @@ def read_ghz_json(path: Path, skip_bad: bool = False) -> Record:
     """``ghz -O json``: ``details`` with the end of each request, its latency [ns] and its status of gRPC."""
     malformed = Malformed(path, skip_bad)
     found = Rows(start_s=float, duration_s=float, status=int, error=str)
-    try:
+    with malformed.at(1):
         details = json_object(whole(path)).get("details") or []
         if not isinstance(details, list) or not all(isinstance(one, dict) for one in details):
             raise MalformedError("details", "must be a list of objects")
@@ -213,8 +199,6 @@ def read_ghz_json(path: Path, skip_bad: bool = False) -> Record:
             ended = moment(one.get("timestamp"), "details.timestamp")
             ok = one.get("status") == _GRPC_OK
             found.add(ended - duration, duration, 200 if ok else 503, "" if ok else str(one.get("error") or ""))
-    except MalformedError as error:
-        malformed.add(1, error.problem)
     return _sent(Record("ghz-json", str(path)), found, malformed)
 
 
@@ -225,13 +209,11 @@ def read_ab_gnuplot(path: Path, skip_bad: bool = False) -> Record:
     for line, text in lines(path, malformed):
         if line == 1 or not text.strip():
             continue
-        try:
+        with malformed.at(line):
             row = text.split("\t")
             if len(row) != 6:
                 raise MalformedError("", f"{len(row)} values where ab writes 6")
             found.add(number(row[1], "seconds", least=0), number(row[4], "ttime", least=0) / 1000, 200)
-        except MalformedError as error:
-            malformed.add(line, error.problem)
     columns, first = from_first(found.columns())
     record = Record("ab-gnuplot", str(path), by_start(requests_of(**columns)), origin=iso(first) if len(found) else "")
     record.grain_s = 1.0
@@ -249,7 +231,7 @@ def read_jmeter(path: Path, skip_bad: bool = False) -> Record:
     found = _rows()
     sums = 0
     for line, cells in named_rows(path, malformed):
-        try:
+        with malformed.at(line):
             message = cells.get("responseMessage", "")
             if message.startswith("Number of samples in transaction"):
                 sums += 1
@@ -264,8 +246,6 @@ def read_jmeter(path: Path, skip_bad: bool = False) -> Record:
                 code = _ASSERTION_FAILED
             label = cells.get("label", "")
             found.add(begun, duration, code, "" if code else f"{answer} {message}", label)
-        except MalformedError as error:
-            malformed.add(line, error.problem)
     record = Record("jmeter-csv", str(path))
     if sums:
         record.notes.append(f"{sums} sums of transaction controllers are left out")

@@ -84,12 +84,27 @@ class Malformed:
         self.skip = skip
         self.problems: list[Problem] = []
         self.count = 0
+        self._line: int | None = None
 
     def add(self, line: int | None, problem: Problem) -> None:
         """Remember one, with its line number."""
         self.count += 1
         if self.count <= 1000:  # a file of nothing else must not fill the memory
             self.problems.append(Problem(problem.place, problem.message, line))
+
+    def at(self, line: int | None) -> Malformed:
+        """A block whose rest is left out where a value is malformed; the line is remembered then."""
+        self._line = line
+        return self
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        if not isinstance(error, MalformedError):
+            return False
+        self.add(self._line, error.problem)
+        return True
 
     def finish(self, record: Record, used: int) -> Record:
         """Raise what was collected, or note it on the record.

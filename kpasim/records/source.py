@@ -167,10 +167,8 @@ def json_lines(path: Path, malformed: Malformed) -> Iterator[tuple[int, dict[str
     """Numbered JSON objects, one a line; blank lines left out."""
     for count, line in lines(path, malformed):
         if line.strip():
-            try:
+            with malformed.at(count):
                 yield count, json_object(line)
-            except MalformedError as error:
-                malformed.add(count, error.problem)
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def read_csv(path: Path, skip_bad: bool = False, columns: Mapping[str, str] | No
     found = Rows(start_s=float, duration_s=float, status=int, censored=bool, **dict.fromkeys(extra, str))
     dated = False
     for line, row in table:
-        try:
+        with malformed.at(line):
             if len(row) != len(header):
                 raise MalformedError("", f"{len(row)} values where the header names {len(header)} columns")
             cells = {role: (header[place], row[place], unit) for role, (place, unit) in places.items()}
@@ -122,8 +122,6 @@ def read_csv(path: Path, skip_bad: bool = False, columns: Mapping[str, str] | No
                 status = _status(cells["status"][1] or "0", cells["status"][0])
             censored = _truth(*cells["censored"][:2]) if "censored" in cells else status == 0
             found.add(start, duration, status, censored, *(cells[role][1] for role in extra))
-        except MalformedError as error:
-            malformed.add(line, error.problem)
     result, origin = found.columns(), ""
     if dated:
         result, first = from_first(result)

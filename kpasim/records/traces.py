@@ -55,7 +55,7 @@ def read_gentd26(path: Path, skip_bad: bool = False) -> Record:
         **dict.fromkeys(numbers.values(), float),
     )
     for line, cells in named_rows(path, malformed):
-        try:
+        with malformed.at(line):
             ending = cells["predict_status"]
             if ending not in _ENDINGS:
                 raise MalformedError("predict_status", f"must be one of {', '.join(_ENDINGS)} (it is {shown(ending)})")
@@ -70,8 +70,6 @@ def read_gentd26(path: Path, skip_bad: bool = False) -> Record:
                 cells["groupId"],
                 *(number(cells[name], name, least=0) if cells[name] else math.nan for name in numbers),
             )
-        except MalformedError as error:
-            malformed.add(line, error.problem)
     columns, first = from_first(found.columns())
     record = Record("gentd26", str(path), by_start(columns), origin=iso(first))
     record.notes.append("times are whole seconds: arrivals of one second have no order, durations are rounded")
@@ -86,11 +84,9 @@ def read_gentd26_latency(path: Path, skip_bad: bool = False) -> Record:
     malformed = Malformed(path, skip_bad)
     found = Rows(start_s=float, duration_s=float, status=int, pod=str)
     for line, cells in named_rows(path, malformed):
-        try:
+        with malformed.at(line):
             stamp = number(cells["timestamp_anon"], "timestamp_anon")
             found.add(stamp, number(cells["value"], "value", least=0) / 1000, 200, cells["container_ip"])
-        except MalformedError as error:
-            malformed.add(line, error.problem)
     columns, _ = from_first(found.columns())
     return _finished(Record("gentd26-latency", str(path), by_start(requests_of(**columns))), found, malformed)
 
@@ -100,11 +96,9 @@ def read_gentd26_qps(path: Path, skip_bad: bool = False) -> Record:
     malformed = Malformed(path, skip_bad)
     found = Rows(start_s=float, rate=float, pod=str, **{"class": str})
     for line, cells in named_rows(path, malformed):
-        try:
+        with malformed.at(line):
             stamp = number(cells["timestamp_anon"], "timestamp_anon")
             found.add(stamp, number(cells["value"], "value", least=0), cells["container_ip"], cells["request_type"])
-        except MalformedError as error:
-            malformed.add(line, error.problem)
     columns, _ = from_first(found.columns())
     columns = by_start(columns)
     record = Record("gentd26-qps", str(path), counts={"t_s": columns.pop("start_s"), **columns})
@@ -164,11 +158,9 @@ def read_azure_2019_durations(path: Path, skip_bad: bool = False, select: str | 
     for line, cells in named_rows(path, malformed):
         if select is not None and select not in (cells["HashFunction"], cells["HashApp"]):
             continue
-        try:
+        with malformed.at(line):
             values = [number(cells[name], name) / 1000 for name in times]
             found.add(cells["HashFunction"], cells["HashApp"], number(cells["Count"], "Count", least=0), *values)
-        except MalformedError as error:
-            malformed.add(line, error.problem)
     record = Record("azure-2019-durations", str(path), counts=found.columns())
     return _finished(record, found, malformed)
 
@@ -188,11 +180,9 @@ def read_azure_2021(path: Path, skip_bad: bool = False, select: str | None = Non
     for line, cells in named_rows(path, malformed):
         if select is not None and select not in (cells["func"], cells["app"]):
             continue
-        try:
+        with malformed.at(line):
             duration = number(cells["duration"], "duration", least=0)
             found.add(number(cells["end_timestamp"], "end_timestamp") - duration, duration, 200, cells["func"])
-        except MalformedError as error:
-            malformed.add(line, error.problem)
     columns, _ = from_first(found.columns())
     return _finished(Record("azure-2021", str(path), by_start(requests_of(**columns))), found, malformed)
 
