@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -329,16 +328,11 @@ def again_part(run: Evidence) -> Html:
 
 
 def _yaml(value: Mapping[str, Any]) -> str:
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = False
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    writer.width = 2**31
-    out = io.StringIO()
+    from kpasim.spec.quick import yaml_text
+
     try:
-        writer.dump(dict(value), out)
+        return yaml_text(dict(value))
     except YAMLError as error:
         return f"# run.json holds what YAML cannot: {str(error).partition(chr(10))[0]}\n"
-    return out.getvalue()

@@ -83,13 +83,7 @@ def _named_or_whole(service: ServiceManifest, manifest: str | Path, base: str | 
         path = relative(file, base)
         return [f"service: {flow(f'{path}#{name}' if name else path)}"]
     data = {key: value for key, value in service.written.items() if key != "status"}
-    out = io.StringIO()
-    writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = False
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    writer.width = 2**31
-    writer.dump({"service": data}, out)
-    return out.getvalue().rstrip().splitlines()
+    return yaml_text({"service": data}).rstrip().splitlines()
 
 
 def relative(file: str | Path, base: str | Path) -> str:
@@ -115,13 +109,23 @@ def _cluster(service: ServiceManifest) -> list[str]:
 
 def flow(value: Any) -> str:
     """A value on one line of YAML, keys in their order."""
-    out = io.StringIO()
+    return yaml_text(value, flow_style=True).partition("\n")[0]
+
+
+def yaml_text(value: Any, *, flow_style: bool | None = False) -> str:
+    """A value as YAML, keys in their order and no line folded.
+
+    Args:
+        value: The value.
+        flow_style: Whether mappings and lists stand in one line; None for those of plain values only.
+    """
     writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = True
+    writer.default_flow_style = flow_style
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.width = 2**31
+    out = io.StringIO()
     writer.dump(value, out)
-    return out.getvalue().partition("\n")[0]
+    return out.getvalue()
 
 
 def _block(data: Mapping[str, Any], depth: int) -> list[str]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import io
 import shlex
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from kpasim.errors import KpasimError
 from kpasim.spec.difference import differences
 from kpasim.spec.experiment import Experiment
+from kpasim.spec.quick import yaml_text
 from kpasim.spec.settings import parse_settings
 from kpasim.studies.run import Result
 from kpasim.ui.source import Source
@@ -95,14 +93,7 @@ def saved_name(experiment: Experiment) -> str:
 
 def experiment_text(experiment: Experiment) -> str:
     """The whole experiment as one file: the manifest, the model and all settings are in it."""
-    writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = False
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    writer.width = 2**31
-    out = io.StringIO()
-    out.write(f"# Saved by kpasim ui. Paths are relative to {Path.cwd()}.\n")
-    writer.dump(dict(experiment.raw), out)
-    return out.getvalue()
+    return f"# Saved by kpasim ui. Paths are relative to {Path.cwd()}.\n{yaml_text(dict(experiment.raw))}"
 
 
 def report(result: Result) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from ruamel.yaml import YAML
 
 from kpasim.engines.outcome import CREATED, READY
 from kpasim.engines.params import NEVER_NS, SECOND_NS
@@ -19,7 +17,7 @@ from kpasim.errors import KpasimError, RunError
 from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.passages import Traffic, traffic
 from kpasim.spec.experiment import Experiment, from_mapping
-from kpasim.spec.quick import relative
+from kpasim.spec.quick import relative, yaml_text
 from kpasim.spec.settings import with_settings
 from kpasim.spec.workload import Observed
 from kpasim.studies.backtest.contention import Contention, contention
@@ -406,14 +404,8 @@ def experiment_text(prepared: Prepared, given: Given, folder: str | Path, out: s
         "replications": whole.replications,
         "seed": whole.seed,
     }
-    text = io.StringIO()
-    writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = None
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    writer.width = 2**31
-    writer.dump(data, text)
     service = f"{given.manifest}, from what Prometheus recorded in {folder}"
-    return f"# {service}: requests, service times and cold starts.\n{text.getvalue()}"
+    return f"# {service}: requests, service times and cold starts.\n{yaml_text(data, flow_style=None)}"
 
 
 def in_seconds(time: str) -> float:
