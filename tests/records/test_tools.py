@@ -101,9 +101,10 @@ def test_locust_s_json_is_read_and_its_tables_refused(url: str, tmp_path: Path) 
     if find_spec("locust") is None:
         pytest.skip("locust is not installed")
     code = "from locust import HttpUser, task\nclass Client(HttpUser):\n  @task\n  def ask(self):\n    "
-    code += "self.client.get('/paint')\n"
+    code += "self.client.get('/paint')\n    "
+    code += "if self.environment.stats.total.num_requests >= 5:\n      self.environment.runner.quit()\n"
     (tmp_path / "locustfile.py").write_text(code)
-    command = [sys.executable, "-m", "locust", "--headless", "-u", "2", "-r", "2", "-t", "2s", "--json", "--csv", "run"]
+    command = [sys.executable, "-m", "locust", "--headless", "-u2", "-r2", "-t60s", "--json", "--csv", "run"]
     host = url.removesuffix("/paint")
     done = subprocess.run(
         [*command, "-H", host], capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path
