@@ -11,7 +11,7 @@ from kpasim.report.evidence import Evidence
 from kpasim.report.markup import Html, element, figure
 from kpasim.report.words import number, span
 from kpasim.results.tables import Tables
-from kpasim.studies.compare import FIGURES, prediction
+from kpasim.studies.compare import FIGURES, inside, prediction
 
 if TYPE_CHECKING:
     from kpasim.studies.compare import Comparison
@@ -57,24 +57,23 @@ def _beside(
     note: str,
     drawn: dict[str, Chart],
 ) -> Html:
-    rows = []
-    inside = total = 0
+    rows, verdicts = [], []
     for name, metric in metrics.items():
         measured, expected, low, high = (metric.get(key) for key in ("measured", "predicted", "lo", "hi"))
         if measured is None and expected is None:
             continue
-        verdict = ""
-        if measured is not None and low is not None and high is not None:
-            total += 1
-            inside += low <= measured <= high
-            verdict = "inside" if low <= measured <= high else "outside"
+        held = inside({"measured": measured, "lo": low, "hi": high})
+        verdicts += [] if held is None else [held]
+        verdict = "" if held is None else "inside" if held else "outside"
         off = f"{100 * (expected / measured - 1):+.1f} %" if expected is not None and measured else ""
         rows.append((charts.metric_words(name), _UNITS.get(name, "s"), number(measured), number(expected),
                      span([low, high]), off, verdict))  # fmt: skip
     drawn["bands"] = charts.bands(run, predicted, line)
     parts = [element("p", note)]
-    if total:
-        parts.append(element("p", f"{inside} of {total} measured values lie inside their 90 % intervals."))
+    if verdicts:
+        parts.append(
+            element("p", f"{sum(verdicts)} of {len(verdicts)} measured values lie inside their 90 % intervals.")
+        )
     parts.append(figure("bands", "Pods, measured and predicted", "Desired pods above, ready pods below.", 420))
     dots = charts.deviations(metrics)
     if dots is not None:

@@ -34,6 +34,7 @@ from kpasim.report.evidence import Evidence
 from kpasim.report.words import held, number, seconds
 from kpasim.results.cost import PART_WORDS, PARTS
 from kpasim.results.frames import Columns
+from kpasim.results.intervals import holds
 from kpasim.results.states import STATES, begin_s, desired_pods, panic_spans, pods_by_state, ready_pods
 from kpasim.results.summary import LATENCY_PERCENTILES
 from kpasim.results.tables import Tables
@@ -379,8 +380,8 @@ class Compared(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the interval holds what was measured."""
-        return self.lo <= self.measured <= self.hi
+        """Whether the interval holds what was measured, as `kpasim compare` says it."""
+        return holds(self.lo, self.hi, self.measured)
 
     @property
     def percent(self) -> tuple[float, float, float]:
