@@ -130,6 +130,16 @@ def dotted(place: Iterable[str | int]) -> str:
     return text
 
 
+def value_at(data: Any, place: Place) -> Any:
+    """The value at a place of an object, None where there is none."""
+    for part in place:
+        try:
+            data = data[part]
+        except (LookupError, TypeError):
+            return None
+    return data
+
+
 def line_of(place: Place, lines: Lines) -> int | None:
     """Line of the value, or of the nearest mapping or list around it that has one."""
     for length in range(len(place), -1, -1):

@@ -18,6 +18,7 @@ from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, text_of
 from kpasim.spec.base import Place, dotted, line_of, show, unknown_key
 from kpasim.spec.goparse import format_float, parse_bool, parse_duration, parse_int
 from kpasim.spec.objects import Object, objects_in
+from kpasim.spec.operator import KNATIVE_SERVING, activators_place
 from kpasim.spec.quantities import amount, duration_text
 from kpasim.spec.servingruntime import KINDS, kept
 from kpasim.spec.yamlfile import Document, is_text, node_at, parse_documents, read_text
@@ -150,11 +151,12 @@ def _config_maps(one: Object) -> Iterator[ConfigMap]:
     if one.kind == "ConfigMap":
         annotations = data_at(("metadata", "annotations"))
         yield ConfigMap(one.name, data_at(("data",)), annotations, one.document, (*one.prefix, "data"))
-    elif one.kind == "KnativeServing":
-        # Without any the cluster has Knative's defaults.
-        for key in data_at(("spec", "config")) or ("autoscaler",):
+    elif one.kind == KNATIVE_SERVING:
+        keys = list(map(str, data_at(("spec", "config"))))
+        # Without it the cluster has Knative's defaults.
+        for key in (*keys, *({"autoscaler"} - {one.removeprefix("config-") for one in keys})):
             place = ("spec", "config", key)
-            name = key if key.startswith("config-") else f"config-{key}"
+            name = f"config-{key.removeprefix('config-')}"
             yield ConfigMap(name, data_at(place), {}, one.document, (*one.prefix, *place))
 
 
@@ -190,15 +192,18 @@ def read_cluster_config(paths: Iterable[str | Path]) -> dict[str, ConfigMap]:
     for path in paths:
         maps, documents = config_maps_in(path)
         known = [one for one in maps if one.name in CLUSTER_MAPS]
+        counts = any(activators_place(one) for one in objects_in(documents))
         held = [(kept(one.data), one.document) for one in objects_in(documents) if one.kind in KINDS]
         runtimes += held
-        if not known and not held:
+        if not (known or held or counts):
             has = f" (it holds {', '.join(one.name for one in maps)})" if maps else ""
             message = f"holds none of the ConfigMaps that matter{has}; wanted: {', '.join(CLUSTER_MAPS)}"
             raise ExperimentError(path, [Problem("", message, 1)])
         for one in known:
             before = found.get(one.name)
-            if before is not None and before.data != one.data:
+            if before is not None and one.data.items() <= before.data.items():
+                continue  # as a KnativeServing says part of what its ConfigMaps hold
+            if before is not None and not before.data.items() <= one.data.items():
                 where = f"{before.document.path}:{line_of(before.prefix, before.document.lines)}"
                 message = f"{one.name} is given twice (first in {where}; keep one)"
                 line = line_of(one.prefix, one.document.lines)
@@ -515,8 +520,9 @@ def _deployment_faults(d: Defaults, read: Mapping[str, Any]) -> Iterator[tuple[t
     for key in ("digest-resolution-timeout", "digestResolutionTimeout"):
         if read.get(key, 1.0) <= 0:
             yield (key,), f"{duration_text(read[key])} is out of range (must be above 0s)"
-    if not str(read.get("queue-sidecar-image", "image")).strip():
-        yield ("queue-sidecar-image",), "is empty (must be the image of queue-proxy)"
+    images = ("queue-sidecar-image", "queueSidecarImage")
+    if not str(next((read[key] for key in images if key in read), "image")).strip():
+        yield images, "is empty (must be the image of queue-proxy)"
     if read.get("default-affinity-type", "none") not in {"none", "prefer-spread-revision-over-nodes"}:
         yield ("default-affinity-type",), "must be none or prefer-spread-revision-over-nodes"
     fault = _runtime_class_fault(str(read.get("runtime-class-name", "")))

@@ -65,6 +65,7 @@ from kpasim.spec.manifest import (
 )
 from kpasim.spec.model import ServiceModel
 from kpasim.spec.objects import refuse_other_kinds, split_name
+from kpasim.spec.operator import activators_in
 from kpasim.spec.places import expanded, place_of, replaced, without_draws
 from kpasim.spec.quantities import PositiveSeconds, Seconds, duration_text, seconds, share
 from kpasim.spec.scalerobjects import is_scaler_file, scaler_of_file
@@ -564,10 +565,16 @@ def _assembled(
     findings = _Findings(document)
     config, defaults = AutoscalerConfig(), Defaults()
     given = findings.attempt(read_cluster_config, cluster_config) or {}
-    own = findings.attempt(_cluster_config, data, base, document) or {}
+    files = findings.attempt(_cluster_files, data, base, document) or []
+    own = findings.attempt(_cluster_config, data, files, document) or {}
     from_files = {**own, **given}
+    # Of a file that could not be read the reason is known by now.
+    activators = None if findings.others else findings.attempt(activators_in, (*files, *cluster_config))
+    cluster = data.get("cluster") or {}
     for mapping in (parts, raw):
         mapping.pop("cluster-config", None)
+        if activators and isinstance(cluster, Mapping) and "activators" not in cluster:
+            mapping["cluster"] = {**cluster, "activators": activators}
     config_maps = []
     for name in _CONFIG_MAPS:
         if name not in data and name not in from_files:
@@ -629,8 +636,8 @@ def _at(document: Document, key: str, message: str) -> ExperimentError:
     return ExperimentError(document.path, [Problem(key, message, line_of((key,), document.lines))])
 
 
-def _cluster_config(data: Mapping[str, Any], base: Path, document: Document) -> dict[str, ConfigMap]:
-    """The ConfigMaps of the files that an experiment names for its cluster."""
+def _cluster_files(data: Mapping[str, Any], base: Path, document: Document) -> list[Path]:
+    """The files that an experiment names for its cluster."""
     key = "cluster-config"
     value = data.get(key)
     named = [value] if isinstance(value, str) else [] if value is None else value
@@ -638,10 +645,16 @@ def _cluster_config(data: Mapping[str, Any], base: Path, document: Document) -> 
         raise _at(document, key, f"{show(value)} is not right (must be a file, or a list of files)")
     for one in named:
         _must_exist(base / one, key, document)
-    found = read_cluster_config([base / one for one in named])
+    return [base / one for one in named]
+
+
+def _cluster_config(data: Mapping[str, Any], files: Sequence[Path], document: Document) -> dict[str, ConfigMap]:
+    """The ConfigMaps of the files that an experiment names for its cluster."""
+    found = read_cluster_config(files)
     for name in found:
         if name in data:
-            raise _at(document, name, f"stands in {found[name].document.path}, too, which {key} names (write it once)")
+            where = found[name].document.path
+            raise _at(document, name, f"stands in {where}, too, which cluster-config names (write it once)")
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from kpasim.spec import servingruntime
 from kpasim.spec.autoscaler import KPA, PREFIX, SPELLINGS, annotation_key
-from kpasim.spec.base import Place, PlacedError, show, suggestion
+from kpasim.spec.base import Place, PlacedError, show, suggestion, value_at
 from kpasim.spec.configmaps import KServeConfig
 from kpasim.spec.goparse import parse_int
 from kpasim.spec.kserverules import AUTOSCALER, FRAMEWORKS, SERVING_CONTAINER, faults
@@ -220,8 +220,8 @@ def predictor_service(data: Mapping[str, Any]) -> str:
     Source:
         kserve/kserve@aaac4e2, pkg/constants/constants.go, PredictorServiceName
     """
-    own = _at(data, (*PREDICTOR, "name"))
-    return "-".join(filter(None, (str(_at(data, ("metadata", "name")) or ""), str(own or ""), "predictor")))
+    own = value_at(data, (*PREDICTOR, "name"))
+    return "-".join(filter(None, (str(value_at(data, ("metadata", "name")) or ""), str(own or ""), "predictor")))
 
 
 def container_place(data: Mapping[str, Any]) -> Place:
@@ -232,8 +232,8 @@ def container_place(data: Mapping[str, Any]) -> Place:
 
 def deployment_mode(data: Mapping[str, Any], config: KServeConfig) -> str:
     """The mode of an InferenceService, as it or the cluster says."""
-    annotations = _at(data, _OWN_ANNOTATIONS) or {}
-    return str(_at(data, ("status", "deploymentMode")) or annotations.get(MODE) or config.deployment_mode)
+    annotations = value_at(data, _OWN_ANNOTATIONS) or {}
+    return str(value_at(data, ("status", "deploymentMode")) or annotations.get(MODE) or config.deployment_mode)
 
 
 def _is_standard(data: Mapping[str, Any], config: KServeConfig) -> bool:
@@ -253,7 +253,7 @@ def _is_standard(data: Mapping[str, Any], config: KServeConfig) -> bool:
             ("apiVersion",), f"{show(data.get('apiVersion'))} is not served by KServe any longer (write {VERSION})"
         )
     for place in (("metadata",), ("spec",), PREDICTOR, *ANNOTATIONS):
-        found = _at(data, place)
+        found = value_at(data, place)
         if not isinstance(found, Mapping) and not (found is None and place in ANNOTATIONS):
             missing = "is missing" if found is None else f"{show(found)} is not right (must be a mapping)"
             raise NotOnKnativeError(place, missing)
@@ -270,7 +270,7 @@ def _standard_scaling(data: Mapping[str, Any], config: KServeConfig) -> dict[str
     Raises:
         NotOnKnativeError: What scales the object is not simulated.
     """
-    annotations = _at(data, _OWN_ANNOTATIONS) or {}
+    annotations = value_at(data, _OWN_ANNOTATIONS) or {}
     scaler = str(annotations.get(AUTOSCALER, "hpa"))
     if scaler == "hpa":
         return _standard_hpa(data["spec"]["predictor"])
@@ -294,7 +294,7 @@ def _standard_hpa(predictor: Mapping[str, Any]) -> dict[str, Any]:
     most = max(_count(predictor, "maxReplicas", 0), least)
     found = {"kind": "hpa", "metric": "cpu", "min-replicas": least, "max-replicas": most, "behavior": {}}
     if predictor.get("autoScaling") is not None:
-        return {**found, "target": _cpu_percent(_at(predictor, ("autoScaling", "metrics")))}
+        return {**found, "target": _cpu_percent(value_at(predictor, ("autoScaling", "metrics")))}
     metric = predictor.get("scaleMetric") or "cpu"
     if metric != "cpu":
         why = "in Standard mode KServe makes a Deployment and an HPA, no Knative Service, and kpasim simulates"
@@ -310,14 +310,14 @@ def _cpu_percent(metrics: Any) -> float:
     if not metrics:
         return 80.0  # Kubernetes' default
     one, place = _only_metric(metrics)
-    kind, name = one.get("type"), _at(one, ("resource", "name"))
+    kind, name = one.get("type"), value_at(one, ("resource", "name"))
     if kind != "Resource":
         message = f"{show(kind)} is not read by an HPA of KServe (must be Resource; or autoscalerClass keda)"
         raise NotOnKnativeError((*place, "type"), message)
     if name != "cpu":
         message = f"{show(name)} is not simulated in Standard mode (must be cpu)"
         raise NotOnKnativeError((*place, "resource", "name"), message)
-    percent = _at(one, ("resource", "target", "averageUtilization"))
+    percent = value_at(one, ("resource", "target", "averageUtilization"))
     if not isinstance(percent, int | None) or isinstance(percent, bool):
         message = f"{show(percent)} is not right (must be a whole number)"
         raise NotOnKnativeError((*place, "resource", "target", "averageUtilization"), message)
@@ -342,12 +342,12 @@ def _standard_keda(predictor: Mapping[str, Any], config: KServeConfig) -> dict[s
     Source:
         kserve/kserve@aaac4e2, pkg/controller/v1beta1/inferenceservice/reconcilers/keda/keda_reconciler.go
     """
-    first, place = _only_metric(_at(predictor, ("autoScaling", "metrics")))
+    first, place = _only_metric(value_at(predictor, ("autoScaling", "metrics")))
     source = {"External": "external", "PodMetric": "podmetric"}.get(str(first.get("type")))
     if source is None:
         message = f"{show(first.get('type'))} is not simulated with KEDA (must be External or PodMetric)"
         raise NotOnKnativeError((*place, "type"), message)
-    over_time = _at(first, (source, "metric", "operationOverTime"))
+    over_time = value_at(first, (source, "metric", "operationOverTime"))
     if over_time not in {None, "last_one"}:
         message = f"{show(over_time)} is not simulated (must be last_one)"
         raise NotOnKnativeError((*place, source, "metric", "operationOverTime"), message)
@@ -355,14 +355,14 @@ def _standard_keda(predictor: Mapping[str, Any], config: KServeConfig) -> dict[s
     windows: dict[str, Any] = {}
     of_the_cluster = dict(config.keda_windows_s)
     for name, key in (("scaleUp", "scale-up"), ("scaleDown", "scale-down")):
-        window_s = _at(predictor, ("autoScaling", "behavior", name, "stabilizationWindowSeconds"))
+        window_s = value_at(predictor, ("autoScaling", "behavior", name, "stabilizationWindowSeconds"))
         window_s = of_the_cluster.get(name) if window_s is None else window_s
         if window_s is not None:
             windows[key] = {"stabilization-window": window_s}
     try:
-        metric = metric_of_query(_at(first, (source, "metric", "query")), (*place, source, "metric", "query"))
+        metric = metric_of_query(value_at(first, (source, "metric", "query")), (*place, source, "metric", "query"))
         threshold = number_of(
-            _at(first, (source, "target", "value")), (*place, source, "target", "value"), positive=True
+            value_at(first, (source, "target", "value")), (*place, source, "target", "value"), positive=True
         )
     except NotSimulatedError as error:
         raise NotOnKnativeError(error.place, str(error)) from None
@@ -381,13 +381,6 @@ def _count(predictor: Mapping[str, Any], name: str, default: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else default
 
 
-def _at(data: Any, place: Place) -> Any:
-    """The value at a place, None where there is none."""
-    for part in place:
-        data = data.get(part) if isinstance(data, Mapping) else None
-    return data
-
-
 def _annotations(
     data: Mapping[str, Any],
     config: KServeConfig,
@@ -404,7 +397,7 @@ def _annotations(
             found[key] = str(value)
             made.origins[*_ANNOTATIONS, key] = _model_place(predictor)
     for place in ANNOTATIONS:
-        for key, value in (_at(data, place) or {}).items():
+        for key, value in (value_at(data, place) or {}).items():
             if key == "kubectl.kubernetes.io/last-applied-configuration":
                 continue
             if key in config.disallowed_annotations:

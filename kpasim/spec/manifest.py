@@ -28,7 +28,7 @@ from kpasim.spec.autoscaler import (
     resolve,
     text_of,
 )
-from kpasim.spec.base import Place, dotted, line_of, show, suggestion
+from kpasim.spec.base import Place, dotted, line_of, show, suggestion, value_at
 from kpasim.spec.configmaps import Defaults, not_text
 from kpasim.spec.kserve import ANNOTATIONS, InferenceService, NotOnKnativeError, inference_service
 from kpasim.spec.objects import Object, is_service, one_service
@@ -159,7 +159,7 @@ class ServiceManifest:
         loader = bounded_yaml()
         loader.preserve_quotes = True
         documents = [document for document in loader.load_all(self.to_yaml()) if document is not None]
-        return _at(documents[self._index()], self.prefix if self.path else ())
+        return value_at(documents[self._index()], self.prefix if self.path else ())
 
     @property
     def scaling(self) -> Scaling:
@@ -192,9 +192,9 @@ class ServiceManifest:
         """Instance types, or else accelerators, of the nodes that the pod selects by labels of AWS, GKE, AKS or ACK."""
         pod = self.data["spec"]["template"]["spec"]
         wanted = {key: [str(value)] for key, value in (pod.get("nodeSelector") or {}).items()}
-        terms = _at(pod, (*_NODE_AFFINITY, "nodeSelectorTerms"))
+        terms = value_at(pod, (*_NODE_AFFINITY, "nodeSelectorTerms"))
         for term in terms if isinstance(terms, list) else ():
-            for one in _at(term, ("matchExpressions",)) or ():
+            for one in value_at(term, ("matchExpressions",)) or ():
                 if isinstance(one, Mapping) and one.get("operator") == "In":
                     wanted.setdefault(str(one.get("key")), [str(value) for value in one.get("values") or ()])
         return next((tuple(wanted[key]) for key in _NODE_TYPES if key in wanted), ())
@@ -428,7 +428,7 @@ class _Checker:
     def texts(self, values: Any, place: Place = TEMPLATE_ANNOTATIONS) -> None:
         """Hold annotations to be text, as Kubernetes reads them."""
         for key, value in values.items() if isinstance(values, Mapping) else ():
-            if not is_text(value, node_at(self._node, self._full((*place, key)))):
+            if value is not None and not is_text(value, node_at(self._node, self._full((*place, key)))):
                 self.wrong((*place, key), not_text(value))
 
 
@@ -470,7 +470,7 @@ def _read(
         raise ExperimentError(path, check.problems)
     annotations, on_service = (_annotations(data, place) for place in (TEMPLATE_ANNOTATIONS, SERVICE_ANNOTATIONS))
     for place in ANNOTATIONS if kserve else (TEMPLATE_ANNOTATIONS, SERVICE_ANNOTATIONS):
-        check.texts(_at(written, place), place)
+        check.texts(value_at(written, place), place)
     for place, message in kserve.faults if kserve else ():
         check.wrong(place, message)
     verdict = review(data, config, defaults)
@@ -480,7 +480,7 @@ def _read(
         fault
         for fault in verdict.faults
         if (fault.rule == "image" and _is_placeholder(data, fault.place))
-        or (fault.rule == "service-account-name" and "@" in str(_at(data, fault.place)))
+        or (fault.rule == "service-account-name" and "@" in str(value_at(data, fault.place)))
     )
     for fault in verdict.faults:
         if fault not in refusals:
@@ -542,24 +542,15 @@ def _old_version(data: Mapping[str, Any]) -> str:
     return f"{show(data.get('apiVersion'))} is not served by Knative any longer (write {API_VERSION}{moved})"
 
 
-def _at(data: Any, place: Place) -> Any:
-    """The value at a place, None where there is none."""
-    for part in place:
-        try:
-            data = data[part]
-        except (LookupError, TypeError):
-            return None
-    return data
-
-
 def _annotations(data: Mapping[str, Any], place: Place) -> dict[str, str]:
     """Annotations at a place, empty where there are none; their values may still be of a wrong type."""
-    value = _at(data, place)
-    return dict(value) if isinstance(value, Mapping) else {}
+    value = value_at(data, place)
+    # Nothing is an empty text to Kubernetes.
+    return {key: "" if one is None else one for key, one in value.items()} if isinstance(value, Mapping) else {}
 
 
 def _is_placeholder(data: Mapping[str, Any], place: Place) -> bool:
-    return len(str(_at(data, place) or "")) == 1
+    return len(str(value_at(data, place) or "")) == 1
 
 
 def _limit(value_s: int, timeout_s: float) -> float | None:
@@ -595,7 +586,7 @@ def _gpu_names(resources: Mapping[str, Mapping[str, str]]) -> list[str]:
 def _gpus(limits: Mapping[str, str]) -> int:
     """Accelerators of a container; its share of memory or cores of a GPU is part of one."""
     count = sum(int(amount(value)) for name, value in limits.items() if is_gpu(name) and name not in _MEMORY_SHARES)
-    return count or int(any(amount(limits.get(name, 0)) > 0 for name in _MEMORY_SHARES))
+    return min(count, 2**63 - 1) or int(any(amount(limits.get(name, 0)) > 0 for name in _MEMORY_SHARES))
 
 
 def _cpus(resources: Mapping[str, Mapping[str, str]]) -> float:

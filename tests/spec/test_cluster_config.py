@@ -108,6 +108,77 @@ def test_an_operator_without_settings_has_knative_s_defaults() -> None:
     assert cluster_of(["cluster.yaml"]).autoscaler.stable_window_s == 60
 
 
+@pytest.mark.parametrize(
+    ("spec", "activators"),
+    [
+        ("high-availability: {replicas: 3}", 3),
+        ("high-availability: {replicas: 3}, workloads: [{name: activator, replicas: 2}]", 2),
+        ("deployments: [{name: activator, replicas: 2}], workloads: [{name: activator, replicas: 4}]", 4),
+        ("workloads: [{name: autoscaler, replicas: 2}]", 1),
+        ("high-availability: {replicas: 0}", 1),
+        ("config: {network: {ingress-class: x}}", 1),
+    ],
+)
+def test_the_operator_says_how_many_activators_there_are(spec: str, activators: int) -> None:
+    """An override of the activator counts before the number for all; the activator's HPA has at least one."""
+    Path("cluster.yaml").write_text(
+        OPERATOR.replace("spec: {", f"spec: {{{spec}, ")
+        if "config" not in spec
+        else f"apiVersion: operator.knative.dev/v1beta1\nkind: KnativeServing\nspec: {{{spec}}}\n"
+    )
+    Path("ksvc.yaml").write_text(SERVICE.replace("900", "300"))
+    text = f"{EXPERIMENT}cluster-config: cluster.yaml\n"
+    assert loads(text).cluster.activators == activators
+    assert loads(EXPERIMENT, cluster_config=["cluster.yaml"]).cluster.activators == activators
+    assert loads(f"{text}cluster: {{activators: 5, gpus-per-pod: 1}}").cluster.activators == 5
+    assert loads(text).with_setting("cluster.activators", 7).cluster.activators == 7
+
+
+@pytest.mark.parametrize(("kind", "field"), [("HorizontalPodAutoscaler", "minReplicas"), ("Deployment", "replicas")])
+def test_the_activators_own_objects_say_how_many_there_are(kind: str, field: str) -> None:
+    """Its HPA, or its Deployment as it is running; other Deployments say nothing."""
+    objects = f"{{kind: {kind}, metadata: {{name: activator}}, spec: {{{field}: 3}}}}"
+    other = "{kind: Deployment, metadata: {name: webhook}, spec: {replicas: 9}}"
+    Path("cluster.yaml").write_text(f"{{kind: List, items: [{objects}, {other}]}}\n")
+    Path("ksvc.yaml").write_text(SERVICE.replace("900", "300"))
+    assert loads(EXPERIMENT, cluster_config=["cluster.yaml"]).cluster.activators == 3
+
+
+def test_a_number_of_activators_that_is_none_is_refused() -> None:
+    """By file, line and key."""
+    Path("cluster.yaml").write_text("kind: KnativeServing\nspec:\n  high-availability:\n    replicas: many\n")
+    message = r"cluster\.yaml:4: spec\.high-availability\.replicas: 'many' is not right \(must be a whole number in"
+    with pytest.raises(ExperimentError, match=message):
+        loads(EXPERIMENT, cluster_config=["cluster.yaml"])
+
+
+def test_keys_that_the_operator_passes_over_are_named_with_the_nearest_one() -> None:
+    """In its spec, in spec.config, and in spec.high-availability."""
+    Path("cluster.yaml").write_text(
+        "apiVersion: operator.knative.dev/v1beta1\nkind: KnativeServing\nspec:\n"
+        "  config:\n    autoscalr: {stable-window: 30s}\n    config-network: {}\n"
+        "  high-availability: {replica: 3}\n  workload: []\n"
+    )
+    Path("ksvc.yaml").write_text(SERVICE.replace("900", "300"))
+    found = [one for one in check_file("ksvc.yaml", cluster_config=["cluster.yaml"]) if one.name == "unknown-key"]
+    assert {(one.line, one.place, one.fix) for one in found} == {
+        (5, "KnativeServing.spec.config.autoscalr", "Write autoscaler."),
+        (7, "KnativeServing.spec.high-availability.replica", "Write replicas."),
+        (8, "KnativeServing.spec.workload", "Write workloads."),
+    }
+
+
+def test_an_operator_beside_the_config_maps_that_it_wrote() -> None:
+    """It says part of them; another value is refused."""
+    Path("cluster.yaml").write_text(OPERATOR)
+    Path("maps.yaml").write_text(config_map("config-autoscaler", "stable-window: 120s, max-scale: '9'"))
+    assert cluster_of(["cluster.yaml", "maps.yaml"]).autoscaler.max_scale == 9
+    assert cluster_of(["maps.yaml", "cluster.yaml"]).autoscaler.max_scale == 9
+    Path("maps.yaml").write_text(config_map("config-autoscaler", "stable-window: 60s"))
+    with pytest.raises(ExperimentError, match="config-autoscaler is given twice"):
+        cluster_of(["cluster.yaml", "maps.yaml"])
+
+
 def test_without_its_cluster_the_service_is_refused() -> None:
     """The limit of 600 s is a default of the cluster."""
     assert told(check_file("ksvc.yaml"), "refused", "needs-feature") != []

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from kpasim.errors import ExperimentError
 from kpasim.spec.autoscaler import CONFIG_KEYS, AutoscalerConfig, parse_config
-from kpasim.spec.base import dotted, suggestion
+from kpasim.spec.base import dotted, line_of, suggestion
 from kpasim.spec.configmaps import CONFIG_MAPS, KSERVE_CONFIG, ConfigMap, Defaults, parse_defaults
+from kpasim.spec.objects import objects_in
+from kpasim.spec.operator import KNATIVE_SERVING, unknown_keys
 from kpasim.spec.webhook.configmap import CHECKSUM, example_checksum, refusals
 from kpasim.spec.yamlfile import parse_documents
 from kpasim.studies.check.case import Finding, Level
@@ -29,7 +31,7 @@ def _finding(level: Level, name: str, one: ConfigMap, key: str, texts: tuple[str
 
 def config_map_findings(maps: Sequence[ConfigMap]) -> list[Finding]:
     """What is wrong or without effect in the ConfigMaps of a cluster."""
-    return [one for rule in (_unknown_key, _example_block, _refused_config) for one in rule(maps)]
+    return [one for rule in (_unknown_key, _unknown_to_operator, _example_block, _refused_config) for one in rule(maps)]
 
 
 def _unknown_key(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
@@ -39,8 +41,7 @@ def _unknown_key(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
         for key in one.data:
             if key in known or key == EXAMPLE or one.name == KSERVE_CONFIG:
                 continue
-            hint = suggestion(key, known)
-            fix = f"Write {hint.removeprefix('did you mean ').rstrip('?')}." if "did you mean" in hint else "Remove it."
+            fix = _nearest(key, known)
             what = f"Knative does not know {key} in {one.name} and ignores it"
             if key in _GONE:
                 what = f"{key} is not a key of {one.name} any more, and Knative ignores it"
@@ -48,6 +49,24 @@ def _unknown_key(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
             yield _finding(
                 "warning", "unknown-key", one, key, (what, "Unknown keys are not refused; the default holds.", fix)
             )
+
+
+def _nearest(key: str, known: Sequence[str]) -> str:
+    hint = suggestion(key, known)
+    return f"Write {hint.removeprefix('did you mean ').rstrip('?')}." if "did you mean" in hint else "Remove it."
+
+
+def _unknown_to_operator(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
+    """A key of a KnativeServing that Knative's operator passes over."""
+    documents = {id(one.document): one.document for one in maps}
+    for one in objects_in(list(documents.values())):
+        for place, known in unknown_keys(one) if one.kind == KNATIVE_SERVING else ():
+            what = f"Knative's operator does not know {place[-1]} in {dotted(place[:-1])} and passes over it"
+            why = "Unknown keys are not refused; Knative's defaults hold."
+            line = line_of((*one.prefix, *place), one.document.lines)
+            where = dotted((KNATIVE_SERVING, *place))
+            fix = _nearest(str(place[-1]), known)
+            yield Finding("warning", "unknown-key", where, what, why, fix, one.document.path, line)
 
 
 def _example_block(maps: Sequence[ConfigMap]) -> Iterator[Finding]:

@@ -1,0 +1,94 @@
+"""What Knative's operator makes of a KnativeServing beside ConfigMaps, and how many activators a cluster has.
+
+Source:
+    knative/operator@b4f2c25, pkg/reconciler/common/{ha,hpa,workload_override,config_maps}.go,
+    config/crd/bases/operator.knative.dev_knativeservings.yaml;
+    knative/serving@98e5ef9, config/core/deployments/activator-hpa.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kpasim.errors import ExperimentError, Problem
+from kpasim.spec.base import Place, dotted, line_of, show, value_at
+from kpasim.spec.objects import Object, objects_in
+from kpasim.spec.yamlfile import read_documents
+
+KNATIVE_SERVING = "KnativeServing"
+MAPS = (
+    "autoscaler", "certmanager", "contour", "defaults", "deployment", "domain", "features", "gateway", "gc", "istio",
+    "kourier", "leader-election", "logging", "network", "observability", "tracing",
+)  # fmt: skip
+"""ConfigMaps of Knative Serving and its ingresses, without `config-`."""
+_SPEC = (
+    "additionalManifests", "clusterProfileRef", "config", "controller-custom-certs", "deployments",
+    "high-availability", "ingress", "manifests", "namespace", "podDisruptionBudgets", "registry", "resources",
+    "security", "services", "version", "workloads",
+)  # fmt: skip
+_ACTIVATOR = "activator"
+_MOST = 63
+
+
+def unknown_keys(one: Object) -> Iterator[tuple[Place, tuple[str, ...]]]:
+    """Keys of a KnativeServing that the operator passes over, and those that it reads there."""
+    spec = value_at(one.data, ("spec",))
+    config = value_at(one.data, ("spec", "config"))
+    for key in spec if isinstance(spec, Mapping) else ():
+        if key not in _SPEC:
+            yield ("spec", key), _SPEC
+    for key in config if isinstance(config, Mapping) else ():
+        if str(key).removeprefix("config-") not in MAPS:
+            yield ("spec", "config", key), MAPS
+    available = value_at(one.data, ("spec", "high-availability"))
+    for key in available if isinstance(available, Mapping) else ():
+        if key != "replicas":
+            yield ("spec", "high-availability", key), ("replicas",)
+
+
+def activators_place(one: Object) -> Place | None:
+    """Where an object says how many activators the cluster has, None where it does not."""
+    if one.kind == KNATIVE_SERVING:
+        found = None
+        for key in ("deployments", "workloads"):
+            overrides = value_at(one.data, ("spec", key))
+            for index, override in enumerate(overrides if isinstance(overrides, list) else ()):
+                place: Place = ("spec", key, index, "replicas")
+                value = value_at(one.data, place)
+                if isinstance(override, Mapping) and override.get("name") == _ACTIVATOR and value is not None:
+                    # Each override raises the minimum of the activator's HPA, and none lowers it.
+                    found = place if found is None or not _below(value, value_at(one.data, found)) else found
+        available: Place = ("spec", "high-availability", "replicas")
+        return found or (None if value_at(one.data, available) is None else available)
+    if one.name != _ACTIVATOR:
+        return None
+    return {"HorizontalPodAutoscaler": ("spec", "minReplicas"), "Deployment": ("spec", "replicas")}.get(one.kind)
+
+
+def activators_in(paths: Iterable[str | Path]) -> int | None:
+    """Activators of a cluster by any mix of files: a KnativeServing, the activator's HPA, its Deployment.
+
+    The most that any of them says, None where nothing is said. The HPA adds further ones by their CPU.
+
+    Raises:
+        ExperimentError: A number of replicas that is none.
+    """
+    found = None
+    for path in paths:
+        for one in objects_in(read_documents(path)):
+            place = activators_place(one)
+            value = None if place is None else value_at(one.data, place)
+            if place is None or value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST:
+                where = (*one.prefix, *place)
+                message = f"{show(value)} is not right (must be a whole number in [0, {_MOST}])"
+                raise ExperimentError(path, [Problem(dotted(where), message, line_of(where, one.document.lines))])
+            found = max(found or 1, value)
+    return found
+
+
+def _below(value: Any, other: Any) -> bool:
+    return isinstance(value, int) and isinstance(other, int) and value < other
