@@ -183,4 +183,4 @@ def _decimal(value: int, unit: int) -> str:
 
 def format_float(value: float) -> str:
     """Write a number as a person writes it in an annotation: `100`, `0.7`, not `100.0`."""
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+    return str(int(value)) if abs(value) < 1e15 and value == int(value) else repr(value)

@@ -34,8 +34,13 @@ def is_service_name(text: str) -> bool:
 
 
 def is_service_prefix(text: str) -> bool:
-    """What `generateName` may be: a name, or one that ends in a dash."""
-    return is_service_name(f"{text[:-1]}a" if text.endswith("-") else text)
+    """What `generateName` may be: a name; Kubernetes does not look at what stands before a dash at the end."""
+    return is_service_name(f"{text[:-2]}a" if len(text) > 1 and text.endswith("-") else text)
+
+
+def generated(prefix: str) -> str:
+    """A name such as Kubernetes makes of a `generateName`."""
+    return f"{prefix[:58]}xxxxx"
 
 
 def is_qualified(text: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -124,60 +124,85 @@ def quantity_text(value: float) -> str:
     return str(whole)
 
 
-_PARTS = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]+)|([KMGTPE]i)|([numkMGTPE]))?")
+_PARTS = re.compile(r"([+-]?)0*([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]+)|([KMGTPE]i)|([numkMGTPE]))?")
 _DECIMAL_POWERS = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_DECIMAL_SUFFIXES = {power: suffix for suffix, power in _DECIMAL_POWERS.items()}
 _BINARY_SUFFIXES = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _MOST_DIGITS = 400
 
 
 def amount(value: str | float) -> Fraction:
-    """The exact number of a quantity, rounded up to a billionth and at most 2**63 - 1, as Kubernetes holds it.
+    """The exact number of a quantity, rounded away from zero to a billionth, as Kubernetes holds it.
 
     Raises:
         ValueError: Not a quantity.
-
-    Source:
-        kubernetes/apimachinery@v0.34.0, pkg/api/resource/quantity.go: ``ParseQuantity``.
     """
-    match = _PARTS.fullmatch(str(value))
-    if match is None or not (match[2] or match[3]):
-        raise ValueError(f"{value!r} is not a quantity")
-    sign, whole, fraction, exponent, binary, decimal = match.groups()
-    if len(exponent or "") > 4 or len(whole) + len(fraction or "") > _MOST_DIGITS:
-        raise ValueError(f"{value!r} is out of range")
-    number = Fraction(int((whole or "0") + (fraction or "")), 10 ** len(fraction or ""))
-    if binary:
-        number *= 1024 ** _BINARY_SUFFIXES.index(binary)
-    else:
-        number *= Fraction(10) ** (int(exponent) if exponent else _DECIMAL_POWERS[decimal or ""])
-    number = min(Fraction(math.ceil(number * 10**9), 10**9), Fraction(2**63 - 1))
-    return -number if sign == "-" else number
+    return _parsed(str(value))[0]
 
 
 def canonical(value: str | float) -> str:
-    """The shortest text of the same quantity in the same family of suffixes.
+    """The text that Kubernetes writes for a quantity: short, in the family of suffixes that it was written in.
 
-    Source:
-        kubernetes/apimachinery@v0.34.0, pkg/api/resource/quantity.go: ``CanonicalizeBytes``.
+    Raises:
+        ValueError: Not a quantity.
     """
-    text = str(value)
-    number = amount(text)
-    binary = text.endswith("i") and not -1024 < number < 1024
+    text = str(value).strip()
+    number, family, is_kept = _parsed(text)
+    if is_kept:
+        return text
     if number == 0:
         return "0"
-    if binary and number.denominator == 1:
+    if family == "i" and abs(number) >= 1024 and number.denominator == 1:
         whole, power = number.numerator, 0
-        while whole % 1024 == 0 and power < 6:
+        while whole % 1024 == 0:
             whole, power = whole // 1024, power + 1
         return f"{whole}{_BINARY_SUFFIXES[power]}"
-    for suffix, power in sorted(_DECIMAL_POWERS.items(), key=lambda item: -item[1]):
-        scaled = number / Fraction(10) ** power
-        if scaled.denominator == 1:
-            exponential = re.search(r"[0-9.][eE][+-]?[0-9]+$", text)
-            if exponential:
-                return f"{scaled.numerator}e{power}" if power else str(scaled.numerator)
-            return f"{scaled.numerator}{suffix}"
-    return text
+    power = -9
+    number *= 10**9
+    while number % 1000 == 0:
+        number, power = number / 1000, power + 3
+    if family == "e":
+        return f"{number}e{power}" if power else str(number)
+    # Kubernetes leaves out a suffix that there is none for.
+    return f"{number}{_DECIMAL_SUFFIXES.get(power, '')}"
+
+
+def _parsed(text: str) -> tuple[Fraction, Literal["", "e", "i"], bool]:
+    """The number of a quantity, the family of its suffix, and whether Kubernetes keeps its text.
+
+    Without any digits it is 0, but not where Kubernetes leaves its fast path.
+
+    Source:
+        kubernetes/apimachinery@v0.35.7, pkg/api/resource/quantity.go: ``ParseQuantity``, ``CanonicalizeBytes``.
+    """
+    match = _PARTS.fullmatch(text)
+    if match is None or not text:
+        raise ValueError(f"{text!r} is not a quantity")
+    sign, whole, fraction, exponent, binary, decimal = match.groups(default="")
+    if len(exponent) > 4 or len(whole) + len(fraction) > _MOST_DIGITS:
+        raise ValueError(f"{text!r} is out of range")
+    whole = whole or "0"
+    digits = whole + fraction
+    number = Fraction(int(digits), 10 ** len(fraction))
+    if binary:
+        power = _BINARY_SUFFIXES.index(binary)
+        number *= 1024**power
+        is_fast = not fraction and 14 - len(whole) - 3 * power >= 0
+        is_kept = int(digits) % 8 != 0
+    else:
+        scale = int(exponent) if exponent else _DECIMAL_POWERS[decimal]
+        number *= Fraction(10) ** scale
+        scale -= len(fraction)
+        is_fast = len(digits) <= 18 and scale >= -9
+        is_kept = scale % 3 == 0 and not digits.endswith("000") and digits[0] != "0"
+    if not is_fast:
+        if not re.search("[0-9]", text.rstrip("KMGTPEi") if binary else text.partition("e")[0].partition("E")[0]):
+            raise ValueError(f"{text!r} is not a quantity")
+        number = Fraction(math.ceil(number * 10**9), 10**9)
+        if binary:
+            number = min(number, Fraction(2**63 - 1))
+    family: Literal["", "e", "i"] = "e" if exponent else "i" if binary and not (0 < number < 1 and not is_fast) else ""
+    return -number if sign == "-" else number, family, is_fast and is_kept
 
 
 def share(value: object) -> float:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from kpasim.spec.base import Count, Number, Positive, Spec, Whole, wrong
 from kpasim.spec.quantities import PositiveSeconds, Seconds, Share
@@ -449,6 +449,10 @@ def scaling_of(data: Mapping[str, Any]) -> Scaling:
     return KINDS[data["kind"]].model_validate(data)  # type: ignore[return-value]
 
 
+_MANY = 10**6
+"""Pods that no run reaches, for no maximum."""
+
+
 def of_hpa_class(metric: str, target: str | None, min_scale: int, max_scale: int, window_s: float | None) -> Hpa:
     """The HPA that Knative makes for a revision of its class `hpa.autoscaling.knative.dev`.
 
@@ -468,13 +472,16 @@ def of_hpa_class(metric: str, target: str | None, min_scale: int, max_scale: int
     if metric not in {"cpu", "concurrency", "rps"}:
         raise ValueError(f"has metric {metric}, which is not simulated (cpu, concurrency and rps are)")
     given: dict[str, Any] = {"kind": "hpa", "metric": metric, "min_replicas": max(min_scale, 1)}
-    given["max_replicas"] = max(max_scale, given["min_replicas"]) if max_scale else 10**6
+    given["max_replicas"] = max(min(max_scale or _MANY, _MANY), given["min_replicas"])
     if target is not None:
         given["target"] = float(target)
     if window_s is not None:
         window = {"stabilization_window_s": window_s}
         given["behavior"] = {"scale_up": window, "scale_down": window}
-    return Hpa.model_validate(given)
+    try:
+        return Hpa.model_validate(given)
+    except ValidationError as error:
+        raise ValueError(f"has a {error.errors()[0]['msg']}") from None
 
 
 def _named(data: Any) -> Any:

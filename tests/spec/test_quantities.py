@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kpasim.spec.quantities import duration_text, quantity, quantity_text, seconds, share
+from kpasim.spec.quantities import amount, canonical, duration_text, quantity, quantity_text, seconds, share
 
 
 @pytest.mark.parametrize(
@@ -131,3 +131,23 @@ def test_what_is_not_a_share(value: object) -> None:
     """Anything but a number is refused."""
     with pytest.raises(ValueError, match="share"):
         share(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("1E3", "1E3"), ("1000", "1k"), ("0.5", "500m"), ("+1", "+1"), ("1.", "1."), (".", "0"), ("T", "0"), ("-", "0"),
+        ("e3", "0"), ("1024Mi", "1Gi"), ("1025Mi", "1025Mi"), ("1.5Gi", "1536Mi"), ("0.1Ki", "102400m"),
+        ("1e-10", "1e-9"), ("1000000000000000000000", "1"), ("8Ei", "9223372036854775807"), ("-1e3", "-1e3"),
+    ],
+)  # fmt: skip
+def test_quantities_are_written_as_kubernetes_writes_them(text: str, wanted: str) -> None:
+    """As the code of apimachinery 0.35.7 reads and writes each of them."""
+    assert canonical(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "Ei", "e-10", "1gi", "1 Gi", "1_0", "1Z", "0x1", "1e3Ki"])
+def test_what_kubernetes_refuses_is_no_quantity(text: str) -> None:
+    """Without digits a text is 0, but not where Kubernetes leaves its fast path."""
+    with pytest.raises(ValueError, match="not a quantity"):
+        amount(text)

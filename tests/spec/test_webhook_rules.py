@@ -56,6 +56,25 @@ def resources(**bounds: dict[str, str]) -> dict[str, Any]:
 
 
 TRAFFIC = "spec.traffic"
+OWNER = {"apiVersion": "v1", "kind": "a", "name": "b", "uid": "c"}
+SOURCES = SPEC + "volumes[0].projected.sources[0]."
+LOADER = SPEC + "initContainers[0]."
+SECRET = {"secret": {"name": "s", "items": [{"key": "a", "path": "a"}]}}
+
+
+def loader(**fields: Any) -> dict[str, Any]:
+    """A pod with an init container, on a cluster that takes it."""
+    return {
+        "pod": {"initContainers": [{"image": IMAGE, **fields}]},
+        "features": {"kubernetes.podspec-init-containers": "enabled"},
+    }
+
+
+def label_file(**reference: Any) -> dict[str, Any]:
+    """A volume with a file that tells of the pod."""
+    return mounted({"projected": {"sources": [{"downwardAPI": {"items": [{"path": "a", **reference}]}}]}})
+
+
 ROWS: dict[str, list[Row]] = {
     "field-type": [
         Row(SPEC + "containerConcurrency", pod={"containerConcurrency": "1"}),
@@ -65,8 +84,19 @@ ROWS: dict[str, list[Row]] = {
         Row(FIRST + "ports[0].containerPort", container={"ports": [{"containerPort": 2**40}]}),
     ],
     "list-key": [Row(FIRST + "env[1].name", container={"env": [{"name": "A"}, {"name": "A"}]})],
-    "metadata": [Row("metadata.labels.team", meta={"labels": {"team": "a b"}})],
-    "service-name": [Row("metadata.name", meta={"name": "1a"}), Row("metadata.name", meta={"name": ""})],
+    "metadata": [
+        Row("metadata.labels.team", meta={"labels": {"team": "a b"}}),
+        Row("metadata.finalizers[0]", meta={"finalizers": ["a b"]}),
+        Row("metadata.generation", meta={"generation": -1}),
+        Row("metadata.ownerReferences[0].uid", meta={"ownerReferences": [{**OWNER, "uid": ""}]}),
+        Row("metadata.ownerReferences", meta={"ownerReferences": [{**OWNER, "controller": True}] * 2}),
+    ],
+    "service-name": [
+        Row("metadata.name", meta={"name": "1a"}),
+        Row("metadata.name", meta={"name": ""}),
+        Row("metadata.generateName", meta={"name": "", "generateName": "-"}),
+        Row("metadata.generateName", meta={"name": "", "generateName": "1-"}),
+    ],
     "annotation-on-service": [
         Row(
             "metadata.annotations.autoscaling.knative.dev/min-scale",
@@ -108,7 +138,7 @@ ROWS: dict[str, list[Row]] = {
     "pod-security-context": [
         Row(
             SPEC + "securityContext.sysctls",
-            pod={"securityContext": {"sysctls": []}},
+            pod={"securityContext": {"sysctls": [{"name": "net.core.somaxconn", "value": "1024"}]}},
             features={"kubernetes.podspec-securitycontext": "enabled"},
         )
     ],
@@ -130,6 +160,9 @@ ROWS: dict[str, list[Row]] = {
         )
     ],
     "container-field": [
+        Row(LOADER + "restartPolicy", **loader(restartPolicy="Always")),
+        Row(LOADER + "securityContext.seLinuxOptions", **loader(securityContext={"seLinuxOptions": {}})),
+        Row(LOADER + "ports[0].hostPort", **loader(ports=[{"containerPort": 1, "hostPort": 1}])),
         Row(
             SPEC + "initContainers[0].stdin",
             pod={"initContainers": [{"image": IMAGE, "stdin": True}]},
@@ -228,7 +261,23 @@ ROWS: dict[str, list[Row]] = {
     "traffic-url": [Row(TRAFFIC + "[0].url", spec={"traffic": [{"percent": 100, "url": "http://a"}]})],
     "pod-container-name": [Row(FIRST + "name", container={"name": "A_b"})],
     "pod-pull-policy": [Row(FIRST + "imagePullPolicy", container={"imagePullPolicy": "always"})],
+    "pod-port": [
+        Row(LOADER + "ports[0].name", **loader(ports=[{"containerPort": 80, "name": "the-port-of-the-loader"}])),
+        Row(LOADER + "ports[0].containerPort", **loader(ports=[{"name": "http"}])),
+    ],
+    "pod-reference": [
+        Row(SOURCES + "downwardAPI.items[0].fieldRef.fieldPath", **label_file(fieldRef={"fieldPath": "spec.nodeName"})),
+        Row(
+            SOURCES + "downwardAPI.items[0].resourceFieldRef.containerName",
+            **label_file(resourceFieldRef={"resource": "limits.cpu"}),
+        ),
+        Row(
+            SOURCES + "downwardAPI.items[0].resourceFieldRef.divisor",
+            **label_file(resourceFieldRef={"resource": "limits.cpu", "containerName": "a", "divisor": "1k"}),
+        ),
+    ],
     "pod-env": [
+        Row(FIRST + "envFrom[0].configMapRef.name", container={"envFrom": [{"configMapRef": {"name": "A b"}}]}),
         Row(FIRST + "env[0].name", container=env(name="a=b")),
         Row(FIRST + "env[0].valueFrom", container=env(name="A", valueFrom={})),
     ],
@@ -245,21 +294,53 @@ ROWS: dict[str, list[Row]] = {
         Row(FIRST + "resources.requests.nvidia.com/gpu", container=resources(requests={"nvidia.com/gpu": "1"})),
         Row(FIRST + "resources.requests.cpu", container=resources(limits={"cpu": "1"}, requests={"cpu": "2"})),
         Row(FIRST + "resources.limits.gpu", container=resources(limits={"gpu": "1"})),
+        Row(
+            FIRST + "resources.limits.hugepages-2Mi",
+            container=resources(limits={"hugepages-2Mi": "3Mi", "memory": "1Gi"}),
+        ),
     ],
     "pod-security": [
         Row(
             FIRST + "securityContext.seccompProfile.type",
             container={"securityContext": {"seccompProfile": {"type": "Default"}}},
-        )
+        ),
+        Row(
+            FIRST + "securityContext.seccompProfile.localhostProfile",
+            container={"securityContext": {"seccompProfile": {"type": "Localhost", "localhostProfile": "/a"}}},
+        ),
     ],
-    "pod-volume": [Row(SPEC + "volumes[0].secret.secretName", **mounted({"secret": {}}))],
+    "pod-volume": [
+        Row(SPEC + "volumes[0].secret.secretName", **mounted({"secret": {}})),
+        Row(
+            SPEC + "volumes[0].projected.sources[1]",
+            **mounted({"projected": {"sources": [SECRET, SECRET]}}),
+        ),
+    ],
     "pod-mount": [Row(FIRST + "volumeMounts[0].subPath", **mounted({"emptyDir": {}}, {"subPath": "../x"}))],
     "pod-scheduling": [
         Row(
             SPEC + "tolerations[0].effect",
             pod={"tolerations": [{"operator": "Exists", "effect": "Never"}]},
             features={"kubernetes.podspec-tolerations": "enabled"},
-        )
+        ),
+        Row(
+            SPEC + "tolerations[0].value",
+            pod={"tolerations": [{"key": "gpu", "value": "a b"}]},
+            features={"kubernetes.podspec-tolerations": "enabled"},
+        ),
+        Row(
+            SPEC + "hostAliases[0].ip",
+            pod={"hostAliases": [{"ip": "localhost", "hostnames": ["a"]}]},
+            features={"kubernetes.podspec-hostaliases": "enabled"},
+        ),
+        Row(
+            SPEC + "dnsConfig", pod={"dnsPolicy": "None"}, features={"kubernetes.podspec-dnspolicy": "enabled"}
+        ),
+        Row(
+            SPEC + "topologySpreadConstraints[0].whenUnsatisfiable",
+            pod={"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "a"}]},
+            features={"kubernetes.podspec-topologyspreadconstraints": "enabled"},
+        ),
     ],
 }  # fmt: skip
 
@@ -310,6 +391,8 @@ def test_other_config_maps_are_held_to_their_bounds() -> None:
     assert refusals("config-network", {"http-protocol": "maybe"}, {})
     assert refusals("config-network", {"domain-template": "{{.Nam}}"}, {})
     assert not refusals("config-network", {"domain-template": "{{.Name}}.{{.Namespace}}.{{.Domain}}"}, {})
+    for host in ("a b", "{}", "[]", "a: b", "a/b", ""):
+        assert refusals("config-network", {"domain-template": host}, {})
     assert refusals("config-deployment", {}, {})
     text = "stable-window: 60s\n\npanic: 1\n"
     sums = {"knative.dev/example-checksum": example_checksum(text)}
@@ -357,6 +440,12 @@ O11Y, LE, LOG = "config-observability", "config-leader-election", "config-loggin
         (O11Y, {"logging.request-log-template": "{{if .B}}x"}, "logging.request-log-template"),
         (O11Y, {"logging.request-log-template": "{{shout .B}}"}, "logging.request-log-template"),
         (O11Y, {"metrics.backend-destination": "opencensus"}, ""),  # a key of the past
+        ("config-autoscaler", {"requests-per-second-target-default": "-Inf"}, "requests-per-second-target-default"),
+        ("config-autoscaler", {"container-concurrency-target-percentage": "Inf"},
+         "container-concurrency-target-percentage"),
+        ("config-defaults", {"revision-cpu-request": "T", "revision-memory-limit": "."}, ""),
+        ("config-defaults", {"revision-cpu-request": "Ei"}, "revision-cpu-request"),
+        ("config-deployment", {"queueSidecarImage": ""}, "queueSidecarImage"),
         (LE, {"lease-duration": "15s", "renewDeadline": "-10s", "buckets": "10"}, ""),
         (LE, {"lease-duration": "15"}, "lease-duration"),
         (LE, {"retryPeriod": ""}, "retryPeriod"),
@@ -419,7 +508,7 @@ FEATURES = st.dictionaries(
 )
 
 
-@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e300, "1e9999999", "."])
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e300, "1e9999999", "Ei"])
 def test_a_quantity_that_is_no_number_is_refused(number: object) -> None:
     """YAML has such numbers, JSON has not."""
     faults = review(service(Row("", container=resources(limits={"memory": number}))), CONFIG, Defaults()).faults  # type: ignore[dict-item]
@@ -427,7 +516,7 @@ def test_a_quantity_that_is_no_number_is_refused(number: object) -> None:
 
 
 def test_a_quantity_beyond_all_bounds_is_held_at_63_bits() -> None:
-    """As Kubernetes does it."""
+    """As Kubernetes does it where it counts."""
     data = service(Row("", container=resources(limits={"nvidia.com/gpu": "1e400"})))
     assert service_of(data, CONFIG).gpus == 2**63 - 1
 
@@ -436,7 +525,7 @@ def test_an_empty_name_of_a_secret_is_written_back() -> None:
     """Lists of empty objects have defaults, too."""
     verdict = review(service(Row("", pod={"imagePullSecrets": [{"name": ""}]})), CONFIG, Defaults())
     assert verdict.defaulted is not None
-    assert verdict.defaulted["imagePullSecrets"] == [{}]
+    assert verdict.defaulted["imagePullSecrets"] == [{"name": ""}]
 
 
 @settings(max_examples=300)

@@ -15,7 +15,9 @@ from multidict import CIMultiDict
 from kpasim.cluster import objects
 from kpasim.cluster.fake.store import AlreadyExistsError, NotFoundError, Store, copied
 from kpasim.cluster.objects import Document, Resource, meta
-from kpasim.spec.webhook.fields import SERVICE, Field, Fields, Items
+from kpasim.spec.base import dotted
+from kpasim.spec.webhook.decode import Decoder
+from kpasim.spec.webhook.fields import SERVICE
 
 ACCOUNT = "system:serviceaccount:default:kpasim"
 """The one account, as an API server names it."""
@@ -352,22 +354,11 @@ def forbidden(access: Access) -> web.Response:
     return web.json_response({**_status(403, "Forbidden", message), "details": details}, status=403)
 
 
-def unknown_fields(value: Any, known: Field = SERVICE, path: str = "") -> list[str]:
+def unknown_fields(service: Any) -> list[str]:
     """Paths of the fields that an API server drops from a Service, as it names them."""
-    if isinstance(known, Fields) and isinstance(value, dict):
-        found = []
-        for key, entry in value.items():
-            place = f"{path}.{key}" if path else str(key)
-            if key in known.names:
-                found += unknown_fields(entry, known.names[key], place)
-            elif not known.open:
-                found.append(place)
-        return found
-    if isinstance(known, Items) and isinstance(value, list):
-        return [
-            place for index, one in enumerate(value) for place in unknown_fields(one, known.item, f"{path}[{index}]")
-        ]
-    return []
+    decoder = Decoder()
+    decoder.decode(SERVICE, service)
+    return [dotted(place) for place in decoder.unknown]
 
 
 def hang_up(request: web.Request) -> None:

@@ -37,10 +37,10 @@ def review(data: Any, config: AutoscalerConfig, defaults: Defaults) -> Verdict:
     needs = [fault for fault in found if fault.feature and defaults.features is None]
     faults = [*decoder.faults, *(fault for fault in found if fault not in needs)]
     pod = service.get("spec", {}).get("template", {}).get("spec", {})
-    # The webhook asks Kubernetes about the pod only where it has nothing to say itself.
-    if not faults:
-        faults += below(("spec", "template", "spec"), pod_faults(pod, cluster))
     spec = None
     if all(fault.rule in {"image", "service-account-name"} for fault in faults):
         spec = defaulted(pod, cluster, service["metadata"].get("name", ""))
+    # The webhook asks Kubernetes about the pod only where it has nothing to say itself.
+    if spec and not faults:
+        faults += below(("spec", "template", "spec"), pod_faults(spec))
     return Verdict(tuple(faults), tuple(needs), tuple(decoder.unknown), spec)

@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -123,6 +122,8 @@ _CHOICES = {
     "system-internal-tls": ("", "enabled", "disabled"),
     "cluster-local-domain-tls": ("", "enabled", "disabled"),
 }
+_HOST = re.compile(r"""(?:[-A-Za-z0-9._~!$&'()*+,;=<>"\x80-\U0010ffff]+|\[[0-9a-fA-F:]+\])(?::[0-9]*)?""")
+"""What Go takes for a host with or without a port."""
 _VALUES = {"Name": "foo", "Namespace": "bar", "Domain": "baz.com", "Tag": "v2"}
 
 
@@ -158,19 +159,19 @@ def _template(key: str, text: str, fields: set[str], *, is_url: bool) -> Refusal
         yield key, str(err)
         return
     host = gotemplate.execute(text, _VALUES)
-    if is_url and (not host or "/" in host or "?" in host or not urlsplit(f"https://{host}").hostname):
+    if is_url and not _HOST.fullmatch(host):
         yield key, f"{text!r} does not make the name of a host"
 
 
 _SELECTOR = Fields(
     {
         "matchLabels": Entries("text"),
-        "matchExpressions": Items(Fields({"key": "text", "operator": "text", "values": Items("text")}, open=True)),
+        "matchExpressions": Items(Fields({"key": "text", "operator": "text", "values": Items("text")}, "kept")),
     },
-    open=True,
+    "kept",
 )
-_DOMAIN = Fields({"selector": Entries("text"), "type": "text"}, open=True)
-_ISSUER = Fields({"name": "text", "kind": "text", "group": "text"}, open=True)
+_DOMAIN = Fields({"selector": Entries("text"), "type": "text"}, "kept")
+_ISSUER = Fields({"name": "text", "kind": "text", "group": "text"}, "kept")
 
 
 def _yaml(key: str, text: str, field: Fields) -> Refusals:

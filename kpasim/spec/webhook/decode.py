@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,10 @@ from kpasim.spec.quantities import amount
 from kpasim.spec.webhook.fields import Entries, Field, Fields, Items
 from kpasim.spec.webhook.verdict import Fault
 
+_TIME = re.compile(
+    r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])(:[0-5][0-9]){2}([.,][0-9]+)?"
+    r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
+)
 _BITS = {"int32": 32, "int64": 64}
 
 
@@ -40,21 +45,28 @@ class Decoder:
             return {}
         if not isinstance(value, Mapping):
             return self._wrong(place, value, "a mapping")
-        result: dict[str, Any] = {}
+        result: dict[Any, Any] = {}
+        # Go's decoder does not look at upper and lower case.
+        lowered = {} if field.others == "named" else {one.lower(): one for one in field.names}
         for key, part in value.items():
-            inner = field.names.get(key)
-            if inner is None and not field.open:
+            name: Any = key if key in field.names else lowered.get(str(key).lower(), key)
+            inner = field.names.get(name)
+            if inner == "pruned" or (inner is None and field.others == "named"):
                 self.unknown.append((*place, key))
-            elif part is not None:
+            elif part is not None and (inner is not None or field.others == "kept"):
                 decoded = part if inner is None else self.decode(inner, part, (*place, key))
                 if decoded is not None:
-                    result[key] = decoded
+                    result[name] = decoded
         return result
 
     def _entries(self, field: Entries, value: Any, place: Place) -> Any:
         if not isinstance(value, Mapping):
             return self._wrong(place, value, "a mapping")
-        decoded = {key: self.decode(field.values, part, (*place, key)) for key, part in value.items()}
+        decoded = {
+            key: self.decode(field.values, part, (*place, key))
+            for key, part in value.items()
+            if part is not None or not field.typed
+        }
         return {str(key): part for key, part in decoded.items() if part is not None}
 
     def _items(self, field: Items, value: Any, place: Place) -> Any:
@@ -80,11 +92,15 @@ class Decoder:
             return value if isinstance(value, bool) else self._wrong(place, value, "true or false")
         number = not isinstance(value, bool) and isinstance(value, int | float)
         if kind == "quantity":
+            text = str(value).strip() if number or isinstance(value, str) else ""
             try:
-                amount(value if number or isinstance(value, str) else "")
+                amount(text)
             except ValueError:
                 return self._wrong(place, value, "a quantity such as 500m, 12Gi or 1")
-            return value
+            return text
+        if kind == "time":
+            is_time = isinstance(value, str) and _TIME.fullmatch(value)
+            return value if is_time else self._wrong(place, value, "a time such as 2026-01-31T12:00:00Z")
         if kind == "port" and isinstance(value, str):
             return value
         bits = _BITS.get(kind, 32)

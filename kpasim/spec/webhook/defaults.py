@@ -16,7 +16,7 @@ from kpasim.spec.webhook.knative import HANDLERS, PROBES, Cluster
 Object = dict[str, Any]
 
 _KEPT_ZEROS = {
-    "timeoutSeconds", "containerConcurrency", "responseStartTimeoutSeconds", "idleTimeoutSeconds", "enableServiceLinks",
+    "containerConcurrency", "responseStartTimeoutSeconds", "idleTimeoutSeconds", "enableServiceLinks",
     "automountServiceAccountToken", "shareProcessNamespace", "optional", "runAsUser", "runAsGroup", "runAsNonRoot",
     "fsGroup", "privileged", "allowPrivilegeEscalation", "readOnlyRootFilesystem", "defaultMode", "mode",
     "expirationSeconds", "service", "image", "localhostProfile", "mountPropagation", "runtimeClassName",
@@ -26,11 +26,13 @@ _KEPT_ZEROS = {
 _REQUIRED: dict[str, Object] = {
     "env": {"name": ""},
     "httpHeaders": {"name": "", "value": ""},
+    "imagePullSecrets": {"name": ""},
     "ports": {"containerPort": 0},
     "volumeMounts": {"name": "", "mountPath": ""},
 }
 """Fields that Go writes where they are empty."""
-_OBJECTS = {"emptyDir", "exec", "tcpSocket", "httpGet", "grpc", "secret", "configMap", "projected", "resources"}
+_MAPS = {"limits", "requests", "nodeSelector"}
+"""Objects with keys of their author, which are not written where they are empty."""
 
 
 def defaulted(pod: Mapping[str, Any], cluster: Cluster, parent: str) -> Object:
@@ -72,11 +74,13 @@ def defaulted(pod: Mapping[str, Any], cluster: Cluster, parent: str) -> Object:
                 mount["readOnly"] = True
         for port in one.get("ports", []):
             port["protocol"] = port.get("protocol") or "TCP"
+    for one in inits:
+        one.setdefault("resources", {})
     for one in (*containers, *inits):
         _security(one, spec.get("securityContext", {}), cluster)
     if "enableServiceLinks" not in spec and limits.enable_service_links is not None and containers:
         spec["enableServiceLinks"] = limits.enable_service_links
-    return _all_written(spec)
+    return {**_all_written(spec), "timeoutSeconds": spec["timeoutSeconds"]}
 
 
 def _names(containers: list[Object], taken: set[str], default: str) -> None:
@@ -143,18 +147,14 @@ def _written(key: str, value: Any) -> Any:
     if isinstance(value, dict):
         if key in {"limits", "requests"}:
             return {name: canonical(amount) for name, amount in value.items()} or None
-        inner = {
-            name: part
-            for name, part in ((name, _written(name, part)) for name, part in value.items())
-            if part is not None
-        }
+        inner = _all_written({"divisor": 0, **value} if key == "resourceFieldRef" else value)
         if "port" in value:
             inner["port"] = value["port"]
-        return inner if inner or key in _OBJECTS or not value else None
+        return None if key in _MAPS and not inner else inner
     if isinstance(value, list):
         blank = _REQUIRED.get(key, {})
         items = [{**blank, **_all_written(part)} if isinstance(part, dict) else part for part in value]
-        return items or None
-    if key == "sizeLimit":
+        return items if items or key == "sources" else None
+    if key in {"sizeLimit", "divisor"}:
         return canonical(value)
     return value if value or key in _KEPT_ZEROS else None

@@ -1,7 +1,7 @@
 """Fields of a Knative Service: their types, as Kubernetes' API server and Go's JSON decoder hold a manifest to them.
 
-The API server drops every field that the custom resource definition does not name; an `open` object keeps its
-fields, and only the types of those that Knative reads are checked.
+The API server names and drops every field that the custom resource definition does not name. Where the definition
+leaves an object open, Go's decoder drops what it does not know without a word.
 
 Source:
     knative/serving@98e5ef9, config/core/300-resources/service.yaml; kubernetes/api@v0.34, core/v1/types.go,
@@ -14,23 +14,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
-Scalar = Literal["text", "boolean", "int32", "int64", "port", "quantity", "anything"]
-"""A single value; `port` is a number or a name."""
+Scalar = Literal["text", "boolean", "int32", "int64", "port", "quantity", "time", "anything", "pruned"]
+"""A single value; `port` is a number or a name, and `pruned` what the API server drops where it looks inside."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """An object with named fields; where it is `open`, other fields are kept."""
+    """An object with named fields, and what becomes of others: `kept` are those of which the types do not matter."""
 
     names: Mapping[str, Field]
-    open: bool = False
+    others: Literal["named", "kept", "dropped"] = "named"
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """An object whose keys are the author's."""
+    """An object whose keys are the author's; the API server drops those without a value where it knows their type."""
 
     values: Field
+    typed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +53,31 @@ def _fields(scalars: str = "", /, **others: Field) -> Fields:
 
 def _open(scalars: str = "", /, **others: Field) -> Fields:
     """The same for an object that keeps fields of other names."""
-    return replace(_fields(scalars, **others), open=True)
+    return replace(_fields(scalars, **others), others="kept")
+
+
+def _opened(field: Field) -> Field:
+    """A field where the definition does not look inside: no unknown fields, no lists with keys, and nothing pruned."""
+    if isinstance(field, Fields):
+        return Fields({name: _opened(inner) for name, inner in field.names.items()}, "dropped")
+    if isinstance(field, Items):
+        return Items(_opened(field.item))
+    return "anything" if field == "pruned" else field
 
 
 _TEXTS = Entries("text")
+_QUANTITIES = Entries("quantity", typed=True)
 _META: dict[str, Field] = {"name": "text", "namespace": "text", "labels": _TEXTS, "annotations": _TEXTS}
-_OWNER = _open("apiVersion kind name uid")
+_OWNER = _fields("apiVersion kind name uid controller:boolean blockOwnerDeletion:boolean")
 _OBJECT_META = _fields(
-    "generateName selfLink uid resourceVersion generation:int64 creationTimestamp deletionTimestamp "
-    "deletionGracePeriodSeconds:int64",
+    "generateName selfLink uid resourceVersion generation:int64 creationTimestamp:time "
+    "deletionTimestamp:time deletionGracePeriodSeconds:int64",
     **_META,
     ownerReferences=Items(_OWNER),
     finalizers=Items("text"),
     managedFields=Items("anything"),
 )
-_TEMPLATE_META = _open("generateName", **_META, finalizers=Items("text"))
+_TEMPLATE_META = _open("generateName creationTimestamp:time generation:int64", **_META, finalizers=Items("text"))
 _PATHS = Items(_fields("key path mode:int32"))
 _NAMED = _fields("name optional:boolean")
 _KEYED = _fields("name key optional:boolean")
@@ -80,34 +91,41 @@ _PROBE = _fields(
 )
 _SECCOMP = _fields("type localhostProfile")
 _CONTAINER = _fields(
-    "image imagePullPolicy name terminationMessagePath terminationMessagePolicy workingDir",
+    "image imagePullPolicy name terminationMessagePath terminationMessagePolicy workingDir lifecycle:pruned "
+    "resizePolicy:pruned restartPolicy:pruned restartPolicyRules:pruned stdin:pruned stdinOnce:pruned tty:pruned "
+    "volumeDevices:pruned",
     args=Items("text"),
     command=Items("text"),
     env=Items(
         _fields(
             "name value",
             valueFrom=_fields(
+                "fileKeyRef:pruned",
                 configMapKeyRef=_KEYED,
                 secretKeyRef=_KEYED,
-                fieldRef=_open("apiVersion fieldPath"),
-                resourceFieldRef=_open("containerName resource"),
+                fieldRef=_opened(_fields("apiVersion fieldPath")),
+                resourceFieldRef=_opened(_fields("containerName divisor:quantity resource")),
             ),
         ),
         "name",
     ),
     envFrom=Items(_fields("prefix", configMapRef=_NAMED, secretRef=_NAMED)),
     livenessProbe=_PROBE,
-    ports=Items(_fields("containerPort:int32 name protocol")),
+    ports=Items(_fields("containerPort:int32 name protocol hostIP:pruned hostPort:pruned")),
     readinessProbe=_PROBE,
-    resources=_fields(limits=Entries("quantity"), requests=Entries("quantity")),
+    resources=_fields("claims:pruned", limits=_QUANTITIES, requests=_QUANTITIES),
     securityContext=_fields(
         "allowPrivilegeEscalation:boolean privileged:boolean readOnlyRootFilesystem:boolean runAsGroup:int64 "
-        "runAsNonRoot:boolean runAsUser:int64",
+        "runAsNonRoot:boolean runAsUser:int64 appArmorProfile:pruned procMount:pruned seLinuxOptions:pruned "
+        "windowsOptions:pruned",
         capabilities=_fields(add=Items("text"), drop=Items("text")),
         seccompProfile=_SECCOMP,
     ),
     startupProbe=_PROBE,
-    volumeMounts=Items(_fields("mountPath mountPropagation name readOnly:boolean subPath"), "mountPath"),
+    volumeMounts=Items(
+        _fields("mountPath mountPropagation name readOnly:boolean subPath subPathExpr:pruned recursiveReadOnly:pruned"),
+        "mountPath",
+    ),
 )
 _DOWNWARD = _fields(
     "path mode:int32",
@@ -118,11 +136,11 @@ _VOLUME = _fields(
     "name",
     configMap=_fields("name defaultMode:int32 optional:boolean", items=_PATHS),
     csi=_open("driver readOnly:boolean"),
-    emptyDir=_open("medium sizeLimit:quantity"),
+    emptyDir=_opened(_fields("medium sizeLimit:quantity")),
     ephemeral=_open(),
-    hostPath=_open("path type"),
-    image=_open("reference pullPolicy"),
-    persistentVolumeClaim=_open("claimName readOnly:boolean"),
+    hostPath=_opened(_fields("path type")),
+    image=_opened(_fields("reference pullPolicy")),
+    persistentVolumeClaim=_opened(_fields("claimName readOnly:boolean")),
     projected=_fields(
         "defaultMode:int32",
         sources=Items(
@@ -143,18 +161,18 @@ _POD = _fields(
     "shareProcessNamespace:boolean timeoutSeconds:int64",
     affinity=_open(),
     containers=Items(_CONTAINER),
-    dnsConfig=_open(),
-    hostAliases=Items(_open("ip", hostnames=Items("text"))),
+    dnsConfig=_open(nameservers=Items("text")),
+    hostAliases=Items(_opened(_fields("ip", hostnames=Items("text")))),
     imagePullSecrets=Items(_fields("name"), "name"),
-    initContainers=Items(replace(_CONTAINER, open=True)),
-    nodeSelector=_TEXTS,
+    initContainers=Items(_opened(_CONTAINER)),
+    nodeSelector=Entries("text", typed=True),
     securityContext=_open(
         "runAsUser:int64 runAsGroup:int64 runAsNonRoot:boolean fsGroup:int64",
         supplementalGroups=Items("int64"),
         seccompProfile=_SECCOMP,
     ),
     tolerations=Items(_open("key operator value effect tolerationSeconds:int64")),
-    topologySpreadConstraints=Items(_open()),
+    topologySpreadConstraints=Items(_open("maxSkew:int32 topologyKey whenUnsatisfiable")),
     volumes=Items(_VOLUME, "name"),
 )
 _TRAFFIC = Items(_fields("configurationName latestRevision:boolean percent:int64 revisionName tag url"))

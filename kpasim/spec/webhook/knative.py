@@ -117,7 +117,8 @@ def service_faults(data: Object, cluster: Cluster) -> Faults:
 def _metadata(meta: Object) -> Faults:
     name, prefix = meta.get("name", ""), meta.get("generateName", "")
     rule = "a DNS label: up to 63 of a-z, 0-9 and -, which begins with a letter and does not end in -"
-    if prefix and not names.is_service_prefix(prefix):
+    makes = name or names.generated(prefix)
+    if prefix and not (names.is_service_prefix(prefix) and (name or names.is_service_name(makes))):
         yield Fault("service-name", ("generateName",), f"{prefix!r} is not a name (must be {rule})")
     elif name and not names.is_service_name(name):
         yield Fault("service-name", ("name",), f"{name!r} is not a name (must be {rule})")
@@ -299,7 +300,7 @@ def _off(feature: str) -> str:
 def _pod_security(context: Object, cluster: Cluster) -> Faults:
     feature, rule = POD_FEATURES["securityContext"], "pod-security-context"
     if cluster.allows(feature):
-        for key in sorted(context.keys() - set(_POD_SECURITY)):
+        for key in sorted(key for key in context.keys() - set(_POD_SECURITY) if context[key] != []):
             yield Fault(rule, (key,), f"may not be set (allowed: {', '.join(_POD_SECURITY)})")
     elif cluster.is_secure:
         for key in context:
@@ -348,7 +349,7 @@ def _volume(volume: Object, cluster: Cluster) -> Faults:
     if medium not in {"", "Memory"}:
         yield Fault("volume-item", ("emptyDir", "medium"), f"{medium!r} is not right (must be Memory, or left out)")
     limit = volume.get("emptyDir", {}).get("sizeLimit")
-    if limit is not None and amount(limit) <= -1:
+    if limit is not None and amount(limit) < 0:
         yield Fault("volume-item", ("emptyDir", "sizeLimit"), f"{limit} is negative")
     image = volume.get("image")
     if image is not None and cluster.enables(VOLUME_FEATURES["image"]):
@@ -387,6 +388,7 @@ def _mounts(mounts: Sequence[Object], volumes: Mapping[str, Object], cluster: Cl
     feature = "kubernetes.podspec-volumes-mount-propagation"
     seen = set()
     for index, mount in enumerate(mounts):
+        yield from below((index,), _forbidden(mount, ("subPathExpr", "recursiveReadOnly")))
         volume = volumes.get(mount.get("name", ""))
         if volume is None:
             yield Fault("mount-without-volume", (index, "name"), f"no volume is called {mount.get('name', '')!r}")
@@ -467,9 +469,20 @@ def _container(
 ) -> Faults:
     if one.get("name") == "queue-proxy":
         yield Fault("container-name-reserved", ("name",), "'queue-proxy' is Knative's own container")
-    for key in ("lifecycle", "stdin", "stdinOnce", "tty", "volumeDevices"):
-        if one.get(key):
-            yield Fault("container-field", (key,), "may not be set")
+    yield from _forbidden(
+        one,
+        (
+            "lifecycle",
+            "resizePolicy",
+            "restartPolicy",
+            "restartPolicyRules",
+            "stdin",
+            "stdinOnce",
+            "tty",
+            "volumeDevices",
+        ),
+    )
+    yield from below(("resources",), _forbidden(one.get("resources", {}), ("claims",)))
     yield from below(("env",), _env(one.get("env", []), reserved, cluster))
     for index, source in enumerate(one.get("envFrom", [])):
         if ("configMapRef" in source) == ("secretRef" in source):
@@ -487,6 +500,13 @@ def _container(
     yield from below(("volumeMounts",), _mounts(one.get("volumeMounts", []), volumes, cluster, init=init))
 
 
+def _forbidden(data: Object, keys: Sequence[str]) -> Faults:
+    """Fields that Knative refuses where the API server does not drop them before, in init containers."""
+    for key in keys:
+        if data.get(key) or data.get(key) == {}:
+            yield Fault("container-field", (key,), "may not be set")
+
+
 def _env(env: Sequence[Object], reserved: Sequence[str], cluster: Cluster) -> Faults:
     feature = "kubernetes.podspec-fieldref"
     for index, variable in enumerate(env):
@@ -495,6 +515,7 @@ def _env(env: Sequence[Object], reserved: Sequence[str], cluster: Cluster) -> Fa
             yield Fault("env-name", (index, "name"), "is missing (an environment variable has a name)")
         elif name in reserved:
             yield Fault("env-reserved", (index, "name"), f"{name} is set by Knative (choose another name)")
+        yield from below((index, "valueFrom"), _forbidden(variable.get("valueFrom", {}), ("fileKeyRef",)))
         for key in ("fieldRef", "resourceFieldRef"):
             if key in variable.get("valueFrom", {}) and not cluster.allows(feature):
                 yield Fault("env-source", (index, "valueFrom", key), _off(feature), feature)
@@ -502,6 +523,7 @@ def _env(env: Sequence[Object], reserved: Sequence[str], cluster: Cluster) -> Fa
 
 def _ports(ports: Sequence[Object], *, init: bool) -> Faults:
     for index, port in enumerate(ports if init else ports[:1]):
+        yield from below((index,), _forbidden(port, ("hostIP", "hostPort")))
         number = port.get("containerPort", 0)
         if number in RESERVED_PORTS:
             yield Fault("port-reserved", (index, "containerPort"), f"{number} is a port of queue-proxy (use another)")
@@ -516,6 +538,7 @@ def _ports(ports: Sequence[Object], *, init: bool) -> Faults:
 
 
 def _security(context: Object, cluster: Cluster) -> Faults:
+    yield from _forbidden(context, ("appArmorProfile", "procMount", "seLinuxOptions", "windowsOptions"))
     if context.get("privileged"):
         yield Fault("security-context", ("privileged",), "may only be false")
     add, feature = context.get("capabilities", {}).get("add"), "kubernetes.containerspec-addcapabilities"

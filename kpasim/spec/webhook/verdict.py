@@ -78,6 +78,8 @@ RULES: dict[str, str] = {
     "pod-container-name": _POD,
     "pod-pull-policy": _POD,
     "pod-env": _POD,
+    "pod-reference": _POD,
+    "pod-port": _POD,
     "pod-probe": _POD,
     "pod-resources": _POD,
     "pod-security": _POD,
