@@ -126,17 +126,20 @@ def fit_service(
     sharing, told, load = None, False, None
     if folders:
         served, names, types = _served(folders, notes)
-        load, first = _first_requests(served, rng)
-        if load is not None:
+        loaded, first = _first_requests(served)
+        if len(loaded):
             served = replace(served, counts=served.counts & ~first)
-            notes.append(
-                f"the first request of a pod takes {load.time.figures['mean'][0]:.3g} s longer than the others: taken "
-                "as lazy loading, a stage of the start (when: first-request)"
-            )
         if served.counts.any():
             concurrency = _concurrency(folders, experiment)
             sharing = fit_sharing(served, concurrency, rng, min(bootstraps, MOST_BOOTSTRAPS))
             told = bool(sharing.slots) or sharing.shared >= ENOUGH
+            if len(loaded):
+                others = served.counts & served.complete
+                load = _load_stage(sharing.work.middle[loaded], sharing.work.middle[others], rng)
+                notes.append(
+                    f"the first request of a pod takes {load.time.figures['mean'][0]:.3g} s longer than the others: "
+                    "taken as lazy loading, a stage of the start (when: first-request)"
+                )
             notes += _said_of_sharing(sharing, concurrency, told=told)
             found.add(sharing.work.take(served.counts), names[served.counts], types[served.counts])
     for record in with_requests:
@@ -218,8 +221,8 @@ def _served(records: Sequence[Record], notes: list[str]) -> tuple[SharedPods, Wo
     return SharedPods(pod, begin, end, complete, counts, arrival, group), all_names, all_types
 
 
-def _first_requests(served: SharedPods, rng: np.random.Generator) -> tuple[StageFit | None, Flags]:
-    """What the first request of a pod takes more than the others, and which requests that concerns.
+def _first_requests(served: SharedPods) -> tuple[NDArray[np.int64], Flags]:
+    """First requests of pods, where they take longer than the others, and which requests that concerns.
 
     A first request waits for what the container loads lazily, and so do those that come while it waits.
     """
@@ -233,20 +236,25 @@ def _first_requests(served: SharedPods, rng: np.random.Generator) -> tuple[Stage
         if served.complete[row] and served.counts[row]:
             waited.append(row)
     others = served.counts & served.complete & ~first
+    none = np.zeros(0, dtype=np.int64)
     if len(waited) < FEWEST_FIRST or others.sum() < ENOUGH:
-        return None, first
-    of_first, of_others = lasted[waited], lasted[others]
-    logs, usual = np.log(of_first), np.log(of_others)
+        return none, first
+    logs, usual = np.log(lasted[waited]), np.log(lasted[others])
     away = float(logs.mean() - usual.mean())
     if away < math.log(LEAST_LONGER) or away * math.sqrt(len(logs)) < SURE_LONGER * float(usual.std()):
-        return None, first
+        return none, first
+    return np.array(waited), first
+
+
+def _load_stage(of_first: Floats, of_others: Floats, rng: np.random.Generator) -> StageFit:
+    """What first requests take more than the others; without contention, which slows down this, too."""
     means = [
         rng.choice(of_first, len(of_first)).mean() - rng.choice(of_others, len(of_others)).mean() for _ in range(200)
     ]
     mean = max(float(of_first.mean() - of_others.mean()), 0.0)
     low, high = np.maximum(ends_90(means), 0.0)
-    time = Fit("constant", mean, len(waited), 0, figures={"mean": (mean, float(low), float(high))})
-    return StageFit("load", "start", time, when="first-request"), first
+    time = Fit("constant", mean, len(of_first), 0, figures={"mean": (mean, float(low), float(high))})
+    return StageFit("load", "start", time, when="first-request")
 
 
 def _said_of_failures(path: str, answered: Flags, gave_up: Flags, complete: Flags, counts: Flags) -> list[str]:

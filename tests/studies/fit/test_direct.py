@@ -242,6 +242,22 @@ def test_lazy_loading_is_no_service_time(tmp_path):
     assert any("taken as lazy loading" in one for one in found.notes)
 
 
+def test_lazy_loading_beside_others_is_told_without_contention(tmp_path):
+    """The first eight requests of a pod slow down its loading, as each other: 10 s last 31 s."""
+    lazy = {"name": "weights", "when": "first-request", "time": "10s"}
+    service_time = {"time": TIME, "slowdown": [1 + 0.3 * others for others in range(8)]}
+    model = {"service-time": service_time, "cold-start": {"stages": [{"name": "start", "time": "20s"}, lazy]}}
+    load = {"requests": 240, "concurrency": 24}
+    told = experiment(model, concurrency=8, workload=load).with_settings(
+        {"start": "zero", "service.annotations.min-scale": 0, "service.annotations.max-scale": 6}
+    )
+    kpasim.simulate(told, replications=1, seed=4, engine="reference").write(tmp_path)
+    found = kpasim.calibrate(tmp_path)
+    [stage] = [one for one in found.model["cold-start"]["stages"] if one.get("when") == "first-request"]
+
+    assert float(stage["time"].removesuffix("s")) == pytest.approx(10.0, rel=0.35)
+
+
 def shared_pods(tmp_path, kind):
     """Twelve clients of three pods that take four requests each, as a file of a load tool."""
     true = experiment(
