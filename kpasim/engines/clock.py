@@ -38,8 +38,8 @@ class Kind(IntEnum):
     SCRAPE = 8
     """The autoscaler reads the queue-proxies. Entity: 0."""
     POLL = 9
-    """Another clock of an autoscaler. Entity: 0 KEDA looks at its trigger, 1 its HTTP scaler reads the interceptor and
-    2 tells KEDA, 3 Ray Serve's controller loops, 4 the bounds of a schedule change."""
+    """Another clock of an autoscaler. Entity: the autoscaler's own; of KEDA's, 0 looks at its trigger, 1 its HTTP
+    scaler reads the interceptor, 2 that tells KEDA."""
     TICK = 10
     """The autoscaler decides. Entity: 0."""
     POKE = 11

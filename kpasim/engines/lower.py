@@ -20,6 +20,7 @@ from kpasim.engines.params import Params
 from kpasim.engines.sampling import NOTHING_RECORDED, Recorded, of_replication
 from kpasim.engines.scaling import settings_of
 from kpasim.policy import windows
+from kpasim.spec.autoscaler import RevisionSettings
 from kpasim.spec.cluster import Cluster
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.model import ServiceModel
@@ -105,6 +106,35 @@ def equal(one: Params, other: Params) -> bool:
     )
 
 
+def of_revision(revision: RevisionSettings) -> dict[str, Any]:
+    """Fields of ``Params`` that are Knative's own settings of a revision; see ``kpa.limits`` and ``kpa.rules_of``."""
+    weighted = revision.aggregation == "weighted-exponential"
+    return {
+        "metric_rps": int(revision.metric == "rps"),
+        "max_scale_up_rate": revision.max_scale_up_rate,
+        "max_scale_down_rate": revision.max_scale_down_rate,
+        "target_value": revision.target_value,
+        "total_value": revision.total_value,
+        "target_burst_capacity": revision.target_burst_capacity,
+        "panic_threshold": revision.panic_threshold,
+        "activation_scale": revision.activation_scale,
+        "reachable": int(revision.reachable),
+        "stable_window_s": round(revision.stable_window_s),
+        "panic_window_s": round(revision.panic_window_s),
+        "weight_stable": windows.smoothing_coefficient(revision.stable_window_s) if weighted else 0.0,
+        "weight_panic": windows.smoothing_coefficient(revision.panic_window_s) if weighted else 0.0,
+        "scale_down_delay_s": revision.scale_down_delay_s,
+        "activator_capacity": revision.activator_capacity,
+        "min_scale": revision.min_scale,
+        "max_scale": revision.max_scale,
+        "initial_scale": revision.initial_scale,
+        "enable_scale_to_zero": int(revision.enable_scale_to_zero),
+        "grace_ns": nanoseconds(revision.scale_to_zero_grace_s),
+        "retention_ns": nanoseconds(revision.pod_retention_s),
+        "progress_deadline_ns": nanoseconds(revision.progress_deadline_s),
+    }
+
+
 def _params(experiment: Experiment, recorded: Recorded, most_requests: int = MOST_REQUESTS) -> Params:
     service, revision, cluster = experiment.service, experiment.revision, experiment.cluster
     model, delays = experiment.model, experiment.cluster.delays
@@ -113,7 +143,6 @@ def _params(experiment: Experiment, recorded: Recorded, most_requests: int = MOS
     types = instance_type_names(experiment)
     pool, stage = pools(experiment), stages(experiment)
     limits_s = [limit for limit in (service.response_start_timeout_s, service.idle_timeout_s) if limit]
-    weighted = revision.aggregation == "weighted-exponential"
     start = experiment.start.state
     reconcile_s = delays.tick_to_pod_s * RECONCILE_SHARE
     # Measured times hold what sharing did to them.
@@ -135,28 +164,7 @@ def _params(experiment: Experiment, recorded: Recorded, most_requests: int = MOS
         cancel_stops_work=int(model.cancel_stops_work),
         drains_on_sigterm=int(model.shutdown.drains_on_sigterm),
         stop_ns=nanoseconds(model.shutdown.stop_time_s),
-        metric_rps=int(revision.metric == "rps"),
-        max_scale_up_rate=revision.max_scale_up_rate,
-        max_scale_down_rate=revision.max_scale_down_rate,
-        target_value=revision.target_value,
-        total_value=revision.total_value,
-        target_burst_capacity=revision.target_burst_capacity,
-        panic_threshold=revision.panic_threshold,
-        activation_scale=revision.activation_scale,
-        reachable=int(revision.reachable),
-        stable_window_s=round(revision.stable_window_s),
-        panic_window_s=round(revision.panic_window_s),
-        weight_stable=windows.smoothing_coefficient(revision.stable_window_s) if weighted else 0.0,
-        weight_panic=windows.smoothing_coefficient(revision.panic_window_s) if weighted else 0.0,
-        scale_down_delay_s=revision.scale_down_delay_s,
-        activator_capacity=revision.activator_capacity,
-        min_scale=revision.min_scale,
-        max_scale=revision.max_scale,
-        initial_scale=0 if start == "zero" else revision.initial_scale,
-        enable_scale_to_zero=int(revision.enable_scale_to_zero),
-        grace_ns=nanoseconds(revision.scale_to_zero_grace_s),
-        retention_ns=nanoseconds(revision.pod_retention_s),
-        progress_deadline_ns=nanoseconds(revision.progress_deadline_s),
+        **of_revision(revision),
         always_schedulable=int(service.pod_is_always_schedulable),
         probe_period_ns=nanoseconds(probe.period_s or KUBELET_PERIOD_S),
         probe_timeout_ns=nanoseconds(probe.timeout_s),
@@ -215,6 +223,8 @@ def _params(experiment: Experiment, recorded: Recorded, most_requests: int = MOS
         until_ns=nanoseconds(experiment.repeat_s),
         spare=spare,
     )
+    if start == "zero":
+        params = params._replace(initial_scale=0)
     return params._replace(**settings_of(experiment, params))
 
 

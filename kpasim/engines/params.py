@@ -268,12 +268,9 @@ class Params(NamedTuple):
     exact_rate: int = 0
     """A rate is reported as it is, not rounded up."""
 
-    # Ray Serve
-    upscale_delay_ns: int = 0
-    downscale_delay_ns: int = 0
-    to_zero_delay_ns: int = 0
-    upscaling_factor: float = 1.0
-    downscaling_factor: float = 1.0
+    # Ray Serve, and any other with a rule and a clock of its own
+    rule: Floats = np.zeros(0, dtype=np.float64)
+    """Settings of the rule, in the order in which its class gives them (``Deployed.deployment``); times in seconds."""
 
     # Knative's autoscaler with more
     schedule: Ints = np.zeros((0, 3), dtype=np.int64)

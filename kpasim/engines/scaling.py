@@ -10,15 +10,17 @@ import numpy as np
 
 from kpasim.engines import params as of
 from kpasim.engines.draws import Stream, uniforms
-from kpasim.engines.machines import instance_type_names, nanoseconds, refused, stages
+from kpasim.engines.machines import LONGEST_NS, instance_type_names, nanoseconds, refused, stages
+from kpasim.engines.model.autoscaler import CODES
 from kpasim.engines.params import Params
-from kpasim.policy import hpa, keda, ray_serve, schedule
+from kpasim.policy import hpa, keda, schedule
 from kpasim.spec.autoscaler import HPA
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.scalers import WRITTEN, scaler_yaml
 from kpasim.spec.scaling import (
     DAY_S,
     Behavior,
+    Deployed,
     Hpa,
     Keda,
     KedaHttp,
@@ -36,7 +38,8 @@ from kpasim.spec.workload import OpenLoop
 from kpasim.workloads.arrivals import arrivals
 
 METRICS = {"concurrency": of.CONCURRENCY, "rps": of.RATE, "request-rate": of.RATE, "utilization": of.UTILIZATION,
-           "cpu": of.CPU}  # fmt: skip
+           "cpu": of.CPU, "ongoing": of.ONGOING}  # fmt: skip
+PLANES = {"service": of.SERVICE, "interceptor": of.INTERCEPTOR, "router": of.ROUTER}
 EARLIER = 1 << 30
 """Replications whose arrivals are those of earlier days: beyond all that are simulated."""
 UTILIZATION_TARGET = 80.0
@@ -72,8 +75,8 @@ def _settings_of(experiment: Experiment, params: Params) -> dict[str, Any]:
         if isinstance(scaling, Keda):
             return {**settings, **_measured(experiment, scaling), **_keda(scaling, params)}
         return {**settings, **_keda_http(experiment, scaling, params)}
-    if isinstance(scaling, RayServe):
-        return {**_deployment(experiment, params), **_ray_serve(experiment, scaling, params)}
+    if isinstance(scaling, Deployed):
+        return _deployed(experiment, scaling, params)
     if isinstance(scaling, Schedule):
         return _schedule(experiment, scaling, params)
     return _lookahead(experiment, scaling, params) if isinstance(scaling, Lookahead) else {}
@@ -125,7 +128,7 @@ def _controller(scaling: Hpa | Keda | KedaHttp) -> dict[str, Any]:
     up, down = behavior.scale_up, behavior.scale_down
     window_s = down.stabilization_window_s if scaling.behavior else None
     return {
-        "autoscaler": {Hpa: of.HPA, Keda: of.KEDA, KedaHttp: of.KEDA_HTTP}[type(scaling)],
+        "autoscaler": CODES[scaling.kind],
         "grace_period_ns": max(1, nanoseconds(scaling.termination_grace_period_s)),
         "sync_ns": nanoseconds(scaling.sync_period_s),
         "has_behavior": int(scaling.behavior is not None),
@@ -225,38 +228,30 @@ def _keda_http(experiment: Experiment, scaling: KedaHttp, params: Params) -> dic
     }
 
 
-def _ray_serve(experiment: Experiment, scaling: RayServe, params: Params) -> dict[str, Any]:
-    least, begins = scaling.min_replicas, scaling.initial_replicas
-    to_zero_s = scaling.downscale_to_zero_delay_s
-    to_zero_s = scaling.downscale_delay_s if to_zero_s is None else to_zero_s
-    target = target_of(experiment, "concurrency", scaling.target_ongoing_requests)
-    settles_s = scaling.downscale_delay_s + scaling.look_back_period_s + (0.0 if least else to_zero_s)
-    bounds = _bounds(params, least, least, settles_s)
-    if begins is not None and params.start != of.ZERO:
-        bounds["initial_scale"] = begins
-    return {
-        "autoscaler": of.RAY_SERVE,
-        "data_plane": of.ROUTER,
-        "always_activator": 1,
-        "container_concurrency": scaling.max_ongoing_requests,
-        "most": scaling.max_of(experiment.revision.max_scale),
-        "metric": of.ONGOING,
-        "target_milli": max(1, round(target * 1000)),
-        "scrape_ns": nanoseconds(scaling.metrics_interval_s),
-        "window_scrapes": max(1, int(scaling.look_back_period_s / scaling.metrics_interval_s + 1e-9)),
-        "upscale_delay_ns": nanoseconds(scaling.upscale_delay_s),
-        "downscale_delay_ns": nanoseconds(scaling.downscale_delay_s),
-        "to_zero_delay_ns": nanoseconds(to_zero_s),
-        "upscaling_factor": scaling.upscaling_factor,
-        "downscaling_factor": scaling.downscaling_factor,
-        "grace_period_ns": max(1, nanoseconds(scaling.graceful_shutdown_timeout_s)),
-        # The controller sees in one of its loops that a replica has started.
-        "probe_period_ns": ray_serve.CONTROL_LOOP_NS,
-        "probe_initial_delay_ns": 0,
-        "probe_successes": 1,
-        "startup_period_ns": 0,
-        **bounds,
+def _deployed(experiment: Experiment, scaling: Deployed, params: Params) -> dict[str, Any]:
+    pods = scaling.deployment(experiment.revision.max_scale)
+    metric = "concurrency" if pods.metric == "ongoing" else pods.metric
+    settings = {
+        **_deployment(experiment, params),
+        **_bounds(params, pods.least, pods.least, pods.settles_s),
+        "autoscaler": CODES[experiment.scaling.kind],
+        "data_plane": PLANES[pods.plane],
+        "always_activator": int(pods.plane != "service"),
+        "container_concurrency": pods.at_a_time,
+        "most": pods.most,
+        "metric": METRICS[pods.metric],
+        "target_milli": max(1, round(target_of(experiment, metric, pods.target) * 1000)),
+        "scrape_ns": nanoseconds(pods.scrape_s),
+        "window_scrapes": max(1, int(pods.window_s / pods.scrape_s + 1e-9)),
+        "grace_period_ns": max(1, nanoseconds(pods.grace_s)),
+        "rule": np.array([min(number, LONGEST_NS / 1e9) for number in pods.rule]),
     }
+    if pods.begins is not None and params.start != of.ZERO:
+        settings["initial_scale"] = pods.begins
+    if pods.looks_s is not None:
+        settings |= {"probe_period_ns": nanoseconds(pods.looks_s), "probe_initial_delay_ns": 0, "probe_successes": 1}
+        settings["startup_period_ns"] = 0
+    return settings
 
 
 def _schedule(experiment: Experiment, scaling: Schedule, params: Params) -> dict[str, Any]:

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from inspect import isfunction
+from pkgutil import iter_modules
 
-from kpasim.policy import (
-    accounting,
-    burst,
-    decider,
-    delay,
-    hpa,
-    keda,
-    keda_http,
-    lookahead,
-    pods,
-    ray_serve,
-    routing,
-    scaler,
-    schedule,
-    scraping,
-    spare,
-    windows,
-)
+from kpasim import policy
+from kpasim.policy import hpa, keda, schedule, windows
 
-_MODULES = (windows, accounting, delay, burst, decider, scaler, pods, routing, scraping, hpa, keda, keda_http, schedule,
-            spare, lookahead, ray_serve)  # fmt: skip
+_MODULES = [
+    import_module(f"{policy.__name__}.{module.name}")
+    for module in iter_modules(policy.__path__)
+    if module.name not in {"kernels", "targets"}
+]
 _PLAIN = (hpa.rules, hpa.default_scale_up, hpa.default_scale_down, keda.accepts, windows.smoothing_coefficient,
           schedule.changes)  # fmt: skip
 """Functions that no engine calls while it runs, as are private ones and those that make new memory."""

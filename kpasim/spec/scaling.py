@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
+from kpasim.policy.ray_serve import CONTROL_LOOP_NS
 from kpasim.spec.base import Count, Number, Positive, Spec, Whole, wrong
-from kpasim.spec.quantities import PositiveSeconds, Seconds, Share
+from kpasim.spec.quantities import PositiveSeconds, Seconds, Share, duration_text
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_S = 86_400
@@ -389,7 +390,55 @@ class KedaHttp(_Controller):
         return self
 
 
-class RayServe(Spec):
+class Deployment(NamedTuple):
+    """The pods of an autoscaler with a rule of its own, and how it watches them.
+
+    Attributes:
+        least: Minimum of pods.
+        most: Maximum of pods.
+        target: Target of the metric for each pod; None for that of the manifest.
+        settles_s: How long after the last response it may still remove pods.
+        rule: Settings of its rule; times in seconds.
+        begins: Pods at the start, `least` where it is None.
+        plane: Who carries requests: a Service, which holds none, or an interceptor or router, which holds them while
+            there is no pod.
+        at_a_time: Requests that a pod is given at a time, 0 for any number.
+        metric: What it reads; `ongoing` is the requests in pods and those that are held.
+        scrape_s: Time from one scrape of the metric to the next.
+        window_s: Window that the metric is averaged over; 0 is the latest scrape.
+        grace_s: Time that a removed pod has to finish its requests.
+        looks_s: Time from one look at pods that start to the next; None where the kubelet's probes tell.
+    """
+
+    least: int
+    most: int
+    target: float | None
+    settles_s: float
+    rule: tuple[float, ...]
+    begins: int | None = None
+    plane: Literal["service", "interceptor", "router"] = "service"
+    at_a_time: int = 0
+    metric: Literal["concurrency", "rps", "utilization", "ongoing"] = "concurrency"
+    scrape_s: float = 15.0
+    window_s: float = 0.0
+    grace_s: float = 30.0
+    looks_s: float | None = None
+
+
+class Deployed(Spec):
+    """An autoscaler over a Deployment with a rule and a clock of its own: no HPA, and nothing of Knative's."""
+
+    def deployment(self, max_scale: int) -> Deployment:
+        """What the engines need of the settings; ``max_scale`` is the manifest's, 0 for none."""
+        raise NotImplementedError
+
+    @property
+    def in_words(self) -> str:
+        """The rule's settings in a few words."""
+        raise NotImplementedError
+
+
+class RayServe(Deployed):
     """Ray Serve: its handles hold requests and send each to the less busy of two replicas."""
 
     kind: Literal["ray-serve"]
@@ -430,6 +479,34 @@ class RayServe(Spec):
         if self.max_replicas is not None and self.max_replicas < max(self.min_replicas, self.initial_replicas or 0):
             raise wrong(f"max-replicas {self.max_replicas} is below min-replicas or initial-replicas")
         return self
+
+    def deployment(self, max_scale: int) -> Deployment:
+        """What the engines need of the settings."""
+        to_zero_s = self.downscale_to_zero_delay_s
+        to_zero_s = self.downscale_delay_s if to_zero_s is None else to_zero_s
+        settles_s = self.downscale_delay_s + self.look_back_period_s + (0.0 if self.min_replicas else to_zero_s)
+        delays = (self.upscale_delay_s, self.downscale_delay_s, to_zero_s)
+        return Deployment(
+            least=self.min_replicas,
+            most=self.max_of(max_scale),
+            target=self.target_ongoing_requests,
+            settles_s=settles_s,
+            rule=(*delays, self.upscaling_factor, self.downscaling_factor),
+            begins=self.initial_replicas,
+            plane="router",
+            at_a_time=self.max_ongoing_requests,
+            metric="ongoing",
+            scrape_s=self.metrics_interval_s,
+            window_s=self.look_back_period_s,
+            grace_s=self.graceful_shutdown_timeout_s,
+            # The controller sees in one of its loops that a replica has started.
+            looks_s=CONTROL_LOOP_NS / 1e9,
+        )
+
+    @property
+    def in_words(self) -> str:
+        """The delays."""
+        return f"delays {duration_text(self.upscale_delay_s)} up, {duration_text(self.downscale_delay_s)} down"
 
 
 Scaling = Kpa | Spare | Schedule | Lookahead | Hpa | Keda | KedaHttp | RayServe

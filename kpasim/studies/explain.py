@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.engines import params as of
+from kpasim.engines.model import ray_serve
 from kpasim.engines.params import SECOND_NS
 from kpasim.policy import schedule
 from kpasim.results.display import clock
@@ -211,7 +212,7 @@ def _why_zero(params: Params) -> str:
     if params.autoscaler == of.HPA:
         return f"no pod was asked for in the stabilisation window ({duration_text(params.down_window_ns / SECOND_NS)})"
     if params.autoscaler == of.RAY_SERVE:
-        return f"no request for the downscale delay ({duration_text(params.to_zero_delay_ns / SECOND_NS)})"
+        return f"no request for the downscale delay ({duration_text(params.rule[ray_serve.TO_ZERO_DELAY_S])})"
     return f"no request was in flight for the stable window ({duration_text(params.stable_window_s)})"
 
 

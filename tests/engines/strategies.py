@@ -405,11 +405,14 @@ def deployments(draw: Any, kind: int) -> dict[str, Any]:
         "queue_tick_ns": draw(some(500 * MS, 300 * MS)),
         "stream_ns": draw(some(200 * MS, 700 * MS)),
         "exact_rate": int(draw(FLAG)),
-        "upscale_delay_ns": draw(some(1 * S, 0, 4 * S)),
-        "downscale_delay_ns": draw(some(2 * S, 0, 9 * S)),
-        "to_zero_delay_ns": draw(some(3 * S, 0, 12 * S)),
-        "upscaling_factor": draw(some(1.0, 0.5, 2.0)),
-        "downscaling_factor": draw(some(1.0, 0.5, 0.1)),
+        # Ray Serve's delays up, down and to zero [s], and its factors
+        "rule": floats(
+            draw(some(1.0, 0.0, 4.0)),
+            draw(some(2.0, 0.0, 9.0)),
+            draw(some(3.0, 0.0, 12.0)),
+            draw(some(1.0, 0.5, 2.0)),
+            draw(some(1.0, 0.5, 0.1)),
+        ),
     }
 
 

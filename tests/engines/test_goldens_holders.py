@@ -17,7 +17,7 @@ from kpasim.engines import params as of
 from kpasim.engines.draws import POD_A, pick
 from kpasim.policy.schedule import UNBOUNDED
 
-from .hand import S, by_hand
+from .hand import S, by_hand, floats
 from .test_goldens_autoscalers import DEPLOYMENT, LONG_S, PHASE, Play, play, scaled, sending, until
 
 __all__ = ["play"]
@@ -29,8 +29,8 @@ HTTP: dict[str, Any] = {
 RAY: dict[str, Any] = {
     **DEPLOYMENT, "autoscaler": of.RAY_SERVE, "data_plane": of.ROUTER, "always_activator": 1,
     "container_concurrency": 5, "metric": of.ONGOING, "scrape_ns": 10 * S, "window_scrapes": 3, "least": 1,
-    "most": 100, "min_scale": 1, "stays": 1, "target_milli": 2000, "upscale_delay_ns": 30 * S,
-    "downscale_delay_ns": 600 * S, "to_zero_delay_ns": 600 * S,
+    "most": 100, "min_scale": 1, "stays": 1, "target_milli": 2000,
+    "rule": floats(30.0, 600.0, 600.0, 1.0, 1.0),
 }  # fmt: skip
 
 
@@ -120,7 +120,7 @@ def test_ray_serve_adds_replicas_after_the_delay(play: Play) -> None:
 
 def test_a_factor_makes_part_of_a_step(play: Play) -> None:
     """Half of the way from 1 to 5 is 3 replicas."""
-    story = scaled(play, until(60.0, 10, **RAY, upscaling_factor=0.5), *[15.0] * 10)
+    story = scaled(play, until(60.0, 10, **{**RAY, "rule": floats(30.0, 600.0, 600.0, 0.5, 1.0)}), *[15.0] * 10)
     assert [(0.0, 1), (52.0, 3)] == story.replicas
 
 
@@ -141,7 +141,7 @@ def test_ray_serve_starts_a_replica_at_once_from_zero(play: Play) -> None:
 def test_ray_serve_goes_to_zero_by_way_of_one(play: Play) -> None:
     """Three replicas without requests, ready at 0.1 s: 1 after 20 s, then 0 after 10 s of its own delay."""
     settings = {**RAY, "least": 0, "min_scale": 0, "stays": 0, "initial_scale": 3}
-    delays = {"downscale_delay_ns": 20 * S, "to_zero_delay_ns": 10 * S}
+    delays = {"rule": floats(30.0, 20.0, 10.0, 1.0, 1.0)}
     story = scaled(play, until(60.0, 1, **{**settings, **delays}), 55.0)
     assert [(0.0, 3), (20.1, 1), (30.2, 0)] == story.replicas[:3]
 

@@ -11,6 +11,7 @@ import functools
 import random
 import secrets
 from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from kpasim.cluster.fake.gateway import Activator
 from kpasim.cluster.fake.kubelet import Node, Pod, Template, tell_failure
 from kpasim.cluster.fake.store import NotFoundError
 from kpasim.cluster.objects import DEPLOYMENTS, POD_AUTOSCALERS, SERVERLESS_SERVICES, Document, keep_transitions
+from kpasim.engines.lower import of_revision
+from kpasim.engines.model import kpa
 from kpasim.policy import burst, decider, delay, pods, scaler, scraping, windows
 from kpasim.spec.autoscaler import RevisionSettings
 
@@ -66,17 +69,13 @@ class Revision:
         self.gauges: dict[str, float] = {}
         self._hash = secrets.token_hex(5)
         self._random = random.Random()
+        self._numbers = SimpleNamespace(**of_revision(settings))
         self._stable = windows.new_ring(settings.stable_window_s)
         self._panic = windows.new_ring(settings.panic_window_s)
-        weighted = settings.aggregation == "weighted-exponential"
-        self._weights = tuple(
-            windows.smoothing_coefficient(window_s) if weighted else 0.0
-            for window_s in (settings.stable_window_s, settings.panic_window_s)
-        )
         self._slots = delay.new_slots(settings.scale_down_delay_s)
         self._panicking = np.zeros(2, dtype=np.int64)
         decider.start(self._panicking, self.clock.now_ns(), 0)
-        self._desired, self._excess = decider.initial_status(self._limits(), settings.initial_scale)
+        self._desired, self._excess = decider.initial_status(kpa.limits(self._numbers, 1), settings.initial_scale)
         self._replicas = settings.initial_scale
         self._active, self._reason, self._active_since_ns = scaler.ABSENT, scaler.NO_REASON, self.clock.now_ns()
         self._initialized = False
@@ -178,45 +177,16 @@ class Revision:
 
     # -- what is decided ---------------------------------------------------------------------------------------------
 
-    def _limits(self) -> decider.Limits:
-        settings = self.settings
-        return decider.Limits(
-            max_scale_up_rate=settings.max_scale_up_rate,
-            max_scale_down_rate=settings.max_scale_down_rate,
-            target_value=settings.target_value,
-            total_value=settings.total_value,
-            target_burst_capacity=settings.target_burst_capacity,
-            panic_threshold=settings.panic_threshold,
-            stable_window_ns=int(settings.stable_window_s * _SECOND_NS),
-            activation_scale=settings.activation_scale,
-            reachable=int(self.reachable),
-        )
-
-    def _rules(self) -> scaler.Rules:
-        settings = self.settings
-        return scaler.Rules(
-            min_scale=settings.min_scale,
-            max_scale=settings.max_scale,
-            initial_scale=settings.initial_scale,
-            reachable=int(self.reachable),
-            enable_scale_to_zero=int(settings.enable_scale_to_zero),
-            target_burst_capacity=settings.target_burst_capacity,
-            stable_window_ns=int(settings.stable_window_s * _SECOND_NS),
-            grace_ns=int(settings.scale_to_zero_grace_s * _SECOND_NS),
-            retention_ns=int(settings.pod_retention_s * _SECOND_NS),
-            activation_timeout_ns=int(settings.progress_deadline_s * _SECOND_NS) + scaler.ACTIVATION_TIMEOUT_BUFFER_NS,
-        )
-
     def _tick(self) -> None:
         now_ns = self.clock.now_ns()
         now_s = now_ns // _SECOND_NS
         if windows.no_data(self._stable, now_s, self.settings.target_burst_capacity != -1):
             return
-        stable = windows.average(self._stable, now_s, self._weights[0])
-        panic = windows.average(self._panic, now_s, self._weights[1])
+        stable = windows.average(self._stable, now_s, self._numbers.weight_stable)
+        panic = windows.average(self._panic, now_s, self._numbers.weight_panic)
         ready = len(self.ready_pods())
         desired, excess, by_stable, by_panic, _ = decider.tick(
-            self._limits(), self._panicking, self._slots, now_ns, ready, stable, panic
+            kpa.limits(self._numbers, int(self.reachable)), self._panicking, self._slots, now_ns, ready, stable, panic
         )
         self.gauges = {
             "stable": stable,
@@ -240,9 +210,9 @@ class Revision:
         if self._again is not None:
             self._again.cancel()
             self._again = None
-        now_ns = self.clock.now_ns()
+        now_ns, numbers = self.clock.now_ns(), self._numbers
         done = scaler.reconcile(
-            self._rules(),
+            kpa.rules_of(numbers, numbers.min_scale, numbers.max_scale, int(self.reachable)),
             self._desired,
             self._excess,
             len(self.ready_pods()),

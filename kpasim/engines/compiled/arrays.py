@@ -206,7 +206,7 @@ def reset(sim: Simulation) -> None:
     sim.ring[:] = 0
     sim.ring_span[:] = 0
     sim.ring_total[:] = 0
-    sim.ray_state[:] = 0
+    sim.rule_state[:] = 0
     sim.owners[:] = 0
     sim.delay_slots[:] = 0
     sim.stats[: len(sim.activators)] = 0

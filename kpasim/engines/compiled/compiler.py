@@ -225,8 +225,9 @@ def _as_it_is(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> A
 
 arrayobj.fix_integer_index = _as_it_is
 
-APART = ("ahead", "hpa", "keda", "keda_http", "metrics", "ray_serve")
-"""Modules whose functions stay out of the code of their callers, which seldom call them and are the smaller for it."""
+APART = ("ahead", "hpa", "keda", "keda_http", "metrics", "on_poll", "set_up")
+"""Modules and functions that stay out of the code of their callers, which seldom call them and are the smaller for it:
+all of other autoscalers is behind these."""
 IN_PLACE = (draws.chance,)
 """What becomes part of whoever calls it: in ``jitter`` the processor then works on several numbers at once."""
 NATIVE = (bits.lowest,)

@@ -3,39 +3,13 @@
 The functions are plain Python, and all of them also compile under numba.
 """
 
+from importlib import import_module
 from inspect import isfunction
+from pkgutil import iter_modules
 
-from kpasim.engines.model import (
-    activator,
-    ahead,
-    autoscaler,
-    bits,
-    clients,
-    clocks,
-    cluster,
-    events,
-    hpa,
-    ingress,
-    keda,
-    keda_http,
-    kpa,
-    kubelet,
-    metrics,
-    queueproxy,
-    queues,
-    ray_serve,
-    reconciler,
-    server,
-    sharing,
-    transfers,
-    views,
-)
-
-_MODULES = (
-    bits, views, clocks, queues, sharing, server, transfers, clients, ahead, reconciler, metrics, kpa, keda, keda_http,
-    hpa, ray_serve, autoscaler, activator, queueproxy, kubelet, cluster, ingress, events,
-)  # fmt: skip
+# Of the state, compiled code has functions of its own.
+_MODULES = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__) if module.name != "state"]
 KERNELS = tuple(
     one for module in _MODULES for one in vars(module).values() if isfunction(one) and one.__module__ == module.__name__
 )
-"""Functions that compiled code adopts."""
+"""Functions that compiled code adopts: all that the modules of this package define."""

@@ -8,8 +8,6 @@ from kpasim.engines.params import FOREVER_NS, TICK_NS
 from kpasim.policy import lookahead, schedule
 
 POLL = int(Kind.POLL)
-BOUNDARY = 4
-"""Entity of the event ``POLL``: the schedule's bounds change."""
 
 
 def time_ns(sim: Simulation) -> int:
@@ -35,7 +33,7 @@ def next_boundary(sim: Simulation) -> None:
     for place in range(1, len(sim.params.schedule)):
         due_ns = sim.load_ns + sim.params.schedule[place, schedule.FROM_NS]
         if due_ns > sim.now_ns:
-            sim.schedule(due_ns, POLL, BOUNDARY)
+            sim.schedule(due_ns, POLL, 0)
             return
 
 

@@ -16,6 +16,9 @@ from kpasim.engines.params import FOREVER_NS, SECOND_NS
 from kpasim.policy import decider, scraping
 
 TICK, SCRAPE = int(Kind.TICK), int(Kind.SCRAPE)
+CODES = {"hpa": of.HPA, "keda": of.KEDA, "keda-http": of.KEDA_HTTP, "ray-serve": of.RAY_SERVE}
+"""``Params.autoscaler`` of each kind with clocks of its own; the other kinds are Knative's, with additions or without.
+``set_up`` and ``on_poll`` lead to each."""
 
 
 def set_up(sim: Simulation) -> None:
@@ -162,15 +165,16 @@ def on_tick(sim: Simulation) -> None:
 
 def on_poll(sim: Simulation, entity: int) -> None:
     """Another clock of an autoscaler."""
-    if entity == keda_http.READ:
+    kind = sim.params.autoscaler
+    if kind == of.KPA:
+        reconciler.enqueue(sim)
+        ahead.next_boundary(sim)
+    elif kind == of.RAY_SERVE:
+        ray_serve.on_poll(sim)
+    elif entity == keda_http.READ:
         keda_http.on_read(sim)
     elif entity == keda_http.STREAM:
         keda_http.on_stream(sim)
-    elif entity == ray_serve.LOOP:
-        ray_serve.on_loop(sim)
-    elif entity == ahead.BOUNDARY:
-        reconciler.enqueue(sim)
-        ahead.next_boundary(sim)
     else:
         keda.on_poll(sim)
 

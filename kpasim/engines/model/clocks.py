@@ -18,6 +18,11 @@ def wall_ns(sim: Simulation) -> int:
     return int(sim.now_ns + sim.draws.phase[of.WALL])
 
 
+def nanoseconds(time_s: float) -> int:
+    """A time of ``Params.rule`` [ns]."""
+    return int(time_s * 1e9 + 0.5)
+
+
 def decision_share(sim: Simulation) -> float:
     """Phase of the decisions of an autoscaler that knows nothing of the revision's age, as a share of its period."""
     return float(sim.draws.phase[of.WALL] / of.TICK_NS)

@@ -6,7 +6,7 @@ An autoscaler has four functions: ``start`` it, let it ``observe``, let it ``dec
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kpasim.engines import params as of
 from kpasim.engines.draws import LATE_TICK
@@ -14,7 +14,7 @@ from kpasim.engines.model import ahead
 from kpasim.engines.model.clocks import due_after, wall_ns
 from kpasim.engines.model.state import LATE_TICKS, Simulation
 from kpasim.engines.params import SECOND_NS, TICK_NS
-from kpasim.policy import burst, decider, rules, spare, windows
+from kpasim.policy import burst, decider, rules, scaler, spare, windows
 
 
 class Decision(NamedTuple):
@@ -42,7 +42,7 @@ class Decision(NamedTuple):
 def start(sim: Simulation) -> tuple[int, float]:
     """Begin with a new revision; pods wanted and excess burst capacity before the first decision."""
     decider.start(sim.panicking, wall_ns(sim), 0)
-    return decider.initial_status(limits(sim, 1), sim.params.initial_scale)
+    return decider.initial_status(limits(sim.params, 1), sim.params.initial_scale)
 
 
 def observe(sim: Simulation, concurrency: float, requests: float) -> None:
@@ -66,7 +66,7 @@ def decide(sim: Simulation, reachable: int) -> Decision:
     panic = windows.average(panic_ring(sim), second, sim.params.weight_panic)
     ready = spare.without(sim.revision.ready_pods, sim.params.spare)
     desired, excess, _, _, rule = decider.tick(
-        limits(sim, reachable), sim.panicking, sim.delay_slots, wall_ns(sim), ready, stable, panic
+        limits(sim.params, reachable), sim.panicking, sim.delay_slots, wall_ns(sim), ready, stable, panic
     )
     if sim.params.spare:
         excess = burst.excess_burst_capacity(
@@ -92,18 +92,34 @@ def is_scraped(sim: Simulation) -> bool:
     return bool(sim.params.target_burst_capacity != -1.0)
 
 
-def limits(sim: Simulation, reachable: int) -> decider.Limits:
-    """The decider's settings for a revision that is reachable or not."""
+def limits(params: Any, reachable: int) -> decider.Limits:
+    """The decider's settings of a reachable revision or another; ``params`` has what ``lower.of_revision`` gives."""
     return decider.Limits(
-        max_scale_up_rate=sim.params.max_scale_up_rate,
-        max_scale_down_rate=sim.params.max_scale_down_rate,
-        target_value=sim.params.target_value,
-        total_value=sim.params.total_value,
-        target_burst_capacity=sim.params.target_burst_capacity,
-        panic_threshold=sim.params.panic_threshold,
-        stable_window_ns=sim.params.stable_window_s * SECOND_NS,
-        activation_scale=sim.params.activation_scale,
+        max_scale_up_rate=params.max_scale_up_rate,
+        max_scale_down_rate=params.max_scale_down_rate,
+        target_value=params.target_value,
+        total_value=params.total_value,
+        target_burst_capacity=params.target_burst_capacity,
+        panic_threshold=params.panic_threshold,
+        stable_window_ns=params.stable_window_s * SECOND_NS,
+        activation_scale=params.activation_scale,
         reachable=reachable,
+    )
+
+
+def rules_of(params: Any, least: int, most: int, reachable: int) -> scaler.Rules:
+    """The scaler's settings, likewise; ``least`` and ``most`` (0 for none) bound the pods for now."""
+    return scaler.Rules(
+        min_scale=least,
+        max_scale=most,
+        initial_scale=params.initial_scale,
+        reachable=reachable,
+        enable_scale_to_zero=params.enable_scale_to_zero,
+        target_burst_capacity=params.target_burst_capacity,
+        stable_window_ns=params.stable_window_s * SECOND_NS,
+        grace_ns=params.grace_ns,
+        retention_ns=params.retention_ns,
+        activation_timeout_ns=params.progress_deadline_ns + scaler.ACTIVATION_TIMEOUT_BUFFER_NS,
     )
 
 

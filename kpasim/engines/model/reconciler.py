@@ -5,7 +5,7 @@ from __future__ import annotations
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind, tick_at_or_after
 from kpasim.engines.draws import LATE_RECONCILE, LATE_STATUS
-from kpasim.engines.model import activator, ahead, autoscaler, clients, cluster, kubelet, views
+from kpasim.engines.model import activator, ahead, autoscaler, clients, cluster, kpa, kubelet, views
 from kpasim.engines.model.clocks import jitter, wall_ns
 from kpasim.engines.model.state import (
     LATE_RECONCILES,
@@ -108,18 +108,7 @@ def rules_of(sim: Simulation) -> scaler.Rules:
         scheduled, limit = ahead.bounds(sim)
         least = max(least, scheduled)
         most = min(most, limit) if most and limit else max(most, limit)
-    return scaler.Rules(
-        min_scale=least,
-        max_scale=most,
-        initial_scale=sim.params.initial_scale,
-        reachable=reachable(sim),
-        enable_scale_to_zero=sim.params.enable_scale_to_zero,
-        target_burst_capacity=sim.params.target_burst_capacity,
-        stable_window_ns=sim.params.stable_window_s * SECOND_NS,
-        grace_ns=sim.params.grace_ns,
-        retention_ns=sim.params.retention_ns,
-        activation_timeout_ns=sim.params.progress_deadline_ns + scaler.ACTIVATION_TIMEOUT_BUFFER_NS,
-    )
+    return kpa.rules_of(sim.params, least, most, reachable(sim))
 
 
 def enqueue(sim: Simulation) -> None:

@@ -46,6 +46,8 @@ NOT_WAITING, FOR_TURN, FOR_PULL, FOR_NODE = range(4)
 (LATE_TICKS, LATE_SCRAPES, LATE_RECONCILES, LATE_STATUSES, LATE_ACTIVATOR) = range(5)
 LATE_AT_ONCE = 16
 """Jitters worked out at once."""
+RULE_STATE = 8
+"""Numbers that a rule can remember, see ``Simulation.rule_state``."""
 
 
 class Entity:
@@ -608,6 +610,7 @@ class Simulation(Core):
             likewise at the gateway.
         hpa_state: With the three lists after it, ``hpa.History``.
         ring: With the arrays up to ``found_interceptor``, what the scaler of KEDA's HTTP add-on remembers.
+        rule_state: What a rule with settings of its own (``Params.rule``) remembers.
         slots_of_day: With the arrays up to ``sorted``, ``lookahead.History``.
         histogram: Counts of latencies, where no request is kept.
         late_block: Which jitters each row of ``late_ns`` holds.
@@ -689,7 +692,7 @@ class Simulation(Core):
     interceptor: Annotated[Any, Field(int, (1, 2))]
     memory: Annotated[Any, Field(int, (1, 2))]
     found_interceptor: Annotated[Any, Field(int, (1,))]
-    ray_state: Annotated[Any, Field(int, (2,))]
+    rule_state: Annotated[Any, Field(int, (RULE_STATE,))]
     slots_of_day: Annotated[Any, Field(float, ("slots_of_day", 2))]
     owners: Annotated[Any, Field(int, ("periods",))]
     sorted: Annotated[Any, Field(float, ("periods",))]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kpasim.engines.model import kpa
 from kpasim.engines.params import SECOND_NS, Params
 from kpasim.policy import decider, delay
 from kpasim.results.tables import Tables
@@ -92,21 +93,11 @@ def decide(
         panic: Panic state before the tick.
         late_ns: How much later than printed the tick was.
     """
-    limits = decider.Limits(
-        max_scale_up_rate=params.max_scale_up_rate,
-        max_scale_down_rate=params.max_scale_down_rate,
-        target_value=params.target_value,
-        total_value=params.total_value,
-        target_burst_capacity=params.target_burst_capacity,
-        panic_threshold=params.panic_threshold,
-        stable_window_ns=params.stable_window_s * SECOND_NS,
-        activation_scale=params.activation_scale,
-        reachable=params.reachable,
-    )
     now_ns = _time_ns(row) + late_ns
     state = np.array(panic, dtype=np.int64)
+    limits, ready = kpa.limits(params, params.reachable), int(row["ready_pods"])
     _, excess, raw_stable, raw_panic, _ = decider.tick(
-        limits, state, delay.new_slots(0.0), now_ns, int(row["ready_pods"]), stable, observed
+        limits, state, delay.new_slots(0.0), now_ns, ready, stable, observed
     )
     since_ns = int(state[decider.PANIC_SINCE_NS])
     answer = {

@@ -26,11 +26,11 @@ from kpasim.spec.scaling import (
     DAY_S,
     DAYS,
     KINDS,
+    Deployed,
     Hpa,
     Keda,
     KedaHttp,
     Lookahead,
-    RayServe,
     Schedule,
     Spare,
 )
@@ -191,11 +191,11 @@ def assumed_of(experiment: Experiment) -> str:
         ahead = "a mean cold start" if ahead_s is None else duration_text(ahead_s)
         days = "day" if scaling.history_days == 1 else "days"
         return f"{scaling.quantile:g} % of the demand of {scaling.history_days} earlier {days}, {ahead} ahead"
-    if isinstance(scaling, RayServe):
-        each = number(scaling.target_ongoing_requests or target_of(experiment, "concurrency", None))
-        bounds = f"{scaling.min_replicas} to {scaling.max_of(most)} pods"
-        delays = f"{duration_text(scaling.upscale_delay_s)} up, {duration_text(scaling.downscale_delay_s)} down"
-        return f"target {each} request{'' if each == '1' else 's'} a pod, {bounds}, delays {delays}"
+    if isinstance(scaling, Deployed):
+        pods = scaling.deployment(most)
+        each = number(pods.target or target_of(experiment, "rps" if pods.metric == "rps" else "concurrency", None))
+        bounds = f"{pods.least} to {pods.most} pods"
+        return f"target {each} request{'' if each == '1' else 's'} a pod, {bounds}, {scaling.in_words}"
     if isinstance(scaling, Hpa | Keda | KedaHttp):
         rate = scaling.metric in {"rps", "request-rate"}
         each = number(target_of(experiment, scaling.metric, scaling.target, whole=isinstance(scaling, KedaHttp)))
