@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dis
 import sys
 from collections.abc import Callable
-from itertools import pairwise
-from types import ModuleType
 from typing import Any
 
 import numba
@@ -550,18 +547,3 @@ def test_every_kernel_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
 
     play()
     assert sorted(kernel.__qualname__ for kernel in KERNELS if kernel not in called) == []
-
-
-def test_kernels_come_after_those_they_call() -> None:
-    """A compiled engine may adopt the kernels in the order in which they are listed."""
-    order = {kernel: place for place, kernel in enumerate(kernels.KERNELS)}
-    for kernel, place in order.items():
-        instructions = list(dis.get_instructions(kernel))
-        for instruction, following in pairwise(instructions):
-            if instruction.opname != "LOAD_GLOBAL":
-                continue
-            callee = kernel.__globals__.get(instruction.argval)
-            if isinstance(callee, ModuleType):
-                callee = getattr(callee, str(following.argval), None)
-            if callable(callee) and callee in order:
-                assert order[callee] < place, f"{callee.__name__} is listed after {kernel.__name__}"
