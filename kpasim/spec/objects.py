@@ -186,6 +186,8 @@ def _none(found: list[Object], documents: list[Document]) -> str:
     kinds = sorted({f"{one.version or 'no version'} {one.kind or 'no kind'}" for one in found})
     if "Kustomization" in {one.kind for one in found}:
         return "is a kustomization: render it first (kubectl kustomize FOLDER | kpasim check -)"
+    if {"HorizontalPodAutoscaler", "ScaledObject", "HTTPScaledObject"} & {one.kind for one in found}:
+        return "holds an autoscaler, and no Service to simulate (kpasim versus EXPERIMENT --with FILE takes it)"
     if any(one.version.startswith("serving.kubeflow.org/") for one in found):
         return "holds an object of KServe's former name (write apiVersion: serving.kserve.io/v1beta1)"
     experiment = any(isinstance(one.data, dict) and {"service", "workload"} <= one.data.keys() for one in documents)

@@ -17,6 +17,7 @@ from typing import Any
 
 from kpasim.errors import ExperimentError, Problem
 from kpasim.spec.base import Place, PlacedError, dotted, line_of, show, suggestion
+from kpasim.spec.goparse import parse_bool
 from kpasim.spec.objects import Object, objects_in, split_name
 from kpasim.spec.quantities import amount
 from kpasim.spec.yamlfile import Document, read_documents
@@ -288,7 +289,7 @@ def _scaled(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
     place: Place = ("spec",)
     annotations = _mapping(_mapping(data, ("metadata",)), ("metadata", "annotations"))
     for key in (f"autoscaling.keda.sh/{name}" for name in _KEDA_PAUSES):
-        if key in annotations:
+        if key in annotations and (key.endswith("replicas") or _is_true(annotations[key])):
             raise NotSimulatedError(("metadata", "annotations", key), "is not simulated (remove it)")
     counts = {
         "minReplicaCount": "min-replica-count", "maxReplicaCount": "max-replica-count",
@@ -311,6 +312,14 @@ def _scaled(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
     if config.get("behavior") is not None:
         found["behavior"] = behavior_of(_mapping(config, at), at)
     return found
+
+
+def _is_true(value: Any) -> bool:
+    """An annotation that KEDA takes for true: whatever Go does not read as false."""
+    try:
+        return parse_bool(str(value))
+    except ValueError:
+        return True
 
 
 def _fallback(given: Mapping[Any, Any], place: Place) -> dict[str, Any]:

@@ -154,6 +154,14 @@ def test_a_scaled_object_is_read() -> None:
     assert ScaleUp() == found.behavior.scale_up
 
 
+@pytest.mark.parametrize("value", ["false", "F", "0"])
+def test_an_annotation_that_pauses_nothing_is_none(value: str) -> None:
+    """KEDA reads it as Go reads a boolean."""
+    assert "{name: vllm}" in SCALED_OBJECT
+    paused = SCALED_OBJECT.replace("{name: vllm}", f"{{name: vllm, annotations: {{{PAUSED}: '{value}'}}}}", 1)
+    assert read(paused) == read(SCALED_OBJECT)
+
+
 def test_an_http_scaled_object_is_read() -> None:
     """The rate with its window; without a metric the old field counts, and 100 without that."""
     assert read(HTTP_SCALED_OBJECT) == KedaHttp(
