@@ -38,60 +38,38 @@ FORMAT = 1
 
 TIME, NUMBER, COUNT, WORD = "time", "number", "count", "word"
 
-REQUIRED: dict[str, dict[str, str]] = {
-    "requests": {
-        "id": COUNT,
-        "start_s": TIME,
-        "latency_s": TIME,
-        "status": COUNT,
-        "pod": WORD,
-        "service_s": TIME,
-        "server_arrival_s": TIME,
-        "server_start_s": TIME,
-        "server_end_s": TIME,
-    },
-    "pods": {"pod": WORD, "created_s": TIME, "ready_s": TIME, "delete_requested_s": TIME, "gone_s": TIME},
-    "ticks": {
-        "t_s": TIME,
-        "stable": NUMBER,
-        "panic": NUMBER,
-        "target": NUMBER,
-        "desired_stable": COUNT,
-        "desired_panic": COUNT,
-        "ready_pods": COUNT,
-        "panic_mode": COUNT,
-        "excess_burst_capacity": NUMBER,
-    },
-    "scaling": {"t_s": TIME, "desired": COUNT, "ready": COUNT, "replicas": COUNT, "pa_active": WORD, "sks_mode": WORD},
-    "nodes": {"node": WORD, "instance_type": WORD, "created_s": TIME, "ready_s": TIME, "gone_s": TIME},
+
+def _columns(text: str) -> dict[str, str]:
+    """Names of columns and their kinds, from NAME:KIND each; a time without one."""
+    pairs = (part.partition(":") for part in text.split())
+    return {name: kind or TIME for name, _, kind in pairs}
+
+
+REQUIRED = {
+    "requests": _columns(
+        "id:count start_s latency_s status:count pod:word service_s server_arrival_s server_start_s server_end_s"
+    ),
+    "pods": _columns("pod:word created_s ready_s delete_requested_s gone_s"),
+    "ticks": _columns(
+        "t_s stable:number panic:number target:number desired_stable:count desired_panic:count "
+        "ready_pods:count panic_mode:count excess_burst_capacity:number"
+    ),
+    "scaling": _columns("t_s desired:count ready:count replicas:count pa_active:word sks_mode:word"),
+    "nodes": _columns("node:word instance_type:word created_s ready_s gone_s"),
 }
 """Columns that every folder has, in the order in which they are written."""
 
-OPTIONAL: dict[str, dict[str, str]] = {
-    "requests": {
-        "class": WORD,
-        "instance_type": WORD,
-        "session": COUNT,
-        "activator": COUNT,
-        "error": WORD,
-        "first_byte_s": TIME,
-        "scheduled_s": TIME,
-    },
-    "pods": {
-        "scheduled_s": TIME,
-        "provisioned_s": TIME,
-        "pull_s": TIME,
-        "containers_s": TIME,
-        "port_open_s": TIME,
-        "usable_s": TIME,
-        "instance_type": WORD,
-        "node": WORD,
-        "address": WORD,
-        "restarts": COUNT,
-    },
-    "ticks": {"desired": COUNT, "rule": WORD, "poke": COUNT},
-    "scaling": {"starting": COUNT, "pending": COUNT, "draining": COUNT},
-    "nodes": {"gpus": COUNT},
+OPTIONAL = {
+    "requests": _columns(
+        "class:word instance_type:word session:count activator:count error:word first_byte_s scheduled_s"
+    ),
+    "pods": _columns(
+        "scheduled_s provisioned_s pull_s containers_s port_open_s usable_s instance_type:word node:word "
+        "address:word restarts:count"
+    ),
+    "ticks": _columns("desired:count rule:word poke:count"),
+    "scaling": _columns("starting:count pending:count draining:count"),
+    "nodes": _columns("gpus:count"),
 }
 """Columns that a simulated folder adds, and pods' ``stage_*_s`` beside them."""
 
