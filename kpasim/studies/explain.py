@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kpasim.engines import params as of
 from kpasim.engines.model import ray_serve
 from kpasim.engines.params import SECOND_NS
 from kpasim.policy import schedule
 from kpasim.results.display import clock
+from kpasim.results.states import STATES, pods_by_state
 from kpasim.spec.quantities import duration_text
 
 if TYPE_CHECKING:
@@ -79,14 +79,14 @@ def moments(tables: Tables) -> list[tuple[str, ...]]:
         if index + 1 < len(t) and t[index + 1] < 0:
             continue
         # Rows within the same instant tell of one change.
-        if index + 1 < len(t) and t[index + 1] - t[index] < 0.05:
+        if index + 1 < len(t) and t[index + 1] - t[index] < AT_ONCE_S:
             continue
         last_tick = int(np.searchsorted(ticks["t_s"], t[index], side="right")) - 1
         panic = "panic" if last_tick >= 0 and ticks["panic_mode"][last_tick] == 1 else ""
         observed = f"{max(0.0, ticks[panic or 'stable'][last_tick]):.2f}" if last_tick >= 0 else ""
-        states = pods_at(tables, float(t[index]) + 0.05)
+        states = pods_by_state(pods, np.array([t[index] + AT_ONCE_S]))
         state = (
-            *(str(states[name]) for name in ("ready", "starting", "pending", "terminating")),
+            *(str(states[name][0]) for name in STATES),
             observed,
             "" if scaling["desired"][index] < 0 else str(scaling["desired"][index]),
             panic,
@@ -102,25 +102,6 @@ def moments(tables: Tables) -> list[tuple[str, ...]]:
             (clock(float(gone.max()), end_s), "0", "0", "0", "0", "", rows[-1][6] if rows else "", "", "", "all gone")
         )
     return rows
-
-
-def pods_at(tables: Tables, time_s: float) -> dict[str, int]:
-    """How many pods were ready, starting, pending and terminating at a time."""
-    pods = tables.pods
-
-    def since(column: str) -> NDArray[np.bool_]:
-        times = pods.get(column, pods["created_s"])
-        return ~np.isnan(times) & (times <= time_s)
-
-    there = since("created_s") & ~since("gone_s")
-    staying = there & ~since("delete_requested_s")
-    scheduled = since("scheduled_s")
-    return {
-        "ready": int((staying & since("ready_s")).sum()),
-        "starting": int((staying & scheduled & ~since("ready_s")).sum()),
-        "pending": int((staying & ~scheduled).sum()),
-        "terminating": int((there & ~staying).sum()),
-    }
 
 
 def explanation(tables: Tables, params: Params) -> Iterator[str]:
