@@ -11,6 +11,7 @@ import numpy as np
 
 from kpasim.results.display import FIGURES, MAYBE_ZERO
 from kpasim.results.paired import Difference, difference
+from kpasim.results.summary import Figures
 from kpasim.spec.difference import same_load
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.common import rest_alike
@@ -41,17 +42,8 @@ class Against:
 
     def differences(self) -> list[tuple[str, str, str, Difference]]:
         """Each figure that both runs have: title, name, unit, and the difference other minus one."""
-        mine, theirs = self.one.all_figures, self.other.all_figures
         currency = (self.one.cost or {}).get("currency", "")
-        wanted = [*FIGURES, *((title, name, currency) for title, name in MONEY)]
-        both = [row for row in wanted if row[1] in mine and row[1] in theirs]
-        both = [row for row in both if row[1] not in MAYBE_ZERO or np.nansum(mine[row[1]]) or np.nansum(theirs[row[1]])]
-        both = [row for row in both if np.isfinite(mine[row[1]]).any() and np.isfinite(theirs[row[1]]).any()]
-        count = len(both)
-        return [
-            (title.strip(), name, unit, difference(theirs[name], mine[name], paired=self.paired, figures=count))
-            for title, name, unit in both
-        ]
+        return differences(self.one.all_figures, self.other.all_figures, currency, paired=self.paired)
 
     def to_dict(self) -> dict[str, Any]:
         """What ``kpasim run --against --json`` prints."""
@@ -66,6 +58,28 @@ class Against:
                 for _, name, _, found in self.differences()
             },
         }
+
+
+def differences(
+    before: Figures, after: Figures, currency: str = "", *, paired: bool = True
+) -> list[tuple[str, str, str, Difference]]:
+    """Each figure that two runs have: title, name, unit, and the difference after minus before.
+
+    Args:
+        before: Figures of the first run, one value per replication; costs as ``cost.NAME``.
+        after: The same of the second.
+        currency: Currency of the costs.
+        paired: Whether replication k of both met the same requests and random numbers.
+    """
+    both = []
+    for row in (*FIGURES, *((title, name, currency) for title, name in MONEY)):
+        values = [figures[row[1]] for figures in (before, after) if row[1] in figures]
+        if len(values) == 2 and all(np.isfinite(each).any() for each in values):
+            both += [row] if row[1] not in MAYBE_ZERO or any(np.nansum(each) for each in values) else []
+    return [
+        (title.strip(), name, unit, difference(after[name], before[name], paired=paired, figures=len(both)))
+        for title, name, unit in both
+    ]
 
 
 def against(

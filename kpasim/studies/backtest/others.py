@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kpasim.results.display import FIGURES, MAYBE_ZERO
-from kpasim.results.paired import Difference, difference
+from kpasim.results.paired import Difference
 from kpasim.results.summary import Figures
 from kpasim.spec.experiment import Experiment
-from kpasim.studies.against import MONEY
+from kpasim.studies.against import differences
 from kpasim.studies.backtest.predict import Capacity, results
 from kpasim.studies.backtest.prepare import Part
 from kpasim.studies.prices import prices_of
@@ -63,8 +61,7 @@ def figures_of(
     for place, stretch in enumerate(stretches):
         parts = []
         for result in results(stretch.experiment, replications, capacity=capacity):
-            costs = {f"cost.{name}": values for name, values in (result.cost_figures or {}).items()}
-            parts.append({**result.figures, **result.use, **costs})
+            parts.append(result.all_figures)
         found.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
         progress(replications * (place + 1) // len(stretches))
     return found[0] if len(found) == 1 else joined(found)
@@ -87,24 +84,10 @@ def joined(stretches: Sequence[Figures]) -> Figures:
 
 def beside(name: str, in_force: Figures, candidate: Figures, currency: str = "") -> Candidate:
     """The differences of a candidate's figures; replication k of both met the same requests and random numbers."""
-    wanted = [*FIGURES, *((title, figure, currency) for title, figure in MONEY)]
-    rows = [row for row in wanted if row[1] in in_force and row[1] in candidate]
-    rows = [row for row in rows if row[1] not in MAYBE_ZERO or _any(in_force[row[1]]) or _any(candidate[row[1]])]
-    rows = [row for row in rows if np.isfinite(in_force[row[1]]).any() and np.isfinite(candidate[row[1]]).any()]
-    return Candidate(
-        name,
-        tuple(
-            (title.strip(), figure, unit, difference(candidate[figure], in_force[figure], figures=len(rows)))
-            for title, figure, unit in rows
-        ),
-    )
+    return Candidate(name, tuple(differences(in_force, candidate, currency)))
 
 
 def currency_of(experiment: Experiment) -> str:
     """Currency of the experiment's prices; empty without prices."""
     prices = prices_of(experiment)
     return next(iter(prices.values())).currency if prices else ""
-
-
-def _any(values: NDArray[np.float64]) -> bool:
-    return bool(np.nansum(values))
