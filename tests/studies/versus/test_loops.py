@@ -120,6 +120,72 @@ def test_an_hpa_decides_by_what_was_in_flight_or_sent(tmp_path: Path, scaling: d
     assert max(count for _, count in asked) > 1
 
 
+UP = [("Pods", 3, 60), ("Percent", 150, 30)]
+DOWN = [("Percent", 50, 60), ("Pods", 1, 30)]
+
+
+def limited(story: Story, up_by: Callable[[list[float]], float], down_by: str) -> list[tuple[float, int]]:
+    """What an HPA asks for whose limits are ``UP`` and ``DOWN``, windows 30 s and 90 s, tolerances 0.3 and 0.05.
+
+    Args:
+        story: The run.
+        up_by: Which of the limits upwards counts.
+        down_by: ``selectPolicy`` downwards.
+    """
+    asked, wanted, moves = [], list[tuple[float, int]](), list[tuple[float, int]]()
+    for time_s, metric, _, _ in story.ticks:
+        current = story.replicas_before(time_s)
+        within = 0.95 <= metric / (story.target * current) <= 1.3
+        proposal = current if within else math.ceil(metric / story.target - 1e-9)
+        lowest = min([proposal, *(count for at_s, count in wanted if time_s - at_s < 30 - 1e-6)])
+        highest = max([proposal, *(count for at_s, count in wanted if time_s - at_s < 90 - 1e-6)])
+        wanted.append((time_s, proposal))
+        decided = min(max(current, lowest), highest)
+
+        def before(period_s: float, time_s: float = time_s, current: int = current) -> int:
+            return current - sum(change for at_s, change in moves if time_s - at_s < period_s - 1e-6)
+
+        if decided > current:
+            limits = [
+                before(period_s) + value if kind == "Pods" else math.ceil(before(period_s) * (1 + value / 100))
+                for kind, value, period_s in UP
+            ]
+            decided = min(decided, max(current, int(up_by(limits))))
+        elif decided < current:
+            limits = [
+                before(period_s) - value if kind == "Pods" else math.floor(before(period_s) * (1 - value / 100))
+                for kind, value, period_s in DOWN
+            ]
+            limit = {"Max": min(limits), "Min": max(limits), "Disabled": current}[down_by]
+            decided = max(decided, min(current, limit))
+        decided = max(1, min(decided, 10))
+        if decided != current:
+            moves.append((time_s, decided - current))
+        asked.append((time_s, decided))
+    return asked
+
+
+@pytest.mark.parametrize("down_by", ["Max", "Min", "Disabled"])
+@pytest.mark.parametrize("up_by", [max, min])
+def test_behavior_limits_an_hpa(tmp_path: Path, up_by: Callable[[list[float]], float], down_by: str) -> None:
+    """Both windows, both tolerances, two limits in each direction, and each way to choose among them."""
+
+    def policies(rows: list[tuple[str, int, int]]) -> list[dict[str, Any]]:
+        return [{"type": kind, "value": value, "period": f"{period_s}s"} for kind, value, period_s in rows]
+
+    behavior = {
+        "scale-up": {"stabilization-window": "30s", "tolerance": 0.3, "policies": policies(UP),
+                     "select-policy": "Max" if up_by is max else "Min"},
+        "scale-down": {"stabilization-window": "90s", "tolerance": 0.05, "policies": policies(DOWN),
+                       "select-policy": down_by},
+    }  # fmt: skip
+    story = Story(tmp_path, {"kind": "hpa", "metric-type": "External", "behavior": behavior})
+    asked = limited(story, up_by, down_by)
+    assert asked == [(time_s, desired) for time_s, _, desired, _ in story.ticks]
+    assert max(count for _, count in asked) > 3
+    assert (down_by == "Disabled") == (asked[-1][1] > 1)
+
+
 def test_keda_wakes_and_rests_by_its_polls(tmp_path: Path) -> None:
     """Every 30 s: wake when the rate is above 0; rest when it was not for 300 s, counted from a whole second."""
     story = Story(tmp_path, {"kind": "keda"})
