@@ -141,9 +141,9 @@ MUTANTS = (
     Mutant(SUMMARY, "errors = ended.sum(axis=1) - ok", "errors = requests - ok"),
     Mutant(SUMMARY, '{"in_flight": requests - ended.sum(axis=1)', '{"in_flight": requests - ok'),
     Mutant(SUMMARY, "rps = ended.sum(axis=1) / total_s", "rps = requests / total_s"),
-    Mutant(COST, 'figures["amount"] * 1000 / ok', 'figures["amount"] * 1000 / np.maximum(ok, 2)'),
-    Mutant(COST, "spent * MONTH_S / (steady_s[1] - steady_s[0])", "spent * MONTH_S / steady_s[1]"),
-    Mutant(COST, 'figures["amount"] * MONTH_S / repeat_s', 'figures["amount"] * MONTH_S / (2 * repeat_s)'),
+    Mutant(COST, "amount * 1000 / ok", "amount * 1000 / np.maximum(ok, 2)"),
+    Mutant(COST, "MONTH_S / (steady_s[1] - steady_s[0])", "MONTH_S / steady_s[1]"),
+    Mutant(COST, "amount * MONTH_S / repeat_s", "amount * MONTH_S / (2 * repeat_s)"),
     Mutant(COST, "row_sums(stay * _rates(payers, prices)) * 3600.0", "row_sums(stay * 1.0) * 3600.0"),
     Mutant(
         COST,
