@@ -199,7 +199,7 @@ def test_a_server_that_tells_no_times_leaves_them_to_the_model():
 
     found = compare_run(run, tables, replications=20, seed=1)
 
-    assert found.notes[0] == "The server told no service times: they are drawn from the model."
+    assert found.notes[0] == "The server reported no service times: they are drawn from the model."
     assert found.metrics["p50_s"]["predicted"] == pytest.approx(1.1, abs=0.1)
     assert "6 pods" in found.notes[1]
 

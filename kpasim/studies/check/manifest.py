@@ -366,7 +366,7 @@ def many_specs(case: Case) -> Iterator[Finding]:
             "mixed-specs",
             ECI_SPECS,
             f"instance types differ in speed by up to {max(speeds) / min(speeds):.1f} times",
-            "When the first has no stock a pod gets the next one. The autoscaler takes all pods for equal.",
+            "When the first has no stock a pod gets the next one. To the autoscaler all pods are equal.",
             "Put types of one speed first, or give a stock in cluster.instance-types and see.",
         )
 

@@ -148,7 +148,7 @@ def client_gives_up(case: Case) -> Iterator[Finding]:
             f"the client timeout is {spoken(timeout)}, and {'half' if timeout <= case.service_s[0] else 'some'} of the "
             f"requests are worked on for longer ({spoken(case.service_s[0])} at the median, "
             f"{spoken(case.service_s[2])} for 1 in 100)",
-            f"Such a request is counted as an error, and the pod may work on for nobody.{extra}",
+            f"Such a request is counted as an error, and the pod may still process it.{extra}",
             f"Give the clients {spoken(wanted)} (hey -t {wanted}).",
             {"workload.timeout": f"{wanted}s"},
         )
@@ -161,7 +161,7 @@ def client_gives_up(case: Case) -> Iterator[Finding]:
         "client-gives-up",
         "workload.timeout",
         f"the client timeout is {spoken(timeout)}, and a cold start plus service takes {spoken(need)}",
-        f"Requests that wait for a new pod are counted as errors, and the pod may work on for nobody.{extra}",
+        f"Requests that wait for a new pod are counted as errors, and the pod may still process them.{extra}",
         f"Give the clients {spoken(wanted)} (hey -t {wanted}), or keep enough pods with min-scale.",
         {"workload.timeout": f"{wanted}s"},
     )
@@ -369,8 +369,7 @@ def too_few_pods(case: Case) -> Iterator[Finding]:
             "max-scale",
             f"max-scale {case.most_pods:g} serves {most * case.slots:g} requests at once, and there are {case.clients} "
             "clients",
-            "The others wait for their turn, every time; the autoscaler stays in panic for as long as demand is twice "
-            "capacity.",
+            "Further requests wait each time; the autoscaler stays in panic for as long as demand is twice capacity.",
             f'Set max-scale to "{wanted}", or accept the wait.',
             {"service.annotations.max-scale": wanted} if wanted <= case.most_machines else None,
         )
@@ -406,7 +405,7 @@ def slots_below_limit(case: Case) -> Iterator[Finding]:
         "slots-below-limit",
         "containerConcurrency",
         f"containerConcurrency {limit} lets {limit} requests into a pod, and the container works on {slots} at once",
-        "The others wait inside, although another pod may be free; the autoscaler takes a pod for half empty.",
+        "Further requests wait in the container, while another pod may be free; the autoscaler sees a half-empty pod.",
         f"Set containerConcurrency: {slots}.",
         {"service.containerConcurrency": slots},
     )
@@ -485,7 +484,7 @@ def replay_is_readable(case: Case) -> Iterator[Finding]:
             "no-requests",
             "workload",
             "the workload sends no request",
-            "Its rate and its duration do not add up to one.",
+            "Its rate times its duration is less than a request.",
             "Make it longer, or raise the rate.",
         )
 

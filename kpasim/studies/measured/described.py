@@ -264,7 +264,7 @@ def as_measured(
     notes = []
     changes: dict[str, Any] = {}
     if recorded.service_s is None:
-        notes.append("The server told no service times: they are drawn from the model.")
+        notes.append("The server reported no service times: they are drawn from the model.")
     else:
         changes["model.posterior"] = None
     slots, seen = experiment.model.service_time.slots, together(tables)
