@@ -261,9 +261,9 @@ class Reconciler:
         """Create or remove pods until there are as many as replicas."""
         sim = self.sim
         staying = [pod for pod in sim.alive if not pod.terminating]
+        if len(sim.pods) + self.replicas - len(staying) > len(sim.d.pod):
+            raise CapacityExceeded("pods")
         for _ in range(self.replicas - len(staying)):
-            if len(sim.pods) >= len(sim.d.pod):
-                raise CapacityExceeded("pods")
             pod = Pod(sim, len(sim.pods))
             sim.pods.append(pod)
             sim.alive.append(pod)
