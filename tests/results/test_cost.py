@@ -74,6 +74,12 @@ def test_a_pods_life_is_split_by_what_it_bought():
     assert found["per_month"] is None
 
 
+def test_the_only_response_bears_the_whole_bill():
+    """Of one response 1,000 cost a thousand times the run; a failed request bears nothing."""
+    tables = run_of([(0, 10, 40, 50)], [("p0", 12, 20, 200), ("p0", 13, 21, 503)])
+    assert bill(tables, HOUR, CREATED, horizon_s=100)["per_1000"] == pytest.approx(50 * 1000, abs=1e-6)
+
+
 def test_only_the_run_is_billed():
     """A pod that was there before costs from the start of the load, one that stays until the end of the run."""
     found = bill(
