@@ -192,8 +192,8 @@ class Experiment(Spec):
     """Where pods run and how requests reach them."""
     autoscaler: AnyScaling | None = None
     """What decides on the number of pods, and who holds requests meanwhile: a kind (`kpa`, `hpa`, `keda`, `keda-http`,
-    `schedule`, `spare`, `lookahead`, `ray-serve`), a mapping, or a file with a HorizontalPodAutoscaler, ScaledObject or
-    HTTPScaledObject. Not given: the autoscaler of the manifest."""
+    `schedule`, `spare`, `lookahead`, `ray-serve`), a mapping, or a file with the objects of an HPA, of KEDA or of its
+    HTTP add-on. Not given: the autoscaler of the manifest."""
     start: Start = Start()
     """State of the revision when the load begins: `warm`, `idled`, `zero`, or a mapping."""
     horizon_s: PositiveSeconds | None = None
@@ -659,7 +659,7 @@ def _cluster_config(data: Mapping[str, Any], files: Sequence[Path], document: Do
 
 
 def _scaler(value: str, base: Path, document: Document) -> dict[str, Any]:
-    """The autoscaler of the HPA, ScaledObject or HTTPScaledObject that a file holds."""
+    """The autoscaler of the objects that a file holds."""
     file, _ = split_name(base / value)
     _must_exist(Path(file), "autoscaler", document)
     return scaler_of_file(str(base / value))
