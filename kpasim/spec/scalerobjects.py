@@ -383,7 +383,7 @@ def _interceptor_route(data: Mapping[str, Any]) -> dict[str, Any]:
             raise NotSimulatedError((*place, name), "is not simulated: requests wait until the timeout of the service")
     _known(spec, ("target", "rules", "staticRoutes", "scalingMetric", "coldStart", "timeouts"), place)
     at = (*place, "scalingMetric")
-    if not (metric := _mapping(spec, at, required=True)):
+    if not (metric := {key: one for key, one in _mapping(spec, at, required=True).items() if one is not None}):
         raise NotSimulatedError(at, "has neither concurrency nor requestRate (must be one of them)")
     name = next(iter(metric))
     if isinstance(metric[name], Mapping) and metric[name].get("targetValue") is None:

@@ -318,6 +318,7 @@ def _equal(one: Any, other: Any) -> bool:
         (HTTP_SCALED_OBJECT, "targetValue: 2", "targetValue: 2.5", "targetValue: 2.5 is not right (must be a whole"),
         (HTTP_SCALED_OBJECT, "  replicas:", "  timeouts: {conditionWait: 9s}\n  replicas:", "timeouts: is not"),
         (INTERCEPTOR_ROUTE, "v1beta1", "v1alpha1", "apiVersion: 'http.keda.sh/v1alpha1' is not served any longer"),
+        (INTERCEPTOR_ROUTE, "{requestRate: {targetValue: 2, window: 10s}}", "{concurrency: null}", "has neither"),
         (INTERCEPTOR_ROUTE, "targetValue: 2, ", "", "requestRate.targetValue: is missing"),
         (INTERCEPTOR_ROUTE, "{requestRate:", "{concurrency: {targetValue: 1}, requestRate:", "one is simulated"),
         (INTERCEPTOR_ROUTE, "  rules:", "  coldStart: {fallback: {service: x}}\n  rules:", "spec.coldStart: is not"),
