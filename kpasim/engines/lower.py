@@ -24,7 +24,7 @@ from kpasim.spec.autoscaler import RevisionSettings
 from kpasim.spec.cluster import Cluster
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.model import ServiceModel
-from kpasim.spec.scaling import Spare
+from kpasim.spec.scaling import Hpa, Keda, KedaHttp, RayServe, Spare
 from kpasim.spec.sharing import sharing
 from kpasim.spec.workload import Hey
 from kpasim.workloads.arrivals import most_arrivals
@@ -221,6 +221,7 @@ def _params(experiment: Experiment, recorded: Recorded, most_requests: int = MOS
         status_jitter_ns=nanoseconds(delays.status_jitter_s),
         wake_ns=nanoseconds(delays.wake_s),
         until_ns=nanoseconds(experiment.repeat_s),
+        restarts=_restarts(experiment),
         spare=spare,
     )
     if start == "zero":
@@ -231,6 +232,15 @@ def _params(experiment: Experiment, recorded: Recorded, most_requests: int = MOS
 def more_requests(params: Params) -> Params:
     """The same experiment with room for twice the requests, for a replication that had more than expected."""
     return params._replace(requests=2 * params.requests)
+
+
+def _restarts(experiment: Experiment) -> of.Ints:
+    restarts = experiment.cluster.autoscaler_restarts
+    if restarts and isinstance(experiment.scaling, Hpa | Keda | KedaHttp | RayServe):
+        message = "only Knative's autoscaler can restart (leave it out for others)"
+        raise refused(experiment, "cluster.autoscaler-restarts", message)
+    rows = [(one.at_s, one.at_s + one.back_after_s, one.at_s + one.connected_after_s) for one in restarts]
+    return np.array([[nanoseconds(time_s) for time_s in row] for row in rows], dtype=np.int64).reshape(-1, 3)
 
 
 def _ints(values: list[int]) -> of.Ints:

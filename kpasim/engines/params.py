@@ -39,6 +39,8 @@ TICK_NS = 2 * SECOND_NS
 """Period of the decider's clock."""
 # Columns of Draws.phase; one report phase for each activator follows.
 WALL, TICK, SCRAPE, PROBE, REPORT = range(5)
+# Columns of Params.restarts.
+AWAY_NS, BACK_NS, HEARS_NS = range(3)
 
 
 class Params(NamedTuple):
@@ -271,6 +273,10 @@ class Params(NamedTuple):
     # Ray Serve, and any other with a rule and a clock of its own
     rule: Floats = np.zeros(0, dtype=np.float64)
     """Settings of the rule, in the order in which its class gives them (``Deployed.deployment``); times in seconds."""
+
+    restarts: Ints = np.zeros((0, 3), dtype=np.int64)
+    """When Knative's autoscaler ends, is there again and is connected to the activators again [ns since the start of
+    the load], a row for each restart."""
 
     # Knative's autoscaler with more
     schedule: Ints = np.zeros((0, 3), dtype=np.int64)

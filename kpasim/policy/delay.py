@@ -33,6 +33,12 @@ def new_slots(delay_s: float, slot_s: float = SLOT_S) -> NDArray[np.int64]:
     return np.zeros(2 + 2 * size if size > 0 else 0, dtype=np.int64)
 
 
+def clear(slots: NDArray[np.int64]) -> None:
+    """Forget all decisions, as a new process does."""
+    if len(slots):
+        slots[_LENGTH] = 0
+
+
 def record_slot(slots: NDArray[np.int64], slot: int, value: int) -> None:
     """Record ``value`` in slot number ``slot``, which is not below the slots recorded before.
 

@@ -56,6 +56,15 @@ def new_ring(window_s: float) -> Ring:
     return Ring(np.zeros(size), np.full(2, NEVER_S, dtype=np.int64), np.zeros(1), float(window_s))
 
 
+def clear(ring: Ring) -> None:
+    """Forget everything, as a new process does."""
+    for place in range(len(ring.buckets)):
+        ring.buckets[place] = 0.0
+    ring.span[FIRST] = NEVER_S
+    ring.span[LAST] = NEVER_S
+    ring.total[0] = 0.0
+
+
 def record(ring: Ring, now_s: int, value: float) -> None:
     """Add ``value`` to the bucket of second ``now_s``.
 

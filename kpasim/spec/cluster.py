@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -71,6 +72,28 @@ class Ingress(Spec):
     even then."""
 
 
+class Restart(Spec):
+    """A restart of Knative's autoscaler, which forgets its averages, panic mode and delayed decisions.
+
+    Beside several ready pods its successor begins in panic mode. The defaults were measured where its pod was replaced.
+    """
+
+    at_s: Seconds
+    """Time of its end, from the start of the load."""
+    back_after_s: Seconds = 1.0
+    """Time from its end until its successor reconciles; until then the number of pods stays. 10 s more where the
+    container crashed and is started again."""
+    connected_after_s: Seconds = 14.0
+    """Time from its end until the activators are connected to the successor; what they report until then is lost."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.connected_after_s < self.back_after_s:
+            message = f"connected-after = {self.connected_after_s:g}s is below back-after = {self.back_after_s:g}s"
+            raise wrong(f"{message} (activators connect to a successor that is there)")
+        return self
+
+
 class Cluster(Spec):
     """Where pods run and how requests reach them."""
 
@@ -88,7 +111,18 @@ class Cluster(Spec):
     """The gateway before Knative."""
     scrape_failure: Share = 0.0
     """Share of the autoscaler's reads of a pod's statistics that get no response, as of a ready pod that hangs."""
+    autoscaler_restarts: tuple[Restart, ...] = ()
+    """Restarts of Knative's autoscaler, one after the other."""
     delays: Delays = Delays()
     """Delays between the cluster's components."""
 
     _names_differ = field_validator("instance_types")(names_differ)
+
+    @field_validator("autoscaler_restarts")
+    @classmethod
+    def _one_after_the_other(cls, restarts: tuple[Restart, ...]) -> tuple[Restart, ...]:
+        for before, restart in pairwise(restarts):
+            if restart.at_s <= before.at_s + before.back_after_s:
+                message = f"at = {restart.at_s:g}s, when the one that ended at {before.at_s:g}s is not back yet"
+                raise wrong(f"{message} (give restarts one after the other)")
+        return restarts

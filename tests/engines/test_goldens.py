@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kpasim.engines import outcome as out
@@ -174,6 +175,28 @@ def test_panic_never_scales_down(play: Play) -> None:
     assert [(100.1, 1), (101.5, 2), (103.5, 4), (105.5, 5), (165.5, 2), (167.5, 1)] == changes[:6]
     assert story.tick(163.5)["panicking"]
     assert not story.tick(165.5)["panicking"]
+
+
+def test_a_restarted_autoscaler_forgets_and_panics(play: Play) -> None:
+    """Five busy pods, and an autoscaler that ends at 10 s, is back at 12 s and hears the activators from 20 s on.
+
+    Nobody ticks in between. Beside more than one ready pod it begins in panic, which ends at the first tick later than
+    12 + 60 s. Scrapes at 12.7 to 19.7 s say 0, as all requests come through the activator; so the window of the tick at
+    21.5 s holds sec 12 to 21, of which the last two have 5. At 73.5 s it is sec 14 to 73: 54 * 5 / 60 -> 5 pods.
+    """
+    at_s = np.array([[9.9, 11.9, 19.9]])  # The load begins at 0.1 s.
+    p = hey(5, initial_scale=5, start_for_ns=100 * MS, horizon_ns=80 * S, restarts=np.rint(at_s * S).astype(np.int64))
+
+    story = play(p, service_s=LONG_S, stages_s=(1.0,))
+
+    ticks = [float(row[out.TICK_T]) / 1e9 for row in story.outcome.ticks]
+    assert [9.5, 13.5] == [time_s for time_s in ticks if 8.0 < time_s < 15.0]
+    assert [(1.5, 5)] == story.decisions
+    assert [(0.0, 5)] == story.replicas
+    assert [0.0, 10 / 10] == pytest.approx([story.tick(time_s)["stable"] for time_s in (13.5, 21.5)], abs=1e-6)
+    panicking = [time_s for time_s in ticks if story.tick(time_s)["panicking"]]
+    assert (13.5, 71.5) == (panicking[0], panicking[-1])
+    assert 54 * 5 / 60 == pytest.approx(story.tick(73.5)["stable"], abs=1e-6)
 
 
 def test_a_load_that_ends_leaves_in_steps_of_twelve_seconds(play: Play) -> None:

@@ -398,6 +398,9 @@ cluster: {ingress: {affinity: none}}""",
     (FORECAST, "slot_ns", 60 * S),
     (FORECAST, "period_ns", 86_400 * S),
     # One request a second from 1 s on: 59 in the first minute, one in the second, each with its mean service time.
+    ("", "restarts", np.zeros((0, 3))),
+    ("cluster: {autoscaler-restarts: [{at: 100s, back-after: 10s, connected-after: 22s}, {at: 5m}]}",
+     "restarts", [[100 * S, 110 * S, 122 * S], [300 * S, 301 * S, 314 * S]]),
     (FORECAST, "history", [59 / 60 * 3.0, 1 / 60 * 3.0, *[0.0] * 1438]),
 ]  # fmt: skip
 
@@ -431,6 +434,7 @@ def test_an_open_loop_has_no_workers() -> None:
         ),
         ("model: {cold-start: {always-fails: true, crash: {restart-delay: 0s}}}", "restart-delay", "without end"),
         ("cluster: {nodes: {gpus-per-node: 1}, gpus-per-pod: 2}", "gpus-per-node", "too few"),
+        ("{autoscaler: hpa, cluster: {autoscaler-restarts: [{at: 1m}]}}", "autoscaler-restarts", "only Knative's"),
         (
             """workload: {kind: hey, duration: 10s}
 model: {service-time: 0s}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,10 +31,6 @@ class Autoscaler:
     def __init__(self, sim: Simulation) -> None:
         self.sim = sim
         p = sim.p
-        self.stable = windows.new_ring(p.stable_window_s)
-        self.panic = windows.new_ring(p.panic_window_s)
-        self.panicking = np.zeros(2, dtype=np.int64)
-        self.slots = delay.new_slots(p.scale_down_delay_s)
         self.scraped = p.target_burst_capacity != -1.0
         d = sim.d
         self.ticks = Ticker(int(d.phase[of.TICK]), TICK_NS, d.key, LATE_TICK, p.clock_jitter_ns)
@@ -45,8 +42,9 @@ class Autoscaler:
         # Lists, which Python reads several times as fast as arrays; the policy takes either.
         self.started_ns: Any = [0] * len(sim.d.pod)
         self.answers: Any = [1] * len(sim.d.pod)
-        decider.start(self.panicking, self.wall_ns, 0)
-        self.desired, self.excess = decider.initial_status(self.limits(1), p.initial_scale)
+        self.lives = 0
+        self.back_ns = self.hears_ns = 0
+        self.begin(0)
 
     @property
     def wall_ns(self) -> int:
@@ -68,6 +66,49 @@ class Autoscaler:
             reachable,
         )
 
+    def begin(self, ready_pods: int) -> None:
+        """A process begins, without a memory."""
+        p = self.sim.p
+        self.stable = windows.new_ring(p.stable_window_s)
+        self.panic = windows.new_ring(p.panic_window_s)
+        self.panicking = np.zeros(2, dtype=np.int64)
+        self.slots = delay.new_slots(p.scale_down_delay_s)
+        decider.start(self.panicking, self.wall_ns, ready_pods)
+        self.desired, self.excess = decider.initial_status(self.limits(1), p.initial_scale)
+
+    @property
+    def away(self) -> bool:
+        """Whether there is no process."""
+        return self.sim.now < self.back_ns
+
+    def restart(self, row: int) -> None:
+        """The process ends; after each restart the next one is waited for."""
+        sim = self.sim
+        if row < len(sim.p.restarts):
+            ends_ns, back_ns, hears_ns = (sim.load_ns + int(time_ns) for time_ns in sim.p.restarts[row])
+            sim.at(ends_ns, Kind.POLL, 5, lambda: self.end(back_ns, hears_ns))
+            sim.at(back_ns, Kind.POLL, 6, lambda: self.come_back(row))
+
+    def end(self, back_ns: int, hears_ns: int) -> None:
+        """Clocks that belong to an earlier life are dead."""
+        self.lives += 1
+        self.ticking = self.scraping = False
+        self.back_ns, self.hears_ns = back_ns, hears_ns
+
+    def come_back(self, row: int) -> None:
+        """A new process reads the objects."""
+        self.begin(self.sim.reconciler.ready_pods)
+        self.start()
+        if self.sim.reconciler.ready_pods:
+            self.pods_are_ready()
+        self.sim.reconciler.touch()
+        self.restart(row + 1)
+
+    def in_this_life(self, action: Callable[[], None]) -> Callable[[], None]:
+        """The action, unless the process that planned it is gone by then."""
+        life = self.lives
+        return lambda: action() if life == self.lives else None
+
     def start(self) -> None:
         """Without scraping every tick is valid, so the ticks begin with the revision."""
         if not self.scraped:
@@ -77,11 +118,13 @@ class Autoscaler:
         """Tick from the first tick after ``after_ns`` on."""
         if not self.ticking:
             self.ticking = True
-            self.sim.at(self.ticks.due_after(after_ns), Kind.TICK, 0, self.on_tick)
+            self.sim.at(self.ticks.due_after(after_ns), Kind.TICK, 0, self.in_this_life(self.on_tick))
 
     def told(self, concurrency: float, count: float, *, poked: bool) -> None:
         """A message from an activator."""
         now = self.sim.now
+        if now < self.hears_ns:
+            return
         self.remember(count if self.sim.p.metric_rps else concurrency)
         # A tick of this very moment is over when the message is an immediate one.
         self.wake(now if poked else now - 1)
@@ -98,9 +141,9 @@ class Autoscaler:
 
     def pods_are_ready(self) -> None:
         """There is something to scrape."""
-        if self.scraped and not self.scraping:
+        if self.scraped and not self.scraping and not self.away:
             self.scraping = True
-            self.sim.at(self.scrapes.due_after(self.sim.now), Kind.SCRAPE, 0, self.scrape)
+            self.sim.at(self.scrapes.due_after(self.sim.now), Kind.SCRAPE, 0, self.in_this_life(self.scrape))
 
     def scrape(self) -> None:
         """Read the queue-proxies of a sample of pods."""
@@ -109,7 +152,7 @@ class Autoscaler:
         if not ready:
             self.scraping = False
             return
-        sim.at(self.scrapes.due_after(now), Kind.SCRAPE, 0, self.scrape)
+        sim.at(self.scrapes.due_after(now), Kind.SCRAPE, 0, self.in_this_life(self.scrape))
         nth = (now - self.scrapes.phase_ns) // SECOND_NS
         count = len(ready)
         indices: Any = [pod.index for pod in ready]
@@ -147,7 +190,7 @@ class Autoscaler:
     def on_tick(self) -> None:
         """A tick of the decider's own clock."""
         if self.decide(poked=False):
-            self.sim.at(self.ticks.due_after(self.sim.now), Kind.TICK, 0, self.on_tick)
+            self.sim.at(self.ticks.due_after(self.sim.now), Kind.TICK, 0, self.in_this_life(self.on_tick))
         else:
             self.ticking = False
 

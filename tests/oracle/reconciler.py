@@ -143,7 +143,8 @@ class Reconciler:
         """A reconcile that an event asked for."""
         if self.due_ns == self.sim.now:
             self.due_ns = FOREVER_NS
-            self.reconcile()
+            if not self.sim.autoscaler.away:
+                self.reconcile()
 
     def look_again(self, time_ns: int) -> None:
         """Reconcile at ``time_ns``, or earlier if that is planned already."""
@@ -155,7 +156,8 @@ class Reconciler:
         """A reconcile that an earlier one asked for."""
         if self.timer_ns == self.sim.now:
             self.timer_ns = FOREVER_NS
-            self.reconcile()
+            if not self.sim.autoscaler.away:
+                self.reconcile()
 
     def reconcile(self) -> None:
         """One reconcile of the PodAutoscaler."""

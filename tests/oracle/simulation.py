@@ -105,6 +105,7 @@ class Simulation:
                 time_ns = tick_at_or_after(self.d.load_phase_ns, of.TICK_NS, time_ns)
             self.load_ns = time_ns
             self.at(time_ns, Kind.LOAD, 0, self.clients.start)
+            self.autoscaler.restart(0)
             if self.p.horizon_ns:
                 self.end_ns = time_ns + self.p.horizon_ns
                 self.at(self.end_ns, Kind.END, 0, self.stop)

@@ -15,7 +15,9 @@ from kpasim.engines.model.state import LATE_SCRAPES, MORE_TICKS, Simulation
 from kpasim.engines.params import FOREVER_NS, SECOND_NS
 from kpasim.policy import decider, scraping
 
-TICK, SCRAPE = int(Kind.TICK), int(Kind.SCRAPE)
+POLL, TICK, SCRAPE = int(Kind.POLL), int(Kind.TICK), int(Kind.SCRAPE)
+AWAY, BACK = 1, 2
+"""Entities of the event ``POLL``: Knative's autoscaler ends, and is there again."""
 CODES = {"hpa": of.HPA, "keda": of.KEDA, "keda-http": of.KEDA_HTTP, "ray-serve": of.RAY_SERVE}
 """``Params.autoscaler`` of each kind with clocks of its own; the other kinds are Knative's, with additions or without.
 ``set_up`` and ``on_poll`` lead to each."""
@@ -41,10 +43,42 @@ def set_up(sim: Simulation) -> None:
     else:
         if sim.params.looks_ahead:
             ahead.set_up(sim)
-        sim.autoscaler.desired, sim.autoscaler.excess = sim.start_autoscaler()
-        # Without scraping every tick is valid, so the ticks begin with the revision.
-        if not kpa.is_scraped(sim) or sim.params.looks_ahead:
-            wake_tick(sim, sim.decides_after(sim.now_ns))
+        begin(sim)
+
+
+def begin(sim: Simulation) -> None:
+    """Knative's autoscaler begins to decide on the revision, without a memory of it."""
+    sim.autoscaler.desired, sim.autoscaler.excess = sim.start_autoscaler()
+    # Without scraping every tick is valid, so the ticks begin with the revision.
+    if not kpa.is_scraped(sim) or sim.params.looks_ahead:
+        wake_tick(sim, sim.decides_after(sim.now_ns))
+
+
+def next_restart(sim: Simulation) -> None:
+    """Let Knative's autoscaler end when it restarts next; the load has a start."""
+    place = sim.autoscaler.restarts
+    if place < len(sim.params.restarts):
+        sim.schedule(sim.load_ns + sim.params.restarts[place, of.AWAY_NS], POLL, AWAY)
+
+
+def on_away(sim: Simulation) -> None:
+    """Knative's autoscaler ends, and with it its clocks; nobody reconciles until the next one is there."""
+    times_ns = sim.params.restarts[sim.autoscaler.restarts]
+    sim.autoscaler.restarts += 1
+    sim.autoscaler.back_ns = sim.load_ns + times_ns[of.BACK_NS]
+    sim.autoscaler.hears_ns = sim.load_ns + times_ns[of.HEARS_NS]
+    sim.autoscaler.next_tick_ns = FOREVER_NS
+    sim.autoscaler.next_scrape_ns = FOREVER_NS
+    sim.schedule(sim.autoscaler.back_ns, POLL, BACK)
+
+
+def on_back(sim: Simulation) -> None:
+    """The next one is there: it reconciles every PodAutoscaler, and knows nothing but their objects."""
+    begin(sim)
+    if sim.revision.ready_pods > 0:
+        start_scraping(sim)
+    reconciler.enqueue(sim)
+    next_restart(sim)
 
 
 def wake_tick(sim: Simulation, due_ns: int) -> None:
@@ -70,7 +104,7 @@ def scrape_due_after(sim: Simulation, time_ns: int) -> int:
 
 def on_activator_stat(sim: Simulation, concurrency: float, count: float, poked: bool) -> None:
     """A message from an activator; ``poked`` if it is an immediate one."""
-    if sim.params.autoscaler != of.KPA:
+    if sim.params.autoscaler != of.KPA or sim.now_ns < sim.autoscaler.hears_ns:
         return
     sim.observe(concurrency, count)
     if sim.autoscaler.next_tick_ns == FOREVER_NS:
@@ -82,7 +116,7 @@ def on_activator_stat(sim: Simulation, concurrency: float, count: float, poked: 
 
 def start_scraping(sim: Simulation) -> None:
     """There is something to scrape."""
-    if sim.params.autoscaler != of.KPA:
+    if sim.params.autoscaler != of.KPA or sim.now_ns < sim.autoscaler.back_ns:
         return
     if kpa.is_scraped(sim) and sim.autoscaler.next_scrape_ns == FOREVER_NS:
         wake_scrape(sim, scrape_due_after(sim, sim.now_ns))
@@ -166,7 +200,11 @@ def on_tick(sim: Simulation) -> None:
 def on_poll(sim: Simulation, entity: int) -> None:
     """Another clock of an autoscaler."""
     kind = sim.params.autoscaler
-    if kind == of.KPA:
+    if kind == of.KPA and entity == AWAY:
+        on_away(sim)
+    elif kind == of.KPA and entity == BACK:
+        on_back(sim)
+    elif kind == of.KPA:
         reconciler.enqueue(sim)
         ahead.next_boundary(sim)
     elif kind == of.RAY_SERVE:

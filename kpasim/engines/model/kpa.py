@@ -14,7 +14,7 @@ from kpasim.engines.model import ahead
 from kpasim.engines.model.clocks import due_after, wall_ns
 from kpasim.engines.model.state import LATE_TICKS, Simulation
 from kpasim.engines.params import SECOND_NS, TICK_NS
-from kpasim.policy import burst, decider, rules, scaler, spare, windows
+from kpasim.policy import burst, decider, delay, rules, scaler, spare, windows
 
 
 class Decision(NamedTuple):
@@ -40,8 +40,11 @@ class Decision(NamedTuple):
 
 
 def start(sim: Simulation) -> tuple[int, float]:
-    """Begin with a new revision; pods wanted and excess burst capacity before the first decision."""
-    decider.start(sim.panicking, wall_ns(sim), 0)
+    """Begin without a memory; pods wanted and excess burst capacity before the first decision."""
+    windows.clear(stable_ring(sim))
+    windows.clear(panic_ring(sim))
+    delay.clear(sim.delay_slots)
+    decider.start(sim.panicking, wall_ns(sim), sim.revision.ready_pods)
     return decider.initial_status(limits(sim.params, 1), sim.params.initial_scale)
 
 

@@ -64,6 +64,7 @@ def start_load_at(sim: Simulation, time_ns: int) -> None:
         sim.schedule(time_ns, LOAD, 0)
         if ahead.has_schedule(sim):
             ahead.next_boundary(sim)
+        autoscaler.next_restart(sim)
         if sim.params.horizon_ns:
             sim.schedule(time_ns + sim.params.horizon_ns, END, 0)
 
@@ -156,12 +157,15 @@ def on_reconcile_due(sim: Simulation, why: int) -> None:
 
     Or the progress deadline (4) may be over.
     """
+    is_away = sim.now_ns < sim.autoscaler.back_ns
     if why == 0 and sim.revision.reconcile_due_ns == sim.now_ns:
         sim.revision.reconcile_due_ns = FOREVER_NS
-        reconcile(sim)
+        if not is_away:
+            reconcile(sim)
     elif why == 1 and sim.revision.requeue_due_ns == sim.now_ns:
         sim.revision.requeue_due_ns = FOREVER_NS
-        reconcile(sim)
+        if not is_away:
+            reconcile(sim)
     elif why == 2:
         probe(sim)
     elif why == 3:

@@ -231,6 +231,9 @@ class Autoscaler(Entity):
         first_sample: Number of the first scrape of such a metric.
         queries: Queries to the source of such a metric.
         reading: Latest reading of the interceptor by the scaler of KEDA's HTTP add-on.
+        restarts: How often Knative's autoscaler has ended.
+        back_ns: From when on it is there again.
+        hears_ns: From when on it is connected to the activators again.
     """
 
     desired: int = 0
@@ -240,6 +243,9 @@ class Autoscaler(Entity):
     first_sample: int = NOTHING
     queries: int = 0
     reading: float = 0.0
+    restarts: int = 0
+    back_ns: int = 0
+    hears_ns: int = 0
 
 
 @dataclass(slots=True)
