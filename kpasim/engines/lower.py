@@ -24,7 +24,7 @@ from kpasim.spec.autoscaler import RevisionSettings
 from kpasim.spec.cluster import Cluster
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.model import ServiceModel
-from kpasim.spec.scaling import Hpa, Keda, KedaHttp, RayServe, Spare
+from kpasim.spec.scaling import OTHERS, Spare
 from kpasim.spec.sharing import sharing
 from kpasim.spec.workload import Hey
 from kpasim.workloads.arrivals import most_arrivals
@@ -222,6 +222,7 @@ def _params(experiment: Experiment, recorded: Recorded, most_requests: int = MOS
         wake_ns=nanoseconds(delays.wake_s),
         until_ns=nanoseconds(experiment.repeat_s),
         restarts=_restarts(experiment),
+        silences=_silences(experiment.cluster),
         spare=spare,
     )
     if start == "zero":
@@ -236,11 +237,18 @@ def more_requests(params: Params) -> Params:
 
 def _restarts(experiment: Experiment) -> of.Ints:
     restarts = experiment.cluster.autoscaler_restarts
-    if restarts and isinstance(experiment.scaling, Hpa | Keda | KedaHttp | RayServe):
+    if restarts and isinstance(experiment.scaling, OTHERS):
         message = "only Knative's autoscaler can restart (leave it out for others)"
         raise refused(experiment, "cluster.autoscaler-restarts", message)
-    rows = [(one.at_s, one.at_s + one.back_after_s, one.at_s + one.connected_after_s) for one in restarts]
-    return np.array([[nanoseconds(time_s) for time_s in row] for row in rows], dtype=np.int64).reshape(-1, 3)
+    rows = [[nanoseconds(one.at_s), nanoseconds(one.at_s + one.back_after_s)] for one in restarts]
+    return np.array(rows, dtype=np.int64).reshape(-1, 2)
+
+
+def _silences(cluster: Cluster) -> of.Ints:
+    ends = [(-1, one) for one in cluster.autoscaler_restarts]
+    ends += [(one.activator - 1, one) for one in cluster.activator_restarts]
+    rows = [[who, nanoseconds(one.at_s), nanoseconds(one.at_s + one.connected_after_s)] for who, one in ends]
+    return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
 
 def _ints(values: list[int]) -> of.Ints:

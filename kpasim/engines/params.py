@@ -40,7 +40,9 @@ TICK_NS = 2 * SECOND_NS
 # Columns of Draws.phase; one report phase for each activator follows.
 WALL, TICK, SCRAPE, PROBE, REPORT = range(5)
 # Columns of Params.restarts.
-AWAY_NS, BACK_NS, HEARS_NS = range(3)
+AWAY_NS, BACK_NS = range(2)
+# Columns of Params.silences.
+WHOSE, FROM_NS, UNTIL_NS = range(3)
 
 
 class Params(NamedTuple):
@@ -274,9 +276,10 @@ class Params(NamedTuple):
     rule: Floats = np.zeros(0, dtype=np.float64)
     """Settings of the rule, in the order in which its class gives them (``Deployed.deployment``); times in seconds."""
 
-    restarts: Ints = np.zeros((0, 3), dtype=np.int64)
-    """When Knative's autoscaler ends, is there again and is connected to the activators again [ns since the start of
-    the load], a row for each restart."""
+    restarts: Ints = np.zeros((0, 2), dtype=np.int64)
+    """When Knative's autoscaler ends and when it is there again [ns since the start of the load], a row for each."""
+    silences: Ints = np.zeros((0, 3), dtype=np.int64)
+    """From when to when nothing that an activator (-1 for all) says is heard [ns since the start of the load]."""
 
     # Knative's autoscaler with more
     schedule: Ints = np.zeros((0, 3), dtype=np.int64)

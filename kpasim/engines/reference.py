@@ -199,7 +199,7 @@ def run(params: Params, draws: Draws) -> Outcome:
 def _lists(settings: Params | Draws) -> dict[str, Any]:
     is_list = {name: isinstance(value, np.ndarray) for name, value in settings._asdict().items()}
     if isinstance(settings, Params):
-        is_list |= dict.fromkeys(("up_policies", "down_policies", "schedule", "restarts"), False)
+        is_list |= dict.fromkeys(("up_policies", "down_policies", "schedule", "restarts", "silences"), False)
     return {name: getattr(settings, name).tolist() for name in settings._fields if is_list[name]}
 
 

@@ -72,7 +72,19 @@ class Ingress(Spec):
     even then."""
 
 
-class Restart(Spec):
+class ActivatorRestart(Spec):
+    """A restart of an activator. Requests go on as before; what it reports until it is connected is lost."""
+
+    at_s: Seconds
+    """Time of its end, from the start of the load."""
+    connected_after_s: Seconds = 16.0
+    """Time from its end until its successor is connected to the autoscaler; measured where the container crashed and
+    was started again after 10 s."""
+    activator: Count = 1
+    """Which of the activators, from 1 on."""
+
+
+class AutoscalerRestart(Spec):
     """A restart of Knative's autoscaler, which forgets its averages, panic mode and delayed decisions.
 
     Beside several ready pods its successor begins in panic mode. The defaults were measured where its pod was replaced.
@@ -111,8 +123,10 @@ class Cluster(Spec):
     """The gateway before Knative."""
     scrape_failure: Share = 0.0
     """Share of the autoscaler's reads of a pod's statistics that get no response, as of a ready pod that hangs."""
-    autoscaler_restarts: tuple[Restart, ...] = ()
+    autoscaler_restarts: tuple[AutoscalerRestart, ...] = ()
     """Restarts of Knative's autoscaler, one after the other."""
+    activator_restarts: tuple[ActivatorRestart, ...] = ()
+    """Restarts of activators."""
     delays: Delays = Delays()
     """Delays between the cluster's components."""
 
@@ -120,9 +134,16 @@ class Cluster(Spec):
 
     @field_validator("autoscaler_restarts")
     @classmethod
-    def _one_after_the_other(cls, restarts: tuple[Restart, ...]) -> tuple[Restart, ...]:
+    def _one_after_the_other(cls, restarts: tuple[AutoscalerRestart, ...]) -> tuple[AutoscalerRestart, ...]:
         for before, restart in pairwise(restarts):
             if restart.at_s <= before.at_s + before.back_after_s:
                 message = f"at = {restart.at_s:g}s, when the one that ended at {before.at_s:g}s is not back yet"
                 raise wrong(f"{message} (give restarts one after the other)")
         return restarts
+
+    @model_validator(mode="after")
+    def _activators_are_there(self) -> Self:
+        for restart in self.activator_restarts:
+            if restart.activator > self.activators:
+                raise wrong(f"activator-restarts: activator {restart.activator} of {self.activators} (count from 1 on)")
+        return self

@@ -515,6 +515,8 @@ KINDS: dict[str, type[Spec]] = {
     "lookahead": Lookahead, "ray-serve": RayServe,
 }  # fmt: skip
 """Autoscalers by their kind."""
+OTHERS = (Hpa, Keda, KedaHttp, RayServe)
+"""Those that are not Knative's."""
 
 
 def scaling_of(data: Mapping[str, Any]) -> Scaling:

@@ -119,19 +119,28 @@ def autoscalers(draw: Any) -> dict[str, Any]:
         "retention_ns": draw(or_else(time_ns(15 * S), 0, 0)),
         "progress_deadline_ns": draw(some(5 * S, 60 * S, 600 * S)),
         "always_schedulable": draw(some(0, 0, 1)),
-        "restarts": draw(or_else(restarts(), *3 * [np.zeros((0, 3), dtype=np.int64)])),
+        "restarts": draw(or_else(restarts(), *3 * [np.zeros((0, 2), dtype=np.int64)])),
+        "silences": draw(or_else(silences(), *3 * [np.zeros((0, 3), dtype=np.int64)])),
     }
 
 
 @st.composite
 def restarts(draw: Any) -> np.ndarray:
-    """When the autoscaler ends, is there again and hears the activators again, up to three times."""
+    """When the autoscaler ends and is there again, up to three times."""
     rows, after_ns = [], 0
     for _ in range(draw(st.integers(1, 3))):
         ends_ns = after_ns + draw(time_ns(20 * S))
         back_ns = ends_ns + draw(time_ns(10 * S))
-        rows.append([ends_ns, back_ns, back_ns + draw(time_ns(10 * S))])
+        rows.append([ends_ns, back_ns])
         after_ns = back_ns + 1
+    return np.array(rows, dtype=np.int64)
+
+
+@st.composite
+def silences(draw: Any) -> np.ndarray:
+    """When which activators are not connected."""
+    begins_ns = draw(st.lists(time_ns(40 * S), min_size=1, max_size=3))
+    rows = [[draw(some(-1, 0, 1)), begin_ns, begin_ns + draw(time_ns(15 * S))] for begin_ns in begins_ns]
     return np.array(rows, dtype=np.int64)
 
 

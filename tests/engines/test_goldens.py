@@ -184,8 +184,9 @@ def test_a_restarted_autoscaler_forgets_and_panics(play: Play) -> None:
     12 + 60 s. Scrapes at 12.7 to 19.7 s say 0, as all requests come through the activator; so the window of the tick at
     21.5 s holds sec 12 to 21, of which the last two have 5. At 73.5 s it is sec 14 to 73: 54 * 5 / 60 -> 5 pods.
     """
-    at_s = np.array([[9.9, 11.9, 19.9]])  # The load begins at 0.1 s.
-    p = hey(5, initial_scale=5, start_for_ns=100 * MS, horizon_ns=80 * S, restarts=np.rint(at_s * S).astype(np.int64))
+    # The load begins at 0.1 s.
+    gone = {"restarts": np.array([[9900, 11_900]]) * MS, "silences": np.array([[-1, 9900 * MS, 19_900 * MS]])}
+    p = hey(5, initial_scale=5, start_for_ns=100 * MS, horizon_ns=80 * S, **gone)
 
     story = play(p, service_s=LONG_S, stages_s=(1.0,))
 

@@ -398,9 +398,12 @@ cluster: {ingress: {affinity: none}}""",
     (FORECAST, "slot_ns", 60 * S),
     (FORECAST, "period_ns", 86_400 * S),
     # One request a second from 1 s on: 59 in the first minute, one in the second, each with its mean service time.
-    ("", "restarts", np.zeros((0, 3))),
+    ("", "restarts", np.zeros((0, 2))),
     ("cluster: {autoscaler-restarts: [{at: 100s, back-after: 10s, connected-after: 22s}, {at: 5m}]}",
-     "restarts", [[100 * S, 110 * S, 122 * S], [300 * S, 301 * S, 314 * S]]),
+     "restarts", [[100 * S, 110 * S], [300 * S, 301 * S]]),
+    ("", "silences", np.zeros((0, 3))),
+    ("cluster: {activators: 2, autoscaler-restarts: [{at: 100s}], activator-restarts: [{at: 5m, activator: 2}]}",
+     "silences", [[-1, 100 * S, 114 * S], [1, 300 * S, 316 * S]]),
     (FORECAST, "history", [59 / 60 * 3.0, 1 / 60 * 3.0, *[0.0] * 1438]),
 ]  # fmt: skip
 

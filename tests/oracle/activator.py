@@ -66,18 +66,20 @@ class Activator:
         sim = self.sim
         request.activator = self
         if accounting.activator_enter(self.stats, sim.now):
-            sim.at(
-                sim.now + sim.p.first_stat_ns, Kind.POKE, self.index, lambda: sim.autoscaler.told(1.0, 1.0, poked=True)
-            )
+            sim.at(sim.now + sim.p.first_stat_ns, Kind.POKE, self.index, self.poke)
             sim.at(self.reports.due_after(sim.now - 1), Kind.REPORT, self.index, self.report)
         request.where = "front"
         self.take_slot(request, handed_over=False)
+
+    def poke(self) -> None:
+        """Tell the autoscaler at once that there is a request."""
+        self.sim.autoscaler.told(self.index, 1.0, 1.0, poked=True)
 
     def report(self) -> None:
         """Tell the autoscaler what the last second was like; again in a second while there is anything to tell."""
         sim = self.sim
         concurrency, count, alive = accounting.activator_report(self.stats, sim.now)
-        sim.autoscaler.told(concurrency, float(count), poked=False)
+        sim.autoscaler.told(self.index, concurrency, float(count), poked=False)
         if alive:
             sim.at(self.reports.due_after(sim.now), Kind.REPORT, self.index, self.report)
 

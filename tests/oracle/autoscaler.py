@@ -43,7 +43,7 @@ class Autoscaler:
         self.started_ns: Any = [0] * len(sim.d.pod)
         self.answers: Any = [1] * len(sim.d.pod)
         self.lives = 0
-        self.back_ns = self.hears_ns = 0
+        self.back_ns = 0
         self.begin(0)
 
     @property
@@ -85,15 +85,15 @@ class Autoscaler:
         """The process ends; after each restart the next one is waited for."""
         sim = self.sim
         if row < len(sim.p.restarts):
-            ends_ns, back_ns, hears_ns = (sim.load_ns + int(time_ns) for time_ns in sim.p.restarts[row])
-            sim.at(ends_ns, Kind.POLL, 5, lambda: self.end(back_ns, hears_ns))
+            ends_ns, back_ns = (sim.load_ns + int(time_ns) for time_ns in sim.p.restarts[row])
+            sim.at(ends_ns, Kind.POLL, 5, lambda: self.end(back_ns))
             sim.at(back_ns, Kind.POLL, 6, lambda: self.come_back(row))
 
-    def end(self, back_ns: int, hears_ns: int) -> None:
+    def end(self, back_ns: int) -> None:
         """Clocks that belong to an earlier life are dead."""
         self.lives += 1
         self.ticking = self.scraping = False
-        self.back_ns, self.hears_ns = back_ns, hears_ns
+        self.back_ns = back_ns
 
     def come_back(self, row: int) -> None:
         """A new process reads the objects."""
@@ -120,10 +120,11 @@ class Autoscaler:
             self.ticking = True
             self.sim.at(self.ticks.due_after(after_ns), Kind.TICK, 0, self.in_this_life(self.on_tick))
 
-    def told(self, concurrency: float, count: float, *, poked: bool) -> None:
-        """A message from an activator."""
+    def told(self, index: int, concurrency: float, count: float, *, poked: bool) -> None:
+        """A message from an activator, unless the connection is down."""
         now = self.sim.now
-        if now < self.hears_ns:
+        down = (row for row in self.sim.p.silences.tolist() if row[0] in (-1, index))
+        if any(begin_ns <= now - self.sim.load_ns < end_ns for _, begin_ns, end_ns in down):
             return
         self.remember(count if self.sim.p.metric_rps else concurrency)
         # A tick of this very moment is over when the message is an immediate one.

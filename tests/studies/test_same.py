@@ -150,6 +150,8 @@ WHOLE: dict[str, Any] = {
         "instance-types": [{"name": "small", "price-per-hour": 3.6, "currency": "USD", "stock": 9, "gpus": 2}],
         "ingress": {"path": "auto", "policy": "round-robin", "workers": 2, "affinity": "auto"},
         "delays": {},
+        "autoscaler-restarts": [{"at": "20s", "back-after": "5s", "connected-after": "15s"}],
+        "activator-restarts": [{"at": "50s", "connected-after": "15s", "activator": 1}],
     },
     "start": {"state": "warm", "for": "10s"},
     "horizon": "4m",
@@ -198,7 +200,9 @@ def bases() -> dict[str, tuple[dict[str, Any], str]]:
     for kind, load in LOADS.items():
         found[kind] = ({**WHOLE, "workload": {"kind": kind, **load}}, "workload")
     for kind, settings in AUTOSCALERS.items():
-        found[f"autoscaler {kind}"] = ({**WHOLE, "autoscaler": {"kind": kind, **settings}}, "autoscaler.")
+        own = kind in ("kpa", "spare", "schedule", "lookahead")
+        base = WHOLE if own else written(WHOLE, "cluster.autoscaler-restarts", [])
+        found[f"autoscaler {kind}"] = ({**base, "autoscaler": {"kind": kind, **settings}}, "autoscaler.")
     for number, time in enumerate(TIMES):
         for path in PLACES_OF_TIMES:
             base = written(found["nodes" if path.startswith("cluster") else "whole"][0], path, time)

@@ -48,7 +48,7 @@ def _constants(kind: type[Any], prefix: str) -> dict[str, Field]:
     return found
 
 
-_TABLES = ("service", "pod", "node", "up_policies", "down_policies", "schedule", "restarts")
+_TABLES = ("service", "pod", "node", "up_policies", "down_policies", "schedule", "restarts", "silences")
 """Draws and settings with a row for each thing and several columns."""
 CONSTANTS = {**_constants(Params, "params"), **_constants(Draws, "draws"), **_constants(Supply, "supply")}
 """What does not change while the loop runs, by its path in a ``Simulation``."""

@@ -51,7 +51,7 @@ def on_report(sim: Simulation, index: int) -> None:
         row = LATE_ACTIVATOR + 2 * index
         due_ns = nth_due(sim, row, nth, phase_ns, SECOND_NS, LATE_REPORT + index, sim.params.clock_jitter_ns)
     set_report(sim, index, due_ns)
-    autoscaler.on_activator_stat(sim, concurrency, float(count), False)
+    autoscaler.on_activator_stat(sim, index, concurrency, float(count), False)
 
 
 def dispatch(sim: Simulation, index: int, handed_over: bool) -> None:

@@ -66,7 +66,6 @@ def on_away(sim: Simulation) -> None:
     times_ns = sim.params.restarts[sim.autoscaler.restarts]
     sim.autoscaler.restarts += 1
     sim.autoscaler.back_ns = sim.load_ns + times_ns[of.BACK_NS]
-    sim.autoscaler.hears_ns = sim.load_ns + times_ns[of.HEARS_NS]
     sim.autoscaler.next_tick_ns = FOREVER_NS
     sim.autoscaler.next_scrape_ns = FOREVER_NS
     sim.schedule(sim.autoscaler.back_ns, POLL, BACK)
@@ -102,9 +101,20 @@ def scrape_due_after(sim: Simulation, time_ns: int) -> int:
     )
 
 
-def on_activator_stat(sim: Simulation, concurrency: float, count: float, poked: bool) -> None:
+def is_heard(sim: Simulation, index: int) -> bool:
+    """Whether an activator is connected to the autoscaler."""
+    silences = sim.params.silences
+    for place in range(len(silences)):
+        since_ns = sim.now_ns - sim.load_ns
+        if silences[place, of.WHOSE] == -1 or silences[place, of.WHOSE] == index:
+            if silences[place, of.FROM_NS] <= since_ns < silences[place, of.UNTIL_NS]:
+                return False
+    return True
+
+
+def on_activator_stat(sim: Simulation, index: int, concurrency: float, count: float, poked: bool) -> None:
     """A message from an activator; ``poked`` if it is an immediate one."""
-    if sim.params.autoscaler != of.KPA or sim.now_ns < sim.autoscaler.hears_ns:
+    if sim.params.autoscaler != of.KPA or not is_heard(sim, index):
         return
     sim.observe(concurrency, count)
     if sim.autoscaler.next_tick_ns == FOREVER_NS:

@@ -62,7 +62,7 @@ def handle(sim: Simulation, kind: int, entity: int) -> None:
     elif kind == WAKE:
         activator.on_awake(sim, entity // sim.params.activators, entity % sim.params.activators)
     elif kind == POKE:
-        autoscaler.on_activator_stat(sim, 1.0, 1.0, True)
+        autoscaler.on_activator_stat(sim, entity, 1.0, 1.0, True)
     elif kind == FIRST_BYTE:
         ingress.on_first_byte_due(sim, entity)
     elif kind == RECONCILE:

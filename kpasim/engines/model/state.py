@@ -233,7 +233,6 @@ class Autoscaler(Entity):
         reading: Latest reading of the interceptor by the scaler of KEDA's HTTP add-on.
         restarts: How often Knative's autoscaler has ended.
         back_ns: From when on it is there again.
-        hears_ns: From when on it is connected to the activators again.
     """
 
     desired: int = 0
@@ -245,7 +244,6 @@ class Autoscaler(Entity):
     reading: float = 0.0
     restarts: int = 0
     back_ns: int = 0
-    hears_ns: int = 0
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -242,31 +242,8 @@ def backtest(
     bands["errors"] = _of(seen.errors, predicted.errors)
     settled = edges_s[:-1] >= settled_s - 1e-6
     bands = {name: _hidden(band, ~settled) for name, band in bands.items()}
-    window_s = prepared.whole.experiment.revision.stable_window_s
-    restarts_s = restarts(observation)
-    forgotten = np.zeros(len(edges_s) - 1, dtype=np.bool_)
-    for restart_s in restarts_s.tolist():
-        forgotten |= (edges_s[1:] > restart_s) & (edges_s[:-1] < restart_s + window_s)
-    bands = {
-        name: _hidden(band, forgotten) if name in ("concurrency", "desired", "panic") else band
-        for name, band in bands.items()
-    }
-    if len(restarts_s):
-        said = (
-            f"Restarts of the autoscaler: {len(restarts_s)}. It forgets its averages and begins in panic mode, which "
-            "is not simulated: concurrency, desired and panic are not compared for a stable window after each."
-        )
-        prepared = replace(prepared, notes=(*prepared.notes, said))
     figures = _figures(observation, times_s, sampled, pods_s, compared_s, seen, predicted, settled, settled_s)
     return Backtest(observation, prepared, replications, edges_s, bands, figures, settled_s)
-
-
-def restarts(observation: Observation) -> Floats:
-    """When the autoscaler's process began again within the window [s since 1970]."""
-    begun = set()
-    for one in observation.find("process_start_time_seconds", "autoscaler"):
-        begun |= {float(value) for value in one.values[~np.isnan(one.values)]}
-    return np.array(sorted(time_s for time_s in begun if observation.begin_s < time_s < observation.end_s))
 
 
 def _edges(begin_s: float, end_s: float, interval_s: float) -> Floats:

@@ -18,8 +18,10 @@ from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.passages import Traffic, traffic
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.spec.quick import relative, yaml_text
+from kpasim.spec.scaling import OTHERS
 from kpasim.spec.settings import with_settings
 from kpasim.spec.workload import Observed
+from kpasim.studies.backtest import restarts
 from kpasim.studies.backtest.contention import Contention, contention
 from kpasim.studies.backtest.pods import gauge
 from kpasim.studies.backtest.service import LEAST_CV, ServiceTime, service_time
@@ -39,6 +41,8 @@ FEW_REQUESTS = 30
 """Below so many requests of its own a revision has the service time of all."""
 PROBED_PODS = 16
 """Pods whose readiness is simulated to find what probes add to a start."""
+RESTARTS = ("autoscaler-restarts", "activator-restarts")
+"""Settings of the cluster that are no property of the load."""
 COLD_START, SERVICE_MEAN = "cold-start.stages.start.time", "service-time.time.mean"
 
 
@@ -146,7 +150,7 @@ def prepare(observation: Observation, folder: str | Path, given: Given) -> Prepa
     for estimate in (service, start):
         notes += estimate.notes if estimate else ()
     times = Times(service, start)
-    activators = len(_activators(requests))
+    activators = _activators(requests)
     base = _experiment(observation, folder, given, None, times, activators)
     concurrency = base.service.container_concurrency
     if observation.service not in (base.service.name, f"{base.service.name}-predictor"):
@@ -160,6 +164,17 @@ def prepare(observation: Observation, folder: str | Path, given: Given) -> Prepa
     base = _experiment(observation, folder, given, None, times, activators)
     whole, said = _begun(observation, base, None, (observation.begin_s, observation.end_s))
     notes += said
+    restarted = [one.role for one in restarts.restarts(observation)]
+    if again := restarted.count("autoscaler"):
+        notes.append(
+            f"Restarts of the autoscaler: {again}, simulated at the times recorded: it forgets its averages, and "
+            "begins in panic mode beside several ready pods."
+        )
+    if again := restarted.count("activator"):
+        notes.append(
+            f"Restarts of activators: {again}, simulated at the times recorded: the autoscaler does not hear of their "
+            "requests for some seconds. The requests themselves go on."
+        )
     serving = _serving(observation)
     parts = [replace(whole, revision=serving[0] if serving else "")]
     if len(serving) > 1:
@@ -187,8 +202,10 @@ def _of_revision(observation: Observation, revision: str, service: ServiceTime |
     return found if found.requests >= FEW_REQUESTS else service
 
 
-def _activators(requests: Traffic) -> list[str]:
-    return [one.instance for one in requests.passages if one.role == "activator"]
+def _activators(requests: Traffic) -> int:
+    """The most activators at one time: one that was replaced has another address."""
+    spans = [(one.begin_s[0], one.end_s[-1]) for one in requests.passages if one.role == "activator"]
+    return max((sum(begin_s <= at_s < end_s for begin_s, end_s in spans) for at_s, _ in spans), default=0)
 
 
 def _serving(observation: Observation) -> list[str]:
@@ -361,6 +378,8 @@ def _from(experiment: Experiment, observation: Observation, begin_s: float, end_
     if begin_s > observation.begin_s:
         settings["workload.from"] = f"{begin_s - observation.begin_s:.3f}s"
     settings["workload.duration"] = f"{length_s:.3f}s"
+    if not isinstance(experiment.scaling, OTHERS):
+        settings |= restarts.settings(restarts.restarts(observation), begin_s, end_s, experiment.cluster.activators)
     return Part(revision, begin_s, end_s, experiment.with_settings(settings))
 
 
@@ -382,6 +401,8 @@ def candidates(prepared: Prepared, manifests: Sequence[str], given: Given, obser
         initial = whole.setting("service.annotations.initial-scale")
         if initial is not None:
             settings["service.annotations.initial-scale"] = initial
+        if not isinstance(other.scaling, OTHERS):
+            settings |= {f"cluster.{key}": whole.raw["cluster"].get(key, []) for key in RESTARTS}
         found.append(other.with_settings(settings))
     return found
 
@@ -389,7 +410,7 @@ def candidates(prepared: Prepared, manifests: Sequence[str], given: Given, obser
 def experiment_text(prepared: Prepared, given: Given, folder: str | Path, out: str | Path) -> str:
     """The experiment of an observation as a file for `run`, `sweep` and `tune`; paths in it are relative to the file.
 
-    It begins with as many pods as the manifest says, not with those that were recorded first.
+    It begins with as many pods as the manifest says, not with those that were recorded first, and nothing restarts.
     """
     base = Path(out).parent
     whole = prepared.whole.experiment
@@ -399,7 +420,7 @@ def experiment_text(prepared: Prepared, given: Given, folder: str | Path, out: s
         **({"cluster-config": [relative(one, base) for one in given.cluster_config]} if given.cluster_config else {}),
         "workload": {**raw["workload"], "file": relative(folder, base)},
         "model": given.model if given.model is not None else dict(raw["model"]),
-        "cluster": dict(raw["cluster"]),
+        "cluster": {key: value for key, value in raw["cluster"].items() if key not in RESTARTS},
         "horizon": raw["horizon"],
         "replications": whole.replications,
         "seed": whole.seed,
