@@ -245,9 +245,9 @@ def _restarts(experiment: Experiment) -> of.Ints:
 
 
 def _silences(cluster: Cluster) -> of.Ints:
-    ends = [(-1, one) for one in cluster.autoscaler_restarts]
-    ends += [(one.activator - 1, one) for one in cluster.activator_restarts]
-    rows = [[who, nanoseconds(one.at_s), nanoseconds(one.at_s + one.connected_after_s)] for who, one in ends]
+    times_s = [(-1, one.at_s, one.at_s + one.connected_after_s) for one in cluster.autoscaler_restarts]
+    times_s += [(one.activator - 1, one.at_s, one.at_s + one.connected_after_s) for one in cluster.activator_restarts]
+    rows = [[who, nanoseconds(begin_s), nanoseconds(end_s)] for who, begin_s, end_s in times_s]
     return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
 

@@ -205,7 +205,7 @@ def _of_revision(observation: Observation, revision: str, service: ServiceTime |
 def _activators(requests: Traffic) -> int:
     """The most activators at one time: one that was replaced has another address."""
     spans = [(one.begin_s[0], one.end_s[-1]) for one in requests.passages if one.role == "activator"]
-    return max((sum(begin_s <= at_s < end_s for begin_s, end_s in spans) for at_s, _ in spans), default=0)
+    return max((sum(bool(begin_s <= at_s < end_s) for begin_s, end_s in spans) for at_s, _ in spans), default=0)
 
 
 def _serving(observation: Observation) -> list[str]:
