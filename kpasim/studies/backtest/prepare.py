@@ -321,11 +321,13 @@ def _begun(
     most = experiment.revision.max_scale or int(ready.max())
     if ready[0]:
         settings["service.annotations.initial-scale"] = min(most, int(ready[0]))
-    elif asked[0] and ready.any():
-        # Its first pods are starting. A revision has traffic once they are Ready, which is at some time after the last
-        # scrape that saw none: from there on, so that its first requests keep their scrape interval.
-        begin_s = float(times_s[np.flatnonzero(ready)[0] - 1])
-        settings["service.annotations.initial-scale"] = min(most, max(1, int(asked[0])))
+    elif ready.any() and (asked[0] or not _sent_before(observation, experiment, times_s[np.argmax(ready > 0)])):
+        # Its first pods are starting: asked for already, or Ready before any request. A revision has traffic once they
+        # are Ready, at some time after the last scrape that saw none: from there on, so that its first requests keep
+        # their scrape interval.
+        first = int(np.argmax(ready > 0))
+        begin_s = float(times_s[first - 1])
+        settings["service.annotations.initial-scale"] = min(most, int(asked[0]) or int(ready[first]))
     else:
         settings["start"] = {"state": "idled", "for": "0s"}
     try:
@@ -335,6 +337,13 @@ def _begun(
     if "start" in settings and changed.revision.min_scale > 0:
         changed = experiment
     return _from(changed, observation, begin_s, end_s, revision or ""), []
+
+
+def _sent_before(observation: Observation, experiment: Experiment, time_s: float) -> bool:
+    """Whether a request may have been sent before a time [s since 1970]."""
+    assert isinstance(experiment.workload, Observed)
+    begins_s = observation.begin_s + experiment.workload.from_s + counts_of(experiment.workload).begin_s
+    return bool((begins_s < time_s).any())
 
 
 def _from_then(samples: tuple[Floats, Floats], begin_s: float) -> tuple[Floats, Floats]:
