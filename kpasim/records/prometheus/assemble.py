@@ -14,8 +14,11 @@ from kpasim.records.prometheus.copies import one_clock, one_copy, one_leader
 from kpasim.records.prometheus.faults import find_gaps, find_missing, find_resets, find_revisions
 from kpasim.records.prometheus.observation import ROLES, Observation, Query, Series
 from kpasim.records.prometheus.selection import Served, no_service, of_service, refuse_several_clusters, services
-from kpasim.records.prometheus.targets import HOLD, Target, intervals, scrapes, target_of
+from kpasim.records.prometheus.targets import HOLD, Target, intervals, scrapes, starts, target_of
 from kpasim.records.record import iso
+
+END_OF_DATES_S = 253_402_214_400.0
+"""The last day of the year 9999 [s since 1970]: no later time can be shown."""
 
 
 def assemble(
@@ -51,6 +54,9 @@ def assemble(
     if not any(s.metric.startswith(("kn_", "http_")) for s in series):
         raise no_service(service, namespace, services(served))
     refuse_several_clusters(series)
+    for one in series:
+        if not np.all((one.times_s >= 0.0) & (one.times_s < END_OF_DATES_S)):
+            raise RunError(f"{namespace}/{service}: {one.name}: a time is not one of the years 1970 to 9999")
     series = one_leader(one_clock(one_copy(series, notes), notes), notes)
     series = [_within(s, window_s) for s in series]
     series = [s for s in series if len(s.times_s)]
@@ -62,7 +68,7 @@ def assemble(
     targets = scrapes(finest)
     series = _from_zero(series, targets, first, interval, coarse=len(finest) < len(series))
     series.sort(key=lambda s: (s.metric, ROLES.index(s.role), s.revision, s.pod, s.instance, sorted(s.labels.items())))
-    gaps = find_gaps(finest, targets, interval)
+    gaps = find_gaps(finest, targets, interval, starts(series))
     revisions = find_revisions(finest, interval)
     notes += [f"{revision.name}: {revision.note}" for revision in revisions if revision.note]
     if step_s:
@@ -119,18 +125,17 @@ def _from_zero(
     """Mark the counters of which the first sample counts from 0; buckets at a coarse step do as their counts do.
 
     Those are the counters of processes that started inside the window or in the scrape interval before it, and those
-    that began later than the first scrapes. Any other counter of the first scrapes has counted for an unknown time.
+    that a target did not have at its scrape before. Where no start is known, those as well that began later than the
+    first scrapes. Any other counter has counted for an unknown time.
     """
     known = [s for s in series if not (coarse and s.metric.endswith("_bucket"))]
-    started = {
-        target_of(s): float(np.nanmax(s.values, initial=-np.inf))
-        for s in series
-        if s.metric == "process_start_time_seconds"
-    }
+    started = starts(series)
 
     def begins(one: Series) -> bool:
-        inside = started.get(target_of(one), -np.inf) > first_s - interval_s[one.role]
-        return one.kind == "counter" and (inside or _begins(one, targets, first_s, interval_s))
+        start_s = started.get(target_of(one))
+        inside = start_s is not None and start_s > first_s - interval_s[one.role]
+        later = _later(one, targets) or (start_s is None and _begins_late(one, first_s, interval_s))
+        return one.kind == "counter" and (inside or later)
 
     begun = {id(s): begins(s) for s in known}
     counts = {_histogram(s): begun[id(s)] for s in known if s.metric.endswith("_count")}
@@ -143,13 +148,16 @@ def _histogram(series: Series) -> tuple[object, ...]:
     return series.metric.rpartition("_")[0], series.role, labels
 
 
-def _begins(
-    series: Series, targets: Mapping[Target, NDArray[np.float64]], first_s: float, interval_s: Mapping[str, float]
-) -> bool:
-    """Whether a counter began after the first scrapes of the window: its target was scraped before without it."""
-    begin = series.times_s[0]
+def _later(series: Series, targets: Mapping[Target, NDArray[np.float64]]) -> bool:
+    """Whether its target was scraped before without it."""
     before = targets.get(target_of(series))
-    return bool(begin > first_s + HOLD * interval_s[series.role] or (before is not None and before[0] < begin))
+    return bool(before is not None and before[0] < series.times_s[0])
+
+
+def _begins_late(series: Series, first_s: float, interval_s: Mapping[str, float]) -> bool:
+    """Whether it began after the first scrapes of the window."""
+    length_s = interval_s[series.role]
+    return bool(length_s and series.times_s[0] > first_s + HOLD * length_s)
 
 
 def _generation(series: Series) -> str:

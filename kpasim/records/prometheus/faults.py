@@ -14,14 +14,18 @@ from kpasim.records.record import iso
 
 
 def find_gaps(
-    series: Sequence[Series], targets: Mapping[Target, NDArray[np.float64]], interval_s: Mapping[str, float]
+    series: Sequence[Series],
+    targets: Mapping[Target, NDArray[np.float64]],
+    interval_s: Mapping[str, float],
+    started_s: Mapping[Target, float],
 ) -> tuple[Gap, ...]:
-    """Stretches without samples, of everything and of each target.
+    """Stretches without samples, of everything and of each target, also before a running process was scraped at all.
 
     Args:
         series: Series at the finest step.
         targets: Successful scrapes of each target [s since 1970].
         interval_s: Scrape interval of each role [s].
+        started_s: When the process of each target began, where known [s since 1970].
     """
     longest: dict[Target, NDArray[np.float64]] = {}
     for one in series:
@@ -31,9 +35,14 @@ def find_gaps(
     everything = np.unique(np.concatenate(list(longest.values())))
     common = [Gap(a, b) for a, b in _holes(everything, HOLD * shortest)]
     result = list(common)
-    for (role, instance, _), times in targets.items():
-        for begin, end in _holes(times, HOLD * interval_s[role]):
-            slack = interval_s[role]
+    for target, times in targets.items():
+        role, instance, _ = target
+        slack = interval_s[role]
+        holes = _holes(times, HOLD * slack)
+        since_s = max(float(everything[0]), started_s.get(target, np.inf))
+        if slack and len(times) and role != "queue-proxy" and times[0] - since_s > 2 * HOLD * slack:
+            holes.insert(0, (since_s, float(times[0])))
+        for begin, end in holes:
             if not any(gap.begin_s - slack <= begin and end <= gap.end_s + slack for gap in common):
                 result.append(Gap(begin, end, role, instance))
     return tuple(sorted(result, key=lambda gap: (gap.begin_s, gap.role, gap.instance)))

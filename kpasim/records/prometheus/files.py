@@ -80,6 +80,9 @@ def from_answer(answer: Any, path: str | Path) -> list[Served]:
     try:
         if answer.get("status") == "error":
             raise RecordError(path, [Problem("error", f"the server's answer was {answer.get('error')}")])
+        if answer.get("isPartial"):
+            message = "the answer is partial, as a storage node was away: counts would be wrong (ask again)"
+            raise RecordError(path, [Problem("isPartial", message)])
         data = answer["data"]
         if data["resultType"] != "matrix":
             message = f"must be matrix (it is {shown(data['resultType'])}): ask query_range, or query for METRIC[7d]"

@@ -33,6 +33,15 @@ def scrapes(series: Sequence[Series]) -> dict[Target, NDArray[np.float64]]:
     return result
 
 
+def starts(series: Sequence[Series]) -> dict[Target, float]:
+    """When the latest process of each target began, where that is recorded [s since 1970]."""
+    return {
+        target_of(one): float(np.nanmax(one.values, initial=-np.inf))
+        for one in series
+        if one.metric == "process_start_time_seconds"
+    }
+
+
 def intervals(series: Sequence[Series]) -> dict[str, float]:
     """Scrape interval of each role that is there [s]: the median distance of samples in its longest series.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.passages import Passage
+from kpasim.records.prometheus.targets import HOLD
 from kpasim.results.summary import interval_places, rounded
 from kpasim.studies.backtest.pods import PodSeconds, gauge, pod_seconds
 from kpasim.studies.backtest.predict import GAUGES, Capacity, Ended, PodTime, ended, gauges, pod_time, results
@@ -211,6 +212,7 @@ def backtest(
     compared_s = compared_s[[0, -1]] if len(compared_s) > 1 else np.array([settled_s, end_s])
     pods_s = np.zeros((replications, len(PodTime._fields)))
     jobs = [stretch for part in prepared.parts for stretch in stretches(observation, part)]
+    at_pods = all(one.role == "queue-proxy" for one in prepared.traffic.passages)
     capacity, lock = Capacity(), Lock()
     finished = dict.fromkeys(range(len(jobs)), 0)
 
@@ -220,7 +222,7 @@ def backtest(
             progress(sum(finished.values()) * len(prepared.parts) // len(jobs))
 
         _add(jobs[place], replications, times_s, sampled, edges_s, of_bins, compared_s, pods_s, more, capacity,
-             lock, threads)  # fmt: skip
+             lock, threads, at_pods)  # fmt: skip
 
     # Stretches of a long window are simulated side by side, once the first has found out the capacity.
     simulate(0, 0)
@@ -268,6 +270,7 @@ def _add(
     capacity: Capacity,
     lock: Lock,
     threads: int,
+    at_pods: bool,
 ) -> None:
     """Simulate a part and add what it shows."""
     counted_s = max(part.begin_s, part.counted_s)
@@ -277,7 +280,7 @@ def _add(
         for outcome in result.outcomes:
             seen = gauges(outcome, times_s[there] - part.begin_s)
             window_s = (counted_s - part.begin_s, part.end_s - part.begin_s)
-            responses = ended(outcome, edges_s - part.begin_s, window_s)
+            responses = ended(outcome, edges_s - part.begin_s, window_s, at_pods=at_pods)
             begin_s, end_s = max(counted_s, compared_s[0]), min(part.end_s, compared_s[1])
             lasted = pod_time(outcome, begin_s - part.begin_s, end_s - part.begin_s)
             with lock:
@@ -371,15 +374,18 @@ def _figures(
     if observation.find(GAUGES["panic"], "autoscaler"):
         at_s, values = gauge(observation, GAUGES["panic"])
         kept = (at_s >= begin_s) & (at_s <= end_s)
-        panic_s = float(_integral(at_s[kept], np.minimum(values[kept], 1.0)))
-        drawn = _integral(times_s[inside], sampled["panic"][:, inside])
+        hold_s = HOLD * observation.interval_s.get("autoscaler", 0.0)
+        panic_s = float(_integral(at_s[kept], np.minimum(values[kept], 1.0), hold_s))
+        drawn = _integral(times_s[inside], sampled["panic"][:, inside], hold_s)
         found.append(_figure("panic_s", "in panic mode", "s", PodSeconds(panic_s, panic_s, panic_s), drawn))
     return tuple(found)
 
 
-def _integral(times_s: Floats, values: Floats) -> Floats:
-    """Over time, along the last axis, of values at these times."""
-    return np.asarray((0.5 * (values[..., 1:] + values[..., :-1]) * np.diff(times_s)).sum(axis=-1))
+def _integral(times_s: Floats, values: Floats, hold_s: float) -> Floats:
+    """Over time, along the last axis, of values at these times; longer distances than ``hold_s`` are gaps."""
+    lengths_s = np.diff(times_s)
+    lengths_s = np.where(lengths_s > hold_s, 0.0, lengths_s)
+    return np.asarray((0.5 * (values[..., 1:] + values[..., :-1]) * lengths_s).sum(axis=-1))
 
 
 def _figure(name: str, title: str, unit: str, recorded: PodSeconds, drawn: Floats) -> Figure:
@@ -387,7 +393,8 @@ def _figure(name: str, title: str, unit: str, recorded: PodSeconds, drawn: Float
     low, high = (float(ordered[int(place)]) for place in interval_places(len(ordered)))
     mean = float(drawn.mean())
     good = None
-    if name in NEAR and not np.isnan(recorded.value) and recorded.value:
+    vague = recorded.high - recorded.low > recorded.value  # Whatever was predicted would be near enough.
+    if name in NEAR and not np.isnan(recorded.value) and recorded.value and not vague:
         near = abs(mean - recorded.value) <= NEAR[name] * abs(recorded.value)
         good = bool(near or (recorded.low <= high and recorded.high >= low))
     return Figure(name, title, unit, recorded.value, (recorded.low, recorded.high), mean, (low, high), good, drawn)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kpasim.engines import lower, sampling
 from kpasim.engines.outcome import (
+    ARRIVED,
     ASKED,
     DESIRED,
     PANIC,
@@ -113,13 +114,23 @@ def _latest(times_ns: Ints, values: NDArray[np.generic], at_ns: Ints) -> Floats:
     return np.where(place >= 0, values[np.maximum(place, 0)], 0).astype(np.float64)
 
 
-def ended(outcome: Outcome, edges_s: Floats, window_s: tuple[float, float]) -> Ended:
-    """The responses of a run by bin; edges and the window that counts are in seconds from the start of the load."""
+def ended(outcome: Outcome, edges_s: Floats, window_s: tuple[float, float], *, at_pods: bool) -> Ended:
+    """The responses of a run by bin.
+
+    Args:
+        outcome: The run.
+        edges_s: Edges of the bins, from the start of the load [s].
+        window_s: What counts, likewise.
+        at_pods: Durations begin at the pods, as where only they were recorded: without the wait for a pod.
+    """
     responses, sent, status = (outcome.requests[name] for name in (RESPONSE, SENT, STATUS))
     at_s = (responses - outcome.load_ns) / SECOND_NS
     inside = (responses != NEVER_NS) & (at_s > max(window_s[0], edges_s[0])) & (at_s <= min(window_s[1], edges_s[-1]))
     bins = len(edges_s) - 1
     place = np.minimum(((at_s[inside] - edges_s[0]) // (edges_s[1] - edges_s[0])).astype(np.int64), bins - 1)
+    if at_pods:
+        arrived = outcome.requests[ARRIVED]
+        sent = np.where(arrived == NEVER_NS, sent, arrived)
     latency_s = (responses - sent)[inside] / SECOND_NS
     failed = (status[inside] // 100) != 2
     return Ended(

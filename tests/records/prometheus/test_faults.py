@@ -13,7 +13,7 @@ import pytest
 from kpasim.errors import RecordError, RunError
 from kpasim.records.prometheus.assemble import assemble
 from kpasim.records.prometheus.client import Client
-from kpasim.records.prometheus.files import read_files
+from kpasim.records.prometheus.files import from_answer, read_files
 from kpasim.records.prometheus.names import role_of
 from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.observe import from_files, from_server
@@ -67,6 +67,43 @@ def test_a_target_that_was_not_scraped_is_a_gap_of_its_own():
     others = [s for s in series if s.labels.get("container") != "autoscaler"]
     [gap] = observed([*changed(central, lambda t: (t < middle) | (t > middle + 60)), *others]).gaps
     assert ("autoscaler", "10.77.1.13:9090") == (gap.role, gap.instance)
+
+
+def test_a_process_that_was_scraped_late_counted_before():
+    """An activator that runs for long and is scraped from the third minute on: a gap, and nothing counts from 0."""
+    series = served()
+    first_s = observed(series).begin_s
+    central = [s for s in series if s.labels.get("container") == "activator"]
+    others = [s for s in series if s.labels.get("container") != "activator"]
+    late = observed([*changed(central, lambda t: t > first_s + 150), *others])
+    [gap] = late.gaps
+    assert ("activator", first_s) == (gap.role, gap.begin_s)
+    whole = observed(series)
+    counted = [s for s in whole.find(COUNT, "activator") if s.from_zero]
+    since = sum(float(s.increments()[s.times_s > first_s + 156].sum()) for s in counted)
+    assert requests(late) == pytest.approx(since, abs=12)
+
+
+def test_a_single_scrape_counts_nothing():
+    """What a counter holds at the only scrape came at an unknown time."""
+    middle = observed(served()).begin_s + 300
+    one = observed(changed(served(), lambda t: (t >= middle) & (t < middle + 5)))
+    assert (requests(one), requests(one, "queue-proxy")) == (0, 0)
+
+
+def test_a_time_that_is_no_date_is_refused():
+    """One line, whatever a file holds."""
+    series = served()
+    series[5] = replace(series[5], times_s=np.where(np.arange(len(series[5].times_s)) == 3, np.inf, series[5].times_s))
+    with pytest.raises(RunError, match="years 1970 to 9999"):
+        observed(series)
+
+
+def test_a_partial_answer_is_refused():
+    """VictoriaMetrics says where a storage node was away."""
+    answer = {"status": "success", "isPartial": True, "data": {"resultType": "matrix", "result": []}}
+    with pytest.raises(RecordError, match="partial"):
+        from_answer(answer, "answer.json")
 
 
 def test_a_restarted_process_loses_what_it_counted_after_the_last_scrape_and_no_more():

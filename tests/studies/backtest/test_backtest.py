@@ -19,6 +19,7 @@ from kpasim.records.prometheus.observation import Observation
 from kpasim.spec.experiment import from_mapping, load
 from kpasim.spec.workload import Observed
 from kpasim.studies.backtest import compare, prepare
+from kpasim.studies.backtest.prepare import Given
 from kpasim.studies.run import simulate
 from kpasim.workloads.observed import counts_of
 from tests import observing, prometheus_runs
@@ -293,3 +294,32 @@ def test_the_manifest_of_another_service_is_noticed(place: Path, tmp_path: Path)
     path.write_text(path.read_text().replace(f"name: {GOOD}", "name: other"))
     done = backtest(place, "--manifest", str(path), "-n", "4", "--json")
     assert "The manifest is that of other, the observation that of poisson-mid." in json.loads(done.stdout)["notes"]
+
+
+def test_a_wait_for_a_pod_is_not_compared_where_only_pods_were_recorded(tmp_path: Path):
+    """Without the activator's series durations begin at the pods: so do the predicted ones, at a cold start as well."""
+    whole = prometheus_runs.observation(GOOD)
+    kept = tuple(one for one in whole.series if one.role != "activator")
+    observation = replace(whole, series=kept)
+    observation.write(tmp_path / "observed")
+    given = Given(str(prometheus_runs.folder(GOOD) / "service.yaml"), cold_start="5s")
+    figures = compare.backtest(observation, prepare.prepare(observation, tmp_path / "observed", given), 10).figures
+    latency = next(one for one in figures if one.name == "mean_latency_s")
+    assert latency.recorded == pytest.approx(1.02, abs=0.01)
+    assert latency.predicted == pytest.approx(latency.recorded, rel=0.05)
+
+
+def test_a_figure_that_was_hardly_recorded_tests_nothing(tmp_path: Path):
+    """An hour without scrapes in a run of eleven minutes: any pod-seconds would be near, and panic is not bridged."""
+    whole = prometheus_runs.observation(GOOD)
+    middle_s = whole.begin_s + 300.0
+    later = [replace(one, times_s=np.where(one.times_s < middle_s, one.times_s, one.times_s + 3600.0))
+             for one in whole.series]  # fmt: skip
+    observation = replace(whole, series=tuple(later), end_s=whole.end_s + 3600.0)
+    observation.write(tmp_path / "observed")
+    given = Given(str(prometheus_runs.folder(GOOD) / "service.yaml"))
+    found = compare.backtest(observation, prepare.prepare(observation, tmp_path / "observed", given), 10)
+    figures = {one.name: one for one in found.figures}
+    assert figures["pod_seconds"].good is None
+    assert figures["panic_s"].recorded < 600.0
+    assert figures["panic_s"].predicted < 600.0
