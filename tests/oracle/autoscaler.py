@@ -86,8 +86,8 @@ class Autoscaler:
         sim = self.sim
         if row < len(sim.p.restarts):
             ends_ns, back_ns = (sim.load_ns + int(time_ns) for time_ns in sim.p.restarts[row])
-            sim.at(ends_ns, Kind.POLL, 5, lambda: self.end(back_ns))
-            sim.at(back_ns, Kind.POLL, 6, lambda: self.come_back(row))
+            sim.at(ends_ns, Kind.POLL, 1, lambda: self.end(back_ns))
+            sim.at(back_ns, Kind.POLL, 2, lambda: self.come_back(row))
 
     def end(self, back_ns: int) -> None:
         """Clocks that belong to an earlier life are dead."""
