@@ -16,7 +16,7 @@ from kpasim.studies.fit.classes import ENOUGH as ENOUGH_OF_A_KIND
 from kpasim.studies.fit.classes import ClassFit, fit_classes, names_of
 from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, ends_90, fit
 from kpasim.studies.fit.sharing import BOOTSTRAPS as MOST_BOOTSTRAPS
-from kpasim.studies.fit.sharing import ENOUGH, Sharing, fit_sharing
+from kpasim.studies.fit.sharing import DISTINGUISHED, ENOUGH, Sharing, fit_sharing
 from kpasim.studies.fit.sharing import Served as SharedPods
 from kpasim.studies.fit.starts import StageFit
 
@@ -41,8 +41,6 @@ TYPE_BOOTSTRAPS = 500
 ROUNDED_S, ROUNDED = 1e-3, 0.05
 """What tools round times to, and the share of a duration that this is at most: so much may requests of one client
 overlap."""
-DISTINGUISHED = 1.3
-"""Contention factor up to which its interval must reach for the times to be called those of requests alone."""
 
 
 GATEWAY_TIMEOUT = 504

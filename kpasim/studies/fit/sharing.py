@@ -27,6 +27,8 @@ WALK, WALKS = 5_000_000, (1000, 10_000)
 """Steps of the random walk: so many in all for each request, and their limits."""
 WEAKEST = 1.0
 """Least curvature that steps are made for; where requests tell next to nothing the walk stays within some widths."""
+DISTINGUISHED = 1.3
+"""Contention factor up to which its interval must reach for the times to be called those of requests alone."""
 LEAST_WORK_S = 1e-6
 _HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
 WAITED_S = 0.01
@@ -151,14 +153,17 @@ def fit_sharing(served: Served, concurrency: int, rng: np.random.Generator, boot
     counts = np.flatnonzero(served.counts)
     kept = levels.take(counts)
     curves, works = [curve], [_work(kept, curve)]
+    drawn = curves
     if bootstraps and len(curve) > 1:
         # How slow requests may be where no slow-down is taken for proven belongs to what is uncertain, too.
         likelihood = _Likelihood(kept, _basis(len(curve), straight=False))
         curves = list(1.0 + likelihood.draws(likelihood.best()[0], bootstraps, rng) @ likelihood.basis.T)
-        works = [
-            _work(kept.take(rng.integers(len(counts), size=len(counts))), one if len(found.rises) else curve)
-            for one in curves
-        ]
+        drawn = curves
+        if not len(found.rises):
+            # Where requests that nearly all shared their pod tell nothing, either is as likely as the other.
+            undecided = ends_90(curves)[1][-1] > DISTINGUISHED
+            drawn = [one if undecided and place % 2 else curve for place, one in enumerate(curves)]
+        works = [_work(kept.take(rng.integers(len(counts), size=len(counts))), one) for one in drawn]
     low, high = ends_90(curves)
     shared = int((levels.spent_s[counts, 1:].sum(axis=1) > LEAST_WORK_S).sum())
     return Sharing(
@@ -169,7 +174,7 @@ def fit_sharing(served: Served, concurrency: int, rng: np.random.Generator, boot
         queued_unseen=found.served is not served,
         work=_work(levels, curve),
         resampled=works,
-        curves=curves if len(found.rises) and len(curve) > 1 else (),
+        curves=drawn if np.max(drawn) > 1.0 else (),
     )
 
 

@@ -93,6 +93,11 @@ def test_contention_of_requests_that_are_hardly_ever_alone_is_not_ruled_out(tmp_
     assert found.model["service-time"]["slowdown"] == [1.0, 1.0]
     assert found.slowdown[1][2] > 1.3
     assert any("cannot be distinguished from longer service times" in one for one in found.notes)
+    low, high = found.estimates["service_p50_s"][1:]
+    assert low < 4.0
+    assert high > 5.1
+    factors = [one["service-time.slowdown.1"] for one in found.model["posterior"]]
+    assert sum(factor == 1.0 for factor in factors) == pytest.approx(0.5 * len(factors), rel=0.1)
 
 
 def test_what_pods_do_not_show_is_kept_from_the_experiment(tmp_path):
