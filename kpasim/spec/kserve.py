@@ -16,7 +16,7 @@ from kpasim.spec.autoscaler import KPA, PREFIX, SPELLINGS, annotation_key
 from kpasim.spec.base import Place, PlacedError, show, suggestion, value_at
 from kpasim.spec.configmaps import KServeConfig
 from kpasim.spec.goparse import parse_int
-from kpasim.spec.kserverules import AUTOSCALER, FRAMEWORKS, SERVING_CONTAINER, faults
+from kpasim.spec.kserverules import AUTOSCALER, COUNTS, FRAMEWORKS, SERVING_CONTAINER, faults, whole
 from kpasim.spec.scalerobjects import NotSimulatedError, metric_of_query, number_of
 
 INFERENCE_SERVICE = "InferenceService"
@@ -182,6 +182,8 @@ def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_
         NotOnKnativeError: What scales it is not simulated.
     """
     is_standard = _is_standard(data, config)
+    counts = {key: whole(value) for key, value in data["spec"]["predictor"].items() if key in COUNTS}
+    data = {**data, "spec": {**data["spec"], "predictor": {**data["spec"]["predictor"], **counts}}}
     refused = tuple(faults(data, is_standard=is_standard))
     scaling = _standard_scaling(data, config) if is_standard and not refused else None
     made = _Mapping({(): ()})

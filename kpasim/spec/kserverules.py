@@ -7,6 +7,7 @@ Source:
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -25,7 +26,10 @@ SERVING_CONTAINER = "kserve-container"
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _METRICS = ("cpu", "memory", "concurrency", "rps")
 _BLOCKED = ("PYTHONPATH",)
-_COUNTS = ("minReplicas", "maxReplicas", "scaleTarget", "containerConcurrency", "timeout", "canaryTrafficPercent")
+_LOGS = ("all", "request", "response")
+MODELS = "/mnt/models"
+"""Where models are mounted unless a field says another folder."""
+COUNTS = ("minReplicas", "maxReplicas", "scaleTarget", "containerConcurrency", "timeout", "canaryTrafficPercent")
 
 
 def faults(data: Mapping[str, Any], *, is_standard: bool) -> Iterator[tuple[Place, str]]:
@@ -63,6 +67,8 @@ def faults(data: Mapping[str, Any], *, is_standard: bool) -> Iterator[tuple[Plac
             for place, message in (
                 *_implementation(component, spec),
                 *_counts(spec),
+                *_logger(spec),
+                *_storage(spec),
                 *_environment(spec),
                 *metric_faults(spec),
             ):
@@ -99,20 +105,61 @@ def _implementation(component: str, spec: Mapping[str, Any]) -> Iterator[tuple[P
             yield (key, "confidential"), "needs a storageUri"
 
 
+def whole(value: Any) -> Any:
+    """A value of YAML as Kubernetes holds it: 300.0 is the whole number 300."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _counts(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    for key in _COUNTS:
-        value = spec.get(key)
+    for key in COUNTS:
+        value = whole(spec.get(key))
         if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
             yield (key,), f"{show(value)} is not right (must be a whole number)"
         elif value is not None and value < 0:
             yield (key,), f"{value} is negative (must be at least 0)"
         elif key == "canaryTrafficPercent" and value is not None and value > 100:
             yield (key,), f"{value} is out of range (must be in [0, 100])"
-    least = spec.get("minReplicas", 1)
-    most = spec.get("maxReplicas") or 0
+    least, most = whole(spec.get("minReplicas", 1)), whole(spec.get("maxReplicas") or 0)
     if isinstance(least, int) and isinstance(most, int) and least > most > 0:
         default = "" if "minReplicas" in spec else ", KServe's default"
         yield ("maxReplicas",), f"{most} is less than minReplicas = {least}{default}"
+
+
+def _logger(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """What KServe wants of a logger, which takes part in no run."""
+    logger = spec.get("logger")
+    if not isinstance(logger, Mapping):
+        return
+    if logger.get("mode") not in _LOGS:
+        yield ("logger", "mode"), f"{show(logger.get('mode'))} is not right (must be {', '.join(_LOGS)})"
+    storage = logger.get("storage")
+    if isinstance(storage, Mapping):
+        missing = [key for key in ("path", "parameters", "key") if storage.get(key) is None]
+        if missing:
+            yield ("logger", "storage"), f"is without {' and '.join(missing)} (must have path, parameters and key)"
+
+
+def _storage(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Folders that the storage initializer writes to, and a model that a transformer would load beside a predictor."""
+    given = spec.get("storageUris")
+    uris = [one for one in given if isinstance(one, Mapping)] if isinstance(given, list) else []
+    shared = []
+    for index, one in enumerate(uris):
+        path = str(one.get("mountPath") or MODELS)
+        if not one.get("uri"):
+            yield ("storageUris", index, "uri"), "is missing"
+        if path == "/" or not path.startswith("/") or ".." in path:
+            yield ("storageUris", index, "mountPath"), f"{path!r} is not right (must be absolute, below /, without ..)"
+        elif not str(one.get("uri")).startswith("pvc://"):
+            shared.append(path)
+    if len(shared) > 1 and posixpath.commonpath(shared) == "/":
+        yield ("storageUris",), f"{', '.join(shared)} have no folder in common (must lie below one, such as {MODELS})"
+    containers = spec.get("containers")
+    for index, one in enumerate(containers if isinstance(containers, list) else ()):
+        env = one.get("env") if isinstance(one, Mapping) and one.get("name") == "transformer-container" else None
+        for number, variable in enumerate(env if isinstance(env, list) else ()):
+            if isinstance(variable, Mapping) and variable.get("name") == "STORAGE_URI":
+                yield ("containers", index, "env", number, "name"), "STORAGE_URI may not be set in a transformer"
 
 
 def _environment(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:

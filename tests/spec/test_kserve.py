@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,9 @@ def test_defaults_are_those_that_kserve_writes(tmp_path: Path) -> None:
         ("maxReplicas: 0", "max-scale", None),
         ("scaleTarget: 2", "target", "2"),
         ("scaleMetric: rps, scaleTarget: 5", "metric", "rps"),
+        ("maxReplicas: 5.0", "max-scale", "5"),
+        ("scaleTarget: 2e0", "target", "2"),
+        ("logger: {mode: all, url: http://x}", "min-scale", "1"),
     ],
 )
 def test_a_field_becomes_an_annotation(tmp_path: Path, predictor: str, short: str, text: str | None) -> None:
@@ -128,6 +132,28 @@ def test_the_rollout_duration_moves_to_the_service(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("uris", "says"),
+    [
+        ("{mountPath: /mnt}", r"storageUris\[0\]\.uri: is missing"),
+        ("{uri: s3://a, mountPath: models}", r"storageUris\[0\]\.mountPath: 'models' is not right"),
+        ("{uri: s3://a, mountPath: /a/../b}", r"storageUris\[0\]\.mountPath: '/a/\.\./b' is not right"),
+        ("{uri: s3://a, mountPath: /a}, {uri: s3://b, mountPath: /b}", "storageUris: /a, /b have no folder in common"),
+        ("{uri: s3://a, mountPath: /m/a}, {uri: s3://b, mountPath: /m/b}, {uri: pvc://c, mountPath: /c}", ""),
+        ("{uri: s3://a}", ""),
+    ],
+)
+def test_folders_of_several_models(tmp_path: Path, uris: str, says: str) -> None:
+    """Absolute, below one folder that is not the root; a claim is mounted by itself."""
+    path = tmp_path / "isvc.yaml"
+    path.write_text(
+        "{apiVersion: serving.kserve.io/v1beta1, kind: InferenceService, metadata: {name: painter}, "
+        f"spec: {{predictor: {{storageUris: [{uris}], model: {{modelFormat: {{name: x}}}}}}}}}}\n"
+    )
+    with pytest.raises(ExperimentError, match=f"isvc.yaml:1: spec.predictor.{says}") if says else nullcontext():
+        read_service(path, parse_config({}))
+
+
+@pytest.mark.parametrize(
     ("predictor", "annotations", "message"),
     [
         ("scaleMetric: rps, scaleTarget: 0", "{}", "predictor.scaleTarget: 0 is out of range (must be at least 1"),
@@ -137,6 +163,23 @@ def test_the_rollout_duration_moves_to_the_service(tmp_path: Path) -> None:
         ("containerConcurrency: -1", "{}", "predictor.containerConcurrency: -1 is negative"),
         ("timeout: 601", "{}", "predictor.timeout: .*600"),
         ("deploymentStrategy: {type: Recreate}", "{}", "predictor.deploymentStrategy: .*refuses it in Knative mode"),
+        (
+            "logger: {url: http://x}",
+            "{}",
+            "predictor.logger.mode: nothing is not right (must be all, request, response)",
+        ),
+        ("logger: {mode: all, storage: {path: a}}", "{}", "predictor.logger.storage: is without parameters and key"),
+        (
+            "storageUris: [{uri: s3://a, mountPath: models}]",
+            "{}",
+            "predictor.storageUris.0..mountPath: 'models' is not",
+        ),
+        (
+            "containers: [{name: transformer-container, env: [{name: STORAGE_URI, value: s3://a}]}]",
+            "{}",
+            "containers.0..env.0..name: STORAGE_URI may not be set",
+        ),
+        ("maxReplicas: 2.5", "{}", "predictor.maxReplicas: 2.5 is not right (must be a whole number)"),
         ("", "{serving.kserve.io/stop: 'true'}", "stops the service"),
         ("", "{autoscaling.knative.dev/window: 1s}", r"metadata.annotations.autoscaling.knative.dev/window: 1s is out"),
         ("annotations: {autoscaling.knative.dev/window: 1s}", "{}", "spec.predictor.annotations.autoscaling.knative"),
