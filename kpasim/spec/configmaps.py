@@ -268,8 +268,6 @@ FEATURES: dict[str, str] = {
     )
 }  # fmt: skip
 """Keys of `config-features`, with the flags Knative ships."""
-_FLAGS = ("Enabled", "Allowed", "Disabled")
-_SECURE_FLAGS = ("Disabled", "AllowRootBounded", "Enabled")
 _RESOURCES = {
     f"revision-{resource}-{bound}": (f"{bound}s", resource)
     for resource in ("cpu", "memory", "ephemeral-storage")
@@ -444,6 +442,11 @@ def _example(defaults: Defaults, key: str, attribute: str) -> str:
     return duration_text(example) if "eadline" in key else format_float(example)
 
 
+def flags_of(key: str) -> tuple[str, ...]:
+    """What a key of `config-features` may be, in upper or lower case."""
+    return ("Enabled", "AllowRootBounded" if key == "secure-pod-defaults" else "Allowed", "Disabled")
+
+
 def _taken(defaults: Defaults, name: str, read: Mapping[str, Any]) -> Defaults:
     """The defaults with the values of a ConfigMap; of two spellings the one with dashes counts."""
     if name == KSERVE_CONFIG:
@@ -451,9 +454,8 @@ def _taken(defaults: Defaults, name: str, read: Mapping[str, Any]) -> Defaults:
     if name == "config-features":
         flags = {}
         for key, text in read.items():
-            known = _SECURE_FLAGS if key == "secure-pod-defaults" else _FLAGS
             # Knative passes over what is none of the flags.
-            flags[key] = next((flag for flag in known if flag.lower() == text.lower()), FEATURES[key])
+            flags[key] = next((flag for flag in flags_of(key) if flag.lower() == text.lower()), FEATURES[key])
         return replace(defaults, features=tuple(flags.items()))
     keys = CONFIG_MAPS[name]
     ordered = [key for key in keys if key in read]

@@ -229,6 +229,16 @@ def test_keys_that_nothing_reads_are_named_with_the_nearest_one() -> None:
     ]
 
 
+def test_a_value_that_is_no_flag_is_named() -> None:
+    """Knative passes over it, and the flag that it ships holds."""
+    flags = "kubernetes.podspec-nodeselector: enabld, multi-container: ENABLED, secure-pod-defaults: allowrootbounded"
+    Path("cluster.yaml").write_text(config_map("config-features", flags))
+    found = [one for one in check_file("ksvc.yaml", cluster_config=["cluster.yaml"]) if one.name == "unknown-key"]
+    assert [(one.place, one.fix) for one in found] == [
+        ("config-features.kubernetes.podspec-nodeselector", "Write enabled, allowed, disabled.")
+    ]
+
+
 def test_what_stands_in_the_example_is_told_to_have_no_effect() -> None:
     """Only what differs from the defaults, which the example shows as shipped."""
     example = "'_example': 'stable-window: 300s\n\n  max-scale-up-rate: 1000.0\n\n'"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from kpasim.errors import ExperimentError
 from kpasim.spec.autoscaler import CONFIG_KEYS, AutoscalerConfig, parse_config
 from kpasim.spec.base import dotted, line_of, suggestion
-from kpasim.spec.configmaps import CONFIG_MAPS, KSERVE_CONFIG, ConfigMap, Defaults, parse_defaults
+from kpasim.spec.configmaps import CONFIG_MAPS, KSERVE_CONFIG, ConfigMap, Defaults, flags_of, parse_defaults
 from kpasim.spec.objects import objects_in
 from kpasim.spec.operator import KNATIVE_SERVING, unknown_keys
 from kpasim.spec.webhook.configmap import CHECKSUM, example_checksum, refusals
@@ -38,7 +38,12 @@ def _unknown_key(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
     """A key that Knative ignores."""
     for one in maps:
         known = CONFIG_KEYS if one.name == "config-autoscaler" else tuple(CONFIG_MAPS[one.name])
-        for key in one.data:
+        for key, value in one.data.items():
+            flags = [flag.lower() for flag in flags_of(key)] if one.name == "config-features" and key in known else []
+            if flags and str(value).lower() not in flags:
+                what = f"{value!r} is no flag of {key}, and Knative passes over it"
+                why = "Such values are not refused; the flag that Knative ships holds."
+                yield _finding("warning", "unknown-key", one, key, (what, why, f"Write {', '.join(flags)}."))
             if key in known or key == EXAMPLE or one.name == KSERVE_CONFIG:
                 continue
             fix = _nearest(key, known)

@@ -239,12 +239,17 @@ def initial_above_max(case: Case) -> Iterator[Finding]:
         )
 
 
+def _idle_pods(case: Case) -> int:
+    """Pods that have to be idle for the activator to leave the path."""
+    return math.ceil(case.service.revision.target_burst_capacity / case.service.revision.total_value)
+
+
 def activator_stays(case: Case) -> Iterator[Finding]:
     """The activator never leaves the path."""
     revision = case.service.revision
     if revision.target_burst_capacity <= 0:
         return
-    pods = math.ceil(revision.target_burst_capacity / revision.total_value)
+    pods = _idle_pods(case)
     if pods <= case.most_pods and pods <= 100:
         return
     yield case.note(
@@ -263,15 +268,20 @@ def direct_path(case: Case) -> Iterator[Finding]:
     revision = case.service.revision
     capacity = revision.target_burst_capacity
     default = AutoscalerConfig().target_burst_capacity
-    if not 0 <= capacity <= revision.total_value or capacity == default:
+    if capacity < 0 or capacity == default:
+        return
+    pods = _idle_pods(case)
+    if pods > case.most_pods or pods > 100:
         return
     limit = case.service.container_concurrency
     refusal = f" From {QUEUE_PER_POD * limit} requests at one pod on it returns 503." if limit else ""
-    yield case.warn(
+    while_idle = "one pod is" if pods == 1 else f"{pods} pods are"
+    tell = case.warn if pods <= 1 else case.note
+    yield tell(
         "direct-path",
         "target-burst-capacity",
         f"target-burst-capacity {capacity:g}: "
-        f"{'' if capacity == 0 else 'the activator leaves the path while one pod is idle, and '}"
+        f"{'' if capacity == 0 else f'the activator leaves the path while {while_idle} idle, and '}"
         "requests wait inside the pod they were sent to",
         "The gateway chooses a pod when a request comes (Kourier: round robin, Istio: the less busy of two), not when "
         f"a pod is free, and a request that waits cannot move to a pod that became ready.{refusal}",
