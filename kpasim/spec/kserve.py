@@ -69,6 +69,8 @@ _NOT_SIMULATED = ("batcher", "logger", "canaryTrafficPercent")
 _RAW = {"Standard", "RawDeployment"}
 KNATIVE_MODES = {"Knative", "Serverless"}
 """Deployment modes in which KServe makes a Knative Service."""
+MODES = (*sorted(KNATIVE_MODES), *sorted(_RAW), "ModelMesh")
+"""Every deployment mode of KServe."""
 
 
 class NotOnKnativeError(PlacedError):
@@ -187,6 +189,8 @@ def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_
     refused = tuple(faults(data, is_standard=is_standard))
     scaling = _standard_scaling(data, config) if is_standard and not refused else None
     made = _Mapping({(): ()})
+    if (data["metadata"].get("annotations") or {}).get(MODE, MODES[0]) not in MODES:
+        made.dropped.append((*_OWN_ANNOTATIONS, MODE))
     predictor = data["spec"]["predictor"]
     metadata = {"name": predictor_service(data)}
     if "namespace" in data["metadata"]:
@@ -233,9 +237,10 @@ def container_place(data: Mapping[str, Any]) -> Place:
 
 
 def deployment_mode(data: Mapping[str, Any], config: KServeConfig) -> str:
-    """The mode of an InferenceService, as it or the cluster says."""
+    """The mode of an InferenceService, as it or the cluster says; KServe passes over an annotation of another text."""
     annotations = value_at(data, _OWN_ANNOTATIONS) or {}
-    return str(value_at(data, ("status", "deploymentMode")) or annotations.get(MODE) or config.deployment_mode)
+    given = annotations.get(MODE) if annotations.get(MODE) in MODES else None
+    return str(value_at(data, ("status", "deploymentMode")) or given or config.deployment_mode)
 
 
 def _is_standard(data: Mapping[str, Any], config: KServeConfig) -> bool:

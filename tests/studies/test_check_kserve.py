@@ -58,6 +58,14 @@ def test_a_minimum_that_is_written_is_no_surprise(tmp_path: Path, least: str) ->
     assert one.changes == {"service.spec.predictor.minReplicas": 0}
 
 
+def test_a_mode_that_kserve_does_not_know_is_passed_over(tmp_path: Path) -> None:
+    """The mode of the cluster holds, and the annotation is named."""
+    mode = "{serving.kserve.io/deploymentMode: rawdeployment}"
+    one = found_in(tmp_path, ISVC.replace('{autoscaling.knative.dev/max-scale: "9"}', mode))["dropped-annotation"]
+    assert one.place == "metadata.annotations.serving.kserve.io/deploymentMode"
+    assert (one.level, one.fix) == ("warning", "Write Knative or Standard.")
+
+
 def test_the_runtime_and_the_transformer_are_notes(tmp_path: Path) -> None:
     """The probe of a runtime is not known, so nothing is said of it."""
     found = found_in(tmp_path, ISVC)

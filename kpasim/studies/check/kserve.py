@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kpasim.spec.autoscaler import PREFIX, SPELLINGS
 from kpasim.spec.base import dotted
-from kpasim.spec.kserve import ANNOTATION_FIELDS, PREDICTOR
+from kpasim.spec.kserve import ANNOTATION_FIELDS, MODE, MODES, PREDICTOR
 from kpasim.studies.check.case import Case, Finding, Rule
 
 _SHORT = {key: name for name, keys in SPELLINGS.items() for key in keys}
@@ -25,6 +25,9 @@ def dropped_annotation(case: Case) -> Iterator[Finding]:
         elif key == f"{PREFIX}initial-scale":
             why = "KServe drops it where it is no whole number, or 0 while the cluster forbids that."
             fix = "Write a whole number; for 0 set allow-zero-initial-scale: true in config-autoscaler."
+        elif key == MODE:
+            why = f"KServe knows {', '.join(MODES)}, and the cluster's default mode holds otherwise."
+            fix = "Write Knative or Standard."
         else:
             why = "inferenceservice-config lists it in serviceAnnotationDisallowedList."
             fix = "Remove it, or take it off that list."
