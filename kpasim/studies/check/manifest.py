@@ -271,7 +271,8 @@ def direct_path(case: Case) -> Iterator[Finding]:
     if capacity < 0 or capacity == default:
         return
     pods = _idle_pods(case)
-    if pods > case.most_pods or pods > 100:
+    # With more of its pods idle a service has next to no requests that could wait.
+    if 2 * pods > case.most_pods and pods > 1:
         return
     limit = case.service.container_concurrency
     refusal = f" From {QUEUE_PER_POD * limit} requests at one pod on it returns 503." if limit else ""
