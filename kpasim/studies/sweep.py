@@ -37,7 +37,7 @@ from kpasim.studies.execution.engine import Engine, choose_engine, ready
 from kpasim.studies.execution.workers import Backend, spread
 from kpasim.studies.grid.axes import cells, value_text
 from kpasim.studies.grid.journal import Journal, runs
-from kpasim.studies.grid.result import SweepResult, read_plan
+from kpasim.studies.grid.result import SweepResult, label, read_plan
 from kpasim.studies.prices import prices_of, prices_to_dict
 from kpasim.studies.runner import Runner, figures_of
 from kpasim.studies.same import changes_nothing, without_effect
@@ -369,7 +369,10 @@ def execute_chunk(chunk: Chunk) -> tuple[range, Figures]:
             runner = Runner(variant, chunk.engine, until_s=chunk.until_s, stretch_s=chunk.stretch_s)
             runners = {number: runner}
         of_unit = range(block * chunk.block, min(chunk.replications, (block + 1) * chunk.block))
-        results.append(runners[number].result(of_unit))
+        try:
+            results.append(runners[number].result(of_unit))
+        except RunError as error:
+            raise RunError(f"{error} in the setting {label(chunk.settings[number])}") from None
         numbers += [number] * len(of_unit)
         replications += of_unit
     columns = {"setting": np.array(numbers), "replication": np.array(replications)}

@@ -10,6 +10,7 @@ import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -163,7 +164,7 @@ class TuneResult:
         """The experiment with the chosen settings; as it is where nothing was chosen."""
         return self.experiment.with_settings(self.chosen.settings) if self.chosen else self.experiment
 
-    @property
+    @cached_property
     def manifest(self) -> str:
         """The Service YAML with the chosen settings, everything else to the byte as it was; or that of its autoscaler.
 
@@ -172,7 +173,7 @@ class TuneResult:
         """
         return written(self.tuned)
 
-    @property
+    @cached_property
     def changes(self) -> str:
         """What the chosen settings change in what is written, as a unified diff; empty where nothing."""
         before, after = written(self.experiment), self.manifest

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from kpasim.cli.sweep import effects_table, front_table
 from kpasim.errors import RunError
 from kpasim.spec.experiment import load
 from kpasim.spec.sweep import load_sweep
+from kpasim.studies import runner
 from kpasim.studies import sweep as module
 from kpasim.studies.execution.workers import spread
 from kpasim.studies.grid.journal import Journal, runs
@@ -313,6 +315,15 @@ def test_percentiles_may_change_between_resumes(folder: Path, tmp_path: Path) ->
     for name in ("plan.json", "replications.parquet"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     assert sweep(path, out=tmp_path, resume=True, engine="reference").pareto()[0]["p50"] > 0
+
+
+def test_the_setting_that_cannot_be_simulated_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a setting has more pods in its time than a run may have, the message says which."""
+    monkeypatch.setattr(runner, "Allocation", partial(runner.Allocation, pods=1, most_pods=2))
+    with pytest.raises(
+        RunError, match=r"^painting: more than 2 pods .* in the setting max-scale 2, min-scale 0, window"
+    ):
+        sweep(file, engine="reference", processes=1)
 
 
 def test_dask_gives_the_same_rows(file: Path, folder: Path, tmp_path: Path) -> None:
