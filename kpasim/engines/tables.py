@@ -288,7 +288,9 @@ def _columns(parts: Sequence[NDArray[np.void]]) -> Callable[[str], NDArray[Any]]
     if len(parts) == 1:
         return lambda name: np.ascontiguousarray(parts[0][name])[np.newaxis]
     there = np.arange(lengths.max(initial=0)) < lengths[:, np.newaxis]
-    together = np.concatenate(parts)
+    kind = parts[0].dtype
+    # As bytes: numpy compares the fields of records, one by one, for each part.
+    together = np.concatenate([part.view(f"V{kind.itemsize}") for part in parts]).view(kind)
 
     def column(name: str) -> NDArray[Any]:
         kind = together.dtype[name]

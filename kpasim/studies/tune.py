@@ -399,6 +399,7 @@ class _Search:
         self._per_month = self._stretch_s is not None or experiment.repeat_s is not None
         self._probability = probability
         self._simulated = 0
+        self._known: dict[str, Judged] = {}
         self._judged_on = max(JUDGED_ON_LEAST, min(JUDGED_ON, budget // 8))
         self._ladder_budget = max(LADDER_LEAST, round(LADDER_SHARE * budget))
         self._horizon_s = experiment.horizon_s
@@ -524,8 +525,11 @@ class _Search:
         return names[minimise], {"pod-seconds": "pod-seconds", "gpu-seconds": "GPU-seconds"}[minimise]
 
     def _judged(self, settings: dict[str, Any]) -> Judged:
-        """Settings in replications that took no part in the race."""
-        return self._judged_in(settings, self._judged_on)
+        """Settings in replications that took no part in the race; steps of a ladder are often the same ones."""
+        key = repr(sorted(settings.items()))
+        if key not in self._known:
+            self._known[key] = self._judged_in(settings, self._judged_on)
+        return self._known[key]
 
     def _judged_in(self, settings: dict[str, Any], count: int) -> Judged:
         figures = self._runner(settings).slo_figures(range(FRESH, FRESH + count), threads=0)
