@@ -23,8 +23,11 @@ interrupt that finds it unsettles."""
 WAVE = 8
 """Jobs of each worker at a time where results come in lists."""
 
-_ENDED = {"BrokenProcessPool", "TerminatedWorkerError", "KilledWorker", "WorkerCrashedError", "ActorDiedError"}
-"""Errors of loky, Dask and Ray that tell of a worker which is gone."""
+_ENDED = {
+    "BrokenProcessPool", "TerminatedWorkerError", "KilledWorker", "WorkerCrashedError", "ActorDiedError",
+    "RaySystemError",
+}  # fmt: skip
+"""Errors of loky, Dask and Ray that tell of a worker which is gone, or cannot read its work."""
 
 _Job = TypeVar("_Job")
 _Done = TypeVar("_Done")
@@ -91,7 +94,8 @@ def _said_in_a_line(backend: Backend) -> Iterator[None]:
         names = {one.__name__ for one in type(error).__mro__}
         if names.isdisjoint(_ENDED):
             raise
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        cause = getattr(error, "cause", None) or error  # Ray's own begin with where they were raised
+        why = (str(cause).strip().splitlines() or [type(error).__name__])[0]
         message = f"--backend {backend}: a worker could not start, or ended before its work was done ({why})"
         raise RunError(message) from None
 
