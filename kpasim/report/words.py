@@ -44,26 +44,12 @@ def setting(experiment: Experiment) -> str:
 
 def load_words(load: Workload) -> str:
     """What the clients did: ``5 hey clients, 50 requests``, ``poisson arrivals, 0.5/s for 30 min``."""
+    from kpasim.spec.workload import Words
+
     length_s = getattr(load, "duration_s", None) or load.length_s
     lasted = f" for {seconds(length_s)}" if length_s else ""
     limit = f", client timeout {seconds(load.timeout_s)}" if load.timeout_s else ""
-    return f"{load.in_words(_Words())}{lasted}{limit}"
-
-
-class _Words:
-    """How a report says numbers."""
-
-    def rate(self, per_s: float) -> str:
-        """A rate in the unit that people would choose."""
-        return rate(per_s)
-
-    def seconds(self, time_s: float) -> str:
-        """A time."""
-        return seconds(time_s)
-
-    def counted(self, count: int, thing: str) -> str:
-        """A number of things."""
-        return counted(count, thing)
+    return f"{load.in_words(Words(rate, seconds, counted))}{lasted}{limit}"
 
 
 def rate(per_s: float) -> str:

@@ -11,7 +11,8 @@ workload of another rate under the same seed meets the same luck.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -26,17 +27,18 @@ STATES = 1 << 40
 """Index of the first uniform number that changes of rate draw on, far from those of requests."""
 
 
-class Words(Protocol):
-    """How numbers are said to people."""
+class Words(NamedTuple):
+    """How numbers are said to people.
 
-    def rate(self, per_s: float) -> str:
-        """A rate: `2/s`, `18/h`."""
+    Attributes:
+        rate: A rate per second in the unit that people would choose.
+        seconds: A time.
+        counted: A number of things, with their name.
+    """
 
-    def seconds(self, time_s: float) -> str:
-        """A time: `30 min`."""
-
-    def counted(self, count: int, thing: str) -> str:
-        """A number of things: `1 request`, `50 requests`."""
+    rate: Callable[[float], str]
+    seconds: Callable[[float], str]
+    counted: Callable[[int, str], str]
 
 
 class Sessions(Spec):
