@@ -5,6 +5,7 @@ A target that is not given is the target of the Service's manifest, so that auto
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -13,7 +14,6 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from kpasim.policy.ray_serve import CONTROL_LOOP_NS
 from kpasim.spec.base import Count, Number, Positive, Spec, Whole, wrong
 from kpasim.spec.quantities import PositiveSeconds, Seconds, Share, duration_text
 
@@ -486,6 +486,8 @@ class RayServe(Deployed):
         to_zero_s = self.downscale_delay_s if to_zero_s is None else to_zero_s
         settles_s = self.downscale_delay_s + self.look_back_period_s + (0.0 if self.min_replicas else to_zero_s)
         delays = (self.upscale_delay_s, self.downscale_delay_s, to_zero_s)
+        from kpasim.policy.ray_serve import CONTROL_LOOP_NS  # numpy, which takes longer than to check a manifest
+
         return Deployment(
             least=self.min_replicas,
             most=self.max_of(max_scale),
@@ -553,7 +555,9 @@ def of_hpa_class(metric: str, target: str | None, min_scale: int, max_scale: int
     given: dict[str, Any] = {"kind": "hpa", "metric": metric, "min_replicas": max(min_scale, 1)}
     given["max_replicas"] = max(min(max_scale or _MANY, _MANY), given["min_replicas"])
     if target is not None:
-        given["target"] = float(target)
+        number = float(target)
+        whole = math.ceil if metric == "cpu" else int
+        given["target"] = float(whole(number)) if math.isfinite(number) else number
     if window_s is not None:
         window = {"stabilization_window_s": window_s}
         given["behavior"] = {"scale_up": window, "scale_down": window}

@@ -10,7 +10,7 @@ import pytest
 from kpasim.errors import ExperimentError
 from kpasim.spec.autoscaler import HPA as HPA_CLASS
 from kpasim.spec.experiment import Experiment, from_mapping
-from kpasim.spec.scaling import KINDS, Hpa, Keda, Kpa, Schedule, Spare, days_of, moment_of
+from kpasim.spec.scaling import KINDS, Hpa, Keda, Kpa, Schedule, Spare, days_of, moment_of, of_hpa_class
 from tests.services import service
 
 SERVICE = service()
@@ -149,3 +149,19 @@ def test_a_schedule_may_not_ask_for_more_than_the_maximum() -> None:
     with pytest.raises(ExperimentError, match=r"windows\[0\].replicas: 4 is more than max-scale, 3"):
         of(scaling).with_setting("service.annotations.max-scale", "3")
     assert of(scaling).with_setting("service.annotations.max-scale", "4").revision.max_scale == 4
+
+
+@pytest.mark.parametrize(
+    ("metric", "text", "target"), [("cpu", "99.9", 100.0), ("cpu", "60", 60.0), ("rps", "2.7", 2.0)]
+)
+def test_targets_of_knatives_hpa_class_are_whole_numbers(metric: str, text: str, target: float) -> None:
+    """Knative rounds percents of CPU up and cuts other targets; a maximum beyond all pods is none."""
+    hpa = of_hpa_class(metric, text, 0, 2**31 - 1, None)
+    assert (hpa.target, hpa.min_replicas, hpa.max_replicas) == (target, 1, 10**6)
+
+
+@pytest.mark.parametrize(("metric", "text"), [("rps", "0.5"), ("cpu", "1e300"), ("concurrency", "NaN")])
+def test_a_target_that_no_hpa_can_have_is_named_in_one_line(metric: str, text: str) -> None:
+    """Kubernetes refuses the HPA that Knative would make."""
+    with pytest.raises(ValueError, match=r"^has a [^\n]*$"):
+        of_hpa_class(metric, text, 0, 0, None)
