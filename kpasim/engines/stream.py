@@ -171,9 +171,7 @@ class _Run:
 def _events(arrays: Arrays) -> Ints:
     """All scheduled events, as rows of time, kind and entity."""
     queue = arrays.read("event_queue")
-    scheduled = arrays.heap[: queue.size]
-    if queue.hot_ns != FOREVER_NS:
-        scheduled = np.concatenate((scheduled, [[queue.hot_ns, queue.hot_key]]))
+    scheduled = np.concatenate((arrays.near[1 : queue.near + 1], arrays.heap[: queue.size]))
     kinds, entities = scheduled[:, 1] >> ENTITY_BITS, scheduled[:, 1] & ((1 << ENTITY_BITS) - 1)
     return np.stack((scheduled[:, 0], kinds, entities), axis=1)
 
@@ -183,10 +181,12 @@ def _schedule_again(arrays: Arrays, events: Ints) -> None:
     events = events[events[:, 2] >= 0]
     keys = (events[:, 1] << ENTITY_BITS) | events[:, 2]
     order = np.lexsort((keys, events[:, 0]))
-    arrays.heap[: len(order), 0] = events[order, 0]
-    arrays.heap[: len(order), 1] = keys[order]
-    arrays.heap[len(order) : len(order) + event_queue.BEHIND, 0] = FOREVER_NS
-    arrays.write("event_queue", EventQueue(size=len(order)))
+    scheduled = np.stack((events[order, 0], keys[order]), axis=1)
+    near, later = scheduled[: event_queue.HALF], scheduled[event_queue.HALF :]
+    arrays.near[1 : len(near) + 1] = near[::-1]
+    arrays.heap[: len(later)] = later
+    arrays.heap[len(later) : len(later) + event_queue.BEHIND, 0] = FOREVER_NS
+    arrays.write("event_queue", EventQueue(size=len(later), near=len(near)))
 
 
 def _pods_of(arrays: Arrays, events: Ints) -> list[tuple[Any, Ints, Any]]:

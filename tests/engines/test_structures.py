@@ -9,11 +9,46 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kpasim.engines.clock import ENTITY_BITS
+from kpasim.engines.compiled import event_queue
 from kpasim.engines.model import activator, kubelet, reconciler, sharing, state, views
 from kpasim.engines.model.state import EACH, NOTHING, Share, Shared
+from kpasim.engines.params import FOREVER_NS
 from kpasim.policy import pods, routing
 
 PODS = 1000
+
+
+@pytest.mark.parametrize("ahead", [3, state.NEAR, 1000])
+def test_events_come_in_their_order(ahead: int) -> None:
+    """However many events are ahead, the first one is that of a sorted list: by time, kind and entity."""
+    dice = random.Random(ahead)
+    sim: Any = SimpleNamespace(
+        now_ns=0,
+        fault=state.NO_FAULT,
+        event_queue=state.EventQueue(),
+        near=np.zeros((state.NEAR + 1, 2), dtype=np.int64),
+        heap=np.zeros((4000, 2), dtype=np.int64),
+    )
+    event_queue.clear(sim)
+    listed: list[tuple[int, int, int]] = []
+    for step in range(20_000):
+        if dice.random() < (0.5 if len(listed) < ahead else 0.4) and step < 15_000:
+            event = (sim.now_ns + dice.choice([0, 1, 5, dice.randrange(5000)]), dice.randrange(26), dice.randrange(9))
+            event_queue.schedule(sim, *event)
+            listed.append(event)
+        time_ns, key = sim.near[sim.event_queue.near]
+        if not listed:
+            assert time_ns == FOREVER_NS
+            continue
+        first = min(listed)
+        assert (time_ns, key >> ENTITY_BITS, key & ((1 << ENTITY_BITS) - 1)) == first
+        assert event_queue.is_quiet_now(sim) == (first[0] > sim.now_ns)
+        if dice.random() < (0.4 if len(listed) < ahead and step < 15_000 else 0.6):
+            sim.now_ns = first[0]
+            listed.remove(first)
+            event_queue.take_first(sim)
+    assert sim.fault == state.NO_FAULT
 
 
 def test_views_choose_as_the_policies_choose() -> None:

@@ -1,4 +1,8 @@
-"""The fast event queue: a heap by time, kind and entity, with the earliest of the latest few beside it.
+"""The fast event queue: the next few events in their order, and a heap of all that come after these.
+
+A run seldom has more than some dozens of events ahead, and moving a few of them up is quicker than any step through a
+heap: branches are foreseen, and what comes next is always the last row. In front of the first row stands an event that
+never comes, so nobody asks whether there is one.
 
 Each event of the heap has four below it, which lie together in memory: long heaps wait for memory most. Behind the last
 one there are always three places with an event that never comes, so that nobody asks how many of the four there are.
@@ -7,35 +11,66 @@ one there are always three places with an event that never comes, so that nobody
 from __future__ import annotations
 
 from kpasim.engines.clock import ENTITY_BITS
-from kpasim.engines.model.state import MORE_EVENTS, Simulation
+from kpasim.engines.model.state import MORE_EVENTS, NEAR, Simulation
 from kpasim.engines.params import FOREVER_NS
 
 BEHIND = 3
 """Places behind the last event of the heap that hold one that never comes."""
+HALF = NEAR // 2
+"""Events that move at once between the next few and the heap."""
 
 
 def schedule(sim: Simulation, time_ns: int, kind: int, entity: int) -> None:
-    """Schedule an event.
-
-    The earliest of the latest few is kept beside the heap: what comes next was often scheduled a moment ago, and then
-    never sees the heap.
-    """
-    queue = sim.event_queue
+    """Schedule an event."""
+    queue, near = sim.event_queue, sim.near
     key = (kind << ENTITY_BITS) | entity
-    hot_ns = queue.hot_ns
-    hot_key = queue.hot_key
-    if time_ns < hot_ns or (time_ns == hot_ns and key < hot_key):
-        queue.hot_ns = time_ns
-        queue.hot_key = key
-        if hot_ns != FOREVER_NS:
-            push(sim, hot_ns, hot_key)
-    else:
+    if queue.near == NEAR:
+        put_off(sim)
+    # Whatever is on the heap comes after all of the next few.
+    if queue.size and (near[1, 0] < time_ns or (near[1, 0] == time_ns and near[1, 1] < key)):
         push(sim, time_ns, key)
+        return
+    place = queue.near
+    queue.near = place + 1
+    while near[place, 0] < time_ns or (near[place, 0] == time_ns and near[place, 1] < key):
+        near[place + 1, 0] = near[place, 0]
+        near[place + 1, 1] = near[place, 1]
+        place -= 1
+    near[place + 1, 0] = time_ns
+    near[place + 1, 1] = key
 
 
 def is_quiet_now(sim: Simulation) -> bool:
     """Whether no other event of this moment is scheduled."""
-    return bool(sim.heap[0, 0] > sim.now_ns and sim.event_queue.hot_ns > sim.now_ns)
+    return bool(sim.near[sim.event_queue.near, 0] > sim.now_ns)
+
+
+def take_first(sim: Simulation) -> None:
+    """Take the first event away."""
+    queue = sim.event_queue
+    queue.near -= 1
+    if queue.near == 0 and queue.size:
+        fetch(sim)
+
+
+def put_off(sim: Simulation) -> None:
+    """Move the later half of the next few to the heap."""
+    near = sim.near
+    for place in range(1, HALF + 1):
+        push(sim, near[place, 0], near[place, 1])
+        near[place, 0] = near[place + HALF, 0]
+        near[place, 1] = near[place + HALF, 1]
+    sim.event_queue.near = HALF
+
+
+def fetch(sim: Simulation) -> None:
+    """Make the first events of the heap the next few."""
+    count = min(sim.event_queue.size, HALF)
+    for place in range(count, 0, -1):
+        sim.near[place, 0] = sim.heap[0, 0]
+        sim.near[place, 1] = sim.heap[0, 1]
+        drop_first(sim)
+    sim.event_queue.near = count
 
 
 def push(sim: Simulation, time_ns: int, key: int) -> None:
@@ -89,7 +124,9 @@ def drop_first(sim: Simulation) -> None:
 
 
 def clear(sim: Simulation) -> None:
-    """No event is scheduled; whoever looks for the first one need not ask whether there is one."""
+    """No event is scheduled."""
+    sim.near[0, 0] = FOREVER_NS
+    sim.near[0, 1] = FOREVER_NS
     for place in range(BEHIND + 1):
         sim.heap[place, 0] = FOREVER_NS
 
@@ -100,4 +137,4 @@ def is_earlier(sim: Simulation, one: int, other: int) -> bool:
     return bool((heap[one, 0] < heap[other, 0]) | ((heap[one, 0] == heap[other, 0]) & (heap[one, 1] < heap[other, 1])))
 
 
-KERNELS = (rise, push, schedule, is_quiet_now, is_earlier, drop_first, clear)
+KERNELS = (rise, push, is_earlier, drop_first, put_off, fetch, schedule, is_quiet_now, take_first, clear)

@@ -55,23 +55,14 @@ def go_on(sim: Simulation) -> None:
             time_ns = due_ns
             kind = TICK
         # The earliest of what was scheduled.
-        scheduled_ns = sim.heap[0, 0]
-        key = sim.heap[0, 1]
-        from_heap = True
-        if sim.event_queue.hot_ns < scheduled_ns or (
-            sim.event_queue.hot_ns == scheduled_ns and sim.event_queue.hot_key < key
-        ):
-            scheduled_ns = sim.event_queue.hot_ns
-            key = sim.event_queue.hot_key
-            from_heap = False
+        first = sim.event_queue.near
+        scheduled_ns = sim.near[first, 0]
+        key = sim.near[first, 1]
         if scheduled_ns < time_ns or (scheduled_ns == time_ns and key >> ENTITY_BITS < kind):
             if scheduled_ns == FOREVER_NS:
                 break
             sim.now_ns = scheduled_ns
-            if from_heap:
-                event_queue.drop_first(sim)
-            else:
-                sim.event_queue.hot_ns = FOREVER_NS
+            event_queue.take_first(sim)
             events.handle(sim, key >> ENTITY_BITS, key & ENTITY_MASK)
             continue
         if time_ns == FOREVER_NS:

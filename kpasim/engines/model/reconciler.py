@@ -357,13 +357,12 @@ def remove_pods(sim: Simulation, surplus: int) -> None:
     candidates = sim.candidates
     for index in range(views.alive(sim)):
         which = sim.alive_pods[index]
-        if not sim.pods[which].terminating:
+        pod = sim.pods[which]
+        if not pod.terminating:
             candidates[count] = which
             count += 1
-    for index in range(count):
-        node = sim.pods[candidates[index]].node
-        if node != NOTHING:
-            sim.nodes[node].candidates = 0
+            if pod.node != NOTHING:
+                sim.nodes[pod.node].candidates = 0
     for index in range(count):
         node = sim.pods[candidates[index]].node
         if node != NOTHING:

@@ -44,10 +44,12 @@ NOT_WAITING, FOR_TURN, FOR_PULL, FOR_NODE = range(4)
 
 # Rows of Simulation.late_ns, a row for each thing that is late; each activator has two more.
 (LATE_TICKS, LATE_SCRAPES, LATE_RECONCILES, LATE_STATUSES, LATE_ACTIVATOR) = range(5)
-LATE_AT_ONCE = 16
+LATE_AT_ONCE = 64
 """Jitters worked out at once."""
 RULE_STATE = 8
 """Numbers that a rule can remember, see ``Simulation.rule_state``."""
+NEAR = 64
+"""Events that the compiled engine keeps in their order at most."""
 
 
 class Entity:
@@ -287,16 +289,15 @@ class Recorder(Entity):
 
 @dataclass(slots=True)
 class EventQueue(Entity):
-    """What the fast event queue of the compiled engine keeps beside its heap.
+    """The fast event queue of the compiled engine.
 
     Attributes:
         size: Events on the heap.
-        hot_ns: Time of the earliest of the latest few, which is not on the heap; ``hot_key`` is its kind and entity.
+        near: Events in ``near``, which all come before these.
     """
 
     size: int = 0
-    hot_ns: int = FOREVER_NS
-    hot_key: int = 0
+    near: int = 0
 
 
 @dataclass(slots=True)
@@ -586,7 +587,8 @@ class Simulation(Core):
         params: The experiment.
         draws: Random numbers of the replication.
         supply: Which of them are there.
-        heap: The event queue of the compiled engine, see ``compiled/event_queue.py``.
+        near: The next few events of the compiled engine, the first one last; ``heap`` has the others, see
+            ``compiled/event_queue.py``.
         requests: One for each request on its way, or for each request of the run; ``links`` and ``shares`` likewise.
         drawn: Which draws each request of a closed loop took.
         first_byte_due: When the response of each request begins [ns], where that is limited.
@@ -630,6 +632,7 @@ class Simulation(Core):
     cluster: Annotated[Cluster, Field(Cluster)]
     recorder: Annotated[Recorder, Field(Recorder)]
     event_queue: Annotated[EventQueue, Field(EventQueue)]
+    near: Annotated[Any, Field(int, (NEAR + 1, 2))]
     heap: Annotated[Any, Field(int, ("events", 2))]
     requests: Annotated[list[Request], Field(Request, ("requests",))]
     links: Annotated[list[Link], Field(Link, ("requests",))]
