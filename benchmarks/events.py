@@ -1,12 +1,10 @@
 """Count what a request of the speed comparison costs in events: `python benchmarks/events.py`, some seconds.
 
-The compiled engine's own loop runs as plain Python, and its events are counted. `--write` puts the counts
-into docs/performance.md.
+The compiled engine's own loop runs as plain Python, and its events are counted.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -17,17 +15,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.pages import put, table
-from benchmarks.speed import Prepared, pods_for, poisson
-from kpasim.engines import reference
+from benchmarks.pages import table
+from benchmarks.shapes import Shape
+from kpasim.engines import lower, reference, sampling
 from kpasim.engines.compiled import event_queue, loop
 from kpasim.engines.model import events
 from kpasim.engines.model.state import NEAR
 from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import Draws, Params
 
-PAGE, PROGRAM = "docs/performance.md", "benchmarks/events.py"
-REQUESTS = 10_000
+LOAD = Shape(1, 10_000, 1500)
 
 
 class PlainLoop(reference.Simulation):
@@ -80,36 +77,27 @@ def count() -> tuple[Counter[str], int]:
 
     for module, name in ((events, "handle_clock"), (events, "handle"), (event_queue, "push")):
         setattr(module, name, counted(getattr(module, name)))
-    what = Prepared(poisson(REQUESTS), pods_for(REQUESTS))
-    outcome = run(what.params, what.draws)
+    what = LOAD.experiment()
+    params = lower.lower(what)
+    outcome = run(params, sampling.Sampler(what, params).draw_many([0], pods=LOAD.pods, nodes=LOAD.pods)[0])
     return calls, len(outcome.requests)
 
 
-def main() -> None:
-    """Count, print, and write the page if asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
-    given = parser.parse_args()
+def rows() -> list[tuple[str, ...]]:
+    """The table of events."""
     calls, requests = count()
     scheduled = calls["handle"]
-    text = table(
+    clocks = "of clocks that need no scheduling: sends, reports, scrapes, ticks"
+    return [
         ("events", "for each request"),
-        (
-            ("scheduled", f"{scheduled / requests:.1f}"),
-            ("of these, once on the heap", f"{calls['push'] / requests:.1f}"),
-            (
-                "of clocks that need no scheduling: sends, reports, scrapes, ticks",
-                f"{calls['handle_clock'] / requests:.1f}",
-            ),
-            ("all", f"{(scheduled + calls['handle_clock']) / requests:.1f}"),
-            ("ahead at a time, on average", f"{calls['waiting'] / scheduled:.0f}"),
-        ),
-        to_the_right=True,
-    )
-    print(text)
-    if given.write:
-        put(PAGE, PROGRAM, text)
+        ("scheduled", f"{scheduled / requests:.1f}"),
+        ("of these, once on the heap", f"{calls['push'] / requests:.1f}"),
+        (clocks, f"{calls['handle_clock'] / requests:.1f}"),
+        ("all", f"{(scheduled + calls['handle_clock']) / requests:.1f}"),
+        ("ahead at a time, on average", f"{calls['waiting'] / scheduled:.0f}"),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    head, *body = rows()
+    print(table(head, body, to_the_right=True))

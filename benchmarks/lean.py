@@ -1,8 +1,7 @@
-"""Time the engine beside a loop in C that does the same work and nothing else: `python benchmarks/lean.py`.
+"""The engine beside a loop in C that does the same work and nothing else; `benchmarks/speed.py` measures it.
 
 The loop (`benchmarks/lean.c`, compiled with cc) is given the same send, service and start times, and leaves a table of
 requests, of pods and of decisions. It has no delays, so its pods and latencies are near those of kpasim, not equal.
-`--write` puts the table into docs/performance.md.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,16 +17,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks.pages import put, table
 from benchmarks.shapes import SHAPES
 from kpasim.engines import compiled, lower, sampling
 from kpasim.engines import outcome as of
 from kpasim.engines.outcome import REQUEST
 from kpasim.engines.params import STAGES
 
-PAGE, PROGRAM = "docs/performance.md", "benchmarks/lean.py"
 SOURCE = Path(__file__).with_suffix(".c")
 NAMES = ("headline", "50 a second", "500 a second")
 REPEATS = 5
@@ -113,27 +107,16 @@ def timed(work: Callable[[], Any], times: list[float]) -> Any:
     return done
 
 
-def main() -> None:
-    """Measure all loads and print, or write, the table."""
+def rows() -> list[tuple[str, ...]]:
+    """The table of all loads."""
     with tempfile.TemporaryDirectory() as folder:
         loop = built(folder)
-        rows = [measured(name, loop) for name in NAMES]
-    heads = ("load", "a request in kpasim", "in the loop", "ratio", "mean latency", "pods")
-    text = table(
-        heads,
-        [
-            (
-                row.name, f"{row.us[0]:.2f} µs", f"{row.us[1]:.2f} µs", f"{row.ratio:.1f}",
-                " and ".join(f"{one:.2f} s" for one in row.latency_s), " and ".join(f"{one:,}" for one in row.pods),
-            )
-            for row in rows
-        ],
-        to_the_right=True,
-    )  # fmt: skip
-    print(text)
-    if "--write" in sys.argv[1:]:
-        put(PAGE, PROGRAM, text)
-
-
-if __name__ == "__main__":
-    main()
+        found = [measured(name, loop) for name in NAMES]
+    lines: list[tuple[str, ...]] = [("load", "a request in kpasim", "in the loop", "ratio", "mean latency", "pods")]
+    for row in found:
+        latency, pods = (
+            " and ".join(f"{one:.2f} s" for one in row.latency_s),
+            " and ".join(f"{one:,}" for one in row.pods),
+        )
+        lines.append((row.name, f"{row.us[0]:.2f} µs", f"{row.us[1]:.2f} µs", f"{row.ratio:.1f}", latency, pods))
+    return lines

@@ -1,32 +1,46 @@
-"""Shapes of load whose cost was out of proportion once: what a request costs, and how the cost grows with the duration.
+"""Loads whose cost was out of proportion once: what a request costs, and how the cost grows with the duration.
 
-`python benchmarks/shapes.py [NAME ...]` prints a row for each shape; `--write` puts the table into docs/performance.md.
-With `--json` the rows are for other programs, such as a comparison with an older version:
-
-    git worktree add ../before VERSION
-    PYTHONPATH=../before KPASIM_CACHE_DIR=/tmp/before python benchmarks/shapes.py --json headline
+`benchmarks/speed.py` measures them. By itself, `python benchmarks/shapes.py NAME` prints the CPU time of a request of
+one load [µs], which `speed.py --before` asks of an older version.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))
-
-from benchmarks.pages import put, table
 from kpasim.engines import compiled, lower, sampling
 from kpasim.spec.experiment import Experiment, from_mapping
 
-PAGE, PROGRAM = "docs/performance.md", "benchmarks/shapes.py"
 REPEATS = 3
 SHARING = {"time": {"distribution": "exponential", "mean": "10s"}, "slots": 0, "slowdown": [1.0, 1.0]}
 ONE_POD = {"min-scale": "1", "max-scale": "1", "target": "1000"}
+
+
+def experiment(
+    workload: Mapping[str, Any],
+    service_s: float = 10.0,
+    *,
+    annotations: Mapping[str, str] = {},
+    concurrency: int = 1,
+    model: Mapping[str, Any] = {},
+    **more: Any,
+) -> Experiment:
+    """One request at a time on each pod, exponential service, 30 s for a cold start, Knative's defaults."""
+    metadata = {"annotations": {f"autoscaling.knative.dev/{key}": value for key, value in annotations.items()}}
+    spec = {"containerConcurrency": concurrency, "containers": [{"image": "example.com/model"}]}
+    service = {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": "load"},
+        "spec": {"template": {"metadata": metadata, "spec": spec}},
+    }
+    service_time = {"distribution": "exponential", "mean": f"{service_s}s"}
+    model = {"service-time": service_time, "cold-start": "30s", **model}
+    return from_mapping({"service": service, "workload": workload, "model": model, **more})
 
 
 class Shape(NamedTuple):
@@ -37,7 +51,7 @@ class Shape(NamedTuple):
         requests: Requests, on average.
         pods: Pods there are random numbers for.
         service_s: Mean service time, exponential.
-        more: Other sections of the experiment; ``annotations`` and ``concurrency`` are those of the Service.
+        more: What else ``experiment`` takes.
     """
 
     rate: float
@@ -48,28 +62,9 @@ class Shape(NamedTuple):
 
     def experiment(self, times: float = 1.0) -> Experiment:
         """The experiment, ``times`` as long."""
-        more = dict(self.more)
-        annotations = {f"autoscaling.knative.dev/{key}": value for key, value in more.pop("annotations", {}).items()}
-        spec = {
-            "containerConcurrency": more.pop("concurrency", 1),
-            "containers": [{"image": "example.com/model"}],
-        }
-        service = {
-            "apiVersion": "serving.knative.dev/v1",
-            "kind": "Service",
-            "metadata": {"name": "shape"},
-            "spec": {"template": {"metadata": {"annotations": annotations}, "spec": spec}},
-        }
         duration = f"{times * self.requests / self.rate}s"
-        service_time = {"distribution": "exponential", "mean": f"{self.service_s}s"}
-        return from_mapping(
-            {
-                "service": service,
-                "workload": {"kind": "poisson", "rate": self.rate, "duration": duration, "timeout": "0s"},
-                "model": {"service-time": service_time, "cold-start": "30s", **more.pop("model", {})},
-                **more,
-            }
-        )
+        workload = {"kind": "poisson", "rate": self.rate, "duration": duration, "timeout": "0s"}
+        return experiment(workload, self.service_s, **self.more)
 
 
 def _stage(**settings: Any) -> dict[str, Any]:
@@ -152,23 +147,18 @@ def growth(name: str, repeats: int = REPEATS) -> float:
     return long / short
 
 
-def main() -> None:
-    """Measure and print, and write the page if asked."""
-    options, names = ([one for one in sys.argv[1:] if (one[:2] == "--") == is_option] for is_option in (True, False))
-    rows = measured(names or list(SHAPES))
-    if "--json" in options:
-        print(json.dumps([row._asdict() for row in rows]))
-        return
-    lines = [("load", "requests", "pods", "CPU time of a request", "to the first", "10 times the duration")]
-    for row in rows:
+def rows() -> list[tuple[str, ...]]:
+    """The table of all shapes."""
+    found = measured(list(SHAPES))
+    lines: list[tuple[str, ...]] = [
+        ("load", "requests", "pods", "CPU time of a request", "to the first", "10 times the duration")
+    ]
+    for row in found:
         times = f"{growth(row.name):.1f} times"
-        cells = (f"{row.requests:,}", f"{row.pods:,}", f"{row.us:.2f} µs", f"{row.us / rows[0].us:.1f}", times)
+        cells = (f"{row.requests:,}", f"{row.pods:,}", f"{row.us:.2f} µs", f"{row.us / found[0].us:.1f}", times)
         lines.append((row.name, *cells))
-    text = table(lines[0], lines[1:], to_the_right=True)
-    print(text)
-    if "--write" in options:
-        put(PAGE, PROGRAM, text)
+    return lines
 
 
 if __name__ == "__main__":
-    main()
+    print(measured(sys.argv[1:])[0].us)

@@ -1,8 +1,11 @@
-"""Time kpasim beside other simulators, in one run: `python benchmarks/speed.py`, about two minutes.
+"""Time kpasim beside other simulators, under other loads and beside a loop in C: `python benchmarks/speed.py`, MINUTES.
 
-Needs the extra `bench`. Times are CPU time of one process, medians of a few runs, so that a busy machine distorts them
-little; compare ratios rather than seconds. `--write` puts the tables into docs/performance.md and the
-README, `--cold` also times a compilation from nothing.
+Needs the extra `bench`, and `cc`. Times are CPU time of one process, medians of a few runs, so that a busy machine
+distorts them little; compare ratios rather than seconds. `--write` puts the tables into docs/performance.md and the
+README, `--cold` also times a compilation from nothing. `--before` compares with an older version and nothing else:
+
+    git worktree add ../before VERSION
+    python benchmarks/speed.py --before ../before
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import tempfile
 import time
 import tracemalloc
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,17 +30,20 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import events, lean, shapes
 from benchmarks.pages import ROOT, put, table
+from benchmarks.shapes import Shape, experiment
 from kpasim import load
 from kpasim.engines import compiled, lower, reference, sampling
-from kpasim.spec.experiment import Experiment, from_mapping
+from kpasim.spec.experiment import Experiment
 from kpasim.studies.execution.allocation import FIRST_PODS
 from kpasim.studies.statistics import statistics as counted
 
 PAGE, PROGRAM = "docs/performance.md", "benchmarks/speed.py"
-RATE, SERVICE_S = 1.0, 10.0
-DAY_S = 86_400
+RATE = 1.0
 Row = tuple[str, ...]
+PARTS: dict[str, Callable[[], list[Row]]] = {"other loads": shapes.rows, "loop in C": lean.rows, "events": events.rows}
+"""Tables of the page beside the first two."""
 
 
 def cpu_s(work: Callable[[], Any], repeats: int = 5) -> float:
@@ -50,29 +56,9 @@ def cpu_s(work: Callable[[], Any], repeats: int = 5) -> float:
     return statistics.median(times)
 
 
-def experiment(workload: dict[str, Any], **more: Any) -> Experiment:
-    """One request at a time on each pod, 10 s each on average, 30 s for a cold start, Knative's defaults."""
-    annotations = more.pop("annotations", {})
-    template = {
-        "metadata": {"annotations": {f"autoscaling.knative.dev/{key}": value for key, value in annotations.items()}},
-        "spec": {"containerConcurrency": 1, "containers": [{"image": "example.com/model"}]},
-    }
-    service = {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "metadata": {"name": "speed"},
-        "spec": {"template": template},
-    }
-    model = {
-        "service-time": {"distribution": "exponential", "mean": f"{SERVICE_S}s"},
-        "cold-start": "30s",
-    }
-    return from_mapping({"service": service, "workload": workload, "model": model, **more})
-
-
 def poisson(requests: int, rate: float = RATE) -> Experiment:
     """The load of the comparison: the pods are busy for 70 % of the time, as Knative's target says."""
-    return experiment({"kind": "poisson", "rate": rate, "duration": f"{requests / rate}s", "timeout": "0s"})
+    return Shape(rate, requests, pods_for(requests)).experiment()
 
 
 class Prepared:
@@ -324,18 +310,48 @@ def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines() if Path(path).exists() else []
 
 
+def compared(before: Path) -> list[Row]:
+    """CPU time of a request in an older version and in this one, turn about; the ratio is the median of pairs."""
+
+    def us(name: str, tree: Path) -> float:
+        call = [sys.executable, str(ROOT / "benchmarks" / "shapes.py"), name]
+        environment = {**os.environ, "PYTHONPATH": str(tree.resolve())}
+        return float(subprocess.run(call, check=True, capture_output=True, text=True, env=environment).stdout)
+
+    rows: list[Row] = [("load", "before", "now", "times as fast")]
+    for name in lean.NAMES:
+        pairs = [(us(name, before), us(name, ROOT)) for _ in range(5)]
+        old, new = (statistics.median(column) for column in zip(*pairs, strict=True))
+        ratio = statistics.median(one / other for one, other in pairs)
+        rows.append((name, f"{old:.3f} µs", f"{new:.3f} µs", f"{ratio:.2f}"))
+    return rows
+
+
 def main() -> None:
-    """Measure, print, and write the page if asked."""
+    """Measure, print, and write the pages if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md and the README")
     parser.add_argument("--cold", action="store_true", help="also time a compilation from nothing")
+    parser.add_argument("--before", type=Path, help="compare with the version in this folder, and nothing else")
     given = parser.parse_args()
-    speeds, marks = (table(head, body, to_the_right=True) for head, *body in (comparison(), goals(given.cold)))
-    text = "\n\n".join([machine(), speeds, marks])
-    print(text)
+
+    def shown(rows: Sequence[Row]) -> str:
+        text = table(rows[0], rows[1:], to_the_right=True)
+        print(text, end="\n\n", flush=True)
+        return text
+
+    if given.before:
+        shown(compared(given.before))
+        return
+    print(machine(), end="\n\n")
+    speeds = shown(comparison())
+    first = "\n\n".join([machine(), speeds, shown(goals(given.cold))])
+    others = {part: shown(rows()) for part, rows in PARTS.items()}
     if given.write:
-        put(PAGE, PROGRAM, text)
         put("README.md", PROGRAM, speeds)
+        put(PAGE, PROGRAM, first)
+        for part, text in others.items():
+            put(PAGE, f"{PROGRAM}, {part}", text)
 
 
 if __name__ == "__main__":
