@@ -52,7 +52,9 @@ def _loop() -> Callable[[int], int]:
     place = cache.object_file()
     code = cache.found() or _compiled_once(place)
     # The engine owns the machine code, so it must live as long as the function.
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
+    engine = llvm.create_mcjit_compiler(
+        llvm.parse_assembly(""), target_machine(), use_lmm=sys.platform == "linux" or None
+    )
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     function = _PROTOTYPE(engine.get_function_address(ENTRY))

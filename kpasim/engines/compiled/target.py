@@ -33,4 +33,6 @@ def target_machine(level: str = "") -> Any:
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_default_triple()
     cpu, features = (level, "") if level else (llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
-    return target.create_target_machine(cpu=cpu, features=features, opt=3, jit=True)
+    # Functions call each other directly; ``machine`` loads code and constants into one piece of memory for that.
+    near = {"codemodel": "small", "reloc": "pic"} if sys.platform == "linux" else {}
+    return target.create_target_machine(cpu=cpu, features=features, opt=3, jit=True, **near)
