@@ -20,6 +20,8 @@ Backend = Literal["local", "dask", "ray"]
 AHEAD = 2
 """Jobs of each worker that are handed out at a time. Of more, loky would keep some in a list of its own, which an
 interrupt that finds it unsettles."""
+WORK = "import kpasim.studies.sweep"
+"""What a worker must be able to do."""
 WAVE = 8
 """Jobs of each worker at a time where results come in lists."""
 
@@ -239,6 +241,12 @@ class _Dask(AbstractContextManager[dict[str, Any]]):
             raise RunError(f"--backend dask: no worker could be started here ({why})") from None
 
     def __enter__(self) -> dict[str, Any]:
+        try:
+            # A worker that cannot read its work would ask for it again, for ever.
+            self._client.run(exec, WORK)
+        except ImportError as error:
+            self._client.close()
+            raise RunError(f"--backend dask: a worker cannot import kpasim ({error})") from None
         return {"backend": "dask", "n_jobs": -1}
 
     def __exit__(self, *_: object) -> None:

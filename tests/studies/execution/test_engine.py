@@ -22,7 +22,7 @@ from kpasim.engines.outcome import CapacityExceeded, first_difference
 from kpasim.engines.sampling import Sampler
 from kpasim.errors import RunError
 from kpasim.spec.experiment import load
-from kpasim.studies.execution import engine
+from kpasim.studies.execution import engine, workers
 from kpasim.studies.execution.workers import spread
 from tests.real_runs import folder
 
@@ -127,6 +127,14 @@ def test_a_worker_that_ends_is_told_in_one_line():
 
     assert str(caught.value).startswith("--backend local: a worker could not start, or ended")
     assert "\n" not in str(caught.value)
+
+
+def test_a_dask_worker_without_kpasim_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch):
+    """Before it gets work, which it would fail to read again and again."""
+    pytest.importorskip("distributed", reason="the extra dask is not installed")
+    monkeypatch.setattr(workers, "WORK", "import kpasim.not_there")
+    with pytest.raises(RunError, match=r"^--backend dask: a worker cannot import kpasim \(No module .*not_there'\)$"):
+        list(spread(abs, [1] * 4, backend="dask", processes=1))
 
 
 @pytest.fixture
