@@ -386,6 +386,8 @@ def deployments(draw: Any, kind: int) -> dict[str, Any]:
         plane = {"data_plane": of.ACTIVATORS}  # Knative's class for an HPA
     return {
         "autoscaler": kind,
+        # Knative's alone can restart, as `lower` says.
+        "restarts": np.zeros((0, 2), dtype=np.int64),
         **plane,
         "grace_period_ns": draw(some(30 * S, 2 * S, 1)),
         "min_scale": rests,
