@@ -468,7 +468,7 @@ def runs(draw: Any, others: tuple[str, ...] = ()) -> Run:
         draw: Given by hypothesis.
         others: Autoscalers to draw from; Knative's own if empty.
     """
-    theme = draw(some({}, {}, {}, {}, {}, {}, DYING, CROWDED))
+    theme = draw(some({}, {}, {}, {}, {}, DYING, DYING, CROWDED))
     if others:
         kind = KINDS[draw(some(*others))]
         theme = {**theme, **draw(additions() if kind == of.KPA else deployments(kind))}
