@@ -14,6 +14,7 @@ from kpasim.errors import FileError
 from kpasim.spec.autoscaler import AutoscalerConfig
 from kpasim.spec.experiment import load
 from kpasim.spec.manifest import read_service
+from kpasim.spec.settings import with_settings
 from kpasim.studies.check import RULES, Finding, check_file, findings, kserve
 
 MANIFEST = """\
@@ -579,3 +580,16 @@ def test_a_stream_with_long_pauses_is_found(tmp_path: Path) -> None:
     (found,) = [one for one in check_file(write(tmp_path, edits)) if one.name == "idle-timeout"]
 
     assert "every 51s, and after 50 s of silence" in found.what
+
+
+@pytest.mark.parametrize("kind", ["hpa", "keda", "keda-http", "ray-serve"])
+def test_another_autoscaler_hears_nothing_of_knatives(kind: str) -> None:
+    """It reads none of Knative's settings, and its own maximum is what is too small."""
+    overload = load("experiments/overload.yaml")
+    own = {one.name: one for one in findings(overload)}
+    found = {one.name: one for one in findings(with_settings(overload, {"autoscaler": {"kind": kind}}))}
+    assert "activator-stays" in own
+    assert own["overload"].changes == {"service.annotations.max-scale": 5}
+    assert "activator-stays" not in found
+    assert (found["overload"].place, found["overload"].changes) == ("autoscaler", {})
+    assert "the autoscaler's maximum is 3" in found["overload"].what

@@ -109,3 +109,15 @@ def test_advice_names_kserves_field_and_not_an_annotation_that_is_dropped(tmp_pa
     [one] = [one for one in findings(loads(text, base=tmp_path)) if "no max-scale" in one.what]
     assert one.place == "spec.predictor.maxReplicas"
     assert one.fix.endswith("KServe's field is spec.predictor.maxReplicas.")
+
+
+def test_standard_mode_hears_nothing_of_knatives_autoscaler(tmp_path: Path) -> None:
+    """An HPA reads neither target nor target-burst-capacity, and there is no activator and no Knative Service."""
+    standard = ISVC.replace("annotations: {", "annotations: {serving.kserve.io/deploymentMode: Standard, ")
+    standard = standard.replace("minReplicas: 0", "minReplicas: 1")
+    found = found_in(tmp_path, standard)
+    assert {"utilisation", "activator-stays"} <= found_in(tmp_path, ISVC).keys()
+    assert not {"utilisation", "activator-stays", "no-max-scale", "target-above-limit"} & found.keys()
+    assert "HPA scales by cpu" in found["scales-by-cpu"].what
+    assert "kubectl get deployment painter-predictor" in found["serving-runtime"].fix
+    assert "scales-by-cpu" not in found_in(tmp_path, standard.replace("nvidia.com/gpu", "cpu"))

@@ -39,7 +39,8 @@ def findings(target: Experiment | ServiceManifest, cluster: ClusterConfig | None
         case, found = Case(target.service, target), config_map_findings(target.config_maps)
     # Arithmetic with a setting that is no number finds nothing.
     rules = RULES if case.has_numbers else fields.RULES
-    found += [one for rule in rules for one in rule(case)]
+    unread = manifest.OF_KNATIVES_AUTOSCALER | running.OF_KNATIVES_AUTOSCALER if case.has_other_autoscaler else ()
+    found += [one for rule in rules if rule not in unread for one in rule(case)]
     return sorted(found, key=lambda one: LEVELS.index(one.level))
 
 

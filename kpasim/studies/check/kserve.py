@@ -60,7 +60,7 @@ def of_the_cluster(case: Case) -> Iterator[Finding]:
             PREDICTOR,
             "the ServingRuntime decides about image, probes and annotations, and is not in the file",
             "KServe merges it into the pod; only the cluster knows it.",
-            f"Compare: kubectl get ksvc {case.service.name} -o yaml.",
+            f"Compare: kubectl get {'deployment' if kserve.scaling else 'ksvc'} {case.service.name} -o yaml.",
         )
     stages = case.model.cold_start.stages if case.model else ()
     if kserve.storage and not any(stage.kind in {"pull", "storage-initializer"} for stage in stages):
@@ -73,6 +73,20 @@ def of_the_cluster(case: Case) -> Iterator[Finding]:
             else "KServe's storage initializer runs before the container, in every pod.",
             "Give the cold start a stage: {name: model, kind: storage-initializer, bandwidth: {size: 12Gi, per-pod: "
             "400M}}.",
+        )
+
+
+def cpu_of_a_gpu_service(case: Case) -> Iterator[Finding]:
+    """Standard mode scales a GPU service by how busy its CPUs are."""
+    scaling = case.service.kserve.scaling if case.service.kserve else None
+    metric = scaling.get("metric") if scaling else None
+    if metric in {"cpu", "memory"} and case.service.gpus:
+        yield case.warn(
+            "scales-by-cpu",
+            PREDICTOR,
+            f"Standard mode: Kubernetes' HPA scales by {metric}, which says nothing about a GPU",
+            "KServe makes an HPA of scaleMetric, cpu by default, and nobody holds requests while pods start.",
+            f"Compare autoscalers under the load: kpasim versus EXPERIMENT --with kpa,keda; or set {MODE}: Knative.",
         )
 
 
@@ -90,5 +104,5 @@ def not_simulated(case: Case) -> Iterator[Finding]:
             )
 
 
-RULES: tuple[Rule, ...] = (dropped_annotation, stays_up, of_the_cluster, not_simulated)
+RULES: tuple[Rule, ...] = (dropped_annotation, stays_up, of_the_cluster, cpu_of_a_gpu_service, not_simulated)
 """Every rule of this module, in the order in which findings of one level are shown."""

@@ -434,3 +434,11 @@ RULES: tuple[Rule, ...] = (
     unmodelled,
 )
 """Every rule of this module, in the order in which findings of one level are shown."""
+
+OF_KNATIVES_AUTOSCALER: frozenset[Rule] = frozenset(
+    {
+        utilisation, target_above_limit, no_limit, initial_above_max, activator_stays, direct_path, activation_scale,
+        always_activator, rps_metric,
+    }
+)  # fmt: skip
+"""Rules about settings that no other autoscaler reads, and about the activator."""

@@ -356,22 +356,31 @@ def drain_outlasts_grace(case: Case) -> Iterator[Finding]:
     )
 
 
+def _more_pods(case: Case, wanted: int) -> dict[str, int] | None:
+    """The fix that allows more pods, where it can be tried: the key of another autoscaler depends on its kind."""
+    return (
+        None if case.has_other_autoscaler or wanted > case.most_machines else {"service.annotations.max-scale": wanted}
+    )
+
+
 def too_few_pods(case: Case) -> Iterator[Finding]:
     """The load does not fit into max-scale pods."""
     if case.experiment is None or not math.isfinite(case.pod_rate):
         return
     most = min(case.most_pods, case.most_machines)
-    limit = "max-scale is" if case.most_pods <= case.most_machines else "the machines are"
+    maximum = "the autoscaler's maximum" if case.has_other_autoscaler else "max-scale"
+    place = "autoscaler" if case.has_other_autoscaler else "max-scale"
+    limit = f"{maximum} is" if case.most_pods <= case.most_machines else "the machines are"
     if case.clients and case.clients > most * case.slots:
         wanted = math.ceil(case.clients / case.slots)
         yield case.warn(
             "max-scale-below-need",
-            "max-scale",
-            f"max-scale {case.most_pods:g} serves {most * case.slots:g} requests at once, and there are {case.clients} "
+            place,
+            f"{maximum} {case.most_pods:g} serves {most * case.slots:g} requests at once, and there are {case.clients} "
             "clients",
             "Further requests wait each time; the autoscaler stays in panic for as long as demand is twice capacity.",
-            f'Set max-scale to "{wanted}", or accept the wait.',
-            {"service.annotations.max-scale": wanted} if wanted <= case.most_machines else None,
+            f'Set {maximum} to "{wanted}", or accept the wait.',
+            _more_pods(case, wanted),
         )
     if case.load is None or not len(case.load.expected_s):
         return
@@ -387,11 +396,11 @@ def too_few_pods(case: Case) -> Iterator[Finding]:
     ends = "" if grows_for_s else f", and requests end after {spoken(case.limit_s)}"
     yield case.warn(
         "overload",
-        "max-scale",
+        place,
         f"the load needs {wanted} pods of {case.pod_rate:.3g} requests/s each, and {limit} {most:g}",
         f"Requests come faster than {most:g} pods finish them; the queue grows until one waits {spoken(wait_s)}{ends}.",
-        f'Set max-scale to "{wanted}", use a faster GPU, or send less.',
-        {"service.annotations.max-scale": wanted} if wanted <= case.most_machines else None,
+        f'Set {maximum} to "{wanted}", use a faster GPU, or send less.',
+        _more_pods(case, wanted),
     )
 
 
@@ -653,3 +662,8 @@ RULES: tuple[Rule, ...] = (
     unpriced,
 )
 """Every rule of this module, in the order in which findings of one level are shown."""
+
+OF_KNATIVES_AUTOSCALER: frozenset[Rule] = frozenset(
+    {panic_lasts, cold_start_from_zero, slow_scale_out, window_below_start, begins_without_pod, unused_rps_target}
+)
+"""Rules about settings that no other autoscaler reads."""
