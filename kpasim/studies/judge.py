@@ -48,15 +48,16 @@ class Judgement(NamedTuple):
 
     def text(self) -> str:
         """How often it is met, in words."""
-        median = (
-            self.slo.text(self.median, self.currency)
-            if np.isfinite(self.median)
-            else "too many requests without success"
-        )
+        if np.isfinite(self.median):
+            usual = f"{self.slo.text(self.median, self.currency)} in the median run"
+        elif np.isnan(self.median):
+            usual = "no run has such a figure"
+        else:
+            usual = "too many requests without success in the median run"
         often = f"met in {percent(self.share)} of runs, {percent(PROBABILITY)} needed"
         cut = "; a run that ends before its load meets no SLO" if self.cut else ""
         about = f"; {self.about}" if self.about else ""
-        return f"{self.slo}: {median} in the median run, {often}{cut}{about}"
+        return f"{self.slo}: {usual}, {often}{cut}{about}"
 
     def for_page(self) -> dict[str, Any]:
         """What a page about the run shows of it."""

@@ -100,3 +100,12 @@ def test_nothing_is_said_of_a_warm_up_that_is_not_left_out() -> None:
     result = simulate(load(ROOT / "experiments" / "diurnal-day.yaml"), replications=1)
     assert result.steady_s == (0.0, 86_400.0)
     assert judge(result, [parse_slo("p95<=10s")])[0].about == ""
+
+
+def test_an_slo_of_a_run_without_requests_blames_no_failures() -> None:
+    """Nothing failed where nothing was sent."""
+    empty = load("experiments/direct-path.yaml").with_settings(
+        {"workload": {"kind": "poisson", "rate": 1e-9, "duration": "60s"}}
+    )
+    (judged,) = judge(simulate(empty, replications=3), [parse_slo("p95<=10s")])
+    assert judged.text() == "p95<=10s: no run has such a figure, met in 100 % of runs, 90 % needed"
