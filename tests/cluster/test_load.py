@@ -377,7 +377,7 @@ def test_a_late_client_is_warned_about() -> None:
 def test_a_password_in_what_is_no_url_is_not_repeated() -> None:
     """A message may end in the log of a CI job."""
     for url in ("http://user:hunter2@host:99999/", "ftp://host/?token=hunter2"):
-        with pytest.raises(RunError, match="url: 'what was given' is not one") as caught:
+        with pytest.raises(RunError, match="url: 'what was given' is not a URL") as caught:
             asyncio.run(drive(ClosedLoop(1, 1), Target(url)))
         assert "hunter2" not in str(caught.value)
 

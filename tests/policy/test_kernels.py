@@ -49,6 +49,8 @@ def play_windows(ring: Any, steps: Any, coefficient: Any, out: Any) -> None:
         kind, now_s, value = int(steps[row, 0]), int(steps[row, 1]), steps[row, 2]
         if kind == 0:
             windows.record(ring, now_s, value)
+        elif kind == 3:
+            windows.clear(ring)
         out[row, 0] = windows.average(ring, now_s, 0.0)
         out[row, 1] = windows.average(ring, now_s, coefficient)
         out[row, 2] = windows.is_empty(ring, now_s)
@@ -82,11 +84,12 @@ def play_accounting(row: Any, entry: Any, steps: Any, out: Any) -> None:
 
 
 def play_decider(limits: Any, panic: Any, slots: Any, steps: Any, out: Any) -> None:
-    """Ticks."""
+    """Ticks, and a restart halfway."""
     desired, excess = decider.initial_status(limits, 3)
     for row in range(len(steps)):
         now_ns, ready = int(steps[row, 0]) * 1_000_000_000, int(steps[row, 1])
-        if row == 0:
+        if row in {0, len(steps) // 2}:
+            delay.clear(slots)
             decider.start(panic, now_ns, ready)
         new, new_excess, raw_stable, raw_panic, rule = decider.tick(
             limits, panic, slots, now_ns, ready, steps[row, 2], steps[row, 3]
@@ -411,7 +414,7 @@ def routing_arguments(draw: st.DrawFn) -> tuple[Any, ...]:
 SCENARIOS: dict[Callable[..., None], st.SearchStrategy[tuple[Any, ...]]] = {
     play_windows: st.tuples(
         st.integers(1, 12).map(lambda window_s: windows.new_ring(float(window_s))),
-        table(st.integers(0, 2), st.integers(100, 140), finite),
+        table(st.integers(0, 3), st.integers(100, 140), finite),
         st.floats(0.2, 0.9999),
     ),
     play_accounting: st.tuples(

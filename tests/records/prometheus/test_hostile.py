@@ -102,7 +102,7 @@ REFUSED = {
     "cut short": (Answer(SERIES, headers={"Content-Length": "5000"}), "the answer ended early"),
     "words for values": (Answer(samples=matrix([[BEGIN_S, "abc"]])), "could not convert"),
     "no labels": (Answer(samples=matrix(SAMPLES, ["a"])), "no answer of Prometheus' API that can be read"),
-    "times beyond all": (Answer(samples=matrix([[1e300, "1"], [1e301, "2"]])), "no sample within the window"),
+    "times beyond all": (Answer(samples=matrix([[1e300, "1"], [1e301, "2"]])), "not one of the years 1970 to 9999"),
     "two lines": (
         Answer(b'{"status":"error","error":"bad\\nthing \\u001b[31m"}', status=422),
         r"the server says: bad thing \x1b[31m",
