@@ -74,7 +74,8 @@ class Calibration:
 
     Attributes:
         starts_s: Earliest and latest that each container can have begun to answer, from the creation of its pod [s].
-        solo_s: Latencies of requests sent one after the other, the settled part, in order, shape ``(requests,)``.
+        solo_s: Times in the pod of requests sent one after the other, the settled part, in order [s], shape
+            ``(requests,)``.
         crowds: Of requests that shared a pod, by ascending count; empty where a pod takes one request at a time.
         cores: Cores that all pods share, 0 where each has its own machine.
         where: What was measured, for the model's ``source``.
@@ -258,13 +259,13 @@ def crowd_sizes(container_concurrency: int) -> list[int]:
     return sorted({count for count in (2, 3, 4, 8, most) if 2 <= count <= most})
 
 
-def crowd(count: int, sent: Sent, solo_s: Floats) -> Crowd:
-    """What the latencies of requests at once say; the last round of each worker is left out.
+def crowd(count: int, sent: Sent, solo_s: Floats, path_s: float) -> Crowd:
+    """What the times of requests at once say, see ``service_s``; the last round of each worker is left out.
 
     Raises:
         ClusterError: A request failed.
     """
-    found = latencies(sent)
+    found = service_s(sent, path_s)
     found = found[: max(count, len(found) - count)]
     error = math.hypot(_relative_error(found), standard_error(solo_s))
     return Crowd(count, float(found.mean() / solo_s.mean()), error)
@@ -358,8 +359,12 @@ def start_time(pod: PodRecord | None, probe_period_s: float) -> tuple[float, flo
     return max(0.0, latest_s - probe_period_s), latest_s
 
 
-def latencies(sent: Sent) -> NDArray[np.float64]:
-    """Latencies of the successful requests in the order of sending; those that our own deadline ended do not count.
+def service_s(sent: Sent, path_s: float) -> NDArray[np.float64]:
+    """Times of the successful requests in their pod, in the order of sending; a request that we ended does not count.
+
+    Args:
+        sent: What became of the requests.
+        path_s: What the prediction adds for the way to the pod and back; left in, it would count twice.
 
     Raises:
         ClusterError: A request failed: whatever answers is not the service that was meant.
@@ -372,7 +377,8 @@ def latencies(sent: Sent) -> NDArray[np.float64]:
         error = str(sent.requests["error"][bad[0]]) if len(bad) else ""
         answer = f"ended with {first}" if first else f"had no response{f' ({error})' if error else ''}"
         raise ClusterError(f"calibration: a request {answer}; check the path and the body (--path, --body)")
-    found: Floats = sent.requests["latency_s"][whole]
+    latency_s = sent.requests["latency_s"][whole]
+    found: Floats = np.maximum(latency_s - path_s, latency_s / 10.0)
     return found
 
 

@@ -382,16 +382,17 @@ class _Validation:
                 break
             sent = self._send(run, ClosedLoop(size, rounds * size), budget)
             try:
-                found.append(calibration.crowd(size, sent, solo))
+                found.append(calibration.crowd(size, sent, solo, self._experiment.cluster.delays.path_s))
             except ClusterError as error:
                 self._note(f"warning: {size} requests at once on a pod: {error}; more are not tried")
                 break
         return found
 
     def _one_by_one(self, run: LiveRun, budget: _Budget, for_s: float) -> calibration.Floats:
-        """Latencies of requests one after the other, until their mean is known well or ``for_s`` have passed."""
+        """Times in the pod of requests one after the other, until their mean is known well or ``for_s`` have passed."""
         until_s = budget.left_s - for_s
-        found = calibration.latencies(self._send(run, ClosedLoop(1, _FIRST_REQUESTS), budget))
+        path_s = self._experiment.cluster.delays.path_s
+        found = calibration.service_s(self._send(run, ClosedLoop(1, _FIRST_REQUESTS), budget), path_s)
         while True:
             short = found.mean() < _SHORT_S
             missing = max(calibration.still_needed(calibration.settled(found)), _LEAST_REQUESTS - len(found))
@@ -403,7 +404,7 @@ class _Validation:
             if more < 1:
                 return found
             load = ClosedLoop(1, more, qps=_MORE_PER_S if short else 0.0)
-            found = np.concatenate([found, calibration.latencies(self._send(run, load, budget))])
+            found = np.concatenate([found, calibration.service_s(self._send(run, load, budget), path_s)])
 
     # -- measuring ---------------------------------------------------------------------------------------------------
 

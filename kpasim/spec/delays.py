@@ -82,3 +82,8 @@ class Delays(Spec):
     queue_proxy_poll_s: PositiveSeconds = 0.05
     """Period at which queue-proxy asks a starting container while a probe waits. Source: Knative,
     pkg/queue/readiness/probe.go."""
+
+    @property
+    def path_s(self) -> float:
+        """Mean time that a request spends outside its pod where it waits for nothing, there and back [s]."""
+        return self.client_to_front_s / 2.0 + self.front_to_server_s + self.server_to_client_s

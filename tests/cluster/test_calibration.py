@@ -14,6 +14,7 @@ from kpasim.cluster.load import INTERRUPTED, Sent
 from kpasim.cluster.record import PodRecord
 from kpasim.engines.sampling import of_replication
 from kpasim.spec.experiment import Experiment, from_mapping
+from kpasim.studies.run import simulate
 
 from .fakes import service
 
@@ -104,7 +105,8 @@ def test_no_slow_down_is_invented():
         solo = lognormal(rng, 100)
         for true, ratio in ((False, 1.0), (True, 1.4)):
             crowds = [
-                calibration.crowd(count, sent(lognormal(rng, 4 * count) * ratio), solo) for count in (2, 3, 4, 8, 10)
+                calibration.crowd(count, sent(lognormal(rng, 4 * count) * ratio), solo, 0.0)
+                for count in (2, 3, 4, 8, 10)
             ]
             if true:
                 found += calibration.slowdown(crowds)[-1] > 1.0
@@ -129,9 +131,27 @@ def test_requests_that_our_own_deadline_ended_are_no_failures():
     mixed.requests["error"] = np.array(["", INTERRUPTED])
     mixed.requests["status"] = np.array([200, 0])
 
-    assert calibration.latencies(mixed).tolist() == [0.1]
+    assert calibration.service_s(mixed, 0.0).tolist() == [0.1]
     with pytest.raises(ClusterError, match="calibration: a request had no response"):
-        calibration.latencies(sent(np.array([0.1]), INTERRUPTED))
+        calibration.service_s(sent(np.array([0.1]), INTERRUPTED), 0.0)
+
+
+def test_the_way_to_the_pod_counts_once():
+    """Latencies of requests one after the other, simulated with 50 ms in the pod, calibrate to 50 ms."""
+    experiment = from_mapping(
+        {
+            "service": service(containerConcurrency=1),
+            "workload": {"kind": "hey", "requests": 400, "concurrency": 1},
+            "model": {"service-time": "50ms", "cold-start": "1s"},
+            "start": "warm",
+        }
+    )
+    latency_s = simulate(experiment, replications=1).tables(0).requests["latency_s"]
+
+    found = calibration.service_s(sent(latency_s), experiment.cluster.delays.path_s)
+
+    assert latency_s.mean() > 0.0525
+    assert found.mean() == pytest.approx(0.05, abs=0.0002)
 
 
 def test_a_service_that_is_warming_up_is_measured_when_it_has():
@@ -179,7 +199,7 @@ def test_contention_factors_are_drawn_with_their_service_time():
     for seed in range(30):
         rng = np.random.default_rng(seed)
         solo = lognormal(rng, 15, cv=0.15)
-        crowds = (calibration.crowd(2, sent(1.4 * lognormal(rng, 80, cv=0.15)), solo),)
+        crowds = (calibration.crowd(2, sent(1.4 * lognormal(rng, 80, cv=0.15)), solo, 0.0),)
         found = experiment(Calibration([(8.0, 8.0)], solo, crowds, 0, "here"))
         times = [of_replication(found, place).model.service_time for place in range(0, 200, 2)]
         means = np.array([one.time.mean_s() for one in times])
