@@ -1,4 +1,4 @@
-"""Time kpasim beside other simulators, under other loads and beside a loop in C: six minutes.
+"""Time kpasim beside other simulators, under other loads and beside a loop in C: about two minutes.
 
 Needs the extra `bench`, and `cc`. Times are CPU time of one process, medians of a few runs, so that a busy machine
 distorts them little; compare ratios rather than seconds. `--write` puts the tables into docs/performance.md and the
