@@ -125,7 +125,7 @@ class Counts(NamedTuple):
         nodes: One row for each node; likewise.
         concurrency_ns: As in ``Outcome``.
         pod_totals: What all pods come to.
-        billed: Of a run in parts, what was billed for pods and nodes that were dropped; see ``stream.Bill``.
+        billed: Of a run in parts, what was billed for pods and nodes that were dropped, see ``stream.Bill``; else 0.
     """
 
     load_ns: int
@@ -143,7 +143,7 @@ class Counts(NamedTuple):
     nodes: NDArray[np.int64]
     concurrency_ns: int
     pod_totals: PodTotals
-    billed: NDArray[np.float64] = np.zeros(0)
+    billed: NDArray[np.float64] = np.zeros(())
 
 
 def first_difference(one: Outcome, other: Outcome) -> str:

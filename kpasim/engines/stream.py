@@ -85,7 +85,7 @@ class _Run:
         self._added = 0
         self._concurrency_ns = 0
         self._pods = PodCounter()
-        self._bill, self._billed = bill, np.zeros(0)
+        self._bill, self._billed = bill, np.zeros(())
 
     def play(self) -> int:
         """Play the whole replication; the fault at which it had to stop."""
@@ -158,8 +158,7 @@ class _Run:
         draws.pod[left:] = self._sampler.pods(self._replication, left + revision.folded, len(draws.pod) - left)
         gone_nodes = _renumber_nodes(arrays, events)
         if self._bill:
-            of_these = self._bill(gone_pods, gone_nodes, core.load_ns)
-            self._billed = self._billed + of_these if len(self._billed) else of_these
+            self._billed = self._billed + self._bill(gone_pods, gone_nodes, core.load_ns)
         cluster = arrays.read("cluster")
         self._added += cluster.added
         cluster.added = 0

@@ -74,7 +74,6 @@ _OUTCOMES: tuple[tuple[str, str, str, Callable[[NDArray[Any]], NDArray[np.bool_]
 )
 _PERCENTILES = ((50, "-", BLUE), (90, "--", GREEN), (95, "-.", VERMILLION), (99, ":", BLACK))
 _MANY_POINTS = 3000
-
 _GRID_POINTS = 600
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -90,8 +91,57 @@ def terms_of(experiment: Experiment, steady_s: tuple[float, float] | None) -> Te
     return Terms(experiment.gpus_per_pod, experiment.repeat_s, steady_s, prices_of(experiment), billing)
 
 
+class Billed(summary.Aggregated):
+    """Replications of an experiment with what they cost."""
+
+    experiment: Experiment
+
+    @property
+    @abstractmethod
+    def terms(self) -> Terms:
+        """What the figures depend on beside what was simulated."""
+
+    @property
+    @abstractmethod
+    def horizon_s(self) -> NDArray[np.float64]:
+        """End of each replication, from the start of the load."""
+
+    @property
+    @abstractmethod
+    def cost_figures(self) -> Figures | None:
+        """Cost of each replication, see `results.cost.bill_many`; ``None`` without prices."""
+
+    @property
+    def prices(self) -> dict[str, cost.Price] | None:
+        """Price of each instance type; ``None`` where one has none."""
+        return self.terms.prices
+
+    @property
+    def costs_by_name(self) -> Figures:
+        """Cost of each replication as ``cost.NAME``; empty without prices."""
+        return {f"cost.{name}": values for name, values in (self.cost_figures or {}).items()}
+
+    @cached_property
+    def cost(self) -> dict[str, Any] | None:
+        """Mean cost with its intervals and parts, see `results.cost.aggregate_bills`; ``None`` without prices."""
+        if self.cost_figures is None or self.prices is None:
+            return None
+        return cost.aggregate_bills(self.cost_figures, cost.currency_of(self.prices))
+
+    @property
+    def no_month(self) -> str:
+        """Why there is no cost per month, in words; empty where there is, or no cost at all."""
+        if self.cost is None or self.cost["per_month"] is not None:
+            return ""
+        longer = int((self.horizon_s > (self.experiment.repeat_s or 0.0) + 1e-6).sum())
+        return why_no_month(self.experiment) or (
+            f"the load recurs before its run is over in {longer} of {len(self.horizon_s)} replications "
+            "(write a longer repeat)"
+        )
+
+
 @dataclass
-class Result(summary.Aggregated):
+class Result(Billed):
     """What the replications of one experiment left.
 
     Attributes:
@@ -194,37 +244,15 @@ class Result(summary.Aggregated):
         """Medians, 90 % intervals, counts and Monte-Carlo errors of the figures."""
         return summary.aggregate({**self.figures, **self.use})
 
-    @property
-    def prices(self) -> dict[str, cost.Price] | None:
-        """Price of each instance type; ``None`` where one has none."""
-        return self.terms.prices
-
     @cached_property
     def cost_figures(self) -> Figures | None:
         """Cost of each replication; ``None`` without prices."""
         return self.terms.bills(self._stacked, self.horizon_s)
 
     @property
-    def costs_by_name(self) -> Figures:
-        """Cost of each replication as ``cost.NAME``; empty without prices."""
-        return {f"cost.{name}": values for name, values in (self.cost_figures or {}).items()}
-
-    @property
     def all_figures(self) -> Figures:
         """Figures of merit, use of the pods, and costs as ``cost.NAME``, one value per replication."""
         return {**self.figures, **self.use, **self.costs_by_name}
-
-    @cached_property
-    def cost(self) -> dict[str, Any] | None:
-        """Mean cost with its intervals and parts, see `results.cost.aggregate_bills`; ``None`` without prices."""
-        if self.cost_figures is None or self.prices is None:
-            return None
-        return cost.aggregate_bills(self.cost_figures, cost.currency_of(self.prices))
-
-    @property
-    def no_month(self) -> str:
-        """Why there is no cost per month, in words; empty where there is."""
-        return why_without_month(self.experiment, self.cost, self.horizon_s)
 
     @cached_property
     def representative(self) -> int:
@@ -319,16 +347,6 @@ def requests_of(workload: Workload) -> float | None:
     if not isinstance(workload, Hey):
         return None
     return math.nan if workload.per_worker is None else workload.concurrency * workload.per_worker
-
-
-def why_without_month(experiment: Experiment, money: Mapping[str, Any] | None, horizon_s: NDArray[np.float64]) -> str:
-    """Why runs that end at ``horizon_s`` have no cost per month, in words; empty where they do, or have no cost."""
-    if money is None or money["per_month"] is not None:
-        return ""
-    longer = int((horizon_s > (experiment.repeat_s or 0.0) + 1e-6).sum())
-    return why_no_month(experiment) or (
-        f"the load recurs before its run is over in {longer} of {len(horizon_s)} replications (write a longer repeat)"
-    )
 
 
 def metadata(experiment: Experiment, params: Params) -> dict[str, Any]:

@@ -28,7 +28,6 @@ from kpasim.results.summary import (
     FAILED,
     LATENCY_PERCENTILES,
     Aggregate,
-    Aggregated,
     Figures,
     aggregate,
     latencies_of_all,
@@ -39,7 +38,7 @@ from kpasim.spec.workload import Hey, OpenLoop
 from kpasim.studies.execution.allocation import Allocation
 from kpasim.studies.execution.engine import ready
 from kpasim.studies.prices import prices_of, prices_to_dict
-from kpasim.studies.run import Terms, execute_all, is_cut, replications_of, requests_of, terms_of, why_without_month
+from kpasim.studies.run import Billed, Terms, execute_all, is_cut, replications_of, requests_of, terms_of
 from kpasim.studies.steady import DAY_S, steady_part
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ FIRST_PODS = 1024
 
 
 @dataclass
-class Statistics(Aggregated):
+class Statistics(Billed):
     """What the replications of one experiment come to.
 
     Attributes:
@@ -124,11 +123,6 @@ class Statistics(Aggregated):
         """What the figures depend on beside the counts."""
         return terms_of(self.experiment, steady_part(self.experiment))
 
-    @property
-    def prices(self) -> dict[str, cost.Price] | None:
-        """Price of each instance type; ``None`` where one has none."""
-        return self.terms.prices
-
     @cached_property
     def horizon_s(self) -> NDArray[np.float64]:
         """End of each replication, from the start of the load."""
@@ -140,29 +134,17 @@ class Statistics(Aggregated):
         if self.prices is None:
             return None
         each = [
-            spent(self.terms, one.pods, one.nodes, one.load_ns, end_s) + (one.billed if len(one.billed) else 0.0)
+            spent(self.terms, one.pods, one.nodes, one.load_ns, end_s) + one.billed
             for one, end_s in zip(self.counts, self.horizon_s.tolist(), strict=True)
         ]
         sums = dict(zip(SPENT, np.array(each).T, strict=True))
         ok = np.array([one.ok for one in self.counts])
         return cost.bill_of(sums, ok, self.horizon_s, self.terms.steady_s, self.terms.repeat_s)
 
-    @cached_property
-    def cost(self) -> dict[str, Any] | None:
-        """As ``Result.cost``; without parts."""
-        if self.cost_figures is None or self.prices is None:
-            return None
-        return cost.aggregate_bills(self.cost_figures, cost.currency_of(self.prices))
-
-    @property
-    def no_month(self) -> str:
-        """As ``Result.no_month``."""
-        return why_without_month(self.experiment, self.cost, self.horizon_s)
-
     @property
     def slo_figures(self) -> Figures:
         """The figures that SLOs are about: those of cost as ``cost.NAME``."""
-        return {**self.figures, **{f"cost.{name}": values for name, values in (self.cost_figures or {}).items()}}
+        return {**self.figures, **self.costs_by_name}
 
     def _never_sent(self, requests: NDArray[np.float64]) -> NDArray[np.float64]:
         """Requests of the load that each replication was over before, see ``Result.never_sent``."""
