@@ -26,7 +26,7 @@
 | FORGET | ``activator.on_pod_left``: the activators drop a pod |
 | DRAIN | ``kubelet.on_drain``: a step of a pod's end |
 | KILL | ``kubelet.on_grace_period_over`` |
-| LOAD | ``clients.start_load``, or the latest moment for it |
+| LOAD | ``clients.start_load``: the load begins; ``reconciler.start_load_at``: its latest moment is there |
 | END | ``clients.on_end``: the horizon, or the time to look whether the run may end |
 """
 
