@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 import numpy as np
@@ -22,21 +22,41 @@ _OF_COPIES = frozenset(
 """Labels of the Prometheus and of the scrape job: series of one target that differ in nothing else are copies."""
 
 
+def _labels_of_copies(series: Sequence[Series]) -> Set[str]:
+    """`_OF_COPIES`, and what else a server added to some: labels of any name.
+
+    A target exports one series of each of its gauges for a revision. Labels in which two of them differ are not of the
+    target.
+    """
+    found: dict[tuple[object, ...], list[set[tuple[str, str]]]] = defaultdict(list)
+    for one in series:
+        if one.kind == "gauge" and one.role != "kube-state-metrics" and (one.instance or one.pod):
+            found[(one.metric, one.revision, *target_of(one))].append(set(one.labels.items()))
+    differ = (first ^ other for first, *others in found.values() for other in others)
+    return _OF_COPIES | {name for labels in differ for name, _ in labels}
+
+
 def one_copy(series: Sequence[Series], notes: list[str]) -> list[Series]:
     """Join the copies of each series: of two Prometheus replicas, or of two jobs that scrape one target.
 
     Of each target the copy with the most samples stands, for all its series alike, so that values of one scrape stay
     together; another fills its gaps.
     """
+    of_copies = _labels_of_copies(series)
+
+    def copy(one: Series) -> tuple[object, ...]:
+        """A target as one Prometheus and one job have it."""
+        return target_of(one), tuple(sorted((k, v) for k, v in one.labels.items() if k in of_copies))
+
     copies: dict[tuple[object, ...], list[Series]] = defaultdict(list)
     samples: dict[tuple[object, ...], int] = defaultdict(int)
     for one in series:
-        identity = tuple(sorted((k, v) for k, v in one.labels.items() if k not in _OF_COPIES))
+        identity = tuple(sorted((k, v) for k, v in one.labels.items() if k not in of_copies))
         copies[(one.metric, one.role, identity)].append(_in_order(one, notes))
-        samples[_copy(one)] += len(one.times_s)
+        samples[copy(one)] += len(one.times_s)
     result = []
     for group in copies.values():
-        best, *others = sorted(group, key=lambda one: -samples[_copy(one)])
+        best, *others = sorted(group, key=lambda one: -samples[copy(one)])
         for other in others:
             best = _filled(best, other)
         result.append(best)
@@ -46,11 +66,6 @@ def one_copy(series: Sequence[Series], notes: list[str]) -> list[Series]:
             "scrape one target): the copy with the most samples counts, and others fill its gaps"
         )
     return result
-
-
-def _copy(series: Series) -> tuple[object, ...]:
-    """A target as one Prometheus and one job have it."""
-    return target_of(series), tuple(sorted((k, v) for k, v in series.labels.items() if k in _OF_COPIES))
 
 
 def _in_order(series: Series, notes: list[str]) -> Series:

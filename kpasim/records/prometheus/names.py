@@ -7,6 +7,7 @@ pkg/queue/request_metric.go; old names: Knative's documentation of 1.18). The ne
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -137,8 +138,15 @@ _MS_PER_S = 1000
 
 
 def vocabulary(labels: Mapping[str, str], generation: str) -> dict[str, str]:
-    """Labels as served, without the name, in the vocabulary of 1.19: names, and buckets' bounds in seconds."""
+    """Labels as served, without the name, in the vocabulary of 1.19: names, and buckets' bounds in seconds.
+
+    ``exported_pod`` is what the series said itself where the scrape's own ``pod`` took its place (a federation, or
+    kube-state-metrics, without ``honor_labels``): it becomes ``pod`` again, and so do the others.
+    """
     result = {name: value for name, value in labels.items() if name != "__name__"}
+    for name in sorted(result, key=len, reverse=True):
+        if name.startswith("exported_"):  # exported_exported_pod is the pod of a Prometheus between.
+            result[name.rpartition("exported_")[2]] = result.pop(name)
     if generation == OPENCENSUS:
         result = {_OLD_LABELS.get(name, name): value for name, value in result.items()}
     if "le" in result:
@@ -152,8 +160,26 @@ def bound(le: str, per_s: int = 1) -> str:
     return "+Inf" if value == float("inf") else f"{value:.12g}"
 
 
+_NAME_LENGTH, _MD5_LENGTH, _BASE_LENGTH = 63, 32, 58
+_SUFFIX = "-deployment"
+
+
+def start_of_pods(revision: str) -> str:
+    """What the names of all pods of a revision start with.
+
+    Source:
+        A revision's Deployment has its name and ``-deployment``; of a name that would be too long the beginning and its
+        MD5 (knative/pkg kmeta.ChildName). Kubernetes cuts what comes before the random end of a pod's name to 58
+        characters (apiserver pkg/storage/names).
+    """
+    if len(revision) > _NAME_LENGTH - len(_SUFFIX):
+        digest = hashlib.md5(revision.encode(), usedforsecurity=False).hexdigest()
+        revision = revision[: _NAME_LENGTH - _MD5_LENGTH - len(_SUFFIX)] + digest
+    return f"{revision}{_SUFFIX}-"[:_BASE_LENGTH]
+
+
 _PROGRAMS = re.compile(r"(autoscaler|activator|queue-proxy)")
-_DEPLOYMENT = re.compile(r"(?P<revision>.+)-deployment-")
+_POD = re.compile(f".+{_SUFFIX}-")
 
 
 def role_of(labels: Mapping[str, str]) -> Role | None:
@@ -165,7 +191,7 @@ def role_of(labels: Mapping[str, str]) -> Role | None:
     if container := labels.get("container") or labels.get("container_name"):
         match = _PROGRAMS.fullmatch(container)
         return _role(match)
-    if _DEPLOYMENT.match(pod_of(labels)):  # Before the names below: a service may be called activator-demo.
+    if _POD.match(pod_of(labels)):  # Before the names below: a service may be called activator-demo.
         return "queue-proxy"
     for label in ("pod", "k8s_pod_name", "job", "service"):
         value = labels.get(label, "")
@@ -183,16 +209,10 @@ def _role(match: re.Match[str] | None) -> Role | None:
 
 
 def pod_of(labels: Mapping[str, str]) -> str:
-    """The pod that a series speaks of: ``exported_pod`` where the scrape's own label took its place."""
-    return labels.get("exported_pod") or labels.get("k8s_pod_name") or labels.get("pod") or ""
+    """The pod that a series speaks of."""
+    return labels.get("k8s_pod_name") or labels.get("pod") or labels.get("kubernetes_pod_name") or ""
 
 
 def namespace_of(labels: Mapping[str, str]) -> str:
     """The namespace of the service or pod that a series speaks of."""
-    return labels.get("k8s_namespace_name") or labels.get("exported_namespace") or labels.get("namespace") or ""
-
-
-def revision_of_pod(pod: str) -> str:
-    """The revision in the name of a pod of its Deployment; empty where the name has another form."""
-    match = _DEPLOYMENT.match(pod)
-    return match["revision"] if match else ""
+    return labels.get("k8s_namespace_name") or labels.get("namespace") or labels.get("kubernetes_namespace") or ""

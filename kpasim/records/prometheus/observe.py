@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -120,20 +121,20 @@ def from_server(
         there = services([Served(one, _NONE, _NONE) for one in client.labels_of_series(anyone, begin, end)])
         raise no_service(service, namespace, there, f" from {iso(round(begin))} to {iso(round(end))}")
 
-    pods = f"(?:{'|'.join(map(_escaped, revisions))})-deployment-.+"
-    jobs = sorted({one["job"] for one, labels in known if names.role_of(labels) in _CENTRAL and "job" in one})
-    instances = sorted({one["instance"] for one in found if one["__name__"] == "target_info" and "instance" in one})
-    # Without a label for pods, a queue-proxy's target_info says which target is whose.
-    targets = f"pod=~{_quoted(pods)}" if any("pod" in one for one in found) else f"instance=~{_any(instances)}"
-    of_revisions = f"k8s_namespace_name={_quoted(namespace)},kn_revision_name=~{_any(revisions)}{more}"
-    of_pods = f"{targets},namespace={_quoted(namespace)}{more}" if targets.startswith("pod") else targets + more
-    of_exported_pods = f"exported_namespace={_quoted(namespace)},exported_pod=~{_quoted(pods)}{more}"
+    # Where the scrape's own labels took the place of the series' (federation, kube-state-metrics): exported_pod.
+    infos = [one for one in found if one["__name__"] == "target_info"]
+    pods = _quoted("|".join(f"{_escaped(names.start_of_pods(revision))}.+" for revision in revisions))
+    places = [f"{x}pod=~{pods},{x}namespace={_quoted(namespace)}" for x in _EXPORTED]
+    if infos and not any("pod" in names.vocabulary(one, names.OPENTELEMETRY) for one in infos):
+        # Without a label for pods, a queue-proxy's target_info says which target is whose.
+        places += _of_any("instance", infos)
+    central = [one for one, labels in known if names.role_of(labels) in _CENTRAL]
+    of_revisions = f"k8s_namespace_name={_quoted(namespace)},kn_revision_name=~{_any(revisions)}"
     selectors = [
         *own,
-        f"{{{_named(_METRICS_WITHOUT_SERVICE)},{of_revisions}}}",
-        f"{{{_named(_METRICS_OF_PODS)},{of_pods}}}",
-        f"{{{_named(_KUBE)},{of_exported_pods}}}",
-        *([f"{{{_named(_METRICS_OF_TARGETS)},job=~{_any(jobs)}{more}}}"] if jobs else []),
+        f"{{{_named(_METRICS_WITHOUT_SERVICE)},{of_revisions}{more}}}",
+        *(f"{{{_named(_METRICS_OF_PODS)},{place}{more}}}" for place in places),
+        *(f"{{{_named(_METRICS_OF_TARGETS)},{jobs}{more}}}" for jobs in _of_any("job", central)),
     ]
     interval_s = _interval_s(client, own, begin, end)
     asked: list[tuple[Query, int]] = []
@@ -167,6 +168,7 @@ def from_server(
 
 
 _NONE = np.empty(0)
+_EXPORTED = ("", "exported_")
 _CENTRAL = ("autoscaler", "activator")
 _SERVICE_LABELS = (
     (names.OPENTELEMETRY, "k8s_namespace_name", "kn_service_name"),
@@ -211,6 +213,16 @@ def _escaped(text: str) -> str:
 
 def _any(values: Iterable[str]) -> str:
     return _quoted("|".join(map(_escaped, values)))
+
+
+def _of_any(name: str, label_sets: Sequence[Mapping[str, str]]) -> list[str]:
+    """Matchers for the values that a label has in some sets: for ``exported_NAME`` where that is there."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for labels in label_sets:
+        label = next((x + name for x in reversed(_EXPORTED) if x + name in labels), None)
+        if label:
+            found[label].add(labels[label])
+    return [f"{label}=~{_any(sorted(values))}" for label, values in found.items()]
 
 
 def _joined(group: Sequence[Served]) -> Served:

@@ -80,12 +80,13 @@ def of_service(served: Sequence[Served], service: str, namespace: str) -> list[S
             if role == "queue-proxy" and metric.name == "target_info":
                 pods[names.pod_of(labels)] = pods[labels.get("instance", "")] = revision
     revisions.discard("")
+    starts = {names.start_of_pods(revision): revision for revision in revisions}
     result = []
     for one, metric, role, labels in known:
         pod = names.pod_of(labels)
         revision = labels.get("kn_revision_name") or ""
         if role in ("queue-proxy", "kube-state-metrics"):
-            revision = revision or pods.get(pod or labels.get("instance", "")) or names.revision_of_pod(pod)
+            revision = revision or pods.get(pod or labels.get("instance", "")) or _revision_of(pod, starts)
         if revision not in revisions and not (revision == "" and metric.role is None):
             continue
         if revision and names.namespace_of(labels) != namespace:
@@ -110,15 +111,18 @@ def of_service(served: Sequence[Served], service: str, namespace: str) -> list[S
     return _without_second_counts(result)
 
 
+def _revision_of(pod: str, starts: Mapping[str, str]) -> str:
+    return next((revision for start, revision in starts.items() if pod.startswith(start)), "")
+
+
 def _unnamed(labels: Mapping[str, str]) -> Role:
     return "activator" if labels.get("kn_revision_name") and "server_port" not in labels else "queue-proxy"
 
 
 def _without_second_counts(series: list[Series]) -> list[Series]:
     """OpenCensus counts requests twice, by a counter and by a histogram: the counter stays where there is one."""
-    counters = [s for s in series if s.name.removesuffix("_total").endswith("_request_count")]
-    counted = {(s.metric, s.role) for s in counters}
-    return [s for s in series if (s.metric, s.role) not in counted] + counters
+    counted = {(s.metric, s.role) for s in series if s.name.removesuffix("_total").endswith("_request_count")}
+    return [s for s in series if not (s.name.endswith("_latencies_count") and (s.metric, s.role) in counted)]
 
 
 def refuse_several_clusters(series: Sequence[Series]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.records.prometheus.exposition import Written
+from kpasim.records.prometheus.names import start_of_pods
 from kpasim.records.prometheus.simulated import gauges, histogram, present
 from kpasim.results.tables import Tables
 
@@ -42,6 +43,8 @@ def scraped(
     interval_s: float = 15.0,
     generation: str = "opentelemetry",
     pods: bool = True,
+    revision: str | None = None,
+    seed: int = 7,
 ) -> Iterator[Written]:
     """The series of a run.
 
@@ -54,9 +57,11 @@ def scraped(
         interval_s: Scrape interval [s].
         generation: ``opentelemetry`` or ``opencensus``.
         pods: Whether queue-proxies are scraped.
+        revision: Name of the revision; the service's first one if ``None``.
+        seed: Of the phases at which targets are scraped.
     """
     new = generation == "opentelemetry"
-    revision = f"{service}-00001"
+    revision = revision or f"{service}-00001"
     of_revision = dict(
         zip(
             ("k8s_namespace_name", "kn_service_name", "kn_configuration_name", "kn_revision_name")
@@ -67,7 +72,7 @@ def scraped(
         )
     )
     requests = tables.requests
-    phase = np.random.default_rng(7)
+    phase = np.random.default_rng(seed)
 
     def grid(begin_s: float = -LEAD_S, until_s: float = end_s + TAIL_S) -> NDArray[np.float64]:
         first = -LEAD_S + round(phase.uniform(0, interval_s), 3)
@@ -137,7 +142,7 @@ def scraped(
     if not pods:
         return
     for index, pod in enumerate(tables.pods["pod"].tolist()):
-        name = f"{revision}-deployment-{index:05x}"
+        name = f"{start_of_pods(revision)}{index:05x}"
         begin, gone = tables.pods["ready_s"][index], tables.pods["gone_s"][index]
         if np.isnan(begin):
             continue

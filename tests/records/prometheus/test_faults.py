@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import kpasim
 from kpasim.errors import RecordError, RunError
 from kpasim.records.prometheus.assemble import assemble
 from kpasim.records.prometheus.client import Client
@@ -19,9 +20,13 @@ from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.observe import from_files, from_server
 from kpasim.records.prometheus.selection import Served
 from tests import prometheus_runs
+from tests.documented import ROOT
+from tests.records.prometheus.knative import scraped
 from tests.records.prometheus.servers import victoria_metrics
 
 RUN = "poisson-slow"
+ROLES = ("activator", "queue-proxy")
+"""Programs that count requests."""
 COUNT = "http_server_request_duration_seconds_count"
 
 
@@ -155,6 +160,39 @@ def test_replicas_are_one_prometheus():
     count, *gauges = (both.find(metric, "activator")[0] for metric in metrics)
     for gauge in gauges:  # Values of one scrape stay together.
         assert set(count.times_s) <= set(gauge.times_s)
+
+
+@pytest.mark.parametrize("label", ["thanos_replica", "region", "tenant"])
+def test_replicas_may_have_any_label(label: str):
+    """A target exports each gauge once: what tells two of them apart is not its own."""
+    both = [Served({**s.labels, label: name}, s.times_s + shift, s.values)
+            for name, shift in (("a", 0.0), ("b", 2.3)) for s in served()]  # fmt: skip
+    whole, one = observed(served()), observed(both)
+    assert len(whole.series) == len(one.series)
+    assert [requests(whole, role) for role in ROLES] == [requests(one, role) for role in ROLES]
+
+
+def test_several_activators_are_no_replicas():
+    """Nor are two autoscalers: each is a target."""
+    several = prometheus_runs.observation("act3")
+    assert 3 == len({one.instance for one in several.find(COUNT, "activator")})
+    assert not several.notes
+
+
+def test_an_upgrade_of_knative_within_the_window_loses_no_count():
+    """Counters and histograms of OpenCensus count the same requests; those of OpenTelemetry count others."""
+    experiment = kpasim.load(ROOT / "experiments/hey50x5.yaml")
+    tables = kpasim.simulate(experiment, replications=1, engine="reference").tables()
+    end_s = float(tables.requests["start_s"].max())
+    series = []
+    for generation, begin_s, seed in (("opencensus", 1.7e9, 7), ("opentelemetry", 1.7e9 + end_s + 400, 8)):
+        known = {"service": "hello", "begin_unix_s": begin_s, "end_s": end_s, "seed": seed}
+        for one in scraped(tables, **known, generation=generation):
+            of_process = {name: f"{one.labels[name]}-{seed}" for name in ("pod", "instance")}
+            series.append(Served({"__name__": one.name, **one.labels, **of_process}, one.times_s, one.values))
+    both = assemble(series, service="hello", namespace="default")
+    assert "both" == both.generation
+    assert [2 * len(tables.requests["start_s"])] * 2 == [requests(both, role) for role in ROLES]
 
 
 def test_replicas_in_one_server_are_one_prometheus(tmp_path: Path):

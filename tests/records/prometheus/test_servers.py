@@ -7,7 +7,8 @@ import json
 import subprocess
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -37,6 +38,8 @@ BACK_S = 1e8
 COUNT = "http_server_request_duration_seconds_count"
 GENERATIONS = {"hello": "opentelemetry", "old": "opencensus"}
 """Services with the series of the run with steps, and the generation of their names."""
+LONG = "a-model-with-a-long-name-of-its-own-x9-predictor"
+"""A service of which the pods' names are cut."""
 DAYS = {"day": "opentelemetry", "day-old": "opencensus"}
 """Services with the autoscaler's series of six hours of a day."""
 
@@ -70,11 +73,23 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         known = {"service": service, "begin_unix_s": BEGIN, "end_s": end_s(tables), "generation": generation}
         series = scraped(tables, **known, interval_s=5 if service in DAYS else 15, pods=service in GENERATIONS)
         write_openmetrics(files[-1], (s for s in series if service in GENERATIONS or s.labels["job"] == "autoscaler"))
+    for service, labels in (("federated", federated), (LONG, dict)):
+        files.append(folder / f"{service}.txt")
+        series = scraped(simulated(), service=service, begin_unix_s=BEGIN, end_s=end_s())
+        few = (one for one in series if not one.name.endswith("_bucket"))
+        write_openmetrics(files[-1], (replace(one, labels=labels(one.labels)) for one in few))
     recorded, _ = read_files([prometheus_runs.folder("errors") / "raw.json"])
     files.append(folder / "errors.txt")
     series = (Written(one.name, _unnamed(one), one.times_s - BACK_S, one.values, "unknown") for one in recorded)
     write_openmetrics(files[-1], series)
     return files
+
+
+def federated(labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels of a series that another Prometheus took over without ``honor_labels``."""
+    own = {"job": "federate", "instance": "prometheus:9090", "namespace": "monitoring", "pod": "prometheus-0"}
+    own["container"] = "prometheus"
+    return {f"exported_{name}" if name in own else name: value for name, value in labels.items()} | own
 
 
 def _unnamed(one: Served) -> dict[str, str]:
@@ -127,6 +142,17 @@ def test_arrivals_come_back_exactly(url: str):
     edges = np.concatenate([[-np.inf], gauges[0].times_s - BEGIN])
     sent, _ = np.histogram(np.round(simulated().requests["start_s"], 9), np.nextafter(edges, np.inf))
     np.testing.assert_array_equal(sent, begun(count, gauges))
+
+
+@pytest.mark.parametrize("service", ["federated", LONG])
+def test_pods_are_found_under_labels_and_names_that_were_changed(url: str, service: str):
+    """A federation calls the pod ``exported_pod``, and Kubernetes cuts long names of pods."""
+    own, plain = observed(url, service), observed(url, "hello")
+    for role in ("activator", "queue-proxy"):
+        counts = [sum(s.increments().sum() for s in o.find(COUNT, role)) for o in (own, plain)]
+        assert counts[0] == counts[1] == len(simulated().requests["start_s"])
+    assert 15.0 == own.interval_s["queue-proxy"]
+    assert len(own.find("up", "queue-proxy")) == len(plain.find("up", "queue-proxy"))
 
 
 def test_responses_come_back_exactly_under_old_names(url: str):
@@ -209,7 +235,7 @@ def test_an_unknown_service_is_answered_with_those_that_are_there(url: str, serv
     with pytest.raises(RunError) as caught:
         from_server(Client(url), service=service, namespace=namespace, window_s=(BEGIN - 3600, BEGIN + 3600))
 
-    there = "default/day, default/day-old, default/hello, default/old"
+    there = ", ".join(f"default/{name}" for name in sorted((*GENERATIONS, *DAYS, LONG, "federated")))
     assert f"{namespace}/{service}: no such service; there are {there}" == str(caught.value)
 
 
@@ -330,7 +356,7 @@ def test_the_command_leaves_an_observation(of_prometheus: str, tmp_path: Path):
     }
     wrong = CliRunner().invoke(cli, [*command[:-6], "--service", "nobody", *window])
     assert 1 == wrong.exit_code
-    assert "no such service; there are default/day, default/day-old, default/hello, default/old" in wrong.stderr
+    assert "no such service; there are default/a-model" in wrong.stderr
 
 
 def test_the_prediction_is_a_series_of_prometheus(tmp_path: Path):
