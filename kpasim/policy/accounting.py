@@ -44,11 +44,7 @@ COLUMNS = 12
 
 
 def start(row: NDArray[np.int64], now_ns: int) -> None:
-    """Begin statistics at ``now_ns`` with nothing inside.
-
-    Source:
-        knative/serving@98e5ef9, vendor/knative.dev/networking/pkg/http/stats/request.go, ``NewRequestStats``
-    """
+    """Begin statistics at ``now_ns`` with nothing inside (request.go, ``NewRequestStats``)."""
     for column in range(LIFETIME_INTEGRAL):
         row[column] = 0
     row[CHANGED_NS] = now_ns
@@ -57,8 +53,7 @@ def start(row: NDArray[np.int64], now_ns: int) -> None:
 def advance(row: NDArray[np.int64], now_ns: int) -> None:
     """Complete the integrals up to ``now_ns``; a time that steps back changes nothing.
 
-    Source:
-        knative/serving@98e5ef9, vendor/knative.dev/networking/pkg/http/stats/request.go, ``RequestStats.compute``
+    Source: request.go, ``RequestStats.compute``.
     """
     passed_ns = now_ns - row[CHANGED_NS]
     if passed_ns > 0:
@@ -72,8 +67,7 @@ def advance(row: NDArray[np.int64], now_ns: int) -> None:
 def enter(row: NDArray[np.int64], now_ns: int, proxied: bool) -> None:
     """Count a request that arrives at ``now_ns``; ``proxied`` if an activator sent it.
 
-    Source:
-        knative/serving@98e5ef9, vendor/knative.dev/networking/pkg/http/stats/request.go, ``RequestStats.HandleEvent``
+    Source: request.go, ``RequestStats.HandleEvent``.
     """
     advance(row, now_ns)
     row[CONCURRENCY] += 1
@@ -86,8 +80,7 @@ def enter(row: NDArray[np.int64], now_ns: int, proxied: bool) -> None:
 def leave(row: NDArray[np.int64], now_ns: int, proxied: bool) -> None:
     """Take out a request that ends at ``now_ns``; ``proxied`` as when it entered.
 
-    Source:
-        knative/serving@98e5ef9, vendor/knative.dev/networking/pkg/http/stats/request.go, ``RequestStats.HandleEvent``
+    Source: request.go, ``RequestStats.HandleEvent``.
     """
     advance(row, now_ns)
     row[CONCURRENCY] -= 1
@@ -102,8 +95,7 @@ def cut(row: NDArray[np.int64], now_ns: int) -> tuple[float, float, int, int]:
         Average concurrency, average proxied concurrency (both 0 for an interval without length), arrivals, and
         proxied arrivals of the interval.
 
-    Source:
-        knative/serving@98e5ef9, vendor/knative.dev/networking/pkg/http/stats/request.go, ``RequestStats.Report``
+    Source: request.go, ``RequestStats.Report``.
     """
     advance(row, now_ns)
     concurrency = 0.0
@@ -126,8 +118,7 @@ def cut(row: NDArray[np.int64], now_ns: int) -> tuple[float, float, int, int]:
 def per_second(count: int, period_s: float) -> float:
     """Arrivals as queue-proxy publishes them: per second of its nominal reporting period, not of the real interval.
 
-    Source:
-        knative/serving@98e5ef9, pkg/queue/protobuf_stats_reporter.go, ``ProtobufStatsReporter.Report``
+    Source: protobuf_stats_reporter.go, ``ProtobufStatsReporter.Report``.
     """
     return float(count) / period_s
 
@@ -139,8 +130,7 @@ def activator_enter(row: NDArray[np.int64], now_ns: int) -> bool:
         Whether the activator tells the autoscaler at once (concurrency 1, one arrival), because it had no entry for
         the revision. A row of zeros is such a revision.
 
-    Source:
-        knative/serving@98e5ef9, pkg/activator/handler/concurrency_reporter.go, ``ConcurrencyReporter.getOrCreateStat``
+    Source: concurrency_reporter.go, ``ConcurrencyReporter.getOrCreateStat``.
     """
     unknown = row[ALIVE] == 0
     if unknown:
@@ -155,8 +145,7 @@ def activator_enter(row: NDArray[np.int64], now_ns: int) -> bool:
 def activator_leave(row: NDArray[np.int64], now_ns: int) -> None:
     """Take out a request that ends at the activator.
 
-    Source:
-        knative/serving@98e5ef9, pkg/activator/handler/concurrency_reporter.go, ``ConcurrencyReporter.handleRequestOut``
+    Source: concurrency_reporter.go, ``ConcurrencyReporter.handleRequestOut``.
     """
     leave(row, now_ns, False)
     row[REFERENCES] -= 1
@@ -169,8 +158,7 @@ def activator_report(row: NDArray[np.int64], now_ns: int) -> tuple[float, int, b
         Average concurrency and arrivals, both less the request already told in the immediate message; and whether the
         entry lives on. It is dropped after an interval without activity.
 
-    Source:
-        knative/serving@98e5ef9, pkg/activator/handler/concurrency_reporter.go, ``ConcurrencyReporter.computeReport``
+    Source: concurrency_reporter.go, ``ConcurrencyReporter.computeReport``.
     """
     concurrency, _, count, _ = cut(row, now_ns)
     first = int(row[FIRST])

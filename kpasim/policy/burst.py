@@ -33,8 +33,7 @@ def excess_burst_capacity(ready_pods: int, total_value: float, target_burst_capa
     Returns:
         A whole number; below 0 the activator has to be in the path.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/scaling/autoscaler.go, ``autoscaler.Scale``
+    Source: autoscaler.go, ``autoscaler.Scale``.
     """
     if target_burst_capacity == 0.0:
         return 0.0
@@ -44,11 +43,7 @@ def excess_burst_capacity(ready_pods: int, total_value: float, target_burst_capa
 
 
 def num_activators(ready_pods: int, total_value: float, target_burst_capacity: float, activator_capacity: float) -> int:
-    """Activators that should back the revision; the cluster may have fewer.
-
-    Source:
-        knative/serving@98e5ef9, pkg/reconciler/autoscaling/kpa/kpa.go, ``computeNumActivators``
-    """
+    """Activators that should back the revision; the cluster may have fewer (kpa.go, ``computeNumActivators``)."""
     if target_burst_capacity == 0.0:
         return MIN_ACTIVATORS
     capacity = ready_pods * total_value
@@ -70,8 +65,7 @@ def mode(want: int, excess: float) -> int:
     Returns:
         ``SERVE`` only when pods are wanted and the reserve is covered.
 
-    Source:
-        knative/serving@98e5ef9, pkg/reconciler/autoscaling/kpa/kpa.go, ``Reconciler.ReconcileKind``
+    Source: kpa.go, ``Reconciler.ReconcileKind``.
     """
     return SERVE if want > 0 and excess >= 0.0 else PROXY
 
@@ -81,8 +75,7 @@ def effective_mode(asked: int, ready_endpoints: int, ready_activators: int) -> i
 
     Without ready pods it is the activators, without activators it is the pods, whatever was asked.
 
-    Source:
-        knative/serving@98e5ef9, pkg/reconciler/serverlessservice/serverlessservice.go, ``reconcilePublicEndpoints``
+    Source: serverlessservice.go, ``reconcilePublicEndpoints``.
     """
     if ready_activators == 0:
         return SERVE
@@ -94,7 +87,6 @@ def effective_mode(asked: int, ready_endpoints: int, ready_activators: int) -> i
 def activator_backed(asked: int, ready_endpoints: int) -> bool:
     """Whether the condition ActivatorEndpointsPopulated holds; the grace period runs while it does.
 
-    Source:
-        knative/serving@98e5ef9, pkg/reconciler/serverlessservice/serverlessservice.go, ``reconcilePublicEndpoints``
+    Source: serverlessservice.go, ``reconcilePublicEndpoints``.
     """
     return asked == PROXY or ready_endpoints == 0

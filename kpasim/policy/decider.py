@@ -78,8 +78,7 @@ def start(panic: NDArray[np.int64], now_ns: int, ready_pods: int) -> None:
         now_ns: Time now.
         ready_pods: Ready pods, 0 when they cannot be counted.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/scaling/autoscaler.go, ``newAutoscaler``
+    Source: autoscaler.go, ``newAutoscaler``.
     """
     panic[PANIC_SINCE_NS] = now_ns if ready_pods > 1 else NEVER_NS
     panic[MAX_PANIC_PODS] = ready_pods
@@ -88,8 +87,7 @@ def start(panic: NDArray[np.int64], now_ns: int, ready_pods: int) -> None:
 def initial_status(limits: Limits, initial_scale: int) -> tuple[int, float]:
     """Desired scale (-1, unknown) and excess burst capacity before the first valid tick.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/scaling/multiscaler.go, ``MultiScaler.createScaler``
+    Source: multiscaler.go, ``MultiScaler.createScaler``.
     """
     reserve = limits.target_burst_capacity
     if reserve == 0.0 or reserve == -1.0:  # noqa: PLR1714 - numba compiles this, but no float in a tuple
@@ -112,8 +110,7 @@ def wanted(raw: int, least: int, most: int, activation_scale: int, rule: int) ->
         activation_scale: Least pods when any are needed; applied after the rates.
         rule: The window's own rule.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/scaling/autoscaler.go, ``autoscaler.Scale``
+    Source: autoscaler.go, ``autoscaler.Scale``.
     """
     pods = raw
     if pods < least:
@@ -155,8 +152,7 @@ def tick(
         Desired pods; excess burst capacity (a whole number); pods the stable and the panic window ask for before any
         limit; code of the rule that decided (see ``RULES``).
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/scaling/autoscaler.go, ``autoscaler.Scale``
+    Source: autoscaler.go, ``autoscaler.Scale``.
     """
     ready = max(1, ready_pods)
     most = whole_pods(limits.max_scale_up_rate * ready)
@@ -198,8 +194,7 @@ def tick(
 def needs_reconcile(desired: int, excess: float, new_desired: int, new_excess: float) -> bool:
     """Whether a valid tick's result wakes the PodAutoscaler's reconciler: new scale, or excess changed sides of 0.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/scaling/multiscaler.go, ``scalerRunner.updateLatestScale``
+    Source: multiscaler.go, ``scalerRunner.updateLatestScale``.
     """
     return desired != new_desired or (excess < 0.0) != (new_excess < 0.0)
 
@@ -211,7 +206,6 @@ def pokes(desired: int, concurrency: float) -> bool:
         desired: Latest decision, -1 before any.
         concurrency: Average concurrency the message carries.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/scaling/multiscaler.go, ``MultiScaler.Poke``
+    Source: multiscaler.go, ``MultiScaler.Poke``.
     """
     return desired == 0 and concurrency != 0.0

@@ -26,8 +26,7 @@ _OLDEST, _LENGTH, _VALUES = 0, 1, 2
 def new_slots(delay_s: float, slot_s: float = SLOT_S) -> NDArray[np.int64]:
     """State of an empty delay window; shape ``(0,)``, which means off, when ``delay_s`` is 0.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/aggregation/max/timewindow.go, ``NewTimeWindow``
+    Source: timewindow.go, ``NewTimeWindow``.
     """
     size = math.ceil(delay_s / slot_s)
     return np.zeros(2 + 2 * size if size > 0 else 0, dtype=np.int64)
@@ -42,8 +41,7 @@ def clear(slots: NDArray[np.int64]) -> None:
 def record_slot(slots: NDArray[np.int64], slot: int, value: int) -> None:
     """Record ``value`` in slot number ``slot``, which is not below the slots recorded before.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/aggregation/max/window.go, ``window.Record``
+    Source: window.go, ``window.Record``.
     """
     size = (len(slots) - _VALUES) // 2
     times = _VALUES + size
@@ -67,18 +65,10 @@ def record_slot(slots: NDArray[np.int64], slot: int, value: int) -> None:
 
 
 def record(slots: NDArray[np.int64], now_s: int, value: int) -> None:
-    """Record a decision taken in Unix second ``now_s``.
-
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/aggregation/max/timewindow.go, ``TimeWindow.Record``
-    """
+    """Record a decision taken in Unix second ``now_s`` (timewindow.go, ``TimeWindow.Record``)."""
     record_slot(slots, now_s // SLOT_S, value)
 
 
 def current(slots: NDArray[np.int64]) -> int:
-    """Largest value of the delay window as of the latest record; 0 before any.
-
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/aggregation/max/window.go, ``window.Current``
-    """
+    """Largest value of the delay window as of the latest record; 0 before any (window.go, ``window.Current``)."""
     return int(slots[_VALUES + slots[_OLDEST]])

@@ -1,13 +1,12 @@
 """The Horizontal Pod Autoscaler (autoscaling/v2): from a metric to the next number of pods.
 
-One tick of the controller (every 15 s, ``SYNC_PERIOD_NS``) has three steps. First each metric proposes a number of
-pods (``value_replicas``, ``average_value_replicas``, ``pods_average_replicas``, ``utilization_replicas``), and
-``larger`` keeps the largest of the proposals. Then ``decide`` stabilises, limits and clamps the proposal. When the
-scale target was written, ``on_rescaled`` stores the event that later limits count.
+One tick of the controller has three steps. First the metric proposes a number of pods (``value_replicas``,
+``average_value_replicas``, ``pods_average_replicas``, ``utilization_replicas``). Then ``decide`` stabilises, limits and
+clamps the proposal. When the scale target was written, ``on_rescaled`` stores the event that later limits count.
 
-State is a ``History``: three fixed lists of rows with their lengths, and the condition ScaledToZero. ``new_history``
-makes it, ``start`` sets it when the controller first sees the target; both engines hold it and pass it in. Metric
-values and targets are whole thousandths (Kubernetes' milli), as the controller computes with them.
+State is a ``History``: three fixed lists of rows with their lengths, and the condition ScaledToZero. ``start`` sets it
+when the controller first sees the target; both engines hold it and pass it in. Metric values and targets are whole
+thousandths (Kubernetes' milli), as the controller computes with them.
 
 Source:
     Kubernetes 1.36.2, pkg/controller/podautoscaler/replica_calculator.go, horizontal.go, metrics/utilization.go;
@@ -17,18 +16,11 @@ Source:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-SYNC_PERIOD_NS = 15_000_000_000
-"""``--horizontal-pod-autoscaler-sync-period``."""
-TOLERANCE = 0.1
-"""``--horizontal-pod-autoscaler-tolerance``."""
-DOWNSCALE_WINDOW_NS = 300_000_000_000
-"""``--horizontal-pod-autoscaler-downscale-stabilization``."""
 CPU_INITIALIZATION_PERIOD_NS = 300_000_000_000
 """``--horizontal-pod-autoscaler-cpu-initialization-period``."""
 INITIAL_READINESS_DELAY_NS = 30_000_000_000
@@ -85,9 +77,7 @@ COUNT, TIME_NS = 0, 1
 TYPE, VALUE, PERIOD_NS = 0, 1, 2
 """Columns of ``Rules.policies``."""
 
-_NS_PER_S = 1_000_000_000
 _MAX_INT32 = 2147483647
-_MAX_INT64 = 9223372036854775807
 _SCALE_UP_FACTOR = 2
 _SCALE_UP_MINIMUM = 4
 
@@ -148,62 +138,12 @@ class History(NamedTuple):
     down_events: NDArray[np.int64]
 
 
-def rules(
-    window_s: float, select: str = "Max", policies: Sequence[tuple[str, int, float]] = (("Percent", 100, 15),)
-) -> Rules:
-    """Rules of one direction; as default the API's for ``scaleDown``.
-
-    Args:
-        window_s: Stabilisation window [s].
-        select: ``selectPolicy``.
-        policies: Type, value and period [s] of each policy.
-    """
-    rows = [[POLICY_TYPES.index(kind), value, round(period_s * _NS_PER_S)] for kind, value, period_s in policies]
-    return Rules(
-        round(window_s * _NS_PER_S), SELECT_POLICIES.index(select), np.array(rows, dtype=np.int64).reshape(len(rows), 3)
-    )
-
-
-def default_scale_up() -> Rules:
-    """The API's default of ``behavior.scaleUp``: no window, 4 pods or 100 % in 15 s, whichever is more.
-
-    Source:
-        Kubernetes 1.36.2, pkg/apis/autoscaling/v2/defaults.go, ``GenerateHPAScaleUpRules``
-    """
-    return rules(0, "Max", (("Pods", 4, 15), ("Percent", 100, 15)))
-
-
-def default_scale_down() -> Rules:
-    """The API's default of ``behavior.scaleDown``: the controller's window of 300 s, 100 % in 15 s.
-
-    Source:
-        Kubernetes 1.36.2, pkg/apis/autoscaling/v2/defaults.go, ``GenerateHPAScaleDownRules``
-    """
-    return rules(DOWNSCALE_WINDOW_NS / _NS_PER_S)
-
-
-def new_history(settings: Settings, sync_period_ns: int = SYNC_PERIOD_NS) -> History:
-    """An empty history with capacity for everything that ``settings`` can make the controller remember.
-
-    Recommendations are reused once they are older than both windows, events once they are older than the longest
-    period of their direction, so both lists hold at most the ticks in such a time and two more.
-    """
-    windows_ns = max(settings.up.window_ns, settings.down.window_ns)
-    return History(
-        np.array([ABSENT, 0, 0, 0], dtype=np.int64),
-        np.zeros((windows_ns // sync_period_ns + 3, 2), dtype=np.int64),
-        np.zeros((longest_period_ns(settings.up.policies) // sync_period_ns + 3, 2), dtype=np.int64),
-        np.zeros((longest_period_ns(settings.down.policies) // sync_period_ns + 3, 2), dtype=np.int64),
-    )
-
-
 def start(history: History, now_ns: int, replicas: int) -> None:
     """Forget everything, and store the current count as the first recommendation.
 
     A fresh controller therefore does not shrink the target for a whole down-window.
 
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``recordInitialRecommendation``
+    Source: horizontal.go, ``recordInitialRecommendation``.
     """
     history.state[SCALED_TO_ZERO] = ABSENT
     history.state[RECOMMENDATIONS] = 1
@@ -217,11 +157,7 @@ def start(history: History, now_ns: int, replicas: int) -> None:
 
 
 def within_tolerance(ratio: float, tolerance_up: float, tolerance_down: float) -> bool:
-    """Whether a usage ratio is too close to 1 to act.
-
-    Source:
-        Kubernetes 1.36.2, replica_calculator.go, ``Tolerances.isWithin``
-    """
+    """Whether a usage ratio is too close to 1 to act (replica_calculator.go, ``Tolerances.isWithin``)."""
     return 1.0 - tolerance_down <= ratio <= 1.0 + tolerance_up
 
 
@@ -259,8 +195,7 @@ def value_replicas(
     Returns:
         A number of pods, or ``NO_PODS``.
 
-    Source:
-        Kubernetes 1.36.2, replica_calculator.go, ``GetExternalMetricReplicas``, ``getUsageRatioReplicaCount``
+    Source: replica_calculator.go, ``GetExternalMetricReplicas``, ``getUsageRatioReplicaCount``.
     """
     ratio = float(total_milli) / float(target_milli)
     if current == 0:
@@ -284,35 +219,12 @@ def average_value_replicas(
         tolerance_up: See ``Settings``.
         tolerance_down: See ``Settings``.
 
-    Source:
-        Kubernetes 1.36.2, replica_calculator.go, ``GetExternalPerPodMetricReplicas``
+    Source: replica_calculator.go, ``GetExternalPerPodMetricReplicas``.
     """
     ratio = quotient(float(total_milli), float(target_milli) * float(current))
     if within_tolerance(ratio, tolerance_up, tolerance_down):
         return current
     return whole_pods(float(total_milli) / float(target_milli))
-
-
-def series_total(values_milli: NDArray[np.int64], average: bool) -> int:
-    """Sum of an External metric's series as the controller forms it.
-
-    Args:
-        values_milli: Value of each series, shape ``(n,)``.
-        average: Whether the target is an ``AverageValue``: then a part sum below 0 is taken for an overflow, and the
-            metric asks for as many pods as there can be.
-
-    Source:
-        Kubernetes 1.36.2, replica_calculator.go, ``GetExternalMetricReplicas``, ``GetExternalPerPodMetricReplicas``
-    """
-    total = 0
-    for place in range(len(values_milli)):
-        value = int(values_milli[place])
-        if value > 0 and total > _MAX_INT64 - value:
-            return _MAX_INT64
-        total += value
-        if average and total < 0:
-            return _MAX_INT64
-    return total
 
 
 def pod_group(phase: int, terminating: bool, has_metric: bool, starting: bool) -> int:
@@ -324,8 +236,7 @@ def pod_group(phase: int, terminating: bool, has_metric: bool, starting: bool) -
         has_metric: Whether the source has a value for it.
         starting: Result of ``unready_for_cpu`` when the metric is the resource cpu, else False.
 
-    Source:
-        Kubernetes 1.36.2, replica_calculator.go, ``groupPods``
+    Source: replica_calculator.go, ``groupPods``.
     """
     if terminating or phase == FAILED:
         return IGNORED
@@ -356,8 +267,7 @@ def unready_for_cpu(
         initialization_ns: The controller's cpu-initialization-period.
         readiness_delay_ns: Its initial-readiness-delay.
 
-    Source:
-        Kubernetes 1.36.2, replica_calculator.go, ``groupPods``
+    Source: replica_calculator.go, ``groupPods``.
     """
     if started_ago_ns < initialization_ns:
         return not ready or metric_age_ns > ready_changed_ago_ns - metric_window_ns
@@ -374,8 +284,7 @@ def filled_replicas(
 ) -> int:
     """Pods asked for once pods without a metric were filled in; never against the direction of the first ratio.
 
-    Source:
-        Kubernetes 1.36.2, replica_calculator.go, ``calcPlainMetricReplicas``
+    Source: replica_calculator.go, ``calcPlainMetricReplicas``.
     """
     if within_tolerance(filled, tolerance_up, tolerance_down):
         return current
@@ -418,8 +327,7 @@ def pods_average_replicas(
     Returns:
         A number of pods, ``NO_PODS`` or ``NO_METRICS_FOR_PODS``.
 
-    Source:
-        Kubernetes 1.36.2, replica_calculator.go, ``calcPlainMetricReplicas``
+    Source: replica_calculator.go, ``calcPlainMetricReplicas``.
     """
     if pods == 0:
         return NO_PODS
@@ -471,8 +379,7 @@ def utilization_replicas(
     Returns:
         A number of pods, ``NO_PODS`` or ``NO_METRICS_FOR_PODS``.
 
-    Source:
-        Kubernetes 1.36.2, replica_calculator.go, ``GetResourceReplicas``; metrics/utilization.go
+    Source: replica_calculator.go, ``GetResourceReplicas``; utilization.go.
     """
     if pods == 0:
         return NO_PODS
@@ -494,34 +401,6 @@ def utilization_replicas(
     return filled_replicas(current, ratio, filled, counted, tolerance_up, tolerance_down)
 
 
-def larger(proposals: NDArray[np.int64], current: int) -> int:
-    """The largest of the metrics' proposals; with a failed metric only one that does not shrink.
-
-    Args:
-        proposals: Result of each metric, an error's code for a failed one, shape ``(n,)``, ``n >= 1``.
-        current: Count in the target's spec.
-
-    Returns:
-        A number of pods, or the code of the first failed metric when nothing can be done.
-
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``computeReplicasForMetrics``
-    """
-    failed = 0
-    valid = 0
-    largest = 0
-    for proposal in proposals:
-        if proposal <= METRIC_UNAVAILABLE:
-            failed = proposal if failed == 0 else failed
-        else:
-            valid += 1
-            if largest == 0 or proposal > largest:
-                largest = proposal
-    if valid == 0 or (failed != 0 and largest < current):
-        return failed
-    return largest
-
-
 # --- from a proposal to the next count
 
 
@@ -530,8 +409,7 @@ def measures(settings: Settings, history: History, current: int) -> int:
 
     At zero pods the HPA is off, unless it went there itself: the condition ScaledToZero decides, not ``minReplicas``.
 
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``reconcileAutoscaler``, ``shouldComputeMetricsForZeroReplicas``
+    Source: horizontal.go, ``reconcileAutoscaler``, ``shouldComputeMetricsForZeroReplicas``.
     """
     if current == 0:
         went_itself = settings.scale_to_zero == 1 and history.state[SCALED_TO_ZERO] == TRUE
@@ -560,8 +438,7 @@ def stabilised(settings: Settings, history: History, now_ns: int, current: int, 
     Returns:
         The count, and the code of the reason in ``ABLE_REASONS``.
 
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``stabilizeRecommendationWithBehaviors``
+    Source: horizontal.go, ``stabilizeRecommendationWithBehaviors``.
     """
     stored = history.recommendations
     up = down = wanted
@@ -584,8 +461,7 @@ def stabilised(settings: Settings, history: History, now_ns: int, current: int, 
 def stabilised_without_behavior(settings: Settings, history: History, now_ns: int, wanted: int) -> tuple[int, int]:
     """The largest recommendation of the down-window; a recommendation exactly as old as the window still counts.
 
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``stabilizeRecommendation``
+    Source: horizontal.go, ``stabilizeRecommendation``.
     """
     stored = history.recommendations
     stable = wanted
@@ -602,8 +478,7 @@ def stabilised_without_behavior(settings: Settings, history: History, now_ns: in
 def changed(events: NDArray[np.int64], length: int, now_ns: int, period_ns: int) -> int:
     """Pods that the events younger than ``period_ns`` added or removed.
 
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``getReplicasChangePerPeriod``
+    Source: horizontal.go, ``getReplicasChangePerPeriod``.
     """
     pods = 0
     for row in range(length):
@@ -618,9 +493,7 @@ def rate_limit(rules: Rules, history: History, now_ns: int, current: int, sign: 
     Each policy starts from the count at the beginning of its own period: the controller's own changes since then,
     of both directions, are taken back.
 
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``calculateScaleUpLimitWithScalingRules``,
-        ``calculateScaleDownLimitWithBehaviors``
+    Source: horizontal.go, ``calculateScaleUpLimitWithScalingRules``, ``calculateScaleDownLimitWithBehaviors``.
     """
     if rules.select == DISABLED:
         return current
@@ -645,8 +518,7 @@ def rate_limit(rules: Rules, history: History, now_ns: int, current: int, sign: 
 def rate_limited(settings: Settings, history: History, now_ns: int, current: int, wanted: int) -> tuple[int, int]:
     """The count that policies, ``minReplicas`` and ``maxReplicas`` allow, and the code of the reason.
 
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``convertDesiredReplicasWithBehaviorRate``
+    Source: horizontal.go, ``convertDesiredReplicasWithBehaviorRate``.
     """
     if wanted > current:
         most = max(current, rate_limit(settings.up, history, now_ns, current, 1))
@@ -666,8 +538,7 @@ def rate_limited(settings: Settings, history: History, now_ns: int, current: int
 def limited_without_behavior(settings: Settings, current: int, wanted: int) -> tuple[int, int]:
     """The count that an HPA without ``behavior`` allows: at most twice the current one, or 4.
 
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``convertDesiredReplicasWithRules``
+    Source: horizontal.go, ``convertDesiredReplicasWithRules``.
     """
     most = max(_SCALE_UP_FACTOR * current, _SCALE_UP_MINIMUM)
     reason = SCALE_UP_LIMIT if settings.max_replicas > most else TOO_MANY
@@ -688,15 +559,14 @@ def decide(
         history: As ``start`` left it; recommendations change in place.
         now_ns: Time of the tick.
         current: Count in the target's spec.
-        proposal: Result of ``larger``; used only where ``measures`` says ``MEASURED``.
+        proposal: What the metric asks for; used only where ``measures`` says ``MEASURED``.
 
     Returns:
         The count; what the tick did (``MEASURED``, ``DISABLED_AT_ZERO``, ``ABOVE_MAX``, ``BELOW_MIN`` or
         ``NO_METRIC``); code of the reason in ``RESCALE_REASONS``; codes in ``ABLE_REASONS`` and ``LIMIT_REASONS``
         (both meaningful only for ``MEASURED``).
 
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``reconcileAutoscaler``
+    Source: horizontal.go, ``reconcileAutoscaler``.
     """
     step = measures(settings, history, current)
     if step == ABOVE_MAX:
@@ -727,11 +597,7 @@ def decide(
 
 
 def longest_period_ns(policies: NDArray[np.int64]) -> int:
-    """Longest period of a direction's policies, 0 without any.
-
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``getLongestPolicyPeriod``
-    """
+    """Longest period of a direction's policies, 0 without any (horizontal.go, ``getLongestPolicyPeriod``)."""
     longest = 0
     for row in range(len(policies)):
         longest = max(longest, int(policies[row, PERIOD_NS]))
@@ -744,8 +610,7 @@ def on_rescaled(settings: Settings, history: History, now_ns: int, previous: int
     The new event replaces the last one that is older than the longest period of its *own* direction, so a longer
     period of the other direction may miss changes.
 
-    Source:
-        Kubernetes 1.36.2, horizontal.go, ``storeScaleEvent``, ``reconcileAutoscaler``
+    Source: horizontal.go, ``storeScaleEvent``, ``reconcileAutoscaler``.
     """
     if settings.has_behavior:
         up = new > previous

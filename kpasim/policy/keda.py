@@ -1,10 +1,10 @@
 """KEDA's scale loop: between zero and one pod, and the fallback of failing triggers.
 
-Between one pod and the maximum KEDA's own HorizontalPodAutoscaler decides (``kpasim.policy.hpa``, with the bounds of
-``hpa_bounds`` and External metrics). Every polling interval ``poll`` looks whether any trigger is active and writes
-the scale only to wake the target, to put it to rest after the cooldown, or to lift it to its minimum.
+Between one pod and the maximum KEDA's own HorizontalPodAutoscaler decides (``kpasim.policy.hpa``, with External
+metrics). Every polling interval ``poll`` looks whether any trigger is active and writes the scale only to wake the
+target, to put it to rest after the cooldown, or to lift it to its minimum.
 
-State is one int64 array, made by ``new_state``: ``LAST_ACTIVE_S``, then the consecutive failures of each trigger.
+State is one int64 array: ``LAST_ACTIVE_S``, at first ``NEVER_S``, then the consecutive failures of each trigger.
 KEDA keeps times in whole seconds, so the phase of its polls within the second matters: times are Unix nanoseconds, or
 any that keep whole seconds whole.
 
@@ -19,13 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-POLLING_INTERVAL_NS = 30_000_000_000
-"""``pollingInterval`` when none is given."""
-COOLDOWN_NS = 300_000_000_000
-"""``cooldownPeriod`` when none is given."""
-HPA_MIN_REPLICAS = 1
-HPA_MAX_REPLICAS = 100
 
 NEVER_S = -(1 << 62)
 """No trigger was ever active."""
@@ -85,37 +78,6 @@ class Settings(NamedTuple):
     annotations: int
 
 
-def new_state(triggers: int) -> NDArray[np.int64]:
-    """State of a ScaledObject with so many triggers that was never active."""
-    state = np.zeros(FAILURES + triggers, dtype=np.int64)
-    state[LAST_ACTIVE_S] = NEVER_S
-    return state
-
-
-def hpa_bounds(min_replicas: int, max_replicas: int) -> tuple[int, int]:
-    """Minimum and maximum of the HPA that belongs to a ScaledObject; ``NO_COUNT`` where a count is not given.
-
-    Source:
-        kedacore/keda@8b4f083, apis/keda/v1alpha1/scaledobject_types.go, ``GetHPAMinReplicas``, ``GetHPAMaxReplicas``
-    """
-    return (
-        min_replicas if min_replicas > 0 else HPA_MIN_REPLICAS,
-        HPA_MAX_REPLICAS if max_replicas == NO_COUNT else max_replicas,
-    )
-
-
-def accepts(min_replicas: int, max_replicas: int, idle_replicas: int) -> bool:
-    """Whether KEDA accepts the three counts of a ScaledObject; ``NO_COUNT`` where a count is not given.
-
-    Source:
-        kedacore/keda@8b4f083, apis/keda/v1alpha1/scaledobject_types.go, ``CheckReplicaCountBoundsAreValid``
-    """
-    least, most = hpa_bounds(min_replicas, max_replicas)
-    if min_replicas == NO_COUNT:
-        least = 0
-    return least <= most and (idle_replicas == NO_COUNT or idle_replicas < least)
-
-
 def read_trigger(
     settings: Settings,
     state: NDArray[np.int64],
@@ -144,8 +106,7 @@ def read_trigger(
     Returns:
         The value [milli] that KEDA hands on in place of the failed one, or ``NO_FALLBACK``.
 
-    Source:
-        kedacore/keda@8b4f083, pkg/fallback/fallback.go, ``GetMetricsWithFallback``, ``doFallback``
+    Source: fallback.go, ``GetMetricsWithFallback``, ``doFallback``.
     """
     if settings.failure_threshold == NO_COUNT:
         return NO_FALLBACK
@@ -174,8 +135,7 @@ def read_trigger(
 def falls_back(settings: Settings, state: NDArray[np.int64]) -> bool:
     """The condition Fallback: whether any trigger has failed more often in a row than the threshold.
 
-    Source:
-        kedacore/keda@8b4f083, pkg/fallback/fallback.go, ``fallbackExceededThreshold``
+    Source: fallback.go, ``fallbackExceededThreshold``.
     """
     if settings.failure_threshold == NO_COUNT:
         return False
@@ -188,8 +148,7 @@ def falls_back(settings: Settings, state: NDArray[np.int64]) -> bool:
 def cooled_down(settings: Settings, state: NDArray[np.int64], now_ns: int) -> bool:
     """Whether the last active time (or the creation of a ScaledObject that never was) is long enough ago.
 
-    Source:
-        kedacore/keda@8b4f083, pkg/scaling/executor/scale_scaledobjects.go, ``scaleToZeroOrIdle``
+    Source: scale_scaledobjects.go, ``scaleToZeroOrIdle``.
     """
     if state[LAST_ACTIVE_S] == NEVER_S:
         return settings.created_s * _NS_PER_S + settings.initial_cooldown_ns < now_ns
@@ -216,8 +175,7 @@ def poll(
     Returns:
         The count to write; codes of the reasons of Active and Ready.
 
-    Source:
-        kedacore/keda@8b4f083, pkg/scaling/executor/scale_scaledobjects.go, ``RequestScale``
+    Source: scale_scaledobjects.go, ``RequestScale``.
     """
     if settings.annotations & PAUSE:
         return NO_COUNT, PAUSED, READY

@@ -1,13 +1,13 @@
 """KEDA's HTTP add-on: what interceptors count, and the concurrency and request rate that its scaler makes of it.
 
 Requests pass through interceptors, which hold them while no pod is ready. Each counts its requests in flight and all
-requests ever (``enter``, ``leave``). Every ``QUEUE_TICK_NS`` the scaler reads all interceptors (``read``): the sum of
+requests ever (``enter``, ``leave``). At each tick the scaler reads all interceptors (``read``): the sum of
 their requests in flight is the concurrency **at that moment**, and the differences of the other counts go into a ring
-of buckets whose average is the request rate. A metric above 0 is active, and KEDA hears of it within
-``STREAM_INTERVAL_NS``; between one pod and the maximum the HPA decides on an ``AverageValue`` (``kpasim.policy.hpa``).
+of buckets whose average is the request rate. A metric above 0 is active, and KEDA hears of it at the scaler's next
+message; between one pod and the maximum the HPA decides on an ``AverageValue`` (``kpasim.policy.hpa``).
 
 State: a ``Ring`` for a service, and per interceptor a row of two counts (``enter``) and a row of what the scaler
-remembers (``new_memory``). Times are Unix milliseconds.
+remembers, ``UNKNOWN`` at first. Times are Unix milliseconds.
 
 Source:
     kedacore/http-add-on@59b2f6a, pkg/queue/bucketing.go, pkg/queue/queue.go, scaler/queue_pinger.go,
@@ -21,13 +21,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-QUEUE_TICK_NS = 500_000_000
-"""``KEDA_HTTP_QUEUE_TICK_DURATION``: the scaler reads the interceptors this often."""
-STREAM_INTERVAL_NS = 200_000_000
-"""The scaler tells KEDA this often whether a service is active."""
-WINDOW_MS = 60_000
-GRANULARITY_MS = 1_000
 
 IN_FLIGHT, EVER = 0, 1
 """Columns of an interceptor's counts."""
@@ -63,46 +56,14 @@ class Ring(NamedTuple):
     granularity_ms: int
 
 
-def new_ring(window_ms: int = WINDOW_MS, granularity_ms: int = GRANULARITY_MS) -> Ring:
-    """An empty ring; a length of 0 stands for the default.
-
-    Source:
-        kedacore/http-add-on@59b2f6a, pkg/queue/bucketing.go, ``NewRequestsBuckets``; scaler/queue_pinger.go,
-        ``updateBucketConfigLocked``
-    """
-    window_ms = window_ms if window_ms > 0 else WINDOW_MS
-    granularity_ms = granularity_ms if granularity_ms > 0 else GRANULARITY_MS
-    size = -(-window_ms // granularity_ms)
-    return Ring(
-        np.zeros(size, dtype=np.int64),
-        np.full(2, NEVER_MS, dtype=np.int64),
-        np.zeros(1, dtype=np.int64),
-        window_ms,
-        granularity_ms,
-    )
-
-
-def new_memory(interceptors: int) -> NDArray[np.int64]:
-    """What the scaler remembers of so many interceptors it has not read yet: last counts, shape ``(n, 2)``."""
-    return np.full((interceptors, 2), UNKNOWN, dtype=np.int64)
-
-
 def enter(row: NDArray[np.int64], requests: int) -> None:
-    """Requests reach an interceptor.
-
-    Source:
-        kedacore/http-add-on@59b2f6a, pkg/queue/queue.go, ``Memory.Increase``
-    """
+    """Requests reach an interceptor (queue.go, ``Memory.Increase``)."""
     row[IN_FLIGHT] += requests
     row[EVER] += requests
 
 
 def leave(row: NDArray[np.int64], requests: int) -> None:
-    """Requests leave an interceptor; the count stops at 0.
-
-    Source:
-        kedacore/http-add-on@59b2f6a, pkg/queue/queue.go, ``Memory.Decrease``
-    """
+    """Requests leave an interceptor; the count stops at 0 (queue.go, ``Memory.Decrease``)."""
     if row[IN_FLIGHT] > 0:
         row[IN_FLIGHT] = max(0, row[IN_FLIGHT] - requests)
 
@@ -113,20 +74,12 @@ def step_start(now_ms: int, granularity_ms: int) -> int:
 
 
 def step_number(now_ms: int, granularity_ms: int) -> int:
-    """Number of a step, counted from 1970.
-
-    Source:
-        kedacore/http-add-on@59b2f6a, pkg/queue/bucketing.go, ``timeToIndex``
-    """
+    """Number of a step, counted from 1970 (bucketing.go, ``timeToIndex``)."""
     return now_ms // 1000 // (granularity_ms // 1000)
 
 
 def record(ring: Ring, now_ms: int, requests: int) -> None:
-    """Add requests to the step of ``now_ms``.
-
-    Source:
-        kedacore/http-add-on@59b2f6a, pkg/queue/bucketing.go, ``RequestsBuckets.Record``
-    """
+    """Add requests to the step of ``now_ms`` (bucketing.go, ``RequestsBuckets.Record``)."""
     begin = step_start(now_ms, ring.granularity_ms)
     number = step_number(now_ms, ring.granularity_ms)
     size = len(ring.buckets)
@@ -156,8 +109,7 @@ def average(ring: Ring, now_ms: int) -> float:
 
     Silence lowers the sum but not the number of steps, until a full window has passed without a record.
 
-    Source:
-        kedacore/http-add-on@59b2f6a, pkg/queue/bucketing.go, ``RequestsBuckets.WindowAverage``
+    Source: bucketing.go, ``RequestsBuckets.WindowAverage``.
     """
     now = step_start(now_ms, ring.granularity_ms)
     last = int(ring.span[LAST])
@@ -175,15 +127,6 @@ def average(ring: Ring, now_ms: int) -> float:
     return math.floor(total / steps * _PLACES + 0.5) / _PLACES
 
 
-def is_empty(ring: Ring, now_ms: int) -> bool:
-    """Whether more than a window has passed since the last record.
-
-    Source:
-        kedacore/http-add-on@59b2f6a, pkg/queue/bucketing.go, ``RequestsBuckets.IsEmpty``
-    """
-    return step_start(now_ms, ring.granularity_ms) - int(ring.span[LAST]) > ring.window_ms
-
-
 def read(
     ring: Ring, memory: NDArray[np.int64], found: NDArray[np.int64], counts: NDArray[np.int64], now_ms: int
 ) -> tuple[bool, int, float]:
@@ -194,7 +137,7 @@ def read(
 
     Args:
         ring: Changed in place.
-        memory: See ``new_memory``, changed in place.
+        memory: Last counts of each interceptor, shape ``(n, 2)``, ``UNKNOWN`` before a reading; changed in place.
         found: How each interceptor was found, shape ``(n,)``.
         counts: Requests in flight and ever of each, shape ``(n, 2)``; used where found is ``COUNTED``.
         now_ms: Time of the reading.
@@ -202,8 +145,7 @@ def read(
     Returns:
         Whether any interceptor knows the service (if not, its ring is forgotten); concurrency; requests per second.
 
-    Source:
-        kedacore/http-add-on@59b2f6a, scaler/queue_pinger.go, ``fetchAndSaveCounts``
+    Source: queue_pinger.go, ``fetchAndSaveCounts``.
     """
     known = False
     concurrency = requests = 0

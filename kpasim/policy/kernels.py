@@ -7,15 +7,14 @@ from inspect import isfunction
 from pkgutil import iter_modules
 
 from kpasim import policy
-from kpasim.policy import hpa, keda, schedule, windows
+from kpasim.policy import schedule, windows
 
 _MODULES = [
     import_module(f"{policy.__name__}.{module.name}")
     for module in iter_modules(policy.__path__)
     if module.name not in {"kernels", "targets"}
 ]
-_PLAIN = (hpa.rules, hpa.default_scale_up, hpa.default_scale_down, keda.accepts, windows.smoothing_coefficient,
-          schedule.changes)  # fmt: skip
+_PLAIN = (windows.smoothing_coefficient, schedule.changes)
 """Functions that no engine calls while it runs, as are private ones and those that make new memory."""
 KERNELS = tuple(
     one

@@ -20,12 +20,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-SLOT_NS = 60_000_000_000
-"""AHPA predicts the pods of every minute."""
-DAY_NS = 86_400_000_000_000
-PERIODS = 7
-"""AHPA asks for at least seven days of history."""
-
 SUM, WEIGHT_NS = 0, 1
 """Columns of ``History.slots``: demand times time, and the time it was seen [ns]."""
 
@@ -66,15 +60,6 @@ class History(NamedTuple):
 def slots_of(settings: Settings) -> int:
     """Slots in a period; the last one may be shorter."""
     return -(-settings.period_ns // settings.slot_ns)
-
-
-def new_history(settings: Settings, periods: int = PERIODS) -> History:
-    """A history that has seen nothing and remembers so many earlier periods."""
-    return History(
-        np.zeros(((periods + 1) * slots_of(settings), 2)),
-        np.arange(periods + 1, dtype=np.int64) - (periods + 1),
-        np.zeros(periods + 1),
-    )
 
 
 def remember(settings: Settings, history: History, period: int, demand: NDArray[np.float64]) -> None:
@@ -144,11 +129,6 @@ def demand_at(settings: Settings, history: History, then_ns: int) -> float:
     above = min(below + 1, seen - 1)
     low, high = float(history.sorted[below]), float(history.sorted[above])
     return low + (position - below) * (high - low)
-
-
-def forecast(settings: Settings, history: History, now_ns: int) -> float:
-    """The quantile of the demands that earlier periods had at ``now_ns`` plus the look-ahead; 0 when none was seen."""
-    return demand_at(settings, history, now_ns + settings.ahead_ns)
 
 
 def highest(settings: Settings, history: History, now_ns: int) -> float:

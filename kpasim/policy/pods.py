@@ -51,8 +51,7 @@ def kubelet_sees(
     Returns:
         Time [ns] at which Kubernetes has seen enough successes.
 
-    Source:
-        knative/serving, pkg/queue/readiness/probe.go, ``wrappedProbe.doProbe``; Kubernetes' prober for the period.
+    Source: knative/serving, pkg/queue/readiness/probe.go, ``wrappedProbe.doProbe``; Kubernetes' prober for the period.
     """
     first = containers_ns + initial_delay_ns + phase_ns
     if aggressive:
@@ -90,8 +89,7 @@ def startup_sees(
     Returns:
         Time [ns] of the first successful probe; -1 if the container is killed before.
 
-    Source:
-        Kubernetes, pkg/kubelet/prober/worker.go, ``doProbe``.
+    Source: Kubernetes, pkg/kubelet/prober/worker.go, ``doProbe``.
     """
     first = began_ns + initial_delay_ns + phase_ns
     failed = max(0, -((first - open_ns) // period_ns))
@@ -125,8 +123,7 @@ def activator_finds(
     Returns:
         Time [ns] of the successful probe.
 
-    Source:
-        knative/serving, pkg/activator/net/revision_backends.go, ``revisionWatcher.run``;
+    Source: knative/serving, pkg/activator/net/revision_backends.go, ``revisionWatcher.run``;
         pkg/queue/readiness/probe.go for the poll.
     """
     more_ns = (successes - 1) * poll_ns if aggressive else 0
@@ -174,8 +171,7 @@ def goes_first(
         created_b: See above.
         now_ns: Now.
 
-    Source:
-        Kubernetes, pkg/controller/controller_utils.go, ``ActivePodsWithRanks``.
+    Source: Kubernetes, pkg/controller/controller_utils.go, ``ActivePodsWithRanks``.
     """
     if phase_a != phase_b:
         return phase_a < phase_b
@@ -251,8 +247,7 @@ def back_off(first_ns: int, attempt: int) -> int:
 
     Not at all the first time, then ``first_ns``, doubled each time, at most 5 minutes.
 
-    Source:
-        Kubernetes, pkg/kubelet/kuberuntime/kuberuntime_manager.go, ``doBackOff``; pkg/kubelet/kubelet.go,
+    Source: Kubernetes, pkg/kubelet/kuberuntime/kuberuntime_manager.go, ``doBackOff``; pkg/kubelet/kubelet.go,
         ``MaxContainerBackOff``; the first wait is 10 s.
     """
     if attempt == 0:

@@ -1,10 +1,10 @@
 """Ray Serve's rule: from the requests of a deployment to its number of replicas.
 
 The controller looks every ``CONTROL_LOOP_NS`` (``tick``). The metric is the number of ongoing requests, waiting in
-the handles included, averaged over ``LOOK_BACK_NS``; replicas and handles report it every ``PUSH_NS``. A change is
-made once the same direction has been wanted for the whole delay.
+the handles included, averaged over the look-back period. A change is made once the same direction has been wanted for
+the whole delay.
 
-State is one int64 array of ``new_state``: the direction and since when it has been wanted.
+State is one int64 array, zeros at first: the direction and since when it has been wanted.
 
 Source:
     ray 2.60.0, python/ray/serve/autoscaling_policy.py, config.py, _private/autoscaling_state.py (releases before the
@@ -21,10 +21,6 @@ from numpy.typing import NDArray
 
 CONTROL_LOOP_NS = 100_000_000
 """``RAY_SERVE_CONTROL_LOOP_INTERVAL_S``."""
-PUSH_NS = 10_000_000_000
-"""``RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S``, and that of the handles."""
-LOOK_BACK_NS = 30_000_000_000
-"""``look_back_period_s`` when none is given."""
 
 DIRECTION, SINCE_NS = 0, 1
 """Places in the state: 1 up, -1 down, 0 neither; and since when."""
@@ -56,16 +52,10 @@ class Settings(NamedTuple):
     downscaling_factor: float = 1.0
 
 
-def new_state() -> NDArray[np.int64]:
-    """State of a deployment that has decided nothing yet."""
-    return np.zeros(2, dtype=np.int64)
-
-
 def scaled(settings: Settings, wanted: float, running: int) -> int:
     """Replicas after the factors; a reduction that a factor would stop still removes one.
 
-    Source:
-        ray 2.60.0, python/ray/serve/autoscaling_policy.py, ``_apply_scaling_factors``
+    Source: autoscaling_policy.py, ``_apply_scaling_factors``.
     """
     if running == 0:
         return math.ceil(wanted)
@@ -82,8 +72,7 @@ def delayed(settings: Settings, state: NDArray[np.int64], now_ns: int, wanted: i
 
     Down to zero leads only from one replica, with a delay of its own.
 
-    Source:
-        ray 2.60.0, python/ray/serve/autoscaling_policy.py, ``_apply_delay_logic``
+    Source: autoscaling_policy.py, ``_apply_delay_logic``.
     """
     if wanted == target:
         state[DIRECTION] = 0
@@ -114,9 +103,8 @@ def tick(settings: Settings, state: NDArray[np.int64], now_ns: int, running: int
         target: Target before this loop.
         ongoing: Ongoing requests of all replicas and handles, averaged over the look-back.
 
-    Source:
-        ray 2.60.0, python/ray/serve/autoscaling_policy.py, ``replica_queue_length_autoscaling_policy``,
-        ``_apply_default_params``; _private/autoscaling_state.py, ``apply_bounds``
+    Source: autoscaling_policy.py, ``replica_queue_length_autoscaling_policy``, ``_apply_default_params``;
+        autoscaling_state.py, ``apply_bounds``.
     """
     if running == 0 and ongoing > 0.0:
         replicas = max(math.ceil(settings.upscaling_factor), target)

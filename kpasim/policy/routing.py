@@ -34,8 +34,7 @@ UNKNOWN_ACTIVATOR = -1
 def policy(container_concurrency: int) -> int:
     """How an activator chooses a pod; without a limit (0) nothing waits while there is a pod.
 
-    Source:
-        knative/serving@98e5ef9, pkg/activator/net/throttler.go, ``newRevisionThrottler``
+    Source: throttler.go, ``newRevisionThrottler``.
     """
     if container_concurrency == 0:
         return RANDOM_CHOICE_2
@@ -53,8 +52,7 @@ def capacity(container_concurrency: int, backends: int, trackers: int, activator
         trackers: Pods assigned to this activator; 0 when it sends to the cluster IP.
         activators: Activators of the revision, counted only with the cluster IP.
 
-    Source:
-        knative/serving@98e5ef9, pkg/activator/net/throttler.go, ``revisionThrottler.calculateCapacity``
+    Source: throttler.go, ``revisionThrottler.calculateCapacity``.
     """
     if trackers > 0:
         slots = container_concurrency * trackers
@@ -80,8 +78,7 @@ def slice_bounds(pods: int, index: int, activators: int) -> tuple[int, int, int]
     Returns:
         First place, place after the last, and the place of one more pod, or -1.
 
-    Source:
-        knative/serving@98e5ef9, pkg/activator/net/throttler.go, ``assignSlice``, ``pickIndices``
+    Source: throttler.go, ``assignSlice``, ``pickIndices``.
     """
     if index == UNKNOWN_ACTIVATOR or pods <= 1 or activators == 1:
         return 0, pods, -1
@@ -95,30 +92,6 @@ def slice_bounds(pods: int, index: int, activators: int) -> tuple[int, int, int]
     return begin, begin + size, extra
 
 
-def assign_slice(pods: NDArray[np.int64], count: int, index: int, activators: int, assigned: NDArray[np.int64]) -> int:
-    """Write the pods assigned to one activator to ``assigned`` and return how many they are.
-
-    Args:
-        pods: All pods of the revision, sorted by address.
-        count: How many of ``pods`` are valid.
-        index: Index of the activator, -1 unknown.
-        activators: Number of activators.
-        assigned: Where to write, in the order in which policies look at them; at least as long as ``count``.
-
-    Source:
-        knative/serving@98e5ef9, pkg/activator/net/throttler.go, ``assignSlice``
-    """
-    begin, end, extra = slice_bounds(count, index, activators)
-    size = 0
-    for place in range(begin, end):
-        assigned[size] = pods[place]
-        size += 1
-    if extra >= 0:
-        assigned[size] = pods[extra]
-        size += 1
-    return size
-
-
 def first_available(pods: NDArray[np.int64], count: int, in_flight: NDArray[np.int64], slots: NDArray[np.int64]) -> int:
     """The first pod with a free slot, -1 when there is none.
 
@@ -128,8 +101,7 @@ def first_available(pods: NDArray[np.int64], count: int, in_flight: NDArray[np.i
         in_flight: Requests this activator has with each pod.
         slots: Requests it may have with each pod.
 
-    Source:
-        knative/serving@98e5ef9, pkg/activator/net/lb_policy.go, ``firstAvailableLBPolicy``
+    Source: lb_policy.go, ``firstAvailableLBPolicy``.
     """
     for place in range(count):
         pod = pods[place]
@@ -153,8 +125,7 @@ def round_robin(
     Returns:
         The pod, -1 when all are full, and the position.
 
-    Source:
-        knative/serving@98e5ef9, pkg/activator/net/lb_policy.go, ``newRoundRobinPolicy``
+    Source: lb_policy.go, ``newRoundRobinPolicy``.
     """
     if position >= count:
         position = 0
@@ -177,8 +148,7 @@ def contestants(count: int, first: float, second: float) -> tuple[int, int]:
         first: Uniform draw in [0, 1).
         second: Another.
 
-    Source:
-        knative/serving@98e5ef9, pkg/activator/net/lb_policy.go, ``randomChoice2Policy``
+    Source: lb_policy.go, ``randomChoice2Policy``.
     """
     if count == 1:
         return 0, 0
@@ -200,8 +170,7 @@ def power_of_two(weights: NDArray[np.int64], one: int, other: int, coin: bool) -
         other: Another, or the same.
         coin: A fair draw.
 
-    Source:
-        knative/serving@98e5ef9, pkg/activator/net/lb_policy.go, ``randomChoice2Policy``
+    Source: lb_policy.go, ``randomChoice2Policy``.
     """
     if weights[one] > weights[other] or (coin and weights[one] == weights[other]):
         return other
@@ -211,8 +180,7 @@ def power_of_two(weights: NDArray[np.int64], one: int, other: int, coin: bool) -
 def least_request(in_flight: NDArray[np.int64], one: int, other: int) -> int:
     """The pod with fewer requests of two picked at random; a tie goes to the one picked first.
 
-    Source:
-        Envoy, load balancing policy LEAST_REQUEST with equal weights and two choices. The two may be the same pod.
+    Source: Envoy, load balancing policy LEAST_REQUEST with equal weights and two choices. The two may be the same pod.
     """
     return other if in_flight[other] < in_flight[one] else one
 
@@ -240,8 +208,7 @@ def breaker_start(row: NDArray[np.int64], queue_depth: int, max_concurrency: int
     Queue-proxy's has ``max_concurrency`` = ``initial_capacity`` = the container concurrency and
     ``QUEUE_PROXY_DEPTH_PER_SLOT`` times that as depth; an activator's begins at capacity 0.
 
-    Source:
-        knative/serving@98e5ef9, pkg/queue/breaker.go, ``NewBreaker``
+    Source: breaker.go, ``NewBreaker``.
     """
     row[CAPACITY] = initial_capacity
     row[RUNNING] = 0
@@ -254,8 +221,7 @@ def breaker_enter(row: NDArray[np.int64]) -> int:
 
     A newcomer that finds a free slot takes it, even past requests that wait.
 
-    Source:
-        knative/serving@98e5ef9, pkg/queue/breaker.go, ``Breaker.Maybe``
+    Source: breaker.go, ``Breaker.Maybe``.
     """
     if row[IN_FLIGHT] == row[TOTAL_SLOTS]:
         return REFUSED
@@ -266,52 +232,26 @@ def breaker_enter(row: NDArray[np.int64]) -> int:
     return WAITS
 
 
-def breaker_reserve(row: NDArray[np.int64]) -> bool:
-    """Reserve a slot without waiting; a reservation is given back with ``breaker_release``.
-
-    Source:
-        knative/serving@98e5ef9, pkg/queue/breaker.go, ``Breaker.Reserve``
-    """
-    if row[IN_FLIGHT] == row[TOTAL_SLOTS] or row[RUNNING] >= row[CAPACITY]:
-        return False
-    row[IN_FLIGHT] += 1
-    row[RUNNING] += 1
-    return True
-
-
 def breaker_release(row: NDArray[np.int64]) -> None:
-    """A request that ran is done, or a reservation given back.
-
-    Source:
-        knative/serving@98e5ef9, pkg/queue/breaker.go, ``semaphore.release``
-    """
+    """A request that ran is done, or a reservation given back (breaker.go, ``semaphore.release``)."""
     row[RUNNING] -= 1
     row[IN_FLIGHT] -= 1
 
 
 def breaker_cancel(row: NDArray[np.int64]) -> None:
-    """A request that waited has given up.
-
-    Source:
-        knative/serving@98e5ef9, pkg/queue/breaker.go, ``Breaker.Maybe``
-    """
+    """A request that waited has given up (breaker.go, ``Breaker.Maybe``)."""
     row[IN_FLIGHT] -= 1
 
 
 def breaker_resize(row: NDArray[np.int64], new_capacity: int) -> None:
-    """Change the capacity; requests that run are left alone.
-
-    Source:
-        knative/serving@98e5ef9, pkg/queue/breaker.go, ``semaphore.updateCapacity``
-    """
+    """Change the capacity; requests that run are left alone (breaker.go, ``semaphore.updateCapacity``)."""
     row[CAPACITY] = new_capacity
 
 
 def breaker_wake(row: NDArray[np.int64]) -> bool:
     """Let one waiting request run if a slot is free; call until it says no after a release or a resize.
 
-    Source:
-        knative/serving@98e5ef9, pkg/queue/breaker.go, ``semaphore.acquire``
+    Source: breaker.go, ``semaphore.acquire``.
     """
     if row[RUNNING] >= row[CAPACITY] or row[IN_FLIGHT] <= row[RUNNING]:
         return False

@@ -78,8 +78,7 @@ class Rules(NamedTuple):
 def apply_bounds(least: int, most: int, pods: int) -> int:
     """``pods`` within ``least`` and ``most`` (0 for no limit); the lower bound is tested first.
 
-    Source:
-        knative/serving@98e5ef9, pkg/reconciler/autoscaling/kpa/scaler.go, ``applyBounds``
+    Source: scaler.go, ``applyBounds``.
     """
     if pods < least:
         return least
@@ -89,11 +88,7 @@ def apply_bounds(least: int, most: int, pods: int) -> int:
 
 
 def min_scale(rules: Rules) -> int:
-    """Fewest pods, 0 for an unreachable revision.
-
-    Source:
-        knative/serving@98e5ef9, pkg/apis/autoscaling/v1alpha1/pa_lifecycle.go, ``PodAutoscaler.ScaleBounds``
-    """
+    """Fewest pods, 0 for an unreachable revision (pa_lifecycle.go, ``PodAutoscaler.ScaleBounds``)."""
     return rules.min_scale if rules.reachable else 0
 
 
@@ -104,8 +99,7 @@ def bounds(rules: Rules, initialized: bool) -> tuple[int, int]:
         rules: Settings of the revision.
         initialized: Whether the revision has once reached its initial scale.
 
-    Source:
-        knative/serving@98e5ef9, pkg/reconciler/autoscaling/kpa/scaler.go, ``scaler.scale``
+    Source: scaler.go, ``scaler.scale``.
     """
     least = min_scale(rules)
     if rules.initial_scale > 1 and not initialized and rules.reachable:
@@ -124,8 +118,7 @@ def scale_to_zero(
         Scale the PA treats as wanted; whether to write it; then as ``decide``: when to look again, and the
         synchronous and asynchronous probes started.
 
-    Source:
-        knative/serving@98e5ef9, pkg/reconciler/autoscaling/kpa/scaler.go, ``scaler.handleScaleToZero``
+    Source: scaler.go, ``scaler.handleScaleToZero``.
     """
     if not rules.enable_scale_to_zero:
         return 1, True, NO_REQUEUE_NS, 0, 0
@@ -183,8 +176,7 @@ def decide(
         probes started (every ``PROBE_PERIOD_NS`` for ``PROBE_TIMEOUT_NS`` until one succeeds; the PA is reconciled
         ``PROBE_REQUEUE_NS`` after their end; none starts while one is running).
 
-    Source:
-        knative/serving@98e5ef9, pkg/reconciler/autoscaling/kpa/scaler.go, ``scaler.scale``
+    Source: scaler.go, ``scaler.scale``.
     """
     if desired < 0 and active not in (UNKNOWN, ABSENT):
         return desired, NO_PATCH, NO_REQUEUE_NS, 0, 0
@@ -203,11 +195,7 @@ def decide(
 
 
 def active_threshold(rules: Rules, initialized: bool) -> int:
-    """Ready pods from which the revision counts as active.
-
-    Source:
-        knative/serving@98e5ef9, pkg/reconciler/autoscaling/kpa/kpa.go, ``activeThreshold``
-    """
+    """Ready pods from which the revision counts as active (kpa.go, ``activeThreshold``)."""
     least = min_scale(rules)
     return max(least, 1 if initialized else rules.initial_scale)
 
@@ -237,8 +225,7 @@ def active_condition(
     Returns:
         New status and reason of Active, and whether the revision has by now reached its initial scale.
 
-    Source:
-        knative/serving@98e5ef9, pkg/reconciler/autoscaling/kpa/kpa.go, ``computeActiveCondition``
+    Source: kpa.go, ``computeActiveCondition``.
     """
     threshold = active_threshold(rules, initialized)
     enough = ready_pods >= threshold
@@ -260,8 +247,7 @@ def ready_condition(active: int, reason: int, sks_ready: bool) -> tuple[int, int
         reason: Its reason.
         sks_ready: Whether the ServerlessService is ready.
 
-    Source:
-        knative/serving@98e5ef9, vendor/knative.dev/pkg/apis/condition_set.go, ``recomputeHappiness``
+    Source: vendor/knative.dev/pkg/apis/condition_set.go, ``recomputeHappiness``.
     """
     if active != TRUE:
         return active, reason
@@ -275,8 +261,7 @@ def status_desired_scale(want: int, previous: int) -> int:
         want: Scale that ``decide`` returned.
         previous: What the status showed so far, -1 for nothing.
 
-    Source:
-        knative/serving@98e5ef9, pkg/reconciler/autoscaling/kpa/kpa.go, ``Reconciler.computeStatus``
+    Source: kpa.go, ``Reconciler.computeStatus``.
     """
     return previous if want == WANT_UNKNOWN and previous >= 0 else want
 
@@ -337,8 +322,7 @@ def reconcile(
         shown: Desired scale the status shows so far, -1 for none.
         probe_ok: Whether an activator would answer a probe sent now.
 
-    Source:
-        knative/serving@98e5ef9, pkg/reconciler/autoscaling/kpa/kpa.go, ``Reconciler.ReconcileKind``
+    Source: kpa.go, ``Reconciler.ReconcileKind``.
     """
     want, patch, requeue_ns, _, offered = decide(
         rules, desired, initialized, active, active_age_ns, sks_mode, proxy_for_ns, replicas, probe_ok

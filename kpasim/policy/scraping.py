@@ -26,8 +26,7 @@ FIELDS = 4
 def sample_size(population: float) -> float:
     """How many pods of ``population`` are asked; a whole number when that is one.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/metrics/sample_size.go, ``populationMeanSampleSize``
+    Source: sample_size.go, ``populationMeanSampleSize``.
     """
     if population <= 3:
         return max(float(population), 0.0)
@@ -65,9 +64,7 @@ def choose_pods(
     Returns:
         How many were chosen, at most ``wanted``.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/metrics/stats_scraper.go, ``serviceScraper.scrapePods``;
-        pkg/resources/pods.go, ``PodAccessor.PodIPsSplitByAge``
+    Source: stats_scraper.go, ``serviceScraper.scrapePods``; pods.go, ``PodAccessor.PodIPsSplitByAge``.
     """
     # ``chosen`` first holds places in ``pods``, kept in order of preference by insertion: it has 16 entries or so.
     found = 0
@@ -98,8 +95,7 @@ def choose_pods(
 def extrapolate(total: float, sample: float, population: float) -> float:
     """What ``population`` pods do together when ``sample`` of them add up to ``total``.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/metrics/collector.go, ``Stat.average``
+    Source: pkg/autoscaler/metrics/collector.go, ``Stat.average``.
     """
     return total / sample * population
 
@@ -119,8 +115,7 @@ def combine(
     Returns:
         Concurrency, proxied concurrency, arrivals per second, proxied arrivals per second.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/metrics/stats_scraper.go, ``computeAverages``
+    Source: stats_scraper.go, ``computeAverages``.
     """
     concurrency = 0.0
     proxied_concurrency = 0.0
@@ -143,7 +138,6 @@ def combine(
 def net(value: float, proxied: float) -> float:
     """What the autoscaler records of a pod's figure: proxied requests were counted at the activator already.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/metrics/collector.go, ``collection.record``
+    Source: pkg/autoscaler/metrics/collector.go, ``collection.record``.
     """
     return value - proxied

@@ -40,8 +40,7 @@ def total_value(
         concurrency_default: ``container-concurrency-target-default``.
         rps_default: ``requests-per-second-target-default``.
 
-    Source:
-        knative/serving@98e5ef9, pkg/reconciler/autoscaling/resources/target.go, ``ResolveMetricTarget``
+    Source: target.go, ``ResolveMetricTarget``.
     """
     if annotated_target is not None:
         if metric == CONCURRENCY and container_concurrency != 0:
@@ -60,8 +59,7 @@ def utilization(metric: str, annotated_utilization: float | None, concurrency_fr
         annotated_utilization: The revision's ``target-utilization-percentage`` / 100, ``None`` without one.
         concurrency_fraction: ``container-concurrency-target-percentage`` as a fraction.
 
-    Source:
-        knative/serving@98e5ef9, pkg/reconciler/autoscaling/resources/target.go, ``ResolveMetricTarget``
+    Source: target.go, ``ResolveMetricTarget``.
     """
     if annotated_utilization is not None:
         return annotated_utilization
@@ -69,11 +67,7 @@ def utilization(metric: str, annotated_utilization: float | None, concurrency_fr
 
 
 def target_value(total: float, share: float) -> float:
-    """Metric to aim at per pod, at least ``TARGET_MIN``.
-
-    Source:
-        knative/serving@98e5ef9, pkg/reconciler/autoscaling/resources/target.go, ``ResolveMetricTarget``
-    """
+    """Metric to aim at per pod, at least ``TARGET_MIN`` (target.go, ``ResolveMetricTarget``)."""
     target = total * share
     return target if math.isnan(target) else max(TARGET_MIN, target)
 
@@ -83,8 +77,7 @@ def panic_window_ns(stable_window_ns: int, percentage: float) -> int:
 
     Half seconds round away from zero.
 
-    Source:
-        knative/serving@98e5ef9, pkg/reconciler/autoscaling/resources/metric.go, ``MakeMetric``
+    Source: metric.go, ``MakeMetric``.
     """
     exact_ns = math.trunc(float(stable_window_ns) * percentage / 100.0)
     return max(BUCKET_NS, (exact_ns + BUCKET_NS // 2) // BUCKET_NS * BUCKET_NS)
@@ -93,8 +86,7 @@ def panic_window_ns(stable_window_ns: int, percentage: float) -> int:
 def initial_scale(cluster_default: int, annotated: int | None, allow_zero: bool) -> int:
     """Pods a new revision starts with and must reach once; an annotated 0 counts only where the cluster allows it.
 
-    Source:
-        knative/serving@98e5ef9, pkg/reconciler/autoscaling/kpa/resources/decider.go, ``GetInitialScale``
+    Source: decider.go, ``GetInitialScale``.
     """
     if annotated is None or (annotated == 0 and not allow_zero):
         return cluster_default

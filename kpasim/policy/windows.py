@@ -47,11 +47,7 @@ class Ring(NamedTuple):
 
 
 def new_ring(window_s: float) -> Ring:
-    """An empty ring over ``window_s`` seconds.
-
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/aggregation/bucketing.go, ``NewTimedFloat64Buckets``
-    """
+    """An empty ring over ``window_s`` seconds (``NewTimedFloat64Buckets``)."""
     size = math.ceil(window_s)
     return Ring(np.zeros(size), np.full(2, NEVER_S, dtype=np.int64), np.zeros(1), float(window_s))
 
@@ -71,8 +67,7 @@ def record(ring: Ring, now_s: int, value: float) -> None:
     A value a full window older than the latest write is dropped. A late value within the window joins its bucket, and
     if it is earlier than the first write, history starts there. After a full window of silence history starts again.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/aggregation/bucketing.go, ``TimedFloat64Buckets.Record``
+    Source: bucketing.go, ``TimedFloat64Buckets.Record``.
     """
     buckets = ring.buckets
     size = len(buckets)
@@ -105,11 +100,7 @@ def record(ring: Ring, now_s: int, value: float) -> None:
 
 
 def is_empty(ring: Ring, now_s: int) -> bool:
-    """Whether more than a window has passed since the last write.
-
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/aggregation/bucketing.go, ``TimedFloat64Buckets.IsEmpty``
-    """
+    """Whether more than a window has passed since the last write (``TimedFloat64Buckets.IsEmpty``)."""
     return now_s - int(ring.span[LAST]) > ring.window_s
 
 
@@ -122,18 +113,13 @@ def no_data(ring: Ring, now_s: int, scraped: bool) -> bool:
         scraped: Whether the revision's pods are scraped, that is, unless its target burst capacity is -1. Without
             scraping, silence means zero, not ignorance.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/metrics/collector.go, ``MetricCollector.StableAndPanicConcurrency``
+    Source: pkg/autoscaler/metrics/collector.go, ``MetricCollector.StableAndPanicConcurrency``.
     """
     return scraped and is_empty(ring, now_s)
 
 
 def rounded(value: float) -> float:
-    """``value`` to six decimals, halves away from zero.
-
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/aggregation/bucketing.go, ``roundToNDigits``
-    """
+    """``value`` to six decimals, halves away from zero (``roundToNDigits``)."""
     scaled = abs(value * 1e6)
     if not scaled < _ALL_WHOLE:
         return value * 1e6 / 1e6
@@ -150,8 +136,7 @@ def linear_average(ring: Ring, now_s: int) -> float:
     has seen. Seconds after the last write leave the divisor as well as the sum: silence does not lower the average,
     until a full window has passed and it drops to zero.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/aggregation/bucketing.go, ``TimedFloat64Buckets.WindowAverage``
+    Source: bucketing.go, ``TimedFloat64Buckets.WindowAverage``.
     """
     size = len(ring.buckets)
     last = int(ring.span[LAST])
@@ -172,8 +157,7 @@ def weighted_average(ring: Ring, now_s: int, coefficient: float) -> float:
 
     The weights are not normalised: the average under-reads until the window has filled.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/aggregation/bucketing.go, ``WeightedFloat64Buckets.WindowAverage``
+    Source: bucketing.go, ``WeightedFloat64Buckets.WindowAverage``.
     """
     size = len(ring.buckets)
     last = int(ring.span[LAST])
@@ -207,7 +191,6 @@ def smoothing_coefficient(window_s: float) -> float:
 
     Chosen so that the weights of a full window add up to 0.9999, but never below 0.2.
 
-    Source:
-        knative/serving@98e5ef9, pkg/autoscaler/aggregation/bucketing.go, ``computeSmoothingCoeff``
+    Source: bucketing.go, ``computeSmoothingCoeff``.
     """
     return max(1.0 - math.pow(_WEIGHT_LEFT_OUT, 1.0 / math.ceil(window_s)), _LEAST_COEFFICIENT)

@@ -295,6 +295,14 @@ class Fallback(Spec):
     """How `replicas` and the present number of pods combine."""
 
 
+def _idle_limit(given: Spec, name: str) -> int:
+    """What KEDA's idle count must be below: a minimum that is written counts as 1 at least, one that is not as 0.
+
+    Source: kedacore/keda@8b4f083, apis/keda/v1alpha1/scaledobject_types.go, ``CheckReplicaCountBoundsAreValid``.
+    """
+    return max(1, getattr(given, name)) if name in given.model_fields_set else 0
+
+
 class Keda(_Measured):
     """KEDA over a Deployment: it switches between zero and one pod, its HPA does the rest; nobody holds requests."""
 
@@ -336,7 +344,7 @@ class Keda(_Measured):
             raise wrong(
                 f"max-replica-count {self.max_replica_count} is below min-replica-count {self.min_replica_count}"
             )
-        if self.idle_replica_count is not None and self.idle_replica_count >= self.min_replica_count:
+        if self.idle_replica_count is not None and self.idle_replica_count >= _idle_limit(self, "min_replica_count"):
             raise wrong("idle-replica-count must be below min-replica-count")
         return self
 
@@ -383,7 +391,7 @@ class KedaHttp(_Controller):
     def _possible(self) -> Self:
         if self.max_replicas is not None and self.max_replicas < self.min_replicas:
             raise wrong(f"max-replicas {self.max_replicas} is below min-replicas {self.min_replicas}")
-        if self.idle_replicas is not None and self.idle_replicas >= self.min_replicas:
+        if self.idle_replicas is not None and self.idle_replicas >= _idle_limit(self, "min_replicas"):
             raise wrong("idle-replicas must be below min-replicas")
         if self.idle_replicas is not None and self.object == "HTTPScaledObject":
             raise wrong("idle-replicas needs object InterceptorRoute")

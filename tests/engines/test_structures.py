@@ -15,6 +15,7 @@ from kpasim.engines.model import activator, kubelet, reconciler, sharing, state,
 from kpasim.engines.model.state import EACH, NOTHING, Share, Shared
 from kpasim.engines.params import FOREVER_NS
 from kpasim.policy import pods, routing
+from tests.policy.unsimulated import slice_of
 
 PODS = 1000
 
@@ -77,10 +78,10 @@ def test_views_choose_as_the_policies_choose() -> None:
             positions = [views.position_of(sim, 0, place) for place in range(count + 1)]
             assert [views.pod_at(sim, 0, position) for position in positions[:-1]] == listed
             assert [views.place_of(sim, 0, position) for position in positions[:-1]] == [*range(count)]
-            assigned = np.zeros(PODS, dtype=np.int64)
-            size = routing.assign_slice(np.array(listed, dtype=np.int64), count, 0, activators, assigned)
+            assigned = np.array(slice_of(listed, 0, activators), dtype=np.int64)
+            size = len(assigned)
             activator.look_up_slice(sim, 0)
-            assert [activator.pod_of(sim, 0, place) for place in range(size)] == assigned[:size].tolist()
+            assert [activator.pod_of(sim, 0, place) for place in range(size)] == assigned.tolist()
             in_flight, all_slots = np.array(sim.in_flight[0]), np.array(sim.slots)
             if slots <= 3:
                 assert activator.choose_free(sim, 0, False) == routing.first_available(

@@ -12,6 +12,7 @@ from kpasim.engines.clock import Kind, late
 from kpasim.engines.draws import CHANCE_ONE, COIN, LATE_REPORT, LATE_WAKE, POD_A, POD_B, chance
 from kpasim.policy import accounting, routing
 from tests.oracle.ticker import Ticker
+from tests.policy.unsimulated import slice_of
 
 if TYPE_CHECKING:
     from tests.oracle.clients import Request
@@ -193,10 +194,12 @@ class Activator:
     def assign(self) -> None:
         """Take this activator's slice of the pods and let requests go to them."""
         p = self.sim.p
-        pods = np.array([pod for _, pod in self.view], dtype=np.int64)
+        pods = [pod for _, pod in self.view]
         activators = self.sim.ingress.activators if p.container_concurrency else 1
         index = self.index if self.index < activators else routing.UNKNOWN_ACTIVATOR
         count = len(pods)
-        self.assigned_pods = routing.assign_slice(pods, count, index, activators, self.assigned)
+        chosen = slice_of(pods, index, activators)
+        self.assigned_pods = len(chosen)
+        self.assigned[: len(chosen)] = chosen
         self.capacity = routing.capacity(p.container_concurrency, count, self.assigned_pods, activators)
         self.dispatch(handed_over=False)

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from kpasim.policy import hpa
 from kpasim.spec import quantities
+from kpasim.spec.scaling import ScaleDown, ScaleUp
+from tests.policy.unsimulated import largest, rules, series_total
 
 Case = dict[str, Any]
 
@@ -70,7 +72,7 @@ def replay_replicas(case: Case) -> None:
         replicas, ratio = hpa.METRIC_UNAVAILABLE, None
         usage = None
     elif kind == "external_average":
-        total = hpa.series_total(np.array(case["series_milli"] or [], dtype=np.int64), average=True)
+        total = series_total(case["series_milli"] or [], average=True)
         replicas = hpa.average_value_replicas(current, total, target, *tolerances)
         ratio = hpa.quotient(float(sum(case["series_milli"] or [])), float(target) * float(current))
         usage = None if current == 0 else 2**63 - 1 if total >= 2**63 - 1 else math.ceil(float(total) / current)
@@ -78,7 +80,7 @@ def replay_replicas(case: Case) -> None:
         if kind == "object_value":
             total = int(case["value_milli"])
         else:
-            total = hpa.series_total(np.array(case["series_milli"] or [], dtype=np.int64), average=False)
+            total = series_total(case["series_milli"] or [], average=False)
         ready = sum(pod["phase"] == "Running" and pod["ready"] for pod in case["pods"])
         replicas = hpa.value_replicas(current, total, target, len(case["pods"]), ready, *tolerances)
         ratio, usage = float(total) / target, total
@@ -118,7 +120,7 @@ def rules_of(stored: Case, window_s: float) -> hpa.Rules:
     """Rules of one direction as the API stores them."""
     given = stored["stabilization_window_s"]
     policies = [(policy["type"], policy["value"], policy["period_s"]) for policy in stored["policies"]]
-    return hpa.rules(window_s if given is None else given, stored["select_policy"], policies)
+    return rules(window_s if given is None else given, stored["select_policy"], policies)
 
 
 def settings_of(
@@ -142,8 +144,8 @@ def settings_of(
         minimum,
         maximum,
         int(behavior is not None),
-        hpa.default_scale_up() if behavior is None else rules_of(behavior["scale_up"], 0),
-        hpa.rules(window_s) if behavior is None else rules_of(behavior["scale_down"], window_s),
+        rules(0) if behavior is None else rules_of(behavior["scale_up"], 0),
+        rules(window_s) if behavior is None else rules_of(behavior["scale_down"], window_s),
         tolerances["scale_up"],
         tolerances["scale_down"],
         int(scale_to_zero),
@@ -179,8 +181,8 @@ def replay_behavior(case: Case) -> None:
         same("scale down", expected["scale_down"], stored(case["scale_down"], up=False))
         return
     if kind == "stabilise":
-        up = hpa.rules(case["up_window_s"])
-        settings = hpa.Settings(1, 100, 1, up, hpa.rules(case["down_window_s"]), 0.1, 0.1, 0, 1)
+        up = rules(case["up_window_s"])
+        settings = hpa.Settings(1, 100, 1, up, rules(case["down_window_s"]), 0.1, 0.1, 0, 1)
     else:
         window_s = case.get("controller_downscale_window_s", 300)
         given = {name: case[name] for name in ("scale_up", "scale_down")} if "scale_up" in case else None
@@ -222,15 +224,12 @@ def replay_behavior(case: Case) -> None:
 def stored(given: Case | None, *, up: bool) -> Case:
     """Rules of one direction as the API completes and stores them."""
     given = given or {}
-    default = hpa.default_scale_up() if up else hpa.default_scale_down()
-    policies = [
-        {"type": hpa.POLICY_TYPES[kind], "value": int(value), "period_s": int(period_ns) // NS_PER_S}
-        for kind, value, period_ns in default.policies
-    ]
+    default = ScaleUp() if up else ScaleDown()
+    policies = [{"type": one.type, "value": one.value, "period_s": one.period_s} for one in default.policies]
     window_s = given.get("stabilization_window_s")
     return {
-        "stabilization_window_s": default.window_ns // NS_PER_S if up and window_s is None else window_s,
-        "select_policy": given.get("select_policy") or hpa.SELECT_POLICIES[default.select],
+        "stabilization_window_s": window_s if window_s is not None else default.stabilization_window_s,
+        "select_policy": given.get("select_policy") or default.select_policy,
         "policies": given.get("policies") or policies,
         "tolerance": given.get("tolerance"),
     }
@@ -268,7 +267,7 @@ def proposal(metric: Case, value: Any, pods: list[int], spec: int, status: int, 
             spec, sum(known), len(known), pending, missing, everything, target, *tolerances
         )
     if metric["target_type"] == "AverageValue":
-        total = hpa.series_total(np.array([value], dtype=np.int64), average=metric["type"] == "External")
+        total = series_total([value], average=metric["type"] == "External")
         return hpa.average_value_replicas(status, total, target, *tolerances)
     return hpa.value_replicas(spec, value, target, everything, ready + terminating, *tolerances)
 
@@ -306,7 +305,7 @@ class Controller:
             proposal(metric, value, pods, replicas, status, tolerances)
             for metric, value in zip(self.metrics, values, strict=False)
         ]
-        best = hpa.larger(np.array(proposals, dtype=np.int64), replicas)
+        best = largest(proposals, replicas)
         new, step, reason, able, limit = hpa.decide(settings, history, now_ns, replicas, best)
         failed = [place for place, one in enumerate(proposals) if error_name(one)]
         error = None

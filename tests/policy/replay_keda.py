@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from kpasim.policy import hpa, keda, keda_http
-from tests.policy import replay_hpa
+from kpasim.spec.scaling import Keda
+from tests.policy import replay_hpa, unsimulated
 from tests.policy.replay_hpa import NS_PER_MS, NS_PER_S, Case, same
 
 ANNOTATIONS = {
@@ -40,7 +42,7 @@ def settings_of(spec: Case, created_ms: int, annotations: dict[str, str] | None 
     return keda.Settings(
         spec["min_replica_count"] or 0,
         count(spec["idle_replica_count"]),
-        keda.COOLDOWN_NS if cooldown_s is None else cooldown_s * NS_PER_S,
+        300 * NS_PER_S if cooldown_s is None else cooldown_s * NS_PER_S,
         (initial_s or 0) * NS_PER_S,
         created_ms // 1000,
         fallback["failure_threshold"],
@@ -60,20 +62,38 @@ ACTIVE_STATUS = {keda.SCALER_ACTIVE: "True"}
 READY_STATUS = {keda.READY: "True", keda.PARTIAL_ERROR: "Unknown", keda.TRIGGER_ERROR: "False"}
 
 
+def hpa_bounds(least: int | None, most: int | None) -> tuple[int, int]:
+    """Bounds of the HPA behind a ScaledObject, whose maximum an experiment takes over."""
+    return max(least or 0, 1), Keda(kind="keda", max_replica_count=most).max_of(0)
+
+
+def accepts(least: int | None, most: int | None, idle: int | None) -> bool:
+    """Whether an experiment takes the three counts of a ScaledObject, of which those that are None are not written."""
+    counts = {
+        "min_replica_count": least,
+        "max_replica_count": most or 100,
+        "idle_replica_count": idle,
+    }
+    try:
+        Keda.model_validate({"kind": "keda", **{name: one for name, one in counts.items() if one is not None}})
+    except ValidationError:
+        return False
+    return True
+
+
 def replay_activation(case: Case) -> None:
     """Polls of one ScaledObject, or the table of its counts."""
     if case["kind"] == "hpa_bounds_table":
         for least, most, idle, hpa_least, hpa_most, accepted in case["rows"]:
-            counts = (count(least), count(most))
-            same(f"bounds of {least, most}", (hpa_least, hpa_most), keda.hpa_bounds(*counts))
-            same(f"acceptance of {least, most, idle}", accepted, keda.accepts(*counts, count(idle)))
+            same(f"bounds of {least, most}", (hpa_least, hpa_most), hpa_bounds(least, most))
+            same(f"acceptance of {least, most, idle}", accepted, accepts(least, most, idle))
         return
     annotations = {change["before_poll"]: change["annotations"] for change in case["annotation_changes"]}
     spec, polls, expected = case["spec"], case["polls"], case["expected"]
     created_ms = case["created_at_unix_ms"]
     settings = settings_of(spec, created_ms, case["annotations"])
     triggers = polls["triggers"]
-    state = keda.new_state(len(triggers))
+    state = unsimulated.keda_state(len(triggers))
     active_rows: list[list[Any]] = []
     ready_rows: list[list[Any]] = []
     fallback_rows: list[list[Any]] = []
@@ -124,8 +144,8 @@ def replay_chain(case: Case) -> None:
     created_ms = case["created_at_unix_ms"]
     settings = settings_of(scaled, created_ms)
     triggers = scaled["triggers"]
-    state = keda.new_state(len(triggers))
-    bounds = keda.hpa_bounds(count(scaled["min_replica_count"]), count(scaled["max_replica_count"]))
+    state = unsimulated.keda_state(len(triggers))
+    bounds = hpa_bounds(scaled["min_replica_count"], scaled["max_replica_count"])
     same("HPA's bounds", (given["min_replicas"], given["max_replicas"]), bounds)
     hpa_settings = replay_hpa.settings_of(given["behavior"], *bounds)
     metrics = [{"type": "External", **trigger} for trigger in triggers]
@@ -173,7 +193,7 @@ def replay_chain(case: Case) -> None:
 
 def replay_buckets(case: Case) -> None:
     """Operations on one ring."""
-    ring = keda_http.new_ring(case["window_ms"], case["granularity_ms"])
+    ring = unsimulated.http_ring(case["window_ms"], case["granularity_ms"])
     for place, (op, now_ms, value) in enumerate(case["ops"]):
         if op == "record":
             keda_http.record(ring, now_ms, value)
@@ -181,7 +201,7 @@ def replay_buckets(case: Case) -> None:
             same(f"average at op {place}", float(value), keda_http.average(ring, now_ms))
         else:
             assert op == "is_empty"
-            same(f"emptiness at op {place}", value, keda_http.is_empty(ring, now_ms))
+            same(f"emptiness at op {place}", value, unsimulated.http_ring_is_empty(ring, now_ms))
 
 
 def replay_counter(case: Case) -> None:
@@ -202,14 +222,14 @@ def replay_scaler(case: Case) -> None:
     """Readings of all interceptors by the scaler."""
     ticks, keys = case["ticks"], case["keys"]
     names = sorted({name for tick in ticks for name in tick["interceptors"]})
-    rings = {key: keda_http.new_ring() for key in keys}
-    memories = {key: keda_http.new_memory(len(names)) for key in keys}
+    rings = {key: unsimulated.http_ring() for key in keys}
+    memories = {key: unsimulated.http_memory(len(names)) for key in keys}
     shown: dict[str, list[float]] = {}
     for place, tick in enumerate(ticks):
         if place == case["configured_before_tick"]:
             rings = {
                 key: ring
-                if (wanted := keda_http.new_ring(case["window_ms"], case["granularity_ms"]))[3:] == ring[3:]
+                if (wanted := unsimulated.http_ring(case["window_ms"], case["granularity_ms"]))[3:] == ring[3:]
                 else wanted
                 for key, ring in rings.items()
             }
@@ -234,7 +254,7 @@ def replay_scaler(case: Case) -> None:
             if known:
                 shown[key] = [concurrency, rate, math.ceil(rate)]
             else:
-                rings[key] = keda_http.new_ring()
+                rings[key] = unsimulated.http_ring()
         same(f"tick {place}: keys", sorted(tick["counts"]), sorted(shown))
         for key, expected in tick["counts"].items():
             for name, want, got in zip(("concurrency", "rate", "rate rounded up"), expected, shown[key], strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from kpasim.policy import ray_serve
 from tests.policy.replay_hpa import NS_PER_MS, NS_PER_S, Case, same
 
@@ -23,7 +25,7 @@ def settings_of(config: Case) -> ray_serve.Settings:
 
 def replay(case: Case) -> None:
     """Control loops of one deployment."""
-    settings, state = settings_of(case["config"]), ray_serve.new_state()
+    settings, state = settings_of(case["config"]), np.zeros(2, dtype=np.int64)
     target = case["initial"]
     for place, ((time_ms, _, ongoing), (running, expected)) in enumerate(
         zip(case["loops"], case["expected"], strict=True)

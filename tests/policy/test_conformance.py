@@ -18,7 +18,7 @@ import pytest
 from kpasim.errors import ExperimentError
 from kpasim.policy import accounting, burst, decider, delay, routing, scaler, scraping, targets, windows
 from kpasim.spec import autoscaler
-from tests.policy import replay_hpa, replay_keda, replay_ray
+from tests.policy import replay_hpa, replay_keda, replay_ray, unsimulated
 
 Case = dict[str, Any]
 
@@ -395,10 +395,7 @@ class Throttler:
         if not self.cluster_ip:
             self.assigned = self.known
             if self.container_concurrency > 0:
-                found = np.zeros(len(self.known) + 1, dtype=np.int64)
-                pods = np.array(self.known, dtype=np.int64)
-                size = routing.assign_slice(pods, len(pods), self.index, self.activators, found)
-                self.assigned = found[:size].tolist()
+                self.assigned = unsimulated.slice_of(self.known, self.index, self.activators)
             trackers = len(self.assigned)
         self.backends = backends
         capacity = routing.capacity(self.container_concurrency, backends, trackers, self.activators)
@@ -544,7 +541,7 @@ def replay_breaker(case: Case) -> None:
             waiting.remove(subject)
             cancelled += 1
         elif kind == "reserve":
-            check(f"reservation of op {step}", state["op"][2], routing.breaker_reserve(breaker))
+            check(f"reservation of op {step}", state["op"][2], unsimulated.reserve(breaker))
         elif kind == "release":
             routing.breaker_release(breaker)
         else:
@@ -577,9 +574,8 @@ def replay_lb_table(case: Case) -> None:
         check("index at first", case["initial_activator_index"], routing.UNKNOWN_ACTIVATOR)
         check("queue depth", case["pod_queue_depth"], routing.POD_QUEUE_DEPTH)
     for count, index, activators, expected in case.get("trackers_selfindex_activators_assigned", []):
-        assigned = np.zeros(count + 1, dtype=np.int64)
-        size = routing.assign_slice(np.arange(count), count, index, activators, assigned)
-        check(f"slice {index}/{activators} of {count}", expected, assigned[:size].tolist())
+        assigned = unsimulated.slice_of(range(count), index, activators)
+        check(f"slice {index}/{activators} of {count}", expected, assigned)
 
 
 LB_REPLAYS: dict[str, Callable[[Case], None]] = {

@@ -32,6 +32,7 @@ from kpasim.policy import (
     spare,
     windows,
 )
+from tests.policy import unsimulated
 
 KERNELS = [kernel for kernel in kernels.KERNELS if sys.modules[kernel.__module__] is not pods]
 """Those of pods are played with the whole engine."""
@@ -154,7 +155,12 @@ def play_routing(in_flight: Any, slots: Any, assigned: Any, breaker: Any, steps:
     position = 0
     for row in range(len(steps)):
         kind, index, activators = int(steps[row, 0]), int(steps[row, 1]), int(steps[row, 2])
-        size = routing.assign_slice(pods, count, index, activators, assigned)
+        begin, end, extra = routing.slice_bounds(count, index, activators)
+        size = end - begin
+        assigned[:size] = pods[begin:end]
+        if extra >= 0:
+            assigned[size] = pods[extra]
+            size += 1
         first = routing.first_available(assigned, size, in_flight, slots)
         turn, position = routing.round_robin(assigned, size, in_flight, slots, position)
         one, other = routing.contestants(count, steps[row, 3], steps[row, 4])
@@ -170,8 +176,6 @@ def play_routing(in_flight: Any, slots: Any, assigned: Any, breaker: Any, steps:
         in_flight[(first, turn, two)[kind % 3]] += 1
         if kind == 0:
             out[row, 9] = routing.breaker_enter(breaker)
-        elif kind == 1:
-            out[row, 9] = routing.breaker_reserve(breaker)
         elif kind == 2 and breaker[routing.RUNNING] > 0:
             routing.breaker_release(breaker)
         elif kind == 3 and breaker[routing.IN_FLIGHT] > breaker[routing.RUNNING]:
@@ -196,7 +200,7 @@ def play_scraping(statistics: Any, started_ns: Any, answers: Any, keys: Any, cho
         out[1 + place, 0] = chosen[place]
 
 
-def play_hpa(settings: Any, history: Any, series: Any, steps: Any, out: Any) -> None:
+def play_hpa(settings: Any, history: Any, steps: Any, out: Any) -> None:
     """Proposals of every kind of metric, then ticks."""
     up, down = settings.tolerance_up, settings.tolerance_down
     proposals = np.zeros(4, dtype=np.int64)
@@ -209,11 +213,11 @@ def play_hpa(settings: Any, history: Any, series: Any, steps: Any, out: Any) -> 
         if steps[row, 4] == 2:
             current = ready
         proposals[0] = hpa.value_replicas(current, total, 900, pods, ready, up, down)
-        proposals[1] = hpa.average_value_replicas(current, hpa.series_total(series, flag), 900, up, down)
+        proposals[1] = hpa.average_value_replicas(current, total, 900, up, down)
         proposals[2] = hpa.pods_average_replicas(current, total, ready, unready, missing, pods, 900, up, down)
         proposals[3] = hpa.utilization_replicas(current, total, ready, unready, missing, pods, 1000, 80, up, down)
         starting = hpa.unready_for_cpu(flag, total, ready, unready, missing, 3000, 20)
-        best = hpa.larger(proposals[row % 4 :], current)
+        best = proposals[row % 4]
         new, step, reason, able, limit = hpa.decide(settings, history, now_ns, current, best)
         for place in range(4):
             out[row, place] = proposals[place]
@@ -245,12 +249,10 @@ def play_keda(settings: Any, state: Any, steps: Any, out: Any) -> None:
         if written != keda.NO_COUNT:
             keda.on_written(state, now_ns, active)
             replicas = written
-        least, most = keda.hpa_bounds(settings.min_replicas, settings.idle_replicas)
         out[row, 2] = written
         out[row, 3] = active
         out[row, 4] = condition
         out[row, 5] = keda.falls_back(settings, state)
-        out[row, 6] = least * 1000 + most
 
 
 def play_keda_http(ring: Any, memory: Any, counts: Any, steps: Any, out: Any) -> None:
@@ -265,7 +267,6 @@ def play_keda_http(ring: Any, memory: Any, counts: Any, steps: Any, out: Any) ->
         out[row, 0] = known
         out[row, 1] = concurrency
         out[row, 2] = rate
-        out[row, 3] = keda_http.is_empty(ring, now_ms + 5000)
         out[row, 4] = keda_http.average(ring, now_ms + 3000)
 
 
@@ -279,7 +280,7 @@ def play_floors(table: Any, settings: Any, history: Any, steps: Any, out: Any) -
         lookahead.observe(settings, history, now_ns, float(steps[row, 2]), 1_000_000_000)
         least, most = schedule.bounds(table, now_ns)
         out[row, 1] = spare.desired(pods, 2) * 100 + spare.without(pods, 2)
-        out[row, 2] = lookahead.forecast(settings, history, now_ns)
+        out[row, 2] = lookahead.demand_at(settings, history, now_ns + settings.ahead_ns)
         out[row, 3] = lookahead.desired(settings, history, now_ns, pods)
         out[row, 4] = least * 1000 + most
 
@@ -347,7 +348,9 @@ rules = st.builds(
 policies = st.lists(
     st.tuples(st.sampled_from(hpa.POLICY_TYPES), st.integers(1, 120), st.sampled_from([15, 60, 100])), max_size=3
 )
-hpa_rules = st.builds(hpa.rules, st.sampled_from([0, 15, 60, 300]), st.sampled_from(hpa.SELECT_POLICIES), policies)
+hpa_rules = st.builds(
+    unsimulated.rules, st.sampled_from([0, 15, 60, 300]), st.sampled_from(hpa.SELECT_POLICIES), policies
+)
 hpas = st.builds(
     hpa.Settings,
     st.integers(0, 3),
@@ -367,19 +370,18 @@ look_aheads = st.builds(
     st.floats(0, 1),
     st.sampled_from([0, 180_000_000_000]),
     st.just(6 * 3600 * 10**9),
-    st.just(lookahead.SLOT_NS * 30),
+    st.just(1800 * 10**9),
     st.floats(0.5, 4),
 )
 
 
 @st.composite
 def hpa_arguments(draw: st.DrawFn) -> tuple[Any, ...]:
-    """An HPA, its empty history, series of a metric, and steps."""
+    """An HPA, its empty history, and steps."""
     settings = draw(hpas)
     return (
         settings,
-        hpa.new_history(settings),
-        draw(array(st.integers(-(10**3), 10**4), 3, np.int64)),
+        unsimulated.hpa_history(settings),
         draw(ints((-(10**3), 10**5), (0, 12), (0, 4), (0, 4), (0, 2))),
     )
 
@@ -435,7 +437,7 @@ SCENARIOS: dict[Callable[..., None], st.SearchStrategy[tuple[Any, ...]]] = {
     play_floors: st.tuples(
         st.just(0).map(lambda _: np.array([[0, 0, 50], [10**13, 3, 4], [10**14, 1, 9]], dtype=np.int64)),
         look_aheads,
-        look_aheads.map(lambda given: lookahead.new_history(given, 3)),
+        look_aheads.map(lambda given: unsimulated.lookahead_history(given, 3)),
         ints((0, 900), (-1, 12), (0, 40)),
     ),
     play_ray_serve: st.tuples(
@@ -450,7 +452,7 @@ SCENARIOS: dict[Callable[..., None], st.SearchStrategy[tuple[Any, ...]]] = {
             st.floats(0.2, 2),
             st.floats(0.2, 2),
         ),
-        st.just(0).map(lambda _: ray_serve.new_state()),
+        st.just(2).map(lambda size: np.zeros(size, dtype=np.int64)),
         ints((1, 30), (0, 9), (0, 200)),
     ),
     play_keda: st.tuples(
@@ -466,14 +468,14 @@ SCENARIOS: dict[Callable[..., None], st.SearchStrategy[tuple[Any, ...]]] = {
             st.integers(0, 3),
             st.integers(0, 15),
         ),
-        st.just(2).map(keda.new_state),
+        st.just(2).map(unsimulated.keda_state),
         ints((0, 2), (0, 5), (-3, 6)),
     ),
     play_keda_http: st.tuples(
         st.sampled_from([(5_000, 1_000), (5_000, 2_000), (60_000, 1_000)]).map(
-            lambda given: keda_http.new_ring(*given)
+            lambda given: unsimulated.http_ring(*given)
         ),
-        st.just(2).map(keda_http.new_memory),
+        st.just(2).map(unsimulated.http_memory),
         st.just((2, 2)).map(lambda shape: np.zeros(shape, dtype=np.int64)),
         ints((0, 4_000), (0, 1), (0, 9), (0, 9), (0, 3), (0, 3)),
     ),

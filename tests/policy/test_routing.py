@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kpasim.policy import routing
+from tests.policy import unsimulated
 
 
 def ints(*numbers: int) -> np.ndarray:
@@ -17,9 +18,7 @@ def ints(*numbers: int) -> np.ndarray:
 
 def slice_of(pods: int, index: int, activators: int) -> list[int]:
     """Places of the pods assigned to an activator."""
-    assigned = np.zeros(pods + 1, dtype=np.int64)
-    size = routing.assign_slice(np.arange(pods), pods, index, activators, assigned)
-    return assigned[:size].tolist()
+    return unsimulated.slice_of(range(pods), index, activators)
 
 
 @given(st.integers(0, 60), st.integers(1, 20))
@@ -192,7 +191,7 @@ def test_a_breaker_wastes_no_slot_and_exceeds_no_bound(queue_depth, capacity, st
             assert refused == (before == queue_depth + 6)
         elif kind == "reserve":
             free = running < capacity and int(row[routing.IN_FLIGHT]) < queue_depth + 6
-            assert routing.breaker_reserve(row) == free
+            assert unsimulated.reserve(row) == free
         elif kind == "release" and running > 0:
             routing.breaker_release(row)
         elif kind == "cancel" and row[routing.IN_FLIGHT] > running:
