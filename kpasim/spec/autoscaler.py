@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -193,35 +194,17 @@ def _read_seconds(text: str) -> float:
 
 
 _FLOAT = _read(parse_float, "a number as Go reads it (write 1, 0.7 or 1e3)")
-_INT32 = _read(lambda text: parse_int(text, 32), "a whole number that fits 32 bits")
+_INT32 = _read(partial(parse_int, bits=32), "a whole number that fits 32 bits")
 _BOOL = _read(parse_bool, "a boolean as Go reads it (write true or false)")
-_READERS: dict[str, Callable[[str], Any]] = {
-    "container-concurrency-target-percentage": _FLOAT,
-    "container-concurrency-target-default": _FLOAT,
-    "requests-per-second-target-default": _FLOAT,
-    "target-burst-capacity": _FLOAT,
-    "stable-window": _read_seconds,
-    "panic-window-percentage": _FLOAT,
-    "panic-threshold-percentage": _FLOAT,
-    "max-scale-up-rate": _FLOAT,
-    "max-scale-down-rate": _FLOAT,
-    "enable-scale-to-zero": _BOOL,
-    "scale-to-zero-grace-period": _read_seconds,
-    "scale-to-zero-pod-retention-period": _read_seconds,
-    "scale-down-delay": _read_seconds,
-    "pod-autoscaler-class": str.strip,
-    "activator-capacity": _FLOAT,
-    "initial-scale": _INT32,
-    "allow-zero-initial-scale": _BOOL,
-    "min-scale": _INT32,
-    "max-scale": _INT32,
-    "max-scale-limit": _INT32,
+_OF_TYPE: dict[Any, Callable[[str], Any]] = {float: _FLOAT, int: _INT32, bool: _BOOL, str: str.strip}
+_ATTRIBUTE = {str(field.alias): name for name, field in AutoscalerConfig.model_fields.items()}
+_READERS = {
+    key: _read_seconds if name.endswith("_s") else _OF_TYPE[AutoscalerConfig.model_fields[name].annotation]
+    for key, name in _ATTRIBUTE.items()
 }
 
 CONFIG_KEYS: tuple[str, ...] = tuple(_READERS)
 """The keys of `config-autoscaler` that Knative reads."""
-
-_ATTRIBUTE = {str(field.alias): name for name, field in AutoscalerConfig.model_fields.items()}
 
 
 def parse_config(
@@ -642,8 +625,8 @@ def resolve(
     panic_window_s = math.nan
     if math.isfinite(panic_percentage):
         panic_window_s = targets.panic_window_ns(round(stable_window_s * 1e9), panic_percentage) / 1e9
-    least = read("min-scale", _parse_int32)
-    most = read("max-scale", _parse_int32)
+    least = read("min-scale", _INT32)
+    most = read("max-scale", _INT32)
     reachable = reachability != "Unreachable"
     algorithm = find_annotation(annotations, "metric-aggregation-algorithm")
     return RevisionSettings(
@@ -665,19 +648,15 @@ def resolve(
         scale_down_delay_s=seconds("scale-down-delay", config.scale_down_delay_s),
         activator_capacity=config.activator_capacity,
         initial_scale=targets.initial_scale(
-            config.initial_scale, read("initial-scale", _parse_int32), config.allow_zero_initial_scale
+            config.initial_scale, read("initial-scale", _INT32), config.allow_zero_initial_scale
         ),
-        activation_scale=read("activation-scale", _parse_int32) or 0,
+        activation_scale=read("activation-scale", _INT32) or 0,
         min_scale=0 if not reachable else config.min_scale if least is None else least,
         max_scale=config.max_scale if most is None else most,
         aggregation=_ALGORITHMS.get(algorithm[1] if algorithm else "", "linear"),
         progress_deadline_s=_deadline(annotations, progress_deadline_s),
         reachable=reachable,
     )
-
-
-def _parse_int32(text: str) -> int:
-    return parse_int(text, 32)
 
 
 def _deadline(annotations: Mapping[str, str], default_s: float) -> float:

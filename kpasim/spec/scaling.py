@@ -211,6 +211,11 @@ class Behavior(Spec):
     """How pods are removed."""
 
 
+def _given_max(scaling: Spec) -> int | None:
+    """The maximum that an autoscaler's settings give, under the name of its project."""
+    return getattr(scaling, "max_replicas", None) or getattr(scaling, "max_replica_count", None)
+
+
 class _Controller(Spec):
     """An HPA, by itself or behind KEDA, and the pods that it scales: a Deployment behind a Service."""
 
@@ -228,7 +233,7 @@ class _Controller(Spec):
 
     def max_of(self, max_scale: int) -> int:
         """Maximum of pods, with the manifest's `max-scale` (0 for none) where none is given."""
-        return max_scale or MAX_REPLICAS
+        return _given_max(self) or max_scale or MAX_REPLICAS
 
 
 class _Measured(_Controller):
@@ -264,10 +269,6 @@ class Hpa(_Measured):
     """Source: each pod by itself, or one number for all of them, measured at the gateway."""
     target_type: Literal["AverageValue", "Value"] = "AverageValue"
     """`AverageValue`: the target is for each pod; `Value`: the target is for the whole (`External` and `Object`)."""
-
-    def max_of(self, max_scale: int) -> int:
-        """Maximum of pods."""
-        return self.max_replicas or super().max_of(max_scale)
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -332,10 +333,6 @@ class Keda(_Measured):
     fallback: Fallback | None = None
     """Number of pods while the source fails."""
 
-    def max_of(self, max_scale: int) -> int:
-        """Maximum of pods."""
-        return self.max_replica_count or super().max_of(max_scale)
-
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.metric in {"utilization", "cpu"}:
@@ -382,10 +379,6 @@ class KedaHttp(_Controller):
     """Time from one message of the scaler to KEDA, that the service is active, to the next."""
     polling_interval_s: PositiveSeconds = 15.0
     """Time from one look of KEDA at the scaler to the next."""
-
-    def max_of(self, max_scale: int) -> int:
-        """Maximum of pods."""
-        return self.max_replicas or super().max_of(max_scale)
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -479,7 +472,7 @@ class RayServe(Deployed):
     """Time that a removed replica has to finish its requests."""
 
     def max_of(self, max_scale: int) -> int:
-        """Maximum of pods."""
+        """Maximum of pods, as of an HPA."""
         return self.max_replicas or max_scale or MAX_REPLICAS
 
     @model_validator(mode="after")

@@ -62,6 +62,7 @@ class _Load(Spec):
     is_closed: ClassVar[bool] = False
     goes_on: ClassVar[bool] = False
     has_parts: ClassVar[bool] = False
+    _grows_by: ClassVar[tuple[str, ...]] = ("rate",)
 
     timeout_s: Seconds = 0.0
     """Client timeout; 0 for none."""
@@ -74,7 +75,7 @@ class _Load(Spec):
 
     def times(self, factor: float) -> dict[str, Any]:
         """Fields, by their names in files, with which the load is larger by a factor."""
-        raise NotImplementedError
+        return {str(type(self).model_fields[name].alias): factor * getattr(self, name) for name in self._grows_by}
 
     @property
     def length_s(self) -> float | None:
@@ -204,10 +205,6 @@ class Constant(Rated):
         """See `_Load`."""
         return f"constant arrivals, {words.rate(self.rate)}"
 
-    def times(self, factor: float) -> dict[str, Any]:
-        """See `_Load`."""
-        return {"rate": factor * self.rate}
-
 
 class Poisson(Rated):
     """Requests at random, independent of each other."""
@@ -237,10 +234,6 @@ class Poisson(Rated):
     def in_words(self, words: Words) -> str:
         """See `_Load`."""
         return f"poisson arrivals, {words.rate(self.rate)}"
-
-    def times(self, factor: float) -> dict[str, Any]:
-        """See `_Load`."""
-        return {"rate": factor * self.rate}
 
 
 class Phase(Spec):
@@ -285,6 +278,8 @@ class Steps(Rated):
 class Ramp(Rated):
     """A rate that rises or falls linearly."""
 
+    _grows_by: ClassVar[tuple[str, ...]] = ("from_rate", "to_rate")
+
     kind: Literal["ramp"]
     """`ramp`."""
     from_rate: Rate = Field(alias="from")
@@ -304,15 +299,12 @@ class Ramp(Rated):
         """See `_Load`."""
         return f"a ramp from {words.rate(self.from_rate)} to {words.rate(self.to_rate)}"
 
-    def times(self, factor: float) -> dict[str, Any]:
-        """See `_Load`."""
-        return {"from": factor * self.from_rate, "to": factor * self.to_rate}
-
 
 class Diurnal(Rated):
     """A rate that swings like day and night: `mean * (1 + amplitude * sin(2 pi (t + phase) / period))`."""
 
     goes_on: ClassVar[bool] = True
+    _grows_by: ClassVar[tuple[str, ...]] = ("mean",)
 
     kind: Literal["diurnal", "sinusoid"]
     """`diurnal` or its synonym `sinusoid`."""
@@ -342,13 +334,11 @@ class Diurnal(Rated):
         """See `_Load`."""
         return f"a daily rhythm around {words.rate(self.mean)}"
 
-    def times(self, factor: float) -> dict[str, Any]:
-        """See `_Load`."""
-        return {"mean": factor * self.mean}
-
 
 class Bursts(Rated):
     """Random switching between a low and a high rate (a Markov-modulated Poisson process of two states)."""
+
+    _grows_by: ClassVar[tuple[str, ...]] = ("low", "high")
 
     kind: Literal["bursts"]
     """`bursts`."""
@@ -403,10 +393,6 @@ class Bursts(Rated):
         """See `_Load`."""
         return f"bursts of {words.rate(self.high)} between {words.rate(self.low)}"
 
-    def times(self, factor: float) -> dict[str, Any]:
-        """See `_Load`."""
-        return {"low": factor * self.low, "high": factor * self.high}
-
 
 class Gamma(OpenLoop):
     """Requests whose distances are independent, more or less regular than at random (a renewal process)."""
@@ -454,10 +440,6 @@ class Gamma(OpenLoop):
         """See `_Load`."""
         return f"arrivals of variation {self.cv:g}, {words.rate(self.rate)}"
 
-    def times(self, factor: float) -> dict[str, Any]:
-        """See `_Load`."""
-        return {"rate": factor * self.rate}
-
 
 class Batches(OpenLoop):
     """Several requests at the same time, repeatedly."""
@@ -499,6 +481,8 @@ class Batches(OpenLoop):
 class Recorded(OpenLoop):
     """Arrivals out of a file, which `workloads.recorded` reads."""
 
+    _grows_by: ClassVar[tuple[str, ...]] = ("speed",)
+
     file: str
     speed: Positive = 1.0
 
@@ -510,10 +494,6 @@ class Recorded(OpenLoop):
     def in_words(self, words: Words) -> str:
         """See `_Load`."""
         return f"the requests of {self.file.rpartition('/')[2]}"
-
-    def times(self, factor: float) -> dict[str, Any]:
-        """See `_Load`."""
-        return {"speed": factor * self.speed}
 
 
 class Replay(Recorded):

@@ -237,9 +237,7 @@ class Pod:
 
         with contextlib.suppress(NotFoundError):
             self.node.store.update(PODS, self.template.namespace, self.name, change)
-        self.node.events.add(
-            "Pod", self.template.namespace, self.name, "Killing", f"Stopping container {self.template.container}"
-        )
+        self._tell("Killing", f"Stopping container {self.template.container}")
         self._going.set()
         self._changed(self)
 
@@ -284,11 +282,9 @@ class Pod:
         if image is None or image.fails:
             await self._fail_to_pull(image.fails if image else "not one that the local cluster knows")
             return
-        self.node.events.add("Pod", self.template.namespace, self.name, "Pulling", f'Pulling image "{image_name}"')
+        self._tell("Pulling", f'Pulling image "{image_name}"')
         await self.node.clock.sleep(image.pull_s)
-        self.node.events.add(
-            "Pod", self.template.namespace, self.name, "Pulled", f'Successfully pulled image "{image_name}"'
-        )
+        self._tell("Pulled", f'Successfully pulled image "{image_name}"')
         host, port = self.address
         command = [part.replace("{host}", host).replace("{port}", str(port)) for part in image.command]
         pause_s = 0.0
@@ -319,7 +315,7 @@ class Pod:
                     "0/1 nodes are available: 1 No preemption victims found for incoming pod."
                 )
                 self._set_conditions(PodScheduled=("False", "Unschedulable", message))
-                self.node.events.add("Pod", self.template.namespace, self.name, "FailedScheduling", message)
+                self._tell("FailedScheduling", message)
                 self._changed(self)
             self.node.freed.clear()
             await self.node.freed.wait()
@@ -331,19 +327,11 @@ class Pod:
         self.node.store.update(PODS, self.template.namespace, self.name, change)
         self._set_conditions(PodScheduled=("True", "", ""))
         where = f"{self.template.namespace}/{self.name}"
-        self.node.events.add(
-            "Pod", self.template.namespace, self.name, "Scheduled", f"Successfully assigned {where} to local"
-        )
+        self._tell("Scheduled", f"Successfully assigned {where} to local")
 
     async def _fail_to_pull(self, message: str) -> None:
         self._set_waiting("ErrImagePull", message)
-        self.node.events.add(
-            "Pod",
-            self.template.namespace,
-            self.name,
-            "Failed",
-            f'Failed to pull image "{self.template.image}": {message}',
-        )
+        self._tell("Failed", f'Failed to pull image "{self.template.image}": {message}')
         self._changed(self)
         await self._going.wait()
 
@@ -437,6 +425,10 @@ class Pod:
             },
         )
 
+    def _tell(self, reason: str, message: str) -> None:
+        """Write an event about the pod."""
+        self.node.events.add("Pod", self.template.namespace, self.name, reason, message)
+
     def _update(self, change: Callable[[Document], None]) -> None:
         with contextlib.suppress(NotFoundError):
             self.node.store.update(
@@ -498,20 +490,16 @@ class Pod:
         self._update(change)
         self._started_at = stamp()
         self._set_container({"running": {"startedAt": self._started_at}})
-        self._set_conditions(PodReadyToStartContainers=("True", "", ""), Initialized=("True", "", ""))
-        self._set_unready()
-        self.node.events.add(
-            "Pod", self.template.namespace, self.name, "Started", f"Started container {self.template.container}"
-        )
+        self._set_unready(PodReadyToStartContainers=("True", "", ""), Initialized=("True", "", ""))
+        self._tell("Started", f"Started container {self.template.container}")
 
     def _set_waiting(self, reason: str, message: str, last: Document | None = None) -> None:
         self._set_container({"waiting": {"reason": reason, "message": message}}, last)
-        self._set_conditions(PodReadyToStartContainers=("True", "", ""), Initialized=("True", "", ""))
-        self._set_unready()
+        self._set_unready(PodReadyToStartContainers=("True", "", ""), Initialized=("True", "", ""))
 
-    def _set_unready(self) -> None:
+    def _set_unready(self, **others: tuple[str, str, str]) -> None:
         why = ("False", "ContainersNotReady", f"containers with unready status: [{self.template.container}]")
-        self._set_conditions(ContainersReady=why, Ready=why)
+        self._set_conditions(**others, ContainersReady=why, Ready=why)
 
     def _set_not_ready(self) -> None:
         self.ready = self.usable = False
@@ -525,9 +513,7 @@ class Pod:
         words = f"container {self.template.container} in pod {self.name}"
         ended = {"terminated": {"exitCode": exit_status, "reason": "Error", "message": last, "finishedAt": stamp()}}
         self._set_waiting("CrashLoopBackOff", f"back-off 10s restarting failed {words}", ended)
-        self.node.events.add(
-            "Pod", self.template.namespace, self.name, "BackOff", f"Back-off restarting failed {words}"
-        )
+        self._tell("BackOff", f"Back-off restarting failed {words}")
         self._changed(self)
 
 

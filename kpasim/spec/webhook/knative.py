@@ -32,23 +32,16 @@ HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
 """Ways to probe."""
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 POD_FEATURES = {
-    "affinity": "kubernetes.podspec-affinity",
-    "topologySpreadConstraints": "kubernetes.podspec-topologyspreadconstraints",
-    "hostAliases": "kubernetes.podspec-hostaliases",
-    "nodeSelector": "kubernetes.podspec-nodeselector",
-    "runtimeClassName": "kubernetes.podspec-runtimeclassname",
-    "tolerations": "kubernetes.podspec-tolerations",
-    "securityContext": "kubernetes.podspec-securitycontext",
-    "shareProcessNamespace": "kubernetes.podspec-shareprocessnamespace",
-    "priorityClassName": "kubernetes.podspec-priorityclassname",
-    "schedulerName": "kubernetes.podspec-schedulername",
+    **{
+        key: f"kubernetes.podspec-{key.lower()}"
+        for key in (
+            "affinity", "topologySpreadConstraints", "hostAliases", "nodeSelector", "runtimeClassName", "tolerations",
+            "securityContext", "shareProcessNamespace", "priorityClassName", "schedulerName", "dnsPolicy", "dnsConfig",
+            "hostIPC", "hostPID", "hostNetwork",
+        )
+    },
     "initContainers": "kubernetes.podspec-init-containers",
-    "dnsPolicy": "kubernetes.podspec-dnspolicy",
-    "dnsConfig": "kubernetes.podspec-dnsconfig",
-    "hostIPC": "kubernetes.podspec-hostipc",
-    "hostPID": "kubernetes.podspec-hostpid",
-    "hostNetwork": "kubernetes.podspec-hostnetwork",
-}
+}  # fmt: skip
 """Fields of the pod that a key of config-features allows."""
 VOLUME_FEATURES = {
     "emptyDir": "kubernetes.podspec-volumes-emptydir",
@@ -72,6 +65,9 @@ _NETWORKING_KEYS = {
         "disable-auto-tls", "disable-external-domain-tls", "httpOption", "http-protocol",
     )
 }  # fmt: skip
+_CONTAINER_FIELDS = (
+    "lifecycle", "resizePolicy", "restartPolicy", "restartPolicyRules", "stdin", "stdinOnce", "tty", "volumeDevices",
+)  # fmt: skip
 _POD_SECURITY = ("runAsUser", "runAsGroup", "runAsNonRoot", "fsGroup", "supplementalGroups", "seccompProfile")
 _MOST_ID = 2**31 - 1
 
@@ -469,19 +465,7 @@ def _container(
 ) -> Faults:
     if one.get("name") == "queue-proxy":
         yield Fault("container-name-reserved", ("name",), "'queue-proxy' is Knative's own container")
-    yield from _forbidden(
-        one,
-        (
-            "lifecycle",
-            "resizePolicy",
-            "restartPolicy",
-            "restartPolicyRules",
-            "stdin",
-            "stdinOnce",
-            "tty",
-            "volumeDevices",
-        ),
-    )
+    yield from _forbidden(one, _CONTAINER_FIELDS)
     yield from below(("resources",), _forbidden(one.get("resources", {}), ("claims",)))
     yield from below(("env",), _env(one.get("env", []), reserved, cluster))
     for index, source in enumerate(one.get("envFrom", [])):

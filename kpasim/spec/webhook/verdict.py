@@ -9,84 +9,34 @@ from typing import Any
 from kpasim.spec.base import Place
 
 _KNATIVE = "knative/serving@98e5ef9, "
-_VALIDATION = _KNATIVE + "pkg/apis/serving/k8s_validation.go"
-_MASK = _KNATIVE + "pkg/apis/serving/fieldmask.go"
-_REVISION = _KNATIVE + "pkg/apis/serving/v1/revision_validation.go"
-_ROUTE = _KNATIVE + "pkg/apis/serving/v1/route_validation.go"
-_METADATA = _KNATIVE + "pkg/apis/serving/metadata_validation.go"
-_NAMES = "knative/pkg@521cb33, apis/metadata_validation.go"
 _CRD = _KNATIVE + "config/core/300-resources/service.yaml"
-_POD = "kubernetes/kubernetes@v1.34.0, pkg/apis/core/validation/validation.go"
 
-RULES: dict[str, str] = {
-    "field-type": _CRD,
-    "list-key": _CRD,
-    "metadata": "kubernetes/apimachinery@v0.34.0, pkg/api/validation/objectmeta.go",
-    "service-name": _NAMES,
-    "annotation-on-service": _METADATA,
-    "rollout-duration": _METADATA,
-    "autoscaling-annotation": _KNATIVE + "pkg/apis/autoscaling/annotation_validation.go",
-    "networking-annotation": "knative/networking, pkg/apis/networking/metadata_validation.go",
-    "queue-resources": _REVISION,
-    "progress-deadline": _REVISION,
-    "revision-name": _REVISION,
-    "timeout": _REVISION,
-    "container-concurrency": _METADATA,
-    "pod-field": _MASK,
-    "pod-security-context": _VALIDATION,
-    "service-account-name": _VALIDATION,
-    "containers-missing": _VALIDATION,
-    "multi-container": _VALIDATION,
-    "init-containers": _VALIDATION,
-    "init-container-field": _VALIDATION,
-    "container-field": _MASK,
-    "container-name-reserved": _VALIDATION,
-    "container-name-twice": _VALIDATION,
-    "image": _VALIDATION,
-    "termination-policy": _VALIDATION,
-    "security-context": _VALIDATION,
-    "ports": _VALIDATION,
-    "port-number": _VALIDATION,
-    "port-reserved": _VALIDATION,
-    "port-protocol": _VALIDATION,
-    "port-name": _VALIDATION,
-    "sidecar-probe": _VALIDATION,
-    "probe-handler": _VALIDATION,
-    "probe-port": _VALIDATION,
-    "probe-without-period": _VALIDATION,
-    "probe-number": _VALIDATION,
-    "env-name": _VALIDATION,
-    "env-reserved": _VALIDATION,
-    "env-source": _MASK,
-    "env-from": _VALIDATION,
-    "volume-name": _VALIDATION,
-    "volume-not-mounted": _VALIDATION,
-    "volume-source": _VALIDATION,
-    "volume-off": _VALIDATION,
-    "volume-item": _VALIDATION,
-    "mount-without-volume": _VALIDATION,
-    "mount-path": _VALIDATION,
-    "mount-read-only": _VALIDATION,
-    "mount-propagation": _VALIDATION,
-    "traffic-sum": _ROUTE,
-    "traffic-percent": _ROUTE,
-    "traffic-latest": _ROUTE,
-    "traffic-configuration": _ROUTE,
-    "traffic-revision": _ROUTE,
-    "traffic-tag": _ROUTE,
-    "traffic-url": _ROUTE,
-    "pod-container-name": _POD,
-    "pod-pull-policy": _POD,
-    "pod-env": _POD,
-    "pod-reference": _POD,
-    "pod-port": _POD,
-    "pod-probe": _POD,
-    "pod-resources": _POD,
-    "pod-security": _POD,
-    "pod-volume": _POD,
-    "pod-mount": _POD,
-    "pod-scheduling": _POD,
+_RULES_OF = {
+    _CRD: "field-type list-key",
+    "kubernetes/apimachinery@v0.34.0, pkg/api/validation/objectmeta.go": "metadata",
+    "knative/pkg@521cb33, apis/metadata_validation.go": "service-name",
+    _KNATIVE
+    + "pkg/apis/serving/metadata_validation.go": "annotation-on-service rollout-duration container-concurrency",
+    _KNATIVE + "pkg/apis/autoscaling/annotation_validation.go": "autoscaling-annotation",
+    "knative/networking, pkg/apis/networking/metadata_validation.go": "networking-annotation",
+    _KNATIVE + "pkg/apis/serving/v1/revision_validation.go": "queue-resources progress-deadline revision-name timeout",
+    _KNATIVE + "pkg/apis/serving/fieldmask.go": "pod-field container-field env-source",
+    _KNATIVE + "pkg/apis/serving/k8s_validation.go": (
+        "pod-security-context service-account-name containers-missing multi-container init-containers "
+        "init-container-field container-name-reserved container-name-twice image termination-policy security-context "
+        "ports port-number port-reserved port-protocol port-name sidecar-probe probe-handler probe-port "
+        "probe-without-period probe-number env-name env-reserved env-from volume-name volume-not-mounted volume-source "
+        "volume-off volume-item mount-without-volume mount-path mount-read-only mount-propagation"
+    ),
+    _KNATIVE + "pkg/apis/serving/v1/route_validation.go": (
+        "traffic-sum traffic-percent traffic-latest traffic-configuration traffic-revision traffic-tag traffic-url"
+    ),
+    "kubernetes/kubernetes@v1.34.0, pkg/apis/core/validation/validation.go": (
+        "pod-container-name pod-pull-policy pod-env pod-reference pod-port pod-probe pod-resources pod-security "
+        "pod-volume pod-mount pod-scheduling"
+    ),
 }
+RULES = {rule: source for source, rules in _RULES_OF.items() for rule in rules.split()}
 """The source file that decides each rule."""
 
 
