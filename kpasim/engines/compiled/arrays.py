@@ -92,9 +92,8 @@ class Arrays:
         changed = {name for name, count in rows.items() if self.rows.get(name) != count}
         for name, field in FIELDS.items():
             if field.size and (not self.rows or not changed.isdisjoint(field.size)):
-                # Rows of the largest tables are filled when something is put there.
-                make = np.empty if field.kind in (state.Request, state.Tick, state.Change) else np.zeros
-                self.put(name, make(state.shape(field, rows), dtype_of(field.kind)))
+                # Rows are filled when something is put there, so the memory is not cleared first.
+                self.put(name, np.empty(state.shape(field, rows), dtype_of(field.kind)))
         self.rows, self.params = rows, params
         self._settings = _plain(params)
         self._write("params", self._settings)
