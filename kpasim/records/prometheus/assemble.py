@@ -66,6 +66,8 @@ def assemble(
     finest = [s for s in series if histogram_step_s == step_s or not names.hardly_changes(s.metric)] or series
     first, last = min(s.times_s[0] for s in finest), max(s.times_s[-1] for s in finest)
     targets = scrapes(finest)
+    # A coarse step tells neither when a counter fell nor the last sample within the window.
+    resets = find_resets(finest)
     series = _from_zero(series, targets, first, interval, coarse=len(finest) < len(series))
     series.sort(key=lambda s: (s.metric, ROLES.index(s.role), s.revision, s.pod, s.instance, sorted(s.labels.items())))
     gaps = find_gaps(finest, targets, interval, starts(series))
@@ -100,7 +102,7 @@ def assemble(
         queries=tuple(queries),
         revisions=revisions,
         gaps=gaps,
-        resets=find_resets(series),
+        resets=resets,
         missing=tuple(find_missing(series)),
         notes=tuple(notes),
     )

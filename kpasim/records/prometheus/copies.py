@@ -10,9 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.records.prometheus.observation import Series
-from kpasim.records.prometheus.targets import HOLD, Target, target_of, typical
+from kpasim.records.prometheus.targets import HOLD, Target, intervals, processes, target_of, typical
 from kpasim.records.record import iso
 
+Floats = NDArray[np.float64]
+
+IN_STEP = 0.1
+"""Share of a scrape interval by which scrapes of one target differ from equal distances at most."""
 _OF_COPIES = frozenset(
     {
         *("prometheus", "prometheus_replica", "replica", "__replica__", "monitor", "receive"),
@@ -78,8 +82,8 @@ def _in_order(series: Series, notes: list[str]) -> Series:
         note = "samples were not in the order of time (the clock was set back, or files overlap): they were sorted"
         if note not in notes:
             notes.append(note)
-    times, kept = np.unique(times, return_index=True)
-    return replace(series, times_s=times, values=values[kept])
+    times, kept = np.unique(times[::-1], return_index=True)  # Of several for one time the last.
+    return replace(series, times_s=times, values=values[::-1][kept])
 
 
 def _filled(series: Series, other: Series) -> Series:
@@ -131,13 +135,13 @@ def one_leader(series: Sequence[Series], notes: list[str]) -> list[Series]:
     return [found for one in series if len((found := kept.get(id(one), one)).times_s)]
 
 
-def _changes(group: Sequence[Series]) -> NDArray[np.float64]:
+def _changes(group: Sequence[Series]) -> Floats:
     """Times at which any of some gauges begins or has another value than before."""
     found = [one.times_s[np.flatnonzero(np.diff(one.values, prepend=np.nan) != 0)] for one in group]
     return np.unique(np.concatenate(found))
 
 
-def _latest(moments_s: NDArray[np.float64], times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+def _latest(moments_s: Floats, times_s: Floats) -> Floats:
     """The last of some moments that is not after each time; -inf before the first."""
     return np.concatenate([[-np.inf], moments_s])[np.searchsorted(moments_s, times_s, side="right")]
 
@@ -145,36 +149,64 @@ def _latest(moments_s: NDArray[np.float64], times_s: NDArray[np.float64]) -> NDA
 def one_clock(series: Sequence[Series], notes: list[str]) -> list[Series]:
     """Drop the samples that a server stored twice for one stretch of time, since its clock was set back.
 
-    There the samples of two scrapes stand between each other, and counters seem to fall and to rise again, over and
-    over. The samples with the higher counts are the later ones and stay.
+    There the samples of two passes stand between each other: the clock showed these times once before and once after.
+    The later pass stays, so that counters go on rising. It is known by the higher counts, and of targets that count
+    nothing by the scrapes that follow it.
     """
-    counters = [s for s in series if s.kind == "counter"]
-    stretches = [stretch for stretch in map(_set_back, counters) if stretch]
-    if not stretches:
+    counters = [one for one in series if one.kind == "counter"]
+    interval_s, began = intervals(series), processes(series)
+    found = [_earlier(one, interval_s[one.role]) for one in counters]
+    if not any(map(len, found)):
         return list(series)
-    begin, end = min(low for low, _ in stretches), max(high for _, high in stretches)
+    begin, end = min(times[0] for times in found if len(times)), max(times[-1] for times in found if len(times))
+    dropped: dict[Target, list[Floats]] = defaultdict(list)
+    for one, times in zip(counters, found, strict=True):
+        one_process = len(began.get(target_of(one), ())) == 1
+        again = _earlier(one, interval_s[one.role], (begin, end)) if one_process else times
+        if len(again):
+            dropped[target_of(one)].append(again)
+    gone = {target: np.unique(np.concatenate(parts)) for target, parts in dropped.items()}
     notes.append(
-        f"a clock was set back: from {iso(round(begin))} to {iso(round(end))} samples of two scrapes stand between "
-        "each other; the earlier ones are left out"
+        f"a clock was set back: from {iso(round(begin))} to {iso(round(end))} it showed each time twice; the later "
+        "samples count"
     )
-    dropped: dict[Target, list[NDArray[np.float64]]] = defaultdict(list)
-    for one in counters:
-        inside = slice(*np.searchsorted(one.times_s, (begin, end)))
-        values = one.values[inside]
-        dropped[target_of(one)].append(one.times_s[inside][values < np.fmax.accumulate(values)])
     result = []
     for one in series:
-        kept = ~np.isin(one.times_s, np.concatenate(dropped.get(target_of(one), [_NONE])))
+        left_out = gone.get(target_of(one))
+        kept = ~np.isin(one.times_s, left_out) if left_out is not None else _following(one.times_s, begin, end)
         result.append(one if kept.all() else replace(one, times_s=one.times_s[kept], values=one.values[kept]))
     return result
 
 
-def _set_back(series: Series) -> tuple[float, float] | None:
-    """Where a counter falls and comes back, several times: a restarted process counts from 0 and does not come back."""
-    times, values = series.times_s, series.values
-    falls = np.flatnonzero(np.diff(values[:-1]) < 0) + 1
-    back = falls[values[falls + 1] >= values[falls - 1]]
-    return (float(times[back[0] - 1]), float(times[back[-1] + 1])) if len(back) >= 3 else None
+def _earlier(counter: Series, interval_s: float, twice_s: tuple[float, float] = (0.0, 0.0)) -> Floats:
+    """Times of a counter's samples of the earlier pass.
+
+    It falls to them and comes back, beside scrapes that follow each other too soon: at once, or to what it was two
+    samples before. A process that began again counts from 0 at the usual distance. Where no process began again, a fall
+    within the times that a clock showed twice (``twice_s``) is enough.
+    """
+    known = ~np.isnan(counter.values)
+    times, values = counter.times_s[known], counter.values[known]
+    earlier = np.zeros(len(times), dtype=np.bool_)
+    soon = np.diff(times) < interval_s * (0.5 + IN_STEP)
+    for place in (np.flatnonzero(np.diff(values) < 0) + 1).tolist():
+        back = place + int(np.argmax(np.append(values[place:], np.inf) >= values[place - 1]))
+        beside = soon[max(0, place - 2) : place + 1].any() or soon[back - 1 : back + 1].any()
+        at_once = back < len(times) and times[back] - times[place - 1] < HOLD * interval_s
+        between = beside and (at_once or values[place] >= values[max(0, place - 2)])
+        if not earlier[place] and (between or twice_s[0] <= times[place] <= twice_s[1]):
+            earlier[place:back] = True
+    return times[earlier]
 
 
-_NONE = np.empty(0)
+def _following(times_s: Floats, begin_s: float, end_s: float) -> NDArray[np.bool_]:
+    """Which samples to keep: of a stretch, and where they come too soon, those in step with what follows."""
+    steps = np.diff(times_s)
+    interval_s = typical(steps)
+    soon = times_s[1:][steps < interval_s * (0.5 + IN_STEP)]
+    begin_s, end_s = min([begin_s, *soon[:1]]), max([end_s, *soon[-1:]])
+    after = times_s[times_s > end_s]
+    if not len(after):
+        return np.ones(len(times_s), dtype=np.bool_)
+    scrapes = (after[0] - times_s) / interval_s
+    return np.asarray((np.abs(scrapes - np.round(scrapes)) < IN_STEP) | (times_s < begin_s) | (times_s > end_s))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,13 +34,18 @@ def scrapes(series: Sequence[Series]) -> dict[Target, NDArray[np.float64]]:
     return result
 
 
+def processes(series: Sequence[Series]) -> dict[Target, NDArray[np.float64]]:
+    """When each process of each target began, where that is recorded, ascending [s since 1970]."""
+    found: dict[Target, list[NDArray[np.float64]]] = defaultdict(list)
+    for one in series:
+        if one.metric == "process_start_time_seconds":
+            found[target_of(one)].append(one.values[~np.isnan(one.values)])
+    return {target: np.unique(np.concatenate(values)) for target, values in found.items()}
+
+
 def starts(series: Sequence[Series]) -> dict[Target, float]:
     """When the latest process of each target began, where that is recorded [s since 1970]."""
-    return {
-        target_of(one): float(np.nanmax(one.values, initial=-np.inf))
-        for one in series
-        if one.metric == "process_start_time_seconds"
-    }
+    return {target: float(began[-1]) for target, began in processes(series).items() if len(began)}
 
 
 def intervals(series: Sequence[Series]) -> dict[str, float]:

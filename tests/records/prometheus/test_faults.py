@@ -19,6 +19,7 @@ from kpasim.records.prometheus.names import role_of
 from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.observe import from_files, from_server
 from kpasim.records.prometheus.selection import Served
+from kpasim.studies.backtest.pods import pod_seconds
 from tests import prometheus_runs
 from tests.documented import ROOT
 from tests.records.prometheus.knative import scraped
@@ -332,17 +333,59 @@ def test_a_clock_that_jumped_ahead_is_a_gap():
     assert requests(whole) == requests(one)
 
 
+def test_a_reset_is_listed_once_and_within_the_window():
+    """Buckets at a coarse step show a fall as well, minutes later: at a time that is not its own."""
+    name = "act-crash"
+    whole = observed(served(name), name)
+    [reset] = whole.resets
+    end_s = reset.after_s + 20
+    coarse = [
+        Served(s.labels, *at_steps(s, end_s, 300)) if s.name.endswith("_bucket") else s
+        for s in changed(served(name), lambda t: t <= end_s)
+    ]
+    known = {"window_s": (whole.begin_s, end_s), "histogram_step_s": 300.0}
+    resets = assemble(coarse, service=name, namespace="default", **known).resets
+    assert [(reset.before_s, reset.after_s)] == [(one.before_s, one.after_s) for one in resets]
+
+
+def at_steps(series: Served, end_s: float, step_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """The last sample of each step, as ``last_over_time`` answers."""
+    times = np.arange(end_s, series.times_s[0], -step_s)[::-1]
+    return times, series.values[np.searchsorted(series.times_s, times, side="right") - 1]
+
+
 @pytest.mark.parametrize("name", ["poisson-mid", "steps"])
-def test_a_clock_that_was_set_back_counts_nothing_twice(name: str):
-    """Where a server stored two scrapes for each time, counters do not seem to restart again and again."""
+@pytest.mark.parametrize("back_s", [5, 12.5, 40, 122, 200])
+def test_a_clock_that_was_set_back_counts_nothing_twice(name: str, back_s: float):
+    """Where a server stored two scrapes for each time, counters do not seem to restart, whatever the phases.
+
+    Set back by a multiple of the scrape interval, many times are the same to the millisecond: one sample is left.
+    """
     whole = observed(served(name), name)
     middle = whole.begin_s + 300
-    back = [Served(s.labels, np.where(s.times_s > middle, s.times_s - 122, s.times_s), s.values) for s in served(name)]
-    one = observed(back, name)
-    assert requests(whole) == requests(one)
-    assert requests(whole, "queue-proxy") == requests(one, "queue-proxy")
+    one = observed((set_back(series, middle, back_s) for series in served(name)), name)
+    assert [requests(whole, role) for role in ROLES] == [requests(one, role) for role in ROLES]
     assert not one.resets
-    assert any("a clock was set back" in text for text in one.notes)
+    if back_s > 10:
+        assert any("a clock was set back" in text for text in one.notes)
+    # Of the stretch that the clock showed twice the later pods count.
+    windows = ((whole, whole.begin_s, middle - back_s), (whole, middle, whole.end_s), (one, one.begin_s, one.end_s))
+    pods = [pod_seconds(o, "kn_revision_pods_count", *window).value for o, *window in windows]
+    assert pods[0] + pods[1] == pytest.approx(pods[2], rel=0.02)
+
+
+def set_back(series: Served, middle_s: float, back_s: float) -> Served:
+    """A series as a server has it whose clock was set back at a time: in the order of the times that it showed."""
+    times = np.where(series.times_s > middle_s, series.times_s - back_s, series.times_s)
+    order = np.argsort(times, kind="stable")
+    return Served(series.labels, times[order], series.values[order])
+
+
+def test_a_restarted_process_is_no_clock_that_was_set_back():
+    """It counts from 0, and its start is another; also where no start is recorded."""
+    for series in (served("act-crash"), [s for s in served("act-crash") if s.name != "process_start_time_seconds"]):
+        [reset] = observed(series, "act-crash").resets
+        assert "activator" == reset.role
 
 
 @pytest.mark.parametrize(
