@@ -57,12 +57,9 @@ def estimate(
 ) -> Bill | None:
     """Estimate the bill of one run; None where no instance type is named, so that nothing has a price.
 
-    Args:
-        experiment: What will be run.
-        pod_seconds: Pod-seconds of the load and what follows it, as predicted.
-        before_s: Time the first pods exist before the load begins.
-        deadline_s: Time after which the pods of the load have been removed, come what may.
-        single_s: The same of the one pod of a calibration.
+    ``pod_seconds`` are those of the load and of what follows it, as predicted; the first pods exist ``before_s``
+    before. The pods of the load are gone after ``deadline_s``, the one pod of a calibration after ``single_s``, come
+    what may.
 
     Raises:
         RunError: An instance type has no price.

@@ -99,12 +99,7 @@ class Calibration:
         }
 
     def model(self, name: str, seed: int = 1) -> dict[str, Any]:
-        """The model as an experiment file holds it.
-
-        Args:
-            name: Its name.
-            seed: Of the draws.
-        """
+        """The model as an experiment file holds it; ``seed`` is that of the draws."""
         random = np.random.default_rng(seed)
         curve = slowdown(self.crowds)
         times, several = service_times(self.solo_s, random)
@@ -159,17 +154,10 @@ class Calibration:
 
 
 def service_times(values: Floats, random: np.random.Generator) -> tuple[Any, list[Any]]:
-    """A distribution fitted to latencies, and draws of it.
+    """A distribution fitted to latencies in order [s], as a model file holds it, and draws of it.
 
     Of fewer than 20 the shape is taken as lognormal, with the posterior of its two parameters under Jeffreys' prior. Of
     more a draw is fitted to a resample, see ``phases``.
-
-    Args:
-        values: Latencies in order [s].
-        random: Random numbers.
-
-    Returns:
-        The distribution as a model file holds it, and its draws.
     """
     from kpasim.studies.fit.families import fit, sample
 
@@ -192,17 +180,13 @@ def service_times(values: Floats, random: np.random.Generator) -> tuple[Any, lis
 
 
 def phases(values: Floats, random: np.random.Generator) -> list[Floats]:
-    """Resamples of latencies, with how a service and its machine change from time to time.
+    """Resamples of latencies in order [s], with how a service and its machine change from time to time.
 
     The requests are parted into batches. A resample takes them in proportions drawn from a Dirichlet distribution, so
     concentrated that the mean varies as it would by chance (Rubin 1981, The Bayesian bootstrap) and by the spread of
     the batches beyond chance: once for the batches that were measured, once for the load to come, which is another
     batch. Where nothing but chance is in the batches this is a bootstrap; where they differ by far the load may be like
     any one of them, and so may its tail.
-
-    Args:
-        values: Latencies in order [s].
-        random: Random numbers.
     """
     batches = np.array_split(values, _BATCHES)
     by_chance = float(np.mean([one.var(ddof=1) / len(one) for one in batches]))
@@ -362,9 +346,7 @@ def start_time(pod: PodRecord | None, probe_period_s: float) -> tuple[float, flo
 def service_s(sent: Sent, path_s: float) -> NDArray[np.float64]:
     """Times of the successful requests in their pod, in the order of sending; a request that we ended does not count.
 
-    Args:
-        sent: What became of the requests.
-        path_s: What the prediction adds for the way to the pod and back; left in, it would count twice.
+    ``path_s`` is what the prediction adds for the way to the pod and back; left in, it would count twice.
 
     Raises:
         ClusterError: A request failed: whatever answers is not the service that was meant.

@@ -46,11 +46,7 @@ class Deadline:
         return Deadline(min(seconds, self.left_s), what, self._check, self._note)
 
     def check(self, state: str = "") -> None:
-        """Raise DeadlineError when the time is over.
-
-        Args:
-            state: What was seen last; it ends the message.
-        """
+        """Raise DeadlineError when the time is over; its message ends with what was seen last."""
         if self._check is not None:
             self._check()
         if self.left_s <= 0:

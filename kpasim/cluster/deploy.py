@@ -139,12 +139,7 @@ def await_ready(
 ) -> Ready:
     """Wait until the Service is ready, all traffic is on its latest revision, and older pods are gone.
 
-    Args:
-        kube: The cluster.
-        deployed: The object of the run.
-        waits: How long a failure may last.
-        deadline: Of the whole wait.
-        explain: What is known about pods that do not start, for messages.
+    ``waits`` says how long a failure may last, ``explain`` what is known about pods that do not start.
 
     Raises:
         ClusterError: It reports a failure for too long, or is taken away under our hands.

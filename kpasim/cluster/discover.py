@@ -75,15 +75,9 @@ def discover(
     manifest: Document | None = None,
     deadline: Deadline | None = None,
 ) -> Findings:
-    """Look around in a cluster.
+    """Look around in a cluster before ``manifest`` is deployed; for an InferenceService KServe's settings are read.
 
-    Args:
-        kube: The cluster.
-        gateway: Which gateway requests come through; ``auto`` asks Knative.
-        url: Where requests are sent instead; the gateway is then not looked up.
-        gpus_per_pod: GPUs one pod of the experiment asks for, for a warning.
-        manifest: What is to be deployed; for an InferenceService KServe's settings are read.
-        deadline: Of all of it.
+    The gateway ``auto`` asks Knative; with a ``url`` it is not looked up. ``gpus_per_pod`` is for a warning.
 
     Raises:
         ClusterError: Knative is not there, the gateway has no address, or KServe makes no Knative Service.

@@ -466,10 +466,7 @@ class Watch:
 def connect(context: str | None = None, kubeconfig: str | Path | None = None, patience: Patience | None = None) -> Kube:
     """Open the cluster of a kubeconfig context, or the one a pod runs in where there is no kubeconfig.
 
-    Args:
-        context: Name of a context; the current one where None.
-        kubeconfig: File; ``$KUBECONFIG`` or ``~/.kube/config`` where None.
-        patience: Deadlines of single calls.
+    Without a context the current one counts, without a file ``$KUBECONFIG`` or ``~/.kube/config``.
 
     Raises:
         ClusterError: The client is not installed, or the file or context is not usable.

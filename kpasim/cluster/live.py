@@ -208,12 +208,10 @@ class LiveRun:
             deadline.wait(self._kube.patience.poll_s, f"{self.recorder.present_pods} pods are still there")
 
     def settle(self, last_response_s: float, horizon_s: float | None) -> None:
-        """Watch on until the run is over.
+        """Watch on until the run is over, at ``horizon_s`` if it is given; both are local Unix times.
 
-        Args:
-            last_response_s: Local Unix time of the last answer.
-            horizon_s: Local Unix time at which the run is over; None: when all pods are gone, or, where pods stay, a
-                stable window, the grace period and half a minute after the last answer.
+        Else it is over when all pods are gone, or, where pods stay, a stable window, the grace period and half a minute
+        after the last response.
         """
         plan = self._plan
         quiet_s = last_response_s + plan.stable_window_s + plan.grace_s + _MARGIN_S
@@ -348,13 +346,7 @@ class LiveRun:
 
 
 def live(kube: Kube, plan: Plan, body: Callable[[LiveRun], _T], note: Callable[[str], None] = lambda _: None) -> _T:
-    """Do ``body`` on a cluster and clean up after it, whatever happens.
-
-    Args:
-        kube: The cluster.
-        plan: What to run.
-        body: What to do; it gets the run.
-        note: Told what a user should know while it goes on.
+    """Do ``body`` on a cluster and clean up after it, whatever happens; ``note`` is told what a user should know.
 
     Raises:
         ClusterError: From ``body``, or because something could not be removed.

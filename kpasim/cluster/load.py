@@ -202,12 +202,8 @@ async def drive(
 ) -> Sent:
     """Send a load from the running event loop.
 
-    Args:
-        plan: When requests are sent.
-        target: Where, and what they carry.
-        stop: Ends the load when it is set; requests under way are given up and marked so.
-        deadline_s: The same after that many seconds from the start.
-        give_up: The same when nothing but refusals comes back, see `HOPELESS_REQUESTS`; timeouts are none.
+    It ends early when ``stop`` is set, ``deadline_s`` after its start, and with ``give_up`` when nothing but refusals
+    comes back, see `HOPELESS_REQUESTS`; timeouts are none. Requests under way are given up and marked so.
 
     Raises:
         RunError: The URL is none, or aiohttp is missing.

@@ -17,11 +17,7 @@ MOST_BODY_BYTES = 64 * 2**20
 
 
 def plan_of(experiment: Experiment, *, seed: int | None = None) -> ClosedLoop | OpenLoop:
-    """When an experiment's requests are sent.
-
-    Args:
-        experiment: Its workload counts.
-        seed: Seed of random arrivals; ``None`` for the experiment's own. The first replication is sent.
+    """When an experiment's requests are sent: those of its first replication, with another seed where one is given.
 
     Raises:
         RecordError: A file that the workload replays cannot be read.
@@ -46,14 +42,7 @@ def target_of(
 ) -> Target:
     """Where an experiment's requests go: what the experiment says of its clients, and the rest as given.
 
-    Args:
-        experiment: Its workload's timeout and sessions count.
-        url: The whole URL.
-        host: ``Host`` header.
-        method: HTTP method; ``None`` for POST with bodies and GET without.
-        bodies: Bodies, dealt out in turn; JSON unless a header says otherwise.
-        headers: Further headers.
-        verify_tls: Whether the server's certificate is checked.
+    The method is POST with bodies and GET without; bodies are JSON unless a header says otherwise.
 
     Raises:
         RunError: It is no URL.
@@ -75,12 +64,7 @@ def target_of(
 
 
 def longest_s(plan: ClosedLoop | OpenLoop, timeout_s: float) -> float:
-    """How long a load may last [s]: each request as long as its client waits for it.
-
-    Args:
-        plan: When requests are sent.
-        timeout_s: When a client gives up [s].
-    """
+    """How long a load may last [s]: each request as long as its client waits for it, ``timeout_s``."""
     if isinstance(plan, OpenLoop):
         last_s = float(plan.arrivals_s[-1]) if len(plan.arrivals_s) else 0.0
     elif plan.duration_s is not None:
@@ -126,8 +110,7 @@ def parse_headers(lines: Sequence[str]) -> dict[str, str]:
 def read_bodies(text: str) -> list[bytes]:
     """Bodies as the command line names them: the text itself, or ``@FILE``.
 
-    Args:
-        text: ``@FILE.jsonl`` holds one body on each line that is not blank; any other ``@FILE`` is one body.
+    ``@FILE.jsonl`` holds one body on each line that is not blank; any other ``@FILE`` is one body.
 
     Raises:
         RunError: The file cannot be read, is too large, or holds no body.

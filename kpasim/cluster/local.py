@@ -37,12 +37,9 @@ _STOP_S = 20.0
 
 
 class LocalCluster:
-    """A fake cluster in its own process.
+    """A fake cluster in its own process, which can run `IMAGES` beside those of its options.
 
     It ends when this object is closed, and also when this process dies, however that happens.
-
-    Args:
-        options: What it is like; `IMAGES` are added.
 
     Attributes:
         kubeconfig: File that leads an adapter to it.

@@ -145,15 +145,10 @@ def validate(
     compare: Compare | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """Do an experiment for real and compare it with its prediction.
+    """Do an experiment for real, write the run folder, and compare it with its prediction.
 
-    Args:
-        experiment: What to do.
-        settings: How.
-        folder: Where the run folder is written.
-        predict: Plays an experiment; the simulator where None.
-        compare: Compares; by the experiment's tolerances where None.
-        note: Told what a user should know while it goes on.
+    The simulator predicts, and the experiment's tolerances judge, where nothing else is given. ``note`` is told what a
+    user should know while it goes on.
 
     Raises:
         ClusterError: It could not be carried out; what was created has been removed.

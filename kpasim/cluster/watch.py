@@ -27,15 +27,7 @@ class Follower(Protocol):
 
 
 class Watcher:
-    """One thread that lists objects of a kind and then watches them until it is stopped.
-
-    Args:
-        kube: The cluster.
-        resource: What to follow.
-        namespace: Where.
-        follower: Who is told, in this object's own thread.
-        selector: Labels.
-        keep: Further condition on an object.
+    """One thread that lists objects of a kind and then watches them until it is stopped; it tells the follower.
 
     Attributes:
         plural: What it follows, as Kubernetes calls it.

@@ -178,22 +178,11 @@ def quotient(numerator: float, denominator: float) -> float:
 def value_replicas(
     current: int, total_milli: int, target_milli: int, pods: int, ready: int, tolerance_up: float, tolerance_down: float
 ) -> int:
-    """Pods that an External or Object metric with a ``Value`` target asks for.
+    """Pods that an External or Object metric with a ``Value`` target asks for, or ``NO_PODS``.
 
-    The ratio of the total to the target is multiplied with the *ready* pods; from zero pods the ratio itself counts,
-    without tolerance.
-
-    Args:
-        current: Count in the target's spec.
-        total_milli: The metric (External: the sum of its series).
-        target_milli: ``target.value``.
-        pods: Pods that the selector finds.
-        ready: Pods among these that are Running and Ready, terminating ones as well.
-        tolerance_up: See ``Settings``.
-        tolerance_down: See ``Settings``.
-
-    Returns:
-        A number of pods, or ``NO_PODS``.
+    The ratio of the total to the target is multiplied with the *ready* pods, Running and Ready, terminating ones as
+    well; from zero pods in the target's spec (``current``) the ratio itself counts, without tolerance. ``pods`` are
+    those that the selector finds; the total of an External metric is the sum of its series.
 
     Source: replica_calculator.go, ``GetExternalMetricReplicas``, ``getUsageRatioReplicaCount``.
     """
@@ -212,12 +201,8 @@ def average_value_replicas(
 ) -> int:
     """Pods that an External or Object metric with an ``AverageValue`` target asks for; KEDA's form.
 
-    Args:
-        current: Count in the target's *status*: pods that exist, ready or not.
-        total_milli: The metric (External: the sum of its series, 2^63 - 1 when a part sum is negative).
-        target_milli: ``target.averageValue``, per pod.
-        tolerance_up: See ``Settings``.
-        tolerance_down: See ``Settings``.
+    ``current`` is the count in the target's *status*: pods that exist, ready or not. The total of an External metric is
+    the sum of its series, 2^63 - 1 when a part sum is negative.
 
     Source: replica_calculator.go, ``GetExternalPerPodMetricReplicas``.
     """
@@ -307,25 +292,14 @@ def pods_average_replicas(
     tolerance_up: float,
     tolerance_down: float,
 ) -> int:
-    """Pods that a Pods metric, or a resource metric with an ``averageValue``, asks for.
+    """Pods that a Pods metric, or a resource metric with an ``averageValue``, asks for; else an error's code.
 
-    Unready pods (Pending ones, for cpu also those that are still starting) count as 0 when the others ask for more,
-    so that the HPA does not ask again for what is on its way. Missing pods count as 0 then, too, and as exactly the
-    target when the others ask for less.
+    Unready pods (Pending ones, for cpu also those that are still starting) count as 0 when the others ask for more, so
+    that the HPA does not ask again for what is on its way. Missing pods count as 0 then, too, and as exactly the target
+    when the others ask for less.
 
-    Args:
-        current: Count in the target's spec.
-        total_milli: Sum of the metric over the ready pods.
-        ready: Pods of group ``READY``.
-        unready: Pods of group ``UNREADY``.
-        missing: Pods of group ``MISSING``.
-        pods: All pods that the selector finds.
-        target_milli: ``target.averageValue``.
-        tolerance_up: See ``Settings``.
-        tolerance_down: See ``Settings``.
-
-    Returns:
-        A number of pods, ``NO_PODS`` or ``NO_METRICS_FOR_PODS``.
+    ``current`` is the count in the target's spec, ``total_milli`` the sum over the ready pods; ``ready``, ``unready``
+    and ``missing`` are the pods of these groups, ``pods`` all that the selector finds.
 
     Source: replica_calculator.go, ``calcPlainMetricReplicas``.
     """
@@ -363,21 +337,8 @@ def utilization_replicas(
 ) -> int:
     """Pods that a resource metric with an ``averageUtilization`` asks for, when every pod has the same request.
 
-    Args:
-        current: Count in the target's spec.
-        total_milli: Sum of the metric over the ready pods.
-        ready: Pods of group ``READY``.
-        unready: Pods of group ``UNREADY``.
-        missing: Pods of group ``MISSING``; while pods are removed they count as their whole request, or as the target
-            when it is above 100 %.
-        pods: All pods that the selector finds.
-        request_milli: The resource's request of one pod, above 0.
-        target_percent: ``target.averageUtilization``.
-        tolerance_up: See ``Settings``.
-        tolerance_down: See ``Settings``.
-
-    Returns:
-        A number of pods, ``NO_PODS`` or ``NO_METRICS_FOR_PODS``.
+    Arguments and results are those of ``pods_average_replicas``; while pods are removed, missing ones count as their
+    whole request, or as the target when it is above 100 %.
 
     Source: replica_calculator.go, ``GetResourceReplicas``; utilization.go.
     """

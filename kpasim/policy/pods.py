@@ -154,22 +154,8 @@ def goes_first(
     logarithmic scale with the pods' random UIDs deciding within one power of two; one that was restarted more often;
     the one created later.
 
-    Args:
-        phase_a: `WITHOUT_NODE`, `PENDING` or `RUNNING`.
-        ready_a: 1 if it is ready.
-        ready_since_a: Since when [ns].
-        pods_on_node_a: Pods of the same revision on its node.
-        restarts_a: How often its container was started again.
-        uid_a: Its random identity.
-        created_a: Its time of creation [ns].
-        phase_b: The same of the other pod, and so on.
-        ready_b: See above.
-        ready_since_b: See above.
-        pods_on_node_b: See above.
-        restarts_b: See above.
-        uid_b: See above.
-        created_b: See above.
-        now_ns: Now.
+    Of each pod: its phase (`WITHOUT_NODE`, `PENDING` or `RUNNING`), 1 if it is ready, since when [ns], pods of its
+    revision on its node, restarts of its container, its random identity, its time of creation [ns].
 
     Source: Kubernetes, pkg/controller/controller_utils.go, ``ActivePodsWithRanks``.
     """

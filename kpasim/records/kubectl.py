@@ -101,12 +101,8 @@ def read_kubectl(path: Path, skip_bad: bool = False) -> Record:
 def stages(pods: Columns) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
     """How long each part of each pod's start took [s], ``NaN`` where a pod did not get so far.
 
-    Args:
-        pods: Pods of a `Record` or of a run folder.
-
-    Returns:
-        Of ``provision`` (until its pull begins, or where that is not known until it is scheduled), ``pull`` (until
-        its containers run) and ``start`` (until Ready) those that the columns tell apart; the first begins at creation.
+    Of ``provision`` (until its pull begins, or where that is not known until it is scheduled), ``pull`` (until its
+    containers run) and ``start`` (until Ready) those that the columns tell apart; the first begins at creation.
     """
     result = {}
     begin = pods["created_s"]

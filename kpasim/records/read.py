@@ -89,11 +89,7 @@ def read(
 
 
 def read_tool(path: str | Path, select: str | None = None) -> Record | None:
-    """A file whose layout a tool has fixed; ``None`` for a CSV file whose columns its author has named.
-
-    Args:
-        path: The file.
-        select: As for `read`.
+    """As `read` of a file whose layout a tool has fixed; ``None`` for a CSV file whose columns its author has named.
 
     Raises:
         RecordError: As `read`, but for a file of no known kind.

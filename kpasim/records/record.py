@@ -72,12 +72,7 @@ class MalformedError(Exception):
 
 
 class Malformed:
-    """Collects the malformed lines of one file.
-
-    Args:
-        path: The file.
-        skip: Whether the rest of the file is to be used.
-    """
+    """Collects the malformed lines of one file; ``skip``: whether the rest of it is to be used."""
 
     def __init__(self, path: Path, skip: bool) -> None:
         self.path = path
@@ -107,11 +102,7 @@ class Malformed:
         return True
 
     def finish(self, record: Record, used: int) -> Record:
-        """Raise what was collected, or note it on the record.
-
-        Args:
-            record: What could be read.
-            used: How many rows that were.
+        """The record, of which so many rows were read; what was collected is raised, or noted on it.
 
         Raises:
             RecordError: Lines were malformed and may not be skipped, or nothing was left.
@@ -133,11 +124,7 @@ class Malformed:
 
 
 class Rows:
-    """Grows columns row by row, in little memory.
-
-    Args:
-        columns: Name and type of each: ``float``, ``int``, ``bool`` or ``str``.
-    """
+    """Grows columns row by row, in little memory; each is of ``float``, ``int``, ``bool`` or ``str``."""
 
     def __init__(self, **columns: type) -> None:
         self._types = columns

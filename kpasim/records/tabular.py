@@ -90,11 +90,8 @@ def read_csv(path: Path, skip_bad: bool = False, columns: Mapping[str, str] | No
     seconds or dates and times; numbers as large as a date are taken as seconds, ms, us or ns since 1970, and starts
     then count from the first. Empty cells are not known.
 
-    Args:
-        path: The file.
-        skip_bad: Leave malformed lines out instead of raising.
-        columns: Where names do not say it: role (``start``, ``duration``, ``status``, ``censored``, ``class``,
-            ``instance_type``, ``pod``) to the column's name; ``unit`` to the unit of durations.
+    Where names do not say it, ``columns`` leads from a role (``start``, ``duration``, ``status``, ``censored``,
+    ``class``, ``instance_type``, ``pod``) to the column's name, and from ``unit`` to the unit of durations.
 
     Raises:
         RecordError: A column is missing or lines are malformed.

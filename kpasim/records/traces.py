@@ -108,13 +108,8 @@ def read_gentd26_qps(path: Path, skip_bad: bool = False) -> Record:
 def read_azure_2019(path: Path, skip_bad: bool = False, select: str | None = None) -> Record:
     """A day of Azure Functions 2019 (``invocations_per_function_md.anon.dNN.csv``): counts per minute.
 
-    `Record.counts` has ``t_s`` (start of each minute) and ``count``, for the one function or app selected, else for all
-    together; `Record.pods` is empty, `Record.requests` too: spreading counts inside minutes is the workload's choice.
-
-    Args:
-        path: The file.
-        skip_bad: Leave malformed lines out instead of raising.
-        select: ``HashFunction`` or ``HashApp``.
+    `Record.counts` has ``t_s`` (start of each minute) and ``count``, for the ``HashFunction`` or ``HashApp`` selected,
+    else for all together. `Record.requests` is empty: spreading counts inside minutes is the workload's choice.
     """
     malformed = Malformed(path, skip_bad)
     minutes = [str(minute) for minute in range(1, MINUTES_PER_DAY + 1)]
@@ -166,14 +161,9 @@ def read_azure_2019_durations(path: Path, skip_bad: bool = False, select: str | 
 
 
 def read_azure_2021(path: Path, skip_bad: bool = False, select: str | None = None) -> Record:
-    """Azure Functions 2021: every invocation with its end and duration; a start is end - duration.
+    """Azure Functions 2021: every invocation, or those of the ``func`` or ``app`` selected; a start is end - duration.
 
     Further columns: ``class``, the function.
-
-    Args:
-        path: The file.
-        skip_bad: Leave malformed lines out instead of raising.
-        select: Only this ``func`` or ``app``.
     """
     malformed = Malformed(path, skip_bad)
     found = Rows(start_s=float, duration_s=float, status=int, **{"class": str})

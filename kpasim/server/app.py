@@ -46,12 +46,7 @@ POD_NAME = os.environ.get("HOSTNAME") or socket.gethostname()
 
 
 def create_app(service: Service, *, on_failure: Callable[[], None]) -> FastAPI:
-    """The application of one process.
-
-    Args:
-        service: The process's state; its model begins to load when the application starts.
-        on_failure: Called when the model cannot be loaded.
-    """
+    """The application of one process; its model loads when it starts, `on_failure` is called where it cannot."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

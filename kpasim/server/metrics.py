@@ -51,9 +51,8 @@ class Metrics:
     def text(self, *, gauges: Mapping[str, tuple[str, float]], stages_s: Mapping[str, float]) -> str:
         """Everything in Prometheus' text format.
 
-        Args:
-            gauges: Values of the moment, ``{name: (help, value)}``.
-            stages_s: Stages of the process's own start and how long each took [s].
+        `gauges` holds values of the moment, ``{name: (help, value)}``; `stages_s` what each stage of the process's own
+        start took.
         """
         lines = ["# HELP txt2img_requests_total Responses to txt2img requests by status; 499: the client disconnected."]
         lines.append("# TYPE txt2img_requests_total counter")

@@ -168,9 +168,7 @@ class Slot:
 def load(settings: Settings, stages_s: dict[str, float]) -> list[Slot]:
     """Import, load or build, move to the device and warm up: one slot for each generation at a time.
 
-    Args:
-        settings: What to load and where.
-        stages_s: Filled with the stages' names and durations [s] as they end.
+    `stages_s` is filled with the stages' names and durations [s] as they end.
 
     Raises:
         RunError: The model cannot be loaded, or there is no such device.

@@ -50,13 +50,7 @@ POLICY = (
 
 
 def page(model: str, max_side: int, max_steps: int) -> str:
-    """The HTML page of a server.
-
-    Args:
-        model: Name of its model.
-        max_side: Width and height at most [pixels].
-        max_steps: Sampling steps at most.
-    """
+    """The HTML page of a server, with the name of its model and its limits [pixels, steps]."""
     side = min(512, max_side)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">

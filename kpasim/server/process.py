@@ -34,15 +34,10 @@ BACKLOG = 2048
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what was admitted and return.
+    """Serve until SIGTERM or SIGINT, then finish what was admitted and return; port 0 takes a free one and logs it.
 
     The port is open (and ``/healthz`` answers) before the model is loaded. After the first signal new requests get 503
     while the admitted ones run on; a second signal ends the process at once.
-
-    Args:
-        settings: What to serve.
-        host: Address to listen on.
-        port: Port to listen on; 0 takes a free one, which is then logged.
 
     Raises:
         RunError: The port cannot be had, the model cannot be loaded, or a package is missing.

@@ -77,12 +77,9 @@ def find(sampler_name: str, schedule_name: str | None) -> tuple[Sampler, Schedul
 
 
 def make(sampler: Sampler, schedule: Schedule, model_schedule: Any) -> Any:
-    """A fresh diffusers scheduler for one request.
+    """A fresh diffusers scheduler for one request, out of the configuration that the model was trained with.
 
-    Args:
-        sampler: Which class.
-        schedule: Which noise schedule; left out where the class has no such setting.
-        model_schedule: Configuration of the scheduler that the model was trained with.
+    A noise schedule that the class has no setting for is left out.
     """
     import diffusers
 

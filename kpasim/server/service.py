@@ -65,12 +65,7 @@ class Service:
     """
 
     def __init__(self, settings: Settings, *, born_s: float | None = None) -> None:
-        """Make the service; `start` begins to load.
-
-        Args:
-            settings: What the operator chose.
-            born_s: `time.monotonic` at the start of the process; now where it is not known.
-        """
+        """`start` begins to load; `born_s` is `time.monotonic` at the start of the process, now where not known."""
         self.settings = settings
         self.admission = Admission(settings.concurrency, settings.queue)
         self.metrics = Metrics()
@@ -141,14 +136,9 @@ class Service:
         gone: asyncio.Future[None],
         picture: Any = None,
     ) -> Made:
-        """Wait for a slot and make the images.
+        """Wait for a slot and make the images of a request that has been checked; `picture` has the size asked for.
 
-        Args:
-            request: What is asked for, already checked.
-            sampler: The sampler it names.
-            schedule: The noise schedule it names.
-            gone: Done as soon as the client has left; the work is then given up.
-            picture: What an img2img request begins with, in the size asked for.
+        The work is given up as soon as `gone` is done: the client has left.
 
         Raises:
             RefusedError: The model is not loaded, the queue is full or the server is leaving.

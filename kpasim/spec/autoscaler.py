@@ -217,12 +217,8 @@ def parse_config(
 ) -> AutoscalerConfig:
     """Read the data of the ConfigMap `config-autoscaler`; keys that are missing take Knative's defaults.
 
-    Args:
-        data: Keys and texts of the ConfigMap.
-        path: File, for messages.
-        lines: Lines of that file.
-        prefix: Where in the file the data stand.
-        strict: Whether to refuse keys that Knative ignores (all of them but `_example`).
+    ``path``, ``lines`` and ``prefix`` say in messages where the data stand. ``strict`` refuses keys that Knative
+    ignores, all of them but `_example`.
 
     Raises:
         ExperimentError: What Knative would refuse the ConfigMap for; all of it, where Knative reports the first.
@@ -356,11 +352,8 @@ def find_annotation(annotations: Mapping[str, str], name: str) -> tuple[str, str
 def annotation_key(annotations: Mapping[str, str], name: str) -> str:
     """The full key of a template annotation, in its author's own spelling.
 
-    An annotation that is absent is spelt as the others are: `minScale` beside `maxScale`, `min-scale` otherwise.
-
-    Args:
-        annotations: Annotations that are there.
-        name: Short name in any spelling, or a full key, which is taken as it is where it is not an autoscaling one.
+    An annotation that is absent is spelt as the others are: `minScale` beside `maxScale`, `min-scale` otherwise. The
+    name may be short, in any spelling, or a full key, which is taken as it is where it is not an autoscaling one.
 
     Raises:
         ValueError: A short name that Knative does not know; the message suggests one.
@@ -576,14 +569,8 @@ def resolve(
 ) -> RevisionSettings:
     """Settings of a revision: its annotations over the cluster's configuration.
 
-    Annotations that do not parse count as absent, as they do in Knative once a webhook has let them through.
-
-    Args:
-        annotations: Annotations of the revision template, or of its PodAutoscaler.
-        config: The cluster's `config-autoscaler`.
-        container_concurrency: Limit per pod, 0 for none.
-        reachability: Whether routes lead to the revision; unknown counts as reachable.
-        progress_deadline_s: The cluster's `progress-deadline`, which an annotation overrides.
+    Annotations that do not parse count as absent, as they do in Knative once a webhook has let them through. A
+    reachability that is unknown counts as reachable; an annotation overrides the cluster's progress deadline.
 
     Source:
         knative/serving@98e5ef9, pkg/apis/autoscaling/v1alpha1/pa_lifecycle.go,

@@ -169,13 +169,8 @@ def problems_of(
 ) -> list[Problem]:
     """Turn pydantic's errors into problems with line and key, one for each key, in the order of the file.
 
-    Args:
-        error: What validation raised.
-        model: Class that was validated.
-        data: Mapping that was validated.
-        lines: Lines of the whole document.
-        prefix: Where in the document `data` stands.
-        within: Where in `data` the part stands that was validated, when it was not the whole.
+    ``data`` is what was validated, or the whole of it where only the part at ``within`` was; in the document of
+    ``lines`` it stands at ``prefix``.
     """
     found: dict[tuple[str, str], tuple[int, Problem]] = {}
     for details in error.errors(include_url=False):

@@ -161,11 +161,7 @@ def _config_maps(one: Object) -> Iterator[ConfigMap]:
 
 
 def read_config_map(path: str | Path, name: str) -> ConfigMap:
-    """A ConfigMap of a YAML file, or of a file that holds nothing but its data.
-
-    Args:
-        path: The file.
-        name: Name of the ConfigMap, to find it among several.
+    """A ConfigMap of a YAML file, by its name, or of a file that holds nothing but its data.
 
     Raises:
         ExperimentError: Not YAML, or no such ConfigMap in it.
@@ -391,14 +387,8 @@ def parse_defaults(
 ) -> Defaults:
     """Take the data of `config-defaults` or another key of `CONFIG_MAPS` into the defaults.
 
-    Args:
-        defaults: What holds so far.
-        name: Which of the ConfigMaps.
-        data: Its data.
-        path: File, for messages.
-        source: Document, for lines in messages.
-        prefix: Where in the document the data stand.
-        strict: Whether to refuse keys that do not matter here.
+    ``path``, ``source`` and ``prefix`` say in messages where the data stand. ``strict`` refuses keys that do not matter
+    here.
 
     Raises:
         ExperimentError: A value that Knative would refuse.

@@ -39,11 +39,7 @@ class Distribution(Spec):
     _name: ClassVar[str] = ""
 
     def ppf(self, u: Floats) -> Floats:
-        """Seconds for uniform numbers: the inverse of the cumulative distribution, element by element.
-
-        Args:
-            u: Numbers in [0, 1], any shape.
-        """
+        """Seconds for numbers in [0, 1]: the inverse of the cumulative distribution, element by element."""
         raise NotImplementedError
 
     @classmethod

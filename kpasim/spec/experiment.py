@@ -298,10 +298,7 @@ class Experiment(Spec):
         return line_of(tuple(path.split(".")), self._lines)
 
     def setting(self, path: str) -> Any:
-        """The value a setting has in the files, None where they leave it to its default.
-
-        Args:
-            path: As for `with_settings`.
+        """The value a setting has in the files, by its path; None where they leave it to its default.
 
         Raises:
             ExperimentError: No such setting.

@@ -173,12 +173,7 @@ class _Mapping:
 
 
 def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_initial: bool) -> InferenceService:
-    """What KServe makes of an InferenceService in Knative mode.
-
-    Args:
-        data: The InferenceService.
-        config: What the cluster's `inferenceservice-config` says.
-        allow_zero_initial: Whether `config-autoscaler` has `allow-zero-initial-scale`.
+    """What KServe makes of an InferenceService; ``allow_zero_initial`` is a key of `config-autoscaler`.
 
     Raises:
         NotOnKnativeError: What scales it is not simulated.

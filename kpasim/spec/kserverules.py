@@ -33,11 +33,9 @@ COUNTS = ("minReplicas", "maxReplicas", "scaleTarget", "containerConcurrency", "
 
 
 def faults(data: Mapping[str, Any], *, is_standard: bool) -> Iterator[tuple[Place, str]]:
-    """Each place that is refused, and why.
+    """Each place of an InferenceService, in Standard mode or not, that is refused, and why.
 
-    Args:
-        data: The InferenceService; its metadata, spec and predictor are mappings.
-        is_standard: Whether its mode is Standard.
+    Its metadata, spec and predictor are mappings.
     """
     name = data["metadata"].get("name")
     if not (isinstance(name, str) and _NAME.fullmatch(name)):

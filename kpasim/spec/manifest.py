@@ -237,12 +237,7 @@ class ServiceManifest:
     def with_edits(
         self, edits: Sequence[tuple[Place, Any]], config: AutoscalerConfig, defaults: Defaults
     ) -> ServiceManifest:
-        """The Service with values set (None removes), checked anew.
-
-        Args:
-            edits: Places of the Service or of the file's object, and values.
-            config: The cluster's `config-autoscaler`.
-            defaults: The cluster's other settings.
+        """The Service with values set (None removes) at places of it or of the file's object, checked anew.
 
         Raises:
             ExperimentError: Knative, or KServe, would refuse it.
@@ -374,14 +369,7 @@ def service_of(
     source: Document | None = None,
     prefix: Place = (),
 ) -> ServiceManifest:
-    """A Knative Service given as a mapping.
-
-    Args:
-        data: The manifest.
-        config: The cluster's `config-autoscaler`.
-        defaults: The cluster's other settings.
-        source: Document the mapping is part of, for lines in messages.
-        prefix: Where in that document it stands.
+    """A Knative Service given as a mapping, which stands at ``prefix`` in the document ``source``.
 
     Raises:
         ExperimentError: Knative would refuse it.

@@ -129,12 +129,7 @@ def services_in(documents: list[Document], file: str, name: str = "") -> list[Ob
 
 
 def refuse_other_kinds(document: Document, path: str | Path, *, kind: str) -> None:
-    """Say what a file is where it plainly is another kind of file than the one asked for.
-
-    Args:
-        document: The file's mapping.
-        path: The file.
-        kind: ``an experiment`` or ``a sweep``.
+    """Say what a file is where it plainly is another kind of file than ``an experiment`` or ``a sweep``.
 
     Raises:
         ExperimentError: It is another Kubernetes object, a manifest, a model, or one for the other.

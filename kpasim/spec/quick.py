@@ -115,9 +115,7 @@ def flow(value: Any) -> str:
 def yaml_text(value: Any, *, flow_style: bool | None = False) -> str:
     """A value as YAML, keys in their order and no line folded.
 
-    Args:
-        value: The value.
-        flow_style: Whether mappings and lists stand in one line; None for those of plain values only.
+    With ``flow_style`` mappings and lists stand in one line; where it is None those of plain values only.
     """
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = flow_style
@@ -191,13 +189,8 @@ def import_manifest(
 ) -> str:
     """The text of an experiment about a manifest; `-` reads the manifest from a stream and makes it part of it.
 
-    Args:
-        manifest: A Service YAML.
-        out: File the text will be written to; the working folder counts where it is None.
-        hey_flags: hey's flags; 50 requests of 5 clients where it is None.
-        service_time: Service time; a guess where it is None.
-        cold_start: Cold start; guesses where it is None.
-        cluster_config: Files with ConfigMaps of the cluster.
+    Where nothing is given, 5 clients send 50 requests and times are guesses. Paths are relative to the file ``out``, or
+    to the working folder.
 
     Raises:
         ExperimentError: Anything of it cannot be used.

@@ -35,11 +35,7 @@ class Rate(Protocol):
         """Requests expected in all."""
 
     def when(self, expected: Floats) -> Floats:
-        """Times [s] at which so many requests are expected to have come.
-
-        Args:
-            expected: Numbers in [0, total], any order.
-        """
+        """Times [s] at which so many requests are expected to have come: numbers in [0, total], in any order."""
 
 
 class Steps(NamedTuple):

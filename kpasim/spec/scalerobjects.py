@@ -116,10 +116,7 @@ def _pushed(one: Object, key: str) -> str | None:
 
 
 def scaling_of_object(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The section ``autoscaler`` of an experiment with the settings of an object.
-
-    Args:
-        data: A HorizontalPodAutoscaler, ScaledObject or HTTPScaledObject.
+    """The section ``autoscaler`` of an experiment with the settings of an HPA, a ScaledObject or an HTTPScaledObject.
 
     Raises:
         NotSimulatedError: It has a part that is not simulated, or that its own API refuses.
@@ -138,10 +135,6 @@ def _spec(data: Mapping[str, Any], *versions: str) -> Mapping[str, Any]:
 
 def behavior_of(given: Mapping[Any, Any], place: Place) -> dict[str, Any]:
     """``behavior`` of an HPA as an experiment has it.
-
-    Args:
-        given: The mapping of the object.
-        place: Where it stands.
 
     Raises:
         NotSimulatedError: As `scaling_of_object`.

@@ -39,10 +39,7 @@ def kept(data: Mapping[str, Any]) -> dict[str, Any]:
 def chosen(model: Mapping[str, Any], namespace: str, runtimes: str) -> dict[str, Any] | None:
     """The runtime of a model: the one that it names, or the one that KServe selects; None where there is none.
 
-    Args:
-        model: `spec.predictor.model`.
-        namespace: Of the InferenceService: its ServingRuntimes come before those of the cluster.
-        runtimes: JSON list of what `kept` returns.
+    ``runtimes`` is a JSON list of what `kept` returns; those of the namespace come before those of the cluster.
     """
     found = [one for one in json.loads(runtimes) if one["kind"] == KINDS[1] or one["namespace"] == namespace]
     found.sort(key=lambda one: one["kind"] == KINDS[1])
@@ -87,13 +84,7 @@ def _protocol_priority(protocols: Iterable[str]) -> int:
 
 
 def model_container(runtime: Mapping[str, Any], own: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
-    """The container of a model: the runtime's, with what the model says laid over it.
-
-    Args:
-        runtime: What serves.
-        own: The fields of the model that are its container's.
-        model: The model.
-    """
+    """The container of a model: the runtime's, with the fields of the model that are its container's laid over it."""
     base: Mapping[str, Any] = next((one for one in runtime["containers"] if one.get("name") == _MODEL_CONTAINER), {})
     merged = _merged(base, own)
     image = str(merged.get("image") or "")

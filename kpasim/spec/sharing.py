@@ -68,9 +68,7 @@ def _requests(slots: int) -> str:
 def sharing_note(experiment: Experiment, varied: bool = False) -> str:
     """The line that a command shows about sharing; empty where no pod ever holds two requests.
 
-    Args:
-        experiment: What is simulated.
-        varied: Whether `containerConcurrency` takes other values, too.
+    ``varied``: whether `containerConcurrency` takes other values, too.
     """
     found = sharing(experiment)
     return found.text if found.possible or varied else ""

@@ -226,14 +226,10 @@ def _each_once(values: list[Any]) -> list[Any]:
 
 
 def load_sweep(path: str | Path, cluster_config: Sequence[str | Path] = ()) -> tuple[Sweep, Experiment]:
-    """Read a sweep file and its experiment, with the sweep's own settings in it.
+    """Read a sweep file and its experiment, with the sweep's own settings in it; ConfigMaps are given as for `load`.
 
     Every value of every axis is tried by itself, so that a wrong one is found before anything runs; values that are
     wrong together only, such as a min-scale above a max-scale, are refused later, row by row.
-
-    Args:
-        path: The file.
-        cluster_config: As for `load`.
 
     Raises:
         ExperimentError: Everything that is wrong with the file.

@@ -150,11 +150,7 @@ class OpenLoop(_Load):
         return self.model_copy(update={"arrivals": "constant"}) if self.is_random else self
 
     def times_s(self, uniforms: Uniforms) -> Floats:
-        """When requests are sent, from the start of the load [s]; ascending but for rounding.
-
-        Args:
-            uniforms: Where uniform numbers come from.
-        """
+        """When requests are sent, from the start of the load [s]; ascending but for rounding."""
         raise NotImplementedError
 
     def most_requests(self) -> int:

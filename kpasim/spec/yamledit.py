@@ -24,13 +24,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./+-]*")
 
 
 def edited(text: str, index: int, edits: Sequence[tuple[Place, Any]]) -> str:
-    """The text with values of its `index`-th document set, or removed where the new value is None.
-
-    Args:
-        text: A YAML file.
-        index: Which of its documents that hold anything, from 0.
-        edits: Places and new values: text, numbers, booleans, or None to remove the key.
-    """
+    """The text with values of its `index`-th document that holds anything set, or removed where the value is None."""
     for place, value in edits:
         wanted = parse_documents(text, "")[index].data
         put(wanted, place, value)

@@ -16,18 +16,11 @@ Ints = NDArray[np.int64]
 
 
 def arrivals(workload: OpenLoop, uniforms: Uniforms) -> Ints:
-    """When requests are sent.
+    """When requests are sent, from the start of the load [ns]: ascending, shape ``(requests,)``.
 
     Equidistant requests come whenever the rate has added up to another whole number, so the first one comes after one
-    distance. Batches begin at once. Of a trace known to the second, the minute or the scrape
-    interval, the place within it is drawn.
-
-    Args:
-        workload: Any open loop.
-        uniforms: Where uniform numbers come from.
-
-    Returns:
-        Times from the start of the load [ns], ascending, shape ``(requests,)``.
+    distance. Batches begin at once. Of a trace known to the second, the minute or the scrape interval, the place within
+    it is drawn.
 
     Raises:
         RecordError: A file that the workload replays cannot be read.
@@ -51,13 +44,7 @@ def arrivals(workload: OpenLoop, uniforms: Uniforms) -> Ints:
 
 
 def in_parts(workload: Rated, uniforms: Uniforms, size: int) -> Iterator[Ints]:
-    """What ``arrivals`` returns, ``size`` requests at a time.
-
-    Args:
-        workload: An open loop that has a rate.
-        uniforms: Where uniform numbers come from.
-        size: Requests of each part but the last one.
-    """
+    """What ``arrivals`` returns for a load that has a rate, ``size`` requests at a time, at the end fewer."""
     rate, poisson = workload.rate_of_time(uniforms), workload.is_random
     total, first, before, latest_ns = rate.total, 0, 0.0, 0
     while True:

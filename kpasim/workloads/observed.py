@@ -104,10 +104,6 @@ def read_once(folder: str, stamp: int) -> Observation:
 def sent_s(workload: Observed, uniforms: Uniforms) -> Floats:
     """When the requests of a replication are sent, ascending [s from the start of the load].
 
-    Args:
-        workload: The workload.
-        uniforms: Where uniform numbers come from.
-
     Raises:
         RecordError: See `counts_of`.
     """

@@ -86,9 +86,6 @@ class DeniedError(Exception):
 class ApiServer:
     """Serves a store. Its one account may do everything; a subclass may refuse or spoil requests.
 
-    Args:
-        store: The objects.
-
     Attributes:
         token: The account's bearer token.
         admissions: Webhooks by kind.

@@ -35,15 +35,7 @@ _GAUGES = {
 
 
 class Knative:
-    """Turns Services into revisions and keeps their status.
-
-    Args:
-        store: The objects.
-        server: Where webhooks are hung.
-        node: Where pods run.
-        gateway: Where hosts are routed.
-        config: Data of config-autoscaler.
-    """
+    """Turns Services into revisions and keeps their status; ``config`` holds the data of config-autoscaler."""
 
     def __init__(self, store: Store, server: ApiServer, node: Node, gateway: Gateway, config: dict[str, str]) -> None:
         self.store, self.node, self.gateway = store, node, gateway

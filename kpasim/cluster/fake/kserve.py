@@ -47,13 +47,7 @@ _PARTS = {"PredictorReady": "Ready", "PredictorRouteReady": "RoutesReady",
 
 
 class KServe:
-    """Turns InferenceServices into Knative Services and keeps their status.
-
-    Args:
-        store: The objects.
-        server: Where webhooks are hung.
-        knative: What the Services are given to.
-    """
+    """Turns InferenceServices into Knative Services and keeps their status."""
 
     def __init__(self, store: Store, server: ApiServer, knative: Knative) -> None:
         self._store, self._server, self._knative = store, server, knative

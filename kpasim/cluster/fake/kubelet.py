@@ -116,10 +116,7 @@ class Addresses:
 
 
 class Node:
-    """The one node: what fits on it, and what runs on it.
-
-    Args:
-        gpus: GPUs that pods can have; a pod that asks for more waits unschedulable.
+    """The one node: what fits on it, and what runs on it. A pod that asks for too many GPUs waits unschedulable.
 
     Attributes:
         admissions: Called with each pod before it is created; they return why it may not be, or nothing.

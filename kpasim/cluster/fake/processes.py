@@ -20,11 +20,7 @@ _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "HF_HOM
 
 
 class Processes:
-    """Starts pods' processes and makes sure that none outlives this one.
-
-    Args:
-        folder: Temporary folder of the fake cluster, removed by the reaper at the very end.
-    """
+    """Starts pods' processes and makes sure that none outlives this one; the reaper removes ``folder`` at the end."""
 
     def __init__(self, folder: Path) -> None:
         self._running: set[Process] = set()

@@ -35,12 +35,7 @@ _REPORT_S = 1.0
 class Revision:
     """One revision: its pods, its share of the activator, and the autoscaler's view of it.
 
-    Args:
-        template: Its pods.
-        settings: Its autoscaling settings.
-        node: Where its pods run.
-        events: Where it says what happened.
-        changed: Called when the number of ready pods changed or something failed.
+    ``changed`` is called when the number of ready pods changed or something failed.
 
     Attributes:
         reachable: Whether a route leads to it.

@@ -21,13 +21,7 @@ __all__ = ["RULES", "Cluster", "Fault", "Verdict", "annotation_faults", "review"
 
 
 def review(data: Any, config: AutoscalerConfig, defaults: Defaults) -> Verdict:
-    """What a cluster says of a Service of serving.knative.dev/v1.
-
-    Args:
-        data: The manifest.
-        config: The cluster's `config-autoscaler`.
-        defaults: Its `config-defaults`, `config-deployment` and `config-features`.
-    """
+    """What a cluster with these ConfigMaps says of a Service of serving.knative.dev/v1."""
     decoder = Decoder()
     service = decoder.decode(SERVICE, data) or {}
     cluster = Cluster(config, defaults)

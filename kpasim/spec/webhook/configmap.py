@@ -43,13 +43,7 @@ def example_checksum(text: str) -> str:
 
 
 def refusals(name: str, data: Data, annotations: Data) -> list[tuple[str, str]]:
-    """Why the webhook refuses a ConfigMap: keys, and what is wrong with them.
-
-    Args:
-        name: Of the ConfigMap; one that Knative does not read is never refused.
-        data: All of its data.
-        annotations: Its annotations.
-    """
+    """Why the webhook refuses a ConfigMap: keys, and what is wrong with them; one that is not Knative's never is."""
     faults = []
     if name == KSERVE_CONFIG:
         return []

@@ -36,13 +36,7 @@ _MAPS = {"limits", "requests", "nodeSelector"}
 
 
 def defaulted(pod: Mapping[str, Any], cluster: Cluster, parent: str) -> Object:
-    """The spec of a template after defaulting, as the API server shows it.
-
-    Args:
-        pod: The spec, decoded.
-        cluster: The cluster's configuration.
-        parent: Name of the Service.
-    """
+    """The spec of a template, decoded, after defaulting, as the API server shows it; ``parent`` names the Service."""
     spec = copy.deepcopy(dict(pod))
     limits = cluster.defaults
     spec["timeoutSeconds"] = spec.get("timeoutSeconds") or int(limits.timeout_s)
