@@ -44,9 +44,9 @@ def clean(
     not clean up a namespace that another run still uses. The local cluster needs no cleaning: it ends with the run that
     started it.
     """
-    from kpasim.cluster.clean import clean as clean_one
     from kpasim.cluster.clean import leftovers
     from kpasim.cluster.deadline import Deadline
+    from kpasim.cluster.deploy import withdraw
     from kpasim.cluster.kube import connect, has_config
     from kpasim.cluster.objects import checked_label
     from kpasim.errors import RunError
@@ -70,7 +70,7 @@ def clean(
                 doing, end = ("putting back", "ready again") if found.adopted else ("removing", "gone")
                 click.echo(f"{found.deployed} (run {found.run}): {doing} ...", err=True)
                 limit = Deadline(timeout_s, f"{kube.name}: {found.deployed} {end}", note=note)
-                what = clean_one(kube, found, limit)
+                what = withdraw(kube, found.deployed, found.run, limit)
             about = {"kind": found.deployed.resource.kind, "namespace": found.deployed.namespace}
             done.append({**about, "name": found.deployed.name, "run": found.run, "action": what})
     finally:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kpasim.cluster import deploy
-from kpasim.cluster.deadline import Deadline
 from kpasim.cluster.deployed import Deployed
 from kpasim.cluster.errors import ForbiddenError, MissingError
 from kpasim.cluster.kube import Kube
@@ -63,12 +61,3 @@ def _leftover(document: Document) -> Leftover:
     adopted = ORIGINAL_ANNOTATION in annotations_of(document)
     created = str(meta(document).get("creationTimestamp", ""))
     return Leftover(deployed, labels_of(document)[RUN_LABEL], adopted, created)
-
-
-def clean(kube: Kube, found: Leftover, deadline: Deadline) -> str:
-    """Remove one leftover and wait for its pods to go, or put it back and wait until it is ready; say what was done.
-
-    Raises:
-        ClusterError: It could not be done in time.
-    """
-    return deploy.withdraw(kube, found.deployed, found.run, deadline)

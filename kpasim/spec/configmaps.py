@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from kpasim.errors import ExperimentError, Problem
 from kpasim.spec import gotemplate, names
 from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, text_of
-from kpasim.spec.base import Place, dotted, line_of, show, unknown_key
+from kpasim.spec.base import Place, dotted, line_of, show, unknown_key, value_at
 from kpasim.spec.goparse import format_float, parse_bool, parse_duration, parse_int
 from kpasim.spec.objects import Object, objects_in
 from kpasim.spec.operator import KNATIVE_SERVING, activators_place
@@ -138,14 +138,9 @@ def _config_maps(one: Object) -> Iterator[ConfigMap]:
     """ConfigMaps that an object of Kubernetes holds."""
 
     def data_at(place: Place) -> dict[str, Any]:
-        value: Any = one.data
-        for part in place:
-            value = value.get(part) if isinstance(value, Mapping) else None
+        value = value_at(one.data, place)
         if value is not None and not isinstance(value, dict):
-            where = dotted((*one.prefix, *place))
-            line = line_of((*one.prefix, *place), one.document.lines)
-            message = f"{show(value)} is not right (must be a mapping)"
-            raise ExperimentError(one.document.path, [Problem(where, message, line)])
+            raise one.error(place, f"{show(value)} is not right (must be a mapping)")
         return value or {}
 
     if one.kind == "ConfigMap":
@@ -177,19 +172,34 @@ def read_config_map(path: str | Path, name: str) -> ConfigMap:
     return chosen._replace(name=name)
 
 
-def read_cluster_config(paths: Iterable[str | Path]) -> dict[str, ConfigMap]:
-    """The ConfigMaps of a cluster that matter, by name, from any mix of files; ServingRuntimes are in KServe's.
+class ClusterFiles(NamedTuple):
+    """What files say of a cluster.
+
+    Attributes:
+        maps: The ConfigMaps that matter, by name; ServingRuntimes are in KServe's.
+        objects: All objects of the files.
+    """
+
+    maps: dict[str, ConfigMap]
+    objects: list[Object]
+
+
+def read_cluster_config(paths: Iterable[str | Path]) -> ClusterFiles:
+    """What any mix of files says of a cluster.
 
     Raises:
         ExperimentError: A file that holds none of them, or one that is given twice.
     """
     found: dict[str, ConfigMap] = {}
+    objects: list[Object] = []
     runtimes: list[tuple[dict[str, Any], Document]] = []
     for path in paths:
         maps, documents = config_maps_in(path)
         known = [one for one in maps if one.name in CLUSTER_MAPS]
-        counts = any(activators_place(one) for one in objects_in(documents))
-        held = [(kept(one.data), one.document) for one in objects_in(documents) if one.kind in KINDS]
+        there = objects_in(documents)
+        objects += there
+        counts = any(activators_place(one) for one in there)
+        held = [(kept(one.data), one.document) for one in there if one.kind in KINDS]
         runtimes += held
         if not (known or held or counts):
             has = f" (it holds {', '.join(one.name for one in maps)})" if maps else ""
@@ -201,15 +211,13 @@ def read_cluster_config(paths: Iterable[str | Path]) -> dict[str, ConfigMap]:
                 continue  # as a KnativeServing says part of what its ConfigMaps hold
             if before is not None and not before.data.items() <= one.data.items():
                 where = f"{before.document.path}:{line_of(before.prefix, before.document.lines)}"
-                message = f"{one.name} is given twice (first in {where}; keep one)"
-                line = line_of(one.prefix, one.document.lines)
-                raise ExperimentError(path, [Problem(dotted(one.prefix), message, line)])
+                raise one.document.error(one.prefix, f"{one.name} is given twice (first in {where}; keep one)")
             found[one.name] = one
     if runtimes:
         own = found.get(KSERVE_CONFIG) or ConfigMap(KSERVE_CONFIG, {}, {}, runtimes[0][1], ())
         data = {**own.data, RUNTIMES: json.dumps([runtime for runtime, _ in runtimes])}
         found[KSERVE_CONFIG] = own._replace(data=data)
-    return found
+    return ClusterFiles(found, objects)
 
 
 def _whole_seconds(text: str) -> float:
@@ -361,7 +369,7 @@ def cluster_of(paths: Iterable[str | Path]) -> ClusterConfig:
     Raises:
         ExperimentError: As `read_cluster_config`; a value that Knative would refuse.
     """
-    maps = read_cluster_config(paths)
+    maps = read_cluster_config(paths).maps
     autoscaler, defaults = AutoscalerConfig(), Defaults()
     for name in CLUSTER_MAPS:
         found = maps.get(name)

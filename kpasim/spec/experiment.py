@@ -45,7 +45,9 @@ from kpasim.spec.base import (
 )
 from kpasim.spec.cluster import Cluster, InstanceType
 from kpasim.spec.configmaps import (
+    CLUSTER_MAPS,
     CONFIG_MAPS,
+    ClusterFiles,
     ConfigMap,
     Defaults,
     parse_defaults,
@@ -73,7 +75,6 @@ from kpasim.spec.scaling import AnyScaling, Scaling, Schedule
 from kpasim.spec.workload import FILE_KINDS, FOLDER_KINDS, Workload
 from kpasim.spec.yamlfile import Document, only_mapping, parse_documents, read_mapping
 
-_CONFIG_MAPS = ("config-autoscaler", *CONFIG_MAPS)
 _SHORTENED = frozenset({"start", "model", "autoscaler"})
 """Sections that have short forms, see `expanded`."""
 
@@ -420,9 +421,9 @@ class Experiment(Spec):
                 values = raw.get(name) or {}
                 defaults = parse_defaults(defaults, name, values, path=where, prefix=(name,), strict=name in touched)
                 updates[_ATTRIBUTES[name]] = values
-        if edits or touched & set(_CONFIG_MAPS):
+        if edits or touched & set(CLUSTER_MAPS):
             updates["service"] = self.service.with_edits(edits, config, defaults)
-        for key in touched - set(_CONFIG_MAPS):
+        for key in touched - set(CLUSTER_MAPS):
             updates[_ATTRIBUTES[key]] = self._section(key, raw, where)
         copy = self.model_copy(update=updates)
         copy._raw = raw
@@ -561,19 +562,17 @@ def _assembled(
     parts, raw = dict(data), dict(data)
     findings = _Findings(document)
     config, defaults = AutoscalerConfig(), Defaults()
-    given = findings.attempt(read_cluster_config, cluster_config) or {}
-    files = findings.attempt(_cluster_files, data, base, document) or []
-    own = findings.attempt(_cluster_config, data, files, document) or {}
-    from_files = {**own, **given}
-    # Of a file that could not be read the reason is known by now.
-    activators = None if findings.others else findings.attempt(activators_in, (*files, *cluster_config))
+    given = findings.attempt(read_cluster_config, cluster_config) or ClusterFiles({}, [])
+    own = findings.attempt(_cluster_config, data, base, document) or ClusterFiles({}, [])
+    from_files = {**own.maps, **given.maps}
+    activators = findings.attempt(activators_in, (*own.objects, *given.objects))
     cluster = data.get("cluster") or {}
     for mapping in (parts, raw):
         mapping.pop("cluster-config", None)
         if activators and isinstance(cluster, Mapping) and "activators" not in cluster:
             mapping["cluster"] = {**cluster, "activators": activators}
     config_maps = []
-    for name in _CONFIG_MAPS:
+    for name in CLUSTER_MAPS:
         if name not in data and name not in from_files:
             continue
         parts.pop(name, None)
@@ -629,29 +628,20 @@ def _assembled(
     return experiment
 
 
-def _at(document: Document, key: str, message: str) -> ExperimentError:
-    return ExperimentError(document.path, [Problem(key, message, line_of((key,), document.lines))])
-
-
-def _cluster_files(data: Mapping[str, Any], base: Path, document: Document) -> list[Path]:
-    """The files that an experiment names for its cluster."""
+def _cluster_config(data: Mapping[str, Any], base: Path, document: Document) -> ClusterFiles:
+    """What the files say that an experiment names for its cluster."""
     key = "cluster-config"
     value = data.get(key)
     named = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(named, list | tuple) or not all(isinstance(one, str) for one in named):
-        raise _at(document, key, f"{show(value)} is not right (must be a file, or a list of files)")
+        raise document.error((key,), f"{show(value)} is not right (must be a file, or a list of files)")
     for one in named:
         _must_exist(base / one, key, document)
-    return [base / one for one in named]
-
-
-def _cluster_config(data: Mapping[str, Any], files: Sequence[Path], document: Document) -> dict[str, ConfigMap]:
-    """The ConfigMaps of the files that an experiment names for its cluster."""
-    found = read_cluster_config(files)
-    for name in found:
+    found = read_cluster_config(base / one for one in named)
+    for name, one in found.maps.items():
         if name in data:
-            where = found[name].document.path
-            raise _at(document, name, f"stands in {where}, too, which cluster-config names (write it once)")
+            where = one.document.path
+            raise document.error((name,), f"stands in {where}, too, which cluster-config names (write it once)")
     return found
 
 
@@ -670,7 +660,9 @@ def _config_map(value: Any, name: str, base: Path, document: Document) -> Config
     if value is None:
         return ConfigMap(name, {}, {}, document, (name,))
     if not isinstance(value, Mapping):
-        raise _at(document, name, f"{show(value)} is not right (must be a ConfigMap file, or its data as a mapping)")
+        raise document.error(
+            (name,), f"{show(value)} is not right (must be a ConfigMap file, or its data as a mapping)"
+        )
     return ConfigMap(name, dict(value), {}, document, (name,))
 
 
@@ -678,7 +670,7 @@ def _must_exist(path: Path, key: str, document: Document) -> None:
     """Say which key named a file that is not there, not only which file."""
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise _at(document, key, f"{str(path)!r} {what} (name a file relative to this one)")
+        raise document.error((key,), f"{str(path)!r} {what} (name a file relative to this one)")
 
 
 def _service(
@@ -687,7 +679,9 @@ def _service(
     if isinstance(value, Mapping):
         return service_of(value, config, defaults, source=document, prefix=("service",))
     if not isinstance(value, str):
-        raise _at(document, "service", f"{show(value)} is not right (must be a manifest file, or the manifest itself)")
+        raise document.error(
+            ("service",), f"{show(value)} is not right (must be a manifest file, or the manifest itself)"
+        )
     file, name = split_name(base / value)
     _must_exist(Path(file), "service", document)
     return read_service(f"{file}#{name}" if name else file, config, defaults)
@@ -697,12 +691,12 @@ def _model(value: Any, base: Path, document: Document) -> tuple[ServiceModel, Ma
     if isinstance(value, Mapping):
         return validate(ServiceModel, value, document.path, document.lines, ("model",)), value
     if not isinstance(value, str):
-        raise _at(document, "model", f"{show(value)} is not right (must be a name, a file, or the model itself)")
+        raise document.error(("model",), f"{show(value)} is not right (must be a name, a file, or the model itself)")
     path = find_model(value, base)
     if path is None:
         known = sorted({one.stem for folder in _model_folders(base) for one in folder.glob("*.yaml")})
         hint = "paths are relative to this file" if "/" in value else suggestion(value, known)
-        raise _at(document, "model", f"{value!r} is not a model that can be found ({hint or 'name a YAML file'})")
+        raise document.error(("model",), f"{value!r} is not a model that can be found ({hint or 'name a YAML file'})")
     return read_model(path)
 
 

@@ -377,9 +377,8 @@ def service_of(
     path = source.path if source else "service"
     if not is_service(data):
         has = f"apiVersion {show(data.get('apiVersion'))}, kind {show(data.get('kind'))}"
-        line = line_of(prefix, source.lines if source else {})
         message = f"is not a Knative Service (has {has}; wanted: apiVersion serving.knative.dev/v1, kind Service)"
-        raise ExperimentError(path, [Problem(dotted(prefix), message, line)])
+        raise (source or Document(path, "", data)).error(prefix, message)
     service = _read(dict(data), path, config, defaults or Defaults(), source, prefix)
     return replace(service, path="")
 
@@ -448,9 +447,8 @@ def _read(
         try:
             kserve = inference_service(written, defaults.kserve, allow_zero_initial=config.allow_zero_initial_scale)
         except NotOnKnativeError as error:
-            place = (*prefix, *error.place)
-            line = line_of(place, source.lines if source else {})
-            raise ExperimentError(path, [Problem(dotted(place), str(error), line)]) from None
+            at = source or Document(path, "", written)
+            raise at.error((*prefix, *error.place), str(error)) from None
     data = kserve.service if kserve else written
     check = _Checker(source, prefix, kserve)
     if data.get("apiVersion") != API_VERSION:

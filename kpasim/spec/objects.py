@@ -54,6 +54,10 @@ class Object(NamedTuple):
         """Line where it begins."""
         return line_of(self.prefix, self.document.lines)
 
+    def error(self, place: Place, message: str) -> ExperimentError:
+        """What is wrong at a place of the object, with its line."""
+        return self.document.error((*self.prefix, *place), message)
+
     @property
     def is_service(self) -> bool:
         """Whether a Knative Service follows from it: it is one, or an object that KServe makes one of."""

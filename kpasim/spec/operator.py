@@ -9,13 +9,10 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from kpasim.errors import ExperimentError, Problem
-from kpasim.spec.base import Place, dotted, line_of, show, value_at
-from kpasim.spec.objects import Object, objects_in
-from kpasim.spec.yamlfile import read_documents
+from kpasim.spec.base import Place, show, value_at
+from kpasim.spec.objects import Object
 
 KNATIVE_SERVING = "KnativeServing"
 MAPS = (
@@ -67,8 +64,8 @@ def activators_place(one: Object) -> Place | None:
     return {"HorizontalPodAutoscaler": ("spec", "minReplicas"), "Deployment": ("spec", "replicas")}.get(one.kind)
 
 
-def activators_in(paths: Iterable[str | Path]) -> int | None:
-    """Activators of a cluster by any mix of files: a KnativeServing, the activator's HPA, its Deployment.
+def activators_in(objects: Iterable[Object]) -> int | None:
+    """Activators of a cluster by its objects: a KnativeServing, the activator's HPA, its Deployment.
 
     The most that any of them says, None where nothing is said. The HPA adds further ones by their CPU.
 
@@ -76,17 +73,14 @@ def activators_in(paths: Iterable[str | Path]) -> int | None:
         ExperimentError: A number of replicas that is none.
     """
     found = None
-    for path in paths:
-        for one in objects_in(read_documents(path)):
-            place = activators_place(one)
-            value = None if place is None else value_at(one.data, place)
-            if place is None or value is None:
-                continue
-            if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST:
-                where = (*one.prefix, *place)
-                message = f"{show(value)} is not right (must be a whole number in [0, {_MOST}])"
-                raise ExperimentError(path, [Problem(dotted(where), message, line_of(where, one.document.lines))])
-            found = max(found or 1, value)
+    for one in objects:
+        place = activators_place(one)
+        value = None if place is None else value_at(one.data, place)
+        if place is None or value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST:
+            raise one.error(place, f"{show(value)} is not right (must be a whole number in [0, {_MOST}])")
+        found = max(found or 1, value)
     return found
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kpasim.errors import ExperimentError, Problem
-from kpasim.spec.base import Place, PlacedError, dotted, line_of, show, suggestion
+from kpasim.spec.base import Place, PlacedError, show, suggestion
 from kpasim.spec.goparse import parse_bool
 from kpasim.spec.objects import Object, objects_in, split_name
 from kpasim.spec.quantities import amount
@@ -84,10 +84,10 @@ def scaling_in(documents: list[Document], path: str) -> dict[str, Any]:
     (scaler,) = found
     route = _pushed(scaler, "interceptorRoute")
     if not route:
-        return _read(scaler, file, lambda one: scaling_of_object(one.data))
+        return _read(scaler, lambda one: scaling_of_object(one.data))
     routes = [one for one in there if one.kind == "InterceptorRoute" and one.name == route]
-    settings = _read(scaler, file, lambda one: _of_route(one, bool(routes)))
-    return settings | _read(routes[-1], file, lambda one: _interceptor_route(one.data))
+    settings = _read(scaler, lambda one: _of_route(one, bool(routes)))
+    return settings | _read(routes[-1], lambda one: _interceptor_route(one.data))
 
 
 def _none(there: list[Object], called: str) -> str:
@@ -96,12 +96,11 @@ def _none(there: list[Object], called: str) -> str:
     return f"holds no {', '.join(_READERS)}{called}"
 
 
-def _read(one: Object, file: str, reader: Callable[[Object], dict[str, Any]]) -> dict[str, Any]:
+def _read(one: Object, reader: Callable[[Object], dict[str, Any]]) -> dict[str, Any]:
     try:
         return reader(one)
     except NotSimulatedError as error:
-        place = (*one.prefix, *error.place)
-        raise ExperimentError(file, [Problem(dotted(place), str(error), line_of(place, one.document.lines))]) from None
+        raise one.error(error.place, str(error)) from None
 
 
 def _pushed(one: Object, key: str) -> str | None:

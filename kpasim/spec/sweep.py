@@ -241,7 +241,7 @@ def load_sweep(path: str | Path, cluster_config: Sequence[str | Path] = ()) -> t
     file = base / sweep.experiment
     if not file.exists():
         message = f"{str(file)!r} does not exist (paths are relative to this file)"
-        raise ExperimentError(path, [Problem("experiment", message, line_of(("experiment",), document.lines))])
+        raise document.error(("experiment",), message)
     trial = _Trial(sweep, document)
     experiment = trial.experiment(load(file, cluster_config=cluster_config))
     return trial.sweep, experiment

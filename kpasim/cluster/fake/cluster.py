@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,27 +46,14 @@ class Options:
 
     def to_json(self) -> str:
         """One line of JSON."""
-        images = {
-            name: {"command": list(image.command), "pull_s": image.pull_s, "fails": image.fails}
-            for name, image in self.images.items()
-        }
-        return json.dumps(
-            {
-                "images": images,
-                "config_autoscaler": dict(self.config_autoscaler),
-                "speed": self.speed,
-                "gpus": self.gpus,
-            }
-        )
+        return json.dumps(asdict(self))
 
     @staticmethod
     def from_json(text: str) -> Options:
         """What `to_json` wrote."""
         found: dict[str, Any] = json.loads(text)
-        found["images"] = {
-            name: Image(tuple(image["command"]), image["pull_s"], image["fails"])
-            for name, image in found["images"].items()
-        }
+        for name, image in found["images"].items():
+            found["images"][name] = Image(**{**image, "command": tuple(image["command"])})
         return Options(**found)
 
 

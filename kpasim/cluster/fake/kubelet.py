@@ -88,6 +88,12 @@ class Template:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def object_labels(self) -> dict[str, str]:
+        """Labels of the revision's objects."""
+        own = {"app": self.revision, "serving.knative.dev/configuration": self.service}
+        return {**self.labels, **own, SERVICE_LABEL: self.service, REVISION_LABEL: self.revision}
+
+    @property
     def container(self) -> str:
         """Name of the container that serves."""
         return str(self.containers[0]["name"])
@@ -409,13 +415,7 @@ class Pod:
                 "metadata": {
                     "name": self.name,
                     "namespace": self.template.namespace,
-                    "labels": {
-                        **self.template.labels,
-                        "app": self.template.revision,
-                        "serving.knative.dev/configuration": self.template.service,
-                        SERVICE_LABEL: self.template.service,
-                        REVISION_LABEL: self.template.revision,
-                    },
+                    "labels": self.template.object_labels,
                 },
                 "spec": {"containers": list(self.template.containers)},
                 "status": {"phase": "Pending", "conditions": []},

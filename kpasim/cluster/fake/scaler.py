@@ -313,13 +313,6 @@ class Revision:
 
     def _publish_objects(self) -> None:
         about = self.template
-        labels = {
-            **about.labels,
-            "app": about.revision,
-            "serving.knative.dev/configuration": about.service,
-            "serving.knative.dev/service": about.service,
-            "serving.knative.dev/revision": about.revision,
-        }
         ready, pods_now = len(self.ready_pods()), sum(not pod.going for pod in self.pods)
         enough = ready >= self._replicas
         conditions = [
@@ -353,7 +346,7 @@ class Revision:
         # As an API server writes them: numbers that are zero are left out, but for those going.
         kept = {key: value for key, value in deployment.items() if value != 0 or key == "terminatingReplicas"}
         target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": self._deployment}
-        self._publish(DEPLOYMENTS, self._deployment, labels, {"replicas": self._replicas}, kept)
+        self._publish(DEPLOYMENTS, self._deployment, {"replicas": self._replicas}, kept)
         backed = {"type": "ActivatorEndpointsPopulated", "status": "True", "severity": "Info"}
         backed |= {"reason": "ActivatorEndpointsPopulated", "message": "Revision is backed by Activator"}
         direct = {"type": "ActivatorEndpointsPopulated", "status": "False", "severity": "Info"}
@@ -362,7 +355,6 @@ class Revision:
         self._publish(
             SERVERLESS_SERVICES,
             about.revision,
-            labels,
             {
                 "mode": burst.MODES[self._mode],
                 "numActivators": burst.MIN_ACTIVATORS,
@@ -385,7 +377,6 @@ class Revision:
         self._publish(
             POD_AUTOSCALERS,
             about.revision,
-            labels,
             {
                 "containerConcurrency": about.container_concurrency,
                 "protocolType": "http1",
@@ -408,7 +399,7 @@ class Revision:
             },
         )
 
-    def _publish(self, resource: Any, name: str, labels: dict[str, str], spec: Document, status: Document) -> None:
+    def _publish(self, resource: Any, name: str, spec: Document, status: Document) -> None:
         store, namespace = self.node.store, self.template.namespace
 
         def change(document: Document) -> None:
@@ -423,7 +414,8 @@ class Revision:
         try:
             store.update(resource, namespace, name, change)
         except NotFoundError:
-            document: Document = {"metadata": {"name": name, "namespace": namespace, "labels": labels}}
+            metadata = {"name": name, "namespace": namespace, "labels": self.template.object_labels}
+            document: Document = {"metadata": metadata}
             change(document)
             store.create(resource, document)
 
