@@ -12,6 +12,7 @@ from kpasim.errors import RunError
 from kpasim.records.prometheus import names
 from kpasim.records.prometheus.copies import one_clock, one_copy, one_leader
 from kpasim.records.prometheus.faults import find_gaps, find_missing, find_resets, find_revisions
+from kpasim.records.prometheus.grid import each_scrape_once
 from kpasim.records.prometheus.observation import ROLES, Observation, Query, Series
 from kpasim.records.prometheus.selection import Served, no_service, of_service, refuse_several_clusters, services
 from kpasim.records.prometheus.targets import HOLD, Target, intervals, scrapes, starts, target_of
@@ -58,6 +59,7 @@ def assemble(
         if not np.all((one.times_s >= 0.0) & (one.times_s < END_OF_DATES_S)):
             raise RunError(f"{namespace}/{service}: {one.name}: a time is not one of the years 1970 to 9999")
     series = one_leader(one_clock(one_copy(series, notes), notes), notes)
+    series = each_scrape_once(series, step_s) if step_s else series
     series = [_within(s, window_s) for s in series]
     series = [s for s in series if len(s.times_s)]
     if not series:

@@ -18,10 +18,13 @@ from typing import Any
 import numpy as np
 
 from kpasim.errors import Problem, RecordError
+from kpasim.records.prometheus.grid import on_grid, step_of
 from kpasim.records.prometheus.selection import Served
 from kpasim.records.record import Malformed, shown, unix_s
 from kpasim.records.source import head, json_lines, lines, whole
 
+_DECODER = json.JSONDecoder()
+_BETWEEN = re.compile(r"\s*")
 _PAIR = re.compile(r'\s*(?P<name>[a-zA-Z_][\w]*)\s*=\s*"(?P<value>(?:[^"\\]|\\.)*)"\s*(?:,|$)')
 _ESCAPES = {"\\n": "\n", '\\"': '"', "\\\\": "\\"}
 _OPENMETRICS = re.compile(
@@ -33,6 +36,8 @@ _DUMP = re.compile(r"\{(?P<labels>.*)\} (?P<value>\S+) (?P<time>-?\d+)$")
 def read_files(paths: Iterable[str | Path]) -> tuple[list[Served], float]:
     """The series of files of any of the kinds, joined by their labels, and the step of their times.
 
+    Files with different steps, or with samples and steps, are all put on the grid of the longest step.
+
     Returns:
         The series, and the step [s] where all times lie on one grid, as ``query_range`` answers; else 0.
 
@@ -40,31 +45,51 @@ def read_files(paths: Iterable[str | Path]) -> tuple[list[Served], float]:
         RecordError: A file cannot be read as any of the kinds.
     """
     found: dict[tuple[tuple[str, str], ...], list[Served]] = {}
-    stepped = []
+    step_s: dict[float, Sequence[Served]] = {}
     for path in map(Path, paths):
         series = _read(path)
-        stepped.append(_step_s(series))
+        if (step := step_of(series)) is not None:
+            step_s.setdefault(step, series)
         for one in series:
             found.setdefault(tuple(sorted(one.labels.items())), []).append(one)
     joined = [group[0] if len(group) == 1 else _joined(group) for group in found.values()]
-    return joined, max(stepped) if all(stepped) else 0.0
+    longest = max(step_s, default=0.0)
+    if len(step_s) > 1:
+        begin, end = (bound([bound(one.times_s) for one in joined if len(one.times_s)]) for bound in (np.min, np.max))
+        origin = next(one.times_s[0] for one in step_s[longest] if len(one.times_s))
+        grid = np.arange(origin - (origin - begin) // longest * longest, end + longest, longest)
+        joined = [on_grid(one, grid) for one in joined]
+    return joined, longest
 
 
 def _read(path: Path) -> list[Served]:
     start = head(path).lstrip()
     if start.startswith('{"metric"'):
         return _exported(path)
-    if start.startswith("{") and not start.startswith('{__name__="'):
-        return from_answer(_json(path), path)
+    if start.startswith("[") or (start.startswith("{") and not start.startswith('{__name__="')):
+        return _answers(path)
     return _text(path, _DUMP if start.startswith("{") else _OPENMETRICS)
 
 
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(whole(path))
-    except (ValueError, RecursionError) as error:
-        line = getattr(error, "lineno", None)
-        raise RecordError(path, [Problem("", f"not JSON: {error}", line)]) from None
+def _answers(path: Path) -> list[Served]:
+    """The series of all answers in a file, one after the other or in a list, and of bare matrices (promtool)."""
+    text, place, result = whole(path).strip(), 0, []
+    while place < len(text):
+        try:
+            value, place = _DECODER.raw_decode(text, place)
+        except (ValueError, RecursionError) as error:
+            line = getattr(error, "lineno", None)
+            raise RecordError(path, [Problem("", f"not JSON: {error}", line)]) from None
+        place = _BETWEEN.match(text, place).end()  # type: ignore[union-attr]
+        parts = value if isinstance(value, list) else [value]
+        series = [part for part in parts if isinstance(part, dict) and "metric" in part]
+        answers = [part for part in parts if not (isinstance(part, dict) and "metric" in part)]
+        if series:
+            answers.append({"data": {"resultType": "matrix", "result": series}})
+        for answer in answers:
+            bare = isinstance(answer, dict) and "resultType" in answer
+            result += from_answer({"data": answer} if bare else answer, path)
+    return result
 
 
 def from_answer(answer: Any, path: str | Path) -> list[Served]:
@@ -186,15 +211,3 @@ def _joined(group: Sequence[Served]) -> Served:
         np.concatenate([one.times_s for one in group]),
         np.concatenate([one.values for one in group]),
     )
-
-
-def _step_s(series: Sequence[Served]) -> float:
-    """The step of a grid of whole seconds on which all times lie, at least 1 s; 0 where there is none."""
-    times = [one.times_s for one in series if len(one.times_s)]
-    if not times:
-        return 0.0
-    every = np.unique(np.concatenate(times))
-    if len(every) < 3 or np.any(every != np.round(every)):
-        return 0.0
-    step = float(np.gcd.reduce(np.diff(every).astype(np.int64)))
-    return step if step > 1 else 0.0

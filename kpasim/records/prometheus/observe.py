@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kpasim.errors import RunError
+from kpasim.errors import RunError, printable
 from kpasim.records.prometheus import names
 from kpasim.records.prometheus.assemble import assemble
 from kpasim.records.prometheus.client import Client
@@ -55,7 +55,9 @@ def from_files(
             (space, name) for space, name in services(served) if service in (None, name) and namespace in (None, space)
         )
         if len(there) != 1:
-            listed = ", ".join(f"{space}/{name}" for space, name in there or sorted(services(served))) or "none"
+            listed = ", ".join(f"{space}/{name}" for space, name in there or sorted(services(served)))
+            if not listed:
+                raise _nothing_of_knative(served)
             raise RunError(f"name the service and its namespace; the files hold {listed}")
         namespace, service = there[0]
     return assemble(
@@ -189,6 +191,15 @@ _METRICS_OF_PODS = [
     *_KUBE,
 ]
 _METRICS_OF_TARGETS = ["up", "process_start_time_seconds"]
+
+
+def _nothing_of_knative(served: Sequence[Served]) -> RunError:
+    there = sorted({one.name or "(no name)" for one in served})
+    more = f" and {len(there) - 5} more" if len(there) > 5 else ""
+    return RunError(
+        "the files hold no metric of Knative that names its service; export the metrics themselves, under their own "
+        f"names (not expressions or recording rules): there are {printable(', '.join(there[:5]))}{more}"
+    )
 
 
 def _is_coarse(served: str) -> bool:
