@@ -40,10 +40,11 @@ TOLD = ("latency_s.p95", "latency_s.mean", "errors", "gpu_seconds", "pod_seconds
 @click.option("--cold-start", metavar="TIME", help="Cold start, instead of the recorded one.")
 @click.option(
     "--within",
-    type=click.Choice(["uniform", "clustered"]),
-    default="uniform",
+    type=click.Choice(["inferred", "uniform", "clustered"]),
+    default="inferred",
     show_default=True,
-    help="Where within a scrape interval requests are sent: at any time, or all at one time.",
+    help="Where within a scrape interval requests are sent: where counts and requests in flight make it likely, at any "
+    "time, or all at one time.",
 )
 @click.option(
     "-n", "--replications", type=click.IntRange(2), default=20, show_default=True, help="Number of replications."
@@ -166,7 +167,7 @@ def _placed_otherwise(found: Backtest, given: Given, folder: str) -> dict[str, f
     from kpasim.studies.backtest.compare import backtest
     from kpasim.studies.backtest.prepare import with_arrivals
 
-    other = "clustered" if given.within == "uniform" else "uniform"
+    other = "uniform" if given.within == "clustered" else "clustered"
     changed = backtest(found.observation, with_arrivals(found.prepared, other), max(2, found.replications // 4))
     before = {one.name: one.predicted for one in found.figures}
     return {
@@ -321,12 +322,15 @@ def _assumed(found: Backtest, placed: dict[str, float], given: Given) -> list[st
         f"{'pod-seconds' if name == 'pod_seconds' else 'mean latency'} by {100 * share:+.1f} %"
         for name, share in placed.items()
     )
-    here, there = (
-        ("at any time", "all at one time") if given.within == "uniform" else ("all at one time", "at any time")
-    )
+    here = {
+        "inferred": "where the counts around it and the requests in flight make it likely",
+        "uniform": "at any time within it",
+        "clustered": "all at one time within it",
+    }[given.within]
+    there = "at any time" if given.within == "clustered" else "all at one time"
     texts.append(
-        f"Requests of a scrape interval are sent {here} within it, drawn in each replication; {there} instead would "
-        f"change {changes}."
+        f"Requests of a scrape interval are sent {here}, drawn in each replication; {there} instead would change "
+        f"{changes}."
     )
     texts.append(
         "Assumed: clients do not wait for responses (an open loop). Clients that do, like hey's workers, send more "

@@ -548,9 +548,10 @@ class Observed(Recorded):
     """The folder that `kpasim observe` wrote, relative to the experiment."""
     revision: str | None = None
     """Revision whose requests are sent; by default those of all revisions."""
-    within: Literal["uniform", "clustered"] = "uniform"
-    """Where within its scrape interval a request is sent. `uniform`: independently at any time; `clustered`: all
-    requests of the interval at the same random time."""
+    within: Literal["uniform", "inferred", "clustered"] = "uniform"
+    """Where within its scrape interval a request is sent. `uniform`: independently at any time; `inferred`: likewise,
+    at a rate that may change within the interval, as the intervals around it and the requests in flight make likely;
+    `clustered`: all requests of the interval at the same random time."""
     from_s: Seconds = 0.0
     """Time to skip, from the begin of the observation."""
     duration_s: PositiveSeconds | None = None

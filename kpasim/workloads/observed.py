@@ -19,6 +19,7 @@ from kpasim.records.prometheus.observation import MARK, Observation
 from kpasim.records.prometheus.passages import Passage, Traffic, traffic
 from kpasim.spec.rates import Uniforms
 from kpasim.spec.workload import Observed
+from kpasim.workloads.placing import Placing, around, placing
 
 Floats = NDArray[np.float64]
 
@@ -34,11 +35,13 @@ class Counts(NamedTuple):
         begin_s: Begin of each interval [s]. Intervals of several targets overlap.
         end_s: Its end [s].
         requests: Requests sent in it, at least 1.
+        slot: Number of its time: intervals of several targets that end at about the same time share one.
     """
 
     begin_s: Floats
     end_s: Floats
     requests: NDArray[np.int64]
+    slot: NDArray[np.int64]
 
 
 def counts(traffic: Traffic) -> Counts:
@@ -46,11 +49,43 @@ def counts(traffic: Traffic) -> Counts:
 
     Where only ends are known, an interval of ends is moved by the mean duration of the requests that ended in it.
     """
-    parts = [(np.zeros(0),) * 3, *(_of_passage(one) for one in traffic.passages)]
-    begin_s, end_s, count = (np.concatenate([part[place] for part in parts]) for place in range(3))
+    begin_s, end_s, count, slot = _intervals(traffic)
     kept = np.flatnonzero(count > 0)
     order = kept[np.argsort(begin_s[kept], kind="stable")]
-    return Counts(begin_s[order], end_s[order], np.rint(count[order]).astype(np.int64))
+    return Counts(begin_s[order], end_s[order], np.rint(count[order]).astype(np.int64), slot[order])
+
+
+def _intervals(traffic: Traffic) -> tuple[Floats, Floats, Floats, NDArray[np.int64]]:
+    """Begin and end of every scrape interval, requests sent in it, and the number of its time."""
+    parts = [(np.zeros(0),) * 3, *(_of_passage(one) for one in traffic.passages)]
+    begin_s, end_s, count = (np.concatenate([part[place] for part in parts]) for place in range(3))
+    if not len(end_s):
+        return begin_s, end_s, count, np.zeros(0, dtype=np.int64)
+    typical_s = max(MS_S, float(np.median(end_s - begin_s)))
+    return begin_s, end_s, count, np.unique(np.rint((end_s - end_s.min()) / typical_s), return_inverse=True)[1]
+
+
+def placing_of(traffic: Traffic) -> Placing:
+    """When within their intervals the requests of an observation may have been sent, one row for each ``slot``."""
+    begin_s, end_s, count, slot = _intervals(traffic)
+    mean_s, in_flight = (
+        np.concatenate(values) for values in zip(*(_lasting(one) for one in traffic.passages), strict=True)
+    )
+    targets, length_s, sent, flying, lasted_s = (
+        np.bincount(slot, weights=one).astype(np.float64)
+        for one in (np.ones(len(slot)), end_s - begin_s, count, in_flight, mean_s * count)
+    )
+    return placing(around(length_s / targets, sent, flying, lasted_s / np.maximum(sent, 1.0)))
+
+
+def _lasting(passage: Passage) -> tuple[Floats, Floats]:
+    """How long requests lasted that ended after each scrape or else before it [s], and requests in flight then."""
+    mean_s = passage.latency_s / np.maximum(1.0, passage.ended)
+    later = np.append(passage.ended[1:], 0.0) > 0
+    mean_s = np.where(later, np.append(mean_s[1:], 0.0), mean_s)
+    if passage.began is None:
+        return mean_s, np.full(len(mean_s), np.nan)
+    return mean_s, np.cumsum(passage.began - passage.ended)
 
 
 def _of_passage(passage: Passage) -> tuple[Floats, Floats, Floats]:
@@ -72,9 +107,7 @@ def counts_of(workload: Observed) -> Counts:
     Raises:
         RecordError: The folder holds no observation, or none of these requests.
     """
-    mark = Path(workload.file) / MARK
-    stamp = os.stat(mark).st_mtime_ns if mark.exists() else 0
-    begin_s, found = _read(workload.file, stamp, workload.revision)
+    begin_s, found = _read(workload.file, _stamp(workload), workload.revision)
     if not len(found.requests):
         of = f" of revision {workload.revision}" if workload.revision else ""
         raise RecordError(workload.file, [Problem("", f"no request{of} was recorded")])
@@ -85,7 +118,12 @@ def counts_of(workload: Observed) -> Counts:
     if not kept.any():
         raise RecordError(workload.file, [Problem("", "no request in the stretch asked for")])
     low_s, high_s = np.maximum(begins_s[kept], 0.0), np.minimum(ends_s[kept], last_s)
-    return Counts(low_s / workload.speed, high_s / workload.speed, found.requests[kept])
+    return Counts(low_s / workload.speed, high_s / workload.speed, found.requests[kept], found.slot[kept])
+
+
+def _stamp(workload: Observed) -> int:
+    mark = Path(workload.file) / MARK
+    return os.stat(mark).st_mtime_ns if mark.exists() else 0
 
 
 @lru_cache(maxsize=8)
@@ -93,6 +131,11 @@ def _read(folder: str, stamp: int, revision: str | None) -> tuple[float, Counts]
     """Begin of the window [s since 1970] and requests of a folder; read again when it has changed (``stamp``)."""
     observation = read_once(folder, stamp)
     return observation.begin_s, counts(traffic(observation, revision))
+
+
+@lru_cache(maxsize=8)
+def _placing(folder: str, stamp: int, revision: str | None) -> Placing:
+    return placing_of(traffic(read_once(folder, stamp), revision))
 
 
 @lru_cache(maxsize=2)
@@ -107,11 +150,15 @@ def sent_s(workload: Observed, uniforms: Uniforms) -> Floats:
     Raises:
         RecordError: See `counts_of`.
     """
-    begin_s, end_s, requests = counts_of(workload)
+    begin_s, end_s, requests, slot = counts_of(workload)
     if workload.within == "clustered":
         share = np.repeat(uniforms(len(requests), 0), requests)
     else:
         share = _ordered(requests, uniforms)
+    if workload.within == "inferred":
+        profiles = _placing(workload.file, _stamp(workload), workload.revision)
+        drawn = uniforms(len(profiles.left), len(share) + len(requests))
+        share = profiles.shares(share, requests, slot, drawn)
     sent = np.repeat(begin_s, requests) + share * np.repeat(end_s - begin_s, requests)
     # Only intervals of several targets overlap.
     return sent if np.all(begin_s[1:] >= end_s[:-1]) else np.sort(sent, kind="stable")

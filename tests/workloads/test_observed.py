@@ -101,7 +101,7 @@ def test_past_the_activator_ends_are_moved_by_what_the_requests_took():
     assert middle_s == pytest.approx(BEGINS_S.mean(), abs=4.0)
 
 
-@pytest.mark.parametrize("within", ["uniform", "clustered"])
+@pytest.mark.parametrize("within", ["uniform", "inferred", "clustered"])
 def test_every_replication_keeps_the_counts_and_draws_the_times(folder: str, within: str):
     """Each interval has as many requests in every replication as were recorded."""
     workload = Observed(kind="observed", file=folder, within=within)

@@ -22,8 +22,8 @@ Floats = NDArray[np.float64]
 
 STRETCH = 8.0
 """Length of a stretch in mean durations, so that most of its requests begin and end in it."""
-FEW, MANY = 20, 3000
-"""Stretches from which on a factor is sought, and the most that are looked at."""
+FEW, MANY = 10, 3000
+"""Stretches from which on a factor is sought, and the most that are looked at. Resamples say how little few tell."""
 MOST_SHARING = 64
 SLOPES = np.linspace(0.0, 3.0, 61)
 """Factors that are tried: what each further request adds to the duration of all, as a share of that of one alone."""

@@ -68,7 +68,7 @@ class Given:
     service_time: Any = None
     cold_start: Any = None
     settings: Mapping[str, Any] | None = None
-    within: str = "uniform"
+    within: str = "inferred"
     replications: int = 20
     seed: int = 1
 
@@ -308,7 +308,8 @@ def _begun(
     observation: Observation, experiment: Experiment, revision: str | None, window_s: tuple[float, float]
 ) -> tuple[Part, list[str]]:
     """A stretch of a revision, begun in the state in which its first scrape found it."""
-    times_s, ready = _from_then(gauge(observation, "kn_revision_pods_count", revision), window_s[0])
+    pods = gauge(observation, "kn_revision_pods_count", revision)
+    times_s, ready = _from_then(pods, window_s[0])
     _, asked = _from_then(gauge(observation, "kn_revision_pods_requested", revision), window_s[0])
     if not len(times_s) or not len(asked):
         return _from(experiment, observation, *window_s), ["Pods were not recorded: the run begins with a warm pod."]
@@ -319,7 +320,11 @@ def _begun(
     settings: dict[str, Any] = {}
     begin_s = max(window_s[0], float(times_s[0]))
     most = experiment.revision.max_scale or int(ready.max())
-    if ready[0]:
+    scrapes_s = gauge(observation, "kn_revision_pods_count")[0]
+    if revision and ready[0] and times_s[0] == pods[0][0] > scrapes_s[0]:
+        # It was made since the scrape before, which the requests that it has had belong to.
+        begin_s = float(scrapes_s[scrapes_s < times_s[0]][-1])
+    elif ready[0]:
         settings["service.annotations.initial-scale"] = min(most, int(ready[0]))
     elif ready.any() and (asked[0] or not _sent_before(observation, experiment, times_s[np.argmax(ready > 0)])):
         # Its first pods are starting: asked for already, or Ready before any request. A revision has traffic once they

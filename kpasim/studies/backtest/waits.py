@@ -3,7 +3,7 @@
 A request that finds no free pod waits for one to start, so the recorded latency tells how long starts take. How much,
 the simulation says: the present is predicted with cold starts from all over the interval that the scrapes allow, and
 those stay that predict the recorded mean latency. It depends on where within their scrape intervals the requests came
-as well, so both ways to place them are tried, and count by how well they can explain it.
+as well, so all ways to place them are tried, and count by how well they can explain it.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ where the interval is not too wide: a round that leaves more than this share of 
 MOST_REQUESTS = 50_000
 """Windows with more of them have so many starts that scrapes tell the cold start; trials of them would take long."""
 STEPS = 400
+WAYS = ("inferred", "uniform", "clustered")
+"""Ways to place requests within their scrape intervals."""
 
 
 class Trials(NamedTuple):
@@ -71,7 +73,7 @@ def narrowed(
         return prepared
     found = prepared
     for place in range(ROUNDS):
-        bounds_s = _explaining(observation, found, partial(_beyond, progress, place * 2 * DRAWS))
+        bounds_s = _explaining(observation, found, partial(_beyond, progress, place * len(WAYS) * DRAWS))
         if bounds_s is None:
             break
         before = found.times.start
@@ -103,7 +105,8 @@ def _explaining(
     tried_s = np.array([in_seconds(draw[COLD_START]) for draw in experiment.raw["model"]["posterior"]])
     found: list[Trials] = []
     recorded_s = math.nan
-    for within in sorted(("uniform", "clustered"), key=lambda one: one != experiment.raw["workload"]["within"]):
+    current = experiment.raw["workload"]["within"]
+    for within in (current, *(one for one in WAYS if one != current)):
         placed = with_arrivals(prepared, within)
         figures = backtest(observation, placed, DRAWS, partial(_beyond, progress, len(found) * DRAWS)).figures
         latency = next(one for one in figures if one.name == "mean_latency_s")
@@ -121,7 +124,7 @@ def trials(prepared: Prepared) -> int:
     ended = sum(float(one.ended.sum()) for one in prepared.traffic.passages)
     # Past the activator a wait for a pod is not part of the recorded latency.
     wanted = _is_open(prepared) and prepared.traffic.direct < 0.5 and ended <= MOST_REQUESTS
-    return ROUNDS * 2 * DRAWS if wanted else 0
+    return ROUNDS * len(WAYS) * DRAWS if wanted else 0
 
 
 def _is_open(prepared: Prepared) -> bool:

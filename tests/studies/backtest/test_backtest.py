@@ -90,7 +90,7 @@ def test_a_candidate_is_compared_under_the_same_requests(answer: dict[str, Any])
 
 def test_where_requests_are_within_a_scrape_interval_is_said_to_matter(answer: dict[str, Any]):
     """All requests of 15 s at one time need more pods."""
-    assert answer["within"] == "uniform"
+    assert answer["within"] == "inferred"
     assert answer["placed_otherwise"]["pod_seconds"] > 0.1
 
 
@@ -163,7 +163,7 @@ def test_the_answer_begins_with_the_verdict_and_says_what_it_assumed(place: Path
         "pod-seconds (Ready)",
         "Assumed: a container serves at most 1 at once",
         "Cold start",
-        "at any time within it",
+        "where the counts around it and the requests in flight make it likely",
     ):
         assert words in done.stdout.replace("\n", " ")
 
@@ -226,11 +226,22 @@ def test_a_new_revision_keeps_the_scrape_interval_of_its_first_requests(tmp_path
     prepared = prepare.prepare(observation, tmp_path / "observed", given)
     _, second = prepared.parts
     assert isinstance(second.experiment.workload, Observed)
-    begin_s, end_s, requests = (column[0] for column in counts_of(second.experiment.workload))
+    begin_s, end_s, requests, _ = (column[0] for column in counts_of(second.experiment.workload))
     assert requests == 8
     assert end_s - begin_s == pytest.approx(15.0, abs=0.1)
     figures = {one.name: one for one in compare.backtest(observation, prepared, 20).figures}
     assert figures["mean_latency_s"].error == pytest.approx(0.0, abs=0.08)
+
+
+def test_a_new_revision_at_scrapes_of_a_minute_begins_with_the_scrape_before_it(tmp_path: Path):
+    """It had pods at its first scrape: its first requests came in the minute before, not with that scrape."""
+    observation = observing.thinned(prometheus_runs.observation("rev-change"), 12, 3)
+    observation.write(tmp_path / "observed")
+    prepared = prepare.prepare(observation, tmp_path / "observed", prepare.Given(changed("rev-change", tmp_path)))
+    _, second = prepared.parts
+    assert isinstance(second.experiment.workload, Observed)
+    begin_s, end_s, *_ = (column[0] for column in counts_of(second.experiment.workload))
+    assert end_s - begin_s == pytest.approx(60.0, abs=0.5)
 
 
 def test_a_higher_concurrency_is_not_taken_for_a_faster_container(place: Path):

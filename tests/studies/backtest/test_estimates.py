@@ -70,8 +70,17 @@ def test_contention_is_found_where_requests_share_a_gpu(every: int):
     assert found.alone_s == pytest.approx(1.0, rel=0.1)
 
 
+@pytest.mark.parametrize("phase", [0, 3, 6, 9])
+def test_contention_shows_at_scrapes_of_a_minute_as_well(phase: int):
+    """Of its pods some 15 stretches are left."""
+    thin = observing.thinned(prometheus_runs.observation("cc4-slow"), 12, phase)
+    found = contention(thin, 4, service_time(thin).mean_s)
+    assert found is not None
+    assert found.low - 0.05 <= 0.46 <= found.high + 0.05
+
+
 @pytest.mark.parametrize(("name", "concurrency"), [("cc10", 10), ("tbc-mixed", 2), ("poisson-mid", 1)])
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("every", [1, 3, 12])
 def test_no_contention_is_found_where_there_is_none(name: str, concurrency: int, every: int):
     """Containers that serve any number at the same pace, and pods with one request at a time."""
     thin = observing.thinned(prometheus_runs.observation(name), every)
