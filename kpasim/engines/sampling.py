@@ -27,6 +27,10 @@ from kpasim.workloads import arrivals as open_loops
 
 PODS = 256
 """Pods that there are draws for, if nobody says more."""
+REQUESTS_PER_POD = 8
+"""A pod seldom serves fewer requests."""
+PART = 1 << 17
+"""Requests that draws of a long run with tables are made for at a time, see ``long``."""
 _ADDRESSES = 1 << 31
 _NO_INTS: Ints = np.zeros(0, dtype=np.int64)
 
@@ -144,6 +148,12 @@ class Sampler:
             kept[asked] = draws
         return draws
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether draws of a run are better made a few at a time: those of many requests at a rate."""
+        is_drawn = self.recorded is NOTHING_RECORDED and self._workload.has_parts
+        return is_drawn and self.params.requests > PART
+
     def draws_as(self, other: Sampler) -> bool:
         """Whether all random numbers are those of another sampler: settings of the autoscaler change none."""
         mine, theirs = self._experiment, other._experiment
@@ -175,7 +185,7 @@ class Sampler:
             pods: Pods to make draws for.
             nodes: Added nodes to make draws for.
         """
-        return self._draw(replications, each, [self._sent(one) for one in replications], pods, nodes)
+        return self._draw(replications, each, [self.sent(one) for one in replications], pods, nodes)
 
     # the same random numbers, but a few at a time
 
@@ -280,7 +290,8 @@ class Sampler:
             return delay, _NO_INTS
         return delay, np.searchsorted(self._edges, self._by_worker(uniform(Stream.CLASS, counts)), side="right")
 
-    def _sent(self, replication: int) -> Ints:
+    def sent(self, replication: int) -> Ints:
+        """When an open loop's requests are sent, from the start of the load [ns]; empty for a closed loop."""
         if self.params.closed:
             return _NO_INTS
         if self.recorded.sent_s is not None:

@@ -1,14 +1,16 @@
-"""Runs of any length in the same memory: draws made as they are needed, and pods that are gone counted and dropped.
+"""Long runs in parts: draws made as they are needed, and pods that are gone counted or put aside.
 
 The compiled engine stops wherever it has no draws for the next request. Meanwhile its state lies in plain arrays, so
 rows of pods and nodes that nothing refers to any more can be taken out and the others numbered anew, in the same order.
 What a pod's random numbers belong to is its ``number``, which stays. Only open loops with a rate are played like this:
-a closed loop's draws belong to its workers, and a trace is in memory anyway.
+a closed loop's draws belong to its workers, and a trace is in memory anyway. A run that keeps counts only takes the
+same memory whatever its length; one that keeps tables, see ``long``, little more than these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -55,19 +57,196 @@ def count(params: Params, sampler: Sampler, replication: int, pods: int, bill: B
     draws = sampler.draw_but_requests(replication, pods)
     capacity = compiled.first_capacity(params, draws)._replace(requests=compiled.FIRST_RING, ticks=1, scalings=1)
     while True:
-        run = _Run(params, sampler, replication, draws, capacity, bill)
+        run = _Counted(params, sampler, replication, draws, capacity, bill)
         fault = run.play()
         if fault == state.NO_FAULT:
             return run.counted()
-        if fault == state.MORE_REQUESTS:
-            capacity = capacity._replace(requests=4 * capacity.requests)
-        elif fault in compiled.SHORT_OF:
-            raise CapacityExceeded(compiled.SHORT_OF[fault])
-        else:
-            capacity = compiled.larger_capacity(capacity, fault)
+        capacity = larger(capacity, fault)
 
 
-class _Run:
+def larger(capacity: Capacity, fault: int) -> Capacity:
+    """More capacity of what a run in parts was short of.
+
+    Raises:
+        CapacityExceeded: Only the caller can give it.
+    """
+    if fault == state.MORE_REQUESTS:
+        return capacity._replace(requests=4 * capacity.requests)
+    if fault in compiled.SHORT_OF:
+        raise CapacityExceeded(compiled.SHORT_OF[fault])
+    return compiled.larger_capacity(capacity, fault)
+
+
+class Run(ABC):
+    """One replication in parts.
+
+    Attributes:
+        params: The experiment.
+        arrays: State of the run.
+        concurrency_ns: Integral of concurrency so far, see ``Outcome``, of the pods that were dropped.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        sampler: Sampler,
+        replication: int,
+        draws: Draws,
+        parts: Iterator[Ints],
+        arrays: Arrays,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            params: The experiment.
+            sampler: Its draws.
+            replication: Index of the replication.
+            draws: Those of its pods and nodes, which are written to.
+            parts: Send times, some at a time.
+            arrays: State of the run, with these draws.
+        """
+        self.params, self._sampler, self._replication = params, sampler, replication
+        self._parts, self._draws, self.arrays = parts, draws, arrays
+        self._following = next(parts, None)
+        self._added = 0
+        self.concurrency_ns = 0
+
+    @abstractmethod
+    def first_in_use(self, sent: int) -> int:
+        """The first of the requests sent so far that may need draws, or its row."""
+
+    @abstractmethod
+    def rows_in_use(self) -> NDArray[np.void]:
+        """Rows of requests whose pods are to be numbered anew."""
+
+    @abstractmethod
+    def pods_of_requests(self) -> Ints:
+        """The pods that these refer to."""
+
+    @abstractmethod
+    def pause(self) -> None:
+        """See what there is before pods are dropped."""
+
+    @abstractmethod
+    def drop(self, pods: Ints, numbers: Ints, nodes: Ints, stays: NDArray[np.bool_]) -> None:
+        """Take over what is dropped.
+
+        Args:
+            pods: Rows of pods, as in ``Outcome``.
+            numbers: Places of these pods among all of the run.
+            nodes: Rows of nodes.
+            stays: Which of the nodes so far are not dropped.
+        """
+
+    def play(self) -> int:
+        """Play the whole replication; the fault at which it had to stop."""
+        from kpasim.engines.compiled import machine
+
+        self._supply()
+        concurrency_ns = machine.play(self.arrays)
+        while self.arrays.read("core").fault == state.MORE_DRAWS:
+            self._fold()
+            self._supply()
+            concurrency_ns = machine.play(self.arrays)
+        self.concurrency_ns += concurrency_ns
+        return int(self.arrays.read("core").fault)
+
+    def pods(self) -> Ints:
+        """Rows of the pods that were not dropped, as in ``Outcome``."""
+        return compiled.columns(self.arrays.pods[: self.arrays.read("revision").pods], POD_COLUMNS)
+
+    def _supply(self) -> None:
+        """Put draws for the next requests in the place of those that no request needs any more."""
+        clients = self.arrays.read("clients")
+        # What new arrays hold is of no run yet.
+        begun = self.arrays.read("core").fault == state.MORE_DRAWS
+        sent, started = (clients.sent, clients.starts) if begun else (0, 0)
+        part = self._following if self._following is not None else np.zeros(0, dtype=np.int64)
+        self._following = next(self._parts, None)
+        first = self.first_in_use(sent)
+        until = sent + len(part)
+        delay, klass = self._sampler.delays(self._replication, first, until - first)
+        # Service begins at most as often as requests are sent, and those that wait now may begin as well.
+        first_service = started if self.params.service_by_start else first
+        service, first_byte = self._sampler.services(self._replication, first_service, until - first)
+        self._draws = self._draws._replace(
+            sent=np.concatenate((np.zeros(sent - first, dtype=np.int64), part)),
+            delay=delay,
+            klass=klass,
+            service=service,
+            first_byte=first_byte,
+        )
+        self.arrays.give(self._draws, Supply(until, int(self._following is None), first, first_service))
+
+    def _fold(self) -> None:
+        """Drop the rows of the pods that are gone for good, and those of their nodes."""
+        arrays = self.arrays
+        _drop_gone(arrays)
+        self.pause()
+        revision = arrays.read("revision")
+        count = revision.pods
+        events = _events(arrays)
+        stays = (arrays.pods["gone_ns"][:count] == NEVER_NS) | self._named(events, count)
+        if stays.all():
+            return
+        gone = np.flatnonzero(~stays)
+        pods, numbers = self.pods()[gone], arrays.pods["number"][gone]
+        self.concurrency_ns += int(arrays.stats[self.params.activators + gone, accounting.LIFETIME_INTEGRAL].sum())
+        self._renumber(events, stays)
+        revision.folded += len(gone)
+        revision.pods = left = count - len(gone)
+        arrays.write("revision", revision)
+        draws = self._draws
+        draws.pod[left:] = self._sampler.pods(self._replication, left + revision.folded, len(draws.pod) - left)
+        nodes_stay = _nodes_that_stay(arrays, events)
+        self.drop(pods, numbers, _renumber_nodes(arrays, events, nodes_stay), nodes_stay)
+        cluster = arrays.read("cluster")
+        self._added += cluster.added
+        cluster.added = 0
+        arrays.write("cluster", cluster)
+        draws.node[:] = self._sampler.nodes(self._replication, self._added, len(draws.node))
+        _schedule_again(arrays, events)
+
+    def _named(self, events: Ints, count: int) -> NDArray[np.bool_]:
+        """Which pods something refers to, but for what would be in vain."""
+        arrays = self.arrays
+        named = np.zeros(count, dtype=np.bool_)
+        for listed in (*_pod_lists(arrays), *_views(arrays)):
+            named[listed[listed >= 0]] = True
+        named[self.pods_of_requests()] = True
+        for which, pods, _ in _pods_of(arrays, events):
+            named[pods[~np.isin(events[which, 1], [int(kind) for kind in _IN_VAIN])]] = True
+        return np.asarray(named | arrays.in_flight[:, :count].any(axis=0))
+
+    def _renumber(self, events: Ints, stays: NDArray[np.bool_]) -> None:
+        """Close the gaps between the pods that stay; events in vain get the entity -1."""
+        arrays, count, left = self.arrays, len(stays), int(stays.sum())
+        new = np.where(stays, np.cumsum(stays) - 1, state.NOTHING)
+        queues = [arrays.proxy_queues, arrays.container_queues, arrays.running]
+        stats = arrays.stats[len(arrays.activators) :]
+        tables = [arrays.pods, arrays.pod_links, *queues, arrays.published, stats, arrays.slots, arrays.draws.pod]
+        tables += [arrays.in_flight.T, arrays.samples]
+        if len(arrays.transfers):
+            tables.append(arrays.transfers)
+        if len(arrays.gpus) and not arrays.params.shared_by_node:
+            tables.append(arrays.gpus)
+        seen = _views(arrays)
+        _close_gaps(tables, stays)
+        arrays.slots[left:count] = arrays.params.container_concurrency
+        for listed in (*_pod_lists(arrays), *_links(arrays, count)):
+            listed[listed >= 0] = new[listed[listed >= 0]]
+        _write_views(arrays, [new[listed] for listed in seen])
+        rows = self.rows_in_use()
+        ended = rows["pod"] >= count
+        with_pods = (rows["pod"] >= 0) & ~ended
+        rows["pod"][with_pods] = new[rows["pod"][with_pods]]
+        for which, pods, entity in _pods_of(arrays, events):
+            events[which, 2] = np.where(stays[pods], entity(new[pods], events[which, 2]), -1)
+
+
+class _Counted(Run):
+    """A run that keeps counts only."""
+
     def __init__(
         self,
         params: Params,
@@ -77,94 +256,49 @@ class _Run:
         capacity: Capacity,
         bill: Bill | None,
     ) -> None:
-        self._params, self._sampler, self._replication = params, sampler, replication
-        self._parts = sampler.sent_in_parts(replication, AT_ONCE)
-        self._following = next(self._parts, None)
-        self._draws = draws._replace(pod=draws.pod.copy(), node=draws.node.copy())
-        self._arrays = Arrays(params, self._draws, capacity, statistics_only=True)
-        self._added = 0
-        self._concurrency_ns = 0
+        own = own_copy(draws)
+        parts = sampler.sent_in_parts(replication, AT_ONCE)
+        super().__init__(params, sampler, replication, own, parts, Arrays(params, own, capacity, statistics_only=True))
         self._pods = PodCounter()
         self._bill, self._billed = bill, np.zeros(())
 
-    def play(self) -> int:
-        """Play the whole replication; the fault at which it had to stop."""
-        from kpasim.engines.compiled import machine
+    def first_in_use(self, sent: int) -> int:
+        return max(0, sent - len(self.arrays.requests))
 
-        self._supply()
-        concurrency_ns = machine.play(self._arrays)
-        while self._arrays.read("core").fault == state.MORE_DRAWS:
-            self._fold()
-            self._supply()
-            concurrency_ns = machine.play(self._arrays)
-        self._concurrency_ns += concurrency_ns
-        return int(self._arrays.read("core").fault)
+    def rows_in_use(self) -> NDArray[np.void]:
+        clients = self.arrays.read("clients")
+        rows: NDArray[np.void] = self.arrays.requests[: min(clients.sent, clients.rows)]
+        return rows
+
+    def pods_of_requests(self) -> Ints:
+        rows = self.rows_in_use()
+        alive = rows["status"] < state.ENDED_FROM
+        alive |= (self.arrays.links["next"][: len(rows)] == state.ORPHANED) | (rows["done_ns"] == FOREVER_NS)
+        pods: Ints = rows["pod"][alive & (rows["pod"] >= 0)]
+        return pods
+
+    def pause(self) -> None:
+        core = self.arrays.read("core")
+        self._pods.watch(self.pods(), core.load_ns, core.now_ns)
+
+    def drop(self, pods: Ints, numbers: Ints, nodes: Ints, stays: NDArray[np.bool_]) -> None:
+        core = self.arrays.read("core")
+        self._pods.count(pods, core.load_ns, core.now_ns)
+        if self._bill:
+            self._billed = self._billed + self._bill(pods, nodes, core.load_ns)
 
     def counted(self) -> Counts:
         """What the run left."""
-        core, rows = self._arrays.read("core"), self._rows()
+        core, rows = self.arrays.read("core"), self.pods()
         self._pods.watch(rows, core.load_ns, core.end_ns + 1)
         self._pods.count(rows, core.load_ns, core.end_ns)
-        counts = compiled.counts_of(self._arrays, self._concurrency_ns)
+        counts = compiled.counts_of(self.arrays, self.concurrency_ns)
         return counts._replace(pod_totals=self._pods.totals, billed=self._billed)
 
-    def _rows(self) -> Ints:
-        return compiled.columns(self._arrays.pods[: self._arrays.read("revision").pods], POD_COLUMNS)
 
-    def _supply(self) -> None:
-        """Put draws for the next requests in the place of those that no request needs any more."""
-        clients, by_start = self._arrays.read("clients"), bool(self._params.service_by_start)
-        # What new arrays hold is of no run yet.
-        begun = self._arrays.read("core").fault == state.MORE_DRAWS
-        sent, started = (clients.sent, clients.starts) if begun else (0, 0)
-        part = self._following if self._following is not None else np.zeros(0, dtype=np.int64)
-        self._following = next(self._parts, None)
-        ring = len(self._arrays.requests)
-        first = max(0, sent - ring)
-        until = sent + len(part)
-        delay, klass = self._sampler.delays(self._replication, first, until - first)
-        # Service begins at most as often as requests are sent, and those that wait now may begin as well.
-        of_service = (started, ring + len(part)) if by_start else (first, until - first)
-        service, first_byte = self._sampler.services(self._replication, *of_service)
-        self._draws = self._draws._replace(
-            sent=np.concatenate((np.zeros(sent - first, dtype=np.int64), part)),
-            delay=delay,
-            klass=klass,
-            service=service,
-            first_byte=first_byte,
-        )
-        self._arrays.give(self._draws, Supply(until, int(self._following is None), first, of_service[0]))
-
-    def _fold(self) -> None:
-        """Count the pods that are gone for good, and drop their rows and those of their nodes."""
-        arrays, core = self._arrays, self._arrays.read("core")
-        _drop_gone(arrays)
-        revision = arrays.read("revision")
-        count = revision.pods
-        self._pods.watch(self._rows(), core.load_ns, core.now_ns)
-        events = _events(arrays)
-        stays = (arrays.pods["gone_ns"][:count] == NEVER_NS) | _named(arrays, events, count)
-        if stays.all():
-            return
-        gone = np.flatnonzero(~stays)
-        gone_pods = self._rows()[gone]
-        self._pods.count(gone_pods, core.load_ns, core.now_ns)
-        self._concurrency_ns += int(arrays.stats[self._params.activators + gone, accounting.LIFETIME_INTEGRAL].sum())
-        _renumber_pods(arrays, events, stays)
-        revision.folded += len(gone)
-        revision.pods = left = count - len(gone)
-        arrays.write("revision", revision)
-        draws = self._draws
-        draws.pod[left:] = self._sampler.pods(self._replication, left + revision.folded, len(draws.pod) - left)
-        gone_nodes = _renumber_nodes(arrays, events)
-        if self._bill:
-            self._billed = self._billed + self._bill(gone_pods, gone_nodes, core.load_ns)
-        cluster = arrays.read("cluster")
-        self._added += cluster.added
-        cluster.added = 0
-        arrays.write("cluster", cluster)
-        draws.node[:] = self._sampler.nodes(self._replication, self._added, len(draws.node))
-        _schedule_again(arrays, events)
+def own_copy(draws: Draws) -> Draws:
+    """Draws whose pods and nodes may be written to."""
+    return draws._replace(pod=draws.pod.copy(), node=draws.node.copy())
 
 
 def _events(arrays: Arrays) -> Ints:
@@ -269,28 +403,6 @@ def _links(arrays: Arrays, count: int) -> list[Any]:
     ]
 
 
-def _requests(arrays: Arrays) -> NDArray[np.void]:
-    """Rows of requests that were sent and not overwritten."""
-    clients = arrays.read("clients")
-    rows: NDArray[np.void] = arrays.requests[: min(clients.sent, clients.rows)]
-    return rows
-
-
-def _named(arrays: Arrays, events: Ints, count: int) -> Any:
-    """Which pods something refers to, but for what would be in vain."""
-    named = np.zeros(count, dtype=np.bool_)
-    for listed in (*_pod_lists(arrays), *_views(arrays)):
-        named[listed[listed >= 0]] = True
-    rows = _requests(arrays)
-    alive = rows["status"] < state.ENDED_FROM
-    alive |= (arrays.links["next"][: len(rows)] == state.ORPHANED) | (rows["done_ns"] == FOREVER_NS)
-    with_pods = rows["pod"][alive & (rows["pod"] >= 0)]
-    named[with_pods] = True
-    for which, pods, _ in _pods_of(arrays, events):
-        named[pods[~np.isin(events[which, 1], [int(kind) for kind in _IN_VAIN])]] = True
-    return named | arrays.in_flight[:, :count].any(axis=0)
-
-
 def _close_gaps(tables: list[Any], stays: Any) -> None:
     """Move the rows that stay to the front, and clear those behind them."""
     count, left = len(stays), int(stays.sum())
@@ -299,41 +411,21 @@ def _close_gaps(tables: list[Any], stays: Any) -> None:
         table[left:count] = np.zeros(1, dtype=table.dtype)
 
 
-def _renumber_pods(arrays: Arrays, events: Ints, stays: Any) -> None:
-    """Close the gaps between the pods that stay; events in vain get the entity -1."""
-    count, left = len(stays), int(stays.sum())
-    new = np.where(stays, np.cumsum(stays) - 1, state.NOTHING)
-    queues = [arrays.proxy_queues, arrays.container_queues, arrays.running]
-    stats = arrays.stats[len(arrays.activators) :]
-    tables = [arrays.pods, arrays.pod_links, *queues, arrays.published, stats, arrays.slots, arrays.draws.pod]
-    tables += [arrays.in_flight.T, arrays.samples]
-    if len(arrays.transfers):
-        tables.append(arrays.transfers)
-    if len(arrays.gpus) and not arrays.params.shared_by_node:
-        tables.append(arrays.gpus)
-    seen = _views(arrays)
-    _close_gaps(tables, stays)
-    arrays.slots[left:count] = arrays.params.container_concurrency
-    for listed in (*_pod_lists(arrays), *_links(arrays, count)):
-        listed[listed >= 0] = new[listed[listed >= 0]]
-    _write_views(arrays, [new[listed] for listed in seen])
-    rows = _requests(arrays)
-    ended = rows["pod"] >= count
-    with_pods = (rows["pod"] >= 0) & ~ended
-    rows["pod"][with_pods] = new[rows["pod"][with_pods]]
-    for which, pods, entity in _pods_of(arrays, events):
-        events[which, 2] = np.where(stays[pods], entity(new[pods], events[which, 2]), -1)
+def _nodes_that_stay(arrays: Arrays, events: Ints) -> NDArray[np.bool_]:
+    """All nodes but those that have gone, and that neither a pod nor an event refers to."""
+    count = arrays.read("cluster").nodes
+    places = arrays.pods["node"][: arrays.read("revision").pods]
+    stays = arrays.nodes["gone_ns"][:count] == NEVER_NS
+    stays[places[places >= 0]] = True
+    stays[events[events[:, 1] == Kind.NODE, 2]] = True
+    return np.asarray(stays)
 
 
-def _renumber_nodes(arrays: Arrays, events: Ints) -> Ints:
-    """Drop nodes that have gone, and that neither a pod nor an event refers to; their rows."""
+def _renumber_nodes(arrays: Arrays, events: Ints, stays: NDArray[np.bool_]) -> Ints:
+    """Drop the other nodes; their rows."""
     cluster = arrays.read("cluster")
     places = arrays.pods["node"][: arrays.read("revision").pods]
-    stays = arrays.nodes["gone_ns"][: cluster.nodes] == NEVER_NS
-    placed = places >= 0
-    stays[places[placed]] = True
-    due = events[:, 1] == Kind.NODE
-    stays[events[due, 2]] = True
+    placed, due = places >= 0, events[:, 1] == Kind.NODE
     new = np.cumsum(stays) - 1
     gone: Ints = compiled.columns(arrays.nodes[: cluster.nodes], NODE_COLUMNS)[~stays]
     tables = [arrays.nodes, arrays.pullers]

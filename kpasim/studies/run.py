@@ -31,7 +31,7 @@ from kpasim.spec.cost import Cost
 from kpasim.spec.sharing import sharing_note
 from kpasim.spec.workload import Hey, Workload
 from kpasim.studies.execution.allocation import Allocation, Returned
-from kpasim.studies.execution.engine import Engine, choose_engine, execute
+from kpasim.studies.execution.engine import Engine, choose_engine, execute, execute_long
 from kpasim.studies.prices import prices_of, prices_to_dict
 from kpasim.studies.steady import mean_cold_start_s, requests_per_day, steady_part, why_no_month
 
@@ -427,7 +427,11 @@ def simulate(
     params = params._replace(until_ns=max(params.until_ns, nanoseconds(until_s)))
     _must_fit(params, count)
     chosen = "reference" if own else choose_engine(engine, max(params.requests, 1) * count)
-    allocation = Allocation(experiment, sampling.Sampler(experiment, params, recorded))
+    sampler = sampling.Sampler(experiment, params, recorded)
+    if chosen == "compiled" and sampler.has_parts:
+        outcomes = execute_long(experiment, sampler, count, threads, progress)
+        return Result(experiment, params, chosen, experiment.seed, outcomes, recorded)
+    allocation = Allocation(experiment, sampler)
 
     def execute_batch(params: Params, draws: list[Draws], progress: Callable[[int], None]) -> list[Outcome]:
         if own:

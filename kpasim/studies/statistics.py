@@ -11,7 +11,6 @@ import functools
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -35,7 +34,7 @@ from kpasim.results.summary import (
 from kpasim.results.tables import Tables
 from kpasim.spec.sharing import sharing_note
 from kpasim.spec.workload import Hey, OpenLoop
-from kpasim.studies.execution.allocation import Allocation
+from kpasim.studies.execution.allocation import Allocation, in_parts
 from kpasim.studies.execution.engine import ready
 from kpasim.studies.prices import prices_of, prices_to_dict
 from kpasim.studies.run import Billed, Terms, execute_all, is_cut, replications_of, requests_of, terms_of
@@ -269,7 +268,14 @@ def statistics(
     ready()
     params = lower.lower(experiment, counts_only=True)
     if experiment.workload.has_parts and params.requests > stream.AT_ONCE:
-        found = _in_parts(experiment, params, count, workers, progress)
+        sampler = sampling.Sampler(experiment, params)
+        terms = terms_of(experiment, steady_part(experiment))
+        bill = None if terms.prices is None else functools.partial(spent, terms, end_s=math.inf)
+
+        def play(replication: int, pods: int) -> Counts:
+            return stream.count(params, sampler, replication, pods, bill)
+
+        found = in_parts(experiment, sampler, count, play, threads=workers, progress=progress)
     else:
         allocation = Allocation(experiment, sampling.Sampler(experiment, params))
         found = execute_all(
@@ -277,24 +283,3 @@ def statistics(
         )
         params = allocation.params
     return Statistics(experiment, params, experiment.seed, found)
-
-
-def _in_parts(
-    experiment: Experiment, params: Params, count: int, workers: int, progress: Callable[[int], None] | None
-) -> list[Counts]:
-    """Simulate long replications, whose random numbers are generated in parts."""
-    sampler = sampling.Sampler(experiment, params)
-    terms = terms_of(experiment, steady_part(experiment))
-    bill = None if terms.prices is None else functools.partial(spent, terms, end_s=math.inf)
-
-    def execute(replication: int) -> Counts:
-        allocation = Allocation(experiment, sampler, FIRST_PODS)
-        return allocation.fit(lambda: stream.count(params, sampler, replication, allocation.pods, bill))
-
-    done = []
-    with ThreadPoolExecutor(min(workers, count)) as pool:
-        for one in pool.map(execute, range(count)):
-            done.append(one)
-            if progress:
-                progress(len(done))
-    return done

@@ -76,7 +76,7 @@ def run_many(params: Params, draws: Sequence[Draws], threads: int = 1) -> list[O
     Raises:
         CapacityExceeded: A run needs more pods, nodes or requests than its draws hold.
     """
-    return _share_out(lambda share: [_outcome(*one) for one in _play(params, share)], draws, threads)
+    return _share_out(lambda share: [outcome_of(*one) for one in _play(params, share)], draws, threads)
 
 
 def count_many(params: Params, draws: Sequence[Draws], threads: int = 1) -> list[Counts]:
@@ -180,7 +180,8 @@ def columns(entities: NDArray[Any], count: int) -> Ints:
     return entities.view(np.int64).reshape(len(entities), entities.itemsize // 8)[:, :count]
 
 
-def _outcome(arrays: Arrays, concurrency_ns: int) -> Outcome:
+def outcome_of(arrays: Arrays, concurrency_ns: int) -> Outcome:
+    """What a run left."""
     requests, drawn, ticks, scaling = (_part(*one) for one in _tables(arrays).values())
     core = arrays.read("core")
     return Outcome(

@@ -270,7 +270,8 @@ def cut_off(sim: Simulation) -> None:
     """The horizon ends what is still on its way, and what would have been done later never is."""
     if sim.clients.live == 0 and sim.clients.errors == 0:
         return
-    for request in range(max(0, sim.clients.sent - sim.clients.rows), sim.clients.sent):
+    # What was settled before the last draws were made is as it stays.
+    for request in range(max(sim.supply.first_draw, sim.clients.sent - sim.clients.rows), sim.clients.sent):
         row = request & sim.clients.mask
         if sim.requests[row].status < ENDED_FROM:
             sim.requests[row].status = CUT_OFF

@@ -6,6 +6,7 @@ The number of pods and requests of a run is not known in advance.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from kpasim.engines import lower, sampling
@@ -18,8 +19,6 @@ Returned = TypeVar("Returned")
 
 FIRST_PODS = 32
 """Initial capacity for pods at least; doubled until a run fits."""
-REQUESTS_PER_POD = 8
-"""A pod seldom serves fewer requests: with this many pods from the beginning, a long run seldom has to begin again."""
 MOST_PODS = 1 << 20
 """Maximum capacity for pods; a run that needs more is an error."""
 
@@ -38,7 +37,8 @@ class Allocation:
     ) -> None:
         self.experiment = experiment
         self.sampler = sampler
-        self.pods = pods or max(FIRST_PODS, min(sampler.params.requests // REQUESTS_PER_POD, most_pods))
+        # With this many pods from the beginning, a long run seldom has to begin again.
+        self.pods = pods or max(FIRST_PODS, min(sampler.params.requests // sampling.REQUESTS_PER_POD, most_pods))
         self._most_pods = most_pods
 
     @property
@@ -71,3 +71,42 @@ class Allocation:
         if self.pods > self._most_pods:
             problem = f"more than {self._most_pods:,} pods (does every pod fail?)"
             raise RunError(f"{self.experiment.name}: {problem}") from None
+
+
+def in_parts(
+    experiment: Experiment,
+    sampler: sampling.Sampler,
+    count: int,
+    play: Callable[[int, int], Returned],
+    *,
+    threads: int,
+    pods: int = FIRST_PODS,
+    progress: Callable[[int], None] | None = None,
+) -> list[Returned]:
+    """Simulate long replications, whose random numbers are generated in parts.
+
+    Args:
+        experiment: The experiment.
+        sampler: Source of random draws.
+        count: How many replications.
+        play: Simulates a replication, given its index and the capacity for pods between two stops.
+        threads: Replications simulated at the same time.
+        pods: Capacity to begin with.
+        progress: Called with the number of replications finished so far.
+
+    Raises:
+        RunError: A run needs more than the maximum capacity.
+    """
+
+    def execute(replication: int) -> Returned:
+        allocation = Allocation(experiment, sampler, pods)
+        return allocation.fit(lambda: play(replication, allocation.pods))
+
+    done: list[Returned] = []
+    with ThreadPoolExecutor(min(threads, count)) as pool:
+        # What a thread of its own frees, the memory of this one does not get.
+        for one in map(execute, range(count)) if count == 1 else pool.map(execute, range(count)):
+            done.append(one)
+            if progress:
+                progress(len(done))
+    return done

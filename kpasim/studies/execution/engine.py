@@ -10,12 +10,15 @@ from functools import cache as once
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from kpasim.engines import sampling
 from kpasim.engines.compiled import cache
+from kpasim.studies.execution.allocation import in_parts
 from kpasim.studies.execution.workers import spread
 
 if TYPE_CHECKING:
     from kpasim.engines.outcome import Outcome
     from kpasim.engines.params import Draws, Params
+    from kpasim.spec.experiment import Experiment
 
 Engine = Literal["auto", "compiled", "reference"]
 
@@ -109,6 +112,33 @@ def execute(
 
     ready()
     return compiled.run_many(params, draws, at_once if len(draws[0].delay) >= SEVERAL_THREADS else 1)
+
+
+def execute_long(
+    experiment: Experiment,
+    sampler: sampling.Sampler,
+    count: int,
+    threads: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> list[Outcome]:
+    """Simulate long replications with the compiled engine, see ``engines.long``.
+
+    Args:
+        experiment: The experiment.
+        sampler: Source of its random draws, which has parts.
+        count: How many replications.
+        threads: Replications simulated at the same time; 0 for one on each core.
+        progress: Called with the number of replications finished so far.
+    """
+    from kpasim.engines import long
+
+    ready()
+
+    def play(replication: int, pods: int) -> Outcome:
+        return long.play(sampler.params, sampler, replication, pods)
+
+    at_once, pods = threads or os.cpu_count() or 1, sampling.PART // sampling.REQUESTS_PER_POD
+    return in_parts(experiment, sampler, count, play, threads=at_once, pods=pods, progress=progress)
 
 
 def _play_part(params: Params, part: tuple[int, Sequence[Draws]]) -> tuple[int, list[Outcome]]:
