@@ -234,7 +234,8 @@ class Run(ABC):
         _close_gaps(tables, stays)
         arrays.slots[left:count] = arrays.params.container_concurrency
         for listed in (*_pod_lists(arrays), *_links(arrays, count)):
-            listed[listed >= 0] = new[listed[listed >= 0]]
+            known = (listed >= 0) & (listed < count)  # rows that are not in use hold anything
+            listed[known] = new[listed[known]]
         _write_views(arrays, [new[listed] for listed in seen])
         rows = self.rows_in_use()
         ended = rows["pod"] >= count
