@@ -21,17 +21,11 @@ MAX_INT32 = 2147483647
 
 
 def excess_burst_capacity(ready_pods: int, total_value: float, target_burst_capacity: float, panic: float) -> float:
-    """Requests that could still arrive at once before the ready pods are full, less the wanted reserve.
+    """Requests that could still arrive at once before the ready pods are full, less the wanted reserve; a whole number.
 
-    Args:
-        ready_pods: Ready pods of the revision, 0 allowed.
-        total_value: What one pod can hold, in the scaling metric.
-        target_burst_capacity: The wanted reserve; 0 means the activator leaves whenever there are pods, -1 that it
-            always stays.
-        panic: Average over the panic window.
-
-    Returns:
-        A whole number; below 0 the activator has to be in the path.
+    Below 0 the activator has to be in the path. ``total_value`` is what one pod can hold, in the scaling metric,
+    ``panic`` the average over the panic window. A ``target_burst_capacity`` of 0 means that the activator leaves
+    whenever there are pods, -1 that it always stays.
 
     Source: autoscaler.go, ``autoscaler.Scale``.
     """

@@ -68,15 +68,10 @@ class Limits(NamedTuple):
 
 
 def start(panic: NDArray[np.int64], now_ns: int, ready_pods: int) -> None:
-    """Set the panic state of a new decider.
+    """Set the panic state of a new decider: since when [ns] or ``NEVER_NS``, and the most pods asked for meanwhile.
 
     A decider that starts beside several ready pods (the autoscaler was restarted) panics at once: it has lost its
-    history, and would otherwise shrink a busy revision.
-
-    Args:
-        panic: State to set, shape ``(2,)``: since when [ns] or ``NEVER_NS``, and the most pods asked for meanwhile.
-        now_ns: Time now.
-        ready_pods: Ready pods, 0 when they cannot be counted.
+    history, and would otherwise shrink a busy revision. ``ready_pods`` is 0 when they cannot be counted.
 
     Source: autoscaler.go, ``newAutoscaler``.
     """
@@ -103,12 +98,8 @@ def whole_pods(pods: float) -> int:
 def wanted(raw: int, least: int, most: int, activation_scale: int, rule: int) -> tuple[int, int]:
     """Pods one window may ask for, and the rule that decided.
 
-    Args:
-        raw: Pods the window's average needs.
-        least: Fewest pods the scale-down rate allows.
-        most: Most pods the scale-up rate allows.
-        activation_scale: Least pods when any are needed; applied after the rates.
-        rule: The window's own rule.
+    ``raw`` pods are what the window's average needs, ``least`` and ``most`` what the rates of change allow, ``rule`` is
+    the window's own. The activation scale counts when any pods are needed; it is applied after the rates.
 
     Source: autoscaler.go, ``autoscaler.Scale``.
     """
@@ -202,9 +193,7 @@ def needs_reconcile(desired: int, excess: float, new_desired: int, new_excess: f
 def pokes(desired: int, concurrency: float) -> bool:
     """Whether an activator's message makes the autoscaler decide at once instead of at its next tick.
 
-    Args:
-        desired: Latest decision, -1 before any.
-        concurrency: Average concurrency the message carries.
+    ``desired`` is the latest decision, -1 before any, ``concurrency`` the average that the message carries.
 
     Source: multiscaler.go, ``MultiScaler.Poke``.
     """

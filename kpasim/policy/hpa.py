@@ -213,13 +213,7 @@ def average_value_replicas(
 
 
 def pod_group(phase: int, terminating: bool, has_metric: bool, starting: bool) -> int:
-    """Group of a pod for a metric that is an average over pods.
-
-    Args:
-        phase: Code of the pod's phase.
-        terminating: Whether its deletion was asked for.
-        has_metric: Whether the source has a value for it.
-        starting: Result of ``unready_for_cpu`` when the metric is the resource cpu, else False.
+    """Group of a pod for a metric that is an average over pods; ``starting`` is ``unready_for_cpu`` for cpu.
 
     Source: replica_calculator.go, ``groupPods``.
     """
@@ -243,14 +237,8 @@ def unready_for_cpu(
 ) -> bool:
     """Whether the cpu of a Running pod does not count yet, because the pod is still starting.
 
-    Args:
-        ready: Condition Ready.
-        started_ago_ns: Time since the pod's start.
-        ready_changed_ago_ns: Time since the last change of the condition.
-        metric_age_ns: Time since the end of the sample's window.
-        metric_window_ns: Length of that window.
-        initialization_ns: The controller's cpu-initialization-period.
-        readiness_delay_ns: Its initial-readiness-delay.
+    ``ready`` is the condition Ready, which last changed ``ready_changed_ago_ns`` ago; the sample's window ended
+    ``metric_age_ns`` ago. The last two are the controller's cpu-initialization-period and initial-readiness-delay.
 
     Source: replica_calculator.go, ``groupPods``.
     """

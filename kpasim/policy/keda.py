@@ -88,23 +88,12 @@ def read_trigger(
     replicas: int,
     ready: int,
 ) -> int:
-    """Count a read of a trigger, and say what replaces the value of a failed one.
+    """Count a read of a trigger, and say what replaces the value of a failed one [milli], or ``NO_FALLBACK``.
 
-    The HPA's queries count as well as polls. A fallback needs *more* failures in a row than its threshold; while one
-    is in force its trigger is active.
-
-    Args:
-        settings: The ScaledObject.
-        state: Changed in place.
-        trigger: Number of the trigger, from 0.
-        failed: Whether the source has failed.
-        target_milli: What the HPA was given as the trigger's target.
-        average: Whether that is an ``AverageValue``; for a ``Value`` the count is divided by the ready pods.
-        replicas: Count in the target's spec.
-        ready: Ready pods, terminating ones as well.
-
-    Returns:
-        The value [milli] that KEDA hands on in place of the failed one, or ``NO_FALLBACK``.
+    The HPA's queries count as well as polls. A fallback needs *more* failures in a row than its threshold; while one is
+    in force its trigger is active. ``target_milli`` is what the HPA was given as the trigger's target; where that is no
+    ``AverageValue`` the count is divided by the ready pods, terminating ones included. ``replicas`` is the count in the
+    target's spec.
 
     Source: fallback.go, ``GetMetricsWithFallback``, ``doFallback``.
     """
@@ -161,16 +150,11 @@ def poll(
     """One poll. When the count returned is not ``NO_COUNT``, write it, and then call ``on_written``.
 
     From zero the target wakes to its minimum or to one pod. At rest it goes **straight** to zero (or to
-    ``idleReplicaCount``) once the cooldown has passed, whatever the count was. While every trigger fails, nothing
-    is done unless a fallback to 0 pods is given.
+    ``idleReplicaCount``) once the cooldown has passed, whatever the count was. While every trigger fails, nothing is
+    done unless a fallback to 0 pods is given.
 
-    Args:
-        settings: The ScaledObject.
-        state: Changed in place.
-        now_ns: Time of the poll.
-        replicas: Count in the target's spec.
-        active: Whether any trigger is active: its value is above its activation value, or its fallback is in force.
-        failed: Whether any trigger has failed (and no fallback is in force for it).
+    ``replicas`` is the count in the target's spec. ``active``: any trigger's value is above its activation value, or
+    its fallback is in force; ``failed``: any has failed, and no fallback is in force for it.
 
     Returns:
         The count to write; codes of the reasons of Active and Ready.
@@ -204,12 +188,6 @@ def poll(
 
 
 def on_written(state: NDArray[np.int64], now_ns: int, reason: int) -> None:
-    """Remember that the scale was written; waking the target renews the last active time.
-
-    Args:
-        state: Changed in place.
-        now_ns: Time of the poll.
-        reason: Reason of Active that ``poll`` returned.
-    """
+    """Remember that the scale was written; waking, by the reason of Active, renews the last active time."""
     if reason == SCALER_ACTIVE:
         state[LAST_ACTIVE_S] = now_ns // _NS_PER_S

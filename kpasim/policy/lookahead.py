@@ -63,14 +63,7 @@ def slots_of(settings: Settings) -> int:
 
 
 def remember(settings: Settings, history: History, period: int, demand: NDArray[np.float64]) -> None:
-    """Take the demand of each slot of a whole period.
-
-    Args:
-        settings: The forecast.
-        history: Changed in place.
-        period: Number of the period.
-        demand: Mean demand of each slot, shape ``(slots in a period,)``.
-    """
+    """Take the mean demand of each slot of a whole period, shape ``(slots in a period,)``."""
     row = period % len(history.owner)
     history.owner[row] = period
     for slot in range(len(demand)):
@@ -80,15 +73,7 @@ def remember(settings: Settings, history: History, period: int, demand: NDArray[
 
 
 def observe(settings: Settings, history: History, now_ns: int, demand: float, length_ns: int) -> None:
-    """Remember a demand.
-
-    Args:
-        settings: The forecast.
-        history: Changed in place.
-        now_ns: Time since the beginning of period 0.
-        demand: What the metric shows, in the unit of ``Settings.target``.
-        length_ns: Time for which it was so.
-    """
+    """Remember a demand, in the unit of ``Settings.target``, that lasted ``length_ns``; ``now_ns`` is from period 0 on."""
     period = now_ns // settings.period_ns
     row = period % len(history.owner)
     first = row * slots_of(settings)
@@ -144,11 +129,7 @@ def highest(settings: Settings, history: History, now_ns: int) -> float:
 def desired(settings: Settings, history: History, now_ns: int, reactive: int) -> int:
     """Pods to ask for: those of the largest forecast or those of the reactive answer, whichever is more.
 
-    Args:
-        settings: The forecast.
-        history: What is known of earlier periods.
-        now_ns: Time since the beginning of period 0.
-        reactive: Another autoscaler's answer; below 0 it is not known yet and stays so.
+    An answer below 0 is not known yet and stays so. Times are from the begin of period 0.
     """
     if reactive < 0:
         return reactive

@@ -30,26 +30,12 @@ def kubelet_sees(
     aggressive: int,
     poll_ns: int,
 ) -> int:
-    """When the kubelet's readiness probe finds a container that answers from ``open_ns`` on.
+    """Time [ns] at which Kubernetes has seen a container that answers from ``open_ns`` on succeed often enough.
 
-    Probes start at ``containers_ns + initial_delay_ns + phase_ns`` and repeat every ``period_ns``. Without a period of
-    its own the manifest gets Knative's aggressive probing: queue-proxy polls the container every ``poll_ns`` while the
-    kubelet waits, so a probe that began up to ``timeout_ns`` before the container answers succeeds as well. Both count
-    successes of their own.
-
-    Args:
-        open_ns: The container answers its probe from here on.
-        containers_ns: The pod's containers were started.
-        initial_delay_ns: ``initialDelaySeconds``.
-        phase_ns: First probe after the initial delay, in [0, period).
-        period_ns: The kubelet's period (10 s where the manifest gives none).
-        timeout_ns: The kubelet's timeout.
-        successes: ``successThreshold``.
-        aggressive: 1 when the manifest gives no period.
-        poll_ns: Queue-proxy's own polling period.
-
-    Returns:
-        Time [ns] at which Kubernetes has seen enough successes.
+    Probes start at ``containers_ns + initial_delay_ns + phase_ns``, the phase in [0, period), and repeat every
+    ``period_ns`` (10 s where the manifest gives none). Without a period of its own the manifest gets Knative's
+    aggressive probing: queue-proxy polls the container every ``poll_ns`` while the kubelet waits, so a probe that began
+    up to ``timeout_ns`` before the container answers succeeds as well. Both count successes of their own.
 
     Source: knative/serving, pkg/queue/readiness/probe.go, ``wrappedProbe.doProbe``; Kubernetes' prober for the period.
     """
@@ -74,20 +60,10 @@ def kubelet_sees(
 def startup_sees(
     open_ns: int, began_ns: int, initial_delay_ns: int, phase_ns: int, period_ns: int, failures: int
 ) -> int:
-    """When the kubelet's startup probe finds a container that answers from ``open_ns`` on.
+    """When the kubelet's startup probe finds a container that answers from ``open_ns`` on [ns]; -1 if never.
 
-    A pod is not ready before that, and after so many failed probes its container is killed and started again.
-
-    Args:
-        open_ns: The container answers from here on.
-        began_ns: The container was started.
-        initial_delay_ns: ``initialDelaySeconds`` of the startup probe.
-        phase_ns: First probe after the initial delay, in [0, period).
-        period_ns: ``periodSeconds``, 10 s where the manifest gives none.
-        failures: ``failureThreshold``.
-
-    Returns:
-        Time [ns] of the first successful probe; -1 if the container is killed before.
+    A pod is not ready before that, and after so many failed probes its container is killed and started again. Probes
+    begin at ``began_ns + initial_delay_ns + phase_ns``, the phase in [0, period), 10 s where the manifest gives none.
 
     Source: Kubernetes, pkg/kubelet/prober/worker.go, ``doProbe``.
     """
@@ -108,23 +84,14 @@ def activator_finds(
     poll_phase_ns: int,
     successes: int,
 ) -> int:
-    """When an activator's probe finds a pod that answers from ``open_ns`` on.
+    """When an activator's probe finds a pod that answers from ``open_ns`` on [ns].
 
-    Args:
-        open_ns: The container answers from here on.
-        known_ns: The pod's address reached the activator (a probe follows at once).
-        phase_ns: Phase of the activator's probe ticker for this revision.
-        period_ns: Its period (200 ms).
-        aggressive: 1 when queue-proxy holds a probe open and polls the container itself.
-        poll_ns: Queue-proxy's own polling period.
-        poll_phase_ns: Phase of that poll.
-        successes: ``successThreshold``, which queue-proxy's own polls have to reach.
-
-    Returns:
-        Time [ns] of the successful probe.
+    A probe follows at once when the pod's address reaches the activator, at ``known_ns``; then its ticker for this
+    revision has a period (200 ms) and a phase. Where queue-proxy is ``aggressive`` it holds a probe open and polls the
+    container itself, with a period and a phase of its own, until its successes are reached.
 
     Source: knative/serving, pkg/activator/net/revision_backends.go, ``revisionWatcher.run``;
-        pkg/queue/readiness/probe.go for the poll.
+    pkg/queue/readiness/probe.go for the poll.
     """
     more_ns = (successes - 1) * poll_ns if aggressive else 0
     if open_ns <= known_ns:
@@ -186,12 +153,8 @@ def phase_of(has_node: bool, has_containers: bool) -> int:
 def rank(phase: int, ready: int, pods_on_node: int, restarts: int, age_ns: int) -> int:
     """What ``goes_first`` compares before it comes to the pods' random UIDs, as one number: the lower goes first.
 
-    Args:
-        phase: As for ``goes_first``.
-        ready: As there.
-        pods_on_node: As there.
-        restarts: 0 for a ready pod, whose restarts do not count unless two became ready at the same moment.
-        age_ns: How long it has been ready, or else has existed [ns].
+    Restarts of a ready pod do not count unless two became ready at the same moment: give 0. ``age_ns`` is how long it
+    has been ready, or else has existed.
     """
     width = 0
     age = max(age_ns, 0)

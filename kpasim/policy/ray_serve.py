@@ -93,18 +93,12 @@ def delayed(settings: Settings, state: NDArray[np.int64], now_ns: int, wanted: i
 
 
 def tick(settings: Settings, state: NDArray[np.int64], now_ns: int, running: int, target: int, ongoing: float) -> int:
-    """The target number of replicas after one control loop.
+    """The target number of replicas after one control loop, from the target before it.
 
-    Args:
-        settings: The deployment.
-        state: Changed in place.
-        now_ns: Time of the loop.
-        running: Replicas that run.
-        target: Target before this loop.
-        ongoing: Ongoing requests of all replicas and handles, averaged over the look-back.
+    ``ongoing`` are the requests of all replicas and handles, averaged over the look-back; ``running`` replicas run.
 
     Source: autoscaling_policy.py, ``replica_queue_length_autoscaling_policy``, ``_apply_default_params``;
-        autoscaling_state.py, ``apply_bounds``.
+    autoscaling_state.py, ``apply_bounds``.
     """
     if running == 0 and ongoing > 0.0:
         replicas = max(math.ceil(settings.upscaling_factor), target)

@@ -44,13 +44,10 @@ def policy(container_concurrency: int) -> int:
 
 
 def capacity(container_concurrency: int, backends: int, trackers: int, activators: int) -> int:
-    """Requests one activator may have with the pods at the same time.
+    """Requests one activator may have with the pods at the same time; a limit of 0 is none.
 
-    Args:
-        container_concurrency: Limit per pod, 0 for none.
-        backends: Pods of the revision that can be reached.
-        trackers: Pods assigned to this activator; 0 when it sends to the cluster IP.
-        activators: Activators of the revision, counted only with the cluster IP.
+    ``backends`` are the pods that can be reached, ``trackers`` those assigned to this activator, 0 when it sends to the
+    cluster IP; only then ``activators`` count.
 
     Source: throttler.go, ``revisionThrottler.calculateCapacity``.
     """
@@ -66,14 +63,9 @@ def capacity(container_concurrency: int, backends: int, trackers: int, activator
 
 
 def slice_bounds(pods: int, index: int, activators: int) -> tuple[int, int, int]:
-    """The pods assigned to one activator, as places among the pods sorted by address.
+    """The pods assigned to one activator, as places among the pods sorted by address; its index is -1 where unknown.
 
     Only revisions with a concurrency limit are sliced.
-
-    Args:
-        pods: Number of pods.
-        index: Index of the activator, -1 unknown.
-        activators: Number of activators.
 
     Returns:
         First place, place after the last, and the place of one more pod, or -1.
@@ -93,13 +85,9 @@ def slice_bounds(pods: int, index: int, activators: int) -> tuple[int, int, int]
 
 
 def first_available(pods: NDArray[np.int64], count: int, in_flight: NDArray[np.int64], slots: NDArray[np.int64]) -> int:
-    """The first pod with a free slot, -1 when there is none.
+    """The first of ``count`` assigned pods with a free slot, -1 when there is none.
 
-    Args:
-        pods: Assigned pods in order.
-        count: How many of ``pods`` are valid.
-        in_flight: Requests this activator has with each pod.
-        slots: Requests it may have with each pod.
+    ``in_flight`` are the requests this activator has with each pod, ``slots`` those it may have.
 
     Source: lb_policy.go, ``firstAvailableLBPolicy``.
     """
@@ -113,17 +101,9 @@ def first_available(pods: NDArray[np.int64], count: int, in_flight: NDArray[np.i
 def round_robin(
     pods: NDArray[np.int64], count: int, in_flight: NDArray[np.int64], slots: NDArray[np.int64], position: int
 ) -> tuple[int, int]:
-    """The next pod with a free slot, from ``position`` on, and the position to go on from.
+    """The next pod with a free slot from ``position`` on, -1 when all are full; and the position to go on from.
 
-    Args:
-        pods: Assigned pods in order.
-        count: How many of ``pods`` are valid.
-        in_flight: Requests this activator has with each pod.
-        slots: Requests it may have with each pod.
-        position: Where the previous choice left off, 0 at first.
-
-    Returns:
-        The pod, -1 when all are full, and the position.
+    Arguments are those of ``first_available``.
 
     Source: lb_policy.go, ``newRoundRobinPolicy``.
     """
@@ -143,10 +123,7 @@ def round_robin(
 def contestants(count: int, first: float, second: float) -> tuple[int, int]:
     """Two different places among ``count``, at random; place 0 twice when there is one only.
 
-    Args:
-        count: Number of pods, at least 1.
-        first: Uniform draw in [0, 1).
-        second: Another.
+    Both draws are uniform in [0, 1).
 
     Source: lb_policy.go, ``randomChoice2Policy``.
     """
@@ -162,13 +139,7 @@ def contestants(count: int, first: float, second: float) -> tuple[int, int]:
 
 
 def power_of_two(weights: NDArray[np.int64], one: int, other: int, coin: bool) -> int:
-    """The pod with fewer requests of two; ``coin`` decides a tie for ``other``.
-
-    Args:
-        weights: Requests this activator has with each pod.
-        one: A pod.
-        other: Another, or the same.
-        coin: A fair draw.
+    """The pod with which this activator has fewer requests, of two; a fair ``coin`` decides a tie for ``other``.
 
     Source: lb_policy.go, ``randomChoice2Policy``.
     """

@@ -95,9 +95,7 @@ def min_scale(rules: Rules) -> int:
 def bounds(rules: Rules, initialized: bool) -> tuple[int, int]:
     """Fewest and most pods a decision may become; most is 0 for no limit.
 
-    Args:
-        rules: Settings of the revision.
-        initialized: Whether the revision has once reached its initial scale.
+    ``initialized``: whether the revision has once reached its initial scale.
 
     Source: scaler.go, ``scaler.scale``.
     """
@@ -209,18 +207,11 @@ def active_condition(
     initialized: bool,
     has_service_name: bool,
 ) -> tuple[int, int, bool]:
-    """The PA's condition Active after a reconcile.
+    """The PA's condition Active after a reconcile; its age restarts only when its status or its reason changed.
 
-    The condition's age restarts when its status or its reason changed, and only then.
-
-    Args:
-        rules: Settings of the revision.
-        want: Scale that ``decide`` returned; -1 where the reconcile stopped before it.
-        ready_pods: Ready pods.
-        active: Status of the condition Active so far.
-        reason: Its reason so far.
-        initialized: Status of the condition ScaleTargetInitialized so far.
-        has_service_name: Whether the ServerlessService has named its public service.
+    ``want`` is the scale that ``decide`` returned, -1 where the reconcile stopped before it; ``active``, ``reason`` and
+    ``initialized`` (the condition ScaleTargetInitialized) are as they were so far. ``has_service_name``: whether the
+    ServerlessService has named its public service.
 
     Returns:
         New status and reason of Active, and whether the revision has by now reached its initial scale.
@@ -242,11 +233,6 @@ def active_condition(
 def ready_condition(active: int, reason: int, sks_ready: bool) -> tuple[int, int]:
     """Status and reason of the PA's condition Ready after a reconcile that got as far as the Active condition.
 
-    Args:
-        active: New status of Active.
-        reason: Its reason.
-        sks_ready: Whether the ServerlessService is ready.
-
     Source: vendor/knative.dev/pkg/apis/condition_set.go, ``recomputeHappiness``.
     """
     if active != TRUE:
@@ -255,11 +241,7 @@ def ready_condition(active: int, reason: int, sks_ready: bool) -> tuple[int, int
 
 
 def status_desired_scale(want: int, previous: int) -> int:
-    """Desired scale the PA's status shows; an unknown wish does not overwrite a known one.
-
-    Args:
-        want: Scale that ``decide`` returned.
-        previous: What the status showed so far, -1 for nothing.
+    """Desired scale the PA's status shows, -1 for nothing; an unknown wish does not overwrite a known one.
 
     Source: kpa.go, ``Reconciler.computeStatus``.
     """
@@ -307,20 +289,8 @@ def reconcile(
 ) -> Reconciled:
     """A reconcile of a PodAutoscaler whose ServerlessService is known: scale, mode, conditions, status.
 
-    Args:
-        rules: Settings of the revision.
-        desired: The decider's latest decision, -1 before any.
-        excess: Excess burst capacity of that decision.
-        ready_pods: Ready pods.
-        replicas: Replicas the Deployment asks for now.
-        initialized: Whether the condition ScaleTargetInitialized is true.
-        active: Status of the condition Active so far.
-        reason: Its reason so far.
-        active_age_ns: Time since one of both last changed.
-        sks_mode: Mode of the ServerlessService so far.
-        proxy_for_ns: For how long the activator has backed the revision; 0 when it does not.
-        shown: Desired scale the status shows so far, -1 for none.
-        probe_ok: Whether an activator would answer a probe sent now.
+    Arguments are those of ``decide`` and ``active_condition``; ``excess`` is the excess burst capacity of the decision,
+    ``shown`` the desired scale that the status shows so far, -1 for none.
 
     Source: kpa.go, ``Reconciler.ReconcileKind``.
     """

@@ -101,12 +101,7 @@ def _moment(clock: datetime, zone: ZoneInfo) -> datetime:
 
 
 def bounds(table: NDArray[np.int64], now_ns: int) -> tuple[int, int]:
-    """Least and most pods at a time of the run.
-
-    Args:
-        table: Result of ``changes``.
-        now_ns: Time since the beginning of the run.
-    """
+    """Least and most pods at a time since the beginning of the run, by the table of ``changes``."""
     place = 0
     while place + 1 < len(table) and table[place + 1, FROM_NS] <= now_ns:
         place += 1

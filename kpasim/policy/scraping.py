@@ -44,25 +44,14 @@ def choose_pods(
     wanted: int,
     chosen: NDArray[np.int64],
 ) -> int:
-    """Choose the pods whose statistics count in one scrape.
+    """Write the pods whose statistics count in one scrape to ``chosen``, at most ``wanted``, and count them.
 
     Pods that have run for a stable window come first, at random; younger ones, again at random, fill up. A pod that
-    does not answer is replaced by the next in that order. When fewer than ``wanted`` are found, Knative drops the
-    whole scrape.
+    does not answer is replaced by the next in that order. When fewer than ``wanted`` are found, Knative drops the whole
+    scrape.
 
-    Args:
-        pods: Ready pods.
-        count: How many of ``pods`` are valid.
-        started_ns: Start time of each pod, indexed by pod.
-        answers: Non-zero for the pods that answer in time, indexed by pod.
-        keys: Random draws, one for each place in ``pods``; lower ones are preferred.
-        now_ns: Time of the scrape.
-        window_ns: Stable window: the age from which a pod counts as old.
-        wanted: Sample size.
-        chosen: Where to write the chosen pods; at least ``wanted`` long.
-
-    Returns:
-        How many were chosen, at most ``wanted``.
+    The first ``count`` of ``pods`` are the ready ones; start times and ``answers`` (non-zero where a pod answers in
+    time) are indexed by pod, the random ``keys`` by place in ``pods``: lower ones are preferred.
 
     Source: stats_scraper.go, ``serviceScraper.scrapePods``; pods.go, ``PodAccessor.PodIPsSplitByAge``.
     """
@@ -103,14 +92,10 @@ def extrapolate(total: float, sample: float, population: float) -> float:
 def combine(
     statistics: NDArray[np.float64], chosen: NDArray[np.int64], count: int, sample: float, population: float
 ) -> tuple[float, float, float, float]:
-    """One statistic of the whole revision from those of the chosen pods.
+    """One statistic of the whole revision from those of the first ``count`` chosen pods.
 
-    Args:
-        statistics: Latest statistic of each pod, shape ``(pods, FIELDS)``.
-        chosen: Chosen pods.
-        count: How many of ``chosen`` are valid.
-        sample: Sample size the sums are divided by.
-        population: Ready pods.
+    ``statistics`` holds the latest of each pod, shape ``(pods, FIELDS)``; sums are divided by the sample size and
+    multiplied by the ready pods.
 
     Returns:
         Concurrency, proxied concurrency, arrivals per second, proxied arrivals per second.

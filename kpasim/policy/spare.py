@@ -11,12 +11,7 @@ from __future__ import annotations
 
 
 def desired(pods: int, spare_pods: int) -> int:
-    """Pods to ask for.
-
-    Args:
-        pods: The autoscaler's answer; below 0 it is not known yet and stays so. At 0 the spare pods stay.
-        spare_pods: Pods to add, 0 or more.
-    """
+    """The autoscaler's answer and the spare pods, which stay at 0; an answer below 0 is not known yet and stays so."""
     return pods if pods < 0 else pods + spare_pods
 
 

@@ -31,14 +31,10 @@ def total_value(
     concurrency_default: float,
     rps_default: float,
 ) -> float:
-    """What one pod can hold, in the scaling metric.
+    """What one pod can hold, in the scaling metric; any but ``rps`` defaults as concurrency does.
 
-    Args:
-        metric: Scaling metric; any but ``rps`` defaults as concurrency does.
-        container_concurrency: Limit per pod, 0 for none.
-        annotated_target: The revision's ``target``, ``None`` without one. The limit caps it for concurrency only.
-        concurrency_default: ``container-concurrency-target-default``.
-        rps_default: ``requests-per-second-target-default``.
+    The limit per pod, 0 for none, caps the revision's ``target`` for concurrency only. Defaults are those of
+    ``config-autoscaler``.
 
     Source: target.go, ``ResolveMetricTarget``.
     """
@@ -52,12 +48,7 @@ def total_value(
 
 
 def utilization(metric: str, annotated_utilization: float | None, concurrency_fraction: float) -> float:
-    """Share of a pod's total to aim at.
-
-    Args:
-        metric: Scaling metric.
-        annotated_utilization: The revision's ``target-utilization-percentage`` / 100, ``None`` without one.
-        concurrency_fraction: ``container-concurrency-target-percentage`` as a fraction.
+    """Share of a pod's total to aim at: the revision's own, else for concurrency that of the cluster.
 
     Source: target.go, ``ResolveMetricTarget``.
     """

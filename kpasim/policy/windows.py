@@ -105,13 +105,9 @@ def is_empty(ring: Ring, now_s: int) -> bool:
 
 
 def no_data(ring: Ring, now_s: int, scraped: bool) -> bool:
-    """Whether the autoscaler must skip this decision because it knows nothing.
+    """Whether the autoscaler must skip this decision because it knows nothing of the scaling metric.
 
-    Args:
-        ring: The stable ring of the scaling metric.
-        now_s: Second of the decision.
-        scraped: Whether the revision's pods are scraped, that is, unless its target burst capacity is -1. Without
-            scraping, silence means zero, not ignorance.
+    Where the pods are not scraped, as with a target burst capacity of -1, silence means zero, not ignorance.
 
     Source: pkg/autoscaler/metrics/collector.go, ``MetricCollector.StableAndPanicConcurrency``.
     """
