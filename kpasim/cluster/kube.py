@@ -44,6 +44,8 @@ IN_CLUSTER = "in-cluster"
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _AUTHORIZER = re.compile(r'(?:is )?forbidden: User ".*?" cannot \w+ ')
 _WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
+_METHODS = {"create": "post", "patch": "patch", "delete": "delete"}
+"""HTTP methods by verb, for those that are not a GET."""
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -165,7 +167,7 @@ class Kube:
             MissingError: There is none of that name.
             ClusterError: Any other answer but the object.
         """
-        return self._json("get", "get", resource, namespace, name, deadline=deadline)
+        return self._json("get", resource, namespace, name, deadline=deadline)
 
     def list_all(
         self,
@@ -182,7 +184,7 @@ class Kube:
             query = [("limit", str(_PAGE))]
             query += [("labelSelector", selector)] if selector else []
             query += [("continue", going_on)] if going_on else []
-            page = self._json("get", "list", resource, namespace, None, query=query, deadline=deadline)
+            page = self._json("list", resource, namespace, None, query=query, deadline=deadline)
             items = page.get("items")
             if not isinstance(items, list):
                 raise ClusterError(f"{self.name}: list {resource.rbac_name}: the answer is not a list")
@@ -209,7 +211,7 @@ class Kube:
                 call made it and its answer was lost.
         """
         query = [("fieldValidation", "Warn")] + ([("dryRun", "All")] if dry_run else [])
-        return self._json("post", "create", resource, namespace, None, query=query, body=body, deadline=deadline)
+        return self._json("create", resource, namespace, None, query=query, body=body, deadline=deadline)
 
     def patch(
         self,
@@ -225,7 +227,7 @@ class Kube:
         query = [("fieldValidation", "Warn")] + ([("dryRun", "All")] if dry_run else [])
         try:
             return self._json(
-                "patch", "patch", resource, namespace, name, query=query, body=list(operations),
+                "patch", resource, namespace, name, query=query, body=list(operations),
                 content_type="application/json-patch+json", deadline=deadline,
             )  # fmt: skip
         except RefusedError as error:
@@ -251,7 +253,7 @@ class Kube:
         if dry_run:
             body["dryRun"] = ["All"]
         try:
-            self._json("delete", "delete", resource, namespace, name, body=body, deadline=deadline)
+            self._json("delete", resource, namespace, name, body=body, deadline=deadline)
         except MissingError:
             return
 
@@ -262,7 +264,7 @@ class Kube:
         url = f"{PODS.path(namespace)}/{checked_name(pod, 'pod')}:{port:d}/proxy/{path}"
         what = f"{self.name}: get pods/proxy"
         try:
-            reply = self._call("get", "get", "pods/proxy", namespace, url, [], None, "", self.patience.request_s, what)
+            reply = self._call("get", "pods/proxy", namespace, url, [], None, "", self.patience.request_s, what)
             return self._read(reply, limit, what).decode("utf-8", "replace")
         except _LaterError as later:
             raise UnreachableError(f"{what}: {later}") from None
@@ -285,14 +287,13 @@ class Kube:
         read_s = self.patience.watch_s + self.patience.request_s
         what = f"{self.name}: watch {resource.rbac_name}"
         try:
-            reply = self._call("get", "watch", resource.rbac_name, namespace, url, query, None, "", read_s, what)
+            reply = self._call("watch", resource.rbac_name, namespace, url, query, None, "", read_s, what)
         except _LaterError as later:
             raise UnreachableError(f"{what}: {later}") from None
         return Watch(reply, what)
 
     def _json(
         self,
-        method: str,
         verb: str,
         resource: Resource,
         namespace: str | None,
@@ -314,7 +315,7 @@ class Kube:
             timeout_s = min(self.patience.request_s, max(1.0, budget.left_s))
             try:
                 reply = self._call(
-                    method, verb, resource.rbac_name, namespace, url, list(query), body, content_type, timeout_s, what
+                    verb, resource.rbac_name, namespace, url, list(query), body, content_type, timeout_s, what
                 )
                 text = self._read(reply, _MAX_LIST_BYTES if verb == "list" else _MAX_OBJECT_BYTES, what)
             except _LaterError as later:
@@ -338,7 +339,6 @@ class Kube:
 
     def _call(
         self,
-        method: str,
         verb: str,
         rbac_name: str,
         namespace: str | None,
@@ -356,7 +356,7 @@ class Kube:
         call = (verb, rbac_name, namespace)
         try:
             reply = self._dynamic.request(
-                method, url, body=body, query_params=query, serialize=False,
+                _METHODS.get(verb, "get"), url, body=body, query_params=query, serialize=False,
                 content_type=content_type or None, header_params={"Accept": "application/json"},
                 _request_timeout=(min(10.0, timeout_s), timeout_s),
             )  # fmt: skip

@@ -12,7 +12,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -226,34 +226,28 @@ class Recorder:
             ticks = list(self._ticks)
         found = Tables(requests=empty_columns("requests"), nodes={})
         times = ("created_s", "ready_s", "delete_requested_s", "gone_s", "scheduled_s", "containers_s")
-        found.pods = {"pod": np.array([pod.name for pod in pods], dtype=np.str_)}
-        found.pods |= {name: np.array([getattr(pod, name) for pod in pods], dtype=float) - zero_s for name in times}
-        found.pods |= {
-            name: np.array([getattr(pod, name) for pod in pods], dtype=np.str_) for name in ("instance_type", "node")
+        found.pods = {
+            "pod": _column(pods, "name", np.str_),
+            **{name: _column(pods, name, np.float64) - zero_s for name in times},
+            **{name: _column(pods, name, np.str_) for name in ("instance_type", "node")},
+            "restarts": _column(pods, "restarts", np.int64),
         }
-        found.pods["restarts"] = np.array([pod.restarts for pod in pods], dtype=np.int64)
+        rows = [row for _, row in scaling]
         found.scaling = {
             "t_s": np.array([at_s for at_s, _ in scaling], dtype=float) - zero_s,
-            **{
-                name: np.array([getattr(row, name) for _, row in scaling], dtype=np.int64)
-                for name in ("desired", "ready", "replicas")
-            },
-            **{
-                name: np.array([getattr(row, name) for _, row in scaling], dtype=np.str_)
-                for name in ("pa_active", "sks_mode")
-            },
+            **{name: _column(rows, name, np.int64) for name in ("desired", "ready", "replicas")},
+            **{name: _column(rows, name, np.str_) for name in ("pa_active", "sks_mode")},
         }
+        looks = [gauges for _, gauges, _ in ticks]
         found.ticks = {
             "t_s": np.array([at_s for at_s, _, _ in ticks], dtype=float) - zero_s,
-            "stable": np.array([gauges.stable for _, gauges, _ in ticks], dtype=float),
-            "panic": np.array([gauges.panic for _, gauges, _ in ticks], dtype=float),
-            "target": np.array([gauges.target for _, gauges, _ in ticks], dtype=float),
-            "desired_stable": _whole([_pods(gauges.stable, gauges.target) for _, gauges, _ in ticks]),
-            "desired_panic": _whole([_pods(gauges.panic, gauges.target) for _, gauges, _ in ticks]),
+            **{name: _column(looks, name, np.float64) for name in ("stable", "panic", "target")},
+            "desired_stable": _whole([_pods(gauges.stable, gauges.target) for gauges in looks]),
+            "desired_panic": _whole([_pods(gauges.panic, gauges.target) for gauges in looks]),
             "ready_pods": np.array([ready for _, _, ready in ticks], dtype=np.int64),
-            "panic_mode": _whole([gauges.panic_mode for _, gauges, _ in ticks]),
-            "excess_burst_capacity": np.array([gauges.excess for _, gauges, _ in ticks], dtype=float),
-            "desired": _whole([gauges.desired for _, gauges, _ in ticks]),
+            "panic_mode": _whole([gauges.panic_mode for gauges in looks]),
+            "excess_burst_capacity": _column(looks, "excess", np.float64),
+            "desired": _whole([gauges.desired for gauges in looks]),
         }
         return found
 
@@ -367,6 +361,10 @@ class Recorder:
         if stamped - 1.0 <= now <= stamped + 2.0:
             return now
         return stamped + 0.5
+
+
+def _column(rows: Sequence[Any], name: str, kind: Any) -> Any:
+    return np.array([getattr(row, name) for row in rows], dtype=kind)
 
 
 def _first(known: float, new: float) -> float:

@@ -73,7 +73,7 @@ def remember(settings: Settings, history: History, period: int, demand: NDArray[
 
 
 def observe(settings: Settings, history: History, now_ns: int, demand: float, length_ns: int) -> None:
-    """Remember a demand, in the unit of ``Settings.target``, that lasted ``length_ns``; ``now_ns`` is from period 0 on."""
+    """Remember a demand, in the unit of ``Settings.target``, that lasted ``length_ns``; times are from period 0."""
     period = now_ns // settings.period_ns
     row = period % len(history.owner)
     first = row * slots_of(settings)

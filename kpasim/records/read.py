@@ -28,16 +28,8 @@ _BY_HEADER: tuple[tuple[set[str], Callable[..., Record]], ...] = (
     ({"timeStamp", "elapsed"}, loadtools.read_jmeter),
     (
         {
-            "gmt_create",
-            "predict_type",
-            "predict_status",
-            "exec_time_seconds",
-            "groupId",
-            "prompt_length",
-            "num_images_per_prompt",
-            "num_inference_steps",
-            "checkpoint_model_version_id",
-            "num_lora",
+            "gmt_create", "predict_type", "predict_status", "exec_time_seconds", "groupId", "prompt_length",
+            "num_images_per_prompt", "num_inference_steps", "checkpoint_model_version_id", "num_lora",
         },
         traces.read_gentd26,
     ),
@@ -46,18 +38,13 @@ _BY_HEADER: tuple[tuple[set[str], Callable[..., Record]], ...] = (
     ({"HashApp", "HashFunction", *map(str, range(1, traces.MINUTES_PER_DAY + 1))}, traces.read_azure_2019),
     (
         {
-            "HashApp",
-            "HashFunction",
-            "Average",
-            "Count",
-            "Minimum",
-            "Maximum",
+            "HashApp", "HashFunction", "Average", "Count", "Minimum", "Maximum",
             *(f"percentile_Average_{p}" for p in (0, 1, 25, 50, 75, 99, 100)),
         },
         traces.read_azure_2019_durations,
     ),
     ({"app", "func", "end_timestamp", "duration"}, traces.read_azure_2021),
-)
+)  # fmt: skip
 """Header columns that only one kind of file has, the more particular first."""
 
 

@@ -28,27 +28,15 @@ from kpasim.records.source import rows
 NAMES = {
     "start": ("start", "arrival", "arrived", "sent", "timestamp", "time", "t", "offset", "begin", "ts", "created"),
     "duration": (
-        "duration",
-        "latency",
-        "response_time",
-        "elapsed",
-        "service",
-        "service_time",
-        "exec_time",
-        "seconds",
-        "request_time",
-        "request_duration",
-        "inference_time",
-        "processing_time",
-        "total_time",
-        "time_total",
+        "duration", "latency", "response_time", "elapsed", "service", "service_time", "exec_time", "seconds",
+        "request_time", "request_duration", "inference_time", "processing_time", "total_time", "time_total",
     ),
     "status": ("status", "status_code", "code", "response_code", "http_status"),
     "censored": ("censored", "timed_out", "timeout"),
     "class": ("class", "kind", "type", "label", "endpoint", "path", "route", "operation"),
     "instance_type": ("instance_type", "gpu"),
     "pod": ("pod", "server", "instance"),
-}
+}  # fmt: skip
 """What a column is called, in lower case and without unit, the likelier name first."""
 
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0}

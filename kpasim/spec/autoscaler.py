@@ -263,10 +263,8 @@ def _config_faults(c: AutoscalerConfig, unread: set[str]) -> Iterable[tuple[str,
     percentage = "container-concurrency-target-percentage"
     fraction = c.container_concurrency_target_fraction
     if fraction <= 0 or fraction > 1:
-        yield (
-            percentage,
-            f"{format_float(fraction * 100)} % is out of range (must be in (0, 100], or a fraction in (0, 1])",
-        )
+        bounds = "must be in (0, 100], or a fraction in (0, 1]"
+        yield percentage, f"{format_float(fraction * 100)} % is out of range ({bounds})"
     elif fraction * c.container_concurrency_target_default < targets.TARGET_MIN and not unread & {
         "container_concurrency_target_fraction", "container_concurrency_target_default"
     }:  # fmt: skip
@@ -276,15 +274,11 @@ def _config_faults(c: AutoscalerConfig, unread: set[str]) -> Iterable[tuple[str,
             f"{_g(fraction * c.container_concurrency_target_default)} requests per pod (must be at least 0.01)",
         )
     if c.requests_per_second_target_default < targets.TARGET_MIN:
-        yield (
-            "requests-per-second-target-default",
-            f"{_g(c.requests_per_second_target_default)} is out of range (must be at least 0.01)",
-        )
+        value = _g(c.requests_per_second_target_default)
+        yield "requests-per-second-target-default", f"{value} is out of range (must be at least 0.01)"
     if c.target_burst_capacity < 0 and c.target_burst_capacity != -1:
-        yield (
-            "target-burst-capacity",
-            f"{_g(c.target_burst_capacity)} is out of range (must be at least 0, or -1 for no limit)",
-        )
+        value = _g(c.target_burst_capacity)
+        yield "target-burst-capacity", f"{value} is out of range (must be at least 0, or -1 for no limit)"
     for key, rate in (("max-scale-up-rate", c.max_scale_up_rate), ("max-scale-down-rate", c.max_scale_down_rate)):
         if rate <= 1:
             yield key, f"{_g(rate)} is out of range (must be above 1)"
@@ -298,22 +292,16 @@ def _config_faults(c: AutoscalerConfig, unread: set[str]) -> Iterable[tuple[str,
     elif c.stable_window_s != int(c.stable_window_s):
         yield "stable-window", f"{window} is finer than a second (must be whole seconds)"
     if c.scale_to_zero_grace_period_s <= 0:
-        yield (
-            "scale-to-zero-grace-period",
-            f"{duration_text(c.scale_to_zero_grace_period_s)} is out of range (must be above 0s)",
-        )
+        value = duration_text(c.scale_to_zero_grace_period_s)
+        yield "scale-to-zero-grace-period", f"{value} is out of range (must be above 0s)"
     if c.scale_to_zero_pod_retention_period_s < 0:
-        yield (
-            "scale-to-zero-pod-retention-period",
-            f"{duration_text(c.scale_to_zero_pod_retention_period_s)} is negative (must be at least 0s)",
-        )
+        value = duration_text(c.scale_to_zero_pod_retention_period_s)
+        yield "scale-to-zero-pod-retention-period", f"{value} is negative (must be at least 0s)"
+    delay = duration_text(c.scale_down_delay_s)
     if c.scale_down_delay_s < 0:
-        yield "scale-down-delay", f"{duration_text(c.scale_down_delay_s)} is negative (must be at least 0s)"
+        yield "scale-down-delay", f"{delay} is negative (must be at least 0s)"
     elif c.scale_down_delay_s != int(c.scale_down_delay_s):
-        yield (
-            "scale-down-delay",
-            f"{duration_text(c.scale_down_delay_s)} is finer than a second (must be whole seconds)",
-        )
+        yield "scale-down-delay", f"{delay} is finer than a second (must be whole seconds)"
     yield from _scale_faults(c)
 
 
@@ -378,13 +366,14 @@ def validate_annotations(annotations: Mapping[str, str], config: AutoscalerConfi
     Source:
         knative/serving@98e5ef9, pkg/apis/autoscaling/annotation_validation.go
     """
-    faults: list[tuple[str, str]] = []
-    faults += _class_faults(annotations)
-    faults += _min_max_faults(annotations, config)
-    faults += _float_faults(annotations)
-    faults += _duration_faults(annotations)
-    faults += _word_faults(annotations, config)
-    faults += _initial_scale_faults(annotations, config)
+    faults = (
+        *_class_faults(annotations),
+        *_min_max_faults(annotations, config),
+        *_float_faults(annotations),
+        *_duration_faults(annotations),
+        *_word_faults(annotations, config),
+        *_initial_scale_faults(annotations, config),
+    )
     return [Problem(key, message) for key, message in faults]
 
 
@@ -423,19 +412,11 @@ def _min_max_faults(annotations: Mapping[str, str], config: AutoscalerConfig) ->
         faults.append((max_key, f"max-scale = {most} is less than min-scale = {least}"))
     if config.max_scale_limit and max_found:
         if most > config.max_scale_limit:
-            faults.append(
-                (
-                    max_key,
-                    f"{most} is out of range (must be in [1, {config.max_scale_limit}], the cluster's max-scale-limit)",
-                )
-            )
+            bounds = f"[1, {config.max_scale_limit}], the cluster's max-scale-limit"
+            faults.append((max_key, f"{most} is out of range (must be in {bounds})"))
         elif most == 0:
-            faults.append(
-                (
-                    max_key,
-                    f"0 means no limit, which max-scale-limit forbids (must be in [1, {config.max_scale_limit}])",
-                )
-            )
+            bounds = f"must be in [1, {config.max_scale_limit}]"
+            faults.append((max_key, f"0 means no limit, which max-scale-limit forbids ({bounds})"))
     found = find_annotation(annotations, "activation-scale")
     if found:
         key, text = found
@@ -473,11 +454,8 @@ def _float_faults(annotations: Mapping[str, str]) -> Iterable[tuple[str, str]]:
         if name in _FLOAT_BOUNDS:
             low, high = _FLOAT_BOUNDS[name]
             if value < low or value > high:
-                hint = (
-                    f"; {_g(value * 100)} for {_g(value * 100)} %"
-                    if name.startswith("target") and 0.01 <= value < 1
-                    else ""
-                )
+                is_fraction = name.startswith("target") and 0.01 <= value < 1
+                hint = f"; {_g(value * 100)} for {_g(value * 100)} %" if is_fraction else ""
                 yield key, f"{text} is out of range (must be in [{low:g}, {high:g}]{hint})"
         elif name == "target":
             if value < targets.TARGET_MIN:
@@ -550,10 +528,8 @@ def _initial_scale_faults(annotations: Mapping[str, str], config: AutoscalerConf
     if value < 0:
         yield key, f"{text} is out of range (must be at least 0)"
     elif value == 0 and not config.allow_zero_initial_scale:
-        yield (
-            key,
-            "0 is not allowed by this cluster (set allow-zero-initial-scale: true in config-autoscaler, or at least 1)",
-        )
+        way = "set allow-zero-initial-scale: true in config-autoscaler, or at least 1"
+        yield key, f"0 is not allowed by this cluster ({way})"
 
 
 # --- resolution -------------------------------------------------------------------------------------------------------

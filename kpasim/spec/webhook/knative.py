@@ -122,11 +122,8 @@ def _metadata(meta: Object) -> Faults:
         yield Fault("service-name", ("name",), "is missing (a Service has a name)")
     for key in meta.get("annotations", {}):
         if key.startswith(PREFIX[:-1]):
-            yield Fault(
-                "annotation-on-service",
-                ("annotations", key),
-                "is refused by Knative here, where it would do nothing (move it to spec.template.metadata.annotations)",
-            )
+            message = "is refused by Knative here, where it would do nothing (move it to "
+            yield Fault("annotation-on-service", ("annotations", key), f"{message}spec.template.metadata.annotations)")
     yield from _duration_annotation(
         meta.get("annotations", {}),
         ("serving.knative.dev/rollout-duration", "serving.knative.dev/rolloutDuration"),
@@ -157,10 +154,8 @@ def annotation_faults(annotations: Mapping[str, str], cluster: Cluster) -> Fault
     for key in annotations:
         if key.startswith(_NETWORKING) and key not in _NETWORKING_KEYS:
             yield Fault("networking-annotation", (key,), "is not an annotation that Knative knows, and is refused")
-    share = next(
-        (QUEUE + name for name in ("resource-percentage", "resourcePercentage") if QUEUE + name in annotations), ""
-    )
-    if share:
+    shares = (QUEUE + name for name in ("resource-percentage", "resourcePercentage"))
+    if share := next((key for key in shares if key in annotations), ""):
         try:
             value = parse_float(annotations[share])
         except ValueError:
@@ -237,17 +232,11 @@ def _revision(pod: Object, cluster: Cluster) -> Faults:
     limits = cluster.defaults
     concurrency = pod.get("containerConcurrency", limits.container_concurrency)
     if concurrency == 0 and not limits.allow_container_concurrency_zero:
-        yield Fault(
-            "container-concurrency",
-            ("containerConcurrency",),
-            "0 is forbidden by allow-container-concurrency-zero (must be at least 1)",
-        )
+        message = "0 is forbidden by allow-container-concurrency-zero (must be at least 1)"
+        yield Fault("container-concurrency", ("containerConcurrency",), message)
     elif not 0 <= concurrency <= limits.container_concurrency_max_limit:
-        yield Fault(
-            "container-concurrency",
-            ("containerConcurrency",),
-            f"{concurrency} is out of range (must be in [0, {limits.container_concurrency_max_limit}])",
-        )
+        message = f"{concurrency} is out of range (must be in [0, {limits.container_concurrency_max_limit}])"
+        yield Fault("container-concurrency", ("containerConcurrency",), message)
 
 
 def pod_faults(pod: Object, cluster: Cluster) -> Faults:
@@ -284,9 +273,8 @@ def _pod_fields(pod: Object, cluster: Cluster) -> Faults:
 
 def _is_set(key: str, value: Any) -> bool:
     """Whether Go's decoder leaves anything in the field: pointers count even where they are empty."""
-    return key in {"affinity", "dnsConfig", "securityContext", "shareProcessNamespace", "runtimeClassName"} or bool(
-        value
-    )
+    pointers = {"affinity", "dnsConfig", "securityContext", "shareProcessNamespace", "runtimeClassName"}
+    return key in pointers or bool(value)
 
 
 def _off(feature: str) -> str:
@@ -422,9 +410,8 @@ def _containers(containers: Sequence[Object], volumes: Mapping[str, Object], clu
         return
     ports = [port for one in containers for port in one.get("ports", [])]
     if not ports and len(containers) > 1:
-        yield Fault(
-            "ports", ("containers",), f"none of {len(containers)} containers has a port (exactly one must have one)"
-        )
+        message = f"none of {len(containers)} containers has a port (exactly one must have one)"
+        yield Fault("ports", ("containers",), message)
     elif len(ports) > 1:
         yield Fault("ports", ("containers",), f"{len(ports)} ports are listed (one is allowed, over all containers)")
     port_name = next((one["ports"][0].get("name") for one in reversed(containers) if one.get("ports")), "") or "http"
@@ -539,9 +526,8 @@ def _sidecar_probes(one: Object, cluster: Cluster) -> Faults:
         if name not in one:
             continue
         if not cluster.enables(PROBING):
-            yield Fault(
-                "sidecar-probe", (name,), f"a container without a port may have no probe; it {_off(PROBING)}", PROBING
-            )
+            message = f"a container without a port may have no probe; it {_off(PROBING)}"
+            yield Fault("sidecar-probe", (name,), message, PROBING)
         else:
             yield from below((name,), _handler(one[name], None))
             if name == "readinessProbe":
@@ -587,10 +573,7 @@ def _readiness(probe: Object) -> Faults:
     for key in ("failureThreshold", "timeoutSeconds"):
         value = probe.get(key, 0)
         if period == 0 and value != 0:
-            yield Fault(
-                "probe-without-period",
-                (key,),
-                f"{key} needs periodSeconds: without it Knative probes as often as it can, and refuses this field",
-            )
+            message = f"{key} needs periodSeconds: without it Knative probes as often as it can, and refuses this field"
+            yield Fault("probe-without-period", (key,), message)
         elif period and value < 0:
             yield Fault("probe-number", (key,), f"{value} is below 1")

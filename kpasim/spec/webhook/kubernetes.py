@@ -93,11 +93,8 @@ def _container(one: Object, *, serves: bool) -> Faults:
     if name and not names.is_label(name):
         yield Fault("pod-container-name", ("name",), f"{name!r} is not a name (must be a DNS label)")
     if one.get("imagePullPolicy", "") not in {"", "Always", "IfNotPresent", "Never"}:
-        yield Fault(
-            "pod-pull-policy",
-            ("imagePullPolicy",),
-            f"{one['imagePullPolicy']!r} is not right (must be Always, IfNotPresent or Never)",
-        )
+        message = f"{one['imagePullPolicy']!r} is not right (must be Always, IfNotPresent or Never)"
+        yield Fault("pod-pull-policy", ("imagePullPolicy",), message)
     yield from _env(one)
     for probe in PROBES:
         # queue-proxy runs the readiness probe itself, and Knative writes the port of a liveness probe.
@@ -136,17 +133,15 @@ def _reference(source: Object, paths: Collection[str], *, in_volume: bool) -> Fa
     if field is not None:
         path, subscript = field.get("fieldPath", ""), _SUBSCRIPT.fullmatch(field.get("fieldPath", ""))
         if field.get("apiVersion", "v1") not in {"", "v1"}:
-            yield Fault(
-                "pod-reference", ("fieldRef", "apiVersion"), f"{field['apiVersion']!r} is not right (must be v1)"
-            )
+            message = f"{field['apiVersion']!r} is not right (must be v1)"
+            yield Fault("pod-reference", ("fieldRef", "apiVersion"), message)
         elif subscript:
             key = subscript[2].lower() if subscript[1] == "annotations" else subscript[2]
             if not names.is_qualified(key):
                 yield Fault("pod-reference", ("fieldRef", "fieldPath"), f"{key!r} is not a key")
         elif path not in paths:
-            yield Fault(
-                "pod-reference", ("fieldRef", "fieldPath"), f"{path!r} is not right (must be {', '.join(paths)})"
-            )
+            message = f"{path!r} is not right (must be {', '.join(paths)})"
+            yield Fault("pod-reference", ("fieldRef", "fieldPath"), message)
     resource = source.get("resourceFieldRef")
     if resource is None:
         return
@@ -158,9 +153,8 @@ def _reference(source: Object, paths: Collection[str], *, in_volume: bool) -> Fa
         yield Fault("pod-reference", ("resourceFieldRef", "resource"), message)
     divisor = canonical(resource.get("divisor", "0"))
     if divisor != "0" and divisor not in (("1", "1m") if name == "cpu" else _DIVISORS):
-        yield Fault(
-            "pod-reference", ("resourceFieldRef", "divisor"), f"{divisor} is not right (must be 1, 1Mi and the like)"
-        )
+        message = f"{divisor} is not right (must be 1, 1Mi and the like)"
+        yield Fault("pod-reference", ("resourceFieldRef", "divisor"), message)
 
 
 def _env(one: Object) -> Faults:
@@ -195,9 +189,7 @@ def _env(one: Object) -> Faults:
 def _probe(probe: Object, *, once: bool, rewritten: bool) -> Faults:
     if not any(handler in probe for handler in HANDLERS):
         yield Fault("pod-probe", (), "has no handler (one of httpGet, tcpSocket, exec, grpc)")
-    for key in (
-        "initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold",
-    ):  # fmt: skip
+    for key in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
         if probe.get(key, 0) < 0:
             yield Fault("pod-probe", (key,), f"{probe[key]} is negative")
     if once and probe.get("successThreshold", 0) not in {0, 1}:
@@ -244,10 +236,8 @@ def _resources(resources: Object) -> Faults:
                 yield Fault("pod-resources", ("requests", name), f"{value} must equal the limit of {limits[name]}")
         elif not overcommits:
             yield Fault("pod-resources", ("requests", name), f"needs a limit of the same size: limits {name}: {value}")
-    if any(name.startswith("hugepages-") for name in (*limits, *requests)) and not {"cpu", "memory"} & {
-        *limits,
-        *requests,
-    }:
+    named = {*limits, *requests}
+    if any(name.startswith("hugepages-") for name in named) and not {"cpu", "memory"} & named:
         yield Fault("pod-resources", (), "hugepages need a limit or a request of cpu or memory")
 
 
@@ -273,11 +263,7 @@ def _resource(name: str, value: Fraction) -> Faults:
     elif name.startswith("hugepages-") and not _is_pages(name.removeprefix("hugepages-"), value):
         yield Fault("pod-resources", (), f"is not a whole number of pages of {name.removeprefix('hugepages-')}")
     elif extended and value.denominator != 1:
-        yield Fault(
-            "pod-resources",
-            (),
-            f"{float(value):g} is not a whole number ({name} comes in whole ones)",
-        )
+        yield Fault("pod-resources", (), f"{float(value):g} is not a whole number ({name} comes in whole ones)")
 
 
 # --- volumes, security, scheduling ------------------------------------------------------------------------------------
