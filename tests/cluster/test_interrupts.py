@@ -21,8 +21,9 @@ from click.testing import CliRunner
 
 from kpasim.cli.cluster import command
 from kpasim.cluster import objects
-from kpasim.cluster.clean import clean, leftovers
+from kpasim.cluster.clean import leftovers
 from kpasim.cluster.deadline import Deadline
+from kpasim.cluster.deploy import withdraw
 from kpasim.cluster.errors import InterruptedRunError
 from kpasim.cluster.interrupts import Interrupts
 from kpasim.cluster.kube import connect
@@ -241,7 +242,7 @@ def test_an_interrupted_run_does_not_say_that_it_removed_what_is_there(cluster: 
     finally:
         cluster.do(cluster.fake.server.faults.faults.clear)
         for one in leftovers(kube, "default"):
-            clean(kube, one, Deadline(10, "clean"))
+            withdraw(kube, one.deployed, one.run, Deadline(10, "clean"))
         kube.close()
     assert left(cluster) == []
 

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from kpasim.cli.main import cli
 from kpasim.cluster import objects
 from kpasim.cluster.calibration import one_pod
-from kpasim.cluster.clean import clean, leftovers
+from kpasim.cluster.clean import leftovers
 from kpasim.cluster.deadline import Deadline
-from kpasim.cluster.deploy import Waits
+from kpasim.cluster.deploy import Waits, withdraw
 from kpasim.cluster.errors import ClusterError, MissingError, RefusedError
 from kpasim.cluster.fake.cluster import CONTEXT
 from kpasim.cluster.live import LiveRun, live
@@ -214,7 +214,7 @@ def test_what_a_killed_run_left_is_one_inference_service(
 
     monkeypatch.setattr(kube, "list_all", without)
     found = leftovers(kube, "default")
-    done = [clean(kube, one, Deadline(15, "clean")) for one in found]
+    done = [withdraw(kube, one.deployed, one.run, Deadline(15, "clean")) for one in found]
     kube.close()
 
     assert [str(one.deployed) for one in found] == ["InferenceService default/kept"]

@@ -10,8 +10,9 @@ import pytest
 
 from kpasim.cluster import objects
 from kpasim.cluster.bill import Bill
-from kpasim.cluster.clean import clean, leftovers
+from kpasim.cluster.clean import leftovers
 from kpasim.cluster.deadline import Deadline
+from kpasim.cluster.deploy import withdraw
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.live import LiveRun, live
 
@@ -123,7 +124,7 @@ def test_a_run_that_keeps_its_service_says_how_to_remove_it(cluster: Running):
 
     found = leftovers(kube, "default")
     for one in found:
-        clean(kube, one, Deadline(10, "clean"))
+        withdraw(kube, one.deployed, one.run, Deadline(10, "clean"))
     kube.close()
     assert [(one.deployed.name, one.run, one.adopted) for one in found] == [("kept", "abc123", False)]
     config = str(cluster.fake.kubeconfig)

@@ -9,9 +9,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from kpasim.cluster import objects
-from kpasim.cluster.clean import clean, leftovers
+from kpasim.cluster.clean import leftovers
 from kpasim.cluster.deadline import Deadline
-from kpasim.cluster.deploy import import_from_cluster
+from kpasim.cluster.deploy import import_from_cluster, withdraw
 from kpasim.cluster.discover import gateway_url
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.live import LiveRun, live
@@ -79,7 +79,7 @@ def do_everything(cluster: Running) -> list[str]:
             objects.SERVICES, "default", service(name="left", timeoutSeconds=5) | {"metadata": left | {"name": "left"}}
         )
         for found in leftovers(kube, "default"):
-            clean(kube, found, Deadline(60, "clean"))
+            withdraw(kube, found.deployed, found.run, Deadline(60, "clean"))
         assert gateway_url(kube, "istio") == "http://gateway.example.org"
         assert gateway_url(kube, "alb") == "http://alb.example.org"
     finally:
@@ -179,7 +179,7 @@ def test_a_missing_permission_is_named(cluster: Running, verb: str, resource: st
     finally:
         cluster.do(lambda: setattr(cluster.fake.server, "rules", RULES))
         for found in leftovers(kube, "default"):
-            clean(kube, found, Deadline(60, "clean"))
+            withdraw(kube, found.deployed, found.run, Deadline(60, "clean"))
         kube.close()
     lines = [line for line in told if f"{name}: this account may not {verb} " in line]
     assert lines
