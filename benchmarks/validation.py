@@ -27,7 +27,7 @@ from benchmarks.fidelity import COVERED, inside
 from benchmarks.pages import put, table
 from kpasim.cluster.calibration import Calibration, Crowd
 from kpasim.results.tables import Tables, read_run_folder
-from kpasim.studies.compare import FIGURES, compare_run
+from kpasim.studies.compare import FIGURES, Measured, compare
 from tests import live_runs, real_runs
 
 PAGE, PROGRAM = "docs/fidelity.md", "benchmarks/validation.py"
@@ -90,7 +90,7 @@ def live_rows(seed: int = 1) -> list[Row]:
     for name in live_runs.names():
         run, tables, _ = read_run_folder(live_runs.folder(name))
         model = calibrated(run["experiment"]["model"], tables, seed)
-        found = compare_run(run, tables, model=model, seed=seed)
+        found = compare(Measured(run, tables), model=model, seed=seed)
         rows.append(row_of(name, "", found.metrics, FIGURES))
     return rows
 
@@ -116,7 +116,7 @@ def real_rows(seed: int = 1) -> list[Row]:
         model = calibrate(real_runs.folder(by), experiment_of(*read[by]), seed=seed).model
         for name in names:
             if name != by:
-                found = compare_run(*read[name], model=model, seed=seed)
+                found = compare(Measured(*read[name]), model=model, seed=seed)
                 rows.append(row_of(name, by, found.metrics, JUDGED))
     return rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -14,6 +14,20 @@ from kpasim.cli.output import note, number, print_json, progress, show_tables, s
 
 if TYPE_CHECKING:
     from kpasim.studies.calibrate import Calibration
+
+
+class How(TypedDict):
+    """Options that `studies.calibrate.calibrate` takes as they are."""
+
+    candidate: str
+    service: str
+    reproduce: bool
+    without: tuple[str, ...]
+    only: str
+    direct: bool
+    skip_bad: bool
+    seed: int
+    effort: float
 
 
 @click.command(
@@ -104,7 +118,7 @@ def command(
     clients: tuple[str, ...],
     plot: bool,
     as_json: bool,
-    **how: Any,
+    **how: Unpack[How],
 ) -> None:
     """Fit a model to measured FILES, with intervals.
 

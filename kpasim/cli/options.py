@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
 import click
 
@@ -34,6 +34,14 @@ cluster_config: Decorator = click.option(
     metavar="FILE",
     help="ConfigMaps of the cluster, a List of them, or a KnativeServing of Knative's operator; repeatable.",
 )
+
+
+class Quick(TypedDict):
+    """What `of_manifest` gives a command."""
+
+    hey_flags: str | None
+    service_time: str | None
+    cold_start: str | None
 
 
 def of_manifest(function: Callable[..., Any]) -> Callable[..., Any]:

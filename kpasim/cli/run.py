@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
@@ -98,7 +98,8 @@ def command(
     out: str | None,
     openmetrics: str | None,
     as_json: bool,
-    **quick: str | None,
+    manifest: str | None,
+    **quick: Unpack[options.Quick],
 ) -> None:
     """Simulate EXPERIMENT: failed requests, latency, cost; then the scaling timeline and all figures.
 
@@ -112,7 +113,7 @@ def command(
 
     changes = parse_settings(settings)
     wanted = [parse_slo(text) for text in slo]
-    what = chosen_experiment(experiment, write_experiment, cluster_config, **quick)
+    what = chosen_experiment(experiment, quick, cluster_config, manifest, write_experiment)
     if changes and write_experiment:
         note(f"The changes of --set are not in {write_experiment}.")
     what = with_settings(what, changes)
@@ -262,12 +263,12 @@ def compare(
 
 def chosen_experiment(
     experiment: str | None,
-    write_experiment: str | None,
+    quick: options.Quick,
     cluster_config: tuple[str, ...],
     manifest: str | None = None,
-    **quick: str | None,
+    write_experiment: str | None = None,
 ) -> Experiment:
-    """The experiment of a file, or of a manifest and the options that go with it, see `options.of_manifest`."""
+    """The experiment of a file, or of a manifest and the options that go with it."""
     from kpasim.spec.experiment import load
     from kpasim.studies.check import is_manifest
 

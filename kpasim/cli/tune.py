@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
@@ -92,7 +92,7 @@ def command(
     write_to: str | None,
     engine: Any,
     as_json: bool,
-    **quick: str | None,
+    **quick: Unpack[options.Quick],
 ) -> None:
     """Find the cheapest settings of EXPERIMENT that meet all SLOs, and write them into its manifest.
 
@@ -116,7 +116,7 @@ def command(
     if quick["hey_flags"]:
         from kpasim.cli.run import chosen_experiment
 
-        what, axes = chosen_experiment(experiment, None, cluster_config, **quick), None
+        what, axes = chosen_experiment(experiment, quick, cluster_config), None
     else:
         what, axes = read(experiment, cluster_config)
     what = with_settings(what, parse_settings(settings))

@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
 from kpasim.cli import options
+
+if TYPE_CHECKING:
+    from kpasim.cluster.discover import Gateway
+
+
+class Given(TypedDict):
+    """Options that are fields of `cluster.validate.Settings`."""
+
+    target: str | None
+    kubeconfig: str | None
+    namespace: str | None
+    image: str | None
+    gateway: Gateway
+    url: str | None
+    host: str | None
+    keep: bool
+    adopt: bool
+    dry_run: bool
+    max_cost: float | None
 
 
 @click.command("validate", epilog="\b\nTry: kpasim validate experiments/validate-local.yaml --target local")
@@ -79,7 +98,7 @@ def command(
     ready_timeout: float,
     out: Path | None,
     as_json: bool,
-    **given: Any,
+    **given: Unpack[Given],
 ) -> None:
     """Run EXPERIMENT on a cluster and compare the measurement with the prediction.
 
@@ -116,7 +135,6 @@ def command(
         request = replace(request, path=path)
     if body is not None:
         request = replace(request, bodies=read_bodies(body))
-    # The other options have the names of the fields.
     how = Settings(
         **given,
         request=replace(request, headers=parse_headers(headers)),

@@ -125,13 +125,35 @@ class Comparison:
         }
 
 
-def compare_run(run: Mapping[str, Any], tables: Tables, **how: Any) -> Comparison:
-    """As ``compare``, for a run that has been read already."""
-    return compare((run, tables), **how)
+class Measured(NamedTuple):
+    """A measured run.
+
+    Attributes:
+        run: Its run.json.
+        tables: Its tables.
+        folder: Where it lies, which errors name.
+    """
+
+    run: Mapping[str, Any]
+    tables: Tables
+    folder: Path = Path()
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Measured:
+        """The run of a folder.
+
+        Raises:
+            RecordError: It cannot be read.
+        """
+        if not Path(folder, "run.json").exists():
+            wrong = "holds no run (no run.json)" if Path(folder).is_dir() else "no such folder"
+            raise RecordError(folder, [Problem("", f"{wrong}; kpasim run --out and kpasim validate leave one")])
+        run, tables, _ = read_run_folder(folder)
+        return cls(run, tables, Path(folder))
 
 
 def compare(
-    folder: str | Path | tuple[Mapping[str, Any], Tables],
+    measured: str | Path | Measured,
     *,
     replications: int = REPLICATIONS,
     service_times: ServiceTimes | None = None,
@@ -147,7 +169,7 @@ def compare(
     """Simulate the experiment of a run folder and put the prediction beside the measurement.
 
     Args:
-        folder: The run folder, or run.json and the tables of one.
+        measured: The run, or its folder.
         replications: How many runs make the prediction.
         service_times: ``"recorded"``: the k-th start of service takes the k-th measured time, the k-th pod starts as
             long as the k-th measured one, and an open loop's requests are sent when they were; what remains is the
@@ -170,13 +192,7 @@ def compare(
         ExperimentError: It does not describe an experiment, or a tolerance is none.
         RunError: A tolerance is for no metric that there is, or recorded times are asked for beside a model.
     """
-    if isinstance(folder, tuple):
-        (run, tables), base = folder, Path()
-    else:
-        if not Path(folder, "run.json").exists():
-            wrong = "holds no run (no run.json)" if Path(folder).is_dir() else "no such folder"
-            raise RecordError(folder, [Problem("", f"{wrong}; kpasim run --out and kpasim validate leave one")])
-        (run, tables, _), base = read_run_folder(folder), Path(folder)
+    run, tables, base = measured if isinstance(measured, Measured) else Measured.read(measured)
     own_prediction = model is not None or experiment is not None
     if own_prediction and service_times == "recorded":
         raise RunError("--service-times recorded: a model or an experiment of your own is judged by its own times")
@@ -203,16 +219,15 @@ def compare(
     )
     if run.get("interrupted"):
         notes.append(f"The run ended early ({run['interrupted']}): it holds a part of its load.")
-    measured = dict(flattened(summarise(tables, float(run["end_s"]), experiment.gpus_per_pod)))
+    actual = dict(flattened(summarise(tables, float(run["end_s"]), experiment.gpus_per_pod)))
     metrics = {
-        name: {"measured": measured.get(figure), **prediction(result.figures, figure)}
-        for name, figure in FIGURES.items()
+        name: {"measured": actual.get(figure), **prediction(result.figures, figure)} for name, figure in FIGURES.items()
     }
     return Comparison(
         name=name_of(run),
         source=str(run.get("source", "measured")),
         metrics=metrics,
-        failures=failed(measured, result.figures),
+        failures=failed(actual, result.figures),
         wasserstein_s=wasserstein(tables, result),
         pod_created_s=creations(tables, result),
         changes=alignment.changes(tables, result.outcomes),

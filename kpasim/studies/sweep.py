@@ -447,8 +447,8 @@ class _Crew:
             )
             for units in runs(missing, self._longest(len(missing)))
         ]
-        how: dict[str, Any] = {"backend": self._backend, "address": self._address, "processes": self._processes}
-        for units, columns in spread(execute_chunk, chunks, **how):
+        done = spread(execute_chunk, chunks, backend=self._backend, address=self._address, processes=self._processes)
+        for units, columns in done:
             journal.add(units, columns)
             self._done += plan.replications_of(units)
             self._progress(self._done, self._all)

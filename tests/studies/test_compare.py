@@ -12,7 +12,7 @@ import pytest
 from kpasim.errors import ExperimentError, RunError
 from kpasim.results.tables import read_run_folder
 from kpasim.spec.experiment import METRICS
-from kpasim.studies.compare import FIGURES, Comparison, compare, compare_run, two_modes
+from kpasim.studies.compare import FIGURES, Comparison, Measured, compare, two_modes
 from kpasim.studies.measured.align import changes_by_chance, tick_phase_s
 from kpasim.studies.measured.described import experiment_of, starts_of
 from kpasim.studies.run import simulate
@@ -133,7 +133,7 @@ def test_failed_requests_outside_their_interval_are_named():
     """Sixteen of sixty failed; were each request three times as long, more than half would have."""
     run, tables, _ = read_run_folder(live_runs.folder("partfail"))
     model = {"name": "slow", "service-time": {"distribution": "lognormal", "median": "4s", "sigma": 0.3}}
-    found = compare_run(run, tables, replications=20, model=model, seed=1)
+    found = compare(Measured(run, tables), replications=20, model=model, seed=1)
 
     assert found.failures["errors"]["lo"] > 30
     assert "errors" in found.outside
@@ -159,11 +159,11 @@ def test_a_folder_without_its_load_is_compared_by_its_experiment(tmp_path):
     """run.json names the load twice; one of the two is enough, and no load at all is told in a line."""
     run, tables, _ = read_run_folder(live_runs.folder("warm1"))
     bare = {key: value for key, value in run.items() if key != "workload"}
-    found = compare_run(bare, tables, replications=5, seed=1)
+    found = compare(Measured(bare, tables), replications=5, seed=1)
 
-    assert found.metrics["p50_s"] == compare_run(run, tables, replications=5, seed=1).metrics["p50_s"]
+    assert found.metrics["p50_s"] == compare(Measured(run, tables), replications=5, seed=1).metrics["p50_s"]
     with pytest.raises(ExperimentError, match="workload"):
-        compare_run({**bare, "experiment": {**run["experiment"], "workload": None}}, tables)
+        compare(Measured({**bare, "experiment": {**run["experiment"], "workload": None}}, tables))
 
 
 def test_a_model_of_one_s_own_is_judged_by_its_own_times():
@@ -197,7 +197,7 @@ def test_a_server_that_tells_no_times_leaves_them_to_the_model():
     silent = dict.fromkeys(("service_s", "server_arrival_s", "server_start_s", "server_end_s"), np.full(60, np.nan))
     tables = replace(tables, requests={**tables.requests, **silent})
 
-    found = compare_run(run, tables, replications=20, seed=1)
+    found = compare(Measured(run, tables), replications=20, seed=1)
 
     assert found.notes[0] == "The server reported no service times: they are drawn from the model."
     assert found.metrics["p50_s"]["predicted"] == pytest.approx(1.1, abs=0.1)
