@@ -542,7 +542,7 @@ def main() -> None:
     )
     print(text)
     if asked.write:
-        from kpasim.report.figures import save
+        from kpasim.report.paper import save
 
         put(PAGE, PROGRAM, text)
         put("README.md", PROGRAM, overview(recorded))

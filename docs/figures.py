@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kpasim import load, simulate
-from kpasim.report.figures import BLACK, BLUE, GREEN, PURPLE, VERMILLION, save, styled, timeline
+from kpasim.report import evidence
+from kpasim.report.figures import timeline
+from kpasim.report.paper import BLACK, BLUE, GREEN, PURPLE, VERMILLION, save, styled
 from kpasim.spec.experiment import loads
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def headline() -> Figure:
     """The published load test: what Knative asks for at once, and what the cluster can give."""
     result = simulate(load(ROOT / "experiments" / "hey50x5.yaml"))
     title = f"hey -n 50 -c 5 on one warm GPU pod: the median one of {result.replications} simulated runs"
-    return timeline(result.tables(), float(result.horizon_s[result.representative]), title)
+    return timeline(evidence.of(result), title)
 
 
 @styled
@@ -116,8 +118,7 @@ def phases() -> Figure:
 def slow_start() -> Figure:
     """The same burst where a pod takes three minutes to start: panic lasts as long, and a minute more."""
     experiment = five_clients().with_setting("model.cold-start", "180s")
-    result = play(experiment)
-    return timeline(result.tables(), float(result.horizon_s[0]), "A cold start of three minutes")
+    return timeline(evidence.of(play(experiment)), "A cold start of three minutes")
 
 
 @styled

@@ -216,8 +216,8 @@ def _show_lines(found: Calibration) -> None:
 
 def _draw(found: Calibration, stem: Path) -> None:
     """Leave the figures as files whose names begin with the stem."""
-    from kpasim.report.figures import intervals, joint, quantiles, save
-    from kpasim.results.files import make_folder
+    from kpasim.report.figures import intervals, joint, quantiles
+    from kpasim.report.paper import save_all
 
     figures = {}
     drawn = [(part.name, part.times, part.fit) for part in found.parts if len(part.times)]
@@ -226,10 +226,5 @@ def _draw(found: Calibration, stem: Path) -> None:
     if found.lines:
         figures["lines"] = intervals(found.lines, found.name)
         figures["posterior"] = joint(found.values, found.name)
-    if stem.parent != Path():
-        make_folder(stem.parent)
-    for name, figure in figures.items():
-        for suffix in ("svg", "png"):
-            path = stem.parent / f"{stem.name}-{name}.{suffix}"
-            save(figure, path)
-            note(f"Wrote {path}")
+    for path in save_all({f"{stem.name}-{name}": figure for name, figure in figures.items()}, stem.parent):
+        note(f"Wrote {path}")

@@ -204,7 +204,8 @@ def _write(comparison: Comparison, folder: Path, *, plot: bool) -> None:
     note(f"Wrote {folder / 'comparison.json'}")
     if not plot:
         return
-    from kpasim.report.figures import intervals, overlay, save
+    from kpasim.report.figures import intervals, overlay
+    from kpasim.report.paper import save_all
 
     count = min(comparison.result.replications, SHOWN)
     predicted = [comparison.result.tables(index) for index in range(count)]
@@ -212,7 +213,5 @@ def _write(comparison: Comparison, folder: Path, *, plot: bool) -> None:
         "overlay": overlay(comparison.measured, predicted, comparison.end_s, comparison.name),
         "intervals": intervals(comparison.metrics, comparison.name),
     }
-    for name, figure in figures.items():
-        for suffix in ("svg", "png"):
-            save(figure, folder / f"{name}.{suffix}")
-            note(f"Wrote {folder / f'{name}.{suffix}'}")
+    for path in save_all(figures, folder):
+        note(f"Wrote {path}")

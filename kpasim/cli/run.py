@@ -143,9 +143,11 @@ def command(
     if folder:
         result.write(folder, [one.for_page() for one in judgements])
     if plot and folder:
-        from kpasim.report.figures import write_run_figures
+        from kpasim.report import evidence
+        from kpasim.report.figures import run_figures
+        from kpasim.report.paper import save_all
 
-        for path in write_run_figures(folder, result.tables(), title=what.name):
+        for path in save_all(run_figures(evidence.of(result)), folder):
             note(f"Wrote {path}")
     if openmetrics:
         write_openmetrics(result, openmetrics)

@@ -97,9 +97,10 @@ def command(
         note(f"The rows in {folder} were simulated by another version of kpasim; simulate them again without --resume.")
     result.write(folder, percentile)
     if plot:
-        from kpasim.report.sweep_figures import write_sweep_figures
+        from kpasim.report.paper import save_all
+        from kpasim.report.sweep_figures import sweep_figures
 
-        for path in write_sweep_figures(folder, result, percentile):
+        for path in save_all(sweep_figures(result, percentile), folder):
             note(f"Wrote {path}")
     if as_json:
         print_json(result.to_dict(percentile))

@@ -173,7 +173,7 @@ def _table(found: Versus) -> Any:
 def write(found: Versus, folder: Path) -> None:
     """Leave versus.json, the figure, the page, and a run folder for each autoscaler."""
     from kpasim.engines.scaling import written
-    from kpasim.report.figures import save
+    from kpasim.report.paper import save_all
     from kpasim.report.versus_page import pods_figure, versus_page
     from kpasim.results.files import write_json, write_text
 
@@ -181,8 +181,7 @@ def write(found: Versus, folder: Path) -> None:
         result.write(folder / file_name(found.names[place]), [one.for_page() for one in found.judgements[place]])
         write_text(folder / f"{file_name(found.names[place])}.yaml", written(found.rivals[place].experiment))
     write_json(folder / "versus.json", found.to_dict())
-    for suffix in ("png", "svg"):
-        save(pods_figure(found), folder / f"pods.{suffix}")
+    save_all({"pods": pods_figure(found)}, folder)
     write_text(folder / "versus.html", versus_page(found))
     note(f"Wrote {folder / 'versus.html'}, pods.png, versus.json; YAML and tables of each autoscaler")
 

@@ -68,7 +68,7 @@ def _beside(
         off = f"{100 * (expected / measured - 1):+.1f} %" if expected is not None and measured else ""
         rows.append((charts.metric_words(name), _UNITS.get(name, "s"), number(measured), number(expected),
                      span([low, high]), off, verdict))  # fmt: skip
-    drawn["bands"] = charts.bands(run, predicted, line)
+    drawn["bands"] = charts.bands(run.tables, predicted, run.horizon_s, line)
     parts = [element("p", note)]
     if verdicts:
         parts.append(
@@ -76,7 +76,7 @@ def _beside(
         )
     parts.append(figure("bands", "Pods, measured and predicted", "Desired pods above, ready pods below.", 420))
     dots = charts.deviations(metrics)
-    if dots is not None:
+    if dots["data"]:
         drawn["deviations"] = dots
         caption = "How far each prediction is off, and whether its interval holds what was measured."
         parts.append(figure("deviations", "Prediction against measurement", caption, 130 + 26 * len(rows)))

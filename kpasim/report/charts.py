@@ -68,33 +68,44 @@ _LIFE = (
 )
 
 
-def scaling(run: Evidence) -> Chart:
-    """Pods by state, desired pods and the reason of each decision; below, what the autoscaler observed."""
+def pods(run: Evidence) -> Chart:
+    """Pods by state and desired pods, panic shaded."""
     tables = run.tables
     begin, end = begin_s(tables), run.horizon_s
     scale, unit = time_unit(end)
+    binned = in_bins(run)
+    data, top = pods_of(tables, begin, end, scale, binned=binned)
+    if not binned:
+        data[0:0] = _panic_areas(tables.ticks, scale, "y", top)
+    what = f"pods, mean of {bins.width_text(end)}" if binned else "pods"
+    layout = layout_of(f"time since the load began [{unit}]", what, (begin / scale, end / scale))
+    # Few pods would else get marks between whole numbers, which the format shows twice.
+    layout["yaxis"] |= {"range": [0, top], "tickformat": "d"} | ({"dtick": 1} if top < 8 else {})
+    layout["xaxis"] |= {"hoverformat": ".1f", "unifiedhovertitle": {"text": f"%{{x:.1f}} {unit}"}}
+    return {"data": data, "layout": layout | {"hovermode": "x unified"}}
+
+
+def scaling(run: Evidence) -> Chart:
+    """Pods by state, desired pods and the reason of each decision; below, what the autoscaler observed."""
+    tables = run.tables
+    scale, _ = time_unit(run.horizon_s)
+    top = 1.08 * max(1.0, *(float(np.nanmax(tables.ticks[name], initial=0.0)) for name in ("stable", "panic")))
+    chart = pods(run)
+    data, layout = chart["data"], chart["layout"]
     if in_bins(run):
-        data, top = _binned_pods(tables, end, scale)
-        data += _binned_averages(tables, end, scale)
+        data += _binned_averages(tables, run.horizon_s, scale)
     else:
-        data, top = _pod_areas(tables, begin, end, scale)
-        data[0:0] = _panic_areas(tables.ticks, scale, (("y", top), ("y2", 1.08 * _highest(tables))))
-        data.append(_desired_line(tables, begin, end, scale))
         data.append(_decision_points(run, scale))
+        data += [area | {"showlegend": False} for area in _panic_areas(tables.ticks, scale, "y2", top)]
         for column, dash, colour, name in (("stable", "solid", "<blue>", "stable window"),
                                            ("panic", "dash", "<red>", "panic window")):  # fmt: skip
             t_s, values = thinned(tables.ticks["t_s"], tables.ticks[column])
             data.append(line(t_s / scale, values, name, colour, dash, yaxis="y2", hovertemplate="%{y:.2f}"))
-    what = f"pods, mean of {bins.width_text(end)}" if in_bins(run) else "pods"
-    layout = layout_of(f"time since the load began [{unit}]", what, (begin / scale, end / scale))
-    # Few pods would else get marks between whole numbers, which the format shows twice.
-    layout["yaxis"] |= {"domain": [0.38, 1], "range": [0, top], "tickformat": "d"} | ({"dtick": 1} if top < 8 else {})
-    layout["yaxis2"] = axis_of("average") | {
-        "domain": [0, 0.3], "rangemode": "tozero", "range": [0, 1.08 * _highest(tables)],
-    }  # fmt: skip
-    layout["xaxis"] |= {"anchor": "y2", "hoverformat": ".1f", "unifiedhovertitle": {"text": f"%{{x:.1f}} {unit}"}}
+    layout["yaxis"]["domain"] = [0.38, 1]
+    layout["yaxis2"] = axis_of("average") | {"domain": [0, 0.3], "rangemode": "tozero", "range": [0, top]}
+    layout["xaxis"]["anchor"] = "y2"
     # Without a limit of distance every point of time has its decision: the nearest one.
-    return {"data": data, "layout": layout | {"hovermode": "x unified", "hoversubplots": "axis", "hoverdistance": -1}}
+    return {"data": data, "layout": layout | {"hoversubplots": "axis", "hoverdistance": -1}}
 
 
 def in_bins(run: Evidence) -> bool:
@@ -221,7 +232,9 @@ def panels(run: Evidence) -> dict[str, Chart]:
         if some.any():
             dash = {"<blue>": "solid", "<red>": "dash", "<ink>": "dot"}.get(colour, "dashdot")
             per_s = np.histogram(ends[some], edges)[0] / width
-            volume.append(line(middle, per_s, name, colour, dash, step=True, hovertemplate="%{y:.3g} per s"))
+            rate = line(middle, per_s, name, colour, dash, hovertemplate="%{y:.3g} per s")
+            rate["line"]["shape"] = "hvh"
+            volume.append(rate)
     with np.errstate(invalid="ignore", divide="ignore"):
         ok = np.histogram(ends[(status >= 200) & (status < 300)], edges)[0]
         share = 100 * ok / np.histogram(ends, edges)[0]
@@ -313,30 +326,24 @@ def money(bills: Sequence[tuple[str, Mapping[str, Any]]]) -> Chart:
     return {"data": data, "layout": layout}
 
 
-def bands(measured: Evidence, predicted: Sequence[Tables], predicted_name: str) -> Chart:
+def bands(measured: Tables, predicted: Sequence[Tables], end: float, predicted_name: str) -> Chart:
     """Desired and ready pods of a measured run beside those predicted.
 
     Args:
         measured: The measured run.
         predicted: Replications of the prediction: their median is a line and the middle 90 % a band, of a single one
             only the line.
+        end: Where the axis of time ends [s].
         predicted_name: What the line is called.
     """
-    end = measured.horizon_s
     scale, unit = time_unit(end)
     grid = np.linspace(0.0, end, 500)
     data: list[dict[str, Any]] = []
     for place, (axis, pods_at) in enumerate((("y", desired_pods), ("y2", ready_pods))):
+        # Pods are whole: of an even number of runs the median is one of them, not the mean of two.
         rows = np.array([pods_at(tables, grid) for tables in predicted])
-        low, middle, high = np.percentile(rows, [5, 50, 95], axis=0, method="inverted_cdf")
-        common = {"yaxis": axis, "showlegend": place == 0}
-        if len(predicted) > 1:
-            data += band(low, high, "predicted, 90 %", "<blue-area>", shape="hv", x=numbers(grid / scale),
-                         legendgroup="band", **common)  # fmt: skip
-        actual = pods_at(measured.tables, grid)
-        for y, name, colour, dash, group in ((middle, shown(predicted_name), "<blue>", "dash", "p"),
-                                             (actual, "measured", "<ink>", "solid", "m")):  # fmt: skip
-            data.append(line(grid / scale, y, name, colour, dash, step=True, legendgroup=group, **common))
+        data += _beside(grid / scale, pods_at(measured, grid), rows, predicted_name, "inverted_cdf", "hv",
+                        yaxis=axis, showlegend=place == 0)  # fmt: skip
     layout = layout_of(f"time since the load began [{unit}]", "desired pods", (0, end / scale))
     layout["yaxis"] |= {"domain": [0.55, 1], "rangemode": "tozero", "tickformat": "d"}
     layout["yaxis2"] = axis_of("ready pods") | {"domain": [0, 0.45], "rangemode": "tozero", "tickformat": "d"}
@@ -344,15 +351,42 @@ def bands(measured: Evidence, predicted: Sequence[Tables], predicted_name: str) 
     return {"data": data, "layout": layout | {"hovermode": "x unified", "hoversubplots": "axis"}}
 
 
-def deviations(metrics: Mapping[str, Mapping[str, float | None]]) -> Chart | None:
-    """Each predicted metric with its interval as deviation from what was measured; ``None`` where none can be drawn.
+def quantiles(measured: Tables, predicted: Sequence[Tables]) -> Chart:
+    """Latencies of a measured run beside those predicted, by the share of requests that took no longer."""
+    share = np.linspace(0.0, 100.0, 201)
+    every = [np.percentile(own, share) for one in predicted if len(own := _successes(one.requests))]
+    own = _successes(measured.requests)
+    actual = np.percentile(own, share) if len(own) else np.full(len(share), np.nan)
+    data = _beside(share, actual, np.array(every), "predicted, median", "linear", "linear")
+    layout = layout_of("share of successful requests that took no longer [%]", "latency [s]", (0, 100))
+    layout["yaxis"]["rangemode"] = "tozero"
+    return {"data": data, "layout": layout}
+
+
+def _beside(
+    x: NDArray[Any], actual: NDArray[Any], rows: NDArray[Any], name: str, method: Any, shape: str, **common: Any
+) -> list[dict[str, Any]]:
+    """What was measured as a line, and predictions (rows) as their median and, of several, the middle 90 %."""
+    lines = [(actual, "measured", "<ink>", "solid", "m")]
+    found: list[dict[str, Any]] = []
+    if len(rows):
+        low, middle, high = np.percentile(rows, [5, 50, 95], axis=0, method=method)
+        lines.insert(0, (middle, shown(name), "<blue>", "dash", "p"))
+        if len(rows) > 1:
+            found = band(low, high, "predicted, 90 %", "<blue-area>", shape=shape, x=numbers(x), legendgroup="band",
+                         **common)  # fmt: skip
+    for y, label, colour, dash, group in lines:
+        found.append(line(x, y, label, colour, dash, step=shape == "hv", legendgroup=group, **common))
+    return found
+
+
+def deviations(metrics: Mapping[str, Mapping[str, float | None]]) -> Chart:
+    """Each predicted metric with its interval as deviation from what was measured; without what lacks a part.
 
     Args:
         metrics: Name to ``measured``, ``predicted``, ``lo`` and ``hi``.
     """
     usable = comparable(metrics)
-    if not usable:
-        return None
     data = []
     for inside, title, symbol, colour in ((True, "measured inside the interval", "circle", "<blue>"),
                                           (False, "measured outside of it", "x", "<red>")):  # fmt: skip
@@ -360,9 +394,12 @@ def deviations(metrics: Mapping[str, Mapping[str, float | None]]) -> Chart | Non
         if some:
             low, middle, high = zip(*(metric.percent for metric in some.values()), strict=True)
             reach = interval_bars(zip(low, high, strict=True), middle, color=colour, thickness=3, width=0)
+            texts = [f"{number(one.measured)} (predicted {number(one.predicted)}, {number(one.lo)} to {number(one.hi)})"
+                     for one in some.values()]  # fmt: skip
             names = [metric_words(name) for name in some]
             data.append(points(numbers(np.array(middle)), names, title, symbol, colour, size=10, error_x=reach,
-                               hovertemplate="%{y}: %{x:+.1f} %<extra></extra>"))  # fmt: skip
+                               text=texts, textposition="right",
+                               hovertemplate="%{y}: %{x:+.1f} %<br>%{text}<extra></extra>"))  # fmt: skip
     layout = layout_of("predicted against measured [%], bars: 90 % interval", "", None) | {"hovermode": "closest"}
     order = [metric_words(key) for key in usable]
     layout["yaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": order[::-1], "automargin": True}
@@ -483,7 +520,8 @@ def _binned_pods(tables: Tables, end: float, scale: float) -> tuple[list[dict[st
     wanted = bins.desired(tables, edges)
     top = max(1.0, float(wanted.high.max(initial=0)), float(stacked.max(initial=0)))
     data.append(line(x, _held(wanted.mean), "desired", "<ink>", "solid", step=True, hovertemplate="%{y:.2f}"))
-    data.append(line(x, _held(wanted.high), "desired, max", "<ink>", "dot", step=True, hovertemplate="%{y}"))
+    most = line(x, _held(wanted.high), "desired, max", "<ink>", "dot", step=True, hovertemplate="%{y}")
+    data.append(most | {"line": most["line"] | {"width": 1}})
     share = bins.panic(tables.ticks, edges)
     if share.any():
         text = [f"{100 * one:.0f} %" for one in _held(share).tolist()]
@@ -514,31 +552,17 @@ def _held(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.append(values, values[-1])
 
 
-def _panic_areas(ticks: Columns, scale: float, axes: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
-    """The time in panic mode as an area in each of the axes, from the tick that entered it to the one that left it."""
+def _panic_areas(ticks: Columns, scale: float, axis: str, top: float) -> list[dict[str, Any]]:
+    """The time in panic mode as an area, from the tick that entered it to the one that left it; none without any."""
     x: list[float | None] = []
-    up: list[int | None] = []
+    y: list[float | None] = []
     for start, stop in (panic_spans(ticks)[: MOST_POINTS // 4] / scale).tolist():
         x += [start, start, stop, stop, None]
-        up += [0, 1, 1, 0, None]
-    return [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": "panic mode",
-            "legendgroup": "panic mode",
-            "showlegend": place == 0,
-            "x": x,
-            "y": [None if one is None else one * top for one in up],
-            "yaxis": axis,
-            "fill": "toself",
-            "fillcolor": "<panic-area>",
-            "line": {"width": 1, "dash": "dot", "color": "<red>"},
-            "hoverinfo": "skip",
-        }
-        for place, (axis, top) in enumerate(axes)
-        if x
-    ]
+        y += [0, top, top, 0, None]
+    area = {"type": "scatter", "mode": "lines", "name": "panic mode", "legendgroup": "panic mode", "x": x, "y": y,
+            "yaxis": axis, "fill": "toself", "fillcolor": "<panic-area>",
+            "line": {"width": 1, "dash": "dot", "color": "<red>"}, "hoverinfo": "skip"}  # fmt: skip
+    return [area] if x else []
 
 
 def _desired_line(tables: Tables, begin: float, end: float, scale: float) -> dict[str, Any]:
@@ -579,8 +603,3 @@ def _moments(tables: Tables, begin: float, end: float) -> NDArray[np.float64]:
     if len(changes) > MOST_POINTS // 2:
         changes = changes[np.linspace(0, len(changes) - 1, MOST_POINTS // 2).astype(np.int64)]
     return np.unique(np.concatenate([changes, np.linspace(begin, end, 400)]))
-
-
-def _highest(tables: Tables) -> float:
-    """The greatest average that was observed, at least 1."""
-    return max(1.0, *(float(np.nanmax(tables.ticks[name], initial=0.0)) for name in ("stable", "panic")))

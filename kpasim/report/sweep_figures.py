@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.report.figures import BLACK, BLUE, GREY, ORANGE, VERMILLION, legend_above, save, styled
+from kpasim.report.paper import BLACK, GREY, VERMILLION, draw, empty, legend_above, styled
+from kpasim.report.sweep_charts import MOST_LARGE, by_factors, front_chart
 from kpasim.report.words import number
-from kpasim.results.files import make_folder
 from kpasim.results.summary import rounded
 from kpasim.studies.grid.axes import value_text
 from kpasim.studies.grid.pareto import levels
@@ -26,41 +25,19 @@ MOST_LABELS = 16
 """Points of a front that are named."""
 MOST_CELLS = 14
 """Rows and columns of a heat map in whose cells numbers are written."""
-ZERO_ABOVE = 0.4
-"""An axis whose least value is above this share of its greatest does not begin at zero."""
 WIDE, NARROW = 44, 24
 """Letters that fit below a panel of a heat map, and of small multiples."""
-MOST_LARGE = 200
-"""Settings that are drawn as large points; more are drawn small."""
-FACTOR = 10.0
-"""Ratio of greatest to least above which latencies are shown, and heat maps coloured, by factors."""
 
 
-def write_sweep_figures(
-    folder: str | Path, result: SweepResult, percentile: str | None = None, suffixes: Sequence[str] = ("svg", "png")
-) -> list[Path]:
-    """Draw a sweep's figures into a folder, made where it is missing.
+def sweep_figures(result: SweepResult, percentile: str | None = None) -> dict[str, Figure]:
+    """A sweep's figures by name: ``front``, ``axes``, and of two axes or more ``heatmap``.
 
     Args:
-        folder: Where the files go: ``front.svg``, ``heatmap.svg`` (two axes or more), ``axes.svg``.
         result: The sweep.
         percentile: What cost is weighed against; the sweep's first percentile by default.
-        suffixes: Formats.
-
-    Returns:
-        The files written.
-
-    Raises:
-        RunError: One cannot be written.
     """
-    folder = make_folder(folder)
     drawn = {"front": front(result, percentile), "axes": small_multiples(result, percentile)}
-    if len(result.about["axes"]) > 1:
-        drawn["heatmap"] = heat_map(result, percentile)
-    paths = {folder / f"{name}.{suffix}": figure for name, figure in drawn.items() for suffix in suffixes}
-    for path, figure in paths.items():
-        save(figure, path)
-    return list(paths)
+    return drawn | ({"heatmap": heat_map(result, percentile)} if len(result.about["axes"]) > 1 else {})
 
 
 @styled
@@ -77,37 +54,18 @@ def front(result: SweepResult, percentile: str | None = None) -> Figure:
     percentile = percentile or result.about["percentiles"][0]
     points = result.pareto(percentile)
     named = distinct(points, percentile)[:MOST_LABELS]
-    figure, axis, legend = _with_list(len(named))
-    costs, latencies = result.costs, result.medians(latency(percentile))
-    failing = result.error_shares > result.about["most_errors"]
-    axis.plot(costs[~failing], latencies[~failing], "o", color=GREY, markersize=3, alpha=0.55, label="a setting")
-    if failing.any():
-        text = f"more than {100 * result.about['most_errors']:g} % errors"
-        axis.plot(costs[failing], latencies[failing], "x", color=ORANGE, markersize=4, alpha=0.7, label=text)
-    x, y = (np.array([point[name] for point in points], dtype=np.float64) for name in ("cost", percentile))
-    axis.step(x, y, where="post", color=BLUE, linewidth=1.2)
-    axis.plot(x, y, "o", color=BLUE, markersize=4.5, label="Pareto front")
-    bars: Any = {"color": BLUE, "linewidth": 0.9, "alpha": 0.6}
+    below = 0.2 + 0.19 * len(named)
+    figure, axes = empty([["front"], ["list"]], 5.0 + below, ratios=(5.0, below))
+    draw(axes["front"], front_chart(result, percentile))
     for index, point in enumerate(named):
-        axis.plot([point["cost"]] * 2, point[f"{percentile}_interval"], **bars)
-        axis.plot(point["cost_interval"], [point[percentile]] * 2, **bars)
         spot = (point["cost"], point[percentile])
-        axis.annotate(str(index + 1), spot, xytext=(4, 5), textcoords="offset points", fontweight="bold")
-    if result.now is not None:
-        spot = (costs[result.now], latencies[result.now])
-        axis.plot(*spot, "D", markerfacecolor="none", color=VERMILLION, markersize=8, label="as it is now")
-    axis.set(xlabel=f"cost [{result.cost_unit}]", ylabel=f"{percentile} latency [s]")
-    _begin_at_zero(axis, costs, latencies)
-    if by_factors(latencies):
-        axis.autoscale(axis="y")
-        axis.set(ylabel=f"{percentile} latency [s], logarithmic", yscale="log")
-        axis.yaxis.set_major_formatter(_number)
-        axis.yaxis.set_minor_formatter(_second_or_fifth)
-    axis.set_title(
+        axes["front"].annotate(str(index + 1), spot, xytext=(4, 5), textcoords="offset points", fontweight="bold")
+    axes["front"].set_title(
         f"{result.about['name']}: {len(result.settings):,} settings, {result.replications} replications each"
     )
-    legend_above(axis, 4, "lower right")
-    _list(legend, result, named, percentile)
+    legend_above(axes["front"], 4, "lower right")
+    axes["list"].axis("off")
+    _list(axes["list"], result, named, percentile)
     return figure
 
 
@@ -203,31 +161,6 @@ def strongest(result: SweepResult, percentile: str) -> tuple[str, str]:
     }
     first, second = sorted(weight, key=lambda axis: -weight[axis])[:2]
     return first, second
-
-
-def _with_list(lines: int) -> tuple[Figure, Axes, Axes]:
-    """A figure with a panel, and room for a list below it."""
-    from matplotlib.figure import Figure
-
-    below = 0.2 + 0.19 * lines
-    figure = Figure(figsize=(9.0, 5.0 + below), layout="constrained")
-    axis, legend = figure.subplots(2, 1, height_ratios=(5.0, below))
-    legend.axis("off")
-    return figure, axis, legend
-
-
-def by_factors(values: NDArray[np.float64]) -> bool:
-    """Whether values differ by factors so large that a single one would hide the others on a scale of differences."""
-    known = values[~np.isnan(values)]
-    return bool(len(known)) and known.min() > 0 and known.max() > FACTOR * known.min()
-
-
-def _begin_at_zero(axis: Axes, costs: NDArray[np.float64], latencies: NDArray[np.float64]) -> None:
-    """Let axes begin at zero where values differ by factors; where they do not, that would be empty paper."""
-    if not np.nanmin(costs) > ZERO_ABOVE * np.nanmax(costs):
-        axis.set_xlim(left=0)
-    if not np.nanmin(latencies) > ZERO_ABOVE * np.nanmax(latencies):
-        axis.set_ylim(bottom=0)
 
 
 def _list(legend: Axes, result: SweepResult, points: Sequence[dict[str, Any]], percentile: str) -> None:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from kpasim.errors import RunError
 from kpasim.report import markup, words
-from kpasim.report.drawing import Chart, axis_of, filled, interval_bars, layout_of, numbers, points, shown
+from kpasim.report.drawing import Chart
 from kpasim.report.markup import Html, element, figure
-from kpasim.report.sweep_figures import by_factors
+from kpasim.report.sweep_charts import effect_chart, front_chart, level_text
 from kpasim.report.words import number, span
 from kpasim.studies.common import MET_IDLE
-from kpasim.studies.grid.axes import value_text
 from kpasim.studies.grid.result import (
     SweepResult,
     effects_note,
     label,
-    latency,
     load_result,
     share_text,
     short,
@@ -30,8 +23,6 @@ from kpasim.studies.grid.result import (
 
 MOST_ROWS = 200
 """Rows of the table of all settings at most."""
-MOST_DOTS = 3000
-"""Settings that are drawn at most, beside those on the front."""
 
 
 def sweep_page(folder: str | Path) -> str:
@@ -129,66 +120,6 @@ def _strongest(result: SweepResult, name: str) -> str:
     return f"{'; '.join(f'{axis} explains most of {what}' for axis, what in said)}." if said else ""
 
 
-def front_chart(result: SweepResult, name: str) -> Chart:
-    """Cost against a latency percentile: every setting a dot, the Pareto front a line with intervals."""
-    front = result.pareto(name)
-    first = {point["setting"] for point in front}
-    others = [place for place in result.order if place not in first]
-    step = max(1, -(-len(others) // MOST_DOTS))
-    others = others[::step]
-    latencies = result.medians(latency(name))
-    most = result.about["most_errors"]
-    hover = "%{text}<br>%{x:.4g}, %{y:.4g} s<extra></extra>"
-
-    def settings(some: list[int], title: str, symbol: str, colour: str, size: int, width: float) -> dict[str, Any]:
-        text = [_hover(result.settings[place]) for place in some]
-        x, y = (numbers(np.array([values[place] for place in some])) for values in (result.costs, latencies))
-        marks = points(x, y, title, symbol, colour, size=size, text=text, hovertemplate=hover)
-        marks["marker"]["line"] = {"width": width}
-        return marks
-
-    data: list[dict[str, Any]] = []
-    for failing, title, symbol, colour in ((False, "other settings", "circle-open", "<muted>"),
-                                           (True, "too many failures", "x-thin-open", "<red>")):  # fmt: skip
-        some = [place for place in others if bool(result.error_shares[place] > most) is failing]
-        if some:
-            data.append(settings(some, title, symbol, colour, 7, 1.5))
-    x, y = [point["cost"] for point in front], [point[name] for point in front]
-    title = f"Pareto front, {words.held(result.replications, '')}"
-    text = [_hover(point["settings"]) for point in front]
-    line = points(x, y, title, "diamond", "<blue>", size=10, text=text, hovertemplate=hover)
-    ends = ([point[f"{figure}_interval"] for point in front] for figure in ("cost", name))
-    error_x, error_y = (interval_bars(each, at, thickness=1.2) for each, at in zip(ends, (x, y), strict=True))
-    look = {"color": "<blue>", "width": 2, "dash": "dash"}
-    data.append(line | {"mode": "lines+markers", "line": look, "error_x": error_x, "error_y": error_y})
-    if result.now is not None:
-        now = settings([result.now], "as it is now", "square-open", "<orange>", 14, 2.5)
-        data.append(now | {"hovertemplate": f"as it is now<br>{hover}"})
-    layout = layout_of(f"cost [{shown(result.cost_unit)}]", f"{name} [s]", None)
-    if by_factors(latencies):
-        low, high = np.log10([np.nanmin(latencies), np.nanmax(latencies)])
-        marks = [digit * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for digit in (1, 2, 5)]
-        layout["yaxis"] = axis_of(f"{name} [s], logarithmic") | {"type": "log", "tickvals": marks}
-    return {"data": data, "layout": layout | {"hovermode": "closest"}}
-
-
-def effect_chart(result: SweepResult, axis: str, effect: Mapping[str, Any], name: str) -> Chart:
-    """Mean cost (above) and mean latency (below) at each value of an axis."""
-    x = [shown(_level(level["value"]), 30) for level in effect["levels"]]
-    data = []
-    for key, colour, pattern, place, unit in (("cost", "<green>", "", "y", shown(result.cost_unit)),
-                                              (name, "<blue>", "/", "y2", "s")):  # fmt: skip
-        heights = [level[key] for level in effect["levels"]]
-        data.append({"type": "bar", "name": f"mean {key}", "x": x, "y": heights, "yaxis": place,
-                     "marker": filled(colour, pattern),
-                     "hovertemplate": f"%{{x}}: %{{y:.4g}} {unit}<extra></extra>"})  # fmt: skip
-    layout = layout_of(shown(short(axis)), "cost", None) | {"hovermode": "closest", "bargap": 0.35}
-    layout["xaxis"] |= {"type": "category", "anchor": "y2"}
-    layout["yaxis"] |= {"domain": [0.56, 1], "rangemode": "tozero"}
-    layout["yaxis2"] = axis_of(f"{name} [s]") | {"domain": [0, 0.44], "rangemode": "tozero"}
-    return {"data": data, "layout": layout}
-
-
 def _front(result: SweepResult, name: str) -> Html:
     points = result.pareto(name)
     varied = result.varied(points)
@@ -211,7 +142,7 @@ def _effects(result: SweepResult, names: list[str], drawn: dict[str, Chart]) -> 
         caption = f"Averaged over the other axes. {explains}"
         figures.append(figure(f"axis-{place}", short(axis), caption, 320))
         rows += [
-            (short(axis), _level(level["value"]), number(level["cost"]), *(number(level[name]) for name in names),
+            (short(axis), level_text(level["value"]), number(level["cost"]), *(number(level[name]) for name in names),
              share_text(level["error_share"]))
             for level in effect["levels"]
         ]  # fmt: skip
@@ -234,11 +165,3 @@ def _rows(result: SweepResult, names: list[str]) -> Html:
     return markup.details(
         f"The settings as a table ({len(rows):,})", markup.table(title, columns, rows, class_="words")
     )
-
-
-def _hover(settings: Mapping[str, Any]) -> str:
-    return "<br>".join(shown(f"{short(path)} {value_text(value)}", 80) for path, value in settings.items())
-
-
-def _level(value: Any) -> str:
-    return number(value) if isinstance(value, float) else value_text(value)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from kpasim.report import bins, charts, markup
 from kpasim.report.drawing import Chart, axis_of, layout_of, shown, time_unit
-from kpasim.report.figures import pods_small_multiples
 from kpasim.report.markup import Html, element, figure
+from kpasim.report.paper import on_paper
 from kpasim.report.words import counted, seconds
 from kpasim.results.display import NOTHING, signed
 from kpasim.results.display import figure as figure_text
@@ -110,8 +110,8 @@ def met(found: Versus, place: int) -> str:
 
 def pods_figure(found: Versus) -> Figure:
     """Pods over time, one panel for each autoscaler, on the same axes."""
-    runs = list(zip(found.names, found.shown, strict=True))
-    return pods_small_multiples(runs, found.shown_s, f"{found.rivals[0].experiment.name}: pods over time")
+    height, title = 0.9 + 1.5 * len(found.names), f"{found.rivals[0].experiment.name}: pods over time"
+    return on_paper(pods_chart(found), height, title)
 
 
 def versus_page(found: Versus) -> str:

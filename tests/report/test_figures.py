@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -9,18 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.collections import PathCollection
+from matplotlib.markers import MarkerStyle
 
 from kpasim.errors import RunError
-from kpasim.report import figures
-from kpasim.report.figures import (
-    dashboard,
-    intervals,
-    latencies,
-    overlay,
-    save,
-    timeline,
-    write_run_figures,
-)
+from kpasim.report import charts, paper
+from kpasim.report.evidence import Evidence
+from kpasim.report.figures import dashboard, intervals, latencies, overlay, run_figures, timeline
+from kpasim.report.paper import save, save_all
 from kpasim.results.states import STATES, pods_by_state
 from kpasim.results.tables import Tables, empty_columns, read_run_folder
 from tests.real_runs import folder
@@ -33,26 +30,31 @@ METRICS = {
 }
 
 
+def of(tables, end_s=None, name="run"):
+    """Tables as a run that ends there."""
+    return Evidence(Path(name), {"end_s": end_s}, tables, None)
+
+
 def measured(name="s4-sdd30"):
-    """A recorded run and where it ends."""
+    """A recorded run."""
     run, tables, _ = read_run_folder(folder(name))
-    return tables, run["end_s"]
+    return of(tables, run["end_s"])
 
 
 def nothing():
-    """A run in which nothing happened."""
+    """Tables of a run in which nothing happened."""
     return Tables(**{name: empty_columns(name) for name in ("requests", "pods", "ticks", "scaling")})
 
 
 def drawn():
     """One of each figure."""
-    tables, end = measured()
-    others = [measured(name)[0] for name in ("s4-sdd30-a", "s4-sdd30-b", "s4-sdd0-ref")]
+    run = measured()
+    others = [measured(name).tables for name in ("s4-sdd30-a", "s4-sdd30-b", "s4-sdd0-ref")]
     return {
-        "timeline": timeline(tables, end, title="a & b <c>"),
-        "latencies": latencies(tables),
-        "dashboard": dashboard(tables, end),
-        "overlay": overlay(tables, others, end),
+        "timeline": timeline(run, title="a & b <c>"),
+        "latencies": latencies(run),
+        "dashboard": dashboard(run),
+        "overlay": overlay(run.tables, others, run.horizon_s),
         "intervals": intervals(METRICS),
     }
 
@@ -94,9 +96,8 @@ def test_matplotlib_is_left_as_it_was():
     before = dict(mpl.rcParams)  # looking at the backend settles it: look before, too
     drawn()
     assert dict(mpl.rcParams) == before
-    tables, end = measured()
     with mpl.rc_context({"axes.grid": False, "font.size": 30}):
-        assert timeline(tables, end).axes[0].xaxis.get_gridlines()[0].get_visible()
+        assert timeline(measured()).axes[0].xaxis.get_gridlines()[0].get_visible()
 
 
 def test_importing_figures_does_not_load_matplotlib():
@@ -108,20 +109,19 @@ def test_importing_figures_does_not_load_matplotlib():
 @pytest.mark.parametrize("draw", [timeline, latencies, dashboard])
 def test_an_empty_run_is_drawn(tmp_path, draw):
     """A run without a request, a pod or a tick gives an empty figure, not an error."""
-    save(draw(nothing()), tmp_path / "a.png", dpi=40)
+    save(draw(of(nothing())), tmp_path / "a.png", dpi=40)
 
 
 def test_a_comparison_without_replications_shows_the_measured_run(tmp_path):
     """No prediction, no metric: the figures still draw."""
-    save(overlay(measured()[0], [], 100), tmp_path / "a.png", dpi=40)
+    save(overlay(measured().tables, [], 100), tmp_path / "a.png", dpi=40)
     save(intervals({}), tmp_path / "b.png", dpi=40)
-    assert [line.get_label() for line in overlay(measured()[0], [], 100).axes[0].lines] == ["measured"]
+    assert [line.get_label() for line in overlay(measured().tables, [], 100).axes[0].lines] == ["measured"]
 
 
 def test_a_runs_figures_are_written_into_its_folder(tmp_path):
     """Timeline, latencies and dashboard appear in each format, under the run's name."""
-    tables, end = measured("s6-single-req")
-    paths = write_run_figures(tmp_path / "my-run", tables, end)
+    paths = save_all(run_figures(of(measured("s6-single-req").tables, name="my-run")), tmp_path / "my-run")
     assert [path.name for path in paths] == [
         f"{name}.{suffix}" for name in ("timeline", "latencies", "dashboard") for suffix in ("svg", "png")
     ]
@@ -131,15 +131,16 @@ def test_a_runs_figures_are_written_into_its_folder(tmp_path):
 
 def test_the_timeline_shows_the_run():
     """The desired line passes through the recorded values, and panic is shaded from its first tick to its last."""
-    tables, end = measured()
-    axis = timeline(tables, end).axes[0]
+    run = measured()
+    axis = timeline(run).axes[0]
     desired = next(line for line in axis.lines if line.get_label() == "desired")
     assert desired.get_ydata().max() == 10
     assert desired.get_ydata()[-1] == 0
     shade = next(patch for patch in axis.patches if patch.get_label() == "panic mode")
-    assert shade.get_x() == 4.528
-    in_panic = tables.ticks["t_s"][tables.ticks["panic_mode"] == 1]
-    assert in_panic[-1] < shade.get_x() + shade.get_width() < in_panic[-1] + 2.2
+    begin, end = shade.get_xy()[:, 0].min(), shade.get_xy()[:, 0].max()
+    assert begin == 4.528
+    in_panic = run.tables.ticks["t_s"][run.tables.ticks["panic_mode"] == 1]
+    assert in_panic[-1] < end < in_panic[-1] + 2.2
     hatches = {patch.get_label(): patch.get_hatch() for patch in axis.collections}
     assert len(set(hatches.values())) == len(hatches) == 3
 
@@ -149,8 +150,9 @@ def test_outcomes_differ_in_shape_not_in_colour_alone():
     tables = nothing()
     status = np.array([200, 200, 404, 503, 0, -1])
     latency = np.array([1, 2, 3, 4, 5, NAN])
-    tables.requests |= {"start_s": np.arange(6.0), "latency_s": latency, "status": status}
-    axis = latencies(tables).axes[0]
+    columns = {"start_s": np.arange(6.0), "latency_s": latency, "status": status, "pod": np.full(6, "a")}
+    tables.requests |= columns
+    axis = latencies(of(tables)).axes[0]
     labels = [points.get_label() for points in axis.collections]
     assert labels == [
         "succeeded (2xx): 2", "refused (4xx): 1", "failed (5xx): 1", "timed out: 1", "in flight at the end: 1",
@@ -160,29 +162,35 @@ def test_outcomes_differ_in_shape_not_in_colour_alone():
 
 def test_the_dashboard_counts_every_request_once():
     """Volume times the width of an interval adds up to the requests; failures are where they ended."""
-    tables, end = measured("s5-step1to8-a")
-    tables.requests["status"] = tables.requests["status"].copy()
-    tables.requests["status"][:30] = 503
-    axes = dashboard(tables, end).axes
-    x, y = axes[0].lines[0].get_data()
-    assert (y * (x[1] - x[0])).sum() == pytest.approx(len(tables.requests["id"]))
-    failed = axes[3].lines[0].get_ydata()
-    assert (failed * (x[1] - x[0])).sum() == pytest.approx(30)
+    run = measured("s5-step1to8-a")
+    run.tables.requests["status"] = run.tables.requests["status"].copy()
+    run.tables.requests["status"][:30] = 503
+    axes = dashboard(run).axes
+    counts = {}
+    for line in axes[0].lines:
+        x, y = line.get_data()
+        counts[line.get_label()] = (y * (x[1] - x[0])).sum()
+    assert counts["failed (5xx)"] == pytest.approx(30, rel=1e-5)
+    assert sum(counts.values()) == pytest.approx(len(run.tables.requests["id"]), rel=1e-5)
     assert axes[1].lines[0].get_ydata()[0] < 100
 
 
 def test_a_metric_outside_its_interval_is_crossed_out():
     """Inside is a disc, outside a cross; what was not measured is left out."""
     axis = intervals(METRICS).axes[0]
-    assert [line.get_marker() for line in axis.lines if line.get_marker() != "None"] == ["o", "X"]
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["p50_s", "p95_s"]
+    shapes = [MarkerStyle(shape) for shape in ("o", "X")]
+    marks = [one for one in axis.collections if isinstance(one, PathCollection)]
+    wanted = [one.get_path().transformed(one.get_transform()) for one in shapes]
+    assert [one.get_paths()[0].vertices.tolist() for one in marks] == [one.vertices.tolist() for one in wanted]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["p95", "p50"]
+    assert [text.get_text().partition(" (")[0] for text in axis.texts] == ["10", "45"]
 
 
 def test_long_runs_are_shown_in_minutes_hours_or_days():
     """The unit of the time axis follows the length of the run."""
-    tables, _ = measured()
+    tables = measured().tables
     for end, unit in ((300, "[s]"), (3600, "[min]"), (86400, "[h]"), (10 * 86400, "[days]")):
-        assert timeline(tables, end).axes[-1].get_xlabel().endswith(unit)
+        assert timeline(of(tables, end)).axes[-1].get_xlabel().endswith(unit)
 
 
 times = st.integers(-5, 30).map(float)
@@ -234,5 +242,13 @@ def test_a_pod_removed_before_it_was_ready_drains_without_having_served():
 def test_colours_are_told_apart_by_colour_blind_readers():
     """Lines are drawn in the colours of Okabe and Ito."""
     palette = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"}
-    used = {figures.BLACK, figures.ORANGE, figures.SKY, figures.GREEN, figures.BLUE, figures.VERMILLION, figures.PURPLE}
+    used = {paper.BLACK, paper.ORANGE, paper.SKY, paper.GREEN, paper.BLUE, paper.VERMILLION, paper.PURPLE}
     assert used == palette
+
+
+def test_paper_knows_every_colour_and_mark_of_the_charts():
+    """What the page can show of a run, paper can."""
+    for names, known in (("colours", paper.COLOURS), ("hatches", {"": "", **paper.HATCHES})):
+        used = {look[place] for look in charts._AREAS.values() for place in ((0, 2) if names == "colours" else (1,))}
+        assert used <= set(known), names
+    assert {symbol for _, symbol, *_ in charts._OUTCOMES} <= set(paper.SYMBOLS)

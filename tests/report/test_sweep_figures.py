@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kpasim.report.sweep_figures import distinct, front, heat_map, small_multiples, strongest, write_sweep_figures
-from kpasim.report.sweep_page import front_chart
+from kpasim.report.paper import save_all
+from kpasim.report.sweep_charts import front_chart
+from kpasim.report.sweep_figures import distinct, front, heat_map, small_multiples, strongest, sweep_figures
 from kpasim.studies.grid.result import SweepResult, step_text
 
 SMALL, LARGE = "service.annotations.min-scale", "service.annotations.max-scale"
@@ -150,8 +151,8 @@ def test_small_multiples_have_a_column_for_each_axis() -> None:
 def test_files_are_the_same_each_time(tmp_path: Path) -> None:
     """To the byte; with one axis there is no heat map."""
     result = result_of([0, 1, 2], [1, 2])
-    one = write_sweep_figures(tmp_path / "one", result, suffixes=["svg"])
-    other = write_sweep_figures(tmp_path / "other", result, suffixes=["svg"])
+    one = save_all(sweep_figures(result), tmp_path / "one", ["svg"])
+    other = save_all(sweep_figures(result), tmp_path / "other", ["svg"])
     assert sorted(path.name for path in one) == ["axes.svg", "front.svg", "heatmap.svg"]
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in other]
-    assert len(write_sweep_figures(tmp_path / "line", result_of([0, 1]), suffixes=["png"])) == 2
+    assert len(sweep_figures(result_of([0, 1]))) == 2
