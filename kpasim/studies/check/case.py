@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from kpasim.spec.autoscaler import PREFIX, SPELLINGS, AutoscalerConfig
-from kpasim.spec.base import Place, dotted
+from kpasim.spec.base import Place, dotted, suggestion
 from kpasim.spec.configmaps import ClusterConfig
 from kpasim.spec.kserve import ANNOTATION_FIELDS, PREDICTOR
 from kpasim.spec.manifest import TEMPLATE_ANNOTATIONS, TEMPLATE_SPEC, ServiceManifest
@@ -413,15 +413,7 @@ class Case:
             parts = (*TEMPLATE_SPEC, "containers", 0, *place.split("."))
         elif place == "metadata.annotations":
             parts = ("metadata", "annotations")
-        elif place.partition(".")[0] in {
-            "workload",
-            "model",
-            "cluster",
-            "config-autoscaler",
-            "start",
-            "horizon",
-            "cost",
-        }:
+        elif place.partition(".")[0] in _SECTIONS:
             path = str((self.experiment and self.experiment.path) or "")
             line = self.experiment.line(place) if self.experiment else None
             return Finding(level, name, place, what, why, fix, path, line, changes or {})
@@ -430,6 +422,12 @@ class Case:
 
 Rule = Callable[[Case], Iterator[Finding]]
 """Looks at a case and yields what a user may not expect."""
+
+
+def write_nearest(word: str, known: Iterable[str], otherwise: str = "Remove it.") -> str:
+    """The fix of a name that nothing reads: to write the known one that is near, where there is one."""
+    hint = suggestion(word, known)
+    return f"Write {hint.removeprefix('did you mean ').rstrip('?')}." if "did you mean" in hint else otherwise
 
 
 def spoken(seconds: float) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from kpasim.errors import ExperimentError
 from kpasim.spec.autoscaler import CONFIG_KEYS, AutoscalerConfig, parse_config
-from kpasim.spec.base import dotted, line_of, suggestion
+from kpasim.spec.base import dotted, line_of
 from kpasim.spec.configmaps import CONFIG_MAPS, KSERVE_CONFIG, ConfigMap, Defaults, flags_of, parse_defaults
 from kpasim.spec.objects import objects_in
 from kpasim.spec.operator import KNATIVE_SERVING, unknown_keys
 from kpasim.spec.webhook.configmap import CHECKSUM, example_checksum, refusals
 from kpasim.spec.yamlfile import parse_documents
-from kpasim.studies.check.case import Finding, Level
+from kpasim.studies.check.case import Finding, Level, write_nearest
 
 EXAMPLE = "_example"
 _GONE = {
@@ -46,7 +46,7 @@ def _unknown_key(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
                 yield _finding("warning", "unknown-key", one, key, (what, why, f"Write {', '.join(flags)}."))
             if key in known or key == EXAMPLE or one.name == KSERVE_CONFIG:
                 continue
-            fix = _nearest(key, known)
+            fix = write_nearest(key, known)
             what = f"Knative does not know {key} in {one.name} and ignores it"
             if key in _GONE:
                 what = f"{key} is not a key of {one.name} any more, and Knative ignores it"
@@ -54,11 +54,6 @@ def _unknown_key(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
             yield _finding(
                 "warning", "unknown-key", one, key, (what, "Unknown keys are not refused; the default holds.", fix)
             )
-
-
-def _nearest(key: str, known: Sequence[str]) -> str:
-    hint = suggestion(key, known)
-    return f"Write {hint.removeprefix('did you mean ').rstrip('?')}." if "did you mean" in hint else "Remove it."
 
 
 def _unknown_to_operator(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
@@ -70,7 +65,7 @@ def _unknown_to_operator(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
             why = "Unknown keys are not refused; Knative's defaults hold."
             line = line_of((*one.prefix, *place), one.document.lines)
             where = dotted((KNATIVE_SERVING, *place))
-            fix = _nearest(str(place[-1]), known)
+            fix = write_nearest(str(place[-1]), known)
             yield Finding("warning", "unknown-key", where, what, why, fix, one.document.path, line)
 
 

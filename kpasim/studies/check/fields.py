@@ -11,7 +11,7 @@ from kpasim.spec.kserve import PREDICTOR, PREDICTOR_FIELDS
 from kpasim.spec.manifest import GPU_RESOURCES, TEMPLATE_ANNOTATIONS, TEMPLATE_SPEC, is_gpu
 from kpasim.spec.webhook import Fault
 from kpasim.spec.webhook.fields import SERVICE, Entries, Field, Fields, Items
-from kpasim.studies.check.case import Case, Finding, Rule
+from kpasim.studies.check.case import Case, Finding, Rule, write_nearest
 
 _ELSEWHERE = {
     "terminationGracePeriodSeconds": "timeoutSeconds is the grace period of the pod, too",
@@ -54,12 +54,9 @@ def _distance(field: Place, place: Place) -> tuple[bool, int]:
 
 def _meant(place: Place) -> str:
     """What a field that does not exist may have been meant to be, empty where nothing is near."""
-    name = str(place[-1])
+    name, unknown = str(place[-1]), "Remove it, or look up the name."
     if place[:2] == PREDICTOR:
-        hint = suggestion(name, PREDICTOR_FIELDS)
-        if "did you mean" in hint:
-            return f"Write {hint.removeprefix('did you mean ').rstrip('?')}."
-        return "Remove it, or look up the name."
+        return write_nearest(name, PREDICTOR_FIELDS, unknown)
     if name in _ELSEWHERE:
         return f"Remove it: {_ELSEWHERE[name]}."
     same = [one for one in _places(SERVICE) if one[-1] == name and "status" not in one]
@@ -67,10 +64,7 @@ def _meant(place: Place) -> str:
         nearest = min(same, key=lambda one: _distance(one, place))
         index = next((part for part in place if isinstance(part, int)), 0)
         return f"Move it to {dotted(tuple(index if part == 0 else part for part in nearest))}."
-    hint = suggestion(name, _siblings(place))
-    if "did you mean" in hint:
-        return f"Write {hint.removeprefix('did you mean ').rstrip('?')}."
-    return "Remove it, or look up the name."
+    return write_nearest(name, _siblings(place), unknown)
 
 
 def unknown_field(case: Case) -> Iterator[Finding]:
@@ -153,14 +147,12 @@ def template_metadata(case: Case) -> Iterator[Finding]:
     names = _siblings(TEMPLATE_ANNOTATIONS)
     for key in found:
         if key not in names:
-            hint = suggestion(key, names)
-            fix = f"Write {hint.removeprefix('did you mean ').rstrip('?')}." if "did you mean" in hint else "Remove it."
             yield case.warn(
                 "template-metadata",
                 (*place, key),
                 f"the metadata of a template has no field {key}, and nothing reads it",
                 "The schema of a Service takes any field here, so neither kubectl nor the API server says a word.",
-                f"Move it to {dotted(TEMPLATE_ANNOTATIONS)}." if "/" in key else fix,
+                f"Move it to {dotted(TEMPLATE_ANNOTATIONS)}." if "/" in key else write_nearest(key, names),
             )
 
 
@@ -199,14 +191,14 @@ def unknown_resource(case: Case) -> Iterator[Finding]:
     for index, one in enumerate(case.service.data["spec"]["template"]["spec"]["containers"]):
         limits = ((one or {}).get("resources") or {}).get("limits") or {}
         for name in limits:
-            hint = suggestion(name, GPU_RESOURCES)
-            if "/" in name and not is_gpu(name) and "did you mean" in hint:
+            fix = write_nearest(name, GPU_RESOURCES, "")
+            if "/" in name and not is_gpu(name) and fix:
                 yield case.warn(
                     "unknown-resource",
                     (*TEMPLATE_SPEC, "containers", index, "resources", "limits", name),
                     f"no device plugin known to kpasim offers {name}",
                     "Kubernetes takes any name; a pod that asks for what no node has stays Pending.",
-                    f"Write {hint.removeprefix('did you mean ').rstrip('?')}.",
+                    fix,
                 )
 
 
