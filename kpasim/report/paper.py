@@ -70,6 +70,8 @@ SYMBOLS = {
     "circle": "o", "cross": "P", "diamond": "D", "line-ns": "2", "square": "s", "triangle-down": "v",
     "triangle-up": "^", "x": "X", "x-thin": "x",
 }  # fmt: skip
+LINES_ALONE = {"2", "x"}
+"""Marks that have no area."""
 PIXEL = 0.75
 """Points of a pixel of the page."""
 
@@ -248,11 +250,11 @@ def _points(axis: Axes, x: Floats, y: Floats, trace: Mapping[str, Any], label: s
         if reach := trace.get(f"error_{name}"):
             bars: Any = {f"{name}err": [reach["arrayminus"], reach["array"]], "elinewidth": PIXEL * reach["thickness"]}
             axis.errorbar(x, y, fmt="none", ecolor=colour, alpha=0.6, **bars)
-    is_open = shape.endswith("-open")
-    width = marker.get("line", {}).get("width", 1 if is_open else 0)
-    axis.scatter(x, y, s=(PIXEL * marker["size"]) ** 2, marker=SYMBOLS[shape.removesuffix("-open")], label=label,
-                 facecolors="none" if is_open else colour, edgecolors=colour, linewidths=PIXEL * width,
-                 alpha=marker.get("opacity"), zorder=2.5)  # fmt: skip
+    is_open, symbol = shape.endswith("-open"), SYMBOLS[shape.removesuffix("-open")]
+    look: Any = {"facecolors": "none" if is_open else colour, "edgecolors": colour}
+    axis.scatter(x, y, s=(PIXEL * marker["size"]) ** 2, marker=symbol, label=label, alpha=marker.get("opacity"),
+                 linewidths=PIXEL * marker.get("line", {}).get("width", is_open), zorder=2.5,
+                 **({"color": colour} if symbol in LINES_ALONE else look))  # fmt: skip
     if trace.get("textposition") == "right":
         for height, text in zip(y, trace["text"], strict=True):
             axis.annotate(_words(text), (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize=8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,8 @@ from kpasim.spec.difference import same_load
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.common import rest_alike
 from kpasim.studies.execution.engine import Engine
-from kpasim.studies.run import Result, replications_of, simulate
+from kpasim.studies.run import Result
+from kpasim.studies.together import simulate_to_one_end
 
 MONEY = (("cost", "cost.amount"), ("cost per 1,000 requests", "cost.per_1000"), ("cost per month", "cost.per_month"))
 """Figures of money: title and name."""
@@ -106,26 +106,15 @@ def against(
     Raises:
         RunError: One of them cannot be simulated or billed.
     """
-    count = replications_of(one, replications)
-    done = [0]
-
-    def more(finished: int) -> None:
-        if progress:
-            progress(done[0] + finished)
-
-    def execute(experiment: Experiment, until_s: float | None = None) -> Result:
-        result = simulate(experiment, replications=count, seed=one.seed, engine=engine, until_s=until_s, progress=more)
-        done[0] += count
-        return result
-
     met_idle = {one.start.state, other.start.state} == {"warm"} and not rest_alike(one, other)
     if met_idle:
         one, other = (which.with_setting("start", "idled") for which in (one, other))
-    first, second = execute(one), execute(other)
-    end_s = one.horizon_s if one.horizon_s == other.horizon_s else None
-    goes_on = first.params.stays or second.params.stays or one.cluster.nodes or other.cluster.nodes
-    if one.horizon_s is None and other.horizon_s is None and goes_on:
-        end_s = 60.0 * math.ceil(max(float(result.horizon_s.max()) for result in (first, second)) / 60.0)
-        done[0] = 0
-        first, second = execute(one, end_s), execute(other, end_s)
+    (first, second), end_s = simulate_to_one_end(
+        [which.with_settings({"seed": one.seed}) for which in (one, other)],
+        replications=replications,
+        engine=engine,
+        progress=progress,
+    )
+    if end_s is None and one.horizon_s == other.horizon_s:
+        end_s = one.horizon_s
     return Against(first, second, same_load(first.experiment, second.experiment), end_s, met_idle)

@@ -19,8 +19,9 @@ from kpasim.results.tables import Tables
 from kpasim.studies.common import stretch_in_common
 from kpasim.studies.execution.engine import Engine
 from kpasim.studies.judge import Judgement, judge
-from kpasim.studies.run import Result, replications_of, simulate
+from kpasim.studies.run import Result
 from kpasim.studies.search.slo import Slo
+from kpasim.studies.together import simulate_to_one_end
 from kpasim.studies.versus.rivals import Rival
 
 FIGURES = (
@@ -211,7 +212,6 @@ def versus(
         RunError: One of them cannot be simulated, or an SLO cannot be judged.
     """
     first = rivals[0].experiment
-    count = replications_of(first, replications)
     idled = first.start.state == "warm"
     experiments = [one.experiment.with_setting("start", "idled") if idled else one.experiment for one in rivals]
     for rival, experiment in zip(rivals, experiments, strict=True):
@@ -220,41 +220,17 @@ def versus(
             lower(experiment)
         except ExperimentError as error:
             raise RunError(f"--with {rival.name}: {error.problems[0].message}") from None
-    done = 0
-
-    def execute(until_s: float | None = None) -> list[Result]:
-        nonlocal done
-        done, found = 0, []
-        for rival, given in zip(rivals, experiments, strict=True):
-            # Nobody knows whether pods of a user's own autoscaler ever go.
-            ends = rival.own is not None and until_s is not None
-            experiment = given.with_setting("horizon", f"{until_s}s") if ends else given
-            report = None if progress is None else (lambda finished, before=done: progress(before + finished))
-            result = simulate(
-                experiment, replications=count, engine=engine, until_s=until_s, progress=report, own=rival.own
-            )
-            found.append(result)
-            done += count
-        return found
-
-    results = execute()
-    end_s = first.horizon_s
-    own = any(rival.own for rival in rivals)
-    if end_s is None and (own or first.cluster.nodes or any(result.params.stays for result in results)):
-        ends = [_end_s(rival, result) for rival, result in zip(rivals, results, strict=True)]
-        end_s = 60.0 * math.ceil(max(ends) / 60.0)
-        results = execute(end_s)
+    results, end_s = simulate_to_one_end(
+        experiments,
+        [one.own for one in rivals],
+        replications=replications,
+        engine=engine,
+        progress=progress,
+    )
     stretches = [result.steady_s for result in results]
     common = stretch_in_common(stretches)
     if common is not None:
         for result in results:
             result.stretch_s = common
-    return Versus(rivals, results, [judge(result, slos) for result in results], end_s, idled)
-
-
-def _end_s(rival: Rival, result: Result) -> float:
-    """When the runs of one autoscaler are over: of a user's own, with the last response."""
-    if rival.own is None:
-        return float(result.horizon_s.max())
-    last_s = result.figures["total_s"]
-    return float(np.max(last_s, initial=0.0, where=np.isfinite(last_s)))
+    judgements = [judge(result, slos) for result in results]
+    return Versus(rivals, results, judgements, first.horizon_s if end_s is None else end_s, idled)
