@@ -56,10 +56,6 @@ def _path(file: str, finding: Finding) -> str:
 def sarif(found: Sequence[tuple[str, Finding]], version: str) -> dict[str, Any]:
     """Findings as a log of SARIF 2.1.0, which code scanners of GitHub, GitLab and others read.
 
-    Args:
-        found: Files and findings.
-        version: Of kpasim.
-
     Source:
         OASIS, Static Analysis Results Interchange Format (SARIF) Version 2.1.0
     """

@@ -78,15 +78,7 @@ def table(
     columns: Iterable[str], right: Collection[str] = (), *, title: str | None = None, caption: str = "",
     close: bool = False,
 ) -> Table:  # fmt: skip
-    """An empty table for `show_tables`.
-
-    Args:
-        columns: Headings.
-        right: The headings of numbers, which are set to the right.
-        title: Title.
-        caption: Line below the table.
-        close: Whether columns are a single blank apart, so that many fit.
-    """
+    """An empty table for `show_tables`, headings of numbers set to the right; columns may be close together."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -115,13 +107,7 @@ def show_tables(*tables: Table) -> None:
 
 @contextmanager
 def progress(what: str, total: int | None = None, *, show: bool = True, lines: bool = False) -> Iterator[Any]:
-    """A progress bar on stderr.
-
-    Args:
-        what: What is counted.
-        total: How many there are; None where that is known only when the work begins.
-        show: Whether to show anything.
-        lines: Whether to print a line now and then where no bar can be drawn.
+    """A progress bar on stderr; where none can be drawn, nothing, or ``lines`` now and then.
 
     Yields:
         A function that takes the number of things done so far, and of all where that was not known before.

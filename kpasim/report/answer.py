@@ -136,12 +136,7 @@ def spent_on(money: Mapping[str, Any]) -> str:
 
 
 def pods(facts: Facts, tables: Tables) -> Line:
-    """How many pods there were, who waited for them, and how busy they were.
-
-    Args:
-        facts: The figures.
-        tables: The run that is shown.
-    """
+    """How many pods there were, who waited for them, and how busy they were."""
     parts = [f"at most {facts.said('max_pods')}", counted(facts.whole("cold_starts"), "cold start")]
     if without := _without_machine(tables):
         parts.append(f"{counted(without, 'pod')} of the run shown never got a machine")
@@ -166,12 +161,7 @@ def ran(facts: Facts) -> Line:
 
 
 def story(facts: Facts, tables: Tables) -> list[str]:
-    """What happened in a run, in a few sentences; what went wrong is said by `troubles`.
-
-    Args:
-        facts: The figures.
-        tables: The run that is shown.
-    """
+    """What happened in a run, in a few sentences; what went wrong is said by `troubles`."""
     sentences = [_waiting(facts), _scaling(facts, tables), _leaving(facts), _paying(facts)]
     if facts.whole("requests") and not troubles(facts):
         sentences.insert(1, "No request failed.")

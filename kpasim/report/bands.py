@@ -18,15 +18,7 @@ Floats = NDArray[np.float64]
 
 
 def ready_pods(pods: Columns, t_s: Floats) -> NDArray[np.int64]:
-    """Ready pods of each replication at each moment, counted as `results.states.pods_by_state` does.
-
-    Args:
-        pods: Pods of many replications, shape ``(replications, pods)``, missing ones ``NaN``.
-        t_s: Moments in ascending order [s].
-
-    Returns:
-        Shape ``(replications, moments)``.
-    """
+    """Ready pods of each replication at ascending moments [s], as `pods_by_state` counts: a row for each."""
     ready, asked = pods["ready_s"], np.fmin(pods["delete_requested_s"], pods["gone_s"])
     served = ~np.isnan(ready) & ~(asked <= ready)
     runs, moments = len(ready), len(t_s)
@@ -40,27 +32,14 @@ def ready_pods(pods: Columns, t_s: Floats) -> NDArray[np.int64]:
 
 
 def band(pods: Columns, end_s: float) -> tuple[Floats, NDArray[np.int64]]:
-    """Moments, and the 5 %, 50 % and 95 % quantiles of ready pods at each, shape ``(3, moments)``.
-
-    Args:
-        pods: As for `ready_pods`.
-        end_s: Last moment [s].
-    """
+    """Moments until ``end_s``, and the 5 %, 50 % and 95 % quantiles of ready pods at each, shape ``(3, moments)``."""
     t_s = np.linspace(0.0, end_s, MOMENTS)
     quantiles = np.percentile(ready_pods(pods, t_s), [5, 50, 95], axis=0, method="inverted_cdf")
     return t_s, quantiles.astype(np.int64)
 
 
 def traces(pods: Columns, end_s: float, scale: float, *, name: str = "", pinned: bool = False) -> list[dict[str, Any]]:
-    """The band as two edges, and of a pinned variant its median, too, as plotly has lines.
-
-    Args:
-        pods: As for `ready_pods`.
-        end_s: Last moment [s].
-        scale: Seconds per unit of the axis.
-        name: What the variant is called, empty for the only one.
-        pinned: Whether it is drawn under another one.
-    """
+    """The band as two edges, and of a pinned variant its median, too, as plotly has lines."""
     t_s, (low, middle, high) = band(pods, end_s)
     colour, dash = ("<red>", "dash") if pinned else ("<blue>", "dot")
     said = f"{name}: " if name else ""

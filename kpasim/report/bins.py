@@ -57,14 +57,7 @@ def width_text(end_s: float, most: int = BINS) -> str:
 
 
 def steps(times_s: Floats, values: NDArray[Any], edges: Floats, before: float = 0.0) -> Steps:
-    """A step function in bins.
-
-    Args:
-        times_s: When it changes, ascending.
-        values: The value from each of these times on.
-        edges: Edges of the bins.
-        before: The value before the first change.
-    """
+    """A step function in bins: it takes its values at ascending times, and one ``before`` the first of them."""
     grid = np.unique(np.concatenate([edges, times_s[(times_s > edges[0]) & (times_s < edges[-1])]]))
     held = np.concatenate([[before], values])[np.searchsorted(times_s, grid[:-1], side="right")].astype(np.float64)
     first = np.searchsorted(grid[:-1], edges[:-1])

@@ -114,11 +114,7 @@ def in_bins(run: Evidence) -> bool:
 
 
 def replicas(runs: Sequence[tuple[str, Evidence]]) -> Chart:
-    """Desired and ready pods of several runs on one axis of time.
-
-    Args:
-        runs: Runs with the names they are shown under, two at most.
-    """
+    """Desired and ready pods of two runs at most on one axis of time."""
     end = max(run.horizon_s for _, run in runs)
     scale, unit = time_unit(end)
     data = []
@@ -180,11 +176,7 @@ def latencies(run: Evidence) -> tuple[Chart, int]:
 
 
 def distribution(runs: Sequence[tuple[str, Evidence]]) -> Chart:
-    """Share of successful requests that took no longer than a time, with the percentiles' intervals where known.
-
-    Args:
-        runs: Runs with the names they are shown under, two at most.
-    """
+    """Share of successes, of two runs at most, that took no longer than a time, and the percentiles' intervals."""
     data: list[dict[str, Any]] = []
     longest = 1.0
     looks = (("<blue>", "solid", "circle"), ("<red>", "dash", "diamond"))
@@ -306,11 +298,7 @@ def lives(run: Evidence) -> tuple[Chart, int]:
 
 
 def money(bills: Sequence[tuple[str, Mapping[str, Any]]]) -> Chart:
-    """Cost by kind, a bar for each run.
-
-    Args:
-        bills: The bill of each run with the name it is shown under; all in one currency.
-    """
+    """Cost by kind, a bar for each run; all in one currency."""
     names = [shown(name, 40) for name, _ in bills]
     currency = shown(bills[0][1]["currency"])
     data = []
@@ -327,15 +315,7 @@ def money(bills: Sequence[tuple[str, Mapping[str, Any]]]) -> Chart:
 
 
 def bands(measured: Tables, predicted: Sequence[Tables], end: float, predicted_name: str) -> Chart:
-    """Desired and ready pods of a measured run beside those predicted.
-
-    Args:
-        measured: The measured run.
-        predicted: Replications of the prediction: their median is a line and the middle 90 % a band, of a single one
-            only the line.
-        end: Where the axis of time ends [s].
-        predicted_name: What the line is called.
-    """
+    """Desired and ready pods of a measured run beside predicted ones: their median and, of several, the middle 90 %."""
     scale, unit = time_unit(end)
     grid = np.linspace(0.0, end, 500)
     data: list[dict[str, Any]] = []
@@ -381,11 +361,7 @@ def _beside(
 
 
 def deviations(metrics: Mapping[str, Mapping[str, float | None]]) -> Chart:
-    """Each predicted metric with its interval as deviation from what was measured; without what lacks a part.
-
-    Args:
-        metrics: Name to ``measured``, ``predicted``, ``lo`` and ``hi``.
-    """
+    """Each predicted metric (``measured``, ``predicted``, ``lo``, ``hi``) as deviation from what was measured."""
     usable = comparable(metrics)
     data = []
     for inside, title, symbol, colour in ((True, "measured inside the interval", "circle", "<blue>"),
@@ -469,15 +445,7 @@ def _successes(requests: Columns) -> NDArray[np.float64]:
 def pods_of(
     tables: Tables, begin: float, end: float, scale: float, *, binned: bool
 ) -> tuple[list[dict[str, Any]], float]:
-    """Pods by state and the number asked for, and the top of their axis: of one run, for a panel among others.
-
-    Args:
-        tables: The run.
-        begin: Where the axis of time begins [s].
-        end: Where it ends [s].
-        scale: Seconds of a unit of time.
-        binned: Whether to show means of bins, as of a run with too many changes to show one by one.
-    """
+    """Pods by state and the number asked for, in means of bins or change by change, and the top of their axis."""
     if binned:
         return _binned_pods(tables, end, scale)
     data, top = _pod_areas(tables, begin, end, scale)

@@ -116,13 +116,7 @@ def axis_of(title: str) -> dict[str, Any]:
 
 
 def layout_of(x_title: str, y_title: str, span: tuple[float, float] | None) -> dict[str, Any]:
-    """A layout with two axes.
-
-    Args:
-        x_title: What the horizontal axis shows.
-        y_title: What the vertical one shows.
-        span: Ends of the horizontal axis, ``None`` to fit them to the data.
-    """
+    """A layout with two axes; the horizontal one spans so much, or what the data do."""
     margin = 0.01 * (span[1] - span[0]) if span else 0.0
     return {
         "xaxis": axis_of(x_title) | ({"range": [span[0] - margin, span[1] + margin]} if span else {}),

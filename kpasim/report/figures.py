@@ -20,12 +20,7 @@ _MANY_POINTS = 3000
 
 
 def run_figures(run: Evidence, title: str = "") -> dict[str, Figure]:
-    """Timeline, latencies and dashboard of a run, by name.
-
-    Args:
-        run: The run.
-        title: Heading; the run's name when not given.
-    """
+    """Timeline, latencies and dashboard of a run, by name."""
     title = title or run.name
     return {"timeline": timeline(run, title), "latencies": latencies(run, title), "dashboard": dashboard(run, title)}
 
@@ -56,14 +51,7 @@ def dashboard(run: Evidence, title: str = "") -> Figure:
 
 @styled
 def overlay(measured: Tables, predicted: Sequence[Tables], end_s: float, title: str = "") -> Figure:
-    """A measured run beside its prediction: desired and ready pods over time, and the distribution of latencies.
-
-    Args:
-        measured: The measured run.
-        predicted: Replications of the prediction; their median is a line, the middle 90 % a band.
-        end_s: Where the time axis ends.
-        title: Heading.
-    """
+    """A measured run beside its prediction: desired and ready pods over time, and the distribution of latencies."""
     figure, axes = empty([["desired"], ["ready"], ["latency"]], 7.6, title=title)
     pods = charts.bands(measured, predicted, end_s, "predicted, median")
     draw(axes["desired"], pods)
@@ -85,12 +73,7 @@ def quantiles(
     fits: Sequence[tuple[str, NDArray[np.float64], Callable[[NDArray[np.float64]], NDArray[np.float64]]]],
     title: str = "",
 ) -> Figure:
-    """Q-Q plots: measured times against the quantiles of what was fitted to them, one panel each.
-
-    Args:
-        fits: Name, measured times [s], and the fitted distribution as a function of uniform numbers.
-        title: Heading.
-    """
+    """Q-Q plots: measured times against the quantiles of what was fitted to them, one panel each."""
     columns = min(3, len(fits))
     rows = -(-len(fits) // columns)
     names = [[f"{row} {column}" for column in range(columns)] for row in range(rows)]
@@ -113,12 +96,7 @@ def quantiles(
 
 @styled
 def joint(values: Mapping[str, NDArray[np.float64]], title: str = "") -> Figure:
-    """Draws of several uncertain numbers, each alone on the diagonal and each pair below it.
-
-    Args:
-        values: Draws by name, as many of each.
-        title: Heading.
-    """
+    """Draws of several uncertain numbers, each alone on the diagonal and each pair below it."""
     names = list(values)
     count = len(names)
     figure, panels = empty([[f"{row} {column}" for column in range(count)] for row in range(count)], 1.35 * count,

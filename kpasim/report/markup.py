@@ -72,12 +72,8 @@ def table(
 ) -> Html:
     """A table with a caption and headings.
 
-    Args:
-        caption: What it shows.
-        columns: Headings.
-        rows: Cells; the first of each row is its heading.
-        words: So many columns, from the left, hold words; the others hold numbers and are set to the right.
-        class_: CSS class.
+    The first cell of each row is its heading. So many columns from the left hold words; the others hold numbers and are
+    set to the right.
     """
     head = [
         element("th", column, scope="col", class_=None if i < words else "number") for i, column in enumerate(columns)
@@ -100,15 +96,7 @@ def table(
 
 
 def figure(name: str, title: str, caption: Content, height: int, *, keys: bool = False) -> Html:
-    """The place of a chart.
-
-    Args:
-        name: Key of the chart in the page's data.
-        title: What it shows, also for those who do not see it.
-        caption: How to read it.
-        height: Pixels.
-        keys: Whether arrow keys step through its decisions.
-    """
+    """The place of a chart, so many pixels high; with ``keys`` the arrow keys step through its decisions."""
     hint = "; arrow keys step through the decisions" if keys else ""
     chart = element(
         "div",
@@ -141,14 +129,7 @@ def download(name: str, content: str, label: str) -> Html:
 
 
 def page(title: str, subtitle: Content, sections: Sequence[tuple[str, str, Html]], charts: Mapping[str, Chart]) -> str:
-    """A whole page.
-
-    Args:
-        title: Its name.
-        subtitle: What it is about.
-        sections: Name, title and content of each part, in order.
-        charts: Charts by the names under which `figure` has put them into the parts.
-    """
+    """A whole page: its parts with name and title, and its charts by the names that `figure` has for them."""
     from plotly.offline import get_plotlyjs
 
     scripts = [_asset("theme.js"), get_plotlyjs(), _asset("draw.js"), _asset("page.js")]

@@ -123,14 +123,7 @@ def save_all(figures: Mapping[str, Figure], folder: str | Path, suffixes: Sequen
 def empty(
     panels: list[list[str]], height: float, *, title: str = "", ratios: Sequence[float] | None = None
 ) -> tuple[Figure, dict[str, Axes]]:
-    """An empty figure and its panels by name.
-
-    Args:
-        panels: Names, row by row; one that stands in neighbouring places spans them.
-        height: Height [inches].
-        title: Heading.
-        ratios: Relative heights of the rows.
-    """
+    """An empty figure [inches] and its panels by name, row by row; a name in neighbouring places spans them."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -143,13 +136,7 @@ def empty(
 
 @styled
 def on_paper(chart: Chart, height: float, title: str = "") -> Figure:
-    """A chart as a figure, with a panel for each of its vertical axes.
-
-    Args:
-        chart: The chart.
-        height: Height of the figure [inches].
-        title: Heading.
-    """
+    """A chart as a figure, with a panel for each of its vertical axes."""
     domains = {key: axis.get("domain", (0, 1)) for key, axis in chart["layout"].items() if key.startswith("yaxis")}
     keys = sorted(domains, key=lambda key: -domains[key][1])
     ratios = [high - low for low, high in (domains[key] for key in keys)]
@@ -165,13 +152,7 @@ def on_paper(chart: Chart, height: float, title: str = "") -> Figure:
 
 
 def draw(axis: Axes, chart: Chart, key: str = "yaxis") -> None:
-    """Draw what a chart shows on one of its vertical axes.
-
-    Args:
-        axis: Where.
-        chart: The chart.
-        key: The vertical axis in its layout.
-    """
+    """Draw what a chart shows on one of its vertical axes."""
     x, y = chart["layout"]["xaxis"], chart["layout"][key]
     names = y.get("categoryarray")
     stacked = previous = np.zeros(1)

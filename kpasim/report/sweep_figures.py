@@ -30,12 +30,7 @@ WIDE, NARROW = 44, 24
 
 
 def sweep_figures(result: SweepResult, percentile: str | None = None) -> dict[str, Figure]:
-    """A sweep's figures by name: ``front``, ``axes``, and of two axes or more ``heatmap``.
-
-    Args:
-        result: The sweep.
-        percentile: What cost is weighed against; the sweep's first percentile by default.
-    """
+    """A sweep's figures by name: ``front``, ``axes``, and of two axes or more ``heatmap``."""
     drawn = {"front": front(result, percentile), "axes": small_multiples(result, percentile)}
     return drawn | ({"heatmap": heat_map(result, percentile)} if len(result.about["axes"]) > 1 else {})
 
@@ -46,10 +41,6 @@ def front(result: SweepResult, percentile: str | None = None) -> Figure:
 
     Points of the front that may be no faster than the one before carry no number. Bars are 90 % intervals of
     single runs.
-
-    Args:
-        result: The sweep.
-        percentile: What cost is weighed against; the sweep's first percentile by default.
     """
     percentile = percentile or result.about["percentiles"][0]
     points = result.pareto(percentile)
@@ -71,13 +62,7 @@ def front(result: SweepResult, percentile: str | None = None) -> Figure:
 
 @styled
 def heat_map(result: SweepResult, percentile: str | None = None, axes: Sequence[str] = ()) -> Figure:
-    """Cost and latency over two axes; where there are more, the median over the settings that share both values.
-
-    Args:
-        result: A sweep of two axes or more.
-        percentile: As for `front`.
-        axes: Paths of two axes; the two that matter most by default.
-    """
+    """Cost and latency over two axes, those that matter most by default; medians where settings share both."""
     from matplotlib.figure import Figure
 
     percentile = percentile or result.about["percentiles"][0]
@@ -110,12 +95,7 @@ def heat_map(result: SweepResult, percentile: str | None = None, axes: Sequence[
 
 @styled
 def small_multiples(result: SweepResult, percentile: str | None = None) -> Figure:
-    """One column for each axis: cost and latency of every setting over its value, and their means.
-
-    Args:
-        result: The sweep.
-        percentile: As for `front`.
-    """
+    """One column for each axis: cost and latency of every setting over its value, and their means."""
     from matplotlib.figure import Figure
 
     percentile = percentile or result.about["percentiles"][0]

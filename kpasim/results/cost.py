@@ -223,12 +223,7 @@ def spent_many(
 ) -> Figures:
     """Sums of money over the pods or nodes of many runs: those of some pods and of the others add up to those of all.
 
-    Args:
-        tables: As for `bill_many`; without requests, no part is ``working``.
-        prices: By instance type.
-        billing: How the provider counts.
-        horizon: End of each run; infinite where all pods and nodes are gone.
-        steady_s: As for `bill`.
+    As `bill_many`; without requests, no part is ``working``. A horizon is infinite where all pods and nodes are gone.
 
     Returns:
         ``amount``, ``stays_per_hour``, ``within`` the stretch and ``parts.working`` to ``parts.draining``.
@@ -251,15 +246,7 @@ def bill_of(
     steady_s: tuple[float, float] | None,
     repeat_s: float | None,
 ) -> Figures:
-    """What many runs cost by what was spent, see `bill_many` and `spent_many`.
-
-    Args:
-        spent: Of all pods or nodes.
-        ok: Successful requests of each run.
-        horizon: End of each run.
-        steady_s: As for `bill`.
-        repeat_s: As for `bill`.
-    """
+    """What many runs cost by what was spent on all pods or nodes, see `bill_many` and `spent_many`."""
     amount = spent["amount"]
     with np.errstate(divide="ignore", invalid="ignore"):
         per_1000 = np.where(ok > 0, amount * 1000 / ok, np.nan)

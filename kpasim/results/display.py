@@ -71,12 +71,7 @@ def number(value: Any, digits: int = 4) -> str:
 
 
 def clock(time_s: float, end_s: float) -> str:
-    """A time since the load began: ``80.9s`` of a short run, ``12:34`` or ``22:23:46`` of one of many minutes or hours.
-
-    Args:
-        time_s: The time.
-        end_s: End of the run: all of its times are written alike.
-    """
+    """A time since the load began, as the end of the run has it: ``80.9s``, ``12:34`` or ``22:23:46``."""
     if end_s < 600:
         return f"{time_s:.1f}s"
     sign, whole = "-" if time_s < -0.5 else "", round(abs(time_s))
@@ -150,13 +145,7 @@ def interval_words(replications: int) -> str:
 
 
 def as_html(title: str, medians: Mapping[str, Any], intervals: Mapping[str, Any]) -> str:
-    """A table of figures for a notebook.
-
-    Args:
-        title: What they are of.
-        medians: Figures by dotted name.
-        intervals: Their 90 % intervals.
-    """
+    """A table of figures and their 90 % intervals, both by dotted name, for a notebook."""
     rows = [
         f"<tr><th style='text-align:left'>{heading}</th><td style='text-align:right'>{value}</td>"
         f"<td style='text-align:left'>{interval}</td><td style='text-align:left'>{unit}</td></tr>"

@@ -9,12 +9,7 @@ import numpy as np
 
 
 def cut_load(figures: Mapping[str, Any], horizon_s: float | None = None) -> str:
-    """That the horizon ended the run before its load; empty where it did not.
-
-    Args:
-        figures: Figures under dotted names, see `results.summary`: one value per run, or of one run.
-        horizon_s: The horizon, from the start of the load.
-    """
+    """That the horizon [s] ended the run before its load; empty where it did not. Figures are of runs or of one."""
     unsent = np.asarray(figures.get("never_sent", 0.0), dtype=np.float64)
     if (unsent == 0).all():
         return ""

@@ -14,11 +14,7 @@ Columns = dict[str, NDArray[Any]]
 
 
 def to_arrow(columns: Columns) -> Any:
-    """A ``pyarrow.Table``; null where a time or number is ``NaN``, a whole number ``-1``, a word empty.
-
-    Args:
-        columns: Columns of one run, all of one length.
-    """
+    """A ``pyarrow.Table``; null where a time or number is ``NaN``, a whole number ``-1``, a word empty."""
     import pyarrow as pa
 
     return pa.table({name: pa.array(column, mask=_missing(column)) for name, column in columns.items()})

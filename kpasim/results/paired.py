@@ -71,12 +71,7 @@ class Difference(NamedTuple):
         return self.mean / abs(self.before) if self.before else math.nan
 
     def to_dict(self, before: str, after: str) -> dict[str, Any]:
-        """For machines; ``None`` where it has no value.
-
-        Args:
-            before: Key of the second setting's mean.
-            after: Key of the first setting's mean.
-        """
+        """For machines, the means under these keys; ``None`` where it has no value."""
 
         def number(value: float) -> float | None:
             return rounded(float(value), 6) if math.isfinite(value) else None

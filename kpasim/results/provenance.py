@@ -19,13 +19,7 @@ PACKAGES = ("numpy", "numba", "simpy", "scipy", "pydantic")
 
 
 def provenance(*, engine: str, seed: int, experiment: object) -> dict[str, Any]:
-    """What a run's files say about their making; nothing about the user, the machine's name or its environment.
-
-    Args:
-        engine: The engine that ran.
-        seed: The seed that all random numbers come from.
-        experiment: The experiment as text, bytes, or as mappings and lists (the order of keys does not matter).
-    """
+    """What a run's files say about their making; nothing about the user, the machine's name or its environment."""
     return {
         "kpasim": kpasim.__version__,
         "knative_commit": KNATIVE_COMMIT,

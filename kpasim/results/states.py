@@ -13,12 +13,7 @@ STATES = ("ready", "starting", "pending", "terminating")
 
 
 def pods_by_state(pods: Columns, t_s: NDArray[np.float64]) -> dict[str, NDArray[np.int64]]:
-    """How many pods are in each of `STATES` at each moment.
-
-    Args:
-        pods: One run's pods. Where they do not say when they were scheduled, none is pending.
-        t_s: Moments [s], in any order.
-    """
+    """How many pods are in each of `STATES` at moments [s]; none is pending where no placement is known."""
     created, gone = pods["created_s"], pods["gone_s"]
     asked = np.fmin(pods["delete_requested_s"], gone)
     ready = np.fmin(np.where(pods["ready_s"] < asked, pods["ready_s"], np.inf), np.nan_to_num(asked, nan=np.inf))

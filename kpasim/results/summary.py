@@ -204,14 +204,7 @@ def latencies_of_all(
     requests: NDArray[Any],
     values: NDArray[np.float64],
 ) -> Figures:
-    """``latency_all_s``: latency figures of all requests, those without a success infinitely late.
-
-    Args:
-        of_successes: ``mean``, ``min`` and ``max`` of the successes of each run.
-        ok: How many successes each run has.
-        requests: How many requests.
-        values: Percentiles of all requests, shape ``(len(LATENCY_PERCENTILES), runs)``.
-    """
+    """``latency_all_s``: latency figures of all requests, those without a success infinitely late."""
     some = ok < requests
     infinite = {"mean": some, "min": some & (ok == 0), "max": some}
     found = {name: np.where(late, np.inf, of_successes[name]) for name, late in infinite.items()}
@@ -298,10 +291,6 @@ def aggregate(replications: Sequence[Mapping[str, Any]] | Figures, digits: int =
     The interval's ends stand at `interval_places` among the replications that have the figure. The Monte-Carlo error is
     half the distance between the order statistics that lie half a root of n to either side of the median: it assumes no
     distribution.
-
-    Args:
-        replications: One summary per replication, or their figures as arrays.
-        digits: Significant digits kept.
     """
     figures = replications if isinstance(replications, dict) else columns(replications)
     medians: dict[str, Any] = {}

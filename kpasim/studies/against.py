@@ -63,14 +63,7 @@ class Against:
 def differences(
     before: Figures, after: Figures, currency: str = "", *, paired: bool = True
 ) -> list[tuple[str, str, str, Difference]]:
-    """Each figure that two runs have: title, name, unit, and the difference after minus before.
-
-    Args:
-        before: Figures of the first run, one value per replication; costs as ``cost.NAME``.
-        after: The same of the second.
-        currency: Currency of the costs.
-        paired: Whether replication k of both met the same requests and random numbers.
-    """
+    """Each figure that two runs have, costs as ``cost.NAME``: title, name, unit, and after minus before."""
     both = []
     for row in (*FIGURES, *((title, name, currency) for title, name in MONEY)):
         values = [figures[row[1]] for figures in (before, after) if row[1] in figures]
@@ -95,13 +88,6 @@ def against(
     The other takes the seed and the number of replications of the first. Where pods of either stay, and neither says
     when its run ends, both are billed until the same moment: the later end of the two, in whole minutes. Where they
     keep other pods while no load is there, neither gets a warm pod for nothing: both begin as each leads to by itself.
-
-    Args:
-        one: The first.
-        other: The second.
-        replications: How many of each, the first's own number by default.
-        engine: As for `studies.run.simulate`.
-        progress: Called with the number of replications finished so far, of both together.
 
     Raises:
         RunError: One of them cannot be simulated or billed.

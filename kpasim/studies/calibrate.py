@@ -138,11 +138,7 @@ class Calibration:
         }
 
     def text(self, comment: Sequence[str] = ()) -> str:
-        """The model file.
-
-        Args:
-            comment: Lines above it.
-        """
+        """The model file, below some lines of comment."""
         return modelfile.text(self.model, comment)
 
     def write(self, path: str | Path, comment: Sequence[str] = ()) -> None:
@@ -522,13 +518,7 @@ def _cold_start(starts: Sequence[StageFit], crash: float | None, base: Mapping[s
 
 
 def _draws(parts: Sequence[Part], count: int, curves: Sequence[Floats] = ()) -> list[dict[str, Any]]:
-    """Bootstrap draws of all numbers together; none where a model has many parts.
-
-    Args:
-        parts: What was fitted.
-        count: How many draws.
-        curves: Contention factors of each draw of the service time.
-    """
+    """Bootstrap draws of all numbers together; none where a model has many parts."""
     drawn = [part for part in parts if part.fit.draws]
     if not drawn or len(parts) > FEW_PARTS:
         return []
@@ -554,16 +544,7 @@ def _model(
     cold: Mapping[str, Any] | Any,
     without: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """A model of fitted parts, with what the experiment's model says beside them.
-
-    Args:
-        experiment: What was run.
-        title: Name of the model.
-        source: Where the numbers came from.
-        service: The block ``service-time``.
-        cold: The block ``cold-start``.
-        without: What of the experiment's service time the files have told, or ruled out.
-    """
+    """A model of fitted parts, with what the experiment's model says beside them and the files do not tell."""
     base = _base(experiment)
     before = base.get("service-time")
     kept = {

@@ -26,12 +26,7 @@ def rest_alike(one: Experiment, other: Experiment) -> bool:
 
 
 def as_each_leads_to(experiment: Experiment, axes: Mapping[str, Sequence[Any]]) -> Experiment:
-    """The experiment with ``start: idled`` where ``start: warm`` would give away what some settings pay for.
-
-    Args:
-        experiment: What is compared under different settings.
-        axes: Values of the settings, by path.
-    """
+    """The experiment with ``start: idled`` where ``start: warm`` would give away what some settings pay for."""
     if experiment.start.state != "warm" or any(path.partition(".")[0] == "start" for path in axes):
         return experiment
     rests = {_rest(experiment), *(_rest(variant) for variant in _variants(experiment, axes))}

@@ -167,14 +167,6 @@ def execute(
 ) -> list[Outcome]:
     """Run replications under a user's function, with the reference engine.
 
-    Args:
-        params: The experiment.
-        draws: Random numbers of each replication.
-        own: The function.
-        cold_start_s: Mean cold start of the model [s].
-        processes: Processes that share the work.
-        progress: Called now and then with the number of replications finished.
-
     Raises:
         RunError: The function fails, or returns no number of pods.
         CapacityExceeded: The runs need more pods, nodes or requests than there are random numbers for.

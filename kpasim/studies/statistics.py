@@ -250,13 +250,6 @@ def statistics(
 ) -> Statistics:
     """Simulate an experiment with the compiled engine and keep counts only.
 
-    Args:
-        experiment: What to simulate, see ``kpasim.load``.
-        replications: How many times, the experiment's own number by default.
-        seed: Seed of all random numbers, the experiment's own by default.
-        threads: Replications simulated at the same time; 0 for one on each core.
-        progress: Called with the number of replications finished so far.
-
     Raises:
         RunError: The experiment cannot be simulated, or grows beyond all bounds.
     """

@@ -63,15 +63,11 @@ def warm_up_s(experiment: Experiment) -> float:
 
 
 def steady_part(experiment: Experiment, warm_up: float | None = None) -> tuple[float, float] | None:
-    """The stretch (from, to) [s from the start of the load] that stands for a load that goes on.
+    """The stretch (from, to) [s from the start of the load] that stands for a load that goes on, after its warm-up [s].
 
     From the end of the warm-up to the end of the load, or of the run where a horizon ends it earlier, at least ten
     times as long as the warm-up. Of a periodic load the last whole periods after the warm-up; a load of a single period
     is taken as a whole.
-
-    Args:
-        experiment: Whose load it is.
-        warm_up: Length of the warm-up [s], `warm_up_s` when not given.
 
     Returns:
         ``None`` for a load that ends by itself, and for one that is too short.
@@ -107,12 +103,7 @@ def why_no_month(experiment: Experiment) -> str:
 
 
 def requests_per_day(start_s: NDArray[np.float64], stretch_s: tuple[float, float]) -> NDArray[np.float64]:
-    """Requests per day of each run, by those sent within a stretch of it.
-
-    Args:
-        start_s: When requests were sent, shape ``(runs, requests)``, ``NaN`` for none.
-        stretch_s: From and to [s from the start of the load].
-    """
+    """Requests per day of each run, by those sent within a stretch (from, to) of it [s from the start of the load]."""
     begin, end = stretch_s
     return np.asarray(((start_s >= begin) & (start_s < end)).sum(axis=1) * DAY_S / (end - begin))
 

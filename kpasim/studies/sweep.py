@@ -131,12 +131,7 @@ class Plan:
     def read(
         cls, path: str | Path, settings: Mapping[str, Any] | None = None, cluster_config: Sequence[str | Path] = ()
     ) -> Plan:
-        """The plan of a sweep file.
-
-        Args:
-            path: The file.
-            settings: Settings of the experiment that are changed before, by path; none of them an axis.
-            cluster_config: Files with ConfigMaps of the cluster.
+        """The plan of a sweep file, whose experiment is changed by settings before; none of them an axis.
 
         Raises:
             ExperimentError: Everything that is wrong with the file.
@@ -262,12 +257,7 @@ class Plan:
 
 
 def design(sweep: Sweep, seed: int) -> list[dict[str, Any]]:
-    """The settings of a sweep: all combinations, or a sample of them without doubles.
-
-    Args:
-        sweep: The file.
-        seed: Seed of the sample.
-    """
+    """The settings of a sweep: all combinations, or a sample of them without doubles."""
     if sweep.design == "grid":
         return sweep.grid()
     count, axes = sweep.settings or 1, len(sweep.axes)

@@ -23,14 +23,8 @@ def simulate_to_one_end(
 ) -> tuple[list[Result], float | None]:
     """Simulate experiments; where pods or nodes of any stay, and none says when its run ends, until the same moment.
 
-    That is the latest end of all, in whole minutes: else a pod would cost more where runs happen to last longer.
-
-    Args:
-        experiments: The experiments.
-        owns: A user's own autoscaler for each, see `studies.own`; nobody knows whether its pods ever go.
-        replications: How many of each, the number of the first by default.
-        engine: As for `studies.run.simulate`.
-        progress: Called with the number of replications finished so far, of all together.
+    That is the latest end of all, in whole minutes: else a pod would cost more where runs happen to last longer. Nobody
+    knows whether the pods of a user's own autoscaler ever go. All have as many replications as the first.
 
     Returns:
         What each left, and the common end [s from the start of the load]; ``None`` where each run ends by itself.

@@ -49,12 +49,6 @@ def across(
 ) -> dict[str, Any]:
     """Latency and cost over the range of a setting.
 
-    Args:
-        experiment: The variant of the page.
-        path: The setting.
-        replications: Replications at each value.
-        progress: Called with the number of replications finished, and of all.
-
     Raises:
         RunError: It has no range, or changes nothing.
     """

@@ -34,14 +34,7 @@ FILES = {
 
 
 def create_app(source: Source, token: str, host: str, port: int) -> App:
-    """The application.
-
-    Args:
-        source: What the page is about.
-        token: The token that every request must carry.
-        host: The address that the server listens on.
-        port: Its port.
-    """
+    """The application, on an address and port; every request must carry the token."""
     # What takes long has a process of its own, so that a slider does not wait for it.
     worker, aside = Worker(source), Worker(source)
 

@@ -72,13 +72,7 @@ def parse_job(data: bytes) -> Job:
 
 
 def perform(source: Source, job: Job, finished: Callable[[int, int], None]) -> Iterator[Message]:
-    """The messages of a job; what the user can fix is one of them.
-
-    Args:
-        source: What the page is about.
-        job: The job.
-        finished: Called with the replications finished, and of all; it may raise to end the work.
-    """
+    """The messages of a job; what the user can fix is one of them. ``finished`` may raise to end the work."""
     try:
         yield from _WORK[job.kind](source, job, finished)
     except KpasimError as error:

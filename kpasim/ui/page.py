@@ -30,12 +30,7 @@ TRACE = "recorded trace"
 
 
 def page(source: Source, token: str) -> str:
-    """The page.
-
-    Args:
-        source: What it is about.
-        token: What its requests must carry.
-    """
+    """The page, whose requests carry the token."""
     config = {
         "name": source.name,
         "shapes": SHAPES,

@@ -44,14 +44,7 @@ class Connection(H11Protocol):  # type: ignore[misc, unused-ignore]
 
 
 def serve(source: Source, host: str, port: int, *, announce: Callable[[str], None], browser: bool) -> None:
-    """Serve the page until Ctrl-C or SIGTERM.
-
-    Args:
-        source: What the page is about.
-        host: Address to listen on.
-        port: Port, 0 for a free one.
-        announce: Called with the address of the page once the port is open.
-        browser: Whether to open it in a browser.
+    """Serve the page until Ctrl-C or SIGTERM, and announce its address once the port (0: a free one) is open.
 
     Raises:
         RunError: The address cannot be had.

@@ -61,12 +61,7 @@ _BETTER = {"ok": 1, "gpu_utilisation": 1} | dict.fromkeys(_NEITHER, 0)
 
 
 def view(result: Result, compared: Against | None = None) -> dict[str, Any]:
-    """A result as the page has it.
-
-    Args:
-        result: The variant that is shown.
-        compared: The pinned variant and this one, under the same random numbers.
-    """
+    """A result as the page has it, beside the pinned variant under the same random numbers where there is one."""
     run = evidence.of(result)
     facts = facts_of(run)
     verdicts = _verdicts(compared) if compared else {}

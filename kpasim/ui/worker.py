@@ -51,13 +51,7 @@ def bound_memory() -> None:
 
 
 def main(connection: Connection, wanted: Synchronized[int], source: Source) -> None:
-    """Perform jobs until the connection is closed.
-
-    Args:
-        connection: Where jobs come from with their numbers, and messages go to.
-        wanted: Number of the job that somebody waits for.
-        source: What the page is about.
-    """
+    """Perform jobs, which come with their numbers, until the connection is closed; one is ``wanted``, or none."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this process
     bound_memory()
     from kpasim.engines.compiled import cache

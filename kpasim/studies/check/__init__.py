@@ -59,13 +59,8 @@ def check_file(
 ) -> list[Finding]:
     """Findings about a file that is an experiment or a manifest; what cannot be read at all is a finding too.
 
-    Every Service of a manifest is checked, or the one that `FILE#NAME` names.
-
-    Args:
-        path: The file.
-        settings: Settings that are changed before, by path; of a manifest that holds one Service.
-        trials: Whether fixes are simulated; one that does not help is not advised.
-        cluster_config: Files with ConfigMaps of the cluster.
+    Every Service of a manifest is checked, or the one that `FILE#NAME` names; settings are for a manifest of one
+    Service. With ``trials`` fixes are simulated, and one that does not help is not advised.
 
     Raises:
         RunError: A setting is refused.

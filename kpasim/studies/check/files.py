@@ -29,9 +29,7 @@ class Found:
 def files_in(paths: Iterable[str], *, skip_others: bool = False) -> Found:
     """The files to check among files and folders; folders are searched as deep as they go.
 
-    Args:
-        paths: Files and folders.
-        skip_others: Whether a file that was named is left out where it holds neither a Service nor an experiment.
+    With ``skip_others`` a file that was named is left out where it holds neither a Service nor an experiment.
     """
     files: list[str] = []
     left_out: list[str] = []

@@ -42,15 +42,6 @@ class Simulator:
         horizon_s: float,
         seed: int,
     ) -> None:
-        """Prepare what all runs share.
-
-        Args:
-            experiment: Experiment of the measured run; its model supplies all that the candidate leaves open.
-            candidate: The shape of the model.
-            service: Parameters of the service time.
-            horizon_s: When to break a run off, from the start of the load.
-            seed: Seed of all random numbers.
-        """
         self.candidate = candidate
         self.parameters = (*service, *candidate.starts)
         self.experiment = shaped(experiment, candidate).with_settings({"horizon": f"{horizon_s:.6f}s", "seed": seed})
@@ -62,14 +53,7 @@ class Simulator:
         return {one.name: one.value(z[:, place]) for place, one in enumerate(self.parameters)}
 
     def execute(self, z: Floats, first: int, threads: int, progress: Callable[[int], None] | None = None) -> Runs:
-        """Simulate one run for each point of the prior.
-
-        Args:
-            z: Points, shape ``(runs, parameters)``.
-            first: Index of the first replication; the same index meets the same random numbers.
-            threads: Runs simulated at the same time.
-            progress: Called with the number of runs of each batch that has ended.
-        """
+        """Simulate a run for each point of the prior (a row); ``first`` is the first replication."""
 
         def one(begin: int) -> list[Outcome]:
             part = z[begin : begin + BATCH]

@@ -329,11 +329,7 @@ CANDIDATES = {
 
 
 def measured(starts: Sequence[StageFit]) -> Candidate:
-    """What is left to explain where the start was measured: the service time alone.
-
-    Args:
-        starts: Stages fitted to pods.
-    """
+    """What is left to explain where the start was measured: the service time alone."""
     from pydantic import TypeAdapter
 
     from kpasim.spec.distributions import Time

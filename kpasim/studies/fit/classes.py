@@ -106,16 +106,7 @@ def fit_classes(
     bootstraps: int = BOOTSTRAPS,
     progress: Callable[[int], None] | None = None,
 ) -> list[ClassFit]:
-    """A service time for each class of requests, the most frequent first.
-
-    Args:
-        names: What each request asks for.
-        times: Service times of the same requests.
-        rng: Random numbers of the bootstrap.
-        enough: Requests that a class needs.
-        bootstraps: Resamples.
-        progress: Called with the number of classes that are done.
-    """
+    """A service time for each class of requests, the most frequent first."""
     classes = pooled(names, enough)
     own = np.array([classes[str(name)] for name in names], dtype=object)
     found = []

@@ -30,10 +30,6 @@ def fit_clients(loads: Mapping[int, Record], rng: np.random.Generator) -> Served
     pod as there are clients. Where all files hold single requests with their starts, each request's time with 1, 2, 3
     ... in the pod counts, also at the end of a test, when clients run out. Of reports of hey the averages are compared.
 
-    Args:
-        loads: The files by their number of clients; 1 is among them.
-        rng: Random numbers of intervals.
-
     Raises:
         RunError: There is no test with one client, or a file does not hold what its test needs.
     """

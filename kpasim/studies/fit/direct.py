@@ -104,15 +104,8 @@ def fit_service(
     """The service time that files with requests show; ``None`` where no file has any that was answered.
 
     A run folder knows how long containers worked, whatever became of the client. Of other files durations are taken as
-    they stand. A request whose client gave up and whose end is not known takes longer than it had.
-
-    Args:
-        records: Files.
-        experiment: What was run, where that is known: it tells how many requests ``hey -o csv`` left out.
-        rng: Random numbers of the bootstraps.
-        only: The one class of requests to use; all of them when empty.
-        bootstraps: Resamples.
-        progress: Called with the number of classes that are done.
+    they stand. A request whose client gave up and whose end is not known takes longer than it had. The experiment,
+    where it is known, tells how many requests ``hey -o csv`` left out; ``only`` is the class to use.
 
     Raises:
         RunError: No request is of the class ``only``.

@@ -83,13 +83,7 @@ class Sample:
 
 
 def sample(times_s: Floats, censored: NDArray[np.bool_] | None = None, resolution_s: float = 0.0) -> Sample:
-    """A sample of measured times; those that are not numbers are left out.
-
-    Args:
-        times_s: Times, or how long they had lasted when the measurement broke off.
-        censored: Where it did.
-        resolution_s: What times were rounded to.
-    """
+    """A sample of measured times [s], rounded to ``resolution_s``; those that are not numbers are left out."""
     times = np.asarray(times_s, dtype=np.float64)
     broken = np.zeros(len(times), bool) if censored is None else np.asarray(censored, bool)
     known = ~np.isnan(times) & (times >= 0.0)
@@ -179,14 +173,9 @@ def fit(
     """The family that explains a sample best by the Bayesian information criterion, with 90 % intervals.
 
     Draws of exact lognormal times are of the posterior under Jeffreys' prior, those of other families are fitted to
-    bootstrap resamples. Below 20 times, some of which are intervals, they are of the posterior on a grid. A large
-    sample that no family follows (Kolmogorov's distance beyond its 1 % point) stands for itself.
-
-    Args:
-        times: At least one time.
-        rng: Random numbers of the bootstrap.
-        bootstraps: Resamples.
-        resampled: Resamples to use, where times are themselves estimates that change with the resample.
+    bootstrap resamples: those given where times are themselves estimates that change with the resample. Below 20 times,
+    some of which are intervals, they are of the posterior on a grid. A large sample that no family follows
+    (Kolmogorov's distance beyond its 1 % point) stands for itself.
     """
     known = times.take(~np.isinf(times.high))
     alike = len(known) == 0 or np.ptp(known.middle) <= 1e-9 * max(1.0, float(known.middle.max(initial=0.0)))

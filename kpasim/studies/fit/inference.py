@@ -133,13 +133,7 @@ class Posterior:
         return np.asarray(self.z[self._rows(count, rng)])
 
     def sample_like(self, count: int, numbers: Floats, rng: np.random.Generator) -> Floats:
-        """The same, the best of many samples: that in which the means of some numbers are nearest to those of all.
-
-        Args:
-            count: How many points.
-            numbers: Numbers that belong to the points, shape ``(points, numbers)``.
-            rng: Random numbers.
-        """
+        """The same, the best of many samples: means of some numbers (a row for each point) are as of all."""
         wanted = self.weight @ numbers
         tried = [self._rows(count, rng) for _ in range(SAMPLES)]
         apart = [float(np.sum((numbers[rows].mean(axis=0) - wanted) ** 2)) for rows in tried]
@@ -232,13 +226,7 @@ class Region:
         return np.asarray(np.sum(((z - self.centre) @ self.inverse.T) ** 2, axis=1) <= REACH**2)
 
     def sample(self, count: int, inside: Floats, rng: np.random.Generator) -> Floats:
-        """Points of the prior inside, by hit-and-run: along a random line the prior is a normal distribution, cut off.
-
-        Args:
-            count: How many.
-            inside: Points to begin at; without any, the middle.
-            rng: Random numbers.
-        """
+        """Points of the prior inside, by hit-and-run: along a random line the prior is a normal distribution, cut."""
         from scipy.special import ndtr, ndtri
 
         starts = inside if len(inside) else self.centre[None]

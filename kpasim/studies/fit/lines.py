@@ -106,13 +106,7 @@ class Target:
 
 
 def target(report: HeyReport, without: tuple[str, ...] = (), ends_s: Floats | None = None) -> Target:
-    """What is to be met of a report.
-
-    Args:
-        report: As printed.
-        without: Lines to leave out, by name; they can then be predicted.
-        ends_s: Times of the responses, where they are known.
-    """
+    """What is to be met of a report ``without`` some lines, which can then be predicted."""
     has = report_lines(report)
     names = tuple(name for name in LINES if name in has and name not in without)
     return Target(report, names, np.sort(ends_s) if ends_s is not None else np.zeros(0))

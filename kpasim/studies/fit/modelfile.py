@@ -68,12 +68,7 @@ def settings(time: Any, place: str, *, whole: bool = False) -> dict[str, Any]:
 
 
 def text(model: Mapping[str, Any], comment: Sequence[str] = ()) -> str:
-    """The YAML of a model file.
-
-    Args:
-        model: The model in the form of a file.
-        comment: Lines above it.
-    """
+    """The YAML of a model file, below some lines of comment."""
     out = io.StringIO()
     yaml = YAML()
     yaml.width = WIDTH

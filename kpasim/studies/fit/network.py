@@ -38,16 +38,7 @@ class Network:
     def train(
         self, x: Floats, y: Floats, rng: np.random.Generator, steps: int, batch: int = 128, rate: float = 3e-3
     ) -> None:
-        """Fit to examples by Adam with a rate that falls to nothing.
-
-        Args:
-            x: Inputs, shape ``(rows, inputs)``.
-            y: What to predict, shape ``(rows, outputs)``.
-            rng: Choice of the examples of each step.
-            steps: Steps.
-            batch: Examples in each.
-            rate: First learning rate.
-        """
+        """Fit to examples, rows of ``x`` and ``y``, by Adam with a rate that falls to nothing."""
         values = [*self._weights, *self._biases]
         first = [np.zeros_like(value) for value in values]
         second = [np.zeros_like(value) for value in values]

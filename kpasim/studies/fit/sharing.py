@@ -131,12 +131,6 @@ def fit_sharing(served: Served, concurrency: int, rng: np.random.Generator, boot
     tried: none, a straight line, and straight lines between 1, 2, 4, 8 ... Requests that wait inside a container that
     works on fewer are seen either by their waiting or, where a file counts waiting as work, by how they end one after
     the other. A more complicated assumption is taken where it fits better by the Bayesian information criterion.
-
-    Args:
-        served: Requests of all runs.
-        concurrency: containerConcurrency; 0 for no limit.
-        rng: Random numbers of the bootstrap.
-        bootstraps: Resamples of requests.
     """
     most = int(np.flatnonzero((_levels(served, MOST_TOGETHER).spent_s > 0.0).any(axis=0)).max(initial=0)) + 1
     waited = _waited_for_others(served, most)

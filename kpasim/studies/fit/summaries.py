@@ -117,13 +117,7 @@ class Asked:
 
 
 def explained(target: Target, experiment: Experiment, asked: Asked, starts: Sequence[StageFit] = ()) -> Inferred:
-    """The joint posterior of service time and cold start behind a report.
-
-    Args:
-        target: The report, and which of its lines count.
-        experiment: What was run.
-        asked: How it is to be explained.
-        starts: Stages that were measured; only the service time is inferred then.
+    """The joint posterior of service time and cold start behind a report; of the first alone beside measured starts.
 
     Raises:
         RunError: The report is not one of this experiment, or no run resembles it.

@@ -25,12 +25,6 @@ def front(
 ) -> list[int]:
     """Places on the Pareto front: nothing allowed costs no more and is as quick.
 
-    Args:
-        costs: One number per setting; NaN is never on the front.
-        latencies: The same.
-        allowed: Which settings count.
-        changes: What decides between equal ones, the less the better.
-
     Returns:
         Places in ascending order of cost; of equal ones the one with fewest changes, and of those the first.
     """

@@ -191,10 +191,7 @@ class SweepResult:
         return f"No Pareto front: {least} of requests or more failed in every setting (most-errors: {most})."
 
     def pareto(self, percentile: str | None = None) -> list[dict[str, Any]]:
-        """The Pareto front of cost against a percentile of the latency, the cheapest first.
-
-        Args:
-            percentile: ``p50``, ``p95``, ``mean`` ...; the sweep's first one by default.
+        """The Pareto front of cost against a latency (the sweep's first percentile by default), the cheapest first.
 
         Returns:
             For each point ``setting``, ``settings``, ``cost``, the percentile, an interval for each (90 % predictive),
@@ -255,11 +252,7 @@ class SweepResult:
         return f"All of these: {label(points[0]['settings'], same)}." if same else ""
 
     def effects(self, percentile: str | None = None) -> dict[str, Any]:
-        """The effect of each axis on cost, failed requests and latency percentiles; see `pareto.effect`.
-
-        Args:
-            percentile: A percentile beside those of the sweep.
-        """
+        """The effect of each axis on cost, failed requests and latency percentiles; see `pareto.effect`."""
         names = dict.fromkeys([*([percentile] if percentile else []), *self.about["percentiles"]])
         outcomes = {"cost": self.costs, "error_share": self.error_shares}
         outcomes |= {name: self.medians(latency(name)) for name in names}
@@ -332,14 +325,7 @@ class SweepResult:
 
 
 def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Median and 90 % interval of each row, as `summary.aggregate` has them of one; NaN where most of a row is missing.
-
-    Args:
-        values: Shape ``(settings, replications)``.
-
-    Returns:
-        Shape ``(3, settings)``: median, low end, high end.
-    """
+    """Median and ends of the 90 % interval of each row, shape ``(3, rows)``; NaN where most of it is missing."""
     ordered = np.sort(values, axis=1)
     n = (~np.isnan(values)).sum(axis=1)
     some = np.flatnonzero((n > 0) & (2 * n >= values.shape[1]))
@@ -433,22 +419,12 @@ def load_result(folder: str | Path) -> SweepResult:
 
 
 def label(settings: Mapping[str, Any], varied: Iterable[str] = ()) -> str:
-    """Settings in a few words: ``max-scale 4, min-scale 1``.
-
-    Args:
-        settings: Values by path.
-        varied: Paths to name, all where none is given.
-    """
+    """Settings in a few words, those of some paths only: ``max-scale 4, min-scale 1``."""
     return ", ".join(f"{short(path)} {value_text(settings[path])}" for path in varied or settings)
 
 
 def step_text(step: Mapping[str, Any] | None, percentile: str) -> str:
-    """What the next point of a front changes, in a few words.
-
-    Args:
-        step: ``next`` of `SweepResult.pareto`.
-        percentile: The latency.
-    """
+    """What the next point of a front changes, in a few words."""
     if step is None:
         return ""
     said = []

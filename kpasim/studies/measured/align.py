@@ -39,11 +39,7 @@ SAME_CHANGE_S = 4.0
 
 
 def tick_phase_s(t_s: NDArray[np.float64]) -> float:
-    """Phase of the ticks' clock from the start of the load [s], in [0, 2): where most ticks lie, less their jitter.
-
-    Args:
-        t_s: Times of ticks, among which a few pokes may be.
-    """
+    """Phase of the ticks' clock from the start of the load [s], in [0, 2): where most ticks lie, less their jitter."""
     residues = np.sort(np.mod(t_s, 2.0))
     after = np.concatenate([residues, residues + 2.0])
     count = np.searchsorted(after, residues + CLUSTER_S) - np.arange(len(residues))
@@ -56,11 +52,6 @@ def align(experiment: Experiment, tables: Tables, recorded: Recorded) -> tuple[E
     Ticks tell their phase themselves, and the load begins at that phase, within a second of when it did. The phases of
     the others (wall clock, reports, scrapes; kubelet and queue-proxy of the pods that are there from the beginning) are
     those of many tried under which the averages ``stable`` and ``panic`` come nearest to the measured ones.
-
-    Args:
-        experiment: What was run.
-        tables: The measured tables.
-        recorded: What else is known of the run.
     """
     if not len(tables.ticks["t_s"]):
         return experiment, recorded

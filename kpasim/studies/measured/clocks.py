@@ -105,12 +105,7 @@ def agreed(ruled: Iterable[NDArray[np.bool_]]) -> tuple[int, ...]:
 
 
 def ruled_out(run: Mapping[str, Any], tables: Tables) -> NDArray[np.bool_] | None:
-    """Which of ``PLACES_NS`` cannot be those of the reports in a run; ``None`` if it says nothing.
-
-    Args:
-        run: Its run.json.
-        tables: Its tables.
-    """
+    """Which of ``PLACES_NS`` cannot be those of the reports in a run; ``None`` if it says nothing."""
     experiment = experiment_of(run, tables)
     params = lower.lower(experiment, begun(run, tables))
     past = "Serve" in tables.scaling["sks_mode"] or params.metric_rps or params.weight_stable > 0.0

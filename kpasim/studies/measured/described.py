@@ -32,10 +32,7 @@ PATHS = {
 def experiment_of(run: Mapping[str, Any], tables: Tables, *, base: Path = Path()) -> Experiment:
     """The experiment that a run folder is about, to be simulated until the end of its observation.
 
-    Args:
-        run: run.json. One that kpasim wrote holds the experiment itself; others describe service, container and load.
-        tables: The run.
-        base: The folder, which errors name.
+    A run.json that kpasim wrote holds the experiment itself; others describe service, container and load.
 
     Raises:
         RecordError: run.json lacks something that this needs.
@@ -200,10 +197,6 @@ def starts_of(tables: Tables, probe_period_s: float) -> NDArray[np.float64]:
     """How long the container of each pod took to answer, from the pod's creation [s]; in the order of creation.
 
     The middle of what ``answering`` leaves open is taken; not a number where a pod never became ready.
-
-    Args:
-        tables: The run.
-        probe_period_s: The kubelet's period; 0 where queue-proxy probes a starting container eagerly.
     """
     created_s = tables.pods["created_s"]
     earliest_s, latest_s = answering(tables, probe_period_s)
@@ -214,12 +207,9 @@ def answering(tables: Tables, probe_period_s: float) -> tuple[NDArray[np.float64
     """The earliest and the latest moment at which the container of each pod can have begun to answer [s].
 
     The kubelet looks once in a period, so the container began to answer within the period before the pod was ready, and
-    no later than the pod's first request came. A request that had been waiting reaches a pod at the activator's next
-    probe. Not a number where a pod never became ready.
-
-    Args:
-        tables: The run.
-        probe_period_s: The kubelet's period; 0 where queue-proxy probes a starting container eagerly.
+    no later than the pod's first request came (a period of 0: queue-proxy probes a starting container eagerly). A
+    request that had been waiting reaches a pod at the activator's next probe. Not a number where a pod never became
+    ready.
     """
     pods, requests = tables.pods, tables.requests
     latest_s = pods["ready_s"].astype(np.float64)

@@ -83,16 +83,7 @@ def measured(row: dict[str, Any]) -> dict[str, Any]:
 def decide(
     params: Params, row: dict[str, Any], stable: float, observed: float, panic: Panic, late_ns: int = 0
 ) -> tuple[dict[str, Any], Panic]:
-    """The policy's answers to one row, and the panic state after it.
-
-    Args:
-        params: The autoscaler's settings.
-        row: A measured tick.
-        stable: Average over the stable window [requests].
-        observed: Average over the panic window [requests].
-        panic: Panic state before the tick.
-        late_ns: How much later than printed the tick was.
-    """
+    """The policy's answers to a row with other averages [requests], ``late_ns`` later, and the panic state after it."""
     now_ns = _time_ns(row) + late_ns
     state = np.array(panic, dtype=np.int64)
     limits, ready = kpa.limits(params, params.reachable), int(row["ready_pods"])

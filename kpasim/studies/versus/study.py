@@ -199,14 +199,7 @@ def versus(
     All have the same seed and number of replications, so that replication k of each meets the same requests and the
     same random numbers. Where pods of any stay and the experiment says nothing of its end, all are billed until the
     latest end, in whole minutes. None gets a warm pod for nothing: where the experiment begins warm, all begin as each
-    leads to by itself.
-
-    Args:
-        rivals: The autoscalers, see `rivals.rivals`; the first is what the others are compared with.
-        slos: What is judged of each.
-        replications: How many of each, the experiment's own number by default.
-        engine: As for `studies.run.simulate`.
-        progress: Called with the number of replications finished so far, of all together.
+    leads to by itself. The first is what the others are compared with.
 
     Raises:
         RunError: One of them cannot be simulated, or an SLO cannot be judged.
