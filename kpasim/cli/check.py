@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -117,7 +118,7 @@ def _json(file: str, found: Sequence[Finding]) -> dict[str, object]:
     from kpasim.studies.check import LEVELS
 
     counts = {level: sum(one.level == level for one in found) for level in LEVELS}
-    return {"file": file, "counts": counts, "findings": [one.to_dict() for one in found]}
+    return {"file": file, "counts": counts, "findings": [asdict(one) for one in found]}
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -139,12 +139,8 @@ def _machine(text: str) -> tuple[dict[str, Any], str]:
     if name not in known:
         raise RunError(f"--instance {name}: has no known price (kpasim prices lists those; or write {name}=PRICE)")
     one = known[name]
-    doubt = "estimated" if one.estimate else "published"
     machine = {"name": name, "price-per-hour": one.per_hour, "currency": one.currency, "gpus": one.gpus}
-    return (
-        machine,
-        f"{one.gpus} x {one.gpu}, {doubt}{', stale' if one.stale else ''}: {one.source} ({one.date or 'no date'})",
-    )
+    return machine, f"{one.gpus} x {one.gpu}, {one.standing}: {one.source} ({one.date or 'no date'})"
 
 
 def _name(stem: str) -> str:

@@ -31,20 +31,14 @@ def command(word: str | None, as_json: bool) -> None:
     if not found:
         raise RunError(f"{word}: no such GPU, instance type or region (kpasim prices lists all)")
     if as_json:
-        print_json([{"name": name, "kind": kind_of(one.estimate), **asdict(one)} for name, one in found.items()])
+        print_json([{"name": name, "kind": one.kind, **asdict(one)} for name, one in found.items()])
         return
     rows = table(("instance type", "GPUs", "an hour", "", "", "date", "region", "source"), ("an hour",))
     rows.columns[0].min_width = max(map(len, found))  # names are typed again, so none is cut
     for name, one in found.items():
         gpus = f"{one.gpus} x {one.gpu}" if one.gpus > 1 else one.gpu
-        doubt = f"{kind_of(one.estimate)}{', stale' if one.stale else ''}"
         rows.add_row(
-            name, gpus, number(one.per_hour), one.currency, doubt, one.date or "no date", one.region, one.source
+            name, gpus, number(one.per_hour), one.currency, one.standing, one.date or "no date", one.region, one.source
         )
     show_tables(rows)
     note("List prices as others quote them; ask your provider for yours and give price-per-hour in the experiment.")
-
-
-def kind_of(estimate: bool) -> str:
-    """Whether a price was published for its type or put together."""
-    return "estimated" if estimate else "published"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.report.drawing import numbers
+from kpasim.report.drawing import line
 from kpasim.report.words import held
 from kpasim.results.frames import Columns
 
@@ -41,22 +41,17 @@ def band(pods: Columns, end_s: float) -> tuple[Floats, NDArray[np.int64]]:
 def traces(pods: Columns, end_s: float, scale: float, *, name: str = "", pinned: bool = False) -> list[dict[str, Any]]:
     """The band as two edges, and of a pinned variant its median, too, as plotly has lines."""
     t_s, (low, middle, high) = band(pods, end_s)
-    colour, dash = ("<red>", "dash") if pinned else ("<blue>", "dot")
+    x, colour = t_s / scale, "<red>" if pinned else "<blue>"
     said = f"{name}: " if name else ""
-    common = {"type": "scatter", "mode": "lines", "x": numbers(t_s / scale), "legendgroup": f"band {name}"}
-    edge = common | {"line": {"shape": "hv", "width": 1.5, "color": colour, "dash": "dot"}}
-    drawn: list[dict[str, Any]] = [
-        edge | {"y": numbers(low), "showlegend": False, "hoverinfo": "skip", "name": f"{said}lower end"},
-        edge
-        | {
-            "y": numbers(high),
-            "name": f"{said}ready, {held(len(pods['ready_s']))}",
-            **({} if pinned else {"fill": "tonexty", "fillcolor": "<band>"}),
-            "text": [f"{a} to {b}" for a, b in zip(low.tolist(), high.tolist(), strict=True)],
-            "hovertemplate": "%{text}",
-        },
-    ]
+    ends = [f"{a} to {b}" for a, b in zip(low.tolist(), high.tolist(), strict=True)]
+    lower = line(x, low, f"{said}lower end", colour, "dot", step=True, showlegend=False, hoverinfo="skip")
+    upper = line(x, high, f"{said}ready, {held(len(pods['ready_s']))}", colour, "dot", step=True, text=ends,
+                 hovertemplate="%{text}")  # fmt: skip
+    for edge in (lower, upper):
+        edge["line"]["width"] = 1.5
+    drawn = [lower, upper]
     if pinned:
-        line = common | {"line": {"shape": "hv", "width": 2, "color": colour, "dash": dash}}
-        drawn.append(line | {"y": numbers(middle), "name": f"{said}ready, median", "hovertemplate": "%{y}"})
-    return drawn
+        drawn.append(line(x, middle, f"{said}ready, median", colour, "dash", step=True, hovertemplate="%{y}"))
+    else:
+        upper |= {"fill": "tonexty", "fillcolor": "<band>"}
+    return [one | {"legendgroup": f"band {name}"} for one in drawn]

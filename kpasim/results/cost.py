@@ -80,6 +80,16 @@ class Price:
     stale: bool = False
     estimate: bool = False
 
+    @property
+    def kind(self) -> str:
+        """Whether it was published for its type or put together."""
+        return "estimated" if self.estimate else "published"
+
+    @property
+    def standing(self) -> str:
+        """The same, and whether it is stale."""
+        return f"{self.kind}{', stale' if self.stale else ''}"
+
 
 @dataclass(frozen=True)
 class Billing:

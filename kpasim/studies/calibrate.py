@@ -7,7 +7,7 @@ experiment under many models, see `kpasim.studies.fit.inference`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ from kpasim.results.hey import HeyReport, report
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.sharing import sharing
 from kpasim.studies.fit import lines, modelfile, summaries
-from kpasim.studies.fit.classes import ClassFit, names_of
+from kpasim.studies.fit.classes import names_of
 from kpasim.studies.fit.clients import fit_clients
 from kpasim.studies.fit.direct import CLOSED_LOOPS, Served, fit_service
-from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, fit, sample
+from kpasim.studies.fit.families import BOOTSTRAPS, NOTHING, Fit, Sample, fit, sample
 from kpasim.studies.fit.starts import StageFit, Starts, fit_starts
 
 Floats = NDArray[np.float64]
@@ -43,9 +43,6 @@ KEPT_OF_SERVICE = ("by", "shared-by", "first-byte", "chunk-interval", "slots", "
 """The same of its service time."""
 KEPT_OF_START = ("crash", "always-fails")
 """The same of its cold start."""
-
-
-NOTHING = Sample(np.zeros(0), np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -126,10 +123,7 @@ class Calibration:
             ],
             "slowdown": [{"value": v, "lo": lo, "hi": hi} for v, lo, hi in self.slowdown],
             "lines": {name: dict(line) for name, line in self.lines.items()},
-            "explanations": [
-                {"name": one.name, "says": one.says, "score": one.score, "inside": one.inside, "lines": one.lines}
-                for one in self.candidates
-            ],
+            "explanations": [asdict(one) for one in self.candidates],
             "alike": list(self.equivalent),
             "unidentified": list(self.unidentified),
             "notes": list(self.notes),
@@ -239,7 +233,7 @@ def calibrate(
 def _stage(name: str, path: str | Path, skip_bad: bool, rng: np.random.Generator) -> StageFit:
     """A stage of a start from a file of durations."""
     requests = read(path, skip_bad).requests
-    times = sample(requests["duration_s"], requests["censored"]) if requests else Sample(np.zeros(0), np.zeros(0))
+    times = sample(requests["duration_s"], requests["censored"]) if requests else NOTHING
     if len(times) == times.censored:
         raise RunError(f"{path}: no duration for the stage {name}")
     return StageFit(name, "start", fit(times, rng), times=times)
@@ -416,15 +410,7 @@ def _by_fits(
     cold = _with_load(_cold_start(starts, pods.crash_probability, base), load)
     if load is not None:
         estimates |= {f"first request, {key}_s": value for key, value in load.time.figures.items()}
-    parts += [
-        Part(
-            f"cold-start.stages.{one.name}.time",
-            f"start, {one.name}",
-            NOTHING if one.times is None else one.times,
-            one.time,
-        )
-        for one in starts
-    ]
+    parts += [Part(f"cold-start.stages.{one.name}.time", f"start, {one.name}", one.times, one.time) for one in starts]
     notes += [text for part in parts for text in _bad(part)]
     counted["pods"] = sum(stage.time.size for stage in pods.stages[:1])
     for stage in starts:
@@ -459,7 +445,10 @@ def _service(served: Served) -> tuple[dict[str, Any], list[Part]]:
             {"name": one.name, "share": modelfile.rounded(one.share), "time": modelfile.written(one.time.time)}
             for one in served.classes
         ]
-        parts = [_class_part(place, one) for place, one in enumerate(served.classes)]
+        parts = [
+            Part(f"service-time.classes.{place}.time", one.name, one.times, one.time)
+            for place, one in enumerate(served.classes)
+        ]
     else:
         found["time"] = modelfile.written(served.fit.time)
         parts = [Part("service-time.time", "service time", served.times, served.fit)]
@@ -471,10 +460,6 @@ def _service(served: Served) -> tuple[dict[str, Any], list[Part]]:
     if served.factors:
         found["per-instance-type"] = {name: modelfile.rounded(one[0]) for name, one in served.factors.items()}
     return found, parts
-
-
-def _class_part(place: int, one: ClassFit) -> Part:
-    return Part(f"service-time.classes.{place}.time", one.name, NOTHING if one.times is None else one.times, one.time)
 
 
 def _with_load(cold: Any, load: StageFit | None) -> Any:

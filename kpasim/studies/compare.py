@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -119,7 +119,7 @@ class Comparison:
             "notes": self.notes,
             "wasserstein_s": self.wasserstein_s,
             "pod_created_s": self.pod_created_s,
-            "changes": self.changes.to_dict(),
+            "changes": asdict(self.changes),
             "ticks": self.ticks,
             "missed": self.missed,
         }

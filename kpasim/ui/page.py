@@ -60,10 +60,9 @@ def _model(one: Entry) -> dict[str, str]:
 
 def _price(name: str, one: Price) -> dict[str, str]:
     """A row of `kpasim prices`, and what it sets."""
-    doubt = f"{'estimated' if one.estimate else 'published'}{', stale' if one.stale else ''}"
     machine = {"name": name, "price-per-hour": one.per_hour, "currency": one.currency, "gpus": one.gpus}
     return {
-        "label": f"{name} ({one.gpus} x {one.gpu}): {one.per_hour:g} {one.currency}, {doubt}",
+        "label": f"{name} ({one.gpus} x {one.gpu}): {one.per_hour:g} {one.currency}, {one.standing}",
         "about": f"{one.source} ({', '.join(word for word in (one.region, one.date or 'no date') if word)}).",
         "value": flow([machine]),
     }

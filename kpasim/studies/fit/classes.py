@@ -34,7 +34,7 @@ class ClassFit:
     name: str
     share: float
     time: Fit
-    times: Sample | None = None
+    times: Sample
 
 
 def names_of(requests: Columns) -> NDArray[np.object_]:

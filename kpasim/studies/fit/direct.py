@@ -75,23 +75,6 @@ class Served:
     curves: Sequence[Floats] = ()
 
 
-@dataclass
-class _Requests:
-    """Requests of several files, one below the other."""
-
-    times: list[Sample] = field(default_factory=list)
-    names: list[Words] = field(default_factory=list)
-    types: list[Words] = field(default_factory=list)
-
-    def add(self, times: Sample, names: Words, types: Words) -> None:
-        self.times.append(times)
-        self.names.append(names)
-        self.types.append(types)
-
-    def joined(self) -> tuple[Sample, Words, Words]:
-        return _together(self.times), np.concatenate(self.names), np.concatenate(self.types)
-
-
 def fit_service(
     records: Sequence[Record],
     experiment: Experiment | None,
@@ -110,7 +93,7 @@ def fit_service(
     Raises:
         RunError: No request is of the class ``only``.
     """
-    found = _Requests()
+    found: list[tuple[Sample, Words, Words]] = []
     notes: list[str] = []
     with_requests = [one for one in records if len(one.requests.get("start_s", ()))]
     folders = [one for one in with_requests if _knows_pods(one)]
@@ -132,13 +115,14 @@ def fit_service(
                     "taken as lazy loading, a stage of the start (when: first-request)"
                 )
             notes += _said_of_sharing(sharing, concurrency, told=told)
-            found.add(sharing.work.take(served.counts), names[served.counts], types[served.counts])
+            found.append((sharing.work.take(served.counts), names[served.counts], types[served.counts]))
     for record in with_requests:
         if not any(record is one for one in folders):
-            found.add(*_requests_of(record, experiment, notes))
-    if not found.times:
+            found.append(_requests_of(record, experiment, notes))
+    if not found:
         return None
-    times, names, types = found.joined()
+    samples, *words = zip(*found, strict=True)
+    times, (names, types) = _together(samples), map(np.concatenate, words)
     known = ~np.isnan(times.low)
     if only:
         known &= names == only

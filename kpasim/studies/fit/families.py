@@ -82,6 +82,9 @@ class Sample:
         return Sample(self.low[rows], self.high[rows])
 
 
+NOTHING = Sample(np.zeros(0), np.zeros(0))
+
+
 def sample(times_s: Floats, censored: NDArray[np.bool_] | None = None, resolution_s: float = 0.0) -> Sample:
     """A sample of measured times [s], rounded to ``resolution_s``; those that are not numbers are left out."""
     times = np.asarray(times_s, dtype=np.float64)

@@ -13,7 +13,7 @@ from kpasim.records import Record
 from kpasim.records.kubectl import stages as stage_times
 from kpasim.results.frames import Columns
 from kpasim.results.tables import Tables
-from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, fit
+from kpasim.studies.fit.families import BOOTSTRAPS, NOTHING, Fit, Sample, fit
 from kpasim.studies.measured.described import answering
 
 Floats = NDArray[np.float64]
@@ -45,15 +45,13 @@ class StageFit:
         at_a_time: 1 where pods went through it one after the other, else 0.
         times: What it was fitted to.
         when: When a pod goes through it, as in the model.
-        log_ratio: How much more likely turns are than independent times, as a logarithm; ``NaN`` where nobody can tell.
     """
 
     name: str
     kind: str
     time: Fit
     at_a_time: int = 0
-    log_ratio: float = math.nan
-    times: Sample | None = None
+    times: Sample = NOTHING
     when: str = "before-ready"
 
 
@@ -137,7 +135,7 @@ def fit_starts(
         queue, gaps = _in_turn(turns) if place == 0 else (math.nan, both)
         in_turn = queue > TURNS_MARGIN
         used = gaps if in_turn else both
-        stages.append(StageFit(name, KINDS[name], fit(used, rng, bootstraps=bootstraps), int(in_turn), queue, used))
+        stages.append(StageFit(name, KINDS[name], fit(used, rng, bootstraps=bootstraps), int(in_turn), used))
     return Starts(stages, restarts / (restarts + started) if restarts and started else None, notes)
 
 
@@ -238,7 +236,7 @@ def _in_turn(runs: Sequence[tuple[Floats, Floats]]) -> tuple[float, Sample]:
         # Nobody waits while it is nobody's turn: a pod that was there before the next one would have gone through.
         waiting_since = np.minimum.accumulate(begin[::-1])[::-1]
         if (turn > np.maximum(waiting_since, before) + TOGETHER_S).any():
-            return math.nan, Sample(np.zeros(0), np.zeros(0))
+            return math.nan, NOTHING
         alone += list(end - begin)
         turns += list(end - turn)
         orders += sum(math.log((begin[place:] <= turn[place]).sum()) for place in range(len(end)))

@@ -131,10 +131,6 @@ class Changes:
     extra: float
     off_s: float | None
 
-    def to_dict(self) -> dict[str, float | None]:
-        """For JSON."""
-        return {"measured": self.measured, "missed": self.missed, "extra": self.extra, "off_s": self.off_s}
-
 
 def changes(tables: Tables, outcomes: Sequence[Outcome]) -> Changes:
     """Put the changes of desired of all replications beside the measured ones."""
