@@ -19,7 +19,6 @@ from kpasim.report.drawing import (
     axis_of,
     band,
     bars_across,
-    bin_width,
     filled,
     interval_bars,
     layout_of,
@@ -117,23 +116,17 @@ def replicas(runs: Sequence[tuple[str, Evidence]]) -> Chart:
     """Desired and ready pods of two runs at most on one axis of time."""
     end = max(run.horizon_s for _, run in runs)
     scale, unit = time_unit(end)
-    data = []
     begin = min(begin_s(run.tables) for _, run in runs)
     binned = any(in_bins(run) for _, run in runs)
-    edges = bins.edges_s(end)
-    for (name, run), colour, dash in zip(runs, ("<blue>", "<red>"), ("solid", "dash"), strict=False):
-        if binned:
-            means = bins.pods(run.tables, edges)["ready"].mean, bins.desired(run.tables, edges).mean
-            for what, values, pattern in zip(("ready", "desired"), means, (dash, "dot"), strict=True):
-                x, y = edges / scale, _held(values)
-                data.append(line(x, y, f"{what}: {shown(name)}", colour, pattern, step=True, hovertemplate="%{y:.2f}"))
-            continue
-        t_s = _moments(run.tables, begin, end)
-        ready = pods_by_state(run.tables.pods, t_s)["ready"]
-        data.append(line(t_s / scale, ready, f"ready: {shown(name)}", colour, dash, step=True))
-        desired = _desired_line(run.tables, begin, end, scale)
-        look = {"color": colour, "dash": "dot" if dash == "solid" else "dashdot", "width": 1.5, "shape": "hv"}
-        data.append(desired | {"name": f"desired: {shown(name)}", "line": look})
+    hover = "%{y:.2f}" if binned else "%{y}"
+    data = []
+    looks = (("<blue>", "solid", "dot"), ("<red>", "dash", "dashdot"))
+    for (name, run), (colour, dash, dots) in zip(runs, looks, strict=False):
+        t_s, states, desired_s, desired = _course(run.tables, begin, end, binned=binned)
+        data.append(line(t_s / scale, states["ready"], f"ready: {shown(name)}", colour, dash, step=True,
+                         hovertemplate=hover))  # fmt: skip
+        data.append(line(desired_s / scale, desired, f"desired: {shown(name)}", colour, dots, step=True,
+                         hovertemplate=hover))  # fmt: skip
     what = f"pods, mean of {bins.width_text(end)}" if binned else "pods"
     layout = layout_of(f"time since the load began [{unit}]", what, (begin / scale, end / scale))
     layout["yaxis"] |= {"rangemode": "tozero", "tickformat": "d"}
@@ -212,8 +205,8 @@ def panels(run: Evidence) -> dict[str, Chart]:
     done = ~np.isnan(requests["latency_s"])
     ends = (requests["start_s"] + requests["latency_s"])[done]
     latency, status = requests["latency_s"][done], requests["status"][done]
-    width = bin_width(end)
-    edges = np.arange(0.0, max(end, width) + width, width)
+    edges = bins.edges_s(end, 60)
+    width = edges[1] - edges[0]
     middle = (edges[:-1] + edges[1:]) / 2 / scale
     place = np.digitize(ends, edges) - 1
     x_title = f"time since the load began [{unit}]"
@@ -446,23 +439,36 @@ def pods_of(
     tables: Tables, begin: float, end: float, scale: float, *, binned: bool
 ) -> tuple[list[dict[str, Any]], float]:
     """Pods by state and the number asked for, in means of bins or change by change, and the top of their axis."""
+    t_s, states, desired_s, desired = _course(tables, begin, end, binned=binned)
+    hover = "%{y:.2f}" if binned else "%{y}"
+    data = [_area(state, t_s / scale, counts, hover) for state, counts in states.items() if counts.any()]
+    data.append(line(desired_s / scale, desired, "desired", "<ink>", "solid", step=True, hovertemplate=hover))
+    stacked = np.sum(list(states.values()), axis=0)
+    top = 1.12 * max(1.0, float(stacked.max(initial=0)), float(tables.scaling["desired"].max(initial=0)))
     if binned:
-        return _binned_pods(tables, end, scale)
-    data, top = _pod_areas(tables, begin, end, scale)
-    return [*data, _desired_line(tables, begin, end, scale)], top
+        data += _extremes(tables, t_s, scale, top)
+        top *= 1.17
+    return data, top
 
 
-def _pod_areas(tables: Tables, begin: float, end: float, scale: float) -> tuple[list[dict[str, Any]], float]:
-    """Pods by state as areas one upon the other, and the top of their axis."""
+def _course(
+    tables: Tables, begin: float, end: float, *, binned: bool
+) -> tuple[NDArray[np.float64], dict[str, NDArray[Any]], NDArray[np.float64], NDArray[Any]]:
+    """Moments [s] with pods by state, and moments with desired pods: what holds until the next, or means of bins."""
+    if binned:
+        edges = bins.edges_s(end)
+        states = {state: _held(found.mean) for state, found in bins.pods(tables, edges).items()}
+        return edges, states, edges, _held(bins.desired(tables, edges).mean)
     t_s = _moments(tables, begin, end)
     counts = pods_by_state(tables.pods, t_s)
-    data = []
-    for state in STATES:
-        if counts[state].any():
-            data.append(_area(state, t_s / scale, counts[state], "%{y}"))
-    desired = tables.scaling["desired"]
-    top = max(1.0, float(np.sum(list(counts.values()), axis=0).max(initial=0)), float(desired.max(initial=0)))
-    return data, top * 1.12
+    times, values = tables.scaling["t_s"], tables.scaling["desired"]
+    known = values >= 0
+    times, values = times[known], values[known]
+    since = max(begin, float(times[0])) if len(times) else end
+    desired_s = np.unique(np.concatenate([_moments(tables, since, max(end, since)), thinned(times, values)[0]]))
+    desired_s = desired_s[desired_s >= since]
+    desired = values[np.searchsorted(times, desired_s, side="right") - 1] if len(times) else np.zeros(len(desired_s))
+    return t_s, {state: counts[state] for state in STATES}, desired_s, desired
 
 
 def _area(state: str, x: NDArray[Any], y: NDArray[Any], hover: str) -> dict[str, Any]:
@@ -474,32 +480,24 @@ def _area(state: str, x: NDArray[Any], y: NDArray[Any], hover: str) -> dict[str,
     }
 
 
-def _binned_pods(tables: Tables, end: float, scale: float) -> tuple[list[dict[str, Any]], float]:
-    """Mean pods by state and desired pods in bins of time, the share of time in panic mode, and the top of the axis."""
-    edges = bins.edges_s(end)
+def _extremes(tables: Tables, edges: NDArray[np.float64], scale: float, top: float) -> list[dict[str, Any]]:
+    """Beside means of bins: the most desired pods, and above all the share of time in panic mode."""
     x = edges / scale
-    data: list[dict[str, Any]] = []
-    stacked = np.zeros(len(x) - 1)
-    for state, found in bins.pods(tables, edges).items():
-        if not found.high.any():
-            continue
-        data.append(_area(state, x, _held(found.mean), "%{y:.2f}"))
-        stacked = stacked + found.mean
-    wanted = bins.desired(tables, edges)
-    top = max(1.0, float(wanted.high.max(initial=0)), float(stacked.max(initial=0)))
-    data.append(line(x, _held(wanted.mean), "desired", "<ink>", "solid", step=True, hovertemplate="%{y:.2f}"))
-    most = line(x, _held(wanted.high), "desired, max", "<ink>", "dot", step=True, hovertemplate="%{y}")
-    data.append(most | {"line": most["line"] | {"width": 1}})
-    share = bins.panic(tables.ticks, edges)
-    if share.any():
-        text = [f"{100 * one:.0f} %" for one in _held(share).tolist()]
-        height = 1.12 * top * (1 + 0.15 * _held(share))
-        base = line(x, np.full(len(x), 1.12 * top), "panic", "<red>", "solid", step=True)
-        data.append(base | {"showlegend": False, "hoverinfo": "skip", "line": {"width": 0}})
-        strip = line(x, height, "panic, share of time", "<red>", "dot", step=True, text=text, hovertemplate="%{text}")
-        data.append(strip | {"fill": "tonexty", "fillcolor": "<panic-area>"})
-        top *= 1.17
-    return data, 1.12 * top
+    most = line(x, _held(bins.desired(tables, edges).high), "desired, max", "<ink>", "dot", step=True,
+                hovertemplate="%{y}")  # fmt: skip
+    most["line"]["width"] = 1
+    share = _held(bins.panic(tables.ticks, edges))
+    if not share.any():
+        return [most]
+    text = [f"{100 * one:.0f} %" for one in share.tolist()]
+    base = line(x, np.full(len(x), top), "panic", "<red>", "solid", step=True)
+    strip = line(x, top * (1 + 0.15 * share), "panic, share of time", "<red>", "dot", step=True, text=text,
+                 hovertemplate="%{text}")  # fmt: skip
+    return [
+        most,
+        base | {"showlegend": False, "hoverinfo": "skip", "line": {"width": 0}},
+        strip | {"fill": "tonexty", "fillcolor": "<panic-area>"},
+    ]
 
 
 def _binned_averages(tables: Tables, end: float, scale: float) -> list[dict[str, Any]]:
@@ -531,17 +529,6 @@ def _panic_areas(ticks: Columns, scale: float, axis: str, top: float) -> list[di
             "yaxis": axis, "fill": "toself", "fillcolor": "<panic-area>",
             "line": {"width": 1, "dash": "dot", "color": "<red>"}, "hoverinfo": "skip"}  # fmt: skip
     return [area] if x else []
-
-
-def _desired_line(tables: Tables, begin: float, end: float, scale: float) -> dict[str, Any]:
-    times, values = tables.scaling["t_s"], tables.scaling["desired"]
-    known = values >= 0
-    times, values = times[known], values[known]
-    since = max(begin, float(times[0])) if len(times) else end
-    t_s = np.unique(np.concatenate([_moments(tables, since, max(end, since)), thinned(times, values)[0]]))
-    t_s = t_s[t_s >= since]
-    desired = values[np.searchsorted(times, t_s, side="right") - 1] if len(times) else np.zeros(len(t_s))
-    return line(t_s / scale, desired, "desired", "<ink>", "solid", step=True, hovertemplate="%{y}")
 
 
 def _decision_points(run: Evidence, scale: float) -> dict[str, Any]:

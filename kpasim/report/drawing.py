@@ -18,7 +18,6 @@ Chart = dict[str, Any]
 
 MOST_POINTS = 2000
 """Points of one line at most; a page stays small however long the run."""
-BINS = 60
 
 
 def shown(text: object, most: int = 120) -> str:
@@ -33,12 +32,6 @@ def time_unit(end: float) -> tuple[float, str]:
         if end >= least:
             return scale, unit
     return 1.0, "s"
-
-
-def bin_width(end: float) -> float:
-    """A round width that gives some sixty intervals."""
-    widths = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400)
-    return float(next((width for width in widths if end / width <= BINS), end / BINS))
 
 
 def thinned(x: NDArray[Any], y: NDArray[Any], most: int = MOST_POINTS) -> tuple[NDArray[Any], NDArray[Any]]:
