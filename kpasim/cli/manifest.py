@@ -85,8 +85,10 @@ def export(experiment: str, assignments: tuple[str, ...], settings: str | None, 
     Comments, order, quotes and unknown fields are kept. Without a change, the file is identical, byte for byte.
     """
     from kpasim.spec.experiment import load
+    from kpasim.spec.yamlfile import read_mapping
 
-    changes = {**(_from_file(settings) if settings else {}), **_assigned(assignments)}
+    changes = dict(read_mapping(settings, kind="a file of settings").data) if settings else {}
+    changes |= _assigned(assignments)
     changed = load(experiment).with_settings(changes) if changes else load(experiment)
     text = changed.service.to_yaml()
     if out is None:
@@ -138,11 +140,3 @@ def _assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
             raise click.BadParameter(f"{one!r} is not SETTING=VALUE", param_hint="--set")
         changes[path] = read_value(path, text)
     return changes
-
-
-def _from_file(path: str) -> dict[str, Any]:
-    """Settings of a file: a mapping of path to value, YAML or JSON."""
-    from kpasim.spec.yamlfile import read_mapping
-
-    data: dict[str, Any] = read_mapping(path, kind="a file of settings").data
-    return data

@@ -107,8 +107,8 @@ class Evidence:
     def aggregate(self) -> summary.Aggregate:
         """Medians and 90 % intervals; of a single run its figures, without intervals."""
         if self.replications is not None:
-            kept = {name: values for name, values in self.replications.items() if not _is_money(name)}
-            return summary.aggregate(kept)
+            figures = {name: values for name, values in self.replications.items() if not name.startswith("parts.")}
+            return summary.aggregate({name: figures[name] for name in figures if name not in _NOT_FIGURES})
         gpus = self.experiment.gpus_per_pod if self.experiment else 0
         own = summary.summarise(self.tables, self.horizon_s, gpus)
         own |= {name: value for name, value in use(self.tables, self.horizon_s).items() if not np.isnan(value)}
@@ -229,7 +229,3 @@ def _described(given: Mapping[str, Any], folder: Path, name: str) -> Experiment:
     if isinstance(workload, Mapping) and "file" in workload:
         given = {**given, "workload": _PLACEHOLDER.model_dump(mode="json", by_alias=True)}
     return from_mapping(given, base=folder, path=name)
-
-
-def _is_money(name: str) -> bool:
-    return name in _NOT_FIGURES or name.startswith("parts.")

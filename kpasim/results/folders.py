@@ -94,7 +94,7 @@ def remove_journal(folder: Path) -> None:
     for journal in (*(folder / name for name in JOURNALS), folder):
         with contextlib.suppress(OSError):
             for path in journal.iterdir():
-                if PART.fullmatch(path.name) or path.suffix == ".part":
+                if _is_part(path):
                     path.unlink(missing_ok=True)
             journal.rmdir()
 
@@ -111,13 +111,15 @@ def _a(kind: Kind) -> str:
 
 def _refuse_a_journal_of_others(folder: Path) -> None:
     journal = folder / "journal"
-    strangers = [path for path in journal.rglob("*") if not path.is_dir() and not _is_of_a_journal(path)]
+    strangers = [
+        path for path in journal.rglob("*") if not (path.is_dir() or (path.parent.name in JOURNALS and _is_part(path)))
+    ]
     if strangers or (journal.exists() and not journal.is_dir()):
         raise RunError(f"{folder}: holds {journal.name}, which is not of a sweep (name another folder)")
 
 
-def _is_of_a_journal(path: Path) -> bool:
-    return path.parent.name in JOURNALS and bool(PART.fullmatch(path.name) or path.suffix == ".part")
+def _is_part(path: Path) -> bool:
+    return bool(PART.fullmatch(path.name)) or path.suffix == ".part"
 
 
 @contextlib.contextmanager

@@ -281,8 +281,7 @@ def columns(summaries: Sequence[Mapping[str, Any]]) -> Figures:
     for summary in flat:
         for name in summary:
             names.setdefault(name, len(names))
-    missing = float("nan")
-    return {name: np.array([_float(summary.get(name, missing)) for summary in flat]) for name in names}
+    return {name: np.array([summary.get(name) for summary in flat], dtype=np.float64) for name in names}
 
 
 def aggregate(replications: Sequence[Mapping[str, Any]] | Figures, digits: int = 7) -> Aggregate:
@@ -360,10 +359,6 @@ def _number(name: str, value: float) -> float | int | None:
     if not math.isfinite(value):
         return None
     return int(value) if name in COUNTS and value.is_integer() else value
-
-
-def _float(value: Any) -> float:
-    return float("nan") if value is None else float(value)
 
 
 def _compact(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -152,7 +152,8 @@ def why(tables: Tables, params: Params) -> list[str]:
     if len(under_load) == 0:
         return ["It did not scale: the autoscaler decided nothing under load."]
     first = int(under_load[0])
-    before = _replicas_at(tables, 0.0)
+    replicas = tables.scaling["replicas"][tables.scaling["t_s"] <= 0.0]
+    before = int(replicas[-1]) if len(replicas) else 0
     peak = int(first + np.argmax(bounded[first:]))
     out = next((one for one in under_load.tolist() if bounded[one] > before), None)
     end_s = float(np.nanmax(np.concatenate([t_s, tables.scaling["t_s"]])))
@@ -229,11 +230,6 @@ def _bounded(params: Params, time_s: float, desired: int, what: str = "") -> str
 
 def _pods(count: int) -> str:
     return f"{count} pod{'' if count == 1 else 's'}"
-
-
-def _replicas_at(tables: Tables, time_s: float) -> int:
-    place = int(np.searchsorted(tables.scaling["t_s"], time_s, side="right")) - 1
-    return int(tables.scaling["replicas"][place]) if place >= 0 else 0
 
 
 def _decision(tables: Tables, params: Params, index: int, end_s: float) -> str:

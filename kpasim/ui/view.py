@@ -64,7 +64,8 @@ def view(result: Result, compared: Against | None = None) -> dict[str, Any]:
     """A result as the page has it, beside the pinned variant under the same random numbers where there is one."""
     run = evidence.of(result)
     facts = facts_of(run)
-    verdicts = _verdicts(compared) if compared else {}
+    differences = compared.differences() if compared else []
+    verdicts = {name: _verdict(name, found) for _, name, _, found in differences}
     return {
         "replications": result.replications,
         "engine": result.engine,
@@ -138,12 +139,8 @@ def _verdict_text(verdict: Mapping[str, str] | None) -> str:
     return f"{verdict['word']}{': ' if verdict['change'] else ''}{verdict['change']}" if verdict else ""
 
 
-def _verdicts(compared: Against) -> dict[str, dict[str, str]]:
-    """What each figure does against the pinned variant: better, worse, or no significant difference."""
-    return {name: _verdict(name, found) for _, name, _, found in compared.differences()}
-
-
 def _verdict(name: str, found: Difference) -> dict[str, str]:
+    """What a figure does against the pinned variant: better, worse, or no significant difference."""
     direction = _BETTER.get(name, -1)
     if not found.significant:
         word = "the same" if found.same else found.verdict
@@ -183,12 +180,9 @@ def _charts(result: Result, run: evidence.Evidence, pinned: Result | None) -> di
         longest = max(end, before.horizon_s)
         pods["data"] += bands.traces(pinned.pods, min(longest, before.horizon_s), scale, name=PINNED, pinned=True)
         pods["layout"]["xaxis"]["range"][1] = 1.01 * longest / scale
-    top = max((max(trace["y"], default=0) for trace in pods["data"] if _counts_pods(trace)), default=0)
+    banded = (one for one in pods["data"] if str(one.get("legendgroup", "")).startswith("band"))
+    top = max((max(one["y"], default=0) for one in banded), default=0)
     pods["layout"]["yaxis"]["range"][1] = max(pods["layout"]["yaxis"]["range"][1], 1.12 * top)
     runs: Sequence[tuple[str, evidence.Evidence]] = [(NOW if before else result.experiment.name, run)]
     latency = charts.distribution([*runs, (PINNED, before)] if before else runs)
     return {"pods": pods, "latency": latency}
-
-
-def _counts_pods(trace: Mapping[str, Any]) -> bool:
-    return str(trace.get("legendgroup", "")).startswith("band") and bool(trace["y"])

@@ -14,7 +14,7 @@ from kpasim.records import Record
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.fit.classes import ENOUGH as ENOUGH_OF_A_KIND
 from kpasim.studies.fit.classes import ClassFit, fit_classes, names_of
-from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, ends_90, fit
+from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, ends_90, fit, joined
 from kpasim.studies.fit.sharing import BOOTSTRAPS as MOST_BOOTSTRAPS
 from kpasim.studies.fit.sharing import DISTINGUISHED, ENOUGH, Sharing, fit_sharing
 from kpasim.studies.fit.sharing import Served as SharedPods
@@ -122,7 +122,7 @@ def fit_service(
     if not found:
         return None
     samples, *words = zip(*found, strict=True)
-    times, (names, types) = _together(samples), map(np.concatenate, words)
+    times, (names, types) = joined(samples), map(np.concatenate, words)
     known = ~np.isnan(times.low)
     if only:
         known &= names == only
@@ -365,10 +365,6 @@ def _grain_s(times: Floats) -> float:
         return 0.0
     grains = (1.0, 0.1, 0.01, 0.001)
     return next((one for one in grains if np.abs(distinct / one - np.rint(distinct / one)).max() < 1e-6), 0.0)
-
-
-def _together(parts: Sequence[Sample]) -> Sample:
-    return Sample(*(np.concatenate([getattr(one, end) for one in parts]) for end in ("low", "high")))
 
 
 def _types_of(record: Record) -> Words:

@@ -85,6 +85,11 @@ class Sample:
 NOTHING = Sample(np.zeros(0), np.zeros(0))
 
 
+def joined(parts: Sequence[Sample]) -> Sample:
+    """The times of several samples."""
+    return Sample(np.concatenate([one.low for one in parts]), np.concatenate([one.high for one in parts]))
+
+
 def sample(times_s: Floats, censored: NDArray[np.bool_] | None = None, resolution_s: float = 0.0) -> Sample:
     """A sample of measured times [s], rounded to ``resolution_s``; those that are not numbers are left out."""
     times = np.asarray(times_s, dtype=np.float64)
@@ -185,7 +190,7 @@ def fit(
     if alike and known.exact.all():
         value = float(np.median((known if len(known) else times).middle))
         return Fit("constant", value, len(times), times.censored, figures={"p50": (value, value, value)})
-    tried = {one.name: _best(one, times) for one in candidates(len(known))}
+    tried = {one.name: _search(one, times, one.start(times), 1e-6) for one in candidates(len(known))}
     size = len(times)
     bic = {name: len(point) * math.log(size) - 2.0 * found for name, (point, found) in tried.items()}
     name = min(bic, key=lambda one: bic[one])
@@ -274,10 +279,6 @@ def candidates(size: int) -> list[Family]:
     if size < FEW:
         return [LOGNORMAL]
     return [LOGNORMAL, SHIFTED, GAMMA, WEIBULL, *([MIXTURE] if size >= ENOUGH_FOR_TWO else [])]
-
-
-def _best(family: Family, times: Sample) -> tuple[Floats, float]:
-    return _search(family, times, family.start(times), 1e-6)
 
 
 def _search(family: Family, times: Sample, starts: Sequence[Floats], tolerance: float) -> tuple[Floats, float]:

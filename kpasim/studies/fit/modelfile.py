@@ -89,8 +89,9 @@ def _laid_out(value: Any) -> Any:
         return mapping
     if isinstance(value, list | tuple):
         sequence = CommentedSeq(_laid_out(one) for one in value)
+        plain = value and all(not isinstance(one, Mapping | list | tuple) for one in value)
         # Short texts in a line; `source` holds sentences.
-        if value and all(not isinstance(one, Mapping | list | tuple) for one in value) and not _sentences(value):
+        if plain and not any(isinstance(one, str) and " " in one for one in value):
             sequence.fa.set_flow_style()
         return sequence
     return value
@@ -98,13 +99,7 @@ def _laid_out(value: Any) -> Any:
 
 def table(draws: Sequence[Mapping[str, Any]]) -> str:
     """Draws of the same places as a table: YAML takes long to read thousands of values."""
-    rows = [list(draws[0]), *([_cell(draw[place]) for place in draws[0]] for draw in draws)]
+    values = ([draw[place] for place in draws[0]] for draw in draws)
+    cells = ([json.dumps(one) if isinstance(one, Mapping) else str(one) for one in row] for row in values)
+    rows = [list(draws[0]), *cells]
     return "".join(", ".join(row) + "\n" for row in rows)
-
-
-def _cell(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, Mapping) else str(value)
-
-
-def _sentences(values: Sequence[Any]) -> bool:
-    return any(isinstance(one, str) and " " in one for one in values)

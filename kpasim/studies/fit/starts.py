@@ -13,7 +13,7 @@ from kpasim.records import Record
 from kpasim.records.kubectl import stages as stage_times
 from kpasim.results.frames import Columns
 from kpasim.results.tables import Tables
-from kpasim.studies.fit.families import BOOTSTRAPS, NOTHING, Fit, Sample, fit
+from kpasim.studies.fit.families import BOOTSTRAPS, NOTHING, Fit, Sample, fit, joined
 from kpasim.studies.measured.described import answering
 
 Floats = NDArray[np.float64]
@@ -100,7 +100,8 @@ def fit_starts(
         pods = _of_service(_started_here(record, period_s), record, service, notes)
         restarted = _restarted(pods)
         if restarted.any():
-            notes.append(f"{record.path}: {_pods(restarted)} restarted, the start of {_which(restarted)} is left out")
+            which = "this pod" if restarted.sum() == 1 else "these pods"
+            notes.append(f"{record.path}: {_pods(restarted)} restarted, the start of {which} is left out")
         if record.kind == "run-folder" and "restarts" in pods:
             restarts += int(np.maximum(pods["restarts"], 0).sum())
             started += int((~np.isnan(pods["ready_s"])).sum())
@@ -129,7 +130,7 @@ def fit_starts(
                 turns.append((pods["created_s"], pods["created_s"] + times))
     stages: list[StageFit] = []
     for place, (name, parts) in enumerate(samples.items()):
-        both = Sample(np.concatenate([one.low for one in parts]), np.concatenate([one.high for one in parts]))
+        both = joined(parts)
         if len(both) == both.censored or (len(samples) > 1 and both.middle.max() <= NO_TIME_S):
             continue
         queue, gaps = _in_turn(turns) if place == 0 else (math.nan, both)
@@ -182,10 +183,6 @@ def _take(columns: Columns, rows: NDArray[np.bool_]) -> Columns:
 
 def _pods(rows: NDArray[np.bool_]) -> str:
     return f"{rows.sum()} pod" + ("" if rows.sum() == 1 else "s")
-
-
-def _which(rows: NDArray[np.bool_]) -> str:
-    return "this pod" if rows.sum() == 1 else "these pods"
 
 
 def _probe_period_s(record: Record, otherwise_s: float) -> float:
