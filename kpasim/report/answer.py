@@ -21,7 +21,7 @@ MANY = 0.01
 """Share of failed requests from which on they come first."""
 WORTH_SAYING = 0.005
 """Share of the money below which a part is not named."""
-ERROR, WARNING, GOOD = "error", "warning", "good"
+ERROR, WARNING = "error", "warning"
 
 
 class Line(NamedTuple):

@@ -27,7 +27,6 @@ class Source:
         name: What the page calls it.
         file: The experiment's file as a command names it; of a manifest or a run folder the file that has to be saved.
         before: Command that writes ``file``; empty where it is there.
-        saved: Whether ``file`` is there.
         folders: Folders whose files a recorded trace may be read from.
     """
 
@@ -35,7 +34,6 @@ class Source:
     name: str
     file: str
     before: str
-    saved: bool
     folders: tuple[Path, ...]
 
     @cached_property
@@ -54,7 +52,7 @@ def open_source(path: str | None) -> Source:
     if path is None:
         file = shipped_experiments() / HEADLINE
         shown = file.relative_to(here) if file.is_relative_to(here) else file
-        return Source(load(file), file.stem, str(shown), "", True, (here, file.parent.resolve()))
+        return Source(load(file), file.stem, str(shown), "", (here, file.parent.resolve()))
     if Path(path).is_dir():
         return _of_folder(Path(path), here)
     from kpasim.studies.check import is_manifest
@@ -62,12 +60,12 @@ def open_source(path: str | None) -> Source:
     beside = Path(split_name(path)[0]).resolve().parent
     if not is_manifest(path):
         experiment = load(path)
-        return Source(experiment, experiment.name, path, "", True, (here, beside))
+        return Source(experiment, experiment.name, path, "", (here, beside))
     text = import_manifest(path, out=None, hey_flags=None, service_time=None, cold_start=None)
     experiment = loads(text, path=path, base=here)
     out = f"{experiment.service.name}-experiment.yaml"
     before = shlex.join(["kpasim", "manifest", "import", path, "--out", out])
-    return Source(experiment, experiment.service.name, out, before, False, (here, beside))
+    return Source(experiment, experiment.service.name, out, before, (here, beside))
 
 
 def _of_folder(folder: Path, here: Path) -> Source:
@@ -81,4 +79,4 @@ def _of_folder(folder: Path, here: Path) -> Source:
         raise RunError(f"{folder}: run.json holds no experiment (name an experiment file)")
     experiment = from_mapping(given, base=here, path=str(folder / "run.json"))
     name = str(about.get("name") or folder.name)
-    return Source(experiment, name, f"{experiment.service.name}.yaml", "", False, (here, folder.resolve()))
+    return Source(experiment, name, f"{experiment.service.name}.yaml", "", (here, folder.resolve()))

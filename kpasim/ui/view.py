@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from kpasim.report import answer, bands, charts, evidence
 from kpasim.report.drawing import Chart, time_unit
@@ -21,30 +21,17 @@ PINNED, NOW = "pinned", "now"
 """What the two variants are called in charts."""
 
 
-class Tile(NamedTuple):
-    """A figure that people ask for first.
-
-    Attributes:
-        name: Name among the figures, `cost.` before one of the bill.
-        title: What it is called.
-        better: Whether less of it (-1) or more of it (+1) is better.
-    """
-
-    name: str
-    title: str
-    better: int = -1
-
-
-TILES = (
-    Tile("latency_s.p50", "p50"),
-    Tile("latency_s.p95", "p95"),
-    Tile("latency_s.p99", "p99"),
-    Tile("errors", "failed"),
-    Tile("max_pods", "peak pods", 0),
-    Tile("gpu_seconds", "GPU-hours"),
-    Tile("cost.amount", "mean cost"),
-    Tile("cost.per_month", "mean cost per month"),
-)
+TILES = {
+    "latency_s.p50": "p50",
+    "latency_s.p95": "p95",
+    "latency_s.p99": "p99",
+    "errors": "failed",
+    "max_pods": "peak pods",
+    "gpu_seconds": "GPU-hours",
+    "cost.amount": "mean cost",
+    "cost.per_month": "mean cost per month",
+}
+"""Figures that people ask for first, and what they are called."""
 _NEITHER = (
     "requests",
     "max_pods",
@@ -70,7 +57,7 @@ def view(result: Result, compared: Against | None = None) -> dict[str, Any]:
         "replications": result.replications,
         "engine": result.engine,
         "interval": interval_words(result.replications),
-        "tiles": [one for one in (_tile(tile, result, verdicts) for tile in TILES) if one],
+        "tiles": [one for one in (_tile(name, result, verdicts) for name in TILES) if one],
         "lines": [{"text": f"{line.label} {line.text}".strip(), "level": line.level} for line in _lines(facts, run)],
         "why": why(run.tables, result.params),
         "rows": _rows(result, verdicts),
@@ -85,31 +72,27 @@ def _lines(facts: answer.Facts, run: evidence.Evidence) -> list[answer.Line]:
     return [*answer.troubles(facts), *told][:MOST_SENTENCE]
 
 
-def _tile(tile: Tile, result: Result, verdicts: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
+def _tile(name: str, result: Result, verdicts: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
     """A figure with its interval and, beside a pinned variant, the verdict."""
-    failures = (result.summary.get("ok") or 0) < (result.summary.get("requests") or 0)
-    if tile.name.startswith("cost."):
-        money, name = result.cost, tile.name.removeprefix("cost.")
-        if money is None or money[name] is None:
+    if name.startswith("cost."):
+        money, key = result.cost, name.removeprefix("cost.")
+        if money is None or money[key] is None:
             return None
-        value, unit = number(money[name]), money["currency"]
-        interval = span(money["intervals"].get(name)) if result.replications > 1 else ""
+        value, interval, unit = number(money[key]), span(money["intervals"].get(key)), money["currency"]
     else:
         medians, intervals = result.by_name
-        unit = next(unit for _, name, unit in FIGURES if name == tile.name)
-        if failures and tile.name.startswith("latency_s."):
+        unit = next(unit for _, figure_name, unit in FIGURES if figure_name == name)
+        if name.startswith("latency_s.") and (medians.get("ok") or 0) < (medians.get("requests") or 0):
             unit = f"{unit}, of successes"
-        value = figure(tile.name, medians.get(tile.name))
-        interval = figure_span(tile.name, intervals.get(tile.name)) if result.replications > 1 else ""
-    level = "error" if tile.name == "errors" and value not in {"0", ""} else ""
+        value, interval = figure(name, medians.get(name)), figure_span(name, intervals.get(name))
     return {
-        "name": tile.name,
-        "title": tile.title,
+        "name": name,
+        "title": TILES[name],
         "value": value,
         "unit": unit,
-        "interval": "" if interval == value else interval,
-        "level": level,
-        "verdict": verdicts.get(tile.name),
+        "interval": "" if interval == value or result.replications < 2 else interval,
+        "level": "error" if name == "errors" and value not in {"0", ""} else "",
+        "verdict": verdicts.get(name),
     }
 
 
