@@ -23,8 +23,6 @@ from kpasim.cli.output import (
 if TYPE_CHECKING:
     from kpasim.studies.compare import Comparison
 
-UNITS = {"max_pods": "pods", "pod_seconds": "s of pods"}
-"""Units of metrics that are not plain seconds."""
 SHOWN = 100
 """Replications that the figure draws at most."""
 
@@ -135,6 +133,8 @@ def _tolerance(text: str) -> tuple[str, str]:
 
 def _show(comparison: Comparison) -> None:
     """Print the metrics, and what the ticks and the pods say."""
+    from kpasim.studies.compare import UNITS
+
     runs = counted(comparison.result.replications, "replication")
     simulated = comparison.source == "simulated"
     title = f"{comparison.name}: {runs} beside {'a simulated' if simulated else 'the measured'} run"

@@ -11,14 +11,13 @@ from kpasim.report.evidence import Evidence
 from kpasim.report.markup import Html, element, figure
 from kpasim.report.words import number, span
 from kpasim.results.tables import Tables
-from kpasim.studies.compare import FIGURES, inside, prediction
+from kpasim.studies.compare import FIGURES, UNITS, inside, prediction
 
 if TYPE_CHECKING:
     from kpasim.studies.compare import Comparison
 
 BANDS_OF = 60
 """Replications that a band is drawn of at most."""
-_UNITS = {"max_pods": "pods", "pod_seconds": "s of pods"}
 
 
 def against(run: Evidence, foreseen: Evidence, drawn: dict[str, Chart]) -> Html:
@@ -66,7 +65,7 @@ def _beside(
         verdicts += [] if held is None else [held]
         verdict = "" if held is None else "inside" if held else "outside"
         off = f"{100 * (expected / measured - 1):+.1f} %" if expected is not None and measured else ""
-        rows.append((charts.metric_words(name), _UNITS.get(name, "s"), number(measured), number(expected),
+        rows.append((charts.metric_words(name), UNITS.get(name, "s"), number(measured), number(expected),
                      span([low, high]), off, verdict))  # fmt: skip
     drawn["bands"] = charts.bands(run.tables, predicted, run.horizon_s, line)
     parts = [element("p", note)]

@@ -15,9 +15,7 @@ from kpasim.results.display import FIGURES, MAYBE_ZERO, figure_span, number, sig
 from kpasim.results.display import figure as figure_text
 from kpasim.results.paired import difference
 from kpasim.spec.difference import differences, same_load
-
-MONEY = (("cost", "amount"), ("cost per 1,000 requests", "per_1000"), ("cost per month", "per_month"))
-"""Figures of money: title and name."""
+from kpasim.studies.against import MONEY
 
 
 def pair_page(one: Evidence, other: Evidence) -> str:
@@ -117,7 +115,7 @@ def _outcome(runs: Sequence[tuple[str, Evidence]]) -> Html:
         rows.append((*row, *_change(one, other, name, a, b, paired)))
     mine, theirs = one.money or {}, other.money or {}
     if mine and theirs and mine["currency"] == theirs["currency"]:
-        for title, name in MONEY:
+        for title, name in ((title, name.removeprefix("cost.")) for title, name in MONEY):
             if mine.get(name) is not None and theirs.get(name) is not None:
                 texts = [(number(bill[name]), span((bill.get("intervals") or {}).get(name))) for bill in (mine, theirs)]
                 row = (title, f"{mine['currency']}, mean", *texts[0], *texts[1])

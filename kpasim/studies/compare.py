@@ -41,6 +41,8 @@ FIGURES = {
     "replicas_zero_after_last_s": "replicas_zero_after_last_s",
 }
 """The figure that each metric is."""
+UNITS = {"max_pods": "pods", "pod_seconds": "s of pods"}
+"""Units of metrics that are not plain seconds."""
 
 REPLICATIONS = 200
 WITH_MODES = ("mean_s", "p50_s", "p95_s", "total_s", "pod_seconds")

@@ -20,7 +20,6 @@ Floats = NDArray[np.float64]
 
 WHOLE_SECONDS = 1.0
 """Resolution of the times that Kubernetes writes."""
-KINDS = {"provision": "provision", "pull": "pull", "start": "start"}
 LEAST_FOR_TURNS = 4
 """Pods made together that are needed to tell turns from chance."""
 TURNS_MARGIN = 3.0
@@ -136,7 +135,7 @@ def fit_starts(
         queue, gaps = _in_turn(turns) if place == 0 else (math.nan, both)
         in_turn = queue > TURNS_MARGIN
         used = gaps if in_turn else both
-        stages.append(StageFit(name, KINDS[name], fit(used, rng, bootstraps=bootstraps), int(in_turn), used))
+        stages.append(StageFit(name, name, fit(used, rng, bootstraps=bootstraps), int(in_turn), used))
     return Starts(stages, restarts / (restarts + started) if restarts and started else None, notes)
 
 
