@@ -13,10 +13,11 @@ import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
+from string import Template
 
 from kpasim.report.drawing import Chart
 
-VOID = {"meta", "link", "br", "hr", "input", "col"}
+VOID = {"br", "hr", "input", "col"}
 
 
 class Html(str):
@@ -132,40 +133,21 @@ def page(title: str, subtitle: Content, sections: Sequence[tuple[str, str, Html]
     """A whole page: its parts with name and title, and its charts by the names that `figure` has for them."""
     from plotly.offline import get_plotlyjs
 
-    scripts = [_asset("theme.js"), get_plotlyjs(), _asset("draw.js"), _asset("page.js")]
+    scripts = {name: _asset(f"{name}.js") for name in ("theme", "draw", "page")} | {"plotly": get_plotlyjs()}
     policy = (
         "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-        f"script-src {' '.join(_hash(script) for script in scripts)}"
+        f"script-src {' '.join(_hash(script) for script in scripts.values())}"
     )
-    head = [
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("meta", name="referrer", content="no-referrer"),
-        element("link", rel="icon", href="data:,"),
-        element("title", title),
-        Html(f"<style>{_asset('page.css')}</style>"),
-        Html(f"<script>{scripts[0]}</script>"),
-    ]
-    links = [element("a", name, href=f"#{key}") for key, name, _ in sections]
-    body = [
-        element("a", "To the content", href="#content", class_="skip"),
-        element(
-            "header",
-            element("h1", title),
-            element("p", subtitle, class_="subtitle"),
-            element("button", "Dark", type="button", id="theme", aria_pressed="false", title="Light or dark"),
-            element("nav", links, aria_label="Contents"),
-        ),
-        element(
-            "noscript", element("p", "The charts need JavaScript. The tables hold the same numbers.", class_="note")
-        ),
-        element("main", [section(key, name, content) for key, name, content in sections], id="content"),
-        Html(f'<script type="application/json" id="charts">{in_script(charts)}</script>'),
-        *(Html(f"<script>{script}</script>") for script in scripts[1:]),
-    ]
-    return f"<!doctype html>\n{element('html', element('head', head), element('body', body), lang='en')}\n"
+    return Template(_asset("page.html")).substitute(
+        scripts,
+        policy=text(policy),
+        title=text(title),
+        subtitle=text(subtitle),
+        style=_asset("page.css"),
+        links=text(element("a", name, href=f"#{key}") for key, name, _ in sections),
+        sections=text(section(key, name, content) for key, name, content in sections),
+        charts=in_script(charts),
+    )
 
 
 def in_script(value: object) -> str:
