@@ -155,7 +155,7 @@ class Measured(NamedTuple):
 
 
 def compare(
-    measured: str | Path | Measured,
+    folder: str | Path | Measured,
     *,
     replications: int = REPLICATIONS,
     service_times: ServiceTimes | None = None,
@@ -171,7 +171,7 @@ def compare(
     """Simulate the experiment of a run folder and put the prediction beside the measurement.
 
     Args:
-        measured: The run, or its folder.
+        folder: The run folder, or what was read of it.
         replications: How many runs make the prediction.
         service_times: ``"recorded"``: the k-th start of service takes the k-th measured time, the k-th pod starts as
             long as the k-th measured one, and an open loop's requests are sent when they were; what remains is the
@@ -194,7 +194,7 @@ def compare(
         ExperimentError: It does not describe an experiment, or a tolerance is none.
         RunError: A tolerance is for no metric that there is, or recorded times are asked for beside a model.
     """
-    run, tables, base = measured if isinstance(measured, Measured) else Measured.read(measured)
+    run, tables, base = folder if isinstance(folder, Measured) else Measured.read(folder)
     own_prediction = model is not None or experiment is not None
     if own_prediction and service_times == "recorded":
         raise RunError("--service-times recorded: a model or an experiment of your own is judged by its own times")
@@ -221,15 +221,16 @@ def compare(
     )
     if run.get("interrupted"):
         notes.append(f"The run ended early ({run['interrupted']}): it holds a part of its load.")
-    actual = dict(flattened(summarise(tables, float(run["end_s"]), experiment.gpus_per_pod)))
+    measured = dict(flattened(summarise(tables, float(run["end_s"]), experiment.gpus_per_pod)))
     metrics = {
-        name: {"measured": actual.get(figure), **prediction(result.figures, figure)} for name, figure in FIGURES.items()
+        name: {"measured": measured.get(figure), **prediction(result.figures, figure)}
+        for name, figure in FIGURES.items()
     }
     return Comparison(
         name=name_of(run),
         source=str(run.get("source", "measured")),
         metrics=metrics,
-        failures=failed(actual, result.figures),
+        failures=failed(measured, result.figures),
         wasserstein_s=wasserstein(tables, result),
         pod_created_s=creations(tables, result),
         changes=alignment.changes(tables, result.outcomes),
