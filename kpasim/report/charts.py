@@ -367,7 +367,7 @@ def deviations(metrics: Mapping[str, Mapping[str, float | None]]) -> Chart:
                      for one in some.values()]  # fmt: skip
             names = [metric_words(name) for name in some]
             data.append(points(numbers(np.array(middle)), names, title, symbol, colour, size=10, error_x=reach,
-                               text=texts, textposition="right",
+                               text=texts, textposition="middle right",
                                hovertemplate="%{y}: %{x:+.1f} %<br>%{text}<extra></extra>"))  # fmt: skip
     layout = layout_of("predicted against measured [%], bars: 90 % interval", "", None) | {"hovermode": "closest"}
     order = [metric_words(key) for key in usable]

@@ -236,7 +236,7 @@ def _points(axis: Axes, x: Floats, y: Floats, trace: Mapping[str, Any], label: s
     axis.scatter(x, y, s=(PIXEL * marker["size"]) ** 2, marker=symbol, label=label, alpha=marker.get("opacity"),
                  linewidths=PIXEL * marker.get("line", {}).get("width", is_open), zorder=2.5,
                  **({"color": colour} if symbol in LINES_ALONE else look))  # fmt: skip
-    if trace.get("textposition") == "right":
+    if trace.get("textposition") == "middle right":
         for height, text in zip(y, trace["text"], strict=True):
             axis.annotate(_words(text), (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize=8)
 
