@@ -21,6 +21,8 @@ NAMES = {
     "both": "of Knative up to 1.18 and since 1.19",
 }
 """Generations of names."""
+LEAST_UNIX_S = 1e9
+"""A smaller number is no time of Prometheus, which is younger [s since 1970]."""
 SHOWN = 5
 """Gaps, resets and revisions that are listed one by one."""
 
@@ -185,19 +187,27 @@ def _duration(text: str, option: str) -> float:
 
 
 def _moment(text: str, option: str, zone: ZoneInfo) -> float:
-    import math
+    from kpasim.records.record import iso, unix_s
 
-    try:
-        if math.isfinite(number := float(text)):
-            return number
-    except ValueError:
-        pass
     try:
         date = datetime.fromisoformat(text)
     except ValueError:
+        try:
+            number = unix_s(float(text))
+        except ValueError:
+            number = 0.0
+        if number >= LEAST_UNIX_S and iso(number):
+            return number
         message = f"{text!r} is no date (such as 2026-11-02 or 2026-11-02T08:00+01:00)"
         raise click.BadParameter(message, param_hint=option) from None
-    return (date if date.tzinfo else date.replace(tzinfo=zone)).timestamp()
+    if date.tzinfo:
+        return date.timestamp()
+    first, second = (date.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+    if first.utcoffset() != second.utcoffset():
+        often = "twice" if first.timestamp() < second.timestamp() else "not at all"
+        message = f"{text} is there {often} in {zone.key}: give its offset, such as {first.isoformat()}"
+        raise click.BadParameter(message, param_hint=option)
+    return first.timestamp()
 
 
 def _window(since: str | None, begin: str | None, end: str | None, zone: ZoneInfo) -> tuple[float, float] | None:

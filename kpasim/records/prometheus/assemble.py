@@ -33,6 +33,7 @@ def assemble(
     time_zone: str = "UTC",
     source: str = "",
     queries: Sequence[Query] = (),
+    notes: Sequence[str] = (),
 ) -> Observation:
     """The observation of one service.
 
@@ -46,11 +47,12 @@ def assemble(
         time_zone: See `Observation`.
         source: See `Observation`.
         queries: See `Observation`.
+        notes: What is known already, beside what is found here.
 
     Raises:
         RunError: No series speaks of the service; the message names the services that are there.
     """
-    notes: list[str] = []
+    notes = list(notes)
     series = of_service(served, service, namespace)
     if not any(s.metric.startswith(("kn_", "http_")) for s in series):
         raise no_service(service, namespace, services(served))

@@ -11,6 +11,7 @@ import gzip
 import http.client
 import json
 import os
+import re
 import ssl
 import time
 import urllib.error
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kpasim.errors import RunError, printable
-from kpasim.records.prometheus.files import from_answer
+from kpasim.records.prometheus.files import from_answer, warnings_of
 from kpasim.records.prometheus.selection import Served
 
 TOKEN_VARIABLE = "KPASIM_PROMETHEUS_TOKEN"
@@ -31,6 +32,8 @@ MAX_POINTS = 10_000
 """Samples of one series that one question asks for at most; Prometheus refuses more than 11,000 of query_range."""
 MAX_SAMPLES = 1_000_000
 """Samples of all series that one question asks for at most, so that its answer fits into memory."""
+LEAST_PART_S = 60.0
+"""A part of the window is not made shorter than twice that, however much the server finds it [s]."""
 MAX_BYTES = 1 << 30
 """Bytes of an answer beyond which it is not read: a million samples take a twentieth of that."""
 PATIENCE = (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -39,6 +42,8 @@ TIMEOUT_S = 120.0
 """How long the server may be silent [s]."""
 
 _BUSY = {429, 502, 503, 504}
+_TOO_MUCH = re.compile("exceed|too many|too long|limit|timed? ?out|deadline", re.IGNORECASE)
+"""Words of servers that refuse a question for its size; most do it with HTTP 422, which others give for any error."""
 
 
 class _TooMuchError(Exception):
@@ -82,6 +87,9 @@ class Client:
         insecure: Do not verify the server's certificate.
         note: Takes what a user should know while waiting.
 
+    Attributes:
+        warnings: What the server said beside its answers, in order.
+
     Raises:
         RunError: The URL is none.
     """
@@ -106,6 +114,8 @@ class Client:
             note(f"{self.url}: the token is sent without encryption (http://)")
         self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _NoRedirect())
         self._answered = False
+        self._posts = True
+        self.warnings: dict[str, None] = {}
 
     def matrix(
         self, query: str, begin_s: float, end_s: float, *, step_s: float, interval_s: float, series: int = 1
@@ -139,8 +149,8 @@ class Client:
                 range_ms = round((end_s - begin_s) * 1000) + 1
                 answer = self._ask("query", {"query": f"{query}[{range_ms}ms]", "time": f"{end_s:.3f}"})
         except _TooMuchError as error:
-            if end_s - begin_s < 4 * max(step_s, 60.0):
-                raise RunError(f"{self.url}: {error}") from None
+            if end_s - begin_s < 4 * max(step_s, LEAST_PART_S):
+                raise RunError(f"{self.url}: the server says: {error}") from None
             middle = begin_s + step_s * ((end_s - begin_s) / 2 // step_s) if step_s else (begin_s + end_s) / 2
             yield from self._part(query, begin_s, middle, step_s)
             yield from self._part(query, middle + (step_s or 1e-3), end_s, step_s)
@@ -150,7 +160,14 @@ class Client:
     def labels_of_series(self, selectors: Sequence[str], begin_s: float, end_s: float) -> list[dict[str, str]]:
         """Label sets of the series that any of the selectors finds."""
         asked = [("match[]", selector) for selector in selectors]
-        answer = self._ask("series", [*asked, ("start", f"{begin_s:.3f}"), ("end", f"{end_s:.3f}")])
+        try:
+            answer = self._ask("series", [*asked, ("start", f"{begin_s:.3f}"), ("end", f"{end_s:.3f}")])
+        except _TooMuchError as error:
+            if end_s - begin_s < 4 * LEAST_PART_S:
+                raise RunError(f"{self.url}: the server says: {error}") from None
+            middle = (begin_s + end_s) / 2
+            halves = (self.labels_of_series(selectors, *half) for half in ((begin_s, middle), (middle, end_s)))
+            return list({tuple(sorted(one.items())): one for half in halves for one in half}.values())
         listed = answer.get("data") or []
         if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
             raise RunError(f"{self.url}: /api/v1/series must answer with a list of label sets")
@@ -175,9 +192,12 @@ class Client:
         raise AssertionError("unreachable")
 
     def _once(self, what: str, parameters: Any) -> dict[str, Any]:
+        asked = urllib.parse.urlencode(parameters)
+        # Thanos leaves out what a store does not answer, unless it is told not to; others do not know the word.
+        asked += "&partial_response=false"
         request = urllib.request.Request(
-            f"{self.url}/api/v1/{what}",
-            data=urllib.parse.urlencode(parameters).encode(),
+            f"{self.url}/api/v1/{what}" + ("" if self._posts else f"?{asked}"),
+            data=asked.encode() if self._posts else None,
             headers={
                 "Content-Type": "application/x-www-form-urlencoded",
                 "Accept": "application/json",
@@ -191,6 +211,9 @@ class Client:
             with self._opener.open(request, timeout=TIMEOUT_S) as response:
                 body = _unpacked(response, response.headers.get("Content-Encoding", ""))
         except urllib.error.HTTPError as error:
+            if error.code == http.HTTPStatus.METHOD_NOT_ALLOWED and self._posts:
+                self._posts = False  # A proxy that lets only GET through.
+                return self._once(what, parameters)
             with error, contextlib.suppress(OSError, EOFError, zlib.error):
                 self._refuse(error, _unpacked(error, error.headers.get("Content-Encoding", "")))
             self._refuse(error, b"")
@@ -202,6 +225,7 @@ class Client:
         if answer is None or answer.get("status") != "success":
             raise RunError(f"{self.url}: {_not_prometheus(body)}")
         self._answered = True
+        self.warnings |= dict.fromkeys(warnings_of(answer))
         return answer
 
     def _refuse(self, error: urllib.error.HTTPError, body: bytes) -> None:
@@ -218,7 +242,11 @@ class Client:
             raise RunError(
                 f"{self.url}: leads to {_without_query(target)} (HTTP {error.code}); name that URL if it is right"
             )
-        if "exceeded maximum resolution" in said or "too many samples" in said or kind == "timeout":
+        if (
+            kind == "timeout"
+            or (said and error.code == http.HTTPStatus.UNPROCESSABLE_ENTITY)
+            or (error.code not in _BUSY and _TOO_MUCH.search(said))
+        ):
             raise _TooMuchError(said)
         if error.code in _BUSY:
             raise _AwayError(f"HTTP {error.code} {said or error.reason}".strip(), unreachable=False)
@@ -235,6 +263,8 @@ class Client:
         if isinstance(reason, ssl.SSLError):
             return RunError(f"{self.url}: no TLS there ({reason.reason or reason}); http:// instead of https://?")
         text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+        if proxy := _proxy(self.url):
+            text += f" (through the proxy {proxy})"
         return _AwayError(f"cannot be reached: {text}", unreachable=True)
 
 
@@ -258,6 +288,15 @@ def _checked(url: str) -> str:
         raise RunError(f"--prometheus: must be a URL such as http://localhost:9090 (it is {_without_query(url)})")
     path = parts.path.rstrip("/").removesuffix("/api/v1").removesuffix("/graph")
     return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _proxy(url: str) -> str:
+    """The proxy that the environment names for a URL, without user and password; empty where there is none."""
+    parts = urllib.parse.urlsplit(url)
+    named = urllib.request.getproxies().get(parts.scheme, "")
+    if not named or urllib.request.proxy_bypass(parts.hostname or ""):
+        return ""
+    return printable(named.rpartition("@")[2].rpartition("//")[2].rstrip("/"))
 
 
 def _without_query(url: str) -> str:

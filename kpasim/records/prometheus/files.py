@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from kpasim.errors import Problem, RecordError
+from kpasim.errors import Problem, RecordError, printable
 from kpasim.records.prometheus.grid import on_grid, step_of
 from kpasim.records.prometheus.selection import Served
 from kpasim.records.record import Malformed, shown, unix_s
@@ -87,6 +87,8 @@ def _answers(path: Path) -> list[Served]:
         if series:
             answers.append({"data": {"resultType": "matrix", "result": series}})
         for answer in answers:
+            if said := warnings_of(answer):
+                raise RecordError(path, [Problem("warnings", f"the server warned: {said[0]}; samples may be missing")])
             bare = isinstance(answer, dict) and "resultType" in answer
             result += from_answer({"data": answer} if bare else answer, path)
     return result
@@ -120,6 +122,12 @@ def from_answer(answer: Any, path: str | Path) -> list[Served]:
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         message = f"is no answer of Prometheus' API that can be read ({type(error).__name__}: {error})"
         raise RecordError(path, [Problem("", message)]) from None
+
+
+def warnings_of(answer: Any) -> list[str]:
+    """What a server said beside its answer, a line each: Thanos names stores there that were away."""
+    said = answer.get("warnings") if isinstance(answer, dict) else None
+    return [printable(" ".join(str(one).split()))[:200] for one in said] if isinstance(said, list) else []
 
 
 def _exported(path: Path) -> list[Served]:

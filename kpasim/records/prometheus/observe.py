@@ -166,6 +166,7 @@ def from_server(
         time_zone=time_zone,
         source=client.url,
         queries=[ask for ask, _ in asked],
+        notes=[f"the server warned: {text}; samples may be missing" for text in client.warnings],
     )
 
 

@@ -53,7 +53,9 @@ def no_service(service: str, namespace: str, there: Collection[tuple[str, str]],
             "Knative exports none by default (in config-observability set metrics-protocol and "
             "request-metrics-protocol to prometheus)"
         )
-    listed = [f"{space}/{name}" for space, name in sorted(there)]
+    # First those of like names: KServe calls the service of an InferenceService NAME-predictor.
+    near = sorted(there, key=lambda one: (service not in one[1] and one[1] not in service, one))
+    listed = [f"{space}/{name}" for space, name in near]
     more = f" and {len(listed) - 20} more" if len(listed) > 20 else ""
     return RunError(f"{namespace}/{service}: no such service; there are {', '.join(listed[:20])}{more}")
 

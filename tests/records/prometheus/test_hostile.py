@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import re
 import threading
-from collections.abc import Iterator
+import urllib.parse
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from kpasim.cli.main import cli
 from kpasim.errors import KpasimError
 from kpasim.records.prometheus import client
 from kpasim.records.prometheus.client import Client
 from kpasim.records.prometheus.observation import Observation
-from kpasim.records.prometheus.observe import from_server
+from kpasim.records.prometheus.observe import from_files, from_server
 
 BEGIN_S = 1.7e9
 LABELS = {
@@ -142,3 +148,145 @@ def test_infinity_is_no_value(server, monkeypatch: pytest.MonkeyPatch):
     values = [[BEGIN_S, "1"], [BEGIN_S + 15, "+Inf"], [BEGIN_S + 30, "2"], [BEGIN_S + 45, "9" * 400]]
     [series] = observed(server, Answer(samples=matrix(values)), monkeypatch).series
     np.testing.assert_array_equal(series.values, [1, np.nan, 2, np.nan])
+
+
+Asked = dict[str, list[str]]
+"""Parameters of a question."""
+
+
+@contextlib.contextmanager
+def speaking(respond: Callable[[str, str, Asked], tuple[int, bytes]]) -> Iterator[str]:
+    """The URL of a server that answers (method, path, parameters) with a status and a body."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.reply("POST", self.rfile.read(int(self.headers["Content-Length"])).decode())
+
+        def do_GET(self):
+            self.reply("GET", self.path.partition("?")[2])
+
+        def reply(self, method: str, asked: str):
+            status, body = respond(method, self.path.partition("?")[0], urllib.parse.parse_qs(asked))
+            self.send_response(status)
+            self.send_header("Content-Length", f"{len(body)}")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as one:
+        threading.Thread(target=one.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{one.server_port}"
+        one.shutdown()
+
+
+def seen(url: str, length_s: float = 600) -> Observation:
+    """The service's observation from a server."""
+    return from_server(
+        Client(url), service="hello", namespace="default", window_s=(BEGIN_S - 60, BEGIN_S - 60 + length_s)
+    )
+
+
+def plain(path: str) -> bytes:
+    """What a server in order answers."""
+    return SERIES if path.endswith("/series") else matrix(SAMPLES)
+
+
+def test_a_proxy_may_let_only_get_through():
+    """Then questions are asked that way."""
+    with speaking(lambda method, path, _: (200, plain(path)) if method == "GET" else (405, b"<html>")) as url:
+        assert len(SAMPLES) == seen(url).samples
+
+
+def test_what_a_server_warns_of_is_noted():
+    """Thanos is asked for whole answers, and what it says beside one is told."""
+    asked: list[Asked] = []
+
+    def respond(_: str, path: str, parameters: Asked) -> tuple[int, bytes]:
+        asked.append(parameters)
+        return 200, plain(path)[:-1] + b', "warnings": ["store 10.0.0.9:10901: \\u001b[31mrpc error"]}'
+
+    with speaking(respond) as url:
+        notes = seen(url).notes
+    assert ["the server warned: store 10.0.0.9:10901: \\x1b[31mrpc error; samples may be missing"] == list(notes)[:1]
+    assert all(["false"] == one["partial_response"] for one in asked)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "the query time range exceeds the limit (query length: 168h0m0s, limit: 24h0m0s) (err-mimir-max-query-length)",
+        "expanding series: the query hit the max number of series limit (limit: 1000 series)",
+        "cannot select more than -search.maxSamplesPerQuery=1000000000 samples; possible solutions",
+        "query timed out in query execution",
+    ],
+)
+def test_windows_that_a_server_finds_too_long_are_split(error: str):
+    """Questions about series as well as those about samples, whatever the server's words."""
+    limit_s = 7000
+
+    def respond(_: str, path: str, asked: Asked) -> tuple[int, bytes]:
+        length_s = float(asked["end"][0]) - float(asked["start"][0]) if "start" in asked else 0.0
+        if "query" in asked and "[" in asked["query"][0]:
+            length_s = float(asked["query"][0].rpartition("[")[2].rstrip("ms]")) / 1000
+        if length_s > limit_s:
+            return 422, json.dumps({"status": "error", "errorType": "execution", "error": error}).encode()
+        return 200, plain(path)
+
+    with speaking(respond) as url:
+        assert len(SAMPLES) == seen(url, 20_000).samples
+        limit_s = 10
+        with pytest.raises(KpasimError, match=re.escape(f"the server says: {error}")):
+            seen(url, 20_000)
+
+
+def test_services_of_like_names_come_first():
+    """Of many services those are named whose names hold the one asked for."""
+    there = [LABELS | {"kn_service_name": name} for name in (*(f"a{n}" for n in range(40)), "resnet-predictor")]
+
+    def respond(_: str, path: str, asked: Asked) -> tuple[int, bytes]:
+        return 200, success([] if any("resnet" in one for one in asked["match[]"]) else there)
+
+    with (
+        speaking(respond) as url,
+        pytest.raises(KpasimError, match="no such service; there are default/resnet-predictor, default/a0,"),
+    ):
+        from_server(Client(url), service="resnet", namespace="default", window_s=(BEGIN_S, BEGIN_S + 60))
+
+
+def test_a_proxy_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch):
+    """It is the proxy that cannot be reached, and its password is in no message."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://me:secret@127.0.0.1:9")
+    with pytest.raises(KpasimError, match=r"refused \(through the proxy 127\.0\.0\.1:9\)$"):
+        seen("http://prometheus.example.com")
+
+
+def test_a_file_with_a_warning_is_refused(tmp_path: Path):
+    """Of Thanos, where a store was away: counts would be wrong."""
+    path = tmp_path / "answer.json"
+    path.write_bytes(matrix(SAMPLES)[:-1] + b', "warnings": ["rpc error"]}')
+    with pytest.raises(KpasimError, match="warnings: the server warned: rpc error; samples may be missing"):
+        from_files([path])
+
+
+@pytest.mark.parametrize("date", ["2026-03-29T02:30", "2026-10-25T02:30", "2026", "-5", "1e300", "soon"])
+def test_a_time_that_is_none_is_refused(date: str):
+    """Where clocks change an hour is there twice or not at all; a small number is no time."""
+    done = CliRunner().invoke(cli, ["observe", "a.json", f"--from={date}", "--time-zone", "Europe/Berlin"])
+    assert 2 == done.exit_code
+    assert "give its offset, such as 2026-" in done.stderr or "is no date" in done.stderr
+
+
+def test_a_day_on_which_clocks_change_has_25_hours(tmp_path: Path):
+    """Dates are those of the time zone; numbers may be milliseconds."""
+    times = [[1792879200 + 1800 * place, "1"] for place in range(60)]
+    path = tmp_path / "answer.json"
+    path.write_bytes(matrix(times))
+    for begin, end in (("2026-10-25", "2026-10-26"), ("20261025", "1792969200000")):
+        arguments = ["observe", str(path), "--from", begin, "--to", end, "--time-zone", "Europe/Berlin", "--json"]
+        done = CliRunner().invoke(cli, [*arguments, "--out", str(tmp_path / "out")])
+        about = json.loads(done.stdout)
+        assert 25 * 3600 == about["end_s"] - about["begin_s"]
