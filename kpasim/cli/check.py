@@ -58,7 +58,7 @@ def command(
     """
     from kpasim.errors import FileError
     from kpasim.spec.settings import parse_settings
-    from kpasim.studies.check import LEVELS, check_file, unreadable
+    from kpasim.studies.check import check_file, unreadable
     from kpasim.studies.check.files import files_in
 
     form = "json" if as_json else form
@@ -73,9 +73,7 @@ def command(
             if form == "text" and len(chosen.files) == 1:
                 raise
             found[file] = unreadable(error)
-    counts: dict[str, int] = {
-        level: sum(one.level == level for each in found.values() for one in each) for level in LEVELS
-    }
+    counts = _counts([one for each in found.values() for one in each])
     _print(found, counts, form, quiet=quiet)
     if chosen.left_out:
         note(f"{counted(len(chosen.left_out), 'YAML file')} without a Service or an experiment left out")
@@ -90,7 +88,6 @@ def command(
 def _print(found: Mapping[str, Sequence[Finding]], counts: Mapping[str, int], form: str, *, quiet: bool) -> None:
     """Print all findings in a format."""
     from kpasim.cli import findings
-    from kpasim.studies.check import LEVELS
 
     shown = [(file, one) for file, each in found.items() for one in each if not (quiet and one.level == "note")]
     if form == "json":
@@ -107,7 +104,7 @@ def _print(found: Mapping[str, Sequence[Finding]], counts: Mapping[str, int], fo
         for _, one in shown:
             findings.show(one, brief=quiet)
         for file, each in found.items():
-            note(f"{file}: {_counted({level: sum(one.level == level for one in each) for level in LEVELS})}")
+            note(f"{file}: {_counted(_counts(each))}")
         if len(found) > 1:
             note(f"{len(found)} files: {_counted(counts)}")
         elif found and not counts["error"]:
@@ -115,10 +112,13 @@ def _print(found: Mapping[str, Sequence[Finding]], counts: Mapping[str, int], fo
 
 
 def _json(file: str, found: Sequence[Finding]) -> dict[str, object]:
+    return {"file": file, "counts": _counts(found), "findings": [asdict(one) for one in found]}
+
+
+def _counts(found: Sequence[Finding]) -> dict[str, int]:
     from kpasim.studies.check import LEVELS
 
-    counts = {level: sum(one.level == level for one in found) for level in LEVELS}
-    return {"file": file, "counts": counts, "findings": [asdict(one) for one in found]}
+    return {level: sum(one.level == level for one in found) for level in LEVELS}
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -167,16 +167,14 @@ def parse(text: str) -> tuple[HeyReport, list[Problem]]:
     for number, line in _report_lines(text):
         exact = exact or line == "  "
         stripped = line.strip()
-        heading = re.fullmatch(r"(Summary|Response time histogram|Latency distribution|Status code distribution"
-                               r"|Error distribution|Details \(average, fastest, slowest\)):", stripped)  # fmt: skip
-        if heading:
-            section = heading[1]
+        if stripped.endswith(":") and stripped[:-1] in _LINES:
+            section = stripped[:-1]
         elif stripped:
-            changed = _LINE[section](found, stripped)
-            if changed is None:
+            matches = ((re.fullmatch(line, stripped), change) for line, change in _LINES[section].items())
+            changes = next((change(found, match) for match, change in matches if match), {})
+            if not changes:
                 problems.append(Problem("", f"not a line of hey's {section.lower()}: {stripped[:60]!r}", number))
-            else:
-                found = changed
+            found = replace(found, **changes)
     if not section:
         problems.append(Problem("", "no summary of hey: no line says 'Summary:'"))
     elif math.isnan(found.total):
@@ -225,49 +223,46 @@ _FLOAT = r"(\d{1,15}(?:\.\d{1,15})?|NaN)"
 _COUNT = r"(\d{1,15})"
 
 
-def _summary_line(found: HeyReport, line: str) -> HeyReport | None:
-    if match := re.fullmatch(rf"(Total|Slowest|Fastest|Average):\s*{_FLOAT} secs|(Requests/sec):\s*{_FLOAT}", line):
-        label, value = match[1] or match[3], match[2] or match[4]
-        number: dict[str, Any] = {_NUMBERS[label]: float(value)}
-        return replace(found, **number)
-    if match := re.fullmatch(rf"(Total data|Size/request):\s*{_COUNT} bytes", line):
-        size: dict[str, Any] = {_SIZES[match[1]]: int(match[2])}
-        return replace(found, **size)
-    return None
+Change = Callable[[HeyReport, re.Match[str]], dict[str, Any]]
+"""What a line of a report says, as fields of it; empty where it does not belong there."""
 
 
-def _histogram_line(found: HeyReport, line: str) -> HeyReport | None:
-    match = re.fullmatch(rf"{_FLOAT} \[{_COUNT}\]\s*\|?[■∎#*]*", line)
-    return replace(found, histogram=(*found.histogram, (float(match[1]), int(match[2])))) if match else None
+def _number_of(_: HeyReport, line: re.Match[str]) -> dict[str, Any]:
+    return {_NUMBERS[line[1]]: float(line[2])}
 
 
-def _percentile_line(found: HeyReport, line: str) -> HeyReport | None:
-    match = re.fullmatch(rf"(\d{{1,2}})%+ in {_FLOAT} secs", line)
-    return replace(found, percentiles=(*found.percentiles, (int(match[1]), float(match[2])))) if match else None
+def _detail(found: HeyReport, line: re.Match[str]) -> dict[str, Any]:
+    if line[1] not in _DETAILS[len(found.details) : len(found.details) + 1]:
+        return {}
+    return {"details": (*found.details, (float(line[2]), float(line[3]), float(line[4])))}
 
 
-def _detail_line(found: HeyReport, line: str) -> HeyReport | None:
-    match = re.fullmatch(rf"([\w +-]+):\s*{_FLOAT} secs,\s*{_FLOAT} secs,\s*{_FLOAT} secs", line)
-    if not match or len(found.details) >= len(_DETAILS) or match[1] != _DETAILS[len(found.details)]:
-        return None
-    return replace(found, details=(*found.details, (float(match[2]), float(match[3]), float(match[4]))))
-
-
-def _status_line(found: HeyReport, line: str) -> HeyReport | None:
-    match = re.fullmatch(rf"\[(\d{{3}})\]\s*{_COUNT} responses", line)
-    return replace(found, statuses={**found.statuses, int(match[1]): int(match[2])}) if match else None
-
-
-def _error_line(found: HeyReport, line: str) -> HeyReport | None:
-    match = re.fullmatch(rf"\[{_COUNT}\]\s*(.+)", line)
-    return replace(found, errors={**found.errors, match[2]: int(match[1])}) if match else None
-
-
-_LINE = {
-    "Summary": _summary_line,
-    "Response time histogram": _histogram_line,
-    "Latency distribution": _percentile_line,
-    "Details (average, fastest, slowest)": _detail_line,
-    "Status code distribution": _status_line,
-    "Error distribution": _error_line,
+_LINES: dict[str, dict[str, Change]] = {
+    "Summary": {
+        rf"(Total|Slowest|Fastest|Average):\s*{_FLOAT} secs": _number_of,
+        rf"(Requests/sec):\s*{_FLOAT}": _number_of,
+        rf"(Total data|Size/request):\s*{_COUNT} bytes": lambda _, line: {_SIZES[line[1]]: int(line[2])},
+    },
+    "Response time histogram": {
+        rf"{_FLOAT} \[{_COUNT}\]\s*\|?[■∎#*]*": lambda found, line: {
+            "histogram": (*found.histogram, (float(line[1]), int(line[2])))
+        },
+    },
+    "Latency distribution": {
+        rf"(\d{{1,2}})%+ in {_FLOAT} secs": lambda found, line: {
+            "percentiles": (*found.percentiles, (int(line[1]), float(line[2])))
+        },
+    },
+    "Details (average, fastest, slowest)": {
+        rf"([\w +-]+):\s*{_FLOAT} secs,\s*{_FLOAT} secs,\s*{_FLOAT} secs": _detail,
+    },
+    "Status code distribution": {
+        rf"\[(\d{{3}})\]\s*{_COUNT} responses": lambda found, line: {
+            "statuses": {**found.statuses, int(line[1]): int(line[2])}
+        },
+    },
+    "Error distribution": {
+        rf"\[{_COUNT}\]\s*(.+)": lambda found, line: {"errors": {**found.errors, line[2]: int(line[1])}},
+    },
 }
+"""The lines of each section of a report, as regular expressions, and what they say."""
