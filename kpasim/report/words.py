@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kpasim.results.display import LEAST_RUNS, NOTHING, number, span
+from kpasim.results.display import LEAST_RUNS, NOTHING, counted, number, span
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
     from kpasim.spec.workload import Workload
 
 __all__ = ["NOTHING", "counted", "held", "load_words", "number", "seconds", "setting", "span"]
-
-
-def counted(count: float, one: str, many: str | None = None) -> str:
-    """``1 pod``, ``5 pods``."""
-    return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
 
 def held(count: int, of: str = " of runs") -> str:

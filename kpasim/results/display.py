@@ -70,6 +70,11 @@ def number(value: Any, digits: int = 4) -> str:
     return f"{float(value):.{digits}g}" if abs(value) < 10 ** (digits - 1) else f"{value:,.0f}"
 
 
+def counted(count: float, one: str, many: str | None = None) -> str:
+    """``1 pod``, ``5 pods``."""
+    return f"{number(count)} {one if count == 1 else many or one + 's'}"
+
+
 def clock(time_s: float, end_s: float) -> str:
     """A time since the load began, as the end of the run has it: ``80.9s``, ``12:34`` or ``22:23:46``."""
     if end_s < 600:

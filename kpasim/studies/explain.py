@@ -13,7 +13,7 @@ from kpasim.engines import params as of
 from kpasim.engines.model import ray_serve
 from kpasim.engines.params import SECOND_NS
 from kpasim.policy import schedule
-from kpasim.results.display import clock
+from kpasim.results.display import clock, counted
 from kpasim.results.states import STATES, pods_by_state
 from kpasim.spec.quantities import duration_text
 
@@ -160,16 +160,18 @@ def why(tables: Tables, params: Params) -> list[str]:
     found = []
     if out is None:
         because = _because(ticks, params, peak)
-        found.append(f"It did not scale out: {_pods(before)} met the target. {because[0].upper()}{because[1:]}")
+        found.append(
+            f"It did not scale out: {counted(before, 'pod')} met the target. {because[0].upper()}{because[1:]}"
+        )
     else:
-        text = f"Scale-out at {clock(float(t_s[out]), end_s)} from {before} to {_pods(bounded[out])}"
+        text = f"Scale-out at {clock(float(t_s[out]), end_s)} from {before} to {counted(bounded[out], 'pod')}"
         found.append(f"{text}: {_because(ticks, params, out)}")
         if peak != out and bounded[peak] > bounded[out]:
-            text = f"Peak at {clock(float(t_s[peak]), end_s)}: {_pods(bounded[peak])}"
+            text = f"Peak at {clock(float(t_s[peak]), end_s)}: {counted(bounded[peak], 'pod')}"
             found.append(f"{text}: {_because(ticks, params, peak)}")
     back = next((one for one in range(peak + 1, len(t_s)) if bounded[one] < bounded[peak]), None)
     if back is not None:
-        text = f"Scale-in at {clock(float(t_s[back]), end_s)} from {bounded[peak]} to {_pods(bounded[back])}"
+        text = f"Scale-in at {clock(float(t_s[back]), end_s)} from {bounded[peak]} to {counted(bounded[back], 'pod')}"
         found.append(f"{text}: {_because(ticks, params, back)}")
     zero = np.flatnonzero((tables.scaling["replicas"] == 0) & (tables.scaling["t_s"] > t_s[peak]))
     if len(zero) and before + bounded[peak] > 0:
@@ -226,10 +228,6 @@ def _bounded(params: Params, time_s: float, desired: int, what: str = "") -> str
     if desired < least:
         return f"; {'min-scale' if least == params.min_scale else 'the schedule'} raises {what or desired} to {least}"
     return ""
-
-
-def _pods(count: int) -> str:
-    return f"{count} pod{'' if count == 1 else 's'}"
 
 
 def _decision(tables: Tables, params: Params, index: int, end_s: float) -> str:

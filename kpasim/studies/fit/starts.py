@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kpasim.records import Record
 from kpasim.records.kubectl import stages as stage_times
+from kpasim.results.display import counted
 from kpasim.results.frames import Columns
 from kpasim.results.tables import Tables
 from kpasim.studies.fit.families import BOOTSTRAPS, NOTHING, Fit, Sample, fit, joined
@@ -100,7 +101,9 @@ def fit_starts(
         restarted = _restarted(pods)
         if restarted.any():
             which = "this pod" if restarted.sum() == 1 else "these pods"
-            notes.append(f"{record.path}: {_pods(restarted)} restarted, the start of {which} is left out")
+            notes.append(
+                f"{record.path}: {counted(restarted.sum(), 'pod')} restarted, the start of {which} is left out"
+            )
         if record.kind == "run-folder" and "restarts" in pods:
             restarts += int(np.maximum(pods["restarts"], 0).sum())
             started += int((~np.isnan(pods["ready_s"])).sum())
@@ -108,7 +111,7 @@ def fit_starts(
         resolution = WHOLE_SECONDS if record.kind == "kubectl-pods" else 0.0
         disordered = np.any([lasted < -resolution for lasted in stage_times(pods).values()], axis=0)
         if disordered.any():
-            notes.append(f"{record.path}: {_pods(disordered)} left out: its moments are not in order")
+            notes.append(f"{record.path}: {counted(disordered.sum(), 'pod')} left out: its moments are not in order")
         pods = _take(pods, ~disordered)
         for place, (name, lasted) in enumerate(stage_times(pods).items()):
             times, ready = lasted, name == "start"
@@ -163,9 +166,10 @@ def _of_service(pods: Columns, record: Record, service: str, notes: list[str]) -
     chosen = max(wanted or knative or counts, key=lambda name: counts[name])
     keep = pods["workload"] == chosen
     choice = "" if wanted else " (name the service with --experiment)"
+    kept, others = int(keep.sum()), counted(len(counts) - 1, "other workload")
     notes.append(
-        f"{record.path}: the {_pods(keep)} of {chosen or 'no workload'} {'is' if keep.sum() == 1 else 'are'} used, "
-        f"{_pods(~keep)} of {len(counts) - 1} other workload{'s' * (len(counts) > 2)} left out{choice}"
+        f"{record.path}: the {counted(kept, 'pod')} of {chosen or 'no workload'} {'is' if kept == 1 else 'are'} used, "
+        f"{counted(len(keep) - kept, 'pod')} of {others} left out{choice}"
     )
     return _take(pods, keep)
 
@@ -178,10 +182,6 @@ def _restarted(pods: Columns) -> NDArray[np.bool_]:
 
 def _take(columns: Columns, rows: NDArray[np.bool_]) -> Columns:
     return {name: column[rows] for name, column in columns.items()}
-
-
-def _pods(rows: NDArray[np.bool_]) -> str:
-    return f"{rows.sum()} pod" + ("" if rows.sum() == 1 else "s")
 
 
 def _probe_period_s(record: Record, otherwise_s: float) -> float:

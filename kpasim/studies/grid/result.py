@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kpasim.errors import RunError
 from kpasim.results import cost, summary
-from kpasim.results.display import NOTHING
+from kpasim.results.display import NOTHING, counted
 from kpasim.results.files import atomic_write, plain
 from kpasim.results.paired import difference
 from kpasim.results.summary import Figures, rounded
@@ -355,7 +355,7 @@ def effects_note(result: SweepResult) -> str:
     refused = len(result.about["refused"])
     if not refused:
         return ""
-    left_out = f"{refused:,} refused combination{'' if refused == 1 else 's'}"
+    left_out = counted(refused, "refused combination")
     if result.about.get("design", "grid") != "grid":
         return f"{left_out}: the effects of all axes are fitted together, as if they added up."
     note = f"{left_out}: values are compared between settings that differ in this axis only."

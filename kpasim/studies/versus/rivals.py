@@ -16,7 +16,7 @@ import numpy as np
 from kpasim.engines import sampling
 from kpasim.engines.scaling import target_of
 from kpasim.errors import ExperimentError, RunError
-from kpasim.results.display import number
+from kpasim.results.display import counted, number
 from kpasim.spec.base import suggestion
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.objects import objects_in, split_name
@@ -179,9 +179,9 @@ def assumed_of(experiment: Experiment) -> str:
     """The settings of an autoscaler that nobody stated, in words."""
     scaling, most = experiment.scaling, experiment.revision.max_scale
     if isinstance(scaling, Spare):
-        return f"Knative's answer plus {_pods(scaling.pods)}"
+        return f"Knative's answer plus {counted(scaling.pods, 'pod')}"
     if isinstance(scaling, Schedule):
-        spans = [f"{one.days} {one.start} to {one.end}: {_pods(one.replicas)}" for one in scaling.windows]
+        spans = [f"{one.days} {one.start} to {one.end}: {counted(one.replicas, 'pod')}" for one in scaling.windows]
         more = f" and {len(spans) - 3} more windows" if len(spans) > 4 else ""
         shown = "; ".join(spans[:3] if more else spans)
         own = "the load's own rate, a cold start ahead" if isinstance(experiment.workload, OpenLoop) else "the clients"
@@ -216,10 +216,6 @@ def assumed_of(experiment: Experiment) -> str:
             down += f"; a container uses {number(100 * scaling.cpu_when_busy)} % of its CPU request while it works"
         return f"{target}, {rest}, {down}"
     return "as the manifest says"
-
-
-def _pods(count: int) -> str:
-    return f"{count} pod{'' if count == 1 else 's'}"
 
 
 def schedule_of(experiment: Experiment) -> dict[str, Any]:
