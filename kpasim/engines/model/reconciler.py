@@ -311,6 +311,9 @@ def new_pod(sim: Simulation) -> int:
     renew(sim.proxy_queues[which])
     renew(sim.container_queues[which])
     renew(sim.running[which])
+    renew(sim.pod_links[which])
+    if len(sim.transfers):
+        renew(sim.transfers[which])
     if len(sim.gpus) and not sim.params.shared_by_node:
         renew(sim.gpus[which])
     for index in range(sim.params.activators):
