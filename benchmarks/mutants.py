@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 POLICY = ("tests/policy/test_{}.py", "tests/policy/test_conformance.py", "tests/policy/test_worked_examples.py")
 GOLDENS = (
     "tests/engines/test_goldens.py", "tests/engines/test_goldens_pods.py", "tests/engines/test_goldens_requests.py",
-    "tests/engines/test_goldens_autoscalers.py", "tests/engines/test_laws.py", "-k", "reference or law",
+    "tests/engines/test_goldens_autoscalers.py", "tests/engines/test_structures.py", "tests/engines/test_laws.py",
+    "-k", "reference or structures or law",
 )  # fmt: skip
 AGREEMENT = """
 from hypothesis import Phase, settings
@@ -48,7 +49,9 @@ DECIDER, WINDOWS, SCALER = "policy/decider.py", "policy/windows.py", "policy/sca
 BURST, ROUTING = "policy/burst.py", "policy/routing.py"
 AUTOSCALER, RECONCILER = "engines/model/autoscaler.py", "engines/model/reconciler.py"
 ACTIVATOR, QUEUEPROXY = "engines/model/activator.py", "engines/model/queueproxy.py"
-SUMMARY, COST = "results/summary.py", "results/cost.py"
+KUBELET, INGRESS = "engines/model/kubelet.py", "engines/model/ingress.py"
+HPA, KEDA, KEDA_HTTP = "engines/model/hpa.py", "engines/model/keda.py", "engines/model/keda_http.py"
+SUMMARY, COST, SLO = "results/summary.py", "results/cost.py", "studies/search/slo.py"
 
 MUTANTS = (
     Mutant(DECIDER, "now_ns if ready_pods > 1 else NEVER_NS", "now_ns if ready_pods > 0 else NEVER_NS"),
@@ -150,6 +153,102 @@ MUTANTS = (
         'if bills_from == "scheduled" else machine_from(pods)',
         'if bills_from != "created" else machine_from(pods)',
     ),
+    Mutant(DECIDER, "panic[MAX_PANIC_PODS] = ready_pods", "panic[MAX_PANIC_PODS] = 0"),
+    Mutant(DECIDER, "if limits.reachable and len(slots) > 0:", "if len(slots) > 0:"),
+    Mutant(DECIDER, "excess_burst_capacity(ready_pods, limits", "excess_burst_capacity(ready, limits"),
+    Mutant(DECIDER, "delay.record(slots, now_ns // 1_000_000_000, desired)", "delay.record(slots, now_ns, desired)"),
+    Mutant(DECIDER, "whole_pods(limits.max_scale_up_rate * ready)", "int(limits.max_scale_up_rate * ready)"),
+    Mutant(DECIDER, "if desired >= panic[MAX_PANIC_PODS]:", "if desired > panic[MAX_PANIC_PODS]:"),
+    Mutant(WINDOWS, "for second in range(last + 1, now_s):", "for second in range(last, now_s):"),
+    Mutant(WINDOWS, "NEVER_S or ring.span[FIRST] > now_s:", "NEVER_S:"),
+    Mutant(WINDOWS, "for second in range(last + 1, now_s + 1):", "for second in range(last + 1, now_s):"),
+    Mutant(WINDOWS, "for _ in range(size - silent):", "for _ in range(size):"),
+    Mutant(WINDOWS, "return scraped and is_empty(ring, now_s)", "return is_empty(ring, now_s)"),
+    Mutant(WINDOWS, "                ring.span[FIRST] = now_s\n                for", "                for"),
+    Mutant(SCALER, "least = max(rules.initial_scale, least)", "least = rules.initial_scale"),
+    Mutant(SCALER, "PROXY_REQUEUE_NS if sks_mode == burst.PROXY", "PROXY_REQUEUE_NS if sks_mode == burst.SERVE"),
+    Mutant(SCALER, "retention_ns = rules.retention_ns if rules.reachable else 0", "retention_ns = rules.retention_ns"),
+    Mutant(SCALER, "active in (UNKNOWN, ABSENT) and threshold > 0", "active in (UNKNOWN, ABSENT)"),
+    Mutant(SCALER, "if want > 0 or active != FALSE:", "if want > 0:"),
+    Mutant(SCALER, "return previous if want == WANT_UNKNOWN and previous >= 0 else want", "return want"),
+    Mutant(SCALER, "patch = want if apply and want != replicas", "patch = want if apply"),
+    Mutant(BURST, "capacity += target_burst_capacity", "capacity -= target_burst_capacity"),
+    Mutant(BURST, "if target_burst_capacity == 0.0:\n        return 0.0", "if False:\n        return 0.0"),
+    Mutant(BURST, "    return -1.0", "    return 0.0"),
+    Mutant(ROUTING, "max(1, slots // max(1, activators))", "slots // max(1, activators)"),
+    Mutant(ROUTING, "begin = index % pods", "begin = min(index, pods - 1)"),
+    Mutant(ROUTING, "if container_concurrency <= 3:", "if container_concurrency < 3:"),
+    Mutant(ROUTING, "if position >= count:", "if position > count:"),
+    Mutant(ROUTING, "row[TOTAL_SLOTS] or row[RUNNING] >= row[CAPACITY]:", "row[TOTAL_SLOTS]:"),
+    Mutant(ROUTING, "in_flight[other] < in_flight[one] else", "in_flight[other] <= in_flight[one] else"),
+    Mutant(RECONCILER, "if sim.revision.ready_pods == 1:", "if sim.revision.ready_pods == 2:"),
+    Mutant(RECONCILER, "    sim.revision.crashed = 0\n", ""),
+    Mutant(RECONCILER, "if backed and not sim.revision.backed:", "if backed:"),
+    Mutant(RECONCILER, "sim.schedule(now + sim.params.rollout_ns, ROLLOUT, 0)", "sim.schedule(now, ROLLOUT, 0)"),
+    Mutant(
+        RECONCILER,
+        "activators != sim.ingress.activators and mode == burst.PROXY",
+        "activators != sim.ingress.activators",
+    ),
+    Mutant(RECONCILER, "== burst.PROXY or now >= sim.revision.probing_until_ns:", "== burst.PROXY:"),
+    Mutant(RECONCILER, "            child += 1\n", "            pass\n"),
+    Mutant(RECONCILER, "restarts = 0 if pod.ready else pod.restarts", "restarts = pod.restarts"),
+    Mutant(
+        KUBELET,
+        "sim.schedule(now + sim.params.endpoints_to_ingress_ns, VISIBLE, 2 * which)",
+        "sim.schedule(now + sim.params.endpoints_to_activator_ns, VISIBLE, 2 * which)",
+    ),
+    Mutant(KUBELET, "max(kubelet_ns, startup_sees(sim, which))", "kubelet_ns"),
+    Mutant(KUBELET, "if quiet_ns > now:", "if False:"),
+    Mutant(KUBELET, "if not sim.params.drains_on_sigterm and", "if sim.params.drains_on_sigterm and"),
+    Mutant(KUBELET, "sim.params.grace_period_ns or sim.params.timeout_ns", "sim.params.timeout_ns"),
+    Mutant(KUBELET, "pod.phase == STARTING and pod.containers_ns == NEVER_NS", "pod.phase == STARTING"),
+    Mutant(KUBELET, "sim.now_ns + sim.params.stop_ns + sim.params.deletion_ns", "sim.now_ns + sim.params.stop_ns"),
+    Mutant(INGRESS, " and not sim.params.always_activator", ""),
+    Mutant(INGRESS, "due_ns > sim.now_ns or (idle_ns", "due_ns >= sim.now_ns or (idle_ns"),
+    Mutant(INGRESS, "        sim.turn[worker] += 1\n", ""),
+    Mutant(INGRESS, "if index < 0 or index >= sim.ingress.activators:", "if index < 0:"),
+    Mutant(INGRESS, "if timeout_ns and sim.now_ns - sim", "if False and sim.now_ns - sim"),
+    Mutant(INGRESS, ".direct_inside < sim.pods[first]", ".direct_inside <= sim.pods[first]"),
+    Mutant(HPA, "max(params.least, 1)", "params.least"),
+    Mutant(HPA, "total_milli += int(value * 1000.0)", "total_milli += round(value * 1000.0)"),
+    Mutant(HPA, "existing += 0 if pod.terminating else 1", "existing += 1"),
+    Mutant(HPA, "if pod.ready or (pod.terminating and pod.ready_ns != NEVER_NS) else 0", "if pod.ready else 0"),
+    Mutant(HPA, "pod.ready_ns if pod.ready else pod.scheduled_ns", "pod.scheduled_ns"),
+    Mutant(HPA, "        hpa.on_rescaled(about, past, now, current, desired)\n", ""),
+    Mutant(HPA, "total_milli // 100,", "total_milli // 1000 * 10,"),
+    Mutant(KEDA, "    sim.autoscaler.queries += 1\n", ""),
+    Mutant(KEDA, "metrics.of_all(sim) > sim.params.activation", "metrics.of_all(sim) >= sim.params.activation"),
+    Mutant(KEDA, "        active = True\n", "        pass\n"),
+    Mutant(KEDA, "    keda.on_written(sim.keda_state, now_ns, reason)\n", ""),
+    Mutant(KEDA, "return round(value * 1000.0)", "return int(value * 1000.0)"),
+    Mutant(KEDA, "act(sim, in_force or above,", "act(sim, above,"),
+    Mutant(KEDA_HTTP, "rate if sim.params.exact_rate else float(math.ceil(rate))", "rate"),
+    Mutant(SUMMARY, "ordered[rows, np.minimum(below + 1, last)]", "ordered[rows, below]"),
+    Mutant(SUMMARY, "-(-ranks * counts // 100) - own", "ranks * counts // 100 - own"),
+    Mutant(SUMMARY, "- own, axis=0) + own", ", axis=0)"),
+    Mutant(SUMMARY, '"min": some & (ok == 0)', '"min": some'),
+    Mutant(SUMMARY, "np.floor(INTERVAL_TAIL * (n + 1))", "np.floor(INTERVAL_TAIL * n)"),
+    Mutant(SUMMARY, "2 * n < len(values)", "n < len(values)"),
+    Mutant(SUMMARY, "[asked, created], axis=1)", "[created, asked], axis=1)"),
+    Mutant(SUMMARY, "started = (created >= 0)", "started = (created > 0)"),
+    Mutant(SUMMARY, "np.maximum(_value_at(t_s < 0, desired), present)", "_value_at(t_s < 0, desired)"),
+    Mutant(SUMMARY, "already = _value_at(t_s <= last, values)", "already = _value_at(t_s < last, values)"),
+    Mutant(SUMMARY, "errors / (ok + errors), 0.0)", "errors / requests, 0.0)"),
+    Mutant(COST, 'counted = (start < end) & ~(payers["gone_s"] <= 0.0)', "counted = start < end"),
+    Mutant(COST, "np.ceil(np.round(lived / billing.granularity_s, 9))", "np.ceil(lived / billing.granularity_s)"),
+    Mutant(COST, "_error(beyond) * len(beyond) / responses", "_error(beyond) / responses"),
+    Mutant(COST, '        starting.append((every, start, payers["ready_s"]))\n', "        pass\n"),
+    Mutant(COST, "last = np.maximum(horizon, stretch_s[1])", "last = np.maximum(horizon, 0.0)"),
+    Mutant(COST, "sorted(range(len(told)), key=lambda i: parts[i] - exact[i])", "list(range(len(told)))"),
+    Mutant(COST, 'asked = np.fmin(pods["delete_requested_s"], pods["gone_s"])', 'asked = pods["delete_requested_s"]'),
+    Mutant(SLO, 'np.isnan(values), figures["requests"] == 0', "np.isnan(values), False"),
+    Mutant(SLO, "for slo in slos]) & ~cut(figures))", "for slo in slos]))"),
+    Mutant(SLO, "np.where(cut(figures), math.inf, missed)", "missed"),
+    Mutant(SLO, "more / (4 * count)", "more / 4"),
+    Mutant(SLO, "scale = abs(self.limit) or 1.0", "scale = abs(self.limit) or 100.0"),
+    Mutant(SLO, 'if text.endswith("%") and name == ERRORS else', 'if text.endswith("%") else'),
+    Mutant(SLO, 'if self.sense in {"<=", "<"} else -off', 'if self.sense == "<=" else -off'),
 )
 """Changed places; each is one fault that a person could make."""
 
@@ -161,6 +260,8 @@ def tests_of(file: str) -> list[str]:
         return [text.format(name) for text in POLICY]
     if file.startswith("engines/"):
         return list(GOLDENS)
+    if file == SLO:
+        return ["tests/studies/search/test_slo.py"]
     return list(MONEY) if file == COST else [text.format(name) for text in RESULTS]
 
 
@@ -207,6 +308,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="kpasim-mutants-") as aside:
         copy = Path(aside) / "kpasim"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "site", "runs", "__pycache__"))
+        for file in dict.fromkeys(mutant.file for mutant in chosen):
+            if is_killed(copy, Mutant(file, "", "")):
+                raise SystemExit(f"{file}: its tests fail without a mutant")
         for number, mutant in enumerate(chosen, 1):
             killed = is_killed(copy, mutant)
             survivors += [] if killed else [mutant]

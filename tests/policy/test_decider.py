@@ -152,6 +152,15 @@ def test_the_threshold_is_relative_to_ready_pods(ready_pods, calm, panics):
     assert autoscaler.panicking
 
 
+def test_pods_are_held_only_while_both_windows_ask_for_fewer():
+    """A window that still asks for as many as the panic remembers has decided itself."""
+    autoscaler = Autoscaler()
+    assert autoscaler.tick(0, 1, 0.0, 5.0) == (5, "panic")
+    assert autoscaler.tick(2, 5, 0.0, 5.0) == (5, "panic")
+    assert autoscaler.tick(4, 5, 5.0, 0.0) == (5, "stable")
+    assert autoscaler.tick(6, 5, 4.0, 4.0) == (5, "held")
+
+
 def test_panic_ends_a_stable_window_after_the_last_trigger():
     """The tick at exactly 60 s still panics, the next does not; meanwhile the scale is held."""
     autoscaler = Autoscaler()

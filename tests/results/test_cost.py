@@ -328,6 +328,15 @@ def test_many_replications_have_one_bill():
     assert free["per_1000"] is None
 
 
+def test_what_rounding_leaves_over_goes_to_the_parts_that_lost_most():
+    """Of two millionths, those parts have one each that come nearest to one; nothing that was not spent is shown."""
+    figures = bills([2e-6], [1])
+    for part, spent in zip(PARTS, (0.0, 0.2e-6, 0.9e-6, 0.9e-6), strict=True):
+        figures[f"parts.{part}"] = np.array([spent])
+
+    assert aggregate_bills(figures, "USD")["parts"] == dict(zip(PARTS, (0.0, 0.0, 1e-6, 1e-6), strict=True))
+
+
 def test_1000_requests_cost_all_money_over_all_responses():
     """A run of 3 responses does not count like one of 300, and a run without a response still costs."""
     found = aggregate_bills(bills([1.0, 30.0, 5.0], [3, 300, 0]), "USD")

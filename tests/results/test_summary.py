@@ -116,6 +116,15 @@ def test_a_small_run_is_summarised_as_by_hand():
     assert figures["replicas_zero_after_last_s"] == 35
 
 
+def test_what_happens_at_the_edge_of_a_stretch_belongs_to_it():
+    """A pod of the load's first or last moment is a cold start; what desired is with the last answer, it is then."""
+    pods = [(0, NAN, NAN), (9, NAN, NAN), (10, NAN, NAN)]
+    figures = summarise(run_of([(0, 2, 200)], pods, (), [(0, 0, 1), (2, 1, 0), (5, 0, 0)]), horizon_s=9)
+
+    assert figures["cold_starts"] == 2
+    assert (figures["desired_zero_after_last_s"], figures["replicas_zero_after_last_s"]) == (3, 0)
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0.1, 100), st.sampled_from([200, 200, 200, 0, 503, 500])), max_size=30),

@@ -46,6 +46,20 @@ def test_all_slos_count() -> None:
     assert worst_miss(both, FIGURES).tolist() == pytest.approx([0.0, 0.0, 9.0, np.inf])
 
 
+@pytest.mark.parametrize(
+    ("text", "missed"),
+    [
+        ("p95<20s", [0.0, 0.5, 1.25, np.inf]),
+        ("max-pods>=4", [0.5, 0.25, 0.0, 0.0]),
+        ("max-pods>4", [0.5, 0.25, 0.0, 0.0]),
+        ("errors<=0", [0.0, 0.001, 0.01, 1.0]),
+    ],
+)
+def test_how_far_an_slo_is_missed_is_a_share_of_its_limit(text: str, missed: list[float]) -> None:
+    """On whichever side the limit is; of a limit of 0, the figure itself is the distance."""
+    assert worst_miss([parse_slo(text)], FIGURES).tolist() == pytest.approx(missed)
+
+
 ODD_RUNS = {
     "latency_all_s.p95": np.array([np.nan, np.inf, 5.0, 5.0]),
     "latency_s.p95": np.array([np.nan, np.nan, 5.0, 5.0]),
