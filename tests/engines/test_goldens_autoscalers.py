@@ -14,7 +14,7 @@ import pytest
 from kpasim.engines import compiled, reference
 from kpasim.engines import outcome as out
 from kpasim.engines import params as of
-from kpasim.engines.draws import HOST_A, pick
+from kpasim.engines.draws import CHANCE_ONE, HOST_A, QUERY_FAILS, chance, pick
 from kpasim.engines.params import Params
 from kpasim.policy import burst, hpa
 
@@ -306,6 +306,76 @@ def test_keda_does_nothing_while_its_source_fails_without_fallback(play: Play) -
     settings = {**KEDA, "query_failure": 1.0, "initial_scale": 1}
     story = scaled(play, until(400.0, 4, **settings), *[25.0] * 4)
     assert [(0.0, 1)] == story.replicas
+
+
+def test_the_adapter_of_an_hpa_cuts_its_metric(play: Play) -> None:
+    """One request in a minute, sent at 70 s, is 0.016/s at 90 s: 2 pods for a target of 0.008/s."""
+    story = scaled(play, until(110.0, 1, **{**HPA, **RATE, "target_milli": 8}), 70.0)
+    assert [(0.0, 1), (90.0, 2)] == story.replicas
+
+
+SLOW_END = {"initial_scale": 3, "down_window_ns": 30 * S, "grace_period_ns": 1000 * S}
+"""Three pods that may go at 45 s, and then work on."""
+
+
+def test_a_pod_that_is_terminating_is_none_of_those_that_exist(play: Play) -> None:
+    """20 requests for a target of 10 leave 2 of 3 pods at 45 s; 21 are then 5 % above that of 2 pods, too few for 3."""
+    settings = {**TOTAL, **SLOW_END, "is_average": 1, "target_milli": 10_000}
+    story = scaled(play, until(100.0, 21, **settings), *[11.0] * 20, 50.0)
+    assert [(0.0, 3), (45.0, 2)] == story.replicas
+
+
+def test_a_pod_that_is_terminating_is_one_of_those_that_are_ready(play: Play) -> None:
+    """10 of 30 requests leave 1 of 3 pods at 45 s; 45 of 30 then ask for 1.5 times the 3 pods that still work.
+
+    That is 5 pods, but an HPA without behavior goes from 1 to 4 at most.
+    """
+    settings = {**TOTAL, **SLOW_END, "is_average": 0, "target_milli": 30_000}
+    story = scaled(play, until(80.0, 45, **settings), *[11.0] * 10, *[50.0] * 35)
+    assert [(0.0, 3), (45.0, 1), (75.0, 4)] == story.replicas
+
+
+def test_kedas_hpa_keeps_one_pod_until_the_cooldown(play: Play) -> None:
+    """3 pods were asked for at 45 s, so until 345 s; more than KEDA's 600 s without activity are over at 630 s."""
+    settings = {**KEDA, "initial_scale": 3, "cooldown_ns": 600 * S, "initial_cooldown_ns": 600 * S}
+    story = scaled(play, until(700.0, 3, **settings), *[25.0] * 3, service_s=10.0)
+    assert [(0.0, 3), (360.0, 1), (630.0, 0)] == story.replicas
+
+
+def test_waking_the_target_counts_as_activity(play: Play) -> None:
+    """A rate that was seen at 48 s only wakes a pod at 60 s, which stays for more than the cooldown of 60 s."""
+    settings = {**KEDA, "metric": of.RATE, "initial_scale": 0}
+    story = scaled(play, until(200.0, 1, **settings), 40.0)
+    assert [(0.0, 0), (60.0, 1), (150.0, 0)] == story.replicas
+
+
+def test_a_fallback_in_force_wakes_the_target(play: Play) -> None:
+    """All polls fail, threshold 1: the second one, at 30 s, wakes a pod, and the HPA asks for the 3 of the fallback."""
+    settings = {**KEDA, "query_failure": 1.0, "fallback_failures": 1, "fallback_replicas": 3, "initial_scale": 0}
+    story = scaled(play, until(100.0, 1, **settings), 90.0)
+    assert [(0.0, 0), (30.0, 1), (30.0, 3)] == story.changes(out.REPLICAS)
+
+
+def test_keda_lets_nothing_go_before_a_load_that_waits_for_warm_pods(play: Play) -> None:
+    """A pod that starts for 100 s outlives an initial cooldown of none: those who start warm have had requests."""
+    settings = {**KEDA, "initial_scale": 1, "start": of.WARM}
+    story = scaled(play, sending(1, **settings, horizon_ns=20 * S), 11.0, stages_s=(100.0,))
+    assert [(0.0, 1)] == story.replicas
+    assert [100.0] == story.pods(out.READY)
+
+
+@pytest.mark.parametrize("failure", [0.3, 0.7])
+def test_each_query_fails_by_itself(play: Play, failure: float) -> None:
+    """4 requests are scraped at 33 s; the first tick from 45 s on whose query succeeds asks for 4 pods.
+
+    Queries: the poll at 0 s, the tick at 0 s, that at 15 s, poll and tick at 30 s, the tick at 45 s, that is number 5.
+    """
+    params = until(300.0, 4, **KEDA, initial_scale=1, initial_cooldown_ns=600 * S, query_failure=failure)
+    ticks = [(45.0 + 15.0 * place, 5 + place + (place + 1) // 2) for place in range(17)]
+    key = by_hand(params, sent_s=[0.0] * 4).key
+    first_s = next(time_s for time_s, query in ticks if chance(key, query, QUERY_FAILS) >= failure * CHANCE_ONE)
+    story = scaled(play, params, *[25.0] * 4)
+    assert [(0.0, 1), (first_s, 4)] == story.replicas
 
 
 # CPU, as the HPA of Knative's class and of KServe's Standard mode read it: percent of the request, which a container
