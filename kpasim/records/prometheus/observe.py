@@ -195,7 +195,7 @@ _METRICS_OF_TARGETS = ["up", "process_start_time_seconds"]
 
 
 def _nothing_of_knative(served: Sequence[Served]) -> RunError:
-    there = sorted({one.name or "(no name)" for one in served})
+    there = sorted({one.name or "(no name)" for one in served}) or ["none at all"]
     more = f" and {len(there) - 5} more" if len(there) > 5 else ""
     return RunError(
         "the files hold no metric of Knative that names its service; export the metrics themselves, under their own "
