@@ -226,7 +226,7 @@ class Plan:
         return {
             "kpasim": f"{kpasim.__version__} {cache.fingerprint()}",
             "experiment": fingerprint(raw),
-            "trace": fingerprint(Path(trace).read_bytes()) if trace else None,
+            "trace": _fingerprint_of(Path(trace)) if trace else None,
             "axes": fingerprint(self.settings),
             "replications": self.replications,
             "seed": self.experiment.seed,
@@ -269,6 +269,13 @@ def design(sweep: Sweep, seed: int) -> list[dict[str, Any]]:
         shares = qmc.LatinHypercube(axes, seed=seed).random(count)
     found = {json.dumps(plain(one), sort_keys=True): one for one in (sweep.at(row) for row in shares.tolist())}
     return list(found.values())
+
+
+def _fingerprint_of(trace: Path) -> str:
+    """Of a file's content; of an observation's files, a folder."""
+    if not trace.is_dir():
+        return fingerprint(trace.read_bytes())
+    return fingerprint([fingerprint(file.read_bytes()) for file in sorted(trace.iterdir()) if file.is_file()])
 
 
 def _as_it_is(sweep: Sweep, experiment: Experiment) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def test_what_promtool_prints_is_read(tmp_path: Path):
 @pytest.mark.parametrize("name", ["", "kn:revision_pods:sum"])
 def test_expressions_and_recording_rules_are_refused(name: str, tmp_path: Path):
     """They have lost their names, or have others: the message says what to export. So it does of an empty answer."""
-    with pytest.raises(RunError, match="there are none at all$"):
+    with pytest.raises(RunError, match=r"there are none at all$"):
         from_files([written(tmp_path / "empty.json", raw([]))])
     series = [Served({"kn_service_name": RUN, **({"__name__": name} if name else {})}, s.times_s, s.values)
               for s in recorded()[:2]]  # fmt: skip

@@ -266,6 +266,19 @@ def test_the_experiment_that_is_written_sends_the_same_requests(place: Path):
     assert requests.tolist() == [json.loads(done.stdout)["figures"]["requests"]["recorded"]] * 2
 
 
+def test_an_observation_is_swept(place: Path, tmp_path: Path):
+    """`sweep` takes the experiment that is written, of which the trace is a folder, and goes on with it."""
+    experiment, sweep = tmp_path / "observed.yaml", tmp_path / "sweep.yaml"
+    manifest = changed(GOOD, tmp_path)
+    backtest(place, "--manifest", manifest, "-n", "2", "--write-experiment", str(experiment))
+    axes = {"service.annotations.scale-down-delay": ["0s", "30s"]}
+    sweep.write_text(json.dumps({"experiment": str(experiment), "axes": axes, "replications": 2}))
+    command = ["sweep", str(sweep), "--out", str(tmp_path / "out"), "--json"]
+    assert 0 == CliRunner().invoke(cli, command).exit_code
+    again = CliRunner().invoke(cli, [*command, "--resume"])
+    assert 0 == again.exit_code
+
+
 def test_a_long_window_is_simulated_in_stretches(place: Path, monkeypatch: pytest.MonkeyPatch):
     """Each begins with the recorded pods and a time to warm up; each request counts once, also of a candidate."""
     asked = ("--manifest", changed(GOOD, place), "--candidate", changed(GOOD, place, max_scale="3"), "--json")
