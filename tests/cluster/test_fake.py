@@ -275,9 +275,9 @@ def test_webhooks_complete_a_service(kube: Kube):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"containerConcurrency": 1001}, "expected 0 <= 1001 <= 1000"),
-        ({"timeoutSeconds": 601}, "expected 0 <= 601 <= 600"),
-        ({"containers": []}, "missing field"),
+        ({"containerConcurrency": 1001}, "1001 is out of range"),
+        ({"timeoutSeconds": 601}, "601 is out of range"),
+        ({"containers": []}, "is missing"),
         ({"annotations": {"window": "5s"}}, "window"),
     ],
 )

@@ -15,14 +15,14 @@ from kpasim.cluster.fake.kubelet import Node, Template, probe_of
 from kpasim.cluster.fake.scaler import Revision
 from kpasim.cluster.fake.store import NotFoundError, Store
 from kpasim.cluster.objects import SERVICES, Document, Resource, annotations_of, labels_of, meta, name_of
-from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, resolve, validate_annotations
+from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, resolve
+from kpasim.spec.base import dotted
+from kpasim.spec.configmaps import Defaults
+from kpasim.spec.webhook import review
 
 DOMAIN = "example.com"
 VERSION = "98e5ef9-stand-in"
 _DENIED = 'admission webhook "validation.webhook.serving.knative.dev" denied the request: validation '
-_MAX_CONCURRENCY = 1000
-_MAX_TIMEOUT_S = 600
-_DEFAULT_TIMEOUT_S = 300
 _GAUGES = {
     "stable": "kn_revision_{}_stable",
     "panic": "kn_revision_{}_panic",
@@ -80,22 +80,15 @@ class Knative:
         Source:
             knative/serving, pkg/webhook/podspec_dryrun.go.
         """
-        problems = self._problems(new)
-        if problems:
+        verdict = review(new, self.config, Defaults())
+        problems = [f"{fault.message}: {dotted(fault.place)}" for fault in verdict.faults]
+        if problems or verdict.defaulted is None:
             raise DeniedError(f"{_DENIED}failed: {'; '.join(problems)}")
+        spec = new["spec"]["template"]["spec"] = verdict.defaulted
+        if len(spec["containers"]) > 1:
+            raise DeniedError(f"{_DENIED}failed: the fake cluster runs one container per pod: spec.template.spec")
         meta(new).setdefault("annotations", {}).setdefault("serving.knative.dev/creator", ACCOUNT)
         meta(new)["annotations"]["serving.knative.dev/lastModifier"] = ACCOUNT
-        spec = new["spec"]["template"]["spec"]
-        spec.setdefault("containerConcurrency", 0)
-        spec["timeoutSeconds"] = spec.get("timeoutSeconds") or _DEFAULT_TIMEOUT_S
-        spec.setdefault("enableServiceLinks", False)
-        container = spec["containers"][0]
-        container.setdefault("name", "user-container")
-        container.setdefault("resources", {})
-        probe = container.setdefault("readinessProbe", {})
-        probe.setdefault("successThreshold", 1)
-        if not probe.get("httpGet") and not probe.get("exec") and not probe.get("grpc"):
-            probe.setdefault("tcpSocket", {"port": 0})
         new["spec"].setdefault("traffic", [{"latestRevision": True, "percent": 100}])
         if dry:
             name = f"dry-run-validation{secrets.token_hex(3)[:5]}"
@@ -104,27 +97,6 @@ class Knative:
                 raise DeniedError(f"{_DENIED}callback failed: dry run failed with {refused}: spec.template")
         if old is not None:
             new["status"] = old.get("status", {})
-
-    def _problems(self, new: Document) -> list[str]:
-        template = (new.get("spec") or {}).get("template") or {}
-        spec = template.get("spec") or {}
-        containers = spec.get("containers")
-        found = []
-        if not isinstance(containers, list) or not containers or not containers[0].get("image"):
-            found.append("missing field(s): spec.template.spec.containers[0].image")
-        elif len(containers) > 1:
-            found.append("the fake cluster runs one container per pod: spec.template.spec.containers")
-        concurrency, timeout = spec.get("containerConcurrency", 0), spec.get("timeoutSeconds", 0)
-        if not isinstance(concurrency, int) or not 0 <= concurrency <= _MAX_CONCURRENCY:
-            found.append(f"expected 0 <= {concurrency} <= 1000: spec.template.spec.containerConcurrency")
-        if not isinstance(timeout, int) or not 0 <= timeout <= _MAX_TIMEOUT_S:
-            found.append(f"expected 0 <= {timeout} <= 600: spec.template.spec.timeoutSeconds")
-        for problem in validate_annotations(annotations_of(template), self.config):
-            found.append(f"{problem.message}: spec.template.metadata.annotations.{problem.place}")
-        for key in annotations_of(new):
-            if key.startswith("autoscaling.knative.dev/"):
-                found.append(f"autoscaling annotations must go to spec.template.metadata.annotations: {key}")
-        return found
 
     # -- Services ----------------------------------------------------------------------------------------------------
 
