@@ -55,23 +55,16 @@ _FEW = 2
 class Plan:
     """What to run, and how.
 
+    Fields that are not said here are those of `validate.Settings`.
+
     Attributes:
         manifest: The Service or InferenceService as its author wrote it.
-        namespace: Where.
         timeout_s: The manifest's ``timeoutSeconds``: how long a pod may take to go.
         stable_window_s: Of the revision, with the grace period: how long scaling down takes to begin.
         grace_s: Scale-to-zero grace period.
         min_scale: Pods that never go.
-        image: Image to use instead of the manifest's.
-        adopt: Whether to run with a Service that is there already, and put it back afterwards.
-        keep: Whether to leave the Service where it is at the end.
-        gateway: Which gateway requests come through.
-        url: Where requests are sent instead.
-        host: Their ``Host`` header instead of the Service's own.
         gpus_per_pod: GPUs a pod asks for.
-        waits: Deadlines.
         bill: What the run may cost.
-        max_cost: Amount at which it is stopped.
         spent_pod_s: Pod-seconds that were paid for before, by the same bill.
         run_id: Its id, the value of its label.
     """

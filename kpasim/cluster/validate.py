@@ -157,23 +157,21 @@ def validate(
     return _Validation(experiment, settings, folder, predict or _simulated, compare or compare_figures, note).run()
 
 
+@dataclass
 class _Validation:
     """One validation while it goes on."""
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        settings: Settings,
-        folder: Path,
-        predict: Predict,
-        compare: Compare,
-        note: Callable[[str], None],
-    ) -> None:
-        self._experiment, self._settings, self._folder = experiment, settings, folder
-        self._predict, self._compare, self._note = predict, compare, note
-        self._calibration: Calibration | None = None
-        self._troubles: list[str] = []
-        self._load = loadspec.plan_of(experiment)
+    _experiment: Experiment
+    _settings: Settings
+    _folder: Path
+    _predict: Predict
+    _compare: Compare
+    _note: Callable[[str], None]
+    _calibration: Calibration | None = None
+    _troubles: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._load = loadspec.plan_of(self._experiment)
 
     def run(self) -> Report:
         """Do it all."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kpasim.results.files import plain
 from kpasim.results.intervals import holds
+from kpasim.spec.base import value_at
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
@@ -167,22 +168,12 @@ def compare_figures(experiment: Experiment, prediction: Prediction, measured: Ma
     tolerances = {metric_named(name): (name, one) for name, one in experiment.tolerances.items()}
     rows = []
     for metric, figure in FIGURES.items():
-        predicted, found = _figure(prediction.summary, figure), _figure(measured, figure)
-        low, high = _figure(prediction.intervals, figure, 0), _figure(prediction.intervals, figure, 1)
+        predicted, interval, found = _sides(prediction, measured, figure)
         name, tolerance = tolerances.get(metric, (metric, None))
         within = None
         if tolerance is not None:
             within = predicted is not None and found is not None and tolerance.allows(predicted, found)
-        rows.append(
-            Row(
-                name,
-                predicted,
-                None if low is None or high is None else (low, high),
-                found,
-                "" if tolerance is None else tolerance.text(),
-                within,
-            )
-        )
+        rows.append(Row(name, predicted, interval, found, "" if tolerance is None else tolerance.text(), within))
     return rows
 
 
@@ -192,23 +183,26 @@ def failed_figures(prediction: Prediction, measured: Mapping[str, Any]) -> list[
 
     rows = []
     for figure in ("errors", *FAILED):
-        predicted, found = _figure(prediction.summary, figure), _figure(measured, figure)
-        low, high = _figure(prediction.intervals, figure, 0), _figure(prediction.intervals, figure, 1)
-        if not any((predicted, found, high)):
+        predicted, interval, found = _sides(prediction, measured, figure)
+        if not any((predicted, found, interval and interval[1])):
             continue
         name = {"errors": "all"}.get(figure, figure.removeprefix("failed.").replace("_", " "))
-        interval = None if low is None or high is None else (low, high)
         rows.append(Row(name, predicted, interval, found, "", None))
     return rows
 
 
-def _figure(figures: Mapping[str, Any], metric: str, place: int | None = None) -> float | None:
-    value: Any = figures
-    for part in metric.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    if place is not None:
-        value = value[place] if isinstance(value, list | tuple) and len(value) == 2 else None
-    return None if value is None else float(value)
+def _sides(
+    prediction: Prediction, measured: Mapping[str, Any], figure: str
+) -> tuple[float | None, tuple[float, float] | None, float | None]:
+    """A figure as predicted, its interval, and as measured; None where there is none."""
+    place = tuple(figure.split("."))
+    predicted, interval, found = (value_at(one, place) for one in (prediction.summary, prediction.intervals, measured))
+    ends = interval if isinstance(interval, list | tuple) and len(interval) == 2 and None not in interval else None
+    return (
+        None if predicted is None else float(predicted),
+        None if ends is None else (float(ends[0]), float(ends[1])),
+        None if found is None else float(found),
+    )
 
 
 def _shown(value: float | None) -> str:

@@ -16,9 +16,10 @@ from kpasim.engines.params import Params
 from kpasim.policy import hpa, keda, schedule
 from kpasim.spec.autoscaler import HPA
 from kpasim.spec.experiment import Experiment
-from kpasim.spec.scalers import WRITTEN, scaler_yaml
+from kpasim.spec.scalers import scaler_yaml
 from kpasim.spec.scaling import (
     DAY_S,
+    OTHERS,
     Behavior,
     Deployed,
     Hpa,
@@ -184,7 +185,7 @@ def written(experiment: Experiment) -> str:
     Knative's, is as it was but for the settings that were changed.
     """
     scaling = experiment.autoscaler
-    if not isinstance(scaling, WRITTEN):
+    if not isinstance(scaling, OTHERS):
         return experiment.service.to_yaml()
     metric = "concurrency" if isinstance(scaling, RayServe) else scaling.metric
     given = scaling.target_ongoing_requests if isinstance(scaling, RayServe) else scaling.target

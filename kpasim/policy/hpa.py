@@ -299,14 +299,9 @@ def pods_average_replicas(
     grows_beside_unready = unready > 0 and ratio > 1.0
     if not grows_beside_unready and missing == 0:
         return current if within_tolerance(ratio, tolerance_up, tolerance_down) else whole_pods(ratio * ready)
-    counted = ready
-    if missing > 0 and ratio < 1.0:
+    counted = ready + (missing if ratio != 1.0 else 0) + (unready if grows_beside_unready else 0)
+    if ratio < 1.0:
         total_milli += missing * target_milli
-        counted += missing
-    elif missing > 0 and ratio > 1.0:
-        counted += missing
-    if grows_beside_unready:
-        counted += unready
     filled = mean_milli(total_milli, counted) / target_milli
     return filled_replicas(current, ratio, filled, counted, tolerance_up, tolerance_down)
 
@@ -338,14 +333,9 @@ def utilization_replicas(
     grows_beside_unready = unready > 0 and ratio > 1.0
     if not grows_beside_unready and missing == 0:
         return current if within_tolerance(ratio, tolerance_up, tolerance_down) else whole_pods(ratio * ready)
-    counted = ready
-    if missing > 0 and ratio < 1.0:
+    counted = ready + (missing if ratio != 1.0 else 0) + (unready if grows_beside_unready else 0)
+    if ratio < 1.0:
         total_milli += missing * (request_milli * max(100, target_percent) // 100)
-        counted += missing
-    elif missing > 0 and ratio > 1.0:
-        counted += missing
-    if grows_beside_unready:
-        counted += unready
     filled = total_milli * 100 // (request_milli * counted) / target_percent
     return filled_replicas(current, ratio, filled, counted, tolerance_up, tolerance_down)
 

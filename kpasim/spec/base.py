@@ -140,6 +140,21 @@ def value_at(data: Any, place: Place) -> Any:
     return data
 
 
+def mapping_of(value: Any) -> Mapping[str, Any]:
+    """A value of unchecked data where it is a mapping, else nothing."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def list_of(value: Any) -> list[Any]:
+    """A value of unchecked data where it is a list, else nothing."""
+    return value if isinstance(value, list) else []
+
+
+def mappings_of(value: Any) -> list[Mapping[str, Any]]:
+    """The mappings in a value of unchecked data where it is a list, else nothing."""
+    return [one for one in list_of(value) if isinstance(one, Mapping)]
+
+
 def line_of(place: Place, lines: Lines) -> int | None:
     """Line of the value, or of the nearest mapping or list around it that has one."""
     for length in range(len(place), -1, -1):

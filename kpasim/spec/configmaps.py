@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from kpasim.errors import ExperimentError, Problem
 from kpasim.spec import gotemplate, names
 from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, text_of
-from kpasim.spec.base import Place, dotted, line_of, show, unknown_key, value_at
+from kpasim.spec.base import Place, dotted, line_of, mapping_of, show, unknown_key, value_at
 from kpasim.spec.goparse import format_float, parse_bool, parse_duration, parse_int
 from kpasim.spec.objects import Object, objects_in
 from kpasim.spec.operator import KNATIVE_SERVING, activators_place
@@ -295,16 +295,13 @@ _DEFAULTS_KEYS: dict[str, tuple[str, Any]] = {
     **dict.fromkeys(_TEMPLATES, ("", _template)),
     **dict.fromkeys(_RESOURCES, ("", _quantity)),
 }
-_QUEUE_RESOURCES = [
-    (resource, bound) for resource in ("cpu", "memory", "ephemeral-storage") for bound in ("request", "limit")
-]
 _DEPLOYMENT_KEYS: dict[str, tuple[str, Any]] = {
     "progressDeadline": ("progress_deadline_s", _duration_s),
     "progress-deadline": ("progress_deadline_s", _duration_s),
     "digestResolutionTimeout": ("", _duration_s),
     "digest-resolution-timeout": ("", _duration_s),
     "pod-is-always-schedulable": ("pod_is_always_schedulable", parse_bool),
-    **{f"queue-sidecar-{resource}-{bound}": ("", _quantity) for resource, bound in _QUEUE_RESOURCES},
+    **{key.replace("revision", "queue-sidecar"): ("", _quantity) for key in _RESOURCES},
     **{
         f"queueSidecar{resource}{bound}": ("", _quantity)
         for resource in ("CPU", "Memory", "EphemeralStorage")
@@ -474,8 +471,7 @@ def _kserve(read: Mapping[str, Any]) -> KServeConfig:
     config = KServeConfig()
     further = read.get("inferenceService", {}).get("serviceAnnotationDisallowedList") or ()
     mode = read["deploy"].get("defaultDeploymentMode", "Standard") if "deploy" in read else config.deployment_mode
-    given = read.get("inferenceService", {}).get("resource")
-    amounts = given if isinstance(given, Mapping) else {}
+    amounts = mapping_of(read.get("inferenceService", {}).get("resource"))
     resources = tuple((place, str(amounts[key])) for key, place in _KSERVE_RESOURCES.items() if amounts.get(key))
     dropped = tuple(dict.fromkeys((*config.disallowed_annotations, *further)))
     scaler = read.get("autoscaler", {})

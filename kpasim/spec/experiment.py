@@ -714,18 +714,21 @@ def read_model(path: str | Path) -> tuple[ServiceModel, Mapping[str, Any]]:
     return (model if model.name else model.model_copy(update={"name": Path(path).stem})), found.data
 
 
-def shipped_models() -> Path:
-    """Folder of the models that come with kpasim: in the installed package, or in a checkout of its repository."""
+def _shipped(folder: str) -> Path:
+    """A folder that comes with kpasim: in the installed package, or in a checkout of its repository."""
     package = Path(__file__).resolve().parent.parent
-    installed = package / "data" / "models"
-    return installed if installed.is_dir() else package.parent / "models"
+    installed = package / "data" / folder
+    return installed if installed.is_dir() else package.parent / folder
+
+
+def shipped_models() -> Path:
+    """Folder of the models that come with kpasim."""
+    return _shipped("models")
 
 
 def shipped_experiments() -> Path:
-    """Folder of the experiments that come with kpasim, as `shipped_models`."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "data" / "experiments"
-    return installed if installed.is_dir() else package.parent / "experiments"
+    """Folder of the experiments that come with kpasim."""
+    return _shipped("experiments")
 
 
 def _model_folders(base: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from kpasim.spec import servingruntime
 from kpasim.spec.autoscaler import KPA, PREFIX, SPELLINGS, annotation_key
-from kpasim.spec.base import Place, PlacedError, show, suggestion, value_at
+from kpasim.spec.base import Place, PlacedError, list_of, mapping_of, show, suggestion, value_at
 from kpasim.spec.configmaps import KServeConfig
 from kpasim.spec.goparse import parse_int
 from kpasim.spec.kserverules import AUTOSCALER, COUNTS, FRAMEWORKS, SERVING_CONTAINER, faults, whole
@@ -108,8 +108,7 @@ class InferenceService:
     @property
     def storage(self) -> str:
         """Where the storage initializer loads the model from, empty where there is none to load."""
-        model = self.predictor.get(_model_key(self.predictor) or "") or {}
-        return str(model.get("storageUri") or "") if isinstance(model, Mapping) else ""
+        return str(mapping_of(self.predictor.get(_model_key(self.predictor) or "")).get("storageUri") or "")
 
     @property
     def has_unknown_image(self) -> bool:
@@ -491,8 +490,6 @@ def _containers(
     predictor: Mapping[str, Any], config: KServeConfig, runtime: Mapping[str, Any] | None, made: _Mapping
 ) -> list[Any]:
     """The container of the model first, then the others; without a model the first one serves."""
-    given = predictor.get("containers") or []
-    own = given if isinstance(given, list) else []
     key = _model_key(predictor)
     found: list[Any] = []
     if key is not None:
@@ -504,7 +501,7 @@ def _containers(
         found += servingruntime.other_containers(runtime) if runtime else []
         made.origins[*_SPEC, "containers"] = (*PREDICTOR, key)
         made.origins[*_SPEC, "containers", 0] = (*PREDICTOR, key)
-    for index, one in enumerate(own):
+    for index, one in enumerate(list_of(predictor.get("containers"))):
         if key is not None and isinstance(one, Mapping) and one.get("name") == SERVING_CONTAINER:
             found[0] = {**found[0], **one}
             continue

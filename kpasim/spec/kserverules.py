@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kpasim.spec.autoscaler import HPA, SPELLINGS
-from kpasim.spec.base import Place, show
+from kpasim.spec.base import Place, list_of, mapping_of, mappings_of, show, value_at
 
 STOP = "serving.kserve.io/stop"
 AUTOSCALER = "serving.kserve.io/autoscalerClass"
@@ -77,15 +77,14 @@ def _implementation(component: str, spec: Mapping[str, Any]) -> Iterator[tuple[P
     """Exactly one model or container of its own serves."""
     if component == "explainer" and isinstance(spec.get("art"), Mapping):
         return
-    containers = spec.get("containers")
-    own = [one for one in containers if isinstance(one, Mapping)] if isinstance(containers, list) else []
+    own = mappings_of(spec.get("containers"))
     if component != "predictor":
         if not own:
             yield (), "holds nothing that serves (must have containers)"
         return
     models = [key for key in ("model", *FRAMEWORKS) if isinstance(spec.get(key), Mapping)]
     serving = [index for index, one in enumerate(own) if one.get("name") == SERVING_CONTAINER]
-    if not models and not containers:
+    if not models and not spec.get("containers"):
         yield (), "holds no model (must have model, or containers)"
     elif len(models) > 1:
         yield (models[1],), f"is a second model beside {models[0]} (must have exactly one)"
@@ -98,8 +97,7 @@ def _implementation(component: str, spec: Mapping[str, Any]) -> Iterator[tuple[P
             yield (key, "name"), "is not allowed in a model (remove it)"
         if model.get("storageUri") is not None and spec.get("storageUris") is not None:
             yield ("storageUris",), "is given beside storageUri (must be one of them)"
-        confidential = model.get("confidential")
-        if isinstance(confidential, Mapping) and confidential.get("enabled") is True and not model.get("storageUri"):
+        if mapping_of(model.get("confidential")).get("enabled") is True and not model.get("storageUri"):
             yield (key, "confidential"), "needs a storageUri"
 
 
@@ -139,10 +137,8 @@ def _logger(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
 
 def _storage(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     """Folders that the storage initializer writes to, and a model that a transformer would load beside a predictor."""
-    given = spec.get("storageUris")
-    uris = [one for one in given if isinstance(one, Mapping)] if isinstance(given, list) else []
     shared = []
-    for index, one in enumerate(uris):
+    for index, one in enumerate(mappings_of(spec.get("storageUris"))):
         path = str(one.get("mountPath") or MODELS)
         if not one.get("uri"):
             yield ("storageUris", index, "uri"), "is missing"
@@ -152,11 +148,11 @@ def _storage(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
             shared.append(path)
     if len(shared) > 1 and posixpath.commonpath(shared) == "/":
         yield ("storageUris",), f"{', '.join(shared)} have no folder in common (must lie below one, such as {MODELS})"
-    containers = spec.get("containers")
-    for index, one in enumerate(containers if isinstance(containers, list) else ()):
-        env = one.get("env") if isinstance(one, Mapping) and one.get("name") == "transformer-container" else None
-        for number, variable in enumerate(env if isinstance(env, list) else ()):
-            if isinstance(variable, Mapping) and variable.get("name") == "STORAGE_URI":
+    for index, one in enumerate(list_of(spec.get("containers"))):
+        if mapping_of(one).get("name") != "transformer-container":
+            continue
+        for number, variable in enumerate(list_of(one.get("env"))):
+            if mapping_of(variable).get("name") == "STORAGE_URI":
                 yield ("containers", index, "env", number, "name"), "STORAGE_URI may not be set in a transformer"
 
 
@@ -165,16 +161,10 @@ def _environment(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     places: list[Place] = [(key,) for key in ("model", *FRAMEWORKS, "art")]
     for outer in ((), ("workerSpec",)):
         for key in ("containers", "initContainers"):
-            held = spec.get("workerSpec") if outer else spec
-            found = held.get(key) if isinstance(held, Mapping) else None
-            places += [(*outer, key, index) for index in range(len(found))] if isinstance(found, list) else []
+            places += [(*outer, key, index) for index in range(len(list_of(value_at(spec, (*outer, key)))))]
     for place in places:
-        container: Any = spec
-        for part in place:
-            container = container[part] if isinstance(part, int) else container.get(part)
-        env = container.get("env") if isinstance(container, Mapping) else None
-        for index, one in enumerate(env if isinstance(env, list) else ()):
-            if isinstance(one, Mapping) and one.get("name") in _BLOCKED:
+        for index, one in enumerate(list_of(mapping_of(value_at(spec, place)).get("env"))):
+            if mapping_of(one).get("name") in _BLOCKED:
                 yield (*place, "env", index, "name"), f"{one['name']} may not be set (remove it)"
 
 
@@ -211,9 +201,7 @@ def _hpa_metric(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     # KServe's condition holds the upper bound for memory as well.
     if isinstance(target, int) and not 1 <= target <= 100:
         yield ("scaleTarget",), f"{target} is out of range (must be in [1, 100])"
-    scaling = spec.get("autoScaling")
-    metrics = scaling.get("metrics") if isinstance(scaling, Mapping) else None
-    for index, one in enumerate(metrics if isinstance(metrics, list) else ()):
+    for index, one in enumerate(list_of(mapping_of(spec.get("autoScaling")).get("metrics"))):
         place: Place = ("autoScaling", "metrics", index)
         if not isinstance(one, Mapping):
             yield place, f"{show(one)} is not right (must be a mapping)"

@@ -28,7 +28,7 @@ from kpasim.spec.autoscaler import (
     resolve,
     text_of,
 )
-from kpasim.spec.base import Place, dotted, line_of, show, suggestion, value_at
+from kpasim.spec.base import Place, dotted, line_of, list_of, mapping_of, show, suggestion, value_at
 from kpasim.spec.configmaps import Defaults, not_text
 from kpasim.spec.kserve import ANNOTATIONS, InferenceService, NotOnKnativeError, inference_service
 from kpasim.spec.objects import Object, is_service, one_service
@@ -192,8 +192,7 @@ class ServiceManifest:
         """Instance types, or else accelerators, of the nodes that the pod selects by labels of AWS, GKE, AKS or ACK."""
         pod = self.data["spec"]["template"]["spec"]
         wanted = {key: [str(value)] for key, value in (pod.get("nodeSelector") or {}).items()}
-        terms = value_at(pod, (*_NODE_AFFINITY, "nodeSelectorTerms"))
-        for term in terms if isinstance(terms, list) else ():
+        for term in list_of(value_at(pod, (*_NODE_AFFINITY, "nodeSelectorTerms"))):
             for one in value_at(term, ("matchExpressions",)) or ():
                 if isinstance(one, Mapping) and one.get("operator") == "In":
                     wanted.setdefault(str(one.get("key")), [str(value) for value in one.get("values") or ()])
@@ -414,7 +413,7 @@ class _Checker:
 
     def texts(self, values: Any, place: Place = TEMPLATE_ANNOTATIONS) -> None:
         """Hold annotations to be text, as Kubernetes reads them."""
-        for key, value in values.items() if isinstance(values, Mapping) else ():
+        for key, value in mapping_of(values).items():
             if value is not None and not is_text(value, node_at(self._node, self._full((*place, key)))):
                 self.wrong((*place, key), not_text(value))
 
@@ -520,19 +519,16 @@ def _revision(annotations: Mapping[str, str], cluster: Cluster, container_concur
 
 def _old_version(data: Mapping[str, Any]) -> str:
     """What to say about a version of the API that is not served any longer."""
-    spec = data.get("spec")
-    old = next(
-        (key for key in ("runLatest", "pinned", "release", "manual") if isinstance(spec, Mapping) and key in spec), ""
-    )
+    spec = mapping_of(data.get("spec"))
+    old = next((key for key in ("runLatest", "pinned", "release", "manual") if key in spec), "")
     moved = f", and move spec.{old}.configuration.revisionTemplate to spec.template" if old else ""
     return f"{show(data.get('apiVersion'))} is not served by Knative any longer (write {API_VERSION}{moved})"
 
 
 def _annotations(data: Mapping[str, Any], place: Place) -> dict[str, str]:
     """Annotations at a place, empty where there are none; their values may still be of a wrong type."""
-    value = value_at(data, place)
     # Nothing is an empty text to Kubernetes.
-    return {key: "" if one is None else one for key, one in value.items()} if isinstance(value, Mapping) else {}
+    return {key: "" if one is None else one for key, one in mapping_of(value_at(data, place)).items()}
 
 
 def _is_placeholder(data: Mapping[str, Any], place: Place) -> bool:

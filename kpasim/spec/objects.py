@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kpasim.errors import ExperimentError, Problem
-from kpasim.spec.base import Place, line_of, show
+from kpasim.spec.base import Place, line_of, mapping_of, show
 from kpasim.spec.yamlfile import Document, read_documents
 
 STANDARD_INPUT = "<stdin>"
@@ -42,12 +42,12 @@ class Object(NamedTuple):
     @property
     def name(self) -> str:
         """Its name, empty where it has none."""
-        return str(_metadata(self.data).get("name") or "")
+        return str(mapping_of(self.data.get("metadata")).get("name") or "")
 
     @property
     def namespace(self) -> str:
         """Its namespace, empty where it has none."""
-        return str(_metadata(self.data).get("namespace") or "")
+        return str(mapping_of(self.data.get("metadata")).get("namespace") or "")
 
     @property
     def line(self) -> int | None:
@@ -197,11 +197,6 @@ def _none(found: list[Object], documents: list[Document]) -> str:
     has = f"it holds {', '.join(kinds)}" if kinds else empty if not documents else other
     wanted = "apiVersion serving.knative.dev/v1, kind Service; or KServe's InferenceService"
     return f"holds no Knative Service ({has}; wanted: {wanted})"
-
-
-def _metadata(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    metadata = data.get("metadata")
-    return metadata if isinstance(metadata, Mapping) else {}
 
 
 def _word(value: Any) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from kpasim.spec.base import Place, show, value_at
+from kpasim.spec.base import Place, list_of, mapping_of, show, value_at
 from kpasim.spec.objects import Object
 
 KNATIVE_SERVING = "KnativeServing"
@@ -31,16 +31,14 @@ _MOST = 63
 
 def unknown_keys(one: Object) -> Iterator[tuple[Place, tuple[str, ...]]]:
     """Keys of a KnativeServing that the operator passes over, and those that it reads there."""
-    spec = value_at(one.data, ("spec",))
-    config = value_at(one.data, ("spec", "config"))
-    for key in spec if isinstance(spec, Mapping) else ():
+    spec = mapping_of(one.data.get("spec"))
+    for key in spec:
         if key not in _SPEC:
             yield ("spec", key), _SPEC
-    for key in config if isinstance(config, Mapping) else ():
+    for key in mapping_of(spec.get("config")):
         if str(key).removeprefix("config-") not in MAPS:
             yield ("spec", "config", key), MAPS
-    available = value_at(one.data, ("spec", "high-availability"))
-    for key in available if isinstance(available, Mapping) else ():
+    for key in mapping_of(spec.get("high-availability")):
         if key != "replicas":
             yield ("spec", "high-availability", key), ("replicas",)
 
@@ -50,8 +48,7 @@ def activators_place(one: Object) -> Place | None:
     if one.kind == KNATIVE_SERVING:
         found = None
         for key in ("deployments", "workloads"):
-            overrides = value_at(one.data, ("spec", key))
-            for index, override in enumerate(overrides if isinstance(overrides, list) else ()):
+            for index, override in enumerate(list_of(value_at(one.data, ("spec", key)))):
                 place: Place = ("spec", key, index, "replicas")
                 value = value_at(one.data, place)
                 if isinstance(override, Mapping) and override.get("name") == _ACTIVATOR and value is not None:

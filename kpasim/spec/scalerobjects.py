@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kpasim.errors import ExperimentError, Problem
-from kpasim.spec.base import Place, PlacedError, show, suggestion
+from kpasim.spec.base import Place, PlacedError, mapping_of, mappings_of, show, suggestion, value_at
 from kpasim.spec.goparse import parse_bool
 from kpasim.spec.objects import Object, objects_in, split_name
 from kpasim.spec.quantities import amount
@@ -105,13 +105,9 @@ def _read(one: Object, reader: Callable[[Object], dict[str, Any]]) -> dict[str, 
 
 def _pushed(one: Object, key: str) -> str | None:
     """The object of the HTTP add-on that a trigger of a ScaledObject names."""
-    spec = one.data.get("spec")
-    triggers = spec.get("triggers") if one.kind == "ScaledObject" and isinstance(spec, Mapping) else None
-    for trigger in triggers if isinstance(triggers, list) else []:
-        metadata = trigger.get("metadata") if isinstance(trigger, Mapping) else None
-        if isinstance(metadata, Mapping) and isinstance(metadata.get(key), str):
-            return str(metadata[key])
-    return None
+    triggers = mappings_of(value_at(one.data, ("spec", "triggers"))) if one.kind == "ScaledObject" else []
+    named = (mapping_of(trigger.get("metadata")).get(key) for trigger in triggers)
+    return next((name for name in named if isinstance(name, str)), None)
 
 
 def scaling_of_object(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,8 +215,7 @@ def _hpa(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
     own = ("targetCPUUtilizationPercentage",) if is_old else ("metrics", "behavior")
     _known(spec, ("scaleTargetRef", "minReplicas", "maxReplicas", *own), place)
     found: dict[str, Any] = {"kind": "hpa", "max-replicas": _count(spec, (*place, "maxReplicas"), least=1)}
-    if spec.get("minReplicas") is not None:
-        found["min-replicas"] = _count(spec, (*place, "minReplicas"))
+    found |= _counts(spec, place, {"minReplicas": "min-replicas"})
     if spec.get("behavior") is not None:
         found["behavior"] = behavior_of(_mapping(spec, (*place, "behavior")), (*place, "behavior"))
     if is_old:
@@ -289,10 +284,7 @@ def _scaled(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
         "cooldownPeriod": "cooldown-period", "initialCooldownPeriod": "initial-cooldown-period",
     }  # fmt: skip
     _known(spec, ("scaleTargetRef", "triggers", "fallback", "advanced", *counts), place)
-    found: dict[str, Any] = {}
-    for name, key in counts.items():
-        if spec.get(name) is not None:
-            found[key] = _count(spec, (*place, name))
+    found: dict[str, Any] = _counts(spec, place, counts)
     advanced = (*place, "advanced")
     more = _mapping(spec, advanced)
     if more.get("scalingModifiers"):
@@ -391,14 +383,11 @@ def _http_scaled_object(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dic
         if spec.get(name):
             raise NotSimulatedError((*place, name), "is not simulated: requests wait until the timeout of the service")
     _known(spec, (*routing, *scaling, "coldStartTimeoutFailoverRef", "timeouts"), place)
-    replicas = _mapping(spec, (*place, "replicas"))
+    at = (*place, "replicas")
+    periods = {"scaledownPeriod": "scaledown-period", "initialCooldownPeriod": "initial-cooldown-period"}
     found: dict[str, Any] = {"kind": "keda-http", "object": "HTTPScaledObject", "max-replicas": 100}
-    for name, key in (("min", "min-replicas"), ("max", "max-replicas")):
-        if replicas.get(name) is not None:
-            found[key] = _count(replicas, (*place, "replicas", name))
-    for name, key in (("scaledownPeriod", "scaledown-period"), ("initialCooldownPeriod", "initial-cooldown-period")):
-        if spec.get(name) is not None:
-            found[key] = _count(spec, (*place, name))
+    found |= _counts(_mapping(spec, at), at, {"min": "min-replicas", "max": "max-replicas"})
+    found |= _counts(spec, place, periods)
     at = (*place, "scalingMetric")
     if metric := _mapping(spec, at):
         return found | _scaling_metric(metric, at)
@@ -474,6 +463,11 @@ def _count(given: Mapping[Any, Any], place: Place, *, least: int = 0, most: int 
         missing = "is missing" if value is None else f"{show(value)} is not right"
         raise NotSimulatedError(place, f"{missing} (must be a whole number {limits})")
     return value
+
+
+def _counts(given: Mapping[Any, Any], place: Place, names: Mapping[str, str]) -> dict[str, Any]:
+    """The whole numbers of a mapping that are given, by the names that an experiment has for them."""
+    return {key: _count(given, (*place, name)) for name, key in names.items() if given.get(name) is not None}
 
 
 def number_of(value: Any, place: Place, *, positive: bool = False) -> float:

@@ -22,8 +22,6 @@ from kpasim.spec.experiment import Experiment
 from kpasim.spec.quantities import duration_text
 from kpasim.spec.scaling import Behavior, Hpa, Keda, KedaHttp, RayServe, ScaleDown, ScaleUp, Scaling
 
-WRITTEN = (Hpa, Keda, KedaHttp, RayServe)
-"""Autoscalers that are an object of their own; the others are the Knative Service."""
 PROMETHEUS = "http://prometheus-server.monitoring:9090"
 HTTP_SCALER = "keda-add-ons-http-external-scaler.keda:9090"
 """Address of the HTTP add-on's scaler where its Helm chart is installed in the namespace keda."""
@@ -63,7 +61,7 @@ def scaler_yaml(experiment: Experiment, target: float) -> str:
     Settings that the object cannot hold, and that differ from their default, stand above it as comments.
 
     Args:
-        experiment: An experiment whose autoscaler is one of ``WRITTEN``.
+        experiment: An experiment whose autoscaler is one of `scaling.OTHERS`.
         target: Target of the metric for each pod, given or derived.
     """
     scaling, name = experiment.scaling, experiment.service.name
@@ -146,24 +144,16 @@ def _quantity(value: float) -> str:
 
 
 def _hpa(scaling: Hpa, name: str, most: int, target: float) -> dict[str, Any]:
-    metric = {"name": METRIC_NAMES[scaling.metric]}
-    key = "averageValue" if scaling.target_type == "AverageValue" else "value"
-    aim = {"type": scaling.target_type, key: _quantity(target)}
-    source: dict[str, Any] = {
-        "Pods": {"type": "Pods", "pods": {"metric": metric, "target": aim}},
-        "External": {"type": "External", "external": {"metric": metric, "target": aim}},
-        "Object": {
-            "type": "Object",
-            "object": {
-                "metric": metric,
-                "describedObject": {"apiVersion": "v1", "kind": "Service", "name": name},
-                "target": aim,
-            },
-        },
-    }[scaling.metric_type]
     if scaling.metric == "cpu":
         used = {"type": "Utilization", "averageUtilization": round(target)}
-        source = {"type": "Resource", "resource": {"name": "cpu", "target": used}}
+        source: dict[str, Any] = {"type": "Resource", "resource": {"name": "cpu", "target": used}}
+    else:
+        what: dict[str, Any] = {"metric": {"name": METRIC_NAMES[scaling.metric]}}
+        if scaling.metric_type == "Object":
+            what["describedObject"] = {"apiVersion": "v1", "kind": "Service", "name": name}
+        key = "averageValue" if scaling.target_type == "AverageValue" else "value"
+        what["target"] = {"type": scaling.target_type, key: _quantity(target)}
+        source = {"type": scaling.metric_type, scaling.metric_type.lower(): what}
     spec: dict[str, Any] = {
         "scaleTargetRef": _deployment(name),
         "minReplicas": scaling.min_replicas,

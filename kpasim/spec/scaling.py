@@ -519,7 +519,7 @@ KINDS: dict[str, type[Spec]] = {
 }  # fmt: skip
 """Autoscalers by their kind."""
 OTHERS = (Hpa, Keda, KedaHttp, RayServe)
-"""Those that are not Knative's."""
+"""Those that are not Knative's but an object of their own."""
 
 
 def scaling_of(data: Mapping[str, Any]) -> Scaling:

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from kpasim.spec.base import list_of, mapping_of, mappings_of
+
 KINDS = ("ServingRuntime", "ClusterServingRuntime")
 _CONTAINER = ("name", "image", "ports", "resources", "readinessProbe", "startupProbe", "livenessProbe")
 _POD = ("nodeSelector", "affinity", "tolerations", "schedulerName")
@@ -22,16 +24,18 @@ _MODEL_CONTAINER = "kserve-container"
 
 def kept(data: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of a ServingRuntime that decide a prediction: arguments and environment may hold secrets."""
-    spec, metadata = _mapping(data.get("spec")), _mapping(data.get("metadata"))
+    spec, metadata = mapping_of(data.get("spec")), mapping_of(data.get("metadata"))
     return {
         "kind": data.get("kind"),
         "name": str(metadata.get("name") or ""),
         "namespace": str(metadata.get("namespace") or "default"),
-        "containers": [{key: one[key] for key in _CONTAINER if key in one} for one in _mappings(spec, "containers")],
+        "containers": [
+            {key: one[key] for key in _CONTAINER if key in one} for one in mappings_of(spec.get("containers"))
+        ],
         **{key: spec[key] for key in (*_POD, "disabled", "multiModel", "workerSpec") if spec.get(key)},
-        "annotations": {str(key): str(value) for key, value in _mapping(spec.get("annotations")).items()},
-        "protocols": [one for one in _list(spec, "protocolVersions") if isinstance(one, str)],
-        "formats": [dict(one) for one in _mappings(spec, "supportedModelFormats")],
+        "annotations": {str(key): str(value) for key, value in mapping_of(spec.get("annotations")).items()},
+        "protocols": [one for one in list_of(spec.get("protocolVersions")) if isinstance(one, str)],
+        "formats": [dict(one) for one in mappings_of(spec.get("supportedModelFormats"))],
         "created": str(metadata.get("creationTimestamp") or ""),
     }
 
@@ -45,7 +49,7 @@ def chosen(model: Mapping[str, Any], namespace: str, runtimes: str) -> dict[str,
     found.sort(key=lambda one: one["kind"] == KINDS[1])
     if model.get("runtime"):
         return next((one for one in found if one["name"] == model["runtime"]), None)
-    protocol, model_format = str(model.get("protocolVersion") or "v1"), _mapping(model.get("modelFormat"))
+    protocol, model_format = str(model.get("protocolVersion") or "v1"), mapping_of(model.get("modelFormat"))
     fits = [one for one in found if _supports(one, model_format, protocol)]
     name = str(model_format.get("name"))
     fits.sort(key=lambda one: one["name"])
@@ -101,19 +105,6 @@ def other_containers(runtime: Mapping[str, Any]) -> list[dict[str, Any]]:
 def pod(runtime: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of the pod that the runtime brings."""
     return {key: runtime[key] for key in _POD if key in runtime}
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(data: Mapping[str, Any], key: str) -> list[Any]:
-    value = data.get(key)
-    return value if isinstance(value, list) else []
-
-
-def _mappings(data: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    return [one for one in _list(data, key) if isinstance(one, Mapping)]
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

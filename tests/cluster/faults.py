@@ -9,12 +9,26 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from kpasim.cluster.fake.apiserver import Access, ApiServer, failure, forbidden, hang_up
+from kpasim.cluster.fake.apiserver import ACCOUNT, Access, ApiServer, failure, hang_up, status
 from kpasim.cluster.fake.store import Store
 
 from .rbac import Rule
 
 _HUGE = 5 << 20
+
+
+def forbidden(access: Access) -> web.Response:
+    """What the authorizer of an API server says."""
+    kind = access.resource.partition("/")[0]
+    name = kind + (f".{access.group}" if access.group else "") + (f' "{access.name}"' if access.name else "")
+    where = f'in the namespace "{access.namespace}"' if access.namespace else "at the cluster scope"
+    message = (
+        f'{name} is forbidden: User "{ACCOUNT}" cannot {access.verb} resource "{access.resource}" '
+        f'in API group "{access.group}" {where}'
+    )
+    details = {"kind": kind, **({"name": access.name} if access.name else {})}
+    details |= {"group": access.group} if access.group else {}
+    return web.json_response({**status(403, "Forbidden", message), "details": details}, status=403)
 
 
 @dataclass

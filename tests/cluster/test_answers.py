@@ -29,7 +29,7 @@ from kpasim.cluster.metrics import MetricsPoller
 from kpasim.cluster.record import Recorder
 
 from .fakes import FAST, IMAGES, SPEED, Running, plan, running, service
-from .faults import Fault
+from .faults import Fault, forbidden
 
 APIREST3 = Deployed(objects.SERVICES, "default", "apirest3", "apirest3")
 RECORDED: dict[str, list[dict[str, Any]]] = json.loads((Path(__file__).parent / "recorded/objects.json").read_text())
@@ -374,7 +374,7 @@ def test_a_pod_without_room_is_worded_as_the_scheduler_does(cluster: Running):
 
 def test_the_fake_cluster_forbids_in_the_authorizer_s_words():
     """With the account, the verb, the group and the namespace, and no empty name."""
-    from kpasim.cluster.fake.apiserver import Access, forbidden
+    from kpasim.cluster.fake.apiserver import Access
 
     text = json.loads(forbidden(Access("list", "", "pods", "default", "")).text or "")
     assert text["message"] == AUTHORIZER.replace("nobody", "kpasim")

@@ -235,7 +235,7 @@ class ApiServer:
             changes = self.store.changes(kind, since, namespace, selector)
             end = self.watch_ends(request, sent)
             if changes is None or end == "expired":
-                await _send(answer, "ERROR", _status(410, "Expired", "too old resource version"))
+                await _send(answer, "ERROR", status(410, "Expired", "too old resource version"))
                 break
             if end == "broken":
                 hang_up(request)
@@ -321,7 +321,8 @@ def _verb(request: web.Request, name: str) -> str:
     return {"POST": "create", "PATCH": "patch", "DELETE": "delete", "PUT": "update"}.get(request.method, "unknown")
 
 
-def _status(code: int, reason: str, message: str) -> Document:
+def status(code: int, reason: str, message: str) -> Document:
+    """A Status that refuses."""
     return {
         "kind": "Status",
         "apiVersion": "v1",
@@ -334,21 +335,7 @@ def _status(code: int, reason: str, message: str) -> Document:
 
 def failure(code: int, reason: str, message: str, headers: dict[str, str] | None = None) -> web.Response:
     """A refusal as Kubernetes writes it."""
-    return web.json_response(_status(code, reason, message), status=code, headers=headers)
-
-
-def forbidden(access: Access) -> web.Response:
-    """What the authorizer of an API server says."""
-    kind = access.resource.partition("/")[0]
-    name = kind + (f".{access.group}" if access.group else "") + (f' "{access.name}"' if access.name else "")
-    where = f'in the namespace "{access.namespace}"' if access.namespace else "at the cluster scope"
-    message = (
-        f'{name} is forbidden: User "{ACCOUNT}" cannot {access.verb} resource "{access.resource}" '
-        f'in API group "{access.group}" {where}'
-    )
-    details = {"kind": kind, **({"name": access.name} if access.name else {})}
-    details |= {"group": access.group} if access.group else {}
-    return web.json_response({**_status(403, "Forbidden", message), "details": details}, status=403)
+    return web.json_response(status(code, reason, message), status=code, headers=headers)
 
 
 def unknown_fields(service: Any) -> list[str]:
