@@ -18,8 +18,10 @@ from kpasim.records.prometheus.files import from_answer, read_files
 from kpasim.records.prometheus.names import role_of
 from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.observe import from_files, from_server
+from kpasim.records.prometheus.passages import traffic
 from kpasim.records.prometheus.selection import Served
 from kpasim.studies.backtest.pods import pod_seconds
+from kpasim.workloads.observed import counts
 from tests import prometheus_runs
 from tests.documented import ROOT
 from tests.records.prometheus.knative import scraped
@@ -194,6 +196,32 @@ def test_an_upgrade_of_knative_within_the_window_loses_no_count():
     both = assemble(series, service="hello", namespace="default")
     assert "both" == both.generation
     assert [2 * len(tables.requests["start_s"])] * 2 == [requests(both, role) for role in ROLES]
+
+
+@pytest.mark.parametrize(("later_s", "exported_s"), [(0.0, 0.0), (500.0, 1200.0)])
+def test_revisions_that_share_the_traffic_keep_their_own_requests(later_s: float, exported_s: float):
+    """A canary beside the old revision, or one that takes over while the activator still exports the old one."""
+    series, sent = [], {}
+    for place, (rate, name) in enumerate(((2.7, "hello-00001"), (0.3, "hello-00002"))):
+        load = {"workload": {"kind": "poisson", "rate": rate, "duration": "10m"}, "seed": place + 3}
+        experiment = kpasim.load(ROOT / "experiments/hey50x5.yaml").with_settings(load)
+        tables = kpasim.simulate(experiment, replications=1, engine="reference").tables()
+        begin_s = 1.7e9 + place * later_s
+        sent[name] = begin_s + np.sort(tables.requests["start_s"])
+        known = {"service": "hello", "begin_unix_s": begin_s, "end_s": 600.0, "revision": name}
+        for one in scraped(tables, **known):
+            pod = {} if one.labels["container"] != "queue-proxy" else {"instance": f"{name}-{one.labels['instance']}"}
+            if pod or name == "hello-00001" or one.name not in ("up", "process_start_time_seconds"):
+                series.append(Served({"__name__": one.name, **one.labels, **pod}, one.times_s, one.values))
+    old = [s for s in series if s.labels.get("kn_revision_name") == "hello-00001"]
+    series = [s for s in series if s not in old] + extended(old, 1.7e9 + 600 + exported_s, "activator")
+    both = assemble(series, service="hello", namespace="default")
+    assert not both.resets
+    for name, times in sent.items():
+        found = counts(traffic(both, name))
+        expected = np.searchsorted(times, found.end_s, "right") - np.searchsorted(times, found.begin_s, "right")
+        assert len(times) == found.requests.sum()
+        np.testing.assert_array_equal(expected, found.requests)
 
 
 def test_replicas_in_one_server_are_one_prometheus(tmp_path: Path):
