@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import FOREVER_NS, KPA, NEVER_NS, Draws, Ints, Params
 from kpasim.policy import burst, decider, scaler
 from kpasim.policy.rules import RULES
-from kpasim.results.frames import Columns
+from kpasim.results.frames import LONG, Columns, columns_of
 from kpasim.results.tables import Tables
 
 STATUS_WORDS = {
@@ -27,14 +28,19 @@ STATUS_WORDS = {
     -1: "unfinished",
 }
 """What ``error`` says of a request's status."""
+Made = dict[str, Callable[[], NDArray[Any]]]
+"""What makes the columns of a table, by name."""
 RECORDS = ("requests", "ticks", "scaling")
 """Tables of ``Outcome`` whose rows are records."""
 
 
 def seconds(times_ns: NDArray[np.int64], load_ns: NDArray[np.int64] | int) -> NDArray[np.float64]:
     """Times in seconds from the start of the load; ``NaN`` for what never happened."""
-    times_s: NDArray[np.float64] = (times_ns - load_ns) / 1e9
-    times_s[times_ns == NEVER_NS] = np.nan
+    times_s = np.empty(times_ns.shape)
+    for first in range(0, times_ns.shape[-1], LONG):  # a long column has no room for another
+        some = np.s_[..., first : first + LONG]
+        times_s[some] = (times_ns[some] - load_ns) / 1e9
+        times_s[some][times_ns[some] == NEVER_NS] = np.nan
     return times_s
 
 
@@ -64,31 +70,27 @@ def tables(
     # A node of an anonymous instance is no news beside its pod.
     show_nodes = bool(type_names[0]) or bool(params.pool_ready.any()) or bool(params.pool_provisioned.any())
     found = Tables(
-        pods={
-            "pod": _pod_names(outcome)[:-1],
-            "created_s": seconds(pods[:, of.CREATED], load),
-            "ready_s": seconds(pods[:, of.READY], load),
-            "delete_requested_s": seconds(pods[:, of.ASKED], load),
-            "gone_s": seconds(pods[:, of.GONE], load),
-            "scheduled_s": seconds(pods[:, of.SCHEDULED], load),
-            "provisioned_s": seconds(pods[:, of.PROVISIONED], load),
-            "pull_s": seconds(pods[:, of.PULL], load),
-            "containers_s": seconds(pods[:, of.CONTAINERS], load),
-            "port_open_s": seconds(pods[:, of.OPEN], load),
-            "usable_s": seconds(pods[:, of.USABLE], load),
-            "instance_type": types[pods[:, of.TYPE]],
-            "node": node_names[pods[:, of.NODE]] if show_nodes else np.full(len(pods), "", dtype=np.str_),
-            "restarts": pods[:, of.RESTARTS],
-        },
-        ticks={
-            "t_s": seconds(ticks[of.TICK_T], load),
-            "stable": ticks[of.STABLE],
-            "panic": ticks[of.PANIC],
-            "ready_pods": ticks[of.READY_PODS].astype(np.int64),
-            "panic_mode": ticks[of.PANIC_MODE].astype(np.int64),
-            "desired": ticks[of.DESIRED].astype(np.int64),
-        },
-        scaling=_scaling(outcome),
+        pods=columns_of(
+            len(pods),
+            {
+                "pod": lambda: _pod_names(outcome)[:-1],
+                "created_s": lambda: seconds(pods[:, of.CREATED], load),
+                "ready_s": lambda: seconds(pods[:, of.READY], load),
+                "delete_requested_s": lambda: seconds(pods[:, of.ASKED], load),
+                "gone_s": lambda: seconds(pods[:, of.GONE], load),
+                "scheduled_s": lambda: seconds(pods[:, of.SCHEDULED], load),
+                "provisioned_s": lambda: seconds(pods[:, of.PROVISIONED], load),
+                "pull_s": lambda: seconds(pods[:, of.PULL], load),
+                "containers_s": lambda: seconds(pods[:, of.CONTAINERS], load),
+                "port_open_s": lambda: seconds(pods[:, of.OPEN], load),
+                "usable_s": lambda: seconds(pods[:, of.USABLE], load),
+                "instance_type": lambda: types[pods[:, of.TYPE]],
+                "node": lambda: node_names[pods[:, of.NODE]] if show_nodes else np.full(len(pods), "", dtype=np.str_),
+                "restarts": lambda: pods[:, of.RESTARTS],
+            },
+        ),
+        ticks=columns_of(len(ticks), _ticks(outcome, params, brief=brief)),
+        scaling=columns_of(len(outcome.scaling), _scaling(outcome)),
         nodes={
             "node": node_names[:-1],
             "instance_type": types[nodes[:, of.NODE_TYPE]],
@@ -99,18 +101,32 @@ def tables(
         if show_nodes
         else {},
     )
+    if not brief:
+        own = _requests(outcome) | _kinds(outcome, params, types, class_names, draws)
+        found.requests = columns_of(len(outcome.requests), own)
+    return found
+
+
+def _ticks(outcome: Outcome, params: Params, *, brief: bool) -> Made:
+    ticks, load = outcome.ticks, outcome.load_ns
+    found: Made = {
+        "t_s": lambda: seconds(ticks[of.TICK_T], load),
+        "stable": lambda: ticks[of.STABLE],
+        "panic": lambda: ticks[of.PANIC],
+        "ready_pods": lambda: ticks[of.READY_PODS].astype(np.int64),
+        "panic_mode": lambda: ticks[of.PANIC_MODE].astype(np.int64),
+        "desired": lambda: ticks[of.DESIRED].astype(np.int64),
+    }
     if brief:
         return found
-    found.requests = _requests(outcome) | _kinds(outcome, params, types, class_names, draws)
-    found.ticks |= {
-        "target": np.full(len(ticks), target_of(params)),
-        "desired_stable": _raw_pods(ticks[of.STABLE], params),
-        "desired_panic": _raw_pods(ticks[of.PANIC], params),
-        "excess_burst_capacity": excess_burst_capacity(ticks, params),
-        "rule": np.array(RULES)[ticks[of.RULE]],
-        "poke": ticks[of.POKED].astype(np.int64),
+    return found | {
+        "target": lambda: np.full(len(ticks), target_of(params)),
+        "desired_stable": lambda: _raw_pods(ticks[of.STABLE], params),
+        "desired_panic": lambda: _raw_pods(ticks[of.PANIC], params),
+        "excess_burst_capacity": lambda: excess_burst_capacity(ticks, params),
+        "rule": lambda: np.array(RULES)[ticks[of.RULE]],
+        "poke": lambda: ticks[of.POKED].astype(np.int64),
     }
-    return found
 
 
 def _pod_names(outcome: Outcome) -> NDArray[np.str_]:
@@ -118,21 +134,24 @@ def _pod_names(outcome: Outcome) -> NDArray[np.str_]:
     return np.array([f"pod-{index:05d}" for index in range(len(outcome.pods))] + [""])
 
 
-def _requests(outcome: Outcome) -> Columns:
+def _requests(outcome: Outcome) -> Made:
     requests, load = outcome.requests, outcome.load_ns
-    status = requests[of.STATUS].astype(np.int64)
+
+    def latency_s() -> NDArray[np.float64]:
+        return np.where(requests[of.STATUS] == -1, np.nan, (requests[of.RESPONSE] - requests[of.SENT]) / 1e9)
+
     return {
-        "id": np.arange(1, len(requests) + 1),
-        "start_s": seconds(requests[of.SENT], load),
-        "latency_s": np.where(status == -1, np.nan, (requests[of.RESPONSE] - requests[of.SENT]) / 1e9),
-        "status": np.maximum(status, 0),
-        "pod": _pod_names(outcome)[requests[of.POD]],
-        "service_s": np.where(requests[of.BEGUN] == NEVER_NS, np.nan, requests[of.SERVICE] / 1e9),
-        "server_arrival_s": seconds(requests[of.ARRIVED], load),
-        "server_start_s": seconds(requests[of.BEGUN], load),
-        "server_end_s": seconds(requests[of.DONE], load),
-        "activator": requests[of.ACTIVATOR].astype(np.int64),
-        "error": _errors(requests),
+        "id": lambda: np.arange(1, len(requests) + 1),
+        "start_s": lambda: seconds(requests[of.SENT], load),
+        "latency_s": latency_s,
+        "status": lambda: np.maximum(requests[of.STATUS].astype(np.int64), 0),
+        "pod": lambda: _pod_names(outcome)[requests[of.POD]],
+        "service_s": lambda: np.where(requests[of.BEGUN] == NEVER_NS, np.nan, requests[of.SERVICE] / 1e9),
+        "server_arrival_s": lambda: seconds(requests[of.ARRIVED], load),
+        "server_start_s": lambda: seconds(requests[of.BEGUN], load),
+        "server_end_s": lambda: seconds(requests[of.DONE], load),
+        "activator": lambda: requests[of.ACTIVATOR].astype(np.int64),
+        "error": lambda: _errors(requests),
     }
 
 
@@ -164,37 +183,41 @@ def excess_burst_capacity(ticks: NDArray[np.void], params: Params) -> NDArray[np
 
 def _kinds(
     outcome: Outcome, params: Params, types: NDArray[np.str_], class_names: Sequence[str], draws: Draws | None
-) -> Columns:
+) -> Made:
     """Instance type, class and session of each request, as far as there are any."""
-    columns: Columns = {}
+    columns: Made = {}
     requests, pods = outcome.requests, outcome.pods
     if len(types) > 2:
         # A request without a pod has the place -1, which is that of the empty name.
         of_pod = np.append(np.where(pods[:, of.TYPE] < 0, len(types) - 1, pods[:, of.TYPE]), len(types) - 1)
-        columns["instance_type"] = types[of_pod[requests[of.POD]]]
+        columns["instance_type"] = lambda: types[of_pod[requests[of.POD]]]
     if draws is None:
         return columns
     draw = outcome.draws()
     if len(class_names) > 1:
-        columns["class"] = np.array(class_names)[draws.klass[draw]] if len(draw) else np.array([], dtype=np.str_)
+        names = np.array(class_names)
+        columns["class"] = lambda: names[draws.klass[draw]] if len(draw) else np.array([], dtype=np.str_)
     if params.sessions:
         each = params.requests_per_worker or params.requests // max(params.workers, 1)
-        worker = (draw // each).tolist() if params.closed else [-1] * len(draw)
-        columns["session"] = np.array(
-            [session_of(draws.key, one, by, params.sessions) for one, by in zip(draw.tolist(), worker, strict=True)],
-            dtype=np.int64,
-        )
+
+        def sessions() -> Ints:
+            worker = (draw // each).tolist() if params.closed else [-1] * len(draw)
+            pairs = zip(draw.tolist(), worker, strict=True)
+            return np.array([session_of(draws.key, one, by, params.sessions) for one, by in pairs], dtype=np.int64)
+
+        columns["session"] = sessions
     return columns
 
 
-def _scaling(outcome: Outcome) -> Columns:
+def _scaling(outcome: Outcome) -> Made:
     """Rows of the objects' changes, with what the pods were doing at each."""
     rows, pods = outcome.scaling, outcome.pods
-    created, scheduled, ready, asked, gone = (
-        np.where(pods[:, column] == NEVER_NS, FOREVER_NS, pods[:, column])
-        for column in (of.CREATED, of.SCHEDULED, of.READY, of.ASKED, of.GONE)
-    )
-    leaves = np.minimum(asked, gone)
+
+    def at(column: int) -> Ints:
+        return np.where(pods[:, column] == NEVER_NS, FOREVER_NS, pods[:, column])
+
+    def leaves() -> Ints:
+        return np.minimum(at(of.ASKED), at(of.GONE))
 
     def during(begin: Ints, end: Ints) -> Ints:
         """How many pods are between two moments of theirs, at each row."""
@@ -203,16 +226,17 @@ def _scaling(outcome: Outcome) -> Columns:
         return np.asarray(next(moments) - next(moments))
 
     conditions = np.array([*scaler.CONDITIONS[:3], ""])
+    created, scheduled, ready, asked, gone = of.CREATED, of.SCHEDULED, of.READY, of.ASKED, of.GONE
     return {
-        "t_s": seconds(rows[of.SCALING_T], outcome.load_ns),
-        "desired": np.maximum(rows[of.STATUS_DESIRED], -1).astype(np.int64),
-        "ready": rows[of.DEPLOYMENT_READY].astype(np.int64),
-        "replicas": rows[of.REPLICAS].astype(np.int64),
-        "pa_active": conditions[rows[of.ACTIVE]],
-        "sks_mode": np.array(burst.MODES)[rows[of.MODE]],
-        "starting": during(np.maximum(created, scheduled), np.minimum(leaves, ready)),
-        "pending": during(created, np.minimum(leaves, scheduled)),
-        "draining": during(np.maximum(created, asked), gone),
+        "t_s": lambda: seconds(rows[of.SCALING_T], outcome.load_ns),
+        "desired": lambda: np.maximum(rows[of.STATUS_DESIRED], -1).astype(np.int64),
+        "ready": lambda: rows[of.DEPLOYMENT_READY].astype(np.int64),
+        "replicas": lambda: rows[of.REPLICAS].astype(np.int64),
+        "pa_active": lambda: conditions[rows[of.ACTIVE]],
+        "sks_mode": lambda: np.array(burst.MODES)[rows[of.MODE]],
+        "starting": lambda: during(np.maximum(at(created), at(scheduled)), np.minimum(leaves(), at(ready))),
+        "pending": lambda: during(at(created), np.minimum(leaves(), at(scheduled))),
+        "draining": lambda: during(np.maximum(at(created), at(asked)), at(gone)),
     }
 
 
@@ -224,27 +248,44 @@ def stacked(outcomes: Sequence[Outcome]) -> Tables:
     load = np.array([one.load_ns for one in outcomes], dtype=np.int64)[:, np.newaxis]
 
     requests, ticks, scaling = (_columns([getattr(one, name) for one in outcomes]) for name in RECORDS)
-    status, sent = requests(of.STATUS), requests(of.SENT)
-    latency = (requests(of.RESPONSE) - sent) / 1e9
+
+    def latency_s() -> NDArray[np.float64]:
+        sent = requests(of.SENT)
+        latency: NDArray[np.float64] = (requests(of.RESPONSE) - sent) / 1e9
+        latency[(requests(of.STATUS) == -1) | (sent == NEVER_NS)] = np.nan
+        return latency
+
+    def rows(name: str) -> int:
+        return sum(len(getattr(one, name)) for one in outcomes)
+
     return Tables(
-        requests={
-            "start_s": seconds(sent, load),
-            "latency_s": np.where((status == -1) | (sent == NEVER_NS), np.nan, latency),
-            "status": status,
-            "pod": requests(of.POD),
-            "server_start_s": seconds(requests(of.BEGUN), load),
-            "server_end_s": seconds(requests(of.DONE), load),
-        },
+        requests=columns_of(
+            rows("requests"),
+            {
+                "start_s": lambda: seconds(requests(of.SENT), load),
+                "latency_s": latency_s,
+                "status": lambda: np.ascontiguousarray(requests(of.STATUS)),
+                "pod": lambda: np.ascontiguousarray(requests(of.POD)),
+                "server_start_s": lambda: seconds(requests(of.BEGUN), load),
+                "server_end_s": lambda: seconds(requests(of.DONE), load),
+            },
+        ),
         **payers([one.pods for one in outcomes], [one.nodes for one in outcomes], load),
-        ticks={
-            "t_s": seconds(ticks(of.TICK_T), load),
-            "panic_mode": ticks(of.PANIC_MODE),
-        },
-        scaling={
-            "t_s": seconds(scaling(of.SCALING_T), load),
-            "desired": scaling(of.STATUS_DESIRED),
-            "replicas": scaling(of.REPLICAS),
-        },
+        ticks=columns_of(
+            rows("ticks"),
+            {
+                "t_s": lambda: seconds(ticks(of.TICK_T), load),
+                "panic_mode": lambda: np.ascontiguousarray(ticks(of.PANIC_MODE)),
+            },
+        ),
+        scaling=columns_of(
+            rows("scaling"),
+            {
+                "t_s": lambda: seconds(scaling(of.SCALING_T), load),
+                "desired": lambda: np.ascontiguousarray(scaling(of.STATUS_DESIRED)),
+                "replicas": lambda: np.ascontiguousarray(scaling(of.REPLICAS)),
+            },
+        ),
     )
 
 
@@ -257,26 +298,31 @@ def payers(every_pod: Sequence[Ints], every_node: Sequence[Ints], load: NDArray[
         load: Start of the load of each run, shape ``(runs, 1)``.
     """
     pods, nodes = _padded(every_pod), _padded(every_node)
-    return {
-        "pods": {
-            "created_s": seconds(pods[:, :, of.CREATED], load),
-            "scheduled_s": seconds(pods[:, :, of.SCHEDULED], load),
-            "provisioned_s": seconds(pods[:, :, of.PROVISIONED], load),
-            "ready_s": seconds(pods[:, :, of.READY], load),
-            "delete_requested_s": seconds(pods[:, :, of.ASKED], load),
-            "gone_s": seconds(pods[:, :, of.GONE], load),
-            "pod": np.broadcast_to(np.arange(pods.shape[1]), pods.shape[:2]),
-            "node": np.maximum(pods[:, :, of.NODE], -1),
-            "instance_type": np.maximum(pods[:, :, of.TYPE], -1),
+
+    def times(rows: NDArray[np.int64], columns: Mapping[str, int]) -> Made:
+        return {name: functools.partial(seconds, rows[:, :, column], load) for name, column in columns.items()}
+
+    of_pods = times(
+        pods,
+        {
+            "created_s": of.CREATED,
+            "scheduled_s": of.SCHEDULED,
+            "provisioned_s": of.PROVISIONED,
+            "ready_s": of.READY,
+            "delete_requested_s": of.ASKED,
+            "gone_s": of.GONE,
         },
-        "nodes": {
-            "created_s": seconds(nodes[:, :, of.NODE_CREATED], load),
-            "ready_s": seconds(nodes[:, :, of.NODE_READY], load),
-            "gone_s": seconds(nodes[:, :, of.NODE_GONE], load),
-            "node": np.broadcast_to(np.arange(nodes.shape[1]), nodes.shape[:2]),
-            "instance_type": np.maximum(nodes[:, :, of.NODE_TYPE], -1),
-        },
+    ) | {
+        "pod": lambda: np.broadcast_to(np.arange(pods.shape[1]), pods.shape[:2]),
+        "node": lambda: np.maximum(pods[:, :, of.NODE], -1),
+        "instance_type": lambda: np.maximum(pods[:, :, of.TYPE], -1),
     }
+    of_nodes = times(nodes, {"created_s": of.NODE_CREATED, "ready_s": of.NODE_READY, "gone_s": of.NODE_GONE}) | {
+        "node": lambda: np.broadcast_to(np.arange(nodes.shape[1]), nodes.shape[:2]),
+        "instance_type": lambda: np.maximum(nodes[:, :, of.NODE_TYPE], -1),
+    }
+    rows = (pods.shape[0] * pods.shape[1], nodes.shape[0] * nodes.shape[1])
+    return {"pods": columns_of(rows[0], of_pods), "nodes": columns_of(rows[1], of_nodes)}
 
 
 def _columns(parts: Sequence[NDArray[np.void]]) -> Callable[[str], NDArray[Any]]:
@@ -286,7 +332,7 @@ def _columns(parts: Sequence[NDArray[np.void]]) -> Callable[[str], NDArray[Any]]
     """
     lengths = np.array([len(part) for part in parts], dtype=np.int64)
     if len(parts) == 1:
-        return lambda name: np.ascontiguousarray(parts[0][name])[np.newaxis]
+        return lambda name: parts[0][name][np.newaxis]
     there = np.arange(lengths.max(initial=0)) < lengths[:, np.newaxis]
     kind = parts[0].dtype
     # As bytes: numpy compares the fields of records, one by one, for each part.
@@ -303,6 +349,8 @@ def _columns(parts: Sequence[NDArray[np.void]]) -> Callable[[str], NDArray[Any]]
 
 def _padded(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     """Tables of different lengths as one array; missing rows hold ``NEVER_NS``."""
+    if len(parts) == 1:
+        return parts[0][np.newaxis]
     rows = max((len(part) for part in parts), default=0)
     result = np.full((len(parts), rows, parts[0].shape[1]), NEVER_NS, dtype=np.int64)
     for index, part in enumerate(parts):

@@ -85,8 +85,9 @@ def steps(times_s: Floats, values: NDArray[Any], edges: Floats, before: float = 
     grid = np.unique(np.concatenate([edges, times_s[(times_s > edges[0]) & (times_s < edges[-1])]]))
     held = np.concatenate([[before], values])[np.searchsorted(times_s, grid[:-1], side="right")].astype(np.float64)
     first = np.searchsorted(grid[:-1], edges[:-1])
-    lasted = np.add.reduceat(np.diff(grid), first)
-    mean = np.add.reduceat(held * np.diff(grid), first) / lasted
+    holds = np.diff(grid)
+    lasted = np.add.reduceat(holds, first)
+    mean = np.add.reduceat(np.multiply(held, holds, out=holds), first) / lasted
     return Steps(mean, np.minimum.reduceat(held, first), np.maximum.reduceat(held, first))
 
 
@@ -107,7 +108,7 @@ def desired(tables: Tables, edges: Floats) -> Steps:
 
 def panic(ticks: Columns, edges: Floats) -> Floats:
     """Share of the time in panic mode."""
-    return steps(ticks["t_s"], (ticks["panic_mode"] == 1).astype(np.float64), edges).mean
+    return steps(ticks["t_s"], ticks["panic_mode"] == 1, edges).mean
 
 
 def seen(ticks: Columns, column: str, edges: Floats) -> Steps:

@@ -31,6 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from kpasim.errors import RunError
 from kpasim.results.frames import Columns
 from kpasim.results.spans import (
+    MOST_AT_ONCE,
     Merged,
     Spans,
     covered,
@@ -389,6 +390,7 @@ def _whole(tables: Tables, prices: Mapping[str, Price], billing: Billing, horizo
     start_up, drain = merged(starting, low, high), merged([draining], low, high)
     # Where nothing starts or drains, work makes no difference between these.
     beside = merged([_beside(working, start_up, drain)], low, high)
+    del pod_of_request, payer_of_request, working  # of as many rows as there are requests
     with_start = together(beside, start_up)
     with_drain = together(with_start, drain)
     spans = {
@@ -404,11 +406,18 @@ def _whole(tables: Tables, prices: Mapping[str, Price], billing: Billing, horizo
 
 def _beside(working: Spans, start_up: Merged, drain: Merged) -> Spans:
     """The work that may go on while its payer, or a pod on it, starts or drains."""
-    payers, begins, ends = working
+    payers, begins, ends = working[0].ravel(), working[1].ravel(), working[2].ravel()
     until, since = (np.full(math.prod(start_up.shape) + 1, value) for value in (-np.inf, np.inf))
     np.maximum.at(until, start_up.payers, start_up.ends.imag)
     np.minimum.at(since, drain.payers, drain.begins.imag)
-    near = np.nonzero((begins < until[payers]) | ~(ends <= since[payers]))
+    near = np.flatnonzero(
+        np.concatenate(
+            [
+                (begins[some] < until[payers[some]]) | ~(ends[some] <= since[payers[some]])
+                for some in (slice(first, first + MOST_AT_ONCE) for first in range(0, payers.size or 1, MOST_AT_ONCE))
+            ]
+        )
+    )
     return payers[near], begins[near], ends[near]
 
 

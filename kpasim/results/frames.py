@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,39 @@ from kpasim.errors import RunError
 
 Columns = dict[str, NDArray[Any]]
 """Columns of one table by name, all of one length."""
+LONG = 1 << 18
+"""Rows of a table from which on its columns are worked out whenever they are read: kept, they would fill the memory."""
+
+
+class _WhenRead(dict[str, Any]):
+    """Columns that are worked out whenever they are read."""
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        value = super().__getitem__(name)
+        return value() if callable(value) else value  # type: ignore[no-any-return]
+
+    def __iter__(self) -> Iterator[str]:  # With one of its own, dict() and ** ask for each column.
+        return super().__iter__()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        found = super().get(name, default)
+        return found() if callable(found) else found
+
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
+        return ItemsView(self)
+
+    def values(self) -> ValuesView[Any]:  # type: ignore[override]
+        return ValuesView(self)
+
+
+def columns_of(rows: int, make: Mapping[str, Callable[[], NDArray[Any]]]) -> Columns:
+    """The columns of a table: arrays, or those of a long one worked out whenever they are read.
+
+    Args:
+        rows: How many rows the table has.
+        make: What each column is made by.
+    """
+    return _WhenRead(make) if rows > LONG else {name: one() for name, one in make.items()}
 
 
 def to_arrow(columns: Columns) -> Any:

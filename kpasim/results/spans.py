@@ -13,7 +13,7 @@ from kpasim.results.frames import Columns
 
 Spans = tuple[NDArray[np.integer[Any]], NDArray[np.float64], NDArray[np.float64]]
 """Stretches of time: the payer each belongs to (-1: none), its begin (``NaN``: never) and its end (or ``NaN``)."""
-MOST_AT_ONCE = 1 << 20
+MOST_AT_ONCE = 1 << 18
 """Stretches that are put in order at a time, as far as payers can be parted."""
 
 
@@ -81,7 +81,11 @@ def covered(spans: Sequence[Spans], low: NDArray[np.float64], high: NDArray[np.f
     """For each payer, how long at least one of the stretches was going on between its ``low`` and ``high``."""
     if sum(span[0].size for span in spans) <= MOST_AT_ONCE:
         return merged(spans, low, high).lengths()
-    counts = np.sum([np.bincount(span[0][span[0] >= 0], minlength=low.size) for span in spans], axis=0)
+    counts = np.zeros(low.size, dtype=np.int64)
+    for payers in (span[0].ravel() for span in spans):
+        for begin in range(0, payers.size, MOST_AT_ONCE):
+            some = payers[begin : begin + MOST_AT_ONCE]
+            counts += np.bincount(some[some >= 0], minlength=low.size)
     share = np.cumsum(counts) // MOST_AT_ONCE
     found = np.zeros(low.size)
     for number in np.unique(share):

@@ -154,7 +154,7 @@ def request_figures(start_s: NDArray[Any], latency_s: NDArray[Any], status: NDAr
     succeeded = ended & (status >= 200) & (status < 300)
     answered = ended & (status > 0)
     requests = (~np.isnan(start_s)).sum(axis=1).astype(np.float64)
-    total_s = _max(np.where(ended, start_s + latency_s, np.nan))
+    total_s = _max(start_s + latency_s)
     with np.errstate(invalid="ignore", divide="ignore"):
         rps = ended.sum(axis=1) / total_s
     spread = _spread(latency_s, succeeded)
@@ -363,7 +363,9 @@ def _number(name: str, value: float) -> float | int | None:
 
 def _compact(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The masked values of each row in ascending order at its front, and how many they are."""
-    return np.sort(np.where(mask, values, np.inf), axis=1), mask.sum(axis=1)
+    found = np.where(mask, values, np.inf)
+    found.sort(axis=1)
+    return found, mask.sum(axis=1)
 
 
 def _ordered(values: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -375,10 +377,13 @@ def _ordered(values: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[
 def _spread(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> Figures:
     """Mean, least and greatest of the masked values of each row."""
     count = mask.sum(axis=1)
+    known = np.where(mask, values, 0.0)
+    total = np.cumsum(known, axis=1, out=known)[:, -1] if known.shape[1] else np.zeros(len(known))  # see `row_sums`
     with np.errstate(invalid="ignore"):
-        mean = row_sums(np.where(mask, values, 0.0)) / count
-    least = np.fmin.reduce(np.where(mask, values, np.nan), axis=1, initial=np.nan)
-    return {"mean": mean, "min": least, "max": _max(np.where(mask, values, np.nan))}
+        mean = total / count
+    del known  # before there is another
+    known = np.where(mask, values, np.nan)
+    return {"mean": mean, "min": np.fmin.reduce(known, axis=1, initial=np.nan), "max": _max(known)}
 
 
 def _max(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -39,11 +39,15 @@ def use_many(tables: Tables, horizon_s: ArrayLike, stretch_s: tuple[float, float
     place = places(requests["pod"], pods["pod"])
     sent = ~np.isnan(requests["start_s"])
     served = sent & (place >= 0)
-    ready = np.append(pods["ready_s"].ravel(), np.nan)[place]
     # A pod that never became ready by its probes may have served all the same, through the activator.
-    late = served & (np.nan_to_num(ready, nan=np.inf) > requests["start_s"])
+    ready_s = np.append(np.nan_to_num(pods["ready_s"].ravel(), nan=np.inf), np.inf)
+    start_s = requests["start_s"]
+    late = served & (ready_s[place] > start_s)
     unserved = np.nonzero(sent & ~served)
-    late[unserved] = _ready_at(pods, unserved[0], requests["start_s"][unserved]) == 0
+    late[unserved] = _ready_at(pods, unserved[0], start_s[unserved]) == 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        waited = late.sum(axis=1) / sent.sum(axis=1)
+    del start_s, late, sent, served  # before there is more
     begin = machine_from(pods)
     first, last = stretch_s or (0.0, np.inf)
     low = np.maximum(np.where(np.isnan(begin), np.inf, begin), first)
@@ -54,7 +58,7 @@ def use_many(tables: Tables, horizon_s: ArrayLike, stretch_s: tuple[float, float
     held = row_sums(np.where(there, high - low, 0.0))
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
-            "cold_start_share": late.sum(axis=1) / sent.sum(axis=1),
+            "cold_start_share": waited,
             "gpu_utilisation": row_sums(busy) / held,
         }
 

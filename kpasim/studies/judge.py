@@ -81,6 +81,8 @@ def judge(result: Result, slos: Sequence[Slo]) -> list[Judgement]:
     Raises:
         RunError: One is about money and prices are missing, or about a month and the load says nothing about one.
     """
+    if not slos:
+        return []
     figures, about = dict(result.slo_figures), []
     if result.steady_s is not None and result.steady_s[0] > 0:
         about.append(f"requests after the warm-up of {duration_text(round(result.steady_s[0]))}")
