@@ -19,7 +19,7 @@ from kpasim.records.prometheus.observation import MARK, Observation
 from kpasim.records.prometheus.passages import Passage, Traffic, traffic
 from kpasim.spec.rates import Uniforms
 from kpasim.spec.workload import Observed
-from kpasim.workloads.placing import Placing, around, placing
+from kpasim.workloads.placing import Placing, around, placing, spaced
 
 Floats = NDArray[np.float64]
 
@@ -107,13 +107,13 @@ def counts_of(workload: Observed) -> Counts:
     Raises:
         RecordError: The folder holds no observation, or none of these requests.
     """
-    begin_s, found = _read(workload.file, _stamp(workload), workload.revision)
+    first_s, found = _read(workload.file, _stamp(workload), workload.revision)
     if not len(found.requests):
         of = f" of revision {workload.revision}" if workload.revision else ""
         raise RecordError(workload.file, [Problem("", f"no request{of} was recorded")])
     last_s = workload.duration_s if workload.duration_s is not None else np.inf
-    begins_s = found.begin_s - begin_s - workload.from_s
-    ends_s = found.end_s - begin_s - workload.from_s
+    begins_s = found.begin_s - first_s - workload.from_s
+    ends_s = found.end_s - first_s - workload.from_s
     kept = (ends_s > MS_S) & (begins_s < last_s - MS_S)
     if not kept.any():
         raise RecordError(workload.file, [Problem("", "no request in the stretch asked for")])
@@ -153,12 +153,14 @@ def sent_s(workload: Observed, uniforms: Uniforms) -> Floats:
     begin_s, end_s, requests, slot = counts_of(workload)
     if workload.within == "clustered":
         share = np.repeat(uniforms(len(requests), 0), requests)
+    elif workload.within == "inferred":
+        profiles = _placing(workload.file, _stamp(workload), workload.revision)
+        ends = np.cumsum([requests.sum(), len(requests), len(profiles.left), 1])
+        gaps, begins, drawn, chosen = np.split(uniforms(int(ends[-1]), 0), ends[:-1])
+        even = spaced(requests, profiles.dispersion(chosen[0]), gaps, begins)
+        share = profiles.shares(even, requests, slot, drawn)
     else:
         share = _ordered(requests, uniforms)
-    if workload.within == "inferred":
-        profiles = _placing(workload.file, _stamp(workload), workload.revision)
-        drawn = uniforms(len(profiles.left), len(share) + len(requests))
-        share = profiles.shares(share, requests, slot, drawn)
     sent = np.repeat(begin_s, requests) + share * np.repeat(end_s - begin_s, requests)
     # Only intervals of several targets overlap.
     return sent if np.all(begin_s[1:] >= end_s[:-1]) else np.sort(sent, kind="stable")

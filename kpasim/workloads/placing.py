@@ -28,6 +28,15 @@ SHAPE = 0.5
 request of the recording is sent on the mean."""
 UNSURE = 0.02
 """Chance that a request is in flight, or is not, whatever the profile says: durations vary. Assumed."""
+DISPERSIONS = 0.5 ** np.arange(6)
+"""Indices of dispersion of counts that are tried: 1 of a Poisson process, less where clients wait for responses or for
+a clock."""
+CHANGES = np.array([0.02, 0.1, 0.3])
+"""Shares of intervals between which the rate changes that are tried with them."""
+POISSON = 0.5
+"""Chance, before anything is known, that requests do not depend on each other. Assumed; the others share the rest."""
+EQUAL = 0.1
+"""Intervals of the same length differ by no more than this share of it."""
 AT_ONCE = 4096
 """Intervals whose profiles are computed at a time."""
 
@@ -59,7 +68,12 @@ def _profiles() -> tuple[Floats, Floats, Floats]:
         ),
     )
     begin, end = (np.concatenate([group[place] for group in groups]) for place in (0, 1))
-    return begin, end, np.concatenate([np.full(len(begins), share / len(begins)) for begins, _, share in groups])
+    chances = []
+    for begins, ends, share in groups:
+        # Where nothing else is known, a stretch of any length is as likely on a logarithmic scale.
+        weight = 1.0 / np.where(begins < ends, ends - begins, 1.0)
+        chances.append(share * weight / weight.sum())
+    return begin, end, np.concatenate(chances)
 
 
 BEGIN, END, CHANCE = _profiles()
@@ -104,11 +118,17 @@ class Placing(NamedTuple):
         cumulated: Chances of the profiles, added up, one row for each interval.
         left: Requests of an interval at the rate of its neighbour on the left, as a share of those that it has.
         right: The same on the right.
+        dispersions: Chances of ``DISPERSIONS``, added up.
     """
 
     cumulated: NDArray[np.float32]
     left: Floats
     right: Floats
+    dispersions: Floats
+
+    def dispersion(self, drawn: float) -> float:
+        """The index of dispersion that a uniform number chooses."""
+        return float(DISPERSIONS[min(int(np.searchsorted(self.dispersions, drawn)), len(DISPERSIONS) - 1)])
 
     def shares(self, even: Floats, requests: Ints, slot: Ints, drawn: Floats) -> Floats:
         """Where requests are sent, each as a share of its interval.
@@ -137,10 +157,59 @@ def placing(known: Around) -> Placing:
         _placing(Around(*(values[place : place + AT_ONCE, np.newaxis] for values in known)), SHAPE / mean)
         for place in range(0, len(known.requests), AT_ONCE)
     ]
-    return Placing(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    cumulated, left, right = zip(*parts, strict=True)
+    return Placing(np.concatenate(cumulated), np.concatenate(left), np.concatenate(right), _dispersions(known))
 
 
-def _placing(known: Around, scale_s: float) -> Placing:
+def _dispersions(known: Around) -> Floats:
+    """Chances of ``DISPERSIONS``, added up, by how much the counts of neighbours differ.
+
+    The difference of two has the variance of both together times the index of dispersion. Where the rate changed it has
+    anyone up to their sum.
+    """
+    same = (known.after_s > 0.0) & (np.abs(known.after_s - known.length_s) <= EQUAL * known.length_s)
+    both = known.requests + known.after
+    of = same & (both > 0)
+    apart, both = (known.after - known.requests)[of, np.newaxis], both[of, np.newaxis]
+    same_rate, another = _normal(apart, DISPERSIONS * both + 1 / 6), _normal(apart, both**2 + both)
+    log_chance = np.stack([np.log((1.0 - one) * same_rate + one * another).sum(axis=0) for one in CHANGES])
+    before = np.full(len(DISPERSIONS), (1.0 - POISSON) / (len(DISPERSIONS) - 1))
+    before[0] = POISSON
+    found = before * np.exp(log_chance - log_chance.max()).sum(axis=0)
+    return np.asarray(np.cumsum(found / found.sum()))
+
+
+def _normal(values: Floats, variance: Floats) -> Floats:
+    """Density of the normal distribution around 0."""
+    return np.asarray(np.exp(-0.5 * values**2 / variance) / np.sqrt(2.0 * np.pi * variance))
+
+
+def spaced(requests: Ints, dispersion: float, gaps: Floats, begins: Floats) -> Floats:
+    """Where within its interval each request is sent, as a share, ascending in every interval.
+
+    The gaps between requests have a gamma distribution, whose shape is that of the index of dispersion; the gap across
+    the end of an interval goes on at its begin. With an index of 1 it is a Poisson process.
+
+    Args:
+        requests: Requests of each interval.
+        dispersion: Index of dispersion.
+        gaps: A uniform number for each request.
+        begins: A uniform number for each interval.
+    """
+    from scipy.special import gammaincinv
+
+    long = -np.log1p(-gaps) if dispersion == 1.0 else gammaincinv(1.0 / dispersion, gaps)
+    sums = np.cumsum(np.maximum(long, 1e-300))
+    last = np.cumsum(requests) - 1
+    before = np.concatenate(([0.0], sums[last[:-1]]))
+    first = sums[np.concatenate(([0], last[:-1] + 1))] - before
+    total = np.maximum(sums[last] - before, 1e-300)
+    return np.asarray((sums - np.repeat(before + (1.0 - begins) * first, requests)) / np.repeat(total, requests)).clip(
+        0, 1
+    )
+
+
+def _placing(known: Around, scale_s: float) -> tuple[NDArray[np.float32], Floats, Floats]:
     """The same of few of them, in columns; ``scale_s`` goes with ``SHAPE``."""
     requests, length_s, before, before_s, after, after_s, in_flight, lasting_s = known
     left, right = (
@@ -164,7 +233,7 @@ def _placing(known: Around, scale_s: float) -> Placing:
     log_chance += np.where(np.isfinite(in_flight) & (share < 1.0), seen, 0.0)
     chance = CHANCE * np.exp(log_chance - log_chance.max(axis=1, keepdims=True))
     cumulated = np.cumsum(chance / chance.sum(axis=1, keepdims=True), axis=1)
-    return Placing(cumulated.astype(np.float32), left[:, 0], right[:, 0])
+    return cumulated.astype(np.float32), left[:, 0], right[:, 0]
 
 
 def _masses(left: Floats, right: Floats, profile: Ints) -> tuple[Floats, Floats]:

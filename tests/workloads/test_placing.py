@@ -7,6 +7,7 @@ import pytest
 
 from kpasim.records.prometheus.passages import traffic
 from kpasim.workloads.observed import counts, placing_of
+from kpasim.workloads.placing import DISPERSIONS, spaced
 from tests import observing
 
 DRAWS = 200
@@ -28,7 +29,8 @@ def drawn_s(begins_s: np.ndarray, lasting_s: float = LASTING_S) -> list[np.ndarr
     known, profiles, random = counts(found), placing_of(found), np.random.default_rng(5)
     draws = []
     for _ in range(DRAWS):
-        even = np.concatenate([np.sort(random.random(count)) for count in known.requests])
+        uniform = random.random(int(known.requests.sum())), random.random(len(known.requests))
+        even = spaced(known.requests, profiles.dispersion(random.random()), *uniform)
         share = profiles.shares(even, known.requests, known.slot, random.random(len(profiles.left)))
         assert np.all((share >= 0.0) & (share <= 1.0))
         begin_s, length_s = (np.repeat(one, known.requests) for one in (known.begin_s, known.end_s - known.begin_s))
@@ -65,7 +67,7 @@ def test_a_burst_alone_may_be_short_and_ends_before_the_scrape_that_sees_nothing
     spans_s = np.array([np.ptp(draw) for draw in draws])
     assert np.median(spans_s) < 40.0
     assert np.quantile(spans_s, 0.1) < 20.0
-    assert np.mean([draw[-1] < 239.5 for draw in draws]) > 0.8
+    assert np.mean([draw[-1] < 239.5 for draw in draws]) > 0.7  # 0.07 at an even rate.
 
 
 def test_requests_in_flight_at_a_scrape_came_shortly_before():
@@ -104,3 +106,42 @@ def test_draws_hold_what_loads_of_random_steps_did():
     held = np.mean([(place >= 0.05) & (place <= 0.95) for place in places])
     assert len(places) > 200
     assert 0.85 <= held <= 0.97
+
+
+def dispersed(begins_s: np.ndarray, step_s: float) -> np.ndarray:
+    """Chances of ``DISPERSIONS`` that scrapes at such a distance give."""
+    parts = observing.activator(begins_s, begins_s + LASTING_S, np.arange(7.0, 700.0, step_s))
+    profiles = placing_of(traffic(observing.observation(parts, 700.0, step_s)))
+    return np.diff(profiles.dispersions, prepend=0.0)
+
+
+@pytest.mark.parametrize("step_s", [5.0, 15.0, 30.0, 60.0])
+def test_requests_at_equal_distances_are_drawn_so(step_s: float):
+    """Three in two seconds; and eight clients that wait for responses of 2 s, give or take a fifth."""
+    assert dispersed(np.arange(0.0, 700.0, 2 / 3), step_s)[DISPERSIONS <= 0.25].sum() > 0.9
+    random = np.random.default_rng(8)
+    closed_s = np.sort(np.cumsum(random.gamma(25.0, 2.0 / 25.0, (8, 400)), axis=1).ravel())
+    assert dispersed(closed_s[closed_s < 690.0], step_s)[DISPERSIONS <= 0.5].sum() > 0.9
+
+
+@pytest.mark.parametrize("step_s", [5.0, 15.0, 30.0, 60.0])
+def test_a_poisson_process_is_not_taken_for_a_clock(step_s: float):
+    """Ten of them, one request a second; also where the rate changes."""
+    chances = [dispersed(poisson([(1.0, 0.0, 700.0)], seed), step_s)[:2].sum() for seed in range(10)]
+    assert np.mean(chances) > 0.8
+    steps = [(1.0, 0.0, 200.0), (4.0, 200.0, 420.0), (2.0, 420.0, 700.0)]
+    chances = [dispersed(poisson(steps, seed), step_s)[:2].sum() for seed in range(10)]
+    assert np.mean(chances) > 0.8
+
+
+@pytest.mark.parametrize(("dispersion", "most"), [(1.0, 1.3), (0.25, 0.4), (1 / 32, 0.1)])
+def test_gaps_have_the_dispersion_asked_for(dispersion: float, most: float):
+    """Counts of tenths of an interval of 200 requests."""
+    random = np.random.default_rng(9)
+    requests = np.full(400, 200)
+    share = spaced(requests, dispersion, random.random(80_000), random.random(400)).reshape(400, 200)
+    assert np.all(np.diff(share, axis=1) >= 0.0)
+    counts_of_tenths = np.stack([np.histogram(row, 10, (0.0, 1.0))[0] for row in share])
+    found = counts_of_tenths.var() / counts_of_tenths.mean()
+    assert 0.7 * dispersion < found < most
+    assert counts_of_tenths.mean(axis=0) == pytest.approx(np.full(10, 20.0), abs=0.8)
