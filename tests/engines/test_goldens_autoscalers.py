@@ -364,7 +364,7 @@ def test_keda_lets_nothing_go_before_a_load_that_waits_for_warm_pods(play: Play)
     assert [100.0] == story.pods(out.READY)
 
 
-@pytest.mark.parametrize("failure", [0.3, 0.7])
+@pytest.mark.parametrize("failure", [0.7, 0.8])
 def test_each_query_fails_by_itself(play: Play, failure: float) -> None:
     """4 requests are scraped at 33 s; the first tick from 45 s on whose query succeeds asks for 4 pods.
 
@@ -397,6 +397,16 @@ def test_cpu_of_a_pod_that_starts_does_not_count(play: Play) -> None:
     params = until(1000.0, 9, **CPU)
     story = scaled(play, params, *[890.0] * 9, stages_s=(60.0,), stage_times_s=[(0.0,)])
     assert [(0.0, 1), (930.0, 2)] == [change for change in story.replicas if change[0] < 990.0]
+
+
+def test_cpu_counts_once_its_window_began_after_the_pod_was_ready(play: Play) -> None:
+    """The second pod, ready at 979 s and busy at once, counts with the scrape of 1008 s, not with that of 993 s.
+
+    Both are then at 100 %, so 3 pods at the tick of 1020 s.
+    """
+    params = until(1030.0, 30, **CPU)
+    story = scaled(play, params, *[890.0] * 9, *[979.5] * 21, stages_s=(49.0,), stage_times_s=[(0.0,)])
+    assert [(0.0, 1), (930.0, 2), (1020.0, 3)] == story.replicas
 
 
 def test_the_hpa_class_serves_directly(play: Play) -> None:
