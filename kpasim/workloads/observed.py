@@ -92,13 +92,10 @@ def _of_passage(passage: Passage) -> tuple[Floats, Floats, Floats]:
     if passage.began is None:
         mean_s = passage.latency_s / np.maximum(1.0, passage.ended)
         return passage.begin_s - mean_s, passage.end_s - mean_s, passage.ended
-    # A request within milliseconds of a scrape may be missing in one interval and show in the next.
-    began = passage.began.copy()
-    for place in np.flatnonzero(began < 0):
-        if place + 1 < len(began):
-            began[place + 1] += began[place]
-        began[place] = 0.0
-    return passage.begin_s, passage.end_s, np.maximum(began, 0.0)
+    # A request within milliseconds of a scrape may be missing in one interval and show in the next, and all in flight
+    # while their gauge has no value: what is missing is owed, until as many more have begun.
+    sent = np.maximum.accumulate(np.cumsum(passage.began)).clip(0.0)
+    return passage.begin_s, passage.end_s, np.diff(sent, prepend=0.0)
 
 
 def counts_of(workload: Observed) -> Counts:

@@ -44,6 +44,18 @@ def test_arrivals_of_an_interval_are_ends_and_the_change_of_requests_in_flight()
     assert kept(np.sort(ENDS_S), edges) == passage.ended.tolist()
 
 
+def test_requests_in_flight_without_a_value_do_not_begin_again():
+    """Where the gauges are NaN for some scrapes, no request counts twice when they are known again."""
+    parts = [
+        replace(one, values=np.where((one.times_s > observing.BEGIN_S + 100) & (one.times_s < observing.BEGIN_S + 150),
+                                     np.nan, one.values)) if one.metric.startswith("kn_revision_request") else one
+        for one in observing.activator(BEGINS_S, ENDS_S, SCRAPES_S)
+    ]  # fmt: skip
+    found = traffic(observing.observation(parts, 390.0, 15.0))
+    assert found.passages[0].began.min() < 0
+    assert len(BEGINS_S) == counts(found).requests.sum()
+
+
 def test_activators_count_by_themselves():
     """Two activators, scraped at different times: each request is in the interval of its own activator."""
     first = RNG.random(400) < 0.4
