@@ -18,7 +18,6 @@ class Bill:
 
     Attributes:
         per_pod_hour: Price of one pod for one hour, the dearest instance type that it may get.
-        currency: Its currency.
         expected: Amount for the pod-seconds that the prediction expects (the upper end of its interval) and for the
             start before the load.
         at_most: Amount if ``max-scale`` pods stay until every deadline has passed; None without a ``max-scale``.

@@ -25,8 +25,6 @@ class Leftover:
     """A Service or InferenceService that a run left.
 
     Attributes:
-        deployed: The object.
-        run: The run's id.
         adopted: Whether the run adopted it, so that it is put back, not deleted.
         created: When, as Kubernetes writes it.
     """

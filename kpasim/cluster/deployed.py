@@ -38,7 +38,6 @@ class Deployed:
     Attributes:
         resource: Its kind: Knative's Service or KServe's InferenceService.
         namespace: Where.
-        name: Its name.
         service: Name of the Knative Service whose pods serve: its own, or the one that KServe makes of its predictor.
     """
 

@@ -56,11 +56,7 @@ class ExpiredError(ClusterError):
 
 
 class RefusedError(ClusterError):
-    """The cluster refused the object: a webhook, a quota, a bad field.
-
-    Attributes:
-        code: HTTP status.
-    """
+    """The cluster refused the object: a webhook, a quota, a bad field; ``code`` is the HTTP status."""
 
     def __init__(self, message: str, code: int = 0) -> None:
         self.code = code

@@ -61,10 +61,7 @@ class Plan:
         manifest: The Service or InferenceService as its author wrote it.
         timeout_s: The manifest's ``timeoutSeconds``: how long a pod may take to go.
         stable_window_s: Of the revision, with the grace period: how long scaling down takes to begin.
-        grace_s: Scale-to-zero grace period.
         min_scale: Pods that never go.
-        gpus_per_pod: GPUs a pod asks for.
-        bill: What the run may cost.
         spent_pod_s: Pod-seconds that were paid for before, by the same bill.
         run_id: Its id, the value of its label.
     """

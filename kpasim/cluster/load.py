@@ -85,9 +85,6 @@ class Target:
     """Where requests go and what they carry.
 
     Attributes:
-        url: The whole URL.
-        method: HTTP method.
-        headers: Headers of every request.
         host: ``Host`` header (and TLS server name), for a service behind a gateway's address; ``None`` for the URL's.
         bodies: Bodies, dealt out in turn by the request's number; empty for requests without one.
         timeout_s: When a client gives up, sending and receiving included [s]; 0 for never.

@@ -30,7 +30,6 @@ class Resource:
 
     Attributes:
         group: API group, empty for the core one.
-        version: API version.
         plural: The name in URLs and in RBAC.
         kind: The name in manifests.
         namespaced: Whether its objects live in namespaces.

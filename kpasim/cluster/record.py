@@ -111,8 +111,6 @@ class Recorder:
     """Follows the watches of one Service; safe to use from several threads.
 
     Attributes:
-        clock: The server's clock.
-        now: The local clock.
         pods: Pods by uid.
         events: Kubernetes events, in the order in which they arrived.
         full: Whether something was left out because there was too much of it.

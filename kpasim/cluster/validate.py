@@ -69,10 +69,8 @@ class Request:
     """What each request of the load is.
 
     Attributes:
-        path: Path of the URL.
         body: Body; None for a GET.
         method: HTTP method; None for POST with a body and GET without.
-        headers: Further headers.
     """
 
     path: str = "/"
@@ -94,13 +92,11 @@ class Settings:
 
     Attributes:
         target: ``local``, or a context of the kubeconfig; None for the current one.
-        kubeconfig: File instead of the usual one.
         namespace: Where; the context's own where None.
         image: Image instead of the manifest's.
         gateway: Which gateway requests come through.
         url: Where requests are sent instead.
         host: ``Host`` header instead of the Service's own.
-        request: What each request is.
         calibrate: Whether to calibrate first; the experiment's own model counts where not.
         solo_requests: Least requests of the calibration where they take less than a second: two a second for a minute,
             so that they meet what the machine does from time to time, as a load does. Five where they take longer.
@@ -110,8 +106,6 @@ class Settings:
         keep: Whether to leave the Service where it is.
         adopt: Whether to run with a Service that is there already.
         dry_run: Whether to only look, ask and estimate.
-        max_cost: Most that the run may cost.
-        waits: Deadlines.
         patience: Deadlines of single calls.
         images: What the local cluster runs for further images.
     """

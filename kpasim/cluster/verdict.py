@@ -35,10 +35,8 @@ class Row:
     """One metric of a comparison.
 
     Attributes:
-        metric: Its name.
         predicted: Median of the prediction.
         interval: 90 % interval of the prediction, None where there is none.
-        measured: What was measured.
         tolerance: How far the two may be apart, as the experiment writes it; empty where it says nothing.
         within: Whether they are near enough; None where the experiment says nothing.
     """
@@ -77,7 +75,6 @@ class Report:
     Attributes:
         folder: The measured run folder; ``prediction`` in it is the predicted one. None after a dry run.
         rows: Prediction beside measurement.
-        seconds: How long it took.
         failures: Failed requests by kind, likewise; empty where none failed and none was predicted to.
         not_judged: Why nothing can be judged, empty where it can.
         failed: Requests that failed in the measurement, by status or by what the client saw instead.

@@ -60,7 +60,6 @@ class Settings(NamedTuple):
         idle_replicas: ``idleReplicaCount``, ``NO_COUNT`` when not given.
         cooldown_ns: ``cooldownPeriod``.
         initial_cooldown_ns: ``initialCooldownPeriod``.
-        created_s: Time of creation, whole seconds.
         failure_threshold: ``fallback.failureThreshold``, ``NO_COUNT`` without a fallback.
         fallback_replicas: ``fallback.replicas``.
         fallback_behavior: Code of ``fallback.behavior``.

@@ -32,8 +32,6 @@ class Settings(NamedTuple):
     """Ray's ``AutoscalingConfig``, complete.
 
     Attributes:
-        min_replicas: Least replicas.
-        max_replicas: Most replicas.
         target_ongoing_requests: Requests that one replica is to have, running or waiting.
         upscale_delay_ns: How long more replicas must be wanted.
         downscale_delay_ns: How long fewer must be wanted.

@@ -257,7 +257,6 @@ class Reconciled(NamedTuple):
         offered: Asynchronous activator probes started, see ``decide``.
         mode: Mode the ServerlessService is asked for.
         active: Status of the condition Active.
-        reason: Its reason.
         initialized: Whether the condition ScaleTargetInitialized is true.
         desired: Desired scale that the status shows.
     """

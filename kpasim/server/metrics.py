@@ -37,7 +37,6 @@ class Metrics:
 
     Attributes:
         responses: Answers to txt2img requests by status; 499 stands for a client that left.
-        images: Images made.
         service: Time from the start of generation to its end [s], successful requests only.
         queue: Time from admission to the start of generation [s], the same requests.
     """

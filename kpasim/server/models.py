@@ -36,7 +36,6 @@ class Job:
     """One request on its way through the pipeline.
 
     Attributes:
-        request: What was asked for.
         sampler: The sampler it names.
         schedule: The noise schedule it names.
         seeds: Seed of each image.

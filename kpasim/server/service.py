@@ -56,7 +56,6 @@ class Service:
     Attributes:
         settings: What the operator chose.
         admission: Who runs and who waits.
-        metrics: What was counted.
         stages_s: Stages of the process's start and their durations [s].
         ready: Whether the model is loaded and warmed up.
         failure: Why it could not be loaded, if so.

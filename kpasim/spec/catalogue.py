@@ -29,10 +29,8 @@ class Entry:
         name: ``sdxl@a10g``.
         workload: Short name of the model and the request.
         title: The model and the request in words.
-        gpu: The GPU.
         time_s: Service time of a request that has the GPU to itself [s]; None where the model does not fit into it.
         kind: Where the time comes from: ``measured``, ``published`` or ``estimated``; empty where there is none.
-        source: Its source.
         date: Date of the source, empty where it says none.
         how: How the time follows from the source.
         weights_gb: Size of the weights [GB].

@@ -95,9 +95,6 @@ class ConfigMap(NamedTuple):
 
     Attributes:
         name: Such as `config-autoscaler`.
-        data: Its data.
-        annotations: Its annotations.
-        document: The document that holds it.
         prefix: Where in the document the data stand.
     """
 
@@ -177,7 +174,6 @@ class ClusterFiles(NamedTuple):
 
     Attributes:
         maps: The ConfigMaps that matter, by name; ServingRuntimes are in KServe's.
-        objects: All objects of the files.
     """
 
     maps: dict[str, ConfigMap]

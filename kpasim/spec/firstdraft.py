@@ -42,14 +42,9 @@ class Draft:
     """The choices.
 
     Attributes:
-        manifest: File of the manifest.
         service_time: ``service-time`` of the model.
-        service_source: Where it comes from.
-        workload: The load.
         cold_start: ``cold-start`` of the model.
-        cold_source: Where it comes from.
         instance: Instance type and its price, as ``cluster.instance-types`` has them.
-        price_source: Where the price comes from.
         provisional: Whether service time or cold start are not the user's own.
     """
 

@@ -132,7 +132,6 @@ class Key:
 
     Attributes:
         path: As `--set` takes it; `NAME` stands for the name of a list's member.
-        meaning: Meaning of the setting.
         takes: Type, unit and bounds.
         default: What holds when it is not given.
         of: The kind of mapping it belongs to, where the path alone does not tell (`poisson`, `lognormal`).

@@ -82,8 +82,6 @@ class InferenceService:
     """An InferenceService as its author wrote it, and the Knative Service that KServe makes of its predictor.
 
     Attributes:
-        data: The InferenceService.
-        service: The Knative Service.
         origins: Where a place of the Knative Service comes from, in the InferenceService.
         faults: What KServe refuses: places of the InferenceService, and why.
         dropped: Annotations that KServe drops, as places of the InferenceService.

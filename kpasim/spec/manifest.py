@@ -91,7 +91,6 @@ class ServiceManifest:
     """A Knative Service as its author wrote it, and what follows from it.
 
     Attributes:
-        name: `metadata.name`.
         namespace: `metadata.namespace`, `default` where not given.
         annotations: Annotations of the revision template.
         metadata_annotations: Annotations of the Service itself.

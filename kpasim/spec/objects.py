@@ -20,8 +20,6 @@ class Object(NamedTuple):
     """A Kubernetes object, and where it stands.
 
     Attributes:
-        data: The object.
-        document: Its document.
         prefix: Where in the document it stands: empty, or an item of a List.
     """
 

@@ -56,7 +56,6 @@ class Access(NamedTuple):
     """One thing that an account asked to do.
 
     Attributes:
-        verb: Kubernetes' verb.
         group: API group, empty for the core one.
         resource: Plural, with the subresource (``pods/proxy``).
         namespace: Empty for the whole cluster.
@@ -87,8 +86,6 @@ class ApiServer:
     """Serves a store. Its one account may do everything; a subclass may refuse or spoil requests.
 
     Attributes:
-        token: The account's bearer token.
-        admissions: Webhooks by kind.
         deletions: Called instead of a deletion, by kind, with namespace and name.
         ports: Ports of pods that can be reached through the API, by namespace, pod and port.
     """

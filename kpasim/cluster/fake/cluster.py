@@ -34,7 +34,6 @@ class Options:
 
     Attributes:
         images: What is run for each container image.
-        config_autoscaler: Data of the ConfigMap.
         speed: How much faster than the machine's clock Knative's clocks run.
         gpus: GPUs of the one node.
     """
@@ -62,9 +61,6 @@ class FakeCluster:
 
     Attributes:
         kubeconfig: File that leads an adapter to it; its context is ``CONTEXT``.
-        server: Its API.
-        store: Its objects.
-        node: Its one node.
         gateway_url: Where its Services answer.
     """
 

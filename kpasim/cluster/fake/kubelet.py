@@ -40,7 +40,6 @@ class Image:
 
     Attributes:
         command: Program and arguments; ``{host}`` and ``{port}`` are replaced. The manifest's ``args`` follow.
-        pull_s: Time its pull takes.
         fails: Why it cannot be pulled, empty where it can.
     """
 
@@ -56,8 +55,6 @@ class Probe:
     Attributes:
         path: Path of an HTTP GET; empty for a TCP connect.
         period_s: Between two probes; 0 is Knative's aggressive default.
-        timeout_s: Of one.
-        initial_delay_s: Before the kubelet's first.
         successes: In a row before the pod is ready.
         failures: In a row before it no longer is.
     """
@@ -179,15 +176,10 @@ class Pod:
     """One pod.
 
     Attributes:
-        name: Its name.
         address: Host and port of its process.
-        proxy: Its queue-proxy.
         scheduled: Whether it has a place on the node.
         ready: Kubernetes Ready.
         usable: Whether the activator's probe has found it.
-        going: Whether it was asked to go.
-        created_ns: When it was created.
-        ready_since_ns: Since when it has been ready.
         uid: Random identity that breaks ties between pods.
     """
 

@@ -46,7 +46,6 @@ class Fault:
 
     Attributes:
         rule: A key of `RULES`.
-        place: The field.
         message: What is wrong, and what would be right.
         feature: The key of `config-features` that would allow it, empty where none does.
     """
