@@ -1,4 +1,4 @@
-"""Spreading work over processes here, or over Dask or Ray elsewhere: the same code through joblib."""
+"""Spreading work over processes here, or over Dask or Ray elsewhere: through joblib but for Ray."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ AHEAD = 2
 interrupt that finds it unsettles."""
 WORK = "import kpasim.studies.sweep"
 """What a worker must be able to do."""
-WAVE = 8
-"""Jobs of each worker at a time where results come in lists."""
 
 _ENDED = {
     "BrokenProcessPool", "TerminatedWorkerError", "KilledWorker", "WorkerCrashedError", "ActorDiedError",
@@ -66,11 +64,11 @@ def spread(
     with ExitStack() as stack:
         stack.enter_context(_said_in_a_line(backend))
         settings = stack.enter_context(_BACKENDS[backend](address, count))
+        if backend == "ray":
+            yield from _by_ray(task, jobs)
+            return
         with joblib.parallel_config(**settings):
             calls = [joblib.delayed(task)(job) for job in jobs]
-            if backend == "ray":
-                yield from _in_waves(calls)
-                return
             parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=f"{AHEAD} * n_jobs")
             with _interrupted_afterwards():
                 results = parallel(calls)
@@ -102,14 +100,27 @@ def _said_in_a_line(backend: Backend) -> Iterator[None]:
         raise RunError(message) from None
 
 
-def _in_waves(calls: Sequence[Any]) -> Iterator[Any]:
-    """Results of calls for a backend that hands back whole lists only: some for each worker at a time."""
-    import joblib
+def _by_ray(task: Callable[[_Job], _Done], jobs: Sequence[_Job]) -> Iterator[_Done]:
+    """Results of calls by Ray's own tasks: joblib's backend starts further processes, and waits for whole lists."""
+    import ray
 
-    with joblib.Parallel(batch_size=1) as parallel:
-        size = WAVE * joblib.effective_n_jobs(parallel.n_jobs)
-        for first in range(0, len(calls), size):
-            yield from parallel(calls[first : first + size])
+    call = ray.remote(max_retries=0)(task)
+    ahead, left = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1))), iter(jobs)
+    running: list[Any] = []
+    try:
+        while True:
+            running += [call.remote(job) for job in islice(left, ahead - len(running))]
+            if not running:
+                return
+            done, running = ray.wait(running)
+            try:
+                found = ray.get(done[0])
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            yield found
+    finally:
+        for one in running:
+            ray.cancel(one, force=True)
 
 
 class _Local(AbstractContextManager[dict[str, Any]]):
@@ -259,7 +270,6 @@ class _Ray(AbstractContextManager[dict[str, Any]]):
     def __init__(self, address: str | None, count: int) -> None:
         try:
             import ray
-            from ray.util.joblib import register_ray
         except ImportError:
             raise _missing("ray") from None
         self._ray = ray
@@ -272,10 +282,9 @@ class _Ray(AbstractContextManager[dict[str, Any]]):
                 if address:
                     raise RunError(f"--address {address}: no Ray cluster there ({error})") from None
                 raise RunError(f"--backend ray: no worker could be started here ({error})") from None
-        register_ray()
 
     def __enter__(self) -> dict[str, Any]:
-        return {"backend": "ray", "n_jobs": -1}
+        return {}
 
     def __exit__(self, *_: object) -> None:
         if self._started:
