@@ -25,9 +25,6 @@ SHORT_OF = {state.MORE_PODS: "pods", state.MORE_NODES: "nodes", state.MORE_REQUE
 FIRST_RING = 1024
 """Requests on their way at once that there are rows for at first where none is kept; a power of two."""
 
-
-SMALL = 1 << 14
-"""Events and requests up to which the arrays of a run are kept for the next one."""
 _kept = threading.local()
 
 
@@ -137,7 +134,7 @@ def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False)
             del arrays
             arrays = Arrays(params, one, capacity, statistics_only=statistics_only)
         yield arrays, total
-    if not statistics_only and arrays.rows["events"] + arrays.rows["requests"] <= SMALL:
+    if not statistics_only and arrays.is_small:
         _kept.arrays = arrays
 
 

@@ -50,7 +50,8 @@ def _constants(kind: type[Any], prefix: str) -> dict[str, Field]:
 
 _TABLES = ("service", "pod", "node", "up_policies", "down_policies", "schedule", "restarts", "silences")
 """Draws and settings with a row for each thing and several columns."""
-CONSTANTS = {**_constants(Params, "params"), **_constants(Draws, "draws"), **_constants(Supply, "supply")}
+_PARTS: dict[str, type[Any]] = {"params": Params, "draws": Draws, "supply": Supply}
+CONSTANTS = {name: field for part, kind in _PARTS.items() for name, field in _constants(kind, part).items()}
 """What does not change while the loop runs, by its path in a ``Simulation``."""
 ALL = {**FIELDS, **CONSTANTS}
 
@@ -65,6 +66,13 @@ def _places() -> tuple[dict[str, int], int]:
 
 PLACES, SIZE = _places()
 """Where each name begins in the words, and how many words there are."""
+
+
+_FIRST = {part: PLACES[f"{part}.{kind._fields[0]}"] for part, kind in _PARTS.items()}
+SMALL = 1 << 14
+"""Rows of events and requests up to which the arrays of a run are kept for the next."""
+MOST_GIVEN = 1 << 20
+"""The same rows, of all draws whose places are kept at a time."""
 
 
 class Arrays:
@@ -84,6 +92,7 @@ class Arrays:
                 first, dtype = PLACES[name], dtype_of(field.kind)
                 setattr(self, name, self.words[first : first + dtype.itemsize // 8].view(dtype))
         self.rows: dict[str, int] = {}
+        self._given: dict[int, tuple[Draws, Draws, list[int]]] = {}
         self.take(params, draws, capacity)
 
     def take(self, params: Params, draws: Draws, capacity: Capacity) -> None:
@@ -96,16 +105,34 @@ class Arrays:
                 self.put(name, np.empty(state.shape(field, rows), dtype_of(field.kind)))
         self.rows, self.params = rows, params
         self._settings = _plain(params)
-        self._write("params", self._settings)
+        self._write("params", _words(self._settings))
         self.give(draws)
         self.write("recorder", state.Recorder(statistics_only=self._statistics_only))
         self.write("ingress", state.Ingress(age_mask=rows["age"] - 1))
 
     def give(self, draws: Draws, supply: Supply | None = None) -> None:
         """Take random numbers; all requests are supplied where nothing else is said."""
-        self.draws = _plain(draws)
-        self._write("draws", self.draws)
-        self._write("supply", supply or Supply(len(draws.sent), 1, 0, 0))
+        # The settings of a sweep are given the same draws, each in turn; a draw that is kept keeps its id.
+        given = self._given.get(id(draws))
+        if given is None:
+            plain = _plain(draws)
+            given = draws, plain, _words(plain)
+            if (len(self._given) + 1) * self._size > MOST_GIVEN:
+                self._given.clear()
+            if self._size <= MOST_GIVEN:
+                self._given[id(draws)] = given
+        _, self.draws, words = given
+        self._write("draws", words)
+        self._write("supply", _words(supply or Supply(len(draws.sent), 1, 0, 0)))
+
+    @property
+    def is_small(self) -> bool:
+        """Whether they are worth keeping for the next run: making them takes longer than a replication."""
+        return self._size <= SMALL
+
+    @property
+    def _size(self) -> int:
+        return self.rows["events"] + self.rows["requests"]
 
     def put(self, name: str, array: NDArray[Any]) -> None:
         """Let a name stand for an array."""
@@ -121,15 +148,9 @@ class Arrays:
         """Make the entity that there is one of what ``entity`` is."""
         getattr(self, name)[0] = tuple(getattr(entity, one.name) for one in fields_of(entity))  # type: ignore[arg-type]
 
-    def _write(self, part: str, settings: Any) -> None:
+    def _write(self, part: str, words: list[int]) -> None:
         """Tell compiled code of numbers and arrays that stay as they are while it runs."""
-        first = PLACES[f"{part}.{settings._fields[0]}"]
-        words: list[int] = []
-        for value in settings:
-            if isinstance(value, np.ndarray):
-                words += _where(value)
-            else:
-                words += (int(np.float64(value).view(np.int64)) if isinstance(value, float) else value, 0, 0)
+        first = _FIRST[part]
         self.words[first : first + len(words)] = words
 
     def __getattr__(self, name: str) -> Any:  # what ``put`` sets
@@ -141,6 +162,17 @@ def _where(array: NDArray[Any]) -> tuple[int, int, int]:
     assert array.flags.c_contiguous
     rows, columns = array.shape if array.ndim == 2 else (len(array), 0)
     return array.ctypes.data, rows, columns
+
+
+def _words(settings: Any) -> list[int]:
+    """Numbers, and where arrays are, as compiled code knows them."""
+    words: list[int] = []
+    for value in settings:
+        if isinstance(value, np.ndarray):
+            words += _where(value)
+        else:
+            words += (int(np.float64(value).view(np.int64)) if isinstance(value, float) else value, 0, 0)
+    return words
 
 
 def _plain(settings: Any) -> Any:

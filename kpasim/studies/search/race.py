@@ -79,6 +79,8 @@ class Candidate:
         met: Whether each replication met the SLOs.
         missed: Distance of each replication from the SLOs, as a share of the limit; infinite where failures make it so.
         unanswered: Requests without a successful response in each replication.
+        cost: Mean cost.
+        share: Share of replications that met the SLOs.
     """
 
     place: Place
@@ -89,6 +91,14 @@ class Candidate:
     met: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
     missed: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     unanswered: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    cost: float = math.nan
+    share: float = math.nan
+
+    def show(self, **shown: NDArray[Any]) -> None:
+        """Take what all replications so far showed; its means are asked for in each comparison."""
+        for name, values in shown.items():
+            setattr(self, name, values)
+        self.cost, self.share = float(np.mean(self.costs)), float(np.mean(self.met))
 
     @property
     def count(self) -> int:
@@ -99,16 +109,6 @@ class Candidate:
     def changes(self) -> int:
         """How many settings differ from the experiment."""
         return len(self.settings)
-
-    @property
-    def cost(self) -> float:
-        """Mean cost."""
-        return float(np.mean(self.costs))
-
-    @property
-    def share(self) -> float:
-        """Share of replications that met the SLOs."""
-        return float(np.mean(self.met))
 
     @property
     def miss(self) -> float:
@@ -309,16 +309,17 @@ class Race:
                 continue
             twin = self._twin(each, count) if each.count >= TWINS else None
             if twin is not None:
-                for name in ("costs", "met", "missed", "unanswered"):
-                    setattr(each, name, getattr(twin, name)[:count])
+                each.show(**{name: getattr(twin, name)[:count] for name in ("costs", "met", "missed", "unanswered")})
                 continue
             figures = each.runner.slo_figures(range(each.count, count), threads=0)
             self.simulated += count - each.count
-            # What cannot be billed is never the cheapest.
-            each.costs = np.append(each.costs, np.nan_to_num(figures[self._cost_figure], nan=np.inf))
-            each.met = np.append(each.met, all_met(self._slos, figures))
-            each.missed = np.append(each.missed, worst_miss(self._slos, figures))
-            each.unanswered = np.append(each.unanswered, figures["requests"] - figures["ok"])
+            each.show(
+                # What cannot be billed is never the cheapest.
+                costs=np.append(each.costs, np.nan_to_num(figures[self._cost_figure], nan=np.inf)),
+                met=np.append(each.met, all_met(self._slos, figures)),
+                missed=np.append(each.missed, worst_miss(self._slos, figures)),
+                unanswered=np.append(each.unanswered, figures["requests"] - figures["ok"]),
+            )
         self._progress(self.simulated, sum(each.state == "open" for each in self.candidates.values()))
 
     def _twin(self, one: Candidate, count: int) -> Candidate | None:
