@@ -70,9 +70,9 @@ PLACES, SIZE = _places()
 
 _FIRST = {part: PLACES[f"{part}.{kind._fields[0]}"] for part, kind in _PARTS.items()}
 SMALL = 1 << 14
-"""Rows of events and requests up to which the arrays of a run are kept for the next."""
-MOST_GIVEN = 1 << 20
-"""The same rows, of all draws whose places are kept at a time."""
+"""Rows of events and requests up to which the arrays of a run are kept for the next, and numbers in draws likewise."""
+MOST_GIVEN = 256
+"""Draws whose places are kept at a time."""
 
 
 class Arrays:
@@ -117,9 +117,9 @@ class Arrays:
         if given is None:
             plain = _plain(draws)
             given = draws, plain, _words(plain)
-            if (len(self._given) + 1) * self._size > MOST_GIVEN:
-                self._given.clear()
-            if self._size <= MOST_GIVEN:
+            if supply is None and sum(np.size(value) for value in plain) <= SMALL:
+                if len(self._given) == MOST_GIVEN:
+                    self._given.clear()
                 self._given[id(draws)] = given
         _, self.draws, words = given
         self._write("draws", words)
@@ -128,11 +128,7 @@ class Arrays:
     @property
     def is_small(self) -> bool:
         """Whether they are worth keeping for the next run: making them takes longer than a replication."""
-        return self._size <= SMALL
-
-    @property
-    def _size(self) -> int:
-        return self.rows["events"] + self.rows["requests"]
+        return self.rows["events"] + self.rows["requests"] <= SMALL
 
     def put(self, name: str, array: NDArray[Any]) -> None:
         """Let a name stand for an array."""
