@@ -12,6 +12,7 @@ from kpasim.report.words import counted, load_words, number, seconds, span
 from kpasim.results.cost import PART_WORDS
 from kpasim.results.display import figure, figure_span, percent
 from kpasim.results.spans import machine_from
+from kpasim.spec.scaling import OTHERS
 
 if TYPE_CHECKING:
     from kpasim.results.tables import Tables
@@ -265,12 +266,14 @@ def _kinds(facts: Facts, errors: int) -> list[tuple[str, float]]:
     timeout = experiment.workload.timeout_s if experiment else 0.0
     whose = "hey's" if experiment and experiment.workload.kind == "hey" else "the client's"
     limit = f" ({_server_limit(experiment)})" if experiment else ""
+    of_another = experiment is not None and isinstance(experiment.scaling, OTHERS)
+    refused = "no pod was ready, or a queue was full" if of_another else "queue full"
     words = {
         "failed.client_timeout": f"timed out after {whose} {seconds(timeout)}"
         if timeout
         else "timed out at the client",
         "failed.502": "failed with status 502 (the pod stopped)",
-        "failed.503": "were refused with status 503 (queue full)",
+        "failed.503": f"were refused with status 503 ({refused})",
         "failed.504": f"failed with status 504{limit}",
         "failed.other": "failed with another status",
     }

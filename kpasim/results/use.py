@@ -12,6 +12,9 @@ from kpasim.results.spans import covered, machine_from, places, row_sums
 from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables
 
+REFUSED = 503
+"""Status of a request that finds no place in a queue, or no pod where nothing queues."""
+
 
 def use(tables: Tables, horizon_s: float) -> dict[str, float]:
     """The figures of `use_many` of one run."""
@@ -29,7 +32,8 @@ def use_many(tables: Tables, horizon_s: ArrayLike, stretch_s: tuple[float, float
 
     Returns:
         - ``cold_start_share``: share of requests that waited for a pod to start: the pod that served one became ready
-          after the request was sent, or none served it and no pod was ready when it was sent. ``NaN`` without requests.
+          after the request was sent, or none served it and no pod was ready when it was sent. A request that is refused
+          (status 503) does not wait. ``NaN`` without requests.
         - ``gpu_utilisation``: share of the time that pods had a machine, from the start of the load to the horizon or
           within the stretch, in which they were working on a request. ``NaN`` where no pod had a machine.
     """
@@ -43,7 +47,7 @@ def use_many(tables: Tables, horizon_s: ArrayLike, stretch_s: tuple[float, float
     ready_s = np.append(np.nan_to_num(pods["ready_s"].ravel(), nan=np.inf), np.inf)
     start_s = requests["start_s"]
     late = served & (ready_s[place] > start_s)
-    unserved = np.nonzero(sent & ~served)
+    unserved = np.nonzero(sent & ~served & (requests["status"] != REFUSED))
     late[unserved] = _ready_at(pods, unserved[0], start_s[unserved]) == 0
     with np.errstate(invalid="ignore", divide="ignore"):
         waited = late.sum(axis=1) / sent.sum(axis=1)

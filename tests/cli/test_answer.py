@@ -299,3 +299,15 @@ def test_a_price_that_the_user_did_not_give_is_marked(machine: dict[str, Any], m
     says = f"assumed: kpasim's price of {machine['name']}"
     assert (says in " ".join(done.stdout.split())) == marked
     assert (says in Elements(html.page_of(tmp_path / "out")).text) == marked
+
+
+def test_requests_that_no_pod_takes_are_refused_at_once_and_wait_for_no_cold_start(tmp_path: Path):
+    """KEDA without its HTTP add-on: nothing holds a request while the Deployment has no pod."""
+    keda = {"kind": "keda", "min-replica-count": 0}
+    data = experiment(
+        {"kind": "poisson", "rate": 1, "duration": "1m"}, {}, autoscaler=keda, start="zero", replications=2
+    )
+    done = run(written(tmp_path, data))
+
+    assert "were refused with status 503 (no pod was ready, or a queue was full)" in done.output
+    assert re.search(r"waited for a cold start +0 %", done.output)
