@@ -71,7 +71,7 @@ def front_chart(result: SweepResult, name: str) -> Chart:
         data.append(now | {"hovertemplate": f"as it is now<br>{hover}"})
     layout = layout_of(f"cost [{shown(result.cost_unit)}]", f"{name} latency [s]", None)
     for axis, values in (("xaxis", result.costs), ("yaxis", latencies)):
-        if not np.nanmin(values) > ZERO_ABOVE * np.nanmax(values):
+        if not np.nanmin(values, initial=np.inf) > ZERO_ABOVE * np.nanmax(values, initial=0.0):
             layout[axis]["rangemode"] = "tozero"
     if by_factors(latencies):
         low, high = np.log10([np.nanmin(latencies), np.nanmax(latencies)])

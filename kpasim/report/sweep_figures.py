@@ -114,7 +114,7 @@ def small_multiples(result: SweepResult, percentile: str | None = None) -> Figur
             means = [level[("cost", percentile)[row]] for level in effects[path]["levels"]]
             _draw_levels(axis, groups, values, means)
             _name_levels(axis, [value for value, _ in groups], NARROW)
-            axis.set_ylim(0, 1.08 * np.nanmax(values) or None)
+            axis.set_ylim(0, 1.08 * np.nanmax(values, initial=0.0) or None)
             axis.yaxis.set_major_formatter(_number)
             if column == 0:
                 axis.set_ylabel(title)
