@@ -66,7 +66,7 @@ class Row:
     good: bool
 
 
-def row(name: str, step_s: int, replications: int, place: Path) -> Row:
+def row(name: str, step_s: int, replications: int, within: str, place: Path) -> Row:
     """The backtest of a run at a scrape interval."""
     folder = prometheus_runs.folder(name)
     run, summary = (json.loads((folder / file).read_text()) for file in ("run.json", "summary.json"))
@@ -77,7 +77,7 @@ def row(name: str, step_s: int, replications: int, place: Path) -> Row:
     observation = observing.thinned(prometheus_runs.observation(name), STEPS[step_s])
     observed = place / f"{name}-{step_s}"
     observation.write(observed)
-    given = Given(str(folder / "service.yaml"), (str(path),), replications=replications)
+    given = Given(str(folder / "service.yaml"), (str(path),), within=within, replications=replications)
     try:
         prepared = prepare(observation, observed, given)
     except RunError:
@@ -136,10 +136,10 @@ def _exact_peak(figure: Figure) -> float:
     return float((np.median(figure.drawn) == figure.drawn).mean())
 
 
-def rows(step_s: int, replications: int) -> list[Row]:
+def rows(step_s: int, replications: int, within: str) -> list[Row]:
     """The backtests of all runs at a scrape interval."""
     with tempfile.TemporaryDirectory() as place:
-        return [row(name, step_s, replications, Path(place)) for name in prometheus_runs.names()]
+        return [row(name, step_s, replications, within, Path(place)) for name in prometheus_runs.names()]
 
 
 def overview(by_step: dict[int, list[Row]]) -> str:
@@ -235,12 +235,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="put the tables into docs/fidelity.md")
     parser.add_argument("-n", "--replications", type=int, default=REPLICATIONS)
+    parser.add_argument("--within", default="inferred", help="where within a scrape interval requests are sent")
     parser.add_argument("--days", type=float, help="only time the backtest of so many days at 20 requests a second")
     options = parser.parse_args()
     if options.days:
         print(long_window(options.days, options.replications))
         return
-    by_step = {step_s: rows(step_s, options.replications) for step_s in STEPS}
+    by_step = {step_s: rows(step_s, options.replications, options.within) for step_s in STEPS}
     text = "\n\n".join(
         [
             f"{len(prometheus_runs.names())} runs, {options.replications} replications of each.",

@@ -5,7 +5,7 @@ the load ended or began inside, and the number says about when. Where it stands 
 part of it. And requests in flight at its end came shortly before. Each possibility is a profile: the rate of the
 neighbour on the left until some time, another rate for a stretch, then that of the neighbour on the right. A profile is
 as likely as the counts and the requests in flight are under it (Bayes), and each replication draws one for each
-interval.
+interval. How often rates change at all, all intervals tell together.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ Ints = NDArray[np.int64]
 
 PLACES = 12
 """Parts of an interval at whose edges the rate may change."""
-CHANGE = 0.2
-"""Chance, before anything is known, that the rate changes within an interval. Assumed."""
+CHANGES = np.array([0.02, 0.1, 0.3])
+"""Chances that the rate changes within an interval, or between two, that are tried; equally likely before anything is
+known."""
 SHAPE = 0.5
 """Shape of the gamma distribution of rates before anything is known; its mean is the rate at which a
 request of the recording is sent on the mean."""
@@ -31,8 +32,6 @@ UNSURE = 0.02
 DISPERSIONS = 0.5 ** np.arange(6)
 """Indices of dispersion of counts that are tried: 1 of a Poisson process, less where clients wait for responses or for
 a clock."""
-CHANGES = np.array([0.02, 0.1, 0.3])
-"""Shares of intervals between which the rate changes that are tried with them."""
 POISSON = 0.5
 """Chance, before anything is known, that requests do not depend on each other. Assumed; the others share the rest."""
 EQUAL = 0.1
@@ -41,43 +40,39 @@ AT_ONCE = 4096
 """Intervals whose profiles are computed at a time."""
 
 
-def _profiles() -> tuple[Floats, Floats, Floats]:
-    """Begin and end of the stretch of each profile, as shares of the interval, and its chance.
+def _profiles() -> tuple[Floats, Floats, Floats, Ints]:
+    """Begin and end of the stretch of each profile, as shares of the interval, its chance within its group, and that.
 
-    The first four do not change: they have the rate of both neighbours, of that on the left, of that on the right, of
-    none. Then come those that change once from the rate on the left to that on the right, those that change once from
-    or to a rate of their own (and within a neighbour), and those that change twice.
+    The first four groups do not change: they have the rate of both neighbours, of that on the left, of that on the
+    right, of none. Then come those that change once from the rate on the left to that on the right, those that change
+    once from or to a rate of their own (and within a neighbour), and those that change twice.
     """
     edges = np.arange(PLACES + 1) / PLACES
     begins, ends = (places.ravel() for places in np.meshgrid(edges, edges, indexing="ij"))
     at_left, at_right = (begins == 0.0) & (ends > 0.0), (begins < 1.0) & (ends == 1.0)
     inside = (begins > 0.0) & (ends < 1.0)
-    even = 1.0 - CHANGE
-    groups = (
-        *(
-            (np.zeros(1), np.ones(1), share)
-            for share in (even**3, CHANGE * even**2, CHANGE * even**2, CHANGE**2 * even)
-        ),
-        *(
-            (begins[chosen], ends[chosen], share)
-            for chosen, share in (
-                (inside & (begins == ends), CHANGE * even**2),
-                (at_left ^ at_right, 2.0 * CHANGE**2 * even),
-                (inside & (begins < ends), CHANGE**2),
-            )
-        ),
-    )
-    begin, end = (np.concatenate([group[place] for group in groups]) for place in (0, 1))
+    even = [(np.zeros(1), np.ones(1))] * 4
+    changing = (inside & (begins == ends), at_left ^ at_right, inside & (begins < ends))
+    groups = (*even, *((begins[chosen], ends[chosen]) for chosen in changing))
     chances = []
-    for begins, ends, share in groups:
+    for low, high in groups:
         # Where nothing else is known, a stretch of any length is as likely on a logarithmic scale.
-        weight = 1.0 / np.where(begins < ends, ends - begins, 1.0)
-        chances.append(share * weight / weight.sum())
-    return begin, end, np.concatenate(chances)
+        weight = 1.0 / np.where(low < high, high - low, 1.0)
+        chances.append(weight / weight.sum())
+    begin, end = (np.concatenate([group[place] for group in groups]) for place in (0, 1))
+    return begin, end, np.concatenate(chances), np.repeat(np.arange(len(groups)), [len(one) for one in chances])
 
 
-BEGIN, END, CHANCE = _profiles()
+def _chances_of_groups(change: Floats) -> Floats:
+    """Chances of the groups of profiles, one row for each chance of a change."""
+    even = 1.0 - change
+    once, twice = change * even**2, change**2 * even
+    return np.stack((even**3, once, once, twice, once, 2.0 * twice, change**2), axis=1)
+
+
+BEGIN, END, CHANCE, GROUP = _profiles()
 IS_STEP = BEGIN == END
+OF_GROUPS = _chances_of_groups(CHANGES)
 
 
 class Around(NamedTuple):
@@ -157,8 +152,19 @@ def placing(known: Around) -> Placing:
         _placing(Around(*(values[place : place + AT_ONCE, np.newaxis] for values in known)), SHAPE / mean)
         for place in range(0, len(known.requests), AT_ONCE)
     ]
-    cumulated, left, right = zip(*parts, strict=True)
-    return Placing(np.concatenate(cumulated), np.concatenate(left), np.concatenate(right), _dispersions(known))
+    chance, left, right = (np.concatenate(one) for one in zip(*parts, strict=True))
+    chance *= _of_groups(chance)[GROUP]
+    cumulated = np.cumsum(chance, axis=1)
+    return Placing(cumulated / cumulated[:, -1:], left, right, _dispersions(known))
+
+
+def _of_groups(chance: NDArray[np.float32]) -> Floats:
+    """Chances of the groups of profiles, as all intervals tell together how often rates change."""
+    firsts = np.flatnonzero(np.diff(GROUP, prepend=-1))
+    # The likelihood of an interval is that of its neighbours' counts as well, so each count is there three times.
+    log_chance = np.log(np.add.reduceat(chance, firsts, axis=1) @ OF_GROUPS.T).sum(axis=0) / 3.0
+    weight = np.exp(log_chance - log_chance.max())
+    return np.asarray(weight / weight.sum() @ OF_GROUPS)
 
 
 def _dispersions(known: Around) -> Floats:
@@ -210,7 +216,10 @@ def spaced(requests: Ints, dispersion: float, gaps: Floats, begins: Floats) -> F
 
 
 def _placing(known: Around, scale_s: float) -> tuple[NDArray[np.float32], Floats, Floats]:
-    """The same of few of them, in columns; ``scale_s`` goes with ``SHAPE``."""
+    """Chances of profiles in their groups, times how likely they make what is known, of few intervals in columns.
+
+    ``scale_s`` goes with ``SHAPE``. Also the rates of the neighbours, see ``Placing``.
+    """
     requests, length_s, before, before_s, after, after_s, in_flight, lasting_s = known
     left, right = (
         (count + SHAPE) / (long_s + scale_s) * length_s / np.maximum(requests, 1.0)
@@ -232,8 +241,7 @@ def _placing(known: Around, scale_s: float) -> tuple[NDArray[np.float32], Floats
     # Requests that last longer than the interval may have been sent before it.
     log_chance += np.where(np.isfinite(in_flight) & (share < 1.0), seen, 0.0)
     chance = CHANCE * np.exp(log_chance - log_chance.max(axis=1, keepdims=True))
-    cumulated = np.cumsum(chance / chance.sum(axis=1, keepdims=True), axis=1)
-    return cumulated.astype(np.float32), left[:, 0], right[:, 0]
+    return chance.astype(np.float32), left[:, 0], right[:, 0]
 
 
 def _masses(left: Floats, right: Floats, profile: Ints) -> tuple[Floats, Floats]:
