@@ -131,9 +131,9 @@ def gap(one: Candidate, other: Candidate) -> Gap:
         return Gap(math.inf, math.inf, math.inf)
     n = min(one.count, other.count)
     pairs = one.costs[:n] - other.costs[:n]
-    scale = float(np.mean(other.costs[:n])) or 1.0
-    mean = float(np.mean(pairs)) / scale
-    half = _t(n) * float(np.std(pairs, ddof=1)) / math.sqrt(n) / abs(scale)
+    scale = float(other.costs[:n].mean()) or 1.0
+    mean = float(pairs.mean()) / scale
+    half = _t(n) * float(pairs.std(ddof=1)) / math.sqrt(n) / abs(scale)
     return Gap(mean - half, mean, mean + half)
 
 
@@ -320,7 +320,7 @@ class Race:
                 missed=np.append(each.missed, worst_miss(self._slos, figures)),
                 unanswered=np.append(each.unanswered, figures["requests"] - figures["ok"]),
             )
-        self._progress(self.simulated, sum(each.state == "open" for each in self.candidates.values()))
+        self._progress(self.simulated, [each.state for each in self.candidates.values()].count("open"))
 
     def _twin(self, one: Candidate, count: int) -> Candidate | None:
         """A candidate with more replications whose costs, answers and misses were the same as far as both went."""
