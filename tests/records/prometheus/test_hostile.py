@@ -60,18 +60,28 @@ class Answer(NamedTuple):
     status: int = 200
 
 
-@pytest.fixture
-def server() -> Iterator[tuple[str, list[Answer]]]:
-    """The URL of a server, and a list whose last answer it gives."""
-    answers: list[Answer] = []
+Asked = dict[str, list[str]]
+"""Parameters of a question."""
+Reply = tuple[int, bytes] | tuple[int, bytes, dict[str, str]]
+"""A status, a body, and headers where there are any but the length."""
+
+
+@contextlib.contextmanager
+def speaking(respond: Callable[[str, str, Asked], Reply]) -> Iterator[str]:
+    """The URL of a server that answers (method, path, parameters)."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
-            self.rfile.read(int(self.headers["Content-Length"]))
-            answer = answers[-1]
-            body = answer.series if self.path.endswith("/series") else answer.samples
-            self.send_response(answer.status)
-            for name, value in ({"Content-Length": f"{len(body)}"} | (answer.headers or {})).items():
+            self.reply("POST", self.rfile.read(int(self.headers["Content-Length"])).decode())
+
+        def do_GET(self):
+            self.reply("GET", self.path.partition("?")[2])
+
+        def reply(self, method: str, asked: str):
+            path, parameters = self.path.partition("?")[0], urllib.parse.parse_qs(asked)
+            status, body, *more = respond(method, path, parameters)
+            self.send_response(status)
+            for name, value in ({"Content-Length": f"{len(body)}"} | dict(*more)).items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
@@ -81,8 +91,21 @@ def server() -> Iterator[tuple[str, list[Answer]]]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as one:
         threading.Thread(target=one.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{one.server_port}", answers
+        yield f"http://127.0.0.1:{one.server_port}"
         one.shutdown()
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[Answer]]]:
+    """The URL of a server, and a list whose last answer it gives."""
+    answers: list[Answer] = []
+
+    def respond(_: str, path: str, __: Asked) -> Reply:
+        answer = answers[-1]
+        return answer.status, answer.series if path.endswith("/series") else answer.samples, answer.headers or {}
+
+    with speaking(respond) as url:
+        yield url, answers
 
 
 def observed(server: tuple[str, list[Answer]], answer: Answer, monkeypatch: pytest.MonkeyPatch) -> Observation:
@@ -150,37 +173,6 @@ def test_infinity_is_no_value(server, monkeypatch: pytest.MonkeyPatch):
     np.testing.assert_array_equal(series.values, [1, np.nan, 2, np.nan])
 
 
-Asked = dict[str, list[str]]
-"""Parameters of a question."""
-
-
-@contextlib.contextmanager
-def speaking(respond: Callable[[str, str, Asked], tuple[int, bytes]]) -> Iterator[str]:
-    """The URL of a server that answers (method, path, parameters) with a status and a body."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.reply("POST", self.rfile.read(int(self.headers["Content-Length"])).decode())
-
-        def do_GET(self):
-            self.reply("GET", self.path.partition("?")[2])
-
-        def reply(self, method: str, asked: str):
-            status, body = respond(method, self.path.partition("?")[0], urllib.parse.parse_qs(asked))
-            self.send_response(status)
-            self.send_header("Content-Length", f"{len(body)}")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as one:
-        threading.Thread(target=one.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{one.server_port}"
-        one.shutdown()
-
-
 def seen(url: str, length_s: float = 600) -> Observation:
     """The service's observation from a server."""
     return from_server(
@@ -203,7 +195,7 @@ def test_what_a_server_warns_of_is_noted():
     """Thanos is asked for whole answers, and what it says beside one is told."""
     asked: list[Asked] = []
 
-    def respond(_: str, path: str, parameters: Asked) -> tuple[int, bytes]:
+    def respond(_: str, path: str, parameters: Asked) -> Reply:
         asked.append(parameters)
         return 200, plain(path)[:-1] + b', "warnings": ["store 10.0.0.9:10901: \\u001b[31mrpc error"]}'
 
@@ -226,7 +218,7 @@ def test_windows_that_a_server_finds_too_long_are_split(error: str):
     """Questions about series as well as those about samples, whatever the server's words."""
     limit_s = 7000
 
-    def respond(_: str, path: str, asked: Asked) -> tuple[int, bytes]:
+    def respond(_: str, path: str, asked: Asked) -> Reply:
         length_s = float(asked["end"][0]) - float(asked["start"][0]) if "start" in asked else 0.0
         if "query" in asked and "[" in asked["query"][0]:
             length_s = float(asked["query"][0].rpartition("[")[2].rstrip("ms]")) / 1000
@@ -245,7 +237,7 @@ def test_services_of_like_names_come_first():
     """Of many services those are named whose names hold the one asked for."""
     there = [LABELS | {"kn_service_name": name} for name in (*(f"a{n}" for n in range(40)), "resnet-predictor")]
 
-    def respond(_: str, path: str, asked: Asked) -> tuple[int, bytes]:
+    def respond(_: str, path: str, asked: Asked) -> Reply:
         return 200, success([] if any("resnet" in one for one in asked["match[]"]) else there)
 
     with (
