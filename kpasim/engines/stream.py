@@ -22,7 +22,7 @@ from kpasim.engines.compiled import event_queue
 from kpasim.engines.compiled.arrays import Arrays
 from kpasim.engines.model import state, views
 from kpasim.engines.model.state import EventQueue, Supply
-from kpasim.engines.outcome import NODE_COLUMNS, POD_COLUMNS, CapacityExceeded, Counts
+from kpasim.engines.outcome import NODE_COLUMNS, POD_COLUMNS, Counts
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Ints, Params
 from kpasim.engines.podcount import PodCounter
 from kpasim.engines.sampling import Sampler
@@ -72,8 +72,6 @@ def larger(capacity: Capacity, fault: int) -> Capacity:
     """
     if fault == state.MORE_REQUESTS:
         return capacity._replace(requests=4 * capacity.requests)
-    if fault in compiled.SHORT_OF:
-        raise CapacityExceeded(compiled.SHORT_OF[fault])
     return compiled.larger_capacity(capacity, fault)
 
 

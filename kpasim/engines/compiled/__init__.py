@@ -45,7 +45,13 @@ def first_capacity(params: Params, draws: Draws) -> Capacity:
 
 
 def larger_capacity(capacity: Capacity, fault: int) -> Capacity:
-    """Twice the capacity for what was short."""
+    """Four times the capacity for what was short.
+
+    Raises:
+        CapacityExceeded: Only the caller can give it.
+    """
+    if fault in SHORT_OF:
+        raise CapacityExceeded(SHORT_OF[fault])
     if fault == state.MORE_TICKS:
         return capacity._replace(ticks=4 * capacity.ticks)
     if fault == state.MORE_SCALINGS:
@@ -127,8 +133,6 @@ def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False)
             full = statistics_only and capacity.requests < max(params.requests, len(one.sent))
             if fault == state.MORE_REQUESTS and full:
                 capacity = capacity._replace(requests=4 * capacity.requests)
-            elif fault in SHORT_OF:
-                raise CapacityExceeded(SHORT_OF[fault])
             else:
                 capacity = larger_capacity(capacity, fault)
             del arrays
