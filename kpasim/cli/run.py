@@ -306,7 +306,7 @@ def show(result: Result, judgements: Sequence[Judgement], *, explain: bool) -> N
     if explain:
         from kpasim.studies.explain import why
 
-        for text in why(tables, result.params):
+        for text in why(tables, result.params, result.experiment.scaling):
             say(Line("", text))
     found = answer.troubles(facts)
     first = answer.failures_come_first(facts)

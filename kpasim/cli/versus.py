@@ -31,9 +31,9 @@ MOST_REASONS = 6
     multiple=True,
     required=True,
     metavar="AUTOSCALER,...",
-    help="Autoscalers to compare with the experiment's own: hpa, keda, keda-http, schedule, spare:N, lookahead, ray, "
-    "kpa; a YAML file with an HPA, a ScaledObject, an InterceptorRoute or a section autoscaler; or FILE.py:FUNCTION. "
-    "Repeatable.",
+    help="Autoscalers to compare with the experiment's own: kinds such as hpa, keda, spare:N and ray (all: kpasim "
+    "explain autoscaler); a YAML file with an HPA, a ScaledObject, an InterceptorRoute or a section autoscaler; or "
+    "FILE.py:FUNCTION. Repeatable.",
 )
 @click.option(
     "--with-set",
@@ -148,7 +148,8 @@ def reasons(found: Versus, place: int) -> list[str]:
     """Why one autoscaler scaled, in a few sentences, of the run that the figure shows."""
     from kpasim.studies.explain import why
 
-    return why(found.shown[place], found.results[place].params)[:MOST_REASONS]
+    result = found.results[place]
+    return why(found.shown[place], result.params, result.experiment.scaling)[:MOST_REASONS]
 
 
 def _table(found: Versus) -> Any:

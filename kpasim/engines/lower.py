@@ -24,7 +24,7 @@ from kpasim.spec.autoscaler import RevisionSettings
 from kpasim.spec.cluster import Cluster
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.model import ServiceModel
-from kpasim.spec.scaling import OTHERS, Spare
+from kpasim.spec.scaling import Other, Spare
 from kpasim.spec.sharing import sharing
 from kpasim.spec.workload import Hey
 from kpasim.workloads.arrivals import most_arrivals
@@ -237,7 +237,7 @@ def more_requests(params: Params) -> Params:
 
 def _restarts(experiment: Experiment) -> of.Ints:
     restarts = experiment.cluster.autoscaler_restarts
-    if restarts and isinstance(experiment.scaling, OTHERS):
+    if restarts and isinstance(experiment.scaling, Other):
         message = "only Knative's autoscaler can restart (leave it out for others)"
         raise refused(experiment, "cluster.autoscaler-restarts", message)
     rows = [[nanoseconds(one.at_s), nanoseconds(one.at_s + one.back_after_s)] for one in restarts]

@@ -20,8 +20,8 @@ WARM, IDLED, ZERO = 0, 1, 2
 ROUND_ROBIN, LEAST_REQUEST, RANDOM = 0, 1, 2
 # session affinity
 NO_AFFINITY, UPSTREAM_AFFINITY, POD_AFFINITY = 0, 1, 2
-# what asks for pods
-KPA, HPA, KEDA, KEDA_HTTP, RAY_SERVE = range(5)
+# what asks for pods; those with a rule of their own go on in model/autoscaler.py
+KPA, HPA, KEDA, KEDA_HTTP = range(4)
 # what carries requests: Knative's activators and queue-proxies, a Service of Kubernetes, the interceptor of KEDA's HTTP
 # add-on, a handle of Ray Serve
 ACTIVATORS, SERVICE, INTERCEPTOR, ROUTER = range(4)

@@ -19,14 +19,14 @@ from kpasim.spec.experiment import Experiment
 from kpasim.spec.scalers import scaler_yaml
 from kpasim.spec.scaling import (
     DAY_S,
-    OTHERS,
+    Aim,
     Behavior,
     Deployed,
     Hpa,
     Keda,
     KedaHttp,
     Lookahead,
-    RayServe,
+    Other,
     Rule,
     ScaleDown,
     ScaleUp,
@@ -127,7 +127,6 @@ def _controller(scaling: Hpa | Keda | KedaHttp) -> dict[str, Any]:
     """The HPA: its behavior and its clock."""
     behavior = scaling.behavior or Behavior()
     up, down = behavior.scale_up, behavior.scale_down
-    window_s = down.stabilization_window_s if scaling.behavior else None
     return {
         "autoscaler": CODES[scaling.kind],
         "grace_period_ns": max(1, nanoseconds(scaling.termination_grace_period_s)),
@@ -136,7 +135,7 @@ def _controller(scaling: Hpa | Keda | KedaHttp) -> dict[str, Any]:
         "up_window_ns": nanoseconds(up.stabilization_window_s),
         "up_select": hpa.SELECT_POLICIES.index(up.select_policy),
         "up_policies": _rows(up),
-        "down_window_ns": nanoseconds(scaling.downscale_stabilization_s if window_s is None else window_s),
+        "down_window_ns": nanoseconds(scaling.down_window_s),
         "down_select": hpa.SELECT_POLICIES.index(down.select_policy),
         "down_policies": _rows(down),
         "tolerance_up": scaling.tolerance if up.tolerance is None else up.tolerance,
@@ -151,28 +150,22 @@ def _rows(direction: ScaleUp | ScaleDown) -> of.Ints:
     return np.array([row(rule) for rule in direction.policies], dtype=np.int64).reshape(-1, 3)
 
 
-def target_of(experiment: Experiment, metric: str, given: float | None, *, whole: bool = False) -> float:
+def target_of(experiment: Experiment, aim: Aim) -> float:
     """The target of a metric for each pod: as given, else that of the manifest.
 
     A target in requests in flight is one in requests per second divided by the mean service time (Little's law).
-
-    Args:
-        experiment: What is simulated.
-        metric: The autoscaler's metric.
-        given: The target that the autoscaler's settings give.
-        whole: Whether the autoscaler takes whole numbers from 1 only, as the HTTP add-on does.
     """
-    if whole:
-        return max(1, round(target_of(experiment, metric, given)))
-    if given is not None:
-        return given
-    if metric in {"utilization", "cpu"}:
+    if aim.whole:
+        return max(1, round(target_of(experiment, aim._replace(whole=False))))
+    if aim.target is not None:
+        return aim.target
+    if aim.metric in {"utilization", "cpu"}:
         return UTILIZATION_TARGET
     revision = experiment.revision
     service_time = experiment.model.service_time
     factors = [service_time.per_instance_type.get(name, 1.0) for name in instance_type_names(experiment)]
     mean_s = max(service_time.time.mean_s() * factors[0], 1e-9)
-    is_rate = metric != "concurrency"
+    is_rate = METRICS[aim.metric] == of.RATE
     if is_rate == (revision.metric == "rps"):
         return revision.target_value
     return revision.target_value / mean_s if is_rate else revision.target_value * mean_s
@@ -185,11 +178,9 @@ def written(experiment: Experiment) -> str:
     Knative's, is as it was but for the settings that were changed.
     """
     scaling = experiment.autoscaler
-    if not isinstance(scaling, OTHERS):
+    if not isinstance(scaling, Other):
         return experiment.service.to_yaml()
-    metric = "concurrency" if isinstance(scaling, RayServe) else scaling.metric
-    given = scaling.target_ongoing_requests if isinstance(scaling, RayServe) else scaling.target
-    return scaler_yaml(experiment, target_of(experiment, metric, given, whole=isinstance(scaling, KedaHttp)))
+    return scaler_yaml(experiment, target_of(experiment, scaling.aim))
 
 
 def _measured(experiment: Experiment, scaling: Hpa | Keda) -> dict[str, Any]:
@@ -200,7 +191,7 @@ def _measured(experiment: Experiment, scaling: Hpa | Keda) -> dict[str, Any]:
     return {
         "metric": METRICS[scaling.metric],
         "busy_cpu": scaling.cpu_when_busy,
-        "target_milli": max(1, round(target_of(experiment, scaling.metric, scaling.target) * 1000)),
+        "target_milli": max(1, round(target_of(experiment, scaling.aim) * 1000)),
         "scrape_ns": nanoseconds(scaling.scrape_interval_s),
         "window_scrapes": max(1, int(window_s / scaling.scrape_interval_s + 1e-9)),
         "adapter_ns": nanoseconds(scaling.adapter_delay_s),
@@ -209,13 +200,12 @@ def _measured(experiment: Experiment, scaling: Hpa | Keda) -> dict[str, Any]:
 
 def _keda_http(experiment: Experiment, scaling: KedaHttp, params: Params) -> dict[str, Any]:
     least, idle = scaling.min_replicas, scaling.idle_replicas
-    metric = "rps" if scaling.metric == "request-rate" else scaling.metric
     settles_s = max(scaling.scaledown_period_s, scaling.downscale_stabilization_s) + scaling.polling_interval_s
     return {
         "data_plane": of.INTERCEPTOR,
         "always_activator": 1,
-        "metric": METRICS[metric],
-        "target_milli": round(target_of(experiment, metric, scaling.target, whole=True) * 1000),
+        "metric": METRICS[scaling.metric],
+        "target_milli": round(target_of(experiment, scaling.aim) * 1000),
         "ring_window_ms": round(scaling.window_s * 1000),
         "ring_step_ms": round(scaling.granularity_s) * 1000,
         "queue_tick_ns": nanoseconds(scaling.queue_tick_s),
@@ -230,18 +220,17 @@ def _keda_http(experiment: Experiment, scaling: KedaHttp, params: Params) -> dic
 
 
 def _deployed(experiment: Experiment, scaling: Deployed, params: Params) -> dict[str, Any]:
-    pods = scaling.deployment(experiment.revision.max_scale)
-    metric = "concurrency" if pods.metric == "ongoing" else pods.metric
+    pods = scaling.deployment
     settings = {
         **_deployment(experiment, params),
-        **_bounds(params, pods.least, pods.least, pods.settles_s),
+        **_bounds(params, scaling.least, scaling.least, pods.settles_s),
         "autoscaler": CODES[experiment.scaling.kind],
         "data_plane": PLANES[pods.plane],
         "always_activator": int(pods.plane != "service"),
         "container_concurrency": pods.at_a_time,
-        "most": pods.most,
+        "most": scaling.max_of(experiment.revision.max_scale),
         "metric": METRICS[pods.metric],
-        "target_milli": max(1, round(target_of(experiment, metric, pods.target) * 1000)),
+        "target_milli": max(1, round(target_of(experiment, scaling.aim) * 1000)),
         "scrape_ns": nanoseconds(pods.scrape_s),
         "window_scrapes": max(1, int(pods.window_s / pods.scrape_s + 1e-9)),
         "grace_period_ns": max(1, nanoseconds(pods.grace_s)),
@@ -308,7 +297,7 @@ def _hpa(scaling: Hpa, params: Params) -> dict[str, Any]:
         "of_pods": of_pods,
         "is_average": int(scaling.target_type == "AverageValue"),
         "scale_to_zero": 1 - of_pods,
-        **_bounds(params, scaling.min_replicas, scaling.min_replicas, settles_s),
+        **_bounds(params, scaling.least, scaling.least, settles_s),
     }
 
 

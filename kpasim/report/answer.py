@@ -12,7 +12,7 @@ from kpasim.report.words import counted, load_words, number, seconds, span
 from kpasim.results.cost import PART_WORDS
 from kpasim.results.display import figure, figure_span, percent
 from kpasim.results.spans import machine_from
-from kpasim.spec.scaling import OTHERS
+from kpasim.spec.scaling import Other
 
 if TYPE_CHECKING:
     from kpasim.results.tables import Tables
@@ -266,7 +266,7 @@ def _kinds(facts: Facts, errors: int) -> list[tuple[str, float]]:
     timeout = experiment.workload.timeout_s if experiment else 0.0
     whose = "hey's" if experiment and experiment.workload.kind == "hey" else "the client's"
     limit = f" ({_server_limit(experiment)})" if experiment else ""
-    of_another = experiment is not None and isinstance(experiment.scaling, OTHERS)
+    of_another = experiment is not None and isinstance(experiment.scaling, Other)
     refused = "no pod was ready, or a queue was full" if of_another else "queue full"
     words = {
         "failed.client_timeout": f"timed out after {whose} {seconds(timeout)}"

@@ -192,9 +192,9 @@ class Experiment(Spec):
     cluster: Cluster = Cluster()
     """Where pods run and how requests reach them."""
     autoscaler: AnyScaling | None = None
-    """What decides on the number of pods, and who holds requests meanwhile: a kind (`kpa`, `hpa`, `keda`, `keda-http`,
-    `schedule`, `spare`, `lookahead`, `ray-serve`), a mapping, or a file with the objects of an HPA, of KEDA or of its
-    HTTP add-on. Not given: the autoscaler of the manifest."""
+    """What decides on the number of pods, and who holds requests meanwhile: a kind, a mapping with a kind and its
+    settings, or a file with the objects of an HPA, of KEDA or of its HTTP add-on. Not given: the autoscaler of the
+    manifest."""
     start: Start = Start()
     """State of the revision when the load begins: `warm`, `idled`, `zero`, or a mapping."""
     horizon_s: PositiveSeconds | None = None

@@ -273,10 +273,8 @@ def takes(value: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
         return ", ".join(f"`{one}`" for one in value["enum"])
     if "Uniform" in str(value.get("oneOf", "")):
         return "duration or distribution"
-    if "GenTD26" in str(value.get("oneOf", "")):
-        return "a load, by its kind"
-    if "RayServe" in str(value.get("oneOf", "")):
-        return "a kind of autoscaler, or a mapping by its kind"
+    if kinds := value.get("discriminator", {}).get("mapping"):
+        return f"mapping; its kind is {', '.join(kinds)}"
     either = value.get("anyOf") or value.get("oneOf")
     if either:
         parts = [takes(one, whole) for one in either if one.get("type") != "null"]

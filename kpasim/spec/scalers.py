@@ -4,8 +4,7 @@ What a cluster names and an experiment does not (the exporter's metric, Promethe
 
 Source:
     Kubernetes autoscaling/v2; kedacore/keda@8b4f083, apis/keda/v1alpha1; kedacore/http-add-on@59b2f6a,
-    config/crd/bases; kserve/kserve@aaac4e2, component.go; ray 2.60.0,
-    python/ray/serve/schema.py
+    config/crd/bases; kserve/kserve@aaac4e2, component.go
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from ruamel.yaml import YAML
 from kpasim.spec.base import key_of
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.quantities import duration_text
-from kpasim.spec.scaling import Behavior, Hpa, Keda, KedaHttp, RayServe, ScaleDown, ScaleUp, Scaling
+from kpasim.spec.scaling import Behavior, Deployed, Hpa, Keda, KedaHttp, ScaleDown, ScaleUp, Scaling
 
 PROMETHEUS = "http://prometheus-server.monitoring:9090"
 HTTP_SCALER = "keda-add-ons-http-external-scaler.keda:9090"
@@ -61,7 +60,7 @@ def scaler_yaml(experiment: Experiment, target: float) -> str:
     Settings that the object cannot hold, and that differ from their default, stand above it as comments.
 
     Args:
-        experiment: An experiment whose autoscaler is one of `scaling.OTHERS`.
+        experiment: An experiment whose autoscaler is not Knative's.
         target: Target of the metric for each pod, given or derived.
     """
     scaling, name = experiment.scaling, experiment.service.name
@@ -73,9 +72,9 @@ def scaler_yaml(experiment: Experiment, target: float) -> str:
     is_kserve = _is_inference_service(experiment) and isinstance(scaling, Hpa | Keda)
     for line in _left_out(scaling, is_kserve=is_kserve):
         out.write(f"# {line}\n")
-    if isinstance(scaling, RayServe):
-        out.write("# deployment of Ray Serve's config file\n")
-        document = _ray(scaling, name, most, target)
+    if isinstance(scaling, Deployed):
+        what, document = scaling.document(name, most, target)
+        out.write(f"# {what}\n")
     elif is_kserve:
         assert isinstance(scaling, Hpa | Keda)
         document = _inference_service(experiment, scaling, most, target)
@@ -281,23 +280,6 @@ def _http_scaled_object(scaling: KedaHttp, name: str, most: int, target: int) ->
     if scaling.initial_cooldown_period_s:
         spec["initialCooldownPeriod"] = math.ceil(scaling.initial_cooldown_period_s)
     return {"apiVersion": "http.keda.sh/v1alpha1", "kind": "HTTPScaledObject", "metadata": {"name": name}, "spec": spec}
-
-
-def _ray(scaling: RayServe, name: str, most: int, target: float) -> dict[str, Any]:
-    config = {
-        "min_replicas": scaling.min_replicas,
-        "initial_replicas": scaling.initial_replicas,
-        "max_replicas": scaling.max_of(most),
-        "target_ongoing_requests": round(target, 6),
-        "upscale_delay_s": scaling.upscale_delay_s,
-        "downscale_delay_s": scaling.downscale_delay_s,
-        "downscale_to_zero_delay_s": scaling.downscale_to_zero_delay_s,
-        "upscaling_factor": scaling.upscaling_factor,
-        "downscaling_factor": scaling.downscaling_factor,
-        "look_back_period_s": scaling.look_back_period_s,
-    }
-    given = {key: value for key, value in config.items() if value is not None}
-    return {"name": name, "max_ongoing_requests": scaling.max_ongoing_requests, "autoscaling_config": given}
 
 
 def _is_inference_service(experiment: Experiment) -> bool:

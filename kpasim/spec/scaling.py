@@ -9,12 +9,12 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from kpasim.spec.base import Count, Number, Positive, Spec, Whole, wrong
+from kpasim.spec.base import Count, Number, Positive, Spec, Whole, key_of, wrong
 from kpasim.spec.quantities import PositiveSeconds, Seconds, Share, duration_text
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -211,12 +211,61 @@ class Behavior(Spec):
     """How pods are removed."""
 
 
-def _given_max(scaling: Spec) -> int | None:
-    """The maximum that an autoscaler's settings give, under the name of its project."""
-    return getattr(scaling, "max_replicas", None) or getattr(scaling, "max_replica_count", None)
+class Aim(NamedTuple):
+    """What an autoscaler holds its metric to.
+
+    Attributes:
+        metric: The metric, as a `metric` of any autoscaler names it.
+        target: Target for each pod; None for that of the manifest.
+        whole: Whether only whole numbers from 1 can be a target.
+    """
+
+    metric: str
+    target: float | None
+    whole: bool = False
 
 
-class _Controller(Spec):
+class Other(Spec):
+    """An autoscaler that is not Knative's but an object of its own over a Deployment.
+
+    What differs from kind to kind is said by its class, and nothing else asks which kind it is.
+    """
+
+    BOUNDS: ClassVar[tuple[str, str]] = ("min_replicas", "max_replicas")
+    """Fields with the minimum and the maximum of pods, under the names of its project."""
+
+    @property
+    def least(self) -> int:
+        """Minimum of pods."""
+        return int(getattr(self, self.BOUNDS[0]))
+
+    def max_of(self, max_scale: int) -> int:
+        """Maximum of pods, with the manifest's `max-scale` (0 for none) where none is given."""
+        return getattr(self, self.BOUNDS[1]) or max_scale or MAX_REPLICAS
+
+    @classmethod
+    def from_knative(cls, min_scale: int, *, of_kserve: bool) -> dict[str, Any]:
+        """Settings that it takes from a manifest for Knative: its own minimum, or a larger `min-scale`."""
+        least = cls.BOUNDS[0]
+        return {key_of(least): max(cls.model_fields[least].default, min_scale)}
+
+    @property
+    def aim(self) -> Aim:
+        """What it holds its metric to."""
+        raise NotImplementedError
+
+    @property
+    def in_words(self) -> str:
+        """Its other settings in a few words."""
+        raise NotImplementedError
+
+    @property
+    def why_zero(self) -> str:
+        """Why it removes the last pod."""
+        raise NotImplementedError
+
+
+class _Controller(Other):
     """An HPA, by itself or behind KEDA, and the pods that it scales: a Deployment behind a Service."""
 
     behavior: Behavior | None = None
@@ -231,9 +280,20 @@ class _Controller(Spec):
     termination_grace_period_s: Seconds = 30.0
     """Time that a removed pod has to finish its requests; the Deployment's `terminationGracePeriodSeconds`."""
 
-    def max_of(self, max_scale: int) -> int:
-        """Maximum of pods, with the manifest's `max-scale` (0 for none) where none is given."""
-        return _given_max(self) or max_scale or MAX_REPLICAS
+    @property
+    def down_window_s(self) -> float:
+        """Stabilisation window of the HPA for removing pods."""
+        own_s = self.behavior.scale_down.stabilization_window_s if self.behavior else None
+        return self.downscale_stabilization_s if own_s is None else own_s
+
+    @property
+    def in_words(self) -> str:
+        """Its period, and when pods go."""
+        return f"decides every {duration_text(self.sync_period_s)}, {self._goes}"
+
+    @property
+    def _goes(self) -> str:
+        return f"down after {duration_text(self.down_window_s)}"
 
 
 class _Measured(_Controller):
@@ -254,6 +314,17 @@ class _Measured(_Controller):
     for `concurrency`, one scrape for `cpu`."""
     adapter_delay_s: Seconds = 0.0
     """Time from a scrape until the autoscaler can read it."""
+
+    @classmethod
+    def from_knative(cls, min_scale: int, *, of_kserve: bool) -> dict[str, Any]:
+        """The minimum, and the behavior of KServe's HPA, which its ScaledObject has as well."""
+        behavior: dict[str, Any] = {"behavior": {}} if of_kserve else {}
+        return super().from_knative(min_scale, of_kserve=of_kserve) | behavior
+
+    @property
+    def aim(self) -> Aim:
+        """The target of the metric."""
+        return Aim(self.metric, self.target)
 
 
 class Hpa(_Measured):
@@ -284,6 +355,24 @@ class Hpa(_Measured):
             raise wrong(f"max-replicas {self.max_replicas} is below min-replicas {self.min_replicas}")
         return self
 
+    @property
+    def in_words(self) -> str:
+        """As of every HPA; of cpu what a busy container uses as well."""
+        if self.metric != "cpu":
+            return super().in_words
+        used = f"{100 * self.cpu_when_busy:.6g} % of its CPU request"
+        return f"{super().in_words}; a container uses {used} while it works"
+
+    @property
+    def why_zero(self) -> str:
+        """Its stabilisation window."""
+        return f"no pod was asked for in the stabilisation window ({duration_text(self.down_window_s)})"
+
+
+def _no_trigger(cooldown_s: float) -> str:
+    """Why KEDA removes the last pod."""
+    return f"no trigger was active for the cooldown ({duration_text(cooldown_s)})"
+
 
 class Fallback(Spec):
     """Number of pods while KEDA's source fails."""
@@ -306,6 +395,8 @@ def _idle_limit(given: Spec, name: str) -> int:
 
 class Keda(_Measured):
     """KEDA over a Deployment: it switches between zero and one pod, its HPA does the rest; nobody holds requests."""
+
+    BOUNDS = ("min_replica_count", "max_replica_count")
 
     kind: Literal["keda"]
     """KEDA."""
@@ -344,6 +435,16 @@ class Keda(_Measured):
         if self.idle_replica_count is not None and self.idle_replica_count >= _idle_limit(self, "min_replica_count"):
             raise wrong("idle-replica-count must be below min-replica-count")
         return self
+
+    @property
+    def _goes(self) -> str:
+        every, cooldown = duration_text(self.polling_interval_s), duration_text(self.cooldown_period_s)
+        return f"polls every {every}, to zero after {cooldown}"
+
+    @property
+    def why_zero(self) -> str:
+        """Its cooldown."""
+        return _no_trigger(self.cooldown_period_s)
 
 
 class KedaHttp(_Controller):
@@ -390,17 +491,29 @@ class KedaHttp(_Controller):
             raise wrong("idle-replicas needs object InterceptorRoute")
         return self
 
+    @property
+    def aim(self) -> Aim:
+        """`targetValue`."""
+        return Aim(self.metric, self.target, whole=True)
+
+    @property
+    def _goes(self) -> str:
+        return f"to zero after {duration_text(self.scaledown_period_s)}"
+
+    @property
+    def why_zero(self) -> str:
+        """The cooldown of its ScaledObject."""
+        return _no_trigger(self.scaledown_period_s)
+
 
 class Deployment(NamedTuple):
     """The pods of an autoscaler with a rule of its own, and how it watches them.
 
     Attributes:
-        least: Minimum of pods.
-        most: Maximum of pods.
         target: Target of the metric for each pod; None for that of the manifest.
         settles_s: How long after the last response it may still remove pods.
         rule: Settings of its rule; times in seconds.
-        begins: Pods at the start, `least` where it is None.
+        begins: Pods at the start, the minimum where it is None.
         plane: Who carries requests: a Service, which holds none, or an interceptor or router, which holds them while
             there is no pod.
         at_a_time: Requests that a pod is given at a time, 0 for any number.
@@ -411,8 +524,6 @@ class Deployment(NamedTuple):
         looks_s: Time from one look at pods that start to the next; None where the kubelet's probes tell.
     """
 
-    least: int
-    most: int
     target: float | None
     settles_s: float
     rule: tuple[float, ...]
@@ -426,17 +537,32 @@ class Deployment(NamedTuple):
     looks_s: float | None = None
 
 
-class Deployed(Spec):
+class Deployed(Other):
     """An autoscaler over a Deployment with a rule and a clock of its own: no HPA, and nothing of Knative's."""
 
-    def deployment(self, max_scale: int) -> Deployment:
-        """What the engines need of the settings; ``max_scale`` is the manifest's, 0 for none."""
+    @property
+    def deployment(self) -> Deployment:
+        """What the engines need of the settings."""
         raise NotImplementedError
 
     @property
-    def in_words(self) -> str:
-        """The rule's settings in a few words."""
-        raise NotImplementedError
+    def aim(self) -> Aim:
+        """As the engines are told."""
+        return Aim(self.deployment.metric, self.deployment.target)
+
+    def document(self, name: str, max_scale: int, target: float) -> tuple[str, dict[str, Any]]:
+        """The settings for a cluster; those of an experiment, where its project has no file of its own.
+
+        Args:
+            name: Name of the Service.
+            max_scale: As of `max_of`.
+            target: Target of the metric for each pod, given or derived.
+
+        Returns:
+            What the document is, for a comment above it; and the document.
+        """
+        settings = self.model_dump(mode="json", exclude_defaults=True)
+        return "autoscaler of an experiment of kpasim", {"autoscaler": settings}
 
 
 class RayServe(Deployed):
@@ -471,27 +597,26 @@ class RayServe(Deployed):
     graceful_shutdown_timeout_s: Seconds = 20.0
     """Time that a removed replica has to finish its requests."""
 
-    def max_of(self, max_scale: int) -> int:
-        """Maximum of pods, as of an HPA."""
-        return self.max_replicas or max_scale or MAX_REPLICAS
-
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.max_replicas is not None and self.max_replicas < max(self.min_replicas, self.initial_replicas or 0):
             raise wrong(f"max-replicas {self.max_replicas} is below min-replicas or initial-replicas")
         return self
 
-    def deployment(self, max_scale: int) -> Deployment:
+    @property
+    def _to_zero_delay_s(self) -> float:
+        own_s = self.downscale_to_zero_delay_s
+        return self.downscale_delay_s if own_s is None else own_s
+
+    @property
+    def deployment(self) -> Deployment:
         """What the engines need of the settings."""
-        to_zero_s = self.downscale_to_zero_delay_s
-        to_zero_s = self.downscale_delay_s if to_zero_s is None else to_zero_s
+        to_zero_s = self._to_zero_delay_s
         settles_s = self.downscale_delay_s + self.look_back_period_s + (0.0 if self.min_replicas else to_zero_s)
         delays = (self.upscale_delay_s, self.downscale_delay_s, to_zero_s)
         from kpasim.policy.ray_serve import CONTROL_LOOP_NS  # numpy, which takes longer than to check a manifest
 
         return Deployment(
-            least=self.min_replicas,
-            most=self.max_of(max_scale),
             target=self.target_ongoing_requests,
             settles_s=settles_s,
             rule=(*delays, self.upscaling_factor, self.downscaling_factor),
@@ -506,20 +631,41 @@ class RayServe(Deployed):
             looks_s=CONTROL_LOOP_NS / 1e9,
         )
 
+    def document(self, name: str, max_scale: int, target: float) -> tuple[str, dict[str, Any]]:
+        """Its `autoscaling_config`.
+
+        Source: ray 2.60.0, python/ray/serve/schema.py
+        """
+        config = {
+            "min_replicas": self.min_replicas,
+            "initial_replicas": self.initial_replicas,
+            "max_replicas": self.max_of(max_scale),
+            "target_ongoing_requests": round(target, 6),
+            "upscale_delay_s": self.upscale_delay_s,
+            "downscale_delay_s": self.downscale_delay_s,
+            "downscale_to_zero_delay_s": self.downscale_to_zero_delay_s,
+            "upscaling_factor": self.upscaling_factor,
+            "downscaling_factor": self.downscaling_factor,
+            "look_back_period_s": self.look_back_period_s,
+        }
+        given = {key: value for key, value in config.items() if value is not None}
+        settings = {"name": name, "max_ongoing_requests": self.max_ongoing_requests, "autoscaling_config": given}
+        return "deployment of Ray Serve's config file", settings
+
     @property
     def in_words(self) -> str:
         """The delays."""
         return f"delays {duration_text(self.upscale_delay_s)} up, {duration_text(self.downscale_delay_s)} down"
 
+    @property
+    def why_zero(self) -> str:
+        """The delay of the last replica."""
+        return f"no request for the downscale delay ({duration_text(self._to_zero_delay_s)})"
 
-Scaling = Kpa | Spare | Schedule | Lookahead | Hpa | Keda | KedaHttp | RayServe
-KINDS: dict[str, type[Spec]] = {
-    "kpa": Kpa, "hpa": Hpa, "keda": Keda, "keda-http": KedaHttp, "schedule": Schedule, "spare": Spare,
-    "lookahead": Lookahead, "ray-serve": RayServe,
-}  # fmt: skip
+
+Scaling = Kpa | Hpa | Keda | KedaHttp | Schedule | Spare | Lookahead | RayServe
+KINDS: dict[str, type[Spec]] = {get_args(one.model_fields["kind"].annotation)[0]: one for one in get_args(Scaling)}
 """Autoscalers by their kind."""
-OTHERS = (Hpa, Keda, KedaHttp, RayServe)
-"""Those that are not Knative's but an object of their own."""
 
 
 def scaling_of(data: Mapping[str, Any]) -> Scaling:

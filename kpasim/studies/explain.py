@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kpasim.engines import params as of
-from kpasim.engines.model import ray_serve
 from kpasim.engines.params import SECOND_NS
 from kpasim.policy import schedule
 from kpasim.results.display import clock, counted
 from kpasim.results.states import STATES, pods_by_state
 from kpasim.spec.quantities import duration_text
+from kpasim.spec.scaling import Other, Scaling
 
 if TYPE_CHECKING:
     from kpasim.engines.params import Params
@@ -142,8 +142,14 @@ def explanation(tables: Tables, params: Params) -> Iterator[str]:
         yield _line(*one, end_s)
 
 
-def why(tables: Tables, params: Params) -> list[str]:
-    """Why it scaled, in at most four sentences: first scale-out, peak, first scale-in after it, and zero."""
+def why(tables: Tables, params: Params, scaling: Scaling) -> list[str]:
+    """Why it scaled, in at most four sentences: first scale-out, peak, first scale-in after it, and zero.
+
+    Args:
+        tables: What one replication left.
+        params: What was simulated.
+        scaling: Its autoscaler.
+    """
     ticks = tables.ticks
     t_s, desired = ticks["t_s"], ticks["desired"].astype(np.int64)
     limits = [_bounds(params, float(time_s)) for time_s in t_s]
@@ -176,7 +182,9 @@ def why(tables: Tables, params: Params) -> list[str]:
     zero = np.flatnonzero((tables.scaling["replicas"] == 0) & (tables.scaling["t_s"] > t_s[peak]))
     if len(zero) and before + bounded[peak] > 0:
         moment = clock(float(tables.scaling["t_s"][zero[0]]), end_s)
-        found.append(f"To zero at {moment}: {_why_zero(params)}.")
+        reason = f"no request was in flight for the stable window ({duration_text(params.stable_window_s)})"
+        reason = scaling.why_zero if isinstance(scaling, Other) else reason
+        found.append(f"To zero at {moment}: {reason}.")
     return found
 
 
@@ -187,17 +195,6 @@ def _bounds(params: Params, time_s: float) -> tuple[int, int]:
         own_least, own_most = schedule.bounds(params.schedule, int(time_s * SECOND_NS))
         least, most = max(least, own_least), min(most, own_most)
     return min(least, most), most
-
-
-def _why_zero(params: Params) -> str:
-    """Why the last pods went."""
-    if params.autoscaler in {of.KEDA, of.KEDA_HTTP}:
-        return f"no trigger was active for the cooldown ({duration_text(params.cooldown_ns / SECOND_NS)})"
-    if params.autoscaler == of.HPA:
-        return f"no pod was asked for in the stabilisation window ({duration_text(params.down_window_ns / SECOND_NS)})"
-    if params.autoscaler == of.RAY_SERVE:
-        return f"no request for the downscale delay ({duration_text(params.rule[ray_serve.TO_ZERO_DELAY_S])})"
-    return f"no request was in flight for the stable window ({duration_text(params.stable_window_s)})"
 
 
 def _because(ticks: Columns, params: Params, index: int) -> str:

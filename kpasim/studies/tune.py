@@ -25,7 +25,7 @@ from kpasim.results.failures import cut_load
 from kpasim.results.summary import Figures, rounded
 from kpasim.spec.difference import is_measure
 from kpasim.spec.experiment import Experiment, load
-from kpasim.spec.scaling import OTHERS
+from kpasim.spec.scaling import Other
 from kpasim.spec.sweep import load_sweep
 from kpasim.spec.yamlfile import read_mapping
 from kpasim.studies.common import as_each_leads_to, stretch_of_all
@@ -186,7 +186,7 @@ class TuneResult:
         """Chosen settings that are not the Service's own, and so not in its YAML."""
         settings = self.chosen.settings if self.chosen else {}
         inside: tuple[str, ...] = ("service.", "cluster.instance-types")
-        if isinstance(self.experiment.autoscaler, OTHERS):
+        if isinstance(self.experiment.autoscaler, Other):
             inside = ("autoscaler.",)
         return {path: value for path, value in settings.items() if not path.startswith(inside)}
 

@@ -59,7 +59,7 @@ def view(result: Result, compared: Against | None = None) -> dict[str, Any]:
         "interval": interval_words(result.replications),
         "tiles": [one for one in (_tile(name, result, verdicts) for name in TILES) if one],
         "lines": [{"text": f"{line.label} {line.text}".strip(), "level": line.level} for line in _lines(facts, run)],
-        "why": why(run.tables, result.params),
+        "why": why(run.tables, result.params, result.experiment.scaling),
         "rows": _rows(result, verdicts),
         "charts": _charts(result, run, compared.one if compared else None),
         "compared": _said(compared) if compared else "",

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from kpasim.engines import params as of
 from kpasim.engines.draws import chance_key, uniforms
+from kpasim.engines.model.autoscaler import CODES, RAY_SERVE
 from kpasim.engines.params import Draws, Params
 from kpasim.policy import hpa, schedule
 from kpasim.policy.windows import smoothing_coefficient
@@ -366,8 +367,8 @@ def deployments(draw: Any, kind: int) -> dict[str, Any]:
     failures = draw(some(-1, 0, 2))
     idle = draw(some(-1, -1, 0)) if kind == of.KEDA and least > 0 else -1
     rests = least if idle < 0 else idle
-    planes = {of.KEDA_HTTP: of.INTERCEPTOR, of.RAY_SERVE: of.ROUTER}
-    metrics = {of.KEDA_HTTP: some(of.CONCURRENCY, of.RATE), of.RAY_SERVE: st.just(of.ONGOING)}
+    planes = {of.KEDA_HTTP: of.INTERCEPTOR, RAY_SERVE: of.ROUTER}
+    metrics = {of.KEDA_HTTP: some(of.CONCURRENCY, of.RATE), RAY_SERVE: st.just(of.ONGOING)}
     of_pods = draw(FLAG) if kind == of.HPA else 0
     pod_metrics = some(of.CPU, of.CPU, of.CONCURRENCY, of.RATE, of.UTILIZATION)
     other = pod_metrics if of_pods else some(of.CONCURRENCY, of.RATE)
@@ -376,7 +377,7 @@ def deployments(draw: Any, kind: int) -> dict[str, Any]:
         "data_plane": planes.get(kind, of.SERVICE),
         "always_activator": int(kind in planes),
         "activators": 1,
-        "container_concurrency": draw(some(1, 2, 5)) if kind == of.RAY_SERVE else 0,
+        "container_concurrency": draw(some(1, 2, 5)) if kind == RAY_SERVE else 0,
         "aggressive": 0,
         "early_use": 0,
         "affinity": of.NO_AFFINITY,
@@ -456,7 +457,7 @@ def additions(draw: Any) -> dict[str, Any]:
     return extra
 
 
-KINDS = {"hpa": of.HPA, "keda": of.KEDA, "keda-http": of.KEDA_HTTP, "ray-serve": of.RAY_SERVE, "additions": of.KPA}
+KINDS = {**CODES, "additions": of.KPA}
 """Autoscalers beside Knative's own, and what it may have in addition."""
 
 

@@ -15,6 +15,7 @@ import pytest
 from kpasim.engines import outcome as out
 from kpasim.engines import params as of
 from kpasim.engines.draws import POD_A, pick
+from kpasim.engines.model.autoscaler import RAY_SERVE
 from kpasim.policy.schedule import UNBOUNDED
 
 from .hand import S, by_hand, floats
@@ -27,7 +28,7 @@ HTTP: dict[str, Any] = {
     "most": 100, "cooldown_ns": 60 * S, "poll_ns": 30 * S, "initial_cooldown_ns": 1000 * S,
 }  # fmt: skip
 RAY: dict[str, Any] = {
-    **DEPLOYMENT, "autoscaler": of.RAY_SERVE, "data_plane": of.ROUTER, "always_activator": 1,
+    **DEPLOYMENT, "autoscaler": RAY_SERVE, "data_plane": of.ROUTER, "always_activator": 1,
     "container_concurrency": 5, "metric": of.ONGOING, "scrape_ns": 10 * S, "window_scrapes": 3, "least": 1,
     "most": 100, "min_scale": 1, "stays": 1, "target_milli": 2000,
     "rule": floats(30.0, 600.0, 600.0, 1.0, 1.0),

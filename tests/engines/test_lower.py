@@ -15,6 +15,7 @@ from kpasim.engines import compiled
 from kpasim.engines import params as of
 from kpasim.engines.lower import lower, more_requests
 from kpasim.engines.machines import instance_type_names
+from kpasim.engines.model.autoscaler import RAY_SERVE
 from kpasim.engines.params import Draws, Params
 from kpasim.engines.reference import run
 from kpasim.engines.sampling import NOTHING_RECORDED, Recorded, Sampler, arrivals
@@ -319,7 +320,7 @@ cluster: {ingress: {affinity: none}}""",
     ("autoscaler: hpa", "autoscaler", of.HPA),
     ("autoscaler: keda", "autoscaler", of.KEDA),
     ("autoscaler: keda-http", "autoscaler", of.KEDA_HTTP),
-    ("autoscaler: ray-serve", "autoscaler", of.RAY_SERVE),
+    ("autoscaler: ray-serve", "autoscaler", RAY_SERVE),
     ("", "data_plane", of.ACTIVATORS),
     ("autoscaler: hpa", "data_plane", of.SERVICE),
     ("autoscaler: keda-http", "data_plane", of.INTERCEPTOR),

@@ -18,6 +18,7 @@ from kpasim.errors import ExperimentError
 from kpasim.policy import hpa
 from kpasim.spec.experiment import Experiment, from_mapping, load
 from kpasim.spec.quantities import amount
+from kpasim.spec.scaling import Aim
 from tests.documented import ROOT
 
 HEY, KSERVE = ROOT / "experiments" / "hey50x5.yaml", ROOT / "experiments" / "kserve-gpu.yaml"
@@ -121,7 +122,7 @@ def test_an_http_scaled_object_takes_whole_numbers_and_so_does_the_simulation() 
     assert (90, {"min": 0, "max": 10}) == (whole["scaledownPeriod"], whole["replicas"])
 
     derived = experiment({**older, "metric": "request-rate"})
-    assert target_of(derived, "request-rate", None) == pytest.approx(0.08, abs=0.01)
+    assert target_of(derived, Aim("request-rate", None)) == pytest.approx(0.08, abs=0.01)
     assert lower(derived).target_milli == 1000
     assert {"targetValue": 1, "window": "1m", "granularity": "1s"} == YAML(typ="safe").load(written(derived))["spec"][
         "scalingMetric"

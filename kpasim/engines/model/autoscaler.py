@@ -18,7 +18,8 @@ from kpasim.policy import decider, scraping
 POLL, TICK, SCRAPE = int(Kind.POLL), int(Kind.TICK), int(Kind.SCRAPE)
 AWAY, BACK = 1, 2
 """Entities of the event ``POLL``: Knative's autoscaler ends, and is there again."""
-CODES = {"hpa": of.HPA, "keda": of.KEDA, "keda-http": of.KEDA_HTTP, "ray-serve": of.RAY_SERVE}
+RAY_SERVE = 4
+CODES = {"hpa": of.HPA, "keda": of.KEDA, "keda-http": of.KEDA_HTTP, "ray-serve": RAY_SERVE}
 """``Params.autoscaler`` of each kind with clocks of its own; the other kinds are Knative's, with additions or without.
 ``set_up`` and ``on_poll`` lead to each."""
 
@@ -37,7 +38,7 @@ def set_up(sim: Simulation) -> None:
         hpa.set_up(sim)
         keda.set_up(sim)
         keda_http.set_up(sim)
-    elif kind == of.RAY_SERVE:
+    elif kind == RAY_SERVE:
         hpa.set_up_metric(sim)
         ray_serve.set_up(sim)
     else:
@@ -217,7 +218,7 @@ def on_poll(sim: Simulation, entity: int) -> None:
     elif kind == of.KPA:
         reconciler.enqueue(sim)
         ahead.next_boundary(sim)
-    elif kind == of.RAY_SERVE:
+    elif kind == RAY_SERVE:
         ray_serve.on_poll(sim)
     elif entity == keda_http.READ:
         keda_http.on_read(sim)

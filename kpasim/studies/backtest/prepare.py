@@ -18,7 +18,7 @@ from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.passages import Traffic, traffic
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.spec.quick import relative, yaml_text
-from kpasim.spec.scaling import OTHERS
+from kpasim.spec.scaling import Other
 from kpasim.spec.settings import with_settings
 from kpasim.spec.workload import Observed
 from kpasim.studies.backtest import restarts
@@ -392,7 +392,7 @@ def _from(experiment: Experiment, observation: Observation, begin_s: float, end_
     if begin_s > observation.begin_s:
         settings["workload.from"] = f"{begin_s - observation.begin_s:.3f}s"
     settings["workload.duration"] = f"{length_s:.3f}s"
-    if not isinstance(experiment.scaling, OTHERS):
+    if not isinstance(experiment.scaling, Other):
         settings |= restarts.settings(restarts.restarts(observation), begin_s, end_s, experiment.cluster.activators)
     return Part(revision, begin_s, end_s, experiment.with_settings(settings))
 
@@ -415,7 +415,7 @@ def candidates(prepared: Prepared, manifests: Sequence[str], given: Given, obser
         initial = whole.setting("service.annotations.initial-scale")
         if initial is not None:
             settings["service.annotations.initial-scale"] = initial
-        if not isinstance(other.scaling, OTHERS):
+        if not isinstance(other.scaling, Other):
             settings |= {f"cluster.{key}": whole.raw["cluster"].get(key, []) for key in RESTARTS}
         found.append(other.with_settings(settings))
     return found

@@ -14,7 +14,7 @@ from kpasim.spec.configmaps import ClusterConfig
 from kpasim.spec.kserve import ANNOTATION_FIELDS, PREDICTOR
 from kpasim.spec.manifest import TEMPLATE_ANNOTATIONS, TEMPLATE_SPEC, ServiceManifest
 from kpasim.spec.quantities import duration_text
-from kpasim.spec.scaling import OTHERS, Scaling
+from kpasim.spec.scaling import Other, Scaling
 from kpasim.spec.sharing import sharing
 
 # A bare manifest is checked without the modules that an experiment takes, and without numpy: they take longer to import
@@ -235,13 +235,13 @@ class Case:
     @property
     def has_other_autoscaler(self) -> bool:
         """Whether something that is not Knative's autoscaler scales the pods; it reads none of Knative's settings."""
-        return isinstance(self.scaling, OTHERS)
+        return isinstance(self.scaling, Other)
 
     @property
     def most_pods(self) -> float:
         """Most pods the autoscaler may ask for."""
         max_scale = self.service.revision.max_scale
-        return self.scaling.max_of(max_scale) if isinstance(self.scaling, OTHERS) else max_scale or math.inf
+        return self.scaling.max_of(max_scale) if isinstance(self.scaling, Other) else max_scale or math.inf
 
     @cached_property
     def clients(self) -> int | None:

@@ -26,11 +26,9 @@ from kpasim.spec.scaling import (
     DAY_S,
     DAYS,
     KINDS,
-    Deployed,
-    Hpa,
-    Keda,
-    KedaHttp,
+    Aim,
     Lookahead,
+    Other,
     Schedule,
     Spare,
 )
@@ -45,6 +43,8 @@ QUARTER_S = 900
 """Length of the stretches of time that a schedule is made of."""
 EARLIER_LOADS = 5
 """Draws of the load, with other random numbers, that a schedule is made from."""
+UNITS = {"rps": "requests/s", "request-rate": "requests/s", "utilization": "% busy", "cpu": "% of the CPU request"}
+"""Units of metrics that do not count requests."""
 
 
 class Rival(NamedTuple):
@@ -68,9 +68,9 @@ def rivals(experiment: Experiment, texts: Sequence[str], changes: Mapping[str, A
 
     Args:
         experiment: The experiment.
-        texts: Each a kind (``hpa``, ``keda``, ``keda-http``, ``schedule``, ``spare:2``, ``lookahead``, ``ray``,
-            ``kpa``), a YAML file with a section ``autoscaler`` or with an HPA, a ScaledObject or the HTTP add-on's
-            objects, or ``FILE.py:FUNCTION``; several with commas between.
+        texts: Each a kind (of ``KINDS`` or ``ALIASES``; ``spare:2`` has a number), a YAML file with a section
+            ``autoscaler`` or with an HPA, a ScaledObject or the HTTP add-on's objects, or ``FILE.py:FUNCTION``;
+            several with commas between.
         changes: Settings of autoscalers by path, the first part of which is the name: ``keda.polling-interval``.
 
     Raises:
@@ -158,21 +158,14 @@ def _with(
 
 def _defaults(experiment: Experiment, kind: str, value: str) -> dict[str, Any]:
     """What an autoscaler takes from Knative's settings; the rest is its own default."""
-    least = experiment.revision.min_scale
     if kind == "spare":
         return {"pods": int(value or 1)}
     if kind == "schedule":
         return schedule_of(experiment)
-    # KServe's HPA has behavior: {}, and so has the one of its ScaledObject.
-    of_kserve: dict[str, Any] = {"behavior": {}} if experiment.service.kserve else {}
-    # Kubernetes' and Ray's minimum is 1 pod unless a user asks for less; KEDA's is 0, as Knative's.
-    chosen: dict[str, dict[str, Any]] = {
-        "hpa": {"min-replicas": max(1, least), **of_kserve},
-        "ray-serve": {"min-replicas": max(1, least)},
-        "keda": {"min-replica-count": least, **of_kserve},
-        "keda-http": {"min-replicas": least},
-    }
-    return chosen.get(kind, {})
+    chosen = KINDS[kind]
+    if not issubclass(chosen, Other):
+        return {}
+    return chosen.from_knative(experiment.revision.min_scale, of_kserve=experiment.service.kserve is not None)
 
 
 def assumed_of(experiment: Experiment) -> str:
@@ -191,30 +184,11 @@ def assumed_of(experiment: Experiment) -> str:
         ahead = "a mean cold start" if ahead_s is None else duration_text(ahead_s)
         days = "day" if scaling.history_days == 1 else "days"
         return f"{scaling.quantile:g} % of the demand of {scaling.history_days} earlier {days}, {ahead} ahead"
-    if isinstance(scaling, Deployed):
-        pods = scaling.deployment(most)
-        each = number(pods.target or target_of(experiment, "rps" if pods.metric == "rps" else "concurrency", None))
-        bounds = f"{pods.least} to {pods.most} pods"
-        return f"target {each} request{'' if each == '1' else 's'} a pod, {bounds}, {scaling.in_words}"
-    if isinstance(scaling, Hpa | Keda | KedaHttp):
-        rate = scaling.metric in {"rps", "request-rate"}
-        each = number(target_of(experiment, scaling.metric, scaling.target, whole=isinstance(scaling, KedaHttp)))
-        requests = "request" if each == "1" else "requests"
-        unit = "requests/s" if rate else f"{requests} in flight"
-        unit = {"utilization": "% busy", "cpu": "% of the CPU request"}.get(scaling.metric, unit)
-        target = f"target {each} {unit} a pod"
-        least = scaling.min_replica_count if isinstance(scaling, Keda) else scaling.min_replicas
-        rest = f"{least} to {scaling.max_of(most)} pods, decides every {duration_text(scaling.sync_period_s)}"
-        own_s = scaling.behavior.scale_down.stabilization_window_s if scaling.behavior else None
-        down = f"down after {duration_text(scaling.downscale_stabilization_s if own_s is None else own_s)}"
-        if isinstance(scaling, Keda):
-            down = f"polls every {duration_text(scaling.polling_interval_s)}, to zero after "
-            down += duration_text(scaling.cooldown_period_s)
-        elif isinstance(scaling, KedaHttp):
-            down = f"to zero after {duration_text(scaling.scaledown_period_s)}"
-        if scaling.metric == "cpu":
-            down += f"; a container uses {number(100 * scaling.cpu_when_busy)} % of its CPU request while it works"
-        return f"{target}, {rest}, {down}"
+    if isinstance(scaling, Other):
+        target = number(target_of(experiment, scaling.aim))
+        unit = UNITS.get(scaling.aim.metric) or ("request" if target == "1" else "requests")
+        unit += " in flight" * (scaling.aim.metric == "concurrency")
+        return f"target {target} {unit} a pod, {scaling.least} to {scaling.max_of(most)} pods, {scaling.in_words}"
     return "as the manifest says"
 
 
@@ -232,7 +206,7 @@ def schedule_of(experiment: Experiment) -> dict[str, Any]:
     """
     workload, most = experiment.workload, experiment.revision.max_scale
     if not isinstance(workload, OpenLoop):
-        pods = math.ceil(workload.concurrency / target_of(experiment, "concurrency", None))
+        pods = math.ceil(workload.concurrency / target_of(experiment, Aim("concurrency", None)))
         return {"windows": [{"days": DAYS[0], "start": "00:00", "end": "01:00", "replicas": min(pods, most or pods)}]}
     sent_s = [
         sampling.arrivals(workload, experiment.seed + 1 + draw, draw) / 1e9
@@ -242,7 +216,7 @@ def schedule_of(experiment: Experiment) -> dict[str, Any]:
     edges = np.arange(0.0, (math.floor(length_s / QUARTER_S) + 2) * QUARTER_S, QUARTER_S)
     rate = np.mean([np.histogram(times, edges)[0] for times in sent_s], axis=0) / QUARTER_S
     demand = rate * experiment.model.service_time.time.mean_s()
-    target = target_of(experiment, "concurrency", None)
+    target = target_of(experiment, Aim("concurrency", None))
     pods = np.ceil(demand / target - 1e-9).astype(int)
     most = most or pods.max(initial=0)
     by_place: dict[int, int] = {}

@@ -106,7 +106,8 @@ def test_reasons_name_the_metric_of_the_autoscaler(metric: str) -> None:
 
     result = simulate(given, replications=1, engine="reference")
 
-    texts = " ".join([*why(result.tables(), result.params), *explanation(result.tables(), result.params)])
+    tables, params = result.tables(), result.params
+    texts = " ".join([*why(tables, params, result.experiment.scaling), *explanation(tables, params)])
     words = {"concurrency": "requests in flight", "rps": "requests/s", "utilization": "% busy", "cpu": "% of the CPU"}
     assert words[metric] in texts
     assert f"target {target}" in texts
@@ -119,13 +120,13 @@ def test_reasons_name_the_schedule_and_spare_pods_where_they_decide() -> None:
     windows = [{"start": "00:00", "end": "24:00", "replicas": 5}]
     given = experiment().with_setting("autoscaler", {"kind": "schedule", "windows": windows})
     result = simulate(given, replications=1, engine="reference")
-    first, *others = why(result.tables(), result.params)
+    first, *others = why(result.tables(), result.params, result.experiment.scaling)
     assert re.match(r"It did not scale out: 5 pods met the target\. The .*; the schedule raises \d to 5\.$", first)
     assert not [text for text in others if text.startswith("Scale-in")]
 
     given = experiment().with_setting("autoscaler", {"kind": "spare", "pods": 2})
     result = simulate(given, replications=1, engine="reference")
-    assert "; 2 spare pods added" in why(result.tables(), result.params)[0]
+    assert "; 2 spare pods added" in why(result.tables(), result.params, result.experiment.scaling)[0]
 
 
 @pytest.mark.parametrize(
