@@ -27,9 +27,6 @@ from kpasim.engines.outcome import CapacityExceeded, Outcome
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Params
 from kpasim.policy import windows
 
-SHORT_OF = {state.MORE_PODS: "pods", state.MORE_NODES: "nodes", state.MORE_REQUESTS: "requests"}
-"""What a run that stopped with a fault lacks."""
-
 
 class Rows(dict[int, Any]):
     """Entities made when they are first asked for: nobody knows beforehand how many there will be."""
@@ -171,7 +168,7 @@ class Simulation(state.Simulation):
         while self.step():
             pass
         if self.fault:
-            raise CapacityExceeded(SHORT_OF[self.fault])
+            raise CapacityExceeded(state.SHORT_OF[self.fault])
         concurrency_ns = events.finish(self)
         sent = range(self.clients.sent)
         return Outcome(

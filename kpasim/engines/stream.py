@@ -101,7 +101,7 @@ class Run(ABC):
             replication: Index of the replication.
             draws: Those of its pods and nodes, which are written to.
             parts: Send times, some at a time.
-            arrays: State of the run, with these draws.
+            arrays: State of the run.
         """
         self.params, self._sampler, self._replication = params, sampler, replication
         self._parts, self._draws, self.arrays = parts, draws, arrays
@@ -231,7 +231,7 @@ class Run(ABC):
         seen = _views(arrays)
         _close_gaps(tables, stays)
         arrays.slots[left:count] = arrays.params.container_concurrency
-        for listed in (*_pod_lists(arrays), *_links(arrays, count)):
+        for listed in (*_pod_lists(arrays), *_links(arrays)):
             known = (listed >= 0) & (listed < count)  # rows that are not in use hold anything
             listed[known] = new[listed[known]]
         _write_views(arrays, [new[listed] for listed in seen])
@@ -390,15 +390,13 @@ def _write_views(arrays: Arrays, found: list[Ints]) -> None:
         np.bitwise_or.at(arrays.free_blocks[at], places >> state.WIDTH_BITS, has_free << (places & (views.WIDTH - 1)))
 
 
-def _links(arrays: Arrays, count: int) -> list[Any]:
+def _links(arrays: Arrays) -> list[Any]:
     """Links between pods that wait or share something, which are alive; others may be left of pods that are gone."""
-    links, transfers = arrays.pod_links[:count], arrays.transfers[:count]
-    queues = (arrays.pending, arrays.turns, arrays.pullers[: arrays.read("cluster").nodes])
     return [
-        *(table[name] for table in queues for name in ("head", "tail")),
+        *(table[name] for table in (arrays.pending, arrays.turns, arrays.pullers) for name in ("head", "tail")),
         *(arrays.connections[name] for name in ("root", "due")),
-        *(links[name] for name in ("next", "previous")),
-        *(transfers[name] for name in ("child", "next", "previous")),
+        *(arrays.pod_links[name] for name in ("next", "previous")),
+        *(arrays.transfers[name] for name in ("child", "next", "previous")),
     ]
 
 

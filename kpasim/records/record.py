@@ -27,9 +27,7 @@ class Record:
     """What one measured file says.
 
     Attributes:
-        kind: What it was taken for: ``hey-summary``, ``hey-csv``, ``csv``, ``vegeta-json``, ``vegeta-csv``,
-            ``k6-json``, ``k6-csv``, ``jmeter-csv``, ``run-folder``, ``kubectl-pods``, ``gentd26``, ``gentd26-latency``,
-            ``gentd26-qps``, ``azure-2019``, ``azure-2019-durations``, ``azure-2021``.
+        kind: What it was taken for, in the word of its reader: ``hey-summary``, ``hey-csv``, ``run-folder`` ...
         requests: One row per request, in order of start: ``start_s`` [s], ``duration_s`` [s], ``status`` (HTTP
             status, 0 without an answer) and ``censored``: the client gave up, the true duration is longer. ``NaN``
             where the file does not say. Further columns by kind. Empty where the file knows no single request.

@@ -20,8 +20,6 @@ from kpasim.engines.outcome import NODE_COLUMNS, POD_COLUMNS, CapacityExceeded, 
 from kpasim.engines.params import Capacity, Draws, Ints, Params
 from kpasim.engines.podcount import totals_of
 
-SHORT_OF = {state.MORE_PODS: "pods", state.MORE_NODES: "nodes", state.MORE_REQUESTS: "requests"}
-"""What a run that stopped with a fault lacks, where only the caller can give it."""
 FIRST_RING = 1024
 """Requests on their way at once that there are rows for at first where none is kept; a power of two."""
 
@@ -50,8 +48,8 @@ def larger_capacity(capacity: Capacity, fault: int) -> Capacity:
     Raises:
         CapacityExceeded: Only the caller can give it.
     """
-    if fault in SHORT_OF:
-        raise CapacityExceeded(SHORT_OF[fault])
+    if fault in state.SHORT_OF:
+        raise CapacityExceeded(state.SHORT_OF[fault])
     if fault == state.MORE_TICKS:
         return capacity._replace(ticks=4 * capacity.ticks)
     if fault == state.MORE_SCALINGS:

@@ -96,7 +96,7 @@ class Arrays:
         self.take(params, draws, capacity)
 
     def take(self, params: Params, draws: Draws, capacity: Capacity) -> None:
-        """Take an experiment; tables of the right size are used again."""
+        """Take an experiment, to be given its draws; tables of the right size are used again."""
         rows = state.sizes(params, draws, capacity, statistics_only=self._statistics_only)
         changed = {name for name, count in rows.items() if self.rows.get(name) != count}
         for name, field in FIELDS.items():
@@ -106,7 +106,6 @@ class Arrays:
         self.rows, self.params = rows, params
         self._settings = _plain(params)
         self._write("params", _words(self._settings))
-        self.give(draws)
         self.write("recorder", state.Recorder(statistics_only=self._statistics_only))
         self.write("ingress", state.Ingress(age_mask=rows["age"] - 1))
 

@@ -104,7 +104,7 @@ def propose(sim: Simulation, current: int) -> tuple[int, float]:
         seen = metrics.of_all(sim)
         total_milli = int(seen * 1000.0)
     elif sim.params.autoscaler == of.KEDA:
-        total_milli = keda.query(sim, ready)
+        total_milli = keda.query(sim, ready, metrics.of_all(sim))
         seen = total_milli / 1000.0
     else:
         seen = sim.autoscaler.reading

@@ -38,12 +38,13 @@ def set_up(sim: Simulation) -> None:
     sim.schedule(sim.now_ns + int(poll_share(sim) * sim.params.poll_ns), POLL, 0)
 
 
-def query(sim: Simulation, ready: int) -> int:
+def query(sim: Simulation, ready: int, value: float) -> int:
     """The trigger's metric [milli] at this moment, what replaces it while it fails, or ``FAILED``.
 
     Args:
         sim: The run.
         ready: Ready pods.
+        value: The metric, if the source answers.
     """
     drawn = chance(sim.draws.key, sim.autoscaler.queries, QUERY_FAILS)
     sim.autoscaler.queries += 1
@@ -60,7 +61,7 @@ def query(sim: Simulation, ready: int) -> int:
     )
     if instead != keda.NO_FALLBACK:
         return int(instead)
-    return FAILED if failed else in_milli(metrics.of_all(sim))
+    return FAILED if failed else in_milli(value)
 
 
 def in_milli(value: float) -> int:
@@ -74,10 +75,11 @@ def on_poll(sim: Simulation) -> None:
     if sim.params.autoscaler == of.KEDA_HTTP:
         act(sim, sim.autoscaler.reading > 0.0, False, sim.autoscaler.reading)
         return
-    value_milli = query(sim, int(sim.revision.ready_pods))
+    value = metrics.of_all(sim)
+    value_milli = query(sim, int(sim.revision.ready_pods), value)
     in_force = keda.falls_back(settings(sim), sim.keda_state)
     failed = value_milli == FAILED
-    above = not failed and metrics.of_all(sim) > sim.params.activation
+    above = not failed and value > sim.params.activation
     act(sim, in_force or above, failed, value_milli / 1000.0)
 
 

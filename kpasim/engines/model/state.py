@@ -21,6 +21,8 @@ NOTHING = -1
 
 # Why a run had to stop half-way: it needs more capacity, or more random numbers to go on.
 NO_FAULT, MORE_EVENTS, MORE_PODS, MORE_NODES, MORE_TICKS, MORE_SCALINGS, MORE_REQUESTS, MORE_DRAWS = range(8)
+SHORT_OF = {MORE_PODS: "pods", MORE_NODES: "nodes", MORE_REQUESTS: "requests"}
+"""What a run that stopped lacks, where only its caller can give it."""
 
 # Where a request is, kept as its status until it has ended.
 ON_ITS_WAY, AT_FRONT, IN_QUEUE, RUNNING, WOKEN, IN_CONTAINER = -10, -11, -12, -13, -14, -15
