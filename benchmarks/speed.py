@@ -2,10 +2,8 @@
 
 Needs the extra `bench`, and `cc`. Times are CPU time of one process, medians of a few runs, so that a busy machine
 distorts them little; compare ratios rather than seconds. `--write` puts the tables into docs/performance.md and the
-README, `--cold` also times a compilation from nothing. `--before` compares with an older version and nothing else:
-
-    git worktree add ../before VERSION
-    python benchmarks/speed.py --before ../before
+README, `--cold` also times a compilation from nothing. `--before` compares with an older version and nothing else, see
+docs/performance.md.
 """
 
 from __future__ import annotations
@@ -310,17 +308,31 @@ def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines() if Path(path).exists() else []
 
 
-def compared(before: Path) -> list[Row]:
-    """CPU time of a request in an older version and in this one, turn about; the ratio is the median of pairs."""
+def compared(before: Path, limit_s: float) -> list[Row]:
+    """CPU time of a request in an older version and in this one, turn about; the ratio is the median of pairs.
 
-    def us(name: str, tree: Path) -> float:
+    Args:
+        before: Sources of the older version.
+        limit_s: How long it may take for one load, on the clock.
+    """
+
+    def us(name: str, tree: Path, most_s: float | None = None) -> float:
         call = [sys.executable, str(ROOT / "benchmarks" / "shapes.py"), name]
         environment = {**os.environ, "PYTHONPATH": str(tree.resolve())}
-        return float(subprocess.run(call, check=True, capture_output=True, text=True, env=environment).stdout)
+        done = subprocess.run(call, check=False, capture_output=True, text=True, env=environment, timeout=most_s)
+        if done.returncode:
+            why = (done.stderr.strip().splitlines() or ["no reason given (see docs/performance.md)"])[-1]
+            raise SystemExit(f"{tree}: {name}: ended with {done.returncode}: {why}")
+        return float(done.stdout)
 
+    us(lean.NAMES[0], before)  # which compiles it
     rows: list[Row] = [("load", "before", "now", "times as fast")]
     for name in lean.NAMES:
-        pairs = [(us(name, before), us(name, ROOT)) for _ in range(5)]
+        try:
+            pairs = [(us(name, before, limit_s), us(name, ROOT)) for _ in range(5)]
+        except subprocess.TimeoutExpired:
+            rows.append((name, f"not finished in {limit_s:g} s", f"{us(name, ROOT):.3f} µs", ""))
+            continue
         old, new = (statistics.median(column) for column in zip(*pairs, strict=True))
         ratio = statistics.median(one / other for one, other in pairs)
         rows.append((name, f"{old:.3f} µs", f"{new:.3f} µs", f"{ratio:.2f}"))
@@ -333,6 +345,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md and the README")
     parser.add_argument("--cold", action="store_true", help="also time a compilation from nothing")
     parser.add_argument("--before", type=Path, help="compare with the version in this folder, and nothing else")
+    parser.add_argument("--limit", type=float, default=300.0, help="seconds that it may take for a load (default: 300)")
     given = parser.parse_args()
 
     def shown(rows: Sequence[Row]) -> str:
@@ -341,7 +354,9 @@ def main() -> None:
         return text
 
     if given.before:
-        shown(compared(given.before))
+        text = f"{machine()}\n\n{shown(compared(given.before, given.limit))}"
+        if given.write:
+            put(PAGE, f"{PROGRAM}, earlier version", text)
         return
     print(machine(), end="\n\n")
     speeds = shown(comparison())
