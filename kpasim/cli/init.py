@@ -49,7 +49,13 @@ def command(
     def ask(given: str | None, question: str, default: str) -> str:
         if given is not None or yes:
             return given if given is not None else default
-        return str(click.prompt(question, default=default, show_default=bool(default))).strip()
+        try:
+            return str(click.prompt(question, default=default, show_default=bool(default))).strip()
+        except click.Abort as stopped:
+            if not isinstance(stopped.__context__, EOFError):
+                raise
+            click.echo()
+            raise RunError("nobody replies (give --yes to take the defaults, and options for the rest)") from None
 
     if Path(out).exists():
         raise RunError(f"{out}: is there already (name another file)")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -106,29 +106,24 @@ def equal(one: Params, other: Params) -> bool:
     )
 
 
+_SAME = tuple(one.name for one in fields(RevisionSettings) if one.name in Params._fields and one.type != "str")
+"""Settings of a revision that are a number or a switch in ``Params`` as well."""
+
+
 def of_revision(revision: RevisionSettings) -> dict[str, Any]:
-    """Fields of ``Params`` that are Knative's own settings of a revision; see ``kpa.limits`` and ``kpa.rules_of``."""
+    """Fields of ``Params`` that are Knative's own settings of a revision; see ``kpa.limits`` and ``kpa.rules_of``.
+
+    A setting goes to the field of its name; those below have another unit there, or another type.
+    """
     weighted = revision.aggregation == "weighted-exponential"
+    same = {name: getattr(revision, name) for name in _SAME}
     return {
+        **{name: int(value) if isinstance(value, bool) else value for name, value in same.items()},
         "metric_rps": int(revision.metric == "rps"),
-        "max_scale_up_rate": revision.max_scale_up_rate,
-        "max_scale_down_rate": revision.max_scale_down_rate,
-        "target_value": revision.target_value,
-        "total_value": revision.total_value,
-        "target_burst_capacity": revision.target_burst_capacity,
-        "panic_threshold": revision.panic_threshold,
-        "activation_scale": revision.activation_scale,
-        "reachable": int(revision.reachable),
         "stable_window_s": round(revision.stable_window_s),
         "panic_window_s": round(revision.panic_window_s),
         "weight_stable": windows.smoothing_coefficient(revision.stable_window_s) if weighted else 0.0,
         "weight_panic": windows.smoothing_coefficient(revision.panic_window_s) if weighted else 0.0,
-        "scale_down_delay_s": revision.scale_down_delay_s,
-        "activator_capacity": revision.activator_capacity,
-        "min_scale": revision.min_scale,
-        "max_scale": revision.max_scale,
-        "initial_scale": revision.initial_scale,
-        "enable_scale_to_zero": int(revision.enable_scale_to_zero),
         "grace_ns": nanoseconds(revision.scale_to_zero_grace_s),
         "retention_ns": nanoseconds(revision.pod_retention_s),
         "progress_deadline_ns": nanoseconds(revision.progress_deadline_s),

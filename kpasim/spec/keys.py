@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from kpasim.spec.autoscaler import SPELLINGS
-from kpasim.spec.quantities import DURATION_PATTERN, duration_text
+from kpasim.spec.quantities import DURATION_PATTERN, RATE_PATTERN, duration_text
 from kpasim.spec.schema import schema
 
 KNATIVE_SOURCE = "knative/serving@98e5ef9"
@@ -282,9 +282,12 @@ def takes(value: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
         if parts[:1] == [_DURATION]:
             # A duration may also be a plain number of seconds: that is one thing, not two, and has the bounds of both.
             return ", ".join([_DURATION, *(part.partition(", ")[2] for part in parts[1:] if part.startswith("number"))])
-        return " or ".join(parts)
+        # A number has bounds behind it.
+        return " or ".join(sorted(parts, key=lambda part: part.startswith("number")))
     if value.get("pattern") == DURATION_PATTERN:
         return _DURATION
+    if value.get("pattern") == RATE_PATTERN:
+        return "rate with a unit (5/s, 30/min, 20/h or 500/day)"
     if value.get("type") == "array":
         inner = value.get("items") or (value.get("prefixItems") or [None])[0]
         return f"list of {takes(inner, whole)}" if inner else "list"

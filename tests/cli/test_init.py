@@ -75,6 +75,14 @@ def test_a_reply_that_cannot_be_used_is_one_line_and_leaves_nothing(place, argum
     assert list(place.iterdir()) == []
 
 
+def test_without_replies_it_says_how_to_take_the_defaults(place):
+    """Where no terminal answers, the command is one line, writes nothing and is no interruption."""
+    told = init(replies="")
+
+    assert (1, "nobody replies (give --yes" in told.output) == (told.exit_code, True)
+    assert list(place.iterdir()) == []
+
+
 def test_a_file_that_is_there_stays(place):
     """Neither the experiment nor the manifest beside it is replaced."""
     assert init("--yes").exit_code == 0

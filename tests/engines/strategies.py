@@ -356,6 +356,14 @@ POLICIES = some(
 """Limits of an HPA's changes."""
 
 
+RULES = {
+    # delays up, down and to zero [s], and the factors
+    RAY_SERVE: (some(1.0, 0.0, 4.0), some(2.0, 0.0, 9.0), some(3.0, 0.0, 12.0), some(1.0, 0.5, 2.0),
+                some(1.0, 0.5, 0.1)),
+}  # fmt: skip
+"""Settings of a rule of its own (``Params.rule``), by the autoscaler's code."""
+
+
 @st.composite
 def deployments(draw: Any, kind: int) -> dict[str, Any]:
     """Another autoscaler than Knative's, with pods of a plain Deployment; everything happens within seconds."""
@@ -430,14 +438,7 @@ def deployments(draw: Any, kind: int) -> dict[str, Any]:
         "queue_tick_ns": draw(some(500 * MS, 300 * MS)),
         "stream_ns": draw(some(200 * MS, 700 * MS)),
         "exact_rate": int(draw(FLAG)),
-        # Ray Serve's delays up, down and to zero [s], and its factors
-        "rule": floats(
-            draw(some(1.0, 0.0, 4.0)),
-            draw(some(2.0, 0.0, 9.0)),
-            draw(some(3.0, 0.0, 12.0)),
-            draw(some(1.0, 0.5, 2.0)),
-            draw(some(1.0, 0.5, 0.1)),
-        ),
+        "rule": floats(*(draw(number) for number in RULES.get(kind, ()))),
     }
 
 

@@ -545,6 +545,39 @@ def test_behind_an_activator_a_cookie_ties_to_the_activator(play: Play) -> None:
     assert in_turn(p) == story.of_requests(out.ACTIVATOR)
 
 
+def test_a_cookie_of_an_activator_that_has_left_counts_no_more(play: Play) -> None:
+    """Three of 8 s at 10 s want a second pod, and with it a third activator: 2 x 10 and a burst of 100 take 3 of 55.
+
+    The pod is ready at 12.5 s. At 23.5 s, 6 s after they ended, it is asked to go, and two activators are left: who
+    was tied to the third takes the next in turn.
+    """
+    p = sending(
+        33, sessions=20, cookies=1, affinity=of.UPSTREAM_AFFINITY, activators=3, activator_capacity=55.0,
+        total_value=10.0, target_burst_capacity=100.0, container_concurrency=0, slots=0, target_value=1.0,
+        stable_window_s=6, panic_threshold=1000.0, min_scale=1, max_scale=2,
+    )  # fmt: skip
+    sent_s = [0.0, 0.0, 0.0, *(float(second) for second in range(1, 31))]
+    service_s = [8.0, 8.0, 8.0, *[0.1] * 30]
+
+    story = play(p, sent_s=sent_s, service_s=service_s, stages_s=(1.0,))
+
+    assert (12.5, 23.5) == (story.pods(out.READY)[1], story.pods(out.ASKED)[1])
+    key, turn, returned = by_hand(p).key, 0, []
+    tied: list[tuple[float, int, int]] = []  # when a session was answered, and by which activator
+    expected = []
+    for request, time_s in enumerate(sent_s):
+        count, session = 3 if 2.5 < time_s < 13.5 else 2, pick(key, request, SESSION, p.sessions)
+        cookies = [by for answered_s, whose, by in sorted(tied) if whose == session and answered_s <= time_s]
+        if not cookies or cookies[-1] >= count:
+            returned += cookies[-1:]
+            cookies = [turn % count]
+            turn = turn % count + 1
+        expected.append(cookies[-1])
+        tied.append((time_s + service_s[request], session, cookies[-1]))
+    assert [2, 2] == returned
+    assert expected == story.of_requests(out.ACTIVATOR)
+
+
 def test_a_vendors_gateway_ties_to_pods_even_past_the_activator(play: Play) -> None:
     """A session's second request goes straight to its pod, though the activator is in the path, and waits there."""
     p = clients(2, 2, sessions=2, cookies=1, affinity=of.POD_AFFINITY)
