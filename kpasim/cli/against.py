@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from kpasim.cli.output import WIDTH, show_tables, table
-from kpasim.results.display import HOURS, SHARES, figure, number, signed
+from kpasim.cli.output import WIDTH, show_tables
 
 if TYPE_CHECKING:
     from kpasim.results.paired import Difference
@@ -38,6 +36,7 @@ def other_experiment(one: Experiment, file: str | None, changes: Sequence[str]) 
 
 def show_against(found: Against, names: tuple[str, str]) -> None:
     """Print what the other run changes: a few sentences, then each figure with its difference and the verdict."""
+    from kpasim.report.differences import differences_table
     from kpasim.studies.common import MET_IDLE
 
     one, other = names
@@ -54,9 +53,7 @@ def show_against(found: Against, names: tuple[str, str]) -> None:
         if name in told and not (name == "cost.amount" and "cost.per_month" in told):
             title, unit, row = told[name]
             title = f"{title} of successes" if failures and name.startswith("latency_s.") else title
-            before, after = value_text(name, row.before), value_text(name, row.before + row.mean)
-            text = f"{title:<{width}}{before} -> {after} {unit}: {change_text(name, row)}"
-            click.echo(click.style(text, fg="yellow" if row.significant else None))
+            say_difference(f"{title:<{width}}", name, unit, row)
     paired = (
         "Both met the same requests and random numbers: differences are between pairs of replications."
         if found.paired
@@ -65,11 +62,12 @@ def show_against(found: Against, names: tuple[str, str]) -> None:
     state = f" {MET_IDLE}" if found.met_idle else ""
     click.echo(textwrap.fill(f"{paired} {_end(found)}{state}", WIDTH))
     click.echo()
-    show_tables(_table(rows))
+    shown = [{"title": title, "name": name, "unit": unit, **row.to_dict("A", "B")} for title, name, unit, row in rows]
+    show_tables(differences_table("", shown, "A", "B", "B - A"))
 
 
 def _end(found: Against) -> str:
-    from kpasim.report.words import seconds
+    from kpasim.results.display import seconds
 
     if found.end_s is not None:
         return f"Both runs end {seconds(found.end_s)} after the load began."
@@ -78,28 +76,10 @@ def _end(found: Against) -> str:
     return "Each run ends when its pods are gone."
 
 
-def _table(rows: list[tuple[str, str, str, Difference]]) -> Any:
-    shown = table(("", "A", "B", "B - A", "interval", "difference", "unit"), ("A", "B", "B - A"))
-    for title, name, unit, row in rows:
-        before, after = value_text(name, row.before), value_text(name, row.before + row.mean)
-        known = math.isfinite(row.low) and not row.same
-        interval = f"{signed(name, row.low)} to {signed(name, row.high)}" if known else ""
-        verdict = "same" if row.same else "not significant" if row.enough and not row.significant else row.verdict
-        shown.add_row(title, before, after, signed(name, row.mean), interval, verdict, unit)
-    return shown
+def say_difference(title: str, name: str, unit: str, row: Difference) -> None:
+    """Print a figure of two settings and its difference in a line."""
+    from kpasim.report.differences import change_text, value_text
 
-
-def change_text(name: str, row: Difference) -> str:
-    """A difference in words."""
-    if row.same:
-        return row.verdict
-    percent = 100 * row.share
-    share = f" ({percent:+,.0f} %)" if abs(percent) >= 10 else f" ({percent:+.2g} %)"
-    share = share if math.isfinite(row.share) else ""
-    interval = f", {signed(name, row.low)} to {signed(name, row.high)}" if math.isfinite(row.low) else ""
-    return f"{signed(name, row.mean)}{share}{interval}, {row.verdict}"
-
-
-def value_text(name: str, value: float) -> str:
-    """A mean as it is shown."""
-    return figure(name, value) if name in SHARES | HOURS else number(value)
+    before, after = value_text(name, row.before), value_text(name, row.before + row.mean)
+    text = f"{title}{before} -> {after} {unit}: {change_text(name, row)}"
+    click.echo(click.style(text, fg="yellow" if row.significant else None))

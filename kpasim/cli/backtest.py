@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import WIDTH, note, print_json, progress, show_tables, table, write_file
+from kpasim.cli.output import WIDTH, note, print_json, progress, show_tables, write_file
 
 if TYPE_CHECKING:
     from kpasim.studies.backtest.compare import Backtest
     from kpasim.studies.backtest.others import Candidate
-    from kpasim.studies.backtest.prepare import Given, Prepared
+    from kpasim.studies.backtest.prepare import Given
 
 NOT_PREDICTED = 3
 """Exit status where the present was not predicted well enough."""
@@ -155,7 +155,7 @@ def command(
     if as_json:
         print_json(written)
     else:
-        _show(found, prepared, placed, given)
+        _show(found, written)
         for one in beside_it:
             _show_candidate(one, believed=found.good)
     if not found.good:
@@ -193,48 +193,25 @@ def _say(text: str, colour: str | None = None) -> None:
     click.echo(click.style(textwrap.fill(text, WIDTH), fg=colour))
 
 
-def _show(found: Backtest, prepared: Prepared, placed: dict[str, float], given: Given) -> None:
-    from kpasim.report.words import counted, number, seconds
+def _show(found: Backtest, written: Mapping[str, Any]) -> None:
+    from kpasim.report.backtest_page import bins_table, figures_table, how_near, moment, verdict, zone_of
+    from kpasim.results.display import counted, seconds
 
-    observed = found.observation
-    if found.good:
-        _say("The present was predicted well enough to believe what follows.", "green")
-    else:
-        _say(f"The present was NOT predicted well enough: {_reasons(found)}. Do not rely on what follows.", "red")
-    lasted, begun = seconds(observed.end_s - observed.begin_s), _moment(observed.begin_s, observed.time_zone)
+    observed, zone = found.observation, zone_of(written)
+    _say(verdict(written), "green" if found.good else "red")
     _say(
-        f"{observed.namespace}/{observed.service}, {lasted} from {begun}, one scrape every "
+        f"{observed.namespace}/{observed.service}, {seconds(observed.end_s - observed.begin_s)} from "
+        f"{moment(observed.begin_s, zone)} {zone.key}, one scrape every "
         f"{observed.interval_s.get('autoscaler', math.nan):g} s, {counted(found.replications, 'replication')}, "
-        f"{counted(len(prepared.parts), 'revision')}."
+        f"{counted(len(found.prepared.parts), 'revision')}."
     )
-    numbers = ("recorded", "90 %", "predicted", "90 %", "error")
-    rows = table(("", *numbers, ""), numbers)
-    for one in found.figures:
-        sure = one.uncertain[1] > one.uncertain[0]
-        error = f"{100 * one.error:+.1f} %" if math.isfinite(one.error) else ""
-        mark = {True: "near enough", False: "too far", None: ""}[one.good]
-        rows.add_row(
-            f"{one.title}{f' [{one.unit}]' if one.unit else ''}".replace("[", "\\["),
-            number(one.recorded),
-            f"{number(one.uncertain[0])} to {number(one.uncertain[1])}" if sure else "",
-            number(one.predicted),
-            f"{number(one.interval[0])} to {number(one.interval[1])}",
-            error,
-            mark,
-        )
-    show_tables(rows)
-    if math.isfinite(found.coverage):
-        _say(f"The 90 % bands hold {found.coverage:.0%} of the recorded pods and concurrency by bin of time.")
-    for place in found.worst():
-        band, moment = found.bands["pods"], _moment(found.edges_s[place], observed.time_zone)
-        _say(
-            f"Worst: {moment}: {number(band.recorded[place])} pods recorded, {number(band.predicted[place])} predicted "
-            f"({number(band.low[place])} to {number(band.high[place])})."
-        )
+    show_tables(figures_table(written))
+    for text in how_near(written):
+        _say(text)
     click.echo()
-    show_tables(_bins(found))
+    show_tables(bins_table(written, MOST_ROWS))
     click.echo()
-    for text in _assumed(found, placed, given):
+    for text in written["notes"]:
         _say(text)
 
 
@@ -244,50 +221,6 @@ def _reasons(found: Backtest) -> str:
     if not found.covered:
         far.append(f"the 90 % bands hold only {found.coverage:.0%} of what was recorded")
     return ", ".join(far)
-
-
-def _moment(time_s: float, zone: str) -> str:
-    from datetime import datetime
-    from zoneinfo import ZoneInfo
-
-    return f"{datetime.fromtimestamp(time_s, ZoneInfo(zone)):%Y-%m-%d %H:%M:%S} {zone}"
-
-
-def _bins(found: Backtest) -> Any:
-    from datetime import datetime
-    from zoneinfo import ZoneInfo
-
-    from kpasim.report.words import number, seconds
-
-    width_s = float(found.edges_s[1] - found.edges_s[0])
-    places: Sequence[int] = range(len(found.edges_s) - 1)
-    title = f"Means by {seconds(width_s)}: recorded / predicted (90 % band)"
-    if len(places) > MOST_ROWS:
-        import numpy as np
-
-        requests = np.nan_to_num(found.bands["requests"].recorded)
-        places = sorted(np.argsort(-requests, kind="stable")[:MOST_ROWS].tolist())
-        title = f"{title}, the {MOST_ROWS} with the most requests (--out DIR has all)"
-    shown = [name for name in ("pods", "desired", "concurrency", "panic", "latency_s") if name in found.bands]
-    headings = ["from", "requests", *("latency [s]" if name == "latency_s" else name for name in shown)]
-    rows = table(headings, headings, title=title, close=True)
-    zone = ZoneInfo(found.observation.time_zone)
-    for place in places:
-        cells = []
-        for name in shown:
-            band = found.bands[name]
-            if math.isnan(band.recorded[place]) and math.isnan(band.predicted[place]):
-                cells.append("")
-                continue
-            held = f" ({number(band.low[place], 2)}-{number(band.high[place], 2)})" if name != "panic" else ""
-            cells.append(f"{number(band.recorded[place], 2)} / {number(band.predicted[place], 2)}{held}")
-        moment = datetime.fromtimestamp(found.edges_s[place], zone)
-        rows.add_row(
-            f"{moment:%m-%d %H:%M:%S}" if width_s < 3600 else f"{moment:%a %m-%d %H:%M}",
-            number(found.bands["requests"].recorded[place], 3),
-            *cells,
-        )
-    return rows
 
 
 def _assumed(found: Backtest, placed: dict[str, float], given: Given) -> list[str]:
@@ -340,7 +273,7 @@ def _assumed(found: Backtest, placed: dict[str, float], given: Given) -> list[st
 
 
 def _show_candidate(candidate: Candidate, *, believed: bool) -> None:
-    from kpasim.cli.against import change_text, value_text
+    from kpasim.cli.against import say_difference
 
     click.echo()
     _say(f"{candidate.name}{'' if believed else ' (the present was not predicted well enough)'}:")
@@ -348,6 +281,4 @@ def _show_candidate(candidate: Candidate, *, believed: bool) -> None:
     for name in TOLD:
         if name in told:
             title, unit, row = told[name]
-            before, after = value_text(name, row.before), value_text(name, row.before + row.mean)
-            text = f"  {title:<14}{before} -> {after} {unit}: {change_text(name, row)}"
-            click.echo(click.style(text, fg="yellow" if row.significant else None))
+            say_difference(f"  {title:<14}", name, unit, row)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import note, number, print_json, progress, show_tables, span, table
+from kpasim.cli.output import note, print_json, progress, show_tables
+from kpasim.results.display import Table, number, span
 
 if TYPE_CHECKING:
     from kpasim.studies.calibrate import Calibration
@@ -181,10 +182,11 @@ def _count(text: str) -> tuple[int, str]:
 def _show(found: Calibration) -> None:
     """Print what was found, and how well it fits."""
     counted = ", ".join(f"{count:,} {what}" for what, count in found.sample.items() if count)
-    rows = table(("", "value", "90 %", "unit"), ("value",), title=f"{found.name}: {found.method}, {counted}")
-    for name, (value, low, high) in found.estimates.items():
-        rows.add_row(name.removesuffix("_s").replace("_", " "), number(value), span([low, high]), "s")
-    show_tables(rows)
+    rows = [
+        (name.removesuffix("_s").replace("_", " "), number(value), span([low, high]), "s")
+        for name, (value, low, high) in found.estimates.items()
+    ]
+    show_tables(Table(f"{found.name}: {found.method}, {counted}", ("", "value", "90 %", "unit"), rows, ["value"]))
     for part in found.parts:
         others = ", ".join(
             f"{name} {value:.1f}" for name, value in sorted(part.fit.bic.items(), key=lambda one: one[1])
@@ -196,16 +198,16 @@ def _show(found: Calibration) -> None:
 
 
 def _show_lines(found: Calibration) -> None:
-    numbers = ("measured", "predicted", "error")
-    rows = table(("", *numbers[:2], "90 %", numbers[2], ""), numbers, title="Report and posterior prediction")
+    rows = []
     for name, line in found.lines.items():
         outside = not line["lo"] <= line["measured"] <= line["hi"]
         comment = ("not fitted" if not line["fitted"] else "") + (" outside" if outside else "")
         error = f"{100 * (line['predicted'] / line['measured'] - 1):+.1f} %"
         values = number(line["measured"]), number(line["predicted"]), span([line["lo"], line["hi"]])
-        rows.add_row(name, *values, error, comment.strip())
+        rows.append((name, *values, error, comment.strip()))
+    numbers = ("measured", "predicted", "90 %", "error")
     click.echo()
-    show_tables(rows)
+    show_tables(Table("Report and posterior prediction", ("", *numbers, ""), rows, numbers))
     for one in found.candidates:
         click.echo(f"{one.name}: score {one.score:.1f}, {one.inside} of {one.lines} statistics inside ({one.says})")
     if found.equivalent:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import counted, note, print_json
+from kpasim.cli.output import note, print_json
+from kpasim.results.display import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

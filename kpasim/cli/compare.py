@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import (
-    compile_for_next_time,
-    counted,
-    note,
-    number,
-    print_json,
-    progress,
-    show_tables,
-    span,
-    table,
-)
+from kpasim.cli.output import compile_for_next_time, note, print_json, progress, show_tables
+from kpasim.results.display import counted, number, span
 
 if TYPE_CHECKING:
     from kpasim.studies.compare import Comparison
@@ -133,31 +124,18 @@ def _tolerance(text: str) -> tuple[str, str]:
 
 def _show(comparison: Comparison) -> None:
     """Print the metrics, and what the ticks and the pods say."""
-    from kpasim.studies.compare import UNITS
+    from kpasim.report.beside import metrics_table
+    from kpasim.report.charts import metric_words
 
     runs = counted(comparison.result.replications, "replication")
     simulated = comparison.source == "simulated"
     title = f"{comparison.name}: {runs} beside {'a simulated' if simulated else 'the measured'} run"
-    numbers = ("simulated" if simulated else "measured", "predicted", "error")
-    rows = table(["", *numbers[:2], "90 %", numbers[2], "unit"], numbers, title=title)
-    for name, metric in comparison.metrics.items():
-        measured, predicted = metric["measured"], metric["predicted"]
-        if measured is None and predicted is None:
-            continue
-        rows.add_row(
-            _title(name),
-            number(measured),
-            number(predicted),
-            span([metric["lo"], metric["hi"]]),
-            _error(measured, predicted, absolute=name.endswith(("_out_s", "_last_s", "_pods"))),
-            UNITS.get(name, "s"),
-        )
-    show_tables(rows)
+    show_tables(metrics_table(title, comparison.metrics, "simulated" if simulated else "measured"))
     if comparison.wasserstein_s is not None:
         click.echo(f"Latencies are {number(comparison.wasserstein_s)} s apart (Wasserstein-1).")
     for kind, counts in comparison.failures.items():
         told = f"{number(counts['measured'])} measured, {number(counts['predicted'])} predicted"
-        click.echo(f"{_title(kind).capitalize()}: {told}, 90 % interval {span([counts['lo'], counts['hi']])}.")
+        click.echo(f"{metric_words(kind).capitalize()}: {told}, 90 % interval {span([counts['lo'], counts['hi']])}.")
     created = comparison.pod_created_s
     if created["measured"]:
         both = zip(created["measured"], created["predicted"], strict=True)
@@ -171,28 +149,12 @@ def _show(comparison: Comparison) -> None:
     for line in comparison.notes:
         click.echo(line)
     for name, modes in comparison.modes.items():
-        click.echo(
-            f"Two modes: {_title(name)} is near {number(modes.low)} in {modes.share_low:.0%} of the replications, near "
-            f"{number(modes.high)} in the others."
-        )
+        low, high = f"near {number(modes.low)} in {modes.share_low:.0%}", f"near {number(modes.high)}"
+        click.echo(f"Two modes: {metric_words(name)} is {low} of the replications, {high} in the others.")
     if comparison.outside:
-        click.echo(f"Outside the 90 % interval: {', '.join(map(_title, comparison.outside))}.")
+        click.echo(f"Outside the 90 % interval: {', '.join(map(metric_words, comparison.outside))}.")
     for line in comparison.missed:
         click.echo(f"Missed: {line}")
-
-
-def _title(metric: str) -> str:
-    if metric == "errors" or metric.startswith("failed."):
-        return f"failed requests ({'all' if metric == 'errors' else metric.removeprefix('failed.').replace('_', ' ')})"
-    return metric.removesuffix("_s").replace("_", " ")
-
-
-def _error(measured: float | None, predicted: float | None, *, absolute: bool) -> str:
-    if measured is None or predicted is None:
-        return ""
-    if absolute:
-        return f"{predicted - measured:+.3g}"
-    return f"{100 * (predicted / measured - 1):+.1f} %" if measured else ""
 
 
 def _write(comparison: Comparison, folder: Path, *, plot: bool) -> None:

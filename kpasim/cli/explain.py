@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import counted, print_json
+from kpasim.cli.output import print_json
+from kpasim.results.display import counted
 
 if TYPE_CHECKING:
     from kpasim.spec.keys import Key

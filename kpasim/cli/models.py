@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import note, print_json, show_tables, table
+from kpasim.cli.output import note, print_json, show_tables
 
 NARROW = 72
 """Letters of a source that are shown."""
@@ -22,7 +22,7 @@ def command(word: str | None, as_json: bool) -> None:
     Use a name of the list with `kpasim init --model NAME`. The model files that come with kpasim have cold starts, too.
     """
     from kpasim.errors import RunError
-    from kpasim.report.words import NOTHING, number
+    from kpasim.results.display import NOTHING, Table, number
     from kpasim.spec.catalogue import entries
     from kpasim.spec.experiment import read_model, shipped_models
 
@@ -37,18 +37,19 @@ def command(word: str | None, as_json: bool) -> None:
                   for name, one in files.items()]  # fmt: skip
         print_json({"service_times": [asdict(one) for one in found], "models": listed})
         return
-    title = "Service time of one request that has the GPU to itself"
-    times = table(("name", "time", "", "date", "source"), ("time",), title=title)
+    rows = []
     for one in found:
+        source = one.source if len(one.source) <= NARROW else f"{one.source[: NARROW - 1]}…"
         if one.time_s is None:
-            times.add_row(one.name, NOTHING, "does not fit", "", f"{one.weights_gb:g} GB of weights")
+            rows.append((one.name, NOTHING, "does not fit", "", f"{one.weights_gb:g} GB of weights"))
         else:
-            source = one.source if len(one.source) <= NARROW else f"{one.source[: NARROW - 1]}…"
-            times.add_row(one.name, f"{number(one.time_s)} s", one.kind, one.date or "no date", source)
-    shipped = table(("name", "", "description"), title="Model files that come with kpasim (model: NAME)")
-    for name, model in files.items():
-        shipped.add_row(name, "provisional" if model.provisional else "", model.description)
-    show_tables(*([times] if found else []), *([shipped] if files else []))
+            rows.append((one.name, f"{number(one.time_s)} s", one.kind, one.date or "no date", source))
+    title = "Service time of one request that has the GPU to itself"
+    times = Table(title, ("name", "time", "", "date", "source"), rows, ["time"], ["name"])
+    shipped = [(name, "provisional" if one.provisional else "", one.description) for name, one in files.items()]
+    title = "Model files that come with kpasim (model: NAME)"
+    models = Table(title, ("name", "", "description"), shipped, whole=["name"])
+    show_tables(*(table for table in (times, models) if table.rows))
     for title in dict.fromkeys(f"{one.workload}: {one.title}" for one in found):
         note(title)
     note("How each time follows from its source: kpasim models --json. Measure your own: kpasim calibrate.")

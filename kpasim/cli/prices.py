@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import note, print_json, show_tables, table
+from kpasim.cli.output import note, print_json, show_tables
 
 
 @click.command(epilog="\b\nTry: kpasim prices T4")
@@ -19,8 +19,8 @@ def command(word: str | None, as_json: bool) -> None:
     An experiment uses them for the instance types that it names, unless it gives a price-per-hour itself.
     """
     from kpasim.errors import RunError
-    from kpasim.report.words import number
     from kpasim.results.cost import price_list
+    from kpasim.results.display import Table, number
 
     wanted = (word or "").lower()
     found = {
@@ -33,12 +33,11 @@ def command(word: str | None, as_json: bool) -> None:
     if as_json:
         print_json([{"name": name, "kind": one.kind, **asdict(one)} for name, one in found.items()])
         return
-    rows = table(("instance type", "GPUs", "an hour", "", "", "date", "region", "source"), ("an hour",))
-    rows.columns[0].min_width = max(map(len, found))  # names are typed again, so none is cut
-    for name, one in found.items():
-        gpus = f"{one.gpus} x {one.gpu}" if one.gpus > 1 else one.gpu
-        rows.add_row(
-            name, gpus, number(one.per_hour), one.currency, one.standing, one.date or "no date", one.region, one.source
-        )
-    show_tables(rows)
+    rows = [
+        (name, f"{one.gpus} x {one.gpu}" if one.gpus > 1 else one.gpu, number(one.per_hour), one.currency, one.standing,
+         one.date or "no date", one.region, one.source)
+        for name, one in found.items()
+    ]  # fmt: skip
+    columns = ("instance type", "GPUs", "an hour", "", "", "date", "region", "source")
+    show_tables(Table("", columns, rows, ["an hour"], ["instance type"]))  # names are typed again, so none is broken
     note("List prices as others quote them; ask your provider for yours and give price-per-hour in the experiment.")

@@ -9,25 +9,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import (
-    WIDTH,
-    compile_for_next_time,
-    counted,
-    note,
-    number,
-    print_json,
-    progress,
-    show_tables,
-    span,
-    table,
-    write_file,
-)
+from kpasim.cli.output import WIDTH, compile_for_next_time, note, print_json, progress, show_tables, write_file
+from kpasim.results.display import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kpasim.report import answer
-    from kpasim.report.answer import Line
+    from kpasim.report.answer import Facts, Line
+    from kpasim.results.display import Table
     from kpasim.results.tables import Tables
     from kpasim.spec.experiment import Experiment
     from kpasim.studies.judge import Judgement
@@ -161,15 +150,6 @@ def command(
         raise click.exceptions.Exit(NOT_MET)
 
 
-def _autoscaler(experiment: Experiment) -> list[Line]:
-    """What decided on the pods, where it was not Knative's own autoscaler, with the settings that count."""
-    from kpasim.report.answer import Line
-    from kpasim.studies.versus.rivals import assumed_of
-
-    kind = experiment.scaling.kind
-    return [] if kind == "kpa" else [Line("Scaler", f"{kind}: {assumed_of(experiment)}.")]
-
-
 def write_openmetrics(result: Result, path: str) -> None:
     """Write the representative replication as series; the run ends at the present minute."""
     import time
@@ -186,9 +166,7 @@ def write_openmetrics(result: Result, path: str) -> None:
 
 def count_only(what: Experiment, slos: Sequence[Slo], replications: int | None, *, as_json: bool) -> None:
     """Simulate an experiment, keep counts only, and show what they say."""
-    from kpasim.report import answer
     from kpasim.report.answer import Line
-    from kpasim.spec.sharing import sharing as sharing_of
     from kpasim.studies.judge import judge_counts
     from kpasim.studies.statistics import statistics
 
@@ -199,20 +177,8 @@ def count_only(what: Experiment, slos: Sequence[Slo], replications: int | None, 
     if as_json:
         print_json(found.to_dict() | ({"slo": [one.to_dict() for one in judgements]} if slos else {}))
     else:
-        facts = facts_of(found)
-        for line in (*answer.troubles(facts), *map(judged, judgements), answer.waits(facts), answer.costs(facts)):
+        for line in answer_lines(found, judgements):
             say(line)
-        if facts.no_month:
-            say(Line("Month", f"no cost per month: {facts.no_month}"))
-        if not facts.whole("errors"):
-            say(Line("Failed", f"none of {counted(facts.whole('requests'), 'request')}"))
-        sharing = sharing_of(what)
-        if sharing.possible:
-            say(Line("Sharing", sharing.text, "warning" if sharing.assumed else ""))
-        for line in _autoscaler(what):
-            say(line)
-        say(Line("Pods", f"at most {facts.said('max_pods')}; {counted(facts.whole('cold_starts'), 'cold start')}"))
-        say(answer.ran(facts))
         exact = "no request was kept: latency percentiles within 0.4 %"
         rest = "waits for cold starts, GPU utilisation, parts of the cost, times of scaling, timeline, hey's report"
         say(Line("Counts", f"{exact}; these need tables: {rest} (run without --counts-only)"))
@@ -235,7 +201,6 @@ def compare(
 ) -> None:
     """Simulate an experiment and another one, and show the differences."""
     from kpasim.cli.against import other_experiment, show_against
-    from kpasim.report.answer import Line
     from kpasim.studies.against import against
     from kpasim.studies.judge import judge
 
@@ -250,8 +215,7 @@ def compare(
     else:
         for key, of_run in judgements.items():
             for each in of_run:
-                mark = "\N{CHECK MARK}" if each.met else "\N{BALLOT X}"
-                say(Line(mark, f"{key}: {each.text()}", "good" if each.met else "error"))
+                say(judged(each, f"{key}: "))
         show_against(found, (one.name, name))
     if out:
         folders = (Path(out), Path(f"{out}-against"))
@@ -296,11 +260,8 @@ def chosen_experiment(
 
 def show(result: Result, judgements: Sequence[Judgement], *, explain: bool) -> None:
     """Print the answer first, then what happened in one run, then every figure."""
-    from kpasim.report import answer
     from kpasim.report.answer import Line
-    from kpasim.spec.sharing import sharing as sharing_of
 
-    facts = facts_of(result)
     is_hey = result.experiment.workload.kind == "hey"
     tables = result.tables(brief=not (explain or is_hey))
     if explain:
@@ -308,24 +269,7 @@ def show(result: Result, judgements: Sequence[Judgement], *, explain: bool) -> N
 
         for text in why(tables, result.params, result.experiment.scaling):
             say(Line("", text))
-    found = answer.troubles(facts)
-    first = answer.failures_come_first(facts)
-    for line in found if first else ():
-        say(line)
-    for one in judgements:
-        say(judged(one))
-    say(answer.waits(facts))
-    say(answer.costs(facts))
-    if facts.no_month:
-        say(Line("Month", f"no cost per month: {facts.no_month}"))
-    for line in () if first else found:
-        say(line)
-    if not any(one for one in (facts.intervals.get("errors") or [facts.whole("errors")])):
-        say(Line("Failed", f"none of {counted(facts.whole('requests'), 'request')}"))
-    sharing = sharing_of(result.experiment)
-    assumed = [Line("Sharing", sharing.text, "warning" if sharing.assumed else "")] if sharing.possible else []
-    assumed += _autoscaler(result.experiment)
-    for line in (answer.pods(facts, tables), answer.ran(facts), *assumed, *dearest(result, facts)):
+    for line in (*answer_lines(result, judgements, tables), *dearest(result)):
         say(line)
     click.echo()
     if is_hey:
@@ -343,11 +287,36 @@ def show(result: Result, judgements: Sequence[Judgement], *, explain: bool) -> N
     show_tables(figures_of_merit(result))
 
 
-def judged(one: Judgement) -> answer.Line:
-    """Whether an SLO is met, as a line."""
+def answer_lines(
+    result: Result | Statistics, judgements: Sequence[Judgement], tables: Tables | None = None
+) -> list[Line]:
+    """The answer: failures (first where they are many), SLOs, latency, cost, pods, and what ran and was assumed."""
+    from kpasim.report import answer
+    from kpasim.report.answer import Line
+    from kpasim.spec.sharing import sharing as sharing_of
+    from kpasim.studies.versus.rivals import assumed_of
+
+    facts, experiment = facts_of(result), result.experiment
+    lines = [*map(judged, judgements), answer.waits(facts), answer.costs(facts)]
+    if facts.no_month:
+        lines.append(Line("Month", f"no cost per month: {facts.no_month}"))
+    place = 0 if answer.failures_come_first(facts) else len(lines)
+    lines[place:place] = answer.troubles(facts)
+    if not any(facts.intervals.get("errors") or [facts.whole("errors")]):
+        lines.append(Line("Failed", f"none of {counted(facts.whole('requests'), 'request')}"))
+    lines += [answer.pods(facts, tables), answer.ran(facts)]
+    if (sharing := sharing_of(experiment)).possible:
+        lines.append(Line("Sharing", sharing.text, "warning" if sharing.assumed else ""))
+    if (kind := experiment.scaling.kind) != "kpa":
+        lines.append(Line("Scaler", f"{kind}: {assumed_of(experiment)}."))
+    return lines
+
+
+def judged(one: Judgement, of: str = "") -> Line:
+    """Whether an SLO is met, as a line; ``of`` is the run that it is about."""
     from kpasim.report.answer import Line
 
-    return Line("\N{CHECK MARK}" if one.met else "\N{BALLOT X}", one.text(), "good" if one.met else "error")
+    return Line("\N{CHECK MARK}" if one.met else "\N{BALLOT X}", f"{of}{one.text()}", "good" if one.met else "error")
 
 
 def show_decisions(tables: Tables, result: Result) -> None:
@@ -369,7 +338,7 @@ def which(result: Result) -> str:
     return f"replication {result.representative} of {result.replications}"
 
 
-def say(line: answer.Line) -> None:
+def say(line: Line) -> None:
     """Print one line of an answer, in its colour."""
     import textwrap
 
@@ -379,25 +348,23 @@ def say(line: answer.Line) -> None:
     click.echo(click.style(text, fg=colour, bold=line.level == "error"))
 
 
-def facts_of(result: Result | Statistics) -> answer.Facts:
+def facts_of(result: Result | Statistics) -> Facts:
     """What the answer of a run is made of."""
     from kpasim.report.answer import Facts
     from kpasim.studies.prices import assumed
 
-    money = result.cost
-    medians, intervals = result.by_name
-    shown = intervals if result.replications > 1 else {}
-    return Facts(medians, shown, result.replications, money, result.experiment, result.no_month, assumed(result.prices))
+    return Facts(*result.by_name, result.replications, result.cost, result.experiment, result.no_month,
+                 assumed(result.prices))  # fmt: skip
 
 
-def dearest(result: Result, facts: answer.Facts) -> list[answer.Line]:
+def dearest(result: Result) -> list[Line]:
     """What the money is spent on, and the setting that costs most; where that was not tried, what `check` knows."""
     from kpasim.report.answer import Line, spent_on
     from kpasim.studies.check import findings
     from kpasim.studies.dearest import dearest as find_dearest
 
     found = []
-    if facts.money and (spent := spent_on(facts.money)):
+    if result.cost and (spent := spent_on(result.cost)):
         found.append(Line("Spent", spent))
     if most := find_dearest(result):
         return [*found, Line("Setting", most.text(), "warning")]
@@ -408,9 +375,10 @@ def dearest(result: Result, facts: answer.Facts) -> list[answer.Line]:
     return found
 
 
-def timeline(tables: Tables) -> Any:
+def timeline(tables: Tables) -> Table:
     """The scaling of one run as a table, in the manner of `kubectl get pods -w`; of a long run in bins of time."""
     from kpasim.report import bins
+    from kpasim.results.display import Table
     from kpasim.studies.explain import moments
 
     found = moments(tables) if bins.changes(tables) <= bins.LEGIBLE else []
@@ -419,32 +387,14 @@ def timeline(tables: Tables) -> Any:
         found = bins.rows(tables)
         title = f"Scaling, {len(found)} bins: lowest to highest pods, mean of the average, share of time in panic mode"
     numbers = ("time", "ready", "starting", "pending", "terminating", "average", "desired", "panic")
-    rows = table((*numbers, "path", ""), numbers, title=title, close=True)
-    for moment in found:
-        rows.add_row(*moment)
-    return rows
+    return Table(title, (*numbers, "path", ""), found, numbers)
 
 
-def figures_of_merit(result: Result | Statistics) -> Any:
+def figures_of_merit(result: Result | Statistics) -> Table:
     """Each figure with its 90 % interval over the replications."""
-    from kpasim.results.cost import PART_WORDS
-    from kpasim.results.display import PERCENTILES, interval_words, shown
+    from kpasim.results.display import figures_table, shown
 
-    words = interval_words(result.replications)
-    title = counted(result.replications, "replication") + (f": median and {words}" if words else "")
-    headings = ("", "median", "90 %", "unit") if words else ("", "value", "", "unit")
-    rows = table(headings, headings[1:2], title=title, caption=PERCENTILES)
-    for heading, value, interval, unit in shown(*result.by_name):
-        rows.add_row(heading, value, interval if words else "", unit)
-    if money := getattr(result, "cost", None):
-        for heading, name in (("cost", "amount"), ("  per 1,000 requests", "per_1000"), ("  per month", "per_month")):
-            if money[name] is not None:
-                interval, sure = span(money["intervals"].get(name)) if words else "", money["mean_intervals"][name]
-                error = f" ± {number((sure[1] - sure[0]) / 2, 2)}" if sure and sure[1] > sure[0] else ""
-                rows.add_row(heading, number(money[name]), interval, f"{money['currency']}, mean{error}")
-        for part, amount in money["parts"].items():
-            rows.add_row(f"  {PART_WORDS[part]}", number(amount), "", f"{money['currency']}, mean")
-    return rows
+    return figures_table("", result.replications, shown(*result.by_name, result.cost))
 
 
 def next_steps(result: Result, experiment: str | None, folder: Path | None, settings: tuple[str, ...] = ()) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import counted, note, number, print_json, progress, show_tables, span
+from kpasim.cli.output import note, print_json, progress, show_tables
+from kpasim.results.display import counted
 
 if TYPE_CHECKING:
     from kpasim.studies.grid.result import SweepResult
@@ -140,107 +141,7 @@ def introduce(plan: Plan) -> None:
 
 def show(result: SweepResult, percentile: str) -> None:
     """Print the settings by cost, the front, and the axes' effects."""
-    show_tables(rows_table(result, percentile), front_table(result, percentile), effects_table(result))
-
-
-def rows_table(result: SweepResult, percentile: str) -> Any:
-    """The cheapest settings with their medians."""
-    from kpasim.report.words import seconds
-    from kpasim.studies.common import MET_IDLE
-    from kpasim.studies.grid.axes import value_text
-    from kpasim.studies.grid.result import share_text
+    from kpasim.report.sweep_page import effects_table, front_table, settings_table
 
     names = list(dict.fromkeys([percentile, *result.about["percentiles"]]))
-    end = seconds(result.horizon_s)
-    title = f"Settings by cost (every run ends {end} after its load began; * on the Pareto front, now: as it is)"
-    columns = ["", f"cost [{result.cost_unit}]", *(f"{name} [s]" for name in names), "errors", "pods"]
-    table = _table(title, columns, result)
-    front = set(result.front(percentile))
-    shown = result.order[:MOST_ROWS]
-    shown += [result.now] if result.now is not None and result.now not in shown else []
-    for row in [result.row(place) for place in shown]:
-        table.add_row(
-            f"{'*' if row['setting'] in front else ''}{' now' if row['setting'] == result.now else ''}".strip(),
-            number(float(result.costs[row["setting"]])),
-            *(number(row["medians"]["latency_s"][name]) for name in names),
-            share_text(row["error_share"]),
-            number(row["medians"]["max_pods"]),
-            *(value_text(value) for value in row["settings"].values()),
-        )
-    mean = "Cost: mean. " if result.about["currency"] else ""
-    notes = [f"{mean}{MET_IDLE}" if result.about.get("met_idle") else mean.strip()]
-    left_out = len(result.settings) - len(shown)
-    notes += [f"All others ({left_out:,}) are in rows.csv."] if left_out > 0 else []
-    if any(share > 0 for share in result.error_shares):
-        notes.append("Latencies are of successful requests; errors: failed requests of those that ended.")
-    return _captioned(table, " ".join(note for note in notes if note))
-
-
-def front_table(result: SweepResult, percentile: str) -> Any:
-    """The Pareto front, and what the step to the next point changes."""
-    from kpasim.results.display import interval_words
-    from kpasim.studies.grid.result import label, step_text
-
-    title = f"Pareto front: cost against {percentile}, {interval_words(result.replications) or 'a single run'}"
-    title += "; next point: mean difference, where it is significant"
-    table = _table(title, [f"cost [{result.cost_unit}]", "90 %", f"{percentile} [s]", "90 %", "next point", "settings"])
-    points = result.pareto(percentile)
-    varied = result.varied(points)
-    for point in points:
-        table.add_row(
-            number(point["cost"]),
-            span(point["cost_interval"]),
-            number(point[percentile]),
-            span(point[f"{percentile}_interval"]),
-            step_text(point["next"], percentile),
-            label(point["settings"], varied),
-        )
-    return _captioned(table, result.why_no_front(percentile) or result.common(points))
-
-
-def effects_table(result: SweepResult) -> Any:
-    """The effect of each axis by itself."""
-    from kpasim.studies.grid.axes import value_text
-    from kpasim.studies.grid.result import effects_note, share_text, short
-
-    names = ["cost", *result.about["percentiles"]]
-    title = "Effect of each axis, averaged over the others (share: part of the variance that it explains)"
-    table = _table(title, ["", "value", *names, "errors"])
-    for axis, effect in result.effects().items():
-        for place, level in enumerate(effect["levels"]):
-            table.add_row(
-                "" if place else short(axis),
-                number(level["value"]) if isinstance(level["value"], float) else value_text(level["value"]),
-                *(number(level[name]) for name in names),
-                share_text(level["error_share"]),
-            )
-        shares = [effect["share"][name] for name in (*names, "error_share")]
-        table.add_row("", "share", *("" if share is None else f"{100 * share:.0f} %" for share in shares))
-    return _captioned(table, effects_note(result))
-
-
-def _captioned(table: Any, text: str) -> Any:
-    table.caption = text or None
-    return table
-
-
-_WRAPPED = {"", "90 %", "next point", "settings"}
-"""Columns whose words may stand below each other on a narrow terminal."""
-
-
-def _table(title: str, columns: list[str], result: SweepResult | None = None) -> Any:
-    """An empty table; with a result, a column for each axis comes last."""
-    from textwrap import fill
-
-    from rich.markup import escape
-
-    from kpasim.cli.output import table as empty
-    from kpasim.studies.grid.result import short
-
-    table = empty((), title=title)
-    for column in columns:
-        justify: Any = "left" if column in {"value", *_WRAPPED} else "right"
-        table.add_column(escape(fill(column, 16)), justify=justify, no_wrap=column not in _WRAPPED, overflow="fold")
-    for axis in result.about["axes"] if result else ():
-        table.add_column(escape(fill(short(axis), 12, break_long_words=False)), overflow="fold")
-    return table
+    show_tables(settings_table(result, names, MOST_ROWS), front_table(result, percentile), effects_table(result))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import counted, note, now_and_then, number, print_json, show_tables, span, table, write_file
+from kpasim.cli.output import note, now_and_then, print_json, show_tables, write_file
+from kpasim.results.display import NOTHING, Table, counted, number, span, with_interval
 
 if TYPE_CHECKING:
     from kpasim.studies.tune import Judged, TuneResult
@@ -165,7 +166,8 @@ def reported() -> Iterator[Callable[[int, int], None]]:
         return f"{simulated:,} replications simulated ({pace:,.0f}/s), {still:,} settings in the race"
 
     if not sys.stderr.isatty():
-        yield now_and_then(words)
+        tell = now_and_then()
+        yield lambda simulated, still: tell(words(simulated, still))
         return
     from rich.console import Console
     from rich.status import Status
@@ -261,7 +263,7 @@ def price(result: TuneResult, judged: Judged) -> str:
 
 def assumptions(result: TuneResult) -> list[str]:
     """What was assumed that the user did not say."""
-    from kpasim.report.words import seconds
+    from kpasim.results.display import seconds
     from kpasim.studies.common import MET_IDLE
 
     lines = []
@@ -277,22 +279,20 @@ def assumptions(result: TuneResult) -> list[str]:
     return lines
 
 
-def ladder(result: TuneResult) -> Any:
+def ladder(result: TuneResult) -> Table:
     """The cheapest settings with one change, with two changes, and so on."""
-    from kpasim.results.display import NOTHING
-
-    headings = ("changes", f"cost [{result.cost_unit}]", "against now", "SLOs met", "settings")
-    steps = table(headings, title="Cheapest with")
+    rows = []
     shown = None
     for changes, step in enumerate(result.ladder):
         if step is None:
-            steps.add_row(str(changes), NOTHING, "", "", "no settings found that meet the SLOs")
+            rows.append((str(changes), NOTHING, "", "", "no settings found that meet the SLOs"))
         elif step.settings != shown:
             shown = step.settings
             chosen = result.chosen is not None and shown == result.chosen.settings
             cells = (against_now(result, step), f"{100 * step.share:.3g} %")
-            steps.add_row(str(len(shown)), number(step.cost), *cells, name(step) + ("  <- chosen" if chosen else ""))
-    return steps
+            rows.append((str(len(shown)), number(step.cost), *cells, name(step) + ("  <- chosen" if chosen else "")))
+    headings = ("changes", f"cost [{result.cost_unit}]", "against now", "SLOs met", "settings")
+    return Table("Cheapest with", headings, rows, headings[:-1])
 
 
 def against_now(result: TuneResult, step: Judged) -> str:
@@ -300,41 +300,23 @@ def against_now(result: TuneResult, step: Judged) -> str:
     return f"{-100 * result.saved(step):+.3g} %" if step.settings else ""
 
 
-def comparison(result: TuneResult, columns: dict[str, Judged]) -> Any:
+def comparison(result: TuneResult, columns: dict[str, Judged]) -> Table:
     """The SLOs, the cost and a few figures of several settings, side by side."""
-    from rich.markup import escape
-
     from kpasim.results.summary import flattened
 
-    judged = next(iter(columns.values()))
-    title = f"Judged on {len(judged.met)} further runs: mean cost, medians of all else, 90 % intervals"
-    rows = table(["", *columns], title=title)
-    found = {column: one.to_dict() for column, one in columns.items()}
-    rows.add_row(
-        escape(f"cost [{result.cost_unit}]"),
-        *(_with_interval(one["cost"], one["cost_interval"]) for one in found.values()),
-    )
-    rows.add_row("SLOs met", *(share(one).replace(" of runs", "") for one in columns.values()))
-    rows.add_row("failed requests", *(failures(one) for one in columns.values()))
+    judged, found = list(columns.values()), [one.to_dict() for one in columns.values()]
+    rows = [
+        (f"cost [{result.cost_unit}]",
+         *(with_interval(number(one["cost"]), span(one["cost_interval"])) for one in found)),
+        ("SLOs met", *(share(one).replace(" of runs", "") for one in judged)),
+        ("failed requests", *(f"{100 * one.failed:.3g} %" if one.failed else "none" for one in judged)),
+    ]  # fmt: skip
     for title, figure, unit in SHOWN:
-        cells = []
-        for one in found.values():
-            median = dict(flattened(one["medians"])).get(figure)
-            interval = dict(flattened(one["intervals"])).get(figure)
-            cells.append(_with_interval(median, interval))
-        rows.add_row(escape(f"{title} [{unit}]" if unit else title), *cells)
-    return rows
-
-
-def failures(judged: Judged) -> str:
-    """Failed requests of all runs as a share of those that ended."""
-    return "none" if judged.failed == 0 else f"[red]{100 * judged.failed:.3g} %[/red]"
-
-
-def _with_interval(value: float | None, interval: list[float] | None) -> str:
-    """A value with its interval, where that says more than the value."""
-    text, around = number(value), span(interval)
-    return f"{text} ({around})" if around and around != text else text
+        both = ((dict(flattened(one[key])).get(figure) for key in ("medians", "intervals")) for one in found)
+        cells = (with_interval(number(median), span(interval)) for median, interval in both)
+        rows.append((f"{title} [{unit}]" if unit else title, *cells))
+    title = f"Judged on {len(judged[0].met)} further runs: mean cost, medians of all else, 90 % intervals"
+    return Table(title, ["", *columns], rows, looks={2: "red"} if any(one.failed for one in judged) else {})
 
 
 def how_sure(result: TuneResult) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import WIDTH, compile_for_next_time, note, print_json, progress, show_tables, table
+from kpasim.cli.output import WIDTH, compile_for_next_time, note, print_json, progress, show_tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,12 +105,12 @@ def command(
 
 def show(found: Versus, *, explain: bool) -> None:
     """Print the answer, the table, what was assumed, and the reasons where they are asked for."""
-    from kpasim.report.versus_page import answer, held
+    from kpasim.report.versus_page import answer, figures_table, held
 
     for line in answer(found):
         click.echo(textwrap.fill(line, WIDTH))
     click.echo()
-    show_tables(_table(found))
+    show_tables(figures_table(found))
     click.echo()
     for line in held(found):
         click.echo(textwrap.fill(line, WIDTH))
@@ -150,25 +150,6 @@ def reasons(found: Versus, place: int) -> list[str]:
 
     result = found.results[place]
     return why(found.shown[place], result.params, result.experiment.scaling)[:MOST_REASONS]
-
-
-def _table(found: Versus) -> Any:
-    from kpasim.report.versus_page import change, value
-
-    rows = table(())
-    rows.add_column("autoscaler", no_wrap=True)
-    for title, _, unit in found.columns:
-        heading = title.replace(" a cold", "\na cold")
-        rows.add_column(f"{heading}\n{unit}", justify="right", no_wrap=True)
-    best = found.cheapest[:1]
-    for place, name in enumerate(found.names):
-        means, differences = found.means(place), found.differences(place)
-        cells = [value(key, means[key]) for _, key, _ in found.columns]
-        rows.add_row(name, *cells, style="bold" if place in best else None)
-        if place:
-            changes = ["\n".join(part for part in change(key, differences[key]) if part) for _, key, _ in found.columns]
-            rows.add_row("  difference", *changes, style="dim")
-    return rows
 
 
 def write(found: Versus, folder: Path) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from kpasim.report.words import counted, load_words, number, seconds, span
+from kpasim.report.words import load_words
 from kpasim.results.cost import PART_WORDS
-from kpasim.results.display import figure, figure_span, percent
+from kpasim.results.display import counted, figure, number, percent, seconds, span, with_interval
+from kpasim.results.failures import cut_load
 from kpasim.results.spans import machine_from
 from kpasim.spec.scaling import Other
 
@@ -73,10 +74,7 @@ class Facts(NamedTuple):
 
     def said(self, name: str, unit: str = "") -> str:
         """A figure with its interval in brackets."""
-        interval = figure_span(name, self.intervals.get(name))
-        value = figure(name, self.medians.get(name))
-        unit = f" {unit}" if unit else ""
-        return f"{value}{unit} ({interval})" if interval and interval != value else f"{value}{unit}"
+        return with_interval(figure(name, self.medians.get(name)), span(self.intervals.get(name), name), unit)
 
 
 def troubles(facts: Facts) -> list[Line]:
@@ -109,9 +107,7 @@ def costs(facts: Facts) -> Line:
     currency, between = money.get("currency") or "", money.get("intervals") or {}
 
     def amount(name: str) -> str:
-        interval = span(between.get(name))
-        value = number(money[name])
-        return f"{value} {currency}" + (f" ({interval})" if interval and interval != value else "")
+        return with_interval(number(money[name]), span(between.get(name)), currency)
 
     parts = [f"{amount('amount')} for this run"]
     if money.get("per_month") is not None:
@@ -136,10 +132,10 @@ def spent_on(money: Mapping[str, Any]) -> str:
     return ", ".join(f"{percent(share)} {name}" for name, share in shares if share >= WORTH_SAYING)
 
 
-def pods(facts: Facts, tables: Tables) -> Line:
+def pods(facts: Facts, tables: Tables | None = None) -> Line:
     """How many pods there were, who waited for them, and how busy they were."""
     parts = [f"at most {facts.said('max_pods')}", counted(facts.whole("cold_starts"), "cold start")]
-    if without := _without_machine(tables):
+    if tables is not None and (without := _without_machine(tables)):
         parts.append(f"{counted(without, 'pod')} of the run shown never got a machine")
     if facts.medians.get("cold_start_share") is not None:
         parts.append(f"{percent(facts.medians['cold_start_share'])} of requests waited for a cold start")
@@ -228,17 +224,11 @@ def _paying(facts: Facts) -> str:
 
 
 def _cut(facts: Facts) -> Line | None:
-    never = facts.medians.get("never_sent")
-    if "never_sent" not in facts.medians or never == 0:
-        return None
-    horizon = facts.experiment.horizon_s if facts.experiment else None
-    ends = f" (horizon {seconds(horizon)})" if horizon else ""
-    if never is None:
-        return Line("", f"The run ends before its load{ends}: the workers would have sent more requests", ERROR)
-    load = facts.whole("requests") + math.floor(never)
-    text = f"The run ends before its load{ends}: {math.floor(never):,} of {counted(load, 'request')} were never sent"
-    waiting = facts.in_flight
-    return Line("", f"{text}, {waiting:,} have no response" if waiting else text, ERROR)
+    never = facts.medians.get("never_sent", 0)
+    counts = {"never_sent": never and math.floor(never), "requests": facts.whole("requests")}
+    horizon_s = facts.experiment.horizon_s if facts.experiment else None
+    text = cut_load({**counts, "in_flight": facts.in_flight}, horizon_s)
+    return Line("", f"{text[0].upper()}{text[1:]}", ERROR) if text else None
 
 
 def _failed(facts: Facts) -> Line | None:
@@ -255,7 +245,7 @@ def _failed(facts: Facts) -> Line | None:
     else:
         listed = ", ".join(f"{percent(count / requests)} {what}" for what, count in kinds)
         text = f"{percent(share)} of requests failed{f': {listed}' if listed else ''}"
-    interval = figure_span("errors", facts.intervals.get("errors"))
+    interval = span(facts.intervals.get("errors"), "errors")
     between = f"; {interval}" if interval and interval != f"{errors:,}" else ""
     return Line("", f"{text} ({errors:,} of {requests:,}{between})", ERROR if share >= MANY else WARNING)
 

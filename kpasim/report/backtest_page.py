@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from kpasim.errors import Problem, RecordError
 from kpasim.report import markup
+from kpasim.report.differences import differences_table
 from kpasim.report.drawing import Chart, axis_of, band, layout_of, line
-from kpasim.report.markup import Html, element, figure, table
-from kpasim.report.words import number
-from kpasim.results.display import HOURS, SHARES, signed
-from kpasim.results.display import figure as figure_text
+from kpasim.report.markup import Html, element, figure
+from kpasim.results.display import Table, number, seconds, span
 
 SHOWN = {
     "pods": "Ready pods",
@@ -73,37 +72,27 @@ def backtest_page(found: Mapping[str, Any]) -> str:
     Args:
         found: What `kpasim backtest --json` prints.
     """
-    zone = ZoneInfo(str(found.get("time_zone") or "UTC"))
+    zone = zone_of(found)
     edges_s = np.asarray(found["edges_s"], dtype=np.float64)
-    verdict = (
-        "The present was predicted well enough to believe the candidates."
-        if found["good"]
-        else f"The present was NOT predicted well enough: {found['reasons']}. Do not rely on the candidates."
-    )
-    told = [verdict]
-    if found["coverage"] is not None:
-        told.append(f"The 90 % bands hold {found['coverage']:.0%} of the recorded pods and concurrency by bin of time.")
-    if found["worst"]:
-        worst = ", ".join(f"{datetime.fromtimestamp(begin_s, zone):%Y-%m-%d %H:%M:%S}" for begin_s in found["worst"])
-        told.append(f"Recorded pods lie furthest outside their band from {worst} ({zone.key}).")
     drawn: dict[str, Chart] = {}
     charts = []
     for name, title in SHOWN.items():
         if name in found["bins"]:
             drawn[name] = _chart(found["bins"][name], edges_s, title, zone)
             charts.append(figure(name, f"{title[0].upper()}{title[1:]}, recorded and predicted", CAPTION, 300))
+    near = [element("p", one) for one in (verdict(found), *how_near(found))]
     sections: list[tuple[str, str, Html]] = [
-        ("verdict", "Verdict", element("div", [element("p", one) for one in told], _figures(found["figures"]))),
+        ("verdict", "Verdict", Html("".join([*near, markup.table(figures_table(found))]))),
         ("time", "Over time", Html("".join(charts))),
     ]
     if found["candidates"]:
         doubt = "" if found["good"] else ", though the present was not predicted well enough"
-        beside = Html("".join(_candidate(one) for one in found["candidates"]))
-        sections.append(("candidates", f"Candidates{doubt}", beside))
+        beside = [markup.table(candidate_table(one)) for one in found["candidates"]]
+        sections.append(("candidates", f"Candidates{doubt}", Html("".join(beside))))
     notes = [element("li", note) for note in found.get("notes", ())]
     sections.append(("notes", "What this rests on", element("ul", notes)))
     title = f"Backtest of {found.get('namespace', '')}/{found.get('service', '')}"
-    begin, end = (f"{datetime.fromtimestamp(edges_s[place], zone):%Y-%m-%d %H:%M}" for place in (0, -1))
+    begin, end = (moment(edges_s[place], zone, "%Y-%m-%d %H:%M") for place in (0, -1))
     subtitle = f"{begin} to {end} {zone.key}, {found['replications']} replications, {found.get('manifest', '')}"
     return markup.page(title, subtitle, sections, drawn)
 
@@ -115,7 +104,7 @@ def _values(values: list[float | None]) -> NDArray[np.float64]:
 def _chart(values: Mapping[str, Any], edges_s: NDArray[np.float64], title: str, zone: ZoneInfo) -> Chart:
     """Recorded and predicted values over the time of day."""
     middles_s = 0.5 * (edges_s[1:] + edges_s[:-1])
-    x = [f"{datetime.fromtimestamp(time_s, zone):%Y-%m-%d %H:%M:%S}" for time_s in middles_s.tolist()]
+    x = [moment(time_s, zone) for time_s in middles_s.tolist()]
     low, high, predicted, recorded = (_values(values[name]) for name in ("low", "high", "predicted", "recorded"))
     data = band(low, high, "predicted, 90 %", "<blue-area>", x=x, legendgroup="band")
     data += [line(np.array(x), predicted, "predicted", "<blue>", "dash"),
@@ -126,42 +115,76 @@ def _chart(values: Mapping[str, Any], edges_s: NDArray[np.float64], title: str, 
     return {"data": data, "layout": layout | {"hovermode": "x unified"}}
 
 
-def _figures(figures: Mapping[str, Mapping[str, Any]]) -> Html:
+def zone_of(found: Mapping[str, Any]) -> ZoneInfo:
+    """The time zone that times are told in."""
+    return ZoneInfo(str(found.get("time_zone") or "UTC"))
+
+
+def moment(unix_s: float, zone: ZoneInfo, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    """A time of day."""
+    return f"{datetime.fromtimestamp(unix_s, zone):{form}}"
+
+
+def verdict(found: Mapping[str, Any]) -> str:
+    """Whether the prediction of the present lets believe that of the candidates."""
+    if found["good"]:
+        return "The present was predicted well enough to believe the candidates."
+    return f"The present was NOT predicted well enough: {found['reasons']}. Do not rely on the candidates."
+
+
+def how_near(found: Mapping[str, Any]) -> list[str]:
+    """How many bins their bands hold, and the bins that lie furthest outside, a sentence each."""
+    told = []
+    if found["coverage"] is not None:
+        told.append(f"The 90 % bands hold {found['coverage']:.0%} of the recorded pods and concurrency by bin of time.")
+    zone = zone_of(found)
+    for begin_s in found["worst"]:
+        pods, place = found["bins"]["pods"], found["edges_s"].index(begin_s)
+        recorded, predicted, low, high = (number(pods[key][place]) for key in ("recorded", "predicted", "low", "high"))
+        told.append(f"Worst: {moment(begin_s, zone)} {zone.key}: {recorded} pods recorded, {predicted} predicted "
+                    f"({low} to {high}).")  # fmt: skip
+    return told
+
+
+def figures_table(found: Mapping[str, Any]) -> Table:
+    """Figures of the whole window, recorded and predicted."""
     rows = []
-    for one in figures.values():
+    for one in found["figures"].values():
         error = "" if one["error"] is None else f"{100 * one['error']:+.1f} %"
-        near = {True: "yes", False: "no", None: ""}[one["good"]]
+        near = {True: "near enough", False: "too far", None: ""}[one["good"]]
         sure = one["recorded_interval"][0] == one["recorded_interval"][1]
-        title = f"{one['title']} [{one['unit']}]" if one["unit"] else one["title"]
-        between = "" if sure else _between(one["recorded_interval"])
-        rows.append([title, number(one["recorded"]), between, number(one["predicted"]), _between(one["interval"]),
+        rows.append([f"{one['title']} [{one['unit']}]" if one["unit"] else one["title"], number(one["recorded"]),
+                     "" if sure else span(one["recorded_interval"]), number(one["predicted"]), span(one["interval"]),
                      error, near])  # fmt: skip
-    columns = ("figure", "recorded", "90 %", "predicted", "90 %", "error", "near enough")
-    return table("Recorded and predicted", columns, rows)
+    numbers = ("recorded", "90 %", "predicted", "90 %", "error")
+    return Table("Recorded and predicted", ("", *numbers, ""), rows, numbers)
 
 
-def _between(ends: list[float | None]) -> str:
-    return " to ".join(number(end) for end in ends)
-
-
-def _candidate(candidate: Mapping[str, Any]) -> Html:
+def bins_table(found: Mapping[str, Any], most: int) -> Table:
+    """Means of each bin of time, recorded and predicted; of more bins than ``most`` those with the most requests."""
+    edges_s, bins, zone = found["edges_s"], found["bins"], zone_of(found)
+    width_s = edges_s[1] - edges_s[0]
+    title = f"Means by {seconds(width_s)}: recorded / predicted (90 % band)"
+    requests = bins["requests"]["recorded"]
+    places = sorted(sorted(range(len(requests)), key=lambda place: -(requests[place] or 0))[:most])
+    if len(requests) > most:
+        title += f", the {most} with the most requests (--out DIR has all)"
+    shown = {name: bins[name] for name in ("pods", "desired", "concurrency", "panic", "latency_s") if name in bins}
     rows = []
-    for name, one in candidate["differences"].items():
-        shown = figure_text if name in SHARES | HOURS else _number
-        known = one["difference"] is not None and one["interval"][0] is not None
-        rows.append(
-            [
-                one["title"] if one["unit"] in ("requests", "pods") else f"{one['title']} [{one['unit']}]",
-                shown(name, one["in_force"]),
-                shown(name, one["candidate"]),
-                signed(name, one["difference"]) if one["difference"] is not None else "",
-                " to ".join(signed(name, end) for end in one["interval"]) if known else "",
-                one["verdict"],
-            ]
-        )
-    columns = ("figure", "in force", "candidate", "difference", "interval", "verdict")
-    return table(str(candidate["name"]), columns, rows)
+    for place in places:
+        cells = []
+        for name, values in shown.items():
+            recorded, predicted = values["recorded"][place], values["predicted"][place]
+            ends = f" ({number(values['low'][place], 2)}-{number(values['high'][place], 2)})" if name != "panic" else ""
+            told = f"{number(recorded, 2)} / {number(predicted, 2)}{ends}"
+            cells.append("" if recorded is None and predicted is None else told)
+        begin = moment(edges_s[place], zone, "%m-%d %H:%M:%S" if width_s < 3600 else "%a %m-%d %H:%M")
+        rows.append([begin, number(requests[place], 3), *cells])
+    headings = ["from", "requests", *("latency [s]" if name == "latency_s" else name for name in shown)]
+    return Table(title, headings, rows, headings)
 
 
-def _number(_: str, value: float | None) -> str:
-    return number(value)
+def candidate_table(candidate: Mapping[str, Any]) -> Table:
+    """A candidate beside the settings in force."""
+    rows = ({"name": name, **one} for name, one in candidate["differences"].items())
+    return differences_table(str(candidate["name"]), rows, "in_force", "candidate", "candidate - in force")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.report.drawing import line
-from kpasim.report.words import held
+from kpasim.results.display import held
 from kpasim.results.frames import Columns
 
 MOMENTS = 300

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from kpasim.report import charts, markup, words
+from kpasim.report import charts, markup
 from kpasim.report.drawing import Chart
 from kpasim.report.evidence import Evidence
 from kpasim.report.markup import Html, element, figure
-from kpasim.report.words import number, span
+from kpasim.results.display import Table, counted, number, span
 from kpasim.results.tables import Tables
 from kpasim.studies.compare import FIGURES, UNITS, inside, prediction
 
@@ -30,7 +30,7 @@ def against(run: Evidence, foreseen: Evidence, drawn: dict[str, Chart]) -> Html:
         else:
             expected = {"predicted": foreseen.medians.get(key), "lo": None, "hi": None}
         metrics[name] = {"measured": run.medians.get(key), **expected}
-    note = f"The prediction is of {words.counted(foreseen.count, 'simulated run')}"
+    note = f"The prediction is of {counted(foreseen.count, 'simulated run')}"
     if run.prediction is foreseen:
         note += ", written before the load began"
     return _beside(run, metrics, [foreseen.tables], "predicted, the median run", f"{note}.", drawn)
@@ -41,7 +41,7 @@ def simulated(run: Evidence, comparison: Comparison, drawn: dict[str, Chart]) ->
     count = comparison.result.replications
     tables = [comparison.result.tables(i) for i in range(min(count, BANDS_OF))]
     note = (
-        f"The prediction is of {words.counted(count, 'simulated run')} of the same experiment, made for this page "
+        f"The prediction is of {counted(count, 'simulated run')} of the same experiment, made for this page "
         "after the fact: each request took as long in its container as was measured, so what is compared is the "
         "autoscaler."
     )
@@ -56,17 +56,8 @@ def _beside(
     note: str,
     drawn: dict[str, Chart],
 ) -> Html:
-    rows, verdicts = [], []
-    for name, metric in metrics.items():
-        measured, expected, low, high = (metric.get(key) for key in ("measured", "predicted", "lo", "hi"))
-        if measured is None and expected is None:
-            continue
-        held = inside({"measured": measured, "lo": low, "hi": high})
-        verdicts += [] if held is None else [held]
-        verdict = "" if held is None else "inside" if held else "outside"
-        off = f"{100 * (expected / measured - 1):+.1f} %" if expected is not None and measured else ""
-        rows.append((charts.metric_words(name), UNITS.get(name, "s"), number(measured), number(expected),
-                     span([low, high]), off, verdict))  # fmt: skip
+    listed = metrics_table("Metric by metric", metrics)
+    verdicts = [held for metric in metrics.values() if (held := inside(metric)) is not None]
     drawn["bands"] = charts.bands(run.tables, predicted, run.horizon_s, line)
     parts = [element("p", note)]
     if verdicts:
@@ -78,7 +69,28 @@ def _beside(
     if dots["data"]:
         drawn["deviations"] = dots
         caption = "How far each prediction is off, and whether its interval holds what was measured."
-        parts.append(figure("deviations", "Prediction against measurement", caption, 130 + 26 * len(rows)))
-    columns = ["", "", "measured", "predicted", "90 % of runs", "off by", "interval"]
-    parts.append(markup.table("Metric by metric", columns, rows, words=2))
-    return Html("".join(parts))
+        parts.append(figure("deviations", "Prediction against measurement", caption, 130 + 26 * len(listed.rows)))
+    return Html("".join([*parts, markup.table(listed)]))
+
+
+def metrics_table(title: str, metrics: Mapping[str, Mapping[str, float | None]], source: str = "measured") -> Table:
+    """What was ``measured`` (or what else ``source`` says) beside its prediction, for each metric that has either."""
+    rows = []
+    for name, metric in metrics.items():
+        measured, predicted = metric["measured"], metric["predicted"]
+        if measured is None and predicted is None:
+            continue
+        held = {True: "inside", False: "outside", None: ""}[inside(metric)]
+        rows.append((charts.metric_words(name), number(measured), number(predicted), span([metric["lo"], metric["hi"]]),
+                     _off(name, measured, predicted), held, UNITS.get(name, "s")))  # fmt: skip
+    numbers = (source, "predicted", "90 %", "error")
+    return Table(title, ("", *numbers, "interval", "unit"), rows, numbers)
+
+
+def _off(name: str, measured: float | None, predicted: float | None) -> str:
+    """How far a prediction is off: in its unit where times or pods are few, else in per cent."""
+    if measured is None or predicted is None:
+        return ""
+    if name.endswith(("_out_s", "_last_s", "_pods")):
+        return f"{predicted - measured:+.3g}"
+    return f"{100 * (predicted / measured - 1):+.1f} %" if measured else ""

@@ -74,7 +74,7 @@ def edges_s(end_s: float, most: int = BINS) -> Floats:
 
 def width_text(end_s: float, most: int = BINS) -> str:
     """The width of the bins in words: ``30 min``."""
-    from kpasim.report.words import seconds
+    from kpasim.results.display import seconds
 
     edges = edges_s(end_s, most)
     return seconds(float(edges[1] - edges[0]))

@@ -30,8 +30,8 @@ from kpasim.report.drawing import (
     time_unit,
 )
 from kpasim.report.evidence import Evidence
-from kpasim.report.words import held, number, seconds
 from kpasim.results.cost import PART_WORDS, PARTS
+from kpasim.results.display import held, number, seconds
 from kpasim.results.frames import Columns
 from kpasim.results.intervals import holds
 from kpasim.results.states import STATES, begin_s, desired_pods, panic_spans, pods_by_state, ready_pods
@@ -404,6 +404,8 @@ def comparable(metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, C
 
 def metric_words(name: str) -> str:
     """The name of a compared metric in words: ``first_scale_out_s`` is ``first scale out``."""
+    if name == "errors" or name.startswith("failed."):
+        return f"failed requests ({'all' if name == 'errors' else name.removeprefix('failed.').replace('_', ' ')})"
     return shown(name.removesuffix("_s").replace("_", " "))
 
 

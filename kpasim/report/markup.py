@@ -16,6 +16,7 @@ from importlib import resources
 from string import Template
 
 from kpasim.report.drawing import Chart
+from kpasim.results.display import Table
 
 VOID = {"br", "hr", "input", "col"}
 
@@ -63,37 +64,18 @@ def text(*content: Content) -> Html:
     return Html("".join(parts))
 
 
-def table(
-    caption: str,
-    columns: Sequence[str],
-    rows: Iterable[Sequence[Content]],
-    *,
-    words: int = 1,
-    class_: str | None = None,
-) -> Html:
-    """A table with a caption and headings.
-
-    The first cell of each row is its heading. So many columns from the left hold words; the others hold numbers and are
-    set to the right.
-    """
-    head = [
-        element("th", column, scope="col", class_=None if i < words else "number") for i, column in enumerate(columns)
-    ]
-    body = [
-        element(
-            "tr",
-            [
-                element("th", cell, scope="row")
-                if place == 0
-                else element("td", cell, class_=None if place < words else "number")
-                for place, cell in enumerate(row)
-            ],
-        )
-        for row in rows
-    ]
-    inner = [element("caption", caption), element("thead", element("tr", head)), element("tbody", body)]
-    return element("div", element("table", inner, class_=class_), class_="scroll", tabindex="0", role="region",
-                   aria_label=caption)  # fmt: skip
+def table(found: Table) -> Html:
+    """A table with its headings; the first cell of each row is its heading."""
+    columns, body = found.columns, []
+    classes = ["number" if column in found.numbers else None for column in columns]
+    head = [element("th", column, scope="col", class_=kind) for column, kind in zip(columns, classes, strict=True)]
+    for place, (first, *others) in enumerate(found.rows):
+        cells = [element("td", cell, class_=kind) for cell, kind in zip(others, classes[1:], strict=True)]
+        body.append(element("tr", element("th", first, scope="row"), cells, class_=found.looks.get(place)))
+    inner = [element("caption", found.title), element("thead", element("tr", head)), element("tbody", body)]
+    drawn = element("div", element("table", inner), class_="scroll", tabindex="0", role="region",
+                    aria_label=found.title)  # fmt: skip
+    return Html(drawn + element("p", found.caption)) if found.caption else drawn
 
 
 def figure(name: str, title: str, caption: Content, height: int, *, keys: bool = False) -> Html:

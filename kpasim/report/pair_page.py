@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
-from kpasim.report import beside, charts, markup, words
+from kpasim.report import beside, charts, markup
+from kpasim.report.differences import with_ends
 from kpasim.report.drawing import Chart
 from kpasim.report.evidence import Evidence
 from kpasim.report.markup import Html, element, figure
 from kpasim.report.run_page import DISTRIBUTION, again_part, cost_part, scaling_part, story_of, subtitle_of
-from kpasim.results.display import FIGURES, MAYBE_ZERO, figure_span, number, signed, span
-from kpasim.results.display import figure as figure_text
+from kpasim.results.display import FIGURES, MONEY, NOTHING, Row, Table, held, shown, signed
 from kpasim.results.paired import difference
 from kpasim.spec.difference import differences, same_load
-from kpasim.studies.against import MONEY
 
 
 def pair_page(one: Evidence, other: Evidence) -> str:
@@ -66,8 +65,7 @@ def _differences(runs: Sequence[tuple[str, Evidence]]) -> Html:
     rows = [(found.setting, _value(found.before), _value(found.after)) for found in differences(one, other)]
     if not rows:
         return element("p", "None: both are the same experiment.")
-    return markup.table("What is the same in both is left out", ["setting", *(name for name, _ in runs)], rows, words=3,
-                        class_="words")  # fmt: skip
+    return markup.table(Table("What is the same in both is left out", ["setting", *(name for name, _ in runs)], rows))
 
 
 def _value(value: Any) -> str:
@@ -83,53 +81,30 @@ def _are_paired(one: Evidence, other: Evidence) -> bool:
     return same_load(one.experiment, other.experiment)
 
 
-def _change(
-    one: Evidence, other: Evidence, name: str, a: float | None, b: float | None, paired: bool
-) -> tuple[str, str]:
+def _change(one: Evidence, other: Evidence, name: str, paired: bool) -> tuple[str, str]:
     """Second minus first with its interval, and the verdict; without replications the bare difference."""
-    if a is None or b is None:
-        return "", ""
-    if name not in (one.replications or ()) or name not in (other.replications or ()):
-        return signed(name, b - a), ""
-    values = other.replications[name], one.replications[name]  # type: ignore[index]
-    found = difference(*values, paired=paired, figures=len(FIGURES) + len(MONEY))
-    change = signed(name, found.mean)
-    if found.mean and math.isfinite(found.low):
-        change += f" ({signed(name, found.low)} to {signed(name, found.high)})"
-    return change, found.verdict
+    key = name.removeprefix("cost.")
+    if key in (one.replications or ()) and key in (other.replications or ()):
+        values = other.replications[key], one.replications[key]  # type: ignore[index]
+        found = difference(*values, paired=paired, figures=len(FIGURES) + len(MONEY))
+        return with_ends(name, found), found.verdict
+    a, b = ((run.money or {}).get(key) if key != name else run.medians.get(name) for run in (one, other))
+    return ("", "") if a is None or b is None else (signed(name, b - a), "")
 
 
 def _outcome(runs: Sequence[tuple[str, Evidence]]) -> Html:
     """Figures of both runs with their intervals, and what separates them."""
     (first, one), (second, other) = runs
     paired = _are_paired(one, other)
-    failures = any((run.medians.get("ok") or 0) < (run.medians.get("requests") or 0) for _, run in runs)
+    same_money = (one.money or {}).get("currency") == (other.money or {}).get("currency")
+    texts = [{row.name: row for row in shown(run.medians, run.intervals, run.money)} for _, run in runs]
     rows = []
-    for title, name, unit in FIGURES:
-        a, b = one.medians.get(name), other.medians.get(name)
-        if (a is None and b is None) or (name in MAYBE_ZERO and not a and not b):
-            continue
-        intervals = [figure_span(name, run.intervals.get(name)) for run in (one, other)]
-        of = ", of successes" if failures and name.startswith("latency_s.") else ""
-        row = (title.strip(), f"{unit}{of}", figure_text(name, a), intervals[0], figure_text(name, b), intervals[1])
-        rows.append((*row, *_change(one, other, name, a, b, paired)))
-    mine, theirs = one.money or {}, other.money or {}
-    if mine and theirs and mine["currency"] == theirs["currency"]:
-        for title, name in ((title, name.removeprefix("cost.")) for title, name in MONEY):
-            if mine.get(name) is not None and theirs.get(name) is not None:
-                texts = [(number(bill[name]), span((bill.get("intervals") or {}).get(name))) for bill in (mine, theirs)]
-                row = (title, f"{mine['currency']}, mean", *texts[0], *texts[1])
-                rows.append((*row, *_change(one, other, name, mine[name], theirs[name], paired)))
-    columns = [
-        "",
-        "",
-        first,
-        words.held(one.count),
-        second,
-        words.held(other.count),
-        "second minus first",
-        "difference",
-    ]
+    for name, row in (texts[1] | texts[0]).items():
+        if same_money or not name.startswith("cost."):
+            cells = (each.get(name, Row(name, "", NOTHING, "", ""))[2:4] for each in texts)
+            what = row.title.strip(), row.unit.partition(" ±")[0]
+            rows.append((*what, *chain(*cells), *_change(one, other, name, paired)))
+    numbers = [first, held(one.count), second, held(other.count), "second minus first"]
     note = (
         "Both met the same random numbers: each difference is the mean over pairs of replications, with the confidence "
         "interval of that mean in brackets. It is significant where the interval leaves out zero."
@@ -139,4 +114,5 @@ def _outcome(runs: Sequence[tuple[str, Evidence]]) -> Html:
         if one.replications is not None and other.replications is not None
         else "A single run has no replications: compare the intervals."
     )
-    return Html(element("p", note) + markup.table("Figures of both runs", columns, rows, words=2))
+    listed = Table("Figures of both runs", ["", "", *numbers, "difference"], rows, numbers)
+    return Html(element("p", note) + markup.table(listed))

@@ -7,15 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kpasim.report import answer, beside, bins, charts, markup, words
+from kpasim.report import answer, beside, bins, charts, markup
 from kpasim.report.decisions import decisions
 from kpasim.report.drawing import Chart
 from kpasim.report.evidence import Evidence
 from kpasim.report.markup import Content, Html, element, figure
-from kpasim.report.words import number, span
+from kpasim.report.words import setting
 from kpasim.results.cost import PART_WORDS
-from kpasim.results.display import LEAST_RUNS, figure_span, shown
-from kpasim.results.display import figure as figure_text
+from kpasim.results.display import (
+    LEAST_RUNS,
+    NOTHING,
+    Table,
+    counted,
+    figures_table,
+    held,
+    number,
+    seconds,
+    shown,
+    span,
+)
 from kpasim.spec.sharing import sharing as sharing_of
 
 if TYPE_CHECKING:
@@ -53,11 +63,11 @@ def run_page(run: Evidence, comparison: Comparison | None = None) -> str:
 def subtitle_of(run: Evidence) -> str:
     """What kind of run it is, and what made it."""
     if run.measured:
-        return f"A measured run of {words.seconds(run.horizon_s)}"
+        return f"A measured run of {seconds(run.horizon_s)}"
     version, commit = run.text("kpasim"), run.text("knative_commit")[:7]
     by = f" by kpasim {version}" if version else ""
     of = f" with the policy of knative/serving@{commit}" if commit else ""
-    return f"{words.counted(run.count, 'simulated run')}{by}{of}"
+    return f"{counted(run.count, 'simulated run')}{by}{of}"
 
 
 def facts_of(run: Evidence) -> answer.Facts:
@@ -74,7 +84,7 @@ def story_of(run: Evidence) -> Html:
         parts.append(element("p", f"{'SLO met' if met else 'SLO not met'}: {text}.", class_=None if met else "error"))
     told = answer.story(facts, run.tables)
     if facts.experiment is not None:
-        told.insert(0, words.setting(facts.experiment))
+        told.insert(0, setting(facts.experiment))
     return Html("".join([*parts, *(element("p", sentence) for sentence in told)]))
 
 
@@ -109,36 +119,22 @@ def _summary(run: Evidence) -> Html:
 def _tiles(run: Evidence) -> Html:
     """The five numbers that people ask for first."""
     facts = facts_of(run)
-    of = " of successes" if facts.whole("ok") < facts.whole("requests") else ""
-    found = [
-        (f"p50{of}", "latency_s.p50", " s"),
-        (f"p95{of}", "latency_s.p95", " s"),
-        ("failed", "errors", f" of {facts.whole('requests'):,}"),
-        ("peak pods", "max_pods", ""),
-    ]
-    tiles = [
-        element(
-            "li",
-            element("span", title),
-            element(
-                "b", f"{figure_text(name, run.medians.get(name))}{unit if run.medians.get(name) is not None else ''}"
-            ),
-            element("span", figure_span(name, run.intervals.get(name))),
-            class_="error" if name == "errors" and answer.failures_come_first(facts) else None,
-        )
-        for title, name, unit in found
-    ]
-    if run.money:
-        between = run.money.get("intervals", {}).get("amount")
-        amount = f"{number(run.money['amount'])} {run.money['currency']}"
-        tiles.append(element("li", element("span", "cost"), element("b", amount), element("span", span(between))))
+    known = {row.name: row for row in shown(run.medians, run.intervals, run.money)}
+    tiles = []
+    for title, name in (("p50", "latency_s.p50"), ("p95", "latency_s.p95"), ("failed", "errors"),
+                        ("peak pods", "max_pods"), ("cost", "cost.amount")):  # fmt: skip
+        if name in known:
+            _, _, value, interval, unit = known[name]
+            unit = f"of {facts.whole('requests'):,}" if name == "errors" else unit.partition(", mean")[0]
+            grave = name == "errors" and answer.failures_come_first(facts)
+            inner = [element("span", title), element("b", f"{value} {unit}"), element("span", interval)]
+            tiles.append(element("li", inner, class_="error" if grave else None))
     return element("ul", tiles, class_="tiles")
 
 
 def _figures(run: Evidence) -> Html:
-    rows = [(title.strip(), unit, value, between) for title, value, between, unit in shown(run.medians, run.intervals)]
-    columns = ["", "", "median" if run.count > 1 else "value", words.held(run.count) if run.intervals else ""]
-    return markup.details("All figures", markup.table("Figures of merit", columns, rows, words=2))
+    listed = figures_table("", run.count, shown(run.medians, run.intervals, run.money))
+    return markup.details("All figures", markup.table(listed))
 
 
 def scaling_part(run: Evidence, drawn: dict[str, Chart], suffix: str = "", name: str = "") -> Html:
@@ -160,26 +156,18 @@ def scaling_part(run: Evidence, drawn: dict[str, Chart], suffix: str = "", name:
         f"decision of the autoscaler; point at it, or press the arrow keys, for {says}. Below: the averages it saw."
     )
     rows = [
-        (
-            f"{one['t_s']:.1f} s",
-            one["kind"],
-            f"{one['stable']:.2f}",
-            one["asks_stable"],
-            f"{one['panic']:.2f}",
-            one["asks_panic"],
-            one["ready"],
-            "panic" if one["panicking"] else "",
-            words.NOTHING if one["desired"] is None else one["desired"],
-            one["reason"] or one["rule"],
-        )
+        (f"{one['t_s']:.1f} s", one["kind"], f"{one['stable']:.2f}", one["asks_stable"], f"{one['panic']:.2f}",
+         one["asks_panic"], one["ready"], "panic" if one["panicking"] else "",
+         NOTHING if one["desired"] is None else one["desired"], one["reason"] or one["rule"])
         for one in found[:MOST_DECISIONS]
-    ]
-    columns = ["time", "", "stable", "asks for", "panic", "asks for", "ready", "mode", "desired", "because"]
+    ]  # fmt: skip
+    numbers = ["stable", "asks for", "panic", "asks for", "ready"]
     left = f"; {len(found) - MOST_DECISIONS:,} more are in ticks.csv" if len(found) > MOST_DECISIONS else ""
-    listed = markup.table(f"Decisions{left}", columns, rows, words=2, class_="words")
+    columns = ["time", "", *numbers, "mode", "desired", "because"]
+    listed = Table(f"Decisions{left}", columns, rows, [*numbers, "desired"])
     return Html(
         figure(f"scaling{suffix}", title, caption, 520, keys=not binned)
-        + markup.details(f"The decisions as a table ({len(found):,})", listed)
+        + markup.details(f"The decisions as a table ({len(found):,})", markup.table(listed))
     )
 
 
@@ -231,14 +219,16 @@ def _pods(run: Evidence, drawn: dict[str, Chart]) -> Html:
         times = [pods[name][i] for name in ("created_s", "ready_s", "delete_requested_s", "gone_s")]
         served = int((run.tables.requests["pod"] == pods["pod"][i]).sum())
         rows.append([str(pods["pod"][i]), kind, *(_moment(float(one)) for one in times), served])
-    columns = ["pod", "instance", "created", "ready", "terminating", "gone", "requests"]
-    listed = markup.table("Times in seconds from the start of the load", columns, rows, words=2, class_="words")
+    numbers = ["created", "ready", "terminating", "gone", "requests"]
+    listed = markup.table(
+        Table("Times in seconds from the start of the load", ["pod", "instance", *numbers], rows, numbers)
+    )
     height = 120 + 22 * min(count, charts.MOST_BARS)
     return Html(figure("lives", "The life of each pod", caption, height) + markup.details("As a table", listed))
 
 
 def _moment(value: float) -> str:
-    return words.NOTHING if np.isnan(value) else f"{value:,.1f}"
+    return NOTHING if np.isnan(value) else f"{value:,.1f}"
 
 
 def cost_part(runs: Sequence[tuple[str, Evidence]], drawn: dict[str, Chart]) -> Html:
@@ -253,26 +243,13 @@ def cost_part(runs: Sequence[tuple[str, Evidence]], drawn: dict[str, Chart]) -> 
     rows = []
     for name, bill in bills:
         between = (bill.get("intervals") or {}).get("amount")
-        rows.append(
-            (
-                name,
-                f"{number(bill['amount'])} {bill['currency']}",
-                span(between),
-                *(number(amount) for amount in bill["parts"].values()),
-                number(bill.get("per_1000")),
-                number(bill.get("per_month")),
-            )
-        )
-    held = words.held(min((run.count for _, run in runs if run.count > 1), default=1))
-    columns = [
-        "",
-        "mean cost",
-        held,
-        *(PART_WORDS.get(part, part) for part in bills[0][1]["parts"]),
-        "per 1,000 requests",
-        "per month",
-    ]
-    return Html("".join(parts) + markup.table("The bill", columns, rows))
+        rows.append((name, f"{number(bill['amount'])} {bill['currency']}", span(between),
+                     *map(number, bill["parts"].values()), number(bill.get("per_1000")),
+                     number(bill.get("per_month"))))  # fmt: skip
+    between = held(min((run.count for _, run in runs if run.count > 1), default=1))
+    kinds = [PART_WORDS.get(part, part) for part in bills[0][1]["parts"]]
+    numbers = ["mean cost", between, *kinds, "per 1,000 requests", "per month"]
+    return Html("".join([*parts, markup.table(Table("The bill", ["", *numbers], rows, numbers))]))
 
 
 def _settings(run: Evidence) -> Html:
@@ -286,19 +263,19 @@ def _settings(run: Evidence) -> Html:
         ("target of each pod", number(revision.target_value)),
         ("total of each pod, of which burst capacity is counted", number(revision.total_value)),
         ("target-burst-capacity", number(revision.target_burst_capacity)),
-        ("stable window", words.seconds(revision.stable_window_s)),
-        ("panic window", words.seconds(revision.panic_window_s)),
+        ("stable window", seconds(revision.stable_window_s)),
+        ("panic window", seconds(revision.panic_window_s)),
         ("panic threshold", f"{100 * revision.panic_threshold:.4g} %"),
         ("max-scale-up-rate, max-scale-down-rate",
          f"{number(revision.max_scale_up_rate)}, {number(revision.max_scale_down_rate)}"),
         ("min-scale, max-scale", f"{revision.min_scale}, {revision.max_scale or 'no limit'}"),
         ("initial-scale, activation-scale", f"{revision.initial_scale}, {revision.activation_scale or 'none'}"),
-        ("scale-down-delay", words.seconds(revision.scale_down_delay_s)),
+        ("scale-down-delay", seconds(revision.scale_down_delay_s)),
         ("enable-scale-to-zero", "true" if revision.enable_scale_to_zero else "false"),
-        ("scale-to-zero-grace-period", words.seconds(revision.scale_to_zero_grace_s)),
-        ("scale-to-zero-pod-retention-period", words.seconds(revision.pod_retention_s)),
+        ("scale-to-zero-grace-period", seconds(revision.scale_to_zero_grace_s)),
+        ("scale-to-zero-pod-retention-period", seconds(revision.pod_retention_s)),
     ]  # fmt: skip
-    return markup.table("As Knative resolves them from manifest and ConfigMap", ["setting", "value"], rows, words=2)
+    return markup.table(Table("As Knative resolves them from manifest and ConfigMap", ["setting", "value"], rows))
 
 
 def again_part(run: Evidence) -> Html:
@@ -323,7 +300,7 @@ def again_part(run: Evidence) -> Html:
     packages = run.about.get("packages")
     if isinstance(packages, Mapping):
         rows.append(("packages", ", ".join(f"{name} {version}" for name, version in packages.items())))
-    parts.append(markup.table("Where the numbers come from", ["", ""], rows, words=2, class_="words"))
+    parts.append(markup.table(Table("Where the numbers come from", ["", ""], rows)))
     return Html("".join(parts))
 
 

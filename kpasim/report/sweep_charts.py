@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.report import words
 from kpasim.report.drawing import Chart, axis_of, filled, interval_bars, layout_of, numbers, points, shown
-from kpasim.report.words import number
+from kpasim.results.display import held, number
 from kpasim.studies.grid.axes import value_text
 from kpasim.studies.grid.result import SweepResult, latency, short
 
@@ -57,7 +56,7 @@ def front_chart(result: SweepResult, name: str) -> Chart:
         if some:
             data.append(settings(some, title, symbol, colour, *((7, 1.5) if len(others) <= MOST_LARGE else (4, 0.8))))
     x, y = [point["cost"] for point in front], [point[name] for point in front]
-    title = f"Pareto front, {words.held(result.replications, '')}"
+    title = f"Pareto front, {held(result.replications, '')}"
     text = [_hover(point["settings"]) for point in front]
     line = points(x, y, title, "diamond", "<blue>", size=10, text=text, hovertemplate=hover)
     ends = ([point[f"{figure}_interval"] for point in front] for figure in ("cost", name))

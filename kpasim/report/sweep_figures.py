@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kpasim.report.paper import BLACK, GREY, VERMILLION, draw, empty, legend_above, styled
 from kpasim.report.sweep_charts import MOST_LARGE, by_factors, front_chart
-from kpasim.report.words import number
+from kpasim.results.display import number
 from kpasim.results.summary import rounded
 from kpasim.studies.grid.axes import value_text
 from kpasim.studies.grid.pareto import levels

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from kpasim.errors import RunError
-from kpasim.report import markup, words
+from kpasim.report import markup
 from kpasim.report.drawing import Chart
 from kpasim.report.markup import Html, element, figure
 from kpasim.report.sweep_charts import effect_chart, front_chart, level_text
-from kpasim.report.words import number, span
+from kpasim.results.display import NOTHING, Table, held, number, seconds, span
 from kpasim.studies.common import MET_IDLE
+from kpasim.studies.grid.axes import value_text
 from kpasim.studies.grid.result import (
     SweepResult,
     effects_note,
@@ -48,35 +50,36 @@ def _page(result: SweepResult) -> str:
         drawn[f"front-{name}"] = front_chart(result, name)
         caption = (
             "Each dot is a setting. Those on the line are the Pareto front: nothing is both cheaper and faster. "
-            f"Bars: {words.held(result.replications)}. Point at a mark for its settings."
+            f"Bars: {held(result.replications)}. Point at a mark for its settings."
         )
-        parts += [figure(f"front-{name}", f"Cost against {name}", caption, 420), _front(result, name)]
+        parts += [figure(f"front-{name}", f"Cost against {name}", caption, 420),
+                  markup.table(front_table(result, name))]  # fmt: skip
     sections.append(("front", "Cost against latency", Html("".join(parts))))
-    sections.append(("axes", "What each setting does", _effects(result, names, drawn)))
-    sections.append(("rows", "All settings", _rows(result, names)))
+    sections.append(("axes", "What each setting does", _effects(result, names[0], drawn)))
+    listed = settings_table(result, names, MOST_ROWS)
+    title = f"The settings as a table ({len(listed.rows):,})"
+    sections.append(("rows", "All settings", markup.details(title, markup.table(listed))))
     if about["refused"]:
         rows = [(label(one["settings"]), str(one["reason"])) for one in about["refused"][:MOST_ROWS]]
-        listed = markup.table(f"{len(about['refused'])} settings cannot be", ["setting", "why"], rows, words=2,
-                              class_="words")  # fmt: skip
-        sections.append(("refused", "Left out", listed))
+        listed = Table(f"{len(about['refused'])} settings cannot be", ["setting", "why"], rows)
+        sections.append(("refused", "Left out", markup.table(listed)))
     facts = [
         ("experiment", about["experiment"]),
         ("settings", len(result.settings)),
         ("replications of each", result.replications),
         ("seed of all", about["seed"]),
-        ("end of every run", words.seconds(result.horizon_s)),
+        ("end of every run", seconds(result.horizon_s)),
     ]
     again = element("p", "Simulate it again with ", element("code", f"kpasim sweep {about['name']}.yaml"), ".")
-    sections.append(
-        ("again", "Run it again", Html(again + markup.table("What was simulated", ["", ""], facts, words=2)))
-    )
+    simulated = markup.table(Table("What was simulated", ["", ""], facts))
+    sections.append(("again", "Run it again", Html(again + simulated)))
     subtitle = f"{len(result.settings):,} settings of {about['experiment']}, {result.replications} simulated runs each"
     return markup.page(str(about["name"]), subtitle, sections, drawn)
 
 
 def _summary(result: SweepResult, name: str) -> Html:
     points = result.pareto(name)
-    end = words.seconds(result.horizon_s)
+    end = seconds(result.horizon_s)
     lines = [
         f"All settings met the same random numbers, and every run ends {end} after the load began. "
         f"Cost is in {result.cost_unit}, the mean of the replications."
@@ -120,48 +123,72 @@ def _strongest(result: SweepResult, name: str) -> str:
     return f"{'; '.join(f'{axis} explains most of {what}' for axis, what in said)}." if said else ""
 
 
-def _front(result: SweepResult, name: str) -> Html:
+def _effects(result: SweepResult, name: str, drawn: dict[str, Chart]) -> Html:
+    figures = []
+    for place, (axis, effect) in enumerate(result.effects().items()):
+        drawn[f"axis-{place}"] = effect_chart(result, axis, effect, name)
+        shares = [effect["share"][key] for key in ("cost", name)]
+        told = [f"{100 * share:.0f} %" if share is not None else NOTHING for share in shares]
+        explains = f"The axis explains {told[0]} of the variance of cost and {told[1]} of {name}."
+        figures.append(figure(f"axis-{place}", short(axis), f"Averaged over the other axes. {explains}", 320))
+    listed = markup.table(effects_table(result))
+    return Html(element("div", figures, class_="grid") + markup.details("As a table", listed))
+
+
+def settings_table(result: SweepResult, names: Sequence[str], most: int) -> Table:
+    """The cheapest settings, so many at most, with their medians; the front is that of the first latency."""
+    front = set(result.front(names[0]))
+    shown = result.order[:most]
+    shown += [result.now] if result.now is not None and result.now not in shown else []
+    rows, looks = [], {}
+    for place, row in enumerate(result.row(setting) for setting in shown):
+        marks = ["*"] * (row["setting"] in front) + ["now"] * (row["setting"] == result.now)
+        latencies = (number(row["medians"]["latency_s"][name]) for name in names)
+        values = (value_text(value) for value in row["settings"].values())
+        rows.append([" ".join(marks), number(float(result.costs[row["setting"]])), *latencies,
+                     share_text(row["error_share"]), number(row["medians"]["max_pods"]), *values])  # fmt: skip
+        if "now" in marks:
+            looks[place] = "bold"
+    numbers = [f"cost [{result.cost_unit}]", *(f"{name} [s]" for name in names), "failed", "peak pods"]
+    notes = ["Cost: mean."] if result.about["currency"] else []
+    notes += [MET_IDLE] if result.about.get("met_idle") else []
+    left_out = len(result.settings) - len(shown)
+    notes += [f"All others ({left_out:,}) are in rows.csv."] if left_out else []
+    if any(share > 0 for share in result.error_shares):
+        notes.append("Latencies are of successful requests; failed: failed requests of those that ended.")
+    end = f"every run ends {seconds(result.horizon_s)} after its load began"
+    title = f"Settings by cost ({end}; * on the Pareto front, now: as it is)"
+    columns = ["", *numbers, *map(short, result.about["axes"])]
+    return Table(title, columns, rows, numbers, caption=" ".join(notes), looks=looks)
+
+
+def front_table(result: SweepResult, name: str) -> Table:
+    """The Pareto front of cost against a latency, and what the step to the next point changes."""
     points = result.pareto(name)
     varied = result.varied(points)
-    rows = []
-    for point in points:
-        rows.append((label(point["settings"], varied), number(point["cost"]), span(point["cost_interval"]),
-                     number(point[name]), span(point[f"{name}_interval"]), step_text(point["next"], name)))  # fmt: skip
-    held = words.held(result.replications)
-    columns = ["setting", "cost", held, f"{name} [s]", held, "to the next point"]
-    return markup.table(f"The Pareto front of cost against {name}", columns, rows, class_="words")
+    rows = [
+        (number(point["cost"]), span(point["cost_interval"]), number(point[name]), span(point[f"{name}_interval"]),
+         step_text(point["next"], name), label(point["settings"], varied))
+        for point in points
+    ]  # fmt: skip
+    numbers = [f"cost [{result.cost_unit}]", f"{name} [s]"]
+    between = held(result.replications)
+    columns = [numbers[0], between, numbers[1], between, "next point", "settings"]
+    title = f"Pareto front: cost against {name}; next point: mean difference, where it is significant"
+    return Table(title, columns, rows, numbers, caption=result.why_no_front(name) or result.common(points))
 
 
-def _effects(result: SweepResult, names: list[str], drawn: dict[str, Chart]) -> Html:
-    figures, rows = [], []
-    for place, (axis, effect) in enumerate(result.effects().items()):
-        drawn[f"axis-{place}"] = effect_chart(result, axis, effect, names[0])
-        shares = [effect["share"][key] for key in ("cost", names[0])]
-        told = [f"{100 * share:.0f} %" if share is not None else words.NOTHING for share in shares]
-        explains = f"The axis explains {told[0]} of the variance of cost and {told[1]} of {names[0]}."
-        caption = f"Averaged over the other axes. {explains}"
-        figures.append(figure(f"axis-{place}", short(axis), caption, 320))
-        rows += [
-            (short(axis), level_text(level["value"]), number(level["cost"]), *(number(level[name]) for name in names),
-             share_text(level["error_share"]))
-            for level in effect["levels"]
-        ]  # fmt: skip
-    listed = markup.table("Means at each value", ["setting", "value", "cost", *names, "failed"], rows, words=2)
-    note = effects_note(result)
-    text = element("p", note) if note else ""
-    return Html(element("div", figures, class_="grid") + text + markup.details("As a table", listed))
-
-
-def _rows(result: SweepResult, names: list[str]) -> Html:
-    rows = []
-    for place in result.order[:MOST_ROWS]:
-        row = result.row(place)
-        latencies = (number(row["medians"]["latency_s"][name]) for name in names)
-        rows.append((label(row["settings"]), number(float(result.costs[place])), *latencies,
-                     share_text(row["error_share"]), number(row["medians"]["max_pods"])))  # fmt: skip
-    left = len(result.settings) - len(rows)
-    title = f"Settings by cost{f'; {left:,} more expensive settings are in rows.csv' if left else ''}"
-    columns = ["setting", f"cost [{result.cost_unit}]", *(f"{name} [s]" for name in names), "failed", "peak pods"]
-    return markup.details(
-        f"The settings as a table ({len(rows):,})", markup.table(title, columns, rows, class_="words")
-    )
+def effects_table(result: SweepResult) -> Table:
+    """The effect of each axis by itself."""
+    names = ["cost", *map(str, result.about["percentiles"])]
+    rows: list[list[str]] = []
+    for axis, effect in result.effects().items():
+        for place, level in enumerate(effect["levels"]):
+            means = (number(level[name]) for name in names)
+            shown = "" if place else short(axis)
+            rows.append([shown, level_text(level["value"]), *means, share_text(level["error_share"])])
+        shares = (effect["share"][name] for name in (*names, "error_share"))
+        rows.append(["", "share", *("" if share is None else f"{100 * share:.0f} %" for share in shares)])
+    title = "Effect of each axis, averaged over the others (share: part of the variance that it explains)"
+    numbers = [*names, "failed"]
+    return Table(title, ["", "value", *numbers], rows, numbers, ["value"], caption=effects_note(result))

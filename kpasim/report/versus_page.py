@@ -9,8 +9,7 @@ from kpasim.report import bins, charts, markup
 from kpasim.report.drawing import Chart, axis_of, layout_of, shown, time_unit
 from kpasim.report.markup import Html, element, figure
 from kpasim.report.paper import on_paper
-from kpasim.report.words import counted, seconds
-from kpasim.results.display import NOTHING, signed
+from kpasim.results.display import NOTHING, Table, counted, seconds, signed
 from kpasim.results.display import figure as figure_text
 from kpasim.studies.versus.study import EQUAL, FAILED_SHARE, Versus
 
@@ -19,6 +18,10 @@ if TYPE_CHECKING:
 
     from kpasim.results.paired import Difference
 
+SIGNIFICANT = (
+    "Each difference is the mean over pairs of replications; it is significant where its interval leaves out zero. "
+    "Latencies are those of successful requests."
+)
 PANEL = 130
 """Height of one panel of pods [pixels]."""
 
@@ -135,12 +138,12 @@ def versus_page(found: Versus) -> str:
     )
     sections = [
         ("summary", "In words", summary),
-        ("figures", "Figures", _figures(found)),
+        ("figures", "Figures", Html(element("p", SIGNIFICANT) + markup.table(figures_table(found)))),
         ("pods", "Pods", panels),
         ("equal", "Held equal", Html("".join(element("p", line) for line in held(found)))),
     ]
     if verdicts:
-        sections.append(("slo", "SLOs", markup.table("SLOs", ["autoscaler", "SLO", ""], verdicts, words=3)))
+        sections.append(("slo", "SLOs", markup.table(Table("SLOs", ["autoscaler", "SLO", ""], verdicts))))
     if assumed:
         listed = Html("".join(element("p", f"{line}.") for line in assumed))
         sections.append(("assumed", "Assumed", listed))
@@ -150,24 +153,23 @@ def versus_page(found: Versus) -> str:
     return markup.page(f"{experiment.name}: autoscalers compared", subtitle, sections, drawn)
 
 
-def _figures(found: Versus) -> Html:
-    base = found.names[0]
-    columns = ["autoscaler", *(f"{title} [{unit}]" for title, _, unit in found.columns)]
-    asked = bool(found.judgements[0])
-    rows = []
+def figures_table(found: Versus) -> Table:
+    """Means of each autoscaler, and their differences from the first; those of the cheapest stand out."""
+    judged = any(found.judgements)
+    rows: list[list[str]] = []
+    looks = {}
     for place, name in enumerate(found.names):
         means, differences = found.means(place), found.differences(place)
-        rows.append([name, *(value(key, means[key]) for _, key, _ in found.columns), *([met(found, place)] * asked)])
+        looks[len(rows)] = "bold" if place in found.cheapest[:1] else ""
+        rows.append([name, *(value(key, means[key]) for _, key, _ in found.columns), *([met(found, place)] * judged)])
         if place:
-            changes = [" ".join(change(key, differences[key])).strip() for _, key, _ in found.columns]
-            rows.append([f"{name} minus {base}", *changes, *([""] * asked)])
-    note = element(
-        "p",
-        "Means of all replications. Each difference is the mean over pairs of replications, ± half the confidence "
-        "interval of that mean; it is significant where the interval leaves out zero. Latencies are those of "
-        "successful requests.",
-    )
-    return Html(note + markup.table("Figures of each autoscaler", [*columns, *(["SLOs"] * asked)], rows))
+            changes = ("\n".join(filter(None, change(key, differences[key]))) for _, key, _ in found.columns)
+            looks[len(rows)] = "dim"
+            rows.append(["  difference", *changes, *([""] * judged)])
+    numbers = [f"{title} [{unit}]" for title, _, unit in found.columns]
+    columns = ["autoscaler", *numbers, *(["SLOs"] * judged)]
+    title = f"Means of all replications, and differences from {found.names[0]} ± half their confidence interval"
+    return Table(title, columns, rows, numbers, ["autoscaler", "SLOs"], looks=looks)
 
 
 def _binned(found: Versus) -> bool:

@@ -1,31 +1,14 @@
-"""Numbers, times and loads in words."""
+"""Loads and experiments in words."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kpasim.results.display import LEAST_RUNS, NOTHING, counted, number, span
+from kpasim.results.display import counted, number, seconds
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
     from kpasim.spec.workload import Workload
-
-__all__ = ["NOTHING", "counted", "held", "load_words", "number", "seconds", "setting", "span"]
-
-
-def held(count: int, of: str = " of runs") -> str:
-    """What the interval of so many runs holds, as the heading of a column; few runs have their ends only."""
-    return f"90 %{of}" if count >= LEAST_RUNS else "min to max"
-
-
-def seconds(value: float) -> str:
-    """A length of time: ``12.3 s``, ``4 min 19 s``, ``2.5 h``, ``3.2 days``."""
-    if value < 120:
-        return f"{number(value, 3)} s"
-    if value < 3600:
-        minutes, rest = divmod(round(value), 60)
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    return f"{number(value / 3600, 3)} h" if value < 3 * 86400 else f"{number(value / 86400, 3)} days"
 
 
 def setting(experiment: Experiment) -> str:

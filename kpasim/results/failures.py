@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from kpasim.results.display import seconds
+
 
 def cut_load(figures: Mapping[str, Any], horizon_s: float | None = None) -> str:
     """That the horizon [s] ended the run before its load; empty where it did not. Figures are of runs or of one."""
     unsent = np.asarray(figures.get("never_sent", 0.0), dtype=np.float64)
     if (unsent == 0).all():
         return ""
-    end = f"the run ends before its load{f' (horizon: {horizon_s:g} s)' if horizon_s else ''}"
+    end = f"the run ends before its load{f' (horizon: {seconds(horizon_s)})' if horizon_s else ''}"
     waiting = _mean(figures, "in_flight")
     unanswered = f", {round(waiting):,} had no response" if waiting else ""
     if np.isnan(unsent).any():

@@ -76,9 +76,14 @@ class Aggregated(ABC):
         return self.aggregate.intervals
 
     @property
+    @abstractmethod
+    def replications(self) -> int:
+        """How many there are."""
+
+    @property
     def by_name(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Medians, and intervals, by the dotted names of figures."""
-        return dict(flattened(self.summary)), dict(flattened(self.intervals))
+        """Medians, and intervals of more than one replication, by the dotted names of figures."""
+        return dict(flattened(self.summary)), dict(flattened(self.intervals)) if self.replications > 1 else {}
 
 
 def summarise(tables: Tables, horizon_s: float | None = None, gpus_per_pod: float = 0) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kpasim.results.display import FIGURES, MAYBE_ZERO
+from kpasim.results.display import FIGURES, MAYBE_ZERO, MONEY
 from kpasim.results.paired import Difference, difference
 from kpasim.results.summary import Figures
 from kpasim.spec.difference import same_load
@@ -17,9 +17,6 @@ from kpasim.studies.common import rest_alike
 from kpasim.studies.execution.engine import Engine
 from kpasim.studies.run import Result
 from kpasim.studies.together import simulate_to_one_end
-
-MONEY = (("cost", "cost.amount"), ("cost per 1,000 requests", "cost.per_1000"), ("cost per month", "cost.per_month"))
-"""Figures of money: title and name."""
 
 
 @dataclass

@@ -324,8 +324,8 @@ class Result(Billed):
 
     def _repr_html_(self) -> str:
         """Figures with their intervals, for notebooks."""
-        title = f"{self.experiment.name}: {self.replications} replications"
-        return display.as_html(title, *self.by_name)
+        rows = display.shown(*self.by_name, self.cost)
+        return display.figures_table(f"{self.experiment.name}: ", self.replications, rows)._repr_html_()
 
     def __repr__(self) -> str:
         medians = self.summary

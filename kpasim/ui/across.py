@@ -7,8 +7,7 @@ from typing import Any
 
 from kpasim.errors import RunError
 from kpasim.report.drawing import Chart, axis_of, band, layout_of, numbers, points, shown
-from kpasim.report.words import held
-from kpasim.results.display import number, span
+from kpasim.results.display import held, number, span
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.settings import parse_settings
 from kpasim.spec.sweep import Sweep

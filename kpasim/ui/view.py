@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kpasim.report import answer, bands, charts, evidence
+from kpasim.report.differences import with_ends
 from kpasim.report.drawing import Chart, time_unit
 from kpasim.report.run_page import facts_of
-from kpasim.results.cost import PART_WORDS
-from kpasim.results.display import FIGURES, figure, figure_span, interval_words, number, shown, signed, span
+from kpasim.results.display import MONEY, NOTHING, Row, interval_words, number, shown
 from kpasim.results.paired import Difference
-from kpasim.studies.against import MONEY, Against
+from kpasim.studies.against import Against
 from kpasim.studies.explain import why
 from kpasim.studies.run import Result
 
@@ -32,17 +32,8 @@ TILES = {
     "cost.per_month": "mean cost per month",
 }
 """Figures that people ask for first, and what they are called."""
-_NEITHER = (
-    "requests",
-    "max_pods",
-    "cold_starts",
-    "requests_per_day",
-    "total_s",
-    "first_scale_out_s",
-    "panic_entered_s",
-    "desired_zero_after_last_s",
-    "replicas_zero_after_last_s",
-)
+_NEITHER = ("requests", "max_pods", "cold_starts", "requests_per_day", "total_s", "first_scale_out_s",
+            "panic_entered_s", "desired_zero_after_last_s", "replicas_zero_after_last_s")  # fmt: skip
 _BETTER = {"ok": 1, "gpu_utilisation": 1} | dict.fromkeys(_NEITHER, 0)
 """Figures of which more is better, or of which neither is better; of all others less is better."""
 
@@ -53,17 +44,20 @@ def view(result: Result, compared: Against | None = None) -> dict[str, Any]:
     facts = facts_of(run)
     differences = compared.differences() if compared else []
     verdicts = {name: _verdict(name, found) for _, name, _, found in differences}
+    rows = shown(*result.by_name, result.cost)
+    known = {row.name: row for row in rows}
     return {
         "replications": result.replications,
         "engine": result.engine,
         "interval": interval_words(result.replications),
-        "tiles": [one for one in (_tile(name, result, verdicts) for name in TILES) if one],
+        "tiles": [_tile(name, known.get(name), verdicts.get(name))
+                  for name in TILES if name in known or name not in dict(MONEY).values()],
         "lines": [{"text": f"{line.label} {line.text}".strip(), "level": line.level} for line in _lines(facts, run)],
         "why": why(run.tables, result.params, result.experiment.scaling),
-        "rows": _rows(result, verdicts),
+        "rows": [[title.strip(), *cells, _verdict_text(verdicts.get(name))] for name, title, *cells in rows],
         "charts": _charts(result, run, compared.one if compared else None),
         "compared": _said(compared) if compared else "",
-    }
+    }  # fmt: skip
 
 
 def _lines(facts: answer.Facts, run: evidence.Evidence) -> list[answer.Line]:
@@ -72,50 +66,18 @@ def _lines(facts: answer.Facts, run: evidence.Evidence) -> list[answer.Line]:
     return [*answer.troubles(facts), *told][:MOST_SENTENCE]
 
 
-def _tile(name: str, result: Result, verdicts: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
+def _tile(name: str, row: Row | None, verdict: Mapping[str, str] | None) -> dict[str, Any]:
     """A figure with its interval and, beside a pinned variant, the verdict."""
-    if name.startswith("cost."):
-        money, key = result.cost, name.removeprefix("cost.")
-        if money is None or money[key] is None:
-            return None
-        value, interval, unit = number(money[key]), span(money["intervals"].get(key)), money["currency"]
-    else:
-        medians, intervals = result.by_name
-        unit = next(unit for _, figure_name, unit in FIGURES if figure_name == name)
-        if name.startswith("latency_s.") and (medians.get("ok") or 0) < (medians.get("requests") or 0):
-            unit = f"{unit}, of successes"
-        value, interval = figure(name, medians.get(name)), figure_span(name, intervals.get(name))
+    _, _, value, interval, unit = row or Row(name, "", NOTHING, "", "s")
     return {
         "name": name,
         "title": TILES[name],
         "value": value,
-        "unit": unit,
-        "interval": "" if interval == value or result.replications < 2 else interval,
-        "level": "error" if name == "errors" and value not in {"0", ""} else "",
-        "verdict": verdicts.get(name),
+        "unit": unit.partition(", mean")[0],
+        "interval": "" if interval == value else interval,
+        "level": "error" if name == "errors" and value != "0" else "",
+        "verdict": verdict,
     }
-
-
-def _rows(result: Result, verdicts: Mapping[str, Mapping[str, str]]) -> list[list[str]]:
-    """All figures as `kpasim run` prints them, and the verdict on each."""
-    names = {title: name for title, name, _ in FIGURES}
-    several = result.replications > 1
-    rows = [
-        [title.strip(), value, interval if several else "", unit, _verdict_text(verdicts.get(names[title]))]
-        for title, value, interval, unit in shown(*result.by_name)
-    ]
-    if money := result.cost:
-        for title, name in MONEY:
-            key = name.removeprefix("cost.")
-            if money[key] is not None:
-                interval = span(money["intervals"].get(key)) if several else ""
-                told = _verdict_text(verdicts.get(name))
-                rows.append([title, number(money[key]), interval, f"{money['currency']}, mean", told])
-        rows += [
-            [PART_WORDS[part], number(amount), "", f"{money['currency']}, mean", ""]
-            for part, amount in money["parts"].items()
-        ]
-    return rows
 
 
 def _verdict_text(verdict: Mapping[str, str] | None) -> str:
@@ -128,7 +90,7 @@ def _verdict(name: str, found: Difference) -> dict[str, str]:
     if not found.significant:
         word = "the same" if found.same else found.verdict
         return {"word": word, "change": "", "kind": "same"}
-    change = f"{signed(name, found.mean)} ({signed(name, found.low)} to {signed(name, found.high)})"
+    change = with_ends(name, found)
     if direction == 0:
         return {"word": "more" if found.mean > 0 else "less", "change": change, "kind": "changed"}
     better = (found.mean > 0) == (direction > 0)

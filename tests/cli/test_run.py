@@ -199,7 +199,7 @@ def test_the_scaling_fits_into_eighty_columns():
     assert lines[1].split() == [
         *["time", "ready", "starting", "pending", "terminating", "average", "desired", "panic", "path"]
     ]
-    assert len(lines) == table.row_count + 2
+    assert len(lines) == len(table.rows) + 2
 
 
 def test_counts_only_says_what_tables_say() -> None:

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from kpasim.cli import output
-from kpasim.cli.sweep import effects_table, front_table
 from kpasim.errors import RunError
+from kpasim.report.sweep_page import effects_table, front_table
+from kpasim.results import display
 from kpasim.spec.experiment import load
 from kpasim.spec.sweep import load_sweep
 from kpasim.studies import runner
@@ -413,7 +413,7 @@ def test_the_tables_are_whole_on_a_narrow_terminal(result: SweepResult, width: i
     for axis, effect in result.effects().items():
         assert axis.rpartition(".")[2] in said
         assert f"{100 * effect['share']['cost']:.0f} %" in said
-        assert all(output.number(level["cost"]) in said for level in effect["levels"])
+        assert all(display.number(level["cost"]) in said for level in effect["levels"])
 
 
 def test_json_has_rows_and_pareto(file: Path, folder: Path, tmp_path: Path) -> None:

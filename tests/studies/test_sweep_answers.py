@@ -11,8 +11,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from kpasim.cli.sweep import effects_table, front_table, rows_table
 from kpasim.report.html import page_of
+from kpasim.report.sweep_page import effects_table, front_table, settings_table
 from kpasim.studies.grid.result import SweepResult, load_result
 from kpasim.studies.sweep import sweep
 from tests.services import service
@@ -60,7 +60,7 @@ def test_refused_combinations_do_not_confound_effects(tmp_path: Path) -> None:
     pairs = [p95[least, 5] - p95[least, 2] for least in (0, 2)]
     assert five["p95"] - two["p95"] == pytest.approx(sum(pairs) / 2, abs=0.01)
     text = said(effects_table(result))
-    assert "errors" in text
+    assert "failed" in text
     assert "3 refused combinations: values are compared between settings that differ in this axis only." in text
     assert "3 refused combinations" in page_of(tmp_path / "out")
 
@@ -86,7 +86,7 @@ def test_an_empty_front_says_why(tmp_path: Path) -> None:
     text = f"No Pareto front: {least} of requests or more failed in every setting (most-errors: 1 %)."
     assert text in said(front_table(result, "p95"))
     assert result.to_dict()["why_no_pareto"] == text
-    assert "Latencies are of successful requests" in said(rows_table(result, "p95"))
+    assert "Latencies are of successful requests" in said(settings_table(result, ["p95"], 15))
     assert text in page_of(tmp_path / "out")
 
 
