@@ -13,7 +13,7 @@ from kpasim.results.display import Table, number, signed, span
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(4.4e-05, "0.000044"), (0.00012345, "0.0001235"), (1e-6, "0.000001"), (3e-9, "< 0.000001"), (-3e-9, "> -0.000001"),
+    [(4.4e-05, "0.000044"), (0.00012346, "0.0001235"), (1e-6, "0.000001"), (3e-9, "< 0.000001"), (-3e-9, "> -0.000001"),
      (0.0, "0"), (12345.6, "12,346")],
 )  # fmt: skip
 def test_small_numbers_have_no_power_of_ten(value: float, text: str):
