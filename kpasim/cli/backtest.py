@@ -46,9 +46,7 @@ TOLD = ("latency_s.p95", "latency_s.mean", "errors", "gpu_seconds", "pod_seconds
     help="Where within a scrape interval requests are sent: where counts and requests in flight make it likely, at any "
     "time, or all at one time.",
 )
-@click.option(
-    "-n", "--replications", type=click.IntRange(2), default=20, show_default=True, help="Number of replications."
-)
+@options.replications(default=20, least=2)
 @options.seed
 @options.settings
 @click.option("--out", metavar="DIR", type=click.Path(file_okay=False), help="Folder for backtest.json and the page.")

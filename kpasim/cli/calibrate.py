@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,20 +15,6 @@ from kpasim.results.display import Table, number, span
 
 if TYPE_CHECKING:
     from kpasim.studies.calibrate import Calibration
-
-
-class How(TypedDict):
-    """Options that `studies.calibrate.calibrate` takes as they are."""
-
-    candidate: str
-    service: str
-    reproduce: bool
-    without: tuple[str, ...]
-    only: str
-    direct: bool
-    skip_bad: bool
-    seed: int
-    effort: float
 
 
 @click.command(
@@ -42,7 +28,7 @@ class How(TypedDict):
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Experiment of the measured run; required for a report of hey.",
 )
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Model file to write.")
+@click.option("-o", "--out", type=options.FILE, help="Model file to write.")
 @click.option(
     "--candidate",
     default="auto",
@@ -72,20 +58,20 @@ class How(TypedDict):
     "--stage",
     "stages",
     multiple=True,
-    metavar="NAME=FILE",
+    type=options.Pair("NAME=FILE"),
     help="Durations of a stage of the cold start, such as load=loads.csv.",
 )
 @click.option(
     "--column",
     "columns",
     multiple=True,
-    metavar="ROLE=NAME",
+    type=options.Pair("ROLE=NAME"),
     help="Column of a CSV file: start, duration, status, censored, class, instance_type, pod; unit=ms for durations.",
 )
 @click.option(
     "--clients",
     multiple=True,
-    metavar="NUMBER=FILE",
+    type=options.Pair("NUMBER=FILE"),
     help="Load test of a pod with this number of clients. Several (1=a.csv 2=b.csv 4=c.csv) give contention factors.",
 )
 @click.option(
@@ -114,12 +100,12 @@ def command(
     files: tuple[Path, ...],
     experiment: Path | None,
     out: Path | None,
-    stages: tuple[str, ...],
-    columns: tuple[str, ...],
-    clients: tuple[str, ...],
+    stages: tuple[tuple[str, str], ...],
+    columns: tuple[tuple[str, str], ...],
+    clients: tuple[tuple[str, str], ...],
     plot: bool,
     as_json: bool,
-    **how: Unpack[How],
+    **how: Any,
 ) -> None:
     """Fit a model to measured FILES, with intervals.
 
@@ -130,19 +116,14 @@ def command(
     from kpasim.spec.experiment import load
     from kpasim.studies.calibrate import calibrate
 
-    if out:
-        from kpasim.results.files import make_folder
-
-        # Better now than after the work.
-        make_folder(out.parent)
     with progress("runs", show=not as_json) as bar:
         found = calibrate(
             files,
             load(experiment) if experiment else None,
             name=out.stem if out else "",
-            stages=dict(_pair(text, "--stage") for text in stages),
-            columns=dict(_pair(text, "--column") for text in columns) or None,
-            clients=dict(_count(text) for text in clients),
+            stages=dict(stages),
+            columns=dict(columns) or None,
+            clients={_count(number): file for number, file in clients},
             progress=bar,
             **how,
         )
@@ -150,7 +131,9 @@ def command(
         doubt, _, rest = text.partition("Warning: ")
         note(f"Warning: {doubt}{rest}" if rest else f"Note: {text}")
     if out:
-        found.write(out, [f"kpasim {shlex.join(_command(sys.argv[1:]))}"])
+        # What leaves the model as it is does not stand in the file's head.
+        words = (word for word in sys.argv[1:] if word not in {"--json", "--plot"})
+        found.write(out, [f"kpasim {shlex.join(words)}"])
         note(f"Wrote {out}. Next: model: {out} in an experiment, its path from there, and kpasim check EXPERIMENT")
     if plot:
         _draw(found, out.with_suffix("") if out else Path("runs") / f"{found.name}-calibration")
@@ -160,23 +143,10 @@ def command(
         _show(found)
 
 
-def _command(arguments: list[str]) -> list[str]:
-    """The command line, for the file's head; without what leaves the model as it is."""
-    return [one for one in arguments if one not in {"--json", "--plot"}]
-
-
-def _pair(text: str, option: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
-    return name.strip(), value.strip()
-
-
-def _count(text: str) -> tuple[int, str]:
-    number, file = _pair(text, "--clients")
+def _count(number: str) -> int:
     if not number.isdecimal() or int(number) < 1:
         raise click.BadParameter(f"{number!r} is not a number of clients", param_hint="--clients")
-    return int(number), file
+    return int(number)
 
 
 def _show(found: Calibration) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import json as json_format
-
 import click
+
+from kpasim.cli import options
+from kpasim.cli.output import note, print_json
 
 
 @click.group("cluster", epilog="\b\nTry: kpasim cluster clean --dry-run")
@@ -15,8 +15,8 @@ def command() -> None:
 
 @command.command("clean", epilog="\b\nTry: kpasim cluster clean --dry-run")
 @click.option("--target", metavar="CONTEXT", help="Context of the kubeconfig.  [default: the current context]")
-@click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig file, instead of the default.")
-@click.option("--namespace", "-n", metavar="NAME", help="Namespace to search.  [default: the context's]")
+@options.kubeconfig
+@options.namespace
 @click.option(
     "--all-namespaces", "-A", is_flag=True, help="Search all namespaces (needs permissions in the whole cluster)."
 )
@@ -25,7 +25,7 @@ def command() -> None:
 @click.option(
     "--timeout", "timeout_s", default=660.0, metavar="SECONDS", help="Maximum time for the termination of pods."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.as_json
 def clean(
     *,
     target: str | None,
@@ -54,12 +54,11 @@ def clean(
     if target is None and kubeconfig is None and not has_config():
         if run is not None:
             raise RunError(f"--run {run}: no kubeconfig: there is no cluster to look in (give --kubeconfig FILE)")
-        click.echo("no kubeconfig: there is no cluster to clean; local clusters end with their run", err=True)
+        note("no kubeconfig: there is no cluster to clean; local clusters end with their run")
         if as_json:
-            click.echo("[]")
+            print_json([])
         return
     kube = connect(target, kubeconfig)
-    note = functools.partial(click.echo, err=True)
     done = []
     try:
         where = None if all_namespaces else checked_label(namespace or kube.namespace, "--namespace")
@@ -68,7 +67,7 @@ def clean(
             what = "put back" if found.adopted else "deleted"
             if not dry_run:
                 doing, end = ("putting back", "ready again") if found.adopted else ("removing", "gone")
-                click.echo(f"{found.deployed} (run {found.run}): {doing} ...", err=True)
+                note(f"{found.deployed} (run {found.run}): {doing} ...")
                 limit = Deadline(timeout_s, f"{kube.name}: {found.deployed} {end}", note=note)
                 what = withdraw(kube, found.deployed, found.run, limit)
             about = {"kind": found.deployed.resource.kind, "namespace": found.deployed.namespace}
@@ -78,7 +77,7 @@ def clean(
     if run is not None and not done:
         raise RunError(f"--run {run}: nothing of this run is left in {place} of {kube.name}")
     if as_json:
-        click.echo(json_format.dumps(done, indent=1))
+        print_json(done)
         return
     for entry in done:
         action = f"would be {entry['action']}" if dry_run else entry["action"]

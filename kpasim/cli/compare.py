@@ -20,9 +20,7 @@ SHOWN = 100
 
 @click.command(epilog="\b\nTry: kpasim compare runs/hey50x5-live --plot --tolerance p50=15% --tolerance max-pods=0")
 @click.argument("run_dir", type=click.Path(file_okay=False, path_type=Path))
-@click.option(
-    "-n", "--replications", type=click.IntRange(1), default=200, show_default=True, help="Number of replications."
-)
+@options.replications(default=200)
 @click.option(
     "--service-times",
     type=click.Choice(["recorded", "declared"]),
@@ -49,60 +47,51 @@ SHOWN = 100
     "--tolerance",
     "tolerances",
     multiple=True,
-    metavar="METRIC=AMOUNT",
+    type=options.Pair("METRIC=AMOUNT", "p50=15%"),
     help="Maximum error of a metric, such as p50=15% or max-pods=0; repeatable.",
 )
 @options.seed
 @options.engine("; both give the same tables")
 @click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to --out.  [default: runs/NAME-compare]")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for comparison.json.")
+@click.option("--out", type=options.FOLDER, help="Folder for comparison.json.")
 @options.as_json
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     *,
     run_dir: Path,
     replications: int,
-    service_times: Any,
     model: str | None,
     experiment: str | None,
-    align: bool,
     earlier: tuple[Path, ...],
-    tolerances: tuple[str, ...],
-    seed: int | None,
-    engine: Any,
+    tolerances: tuple[tuple[str, str], ...],
     plot: bool,
     out: Path | None,
     as_json: bool,
+    **how: Any,
 ) -> None:
     """Simulate the experiment of RUN_DIR and compare the prediction with the measured run.
 
     Exit status 3: a tolerance is missed, of the experiment or of --tolerance.
     """
+    from kpasim.spec.experiment import load
     from kpasim.studies.compare import compare
     from kpasim.studies.measured.clocks import report_places
 
     own_model = None if model is None else options.model_named(model)
-    own_experiment = None
-    if experiment is not None:
-        from kpasim.spec.experiment import load
-
-        own_experiment = load(experiment)
+    own_experiment = None if experiment is None else load(experiment)
     places_ns = report_places(earlier)
-    asked = dict(_tolerance(text) for text in tolerances)
     with progress("replications", replications, show=not as_json) as bar:
         comparison = compare(
             run_dir,
             replications=replications,
-            service_times=service_times,
             model=own_model,
             experiment=own_experiment,
-            align=align,
-            seed=seed,
-            engine=engine,
-            tolerances=asked,
+            tolerances=dict(tolerances),
             progress=bar,
             report_places_ns=places_ns,
+            **how,
         )
     folder = out or (Path("runs") / f"{comparison.name}-compare" if plot else None)
     if folder:
@@ -113,13 +102,6 @@ def command(
         _show(comparison)
     compile_for_next_time(comparison.result.engine)
     ctx.exit(3 if comparison.missed else 0)
-
-
-def _tolerance(text: str) -> tuple[str, str]:
-    name, equals, amount = text.partition("=")
-    if not (name and equals and amount):
-        raise click.BadParameter(f"{text!r} is not METRIC=AMOUNT, such as p50=15%", param_hint="--tolerance")
-    return name.strip(), amount.strip()
 
 
 def _show(comparison: Comparison) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,25 +23,22 @@ from kpasim.cli.output import note, print_json
     metavar="TEXT|@FILE",
     help="Body of each request; @FILE.jsonl: a body per line, used in order; any other @FILE is the body.",
 )
-@click.option("-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Header of each request.")
+@options.header
 @click.option("--insecure", is_flag=True, help="Do not check the server's certificate (hey never does).")
 @click.option("--seed", type=int, help="Seed of random arrivals.  [default: the experiment's]")
-@click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for requests.csv and summary.json."
-)
+@click.option("--out", type=options.FOLDER, help="Folder for requests.csv and summary.json.")
 @options.as_json
 def command(
     *,
     experiment: str,
     url: str,
-    host: str | None,
-    method: str | None,
     body: str | None,
     headers: tuple[str, ...],
     insecure: bool,
     seed: int | None,
     out: Path | None,
     as_json: bool,
+    **about: Any,
 ) -> None:
     """Send the requests of EXPERIMENT's workload to a URL and report as hey does.
 
@@ -51,7 +49,7 @@ def command(
     from kpasim.cli.main import INTERRUPTED
     from kpasim.cluster import load, loadspec
     from kpasim.results import hey
-    from kpasim.results.files import make_folder, write_json
+    from kpasim.results.files import write_json
     from kpasim.results.tables import write_table
     from kpasim.spec.experiment import load as read_experiment
 
@@ -60,14 +58,11 @@ def command(
     target = loadspec.target_of(
         read,
         url,
-        host=host,
-        method=method,
         bodies=loadspec.read_bodies(body) if body is not None else (),
         headers=loadspec.parse_headers(headers),
         verify_tls=not insecure,
+        **about,
     )
-    if out is not None:
-        make_folder(out)
     note(f"sending {loadspec.describe(plan)} to {loadspec.without_secrets(url)}")
     sent = load.load(plan, target)
     for warning in sent.warnings():

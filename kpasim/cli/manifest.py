@@ -76,19 +76,20 @@ def _fetched(place: str, context: str | None, out: str | None) -> str:
     epilog="\b\nTry: kpasim manifest export experiments/hey50x5.yaml --set service.annotations.max-scale=5",
 )
 @click.argument("experiment", type=click.Path())
-@click.option("--set", "assignments", multiple=True, metavar="SETTING=VALUE", help="Change a setting.")
-@click.option("--settings", type=click.Path(), help="File with settings to change: a mapping of path to value.")
+@options.settings
+@click.option("--settings", "file", type=click.Path(), help="File with settings: a mapping of path to value.")
 @click.option("--out", type=click.Path(), help="File for the manifest.  [default: stdout]")
-def export(experiment: str, assignments: tuple[str, ...], settings: str | None, out: str | None) -> None:
+def export(experiment: str, settings: tuple[str, ...], file: str | None, out: str | None) -> None:
     """Write the Service manifest of EXPERIMENT, with changed settings in its author's own spelling.
 
     Comments, order, quotes and unknown fields are kept. Without a change, the file is identical, byte for byte.
     """
     from kpasim.spec.experiment import load
+    from kpasim.spec.settings import parse_settings
     from kpasim.spec.yamlfile import read_mapping
 
-    changes = dict(read_mapping(settings, kind="a file of settings").data) if settings else {}
-    changes |= _assigned(assignments)
+    changes = dict(read_mapping(file, kind="a file of settings").data) if file else {}
+    changes |= parse_settings(settings)
     changed = load(experiment).with_settings(changes) if changes else load(experiment)
     text = changed.service.to_yaml()
     if out is None:
@@ -127,16 +128,3 @@ def diff(before: str, after: str, as_json: bool) -> None:
 
 def _shown(value: Any) -> str:
     return "not set" if value is None else str(value)
-
-
-def _assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
-    """Settings of `--set`, their values read as YAML reads them."""
-    from kpasim.spec.quick import read_value
-
-    changes = {}
-    for one in assignments:
-        path, equals, text = one.partition("=")
-        if not equals or not path:
-            raise click.BadParameter(f"{one!r} is not SETTING=VALUE", param_hint="--set")
-        changes[path] = read_value(path, text)
-    return changes

@@ -1,13 +1,43 @@
-"""Options that several commands share."""
+"""Options that several commands share, and kinds of values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypedDict
+from pathlib import Path
+from typing import Any
 
 import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Pair(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """Two words with an equals sign between them, as a tuple; the name is what messages call it."""
+
+    def __init__(self, name: str, example: str = "") -> None:
+        self.name, self._such = name, f", such as {example}" if example else ""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """The two words."""
+        first, _, second = (part.strip() for part in str(value).partition("="))
+        if not (first and second):
+            self.fail(f"{value!r} is not {self.name}{self._such}", param, ctx)
+        return first, second
+
+
+class Output(click.Path):
+    """A file or a folder to write: what is missing of the path is made now, not after the work."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path."""
+        from kpasim.results.files import make_folder
+
+        path = Path(str(super().convert(value, param, ctx)))
+        make_folder(path.parent if self.file_okay else path)
+        return path
+
+
+FILE, FOLDER = Output(dir_okay=False), Output(file_okay=False)
 
 seed: Decorator = click.option("--seed", type=click.IntRange(0), help="Seed of all random numbers.")
 settings: Decorator = click.option(
@@ -18,17 +48,15 @@ settings: Decorator = click.option(
     help="Change a setting, such as model.cold-start=30s; repeatable. kpasim explain lists the paths.",
 )
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-
-openmetrics: Decorator = click.option(
-    "--openmetrics",
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="Write the prediction as series (kpasim_...) for Prometheus and Grafana.",
+namespace: Decorator = click.option("--namespace", "-n", metavar="NAME", help="Namespace.  [default: the context's]")
+kubeconfig: Decorator = click.option(
+    "--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig file, instead of the default."
 )
-
+header: Decorator = click.option(
+    "-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Header of each request."
+)
 cluster_config: Decorator = click.option(
     "--cluster-config",
-    "cluster_config",
     multiple=True,
     type=click.Path(),
     metavar="FILE",
@@ -36,25 +64,21 @@ cluster_config: Decorator = click.option(
 )
 
 
-class Quick(TypedDict):
-    """What `of_manifest` gives a command."""
-
-    hey_flags: str | None
-    service_time: str | None
-    cold_start: str | None
+def replications(text: str = "Number of replications.", default: int | None = None, least: int = 1) -> Decorator:
+    """How many replications."""
+    number = click.IntRange(least)
+    return click.option("-n", "--replications", type=number, default=default, show_default=bool(default), help=text)
 
 
 def of_manifest(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that make an experiment of a manifest."""
-    for option, metavar, text in (
-        ("--cold-start", "TIME", "With a manifest: time from pod creation to its first response."),
-        ("--service-time", "TIME", "With a manifest: service time of a request, such as 11s."),
+    """Options that make an experiment of a manifest: ``hey_flags``, ``service_time``, ``cold_start``."""
+    for names, metavar, text in (
+        (["--cold-start"], "TIME", "With a manifest: time from pod creation to its first response."),
+        (["--service-time"], "TIME", "With a manifest: service time of a request, such as 11s."),
+        (["--hey", "hey_flags"], "FLAGS", "With a manifest: hey's flags, such as '-n 50 -c 5 -t 180'."),
     ):
-        function = click.option(option, metavar=metavar, help=text)(function)
-    hey = click.option(
-        "--hey", "hey_flags", metavar="FLAGS", help="With a manifest: hey's flags, such as '-n 50 -c 5 -t 180'."
-    )
-    return hey(function)
+        function = click.option(*names, metavar=metavar, help=text)(function)
+    return function
 
 
 def engine(further: str = "") -> Decorator:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
+from kpasim.cli import options
 from kpasim.cli.output import note, progress
 
 
@@ -12,36 +15,33 @@ from kpasim.cli.output import note, progress
 )
 @click.argument("folder", metavar="RUN_DIR|SWEEP_DIR|BACKTEST_DIR", type=click.Path(file_okay=False))
 @click.argument("other", required=False, type=click.Path(file_okay=False))
-@click.option("-o", "--out", metavar="FILE", help="Output file.  [default: report.html in the first folder; -: stdout]")
-@click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
 @click.option(
-    "-n",
-    "--replications",
-    type=click.IntRange(0),
-    default=200,
-    show_default=True,
-    help="Replications of the prediction of a measured run without a prediction; 0: no prediction.",
+    "-o",
+    "--out",
+    metavar="FILE",
+    type=options.Output(),
+    help="Output file.  [default: report.html in the first folder; -: stdout]",
 )
-def command(folder: str, other: str | None, out: str | None, show: bool, replications: int) -> None:
+@click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
+@options.replications(
+    "Replications of the prediction of a measured run without a prediction; 0: no prediction.", default=200, least=0
+)
+def command(folder: str, other: str | None, out: Path | None, show: bool, replications: int) -> None:
     """Write one self-contained HTML page about a run, two runs side by side (OTHER), sweep or backtest.
 
     The page needs no network and can be mailed. It has a summary in words, pods, the reason for each decision, latency,
     cost, and the experiment to run it again. A measured run is shown beside its prediction.
     """
-    from pathlib import Path
-
     from kpasim.report.html import page_of
-    from kpasim.results.files import make_folder, write_text
+    from kpasim.results.files import write_text
 
-    if out and out != "-":
-        # Better now than after the work.
-        make_folder(Path(out).parent)
-    with progress("prediction", replications, show=out != "-") as bar:
+    to_stdout = out == Path("-")
+    with progress("prediction", replications, show=not to_stdout) as bar:
         page = page_of(folder, other, replications=replications, progress=bar)
-    if out == "-":
+    if to_stdout:
         click.echo(page, nl=False)
         return
-    path = Path(out) if out else Path(folder) / "report.html"
+    path = out or Path(folder) / "report.html"
     write_text(path, page)
     note(f"Wrote {path} ({len(page) / 1e6:.1f} MB)")
     if show:

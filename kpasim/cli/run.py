@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,7 @@ from kpasim.cli.output import WIDTH, compile_for_next_time, note, print_json, pr
 from kpasim.results.display import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kpasim.report.answer import Facts, Line
     from kpasim.results.display import Table
@@ -38,7 +38,7 @@ COSTLY = ("utilisation",)
 @options.of_manifest
 @click.option("--write-experiment", type=click.Path(), help="With a manifest: also write the experiment file.")
 @options.cluster_config
-@click.option("-n", "--replications", type=click.IntRange(1), help="Number of replications.")
+@options.replications()
 @options.settings
 @click.option(
     "--slo",
@@ -68,7 +68,12 @@ COSTLY = ("utilisation",)
 )
 @click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to --out.  [default: runs/NAME]")
 @click.option("--out", type=click.Path(), help="Folder for the run's tables.")
-@options.openmetrics
+@click.option(
+    "--openmetrics",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write the prediction as series (kpasim_...) for Prometheus and Grafana.",
+)
 @options.as_json
 def command(
     experiment: str | None,
@@ -88,7 +93,7 @@ def command(
     openmetrics: str | None,
     as_json: bool,
     manifest: str | None,
-    **quick: Unpack[options.Quick],
+    **quick: Any,
 ) -> None:
     """Simulate EXPERIMENT: failed requests, latency, cost; then the scaling timeline and all figures.
 
@@ -229,7 +234,7 @@ def compare(
 
 def chosen_experiment(
     experiment: str | None,
-    quick: options.Quick,
+    quick: Mapping[str, str | None],
     cluster_config: tuple[str, ...],
     manifest: str | None = None,
     write_experiment: str | None = None,

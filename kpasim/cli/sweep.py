@@ -38,7 +38,7 @@ MOST_ROWS = 15
 @click.option(
     "--percentile", metavar="p95", help="Compare cost with this latency.  [default: the sweep's first percentile]"
 )
-@click.option("-n", "--replications", type=click.IntRange(1), help="Number of replications of each setting.")
+@options.replications("Number of replications of each setting.")
 @options.cluster_config
 @options.settings
 @options.engine("; both give the same rows")
@@ -47,7 +47,6 @@ MOST_ROWS = 15
 def command(
     file: str,
     out: str | None,
-    resume: bool,
     backend: Any,
     address: str | None,
     processes: int | None,
@@ -55,9 +54,9 @@ def command(
     replications: int | None,
     cluster_config: tuple[str, ...],
     settings: tuple[str, ...],
-    engine: Any,
     plot: bool,
     as_json: bool,
+    **how: Any,
 ) -> None:
     """Simulate every setting of FILE, an experiment with axes, under the same random numbers.
 
@@ -80,14 +79,7 @@ def command(
     try:
         with progress("replications", lines=True) as bar:
             result = sweep(
-                plan,
-                out=folder,
-                resume=resume,
-                backend=backend,
-                address=address,
-                processes=processes or 0,
-                engine=engine,
-                progress=bar,
+                plan, out=folder, backend=backend, address=address, processes=processes or 0, progress=bar, **how
             )
     except KeyboardInterrupt:
         from kpasim.cli.main import INTERRUPTED

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -75,7 +75,7 @@ SHOWN = (
 @click.option(
     "--write",
     "write_to",
-    type=click.Path(),
+    type=options.FILE,
     help="Write the tuned Service YAML (or that of the HPA, KEDA or Ray Serve that the experiment has) to this file.",
 )
 @options.engine()
@@ -90,10 +90,10 @@ def command(
     cluster_config: tuple[str, ...],
     settings: tuple[str, ...],
     seed: int | None,
-    write_to: str | None,
+    write_to: Path | None,
     engine: Any,
     as_json: bool,
-    **quick: Unpack[options.Quick],
+    **quick: Any,
 ) -> None:
     """Find the cheapest settings of EXPERIMENT that meet all SLOs, and write them into its manifest.
 
@@ -109,11 +109,6 @@ def command(
     from kpasim.studies.search.space import parse_axes
     from kpasim.studies.tune import BUDGET, read, tune
 
-    if write_to:
-        from kpasim.results.files import make_folder
-
-        # Better now than after the work.
-        make_folder(Path(write_to).parent)
     if quick["hey_flags"]:
         from kpasim.cli.run import chosen_experiment
 

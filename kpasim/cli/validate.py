@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import Any
 
 import click
 
 from kpasim.cli import options
-
-if TYPE_CHECKING:
-    from kpasim.cluster.discover import Gateway
-
-
-class Given(TypedDict):
-    """Options that are fields of `cluster.validate.Settings`."""
-
-    target: str | None
-    kubeconfig: str | None
-    namespace: str | None
-    image: str | None
-    gateway: Gateway
-    url: str | None
-    host: str | None
-    keep: bool
-    adopt: bool
-    dry_run: bool
-    max_cost: float | None
+from kpasim.cli.output import note, print_json
 
 
 @click.command("validate", epilog="\b\nTry: kpasim validate experiments/validate-local.yaml --target local")
@@ -39,8 +20,8 @@ class Given(TypedDict):
     show_default=True,
     help="The fake cluster on this machine, a context of the kubeconfig, or in-cluster in a pod of the cluster.",
 )
-@click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig file, instead of the default.")
-@click.option("--namespace", "-n", metavar="NAME", help="Namespace to deploy to.  [default: the context's]")
+@options.kubeconfig
+@options.namespace
 @click.option("--image", metavar="IMAGE", help="Image instead of the manifest's.")
 @options.cluster_config
 @options.settings
@@ -68,7 +49,7 @@ class Given(TypedDict):
     metavar="TEXT|@FILE",
     help="Body of each request; @FILE.jsonl: a body per line, used in order.  [default: annotation of the Service]",
 )
-@click.option("-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Header of each request.")
+@options.header
 @click.option("--keep", is_flag=True, help="Do not remove the Service after the run.")
 @click.option("--adopt", is_flag=True, help="Use an existing Service, and restore it afterwards.")
 @click.option(
@@ -81,7 +62,7 @@ class Given(TypedDict):
     "--ready-timeout", default=900.0, show_default=True, metavar="SECONDS", help="Maximum time for the start of pods."
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder.  [default: runs/NAME-TIME]")
-@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+@options.as_json
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -98,7 +79,7 @@ def command(
     ready_timeout: float,
     out: Path | None,
     as_json: bool,
-    **given: Unpack[Given],
+    **given: Any,
 ) -> None:
     """Run EXPERIMENT on a cluster and compare the measurement with the prediction.
 
@@ -147,10 +128,10 @@ def command(
         found,
         how,
         out or Path("runs") / f"{found.name}-{stamp}",
-        note=lambda text: click.echo(text, err=True),
+        note=note,
     )
     if as_json:
-        click.echo(json.dumps(report.to_dict(), indent=1))
+        print_json(report.to_dict())
     elif report.folder is not None:
         for line in report.lines():
             click.echo(line)

@@ -48,13 +48,13 @@ MOST_REASONS = 6
     metavar="SLO",
     help="SLO to check, such as 'p95<=30s'; repeatable. Exit status 3 unless an autoscaler meets all.",
 )
-@click.option("-n", "--replications", type=click.IntRange(1), help="Number of replications of each.")
+@options.replications("Number of replications of each.")
 @options.settings
 @options.cluster_config
 @options.seed
 @options.engine("; both give the same tables")
 @click.option("--explain", is_flag=True, help="Print the reasons for scaling of each autoscaler.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for versus.html, pods.png and each run's tables.")
+@click.option("--out", type=options.FOLDER, help="Folder for versus.html, pods.png and each run's tables.")
 @options.as_json
 def command(
     experiment: str,
@@ -85,10 +85,6 @@ def command(
     if seed is not None:
         what = what.with_settings({"seed": seed})
     chosen = rivals(what, others, parse_settings(with_set, "--with-set"))
-    if out:
-        from kpasim.results.files import make_folder
-
-        make_folder(out)  # better now than after the work
     count = len(chosen) * (replications or what.replications)
     with progress("replications", count, show=not as_json) as bar:
         found = versus(chosen, slos=slos, replications=replications, engine=engine, progress=bar)

@@ -63,15 +63,17 @@ def test_malformed_lines_are_skipped_on_request(tmp_path):
     assert "1 malformed line was left out" in skipped.stderr
 
 
-@pytest.mark.parametrize("option", [("--column", "start"), ("--stage", "load=")])
-def test_pairs_must_be_pairs(tmp_path, option):
-    """An option that wants NAME=VALUE says so."""
+@pytest.mark.parametrize(
+    ("option", "form"), [(("--column", "start"), "ROLE=NAME"), (("--stage", "load="), "NAME=FILE")]
+)
+def test_pairs_must_be_pairs(tmp_path, option, form):
+    """An option that wants a pair says which."""
     file = tmp_path / "a.csv"
     file.write_text("start,duration\n1,2\n", encoding="utf-8")
     done = call(file, *option)
 
     assert done.exit_code == 2
-    assert "is not NAME=VALUE" in done.stderr
+    assert f"is not {form}" in done.stderr
 
 
 def test_a_stage_comes_from_a_file_of_its_own(tmp_path):

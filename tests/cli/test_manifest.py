@@ -112,7 +112,7 @@ def test_differences_are_shown(imported: Path, tmp_path: Path) -> None:
         (("import", PUBLISHED, "--service-time", "["), 1, "is not YAML"),
         (("import", PUBLISHED, "--service-time", "soon"), 1, "'soon' is not a duration"),
         (("export", PUBLISHED), 1, "kind: is a Kubernetes Service, not an experiment"),
-        (("export", "EXPERIMENT", "--set", "max-scale"), 2, "is not SETTING=VALUE"),
+        (("export", "EXPERIMENT", "--set", "max-scale"), 1, "has no value (write PATH=VALUE"),
         (("export", "EXPERIMENT", "--set", "service.annotations.maxscale=3"), 1, "did you mean max-scale?"),
         (("export", "EXPERIMENT", "--set", "service.annotations.max-scale=x"), 1, "'x' is not a whole number"),
         (("export", "EXPERIMENT", "--settings", "nope.json"), 1, "nope.json: no such file"),
