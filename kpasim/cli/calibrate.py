@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import note, print_json, progress, show_tables
+from kpasim.cli.output import note, print_json, progress, show_tables, write_figures
 from kpasim.results.display import Table, number, span
 
 if TYPE_CHECKING:
@@ -189,7 +189,6 @@ def _show_lines(found: Calibration) -> None:
 def _draw(found: Calibration, stem: Path) -> None:
     """Leave the figures as files whose names begin with the stem."""
     from kpasim.report.figures import intervals, joint, quantiles
-    from kpasim.report.paper import save_all
 
     figures = {}
     drawn = [(part.name, part.times, part.fit) for part in found.parts if len(part.times)]
@@ -198,5 +197,4 @@ def _draw(found: Calibration, stem: Path) -> None:
     if found.lines:
         figures["lines"] = intervals(found.lines, found.name)
         figures["posterior"] = joint(found.values, found.name)
-    for path in save_all({f"{stem.name}-{name}": figure for name, figure in figures.items()}, stem.parent):
-        note(f"Wrote {path}")
+    write_figures({f"{stem.name}-{name}": figure for name, figure in figures.items()}, stem.parent)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import compile_for_next_time, note, print_json, progress, show_tables
+from kpasim.cli.output import compile_for_next_time, note, print_json, progress, show_tables, write_figures
 from kpasim.results.display import counted, number, span
 
 if TYPE_CHECKING:
@@ -149,7 +149,6 @@ def _write(comparison: Comparison, folder: Path, *, plot: bool) -> None:
     if not plot:
         return
     from kpasim.report.figures import intervals, overlay
-    from kpasim.report.paper import save_all
 
     count = min(comparison.result.replications, SHOWN)
     predicted = [comparison.result.tables(index) for index in range(count)]
@@ -157,5 +156,4 @@ def _write(comparison: Comparison, folder: Path, *, plot: bool) -> None:
         "overlay": overlay(comparison.measured, predicted, comparison.end_s, comparison.name),
         "intervals": intervals(comparison.metrics, comparison.name),
     }
-    for path in save_all(figures, folder):
-        note(f"Wrote {path}")
+    write_figures(figures, folder)

@@ -123,17 +123,12 @@ def show_version(ctx: click.Context, param: click.Parameter, value: bool) -> Non
     """Print versions and end."""
     if not value or ctx.resilient_parsing:
         return
-    from importlib.metadata import PackageNotFoundError, version
-
-    from kpasim.results.provenance import KNATIVE_COMMIT, PACKAGES
+    from kpasim.results.provenance import KNATIVE_COMMIT, PACKAGES, version_of
 
     click.echo(f"kpasim {__version__}")
     click.echo(f"policy of knative/serving@{KNATIVE_COMMIT[:7]}; engines: compiled (numba), reference (SimPy)")
     for package in PACKAGES:
-        try:
-            click.echo(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            click.echo(f"{package} missing")
+        click.echo(f"{package} {version_of(package) or 'missing'}")
     click.echo(f"Python {sys.version.split()[0]}")
     ctx.exit()
 

@@ -118,7 +118,9 @@ def show(observation: Observation, zone: ZoneInfo) -> None:
     """Print what was found, what it cannot say and what is missing."""
     import numpy as np
 
-    length = _length(observation.end_s - observation.begin_s)
+    from kpasim.results.display import seconds
+
+    length = seconds(observation.end_s - observation.begin_s)
     window = f"{_date(observation.begin_s, zone)} to {_date(observation.end_s, zone)} ({length})"
     lines = [("Service", f"{observation.namespace}/{observation.service}"), ("Window", window)]
     for role, what in (("queue-proxy", "at the pods"), ("activator", "through the activator")):
@@ -131,13 +133,13 @@ def show(observation: Observation, zone: ZoneInfo) -> None:
     lives = [f"{r.name} ({_date(r.first_s, zone)} to {_date(r.last_s, zone)})" for r in observation.revisions]
     lines += [("Revision", text) for text in _few(lives)]
     lines.append(("Names", NAMES[observation.generation]))
-    intervals = ", ".join(f"{role} {seconds:g} s" for role, seconds in observation.interval_s.items())
+    intervals = ", ".join(f"{role} {step_s:g} s" for role, step_s in observation.interval_s.items())
     kind = "Step" if observation.step_s else "Interval"
     lines.append((kind, f"{observation.step_s:g} s (query_range)" if observation.step_s else intervals))
     if observation.histogram_step_s != observation.step_s:
         lines.append(("", f"histograms {observation.histogram_step_s:g} s"))
     gaps = [
-        f"{_date(g.begin_s, zone)}, {_length(g.end_s - g.begin_s)}, {g.instance or 'all'}" for g in observation.gaps
+        f"{_date(g.begin_s, zone)}, {seconds(g.end_s - g.begin_s)}, {g.instance or 'all'}" for g in observation.gaps
     ]
     lines += [("Gap", text) for text in _few(gaps)]
     resets = [f"{_date(r.after_s, zone)}, {r.role} {r.pod or r.instance}" for r in observation.resets]
@@ -155,13 +157,6 @@ def _few(texts: list[str]) -> list[str]:
 
 def _date(unix_s: float, zone: ZoneInfo) -> str:
     return f"{datetime.fromtimestamp(unix_s, zone):%Y-%m-%d %H:%M:%S %Z}"
-
-
-def _length(length_s: float) -> str:
-    for unit_s, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if length_s >= 2 * unit_s:
-            return f"{length_s / unit_s:.3g} {unit}"
-    return f"{length_s:.3g} s"
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from kpasim.errors import printable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from matplotlib.figure import Figure
     from rich.console import Console
 
     from kpasim.results.display import Table
@@ -37,6 +38,14 @@ def write_file(path: str | Path, text: str, then: str = "", *, folders: bool = F
 
     write_text(path, text, folders=folders)
     note(f"Wrote {path}{then}")
+
+
+def write_figures(figures: Mapping[str, Figure], folder: Path) -> None:
+    """Write figures by name into a folder, as SVG and PNG, and tell the user."""
+    from kpasim.report.paper import save_all
+
+    for path in save_all(figures, folder):
+        note(f"Wrote {path}")
 
 
 def compile_for_next_time(engine: str) -> None:

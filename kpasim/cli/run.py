@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import WIDTH, compile_for_next_time, note, print_json, progress, show_tables, write_file
+from kpasim.cli.output import (
+    WIDTH,
+    compile_for_next_time,
+    note,
+    print_json,
+    progress,
+    show_tables,
+    write_figures,
+    write_file,
+)
 from kpasim.results.display import counted
 
 if TYPE_CHECKING:
@@ -139,10 +148,8 @@ def command(
     if plot and folder:
         from kpasim.report import evidence
         from kpasim.report.figures import run_figures
-        from kpasim.report.paper import save_all
 
-        for path in save_all(run_figures(evidence.of(result)), folder):
-            note(f"Wrote {path}")
+        write_figures(run_figures(evidence.of(result)), folder)
     if openmetrics:
         write_openmetrics(result, openmetrics)
     if as_json:

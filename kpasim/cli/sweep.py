@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import note, print_json, progress, show_tables
+from kpasim.cli.output import note, print_json, progress, show_tables, write_figures
 from kpasim.results.display import counted
 
 if TYPE_CHECKING:
@@ -90,11 +90,9 @@ def command(
         note(f"The rows in {folder} were simulated by another version of kpasim; simulate them again without --resume.")
     result.write(folder, percentile)
     if plot:
-        from kpasim.report.paper import save_all
         from kpasim.report.sweep_figures import sweep_figures
 
-        for path in save_all(sweep_figures(result, percentile), folder):
-            note(f"Wrote {path}")
+        write_figures(sweep_figures(result, percentile), folder)
     if as_json:
         print_json(result.to_dict(percentile))
     else:

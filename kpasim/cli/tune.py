@@ -284,15 +284,11 @@ def ladder(result: TuneResult) -> Table:
         elif step.settings != shown:
             shown = step.settings
             chosen = result.chosen is not None and shown == result.chosen.settings
-            cells = (against_now(result, step), f"{100 * step.share:.3g} %")
+            against_now = f"{-100 * result.saved(step):+.3g} %" if step.settings else ""
+            cells = (against_now, f"{100 * step.share:.3g} %")
             rows.append((str(len(shown)), number(step.cost), *cells, name(step) + ("  <- chosen" if chosen else "")))
     headings = ("changes", f"cost [{result.cost_unit}]", "against now", "SLOs met", "settings")
     return Table("Cheapest with", headings, rows, headings[:-1])
-
-
-def against_now(result: TuneResult, step: Judged) -> str:
-    """The cost of settings against the present one, in per cent; nothing for the present settings."""
-    return f"{-100 * result.saved(step):+.3g} %" if step.settings else ""
 
 
 def comparison(result: TuneResult, columns: dict[str, Judged]) -> Table:

@@ -102,6 +102,7 @@ def command(
 def show(found: Versus, *, explain: bool) -> None:
     """Print the answer, the table, what was assumed, and the reasons where they are asked for."""
     from kpasim.report.versus_page import answer, figures_table, held
+    from kpasim.studies.explain import why
 
     for line in answer(found):
         click.echo(textwrap.fill(line, WIDTH))
@@ -114,38 +115,26 @@ def show(found: Versus, *, explain: bool) -> None:
         if rival.assumed:
             click.echo(textwrap.fill(f"Assumed: {rival.assumed}.", WIDTH, subsequent_indent="  "))
     for place, judgements in enumerate(found.judgements):
-        for text, all_met in verdicts(found.names[place], judgements):
-            click.secho(text, fg="green" if all_met else "red")
+        if judgements:
+            click.secho(verdict(found.names[place], judgements), fg="green" if found.meets(place) else "red")
     if slo_note := next((one.about for of_run in found.judgements for one in of_run if one.about), ""):
         click.echo(f"SLOs are about {slo_note}.")
     if explain:
-        for place, name in enumerate(found.names):
+        for name, tables, result in zip(found.names, found.shown, found.results, strict=True):
             click.echo()
             click.secho(name, bold=True)
-            for line in reasons(found, place):
+            for line in why(tables, result.params, result.experiment.scaling)[:MOST_REASONS]:
                 click.echo(textwrap.fill(line, WIDTH, subsequent_indent="  "))
 
 
-def verdicts(name: str, judgements: Sequence[Judgement]) -> list[tuple[str, bool]]:
-    """One line about the SLOs of an autoscaler, and whether it meets all; nothing without SLOs."""
+def verdict(name: str, judgements: Sequence[Judgement]) -> str:
+    """A line about the SLOs of an autoscaler."""
     from kpasim.results.display import percent
     from kpasim.studies.tune import PROBABILITY
 
-    if not judgements:
-        return []
     texts = [f"{one.slo} met in {percent(one.share)} of runs" for one in judgements]
-    met = all(one.met for one in judgements)
-    needed = f" ({percent(PROBABILITY)} needed)"
-    mark = "\N{CHECK MARK}" if met else "\N{BALLOT X}"
-    return [(f"{mark} {name}: {'; '.join(texts)}{needed}", met)]
-
-
-def reasons(found: Versus, place: int) -> list[str]:
-    """Why one autoscaler scaled, in a few sentences, of the run that the figure shows."""
-    from kpasim.studies.explain import why
-
-    result = found.results[place]
-    return why(found.shown[place], result.params, result.experiment.scaling)[:MOST_REASONS]
+    mark = "\N{CHECK MARK}" if all(one.met for one in judgements) else "\N{BALLOT X}"
+    return f"{mark} {name}: {'; '.join(texts)} ({percent(PROBABILITY)} needed)"
 
 
 def write(found: Versus, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from kpasim.report.differences import differences_table
 from kpasim.report.drawing import Chart, axis_of, band, layout_of, line
 from kpasim.report.markup import Html, element, figure
 from kpasim.results.display import Table, number, seconds, span
+from kpasim.results.tables import read_object
 
 SHOWN = {
     "pods": "Ready pods",
@@ -42,11 +42,8 @@ def read(folder: str | Path) -> dict[str, Any]:
         RecordError: It cannot be read.
     """
     path = Path(folder) / "backtest.json"
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"figures", "bins", "edges_s", "candidates"} - set(found)
-    except (OSError, ValueError, TypeError) as error:
-        raise RecordError(path, [Problem("", f"cannot be read: {error}")]) from None
+    found = read_object(path)
+    missing = {"figures", "bins", "edges_s", "candidates"} - set(found)
     if missing:
         raise RecordError(path, [Problem(sorted(missing)[0], "missing")])
     return found

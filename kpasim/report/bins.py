@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.results.display import clock
+from kpasim.results.display import clock, seconds
 from kpasim.results.frames import Columns
 from kpasim.results.states import STATES, pods_by_state
 from kpasim.results.tables import Tables
@@ -18,31 +18,8 @@ LEGIBLE = 150
 """Changes that a figure can show one by one."""
 BINS = 72
 """Bins of a figure, at most."""
-_WIDTHS_S = (
-    0.1,
-    0.2,
-    0.5,
-    1,
-    2,
-    5,
-    10,
-    15,
-    20,
-    30,
-    60,
-    120,
-    300,
-    600,
-    900,
-    1200,
-    1800,
-    3600,
-    7200,
-    10800,
-    21600,
-    43200,
-    86400,
-)
+_WIDTHS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600,
+             43200, 86400)  # fmt: skip
 
 Floats = NDArray[np.float64]
 
@@ -74,8 +51,6 @@ def edges_s(end_s: float, most: int = BINS) -> Floats:
 
 def width_text(end_s: float, most: int = BINS) -> str:
     """The width of the bins in words: ``30 min``."""
-    from kpasim.results.display import seconds
-
     edges = edges_s(end_s, most)
     return seconds(float(edges[1] - edges[0]))
 

@@ -6,7 +6,7 @@ Nothing is said by colour alone: lines differ in dashes, areas in patterns, poin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ from kpasim.results.intervals import holds
 from kpasim.results.states import STATES, begin_s, desired_pods, panic_spans, pods_by_state, ready_pods
 from kpasim.results.summary import LATENCY_PERCENTILES
 from kpasim.results.tables import Tables
+from kpasim.spec.experiment import Experiment
 
 MOST_DOTS = 4000
 """Dots of the latency chart at most."""
@@ -101,10 +102,21 @@ def scaling(run: Evidence) -> Chart:
             t_s, values = thinned(tables.ticks["t_s"], tables.ticks[column])
             data.append(line(t_s / scale, values, name, colour, dash, yaxis="y2", hovertemplate="%{y:.2f}"))
     layout["yaxis"]["domain"] = [0.38, 1]
-    layout["yaxis2"] = axis_of("average") | {"domain": [0, 0.3], "rangemode": "tozero", "range": [0, top]}
+    layout["yaxis2"] = axis_of(_average(run.experiment)) | {
+        "domain": [0, 0.3],
+        "rangemode": "tozero",
+        "range": [0, top],
+    }
     layout["xaxis"]["anchor"] = "y2"
     # Without a limit of distance every point of time has its decision: the nearest one.
     return {"data": data, "layout": layout | {"hoversubplots": "axis", "hoverdistance": -1}}
+
+
+def _average(experiment: Experiment | None) -> str:
+    """What the autoscaler averages, with its unit where that is known."""
+    metric = getattr(experiment.scaling, "metric", experiment.revision.metric) if experiment else ""
+    unit = {"concurrency": "requests", "ongoing": "requests", "rps": "requests/s", "request-rate": "requests/s"}
+    return f"average [{unit[metric]}]" if metric in unit else "average"
 
 
 def in_bins(run: Evidence) -> bool:
@@ -354,52 +366,32 @@ def _beside(
 
 
 def deviations(metrics: Mapping[str, Mapping[str, float | None]]) -> Chart:
-    """Each predicted metric (``measured``, ``predicted``, ``lo``, ``hi``) as deviation from what was measured."""
-    usable = comparable(metrics)
+    """Each predicted metric (``measured``, ``predicted``, ``lo``, ``hi``) as deviation from what was measured.
+
+    Left out are metrics that were measured as 0, and those without a measured or a predicted value.
+    """
+    usable: dict[str, NDArray[np.float64]] = {}
+    for name, metric in metrics.items():
+        of = [metric.get(key) for key in ("measured", "predicted", "lo", "hi")]
+        if of[0] and None not in of:
+            usable[metric_words(name)] = np.array(of, dtype=np.float64)
     data = []
     for inside, title, symbol, colour in ((True, "measured inside the interval", "circle", "<blue>"),
                                           (False, "measured outside of it", "x", "<red>")):  # fmt: skip
-        some = {name: metric for name, metric in usable.items() if metric.holds is inside}
+        some = {name: of for name, of in usable.items() if bool(holds(of[2], of[3], of[0])) is inside}
         if some:
-            low, middle, high = zip(*(metric.percent for metric in some.values()), strict=True)
-            reach = interval_bars(zip(low, high, strict=True), middle, color=colour, thickness=3, width=0)
-            texts = [f"{number(one.measured)} (predicted {number(one.predicted)}, {number(one.lo)} to {number(one.hi)})"
-                     for one in some.values()]  # fmt: skip
-            names = [metric_words(name) for name in some]
-            data.append(points(numbers(np.array(middle)), names, title, symbol, colour, size=10, error_x=reach,
+            off = np.array([100 * (of[1:] / of[0] - 1) for of in some.values()])
+            reach = interval_bars(off[:, 1:], off[:, 0], color=colour, thickness=3, width=0)
+            texts = [f"{number(of[0])} (predicted {number(of[1])}, {number(of[2])} to {number(of[3])})"
+                     for of in some.values()]  # fmt: skip
+            data.append(points(numbers(off[:, 0]), list(some), title, symbol, colour, size=10, error_x=reach,
                                text=texts, textposition="middle right",
                                hovertemplate="%{y}: %{x:+.1f} %<br>%{text}<extra></extra>"))  # fmt: skip
     layout = layout_of("predicted against measured [%], bars: 90 % interval", "", None) | {"hovermode": "closest"}
-    order = [metric_words(key) for key in usable]
-    layout["yaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": order[::-1], "automargin": True}
+    order = list(usable)[::-1]
+    layout["yaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": order, "automargin": True}
     layout["xaxis"] |= {"zeroline": True, "zerolinecolor": "<ink>", "zerolinewidth": 1.5, "ticksuffix": " %"}
     return {"data": data, "layout": layout}
-
-
-class Compared(NamedTuple):
-    """A measured figure and its prediction with its interval, as deviations from what was measured [%]."""
-
-    measured: float
-    predicted: float
-    lo: float
-    hi: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether the interval holds what was measured, as `kpasim compare` says it."""
-        return holds(self.lo, self.hi, self.measured)
-
-    @property
-    def percent(self) -> tuple[float, float, float]:
-        """Lower end, prediction and upper end, relative to what was measured [%]."""
-        low, middle, high = (100 * (value / self.measured - 1) for value in (self.lo, self.predicted, self.hi))
-        return low, middle, high
-
-
-def comparable(metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, Compared]:
-    """Metrics that have a measured value other than 0, a prediction and its interval."""
-    values = {name: [metric.get(key) for key in Compared._fields] for name, metric in metrics.items()}
-    return {name: Compared(*map(float, of)) for name, of in values.items() if of[0] and None not in of}  # type: ignore[arg-type]
 
 
 def metric_words(name: str) -> str:

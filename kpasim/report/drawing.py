@@ -64,7 +64,9 @@ def points(
     return {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": y, "marker": marker, **more}
 
 
-def interval_bars(intervals: Iterable[Sequence[float]], middle: Sequence[float], **look: Any) -> dict[str, Any]:
+def interval_bars(
+    intervals: Iterable[Sequence[float]] | NDArray[Any], middle: Sequence[float] | NDArray[Any], **look: Any
+) -> dict[str, Any]:
     """Error bars that reach to the ends of intervals."""
     reach = np.abs(np.array(list(intervals), dtype=np.float64).reshape(-1, 2) - np.array(middle).reshape(-1, 1))
     below, above = map(numbers, reach.T)

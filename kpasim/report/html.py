@@ -40,20 +40,14 @@ def page_of(
         RunError: A folder is neither a run nor a sweep.
     """
     folder = Path(folder)
-    if (folder / "plan.json").is_file() and not (folder / "run.json").is_file():
+    is_sweep = (folder / MARKS["sweep"]).is_file() and not (folder / MARKS["run"]).is_file()
+    if is_sweep or (folder / MARKS["backtest"]).is_file():
+        kind = "sweep" if is_sweep else "backtest"
         if other is not None:
-            raise RunError(f"{folder}: is a sweep (two runs can be put side by side, or one sweep shown by itself)")
-        from kpasim.report.sweep_page import sweep_page
+            raise RunError(f"{folder}: is a {kind} (two runs can be put side by side, or one {kind} shown by itself)")
+        from kpasim.report import backtest_page, sweep_page
 
-        return sweep_page(folder)
-    if (folder / MARKS["backtest"]).is_file():
-        if other is not None:
-            raise RunError(
-                f"{folder}: is a backtest (two runs can be put side by side, or one backtest shown by itself)"
-            )
-        from kpasim.report import backtest_page
-
-        return backtest_page.page_of(folder)
+        return sweep_page.sweep_page(folder) if is_sweep else backtest_page.page_of(folder)
     run = _read(folder)
     if other is not None:
         return pair_page(run, _read(Path(other)))

@@ -197,17 +197,16 @@ def _words(text: str) -> str:
 
 def _area(axis: Axes, x: Floats, low: Floats, high: Floats, trace: Mapping[str, Any], label: str | None) -> None:
     pattern = trace.get("fillpattern", {"shape": "", "fgcolor": "<blue>"})
-    axis.fill_between(
-        x,
-        low,
-        high,
-        step=STEPS.get(trace["line"].get("shape")),  # type: ignore[arg-type]
-        facecolor=COLOURS[trace["fillcolor"]],
-        edgecolor=COLOURS[pattern["fgcolor"]],
-        hatch=HATCHES.get(pattern["shape"]),
-        linewidth=0.4 if "fillpattern" in trace else 0,
-        label=label,
-    )
+    step: Any = STEPS.get(trace["line"].get("shape"))
+    low, high = np.broadcast_arrays(low, high)
+    if step == "post":
+        # Charts have points between the changes, for pointing at them; on paper they would only fill the file.
+        change = (np.diff(low) != 0) | (np.diff(high) != 0)
+        kept = np.flatnonzero(np.concatenate([[True], change[:-1], [True]]))
+        x, low, high = x[kept], low[kept], high[kept]
+    axis.fill_between(x, low, high, step=step, facecolor=COLOURS[trace["fillcolor"]],
+                      edgecolor=COLOURS[pattern["fgcolor"]], hatch=HATCHES.get(pattern["shape"]),
+                      linewidth=0.4 if "fillpattern" in trace else 0, label=label)  # fmt: skip
 
 
 def _outlines(axis: Axes, x: Floats, y: Floats, trace: Mapping[str, Any], label: str | None) -> None:

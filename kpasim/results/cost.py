@@ -21,7 +21,7 @@ import difflib
 import functools
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
 
@@ -186,8 +186,7 @@ def bill(
     Raises:
         RunError: A type has no price, or currencies are mixed.
     """
-    many = Tables(**{t.name: {k: c[np.newaxis] for k, c in getattr(tables, t.name).items()} for t in fields(Tables)})
-    figures = bill_many(many, prices, billing, horizon_s=horizon_s, steady_s=steady_s, repeat_s=repeat_s)
+    figures = bill_many(tables.as_many(), prices, billing, horizon_s=horizon_s, steady_s=steady_s, repeat_s=repeat_s)
     return _written({name: float(values[0]) for name, values in figures.items()}, currency_of(prices))
 
 

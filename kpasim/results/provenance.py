@@ -28,7 +28,7 @@ def provenance(*, engine: str, seed: int, experiment: object) -> dict[str, Any]:
         "experiment_sha256": fingerprint(experiment),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: version_of(name) for name in PACKAGES},
     }
 
 
@@ -41,7 +41,8 @@ def fingerprint(value: object) -> str:
     return hashlib.sha256(value).hexdigest()
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The version of an installed package, ``None`` where it is missing."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,8 +112,7 @@ def summarise(tables: Tables, horizon_s: float | None = None, gpus_per_pod: floa
         - ``desired_zero_after_last_s``, ``replicas_zero_after_last_s``: from the last answer until desired and the
           Deployment's replicas are 0.
     """
-    many = Tables(**{t.name: {k: c[np.newaxis] for k, c in getattr(tables, t.name).items()} for t in fields(Tables)})
-    figures = summarise_many(many, horizon_s, gpus_per_pod)
+    figures = summarise_many(tables.as_many(), horizon_s, gpus_per_pod)
     return nested({name: _number(name, round(float(values[0]), 6)) for name, values in figures.items()})
 
 

@@ -106,6 +106,11 @@ class Tables:
     scaling: Columns = field(default_factory=dict)
     nodes: Columns = field(default_factory=dict)
 
+    def as_many(self) -> Tables:
+        """This run as the only one of many."""
+        every = {table.name: getattr(self, table.name) for table in fields(self)}
+        return Tables(**{name: {key: column[np.newaxis] for key, column in of.items()} for name, of in every.items()})
+
     def to_arrow(self, table: str) -> Any:
         """One table as a ``pyarrow.Table``; see `kpasim.results.frames.to_arrow`.
 
@@ -186,7 +191,7 @@ def read_run_folder(
     if folder.is_dir() and not (folder / "run.json").exists():
         none = "cannot be read: No such file or directory (kpasim run --out and validate leave one)"
         raise RecordError(folder / "run.json", [Problem("", none)])
-    run = _read_object(folder / "run.json")
+    run = read_object(folder / "run.json")
     version = run.get("format")
     if version != FORMAT or isinstance(version, bool):
         wrong = f"must be {FORMAT}, the layout that this version reads (it is {json.dumps(version)})"
@@ -199,7 +204,7 @@ def read_run_folder(
             setattr(tables, table.name, read_table(path, table.name, left_out))
             if skipped is not None:
                 skipped += [replace(one, place=f"{path.name} {one.place}".strip()) for one in left_out or []]
-    summary = _read_object(folder / "summary.json") if (folder / "summary.json").exists() else {}
+    summary = read_object(folder / "summary.json") if (folder / "summary.json").exists() else {}
     return run, tables, summary
 
 
@@ -351,8 +356,12 @@ def _opened(path: Path) -> Any:
         raise RecordError(path, [Problem("", f"cannot be read: {error.strerror or error}")]) from error
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    """A JSON file that holds one object."""
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON file that holds one object.
+
+    Raises:
+        RecordError: It is missing or holds anything else.
+    """
     try:
         with _opened(path) as file:
             value = json.load(file)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -18,8 +16,7 @@ REFUSED = 503
 
 def use(tables: Tables, horizon_s: float) -> dict[str, float]:
     """The figures of `use_many` of one run."""
-    many = Tables(**{t.name: {k: c[np.newaxis] for k, c in getattr(tables, t.name).items()} for t in fields(Tables)})
-    return {name: float(values[0]) for name, values in use_many(many, horizon_s).items()}
+    return {name: float(values[0]) for name, values in use_many(tables.as_many(), horizon_s).items()}
 
 
 def use_many(tables: Tables, horizon_s: ArrayLike, stretch_s: tuple[float, float] | None = None) -> Figures:

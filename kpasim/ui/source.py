@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from kpasim.errors import RunError
+from kpasim.results.tables import read_object
 from kpasim.spec.experiment import Experiment, from_mapping, load, loads, shipped_experiments
 from kpasim.spec.objects import split_name
 from kpasim.spec.quick import import_manifest
@@ -70,11 +70,8 @@ def open_source(path: str | None) -> Source:
 
 def _of_folder(folder: Path, here: Path) -> Source:
     """The experiment of a run folder."""
-    try:
-        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{folder}: is not a run folder (run.json: {error})") from None
-    given = about.get("experiment") if isinstance(about, dict) else None
+    about = read_object(folder / "run.json")
+    given = about.get("experiment")
     if not isinstance(given, Mapping):
         raise RunError(f"{folder}: run.json holds no experiment (name an experiment file)")
     experiment = from_mapping(given, base=here, path=str(folder / "run.json"))
