@@ -121,11 +121,13 @@ def _tiles(run: Evidence) -> Html:
     facts = facts_of(run)
     known = {row.name: row for row in shown(run.medians, run.intervals, run.money)}
     tiles = []
-    for title, name in (("p50", "latency_s.p50"), ("p95", "latency_s.p95"), ("failed", "errors"),
-                        ("peak pods", "max_pods"), ("cost", "cost.amount")):  # fmt: skip
+    for name, called in (("latency_s.p50", "p50"), ("latency_s.p95", "p95"), ("errors", "failed"),
+                         ("max_pods", "peak pods"), ("cost.amount", "cost")):  # fmt: skip
         if name in known:
-            _, _, value, interval, unit = known[name]
-            unit = f"of {facts.whole('requests'):,}" if name == "errors" else unit.partition(", mean")[0]
+            _, _, value, interval, about = known[name]
+            unit, _, of = about.partition(", ")
+            title = f"{called} {of}" if of == "of successes" else called
+            unit = f"of {facts.whole('requests'):,}" if name == "errors" else unit
             grave = name == "errors" and answer.failures_come_first(facts)
             inner = [element("span", title), element("b", f"{value} {unit}"), element("span", interval)]
             tiles.append(element("li", inner, class_="error" if grave else None))

@@ -21,11 +21,8 @@ from kpasim.results.files import make_folder
 Kind = Literal["run", "sweep", "observation", "backtest"]
 
 MARKS: dict[Kind, str] = {
-    "run": "run.json",
-    "sweep": "plan.json",
-    "observation": "observation.json",
-    "backtest": "backtest.json",
-}
+    "run": "run.json", "sweep": "plan.json", "observation": "observation.json", "backtest": "backtest.json"
+}  # fmt: skip
 """The file that makes a folder a folder of its kind."""
 LOCK = ".kpasim.lock"
 PART = re.compile(r"(\d+)-(\d+)\.parquet")
@@ -46,12 +43,7 @@ _FILES: dict[Kind, tuple[str, ...]] = {
     "backtest": (),
 }  # fmt: skip
 
-_FOLDERS: dict[Kind, tuple[str, ...]] = {
-    "run": ("prediction",),
-    "sweep": ("journal",),
-    "observation": (),
-    "backtest": (),
-}
+_FOLDERS: dict[Kind, tuple[str, ...]] = {"run": ("prediction",), "sweep": ("journal",)}
 
 
 @contextlib.contextmanager
@@ -100,7 +92,7 @@ def remove_journal(folder: Path) -> None:
 
 
 def _refuse_files_of_others(folder: Path, kind: Kind) -> None:
-    for name in (*_FILES[kind], *_FOLDERS[kind]):
+    for name in (*_FILES[kind], *_FOLDERS.get(kind, ())):
         if (folder / name).exists():
             raise RunError(f"{folder}: holds {name}, which is not of {_a(kind)} (name another folder)")
 

@@ -163,13 +163,13 @@ def request_figures(start_s: NDArray[Any], latency_s: NDArray[Any], status: NDAr
     spread = _spread(latency_s, succeeded)
     figures = {f"latency_s.{name}": value for name, value in spread.items()}
     ordered, counts = _compact(latency_s, succeeded)
-    for p, value in zip(LATENCY_PERCENTILES, _percentiles(ordered, counts), strict=True):
+    for p, value in zip(LATENCY_PERCENTILES, percentiles(ordered, counts), strict=True):
         figures[f"latency_s.p{p}"] = value
-    figures |= latencies_of_all(spread, counts, requests, _percentiles(ordered, requests.astype(np.int64)))
+    figures |= latencies_of_all(spread, counts, requests, percentiles(ordered, requests.astype(np.int64)))
     if (answered == succeeded).all():
-        every, of_hey = spread, _hey_percentiles(ordered, counts)
+        every, of_hey = spread, hey_percentiles(ordered, counts)
     else:
-        every, of_hey = _spread(latency_s, answered), _hey_percentiles(*_compact(latency_s, answered))
+        every, of_hey = _spread(latency_s, answered), hey_percentiles(*_compact(latency_s, answered))
     figures |= {
         "hey.total": total_s,
         "hey.slowest": every["max"],
@@ -216,25 +216,19 @@ def latencies_of_all(
 
 
 def percentiles(
-    latencies: NDArray[np.float64], counts: NDArray[np.int64], ranks: Sequence[float] = LATENCY_PERCENTILES
+    ordered: NDArray[np.float64], counts: NDArray[np.int64], ranks: Sequence[float] = LATENCY_PERCENTILES
 ) -> NDArray[np.float64]:
     """Percentiles of each row by linear interpolation (numpy's default).
 
     Args:
-        latencies: Shape ``(runs, n)``; the first ``counts[r]`` values of row ``r`` count, in any order.
+        ordered: Shape ``(runs, n)``; the first ``counts[r]`` values of row ``r`` count, in ascending order, infinity
+            for those that are infinitely late.
         counts: Shape ``(runs,)``.
         ranks: Percentiles wanted, 0 to 100.
 
     Returns:
         Shape ``(len(ranks), runs)``, ``NaN`` where a row has no value.
     """
-    return _percentiles(_ordered(latencies, counts), counts, ranks)
-
-
-def _percentiles(
-    ordered: NDArray[np.float64], counts: NDArray[np.int64], ranks: Sequence[float] = LATENCY_PERCENTILES
-) -> NDArray[np.float64]:
-    """The same of rows in ascending order, infinity behind the values that count."""
     if ordered.shape[1] == 0:
         return np.full((len(ranks), len(counts)), np.nan)
     last, rows = np.maximum(counts - 1, 0), np.arange(len(counts))
@@ -248,7 +242,7 @@ def _percentiles(
     return np.where(counts > 0, between, np.nan)
 
 
-def hey_percentiles(latencies: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+def hey_percentiles(ordered: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Percentiles of each row by the rule of the load generator hey.
 
     Percentile p of n ascending values is the one at index ceil(p n / 100), counted from 0, and each index serves one
@@ -256,17 +250,13 @@ def hey_percentiles(latencies: NDArray[np.float64], counts: NDArray[np.int64]) -
     is 0, hey prints ``0% in 0.0000 secs`` and the result is ``NaN``.
 
     Args:
-        latencies: Answered requests, shape ``(runs, n)``; the first ``counts[r]`` values of row ``r`` count.
+        ordered: Answered requests, shape ``(runs, n)``; the first ``counts[r]`` values of row ``r`` count, in ascending
+            order.
         counts: Shape ``(runs,)``.
 
     Returns:
         Shape ``(7, runs)``: 10, 25, 50, 75, 90, 95 and 99 %.
     """
-    return _hey_percentiles(_ordered(latencies, counts), counts)
-
-
-def _hey_percentiles(ordered: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The same of rows in ascending order."""
     ranks = np.array(LATENCY_PERCENTILES)[:, np.newaxis]
     if ordered.shape[1] == 0:
         return np.full((len(ranks), len(counts)), np.nan)
@@ -369,12 +359,6 @@ def _compact(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> tuple[NDAr
     found = np.where(mask, values, np.inf)
     found.sort(axis=1)
     return found, mask.sum(axis=1)
-
-
-def _ordered(values: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Each row's first ``counts`` values in ascending order, infinity behind them."""
-    used = np.arange(values.shape[1]) < np.asarray(counts)[:, np.newaxis]
-    return np.sort(np.where(used, values, np.inf), axis=1)
 
 
 def _spread(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> Figures:

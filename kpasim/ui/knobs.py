@@ -5,9 +5,9 @@ Meaning, type and default of each setting are those of `kpasim explain`, which c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.goparse import parse_float
@@ -67,64 +67,20 @@ class Knob:
         return _size(self.value) != _size(self.before)
 
 
-@dataclass(frozen=True)
-class _Dial:
+class _Dial(NamedTuple):
     """What a knob is made of."""
 
     path: str
     group: str
-    value: Callable[[Experiment], Any]
-    stops: Stops | Callable[[Experiment], Stops] = ()
+    value: Any
+    stops: Stops = ()
     label: str = ""
-    words: Mapping[str, str] | Callable[[Experiment], Mapping[str, str]] | None = None
+    words: Mapping[str, str] | None = None
     meaning: str = ""
-
-
-def _annotation(name: str, value: Callable[[Experiment], Any], stops: Stops, group: str, **more: Any) -> _Dial:
-    return _Dial(f"service.annotations.{name}", group, value, stops, **more)
-
-
-def _duration(name: str) -> Callable[[Experiment], str]:
-    return lambda experiment: duration_text(getattr(experiment.revision, name))
-
-
-def _percent(name: str) -> Callable[[Experiment], str]:
-    return lambda experiment: f"{100 * getattr(experiment.revision, name):.6g}"
-
-
-def _utilisation(experiment: Experiment) -> str:
-    revision = experiment.revision
-    return f"{100 * revision.target_value / revision.total_value:.6g}"
-
-
-def _number(name: str) -> Callable[[Experiment], str]:
-    return lambda experiment: f"{getattr(experiment.revision, name):.12g}"
 
 
 _SCALE, _WINDOWS = "Scaling", "Windows and delays"
 _NO_LIMIT = {UNLIMITED: "no limit"}
-_SERVICE = (
-    _Dial("service.containerConcurrency", _SCALE, lambda one: str(one.service.container_concurrency),
-          (*COUNTS, UNLIMITED), words=_NO_LIMIT),
-    _annotation("target-utilization-percentage", _utilisation, SHARES, _SCALE),
-    _annotation("target", _number("total_value"), ("0.5", *COUNTS, "200"), _SCALE),
-    _annotation("min-scale", _number("min_scale"), ("0", *COUNTS), _SCALE),
-    _annotation("max-scale", _number("max_scale"), (*COUNTS, UNLIMITED), _SCALE, words=_NO_LIMIT),
-    _annotation("initial-scale", _number("initial_scale"), COUNTS, _SCALE),
-    _annotation("target-burst-capacity", _number("target_burst_capacity"),
-                ("0", *COUNTS, "200", "211", "500", "1000", "-1"), _SCALE, words={"-1": "no limit"}),
-    _annotation("window", _duration("stable_window_s"), WINDOWS, _WINDOWS),
-    _annotation("panic-window-percentage",
-                lambda one: f"{100 * one.revision.panic_window_s / one.revision.stable_window_s:.6g}",
-                ("1", "5", "10", "15", "20", "30", "40", "50", "75", "100"), _WINDOWS),
-    _annotation("panic-threshold-percentage", _percent("panic_threshold"),
-                ("110", "125", "150", "175", "200", "250", "300", "400", "500", "700", "1000"), _WINDOWS),
-    _annotation("scale-down-delay", _duration("scale_down_delay_s"), SHORT, _WINDOWS),
-    _annotation("scale-to-zero-pod-retention-period", _duration("pod_retention_s"), SHORT, _WINDOWS),
-    _Dial("config-autoscaler.scale-to-zero-grace-period", _WINDOWS, _duration("scale_to_zero_grace_s"),
-          ("6s", "10s", "15s", "30s", "1m", "2m", "5m", "10m")),
-)  # fmt: skip
-
 _LOAD, _MODEL, _COST, _RUN = "Load", "Service time and cold start", "GPUs and prices", "Run"
 _LENGTHS: Stops = ("5m", "10m", "20m", "30m", "1h", "2h", "3h", "6h", "12h", "24h", "48h", "168h")
 _LOADS = ("requests", "concurrency", "rate", "mean", "amplitude", "from", "to", "low", "high", "low-for", "high-for",
@@ -149,35 +105,34 @@ SHAPES: Mapping[str, str] = {
 
 def knobs(now: Experiment, before: Experiment) -> list[Knob]:
     """The settings of an experiment, with the values that they had in the opened one."""
-    opened = {one.path: one for one in _knobs(before)}
-    return [
-        replace(one, before=opened[one.path].value) if one.path in opened else replace(one, before="")
-        for one in _knobs(now, before)
-    ]
+    opened = {one.path: one.value for one in _knobs(before, before)}
+    return [replace(one, before=opened.get(one.path, "")) for one in _knobs(now, before)]
 
 
-def _knobs(experiment: Experiment, before: Experiment | None = None) -> Iterator[Knob]:
-    for dial in _dials(experiment):
+def _knobs(experiment: Experiment, before: Experiment) -> Iterator[Knob]:
+    for dial in _dials(experiment, before):
         # What is written counts, even where another setting caps it; else what follows from the defaults.
-        value = _written(experiment.setting(dial.path)) if dial.path.startswith("service.") else None
-        value = dial.value(experiment) if value is None else value
-        if value is None:
-            continue
-        stops = dial.stops(before or experiment) if callable(dial.stops) else dial.stops
-        text = str(value)
-        known = _explained(dial.path, experiment)
-        yield Knob(
-            dial.path,
-            dial.label or dial.path.rpartition(".")[2],
-            dial.group,
-            dial.meaning or known.meaning.replace("`", ""),
-            known.takes.replace("`", ""),
-            known.default,
-            text,
-            text,
-            with_stop(stops, text) if stops else (),
-            dial.words(experiment) if callable(dial.words) else dial.words,
-        )
+        written = experiment.setting(dial.path) if dial.path.startswith("service.") else None
+        value = _text(dial.value if written is None else written)
+        if value:
+            known = _explained(dial.path, experiment)
+            yield Knob(
+                dial.path,
+                dial.label or dial.path.rpartition(".")[2],
+                dial.group,
+                dial.meaning or known.meaning.replace("`", ""),
+                known.takes.replace("`", ""),
+                known.default,
+                value,
+                value,
+                with_stop(dial.stops, value) if dial.stops else (),
+                dial.words,
+            )
+
+
+def _text(value: Any) -> str:
+    """A value as ``--set`` takes it; empty for none."""
+    return "" if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def with_stop(stops: Stops, value: str) -> Stops:
@@ -205,29 +160,53 @@ def _size(text: str) -> float | str:
     return text
 
 
-def _dials(experiment: Experiment) -> Iterable[_Dial]:
-    yield from _SERVICE
-    yield _Dial("autoscaler", _SCALE, _autoscaler, _AUTOSCALERS, words=_autoscaler_words)
-    yield from _autoscaler_settings(experiment)
-    yield from _load(experiment)
-    yield from _model(experiment)
-    yield from _cost(experiment)
-    yield _Dial("start.state", _RUN, lambda one: one.start.state, _STATES, "start")
-    for path in ("horizon", "repeat"):
-        yield _Dial(path, _RUN, _setting(path), _around(path, duration=True))
-    yield _Dial("replications", _RUN, lambda one: one.replications,
-                ("10", "20", "40", "100", "200", "500", "1000", "2000"))  # fmt: skip
-    yield _Dial("seed", _RUN, lambda one: one.seed, ("1", "2", "3", "4", "5", "6", "7", "8", "9", "10"))
-
-
-def _autoscaler(experiment: Experiment) -> str:
-    """The kind of autoscaler; of a schedule, which is nothing without its windows, the mapping."""
+def _dials(experiment: Experiment, before: Experiment) -> Iterator[_Dial]:
+    yield from _service(experiment)
     kind = experiment.scaling.kind
-    return flow(experiment.raw["autoscaler"]) if kind == "schedule" else kind
+    # A schedule is nothing without its windows: its value is the whole mapping.
+    autoscaler = flow(experiment.raw["autoscaler"]) if kind == "schedule" else kind
+    words = {autoscaler: kind, _SCHEDULE: "schedule: one pod from 8:00 to 18:00"}
+    yield _Dial("autoscaler", _SCALE, autoscaler, _AUTOSCALERS, words=words)
+    yield from _autoscaler_settings(experiment)
+    yield from _load(experiment, before)
+    yield from _model(experiment, before)
+    yield from _cost(experiment, before)
+    yield _Dial("start.state", _RUN, experiment.start.state, _STATES, "start")
+    for path in ("horizon", "repeat"):
+        yield _Dial(path, _RUN, experiment.setting(path), _around(path, before, duration=True))
+    runs = ("10", "20", "40", "100", "200", "500", "1000", "2000")
+    yield _Dial("replications", _RUN, experiment.replications, runs)
+    yield _Dial("seed", _RUN, experiment.seed, ("1", "2", "3", "4", "5", "6", "7", "8", "9", "10"))
 
 
-def _autoscaler_words(experiment: Experiment) -> Mapping[str, str]:
-    return {_autoscaler(experiment): experiment.scaling.kind, _SCHEDULE: "schedule: one pod from 8:00 to 18:00"}
+def _service(experiment: Experiment) -> Iterator[_Dial]:
+    """Settings of the Service and of Knative's autoscaler."""
+    one = experiment.revision
+    yield _Dial("service.containerConcurrency", _SCALE, experiment.service.container_concurrency,
+                (*COUNTS, UNLIMITED), words=_NO_LIMIT)  # fmt: skip
+    for name, group, value, stops, words in (
+        ("target-utilization-percentage", _SCALE, _percent(one.target_value / one.total_value), SHARES, None),
+        ("target", _SCALE, one.total_value, ("0.5", *COUNTS, "200"), None),
+        ("min-scale", _SCALE, one.min_scale, ("0", *COUNTS), None),
+        ("max-scale", _SCALE, one.max_scale, (*COUNTS, UNLIMITED), _NO_LIMIT),
+        ("initial-scale", _SCALE, one.initial_scale, COUNTS, None),
+        ("target-burst-capacity", _SCALE, one.target_burst_capacity,
+         ("0", *COUNTS, "200", "211", "500", "1000", "-1"), {"-1": "no limit"}),
+        ("window", _WINDOWS, duration_text(one.stable_window_s), WINDOWS, None),
+        ("panic-window-percentage", _WINDOWS, _percent(one.panic_window_s / one.stable_window_s),
+         ("1", "5", "10", "15", "20", "30", "40", "50", "75", "100"), None),
+        ("panic-threshold-percentage", _WINDOWS, _percent(one.panic_threshold),
+         ("110", "125", "150", "175", "200", "250", "300", "400", "500", "700", "1000"), None),
+        ("scale-down-delay", _WINDOWS, duration_text(one.scale_down_delay_s), SHORT, None),
+        ("scale-to-zero-pod-retention-period", _WINDOWS, duration_text(one.pod_retention_s), SHORT, None),
+    ):  # fmt: skip
+        yield _Dial(f"service.annotations.{name}", group, value, stops, words=words)
+    yield _Dial("config-autoscaler.scale-to-zero-grace-period", _WINDOWS, duration_text(one.scale_to_zero_grace_s),
+                ("6s", "10s", "15s", "30s", "1m", "2m", "5m", "10m"))  # fmt: skip
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.6g}"
 
 
 def _autoscaler_settings(experiment: Experiment) -> Iterator[_Dial]:
@@ -237,126 +216,90 @@ def _autoscaler_settings(experiment: Experiment) -> Iterator[_Dial]:
         value, path = getattr(given, field), f"autoscaler.{_key(field, about)}"
         if field == "kind" or value is None:
             continue
-        label = path.removeprefix("autoscaler.")
+        stops: Stops = ()
         if field.endswith("_s"):
-            stops = _factors(about.default or 60.0, duration=True)
-            yield _Dial(path, _SCALE, _always(duration_text(value)), stops, label)
+            value, stops = duration_text(value), _factors(about.default or 60.0, duration=True)
         elif isinstance(value, str):
-            yield _Dial(path, _SCALE, _always(value), tuple(map(str, get_args(about.annotation))), label)
+            stops = tuple(map(str, get_args(about.annotation)))
         elif isinstance(value, int):
-            yield _Dial(path, _SCALE, _always(str(value)), ("0", *COUNTS), label)
+            stops = ("0", *COUNTS)
         elif isinstance(value, float):
-            yield _Dial(path, _SCALE, _always(f"{value:.12g}"), _factors(about.default or 1.0), label)
-        elif (written := experiment.setting(path)) is not None and len(text := flow(written)) <= MOST_TYPED:
-            yield _Dial(path, _SCALE, _always(text), (), label)
+            stops = _factors(about.default or 1.0)
+        elif (written := experiment.setting(path)) is None or len(value := flow(written)) > MOST_TYPED:
+            continue
+        yield _Dial(path, _SCALE, value, stops, path.removeprefix("autoscaler."))
 
 
-def _load(experiment: Experiment) -> Iterator[_Dial]:
+def _load(experiment: Experiment, before: Experiment) -> Iterator[_Dial]:
+    fields = {_key(key, one): key for key, one in type(experiment.workload).model_fields.items()}
     for name in _LOADS:
         path = f"workload.{name}"
-        field = next((key for key, one in type(experiment.workload).model_fields.items() if _key(key, one) == name), "")
-        if not field:
+        value = getattr(experiment.workload, fields[name]) if name in fields else None
+        if value is None or (name in {"qps", "think-time", "phase", "speed"} and experiment.setting(path) is None):
             continue
-        given = getattr(experiment.workload, field)
-        if given is None or (name in {"qps", "think-time", "phase", "speed"} and experiment.setting(path) is None):
-            continue
-        if name == "duration":
-            yield _Dial(path, _LOAD, _loaded(field, duration_text), _LENGTHS)
-        elif field.endswith("_s"):
-            yield _Dial(path, _LOAD, _loaded(field, duration_text), _around(path, duration=True))
-        elif name in {"requests", "concurrency", "size"}:
-            yield _Dial(path, _LOAD, _loaded(field, str), COUNTS if name != "requests" else _whole(path))
+        is_time = fields[name].endswith("_s")
+        stops = _LENGTHS if name == "duration" else _around(path, before, duration=is_time)
+        if name == "requests":
+            stops = tuple(dict.fromkeys(str(max(1, round(float(one)))) for one in stops))
+        elif name in {"concurrency", "size"}:
+            stops = COUNTS
         elif name == "amplitude":
-            stops = tuple(f"{percent}%" for percent in range(0, 101, 10))
-            yield _Dial(path, _LOAD, _loaded(field, lambda share: f"{100 * share:.6g}%"), stops)
-        else:
-            yield _Dial(path, _LOAD, _loaded(field, lambda number: f"{number:.6g}"), _around(path))
+            value, stops = f"{_percent(value)}%", tuple(f"{percent}%" for percent in range(0, 101, 10))
+        elif isinstance(value, float):
+            value = duration_text(value) if is_time else f"{value:.6g}"
+        yield _Dial(path, _LOAD, value, stops)
 
 
-def _model(experiment: Experiment) -> Iterator[_Dial]:
+def _model(experiment: Experiment, before: Experiment) -> Iterator[_Dial]:
     model = experiment.raw.get("model") or {}
-    time = (model.get("service-time") or {}).get("time")
-    yield from _time("model.service-time.time", time, "service time", "Service time of a request that has a GPU to "
-                     "itself.")  # fmt: skip
+    times = [("model.service-time.time", (model.get("service-time") or {}).get("time"), "service time",
+              "Service time of a request that has a GPU to itself.")]  # fmt: skip
     for stage in (model.get("cold-start") or {}).get("stages") or ():
         if isinstance(stage, Mapping) and "name" in stage:
-            path = f"model.cold-start.stages.{stage['name']}.time"
             meaning = f"Duration of the cold-start stage {stage['name']} (kind {stage.get('kind', 'start')})."
-            yield from _time(path, stage.get("time"), f"cold start: {stage['name']}", meaning)
-    if (slots := experiment.model.service_time.slots) is not None:
-        yield _Dial("model.service-time.slots", _MODEL, _always(str(slots)), (*COUNTS, UNLIMITED), words=_NO_LIMIT)
-
-
-def _time(path: str, given: Any, label: str, meaning: str) -> Iterator[_Dial]:
-    """A time, or the number of its distribution that moves it as a whole."""
-    if isinstance(given, Mapping):
-        key = next((one for one in _CENTRES if given.get(one) is not None), None)
+            path, label = f"model.cold-start.stages.{stage['name']}.time", f"cold start: {stage['name']}"
+            times.append((path, stage.get("time"), label, meaning))
+    for path, time, label, meaning in times:
+        # Of a distribution the number that moves it as a whole.
+        key = next((one for one in _CENTRES if time.get(one) is not None), None) if isinstance(time, Mapping) else ""
         if key is None:
-            if len(text := flow(given)) <= MOST_TYPED:
-                yield _Dial(path, _MODEL, _always(text), (), label, meaning=meaning)
-            return
-        name = "" if key == "time" else f", {key}"
-        path = f"{path}.{key}"
-    elif given is not None:
-        name = ""
-    else:
-        return
-    yield _Dial(path, _MODEL, _setting(path), _around(path, duration=True), f"{label}{name}", meaning=meaning)
+            if len(text := flow(time)) <= MOST_TYPED:
+                yield _Dial(path, _MODEL, text, (), label, meaning=meaning)
+        elif time is not None:
+            own = f"{path}.{key}".rstrip(".")
+            named = label if key in {"", "time"} else f"{label}, {key}"
+            stops = _around(own, before, duration=True)
+            yield _Dial(own, _MODEL, experiment.setting(own), stops, named, meaning=meaning)
+    if (slots := experiment.model.service_time.slots) is not None:
+        yield _Dial("model.service-time.slots", _MODEL, slots, (*COUNTS, UNLIMITED), words=_NO_LIMIT)
 
 
-def _cost(experiment: Experiment) -> Iterator[_Dial]:
-    yield _Dial("cluster.gpus-per-pod", _COST, lambda one: str(one.gpus_per_pod), tuple(str(n) for n in range(9)))
-    if experiment.cluster.nodes is not None:
-        nodes = experiment.cluster.nodes
-        for name, field in (("count", nodes.count), ("max", nodes.max), ("gpus-per-node", nodes.gpus_per_node)):
-            if field is not None:
-                yield _Dial(f"cluster.nodes.{name}", _COST, _always(str(field)), ("0", *COUNTS), f"nodes: {name}")
+def _cost(experiment: Experiment, before: Experiment) -> Iterator[_Dial]:
+    yield _Dial("cluster.gpus-per-pod", _COST, experiment.gpus_per_pod, tuple(str(n) for n in range(9)))
+    if (nodes := experiment.cluster.nodes) is not None:
+        for name, count in (("count", nodes.count), ("max", nodes.max), ("gpus-per-node", nodes.gpus_per_node)):
+            yield _Dial(f"cluster.nodes.{name}", _COST, count, ("0", *COUNTS), f"nodes: {name}")
     for one in experiment.cluster.instance_types:
         if one.price_per_hour is not None:
             path = f"cluster.instance-types.{one.name}.price-per-hour"
             meaning = f"Price of an hour of {one.name} [{one.currency}]."
-            yield _Dial(path, _COST, _setting(path), _around(path), f"price: {one.name}", meaning=meaning)
+            yield _Dial(path, _COST, experiment.setting(path), _around(path, before), f"price: {one.name}",
+                        meaning=meaning)  # fmt: skip
 
 
-def _always(text: str) -> Callable[[Experiment], str]:
-    return lambda _: text
-
-
-def _setting(path: str) -> Callable[[Experiment], Any]:
-    return lambda experiment: _written(experiment.setting(path))
-
-
-def _written(value: Any) -> str | None:
-    return None if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)
-
-
-def _loaded(field: str, text: Callable[[Any], str]) -> Callable[[Experiment], str]:
-    return lambda experiment: text(getattr(experiment.workload, field))
-
-
-def _around(path: str, *, duration: bool = False) -> Callable[[Experiment], Stops]:
+def _around(path: str, before: Experiment, *, duration: bool = False) -> Stops:
     """Values around that of the opened experiment."""
-
-    def stops(before: Experiment) -> Stops:
-        try:
-            size = _size(str(before.setting(path)))
-        except Exception:  # another kind of load or stage was opened
-            size = ""
-        return _factors(size if isinstance(size, float) and size > 0 else 60.0 if duration else 1.0, duration=duration)
-
-    return stops
+    try:
+        size = _size(str(before.setting(path)))
+    except Exception:  # another kind of load or stage was opened
+        size = ""
+    return _factors(size if isinstance(size, float) and size > 0 else 60.0 if duration else 1.0, duration=duration)
 
 
 def _factors(centre: float, *, duration: bool = False) -> Stops:
     """Values around one."""
     numbers = (float(f"{factor * centre:.{DIGITS}g}") for factor in FACTORS)
     return tuple(dict.fromkeys(duration_text(one) if duration else f"{one:.6g}" for one in numbers))
-
-
-def _whole(path: str) -> Callable[[Experiment], Stops]:
-    """Whole numbers around that of the opened experiment."""
-    inner = _around(path)
-    return lambda before: tuple(dict.fromkeys(str(max(1, round(float(one)))) for one in inner(before)))
 
 
 def _key(name: str, field: Any) -> str:

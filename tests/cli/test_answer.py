@@ -138,7 +138,7 @@ def test_a_run_that_ends_before_its_load_says_so(tmp_path: Path):
 
     done = run(path, "--slo", "p95<=60s", "--out", str(tmp_path / "out"))
 
-    says = "The run ends before its load (horizon 60 s): 40 of 50 requests were never sent, 5 have no response"
+    says = "The run ends before its load (horizon: 60 s): 40 of 50 requests were never sent, 5 had no response"
     assert done.stdout.splitlines()[0] == says
     assert done.exit_code == 3
     assert "a run that ends before its load meets no SLO" in " ".join(done.stdout.split())
