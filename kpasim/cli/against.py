@@ -36,8 +36,7 @@ def other_experiment(one: Experiment, file: str | None, changes: Sequence[str]) 
 
 def show_against(found: Against, names: tuple[str, str]) -> None:
     """Print what the other run changes: a few sentences, then each figure with its difference and the verdict."""
-    from kpasim.report.differences import differences_table
-    from kpasim.studies.common import MET_IDLE
+    from kpasim.report.differences import compared_as, differences_table
 
     one, other = names
     rows = found.differences()
@@ -54,26 +53,10 @@ def show_against(found: Against, names: tuple[str, str]) -> None:
             title, unit, row = told[name]
             title = f"{title} of successes" if failures and name.startswith("latency_s.") else title
             say_difference(f"{title:<{width}}", name, unit, row)
-    paired = (
-        "Both met the same requests and random numbers: differences are between pairs of replications."
-        if found.paired
-        else "The loads differ: replications are not paired, and the means of independent samples are compared."
-    )
-    state = f" {MET_IDLE}" if found.met_idle else ""
-    click.echo(textwrap.fill(f"{paired} {_end(found)}{state}", WIDTH))
+    click.echo(textwrap.fill(compared_as(found), WIDTH))
     click.echo()
     shown = [{"title": title, "name": name, "unit": unit, **row.to_dict("A", "B")} for title, name, unit, row in rows]
     show_tables(differences_table("", shown, "A", "B", "B - A"))
-
-
-def _end(found: Against) -> str:
-    from kpasim.results.display import seconds
-
-    if found.end_s is not None:
-        return f"Both runs end {seconds(found.end_s)} after the load began."
-    if found.one.experiment.horizon_s != found.other.experiment.horizon_s:
-        return "Their horizons differ, and so do the times that are billed."
-    return "Each run ends when its pods are gone."
 
 
 def say_difference(title: str, name: str, unit: str, row: Difference) -> None:

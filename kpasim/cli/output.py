@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.figure import Figure
-    from rich.console import Console
 
     from kpasim.results.display import Table
 
@@ -63,20 +62,15 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(plain(value), indent=2))
 
 
-def console() -> Console:
-    """A console on stdout that keeps its width when it is piped."""
+def show_tables(*tables: Table) -> None:
+    """Print tables on stdout, which keep their width when they are piped."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
-
-
-def show_tables(*tables: Table) -> None:
-    """Print tables on stdout."""
-    out = console()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
     for place, table in enumerate(tables):
         if place:
-            out.print()
-        out.print(table)
+            console.print()
+        console.print(table)
 
 
 @contextmanager

@@ -167,10 +167,8 @@ def story(facts: Facts, tables: Tables) -> list[str]:
 
 def _waiting(facts: Facts) -> str:
     requests, ok = facts.whole("requests"), facts.whole("ok")
-    if not requests:
-        return "No request was sent."
-    if facts.medians.get("latency_s.p50") is None:
-        return f"None of {counted(requests, 'request')} succeeded."
+    if not requests or facts.medians.get("latency_s.p50") is None:
+        return f"{waits(facts).text.capitalize()}."
     half = f"within {facts.said('latency_s.p50', 's')}"
     if ok < requests:
         text = f"{ok:,} of {requests:,} requests succeeded ({percent(ok / requests)}), half of these {half}"

@@ -6,10 +6,28 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kpasim.results.display import HOURS, SHARES, Table, figure, number, signed
+from kpasim.results.display import HOURS, SHARES, Table, figure, number, seconds, signed
 from kpasim.results.paired import Difference
+from kpasim.studies.against import Against
+from kpasim.studies.common import MET_IDLE
 
 _SHORT = {"the same in every replication": "same", "no significant difference": "not significant"}
+
+
+def compared_as(found: Against) -> str:
+    """How two runs were compared, in sentences: what they met, when they end, how they begin."""
+    told = [
+        "Both met the same requests and random numbers: differences are means over pairs of replications."
+        if found.paired
+        else "The loads differ: replications are not paired, and the means of independent samples are compared."
+    ]
+    if found.end_s is not None:
+        told.append(f"Both runs end {seconds(found.end_s)} after the load began.")
+    elif found.one.experiment.horizon_s != found.other.experiment.horizon_s:
+        told.append("Their horizons differ, and so do the times that are billed.")
+    else:
+        told.append("Each run ends when its pods are gone.")
+    return " ".join([*told, MET_IDLE] if found.met_idle else told)
 
 
 def value_text(name: str, value: float | None) -> str:

@@ -71,7 +71,9 @@ def table(found: Table) -> Html:
     head = [element("th", column, scope="col", class_=kind) for column, kind in zip(columns, classes, strict=True)]
     for place, (first, *others) in enumerate(found.rows):
         cells = [element("td", cell, class_=kind) for cell, kind in zip(others, classes[1:], strict=True)]
-        body.append(element("tr", element("th", first, scope="row"), cells, class_=found.looks.get(place)))
+        body.append(
+            element("tr", element("th", first, scope="row", class_=classes[0]), cells, class_=found.looks.get(place))
+        )
     inner = [element("caption", found.title), element("thead", element("tr", head)), element("tbody", body)]
     drawn = element("div", element("table", inner), class_="scroll", tabindex="0", role="region",
                     aria_label=found.title)  # fmt: skip

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.report.paper import BLACK, GREY, VERMILLION, draw, empty, legend_above, styled
-from kpasim.report.sweep_charts import MOST_LARGE, by_factors, front_chart
+from kpasim.report.sweep_charts import MOST_LARGE, by_factors, front_chart, level_text
 from kpasim.results.display import number
 from kpasim.results.summary import rounded
-from kpasim.studies.grid.axes import value_text
 from kpasim.studies.grid.pareto import levels
 from kpasim.studies.grid.result import SweepResult, label, latency, short
 
@@ -63,33 +62,29 @@ def front(result: SweepResult, percentile: str | None = None) -> Figure:
 @styled
 def heat_map(result: SweepResult, percentile: str | None = None, axes: Sequence[str] = ()) -> Figure:
     """Cost and latency over two axes, those that matter most by default; medians where settings share both."""
-    from matplotlib.figure import Figure
-
     percentile = percentile or result.about["percentiles"][0]
     across, up = axes or strongest(result, percentile)
     columns, rows = levels(result.values(across)), levels(result.values(up))
-    height = 1.6 + 0.32 * max(4, len(rows))
-    figure = Figure(figsize=(9.0, min(height, 9.0)), layout="constrained")
-    panels = figure.subplots(1, 2)
+    figure, panels = empty([["cost", "latency"]], min(1.6 + 0.32 * max(4, len(rows)), 9.0), title=result.about["name"])
     what = ((f"cost [{result.cost_unit}]", result.costs), (f"{percentile} [s]", result.medians(latency(percentile))))
-    for axis, (title, values) in zip(panels, what, strict=True):
+    for axis, (title, values) in zip(panels.values(), what, strict=True):
         cells = np.full((len(rows), len(columns)), np.nan)
         for i, (_, one) in enumerate(rows):
             for j, (_, other) in enumerate(columns):
                 both = values[np.intersect1d(one, other)]
                 cells[i, j] = np.median(both[~np.isnan(both)]) if (~np.isnan(both)).any() else np.nan
-        image = axis.imshow(cells, origin="lower", aspect="auto", cmap="cividis", norm=_scale(cells))
+        scale = _scale(cells)
+        image = axis.imshow(cells, origin="lower", aspect="auto", cmap="cividis", norm=scale)
         bar = figure.colorbar(image, ax=axis, shrink=0.85, format=_number)
         bar.ax.yaxis.set_minor_formatter(_second_or_fifth)
         _name_levels(axis, [value for value, _ in columns], WIDE)
-        axis.set_yticks(range(len(rows)), [_tick(value) for value, _ in rows])
+        axis.set_yticks(range(len(rows)), [level_text(value) for value, _ in rows])
         axis.set(xlabel=short(across), ylabel=short(up))
         more = len(result.about["axes"]) > 2
         axis.set_title(f"{title}{', median over the other axes' if more else ''}")
         axis.grid(False)
         if len(rows) <= MOST_CELLS and len(columns) <= MOST_CELLS:
-            _write_cells(axis, cells, image.norm)
-    figure.suptitle(result.about["name"], fontsize=11, x=0.01, ha="left")
+            _write_cells(axis, cells, scale)
     return figure
 
 
@@ -147,7 +142,8 @@ def _list(legend: Axes, result: SweepResult, points: Sequence[dict[str, Any]], p
     """The named points, one line each: cost, latency, and the settings that differ among them."""
     varied = result.varied(points)
     for index, point in enumerate(points):
-        text = f"{index + 1:>2}  {point['cost']:.4g} {result.cost_unit}, {percentile} {point[percentile]:.3g} s:  "
+        cost = f"{number(point['cost'])} {result.cost_unit}"
+        text = f"{index + 1:>2}  {cost}, {percentile} {number(point[percentile], 3)} s:  "
         text += label(point["settings"], varied)
         legend.text(0.0, 1 - (index + 0.5) / max(1, len(points)), text, fontsize=8, va="center", color=BLACK)
 
@@ -189,13 +185,9 @@ def _write_cells(axis: Axes, cells: NDArray[np.float64], scale: Normalize) -> No
 
 def _name_levels(axis: Axes, values: Sequence[Any], room: int) -> None:
     """Write the values of an axis below its levels, aslant where there are too many letters for the room."""
-    names = [_tick(value) for value in values]
+    names = [level_text(value) for value in values]
     aslant = max(map(len, names)) * len(names) > room
     axis.set_xticks(range(len(names)), names, rotation=30 if aslant else 0, ha="right" if aslant else "center")
-
-
-def _tick(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else value_text(value)
 
 
 def _number(value: float, _: object = None) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kpasim.report import answer, bands, charts, evidence
-from kpasim.report.differences import with_ends
+from kpasim.report.differences import compared_as, with_ends
 from kpasim.report.drawing import Chart, time_unit
 from kpasim.report.run_page import facts_of
-from kpasim.results.display import MONEY, NOTHING, Row, interval_words, number, shown
+from kpasim.results.display import MONEY, NOTHING, Row, interval_words, shown
 from kpasim.results.paired import Difference
 from kpasim.studies.against import Against
 from kpasim.studies.explain import why
@@ -56,7 +56,7 @@ def view(result: Result, compared: Against | None = None) -> dict[str, Any]:
         "why": why(run.tables, result.params, result.experiment.scaling),
         "rows": [[title.strip(), *cells, _verdict_text(verdicts.get(name))] for name, title, *cells in rows],
         "charts": _charts(result, run, compared.one if compared else None),
-        "compared": _said(compared) if compared else "",
+        "compared": compared_as(compared) if compared else "",
     }  # fmt: skip
 
 
@@ -95,22 +95,6 @@ def _verdict(name: str, found: Difference) -> dict[str, str]:
         return {"word": "more" if found.mean > 0 else "less", "change": change, "kind": "changed"}
     better = (found.mean > 0) == (direction > 0)
     return {"word": "better" if better else "worse", "change": change, "kind": "better" if better else "worse"}
-
-
-def _said(compared: Against) -> str:
-    """How the two variants were compared."""
-    from kpasim.studies.common import MET_IDLE
-
-    parts = [
-        "Both variants met the same requests and random numbers: differences are means over pairs of replications."
-        if compared.paired
-        else "The loads differ: the means of independent samples are compared."
-    ]
-    if compared.end_s is not None and compared.one.experiment.horizon_s is None:
-        parts.append(f"For the comparison both runs end {number(compared.end_s)} s after the load began.")
-    if compared.met_idle:
-        parts.append(f"For the comparison: {MET_IDLE[0].lower()}{MET_IDLE[1:]}")
-    return " ".join(parts)
 
 
 def _charts(result: Result, run: evidence.Evidence, pinned: Result | None) -> dict[str, Chart]:

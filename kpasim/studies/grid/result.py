@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kpasim.errors import RunError
 from kpasim.results import cost, summary
-from kpasim.results.display import NOTHING, counted
+from kpasim.results.display import NOTHING, counted, signed
 from kpasim.results.files import atomic_write, plain
 from kpasim.results.paired import difference
 from kpasim.results.summary import Figures, rounded
@@ -430,7 +430,7 @@ def step_text(step: Mapping[str, Any] | None, percentile: str) -> str:
     said = []
     for name, unit in (("cost", ""), (percentile, " s")):
         verdict = step[f"{name}_verdict"]
-        said.append(f"{step[name]:+.3g}{unit}" if step[f"{name}_significant"] else f"{name}: {verdict}")
+        said.append(f"{signed(name, step[name])}{unit}" if step[f"{name}_significant"] else f"{name}: {verdict}")
     same = step["cost_verdict"] == step[f"{percentile}_verdict"] and not step["cost_significant"]
     return step["cost_verdict"] if same else ", ".join(said)
 
