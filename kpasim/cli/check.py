@@ -38,9 +38,7 @@ FORMATS = ("text", "github", "sarif", "json")
 @options.cluster_config
 @options.settings
 @options.as_json
-@click.pass_context
 def command(
-    ctx: click.Context,
     files: tuple[str, ...],
     strict: bool,
     quiet: bool,
@@ -81,9 +79,9 @@ def command(
     if not chosen.files and not skip_others:
         raise click.UsageError(f"no file with a Service or an experiment in {', '.join(files)}")
     if counts["error"]:
-        ctx.exit(1)
+        raise click.exceptions.Exit(1)
     if strict and counts["warning"]:
-        ctx.exit(3)
+        raise click.exceptions.Exit(3)
 
 
 def _print(found: Mapping[str, Sequence[Finding]], counts: Mapping[str, int], form: str, *, quiet: bool) -> None:

@@ -55,10 +55,7 @@ SHOWN = 100
 @click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to --out.  [default: runs/NAME-compare]")
 @click.option("--out", type=options.FOLDER, help="Folder for comparison.json.")
 @options.as_json
-@click.pass_context
 def command(
-    ctx: click.Context,
-    /,
     *,
     run_dir: Path,
     replications: int,
@@ -101,7 +98,7 @@ def command(
     else:
         _show(comparison)
     compile_for_next_time(comparison.result.engine)
-    ctx.exit(3 if comparison.missed else 0)
+    raise click.exceptions.Exit(3 if comparison.missed else 0)
 
 
 def _show(comparison: Comparison) -> None:

@@ -63,10 +63,7 @@ from kpasim.cli.output import note, print_json
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder.  [default: runs/NAME-TIME]")
 @options.as_json
-@click.pass_context
 def command(
-    ctx: click.Context,
-    /,
     *,
     experiment: str,
     cluster_config: tuple[str, ...],
@@ -135,4 +132,4 @@ def command(
     elif report.folder is not None:
         for line in report.lines():
             click.echo(line)
-    ctx.exit(4 if report.not_judged else 0 if report.within else 3)
+    raise click.exceptions.Exit(4 if report.not_judged else 0 if report.within else 3)

@@ -15,7 +15,7 @@ from kpasim.errors import Problem, RecordError
 from kpasim.report import markup
 from kpasim.report.differences import differences_table
 from kpasim.report.drawing import Chart, axis_of, band, layout_of, line
-from kpasim.report.markup import Html, element, figure
+from kpasim.report.markup import Html, element, figure, paragraphs
 from kpasim.results.display import Table, number, seconds, span
 from kpasim.results.tables import read_object
 
@@ -77,9 +77,9 @@ def backtest_page(found: Mapping[str, Any]) -> str:
         if name in found["bins"]:
             drawn[name] = _chart(found["bins"][name], edges_s, title, zone)
             charts.append(figure(name, f"{title[0].upper()}{title[1:]}, recorded and predicted", CAPTION, 300))
-    near = [element("p", one) for one in (verdict(found), *how_near(found))]
+    near = paragraphs([verdict(found), *how_near(found)])
     sections: list[tuple[str, str, Html]] = [
-        ("verdict", "Verdict", Html("".join([*near, markup.table(figures_table(found))]))),
+        ("verdict", "Verdict", Html(near + markup.table(figures_table(found)))),
         ("time", "Over time", Html("".join(charts))),
     ]
     if found["candidates"]:

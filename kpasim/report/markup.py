@@ -64,6 +64,11 @@ def text(*content: Content) -> Html:
     return Html("".join(parts))
 
 
+def paragraphs(lines: Iterable[Content]) -> Html:
+    """A paragraph for each."""
+    return Html("".join(element("p", line) for line in lines))
+
+
 def table(found: Table) -> Html:
     """A table with its headings; the first cell of each row is its heading."""
     columns, body = found.columns, []

@@ -8,7 +8,7 @@ from pathlib import Path
 from kpasim.errors import RunError
 from kpasim.report import markup
 from kpasim.report.drawing import Chart
-from kpasim.report.markup import Html, element, figure
+from kpasim.report.markup import Html, element, figure, paragraphs
 from kpasim.report.sweep_charts import effect_chart, front_chart, level_text
 from kpasim.results.display import NOTHING, Table, held, number, seconds, span
 from kpasim.studies.common import MET_IDLE
@@ -88,7 +88,7 @@ def _summary(result: SweepResult, name: str) -> Html:
         lines.append(MET_IDLE)
     if not points:
         lines.append(result.why_no_front(name))
-        return Html("".join(element("p", line) for line in lines))
+        return paragraphs(lines)
     varied = result.varied(points)
     cheapest, fastest = points[0], points[-1]
     lines.append(f"The cheapest costs {number(cheapest['cost'])} ({span(cheapest['cost_interval'])}) with a {name} of "
@@ -106,7 +106,7 @@ def _summary(result: SweepResult, name: str) -> Html:
     strongest = _strongest(result, name)
     if strongest:
         lines.append(strongest)
-    return Html("".join(element("p", line) for line in lines if line))
+    return paragraphs(filter(None, lines))
 
 
 def _strongest(result: SweepResult, name: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kpasim.report import bins, charts, markup
 from kpasim.report.drawing import Chart, axis_of, layout_of, shown, time_unit
-from kpasim.report.markup import Html, element, figure
+from kpasim.report.markup import Html, element, figure, paragraphs
 from kpasim.report.paper import on_paper
 from kpasim.results.display import NOTHING, Table, counted, seconds, signed
 from kpasim.results.display import figure as figure_text
@@ -121,7 +121,6 @@ def versus_page(found: Versus) -> str:
     """The page about a comparison."""
     experiment = found.rivals[0].experiment
     drawn: dict[str, Chart] = {"pods": pods_chart(found)}
-    summary = Html("".join(element("p", line) for line in answer(found)))
     assumed = [one.assumed for one in found.rivals if one.assumed]
     verdicts = [
         (found.names[place], each.text(), "met" if each.met else "not met")
@@ -137,16 +136,15 @@ def versus_page(found: Versus) -> str:
         80 + PANEL * len(found.names),
     )
     sections = [
-        ("summary", "In words", summary),
+        ("summary", "In words", paragraphs(answer(found))),
         ("figures", "Figures", Html(element("p", SIGNIFICANT) + markup.table(figures_table(found)))),
         ("pods", "Pods", panels),
-        ("equal", "Held equal", Html("".join(element("p", line) for line in held(found)))),
+        ("equal", "Held equal", paragraphs(held(found))),
     ]
     if verdicts:
         sections.append(("slo", "SLOs", markup.table(Table("SLOs", ["autoscaler", "SLO", ""], verdicts))))
     if assumed:
-        listed = Html("".join(element("p", f"{line}.") for line in assumed))
-        sections.append(("assumed", "Assumed", listed))
+        sections.append(("assumed", "Assumed", paragraphs(f"{line}." for line in assumed)))
     subtitle = (
         f"{counted(len(found.names), 'autoscaler')}, {counted(found.results[0].replications, 'replication')} of each"
     )

@@ -119,8 +119,7 @@ def report(requests: Columns, *, size_total: int = 0, address: str = "") -> HeyR
     total = float(np.max(start + latency, initial=0.0))
     first_byte = requests["first_byte_s"][ended] if "first_byte_s" in requests else np.full(len(start), np.nan)
     waited = np.where(np.isnan(first_byte), latency, first_byte - start)[answered]
-    slowest, fastest = (float(values[-1]), float(values[0])) if n else (0.0, 0.0)
-    average = float(values.mean()) if n else math.nan
+    average, fastest, slowest = _triple(values)
     nothing = (0.0 if n else math.nan, 0.0, 0.0)
     percentiles = hey_percentiles(values[np.newaxis], np.array([n]))[:, 0].tolist()
     texts = requests["error"][ended] if "error" in requests else np.full(len(start), "")

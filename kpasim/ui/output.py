@@ -42,12 +42,9 @@ def command(source: Source, state: State, experiment: Experiment, replications: 
     Where the manifest was edited in a way that no setting expresses, it is about the experiment as the page saves it.
     """
     given = settings_of(source, state, experiment)
-    file = source.file if given is not None else saved_name(experiment)
-    words = ["kpasim", "run", file, *options("--set", given or [])]
-    if replications != experiment.replications:
-        words += ["-n", str(replications)]
-    first = f"{source.before} &&\n" if given is not None and source.before else ""
-    return f"{first}{shlex.join(words)}"
+    if given is None:
+        return _line("", [saved_name(experiment)], experiment, replications)
+    return _line(source.before, [source.file, *options("--set", given)], experiment, replications)
 
 
 def compare_command(
@@ -57,11 +54,15 @@ def compare_command(
     one, other = settings_of(source, *pinned), settings_of(source, *now)
     if one is None or other is None:
         return ""
-    words = ["kpasim", "run", source.file, *options("--set", one), "--against", source.file,
-             *options("--against-set", other)]  # fmt: skip
-    if replications != pinned[1].replications:
-        words += ["-n", str(replications)]
-    return f"{source.before + ' &&' + chr(10) if source.before else ''}{shlex.join(words)}"
+    words = [source.file, *options("--set", one), "--against", source.file, *options("--against-set", other)]
+    return _line(source.before, words, pinned[1], replications)
+
+
+def _line(before: str, words: list[str], experiment: Experiment, replications: int) -> str:
+    """A command that runs after another one, where there is one."""
+    count = ["-n", str(replications)] if replications != experiment.replications else []
+    first = f"{before} &&\n" if before else ""
+    return f"{first}{shlex.join(['kpasim', 'run', *words, *count])}"
 
 
 def options(option: str, values: list[str]) -> list[str]:
