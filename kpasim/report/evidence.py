@@ -107,8 +107,8 @@ class Evidence:
     def aggregate(self) -> summary.Aggregate:
         """Medians and 90 % intervals; of a single run its figures, without intervals."""
         if self.replications is not None:
-            figures = {name: values for name, values in self.replications.items() if not name.startswith("parts.")}
-            return summary.aggregate({name: figures[name] for name in figures if name not in _NOT_FIGURES})
+            figures = {name: values for name, values in self.replications.items() if name not in _NOT_FIGURES}
+            return summary.aggregate(figures)
         gpus = self.experiment.gpus_per_pod if self.experiment else 0
         own = summary.summarise(self.tables, self.horizon_s, gpus)
         own |= {name: value for name, value in use(self.tables, self.horizon_s).items() if not np.isnan(value)}
