@@ -18,11 +18,7 @@ from kpasim.cli.output import note, print_json
 @click.option("--url", required=True, help="Target URL, with path.")
 @click.option("--host", help="Host header (and TLS name), if the URL is that of a gateway.")
 @click.option("--method", help="HTTP method.  [default: POST with --body, else GET]")
-@click.option(
-    "--body",
-    metavar="TEXT|@FILE",
-    help="Body of each request; @FILE.jsonl: a body per line, used in order; any other @FILE is the body.",
-)
+@options.body("; any other @FILE is the body.")
 @options.header
 @click.option("--insecure", is_flag=True, help="Do not check the server's certificate (hey never does).")
 @click.option("--seed", type=int, help="Seed of random arrivals.  [default: the experiment's]")

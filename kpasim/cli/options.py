@@ -64,6 +64,12 @@ cluster_config: Decorator = click.option(
 )
 
 
+def body(further: str = "") -> Decorator:
+    """What requests send; ``further`` goes on after the words that every command has."""
+    text = f"Body of each request; @FILE.jsonl: a body per line, used in order{further}"
+    return click.option("--body", metavar="TEXT|@FILE", help=text)
+
+
 def replications(text: str = "Number of replications.", default: int | None = None, least: int = 1) -> Decorator:
     """How many replications."""
     number = click.IntRange(least)

@@ -44,11 +44,7 @@ from kpasim.cli.output import note, print_json
 @click.option("--url", metavar="URL", help="Send requests here instead of to the gateway.")
 @click.option("--host", metavar="NAME", help="Host header of the requests, instead of the Service's.")
 @click.option("--path", metavar="PATH", help="Path of each request.  [default: annotation of the Service, or /]")
-@click.option(
-    "--body",
-    metavar="TEXT|@FILE",
-    help="Body of each request; @FILE.jsonl: a body per line, used in order.  [default: annotation of the Service]",
-)
+@options.body(".  [default: annotation of the Service]")
 @options.header
 @click.option("--keep", is_flag=True, help="Do not remove the Service after the run.")
 @click.option("--adopt", is_flag=True, help="Use an existing Service, and restore it afterwards.")
