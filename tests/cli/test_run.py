@@ -99,7 +99,7 @@ def test_every_figure_of_money_has_its_interval():
     """Cost and cost per thousand answers are shown with an interval; no zero is printed as less than nothing."""
     done = run(HEADLINE, "-n", "20")
 
-    for heading in ("cost", r"per 1,000 requests"):
+    for heading in ("cost", "cost per 1,000 requests"):
         assert re.search(rf"^ *{heading} +[\d.,]+ +[\d.,]+ to [\d.,]+ +CNY", done.stdout, re.M), done.stdout
     assert "-0.00" not in done.stdout
 
