@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import gc
@@ -47,7 +48,7 @@ COMMANDS = {
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
-ALLOCATIONS = 50_000
+ALLOCATIONS = 250_000
 """Objects more than before at which Python looks for garbage: imports make many, and leave none."""
 IMPORTED_S = 0.05
 """How long an interrupt that comes inside an import waits before it tries again [s]."""
@@ -153,6 +154,7 @@ def cli() -> None:
 def main() -> None:
     """Entry point of the console script."""
     gc.set_threshold(ALLOCATIONS, *gc.get_threshold()[1:])
+    atexit.register(gc.freeze)  # all memory goes with the process, so Python need not look for garbage at its end
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         # The shell can close a stream (`>&-`); Python then has none at all, and whatever uses it would fail.
         if getattr(sys, name) is None:

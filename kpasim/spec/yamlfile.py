@@ -163,9 +163,9 @@ def parse_documents(text: str, path: str | Path) -> list[Document]:
         raise ExperimentError(path, [Problem("", f"is not YAML ({' '.join(str(reason).split())})", line)]) from None
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def _composed(text: str) -> list[Node]:
-    """The nodes of a text, kept: a file is looked at to see what it is, and read again."""
+    """The nodes of a text, kept: a file is looked at to see what it is, and read again, after others that it names."""
     return list(bounded_yaml().compose_all(text))
 
 
