@@ -23,9 +23,13 @@ class Network:
 
     def __init__(self, inputs: int, outputs: int, hidden: int, rng: np.random.Generator) -> None:
         sizes = (inputs, hidden, hidden, 2 * outputs)
-        self._weights = [rng.standard_normal((a, b)) / np.sqrt(a) for a, b in pairwise(sizes)]
-        self._weights[-1] *= 0.1
-        self._biases = [np.zeros(size) for size in sizes[1:]]
+        weights = [rng.standard_normal((a, b)) / np.sqrt(a) for a, b in pairwise(sizes)]
+        weights[-1] *= 0.1
+        # All numbers lie in one row, so that a step of the training is a few operations and not some for each layer.
+        self._values = np.concatenate([*(weight.ravel() for weight in weights), np.zeros(sum(sizes[1:]))])
+        self._weights, self._biases = _layers(self._values, sizes)
+        self._gradient = np.empty_like(self._values)
+        self._gradients = _layers(self._gradient, sizes)
         self._outputs = outputs
 
     def __call__(self, x: Floats) -> tuple[Floats, Floats]:
@@ -39,35 +43,43 @@ class Network:
         self, x: Floats, y: Floats, rng: np.random.Generator, steps: int, batch: int = 128, rate: float = 3e-3
     ) -> None:
         """Fit to examples, rows of ``x`` and ``y``, by Adam with a rate that falls to nothing."""
-        values = [*self._weights, *self._biases]
-        first = [np.zeros_like(value) for value in values]
-        second = [np.zeros_like(value) for value in values]
-        for step in range(1, steps + 1):
-            rows = rng.integers(len(x), size=batch)
+        gradient, first, second = self._gradient, np.zeros_like(self._values), np.zeros_like(self._values)
+        for step, rows in enumerate(rng.integers(len(x), size=(steps, batch)), 1):
             now = rate * 0.5 * (1.0 + np.cos(np.pi * step / steps))
             unbiased = np.sqrt(1.0 - 0.99**step) / (1.0 - 0.9**step)
-            for place, gradient in enumerate(self._gradients(x[rows], y[rows])):
-                first[place] += 0.1 * (gradient - first[place])
-                second[place] += 0.01 * (gradient * gradient - second[place])
-                values[place] -= now * unbiased * first[place] / (np.sqrt(second[place]) + 1e-8)
+            self._descend(x[rows], y[rows])
+            first += 0.1 * (gradient - first)
+            second += 0.01 * (gradient * gradient - second)
+            self._values -= now * unbiased * first / (np.sqrt(second) + 1e-8)
 
-    def _gradients(self, x: Floats, y: Floats) -> list[Floats]:
-        """Gradient of the mean negative log likelihood: of the weights, then of the biases."""
+    def _descend(self, x: Floats, y: Floats) -> None:
+        """Make ``_gradient`` that of the mean negative log likelihood."""
         kept = [x]
         for weight, bias in zip(self._weights[:-1], self._biases[:-1], strict=True):
-            kept.append(np.tanh(kept[-1] @ weight + bias))
-        out = kept[-1] @ self._weights[-1] + self._biases[-1]
+            out = kept[-1] @ weight
+            out += bias
+            kept.append(np.tanh(out, out=out))
+        out = kept[-1] @ self._weights[-1]
+        out += self._biases[-1]
         mean, raw = out[:, : self._outputs], out[:, self._outputs :]
-        log_variance = np.clip(raw, LEAST_LOG_VARIANCE, MOST_LOG_VARIANCE)
+        log_variance = np.minimum(np.maximum(raw, LEAST_LOG_VARIANCE), MOST_LOG_VARIANCE)
         left, precision = mean - y, np.exp(-log_variance)
         held = raw == log_variance
-        back = np.concatenate([left * precision, 0.5 * (1.0 - left * left * precision) * held], axis=1) / len(x)
-        back = np.clip(back, -STEEPEST / len(x), STEEPEST / len(x))
-        weights: list[Floats] = []
-        biases: list[Floats] = []
+        back = np.concatenate([left * precision, 0.5 * (1.0 - left * left * precision) * held], axis=1)
+        back /= len(x)
+        np.minimum(np.maximum(back, -STEEPEST / len(x), out=back), STEEPEST / len(x), out=back)
         for layer in range(len(self._weights) - 1, -1, -1):
-            weights.insert(0, kept[layer].T @ back)
-            biases.insert(0, back.sum(axis=0))
+            weights, biases = (each[layer] for each in self._gradients)
+            np.matmul(kept[layer].T, back, out=weights)
+            np.add.reduce(back, axis=0, out=biases)
             if layer:
-                back = (back @ self._weights[layer].T) * (1.0 - kept[layer] ** 2)
-        return [*weights, *biases]
+                back = back @ self._weights[layer].T
+                back *= 1.0 - kept[layer] ** 2
+
+
+def _layers(values: Floats, sizes: tuple[int, ...]) -> tuple[list[Floats], list[Floats]]:
+    """The weights and the biases of each layer, as views of one row of numbers."""
+    shapes = [*pairwise(sizes), *((size,) for size in sizes[1:])]
+    parts = np.split(values, np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1])
+    views = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+    return views[: len(sizes) - 1], views[len(sizes) - 1 :]
