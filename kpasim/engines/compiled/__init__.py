@@ -7,8 +7,9 @@ what makes machine code of them (``compiler``) and keeps it (``machine``, ``cach
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,26 @@ def run_many(params: Params, draws: Sequence[Draws], threads: int = 1) -> list[O
     return _share_out(lambda share: [outcome_of(*one) for one in _play(params, share)], draws, threads)
 
 
+def requests_of_each(
+    params: Params, draws: Sequence[Draws], settings: Mapping[str, NDArray[Any]]
+) -> list[tuple[NDArray[Any], int]]:
+    """Play replications that may differ in some settings, in their order, and keep nothing but their requests.
+
+    Args:
+        params: The experiment.
+        draws: Random numbers of each replication.
+        settings: Fields of ``params`` that are arrays, a row for each replication.
+
+    Returns:
+        The requests of each, see ``Outcome``, and when its load began.
+
+    Raises:
+        CapacityExceeded: A run needs more pods, nodes or requests than its draws hold.
+    """
+    played = _play(params, draws, settings=settings, hands_over=False)
+    return [(one.requests[: one.clients["sent"][0]].copy(), int(one.core["load_ns"][0])) for one, _ in played]
+
+
 def count_many(params: Params, draws: Sequence[Draws], threads: int = 1) -> list[Counts]:
     """Play replications and keep no request, tick or change of scale: only counts, pods and nodes.
 
@@ -108,7 +129,13 @@ def _share_out(play: Callable[[Sequence[Draws]], list[Any]], draws: Sequence[Dra
     return [done[index % threads][index // threads] for index in range(len(draws))]
 
 
-def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False) -> Iterator[tuple[Arrays, int]]:
+def _play(
+    params: Params,
+    draws: Sequence[Draws],
+    statistics_only: bool = False,
+    settings: Mapping[str, NDArray[Any]] = MappingProxyType({}),
+    hands_over: bool = True,
+) -> Iterator[tuple[Arrays, int]]:
     """The arrays at the end of each replication, which the next one takes over."""
     from kpasim.engines.compiled import machine
 
@@ -117,13 +144,15 @@ def _play(params: Params, draws: Sequence[Draws], statistics_only: bool = False)
         capacity = capacity._replace(requests=FIRST_RING, ticks=1, scalings=1)
     arrays = _first_arrays(params, draws[0], capacity, statistics_only)
     for place, one in enumerate(draws):
-        if place and not statistics_only:
+        if place and hands_over and not statistics_only:
             _take_back(arrays)
         if len(one.pod) != len(arrays.pods):
             del arrays  # before there are others
             arrays = Arrays(params, one, capacity, statistics_only=statistics_only)
         while True:
             arrays.give(one)
+            for name, rows in settings.items():
+                arrays.put(f"params.{name}", rows[place])
             total = machine.play(arrays)
             fault = arrays.read("core").fault
             if fault == state.NO_FAULT:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.engines import lower, sampling
-from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import SECOND_NS
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.execution.allocation import Allocation
@@ -18,6 +18,8 @@ from kpasim.studies.fit.candidates import Candidate, Parameter, service_time
 from kpasim.studies.fit.lines import Runs
 
 Floats = NDArray[np.float64]
+_Played = tuple[NDArray[Any], int]
+"""The requests of a run, and when its load began [ns]."""
 
 BATCH = 250
 """Runs whose random numbers are made together."""
@@ -55,7 +57,7 @@ class Simulator:
     def execute(self, z: Floats, first: int, threads: int, progress: Callable[[int], None] | None = None) -> Runs:
         """Simulate a run for each point of the prior (a row); ``first`` is the first replication."""
 
-        def one(begin: int) -> list[Outcome]:
+        def one(begin: int) -> list[_Played]:
             part = z[begin : begin + BATCH]
             done = self._execute(part, range(first + begin, first + begin + len(part)))
             if progress:
@@ -64,12 +66,12 @@ class Simulator:
 
         ready()  # before threads ask for it
         with ThreadPoolExecutor(threads) as pool:
-            outcomes = [outcome for batch in pool.map(one, range(0, len(z), BATCH)) for outcome in batch]
+            played = [run for batch in pool.map(one, range(0, len(z), BATCH)) for run in batch]
         params = self._allocation.params
         counted = params.closed and not params.load_duration_ns
-        return _runs(outcomes, params.requests if counted else None)
+        return _runs(played, params.requests if counted else None)
 
-    def _execute(self, z: Floats, replications: range) -> list[Outcome]:
+    def _execute(self, z: Floats, replications: range) -> list[_Played]:
         from kpasim.engines import compiled
 
         allocation = self._allocation
@@ -87,15 +89,10 @@ class Simulator:
         times = times._replace(service=(service_time(values),), stages=tuple(stages))  # type: ignore[arg-type]
         settings = self.candidate.settings(values, allocation.params)
 
-        def execute() -> list[Outcome]:
+        def execute() -> list[_Played]:
             params = allocation.params
             draws = allocation.sampler.draw_with(replications, [times], allocation.pods, allocation.pods)
-            if not settings:
-                return compiled.run_many(params, draws)
-            return [
-                compiled.run(params._replace(**{name: rows[i] for name, rows in settings.items()}), one)
-                for i, one in enumerate(draws)
-            ]
+            return compiled.requests_of_each(params, draws, settings)
 
         return allocation.fit(execute)
 
@@ -114,18 +111,16 @@ def shaped(experiment: Experiment, candidate: Candidate) -> Experiment:
     )
 
 
-def _runs(outcomes: Sequence[Outcome], requests: int | None) -> Runs:
-    width = requests or max((len(one.requests) for one in outcomes), default=0)
-    start = np.full((len(outcomes), width), np.nan)
-    latency, status = start.copy(), np.zeros(start.shape, dtype=np.int64)
-    whole = np.zeros(len(outcomes), dtype=bool)
-    for row, one in enumerate(outcomes):
-        count = len(one.requests)
-        ended = one.requests["status"] >= 0
-        start[row, :count] = (one.requests["sent_ns"] - one.load_ns) / SECOND_NS
-        latency[row, :count] = np.where(
-            ended, (one.requests["response_ns"] - one.requests["sent_ns"]) / SECOND_NS, np.nan
-        )
-        status[row, :count] = np.where(ended, one.requests["status"], 0)
-        whole[row] = count > 0 and count == (requests or count) and bool(ended.all())
-    return Runs(start, latency, status, whole)
+def _runs(played: Sequence[_Played], requests: int | None) -> Runs:
+    counts = np.array([len(each) for each, _ in played], dtype=np.int64)
+    width = requests or int(counts.max(initial=0))
+    there = np.arange(width) < counts[:, None]
+    rows = np.concatenate([each for each, _ in played])
+    load_ns = np.repeat([begun_ns for _, begun_ns in played], counts)
+    ended = rows["status"] >= 0
+    start, latency, status = np.full(there.shape, np.nan), np.full(there.shape, np.nan), np.zeros(there.shape, np.int64)
+    start[there] = (rows["sent_ns"] - load_ns) / SECOND_NS
+    latency[there] = np.where(ended, (rows["response_ns"] - rows["sent_ns"]) / SECOND_NS, np.nan)
+    status[there] = np.where(ended, rows["status"], 0)
+    lost = np.bincount(np.repeat(np.arange(len(counts)), counts)[~ended], minlength=len(counts))
+    return Runs(start, latency, status, (counts > 0) & (counts == (requests or counts)) & (lost == 0))
