@@ -2,7 +2,8 @@
 
 `python benchmarks/around.py [NAME ...]` prints a row for each goal, some minutes for all (names: long, sweep, many,
 backends, check, calibrate, tune, first); `--write` puts the rows of all into docs/performance.md. CPU time is that of a
-process and its children; a row of `backends` is on the clock. Beside an older version:
+process and its children, with Python's bytecode on disk as an installed package has it; rows of `backends` are on the
+clock. Beside an older version:
 
     git worktree add ../before VERSION
     PYTHONPATH=../before python benchmarks/around.py check tune
@@ -77,12 +78,9 @@ def command(*arguments: str, **environment: str) -> Used:
     """What `kpasim ARGUMENTS` takes."""
     call = [sys.executable, "-m", "kpasim", *arguments]
     path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT))))
-    child = subprocess.Popen(
-        call,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": path, **environment},
-    )
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {**own, "PYTHONPATH": path, **environment}
+    child = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
@@ -151,24 +149,30 @@ def many(folder: Path) -> Iterator[Row]:
 
 
 def backends(folder: Path) -> Iterator[Row]:
-    """A dozen blocks of more than a second over processes of this machine, by joblib, Dask and Ray."""
+    """A dozen blocks of more than a second over processes of this machine, by joblib, Dask and Ray.
+
+    The whole with the start of the workers, and what there is from the first finished block to the last.
+    """
     from kpasim.errors import RunError
     from kpasim.studies.sweep import sweep as sweep_of
 
     experiment, file = folder / "block.yaml", folder / "blocks.yaml"
     experiment.write_text(LONG.format(rate=1, duration=2_000_000))
     file.write_text(BLOCKS.format(experiment=experiment))
-    times: dict[str, list[float]] = {}
+    times: dict[str, list[tuple[float, float]]] = {}
     rows: dict[str, Any] = {}
     for _ in range(3):
         for backend in ("local", "dask", "ray"):
-            begun = time.perf_counter()
+            finished = [time.perf_counter()]
             try:
-                found = sweep_of(file, backend=backend, processes=2)
+                found = sweep_of(
+                    file, backend=backend, processes=2, progress=lambda *_, to=finished: to.append(time.perf_counter())
+                )
             except RunError as error:
                 rows[backend] = str(error)
                 continue
-            times.setdefault(backend, []).append(time.perf_counter() - begun)
+            # The first call says that nothing is finished yet.
+            times.setdefault(backend, []).append((finished[-1] - finished[0], finished[-1] - finished[2]))
             rows[backend] = found.figures
     for backend, name in (("dask", "Dask"), ("ray", "Ray")):
         title = f"12 blocks of a second and more in {name}: times the time in joblib"
@@ -177,7 +181,13 @@ def backends(folder: Path) -> Iterator[Row]:
             continue
         for figure, values in rows["local"].items():
             np.testing.assert_array_equal(rows[backend][figure], values, err_msg=figure)
-        yield row(title, 1.3, statistics.median(times[backend]) / statistics.median(times["local"]), "")
+        whole, steady = (
+            statistics.median(one[part] for one in times[backend])
+            / statistics.median(one[part] for one in times["local"])
+            for part in (0, 1)
+        )
+        yield row(title, 1.3, whole, "")
+        yield row("the same, from the first finished block to the last", 1.3, steady, "")
 
 
 def check(_: Path) -> Iterator[Row]:

@@ -143,6 +143,7 @@ def _play(
     if statistics_only:
         capacity = capacity._replace(requests=FIRST_RING, ticks=1, scalings=1)
     arrays = _first_arrays(params, draws[0], capacity, statistics_only)
+    capacity = arrays.capacity
     for place, one in enumerate(draws):
         if place and hands_over and not statistics_only:
             _take_back(arrays)
@@ -176,7 +177,11 @@ def _first_arrays(params: Params, draws: Draws, capacity: Capacity, statistics_o
     if kept is None or statistics_only:
         return Arrays(params, draws, capacity, statistics_only=statistics_only)
     _take_back(kept)
-    kept.take(params, draws, capacity)
+    # What the last run was short of, this one would be, and begin again.
+    most = {
+        name: max(getattr(capacity, name), getattr(kept.capacity, name)) for name in ("ticks", "scalings", "events")
+    }
+    kept.take(params, draws, capacity._replace(**most))
     return kept
 
 

@@ -81,6 +81,7 @@ class Arrays:
     Attributes:
         words: What compiled code is given, shape ``(SIZE,)``: entities of which there is one, and where all arrays are.
         rows: How many rows the tables have, see ``state.sizes``.
+        capacity: What they were made for.
         draws: Random numbers as compiled code sees them; the array of each name.
     """
 
@@ -103,7 +104,7 @@ class Arrays:
             if field.size and (not self.rows or not changed.isdisjoint(field.size)):
                 # Rows are filled when something is put there, so the memory is not cleared first.
                 self.put(name, np.empty(state.shape(field, rows), dtype_of(field.kind)))
-        self.rows, self.params = rows, params
+        self.rows, self.params, self.capacity = rows, params, capacity
         self._settings = _plain(params)
         self._write("params", _words(self._settings))
         self.write("recorder", state.Recorder(statistics_only=self._statistics_only))

@@ -104,12 +104,13 @@ def _by_ray(task: Callable[[_Job], _Done], jobs: Sequence[_Job]) -> Iterator[_Do
     """Results of calls by Ray's own tasks: joblib's backend starts further processes, and waits for whole lists."""
     import ray
 
-    call = ray.remote(max_retries=0)(task)
+    # The task is an argument: of a function that a worker cannot import Ray says so in pages, and of a kind of its own.
+    call = ray.remote(max_retries=0)(lambda task, job: task(job))
     ahead, left = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1))), iter(jobs)
     running: list[Any] = []
     try:
         while True:
-            running += [call.remote(job) for job in islice(left, ahead - len(running))]
+            running += [call.remote(task, job) for job in islice(left, ahead - len(running))]
             if not running:
                 return
             done, running = ray.wait(running)

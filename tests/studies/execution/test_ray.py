@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -37,4 +40,19 @@ def test_a_worker_that_ends_is_told_in_a_line() -> None:
     """A worker that is killed says so in one line, not in pages."""
     with pytest.raises(RunError, match="--backend ray: a worker could not start, or ended") as raised:
         spread_over_ray(lambda number: os._exit(9 + number))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_worker_that_cannot_import_its_work_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where kpasim is not installed on a node: the module is there for us, and gone before the workers start."""
+    folder = tmp_path / "only-here"
+    folder.mkdir()
+    (folder / "task_of_ours.py").write_text("def task(number):\n    return number\n")
+    monkeypatch.syspath_prepend(folder)
+    task = importlib.import_module("task_of_ours").task
+    shutil.rmtree(folder)
+    with pytest.raises(RunError, match=r"\A--backend ray: a worker could not start, or .* No module named") as raised:
+        spread_over_ray(task)
     assert "\n" not in str(raised.value)
