@@ -14,10 +14,10 @@ from kpasim.errors import RunError
 from kpasim.results.hey import HeyReport
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.fit import candidates as shapes
+from kpasim.studies.fit import modelfile
 from kpasim.studies.fit.batches import Simulator
 from kpasim.studies.fit.inference import Plan, Posterior, infer
 from kpasim.studies.fit.lines import Runs, Target
-from kpasim.studies.fit.modelfile import duration, rounded
 from kpasim.studies.fit.starts import StageFit
 
 Floats = NDArray[np.float64]
@@ -335,13 +335,13 @@ class _Attempt:
                 (one for one in self.candidate.stages if "bandwidth" not in one), stages, strict=True
             )
         }
-        written = [_settings(time, stage_times, row, bool(self.candidate.starts)) for row in range(len(self.z))]
+        written = [_settings(time, stage_times, row) for row in range(len(self.z))]
         return Inferred(
             self.candidate,
             {one.name: one.says() for one in self._simulator.parameters},
             values,
             figures if self.candidate.starts else {k: v for k, v in figures.items() if k != "start_mean_s"},
-            _service(time, central),
+            modelfile.written(_service(time, central)),
             self._stages(stage_times, values, central),
             written,
             self.lines,
@@ -362,7 +362,7 @@ class _Attempt:
                 alone_s = float(np.median(values["cold start"] * values["data's share"]))
                 one["bandwidth"] = {"size": "1G", "shared-bandwidth": f"{max(1, round(1e9 / alone_s / 1e3))}k"}
             elif isinstance(timing := times[str(one["name"])], shapes.Timing):
-                one["time"] = _lognormal(timing, row)
+                one["time"] = modelfile.written(_lognormal(timing, row))
             found.append(one)
         return found
 
@@ -395,38 +395,26 @@ def _score(target: Target, runs: Runs) -> float:
 
 
 def _lognormal(timing: shapes.Timing, row: int) -> dict[str, Any]:
-    return {
-        "distribution": "lognormal",
-        "median": duration(float(timing.median[row])),
-        "sigma": rounded(float(timing.sigma[row])),
-    }
+    return {"distribution": "lognormal", "median": float(timing.median[row]), "sigma": float(timing.sigma[row])}
 
 
 def _service(time: shapes.Timing, row: int) -> dict[str, Any]:
     if time.shift is not None:
-        shift = duration(float(time.shift[row]))
-        return {**_lognormal(time, row), "distribution": "shifted-lognormal", "shift": shift}
+        return {**_lognormal(time, row), "distribution": "shifted-lognormal", "shift": float(time.shift[row])}
     assert time.share is not None
     assert time.second is not None
-    second = shapes.Timing(*time.second)
     share = float(time.share[row])
     parts = [
-        {"weight": rounded(share), **_lognormal(time, row)},
-        {"weight": rounded(1.0 - share), **_lognormal(second, row)},
+        {"weight": share, **_lognormal(time, row)},
+        {"weight": 1.0 - share, **_lognormal(shapes.Timing(*time.second), row)},
     ]
     return {"distribution": "mixture", "components": parts}
 
 
-def _settings(time: shapes.Timing, stages: Mapping[str, shapes.Timed], row: int, with_stages: bool) -> dict[str, Any]:
+def _settings(time: shapes.Timing, stages: Mapping[str, shapes.Timed], row: int) -> dict[str, Any]:
     """One draw as a model file has it."""
-    found: dict[str, Any] = {}
-    service = _service(time, row)
-    parts = {f".components.{place}": part for place, part in enumerate(service.get("components", ()))} or {"": service}
-    for place, part in parts.items():
-        found |= {f"service-time.time{place}.{key}": value for key, value in part.items() if key != "distribution"}
-    if with_stages:
-        for name, timing in stages.items():
-            assert isinstance(timing, shapes.Timing)
-            own = _lognormal(timing, row)
-            found |= {f"cold-start.stages.{name}.time.{key}": own[key] for key in ("median", "sigma")}
+    found = modelfile.settings(_service(time, row), "service-time.time")
+    for name, timing in stages.items():
+        if isinstance(timing, shapes.Timing):  # not of a start that was measured
+            found |= modelfile.settings(_lognormal(timing, row), f"cold-start.stages.{name}.time")
     return found
