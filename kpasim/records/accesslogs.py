@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from kpasim.errors import Problem
 from kpasim.records.record import (
-    Malformed,
+    TIMES,
     MalformedError,
     Record,
-    Rows,
-    by_start,
-    from_first,
-    iso,
+    lists_requests,
     moment,
     number,
-    requests_of,
+    read_requests,
     shown,
     status_code,
 )
@@ -48,42 +46,40 @@ def read_access_log(path: Path, skip_bad: bool = False) -> Record:
     (``rt=`` or ``request_time=`` in seconds), ends with seconds to three decimals or is as ingress-nginx writes it; the
     start is the end minus that.
     """
-    malformed = Malformed(path, skip_bad)
-    found = Rows(start_s=float, duration_s=float, status=int, censored=bool, **{"class": str})
     whole_seconds = False
-    for line, text in lines(path, malformed):
+
+    def values_of(text: str) -> Any:
+        nonlocal whole_seconds
         if not text.strip():
-            continue
-        with malformed.at(line):
-            envoy, common = ENVOY.match(text), COMMON.match(text)
-            match = envoy or common
-            if match is None:
-                raise MalformedError("", f"not a line of an access log: {shown(text)}")
-            code = status_code(match["status"], "status")
-            words = match["request"].split(" ")
-            name = words[1].partition("?")[0] if len(words) > 1 else ""
-            if envoy is not None:
-                begun = moment(match["time"], "time")
-                duration = number(match["duration"], "duration", least=0) / 1000
-            else:
-                whole_seconds = True
-                duration = _duration_s(match["rest"])
-                begun = _end_unix_s(match["time"]) - (0.0 if np.isnan(duration) else duration)
-            given_up = code in {0, CLOSED_BY_CLIENT}
-            found.add(begun, duration, 0 if given_up else code, given_up, name)
-    columns, first = from_first(found.columns())
-    record = Record("access-log", str(path), by_start(requests_of(**columns)), origin=iso(first) if len(found) else "")
+            return None
+        envoy, common = ENVOY.match(text), COMMON.match(text)
+        match = envoy or common
+        if match is None:
+            raise MalformedError("", f"not a line of an access log: {shown(text)}")
+        code = status_code(match["status"], "status")
+        words = match["request"].split(" ")
+        name = words[1].partition("?")[0] if len(words) > 1 else ""
+        if envoy is not None:
+            begun = moment(match["time"], "time")
+            duration = number(match["duration"], "duration", least=0) / 1000
+        else:
+            whole_seconds = True
+            duration = _duration_s(match["rest"])
+            begun = _end_unix_s(match["time"]) - (0.0 if np.isnan(duration) else duration)
+        given_up = code in {0, CLOSED_BY_CLIENT}
+        return begun, duration, 0 if given_up else code, given_up, name
+
+    record = read_requests("access-log", path, skip_bad, lines, {**TIMES, "censored": bool, "class": str}, values_of)
     if whole_seconds:
         record.grain_s = 1.0
         record.notes.append("the log has whole seconds at the end of each request: starts are up to a second off")
-        if np.isnan(columns["duration_s"]).all():
+        if np.isnan(record.requests["duration_s"]).all():
             record.notes.append("no duration in the log: requests count from their ends (log request_time)")
-    if len(found) == 0:
-        malformed.add(None, Problem("", "no request in it"))
-    return malformed.finish(record, len(found))
+    return record
 
 
-def read_request_log(path: Path, skip_bad: bool = False) -> Record:
+@lists_requests("request-log", json_lines, {**TIMES, "class": str}, note="no start times: the load cannot be replayed")
+def read_request_log(value: dict[str, Any]) -> Any:
     """The request log of Knative's queue-proxy: one JSON object a request, ``httpRequest.latency`` in seconds.
 
     Other lines of the container's log and probes are left out. There are no start times.
@@ -91,21 +87,12 @@ def read_request_log(path: Path, skip_bad: bool = False) -> Record:
     Source:
         knative/serving, config/core/configmaps/observability.yaml, ``logging.request-log-template``.
     """
-    malformed = Malformed(path, skip_bad)
-    found = Rows(start_s=float, duration_s=float, status=int, **{"class": str})
-    for line, value in json_lines(path, malformed):
-        request = value.get("httpRequest")
-        if not isinstance(request, dict) or str(request.get("userAgent", "")).startswith(_PROBES):
-            continue
-        with malformed.at(line):
-            duration = number(str(request.get("latency", "")).removesuffix("s"), "httpRequest.latency", least=0)
-            code = status_code(request.get("status"), "httpRequest.status")
-            found.add(float("nan"), duration, code, str(request.get("requestUrl", "")).partition("?")[0])
-    record = Record("request-log", str(path), requests_of(**found.columns()))
-    record.notes.append("no start times: the load cannot be replayed")
-    if len(found) == 0:
-        malformed.add(None, Problem("", "no request in it"))
-    return malformed.finish(record, len(found))
+    request = value.get("httpRequest")
+    if not isinstance(request, dict) or str(request.get("userAgent", "")).startswith(_PROBES):
+        return None
+    duration = number(str(request.get("latency", "")).removesuffix("s"), "httpRequest.latency", least=0)
+    code = status_code(request.get("status"), "httpRequest.status")
+    return math.nan, duration, code, str(request.get("requestUrl", "")).partition("?")[0]
 
 
 def _end_unix_s(text: str) -> float:
@@ -119,4 +106,4 @@ def _duration_s(rest: str) -> float:
     named, last = _DURATION.search(rest), _OF_INGRESS_NGINX.search(rest) or _LAST_NUMBER.search(rest)
     if named:
         return float(named["named"])
-    return float(last["number"]) if last else float("nan")
+    return float(last["number"]) if last else math.nan

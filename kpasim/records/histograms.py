@@ -2,63 +2,63 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kpasim.errors import Problem, RecordError
-from kpasim.records.record import MAX_ROWS, Malformed, MalformedError, Record, number, requests_of, shown
+from kpasim.errors import Problem
+from kpasim.records.record import (
+    MAX_ROWS,
+    Malformed,
+    MalformedError,
+    Record,
+    number,
+    object_in,
+    objects_in,
+    requests_of,
+    shown,
+)
 from kpasim.records.source import json_object, whole
 
 
 def read_fortio(path: Path, skip_bad: bool = False) -> Record:
     """``fortio load -json``: bins of durations [s]."""
     malformed = Malformed(path, skip_bad)
-    value = _object(path)
-    bins = []
-    failed = 0
-    try:
-        for entry in _list(value.get("DurationHistogram") or {}, "Data"):
-            low, high = number(entry.get("Start"), "Start", least=0), number(entry.get("End"), "End", least=0)
-            bins.append((low, high, _count(entry.get("Count"), "Count")))
-        for text, count in (value.get("RetCodes") or {}).items():
-            failed += 0 if text.startswith("2") else _count(count, f"RetCodes.{text}")
-    except MalformedError as error:
-        malformed.add(1, error.problem)
-        return malformed.finish(Record("fortio-json", str(path)), 0)
-    _refuse_failures(malformed, "RetCodes", failed)
-    return _spread("fortio-json", path, malformed, bins)
+    with malformed.at(1):
+        value = json_object(whole(path))
+        bins = [
+            (
+                number(entry.get("Start"), "Start", least=0),
+                number(entry.get("End"), "End", least=0),
+                _count(entry.get("Count"), "Count"),
+            )
+            for entry in objects_in(object_in(value, "DurationHistogram", {}), "Data")
+        ]
+        codes = object_in(value, "RetCodes", {}).items()
+        failed = sum(_count(count, f"RetCodes.{code}") for code, count in codes if not code.startswith("2"))
+        _refuse_failures(malformed, "RetCodes", failed)
+        return _spread("fortio-json", path, malformed, bins)
+    return malformed.finish(Record("fortio-json", str(path)), 0)
 
 
 def read_locust(path: Path, skip_bad: bool = False) -> Record:
     """``locust --json``: a count for each duration [ms], which Locust rounds to two digits."""
     malformed = Malformed(path, skip_bad)
-    bins: list[tuple[float, float, int]] = []
-    names: list[str] = []
-    failed = 0
-    try:
-        entries = json.loads(whole(path))
+    with malformed.at(1):
+        entries = objects_in(json_object(f'{{"entries": {whole(path)}}}'), "entries")  # the file is a list
+        bins, names = [], []
         for entry in entries:
-            name = str(entry.get("name", ""))
-            failed += _count(entry.get("num_failures", 0), "num_failures")
-            times = entry.get("response_times")
-            if not isinstance(times, dict):
-                raise MalformedError("response_times", f"must be an object (it is {shown(times)})")
-            for text, count in times.items():
+            for text, count in object_in(entry, "response_times").items():
                 at = number(text, "response_times", least=0) / 1000
                 half = _locust_grain_s(at) / 2
                 bins.append((max(0.0, at - half), at + half, _count(count, f"response_times.{text}")))
-                names.append(name)
-    except MalformedError as error:
-        malformed.add(1, error.problem)
-        return malformed.finish(Record("locust-json", str(path)), 0)
-    except (ValueError, RecursionError, AttributeError) as error:
-        raise RecordError(path, [Problem("", f"not Locust's JSON: {error}")]) from None
-    _refuse_failures(malformed, "num_failures", failed)
-    return _spread("locust-json", path, malformed, bins, names)
+                names.append(str(entry.get("name", "")))
+        failed = sum(_count(entry.get("num_failures", 0), "num_failures") for entry in entries)
+        _refuse_failures(malformed, "num_failures", failed)
+        return _spread("locust-json", path, malformed, bins, names)
+    return malformed.finish(Record("locust-json", str(path)), 0)
 
 
 def _locust_grain_s(duration_s: float) -> float:
@@ -89,23 +89,7 @@ def _spread(
     widths = [(high - low) / (high + low) for low, high, count in bins if high > 0 and count]
     if widths:
         record.notes.append(f"no start times; durations are known to {max(widths):.1%} (half of the widest bin)")
-    if not len(durations):
-        malformed.add(None, Problem("", "no request in it"))
     return malformed.finish(record, len(durations))
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        return json_object(whole(path))
-    except MalformedError as error:
-        raise RecordError(path, [error.problem]) from None
-
-
-def _list(value: Any, key: str) -> list[dict[str, Any]]:
-    found = value.get(key) or [] if isinstance(value, dict) else None
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise MalformedError(key, f"must be a list of objects (it is {shown(found)})")
-    return found
 
 
 def _count(value: Any, place: str) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from kpasim.errors import Problem
-from kpasim.records.record import Malformed, MalformedError, Record, iso, moment, number, shown
+from kpasim.records.record import Malformed, MalformedError, Record, iso, moment, number, object_in, objects_in, shown
 from kpasim.records.source import whole
 from kpasim.results.frames import Columns
 
@@ -66,7 +66,7 @@ def read_kubectl(path: Path, skip_bad: bool = False) -> Record:
         try:
             event = ""
             if "object" in value:
-                event, value, watched = str(value.get("type")), _object(value, "object"), True  # noqa: PLW2901
+                event, value, watched = str(value.get("type")), object_in(value, "object"), True  # noqa: PLW2901
                 if event in {"BOOKMARK", "ERROR"}:  # neither is about a pod; an error ends a watch
                     continue
                 if event not in _EVENTS:
@@ -93,9 +93,7 @@ def read_kubectl(path: Path, skip_bad: bool = False) -> Record:
         record.notes.append("a snapshot: of a condition that changed more than once only the last change is known")
     if others:
         record.notes.append(f"{others} object{'s' * (others > 1)} of other kinds left out")
-    if not pods:
-        malformed.add(None, Problem("", "no pod in it"))
-    return malformed.finish(record, len(pods))
+    return malformed.finish(record, len(pods), "no pod in it")
 
 
 def stages(pods: Columns) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
@@ -155,7 +153,7 @@ def _look(value: Any, event: str, pods: dict[str, _Pod]) -> None:
     if not isinstance(value, dict) or value.get("kind", "Pod") != "Pod":
         kind = value.get("kind") if isinstance(value, dict) else value
         raise MalformedError("kind", f"must be Pod (it is {shown(kind)})")
-    metadata, status = _object(value, "metadata"), _object(value, "status", {})
+    metadata, status = object_in(value, "metadata"), object_in(value, "status", {})
     name = metadata.get("name")
     if not isinstance(name, str) or not name:
         raise MalformedError("metadata.name", f"must be a name (it is {shown(name)})")
@@ -168,25 +166,25 @@ def _look(value: Any, event: str, pods: dict[str, _Pod]) -> None:
         seen.first("delete_requested_s", moment(metadata["deletionTimestamp"], "metadata.deletionTimestamp") - grace)
     _look_at_conditions(status, seen)
     _look_at_containers(status, event, seen)
-    spec = _object(value, "spec", {})
-    labels = _object(metadata, "labels", {})
+    spec = object_in(value, "spec", {})
+    labels = object_in(metadata, "labels", {})
     seen.node = _word(spec.get("nodeName"))
     seen.revision = _word(labels.get(_REVISION))
     seen.workload = _word(labels.get(_SERVICE)) or re.sub(r"-\d{5}$", "", seen.revision) or _owner(metadata)
-    seen.instance_type = _word(_object(spec, "nodeSelector", {}).get(_INSTANCE_TYPE))
+    seen.instance_type = _word(object_in(spec, "nodeSelector", {}).get(_INSTANCE_TYPE))
     seen.restarts_before_ready = seen.restarts
     _merge(pods.setdefault(key, seen), seen)
 
 
 def _owner(metadata: dict[str, Any]) -> str:
     """The workload that made a pod, its ReplicaSet named as the Deployment; empty for a pod of its own."""
-    labels, owners = _object(metadata, "labels", {}), _objects(metadata, "ownerReferences")
+    labels, owners = object_in(metadata, "labels", {}), objects_in(metadata, "ownerReferences")
     name = _word(owners[0].get("name")) if owners else _word(metadata.get("generateName")).rstrip("-")
     return name.removesuffix(f"-{_word(labels.get('pod-template-hash'))}")
 
 
 def _look_at_conditions(status: dict[str, Any], seen: _Pod) -> None:
-    for condition in _objects(status, "conditions"):
+    for condition in objects_in(status, "conditions"):
         column = CONDITIONS.get(_word(condition.get("type")))
         if column and condition.get("status") == "True" and condition.get("lastTransitionTime") is not None:
             seen.first(column, moment(condition.get("lastTransitionTime"), "status.conditions.lastTransitionTime"))
@@ -194,10 +192,10 @@ def _look_at_conditions(status: dict[str, Any], seen: _Pod) -> None:
 
 def _look_at_containers(status: dict[str, Any], event: str, seen: _Pod) -> None:
     ends = []
-    for container in _objects(status, "containerStatuses"):
+    for container in objects_in(status, "containerStatuses"):
         name = _word(container.get("name"))
-        state = _object(container, "state", {})
-        running, terminated = _object(state, "running", {}), _object(state, "terminated", {})
+        state = object_in(container, "state", {})
+        running, terminated = object_in(state, "running", {}), object_in(state, "terminated", {})
         begun = running.get("startedAt") or terminated.get("startedAt")
         if begun is not None and name != QUEUE_PROXY:
             seen.started[name] = moment(begun, "status.containerStatuses.state.startedAt")
@@ -236,22 +234,6 @@ def _columns(pods: dict[str, _Pod], first: float) -> Columns:
         "restarts": np.array([pod.restarts for pod in ordered], dtype=np.int64),
         "restarts_before_ready": np.array([pod.restarts_before_ready for pod in ordered], dtype=np.int64),
     }
-
-
-def _object(value: dict[str, Any], key: str, default: dict[str, Any] | None = None) -> dict[str, Any]:
-    found = value.get(key)
-    if found is None and default is not None:
-        return default
-    if not isinstance(found, dict):
-        raise MalformedError(key, f"must be an object (it is {shown(found)})")
-    return found
-
-
-def _objects(value: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    found = value.get(key) or []
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise MalformedError(key, f"must be a list of objects (it is {shown(found)})")
-    return found
 
 
 def _word(value: Any) -> str:

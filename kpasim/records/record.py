@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ from kpasim.results.tables import Tables, shortened
 
 MAX_ROWS = 10_000_000
 """Rows read from one file at most."""
+_TIMED_OUT = ("timeout", "timed out", "deadline exceeded")
 
 
 @dataclass
@@ -76,7 +79,6 @@ class Malformed:
         self.skip = skip
         self.problems: list[Problem] = []
         self.count = 0
-        self._line: int | None = None
 
     def add(self, line: int | None, problem: Problem) -> None:
         """Remember one, with its line number."""
@@ -84,26 +86,24 @@ class Malformed:
         if self.count <= 1000:  # a file of nothing else must not fill the memory
             self.problems.append(Problem(problem.place, problem.message, line))
 
-    def at(self, line: int | None) -> Malformed:
+    @contextlib.contextmanager
+    def at(self, line: int | None) -> Iterator[None]:
         """A block whose rest is left out where a value is malformed; the line is remembered then."""
-        self._line = line
-        return self
+        try:
+            yield
+        except MalformedError as error:
+            self.add(line, error.problem)
 
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
-        if not isinstance(error, MalformedError):
-            return False
-        self.add(self._line, error.problem)
-        return True
-
-    def finish(self, record: Record, used: int) -> Record:
+    def finish(self, record: Record, used: int, nothing: str = "no request in it") -> Record:
         """The record, of which so many rows were read; what was collected is raised, or noted on it.
+
+        ``nothing`` says what is wrong with a file without a row; it is empty where nothing is.
 
         Raises:
             RecordError: Lines were malformed and may not be skipped, or nothing was left.
         """
+        if used == 0 and self.count == 0 and nothing:
+            self.add(None, Problem("", nothing))
         if self.count == 0:
             return record
         problems = shortened(self.problems)
@@ -155,6 +155,79 @@ class Rows:
         }
 
 
+Source = Callable[[Path, Malformed], Iterator[tuple[int, Any]]]
+"""Numbered rows of a file, see `kpasim.records.source`."""
+TIMES: Mapping[str, type] = {"start_s": float, "duration_s": float, "status": int}
+"""Columns that every request has."""
+Zero = Literal["date", "first", "load"]
+"""Starts count from the first one, and are dates or not; or they count from the start of the load as they stand, by a
+tool that leaves out requests without an answer: there may be none at all."""
+
+
+def collect(
+    path: Path, skip_bad: bool, source: Source, columns: Mapping[str, type], values_of: Callable[[Any], Any]
+) -> tuple[Columns, Malformed]:
+    """A file's columns, row by row: ``values_of`` makes their values of a row, or None where the row is left out."""
+    malformed, found = Malformed(path, skip_bad), Rows(**columns)
+    for line, row in source(path, malformed):
+        try:
+            values = values_of(row)
+            if values is not None:
+                found.add(*values)
+        except MalformedError as error:
+            malformed.add(line, error.problem)
+    return found.columns(), malformed
+
+
+def read_requests(
+    kind: str,
+    path: Path,
+    skip_bad: bool,
+    source: Source,
+    columns: Mapping[str, type],
+    values_of: Callable[[Any], Any],
+    *,
+    zero: Zero = "date",
+) -> Record:
+    """A file that lists requests, see `collect`: `TIMES` and further columns.
+
+    A request without an answer whose ``error`` tells of a time-out is censored.
+    """
+    found, malformed = collect(path, skip_bad, source, columns, values_of)
+    used = len(found["status"])
+    found, first = (found, math.nan) if zero == "load" else from_first(found)
+    if "error" in found:
+        errors = [any(word in text.lower() for word in _TIMED_OUT) for text in found["error"].tolist()]
+        found["censored"] = np.array(errors, bool) & (found["status"] == 0)
+    origin = iso(first) if zero == "date" else ""
+    record = Record(kind, str(path), by_start(requests_of(**found)), origin=origin)
+    return malformed.finish(record, used, "" if zero == "load" else "no request in it")
+
+
+def lists_requests(
+    kind: str,
+    source: Source,
+    columns: Mapping[str, type] = TIMES,
+    *,
+    zero: Zero = "date",
+    note: str = "",
+    grain_s: float = 0.0,
+) -> Callable[[Callable[[Any], Any]], Callable[..., Record]]:
+    """A reader of files, made of a function that makes the columns' values of a row; see `read_requests`."""
+
+    def reader(values_of: Callable[[Any], Any]) -> Callable[..., Record]:
+        @functools.wraps(values_of)
+        def read(path: Path, skip_bad: bool = False) -> Record:
+            record = read_requests(kind, path, skip_bad, source, columns, values_of, zero=zero)
+            record.grain_s = grain_s
+            record.notes += [note] if note else []
+            return record
+
+        return read
+
+    return reader
+
+
 def by_start(columns: Columns) -> Columns:
     """Rows in the order of ``start_s``; those without one last, in the order of the file."""
     order = np.argsort(columns["start_s"], kind="stable")
@@ -162,10 +235,9 @@ def by_start(columns: Columns) -> Columns:
 
 
 def from_first(columns: Columns) -> tuple[Columns, float]:
-    """Starts counted from the earliest, and that earliest one (0 where no row has one)."""
+    """Starts counted from the earliest, and that earliest one (NaN where no row has one)."""
     start = columns["start_s"]
-    known = start[~np.isnan(start)]
-    first = float(known.min()) if len(known) else 0.0
+    first = float(np.fmin.reduce(start, initial=math.nan))
     return {**columns, "start_s": start - first}, first
 
 
@@ -234,6 +306,32 @@ def iso(seconds: float) -> str:
         return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
     except (ValueError, OverflowError, OSError):
         return ""
+
+
+def object_in(value: Mapping[str, Any], key: str, default: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The JSON object under a key, or ``default`` where there is none.
+
+    Raises:
+        MalformedError: It is something else.
+    """
+    found = value.get(key)
+    if found is None and default is not None:
+        return default
+    if not isinstance(found, dict):
+        raise MalformedError(key, f"must be an object (it is {shown(found)})")
+    return found
+
+
+def objects_in(value: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """The JSON objects in the list under a key; none where there is no list.
+
+    Raises:
+        MalformedError: It is something else.
+    """
+    found = value.get(key) or []
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise MalformedError(key, f"must be a list of objects (it is {shown(found)})")
+    return found
 
 
 def shown(value: Any) -> str:

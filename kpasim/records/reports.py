@@ -3,157 +3,101 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 _HEY = "run hey -o csv, or hey without -o for a report that kpasim reads"
+_LOCUST = "locust --json holds the distribution"
+_PODS = "kubectl get pods -o json"
 
-_SERIES = re.compile(r'# TYPE \w+ [a-z]+\n|\{__name__="|\{\s*"status":\s*"success",\s*"data":\s*\{')
-"""How OpenMetrics, a dump of promtool and an answer of Prometheus' API begin."""
 
-REPORTS: tuple[tuple[Callable[[str], bool], str], ...] = (
-    (
-        lambda text: bool(_SERIES.match(text)),
+def _report(tool: str, way_on: str = _HEY) -> str:
+    return f"is a report of {tool}, which holds no single requests ({way_on})"
+
+
+_REPORTS = {
+    # OpenMetrics, a dump of promtool, an answer of Prometheus' API
+    r'\A(# TYPE \w+ [a-z]+\n|\{__name__="|\{\s*"status":\s*"success",\s*"data":\s*\{)': (
         "holds series of Prometheus and no single requests (kpasim observe FILE reads those of Knative; write a rate "
-        "over time as a workload of kind: steps, with phases: [{rate: 0.5, duration: 60s}, ...])",
+        "over time as a workload of kind: steps, with phases: [{rate: 0.5, duration: 60s}, ...])"
     ),
+    r"(?m)^Summary:\n[ \t]+Success rate:": _report("oha", "oha --output-format csv does"),
+    r"(?m)^Summary:\n([ \t]+Name:.*\n)?[ \t]+Count:\s+\d": _report("ghz", "ghz -O json does"),
+    r"(?m)^Running .+ test @ ": f"is a report of wrk, which holds four percentiles and no single requests ({_HEY})",
+    r"This is ApacheBench|Concurrency Level:": _report("ApacheBench", "ab -g FILE does"),
+    r"\APercentage served,": "holds the percentiles of ApacheBench and no single requests (ab -g FILE does)",
+    r"\ARequests      \[total, rate": _report("vegeta", "vegeta encode --to csv does"),
+    r"(?s)\A.{0,40}?\x06Result\x01": "holds vegeta's results in its own encoding (vegeta encode --to csv FILE)",
+    r"(?m)^Aggregated Function Time : count": (
+        "is a report of Fortio, whose JSON holds the distribution (fortio load -json FILE)"
+    ),
+    r"\ABombarding \S+ ": _report("bombardier"),
+    r"\ABenchmarking \S+ .*\bconnection": _report("plow"),
+    r"\A\d{16}\t\d{3}\t\d+\n": (
+        "is a log of h2load: give it a header (printf 'start\\tstatus\\tduration\\n') and --column unit=us"
+    ),
+    r"(?s)\ARUN\t.*?\nREQUEST\t": f"is a log of Gatling, which kpasim does not read ({_HEY})",
+    r"\A\s*Value\s+Percentile\s+TotalCount": f"holds percentiles of HdrHistogram and no single requests ({_HEY})",
+    r"\A(Method,Name,Error,Occurrences|Count,Message,Traceback,Nodes)": (
+        f"holds Locust's errors and no requests ({_LOCUST})"
+    ),
+    r"\ATimestamp,User Count,": f"is Locust's history: one row a second and no single requests ({_LOCUST})",
+    r"\AType,Name,Request Count,": f"holds Locust's statistics and no single requests ({_LOCUST})",
+    r"(?s)\A.{0,1000}?<testResults": (
+        "is JMeter's XML (run jmeter -Jjmeter.save.saveservice.output_format=csv for a file that kpasim reads)"
+    ),
+    r"\ALabel,# Samples,": (
+        "is an aggregate report of JMeter, which holds no single requests (the file of jmeter -l does)"
+    ),
+    r"\A\d{13},\d+,.*,(true|false),": (
+        "is JMeter's CSV without its header (run jmeter -Jjmeter.save.saveservice.print_field_names=true)"
+    ),
+    r"(?m)^[ \t]*http_req_duration\.*:\s+avg=": _report("k6", "k6 run --out json=FILE does"),
+    r"(?s)\A\W*Transactions\W+\d.*?vailability": _report("siege"),
+    r"(?m)^(NAMESPACE\s+)?NAME\s+READY\s+STATUS\s+RESTARTS\s+AGE": (
+        f"is a table of kubectl, without the moments of the starts ({_PODS}, or with -w --output-watch-events -o json)"
+    ),
+    r"\A(NAMESPACE\s+)?LAST SEEN\s+TYPE\s+REASON": (
+        f"is a table of Kubernetes' events ({_PODS} has the moments of the starts)"
+    ),
+    r"\AName:\s+\S+\s*\nNamespace:\s": f"is what kubectl describe prints ({_PODS})",
+    r"(?m)^kind: *(Pod|List|PodList)\b": f"holds pods as YAML ({_PODS})",
+}
+"""Why a file is refused, by what tells its kind; no form takes long for any text."""
+
+
+_REPORTS_IN_JSON: tuple[tuple[set[str], str], ...] = (
+    ({"latencies", "requests", "success"}, _report("vegeta", "vegeta encode --to json does")),
     (
-        lambda text: "Success rate:" in text and "Summary:" in text,
-        "is a report of oha, which holds no single requests (oha --output-format csv does)",
+        {"metrics.http_req_duration"},
+        "is a summary of k6, which holds no single requests (k6 run --out json=FILE does)",
     ),
+    ({"connections", "latency", "2xx"}, _report("autocannon")),
+    ({"spec.numberOfConnections", "result"}, _report("bombardier")),
+    ({"transactions", "availability", "response_time"}, _report("siege")),
+    ({"Total.pct1ResTime"}, "holds JMeter's statistics and no single requests (the file of jmeter -l does)"),
     (
-        lambda text: bool(re.search(r"^\s*Count:\s+\d+", text, re.M)) and "Summary:" in text,
-        "is a report of ghz, which holds no single requests (ghz -O json does)",
+        {"num_prompts", "completed", "duration"},
+        f"is a report of vLLM's benchmark, which holds no duration of a request ({_HEY})",
     ),
-    (
-        lambda text: bool(re.search(r"^Running .+ test @ ", text, re.M)),
-        f"is a report of wrk, which holds four percentiles and no single requests ({_HEY})",
-    ),
-    (
-        lambda text: "This is ApacheBench" in text or "Concurrency Level:" in text,
-        "is a report of ApacheBench, which holds no single requests (ab -g FILE does)",
-    ),
-    (
-        lambda text: text.startswith("Percentage served,"),
-        "holds the percentiles of ApacheBench and no single requests (ab -g FILE does)",
-    ),
-    (
-        lambda text: text.lstrip().startswith("Requests      [total, rate"),
-        "is a report of vegeta, which holds no single requests (vegeta encode --to csv does)",
-    ),
-    (
-        lambda text: "\x06Result\x01" in text[:40],
-        "holds vegeta's results in its own encoding (vegeta encode --to csv FILE)",
-    ),
-    (
-        lambda text: bool(re.search(r"^Aggregated Function Time : count", text, re.M)),
-        "is a report of Fortio, whose JSON holds the distribution (fortio load -json FILE)",
-    ),
-    (
-        lambda text: bool(re.match(r"Bombarding \S+ ", text)),
-        f"is a report of bombardier, which holds no single requests ({_HEY})",
-    ),
-    (
-        lambda text: bool(re.match(r"Benchmarking \S+ .*\bconnection", text)),
-        f"is a report of plow, which holds no single requests ({_HEY})",
-    ),
-    (
-        lambda text: bool(re.match(r"\d{16}\t\d{3}\t\d+\n", text)),
-        "is a log of h2load: give it a header (printf 'start\\tstatus\\tduration\\n') and --column unit=us",
-    ),
-    (
-        lambda text: text.startswith("RUN\t") and "\nREQUEST\t" in text,
-        f"is a log of Gatling, which kpasim does not read ({_HEY})",
-    ),
-    (
-        lambda text: bool(re.match(r"\s*Value\s+Percentile\s+TotalCount", text)),
-        f"holds percentiles of HdrHistogram and no single requests ({_HEY})",
-    ),
-    (
-        lambda text: text.startswith(("Method,Name,Error,Occurrences", "Count,Message,Traceback,Nodes")),
-        "holds Locust's errors and no requests (locust --json holds the distribution)",
-    ),
-    (
-        lambda text: text.startswith("Timestamp,User Count,"),
-        "is Locust's history: one row a second and no single requests (locust --json holds the distribution)",
-    ),
-    (
-        lambda text: text.startswith("Type,Name,Request Count,"),
-        "holds Locust's statistics and no single requests (locust --json holds the distribution)",
-    ),
-    (
-        lambda text: "<testResults" in text[:1000],
-        "is JMeter's XML (run jmeter -Jjmeter.save.saveservice.output_format=csv for a file that kpasim reads)",
-    ),
-    (
-        lambda text: text.startswith("Label,# Samples,"),
-        "is an aggregate report of JMeter, which holds no single requests (the file of jmeter -l does)",
-    ),
-    (
-        lambda text: bool(re.match(r"\d{13},\d+,[^\n]*,(true|false),", text)),
-        "is JMeter's CSV without its header (run jmeter -Jjmeter.save.saveservice.print_field_names=true)",
-    ),
-    (
-        lambda text: bool(re.search(r"^\s*http_req_duration\.*:\s+avg=", text, re.M)),
-        "is a report of k6, which holds no single requests (k6 run --out json=FILE does)",
-    ),
-    (
-        lambda text: bool(re.search(r"^\W*Transactions\W+\d+", text)) and "vailability" in text,
-        f"is a report of siege, which holds no single requests ({_HEY})",
-    ),
-    (
-        lambda text: bool(re.search(r"^(NAMESPACE\s+)?NAME\s+READY\s+STATUS\s+RESTARTS\s+AGE", text, re.M)),
-        "is a table of kubectl, without the moments of the starts "
-        "(kubectl get pods -o json, or with -w --output-watch-events -o json)",
-    ),
-    (
-        lambda text: bool(re.match(r"(NAMESPACE\s+)?LAST SEEN\s+TYPE\s+REASON", text)),
-        "is a table of Kubernetes' events (kubectl get pods -o json has the moments of the starts)",
-    ),
-    (
-        lambda text: bool(re.match(r"Name:\s+\S+\s*\nNamespace:\s", text)),
-        "is what kubectl describe prints (kubectl get pods -o json)",
-    ),
-    (
-        lambda text: bool(re.search(r"^kind: *(Pod|List|PodList)\b", text, re.M)),
-        "holds pods as YAML (kubectl get pods -o json)",
-    ),
+    ({"experiments"}, f"holds the profile of GenAI-Perf, which kpasim does not read ({_HEY})"),
+    ({"aggregate", "intermediate"}, _report("Artillery")),
+    ({"summary", "responseTimeHistogram"}, _report("oha", "oha --output-format csv does")),
 )
-"""What a text is told from, and what its refusal says."""
+"""The same for JSON, by the keys of the object and of those in it."""
 
 
 def refusal_of_text(start: str) -> str | None:
     """Why a text of a known kind cannot be read, and what would do; ``None`` where its kind is not known."""
-    return next((message for known, message in REPORTS if known(start)), None)
+    return next((refusal for form, refusal in _REPORTS.items() if re.search(form, start)), None)
 
 
 def refusal_of_json(value: Any) -> str | None:
     """The same for the first object of a JSON file."""
     if not isinstance(value, dict):
         return None
-    keys = set(value)
     items = value.get("items")
     first = items[0] if isinstance(items, list) and items and isinstance(items[0], dict) else value
     if "Event" in {value.get("kind"), first.get("kind")} or value.get("kind") == "EventList":
-        return "holds events of Kubernetes (kubectl get pods -o json has the moments of the starts)"
-    if {"latencies", "requests", "success"} <= keys:
-        return "is a report of vegeta, which holds no single requests (vegeta encode --to json does)"
-    if "metrics" in keys and isinstance(value["metrics"], dict) and "http_req_duration" in value["metrics"]:
-        return "is a summary of k6, which holds no single requests (k6 run --out json=FILE does)"
-    if {"connections", "latency", "2xx"} <= keys:
-        return f"is a report of autocannon, which holds no single requests ({_HEY})"
-    if {"spec", "result"} <= keys and isinstance(value["spec"], dict) and "numberOfConnections" in value["spec"]:
-        return f"is a report of bombardier, which holds no single requests ({_HEY})"
-    if {"transactions", "availability", "response_time"} <= keys:
-        return f"is a report of siege, which holds no single requests ({_HEY})"
-    if isinstance(value.get("Total"), dict) and "pct1ResTime" in value["Total"]:
-        return "holds JMeter's statistics and no single requests (the file of jmeter -l does)"
-    if {"num_prompts", "completed", "duration"} <= keys:
-        return f"is a report of vLLM's benchmark, which holds no duration of a request ({_HEY})"
-    if "experiments" in keys and isinstance(value["experiments"], list):
-        return f"holds the profile of GenAI-Perf, which kpasim does not read ({_HEY})"
-    if {"aggregate", "intermediate"} <= keys:
-        return f"is a report of Artillery, which holds no single requests ({_HEY})"
-    if {"summary", "responseTimeHistogram"} <= keys:
-        return "is a report of oha, which holds no single requests (oha --output-format csv does)"
-    return None
+        return f"holds events of Kubernetes ({_PODS} has the moments of the starts)"
+    keys = {*value, *(f"{key}.{name}" for key, part in value.items() if isinstance(part, dict) for name in part)}
+    return next((refusal for known, refusal in _REPORTS_IN_JSON if known <= keys), None)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kpasim.errors import Problem, RecordError
 from kpasim.records.record import (
+    TIMES,
     Malformed,
     MalformedError,
     Record,
-    Rows,
     by_start,
+    collect,
     from_first,
     iso,
     moment,
@@ -84,30 +87,29 @@ def read_csv(path: Path, skip_bad: bool = False, columns: Mapping[str, str] | No
     Raises:
         RecordError: A column is missing or lines are malformed.
     """
-    malformed = Malformed(path, skip_bad)
-    table = rows(path, malformed)
-    _, header = next(table, (1, []))
+    _, header = next(rows(path, Malformed(path, True)), (1, []))
     places = _chosen(path, header, columns or {})
     extra = [role for role in ("class", "instance_type", "pod") if role in places]
-    found = Rows(start_s=float, duration_s=float, status=int, censored=bool, **dict.fromkeys(extra, str))
     dated = False
-    for line, row in table:
-        with malformed.at(line):
-            if len(row) != len(header):
-                raise MalformedError("", f"{len(row)} values where the header names {len(header)} columns")
-            cells = {role: (header[place], row[place], unit) for role, (place, unit) in places.items()}
-            start, is_date = _start(*cells["start"]) if "start" in cells else (np.nan, False)
-            dated = dated or is_date
-            duration = np.nan
-            if cells.get("duration", ("", "", None))[1]:
-                name, text, unit = cells["duration"]
-                duration = _duration_s(text, name, unit)
-            status = 200
-            if "status" in cells:
-                status = _status(cells["status"][1] or "0", cells["status"][0])
-            censored = _truth(*cells["censored"][:2]) if "censored" in cells else status == 0
-            found.add(start, duration, status, censored, *(cells[role][1] for role in extra))
-    result, origin = found.columns(), ""
+
+    def values_of(row: list[str]) -> Any:
+        nonlocal dated
+        if len(row) != len(header):
+            raise MalformedError("", f"{len(row)} values where the header names {len(header)} columns")
+        cells = {role: (header[place], row[place], unit) for role, (place, unit) in places.items()}
+        start, is_date = _start(*cells["start"]) if "start" in cells else (np.nan, False)
+        dated = dated or is_date
+        duration = np.nan
+        if cells.get("duration", ("", "", None))[1]:
+            name, text, unit = cells["duration"]
+            duration = _duration_s(text, name, unit)
+        status = _status(cells["status"][1] or "0", cells["status"][0]) if "status" in cells else 200
+        censored = _truth(*cells["censored"][:2]) if "censored" in cells else status == 0
+        return start, duration, status, censored, *(cells[role][1] for role in extra)
+
+    kinds: dict[str, type] = {**TIMES, "censored": bool, **dict.fromkeys(extra, str)}
+    result, malformed = collect(path, skip_bad, lambda *file: islice(rows(*file), 1, None), kinds, values_of)
+    origin = ""
     if dated:
         result, first = from_first(result)
         origin = iso(first)
@@ -125,9 +127,7 @@ def read_csv(path: Path, skip_bad: bool = False, columns: Mapping[str, str] | No
             f"Warning: durations of {median_s / 60:.3g} min (median): is column {name} really in seconds? "
             f"{hint[0].upper()}{hint[1:]}"
         )
-    if len(found) == 0:
-        malformed.add(None, Problem("", "no row below the header"))
-    return malformed.finish(record, len(found))
+    return malformed.finish(record, len(result["status"]), "no row below the header")
 
 
 def _read_as(header: list[str], role: str, column: tuple[int, float | None]) -> str:

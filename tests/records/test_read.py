@@ -153,6 +153,8 @@ def test_a_malformed_line_is_named_or_skipped(file, kind):
         (b"{" * 50_000, "JSON of no kind that is known"),
         (b"a,b,c\n1,2,3\n", "no kind of file that is known"),
         (b"start_s\n", "no row below the header"),
+        (b"hello\n" + b"\n" * 65_000, "no kind of file that is known"),  # no form is looked for line by line to the end
+        (b'{"DurationHistogram": {"Data": []}, "RetCodes": [1]}', "RetCodes: must be an object (it is list)"),
         (gzip.compress(VALID["csv"], mtime=0)[:40], "cannot be read: Compressed file ended"),
         (b"\x1f\x8b" + b"junk" * 20, "cannot be read"),
         (b"\xfd7zXZ\x00" + b"junk" * 20, "cannot be read"),
