@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import logging
 import os
 import socket
@@ -16,8 +18,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
-from kpasim.server import catalogue, page, pictures
+from kpasim.server import catalogue, page, pictures, samplers
 from kpasim.server.admission import RefusedError
 from kpasim.server.http import CLIENT_LEFT, error, error_responses, parsed
 from kpasim.server.schema import (
@@ -29,7 +32,7 @@ from kpasim.server.schema import (
     problems,
     request_schema,
 )
-from kpasim.server.service import Service, info_text
+from kpasim.server.service import Service
 
 log = logging.getLogger("kpasim.server")
 
@@ -132,17 +135,25 @@ class Door:
 def _errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(_request: Request, err: HTTPException) -> JSONResponse:
-        return error(err.status_code, "HTTPException", err.detail, "", **(err.headers or {}))
+        return error(err.status_code, "HTTPException", err.detail, headers=err.headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, err: RequestValidationError) -> JSONResponse:
         # No context: it may hold what the client sent, or what JSON cannot.
         detail = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in err.errors()]
-        return error(422, "RequestValidationError", detail, "")
+        return error(422, "RequestValidationError", detail)
 
     @app.exception_handler(RefusedError)
     async def refused(_request: Request, err: RefusedError) -> JSONResponse:
-        return error(503, "Unavailable", str(err), str(err), Retry_After="1")
+        return error(503, "Unavailable", str(err), str(err), {"Retry-After": "1"})
+
+    @app.exception_handler(pictures.PictureError)
+    async def unusable(_request: Request, err: pictures.PictureError) -> JSONResponse:
+        return error(422, "HTTPException", str(err))
+
+    @app.exception_handler(ClientDisconnect)
+    async def left(_request: Request, _err: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_LEFT)
 
 
 def _front_page(app: FastAPI, service: Service) -> None:
@@ -183,21 +194,16 @@ def _generation(app: FastAPI, service: Service) -> None:
     async def generate(kind: type[TextToImage], request: Request) -> Response:
         arrived_unix_s = time.time()
         body = await parsed(kind, request)
-        if body is None:
-            return Response(status_code=CLIENT_LEFT)
-        wrong = problems(body, limits)
-        if wrong:
-            detail = "; ".join(f"{name}: {what}" for name, what in wrong)
-            return error(422, "HTTPException", detail, "")
-        found = service.model_schedule(body)
+        if wrong := problems(body, limits):
+            raise HTTPException(422, "; ".join(f"{name}: {what}" for name, what in wrong))
+        found = samplers.find(body.sampler_name or body.sampler_index, body.scheduler)
         if found is None:
-            return error(404, "HTTPException", "Sampler not found", "")
+            raise HTTPException(404, "Sampler not found")
         picture = None
         if isinstance(body, ImageToImage):
-            try:
-                picture = await asyncio.to_thread(pictures.first_picture, body, limits)
-            except pictures.PictureError as err:
-                return error(404 if not body.init_images else 422, "HTTPException", str(err), "")
+            if not body.init_images:
+                raise HTTPException(404, "Init image not found")
+            picture = await asyncio.to_thread(pictures.first_picture, body, limits)
         gone = asyncio.ensure_future(_client_leaves(request))
         try:
             made = await service.make(body, *found, gone, picture)
@@ -207,7 +213,7 @@ def _generation(app: FastAPI, service: Service) -> None:
             # The frames only: the message might repeat the prompt.
             name = type(err).__name__
             log.error("%s failed: %s\n%s", request.url.path, name, "".join(traceback.format_tb(err.__traceback__)))
-            return error(500, name, "generation failed; the server's log says where", "")
+            return error(500, name, "generation failed; the server's log says where")
         finally:
             gone.cancel()
             with suppress(asyncio.CancelledError):
@@ -216,13 +222,13 @@ def _generation(app: FastAPI, service: Service) -> None:
         size = f"{body.images} of {body.width}x{body.height}, {body.steps} steps"
         log.info("%s %s: %s%s", request.url.path[-7:], size, times, ", client left" if made.left else "")
         if made.left:
-            return Response(status_code=CLIENT_LEFT)
+            raise ClientDisconnect
         # The client has the pictures that it sent.
         left_out = {"init_images", "mask"} if isinstance(body, ImageToImage) else set()
         answer = {
-            "images": made.base64_images() if body.send_images else [],
+            "images": [base64.b64encode(image).decode("ascii") for image in made.images] if body.send_images else [],
             "parameters": body.model_dump(mode="json", exclude=left_out),
-            "info": info_text(made),
+            "info": json.dumps(made.info),
         }
         return JSONResponse(answer, headers=_provenance(arrived_unix_s, made.queue_s, made.service_s))
 
@@ -250,18 +256,12 @@ def _generation(app: FastAPI, service: Service) -> None:
         responses=error_responses(404, 408, 413, 422),
         openapi_extra={"requestBody": {"content": {"application/json": {"schema": PngInfo.model_json_schema()}}}},
     )
-    async def png_info(request: Request) -> Response:
+    async def png_info(request: Request) -> JSONResponse:
         """The parameters that a picture of AUTOMATIC1111, or of this server, carries."""
         body = await parsed(PngInfo, request)
-        if body is None:
-            return Response(status_code=CLIENT_LEFT)
         if not body.image.strip():
-            return error(404, "HTTPException", "Image not found", "")
-        try:
-            image = await asyncio.to_thread(pictures.decode, body.image, limits)
-        except pictures.PictureError as err:
-            return error(422, "HTTPException", str(err), "")
-        text = pictures.parameters_of(image)
+            raise HTTPException(404, "Image not found")
+        text = pictures.parameters_of(await asyncio.to_thread(pictures.decode, body.image, limits))
         items = {"parameters": text} if text else {}
         return JSONResponse({"info": text, "items": items, "parameters": {}})
 

@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse
 from pydantic import RootModel
+from starlette.exceptions import HTTPException
 
 from kpasim.server import samplers
-from kpasim.server.http import CLIENT_LEFT, error, error_responses, parsed
+from kpasim.server.http import error_responses, parsed
 from kpasim.server.service import Service
 
 
@@ -42,22 +43,19 @@ def offer(app: FastAPI, service: Service) -> None:
         responses=error_responses(408, 413, 422),
         openapi_extra={"requestBody": {"content": {"application/json": {"schema": schema}}}},
     )
-    async def set_options(request: Request) -> Response:
+    async def set_options(request: Request) -> JSONResponse:
         """Accept options that change nothing; this server has one model and fixed settings."""
-        body = await parsed(Options, request)
-        if body is None:
-            return Response(status_code=CLIENT_LEFT)
-        for key, value in body.root.items():
+        for key, value in (await parsed(Options, request)).root.items():
             if key == "sd_model_checkpoint" and value != name:
-                return error(422, "HTTPException", f"{key}: this server has one model, {name}", "")
+                raise HTTPException(422, f"{key}: this server has one model, {name}")
             if key in settings and value != settings[key]:
-                return error(422, "HTTPException", f"{key}: cannot be changed; it is {settings[key]!r}", "")
+                raise HTTPException(422, f"{key}: cannot be changed; it is {settings[key]!r}")
         return JSONResponse({})
 
     @app.post("/sdapi/v1/unload-checkpoint", responses=error_responses(422), status_code=422)
-    async def unload() -> JSONResponse:
+    async def unload() -> None:
         """Refused: the server keeps its one model loaded."""
-        return error(422, "HTTPException", "this server has one model and keeps it loaded", "")
+        raise HTTPException(422, "this server has one model and keeps it loaded")
 
     for path in ("refresh-checkpoints", "refresh-vae", "refresh-loras", "refresh-embeddings", "reload-checkpoint"):
         app.add_api_route(f"/sdapi/v1/{path}", _constant({}), methods=["POST"], name=path)
@@ -84,21 +82,12 @@ def offer(app: FastAPI, service: Service) -> None:
     async def memory() -> dict[str, Any]:
         return {"ram": _ram(), "cuda": _cuda() if service.ready else {"error": "unavailable"}}
 
-    for path, empty in (
-        ("scripts", {"txt2img": [], "img2img": []}),
-        ("embeddings", {"loaded": {}, "skipped": {}}),
-        ("cmd-flags", {}),
-        ("script-info", []),
-        ("sd-vae", []),
-        ("upscalers", []),
-        ("latent-upscale-modes", []),
-        ("loras", []),
-        ("hypernetworks", []),
-        ("face-restorers", []),
-        ("realesrgan-models", []),
-        ("prompt-styles", []),
-        ("extensions", []),
-    ):
+    lists = (
+        "script-info", "sd-vae", "upscalers", "latent-upscale-modes", "loras", "hypernetworks", "face-restorers",
+        "realesrgan-models", "prompt-styles", "extensions",
+    )  # fmt: skip
+    mappings = {"scripts": {"txt2img": [], "img2img": []}, "embeddings": {"loaded": {}, "skipped": {}}, "cmd-flags": {}}
+    for path, empty in {**mappings, **{name: [] for name in lists}}.items():
         app.add_api_route(f"/sdapi/v1/{path}", _constant(empty), methods=["GET"])
 
 

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypedDict, Unpack
+from dataclasses import fields
+from typing import Any
 
 import click
 
 from kpasim.server.settings import Limits, Settings
-
-
-class Given(TypedDict):
-    """Options that are fields of `Settings`."""
-
-    model: str | None
-    random_weights: str | None
-    device: str
-    precision: str
-    threads: int
-    concurrency: int
-    queue: int
-    safety_checker: bool
 
 
 @click.command(
@@ -48,17 +36,7 @@ class Given(TypedDict):
 @click.option("--max-images", default=Limits.max_images, type=click.IntRange(1), help="Most images of one request.")
 @click.option("--max-prompt", default=Limits.max_prompt, type=click.IntRange(0), help="Longest prompt [characters].")
 @click.option("--max-body", default=Limits.max_body, type=click.IntRange(1), help="Largest request body [bytes].")
-def command(
-    *,
-    host: str,
-    port: int,
-    max_side: int,
-    max_steps: int,
-    max_images: int,
-    max_prompt: int,
-    max_body: int,
-    **given: Unpack[Given],
-) -> None:
+def command(*, host: str, port: int, **given: Any) -> None:
     """Serve text-to-image over AUTOMATIC1111's HTTP interface.
 
     The port opens at once; /readyz returns 200 when the model is loaded and warmed up. On SIGTERM the admitted
@@ -68,5 +46,5 @@ def command(
         raise click.UsageError("give either --model or --random-weights")
     from kpasim.server.process import serve
 
-    limits = Limits(max_side, max_steps, max_images, max_prompt, max_body)
+    limits = Limits(**{field.name: given.pop(field.name) for field in fields(Limits) if field.name in given})
     serve(Settings(**given, limits=limits), host, port)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
-from starlette.requests import ClientDisconnect
 
 from kpasim.server.schema import ErrorResponse
 
@@ -32,14 +32,15 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorResponse, "description": _ABOUT[status]} for status in statuses}
 
 
-def error(status: int, kind: str, detail: Any, errors: str, **headers: str) -> JSONResponse:
+def error(
+    status: int, kind: str, detail: Any, errors: str = "", headers: Mapping[str, str] | None = None
+) -> JSONResponse:
     """An error as AUTOMATIC1111 writes it."""
-    body = {"error": kind, "detail": detail, "body": "", "errors": errors}
-    return JSONResponse(body, status, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    return JSONResponse({"error": kind, "detail": detail, "body": "", "errors": errors}, status, headers=headers)
 
 
-async def parsed(kind: type[Body], request: Request) -> Body | None:
-    """The body of a request, ``None`` where its client has left.
+async def parsed(kind: type[Body], request: Request) -> Body:
+    """The body of a request.
 
     It is parsed by pydantic and not by FastAPI: Python's json lets through half a surrogate pair, which no tokenizer
     takes, and a depth that ends in RecursionError; and hey says text/html unless told otherwise.
@@ -48,5 +49,3 @@ async def parsed(kind: type[Body], request: Request) -> Body | None:
         return kind.model_validate_json(await request.body())
     except ValidationError as err:
         raise RequestValidationError(err.errors(include_url=False, include_input=False)) from None
-    except ClientDisconnect:
-        return None

@@ -36,8 +36,6 @@ class Job:
     """One request on its way through the pipeline.
 
     Attributes:
-        sampler: The sampler it names.
-        schedule: The noise schedule it names.
         seeds: Seed of each image.
         model_name: What the images' text calls the model.
         picture: What an img2img request begins with, in the size asked for; ``None`` for txt2img.

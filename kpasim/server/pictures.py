@@ -41,15 +41,9 @@ def decode(text: str, limits: Limits) -> Any:
 
 
 def first_picture(request: ImageToImage, limits: Limits) -> Any:
-    """The picture of an img2img request in the size that it asks for, as RGB.
-
-    Raises:
-        PictureError: It holds none, or one that cannot be used.
-    """
+    """The picture of an img2img request in the size that it asks for, as RGB; see `decode` for errors."""
     from PIL import ImageOps
 
-    if not request.init_images:
-        raise PictureError("Init image not found")
     image = decode(request.init_images[0], limits).convert("RGB")
     return ImageOps.fit(image, request.size) if request.resize_mode == 1 else image.resize(request.size)
 

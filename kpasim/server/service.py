@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import logging
 import random
 import threading
@@ -45,17 +43,11 @@ class Made:
     service_s: float
     left: bool = False
 
-    def base64_images(self) -> list[str]:
-        """The images as the response carries them."""
-        return [base64.b64encode(image).decode("ascii") for image in self.images]
-
 
 class Service:
     """One process's model, queue and counters.
 
     Attributes:
-        settings: What the operator chose.
-        admission: Who runs and who waits.
         stages_s: Stages of the process's start and their durations [s].
         ready: Whether the model is loaded and warmed up.
         failure: Why it could not be loaded, if so.
@@ -122,10 +114,6 @@ class Service:
         """Refuse new requests and call `when_idle` when those admitted are done."""
         log.info("leaving: %d running, %d waiting", self.admission.running, self.admission.waiting)
         self.admission.close(when_idle)
-
-    def model_schedule(self, request: TextToImage) -> tuple[samplers.Sampler, samplers.Schedule] | None:
-        """The sampler and schedule that a request names, ``None`` where the sampler is unknown."""
-        return samplers.find(request.sampler_name or request.sampler_index, request.scheduler)
 
     async def make(
         self,
@@ -269,8 +257,3 @@ class Service:
             "clip_skip": 1,
             "is_using_inpainting_conditioning": False,
         }
-
-
-def info_text(made: Made) -> str:
-    """`Made.info` as the response carries it: JSON inside a string."""
-    return json.dumps(made.info)
