@@ -35,19 +35,10 @@ def assemble(
     queries: Sequence[Query] = (),
     notes: Sequence[str] = (),
 ) -> Observation:
-    """The observation of one service.
+    """The observation of one Knative service, of series of it and of others in either generation of names.
 
-    Args:
-        served: Series of this service and of others, in either generation of names.
-        service: Name of the Knative service.
-        namespace: Its namespace.
-        window_s: From and to [s since 1970]; what the series cover if ``None``.
-        step_s: See `Observation`.
-        histogram_step_s: See `Observation`.
-        time_zone: See `Observation`.
-        source: See `Observation`.
-        queries: See `Observation`.
-        notes: What is known already, beside what is found here.
+    ``window_s`` is from and to [s since 1970], what the series cover if ``None``; ``notes`` are known already, beside
+    those found here. The rest is as `Observation` has it.
 
     Raises:
         RunError: No series speaks of the service; the message names the services that are there.

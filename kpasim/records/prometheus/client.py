@@ -79,13 +79,9 @@ def token_from(path: str | Path | None) -> str | None:
 
 
 class Client:
-    """Questions to one server.
+    """Questions to one server, of which ``url`` is the part before ``/api/v1`` and ``token`` the bearer token.
 
-    Args:
-        url: Its base URL, the part before ``/api/v1``.
-        token: Bearer token.
-        insecure: Do not verify the server's certificate.
-        note: Takes what a user should know while waiting.
+    With ``insecure`` its certificate is not verified; ``note`` takes what a user should know while waiting.
 
     Attributes:
         warnings: What the server said beside its answers, in order.
@@ -120,15 +116,10 @@ class Client:
     def matrix(
         self, query: str, begin_s: float, end_s: float, *, step_s: float, interval_s: float, series: int = 1
     ) -> Iterator[Served]:
-        """Series between two times, in parts that the server can answer.
+        """Series between two times [s since 1970], in parts that the server can answer.
 
-        Args:
-            query: A selector without a range, or with a step any expression.
-            begin_s: From [s since 1970].
-            end_s: To.
-            step_s: Step of ``query_range``; 0 asks for the samples themselves.
-            interval_s: Shortest distance of samples, by which the range is split where ``step_s`` is 0.
-            series: Series that there are.
+        ``query`` is a selector without a range, or with a step any expression. A ``step_s`` of 0 asks for the samples
+        themselves, whose shortest distance is ``interval_s``; there are so many ``series``.
         """
         points = max(1, min(MAX_POINTS, MAX_SAMPLES // max(series, 1)))
         length = points * (step_s or interval_s or 1.0)

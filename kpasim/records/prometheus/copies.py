@@ -185,8 +185,7 @@ def _earlier(counter: Series, interval_s: float, twice_s: tuple[float, float] = 
     samples before. A process that began again counts from 0 at the usual distance. Where no process began again, a fall
     within the times that a clock showed twice (``twice_s``) is enough.
     """
-    known = ~np.isnan(counter.values)
-    times, values = counter.times_s[known], counter.values[known]
+    times, values = counter.known.times_s, counter.known.values
     earlier = np.zeros(len(times), dtype=np.bool_)
     soon = np.diff(times) < interval_s * (0.5 + IN_STEP)
     for place in (np.flatnonzero(np.diff(values) < 0) + 1).tolist():

@@ -21,10 +21,7 @@ class Written:
     """A series to write.
 
     Attributes:
-        name: Its metric's name.
-        labels: Its labels.
         times_s: Times of its samples [s since 1970], written to the millisecond.
-        values: Values.
         kind: Type of the metric family.
         help: What it means; written where it is not empty.
     """

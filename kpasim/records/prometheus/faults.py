@@ -21,11 +21,7 @@ def find_gaps(
 ) -> tuple[Gap, ...]:
     """Stretches without samples, of everything and of each target, also before a running process was scraped at all.
 
-    Args:
-        series: Series at the finest step.
-        targets: Successful scrapes of each target [s since 1970].
-        interval_s: Scrape interval of each role [s].
-        started_s: When the process of each target began, where known [s since 1970].
+    ``series`` are at the finest step, ``targets`` the successful scrapes of each, ``started_s`` when its process began.
     """
     longest: dict[Target, NDArray[np.float64]] = {}
     for one in series:
@@ -60,9 +56,8 @@ def find_resets(series: Sequence[Series]) -> tuple[Reset, ...]:
     found: dict[tuple[Target, float, float], int] = defaultdict(int)
     for one in series:
         if one.kind == "counter":
-            known = ~np.isnan(one.values)
-            times, values = one.times_s[known], one.values[known]
-            for i in np.flatnonzero(np.diff(values) < 0):
+            times = one.known.times_s
+            for i in np.flatnonzero(np.diff(one.known.values) < 0):
                 found[(target_of(one), float(times[i]), float(times[i + 1]))] += 1
     return tuple(
         Reset(before, after, role, instance, pod, count)
@@ -84,10 +79,11 @@ def find_revisions(series: Sequence[Series], interval_s: Mapping[str, float]) ->
         first, exported = min(s.times_s[0] for s in own), max(s.times_s[-1] for s in own)
         by_role = {role: [s for s in own if s.role == role] for role in ROLES}
         changed = max(_last_change(s) for s in own)
-        pods_end = max((_last_known_s(s) for s in by_role["queue-proxy"]), default=0.0)
-        gauges_end = max((_last_known_s(s) for s in by_role["autoscaler"]), default=0.0)
+        pods_end = max((s.known.times_s[-1] for s in by_role["queue-proxy"]), default=0.0)
+        gauges = [s.known for s in by_role["autoscaler"]]
+        gauges_end = max((s.times_s[-1] for s in gauges), default=0.0)
         alive = max(changed, pods_end, gauges_end)
-        left = max((_last_known(s) for s in by_role["autoscaler"] if s.metric == "kn_revision_pods_count"), default=0.0)
+        left = max((s.values[-1] for s in gauges if s.metric == "kn_revision_pods_count"), default=0.0)
         if left > 0 and by_role["queue-proxy"] and max(changed, pods_end) < gauges_end - hold:
             alive = max(changed, pods_end)
         gone = bool(by_role["autoscaler"]) and alive < exported - hold
@@ -98,18 +94,9 @@ def find_revisions(series: Sequence[Series], interval_s: Mapping[str, float]) ->
 
 def _last_change(series: Series) -> float:
     """Time of the last sample that differs from the one before [s since 1970]; of the first where none does."""
-    known = ~np.isnan(series.values)
-    times = series.times_s[known]
-    changed = np.flatnonzero(np.diff(series.values[known]) != 0)
-    return float(times[changed[-1] + 1] if len(changed) else times[0])
-
-
-def _last_known_s(series: Series) -> float:
-    return float(series.times_s[~np.isnan(series.values)][-1])
-
-
-def _last_known(series: Series) -> float:
-    return float(series.values[~np.isnan(series.values)][-1])
+    known = series.known
+    changed = np.flatnonzero(np.diff(known.values) != 0)
+    return float(known.times_s[changed[-1] + 1] if len(changed) else known.times_s[0])
 
 
 def find_missing(series: Sequence[Series]) -> list[str]:

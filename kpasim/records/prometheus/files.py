@@ -52,14 +52,14 @@ def read_files(paths: Iterable[str | Path]) -> tuple[list[Served], float]:
             step_s.setdefault(step, series)
         for one in series:
             found.setdefault(tuple(sorted(one.labels.items())), []).append(one)
-    joined = [group[0] if len(group) == 1 else _joined(group) for group in found.values()]
+    every = [joined(group) for group in found.values()]
     longest = max(step_s, default=0.0)
     if len(step_s) > 1:
-        begin, end = (bound([bound(one.times_s) for one in joined if len(one.times_s)]) for bound in (np.min, np.max))
+        begin, end = (bound([bound(one.times_s) for one in every if len(one.times_s)]) for bound in (np.min, np.max))
         origin = next(one.times_s[0] for one in step_s[longest] if len(one.times_s))
         grid = np.arange(origin - (origin - begin) // longest * longest, end + longest, longest)
-        joined = [on_grid(one, grid) for one in joined]
-    return joined, longest
+        every = [on_grid(one, grid) for one in every]
+    return every, longest
 
 
 def _read(path: Path) -> list[Served]:
@@ -95,11 +95,7 @@ def _answers(path: Path) -> list[Served]:
 
 
 def from_answer(answer: Any, path: str | Path) -> list[Served]:
-    """The series of an answer of Prometheus' API, a ``matrix``.
-
-    Args:
-        answer: The answer, decoded.
-        path: What error messages call it.
+    """The series of an answer of Prometheus' API, a ``matrix``, decoded; messages call it ``path``.
 
     Raises:
         RecordError: It is an error's answer, or no matrix.
@@ -213,7 +209,10 @@ def _labels(text: str) -> dict[str, str] | None:
     return result
 
 
-def _joined(group: Sequence[Served]) -> Served:
+def joined(group: Sequence[Served]) -> Served:
+    """One series of its parts."""
+    if len(group) == 1:
+        return group[0]
     return Served(
         group[0].labels,
         np.concatenate([one.times_s for one in group]),

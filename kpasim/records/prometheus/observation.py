@@ -11,7 +11,6 @@ Names and labels are those of Knative 1.19 and later (OpenTelemetry), durations 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -73,6 +72,12 @@ class Series:
         """Upper bound of a bucket [s]; ``NaN`` for what is no bucket."""
         return float(self.labels.get("le", "nan"))
 
+    @property
+    def known(self) -> Series:
+        """The series without the samples that have no value."""
+        there = ~np.isnan(self.values)
+        return replace(self, times_s=self.times_s[there], values=self.values[there])
+
     def increments(self) -> NDArray[np.float64]:
         """What a counter grew by up to each sample since the one before.
 
@@ -93,7 +98,6 @@ class Revision:
     """A revision and when it was there.
 
     Attributes:
-        name: Its name.
         first_s: First sample of it [s since 1970].
         last_s: Last sample that speaks of a revision that existed. A deleted revision may be exported for longer.
         exported_until_s: Last sample of all.
@@ -131,9 +135,6 @@ class Reset:
     Attributes:
         before_s: Last sample before the fall [s since 1970]. What was counted after it is lost.
         after_s: First sample after the fall.
-        role: Role of the target.
-        instance: Target.
-        pod: Pod of the target.
         series: How many of its counters fell.
     """
 
@@ -160,8 +161,6 @@ class Observation:
     """The series of one Knative service within a window.
 
     Attributes:
-        service: Name of the Knative service.
-        namespace: Its namespace.
         begin_s: Begin of the window [s since 1970]: what was asked for, or the first sample where that came later.
         end_s: End of the window, or the last sample where that came earlier.
         generation: ``opentelemetry`` (Knative 1.19 and later), ``opencensus`` (up to 1.18) or ``both``.
@@ -172,9 +171,7 @@ class Observation:
         time_zone: Time zone in which to name days and hours. The times of samples are seconds since 1970 all the same.
         source: Where the samples come from: the server's URL without credentials, or files.
         queries: Questions to the server. Empty for files.
-        revisions: Revisions, by first sample.
-        gaps: Stretches without samples.
-        resets: Counter resets.
+        revisions: By first sample.
         missing: What a backtest would need and was not found, a sentence each.
         notes: What else a user should know, a sentence each.
         series: All series, ordered by metric, role, revision and pod.
@@ -206,12 +203,9 @@ class Observation:
         return index
 
     def find(self, metric: str, role: Role | None = None, **labels: str) -> list[Series]:
-        """Series of a metric, in the observation's order.
+        """Series of a metric, in the observation's order, of a role where one is given and with these labels.
 
-        Args:
-            metric: Name in the vocabulary of `Series.metric`.
-            role: Only of this role.
-            **labels: Only with these labels; ``revision``, ``pod`` and ``instance`` stand for the attributes.
+        ``metric`` is as in `Series.metric`; ``revision``, ``pod`` and ``instance`` stand for the attributes.
         """
         return [
             series
@@ -241,8 +235,8 @@ class Observation:
         samples = pa.table(
             {
                 "series": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
-                "t_s": _joined([series.times_s for series in self.series]),
-                "value": _joined([series.values for series in self.series]),
+                "t_s": np.concatenate([np.empty(0), *(series.times_s for series in self.series)]),
+                "value": np.concatenate([np.empty(0), *(series.values for series in self.series)]),
             }
         )
         text = {name: pa.array([str(getattr(s, name)) for s in self.series], pa.string()) for name in _TEXTS}
@@ -320,7 +314,3 @@ _LISTS: dict[str, type[Any]] = {"queries": Query, "revisions": Revision, "gaps":
 
 def _in_a_line(error: object) -> str:
     return " ".join(str(error).split())[:200]
-
-
-def _joined(columns: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    return np.concatenate(columns) if columns else np.empty(0)

@@ -14,7 +14,7 @@ from kpasim.errors import RunError, printable
 from kpasim.records.prometheus import names
 from kpasim.records.prometheus.assemble import assemble
 from kpasim.records.prometheus.client import Client
-from kpasim.records.prometheus.files import read_files
+from kpasim.records.prometheus.files import joined, read_files
 from kpasim.records.prometheus.observation import Observation, Query
 from kpasim.records.prometheus.selection import Served, no_service, services
 from kpasim.records.record import iso
@@ -37,12 +37,8 @@ def from_files(
 ) -> Observation:
     """The observation that files hold: answers of ``query_range`` and ``query`` (a matrix), OpenMetrics, a TSDB's dump.
 
-    Args:
-        paths: Files of any of these kinds, packed or not; series of the same labels are joined.
-        service: Name of the Knative service; the only one in the files if ``None``.
-        namespace: Its namespace, likewise.
-        window_s: From and to [s since 1970]; all that the files hold if ``None``.
-        time_zone: Time zone in which to name days and hours.
+    Files may be packed; series of the same labels are joined. Where ``None``, the Knative service and its namespace are
+    the only ones in the files, and ``window_s`` (from and to [s since 1970]) is all that the files hold.
 
     Raises:
         RecordError: A file cannot be read.
@@ -89,15 +85,9 @@ def from_server(
     change (``target_info``, kube-state-metrics) are the last of each `HISTOGRAM_STEP_S`, and the window begins a
     multiple of that step before its end.
 
-    Args:
-        client: The server.
-        service: Name of the Knative service.
-        namespace: Its namespace.
-        window_s: From and to [s since 1970].
-        step_s: Ask ``query_range`` with this step instead of the samples; 0 for the samples.
-        matchers: Further matchers of labels, such as ``cluster="a"``.
-        time_zone: Time zone in which to name days and hours.
-        note: Takes what a user should know while waiting.
+    ``window_s`` is from and to [s since 1970]. With ``step_s`` other than 0 ``query_range`` is asked with this step
+    instead of the samples. ``matchers`` are further matchers of labels, such as ``cluster="a"``; ``note`` takes what a
+    user should know while waiting.
 
     Raises:
         RunError: The server does not answer, or no series speaks of the service.
@@ -157,7 +147,7 @@ def from_server(
         for one in client.matrix(ask.query, begin, end, step_s=ask.step_s, interval_s=interval_s, series=count):
             parts.setdefault(tuple(sorted(one.labels.items())), []).append(one)
     return assemble(
-        [_joined(group) for group in parts.values()],
+        [_once(joined(group)) for group in parts.values()],
         service=service,
         namespace=namespace,
         window_s=(begin, end),
@@ -237,12 +227,10 @@ def _of_any(name: str, label_sets: Sequence[Mapping[str, str]]) -> list[str]:
     return [f"{label}=~{_any(sorted(values))}" for label, values in found.items()]
 
 
-def _joined(group: Sequence[Served]) -> Served:
-    """The parts of one series; where selectors overlap, a sample is there once."""
-    if len(group) == 1:
-        return group[0]
-    times, kept = np.unique(np.concatenate([one.times_s for one in group]), return_index=True)
-    return Served(group[0].labels, times, np.concatenate([one.values for one in group])[kept])
+def _once(series: Served) -> Served:
+    """A series with each sample once, where selectors or parts of the window overlap."""
+    times, kept = np.unique(series.times_s, return_index=True)
+    return Served(series.labels, times, series.values[kept])
 
 
 def _interval_s(client: Client, selectors: Sequence[str], begin: float, end: float) -> float:

@@ -77,12 +77,7 @@ class Traffic:
 
 
 def traffic(observation: Observation, revision: str | None = None) -> Traffic:
-    """The requests of a service, each counted at one place: at its activator, else at its queue-proxy.
-
-    Args:
-        observation: The series.
-        revision: Only those of this revision.
-    """
+    """The requests of a service or of one revision, each counted once: at its activator, else at its queue-proxy."""
 
     def counters(role: Role) -> list[Series]:
         found = observation.find(f"{REQUESTS}_count", role)
@@ -121,8 +116,7 @@ def traffic(observation: Observation, revision: str | None = None) -> Traffic:
 
 def increase(series: Series) -> tuple[Floats, Floats]:
     """Times of a counter's samples and what each adds; a counter that fell began again at 0."""
-    known = ~np.isnan(series.values)
-    return series.times_s[known], series.increments()[known]
+    return series.known.times_s, series.known.increments()
 
 
 def _is_from_activator(series: Series) -> bool:
@@ -164,15 +158,14 @@ def _passage(
     interval_s: float,
     stale_s: Floats,
 ) -> Passage:
-    times_s = np.unique(np.concatenate([one.times_s[~np.isnan(one.values)] for one in (*counters, *gauges)]))
+    times_s = np.unique(np.concatenate([one.known.times_s for one in (*counters, *gauges)]))
     if len(stale_s) and len(times_s):
         times_s = times_s[~np.isin(times_s, stale_s) | (times_s == times_s[-1])]
     ended, latency_s, failed = (np.zeros(len(times_s)) for _ in range(3))
     restarted = np.zeros(len(times_s), dtype=np.bool_)
     for series in counters:
-        known = ~np.isnan(series.values)
-        fell = np.flatnonzero(np.diff(series.values[known]) < 0) + 1
-        restarted[np.searchsorted(times_s, series.times_s[known][fell])] = True
+        fell = np.flatnonzero(np.diff(series.known.values) < 0) + 1
+        restarted[np.searchsorted(times_s, series.known.times_s[fell])] = True
     for series, into in (*((one, ended) for one in counters), *((one, latency_s) for one in sums)):
         at_s, added = increase(series)
         here = added != 0

@@ -21,7 +21,6 @@ class Served:
     Attributes:
         labels: Its labels, ``__name__`` among them.
         times_s: Times of its samples [s since 1970], in any order.
-        values: Values.
     """
 
     labels: Mapping[str, str]

@@ -36,14 +36,9 @@ Floats = NDArray[np.float64]
 
 
 def gauges(tables: Tables, times_s: Floats) -> dict[str, Floats]:
-    """What the autoscaler's gauges are at given times.
+    """What the autoscaler's gauges are at given times [s from the start of the load], ascending.
 
-    Args:
-        tables: One run.
-        times_s: Times [s from the start of the load], ascending.
-
-    Returns:
-        A column for each name of `GAUGES`: what the latest tick or change left, 0 before the first.
+    A column for each name of `GAUGES`: what the latest tick or change left, 0 before the first.
     """
     pods, ticks, scaling = tables.pods, tables.ticks, tables.scaling
     ready = present(pods["ready_s"], np.fmin(pods["delete_requested_s"], pods["gone_s"]), times_s)
@@ -101,12 +96,8 @@ def prediction(
 ) -> list[Written]:
     """One simulated run as series under ``kpasim_`` names, beside which Knative's own can be drawn.
 
-    Args:
-        tables: One run.
-        begin_unix_s: Date of the start of the load [s since 1970].
-        end_s: End of the run [s from the start of the load].
-        interval_s: Distance of samples [s].
-        labels: Labels of all series, such as the service's name.
+    The load starts at ``begin_unix_s`` [s since 1970], the run ends ``end_s`` after that; samples are ``interval_s``
+    apart, and all series have the ``labels``.
 
     Returns:
         ``kpasim_revision_...`` for each of `GAUGES`, ``kpasim_requests_started_total``, ``kpasim_requests_in_flight``,

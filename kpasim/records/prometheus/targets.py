@@ -39,7 +39,7 @@ def processes(series: Sequence[Series]) -> dict[Target, NDArray[np.float64]]:
     found: dict[Target, list[NDArray[np.float64]]] = defaultdict(list)
     for one in series:
         if one.metric == "process_start_time_seconds":
-            found[target_of(one)].append(one.values[~np.isnan(one.values)])
+            found[target_of(one)].append(one.known.values)
     return {target: np.unique(np.concatenate(values)) for target, values in found.items()}
 
 
