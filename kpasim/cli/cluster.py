@@ -44,9 +44,8 @@ def clean(
     not clean up a namespace that another run still uses. The local cluster needs no cleaning: it ends with the run that
     started it.
     """
-    from kpasim.cluster.clean import leftovers
     from kpasim.cluster.deadline import Deadline
-    from kpasim.cluster.deploy import withdraw
+    from kpasim.cluster.deploy import leftovers, withdraw
     from kpasim.cluster.kube import connect, has_config
     from kpasim.cluster.objects import checked_label
     from kpasim.errors import RunError

@@ -1,4 +1,4 @@
-"""The object of a run: created, adopted, awaited, put back, removed."""
+"""The object of a run: created, adopted, awaited, put back, removed; and what other runs have left behind."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from kpasim.cluster.errors import (
 )
 from kpasim.cluster.kube import Kube
 from kpasim.cluster.objects import (
+    INFERENCE_SERVICES,
     ORIGINAL_ANNOTATION,
     PODS,
     REVISION_LABEL,
@@ -278,6 +279,47 @@ def import_from_cluster(namespace: str, name: str, kube: Kube) -> str:
     writer.default_flow_style = False
     writer.dump(ordered, out)
     return out.getvalue()
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A Service or InferenceService that a run left.
+
+    Attributes:
+        adopted: Whether the run adopted it, so that it is put back, not deleted.
+        created: When, as Kubernetes writes it.
+    """
+
+    deployed: Deployed
+    run: str
+    adopted: bool
+    created: str
+
+
+def leftovers(kube: Kube, namespace: str | None, run: str | None = None) -> list[Leftover]:
+    """What carries a run's label, in one namespace or, where None, in all.
+
+    A Knative Service that KServe made stands for its InferenceService, should that not be listed.
+    """
+    selector = RUN_LABEL if run is None else f"{RUN_LABEL}={run}"
+    services, _ = kube.list_all(SERVICES, namespace, selector=selector)
+    try:
+        inference_services, _ = kube.list_all(INFERENCE_SERVICES, namespace, selector=selector)
+    except (MissingError, ForbiddenError):  # no KServe, or no InferenceService that this account could have created
+        inference_services = []
+    left = {found.deployed: found for found in map(_leftover, services)}
+    left |= {found.deployed: found for found in map(_leftover, inference_services)}
+    return list(left.values())
+
+
+def _leftover(document: Document) -> Leftover:
+    deployed = Deployed.of(document)
+    for owner in meta(document).get("ownerReferences") or ():
+        if owner.get("kind") == INFERENCE_SERVICES.kind:
+            deployed = Deployed(INFERENCE_SERVICES, deployed.namespace, str(owner.get("name")), name_of(document))
+    adopted = ORIGINAL_ANNOTATION in annotations_of(document)
+    created = str(meta(document).get("creationTimestamp", ""))
+    return Leftover(deployed, labels_of(document)[RUN_LABEL], adopted, created)
 
 
 def _host(kube: Kube, found: Document) -> str:

@@ -50,7 +50,6 @@ class Findings:
         configs: Data of config-autoscaler, config-defaults, config-deployment and config-network.
         activators: Activators that run.
         gpus: Allocatable GPUs of all nodes; None where nodes may not be listed.
-        serverless_nodes: Whether there are virtual nodes, whose GPUs are not counted.
         gateway: URL of the gateway.
         gateway_kind: Which it is.
         warnings: What a user should know before going on.
@@ -60,7 +59,6 @@ class Findings:
     configs: Mapping[str, Mapping[str, str]]
     activators: int
     gpus: int | None
-    serverless_nodes: bool
     gateway: str
     gateway_kind: str
     warnings: tuple[str, ...]
@@ -114,7 +112,6 @@ def discover(
         configs=configs,
         activators=max(1, len(by_app.get("activator", ()))),
         gpus=gpus,
-        serverless_nodes=serverless,
         gateway=url or gateway_url(kube, kind, deadline=deadline),
         gateway_kind="url" if url else kind,
         warnings=tuple(warnings),

@@ -11,6 +11,7 @@ import base64
 import contextlib
 import email.utils
 import json
+import os
 import random
 import re
 import shlex
@@ -32,7 +33,7 @@ from kpasim.cluster.errors import (
     RefusedError,
     UnreachableError,
 )
-from kpasim.cluster.objects import Document, Resource
+from kpasim.cluster.objects import PODS, Document, Resource, checked_name
 
 _MAX_OBJECT_BYTES = 4 << 20  # the API server takes at most 1.5 MB in one object
 _MAX_LIST_BYTES = 64 << 20
@@ -47,6 +48,9 @@ _WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 _METHODS = {"create": "post", "patch": "patch", "delete": "delete"}
 """HTTP methods by verb, for those that are not a GET."""
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+_Query = Sequence[tuple[str, str]]
+_Call = tuple[str, str, str | None]
+"""Verb, resource as RBAC names it, and namespace; None for the whole cluster."""
 
 
 @dataclass(frozen=True)
@@ -133,15 +137,12 @@ class Kube:
     ) -> None:
         from kubernetes.dynamic import DynamicClient
 
-        self.name = name
-        self.namespace = namespace
-        self.options = tuple(options)
-        self.expires_s = expires_s
-        self.in_cluster = in_cluster
+        self.name, self.namespace, self.options = name, namespace, tuple(options)
+        self.expires_s, self.in_cluster = expires_s, in_cluster
         self.warnings: Callable[[str], None] = lambda _: None
         self.patience = patience or Patience()
-        self._allowed: set[tuple[str, str, str | None]] = set()
-        self._refused_since_s: dict[tuple[str, str, str | None], float] = {}
+        self._allowed: set[_Call] = set()
+        self._refused_since_s: dict[_Call, float] = {}
         self.clock = Clock()
         self._client = client
         # The dynamic client is the official client's one general call; it is given no discovery to do.
@@ -210,8 +211,7 @@ class Kube:
             ConflictError: One of that name exists (``exists`` is True), also where an earlier attempt of this very
                 call made it and its answer was lost.
         """
-        query = [("fieldValidation", "Warn")] + ([("dryRun", "All")] if dry_run else [])
-        return self._json("create", resource, namespace, None, query=query, body=body, deadline=deadline)
+        return self._json("create", resource, namespace, None, dry_run=dry_run, body=body, deadline=deadline)
 
     def patch(
         self,
@@ -224,12 +224,10 @@ class Kube:
         deadline: Deadline | None = None,
     ) -> Document:
         """Apply a JSON patch; a ``test`` operation that fails is a ConflictError."""
-        query = [("fieldValidation", "Warn")] + ([("dryRun", "All")] if dry_run else [])
         try:
             return self._json(
-                "patch", resource, namespace, name, query=query, body=list(operations),
-                content_type="application/json-patch+json", deadline=deadline,
-            )  # fmt: skip
+                "patch", resource, namespace, name, dry_run=dry_run, body=list(operations), deadline=deadline
+            )
         except RefusedError as error:
             # A failed test is a plain 422 whose message does not say so.
             if error.code == 422 and any(operation.get("op") == "test" for operation in operations):
@@ -259,12 +257,10 @@ class Kube:
 
     def proxied(self, namespace: str, pod: str, port: int, path: str, *, limit: int = _MAX_OBJECT_BYTES) -> str:
         """What a pod answers on a port, fetched through the API server; one attempt, no retries."""
-        from kpasim.cluster.objects import PODS, checked_name
-
         url = f"{PODS.path(namespace)}/{checked_name(pod, 'pod')}:{port:d}/proxy/{path}"
         what = f"{self.name}: get pods/proxy"
         try:
-            reply = self._call("get", "pods/proxy", namespace, url, [], None, "", self.patience.request_s, what)
+            reply = self._call(("get", "pods/proxy", namespace), url, what, self.patience.request_s)
             return self._read(reply, limit, what).decode("utf-8", "replace")
         except _LaterError as later:
             raise UnreachableError(f"{what}: {later}") from None
@@ -282,15 +278,14 @@ class Kube:
             ("timeoutSeconds", str(max(1, round(self.patience.watch_s)))),
         ]
         query += [("labelSelector", selector)] if selector else []
-        url = resource.path(namespace)
         # A watch that is silent for longer than the server promised to keep it is a dead connection.
         read_s = self.patience.watch_s + self.patience.request_s
         what = f"{self.name}: watch {resource.rbac_name}"
         try:
-            reply = self._call("watch", resource.rbac_name, namespace, url, query, None, "", read_s, what)
+            call = ("watch", resource.rbac_name, namespace)
+            return Watch(self._call(call, resource.path(namespace), what, read_s, query), what)
         except _LaterError as later:
             raise UnreachableError(f"{what}: {later}") from None
-        return Watch(reply, what)
 
     def _json(
         self,
@@ -299,11 +294,13 @@ class Kube:
         namespace: str | None,
         name: str | None,
         *,
-        query: Sequence[tuple[str, str]] = (),
+        query: _Query = (),
+        dry_run: bool = False,
         body: Any = None,
-        content_type: str = "",
         deadline: Deadline | None = None,
     ) -> Document:
+        if verb in ("create", "patch"):
+            query = [("fieldValidation", "Warn"), *([("dryRun", "All")] if dry_run else [])]
         url = resource.path(namespace, name)
         what = f"{self.name}: {verb} {resource.rbac_name}" + (f" {name}" if name else "")
         budget = (
@@ -314,9 +311,7 @@ class Kube:
             # Near its deadline a call still gets a second, or a slow answer would look like none.
             timeout_s = min(self.patience.request_s, max(1.0, budget.left_s))
             try:
-                reply = self._call(
-                    verb, resource.rbac_name, namespace, url, list(query), body, content_type, timeout_s, what
-                )
+                reply = self._call((verb, resource.rbac_name, namespace), url, what, timeout_s, query, body)
                 text = self._read(reply, _MAX_LIST_BYTES if verb == "list" else _MAX_OBJECT_BYTES, what)
             except _LaterError as later:
                 wait_s = min(later.after_s or pause_s * self._jitter.uniform(0.7, 1.3), self.patience.longest_pause_s)
@@ -337,32 +332,22 @@ class Kube:
                 raise ClusterError(f"{what}: the answer is not an object")
             return found
 
-    def _call(
-        self,
-        verb: str,
-        rbac_name: str,
-        namespace: str | None,
-        url: str,
-        query: list[tuple[str, str]],
-        body: Any,
-        content_type: str,
-        timeout_s: float,
-        what: str,
-    ) -> Any:
+    def _call(self, call: _Call, url: str, what: str, timeout_s: float, query: _Query = (), body: Any = None) -> Any:
         import urllib3.exceptions
         from kubernetes.client.exceptions import ApiException
 
         sent_s = time.time()
-        call = (verb, rbac_name, namespace)
+        verb = call[0]
         try:
             reply = self._dynamic.request(
-                _METHODS.get(verb, "get"), url, body=body, query_params=query, serialize=False,
-                content_type=content_type or None, header_params={"Accept": "application/json"},
+                _METHODS.get(verb, "get"), url, body=body, query_params=list(query), serialize=False,
+                content_type="application/json-patch+json" if verb == "patch" else None,
+                header_params={"Accept": "application/json"},
                 _request_timeout=(min(10.0, timeout_s), timeout_s),
             )  # fmt: skip
         except ApiException as error:
             if error.status:
-                raise self._refusal(_translated(error, what, verb, rbac_name, namespace), call) from None
+                raise self._refusal(_translated(error, what, call), call) from None
             raise UnreachableError(f"{what}: {_one_line(str(error.reason))}") from None
         except urllib3.exceptions.HTTPError as error:
             raise _LaterError(f"no answer from the API server ({_cause(error)})") from None
@@ -374,7 +359,7 @@ class Kube:
             self.warnings(warning)
         return reply
 
-    def _refusal(self, error: ClusterError, call: tuple[str, str, str | None]) -> ClusterError:
+    def _refusal(self, error: ClusterError, call: _Call) -> ClusterError:
         """An error as it is, or as one to retry for a moment.
 
         An API server that has just started refuses known accounts; it never redirects, but what stands before it may.
@@ -543,7 +528,7 @@ class _LaterError(UnreachableError):
         super().__init__(message)
 
 
-def _translated(error: Any, what: str, verb: str, rbac_name: str, namespace: str | None) -> ClusterError:
+def _translated(error: Any, what: str, call: _Call) -> ClusterError:
     code, reason, message = int(error.status), "", ""
     try:
         answer = json.loads(error.body or "")
@@ -557,11 +542,11 @@ def _translated(error: Any, what: str, verb: str, rbac_name: str, namespace: str
         return LoginError(f"{what}: the API server does not know this account (401): log in again")
     if code == 403:
         if _AUTHORIZER.search(message):
-            return ForbiddenError(verb, rbac_name, namespace)
+            return ForbiddenError(*call)
         # Admission: a policy, a quota, a webhook, a namespace that is going.
         return RefusedError(f"{what}: refused (403): {message}", code)
     if code == 404:
-        return MissingError(f"{what}: not found" + (f" in namespace {namespace}" if namespace else ""))
+        return MissingError(f"{what}: not found" + (f" in namespace {call[2]}" if call[2] else ""))
     if code == 409:
         return ConflictError(f"{what}: {message or 'conflict'}", exists=reason == "AlreadyExists")
     if 300 <= code < 400:
@@ -608,14 +593,10 @@ def _one_line(text: str) -> str:
 
 def has_config() -> bool:
     """Whether there is any cluster to connect to without being told of one."""
-    import os
-
     paths = os.environ.get("KUBECONFIG", "") or str(Path("~/.kube/config").expanduser())
     return _inside_a_pod() or any(Path(path).is_file() for path in paths.split(os.pathsep) if path)
 
 
 def _inside_a_pod() -> bool:
-    import os
-
     home = Path("~/.kube/config").expanduser()
     return "KUBERNETES_SERVICE_HOST" in os.environ and not os.environ.get("KUBECONFIG") and not home.exists()

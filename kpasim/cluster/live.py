@@ -51,11 +51,34 @@ _LOOKS = 4
 _FEW = 2
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to run, and how.
+@dataclass(frozen=True, kw_only=True)
+class LiveOptions:
+    """How a run uses a cluster, as its user chooses.
 
-    Fields that are not said here are those of `validate.Settings`.
+    Attributes:
+        namespace: Where; the context's own where None.
+        image: Image instead of the manifest's.
+        gateway: Which gateway requests come through.
+        url: Where requests are sent instead.
+        host: ``Host`` header instead of the Service's own.
+        keep: Whether to leave the Service where it is.
+        adopt: Whether to run with a Service that is there already.
+    """
+
+    namespace: str | None = None
+    image: str | None = None
+    gateway: discover.Gateway = "auto"
+    url: str | None = None
+    host: str | None = None
+    keep: bool = False
+    adopt: bool = False
+    max_cost: float | None = None
+    waits: Waits = field(default_factory=Waits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(LiveOptions):
+    """What to run, and how.
 
     Attributes:
         manifest: The Service or InferenceService as its author wrote it.
@@ -66,22 +89,14 @@ class Plan:
         run_id: Its id, the value of its label.
     """
 
-    manifest: Mapping[str, Any]
     namespace: str
+    manifest: Mapping[str, Any]
     timeout_s: float = 300.0
     stable_window_s: float = 60.0
     grace_s: float = 30.0
     min_scale: int = 0
-    image: str | None = None
-    adopt: bool = False
-    keep: bool = False
-    gateway: discover.Gateway = "auto"
-    url: str | None = None
-    host: str | None = None
     gpus_per_pod: int = 0
-    waits: Waits = field(default_factory=Waits)
     bill: Bill | None = None
-    max_cost: float | None = None
     spent_pod_s: float = 0.0
     run_id: str = field(default_factory=lambda: secrets.token_hex(6))
 

@@ -2,13 +2,11 @@
 
 Knative exports Prometheus text on port 9090 of the autoscaler's pod; the API server passes the request on. Older
 versions have other names for the same gauges.
-
-Source:
-    knative/serving, pkg/autoscaler/scaling/metrics.go: the names of the instruments.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import threading
@@ -17,55 +15,32 @@ from kpasim.cluster.errors import ClusterError, ForbiddenError
 from kpasim.cluster.kube import Kube
 from kpasim.cluster.objects import PODS, SYSTEM_NAMESPACE, name_of
 from kpasim.cluster.record import Gauges, Recorder
+from kpasim.records.prometheus import names
 
 PORT = 9090
-_NAMES = {
-    "stable": ("kn_revision_concurrency_stable", "autoscaler_stable_request_concurrency"),
-    "panic": ("kn_revision_concurrency_panic", "autoscaler_panic_request_concurrency"),
-    "target": ("kn_revision_concurrency_target", "autoscaler_target_concurrency_per_pod"),
-    "stable_rps": ("kn_revision_rps_stable", "autoscaler_stable_requests_per_second"),
-    "panic_rps": ("kn_revision_rps_panic", "autoscaler_panic_requests_per_second"),
-    "target_rps": ("kn_revision_rps_target", "autoscaler_target_requests_per_second"),
-    "desired": ("kn_revision_pods_desired", "autoscaler_desired_pods"),
-    "excess": ("kn_revision_capacity_excess", "autoscaler_excess_burst_capacity"),
-    "panic_mode": ("kn_revision_panic_mode", "autoscaler_panic_mode"),
-}
-_LINE = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)\{(?P<tags>[^}]{0,2000})\} (?P<value>[^ ]{1,40})(?: \d+)?")
-_TAG = re.compile(r'(\w+)="([^"]*)"')
+_LINE = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)\{(?P<labels>[^}]{0,2000})\} (?P<value>[^ ]{1,40})(?: \d+)?")
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 def parse(text: str, namespace: str, revision: str) -> Gauges | None:
     """A revision's gauges in Prometheus text; None where it has none."""
     found: dict[str, float] = {}
-    for line in text.splitlines():
-        match = _LINE.fullmatch(line)
-        if match is None:
-            continue
-        # The exporter adds the unit of a rate to the name.
-        name = match["name"].removesuffix("_per_second") if match["name"].startswith("kn_") else match["name"]
-        tags = dict(_TAG.findall(match["tags"]))
-        ours = (
-            revision in (tags.get("kn_revision_name"), tags.get("revision_name"))
-            and namespace in (tags.get("k8s_namespace_name"), tags.get("namespace_name"))
-        )  # fmt: skip
-        if not ours:
-            continue
-        for gauge, names in _NAMES.items():
-            if name in names:
-                try:
-                    found[gauge] = float(match["value"])
-                except ValueError:
-                    continue
-    if "stable" not in found and "stable_rps" not in found:
+    for match in filter(None, map(_LINE.fullmatch, text.splitlines())):
+        for metric in names.BY_SERVED.get(match["name"], ()):
+            with contextlib.suppress(ValueError):
+                labels = names.vocabulary(dict(_LABEL.findall(match["labels"])), metric.generation)
+                if (labels.get("k8s_namespace_name"), labels.get("kn_revision_name")) == (namespace, revision):
+                    found[metric.name.removeprefix("kn_revision_")] = float(match["value"])
+    average = next((one for one in ("concurrency_{}", "rps_{}_per_second") if one.format("stable") in found), None)
+    if average is None:
         return None
-    rate = "" if "stable" in found else "_rps"
     return Gauges(
-        stable=found[f"stable{rate}"],
-        panic=found.get(f"panic{rate}", math.nan),
-        target=found.get(f"target{rate}", math.nan),
-        desired=found.get("desired", math.nan),
+        stable=found[average.format("stable")],
+        panic=found.get(average.format("panic"), math.nan),
+        target=found.get(average.format("target"), math.nan),
+        desired=found.get("pods_desired", math.nan),
         panic_mode=found.get("panic_mode", math.nan),
-        excess=found.get("excess", math.nan),
+        excess=found.get("capacity_excess", math.nan),
     )
 
 

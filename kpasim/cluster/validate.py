@@ -11,7 +11,7 @@ import importlib.util
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,26 +21,26 @@ from numpy.typing import NDArray
 from kpasim.cluster import bill as bills
 from kpasim.cluster import calibration, loadspec, quiet
 from kpasim.cluster.calibration import Calibration
-from kpasim.cluster.deploy import Waits
-from kpasim.cluster.discover import Findings, Gateway
+from kpasim.cluster.discover import Findings
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.fake.cluster import Options
 from kpasim.cluster.kube import Kube, Patience, connect
-from kpasim.cluster.live import LiveRun, Plan, live
+from kpasim.cluster.live import LiveOptions, LiveRun, Plan, live
 from kpasim.cluster.load import INTERRUPTED, ClosedLoop, OpenLoop, Sent, Target, drive
 from kpasim.cluster.local import DISCLAIMER, IMAGES, TXT2IMG, LocalCluster
 from kpasim.cluster.public import public
 from kpasim.cluster.record import Recorder
-from kpasim.cluster.verdict import Prediction, Report, Row, compare_figures, failed_figures
+from kpasim.cluster.verdict import Report, compare_figures, failed_figures
 from kpasim.errors import RunError
 from kpasim.results.files import make_folder, plain, write_json
 from kpasim.results.secrets import without_secrets
 from kpasim.results.summary import summarise
 from kpasim.results.tables import Tables, write_run_folder
+from kpasim.spec.scaling import Kpa
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
-from kpasim.spec.scaling import Kpa
+    from kpasim.studies.run import Result
 
 LOCAL = "local"
 """The target that is a fake cluster on this machine."""
@@ -58,10 +58,8 @@ _CHECK_S = 0.5
 _MARGIN_S = 120.0
 
 
-Predict = Callable[["Experiment"], Prediction]
-"""Plays an experiment."""
-Compare = Callable[["Experiment", Prediction, Mapping[str, Any]], list[Row]]
-"""Compares a prediction with the figures of a measured run."""
+Predict = Callable[["Experiment"], "Result"]
+"""Simulates an experiment."""
 
 
 @dataclass(frozen=True)
@@ -86,25 +84,18 @@ class Request:
         return Request(found.get(PATH_ANNOTATION, "/"), () if body is None else (body.encode(),))
 
 
-@dataclass(frozen=True)
-class Settings:
+@dataclass(frozen=True, kw_only=True)
+class Settings(LiveOptions):
     """How to validate.
 
     Attributes:
         target: ``local``, or a context of the kubeconfig; None for the current one.
-        namespace: Where; the context's own where None.
-        image: Image instead of the manifest's.
-        gateway: Which gateway requests come through.
-        url: Where requests are sent instead.
-        host: ``Host`` header instead of the Service's own.
         calibrate: Whether to calibrate first; the experiment's own model counts where not.
         solo_requests: Least requests of the calibration where they take less than a second: two a second for a minute,
             so that they meet what the machine does from time to time, as a load does. Five where they take longer.
             There are more until the standard error of their mean is below 3 %.
         budget_s: Time after which the calibration sends no further request [s]; what is then uncertain widens the
             prediction's intervals.
-        keep: Whether to leave the Service where it is.
-        adopt: Whether to run with a Service that is there already.
         dry_run: Whether to only look, ask and estimate.
         patience: Deadlines of single calls.
         images: What the local cluster runs for further images.
@@ -112,20 +103,11 @@ class Settings:
 
     target: str | None = LOCAL
     kubeconfig: str | None = None
-    namespace: str | None = None
-    image: str | None = None
-    gateway: Gateway = "auto"
-    url: str | None = None
-    host: str | None = None
     request: Request = field(default_factory=Request)
     calibrate: bool = True
     solo_requests: int = 120
     budget_s: float = 120.0
-    keep: bool = False
-    adopt: bool = False
     dry_run: bool = False
-    max_cost: float | None = None
-    waits: Waits = field(default_factory=Waits)
     patience: Patience = field(default_factory=Patience)
     images: Mapping[str, Any] = field(default_factory=dict)
 
@@ -136,19 +118,17 @@ def validate(
     folder: Path,
     *,
     predict: Predict | None = None,
-    compare: Compare | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Do an experiment for real, write the run folder, and compare it with its prediction.
 
-    The simulator predicts, and the experiment's tolerances judge, where nothing else is given. ``note`` is told what a
-    user should know while it goes on.
+    The simulator predicts where nothing else is given. ``note`` is told what a user should know while it goes on.
 
     Raises:
         ClusterError: It could not be carried out; what was created has been removed.
         InterruptedRunError: The user stopped it.
     """
-    return _Validation(experiment, settings, folder, predict or _simulated, compare or compare_figures, note).run()
+    return _Validation(experiment, settings, folder, predict or _simulated, note).run()
 
 
 @dataclass
@@ -159,7 +139,6 @@ class _Validation:
     _settings: Settings
     _folder: Path
     _predict: Predict
-    _compare: Compare
     _note: Callable[[str], None]
     _calibration: Calibration | None = None
     _troubles: list[str] = field(default_factory=list)
@@ -296,24 +275,17 @@ class _Validation:
     def _plan(self, kube: Kube) -> Plan:
         settings, service = self._settings, self._experiment.service
         revision = service.revision
-        namespace = settings.namespace or (kube.namespace if settings.target != LOCAL else "default")
+        chosen = {one.name: getattr(settings, one.name) for one in fields(LiveOptions)}
+        chosen["namespace"] = settings.namespace or (kube.namespace if settings.target != LOCAL else "default")
         return Plan(
+            **chosen,
             manifest=plain(service.written),
-            namespace=namespace,
             timeout_s=service.timeout_s,
             stable_window_s=revision.stable_window_s,
             grace_s=revision.scale_to_zero_grace_s,
             min_scale=revision.min_scale,
-            image=settings.image,
-            adopt=settings.adopt,
-            keep=settings.keep,
-            gateway=settings.gateway,
-            url=settings.url,
-            host=settings.host,
             gpus_per_pod=service.gpus,
-            waits=settings.waits,
             bill=self._bill,
-            max_cost=settings.max_cost,
         )
 
     def _rehearse(self, run: LiveRun) -> None:
@@ -446,7 +418,7 @@ class _Validation:
         ready = [pod for pod in run.recorder.pods.values() if not math.isnan(pod.ready_s)]
         return [calibration.start_time(pod, period_s) for pod in ready]
 
-    def _predicted(self, experiment: Experiment) -> Prediction:
+    def _predicted(self, experiment: Experiment) -> Result:
         """The prediction of the load that will be sent: the random arrivals of an open loop are those of its plan."""
         random = isinstance(self._load, OpenLoop) and experiment.workload.kind != "replay"
         if random and self._predict is _simulated:
@@ -486,9 +458,9 @@ class _Validation:
         run.write_events(self._folder, sent.began_unix_s)
         return figures
 
-    def _report(self, run: LiveRun, experiment: Experiment, prediction: Prediction, sent: Sent, end_s: float) -> Report:
+    def _report(self, run: LiveRun, experiment: Experiment, prediction: Result, sent: Sent, end_s: float) -> Report:
         figures = self._write(run, experiment, sent, end_s)
-        rows, failures = self._compare(experiment, prediction, figures), failed_figures(prediction, figures)
+        rows, failures = compare_figures(experiment, prediction, figures), failed_figures(prediction, figures)
         report = Report(self._folder, rows, 0.0, failures, "; ".join(self._troubles), sent.failed())
         kept = {key: value for key, value in report.to_dict().items() if key not in {"folder", "seconds"}}
         write_json(self._folder / "comparison.json", kept)
@@ -619,7 +591,7 @@ async def _until_failure(run: LiveRun, stop: asyncio.Event) -> None:
         await asyncio.sleep(_CHECK_S)
 
 
-def _simulated(experiment: Experiment, sent_s: NDArray[np.float64] | None = None) -> Prediction:
+def _simulated(experiment: Experiment, sent_s: NDArray[np.float64] | None = None) -> Result:
     from kpasim.engines.sampling import Recorded
     from kpasim.studies.run import simulate
 

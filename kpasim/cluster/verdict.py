@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from kpasim.results.files import plain
 from kpasim.results.intervals import holds
@@ -13,21 +13,7 @@ from kpasim.spec.base import value_at
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
-
-
-class Prediction(Protocol):
-    """What a prediction must offer; `kpasim.studies.run.Result` does."""
-
-    @property
-    def summary(self) -> Mapping[str, Any]:
-        """Medians of the figures."""
-
-    @property
-    def intervals(self) -> Mapping[str, Any]:
-        """Their 90 % intervals."""
-
-    def write(self, folder: str | Path) -> None:
-        """Write it as a run folder."""
+    from kpasim.studies.run import Result
 
 
 @dataclass(frozen=True)
@@ -157,7 +143,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def compare_figures(experiment: Experiment, prediction: Prediction, measured: Mapping[str, Any]) -> list[Row]:
+def compare_figures(experiment: Experiment, prediction: Result, measured: Mapping[str, Any]) -> list[Row]:
     """Prediction beside measurement, by the experiment's tolerances, with the metrics of ``kpasim compare``."""
     from kpasim.spec.experiment import metric_named
     from kpasim.studies.compare import FIGURES
@@ -174,7 +160,7 @@ def compare_figures(experiment: Experiment, prediction: Prediction, measured: Ma
     return rows
 
 
-def failed_figures(prediction: Prediction, measured: Mapping[str, Any]) -> list[Row]:
+def failed_figures(prediction: Result, measured: Mapping[str, Any]) -> list[Row]:
     """Failed requests by kind, predicted beside measured: kinds that were neither stay out."""
     from kpasim.results.summary import FAILED
 
@@ -189,7 +175,7 @@ def failed_figures(prediction: Prediction, measured: Mapping[str, Any]) -> list[
 
 
 def _sides(
-    prediction: Prediction, measured: Mapping[str, Any], figure: str
+    prediction: Result, measured: Mapping[str, Any], figure: str
 ) -> tuple[float | None, tuple[float, float] | None, float | None]:
     """A figure as predicted, its interval, and as measured; None where there is none."""
     place = tuple(figure.split("."))

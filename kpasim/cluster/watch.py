@@ -6,24 +6,14 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from kpasim.cluster.errors import ClusterError, ExpiredError, UnreachableError
 from kpasim.cluster.kube import Kube, Watch
 from kpasim.cluster.objects import Document, Resource, meta
+from kpasim.cluster.record import Recorder
 
 _RECONNECT_S = 1.5
 """Longest pause before a watch is opened again, give or take 30 %: blind for two seconds at most where it can be."""
-
-
-class Follower(Protocol):
-    """Whoever is told."""
-
-    def changed(self, resource: Resource, kind: str, document: Document) -> None:
-        """An object was ADDED, MODIFIED or DELETED."""
-
-    def listed(self, resource: Resource, documents: list[Document]) -> None:
-        """These are all objects there are; whatever else was known is gone."""
 
 
 class Watcher:
@@ -40,7 +30,7 @@ class Watcher:
         kube: Kube,
         resource: Resource,
         namespace: str,
-        follower: Follower,
+        follower: Recorder,
         *,
         selector: str = "",
         keep: Callable[[Document], bool] = lambda _: True,

@@ -164,7 +164,7 @@ def inference_service(name: str, image: str = "stub", args: Sequence[str] = (), 
 def plan(manifest: dict[str, Any] | None = None, **fields: Any) -> Plan:
     """A plan for `service` with short deadlines."""
     values: dict[str, Any] = {"timeout_s": 8.0, "waits": WAITS, "namespace": "default"}
-    return Plan(manifest or service(), **{**values, **fields})
+    return Plan(manifest=manifest or service(), **{**values, **fields})
 
 
 def until(true: Callable[[], bool], seconds: float = 60.0) -> None:

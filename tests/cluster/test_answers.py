@@ -17,9 +17,8 @@ from click.testing import CliRunner
 from kpasim.cli.cluster import command as cluster_command
 from kpasim.cli.main import cli
 from kpasim.cluster import objects
-from kpasim.cluster.clean import leftovers
 from kpasim.cluster.deadline import Deadline
-from kpasim.cluster.deploy import Waits, await_ready
+from kpasim.cluster.deploy import Waits, await_ready, leftovers
 from kpasim.cluster.deployed import Deployed
 from kpasim.cluster.errors import ClusterError, DeadlineError, ForbiddenError, RefusedError
 from kpasim.cluster.fake.cluster import Options

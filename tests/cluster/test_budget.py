@@ -22,7 +22,7 @@ class Served(_Validation):
 
     def __init__(self, mean_s: float, cv: float, fails_from: int = 1000, **settings: Any) -> None:
         self.notes: list[str] = []
-        super().__init__(experiment(), Settings(**settings), Path("run"), None, None, self.notes.append)  # type: ignore[arg-type]
+        super().__init__(experiment(), Settings(**settings), Path("run"), None, self.notes.append)  # type: ignore[arg-type]
         self.mean_s, self.sigma, self.fails_from = mean_s, math.sqrt(math.log(1 + cv**2)), fails_from
         self.rng, self.now_s, self.sent = np.random.default_rng(1), 0.0, 0
 

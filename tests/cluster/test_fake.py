@@ -406,8 +406,9 @@ def test_a_version_that_was_compacted_is_gone():
     async def main() -> None:
         store = Store()
         store.create(objects.PODS, {"metadata": {"name": "a", "namespace": "n"}})
-        old = store.version - 1
-        store.compact(objects.PODS)
+        old = store.version
+        for number in range(501):
+            store.update(objects.PODS, "n", "a", lambda pod, number=number: pod.update(spec={"number": number}))
 
         assert store.changes(objects.PODS, old, None, "") is None
         assert store.changes(objects.PODS, store.version, None, "") == ([], store.version)

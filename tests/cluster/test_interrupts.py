@@ -21,9 +21,8 @@ from click.testing import CliRunner
 
 from kpasim.cli.cluster import command
 from kpasim.cluster import objects
-from kpasim.cluster.clean import leftovers
 from kpasim.cluster.deadline import Deadline
-from kpasim.cluster.deploy import withdraw
+from kpasim.cluster.deploy import leftovers, withdraw
 from kpasim.cluster.errors import InterruptedRunError
 from kpasim.cluster.interrupts import Interrupts
 from kpasim.cluster.kube import connect

@@ -12,9 +12,8 @@ from click.testing import CliRunner, Result
 from kpasim.cli.main import cli
 from kpasim.cluster import objects
 from kpasim.cluster.calibration import one_pod
-from kpasim.cluster.clean import leftovers
 from kpasim.cluster.deadline import Deadline
-from kpasim.cluster.deploy import Waits, withdraw
+from kpasim.cluster.deploy import Waits, leftovers, withdraw
 from kpasim.cluster.errors import ClusterError, MissingError, RefusedError
 from kpasim.cluster.fake.cluster import CONTEXT
 from kpasim.cluster.live import LiveRun, live

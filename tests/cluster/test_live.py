@@ -10,9 +10,8 @@ import pytest
 
 from kpasim.cluster import objects
 from kpasim.cluster.bill import Bill
-from kpasim.cluster.clean import leftovers
 from kpasim.cluster.deadline import Deadline
-from kpasim.cluster.deploy import withdraw
+from kpasim.cluster.deploy import leftovers, withdraw
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.live import LiveRun, live
 

@@ -9,9 +9,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from kpasim.cluster import objects
-from kpasim.cluster.clean import leftovers
 from kpasim.cluster.deadline import Deadline
-from kpasim.cluster.deploy import import_from_cluster, withdraw
+from kpasim.cluster.deploy import import_from_cluster, leftovers, withdraw
 from kpasim.cluster.discover import gateway_url
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.live import LiveRun, live

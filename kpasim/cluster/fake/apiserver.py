@@ -1,8 +1,9 @@
-"""The fake cluster's Kubernetes API over HTTP: objects, pages, watches, JSON patches, dry runs."""
+"""The fake cluster's Kubernetes API over HTTP: objects, pages, watches, dry runs."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import re
 import secrets
@@ -13,7 +14,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from kpasim.cluster import objects
-from kpasim.cluster.fake.store import AlreadyExistsError, NotFoundError, Store, copied
+from kpasim.cluster.fake.store import AlreadyExistsError, NotFoundError, Store
 from kpasim.cluster.objects import Document, Resource, meta
 from kpasim.spec.base import dotted
 from kpasim.spec.webhook.decode import Decoder
@@ -158,51 +159,26 @@ class ApiServer:
         dry = request.query.get("dryRun") == "All" or (isinstance(body, dict) and body.get("dryRun") == ["All"])
         if access.verb == "create":
             body.setdefault("metadata", {}).setdefault("namespace", namespace)
-            headers = _warnings(request, kind, body)
-            self._admit(kind, body, None, dry=dry)
-            if self._has(kind, namespace, str(meta(body)["name"])):
-                raise AlreadyExistsError(str(meta(body)["name"]))
-            if not dry:
-                body = self.store.create(kind, body)
+            headers = self.admit(request, kind, body, None, dry=dry)
+            body = self.store.create(kind, body, dry=dry)
             return web.json_response(body, status=201, headers=headers)
-        old = self.store.get(kind, namespace, name)
-        if access.verb == "patch":
-            new = patched(old, body)
-            headers = _warnings(request, kind, new)
-            self._admit(kind, new, old, dry=dry)
-            if dry:
-                return web.json_response(new, headers=headers)
-
-            def replace(document: Document) -> None:
-                document.clear()
-                document.update(new)
-
-            return web.json_response(self.store.update(kind, namespace, name, replace), headers=headers)
         if access.verb == "delete":
             wanted = (body.get("preconditions") or {}).get("uid")
-            if wanted and wanted != meta(old).get("uid"):
+            if wanted not in (None, meta(self.store.get(kind, namespace, name)).get("uid")):
                 raise DeniedError(f"the UID in the precondition ({wanted}) does not match", 409, "Conflict")
             if not dry:
-                self._remove(kind, namespace, name)
+                self.deletions.get(kind, functools.partial(self.store.remove, kind))(namespace, name)
             return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"})
         raise DeniedError(f"the fake cluster does not know how to {access.verb}", 405, "MethodNotAllowed")
 
-    def _has(self, kind: Resource, namespace: str, name: str) -> bool:
-        try:
-            self.store.get(kind, namespace, name)
-        except NotFoundError:
-            return False
-        return True
-
-    def _remove(self, kind: Resource, namespace: str, name: str) -> None:
-        if kind in self.deletions:
-            self.deletions[kind](namespace, name)
-        else:
-            self.store.remove(kind, namespace, name)
-
-    def _admit(self, kind: Resource, new: Document, old: Document | None, *, dry: bool) -> None:
+    def admit(
+        self, request: web.Request, kind: Resource, new: Document, old: Document | None, *, dry: bool
+    ) -> CIMultiDict[str]:
+        """Ask the webhooks about an object, without the fields that its kind does not have; headers that name those."""
+        headers = _warnings(request, kind, new)
         if kind in self.admissions:
             self.admissions[kind](new, old, dry)
+        return headers
 
     def _page(self, request: web.Request, kind: Resource, namespace: str | None) -> web.Response:
         found = self.store.all(kind, namespace, request.query.get("labelSelector", ""))
@@ -255,36 +231,6 @@ class ApiServer:
         if answers is None:
             return failure(503, "ServiceUnavailable", f'no endpoints available for pod "{pod}"')
         return web.Response(text=await answers(path), content_type="text/plain")
-
-
-def patched(document: Document, operations: list[Document]) -> Document:
-    """Apply a JSON patch (RFC 6902: add, replace, remove, test).
-
-    Raises:
-        DeniedError: A test fails or a path leads nowhere.
-    """
-    new: Any = copied(document)
-    for operation in operations:
-        keys = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
-        place = new
-        try:
-            for key in keys[:-1]:
-                place = place[int(key)] if isinstance(place, list) else place[key]
-            last: Any = int(keys[-1]) if isinstance(place, list) else keys[-1]
-            if operation["op"] == "test":
-                fits = place[last] == operation["value"]
-            elif operation["op"] == "remove":
-                del place[last]
-                fits = True
-            else:
-                place[last] = operation["value"]
-                fits = True
-        except (KeyError, IndexError, TypeError, ValueError):
-            fits = False
-        if not fits:
-            message = "the server rejected our request due to an error in our request"
-            raise DeniedError(message, 422, "Invalid")
-    return dict(new)
 
 
 async def _send(answer: web.StreamResponse, kind: str, document: Document) -> None:

@@ -17,13 +17,12 @@ from aiohttp import web
 from kpasim.cluster import objects
 from kpasim.cluster.fake.apiserver import ApiServer
 from kpasim.cluster.fake.clock import Clock
-from kpasim.cluster.fake.events import Events
 from kpasim.cluster.fake.gateway import Gateway
 from kpasim.cluster.fake.knative import Knative
 from kpasim.cluster.fake.kserve import KServe
 from kpasim.cluster.fake.kubelet import Image, Node
 from kpasim.cluster.fake.processes import Processes
-from kpasim.cluster.fake.store import Store
+from kpasim.cluster.fake.store import Events, Store
 
 CONTEXT = "kpasim-local"
 

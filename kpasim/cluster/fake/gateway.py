@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import aiohttp
 import numpy as np
@@ -23,6 +23,9 @@ from kpasim.cluster.fake.clock import Clock
 from kpasim.cluster.fake.kubelet import Pod
 from kpasim.cluster.fake.queueproxy import Breaker, FullError
 from kpasim.policy import accounting, burst, routing
+
+if TYPE_CHECKING:
+    from kpasim.cluster.fake.scaler import Revision
 
 _MAX_BODY = 32 << 20
 _CHUNK = 1 << 16
@@ -105,21 +108,6 @@ class Activator:
         return self._pods[place] if place >= 0 else None
 
 
-class Backend(Protocol):
-    """What the gateway needs to know of a revision."""
-
-    activator: Activator
-    timeout_s: float
-    response_start_timeout_s: float | None
-
-    @property
-    def path(self) -> int:
-        """``burst.SERVE`` or ``burst.PROXY``: where requests go now."""
-
-    def ready_pods(self) -> list[Pod]:
-        """Pods that the public endpoints hold in Serve mode."""
-
-
 class Gateway:
     """The HTTP server in front of all Services.
 
@@ -130,7 +118,7 @@ class Gateway:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
         self._turns: dict[str, int] = {}
-        self.routes: dict[str, Backend] = {}
+        self.routes: dict[str, Revision] = {}
 
     def application(self) -> web.Application:
         """The HTTP application."""
@@ -153,7 +141,7 @@ class Gateway:
         self._turns[host] = turn + 1
         return await self._through_queue_proxy(exchange, backend, pods[turn % len(pods)], proxied=False)
 
-    async def _through_activator(self, exchange: _Exchange, backend: Backend) -> web.StreamResponse:
+    async def _through_activator(self, exchange: _Exchange, backend: Revision) -> web.StreamResponse:
         activator = backend.activator
         activator.arrive()
         try:
@@ -169,7 +157,7 @@ class Gateway:
             activator.depart()
 
     async def _through_queue_proxy(
-        self, exchange: _Exchange, backend: Backend, pod: Pod, *, proxied: bool
+        self, exchange: _Exchange, backend: Revision, pod: Pod, *, proxied: bool
     ) -> web.StreamResponse:
         try:
             async with asyncio.timeout(backend.timeout_s) as limit:
@@ -183,7 +171,7 @@ class Gateway:
         except TimeoutError:
             return exchange.too_late(limit, "request timeout")
 
-    async def _forward(self, exchange: _Exchange, backend: Backend, pod: Pod) -> web.StreamResponse:
+    async def _forward(self, exchange: _Exchange, backend: Revision, pod: Pod) -> web.StreamResponse:
         request = exchange.request
         try:
             async with asyncio.timeout(backend.response_start_timeout_s) as limit:

@@ -9,11 +9,10 @@ from typing import Any
 from kpasim.cluster import objects
 from kpasim.cluster.fake.apiserver import ACCOUNT, ApiServer, DeniedError
 from kpasim.cluster.fake.clock import stamp
-from kpasim.cluster.fake.events import Events
 from kpasim.cluster.fake.gateway import Gateway
 from kpasim.cluster.fake.kubelet import Node, Template, probe_of
 from kpasim.cluster.fake.scaler import Revision
-from kpasim.cluster.fake.store import NotFoundError, Store
+from kpasim.cluster.fake.store import Events, NotFoundError, Store
 from kpasim.cluster.objects import SERVICES, Document, Resource, annotations_of, labels_of, meta, name_of
 from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, resolve
 from kpasim.spec.base import dotted
@@ -24,14 +23,14 @@ DOMAIN = "example.com"
 VERSION = "98e5ef9-stand-in"
 _DENIED = 'admission webhook "validation.webhook.serving.knative.dev" denied the request: validation '
 _GAUGES = {
-    "stable": "kn_revision_{}_stable",
-    "panic": "kn_revision_{}_panic",
-    "target": "kn_revision_{}_target",
+    "stable": "kn_revision_{}_stable{}",
+    "panic": "kn_revision_{}_panic{}",
+    "target": "kn_revision_{}_target{}",
     "desired": "kn_revision_pods_desired",
     "excess": "kn_revision_capacity_excess",
     "panic_mode": "kn_revision_panic_mode",
 }
-"""Names of the autoscaler's gauges, with the scaling metric left out."""
+"""Names of the autoscaler's gauges, with the scaling metric and what the exporter adds to that of a rate left out."""
 
 
 class Knative:
@@ -66,10 +65,10 @@ class Knative:
                     f'k8s_namespace_name="{about.namespace}",kn_revision_name="{about.revision}",'
                     f'kn_service_name="{about.service}"'
                 )
-                scaled_by = "rps" if revision.settings.metric == "rps" else "concurrency"
+                scaled_by = ("rps", "_per_second") if revision.settings.metric == "rps" else ("concurrency", "")
                 for gauge, name in _GAUGES.items():
                     if gauge in revision.gauges:
-                        lines.append(f"{name.format(scaled_by)}{{{tags}}} {revision.gauges[gauge]:.9g}")
+                        lines.append(f"{name.format(*scaled_by)}{{{tags}}} {revision.gauges[gauge]:.9g}")
         return "\n".join(lines) + "\n"
 
     # -- webhooks ----------------------------------------------------------------------------------------------------

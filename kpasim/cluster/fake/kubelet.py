@@ -20,10 +20,9 @@ from typing import Any
 import aiohttp
 
 from kpasim.cluster.fake.clock import Clock, stamp
-from kpasim.cluster.fake.events import Events
 from kpasim.cluster.fake.processes import Process, Processes
 from kpasim.cluster.fake.queueproxy import QueueProxy
-from kpasim.cluster.fake.store import NotFoundError, Store
+from kpasim.cluster.fake.store import Events, NotFoundError, Store
 from kpasim.cluster.objects import PODS, REVISION_LABEL, SERVICE_LABEL, Document, condition, status_of
 from kpasim.policy import pods
 
@@ -44,7 +43,6 @@ class Image:
     """
 
     command: tuple[str, ...] = ()
-    pull_s: float = 0.0
     fails: str = ""
 
 
@@ -278,7 +276,6 @@ class Pod:
             await self._fail_to_pull(image.fails if image else "not one that the local cluster knows")
             return
         self._tell("Pulling", f'Pulling image "{image_name}"')
-        await self.node.clock.sleep(image.pull_s)
         self._tell("Pulled", f'Successfully pulled image "{image_name}"')
         host, port = self.address
         command = [part.replace("{host}", host).replace("{port}", str(port)) for part in image.command]

@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 
 from kpasim.cluster.fake.clock import Clock, stamp
-from kpasim.cluster.fake.events import Events
 from kpasim.cluster.fake.gateway import Activator
 from kpasim.cluster.fake.kubelet import Node, Pod, Template, tell_failure
-from kpasim.cluster.fake.store import NotFoundError
+from kpasim.cluster.fake.store import Events, NotFoundError
 from kpasim.cluster.objects import DEPLOYMENTS, POD_AUTOSCALERS, SERVERLESS_SERVICES, Document, keep_transitions
 from kpasim.engines.lower import of_revision
 from kpasim.engines.model import kpa

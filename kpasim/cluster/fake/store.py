@@ -1,16 +1,17 @@
-"""The objects of the fake cluster, their versions, and the changes that watches replay."""
+"""The objects of the fake cluster, their versions, the changes that watches replay, and the events about them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import uuid
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from kpasim.cluster.fake.clock import stamp
-from kpasim.cluster.objects import Document, Resource, labels_of, meta
+from kpasim.cluster.objects import EVENTS, Document, Resource, labels_of, meta
 
 Key = tuple[str, str]
 """Namespace and name."""
@@ -18,6 +19,13 @@ Change = tuple[int, str, Document]
 """Resource version, type (ADDED, MODIFIED, DELETED), the object as of then."""
 
 _HISTORY = 500
+_KEPT_EVENTS = 500
+_SOURCES = {
+    "Scheduled": {"component": "default-scheduler"},
+    "FailedScheduling": {"component": "default-scheduler"},
+    "FailedCreate": {"component": "replicaset-controller"},
+}
+"""Who writes an event of a reason, where it is not the kubelet."""
 
 
 class AlreadyExistsError(Exception):
@@ -59,14 +67,16 @@ class Store:
             if namespace in (None, space) and selected(document, selector)
         ]
 
-    def create(self, resource: Resource, document: Document) -> Document:
-        """Add an object; it gets a uid, a time of creation and generation 1."""
+    def create(self, resource: Resource, document: Document, *, dry: bool = False) -> Document:
+        """Add an object; it gets a uid, a time of creation and generation 1. A dry run only looks for its name."""
         document = copied(document)
         metadata = document.setdefault("metadata", {})
         key = (metadata.get("namespace", "") if resource.namespaced else "", metadata["name"])
         objects = self._objects.setdefault(resource, {})
         if key in objects:
             raise AlreadyExistsError(key[1])
+        if dry:
+            return document
         document.setdefault("apiVersion", f"{resource.group}/{resource.version}" if resource.group else "v1")
         document.setdefault("kind", resource.kind)
         metadata.update(uid=str(uuid.uuid4()), creationTimestamp=stamp(), generation=1)
@@ -109,11 +119,6 @@ class Store:
         ]
         return found, self.version
 
-    def compact(self, resource: Resource) -> None:
-        """Forget how the kind came to be as it is: older versions are gone (410)."""
-        self._changes.pop(resource, None)
-        self._compacted[resource] = self.version
-
     async def news(self, seconds: float) -> None:
         """Wait for the next write, at most ``seconds``."""
         try:
@@ -134,6 +139,42 @@ class Store:
         self._news = asyncio.Event()
         for listener in self.listeners:
             listener(resource, kind, copied(document))
+
+
+class Events:
+    """Writes events and forgets the oldest."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._names: list[tuple[str, str]] = []
+
+    def add(self, kind: str, namespace: str, name: str, reason: str, message: str) -> None:
+        """Say that something happened to an object."""
+        event = f"{name}.{secrets.token_hex(8)}"
+        source = _SOURCES.get(reason, {"component": "kubelet", "host": "local"})
+        component = source["component"]
+        # The scheduler writes events of the newer kind: no count, and a time with microseconds.
+        newer = component == "default-scheduler"
+        now = stamp()
+        self._store.create(
+            EVENTS,
+            {
+                "metadata": {"name": event, "namespace": namespace},
+                "involvedObject": {"kind": kind, "namespace": namespace, "name": name},
+                "reason": reason,
+                "message": message,
+                "type": "Warning" if reason.startswith(("Failed", "BackOff", "Unhealthy")) else "Normal",
+                "source": {} if newer else source,
+                "reportingComponent": "" if component == "kubelet" else component,
+                "firstTimestamp": None if newer else now,
+                "lastTimestamp": None if newer else now,
+                "eventTime": now[:-1] + ".000000Z" if newer else None,
+                **({} if newer else {"count": 1}),
+            },
+        )
+        self._names.append((namespace, event))
+        if len(self._names) > _KEPT_EVENTS:
+            self._store.remove(EVENTS, *self._names.pop(0))
 
 
 def copied(document: Document) -> Document:
