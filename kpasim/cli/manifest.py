@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import click
@@ -60,12 +61,14 @@ def _fetched(place: str, context: str | None, out: str | None) -> str:
     """Path of the manifest of a Service in the cluster, written beside the experiment."""
     from pathlib import Path
 
-    from kpasim.cluster.live import import_from_cluster
+    from kpasim.cluster.deploy import import_from_cluster
+    from kpasim.cluster.kube import connect
 
     namespace, slash, name = place.partition("/")
     if not slash or not namespace or not name:
         raise click.UsageError(f"--from-cluster {place}: give NAMESPACE/NAME")
-    text = import_from_cluster(namespace, name, context=context)
+    with contextlib.closing(connect(context)) as kube:
+        text = import_from_cluster(namespace, name, kube)
     path = (Path(out).parent if out else Path()) / f"{name}-service.yaml"
     write_file(path, text)
     return str(path)

@@ -39,7 +39,11 @@ class Bill:
 
 
 def price_per_pod_hour(experiment: Experiment) -> Price | None:
-    """The dearest instance type that a pod may get; None where the experiment names none."""
+    """The dearest instance type that a pod may get; None where the experiment names none.
+
+    Raises:
+        RunError: An instance type has no price.
+    """
     types = experiment.instance_types
     if not types:
         return None
@@ -52,20 +56,14 @@ def price_per_pod_hour(experiment: Experiment) -> Price | None:
 
 
 def estimate(
-    experiment: Experiment, *, pod_seconds: float, before_s: float, deadline_s: float, single_s: float = 0.0
-) -> Bill | None:
-    """Estimate the bill of one run; None where no instance type is named, so that nothing has a price.
+    experiment: Experiment, price: Price, *, pod_seconds: float, before_s: float, deadline_s: float, single_s: float
+) -> Bill:
+    """Estimate the bill of one run at the price of a pod and hour.
 
     ``pod_seconds`` are those of the load and of what follows it, as predicted; the first pods exist ``before_s``
     before. The pods of the load are gone after ``deadline_s``, the one pod of a calibration after ``single_s``, come
     what may.
-
-    Raises:
-        RunError: An instance type has no price.
     """
-    price = price_per_pod_hour(experiment)
-    if price is None:
-        return None
     revision = experiment.revision
     first = max(revision.initial_scale, revision.min_scale)
     hourly = price.per_hour

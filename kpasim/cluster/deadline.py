@@ -12,15 +12,10 @@ _AGAIN_S = 60.0
 
 
 class Deadline:
-    """A moment after which waiting is over.
+    """A moment after which waiting is over; messages say ``what`` is waited for.
 
-    A wait of more than five seconds is told, with what was seen last: at once where that changes, else each minute.
-
-    Args:
-        seconds: From now.
-        what: What is being waited for, as the message of the error names it.
-        check: Called at each wait; raises to stop early (an interrupt, a failed watch).
-        note: Told of long waits.
+    ``check`` is called at each wait and raises to stop early (an interrupt, a failed watch). ``note`` is told of a wait
+    of more than five seconds, with what was seen last: at once where that changes, else each minute.
     """
 
     def __init__(

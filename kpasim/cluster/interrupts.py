@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from kpasim.cluster.errors import InterruptedRunError
@@ -51,9 +51,7 @@ class Interrupts:
             self._unraisable, sys.unraisablehook = sys.unraisablehook, self._swallowed
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         for number, previous in self._previous.items():
             signal.signal(number, previous)
         if self._previous:

@@ -108,19 +108,14 @@ class Clock:
 
 
 class Kube:
-    """A cluster as a kubeconfig context names it.
+    """A cluster as a kubeconfig context names it, asked with a ``kubernetes.client.ApiClient``.
 
-    Args:
-        client: A ``kubernetes.client.ApiClient``.
-        name: The context, as messages name it.
-        patience: Deadlines of single calls.
-        namespace: The one that the context names.
+    Attributes:
+        name: The context, as messages name it; ``namespace`` is the one that it names.
         options: Options of the command line that lead to this cluster, for the commands that messages name.
         expires_s: Unix time at which the account's token expires [s]; None where it does not, is renewed by itself, or
             does not say.
         in_cluster: Whether this program runs in a pod of the cluster.
-
-    Attributes:
         warnings: Called with each warning that the API server adds to an answer, such as a field that it dropped.
     """
 

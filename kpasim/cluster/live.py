@@ -28,7 +28,7 @@ from kpasim.cluster.deploy import Ready, Waits
 from kpasim.cluster.deployed import Deployed, document_of
 from kpasim.cluster.errors import ClusterError, InterruptedRunError
 from kpasim.cluster.interrupts import Interrupts
-from kpasim.cluster.kube import Kube, connect
+from kpasim.cluster.kube import Kube
 from kpasim.cluster.metrics import MetricsPoller
 from kpasim.cluster.objects import (
     DEPLOYMENTS,
@@ -38,7 +38,6 @@ from kpasim.cluster.objects import (
     SERVERLESS_SERVICES,
     SERVICE_LABEL,
     Document,
-    checked_label,
 )
 from kpasim.cluster.record import Recorder
 from kpasim.cluster.watch import Watcher
@@ -100,19 +99,11 @@ class Plan(LiveOptions):
     spent_pod_s: float = 0.0
     run_id: str = field(default_factory=lambda: secrets.token_hex(6))
 
-    @property
-    def gone_s(self) -> float:
-        """How long pods may take to go after the Service was deleted."""
-        return self.waits.removal_s(self.timeout_s)
-
 
 class LiveRun:
-    """A run while it goes on; see `live`.
+    """A run while it goes on; see `live`. It holds what `look` found and what `deploy` made.
 
     Attributes:
-        recorder: What has been seen.
-        findings: What `look` found.
-        ready: What `deploy` made.
         outcome: What became of what was created, once the run is closed without trouble.
     """
 
@@ -291,7 +282,7 @@ class LiveRun:
             return ""
         try:
             adopted = self.ready.adopted if self.ready else plan.adopt
-            takes_s = plan.gone_s + (plan.waits.ready_s if adopted else 0.0)
+            takes_s = plan.waits.removal_s(plan.timeout_s) + (plan.waits.ready_s if adopted else 0.0)
             doing = "putting back" if adopted else "removing"
             what = f"{self._kube.name}: {doing} {where}"
             limit = Deadline(self._kube.patience.retry_s + takes_s, what, note=self._note)
@@ -387,20 +378,3 @@ def _stamp(at_s: float) -> str:
 
 def _stopped(interrupts: Interrupts, outcome: str) -> InterruptedRunError:
     return InterruptedRunError(f"stopped by {interrupts.requested}; {outcome}", interrupts.requested)
-
-
-def import_from_cluster(
-    namespace: str, name: str, *, context: str | None = None, kubeconfig: str | Path | None = None
-) -> str:
-    """The manifest of a Service in a cluster, as YAML, without what the server wrote into it.
-
-    Raises:
-        ClusterError: There is none, or it may not be read.
-    """
-    checked_label(namespace, "namespace")
-    checked_label(name, "name")
-    kube = connect(context, kubeconfig)
-    try:
-        return deploy.import_from_cluster(namespace, name, kube)
-    finally:
-        kube.close()

@@ -131,6 +131,11 @@ class Sent:
         lag: NDArray[np.float64] = self.requests["start_s"] - self.requests["planned_s"]
         return lag
 
+    @property
+    def _late_s(self) -> float:
+        """Lag that one request in a hundred exceeds [s]."""
+        return float(np.percentile(self.lag_s, 99)) if len(self.lag_s) else 0.0
+
     def figures(self) -> dict[str, Any]:
         """Figures of the load as summary.json holds them, with the client's own lag."""
         columns = (self.requests[name][np.newaxis] for name in ("start_s", "latency_s", "status"))
@@ -158,33 +163,29 @@ class Sent:
 
     def trouble(self) -> str:
         """Why responses to this load cannot be judged: the client was late; empty where it was not."""
-        lag, latency = self.lag_s, self.requests["latency_s"]
-        if len(lag) == 0:
+        if not self.warnings() or self._late_s <= LATE_SHARE * float(np.median(self.requests["latency_s"])):
             return ""
-        late_s = float(np.percentile(lag, 99))
-        if late_s <= max(LATE_S, LATE_SHARE * float(np.median(latency))):
-            return ""
-        return f"the client was late, by more than {late_s * 1e3:.0f} ms for 1 % of its requests"
+        return f"the client was late, by more than {self._late_s * 1e3:.0f} ms for 1 % of its requests"
 
     def warnings(self) -> list[str]:
         """What speaks against trusting the measurement, one line each."""
-        lag = self.lag_s
-        if len(lag) == 0 or (late := float(np.percentile(lag, 99))) <= LATE_S:
+        if self._late_s <= LATE_S:
             return []
+        late, latest = self._late_s * 1e3, self.lag_s.max() * 1e3
         return [
-            f"the client was late: 1 % of its requests left more than {late * 1e3:.0f} ms after their time "
-            f"({lag.max() * 1e3:.0f} ms at most), so part of what was measured is this machine and not the service"
+            f"the client was late: 1 % of its requests left more than {late:.0f} ms after their time "
+            f"({latest:.0f} ms at most), so part of what was measured is this machine and not the service"
         ]
 
 
-def load(plan: ClosedLoop | OpenLoop, target: Target, *, deadline_s: float | None = None) -> Sent:
+def load(plan: ClosedLoop | OpenLoop, target: Target) -> Sent:
     """Send a load and wait for its answers; see `drive`. Ctrl-C ends it early and keeps what was measured."""
 
     async def main() -> Sent:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         with _on_interrupt(loop, stop.set):
-            return await drive(plan, target, stop=stop, deadline_s=deadline_s)
+            return await drive(plan, target, stop=stop)
 
     return asyncio.run(main())
 

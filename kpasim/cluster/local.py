@@ -8,14 +8,12 @@ simulator that it is compared with.
 from __future__ import annotations
 
 import contextlib
-import json
 import select
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.fake.cluster import CONTEXT, Options
@@ -74,15 +72,13 @@ class LocalCluster:
             assert process.stdout is not None
             process.stdin.write(options.to_json() + "\n")
             process.stdin.flush()
-            self.kubeconfig = Path(json.loads(_line(process))["kubeconfig"])
+            self.kubeconfig = Path(_line(process).rstrip("\n"))
         except BaseException:
             self.close()
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop it."""
         self.close()
 

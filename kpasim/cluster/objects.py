@@ -76,15 +76,17 @@ ALB_CONFIGS = Resource("alibabacloud.com", "v1", "albconfigs", "AlbConfig", name
 
 def checked_label(value: str, what: str) -> str:
     """Return ``value`` if it is a DNS-1123 label (a namespace, a Service), else raise ClusterError."""
-    if not isinstance(value, str) or not _LABEL.fullmatch(value):
-        raise ClusterError(f"{what}: {value!r} is not a name (want at most 63 of a-z, 0-9 and -, no - at the ends)")
-    return value
+    return _checked(value, what, _LABEL, "at most 63 of a-z, 0-9 and -")
 
 
 def checked_name(value: str, what: str) -> str:
     """Return ``value`` if it is a DNS-1123 subdomain (any other object), else raise ClusterError."""
-    if not isinstance(value, str) or not _SUBDOMAIN.fullmatch(value) or ".." in value:
-        raise ClusterError(f"{what}: {value!r} is not a name (want at most 253 of a-z, 0-9, - and ., no - at the ends)")
+    return _checked(value, what, _SUBDOMAIN, "at most 253 of a-z, 0-9, - and .")
+
+
+def _checked(value: str, what: str, form: re.Pattern[str], right: str) -> str:
+    if not isinstance(value, str) or not form.fullmatch(value) or ".." in value:
+        raise ClusterError(f"{what}: {value!r} is not a name (want {right}, no - at the ends)")
     return value
 
 
@@ -121,11 +123,3 @@ def condition(document: Document, kind: str) -> Document:
         if isinstance(entry, dict) and entry.get("type") == kind:
             return entry
     return {}
-
-
-def keep_transitions(stored: Document, conditions: list[Document], now: str) -> None:
-    """Date conditions that are to be stored: with ``now``, or as before where the status is the same."""
-    for entry in conditions:
-        before = condition(stored, entry["type"])
-        same = before.get("status") == entry["status"]
-        entry["lastTransitionTime"] = before.get("lastTransitionTime", now) if same else now

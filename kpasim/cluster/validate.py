@@ -67,13 +67,11 @@ class Request:
     """What each request of the load is.
 
     Attributes:
-        body: Body; None for a GET.
-        method: HTTP method; None for POST with a body and GET without.
+        bodies: Bodies; none for a GET.
     """
 
     path: str = "/"
     bodies: Sequence[bytes] = ()
-    method: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
@@ -243,6 +241,7 @@ class _Validation:
             start_s = sum(stage.time.mean_s() for stage in self._experiment.model.cold_start.stages)
             self._bill = bills.estimate(
                 self._experiment,
+                price,
                 pod_seconds=float(upper),
                 before_s=start_s + _MARGIN_S + self._calibrating_s(start_s),
                 deadline_s=self._longest_s(),
@@ -506,7 +505,6 @@ class _Validation:
             self._experiment,
             run.url.rstrip("/") + "/" + request.path.lstrip("/"),
             host=run.host,
-            method=request.method,
             bodies=request.bodies,
             headers=request.headers,
         )

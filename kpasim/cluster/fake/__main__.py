@@ -6,7 +6,6 @@ It ends when its standard input does, so it never outlives whoever started it.
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import sys
 
@@ -22,8 +21,7 @@ async def _main() -> None:
     options = Options.from_json(sys.stdin.readline())
     loop.add_reader(sys.stdin.fileno(), stop.set)
     async with FakeCluster(options) as cluster:
-        answer = {"kubeconfig": str(cluster.kubeconfig), "url": cluster.gateway_url}
-        print(json.dumps(answer), flush=True)
+        print(cluster.kubeconfig, flush=True)
         await stop.wait()
 
 

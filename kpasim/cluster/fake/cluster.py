@@ -95,8 +95,8 @@ class FakeCluster:
             self.knative = Knative(self.store, self.server, self.node, gateway, dict(self._options.config_autoscaler))
             self._stack.push_async_callback(self.knative.stop)
             KServe(self.store, self.server, self.knative)
-            gateway_port = await self._serve(gateway.application(), cancels=True)
-            api_port = await self._serve(self.server.application(), cancels=True)
+            gateway_port = await self._serve(gateway.application())
+            api_port = await self._serve(self.server.application())
             self.gateway_url = f"http://127.0.0.1:{gateway_port}"
             self._install_gateway(gateway_port)
             self.kubeconfig = folder / "kubeconfig.json"
@@ -111,8 +111,8 @@ class FakeCluster:
         self.server.stop()
         await self._stack.aclose()
 
-    async def _serve(self, application: web.Application, *, cancels: bool) -> int:
-        runner = web.AppRunner(application, handler_cancellation=cancels, access_log=None, shutdown_timeout=1.0)
+    async def _serve(self, application: web.Application) -> int:
+        runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, "127.0.0.1", 0)

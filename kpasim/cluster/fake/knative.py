@@ -114,11 +114,7 @@ class Knative:
         service = self._services.pop((namespace, name), None)
         if service is None:
             return
-
-        def mark(document: Document) -> None:
-            document["metadata"]["deletionTimestamp"] = stamp()
-
-        self.store.update(SERVICES, namespace, name, mark)
+        self.store.merge(SERVICES, namespace, name, metadata={"deletionTimestamp": stamp()})
         self.gateway.routes.pop(f"{name}.{namespace}.{DOMAIN}", None)
         task = asyncio.ensure_future(service.close())
         self._closing.add(task)
@@ -220,12 +216,7 @@ class _Service:
             status["traffic"] = [
                 {"revisionName": self._ready.template.revision, "percent": 100, "latestRevision": True}
             ]
-
-        def change(stored: Document) -> None:
-            objects.keep_transitions(stored, status["conditions"], stamp())
-            stored["status"] = status
-
-        self._knative.store.update(SERVICES, self._namespace, self._name, change)
+        self._knative.store.set_status(SERVICES, self._namespace, self._name, status)
 
     def _conditions(self, latest: Revision) -> list[Document]:
         """ConfigurationsReady, Ready and RoutesReady, in Knative's words.

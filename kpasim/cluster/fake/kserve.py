@@ -112,14 +112,9 @@ class KServe:
         if old is None:
             self._write(found, self._status(self._store.create(SERVICES, wanted)))
             return
-
-        def change(stored: Document) -> None:
-            stored["spec"] = wanted["spec"]
-            stored["metadata"].update(
-                labels=wanted["metadata"]["labels"], annotations=wanted["metadata"]["annotations"]
-            )
-
-        self._write(found, self._status(self._store.update(SERVICES, namespace, service, change)))
+        metadata = {key: wanted["metadata"][key] for key in ("labels", "annotations")}
+        changed = self._store.merge(SERVICES, namespace, service, spec=wanted["spec"], metadata=metadata)
+        self._write(found, self._status(changed))
 
     def _wanted(self, found: Document, made: InferenceService) -> Document:
         """The Knative Service, with the labels that it and its pods get."""
@@ -180,19 +175,11 @@ class KServe:
         return status
 
     def _write(self, found: Document, status: Document) -> None:
-        def change(stored: Document) -> None:
-            objects.keep_transitions(stored, status.get("conditions", []), stamp())
-            stored["status"] = status
-
-        self._store.update(INFERENCE_SERVICES, meta(found)["namespace"], name_of(found), change)
+        self._store.set_status(INFERENCE_SERVICES, meta(found)["namespace"], name_of(found), status)
 
     def _delete(self, namespace: str, name: str) -> None:
         """Foreground deletion: the InferenceService goes when its Knative Service is gone."""
-
-        def mark(document: Document) -> None:
-            document["metadata"]["deletionTimestamp"] = stamp()
-
-        found = self._store.update(INFERENCE_SERVICES, namespace, name, mark)
+        found = self._store.merge(INFERENCE_SERVICES, namespace, name, metadata={"deletionTimestamp": stamp()})
         service = meta(self._made(found).service)["name"]
         try:
             self._store.get(SERVICES, namespace, service)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import random
 import secrets
 import signal
@@ -53,8 +52,6 @@ class Probe:
     Attributes:
         path: Path of an HTTP GET; empty for a TCP connect.
         period_s: Between two probes; 0 is Knative's aggressive default.
-        successes: In a row before the pod is ready.
-        failures: In a row before it no longer is.
     """
 
     path: str = ""
@@ -94,26 +91,18 @@ class Template:
         return str(self.containers[0]["name"])
 
 
-class Addresses:
-    """Hands out loopback addresses: one of 127/8 for each pod where the system has them, 127.0.0.1 elsewhere.
+def free_address() -> tuple[str, int]:
+    """A loopback address for a pod: of 127/8 where the system has all of it, 127.0.0.1 elsewhere, and a free port.
 
-    The port is any free port: whatever else listens on this machine, on all addresses too, a pod finds a place.
+    Whatever else listens on this machine, on all addresses too, a pod finds a place. Addresses are random, so that
+    their order is not that of creation.
     """
-
-    def __init__(self) -> None:
-        # A second fake cluster on this machine begins elsewhere.
-        self._block = 64 + secrets.randbelow(190)
-        self._numbers = itertools.count(1)
-        self._whole_network = _can_bind("127.64.0.1")
-
-    def next(self) -> tuple[str, int]:
-        """A free address and port."""
-        number = next(self._numbers)
-        # The last part is random, so that the order by address is not the order of creation.
-        host = f"127.{self._block}.{number % 250}.{1 + secrets.randbelow(250)}" if self._whole_network else "127.0.0.1"
-        with socket.socket() as free:
+    drawn = f"127.{64 + secrets.randbelow(190)}.{secrets.randbelow(250)}.{1 + secrets.randbelow(250)}"
+    for host in (drawn, "127.0.0.1"):
+        with contextlib.suppress(OSError), socket.socket() as free:
             free.bind((host, 0))
             return host, int(free.getsockname()[1])
+    raise OSError("no free port on 127.0.0.1")
 
 
 class Node:
@@ -139,7 +128,6 @@ class Node:
         self.session = session
         self.gpus = gpus
         self.admissions: list[Callable[[Document], str]] = []
-        self.addresses = Addresses()
         self.pods: list[Pod] = []
         self.random = random.Random()
         self.freed = asyncio.Event()
@@ -174,9 +162,6 @@ class Pod:
     """One pod.
 
     Attributes:
-        address: Host and port of its process.
-        scheduled: Whether it has a place on the node.
-        ready: Kubernetes Ready.
         usable: Whether the activator's probe has found it.
         uid: Random identity that breaks ties between pods.
     """
@@ -185,7 +170,7 @@ class Pod:
         self.node, self.template = node, template
         self._changed = changed
         self.name = f"{template.revision}-deployment-{secrets.token_hex(5)}-{secrets.token_hex(3)[:5]}"
-        self.address = node.addresses.next()
+        self.address = free_address()
         self.proxy = QueueProxy(node.clock, template.container_concurrency)
         self.scheduled = self.ready = self.usable = self.going = False
         self.created_ns = node.clock.now_ns()
@@ -194,7 +179,7 @@ class Pod:
         self.restarts = 0
         self.task: asyncio.Task[None] | None = None
         self._asked_to_go_ns = 0
-        self._started_at = ""
+        self._first_started_at = self._started_at = ""
         self._going = asyncio.Event()
         self._process: Process | None = None
         self._store_pod()
@@ -222,14 +207,8 @@ class Pod:
         self.ready = self.usable = False
         self._asked_to_go_ns = self.node.clock.now_ns()
         grace_s = int(self.template.timeout_s)
-
-        def change(document: Document) -> None:
-            # As Kubernetes does: not when it was asked to go, but when it must be gone.
-            document["metadata"]["deletionTimestamp"] = stamp(grace_s)
-            document["metadata"]["deletionGracePeriodSeconds"] = grace_s
-
-        with contextlib.suppress(NotFoundError):
-            self.node.store.update(PODS, self.template.namespace, self.name, change)
+        # As Kubernetes does: not when it was asked to go, but when it must be gone.
+        self._merge(metadata={"deletionTimestamp": stamp(grace_s), "deletionGracePeriodSeconds": grace_s})
         self._tell("Killing", f"Stopping container {self.template.container}")
         self._going.set()
         self._changed(self)
@@ -312,11 +291,7 @@ class Pod:
             self.node.freed.clear()
             await self.node.freed.wait()
         self.scheduled = True
-
-        def change(document: Document) -> None:
-            document["spec"]["nodeName"] = "local"
-
-        self.node.store.update(PODS, self.template.namespace, self.name, change)
+        self._merge(spec={"nodeName": "local"})
         self._set_conditions(PodScheduled=("True", "", ""))
         where = f"{self.template.namespace}/{self.name}"
         self._tell("Scheduled", f"Successfully assigned {where} to local")
@@ -362,7 +337,7 @@ class Pod:
 
     def _started(self) -> None:
         if self._process is not None:
-            self._process.release()
+            self._process.run_on(all_cores=True)
 
     async def _kubelet_sees(self, begun_ns: int) -> bool:
         probe, clock = self.template.probe, self.node.clock
@@ -414,6 +389,10 @@ class Pod:
     def _tell(self, reason: str, message: str) -> None:
         """Write an event about the pod."""
         self.node.events.add("Pod", self.template.namespace, self.name, reason, message)
+
+    def _merge(self, **sections: Document) -> None:
+        with contextlib.suppress(NotFoundError):
+            self.node.store.merge(PODS, self.template.namespace, self.name, **sections)
 
     def _update(self, change: Callable[[Document], None]) -> None:
         with contextlib.suppress(NotFoundError):
@@ -470,11 +449,9 @@ class Pod:
         self._update(change)
 
     def _set_running(self) -> None:
-        def change(status: Document) -> None:
-            status.update(phase="Running", startTime=status.get("startTime") or stamp())
-
-        self._update(change)
         self._started_at = stamp()
+        self._first_started_at = self._first_started_at or self._started_at
+        self._merge(status={"phase": "Running", "startTime": self._first_started_at})
         self._set_container({"running": {"startedAt": self._started_at}})
         self._set_unready(PodReadyToStartContainers=("True", "", ""), Initialized=("True", "", ""))
         self._tell("Started", f"Started container {self.template.container}")
@@ -508,15 +485,6 @@ def tell_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
         context = {"message": "a part of the fake cluster has failed", "exception": task.exception(), "task": task}
         task.get_loop().call_exception_handler(context)
-
-
-def _can_bind(address: str) -> bool:
-    try:
-        with socket.socket() as probe:
-            probe.bind((address, 0))
-    except OSError:
-        return False
-    return True
 
 
 def probe_of(document: Document | None) -> Probe:

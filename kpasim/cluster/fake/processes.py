@@ -50,7 +50,7 @@ class Processes:
         )
         self._tell(f"+{child.pid}")
         process = Process(child, self)
-        process.confine()
+        process.run_on(all_cores=False)
         self._running.add(process)
         return process
 
@@ -99,22 +99,15 @@ class Process:
         """Wait until it has ended and return its exit status."""
         return await asyncio.shield(self._done)
 
-    def confine(self) -> None:
-        """Keep it to the upper half of the cores while it starts: loading a model must not slow pods that serve.
+    def run_on(self, *, all_cores: bool) -> None:
+        """Let it run on all cores, or on the upper half while it starts: that must not slow pods that serve.
 
         A pod on a machine of its own does not either, and no model has a start that slows its neighbours.
         """
         cores = _cores()
-        if len(cores) > 1:
-            self._run_on(cores[len(cores) // 2 :])
-
-    def release(self) -> None:
-        """Let it run on all cores: it has started."""
-        cores = _cores()
-        if len(cores) > 1:
-            self._run_on(cores)
-
-    def _run_on(self, cores: Sequence[int]) -> None:
+        if len(cores) < 2:
+            return
+        cores = cores if all_cores else cores[len(cores) // 2 :]
         try:
             threads = [int(entry.name) for entry in Path(f"/proc/{self.pid}/task").iterdir()]
         except OSError:  # it has ended, or the system has no such folder

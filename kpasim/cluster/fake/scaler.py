@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from kpasim.cluster.fake.clock import Clock, stamp
+from kpasim.cluster.fake.clock import Clock
 from kpasim.cluster.fake.gateway import Activator
 from kpasim.cluster.fake.kubelet import Node, Pod, Template, tell_failure
-from kpasim.cluster.fake.store import Events, NotFoundError
-from kpasim.cluster.objects import DEPLOYMENTS, POD_AUTOSCALERS, SERVERLESS_SERVICES, Document, keep_transitions
+from kpasim.cluster.fake.store import Events, NotFoundError, keep_transitions
+from kpasim.cluster.objects import DEPLOYMENTS, POD_AUTOSCALERS, SERVERLESS_SERVICES, Document
 from kpasim.engines.lower import of_revision
 from kpasim.engines.model import kpa
 from kpasim.policy import burst, decider, delay, pods, scaler, scraping, windows
@@ -402,12 +402,10 @@ class Revision:
         store, namespace = self.node.store, self.template.namespace
 
         def change(document: Document) -> None:
-            keep_transitions(document, status.get("conditions") or [], stamp())
-            if document.get("spec") != spec:
-                generation = int(document["metadata"].get("generation", 1)) + 1 if "spec" in document else 1
-            else:
-                generation = int(document["metadata"].get("generation", 1))
-            status["observedGeneration"] = generation
+            keep_transitions(document, status.get("conditions") or [])
+            # The store raises the generation after this change.
+            raised = document.get("spec", spec) != spec
+            status["observedGeneration"] = int(document["metadata"].get("generation", 1)) + raised
             document["spec"], document["status"] = spec, status
 
         try:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kpasim.cluster.fake.clock import stamp
-from kpasim.cluster.objects import EVENTS, Document, Resource, labels_of, meta
+from kpasim.cluster.objects import EVENTS, Document, Resource, condition, labels_of, meta
 
 Key = tuple[str, str]
 """Namespace and name."""
@@ -98,6 +98,24 @@ class Store:
         self._write(resource, (namespace, name), "MODIFIED", new)
         return copied(new)
 
+    def merge(self, resource: Resource, namespace: str, name: str, **sections: Document) -> Document:
+        """Change fields of an object's sections: ``metadata``, ``spec``, ``status``."""
+
+        def change(document: Document) -> None:
+            for section, fields in sections.items():
+                document[section].update(fields)
+
+        return self.update(resource, namespace, name, change)
+
+    def set_status(self, resource: Resource, namespace: str, name: str, status: Document) -> None:
+        """Replace an object's status; a condition whose status is the same keeps the time of its last transition."""
+
+        def change(document: Document) -> None:
+            keep_transitions(document, status.get("conditions") or [])
+            document["status"] = status
+
+        self.update(resource, namespace, name, change)
+
     def remove(self, resource: Resource, namespace: str, name: str) -> None:
         """Delete an object; one that is not there is no error."""
         document = self._objects.get(resource, {}).pop((namespace, name), None)
@@ -181,6 +199,14 @@ def copied(document: Document) -> Document:
     """A deep copy, by way of JSON."""
     copy: Any = json.loads(json.dumps(document))
     return dict(copy)
+
+
+def keep_transitions(stored: Document, conditions: list[Document]) -> None:
+    """Date conditions that are to be stored: with now, or as before where the status is the same."""
+    for entry in conditions:
+        before = condition(stored, entry["type"])
+        same = before.get("status") == entry["status"]
+        entry["lastTransitionTime"] = before.get("lastTransitionTime", stamp()) if same else stamp()
 
 
 def selected(document: Document, selector: str) -> bool:
