@@ -74,7 +74,7 @@ class AnswerError(Exception):
 )  # fmt: skip
 def test_a_refusal_is_told_as_what_it_is(status: int, message: str, kind: type[ClusterError]):
     """Only the authorizer's words speak of a missing permission; admission's are passed on whole."""
-    error = _translated(AnswerError(status, "Forbidden", message), "c: create pods", "create", "pods", "default")
+    error = _translated(AnswerError(status, "Forbidden", message), "c: create pods", ("create", "pods", "default"))
     assert type(error) is kind
     assert ("lacks the verb" in str(error)) == (kind is ForbiddenError)
     assert kind is ForbiddenError or str(error).endswith(message)
@@ -83,7 +83,7 @@ def test_a_refusal_is_told_as_what_it_is(status: int, message: str, kind: type[C
 def test_of_a_long_message_the_cause_is_kept():
     """Causes stand at the end of what a server says."""
     message = f"admission webhook denied the request: {'very ' * 1000}; the cause"
-    error = str(_translated(AnswerError(400, "BadRequest", message), "c: create pods", "create", "pods", "default"))
+    error = str(_translated(AnswerError(400, "BadRequest", message), "c: create pods", ("create", "pods", "default")))
     assert error.endswith("the cause")
     assert "admission webhook denied" in error
     assert len(error) < 1400
