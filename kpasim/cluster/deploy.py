@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kpasim.cluster.deadline import Deadline
-from kpasim.cluster.deployed import Deployed, container_of, document_of, kserve_trouble
 from kpasim.cluster.errors import (
     ClusterError,
     ConflictError,
@@ -27,10 +26,14 @@ from kpasim.cluster.objects import (
     RUN_LABEL,
     SERVICE_LABEL,
     SERVICES,
+    Deployed,
     Document,
     annotations_of,
     checked_label,
     condition,
+    container_of,
+    document_of,
+    kserve_trouble,
     labels_of,
     meta,
     name_of,

@@ -25,7 +25,6 @@ from kpasim.cluster import deploy, discover
 from kpasim.cluster.bill import Bill
 from kpasim.cluster.deadline import Deadline
 from kpasim.cluster.deploy import Ready, Waits
-from kpasim.cluster.deployed import Deployed, document_of
 from kpasim.cluster.errors import ClusterError, InterruptedRunError
 from kpasim.cluster.interrupts import Interrupts
 from kpasim.cluster.kube import Kube
@@ -37,7 +36,9 @@ from kpasim.cluster.objects import (
     PODS,
     SERVERLESS_SERVICES,
     SERVICE_LABEL,
+    Deployed,
     Document,
+    document_of,
 )
 from kpasim.cluster.record import Recorder
 from kpasim.cluster.watch import Watcher

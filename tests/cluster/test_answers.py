@@ -19,12 +19,12 @@ from kpasim.cli.main import cli
 from kpasim.cluster import objects
 from kpasim.cluster.deadline import Deadline
 from kpasim.cluster.deploy import Waits, await_ready, leftovers
-from kpasim.cluster.deployed import Deployed
 from kpasim.cluster.errors import ClusterError, DeadlineError, ForbiddenError, RefusedError
 from kpasim.cluster.fake.cluster import Options
 from kpasim.cluster.kube import Clock, _translated, _warnings, connect
 from kpasim.cluster.live import LiveRun, live
 from kpasim.cluster.metrics import MetricsPoller
+from kpasim.cluster.objects import Deployed
 from kpasim.cluster.record import Recorder
 
 from .fakes import FAST, IMAGES, SPEED, Running, plan, running, service

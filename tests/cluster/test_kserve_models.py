@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from kpasim.cli.main import cli
 from kpasim.cluster.calibration import one_pod
-from kpasim.cluster.deployed import document_of
+from kpasim.cluster.objects import document_of
 from kpasim.spec.experiment import load
 from kpasim.spec.scalers import scaler_yaml
 

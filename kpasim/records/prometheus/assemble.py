@@ -13,9 +13,9 @@ from kpasim.records.prometheus import names
 from kpasim.records.prometheus.copies import one_clock, one_copy, one_leader
 from kpasim.records.prometheus.faults import find_gaps, find_missing, find_resets, find_revisions
 from kpasim.records.prometheus.grid import each_scrape_once
-from kpasim.records.prometheus.observation import ROLES, Observation, Query, Series
+from kpasim.records.prometheus.observation import ROLES, Observation, Query, Series, Target
 from kpasim.records.prometheus.selection import Served, no_service, of_service, refuse_several_clusters, services
-from kpasim.records.prometheus.targets import HOLD, Target, intervals, scrapes, starts, target_of
+from kpasim.records.prometheus.targets import HOLD, intervals, scrapes, starts
 from kpasim.records.record import iso
 
 END_OF_DATES_S = 253_402_214_400.0
@@ -129,7 +129,7 @@ def _from_zero(
     started = starts(series)
 
     def begins(one: Series) -> bool:
-        start_s = started.get(target_of(one))
+        start_s = started.get(one.target)
         inside = start_s is not None and start_s > first_s - interval_s[one.role]
         later = _later(one, targets) or (start_s is None and _begins_late(one, first_s, interval_s))
         return one.kind == "counter" and (inside or later)
@@ -147,7 +147,7 @@ def _histogram(series: Series) -> tuple[object, ...]:
 
 def _later(series: Series, targets: Mapping[Target, NDArray[np.float64]]) -> bool:
     """Whether its target was scraped before without it."""
-    before = targets.get(target_of(series))
+    before = targets.get(series.target)
     return bool(before is not None and before[0] < series.times_s[0])
 
 

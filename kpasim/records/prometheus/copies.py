@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.records.prometheus.observation import Series
-from kpasim.records.prometheus.targets import HOLD, Target, intervals, processes, target_of, typical
+from kpasim.records.prometheus.observation import Series, Target
+from kpasim.records.prometheus.targets import HOLD, intervals, processes, typical
 from kpasim.records.record import iso
 
 Floats = NDArray[np.float64]
@@ -35,7 +35,7 @@ def _labels_of_copies(series: Sequence[Series]) -> Set[str]:
     found: dict[tuple[object, ...], list[set[tuple[str, str]]]] = defaultdict(list)
     for one in series:
         if one.kind == "gauge" and one.role != "kube-state-metrics" and (one.instance or one.pod):
-            found[(one.metric, one.revision, *target_of(one))].append(set(one.labels.items()))
+            found[(one.metric, one.revision, *one.target)].append(set(one.labels.items()))
     differ = (first ^ other for first, *others in found.values() for other in others)
     return _OF_COPIES | {name for labels in differ for name, _ in labels}
 
@@ -50,7 +50,7 @@ def one_copy(series: Sequence[Series], notes: list[str]) -> list[Series]:
 
     def copy(one: Series) -> tuple[object, ...]:
         """A target as one Prometheus and one job have it."""
-        return target_of(one), tuple(sorted((k, v) for k, v in one.labels.items() if k in of_copies))
+        return one.target, tuple(sorted((k, v) for k, v in one.labels.items() if k in of_copies))
 
     copies: dict[tuple[object, ...], list[Series]] = defaultdict(list)
     samples: dict[tuple[object, ...], int] = defaultdict(int)
@@ -114,7 +114,7 @@ def one_leader(series: Sequence[Series], notes: list[str]) -> list[Series]:
     of_revision: dict[str, dict[Target, list[Series]]] = defaultdict(lambda: defaultdict(list))
     for one in series:
         if one.role == "autoscaler" and one.revision and len(one.times_s):
-            of_revision[one.revision][target_of(one)].append(one)
+            of_revision[one.revision][one.target].append(one)
     kept: dict[int, Series] = {}
     for revision, by_target in of_revision.items():
         changes = {target: _changes(group) for target, group in by_target.items()}
@@ -161,10 +161,10 @@ def one_clock(series: Sequence[Series], notes: list[str]) -> list[Series]:
     begin, end = min(times[0] for times in found if len(times)), max(times[-1] for times in found if len(times))
     dropped: dict[Target, list[Floats]] = defaultdict(list)
     for one, times in zip(counters, found, strict=True):
-        one_process = len(began.get(target_of(one), ())) == 1
+        one_process = len(began.get(one.target, ())) == 1
         again = _earlier(one, interval_s[one.role], (begin, end)) if one_process else times
         if len(again):
-            dropped[target_of(one)].append(again)
+            dropped[one.target].append(again)
     gone = {target: np.unique(np.concatenate(parts)) for target, parts in dropped.items()}
     notes.append(
         f"a clock was set back: from {iso(round(begin))} to {iso(round(end))} it showed each time twice; the later "
@@ -172,7 +172,7 @@ def one_clock(series: Sequence[Series], notes: list[str]) -> list[Series]:
     )
     result = []
     for one in series:
-        left_out = gone.get(target_of(one))
+        left_out = gone.get(one.target)
         kept = ~np.isin(one.times_s, left_out) if left_out is not None else _following(one.times_s, begin, end)
         result.append(one if kept.all() else replace(one, times_s=one.times_s[kept], values=one.values[kept]))
     return result

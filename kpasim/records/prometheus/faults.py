@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.records.prometheus.observation import ROLES, Gap, Reset, Revision, Role, Series
-from kpasim.records.prometheus.targets import HOLD, Target, target_of
+from kpasim.records.prometheus.observation import ROLES, Gap, Reset, Revision, Role, Series, Target
+from kpasim.records.prometheus.targets import HOLD
 from kpasim.records.record import iso
 
 
@@ -25,8 +25,8 @@ def find_gaps(
     """
     longest: dict[Target, NDArray[np.float64]] = {}
     for one in series:
-        if len(one.times_s) > len(longest.get(target_of(one), ())):
-            longest[target_of(one)] = one.times_s
+        if len(one.times_s) > len(longest.get(one.target, ())):
+            longest[one.target] = one.times_s
     shortest = min((i for i in interval_s.values() if i > 0), default=0.0)
     everything = np.unique(np.concatenate(list(longest.values())))
     common = [Gap(a, b) for a, b in _holes(everything, HOLD * shortest)]
@@ -58,7 +58,7 @@ def find_resets(series: Sequence[Series]) -> tuple[Reset, ...]:
         if one.kind == "counter":
             times = one.known.times_s
             for i in np.flatnonzero(np.diff(one.known.values) < 0):
-                found[(target_of(one), float(times[i]), float(times[i + 1]))] += 1
+                found[(one.target, float(times[i]), float(times[i + 1]))] += 1
     return tuple(
         Reset(before, after, role, instance, pod, count)
         for ((role, instance, pod), before, after), count in sorted(found.items(), key=lambda item: item[0][1:])

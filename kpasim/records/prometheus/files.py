@@ -44,15 +44,14 @@ def read_files(paths: Iterable[str | Path]) -> tuple[list[Served], float]:
     Raises:
         RecordError: A file cannot be read as any of the kinds.
     """
-    found: dict[tuple[tuple[str, str], ...], list[Served]] = {}
+    found: list[Served] = []
     step_s: dict[float, Sequence[Served]] = {}
     for path in map(Path, paths):
         series = _read(path)
         if (step := step_of(series)) is not None:
             step_s.setdefault(step, series)
-        for one in series:
-            found.setdefault(tuple(sorted(one.labels.items())), []).append(one)
-    every = [joined(group) for group in found.values()]
+        found += series
+    every = joined(found)
     longest = max(step_s, default=0.0)
     if len(step_s) > 1:
         begin, end = (bound([bound(one.times_s) for one in every if len(one.times_s)]) for bound in (np.min, np.max))
@@ -209,12 +208,16 @@ def _labels(text: str) -> dict[str, str] | None:
     return result
 
 
-def joined(group: Sequence[Served]) -> Served:
-    """One series of its parts."""
-    if len(group) == 1:
-        return group[0]
-    return Served(
-        group[0].labels,
-        np.concatenate([one.times_s for one in group]),
-        np.concatenate([one.values for one in group]),
-    )
+def joined(series: Iterable[Served], *, once: bool = False) -> list[Served]:
+    """Parts with the same labels as one series each; ``once`` where parts overlap: each sample is there once."""
+    groups: dict[tuple[tuple[str, str], ...], list[Served]] = {}
+    for one in series:
+        groups.setdefault(tuple(sorted(one.labels.items())), []).append(one)
+    result = []
+    for group in groups.values():
+        times, values = (np.concatenate([getattr(one, name) for one in group]) for name in ("times_s", "values"))
+        if once and len(group) > 1:
+            times, kept = np.unique(times, return_index=True)
+            values = values[kept]
+        result.append(Served(group[0].labels, times, values))
+    return result

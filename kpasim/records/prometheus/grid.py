@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.records.prometheus.observation import Series
+from kpasim.records.prometheus.observation import Series, Target
 from kpasim.records.prometheus.selection import Served
-from kpasim.records.prometheus.targets import HOLD, Target, target_of, typical
+from kpasim.records.prometheus.targets import HOLD, typical
 
 Floats = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ def each_scrape_once(series: Sequence[Series], step_s: float) -> list[Series]:
     changes: dict[Target, list[Floats]] = defaultdict(list)
     for one in series:
         if one.role != "kube-state-metrics":
-            changes[target_of(one)].append(one.times_s[np.diff(one.values, prepend=np.nan) != 0])
+            changes[one.target].append(one.times_s[np.diff(one.values, prepend=np.nan) != 0])
     moved = {target: np.unique(np.concatenate(times)) for target, times in changes.items()}
     interval_s: dict[str, float] = {}
     for target in sorted(moved, key=lambda target: len(moved[target])):
@@ -63,7 +63,7 @@ def each_scrape_once(series: Sequence[Series], step_s: float) -> list[Series]:
     for one in series:
         length_s = interval_s.get(one.role, 0.0)
         if length_s > step_s:
-            kept = np.isin(one.times_s, _kept(one.times_s, moved[target_of(one)], length_s + step_s / 2))
+            kept = np.isin(one.times_s, _kept(one.times_s, moved[one.target], length_s + step_s / 2))
             one = replace(one, times_s=one.times_s[kept], values=one.values[kept])  # noqa: PLW2901
         result.append(one)
     return result

@@ -30,6 +30,8 @@ LABELS, SAMPLES = "labels.parquet", "series.parquet"
 Role = Literal["autoscaler", "activator", "queue-proxy", "kube-state-metrics"]
 """The program that a series speaks for. kube-state-metrics is the only role outside Knative."""
 ROLES: tuple[Role, ...] = ("autoscaler", "activator", "queue-proxy", "kube-state-metrics")
+Target = tuple[Role, str, str]
+"""Role, instance and pod."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,11 @@ class Series:
     from_zero: bool
     times_s: NDArray[np.float64]
     values: NDArray[np.float64]
+
+    @property
+    def target(self) -> Target:
+        """The target that it comes from."""
+        return self.role, self.instance, self.pod
 
     @property
     def le(self) -> float:

@@ -142,12 +142,13 @@ def from_server(
                 query = f"last_over_time({query}[{coarse_s:g}s])"
             asked.append((Query(query, begin, end, coarse_s if coarse else step_s), len(chosen)))
     note(f"{namespace}/{service}: {', '.join(revisions)}; {sum(count for _, count in asked):,} series")
-    parts: dict[tuple[tuple[str, str], ...], list[Served]] = {}
-    for ask, count in asked:
-        for one in client.matrix(ask.query, begin, end, step_s=ask.step_s, interval_s=interval_s, series=count):
-            parts.setdefault(tuple(sorted(one.labels.items())), []).append(one)
+    parts = [
+        one
+        for ask, count in asked
+        for one in client.matrix(ask.query, begin, end, step_s=ask.step_s, interval_s=interval_s, series=count)
+    ]
     return assemble(
-        [_once(joined(group)) for group in parts.values()],
+        joined(parts, once=True),  # selectors overlap, and so may parts of the window
         service=service,
         namespace=namespace,
         window_s=(begin, end),
@@ -225,12 +226,6 @@ def _of_any(name: str, label_sets: Sequence[Mapping[str, str]]) -> list[str]:
         if label:
             found[label].add(labels[label])
     return [f"{label}=~{_any(sorted(values))}" for label, values in found.items()]
-
-
-def _once(series: Served) -> Served:
-    """A series with each sample once, where selectors or parts of the window overlap."""
-    times, kept = np.unique(series.times_s, return_index=True)
-    return Served(series.labels, times, series.values[kept])
 
 
 def _interval_s(client: Client, selectors: Sequence[str], begin: float, end: float) -> float:

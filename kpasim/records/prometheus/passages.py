@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.records.prometheus.observation import Observation, Role, Series
+from kpasim.records.prometheus.observation import Observation, Role, Series, Target
 
 Floats = NDArray[np.float64]
 
@@ -125,32 +125,28 @@ def _is_from_activator(series: Series) -> bool:
 
 def _passages(observation: Observation, counters: Iterable[Series], revision: str | None) -> tuple[Passage, ...]:
     """One passage for each target of some counters."""
-    by_target: dict[tuple[Role, str, str], list[Series]] = {}
+    by_target: dict[Target, list[Series]] = {}
     for one in counters:
-        by_target.setdefault((one.role, one.instance, one.pod), []).append(one)
+        by_target.setdefault(one.target, []).append(one)
     sums: dict[tuple[str, frozenset[tuple[str, str]]], Series] = {
         (one.role, frozenset(one.labels.items())): one for one in observation.find(f"{REQUESTS}_sum")
     }
-    levels: dict[tuple[str, str], list[Series]] = {}
+    levels: dict[Target, list[Series]] = {}
     for metric in IN_FLIGHT:
         for one in observation.find(metric, "activator"):
             if revision in (None, one.revision):
-                levels.setdefault((one.instance, one.pod), []).append(one)
+                levels.setdefault(one.target, []).append(one)
     stale_s = _stale(observation) if observation.step_s else np.zeros(0)
-    scrapes = {(one.role, one.instance, one.pod): one.times_s for one in observation.find("up")}
+    scrapes = {one.target: one.times_s for one in observation.find("up")}
     found = []
-    for (role, instance, pod), group in by_target.items():
-        of_target = [sums[key] for one in group if (key := (role, frozenset(one.labels.items()))) in sums]
-        gauges = levels.get((instance, pod), []) if role == "activator" else []
-        scraped_s = scrapes.get((role, instance, pod), np.zeros(0))
-        interval_s = observation.interval_s.get(role, 0.0)
-        found.append(_passage(role, instance, group, of_target, gauges, scraped_s, interval_s, stale_s))
+    for target, group in by_target.items():
+        of_target = [sums[key] for one in group if (key := (one.role, frozenset(one.labels.items()))) in sums]
+        scraped_s, interval_s = scrapes.get(target, np.zeros(0)), observation.interval_s.get(target[0], 0.0)
+        found.append(_passage(group, of_target, levels.get(target, []), scraped_s, interval_s, stale_s))
     return tuple(one for one in found if len(one.end_s))
 
 
 def _passage(
-    role: Role,
-    instance: str,
     counters: list[Series],
     sums: list[Series],
     gauges: list[Series],
@@ -178,9 +174,9 @@ def _passage(
         began = ended + np.diff(in_flight, prepend=0.0)
     before = scraped_s[scraped_s < times_s[0]] if len(times_s) else scraped_s
     first_s = before[-1:] if len(before) else times_s[:1] - interval_s
-    return Passage(
-        role, instance, np.concatenate((first_s, times_s[:-1])), times_s, ended, latency_s, failed, began, restarted
-    )
+    begin_s = np.concatenate((first_s, times_s[:-1]))
+    role, instance, _ = counters[0].target
+    return Passage(role, instance, begin_s, times_s, ended, latency_s, failed, began, restarted)
 
 
 def _stale(observation: Observation) -> Floats:

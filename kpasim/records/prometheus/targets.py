@@ -9,18 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.records.prometheus import names
-from kpasim.records.prometheus.observation import ROLES, Role, Series
+from kpasim.records.prometheus.observation import ROLES, Series, Target
 
 HOLD = 1.5
 """A sample stands for at most so many scrape intervals; a longer distance is a gap."""
-
-
-Target = tuple[Role, str, str]
-
-
-def target_of(series: Series) -> Target:
-    """The target that a series comes from."""
-    return series.role, series.instance, series.pod
 
 
 def scrapes(series: Sequence[Series]) -> dict[Target, NDArray[np.float64]]:
@@ -29,8 +21,8 @@ def scrapes(series: Sequence[Series]) -> dict[Target, NDArray[np.float64]]:
     for one in series:
         there = one.values == 1 if one.metric == names.SYNTHETIC else ~np.isnan(one.values)
         times = one.times_s[there]
-        if len(times) > len(result.get(target_of(one), ())):
-            result[target_of(one)] = times
+        if len(times) > len(result.get(one.target, ())):
+            result[one.target] = times
     return result
 
 
@@ -39,7 +31,7 @@ def processes(series: Sequence[Series]) -> dict[Target, NDArray[np.float64]]:
     found: dict[Target, list[NDArray[np.float64]]] = defaultdict(list)
     for one in series:
         if one.metric == "process_start_time_seconds":
-            found[target_of(one)].append(one.known.values)
+            found[one.target].append(one.known.values)
     return {target: np.unique(np.concatenate(values)) for target, values in found.items()}
 
 
