@@ -58,7 +58,6 @@ class Crowd:
     """Requests that shared one pod.
 
     Attributes:
-        count: How many at once.
         ratio: Their mean latency, relative to that of requests alone.
         error: Standard error of the ratio's logarithm.
     """
@@ -98,9 +97,9 @@ class Calibration:
             "first_s": self.first_s,
         }
 
-    def model(self, name: str, seed: int = 1) -> dict[str, Any]:
-        """The model as an experiment file holds it; ``seed`` is that of the draws."""
-        random = np.random.default_rng(seed)
+    def model(self, name: str) -> dict[str, Any]:
+        """The model as an experiment file holds it."""
+        random = np.random.default_rng(1)
         curve = slowdown(self.crowds)
         times, several = service_times(self.solo_s, random)
         start, starts = start_times(self.starts_s, random)

@@ -48,10 +48,8 @@ class Findings:
     Attributes:
         version: Knative's version as its pods carry it, empty where unknown.
         configs: Data of config-autoscaler, config-defaults, config-deployment and config-network.
-        activators: Activators that run.
         gpus: Allocatable GPUs of all nodes; None where nodes may not be listed.
         gateway: URL of the gateway.
-        gateway_kind: Which it is.
         warnings: What a user should know before going on.
     """
 

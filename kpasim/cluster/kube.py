@@ -236,27 +236,24 @@ class Kube:
         name: str,
         *,
         uid: str = "",
-        dry_run: bool = False,
         deadline: Deadline | None = None,
     ) -> None:
         """Delete an object, only if it still is the one of that uid; a missing one is no error."""
         body: Document = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}
         if uid:
             body["preconditions"] = {"uid": uid}
-        if dry_run:
-            body["dryRun"] = ["All"]
         try:
             self._json("delete", resource, namespace, name, body=body, deadline=deadline)
         except MissingError:
             return
 
-    def proxied(self, namespace: str, pod: str, port: int, path: str, *, limit: int = _MAX_OBJECT_BYTES) -> str:
+    def proxied(self, namespace: str, pod: str, port: int, path: str) -> str:
         """What a pod answers on a port, fetched through the API server; one attempt, no retries."""
         url = f"{PODS.path(namespace)}/{checked_name(pod, 'pod')}:{port:d}/proxy/{path}"
         what = f"{self.name}: get pods/proxy"
         try:
             reply = self._call(("get", "pods/proxy", namespace), url, what, self.patience.request_s)
-            return self._read(reply, limit, what).decode("utf-8", "replace")
+            return self._read(reply, _MAX_OBJECT_BYTES, what).decode("utf-8", "replace")
         except _LaterError as later:
             raise UnreachableError(f"{what}: {later}") from None
 

@@ -194,7 +194,7 @@ class LiveRun:
         self._created = True
         self.ready = deploy.await_ready(self._kube, self._deployed, plan.waits, deadline, self.recorder.explain)
         self.recorder.follow_revision(self.ready.revision)
-        self._metrics = MetricsPoller(self._kube, self.recorder, plan.namespace, self._kube.patience.poll_s)
+        self._metrics = MetricsPoller(self._kube, self.recorder, plan.namespace)
         self._metrics.start(self.ready.revision)
         return self.ready
 

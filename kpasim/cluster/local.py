@@ -41,7 +41,6 @@ class LocalCluster:
 
     Attributes:
         kubeconfig: File that leads an adapter to it.
-        context: The context in it.
     """
 
     context = CONTEXT

@@ -52,8 +52,8 @@ class MetricsPoller:
         trouble: Why the latest look failed, empty where it did not.
     """
 
-    def __init__(self, kube: Kube, recorder: Recorder, namespace: str, period_s: float = 1.0) -> None:
-        self._kube, self._recorder, self._namespace, self._period_s = kube, recorder, namespace, period_s
+    def __init__(self, kube: Kube, recorder: Recorder, namespace: str) -> None:
+        self._kube, self._recorder, self._namespace = kube, recorder, namespace
         self._revision = ""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="autoscaler metrics", daemon=True)
@@ -103,4 +103,4 @@ class MetricsPoller:
                 failures += 1
                 pod = ""  # it may have been replaced
             # A cluster without the endpoint is asked less and less often.
-            self._stopped.wait(self._period_s * min(2**failures, 30))
+            self._stopped.wait(self._kube.patience.poll_s * min(2**failures, 30))

@@ -40,7 +40,6 @@ class Resource:
         group: API group, empty for the core one.
         plural: The name in URLs and in RBAC.
         kind: The name in manifests.
-        namespaced: Whether its objects live in namespaces.
     """
 
     group: str
@@ -139,7 +138,6 @@ class Deployed:
 
     Attributes:
         resource: Its kind: Knative's Service or KServe's InferenceService.
-        namespace: Where.
         service: Name of the Knative Service whose pods serve: its own, or the one that KServe makes of its predictor.
     """
 

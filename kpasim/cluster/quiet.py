@@ -23,10 +23,8 @@ class Used(NamedTuple):
     """Time of cores since the system's start [s].
 
     Attributes:
-        at_s: When.
         busy_s: Of all programs.
         ours_s: Of this process and its descendants, those that have ended among them.
-        cores: How many cores there are.
     """
 
     at_s: float

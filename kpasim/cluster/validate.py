@@ -95,7 +95,6 @@ class Settings(LiveOptions):
         budget_s: Time after which the calibration sends no further request [s]; what is then uncertain widens the
             prediction's intervals.
         dry_run: Whether to only look, ask and estimate.
-        patience: Deadlines of single calls.
         images: What the local cluster runs for further images.
     """
 

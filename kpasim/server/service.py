@@ -52,7 +52,6 @@ class Service:
         ready: Whether the model is loaded and warmed up.
         failure: Why it could not be loaded, if so.
         running: Jobs in the pipeline, oldest first.
-        loop: The event loop, once it runs.
     """
 
     def __init__(self, settings: Settings, *, born_s: float | None = None) -> None:

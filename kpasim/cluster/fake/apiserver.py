@@ -156,7 +156,7 @@ class ApiServer:
         if access.verb == "get":
             return web.json_response(self.store.get(kind, namespace, name))
         body = json.loads(await request.text() or "{}")
-        dry = request.query.get("dryRun") == "All" or (isinstance(body, dict) and body.get("dryRun") == ["All"])
+        dry = request.query.get("dryRun") == "All"
         if access.verb == "create":
             body.setdefault("metadata", {}).setdefault("namespace", namespace)
             headers = self.admit(request, kind, body, None, dry=dry)
@@ -166,8 +166,7 @@ class ApiServer:
             wanted = (body.get("preconditions") or {}).get("uid")
             if wanted not in (None, meta(self.store.get(kind, namespace, name)).get("uid")):
                 raise DeniedError(f"the UID in the precondition ({wanted}) does not match", 409, "Conflict")
-            if not dry:
-                self.deletions.get(kind, functools.partial(self.store.remove, kind))(namespace, name)
+            self.deletions.get(kind, functools.partial(self.store.remove, kind))(namespace, name)
             return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"})
         raise DeniedError(f"the fake cluster does not know how to {access.verb}", 405, "MethodNotAllowed")
 

@@ -81,7 +81,6 @@ class Process:
 
     Attributes:
         pid: Process id, also the id of its group.
-        tail: Last lines it printed.
     """
 
     def __init__(self, child: subprocess.Popen[bytes], owner: Processes) -> None:

@@ -76,7 +76,6 @@ class QueueProxy:
     Attributes:
         snapshot: What the autoscaler reads: average concurrency, proxied concurrency, arrivals and proxied arrivals of
             the last whole second; zeros before the first.
-        in_flight: Requests inside.
         draining: Whether the pod was asked to go; its probes fail from then on.
     """
 

@@ -32,6 +32,9 @@ GAUGES: dict[str, str] = {
 }
 """Gauges of the autoscaler by the end of their name (``kn_revision_...``), with their meaning."""
 
+INTERVAL_S = 15.0
+"""Distance of samples [s]."""
+
 Floats = NDArray[np.float64]
 
 
@@ -91,24 +94,21 @@ def prediction(
     *,
     begin_unix_s: float,
     end_s: float,
-    interval_s: float = 15.0,
-    labels: Mapping[str, str] | None = None,
+    labels: Mapping[str, str],
 ) -> list[Written]:
     """One simulated run as series under ``kpasim_`` names, beside which Knative's own can be drawn.
 
-    The load starts at ``begin_unix_s`` [s since 1970], the run ends ``end_s`` after that; samples are ``interval_s``
-    apart, and all series have the ``labels``.
+    The load starts at ``begin_unix_s`` [s since 1970], the run ends ``end_s`` later; all series have the ``labels``.
 
     Returns:
         ``kpasim_revision_...`` for each of `GAUGES`, ``kpasim_requests_started_total``, ``kpasim_requests_in_flight``,
         ``kpasim_request_duration_seconds`` by status (latency as clients see it, 0 for no response) and
         ``kpasim_service_duration_seconds``.
     """
-    times = np.arange(0.0, end_s + interval_s, interval_s)
-    shared = dict(labels or {})
+    times = np.arange(0.0, end_s + INTERVAL_S, INTERVAL_S)
     dates = begin_unix_s + times
     result = [
-        Written(f"kpasim_revision_{name}", shared, dates, values, "gauge", GAUGES[name])
+        Written(f"kpasim_revision_{name}", labels, dates, values, "gauge", GAUGES[name])
         for name, values in gauges(tables, times).items()
     ]
     requests = tables.requests
@@ -116,21 +116,23 @@ def prediction(
     ends = start + latency
     in_flight = present(start, ends, times)
     result.append(
-        Written("kpasim_requests_started_total", shared, dates, passed(start, times), "counter", "Requests sent")
+        Written("kpasim_requests_started_total", labels, dates, passed(start, times), "counter", "Requests sent")
     )
     result.append(
-        Written("kpasim_requests_in_flight", shared, dates, in_flight, "gauge", "Requests sent and not completed")
+        Written("kpasim_requests_in_flight", labels, dates, in_flight, "gauge", "Requests sent and not completed")
     )
     done = ~np.isnan(ends)
     for status in np.unique(requests["status"][done]).tolist():
         chosen = done & (requests["status"] == status)
         name, more = "kpasim_request_duration_seconds", {"http_response_status_code": str(status)}
         for part, le, values in histogram(ends[chosen], latency[chosen], times, BOUNDS_S):
-            result.append(Written(name + part, shared | more | le, dates, values, "histogram", "Latency of requests"))
+            result.append(
+                Written(name + part, {**labels, **more, **le}, dates, values, "histogram", "Latency of requests")
+            )
     served = ~np.isnan(requests["server_end_s"]) & ~np.isnan(requests["service_s"])
     for part, le, values in histogram(requests["server_end_s"][served], requests["service_s"][served], times, BOUNDS_S):
         name = "kpasim_service_duration_seconds"
-        result.append(Written(name + part, shared | le, dates, values, "histogram", "Service time of requests"))
+        result.append(Written(name + part, {**labels, **le}, dates, values, "histogram", "Service time of requests"))
     return result
 
 
