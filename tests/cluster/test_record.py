@@ -8,10 +8,10 @@ import math
 import pytest
 
 from kpasim.cluster import objects
+from kpasim.cluster.deploy import import_from_cluster
 from kpasim.cluster.discover import _GATEWAYS, HELD_TO, discover, gateway_url
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.kube import Clock
-from kpasim.cluster.live import import_from_cluster
 from kpasim.cluster.metrics import parse
 from kpasim.cluster.record import Gauges, Recorder
 from kpasim.spec.autoscaler import AutoscalerConfig
@@ -304,7 +304,7 @@ def test_a_service_is_imported_as_its_author_would_write_it(cluster: Running, tm
     """What the server wrote is left out, and the manifest reads like any other file."""
     kube = cluster.kube()
     kube.create(objects.SERVICES, "default", service(name="imported", annotations={"max-scale": 4}, timeoutSeconds=5))
-    text = import_from_cluster("default", "imported", kubeconfig=cluster.fake.kubeconfig)
+    text = import_from_cluster("default", "imported", kube)
     kube.delete(objects.SERVICES, "default", "imported")
     kube.close()
     path = tmp_path / "service.yaml"

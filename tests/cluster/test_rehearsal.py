@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 from kpasim.cli.main import cli
 from kpasim.cluster import objects
 from kpasim.cluster.fake.cluster import CONTEXT, Options
-from kpasim.cluster.fake.events import Events
 from kpasim.cluster.fake.kubelet import Image
+from kpasim.cluster.fake.store import Events
 
 from .fakes import STUB, Running, quota, restricted, running, service
 
