@@ -24,6 +24,7 @@ from kpasim.cluster.objects import (
     labels_of,
     name_of,
     status_of,
+    waiting_of,
 )
 from kpasim.results.provenance import KNATIVE_COMMIT
 from kpasim.spec.configmaps import KSERVE_CONFIG, Defaults, KServeConfig, parse_defaults
@@ -180,9 +181,8 @@ def _version(pod: Document) -> str:
 def _state_of(pod: Document) -> str:
     """Why a pod is not ready, in its own words."""
     for entry in status_of(pod).get("containerStatuses") or ():
-        waiting = (entry.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason"):
-            return f"{name_of(pod)}: {waiting['reason']}"
+        if reason := waiting_of(entry).get("reason"):
+            return f"{name_of(pod)}: {reason}"
     return f"{name_of(pod)} is {status_of(pod).get('phase') or 'not there'} and not ready"
 
 

@@ -12,16 +12,9 @@ class ClusterError(RunError):
 
 
 class ForbiddenError(ClusterError):
-    """The account lacks a permission.
-
-    Attributes:
-        verb: The missing verb (``create``, ``watch`` ...).
-        resource: What it is missing on, as RBAC writes it (``services.serving.knative.dev``, ``pods/proxy``).
-        namespace: Where, or ``None`` for the whole cluster.
-    """
+    """The account lacks a permission: the verb on a resource as RBAC writes it, in a namespace or the whole cluster."""
 
     def __init__(self, verb: str, resource: str, namespace: str | None) -> None:
-        self.verb, self.resource, self.namespace = verb, resource, namespace
         where = f"in namespace {namespace}" if namespace else "in the whole cluster"
         part = {"kourier-system": "-kourier", "istio-system": "-istio", "kserve": "-kserve"}.get(namespace or "", "")
         part = "-kserve" if resource.endswith(".serving.kserve.io") else part

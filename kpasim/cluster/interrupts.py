@@ -81,7 +81,8 @@ class Interrupts:
         Python swallows what is raised inside a finaliser; a loop that waits calls this, so no signal is lost.
         """
         if self._raises and self.requested:
-            self._stop()
+            self._raises, self._raised = False, True
+            raise _Stop(self.requested)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self.requested = signal.Signals(number).name
@@ -95,11 +96,6 @@ class Interrupts:
         """Say nothing of our own exception where Python could not raise it: `check` raises it again."""
         if not isinstance(found.exc_value, _Stop):
             self._unraisable(found)
-
-    def _stop(self) -> None:
-        self._raises = False
-        self._raised = True
-        raise _Stop(self.requested)
 
 
 class _Stop(KeyboardInterrupt):

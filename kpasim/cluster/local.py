@@ -11,7 +11,6 @@ import contextlib
 import select
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -101,13 +100,8 @@ class LocalCluster:
 def _line(process: subprocess.Popen[str]) -> str:
     """The line that the fake cluster prints when it is ready."""
     assert process.stdout is not None
-    end_s = time.monotonic() + _START_S
-    while time.monotonic() < end_s:
-        if select.select([process.stdout], [], [], 0.2)[0]:
-            line = process.stdout.readline()
-            if line:
-                return line
-            break
+    if select.select([process.stdout], [], [], _START_S)[0] and (line := process.stdout.readline()):
+        return line
     status = process.poll()
     why = f"ended with status {status}" if status is not None else f"said nothing within {_START_S:.0f} s"
     raise ClusterError(f"the local cluster did not start: it {why}")

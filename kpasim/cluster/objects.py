@@ -124,6 +124,11 @@ def status_of(document: Document) -> Document:
     return found if isinstance(found, dict) else {}
 
 
+def waiting_of(container: Document) -> Document:
+    """Why a container of a pod's status waits, empty where it does not."""
+    return (container.get("state") or {}).get("waiting") or {}
+
+
 def condition(document: Document, kind: str) -> Document:
     """The condition of that type in an object's status, empty where it has none."""
     for entry in status_of(document).get("conditions") or ():

@@ -34,6 +34,7 @@ from kpasim.cluster.objects import (
     meta,
     name_of,
     status_of,
+    waiting_of,
 )
 from kpasim.results.tables import Tables, empty_columns
 
@@ -298,7 +299,7 @@ class Recorder:
             pod.gone_s = _first(pod.gone_s, self.now())
             pod.delete_requested_s = _first(pod.delete_requested_s, pod.gone_s)
         for entry in containers:
-            waiting = (entry.get("state") or {}).get("waiting") or {}
+            waiting = waiting_of(entry)
             if waiting.get("reason") in _TROUBLE_REASONS:
                 image = str(entry.get("image") or "")
                 words = f"its container does not start{f' (image {image[:_MAX_TEXT]})' if image else ''}"

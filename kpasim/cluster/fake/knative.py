@@ -264,7 +264,7 @@ class _Service:
             if scheduled.get("status") == "False":
                 return str(scheduled["message"]).removesuffix(".")
             for container in objects.status_of(pod).get("containerStatuses") or ():
-                waiting = (container.get("state") or {}).get("waiting") or {}
+                waiting = objects.waiting_of(container)
                 ended = (container.get("lastState") or {}).get("terminated")
                 if waiting.get("reason") in ("ErrImagePull", "ImagePullBackOff"):
                     image = revision.template.image

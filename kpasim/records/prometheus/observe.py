@@ -120,7 +120,7 @@ def from_server(
     if infos and not any("pod" in names.vocabulary(one, names.OPENTELEMETRY) for one in infos):
         # Without a label for pods, a queue-proxy's target_info says which target is whose.
         places += _of_any("instance", infos)
-    central = [one for one, labels in known if names.role_of(labels) in _CENTRAL]
+    central = [one for one, labels in known if names.role_of(labels) in ("autoscaler", "activator")]
     of_revisions = f"k8s_namespace_name={_quoted(namespace)},kn_revision_name=~{_any(revisions)}"
     selectors = [
         *own,
@@ -163,7 +163,6 @@ def from_server(
 
 _NONE = np.empty(0)
 _EXPORTED = ("", "exported_")
-_CENTRAL = ("autoscaler", "activator")
 _SERVICE_LABELS = (
     (names.OPENTELEMETRY, "k8s_namespace_name", "kn_service_name"),
     (names.OPENCENSUS, "namespace_name", "service_name"),
@@ -176,11 +175,8 @@ _METRICS_WITH_SERVICE = {
     ]
     for generation in (names.OPENTELEMETRY, names.OPENCENSUS)
 }
-_KUBE = [m.served for m in names.METRICS if m.role == "kube-state-metrics"]
 _METRICS_OF_PODS = [
-    *(m.served for m in names.METRICS if m.role == "queue-proxy"),
-    *(m.served for m in names.METRICS if m.role is None),
-    *_KUBE,
+    m.served for role in ("queue-proxy", None, "kube-state-metrics") for m in names.METRICS if m.role == role
 ]
 _METRICS_OF_TARGETS = ["up", "process_start_time_seconds"]
 
