@@ -12,7 +12,7 @@ from kpasim.cluster.fake.clock import stamp
 from kpasim.cluster.fake.gateway import Gateway
 from kpasim.cluster.fake.kubelet import Node, Template, probe_of
 from kpasim.cluster.fake.scaler import Revision
-from kpasim.cluster.fake.store import Events, NotFoundError, Store
+from kpasim.cluster.fake.store import NotFoundError, Store
 from kpasim.cluster.objects import SERVICES, Document, Resource, annotations_of, labels_of, meta, name_of
 from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, resolve
 from kpasim.spec.base import dotted
@@ -22,15 +22,6 @@ from kpasim.spec.webhook import review
 DOMAIN = "example.com"
 VERSION = "98e5ef9-stand-in"
 _DENIED = 'admission webhook "validation.webhook.serving.knative.dev" denied the request: validation '
-_GAUGES = {
-    "stable": "kn_revision_{}_stable{}",
-    "panic": "kn_revision_{}_panic{}",
-    "target": "kn_revision_{}_target{}",
-    "desired": "kn_revision_pods_desired",
-    "excess": "kn_revision_capacity_excess",
-    "panic_mode": "kn_revision_panic_mode",
-}
-"""Names of the autoscaler's gauges, with the scaling metric and what the exporter adds to that of a rate left out."""
 
 
 class Knative:
@@ -38,7 +29,6 @@ class Knative:
 
     def __init__(self, store: Store, server: ApiServer, node: Node, gateway: Gateway, config: dict[str, str]) -> None:
         self.store, self.node, self.gateway = store, node, gateway
-        self.events: Events = node.events
         self.config: AutoscalerConfig = parse_config(config)
         self._services: dict[tuple[str, str], _Service] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -65,10 +55,7 @@ class Knative:
                     f'k8s_namespace_name="{about.namespace}",kn_revision_name="{about.revision}",'
                     f'kn_service_name="{about.service}"'
                 )
-                scaled_by = ("rps", "_per_second") if revision.settings.metric == "rps" else ("concurrency", "")
-                for gauge, name in _GAUGES.items():
-                    if gauge in revision.gauges:
-                        lines.append(f"{name.format(*scaled_by)}{{{tags}}} {revision.gauges[gauge]:.9g}")
+                lines += [f"{name}{{{tags}}} {value:.9g}" for name, value in revision.gauges.items()]
         return "\n".join(lines) + "\n"
 
     # -- webhooks ----------------------------------------------------------------------------------------------------
@@ -192,15 +179,14 @@ class _Service:
                 gpus=int(limits.get("nvidia.com/gpu") or 0),
                 container_concurrency=concurrency,
                 timeout_s=timeout_s,
+                response_start_timeout_s=first_byte if 0 < first_byte < timeout_s else None,
                 probe=probe_of(container.get("readinessProbe")),
                 containers=spec["containers"],
                 labels=labels_of(template),
             ),
             resolve(annotations_of(template), self._knative.config, concurrency),
             self._knative.node,
-            self._knative.events,
             self._later,
-            first_byte if 0 < first_byte < timeout_s else None,
         )
 
     def _write(self, document: Document, latest: Revision) -> None:

@@ -75,6 +75,7 @@ class Template:
     gpus: int
     container_concurrency: int
     timeout_s: float
+    response_start_timeout_s: float | None
     probe: Probe
     containers: Sequence[Document]
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -19,7 +19,7 @@ import numpy as np
 from kpasim.cluster.fake.clock import Clock
 from kpasim.cluster.fake.gateway import Activator
 from kpasim.cluster.fake.kubelet import Node, Pod, Template, tell_failure
-from kpasim.cluster.fake.store import Events, NotFoundError, keep_transitions
+from kpasim.cluster.fake.store import NotFoundError, keep_transitions
 from kpasim.cluster.objects import DEPLOYMENTS, POD_AUTOSCALERS, SERVERLESS_SERVICES, Document
 from kpasim.engines.lower import of_revision
 from kpasim.engines.model import kpa
@@ -39,7 +39,7 @@ class Revision:
     Attributes:
         reachable: Whether a route leads to it.
         trouble: Why it cannot have all its pods, empty where it can.
-        gauges: What the autoscaler's metrics show, empty before the first decision.
+        gauges: What the autoscaler's metrics show, by name; empty before the first decision.
     """
 
     def __init__(
@@ -47,15 +47,11 @@ class Revision:
         template: Template,
         settings: RevisionSettings,
         node: Node,
-        events: Events,
         changed: Callable[[], None],
-        response_start_timeout_s: float | None = None,
     ) -> None:
-        self.template, self.settings, self.node, self.events = template, settings, node, events
+        self.template, self.settings, self.node = template, settings, node
         self._changed = changed
         self.clock: Clock = node.clock
-        self.timeout_s = template.timeout_s
-        self.response_start_timeout_s = response_start_timeout_s
         self.activator = Activator(self.clock, template.container_concurrency, self._activator_told)
         self.pods: list[Pod] = []
         self.reachable = True
@@ -90,11 +86,6 @@ class Revision:
     def path(self) -> int:
         """``burst.SERVE`` or ``burst.PROXY``: where requests go now."""
         return burst.effective_mode(self._mode, len(self.ready_pods()), 1)
-
-    @property
-    def wanted(self) -> int:
-        """Replicas the Deployment asks for."""
-        return self._replicas
 
     def ready_pods(self) -> list[Pod]:
         """Pods that Kubernetes calls ready, by address."""
@@ -179,18 +170,18 @@ class Revision:
         stable = windows.average(self._stable, now_s, self._numbers.weight_stable)
         panic = windows.average(self._panic, now_s, self._numbers.weight_panic)
         ready = len(self.ready_pods())
-        desired, excess, by_stable, by_panic, _ = decider.tick(
+        desired, excess, *_ = decider.tick(
             kpa.limits(self._numbers, int(self.reachable)), self._panicking, self._slots, now_ns, ready, stable, panic
         )
+        # The exporter adds the unit of a rate to its name.
+        average = "kn_revision_rps_{}_per_second" if self.settings.metric == "rps" else "kn_revision_concurrency_{}"
         self.gauges = {
-            "stable": stable,
-            "panic": panic,
-            "target": self.settings.target_value,
-            "desired": float(desired),
-            "desired_stable": float(by_stable),
-            "desired_panic": float(by_panic),
-            "panic_mode": float(self._panicking[decider.PANIC_SINCE_NS] != decider.NEVER_NS),
-            "excess": excess,
+            average.format("stable"): stable,
+            average.format("panic"): panic,
+            average.format("target"): self.settings.target_value,
+            "kn_revision_pods_desired": float(desired),
+            "kn_revision_capacity_excess": excess,
+            "kn_revision_panic_mode": float(self._panicking[decider.PANIC_SINCE_NS] != decider.NEVER_NS),
         }
         wake = decider.needs_reconcile(self._desired, self._excess, desired, excess)
         self._desired, self._excess = desired, excess
@@ -254,7 +245,7 @@ class Revision:
             if message:
                 if not self.trouble:
                     self.trouble = message
-                    self.events.add(
+                    self.node.events.add(
                         "ReplicaSet", self.template.namespace, f"{self._deployment}-{self._hash}", "FailedCreate",
                         f"Error creating: {message}",
                     )  # fmt: skip
