@@ -145,7 +145,7 @@ class Gateway:
         activator = backend.activator
         activator.arrive()
         try:
-            async with asyncio.timeout(backend.template.timeout_s) as limit:
+            async with asyncio.timeout(backend.template.manifest.timeout_s) as limit:
                 pod = await activator.acquire()
                 try:
                     return await self._through_queue_proxy(exchange, backend, pod, proxied=True)
@@ -160,7 +160,7 @@ class Gateway:
         self, exchange: _Exchange, backend: Revision, pod: Pod, *, proxied: bool
     ) -> web.StreamResponse:
         try:
-            async with asyncio.timeout(backend.template.timeout_s) as limit:
+            async with asyncio.timeout(backend.template.manifest.timeout_s) as limit:
                 await pod.proxy.enter(proxied)
                 try:
                     return await self._forward(exchange, backend, pod)
@@ -174,7 +174,7 @@ class Gateway:
     async def _forward(self, exchange: _Exchange, backend: Revision, pod: Pod) -> web.StreamResponse:
         request = exchange.request
         try:
-            async with asyncio.timeout(backend.template.response_start_timeout_s) as limit:
+            async with asyncio.timeout(backend.template.manifest.response_start_timeout_s) as limit:
                 upstream = await self._session.request(
                     request.method,
                     yarl.URL(pod.url + request.rel_url.raw_path_qs, encoded=True),

@@ -10,13 +10,14 @@ from kpasim.cluster import objects
 from kpasim.cluster.fake.apiserver import ACCOUNT, ApiServer, DeniedError
 from kpasim.cluster.fake.clock import stamp
 from kpasim.cluster.fake.gateway import Gateway
-from kpasim.cluster.fake.kubelet import Node, Template, probe_of
+from kpasim.cluster.fake.kubelet import Node, Template
 from kpasim.cluster.fake.scaler import Revision
 from kpasim.cluster.fake.store import NotFoundError, Store
-from kpasim.cluster.objects import SERVICES, Document, Resource, annotations_of, labels_of, meta, name_of
-from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, resolve
+from kpasim.cluster.objects import SERVICES, Document, Resource, labels_of, meta, name_of
+from kpasim.spec.autoscaler import AutoscalerConfig, parse_config
 from kpasim.spec.base import dotted
 from kpasim.spec.configmaps import Defaults
+from kpasim.spec.manifest import service_of
 from kpasim.spec.webhook import review
 
 DOMAIN = "example.com"
@@ -134,7 +135,7 @@ class _Service:
         if template != self._template:
             self._template = template
             self._generation += 1
-            self.revisions.append(self._revision(template))
+            self.revisions.append(self._revision(document))
         latest = self.revisions[-1]
         if latest is not self._ready and len(latest.ready_pods()) >= latest.settings.initial_scale:
             old, self._ready = self._ready, latest
@@ -160,31 +161,17 @@ class _Service:
             self._due = True
             asyncio.get_running_loop().call_soon(self.follow)
 
-    def _revision(self, template: Document) -> Revision:
-        spec = template["spec"]
-        container = spec["containers"][0]
-        limits = (container.get("resources") or {}).get("limits") or {}
-        concurrency, timeout_s = int(spec["containerConcurrency"]), float(spec["timeoutSeconds"])
-        first_byte = float(spec.get("responseStartTimeoutSeconds") or 0)
+    def _revision(self, document: Document) -> Revision:
+        template = document["spec"]["template"]
         return Revision(
             Template(
                 namespace=self._namespace,
                 service=self._name,
                 revision=f"{self._name}-{self._generation:05d}",
-                image=str(container["image"]),
-                args=tuple(str(argument) for argument in container.get("args") or ()),
-                environment={
-                    str(entry["name"]): str(entry["value"]) for entry in container.get("env") or () if "value" in entry
-                },
-                gpus=int(limits.get("nvidia.com/gpu") or 0),
-                container_concurrency=concurrency,
-                timeout_s=timeout_s,
-                response_start_timeout_s=first_byte if 0 < first_byte < timeout_s else None,
-                probe=probe_of(container.get("readinessProbe")),
-                containers=spec["containers"],
+                manifest=service_of(document, self._knative.config),
+                containers=template["spec"]["containers"],
                 labels=labels_of(template),
             ),
-            resolve(annotations_of(template), self._knative.config, concurrency),
             self._knative.node,
             self._later,
         )
@@ -253,7 +240,7 @@ class _Service:
                 waiting = objects.waiting_of(container)
                 ended = (container.get("lastState") or {}).get("terminated")
                 if waiting.get("reason") in ("ErrImagePull", "ImagePullBackOff"):
-                    image = revision.template.image
+                    image = revision.template.manifest.image
                     return f'Unable to fetch image "{image}": failed to resolve image to digest: {waiting["message"]}'
                 if waiting.get("reason") == "CrashLoopBackOff" and ended:
                     return f"Container failed with: {ended['message']}"

@@ -13,8 +13,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import aiohttp
 
@@ -24,6 +23,7 @@ from kpasim.cluster.fake.queueproxy import QueueProxy
 from kpasim.cluster.fake.store import Events, NotFoundError, Store
 from kpasim.cluster.objects import PODS, REVISION_LABEL, SERVICE_LABEL, Document, condition, status_of
 from kpasim.policy import pods
+from kpasim.spec.manifest import ServiceManifest
 
 _POLL_S = 0.05
 _POLL_TIMEOUT_S = 0.3
@@ -46,39 +46,19 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Probe:
-    """The manifest's readiness probe, as far as a process can be asked.
+class Template:
+    """What the pods of a revision have in common.
 
     Attributes:
-        path: Path of an HTTP GET; empty for a TCP connect.
-        period_s: Between two probes; 0 is Knative's aggressive default.
+        service: Name of the Service, whose limits and probe are in its ``manifest``.
     """
-
-    path: str = ""
-    period_s: float = 0.0
-    timeout_s: float = 1.0
-    initial_delay_s: float = 0.0
-    successes: int = 1
-    failures: int = 3
-
-
-@dataclass(frozen=True)
-class Template:
-    """What the pods of a revision have in common."""
 
     namespace: str
     service: str
     revision: str
-    image: str
-    args: tuple[str, ...]
-    environment: Mapping[str, str]
-    gpus: int
-    container_concurrency: int
-    timeout_s: float
-    response_start_timeout_s: float | None
-    probe: Probe
+    manifest: ServiceManifest
     containers: Sequence[Document]
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str]
 
     @property
     def object_labels(self) -> dict[str, str]:
@@ -90,6 +70,12 @@ class Template:
     def container(self) -> str:
         """Name of the container that serves."""
         return str(self.containers[0]["name"])
+
+    @property
+    def probe_path(self) -> str:
+        """Path of the readiness probe; empty for a TCP connect."""
+        get = (self.containers[0].get("readinessProbe") or {}).get("httpGet")
+        return str(get.get("path") or "/") if get else ""
 
 
 def free_address() -> tuple[str, int]:
@@ -141,7 +127,7 @@ class Node:
 
     def free_gpus(self) -> int:
         """GPUs that no pod has."""
-        return self.gpus - sum(pod.template.gpus for pod in self.pods if pod.scheduled)
+        return self.gpus - sum(pod.template.manifest.gpus for pod in self.pods if pod.scheduled)
 
     def run(self, template: Template, changed: Callable[[Pod], None]) -> Pod:
         """Create a pod; ``changed`` is called whenever something about it changes."""
@@ -172,7 +158,7 @@ class Pod:
         self._changed = changed
         self.name = f"{template.revision}-deployment-{secrets.token_hex(5)}-{secrets.token_hex(3)[:5]}"
         self.address = free_address()
-        self.proxy = QueueProxy(node.clock, template.container_concurrency)
+        self.proxy = QueueProxy(node.clock, template.manifest.container_concurrency)
         self.scheduled = self.ready = self.usable = self.going = False
         self.created_ns = node.clock.now_ns()
         self.ready_since_ns = 0
@@ -207,7 +193,7 @@ class Pod:
         self.going = True
         self.ready = self.usable = False
         self._asked_to_go_ns = self.node.clock.now_ns()
-        grace_s = int(self.template.timeout_s)
+        grace_s = int(self.template.manifest.timeout_s)
         # As Kubernetes does: not when it was asked to go, but when it must be gone.
         self._merge(metadata={"deletionTimestamp": stamp(grace_s), "deletionGracePeriodSeconds": grace_s})
         self._tell("Killing", f"Stopping container {self.template.container}")
@@ -236,11 +222,11 @@ class Pod:
 
     async def answers(self, timeout_s: float) -> bool:
         """Probe the process once, as the manifest's readiness probe says."""
-        probe = self.template.probe
+        path = self.template.probe_path
         try:
             async with asyncio.timeout(timeout_s):
-                if probe.path:
-                    async with self.node.session.get(self.url + probe.path, allow_redirects=False) as reply:
+                if path:
+                    async with self.node.session.get(self.url + path, allow_redirects=False) as reply:
                         return 200 <= reply.status < 400
                 _, writer = await asyncio.open_connection(*self.address)
                 writer.close()
@@ -250,7 +236,7 @@ class Pod:
 
     async def _run(self) -> None:
         await self._schedule()
-        image_name = self.template.image
+        image_name = self.template.manifest.image
         image = self.node.images.get(image_name)
         if image is None or image.fails:
             await self._fail_to_pull(image.fails if image else "not one that the local cluster knows")
@@ -261,7 +247,8 @@ class Pod:
         command = [part.replace("{host}", host).replace("{port}", str(port)) for part in image.command]
         pause_s = 0.0
         while True:
-            self._process = self.node.processes.start([*command, *self.template.args], self._environment())
+            arguments = map(str, self.template.containers[0].get("args") or ())
+            self._process = self.node.processes.start([*command, *arguments], self._environment())
             self._set_running()
             watches = [asyncio.ensure_future(self._probe_for_activator()), asyncio.ensure_future(self._probe())]
             try:
@@ -279,7 +266,7 @@ class Pod:
 
     async def _schedule(self) -> None:
         told = False
-        while self.template.gpus > self.node.free_gpus():
+        while self.template.manifest.gpus > self.node.free_gpus():
             if not told:
                 told = True
                 message = (
@@ -299,13 +286,13 @@ class Pod:
 
     async def _fail_to_pull(self, message: str) -> None:
         self._set_waiting("ErrImagePull", message)
-        self._tell("Failed", f'Failed to pull image "{self.template.image}": {message}')
+        self._tell("Failed", f'Failed to pull image "{self.template.manifest.image}": {message}')
         self._changed(self)
         await self._going.wait()
 
     async def _probe_for_activator(self) -> None:
         """The activator's probes, which queue-proxy answers from its own polling."""
-        probe = self.template.probe
+        probe = self.template.manifest.probe
         period_s, timeout_s = (_POLL_S, 0.1) if probe.period_s == 0 else (0.2, _POLL_TIMEOUT_S)
         while True:
             if not self.usable and not self.going and await self.answers(timeout_s) and not self.going:
@@ -316,7 +303,7 @@ class Pod:
 
     async def _probe(self) -> None:
         """The kubelet's readiness probe."""
-        probe = self.template.probe
+        probe = self.template.manifest.probe
         period_s = probe.period_s or _KUBELET_PERIOD_S
         clock = self.node.clock
         await clock.sleep(probe.initial_delay_s + self.node.random.uniform(0, min(period_s, 1.0)))
@@ -325,14 +312,14 @@ class Pod:
             begun_ns = clock.now_ns()
             good = await self._kubelet_sees(begun_ns)
             passed, failed = (passed + 1, 0) if good else (0, failed + 1)
-            if passed >= probe.successes and not self.ready and not self.going:
+            if passed >= probe.success_threshold and not self.ready and not self.going:
                 self.ready = self.usable = True
                 self.ready_since_ns = clock.now_ns()
                 self._started()
                 self._set_container({"running": {"startedAt": self._started_at}})
                 self._set_conditions(ContainersReady=("True", "", ""), Ready=("True", "", ""))
                 self._changed(self)
-            if failed >= probe.failures and self.ready:
+            if failed >= probe.failure_threshold and self.ready:
                 self._set_not_ready()
             await clock.sleep(max(0.0, period_s - (clock.now_ns() - begun_ns) / 1e9))
 
@@ -341,7 +328,7 @@ class Pod:
             self._process.run_on(all_cores=True)
 
     async def _kubelet_sees(self, begun_ns: int) -> bool:
-        probe, clock = self.template.probe, self.node.clock
+        probe, clock = self.template.manifest.probe, self.node.clock
         if probe.period_s:
             return await self.answers(probe.timeout_s)
         # Aggressive: queue-proxy polls while the kubelet waits.
@@ -357,15 +344,16 @@ class Pod:
         clock = self.node.clock
         self.proxy.draining = True
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(clock.real(self.template.timeout_s)):
+            async with asyncio.timeout(clock.real(self.template.manifest.timeout_s)):
                 await self.proxy.quiet(self._asked_to_go_ns)
                 self._process.signal(signal.SIGTERM)
                 await self.proxy.empty()
                 await self._process.wait()
 
     def _environment(self) -> dict[str, str]:
+        given = self.template.containers[0].get("env") or ()
         return {
-            **self.template.environment,
+            **{str(entry["name"]): str(entry["value"]) for entry in given if "value" in entry},
             "PORT": str(self.address[1]),
             "HOSTNAME": self.name,
             "K_SERVICE": self.template.service,
@@ -429,7 +417,7 @@ class Pod:
             status["containerStatuses"] = [
                 {
                     "name": self.template.container,
-                    "image": self.template.image,
+                    "image": self.template.manifest.image,
                     "restartCount": self.restarts,
                     "ready": self.ready,
                     "started": running,
@@ -486,17 +474,3 @@ def tell_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
         context = {"message": "a part of the fake cluster has failed", "exception": task.exception(), "task": task}
         task.get_loop().call_exception_handler(context)
-
-
-def probe_of(document: Document | None) -> Probe:
-    """The part of a manifest's readiness probe that a process can be asked."""
-    found: dict[str, Any] = document or {}
-    get = found.get("httpGet") or {}
-    return Probe(
-        path=str(get.get("path") or "/") if get else "",
-        period_s=float(found.get("periodSeconds") or 0),
-        timeout_s=float(found.get("timeoutSeconds") or 1),
-        initial_delay_s=float(found.get("initialDelaySeconds") or 0),
-        successes=int(found.get("successThreshold") or 1),
-        failures=int(found.get("failureThreshold") or 3),
-    )

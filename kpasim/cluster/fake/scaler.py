@@ -24,7 +24,6 @@ from kpasim.cluster.objects import DEPLOYMENTS, POD_AUTOSCALERS, SERVERLESS_SERV
 from kpasim.engines.lower import of_revision
 from kpasim.engines.model import kpa
 from kpasim.policy import burst, decider, delay, pods, scaler, scraping, windows
-from kpasim.spec.autoscaler import RevisionSettings
 
 _SECOND_NS = 1_000_000_000
 _TICK_S = 2.0
@@ -45,14 +44,14 @@ class Revision:
     def __init__(
         self,
         template: Template,
-        settings: RevisionSettings,
         node: Node,
         changed: Callable[[], None],
     ) -> None:
-        self.template, self.settings, self.node = template, settings, node
+        self.template, self.node = template, node
+        self.settings = settings = template.manifest.revision
         self._changed = changed
         self.clock: Clock = node.clock
-        self.activator = Activator(self.clock, template.container_concurrency, self._activator_told)
+        self.activator = Activator(self.clock, template.manifest.container_concurrency, self._activator_told)
         self.pods: list[Pod] = []
         self.reachable = True
         self.trouble = ""
@@ -368,7 +367,7 @@ class Revision:
             POD_AUTOSCALERS,
             about.revision,
             {
-                "containerConcurrency": about.container_concurrency,
+                "containerConcurrency": about.manifest.container_concurrency,
                 "protocolType": "http1",
                 "reachability": "Reachable" if self.reachable else "Unreachable",
                 "scaleTargetRef": target,
