@@ -97,9 +97,9 @@ class Calibration:
             "first_s": self.first_s,
         }
 
-    def model(self, name: str) -> dict[str, Any]:
-        """The model as an experiment file holds it."""
-        random = np.random.default_rng(1)
+    def model(self, name: str, seed: int = 1) -> dict[str, Any]:
+        """The model as an experiment file holds it; ``seed`` is that of the draws."""
+        random = np.random.default_rng(seed)
         curve = slowdown(self.crowds)
         times, several = service_times(self.solo_s, random)
         start, starts = start_times(self.starts_s, random)
