@@ -70,7 +70,11 @@ PLACES, SIZE = _places()
 
 _FIRST = {part: PLACES[f"{part}.{kind._fields[0]}"] for part, kind in _PARTS.items()}
 SMALL = 1 << 14
-"""Rows of events and requests up to which the arrays of a run are kept for the next, and numbers in draws likewise."""
+"""Numbers in draws up to which their places are kept."""
+KEPT_BYTES = 1 << 26
+"""Memory in use up to which the arrays of a run are kept for the next; as much again may be reserved, and is free."""
+POD_BYTES = 1 << 10
+"""What a pod takes in all arrays together, roundly."""
 MOST_GIVEN = 256
 """Draws whose places are kept at a time."""
 
@@ -127,8 +131,9 @@ class Arrays:
 
     @property
     def is_small(self) -> bool:
-        """Whether they are worth keeping for the next run: making them takes longer than a replication."""
-        return self.rows["events"] + self.rows["requests"] <= SMALL
+        """Whether they are worth keeping for the next run: the system clears new memory, which takes a sixth of it."""
+        pods, sent = self.read("revision").pods, self.read("clients").sent
+        return bool(POD_BYTES * pods + REQUEST.itemsize * sent <= KEPT_BYTES)
 
     def put(self, name: str, array: NDArray[Any]) -> None:
         """Let a name stand for an array."""
