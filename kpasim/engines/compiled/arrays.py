@@ -72,7 +72,7 @@ _FIRST = {part: PLACES[f"{part}.{kind._fields[0]}"] for part, kind in _PARTS.ite
 SMALL = 1 << 14
 """Numbers in draws up to which their places are kept."""
 KEPT_BYTES = 1 << 26
-"""Memory in use up to which the arrays of a run are kept for the next; as much again may be reserved, and is free."""
+"""Memory that a run wrote to, up to which its arrays are kept for the next run of the same thread."""
 POD_BYTES = 1 << 10
 """What a pod takes in all arrays together, roundly."""
 MOST_GIVEN = 256
@@ -131,7 +131,7 @@ class Arrays:
 
     @property
     def is_small(self) -> bool:
-        """Whether they are worth keeping for the next run: the system clears new memory, which takes a sixth of it."""
+        """Whether they may be kept for the next run, which then waits for no new memory: a sixth of the headline's time."""
         pods, sent = self.read("revision").pods, self.read("clients").sent
         return bool(POD_BYTES * pods + REQUEST.itemsize * sent <= KEPT_BYTES)
 
