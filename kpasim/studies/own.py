@@ -14,9 +14,8 @@ import importlib.util
 import math
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache as once
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +25,6 @@ from kpasim.engines.params import FOREVER_NS, SECOND_NS, Draws, Params
 from kpasim.engines.reference import Autoscaler, Decision, Simulation
 from kpasim.errors import RunError
 from kpasim.policy import burst, decider
-from kpasim.studies.execution.workers import spread
 
 MOST_PODS = 100_000
 """Pods that a function may ask for; more is a mistake."""
@@ -157,28 +155,11 @@ class OwnAutoscaler(Autoscaler):
         return Decision(True, pods, excess, decision.stable, decision.panic, decider.STABLE, False)
 
 
-def execute(
-    params: Params,
-    draws: Sequence[Draws],
-    own: Own,
-    cold_start_s: float,
-    processes: int,
-    progress: Callable[[int], None] = lambda done: None,
-) -> list[Outcome]:
-    """Run replications under a user's function, with the reference engine.
+def play(own: Own, cold_start_s: float, params: Params, draws: Draws) -> Outcome:
+    """One replication under a user's function, with the reference engine.
 
     Raises:
         RunError: The function fails, or returns no number of pods.
-        CapacityExceeded: The runs need more pods, nodes or requests than there are random numbers for.
+        CapacityExceeded: The run needs more pods, nodes or requests than there are random numbers for.
     """
-    found: dict[int, Outcome] = {}
-    task = partial(_run, params, own, cold_start_s)
-    for place, outcome in spread(task, list(enumerate(draws)), processes=processes):
-        found[place] = outcome
-        progress(len(found))
-    return [found[place] for place in range(len(draws))]
-
-
-def _run(params: Params, own: Own, cold_start_s: float, part: tuple[int, Draws]) -> tuple[int, Outcome]:
-    place, draws = part
-    return place, Simulation(params, draws, OwnAutoscaler(own, cold_start_s)).run()
+    return Simulation(params, draws, OwnAutoscaler(own, cold_start_s)).run()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -432,21 +432,17 @@ def simulate(
         outcomes = execute_long(experiment, sampler, count, threads, progress)
         return Result(experiment, params, chosen, experiment.seed, outcomes, recorded)
     allocation = Allocation(experiment, sampler)
+    play = None
+    if own:
+        from kpasim.studies.own import play as play_own
+
+        play = partial(play_own, own, mean_cold_start_s(experiment))
 
     def execute_batch(params: Params, draws: list[Draws], progress: Callable[[int], None]) -> list[Outcome]:
-        if own:
-            from kpasim.studies.own import execute as execute_own
+        return execute(params, draws, chosen, threads, progress, play)
 
-            return execute_own(params, draws, own, mean_cold_start_s(experiment), threads, progress)
-        return execute(params, draws, chosen, threads, progress)
-
-    outcomes = execute_all(
-        allocation,
-        count,
-        execute_batch,
-        progress,
-        batch=REFERENCE_BATCH if chosen == "reference" else batch_of(params.requests),
-    )
+    batch = REFERENCE_BATCH if chosen == "reference" else batch_of(params.requests)
+    outcomes = execute_all(allocation, count, execute_batch, progress, batch)
     return Result(experiment, allocation.params, chosen, experiment.seed, outcomes, recorded)
 
 
@@ -513,9 +509,14 @@ def execute_all(
         if progress:
             progress(len(done) + of_batch)
 
-    while len(done) < count:
-        # The first replication alone finds out the capacity, before many are simulated in vain.
-        replications = range(len(done), min(count, len(done) + batch) if done else 1)
+    for replications in batches(count, batch):
         done += allocation.execute(replications, lambda params, draws: execute_batch(params, draws, more_are_done))
         more_are_done(0)
     return done
+
+
+def batches(count: int, size: int) -> Iterator[range]:
+    """Replications, so many at a time; the first alone finds out the capacity, before many are simulated in vain."""
+    yield range(1)
+    for first in range(1, count, size):
+        yield range(first, min(count, first + size))

@@ -35,6 +35,7 @@ class Runner:
         *,
         until_s: float | None = None,
         stretch_s: tuple[float, float] | None = None,
+        pods: int = 0,
     ) -> None:
         """Prepare what all replications share.
 
@@ -43,6 +44,7 @@ class Runner:
             engine: Name of the engine.
             until_s: How long after the start of the load a run goes on at least; no load is cut.
             stretch_s: What stands for a month, where that is not the experiment's own steady part.
+            pods: Capacity for pods to begin with; 0 for the usual one.
 
         Raises:
             KpasimError: The experiment cannot be simulated.
@@ -53,12 +55,17 @@ class Runner:
         self._stretch_s = stretch_s
         params = lower.lower(experiment)
         params = params._replace(until_ns=max(params.until_ns, nanoseconds(until_s)))
-        self._allocation = Allocation(experiment, sampling.Sampler(experiment, params))
+        self._allocation = Allocation(experiment, sampling.Sampler(experiment, params), pods)
 
     @property
     def params(self) -> Params:
         """The experiment in numbers."""
         return self._allocation.params
+
+    @property
+    def pods(self) -> int:
+        """Capacity for pods that the replications so far have needed."""
+        return self._allocation.pods
 
     def figures(self, replications: Sequence[int], threads: int = 1) -> Figures:
         """Figures of merit of some replications, by index.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.engines.outcome import Outcome
 from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.passages import Passage
 from kpasim.records.prometheus.targets import HOLD
 from kpasim.results.summary import interval_places, rounded
-from kpasim.studies.backtest.pods import PodSeconds, gauge, pod_seconds
+from kpasim.studies.backtest.pods import gauge, pod_seconds
 from kpasim.studies.backtest.predict import GAUGES, Capacity, Ended, PodTime, ended, gauges, pod_time, results
 from kpasim.studies.backtest.prepare import Part, Prepared, stretches
 
@@ -205,47 +206,83 @@ def backtest(
     times_s = times_s[(times_s >= begin_s) & (times_s <= end_s)]
     if not len(times_s):  # The autoscaler was not scraped: only requests can be compared.
         times_s = np.arange(begin_s, end_s, 15.0)
-    sampled = {name: np.zeros((replications, len(times_s))) for name in GAUGES}
-    of_bins = [np.zeros((replications, len(edges_s) - 1)) for _ in Ended._fields]
     settled_s = _settled(observation, prepared, begin_s)
+    at_pods = all(one.role == "queue-proxy" for one in prepared.traffic.passages)
     compared_s = times_s[times_s >= settled_s]
     compared_s = compared_s[[0, -1]] if len(compared_s) > 1 else np.array([settled_s, end_s])
-    pods_s = np.zeros((replications, len(PodTime._fields)))
+    predicted = _Predicted(replications, times_s, edges_s, compared_s, at_pods=at_pods)
     jobs = [stretch for part in prepared.parts for stretch in stretches(observation, part)]
-    at_pods = all(one.role == "queue-proxy" for one in prepared.traffic.passages)
-    capacity, lock = Capacity(), Lock()
-    finished = dict.fromkeys(range(len(jobs)), 0)
+    capacity, finished = Capacity(), [0] * len(jobs)
 
     def simulate(place: int, threads: int) -> None:
         def more(done: int) -> None:
             finished[place] = done
-            progress(sum(finished.values()) * len(prepared.parts) // len(jobs))
+            progress(sum(finished) * len(prepared.parts) // len(jobs))
 
-        _add(jobs[place], replications, times_s, sampled, edges_s, of_bins, compared_s, pods_s, more, capacity,
-             lock, threads, at_pods)  # fmt: skip
+        simulated = results(jobs[place].experiment, replications, more, capacity, threads)
+        for row, outcome in enumerate(outcome for result in simulated for outcome in result.outcomes):
+            predicted.add(row, jobs[place], outcome)
 
     # Stretches of a long window are simulated side by side, once the first has found out the capacity.
     simulate(0, 0)
     at_once = os.cpu_count() or 1
     with ThreadPoolExecutor(at_once) as pool:
         list(pool.map(partial(simulate, threads=1 if len(jobs) > at_once else 0), range(1, len(jobs))))
-    sampled["panic"] = np.minimum(sampled["panic"], 1.0)
-    seen = _recorded_ends(prepared.traffic.passages, edges_s)
+    predicted.gauges["panic"] = np.minimum(predicted.gauges["panic"], 1.0)
+    seen, of_bins = _recorded_ends(prepared.traffic.passages, edges_s), predicted.ended
     bands = {}
     for name, (at_s, values) in recorded.items():
         if len(at_s):
             kept = np.isin(at_s, times_s)
             most = 1.0 if name == "panic" else np.inf
-            bands[name] = _band(times_s, edges_s, at_s[kept], np.minimum(values[kept], most), sampled[name])
-    predicted = Ended(*of_bins)
-    bands["requests"] = _of(seen.requests, predicted.requests)
+            bands[name] = _band(times_s, edges_s, at_s[kept], np.minimum(values[kept], most), predicted.gauges[name])
+    bands["requests"] = _of(seen.requests, of_bins.requests)
     with np.errstate(invalid="ignore", divide="ignore"):
-        bands["latency_s"] = _of(seen.latency_s / seen.requests, predicted.latency_s / predicted.requests)
-    bands["errors"] = _of(seen.errors, predicted.errors)
-    settled = edges_s[:-1] >= settled_s - 1e-6
-    bands = {name: _hidden(band, ~settled) for name, band in bands.items()}
-    figures = _figures(observation, times_s, sampled, pods_s, compared_s, seen, predicted, settled, settled_s)
+        bands["latency_s"] = _of(seen.latency_s / seen.requests, of_bins.latency_s / of_bins.requests)
+    bands["errors"] = _of(seen.errors, of_bins.errors)
+    unsettled = edges_s[:-1] < settled_s - 1e-6
+    bands = {name: replace(one, recorded=np.where(unsettled, np.nan, one.recorded)) for name, one in bands.items()}
+    figures = tuple(_figures(observation, predicted, seen, settled_s))
     return Backtest(observation, prepared, replications, edges_s, bands, figures, settled_s)
+
+
+class _Predicted:
+    """What scrapes would have shown of every replication, in whose row each stretch adds its part.
+
+    Attributes:
+        times_s: Scrapes.
+        edges_s: Edges of the bins.
+        compared_s: From when to when pod-seconds are compared.
+        gauges: Each gauge at the scrapes.
+        ended: Responses by bin.
+        pods: Pod-seconds.
+    """
+
+    def __init__(
+        self, replications: int, times_s: Floats, edges_s: Floats, compared_s: Floats, *, at_pods: bool
+    ) -> None:
+        self.times_s, self.edges_s, self._at_pods = times_s, edges_s, at_pods
+        self.compared_s, self._lock = compared_s, Lock()
+        self.gauges = {name: np.zeros((replications, len(times_s))) for name in GAUGES}
+        self.ended = Ended(*(np.zeros((replications, len(edges_s) - 1)) for _ in Ended._fields))
+        self.pods = np.zeros((replications, len(PodTime._fields)))
+
+    def add(self, row: int, part: Part, outcome: Outcome) -> None:
+        """Add what a replication of a stretch shows."""
+        times_s, counted_s = self.times_s, max(part.begin_s, part.counted_s)
+        until = times_s <= part.end_s if part.end_s >= times_s[-1] else times_s < part.end_s
+        there = (times_s >= counted_s) & until
+        seen = gauges(outcome, times_s[there] - part.begin_s)
+        window_s = (counted_s - part.begin_s, part.end_s - part.begin_s)
+        responses = ended(outcome, self.edges_s - part.begin_s, window_s, at_pods=self._at_pods)
+        begin_s, end_s = max(counted_s, self.compared_s[0]), min(part.end_s, self.compared_s[1])
+        lasted = pod_time(outcome, begin_s - part.begin_s, end_s - part.begin_s)
+        with self._lock:
+            self.pods[row] += lasted
+            for name, values in self.gauges.items():
+                values[row, there] += seen[name]
+            for into, counted in zip(self.ended, responses, strict=True):
+                into[row] += counted
 
 
 def _edges(begin_s: float, end_s: float, interval_s: float) -> Floats:
@@ -255,41 +292,6 @@ def _edges(begin_s: float, end_s: float, interval_s: float) -> Floats:
     width_s = next(fitting, WIDTHS_S[-1])
     first_s = np.floor(begin_s / width_s) * width_s if width_s >= WIDTHS_S[-1] else begin_s
     return np.arange(first_s, end_s + width_s, width_s)
-
-
-def _add(
-    part: Part,
-    replications: int,
-    times_s: Floats,
-    sampled: Mapping[str, Floats],
-    edges_s: Floats,
-    of_bins: list[Floats],
-    compared_s: Floats,
-    pods_s: Floats,
-    progress: Callable[[int], None],
-    capacity: Capacity,
-    lock: Lock,
-    threads: int,
-    at_pods: bool,
-) -> None:
-    """Simulate a part and add what it shows."""
-    counted_s = max(part.begin_s, part.counted_s)
-    there = (times_s >= counted_s) & ((times_s <= part.end_s) if part.end_s >= times_s[-1] else (times_s < part.end_s))
-    place = 0
-    for result in results(part.experiment, replications, progress, capacity, threads):
-        for outcome in result.outcomes:
-            seen = gauges(outcome, times_s[there] - part.begin_s)
-            window_s = (counted_s - part.begin_s, part.end_s - part.begin_s)
-            responses = ended(outcome, edges_s - part.begin_s, window_s, at_pods=at_pods)
-            begin_s, end_s = max(counted_s, compared_s[0]), min(part.end_s, compared_s[1])
-            lasted = pod_time(outcome, begin_s - part.begin_s, end_s - part.begin_s)
-            with lock:
-                pods_s[place] += lasted
-                for name, values in sampled.items():
-                    values[place, there] += seen[name]
-                for into, counted in zip(of_bins, responses, strict=True):
-                    into[place] += counted
-            place += 1
 
 
 def _settled(observation: Observation, prepared: Prepared, begin_s: float) -> float:
@@ -328,57 +330,39 @@ def _of(recorded: Floats, predicted: Floats) -> Band:
     return Band(recorded, predicted.mean(axis=0), ordered[low], ordered[high])
 
 
-def _hidden(band: Band, hidden: NDArray[np.bool_]) -> Band:
-    return Band(np.where(hidden, np.nan, band.recorded), band.predicted, band.low, band.high)
-
-
-def _figures(
-    observation: Observation,
-    times_s: Floats,
-    sampled: Mapping[str, Floats],
-    pods_s: Floats,
-    compared_s: Floats,
-    seen: Ended,
-    predicted: Ended,
-    settled: NDArray[np.bool_],
-    settled_s: float,
-) -> tuple[Figure, ...]:
-    found = []
-    inside = times_s >= settled_s
-    begin_s, end_s = compared_s.tolist()
-    for name, title, metric, drawn in (
-        ("pod_seconds", "pod-seconds (Ready)", GAUGES["pods"], pods_s[:, 0]),
-        ("requested_pod_seconds", "pod-seconds (requested)", GAUGES["requested"], pods_s[:, 1]),
+def _figures(observation: Observation, predicted: _Predicted, seen: Ended, settled_s: float) -> Iterator[Figure]:
+    begin_s, end_s = predicted.compared_s.tolist()
+    for place, (name, title, metric) in enumerate(
+        (
+            ("pod_seconds", "pod-seconds (Ready)", GAUGES["pods"]),
+            ("requested_pod_seconds", "pod-seconds (requested)", GAUGES["requested"]),
+        )
     ):
         if observation.find(metric, "autoscaler"):
             known = pod_seconds(observation, metric, begin_s, end_s)
-            found.append(_figure(name, title, "s", known, drawn))
-    at_s, values = gauge(observation, GAUGES["requested"])
-    peak_of = "requested" if len(at_s) else "pods"
-    at_s, values = (at_s, values) if len(at_s) else gauge(observation, GAUGES["pods"])
-    kept = (at_s >= settled_s) & (at_s <= end_s)
+            yield _figure(name, title, "s", known.value, predicted.pods[:, place], (known.low, known.high))
+    inside = predicted.times_s >= settled_s
+    peak_of = "requested" if len(gauge(observation, GAUGES["requested"])[0]) else "pods"
+    at_s, values = gauge(observation, GAUGES[peak_of])
+    kept = (at_s >= settled_s) & (at_s <= observation.end_s)
     if kept.any():
-        peak = float(values[kept].max())
-        drawn = sampled[peak_of][:, inside].max(axis=1)
-        found.append(_figure("peak_pods", "peak pods", "", PodSeconds(peak, peak, peak), drawn))
-    requests = predicted.requests[:, settled].sum(axis=1)
-    total = float(seen.requests[settled].sum())
+        drawn = predicted.gauges[peak_of][:, inside].max(axis=1)
+        yield _figure("peak_pods", "peak pods", "", float(values[kept].max()), drawn)
+    settled = predicted.edges_s[:-1] >= settled_s - 1e-6
+    requests, latency_s, errors = (float(each[settled].sum()) for each in seen)
+    of_requests, of_latency_s, of_errors = (each[:, settled].sum(axis=1) for each in predicted.ended)
+    yield _figure("requests", "requests ended", "", requests, of_requests)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean_s = predicted.latency_s[:, settled].sum(axis=1) / requests
-        recorded_s = float(seen.latency_s[settled].sum() / total) if total else np.nan
-    found.append(_figure("requests", "requests ended", "", PodSeconds(total, total, total), requests))
-    found.append(_figure("mean_latency_s", "mean latency", "s", PodSeconds(recorded_s, recorded_s, recorded_s), mean_s))
-    errors = float(seen.errors[settled].sum())
-    drawn = predicted.errors[:, settled].sum(axis=1)
-    found.append(_figure("errors", "failed", "", PodSeconds(errors, errors, errors), drawn))
+        mean_s = of_latency_s / of_requests
+    yield _figure("mean_latency_s", "mean latency", "s", latency_s / requests if requests else np.nan, mean_s)
+    yield _figure("errors", "failed", "", errors, of_errors)
     if observation.find(GAUGES["panic"], "autoscaler"):
         at_s, values = gauge(observation, GAUGES["panic"])
         kept = (at_s >= begin_s) & (at_s <= end_s)
         hold_s = HOLD * observation.interval_s.get("autoscaler", 0.0)
         panic_s = float(_integral(at_s[kept], np.minimum(values[kept], 1.0), hold_s))
-        drawn = _integral(times_s[inside], sampled["panic"][:, inside], hold_s)
-        found.append(_figure("panic_s", "in panic mode", "s", PodSeconds(panic_s, panic_s, panic_s), drawn))
-    return tuple(found)
+        drawn = _integral(predicted.times_s[inside], predicted.gauges["panic"][:, inside], hold_s)
+        yield _figure("panic_s", "in panic mode", "s", panic_s, drawn)
 
 
 def _integral(times_s: Floats, values: Floats, hold_s: float) -> Floats:
@@ -388,16 +372,17 @@ def _integral(times_s: Floats, values: Floats, hold_s: float) -> Floats:
     return np.asarray((0.5 * (values[..., 1:] + values[..., :-1]) * lengths_s).sum(axis=-1))
 
 
-def _figure(name: str, title: str, unit: str, recorded: PodSeconds, drawn: Floats) -> Figure:
+def _figure(
+    name: str, title: str, unit: str, recorded: float, drawn: Floats, uncertain: tuple[float, float] | None = None
+) -> Figure:
     ordered = np.sort(drawn)
     low, high = (float(ordered[int(place)]) for place in interval_places(len(ordered)))
-    mean = float(drawn.mean())
-    good = None
-    vague = recorded.high - recorded.low > recorded.value  # Whatever was predicted would be near enough.
-    if name in NEAR and not np.isnan(recorded.value) and recorded.value and not vague:
-        near = abs(mean - recorded.value) <= NEAR[name] * abs(recorded.value)
-        good = bool(near or (recorded.low <= high and recorded.high >= low))
-    return Figure(name, title, unit, recorded.value, (recorded.low, recorded.high), mean, (low, high), good, drawn)
+    mean, good = float(drawn.mean()), None
+    least, most = uncertain or (recorded, recorded)
+    vague = most - least > recorded  # Whatever was predicted would be near enough.
+    if name in NEAR and not np.isnan(recorded) and recorded and not vague:
+        good = bool(abs(mean - recorded) <= NEAR[name] * abs(recorded) or (least <= high and most >= low))
+    return Figure(name, title, unit, recorded, (least, most), mean, (low, high), good, drawn)
 
 
 def _number(value: float) -> float | None:

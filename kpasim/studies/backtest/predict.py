@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.engines import lower, sampling
-from kpasim.engines.outcome import (
-    ARRIVED,
-    ASKED,
-    DESIRED,
-    PANIC,
-    PANIC_MODE,
-    READY,
-    REPLICAS,
-    RESPONSE,
-    SCALING_T,
-    SENT,
-    STABLE,
-    STATUS,
-    TICK_T,
-    Outcome,
-)
+from kpasim.engines import lower
+from kpasim.engines import outcome as of
+from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import NEVER_NS, SECOND_NS
 from kpasim.spec.experiment import Experiment
-from kpasim.studies.execution.allocation import FIRST_PODS, Allocation
-from kpasim.studies.execution.engine import choose_engine, execute
-from kpasim.studies.run import Result
+from kpasim.studies.execution.allocation import FIRST_PODS
+from kpasim.studies.execution.engine import choose_engine
+from kpasim.studies.run import Result, batches
+from kpasim.studies.runner import Runner
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -77,19 +64,17 @@ def gauges(outcome: Outcome, at_s: Floats) -> dict[str, Floats]:
     """The values of `GAUGES` at some times from the start of the load [s]."""
     at_ns = outcome.load_ns + np.rint(at_s * SECOND_NS).astype(np.int64)
     pods = outcome.pods
-    was_ready = pods[:, READY] != NEVER_NS
-    ready, asked = np.sort(pods[was_ready, READY]), pods[was_ready, ASKED]
+    was_ready = pods[:, of.READY] != NEVER_NS
+    ready, asked = np.sort(pods[was_ready, of.READY]), pods[was_ready, of.ASKED]
     gone = np.sort(asked[asked != NEVER_NS])
     scaling, ticks = outcome.scaling, outcome.ticks
+    there = np.searchsorted(ready, at_ns, side="right") - np.searchsorted(gone, at_ns, side="right")
     return {
-        "pods": (np.searchsorted(ready, at_ns, side="right") - np.searchsorted(gone, at_ns, side="right")).astype(
-            np.float64
-        ),
-        "requested": _latest(scaling[SCALING_T], scaling[REPLICAS], at_ns),
-        "desired": np.maximum(_latest(ticks[TICK_T], ticks[DESIRED], at_ns), 0.0),
-        "concurrency": _latest(ticks[TICK_T], ticks[STABLE], at_ns),
-        "panic_average": _latest(ticks[TICK_T], ticks[PANIC], at_ns),
-        "panic": _latest(ticks[TICK_T], ticks[PANIC_MODE], at_ns),
+        "pods": there.astype(np.float64),
+        "requested": _latest(scaling[of.SCALING_T], scaling[of.REPLICAS], at_ns),
+        "desired": np.maximum(_latest(ticks[of.TICK_T], ticks[of.DESIRED], at_ns), 0.0),
+        "concurrency": _latest(ticks[of.TICK_T], ticks[of.STABLE], at_ns),
+        "panic": _latest(ticks[of.TICK_T], ticks[of.PANIC_MODE], at_ns),
     }
 
 
@@ -98,10 +83,10 @@ def pod_time(outcome: Outcome, begin_s: float, end_s: float) -> PodTime:
     if end_s <= begin_s:
         return PodTime(0.0, 0.0)
     low_ns, high_ns = (outcome.load_ns + round(at_s * SECOND_NS) for at_s in (begin_s, end_s))
-    pods = outcome.pods[outcome.pods[:, READY] != NEVER_NS]
-    gone = np.where(pods[:, ASKED] == NEVER_NS, high_ns, np.minimum(pods[:, ASKED], high_ns))
-    ready_ns = int(np.maximum(gone - np.maximum(pods[:, READY], low_ns), 0).sum())
-    changes, replicas = outcome.scaling[SCALING_T], outcome.scaling[REPLICAS]
+    pods = outcome.pods[outcome.pods[:, of.READY] != NEVER_NS]
+    gone = np.where(pods[:, of.ASKED] == NEVER_NS, high_ns, np.minimum(pods[:, of.ASKED], high_ns))
+    ready_ns = int(np.maximum(gone - np.maximum(pods[:, of.READY], low_ns), 0).sum())
+    changes, replicas = outcome.scaling[of.SCALING_T], outcome.scaling[of.REPLICAS]
     lasted = np.diff(np.clip(np.append(changes, high_ns), low_ns, high_ns))
     return PodTime(ready_ns / SECOND_NS, float((lasted * replicas).sum()) / SECOND_NS)
 
@@ -123,21 +108,18 @@ def ended(outcome: Outcome, edges_s: Floats, window_s: tuple[float, float], *, a
         window_s: What counts, likewise.
         at_pods: Durations begin at the pods, as where only they were recorded: without the wait for a pod.
     """
-    responses, sent, status = (outcome.requests[name] for name in (RESPONSE, SENT, STATUS))
+    responses, sent, status = (outcome.requests[name] for name in (of.RESPONSE, of.SENT, of.STATUS))
     at_s = (responses - outcome.load_ns) / SECOND_NS
     inside = (responses != NEVER_NS) & (at_s > max(window_s[0], edges_s[0])) & (at_s <= min(window_s[1], edges_s[-1]))
     bins = len(edges_s) - 1
     place = np.minimum(((at_s[inside] - edges_s[0]) // (edges_s[1] - edges_s[0])).astype(np.int64), bins - 1)
     if at_pods:
-        arrived = outcome.requests[ARRIVED]
+        arrived = outcome.requests[of.ARRIVED]
         sent = np.where(arrived == NEVER_NS, sent, arrived)
     latency_s = (responses - sent)[inside] / SECOND_NS
     failed = (status[inside] // 100) != 2
-    return Ended(
-        np.bincount(place, minlength=bins).astype(np.float64),
-        np.bincount(place, weights=latency_s, minlength=bins).astype(np.float64),
-        np.bincount(place, weights=failed, minlength=bins).astype(np.float64),
-    )
+    summed = (np.bincount(place, weights, minlength=bins) for weights in (None, latency_s, failed))
+    return Ended(*(each.astype(np.float64) for each in summed))
 
 
 @dataclass
@@ -166,17 +148,10 @@ def results(
     Raises:
         KpasimError: The experiment cannot be simulated.
     """
-    params = lower.lower(experiment)
-    engine = choose_engine("auto", max(params.requests, 1) * replications)
     capacity = capacity or Capacity()
-    allocation = Allocation(experiment, sampling.Sampler(experiment, params), capacity.pods)
-    size = max(1, ROWS_AT_ONCE // max(1, params.requests))
-    done = 0
-    while done < replications:
-        # The first replication alone finds out the capacity, before many are simulated in vain.
-        numbers: Sequence[int] = range(done, min(replications, done + (size if done else 1)))
-        outcomes = allocation.execute(numbers, lambda params, draws: execute(params, draws, engine, threads))
-        yield Result(experiment, allocation.params, engine, experiment.seed, outcomes, numbers=numbers)
-        done = numbers[-1] + 1
-        capacity.pods = allocation.pods
-        progress(done)
+    requests = max(1, lower.lower(experiment).requests)
+    runner = Runner(experiment, choose_engine("auto", requests * replications), pods=capacity.pods)
+    for numbers in batches(replications, max(1, ROWS_AT_ONCE // requests)):
+        yield runner.result(numbers, threads)
+        capacity.pods = runner.pods
+        progress(numbers.stop)

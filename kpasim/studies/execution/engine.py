@@ -84,6 +84,7 @@ def execute(
     engine: str,
     threads: int = 0,
     progress: Callable[[int], None] = lambda done: None,
+    play: Callable[[Params, Draws], Outcome] | None = None,
 ) -> list[Outcome]:
     """Simulate replications with one engine.
 
@@ -93,6 +94,7 @@ def execute(
         engine: ``"compiled"`` or ``"reference"``.
         threads: Replications simulated at the same time, by the reference engine in processes; 0 for one on each core.
         progress: Called now and then with the number of replications finished.
+        play: Simulates a replication in the place of ``reference.run``; a function of a module.
 
     Returns:
         What each replication left, in their order.
@@ -104,7 +106,7 @@ def execute(
             draws[first : first + REPLICATIONS_OF_A_PART] for first in range(0, len(draws), REPLICATIONS_OF_A_PART)
         ]
         found: dict[int, list[Outcome]] = {}
-        for place, outcomes in spread(partial(_play_part, params), list(enumerate(parts)), processes=processes):
+        for place, outcomes in spread(partial(_play_part, play, params), list(enumerate(parts)), processes=processes):
             found[place] = outcomes
             progress(sum(len(part) for part in found.values()))
         return [outcome for place in range(len(parts)) for outcome in found[place]]
@@ -141,9 +143,11 @@ def execute_long(
     return in_parts(experiment, sampler, count, play, threads=at_once, pods=pods, progress=progress)
 
 
-def _play_part(params: Params, part: tuple[int, Sequence[Draws]]) -> tuple[int, list[Outcome]]:
+def _play_part(
+    play: Callable[[Params, Draws], Outcome] | None, params: Params, part: tuple[int, Sequence[Draws]]
+) -> tuple[int, list[Outcome]]:
     """Simulate some replications with the reference engine; what they left, with the place of the part."""
     from kpasim.engines import reference
 
     place, draws = part
-    return place, [reference.run(params, one) for one in draws]
+    return place, [(play or reference.run)(params, one) for one in draws]
