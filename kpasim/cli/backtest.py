@@ -82,12 +82,15 @@ def command(
     predicted well enough to believe the rest.
     """
     from kpasim.records.prometheus.observation import Observation
+    from kpasim.results.cost import currency_of
     from kpasim.spec.quick import read_value
     from kpasim.spec.settings import parse_settings
+    from kpasim.studies.against import differences
     from kpasim.studies.backtest.compare import backtest
-    from kpasim.studies.backtest.others import beside, currency_of, figures_of
+    from kpasim.studies.backtest.others import Candidate, figures_of
     from kpasim.studies.backtest.prepare import Given, candidates, prepare, stretches
     from kpasim.studies.backtest.waits import narrowed, trials
+    from kpasim.studies.prices import prices_of
 
     if model and (service_time or cold_start):
         raise click.UsageError("give --model, or --service-time and --cold-start")
@@ -124,7 +127,8 @@ def command(
                 done[0] += replications
                 whole = replace(prepared.whole, experiment=experiment)
                 figures = figures_of(stretches(observed, whole, 0.0), replications, more)
-                beside_it.append(beside(name, in_force, figures, currency_of(experiment)))
+                currency = currency_of(prices_of(experiment) or {})
+                beside_it.append(Candidate(name, differences(in_force, figures, currency)))
     written = found.to_dict() | {
         "observation": observation,
         "manifest": manifest,

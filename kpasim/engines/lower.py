@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,7 @@ def lower(experiment: Experiment, recorded: Recorded = NOTHING_RECORDED, *, coun
         ExperimentError: What the experiment asks for cannot be played.
         RecordError: A file that the workload replays cannot be read.
     """
+    global _checked
     most = MOST_COUNTED if counts_only and experiment.workload.has_parts else MOST_REQUESTS
     params = _params(experiment, recorded, most)
     _must_be_playable(experiment, params)
@@ -76,25 +77,19 @@ def lower(experiment: Experiment, recorded: Recorded = NOTHING_RECORDED, *, coun
                     "between replications"
                 )
                 raise refused(experiment, f"model.posterior[{place}]", message)
-        _checked.model, _checked.cluster = experiment.model, experiment.cluster
+        _checked = experiment.model, experiment.cluster
     return params
 
 
-@dataclass
-class _Checked:
-    """The model whose posterior was checked last, and the cluster it was checked with: what its draws can change."""
-
-    model: ServiceModel | None = None
-    cluster: Cluster | None = None
-
-
-_checked = _Checked()
+_checked: tuple[ServiceModel, Cluster] | None = None
+"""The model whose posterior was checked last, and the cluster it was checked with: what its draws can change."""
 
 
 def _is_checked(experiment: Experiment) -> bool:
     """Whether this model's draws are known to change times only; a load that ends by the clock needs its own room."""
     by_clock = experiment.workload.is_closed and experiment.workload.length_s is not None
-    return _checked.model is experiment.model and _checked.cluster is experiment.cluster and not by_clock
+    is_same = _checked and _checked[0] is experiment.model and _checked[1] is experiment.cluster
+    return bool(is_same) and not by_clock
 
 
 def equal(one: Params, other: Params) -> bool:

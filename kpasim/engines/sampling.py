@@ -8,7 +8,6 @@ for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,7 +139,7 @@ class Sampler:
         """
         nodes = pods if nodes is None else nodes
         asked = (tuple(replications), pods, nodes)
-        kept = _latest_draws.of(self)
+        kept = _kept_for(self)
         if asked in kept:
             return kept[asked]
         draws = self._draw_many(replications, pods, nodes)
@@ -445,25 +444,18 @@ class _Kept(NamedTuple):
     draws: dict[_Asked, list[Draws]]
 
 
-@dataclass
-class _LatestDraws:
-    """Draws that were made last: all settings of a sweep, and all candidates of a search, ask for the same ones.
-
-    Both parts of ``kept`` change at once: a thread that draws for another experiment has a table of its own.
-    """
-
-    kept: _Kept | None = None
-
-    def of(self, sampler: Sampler) -> dict[_Asked, list[Draws]]:
-        """What is kept for a sampler; empty where the last one drew other numbers."""
-        kept = self.kept
-        if kept is None or kept.sampler is not sampler:
-            same = kept is not None and sampler.draws_as(kept.sampler)
-            kept = self.kept = _Kept(sampler, kept.draws if kept is not None and same else {})
-        return kept.draws
+_kept: _Kept | None = None
+"""Draws that were made last: all settings of a sweep, and all candidates of a search, ask for the same ones."""
 
 
-_latest_draws = _LatestDraws()
+def _kept_for(sampler: Sampler) -> dict[_Asked, list[Draws]]:
+    """What is kept for a sampler; empty where the last one drew other numbers."""
+    global _kept
+    kept = _kept  # as a whole: a thread that draws for another experiment has a table of its own
+    if kept is None or kept.sampler is not sampler:
+        draws = kept.draws if kept is not None and sampler.draws_as(kept.sampler) else {}
+        kept = _kept = _Kept(sampler, draws)
+    return kept.draws
 
 
 def _numbers(draws: Sequence[Draws]) -> int:
@@ -471,20 +463,8 @@ def _numbers(draws: Sequence[Draws]) -> int:
     return sum(value.size for one in draws for value in one if isinstance(value, np.ndarray))
 
 
-@dataclass
-class _Latest:
-    """The models of the posterior that was asked for last: all settings of a sweep ask for the same ones.
-
-    Attributes:
-        model: The model that the posterior belongs to.
-        models: The same under each draw.
-    """
-
-    model: ServiceModel | None = None
-    models: Sequence[ServiceModel] = ()
-
-
-_latest = _Latest()
+_latest: tuple[ServiceModel | None, Sequence[ServiceModel]] = (None, ())
+"""The model whose posterior was asked for last, and the same under each draw: settings of a sweep share them."""
 
 
 def of_replication(experiment: Experiment, replication: int) -> Experiment:
@@ -493,18 +473,17 @@ def of_replication(experiment: Experiment, replication: int) -> Experiment:
     Raises:
         ExperimentError: A draw names no place of the model, or a value that is refused there.
     """
-    model = experiment.model
+    global _latest
+    model, (known, models) = experiment.model, _latest
     if not model.posterior:
         return experiment
-    if _latest.model is not model:
+    if known is not model:
         # Without the draws themselves, which would be checked again with each of them.
         bare = experiment.with_settings({"model.posterior": None})
-        _latest.models = [
-            bare.with_settings({f"model.{place}": value for place, value in one.items()}).model
-            for one in model.posterior
-        ]
-        _latest.model = model
-    return experiment.model_copy(update={"model": _latest.models[replication % len(model.posterior)]})
+        changes = ({f"model.{place}": value for place, value in one.items()} for one in model.posterior)
+        models = [bare.with_settings(one).model for one in changes]
+        _latest = model, models
+    return experiment.model_copy(update={"model": models[replication % len(model.posterior)]})
 
 
 def _times(experiment: Experiment) -> Times:

@@ -32,6 +32,17 @@ Made = dict[str, Callable[[], NDArray[Any]]]
 """What makes the columns of a table, by name."""
 RECORDS = ("requests", "ticks", "scaling")
 """Tables of ``Outcome`` whose rows are records."""
+PAID_S = {
+    "created_s": of.CREATED,
+    "ready_s": of.READY,
+    "delete_requested_s": of.ASKED,
+    "gone_s": of.GONE,
+    "scheduled_s": of.SCHEDULED,
+    "provisioned_s": of.PROVISIONED,
+}
+"""Times of pods that figures and cost need, and their columns in ``Outcome.pods``."""
+POD_S = {**PAID_S, "pull_s": of.PULL, "containers_s": of.CONTAINERS, "port_open_s": of.OPEN, "usable_s": of.USABLE}
+NODE_S = {"created_s": of.NODE_CREATED, "ready_s": of.NODE_READY, "gone_s": of.NODE_GONE}
 
 
 def seconds(times_ns: NDArray[np.int64], load_ns: NDArray[np.int64] | int) -> NDArray[np.float64]:
@@ -74,16 +85,7 @@ def tables(
             len(pods),
             {
                 "pod": lambda: _pod_names(outcome)[:-1],
-                "created_s": lambda: seconds(pods[:, of.CREATED], load),
-                "ready_s": lambda: seconds(pods[:, of.READY], load),
-                "delete_requested_s": lambda: seconds(pods[:, of.ASKED], load),
-                "gone_s": lambda: seconds(pods[:, of.GONE], load),
-                "scheduled_s": lambda: seconds(pods[:, of.SCHEDULED], load),
-                "provisioned_s": lambda: seconds(pods[:, of.PROVISIONED], load),
-                "pull_s": lambda: seconds(pods[:, of.PULL], load),
-                "containers_s": lambda: seconds(pods[:, of.CONTAINERS], load),
-                "port_open_s": lambda: seconds(pods[:, of.OPEN], load),
-                "usable_s": lambda: seconds(pods[:, of.USABLE], load),
+                **_times(pods, POD_S, load),
                 "instance_type": lambda: types[pods[:, of.TYPE]],
                 "node": lambda: node_names[pods[:, of.NODE]] if show_nodes else np.full(len(pods), "", dtype=np.str_),
                 "restarts": lambda: pods[:, of.RESTARTS],
@@ -94,9 +96,7 @@ def tables(
         nodes={
             "node": node_names[:-1],
             "instance_type": types[nodes[:, of.NODE_TYPE]],
-            "created_s": seconds(nodes[:, of.NODE_CREATED], load),
-            "ready_s": seconds(nodes[:, of.NODE_READY], load),
-            "gone_s": seconds(nodes[:, of.NODE_GONE], load),
+            **{name: times() for name, times in _times(nodes, NODE_S, load).items()},
         }
         if show_nodes
         else {},
@@ -298,31 +298,24 @@ def payers(every_pod: Sequence[Ints], every_node: Sequence[Ints], load: NDArray[
         load: Start of the load of each run, shape ``(runs, 1)``.
     """
     pods, nodes = _padded(every_pod), _padded(every_node)
-
-    def times(rows: NDArray[np.int64], columns: Mapping[str, int]) -> Made:
-        return {name: functools.partial(seconds, rows[:, :, column], load) for name, column in columns.items()}
-
-    of_pods = times(
-        pods,
-        {
-            "created_s": of.CREATED,
-            "scheduled_s": of.SCHEDULED,
-            "provisioned_s": of.PROVISIONED,
-            "ready_s": of.READY,
-            "delete_requested_s": of.ASKED,
-            "gone_s": of.GONE,
-        },
-    ) | {
+    of_pods = _times(pods, PAID_S, load) | {
         "pod": lambda: np.broadcast_to(np.arange(pods.shape[1]), pods.shape[:2]),
         "node": lambda: np.maximum(pods[:, :, of.NODE], -1),
         "instance_type": lambda: np.maximum(pods[:, :, of.TYPE], -1),
     }
-    of_nodes = times(nodes, {"created_s": of.NODE_CREATED, "ready_s": of.NODE_READY, "gone_s": of.NODE_GONE}) | {
+    of_nodes = _times(nodes, NODE_S, load) | {
         "node": lambda: np.broadcast_to(np.arange(nodes.shape[1]), nodes.shape[:2]),
         "instance_type": lambda: np.maximum(nodes[:, :, of.NODE_TYPE], -1),
     }
-    rows = (pods.shape[0] * pods.shape[1], nodes.shape[0] * nodes.shape[1])
-    return {"pods": columns_of(rows[0], of_pods), "nodes": columns_of(rows[1], of_nodes)}
+    return {
+        "pods": columns_of(pods[..., 0].size, of_pods),
+        "nodes": columns_of(nodes[..., 0].size, of_nodes),
+    }
+
+
+def _times(rows: Ints, columns: Mapping[str, int], load: Ints | int) -> Made:
+    """What makes the times of pods or nodes, given their rows, of one run or of many."""
+    return {name: functools.partial(seconds, rows[..., column], load) for name, column in columns.items()}
 
 
 def _columns(parts: Sequence[NDArray[np.void]]) -> Callable[[str], NDArray[Any]]:

@@ -90,7 +90,7 @@ def test_a_derived_target_is_one_number_for_all_draws_of_a_model() -> None:
     given = experiment("keda")
     assert given.model.posterior
 
-    lowering._checked.model = None
+    lowering._checked = None
     assert lower(given).target_milli == pytest.approx(1000 / given.model.service_time.time.mean_s(), abs=0.5)
 
 

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kpasim.results.paired import Difference
 from kpasim.results.summary import Figures
-from kpasim.spec.experiment import Experiment
-from kpasim.studies.against import differences
 from kpasim.studies.backtest.predict import Capacity, results
 from kpasim.studies.backtest.prepare import Part
-from kpasim.studies.prices import prices_of
 
 
-@dataclass(frozen=True, eq=False)
-class Candidate:
+class Candidate(NamedTuple):
     """A candidate beside the settings in force.
 
     Attributes:
         name: What it is called.
-        differences: Each figure: title, name, unit, and the difference candidate minus settings in force.
+        differences: Each figure, see `against.differences`; replication k of both met the same requests.
     """
 
     name: str
-    differences: tuple[tuple[str, str, str, Difference], ...]
+    differences: list[tuple[str, str, str, Difference]]
 
     def to_dict(self) -> dict[str, Any]:
         """For machines."""
@@ -59,9 +54,8 @@ def figures_of(
     """
     capacity, found = Capacity(), []
     for place, stretch in enumerate(stretches):
-        parts = []
-        for result in results(stretch.experiment, replications, capacity=capacity):
-            parts.append(result.all_figures)
+        simulated = results(stretch.experiment, replications, capacity=capacity)
+        parts = [result.all_figures for result in simulated]
         found.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
         progress(replications * (place + 1) // len(stretches))
     return found[0] if len(found) == 1 else joined(found)
@@ -80,14 +74,3 @@ def joined(stretches: Sequence[Figures]) -> Figures:
             weights = np.stack([one[WEIGHTED.get(name, "ok")] for one in stretches]) * ~np.isnan(values)
             whole[name] = np.nansum(values * weights, axis=0) / np.maximum(weights.sum(axis=0), 1e-12)
     return whole
-
-
-def beside(name: str, in_force: Figures, candidate: Figures, currency: str = "") -> Candidate:
-    """The differences of a candidate's figures; replication k of both met the same requests and random numbers."""
-    return Candidate(name, tuple(differences(in_force, candidate, currency)))
-
-
-def currency_of(experiment: Experiment) -> str:
-    """Currency of the experiment's prices; empty without prices."""
-    prices = prices_of(experiment)
-    return next(iter(prices.values())).currency if prices else ""
