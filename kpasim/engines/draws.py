@@ -47,18 +47,7 @@ class Stream(IntEnum):
 
 
 def uniforms(seed: int, replication: int, stream: int, count: int, first: int = 0) -> NDArray[np.float64]:
-    """Uniform draws in (0, 1) of one stream.
-
-    Args:
-        seed: Of the experiment.
-        replication: Index of the replication.
-        stream: What the draws are for.
-        count: How many draws.
-        first: Index of the first one.
-
-    Returns:
-        Draws ``first .. first + count - 1``, shape ``(count,)``; never exactly 0 or 1.
-    """
+    """Uniform draws ``first .. first + count - 1`` of one stream, shape ``(count,)``; never exactly 0 or 1."""
     block, skip = divmod(first, 4)
     generator, start = _generator()
     start["state"]["key"] = _key(seed, replication, stream)
@@ -70,16 +59,8 @@ def uniforms(seed: int, replication: int, stream: int, count: int, first: int = 
 def uniforms_of(seed: int, replications: Sequence[int], stream: int, counts: Sequence[int]) -> NDArray[np.float64]:
     """The first draws of one stream in many replications, one replication after the other.
 
-    The same numbers as ``uniforms`` gives, at a fraction of the time: one generator is set back and forth.
-
-    Args:
-        seed: Of the experiment.
-        replications: Indices of the replications.
-        stream: What the draws are for.
-        counts: How many draws of each.
-
-    Returns:
-        Uniform draws in (0, 1), shape ``(sum(counts),)``.
+    The same numbers as ``uniforms`` gives, at a fraction of the time: one generator is set back and forth. Shape
+    ``(sum(counts),)``.
     """
     generator, start = _generator()
     raw = np.empty(sum(counts), dtype=np.uint64)

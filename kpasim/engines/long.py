@@ -20,13 +20,9 @@ from kpasim.engines.sampling import Sampler
 
 
 def play(params: Params, sampler: Sampler, replication: int, pods: int) -> Outcome:
-    """Play one replication; the same as ``compiled.run`` leaves, bit for bit.
+    """Play one replication, with rows for so many pods between two stops, those that stay included.
 
-    Args:
-        params: The experiment.
-        sampler: Its draws.
-        replication: Index of the replication.
-        pods: Pods there are rows for between two stops, those that stay included.
+    What is left is the same as ``compiled.run`` leaves, bit for bit.
 
     Raises:
         CapacityExceeded: There are more pods or nodes than that.

@@ -93,16 +93,11 @@ class Sampler:
 
     Attributes:
         params: The experiment in numbers.
-        recorded: Measured numbers that take the place of drawn ones.
+        recorded: Measured numbers that take the place of drawn ones, as given to ``lower``.
     """
 
     def __init__(self, experiment: Experiment, params: Params, recorded: Recorded = NOTHING_RECORDED) -> None:
         """Prepare what all replications share.
-
-        Args:
-            experiment: What to play.
-            params: The same, lowered.
-            recorded: As given to ``lower``.
 
         Raises:
             ExperimentError: A trace names a class that the model does not have.
@@ -176,14 +171,7 @@ class Sampler:
         return self.draw_with(replications, each, pods, nodes)
 
     def draw_with(self, replications: Sequence[int], each: Sequence[Times], pods: int, nodes: int) -> list[Draws]:
-        """The random numbers of several replications, turned into times by these distributions.
-
-        Args:
-            replications: Indices of the replications.
-            each: The distributions of each replication, or once those of all.
-            pods: Pods to make draws for.
-            nodes: Added nodes to make draws for.
-        """
+        """The random numbers of several replications, made times by the distributions of each, or once those of all."""
         return self._draw(replications, each, [self.sent(one) for one in replications], pods, nodes)
 
     # the same random numbers, but a few at a time

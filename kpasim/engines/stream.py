@@ -44,12 +44,8 @@ Bill = Callable[[Ints, Ints, int], NDArray[np.float64]]
 def count(params: Params, sampler: Sampler, replication: int, pods: int, bill: Bill | None = None) -> Counts:
     """Play one replication and keep counts only, in memory that does not depend on how many requests there are.
 
-    Args:
-        params: The experiment.
-        sampler: Its draws.
-        replication: Index of the replication.
-        pods: Pods there are rows for between two stops, those that stay included.
-        bill: Bills the pods and nodes that the counts will not hold.
+    There are rows for so many pods between two stops, those that stay included. ``bill`` is for the pods and nodes that
+    the counts will not hold.
 
     Raises:
         CapacityExceeded: There are more pods or nodes than that.
@@ -79,7 +75,6 @@ class Run(ABC):
     """One replication in parts.
 
     Attributes:
-        params: The experiment.
         arrays: State of the run.
         concurrency_ns: Integral of concurrency so far, see ``Outcome``, of the pods that were dropped.
     """
@@ -93,16 +88,7 @@ class Run(ABC):
         parts: Iterator[Ints],
         arrays: Arrays,
     ) -> None:
-        """Prepare a run.
-
-        Args:
-            params: The experiment.
-            sampler: Its draws.
-            replication: Index of the replication.
-            draws: Those of its pods and nodes, which are written to.
-            parts: Send times, some at a time.
-            arrays: State of the run.
-        """
+        """Prepare a run with draws of its pods and nodes, which are written to, and send times, some at a time."""
         self.params, self._sampler, self._replication = params, sampler, replication
         self._parts, self._draws, self.arrays = parts, draws, arrays
         self._following = next(parts, None)

@@ -290,13 +290,7 @@ def stacked(outcomes: Sequence[Outcome]) -> Tables:
 
 
 def payers(every_pod: Sequence[Ints], every_node: Sequence[Ints], load: NDArray[np.int64]) -> dict[str, Columns]:
-    """The columns of pods and nodes of many runs, as in ``stacked``.
-
-    Args:
-        every_pod: Rows of the pods of each run, as in ``Outcome``.
-        every_node: Those of the nodes.
-        load: Start of the load of each run, shape ``(runs, 1)``.
-    """
+    """The columns of pods and nodes of many runs, as in ``stacked``; ``load`` has shape ``(runs, 1)``."""
     pods, nodes = _padded(every_pod), _padded(every_node)
     of_pods = _times(pods, PAID_S, load) | {
         "pod": lambda: np.broadcast_to(np.arange(pods.shape[1]), pods.shape[:2]),

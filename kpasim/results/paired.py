@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.results.summary import rounded
+from kpasim.results.summary import finite, rounded
 
 CONFIDENCE = 0.99
 """Confidence of the interval of a difference."""
@@ -72,15 +72,11 @@ class Difference(NamedTuple):
 
     def to_dict(self, before: str, after: str) -> dict[str, Any]:
         """For machines, the means under these keys; ``None`` where it has no value."""
-
-        def number(value: float) -> float | None:
-            return rounded(float(value), 6) if math.isfinite(value) else None
-
         return {
-            before: number(self.before),
-            after: number(self.before + self.mean),
-            "difference": number(self.mean),
-            "interval": [number(self.low), number(self.high)],
+            before: finite(self.before, 6),
+            after: finite(self.before + self.mean, 6),
+            "difference": finite(self.mean, 6),
+            "interval": [finite(self.low, 6), finite(self.high, 6)],
             "confidence": rounded(self.confidence, 4),
             "significant": self.significant,
             "verdict": self.verdict,

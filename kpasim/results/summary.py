@@ -113,7 +113,7 @@ def summarise(tables: Tables, horizon_s: float | None = None, gpus_per_pod: floa
           Deployment's replicas are 0.
     """
     figures = summarise_many(tables.as_many(), horizon_s, gpus_per_pod)
-    return nested({name: _number(name, round(float(values[0]), 6)) for name, values in figures.items()})
+    return nested({name: number(name, round(float(values[0]), 6)) for name, values in figures.items()})
 
 
 def summarise_many(tables: Tables, horizon_s: ArrayLike | None = None, gpus_per_pod: ArrayLike = 0) -> Figures:
@@ -299,8 +299,8 @@ def aggregate(replications: Sequence[Mapping[str, Any]] | Figures, digits: int =
         ends = interval_places(n)
         middle, step = (n - 1) / 2, math.sqrt(n) / 2
         near, far = np.interp([max(0.0, middle - step), min(n - 1.0, middle + step)], np.arange(n), have)
-        medians[name] = _number(name, rounded(float(np.interp(middle, np.arange(n), have)), digits))
-        intervals[name] = [_number(name, rounded(float(have[i]), digits)) for i in ends]
+        medians[name] = number(name, rounded(float(np.interp(middle, np.arange(n), have)), digits))
+        intervals[name] = [number(name, rounded(float(have[i]), digits)) for i in ends]
         errors[name] = rounded(float(far - near) / 2, digits) if n > 1 and math.isfinite(far) else None
     return Aggregate(nested(medians), nested(intervals), nested(counts), nested(errors))
 
@@ -348,7 +348,13 @@ def rounded(value: float, digits: int = 7) -> float:
     return float(f"{value:.{digits}g}")
 
 
-def _number(name: str, value: float) -> float | int | None:
+def finite(value: float, digits: int = 7) -> float | None:
+    """The same of a number that may be missing: ``None`` for ``NaN`` and infinity."""
+    return rounded(value, digits) if math.isfinite(value) else None
+
+
+def number(name: str, value: float) -> float | int | None:
+    """The value of a figure for machines: a count as a whole number, ``None`` where there is none."""
     if not math.isfinite(value):
         return None
     return int(value) if name in COUNTS and value.is_integer() else value

@@ -10,7 +10,7 @@ import numpy as np
 from kpasim.errors import RunError
 from kpasim.results.cost import currency_of
 from kpasim.results.display import percent
-from kpasim.results.summary import Figures, rounded
+from kpasim.results.summary import Figures, finite, rounded
 from kpasim.spec.quantities import duration_text
 from kpasim.studies.run import Result
 from kpasim.studies.runner import Runner
@@ -71,7 +71,7 @@ class Judgement(NamedTuple):
             "probability": rounded(self.share, 6),
             "probability_interval": [rounded(one, 6) for one in self.interval],
             "required_probability": PROBABILITY,
-            "median": rounded(self.median, 6) if np.isfinite(self.median) else None,
+            "median": finite(self.median, 6),
         }
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kpasim.engines import lower, sampling
 from kpasim.engines import outcome as of
 from kpasim.engines.machines import instance_type_names, nanoseconds
-from kpasim.engines.outcome import Outcome
+from kpasim.engines.outcome import Counts, Outcome
 from kpasim.engines.params import NEVER_NS, SECOND_NS, WARM, Params
 from kpasim.engines.tables import stacked, tables
 from kpasim.errors import RunError
@@ -69,12 +69,16 @@ class Terms(NamedTuple):
     prices: dict[str, cost.Price] | None
     billing: cost.Billing
 
+    @property
+    def month(self) -> tuple[float, float] | None:
+        """What of each run stands for a month: all of a load that recurs, else its steady part."""
+        return (0.0, self.repeat_s) if self.repeat_s else self.steady_s
+
     def figures(self, tables: Tables, horizon_s: NDArray[np.float64], never_sent: NDArray[np.float64]) -> Figures:
         """Figures of merit, one value per run; see `results.summary.summarise_many` and `Result.never_sent`."""
         found = summary.summarise_many(tables, horizon_s, self.gpus_per_pod) | {"never_sent": never_sent}
-        month = (0.0, self.repeat_s) if self.repeat_s else self.steady_s
-        if month is not None:
-            found["requests_per_day"] = requests_per_day(tables.requests["start_s"], month)
+        if self.month is not None:
+            found["requests_per_day"] = requests_per_day(tables.requests["start_s"], self.month)
         return found
 
     def bills(self, tables: Tables, horizon_s: NDArray[np.float64]) -> Figures | None:
@@ -85,12 +89,6 @@ class Terms(NamedTuple):
         return cost.bill_many(tables, self.prices, self.billing, **how)
 
 
-def terms_of(experiment: Experiment, steady_s: tuple[float, float] | None) -> Terms:
-    """The terms of an experiment, with what of each run stands for a load that goes on."""
-    billing = billing_of(experiment)
-    return Terms(experiment.gpus_per_pod, experiment.repeat_s, steady_s, prices_of(experiment), billing)
-
-
 class Billed(summary.Aggregated):
     """Replications of an experiment with what they cost."""
 
@@ -98,13 +96,29 @@ class Billed(summary.Aggregated):
 
     @property
     @abstractmethod
-    def terms(self) -> Terms:
-        """What the figures depend on beside what was simulated."""
+    def runs(self) -> Sequence[Outcome | Counts]:
+        """What each replication left, in order."""
 
     @property
     @abstractmethod
+    def steady_s(self) -> tuple[float, float] | None:
+        """The stretch of each run that stands for a load that goes on, see `studies.steady`."""
+
+    @property
+    def replications(self) -> int:
+        """How many there are."""
+        return len(self.runs)
+
+    @cached_property
     def horizon_s(self) -> NDArray[np.float64]:
         """End of each replication, from the start of the load."""
+        return np.array([(one.end_ns - one.load_ns) / SECOND_NS for one in self.runs])
+
+    @cached_property
+    def terms(self) -> Terms:
+        """What the figures depend on beside what was simulated."""
+        given = self.experiment
+        return Terms(given.gpus_per_pod, given.repeat_s, self.steady_s, prices_of(given), billing_of(given))
 
     @property
     @abstractmethod
@@ -166,9 +180,9 @@ class Result(Billed):
     stretch_s: tuple[float, float] | None = None
 
     @property
-    def replications(self) -> int:
-        """How many there are."""
-        return len(self.outcomes)
+    def runs(self) -> Sequence[Outcome]:
+        """See ``outcomes``."""
+        return self.outcomes
 
     @cached_property
     def _stacked(self) -> Tables:
@@ -180,19 +194,9 @@ class Result(Billed):
         return self._stacked.pods
 
     @cached_property
-    def horizon_s(self) -> NDArray[np.float64]:
-        """End of each replication, from the start of the load."""
-        return np.array([(one.end_ns - one.load_ns) / SECOND_NS for one in self.outcomes])
-
-    @cached_property
     def figures(self) -> Figures:
         """Each figure of merit as one value per replication; names of nested figures are joined by a dot."""
         return self.terms.figures(self._stacked, self.horizon_s, self.never_sent)
-
-    @cached_property
-    def terms(self) -> Terms:
-        """What the figures depend on beside the tables."""
-        return terms_of(self.experiment, self.steady_s)
 
     @property
     def steady_s(self) -> tuple[float, float] | None:
@@ -447,11 +451,7 @@ def simulate(
 
 
 def batch_of(requests: int) -> int:
-    """Replications of a batch: fewer of long ones, so that progress is seen and the work can be ended in between.
-
-    Args:
-        requests: Requests of one replication.
-    """
+    """Replications of a batch, fewer of many requests: progress is seen and the work can be ended in between."""
     return max(LEAST_BATCH, min(BATCH, BATCH_REQUESTS // max(1, requests)))
 
 
@@ -488,17 +488,7 @@ def execute_all(
     progress: Callable[[int], None] | None,
     batch: int = BATCH,
 ) -> list[Returned]:
-    """Simulate replications in batches.
-
-    Args:
-        allocation: Parameters and draws.
-        count: How many replications.
-        execute_batch: Simulates a batch; may report the number of finished replications.
-        progress: Called with the number of replications finished so far.
-        batch: Replications of a batch.
-
-    Returns:
-        What ``execute_batch`` made of each replication.
+    """What ``execute_batch`` makes of each replication; it may report how many of its batch are finished.
 
     Raises:
         RunError: The experiment grows beyond all bounds.

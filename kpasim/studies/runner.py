@@ -21,12 +21,7 @@ MOST_CELLS = 1 << 18
 
 
 class Runner:
-    """Simulates replications of an experiment and remembers the capacity that they need.
-
-    Attributes:
-        experiment: The experiment.
-        engine: ``"compiled"`` or ``"reference"``.
-    """
+    """Simulates replications of an experiment and remembers the capacity that they need."""
 
     def __init__(
         self,
@@ -41,7 +36,7 @@ class Runner:
 
         Args:
             experiment: The experiment.
-            engine: Name of the engine.
+            engine: ``"compiled"`` or ``"reference"``.
             until_s: How long after the start of the load a run goes on at least; no load is cut.
             stretch_s: What stands for a month, where that is not the experiment's own steady part.
             pods: Capacity for pods to begin with; 0 for the usual one.

@@ -23,21 +23,14 @@ from kpasim.engines.outcome import Counts
 from kpasim.engines.params import SECOND_NS, Ints, Params
 from kpasim.engines.tables import payers
 from kpasim.results import cost
-from kpasim.results.summary import (
-    FAILED,
-    LATENCY_PERCENTILES,
-    Aggregate,
-    Figures,
-    aggregate,
-    latencies_of_all,
-)
+from kpasim.results.summary import FAILED, LATENCY_PERCENTILES, Aggregate, Figures, aggregate, latencies_of_all
 from kpasim.results.tables import Tables
 from kpasim.spec.sharing import sharing_note
 from kpasim.spec.workload import Hey, OpenLoop
 from kpasim.studies.execution.allocation import Allocation, in_parts
 from kpasim.studies.execution.engine import ready
 from kpasim.studies.prices import prices_of, prices_to_dict
-from kpasim.studies.run import Billed, Terms, execute_all, is_cut, replications_of, requests_of, terms_of
+from kpasim.studies.run import Billed, Terms, execute_all, is_cut, replications_of, requests_of
 from kpasim.studies.steady import DAY_S, steady_part
 
 if TYPE_CHECKING:
@@ -65,14 +58,7 @@ FIRST_PODS = 1024
 
 @dataclass
 class Statistics(Billed):
-    """What the replications of one experiment come to.
-
-    Attributes:
-        experiment: What was run.
-        params: The same in numbers.
-        seed: The seed of all random numbers.
-        counts: What was counted in each replication, in order.
-    """
+    """What the replications of one experiment come to, by what was counted in each, in order."""
 
     experiment: Experiment
     params: Params
@@ -80,9 +66,14 @@ class Statistics(Billed):
     counts: Sequence[Counts] = field(repr=False)
 
     @property
-    def replications(self) -> int:
-        """How many there are."""
-        return len(self.counts)
+    def runs(self) -> Sequence[Counts]:
+        """See ``counts``."""
+        return self.counts
+
+    @property
+    def steady_s(self) -> tuple[float, float] | None:
+        """The stretch of each run that stands for a load that goes on, see `studies.steady`."""
+        return steady_part(self.experiment)
 
     @cached_property
     def figures(self) -> Figures:
@@ -112,20 +103,9 @@ class Statistics(Billed):
         failed = np.array([one.failed for one in self.counts], dtype=np.float64).T
         figures |= dict(zip(FAILED, (*failed, errors - failed.sum(axis=0)), strict=True))
         figures |= self._pods() | {"never_sent": self._never_sent(requests)}
-        month = (0.0, self.terms.repeat_s) if self.terms.repeat_s else self.terms.steady_s
-        if month is not None:
-            figures["requests_per_day"] = self._per_day(month, requests)
+        if self.terms.month is not None:
+            figures["requests_per_day"] = self._per_day(self.terms.month, requests)
         return figures
-
-    @cached_property
-    def terms(self) -> Terms:
-        """What the figures depend on beside the counts."""
-        return terms_of(self.experiment, steady_part(self.experiment))
-
-    @cached_property
-    def horizon_s(self) -> NDArray[np.float64]:
-        """End of each replication, from the start of the load."""
-        return np.array([(one.end_ns - one.load_ns) / SECOND_NS for one in self.counts])
 
     @cached_property
     def cost_figures(self) -> Figures | None:
@@ -205,16 +185,10 @@ class Statistics(Billed):
         return np.clip(each, found["min"][:, np.newaxis], found["max"][:, np.newaxis])
 
     def _pods(self) -> Figures:
-        most, lived_ns, held_ns, created = (
-            np.array(column, dtype=np.float64) for column in zip(*(one.pod_totals for one in self.counts), strict=True)
-        )
+        totals = np.array([one.pod_totals for one in self.counts], dtype=np.float64)
+        most, lived_ns, held_ns, created = totals.T
         gpu_s = held_ns / SECOND_NS * self.experiment.gpus_per_pod
-        return {
-            "max_pods": most,
-            "pod_seconds": lived_ns / SECOND_NS,
-            "gpu_seconds": gpu_s,
-            "cold_starts": created,
-        }
+        return {"max_pods": most, "pod_seconds": lived_ns / SECOND_NS, "gpu_seconds": gpu_s, "cold_starts": created}
 
     def to_dict(self) -> dict[str, Any]:
         """The figures in the form of ``kpasim run --json``."""
@@ -262,7 +236,7 @@ def statistics(
     params = lower.lower(experiment, counts_only=True)
     if experiment.workload.has_parts and params.requests > stream.AT_ONCE:
         sampler = sampling.Sampler(experiment, params)
-        terms = terms_of(experiment, steady_part(experiment))
+        terms = Statistics(experiment, params, experiment.seed, []).terms
         bill = None if terms.prices is None else functools.partial(spent, terms, end_s=math.inf)
 
         def play(replication: int, pods: int) -> Counts:

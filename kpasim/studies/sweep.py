@@ -13,9 +13,9 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,7 +85,10 @@ def sweep(
         KeyboardInterrupt: Interrupted; what was finished is kept.
     """
     plan = file if isinstance(file, Plan) else Plan.read(file)
-    crew = _Crew(plan, engine, backend, address, processes, progress)
+    total = plan.requests * plan.replications * len(plan.settings)
+    processes = processes or int(backend == "local" and total < SMALL_SWEEP)
+    execute = partial(spread, execute_chunk, backend=backend, address=address, processes=processes)
+    crew = _Crew(plan, choose_engine(engine, total), execute, processes, progress or (lambda done, total: None))
     if out is None:
         with tempfile.TemporaryDirectory(prefix="kpasim-sweep-") as aside:
             return crew.fill(Path(aside), resume=False)
@@ -376,29 +379,19 @@ def execute_chunk(chunk: Chunk) -> tuple[range, Figures]:
     return chunk.units, columns | figures_of(results)
 
 
+@dataclass
 class _Crew:
-    """Executes a sweep plan on local or remote workers and journals finished blocks."""
+    """Has a sweep plan executed by local or remote workers and journals finished blocks."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        engine: Engine,
-        backend: Backend,
-        address: str | None,
-        processes: int,
-        progress: Callable[[int, int], None] | None,
-    ) -> None:
-        total = plan.requests * plan.replications * len(plan.settings)
-        self._plan = plan
-        self._engine = choose_engine(engine, total)
-        self._backend = backend
-        self._address = address
-        self._processes = processes or int(backend == "local" and total < SMALL_SWEEP)
-        self._progress = progress or (lambda done, total: None)
+    plan: Plan
+    engine: str
+    execute_chunks: Callable[[Sequence[Chunk]], Iterator[tuple[range, Figures]]]
+    processes: int
+    progress: Callable[[int, int], None]
 
     def fill(self, folder: Path, *, resume: bool) -> SweepResult:
         """Leave the table of all replications in a folder, and read it."""
-        plan = self._plan
+        plan = self.plan
         _begin(plan, folder, resume)
         if not (folder / TABLE).exists():
             _write_table(plan, self.execute(folder / "journal"), folder / TABLE)
@@ -411,7 +404,7 @@ class _Crew:
         Where nobody says when runs end, every setting is simulated to its own end first. Then those that cost something
         after it are simulated again to the last end of all, so that a pod costs as long in one setting as in another.
         """
-        plan = self._plan
+        plan = self.plan
         every = range(len(plan.settings) * plan.blocks)
         again = [] if plan.common_end else [unit for unit in every if plan.stays[unit // plan.blocks]]
         self._all = plan.replications_of(every) + plan.replications_of(again)
@@ -424,46 +417,33 @@ class _Crew:
 
     def _pass(self, journal: Journal, wanted: Sequence[int], until_s: float | None) -> Any:
         """Simulate units that a journal lacks, and return all its rows."""
-        plan = self._plan
+        plan = self.plan
         have = journal.finished()
         missing = [unit for unit in wanted if unit not in have]
         self._done += plan.replications_of(wanted) - plan.replications_of(missing)
-        if missing and self._engine == "compiled":
+        if missing and self.engine == "compiled":
             ready()  # or every process would compile
-        self._progress(self._done, self._all)
-        chunks = [
-            Chunk(
-                plan.experiment,
-                plan.settings_of(units),
-                units,
-                plan.block,
-                plan.replications,
-                until_s,
-                plan.stretch_s,
-                self._engine,
-            )
-            for units in runs(missing, self._longest(len(missing)))
-        ]
-        done = spread(execute_chunk, chunks, backend=self._backend, address=self._address, processes=self._processes)
-        for units, columns in done:
+        self.progress(self._done, self._all)
+        of_all = (plan.block, plan.replications, until_s, plan.stretch_s, self.engine)
+        parts = runs(missing, self._longest(len(missing)))
+        chunks = [Chunk(plan.experiment, plan.settings_of(units), units, *of_all) for units in parts]
+        for units, columns in self.execute_chunks(chunks):
             journal.add(units, columns)
             self._done += plan.replications_of(units)
-            self._progress(self._done, self._all)
+            self.progress(self._done, self._all)
         return journal.table()
 
     def _longest(self, missing: int) -> int:
         """Units of one part of the journal at most."""
-        plan = self._plan
-        processes = self._processes or os.cpu_count() or 1
-        fair = math.ceil(missing / (PARTS_PER_PROCESS * processes))
-        return max(1, min(fair, PART_REQUESTS // (plan.block * plan.requests)))
+        fair = math.ceil(missing / (PARTS_PER_PROCESS * (self.processes or os.cpu_count() or 1)))
+        return max(1, min(fair, PART_REQUESTS // (self.plan.block * self.plan.requests)))
 
     def _merged(self, rows: Any, later: Any, end_s: float) -> Any:
         """Rows of the settings that cost nothing more, and of the others as they were simulated again."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        stay = pa.array(np.flatnonzero(self._plan.stays))
+        stay = pa.array(np.flatnonzero(self.plan.stays))
         gone = rows.filter(pc.invert(pc.is_in(rows["setting"], value_set=stay)))
         # Where all pods are gone and no node is billed, a run to the common end would cost the same.
         whole = pa.concat_tables([gone, later], promote_options="default")

@@ -17,7 +17,7 @@ from kpasim.engines.outcome import Outcome
 from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.passages import Passage
 from kpasim.records.prometheus.targets import HOLD
-from kpasim.results.summary import interval_places, rounded
+from kpasim.results.summary import finite, interval_places
 from kpasim.studies.backtest.pods import gauge, pod_seconds
 from kpasim.studies.backtest.predict import GAUGES, Capacity, Ended, PodTime, ended, gauges, pod_time, results
 from kpasim.studies.backtest.prepare import Part, Prepared, stretches
@@ -41,9 +41,7 @@ class Figure:
     """A figure of the whole window.
 
     Attributes:
-        name: Its name.
         title: Its name in words.
-        unit: Its unit.
         recorded: As recorded; NaN where it was not.
         uncertain: 90 % interval of the recorded value.
         predicted: Mean of the replications.
@@ -72,11 +70,11 @@ class Figure:
         return {
             "title": self.title,
             "unit": self.unit,
-            "recorded": _number(self.recorded),
-            "recorded_interval": [_number(one) for one in self.uncertain],
-            "predicted": _number(self.predicted),
-            "interval": [_number(one) for one in self.interval],
-            "error": _number(self.error),
+            "recorded": finite(self.recorded),
+            "recorded_interval": [finite(one) for one in self.uncertain],
+            "predicted": finite(self.predicted),
+            "interval": [finite(one) for one in self.interval],
+            "error": finite(self.error),
             "good": self.good,
         }
 
@@ -116,9 +114,6 @@ class Backtest:
     """What was recorded beside what is predicted from the same requests under the settings in force.
 
     Attributes:
-        observation: The series.
-        prepared: What was simulated.
-        replications: How many.
         edges_s: Edges of the bins [s since 1970].
         bands: Each figure by bin: ``requests``, ``pods``, ``requested``, ``desired``, ``concurrency``, ``panic`` and
             ``latency_s``.
@@ -167,7 +162,7 @@ class Backtest:
         """For machines."""
         return {
             "good": self.good,
-            "coverage": _number(self.coverage),
+            "coverage": finite(self.coverage),
             "replications": self.replications,
             "settled_s": self.settled_s,
             "figures": {one.name: one.to_dict() for one in self.figures},
@@ -175,7 +170,7 @@ class Backtest:
             "edges_s": self.edges_s.tolist(),
             "bins": {
                 name: {
-                    key: [_number(one) for one in getattr(band, key).tolist()]
+                    key: [finite(one) for one in getattr(band, key).tolist()]
                     for key in ("recorded", "predicted", "low", "high")
                 }
                 for name, band in self.bands.items()
@@ -187,13 +182,7 @@ class Backtest:
 def backtest(
     observation: Observation, prepared: Prepared, replications: int, progress: Callable[[int], None] = lambda done: None
 ) -> Backtest:
-    """Predict what was recorded, from the requests.
-
-    Args:
-        observation: The series.
-        prepared: What to simulate.
-        replications: How many.
-        progress: Called with the number of replications finished so far, of all revisions together.
+    """Predict what was recorded, from the requests; progress is that of all revisions together.
 
     Raises:
         KpasimError: It cannot be simulated.
@@ -383,7 +372,3 @@ def _figure(
     if name in NEAR and not np.isnan(recorded) and recorded and not vague:
         good = bool(abs(mean - recorded) <= NEAR[name] * abs(recorded) or (least <= high and most >= low))
     return Figure(name, title, unit, recorded, (least, most), mean, (low, high), good, drawn)
-
-
-def _number(value: float) -> float | None:
-    return rounded(float(value), 7) if np.isfinite(value) else None

@@ -138,12 +138,7 @@ def results(
 ) -> Iterator[Result]:
     """All replications of an experiment, so many at a time that memory holds them.
 
-    Args:
-        experiment: The experiment.
-        replications: How many.
-        progress: Called with the number of replications finished so far.
-        capacity: What an earlier run of the same service needed; holds then what this one did.
-        threads: Replications at the same time; 0 for one on each core.
+    ``capacity`` is what an earlier run of the same service needed, and holds then what this one did.
 
     Raises:
         KpasimError: The experiment cannot be simulated.

@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 
 
 class Journal:
-    """A folder of part files.
-
-    Attributes:
-        folder: Where they lie.
-    """
+    """A folder of part files."""
 
     def __init__(self, folder: Path) -> None:
         """Open the journal, or begin it; what a killed process was writing is removed."""

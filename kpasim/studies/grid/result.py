@@ -17,7 +17,7 @@ from kpasim.results import cost, summary
 from kpasim.results.display import NOTHING, counted, signed
 from kpasim.results.files import atomic_write, plain
 from kpasim.results.paired import difference
-from kpasim.results.summary import Figures, rounded
+from kpasim.results.summary import Figures, finite, rounded
 from kpasim.spec.difference import is_load
 from kpasim.studies.grid import pareto
 from kpasim.studies.grid.axes import cells, value_text
@@ -133,7 +133,7 @@ class SweepResult:
         medians, intervals = {}, {}
         for name, ends in self._spread.items():
             if not name.startswith("cost.") and name != "horizon_s":
-                middle, low, high = (_number(name, float(value)) for value in ends[:, number])
+                middle, low, high = (summary.number(name, rounded(value)) for value in ends[:, number].tolist())
                 medians[name] = middle
                 intervals[name] = None if middle is None else [low, high]
         return {
@@ -141,7 +141,7 @@ class SweepResult:
             "settings": self.settings[number],
             "medians": summary.nested(medians),
             "intervals": summary.nested(intervals),
-            "error_share": _number("error_share", float(self.error_shares[number])),
+            "error_share": finite(float(self.error_shares[number])),
             "cost": cost.aggregate_bills(money, self.about["currency"]) if money else None,
         }
 
@@ -341,13 +341,6 @@ def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _told(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Values with the digits that `SweepResult.row` gives them: differences that nobody sees decide about nothing."""
     return np.array([rounded(value, DIGITS) for value in values.tolist()])
-
-
-def _number(name: str, value: float) -> float | int | None:
-    if not np.isfinite(value):
-        return None
-    value = rounded(value, DIGITS)
-    return int(value) if name in summary.COUNTS and value.is_integer() else value
 
 
 def effects_note(result: SweepResult) -> str:
