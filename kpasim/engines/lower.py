@@ -50,7 +50,7 @@ def lower(experiment: Experiment, recorded: Recorded = NOTHING_RECORDED, *, coun
 
     Args:
         experiment: What to play.
-        recorded: Measured numbers that take the place of drawn ones: with service times their order may count in
+        recorded: Measured numbers that take the place of drawn ones: service times are in the order of
             starts, and what instance types or sharing do to them is in them already; with send times the load is open.
         counts_only: Whether no request is kept, so that there may be more of them.
 
@@ -147,7 +147,7 @@ def _params(experiment: Experiment, recorded: Recorded, most_requests: int = MOS
         timeout_ns=nanoseconds(service.timeout_s),
         first_byte_timeout_ns=nanoseconds(min(limits_s, default=None)),
         stream_idle_ns=_stream_idle_ns(experiment),
-        service_by_start=int(recorded.by_start if given else model.service_time.by == "start"),
+        service_by_start=int(given or model.service_time.by == "start"),
         slowdown=_floats(() if given else model.service_time.slowdown),
         shared_by_node=int(model.service_time.shared_by == "node"),
         type_factor=_floats([1.0 if given else factors.get(name, 1.0) for name in types]),
@@ -218,11 +218,6 @@ def _params(experiment: Experiment, recorded: Recorded, most_requests: int = MOS
     if start == "zero":
         params = params._replace(initial_scale=0)
     return params._replace(**settings_of(experiment, params))
-
-
-def more_requests(params: Params) -> Params:
-    """The same experiment with room for twice the requests, for a replication that had more than expected."""
-    return params._replace(requests=2 * params.requests)
 
 
 def _restarts(experiment: Experiment) -> of.Ints:
@@ -322,7 +317,7 @@ def _load(experiment: Experiment, recorded: Recorded, most_requests: int) -> dic
 
 
 def _each_worker(experiment: Experiment, workload: Hey) -> int:
-    """Requests of one worker; for hey's -z an estimate from above that ``more_requests`` may have to double."""
+    """Requests of one worker; for hey's -z an estimate from above that may have to be doubled."""
     if workload.duration_s is None:
         return workload.requests // workload.concurrency
     delays, service_time = experiment.cluster.delays, experiment.model.service_time

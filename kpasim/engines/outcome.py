@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.engines.params import NEVER_NS
-
 # Rows that grow in number with the load are records, as narrow as their values allow. Counts of pods fit 32 bits in
 # Knative too.
 REQUEST = np.dtype(
@@ -144,23 +142,3 @@ class Counts(NamedTuple):
     concurrency_ns: int
     pod_totals: PodTotals
     billed: NDArray[np.float64] = np.zeros(())
-
-
-def first_difference(one: Outcome, other: Outcome) -> str:
-    """Where two outcomes part, in words; empty when they are equal bit for bit."""
-    for name in Outcome._fields:
-        a, b = getattr(one, name), getattr(other, name)
-        if isinstance(a, np.ndarray):
-            for row in range(min(len(a), len(b))):
-                if a[row].tobytes() != b[row].tobytes():
-                    return f"{name}[{row}]: {a[row].tolist()} != {b[row].tolist()}"
-            if len(a) != len(b):
-                longer = a if len(a) > len(b) else b
-                row = min(len(a), len(b))
-                return f"{name}: {len(a)} rows != {len(b)} rows; first surplus row {longer[row].tolist()}"
-        elif a != b:
-            return f"{name}: {a} != {b}"
-    return ""
-
-
-__all__ = ["NEVER_NS", "CapacityExceeded", "Outcome", "first_difference"]

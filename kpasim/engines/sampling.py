@@ -41,9 +41,8 @@ class Recorded(NamedTuple):
     """Measured numbers that take the place of drawn ones, as when a measured run is predicted.
 
     Attributes:
-        service_s: Service times; where there are fewer than requests, the rest is drawn.
-        by_start: Whether they are in the order of starts of service, else in the order of draws: of sending, or worker
-            by worker.
+        service_s: Service times in the order of starts of service; where there are fewer than requests, the rest is
+            drawn.
         sent_s: Send times from the start of the load, ascending. The load is then an open one.
         phase_ns: Phases by their place in ``Draws.phase``.
         kubelet_phase_ns: Phases of the kubelet's probes of the first pods, from the start of their containers.
@@ -57,7 +56,6 @@ class Recorded(NamedTuple):
     """
 
     service_s: Floats | None = None
-    by_start: bool = True
     sent_s: Floats | None = None
     phase_ns: Mapping[int, int] | None = None
     kubelet_phase_ns: tuple[int, ...] = ()

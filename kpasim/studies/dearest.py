@@ -99,9 +99,7 @@ def _tried(base: Result, name: str, values: tuple[str, str], until_s: float | No
         known = run.figures[figure][:count]
         return float(np.mean(known[~np.isnan(known)])) if not np.isnan(known).all() else 0.0
 
-    assert base.cost_figures is not None
-    assert other.cost_figures is not None
-    before, after = (float(np.mean(run.cost_figures["amount"][:count])) for run in (base, other))  # type: ignore[index]
+    before, after = (float(np.mean(run.costs_by_name["cost.amount"][:count])) for run in (base, other))
     later = mean(other, "latency_s.p95") - mean(base, "latency_s.p95")
     failed = [float(np.nanmean(error_share(run.figures)[:count])) for run in (base, other)]
     return Dearest(path, *values, 1 - after / before if before else 0.0, later, failed[1] - failed[0])

@@ -218,7 +218,6 @@ def statistics(
     experiment: Experiment,
     *,
     replications: int | None = None,
-    seed: int | None = None,
     threads: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Statistics:
@@ -227,8 +226,6 @@ def statistics(
     Raises:
         RunError: The experiment cannot be simulated, or grows beyond all bounds.
     """
-    if seed is not None:
-        experiment = experiment.with_settings({"seed": seed})
     count = replications_of(experiment, replications)
     workers = threads or os.cpu_count() or 1
     prices_of(experiment)  # What cannot be billed is refused now, not after the work.

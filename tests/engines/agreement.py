@@ -16,7 +16,7 @@ from kpasim.engines import compiled, reference
 from kpasim.engines import outcome as out
 from kpasim.engines import params as of
 from kpasim.engines.model.state import NO_ENDPOINT
-from kpasim.engines.outcome import CapacityExceeded, Outcome, first_difference
+from kpasim.engines.outcome import CapacityExceeded, Outcome
 from kpasim.engines.params import Draws, Params
 from kpasim.policy import burst
 from kpasim.policy.rules import RULES
@@ -36,6 +36,23 @@ def played(engine: Engine, run: Run) -> Outcome | str:
         return engine(run.params, run.draws)
     except CapacityExceeded as short:
         return short.what
+
+
+def first_difference(one: Outcome, other: Outcome) -> str:
+    """Where two outcomes part, in words; empty when they are equal bit for bit."""
+    for name in Outcome._fields:
+        a, b = getattr(one, name), getattr(other, name)
+        if isinstance(a, np.ndarray):
+            for row in range(min(len(a), len(b))):
+                if a[row].tobytes() != b[row].tobytes():
+                    return f"{name}[{row}]: {a[row].tolist()} != {b[row].tolist()}"
+            if len(a) != len(b):
+                longer = a if len(a) > len(b) else b
+                row = min(len(a), len(b))
+                return f"{name}: {len(a)} rows != {len(b)} rows; first surplus row {longer[row].tolist()}"
+        elif a != b:
+            return f"{name}: {a} != {b}"
+    return ""
 
 
 def assert_same(engine: Engine, run: Run, other: Engine = oracle.run) -> Outcome | str:

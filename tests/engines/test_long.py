@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from kpasim.engines import compiled, long, lower, sampling
-from kpasim.engines.outcome import CapacityExceeded, first_difference
+from kpasim.engines.outcome import CapacityExceeded
 from kpasim.engines.params import Draws, Ints
 from kpasim.engines.sampling import Sampler
 from tests.engines import agreement
+from tests.engines.agreement import first_difference
 from tests.engines.strategies import Run, runs
 from tests.engines.test_stream import LOADS, experiment
 

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from kpasim.engines import compiled
 from kpasim.engines import params as of
-from kpasim.engines.lower import lower, more_requests
+from kpasim.engines.lower import lower
 from kpasim.engines.machines import instance_type_names
 from kpasim.engines.model.autoscaler import RAY_SERVE
 from kpasim.engines.params import Draws, Params
@@ -539,7 +539,7 @@ def test_more_pods_leave_the_first_ones_as_they_were() -> None:
 def test_more_capacity_leaves_the_requests_of_a_clocked_loop_as_they_were() -> None:
     """The k-th request of a worker keeps its numbers when each worker may send more."""
     params = lower(CLOCKED)
-    wider = more_requests(params)
+    wider = params._replace(requests=2 * params.requests)
     stride = params.requests // params.workers
     small, large = draw(CLOCKED, params, 0), draw(CLOCKED, wider, 0)
 

@@ -7,8 +7,8 @@ from collections import Counter
 from kpasim.engines import outcome as out
 from kpasim.engines.clock import Kind
 from kpasim.engines.model import kpa
-from kpasim.engines.outcome import first_difference
 from kpasim.engines.reference import Autoscaler, Decision, Simulation, run
+from tests.engines.agreement import first_difference
 
 from .hand import S, draws, experiment
 

@@ -68,12 +68,12 @@ def held(times_s: Floats, values: Floats, at_s: Floats, hold_s: float) -> Floats
     return np.where(there, values[np.maximum(place, 0)], 0.0)
 
 
-def begun(observation: Observation, revision: str | None = None) -> Floats:
+def begun(observation: Observation) -> Floats:
     """When the processes of each pod began, ascending [s since 1970], whatever the scrape interval."""
     found = [
         float(one.values[~np.isnan(one.values)][0])
         for one in observation.find("process_start_time_seconds", "queue-proxy")
-        if revision in (None, one.revision) and not np.isnan(one.values).all()
+        if not np.isnan(one.values).all()
     ]
     return np.sort(found)
 

@@ -461,19 +461,12 @@ def with_cold_start(prepared: Prepared, start: ColdStart) -> Prepared:
         settings = {"model.cold-start": f"{start.mean_s:.3f}s", "model.posterior": draws}
         return replace(part, experiment=part.experiment.with_settings(settings))
 
-    return replace(
-        prepared,
-        parts=tuple(changed(part) for part in prepared.parts),
-        whole=changed(prepared.whole),
-        times=replace(prepared.times, start=start),
-    )
+    parts, times = tuple(changed(part) for part in prepared.parts), replace(prepared.times, start=start)
+    return replace(prepared, parts=parts, whole=changed(prepared.whole), times=times)
 
 
 def with_arrivals(prepared: Prepared, within: str) -> Prepared:
     """The same with requests placed otherwise within their scrape intervals."""
-    return replace(
-        prepared,
-        parts=tuple(
-            replace(part, experiment=part.experiment.with_setting("workload.within", within)) for part in prepared.parts
-        ),
-    )
+    changed = [one.experiment.with_setting("workload.within", within) for one in prepared.parts]
+    parts = (replace(part, experiment=one) for part, one in zip(prepared.parts, changed, strict=True))
+    return replace(prepared, parts=tuple(parts))

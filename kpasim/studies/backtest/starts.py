@@ -47,24 +47,24 @@ class ColdStart:
     notes: tuple[str, ...] = ()
 
 
-def cold_start(observation: Observation, revision: str | None = None) -> ColdStart:
+def cold_start(observation: Observation) -> ColdStart:
     """The cold start that an observation shows.
 
     Raises:
         RunError: No pod started within the window, or nothing tells how long it took.
     """
-    found = _from_pods(observation, revision) or _from_gauges(observation, revision)
+    found = _from_pods(observation) or _from_gauges(observation)
     if found is None:
         raise RunError(f"{observation.namespace}/{observation.service}: no pod was seen to start (give --cold-start)")
     return found
 
 
-def _from_pods(observation: Observation, revision: str | None) -> ColdStart | None:
+def _from_pods(observation: Observation) -> ColdStart | None:
     def times(metric: str) -> dict[str, float]:
         found = {}
         for one in observation.find(metric, "kube-state-metrics"):
             values = one.values[~np.isnan(one.values)]
-            if len(values) and revision in (None, one.revision):
+            if len(values):
                 found[one.pod] = float(values[0])
         return found
 
@@ -79,17 +79,17 @@ def _from_pods(observation: Observation, revision: str | None) -> ColdStart | No
     return ColdStart(mean_s, max(0.0, low_s), high_s, len(took_s), "times of pods in kube-state-metrics")
 
 
-def starting(observation: Observation, revision: str | None = None) -> tuple[Floats, Floats]:
+def starting(observation: Observation) -> tuple[Floats, Floats]:
     """Times of the autoscaler's scrapes [s since 1970] and pods that were created and not yet Ready at each."""
-    not_ready = gauge(observation, "kn_revision_pods_not_ready_count", revision)
-    terminating = gauge(observation, "kn_revision_pods_terminating_count", revision)
+    not_ready = gauge(observation, "kn_revision_pods_not_ready_count")
+    terminating = gauge(observation, "kn_revision_pods_terminating_count")
     times_s = np.intersect1d(not_ready[0], terminating[0])
     return times_s, not_ready[1][np.isin(not_ready[0], times_s)] - terminating[1][np.isin(terminating[0], times_s)]
 
 
-def _from_gauges(observation: Observation, revision: str | None) -> ColdStart | None:
-    times_s, counts = starting(observation, revision)
-    begun_s = begun(observation, revision)
+def _from_gauges(observation: Observation) -> ColdStart | None:
+    times_s, counts = starting(observation)
+    begun_s = begun(observation)
     if not len(times_s):
         return None
     begun_s = begun_s[begun_s > times_s[0]][-LATEST_STARTS:]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from kpasim.engines import lower, sampling
+from kpasim.engines import sampling
 from kpasim.engines.outcome import CapacityExceeded
 from kpasim.engines.params import Draws, Params
 from kpasim.errors import RunError
@@ -64,7 +64,7 @@ class Allocation:
 
     def _grow(self, short: CapacityExceeded) -> None:
         if short.what == "requests":
-            more = lower.more_requests(self.params)
+            more = self.params._replace(requests=2 * self.params.requests)
             self.sampler = sampling.Sampler(self.experiment, more, self.sampler.recorded)
             return
         self.pods *= 2

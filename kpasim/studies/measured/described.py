@@ -178,7 +178,7 @@ def recorded_of(run: Mapping[str, Any], tables: Tables) -> Recorded:
     started = ~np.isnan(requests["server_start_s"]) & ~np.isnan(worked_s)
     order = np.argsort(requests["server_start_s"][started], kind="stable")
     service_s = worked_s[started][order] if started.any() else None
-    return begun(run, tables)._replace(service_s=service_s, by_start=True, sent_s=sent_of(run, tables))
+    return begun(run, tables)._replace(service_s=service_s, sent_s=sent_of(run, tables))
 
 
 def sent_of(run: Mapping[str, Any], tables: Tables) -> NDArray[np.float64] | None:

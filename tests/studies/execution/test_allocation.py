@@ -9,12 +9,13 @@ import pytest
 
 from kpasim.engines import reference
 from kpasim.engines.lower import lower
-from kpasim.engines.outcome import CapacityExceeded, Outcome, first_difference
+from kpasim.engines.outcome import CapacityExceeded, Outcome
 from kpasim.engines.params import Draws, Params
 from kpasim.engines.sampling import Recorded, Sampler
 from kpasim.errors import RunError
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.studies.execution.allocation import Allocation
+from tests.engines.agreement import first_difference
 from tests.services import service
 
 

@@ -18,12 +18,13 @@ from kpasim.cli.main import cli
 from kpasim.engines import reference
 from kpasim.engines.compiled import cache, machine
 from kpasim.engines.lower import lower
-from kpasim.engines.outcome import CapacityExceeded, first_difference
+from kpasim.engines.outcome import CapacityExceeded
 from kpasim.engines.sampling import Sampler
 from kpasim.errors import RunError
 from kpasim.spec.experiment import load
 from kpasim.studies.execution import engine, workers
 from kpasim.studies.execution.workers import spread
+from tests.engines.agreement import first_difference
 from tests.real_runs import folder
 
 from .. import sweeps
