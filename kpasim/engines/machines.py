@@ -125,15 +125,8 @@ def stages(experiment: Experiment) -> tuple[LoweredStage, ...]:
 
 def _unplayable(stage: Stage, timed: bool) -> str:
     """What no engine plays about a stage, in words; empty for one that can be played."""
-    limited = [
-        key
-        for key, there in (
-            ("at-a-time", stage.at_a_time),
-            ("cached-per-node", stage.cached_per_node),
-            ("bandwidth", stage.bandwidth),
-        )
-        if there
-    ]
+    given = {"at-a-time": stage.at_a_time, "cached-per-node": stage.cached_per_node, "bandwidth": stage.bandwidth}
+    limited = [key for key, there in given.items() if there]
     if stage.when != "before-ready" and limited:
         return f"has {limited[0]}, which is simulated before readiness only (give the stage's time)"
     if timed and stage.bandwidth and len(limited) > 1:

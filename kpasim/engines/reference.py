@@ -27,6 +27,9 @@ from kpasim.engines.outcome import CapacityExceeded, Outcome
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Params
 from kpasim.policy import windows
 
+TABLES = ("up_policies", "down_policies", "schedule", "restarts", "silences")
+"""Settings that the policy takes as tables."""
+
 
 class Rows(dict[int, Any]):
     """Entities made when they are first asked for: nobody knows beforehand how many there will be."""
@@ -194,10 +197,8 @@ def run(params: Params, draws: Draws) -> Outcome:
 
 
 def _lists(settings: Params | Draws) -> dict[str, Any]:
-    is_list = {name: isinstance(value, np.ndarray) for name, value in settings._asdict().items()}
-    if isinstance(settings, Params):
-        is_list |= dict.fromkeys(("up_policies", "down_policies", "schedule", "restarts", "silences"), False)
-    return {name: getattr(settings, name).tolist() for name in settings._fields if is_list[name]}
+    arrays = {name: value for name, value in settings._asdict().items() if isinstance(value, np.ndarray)}
+    return {name: value.tolist() for name, value in arrays.items() if name not in TABLES}
 
 
 def _made(field: state.Field, size: tuple[int, ...]) -> Any:

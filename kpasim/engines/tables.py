@@ -30,8 +30,6 @@ STATUS_WORDS = {
 """What ``error`` says of a request's status."""
 Made = dict[str, Callable[[], NDArray[Any]]]
 """What makes the columns of a table, by name."""
-RECORDS = ("requests", "ticks", "scaling")
-"""Tables of ``Outcome`` whose rows are records."""
 PAID_S = {
     "created_s": of.CREATED,
     "ready_s": of.READY,
@@ -247,7 +245,8 @@ def stacked(outcomes: Sequence[Outcome]) -> Tables:
     """
     load = np.array([one.load_ns for one in outcomes], dtype=np.int64)[:, np.newaxis]
 
-    requests, ticks, scaling = (_columns([getattr(one, name) for one in outcomes]) for name in RECORDS)
+    requests = _columns([one.requests for one in outcomes])
+    ticks, scaling = _columns([one.ticks for one in outcomes]), _columns([one.scaling for one in outcomes])
 
     def latency_s() -> NDArray[np.float64]:
         sent = requests(of.SENT)

@@ -331,14 +331,12 @@ class Chunk(NamedTuple):
     """Units to be simulated together.
 
     Attributes:
-        experiment: What their settings are settings of.
         settings: Settings by number.
         units: Numbers of the units.
         block: Replications of a unit.
         replications: Replications of a setting.
         until_s: Time after the start of the load at which runs end at the earliest, None for their own end.
         stretch_s: See `Plan`.
-        engine: What simulates them.
     """
 
     experiment: Experiment

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from kpasim.engines import compiled, lower, sampling, stream
 from kpasim.engines import outcome as of
 from kpasim.engines.outcome import Counts
+from kpasim.engines.params import NEVER_NS
 from kpasim.engines.podcount import PodCounter, totals_of
 from kpasim.engines.sampling import Sampler
 from kpasim.spec.experiment import Experiment, from_mapping
@@ -172,7 +173,7 @@ pod_rows = st.lists(
 @given(pod_rows, st.integers(0, 30), st.integers(1, 20))
 def test_pods_watched_in_parts_come_to_the_same(drawn: list[tuple[int, int, int]], load_ns: int, step: int) -> None:
     """Where a run is stopped under load changes no figure of its pods."""
-    rows = np.full((len(drawn), of.POD_COLUMNS), of.NEVER_NS, dtype=np.int64)
+    rows = np.full((len(drawn), of.POD_COLUMNS), NEVER_NS, dtype=np.int64)
     for row, (created, asked, gone) in zip(rows, sorted(drawn), strict=True):
         row[[of.CREATED, of.ASKED, of.GONE]] = created, created + asked, created + asked + gone
     end_ns = int(rows[:, of.GONE].max())

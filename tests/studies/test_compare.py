@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.fidelity import changes_by_chance
 from kpasim.errors import ExperimentError, RunError
 from kpasim.results.tables import read_run_folder
 from kpasim.spec.experiment import METRICS
 from kpasim.studies.compare import FIGURES, Comparison, Measured, compare, two_modes
-from kpasim.studies.measured.align import changes_by_chance, tick_phase_s
+from kpasim.studies.measured.align import tick_phase_s
 from kpasim.studies.measured.described import experiment_of, starts_of
 from kpasim.studies.run import simulate
 from tests import live_runs

@@ -138,30 +138,13 @@ def changes(tables: Tables, outcomes: Sequence[Outcome]) -> Changes:
     off: list[float] = []
     missed = extra = 0
     for one in outcomes:
-        simulated = _changes_of(one)
-        common = _common(measured, simulated)
-        off += common
-        missed += len(measured) - len(common)
-        extra += len(simulated) - len(common)
+        simulated = changes_of(one)
+        apart = common(measured, simulated)
+        off += apart
+        missed += len(measured) - len(apart)
+        extra += len(simulated) - len(apart)
     runs = max(1, len(outcomes))
     return Changes(len(measured), missed / runs, extra / runs, float(np.median(off)) if off else None)
-
-
-def changes_by_chance(outcomes: Sequence[Outcome], samples: int = 10) -> float:
-    """Share of the changes of desired that a perfect simulator misses, which knows as little.
-
-    Args:
-        outcomes: The replications.
-        samples: How many of them in turn are taken as the measurement, and how many others are compared with each.
-    """
-    count = min(2 * samples, len(outcomes))
-    each = [_changes_of(one) for one in outcomes[:count]]
-    there = missed = 0
-    for measured in each[::2]:
-        for simulated in each[1::2]:
-            there += len(measured)
-            missed += len(measured) - len(_common(measured, simulated))
-    return missed / there if there else 0.0
 
 
 def desired_changes(t_s: NDArray[np.float64], desired: NDArray[np.int64]) -> list[tuple[float, int]]:
@@ -172,11 +155,12 @@ def desired_changes(t_s: NDArray[np.float64], desired: NDArray[np.int64]) -> lis
     return [(float(times[place]), int(values[place])) for place in places if times[place] >= 0.0]
 
 
-def _changes_of(outcome: Outcome) -> list[tuple[float, int]]:
+def changes_of(outcome: Outcome) -> list[tuple[float, int]]:
+    """The same of a simulated run."""
     return desired_changes((outcome.scaling["t_ns"] - outcome.load_ns) / SECOND_NS, outcome.scaling["desired"])
 
 
-def _common(measured: list[tuple[float, int]], simulated: list[tuple[float, int]]) -> list[float]:
+def common(measured: list[tuple[float, int]], simulated: list[tuple[float, int]]) -> list[float]:
     """Distances in time of changes to the same value, each used once, nearest first."""
     pairs = sorted(
         (abs(a - b), i, j)
