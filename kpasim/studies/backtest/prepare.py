@@ -149,18 +149,15 @@ def prepare(observation: Observation, folder: str | Path, given: Given) -> Prepa
     start = cold_start(observation) if own and given.cold_start is None else None
     for estimate in (service, start):
         notes += estimate.notes if estimate else ()
-    times = Times(service, start)
     activators = _activators(requests)
-    base = _experiment(observation, folder, given, None, times, activators)
+    base = _experiment(observation, folder, given, None, Times(service, start), activators)
     concurrency = base.service.container_concurrency
     if observation.service not in (base.service.name, f"{base.service.name}-predictor"):
         notes.append(f"The manifest is that of {base.service.name}, the observation that of {observation.service}.")
-    if service is not None and (sharing := contention(observation, concurrency, service.mean_s, given.seed)):
-        times = replace(times, sharing=sharing)
-    times = replace(times, concurrency=concurrency)
-    if start is not None:
-        # Probes and queue-proxy come on top of the container's start.
-        times = replace(times, start=_less(start, _overhead_s(base)))
+    sharing = None if service is None else contention(observation, concurrency, service.mean_s, given.seed)
+    # Probes and queue-proxy come on top of the container's start.
+    own_start = None if start is None else _less(start, _overhead_s(base))
+    times = Times(service, own_start, sharing, concurrency)
     base = _experiment(observation, folder, given, None, times, activators)
     whole, said = _begun(observation, base, None, (observation.begin_s, observation.end_s))
     notes += said
@@ -409,9 +406,9 @@ def candidates(prepared: Prepared, manifests: Sequence[str], given: Given, obser
     for manifest in manifests:
         as_given = replace(given, manifest=manifest)
         other = _experiment(observation, folder, as_given, None, prepared.times, whole.cluster.activators)
-        workload = {key: whole.raw["workload"][key] for key in ("from", "duration") if key in whole.raw["workload"]}
-        settings: dict[str, Any] = {f"workload.{key}": value for key, value in workload.items()}
-        settings |= {"horizon": whole.raw["horizon"], "start": whole.raw["start"]}
+        settings: dict[str, Any] = {"horizon": whole.raw["horizon"], "start": whole.raw["start"]}
+        workload = whole.raw["workload"]
+        settings |= {f"workload.{key}": workload[key] for key in ("from", "duration") if key in workload}
         initial = whole.setting("service.annotations.initial-scale")
         if initial is not None:
             settings["service.annotations.initial-scale"] = initial
