@@ -315,6 +315,20 @@ def interval_places(n: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     return low - 1, n - low
 
 
+def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median and ends of the 90 % interval of each row, shape ``(3, rows)``; ``NaN`` where most of it is missing."""
+    ordered = np.sort(values, axis=1)
+    n = (~np.isnan(values)).sum(axis=1)
+    some = np.flatnonzero((n > 0) & (2 * n >= values.shape[1]))
+    found = np.full((3, len(values)), np.nan)
+    n = n[some]
+    low, high = interval_places(n)
+    found[0, some] = (ordered[some, (n - 1) // 2] + ordered[some, n // 2]) / 2
+    found[1, some] = ordered[some, low]
+    found[2, some] = ordered[some, high]
+    return found
+
+
 def representative(total_s: NDArray[np.float64]) -> int:
     """The replication whose total time is nearest to the median, the first of them where several are."""
     if np.isnan(total_s).all():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kpasim.errors import Problem, RecordError, RunError
 from kpasim.results.intervals import holds
-from kpasim.results.summary import FAILED, flattened, interval_places, summarise
+from kpasim.results.summary import FAILED, flattened, spread, summarise
 from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment, metric_named
 from kpasim.studies.execution.engine import Engine
@@ -285,12 +285,8 @@ def two_modes(values: NDArray[np.float64]) -> Modes | None:
 
 def prediction(figures: Figures, name: str) -> dict[str, float | None]:
     """Median and 90 % predictive interval of one figure; ``None`` where most replications lack it."""
-    values = figures[name]
-    there = np.sort(values[~np.isnan(values)])
-    if 2 * len(there) <= len(values):
-        return {"predicted": None, "lo": None, "hi": None}
-    low, high = interval_places(len(there))
-    return {"predicted": float(np.median(there)), "lo": float(there[low]), "hi": float(there[high])}
+    ends = zip(("predicted", "lo", "hi"), spread(figures[name][np.newaxis])[:, 0].tolist(), strict=True)
+    return {key: None if np.isnan(value) else value for key, value in ends}
 
 
 def wasserstein(tables: Tables, result: Result) -> float | None:

@@ -11,9 +11,10 @@ import pytest
 
 from benchmarks.fidelity import changes_by_chance
 from kpasim.errors import ExperimentError, RunError
+from kpasim.results.summary import aggregate
 from kpasim.results.tables import read_run_folder
 from kpasim.spec.experiment import METRICS
-from kpasim.studies.compare import FIGURES, Comparison, Measured, compare, two_modes
+from kpasim.studies.compare import FIGURES, Comparison, Measured, compare, prediction, two_modes
 from kpasim.studies.measured.align import tick_phase_s
 from kpasim.studies.measured.described import experiment_of, starts_of
 from kpasim.studies.run import simulate
@@ -76,6 +77,15 @@ def test_chance_alone_misses_changes_of_desired():
     assert 0.0 < changes_by_chance(outcomes) < 0.5
     assert changes_by_chance([outcomes[0]] * 4) == 0.0
     assert changes_by_chance(outcomes[:1]) == 0.0
+
+
+def test_a_figure_that_half_of_the_replications_have_is_predicted_as_a_run_shows_it() -> None:
+    """As the median of kpasim run: only where most replications lack a figure there is none."""
+    half, less = np.array([1.0, 3.0, np.nan, np.nan]), np.array([1.0, np.nan, np.nan])
+
+    assert aggregate({"x": half}).medians == {"x": 2.0}
+    assert prediction({"x": half}, "x") == {"predicted": 2.0, "lo": 1.0, "hi": 3.0}
+    assert prediction({"x": less}, "x") == {"predicted": None, "lo": None, "hi": None}
 
 
 def test_every_metric_has_its_figure() -> None:

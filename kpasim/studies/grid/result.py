@@ -108,7 +108,7 @@ class SweepResult:
     @cached_property
     def _spread(self) -> dict[str, NDArray[np.float64]]:
         """Median and ends of the 90 % interval of each figure, shape ``(3, settings)``: `summary.aggregate` of all."""
-        return {name: spread(values) for name, values in self.figures.items()}
+        return {name: summary.spread(values) for name, values in self.figures.items()}
 
     @cached_property
     def error_shares(self) -> NDArray[np.float64]:
@@ -322,20 +322,6 @@ class SweepResult:
                     columns.setdefault(f"{name}.low", []).append(low)
                     columns.setdefault(f"{name}.high", []).append(high)
         return pa.table(columns)
-
-
-def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Median and ends of the 90 % interval of each row, shape ``(3, rows)``; NaN where most of it is missing."""
-    ordered = np.sort(values, axis=1)
-    n = (~np.isnan(values)).sum(axis=1)
-    some = np.flatnonzero((n > 0) & (2 * n >= values.shape[1]))
-    found = np.full((3, len(values)), np.nan)
-    n = n[some]
-    low, high = summary.interval_places(n)
-    found[0, some] = (ordered[some, (n - 1) // 2] + ordered[some, n // 2]) / 2
-    found[1, some] = ordered[some, low]
-    found[2, some] = ordered[some, high]
-    return found
 
 
 def _told(values: NDArray[np.float64]) -> NDArray[np.float64]:
