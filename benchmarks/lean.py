@@ -19,8 +19,9 @@ import numpy as np
 
 from benchmarks.shapes import SHAPES
 from kpasim.engines import compiled, lower, sampling
-from kpasim.engines.outcome import CHANGE, NODE_COLUMNS, POD_COLUMNS, REQUEST, TICK, Outcome, first_difference
+from kpasim.engines.outcome import CHANGE, NODE_COLUMNS, POD_COLUMNS, REQUEST, TICK, Outcome
 from kpasim.engines.params import Draws, Params
+from tests.engines.agreement import first_difference
 
 SOURCE = Path(__file__).with_suffix(".c")
 NAMES = ("headline", "50 a second", "500 a second")
