@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any, Literal
 
 from kpasim.errors import RunError
 from kpasim.spec.base import suggestion
 from kpasim.spec.quantities import seconds
+from kpasim.spec.yamlfile import packaged
 
 Kind = Literal["measured", "published", "estimated"]
 SIGMA = 0.05
@@ -73,10 +73,7 @@ class Entry:
 @cache
 def entries() -> Sequence[Entry]:
     """All of them."""
-    from ruamel.yaml import YAML
-
-    text = resources.files("kpasim").joinpath("data", "catalogue.yaml").read_text(encoding="utf-8")
-    data = YAML(typ="safe").load(text)
+    data = packaged("catalogue.yaml")
     return tuple(_entry(one, data["workloads"][one["workload"]], data["sources"]) for one in data["times"])
 
 

@@ -1,7 +1,8 @@
 """Every setting of an experiment by its path, with what it means: the key that `--set` takes and `explain` explains.
 
 Keys of our own files come from their JSON schema, that is from the docstrings of the classes that read them. The
-Service's keys are Knative's; where the ConfigMap has a default for an annotation, its docstring is the meaning of both.
+Service's keys are Knative's (kpasim/data/settings.yaml); where the ConfigMap has a default for an annotation, its
+docstring is the meaning of both.
 """
 
 from __future__ import annotations
@@ -15,115 +16,12 @@ from typing import Any
 from kpasim.spec.autoscaler import SPELLINGS
 from kpasim.spec.quantities import DURATION_PATTERN, RATE_PATTERN, duration_text
 from kpasim.spec.schema import schema
+from kpasim.spec.yamlfile import packaged
 
 KNATIVE_SOURCE = "knative/serving@98e5ef9"
 MOST_SUGGESTED = 2
 
 _DURATION = "duration (30s, 1m30s, or seconds)"
-
-_DECIDER = "pkg/autoscaler/scaling/autoscaler.go"
-_SCALER = "pkg/reconciler/autoscaling/kpa/scaler.go"
-_TARGET = "pkg/reconciler/autoscaling/resources/target.go"
-_METRIC = "pkg/reconciler/autoscaling/kpa/resources/metric.go"
-_BOUNDS = "pkg/apis/autoscaling/v1alpha1/pa_lifecycle.go"
-_TIMEOUT = "pkg/http/handler/timeout.go"
-DECIDED_IN = {
-    "container-concurrency-target-percentage": _TARGET,
-    "container-concurrency-target-default": _TARGET,
-    "requests-per-second-target-default": _TARGET,
-    "target-burst-capacity": f"{_DECIDER}, pkg/reconciler/autoscaling/kpa/kpa.go",
-    "stable-window": f"{_METRIC}, pkg/autoscaler/metrics/collector.go",
-    "panic-window-percentage": f"{_METRIC}, pkg/autoscaler/metrics/collector.go",
-    "panic-threshold-percentage": _DECIDER,
-    "max-scale-up-rate": _DECIDER,
-    "max-scale-down-rate": _DECIDER,
-    "enable-scale-to-zero": _SCALER,
-    "scale-to-zero-grace-period": _SCALER,
-    "scale-to-zero-pod-retention-period": _SCALER,
-    "scale-down-delay": f"{_DECIDER}, pkg/autoscaler/aggregation/max/timewindow.go",
-    "pod-autoscaler-class": "pkg/reconciler/autoscaling/kpa/controller.go",
-    "activator-capacity": "pkg/reconciler/autoscaling/kpa/kpa.go",
-    "initial-scale": f"{_BOUNDS}, {_SCALER}",
-    "allow-zero-initial-scale": "pkg/apis/autoscaling/annotation_validation.go",
-    "min-scale": f"{_BOUNDS}, {_SCALER}",
-    "max-scale": f"{_BOUNDS}, {_SCALER}",
-    "max-scale-limit": "pkg/apis/autoscaling/annotation_validation.go",
-    "target": _TARGET,
-    "metric": _DECIDER,
-    "activation-scale": _DECIDER,
-    "metric-aggregation-algorithm": "pkg/autoscaler/metrics/collector.go",
-    "containerConcurrency": "pkg/queue/breaker.go, pkg/activator/net/throttler.go",
-    "timeoutSeconds": _TIMEOUT,
-    "responseStartTimeoutSeconds": _TIMEOUT,
-    "idleTimeoutSeconds": _TIMEOUT,
-    "readinessProbe": "pkg/queue/readiness/probe.go",
-}
-"""File of Knative in which a setting of its own takes effect."""
-
-_DEFAULT_OF = {
-    "class": "pod-autoscaler-class",
-    "window": "stable-window",
-    "target-utilization-percentage": "container-concurrency-target-percentage",
-}
-"""Key of `config-autoscaler` that gives the default of an annotation of another name."""
-_SERVICE: dict[str, tuple[str, str, str]] = {
-    "annotations.class": ("Autoscaler of the revision: Knative's own, or its class of Kubernetes' HPA.", "text", ""),
-    "annotations.metric": ("Metric of the autoscaler.", "`concurrency` or `rps`", "concurrency"),
-    "annotations.target": (
-        "Requests in flight (metric `concurrency`) or requests per second (`rps`) to aim at for each pod, before the "
-        "utilisation is applied.",
-        "number, at least 0.01",
-        "containerConcurrency; where that is 0, config-autoscaler.container-concurrency-target-default",
-    ),
-    "annotations.window": ("", "duration, 6s to 1h, whole seconds", ""),
-    "annotations.activation-scale": (
-        "Minimum of pods when a service scales from zero.", "whole number, at least 2", "none",
-    ),
-    "annotations.min-scale": ("Minimum of pods.", "whole number of pods, at least 0", ""),
-    "annotations.max-scale": ("Maximum of pods; 0 for no limit.", "whole number of pods, at least 0", ""),
-    "annotations.initial-scale": ("", "whole number of pods, at least 0", ""),
-    "annotations.scale-down-delay": ("", "duration, 0s to 1h, whole seconds", ""),
-    "annotations.scale-to-zero-pod-retention-period": ("", "duration, 0s to 1h", ""),
-    "annotations.metric-aggregation-algorithm": (
-        "How the averages over a window weigh their seconds.", "`linear` or `weighted-exponential`", "linear",
-    ),
-    "annotations.target-utilization-percentage": (
-        "Share of the target to aim at: with 70 the autoscaler requests another pod when pods are 70 % busy.",
-        "number, 1 to 100 (percent)",
-        "",
-    ),
-    "annotations.target-burst-capacity": ("", "number of requests, at least 0, or -1 for no limit", ""),
-    "annotations.panic-window-percentage": ("", "number, 1 to 100 (percent)", ""),
-    "annotations.panic-threshold-percentage": ("", "number, 110 to 1000 (percent)", ""),
-    "containerConcurrency": (
-        "Maximum of concurrent requests per container; further requests wait in queue-proxy or activator. 0: no limit.",
-        "whole number of requests, 0 to 1000",
-        "0",
-    ),
-    "timeoutSeconds": (
-        "Maximum time from a request's arrival at queue-proxy to its response; later: status 504.",
-        "whole seconds, up to max-revision-timeout-seconds of config-defaults (600)",
-        "300",
-    ),
-    "responseStartTimeoutSeconds": (
-        "Maximum time until the first byte of a response; later: status 504.",
-        "whole seconds, at most timeoutSeconds",
-        "none",
-    ),
-    "idleTimeoutSeconds": (
-        "Maximum pause within a response; a longer pause ends the response.",
-        "whole seconds, at most timeoutSeconds",
-        "none",
-    ),
-    "readinessProbe.periodSeconds": ("Time between two probes of the kubelet.", "whole seconds", "10"),
-    "readinessProbe.timeoutSeconds": ("Time after which a probe has failed.", "whole seconds", "1"),
-    "readinessProbe.failureThreshold": ("Failures in a row that make a pod unready.", "whole number", "3"),
-    "readinessProbe.successThreshold": ("Successes in a row that make a pod ready.", "whole number", "1"),
-    "readinessProbe.initialDelaySeconds": (
-        "Time from the start of the container to the first probe.", "whole seconds", "0",
-    ),
-}  # fmt: skip
-"""Settings of the Service: meaning, type, default. Empty: as of the key of `config-autoscaler`."""
 
 
 @dataclass(frozen=True)
@@ -149,10 +47,11 @@ class Key:
 @cache
 def keys() -> tuple[Key, ...]:
     """Every setting of an experiment."""
-    whole = schema("experiment")
+    whole, knative = schema("experiment"), packaged("settings.yaml")
     config = whole["properties"]["config-autoscaler"]["anyOf"][1]
-    settings = [replace(one, decided_in=DECIDED_IN.get(_last(one.path), "")) for one in _of(config, whole, "")]
-    found = [*_service({one.path: one for one in settings})]
+    decided_in = knative["config-autoscaler"]
+    settings = [replace(one, decided_in=decided_in.get(one.path, "")) for one in _of(config, whole, "")]
+    found = [*_service(knative["service"], {one.path: one for one in settings})]
     found += [replace(one, path=f"config-autoscaler.{one.path}") for one in settings]
     rest = {name: form for name, form in whole["properties"].items() if name not in {"service", "config-autoscaler"}}
     found += _of({**whole, "properties": rest}, whole, "")
@@ -188,25 +87,18 @@ def _plain(path: str) -> str:
     return short
 
 
-def _last(path: str) -> str:
-    return path.rpartition(".")[2]
-
-
-def _service(config: Mapping[str, Key]) -> Iterator[Key]:
+def _service(given: Mapping[str, Mapping[str, str]], config: Mapping[str, Key]) -> Iterator[Key]:
     """The settings of the Service, beside the keys of `config-autoscaler`."""
-    for path, (meaning, takes, otherwise) in _SERVICE.items():
-        head, _, rest = path.partition(".")
-        short = rest if head == "annotations" else head
-        name = _DEFAULT_OF.get(short, short)
-        if not otherwise:
-            given = "70" if name == "container-concurrency-target-percentage" else config[name].default
-            otherwise = f"config-autoscaler.{name} ({given})"  # noqa: PLW2901
+    for path, own in given.items():
+        name = own.get("of", path.removeprefix("annotations."))
+        key = config.get(name, Key(name, "", "", ""))
+        default = "70" if name == "container-concurrency-target-percentage" else key.default
         yield Key(
             f"service.{path}",
-            meaning or config[name].meaning,
-            takes,
-            otherwise,
-            decided_in=DECIDED_IN.get(short) or DECIDED_IN[name],
+            own.get("meaning", key.meaning),
+            own["takes"],
+            own.get("default", f"config-autoscaler.{name} ({default})"),
+            decided_in=own.get("decided-in", key.decided_in),
         )
 
 

@@ -6,31 +6,38 @@ Source:
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 
 _DNS_1123 = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_LABEL = re.compile(_DNS_1123)
-_SUBDOMAIN = re.compile(rf"{_DNS_1123}(\.{_DNS_1123})*")
-_DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
-_CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+")
-_HEADER = re.compile(r"[-A-Za-z0-9]+")
-_PORT_NAME = re.compile(r"[-a-z0-9]+")
+_DNS_1035 = r"[a-z]([-a-z0-9]*[a-z0-9])?"
+_QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 
 
-def is_label(text: str) -> bool:
-    """A DNS label of RFC 1123."""
-    return len(text) <= 63 and bool(_LABEL.fullmatch(text))
+def _like(pattern: str, most: float = math.inf) -> Callable[[str], bool]:
+    """Whether a text is like a pattern, and not longer."""
+    compiled = re.compile(pattern)
+    return lambda text: len(text) <= most and bool(compiled.fullmatch(text))
 
 
-def is_subdomain(text: str) -> bool:
-    """A DNS subdomain of RFC 1123."""
-    return len(text) <= 253 and bool(_SUBDOMAIN.fullmatch(text))
-
-
-def is_service_name(text: str) -> bool:
-    """A DNS label of RFC 1035, as Knative wants for a Service and a revision."""
-    return len(text) <= 63 and bool(_DNS_1035.fullmatch(text))
+is_label = _like(_DNS_1123, 63)
+"""A DNS label of RFC 1123."""
+is_subdomain = _like(rf"{_DNS_1123}(\.{_DNS_1123})*", 253)
+"""A DNS subdomain of RFC 1123."""
+is_service_name = _like(_DNS_1035, 63)
+"""A DNS label of RFC 1035, as Knative wants for a Service and a revision."""
+is_label_value = _like(rf"({_QUALIFIED})?", 63)
+"""The value of a label."""
+is_env_name = _like(r"[ -<>-~]+")
+"""The name of an environment variable: printable ASCII without an equals sign."""
+is_config_key = _like(r"(?!\.$|\.\.)[-._a-zA-Z0-9]+", 253)
+"""A key of a ConfigMap or a Secret."""
+is_header = _like(r"[-A-Za-z0-9]+")
+"""The name of an HTTP header."""
+is_port_name = _like(r"(?!.*--)(?=.*[a-z])[a-z0-9]([-a-z0-9]*[a-z0-9])?", 15)
+"""The name of a port."""
+_is_unqualified = _like(_QUALIFIED, 63)
 
 
 def is_service_prefix(text: str) -> bool:
@@ -46,40 +53,7 @@ def generated(prefix: str) -> str:
 def is_qualified(text: str) -> bool:
     """A key of a label or an annotation, or the name of a resource, with or without a domain before a slash."""
     domain, slash, name = text.rpartition("/")
-    if slash and not is_subdomain(domain):
-        return False
-    return len(name) <= 63 and bool(_QUALIFIED.fullmatch(name))
-
-
-def is_label_value(text: str) -> bool:
-    """The value of a label."""
-    return len(text) <= 63 and (not text or bool(_QUALIFIED.fullmatch(text)))
-
-
-def is_env_name(text: str) -> bool:
-    """The name of an environment variable: printable ASCII without an equals sign."""
-    return bool(text) and all(" " <= char <= "~" and char != "=" for char in text)
-
-
-def is_config_key(text: str) -> bool:
-    """A key of a ConfigMap or a Secret."""
-    return len(text) <= 253 and bool(_CONFIG_KEY.fullmatch(text)) and text != "." and not text.startswith("..")
-
-
-def is_header(text: str) -> bool:
-    """The name of an HTTP header."""
-    return bool(_HEADER.fullmatch(text))
-
-
-def is_port_name(text: str) -> bool:
-    """The name of a port."""
-    return (
-        1 <= len(text) <= 15
-        and bool(_PORT_NAME.fullmatch(text))
-        and any(char.isalpha() for char in text)
-        and "--" not in text
-        and text[0] != "-" != text[-1]
-    )
+    return _is_unqualified(name) and (not slash or is_subdomain(domain))
 
 
 _REPOSITORY = re.compile(r"[a-z0-9_\-./]{2,255}")

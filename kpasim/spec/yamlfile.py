@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib import resources
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -99,6 +100,11 @@ def bounded_yaml() -> YAML:
     reader = YAML(typ="rt", pure=True)
     reader.Composer = _BoundedComposer
     return reader
+
+
+def packaged(name: str) -> Any:
+    """What a YAML file of kpasim/data holds."""
+    return YAML(typ="safe").load(resources.files("kpasim").joinpath("data", name).read_text(encoding="utf-8"))
 
 
 def read_text(path: str | Path) -> str:

@@ -91,7 +91,7 @@ def test_quantities_become_numbers(value: object, number: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "12GB", "12 Gi", "Gi", "1ki", "1K", "abc", True, None, math.nan, "1e", "1.2.3", "0x10"]
+    "value", ["", "12GB", "12 Gi", "Gi", "1ki", "1K", "abc", True, None, math.nan, "1e", "1.2.3", "0x10", "1e999"]
 )
 def test_quantities_that_kubernetes_refuses(value: object) -> None:
     """`12GB` and a capital K are the usual mistakes."""
