@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, WithJsonSchema
 
@@ -23,8 +23,6 @@ from kpasim.errors import ExperimentError, Problem
 from kpasim.policy import targets
 from kpasim.spec.base import Lines, Place, Spec, line_of, show, suggestion, unknown_key
 from kpasim.spec.goparse import (
-    MAX_INT32,
-    OutOfRangeError,
     format_float,
     parse_bool,
     parse_duration,
@@ -39,9 +37,6 @@ PREFIX = "autoscaling.knative.dev/"
 
 PROGRESS_DEADLINE = "serving.knative.dev/progress-deadline"
 """Annotation of the time a revision has to become ready."""
-
-_SECOND_NS = 1_000_000_000
-_WINDOW_NS = (6 * _SECOND_NS, 3600 * _SECOND_NS)
 
 SPELLINGS: dict[str, tuple[str, ...]] = {
     name: (PREFIX + name, *((PREFIX + other,) if other else ()))
@@ -175,6 +170,41 @@ def text_of(value: object) -> str:
 # --- config-autoscaler ------------------------------------------------------------------------------------------------
 
 
+def _g(value: float) -> str:
+    return f"{value:.6g}"
+
+
+class _Range(NamedTuple):
+    """Numbers that Knative takes, or seconds; comparisons are written so that a NaN passes where it passes in Knative.
+
+    Attributes:
+        above: Whether `least` itself is refused.
+        more: What is said behind the bounds.
+        unless: A number that is taken although it is not in the range.
+        whole: Whether seconds must be whole ones.
+    """
+
+    least: float
+    most: float = math.inf
+    above: bool = False
+    more: str = ""
+    unless: float = math.nan
+    is_time: bool = False
+    whole: bool = False
+
+    def fault(self, value: float, written: str = "") -> str:
+        """What is wrong with a value, which is shown as it was written; empty where nothing is."""
+        show = duration_text if self.is_time else _g
+        written = written or show(value)
+        outside = value < self.least or value > self.most or (self.above and value == self.least)
+        if outside and value != self.unless:
+            bounds = f"{'above' if self.above else 'at least'} {show(self.least)}"
+            if self.most < math.inf:
+                bounds = f"in [{show(self.least)}, {show(self.most)}]"
+            return f"{written} is out of range (must be {bounds}{self.more})"
+        return f"{written} is finer than a second (must be whole seconds)" if self.whole and value != int(value) else ""
+
+
 def _read(parse: Callable[[str], Any], what: str) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         try:
@@ -205,6 +235,40 @@ _READERS = {
 
 CONFIG_KEYS: tuple[str, ...] = tuple(_READERS)
 """The keys of `config-autoscaler` that Knative reads."""
+
+
+_BURST = _Range(0, unless=-1, more=", or -1 for no limit")
+_TARGET = _Range(targets.TARGET_MIN)
+_WINDOW = _Range(6, 3600, is_time=True, whole=True)
+_CONFIG_RANGES = {
+    "requests-per-second-target-default": _TARGET,
+    "target-burst-capacity": _BURST,
+    "max-scale-up-rate": _Range(1, above=True),
+    "max-scale-down-rate": _Range(1, above=True),
+    "activator-capacity": _Range(1),
+    "panic-window-percentage": _Range(1, 100),
+    "stable-window": _WINDOW,
+    "scale-to-zero-grace-period": _Range(0, above=True, is_time=True),
+    "scale-to-zero-pod-retention-period": _Range(0, is_time=True),
+    "scale-down-delay": _Range(0, is_time=True, whole=True),
+    **dict.fromkeys(("initial-scale", "max-scale-limit", "max-scale", "min-scale"), _Range(0)),
+}
+_LONGER = "; config-autoscaler takes longer ones, for the whole cluster"
+_ANNOTATIONS: dict[str, tuple[Callable[[str], Any], _Range]] = {
+    "min-scale": (_INT32, _Range(0)),
+    "max-scale": (_INT32, _Range(0)),
+    "activation-scale": (_INT32, _Range(2)),
+    "panic-window-percentage": (_FLOAT, _Range(1, 100)),
+    "panic-threshold-percentage": (_FLOAT, _Range(110, 1000)),
+    "target-utilization-percentage": (_FLOAT, _Range(1, 100)),
+    "target": (_FLOAT, _TARGET),
+    "target-burst-capacity": (_FLOAT, _BURST),
+    "window": (_read_seconds, _WINDOW),
+    "scale-to-zero-pod-retention-period": (_read_seconds, _Range(0, 3600, is_time=True, more=_LONGER)),
+    "scale-down-delay": (_read_seconds, _Range(0, 3600, is_time=True, whole=True, more=_LONGER)),
+    "initial-scale": (_read(parse_int, "a whole number"), _Range(0)),
+}
+"""Annotations that are numbers or times: how they are read, and what is taken."""
 
 
 def parse_config(
@@ -255,75 +319,32 @@ def parse_config(
 
 
 def _config_faults(c: AutoscalerConfig, unread: set[str]) -> Iterable[tuple[str, str]]:
-    """Bounds that a ConfigMap breaks; comparisons are written so that a NaN passes where it passes in Knative.
+    """Bounds that a ConfigMap breaks.
 
     Source:
         knative/serving@98e5ef9, pkg/autoscaler/config/config.go, ``validate``
     """
-    percentage = "container-concurrency-target-percentage"
-    fraction = c.container_concurrency_target_fraction
+    for key, bounds in _CONFIG_RANGES.items():
+        if message := bounds.fault(getattr(c, _ATTRIBUTE[key])):
+            yield key, message
+    fraction, default = c.container_concurrency_target_fraction, c.container_concurrency_target_default
     if fraction <= 0 or fraction > 1:
-        bounds = "must be in (0, 100], or a fraction in (0, 1]"
-        yield percentage, f"{format_float(fraction * 100)} % is out of range ({bounds})"
-    elif fraction * c.container_concurrency_target_default < targets.TARGET_MIN and not unread & {
+        message = f"{format_float(fraction * 100)} % is out of range (must be in (0, 100], or a fraction in (0, 1])"
+        yield "container-concurrency-target-percentage", message
+    elif fraction * default < targets.TARGET_MIN and not unread & {
         "container_concurrency_target_fraction", "container_concurrency_target_default"
     }:  # fmt: skip
         yield (
             "container-concurrency-target-default",
-            f"{_g(c.container_concurrency_target_default)} at {format_float(fraction * 100)} % aims at "
-            f"{_g(fraction * c.container_concurrency_target_default)} requests per pod (must be at least 0.01)",
+            f"{_g(default)} at {format_float(fraction * 100)} % aims at {_g(fraction * default)} requests per pod "
+            "(must be at least 0.01)",
         )
-    if c.requests_per_second_target_default < targets.TARGET_MIN:
-        value = _g(c.requests_per_second_target_default)
-        yield "requests-per-second-target-default", f"{value} is out of range (must be at least 0.01)"
-    if c.target_burst_capacity < 0 and c.target_burst_capacity != -1:
-        value = _g(c.target_burst_capacity)
-        yield "target-burst-capacity", f"{value} is out of range (must be at least 0, or -1 for no limit)"
-    for key, rate in (("max-scale-up-rate", c.max_scale_up_rate), ("max-scale-down-rate", c.max_scale_down_rate)):
-        if rate <= 1:
-            yield key, f"{_g(rate)} is out of range (must be above 1)"
-    if c.activator_capacity < 1:
-        yield "activator-capacity", f"{_g(c.activator_capacity)} is out of range (must be at least 1)"
-    if c.panic_window_percentage < 1 or c.panic_window_percentage > 100:
-        yield "panic-window-percentage", f"{_g(c.panic_window_percentage)} is out of range (must be in [1, 100])"
-    window = duration_text(c.stable_window_s)
-    if c.stable_window_s < 6 or c.stable_window_s > 3600:
-        yield "stable-window", f"{window} is out of range (must be in [6s, 1h])"
-    elif c.stable_window_s != int(c.stable_window_s):
-        yield "stable-window", f"{window} is finer than a second (must be whole seconds)"
-    if c.scale_to_zero_grace_period_s <= 0:
-        value = duration_text(c.scale_to_zero_grace_period_s)
-        yield "scale-to-zero-grace-period", f"{value} is out of range (must be above 0s)"
-    if c.scale_to_zero_pod_retention_period_s < 0:
-        value = duration_text(c.scale_to_zero_pod_retention_period_s)
-        yield "scale-to-zero-pod-retention-period", f"{value} is negative (must be at least 0s)"
-    delay = duration_text(c.scale_down_delay_s)
-    if c.scale_down_delay_s < 0:
-        yield "scale-down-delay", f"{delay} is negative (must be at least 0s)"
-    elif c.scale_down_delay_s != int(c.scale_down_delay_s):
-        yield "scale-down-delay", f"{delay} is finer than a second (must be whole seconds)"
-    yield from _scale_faults(c)
-
-
-def _scale_faults(c: AutoscalerConfig) -> Iterable[tuple[str, str]]:
-    if c.initial_scale < 0:
-        yield "initial-scale", f"{c.initial_scale} is negative (must be at least 0)"
-    elif c.initial_scale == 0 and not c.allow_zero_initial_scale:
+    if c.initial_scale == 0 and not c.allow_zero_initial_scale:
         yield "initial-scale", "0 needs allow-zero-initial-scale: true (or at least 1)"
-    if c.max_scale_limit < 0:
-        yield "max-scale-limit", f"{c.max_scale_limit} is negative (must be at least 0)"
-    if c.max_scale < 0:
-        yield "max-scale", f"{c.max_scale} is negative (must be at least 0)"
-    elif c.max_scale_limit > 0 and not 1 <= c.max_scale <= c.max_scale_limit:
+    if c.max_scale_limit > 0 and c.max_scale >= 0 and not 1 <= c.max_scale <= c.max_scale_limit:
         yield "max-scale", f"{c.max_scale} is out of range (must be in [1, {c.max_scale_limit}], the max-scale-limit)"
-    if c.min_scale < 0:
-        yield "min-scale", f"{c.min_scale} is negative (must be at least 0)"
-    elif 0 < c.max_scale < c.min_scale:
+    if 0 < c.max_scale < c.min_scale:
         yield "min-scale", f"{c.min_scale} is above max-scale = {c.max_scale}"
-
-
-def _g(value: float) -> str:
-    return f"{value:.6g}"
 
 
 # --- annotations ------------------------------------------------------------------------------------------------------
@@ -366,133 +387,65 @@ def validate_annotations(annotations: Mapping[str, str], config: AutoscalerConfi
     Source:
         knative/serving@98e5ef9, pkg/apis/autoscaling/annotation_validation.go
     """
-    faults = (
-        *_class_faults(annotations),
-        *_min_max_faults(annotations, config),
-        *_float_faults(annotations),
-        *_duration_faults(annotations),
-        *_word_faults(annotations, config),
-        *_initial_scale_faults(annotations, config),
-    )
+    faults = (*_value_faults(annotations), *_scale_faults(annotations, config), *_word_faults(annotations, config))
     return [Problem(key, message) for key, message in faults]
 
 
-def _class_faults(annotations: Mapping[str, str]) -> Iterable[tuple[str, str]]:
-    found = find_annotation(annotations, "class")
-    if found and found[1].endswith(".knative.dev") and found[1] not in {KPA, HPA}:
-        yield found[0], f"{found[1]!r} is not known (must be {KPA} or {HPA})"
-
-
-def _count(annotations: Mapping[str, str], name: str, faults: list[tuple[str, str]]) -> int:
-    """A replica count of at least 0, or 0 and a fault."""
+def _value(
+    annotations: Mapping[str, str], name: str, default: Any = None, read: Callable[[str], Any] | None = None
+) -> Any:
+    """What an annotation says; the default where it is absent or cannot be read."""
     found = find_annotation(annotations, name)
-    if found is None:
-        return 0
-    key, text = found
     try:
-        value = parse_int(text, 32)
-    except OutOfRangeError:
-        value = -1
+        return default if found is None else (read or _ANNOTATIONS[name][0])(found[1])
     except ValueError:
-        faults.append((key, f"{text!r} is not a whole number"))
-        return 0
-    if value < 0:
-        faults.append((key, f"{text} is out of range (must be in [0, {MAX_INT32}])"))
-        return 0
-    return value
+        return default
 
 
-def _min_max_faults(annotations: Mapping[str, str], config: AutoscalerConfig) -> list[tuple[str, str]]:
-    faults: list[tuple[str, str]] = []
-    least = _count(annotations, "min-scale", faults)
-    most = _count(annotations, "max-scale", faults)
-    max_found = find_annotation(annotations, "max-scale")
-    max_key = max_found[0] if max_found else SPELLINGS["max-scale"][0]
-    if most and most < least:
-        faults.append((max_key, f"max-scale = {most} is less than min-scale = {least}"))
-    if config.max_scale_limit and max_found:
-        if most > config.max_scale_limit:
-            bounds = f"[1, {config.max_scale_limit}], the cluster's max-scale-limit"
-            faults.append((max_key, f"{most} is out of range (must be in {bounds})"))
-        elif most == 0:
-            bounds = f"must be in [1, {config.max_scale_limit}]"
-            faults.append((max_key, f"0 means no limit, which max-scale-limit forbids ({bounds})"))
-    found = find_annotation(annotations, "activation-scale")
-    if found:
-        key, text = found
-        try:
-            value = parse_int(text, 32)
-        except ValueError:
-            return [*faults, (key, f"{text!r} is not a whole number that fits 32 bits")]
-        if value < least:
-            faults.append((key, f"activation-scale = {value} is less than min-scale = {least}"))
-        elif most and value > most:
-            faults.append((key, f"activation-scale = {value} is greater than max-scale = {most}"))
-        elif value < 2:
-            faults.append((key, f"activation-scale = {value} must be greater than 1"))
-    return faults
-
-
-_FLOAT_BOUNDS = {
-    "panic-window-percentage": (1.0, 100.0),
-    "panic-threshold-percentage": (110.0, 1000.0),
-    "target-utilization-percentage": (1.0, 100.0),
-}
-
-
-def _float_faults(annotations: Mapping[str, str]) -> Iterable[tuple[str, str]]:
-    for name in (*_FLOAT_BOUNDS, "target", "target-burst-capacity"):
+def _value_faults(annotations: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    """Numbers and times that cannot be read, or that are out of range."""
+    for name, (read, bounds) in _ANNOTATIONS.items():
         found = find_annotation(annotations, name)
         if found is None:
             continue
         key, text = found
         try:
-            value = parse_float(text)
-        except ValueError:
-            yield key, f"{text!r} is not a number as Go reads it (write 1, 0.7 or 1e3)"
+            value = read(text)
+        except ValueError as err:
+            yield key, str(err)
             continue
-        if name in _FLOAT_BOUNDS:
-            low, high = _FLOAT_BOUNDS[name]
-            if value < low or value > high:
-                is_fraction = name.startswith("target") and 0.01 <= value < 1
-                hint = f"; {_g(value * 100)} for {_g(value * 100)} %" if is_fraction else ""
-                yield key, f"{text} is out of range (must be in [{low:g}, {high:g}]{hint})"
-        elif name == "target":
-            if value < targets.TARGET_MIN:
-                yield key, f"{text} is out of range (must be at least 0.01)"
-        elif value < 0 and value != -1:
-            yield key, f"{text} is out of range (must be at least 0, or -1 for no limit)"
+        if name == "target-utilization-percentage" and 0.01 <= value < 1:
+            bounds = bounds._replace(more=f"; {_g(value * 100)} for {_g(value * 100)} %")  # noqa: PLW2901
+        if message := bounds.fault(value, text):
+            yield key, message
 
 
-_UNBOUNDED = ("scale-to-zero-pod-retention-period", "scale-down-delay")
-
-
-def _duration_faults(annotations: Mapping[str, str]) -> Iterable[tuple[str, str]]:
-    for name, (low, high), whole in (
-        ("window", _WINDOW_NS, True),
-        ("scale-to-zero-pod-retention-period", (0, _WINDOW_NS[1]), False),
-        ("scale-down-delay", (0, _WINDOW_NS[1]), True),
-    ):
-        found = find_annotation(annotations, name)
-        if found is None:
-            continue
-        key, text = found
-        try:
-            value = parse_duration(text)
-        except ValueError:
-            hint = f"write {text}s" if text.isdigit() else "write 60s or 1m30s"
-            yield key, f"{text!r} is not a duration as Go reads it ({hint})"
-            continue
-        if value < low or value > high:
-            longer = "; config-autoscaler takes longer ones, for the whole cluster" if name in _UNBOUNDED else ""
-            bounds = f"[{duration_text(low / 1e9)}, {duration_text(high / 1e9)}]"
-            yield key, f"{text} is out of range (must be in {bounds}{longer})"
-        elif whole and value % _SECOND_NS:
-            yield key, f"{text} is finer than a second (must be whole seconds)"
+def _scale_faults(annotations: Mapping[str, str], config: AutoscalerConfig) -> Iterable[tuple[str, str]]:
+    """Numbers of pods that are wrong beside each other, or in this cluster."""
+    least, most = (max(_value(annotations, name, 0), 0) for name in ("min-scale", "max-scale"))
+    limit, found = config.max_scale_limit, find_annotation(annotations, "max-scale")
+    if found and 0 < most < least:
+        yield found[0], f"max-scale = {most} is less than min-scale = {least}"
+    if found and limit and most > limit:
+        yield found[0], f"{most} is out of range (must be in [1, {limit}], the cluster's max-scale-limit)"
+    elif found and limit and most == 0:
+        yield found[0], f"0 means no limit, which max-scale-limit forbids (must be in [1, {limit}])"
+    found, activation = find_annotation(annotations, "activation-scale"), _value(annotations, "activation-scale")
+    if found and activation is not None and activation < least:
+        yield found[0], f"activation-scale = {activation} is less than min-scale = {least}"
+    elif found and activation is not None and 0 < most < activation:
+        yield found[0], f"activation-scale = {activation} is greater than max-scale = {most}"
+    found = find_annotation(annotations, "initial-scale")
+    if found and _value(annotations, "initial-scale") == 0 and not config.allow_zero_initial_scale:
+        way = "set allow-zero-initial-scale: true in config-autoscaler, or at least 1"
+        yield found[0], f"0 is not allowed by this cluster ({way})"
 
 
 def _word_faults(annotations: Mapping[str, str], config: AutoscalerConfig) -> Iterable[tuple[str, str]]:
-    class_name = annotations.get(SPELLINGS["class"][0], config.pod_autoscaler_class)
+    given = annotations.get(SPELLINGS["class"][0])
+    if given and given.endswith(".knative.dev") and given not in {KPA, HPA}:
+        yield SPELLINGS["class"][0], f"{given!r} is not known (must be {KPA} or {HPA})"
+    class_name = config.pod_autoscaler_class if given is None else given
     found = find_annotation(annotations, "metric")
     if found:
         key, metric = found
@@ -503,7 +456,7 @@ def _word_faults(annotations: Mapping[str, str], config: AutoscalerConfig) -> It
             yield key, "'' is not a metric (name one, such as cpu)"
     found = find_annotation(annotations, "metric-aggregation-algorithm")
     # Knative checks the algorithm only where the class is written out.
-    if found and annotations.get(SPELLINGS["class"][0]) == KPA and found[1] not in _ALGORITHMS:
+    if found and given == KPA and found[1] not in _ALGORITHMS:
         yield found[0], f"{found[1]!r} is not known (must be linear or weighted-exponential)"
 
 
@@ -513,23 +466,6 @@ _ALGORITHMS = {
     "weighted-exponential": "weighted-exponential",
     "weightedExponential": "weighted-exponential",
 }
-
-
-def _initial_scale_faults(annotations: Mapping[str, str], config: AutoscalerConfig) -> Iterable[tuple[str, str]]:
-    found = find_annotation(annotations, "initial-scale")
-    if found is None:
-        return
-    key, text = found
-    try:
-        value = parse_int(text, 64)
-    except ValueError:
-        yield key, f"{text!r} is not a whole number"
-        return
-    if value < 0:
-        yield key, f"{text} is out of range (must be at least 0)"
-    elif value == 0 and not config.allow_zero_initial_scale:
-        way = "set allow-zero-initial-scale: true in config-autoscaler, or at least 1"
-        yield key, f"0 is not allowed by this cluster ({way})"
 
 
 # --- resolution -------------------------------------------------------------------------------------------------------
@@ -552,44 +488,26 @@ def resolve(
         knative/serving@98e5ef9, pkg/apis/autoscaling/v1alpha1/pa_lifecycle.go,
         pkg/reconciler/autoscaling/kpa/resources/decider.go, pkg/reconciler/autoscaling/resources/metric.go
     """
-
-    def read(name: str, parse: Callable[[str], Any]) -> Any:
-        found = find_annotation(annotations, name)
-        if found is None:
-            return None
-        try:
-            return parse(found[1])
-        except ValueError:
-            return None
-
-    def seconds(name: str, default_s: float) -> float:
-        value = read(name, parse_duration)
-        return default_s if value is None else value / 1e9
-
-    def number(name: str, default: float) -> float:
-        value = read(name, parse_float)
-        return default if value is None else value
-
+    value = partial(_value, annotations)
     class_name = annotations.get(SPELLINGS["class"][0], KPA)
     metric = annotations.get(SPELLINGS["metric"][0], {KPA: "concurrency", HPA: "cpu"}.get(class_name, ""))
-    percentage = read("target-utilization-percentage", parse_float)
+    percentage = value("target-utilization-percentage")
     total = targets.total_value(
         metric,
         container_concurrency,
-        read("target", parse_float),
+        value("target"),
         config.container_concurrency_target_default,
         config.requests_per_second_target_default,
     )
     share = targets.utilization(
         metric, None if percentage is None else percentage / 100, config.container_concurrency_target_fraction
     )
-    stable_window_s = seconds("window", config.stable_window_s)
-    panic_percentage = number("panic-window-percentage", config.panic_window_percentage)
+    stable_window_s = value("window", config.stable_window_s)
+    panic_percentage = value("panic-window-percentage", config.panic_window_percentage)
     panic_window_s = math.nan
     if math.isfinite(panic_percentage):
         panic_window_s = targets.panic_window_ns(round(stable_window_s * 1e9), panic_percentage) / 1e9
-    least = read("min-scale", _INT32)
-    most = read("max-scale", _INT32)
+    initial = value("initial-scale", read=_INT32)
     reachable = reachability != "Unreachable"
     algorithm = find_annotation(annotations, "metric-aggregation-algorithm")
     return RevisionSettings(
@@ -597,25 +515,23 @@ def resolve(
         metric=metric,
         target_value=targets.target_value(total, share),
         total_value=total,
-        target_burst_capacity=number("target-burst-capacity", config.target_burst_capacity),
+        target_burst_capacity=value("target-burst-capacity", config.target_burst_capacity),
         stable_window_s=stable_window_s,
         panic_window_s=panic_window_s,
-        panic_threshold=number("panic-threshold-percentage", config.panic_threshold_percentage) / 100.0,
+        panic_threshold=value("panic-threshold-percentage", config.panic_threshold_percentage) / 100.0,
         max_scale_up_rate=config.max_scale_up_rate,
         max_scale_down_rate=config.max_scale_down_rate,
         enable_scale_to_zero=config.enable_scale_to_zero,
         scale_to_zero_grace_s=config.scale_to_zero_grace_period_s,
-        pod_retention_s=seconds("scale-to-zero-pod-retention-period", config.scale_to_zero_pod_retention_period_s)
+        pod_retention_s=value("scale-to-zero-pod-retention-period", config.scale_to_zero_pod_retention_period_s)
         if reachable
         else 0.0,
-        scale_down_delay_s=seconds("scale-down-delay", config.scale_down_delay_s),
+        scale_down_delay_s=value("scale-down-delay", config.scale_down_delay_s),
         activator_capacity=config.activator_capacity,
-        initial_scale=targets.initial_scale(
-            config.initial_scale, read("initial-scale", _INT32), config.allow_zero_initial_scale
-        ),
-        activation_scale=read("activation-scale", _INT32) or 0,
-        min_scale=0 if not reachable else config.min_scale if least is None else least,
-        max_scale=config.max_scale if most is None else most,
+        initial_scale=targets.initial_scale(config.initial_scale, initial, config.allow_zero_initial_scale),
+        activation_scale=value("activation-scale", 0),
+        min_scale=value("min-scale", config.min_scale) if reachable else 0,
+        max_scale=value("max-scale", config.max_scale),
         aggregation=_ALGORITHMS.get(algorithm[1] if algorithm else "", "linear"),
         progress_deadline_s=_deadline(annotations, progress_deadline_s),
         reachable=reachable,

@@ -209,7 +209,7 @@ CASES = {
         'autoscaling.knative.dev/activation-scale: "1"',
         11,
         ANNOTATION + "activation-scale",
-        "must be greater than 1",
+        "1 is out of range (must be at least 2)",
     ),
     "initial scale zero": Bad(
         KS,
