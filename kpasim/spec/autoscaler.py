@@ -11,7 +11,7 @@ Source:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from pydantic import Field, WithJsonSchema
 
 from kpasim.errors import ExperimentError, Problem
 from kpasim.policy import targets
-from kpasim.spec.base import Lines, Place, Spec, line_of, show, suggestion, unknown_key
+from kpasim.spec.base import Lines, Place, Spec, problem_at, show, suggestion, unknown_key
 from kpasim.spec.goparse import (
     format_float,
     parse_bool,
@@ -205,12 +205,14 @@ class _Range(NamedTuple):
         return f"{written} is finer than a second (must be whole seconds)" if self.whole and value != int(value) else ""
 
 
-def _read(parse: Callable[[str], Any], what: str) -> Callable[[str], Any]:
+def reader(parse: Callable[[str], Any], complaint: str) -> Callable[[str], Any]:
+    """What parses a text, and complains where it cannot."""
+
     def read(text: str) -> Any:
         try:
             return parse(text)
-        except ValueError as err:
-            raise ValueError(f"{text!r} is not {what}") from err
+        except ValueError:
+            raise ValueError(f"{text!r} {complaint}") from None
 
     return read
 
@@ -223,16 +225,20 @@ def _read_seconds(text: str) -> float:
         raise ValueError(f"{text!r} is not a duration as Go reads it ({hint})") from None
 
 
-_FLOAT = _read(parse_float, "a number as Go reads it (write 1, 0.7 or 1e3)")
-_INT32 = _read(partial(parse_int, bits=32), "a whole number that fits 32 bits")
-_BOOL = _read(parse_bool, "a boolean as Go reads it (write true or false)")
+def _read_fraction(text: str) -> float:
+    value: float = _FLOAT(text)
+    return value / 100.0 if value > 1.0 else value
+
+
+_FLOAT = reader(parse_float, "is not a number as Go reads it (write 1, 0.7 or 1e3)")
+_INT32 = reader(partial(parse_int, bits=32), "is not a whole number that fits 32 bits")
+_BOOL = reader(parse_bool, "is not a boolean as Go reads it (write true or false)")
 _OF_TYPE: dict[Any, Callable[[str], Any]] = {float: _FLOAT, int: _INT32, bool: _BOOL, str: str.strip}
 _ATTRIBUTE = {str(field.alias): name for name, field in AutoscalerConfig.model_fields.items()}
 _READERS = {
     key: _read_seconds if name.endswith("_s") else _OF_TYPE[AutoscalerConfig.model_fields[name].annotation]
     for key, name in _ATTRIBUTE.items()
-}
-
+} | {"container-concurrency-target-percentage": _read_fraction}
 CONFIG_KEYS: tuple[str, ...] = tuple(_READERS)
 """The keys of `config-autoscaler` that Knative reads."""
 
@@ -266,7 +272,7 @@ _ANNOTATIONS: dict[str, tuple[Callable[[str], Any], _Range]] = {
     "window": (_read_seconds, _WINDOW),
     "scale-to-zero-pod-retention-period": (_read_seconds, _Range(0, 3600, is_time=True, more=_LONGER)),
     "scale-down-delay": (_read_seconds, _Range(0, 3600, is_time=True, whole=True, more=_LONGER)),
-    "initial-scale": (_read(parse_int, "a whole number"), _Range(0)),
+    "initial-scale": (reader(parse_int, "is not a whole number"), _Range(0)),
 }
 """Annotations that are numbers or times: how they are read, and what is taken."""
 
@@ -287,38 +293,53 @@ def parse_config(
     Raises:
         ExperimentError: What Knative would refuse the ConfigMap for; all of it, where Knative reports the first.
     """
+    config = AutoscalerConfig.model_construct
+
+    def faults(values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+        return _config_faults(config(**_attributes(values)), data.keys() & _READERS - values.keys())
+
+    values = read_data(data, _READERS, faults, path=path, lines=lines, prefix=prefix, strict=strict)
+    return config(**_attributes(values))
+
+
+def _attributes(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {_ATTRIBUTE[key]: value for key, value in values.items()}
+
+
+def read_data(
+    data: Mapping[str, Any],
+    readers: Mapping[str, Callable[[str], Any]],
+    faults: Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]],
+    *,
+    path: str | Path,
+    lines: Lines | None,
+    prefix: Place,
+    strict: bool,
+) -> dict[str, Any]:
+    """The values of a ConfigMap by their keys, each as its reader makes it of a text; ``faults`` says which are wrong.
+
+    Raises:
+        ExperimentError: Values that cannot be read or are wrong; where ``strict``, keys that have no reader.
+    """
     values: dict[str, Any] = {}
-    problems: list[Problem] = []
-
-    def wrong(key: str, message: str) -> None:
-        place = (*prefix, key)
-        problems.append(Problem(".".join(map(str, place)), message, line_of(place, lines or {})))
-
+    found: list[tuple[str, str]] = []
     for key, value in data.items():
-        reader = _READERS.get(key)
-        if reader is None:
-            if strict and key != "_example":
-                wrong(key, unknown_key(key, CONFIG_KEYS))
-            continue
-        try:
-            values[_ATTRIBUTE[key]] = reader(text_of(value))
-        except ValueError as err:
-            wrong(key, str(err))
-    fraction = values.get("container_concurrency_target_fraction")
-    if fraction is not None and fraction > 1.0:
-        values["container_concurrency_target_fraction"] = fraction / 100.0
-    config = AutoscalerConfig.model_construct(**values)
-    bad = {_ATTRIBUTE[key] for key in data if key in _ATTRIBUTE} - set(values)
-    for key, message in _config_faults(config, bad):
-        wrong(key, message)
-    if problems:
-        order = {key: index for index, key in enumerate(data)}
-        problems.sort(key=lambda problem: order.get(problem.place.rpartition(".")[2], len(order)))
-        raise ExperimentError(path, problems)
-    return config
+        if key in readers:
+            try:
+                values[key] = readers[key](text_of(value))
+            except ValueError as err:
+                found.append((key, str(err)))
+        elif strict and key != "_example":
+            found.append((key, unknown_key(key, readers)))
+    found += faults(values)
+    if found:
+        order = {key: number for number, key in enumerate(data)}
+        found.sort(key=lambda one: order.get(one[0], len(order)))
+        raise ExperimentError(path, [problem_at((*prefix, key), message, lines) for key, message in found])
+    return values
 
 
-def _config_faults(c: AutoscalerConfig, unread: set[str]) -> Iterable[tuple[str, str]]:
+def _config_faults(c: AutoscalerConfig, unread: Set[str]) -> Iterable[tuple[str, str]]:
     """Bounds that a ConfigMap breaks.
 
     Source:
@@ -332,7 +353,7 @@ def _config_faults(c: AutoscalerConfig, unread: set[str]) -> Iterable[tuple[str,
         message = f"{format_float(fraction * 100)} % is out of range (must be in (0, 100], or a fraction in (0, 1])"
         yield "container-concurrency-target-percentage", message
     elif fraction * default < targets.TARGET_MIN and not unread & {
-        "container_concurrency_target_fraction", "container_concurrency_target_default"
+        "container-concurrency-target-percentage", "container-concurrency-target-default"
     }:  # fmt: skip
         yield (
             "container-concurrency-target-default",

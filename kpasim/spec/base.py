@@ -163,6 +163,11 @@ def line_of(place: Place, lines: Lines) -> int | None:
     return None
 
 
+def problem_at(place: Place, message: str, lines: Lines | None) -> Problem:
+    """What is wrong at a place of a document, with its line."""
+    return Problem(dotted(place), message, line_of(place, lines or {}))
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`did you mean x?`, or the few words that are known, or nothing."""
     words = sorted(known)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from kpasim.errors import ExperimentError, Problem
 from kpasim.spec import gotemplate, names
-from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, text_of
-from kpasim.spec.base import Place, dotted, line_of, mapping_of, show, unknown_key, value_at
+from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, read_data, reader, text_of
+from kpasim.spec.base import Lines, Place, line_of, mapping_of, problem_at, show, value_at
 from kpasim.spec.goparse import format_float, parse_bool, parse_duration, parse_int
 from kpasim.spec.objects import Object, objects_in
 from kpasim.spec.operator import KNATIVE_SERVING, activators_place
@@ -76,6 +76,19 @@ class Defaults:
         """A flag of `config-features`: `Enabled`, `Allowed`, `Disabled`, or `AllowRootBounded`."""
         return dict(self.features or ()).get(key) or FEATURES[key]
 
+    def allows(self, feature: str) -> bool:
+        """Whether a feature is not disabled: a masked field may then be set."""
+        return self.feature(feature) != "Disabled"
+
+    def enables(self, feature: str) -> bool:
+        """Whether a feature is enabled."""
+        return self.feature(feature) == "Enabled"
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether containers get the restricted profile."""
+        return self.feature("secure-pod-defaults") in {"Enabled", "AllowRootBounded"}
+
     def container_name(self, key: str, service: str) -> str:
         """Name of a container that has none, by one of the two templates."""
         return gotemplate.execute(dict(self.templates)[key], {"Name": service})
@@ -121,7 +134,7 @@ def config_maps_in(path: str | Path) -> tuple[list[ConfigMap], list[Document]]:
     documents = parse_documents(read_text(path), path)
     found = [one for each in objects_in(documents) for one in _config_maps(each)]
     problems = [
-        Problem(dotted((*one.prefix, key)), not_text(value), one.line(key))
+        problem_at((*one.prefix, key), not_text(value), one.document.lines)
         for one in found
         for key, value in one.data.items()
         if not is_text(value, node_at(one.document.node, (*one.prefix, key)))
@@ -368,11 +381,11 @@ def cluster_of(paths: Iterable[str | Path]) -> ClusterConfig:
         found = maps.get(name)
         if found is None:
             continue
-        path, source, prefix = found.document.path, found.document, found.prefix
+        path, lines, prefix = found.document.path, found.document.lines, found.prefix
         if name == "config-autoscaler":
-            autoscaler = parse_config(found.data, path=path, lines=source.lines, prefix=prefix)
+            autoscaler = parse_config(found.data, path=path, lines=lines, prefix=prefix)
         else:
-            defaults = parse_defaults(defaults, name, found.data, path=path, source=source, prefix=prefix, strict=False)
+            defaults = parse_defaults(defaults, name, found.data, path=path, lines=lines, prefix=prefix, strict=False)
     return ClusterConfig(autoscaler, defaults, tuple(maps.values()))
 
 
@@ -382,43 +395,28 @@ def parse_defaults(
     data: Mapping[str, Any],
     *,
     path: str | Path = "",
-    source: Document | None = None,
+    lines: Lines | None = None,
     prefix: Place = (),
     strict: bool,
 ) -> Defaults:
     """Take the data of `config-defaults` or another key of `CONFIG_MAPS` into the defaults.
 
-    ``path``, ``source`` and ``prefix`` say in messages where the data stand. ``strict`` refuses keys that do not matter
+    ``path``, ``lines`` and ``prefix`` say in messages where the data stand. ``strict`` refuses keys that do not matter
     here.
 
     Raises:
         ExperimentError: A value that Knative would refuse.
     """
-    keys = CONFIG_MAPS[name]
-    read: dict[str, Any] = {}
-    problems: list[Problem] = []
-    lines = source.lines if source else {}
+    readers = {
+        key: reader(parse, f"cannot be read (write {_example(defaults, key, attribute)})")
+        for key, (attribute, parse) in CONFIG_MAPS[name].items()
+    }
 
-    def wrong(key: str, message: str) -> None:
-        place = (*prefix, key)
-        problems.append(Problem(dotted(place), message, line_of(place, lines)))
+    def faults(read: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        return _faults(_taken(defaults, name, read), name, read)
 
-    for key, value in data.items():
-        if key not in keys:
-            if strict and key != "_example":
-                wrong(key, unknown_key(key, keys))
-            continue
-        attribute, parse = keys[key]
-        try:
-            read[key] = parse(text_of(value))
-        except ValueError:
-            wrong(key, f"{show(value)} cannot be read (write {_example(defaults, key, attribute)})")
-    result = _taken(defaults, name, read)
-    for key, message in _faults(result, name, read):
-        wrong(key, message)
-    if problems:
-        raise ExperimentError(path, problems)
-    return result
+    read = read_data(data, readers, faults, path=path, lines=lines, prefix=prefix, strict=strict)
+    return _taken(defaults, name, read)
 
 
 def _example(defaults: Defaults, key: str, attribute: str) -> str:

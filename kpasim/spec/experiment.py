@@ -33,9 +33,9 @@ from kpasim.spec.base import (
     NamedOr,
     Place,
     Spec,
-    dotted,
     key_of,
     line_of,
+    problem_at,
     problems_of,
     raise_all,
     show,
@@ -581,21 +581,20 @@ def _assembled(
         if found is None:
             continue
         _, values, _, source, prefix = found
-        strict = source is document
-        if not strict:
+        at: dict[str, Any] = {
+            "path": source.path,
+            "lines": source.lines,
+            "prefix": prefix,
+            "strict": source is document,
+        }
+        if source is not document:
             config_maps.append(found)
         if name == "config-autoscaler":
-            read = findings.attempt(
-                parse_config, values, path=source.path, lines=source.lines, prefix=prefix, strict=strict
-            )
-            parts[name] = config = read or config
+            parts[name] = config = findings.attempt(parse_config, values, **at) or config
             # A ConfigMap out of a cluster may hold keys that Knative ignores; a changed one is held to the known keys.
             raw[name] = {key: value for key, value in values.items() if key in CONFIG_KEYS}
         else:
-            more = findings.attempt(
-                parse_defaults, defaults, name, values, path=source.path, source=source, prefix=prefix, strict=strict
-            )
-            defaults = more or defaults
+            defaults = findings.attempt(parse_defaults, defaults, name, values, **at) or defaults
             parts[name] = raw[name] = values
     failed = set()
     if "service" in data:
@@ -760,9 +759,8 @@ def _resolve_file(parts: dict[str, Any], raw: dict[str, Any], base: Path, lines:
     folder = kind in _FOLDERS
     if path.is_dir() if folder else path.is_file():
         return []
-    place = ("workload", "file")
     what = "is not a folder of kpasim observe" if folder else "is not a file"
-    return [Problem(dotted(place), f"{str(path)!r} {what} (paths are relative to this file)", line_of(place, lines))]
+    return [problem_at(("workload", "file"), f"{str(path)!r} {what} (paths are relative to this file)", lines)]
 
 
 def _contradictions(experiment: Experiment, lines: Lines) -> list[Problem]:
@@ -770,7 +768,7 @@ def _contradictions(experiment: Experiment, lines: Lines) -> list[Problem]:
     problems: list[Problem] = []
 
     def wrong(place: Place, message: str) -> None:
-        problems.append(Problem(dotted(place), message, line_of(place, lines)))
+        problems.append(problem_at(place, message, lines))
 
     revision = experiment.service.revision
     if experiment.autoscaler is None:

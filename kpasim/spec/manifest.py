@@ -29,12 +29,12 @@ from kpasim.spec.autoscaler import (
     text_of,
 )
 from kpasim.spec.base import Place, dotted, line_of, list_of, mapping_of, show, suggestion, value_at
-from kpasim.spec.configmaps import Defaults, not_text
+from kpasim.spec.configmaps import ClusterConfig, Defaults, not_text
 from kpasim.spec.kserve import ANNOTATIONS, InferenceService, NotOnKnativeError, inference_service
 from kpasim.spec.objects import Object, is_service, one_service
 from kpasim.spec.quantities import amount
 from kpasim.spec.scaling import Kpa, Scaling, of_hpa_class, scaling_of
-from kpasim.spec.webhook import Cluster, Fault, annotation_faults, review
+from kpasim.spec.webhook import Fault, annotation_faults, review
 from kpasim.spec.yamledit import edited, put
 from kpasim.spec.yamlfile import Document, bounded_yaml, is_text, node_at, parse_documents, template
 
@@ -145,7 +145,7 @@ class ServiceManifest:
     source: Document | None = field(default=None, repr=False, compare=False)
     prefix: Place = field(default=(), repr=False)
     kserve: InferenceService | None = field(default=None, repr=False)
-    cluster: Cluster = field(default=Cluster(AutoscalerConfig(), Defaults()), repr=False, compare=False)
+    cluster: ClusterConfig = field(default=ClusterConfig(), repr=False, compare=False)
 
     @property
     def written(self) -> dict[str, Any]:
@@ -247,7 +247,7 @@ class ServiceManifest:
         changed = {place for place, _ in edits}
         merged = tuple(edit for edit in self.edits if edit[0] not in changed) + tuple(edits)
         path = self.path or (self.source.path if self.source else "")
-        if self._only_annotations(edits) and self.cluster == Cluster(config, defaults):
+        if self._only_annotations(edits) and self.cluster == ClusterConfig(config, defaults):
             return self._annotated(data, path, merged, changed)
         service = _read(data, path, config, defaults, self.source, self.prefix)
         return replace(service, edits=merged, path=self.path)
@@ -457,7 +457,8 @@ def _read(
         check.texts(value_at(written, place), place)
     for place, message in kserve.faults if kserve else ():
         check.wrong(place, message)
-    verdict = review(data, config, defaults)
+    cluster = ClusterConfig(config, defaults)
+    verdict = review(data, cluster)
     # A name of one letter stands in for an image in an experiment, and Cloud Run has e-mail addresses for
     # ServiceAccounts; only a cluster minds.
     refusals = tuple(
@@ -476,7 +477,6 @@ def _read(
     main = containers[_main(containers)]
     timeout_s = float(spec["timeoutSeconds"])
     startups = [one["startupProbe"] for one in (main, *containers) if "startupProbe" in one]
-    cluster = Cluster(config, defaults)
     return ServiceManifest(
         name=data["metadata"].get("name", ""),
         namespace=data["metadata"].get("namespace") or "default",
@@ -507,7 +507,7 @@ def _read(
     )
 
 
-def _revision(annotations: Mapping[str, str], cluster: Cluster, container_concurrency: int) -> RevisionSettings:
+def _revision(annotations: Mapping[str, str], cluster: ClusterConfig, container_concurrency: int) -> RevisionSettings:
     """The autoscaler's settings of the revision."""
     config, deadline_s = cluster.autoscaler, cluster.defaults.progress_deadline_s
     revision = resolve(annotations, config, container_concurrency, progress_deadline_s=deadline_s)

@@ -21,7 +21,7 @@ from ruamel.yaml.error import YAMLError, YAMLStreamError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from kpasim.errors import ExperimentError, Problem
-from kpasim.spec.base import Place, dotted, line_of
+from kpasim.spec.base import Place, dotted, problem_at
 
 MAX_BYTES = 4_000_000
 """Larger files are refused: a specification has a few kilobytes; a trace belongs into a CSV file of its own."""
@@ -62,7 +62,7 @@ class Document:
 
     def error(self, place: Place, message: str) -> ExperimentError:
         """What is wrong at a place of the document, with its line."""
-        return ExperimentError(self.path, [Problem(dotted(place), message, line_of(place, self.lines))])
+        return ExperimentError(self.path, [problem_at(place, message, self.lines)])
 
     def __getstate__(self) -> dict[str, Any]:
         """What goes to another process: all but the nodes, which are many and needed only while reading."""

@@ -17,7 +17,7 @@ import pytest
 
 from kpasim.errors import ExperimentError
 from kpasim.spec.autoscaler import HPA, KPA, AutoscalerConfig, parse_config
-from kpasim.spec.configmaps import CONFIG_MAPS, Defaults, parse_defaults
+from kpasim.spec.configmaps import CONFIG_MAPS, ClusterConfig, Defaults, parse_defaults
 from kpasim.spec.manifest import read_service
 from kpasim.spec.webhook import review
 from kpasim.spec.webhook.configmap import CHECKSUM, refusals
@@ -85,7 +85,7 @@ def test_check_agrees_with_the_webhook_on_a_service(case: dict[str, Any], tmp_pa
         return
     dropped = re.findall(r'unknown field "([^"\\]+)', " ".join(case["warnings"]))
     assert sorted(one.place for one in found if one.name == "unknown-field") == sorted(dropped)
-    assert review(case["object"], config, defaults).defaulted == case["defaulted"]["spec"]
+    assert review(case["object"], ClusterConfig(config, defaults)).defaulted == case["defaulted"]["spec"]
 
 
 @pytest.mark.vectors("services")

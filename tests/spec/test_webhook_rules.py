@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kpasim.spec.autoscaler import AutoscalerConfig
 from kpasim.spec.base import dotted
-from kpasim.spec.configmaps import Defaults, parse_defaults
+from kpasim.spec.configmaps import ClusterConfig, Defaults, parse_defaults
 from kpasim.spec.manifest import service_of
 from kpasim.spec.webhook import RULES, review
 from kpasim.spec.webhook.configmap import example_checksum, refusals
@@ -361,7 +361,7 @@ def service(row: Row) -> dict[str, Any]:
 def test_a_rule_refuses_what_it_is_about(rule: str, row: Row) -> None:
     """By the source file of its row in the table, at the place that has to be changed."""
     defaults = parse_defaults(SHIPPED, "config-features", row.features, strict=True)
-    faults = review(service(row), CONFIG, defaults).faults
+    faults = review(service(row), ClusterConfig(CONFIG, defaults)).faults
     assert {(fault.rule, dotted(fault.place)) for fault in faults} >= {(rule, row.place)}
     assert {fault.rule for fault in faults} <= {rule, "probe-port"}
     assert all(fault.source == RULES[fault.rule] for fault in faults)
@@ -375,11 +375,11 @@ def test_every_rule_has_a_row() -> None:
 def test_without_config_features_a_field_is_doubted_and_not_refused() -> None:
     """Whether a cluster takes a nodeSelector is for its config-features to say."""
     row = ROWS["pod-field"][0]
-    unknown = review(service(row), CONFIG, Defaults())
+    unknown = review(service(row), ClusterConfig(CONFIG, Defaults()))
     assert not unknown.faults
     assert [fault.feature for fault in unknown.needs] == ["kubernetes.podspec-nodeselector"]
     enabled = parse_defaults(Defaults(), "config-features", {unknown.needs[0].feature: "Enabled"}, strict=True)
-    verdict = review(service(row), CONFIG, enabled)
+    verdict = review(service(row), ClusterConfig(CONFIG, enabled))
     assert (verdict.faults, verdict.needs) == ((), ())
 
 
@@ -511,7 +511,9 @@ FEATURES = st.dictionaries(
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e300, "1e9999999", "Ei"])
 def test_a_quantity_that_is_no_number_is_refused(number: object) -> None:
     """YAML has such numbers, JSON has not."""
-    faults = review(service(Row("", container=resources(limits={"memory": number}))), CONFIG, Defaults()).faults  # type: ignore[dict-item]
+    faults = review(
+        service(Row("", container=resources(limits={"memory": number}))), ClusterConfig(CONFIG, Defaults())
+    ).faults  # type: ignore[dict-item]
     assert [fault.rule for fault in faults] == ["field-type"] or number == 1e300
 
 
@@ -523,7 +525,7 @@ def test_a_quantity_beyond_all_bounds_is_held_at_63_bits() -> None:
 
 def test_an_empty_name_of_a_secret_is_written_back() -> None:
     """Lists of empty objects have defaults, too."""
-    verdict = review(service(Row("", pod={"imagePullSecrets": [{"name": ""}]})), CONFIG, Defaults())
+    verdict = review(service(Row("", pod={"imagePullSecrets": [{"name": ""}]})), ClusterConfig(CONFIG, Defaults()))
     assert verdict.defaulted is not None
     assert verdict.defaulted["imagePullSecrets"] == [{"name": ""}]
 
@@ -536,5 +538,5 @@ def test_no_object_is_answered_with_a_traceback(spec: Any, container: Any, meta:
     whole = {"metadata": meta, "spec": spec}
     inner = service(Row("", pod=spec if isinstance(spec, dict) else {"containers": [container]}))
     for data in (whole, inner, {**inner, "metadata": meta}):
-        verdict = review(data, CONFIG, defaults)
+        verdict = review(data, ClusterConfig(CONFIG, defaults))
         assert all(fault.rule in RULES for fault in verdict.faults)

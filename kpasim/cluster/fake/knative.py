@@ -16,7 +16,7 @@ from kpasim.cluster.fake.store import NotFoundError, Store
 from kpasim.cluster.objects import SERVICES, Document, Resource, labels_of, meta, name_of
 from kpasim.spec.autoscaler import AutoscalerConfig, parse_config
 from kpasim.spec.base import dotted
-from kpasim.spec.configmaps import Defaults
+from kpasim.spec.configmaps import ClusterConfig
 from kpasim.spec.manifest import service_of
 from kpasim.spec.webhook import review
 
@@ -67,7 +67,7 @@ class Knative:
         Source:
             knative/serving, pkg/webhook/podspec_dryrun.go.
         """
-        verdict = review(new, self.config, Defaults())
+        verdict = review(new, ClusterConfig(self.config))
         problems = [f"{fault.message}: {dotted(fault.place)}" for fault in verdict.faults]
         if problems or verdict.defaulted is None:
             raise DeniedError(f"{_DENIED}failed: {'; '.join(problems)}")

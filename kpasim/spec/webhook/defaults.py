@@ -10,8 +10,9 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from kpasim.spec.configmaps import Defaults
 from kpasim.spec.quantities import canonical
-from kpasim.spec.webhook.knative import HANDLERS, PROBES, Cluster
+from kpasim.spec.webhook.knative import HANDLERS, PROBES
 
 Object = dict[str, Any]
 
@@ -35,10 +36,9 @@ _MAPS = {"limits", "requests", "nodeSelector"}
 """Objects with keys of their author, which are not written where they are empty."""
 
 
-def defaulted(pod: Mapping[str, Any], cluster: Cluster, parent: str) -> Object:
+def defaulted(pod: Mapping[str, Any], limits: Defaults, parent: str) -> Object:
     """The spec of a template, decoded, after defaulting, as the API server shows it; ``parent`` names the Service."""
     spec = copy.deepcopy(dict(pod))
-    limits = cluster.defaults
     spec["timeoutSeconds"] = spec.get("timeoutSeconds") or int(limits.timeout_s)
     for key, default_s in (
         ("idleTimeoutSeconds", limits.idle_timeout_s),
@@ -57,7 +57,7 @@ def defaulted(pod: Mapping[str, Any], cluster: Cluster, parent: str) -> Object:
         if {"emptyDir", "persistentVolumeClaim", "ephemeral"} & volume.keys()
     }
     for one in containers:
-        _resources(one, cluster)
+        _resources(one, limits)
         if len(containers) == 1 or one.get("ports"):
             probe = one.setdefault("readinessProbe", {})
             if not any(handler in probe for handler in HANDLERS):
@@ -71,7 +71,7 @@ def defaulted(pod: Mapping[str, Any], cluster: Cluster, parent: str) -> Object:
     for one in inits:
         one.setdefault("resources", {})
     for one in (*containers, *inits):
-        _security(one, spec.get("securityContext", {}), cluster)
+        _security(one, spec.get("securityContext", {}), limits)
     if "enableServiceLinks" not in spec and limits.enable_service_links is not None and containers:
         spec["enableServiceLinks"] = limits.enable_service_links
     return {**_all_written(spec), "timeoutSeconds": spec["timeoutSeconds"]}
@@ -91,9 +91,9 @@ def _names(containers: list[Object], taken: set[str], default: str) -> None:
         one["name"] = name
 
 
-def _resources(one: Object, cluster: Cluster) -> None:
+def _resources(one: Object, limits: Defaults) -> None:
     resources = one.setdefault("resources", {})
-    for (bound, name), value in cluster.defaults.resources:
+    for (bound, name), value in limits.resources:
         resources.setdefault(bound, {}).setdefault(name, value)
 
 
@@ -114,8 +114,8 @@ def _probes(one: Object) -> None:
                 probe[handler] = {"port": 0, **probe[handler]}
 
 
-def _security(one: Object, pod: Mapping[str, Any], cluster: Cluster) -> None:
-    if not cluster.is_secure:
+def _security(one: Object, pod: Mapping[str, Any], limits: Defaults) -> None:
+    if not limits.is_secure:
         return
     context = one.setdefault("securityContext", {})
     context.setdefault("allowPrivilegeEscalation", False)
@@ -126,7 +126,7 @@ def _security(one: Object, pod: Mapping[str, Any], cluster: Cluster) -> None:
         context["capabilities"] = {"drop": ["ALL"]}
         if any(port.get("containerPort", 0) < 1024 for port in one.get("ports", [])):
             context["capabilities"]["add"] = ["NET_BIND_SERVICE"]
-    if cluster.defaults.feature("secure-pod-defaults") == "Enabled" and "runAsNonRoot" not in pod:
+    if limits.enables("secure-pod-defaults") and "runAsNonRoot" not in pod:
         context.setdefault("runAsNonRoot", True)
 
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kpasim.spec import names
-from kpasim.spec.autoscaler import PREFIX, AutoscalerConfig, validate_annotations
+from kpasim.spec.autoscaler import PREFIX, validate_annotations
 from kpasim.spec.base import Place
-from kpasim.spec.configmaps import Defaults
+from kpasim.spec.configmaps import ClusterConfig, Defaults
 from kpasim.spec.goparse import parse_duration, parse_float
 from kpasim.spec.quantities import amount
 from kpasim.spec.webhook.verdict import Fault, Faults, below
@@ -72,35 +71,14 @@ _POD_SECURITY = ("runAsUser", "runAsGroup", "runAsNonRoot", "fsGroup", "suppleme
 _MOST_ID = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """What the webhook reads of the cluster."""
-
-    autoscaler: AutoscalerConfig
-    defaults: Defaults
-
-    def allows(self, feature: str) -> bool:
-        """Whether a feature is not disabled: a masked field may then be set."""
-        return self.defaults.feature(feature) != "Disabled"
-
-    def enables(self, feature: str) -> bool:
-        """Whether a feature is enabled."""
-        return self.defaults.feature(feature) == "Enabled"
-
-    @property
-    def is_secure(self) -> bool:
-        """Whether containers get the restricted profile."""
-        return self.defaults.feature("secure-pod-defaults") in {"Enabled", "AllowRootBounded"}
-
-
-def service_faults(data: Object, cluster: Cluster) -> Faults:
+def service_faults(data: Object, cluster: ClusterConfig) -> Faults:
     """Why the webhook refuses a Service."""
     meta, spec = data.get("metadata", {}), data.get("spec", {})
     yield from below(("metadata",), _metadata(meta))
     template = spec.get("template", {})
     place: Place = ("spec", "template")
     pod = template.get("spec", {})
-    yield from below((*place, "spec"), _revision(pod, cluster))
+    yield from below((*place, "spec"), _revision(pod, cluster.defaults))
     annotations = template.get("metadata", {}).get("annotations", {})
     yield from below((*place, "metadata", "annotations"), annotation_faults(annotations, cluster))
     yield from below((*place, "metadata"), _revision_name(template.get("metadata", {}), meta))
@@ -147,7 +125,7 @@ def _duration_annotation(annotations: Mapping[str, str], keys: Sequence[str], ru
         yield Fault(rule, (*place, key), f"{text} is out of range (must be whole seconds, at least 0s)")
 
 
-def annotation_faults(annotations: Mapping[str, str], cluster: Cluster) -> Faults:
+def annotation_faults(annotations: Mapping[str, str], cluster: ClusterConfig) -> Faults:
     """Why the webhook refuses annotations of a template; each place is a key."""
     for problem in validate_annotations(annotations, cluster.autoscaler):
         yield Fault("autoscaling-annotation", (problem.place,), problem.message)
@@ -219,9 +197,9 @@ def _target(target: Object) -> Faults:
 # --- pod --------------------------------------------------------------------------------------------------------------
 
 
-def _revision(pod: Object, cluster: Cluster) -> Faults:
+def _revision(pod: Object, cluster: Defaults) -> Faults:
     yield from pod_faults(pod, cluster)
-    most = int(cluster.defaults.max_timeout_s)
+    most = int(cluster.max_timeout_s)
     if not 0 <= pod.get("timeoutSeconds", 0) <= most:
         yield Fault(
             "timeout",
@@ -229,17 +207,16 @@ def _revision(pod: Object, cluster: Cluster) -> Faults:
             f"{pod['timeoutSeconds']} is out of range (must be in [0, {most}]; the cluster's limit is "
             "max-revision-timeout-seconds in config-defaults)",
         )
-    limits = cluster.defaults
-    concurrency = pod.get("containerConcurrency", limits.container_concurrency)
-    if concurrency == 0 and not limits.allow_container_concurrency_zero:
+    concurrency = pod.get("containerConcurrency", cluster.container_concurrency)
+    if concurrency == 0 and not cluster.allow_container_concurrency_zero:
         message = "0 is forbidden by allow-container-concurrency-zero (must be at least 1)"
         yield Fault("container-concurrency", ("containerConcurrency",), message)
-    elif not 0 <= concurrency <= limits.container_concurrency_max_limit:
-        message = f"{concurrency} is out of range (must be in [0, {limits.container_concurrency_max_limit}])"
+    elif not 0 <= concurrency <= cluster.container_concurrency_max_limit:
+        message = f"{concurrency} is out of range (must be in [0, {cluster.container_concurrency_max_limit}])"
         yield Fault("container-concurrency", ("containerConcurrency",), message)
 
 
-def pod_faults(pod: Object, cluster: Cluster) -> Faults:
+def pod_faults(pod: Object, cluster: Defaults) -> Faults:
     """Why Knative refuses the spec of a template."""
     yield from _pod_fields(pod, cluster)
     yield from below(("securityContext",), _pod_security(pod.get("securityContext", {}), cluster))
@@ -258,7 +235,7 @@ def pod_faults(pod: Object, cluster: Cluster) -> Faults:
         yield Fault("service-account-name", ("serviceAccountName",), f"{account!r} is not a name")
 
 
-def _pod_fields(pod: Object, cluster: Cluster) -> Faults:
+def _pod_fields(pod: Object, cluster: Defaults) -> Faults:
     for key, value in pod.items():
         feature = POD_FEATURES.get(key, "")
         if key == "automountServiceAccountToken" and value:
@@ -281,7 +258,7 @@ def _off(feature: str) -> str:
     return f"is refused unless config-features has {feature}: enabled"
 
 
-def _pod_security(context: Object, cluster: Cluster) -> Faults:
+def _pod_security(context: Object, cluster: Defaults) -> Faults:
     feature, rule = POD_FEATURES["securityContext"], "pod-security-context"
     if cluster.allows(feature):
         for key in sorted(key for key in context.keys() - set(_POD_SECURITY) if context[key] != []):
@@ -306,7 +283,7 @@ def _ids(context: Object, rule: str) -> Faults:
 # --- volumes ----------------------------------------------------------------------------------------------------------
 
 
-def _volume(volume: Object, cluster: Cluster) -> Faults:
+def _volume(volume: Object, cluster: Defaults) -> Faults:
     name = volume.get("name", "")
     if not name:
         yield Fault("volume-name", ("name",), "is missing (a volume has a name)")
@@ -368,7 +345,7 @@ def _projection(source: Object) -> Faults:
             yield Fault("volume-item", (*place, "path"), "is missing")
 
 
-def _mounts(mounts: Sequence[Object], volumes: Mapping[str, Object], cluster: Cluster, *, init: bool) -> Faults:
+def _mounts(mounts: Sequence[Object], volumes: Mapping[str, Object], cluster: Defaults, *, init: bool) -> Faults:
     feature = "kubernetes.podspec-volumes-mount-propagation"
     seen = set()
     for index, mount in enumerate(mounts):
@@ -404,7 +381,7 @@ def _mounts(mounts: Sequence[Object], volumes: Mapping[str, Object], cluster: Cl
 # --- containers -------------------------------------------------------------------------------------------------------
 
 
-def _containers(containers: Sequence[Object], volumes: Mapping[str, Object], cluster: Cluster) -> Faults:
+def _containers(containers: Sequence[Object], volumes: Mapping[str, Object], cluster: Defaults) -> Faults:
     if not containers:
         yield Fault("containers-missing", ("containers",), "is missing (list one container)")
         return
@@ -434,7 +411,7 @@ def _containers(containers: Sequence[Object], volumes: Mapping[str, Object], clu
 
 
 def _init_containers(
-    inits: Sequence[Object], others: Sequence[Object], volumes: Mapping[str, Object], cluster: Cluster
+    inits: Sequence[Object], others: Sequence[Object], volumes: Mapping[str, Object], cluster: Defaults
 ) -> Faults:
     taken = {one.get("name", "") for one in others if one.get("name")}
     for index, one in enumerate(inits):
@@ -448,7 +425,7 @@ def _init_containers(
 
 
 def _container(
-    one: Object, volumes: Mapping[str, Object], cluster: Cluster, *, reserved: Sequence[str], init: bool = False
+    one: Object, volumes: Mapping[str, Object], cluster: Defaults, *, reserved: Sequence[str], init: bool = False
 ) -> Faults:
     if one.get("name") == "queue-proxy":
         yield Fault("container-name-reserved", ("name",), "'queue-proxy' is Knative's own container")
@@ -478,7 +455,7 @@ def _forbidden(data: Object, keys: Sequence[str]) -> Faults:
             yield Fault("container-field", (key,), "may not be set")
 
 
-def _env(env: Sequence[Object], reserved: Sequence[str], cluster: Cluster) -> Faults:
+def _env(env: Sequence[Object], reserved: Sequence[str], cluster: Defaults) -> Faults:
     feature = "kubernetes.podspec-fieldref"
     for index, variable in enumerate(env):
         name = variable.get("name", "")
@@ -508,7 +485,7 @@ def _ports(ports: Sequence[Object], *, init: bool) -> Faults:
             yield Fault("port-name", (index, "name"), f"{port['name']!r} is not allowed (must be http1, h2c or empty)")
 
 
-def _security(context: Object, cluster: Cluster) -> Faults:
+def _security(context: Object, cluster: Defaults) -> Faults:
     yield from _forbidden(context, ("appArmorProfile", "procMount", "seLinuxOptions", "windowsOptions"))
     if context.get("privileged"):
         yield Fault("security-context", ("privileged",), "may only be false")
@@ -521,7 +498,7 @@ def _security(context: Object, cluster: Cluster) -> Faults:
 # --- probes -----------------------------------------------------------------------------------------------------------
 
 
-def _sidecar_probes(one: Object, cluster: Cluster) -> Faults:
+def _sidecar_probes(one: Object, cluster: Defaults) -> Faults:
     for name in PROBES:
         if name not in one:
             continue

@@ -104,7 +104,7 @@ def _refusals(error: FileError, services: Sequence[Object], cluster: ClusterConf
     for one in services:
         if one.kind != "Service" or one.version != API_VERSION:
             continue
-        verdict = review(one.data, cluster.autoscaler, cluster.defaults)
+        verdict = review(one.data, cluster)
         sources |= {dotted((*one.prefix, *fault.place)): fault.source for fault in verdict.faults}
         said = [("needs-feature", fault.place, fields.needs_feature_texts(fault)) for fault in verdict.needs]
         said += [
