@@ -11,10 +11,10 @@ from typing import Any
 from kpasim.spec.configmaps import ClusterConfig
 from kpasim.spec.webhook.decode import Decoder
 from kpasim.spec.webhook.defaults import defaulted
-from kpasim.spec.webhook.fields import SERVICE
+from kpasim.spec.webhook.fields import RULES, SERVICE
 from kpasim.spec.webhook.knative import annotation_faults, service_faults
 from kpasim.spec.webhook.kubernetes import metadata_faults, pod_faults
-from kpasim.spec.webhook.verdict import RULES, Fault, Verdict, below
+from kpasim.spec.webhook.verdict import Fault, Verdict, below
 
 __all__ = ["RULES", "Fault", "Verdict", "annotation_faults", "review"]
 

@@ -1,4 +1,4 @@
-"""What a cluster says of an object: the faults, and the rules that find them."""
+"""What a cluster says of an object, and why."""
 
 from __future__ import annotations
 
@@ -7,37 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kpasim.spec.base import Place
-
-_KNATIVE = "knative/serving@98e5ef9, "
-_CRD = _KNATIVE + "config/core/300-resources/service.yaml"
-
-_RULES_OF = {
-    _CRD: "field-type list-key",
-    "kubernetes/apimachinery@v0.34.0, pkg/api/validation/objectmeta.go": "metadata",
-    "knative/pkg@521cb33, apis/metadata_validation.go": "service-name",
-    _KNATIVE
-    + "pkg/apis/serving/metadata_validation.go": "annotation-on-service rollout-duration container-concurrency",
-    _KNATIVE + "pkg/apis/autoscaling/annotation_validation.go": "autoscaling-annotation",
-    "knative/networking, pkg/apis/networking/metadata_validation.go": "networking-annotation",
-    _KNATIVE + "pkg/apis/serving/v1/revision_validation.go": "queue-resources progress-deadline revision-name timeout",
-    _KNATIVE + "pkg/apis/serving/fieldmask.go": "pod-field container-field env-source",
-    _KNATIVE + "pkg/apis/serving/k8s_validation.go": (
-        "pod-security-context service-account-name containers-missing multi-container init-containers "
-        "init-container-field container-name-reserved container-name-twice image termination-policy security-context "
-        "ports port-number port-reserved port-protocol port-name sidecar-probe probe-handler probe-port "
-        "probe-without-period probe-number env-name env-reserved env-from volume-name volume-not-mounted volume-source "
-        "volume-off volume-item mount-without-volume mount-path mount-read-only mount-propagation"
-    ),
-    _KNATIVE + "pkg/apis/serving/v1/route_validation.go": (
-        "traffic-sum traffic-percent traffic-latest traffic-configuration traffic-revision traffic-tag traffic-url"
-    ),
-    "kubernetes/kubernetes@v1.34.0, pkg/apis/core/validation/validation.go": (
-        "pod-container-name pod-pull-policy pod-env pod-reference pod-port pod-probe pod-resources pod-security "
-        "pod-volume pod-mount pod-scheduling"
-    ),
-}
-RULES = {rule: source for source, rules in _RULES_OF.items() for rule in rules.split()}
-"""The source file that decides each rule."""
+from kpasim.spec.webhook.fields import RULES
 
 
 @dataclass(frozen=True, slots=True)
