@@ -85,11 +85,9 @@ class Constant(Distribution):
         return data if isinstance(data, Mapping | Constant) else {"time": data}
 
     def ppf(self, u: Floats) -> Floats:
-        """The constant, in the shape of `u`."""
         return np.full(np.shape(u), self.time_s)
 
     def mean_s(self) -> float:
-        """The constant."""
         return self.time_s
 
 
@@ -110,11 +108,9 @@ class Uniform(Distribution):
         return self
 
     def ppf(self, u: Floats) -> Floats:
-        """See `Distribution.ppf`."""
         return self.low_s + (self.high_s - self.low_s) * np.asarray(u, dtype=np.float64)
 
     def mean_s(self) -> float:
-        """See `Distribution.mean_s`."""
         return 0.5 * (self.low_s + self.high_s)
 
 
@@ -127,11 +123,9 @@ class Exponential(Distribution):
     """Mean time."""
 
     def ppf(self, u: Floats) -> Floats:
-        """See `Distribution.ppf`."""
         return -self.mean_value_s * np.log1p(-_inside(u))
 
     def mean_s(self) -> float:
-        """See `Distribution.mean_s`."""
         return self.mean_value_s
 
 
@@ -165,18 +159,15 @@ class Lognormal(Distribution):
         return self.mean_value_s / math.sqrt(square), math.sqrt(math.log(square))
 
     def ppf(self, u: Floats) -> Floats:
-        """See `Distribution.ppf`."""
         median, sigma = self.parameters()
         return _lognormal(u, median, sigma)
 
     @classmethod
     def ppf_of_each(cls, each: Sequence[Self], u: Floats, row: Ints) -> Floats:
-        """See `Distribution.ppf_of_each`."""
         median, sigma = np.array([one.parameters() for one in each]).T
         return _lognormal(u, median[row], sigma[row])
 
     def mean_s(self) -> float:
-        """See `Distribution.mean_s`."""
         median, sigma = self.parameters()
         return median * math.exp(0.5 * sigma * sigma)
 
@@ -194,17 +185,14 @@ class ShiftedLognormal(Distribution):
     """Standard deviation of the logarithm of the part above the shift."""
 
     def ppf(self, u: Floats) -> Floats:
-        """See `Distribution.ppf`."""
         return self.shift_s + _lognormal(u, self.median_s, self.sigma)
 
     @classmethod
     def ppf_of_each(cls, each: Sequence[Self], u: Floats, row: Ints) -> Floats:
-        """See `Distribution.ppf_of_each`."""
         shift_s, median_s, sigma = np.array([(one.shift_s, one.median_s, one.sigma) for one in each]).T
         return np.asarray(shift_s[row] + _lognormal(u, median_s[row], sigma[row]))
 
     def mean_s(self) -> float:
-        """See `Distribution.mean_s`."""
         return self.shift_s + self.median_s * math.exp(0.5 * self.sigma * self.sigma)
 
 
@@ -219,14 +207,12 @@ class Gamma(Distribution):
     """Standard deviation of the time divided by its mean; 1 is the exponential distribution."""
 
     def ppf(self, u: Floats) -> Floats:
-        """See `Distribution.ppf`."""
         from scipy.special import gammaincinv
 
         shape = 1.0 / (self.cv * self.cv)
         return np.asarray(gammaincinv(shape, _inside(u)) * (self.mean_value_s / shape), dtype=np.float64)
 
     def mean_s(self) -> float:
-        """See `Distribution.mean_s`."""
         return self.mean_value_s
 
 
@@ -241,11 +227,9 @@ class Weibull(Distribution):
     """Shape; 1 is the exponential distribution."""
 
     def ppf(self, u: Floats) -> Floats:
-        """See `Distribution.ppf`."""
         return self.scale_s * np.power(-np.log1p(-_inside(u)), 1.0 / self.shape)
 
     def mean_s(self) -> float:
-        """See `Distribution.mean_s`."""
         return self.scale_s * math.gamma(1.0 + 1.0 / self.shape)
 
 
@@ -279,7 +263,6 @@ class Empirical(Distribution):
         return np.asarray(values[np.clip(rank, 0, len(values) - 1)], dtype=np.float64)
 
     def mean_s(self) -> float:
-        """See `Distribution.mean_s`."""
         if self.quantiles is not None:
             inner = np.asarray(self.quantiles)
             return float(np.mean(0.5 * (inner[1:] + inner[:-1])))
@@ -304,7 +287,6 @@ class Mixture(Distribution):
 
     @classmethod
     def ppf_of_each(cls, each: Sequence[Self], u: Floats, row: Ints) -> Floats:
-        """See `Distribution.ppf_of_each`."""
         if len({len(one.components) for one in each}) > 1:
             return super().ppf_of_each(each, u, row)
         edges = np.array([one._edges() for one in each])
@@ -329,7 +311,6 @@ class Mixture(Distribution):
         return edges
 
     def mean_s(self) -> float:
-        """See `Distribution.mean_s`."""
         total = sum(component.weight for component in self.components)
         return sum(component.weight * component.time.mean_s() for component in self.components) / total
 

@@ -51,11 +51,9 @@ class Steps(NamedTuple):
 
     @property
     def total(self) -> float:
-        """See `Rate`."""
         return float(np.dot(self.rates, self.lengths_s))
 
     def when(self, expected: Floats) -> Floats:
-        """See `Rate`."""
         rates = np.asarray(self.rates, dtype=np.float64)
         ends_s = np.cumsum(self.lengths_s)
         until = np.cumsum(rates * np.asarray(self.lengths_s, dtype=np.float64))
@@ -82,11 +80,9 @@ class Ramp(NamedTuple):
 
     @property
     def total(self) -> float:
-        """See `Rate`."""
         return 0.5 * (self.first + self.last) * self.length_s
 
     def when(self, expected: Floats) -> Floats:
-        """See `Rate`."""
         # In units of a power of two near the greater rate, so that the squares of very small rates are not lost.
         unit = 2.0 ** math.frexp(max(self.first, self.last))[1]
         first, last, expected = self.first / unit, self.last / unit, expected / unit
@@ -126,7 +122,6 @@ class Wave(NamedTuple):
 
     @property
     def total(self) -> float:
-        """See `Rate`."""
         return self._until(self.length_s)
 
     def when(self, expected: Floats) -> Floats:

@@ -124,14 +124,12 @@ class Hey(_Load):
         return None if self.duration_s is not None else self.requests // self.concurrency
 
     def in_words(self, words: Words) -> str:
-        """See `_Load`."""
         requests = (
             "requests" if self.per_worker is None else words.counted(self.concurrency * self.per_worker, "request")
         )
         return f"{words.counted(self.concurrency, 'hey client')}, {requests}"
 
     def times(self, factor: float) -> dict[str, Any]:
-        """See `_Load`."""
         clients = max(self.concurrency + 1, round(factor * self.concurrency))
         more = {} if self.per_worker is None else {"requests": clients * self.per_worker}
         return {"concurrency": clients, **more}
@@ -172,7 +170,6 @@ class Rated(OpenLoop):
         return rates.events(self.rate_of_time(uniforms), uniforms, poisson=self.is_random)
 
     def most_requests(self) -> int:
-        """See `OpenLoop`."""
         expected = self.rate_of_time(_no_uniforms).total
         return rates.most(expected) if self.is_random else math.floor(expected + rates.ROUNDING)
 
@@ -194,11 +191,9 @@ class Constant(Rated):
     """How long requests are sent."""
 
     def rate_of_time(self, uniforms: Uniforms) -> rates.Rate:
-        """One rate."""
         return rates.Steps([self.rate], [self.duration_s])
 
     def in_words(self, words: Words) -> str:
-        """See `_Load`."""
         return f"constant arrivals, {words.rate(self.rate)}"
 
 
@@ -215,12 +210,10 @@ class Poisson(Rated):
     """How long requests are sent."""
 
     def rate_of_time(self, uniforms: Uniforms) -> rates.Rate:
-        """One rate."""
         return rates.Steps([self.rate], [self.duration_s])
 
     @property
     def is_random(self) -> bool:
-        """Always."""
         return True
 
     def without_chance(self) -> OpenLoop:
@@ -228,7 +221,6 @@ class Poisson(Rated):
         return Constant(kind="constant", rate=self.rate, duration_s=self.duration_s)
 
     def in_words(self, words: Words) -> str:
-        """See `_Load`."""
         return f"poisson arrivals, {words.rate(self.rate)}"
 
 
@@ -261,13 +253,11 @@ class Steps(Rated):
         return rates.Steps([one.rate for one in self.phases], [one.duration_s for one in self.phases])
 
     def in_words(self, words: Words) -> str:
-        """See `_Load`."""
         low, high = (words.rate(found([one.rate for one in self.phases])) for found in (min, max))
         spread = low if low == high else f"{low} to {high}"
         return f"{words.counted(len(self.phases), 'phase')} of {spread}"
 
     def times(self, factor: float) -> dict[str, Any]:
-        """See `_Load`."""
         return {f"phases.{place}.rate": factor * one.rate for place, one in enumerate(self.phases)}
 
 
@@ -288,11 +278,9 @@ class Ramp(Rated):
     """Whether requests arrive at random or regularly."""
 
     def rate_of_time(self, uniforms: Uniforms) -> rates.Rate:
-        """A straight line."""
         return rates.Ramp(self.from_rate, self.to_rate, self.duration_s)
 
     def in_words(self, words: Words) -> str:
-        """See `_Load`."""
         return f"a ramp from {words.rate(self.from_rate)} to {words.rate(self.to_rate)}"
 
 
@@ -319,15 +307,12 @@ class Diurnal(Rated):
 
     @property
     def repeats_after_s(self) -> float:
-        """See `_Load`."""
         return self.period_s
 
     def rate_of_time(self, uniforms: Uniforms) -> rates.Rate:
-        """A wave."""
         return rates.Wave(self.mean, self.amplitude, self.period_s, self.phase_s, self.duration_s)
 
     def in_words(self, words: Words) -> str:
-        """See `_Load`."""
         return f"a daily rhythm around {words.rate(self.mean)}"
 
 
@@ -357,7 +342,6 @@ class Bursts(Rated):
 
     @property
     def is_random(self) -> bool:
-        """Always."""
         return True
 
     def without_chance(self) -> OpenLoop:
@@ -386,7 +370,6 @@ class Bursts(Rated):
         return rates.Steps(np.where(high[:used], self.high, self.low).tolist(), lengths_s.tolist())
 
     def in_words(self, words: Words) -> str:
-        """See `_Load`."""
         return f"bursts of {words.rate(self.high)} between {words.rate(self.low)}"
 
 
@@ -407,7 +390,6 @@ class Gamma(OpenLoop):
 
     @property
     def is_random(self) -> bool:
-        """Always."""
         return True
 
     def without_chance(self) -> OpenLoop:
@@ -433,7 +415,6 @@ class Gamma(OpenLoop):
         return count
 
     def in_words(self, words: Words) -> str:
-        """See `_Load`."""
         return f"arrivals of variation {self.cv:g}, {words.rate(self.rate)}"
 
 
@@ -460,17 +441,14 @@ class Batches(OpenLoop):
         return np.repeat(starts_s, self.size)
 
     def most_requests(self) -> int:
-        """See `OpenLoop`."""
         batches = self.duration_s / self.every_s
         return self.size * (1 + (rates.most(batches) if self.is_random else math.ceil(batches)))
 
     def in_words(self, words: Words) -> str:
-        """See `_Load`."""
         at_once = " at once" if self.size > 1 else ""
         return f"{words.counted(self.size, 'request')}{at_once} every {words.seconds(self.every_s)}"
 
     def times(self, factor: float) -> dict[str, Any]:
-        """See `_Load`."""
         return {"every": self.every_s / factor}
 
 
@@ -488,7 +466,6 @@ class Recorded(OpenLoop):
         return None
 
     def in_words(self, words: Words) -> str:
-        """See `_Load`."""
         return f"the requests of {self.file.rpartition('/')[2]}"
 
 
