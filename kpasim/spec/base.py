@@ -140,6 +140,21 @@ def value_at(data: Any, place: Place) -> Any:
     return data
 
 
+def replaced(data: Any, place: Place, value: Any) -> Any:
+    """A copy with one value changed, sharing all that is beside the way to it."""
+    if not place:
+        return value
+    head, rest = place[0], place[1:]
+    if isinstance(data, list | tuple):
+        return [replaced(one, rest, value) if index == head else one for index, one in enumerate(data)]
+    copy = dict(data or {})
+    if not rest and value is None:
+        copy.pop(str(head), None)
+    else:
+        copy[str(head)] = replaced(copy.get(str(head)), rest, value)
+    return copy
+
+
 def mapping_of(value: Any) -> Mapping[str, Any]:
     """A value of unchecked data where it is a mapping, else nothing."""
     return value if isinstance(value, Mapping) else {}

@@ -7,7 +7,7 @@ KServe's `inferenceservice-config` are read here, with the bounds of Knative's w
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from kpasim.spec.objects import Object, objects_in
 from kpasim.spec.operator import KNATIVE_SERVING, activators_place
 from kpasim.spec.quantities import amount, duration_text
 from kpasim.spec.servingruntime import KINDS, kept
-from kpasim.spec.yamlfile import Document, is_text, node_at, parse_documents, read_text
+from kpasim.spec.yamlfile import Document, is_text, node_at, packaged, parse_documents, read_text
 
 KSERVE_CONFIG = "inferenceservice-config"
 """KServe's own ConfigMap."""
@@ -261,25 +261,8 @@ def _json(text: str) -> dict[str, Any]:
     return value
 
 
-_ENABLED = {"multi-container", "kubernetes.podspec-volumes-emptydir"}
-FEATURES: dict[str, str] = {
-    key: "Enabled" if key in _ENABLED else "Disabled"
-    for key in (
-        "autodetect-http2", "kubernetes.podspec-persistent-volume-write", "multi-container", "multi-container-probing",
-        "queueproxy.mount-podinfo", "queueproxy.resource-defaults", "secure-pod-defaults", "tag-header-based-routing",
-        "kubernetes.containerspec-addcapabilities",
-        *(
-            f"kubernetes.podspec-{name}"
-            for name in (
-                "affinity", "dnsconfig", "dnspolicy", "volumes-emptydir", "fieldref", "hostaliases", "hostipc",
-                "hostnetwork", "hostpid", "volumes-hostpath", "volumes-csi", "volumes-ephemeral", "volumes-image",
-                "init-containers", "volumes-mount-propagation", "nodeselector", "persistent-volume-claim",
-                "priorityclassname", "runtimeclassname", "schedulername", "securitycontext", "shareprocessnamespace",
-                "tolerations", "topologyspreadconstraints",
-            )
-        ),
-    )
-}  # fmt: skip
+_DATA = packaged("configmaps.toml")
+FEATURES: dict[str, str] = {key: flag for flag, keys in _DATA["config-features"].items() for key in keys.split()}
 """Keys of `config-features`, with the flags Knative ships."""
 _RESOURCES = {
     f"revision-{resource}-{bound}": (f"{bound}s", resource)
@@ -292,57 +275,24 @@ _KSERVE_RESOURCES = {
     for bound in ("request", "limit")
 }
 _TEMPLATES = ("container-name-template", "init-container-name-template")
-_DEFAULTS_KEYS: dict[str, tuple[str, Any]] = {
-    "container-concurrency": ("container_concurrency", parse_int),
-    "container-concurrency-max-limit": ("container_concurrency_max_limit", parse_int),
-    "allow-container-concurrency-zero": ("allow_container_concurrency_zero", parse_bool),
-    "revision-timeout-seconds": ("timeout_s", _whole_seconds),
-    "max-revision-timeout-seconds": ("max_timeout_s", _whole_seconds),
-    "revision-response-start-timeout-seconds": ("response_start_timeout_s", _whole_seconds),
-    "revision-idle-timeout-seconds": ("idle_timeout_s", _whole_seconds),
-    "enable-service-links": ("enable_service_links", _three_states),
-    **dict.fromkeys(_TEMPLATES, ("", _template)),
-    **dict.fromkeys(_RESOURCES, ("", _quantity)),
-}
-_DEPLOYMENT_KEYS: dict[str, tuple[str, Any]] = {
-    "progressDeadline": ("progress_deadline_s", _duration_s),
-    "progress-deadline": ("progress_deadline_s", _duration_s),
-    "digestResolutionTimeout": ("", _duration_s),
-    "digest-resolution-timeout": ("", _duration_s),
-    "pod-is-always-schedulable": ("pod_is_always_schedulable", parse_bool),
-    **{key.replace("revision", "queue-sidecar"): ("", _quantity) for key in _RESOURCES},
-    **{
-        f"queueSidecar{resource}{bound}": ("", _quantity)
-        for resource in ("CPU", "Memory", "EphemeralStorage")
-        for bound in ("Request", "Limit")
-    },
-    **dict.fromkeys(
-        (
-            "queueSidecarImage", "queue-sidecar-image", "registriesSkippingTagResolving",
-            "registries-skipping-tag-resolving", "queue-sidecar-token-audiences", "queue-sidecar-rootca",
-            "queue-sidecar-tls-min-version", "queue-sidecar-tls-max-version", "queue-sidecar-tls-cipher-suites",
-            "queue-sidecar-tls-curve-preferences", "default-affinity-type", "runtime-class-name",
-        ),
-        ("", str),
-    ),
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "int": parse_int, "bool": parse_bool, "seconds": _whole_seconds, "duration": _duration_s, "text": str,
+    "json": _json, "three-states": _three_states, "template": _template, "quantity": _quantity,
 }  # fmt: skip
-CONFIG_MAPS: dict[str, dict[str, tuple[str, Any]]] = {
-    "config-defaults": _DEFAULTS_KEYS,
-    "config-deployment": _DEPLOYMENT_KEYS,
+
+
+def _keys(name: str) -> dict[str, tuple[str, Callable[[str], Any]]]:
+    """Keys of a ConfigMap, each with the field of `Defaults` that holds its value, if any, and what parses it."""
+    named = ((reader, key.partition("=")) for reader, keys in _DATA[name].items() for key in keys.split())
+    return {key: (attribute, _PARSERS[reader]) for reader, (key, _, attribute) in named}
+
+
+CONFIG_MAPS: dict[str, dict[str, tuple[str, Callable[[str], Any]]]] = {
+    "config-defaults": _keys("config-defaults"),
+    "config-deployment": _keys("config-deployment"),
     "config-features": dict.fromkeys(FEATURES, ("", str)),
-    KSERVE_CONFIG: {
-        **dict.fromkeys(("deploy", "inferenceService", "autoscaler"), ("", _json)),
-        RUNTIMES: ("", str),
-        **dict.fromkeys(
-            (
-                "explainers", "storageInitializer", "credentials", "ingress", "logger", "batcher", "agent", "router",
-                "metricsAggregator", "opentelemetryCollector", "security", "localModel", "service",
-                "multiNode", "modelcar", "storageSpec", "resource", "predictors", "transformers",
-            ),
-            ("", str),
-        ),
-    },
-}  # fmt: skip
+    KSERVE_CONFIG: {**_keys(KSERVE_CONFIG), RUNTIMES: ("", str)},
+}
 """Keys of the other ConfigMaps of a cluster that are read: three of Knative's, and KServe's own."""
 CLUSTER_MAPS = ("config-autoscaler", *CONFIG_MAPS)
 """Every ConfigMap that matters."""

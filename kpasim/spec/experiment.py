@@ -38,9 +38,11 @@ from kpasim.spec.base import (
     problem_at,
     problems_of,
     raise_all,
+    replaced,
     show,
     suggestion,
     validate,
+    value_at,
     wrong,
 )
 from kpasim.spec.cluster import Cluster, InstanceType
@@ -68,7 +70,7 @@ from kpasim.spec.manifest import (
 from kpasim.spec.model import ServiceModel
 from kpasim.spec.objects import refuse_other_kinds, split_name
 from kpasim.spec.operator import activators_in
-from kpasim.spec.places import expanded, place_of, replaced, without_draws
+from kpasim.spec.places import expanded, place_of, without_draws
 from kpasim.spec.quantities import PositiveSeconds, Seconds, duration_text, seconds, share
 from kpasim.spec.scalerobjects import is_scaler_file, scaler_of_file
 from kpasim.spec.scaling import AnyScaling, Scaling, Schedule
@@ -309,13 +311,7 @@ class Experiment(Spec):
             place = ("service", *setting_place(self.service, rest)) if head == "service" else self._place(path)
         except ValueError as err:
             raise self._refused(path, str(err)) from None
-        value: Any = self.raw
-        for part in place:
-            try:
-                value = value[part]
-            except (KeyError, IndexError, TypeError):
-                return None
-        return value
+        return value_at(self.raw, place)
 
     def with_setting(self, path: str, value: Any) -> Experiment:
         """The experiment with one setting changed; see `with_settings`."""

@@ -4,36 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from kpasim.spec.experiment import Experiment, loads
 from kpasim.spec.quick import flow, relative
 
-MANIFEST = """\
-# A service that takes one request at a time on one GPU. Replace it with your own: kubectl get ksvc NAME -o yaml
-apiVersion: serving.knative.dev/v1
-kind: Service
-metadata:
-  name: {name}
-spec:
-  template:
-    metadata:
-      annotations:
-        autoscaling.knative.dev/max-scale: "5"
-    spec:
-      containerConcurrency: {concurrency}
-      timeoutSeconds: 600
-      containers:
-        - image: registry.example/models/{name}:1
-          ports:
-            - containerPort: 8080
-          readinessProbe:
-            httpGet: {{path: /healthz, port: 8080}}
-          resources:
-            limits:
-              nvidia.com/gpu: "1"
-"""
+MANIFEST = resources.files("kpasim").joinpath("data", "service.yaml").read_text(encoding="utf-8")
 """A manifest for those who have none yet."""
 
 

@@ -28,14 +28,14 @@ from kpasim.spec.autoscaler import (
     resolve,
     text_of,
 )
-from kpasim.spec.base import Place, dotted, line_of, list_of, mapping_of, show, suggestion, value_at
+from kpasim.spec.base import Place, dotted, line_of, list_of, mapping_of, replaced, show, suggestion, value_at
 from kpasim.spec.configmaps import ClusterConfig, Defaults, not_text
 from kpasim.spec.kserve import ANNOTATIONS, InferenceService, NotOnKnativeError, inference_service
 from kpasim.spec.objects import Object, is_service, one_service
 from kpasim.spec.quantities import amount
 from kpasim.spec.scaling import Kpa, Scaling, of_hpa_class, scaling_of
 from kpasim.spec.webhook import Fault, annotation_faults, review
-from kpasim.spec.yamledit import edited, put
+from kpasim.spec.yamledit import edited
 from kpasim.spec.yamlfile import Document, bounded_yaml, is_text, node_at, parse_documents, template
 
 ECI_SPECS = "k8s.aliyun.com/eci-use-specs"
@@ -243,7 +243,7 @@ class ServiceManifest:
         edits = [(self.place(place), value) for place, value in edits]
         data = self.written
         for place, value in edits:
-            data = _with(data, place, value)
+            data = replaced(data, place, value)
         changed = {place for place, _ in edits}
         merged = tuple(edit for edit in self.edits if edit[0] not in changed) + tuple(edits)
         path = self.path or (self.source.path if self.source else "")
@@ -279,21 +279,6 @@ class ServiceManifest:
             data=data,
             edits=edits,
         )
-
-
-def _with(data: Any, place: Place, value: Any) -> Any:
-    """A copy that shares everything but the mappings on the way to the place."""
-    if not place:
-        return value
-    head, *rest = place
-    if isinstance(data, list) and isinstance(head, int):
-        return [_with(one, tuple(rest), value) if index == head else one for index, one in enumerate(data)]
-    copy = dict(data or {})
-    if rest:
-        copy[str(head)] = _with(copy.get(str(head)), tuple(rest), value)
-    else:
-        put(copy, (head,), value)
-    return copy
 
 
 def setting_place(service: ServiceManifest, name: str) -> Place:

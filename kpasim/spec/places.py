@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kpasim.spec.base import Place, dotted, show, suggestion
+from kpasim.spec.base import Place, dotted, replaced, show, suggestion
 from kpasim.spec.model import draws_of
 
 FREE_KEYS = {"per-instance-type", "prices", "tolerances"}
@@ -97,18 +97,3 @@ def _member(items: list[Any] | tuple[Any, ...], rest: list[str], where: str) -> 
         return int(word), 1
     hint = suggestion(word, [name for name in names if name]) or f"0 to {len(items) - 1}"
     raise ValueError(f"{where} has no member {word!r} ({hint})")
-
-
-def replaced(data: Any, place: Place, value: Any) -> Any:
-    """A copy with one value changed, sharing all that is beside the way to it."""
-    if not place:
-        return value
-    head, rest = place[0], place[1:]
-    if isinstance(data, list | tuple):
-        return [replaced(one, rest, value) if index == head else one for index, one in enumerate(data)]
-    copy = dict(data or {})
-    if not rest and value is None:
-        copy.pop(str(head), None)
-    else:
-        copy[str(head)] = replaced(copy.get(str(head)), rest, value)
-    return copy

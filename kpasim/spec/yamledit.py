@@ -172,17 +172,7 @@ def _anew(text: str, index: int, place: Place, value: Any) -> str:
     loader.preserve_quotes = True
     loader.width = 2**31
     documents = list(loader.load_all(text))
-    full = [document for document in documents if document is not None]
-    data = full[index]
-    *path, last = place
-    for part in path:
-        if isinstance(data, dict) and data.get(part) is None:
-            data[part] = {}
-        data = data[part]
-    if value is None:
-        data.pop(last, None)
-    else:
-        data[last] = value
+    put([document for document in documents if document is not None][index], place, value)
     out = io.StringIO()
     loader.dump_all(documents, out)
     return out.getvalue()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -103,8 +104,9 @@ def bounded_yaml() -> YAML:
 
 
 def packaged(name: str) -> Any:
-    """What a YAML file of kpasim/data holds."""
-    return YAML(typ="safe").load(resources.files("kpasim").joinpath("data", name).read_text(encoding="utf-8"))
+    """What a YAML or TOML file of kpasim/data holds."""
+    text = resources.files("kpasim").joinpath("data", name).read_text(encoding="utf-8")
+    return tomllib.loads(text) if name.endswith(".toml") else YAML(typ="safe").load(text)
 
 
 def read_text(path: str | Path) -> str:

@@ -7,12 +7,12 @@ with their source.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
-from typing import Any, Literal, cast
+from typing import Literal, cast
+
+from kpasim.spec.yamlfile import packaged
 
 Scalar = Literal["text", "boolean", "int32", "int64", "port", "quantity", "time", "anything", "pruned"]
 """A single value; `port` is a number or a name, and `pruned` what the API server drops where it looks inside."""
@@ -72,8 +72,12 @@ def _opened(field: Field) -> Field:
     return "anything" if field == "pruned" else field
 
 
-_DATA: dict[str, Any] = tomllib.loads(resources.files("kpasim").joinpath("data", "service.toml").read_text("utf-8"))
+_DATA = packaged("service.toml")
 SERVICE = _type("Service")
 """A Service of serving.knative.dev/v1."""
 RULES: dict[str, str] = {rule: source for source, rules in _DATA["rules"].items() for rule in rules.split()}
 """The source file that decides each rule."""
+POD_FEATURES: dict[str, str] = _DATA["features"]["pod"]
+"""Fields of the pod that a key of config-features allows."""
+VOLUME_FEATURES: dict[str, str] = _DATA["features"]["volumes"]
+"""Kinds of volumes that a key of config-features allows."""

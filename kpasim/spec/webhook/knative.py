@@ -19,6 +19,7 @@ from kpasim.spec.base import Place
 from kpasim.spec.configmaps import ClusterConfig, Defaults
 from kpasim.spec.goparse import parse_duration, parse_float
 from kpasim.spec.quantities import amount
+from kpasim.spec.webhook.fields import POD_FEATURES, VOLUME_FEATURES
 from kpasim.spec.webhook.verdict import Fault, Faults, below
 
 Object = Mapping[str, Any]
@@ -30,27 +31,6 @@ RESERVED_ENV = ("PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION")
 HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
 """Ways to probe."""
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
-POD_FEATURES = {
-    **{
-        key: f"kubernetes.podspec-{key.lower()}"
-        for key in (
-            "affinity", "topologySpreadConstraints", "hostAliases", "nodeSelector", "runtimeClassName", "tolerations",
-            "securityContext", "shareProcessNamespace", "priorityClassName", "schedulerName", "dnsPolicy", "dnsConfig",
-            "hostIPC", "hostPID", "hostNetwork",
-        )
-    },
-    "initContainers": "kubernetes.podspec-init-containers",
-}  # fmt: skip
-"""Fields of the pod that a key of config-features allows."""
-VOLUME_FEATURES = {
-    "emptyDir": "kubernetes.podspec-volumes-emptydir",
-    "persistentVolumeClaim": "kubernetes.podspec-persistent-volume-claim",
-    "hostPath": "kubernetes.podspec-volumes-hostpath",
-    "csi": "kubernetes.podspec-volumes-csi",
-    "ephemeral": "kubernetes.podspec-volumes-ephemeral",
-    "image": "kubernetes.podspec-volumes-image",
-}
-"""Kinds of volumes that a key of config-features allows."""
 VOLUME_KINDS = ("secret", "configMap", "projected", *VOLUME_FEATURES)
 PVC_WRITE = "kubernetes.podspec-persistent-volume-write"
 PROBING = "multi-container-probing"
