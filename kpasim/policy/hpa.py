@@ -1,7 +1,7 @@
 """The Horizontal Pod Autoscaler (autoscaling/v2): from a metric to the next number of pods.
 
 One tick of the controller has three steps. First the metric proposes a number of pods (``value_replicas``,
-``average_value_replicas``, ``pods_average_replicas``, ``utilization_replicas``). Then ``decide`` stabilises, limits and
+``average_value_replicas``, ``pods_replicas``). Then ``decide`` stabilises, limits and
 clamps the proposal. When the scale target was written, ``on_rescaled`` stores the event that later limits count.
 
 State is a ``History``: three fixed lists of rows with their lengths, and the condition ScaledToZero. ``start`` sets it
@@ -53,7 +53,7 @@ POLICY_TYPES = ("Pods", "Percent")
 """API's names of a policy's ``type``, by code."""
 
 # What a tick did.
-NOT_MEASURED, MEASURED, DISABLED_AT_ZERO, ABOVE_MAX, BELOW_MIN, NO_METRIC = 0, 1, 2, 3, 4, 5
+MEASURED, DISABLED_AT_ZERO, ABOVE_MAX, BELOW_MIN, NO_METRIC = 1, 2, 3, 4, 5
 
 # Reasons that a tick reports: of AbleToScale, then of ScalingLimited.
 READY_FOR_NEW_SCALE, SCALE_UP_STABILIZED, SCALE_DOWN_STABILIZED = 0, 1, 2
@@ -252,13 +252,55 @@ def mean_milli(total_milli: int, count: int) -> int:
     return total_milli // count if total_milli >= 0 else -(-total_milli // count)
 
 
-def filled_replicas(
-    current: int, ratio: float, filled: float, counted: int, tolerance_up: float, tolerance_down: float
-) -> int:
-    """Pods asked for once pods without a metric were filled in; never against the direction of the first ratio.
+def usage_ratio(total_milli: int, count: int, request_milli: int, target: int) -> float:
+    """Mean usage of pods over the target: in thousandths, or in percent of the request of each where that is not 0.
 
-    Source: replica_calculator.go, ``calcPlainMetricReplicas``.
+    Source: replica_calculator.go, ``calcPlainMetricReplicas``; utilization.go.
     """
+    if request_milli > 0:
+        return total_milli * 100 // (request_milli * count) / target
+    return mean_milli(total_milli, count) / target
+
+
+def pods_replicas(
+    current: int,
+    total_milli: int,
+    ready: int,
+    unready: int,
+    missing: int,
+    pods: int,
+    request_milli: int,
+    target: int,
+    tolerance_up: float,
+    tolerance_down: float,
+) -> int:
+    """Pods that a metric of each pod asks for; else an error's code.
+
+    The target of a Pods metric, or of a resource metric with an ``averageValue``, is in thousandths, and
+    ``request_milli`` is 0; with an ``averageUtilization`` it is in percent of the request, which every pod has.
+
+    Unready pods (Pending ones, for cpu also those that are still starting) count as 0 when the others ask for more, so
+    that the HPA does not ask again for what is on its way. Missing pods count as 0 then, too; when the others ask for
+    less they count as exactly the target, but as their whole request where the target is below 100 % of it. Pods that
+    are filled in never turn the direction of the first ratio.
+
+    ``current`` is the count in the target's spec, ``total_milli`` the sum over the ready pods; ``ready``, ``unready``
+    and ``missing`` are the pods of these groups, ``pods`` all that the selector finds.
+
+    Source: replica_calculator.go, ``calcPlainMetricReplicas``, ``GetResourceReplicas``.
+    """
+    if pods == 0:
+        return NO_PODS
+    if ready == 0:
+        return NO_METRICS_FOR_PODS
+    ratio = usage_ratio(total_milli, ready, request_milli, target)
+    grows_beside_unready = unready > 0 and ratio > 1.0
+    if not grows_beside_unready and missing == 0:
+        return current if within_tolerance(ratio, tolerance_up, tolerance_down) else whole_pods(ratio * ready)
+    counted = ready + (missing if ratio != 1.0 else 0) + (unready if grows_beside_unready else 0)
+    if ratio < 1.0:
+        total_milli += missing * (request_milli * max(100, target) // 100 if request_milli > 0 else target)
+    filled = usage_ratio(total_milli, counted, request_milli, target)
     if within_tolerance(filled, tolerance_up, tolerance_down):
         return current
     if (ratio < 1.0 and filled > 1.0) or (ratio > 1.0 and filled < 1.0):
@@ -267,77 +309,6 @@ def filled_replicas(
     if (filled < 1.0 and replicas > current) or (filled > 1.0 and replicas < current):
         return current
     return replicas
-
-
-def pods_average_replicas(
-    current: int,
-    total_milli: int,
-    ready: int,
-    unready: int,
-    missing: int,
-    pods: int,
-    target_milli: int,
-    tolerance_up: float,
-    tolerance_down: float,
-) -> int:
-    """Pods that a Pods metric, or a resource metric with an ``averageValue``, asks for; else an error's code.
-
-    Unready pods (Pending ones, for cpu also those that are still starting) count as 0 when the others ask for more, so
-    that the HPA does not ask again for what is on its way. Missing pods count as 0 then, too, and as exactly the target
-    when the others ask for less.
-
-    ``current`` is the count in the target's spec, ``total_milli`` the sum over the ready pods; ``ready``, ``unready``
-    and ``missing`` are the pods of these groups, ``pods`` all that the selector finds.
-
-    Source: replica_calculator.go, ``calcPlainMetricReplicas``.
-    """
-    if pods == 0:
-        return NO_PODS
-    if ready == 0:
-        return NO_METRICS_FOR_PODS
-    ratio = mean_milli(total_milli, ready) / target_milli
-    grows_beside_unready = unready > 0 and ratio > 1.0
-    if not grows_beside_unready and missing == 0:
-        return current if within_tolerance(ratio, tolerance_up, tolerance_down) else whole_pods(ratio * ready)
-    counted = ready + (missing if ratio != 1.0 else 0) + (unready if grows_beside_unready else 0)
-    if ratio < 1.0:
-        total_milli += missing * target_milli
-    filled = mean_milli(total_milli, counted) / target_milli
-    return filled_replicas(current, ratio, filled, counted, tolerance_up, tolerance_down)
-
-
-def utilization_replicas(
-    current: int,
-    total_milli: int,
-    ready: int,
-    unready: int,
-    missing: int,
-    pods: int,
-    request_milli: int,
-    target_percent: int,
-    tolerance_up: float,
-    tolerance_down: float,
-) -> int:
-    """Pods that a resource metric with an ``averageUtilization`` asks for, when every pod has the same request.
-
-    Arguments and results are those of ``pods_average_replicas``; while pods are removed, missing ones count as their
-    whole request, or as the target when it is above 100 %.
-
-    Source: replica_calculator.go, ``GetResourceReplicas``; utilization.go.
-    """
-    if pods == 0:
-        return NO_PODS
-    if ready == 0:
-        return NO_METRICS_FOR_PODS
-    ratio = total_milli * 100 // (request_milli * ready) / target_percent
-    grows_beside_unready = unready > 0 and ratio > 1.0
-    if not grows_beside_unready and missing == 0:
-        return current if within_tolerance(ratio, tolerance_up, tolerance_down) else whole_pods(ratio * ready)
-    counted = ready + (missing if ratio != 1.0 else 0) + (unready if grows_beside_unready else 0)
-    if ratio < 1.0:
-        total_milli += missing * (request_milli * max(100, target_percent) // 100)
-    filled = total_milli * 100 // (request_milli * counted) / target_percent
-    return filled_replicas(current, ratio, filled, counted, tolerance_up, tolerance_down)
 
 
 # --- from a proposal to the next count

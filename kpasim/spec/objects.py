@@ -140,17 +140,16 @@ def refuse_other_kinds(document: Document, path: str | Path, *, kind: str) -> No
     if {"apiVersion", "kind"} <= keys:
         services_in([document], str(path))  # what holds none cannot be made an experiment of
         what = f"is a Kubernetes {document.data['kind']}, not {kind}"
-        message = f"{what} (make an experiment of a Service: kpasim manifest import {path} --out FILE)"
-        raise ExperimentError(path, [Problem("kind", message, document.lines.get(("kind",)))])
+        way = f"make an experiment of a Service: kpasim manifest import {path} --out FILE"
+        raise document.error(("kind",), f"{what} ({way})")
     if "service-time" in keys and not keys & {"service", "workload", "experiment", "axes"}:
         message = f"belongs to a model, not to {kind} (an experiment names it: model: {path})"
-        raise ExperimentError(path, [Problem("service-time", message, document.lines.get(("service-time",)))])
+        raise document.error(("service-time",), message)
     if kind == "an experiment" and {"experiment", "axes"} <= keys:
-        message = f"belong to a sweep, not to an experiment (kpasim sweep {path})"
-        raise ExperimentError(path, [Problem("axes", message, document.lines.get(("axes",)))])
+        raise document.error(("axes",), f"belong to a sweep, not to an experiment (kpasim sweep {path})")
     if kind == "a sweep" and {"service", "workload", "model"} <= keys and "axes" not in keys:
         message = "belongs to an experiment; a sweep names one (experiment: FILE) and what to vary (axes: ...)"
-        raise ExperimentError(path, [Problem("service", message, document.lines.get(("service",)))])
+        raise document.error(("service",), message)
 
 
 def one_service(path: str | Path) -> Object:

@@ -79,12 +79,8 @@ def scaler_yaml(experiment: Experiment, target: float) -> str:
         assert isinstance(scaling, Hpa | Keda)
         document = _inference_service(experiment, scaling, most, target)
         if scaling.metric != "cpu":
-            by = (
-                "KServe's own HPA reads cpu and memory only, so KEDA reads"
-                if isinstance(scaling, Hpa)
-                else "KEDA reads"
-            )
-            out.write(f"# {by} the metric: replace serverAddress and query by those of your cluster.\n")
+            why = "KServe's own HPA reads cpu and memory only, so " if isinstance(scaling, Hpa) else ""
+            out.write(f"# {why}KEDA reads the metric: replace serverAddress and query by those of your cluster.\n")
     elif isinstance(scaling, Hpa):
         if scaling.metric != "cpu":
             out.write(f"# {METRIC_NAMES[scaling.metric]}: replace it by the name that your metrics adapter serves.\n")
@@ -158,11 +154,15 @@ def _hpa(scaling: Hpa, name: str, most: int, target: float) -> dict[str, Any]:
         "minReplicas": scaling.min_replicas,
         "maxReplicas": scaling.max_of(most),
         "metrics": [source],
+        "behavior": None if scaling.behavior is None else _behavior(scaling.behavior),
     }
-    if scaling.behavior is not None:
-        spec["behavior"] = _behavior(scaling.behavior)
-    head = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": name}}
-    return {**head, "spec": spec}
+    return _object("autoscaling/v2", "HorizontalPodAutoscaler", name, spec)
+
+
+def _object(version: str, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """An object of Kubernetes; what is None in its spec is left out."""
+    given = {key: value for key, value in spec.items() if value is not None}
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": given}
 
 
 def _deployment(name: str) -> dict[str, str]:
@@ -243,14 +243,12 @@ def _triggered(
         "minReplicaCount": least,
         "maxReplicaCount": most,
         "triggers": [trigger],
+        "initialCooldownPeriod": math.ceil(scaling.initial_cooldown_period_s) or None,
+        "idleReplicaCount": idle,
     }
-    if scaling.initial_cooldown_period_s:
-        spec["initialCooldownPeriod"] = math.ceil(scaling.initial_cooldown_period_s)
-    if idle is not None:
-        spec["idleReplicaCount"] = idle
     if scaling.behavior is not None:
         spec["advanced"] = {"horizontalPodAutoscalerConfig": {"behavior": _behavior(scaling.behavior)}}
-    return {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": name}, "spec": spec}
+    return _object("keda.sh/v1alpha1", "ScaledObject", name, spec)
 
 
 def _scaling_metric(scaling: KedaHttp, target: int) -> dict[str, Any]:
@@ -266,7 +264,7 @@ def _interceptor_route(scaling: KedaHttp, name: str, target: int) -> dict[str, A
         "rules": [{"hosts": [f"{name}.example.com"]}],
         "scalingMetric": _scaling_metric(scaling, target),
     }
-    return {"apiVersion": "http.keda.sh/v1beta1", "kind": "InterceptorRoute", "metadata": {"name": name}, "spec": spec}
+    return _object("http.keda.sh/v1beta1", "InterceptorRoute", name, spec)
 
 
 def _http_scaled_object(scaling: KedaHttp, name: str, most: int, target: int) -> dict[str, Any]:
@@ -276,10 +274,9 @@ def _http_scaled_object(scaling: KedaHttp, name: str, most: int, target: int) ->
         "replicas": {"min": scaling.min_replicas, "max": scaling.max_of(most)},
         "scaledownPeriod": math.ceil(scaling.scaledown_period_s),
         "scalingMetric": _scaling_metric(scaling, target),
+        "initialCooldownPeriod": math.ceil(scaling.initial_cooldown_period_s) or None,
     }
-    if scaling.initial_cooldown_period_s:
-        spec["initialCooldownPeriod"] = math.ceil(scaling.initial_cooldown_period_s)
-    return {"apiVersion": "http.keda.sh/v1alpha1", "kind": "HTTPScaledObject", "metadata": {"name": name}, "spec": spec}
+    return _object("http.keda.sh/v1alpha1", "HTTPScaledObject", name, spec)
 
 
 def _is_inference_service(experiment: Experiment) -> bool:

@@ -22,22 +22,15 @@ from ruamel.yaml.error import YAMLError, YAMLStreamError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from kpasim.errors import ExperimentError, Problem
-from kpasim.spec.base import Place, dotted, problem_at
+from kpasim.spec.base import Place, dotted, mapping_of, problem_at
 
 MAX_BYTES = 4_000_000
 """Larger files are refused: a specification has a few kilobytes; a trace belongs into a CSV file of its own."""
 
 # Besides its own errors ruamel lets some of Python's through, for broken directives, escapes and tags.
 _NOT_YAML = (
-    YAMLError,
-    YAMLStreamError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    TypeError,
-    AssertionError,
-    OverflowError,
-)
+    YAMLError, YAMLStreamError, ValueError, LookupError, AttributeError, TypeError, AssertionError, OverflowError,
+)  # fmt: skip
 _MAX_VALUES = 50_000
 _MAX_DEPTH = 100
 _STANDARD = "tag:yaml.org,2002:"
@@ -115,6 +108,10 @@ def read_text(path: str | Path) -> str:
     Raises:
         ExperimentError: Missing, a folder, not readable, too large, or not UTF-8 text.
     """
+
+    def refused(message: str, line: int | None = None) -> ExperimentError:
+        return ExperimentError(path, [Problem("", message, line)])
+
     try:
         if str(path) == "-":
             raw = _begin_of(sys.stdin.buffer)
@@ -122,25 +119,20 @@ def read_text(path: str | Path) -> str:
             with Path(path).open("rb") as file:
                 raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise ExperimentError(path, [Problem("", "no such file")]) from None
+        raise refused("no such file") from None
     except IsADirectoryError:
-        raise ExperimentError(path, [Problem("", "is a folder (name a YAML file in it)")]) from None
+        raise refused("is a folder (name a YAML file in it)") from None
     except (OSError, ValueError) as err:
         reason = err.strerror if isinstance(err, OSError) and err.strerror else str(err)
-        raise ExperimentError(path, [Problem("", f"cannot be read ({reason})")]) from None
+        raise refused(f"cannot be read ({reason})") from None
     if len(raw) > MAX_BYTES:
-        raise ExperimentError(
-            path, [Problem("", f"is larger than {MAX_BYTES // 1_000_000} MB (a specification has a few kB)")]
-        )
+        raise refused(f"is larger than {MAX_BYTES // 1_000_000} MB (a specification has a few kB)")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as err:
-        line = raw[: err.start].count(b"\n") + 1
-        raise ExperimentError(path, [Problem("", "is not UTF-8 text", line)]) from None
+        raise refused("is not UTF-8 text", raw[: err.start].count(b"\n") + 1) from None
     if "\0" in text:
-        raise ExperimentError(
-            path, [Problem("", "is a binary file (a YAML file is text)", text[: text.index("\0")].count("\n") + 1)]
-        )
+        raise refused("is a binary file (a YAML file is text)", text.partition("\0")[0].count("\n") + 1)
     return text
 
 
@@ -237,18 +229,13 @@ def only_mapping(documents: list[Document], path: str | Path, *, kind: str) -> D
     if not documents:
         raise ExperimentError(path, [Problem("", f"is empty ({kind} is a mapping of keys)", 1)])
     if len(documents) > 1:
-        line = documents[1].lines.get(())
-        of_kubernetes = any(
-            isinstance(one.data, dict) and {"apiVersion", "kind"} <= one.data.keys() for one in documents
-        )
+        of_kubernetes = any({"apiVersion", "kind"} <= mapping_of(one.data).keys() for one in documents)
         hint = f"; make one of a Service: kpasim manifest import {path} --out FILE" if of_kubernetes else ""
-        raise ExperimentError(path, [Problem("", f"holds several YAML documents ({kind} is one{hint})", line)])
+        raise documents[1].error((), f"holds several YAML documents ({kind} is one{hint})")
     document = documents[0]
     if not isinstance(document.data, dict):
         what = "a list" if isinstance(document.data, list) else "one value"
-        raise ExperimentError(
-            path, [Problem("", f"holds {what} ({kind} is a mapping of keys)", document.lines.get(()))]
-        )
+        raise document.error((), f"holds {what} ({kind} is a mapping of keys)")
     return document
 
 

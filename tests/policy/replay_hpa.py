@@ -89,7 +89,7 @@ def replay_replicas(case: Case) -> None:
         counts = [groups.count(group) for group in range(4)]
         ready, unready, missing, _ = counts
         total = sum(pod["metric_milli"] for pod, group in zip(case["pods"], groups, strict=True) if group == hpa.READY)
-        replicas = hpa.pods_average_replicas(current, total, ready, unready, missing, len(groups), target, *tolerances)
+        replicas = hpa.pods_replicas(current, total, ready, unready, missing, len(groups), 0, target, *tolerances)
         usage = hpa.mean_milli(total, ready) if ready else None
         ratio = None if usage is None else usage / target
         if expected["error"] is None:
@@ -263,9 +263,7 @@ def proposal(metric: Case, value: Any, pods: list[int], spec: int, status: int, 
     if metric["type"] == "Pods":
         known = [one for one in value if one is not None]
         missing = ready + unready - len(known)
-        return hpa.pods_average_replicas(
-            spec, sum(known), len(known), pending, missing, everything, target, *tolerances
-        )
+        return hpa.pods_replicas(spec, sum(known), len(known), pending, missing, everything, 0, target, *tolerances)
     if metric["target_type"] == "AverageValue":
         total = series_total([value], average=metric["type"] == "External")
         return hpa.average_value_replicas(status, total, target, *tolerances)

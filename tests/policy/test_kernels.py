@@ -214,8 +214,8 @@ def play_hpa(settings: Any, history: Any, steps: Any, out: Any) -> None:
             current = ready
         proposals[0] = hpa.value_replicas(current, total, 900, pods, ready, up, down)
         proposals[1] = hpa.average_value_replicas(current, total, 900, up, down)
-        proposals[2] = hpa.pods_average_replicas(current, total, ready, unready, missing, pods, 900, up, down)
-        proposals[3] = hpa.utilization_replicas(current, total, ready, unready, missing, pods, 1000, 80, up, down)
+        proposals[2] = hpa.pods_replicas(current, total, ready, unready, missing, pods, 0, 900, up, down)
+        proposals[3] = hpa.pods_replicas(current, total, ready, unready, missing, pods, 1000, 80, up, down)
         starting = hpa.unready_for_cpu(flag, total, ready, unready, missing, 3000, 20)
         best = proposals[row % 4]
         new, step, reason, able, limit = hpa.decide(settings, history, now_ns, current, best)

@@ -156,29 +156,10 @@ def propose_by_pods(sim: Simulation, current: int) -> tuple[int, float]:
             unready += 1
         elif group == hpa.MISSING:
             missing += 1
+    request_milli, target = 0, sim.params.target_milli
     if sim.params.metric == of.CPU:
-        proposal = hpa.utilization_replicas(
-            current,
-            total_milli // 100,
-            ready,
-            unready,
-            missing,
-            pods,
-            CPU_REQUEST_MILLI,
-            sim.params.target_milli // 1000,
-            sim.params.tolerance_up,
-            sim.params.tolerance_down,
-        )
-        return proposal, seen
-    proposal = hpa.pods_average_replicas(
-        current,
-        total_milli,
-        ready,
-        unready,
-        missing,
-        pods,
-        sim.params.target_milli,
-        sim.params.tolerance_up,
-        sim.params.tolerance_down,
-    )
+        # The metric is in percent of the request, which is one CPU; its usage is in thousandths of one.
+        request_milli, target, total_milli = CPU_REQUEST_MILLI, target // 1000, total_milli // 100
+    up, down = sim.params.tolerance_up, sim.params.tolerance_down
+    proposal = hpa.pods_replicas(current, total_milli, ready, unready, missing, pods, request_milli, target, up, down)
     return proposal, seen
