@@ -285,7 +285,7 @@ CASES = {
         "periodSeconds: -1",
         20,
         SPEC + "containers[0].readinessProbe.periodSeconds",
-        "-1 is negative",
+        "-1 is out of range (must be in [0, 2147483647])",
     ),
     "template of another shape": Bad(
         KS,

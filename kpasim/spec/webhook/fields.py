@@ -81,3 +81,5 @@ POD_FEATURES: dict[str, str] = _DATA["features"]["pod"]
 """Fields of the pod that a key of config-features allows."""
 VOLUME_FEATURES: dict[str, str] = _DATA["features"]["volumes"]
 """Kinds of volumes that a key of config-features allows."""
+CHECKS: dict[str, dict[str, str]] = _DATA["checks"]
+"""What single fields must be, by table and rule; see `kpasim.spec.webhook.checks`."""

@@ -19,6 +19,7 @@ from kpasim.spec.base import Place
 from kpasim.spec.configmaps import ClusterConfig, Defaults
 from kpasim.spec.goparse import parse_duration, parse_float
 from kpasim.spec.quantities import amount
+from kpasim.spec.webhook.checks import field_faults
 from kpasim.spec.webhook.fields import POD_FEATURES, VOLUME_FEATURES
 from kpasim.spec.webhook.verdict import Fault, Faults, below
 
@@ -44,11 +45,7 @@ _NETWORKING_KEYS = {
         "disable-auto-tls", "disable-external-domain-tls", "httpOption", "http-protocol",
     )
 }  # fmt: skip
-_CONTAINER_FIELDS = (
-    "lifecycle", "resizePolicy", "restartPolicy", "restartPolicyRules", "stdin", "stdinOnce", "tty", "volumeDevices",
-)  # fmt: skip
 _POD_SECURITY = ("runAsUser", "runAsGroup", "runAsNonRoot", "fsGroup", "supplementalGroups", "seccompProfile")
-_MOST_ID = 2**31 - 1
 
 
 def service_faults(data: Object, cluster: ClusterConfig) -> Faults:
@@ -62,6 +59,7 @@ def service_faults(data: Object, cluster: ClusterConfig) -> Faults:
     annotations = template.get("metadata", {}).get("annotations", {})
     yield from below((*place, "metadata", "annotations"), annotation_faults(annotations, cluster))
     yield from below((*place, "metadata"), _revision_name(template.get("metadata", {}), meta))
+    yield from below(("spec",), field_faults("knative-service", spec))
     yield from below(("spec", "traffic"), _traffic(spec.get("traffic", [])))
 
 
@@ -145,33 +143,18 @@ def _revision_name(meta: Object, parent: Object) -> Faults:
 
 
 def _traffic(traffic: Sequence[Object]) -> Faults:
-    tags: set[str] = set()
+    tags = [target.get("tag", "") for target in traffic]
     for index, target in enumerate(traffic):
-        yield from below((index,), _target(target))
-        tag = target.get("tag", "")
-        if tag and not names.is_service_name(tag):
-            yield Fault("traffic-tag", (index, "tag"), f"{tag!r} is not a name (must be a DNS label)")
-        if tag and tag in tags:
-            yield Fault("traffic-tag", (index, "tag"), f"{tag!r} is there twice")
-        tags.add(tag)
+        revision, latest = target.get("revisionName", ""), target.get("latestRevision")
+        if latest is not None and latest == bool(revision):
+            want = "is true beside a revisionName" if revision else "is false, and there is no revisionName"
+            message = f"{want} (name a revision or the latest, not both)"
+            yield Fault("traffic-latest", (index, "latestRevision"), message)
+        if tags[index] and tags[index] in tags[:index]:
+            yield Fault("traffic-tag", (index, "tag"), f"{tags[index]!r} is there twice")
     total = sum(target.get("percent", 0) for target in traffic)
     if traffic and total != 100:
         yield Fault("traffic-sum", (), f"percent adds up to {total} (must be 100)")
-
-
-def _target(target: Object) -> Faults:
-    revision, latest = target.get("revisionName", ""), target.get("latestRevision")
-    if latest is not None and latest == bool(revision):
-        want = "is true beside a revisionName" if revision else "is false, and there is no revisionName"
-        yield Fault("traffic-latest", ("latestRevision",), f"{want} (name a revision or the latest, not both)")
-    if target.get("configurationName"):
-        yield Fault("traffic-configuration", ("configurationName",), "may not be set in a Service")
-    elif revision and not names.is_qualified(revision):
-        yield Fault("traffic-revision", ("revisionName",), f"{revision!r} is not a name")
-    if not 0 <= target.get("percent", 0) <= 100:
-        yield Fault("traffic-percent", ("percent",), f"{target['percent']} is out of range (must be in [0, 100])")
-    if target.get("url"):
-        yield Fault("traffic-url", ("url",), "may not be set")
 
 
 # --- pod --------------------------------------------------------------------------------------------------------------
@@ -198,6 +181,7 @@ def _revision(pod: Object, cluster: Defaults) -> Faults:
 
 def pod_faults(pod: Object, cluster: Defaults) -> Faults:
     """Why Knative refuses the spec of a template."""
+    yield from field_faults("knative-pod", pod)
     yield from _pod_fields(pod, cluster)
     yield from below(("securityContext",), _pod_security(pod.get("securityContext", {}), cluster))
     containers, inits = pod.get("containers", []), pod.get("initContainers", [])
@@ -210,9 +194,6 @@ def pod_faults(pod: Object, cluster: Defaults) -> Faults:
     if inits and cluster.enables(POD_FEATURES["initContainers"]):
         yield from _init_containers(inits, containers, volumes, cluster)
     yield from _containers(containers, volumes, cluster)
-    account = pod.get("serviceAccountName", "")
-    if account and not names.is_subdomain(account):
-        yield Fault("service-account-name", ("serviceAccountName",), f"{account!r} is not a name")
 
 
 def _pod_fields(pod: Object, cluster: Defaults) -> Faults:
@@ -248,27 +229,12 @@ def _pod_security(context: Object, cluster: Defaults) -> Faults:
             profile = context.get("seccompProfile", {}).get("type")
             if key != "seccompProfile" or profile not in {"RuntimeDefault", "Unconfined"}:
                 yield Fault(rule, (key,), _off(feature), feature)
-    yield from _ids(context, rule)
-
-
-def _ids(context: Object, rule: str) -> Faults:
-    for key in ("runAsUser", "runAsGroup", "fsGroup"):
-        if not 0 <= context.get(key, 0) <= _MOST_ID:
-            yield Fault(rule, (key,), f"{context[key]} is out of range (must be in [0, {_MOST_ID}])")
-    for index, group in enumerate(context.get("supplementalGroups", [])):
-        if not 0 <= group <= _MOST_ID:
-            yield Fault(rule, ("supplementalGroups", index), f"{group} is out of range (must be in [0, {_MOST_ID}])")
 
 
 # --- volumes ----------------------------------------------------------------------------------------------------------
 
 
 def _volume(volume: Object, cluster: Defaults) -> Faults:
-    name = volume.get("name", "")
-    if not name:
-        yield Fault("volume-name", ("name",), "is missing (a volume has a name)")
-    elif not names.is_label(name):
-        yield Fault("volume-name", ("name",), f"{name!r} is not a name (must be a DNS label)")
     kinds = [kind for kind in VOLUME_KINDS if kind in volume]
     # An invalid name hides in Knative that the kind of the volume is off; the Service is refused either way.
     for kind in kinds:
@@ -282,13 +248,8 @@ def _volume(volume: Object, cluster: Defaults) -> Faults:
         yield Fault("volume-source", (), f"has no source (one of {', '.join(VOLUME_KINDS[:4])})")
     elif len(kinds) > 1:
         yield Fault("volume-source", (), f"has several sources: {', '.join(kinds)} (must be one)")
-    for kind in ("secret", "configMap"):
-        yield from below((kind,), _items(volume.get(kind, {})))
     for index, source in enumerate(volume.get("projected", {}).get("sources", [])):
         yield from below(("projected", "sources", index), _projection(source))
-    medium = volume.get("emptyDir", {}).get("medium", "")
-    if medium not in {"", "Memory"}:
-        yield Fault("volume-item", ("emptyDir", "medium"), f"{medium!r} is not right (must be Memory, or left out)")
     limit = volume.get("emptyDir", {}).get("sizeLimit")
     if limit is not None and amount(limit) < 0:
         yield Fault("volume-item", ("emptyDir", "sizeLimit"), f"{limit} is negative")
@@ -300,36 +261,19 @@ def _volume(volume: Object, cluster: Defaults) -> Faults:
             yield Fault("volume-item", ("image", "pullPolicy"), "must be Always, IfNotPresent or Never")
 
 
-def _items(source: Object) -> Faults:
-    for index, item in enumerate(source.get("items", [])):
-        for key in ("key", "path"):
-            if not item.get(key):
-                yield Fault("volume-item", ("items", index, key), "is missing")
-
-
 def _projection(source: Object) -> Faults:
     kinds = [kind for kind in ("secret", "configMap", "serviceAccountToken", "downwardAPI") if kind in source]
     if len(kinds) != 1:
         yield Fault("volume-source", (), "must have one of secret, configMap, serviceAccountToken, downwardAPI")
-    for kind in ("secret", "configMap"):
-        if kind in source and not source[kind].get("name"):
-            yield Fault("volume-item", (kind, "name"), "is missing")
-        yield from below((kind,), _items(source.get(kind, {})))
-    if "serviceAccountToken" in source and not source["serviceAccountToken"].get("path"):
-        yield Fault("volume-item", ("serviceAccountToken", "path"), "is missing")
     for index, item in enumerate(source.get("downwardAPI", {}).get("items", [])):
-        place: Place = ("downwardAPI", "items", index)
         if ("fieldRef" in item) == ("resourceFieldRef" in item):
-            yield Fault("volume-item", place, "must have one of fieldRef, resourceFieldRef")
-        if not item.get("path"):
-            yield Fault("volume-item", (*place, "path"), "is missing")
+            yield Fault("volume-item", ("downwardAPI", "items", index), "must have one of fieldRef, resourceFieldRef")
 
 
 def _mounts(mounts: Sequence[Object], volumes: Mapping[str, Object], cluster: Defaults, *, init: bool) -> Faults:
     feature = "kubernetes.podspec-volumes-mount-propagation"
     seen = set()
     for index, mount in enumerate(mounts):
-        yield from below((index,), _forbidden(mount, ("subPathExpr", "recursiveReadOnly")))
         volume = volumes.get(mount.get("name", ""))
         if volume is None:
             yield Fault("mount-without-volume", (index, "name"), f"no volume is called {mount.get('name', '')!r}")
@@ -409,41 +353,22 @@ def _container(
 ) -> Faults:
     if one.get("name") == "queue-proxy":
         yield Fault("container-name-reserved", ("name",), "'queue-proxy' is Knative's own container")
-    yield from _forbidden(one, _CONTAINER_FIELDS)
-    yield from below(("resources",), _forbidden(one.get("resources", {}), ("claims",)))
+    yield from field_faults("knative-container", one)
     yield from below(("env",), _env(one.get("env", []), reserved, cluster))
     for index, source in enumerate(one.get("envFrom", [])):
         if ("configMapRef" in source) == ("secretRef" in source):
             yield Fault("env-from", ("envFrom", index), "must have one of configMapRef, secretRef")
-    image = one.get("image", "")
-    if not image:
-        yield Fault("image", ("image",), "is missing (a container has an image)")
-    elif not names.is_image(image):
-        yield Fault("image", ("image",), f"{image!r} is not the name of an image (write registry/name:tag)")
     yield from below(("ports",), _ports(one.get("ports", []), init=init))
     yield from below(("securityContext",), _security(one.get("securityContext", {}), cluster))
-    policy = one.get("terminationMessagePolicy", "")
-    if policy not in {"", "File", "FallbackToLogsOnError"}:
-        yield Fault("termination-policy", ("terminationMessagePolicy",), "must be File or FallbackToLogsOnError")
     yield from below(("volumeMounts",), _mounts(one.get("volumeMounts", []), volumes, cluster, init=init))
-
-
-def _forbidden(data: Object, keys: Sequence[str]) -> Faults:
-    """Fields that Knative refuses where the API server does not drop them before, in init containers."""
-    for key in keys:
-        if data.get(key) or data.get(key) == {}:
-            yield Fault("container-field", (key,), "may not be set")
 
 
 def _env(env: Sequence[Object], reserved: Sequence[str], cluster: Defaults) -> Faults:
     feature = "kubernetes.podspec-fieldref"
     for index, variable in enumerate(env):
         name = variable.get("name", "")
-        if not name:
-            yield Fault("env-name", (index, "name"), "is missing (an environment variable has a name)")
-        elif name in reserved:
+        if name in reserved:
             yield Fault("env-reserved", (index, "name"), f"{name} is set by Knative (choose another name)")
-        yield from below((index, "valueFrom"), _forbidden(variable.get("valueFrom", {}), ("fileKeyRef",)))
         for key in ("fieldRef", "resourceFieldRef"):
             if key in variable.get("valueFrom", {}) and not cluster.allows(feature):
                 yield Fault("env-source", (index, "valueFrom", key), _off(feature), feature)
@@ -451,12 +376,9 @@ def _env(env: Sequence[Object], reserved: Sequence[str], cluster: Defaults) -> F
 
 def _ports(ports: Sequence[Object], *, init: bool) -> Faults:
     for index, port in enumerate(ports if init else ports[:1]):
-        yield from below((index,), _forbidden(port, ("hostIP", "hostPort")))
         number = port.get("containerPort", 0)
         if number in RESERVED_PORTS:
             yield Fault("port-reserved", (index, "containerPort"), f"{number} is a port of queue-proxy (use another)")
-        if not 0 <= number <= 65535:
-            yield Fault("port-number", (index, "containerPort"), f"{number} is out of range (must be in [0, 65535])")
         if init:
             continue
         if port.get("protocol", "") not in {"", "TCP"}:
@@ -466,13 +388,11 @@ def _ports(ports: Sequence[Object], *, init: bool) -> Faults:
 
 
 def _security(context: Object, cluster: Defaults) -> Faults:
-    yield from _forbidden(context, ("appArmorProfile", "procMount", "seLinuxOptions", "windowsOptions"))
     if context.get("privileged"):
         yield Fault("security-context", ("privileged",), "may only be false")
     add, feature = context.get("capabilities", {}).get("add"), "kubernetes.containerspec-addcapabilities"
     if add and not cluster.enables(feature) and not (cluster.is_secure and add == ["NET_BIND_SERVICE"]):
         yield Fault("security-context", ("capabilities", "add"), _off(feature), feature)
-    yield from _ids(context, "security-context")
 
 
 # --- probes -----------------------------------------------------------------------------------------------------------
@@ -522,11 +442,7 @@ def _handler(probe: Object, port_name: str | None) -> Faults:
 
 def _readiness(probe: Object) -> Faults:
     period = probe.get("periodSeconds", 0)
-    for key in ("periodSeconds", "initialDelaySeconds"):
-        if probe.get(key, 0) < 0:
-            yield Fault("probe-number", (key,), f"{probe[key]} is negative")
-    if probe.get("successThreshold", 0) < 0:
-        yield Fault("probe-number", ("successThreshold",), f"{probe['successThreshold']} is below 1")
+    yield from field_faults("knative-readiness", probe)
     for key in ("failureThreshold", "timeoutSeconds"):
         value = probe.get(key, 0)
         if period == 0 and value != 0:

@@ -11,7 +11,6 @@ Source:
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Any
 from kpasim.spec import names
 from kpasim.spec.base import Place
 from kpasim.spec.quantities import amount, canonical
+from kpasim.spec.webhook.checks import descends, field_faults
 from kpasim.spec.webhook.knative import HANDLERS, PROBES
 from kpasim.spec.webhook.verdict import Fault, Faults, below
 
@@ -34,17 +34,12 @@ _ENV_PATHS = (
     "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.host", "spec.serviceAccountName",
     "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
 )  # fmt: skip
-_HOST_TYPES = (
-    "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket",
-)  # fmt: skip
 _SUBSCRIPT = re.compile(r"metadata\.(annotations|labels)\['(.*)'\]")
-_EFFECTS = ("", "NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
 def metadata_faults(meta: Object) -> Faults:
     """Labels, annotations and namespace that the API server refuses."""
-    if meta.get("namespace") and not names.is_label(meta["namespace"]):
-        yield Fault("metadata", ("namespace",), f"{meta['namespace']!r} is not a name (must be a DNS label)")
+    yield from field_faults("metadata", meta)
     for key, value in meta.get("labels", {}).items():
         if not names.is_qualified(key):
             yield Fault("metadata", ("labels", key), "is not the key of a label")
@@ -53,27 +48,15 @@ def metadata_faults(meta: Object) -> Faults:
     for key in meta.get("annotations", {}):
         if not names.is_qualified(key.lower()):
             yield Fault("metadata", ("annotations", key), "is not the key of an annotation")
-    for index, name in enumerate(meta.get("finalizers", [])):
-        if not names.is_qualified(name):
-            yield Fault("metadata", ("finalizers", index), f"{name!r} is not the name of a finalizer")
-    yield from below(("ownerReferences",), _owners(meta.get("ownerReferences", [])))
-    if meta.get("generation", 0) < 0:
-        yield Fault("metadata", ("generation",), "is negative")
+    if sum(owner.get("controller", False) for owner in meta.get("ownerReferences", [])) > 1:
+        yield Fault("metadata", ("ownerReferences",), "has several owners with controller: true (one at most)")
     if sum(len((key + value).encode()) for key, value in meta.get("annotations", {}).items()) > _ANNOTATION_BYTES:
         yield Fault("metadata", ("annotations",), "are longer than 256 KiB together")
 
 
-def _owners(owners: Sequence[Object]) -> Faults:
-    for index, owner in enumerate(owners):
-        for key in ("apiVersion", "kind", "name", "uid"):
-            if not owner.get(key):
-                yield Fault("metadata", (index, key), "is missing (an owner has one)")
-    if sum(owner.get("controller", False) for owner in owners) > 1:
-        yield Fault("metadata", (), "has several owners with controller: true (one at most)")
-
-
 def pod_faults(pod: Object) -> Faults:
     """Why Kubernetes refuses the pod of a template that Knative accepts; the spec has Knative's defaults."""
+    yield from field_faults("kubernetes-pod", pod)
     containers = pod.get("containers", [])
     for key in ("containers", "initContainers"):
         for index, one in enumerate(pod.get(key, [])):
@@ -82,19 +65,10 @@ def pod_faults(pod: Object) -> Faults:
     for index, volume in enumerate(pod.get("volumes", [])):
         yield from below(("volumes", index), _volume(volume))
     yield from below(("securityContext", "seccompProfile"), _seccomp(pod.get("securityContext", {})))
-    for index, one in enumerate(pod.get("initContainers", [])):
-        for number, port in enumerate(one.get("ports", [])):
-            yield from below(("initContainers", index, "ports", number), _port(port))
     yield from _scheduling(pod)
 
 
 def _container(one: Object, *, serves: bool) -> Faults:
-    name = one.get("name", "")
-    if name and not names.is_label(name):
-        yield Fault("pod-container-name", ("name",), f"{name!r} is not a name (must be a DNS label)")
-    if one.get("imagePullPolicy", "") not in {"", "Always", "IfNotPresent", "Never"}:
-        message = f"{one['imagePullPolicy']!r} is not right (must be Always, IfNotPresent or Never)"
-        yield Fault("pod-pull-policy", ("imagePullPolicy",), message)
     yield from _env(one)
     for probe in PROBES:
         # queue-proxy runs the readiness probe itself, and Knative writes the port of a liveness probe.
@@ -107,24 +81,6 @@ def _container(one: Object, *, serves: bool) -> Faults:
     added = context.get("capabilities", {}).get("add", [])
     if context.get("allowPrivilegeEscalation") is False and "CAP_SYS_ADMIN" in added:
         yield Fault("pod-security", ("securityContext",), "CAP_SYS_ADMIN needs allowPrivilegeEscalation")
-    for index, mount in enumerate(one.get("volumeMounts", [])):
-        if not _descends(mount.get("subPath", "")):
-            yield Fault("pod-mount", ("volumeMounts", index, "subPath"), "must be relative, without '..'")
-
-
-def _port(port: Object) -> Faults:
-    """A port of an init container; Knative writes that of the container that serves."""
-    if port.get("name") and not names.is_port_name(port["name"]):
-        yield Fault("pod-port", ("name",), f"{port['name']!r} is not the name of a port")
-    if not port.get("containerPort"):
-        yield Fault("pod-port", ("containerPort",), "is missing")
-    if port.get("protocol", "") not in {"", "TCP", "UDP", "SCTP"}:
-        yield Fault("pod-port", ("protocol",), f"{port['protocol']!r} is not right (must be TCP, UDP or SCTP)")
-
-
-def _descends(path: str) -> bool:
-    """Whether a path stays below the folder it is relative to."""
-    return not path.startswith("/") and ".." not in path.split("/")
 
 
 def _reference(source: Object, paths: Collection[str], *, in_volume: bool) -> Faults:
@@ -160,8 +116,6 @@ def _reference(source: Object, paths: Collection[str], *, in_volume: bool) -> Fa
 def _env(one: Object) -> Faults:
     for index, variable in enumerate(one.get("env", [])):
         place: Place = ("env", index)
-        if not names.is_env_name(variable.get("name", "")):
-            yield Fault("pod-env", (*place, "name"), f"{variable.get('name', '')!r} is not the name of a variable")
         if "valueFrom" not in variable:
             continue
         sources = variable["valueFrom"]
@@ -170,34 +124,14 @@ def _env(one: Object) -> Faults:
         elif variable.get("value"):
             yield Fault("pod-env", (*place, "valueFrom"), "may not stand beside a value")
         yield from below((*place, "valueFrom"), _reference(sources, _ENV_PATHS, in_volume=False))
-        for key in ("configMapKeyRef", "secretKeyRef"):
-            source = sources.get(key)
-            if source is None:
-                continue
-            if not source.get("name"):
-                yield Fault("pod-env", (*place, "valueFrom", key, "name"), "is missing")
-            if not names.is_config_key(source.get("key", "")):
-                yield Fault("pod-env", (*place, "valueFrom", key, "key"), "is missing, or not a key")
-    for index, source in enumerate(one.get("envFrom", [])):
-        if source.get("prefix") and not names.is_env_name(source["prefix"]):
-            yield Fault("pod-env", ("envFrom", index, "prefix"), "is not the beginning of a variable's name")
-        for key in ("configMapRef", "secretRef"):
-            if key in source and not names.is_subdomain(source[key].get("name", "")):
-                yield Fault("pod-env", ("envFrom", index, key, "name"), "is missing, or not the name of an object")
 
 
 def _probe(probe: Object, *, once: bool, rewritten: bool) -> Faults:
     if not any(handler in probe for handler in HANDLERS):
         yield Fault("pod-probe", (), "has no handler (one of httpGet, tcpSocket, exec, grpc)")
-    for key in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
-        if probe.get(key, 0) < 0:
-            yield Fault("pod-probe", (key,), f"{probe[key]} is negative")
+    yield from field_faults("kubernetes-probe", probe)
     if once and probe.get("successThreshold", 0) not in {0, 1}:
         yield Fault("pod-probe", ("successThreshold",), "must be 1 for this probe")
-    if "exec" in probe and not probe["exec"].get("command"):
-        yield Fault("pod-probe", ("exec", "command"), "is missing")
-    if "grpc" in probe and not 1 <= probe["grpc"].get("port", 0) <= 65535:
-        yield Fault("pod-probe", ("grpc", "port"), "must be in [1, 65535]")
     for handler in ("httpGet", "tcpSocket"):
         if handler not in probe or rewritten:
             continue
@@ -206,12 +140,6 @@ def _probe(probe: Object, *, once: bool, rewritten: bool) -> Faults:
             yield Fault("pod-probe", (handler, "port"), f"{port} is not a port (must be in [1, 65535]; name it)")
         elif isinstance(port, str) and not names.is_port_name(port):
             yield Fault("pod-probe", (handler, "port"), f"{port!r} is not the name of a port")
-    web = probe.get("httpGet", {})
-    if web.get("scheme", "") not in {"", "HTTP", "HTTPS"}:
-        yield Fault("pod-probe", ("httpGet", "scheme"), f"{web['scheme']!r} is not right (must be HTTP or HTTPS)")
-    for index, header in enumerate(web.get("httpHeaders", [])):
-        if not names.is_header(header.get("name", "")):
-            yield Fault("pod-probe", ("httpGet", "httpHeaders", index, "name"), "is not the name of a header")
 
 
 # --- resources --------------------------------------------------------------------------------------------------------
@@ -274,46 +202,21 @@ def _seccomp(context: Object) -> Faults:
     if profile is None:
         return
     kind, path = profile.get("type", ""), profile.get("localhostProfile")
-    if kind not in {"RuntimeDefault", "Unconfined", "Localhost"}:
-        yield Fault("pod-security", ("type",), "must be RuntimeDefault, Unconfined or Localhost")
-    elif (kind == "Localhost") != (path is not None):
+    if (kind == "Localhost") != (path is not None):
         yield Fault("pod-security", ("localhostProfile",), "belongs to type Localhost, and only there")
-    elif not _descends(path or ""):
+    elif not descends(path or ""):
         yield Fault("pod-security", ("localhostProfile",), "must be relative, without '..'")
 
 
 def _volume(volume: Object) -> Faults:
-    if "secret" in volume:
-        if not volume["secret"].get("secretName"):
-            yield Fault("pod-volume", ("secret", "secretName"), "is missing")
-        yield from below(("secret",), _files(volume["secret"]))
-    if "configMap" in volume:
-        if not volume["configMap"].get("name"):
-            yield Fault("pod-volume", ("configMap", "name"), "is missing")
-        yield from below(("configMap",), _files(volume["configMap"]))
-    if "persistentVolumeClaim" in volume and not volume["persistentVolumeClaim"].get("claimName"):
-        yield Fault("pod-volume", ("persistentVolumeClaim", "claimName"), "is missing")
-    host = volume.get("hostPath")
-    if host is not None and (not host.get("path") or ".." in host["path"].split("/")):
-        yield Fault("pod-volume", ("hostPath", "path"), "is missing, or holds '..'")
-    if host is not None and host.get("type", "") not in _HOST_TYPES:
-        yield Fault("pod-volume", ("hostPath", "type"), f"{host['type']!r} is not right ({', '.join(_HOST_TYPES[1:])})")
-    if "ephemeral" in volume and not volume["ephemeral"].get("volumeClaimTemplate"):
-        yield Fault("pod-volume", ("ephemeral", "volumeClaimTemplate"), "is missing")
+    if ".." in volume.get("hostPath", {}).get("path", "").split("/"):
+        yield Fault("pod-volume", ("hostPath", "path"), "holds '..'")
     driver = volume.get("csi", {}).get("driver", "")
     if "csi" in volume and not (names.is_subdomain(driver.lower()) and len(driver) <= 63):
         yield Fault("pod-volume", ("csi", "driver"), "is missing, or not a name")
-    yield from below(("projected",), _files(volume.get("projected", {})))
     seen: set[Any] = set()
     for index, source in enumerate(volume.get("projected", {}).get("sources", [])):
         place: Place = ("projected", "sources", index)
-        for key in _ITEMS:
-            yield from below((*place, key), _files(source.get(key, {})))
-        token = source.get("serviceAccountToken", {})
-        if token and not 600 <= token.get("expirationSeconds", 3600) <= 2**32:
-            yield Fault("pod-volume", (*place, "serviceAccountToken", "expirationSeconds"), "must be at least 600")
-        if not _is_local(token.get("path", "")):
-            yield Fault("pod-volume", (*place, "serviceAccountToken", "path"), "must be relative, without '..'")
         for number, item in enumerate(source.get("downwardAPI", {}).get("items", [])):
             below_item = (*place, "downwardAPI", "items", number)
             yield from below(below_item, _reference(item, _VOLUME_PATHS, in_volume=True))
@@ -327,74 +230,23 @@ def _volume(volume: Object) -> Faults:
 _ITEMS = ("secret", "configMap", "downwardAPI")
 
 
-def _is_local(path: str) -> bool:
-    """Whether the path of a file of a volume is relative, and none of Kubernetes' own."""
-    return _descends(path) and not path.startswith("..")
-
-
-def _files(source: Object) -> Faults:
-    if not 0 <= source.get("defaultMode", 0) <= 0o777:
-        yield Fault("pod-volume", ("defaultMode",), "must be in [0, 0777]")
-    for index, item in enumerate(source.get("items", [])):
-        if not 0 <= item.get("mode", 0) <= 0o777:
-            yield Fault("pod-volume", ("items", index, "mode"), "must be in [0, 0777]")
-        if not _is_local(item.get("path", "")):
-            yield Fault("pod-volume", ("items", index, "path"), "must be relative, without '..'")
-
-
 def _scheduling(pod: Object) -> Faults:
     for key, value in pod.get("nodeSelector", {}).items():
         if not (names.is_qualified(key) and names.is_label_value(value)):
             yield Fault("pod-scheduling", ("nodeSelector", key), "is not a label")
-    for key in ("runtimeClassName", "priorityClassName"):
-        if key in pod and not names.is_subdomain(pod[key]):
-            yield Fault("pod-scheduling", (key,), f"{pod[key]!r} is not a name")
-    if pod.get("dnsPolicy", "") not in {"", "ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"}:
-        yield Fault("pod-scheduling", ("dnsPolicy",), f"{pod['dnsPolicy']!r} is not right")
     if pod.get("dnsPolicy") == "None" and not pod.get("dnsConfig", {}).get("nameservers"):
         yield Fault("pod-scheduling", ("dnsConfig",), "needs nameservers with dnsPolicy None")
-    for index, server in enumerate(pod.get("dnsConfig", {}).get("nameservers", [])):
-        if not _is_address(server):
-            yield Fault("pod-scheduling", ("dnsConfig", "nameservers", index), f"{server!r} is not an IP address")
-    for index, alias in enumerate(pod.get("hostAliases", [])):
-        if not _is_address(alias.get("ip", "")):
-            yield Fault("pod-scheduling", ("hostAliases", index, "ip"), f"{alias.get('ip', '')!r} is not an IP address")
-        for host in alias.get("hostnames", []):
-            if not names.is_subdomain(host):
-                yield Fault("pod-scheduling", ("hostAliases", index, "hostnames"), f"{host!r} is not a name")
-    for index, spread in enumerate(pod.get("topologySpreadConstraints", [])):
-        place: Place = ("topologySpreadConstraints", index)
-        if spread.get("maxSkew", 0) < 1:
-            yield Fault("pod-scheduling", (*place, "maxSkew"), "must be at least 1")
-        if not names.is_qualified(spread.get("topologyKey", "")):
-            yield Fault("pod-scheduling", (*place, "topologyKey"), "is missing, or not the key of a label")
-        if spread.get("whenUnsatisfiable", "") not in {"DoNotSchedule", "ScheduleAnyway"}:
-            yield Fault("pod-scheduling", (*place, "whenUnsatisfiable"), "must be DoNotSchedule or ScheduleAnyway")
     yield from below(("tolerations",), _tolerations(pod.get("tolerations", [])))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _tolerations(tolerations: Sequence[Object]) -> Faults:
     for index, one in enumerate(tolerations):
         operator, effect = one.get("operator", ""), one.get("effect", "")
-        if one.get("key") and not names.is_qualified(one["key"]):
-            yield Fault("pod-scheduling", (index, "key"), f"{one['key']!r} is not the key of a taint")
         if operator in {"", "Equal"} and not names.is_label_value(one.get("value", "")):
             yield Fault("pod-scheduling", (index, "value"), f"{one['value']!r} is not the value of a taint")
-        if operator not in {"", "Equal", "Exists"}:
-            yield Fault("pod-scheduling", (index, "operator"), f"{operator!r} is not right (Equal or Exists)")
         if not one.get("key") and operator != "Exists":
             yield Fault("pod-scheduling", (index, "operator"), "must be Exists where there is no key")
         if operator == "Exists" and one.get("value"):
             yield Fault("pod-scheduling", (index, "value"), "may not stand beside operator Exists")
-        if effect not in _EFFECTS:
-            yield Fault("pod-scheduling", (index, "effect"), f"{effect!r} is not right")
         if "tolerationSeconds" in one and effect != "NoExecute":
             yield Fault("pod-scheduling", (index, "effect"), "must be NoExecute beside tolerationSeconds")
