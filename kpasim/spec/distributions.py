@@ -129,7 +129,28 @@ class Exponential(Distribution):
         return self.mean_value_s
 
 
-class Lognormal(Distribution):
+class _ByLogarithm(Distribution):
+    """A minimum time, and times whose logarithm is normal above it."""
+
+    def parameters(self) -> tuple[float, float, float]:
+        """Minimum and, of the part above it, median in seconds and sigma."""
+        raise NotImplementedError
+
+    def ppf(self, u: Floats) -> Floats:
+        shift_s, median_s, sigma = self.parameters()
+        return shift_s + _lognormal(u, median_s, sigma)
+
+    @classmethod
+    def ppf_of_each(cls, each: Sequence[Self], u: Floats, row: Ints) -> Floats:
+        shift_s, median_s, sigma = np.array([one.parameters() for one in each]).T
+        return np.asarray(shift_s[row] + _lognormal(u, median_s[row], sigma[row]))
+
+    def mean_s(self) -> float:
+        shift_s, median_s, sigma = self.parameters()
+        return shift_s + median_s * math.exp(0.5 * sigma * sigma)
+
+
+class Lognormal(_ByLogarithm):
     """Times whose logarithm is normal; give `median` and `sigma`, or `mean` and `cv`."""
 
     distribution: Literal["lognormal"]
@@ -151,28 +172,14 @@ class Lognormal(Distribution):
             raise wrong(f"has {' and '.join(given) or 'no parameters'} (give median and sigma, or mean and cv)")
         return self
 
-    def parameters(self) -> tuple[float, float]:
-        """Median in seconds and sigma, whichever pair the file gives."""
+    def parameters(self) -> tuple[float, float, float]:
         if self.mean_value_s is None or self.cv is None:
-            return float(self.median_s or 0.0), float(self.sigma or 0.0)
+            return 0.0, float(self.median_s or 0.0), float(self.sigma or 0.0)
         square = 1.0 + self.cv * self.cv
-        return self.mean_value_s / math.sqrt(square), math.sqrt(math.log(square))
-
-    def ppf(self, u: Floats) -> Floats:
-        median, sigma = self.parameters()
-        return _lognormal(u, median, sigma)
-
-    @classmethod
-    def ppf_of_each(cls, each: Sequence[Self], u: Floats, row: Ints) -> Floats:
-        median, sigma = np.array([one.parameters() for one in each]).T
-        return _lognormal(u, median[row], sigma[row])
-
-    def mean_s(self) -> float:
-        median, sigma = self.parameters()
-        return median * math.exp(0.5 * sigma * sigma)
+        return 0.0, self.mean_value_s / math.sqrt(square), math.sqrt(math.log(square))
 
 
-class ShiftedLognormal(Distribution):
+class ShiftedLognormal(_ByLogarithm):
     """A minimum time plus a lognormal part: no time is shorter than `shift`."""
 
     distribution: Literal["shifted-lognormal"]
@@ -184,16 +191,8 @@ class ShiftedLognormal(Distribution):
     sigma: Annotated[float, Field(strict=True, ge=0, le=10)]
     """Standard deviation of the logarithm of the part above the shift."""
 
-    def ppf(self, u: Floats) -> Floats:
-        return self.shift_s + _lognormal(u, self.median_s, self.sigma)
-
-    @classmethod
-    def ppf_of_each(cls, each: Sequence[Self], u: Floats, row: Ints) -> Floats:
-        shift_s, median_s, sigma = np.array([(one.shift_s, one.median_s, one.sigma) for one in each]).T
-        return np.asarray(shift_s[row] + _lognormal(u, median_s[row], sigma[row]))
-
-    def mean_s(self) -> float:
-        return self.shift_s + self.median_s * math.exp(0.5 * self.sigma * self.sigma)
+    def parameters(self) -> tuple[float, float, float]:
+        return self.shift_s, self.median_s, self.sigma
 
 
 class Gamma(Distribution):

@@ -9,24 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
+from kpasim.spec.yamlfile import names_of
+
 _ACTION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
 _FIELD = re.compile(r"\.([A-Z][A-Za-z]*)")
-METADATA = {
-    "Name", "GenerateName", "Namespace", "SelfLink", "UID", "ResourceVersion", "Generation", "CreationTimestamp",
-    "DeletionTimestamp", "DeletionGracePeriodSeconds", "Labels", "Annotations", "OwnerReferences", "Finalizers",
-    "ManagedFields",
-}  # fmt: skip
-"""Fields of an object's metadata."""
 _WORDS = {"true", "false", "end", "else", "break", "continue"}
 
 _BLOCKS = {"if", "range", "with", "block", "define"}
-_FUNCTIONS = {
-    "and", "call", "html", "index", "slice", "js", "len", "not", "or", "print", "printf", "println", "urlquery", "eq",
-    "ge", "gt", "le", "lt", "ne",
-}  # fmt: skip
+_KNOWN = {*names_of("go-functions"), *_BLOCKS, *_WORDS, "template"}
 
 
-def check(text: str, fields: Collection[str] = METADATA) -> None:
+def check(text: str, fields: Collection[str] = names_of("go-metadata")) -> None:
     """Refuse a template that Go would not run on an object with those fields.
 
     Raises:
@@ -61,7 +54,7 @@ def parse(text: str) -> None:
             raise ValueError(f"{{{{{action}}}}} is not an action")
         if depth < 0 or (word == "else" and depth == 0):
             raise ValueError(f"{{{{{action}}}}} closes no block")
-        if word and word not in _FUNCTIONS | _BLOCKS | _WORDS | {"template"}:
+        if word and word not in _KNOWN:
             raise ValueError(f"{{{{{action}}}}}: {word} is not a function")
     if depth:
         raise ValueError("a block is not closed with {{end}}")

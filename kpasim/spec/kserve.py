@@ -18,6 +18,7 @@ from kpasim.spec.configmaps import KServeConfig
 from kpasim.spec.goparse import parse_int
 from kpasim.spec.kserverules import AUTOSCALER, COUNTS, FRAMEWORKS, SERVING_CONTAINER, faults, whole
 from kpasim.spec.scalerobjects import NotSimulatedError, metric_of_query, number_of
+from kpasim.spec.yamlfile import names_of
 
 INFERENCE_SERVICE = "InferenceService"
 LLM = "LLMInferenceService"
@@ -45,26 +46,11 @@ SPEC_FIELDS = {"containerConcurrency": "containerConcurrency", "timeoutSeconds":
 """Fields of the predictor that KServe writes to the revision's spec."""
 FIELDS = (*ANNOTATION_FIELDS.values(), *SPEC_FIELDS.values())
 """Fields of the predictor that decide how it scales."""
-_COMPONENT = {
-    *FIELDS, "canaryTrafficPercent", "annotations", "labels", "model", "logger", "batcher", "deploymentStrategy",
-    "autoScaling", "scaleMetricType", "workerSpec", "storageUris", "storageContainerName", "name", *FRAMEWORKS,
-}  # fmt: skip
+_COMPONENT = {*FIELDS, *names_of("kserve-predictor"), *FRAMEWORKS}
 """Fields of the predictor that are none of the pod's."""
-_POD = {
-    "activeDeadlineSeconds", "affinity", "automountServiceAccountToken", "containers", "dnsConfig", "dnsPolicy",
-    "enableServiceLinks", "ephemeralContainers", "hostnameOverride", "resources", "schedulingGroup",
-    "hostAliases", "hostIPC", "hostNetwork", "hostPID", "hostUsers", "hostname",
-    "imagePullSecrets", "initContainers", "nodeName", "nodeSelector", "os", "overhead", "preemptionPolicy",
-    "priority", "priorityClassName", "readinessGates", "restartPolicy", "runtimeClassName", "schedulerName",
-    "schedulingGates", "securityContext", "serviceAccount", "serviceAccountName", "setHostnameAsFQDN",
-    "shareProcessNamespace", "subdomain", "terminationGracePeriodSeconds", "tolerations",
-    "topologySpreadConstraints", "volumes", "resourceClaims",
-}  # fmt: skip
-"""Fields of the predictor that are those of its pods."""
-PREDICTOR_FIELDS = tuple(sorted(_COMPONENT | _POD))
+_POD = names_of("kserve-pod")
+PREDICTOR_FIELDS = tuple(sorted(_COMPONENT.union(_POD)))
 """Every field of a predictor."""
-_MODEL = {"modelFormat", "runtime", "runtimeVersion", "storageUri", "storage", "protocolVersion", "confidential"}
-"""Fields of a model that are none of its container's."""
 _NOT_SIMULATED = ("batcher", "logger", "canaryTrafficPercent")
 _RAW = {"Standard", "RawDeployment"}
 KNATIVE_MODES = {"Knative", "Serverless"}
@@ -208,7 +194,7 @@ def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_
         service["spec"]["template"]["spec"] = _counted(service["spec"]["template"]["spec"])
         for short in ("metric", "target", "class"):
             annotations.pop(SPELLINGS[short][0], None)
-    unknown = [(*PREDICTOR, key) for key in predictor if key not in _COMPONENT | _POD]
+    unknown = [(*PREDICTOR, key) for key in predictor if key not in PREDICTOR_FIELDS]
     return InferenceService(data, service, made.origins, refused, tuple(made.dropped), tuple(unknown), scaling)
 
 
@@ -492,7 +478,7 @@ def _containers(
     found: list[Any] = []
     if key is not None:
         model = predictor[key]
-        container = {name: value for name, value in model.items() if name not in _MODEL}
+        container = {name: value for name, value in model.items() if name not in names_of("kserve-model")}
         if runtime:
             container = servingruntime.model_container(runtime, container, model)
         found.append({**container, "name": SERVING_CONTAINER, "image": container.get("image") or UNKNOWN_IMAGE})

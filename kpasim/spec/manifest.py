@@ -36,7 +36,7 @@ from kpasim.spec.quantities import amount
 from kpasim.spec.scaling import Kpa, Scaling, of_hpa_class, scaling_of
 from kpasim.spec.webhook import Fault, annotation_faults, review
 from kpasim.spec.yamledit import edited
-from kpasim.spec.yamlfile import Document, bounded_yaml, is_text, node_at, parse_documents, template
+from kpasim.spec.yamlfile import Document, bounded_yaml, is_text, names_of, node_at, parse_documents, template
 
 ECI_SPECS = "k8s.aliyun.com/eci-use-specs"
 """Annotation that lists instance types, in the order they are tried."""
@@ -50,24 +50,12 @@ SERVICE_ANNOTATIONS: Place = ("metadata", "annotations")
 TEMPLATE_ANNOTATIONS: Place = ("spec", "template", "metadata", "annotations")
 TEMPLATE_SPEC: Place = ("spec", "template", "spec")
 
-GPU_RESOURCES = (
-    "nvidia.com/gpu", "nvidia.com/gpu.shared", "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe",
-    "habana.ai/gaudi", "aws.amazon.com/neuron", "aws.amazon.com/neurondevice", "google.com/tpu", "aliyun.com/gpu",
-    "aliyun.com/gpu-count", "aliyun.com/ppu", "huawei.com/Ascend910", "huawei.com/Ascend310P", "metax-tech.com/gpu",
-    "cambricon.com/mlu", "hygon.com/dcu", "iluvatar.com/gpu", "mthreads.com/vgpu",
-)  # fmt: skip
-"""Resources that device plugins offer for whole accelerators, or for a place on a shared one."""
+GPU_RESOURCES = names_of("gpu-resources")
+"""Resources for whole accelerators, or for a place on a shared one."""
 _SLICES = re.compile(r"nvidia\.com/mig-.+|amd\.com/[a-z]+_[a-z0-9]+")
 """Resources for a part of a GPU: MIG slices, and partitions of AMD's."""
-_MEMORY_SHARES = ("aliyun.com/gpu-mem", "nvidia.com/gpumem", "nvidia.com/gpucores", "aliyun.com/gpu-core.percentage")
-"""Resources that measure a share of one GPU."""
+_MEMORY_SHARES = names_of("gpu-shares")
 _NODE_AFFINITY: Place = ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
-_NODE_TYPES = (
-    "node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type", "cloud.google.com/gke-accelerator",
-    "run.googleapis.com/accelerator", "aliyun.accelerator/nvidia_name", "alibabacloud.com/gpu-model-series",
-    "karpenter.k8s.aws/instance-gpu-name", "nvidia.com/gpu.product", "accelerator",
-)  # fmt: skip
-"""Labels of nodes that name their type, those that name the instance type first."""
 _AFFECTS_TIMING = (
     "initContainers", "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName",
     "runtimeClassName", "schedulerName", "hostNetwork", "volumes",
@@ -195,7 +183,7 @@ class ServiceManifest:
             for one in value_at(term, ("matchExpressions",)) or ():
                 if isinstance(one, Mapping) and one.get("operator") == "In":
                     wanted.setdefault(str(one.get("key")), [str(value) for value in one.get("values") or ()])
-        return next((tuple(wanted[key]) for key in _NODE_TYPES if key in wanted), ())
+        return next((tuple(wanted[key]) for key in names_of("node-types") if key in wanted), ())
 
     @property
     def cookie_affinity(self) -> bool:

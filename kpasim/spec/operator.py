@@ -13,18 +13,9 @@ from typing import Any
 
 from kpasim.spec.base import Place, list_of, mapping_of, show, value_at
 from kpasim.spec.objects import Object
+from kpasim.spec.yamlfile import names_of
 
 KNATIVE_SERVING = "KnativeServing"
-MAPS = (
-    "autoscaler", "certmanager", "contour", "defaults", "deployment", "domain", "features", "gateway", "gc", "istio",
-    "kourier", "leader-election", "logging", "network", "observability", "tracing",
-)  # fmt: skip
-"""ConfigMaps of Knative Serving and its ingresses, without `config-`."""
-_SPEC = (
-    "additionalManifests", "clusterProfileRef", "config", "controller-custom-certs", "deployments",
-    "high-availability", "ingress", "manifests", "namespace", "podDisruptionBudgets", "registry", "resources",
-    "security", "services", "version", "workloads",
-)  # fmt: skip
 _ACTIVATOR = "activator"
 _MOST = 63
 
@@ -33,11 +24,11 @@ def unknown_keys(one: Object) -> Iterator[tuple[Place, tuple[str, ...]]]:
     """Keys of a KnativeServing that the operator passes over, and those that it reads there."""
     spec = mapping_of(one.data.get("spec"))
     for key in spec:
-        if key not in _SPEC:
-            yield ("spec", key), _SPEC
+        if key not in names_of("operator-fields"):
+            yield ("spec", key), names_of("operator-fields")
     for key in mapping_of(spec.get("config")):
-        if str(key).removeprefix("config-") not in MAPS:
-            yield ("spec", "config", key), MAPS
+        if str(key).removeprefix("config-") not in names_of("operator-maps"):
+            yield ("spec", "config", key), names_of("operator-maps")
     for key in mapping_of(spec.get("high-availability")):
         if key != "replicas":
             yield ("spec", "high-availability", key), ("replicas",)

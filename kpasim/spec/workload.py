@@ -138,10 +138,12 @@ class Hey(_Load):
 class OpenLoop(_Load):
     """Requests that are sent at times of their own."""
 
+    _is_random: ClassVar[bool] = False
+
     @property
     def is_random(self) -> bool:
         """Whether requests come at random, not at equal distances in what is expected."""
-        return getattr(self, "arrivals", "constant") == "poisson"
+        return self._is_random or getattr(self, "arrivals", "constant") == "poisson"
 
     def without_chance(self) -> OpenLoop:
         """The same load with requests at equal distances in what is expected, where it is random and can be told."""
@@ -200,6 +202,7 @@ class Constant(Rated):
 class Poisson(Rated):
     """Requests at random, independent of each other."""
 
+    _is_random: ClassVar[bool] = True
     goes_on: ClassVar[bool] = True
 
     kind: Literal["poisson"]
@@ -211,10 +214,6 @@ class Poisson(Rated):
 
     def rate_of_time(self, uniforms: Uniforms) -> rates.Rate:
         return rates.Steps([self.rate], [self.duration_s])
-
-    @property
-    def is_random(self) -> bool:
-        return True
 
     def without_chance(self) -> OpenLoop:
         """The same rate at equal distances."""
@@ -319,6 +318,7 @@ class Diurnal(Rated):
 class Bursts(Rated):
     """Random switching between a low and a high rate (a Markov-modulated Poisson process of two states)."""
 
+    _is_random: ClassVar[bool] = True
     _grows_by: ClassVar[tuple[str, ...]] = ("low", "high")
 
     kind: Literal["bursts"]
@@ -339,10 +339,6 @@ class Bursts(Rated):
         if self.high < self.low:
             raise wrong("high is below low (high must be at least low)")
         return self
-
-    @property
-    def is_random(self) -> bool:
-        return True
 
     def without_chance(self) -> OpenLoop:
         """Bursts are random by themselves."""
@@ -376,6 +372,7 @@ class Bursts(Rated):
 class Gamma(OpenLoop):
     """Requests whose distances are independent, more or less regular than at random (a renewal process)."""
 
+    _is_random: ClassVar[bool] = True
     goes_on: ClassVar[bool] = True
 
     kind: Literal["gamma"]
@@ -387,10 +384,6 @@ class Gamma(OpenLoop):
     is more regular."""
     duration_s: PositiveSeconds
     """How long requests are sent."""
-
-    @property
-    def is_random(self) -> bool:
-        return True
 
     def without_chance(self) -> OpenLoop:
         """The same rate at equal distances."""

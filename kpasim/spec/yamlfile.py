@@ -11,7 +11,7 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -96,10 +96,17 @@ def bounded_yaml() -> YAML:
     return reader
 
 
+@cache
 def packaged(name: str) -> Any:
-    """What a YAML or TOML file of kpasim/data holds."""
+    """What a YAML or TOML file of kpasim/data holds; do not change it."""
     text = resources.files("kpasim").joinpath("data", name).read_text(encoding="utf-8")
     return tomllib.loads(text) if name.endswith(".toml") else YAML(typ="safe").load(text)
+
+
+@cache
+def names_of(kind: str) -> tuple[str, ...]:
+    """Names that another project gives, in the order of kpasim/data/names.toml."""
+    return tuple(packaged("names.toml")[kind].split())
 
 
 def read_text(path: str | Path) -> str:

@@ -13,17 +13,10 @@ from typing import Any
 from kpasim.spec.configmaps import Defaults
 from kpasim.spec.quantities import canonical
 from kpasim.spec.webhook.knative import HANDLERS, PROBES
+from kpasim.spec.yamlfile import names_of
 
 Object = dict[str, Any]
 
-_KEPT_ZEROS = {
-    "containerConcurrency", "responseStartTimeoutSeconds", "idleTimeoutSeconds", "enableServiceLinks",
-    "automountServiceAccountToken", "shareProcessNamespace", "optional", "runAsUser", "runAsGroup", "runAsNonRoot",
-    "fsGroup", "privileged", "allowPrivilegeEscalation", "readOnlyRootFilesystem", "defaultMode", "mode",
-    "expirationSeconds", "service", "image", "localhostProfile", "mountPropagation", "runtimeClassName",
-    "tolerationSeconds", "sizeLimit",
-}  # fmt: skip
-"""Fields that Go holds by pointer, so that a zero is not the same as nothing; and `image`, which is never empty."""
 _REQUIRED: dict[str, Object] = {
     "env": {"name": ""},
     "httpHeaders": {"name": "", "value": ""},
@@ -151,4 +144,4 @@ def _written(key: str, value: Any) -> Any:
         return items if items or key == "sources" else None
     if key in {"sizeLimit", "divisor"}:
         return canonical(value)
-    return value if value or key in _KEPT_ZEROS else None
+    return value if value or key in names_of("kept-zeros") else None

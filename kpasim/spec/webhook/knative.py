@@ -22,6 +22,7 @@ from kpasim.spec.quantities import amount
 from kpasim.spec.webhook.checks import field_faults
 from kpasim.spec.webhook.fields import POD_FEATURES, VOLUME_FEATURES
 from kpasim.spec.webhook.verdict import Fault, Faults, below
+from kpasim.spec.yamlfile import names_of
 
 Object = Mapping[str, Any]
 
@@ -37,14 +38,7 @@ PVC_WRITE = "kubernetes.podspec-persistent-volume-write"
 PROBING = "multi-container-probing"
 QUEUE = "queue.sidecar.serving.knative.dev/"
 
-_NETWORKING = "networking.knative.dev"
-_NETWORKING_KEYS = {
-    f"{_NETWORKING}/{name}"
-    for name in (
-        "ingress.class", "ingress-class", "certificate.class", "certificate-class", "disableAutoTLS",
-        "disable-auto-tls", "disable-external-domain-tls", "httpOption", "http-protocol",
-    )
-}  # fmt: skip
+_NETWORKING = "networking.knative.dev/"
 _POD_SECURITY = ("runAsUser", "runAsGroup", "runAsNonRoot", "fsGroup", "supplementalGroups", "seccompProfile")
 
 
@@ -107,8 +101,9 @@ def annotation_faults(annotations: Mapping[str, str], cluster: ClusterConfig) ->
     """Why the webhook refuses annotations of a template; each place is a key."""
     for problem in validate_annotations(annotations, cluster.autoscaler):
         yield Fault("autoscaling-annotation", (problem.place,), problem.message)
+    known = names_of("networking-annotations")
     for key in annotations:
-        if key.startswith(_NETWORKING) and key not in _NETWORKING_KEYS:
+        if key.startswith(_NETWORKING[:-1]) and key.removeprefix(_NETWORKING) not in known:
             yield Fault("networking-annotation", (key,), "is not an annotation that Knative knows, and is refused")
     shares = (QUEUE + name for name in ("resource-percentage", "resourcePercentage"))
     if share := next((key for key in shares if key in annotations), ""):
