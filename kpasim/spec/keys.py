@@ -77,14 +77,12 @@ def nearest(word: str) -> list[str]:
     return list(dict.fromkeys(spelt[one] for one in close))[:MOST_SUGGESTED]
 
 
+_SHORT = {one.rpartition("/")[2].lower(): keys[0].rpartition("/")[2] for keys in SPELLINGS.values() for one in keys}
+
+
 def _plain(path: str) -> str:
     short = path.strip().rpartition("/")[2].replace("_", "-").lower()
-    for spellings in SPELLINGS.values():
-        name = spellings[0].rpartition("/")[2]
-        for one in spellings[1:]:
-            if short == one.rpartition("/")[2].lower():
-                return name
-    return short
+    return _SHORT.get(short, short)
 
 
 def _service(given: Mapping[str, Mapping[str, str]], config: Mapping[str, Key]) -> Iterator[Key]:

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AllowInfNan, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from kpasim.errors import ExperimentError, Problem
-from kpasim.spec.base import Count, Place, Spec, Whole, line_of, validate, wrong
+from kpasim.spec.base import Count, Place, Spec, Whole, line_of, problem_at, validate, wrong
 from kpasim.spec.difference import is_comment, meaning
 from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.objects import refuse_other_kinds
@@ -263,11 +263,8 @@ class _Trial:
         """
         for key, value in self.sweep.fixed.items():
             experiment = self._attempt(experiment, {key: value}, ("with", key)) or experiment
-        own = {
-            "replications": self.sweep.replications,
-            "seed": self.sweep.seed,
-            "horizon": self.sweep.horizon_s,
-        }
+        given = self.sweep
+        own = {"replications": given.replications, "seed": given.seed, "horizon": given.horizon_s}
         own = {key: value for key, value in own.items() if value is not None}
         if own:
             experiment = self._attempt(experiment, own, ()) or experiment
@@ -281,13 +278,11 @@ class _Trial:
 
     def _axis(self, experiment: Experiment, key: str, values: list[Any]) -> None:
         """Say what is wrong with the first value of an axis that is refused, alone and beside all others."""
-        if key in {"replications", "seed", "horizon"}:
-            line = line_of(("axes", key), self._document.lines)
-            self._problems.append(Problem(f"axes.{key}", "is the same for all rows (write it beside axes)", line))
-            return
-        if is_comment(key):
-            line = line_of(("axes", key), self._document.lines)
-            self._problems.append(Problem(f"axes.{key}", "changes neither simulation nor bill (leave it out)", line))
+        own = key in {"replications", "seed", "horizon"}
+        if own or is_comment(key):
+            message = "is the same for all rows (write it beside axes)"
+            message = message if own else "changes neither simulation nor bill (leave it out)"
+            self._problems.append(problem_at(("axes", key), message, self._document.lines))
             return
         for index, value in enumerate(values):
             refusal = _refusal(experiment, {key: value})
