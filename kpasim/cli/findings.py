@@ -37,7 +37,7 @@ def github(file: str, finding: Finding) -> str:
     Source:
         GitHub's documentation, "Workflow commands for GitHub Actions"; actions/toolkit, packages/core/src/command.ts
     """
-    fields = {"file": _path(file, finding), "line": finding.line or 1, "title": f"kpasim {finding.name}"}
+    fields = {"file": finding.path or file, "line": finding.line or 1, "title": f"kpasim {finding.name}"}
     listed = ",".join(f"{key}={_escaped(str(value), ':,')}" for key, value in fields.items())
     message = f"{finding.place}: {finding.what}. {finding.fix}" if finding.place else f"{finding.what}. {finding.fix}"
     return f"::{_GITHUB[finding.level]} {listed}::{_escaped(message, '')}"
@@ -47,10 +47,6 @@ def _escaped(text: str, further: str) -> str:
     for character in f"%\r\n{further}":
         text = text.replace(character, f"%{ord(character):02X}")
     return text
-
-
-def _path(file: str, finding: Finding) -> str:
-    return finding.path or file
 
 
 def sarif(found: Sequence[tuple[str, Finding]], version: str) -> dict[str, Any]:
@@ -71,7 +67,7 @@ def sarif(found: Sequence[tuple[str, Finding]], version: str) -> dict[str, Any]:
             "locations": [
                 {
                     "physicalLocation": {
-                        "artifactLocation": {"uri": quote(_path(file, one).replace("\\", "/"))},
+                        "artifactLocation": {"uri": quote((one.path or file).replace("\\", "/"))},
                         "region": {"startLine": one.line or 1},
                     }
                 }

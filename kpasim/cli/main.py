@@ -107,12 +107,7 @@ class Refused(click.ClickException):
 
     def __init__(self, message: str, status: int = 1) -> None:
         super().__init__(message)
-        self._status = status
-
-    @property
-    def exit_code(self) -> int:  # type: ignore[override]
-        """Exit status of the command line."""
-        return self._status
+        self.exit_code = status  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
         """Print the problems."""

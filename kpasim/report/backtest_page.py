@@ -94,15 +94,14 @@ def backtest_page(found: Mapping[str, Any]) -> str:
     return markup.page(title, subtitle, sections, drawn)
 
 
-def _values(values: list[float | None]) -> NDArray[np.float64]:
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
-
 def _chart(values: Mapping[str, Any], edges_s: NDArray[np.float64], title: str, zone: ZoneInfo) -> Chart:
     """Recorded and predicted values over the time of day."""
     middles_s = 0.5 * (edges_s[1:] + edges_s[:-1])
     x = [moment(time_s, zone) for time_s in middles_s.tolist()]
-    low, high, predicted, recorded = (_values(values[name]) for name in ("low", "high", "predicted", "recorded"))
+    # None becomes NaN.
+    low, high, predicted, recorded = (
+        np.array(values[name], dtype=np.float64) for name in ("low", "high", "predicted", "recorded")
+    )
     data = band(low, high, "predicted, 90 %", "<blue-area>", x=x, legendgroup="band")
     data += [line(np.array(x), predicted, "predicted", "<blue>", "dash"),
              line(np.array(x), recorded, "recorded", "<ink>", "solid")]  # fmt: skip

@@ -163,8 +163,10 @@ def parse(text: str) -> tuple[HeyReport, list[Problem]]:
     problems: list[Problem] = []
     section = ""
     exact = False
-    for number, line in _report_lines(text):
-        exact = exact or line == "  "
+    lines = text.split("\n")
+    first = next((place for place, line in enumerate(lines) if line.strip() == "Summary:"), len(lines))
+    for number, line in enumerate(lines[first:], first + 1):
+        exact = exact or line.rstrip("\r") == "  "
         stripped = line.strip()
         if stripped.endswith(":") and stripped[:-1] in _LINES:
             section = stripped[:-1]
@@ -179,14 +181,6 @@ def parse(text: str) -> tuple[HeyReport, list[Problem]]:
     elif math.isnan(found.total):
         problems.append(Problem("Total", "is missing"))
     return replace(found, trimmed=not exact), problems
-
-
-def _report_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Numbered lines from ``Summary:`` on."""
-    lines = text.split("\n")
-    first = next((i for i, line in enumerate(lines) if line.strip() == "Summary:"), len(lines))
-    for i in range(first, len(lines)):
-        yield i + 1, lines[i].rstrip("\r")
 
 
 def _number(value: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 HIDDEN = "(hidden)"
@@ -31,14 +32,9 @@ def without_secrets(value: Any) -> Any:
         }
     if isinstance(value, list | tuple):
         items = [without_secrets(item) for item in value]
-        for place, item in enumerate(items[:-1]):
-            if (
-                isinstance(item, str)
-                and item.startswith("-")
-                and _NAME.search(item)
-                and isinstance(items[place + 1], str)
-            ):
-                items[place + 1] = HIDDEN
+        for place, (item, after) in enumerate(pairwise(tuple(items)), 1):
+            if isinstance(item, str) and isinstance(after, str) and item.startswith("-") and _NAME.search(item):
+                items[place] = HIDDEN
         return items
     if isinstance(value, str):
         return _NAMED.sub(rf"\g<1>{HIDDEN}", _URL_USER.sub(f"{HIDDEN}@", value))

@@ -84,12 +84,7 @@ def _row(result: SweepResult, place: int, text: str) -> list[str]:
     name = latency(PERCENTILE)
     interval = (row["intervals"].get("latency_s") or {}).get(PERCENTILE)
     return [text, number(float(result.medians(name)[place])), span(interval), number(float(result.costs[place])),
-            span(_ends(result, result.cost_figure, place)), share_text(row["error_share"])]  # fmt: skip
-
-
-def _ends(result: SweepResult, figure: str, place: int) -> list[float] | None:
-    low, high = (float(end) for end in result.intervals(figure)[:, place])
-    return None if low != low else [low, high]  # noqa: PLR0124  # NaN
+            span(result.intervals(result.cost_figure)[:, place].tolist()), share_text(row["error_share"])]  # fmt: skip
 
 
 def chart(result: SweepResult, words: list[str], now: int | None, label: str) -> Chart:
