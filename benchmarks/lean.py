@@ -74,12 +74,12 @@ def prepared(name: str, times: float = 1.0) -> tuple[Params, Draws]:
     return params, draws
 
 
-def built(params: Params, folder: str) -> Any:
-    """The loop, compiled for these settings and for this processor."""
+def built(params: Params, folder: str, processor: str = "native") -> Any:
+    """The loop, compiled for these settings and a processor, by default the one at hand."""
     library = Path(folder) / "lean.so"
     settings = [f"-D{name.upper()}={getattr(params, name)!r}" for name in SETTINGS]
     # Without contraction: a fused product and sum would be rounded otherwise than in the engine.
-    options = ["-O3", "-march=native", "-ffp-contract=off", "-shared", "-fPIC"]
+    options = ["-O3", f"-march={processor}", "-ffp-contract=off", "-shared", "-fPIC"]
     subprocess.run(["cc", *options, *settings, "-o", str(library), str(SOURCE), "-lm"], check=True)
     loop = ctypes.CDLL(str(library)).simulate
     loop.restype = ctypes.c_int64
