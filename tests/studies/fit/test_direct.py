@@ -330,6 +330,6 @@ def test_a_closed_loop_with_queues_is_inferred_whatever_tool_wrote_it(tmp_path):
 def test_files_of_all_load_tools_hold_latencies():
     """What clients waited is no service time: no reader of such files is left out of those that are warned of."""
     sources = "".join(inspect.getsource(module) for module in (loadtools, histograms, accesslogs))
-    kinds = set(re.findall(r'Record\("([a-z0-9-]+)"', sources))
+    kinds = set(re.findall(r'(?:Record|read_requests|lists_requests)\(\s*"([a-z0-9-]+)"', sources))
 
     assert kinds - {"hey-summary"} == LATENCIES
