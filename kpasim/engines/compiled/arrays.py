@@ -131,7 +131,7 @@ class Arrays:
 
     @property
     def is_small(self) -> bool:
-        """Whether they may be kept for the next run, which then waits for no new memory: a sixth of the headline's time."""
+        """Whether they may be kept for the next run, which needs no new memory then: a sixth of the headline's time."""
         pods, sent = self.read("revision").pods, self.read("clients").sent
         return bool(POD_BYTES * pods + REQUEST.itemsize * sent <= KEPT_BYTES)
 
