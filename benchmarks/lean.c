@@ -596,10 +596,17 @@ static void handle(Event one) { /* an event of pods and controllers */
     }
 }
 
-static void *kept[64]; /* memory of the run */
+static struct { void *memory; size_t size; } kept[64]; /* for the next run as well, as the engine keeps its arrays */
 static int kept_count;
 
-static void *room(i64 rows, size_t size) { return kept[kept_count++] = malloc((size_t)rows * size); }
+static void *room(i64 rows, size_t size) {
+    int place = kept_count++;
+    if (kept[place].size < (size_t)rows * size) {
+        free(kept[place].memory);
+        kept[place].memory = malloc(kept[place].size = (size_t)rows * size);
+    }
+    return kept[place].memory;
+}
 
 static void set_up_view(View *view) {
     i64 blocks = run.pod_rows / (WIDTH / 4) + 2;
@@ -684,7 +691,6 @@ i64 simulate(Run *given) {
     }
     run.end = now;
     run.pod_count = made;
-    for (int place = 0; place < kept_count; place++) free(kept[place]);
     *given = run;
     return fault;
 }

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import lean
 from kpasim.engines import compiled
-from kpasim.engines.outcome import first_difference
+from tests.engines.agreement import first_difference
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="cc is missing, which compiles benchmarks/lean.c")
 
