@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 
@@ -424,10 +425,11 @@ _Asked = tuple[tuple[int, ...], int, int]
 
 
 class _Kept(NamedTuple):
-    """Draws of a sampler, by what was asked for."""
+    """Draws of a sampler, by what was asked for, and other samplers that are known to draw the same."""
 
     sampler: Sampler
     draws: dict[_Asked, list[Draws]]
+    others: WeakSet[Sampler]
 
 
 _kept: _Kept | None = None
@@ -438,9 +440,9 @@ def _kept_for(sampler: Sampler) -> dict[_Asked, list[Draws]]:
     """What is kept for a sampler; empty where the last one drew other numbers."""
     global _kept
     kept = _kept  # as a whole: a thread that draws for another experiment has a table of its own
-    if kept is None or kept.sampler is not sampler:
-        draws = kept.draws if kept is not None and sampler.draws_as(kept.sampler) else {}
-        kept = _kept = _Kept(sampler, draws)
+    if kept is None or not (sampler in kept.others or sampler.draws_as(kept.sampler)):
+        kept = _kept = _Kept(sampler, {}, WeakSet())
+    kept.others.add(sampler)
     return kept.draws
 
 

@@ -97,7 +97,7 @@ def requests_of_each(
     Raises:
         CapacityExceeded: A run needs more pods, nodes or requests than its draws hold.
     """
-    played = _play(params, draws, settings=settings, hands_over=False)
+    played = _play(params, draws, settings=settings)
     return [(one.requests[: one.clients["sent"][0]].copy(), int(one.core["load_ns"][0])) for one, _ in played]
 
 
@@ -134,7 +134,6 @@ def _play(
     draws: Sequence[Draws],
     statistics_only: bool = False,
     settings: Mapping[str, NDArray[Any]] = MappingProxyType({}),
-    hands_over: bool = True,
 ) -> Iterator[tuple[Arrays, int]]:
     """The arrays at the end of each replication, which the next one takes over."""
     from kpasim.engines.compiled import machine
@@ -145,8 +144,7 @@ def _play(
     arrays = _first_arrays(params, draws[0], capacity, statistics_only)
     capacity = arrays.capacity
     for place, one in enumerate(draws):
-        if place and hands_over and not statistics_only:
-            _take_back(arrays)
+        _take_back(arrays)
         if len(one.pod) != len(arrays.pods):
             del arrays  # before there are others
             arrays = Arrays(params, one, capacity, statistics_only=statistics_only)
@@ -176,7 +174,6 @@ def _first_arrays(params: Params, draws: Draws, capacity: Capacity, statistics_o
     _kept.arrays = None
     if kept is None or statistics_only:
         return Arrays(params, draws, capacity, statistics_only=statistics_only)
-    _take_back(kept)
     # What the last run was short of, this one would be, and begin again.
     most = {
         name: max(getattr(capacity, name), getattr(kept.capacity, name)) for name in ("ticks", "scalings", "events")
@@ -187,25 +184,18 @@ def _first_arrays(params: Params, draws: Draws, capacity: Capacity, statistics_o
 
 def _take_back(arrays: Arrays) -> None:
     """Replace tables that have been handed over, which are not written to again."""
-    for name, (table, used) in _tables(arrays).items():
-        if _is_full(table, used):
-            arrays.put(name, np.empty_like(table))
+    for name in arrays.handed_over:
+        arrays.put(name, np.empty_like(getattr(arrays, name)))
+    arrays.handed_over.clear()
 
 
-def _tables(arrays: Arrays) -> dict[str, tuple[NDArray[Any], int]]:
-    """Tables that an outcome takes over, and how many of their rows are in use."""
-    sent, recorder = arrays.read("clients").sent, arrays.read("recorder")
-    used = {"requests": sent, "drawn": sent, "ticks": recorder.ticks, "scaling": recorder.scalings}
-    return {name: (getattr(arrays, name), rows) for name, rows in used.items()}
-
-
-def _is_full(table: NDArray[Any], used: int) -> bool:
-    """Whether a table is used well enough to be handed over as it is, rather than copied."""
-    return bool(5 * used > 4 * len(table))
-
-
-def _part(table: NDArray[Any], used: int) -> Any:
-    return table[:used] if _is_full(table, used) else table[:used].copy()
+def _part(arrays: Arrays, name: str, used: int) -> Any:
+    """The rows of a table that are in use; where most are, it is handed over as it is, rather than copied."""
+    table = getattr(arrays, name)
+    if 5 * used <= 4 * len(table):
+        return table[:used].copy()
+    arrays.handed_over.append(name)
+    return table[:used]
 
 
 def columns(entities: NDArray[Any], count: int) -> Ints:
@@ -215,17 +205,16 @@ def columns(entities: NDArray[Any], count: int) -> Ints:
 
 def outcome_of(arrays: Arrays, concurrency_ns: int) -> Outcome:
     """What a run left."""
-    requests, drawn, ticks, scaling = (_part(*one) for one in _tables(arrays).values())
-    core = arrays.read("core")
+    core, recorder, sent = arrays.read("core"), arrays.read("recorder"), int(arrays.clients["sent"][0])
     return Outcome(
         load_ns=core.load_ns,
         end_ns=core.end_ns,
-        requests=requests,
-        drawn=drawn,
+        requests=_part(arrays, "requests", sent),
+        drawn=_part(arrays, "drawn", sent),
         pods=columns(arrays.pods[: arrays.read("revision").pods], POD_COLUMNS).copy(),
         nodes=columns(arrays.nodes[: arrays.read("cluster").nodes], NODE_COLUMNS).copy(),
-        ticks=ticks,
-        scaling=scaling,
+        ticks=_part(arrays, "ticks", recorder.ticks),
+        scaling=_part(arrays, "scaling", recorder.scalings),
         concurrency_ns=concurrency_ns,
     )
 

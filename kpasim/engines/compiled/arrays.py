@@ -86,6 +86,7 @@ class Arrays:
         words: What compiled code is given, shape ``(SIZE,)``: entities of which there is one, and where all arrays are.
         rows: How many rows the tables have, see ``state.sizes``.
         capacity: What they were made for.
+        handed_over: Tables that an outcome has taken over, to be replaced before the next run.
         draws: Random numbers as compiled code sees them; the array of each name.
     """
 
@@ -97,6 +98,7 @@ class Arrays:
                 first, dtype = PLACES[name], dtype_of(field.kind)
                 setattr(self, name, self.words[first : first + dtype.itemsize // 8].view(dtype))
         self.rows: dict[str, int] = {}
+        self.handed_over: list[str] = []
         self._given: dict[int, tuple[Draws, Draws, list[int]]] = {}
         self.take(params, draws, capacity)
 
