@@ -378,7 +378,7 @@ def deployments(draw: Any, kind: int) -> dict[str, Any]:
     planes = {of.KEDA_HTTP: of.INTERCEPTOR, RAY_SERVE: of.ROUTER}
     metrics = {of.KEDA_HTTP: some(of.CONCURRENCY, of.RATE), RAY_SERVE: st.just(of.ONGOING)}
     of_pods = draw(FLAG) if kind == of.HPA else 0
-    pod_metrics = some(of.CPU, of.CPU, of.CONCURRENCY, of.RATE, of.UTILIZATION)
+    pod_metrics = some(of.CPU, of.CPU, of.CPU, of.CONCURRENCY, of.RATE, of.UTILIZATION)
     other = pod_metrics if of_pods else some(of.CONCURRENCY, of.RATE)
     metric = draw(metrics.get(kind, other))
     plane = {

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from kpasim.spec.experiment import load
 from kpasim.spec.sweep import load_sweep
 from kpasim.studies import runner
 from kpasim.studies import sweep as module
+from kpasim.studies.execution.allocation import Allocation
 from kpasim.studies.execution.workers import spread
 from kpasim.studies.grid.journal import Journal, runs
 from kpasim.studies.grid.result import SweepResult, load_result
@@ -319,7 +319,7 @@ def test_percentiles_may_change_between_resumes(folder: Path, tmp_path: Path) ->
 
 def test_the_setting_that_cannot_be_simulated_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a setting has more pods in its time than a run may have, the message says which."""
-    monkeypatch.setattr(runner, "Allocation", partial(runner.Allocation, pods=1, most_pods=2))
+    monkeypatch.setattr(runner, "Allocation", lambda what, sampler, pods: Allocation(what, sampler, 1, most_pods=2))
     with pytest.raises(
         RunError, match=r"^painting: more than 2 pods .* in the setting max-scale 2, min-scale 0, window"
     ):
