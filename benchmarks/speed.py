@@ -308,6 +308,10 @@ def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines() if Path(path).exists() else []
 
 
+PAIRS = 15
+"""Runs of each version: single pairs differ by a third on a rented machine."""
+
+
 def compared(before: Path, limit_s: float) -> list[Row]:
     """CPU time of a request in an older version and in this one, turn about; the ratio is the median of pairs.
 
@@ -329,7 +333,7 @@ def compared(before: Path, limit_s: float) -> list[Row]:
     rows: list[Row] = [("load", "before", "now", "times as fast")]
     for name in lean.NAMES:
         try:
-            pairs = [(us(name, before, limit_s), us(name, ROOT)) for _ in range(5)]
+            pairs = [(us(name, before, limit_s), us(name, ROOT)) for _ in range(PAIRS)]
         except subprocess.TimeoutExpired:
             rows.append((name, f"not finished in {limit_s:g} s", f"{us(name, ROOT):.3f} µs", ""))
             continue
