@@ -6,6 +6,7 @@ Source:
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Callable
@@ -54,6 +55,15 @@ def is_qualified(text: str) -> bool:
     """A key of a label or an annotation, or the name of a resource, with or without a domain before a slash."""
     domain, slash, name = text.rpartition("/")
     return _is_unqualified(name) and (not slash or is_subdomain(domain))
+
+
+def is_address(text: str) -> bool:
+    """An IP address, of version 4 or 6."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 _REPOSITORY = re.compile(r"[a-z0-9_\-./]{2,255}")

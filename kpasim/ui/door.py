@@ -13,6 +13,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
+from kpasim.spec.names import is_address
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -115,20 +117,12 @@ class Door:
             return True
         if not _stands_for_all(self._host):
             return False
-        return name == socket.gethostname().lower() or _is_address(name.strip("[]"))
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+        return name == socket.gethostname().lower() or is_address(name.strip("[]"))
 
 
 def _stands_for_all(host: str) -> bool:
     """Whether an address stands for all of this machine's."""
-    return _is_address(host) and ipaddress.ip_address(host).is_unspecified
+    return is_address(host) and ipaddress.ip_address(host).is_unspecified
 
 
 async def _read(receive: Receive, most: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,14 +24,6 @@ def _is_file(path: str) -> bool:
     return descends(path) and not path.startswith("..")
 
 
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
 _KINDS: dict[str, tuple[Callable[[str], bool], str]] = {
     "label": (names.is_label, "a DNS label"),
     "subdomain": (names.is_subdomain, "a DNS subdomain"),
@@ -43,7 +34,7 @@ _KINDS: dict[str, tuple[Callable[[str], bool], str]] = {
     "config-key": (names.is_config_key, "a key of a ConfigMap or Secret"),
     "port": (names.is_port_name, "the name of a port"),
     "header": (names.is_header, "the name of a header"),
-    "address": (_is_address, "an IP address"),
+    "address": (names.is_address, "an IP address"),
     "path": (descends, "relative, without '..'"),
     "file": (_is_file, "relative, without '..'"),
 }
