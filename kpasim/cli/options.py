@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,29 @@ class Pair(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
 
 class Output(click.Path):
-    """A file or a folder to write: what is missing of the path is made now, not after the work."""
+    """A file or a folder to write: what is missing of the path is made now, not after the work.
+
+    What is still empty at the end of the command goes again.
+    """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The path."""
         from kpasim.results.files import make_folder
 
         path = Path(str(super().convert(value, param, ctx)))
-        make_folder(path.parent if self.file_okay else path)
+        folder = path.parent if self.file_okay else path
+        missing = [one for one in (folder, *folder.parents) if not one.exists()]
+        make_folder(folder)
+        if ctx:
+            # The context of a command whose options are refused is never closed.
+            ctx.find_root().call_on_close(lambda: _remove_empty(missing))
         return path
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 FILE, FOLDER = Output(dir_okay=False), Output(file_okay=False)

@@ -150,3 +150,26 @@ def test_replications_of_a_sweep_are_set_as_those_of_a_run(tmp_path: Path):
     assert done.exit_code == 0, done.output
     assert "2 settings, 3 replications each" in done.output
     assert "--set replications=3" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("versus", "BAD", "--out", "OUT"),
+        ("versus", HEADLINE, "--out", "OUT", "--replications", "none"),
+        ("compare", "BAD", "--out", "OUT"),
+        ("tune", "BAD", "--slo", "p95<=30s", "--write", "OUT/tuned.yaml"),
+        ("calibrate", "BAD", "-o", "OUT/model.yaml"),
+    ],
+)
+def test_a_refused_command_leaves_no_folder(arguments: tuple[str, ...], tmp_path: Path):
+    """What was made for the output is removed again while it is empty; a folder that was there stays."""
+    bad, kept = tmp_path / "bad.yaml", tmp_path / "kept"
+    bad.write_text("service: {", encoding="utf-8")
+    kept.mkdir()
+    out = kept / "further" / "out"
+
+    done = call(*(text.replace("BAD", str(bad)).replace("OUT", str(out)) for text in arguments))
+
+    assert done.exit_code in {1, 2}, done.output
+    assert not list(kept.iterdir())
