@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -15,6 +15,20 @@ from kpasim.results.display import Table, number, span
 
 if TYPE_CHECKING:
     from kpasim.studies.calibrate import Calibration
+
+
+class How(TypedDict):
+    """Options that `studies.calibrate.calibrate` takes as they are."""
+
+    candidate: str
+    service: str
+    reproduce: bool
+    without: tuple[str, ...]
+    only: str
+    direct: bool
+    skip_bad: bool
+    seed: int
+    effort: float
 
 
 @click.command(
@@ -105,7 +119,7 @@ def command(
     clients: tuple[tuple[str, str], ...],
     plot: bool,
     as_json: bool,
-    **how: Any,
+    **how: Unpack[How],
 ) -> None:
     """Fit a model to measured FILES, with intervals.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -12,10 +12,20 @@ from kpasim.cli.output import compile_for_next_time, note, print_json, progress,
 from kpasim.results.display import counted, number, span
 
 if TYPE_CHECKING:
-    from kpasim.studies.compare import Comparison
+    from kpasim.studies.compare import Comparison, ServiceTimes
+    from kpasim.studies.execution.engine import Engine
 
 SHOWN = 100
 """Replications that the figure draws at most."""
+
+
+class How(TypedDict):
+    """Options that `studies.compare.compare` takes as they are."""
+
+    service_times: ServiceTimes | None
+    align: bool
+    seed: int | None
+    engine: Engine
 
 
 @click.command(epilog="\b\nTry: kpasim compare runs/hey50x5-live --plot --tolerance p50=15% --tolerance max-pods=0")
@@ -66,7 +76,7 @@ def command(
     plot: bool,
     out: Path | None,
     as_json: bool,
-    **how: Any,
+    **how: Unpack[How],
 ) -> None:
     """Simulate the experiment of RUN_DIR and compare the prediction with the measured run.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -28,13 +27,14 @@ def command(
     *,
     experiment: str,
     url: str,
+    host: str | None,
+    method: str | None,
     body: str | None,
     headers: tuple[str, ...],
     insecure: bool,
     seed: int | None,
     out: Path | None,
     as_json: bool,
-    **about: Any,
 ) -> None:
     """Send the requests of EXPERIMENT's workload to a URL and report as hey does.
 
@@ -54,10 +54,11 @@ def command(
     target = loadspec.target_of(
         read,
         url,
+        host=host,
+        method=method,
         bodies=loadspec.read_bodies(body) if body is not None else (),
         headers=loadspec.parse_headers(headers),
         verify_tls=not insecure,
-        **about,
     )
     note(f"sending {loadspec.describe(plan)} to {loadspec.without_secrets(url)}")
     sent = load.load(plan, target)

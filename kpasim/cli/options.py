@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import click
 
@@ -91,8 +91,16 @@ def replications(text: str = "Number of replications.", default: int | None = No
     return click.option("-n", "--replications", type=number, default=default, show_default=bool(default), help=text)
 
 
+class Quick(TypedDict):
+    """What `of_manifest` gives a command."""
+
+    hey_flags: str | None
+    service_time: str | None
+    cold_start: str | None
+
+
 def of_manifest(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that make an experiment of a manifest: ``hey_flags``, ``service_time``, ``cold_start``."""
+    """Options that make an experiment of a manifest, see `Quick`."""
     for names, metavar, text in (
         (["--cold-start"], "TIME", "With a manifest: time from pod creation to its first response."),
         (["--service-time"], "TIME", "With a manifest: service time of a request, such as 11s."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -22,12 +22,13 @@ from kpasim.cli.output import (
 from kpasim.results.display import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from kpasim.report.answer import Facts, Line
     from kpasim.results.display import Table
     from kpasim.results.tables import Tables
     from kpasim.spec.experiment import Experiment
+    from kpasim.studies.execution.engine import Engine
     from kpasim.studies.judge import Judgement
     from kpasim.studies.run import Result
     from kpasim.studies.search.slo import Slo
@@ -94,7 +95,7 @@ def command(
     against: str | None,
     against_set: tuple[str, ...],
     seed: int | None,
-    engine: Any,
+    engine: Engine,
     explain: bool,
     counts_only: bool,
     plot: bool,
@@ -102,7 +103,7 @@ def command(
     openmetrics: str | None,
     as_json: bool,
     manifest: str | None,
-    **quick: Any,
+    **quick: Unpack[options.Quick],
 ) -> None:
     """Simulate EXPERIMENT: failed requests, latency, cost; then the scaling timeline and all figures.
 
@@ -206,7 +207,7 @@ def compare(
     changes: tuple[str, ...],
     slos: Sequence[Slo],
     replications: int | None,
-    engine: Any,
+    engine: Engine,
     out: str | None,
     *,
     as_json: bool,
@@ -241,7 +242,7 @@ def compare(
 
 def chosen_experiment(
     experiment: str | None,
-    quick: Mapping[str, str | None],
+    quick: options.Quick,
     cluster_config: tuple[str, ...],
     manifest: str | None = None,
     write_experiment: str | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +13,8 @@ from kpasim.cli.output import note, print_json, progress, show_tables, write_fig
 from kpasim.results.display import counted
 
 if TYPE_CHECKING:
+    from kpasim.studies.execution.engine import Engine
+    from kpasim.studies.execution.workers import Backend
     from kpasim.studies.grid.result import SweepResult
     from kpasim.studies.sweep import Plan
 
@@ -47,16 +49,17 @@ MOST_ROWS = 15
 def command(
     file: str,
     out: str | None,
-    backend: Any,
+    resume: bool,
+    backend: Backend,
     address: str | None,
     processes: int | None,
     percentile: str | None,
     replications: int | None,
     cluster_config: tuple[str, ...],
     settings: tuple[str, ...],
+    engine: Engine,
     plot: bool,
     as_json: bool,
-    **how: Any,
 ) -> None:
     """Simulate every setting of FILE, an experiment with axes, under the same random numbers.
 
@@ -79,7 +82,14 @@ def command(
     try:
         with progress("replications", lines=True) as bar:
             result = sweep(
-                plan, out=folder, backend=backend, address=address, processes=processes or 0, progress=bar, **how
+                plan,
+                out=folder,
+                resume=resume,
+                backend=backend,
+                address=address,
+                processes=processes or 0,
+                engine=engine,
+                progress=bar,
             )
     except KeyboardInterrupt:
         from kpasim.cli.main import INTERRUPTED

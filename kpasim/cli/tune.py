@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -16,6 +16,7 @@ from kpasim.cli.output import note, now_and_then, print_json, show_tables, write
 from kpasim.results.display import NOTHING, Table, counted, number, span, with_interval
 
 if TYPE_CHECKING:
+    from kpasim.studies.execution.engine import Engine
     from kpasim.studies.tune import Judged, TuneResult
 
 NOT_MET, UNDECIDED = 3, 4
@@ -91,9 +92,9 @@ def command(
     settings: tuple[str, ...],
     seed: int | None,
     write_to: Path | None,
-    engine: Any,
+    engine: Engine,
     as_json: bool,
-    **quick: Any,
+    **quick: Unpack[options.Quick],
 ) -> None:
     """Find the cheapest settings of EXPERIMENT that meet all SLOs, and write them into its manifest.
 

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
 from kpasim.cli import options
 from kpasim.cli.output import note, print_json
+
+if TYPE_CHECKING:
+    from kpasim.cluster.discover import Gateway
+
+
+class Given(TypedDict):
+    """Options that are fields of `cluster.validate.Settings`."""
+
+    target: str
+    kubeconfig: str | None
+    namespace: str | None
+    image: str | None
+    gateway: Gateway
+    url: str | None
+    host: str | None
+    keep: bool
+    adopt: bool
+    dry_run: bool
+    max_cost: float | None
 
 
 @click.command("validate", epilog="\b\nTry: kpasim validate experiments/validate-local.yaml --target local")
@@ -72,7 +91,7 @@ def command(
     ready_timeout: float,
     out: Path | None,
     as_json: bool,
-    **given: Any,
+    **given: Unpack[Given],
 ) -> None:
     """Run EXPERIMENT on a cluster and compare the measurement with the prediction.
 
@@ -117,12 +136,7 @@ def command(
         waits=Waits(ready_s=ready_timeout),
     )
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    report = validate(
-        found,
-        how,
-        out or Path("runs") / f"{found.name}-{stamp}",
-        note=note,
-    )
+    report = validate(found, how, out or Path("runs") / f"{found.name}-{stamp}", note=note)
     if as_json:
         print_json(report.to_dict())
     elif report.folder is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +14,7 @@ from kpasim.cli.output import WIDTH, compile_for_next_time, note, print_json, pr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kpasim.studies.execution.engine import Engine
     from kpasim.studies.judge import Judgement
     from kpasim.studies.versus.study import Versus
 
@@ -65,7 +66,7 @@ def command(
     settings: tuple[str, ...],
     cluster_config: tuple[str, ...],
     seed: int | None,
-    engine: Any,
+    engine: Engine,
     explain: bool,
     out: Path | None,
     as_json: bool,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -58,6 +59,20 @@ def test_every_command_explains_itself(words):
     assert f"kpasim {words[0]}" in line
     for path in re.findall(r"experiments/[\w./-]+", line):
         assert (HEADLINE.parents[1] / path).exists()
+
+
+@pytest.mark.parametrize("words", [name.split()[1:] for name, _ in help_pages() if " serve" not in name][1:])
+def test_a_command_declares_the_options_that_it_takes(words):
+    """What click hands to a command has the names of its parameters, whose types mypy checks."""
+    command = cli
+    for word in words:
+        command = command.get_command(None, word)
+    names = set()
+    for one in inspect.signature(inspect.unwrap(command.callback)).parameters.values():
+        options = re.fullmatch(r"Unpack\[(.*)\]", one.annotation) if one.kind is one.VAR_KEYWORD else None
+        names |= set(eval(options[1], command.callback.__globals__).__annotations__) if options else {one.name}
+
+    assert names == {one.name for one in command.params if one.expose_value and one.name != "help"}
 
 
 def test_a_misspelt_command_is_guessed():
