@@ -108,6 +108,7 @@ def difference(one: Floats, other: Floats, *, paired: bool = True, figures: int 
     Source:
         Paired t interval; Welch's interval for independent samples (B. L. Welch, Biometrika 34, 1947). Fewer
         replications than the sign-flip test needs to reject at all have no interval: t assumes too much of them.
+        Replications that all differ by the same amount: E. B. Wilson, JASA 22, 1927.
         Sample size: normal approximation of the power of the t test.
     """
     confidence = 1.0 - min(1.0 - CONFIDENCE, FALSE_ALARMS / figures)
@@ -143,6 +144,11 @@ def difference(one: Floats, other: Floats, *, paired: bool = True, figures: int 
         return Difference(mean, -math.inf, math.inf, before, n, needed, confidence, paired)
     half = _t(freedom, confidence) * error
     low, high = mean - half, mean + half
+    if error <= NOISE * scale:
+        # Without any spread t would be certain. What n of n replications leave open is Wilson's interval of a share;
+        # the others, if there are any, do not differ.
+        share = n / (n + NormalDist().inv_cdf(0.5 + confidence / 2) ** 2)
+        low, high = sorted((mean, share * mean))
     if differing < least:  # so few could all lie on one side by chance
         low, high = min(low, 0.0), max(high, 0.0)
     return Difference(mean, low, high, before, n, needed, confidence, paired)

@@ -99,6 +99,18 @@ def test_a_few_differing_replications_are_not_significant() -> None:
     assert not difference(one, np.zeros(200)).significant
 
 
+@pytest.mark.parametrize("paired", [True, False])
+def test_replications_that_all_differ_alike_leave_something_open(paired: bool) -> None:
+    """All 20 fail under one setting and none under the other: a share of 1, known as well as 20 of 20 tell (Wilson)."""
+    found = difference(np.ones(20), np.zeros(20), paired=paired)
+    wilson = stats.binomtest(20, 20).proportion_ci(0.99, method="wilson")
+
+    assert (found.low, found.high) == pytest.approx((wilson.low, wilson.high))
+    assert found.significant
+    longer = difference(np.full(200, -3.0), np.zeros(200), paired=paired)
+    assert -3.0 == longer.low < longer.high < -3.0 * found.low
+
+
 def test_replications_without_the_figure_are_left_out_and_counted() -> None:
     """A figure that no replication has in both settings has no verdict."""
     values = np.arange(12.0)
