@@ -530,15 +530,11 @@ def _decision_points(run: Evidence, scale: float) -> dict[str, Any]:
     found = decisions(run)
     if len(found) > MOST_POINTS:
         found = [found[i] for i in np.linspace(0, len(found) - 1, MOST_POINTS).astype(np.int64)]
-    times, values = run.tables.scaling["t_s"], run.tables.scaling["desired"]
-    texts, heights = [], []
-    for one in found:
-        place = int(np.searchsorted(times, one["t_s"], side="right")) - 1
-        wanted = one["desired"] if one["desired"] is not None else int(values[place]) if place >= 0 else 0
-        heights.append(max(0, wanted))
-        texts.append("<br>".join(in_words(one)))
-    x = numbers(np.array([one["t_s"] for one in found]) / scale)
-    marks = points(x, heights, "decisions", "x", "<page>", text=texts, hovertemplate="%{text}")
+    t_s = np.array([one["t_s"] for one in found])
+    known = desired_pods(run.tables, t_s).astype(int).tolist()
+    heights = [pods if one["pods"] is None else one["pods"] for one, pods in zip(found, known, strict=True)]
+    texts = ["<br>".join(in_words(one)) for one in found]
+    marks = points(numbers(t_s / scale), heights, "decisions", "x", "<page>", text=texts, hovertemplate="%{text}")
     symbols = [_RULE_SYMBOLS.get(one["rule"], "x") for one in found]
     marks["marker"] |= {"symbol": symbols, "line": {"width": 1.5, "color": "<ink>"}}
     return marks

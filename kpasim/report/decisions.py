@@ -15,7 +15,8 @@ def decisions(run: Evidence) -> list[dict[str, Any]]:
 
     Returns:
         ``t_s``, ``kind`` (tick or poke), ``stable``, ``asks_stable``, ``panic``, ``asks_panic``, ``ready``,
-        ``panicking``, ``desired`` (``None`` where the run does not say), ``rule`` and ``reason`` in words.
+        ``panicking``, ``desired`` (``None`` where the run does not say), ``pods`` (what the bounds leave of it), ``rule``
+        and ``reason`` in words.
     """
     ticks = run.tables.ticks
     found: list[dict[str, Any]] = []
@@ -30,11 +31,11 @@ def decisions(run: Evidence) -> list[dict[str, Any]]:
         if key == before:
             continue
         before = key
-        reason = REASONS.get(rule, "")
+        reason, pods = REASONS.get(rule, ""), desired
         if desired is not None and most and desired > most:
-            reason += f"; max-scale caps it at {most}"
+            reason, pods = f"{reason}; max-scale caps it at {most}", most
         elif desired is not None and desired < least:
-            reason += f"; min-scale raises it to {least}"
+            reason, pods = f"{reason}; min-scale raises it to {least}", least
         found.append(
             {
                 "t_s": float(ticks["t_s"][i]),
@@ -46,6 +47,7 @@ def decisions(run: Evidence) -> list[dict[str, Any]]:
                 "ready": int(ticks["ready_pods"][i]),
                 "panicking": int(ticks["panic_mode"][i]) == 1,
                 "desired": desired,
+                "pods": pods,
                 "rule": rule,
                 "reason": reason,
             }

@@ -221,6 +221,16 @@ def test_every_decision_is_told_with_its_reason(runs):
     assert Elements(page).text.count("the panic window asks for it") >= 1
 
 
+def test_the_mark_of_a_decision_is_at_the_pods_that_its_bounds_leave():
+    """Knative's windows ask for more than max-scale, as the text of the mark says; the mark lies upon the line."""
+    two = load(EXPERIMENTS / "hey50x5.yaml").with_settings({"service.annotations.max-scale": 2})
+    data = charts.scaling(evidence.of(simulate(two, replications=1, engine="reference")))["data"]
+    marks = next(trace for trace in data if trace["name"] == "decisions")
+
+    assert any("max-scale caps it at 2" in text for text in marks["text"])
+    assert max(marks["y"]) == 2
+
+
 def test_the_experiment_in_a_page_gives_the_same_run(runs):
     """The file that the page offers is the experiment: it loads, and its numbers are those of the folder."""
     links = [attributes for tag, attributes in Elements(html.page_of(runs / "first")).found if tag == "a"]
