@@ -4,19 +4,57 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
-from kpasim.cli.output import WIDTH, show_tables
-
-if TYPE_CHECKING:
-    from kpasim.results.paired import Difference
-    from kpasim.spec.experiment import Experiment
-    from kpasim.studies.against import Against
+from kpasim.cli.answers import judged, say
+from kpasim.cli.output import WIDTH, compile_for_next_time, note, print_json, progress, show_tables
+from kpasim.report.differences import change_text, compared_as, differences_table, value_text
+from kpasim.results.paired import Difference
+from kpasim.spec.experiment import Experiment, load
+from kpasim.spec.settings import parse_settings, with_settings
+from kpasim.studies.against import Against, against
+from kpasim.studies.execution.engine import Engine
+from kpasim.studies.judge import Judgement, judge
+from kpasim.studies.search.slo import Slo
 
 FIRST = ("latency_s.p50", "latency_s.p95", "cost.per_month", "cost.amount", "errors")
 """Figures that are told in sentences before the table."""
+
+
+def compare(
+    one: Experiment,
+    file: str | None,
+    changes: tuple[str, ...],
+    slos: Sequence[Slo],
+    replications: int | None,
+    engine: Engine,
+    out: str | None,
+    *,
+    as_json: bool,
+) -> list[Judgement]:
+    """Simulate an experiment and another one, show the differences, and judge both."""
+    other, name = other_experiment(one, file, changes)
+    count = 2 * (replications or one.replications)
+    with progress("replications", count, show=not as_json) as bar:
+        found = against(one, other, replications=replications, engine=engine, progress=bar)
+    judgements = {key: judge(result, slos) for key, result in (("A", found.one), ("B", found.other))}
+    if as_json:
+        verdicts = {key: [each.to_dict() for each in of_run] for key, of_run in judgements.items()}
+        print_json(found.to_dict() | ({"slo": verdicts["A"], "against_slo": verdicts["B"]} if slos else {}))
+    else:
+        for key, of_run in judgements.items():
+            for each in of_run:
+                say(judged(each, f"{key}: "))
+        show_against(found, (one.name, name))
+    if out:
+        folders = (Path(out), Path(f"{out}-against"))
+        for folder, key, result in zip(folders, ("A", "B"), (found.one, found.other), strict=True):
+            result.write(folder, [each.for_page() for each in judgements[key]])
+        note(f"Tables: {folders[0]}, {folders[1]}. Next: kpasim report {folders[0]} {folders[1]}")
+    compile_for_next_time(found.one.engine)
+    return [each for of_run in judgements.values() for each in of_run]
 
 
 def other_experiment(one: Experiment, file: str | None, changes: Sequence[str]) -> tuple[Experiment, str]:
@@ -26,9 +64,6 @@ def other_experiment(one: Experiment, file: str | None, changes: Sequence[str]) 
         ExperimentError: The file cannot be used.
         RunError: A change is refused.
     """
-    from kpasim.spec.experiment import load
-    from kpasim.spec.settings import parse_settings, with_settings
-
     option = "--against-set"
     other = with_settings(load(file) if file else one, parse_settings(changes, option), option)
     return other, " ".join([*([other.name] if file else []), *changes])
@@ -36,8 +71,6 @@ def other_experiment(one: Experiment, file: str | None, changes: Sequence[str]) 
 
 def show_against(found: Against, names: tuple[str, str]) -> None:
     """Print what the other run changes: a few sentences, then each figure with its difference and the verdict."""
-    from kpasim.report.differences import compared_as, differences_table
-
     one, other = names
     rows = found.differences()
     told = {name: (title, unit, row) for title, name, unit, row in rows}
@@ -61,8 +94,6 @@ def show_against(found: Against, names: tuple[str, str]) -> None:
 
 def say_difference(title: str, name: str, unit: str, row: Difference) -> None:
     """Print a figure of two settings and its difference in a line."""
-    from kpasim.report.differences import change_text, value_text
-
     before, after = value_text(name, row.before), value_text(name, row.before + row.mean)
     text = f"{title}{before} -> {after} {unit}: {change_text(name, row)}"
     click.echo(click.style(text, fg="yellow" if row.significant else None))

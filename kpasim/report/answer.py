@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,11 +13,9 @@ from kpasim.results.cost import PART_WORDS
 from kpasim.results.display import counted, figure, number, percent, seconds, span, with_interval
 from kpasim.results.failures import cut_load
 from kpasim.results.spans import machine_from
+from kpasim.results.tables import Tables
+from kpasim.spec.experiment import Experiment
 from kpasim.spec.scaling import Other
-
-if TYPE_CHECKING:
-    from kpasim.results.tables import Tables
-    from kpasim.spec.experiment import Experiment
 
 MANY = 0.01
 """Share of failed requests from which on they come first."""

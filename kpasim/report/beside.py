@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from kpasim.report import charts, markup
 from kpasim.report.drawing import Chart
@@ -11,10 +10,7 @@ from kpasim.report.evidence import Evidence
 from kpasim.report.markup import Html, element, figure
 from kpasim.results.display import Table, counted, number, span
 from kpasim.results.tables import Tables
-from kpasim.studies.compare import FIGURES, UNITS, inside, prediction
-
-if TYPE_CHECKING:
-    from kpasim.studies.compare import Comparison
+from kpasim.studies.compare import FIGURES, UNITS, Comparison, inside, prediction
 
 BANDS_OF = 60
 """Replications that a band is drawn of at most."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kpasim.results.display import clock, seconds
 from kpasim.results.frames import Columns
-from kpasim.results.states import STATES, pods_by_state
+from kpasim.results.states import STATES, last_values, pods_by_state
 from kpasim.results.tables import Tables
 
 MOST_ROWS = 40
@@ -43,22 +43,27 @@ def changes(tables: Tables) -> int:
     )
 
 
+def needed(tables: Tables) -> bool:
+    """Whether a run has too many changes to show them one by one."""
+    return changes(tables) > LEGIBLE
+
+
 def edges_s(end_s: float, most: int = BINS) -> Floats:
     """Edges of bins of a round width from the start of the load to the end of the run, or a little later [s]."""
     width = float(next((one for one in _WIDTHS_S if end_s / one <= most), 86400 * np.ceil(end_s / most / 86400)))
     return np.arange(0.0, end_s + width, width)[: int(np.ceil(end_s / width - 1e-9)) + 1]
 
 
-def width_text(end_s: float, most: int = BINS) -> str:
-    """The width of the bins in words: ``30 min``."""
-    edges = edges_s(end_s, most)
+def width_text(end_s: float) -> str:
+    """The width of the bins of a figure in words: ``30 min``."""
+    edges = edges_s(end_s)
     return seconds(float(edges[1] - edges[0]))
 
 
-def steps(times_s: Floats, values: NDArray[Any], edges: Floats, before: float = 0.0) -> Steps:
-    """A step function in bins: it takes its values at ascending times, and one ``before`` the first of them."""
+def steps(times_s: Floats, values: NDArray[Any], edges: Floats) -> Steps:
+    """A step function in bins: it takes its values at ascending times, and is 0 before the first of them."""
     grid = np.unique(np.concatenate([edges, times_s[(times_s > edges[0]) & (times_s < edges[-1])]]))
-    held = np.concatenate([[before], values])[np.searchsorted(times_s, grid[:-1], side="right")].astype(np.float64)
+    held = last_values(times_s, values, grid[:-1], 0.0)
     first = np.searchsorted(grid[:-1], edges[:-1])
     holds = np.diff(grid)
     lasted = np.add.reduceat(holds, first)

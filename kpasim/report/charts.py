@@ -34,7 +34,7 @@ from kpasim.results.cost import PART_WORDS, PARTS
 from kpasim.results.display import held, number, seconds
 from kpasim.results.frames import Columns
 from kpasim.results.intervals import holds
-from kpasim.results.states import STATES, begin_s, desired_pods, panic_spans, pods_by_state, ready_pods
+from kpasim.results.states import STATES, begin_s, desired_pods, last_values, panic_spans, pods_by_state, ready_pods
 from kpasim.results.summary import LATENCY_PERCENTILES
 from kpasim.results.tables import Tables
 from kpasim.spec.experiment import Experiment
@@ -73,7 +73,7 @@ def pods(run: Evidence) -> Chart:
     tables = run.tables
     begin, end = begin_s(tables), run.horizon_s
     scale, unit = time_unit(end)
-    binned = in_bins(run)
+    binned = bins.needed(run.tables)
     data, top = pods_of(tables, begin, end, scale, binned=binned)
     if not binned:
         data[0:0] = _panic_areas(tables.ticks, scale, "y", top)
@@ -92,7 +92,7 @@ def scaling(run: Evidence) -> Chart:
     top = 1.08 * max(1.0, *(float(np.nanmax(tables.ticks[name], initial=0.0)) for name in ("stable", "panic")))
     chart = pods(run)
     data, layout = chart["data"], chart["layout"]
-    if in_bins(run):
+    if bins.needed(run.tables):
         data += _binned_averages(tables, run.horizon_s, scale)
     else:
         data.append(_decision_points(run, scale))
@@ -119,17 +119,12 @@ def _average(experiment: Experiment | None) -> str:
     return f"average [{unit[metric]}]" if metric in unit else "average"
 
 
-def in_bins(run: Evidence) -> bool:
-    """Whether a run has too many changes to show them one by one."""
-    return bins.changes(run.tables) > bins.LEGIBLE
-
-
 def replicas(runs: Sequence[tuple[str, Evidence]]) -> Chart:
     """Desired and ready pods of two runs at most on one axis of time."""
     end = max(run.horizon_s for _, run in runs)
     scale, unit = time_unit(end)
     begin = min(begin_s(run.tables) for _, run in runs)
-    binned = any(in_bins(run) for _, run in runs)
+    binned = any(bins.needed(run.tables) for _, run in runs)
     hover = "%{y:.2f}" if binned else "%{y}"
     data = []
     looks = (("<blue>", "solid", "dot"), ("<red>", "dash", "dashdot"))
@@ -461,8 +456,7 @@ def _course(
     since = max(begin, float(times[0])) if len(times) else end
     desired_s = np.unique(np.concatenate([_moments(tables, since, max(end, since)), thinned(times, values)[0]]))
     desired_s = desired_s[desired_s >= since]
-    desired = values[np.searchsorted(times, desired_s, side="right") - 1] if len(times) else np.zeros(len(desired_s))
-    return t_s, {state: counts[state] for state in STATES}, desired_s, desired
+    return t_s, {state: counts[state] for state in STATES}, desired_s, last_values(times, values, desired_s)
 
 
 def _area(state: str, x: NDArray[Any], y: NDArray[Any], hover: str) -> dict[str, Any]:

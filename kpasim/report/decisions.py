@@ -15,7 +15,7 @@ def decisions(run: Evidence) -> list[dict[str, Any]]:
 
     Returns:
         ``t_s``, ``kind`` (tick or poke), ``stable``, ``asks_stable``, ``panic``, ``asks_panic``, ``ready``,
-        ``panicking``, ``desired`` (``None`` where the run does not say), ``pods`` (what the bounds leave of it), ``rule``
+        ``panicking``, ``desired`` and what bounds leave of it, ``pods`` (``None`` where the run does not say), ``rule``
         and ``reason`` in words.
     """
     ticks = run.tables.ticks

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,11 +20,8 @@ from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.spec.workload import Hey
 from kpasim.studies.measured.described import experiment_of
 from kpasim.studies.prices import assumed, prices_of
-from kpasim.studies.run import billing_of
+from kpasim.studies.run import Result, billing_of
 from kpasim.studies.steady import steady_part, why_no_month
-
-if TYPE_CHECKING:
-    from kpasim.studies.run import Result
 
 REPLICATIONS = "replications.parquet"
 PREDICTION = "prediction"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,9 +27,7 @@ from kpasim.results.display import (
     span,
 )
 from kpasim.spec.sharing import sharing as sharing_of
-
-if TYPE_CHECKING:
-    from kpasim.studies.compare import Comparison
+from kpasim.studies.compare import Comparison
 
 MOST_DECISIONS = 300
 """Rows of the table of decisions at most."""
@@ -149,7 +147,7 @@ def scaling_part(run: Evidence, drawn: dict[str, Chart], suffix: str = "", name:
         if "rule" in run.tables.ticks
         else "what was seen (a measured run does not tell the rule)"
     )
-    binned = charts.in_bins(run)
+    binned = bins.needed(run.tables)
     caption = (
         f"Above: pods by state, as means of {bins.width_text(run.horizon_s)}, with the number of pods that Knative "
         "wants and its max, and at the top the share of time in panic mode. Below: averages that the autoscaler saw."

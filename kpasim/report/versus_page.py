@@ -11,12 +11,11 @@ from kpasim.report.markup import Html, element, figure, paragraphs
 from kpasim.report.paper import on_paper
 from kpasim.results.display import NOTHING, Table, counted, seconds, signed
 from kpasim.results.display import figure as figure_text
+from kpasim.results.paired import Difference
 from kpasim.studies.versus.study import EQUAL, FAILED_SHARE, Versus
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from kpasim.results.paired import Difference
 
 SIGNIFICANT = (
     "Each difference is the mean over pairs of replications; it is significant where its interval leaves out zero. "
@@ -127,7 +126,7 @@ def versus_page(found: Versus) -> str:
         for place, judgements in enumerate(found.judgements)
         for each in judgements
     ]
-    of_bins = f" Means of {bins.width_text(found.shown_s)}." if _binned(found) else ""
+    of_bins = f" Means of {bins.width_text(found.shown_s)}." if any(map(bins.needed, found.shown)) else ""
     panels = figure(
         "pods",
         "Pods over time, one panel for each autoscaler",
@@ -170,16 +169,11 @@ def figures_table(found: Versus) -> Table:
     return Table(title, columns, rows, numbers, ["autoscaler", "SLOs"], looks=looks)
 
 
-def _binned(found: Versus) -> bool:
-    """Whether some run has more changes than a figure can show one by one."""
-    return any(bins.changes(tables) > bins.LEGIBLE for tables in found.shown)
-
-
 def pods_chart(found: Versus) -> Chart:
     """Pods by state over time, one panel for each autoscaler, on the same axes."""
     end = found.shown_s
     scale, unit = time_unit(end)
-    binned = _binned(found)
+    binned = any(map(bins.needed, found.shown))
     data, top = [], 1.0
     for place, tables in enumerate(found.shown):
         areas, highest = charts.pods_of(tables, 0.0, end, scale, binned=binned)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kpasim.results.display import counted, number, seconds
-
-if TYPE_CHECKING:
-    from kpasim.spec.experiment import Experiment
-    from kpasim.spec.workload import Workload
+from kpasim.spec.experiment import Experiment
+from kpasim.spec.workload import Words, Workload
 
 
 def setting(experiment: Experiment) -> str:
@@ -22,8 +18,6 @@ def setting(experiment: Experiment) -> str:
 
 def load_words(load: Workload) -> str:
     """What the clients did: ``5 hey clients, 50 requests``, ``poisson arrivals, 0.5/s for 30 min``."""
-    from kpasim.spec.workload import Words
-
     length_s = getattr(load, "duration_s", None) or load.length_s
     lasted = f" for {seconds(length_s)}" if length_s else ""
     limit = f", client timeout {seconds(load.timeout_s)}" if load.timeout_s else ""

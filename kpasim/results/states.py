@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,11 +32,15 @@ def ready_pods(tables: Tables, t_s: NDArray[np.float64]) -> NDArray[np.float64]:
     return pods_by_state(tables.pods, t_s)["ready"].astype(np.float64)
 
 
+def last_values(times_s: NDArray[Any], values: NDArray[Any], at_s: NDArray[Any], before: float = 0) -> NDArray[Any]:
+    """The last of some values at each moment: they come at ascending times, and ``before`` the first of them."""
+    return np.concatenate([[before], values])[np.searchsorted(times_s, at_s, side="right")]
+
+
 def desired_pods(tables: Tables, t_s: NDArray[np.float64]) -> NDArray[np.float64]:
     """Desired pods at each moment [s], 0 before any are known."""
     known = tables.scaling["desired"] >= 0
-    times, values = tables.scaling["t_s"][known], tables.scaling["desired"][known]
-    return np.concatenate([[0.0], values])[np.searchsorted(times, t_s, side="right")]
+    return last_values(tables.scaling["t_s"][known], tables.scaling["desired"][known], t_s, 0.0)
 
 
 def panic_spans(ticks: Columns) -> NDArray[np.float64]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.errors import Problem, RecordError, RunError
 from kpasim.results.intervals import holds
-from kpasim.results.summary import FAILED, flattened, spread, summarise
+from kpasim.results.summary import FAILED, Figures, flattened, spread, summarise
 from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment, metric_named
 from kpasim.studies.execution.engine import Engine
@@ -20,9 +20,6 @@ from kpasim.studies.measured import align as alignment
 from kpasim.studies.measured import ticks
 from kpasim.studies.measured.described import as_measured, begun, experiment_of, load_of, name_of, recorded_of, sent_of
 from kpasim.studies.run import Result, simulate
-
-if TYPE_CHECKING:
-    from kpasim.results.summary import Figures
 
 ServiceTimes = Literal["recorded", "declared"]
 

@@ -5,22 +5,18 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kpasim.engines import params as of
-from kpasim.engines.params import SECOND_NS
+from kpasim.engines.params import SECOND_NS, Params
 from kpasim.policy import schedule
 from kpasim.results.display import clock, counted
+from kpasim.results.frames import Columns
 from kpasim.results.states import STATES, pods_by_state
+from kpasim.results.tables import Tables
 from kpasim.spec.quantities import duration_text
 from kpasim.spec.scaling import Other, Scaling
-
-if TYPE_CHECKING:
-    from kpasim.engines.params import Params
-    from kpasim.results.frames import Columns
-    from kpasim.results.tables import Tables
 
 REASONS = {
     "stable": "the stable window asks for it",

@@ -17,10 +17,11 @@ from kpasim.engines import lower, sampling
 from kpasim.engines import outcome as of
 from kpasim.engines.machines import instance_type_names, nanoseconds
 from kpasim.engines.outcome import Counts, Outcome
-from kpasim.engines.params import NEVER_NS, SECOND_NS, WARM, Params
+from kpasim.engines.params import NEVER_NS, SECOND_NS, WARM, Draws, Params
 from kpasim.engines.tables import stacked, tables
 from kpasim.errors import RunError
 from kpasim.results import cost, display, folders, summary
+from kpasim.results.files import write_parquet
 from kpasim.results.frames import Columns
 from kpasim.results.provenance import provenance
 from kpasim.results.secrets import without_secrets
@@ -28,6 +29,7 @@ from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables, write_run_folder
 from kpasim.results.use import use_many
 from kpasim.spec.cost import Cost
+from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.sharing import sharing_note
 from kpasim.spec.workload import Hey, Workload
 from kpasim.studies.execution.allocation import Allocation, Returned
@@ -36,8 +38,6 @@ from kpasim.studies.prices import prices_of, prices_to_dict
 from kpasim.studies.steady import mean_cold_start_s, requests_per_day, steady_part, why_no_month
 
 if TYPE_CHECKING:
-    from kpasim.engines.params import Draws
-    from kpasim.spec.experiment import Experiment
     from kpasim.studies.own import Own
 
 MOST_ROWS = 20_000_000
@@ -93,26 +93,23 @@ class Billed(summary.Aggregated):
     """Replications of an experiment with what they cost."""
 
     experiment: Experiment
+    outcomes: Sequence[Outcome | Counts]
+    stretch_s: tuple[float, float] | None = None
 
     @property
-    @abstractmethod
-    def runs(self) -> Sequence[Outcome | Counts]:
-        """What each replication left, in order."""
-
-    @property
-    @abstractmethod
     def steady_s(self) -> tuple[float, float] | None:
         """The stretch of each run that stands for a load that goes on, see `studies.steady`."""
+        return self.stretch_s or steady_part(self.experiment)
 
     @property
     def replications(self) -> int:
         """How many there are."""
-        return len(self.runs)
+        return len(self.outcomes)
 
     @cached_property
     def horizon_s(self) -> NDArray[np.float64]:
         """End of each replication, from the start of the load."""
-        return np.array([(one.end_ns - one.load_ns) / SECOND_NS for one in self.runs])
+        return np.array([(one.end_ns - one.load_ns) / SECOND_NS for one in self.outcomes])
 
     @cached_property
     def terms(self) -> Terms:
@@ -141,6 +138,10 @@ class Billed(summary.Aggregated):
         if self.cost_figures is None or self.prices is None:
             return None
         return cost.aggregate_bills(self.cost_figures, cost.currency_of(self.prices))
+
+    def table(self, title: str = "") -> display.Table:
+        """Each figure with its 90 % interval over the replications."""
+        return display.figures_table(title, self.replications, display.shown(*self.by_name, self.cost))
 
     @property
     def no_month(self) -> str:
@@ -179,11 +180,6 @@ class Result(Billed):
     numbers: Sequence[int] | None = field(default=None, repr=False)
     stretch_s: tuple[float, float] | None = None
 
-    @property
-    def runs(self) -> Sequence[Outcome]:
-        """See ``outcomes``."""
-        return self.outcomes
-
     @cached_property
     def _stacked(self) -> Tables:
         return stacked(self.outcomes)
@@ -197,11 +193,6 @@ class Result(Billed):
     def figures(self) -> Figures:
         """Each figure of merit as one value per replication; names of nested figures are joined by a dot."""
         return self.terms.figures(self._stacked, self.horizon_s, self.never_sent)
-
-    @property
-    def steady_s(self) -> tuple[float, float] | None:
-        """The stretch of each run that stands for a load that goes on, see `studies.steady`."""
-        return self.stretch_s or steady_part(self.experiment)
 
     @cached_property
     def slo_figures(self) -> Figures:
@@ -262,6 +253,11 @@ class Result(Billed):
     def representative(self) -> int:
         """Index of the replication with the median total time, the lowest where several have it."""
         return summary.representative(self.figures["total_s"])
+
+    @property
+    def which(self) -> str:
+        """Which replication is shown, in words."""
+        return f"replication {self.representative} of {self.replications}"
 
     @property
     def never_warm(self) -> int:
@@ -328,8 +324,7 @@ class Result(Billed):
 
     def _repr_html_(self) -> str:
         """Figures with their intervals, for notebooks."""
-        rows = display.shown(*self.by_name, self.cost)
-        return display.figures_table(f"{self.experiment.name}: ", self.replications, rows)._repr_html_()
+        return self.table(f"{self.experiment.name}: ")._repr_html_()
 
     def __repr__(self) -> str:
         medians = self.summary
@@ -371,15 +366,8 @@ def metadata(experiment: Experiment, params: Params) -> dict[str, Any]:
 
 def write_figures(path: Path, figures: Figures) -> None:
     """Write one row for each replication as Parquet."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from kpasim.results.files import atomic_write
-
     rows = len(next(iter(figures.values())))
-    table = pa.table({"replication": np.arange(rows), **figures})
-    with atomic_write(path, "wb") as file:
-        pq.write_table(table, file)
+    write_parquet(path, {"replication": np.arange(rows), **figures})
 
 
 def billing_of(experiment: Experiment) -> cost.Billing:
@@ -420,8 +408,6 @@ def simulate(
         RunError: The experiment cannot be simulated or billed, or grows beyond all bounds.
     """
     if isinstance(experiment, str | Path):
-        from kpasim.spec.experiment import load
-
         experiment = load(experiment)
     if seed is not None:
         experiment = experiment.with_settings({"seed": seed})

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,16 +25,14 @@ from kpasim.engines.tables import payers
 from kpasim.results import cost
 from kpasim.results.summary import FAILED, LATENCY_PERCENTILES, Aggregate, Figures, aggregate, latencies_of_all
 from kpasim.results.tables import Tables
+from kpasim.spec.experiment import Experiment
 from kpasim.spec.sharing import sharing_note
 from kpasim.spec.workload import Hey, OpenLoop
 from kpasim.studies.execution.allocation import Allocation, in_parts
 from kpasim.studies.execution.engine import ready
 from kpasim.studies.prices import prices_of, prices_to_dict
 from kpasim.studies.run import Billed, Terms, execute_all, is_cut, replications_of, requests_of
-from kpasim.studies.steady import DAY_S, steady_part
-
-if TYPE_CHECKING:
-    from kpasim.spec.experiment import Experiment
+from kpasim.studies.steady import DAY_S
 
 NEEDS_TABLES = (
     "hey",
@@ -63,17 +61,7 @@ class Statistics(Billed):
     experiment: Experiment
     params: Params
     seed: int
-    counts: Sequence[Counts] = field(repr=False)
-
-    @property
-    def runs(self) -> Sequence[Counts]:
-        """See ``counts``."""
-        return self.counts
-
-    @property
-    def steady_s(self) -> tuple[float, float] | None:
-        """The stretch of each run that stands for a load that goes on, see `studies.steady`."""
-        return steady_part(self.experiment)
+    outcomes: Sequence[Counts] = field(repr=False)
 
     @cached_property
     def figures(self) -> Figures:
@@ -83,7 +71,7 @@ class Statistics(Billed):
         ``NEEDS_TABLES`` are left out.
         """
         load_ns, requests, ok, errors, last_ns = (
-            np.array([getattr(one, name) for one in self.counts], dtype=np.float64)
+            np.array([getattr(one, name) for one in self.outcomes], dtype=np.float64)
             for name in ("load_ns", "requests", "ok", "errors", "last_ns")
         )
         ended = ok + errors
@@ -92,7 +80,7 @@ class Statistics(Billed):
         ranks = LATENCY_PERCENTILES
         late = (requests - ok).astype(np.int64).tolist()
         of_all = np.array(
-            [counts.percentiles_s(one.latencies, ranks, more) for one, more in zip(self.counts, late, strict=True)]
+            [counts.percentiles_s(one.latencies, ranks, more) for one, more in zip(self.outcomes, late, strict=True)]
         )
         figures = {f"latency_s.{name}": values for name, values in latencies.items()}
         of_all = np.where(np.isinf(of_all), np.inf, self._within_ends(of_all, latencies))
@@ -100,7 +88,7 @@ class Statistics(Billed):
         figures |= {"total_s": total_s, "requests": requests, "ok": ok, "errors": errors, "in_flight": requests - ended}
         with np.errstate(divide="ignore", invalid="ignore"):
             figures["rps"] = ended / total_s
-        failed = np.array([one.failed for one in self.counts], dtype=np.float64).T
+        failed = np.array([one.failed for one in self.outcomes], dtype=np.float64).T
         figures |= dict(zip(FAILED, (*failed, errors - failed.sum(axis=0)), strict=True))
         figures |= self._pods() | {"never_sent": self._never_sent(requests)}
         if self.terms.month is not None:
@@ -114,10 +102,10 @@ class Statistics(Billed):
             return None
         each = [
             spent(self.terms, one.pods, one.nodes, one.load_ns, end_s) + one.billed
-            for one, end_s in zip(self.counts, self.horizon_s.tolist(), strict=True)
+            for one, end_s in zip(self.outcomes, self.horizon_s.tolist(), strict=True)
         ]
         sums = dict(zip(SPENT, np.array(each).T, strict=True))
-        ok = np.array([one.ok for one in self.counts])
+        ok = np.array([one.ok for one in self.outcomes])
         return cost.bill_of(sums, ok, self.horizon_s, self.terms.steady_s, self.terms.repeat_s)
 
     @property
@@ -161,21 +149,21 @@ class Statistics(Billed):
 
     def percentiles_s(self, ranks: Sequence[float]) -> NDArray[np.float64]:
         """Percentiles of the latencies of all replications together [s]."""
-        return counts.percentiles_s(np.sum([one.latencies for one in self.counts], axis=0), ranks)
+        return counts.percentiles_s(np.sum([one.latencies for one in self.outcomes], axis=0), ranks)
 
     def _latencies(self) -> Figures:
-        ok = [one.ok for one in self.counts]
+        ok = [one.ok for one in self.outcomes]
 
         def of_good(values_ns: list[int]) -> NDArray[np.float64]:
             return np.array([value / SECOND_NS if good else np.nan for value, good in zip(values_ns, ok, strict=True)])
 
         found = {
-            "mean": of_good([one.latency_sum_ns for one in self.counts]) / np.maximum(ok, 1),
-            "min": of_good([one.latency_min_ns for one in self.counts]),
-            "max": of_good([one.latency_max_ns for one in self.counts]),
+            "mean": of_good([one.latency_sum_ns for one in self.outcomes]) / np.maximum(ok, 1),
+            "min": of_good([one.latency_min_ns for one in self.outcomes]),
+            "max": of_good([one.latency_max_ns for one in self.outcomes]),
         }
         ranks = LATENCY_PERCENTILES
-        each = np.array([counts.percentiles_s(one.latencies, ranks) for one in self.counts])
+        each = np.array([counts.percentiles_s(one.latencies, ranks) for one in self.outcomes])
         each = self._within_ends(each, found)
         return found | {f"p{rank}": each[:, place] for place, rank in enumerate(ranks)}
 
@@ -185,7 +173,7 @@ class Statistics(Billed):
         return np.clip(each, found["min"][:, np.newaxis], found["max"][:, np.newaxis])
 
     def _pods(self) -> Figures:
-        totals = np.array([one.pod_totals for one in self.counts], dtype=np.float64)
+        totals = np.array([one.pod_totals for one in self.outcomes], dtype=np.float64)
         most, lived_ns, held_ns, created = totals.T
         gpu_s = held_ns / SECOND_NS * self.experiment.gpus_per_pod
         return {"max_pods": most, "pod_seconds": lived_ns / SECOND_NS, "gpu_seconds": gpu_s, "cold_starts": created}

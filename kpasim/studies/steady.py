@@ -8,17 +8,13 @@ still shows the state that it began in. Every other load has a beginning and an 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from kpasim.spec.distributions import Distribution
+from kpasim.spec.experiment import Experiment
 from kpasim.spec.quantities import duration_text
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from kpasim.spec.distributions import Distribution
-    from kpasim.spec.experiment import Experiment
 
 COLD_STARTS = 2
 """Cold starts in a warm-up: the first pods start, and those that are asked for while these start."""

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from kpasim import load, simulate
+from kpasim.cli.answers import timeline
 from kpasim.cli.main import cli
-from kpasim.cli.run import timeline
 from kpasim.engines.compiled import cache
 
 ROOT = Path(__file__).parents[2]

@@ -141,7 +141,7 @@ def test_figures_agree_with_those_of_the_tables() -> None:
 def test_counts_of_replications_add_up() -> None:
     """Percentiles of all replications together do not depend on their order."""
     counted, _ = poisson()
-    turned = Statistics(counted.experiment, counted.params, counted.seed, list(reversed(counted.counts)))
+    turned = Statistics(counted.experiment, counted.params, counted.seed, list(reversed(counted.outcomes)))
     assert counted.percentiles_s(RANKS).tolist() == turned.percentiles_s(RANKS).tolist()
 
 

@@ -13,6 +13,7 @@ from kpasim.engines import lower
 from kpasim.engines import outcome as of
 from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import NEVER_NS, SECOND_NS
+from kpasim.results.states import last_values
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.execution.allocation import FIRST_PODS
 from kpasim.studies.execution.engine import choose_engine
@@ -20,7 +21,6 @@ from kpasim.studies.run import Result, batches
 from kpasim.studies.runner import Runner
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 GAUGES = {
     "pods": "kn_revision_pods_count",
@@ -69,12 +69,15 @@ def gauges(outcome: Outcome, at_s: Floats) -> dict[str, Floats]:
     gone = np.sort(asked[asked != NEVER_NS])
     scaling, ticks = outcome.scaling, outcome.ticks
     there = np.searchsorted(ready, at_ns, side="right") - np.searchsorted(gone, at_ns, side="right")
+    desired, stable, panic = (
+        last_values(ticks[of.TICK_T], ticks[name], at_ns, 0.0) for name in (of.DESIRED, of.STABLE, of.PANIC_MODE)
+    )
     return {
         "pods": there.astype(np.float64),
-        "requested": _latest(scaling[of.SCALING_T], scaling[of.REPLICAS], at_ns),
-        "desired": np.maximum(_latest(ticks[of.TICK_T], ticks[of.DESIRED], at_ns), 0.0),
-        "concurrency": _latest(ticks[of.TICK_T], ticks[of.STABLE], at_ns),
-        "panic": _latest(ticks[of.TICK_T], ticks[of.PANIC_MODE], at_ns),
+        "requested": last_values(scaling[of.SCALING_T], scaling[of.REPLICAS], at_ns, 0.0),
+        "desired": np.maximum(desired, 0.0),
+        "concurrency": stable,
+        "panic": panic,
     }
 
 
@@ -89,14 +92,6 @@ def pod_time(outcome: Outcome, begin_s: float, end_s: float) -> PodTime:
     changes, replicas = outcome.scaling[of.SCALING_T], outcome.scaling[of.REPLICAS]
     lasted = np.diff(np.clip(np.append(changes, high_ns), low_ns, high_ns))
     return PodTime(ready_ns / SECOND_NS, float((lasted * replicas).sum()) / SECOND_NS)
-
-
-def _latest(times_ns: Ints, values: NDArray[np.generic], at_ns: Ints) -> Floats:
-    """The last value at each time, 0 before the first."""
-    if not len(times_ns):
-        return np.zeros(len(at_ns))
-    place = np.searchsorted(times_ns, at_ns, side="right") - 1
-    return np.where(place >= 0, values[np.maximum(place, 0)], 0).astype(np.float64)
 
 
 def ended(outcome: Outcome, edges_s: Floats, window_s: tuple[float, float], *, at_pods: bool) -> Ended:

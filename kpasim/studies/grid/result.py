@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kpasim.errors import RunError
 from kpasim.results import cost, summary
 from kpasim.results.display import NOTHING, counted, signed
-from kpasim.results.files import atomic_write, plain
+from kpasim.results.files import atomic_write, plain, write_parquet
 from kpasim.results.paired import difference
 from kpasim.results.summary import Figures, finite, rounded
 from kpasim.spec.difference import is_load
@@ -286,15 +286,13 @@ class SweepResult:
     def write(self, folder: str | Path, percentile: str | None = None) -> None:
         """Write the answers as ``sweep.json``, and one row for each setting as ``rows.csv`` and ``rows.parquet``."""
         import pyarrow.csv
-        import pyarrow.parquet as pq
 
         folder = Path(folder)
         with atomic_write(folder / "sweep.json") as file:
             # On one line: thousands of rows are for machines, and indenting takes longer than simulating some of them.
             file.write(json.dumps(plain(self.to_dict(percentile)), allow_nan=False) + "\n")
         table = self._row_table(percentile)
-        with atomic_write(folder / "rows.parquet", "wb") as file:
-            pq.write_table(table, file)
+        write_parquet(folder / "rows.parquet", table)
         with atomic_write(folder / "rows.csv", "wb") as file:
             pyarrow.csv.write_csv(table, file)
 
