@@ -9,8 +9,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.errors import Problem, RecordError
 from kpasim.report import markup
 from kpasim.report.differences import differences_table
@@ -94,7 +94,7 @@ def backtest_page(found: Mapping[str, Any]) -> str:
     return markup.page(title, subtitle, sections, drawn)
 
 
-def _chart(values: Mapping[str, Any], edges_s: NDArray[np.float64], title: str, zone: ZoneInfo) -> Chart:
+def _chart(values: Mapping[str, Any], edges_s: Floats, title: str, zone: ZoneInfo) -> Chart:
     """Recorded and predicted values over the time of day."""
     middles_s = 0.5 * (edges_s[1:] + edges_s[:-1])
     x = [moment(time_s, zone) for time_s in middles_s.tolist()]

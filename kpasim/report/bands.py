@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats, Ints
 from kpasim.report.drawing import line
 from kpasim.results.display import held
 from kpasim.results.frames import Columns
@@ -14,10 +14,8 @@ from kpasim.results.frames import Columns
 MOMENTS = 300
 """Moments at which the band is drawn."""
 
-Floats = NDArray[np.float64]
 
-
-def ready_pods(pods: Columns, t_s: Floats) -> NDArray[np.int64]:
+def ready_pods(pods: Columns, t_s: Floats) -> Ints:
     """Ready pods of each replication at ascending moments [s], as `pods_by_state` counts: a row for each."""
     ready, asked = pods["ready_s"], np.fmin(pods["delete_requested_s"], pods["gone_s"])
     served = ~np.isnan(ready) & ~(asked <= ready)
@@ -31,7 +29,7 @@ def ready_pods(pods: Columns, t_s: Floats) -> NDArray[np.int64]:
     return np.cumsum(change.reshape(runs, moments + 1)[:, :-1], axis=1)
 
 
-def band(pods: Columns, end_s: float) -> tuple[Floats, NDArray[np.int64]]:
+def band(pods: Columns, end_s: float) -> tuple[Floats, Ints]:
     """Moments until ``end_s``, and the 5 %, 50 % and 95 % quantiles of ready pods at each, shape ``(3, moments)``."""
     t_s = np.linspace(0.0, end_s, MOMENTS)
     quantiles = np.percentile(ready_pods(pods, t_s), [5, 50, 95], axis=0, method="inverted_cdf")

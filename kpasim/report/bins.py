@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Array, Floats
 from kpasim.results.display import clock, seconds
 from kpasim.results.frames import Columns
 from kpasim.results.states import STATES, last_values, pods_by_state
@@ -20,8 +20,6 @@ BINS = 72
 """Bins of a figure, at most."""
 _WIDTHS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600,
              43200, 86400)  # fmt: skip
-
-Floats = NDArray[np.float64]
 
 
 class Steps(NamedTuple):
@@ -60,7 +58,7 @@ def width_text(end_s: float) -> str:
     return seconds(float(edges[1] - edges[0]))
 
 
-def steps(times_s: Floats, values: NDArray[Any], edges: Floats) -> Steps:
+def steps(times_s: Floats, values: Array, edges: Floats) -> Steps:
     """A step function in bins: it takes its values at ascending times, and is 0 before the first of them."""
     grid = np.unique(np.concatenate([edges, times_s[(times_s > edges[0]) & (times_s < edges[-1])]]))
     held = last_values(times_s, values, grid[:-1], 0.0)

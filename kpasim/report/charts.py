@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Array, Floats, Ints
 from kpasim.report import bins
 from kpasim.report.decisions import decisions, in_words
 from kpasim.report.drawing import (
@@ -344,7 +344,7 @@ def quantiles(measured: Tables, predicted: Sequence[Tables]) -> Chart:
 
 
 def _beside(
-    x: NDArray[Any], actual: NDArray[Any], rows: NDArray[Any], name: str, method: Any, shape: str, **common: Any
+    x: Array, actual: Array, rows: Array, name: str, method: Any, shape: str, **common: Any
 ) -> list[dict[str, Any]]:
     """What was measured as a line, and predictions (rows) as their median and, of several, the middle 90 %."""
     lines = [(actual, "measured", "<ink>", "solid", "m")]
@@ -365,7 +365,7 @@ def deviations(metrics: Mapping[str, Mapping[str, float | None]]) -> Chart:
 
     Left out are metrics that were measured as 0, and those without a measured or a predicted value.
     """
-    usable: dict[str, NDArray[np.float64]] = {}
+    usable: dict[str, Floats] = {}
     for name, metric in metrics.items():
         of = [metric.get(key) for key in ("measured", "predicted", "lo", "hi")]
         if of[0] and None not in of:
@@ -396,7 +396,7 @@ def metric_words(name: str) -> str:
     return shown(name.removesuffix("_s").replace("_", " "))
 
 
-def _worth_drawing(requests: Columns) -> tuple[NDArray[np.int64], int]:
+def _worth_drawing(requests: Columns) -> tuple[Ints, int]:
     """Places of the requests to draw: of many, in each stretch of time the slowest, the quickest, failures first."""
     ended = np.flatnonzero(~np.isnan(requests["latency_s"]))
     if len(ended) <= MOST_DOTS:
@@ -419,7 +419,7 @@ def _count(requests: Columns, low: int, high: int) -> int:
     return int((~np.isnan(requests["latency_s"]) & (status >= low) & (status < high)).sum())
 
 
-def _successes(requests: Columns) -> NDArray[np.float64]:
+def _successes(requests: Columns) -> Floats:
     good = (requests["status"] >= 200) & (requests["status"] < 300) & ~np.isnan(requests["latency_s"])
     return np.asarray(requests["latency_s"][good], dtype=np.float64)
 
@@ -442,7 +442,7 @@ def pods_of(
 
 def _course(
     tables: Tables, begin: float, end: float, *, binned: bool
-) -> tuple[NDArray[np.float64], dict[str, NDArray[Any]], NDArray[np.float64], NDArray[Any]]:
+) -> tuple[Floats, dict[str, Array], Floats, Array]:
     """Moments [s] with pods by state, and moments with desired pods: what holds until the next, or means of bins."""
     if binned:
         edges = bins.edges_s(end)
@@ -459,7 +459,7 @@ def _course(
     return t_s, {state: counts[state] for state in STATES}, desired_s, last_values(times, values, desired_s)
 
 
-def _area(state: str, x: NDArray[Any], y: NDArray[Any], hover: str) -> dict[str, Any]:
+def _area(state: str, x: Array, y: Array, hover: str) -> dict[str, Any]:
     """Pods in a state, upon those in the states before it."""
     edge, pattern, area = _AREAS[state]
     return line(x, y, state, edge, "solid", stackgroup="pods", fillcolor=area, hovertemplate=hover) | {
@@ -468,7 +468,7 @@ def _area(state: str, x: NDArray[Any], y: NDArray[Any], hover: str) -> dict[str,
     }
 
 
-def _extremes(tables: Tables, edges: NDArray[np.float64], scale: float, top: float) -> list[dict[str, Any]]:
+def _extremes(tables: Tables, edges: Floats, scale: float, top: float) -> list[dict[str, Any]]:
     """Beside means of bins: the most desired pods, and above all the share of time in panic mode."""
     x = edges / scale
     most = line(x, _held(bins.desired(tables, edges).high), "desired, max", "<ink>", "dot", step=True,
@@ -501,7 +501,7 @@ def _binned_averages(tables: Tables, end: float, scale: float) -> list[dict[str,
     ]
 
 
-def _held(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _held(values: Floats) -> Floats:
     """Values of bins at the edges of these."""
     return np.append(values, values[-1])
 
@@ -534,7 +534,7 @@ def _decision_points(run: Evidence, scale: float) -> dict[str, Any]:
     return marks
 
 
-def _moments(tables: Tables, begin: float, end: float) -> NDArray[np.float64]:
+def _moments(tables: Tables, begin: float, end: float) -> Floats:
     """Times at which states are told: every change, and some more between, so that the nearest one is never far."""
     columns = ("created_s", "ready_s", "delete_requested_s", "gone_s", "scheduled_s")
     changes = np.concatenate([tables.pods[name] for name in columns if name in tables.pods])

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from kpasim.arrays import Array
 
 Chart = dict[str, Any]
 """``data`` and ``layout`` as plotly has them."""
@@ -34,7 +35,7 @@ def time_unit(end: float) -> tuple[float, str]:
     return 1.0, "s"
 
 
-def thinned(x: NDArray[Any], y: NDArray[Any], most: int = MOST_POINTS) -> tuple[NDArray[Any], NDArray[Any]]:
+def thinned(x: Array, y: Array, most: int = MOST_POINTS) -> tuple[Array, Array]:
     """At most so many points of a line; of each stretch the first, the lowest and the highest are kept."""
     if len(x) <= most:
         return x, y
@@ -48,9 +49,7 @@ def thinned(x: NDArray[Any], y: NDArray[Any], most: int = MOST_POINTS) -> tuple[
     return x[kept], y[kept]
 
 
-def line(
-    x: NDArray[Any], y: NDArray[Any], name: str, colour: str, dash: str, *, step: bool = False, **more: Any
-) -> dict[str, Any]:
+def line(x: Array, y: Array, name: str, colour: str, dash: str, *, step: bool = False, **more: Any) -> dict[str, Any]:
     """A line, in steps where values hold until they change."""
     look = {"color": colour, "dash": dash, "width": 2, **({"shape": "hv"} if step else {})}
     return {"type": "scatter", "mode": "lines", "name": name, "x": numbers(x), "y": numbers(y), "line": look, **more}
@@ -65,7 +64,7 @@ def points(
 
 
 def interval_bars(
-    intervals: Iterable[Sequence[float]] | NDArray[Any], middle: Sequence[float] | NDArray[Any], **look: Any
+    intervals: Iterable[Sequence[float]] | Array, middle: Sequence[float] | Array, **look: Any
 ) -> dict[str, Any]:
     """Error bars that reach to the ends of intervals."""
     reach = np.abs(np.array(list(intervals), dtype=np.float64).reshape(-1, 2) - np.array(middle).reshape(-1, 1))
@@ -80,7 +79,7 @@ def bars_across(name: str, y: Sequence[str], x: Sequence[float], text: Sequence[
             "marker": look, "hovertemplate": f"{hover}<extra></extra>", **more}  # fmt: skip
 
 
-def band(low: NDArray[Any], high: NDArray[Any], name: str, area: str, *, shape: str = "linear",
+def band(low: Array, high: Array, name: str, area: str, *, shape: str = "linear",
          **common: Any) -> list[dict[str, Any]]:  # fmt: skip
     """An area between two lines that are not drawn themselves."""
     edge = {"type": "scatter", "mode": "lines", "line": {"width": 0, "shape": shape}, "hoverinfo": "skip", **common}
@@ -127,7 +126,7 @@ def layout_of(x_title: str, y_title: str, span: tuple[float, float] | None) -> d
     }
 
 
-def numbers(values: NDArray[Any]) -> list[Any]:
+def numbers(values: Array) -> list[Any]:
     """Numbers with six figures, ``None`` for what is missing; names as they are."""
     if values.dtype.kind in "iubU":
         return list(values.tolist())

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.report import charts
 from kpasim.report.evidence import Evidence
 from kpasim.report.paper import BLUE, GREY, SKY, draw, empty, legend_above, on_paper, styled
@@ -70,7 +70,7 @@ def intervals(metrics: Mapping[str, Mapping[str, float | None]], title: str = ""
 
 @styled
 def quantiles(
-    fits: Sequence[tuple[str, NDArray[np.float64], Callable[[NDArray[np.float64]], NDArray[np.float64]]]],
+    fits: Sequence[tuple[str, Floats, Callable[[Floats], Floats]]],
     title: str = "",
 ) -> Figure:
     """Q-Q plots: measured times against the quantiles of what was fitted to them, one panel each."""
@@ -95,7 +95,7 @@ def quantiles(
 
 
 @styled
-def joint(values: Mapping[str, NDArray[np.float64]], title: str = "") -> Figure:
+def joint(values: Mapping[str, Floats], title: str = "") -> Figure:
     """Draws of several uncertain numbers, each alone on the diagonal and each pair below it."""
     names = list(values)
     count = len(names)

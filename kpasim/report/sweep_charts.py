@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.report.drawing import Chart, axis_of, filled, interval_bars, layout_of, numbers, points, shown
 from kpasim.results.display import held, number
 from kpasim.studies.grid.axes import value_text
@@ -24,7 +24,7 @@ FACTOR = 10.0
 """Ratio of greatest to least above which latencies are shown, and heat maps coloured, by factors."""
 
 
-def by_factors(values: NDArray[np.float64]) -> bool:
+def by_factors(values: Floats) -> bool:
     """Whether values differ by factors so large that a single one would hide the others on a scale of differences."""
     known = values[~np.isnan(values)]
     return bool(len(known)) and known.min() > 0 and known.max() > FACTOR * known.min()

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats, Ints
 from kpasim.report.paper import BLACK, GREY, VERMILLION, draw, empty, legend_above, styled
 from kpasim.report.sweep_charts import MOST_LARGE, by_factors, front_chart, level_text
 from kpasim.results.display import number
@@ -150,8 +150,8 @@ def _list(legend: Axes, result: SweepResult, points: Sequence[dict[str, Any]], p
 
 def _draw_levels(
     axis: Axes,
-    groups: Sequence[tuple[Any, NDArray[np.int64]]],
-    values: NDArray[np.float64],
+    groups: Sequence[tuple[Any, Ints]],
+    values: Floats,
     means: Sequence[float | None],
 ) -> None:
     """Every setting as a point above its value, and the mean of each value as a line, see `pareto.effect`."""
@@ -165,7 +165,7 @@ def _draw_levels(
     axis.plot(range(len(groups)), heights, "D-", color=VERMILLION, markersize=4, label="mean")
 
 
-def _scale(cells: NDArray[np.float64]) -> Normalize:
+def _scale(cells: Floats) -> Normalize:
     """Colours by factors where values differ by large ones: a single slow setting would hide the others."""
     from matplotlib.colors import LogNorm, Normalize
 
@@ -175,7 +175,7 @@ def _scale(cells: NDArray[np.float64]) -> Normalize:
     return Normalize(float(known.min()), float(known.max())) if len(known) else Normalize(0.0, 1.0)
 
 
-def _write_cells(axis: Axes, cells: NDArray[np.float64], scale: Normalize) -> None:
+def _write_cells(axis: Axes, cells: Floats, scale: Normalize) -> None:
     for (i, j), value in np.ndenumerate(cells):
         if not np.isnan(value):
             colour = BLACK if float(scale(value)) > 0.5 else "white"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.errors import Problem, RecordError, RunError
 from kpasim.results.intervals import holds
 from kpasim.results.summary import FAILED, Figures, flattened, spread, summarise
@@ -258,7 +258,7 @@ def failed(measured: Mapping[str, Any], figures: Figures) -> dict[str, dict[str,
     return {name: one for name, one in both.items() if one["measured"] or one["predicted"] or one["hi"]}
 
 
-def two_modes(values: NDArray[np.float64]) -> Modes | None:
+def two_modes(values: Floats) -> Modes | None:
     """The two groups that replications fall into; ``None`` where they do not, or hardly differ.
 
     The split with the least variance within the groups, each of a tenth of the replications or more. It counts where
@@ -298,7 +298,7 @@ def wasserstein(tables: Tables, result: Result) -> float | None:
     return float(wasserstein_distance(measured, pooled))
 
 
-def _latencies(tables: Tables) -> NDArray[np.float64]:
+def _latencies(tables: Tables) -> Floats:
     requests = tables.requests
     ok = (requests["status"] >= 200) & (requests["status"] < 300)
     return np.asarray(requests["latency_s"][ok], dtype=np.float64)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats, Ints
 from kpasim.engines import lower, sampling
 from kpasim.engines import outcome as of
 from kpasim.engines.machines import instance_type_names, nanoseconds
@@ -74,14 +74,14 @@ class Terms(NamedTuple):
         """What of each run stands for a month: all of a load that recurs, else its steady part."""
         return (0.0, self.repeat_s) if self.repeat_s else self.steady_s
 
-    def figures(self, tables: Tables, horizon_s: NDArray[np.float64], never_sent: NDArray[np.float64]) -> Figures:
+    def figures(self, tables: Tables, horizon_s: Floats, never_sent: Floats) -> Figures:
         """Figures of merit, one value per run; see `results.summary.summarise_many` and `Result.never_sent`."""
         found = summary.summarise_many(tables, horizon_s, self.gpus_per_pod) | {"never_sent": never_sent}
         if self.month is not None:
             found["requests_per_day"] = requests_per_day(tables.requests["start_s"], self.month)
         return found
 
-    def bills(self, tables: Tables, horizon_s: NDArray[np.float64]) -> Figures | None:
+    def bills(self, tables: Tables, horizon_s: Floats) -> Figures | None:
         """What each run costs, see `results.cost.bill_many`; ``None`` without prices."""
         if self.prices is None:
             return None
@@ -107,7 +107,7 @@ class Billed(summary.Aggregated):
         return len(self.outcomes)
 
     @cached_property
-    def horizon_s(self) -> NDArray[np.float64]:
+    def horizon_s(self) -> Floats:
         """End of each replication, from the start of the load."""
         return np.array([(one.end_ns - one.load_ns) / SECOND_NS for one in self.outcomes])
 
@@ -212,7 +212,7 @@ class Result(Billed):
         return found | {name: of_stretch[name] for name in of_stretch if name not in summary.OF_WHOLE_RUNS}
 
     @cached_property
-    def never_sent(self) -> NDArray[np.float64]:
+    def never_sent(self) -> Floats:
         """Requests of the load that each replication was over before: its horizon cut the load.
 
         ``NaN`` where the load was cut but only the clock would have ended it, hey's ``-z``: nobody knows how many more
@@ -221,7 +221,7 @@ class Result(Billed):
         workload, count = self.experiment.workload, len(self.outcomes)
         if not is_cut(self.experiment):
             return np.zeros(count)
-        load: NDArray[np.int64] | float | None = requests_of(workload)
+        load: Ints | float | None = requests_of(workload)
         if self.recorded.sent_s is not None:
             load = len(self.recorded.sent_s)
         elif not isinstance(workload, Hey):

@@ -16,11 +16,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats, Ints
 from kpasim.engines import compiled, counts, lower, sampling, stream
 from kpasim.engines.outcome import Counts
-from kpasim.engines.params import SECOND_NS, Ints, Params
+from kpasim.engines.params import SECOND_NS, Params
 from kpasim.engines.tables import payers
 from kpasim.results import cost
 from kpasim.results.summary import FAILED, LATENCY_PERCENTILES, Aggregate, Figures, aggregate, latencies_of_all
@@ -113,18 +113,18 @@ class Statistics(Billed):
         """The figures that SLOs are about: those of cost as ``cost.NAME``."""
         return {**self.figures, **self.costs_by_name}
 
-    def _never_sent(self, requests: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _never_sent(self, requests: Floats) -> Floats:
         """Requests of the load that each replication was over before, see ``Result.never_sent``."""
         if not is_cut(self.experiment):
             return np.zeros(len(requests))
         of_closed = requests_of(self.experiment.workload)
         return (self._sent_within(0.0, math.inf) if of_closed is None else of_closed) - requests
 
-    def _sent_within(self, begin_s: float, end_s: float) -> NDArray[np.float64]:
+    def _sent_within(self, begin_s: float, end_s: float) -> Floats:
         """Requests that the open loop of each replication has from a time on until before another."""
         workload, numbers = self.experiment.workload, range(self.replications)
         assert isinstance(workload, OpenLoop)
-        each: Iterable[Iterable[NDArray[np.int64]]]
+        each: Iterable[Iterable[Ints]]
         if workload.has_parts:
             sampler = sampling.Sampler(self.experiment, self.params)
             each = (sampler.sent_in_parts(number, stream.AT_ONCE) for number in numbers)
@@ -133,7 +133,7 @@ class Statistics(Billed):
         ends = (begin_s, end_s)
         return np.array([sum(int(np.diff(np.searchsorted(sent / SECOND_NS, ends))[0]) for sent in one) for one in each])
 
-    def _per_day(self, month: tuple[float, float], requests: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _per_day(self, month: tuple[float, float], requests: Floats) -> Floats:
         """See ``studies.steady.requests_per_day``; ``NaN`` of a closed loop that goes on when the load comes again."""
         begin_s, end_s = month
         if isinstance(self.experiment.workload, Hey):
@@ -147,14 +147,14 @@ class Statistics(Billed):
         """Medians, 90 % intervals, counts and Monte-Carlo errors of the figures."""
         return aggregate(self.figures)
 
-    def percentiles_s(self, ranks: Sequence[float]) -> NDArray[np.float64]:
+    def percentiles_s(self, ranks: Sequence[float]) -> Floats:
         """Percentiles of the latencies of all replications together [s]."""
         return counts.percentiles_s(np.sum([one.latencies for one in self.outcomes], axis=0), ranks)
 
     def _latencies(self) -> Figures:
         ok = [one.ok for one in self.outcomes]
 
-        def of_good(values_ns: list[int]) -> NDArray[np.float64]:
+        def of_good(values_ns: list[int]) -> Floats:
             return np.array([value / SECOND_NS if good else np.nan for value, good in zip(values_ns, ok, strict=True)])
 
         found = {
@@ -168,7 +168,7 @@ class Statistics(Billed):
         return found | {f"p{rank}": each[:, place] for place, rank in enumerate(ranks)}
 
     @staticmethod
-    def _within_ends(each: NDArray[np.float64], found: Figures) -> NDArray[np.float64]:
+    def _within_ends(each: Floats, found: Figures) -> Floats:
         """Percentiles of each run between its ends, which are known better than their buckets."""
         return np.clip(each, found["min"][:, np.newaxis], found["max"][:, np.newaxis])
 
@@ -194,7 +194,7 @@ class Statistics(Billed):
         }
 
 
-def spent(terms: Terms, pods: Ints, nodes: Ints, load_ns: int, end_s: float) -> NDArray[np.float64]:
+def spent(terms: Terms, pods: Ints, nodes: Ints, load_ns: int, end_s: float) -> Floats:
     """``SPENT`` on some pods and nodes of a run, up to its end or until they are all gone."""
     load, end = np.array([[load_ns]]), np.array([end_s])
     tables = Tables(requests=NO_REQUESTS, ticks={}, scaling={}, **payers([pods], [nodes], load))

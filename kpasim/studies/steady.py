@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.spec.distributions import Distribution
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.quantities import duration_text
@@ -98,7 +98,7 @@ def why_no_month(experiment: Experiment) -> str:
     )
 
 
-def requests_per_day(start_s: NDArray[np.float64], stretch_s: tuple[float, float]) -> NDArray[np.float64]:
+def requests_per_day(start_s: Floats, stretch_s: tuple[float, float]) -> Floats:
     """Requests per day of each run, by those sent within a stretch (from, to) of it [s from the start of the load]."""
     begin, end = stretch_s
     return np.asarray(((start_s >= begin) & (start_s < end)).sum(axis=1) * DAY_S / (end - begin))

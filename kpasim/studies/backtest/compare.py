@@ -11,8 +11,8 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Bools, Floats
 from kpasim.engines.outcome import Outcome
 from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.passages import Passage
@@ -21,8 +21,6 @@ from kpasim.results.summary import finite, interval_places
 from kpasim.studies.backtest.pods import gauge, pod_seconds
 from kpasim.studies.backtest.predict import GAUGES, Capacity, Ended, PodTime, ended, gauges, pod_time, results
 from kpasim.studies.backtest.prepare import Part, Prepared, stretches
-
-Floats = NDArray[np.float64]
 
 WIDTHS_S = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0)
 """Widths of bins; hours for windows of two days and more."""
@@ -96,7 +94,7 @@ class Band:
     high: Floats
 
     @property
-    def holds(self) -> NDArray[np.bool_]:
+    def holds(self) -> Bools:
         """Whether the band holds the recorded value, of bins that have one."""
         known = ~np.isnan(self.recorded) & ~np.isnan(self.low)
         slack = 1e-9 + 0.01 * np.abs(self.recorded[known])

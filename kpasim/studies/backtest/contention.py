@@ -13,12 +13,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.passages import INVOCATIONS, increase
-
-Floats = NDArray[np.float64]
 
 STRETCH = 8.0
 """Length of a stretch in mean durations, so that most of its requests begin and end in it."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.engines.params import SECOND_NS, TICK_NS
 from kpasim.records.prometheus.observation import Observation
 from kpasim.records.prometheus.targets import HOLD
 from kpasim.results.intervals import Z90
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

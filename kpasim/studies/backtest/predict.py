@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.engines import lower
 from kpasim.engines import outcome as of
 from kpasim.engines.outcome import Outcome
@@ -19,8 +19,6 @@ from kpasim.studies.execution.allocation import FIRST_PODS
 from kpasim.studies.execution.engine import choose_engine
 from kpasim.studies.run import Result, batches
 from kpasim.studies.runner import Runner
-
-Floats = NDArray[np.float64]
 
 GAUGES = {
     "pods": "kn_revision_pods_count",

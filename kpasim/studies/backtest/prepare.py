@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.engines.outcome import CREATED, READY
 from kpasim.engines.params import NEVER_NS, SECOND_NS
 from kpasim.errors import KpasimError, RunError
@@ -28,8 +28,6 @@ from kpasim.studies.backtest.service import LEAST_CV, ServiceTime, service_time
 from kpasim.studies.backtest.starts import ColdStart, cold_start
 from kpasim.studies.run import simulate
 from kpasim.workloads.observed import counts_of
-
-Floats = NDArray[np.float64]
 
 DRAWS = 40
 """Draws of the cold start and of the mean service time, which replications take in order."""

@@ -13,14 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Bools, Floats
 from kpasim.errors import RunError
 from kpasim.records.prometheus.observation import Observation, Role, Series
 from kpasim.records.prometheus.passages import INVOCATIONS, REQUESTS, increase, traffic
 from kpasim.results.intervals import Z90
 
-Floats = NDArray[np.float64]
 Cdf = Callable[[Floats, float, float], Floats]
 
 LEAST_CV, MOST_CV = 0.01, 5.0
@@ -122,7 +121,7 @@ def _failing(observation: Observation, revision: str | None) -> Floats:
     )
 
 
-def _overlap(times_s: Floats, stretches: Floats) -> NDArray[np.bool_]:
+def _overlap(times_s: Floats, stretches: Floats) -> Bools:
     """Which scrape intervals that end at these times overlap one of the stretches; the first one always."""
     if not len(stretches):
         return np.zeros(len(times_s), dtype=np.bool_)

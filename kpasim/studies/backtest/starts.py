@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.errors import RunError
 from kpasim.records.prometheus.observation import Observation
 from kpasim.results.intervals import Z90
 from kpasim.studies.backtest.pods import begun, gauge
-
-Floats = NDArray[np.float64]
 
 TIME_LIMIT_S = 3600.0
 """A start that takes longer is none: the pod was not Ready for another reason."""

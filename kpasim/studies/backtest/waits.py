@@ -15,8 +15,8 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.records.prometheus.observation import Observation
 from kpasim.results.intervals import Z90
 from kpasim.studies.backtest.compare import backtest
@@ -28,8 +28,6 @@ from kpasim.studies.backtest.prepare import (
     with_arrivals,
     with_cold_start,
 )
-
-Floats = NDArray[np.float64]
 
 OPEN = 0.25
 """Share of the cold start that its interval is wide, from which on the waits are asked."""

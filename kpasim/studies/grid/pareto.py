@@ -8,8 +8,8 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Bools, Floats, Ints
 from kpasim.spec.quantities import duration_text, seconds
 
 MOST_VALUES, MOST_LEVELS = 12, 8
@@ -17,12 +17,8 @@ MOST_VALUES, MOST_LEVELS = 12, 8
 
 NAN = float("nan")
 
-Floats = NDArray[np.float64]
 
-
-def front(
-    costs: Floats, latencies: Floats, allowed: NDArray[np.bool_], changes: NDArray[np.int64] | None = None
-) -> list[int]:
+def front(costs: Floats, latencies: Floats, allowed: Bools, changes: Ints | None = None) -> list[int]:
     """Places on the Pareto front: nothing allowed costs no more and is as quick.
 
     Returns:
@@ -82,7 +78,7 @@ def effect(
     return {"share": shares, "levels": rows}
 
 
-def _paired(level: NDArray[np.int64], count: int, outcome: Floats, company: NDArray[np.int64]) -> Floats:
+def _paired(level: Ints, count: int, outcome: Floats, company: Ints) -> Floats:
     """Mean outcome at each level by differences of pairs in the same company; NaN for levels that have no such pairs.
 
     Neighbouring levels are compared first. Levels that never share their company are compared by way of others.
@@ -106,7 +102,7 @@ def _paired(level: NDArray[np.int64], count: int, outcome: Floats, company: NDAr
     return np.where(together, effects, NAN)
 
 
-def _fitted(level: NDArray[np.int64], count: int, outcome: Floats, beside: Floats | None) -> Floats:
+def _fitted(level: Ints, count: int, outcome: Floats, beside: Floats | None) -> Floats:
     """Mean outcome at each level, as if the effects of all axes added up (least squares)."""
     columns = np.column_stack([np.eye(count)[level], outcome])
     columns -= columns.mean(axis=0)
@@ -118,7 +114,7 @@ def _fitted(level: NDArray[np.int64], count: int, outcome: Floats, beside: Float
     return np.where(there, effects + np.mean(outcome) - np.mean(effects[level]), NAN)
 
 
-def _numbered(groups: Sequence[tuple[Any, NDArray[np.int64]]], count: int) -> NDArray[np.int64]:
+def _numbered(groups: Sequence[tuple[Any, Ints]], count: int) -> Ints:
     """Number of the group of each setting."""
     found = np.zeros(count, dtype=np.int64)
     for number, (_, places) in enumerate(groups):
@@ -126,14 +122,14 @@ def _numbered(groups: Sequence[tuple[Any, NDArray[np.int64]]], count: int) -> ND
     return found
 
 
-def _combinations(others: Sequence[Sequence[Any]], count: int) -> NDArray[np.int64]:
+def _combinations(others: Sequence[Sequence[Any]], count: int) -> Ints:
     """Number of the combination of the other axes' values of each setting."""
     known: dict[tuple[str, ...], int] = {}
     keys = zip(*([str(value) for value in axis] for axis in others), strict=True) if others else [()] * count
     return np.array([known.setdefault(key, len(known)) for key in keys])
 
 
-def levels(values: Sequence[Any]) -> list[tuple[Any, NDArray[np.int64]]]:
+def levels(values: Sequence[Any]) -> list[tuple[Any, Ints]]:
     """Groups of settings by their value of one axis: numbers and durations in ascending order, texts as they appear.
 
     Many numbers or durations are put into groups of one size, each called by its middle.

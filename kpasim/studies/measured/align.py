@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats, Ints
 from kpasim.engines import lower
 from kpasim.engines import params as of
 from kpasim.engines.outcome import Outcome
@@ -38,7 +38,7 @@ SAME_CHANGE_S = 4.0
 """Changes of desired to the same number are the same change if they lie within two ticks."""
 
 
-def tick_phase_s(t_s: NDArray[np.float64]) -> float:
+def tick_phase_s(t_s: Floats) -> float:
     """Phase of the ticks' clock from the start of the load [s], in [0, 2): where most ticks lie, less their jitter."""
     residues = np.sort(np.mod(t_s, 2.0))
     after = np.concatenate([residues, residues + 2.0])
@@ -86,7 +86,7 @@ def _varied(draws: Draws, random: np.random.Generator) -> Draws:
     return draws._replace(phase=phase)
 
 
-def _errors(tables: Tables, params: Params, tried: list[Draws]) -> NDArray[np.float64]:
+def _errors(tables: Tables, params: Params, tried: list[Draws]) -> Floats:
     """How far what each run observes is from what was measured."""
     engine = choose_engine("auto", max(params.requests, 1) * len(tried))
     return np.array([observation_error(tables, one) for one in execute(params, tried, engine)])
@@ -107,7 +107,7 @@ def observation_error(tables: Tables, outcome: Outcome) -> float:
     return float(np.average(error, weights=np.exp(-np.maximum(measured["t_s"], 0.0) / MEMORY_S)))
 
 
-def _nearest(sorted_s: NDArray[np.float64], t_s: NDArray[np.float64]) -> NDArray[np.int64]:
+def _nearest(sorted_s: Floats, t_s: Floats) -> Ints:
     """Place of the nearest of ``sorted_s`` for each time."""
     right = np.searchsorted(sorted_s, t_s).clip(1, max(1, len(sorted_s) - 1))
     left = right - 1
@@ -147,7 +147,7 @@ def changes(tables: Tables, outcomes: Sequence[Outcome]) -> Changes:
     return Changes(len(measured), missed / runs, extra / runs, float(np.median(off)) if off else None)
 
 
-def desired_changes(t_s: NDArray[np.float64], desired: NDArray[np.int64]) -> list[tuple[float, int]]:
+def desired_changes(t_s: Floats, desired: Ints) -> list[tuple[float, int]]:
     """When desired changed after the start of the load, and to what."""
     known = desired >= 0
     times, values = t_s[known], desired[known]

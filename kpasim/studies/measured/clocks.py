@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Bools, Floats, Ints
 from kpasim.engines import lower
 from kpasim.engines.params import FOREVER_NS, SECOND_NS, Params
 from kpasim.policy import accounting, windows
@@ -27,9 +27,6 @@ from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment
 from kpasim.studies.measured.align import tick_phase_s
 from kpasim.studies.measured.described import begun, experiment_of
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 PLACES_NS = np.arange(0, SECOND_NS, SECOND_NS // 100)
 """Places within the second that are told apart."""
@@ -95,7 +92,7 @@ def report_places(folders: Iterable[str | Path]) -> tuple[int, ...]:
     return agreed(found for run, tables, _ in read if (found := ruled_out(run, tables)) is not None)
 
 
-def agreed(ruled: Iterable[NDArray[np.bool_]]) -> tuple[int, ...]:
+def agreed(ruled: Iterable[Bools]) -> tuple[int, ...]:
     """The places [ns] that the fewest of several runs rule out; none without a run."""
     votes = [one.astype(np.int64) for one in ruled]
     if not votes:
@@ -104,7 +101,7 @@ def agreed(ruled: Iterable[NDArray[np.bool_]]) -> tuple[int, ...]:
     return tuple(int(place_ns) for place_ns in PLACES_NS[against == against.min()])
 
 
-def ruled_out(run: Mapping[str, Any], tables: Tables) -> NDArray[np.bool_] | None:
+def ruled_out(run: Mapping[str, Any], tables: Tables) -> Bools | None:
     """Which of ``PLACES_NS`` cannot be those of the reports in a run; ``None`` if it says nothing."""
     experiment = experiment_of(run, tables)
     params = lower.lower(experiment, begun(run, tables))

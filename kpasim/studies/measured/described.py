@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.engines.lower import KUBELET_PERIOD_S
 from kpasim.engines.machines import nanoseconds
 from kpasim.engines.params import AT_ONCE, SECOND_NS, TICK_NS
@@ -181,7 +181,7 @@ def recorded_of(run: Mapping[str, Any], tables: Tables) -> Recorded:
     return begun(run, tables)._replace(service_s=service_s, sent_s=sent_of(run, tables))
 
 
-def sent_of(run: Mapping[str, Any], tables: Tables) -> NDArray[np.float64] | None:
+def sent_of(run: Mapping[str, Any], tables: Tables) -> Floats | None:
     """When the requests of an open loop were sent [s]; ``None`` of a closed loop, whose requests follow the answers."""
     return None if load_of(run) == "hey" else np.sort(tables.requests["start_s"])
 
@@ -193,7 +193,7 @@ def load_of(run: Mapping[str, Any]) -> str:
     return str(load.get("kind", "")) if isinstance(load, Mapping) else ""
 
 
-def starts_of(tables: Tables, probe_period_s: float) -> NDArray[np.float64]:
+def starts_of(tables: Tables, probe_period_s: float) -> Floats:
     """How long the container of each pod took to answer, from the pod's creation [s]; in the order of creation.
 
     The middle of what ``answering`` leaves open is taken; not a number where a pod never became ready.
@@ -203,7 +203,7 @@ def starts_of(tables: Tables, probe_period_s: float) -> NDArray[np.float64]:
     return ((earliest_s + latest_s) / 2.0 - created_s)[np.argsort(created_s, kind="stable")]
 
 
-def answering(tables: Tables, probe_period_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def answering(tables: Tables, probe_period_s: float) -> tuple[Floats, Floats]:
     """The earliest and the latest moment at which the container of each pod can have begun to answer [s].
 
     The kubelet looks once in a period, so the container began to answer within the period before the pod was ready, and
