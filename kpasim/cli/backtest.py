@@ -86,11 +86,12 @@ def command(
     from kpasim.spec.quick import read_value
     from kpasim.spec.settings import parse_settings
     from kpasim.studies.against import differences
-    from kpasim.studies.backtest.compare import backtest
+    from kpasim.studies.backtest.compare import backtest, series_of
     from kpasim.studies.backtest.others import Candidate, figures_of
     from kpasim.studies.backtest.prepare import Given, candidates, prepare, stretches
     from kpasim.studies.backtest.waits import narrowed, trials
     from kpasim.studies.prices import prices_of
+    from kpasim.studies.run import after
 
     if model and (service_time or cold_start):
         raise click.UsageError("give --model, or --service-time and --cold-start")
@@ -117,16 +118,12 @@ def command(
         placed = _placed_otherwise(found, given, observation)
         beside_it: list[Candidate] = []
         if compared:
-            done = [len(prepared.parts) * replications]
-
-            def more(finished: int) -> None:
-                bar(done[0] + finished)
-
-            in_force = figures_of(stretches(observed, prepared.whole, 0.0), replications, more)
+            done = len(prepared.parts) * replications
+            in_force = figures_of(stretches(observed, prepared.whole, 0.0), replications, after(bar, done))
             for name, experiment in zip(others, compared, strict=True):
-                done[0] += replications
+                done += replications
                 whole = replace(prepared.whole, experiment=experiment)
-                figures = figures_of(stretches(observed, whole, 0.0), replications, more)
+                figures = figures_of(stretches(observed, whole, 0.0), replications, after(bar, done))
                 currency = currency_of(prices_of(experiment) or {})
                 beside_it.append(Candidate(name, differences(in_force, figures, currency)))
     written = found.to_dict() | {
@@ -150,7 +147,6 @@ def command(
         write_file(write_experiment, text, f". Next: kpasim tune {write_experiment}, or kpasim sweep", folders=True)
     if openmetrics:
         from kpasim.records.prometheus.exposition import write_openmetrics
-        from kpasim.studies.backtest.exposition import series_of
 
         write_openmetrics(openmetrics, series_of(found))
         note(f"Wrote {openmetrics}")

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
+from kpasim import __version__
 from kpasim.cli import options
-from kpasim.cli.output import note, print_json
+from kpasim.cli.output import WIDTH, note, print_json
+from kpasim.errors import printable
 from kpasim.results.display import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from kpasim.studies.check import Finding
 
 FORMATS = ("text", "github", "sarif", "json")
+_COLOUR = {"error": "red", "warning": "yellow", "note": "cyan"}
+_GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
+SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 @click.command(epilog="\b\nTry: kpasim check experiments/hey50x5.yaml")
@@ -86,22 +92,18 @@ def command(
 
 def _print(found: Mapping[str, Sequence[Finding]], counts: Mapping[str, int], form: str, *, quiet: bool) -> None:
     """Print all findings in a format."""
-    from kpasim.cli import findings
-
     shown = [(file, one) for file, each in found.items() for one in each if not (quiet and one.level == "note")]
     if form == "json":
         listed = [_json(file, each) for file, each in found.items()]
         print_json(listed[0] if len(listed) == 1 else {"counts": dict(counts), "files": listed})
     elif form == "sarif":
-        from kpasim import __version__
-
-        print_json(findings.sarif(shown, __version__))
+        print_json(sarif(shown))
     elif form == "github":
         for file, one in shown:
-            click.echo(findings.github(file, one))
+            click.echo(github(file, one))
     else:
         for _, one in shown:
-            findings.show(one, brief=quiet)
+            show(one, brief=quiet)
         for file, each in found.items():
             note(f"{file}: {_counted(_counts(each))}")
         if len(found) > 1:
@@ -135,3 +137,62 @@ def _next_step(file: str) -> None:
     services = services_of(file)
     named = f"#{reference(services[0])}" if len(services) > 1 else ""
     note(f"Next: kpasim manifest import {split_name(file)[0] if named else file}{named}")
+
+
+def show(finding: Finding, *, brief: bool) -> None:
+    """Print a finding."""
+    where = f"{finding.path}:{finding.line}: " if finding.line else f"{finding.path}: " if finding.path else ""
+    where = printable(f"{where}{finding.place}")
+    click.echo(f"{click.style(finding.level, fg=_COLOUR[finding.level], bold=True)}  {where}")
+    lines = [finding.what, f"Why: {finding.why}", f"Fix: {finding.fix}"]
+    if finding.tried:
+        lines.append(f"Tried: {finding.tried}")
+    for line in lines[:1] if brief else lines:
+        click.echo(textwrap.fill(printable(line), WIDTH, initial_indent="  ", subsequent_indent="       "))
+
+
+def github(file: str, finding: Finding) -> str:
+    """A finding as a workflow command, which GitHub shows beside the line.
+
+    Source:
+        GitHub's documentation, "Workflow commands for GitHub Actions"; actions/toolkit, packages/core/src/command.ts
+    """
+    fields = {"file": finding.path or file, "line": finding.line or 1, "title": f"kpasim {finding.name}"}
+    listed = ",".join(f"{key}={_escaped(str(value), ':,')}" for key, value in fields.items())
+    message = f"{finding.place}: {finding.what}. {finding.fix}" if finding.place else f"{finding.what}. {finding.fix}"
+    return f"::{_GITHUB[finding.level]} {listed}::{_escaped(message, '')}"
+
+
+def _escaped(text: str, further: str) -> str:
+    for character in f"%\r\n{further}":
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text
+
+
+def sarif(found: Sequence[tuple[str, Finding]]) -> dict[str, Any]:
+    """Findings as a log of SARIF 2.1.0, which code scanners of GitHub, GitLab and others read.
+
+    Source:
+        OASIS, Static Analysis Results Interchange Format (SARIF) Version 2.1.0
+    """
+    names = list(dict.fromkeys(one.name for _, one in found))
+    rules = [{"id": name, "shortDescription": {"text": name.replace("-", " ")}} for name in names]
+    driver = {"name": "kpasim", "semanticVersion": __version__, "rules": rules}
+    results = [
+        {
+            "ruleId": one.name,
+            "ruleIndex": names.index(one.name),
+            "level": one.level,
+            "message": {"text": f"{one.place}: {one.what}. Why: {one.why} Fix: {one.fix}"},
+            "locations": [
+                {
+                    "physicalLocation": {
+                        "artifactLocation": {"uri": quote((one.path or file).replace("\\", "/"))},
+                        "region": {"startLine": one.line or 1},
+                    }
+                }
+            ],
+        }
+        for file, one in found
+    ]
+    return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}

@@ -12,7 +12,6 @@ from kpasim.report.decisions import decisions
 from kpasim.report.drawing import Chart
 from kpasim.report.evidence import Evidence
 from kpasim.report.markup import Content, Html, element, figure
-from kpasim.report.words import setting
 from kpasim.results.cost import PART_WORDS
 from kpasim.results.display import (
     LEAST_RUNS,
@@ -82,7 +81,7 @@ def story_of(run: Evidence) -> Html:
         parts.append(element("p", f"{'SLO met' if met else 'SLO not met'}: {text}.", class_=None if met else "error"))
     told = answer.story(facts, run.tables)
     if facts.experiment is not None:
-        told.insert(0, setting(facts.experiment))
+        told.insert(0, answer.setting(facts.experiment))
     return Html("".join([*parts, *(element("p", sentence) for sentence in told)]))
 
 

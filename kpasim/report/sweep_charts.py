@@ -11,8 +11,7 @@ import numpy as np
 from kpasim.arrays import Floats
 from kpasim.report.drawing import Chart, axis_of, filled, interval_bars, layout_of, numbers, points, shown
 from kpasim.results.display import held, number
-from kpasim.studies.grid.axes import value_text
-from kpasim.studies.grid.result import SweepResult, latency, short
+from kpasim.studies.grid.result import SweepResult, latency, short, value_text
 
 MOST_DOTS = 3000
 """Settings that are drawn at most, beside those on the front."""

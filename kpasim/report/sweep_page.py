@@ -12,7 +12,6 @@ from kpasim.report.markup import Html, element, figure, paragraphs
 from kpasim.report.sweep_charts import effect_chart, front_chart, level_text
 from kpasim.results.display import NOTHING, Table, held, number, seconds, span
 from kpasim.studies.common import MET_IDLE
-from kpasim.studies.grid.axes import value_text
 from kpasim.studies.grid.result import (
     SweepResult,
     effects_note,
@@ -21,6 +20,7 @@ from kpasim.studies.grid.result import (
     share_text,
     short,
     step_text,
+    value_text,
 )
 
 MOST_ROWS = 200

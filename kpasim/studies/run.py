@@ -491,6 +491,11 @@ def execute_all(
     return done
 
 
+def after(progress: Callable[[int], None] | None, before: int) -> Callable[[int], None]:
+    """The progress of work that follows other work, by what is done of it alone."""
+    return lambda done: progress(before + done) if progress else None
+
+
 def batches(count: int, size: int) -> Iterator[range]:
     """Replications, so many at a time; the first alone finds out the capacity, before many are simulated in vain."""
     yield range(1)

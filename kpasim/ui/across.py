@@ -12,8 +12,7 @@ from kpasim.spec.experiment import Experiment
 from kpasim.spec.settings import parse_settings
 from kpasim.spec.sweep import Sweep
 from kpasim.studies.common import MET_IDLE
-from kpasim.studies.grid.axes import value_text
-from kpasim.studies.grid.result import SweepResult, latency, share_text, short
+from kpasim.studies.grid.result import SweepResult, latency, share_text, short, value_text
 from kpasim.studies.sweep import Plan, sweep
 from kpasim.ui.knobs import Knob, knobs
 

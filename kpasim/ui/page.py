@@ -6,8 +6,8 @@ from importlib import resources
 from string import Template
 
 from kpasim import __version__
+from kpasim.report.answer import load_words
 from kpasim.report.markup import figure, in_script, text
-from kpasim.report.words import load_words
 from kpasim.results.cost import Price, price_list
 from kpasim.spec.catalogue import Entry, entries
 from kpasim.spec.quick import flow

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,14 +19,8 @@ from kpasim.arrays import Floats
 from kpasim.records.prometheus.observation import Observation
 from kpasim.results.intervals import Z90
 from kpasim.studies.backtest.compare import backtest
-from kpasim.studies.backtest.prepare import (
-    COLD_START,
-    DRAWS,
-    Prepared,
-    in_seconds,
-    with_arrivals,
-    with_cold_start,
-)
+from kpasim.studies.backtest.prepare import COLD_START, DRAWS, Prepared, in_seconds, with_arrivals, with_cold_start
+from kpasim.studies.run import after
 
 OPEN = 0.25
 """Share of the cold start that its interval is wide, from which on the waits are asked."""
@@ -71,7 +64,7 @@ def narrowed(
         return prepared
     found = prepared
     for place in range(ROUNDS):
-        bounds_s = _explaining(observation, found, partial(_beyond, progress, place * len(WAYS) * DRAWS))
+        bounds_s = _explaining(observation, found, after(progress, place * len(WAYS) * DRAWS))
         if bounds_s is None:
             break
         before = found.times.start
@@ -106,15 +99,11 @@ def _explaining(
     current = experiment.raw["workload"]["within"]
     for within in (current, *(one for one in WAYS if one != current)):
         placed = with_arrivals(prepared, within)
-        figures = backtest(observation, placed, DRAWS, partial(_beyond, progress, len(found) * DRAWS)).figures
+        figures = backtest(observation, placed, DRAWS, after(progress, len(found) * DRAWS)).figures
         latency = next(one for one in figures if one.name == "mean_latency_s")
         found.append(Trials(tried_s, latency.drawn))
         recorded_s = latency.recorded
     return likely(found, recorded_s, (start.low_s, start.high_s))
-
-
-def _beyond(progress: Callable[[int], None], before: int, done: int) -> None:
-    progress(before + done)
 
 
 def trials(prepared: Prepared) -> int:

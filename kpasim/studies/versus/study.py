@@ -16,12 +16,12 @@ from kpasim.errors import ExperimentError, RunError
 from kpasim.results.paired import Difference, difference
 from kpasim.results.summary import Figures, rounded
 from kpasim.results.tables import Tables
+from kpasim.studies.against import simulate_to_one_end
 from kpasim.studies.common import stretch_in_common
 from kpasim.studies.execution.engine import Engine
 from kpasim.studies.judge import Judgement, judge
 from kpasim.studies.run import Result
 from kpasim.studies.search.slo import Slo
-from kpasim.studies.together import simulate_to_one_end
 from kpasim.studies.versus.rivals import Rival
 
 FIGURES = (
