@@ -33,17 +33,15 @@ TOLD = ("latency_s.p95", "latency_s.mean", "errors", "gpu_seconds", "pod_seconds
 )
 @click.argument("observation", type=click.Path(file_okay=False))
 @click.option("--manifest", required=True, metavar="FILE", help="The Service's manifest that was in force.")
-@click.option("--candidate", "others", multiple=True, metavar="FILE", help="Another manifest to compare; repeatable.")
+@options.many("--candidate others", "FILE", "Another manifest to compare; repeatable.")
 @options.cluster_config
 @click.option("--model", metavar="NAME|FILE", help="Service and cold-start model, instead of the recorded times.")
 @click.option("--service-time", metavar="TIME", help="Service time, instead of the recorded one.")
 @click.option("--cold-start", metavar="TIME", help="Cold start, instead of the recorded one.")
-@click.option(
+@options.choice(
     "--within",
-    type=click.Choice(["inferred", "uniform", "clustered"]),
-    default="inferred",
-    show_default=True,
-    help="Where within a scrape interval requests are sent: where counts and requests in flight make it likely, at any "
+    ["inferred", "uniform", "clustered"],
+    "Where within a scrape interval requests are sent: where counts and requests in flight make it likely, at any "
     "time, or all at one time.",
 )
 @options.replications(default=20, least=2)

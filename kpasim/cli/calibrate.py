@@ -50,43 +50,30 @@ class How(TypedDict):
     help="For a report of hey, the candidate model of pod starts: serialised (provisioning), independent, "
     "shared-bandwidth, two-types, slow-first-request. auto: the candidate that predicts the report best.",
 )
-@click.option(
+@options.choice(
     "--service",
-    type=click.Choice(["one-kind", "two-kinds"]),
-    default="one-kind",
-    show_default=True,
-    help="For a report of hey, whether requests are of one kind or of two kinds, fast and slow.",
+    ["one-kind", "two-kinds"],
+    "For a report of hey, whether requests are of one kind or of two kinds, fast and slow.",
 )
-@click.option(
+@options.flag(
     "--reproduce",
-    is_flag=True,
-    help="For a report of hey, tilt the posterior so that the median of each prediction is the measured value.",
+    "For a report of hey, tilt the posterior so that the median of each prediction is the measured value.",
 )
-@click.option(
-    "--without",
-    multiple=True,
-    metavar="STATISTIC",
-    help="Summary statistic of the report to predict instead of fitting it, such as total.",
+@options.many(
+    "--without", "STATISTIC", "Summary statistic of the report to predict instead of fitting it, such as total."
 )
-@click.option(
-    "--stage",
-    "stages",
-    multiple=True,
-    type=options.Pair("NAME=FILE"),
-    help="Durations of a stage of the cold start, such as load=loads.csv.",
+@options.many(
+    "--stage stages", options.Pair("NAME=FILE"), "Durations of a stage of the cold start, such as load=loads.csv."
 )
-@click.option(
-    "--column",
-    "columns",
-    multiple=True,
-    type=options.Pair("ROLE=NAME"),
-    help="Column of a CSV file: start, duration, status, censored, class, instance_type, pod; unit=ms for durations.",
+@options.many(
+    "--column columns",
+    options.Pair("ROLE=NAME"),
+    "Column of a CSV file: start, duration, status, censored, class, instance_type, pod; unit=ms for durations.",
 )
-@click.option(
+@options.many(
     "--clients",
-    multiple=True,
-    type=options.Pair("NUMBER=FILE"),
-    help="Load test of a pod with this number of clients. Several (1=a.csv 2=b.csv 4=c.csv) give contention factors.",
+    options.Pair("NUMBER=FILE"),
+    "Load test of a pod with this number of clients. Several (1=a.csv 2=b.csv 4=c.csv) give contention factors.",
 )
 @click.option(
     "--class",
@@ -95,8 +82,8 @@ class How(TypedDict):
     metavar="NAME",
     help="Use the requests of this class only, such as one endpoint of a load test with several endpoints.",
 )
-@click.option("--direct", is_flag=True, help="Use latencies as service times, even where requests waited in a queue.")
-@click.option("--skip-bad", is_flag=True, help="Skip malformed lines and print their number.")
+@options.flag("--direct", "Use latencies as service times, even where requests waited in a queue.")
+@options.flag("--skip-bad", "Skip malformed lines and print their number.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of all random numbers.")
 @click.option(
     "--effort",
@@ -105,9 +92,7 @@ class How(TypedDict):
     show_default=True,
     help="For a report of hey: simulated runs, as a multiple of those that a minute on two cores allows.",
 )
-@click.option(
-    "--plot", is_flag=True, help="Write figures of the fit (SVG and PNG) beside the model file, or into runs/."
-)
+@options.flag("--plot", "Write figures of the fit (SVG and PNG) beside the model file, or into runs/.")
 @options.as_json
 def command(
     *,

@@ -27,20 +27,11 @@ SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 @click.command(epilog="\b\nTry: kpasim check experiments/hey50x5.yaml")
 @click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
-@click.option("--strict", is_flag=True, help="Exit with status 3 on warnings, too.")
-@click.option("--quiet", is_flag=True, help="Leave out notes, reasons and fixes.")
-@click.option(
-    "--skip-others", is_flag=True, help="Leave out each FILE without a Service or an experiment, as in a folder."
-)
-@click.option("--no-trials", is_flag=True, help="Do not simulate the fixes.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(FORMATS),
-    default="text",
-    show_default=True,
-    help="github: annotations of a workflow; sarif: a log for code scanners.",
-)
+@options.flag("--strict", "Exit with status 3 on warnings, too.")
+@options.flag("--quiet", "Leave out notes, reasons and fixes.")
+@options.flag("--skip-others", "Leave out each FILE without a Service or an experiment, as in a folder.")
+@options.flag("--no-trials", "Do not simulate the fixes.")
+@options.choice("--format form", FORMATS, "github: annotations of a workflow; sarif: a log for code scanners.")
 @options.cluster_config
 @options.settings
 @options.as_json

@@ -17,11 +17,9 @@ def command() -> None:
 @click.option("--target", metavar="CONTEXT", help="Context of the kubeconfig.  [default: the current context]")
 @options.kubeconfig
 @options.namespace
-@click.option(
-    "--all-namespaces", "-A", is_flag=True, help="Search all namespaces (needs permissions in the whole cluster)."
-)
+@options.flag("--all-namespaces -A", "Search all namespaces (needs permissions in the whole cluster).")
 @click.option("--run", metavar="ID", help="Only objects of this run.")
-@click.option("--dry-run", is_flag=True, help="List the objects that would be removed.")
+@options.flag("--dry-run", "List the objects that would be removed.")
 @click.option(
     "--timeout", "timeout_s", default=660.0, metavar="SECONDS", help="Maximum time for the termination of pods."
 )

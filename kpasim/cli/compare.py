@@ -45,24 +45,21 @@ class How(TypedDict):
     type=click.Path(dir_okay=False),
     help="Predict from this experiment. Arrivals of open loops are those of the run.",
 )
-@click.option("--align", is_flag=True, help="Infer the clock phases from the recorded averages.")
-@click.option(
+@options.flag("--align", "Infer the clock phases from the recorded averages.")
+@options.many(
     "--earlier",
-    multiple=True,
-    metavar="RUN_DIR",
+    "RUN_DIR",
+    "Earlier run on the same activator, to estimate its reporting phase within the wall-clock second; repeatable.",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Earlier run on the same activator, to estimate its reporting phase within the wall-clock second; repeatable.",
 )
-@click.option(
-    "--tolerance",
-    "tolerances",
-    multiple=True,
-    type=options.Pair("METRIC=AMOUNT", "p50=15%"),
-    help="Maximum error of a metric, such as p50=15% or max-pods=0; repeatable.",
+@options.many(
+    "--tolerance tolerances",
+    options.Pair("METRIC=AMOUNT", "p50=15%"),
+    "Maximum error of a metric, such as p50=15% or max-pods=0; repeatable.",
 )
 @options.seed
 @options.engine("; both give the same tables")
-@click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to --out.  [default: runs/NAME-compare]")
+@options.flag("--plot", "Write figures (SVG and PNG) to --out.  [default: runs/NAME-compare]")
 @click.option("--out", type=options.FOLDER, help="Folder for comparison.json.")
 @options.as_json
 def command(

@@ -19,7 +19,7 @@ from kpasim.cli.output import note, print_json
 @click.option("--method", help="HTTP method.  [default: POST with --body, else GET]")
 @options.body("; any other @FILE is the body.")
 @options.header
-@click.option("--insecure", is_flag=True, help="Do not check the server's certificate (hey never does).")
+@options.flag("--insecure", "Do not check the server's certificate (hey never does).")
 @click.option("--seed", type=int, help="Seed of random arrivals.  [default: the experiment's]")
 @click.option("--out", type=options.FOLDER, help="Folder for requests.csv and summary.json.")
 @options.as_json

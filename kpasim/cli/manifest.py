@@ -75,8 +75,7 @@ def _fetched(place: str, context: str | None, out: str | None) -> str:
 
 
 @command.command(
-    "export",
-    epilog="\b\nTry: kpasim manifest export experiments/hey50x5.yaml --set service.annotations.max-scale=5",
+    "export", epilog="\b\nTry: kpasim manifest export experiments/hey50x5.yaml --set service.annotations.max-scale=5"
 )
 @click.argument("experiment", type=click.Path())
 @options.settings

@@ -40,18 +40,12 @@ SHOWN = 5
 @click.option(
     "--step", metavar="TIME", help="Values at multiples of this step (query_range), instead of the samples themselves."
 )
-@click.option(
-    "--label",
-    "labels",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Only series with this label, such as cluster=prod; repeatable.",
-)
+@options.many("--label labels", "NAME=VALUE", "Only series with this label, such as cluster=prod; repeatable.")
 @click.option("--time-zone", default="UTC", show_default=True, metavar="NAME", help="Time zone, such as Europe/Berlin.")
 @click.option(
     "--token-file", type=click.Path(), help="File with a bearer token.  [default: the variable KPASIM_PROMETHEUS_TOKEN]"
 )
-@click.option("--insecure", is_flag=True, help="Do not check the server's certificate.")
+@options.flag("--insecure", "Do not check the server's certificate.")
 @click.option("--out", type=click.Path(), help="Folder for the observation.  [default: observations/SERVICE]")
 @options.as_json
 def command(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -52,30 +52,41 @@ def _remove_empty(folders: Iterable[Path]) -> None:
             folder.rmdir()
 
 
+def flag(names: str, text: str) -> Decorator:
+    """A switch; names are as click has them, with a space between."""
+    return click.option(*names.split(), is_flag=True, help=text)
+
+
+def many(names: str, kind: str | click.ParamType, text: str, **more: Any) -> Decorator:  # type: ignore[type-arg, unused-ignore]
+    """An option that may be given several times, of a type or with a word for its values."""
+    what = {"metavar": kind} if isinstance(kind, str) else {"type": kind}
+    return click.option(*names.split(), multiple=True, help=text, **{**what, **more})
+
+
+def choice(names: str, words: Sequence[str], text: str) -> Decorator:
+    """One of some words, the first of them where none is given."""
+    return click.option(*names.split(), type=click.Choice(words), default=words[0], show_default=True, help=text)
+
+
 FILE, FOLDER = Output(dir_okay=False), Output(file_okay=False)
 
 seed: Decorator = click.option("--seed", type=click.IntRange(0), help="Seed of all random numbers.")
-settings: Decorator = click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="PATH=VALUE",
-    help="Change a setting, such as model.cold-start=30s; repeatable. kpasim explain lists the paths.",
+settings: Decorator = many(
+    "--set settings",
+    "PATH=VALUE",
+    "Change a setting, such as model.cold-start=30s; repeatable. kpasim explain lists the paths.",
 )
-as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+as_json: Decorator = flag("--json as_json", "One JSON object on stdout.")
 namespace: Decorator = click.option("--namespace", "-n", metavar="NAME", help="Namespace.  [default: the context's]")
 kubeconfig: Decorator = click.option(
     "--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig file, instead of the default."
 )
-header: Decorator = click.option(
-    "-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Header of each request."
-)
-cluster_config: Decorator = click.option(
+header: Decorator = many("-H --header headers", "NAME:VALUE", "Header of each request.")
+cluster_config: Decorator = many(
     "--cluster-config",
-    multiple=True,
+    "FILE",
+    "ConfigMaps of the cluster, a List of them, or a KnativeServing of Knative's operator; repeatable.",
     type=click.Path(),
-    metavar="FILE",
-    help="ConfigMaps of the cluster, a List of them, or a KnativeServing of Knative's operator; repeatable.",
 )
 
 
@@ -112,13 +123,7 @@ def of_manifest(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def engine(further: str = "") -> Decorator:
     """The choice of the engine; ``further`` goes on after the words that every command has."""
-    return click.option(
-        "--engine",
-        type=click.Choice(["auto", "compiled", "reference"]),
-        default="auto",
-        show_default=True,
-        help=f"auto: the engine that finishes first{further}.",
-    )
+    return choice("--engine", ["auto", "compiled", "reference"], f"auto: the engine that finishes first{further}.")
 
 
 def model_named(name: str) -> dict[str, Any]:

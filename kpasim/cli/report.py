@@ -22,7 +22,7 @@ from kpasim.cli.output import note, progress
     type=options.Output(),
     help="Output file.  [default: report.html in the first folder; -: stdout]",
 )
-@click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
+@options.flag("--open show", "Open the page in the browser.")
 @options.replications(
     "Replications of the prediction of a measured run without a prediction; 0: no prediction.", default=200, least=0
 )

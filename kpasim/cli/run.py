@@ -27,33 +27,24 @@ NOT_MET = 3
 @options.cluster_config
 @options.replications()
 @options.settings
-@click.option(
+@options.many(
     "--slo",
-    multiple=True,
-    metavar="SLO",
-    help="SLO to check, such as 'p95<=30s' or 'errors<=0.1%'; repeatable. Exit status 3 unless 90 % of runs meet it.",
+    "SLO",
+    "SLO to check, such as 'p95<=30s' or 'errors<=0.1%'; repeatable. Exit status 3 unless 90 % of runs meet it.",
 )
 @click.option("--against", metavar="EXPERIMENT", type=click.Path(), help="Compare with this experiment.")
-@click.option(
-    "--against-set",
-    "against_set",
-    multiple=True,
-    metavar="PATH=VALUE",
-    help="Compare with the same experiment (or that of --against) with a setting changed; repeatable.",
+@options.many(
+    "--against-set against_set",
+    "PATH=VALUE",
+    "Compare with the same experiment (or that of --against) with a setting changed; repeatable.",
 )
 @options.seed
 @options.engine("; both give the same tables")
-@click.option(
-    "--explain",
-    is_flag=True,
-    help="Print the reasons for scaling, and for each decision the averages and the rule.",
+@options.flag("--explain", "Print the reasons for scaling, and for each decision the averages and the rule.")
+@options.flag(
+    "--counts-only", "Keep no tables: failed requests, latency, pods and cost of very long runs, in little memory."
 )
-@click.option(
-    "--counts-only",
-    is_flag=True,
-    help="Keep no tables: failed requests, latency, pods and cost of very long runs, in little memory.",
-)
-@click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to --out.  [default: runs/NAME]")
+@options.flag("--plot", "Write figures (SVG and PNG) to --out.  [default: runs/NAME]")
 @click.option("--out", type=click.Path(), help="Folder for the run's tables.")
 @click.option(
     "--openmetrics",

@@ -25,14 +25,8 @@ MOST_ROWS = 15
 @click.command(epilog="\b\nTry: kpasim sweep experiments/cost-vs-latency.yaml --out runs/cost-vs-latency --plot")
 @click.argument("file", type=click.Path())
 @click.option("--out", type=click.Path(), help="Folder for rows, replications and figures.  [default: runs/NAME]")
-@click.option("--resume", is_flag=True, help="Continue the unfinished sweep in --out; no run is simulated twice.")
-@click.option(
-    "--backend",
-    type=click.Choice(["local", "dask", "ray"]),
-    default="local",
-    show_default=True,
-    help="Workers: processes of this machine, or a Dask or Ray cluster.",
-)
+@options.flag("--resume", "Continue the unfinished sweep in --out; no run is simulated twice.")
+@options.choice("--backend", ["local", "dask", "ray"], "Workers: processes of this machine, or a Dask or Ray cluster.")
 @click.option(
     "--address", help="Scheduler of the Dask or Ray cluster; by default, workers are started on this machine."
 )
@@ -44,7 +38,7 @@ MOST_ROWS = 15
 @options.cluster_config
 @options.settings
 @options.engine("; both give the same rows")
-@click.option("--plot", is_flag=True, help="Write figures (SVG and PNG) to the folder.")
+@options.flag("--plot", "Write figures (SVG and PNG) to the folder.")
 @options.as_json
 def command(
     file: str,

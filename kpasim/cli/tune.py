@@ -35,28 +35,20 @@ SHOWN = (
     epilog="\b\nTry: kpasim tune experiments/hey50x5.yaml --slo 'p95<=30s' --slo 'errors<=0.1%' --write tuned.yaml"
 )
 @click.argument("experiment", type=click.Path())
-@click.option(
+@options.many(
     "--slo",
-    multiple=True,
-    required=True,
-    metavar="SLO",
-    help="SLO of a run: 'p95<=30s', 'errors<=0.1%', 'max-pods<=4'; repeatable. Failed requests are infinitely "
+    "SLO",
+    "SLO of a run: 'p95<=30s', 'errors<=0.1%', 'max-pods<=4'; repeatable. Failed requests are infinitely "
     "late, except with 'p95<=30s of successes'.",
+    required=True,
 )
-@click.option(
+@options.many(
     "--vary",
-    multiple=True,
-    metavar="PATH=VALUES",
-    help="Setting to vary: 'service.annotations.max-scale=1,2,4', or PATH='{from: 1, to: 9, step: 2}'. "
+    "PATH=VALUES",
+    "Setting to vary: 'service.annotations.max-scale=1,2,4', or PATH='{from: 1, to: 9, step: 2}'. "
     "[default: scale bounds, utilisation, window, delay and retention]",
 )
-@click.option(
-    "--minimise",
-    type=click.Choice(["cost", "pod-seconds", "gpu-seconds"]),
-    default="cost",
-    show_default=True,
-    help="Objective.",
-)
+@options.choice("--minimise", ["cost", "pod-seconds", "gpu-seconds"], "Objective.")
 @click.option(
     "--probability",
     metavar="SHARE",

@@ -53,23 +53,15 @@ class Given(TypedDict):
     metavar="SECONDS",
     help="Maximum time for the requests of the calibration; remaining uncertainty widens the intervals.",
 )
-@click.option(
-    "--gateway",
-    type=click.Choice(["auto", "kourier", "istio", "alb"]),
-    default="auto",
-    show_default=True,
-    help="Gateway of the requests.",
-)
+@options.choice("--gateway", ["auto", "kourier", "istio", "alb"], "Gateway of the requests.")
 @click.option("--url", metavar="URL", help="Send requests here instead of to the gateway.")
 @click.option("--host", metavar="NAME", help="Host header of the requests, instead of the Service's.")
 @click.option("--path", metavar="PATH", help="Path of each request.  [default: annotation of the Service, or /]")
 @options.body(".  [default: annotation of the Service]")
 @options.header
-@click.option("--keep", is_flag=True, help="Do not remove the Service after the run.")
-@click.option("--adopt", is_flag=True, help="Use an existing Service, and restore it afterwards.")
-@click.option(
-    "--dry-run", is_flag=True, help="Ask whether the cluster accepts the Service, and estimate the bill; send no load."
-)
+@options.flag("--keep", "Do not remove the Service after the run.")
+@options.flag("--adopt", "Use an existing Service, and restore it afterwards.")
+@options.flag("--dry-run", "Ask whether the cluster accepts the Service, and estimate the bill; send no load.")
 @click.option(
     "--max-cost", type=click.FloatRange(0), metavar="AMOUNT", help="Maximum cost: refuse or stop a run that exceeds it."
 )

@@ -26,35 +26,28 @@ MOST_REASONS = 6
 
 @click.command(epilog="\b\nTry: kpasim versus experiments/hey50x5.yaml --with hpa,keda,spare:1 -n 20")
 @click.argument("experiment", type=click.Path())
-@click.option(
-    "--with",
-    "others",
-    multiple=True,
-    required=True,
-    metavar="AUTOSCALER,...",
-    help="Autoscalers to compare with the experiment's own: kinds such as hpa, keda, spare:N and ray (all: kpasim "
+@options.many(
+    "--with others",
+    "AUTOSCALER,...",
+    "Autoscalers to compare with the experiment's own: kinds such as hpa, keda, spare:N and ray (all: kpasim "
     "explain autoscaler); a YAML file with an HPA, a ScaledObject, an InterceptorRoute or a section autoscaler; or "
     "FILE.py:FUNCTION. Repeatable.",
+    required=True,
 )
-@click.option(
-    "--with-set",
-    "with_set",
-    multiple=True,
-    metavar="NAME.KEY=VALUE",
-    help="Change a setting of an autoscaler of --with, such as keda.polling-interval=10s; repeatable.",
+@options.many(
+    "--with-set with_set",
+    "NAME.KEY=VALUE",
+    "Change a setting of an autoscaler of --with, such as keda.polling-interval=10s; repeatable.",
 )
-@click.option(
-    "--slo",
-    multiple=True,
-    metavar="SLO",
-    help="SLO to check, such as 'p95<=30s'; repeatable. Exit status 3 unless an autoscaler meets all.",
+@options.many(
+    "--slo", "SLO", "SLO to check, such as 'p95<=30s'; repeatable. Exit status 3 unless an autoscaler meets all."
 )
 @options.replications("Number of replications of each.")
 @options.settings
 @options.cluster_config
 @options.seed
 @options.engine("; both give the same tables")
-@click.option("--explain", is_flag=True, help="Print the reasons for scaling of each autoscaler.")
+@options.flag("--explain", "Print the reasons for scaling of each autoscaler.")
 @click.option("--out", type=options.FOLDER, help="Folder for versus.html, pods.png and each run's tables.")
 @options.as_json
 def command(

@@ -69,10 +69,7 @@ def intervals(metrics: Mapping[str, Mapping[str, float | None]], title: str = ""
 
 
 @styled
-def quantiles(
-    fits: Sequence[tuple[str, Floats, Callable[[Floats], Floats]]],
-    title: str = "",
-) -> Figure:
+def quantiles(fits: Sequence[tuple[str, Floats, Callable[[Floats], Floats]]], title: str = "") -> Figure:
     """Q-Q plots: measured times against the quantiles of what was fitted to them, one panel each."""
     columns = min(3, len(fits))
     rows = -(-len(fits) // columns)

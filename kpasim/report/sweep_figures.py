@@ -148,12 +148,7 @@ def _list(legend: Axes, result: SweepResult, points: Sequence[dict[str, Any]], p
         legend.text(0.0, 1 - (index + 0.5) / max(1, len(points)), text, fontsize=8, va="center", color=BLACK)
 
 
-def _draw_levels(
-    axis: Axes,
-    groups: Sequence[tuple[Any, Ints]],
-    values: Floats,
-    means: Sequence[float | None],
-) -> None:
+def _draw_levels(axis: Axes, groups: Sequence[tuple[Any, Ints]], values: Floats, means: Sequence[float | None]) -> None:
     """Every setting as a point above its value, and the mean of each value as a line, see `pareto.effect`."""
     size = 5 if len(values) <= MOST_LARGE else 2
     for place, (_, members) in enumerate(groups):

@@ -66,11 +66,7 @@ def create_app(source: Source, token: str, host: str, port: int) -> App:
         performed = (worker if job.kind in QUICK else aside).perform(job)
         return StreamingResponse(performed, media_type="application/x-ndjson", headers=headers)
 
-    routes = [
-        Route("/", front),
-        Route("/assets/{name}", asset),
-        Route("/work", work, methods=["POST"]),
-    ]
+    routes = [Route("/", front), Route("/assets/{name}", asset), Route("/work", work, methods=["POST"])]
     return Door(Starlette(routes=routes, lifespan=lifespan), token, host, port)
 
 

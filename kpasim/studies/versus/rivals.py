@@ -22,16 +22,7 @@ from kpasim.spec.experiment import Experiment
 from kpasim.spec.objects import objects_in, split_name
 from kpasim.spec.quantities import duration_text
 from kpasim.spec.scalerobjects import is_scaler_file, scaling_in
-from kpasim.spec.scaling import (
-    DAY_S,
-    DAYS,
-    KINDS,
-    Aim,
-    Lookahead,
-    Other,
-    Schedule,
-    Spare,
-)
+from kpasim.spec.scaling import DAY_S, DAYS, KINDS, Aim, Lookahead, Other, Schedule, Spare
 from kpasim.spec.workload import OpenLoop
 from kpasim.spec.yamlfile import only_mapping, read_documents
 from kpasim.studies.own import Own, own_autoscaler

@@ -214,11 +214,7 @@ def versus(
         except ExperimentError as error:
             raise RunError(f"--with {rival.name}: {error.problems[0].message}") from None
     results, end_s = simulate_to_one_end(
-        experiments,
-        [one.own for one in rivals],
-        replications=replications,
-        engine=engine,
-        progress=progress,
+        experiments, [one.own for one in rivals], replications=replications, engine=engine, progress=progress
     )
     stretches = [result.steady_s for result in results]
     common = stretch_in_common(stretches)
