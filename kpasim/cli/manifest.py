@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 import click
 
@@ -122,11 +121,7 @@ def diff(before: str, after: str, as_json: bool) -> None:
         note("No setting differs.")
         return
     rows = [("setting", before, after)]
-    rows += [(one.setting, _shown(one.before), _shown(one.after)) for one in found]
+    rows += [(one.setting, *one.texts) for one in found]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     for setting, old, new in rows:
         click.echo(f"{setting:{widths[0]}}  {old:{widths[1]}}  {new}")
-
-
-def _shown(value: Any) -> str:
-    return "not set" if value is None else str(value)

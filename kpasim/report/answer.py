@@ -157,7 +157,11 @@ def ran(facts: Facts) -> Line:
 
 def story(facts: Facts, tables: Tables) -> list[str]:
     """What happened in a run, in a few sentences; what went wrong is said by `troubles`."""
-    sentences = [_waiting(facts), _scaling(facts, tables), _leaving(facts), _paying(facts)]
+    zero = facts.medians.get("replicas_zero_after_last_s")
+    when = "not scaled to zero before the end of the run"
+    if zero is not None:
+        when = f"scaled to zero {seconds(zero)} after the last response"
+    sentences = [_waiting(facts), _scaling(facts, tables), f"The service was {when}.", _paying(facts)]
     if facts.whole("requests") and not troubles(facts):
         sentences.insert(1, "No request failed.")
     return [sentence for sentence in sentences if sentence]
@@ -200,13 +204,6 @@ def _scaling(facts: Facts, tables: Tables) -> str:
 def _without_machine(tables: Tables) -> int:
     """How many pods of a run never got a machine."""
     return int(np.isnan(machine_from(tables.pods)).sum())
-
-
-def _leaving(facts: Facts) -> str:
-    zero = facts.medians.get("replicas_zero_after_last_s")
-    if zero is None:
-        return "The service was not scaled to zero before the end of the run."
-    return f"The service was scaled to zero {seconds(zero)} after the last response."
 
 
 def _paying(facts: Facts) -> str:

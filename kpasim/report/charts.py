@@ -34,7 +34,16 @@ from kpasim.results.cost import PART_WORDS, PARTS
 from kpasim.results.display import held, number, seconds
 from kpasim.results.frames import Columns
 from kpasim.results.intervals import holds
-from kpasim.results.states import STATES, begin_s, desired_pods, last_values, panic_spans, pods_by_state, ready_pods
+from kpasim.results.states import (
+    STATES,
+    begin_s,
+    desired_pods,
+    last_values,
+    panic_spans,
+    pods_by_state,
+    ready_pods,
+    successes_s,
+)
 from kpasim.results.summary import LATENCY_PERCENTILES
 from kpasim.results.tables import Tables
 from kpasim.spec.experiment import Experiment
@@ -149,15 +158,16 @@ def latencies(run: Evidence) -> tuple[Chart, int]:
     requests = run.tables.requests
     kept, left_out = _worth_drawing(requests)
     start, latency, status, pod = (requests[name][kept] for name in ("start_s", "latency_s", "status", "pod"))
+    every = requests["status"][~np.isnan(requests["latency_s"])]
     end = float(np.max(requests["start_s"], initial=1.0))
     scale, unit = time_unit(end)
     data = []
     for name, symbol, colour, low, high in _OUTCOMES:
         some = (status >= low) & (status < high)
         if some.any():
+            count = ((every >= low) & (every < high)).sum()
             marks = points(
-                numbers(start[some] / scale), numbers(latency[some]), f"{name}: {_count(requests, low, high):,}",
-                symbol, colour, size=7 if len(start) < 500 else 5,
+                numbers(start[some] / scale), numbers(latency[some]), f"{name}: {count:,}", symbol, colour, size=7 if len(start) < 500 else 5,
                 text=[shown(name, 60) for name in pod[some].tolist()],
                 hovertemplate=f"sent at %{{x:.2f}} {unit}<br>%{{y:.2f}} s<br>%{{text}}<extra>{name}</extra>",
             )  # fmt: skip
@@ -181,7 +191,7 @@ def distribution(runs: Sequence[tuple[str, Evidence]]) -> Chart:
     longest = 1.0
     looks = (("<blue>", "solid", "circle"), ("<red>", "dash", "diamond"))
     for (name, run), (colour, dash, symbol) in zip(runs, looks, strict=False):
-        values = np.sort(_successes(run.tables.requests))
+        values = np.sort(successes_s(run.tables.requests))
         if len(values):
             share = 100 * np.arange(1, len(values) + 1) / len(values)
             x, y = thinned(values, share)
@@ -334,8 +344,8 @@ def bands(measured: Tables, predicted: Sequence[Tables], end: float, predicted_n
 def quantiles(measured: Tables, predicted: Sequence[Tables]) -> Chart:
     """Latencies of a measured run beside those predicted, by the share of requests that took no longer."""
     share = np.linspace(0.0, 100.0, 201)
-    every = [np.percentile(own, share) for one in predicted if len(own := _successes(one.requests))]
-    own = _successes(measured.requests)
+    every = [np.percentile(own, share) for one in predicted if len(own := successes_s(one.requests))]
+    own = successes_s(measured.requests)
     actual = np.percentile(own, share) if len(own) else np.full(len(share), np.nan)
     data = _beside(share, actual, np.array(every), "predicted, median", "linear", "linear")
     layout = layout_of("share of successful requests that took no longer [%]", "latency [s]", (0, 100))
@@ -412,16 +422,6 @@ def _worth_drawing(requests: Columns) -> tuple[Ints, int]:
     others = np.linspace(0, len(ended) - 1, MOST_DOTS // 2).astype(np.int64)
     kept = np.unique(np.concatenate([failed, np.array(extremes), others]))
     return ended[kept], len(ended) - len(kept)
-
-
-def _count(requests: Columns, low: int, high: int) -> int:
-    status = requests["status"]
-    return int((~np.isnan(requests["latency_s"]) & (status >= low) & (status < high)).sum())
-
-
-def _successes(requests: Columns) -> Floats:
-    good = (requests["status"] >= 200) & (requests["status"] < 300) & ~np.isnan(requests["latency_s"])
-    return np.asarray(requests["latency_s"][good], dtype=np.float64)
 
 
 def pods_of(

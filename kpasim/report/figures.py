@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 _MANY_POINTS = 3000
 
 
-def run_figures(run: Evidence, title: str = "") -> dict[str, Figure]:
+def run_figures(run: Evidence) -> dict[str, Figure]:
     """Timeline, latencies and dashboard of a run, by name."""
-    title = title or run.name
-    return {"timeline": timeline(run, title), "latencies": latencies(run, title), "dashboard": dashboard(run, title)}
+    return {draw.__name__: draw(run, run.name) for draw in (timeline, latencies, dashboard)}
 
 
 def timeline(run: Evidence, title: str = "") -> Figure:

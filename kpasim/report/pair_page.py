@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
 
 from kpasim.report import beside, charts, markup
 from kpasim.report.differences import with_ends
@@ -62,14 +61,10 @@ def _differences(runs: Sequence[tuple[str, Evidence]]) -> Html:
     one, other = (run.experiment for _, run in runs)
     if one is None or other is None:
         return element("p", "Not known: a folder does not describe its experiment.")
-    rows = [(found.setting, _value(found.before), _value(found.after)) for found in differences(one, other)]
+    rows = [(found.setting, *(text[:500] for text in found.texts)) for found in differences(one, other)]
     if not rows:
         return element("p", "None: both are the same experiment.")
     return markup.table(Table("What is the same in both is left out", ["setting", *(name for name, _ in runs)], rows))
-
-
-def _value(value: Any) -> str:
-    return "not set" if value is None else str(value)[:500]
 
 
 def _are_paired(one: Evidence, other: Evidence) -> bool:

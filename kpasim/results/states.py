@@ -43,6 +43,12 @@ def desired_pods(tables: Tables, t_s: NDArray[np.float64]) -> NDArray[np.float64
     return last_values(tables.scaling["t_s"][known], tables.scaling["desired"][known], t_s, 0.0)
 
 
+def successes_s(requests: Columns) -> NDArray[np.float64]:
+    """Latencies of the successful requests [s]."""
+    good = (requests["status"] >= 200) & (requests["status"] < 300) & ~np.isnan(requests["latency_s"])
+    return np.asarray(requests["latency_s"][good], dtype=np.float64)
+
+
 def panic_spans(ticks: Columns) -> NDArray[np.float64]:
     """Begin and end of each time in panic mode [s], from the tick that entered it to the one that left it."""
     mode, t_s = ticks["panic_mode"] == 1, ticks["t_s"]

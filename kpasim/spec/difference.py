@@ -45,6 +45,12 @@ class Difference(NamedTuple):
     before: Any
     after: Any
 
+    @property
+    def texts(self) -> tuple[str, str]:
+        """Both sides in words."""
+        before, after = ("not set" if value is None else str(value) for value in self[1:])
+        return before, after
+
 
 def read_either(path: str | Path) -> Experiment | ServiceManifest:
     """A file that is an experiment or a manifest.

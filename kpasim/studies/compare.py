@@ -12,6 +12,7 @@ import numpy as np
 from kpasim.arrays import Floats
 from kpasim.errors import Problem, RecordError, RunError
 from kpasim.results.intervals import holds
+from kpasim.results.states import successes_s
 from kpasim.results.summary import FAILED, Figures, flattened, spread, summarise
 from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment, metric_named
@@ -290,18 +291,12 @@ def wasserstein(tables: Tables, result: Result) -> float | None:
     """Wasserstein-1 distance [s] between the measured latencies and those of all replications together."""
     from scipy.stats import wasserstein_distance
 
-    measured = _latencies(tables)
-    predicted = [_latencies(result.tables(index)) for index in range(min(result.replications, 50))]
+    measured = successes_s(tables.requests)
+    predicted = [successes_s(result.tables(index).requests) for index in range(min(result.replications, 50))]
     pooled = np.concatenate(predicted)
     if not len(measured) or not len(pooled):
         return None
     return float(wasserstein_distance(measured, pooled))
-
-
-def _latencies(tables: Tables) -> Floats:
-    requests = tables.requests
-    ok = (requests["status"] >= 200) & (requests["status"] < 300)
-    return np.asarray(requests["latency_s"][ok], dtype=np.float64)
 
 
 def creations(tables: Tables, result: Result) -> dict[str, list[float | None]]:

@@ -72,10 +72,8 @@ def moments(tables: Tables) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     previous: tuple[str, ...] | None = None
     for index in range(len(t)):
-        if index + 1 < len(t) and t[index + 1] < 0:
-            continue
-        # Rows within the same instant tell of one change.
-        if index + 1 < len(t) and t[index + 1] - t[index] < AT_ONCE_S:
+        # Before the load only the last row counts, and rows within the same instant tell of one change.
+        if index + 1 < len(t) and (t[index + 1] < 0 or t[index + 1] - t[index] < AT_ONCE_S):
             continue
         last_tick = int(np.searchsorted(ticks["t_s"], t[index], side="right")) - 1
         panic = "panic" if last_tick >= 0 and ticks["panic_mode"][last_tick] == 1 else ""

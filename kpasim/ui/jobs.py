@@ -15,7 +15,7 @@ from kpasim.spec.quick import flow, hey_workload
 from kpasim.studies.against import against
 from kpasim.studies.check import findings
 from kpasim.studies.common import rest_alike
-from kpasim.studies.run import Result, simulate
+from kpasim.studies.run import Result, after, simulate
 from kpasim.ui import output
 from kpasim.ui.across import REPLICATIONS, across
 from kpasim.ui.knobs import knobs
@@ -98,18 +98,15 @@ def _simulated(
     experiment: Experiment, pinned: Experiment | None, count: int, finished: Callable[[int, int], None]
 ) -> Message:
     """The figures of so many replications."""
-    runs = 1 if pinned is None else 1 + MOST_COMPARED
+    runs = count * (1 if pinned is None else 1 + MOST_COMPARED)
 
     def alone(done: int) -> None:
-        finished(done, runs * count)
-
-    def together(done: int) -> None:
-        finished(count + done, runs * count)
+        finished(done, runs)
 
     if pinned is None:
         return view(simulate(experiment, replications=count, progress=alone))
     # The tiles are those of `kpasim run`; the verdicts those of `kpasim run --against`, which may end both runs later.
-    compared = against(pinned, experiment, replications=count, progress=together)
+    compared = against(pinned, experiment, replications=count, progress=after(alone, count))
     same = compared.end_s == experiment.horizon_s and not compared.met_idle and rest_alike(pinned, experiment)
     result = compared.other if same else simulate(experiment, replications=count, progress=alone)
     return view(result, compared)

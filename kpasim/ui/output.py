@@ -6,7 +6,6 @@ import difflib
 import shlex
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from kpasim.errors import KpasimError
 from kpasim.spec.difference import differences
@@ -21,11 +20,7 @@ from kpasim.ui.state import State
 def changes(source: Source, experiment: Experiment) -> list[dict[str, str]]:
     """Each setting that is not as it was opened: path, value before, value now."""
     found = differences(source.experiment, experiment)
-    return [{"path": one.setting, "before": _text(one.before), "now": _text(one.after)} for one in found]
-
-
-def _text(value: Any) -> str:
-    return "not set" if value is None else str(value)
+    return [dict(zip(("path", "before", "now"), (one.setting, *one.texts), strict=True)) for one in found]
 
 
 def diff(source: Source, manifest: str) -> str:

@@ -44,7 +44,6 @@ class ServiceTime:
         time: The distribution as model files have it.
         requests: Requests that it was measured on.
         exact: How many of them were alone in their pod's scrape interval, so that their durations are known.
-        beyond: Share of durations beyond the histogram's last bound.
         notes: What the resolution hides, a sentence each.
     """
 
@@ -54,7 +53,6 @@ class ServiceTime:
     time: dict[str, Any]
     requests: int
     exact: int
-    beyond: float
     notes: tuple[str, ...]
 
     @property
@@ -154,7 +152,6 @@ def _estimated(durations: _Durations, flaw: str) -> ServiceTime:
         _mapping(name, mean_s, cv),
         round(durations.total),
         len(durations.exact_s),
-        beyond,
         tuple(notes),
     )
 

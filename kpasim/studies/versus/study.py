@@ -14,7 +14,7 @@ from kpasim.engines import params as of
 from kpasim.engines.lower import lower
 from kpasim.errors import ExperimentError, RunError
 from kpasim.results.paired import Difference, difference
-from kpasim.results.summary import Figures, rounded
+from kpasim.results.summary import Figures, finite
 from kpasim.results.tables import Tables
 from kpasim.studies.against import simulate_to_one_end
 from kpasim.studies.common import stretch_in_common
@@ -164,10 +164,10 @@ class Versus:
         for _, name, unit in self.columns:
             found = differences[name]
             figures[name] = {
-                "mean": _plain(means[name]),
+                "mean": finite(means[name], 6),
                 "unit": unit,
-                "difference": _plain(found.mean) if place else None,
-                "interval": [_plain(found.low), _plain(found.high)] if place else None,
+                "difference": finite(found.mean, 6) if place else None,
+                "interval": [finite(found.low, 6), finite(found.high, 6)] if place else None,
                 "verdict": found.verdict if place else None,
             }
         return {
@@ -180,10 +180,6 @@ class Versus:
             "summary": result.summary,
             "intervals": result.intervals,
         }
-
-
-def _plain(value: float) -> float | None:
-    return rounded(value, 6) if math.isfinite(value) else None
 
 
 def versus(

@@ -48,7 +48,7 @@ def test_the_mean_service_time_of_recorded_runs_is_known(name: str):
 def test_durations_beyond_the_last_bound_are_known_where_they_were_alone():
     """In ``long12-cc1`` 6 of 10 requests took longer than the histogram's 10 s."""
     found = service_time(observing.thinned(prometheus_runs.observation("long12-cc1"), 3))
-    assert found.beyond > 0.5
+    assert any("are beyond the histogram" in note for note in found.notes)
     assert found.exact > 80
     assert "last bound of 10 s" in found.notes[0]
 
