@@ -167,8 +167,8 @@ def latencies(run: Evidence) -> tuple[Chart, int]:
         if some.any():
             count = ((every >= low) & (every < high)).sum()
             marks = points(
-                numbers(start[some] / scale), numbers(latency[some]), f"{name}: {count:,}", symbol, colour, size=7 if len(start) < 500 else 5,
-                text=[shown(name, 60) for name in pod[some].tolist()],
+                numbers(start[some] / scale), numbers(latency[some]), f"{name}: {count:,}", symbol, colour,
+                size=7 if len(start) < 500 else 5, text=[shown(name, 60) for name in pod[some].tolist()],
                 hovertemplate=f"sent at %{{x:.2f}} {unit}<br>%{{y:.2f}} s<br>%{{text}}<extra>{name}</extra>",
             )  # fmt: skip
             marks["marker"]["opacity"] = 0.8

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kpasim.errors import KpasimError, RunError
+from kpasim.report.answer import Facts
 from kpasim.results import cost, summary
 from kpasim.results.states import last_s
 from kpasim.results.summary import Figures
@@ -145,21 +146,16 @@ class Evidence:
             return None
 
     @cached_property
-    def no_month(self) -> str:
-        """Why there is no cost per month, in words; empty where there is one, or no cost at all."""
-        if (
-            not self.money
-            or self.money.get("per_month") is not None
-            or self.experiment is None
-            or self.load_is_elsewhere
-        ):
-            return ""
-        return why_no_month(self.experiment)
-
-    @cached_property
-    def assumed_prices(self) -> str:
-        """Which prices the experiment does not give itself, in words; empty where there are none."""
-        return assumed(prices_of(self.experiment)) if self.money and self.experiment is not None else ""
+    def facts(self) -> Facts:
+        """What the answer of the run is made of."""
+        known, no_month, prices = self.experiment, "", ""
+        if self.money and known is not None:
+            prices = assumed(prices_of(known))
+        if self.load_is_elsewhere:
+            known = None
+        if self.money and self.money.get("per_month") is None and known is not None:
+            no_month = why_no_month(known)
+        return Facts(self.medians, self.intervals, self.count, self.money, known, no_month, prices)
 
     @cached_property
     def prediction(self) -> Evidence | None:

@@ -9,6 +9,7 @@ about; see `kpasim.report.markup` for why their texts can do no harm.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from kpasim.errors import KpasimError, RunError
@@ -17,6 +18,7 @@ from kpasim.report.evidence import Evidence
 from kpasim.report.pair_page import pair_page
 from kpasim.report.run_page import run_page
 from kpasim.results.folders import MARKS
+from kpasim.studies.compare import compare
 
 
 def page_of(
@@ -53,13 +55,8 @@ def page_of(
         return pair_page(run, _read(Path(other)))
     comparison = None
     if run.measured and run.prediction is None and replications and run.experiment is not None:
-        try:
-            from kpasim.studies.compare import compare
-
+        with suppress(KpasimError):  # some folders hold what can be shown but not simulated again
             comparison = compare(folder, replications=replications, progress=progress)
-        except KpasimError:
-            # Some folders hold what can be shown but not simulated again.
-            comparison = None
     return run_page(run, comparison)
 
 

@@ -67,15 +67,9 @@ def subtitle_of(run: Evidence) -> str:
     return f"{counted(run.count, 'simulated run')}{by}{of}"
 
 
-def facts_of(run: Evidence) -> answer.Facts:
-    """What the answer of a run is made of."""
-    known = run.experiment if not run.load_is_elsewhere else None
-    return answer.Facts(run.medians, run.intervals, run.count, run.money, known, run.no_month, run.assumed_prices)
-
-
 def story_of(run: Evidence) -> Html:
     """What happened, in sentences; what went wrong comes first."""
-    facts = facts_of(run)
+    facts = run.facts
     parts = [element("p", f"{line.label} {line.text}.".strip(), class_=line.level) for line in answer.troubles(facts)]
     for text, met in run.slos:
         parts.append(element("p", f"{'SLO met' if met else 'SLO not met'}: {text}.", class_=None if met else "error"))
@@ -88,24 +82,16 @@ def story_of(run: Evidence) -> Html:
 def _summary(run: Evidence) -> Html:
     notes: list[Html] = []
     if run.count > 1:
-        notes.append(
-            element(
-                "p",
-                f"Numbers are medians of {run.count:,} runs, in brackets "
-                f"{'the interval that holds 90 % of' if run.count >= LEAST_RUNS else 'the min and the max of'} "
-                "them. Latencies are of successful requests. Charts of single events show the run with the median test "
-                "duration.",
-                class_="soft",
-            )
+        ends = "the interval that holds 90 % of" if run.count >= LEAST_RUNS else "the min and the max of"
+        text = (
+            f"Numbers are medians of {run.count:,} runs, in brackets {ends} them. Latencies are of successful "
+            "requests. Charts of single events show the run with the median test duration."
         )
+        notes.append(element("p", text, class_="soft"))
     if run.experiment is not None and run.experiment.model.provisional and not run.measured:
-        notes.append(
-            element(
-                "p",
-                element("strong", "The model of the service is provisional: "),
-                "calibrate it with a run of your own before you rely on these numbers (kpasim calibrate).",
-            )
-        )
+        doubt = element("strong", "The model of the service is provisional: ")
+        advice = "calibrate it with a run of your own before you rely on these numbers (kpasim calibrate)."
+        notes.append(element("p", doubt, advice))
     if run.experiment is not None and not run.measured and (assumed := sharing_of(run.experiment)).possible:
         notes.append(element("p", assumed.text, class_="warning" if assumed.assumed else "soft"))
     if why := run.about.get("interrupted"):
@@ -115,7 +101,7 @@ def _summary(run: Evidence) -> Html:
 
 def _tiles(run: Evidence) -> Html:
     """The five numbers that people ask for first."""
-    facts = facts_of(run)
+    facts = run.facts
     known = {row.name: row for row in shown(run.medians, run.intervals, run.money)}
     tiles = []
     for name, called in (("latency_s.p50", "p50"), ("latency_s.p95", "p95"), ("errors", "failed"),

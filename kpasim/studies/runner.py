@@ -8,7 +8,6 @@ import numpy as np
 
 from kpasim.engines import lower, sampling
 from kpasim.engines.machines import nanoseconds
-from kpasim.engines.params import Params
 from kpasim.engines.tables import stacked
 from kpasim.results.summary import OF_REQUESTS, Figures
 from kpasim.spec.experiment import Experiment
@@ -20,7 +19,7 @@ MOST_CELLS = 1 << 18
 """Rows of a table, padding included, up to which results are summarised together."""
 
 
-class Runner:
+class Runner(Allocation):
     """Simulates replications of an experiment and remembers the capacity that they need."""
 
     def __init__(
@@ -44,23 +43,12 @@ class Runner:
         Raises:
             KpasimError: The experiment cannot be simulated.
         """
-        self.experiment = experiment
         self.engine = engine
         self._unending: Runner | None = None
         self._stretch_s = stretch_s
         params = lower.lower(experiment)
         params = params._replace(until_ns=max(params.until_ns, nanoseconds(until_s)))
-        self._allocation = Allocation(experiment, sampling.Sampler(experiment, params), pods)
-
-    @property
-    def params(self) -> Params:
-        """The experiment in numbers."""
-        return self._allocation.params
-
-    @property
-    def pods(self) -> int:
-        """Capacity for pods that the replications so far have needed."""
-        return self._allocation.pods
+        super().__init__(experiment, sampling.Sampler(experiment, params), pods)
 
     def figures(self, replications: Sequence[int], threads: int = 1) -> Figures:
         """Figures of merit of some replications, by index.
@@ -90,9 +78,7 @@ class Runner:
 
     def result(self, replications: Sequence[int], threads: int = 1) -> Result:
         """What some replications leave, by index."""
-        outcomes = self._allocation.execute(
-            replications, lambda params, draws: execute(params, draws, self.engine, threads)
-        )
+        outcomes = self.execute(replications, lambda params, draws: execute(params, draws, self.engine, threads))
         return Result(
             self.experiment,
             self.params,

@@ -200,11 +200,6 @@ class Plan:
         """Units of one setting."""
         return math.ceil(self.replications / self.block)
 
-    @property
-    def common_end(self) -> bool:
-        """Whether the sweep or the experiment says when all runs end."""
-        return self.experiment.horizon_s is not None or self.experiment.repeat_s is not None
-
     def settings_of(self, units: Iterable[int]) -> dict[int, dict[str, Any]]:
         """The settings that units are of, by number."""
         return {number: self.settings[number] for number in sorted({unit // self.blocks for unit in units})}
@@ -403,7 +398,8 @@ class _Crew:
         """
         plan = self.plan
         every = range(len(plan.settings) * plan.blocks)
-        again = [] if plan.common_end else [unit for unit in every if plan.stays[unit // plan.blocks]]
+        said = plan.experiment.horizon_s is not None or plan.experiment.repeat_s is not None
+        again = [] if said else [unit for unit in every if plan.stays[unit // plan.blocks]]
         self._all = plan.replications_of(every) + plan.replications_of(again)
         self._done = 0
         rows = self._pass(Journal(folder / "own-end"), every, None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.goparse import parse_float
@@ -39,36 +39,16 @@ class Knob:
 
     Attributes:
         path: As ``--set`` takes it.
-        label: Its name in Knative, or in the experiment.
         group: Heading that it stands under.
+        value: Value now, as ``--set`` takes it.
+        stops: Values to choose from, in order; empty for a setting that is typed.
+        label: Its name in Knative, or in the experiment.
+        words: What a value is called where its number does not say it.
         meaning: What it means, in a sentence.
         takes: Type, unit and bounds.
         default: What holds where it is not given.
-        value: Value now, as ``--set`` takes it.
         before: Value of the opened experiment.
-        stops: Values to choose from, in order; empty for a setting that is typed.
-        words: What a value is called where its number does not say it.
     """
-
-    path: str
-    label: str
-    group: str
-    meaning: str
-    takes: str
-    default: str
-    value: str
-    before: str
-    stops: Stops = ()
-    words: Mapping[str, str] | None = None
-
-    @property
-    def changed(self) -> bool:
-        """Whether it is not as it was opened."""
-        return _size(self.value) != _size(self.before)
-
-
-class _Dial(NamedTuple):
-    """What a knob is made of."""
 
     path: str
     group: str
@@ -77,6 +57,14 @@ class _Dial(NamedTuple):
     label: str = ""
     words: Mapping[str, str] | None = None
     meaning: str = ""
+    takes: str = ""
+    default: str = ""
+    before: str = ""
+
+    @property
+    def changed(self) -> bool:
+        """Whether it is not as it was opened."""
+        return _size(self.value) != _size(self.before)
 
 
 _SCALE, _WINDOWS = "Scaling", "Windows and delays"
@@ -105,28 +93,25 @@ SHAPES: Mapping[str, str] = {
 
 def knobs(now: Experiment, before: Experiment) -> list[Knob]:
     """The settings of an experiment, with the values that they had in the opened one."""
-    opened = {one.path: one.value for one in _knobs(before, before)}
+    opened = {one.path: str(one.value) for one in _knobs(before, before)}
     return [replace(one, before=opened.get(one.path, "")) for one in _knobs(now, before)]
 
 
 def _knobs(experiment: Experiment, before: Experiment) -> Iterator[Knob]:
-    for dial in _dials(experiment, before):
+    for knob in _dials(experiment, before):
         # What is written counts, even where another setting caps it; else what follows from the defaults.
-        written = experiment.setting(dial.path) if dial.path.startswith("service.") else None
-        value = _text(dial.value if written is None else written)
+        written = experiment.setting(knob.path) if knob.path.startswith("service.") else None
+        value = _text(knob.value if written is None else written)
         if value:
-            known = _explained(dial.path, experiment)
-            yield Knob(
-                dial.path,
-                dial.label or dial.path.rpartition(".")[2],
-                dial.group,
-                dial.meaning or known.meaning.replace("`", ""),
-                known.takes.replace("`", ""),
-                known.default,
-                value,
-                value,
-                with_stop(dial.stops, value) if dial.stops else (),
-                dial.words,
+            known = _explained(knob.path, experiment)
+            yield replace(
+                knob,
+                value=value,
+                stops=with_stop(knob.stops, value) if knob.stops else (),
+                label=knob.label or knob.path.rpartition(".")[2],
+                meaning=knob.meaning or known.meaning.replace("`", ""),
+                takes=known.takes.replace("`", ""),
+                default=known.default,
             )
 
 
@@ -160,29 +145,29 @@ def _size(text: str) -> float | str:
     return text
 
 
-def _dials(experiment: Experiment, before: Experiment) -> Iterator[_Dial]:
+def _dials(experiment: Experiment, before: Experiment) -> Iterator[Knob]:
     yield from _service(experiment)
     kind = experiment.scaling.kind
     # A schedule is nothing without its windows: its value is the whole mapping.
     autoscaler = flow(experiment.raw["autoscaler"]) if kind == "schedule" else kind
     words = {autoscaler: kind, _SCHEDULE: "schedule: one pod from 8:00 to 18:00"}
-    yield _Dial("autoscaler", _SCALE, autoscaler, _AUTOSCALERS, words=words)
+    yield Knob("autoscaler", _SCALE, autoscaler, _AUTOSCALERS, words=words)
     yield from _autoscaler_settings(experiment)
     yield from _load(experiment, before)
     yield from _model(experiment, before)
     yield from _cost(experiment, before)
-    yield _Dial("start.state", _RUN, experiment.start.state, _STATES, "start")
+    yield Knob("start.state", _RUN, experiment.start.state, _STATES, "start")
     for path in ("horizon", "repeat"):
-        yield _Dial(path, _RUN, experiment.setting(path), _around(path, before, duration=True))
+        yield Knob(path, _RUN, experiment.setting(path), _around(path, before, duration=True))
     runs = ("10", "20", "40", "100", "200", "500", "1000", "2000")
-    yield _Dial("replications", _RUN, experiment.replications, runs)
-    yield _Dial("seed", _RUN, experiment.seed, ("1", "2", "3", "4", "5", "6", "7", "8", "9", "10"))
+    yield Knob("replications", _RUN, experiment.replications, runs)
+    yield Knob("seed", _RUN, experiment.seed, ("1", "2", "3", "4", "5", "6", "7", "8", "9", "10"))
 
 
-def _service(experiment: Experiment) -> Iterator[_Dial]:
+def _service(experiment: Experiment) -> Iterator[Knob]:
     """Settings of the Service and of Knative's autoscaler."""
     one = experiment.revision
-    yield _Dial("service.containerConcurrency", _SCALE, experiment.service.container_concurrency,
+    yield Knob("service.containerConcurrency", _SCALE, experiment.service.container_concurrency,
                 (*COUNTS, UNLIMITED), words=_NO_LIMIT)  # fmt: skip
     for name, group, value, stops, words in (
         ("target-utilization-percentage", _SCALE, _percent(one.target_value / one.total_value), SHARES, None),
@@ -200,8 +185,8 @@ def _service(experiment: Experiment) -> Iterator[_Dial]:
         ("scale-down-delay", _WINDOWS, duration_text(one.scale_down_delay_s), SHORT, None),
         ("scale-to-zero-pod-retention-period", _WINDOWS, duration_text(one.pod_retention_s), SHORT, None),
     ):  # fmt: skip
-        yield _Dial(f"service.annotations.{name}", group, value, stops, words=words)
-    yield _Dial("config-autoscaler.scale-to-zero-grace-period", _WINDOWS, duration_text(one.scale_to_zero_grace_s),
+        yield Knob(f"service.annotations.{name}", group, value, stops, words=words)
+    yield Knob("config-autoscaler.scale-to-zero-grace-period", _WINDOWS, duration_text(one.scale_to_zero_grace_s),
                 ("6s", "10s", "15s", "30s", "1m", "2m", "5m", "10m"))  # fmt: skip
 
 
@@ -209,7 +194,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.6g}"
 
 
-def _autoscaler_settings(experiment: Experiment) -> Iterator[_Dial]:
+def _autoscaler_settings(experiment: Experiment) -> Iterator[Knob]:
     """Settings of an autoscaler of the experiment's own that have a value."""
     given = experiment.autoscaler
     for field, about in type(given).model_fields.items() if given is not None else ():
@@ -227,10 +212,10 @@ def _autoscaler_settings(experiment: Experiment) -> Iterator[_Dial]:
             stops = _factors(about.default or 1.0)
         elif (written := experiment.setting(path)) is None or len(value := flow(written)) > MOST_TYPED:
             continue
-        yield _Dial(path, _SCALE, value, stops, path.removeprefix("autoscaler."))
+        yield Knob(path, _SCALE, value, stops, path.removeprefix("autoscaler."))
 
 
-def _load(experiment: Experiment, before: Experiment) -> Iterator[_Dial]:
+def _load(experiment: Experiment, before: Experiment) -> Iterator[Knob]:
     fields = {_key(key, one): key for key, one in type(experiment.workload).model_fields.items()}
     for name in _LOADS:
         path = f"workload.{name}"
@@ -247,10 +232,10 @@ def _load(experiment: Experiment, before: Experiment) -> Iterator[_Dial]:
             value, stops = f"{_percent(value)}%", tuple(f"{percent}%" for percent in range(0, 101, 10))
         elif isinstance(value, float):
             value = duration_text(value) if is_time else f"{value:.6g}"
-        yield _Dial(path, _LOAD, value, stops)
+        yield Knob(path, _LOAD, value, stops)
 
 
-def _model(experiment: Experiment, before: Experiment) -> Iterator[_Dial]:
+def _model(experiment: Experiment, before: Experiment) -> Iterator[Knob]:
     model = experiment.raw.get("model") or {}
     times = [("model.service-time.time", (model.get("service-time") or {}).get("time"), "service time",
               "Service time of a request that has a GPU to itself.")]  # fmt: skip
@@ -264,26 +249,26 @@ def _model(experiment: Experiment, before: Experiment) -> Iterator[_Dial]:
         key = next((one for one in _CENTRES if time.get(one) is not None), None) if isinstance(time, Mapping) else ""
         if key is None:
             if len(text := flow(time)) <= MOST_TYPED:
-                yield _Dial(path, _MODEL, text, (), label, meaning=meaning)
+                yield Knob(path, _MODEL, text, (), label, meaning=meaning)
         elif time is not None:
             own = f"{path}.{key}".rstrip(".")
             named = label if key in {"", "time"} else f"{label}, {key}"
             stops = _around(own, before, duration=True)
-            yield _Dial(own, _MODEL, experiment.setting(own), stops, named, meaning=meaning)
+            yield Knob(own, _MODEL, experiment.setting(own), stops, named, meaning=meaning)
     if (slots := experiment.model.service_time.slots) is not None:
-        yield _Dial("model.service-time.slots", _MODEL, slots, (*COUNTS, UNLIMITED), words=_NO_LIMIT)
+        yield Knob("model.service-time.slots", _MODEL, slots, (*COUNTS, UNLIMITED), words=_NO_LIMIT)
 
 
-def _cost(experiment: Experiment, before: Experiment) -> Iterator[_Dial]:
-    yield _Dial("cluster.gpus-per-pod", _COST, experiment.gpus_per_pod, tuple(str(n) for n in range(9)))
+def _cost(experiment: Experiment, before: Experiment) -> Iterator[Knob]:
+    yield Knob("cluster.gpus-per-pod", _COST, experiment.gpus_per_pod, tuple(str(n) for n in range(9)))
     if (nodes := experiment.cluster.nodes) is not None:
         for name, count in (("count", nodes.count), ("max", nodes.max), ("gpus-per-node", nodes.gpus_per_node)):
-            yield _Dial(f"cluster.nodes.{name}", _COST, count, ("0", *COUNTS), f"nodes: {name}")
+            yield Knob(f"cluster.nodes.{name}", _COST, count, ("0", *COUNTS), f"nodes: {name}")
     for one in experiment.cluster.instance_types:
         if one.price_per_hour is not None:
             path = f"cluster.instance-types.{one.name}.price-per-hour"
             meaning = f"Price of an hour of {one.name} [{one.currency}]."
-            yield _Dial(path, _COST, experiment.setting(path), _around(path, before), f"price: {one.name}",
+            yield Knob(path, _COST, experiment.setting(path), _around(path, before), f"price: {one.name}",
                         meaning=meaning)  # fmt: skip
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from kpasim.report import answer, bands, charts, evidence
 from kpasim.report.differences import compared_as, with_ends
 from kpasim.report.drawing import Chart, time_unit
-from kpasim.report.run_page import facts_of
 from kpasim.results.display import MONEY, NOTHING, Row, interval_words, shown
 from kpasim.results.paired import Difference
 from kpasim.studies.against import Against
@@ -41,7 +40,7 @@ _BETTER = {"ok": 1, "gpu_utilisation": 1} | dict.fromkeys(_NEITHER, 0)
 def view(result: Result, compared: Against | None = None) -> dict[str, Any]:
     """A result as the page has it, beside the pinned variant under the same random numbers where there is one."""
     run = evidence.of(result)
-    facts = facts_of(run)
+    facts = run.facts
     differences = compared.differences() if compared else []
     verdicts = {name: _verdict(name, found) for _, name, _, found in differences}
     rows = shown(*result.by_name, result.cost)

@@ -153,9 +153,12 @@ def prepare(observation: Observation, folder: str | Path, given: Given) -> Prepa
     if observation.service not in (base.service.name, f"{base.service.name}-predictor"):
         notes.append(f"The manifest is that of {base.service.name}, the observation that of {observation.service}.")
     sharing = None if service is None else contention(observation, concurrency, service.mean_s, given.seed)
-    # Probes and queue-proxy come on top of the container's start.
-    own_start = None if start is None else _less(start, _overhead_s(base))
-    times = Times(service, own_start, sharing, concurrency)
+    if start is not None:
+        # Probes and queue-proxy come on top of the container's start.
+        overhead_s = _overhead_s(base)
+        mean_s, low_s, high_s = (max(0.0, one - overhead_s) for one in (start.mean_s, start.low_s, start.high_s))
+        start = replace(start, mean_s=mean_s, low_s=low_s, high_s=high_s)
+    times = Times(service, start, sharing, concurrency)
     base = _experiment(observation, folder, given, None, times, activators)
     whole, said = _begun(observation, base, None, (observation.begin_s, observation.end_s))
     notes += said
@@ -273,11 +276,6 @@ def _model(observation: Observation, given: Given, times: Times) -> dict[str, An
     if draws[0]:
         model["posterior"] = draws
     return model
-
-
-def _less(start: ColdStart, overhead_s: float) -> ColdStart:
-    mean_s, low_s, high_s = (max(0.0, one - overhead_s) for one in (start.mean_s, start.low_s, start.high_s))
-    return replace(start, mean_s=mean_s, low_s=low_s, high_s=high_s)
 
 
 def _overhead_s(experiment: Experiment) -> float:
