@@ -101,15 +101,17 @@ def scaling(run: Evidence) -> Chart:
     top = 1.08 * max(1.0, *(float(np.nanmax(tables.ticks[name], initial=0.0)) for name in ("stable", "panic")))
     chart = pods(run)
     data, layout = chart["data"], chart["layout"]
-    if bins.needed(run.tables):
-        data += _binned_averages(tables, run.horizon_s, scale)
-    else:
+    binned, edges = bins.needed(tables), bins.edges_s(run.horizon_s)
+    if not binned:
         data.append(_decision_points(run, scale))
         data += [area | {"showlegend": False} for area in _panic_areas(tables.ticks, scale, "y2", top)]
-        for column, dash, colour, name in (("stable", "solid", "<blue>", "stable window"),
-                                           ("panic", "dash", "<red>", "panic window")):  # fmt: skip
-            t_s, values = thinned(tables.ticks["t_s"], tables.ticks[column])
-            data.append(line(t_s / scale, values, name, colour, dash, yaxis="y2", hovertemplate="%{y:.2f}"))
+    for column, dash, colour, of_bins in (("stable", "solid", "<blue>", "mean"), ("panic", "dash", "<red>", "max")):
+        t_s, values, name = tables.ticks["t_s"], tables.ticks[column], f"{column} window"
+        if binned:
+            seen = bins.seen(tables.ticks, column, edges)
+            t_s, values, name = edges, _held(seen.mean if of_bins == "mean" else seen.high), f"{name}, {of_bins}"
+        t_s, values = thinned(t_s, values)
+        data.append(line(t_s / scale, values, name, colour, dash, step=binned, yaxis="y2", hovertemplate="%{y:.2f}"))
     layout["yaxis"]["domain"] = [0.38, 1]
     layout["yaxis2"] = axis_of(_average(run.experiment)) | {
         "domain": [0, 0.3],
@@ -485,19 +487,6 @@ def _extremes(tables: Tables, edges: Floats, scale: float, top: float) -> list[d
         most,
         base | {"showlegend": False, "hoverinfo": "skip", "line": {"width": 0}},
         strip | {"fill": "tonexty", "fillcolor": "<panic-area>"},
-    ]
-
-
-def _binned_averages(tables: Tables, end: float, scale: float) -> list[dict[str, Any]]:
-    """The averages that the autoscaler saw, in bins of time."""
-    edges = bins.edges_s(end)
-    stable, panic = (bins.seen(tables.ticks, column, edges) for column in ("stable", "panic"))
-    return [
-        line(edges / scale, _held(values), name, colour, dash, step=True, yaxis="y2", hovertemplate="%{y:.2f}")
-        for values, name, colour, dash in (
-            (stable.mean, "stable window, mean", "<blue>", "solid"),
-            (panic.high, "panic window, max", "<red>", "dash"),
-        )
     ]
 
 

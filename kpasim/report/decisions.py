@@ -19,15 +19,17 @@ def decisions(run: Evidence) -> list[dict[str, Any]]:
         and ``reason`` in words.
     """
     ticks = run.tables.ticks
+    revision = run.experiment.revision if run.experiment else None
+    least, most = (revision.min_scale, revision.max_scale) if revision else (0, 0)
     found: list[dict[str, Any]] = []
     before = None
-    most = run.experiment.revision.max_scale if run.experiment else 0
-    least = run.experiment.revision.min_scale if run.experiment else 0
-    for i in range(len(ticks["t_s"])):
+    for i, t_s in enumerate(ticks["t_s"].tolist()):
+        asks_stable, asks_panic, ready, panic_mode = (
+            int(ticks[name][i]) for name in ("desired_stable", "desired_panic", "ready_pods", "panic_mode")
+        )
         desired = int(ticks["desired"][i]) if "desired" in ticks else None
         rule = str(ticks["rule"][i]) if "rule" in ticks else ""
-        asks = int(ticks["desired_stable"][i]), int(ticks["desired_panic"][i])
-        key = (desired, rule, asks, int(ticks["ready_pods"][i]), int(ticks["panic_mode"][i]))
+        key = (desired, rule, asks_stable, asks_panic, ready, panic_mode)
         if key == before:
             continue
         before = key
@@ -38,14 +40,14 @@ def decisions(run: Evidence) -> list[dict[str, Any]]:
             reason, pods = f"{reason}; min-scale raises it to {least}", least
         found.append(
             {
-                "t_s": float(ticks["t_s"][i]),
+                "t_s": t_s,
                 "kind": "poke" if "poke" in ticks and ticks["poke"][i] == 1 else "tick",
                 "stable": float(ticks["stable"][i]),
-                "asks_stable": asks[0],
+                "asks_stable": asks_stable,
                 "panic": float(ticks["panic"][i]),
-                "asks_panic": asks[1],
-                "ready": int(ticks["ready_pods"][i]),
-                "panicking": int(ticks["panic_mode"][i]) == 1,
+                "asks_panic": asks_panic,
+                "ready": ready,
+                "panicking": panic_mode == 1,
                 "desired": desired,
                 "pods": pods,
                 "rule": rule,
@@ -56,12 +58,11 @@ def decisions(run: Evidence) -> list[dict[str, Any]]:
 
 
 def in_words(one: Mapping[str, Any]) -> list[str]:
-    """A decision in two or three short lines."""
-    lines = []
+    """A decision in two short lines."""
+    said = f"{one['kind']} at {one['t_s']:.1f} s"
     if one["desired"] is not None:
-        lines.append(f"{one['kind']} at {one['t_s']:.1f} s: {one['desired']}, {shown(one['reason'] or one['rule'])}")
-    else:
-        lines.append(f"{one['kind']} at {one['t_s']:.1f} s{', panicking' if one['panicking'] else ''}")
-    lines.append(f"stable {one['stable']:.2f} asks for {one['asks_stable']}, "
-                 f"panic {one['panic']:.2f} asks for {one['asks_panic']}; {one['ready']} ready")  # fmt: skip
-    return lines
+        said += f": {one['desired']}, {shown(one['reason'] or one['rule'])}"
+    elif one["panicking"]:
+        said += ", panicking"
+    seen = (f"{window} {one[window]:.2f} asks for {one[f'asks_{window}']}" for window in ("stable", "panic"))
+    return [said, f"{', '.join(seen)}; {one['ready']} ready"]

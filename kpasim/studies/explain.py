@@ -157,22 +157,25 @@ def why(tables: Tables, params: Params, scaling: Scaling) -> list[str]:
     peak = int(first + np.argmax(bounded[first:]))
     out = next((one for one in under_load.tolist() if bounded[one] > before), None)
     end_s = float(np.nanmax(np.concatenate([t_s, tables.scaling["t_s"]])))
-    found = []
+    found: list[str] = []
+
+    def tell(what: str, index: int, pods_before: str = "") -> None:
+        pods = counted(bounded[index], "pod")
+        found.append(
+            f"{what} at {clock(float(t_s[index]), end_s)}{pods_before}{pods}: {_because(ticks, params, index)}"
+        )
+
     if out is None:
         because = _because(ticks, params, peak)
-        found.append(
-            f"It did not scale out: {counted(before, 'pod')} met the target. {because[0].upper()}{because[1:]}"
-        )
+        met = f"{counted(before, 'pod')} met the target"
+        found.append(f"It did not scale out: {met}. {because[0].upper()}{because[1:]}")
     else:
-        text = f"Scale-out at {clock(float(t_s[out]), end_s)} from {before} to {counted(bounded[out], 'pod')}"
-        found.append(f"{text}: {_because(ticks, params, out)}")
+        tell("Scale-out", out, f" from {before} to ")
         if peak != out and bounded[peak] > bounded[out]:
-            text = f"Peak at {clock(float(t_s[peak]), end_s)}: {counted(bounded[peak], 'pod')}"
-            found.append(f"{text}: {_because(ticks, params, peak)}")
+            tell("Peak", peak, ": ")
     back = next((one for one in range(peak + 1, len(t_s)) if bounded[one] < bounded[peak]), None)
     if back is not None:
-        text = f"Scale-in at {clock(float(t_s[back]), end_s)} from {bounded[peak]} to {counted(bounded[back], 'pod')}"
-        found.append(f"{text}: {_because(ticks, params, back)}")
+        tell("Scale-in", back, f" from {bounded[peak]} to ")
     zero = np.flatnonzero((tables.scaling["replicas"] == 0) & (tables.scaling["t_s"] > t_s[peak]))
     if len(zero) and before + bounded[peak] > 0:
         moment = clock(float(tables.scaling["t_s"][zero[0]]), end_s)

@@ -6,6 +6,7 @@ manifest, and what nothing says is the default of the autoscaler's own project. 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -226,25 +227,20 @@ def _windows(by_place: Mapping[int, int], ahead_min: int) -> list[dict[str, Any]
     found: dict[tuple[int, int, int], list[int]] = {}
     of_day = DAY_S // QUARTER_S
     for day in range(7):
-        place = day * of_day
-        while place < (day + 1) * of_day:
-            pods, begin = by_place.get(place, 0), place
-            while place < (day + 1) * of_day and by_place.get(place, 0) == pods:
-                place += 1
+        end = 0
+        for pods, alike in itertools.groupby(by_place.get(day * of_day + quarter, 0) for quarter in range(of_day)):
+            begin, end = end, end + len(list(alike))
             if pods:
-                found.setdefault((begin - day * of_day, place - day * of_day, pods), []).append(day)
-    windows = []
-    for (begin, end, pods), days in sorted(found.items()):
-        start_min = max(0, begin * QUARTER_S // 60 - ahead_min)
-        windows.append(
-            {
-                "days": ",".join(DAYS[day] for day in days),
-                "start": _clock(start_min),
-                "end": _clock(end * QUARTER_S // 60),
-                "replicas": pods,
-            }
-        )
-    return windows
+                found.setdefault((begin, end, pods), []).append(day)
+    return [
+        {
+            "days": ",".join(DAYS[day] for day in days),
+            "start": _clock(max(0, begin * QUARTER_S // 60 - ahead_min)),
+            "end": _clock(end * QUARTER_S // 60),
+            "replicas": pods,
+        }
+        for (begin, end, pods), days in sorted(found.items())
+    ]
 
 
 def _clock(minutes: int) -> str:
