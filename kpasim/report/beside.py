@@ -21,10 +21,8 @@ def against(run: Evidence, foreseen: Evidence, drawn: dict[str, Chart]) -> Html:
     figures = foreseen.replications
     metrics: dict[str, Mapping[str, float | None]] = {}
     for name, key in FIGURES.items():
-        if figures is not None and key in figures:
-            expected = prediction(figures, key)
-        else:
-            expected = {"predicted": foreseen.medians.get(key), "lo": None, "hi": None}
+        alone = {"predicted": foreseen.medians.get(key), "lo": None, "hi": None}
+        expected = prediction(figures, key) if figures is not None and key in figures else alone
         metrics[name] = {"measured": run.medians.get(key), **expected}
     note = f"The prediction is of {counted(foreseen.count, 'simulated run')}"
     if run.prediction is foreseen:

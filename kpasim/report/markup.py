@@ -55,11 +55,9 @@ def text(*content: Content) -> Html:
     for one in content:
         if isinstance(one, Html):
             parts.append(str(one))
-        elif one is None:
-            continue
         elif isinstance(one, str | int | float):
             parts.append(html.escape(_printable(str(one))))
-        else:
+        elif one is not None:
             parts.append(text(*one))
     return Html("".join(parts))
 

@@ -174,7 +174,7 @@ def pods_chart(found: Versus) -> Chart:
     end = found.shown_s
     scale, unit = time_unit(end)
     binned = any(map(bins.needed, found.shown))
-    data, top = [], 1.0
+    data, named, top = [], set(), 1.0
     for place, tables in enumerate(found.shown):
         areas, highest = charts.pods_of(tables, 0.0, end, scale, binned=binned)
         top = max(top, highest)
@@ -183,7 +183,9 @@ def pods_chart(found: Versus) -> Chart:
         for area in (one for one in areas if not str(one["name"]).startswith("panic")):
             group = f"stack-{place}"
             stacked = {"stackgroup": group} if "stackgroup" in area else {}
-            data.append(area | stacked | {"yaxis": axis, "legendgroup": area["name"], "showlegend": place == 0})
+            once = {"legendgroup": area["name"], "showlegend": area["name"] not in named}
+            data.append(area | stacked | {"yaxis": axis} | once)
+            named.add(area["name"])
     layout = layout_of(f"time since the load began [{unit}]", "pods", (0.0, end / scale))
     gap, count = 0.3 / len(found.names), len(found.names)
     notes = []
@@ -197,14 +199,4 @@ def pods_chart(found: Versus) -> Chart:
              "xanchor": "left", "yanchor": "bottom", "font": {"size": 13, "color": "<ink>"}}
         )  # fmt: skip
     layout["xaxis"] |= {"anchor": f"y{count}" if count > 1 else "y"}
-    return {"data": _seen_once(data), "layout": layout | {"annotations": notes}}
-
-
-def _seen_once(data: list[dict[str, object]]) -> list[dict[str, object]]:
-    """Each name in the legend once, also where the first panel lacks it."""
-    seen: set[object] = set()
-    found = []
-    for one in data:
-        found.append(one | {"showlegend": one["name"] not in seen})
-        seen.add(one["name"])
-    return found
+    return {"data": data, "layout": layout | {"annotations": notes}}

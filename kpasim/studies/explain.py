@@ -159,11 +159,9 @@ def why(tables: Tables, params: Params, scaling: Scaling) -> list[str]:
     end_s = float(np.nanmax(np.concatenate([t_s, tables.scaling["t_s"]])))
     found: list[str] = []
 
-    def tell(what: str, index: int, pods_before: str = "") -> None:
-        pods = counted(bounded[index], "pod")
-        found.append(
-            f"{what} at {clock(float(t_s[index]), end_s)}{pods_before}{pods}: {_because(ticks, params, index)}"
-        )
+    def tell(what: str, index: int, of: str) -> None:
+        at, pods = clock(float(t_s[index]), end_s), counted(bounded[index], "pod")
+        found.append(f"{what} at {at}{of}{pods}: {_because(ticks, params, index)}")
 
     if out is None:
         because = _because(ticks, params, peak)

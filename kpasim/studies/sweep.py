@@ -32,14 +32,13 @@ from kpasim.results.summary import Figures
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.settings import with_settings
 from kpasim.spec.sweep import Sweep, load_sweep
-from kpasim.studies.common import as_each_leads_to, stretch_in_common
+from kpasim.studies.common import as_each_leads_to, changes_nothing, stretch_in_common, without_effect
 from kpasim.studies.execution.engine import Engine, choose_engine, ready
 from kpasim.studies.execution.workers import Backend, spread
 from kpasim.studies.grid.journal import Journal, runs
 from kpasim.studies.grid.result import SweepResult, cells, label, read_plan, value_text
 from kpasim.studies.prices import prices_of, prices_to_dict
 from kpasim.studies.runner import Runner, figures_of
-from kpasim.studies.same import changes_nothing, without_effect
 from kpasim.studies.search.sobol import sobol
 from kpasim.studies.steady import has_month, steady_part
 

@@ -28,11 +28,10 @@ from kpasim.spec.experiment import Experiment, load
 from kpasim.spec.scaling import Other
 from kpasim.spec.sweep import load_sweep
 from kpasim.spec.yamlfile import read_mapping
-from kpasim.studies.common import as_each_leads_to, stretch_of_all
+from kpasim.studies.common import as_each_leads_to, changes_nothing, stretch_of_all
 from kpasim.studies.execution.engine import Engine, choose_engine
 from kpasim.studies.prices import prices_of, prices_to_dict
 from kpasim.studies.runner import Runner
-from kpasim.studies.same import changes_nothing
 from kpasim.studies.search.ladder import TOLERANCE, climb, fewest_changes
 from kpasim.studies.search.race import FIRST, LIKELY_Z, TRIFLE, Candidate, Race, alike, gap
 from kpasim.studies.search.slo import Slo, all_met, cut, parse_slo, priced, wilson

@@ -18,8 +18,8 @@ from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.spec.keys import Key, keys
 from kpasim.spec.quantities import duration_text, seconds
 from kpasim.spec.sweep import Sweep
+from kpasim.studies.common import same
 from kpasim.studies.run import simulate
-from kpasim.studies.same import same
 from kpasim.studies.sweep import Plan
 from kpasim.studies.tune import tune
 from tests import observing

@@ -46,8 +46,7 @@ def gauge(observation: Observation, metric: str, revision: str | None = None) ->
             by_revision.setdefault(one.revision, []).append((one.times_s[known], one.values[known]))
     parts = []
     for group in by_revision.values():
-        times_s = np.concatenate([times for times, _ in group])
-        values = np.concatenate([values for _, values in group])
+        times_s, values = (np.concatenate(each) for each in zip(*group, strict=True))
         times_s, places = np.unique(times_s, return_index=True)
         parts.append((times_s, values[places]))
     if not parts:
