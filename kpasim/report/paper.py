@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import html
 from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 
@@ -29,33 +30,8 @@ P = ParamSpec("P")
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#999999"
 
-STYLE: Any = {
-    "figure.facecolor": "white",
-    "axes.facecolor": "white",
-    "axes.edgecolor": "#444444",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 9,
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "grid.color": "#E3E3E3",
-    "grid.linewidth": 0.6,
-    "hatch.linewidth": 0.6,
-    "legend.columnspacing": 1.1,
-    "legend.fontsize": 8.5,
-    "legend.handlelength": 1.7,
-    "legend.handletextpad": 0.5,
-    "legend.frameon": False,
-    "lines.linewidth": 1.5,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "kpasim",
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-}
+STYLE = ["default", str(resources.files("kpasim.report").joinpath("assets", "paper.mplstyle"))]
+"""Matplotlib's own defaults, and ours on top."""
 COLOURS = {
     "<ink>": BLACK, "<blue>": BLUE, "<red>": VERMILLION, "<green>": GREEN, "<orange>": ORANGE, "<purple>": PURPLE,
     "<muted>": "#666666", "<blue-area>": "#A6CEE8", "<orange-area>": "#FBE3B0", "<grey-area>": "#EDEDED",
@@ -82,7 +58,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
         from matplotlib import style
 
-        with style.context(["default", STYLE]):
+        with style.context(STYLE):
             return draw(*args, **kwargs)
 
     return drawn
@@ -102,7 +78,7 @@ def save(figure: Figure, path: str | Path, dpi: int = 150) -> None:
     # Without dates and versions the same figure gives the same bytes.
     metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
     metadata["pdf"] = {"CreationDate": None, "Creator": None, "Producer": None}
-    with style.context(["default", STYLE]), atomic_write(path, "wb") as file:
+    with style.context(STYLE), atomic_write(path, "wb") as file:
         figure.savefig(file, format=kind, dpi=dpi, metadata=metadata.get(kind))
 
 

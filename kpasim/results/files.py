@@ -92,19 +92,6 @@ def write_json(path: str | Path, value: object) -> None:
         file.write("\n")
 
 
-def write_parquet(path: str | Path, columns: Any) -> None:
-    """Write a pyarrow table, or columns by name, as Parquet, whole or not at all.
-
-    Raises:
-        RunError: It cannot be written.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with atomic_write(path, "wb") as file:
-        pq.write_table(columns if isinstance(columns, pa.Table) else pa.table(columns), file, compression="zstd")
-
-
 _PLAIN = frozenset({type(None), str, bool, int})
 
 

@@ -21,7 +21,7 @@ from kpasim.engines.params import NEVER_NS, SECOND_NS, WARM, Draws, Params
 from kpasim.engines.tables import stacked, tables
 from kpasim.errors import RunError
 from kpasim.results import cost, display, folders, summary
-from kpasim.results.files import write_parquet
+from kpasim.results.files import atomic_write
 from kpasim.results.frames import Columns
 from kpasim.results.provenance import provenance
 from kpasim.results.secrets import without_secrets
@@ -366,8 +366,13 @@ def metadata(experiment: Experiment, params: Params) -> dict[str, Any]:
 
 def write_figures(path: Path, figures: Figures) -> None:
     """Write one row for each replication as Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     rows = len(next(iter(figures.values())))
-    write_parquet(path, {"replication": np.arange(rows), **figures})
+    table = pa.table({"replication": np.arange(rows), **figures})
+    with atomic_write(path, "wb") as file:
+        pq.write_table(table, file)
 
 
 def billing_of(experiment: Experiment) -> cost.Billing:

@@ -26,7 +26,7 @@ from kpasim.engines import lower
 from kpasim.engines.compiled import cache
 from kpasim.errors import KpasimError, RunError, printable
 from kpasim.results import cost, folders
-from kpasim.results.files import plain, write_json, write_parquet
+from kpasim.results.files import atomic_write, plain, write_json
 from kpasim.results.provenance import fingerprint
 from kpasim.results.summary import Figures
 from kpasim.spec.experiment import Experiment
@@ -447,10 +447,12 @@ class _Crew:
 def _write_table(plan: Plan, rows: Any, path: Path) -> None:
     """Write all replications, with the values of the axes beside the number of their setting."""
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     numbers = rows["setting"].to_numpy()
     at = rows.schema.get_field_index("replication") + 1
     for axis in reversed(plan.sweep.axes):
         values = [one[axis] for one in plan.settings]
         rows = rows.add_column(at, axis, pa.array(cells(values)).take(pa.array(numbers)))
-    write_parquet(path, rows)
+    with atomic_write(path, "wb") as file:
+        pq.write_table(rows, file, compression="zstd")

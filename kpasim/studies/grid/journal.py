@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kpasim.results.files import make_folder, write_parquet
+from kpasim.results.files import atomic_write, make_folder
 from kpasim.results.folders import PART
 from kpasim.results.summary import Figures
 
@@ -29,7 +29,11 @@ class Journal:
 
     def add(self, units: range, columns: Figures) -> None:
         """Keep the rows of finished units."""
-        write_parquet(self.folder / f"{units.start:08d}-{units.stop:08d}.parquet", columns)
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with atomic_write(self.folder / f"{units.start:08d}-{units.stop:08d}.parquet", "wb") as file:
+            pq.write_table(pa.table(columns), file)
 
     def finished(self) -> set[int]:
         """Units whose rows are here."""

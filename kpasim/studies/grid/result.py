@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kpasim.arrays import Bools, Floats, Ints
 from kpasim.errors import RunError
 from kpasim.results import cost, summary
 from kpasim.results.display import NOTHING, counted, signed
-from kpasim.results.files import atomic_write, plain, write_parquet
+from kpasim.results.files import atomic_write, plain
 from kpasim.results.paired import difference
 from kpasim.results.summary import Figures, finite, rounded
 from kpasim.spec.difference import is_load
@@ -90,27 +90,27 @@ class SweepResult:
         return {"gpu_seconds": "GPU-seconds", "pod_seconds": "pod-seconds"}[self.cost_figure]
 
     @cached_property
-    def costs(self) -> Floats:
+    def costs(self) -> NDArray[np.float64]:
         """Mean cost of each setting, because costs add up; NaN where a replication has none."""
         return np.asarray(np.mean(self.figures[self.cost_figure], axis=1))
 
-    def medians(self, figure: str) -> Floats:
+    def medians(self, figure: str) -> NDArray[np.float64]:
         """Median of a figure over the replications that have it, NaN for a setting where most lack it."""
-        middle: Floats = self._spread[figure][0]
+        middle: NDArray[np.float64] = self._spread[figure][0]
         return middle
 
-    def intervals(self, figure: str) -> Floats:
+    def intervals(self, figure: str) -> NDArray[np.float64]:
         """Ends of the 90 % interval of a figure in each setting, shape ``(2, settings)``."""
-        ends: Floats = self._spread[figure][1:]
+        ends: NDArray[np.float64] = self._spread[figure][1:]
         return ends
 
     @cached_property
-    def _spread(self) -> dict[str, Floats]:
+    def _spread(self) -> dict[str, NDArray[np.float64]]:
         """Median and ends of the 90 % interval of each figure, shape ``(3, settings)``: `summary.aggregate` of all."""
         return {name: summary.spread(values) for name, values in self.figures.items()}
 
     @cached_property
-    def error_shares(self) -> Floats:
+    def error_shares(self) -> NDArray[np.float64]:
         """Failed requests of each setting as a share of those that ended, all replications together.
 
         NaN where none ended.
@@ -155,7 +155,7 @@ class SweepResult:
         return [self.row(number) for number in self.order]
 
     @cached_property
-    def changes(self) -> Ints:
+    def changes(self) -> NDArray[np.int64]:
         """How many axes of each setting have another value than the experiment as it is."""
         now = {path: value_text(value) for path, value in self.about.get("now", {}).items()}
         return np.array([sum(value_text(one[path]) != now.get(path) for path in one) for one in self.settings])
@@ -175,7 +175,7 @@ class SweepResult:
         return pareto.front(_told(self.costs), latencies, self._allowed, self.changes)
 
     @property
-    def _allowed(self) -> Bools:
+    def _allowed(self) -> NDArray[np.bool_]:
         return np.asarray(self.error_shares <= self.about["most_errors"])
 
     def why_no_front(self, percentile: str) -> str:
@@ -285,13 +285,15 @@ class SweepResult:
     def write(self, folder: str | Path, percentile: str | None = None) -> None:
         """Write the answers as ``sweep.json``, and one row for each setting as ``rows.csv`` and ``rows.parquet``."""
         import pyarrow.csv
+        import pyarrow.parquet as pq
 
         folder = Path(folder)
         with atomic_write(folder / "sweep.json") as file:
             # On one line: thousands of rows are for machines, and indenting takes longer than simulating some of them.
             file.write(json.dumps(plain(self.to_dict(percentile)), allow_nan=False) + "\n")
         table = self._row_table(percentile)
-        write_parquet(folder / "rows.parquet", table)
+        with atomic_write(folder / "rows.parquet", "wb") as file:
+            pq.write_table(table, file)
         with atomic_write(folder / "rows.csv", "wb") as file:
             pyarrow.csv.write_csv(table, file)
 
@@ -321,33 +323,7 @@ class SweepResult:
         return pa.table(columns)
 
 
-def cells(values: Sequence[Any]) -> list[Any]:
-    """Values of an axis as a table has them: numbers where all are numbers, else text."""
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return list(values) if all(isinstance(value, int) for value in values) else [float(value) for value in values]
-    return [value_text(value) for value in values]
-
-
-def value_text(value: Any) -> str:
-    """A value of an axis as people read it: the names of instance types joined by commas, ``default`` for none.
-
-    A mapping with a kind, such as an autoscaler or a load, is ``spare (pods 2)``.
-    """
-    if value is None:
-        return "default"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:.12g}"
-    if isinstance(value, list | tuple):
-        return ",".join(value_text(one) for one in value)
-    if isinstance(value, dict) and "name" not in value and "kind" in value:
-        rest = ", ".join(f"{key} {value_text(one)}" for key, one in value.items() if key != "kind")
-        return f"{value['kind']} ({rest})" if rest else str(value["kind"])
-    return str(value["name"]) if isinstance(value, dict) and "name" in value else str(value)
-
-
-def _told(values: Floats) -> Floats:
+def _told(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Values with the digits that `SweepResult.row` gives them: differences that nobody sees decide about nothing."""
     return np.array([rounded(value, DIGITS) for value in values.tolist()])
 
@@ -442,3 +418,29 @@ def short(path: str) -> str:
     head, _, last = path.rpartition(".")
     last = last.rpartition("/")[2]
     return last if len(last) > 4 else f"{head.rpartition('.')[2]} {last}"
+
+
+def cells(values: Sequence[Any]) -> list[Any]:
+    """Values of an axis as a table has them: numbers where all are numbers, else text."""
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return list(values) if all(isinstance(value, int) for value in values) else [float(value) for value in values]
+    return [value_text(value) for value in values]
+
+
+def value_text(value: Any) -> str:
+    """A value of an axis as people read it: the names of instance types joined by commas, ``default`` for none.
+
+    A mapping with a kind, such as an autoscaler or a load, is ``spare (pods 2)``.
+    """
+    if value is None:
+        return "default"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    if isinstance(value, list | tuple):
+        return ",".join(value_text(one) for one in value)
+    if isinstance(value, dict) and "name" not in value and "kind" in value:
+        rest = ", ".join(f"{key} {value_text(one)}" for key, one in value.items() if key != "kind")
+        return f"{value['kind']} ({rest})" if rest else str(value["kind"])
+    return str(value["name"]) if isinstance(value, dict) and "name" in value else str(value)
