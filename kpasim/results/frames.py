@@ -6,11 +6,11 @@ from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Array, Bools
 from kpasim.errors import RunError
 
-Columns = dict[str, NDArray[Any]]
+Columns = dict[str, Array]
 """Columns of one table by name, all of one length."""
 LONG = 1 << 18
 """Rows of a table from which on its columns are worked out whenever they are read: kept, they would fill the memory."""
@@ -19,7 +19,7 @@ LONG = 1 << 18
 class _WhenRead(dict[str, Any]):
     """Columns that are worked out whenever they are read."""
 
-    def __getitem__(self, name: str) -> NDArray[Any]:
+    def __getitem__(self, name: str) -> Array:
         value = super().__getitem__(name)
         return value() if callable(value) else value  # type: ignore[no-any-return]
 
@@ -37,7 +37,7 @@ class _WhenRead(dict[str, Any]):
         return ValuesView(self)
 
 
-def columns_of(rows: int, make: Mapping[str, Callable[[], NDArray[Any]]]) -> Columns:
+def columns_of(rows: int, make: Mapping[str, Callable[[], Array]]) -> Columns:
     """The columns of a table: arrays, or those of a long one worked out whenever they are read.
 
     Args:
@@ -69,7 +69,7 @@ def to_pandas(columns: Columns) -> Any:
     return to_arrow(columns).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
 
 
-def _missing(column: NDArray[Any]) -> NDArray[np.bool_]:
+def _missing(column: Array) -> Bools:
     if column.dtype.kind == "f":
         return np.asarray(np.isnan(column), dtype=np.bool_)
     return np.asarray(column == ("" if column.dtype.kind == "U" else -1), dtype=np.bool_)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.errors import Problem
 from kpasim.results.frames import Columns
 from kpasim.results.summary import LATENCY_PERCENTILES, hey_percentiles
@@ -187,14 +187,14 @@ def _number(value: float) -> str:
     return " NaN" if math.isnan(value) else f"{value:4.4f}"
 
 
-def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
+def _triple(values: Floats) -> tuple[float, float, float]:
     """Average, least and greatest."""
     if len(values) == 0:
         return (math.nan, 0.0, 0.0)
     return (float(values.mean()), float(values.min()), float(values.max()))
 
 
-def _histogram(values: NDArray[np.float64]) -> tuple[tuple[float, int], ...]:
+def _histogram(values: Floats) -> tuple[tuple[float, int], ...]:
     """Marks at tenths between the least and the greatest of ascending values, each with its count."""
     if len(values) == 0:
         return ()

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.arrays import Array, Floats, Ints
 from kpasim.results.frames import Columns
 
-Spans = tuple[NDArray[np.integer[Any]], NDArray[np.float64], NDArray[np.float64]]
+Spans = tuple[NDArray[np.integer[Any]], Floats, Floats]
 """Stretches of time: the payer each belongs to (-1: none), its begin (``NaN``: never) and its end (or ``NaN``)."""
 MOST_AT_ONCE = 1 << 18
 """Stretches that are put in order at a time, as far as payers can be parted."""
@@ -31,18 +32,18 @@ class Merged(NamedTuple):
     shape: tuple[int, ...]
 
     @property
-    def payers(self) -> NDArray[np.int64]:
+    def payers(self) -> Ints:
         """The payer of each."""
         return self.begins.real.astype(np.int64)
 
-    def lengths(self) -> NDArray[np.float64]:
+    def lengths(self) -> Floats:
         """How long at least one stretch was going on, for each payer."""
         lengths = self.ends.imag - self.begins.imag
         found = np.bincount(self.payers, lengths, minlength=math.prod(self.shape))
         return np.asarray(found, dtype=np.float64).reshape(self.shape)
 
 
-def merged(spans: Sequence[Spans], low: NDArray[np.float64], high: NDArray[np.float64]) -> Merged:
+def merged(spans: Sequence[Spans], low: Floats, high: Floats) -> Merged:
     """Stretches as far as they lie between ``low`` and ``high`` of their payer."""
     payers = np.concatenate([span[0].ravel() for span in spans])
     # A stretch without a begin (NaN) did not happen: the comparison drops it.
@@ -61,7 +62,7 @@ def together(*parts: Merged) -> Merged:
     return _in_order(begins, ends, parts[0].shape)
 
 
-def _of_payers(payers: NDArray[np.integer[Any]], times: NDArray[np.float64]) -> NDArray[np.complex128]:
+def _of_payers(payers: NDArray[np.integer[Any]], times: Floats) -> NDArray[np.complex128]:
     """Payers and times as one number each: complex numbers are ordered by their real part, then by the other."""
     found = np.empty(len(payers), dtype=np.complex128)
     found.real, found.imag = payers, times
@@ -77,7 +78,7 @@ def _in_order(begins: NDArray[np.complex128], ends: NDArray[np.complex128], shap
     return Merged(begins[np.append(True, apart)[: len(begins)]], ends[np.append(apart, True)[: len(ends)]], shape)
 
 
-def covered(spans: Sequence[Spans], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+def covered(spans: Sequence[Spans], low: Floats, high: Floats) -> Floats:
     """For each payer, how long at least one of the stretches was going on between its ``low`` and ``high``."""
     if sum(span[0].size for span in spans) <= MOST_AT_ONCE:
         return merged(spans, low, high).lengths()
@@ -101,7 +102,7 @@ def covered(spans: Sequence[Spans], low: NDArray[np.float64], high: NDArray[np.f
     return found.reshape(low.shape)
 
 
-def row_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def row_sums(values: Floats) -> Floats:
     """Sum of each row, to the last bit the same whatever zeros stand behind its values.
 
     Runs of different lengths are padded to be summed together, and numpy's own sum adds in an order that depends on the
@@ -110,7 +111,7 @@ def row_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.cumsum(values, axis=1)[:, -1] if values.shape[1] else np.zeros(len(values))
 
 
-def places(names: NDArray[Any], among: NDArray[Any]) -> NDArray[np.int64]:
+def places(names: Array, among: Array) -> Ints:
     """Where each run's names stand in a table of shape ``(runs, rows)``, as places in it laid flat; -1: nowhere."""
     runs, rows = among.shape
     if names.dtype.kind in "iu":
@@ -126,7 +127,7 @@ def places(names: NDArray[Any], among: NDArray[Any]) -> NDArray[np.int64]:
     return result
 
 
-def machine_from(pods: Columns) -> NDArray[np.float64]:
+def machine_from(pods: Columns) -> Floats:
     """When each pod had its machine [s]: the end of provisioning; ``NaN`` where that never came.
 
     Folders that do not say when provisioning ended tell it by the image pull, else by the placement of the pod, else by
@@ -138,7 +139,7 @@ def machine_from(pods: Columns) -> NDArray[np.float64]:
     return np.where(np.isnan(pods["pull_s"]), since, pods["pull_s"]) if "pull_s" in pods else since
 
 
-def scheduled_from(pods: Columns) -> NDArray[np.float64]:
+def scheduled_from(pods: Columns) -> Floats:
     """When each pod was placed on its machine [s], ``NaN`` where it never was.
 
     A folder that does not say so, of all pods or of one that became ready, leaves the creation.

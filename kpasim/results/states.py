@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Array, Floats, Ints
 from kpasim.results.frames import Columns
 from kpasim.results.tables import Tables
 
@@ -14,7 +12,7 @@ STATES = ("ready", "starting", "pending", "terminating")
 """States of a pod: Kubernetes Ready, getting there, waiting for a machine, asked to go."""
 
 
-def pods_by_state(pods: Columns, t_s: NDArray[np.float64]) -> dict[str, NDArray[np.int64]]:
+def pods_by_state(pods: Columns, t_s: Floats) -> dict[str, Ints]:
     """How many pods are in each of `STATES` at moments [s]; none is pending where no placement is known."""
     created, gone = pods["created_s"], pods["gone_s"]
     asked = np.fmin(pods["delete_requested_s"], gone)
@@ -27,29 +25,29 @@ def pods_by_state(pods: Columns, t_s: NDArray[np.float64]) -> dict[str, NDArray[
     return {**counts, "terminating": since[3] - since[4]}
 
 
-def ready_pods(tables: Tables, t_s: NDArray[np.float64]) -> NDArray[np.float64]:
+def ready_pods(tables: Tables, t_s: Floats) -> Floats:
     """Ready pods at each moment [s]."""
     return pods_by_state(tables.pods, t_s)["ready"].astype(np.float64)
 
 
-def last_values(times_s: NDArray[Any], values: NDArray[Any], at_s: NDArray[Any], before: float = 0) -> NDArray[Any]:
+def last_values(times_s: Array, values: Array, at_s: Array, before: float = 0) -> Array:
     """The last of some values at each moment: they come at ascending times, and ``before`` the first of them."""
     return np.concatenate([[before], values])[np.searchsorted(times_s, at_s, side="right")]
 
 
-def desired_pods(tables: Tables, t_s: NDArray[np.float64]) -> NDArray[np.float64]:
+def desired_pods(tables: Tables, t_s: Floats) -> Floats:
     """Desired pods at each moment [s], 0 before any are known."""
     known = tables.scaling["desired"] >= 0
     return last_values(tables.scaling["t_s"][known], tables.scaling["desired"][known], t_s, 0.0)
 
 
-def successes_s(requests: Columns) -> NDArray[np.float64]:
+def successes_s(requests: Columns) -> Floats:
     """Latencies of the successful requests [s]."""
     good = (requests["status"] >= 200) & (requests["status"] < 300) & ~np.isnan(requests["latency_s"])
     return np.asarray(requests["latency_s"][good], dtype=np.float64)
 
 
-def panic_spans(ticks: Columns) -> NDArray[np.float64]:
+def panic_spans(ticks: Columns) -> Floats:
     """Begin and end of each time in panic mode [s], from the tick that entered it to the one that left it."""
     mode, t_s = ticks["panic_mode"] == 1, ticks["t_s"]
     change = np.flatnonzero(np.diff(np.concatenate([[False], mode, [False]]).astype(np.int8)))

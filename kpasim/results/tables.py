@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Array, Bools
 from kpasim.errors import Problem, RecordError, RunError
 from kpasim.results.files import atomic_write, make_folder, write_json
 from kpasim.results.frames import Columns, to_arrow, to_pandas
@@ -295,12 +295,12 @@ def _kind(table: str, name: str) -> str | None:
     return kind
 
 
-def _array(values: Iterable[Any], kind: str) -> NDArray[Any]:
+def _array(values: Iterable[Any], kind: str) -> Array:
     """Values in the type that a column of ``kind`` has."""
     return np.array(list(values), dtype={COUNT: np.int64, WORD: np.str_}.get(kind, np.float64))
 
 
-def _texts(column: NDArray[Any], kind: str | None) -> Iterator[str]:
+def _texts(column: Array, kind: str | None) -> Iterator[str]:
     """The cells of a column as they are written."""
     values = column.tolist()
     if kind is None:
@@ -314,7 +314,7 @@ def _texts(column: NDArray[Any], kind: str | None) -> Iterator[str]:
     return map(write[kind], values)
 
 
-def _parsed(values: tuple[str, ...], kind: str, name: str, lines: list[int], problems: list[Problem]) -> NDArray[Any]:
+def _parsed(values: tuple[str, ...], kind: str, name: str, lines: list[int], problems: list[Problem]) -> Array:
     """A column from its cells; cells that do not hold what they should are empty, and added to ``problems``."""
     if kind == WORD:
         return _array(values, kind)
@@ -334,9 +334,9 @@ def _parsed(values: tuple[str, ...], kind: str, name: str, lines: list[int], pro
     return _array(result, kind)
 
 
-def _implausible(column: NDArray[Any], name: str, lines: list[int]) -> list[Problem]:
+def _implausible(column: Array, name: str, lines: list[int]) -> list[Problem]:
     """Values that no run can leave: a latency below zero, a row without its time."""
-    tests: dict[str, tuple[str, Callable[[NDArray[Any]], NDArray[np.bool_]]]] = {
+    tests: dict[str, tuple[str, Callable[[Array], Bools]]] = {
         "start_s": ("is missing", np.isnan),
         "created_s": ("is missing", np.isnan),
         "t_s": ("is missing", np.isnan),

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import kpasim
+from kpasim.arrays import Floats
 from kpasim.errors import RunError
 from kpasim.records import Record, read
 from kpasim.results.files import write_text
@@ -28,8 +28,6 @@ from kpasim.studies.fit.clients import fit_clients
 from kpasim.studies.fit.direct import CLOSED_LOOPS, Served, fit_service
 from kpasim.studies.fit.families import BOOTSTRAPS, NOTHING, Fit, Sample, fit, sample
 from kpasim.studies.fit.starts import StageFit, Starts, fit_starts
-
-Floats = NDArray[np.float64]
 
 DRAWS = 200
 """Draws of what remains uncertain that a model file keeps."""

@@ -6,13 +6,11 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Ints
 from kpasim.spec import rates
 from kpasim.spec.rates import Uniforms
 from kpasim.spec.workload import FILE_KINDS, Observed, OpenLoop, Rated
-
-Ints = NDArray[np.int64]
 
 
 def arrivals(workload: OpenLoop, uniforms: Uniforms) -> Ints:

@@ -12,17 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats, Ints
 from kpasim.errors import Problem, RecordError
 from kpasim.records.prometheus.observation import MARK, Observation
 from kpasim.records.prometheus.passages import Passage, Traffic, traffic
 from kpasim.spec.rates import Uniforms
 from kpasim.spec.workload import Observed
 from kpasim.workloads.placing import Placing, around, placing, spaced
-
-Floats = NDArray[np.float64]
-
 
 MS_S = 1e-3
 """Prometheus keeps times in milliseconds: an interval that reaches no further into a stretch ends or begins with it."""
@@ -40,8 +37,8 @@ class Counts(NamedTuple):
 
     begin_s: Floats
     end_s: Floats
-    requests: NDArray[np.int64]
-    slot: NDArray[np.int64]
+    requests: Ints
+    slot: Ints
 
 
 def counts(traffic: Traffic) -> Counts:
@@ -55,7 +52,7 @@ def counts(traffic: Traffic) -> Counts:
     return Counts(begin_s[order], end_s[order], np.rint(count[order]).astype(np.int64), slot[order])
 
 
-def _intervals(traffic: Traffic) -> tuple[Floats, Floats, Floats, NDArray[np.int64]]:
+def _intervals(traffic: Traffic) -> tuple[Floats, Floats, Floats, Ints]:
     """Begin and end of every scrape interval, requests sent in it, and the number of its time."""
     parts = [(np.zeros(0),) * 3, *(_of_passage(one) for one in traffic.passages)]
     begin_s, end_s, count = (np.concatenate([part[place] for part in parts]) for place in range(3))
@@ -163,7 +160,7 @@ def sent_s(workload: Observed, uniforms: Uniforms) -> Floats:
     return sent if np.all(begin_s[1:] >= end_s[:-1]) else np.sort(sent, kind="stable")
 
 
-def _ordered(requests: NDArray[np.int64], uniforms: Uniforms) -> Floats:
+def _ordered(requests: Ints, uniforms: Uniforms) -> Floats:
     """Where within its interval each request is sent, as a share, ascending in every interval.
 
     Source:

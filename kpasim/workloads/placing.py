@@ -16,8 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from kpasim.arrays import Floats, Ints
 
 PLACES = 12
 """Parts of an interval at whose edges the rate may change."""

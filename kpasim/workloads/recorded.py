@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.errors import Problem, RecordError
 from kpasim.records import source
 from kpasim.records.record import Malformed
@@ -34,8 +34,8 @@ class Recording(NamedTuple):
         grain_s: How exactly arrivals are known [s]: each came within that time after ``sent_s``; 0 where exactly.
     """
 
-    sent_s: NDArray[np.float64]
-    service_s: NDArray[np.float64]
+    sent_s: Floats
+    service_s: Floats
     classes: tuple[str, ...]
     grain_s: float = 0.0
 

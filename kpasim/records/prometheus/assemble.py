@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.errors import RunError
 from kpasim.records.prometheus import names
 from kpasim.records.prometheus.copies import one_clock, one_copy, one_leader
@@ -113,7 +113,7 @@ def _within(series: Series, window_s: tuple[float, float] | None) -> Series:
 
 def _from_zero(
     series: Sequence[Series],
-    targets: Mapping[Target, NDArray[np.float64]],
+    targets: Mapping[Target, Floats],
     first_s: float,
     interval_s: Mapping[str, float],
     *,
@@ -145,7 +145,7 @@ def _histogram(series: Series) -> tuple[object, ...]:
     return series.metric.rpartition("_")[0], series.role, labels
 
 
-def _later(series: Series, targets: Mapping[Target, NDArray[np.float64]]) -> bool:
+def _later(series: Series, targets: Mapping[Target, Floats]) -> bool:
     """Whether its target was scraped before without it."""
     before = targets.get(series.target)
     return bool(before is not None and before[0] < series.times_s[0])

@@ -7,13 +7,11 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Bools, Floats
 from kpasim.records.prometheus.observation import Series, Target
 from kpasim.records.prometheus.targets import HOLD, intervals, processes, typical
 from kpasim.records.record import iso
-
-Floats = NDArray[np.float64]
 
 IN_STEP = 0.1
 """Share of a scrape interval by which scrapes of one target differ from equal distances at most."""
@@ -198,7 +196,7 @@ def _earlier(counter: Series, interval_s: float, twice_s: tuple[float, float] = 
     return times[earlier]
 
 
-def _following(times_s: Floats, begin_s: float, end_s: float) -> NDArray[np.bool_]:
+def _following(times_s: Floats, begin_s: float, end_s: float) -> Bools:
     """Which samples to keep: of a stretch, and where they come too soon, those in step with what follows."""
     steps = np.diff(times_s)
     interval_s = typical(steps)

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from kpasim.arrays import Floats
 from kpasim.results.files import atomic_write
 
 _PARTS = ("_bucket", "_sum", "_count", "_total")
@@ -28,8 +26,8 @@ class Written:
 
     name: str
     labels: Mapping[str, str]
-    times_s: NDArray[np.float64]
-    values: NDArray[np.float64]
+    times_s: Floats
+    values: Floats
     kind: Literal["gauge", "counter", "histogram", "unknown"] = "gauge"
     help: str = ""
 

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.records.prometheus.observation import Series, Target
 from kpasim.records.prometheus.selection import Served
 from kpasim.records.prometheus.targets import HOLD, typical
-
-Floats = NDArray[np.float64]
 
 RARE = 0.02
 """Share of the distances of changes that may be shorter than the scrape interval: a scrape job that was reloaded."""

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.errors import Problem, RecordError
 from kpasim.results import folders
 from kpasim.results.files import atomic_write, write_json
@@ -66,8 +66,8 @@ class Series:
     pod: str
     instance: str
     from_zero: bool
-    times_s: NDArray[np.float64]
-    values: NDArray[np.float64]
+    times_s: Floats
+    values: Floats
 
     @property
     def target(self) -> Target:
@@ -85,7 +85,7 @@ class Series:
         there = ~np.isnan(self.values)
         return replace(self, times_s=self.times_s[there], values=self.values[there])
 
-    def increments(self) -> NDArray[np.float64]:
+    def increments(self) -> Floats:
         """What a counter grew by up to each sample since the one before.
 
         The first sample's is its value where it counts from 0, else 0; so is that of a first sample after a reset.

@@ -13,11 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Bools, Floats
 from kpasim.records.prometheus.observation import Observation, Role, Series, Target
-
-Floats = NDArray[np.float64]
 
 REQUESTS = "http_server_request_duration_seconds"
 INVOCATIONS = "kn_serving_invocation_duration_seconds"
@@ -53,7 +51,7 @@ class Passage:
     latency_s: Floats
     failed: Floats
     began: Floats | None
-    restarted: NDArray[np.bool_]
+    restarted: Bools
 
 
 @dataclass(frozen=True, eq=False)

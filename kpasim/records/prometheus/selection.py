@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.errors import RunError
 from kpasim.records.prometheus import names
 from kpasim.records.prometheus.names import Metric
@@ -24,8 +24,8 @@ class Served:
     """
 
     labels: Mapping[str, str]
-    times_s: NDArray[np.float64]
-    values: NDArray[np.float64]
+    times_s: Floats
+    values: Floats
 
     @property
     def name(self) -> str:

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.records.prometheus import names
 from kpasim.records.prometheus.observation import ROLES, Series, Target
 
@@ -15,9 +15,9 @@ HOLD = 1.5
 """A sample stands for at most so many scrape intervals; a longer distance is a gap."""
 
 
-def scrapes(series: Sequence[Series]) -> dict[Target, NDArray[np.float64]]:
+def scrapes(series: Sequence[Series]) -> dict[Target, Floats]:
     """Times at which each target was scraped with success, from its longest series."""
-    result: dict[Target, NDArray[np.float64]] = {}
+    result: dict[Target, Floats] = {}
     for one in series:
         there = one.values == 1 if one.metric == names.SYNTHETIC else ~np.isnan(one.values)
         times = one.times_s[there]
@@ -26,9 +26,9 @@ def scrapes(series: Sequence[Series]) -> dict[Target, NDArray[np.float64]]:
     return result
 
 
-def processes(series: Sequence[Series]) -> dict[Target, NDArray[np.float64]]:
+def processes(series: Sequence[Series]) -> dict[Target, Floats]:
     """When each process of each target began, where that is recorded, ascending [s since 1970]."""
-    found: dict[Target, list[NDArray[np.float64]]] = defaultdict(list)
+    found: dict[Target, list[Floats]] = defaultdict(list)
     for one in series:
         if one.metric == "process_start_time_seconds":
             found[one.target].append(one.known.values)
@@ -53,6 +53,6 @@ def intervals(series: Sequence[Series]) -> dict[str, float]:
     return {role: length or max(found.values()) for role, length in found.items()}
 
 
-def typical(distances: NDArray[np.float64]) -> float:
+def typical(distances: Floats) -> float:
     """Their median [s]; 0 of none."""
     return float(np.median(distances)) if len(distances) else 0.0

@@ -21,8 +21,8 @@ from kpasim.spec.sharing import sharing
 # than the rest of the command.
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
 
+    from kpasim.arrays import Floats
     from kpasim.spec.experiment import Experiment
     from kpasim.spec.model import ServiceModel
     from kpasim.spec.workload import Hey
@@ -116,7 +116,7 @@ class Case:
         return self.experiment.instance_types[0].name if self.experiment.instance_types else ""
 
     @cached_property
-    def pod_start_s(self) -> NDArray[np.float64]:
+    def pod_start_s(self) -> Floats:
         """Draws of a pod's start on a machine that is there, up to its first response [s]."""
         import numpy as np
 
@@ -425,7 +425,7 @@ def write_nearest(word: str, known: Iterable[str], otherwise: str = "Remove it."
     return f"Write {hint.removeprefix('did you mean ').rstrip('?')}." if "did you mean" in hint else otherwise
 
 
-def percentile(values: NDArray[np.float64], share: float) -> float:
+def percentile(values: Floats, share: float) -> float:
     """A percentile; numpy's own would import `numpy.ma`, which takes as long as all rules."""
     import numpy as np
 

@@ -7,12 +7,10 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.spec.workload import OpenLoop, Workload
 from kpasim.workloads.arrivals import arrivals
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Array, Floats
 from kpasim.engines import lower, sampling
 from kpasim.engines.params import SECOND_NS
 from kpasim.spec.experiment import Experiment
@@ -17,8 +16,7 @@ from kpasim.studies.execution.engine import ready
 from kpasim.studies.fit.candidates import Candidate, Parameter, service_time
 from kpasim.studies.fit.lines import Runs
 
-Floats = NDArray[np.float64]
-_Played = tuple[NDArray[Any], int]
+_Played = tuple[Array, int]
 """The requests of a run, and when its load began [ns]."""
 
 BATCH = 250

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+
+from kpasim.arrays import Array, Floats
 
 if TYPE_CHECKING:
     from kpasim.engines.params import Params
     from kpasim.spec.experiment import Experiment
     from kpasim.studies.fit.starts import StageFit
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -180,7 +179,7 @@ class Candidate:
     starts: tuple[Parameter, ...]
     stages: tuple[Mapping[str, Any], ...]
     times: Callable[[Values], Sequence[Timed]]
-    settings: Callable[[Values, Params], dict[str, NDArray[Any]]] = lambda values, params: {}
+    settings: Callable[[Values, Params], dict[str, Array]] = lambda values, params: {}
 
     def fits(self, experiment: Experiment) -> bool:
         """Whether an experiment has what the candidate is about."""
@@ -258,14 +257,14 @@ def _lognormal(values: Values, median: Floats) -> Timing:
     return Timing(median, values["cold-start spread"])
 
 
-def _bandwidth(values: Values, params: Params) -> dict[str, NDArray[Any]]:
+def _bandwidth(values: Values, params: Params) -> dict[str, Array]:
     alone_s = values["cold start"] * values["data's share"]
     bandwidth = np.tile(params.stage_bandwidth, (len(alone_s), 1))
     bandwidth[:, 0] = params.stage_bytes[0] / np.maximum(alone_s, 1e-3)
     return {"stage_bandwidth": bandwidth}
 
 
-def _types(values: Values, params: Params) -> dict[str, NDArray[Any]]:
+def _types(values: Values, params: Params) -> dict[str, Array]:
     count = len(values["cold start"])
     factor, most = np.tile(params.type_factor, (count, 1)), np.tile(params.pool_max, (count, 1))
     factor[:, 0], factor[:, 1] = 1.0, values["slowness of the second type"]

@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.errors import RunError
 from kpasim.records import Record
 from kpasim.studies.fit import sharing as of
 from kpasim.studies.fit.direct import ROUNDED, ROUNDED_S, Served, most_at_once
 from kpasim.studies.fit.families import Sample, fit
-
-Floats = NDArray[np.float64]
 
 MOST_CLIENTS = 256
 IN_TURN = 0.1

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.arrays import Bools, Floats, Ints
 from kpasim.errors import RunError
 from kpasim.records import Record
 from kpasim.spec.experiment import Experiment
@@ -20,8 +21,7 @@ from kpasim.studies.fit.sharing import DISTINGUISHED, ENOUGH, Sharing, fit_shari
 from kpasim.studies.fit.sharing import Served as SharedPods
 from kpasim.studies.fit.starts import StageFit
 
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+Flags = Bools
 Words = NDArray[np.object_]
 
 RESOLUTION_S = {"gentd26": 1.0, "azure-2021": 0.0}
@@ -196,7 +196,7 @@ def _served(records: Sequence[Record], notes: list[str]) -> tuple[SharedPods, Wo
     return SharedPods(pod, begin, end, complete, counts, arrival, group), all_names, all_types
 
 
-def _first_requests(served: SharedPods) -> tuple[NDArray[np.int64], Flags]:
+def _first_requests(served: SharedPods) -> tuple[Ints, Flags]:
     """First requests of pods, where they take longer than the others, and which requests that concerns.
 
     A first request waits for what the container loads lazily, and so do those that come while it waits.

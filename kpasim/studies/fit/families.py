@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from kpasim.arrays import Array, Bools, Floats
 from kpasim.spec.distributions import Time
-
-Floats = NDArray[np.float64]
 
 FEW = 20
 """Below so many times nothing is told about the shape: it is taken as lognormal."""
@@ -63,7 +62,7 @@ class Sample:
         return len(self.low)
 
     @property
-    def exact(self) -> NDArray[np.bool_]:
+    def exact(self) -> Bools:
         """Which times are known."""
         return np.asarray(self.high == self.low)
 
@@ -77,7 +76,7 @@ class Sample:
         """One value for each: the middle of its interval, its limit where it broke off."""
         return np.where(np.isinf(self.high), self.low, 0.5 * (self.low + self.high))
 
-    def take(self, rows: NDArray[Any]) -> Sample:
+    def take(self, rows: Array) -> Sample:
         """Some of the times."""
         return Sample(self.low[rows], self.high[rows])
 
@@ -90,7 +89,7 @@ def joined(parts: Sequence[Sample]) -> Sample:
     return Sample(np.concatenate([one.low for one in parts]), np.concatenate([one.high for one in parts]))
 
 
-def sample(times_s: Floats, censored: NDArray[np.bool_] | None = None, resolution_s: float = 0.0) -> Sample:
+def sample(times_s: Floats, censored: Bools | None = None, resolution_s: float = 0.0) -> Sample:
     """A sample of measured times [s], rounded to ``resolution_s``; those that are not numbers are left out."""
     times = np.asarray(times_s, dtype=np.float64)
     broken = np.zeros(len(times), bool) if censored is None else np.asarray(censored, bool)

@@ -19,11 +19,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Bools, Floats, Ints
 from kpasim.studies.fit.network import Network
 
-Floats = NDArray[np.float64]
 Derived = Callable[[Floats], Floats]
 Simulate = Callable[[Floats, int], Floats]
 """From points of the prior and the index of the first run to features, one row each; ``NaN`` for a run without."""
@@ -139,7 +138,7 @@ class Posterior:
         apart = [float(np.sum((numbers[rows].mean(axis=0) - wanted) ** 2)) for rows in tried]
         return np.asarray(self.z[tried[int(np.argmin(apart))]])
 
-    def _rows(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    def _rows(self, count: int, rng: np.random.Generator) -> Ints:
         centre = self.weight @ self.z
         _, _, directions = np.linalg.svd((self.z - centre) * np.sqrt(self.weight)[:, None], full_matrices=False)
         order = np.argsort((self.z - centre) @ directions[0], kind="stable")
@@ -221,7 +220,7 @@ class Region:
         """Logarithm of what it covers, up to a constant."""
         return float(np.sum(np.log(np.diag(self.root))))
 
-    def holds(self, z: Floats) -> NDArray[np.bool_]:
+    def holds(self, z: Floats) -> Bools:
         """Which points are inside."""
         return np.asarray(np.sum(((z - self.centre) @ self.inverse.T) ** 2, axis=1) <= REACH**2)
 
@@ -326,7 +325,7 @@ def _adjusted(
     return Posterior(z.mean(axis=0) + z.std(axis=0) * moved, kernel)
 
 
-def _neighbours(apart: Floats, x: Floats, observed: Floats, count: int) -> tuple[NDArray[np.int64], Floats]:
+def _neighbours(apart: Floats, x: Floats, observed: Floats, count: int) -> tuple[Ints, Floats]:
     """The runs nearest to the measured one, and their weights (Epanechnikov's).
 
     Near are runs of which the networks think the same, and whose statistics are close: of a report that no run quite

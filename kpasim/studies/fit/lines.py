@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Bools, Floats, Ints
 from kpasim.results.hey import HeyReport
 from kpasim.results.summary import LATENCY_PERCENTILES, request_figures
-
-Floats = NDArray[np.float64]
 
 LINES = ("total", "slowest", "fastest", "average", "rps", *(f"p{p}" for p in LATENCY_PERCENTILES))
 """Lines of a report, by the names of ``summary.hey``."""
@@ -31,8 +29,8 @@ class Runs:
 
     start_s: Floats
     latency_s: Floats
-    status: NDArray[np.int64]
-    whole: NDArray[np.bool_]
+    status: Ints
+    whole: Bools
 
     def figures(self) -> dict[str, Floats]:
         """The lines of a report of each run."""
@@ -119,14 +117,14 @@ def report_lines(report: HeyReport) -> dict[str, float]:
     return {name: float(value) for name, value in found.items() if value > 0}
 
 
-def _score(below: NDArray[np.int64], count: NDArray[np.int64] | int) -> Floats:
+def _score(below: Ints, count: Ints | int) -> Floats:
     """Cumulative counts as normal scores, so that equal steps matter equally in the middle and in the tails."""
     from scipy.special import ndtri
 
     return np.asarray(ndtri((np.asarray(below) + 0.5) / (np.asarray(count) + 1.0)), dtype=np.float64)
 
 
-def _quantiles(ends: Floats, counts: NDArray[np.int64]) -> Floats:
+def _quantiles(ends: Floats, counts: Ints) -> Floats:
     """Milestones of each row, shape ``(milestones, runs)``."""
     ordered = np.sort(ends, axis=1)
     rows = np.arange(len(ordered))

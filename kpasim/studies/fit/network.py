@@ -5,9 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from kpasim.arrays import Floats
 
 LEAST_LOG_VARIANCE, MOST_LOG_VARIANCE = -9.0, 0.5
 STEEPEST = 20.0

@@ -8,12 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Bools, Floats, Ints
 from kpasim.studies.fit.families import LEAST_SIGMA, Sample, ends_90
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 ENOUGH = 10
 """Requests that must have shared their pod before a slow-down is fitted, and that must have reached its last level."""
@@ -52,8 +49,8 @@ class Served:
     pod: Ints
     begin_s: Floats
     end_s: Floats
-    complete: NDArray[np.bool_]
-    counts: NDArray[np.bool_]
+    complete: Bools
+    counts: Bools
     arrival_s: Floats
     group: Ints
 
@@ -100,10 +97,10 @@ class _Levels:
 
     spent_s: Floats
     last: Ints
-    exact: NDArray[np.bool_]
+    exact: Bools
     group: Ints
 
-    def take(self, rows: NDArray[np.int64]) -> _Levels:
+    def take(self, rows: Ints) -> _Levels:
         return _Levels(self.spent_s[rows], self.last[rows], self.exact[rows], self.group[rows])
 
 

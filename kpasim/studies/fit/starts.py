@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Bools, Floats
 from kpasim.records import Record
 from kpasim.records.kubectl import stages as stage_times
 from kpasim.results.display import counted
@@ -16,8 +16,6 @@ from kpasim.results.frames import Columns
 from kpasim.results.tables import Tables
 from kpasim.studies.fit.families import BOOTSTRAPS, NOTHING, Fit, Sample, fit, joined
 from kpasim.studies.measured.described import answering
-
-Floats = NDArray[np.float64]
 
 WHOLE_SECONDS = 1.0
 """Resolution of the times that Kubernetes writes."""
@@ -174,13 +172,13 @@ def _of_service(pods: Columns, record: Record, service: str, notes: list[str]) -
     return _take(pods, keep)
 
 
-def _restarted(pods: Columns) -> NDArray[np.bool_]:
+def _restarted(pods: Columns) -> Bools:
     """Pods whose containers have restarted before they were ready, as far as the file knows."""
     none = np.zeros(len(pods["created_s"]), dtype=np.int64)
     return np.asarray(pods.get("restarts_before_ready", pods.get("restarts", none)) > 0)
 
 
-def _take(columns: Columns, rows: NDArray[np.bool_]) -> Columns:
+def _take(columns: Columns, rows: Bools) -> Columns:
     return {name: column[rows] for name, column in columns.items()}
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.errors import RunError
 from kpasim.results.hey import HeyReport
 from kpasim.spec.experiment import Experiment
@@ -19,8 +19,6 @@ from kpasim.studies.fit.batches import Simulator
 from kpasim.studies.fit.inference import Plan, Posterior, infer
 from kpasim.studies.fit.lines import Runs, Target
 from kpasim.studies.fit.starts import StageFit
-
-Floats = NDArray[np.float64]
 
 HORIZON = 4.0
 """Runs that last so many times as long as the measured one are broken off."""

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Bools, Floats
 from kpasim.errors import RunError
 from kpasim.results.display import number
 from kpasim.results.summary import LATENCY_PERCENTILES, Figures, error_share
@@ -64,7 +64,7 @@ class Slo:
     limit: float
     of_successes: bool = False
 
-    def values(self, figures: Figures) -> NDArray[np.float64]:
+    def values(self, figures: Figures) -> Floats:
         """The figure in each replication, infinite where failures make it so."""
         if self.figure == ERRORS:
             return error_share(figures)
@@ -72,14 +72,14 @@ class Slo:
             raise RunError(f"--slo {self}: no price for the instance types (give price-per-hour)")
         return figures[self.figure]
 
-    def met(self, figures: Figures) -> NDArray[np.bool_]:
+    def met(self, figures: Figures) -> Bools:
         """Whether each replication meets it; without its figure only a run without a request does."""
         values = self.values(figures)
         with np.errstate(invalid="ignore"):
             compare = {"<=": np.less_equal, "<": np.less, ">=": np.greater_equal, ">": np.greater}[self.sense]
             return np.where(np.isnan(values), figures["requests"] == 0, compare(values, self.limit))
 
-    def missed_by(self, figures: Figures) -> NDArray[np.float64]:
+    def missed_by(self, figures: Figures) -> Floats:
         """Distance of each replication from it as a share of the limit: 0 where it is met, else infinite at most."""
         off = self.values(figures) - self.limit
         scale = abs(self.limit) or 1.0
@@ -168,21 +168,21 @@ def parse_share(text: str) -> float:
     return share
 
 
-def cut(figures: Figures) -> NDArray[np.bool_]:
+def cut(figures: Figures) -> Bools:
     """Whether the horizon ended each replication before its load."""
     if "never_sent" not in figures:
         return np.zeros(len(figures["requests"]), dtype=np.bool_)
     return np.asarray(figures["never_sent"] != 0)
 
 
-def all_met(slos: Sequence[Slo], figures: Figures) -> NDArray[np.bool_]:
+def all_met(slos: Sequence[Slo], figures: Figures) -> Bools:
     """Whether each replication meets all SLOs; one whose load was cut meets none."""
     return np.asarray(np.logical_and.reduce([slo.met(figures) for slo in slos]) & ~cut(figures))
 
 
-def worst_miss(slos: Sequence[Slo], figures: Figures) -> NDArray[np.float64]:
+def worst_miss(slos: Sequence[Slo], figures: Figures) -> Floats:
     """Distance of each replication from the SLO that it misses most."""
-    missed: NDArray[np.float64] = np.maximum.reduce([slo.missed_by(figures) for slo in slos])
+    missed: Floats = np.maximum.reduce([slo.missed_by(figures) for slo in slos])
     return np.where(cut(figures), math.inf, missed)
 
 

@@ -11,7 +11,8 @@ Source:
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from kpasim.arrays import Floats
 
 BITS = 30
 _DIRECTIONS = (
@@ -23,7 +24,7 @@ _DIRECTIONS = (
 """The polynomial of each dimension, its bits being the coefficients, and its first direction numbers."""
 
 
-def sobol(dimensions: int, power: int, seed: int) -> NDArray[np.float64]:
+def sobol(dimensions: int, power: int, seed: int) -> Floats:
     """The first points of a scrambled sequence.
 
     Args:
