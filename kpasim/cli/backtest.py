@@ -15,8 +15,7 @@ from kpasim.cli import options
 from kpasim.cli.output import WIDTH, note, print_json, progress, show_tables, write_file
 
 if TYPE_CHECKING:
-    from kpasim.studies.backtest.compare import Backtest
-    from kpasim.studies.backtest.others import Candidate
+    from kpasim.studies.backtest.compare import Backtest, Candidate
     from kpasim.studies.backtest.prepare import Given
 
 NOT_PREDICTED = 3
@@ -84,8 +83,7 @@ def command(
     from kpasim.spec.quick import read_value
     from kpasim.spec.settings import parse_settings
     from kpasim.studies.against import differences
-    from kpasim.studies.backtest.compare import backtest, series_of
-    from kpasim.studies.backtest.others import Candidate, figures_of
+    from kpasim.studies.backtest.compare import Candidate, backtest, figures_of, series_of
     from kpasim.studies.backtest.prepare import Given, candidates, prepare, stretches
     from kpasim.studies.backtest.waits import narrowed, trials
     from kpasim.studies.prices import prices_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,15 +17,6 @@ if TYPE_CHECKING:
 
 SHOWN = 100
 """Replications that the figure draws at most."""
-
-
-class How(TypedDict):
-    """Options that `studies.compare.compare` takes as they are."""
-
-    service_times: ServiceTimes | None
-    align: bool
-    seed: int | None
-    engine: Engine
 
 
 @click.command(epilog="\b\nTry: kpasim compare runs/hey50x5-live --plot --tolerance p50=15% --tolerance max-pods=0")
@@ -66,14 +57,17 @@ def command(
     *,
     run_dir: Path,
     replications: int,
+    service_times: ServiceTimes | None,
     model: str | None,
     experiment: str | None,
+    align: bool,
     earlier: tuple[Path, ...],
     tolerances: tuple[tuple[str, str], ...],
+    seed: int | None,
+    engine: Engine,
     plot: bool,
     out: Path | None,
     as_json: bool,
-    **how: Unpack[How],
 ) -> None:
     """Simulate the experiment of RUN_DIR and compare the prediction with the measured run.
 
@@ -90,12 +84,15 @@ def command(
         comparison = compare(
             run_dir,
             replications=replications,
-            model=own_model,
-            experiment=own_experiment,
+            service_times=service_times,
+            align=align,
+            seed=seed,
+            engine=engine,
             tolerances=dict(tolerances),
             progress=bar,
             report_places_ns=places_ns,
-            **how,
+            model=own_model,
+            experiment=own_experiment,
         )
     folder = out or (Path("runs") / f"{comparison.name}-compare" if plot else None)
     if folder:
