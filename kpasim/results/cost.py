@@ -20,7 +20,7 @@ from __future__ import annotations
 import difflib
 import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
@@ -42,7 +42,7 @@ from kpasim.results.spans import (
     scheduled_from,
     together,
 )
-from kpasim.results.summary import Figures, aggregate
+from kpasim.results.summary import Figures, member, numbers, spread
 from kpasim.results.tables import Tables
 
 PARTS = ("working", "idle", "starting", "draining")
@@ -288,37 +288,60 @@ def aggregate_bills(figures: Figures, currency: str) -> dict[str, Any]:
         90 % confidence interval of each mean (by Student's t, of the ratio by the delta method), ``intervals`` the
         90 % predictive interval: where the bill of one run lies.
     """
-    runs = {name: figures[name] for name in ("amount", "per_1000", "per_month")}
+    return aggregate_bills_of_each({name: values[np.newaxis] for name, values in figures.items()}, currency)[0]
+
+
+def aggregate_bills_of_each(figures: Figures, currency: str) -> list[dict[str, Any]]:
+    """`aggregate_bills` of each setting, from figures of shape ``(settings, replications)``."""
     means = {name: _mean(figures[name]) for name in ("amount", "per_month", "stays_per_hour")}
     means |= {name: _mean(values) for name, values in figures.items() if name.startswith("parts.")}
-    responses = float(figures["responses"].sum())
-    means["per_1000"] = float(figures["amount"].sum()) * 1000 / responses if responses else math.nan
-    # What a run costs beyond what its responses cost on average tells how sure the ratio is.
-    beyond = figures["amount"] * 1000 - means["per_1000"] * figures["responses"]
-    errors = {name: _error(figures[name]) for name in ("amount", "per_month")}
-    errors["per_1000"] = _error(beyond) * len(beyond) / responses if responses else math.nan
-    ends = {name: [means[name] - error, means[name] + error] for name, error in errors.items()}
-    intervals = {name: None if np.isnan(pair).any() else [round(end, 6) for end in pair] for name, pair in ends.items()}
-    return {
-        **_written(means, currency),
-        "mean_intervals": intervals,
-        "intervals": aggregate(runs, digits=12).intervals,
-    }
+    responses = figures["responses"].sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means["per_1000"] = np.where(responses, figures["amount"].sum(axis=1) * 1000 / responses, np.nan)
+        # What a run costs beyond what its responses cost on average tells how sure the ratio is.
+        beyond = figures["amount"] * 1000 - means["per_1000"][:, np.newaxis] * figures["responses"]
+        errors = {name: _error(figures[name]) for name in ("amount", "per_month")}
+        errors["per_1000"] = _error(beyond) * beyond.shape[1] / responses
+    of_means = {name: _intervals(means[name] - error, means[name] + error, _to_six) for name, error in errors.items()}
+    of_runs = {}
+    for name in ("amount", "per_1000", "per_month"):
+        _, low, high = spread(figures[name])
+        of_runs[name] = _intervals(low, high, functools.partial(numbers, name, digits=12))
+    return [
+        {
+            **_written(dict(zip(means, values, strict=True)), currency),
+            "mean_intervals": member(of_means, place),
+            "intervals": member(of_runs, place),
+        }
+        for place, values in enumerate(zip(*(values.tolist() for values in means.values()), strict=True))
+    ]
 
 
-def _mean(values: NDArray[np.float64]) -> float:
-    """Mean of replications, ``NaN`` where one of them lacks the figure: those that have it may not stand for all."""
-    return float(values.mean()) if len(values) else math.nan
+def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means over replications, ``NaN`` where one of them lacks the figure: those that have it may not stand for all."""
+    return np.asarray(values.mean(axis=1)) if values.shape[1] else np.full(len(values), np.nan)
 
 
-def _error(values: NDArray[np.float64]) -> float:
-    """Half the length of the 90 % confidence interval of a mean; ``NaN`` for a single value."""
-    n = len(values)
+def _error(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Half the length of the 90 % confidence interval of each mean; ``NaN`` for a single value."""
+    n = values.shape[1]
     if n < 2:
-        return math.nan
+        return np.full(len(values), np.nan)
     from scipy.special import stdtrit
 
-    return float(stdtrit(n - 1, 0.95) * np.std(values, ddof=1) / math.sqrt(n))
+    return np.asarray(stdtrit(n - 1, 0.95) * np.std(values, axis=1, ddof=1) / math.sqrt(n))
+
+
+def _to_six(values: NDArray[np.float64]) -> list[float]:
+    return [round(value, 6) for value in values.tolist()]
+
+
+def _intervals(
+    low: NDArray[np.float64], high: NDArray[np.float64], told: Callable[[NDArray[np.float64]], Sequence[Any]]
+) -> list[list[Any] | None]:
+    """Ends of intervals as they are told, ``None`` where there is none."""
+    known = ~(np.isnan(low) | np.isnan(high))
+    return [[*ends] if there else None for there, *ends in zip(known.tolist(), told(low), told(high), strict=True)]
 
 
 def _written(figures: Mapping[str, float], currency: str) -> dict[str, Any]:

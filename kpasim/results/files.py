@@ -97,7 +97,8 @@ _PLAIN = frozenset({type(None), str, bool, int})
 
 def plain(value: Any) -> Any:
     """``value`` in JSON's own types: numpy numbers and arrays become Python's, NaN and infinities become ``None``."""
-    if type(value) in _PLAIN:  # nearly all: asking for a Mapping takes longer
+    kind = type(value)  # nearly all are of these: asking for a Mapping takes longer
+    if kind in _PLAIN or (kind is float and math.isfinite(value)):
         return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}

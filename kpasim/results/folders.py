@@ -25,8 +25,8 @@ MARKS: dict[Kind, str] = {
 }  # fmt: skip
 """The file that makes a folder a folder of its kind."""
 LOCK = ".kpasim.lock"
-PART = re.compile(r"(\d+)-(\d+)\.parquet")
-"""A part of a sweep's journal: its first unit, and the unit after its last."""
+PART = re.compile(r"(\d+)-(\d+)\.(?:arrow|parquet)")
+"""A part of a sweep's journal: its first unit, and the unit after its last. Earlier versions wrote them as Parquet."""
 JOURNALS = ("own-end", "common-end")
 
 _FILES: dict[Kind, tuple[str, ...]] = {

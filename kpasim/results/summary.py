@@ -357,6 +357,11 @@ def flattened(summary: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[st
             yield f"{prefix}{name}", value
 
 
+def member(columns: Mapping[str, Any], place: int) -> dict[str, Any]:
+    """The values at a place of columns, which may be nested."""
+    return {name: member(one, place) if isinstance(one, dict) else one[place] for name, one in columns.items()}
+
+
 def rounded(value: float, digits: int = 7) -> float:
     """``value`` with so many significant digits: more would be noise."""
     return float(f"{value:.{digits}g}")
@@ -365,6 +370,14 @@ def rounded(value: float, digits: int = 7) -> float:
 def finite(value: float, digits: int = 7) -> float | None:
     """The same of a number that may be missing: ``None`` for ``NaN`` and infinity."""
     return rounded(value, digits) if math.isfinite(value) else None
+
+
+def numbers(name: str, values: NDArray[np.float64], digits: int = 7) -> list[float | int | None]:
+    """`number` of `rounded` of each value of a figure: over settings, most values are there many times."""
+    # By their bits: 0.0 equals -0.0, which is written otherwise.
+    bits, places = np.unique(np.ascontiguousarray(values).view(np.int64), return_inverse=True)
+    told = [number(name, rounded(value, digits)) for value in bits.view(np.float64).tolist()]
+    return [told[place] for place in places.tolist()]
 
 
 def number(name: str, value: float) -> float | int | None:

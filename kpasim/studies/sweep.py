@@ -14,7 +14,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,7 +44,7 @@ from kpasim.studies.steady import has_month, steady_part
 
 BLOCK_REQUESTS = 50_000
 """Requests of one unit at most, unless a single replication has more."""
-PART_REQUESTS = 20_000
+PART_REQUESTS = 50_000
 """Requests of one part of the journal at least, about a fifth of a second: less is lost when a sweep is killed."""
 PARTS_PER_PROCESS = 8
 """Parts of each process at least, so that none waits long for the last one."""
@@ -103,6 +103,7 @@ class Plan:
         experiment: Its experiment, with what holds for all settings.
         name: Name of the sweep.
         settings: The values of each setting, by path.
+        variants: The experiment with each setting, ``None`` where that would take much memory: a model of its own.
         refused: Settings that cannot be, each with the reason.
         stays: Which settings cost something after their load has ended: pods that min-scale keeps, nodes.
         requests: Requests of one replication.
@@ -118,6 +119,7 @@ class Plan:
     experiment: Experiment
     name: str
     settings: tuple[dict[str, Any], ...]
+    variants: tuple[Experiment | None, ...] = field(repr=False)
     refused: tuple[tuple[dict[str, Any], str], ...]
     stays: tuple[bool, ...]
     requests: int
@@ -147,7 +149,7 @@ class Plan:
     @classmethod
     def of(cls, sweep: Sweep, experiment: Experiment, name: str) -> Plan:
         """The plan of a sweep over an experiment; see `read`."""
-        settings, refused, stays, requests = [], [], [], 1
+        settings, variants, refused, stays, requests = [], [], [], [], 1
         written_start = experiment.start.state
         experiment = as_each_leads_to(experiment, sweep.values())
         stretches = []
@@ -162,6 +164,7 @@ class Plan:
                 refused.append((one, str(error).removeprefix(f"{experiment.path}: ")))
                 continue
             settings.append(one)
+            variants.append(variant if variant.model is experiment.model else None)
             stays.append(bool(params.stays) or variant.cluster.nodes is not None)
             stretches.append(steady_part(variant))
             per_month = per_month and has_month(variant)
@@ -180,7 +183,7 @@ class Plan:
             if len(values) > 1 and without_effect(experiment, axis, values, settings):
                 raise RunError(f"{name}: axes.{axis}: has no effect (every value gives the same simulation and bill)")
         now = _as_it_is(sweep, experiment)
-        rows = (tuple(settings), tuple(refused), tuple(stays))
+        rows = (tuple(settings), tuple(variants), tuple(refused), tuple(stays))
         stretch_s = stretch_in_common(stretches)
         return cls(sweep, experiment, name, *rows, requests, currency, prices, now, stretch_s, per_month, written_start)
 
@@ -199,9 +202,10 @@ class Plan:
         """Units of one setting."""
         return math.ceil(self.replications / self.block)
 
-    def settings_of(self, units: Iterable[int]) -> dict[int, dict[str, Any]]:
+    def settings_of(self, units: Iterable[int]) -> dict[int, Setting]:
         """The settings that units are of, by number."""
-        return {number: self.settings[number] for number in sorted({unit // self.blocks for unit in units})}
+        numbers = sorted({unit // self.blocks for unit in units})
+        return {number: Setting(self.settings[number], self.variants[number]) for number in numbers}
 
     def replications_of(self, units: Iterable[int]) -> int:
         """How many replications units hold."""
@@ -302,7 +306,11 @@ def _begin(plan: Plan, folder: Path, resume: bool) -> None:
         RunError: It is not.
     """
     note, table = folder / PLAN, folder / TABLE
-    unfinished = note.exists() and not table.exists() and any((folder / "journal").rglob("*.parquet"))
+    unfinished = (
+        note.exists()
+        and not table.exists()
+        and any(folders.PART.fullmatch(path.name) for path in (folder / "journal").rglob("*"))
+    )
     if unfinished and not resume:
         raise RunError(f"{folder}: holds an unfinished sweep (add --resume to go on with it, or name another folder)")
     if resume and note.exists():
@@ -320,6 +328,13 @@ def _begin(plan: Plan, folder: Path, resume: bool) -> None:
     write_json(note, {"fingerprints": plan.fingerprints, "about": plan.about})
 
 
+class Setting(NamedTuple):
+    """Values of the axes by path, and the experiment with these, where the plan keeps it."""
+
+    values: dict[str, Any]
+    variant: Experiment | None
+
+
 class Chunk(NamedTuple):
     """Units to be simulated together.
 
@@ -333,7 +348,7 @@ class Chunk(NamedTuple):
     """
 
     experiment: Experiment
-    settings: dict[int, dict[str, Any]]
+    settings: dict[int, Setting]
     units: range
     block: int
     replications: int
@@ -356,14 +371,15 @@ def execute_chunk(chunk: Chunk) -> tuple[range, Figures]:
     for unit in chunk.units:
         number, block = divmod(unit, blocks)
         if number not in runners:
-            variant = chunk.experiment.with_settings(chunk.settings[number])
+            values, kept = chunk.settings[number]
+            variant = kept or chunk.experiment.with_settings(values)
             runner = Runner(variant, chunk.engine, until_s=chunk.until_s, stretch_s=chunk.stretch_s)
             runners = {number: runner}
         of_unit = range(block * chunk.block, min(chunk.replications, (block + 1) * chunk.block))
         try:
             results.append(runners[number].result(of_unit))
         except RunError as error:
-            raise RunError(f"{error} in the setting {label(chunk.settings[number])}") from None
+            raise RunError(f"{error} in the setting {label(chunk.settings[number].values)}") from None
         numbers += [number] * len(of_unit)
         replications += of_unit
     columns = {"setting": np.array(numbers), "replication": np.array(replications)}

@@ -51,8 +51,8 @@ def test_only_what_a_run_left_is_cleared(tmp_path: Path) -> None:
 
 
 def test_only_parts_of_a_journal_are_removed(tmp_path: Path) -> None:
-    """The folders of a journal go with their last part, and stay with anything else."""
-    for name in ("own-end/00000000-00000004.parquet", "common-end/.x.part", "common-end/00000000-00000002.parquet"):
+    """The folders of a journal go with their last part, that of an earlier version too, and stay with anything else."""
+    for name in ("own-end/00000000-00000004.arrow", "common-end/.x.part", "common-end/00000000-00000002.parquet"):
         (tmp_path / "journal" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "journal" / name).write_text("x")
     folders.remove_journal(tmp_path / "journal")

@@ -16,6 +16,8 @@ from kpasim.results.summary import (
     flattened,
     hey_percentiles,
     nested,
+    number,
+    numbers,
     percentiles,
     representative,
     request_figures,
@@ -346,6 +348,13 @@ def test_numbers_are_cut_to_what_they_mean():
     """Seven significant digits are kept."""
     assert rounded(252.17491234) == 252.1749
     assert rounded(0.00123456789) == 0.001234568
+
+
+def test_a_column_of_numbers_is_told_value_by_value():
+    """Counts are whole numbers, nothing is told of what is missing, and a zero keeps its sign."""
+    values = np.array([2.0, 2.5, np.nan, 2.0, -0.0, 0.0, np.inf])
+    assert numbers("requests", values) == [number("requests", rounded(value)) for value in values.tolist()]
+    assert list(map(repr, numbers("total_s", values))) == ["2.0", "2.5", "None", "2.0", "-0.0", "0.0", "None"]
 
 
 def test_request_figures_serve_a_thousand_replications_at_once():

@@ -43,7 +43,7 @@ def finished(out: Path) -> list[list[object]]:
     """The units in the journal, and which pass they belong to."""
     found = []
     for later, name in ((False, "own-end"), (True, "common-end")):
-        for part in (out / "journal" / name).glob("*.parquet"):
+        for part in (out / "journal" / name).glob("*.arrow"):
             first, stop = map(int, part.stem.split("-"))
             found += [[later, unit] for unit in range(first, stop)]
     return found

@@ -184,7 +184,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(file: Path, folder:
     words += ["--engine", "reference", "--processes", "2"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         until = time.monotonic() + 120
-        while not list(tmp_path.rglob("*.parquet")) and process.poll() is None and time.monotonic() < until:
+        while not list(tmp_path.rglob("*.arrow")) and process.poll() is None and time.monotonic() < until:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
@@ -395,7 +395,7 @@ def test_a_broken_part_counts_as_not_simulated(tmp_path: Path) -> None:
     """A part that a crash of the machine left empty is removed, not believed."""
     journal = Journal(tmp_path)
     journal.add(range(2), {"setting": np.arange(2), "replication": np.zeros(2, dtype=np.int64)})
-    (tmp_path / "00000002-00000003.parquet").write_bytes(b"")
+    (tmp_path / "00000002-00000003.arrow").write_bytes(b"")
     assert journal.finished() == {0, 1}
     assert len(journal.table()) == 2
 

@@ -1,7 +1,8 @@
 """A journal of finished work: what was killed at any moment goes on where it stopped.
 
 Work is numbered in units. What a worker has finished, a run of neighbouring units, becomes one part file, written
-aside and renamed: it is there whole or not at all.
+aside and renamed: it is there whole or not at all. A part is an Arrow file: Parquet would take longer to write and read
+than some of its settings to simulate.
 """
 
 from __future__ import annotations
@@ -30,10 +31,13 @@ class Journal:
     def add(self, units: range, columns: Figures) -> None:
         """Keep the rows of finished units."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        with atomic_write(self.folder / f"{units.start:08d}-{units.stop:08d}.parquet", "wb") as file:
-            pq.write_table(pa.table(columns), file)
+        table = pa.table(columns)
+        with (
+            atomic_write(self.folder / f"{units.start:08d}-{units.stop:08d}.arrow", "wb") as file,
+            pa.ipc.new_file(file, table.schema) as part,
+        ):
+            part.write_table(table)
 
     def finished(self) -> set[int]:
         """Units whose rows are here."""
@@ -45,23 +49,21 @@ class Journal:
         There must be at least one part.
         """
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        parts = [pq.read_table(path, memory_map=False) for path, _ in self._parts()]
+        parts = [pa.ipc.open_file(path).read_all() for path, _ in self._parts()]
         whole = pa.concat_tables(parts, promote_options="default")
         return whole.sort_by([("setting", "ascending"), ("replication", "ascending")]).combine_chunks()
 
     def _parts(self) -> Iterator[tuple[Path, range]]:
         """Parts that can be read, in order; one that a crash of the machine left empty counts as not there."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        for path in sorted(self.folder.glob("*.parquet")):
+        for path in sorted(self.folder.glob("*.arrow")):
             match = PART.fullmatch(path.name)
             if match is None:
                 continue
             try:
-                pq.read_metadata(path)
+                pa.ipc.open_file(path)
             except (pa.ArrowInvalid, OSError):
                 path.unlink(missing_ok=True)
                 continue

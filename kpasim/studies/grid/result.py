@@ -122,26 +122,37 @@ class SweepResult:
         """The value of an axis in each setting: numbers where all are numbers, else text."""
         return cells([one[axis] for one in self.settings])
 
+    @cached_property
+    def _told(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Medians, and 90 % intervals where there is one, as `row` gives them: nested columns."""
+        medians, intervals = {}, {}
+        for name, (middle, *ends) in self._spread.items():
+            if not name.startswith("cost.") and name != "horizon_s":
+                medians[name] = summary.numbers(name, middle)
+                each = zip(medians[name], *(summary.numbers(name, end) for end in ends), strict=True)
+                intervals[name] = [None if known is None else [low, high] for known, low, high in each]
+        return summary.nested(medians), summary.nested(intervals)
+
+    @cached_property
+    def _shares(self) -> list[float | None]:
+        return [finite(share) for share in self.error_shares.tolist()]
+
+    @cached_property
+    def _bills(self) -> list[dict[str, Any]]:
+        """What each setting costs; empty without prices."""
+        money = {name.removeprefix("cost."): one for name, one in self.figures.items() if name.startswith("cost.")}
+        return cost.aggregate_bills_of_each(money, self.about["currency"]) if money else []
+
     def row(self, number: int) -> dict[str, Any]:
         """One setting: its values, medians, 90 % intervals and cost."""
-        money = {
-            name.removeprefix("cost."): values[number]
-            for name, values in self.figures.items()
-            if name.startswith("cost.")
-        }
-        medians, intervals = {}, {}
-        for name, ends in self._spread.items():
-            if not name.startswith("cost.") and name != "horizon_s":
-                middle, low, high = (summary.number(name, rounded(value)) for value in ends[:, number].tolist())
-                medians[name] = middle
-                intervals[name] = None if middle is None else [low, high]
+        medians, intervals = (summary.member(columns, number) for columns in self._told)
         return {
             "setting": number,
-            "settings": self.settings[number],
-            "medians": summary.nested(medians),
-            "intervals": summary.nested(intervals),
-            "error_share": finite(float(self.error_shares[number])),
-            "cost": cost.aggregate_bills(money, self.about["currency"]) if money else None,
+            "settings": self.about["settings"][number],
+            "medians": medians,
+            "intervals": intervals,
+            "error_share": self._shares[number],
+            "cost": self._bills[number] if self._bills else None,
         }
 
     @cached_property
@@ -171,8 +182,8 @@ class SweepResult:
         Settings with more failed requests than the sweep allows are left out. Of equal ones it is the one that changes
         least of the experiment.
         """
-        latencies = _told(self.medians(latency(percentile)))
-        return pareto.front(_told(self.costs), latencies, self._allowed, self.changes)
+        latencies = _as_told(self.medians(latency(percentile)))
+        return pareto.front(_as_told(self.costs), latencies, self._allowed, self.changes)
 
     @property
     def _allowed(self) -> NDArray[np.bool_]:
@@ -288,9 +299,12 @@ class SweepResult:
         import pyarrow.parquet as pq
 
         folder = Path(folder)
+        found = self.to_dict(percentile)
+        # All but the settings of a row is plain already; to see that of each value takes longer than to write them.
+        rows = [row | {"settings": plain(row["settings"])} for row in found["rows"]]
         with atomic_write(folder / "sweep.json") as file:
             # On one line: thousands of rows are for machines, and indenting takes longer than simulating some of them.
-            file.write(json.dumps(plain(self.to_dict(percentile)), allow_nan=False) + "\n")
+            file.write(json.dumps(plain({**found, "rows": []}) | {"rows": rows}, allow_nan=False) + "\n")
         table = self._row_table(percentile)
         with atomic_write(folder / "rows.parquet", "wb") as file:
             pq.write_table(table, file)
@@ -302,28 +316,27 @@ class SweepResult:
         import pyarrow as pa
 
         first = set(self.front(percentile or self.about["percentiles"][0]))
-        columns: dict[str, list[Any]] = {"setting": [], "front": []}
-        for axis in self.about["axes"]:
-            values = self.values(axis)
-            columns[axis] = [values[number] for number in self.order]
-        for row in self.rows:
-            columns["setting"].append(row["setting"])
-            columns["front"].append(row["setting"] in first)
-            kept = (pair for pair in (row["cost"] or {}).items() if not pair[0].endswith("intervals"))
-            money = {f"cost.{name}": value for name, value in kept}
-            ends = {f"cost.{name}": value for name, value in ((row["cost"] or {}).get("intervals") or {}).items()}
-            medians = dict(summary.flattened({**row["medians"], "error_share": row["error_share"], **money}))
-            intervals = {**dict(summary.flattened(row["intervals"])), **ends}
-            for name, value in medians.items():
-                columns.setdefault(name, []).append(value)
-                if name in intervals:
-                    low, high = intervals[name] or (None, None)
-                    columns.setdefault(f"{name}.low", []).append(low)
-                    columns.setdefault(f"{name}.high", []).append(high)
+        medians, intervals = (dict(summary.flattened(columns)) for columns in self._told)
+        bills = [dict(summary.flattened(bill, "cost.")) for bill in self._bills]
+        money = {name: [bill[name] for bill in bills] for name in (bills or [{}])[0]}
+        intervals |= {name.replace("intervals.", ""): ends for name, ends in money.items() if ".intervals." in name}
+        figures = medians | {"error_share": self._shares}
+        figures |= {name: values for name, values in money.items() if "intervals." not in name}
+
+        def in_order(values: Sequence[Any]) -> list[Any]:
+            return [values[number] for number in self.order]
+
+        columns = {"setting": self.order, "front": [number in first for number in self.order]}
+        columns |= {axis: in_order(self.values(axis)) for axis in self.about["axes"]}
+        for name, values in figures.items():
+            columns[name] = in_order(values)
+            for place, end in enumerate(("low", "high") if name in intervals else ()):
+                ends = in_order(intervals[name])
+                columns[f"{name}.{end}"] = [None if one is None else one[place] for one in ends]
         return pa.table(columns)
 
 
-def _told(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _as_told(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Values with the digits that `SweepResult.row` gives them: differences that nobody sees decide about nothing."""
     return np.array([rounded(value, DIGITS) for value in values.tolist()])
 
