@@ -43,18 +43,13 @@ def command(key: str | None, as_json: bool) -> None:
     if as_json:
         print_json([asdict(one) for one in found])
         return
-    for place, (key_found, alike) in enumerate(_grouped(found)):
+    alike: dict[tuple[str, str, str], list[Key]] = {}
+    for one in found:
+        alike.setdefault((one.meaning, one.takes, one.default), []).append(one)
+    for place, (first, *others) in enumerate(alike.values()):
         if place:
             click.echo()
-        show(key_found, alike)
-
-
-def _grouped(found: list[Key]) -> list[tuple[Key, list[Key]]]:
-    """Keys with the same explanation, merged."""
-    groups: dict[tuple[str, str, str], list[Key]] = {}
-    for one in found:
-        groups.setdefault((one.meaning, one.takes, one.default), []).append(one)
-    return [(group[0], group[1:]) for group in groups.values()]
+        show(first, others)
 
 
 def show(key: Key, alike: list[Key]) -> None:

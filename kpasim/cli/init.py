@@ -45,6 +45,7 @@ def command(
     from kpasim.errors import RunError
     from kpasim.results.files import write_text
     from kpasim.spec.firstdraft import MANIFEST, Draft
+    from kpasim.spec.quick import read_value
 
     def ask(given: str | None, question: str, default: str) -> str:
         if given is not None or yes:
@@ -76,7 +77,7 @@ def command(
         concurrency = entry.slots if entry else 1
         write_text(written, MANIFEST.format(name=_name(Path(out).stem), concurrency=concurrency), folders=True)
     try:
-        starts = _value("--cold-start", replied), cold_source
+        starts = read_value("--cold-start", replied), cold_source
         guessed = entry is not None or replied == guess
         draft = Draft(str(written or manifest), service_time, source, _load(hey_flags), *starts, machine, price_source,
                       guessed)  # fmt: skip
@@ -92,9 +93,10 @@ def command(
 def _service_time(text: str) -> tuple[Entry | None, Any, str]:
     """The service time that a name of the catalogue or a time says, and its source."""
     from kpasim.spec.catalogue import entry
+    from kpasim.spec.quick import read_value
 
     if "@" not in text:
-        return None, _value("--model", text), "yours"
+        return None, read_value("--model", text), "yours"
     found = entry(text)
     date = f", {found.date}" if found.date else ""
     return found, found.service_time, f"{found.title} on {found.gpu}; {found.kind}: {found.how} ({found.source}{date})"
@@ -102,17 +104,11 @@ def _service_time(text: str) -> tuple[Entry | None, Any, str]:
 
 def _load(text: str) -> Mapping[str, Any]:
     """The workload that flags of hey, or a rate of random arrivals, say."""
-    from kpasim.spec.quick import hey_workload
+    from kpasim.spec.quick import hey_workload, read_value
 
     if text.startswith("-") or text.startswith("hey"):
         return hey_workload(text)
-    return {"kind": "poisson", "rate": _value("--hey", text), "duration": "1h", "timeout": "180s"}
-
-
-def _value(option: str, text: str) -> Any:
-    from kpasim.spec.quick import read_value
-
-    return read_value(option, text)
+    return {"kind": "poisson", "rate": read_value("--hey", text), "duration": "1h", "timeout": "180s"}
 
 
 def _why(entry: Entry | None) -> str:

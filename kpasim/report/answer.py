@@ -248,7 +248,12 @@ def _kinds(facts: Facts, errors: int) -> list[tuple[str, float]]:
     experiment = facts.experiment
     timeout = experiment.workload.timeout_s if experiment else 0.0
     whose = "hey's" if experiment and experiment.workload.kind == "hey" else "the client's"
-    limit = f" ({_server_limit(experiment)})" if experiment else ""
+    limit = ""
+    if experiment:
+        start_s, timeout_s = experiment.service.response_start_timeout_s, experiment.service.timeout_s
+        limit = f" (timeoutSeconds {timeout_s:g})"
+        if start_s is not None and start_s < timeout_s:
+            limit = f" (responseStartTimeoutSeconds {start_s:g})"
     of_another = experiment is not None and isinstance(experiment.scaling, Other)
     refused = "no pod was ready, or a queue was full" if of_another else "queue full"
     words = {
@@ -263,14 +268,6 @@ def _kinds(facts: Facts, errors: int) -> list[tuple[str, float]]:
     found = [(what, float(facts.medians.get(name) or 0)) for name, what in words.items()]
     found = sorted(((what, count) for what, count in found if count), key=lambda one: -one[1])
     return found[:1] if found and found[0][1] >= errors else found
-
-
-def _server_limit(experiment: Experiment) -> str:
-    """The limit of the service that ends a request first."""
-    service = experiment.service
-    if service.response_start_timeout_s is not None and service.response_start_timeout_s < service.timeout_s:
-        return f"responseStartTimeoutSeconds {service.response_start_timeout_s:g}"
-    return f"timeoutSeconds {service.timeout_s:g}"
 
 
 def _in_flight(facts: Facts) -> Line | None:

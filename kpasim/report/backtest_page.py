@@ -35,32 +35,22 @@ CAPTION = (
 )
 
 
-def read(folder: str | Path) -> dict[str, Any]:
-    """The backtest that a folder holds.
-
-    Raises:
-        RecordError: It cannot be read.
-    """
-    path = Path(folder) / "backtest.json"
-    found = read_object(path)
-    missing = {"figures", "bins", "edges_s", "candidates"} - set(found)
-    if missing:
-        raise RecordError(path, [Problem(sorted(missing)[0], "missing")])
-    return found
-
-
 def page_of(folder: str | Path) -> str:
     """The page about the backtest that a folder holds.
 
     Raises:
         RecordError: It cannot be read, or is no backtest.
     """
-    found = read(folder)
+    path = Path(folder) / "backtest.json"
+    found = read_object(path)
+    missing = {"figures", "bins", "edges_s", "candidates"} - set(found)
+    if missing:
+        raise RecordError(path, [Problem(sorted(missing)[0], "missing")])
     try:
         return backtest_page(found)
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
         problem = Problem("", f"is no backtest as kpasim writes them ({type(error).__name__}: {error})")
-        raise RecordError(Path(folder) / "backtest.json", [problem]) from None
+        raise RecordError(path, [problem]) from None
 
 
 def backtest_page(found: Mapping[str, Any]) -> str:

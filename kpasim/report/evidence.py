@@ -83,7 +83,10 @@ class Evidence:
         given = self.about.get("experiment")
         try:
             if isinstance(given, Mapping):
-                return _described(given, self.folder, self.name)
+                workload = given.get("workload")
+                if isinstance(workload, Mapping) and "file" in workload:
+                    given = {**given, "workload": _PLACEHOLDER.model_dump(mode="json", by_alias=True)}
+                return from_mapping(given, base=self.folder, path=self.name)
             return experiment_of(self.about, self.tables, base=self.folder)
         except (KpasimError, TypeError, ValueError, AttributeError, LookupError, OSError):
             # Whoever wrote run.json may have meant anything; the report then goes without.
@@ -214,11 +217,3 @@ def _figures(path: Path) -> Figures | None:
         raise RunError(f"{path}: holds no replications (it needs a row for each, with total_s)")
     figures.pop("replication", None)
     return figures
-
-
-def _described(given: Mapping[str, Any], folder: Path, name: str) -> Experiment:
-    """The experiment that run.json holds; where its load is a file, with a load of one request."""
-    workload = given.get("workload")
-    if isinstance(workload, Mapping) and "file" in workload:
-        given = {**given, "workload": _PLACEHOLDER.model_dump(mode="json", by_alias=True)}
-    return from_mapping(given, base=folder, path=name)

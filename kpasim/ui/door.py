@@ -115,14 +115,8 @@ class Door:
             return False
         if name in {"127.0.0.1", "localhost", "[::1]", self._host.lower(), f"[{self._host.lower()}]"}:
             return True
-        if not _stands_for_all(self._host):
-            return False
-        return name == socket.gethostname().lower() or is_address(name.strip("[]"))
-
-
-def _stands_for_all(host: str) -> bool:
-    """Whether an address stands for all of this machine's."""
-    return is_address(host) and ipaddress.ip_address(host).is_unspecified
+        stands_for_all = is_address(self._host) and ipaddress.ip_address(self._host).is_unspecified
+        return stands_for_all and (name == socket.gethostname().lower() or is_address(name.strip("[]")))
 
 
 async def _read(receive: Receive, most: int) -> None:

@@ -72,7 +72,8 @@ def rivals(experiment: Experiment, texts: Sequence[str], changes: Mapping[str, A
     for path in changes:
         if not path.partition(".")[2]:
             raise RunError(f"--with-set {path}: names no setting of an autoscaler (write keda.polling-interval=10s)")
-    found = [Rival(own_name(experiment), experiment)]
+    own = experiment.scaling
+    found = [Rival(f"spare:{own.pods}" if isinstance(own, Spare) else own.kind, experiment)]
     for text in (part.strip() for whole in texts for part in whole.split(",")):
         if not text:
             continue
@@ -86,12 +87,6 @@ def rivals(experiment: Experiment, texts: Sequence[str], changes: Mapping[str, A
     if unused:
         raise RunError(f"--with-set {unused[0]}: begins with no autoscaler of --with (write keda.polling-interval=10s)")
     return found
-
-
-def own_name(experiment: Experiment) -> str:
-    """The name of the autoscaler that the experiment has."""
-    scaling = experiment.scaling
-    return f"spare:{scaling.pods}" if isinstance(scaling, Spare) else scaling.kind
 
 
 def _rival(experiment: Experiment, text: str, changes: Mapping[str, Any]) -> Rival:
