@@ -74,7 +74,11 @@ def backtest_page(found: Mapping[str, Any]) -> str:
     ]
     if found["candidates"]:
         doubt = "" if found["good"] else ", though the present was not predicted well enough"
-        beside = [markup.table(candidate_table(one)) for one in found["candidates"]]
+        beside = []
+        for one in found["candidates"]:
+            rows = ({"name": name, **row} for name, row in one["differences"].items())
+            listed = differences_table(str(one["name"]), rows, "in_force", "candidate", "candidate - in force")
+            beside.append(markup.table(listed))
         sections.append(("candidates", f"Candidates{doubt}", Html("".join(beside))))
     notes = [element("li", note) for note in found.get("notes", ())]
     sections.append(("notes", "What this rests on", element("ul", notes)))
@@ -168,9 +172,3 @@ def bins_table(found: Mapping[str, Any], most: int) -> Table:
         rows.append([begin, number(requests[place], 3), *cells])
     headings = ["from", "requests", *("latency [s]" if name == "latency_s" else name for name in shown)]
     return Table(title, headings, rows, headings)
-
-
-def candidate_table(candidate: Mapping[str, Any]) -> Table:
-    """A candidate beside the settings in force."""
-    rows = ({"name": name, **one} for name, one in candidate["differences"].items())
-    return differences_table(str(candidate["name"]), rows, "in_force", "candidate", "candidate - in force")
