@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kpasim.records.prometheus.observation import ROLES, Gap, Reset, Revision, Role, Series, Target
+from kpasim.records.prometheus import names
+from kpasim.records.prometheus.observation import ROLES, Gap, Reset, Revision, Series, Target
 from kpasim.records.prometheus.targets import HOLD
 from kpasim.records.record import iso
 
@@ -101,27 +102,6 @@ def _last_change(series: Series) -> float:
 
 def find_missing(series: Sequence[Series]) -> list[str]:
     """What a backtest would need and is not there."""
-    there = {(s.metric, s.role) for s in series}
-    wanted: list[tuple[str, Role, str]] = [
-        ("kn_revision_pods_count", "autoscaler", "pods are not known"),
-        ("kn_revision_pods_requested", "autoscaler", "requested pods are not known"),
-        ("kn_revision_panic_mode", "autoscaler", "panics are not known"),
-        (
-            "http_server_request_duration_seconds_count",
-            "activator",
-            "requests behind the activator are not counted there (none came that way, or it is not scraped)",
-        ),
-        ("kn_revision_request_active", "activator", "of requests through the activator only their ends are known"),
-        (
-            "http_server_request_duration_seconds_count",
-            "queue-proxy",
-            "requests are not counted at the pods (request-metrics-protocol is none, or queue-proxy is not scraped)",
-        ),
-        ("kn_serving_invocation_duration_seconds_sum", "queue-proxy", "service times are not known"),
-        (
-            "kube_pod_created",
-            "kube-state-metrics",
-            "cold starts are known only from counts of pods",
-        ),
-    ]
-    return [f"{metric} ({role}): {what}" for metric, role, what in wanted if (metric, role) not in there]
+    there = {f"{one.metric} {one.role}" for one in series}
+    needed = ((*key.split(), what) for key, what in names.NEEDED.items() if key not in there)
+    return [f"{metric} ({role}): {what}" for metric, role, what in needed]

@@ -1,8 +1,7 @@
 """Names of Knative's metrics in both generations, as Prometheus spells them, in one vocabulary.
 
-OpenCensus names were used up to Knative 1.18, OpenTelemetry names since 1.19 (knative/serving@98e5ef9,
-pkg/autoscaler/scaling/metrics.go, pkg/reconciler/autoscaling/kpa/metrics.go, pkg/activator/handler/metrics.go,
-pkg/queue/request_metric.go; old names: Knative's documentation of 1.18). The new names are the vocabulary.
+OpenCensus names were used up to Knative 1.18, OpenTelemetry names since 1.19, which are the vocabulary.
+kpasim/data/prometheus.toml has them, with their source.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kpasim.records.prometheus.observation import Role
+from kpasim.spec.yamlfile import packaged
 
 OPENTELEMETRY, OPENCENSUS = "opentelemetry", "opencensus"
 """The generations of names: since 1.19, up to 1.18."""
@@ -42,74 +42,29 @@ class Metric:
     generation: str = ""
 
 
-_GAUGES: tuple[tuple[Role, str, str, str], ...] = (
-    ("autoscaler", "kn_revision_pods_desired", "autoscaler_desired_pods", "pods"),
-    ("autoscaler", "kn_revision_pods_requested", "autoscaler_requested_pods", "pods"),
-    ("autoscaler", "kn_revision_pods_count", "autoscaler_actual_pods", "pods"),
-    ("autoscaler", "kn_revision_pods_not_ready_count", "autoscaler_not_ready_pods", "pods"),
-    ("autoscaler", "kn_revision_pods_pending_count", "autoscaler_pending_pods", "pods"),
-    ("autoscaler", "kn_revision_pods_terminating_count", "autoscaler_terminating_pods", "pods"),
-    ("autoscaler", "kn_revision_concurrency_stable", "autoscaler_stable_request_concurrency", "requests"),
-    ("autoscaler", "kn_revision_concurrency_panic", "autoscaler_panic_request_concurrency", "requests"),
-    ("autoscaler", "kn_revision_concurrency_target", "autoscaler_target_concurrency_per_pod", "requests"),
-    ("autoscaler", "kn_revision_rps_stable_per_second", "autoscaler_stable_requests_per_second", "requests/s"),
-    ("autoscaler", "kn_revision_rps_panic_per_second", "autoscaler_panic_requests_per_second", "requests/s"),
-    ("autoscaler", "kn_revision_rps_target_per_second", "autoscaler_target_requests_per_second", "requests/s"),
-    ("autoscaler", "kn_revision_capacity_excess", "autoscaler_excess_burst_capacity", "requests"),
-    ("autoscaler", "kn_revision_panic_mode", "autoscaler_panic_mode", ""),
-    ("activator", "kn_revision_request_concurrency", "activator_request_concurrency", "requests"),
-    ("activator", "kn_revision_request_active", "", "requests"),
-    ("activator", "kn_revision_request_queued", "", "requests"),
-)
-"""Role, new name, old name (empty where there was none), unit. ``kn_serving_queue_depth`` is left out: queue-proxy
-writes it when a request enters and never when it leaves, so that it says nothing about the time between."""
-
-_HISTOGRAMS: tuple[tuple[Role, str, tuple[str, ...], str, str], ...] = (
-    ("activator", "http_server_request_duration_seconds", (), "activator_request_latencies", "activator_request_count"),
-    ("queue-proxy", "http_server_request_duration_seconds", (), "revision_request_latencies", "revision_request_count"),
-    (
-        "queue-proxy",
-        "kn_serving_invocation_duration_seconds",
-        ("kn_queueproxy_app_duration_seconds",),
-        "revision_app_request_latencies",
-        "revision_app_request_count",
-    ),
-)
-"""Role, new name, names of the first releases of 1.19 and 1.20, old name [ms], old name of its count."""
-
-_OTHERS: tuple[tuple[Role | None, str, str], ...] = (
-    (None, "up", ""),
-    (None, "target_info", ""),
-    (None, "process_start_time_seconds", "unix s"),
-    ("kube-state-metrics", "kube_pod_created", "unix s"),
-    ("kube-state-metrics", "kube_pod_start_time", "unix s"),
-    ("kube-state-metrics", "kube_pod_status_scheduled_time", "unix s"),
-    ("kube-state-metrics", "kube_pod_status_initialized_time", "unix s"),
-    ("kube-state-metrics", "kube_pod_status_container_ready_time", "unix s"),
-    ("kube-state-metrics", "kube_pod_status_ready_time", "unix s"),
-    ("kube-state-metrics", "kube_pod_deletion_timestamp", "unix s"),
-    ("kube-state-metrics", "kube_pod_container_state_started", "unix s"),
-)
-
 SYNTHETIC = "up"
 """The metric that Prometheus writes itself, also when a scrape fails."""
+_DATA = packaged("prometheus.toml")
 
 
 def _metrics() -> Iterator[Metric]:
-    for role, new, old, unit in _GAUGES:
-        yield Metric(new, new, role, "gauge", unit, generation=OPENTELEMETRY)
-        if old:
-            yield Metric(new, old, role, "gauge", unit, generation=OPENCENSUS)
-    for role, new, interim, old, old_count in _HISTOGRAMS:
+    for role, gauges in _DATA["gauges"].items():
+        for new, (old, unit) in gauges.items():
+            yield Metric(new, new, role, "gauge", unit, generation=OPENTELEMETRY)
+            if old:
+                yield Metric(new, old, role, "gauge", unit, generation=OPENCENSUS)
+    for one in _DATA["histograms"]:
+        role, new = one["role"], one["name"]
         for part, unit in (("_bucket", "requests"), ("_sum", "s"), ("_count", "requests")):
-            for name in (new, *interim):
+            for name in (new, *one.get("interim", ())):
                 yield Metric(new + part, name + part, role, "counter", unit, generation=OPENTELEMETRY)
             factor = 0.001 if part == "_sum" else 1.0
-            yield Metric(new + part, old + part, role, "counter", unit, factor, OPENCENSUS)
-        for name in (old_count, f"{old_count}_total"):
+            yield Metric(new + part, one["old"] + part, role, "counter", unit, factor, OPENCENSUS)
+        for name in (one["old-count"], f"{one['old-count']}_total"):
             yield Metric(f"{new}_count", name, role, "counter", "requests", generation=OPENCENSUS)
-    for other, name, unit in _OTHERS:
-        yield Metric(name, name, other, "gauge", unit)
+    for other, metrics in _DATA["others"].items():
+        for name, unit in metrics.items():
+            yield Metric(name, name, None if other == "targets" else other, "gauge", unit)
 
 
 METRICS: tuple[Metric, ...] = tuple(_metrics())
@@ -126,14 +81,8 @@ def hardly_changes(name: str) -> bool:
     return name.endswith("_bucket") or name.startswith("kube_") or name in ("target_info", "process_start_time_seconds")
 
 
-_OLD_LABELS = {
-    "namespace_name": "k8s_namespace_name",
-    "service_name": "kn_service_name",
-    "configuration_name": "kn_configuration_name",
-    "revision_name": "kn_revision_name",
-    "response_code": "http_response_status_code",
-    "pod_name": "k8s_pod_name",
-}
+NEEDED: dict[str, str] = _DATA["needed"]
+"""What a backtest would need (a metric and its program), and what is not known without it."""
 _MS_PER_S = 1000
 
 
@@ -148,7 +97,7 @@ def vocabulary(labels: Mapping[str, str], generation: str) -> dict[str, str]:
         if name.startswith("exported_"):  # exported_exported_pod is the pod of a Prometheus between.
             result[name.rpartition("exported_")[2]] = result.pop(name)
     if generation == OPENCENSUS:
-        result = {_OLD_LABELS.get(name, name): value for name, value in result.items()}
+        result = {_DATA["labels"].get(name, name): value for name, value in result.items()}
     if "le" in result:
         result["le"] = bound(result["le"], _MS_PER_S if generation == OPENCENSUS else 1)
     return result
