@@ -444,10 +444,7 @@ def _reason(condition: Document) -> str:
 
 def _with_image(why: str, found: Document) -> str:
     """A trouble with an image, with the image's name."""
-    try:
-        image = str(container_of(found).get("image") or "")
-    except (LookupError, TypeError, AttributeError):
-        return why
+    image = str(container_of(found).get("image") or "")
     return why if image in why else f"image {image}: {why}"
 
 

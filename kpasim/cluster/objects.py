@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kpasim.cluster.errors import ClusterError
+from kpasim.spec.base import value_at
 from kpasim.spec.kserve import INFERENCE_SERVICE, container_place, predictor_service
+from kpasim.spec.names import is_label, is_subdomain
 
 Document = dict[str, Any]
 """A Kubernetes object as JSON holds it."""
@@ -28,8 +30,10 @@ _DROPPED_METADATA = (
     "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "ownerReferences", "selfLink",
     "deletionTimestamp", "deletionGracePeriodSeconds", "finalizers",
 )  # fmt: skip
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_DROPPED_ANNOTATIONS = {
+    "serving.knative.dev/creator", "serving.knative.dev/lastModifier", ORIGINAL_ANNOTATION,
+    "kubectl.kubernetes.io/last-applied-configuration",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,18 @@ class Resource:
         """The name that an RBAC message uses: ``services.serving.knative.dev``, ``pods``."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
+    @property
+    def api_version(self) -> str:
+        """The ``apiVersion`` in manifests."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
     def path(self, namespace: str | None = None, name: str | None = None) -> str:
         """URL path of the collection, or of one object.
 
         Raises:
             ClusterError: A namespace or a name that Kubernetes would not take.
         """
-        parts = [f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"]
+        parts = [f"/{'apis' if self.group else 'api'}/{self.api_version}"]
         if self.namespaced and namespace is not None:
             parts += ["namespaces", checked_label(namespace, "namespace")]
         parts.append(self.plural)
@@ -83,16 +92,16 @@ ALB_CONFIGS = Resource("alibabacloud.com", "v1", "albconfigs", "AlbConfig", name
 
 def checked_label(value: str, what: str) -> str:
     """Return ``value`` if it is a DNS-1123 label (a namespace, a Service), else raise ClusterError."""
-    return _checked(value, what, _LABEL, "at most 63 of a-z, 0-9 and -")
+    return _checked(value, what, is_label, "at most 63 of a-z, 0-9 and -")
 
 
 def checked_name(value: str, what: str) -> str:
     """Return ``value`` if it is a DNS-1123 subdomain (any other object), else raise ClusterError."""
-    return _checked(value, what, _SUBDOMAIN, "at most 253 of a-z, 0-9, - and .")
+    return _checked(value, what, is_subdomain, "at most 253 of a-z, 0-9, - and .")
 
 
-def _checked(value: str, what: str, form: re.Pattern[str], right: str) -> str:
-    if not isinstance(value, str) or not form.fullmatch(value) or ".." in value:
+def _checked(value: str, what: str, is_right: Callable[[str], bool], right: str) -> str:
+    if not isinstance(value, str) or not is_right(value):
         raise ClusterError(f"{what}: {value!r} is not a name (want {right}, no - at the ends)")
     return value
 
@@ -191,7 +200,7 @@ def document_of(manifest: Mapping[str, Any], namespace: str, run_id: str, *, ima
     metadata = document.setdefault("metadata", {})
     for key in _DROPPED_METADATA:
         metadata.pop(key, None)
-    for key in [key for key in metadata.get("annotations") or {} if _written_by_server(key)]:
+    for key in _DROPPED_ANNOTATIONS & (metadata.get("annotations") or {}).keys():
         del metadata["annotations"][key]
     metadata["name"] = checked_label(metadata.get("name", ""), "metadata.name")
     metadata["namespace"] = checked_label(namespace, "namespace")
@@ -204,14 +213,10 @@ def document_of(manifest: Mapping[str, Any], namespace: str, run_id: str, *, ima
 
 
 def container_of(document: Document) -> Document:
-    """The container of a manifest that serves."""
+    """The container of a manifest that serves; of a manifest without one an empty one."""
     is_kserve = document.get("kind") == INFERENCE_SERVICE
     place = container_place(document) if is_kserve else ("spec", "template", "spec", "containers", 0)
-    found: Any = document
-    for part in place:
-        found = found[part]
-    container: Document = found
-    return container
+    return value_at(document, place) or {}
 
 
 def kserve_trouble(found: Document) -> str:
@@ -229,9 +234,3 @@ def kserve_trouble(found: Document) -> str:
     if predictor.get("reason") == "ReconcileFailed":
         return f"KServe: {predictor.get('message') or 'ReconcileFailed'}"
     return ""
-
-
-def _written_by_server(key: str) -> bool:
-    return key in ("serving.knative.dev/creator", "serving.knative.dev/lastModifier", ORIGINAL_ANNOTATION) or (
-        key == "kubectl.kubernetes.io/last-applied-configuration"
-    )

@@ -23,20 +23,9 @@ from kpasim.spec.webhook.fields import SERVICE
 ACCOUNT = "system:serviceaccount:default:kpasim"
 """The one account, as an API server names it."""
 
-KINDS = (
-    objects.SERVICES,
-    objects.INFERENCE_SERVICES,
-    objects.POD_AUTOSCALERS,
-    objects.SERVERLESS_SERVICES,
-    objects.DEPLOYMENTS,
-    objects.PODS,
-    objects.EVENTS,
-    objects.CONFIG_MAPS,
-    objects.CORE_SERVICES,
-    objects.NODES,
-    objects.ALB_CONFIGS,
-)
-_BY_PATH = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
+_KINDS = [one for one in vars(objects).values() if isinstance(one, Resource)]
+KIND_OF = {(kind.api_version, kind.kind): kind for kind in _KINDS}
+_BY_PATH = {(kind.group, kind.version, kind.plural): kind for kind in _KINDS}
 _PATH = re.compile(
     r"/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<namespace>[^/]+))?"
     r"/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>[^/]+)(?P<rest>/.*)?)?"
@@ -187,7 +176,7 @@ class ApiServer:
         return web.json_response(
             {
                 "kind": f"{kind.kind}List",
-                "apiVersion": f"{kind.group}/{kind.version}" if kind.group else "v1",
+                "apiVersion": kind.api_version,
                 "metadata": {"resourceVersion": str(self.store.version), "continue": rest},
                 "items": found[start : start + limit],
             }

@@ -15,14 +15,15 @@ import aiohttp
 from aiohttp import web
 
 from kpasim.cluster import objects
-from kpasim.cluster.fake.apiserver import ApiServer
+from kpasim.cluster.fake.apiserver import KIND_OF, ApiServer
 from kpasim.cluster.fake.clock import Clock
 from kpasim.cluster.fake.gateway import Gateway
 from kpasim.cluster.fake.knative import Knative
 from kpasim.cluster.fake.kserve import KServe
 from kpasim.cluster.fake.kubelet import Image, Node
 from kpasim.cluster.fake.processes import Processes
-from kpasim.cluster.fake.store import Events, Store
+from kpasim.cluster.fake.store import Events, Store, copied
+from kpasim.spec.yamlfile import packaged
 
 CONTEXT = "kpasim-local"
 
@@ -98,7 +99,7 @@ class FakeCluster:
             gateway_port = await self._serve(gateway.application())
             api_port = await self._serve(self.server.application())
             self.gateway_url = f"http://127.0.0.1:{gateway_port}"
-            self._install_gateway(gateway_port)
+            self._install(gateway_port)
             self.kubeconfig = folder / "kubeconfig.json"
             _write_private(self.kubeconfig, _kubeconfig(api_port, self.server.token))
         except BaseException:
@@ -119,15 +120,17 @@ class FakeCluster:
         await site.start()
         return int(runner.addresses[0][1])
 
-    def _install_gateway(self, port: int) -> None:
-        self.store.create(
-            objects.CORE_SERVICES,
-            {
-                "metadata": {"name": "kourier", "namespace": "kourier-system"},
-                "spec": {"type": "LoadBalancer", "ports": [{"name": "http2", "port": port}]},
-                "status": {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}},
-            },
-        )
+    def _install(self, gateway_port: int) -> None:
+        """Knative with Kourier, and KServe, as kpasim/data/local-cluster.yaml has them."""
+        for document in map(copied, packaged("local-cluster.yaml")["items"]):
+            name = objects.name_of(document)
+            if name == "config-autoscaler":
+                document["data"] |= self._options.config_autoscaler
+            elif name == "local" and self._options.gpus:
+                document["status"]["allocatable"]["nvidia.com/gpu"] = str(self._options.gpus)
+            elif name == "kourier":
+                document["spec"]["ports"][0]["port"] = gateway_port
+            self.store.create(KIND_OF[document["apiVersion"], document["kind"]], document)
 
 
 def _kubeconfig(port: int, token: str) -> str:

@@ -21,7 +21,6 @@ from kpasim.spec.manifest import service_of
 from kpasim.spec.webhook import review
 
 DOMAIN = "example.com"
-VERSION = "98e5ef9-stand-in"
 _DENIED = 'admission webhook "validation.webhook.serving.knative.dev" denied the request: validation '
 
 
@@ -36,7 +35,7 @@ class Knative:
         server.admissions[SERVICES] = self._admit
         server.deletions[SERVICES] = self._delete
         store.listeners.append(self._wrote)
-        _install(store, config, server, self)
+        server.ports[objects.SYSTEM_NAMESPACE, "autoscaler-0", 9090] = self.metrics
 
     async def stop(self) -> None:
         """Stop all controllers; objects and pods stay as they are."""
@@ -245,37 +244,3 @@ class _Service:
                 if waiting.get("reason") == "CrashLoopBackOff" and ended:
                     return f"Container failed with: {ended['message']}"
         return ""
-
-
-def _install(store: Store, config: dict[str, str], server: ApiServer, knative: Knative) -> None:
-    """What an installation of Knative with Kourier brings."""
-    system = objects.SYSTEM_NAMESPACE
-    for name, data in (
-        ("config-autoscaler", {"_example": "see the documentation", **config}),
-        ("config-defaults", {}),
-        ("config-deployment", {}),
-        ("config-network", {"ingress-class": "kourier.ingress.networking.knative.dev"}),
-    ):
-        store.create(objects.CONFIG_MAPS, {"metadata": {"name": name, "namespace": system}, "data": data})
-    for component in ("activator", "autoscaler", "controller"):
-        pod = f"{component}-0"
-        store.create(
-            objects.PODS,
-            {
-                "metadata": {
-                    "name": pod,
-                    "namespace": system,
-                    "labels": {"app": component, "app.kubernetes.io/version": VERSION},
-                },
-                "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
-            },
-        )
-    server.ports[system, "autoscaler-0", 9090] = knative.metrics
-    gpus = {"nvidia.com/gpu": str(knative.node.gpus)} if knative.node.gpus else {}
-    store.create(
-        objects.NODES,
-        {
-            "metadata": {"name": "local", "labels": {"kubernetes.io/hostname": "local"}},
-            "status": {"allocatable": {"cpu": "2", **gpus}, "conditions": [{"type": "Ready", "status": "True"}]},
-        },
-    )

@@ -10,14 +10,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from kpasim.cluster import objects
 from kpasim.cluster.fake.apiserver import ApiServer, DeniedError
 from kpasim.cluster.fake.clock import stamp
 from kpasim.cluster.fake.knative import DOMAIN, Knative
 from kpasim.cluster.fake.store import NotFoundError, Store
 from kpasim.cluster.objects import (
     INFERENCE_SERVICES,
-    KSERVE_NAMESPACE,
     SERVICES,
     Document,
     Resource,
@@ -29,7 +27,7 @@ from kpasim.cluster.objects import (
     status_of,
 )
 from kpasim.spec.base import dotted
-from kpasim.spec.configmaps import KSERVE_CONFIG, KServeConfig
+from kpasim.spec.configmaps import KServeConfig
 from kpasim.spec.kserve import INFERENCE_SERVICE, MODE, VERSION, InferenceService, NotOnKnativeError, inference_service
 
 _DENIED = 'admission webhook "inferenceservice.kserve-webhook-server.validator" denied the request: '
@@ -55,9 +53,6 @@ class KServe:
         server.admissions[INFERENCE_SERVICES] = self._admit
         server.deletions[INFERENCE_SERVICES] = self._delete
         store.listeners.append(self._wrote)
-        metadata = {"name": KSERVE_CONFIG, "namespace": KSERVE_NAMESPACE}
-        deploy = '{"defaultDeploymentMode": "Knative"}'
-        store.create(objects.CONFIG_MAPS, {"metadata": metadata, "data": {"deploy": deploy}})
 
     def _made(self, document: Document) -> InferenceService:
         allow = self._knative.config.allow_zero_initial_scale

@@ -77,7 +77,7 @@ class Store:
             raise AlreadyExistsError(key[1])
         if dry:
             return document
-        document.setdefault("apiVersion", f"{resource.group}/{resource.version}" if resource.group else "v1")
+        document.setdefault("apiVersion", resource.api_version)
         document.setdefault("kind", resource.kind)
         metadata.update(uid=str(uuid.uuid4()), creationTimestamp=stamp(), generation=1)
         self._write(resource, key, "ADDED", document)
