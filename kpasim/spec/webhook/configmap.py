@@ -10,10 +10,10 @@ Source:
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -26,6 +26,7 @@ from kpasim.spec.configmaps import CONFIG_MAPS, KSERVE_CONFIG, Defaults, parse_d
 from kpasim.spec.goparse import parse_bool, parse_duration, parse_float, parse_int
 from kpasim.spec.webhook.decode import Decoder
 from kpasim.spec.webhook.fields import Entries, Field, Fields, Items
+from kpasim.spec.yamlfile import packaged
 
 CHECKSUM = "knative.dev/example-checksum"
 """Annotation of a ConfigMap with the checksum of its `_example`."""
@@ -60,80 +61,82 @@ def refusals(name: str, data: Data, annotations: Data) -> list[tuple[str, str]]:
         faults += [(problem.place, problem.message) for problem in error.problems]
     if name == "config-deployment" and not {"queue-sidecar-image", "queueSidecarImage"} & data.keys():
         faults.append(("queue-sidecar-image", "is missing (must be the image of queue-proxy)"))
-    return [*faults, *_OTHERS.get(name, _nothing)(data)]
+    values = list(_value_faults(name, data))
+    return [*faults, *values, *_OTHERS.get(name, _nothing)(data, {key for key, _ in values})]
 
 
-def _nothing(_: Data) -> Refusals:
+def _nothing(*_: object) -> Refusals:
     return iter(())
 
 
-def _parsed(data: Data, key: str, parse: Callable[[str], object], what: str) -> Refusals:
-    try:
-        parse(data.get(key, ""))
-    except ValueError:
-        yield key, f"{data[key]!r} is not {what}"
+def _value_faults(name: str, data: Data) -> Refusals:
+    """Values that are not what the table of kpasim/data/configmaps.toml wants."""
+    for kind, keys in packaged("configmaps.toml")["checks"].get(name, {}).items():
+        words = kind.split()
+        for key in keys.split():
+            if key == "httpProtocol" and "http-protocol" in data:
+                continue  # the old spelling, which is not read then
+            if words[0] == "one" and data.get(key, "").lower() not in {"", *words[2:]}:
+                yield key, f"{data[key]!r} is not right (must be {', '.join(words[2:])})"
+            elif words[0] != "one" and key in data:
+                parse, what = _KINDS[kind]
+                try:
+                    parse(data[key])
+                except ValueError:
+                    yield key, f"{data[key]!r} is not {what}"
 
 
-def _not_negative(text: str, parse: Callable[[str], int] = parse_int) -> int:
-    value = parse(text)
-    if value < 0:
-        raise ValueError(text)
-    return value
-
-
-def _off_or(parse: Callable[[str], int]) -> Callable[[str], object]:
-    """Nothing, `disabled`, or a value that is not negative."""
+def _within(parse: Callable[[str], float], least: float, most: float = math.inf) -> Callable[[str], None]:
+    """What parses a number that is not out of a range."""
 
     def read(text: str) -> None:
-        if text and text.lower() != "disabled" and parse(text) < 0:
+        value = parse(text)
+        if value < least or value > most:
             raise ValueError(text)
 
     return read
 
 
-def _gc(data: Data) -> Refusals:
-    for key in ("retain-since-create-time", "retain-since-last-active-time"):
-        yield from _parsed(data, key, lambda text: _off_or(parse_duration)(text.strip()), "a duration or disabled")
+def _off_or(parse: Callable[[str], float]) -> Callable[[str], None]:
+    """What parses a value that is not negative; nothing and `disabled` are right, too."""
+
+    def read(text: str) -> None:
+        if text.strip() and text.strip().lower() != "disabled":
+            _within(parse, 0)(text.strip())
+
+    return read
+
+
+_KINDS: dict[str, tuple[Callable[[str], object], str]] = {
+    "boolean": (parse_bool, "a boolean as Go reads it"),
+    "seconds": (parse_int, "a whole number of seconds"),
+    "number": (_within(parse_int, 0), "a whole number of at least 0"),
+    "number-or-off": (_off_or(parse_int), "a whole number or disabled"),
+    "duration": (parse_duration, "a duration"),
+    "duration-from-0": (_within(parse_duration, 0), "a duration of at least 0s"),
+    "duration-or-off": (_off_or(parse_duration), "a duration or disabled"),
+    "share": (_within(parse_float, 0, 1), "a number from 0 to 1"),
+}
+
+
+def _gc(data: Data, wrong: Set[str]) -> Refusals:
     most, least = "max-non-active-revisions", "min-non-active-revisions"
-    wrong = [*_parsed(data, most, lambda text: _off_or(_not_negative)(text.strip()), "a whole number or disabled")]
-    if least in data:
-        wrong += _parsed(data, least, _not_negative, "a whole number of at least 0")
-    yield from wrong
     text = data.get(most, "").strip()
-    if not wrong and text.lower() != "disabled":
+    if not wrong & {most, least} and text.lower() != "disabled":
         upper, lower = int(text or "1000"), int(data.get(least, "20"))
         if lower > upper:
             yield least, f"{lower} is above {most} = {upper}"
 
 
-_BOOLEANS = (
-    "autocreateClusterDomainClaims", "autocreate-cluster-domain-claims", "enable-mesh-pod-addressability",
-    "internal-encryption",
-)  # fmt: skip
-_CHOICES = {
-    "httpProtocol": ("", "enabled", "disabled", "redirected"),
-    "http-protocol": ("", "enabled", "disabled", "redirected"),
-    "system-internal-tls": ("", "enabled", "disabled"),
-    "cluster-local-domain-tls": ("", "enabled", "disabled"),
-}
 _HOST = re.compile(r"""(?:[-A-Za-z0-9._~!$&'()*+,;=<>"\x80-\U0010ffff]+|\[[0-9a-fA-F:]+\])(?::[0-9]*)?""")
 """What Go takes for a host with or without a port."""
 _VALUES = {"Name": "foo", "Namespace": "bar", "Domain": "baz.com", "Tag": "v2"}
 
 
-def _network(data: Data) -> Refusals:
-    for key in _BOOLEANS:
-        if key in data:
-            yield from _parsed(data, key, parse_bool, "a boolean as Go reads it")
-    for key in ("rolloutDuration", "rollout-duration"):
-        if key in data:
-            yield from _parsed(data, key, parse_int, "a whole number of seconds")
+def _network(data: Data, _: Set[str]) -> Refusals:
     effective = data.get("rollout-duration", data.get("rolloutDuration", "0"))
     if re.fullmatch(r"-[0-9]+", effective) and int(effective) < 0:
         yield "rollout-duration", f"{effective} is negative"
-    for key, words in _CHOICES.items():
-        if not (key == "httpProtocol" and "http-protocol" in data) and data.get(key, "").lower() not in words:
-            yield key, f"{data[key]!r} is not right (must be {', '.join(words[1:])})"
     for key, old, fields, is_url in (
         ("domain-template", "domainTemplate", {"Name", "Namespace", "Domain", "Annotations", "Labels"}, True),
         ("tag-template", "tagTemplate", {"Name", "Tag"}, False),
@@ -205,7 +208,7 @@ _EXPORTERS = {
 """Prefix of keys: the protocols, and those without an endpoint; grpc and http/protobuf need one."""
 
 
-def _observability(data: Data) -> Refusals:
+def _observability(data: Data, wrong: Set[str]) -> Refusals:
     for prefix, (protocols, silent) in _EXPORTERS.items():
         protocol = data.get(f"{prefix}protocol", "none").strip()
         endpoint = data.get(f"{prefix}endpoint", "").strip()
@@ -215,62 +218,47 @@ def _observability(data: Data) -> Refusals:
             yield f"{prefix}endpoint", f"is missing (protocol {protocol} has one)"
         elif protocol in silent and endpoint:
             yield f"{prefix}endpoint", f"may not be set with protocol {protocol}"
-    for key in ("metrics-export-interval", "request-metrics-export-interval", "runtime-export-interval"):
-        if key in data:
-            yield from _parsed(data, key, partial(_not_negative, parse=parse_duration), "a duration of at least 0s")
-    if "tracing-sampling-rate" in data:
-        yield from _parsed(data, "tracing-sampling-rate", _share, "a number from 0 to 1")
     if data.get("runtime-profiling", "disabled").strip() not in ("enabled", "disabled"):
         yield "runtime-profiling", f"{data['runtime-profiling']!r} is not right (must be enabled, disabled)"
-    wrong: list[tuple[str, str]] = []
-    for name in ("enable-var-log-collection", "enable-request-log", "enable-probe-request-log"):
-        if f"logging.{name}" in data:
-            wrong += _parsed(data, f"logging.{name}", parse_bool, "a boolean as Go reads it")
-    yield from wrong
-    template = data.get("logging.request-log-template", "{{.Request.Method}}").strip()
-    if not wrong and not template and parse_bool(data.get("logging.enable-request-log", "false")):
-        yield "logging.request-log-template", "is missing, and logging.enable-request-log is true"
-    yield from _parsed({"logging.request-log-template": template}, "logging.request-log-template", gotemplate.parse,
-                       "a template that Go parses")  # fmt: skip
-
-
-def _share(text: str) -> None:
-    value = parse_float(text)
-    if value < 0 or value > 1:
-        raise ValueError(text)
+    key, logs = "logging.request-log-template", "logging.enable-request-log"
+    template = data.get(key, "{{.Request.Method}}").strip()
+    is_right = not any(one.startswith("logging.") for one in wrong)
+    if is_right and not template and parse_bool(data.get(logs, "false")):
+        yield key, f"is missing, and {logs} is true"
+    try:
+        gotemplate.parse(template)
+    except ValueError:
+        yield key, f"{template!r} is not a template that Go parses"
 
 
 _LEVELS = ("debug", "info", "", "warn", "warning", "error", "dpanic", "panic", "fatal")
 
 
-def _logging(data: Data) -> Refusals:
+def _logging(data: Data, _: Set[str]) -> Refusals:
     for key, level in data.items():
         if key.startswith("loglevel.") and key != "loglevel." and level.lower() not in _LEVELS:
             yield key, f"{level!r} is not a level (must be debug, info, warn, error, dpanic, panic or fatal)"
 
 
-def _leader_election(data: Data) -> Refusals:
-    for key in ("lease-duration", "leaseDuration", "renew-deadline", "renewDeadline", "retry-period", "retryPeriod"):
-        if key in data:
-            yield from _parsed(data, key, parse_duration, "a duration")
+def _leader_election(data: Data, _: Set[str]) -> Refusals:
     buckets = data.get("buckets", "1")
     if not re.fullmatch(r"[0-9]+", buckets) or not 1 <= int(buckets[-20:]) <= 10 or int(buckets) > 10:
         yield "buckets", f"{buckets!r} is out of range (must be a whole number in [1, 10])"
 
 
-def _domain(data: Data) -> Refusals:
+def _domain(data: Data, _: Set[str]) -> Refusals:
     for key, text in data.items():
         if key != "_example":
             yield from _yaml(key, text, _DOMAIN)
 
 
-def _certmanager(data: Data) -> Refusals:
+def _certmanager(data: Data, _: Set[str]) -> Refusals:
     for key in ("issuerRef", "clusterLocalIssuerRef", "systemInternalIssuerRef"):
         if key in data:
             yield from _yaml(key, data[key], _ISSUER)
 
 
-_OTHERS: dict[str, Callable[[Data], Refusals]] = {
+_OTHERS: dict[str, Callable[[Data, Set[str]], Refusals]] = {
     "config-gc": _gc,
     "config-network": _network,
     "config-observability": _observability,
