@@ -95,7 +95,6 @@ class Uniform(Distribution):
     """Every time between two bounds is equally likely."""
 
     distribution: Literal["uniform"]
-    """`uniform`."""
     low_s: Seconds
     """Shortest time."""
     high_s: Seconds
@@ -118,7 +117,6 @@ class Exponential(Distribution):
     """Memoryless times."""
 
     distribution: Literal["exponential"]
-    """`exponential`."""
     mean_value_s: PositiveSeconds = Field(alias="mean")
     """Mean time."""
 
@@ -154,7 +152,6 @@ class Lognormal(_ByLogarithm):
     """Times whose logarithm is normal; give `median` and `sigma`, or `mean` and `cv`."""
 
     distribution: Literal["lognormal"]
-    """`lognormal`."""
     median_s: PositiveSeconds | None = None
     """Median time."""
     sigma: Annotated[float, Field(strict=True, ge=0, le=10)] | None = None
@@ -183,7 +180,6 @@ class ShiftedLognormal(_ByLogarithm):
     """A minimum time plus a lognormal part: no time is shorter than `shift`."""
 
     distribution: Literal["shifted-lognormal"]
-    """`shifted-lognormal`."""
     shift_s: Seconds
     """Minimum time."""
     median_s: PositiveSeconds
@@ -199,7 +195,6 @@ class Gamma(Distribution):
     """Gamma times, as of a sum of memoryless steps."""
 
     distribution: Literal["gamma"]
-    """`gamma`."""
     mean_value_s: PositiveSeconds = Field(alias="mean")
     """Mean time."""
     cv: Annotated[float, Field(strict=True, gt=0, le=100)]
@@ -219,7 +214,6 @@ class Weibull(Distribution):
     """Weibull times: a shape below 1 has a long tail, above 1 a short one."""
 
     distribution: Literal["weibull"]
-    """`weibull`."""
     scale_s: PositiveSeconds
     """Time that 63 % stay below."""
     shape: Annotated[float, Field(strict=True, ge=0.05, le=100)]
@@ -236,7 +230,6 @@ class Empirical(Distribution):
     """Measured times: `values` are drawn as they are, `quantiles` are joined by straight lines."""
 
     distribution: Literal["empirical"]
-    """`empirical`."""
     values: tuple[Seconds, ...] | None = Field(default=None, min_length=1, max_length=100_000)
     """Times, each as likely as the others, in any order."""
     quantiles: tuple[Seconds, ...] | None = Field(default=None, min_length=2, max_length=100_000)
@@ -272,7 +265,6 @@ class Mixture(Distribution):
     """A mixture of distributions, such as cache hits and misses."""
 
     distribution: Literal["mixture"]
-    """`mixture`."""
     components: tuple[Component, ...] = Field(min_length=1, max_length=100)
     """Components of the mixture."""
 

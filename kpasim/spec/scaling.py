@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from kpasim.spec.base import Count, Number, Positive, Spec, Whole, key_of, wrong
 from kpasim.spec.quantities import PositiveSeconds, Seconds, Share, duration_text
+from kpasim.spec.yamlfile import names_of
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_S = 86_400
@@ -233,6 +234,25 @@ class Other(Spec):
 
     BOUNDS: ClassVar[tuple[str, str]] = ("min_replicas", "max_replicas")
     """Fields with the minimum and the maximum of pods, under the names of its project."""
+    IDLE: ClassVar[str] = "idle_replicas"
+    """The field with the pods of a service without load, where there is one; KEDA's."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        """The maximum is not below the minimum, and the idle count is below it.
+
+        To KEDA a minimum that is written counts as 1 at least, one that is not as 0.
+
+        Source:
+            kedacore/keda@8b4f083, apis/keda/v1alpha1/scaledobject_types.go, ``CheckReplicaCountBoundsAreValid``.
+        """
+        (low, high), idle = self.BOUNDS, getattr(self, self.IDLE, None)
+        least, most = getattr(self, low), getattr(self, high)
+        if most is not None and most < least:
+            raise wrong(f"{key_of(high)} {most} is below {key_of(low)} {least}")
+        if idle is not None and idle >= (max(1, least) if low in self.model_fields_set else 0):
+            raise wrong(f"{key_of(self.IDLE)} must be below {key_of(low)}")
+        return self
 
     @property
     def least(self) -> int:
@@ -351,8 +371,6 @@ class Hpa(_Measured):
             raise wrong(f"target {self.target:g} of the metric cpu is not right (must be a whole percentage from 1)")
         if self.metric_type != "Pods" and self.metric in {"utilization", "cpu"}:
             raise wrong(f"metric {self.metric} is measured in pods (write metric-type: Pods)")
-        if self.max_replicas is not None and self.max_replicas < self.min_replicas:
-            raise wrong(f"max-replicas {self.max_replicas} is below min-replicas {self.min_replicas}")
         return self
 
     @property
@@ -385,18 +403,11 @@ class Fallback(Spec):
     """How `replicas` and the present number of pods combine."""
 
 
-def _idle_limit(given: Spec, name: str) -> int:
-    """What KEDA's idle count must be below: a minimum that is written counts as 1 at least, one that is not as 0.
-
-    Source: kedacore/keda@8b4f083, apis/keda/v1alpha1/scaledobject_types.go, ``CheckReplicaCountBoundsAreValid``.
-    """
-    return max(1, getattr(given, name)) if name in given.model_fields_set else 0
-
-
 class Keda(_Measured):
     """KEDA over a Deployment: it switches between zero and one pod, its HPA does the rest; nobody holds requests."""
 
     BOUNDS = ("min_replica_count", "max_replica_count")
+    IDLE = "idle_replica_count"
 
     kind: Literal["keda"]
     """KEDA."""
@@ -428,12 +439,6 @@ class Keda(_Measured):
     def _possible(self) -> Self:
         if self.metric in {"utilization", "cpu"}:
             raise wrong(f"metric {self.metric} is measured in pods (write rps or concurrency)")
-        if self.max_replica_count is not None and self.max_replica_count < self.min_replica_count:
-            raise wrong(
-                f"max-replica-count {self.max_replica_count} is below min-replica-count {self.min_replica_count}"
-            )
-        if self.idle_replica_count is not None and self.idle_replica_count >= _idle_limit(self, "min_replica_count"):
-            raise wrong("idle-replica-count must be below min-replica-count")
         return self
 
     @property
@@ -483,10 +488,6 @@ class KedaHttp(_Controller):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.max_replicas is not None and self.max_replicas < self.min_replicas:
-            raise wrong(f"max-replicas {self.max_replicas} is below min-replicas {self.min_replicas}")
-        if self.idle_replicas is not None and self.idle_replicas >= _idle_limit(self, "min_replicas"):
-            raise wrong("idle-replicas must be below min-replicas")
         if self.idle_replicas is not None and self.object == "HTTPScaledObject":
             raise wrong("idle-replicas needs object InterceptorRoute")
         return self
@@ -599,8 +600,8 @@ class RayServe(Deployed):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.max_replicas is not None and self.max_replicas < max(self.min_replicas, self.initial_replicas or 0):
-            raise wrong(f"max-replicas {self.max_replicas} is below min-replicas or initial-replicas")
+        if self.max_replicas is not None and self.max_replicas < (self.initial_replicas or 0):
+            raise wrong(f"max-replicas {self.max_replicas} is below initial-replicas {self.initial_replicas}")
         return self
 
     @property
@@ -637,16 +638,9 @@ class RayServe(Deployed):
         Source: ray 2.60.0, python/ray/serve/schema.py
         """
         config = {
-            "min_replicas": self.min_replicas,
-            "initial_replicas": self.initial_replicas,
+            **{key: getattr(self, key) for key in names_of("ray-autoscaling")},
             "max_replicas": self.max_of(max_scale),
             "target_ongoing_requests": round(target, 6),
-            "upscale_delay_s": self.upscale_delay_s,
-            "downscale_delay_s": self.downscale_delay_s,
-            "downscale_to_zero_delay_s": self.downscale_to_zero_delay_s,
-            "upscaling_factor": self.upscaling_factor,
-            "downscaling_factor": self.downscaling_factor,
-            "look_back_period_s": self.look_back_period_s,
         }
         given = {key: value for key, value in config.items() if value is not None}
         settings = {"name": name, "max_ongoing_requests": self.max_ongoing_requests, "autoscaling_config": given}

@@ -56,8 +56,9 @@ def _describe(model: type[Spec], definition: dict[str, Any]) -> None:
         if issubclass(one, Spec):
             texts |= _attribute_docstrings(one)
     for name, field in model.model_fields.items():
-        if name in texts:
-            definition["properties"][field.alias].setdefault("description", texts[name])
+        form = definition["properties"][field.alias]
+        if name in texts or "const" in form:  # a word that tells the mapping from others says what it is by itself
+            form.setdefault("description", texts.get(name) or f"`{form['const']}`.")
 
 
 def _attribute_docstrings(model: type[Spec]) -> dict[str, str]:

@@ -94,7 +94,6 @@ class Hey(_Load):
     is_closed: ClassVar[bool] = True
 
     kind: Literal["hey"]
-    """`hey`."""
     requests: Count = 200
     """hey's `-n`: requests in total, rounded down to a multiple of the workers."""
     concurrency: Count = 50
@@ -180,33 +179,12 @@ def _no_uniforms(count: int, first: int) -> Floats:
     raise AssertionError("a certain rate needs no random numbers")
 
 
-class Constant(Rated):
-    """Requests at equal distances."""
+class Steady(Rated):
+    """A rate that stays the same."""
 
     goes_on: ClassVar[bool] = True
 
-    kind: Literal["constant"]
-    """`constant`."""
-    rate: PositiveRate
-    """Requests per second."""
-    duration_s: PositiveSeconds
-    """How long requests are sent."""
-
-    def rate_of_time(self, uniforms: Uniforms) -> rates.Rate:
-        return rates.Steps([self.rate], [self.duration_s])
-
-    def in_words(self, words: Words) -> str:
-        return f"constant arrivals, {words.rate(self.rate)}"
-
-
-class Poisson(Rated):
-    """Requests at random, independent of each other."""
-
-    _is_random: ClassVar[bool] = True
-    goes_on: ClassVar[bool] = True
-
-    kind: Literal["poisson"]
-    """`poisson`."""
+    kind: str
     rate: PositiveRate
     """Mean requests per second."""
     duration_s: PositiveSeconds
@@ -217,10 +195,24 @@ class Poisson(Rated):
 
     def without_chance(self) -> OpenLoop:
         """The same rate at equal distances."""
-        return Constant(kind="constant", rate=self.rate, duration_s=self.duration_s)
+        return Constant(kind="constant", rate=self.rate, duration_s=self.duration_s) if self.is_random else self
 
     def in_words(self, words: Words) -> str:
-        return f"poisson arrivals, {words.rate(self.rate)}"
+        return f"{self.kind} arrivals, {words.rate(self.rate)}"
+
+
+class Constant(Steady):
+    """Requests at equal distances."""
+
+    kind: Literal["constant"]
+
+
+class Poisson(Steady):
+    """Requests at random, independent of each other."""
+
+    _is_random: ClassVar[bool] = True
+
+    kind: Literal["poisson"]
 
 
 class Phase(Spec):
@@ -236,7 +228,6 @@ class Steps(Rated):
     """Phases of different rates, in sequence."""
 
     kind: Literal["steps"]
-    """`steps`."""
     phases: tuple[Phase, ...] = Field(min_length=1)
     """The phases in order."""
     arrivals: Arrivals = "poisson"
@@ -266,7 +257,6 @@ class Ramp(Rated):
     _grows_by: ClassVar[tuple[str, ...]] = ("from_rate", "to_rate")
 
     kind: Literal["ramp"]
-    """`ramp`."""
     from_rate: Rate = Field(alias="from")
     """Requests per second at the beginning."""
     to_rate: Rate = Field(alias="to")
@@ -322,7 +312,6 @@ class Bursts(Rated):
     _grows_by: ClassVar[tuple[str, ...]] = ("low", "high")
 
     kind: Literal["bursts"]
-    """`bursts`."""
     low: Rate
     """Requests per second between bursts."""
     high: PositiveRate
@@ -376,7 +365,6 @@ class Gamma(OpenLoop):
     goes_on: ClassVar[bool] = True
 
     kind: Literal["gamma"]
-    """`gamma`."""
     rate: PositiveRate
     """Mean requests per second."""
     cv: Annotated[Positive, Field(ge=0.05, le=20.0)] = 2.0
@@ -415,7 +403,6 @@ class Batches(OpenLoop):
     """Several requests at the same time, repeatedly."""
 
     kind: Literal["batches"]
-    """`batches`."""
     size: Count
     """Requests in a batch."""
     every_s: PositiveSeconds
@@ -451,7 +438,12 @@ class Recorded(OpenLoop):
     _grows_by: ClassVar[tuple[str, ...]] = ("speed",)
 
     file: str
+    from_s: Seconds = 0.0
+    """Time to skip, from the first arrival of the recording, or from the begin of the observation."""
+    duration_s: PositiveSeconds | None = None
+    """Length of the recording to use; by default all of it."""
     speed: Positive = 1.0
+    """Speed-up of the recorded arrivals; service times do not change."""
 
     @property
     def length_s(self) -> float | None:
@@ -466,7 +458,6 @@ class Replay(Recorded):
     """Arrivals from a file: of a load tool (hey, k6, vegeta, JMeter ...), an access log, an Azure trace, or a CSV."""
 
     kind: Literal["replay"]
-    """`replay`."""
     file: str
     """The file, plain or compressed, relative to the experiment. The format of a known tool is detected."""
     arrival_column: str = Field(default="arrival", alias="arrival")
@@ -480,29 +471,16 @@ class Replay(Recorded):
     """Column that names the class of the request in the model."""
     time_unit: Literal["ns", "us", "ms", "s"] = "s"
     """Unit of both time columns."""
-    speed: Positive = 1.0
-    """Speed-up of the recorded arrivals; service times do not change."""
-    from_s: Seconds = 0.0
-    """Time to skip, from the first arrival of the recording."""
-    duration_s: PositiveSeconds | None = None
-    """Length of the recording to use."""
     limit: Count | None = None
     """Maximum number of requests."""
 
 
 class GenTD26(Recorded):
-    """The production trace of a Stable Diffusion service that Alibaba published (cluster-trace-v2026-GenAI)."""
+    """The production trace, of 24 days, of a Stable Diffusion service of Alibaba (cluster-trace-v2026-GenAI)."""
 
     kind: Literal["gentd26"]
-    """`gentd26`."""
     file: str
     """The trace `lora_request_trace.csv`, plain or gzipped, relative to the experiment."""
-    from_s: Seconds = 0.0
-    """Time to skip, from the first request of the trace."""
-    duration_s: PositiveSeconds | None = None
-    """Length of the trace to use; by default all of its 24 days."""
-    speed: Positive = 1.0
-    """Speed-up of the recorded arrivals."""
 
 
 class Observed(Recorded):
@@ -513,7 +491,6 @@ class Observed(Recorded):
     """
 
     kind: Literal["observed"]
-    """`observed`."""
     file: str
     """The folder that `kpasim observe` wrote, relative to the experiment."""
     revision: str | None = None
@@ -522,12 +499,6 @@ class Observed(Recorded):
     """Where within its scrape interval a request is sent. `uniform`: independently at any time; `inferred`: likewise,
     at a rate that may change within the interval, as the intervals around it and the requests in flight make likely;
     `clustered`: all requests of the interval at the same random time."""
-    from_s: Seconds = 0.0
-    """Time to skip, from the begin of the observation."""
-    duration_s: PositiveSeconds | None = None
-    """Length of the observation to use."""
-    speed: Positive = 1.0
-    """Speed-up of the recorded arrivals; service times do not change."""
 
 
 Workload = Annotated[
