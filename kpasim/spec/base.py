@@ -319,9 +319,7 @@ def _message(details: ErrorDetails, place: Place, known: list[str]) -> str:
         hint = suggestion(str(given), words)
         return f"{show(given)} is not known ({hint or 'one of ' + ', '.join(words)})"
     if kind == "union_tag_not_found":
-        # A discriminator that is a function is the one of distributions.
         word = str(context["discriminator"]).strip("'")
-        word = "distribution" if word.endswith("()") else word
         return f"{word} is missing ({word}: {_SHAPES[word]}, for example)"
     if kind in _WANTED:
         return f"{show(value)} is not right (must be {_WANTED[kind]})"

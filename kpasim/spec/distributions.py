@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from kpasim.spec.base import Positive, Spec, wrong
 from kpasim.spec.quantities import PositiveSeconds, Seconds
@@ -78,11 +78,6 @@ class Constant(Distribution):
     """`constant`; the same as a bare duration."""
     time_s: Seconds
     """The time."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare(cls, data: Any) -> Any:
-        return data if isinstance(data, Mapping | Constant) else {"time": data}
 
     def ppf(self, u: Floats) -> Floats:
         return np.full(np.shape(u), self.time_s)
@@ -378,28 +373,13 @@ def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: Floats)
     return above / below
 
 
-def _kind(data: Any) -> str | None:
-    """Which distribution a value in a file is; a bare duration is a constant."""
-    if isinstance(data, Mapping):
-        kind = data.get("distribution")
-        return kind if isinstance(kind, str) else None
-    if isinstance(data, Distribution):
-        return str(getattr(data, "distribution", ""))
-    return "constant"
+def _named(data: Any) -> Any:
+    """A bare duration is a constant."""
+    return data if isinstance(data, Mapping | Distribution) else {"distribution": "constant", "time": data}
 
 
-Time = Annotated[
-    Annotated[Constant, Tag("constant")]
-    | Annotated[Uniform, Tag("uniform")]
-    | Annotated[Exponential, Tag("exponential")]
-    | Annotated[Lognormal, Tag("lognormal")]
-    | Annotated[ShiftedLognormal, Tag("shifted-lognormal")]
-    | Annotated[Gamma, Tag("gamma")]
-    | Annotated[Weibull, Tag("weibull")]
-    | Annotated[Empirical, Tag("empirical")]
-    | Annotated[Mixture, Tag("mixture")],
-    Discriminator(_kind),
-]
+_Distributions = Constant | Uniform | Exponential | Lognormal | ShiftedLognormal | Gamma | Weibull | Empirical | Mixture
+Time = Annotated[Annotated[_Distributions, Field(discriminator="distribution")], BeforeValidator(_named)]
 """A duration, or a mapping that names its `distribution`."""
 
 Component.model_rebuild()
