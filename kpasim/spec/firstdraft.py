@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from kpasim.spec.experiment import Experiment, loads
 from kpasim.spec.quick import flow, relative
+from kpasim.spec.yamlfile import packaged_text
 
-MANIFEST = resources.files("kpasim").joinpath("data", "service.yaml").read_text(encoding="utf-8")
+MANIFEST = packaged_text("service.yaml")
 """A manifest for those who have none yet."""
 
 
@@ -38,33 +39,18 @@ class Draft:
 
     def text(self, out: str | Path) -> str:
         """The experiment as a file that stands in the folder of ``out``."""
-        lines = [
-            "# A first experiment, by kpasim init. Next: kpasim run FILE, kpasim ui FILE",
-            f"service: {flow(relative(self.manifest, Path(out).parent))}",
-            "",
-            "# The clients. kpasim explain workload.kind lists all kinds, such as replay of a trace",
-            f"workload: {flow(dict(self.workload))}",
-            "",
-            "model:",
-            f"  # A request that has the GPU to itself: {self.service_source}",
-            f"  service-time: {flow(self.service_time)}",
-            f"  # From the creation of a pod to its first response: {self.cold_source}",
-            f"  cold-start: {flow(self.cold_start)}",
-        ]
-        if self.provisional:
-            lines.append("  provisional: true     # not measured on your service; delete when the numbers are yours")
-        lines += [
-            "",
-            "cluster:",
-            f"  # {self.price_source}",
-            f"  instance-types: [{flow(dict(self.instance))}]",
-            "",
-            "start: warm             # or idled (scaled to zero), or zero (a new revision without a pod)",
-            "replications: 200       # runs with other random numbers; more narrow the intervals",
-            "seed: 1",
-            "",
-        ]
-        return "\n".join(lines)
+        provisional = "provisional: true     # not measured on your service; delete when the numbers are yours"
+        return Template(packaged_text("first-experiment.yaml")).substitute(
+            service=flow(relative(self.manifest, Path(out).parent)),
+            workload=flow(dict(self.workload)),
+            service_source=self.service_source,
+            service_time=flow(self.service_time),
+            cold_source=self.cold_source,
+            cold_start=flow(self.cold_start),
+            provisional=f"\n  {provisional}" if self.provisional else "",
+            price_source=self.price_source,
+            instance=flow(dict(self.instance)),
+        )
 
     def experiment(self) -> Experiment:
         """The experiment, read as from the working folder.

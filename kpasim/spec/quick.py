@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -17,7 +18,7 @@ from kpasim.spec.heyflags import parse_hey
 from kpasim.spec.manifest import ServiceManifest, read_service
 from kpasim.spec.objects import split_name
 from kpasim.spec.quantities import duration_text
-from kpasim.spec.yamlfile import parse_documents
+from kpasim.spec.yamlfile import packaged_text, parse_documents
 
 DEFAULT_WORKLOAD: Mapping[str, Any] = {"kind": "hey", "requests": 50, "concurrency": 5, "timeout": "180s"}
 
@@ -32,58 +33,39 @@ def _text(
     cluster_config: Sequence[str | Path],
 ) -> str:
     configs = [relative(one, base) for one in cluster_config]
-    lines = [
-        f"# {service.name}: what its users wait and what it costs, before money is spent.",
-        *_named_or_whole(service, manifest, base),
-        "",
-        "# What kubectl -n knative-serving get cm -o yaml says; Knative's defaults where it is silent.",
-        f"cluster-config: {flow(configs)}" if configs else "config-autoscaler: {}",
-        "",
-        "workload:",
-        *_block(workload, 1),
-        "",
-        "model:",
-        "  # Service time of a request that has the GPU to itself: fit it with kpasim calibrate, or measure it.",
-        f"  service-time: {flow(service_time)}" if service_time is not None else _GUESSED_SERVICE_TIME,
-    ]
-    if cold_start is not None:
-        lines += ["  # Time from the creation of a pod to its first response.", f"  cold-start: {flow(cold_start)}"]
-    else:
-        lines += [_GUESSED_COLD_START]
-    if service_time is None or cold_start is None:
-        lines += ["  provisional: true          # guesses; delete this line when the numbers are yours"]
-    lines += [
-        "",
-        *_cluster(service),
-        "start: warm                  # or idled, or zero",
-        "replications: 200",
-        "seed: 1",
-        "",
-    ]
-    return "\n".join(lines)
+    return Template(packaged_text("imported-experiment.yaml")).substitute(
+        name=service.name,
+        service=_named_or_whole(service, manifest, base),
+        config=f"cluster-config: {flow(configs)}" if configs else "config-autoscaler: {}",
+        workload="\n".join(f"  {key}: {flow(value)}" for key, value in workload.items()),
+        service_time=_GUESSED_SERVICE_TIME if service_time is None else f" {flow(service_time)}",
+        cold_source=_WHERE if cold_start is None else "",
+        cold_start=_GUESSED_COLD_START if cold_start is None else f" {flow(cold_start)}",
+        provisional=_PROVISIONAL if service_time is None or cold_start is None else "",
+        cluster="\n".join(_cluster(service)),
+    )
 
 
-_GUESSED_SERVICE_TIME = """\
-  service-time:
+_GUESSED_SERVICE_TIME = """
     time: {distribution: lognormal, median: 10s, sigma: 0.3}"""
-
-_GUESSED_COLD_START = """\
-  # From the creation of a pod to its first response; kubectl get events and the container's log have the real times.
-  cold-start:
+_WHERE = "; kubectl get events and the container's log have the real times."
+_GUESSED_COLD_START = """
     stages:
       - {name: provision, kind: provision, time: {distribution: lognormal, median: 100s, sigma: 0.3}}
       - {name: image, kind: pull, time: 30s}
       - {name: load, kind: start, time: {distribution: lognormal, median: 30s, sigma: 0.4}}"""
+_PROVISIONAL = """
+  provisional: true          # guesses; delete this line when the numbers are yours"""
 
 
-def _named_or_whole(service: ServiceManifest, manifest: str | Path, base: str | Path) -> list[str]:
+def _named_or_whole(service: ServiceManifest, manifest: str | Path, base: str | Path) -> str:
     """The service's key: its file, or the manifest itself where it came from a stream."""
-    if split_name(manifest)[0] != "-":
-        file, name = split_name(manifest)
+    file, name = split_name(manifest)
+    if file != "-":
         path = relative(file, base)
-        return [f"service: {flow(f'{path}#{name}' if name else path)}"]
+        return f"service: {flow(f'{path}#{name}' if name else path)}"
     data = {key: value for key, value in service.written.items() if key != "status"}
-    return yaml_text({"service": data}).rstrip().splitlines()
+    return yaml_text({"service": data}).rstrip()
 
 
 def relative(file: str | Path, base: str | Path) -> str:
@@ -124,11 +106,6 @@ def yaml_text(value: Any, *, flow_style: bool | None = False) -> str:
     out = io.StringIO()
     writer.dump(value, out)
     return out.getvalue()
-
-
-def _block(data: Mapping[str, Any], depth: int) -> list[str]:
-    """The keys of a mapping, one a line."""
-    return [f"{'  ' * depth}{key}: {flow(value)}" for key, value in data.items()]
 
 
 def quick_experiment(

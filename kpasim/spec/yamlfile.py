@@ -96,10 +96,15 @@ def bounded_yaml() -> YAML:
     return reader
 
 
+def packaged_text(name: str) -> str:
+    """The text of a file of kpasim/data."""
+    return resources.files("kpasim").joinpath("data", name).read_text(encoding="utf-8")
+
+
 @cache
 def packaged(name: str) -> Any:
     """What a YAML or TOML file of kpasim/data holds; do not change it."""
-    text = resources.files("kpasim").joinpath("data", name).read_text(encoding="utf-8")
+    text = packaged_text(name)
     return tomllib.loads(text) if name.endswith(".toml") else YAML(typ="safe").load(text)
 
 
