@@ -120,41 +120,6 @@ class Malformed:
         return record
 
 
-class Rows:
-    """Grows columns row by row, in little memory; each is of ``float``, ``int``, ``bool`` or ``str``."""
-
-    def __init__(self, **columns: type) -> None:
-        self._types = columns
-        self._values: dict[str, Any] = {
-            name: [] if kind is str else array("d" if kind is float else "q") for name, kind in columns.items()
-        }
-        self._words: dict[str, str] = {}
-        self._length = 0
-
-    def __len__(self) -> int:
-        return self._length
-
-    def add(self, *values: Any) -> None:
-        """Add one row.
-
-        Raises:
-            MalformedError: The file has more rows than we read.
-        """
-        if self._length >= MAX_ROWS:
-            raise MalformedError("", f"more than {MAX_ROWS:,} rows; split the file")
-        for (name, kind), value in zip(self._types.items(), values, strict=True):
-            self._values[name].append(self._words.setdefault(value, value) if kind is str else value)
-        self._length += 1
-
-    def columns(self) -> Columns:
-        """The columns so far."""
-        return {
-            # Words stay objects, each distinct one held once: hashes of 64 letters times millions of rows.
-            name: np.array(self._values[name], dtype=object if kind is str else kind)
-            for name, kind in self._types.items()
-        }
-
-
 Source = Callable[[Path, Malformed], Iterator[tuple[int, Any]]]
 """Numbered rows of a file, see `kpasim.records.source`."""
 TIMES: Mapping[str, type] = {"start_s": float, "duration_s": float, "status": int}
@@ -167,16 +132,31 @@ tool that leaves out requests without an answer: there may be none at all."""
 def collect(
     path: Path, skip_bad: bool, source: Source, columns: Mapping[str, type], values_of: Callable[[Any], Any]
 ) -> tuple[Columns, Malformed]:
-    """A file's columns, row by row: ``values_of`` makes their values of a row, or None where the row is left out."""
-    malformed, found = Malformed(path, skip_bad), Rows(**columns)
+    """A file's columns, each of ``float``, ``int``, ``bool`` or ``str``, grown row by row in little memory.
+
+    ``values_of`` makes their values of a row, or None where the row is left out.
+    """
+    malformed = Malformed(path, skip_bad)
+    grown: dict[str, Any] = {
+        name: [] if kind is str else array("d" if kind is float else "q") for name, kind in columns.items()
+    }
+    words: dict[str, str] = {}
+    used = 0
     for line, row in source(path, malformed):
         try:
             values = values_of(row)
-            if values is not None:
-                found.add(*values)
+            if values is not None and used >= MAX_ROWS:
+                raise MalformedError("", f"more than {MAX_ROWS:,} rows; split the file")
         except MalformedError as error:
             malformed.add(line, error.problem)
-    return found.columns(), malformed
+            continue
+        if values is not None:
+            used += 1
+            for (name, kind), value in zip(columns.items(), values, strict=True):
+                grown[name].append(words.setdefault(value, value) if kind is str else value)
+    # Words stay objects, each distinct one held once: hashes of 64 letters times millions of rows.
+    found = {name: np.array(grown[name], dtype=object if kind is str else kind) for name, kind in columns.items()}
+    return found, malformed
 
 
 def read_requests(

@@ -14,6 +14,12 @@ MAX_SEED = 2**63 - 1 - 2**20
 SMALLEST_SIDE = 64
 """Smallest width and height [pixels]."""
 
+NOT_OFFERED = {
+    **dict.fromkeys(("enable_hr", "restore_faces", "tiling"), False),
+    **dict.fromkeys(("refiner_checkpoint", "firstpass_image", "mask"), ""),
+}
+"""Fields that would change the whole picture, and what they must be."""
+
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=-1, le=MAX_SEED)]
 
@@ -158,18 +164,8 @@ def problems(request: TextToImage, limits: Limits) -> list[tuple[str, str]]:
             found.append((name, f"at most {limits.max_prompt} characters, got {len(text)}"))
     if request.subseed_strength > 0:
         found.append(("subseed_strength", "variation seeds are not offered, leave it 0"))
-    for name, asked in (
-        ("enable_hr", request.enable_hr),
-        ("restore_faces", request.restore_faces),
-        ("tiling", request.tiling),
-        ("refiner_checkpoint", request.refiner_checkpoint),
-        ("firstpass_image", request.firstpass_image),
-    ):
-        if asked:
-            found.append((name, "not offered by this server"))
+    found += [(name, "not offered by this server") for name in NOT_OFFERED if getattr(request, name, None)]
     if isinstance(request, ImageToImage):
-        if request.mask:
-            found.append(("mask", "not offered by this server"))
         if request.resize_mode > 1:
             found.append(("resize_mode", "0 (just resize) or 1 (crop and resize)"))
         if len(request.init_images) > 1:
@@ -195,11 +191,9 @@ def request_schema(kind: type[TextToImage], limits: Limits) -> dict[str, Any]:
     for name in ("prompt", "negative_prompt"):
         fields[name]["maxLength"] = limits.max_prompt
     fields["subseed_strength"] |= {"maximum": 0}
-    for name in ("enable_hr", "restore_faces", "tiling"):
-        fields[name] = {"enum": [False, None], "default": None}
-    for name in ("refiner_checkpoint", "firstpass_image", "script_name", "mask"):
+    for name, nothing in {**NOT_OFFERED, "script_name": ""}.items():
         if name in fields:
-            fields[name] = {"enum": ["", None], "default": None}
+            fields[name] = {"enum": [nothing, None], "default": None}
     fields["alwayson_scripts"] = {"type": ["object", "null"], "maxProperties": 0}
     if kind is ImageToImage:
         fields["init_images"] |= {"minItems": 1, "maxItems": 1}

@@ -424,7 +424,6 @@ class Experiment(Spec):
         copy = self.model_copy(update=updates)
         copy._raw = raw
         copy._defaults = defaults
-        copy._config_maps = self._config_maps
         problems = _contradictions(copy, {})
         if problems:
             raise ExperimentError(where, problems)
@@ -432,10 +431,7 @@ class Experiment(Spec):
 
     def with_service(self, service: ServiceManifest) -> Experiment:
         """The experiment with another manifest of the same service."""
-        copy = self.model_copy(update={"service": service})
-        copy._raw, copy._defaults = self._raw, self._defaults
-        copy._config_maps = self._config_maps
-        return copy
+        return self.model_copy(update={"service": service})
 
     def _section(self, key: str, raw: dict[str, Any], where: str | Path) -> Any:
         """One section of the file, made anew of its raw form."""
@@ -736,12 +732,8 @@ def find_model(name: str, base: str | Path = ".") -> Path | None:
     if "/" in name or name.endswith((".yaml", ".yml")):
         path = base / name
         return path if path.exists() else None
-    for folder in _model_folders(base):
-        for ending in (".yaml", ".yml"):
-            path = folder / f"{name}{ending}"
-            if path.is_file():
-                return path
-    return None
+    files = (folder / f"{name}{ending}" for folder in _model_folders(base) for ending in (".yaml", ".yml"))
+    return next(filter(Path.is_file, files), None)
 
 
 def _resolve_file(parts: dict[str, Any], raw: dict[str, Any], base: Path, lines: Lines) -> list[Problem]:

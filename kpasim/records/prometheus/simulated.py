@@ -114,25 +114,24 @@ def prediction(
     requests = tables.requests
     start, latency = requests["start_s"], requests["latency_s"]
     ends = start + latency
-    in_flight = present(start, ends, times)
-    result.append(
-        Written("kpasim_requests_started_total", labels, dates, passed(start, times), "counter", "Requests sent")
-    )
-    result.append(
-        Written("kpasim_requests_in_flight", labels, dates, in_flight, "gauge", "Requests sent and not completed")
-    )
+    sent, in_flight = passed(start, times), present(start, ends, times)
+    result += [
+        Written("kpasim_requests_started_total", labels, dates, sent, "counter", "Requests sent"),
+        Written("kpasim_requests_in_flight", labels, dates, in_flight, "gauge", "Requests sent and not completed"),
+    ]
+
+    def add(name: str, about: str, ended_s: Floats, lasted_s: Floats, more: Mapping[str, str]) -> None:
+        for part, le, values in histogram(ended_s, lasted_s, times, BOUNDS_S):
+            result.append(Written(name + part, {**labels, **more, **le}, dates, values, "histogram", about))
+
     done = ~np.isnan(ends)
     for status in np.unique(requests["status"][done]).tolist():
         chosen = done & (requests["status"] == status)
-        name, more = "kpasim_request_duration_seconds", {"http_response_status_code": str(status)}
-        for part, le, values in histogram(ends[chosen], latency[chosen], times, BOUNDS_S):
-            result.append(
-                Written(name + part, {**labels, **more, **le}, dates, values, "histogram", "Latency of requests")
-            )
-    served = ~np.isnan(requests["server_end_s"]) & ~np.isnan(requests["service_s"])
-    for part, le, values in histogram(requests["server_end_s"][served], requests["service_s"][served], times, BOUNDS_S):
-        name = "kpasim_service_duration_seconds"
-        result.append(Written(name + part, {**labels, **le}, dates, values, "histogram", "Service time of requests"))
+        more = {"http_response_status_code": str(status)}
+        add("kpasim_request_duration_seconds", "Latency of requests", ends[chosen], latency[chosen], more)
+    served_s, service_s = requests["server_end_s"], requests["service_s"]
+    known = ~np.isnan(served_s) & ~np.isnan(service_s)
+    add("kpasim_service_duration_seconds", "Service time of requests", served_s[known], service_s[known], {})
     return result
 
 
