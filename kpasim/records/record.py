@@ -155,7 +155,9 @@ def collect(
             for (name, kind), value in zip(columns.items(), values, strict=True):
                 grown[name].append(words.setdefault(value, value) if kind is str else value)
     # Words stay objects, each distinct one held once: hashes of 64 letters times millions of rows.
-    found = {name: np.array(grown[name], dtype=object if kind is str else kind) for name, kind in columns.items()}
+    found: Columns = {
+        name: np.array(grown[name], dtype=object if kind is str else kind) for name, kind in columns.items()
+    }
     return found, malformed
 
 
