@@ -9,14 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kpasim.cluster.deadline import Deadline
-from kpasim.cluster.errors import (
-    ClusterError,
-    ConflictError,
-    DeadlineError,
-    ForbiddenError,
-    LoginError,
-    MissingError,
-)
+from kpasim.cluster.errors import ClusterError, ConflictError, DeadlineError, ForbiddenError, LoginError, MissingError
 from kpasim.cluster.kube import Kube
 from kpasim.cluster.objects import (
     INFERENCE_SERVICES,
@@ -135,11 +128,7 @@ def create(
 
 
 def await_ready(
-    kube: Kube,
-    deployed: Deployed,
-    waits: Waits,
-    deadline: Deadline,
-    explain: Callable[[], str] = lambda: "",
+    kube: Kube, deployed: Deployed, waits: Waits, deadline: Deadline, explain: Callable[[], str] = lambda: ""
 ) -> Ready:
     """Wait until the Service is ready, all traffic is on its latest revision, and older pods are gone.
 
@@ -349,10 +338,7 @@ def _adopt(
         if len(original) > _MAX_ORIGINAL:
             raise ClusterError(f"{kube.name}: {deployed} is too large to be adopted")
         operations: list[Document] = [_unchanged(found)]
-        for field, key, value in (
-            ("labels", RUN_LABEL, run_id),
-            ("annotations", ORIGINAL_ANNOTATION, original),
-        ):
+        for field, key, value in (("labels", RUN_LABEL, run_id), ("annotations", ORIGINAL_ANNOTATION, original)):
             if not meta(found).get(field):
                 operations.append({"op": "add", "path": f"/metadata/{field}", "value": {key: value}})
             else:

@@ -166,12 +166,7 @@ class Kube:
         return self._json("get", resource, namespace, name, deadline=deadline)
 
     def list_all(
-        self,
-        resource: Resource,
-        namespace: str | None,
-        *,
-        selector: str = "",
-        deadline: Deadline | None = None,
+        self, resource: Resource, namespace: str | None, *, selector: str = "", deadline: Deadline | None = None
     ) -> tuple[list[Document], str]:
         """All objects of a kind, page by page, and the resource version from which a watch goes on."""
         found: list[Document] = []
@@ -230,13 +225,7 @@ class Kube:
             raise
 
     def delete(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        *,
-        uid: str = "",
-        deadline: Deadline | None = None,
+        self, resource: Resource, namespace: str, name: str, *, uid: str = "", deadline: Deadline | None = None
     ) -> None:
         """Delete an object, only if it still is the one of that uid; a missing one is no error."""
         body: Document = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}

@@ -21,7 +21,7 @@ from kpasim.cluster.fake.kubelet import Image
 TXT2IMG = "kpasim.local/txt2img"
 """Image of kpasim's own server; the manifest's ``args`` are its options."""
 IMAGES: Mapping[str, Image] = {
-    TXT2IMG: Image((sys.executable, "-m", "kpasim.server", "--host", "{host}", "--port", "{port}")),
+    TXT2IMG: Image((sys.executable, "-m", "kpasim.server", "--host", "{host}", "--port", "{port}"))
 }
 """What the fake cluster can run."""
 DISCLAIMER = (

@@ -23,12 +23,7 @@ _ANNOTATIONS = (
 )
 _POD_FIELDS = ("containerConcurrency", "timeoutSeconds", "responseStartTimeoutSeconds", "idleTimeoutSeconds")
 _PROBE_FIELDS = ("periodSeconds", "timeoutSeconds", "failureThreshold", "successThreshold", "initialDelaySeconds")
-_PROBE_KINDS: Mapping[str, Any] = {
-    "httpGet": {"path": "/"},
-    "tcpSocket": {},
-    "grpc": {},
-    "exec": {"command": ["true"]},
-}
+_PROBE_KINDS: Mapping[str, Any] = {"httpGet": {"path": "/"}, "tcpSocket": {}, "grpc": {}, "exec": {"command": ["true"]}}
 
 
 def public(experiment: Experiment) -> Experiment:

@@ -49,11 +49,7 @@ _BY_HEADER: tuple[tuple[set[str], Callable[..., Record]], ...] = (
 
 
 def read(
-    path: str | Path,
-    skip_bad: bool = False,
-    *,
-    columns: Mapping[str, str] | None = None,
-    select: str | None = None,
+    path: str | Path, skip_bad: bool = False, *, columns: Mapping[str, str] | None = None, select: str | None = None
 ) -> Record:
     """Read a measured file of any known kind; which one it is, its content says.
 

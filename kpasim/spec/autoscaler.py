@@ -22,13 +22,7 @@ from pydantic import Field, WithJsonSchema
 from kpasim.errors import ExperimentError, Problem
 from kpasim.policy import targets
 from kpasim.spec.base import Lines, Place, Spec, problem_at, show, suggestion, unknown_key
-from kpasim.spec.goparse import (
-    format_float,
-    parse_bool,
-    parse_duration,
-    parse_float,
-    parse_int,
-)
+from kpasim.spec.goparse import format_float, parse_bool, parse_duration, parse_float, parse_int
 from kpasim.spec.quantities import DURATION_PATTERN, duration_text
 
 KPA = "kpa.autoscaling.knative.dev"

@@ -50,10 +50,7 @@ def with_settings(experiment: Experiment, settings: Mapping[str, Any], option: s
 
 
 def with_service_settings(
-    service: ServiceManifest,
-    settings: Mapping[str, Any],
-    option: str = "--set",
-    cluster: ClusterConfig | None = None,
+    service: ServiceManifest, settings: Mapping[str, Any], option: str = "--set", cluster: ClusterConfig | None = None
 ) -> ServiceManifest:
     """A manifest by itself with settings from the command line; their paths begin with ``service.``.
 

@@ -41,12 +41,7 @@ class Revision:
         gauges: What the autoscaler's metrics show, by name; empty before the first decision.
     """
 
-    def __init__(
-        self,
-        template: Template,
-        node: Node,
-        changed: Callable[[], None],
-    ) -> None:
+    def __init__(self, template: Template, node: Node, changed: Callable[[], None]) -> None:
         self.template, self.node = template, node
         self.settings = settings = template.manifest.revision
         self._changed = changed

@@ -89,13 +89,7 @@ def histogram(
     yield "_count", {}, count.astype(np.float64)
 
 
-def prediction(
-    tables: Tables,
-    *,
-    begin_unix_s: float,
-    end_s: float,
-    labels: Mapping[str, str],
-) -> list[Written]:
+def prediction(tables: Tables, *, begin_unix_s: float, end_s: float, labels: Mapping[str, str]) -> list[Written]:
     """One simulated run as series under ``kpasim_`` names, beside which Knative's own can be drawn.
 
     The load starts at ``begin_unix_s`` [s since 1970], the run ends ``end_s`` later; all series have the ``labels``.
