@@ -20,8 +20,8 @@ import aiohttp
 from kpasim.cluster.fake.clock import Clock, stamp
 from kpasim.cluster.fake.processes import Process, Processes
 from kpasim.cluster.fake.queueproxy import QueueProxy
-from kpasim.cluster.fake.store import Events, NotFoundError, Store
-from kpasim.cluster.objects import PODS, REVISION_LABEL, SERVICE_LABEL, Document, condition, status_of
+from kpasim.cluster.fake.store import Events, NotFoundError, Store, keep_transitions, written
+from kpasim.cluster.objects import PODS, REVISION_LABEL, SERVICE_LABEL, Document, status_of
 from kpasim.policy import pods
 from kpasim.spec.manifest import ServiceManifest
 
@@ -362,18 +362,11 @@ class Pod:
         }
 
     def _store_pod(self) -> None:
-        self.node.store.create(
-            PODS,
-            {
-                "metadata": {
-                    "name": self.name,
-                    "namespace": self.template.namespace,
-                    "labels": self.template.object_labels,
-                },
-                "spec": {"containers": list(self.template.containers)},
-                "status": {"phase": "Pending", "conditions": []},
-            },
-        )
+        about = self.template
+        metadata = {"name": self.name, "namespace": about.namespace, "labels": about.object_labels}
+        status: Document = {"phase": "Pending", "conditions": []}
+        spec = {"containers": list(about.containers)}
+        self.node.store.create(PODS, {"metadata": metadata, "spec": spec, "status": status})
 
     def _tell(self, reason: str, message: str) -> None:
         """Write an event about the pod."""
@@ -391,17 +384,9 @@ class Pod:
 
     def _set_conditions(self, **conditions: tuple[str, str, str]) -> None:
         def change(status: Document) -> None:
-            for kind, (value, reason, message) in conditions.items():
-                entry = condition({"status": status}, kind)
-                if not entry:
-                    entry = {"type": kind}
-                    status["conditions"].append(entry)
-                if entry.get("status") != value:
-                    entry["lastTransitionTime"] = stamp()
-                entry.update(status=value, lastProbeTime=None)
-                for key, text in (("reason", reason), ("message", message)):
-                    entry.pop(key, None)
-                    entry.update({key: text} if text else {})
+            changed = {kind: written(kind, *words, lastProbeTime=None) for kind, words in conditions.items()}
+            keep_transitions({"status": status}, list(changed.values()))
+            status["conditions"] = list(({entry["type"]: entry for entry in status["conditions"]} | changed).values())
 
         self._update(change)
 
@@ -414,26 +399,11 @@ class Pod:
             proxy = before.get("queue-proxy", {}).get("state") or {"running": {"startedAt": stamp()}}
             kept = before.get(self.template.container, {}).get("lastState") or {}
             status.update(hostIP="127.0.0.1", podIP=self.address[0], podIPs=[{"ip": self.address[0]}])
-            status["containerStatuses"] = [
-                {
-                    "name": self.template.container,
-                    "image": self.template.manifest.image,
-                    "restartCount": self.restarts,
-                    "ready": self.ready,
-                    "started": running,
-                    "state": state,
-                    "lastState": kept if last is None else last,
-                },
-                {
-                    "name": "queue-proxy",
-                    "image": "queue-proxy",
-                    "restartCount": 0,
-                    "ready": self.ready,
-                    "started": True,
-                    "state": proxy,
-                    "lastState": {},
-                },
-            ]
+            own: Document = {"name": self.template.container, "image": self.template.manifest.image, "state": state}
+            own |= {"restartCount": self.restarts, "started": running, "lastState": kept if last is None else last}
+            sidecar: Document = {"name": "queue-proxy", "image": "queue-proxy", "state": proxy}
+            sidecar |= {"restartCount": 0, "started": True, "lastState": {}}
+            status["containerStatuses"] = [{**one, "ready": self.ready} for one in (own, sidecar)]
 
         self._update(change)
 

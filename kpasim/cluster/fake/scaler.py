@@ -19,7 +19,7 @@ import numpy as np
 from kpasim.cluster.fake.clock import Clock
 from kpasim.cluster.fake.gateway import Activator
 from kpasim.cluster.fake.kubelet import Node, Pod, Template, tell_failure
-from kpasim.cluster.fake.store import NotFoundError, keep_transitions
+from kpasim.cluster.fake.store import NotFoundError, keep_transitions, written
 from kpasim.cluster.objects import DEPLOYMENTS, POD_AUTOSCALERS, SERVERLESS_SERVICES, Document
 from kpasim.engines.lower import of_revision
 from kpasim.engines.model import kpa
@@ -299,25 +299,16 @@ class Revision:
         about = self.template
         ready, pods_now = len(self.ready_pods()), sum(not pod.going for pod in self.pods)
         enough = ready >= self._replicas
+        done = "has successfully progressed." if self._initialized else "is progressing."
+        found = "NewReplicaSetAvailable" if self._initialized else "ReplicaSetUpdated"
+        available = ("True", "MinimumReplicasAvailable") if enough else ("False", "MinimumReplicasUnavailable")
+        has = f"Deployment {'has' if enough else 'does not have'} minimum availability."
         conditions = [
-            {
-                "type": "Progressing",
-                "status": "True",
-                "reason": "NewReplicaSetAvailable" if self._initialized else "ReplicaSetUpdated",
-                "message": f'ReplicaSet "{self._deployment}-{self._hash}" '
-                + ("has successfully progressed." if self._initialized else "is progressing."),
-            },
-            {
-                "type": "Available",
-                "status": "True" if enough else "False",
-                "reason": "MinimumReplicasAvailable" if enough else "MinimumReplicasUnavailable",
-                "message": f"Deployment {'has' if enough else 'does not have'} minimum availability.",
-            },
+            written("Progressing", "True", found, f'ReplicaSet "{self._deployment}-{self._hash}" {done}'),
+            written("Available", *available, has),
         ]
         if self.trouble:
-            conditions.append(
-                {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": self.trouble}
-            )
+            conditions.append(written("ReplicaFailure", "True", "FailedCreate", self.trouble))
         deployment: Document = {
             "replicas": pods_now,
             "updatedReplicas": pods_now,
@@ -331,11 +322,11 @@ class Revision:
         kept = {key: value for key, value in deployment.items() if value != 0 or key == "terminatingReplicas"}
         target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": self._deployment}
         self._publish(DEPLOYMENTS, self._deployment, {"replicas": self._replicas}, kept)
-        backed = {"type": "ActivatorEndpointsPopulated", "status": "True", "severity": "Info"}
-        backed |= {"reason": "ActivatorEndpointsPopulated", "message": "Revision is backed by Activator"}
-        direct = {"type": "ActivatorEndpointsPopulated", "status": "False", "severity": "Info"}
+        populated = ("False", "", "")
+        if self.path == burst.PROXY:
+            populated = ("True", "ActivatorEndpointsPopulated", "Revision is backed by Activator")
         sks_ready = ready > 0 or self._active == scaler.FALSE
-        there = {"status": "True"} if sks_ready else {"status": "Unknown", "reason": "NoHealthyBackends"}
+        there = ("True", "") if sks_ready else ("Unknown", "NoHealthyBackends")
         self._publish(
             SERVERLESS_SERVICES,
             about.revision,
@@ -349,15 +340,14 @@ class Revision:
                 "serviceName": about.revision,
                 "privateServiceName": f"{about.revision}-private",
                 "conditions": [
-                    backed if self.path == burst.PROXY else direct,
-                    {"type": "EndpointsPopulated", **there},
-                    {"type": "Ready", **there},
+                    written("ActivatorEndpointsPopulated", *populated, severity="Info"),
+                    written("EndpointsPopulated", *there),
+                    written("Ready", *there),
                 ],
             },
         )
-        active = _condition(self._active, self._reason)
-        overall = _condition(*scaler.ready_condition(self._active, self._reason, sks_ready))
-        started = {"status": "True" if self._initialized else "Unknown"}
+        active = _in_words(self._active, self._reason)
+        overall = _in_words(*scaler.ready_condition(self._active, self._reason, sks_ready))
         self._publish(
             POD_AUTOSCALERS,
             about.revision,
@@ -375,10 +365,10 @@ class Revision:
                 "conditions": []
                 if self._active == scaler.ABSENT
                 else [
-                    {"type": "Active", **active},
-                    {"type": "Ready", **overall},
-                    {"type": "SKSReady", **there},
-                    {"type": "ScaleTargetInitialized", **started},
+                    written("Active", *active),
+                    written("Ready", *overall),
+                    written("SKSReady", *there),
+                    written("ScaleTargetInitialized", "True" if self._initialized else "Unknown"),
                 ],
             },
         )
@@ -402,7 +392,6 @@ class Revision:
             store.create(resource, document)
 
 
-def _condition(status: int, reason: int) -> Document:
-    """Status and reason of a condition; an empty reason is left out."""
-    shown = {"status": scaler.CONDITIONS[status], "reason": scaler.REASONS[reason]}
-    return {key: value for key, value in shown.items() if value}
+def _in_words(status: int, reason: int) -> tuple[str, str]:
+    """Status and reason of a condition."""
+    return scaler.CONDITIONS[status], scaler.REASONS[reason]

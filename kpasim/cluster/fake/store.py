@@ -201,6 +201,12 @@ def copied(document: Document) -> Document:
     return dict(copy)
 
 
+def written(kind: str, status: str, reason: str = "", message: str = "", **more: Any) -> Document:
+    """A condition; an empty reason or message is left out."""
+    entry = {"type": kind, "status": status, **more, "reason": reason, "message": message}
+    return {key: value for key, value in entry.items() if value != ""}
+
+
 def keep_transitions(stored: Document, conditions: list[Document]) -> None:
     """Date conditions that are to be stored: with now, or as before where the status is the same."""
     for entry in conditions:
