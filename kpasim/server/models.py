@@ -203,66 +203,30 @@ def warm_up_job(side: int) -> Job:
 def build(architecture: str) -> Any:
     """A Stable Diffusion pipeline with random weights: real work of a known size, and noise for a picture.
 
-    Args:
-        architecture: ``sd15`` has Stable Diffusion 1.5's shape (1.07 billion parameters); ``tiny`` the same parts with
-            1.3 million parameters, for tests and for machines without a GPU.
+    ``architecture`` is one of pipelines.toml: ``sd15``, or ``tiny``.
     """
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    tokenizer = _byte_tokenizer()
-    tiny = architecture == "tiny"
-    width = 32 if tiny else 768
+    tokenizer, shape = _byte_tokenizer(), samplers.DATA["architectures"][architecture]
     torch.manual_seed(SEED)
-    unet_shape: dict[str, Any] = {"sample_size": 64, "cross_attention_dim": width}
-    if tiny:
-        unet_shape |= {
-            "sample_size": 8,
-            "block_out_channels": (32, 64),
-            "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-            "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
-            "layers_per_block": 1,
-            "norm_num_groups": 8,
-        }
-    # Four blocks whatever the width: each of the last three halves the sides, and clients count on a factor of 8.
-    vae_channels = (16, 32, 32, 32) if tiny else (128, 256, 512, 512)
     vae = AutoencoderKL(
-        block_out_channels=vae_channels,
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=1 if tiny else 2,
-        norm_num_groups=8 if tiny else 32,
-        sample_size=64 if tiny else 512,
+        down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4, **shape["vae"]
     )
     text = CLIPTextConfig(
-        hidden_size=width,
-        intermediate_size=4 * width,
-        num_hidden_layers=2 if tiny else 12,
-        num_attention_heads=4 if tiny else 12,
-        vocab_size=1000 if tiny else 49408,
+        **shape["text"],
         max_position_embeddings=77,
-        projection_dim=width,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-    )
-    noise = DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-        # The default, yet said: diffusers hands on what was said (in a saved pipeline that is all), not defaults.
-        timestep_spacing="leading",
     )
     return StableDiffusionPipeline(
         vae=vae.eval(),
         text_encoder=CLIPTextModel(text).eval(),
         tokenizer=tokenizer,
-        unet=UNet2DConditionModel(**unet_shape).eval(),
-        scheduler=noise,
+        unet=UNet2DConditionModel(**shape["unet"]).eval(),
+        scheduler=DDIMScheduler(**samplers.DATA["noise"]),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
@@ -18,7 +22,7 @@ class Sampler(NamedTuple):
 
     name: str
     kind: str
-    settings: dict[str, Any]
+    settings: Mapping[str, Any] = MappingProxyType({})
     automatic: str = "uniform"
 
 
@@ -27,35 +31,15 @@ class Schedule(NamedTuple):
 
     name: str
     label: str
-    settings: dict[str, Any]
+    settings: Mapping[str, Any] = MappingProxyType({})
 
 
-SAMPLERS = {
-    sampler.name: sampler
-    for sampler in (
-        Sampler("Euler", "EulerDiscreteScheduler", {}),
-        Sampler("Euler a", "EulerAncestralDiscreteScheduler", {}),
-        Sampler("DPM++ 2M", "DPMSolverMultistepScheduler", {}, "karras"),
-        Sampler("DPM++ 2M SDE", "DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, "karras"),
-        Sampler("Heun", "HeunDiscreteScheduler", {}),
-        Sampler("DPM2", "KDPM2DiscreteScheduler", {}, "karras"),
-        Sampler("DPM2 a", "KDPM2AncestralDiscreteScheduler", {}, "karras"),
-        Sampler("DDIM", "DDIMScheduler", {}),
-        Sampler("PLMS", "PNDMScheduler", {"skip_prk_steps": True}),
-        Sampler("UniPC", "UniPCMultistepScheduler", {}),
-        Sampler("LCM", "LCMScheduler", {}),
-    )
-}
-"""Samplers by name. Only those that need no package beyond diffusers and torch."""
-
-SCHEDULES = (
-    Schedule("automatic", "Automatic", {}),
-    Schedule("uniform", "Uniform", {}),
-    Schedule("karras", "Karras", {"use_karras_sigmas": True}),
-    Schedule("exponential", "Exponential", {"use_exponential_sigmas": True}),
-    Schedule("sgm_uniform", "SGM Uniform", {"timestep_spacing": "trailing"}),
-)
-"""Noise schedules; a sampler that cannot follow one keeps its own."""
+DATA = tomllib.loads(resources.files("kpasim.server").joinpath("pipelines.toml").read_text(encoding="utf-8"))
+"""What pipelines.toml holds."""
+SAMPLERS = {name: Sampler(name, **one) for name, one in DATA["samplers"].items()}
+"""Samplers by name."""
+SCHEDULES = tuple(Schedule(name, **one) for name, one in DATA["schedules"].items())
+"""Noise schedules."""
 
 _BY_NAME = {key: schedule for schedule in SCHEDULES for key in (schedule.name, schedule.label)}
 
