@@ -382,28 +382,28 @@ class _Clients:
         """The table of requests, in order of sending."""
         rows = sorted(self.rows, key=lambda row: row.start_s)
 
-        def times(name: str) -> NDArray[np.float64]:
-            return np.array([getattr(row, name) for row in rows], dtype=np.float64)
+        def column(name: str, kind: Any = np.float64) -> NDArray[Any]:
+            return np.array([getattr(row, name) for row in rows], dtype=kind)
 
-        start = times("start_s")
-        arrival = times("arrival_unix_s") - self.began_unix_s
-        served = arrival + times("queue_s")
+        start, service = column("start_s"), column("service_s")
+        arrival = column("arrival_unix_s") - self.began_unix_s
+        served = arrival + column("queue_s")
         table: Columns = {
             "id": np.arange(len(rows)),
             "start_s": start,
-            "latency_s": times("end_s") - start,
-            "status": np.array([row.status for row in rows], dtype=np.int64),
-            "pod": np.array([row.pod for row in rows], dtype=np.str_),
-            "service_s": times("service_s"),
+            "latency_s": column("end_s") - start,
+            "status": column("status", np.int64),
+            "pod": column("pod", np.str_),
+            "service_s": service,
             "server_arrival_s": arrival,
             "server_start_s": served,
-            "server_end_s": served + times("service_s"),
-            "error": np.array([row.error for row in rows], dtype=np.str_),
-            "first_byte_s": times("first_byte_s"),
-            "planned_s": times("planned_s"),
+            "server_end_s": served + service,
+            "error": column("error", np.str_),
+            "first_byte_s": column("first_byte_s"),
+            "planned_s": column("planned_s"),
         }
         if any(row.session >= 0 for row in rows):
-            table["session"] = np.array([row.session for row in rows], dtype=np.int64)
+            table["session"] = column("session", np.int64)
         return table
 
 

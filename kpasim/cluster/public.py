@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kpasim.spec.manifest import is_gpu
+from kpasim.spec.manifest import POD_FIELDS, PROBE_FIELDS, is_gpu
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
@@ -21,8 +21,6 @@ _ANNOTATIONS = (
     "serving.knative.dev.alibabacloud/",
     "k8s.aliyun.com/",
 )
-_POD_FIELDS = ("containerConcurrency", "timeoutSeconds", "responseStartTimeoutSeconds", "idleTimeoutSeconds")
-_PROBE_FIELDS = ("periodSeconds", "timeoutSeconds", "failureThreshold", "successThreshold", "initialDelaySeconds")
 _PROBE_KINDS: Mapping[str, Any] = {"httpGet": {"path": "/"}, "tcpSocket": {}, "grpc": {}, "exec": {"command": ["true"]}}
 
 
@@ -46,7 +44,7 @@ def public_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "spec": {
             "template": {
                 "metadata": _annotations(template.get("metadata") or {}),
-                "spec": {key: pod[key] for key in _POD_FIELDS if key in pod}
+                "spec": {key: pod[key] for key in POD_FIELDS if key in pod}
                 | {"containers": [_container(container) for container in pod["containers"]]},
             }
         },
@@ -69,6 +67,6 @@ def _container(container: Mapping[str, Any]) -> dict[str, Any]:
     for probe in ("readinessProbe", "startupProbe"):
         found = container.get(probe)
         if found:
-            kept[probe] = {key: found[key] for key in _PROBE_FIELDS if key in found}
+            kept[probe] = {key: found[key] for key in PROBE_FIELDS if key in found}
             kept[probe] |= {kind: dict(what) for kind, what in _PROBE_KINDS.items() if kind in found}
     return kept

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kpasim.errors import Problem
 from kpasim.records.record import Malformed, MalformedError, Record, iso, moment, number, object_in, objects_in, shown
@@ -224,15 +225,15 @@ def _merge(pod: _Pod, seen: _Pod) -> None:
 
 def _columns(pods: dict[str, _Pod], first: float) -> Columns:
     ordered = sorted(pods.values(), key=lambda pod: pod.times["created_s"])
+
+    def column(name: str, kind: Any) -> NDArray[Any]:
+        return np.array([getattr(pod, name) for pod in ordered], dtype=kind)
+
     return {
-        "pod": np.array([pod.name for pod in ordered], dtype=np.str_),
+        "pod": column("name", np.str_),
         **{name: np.array([pod.times.get(name, math.nan) - first for pod in ordered]) for name in _TIMES},
-        "node": np.array([pod.node for pod in ordered], dtype=np.str_),
-        "instance_type": np.array([pod.instance_type for pod in ordered], dtype=np.str_),
-        "revision": np.array([pod.revision for pod in ordered], dtype=np.str_),
-        "workload": np.array([pod.workload for pod in ordered], dtype=np.str_),
-        "restarts": np.array([pod.restarts for pod in ordered], dtype=np.int64),
-        "restarts_before_ready": np.array([pod.restarts_before_ready for pod in ordered], dtype=np.int64),
+        **{name: column(name, np.str_) for name in ("node", "instance_type", "revision", "workload")},
+        **{name: column(name, np.int64) for name in ("restarts", "restarts_before_ready")},
     }
 
 

@@ -26,25 +26,13 @@ _BY_HEADER: tuple[tuple[set[str], Callable[..., Record]], ...] = (
     ({"duration (ms)", "status", "error"}, loadtools.read_ghz_csv),
     ({"metric_name", "timestamp", "metric_value"}, loadtools.read_k6_csv),
     ({"timeStamp", "elapsed"}, loadtools.read_jmeter),
-    (
-        {
-            "gmt_create", "predict_type", "predict_status", "exec_time_seconds", "groupId", "prompt_length",
-            "num_images_per_prompt", "num_inference_steps", "checkpoint_model_version_id", "num_lora",
-        },
-        traces.read_gentd26,
-    ),
+    (set(traces.GENTD26_COLUMNS), traces.read_gentd26),
     ({"timestamp_anon", "value", "container_ip", "request_type"}, traces.read_gentd26_qps),
     ({"timestamp_anon", "value", "container_ip"}, traces.read_gentd26_latency),
     ({"HashApp", "HashFunction", *map(str, range(1, traces.MINUTES_PER_DAY + 1))}, traces.read_azure_2019),
-    (
-        {
-            "HashApp", "HashFunction", "Average", "Count", "Minimum", "Maximum",
-            *(f"percentile_Average_{p}" for p in (0, 1, 25, 50, 75, 99, 100)),
-        },
-        traces.read_azure_2019_durations,
-    ),
+    (set(traces.AZURE_2019_COLUMNS), traces.read_azure_2019_durations),
     ({"app", "func", "end_timestamp", "duration"}, traces.read_azure_2021),
-)  # fmt: skip
+)
 """Header columns that only one kind of file has, the more particular first."""
 
 

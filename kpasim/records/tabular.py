@@ -27,31 +27,15 @@ from kpasim.records.record import (
     unix_s,
 )
 from kpasim.records.source import rows
+from kpasim.spec.yamlfile import packaged
 
-NAMES = {
-    "start": ("start", "arrival", "arrived", "sent", "timestamp", "time", "t", "offset", "begin", "ts", "created"),
-    "duration": (
-        "duration", "latency", "response_time", "elapsed", "service", "service_time", "exec_time", "seconds",
-        "request_time", "request_duration", "inference_time", "processing_time", "total_time", "time_total",
-    ),
-    "status": ("status", "status_code", "code", "response_code", "http_status"),
-    "censored": ("censored", "timed_out", "timeout"),
-    "class": ("class", "kind", "type", "label", "endpoint", "path", "route", "operation"),
-    "instance_type": ("instance_type", "gpu"),
-    "pod": ("pod", "server", "instance"),
-}  # fmt: skip
+_DATA = packaged("columns.toml")
+NAMES: dict[str, list[str]] = {role: names.split() for role, names in _DATA["names"].items()}
 """What a column is called, in lower case and without unit, the likelier name first."""
-
-UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0}
-_SPELLINGS = {
-    "s": ("sec", "secs", "second", "seconds"),
-    "ms": ("msec", "msecs", "millis", "millisecond", "milliseconds"),
-    "us": ("usec", "usecs", "micros", "microsecond", "microseconds", "µs", "μs"),
-    "ns": ("nsec", "nsecs", "nanos", "nanosecond", "nanoseconds"),
-    "min": ("mins", "minute", "minutes"),
-    "h": ("hour", "hours"),
+UNITS: dict[str, float] = {unit: one["seconds"] for unit, one in _DATA["units"].items()}
+_UNITS: dict[str, float] = UNITS | {
+    other: UNITS[unit] for unit, one in _DATA["units"].items() for other in one["spellings"].split()
 }
-_UNITS = UNITS | {spelling: UNITS[unit] for unit, spellings in _SPELLINGS.items() for spelling in spellings}
 DOUBTFUL_S = 120.0
 """Median duration from which on a unit that nobody named is doubted."""
 IMPOSSIBLE_S = 1e6

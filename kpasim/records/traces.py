@@ -30,12 +30,18 @@ MINUTES_PER_DAY = 1440
 _ENDINGS = {"SUCCEED": 200, "FAILED": 500, "PENDING": 0, "PROCESSING": 0}
 
 
-_GENTD26 = {
-    "num_inference_steps": "steps",
-    "num_images_per_prompt": "images",
-    "num_lora": "loras",
-    "prompt_length": "prompt_length",
+_GENTD26 = {"num_inference_steps": "steps", "num_images_per_prompt": "images", "num_lora": "loras",
+            "prompt_length": "prompt_length"}  # fmt: skip
+"""Numbers of a request, and what their columns are called here."""
+GENTD26_COLUMNS = ("gmt_create", "predict_type", "predict_status", "exec_time_seconds", "groupId",
+                   "checkpoint_model_version_id", *_GENTD26)  # fmt: skip
+"""Columns that are read of GenTD26."""
+_AZURE_TIMES = {
+    **{"Average": "mean_s", "Minimum": "min_s", "Maximum": "max_s"},
+    **{f"percentile_Average_{p}": f"p{p}_s" for p in (0, 1, 25, 50, 75, 99, 100)},
 }
+AZURE_2019_COLUMNS = ("HashApp", "HashFunction", "Count", *_AZURE_TIMES)
+"""Columns that are read of Azure Functions 2019's durations."""
 
 
 @lists_requests(
@@ -134,16 +140,14 @@ def read_azure_2019_durations(path: Path, skip_bad: bool = False, select: str | 
     `Record.counts` has one row per function: ``function``, ``app``, ``count``, ``mean_s``, ``min_s``, ``max_s`` and
     ``p0_s`` to ``p100_s``.
     """
-    times = {"Average": "mean_s", "Minimum": "min_s", "Maximum": "max_s"}
-    times |= {f"percentile_Average_{p}": f"p{p}_s" for p in (0, 1, 25, 50, 75, 99, 100)}
 
     def values_of(cells: dict[str, str]) -> Any:
         if select is not None and select not in (cells["HashFunction"], cells["HashApp"]):
             return None
-        values = [number(cells[name], name) / 1000 for name in times]
+        values = [number(cells[name], name) / 1000 for name in _AZURE_TIMES]
         return cells["HashFunction"], cells["HashApp"], number(cells["Count"], "Count", least=0), *values
 
-    kinds = {"function": str, "app": str, "count": float, **dict.fromkeys(times.values(), float)}
+    kinds = {"function": str, "app": str, "count": float, **dict.fromkeys(_AZURE_TIMES.values(), float)}
     counts, malformed = collect(path, skip_bad, named_rows, kinds, values_of)
     record = Record("azure-2019-durations", str(path), counts=counts)
     return malformed.finish(record, len(counts["count"]), "no function in it")

@@ -24,6 +24,7 @@ from kpasim.policy import targets
 from kpasim.spec.base import Lines, Place, Spec, problem_at, show, suggestion, unknown_key
 from kpasim.spec.goparse import format_float, parse_bool, parse_duration, parse_float, parse_int
 from kpasim.spec.quantities import DURATION_PATTERN, duration_text
+from kpasim.spec.yamlfile import names_of
 
 KPA = "kpa.autoscaling.knative.dev"
 HPA = "hpa.autoscaling.knative.dev"
@@ -34,23 +35,7 @@ PROGRESS_DEADLINE = "serving.knative.dev/progress-deadline"
 
 SPELLINGS: dict[str, tuple[str, ...]] = {
     name: (PREFIX + name, *((PREFIX + other,) if other else ()))
-    for name, other in {
-        "class": "",
-        "metric": "",
-        "target": "",
-        "window": "",
-        "activation-scale": "",
-        "min-scale": "minScale",
-        "max-scale": "maxScale",
-        "initial-scale": "initialScale",
-        "scale-down-delay": "scaleDownDelay",
-        "scale-to-zero-pod-retention-period": "scaleToZeroPodRetentionPeriod",
-        "metric-aggregation-algorithm": "metricAggregationAlgorithm",
-        "target-utilization-percentage": "targetUtilizationPercentage",
-        "target-burst-capacity": "targetBurstCapacity",
-        "panic-window-percentage": "panicWindowPercentage",
-        "panic-threshold-percentage": "panicThresholdPercentage",
-    }.items()
+    for name, _, other in (one.partition("=") for one in names_of("autoscaling-annotations"))
 }
 """Every autoscaling annotation by its short name, with the spellings Knative knows; the first one that is present
 counts."""

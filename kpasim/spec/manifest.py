@@ -289,11 +289,11 @@ def _knative_place(service: ServiceManifest, name: str) -> Place:
     if name.startswith("annotations."):
         return (*TEMPLATE_ANNOTATIONS, annotation_key(service.annotations, name.removeprefix("annotations.")))
     head, _, rest = name.partition(".")
-    if name in _FIELDS:
+    if name in POD_FIELDS:
         return (*TEMPLATE_SPEC, name)
-    if head == "readinessProbe" and rest in _PROBE_FIELDS:
+    if head == "readinessProbe" and rest in PROBE_FIELDS:
         return (*TEMPLATE_SPEC, "containers", _main(service.data["spec"]["template"]["spec"]["containers"]), head, rest)
-    known = ["annotations.max-scale", *_FIELDS, *(f"readinessProbe.{word}" for word in _PROBE_FIELDS)]
+    known = ["annotations.max-scale", *POD_FIELDS, *(f"readinessProbe.{word}" for word in PROBE_FIELDS)]
     hint = suggestion(name, known)
     raise ValueError(f"unknown setting ({hint})" if hint else "unknown setting")
 
@@ -390,8 +390,9 @@ class _Checker:
                 self.wrong((*place, key), not_text(value))
 
 
-_FIELDS = ("containerConcurrency", "timeoutSeconds", "responseStartTimeoutSeconds", "idleTimeoutSeconds")
-_PROBE_FIELDS = ("periodSeconds", "timeoutSeconds", "failureThreshold", "successThreshold", "initialDelaySeconds")
+POD_FIELDS = ("containerConcurrency", "timeoutSeconds", "responseStartTimeoutSeconds", "idleTimeoutSeconds")
+"""Fields of the spec of a revision that are settings."""
+PROBE_FIELDS = ("periodSeconds", "timeoutSeconds", "failureThreshold", "successThreshold", "initialDelaySeconds")
 _PROBE_KINDS: dict[str, Literal["tcp", "http", "grpc", "exec"]] = {
     "tcpSocket": "tcp",
     "httpGet": "http",
