@@ -42,6 +42,7 @@ from kpasim.results.spans import (
     scheduled_from,
     together,
 )
+from kpasim.results.student import half_width
 from kpasim.results.summary import Figures, member, numbers, spread
 from kpasim.results.tables import Tables
 
@@ -300,8 +301,8 @@ def aggregate_bills_of_each(figures: Figures, currency: str) -> list[dict[str, A
         means["per_1000"] = np.where(responses, figures["amount"].sum(axis=1) * 1000 / responses, np.nan)
         # What a run costs beyond what its responses cost on average tells how sure the ratio is.
         beyond = figures["amount"] * 1000 - means["per_1000"][:, np.newaxis] * figures["responses"]
-        errors = {name: _error(figures[name]) for name in ("amount", "per_month")}
-        errors["per_1000"] = _error(beyond) * beyond.shape[1] / responses
+        errors = {name: half_width(figures[name], 0.95) for name in ("amount", "per_month")}
+        errors["per_1000"] = half_width(beyond, 0.95) * beyond.shape[1] / responses
     of_means = {name: _intervals(means[name] - error, means[name] + error, _to_six) for name, error in errors.items()}
     of_runs = {}
     for name in ("amount", "per_1000", "per_month"):
@@ -320,16 +321,6 @@ def aggregate_bills_of_each(figures: Figures, currency: str) -> list[dict[str, A
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Means over replications, ``NaN`` where one of them lacks the figure: those that have it may not stand for all."""
     return np.asarray(values.mean(axis=1)) if values.shape[1] else np.full(len(values), np.nan)
-
-
-def _error(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Half the length of the 90 % confidence interval of each mean; ``NaN`` for a single value."""
-    n = values.shape[1]
-    if n < 2:
-        return np.full(len(values), np.nan)
-    from scipy.special import stdtrit
-
-    return np.asarray(stdtrit(n - 1, 0.95) * np.std(values, axis=1, ddof=1) / math.sqrt(n))
 
 
 def _to_six(values: NDArray[np.float64]) -> list[float]:

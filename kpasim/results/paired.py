@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.results.student import t_quantile
 from kpasim.results.summary import finite, rounded
 
 CONFIDENCE = 0.99
@@ -142,7 +143,7 @@ def difference(one: Floats, other: Floats, *, paired: bool = True, figures: int 
     needed = max(least, _needed(spread, VISIBLE * scale, confidence))
     if n < least:
         return Difference(mean, -math.inf, math.inf, before, n, needed, confidence, paired)
-    half = _t(freedom, confidence) * error
+    half = t_quantile(freedom, 0.5 + confidence / 2) * error
     low, high = mean - half, mean + half
     if error <= NOISE * scale:
         # Without any spread t would be certain. What n of n replications leave open is Wilson's interval of a share;
@@ -178,11 +179,3 @@ def _needed(spread: float, visible: float, confidence: float) -> int:
 def _least(confidence: float) -> int:
     """Replications from which on the sign-flip test can reject: all differences on one side are unlikely enough."""
     return 1 + math.ceil(-math.log2(1.0 - confidence) - 1e-9)
-
-
-@lru_cache
-def _t(freedom: float, confidence: float) -> float:
-    """Quantile of the t distribution for a two-sided interval."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, 0.5 + confidence / 2))

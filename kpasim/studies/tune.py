@@ -22,6 +22,7 @@ from kpasim.engines.scaling import written
 from kpasim.errors import KpasimError, RunError
 from kpasim.results import cost, summary
 from kpasim.results.failures import cut_load
+from kpasim.results.student import half_width
 from kpasim.results.summary import Figures, rounded
 from kpasim.spec.difference import is_measure
 from kpasim.spec.experiment import Experiment, load
@@ -47,8 +48,8 @@ FRESH = 1 << 20
 """First of the replications that no candidate has met during the race."""
 JUDGED_ON, JUDGED_ON_LEAST = 512, 64
 """How many of these the chosen settings are judged on, and how many where the budget is small."""
-STRESSED_ON = 128
-"""How many replications of each heavier load settings are stressed with at most."""
+STRESSED_ON, STRESSED_AT_ONCE = 128, 32
+"""How many replications of each heavier load settings are stressed with at most, and how many of a remedy at a time."""
 WORTH_A_WARNING = 0.01
 """Share of requests that fail beside those that fail now, from which on the user is warned."""
 LADDER_SHARE, LADDER_LEAST = 0.5, 500
@@ -98,10 +99,7 @@ class Judged(NamedTuple):
     @property
     def cost_interval(self) -> tuple[float, float]:
         """90 % interval of the mean cost, by Student's t."""
-        from scipy.special import stdtrit
-
-        n = len(self.costs)
-        half = float(stdtrit(n - 1, 0.95) * np.std(self.costs, ddof=1) / math.sqrt(n))
+        half = float(half_width(self.costs, 0.95))
         return self.cost - half, self.cost + half
 
     def to_dict(self) -> dict[str, Any]:
@@ -537,13 +535,25 @@ class _Search:
 
     def _stress(self, shown: Judged, loads: Sequence[float]) -> list[Stressed]:
         """Settings under multiples of the load, and the limit that binds."""
+        count = min(STRESSED_ON, self._judged_on)
 
         def judge(more: dict[str, Any]) -> tuple[float, Figures]:
-            judged = self._judged_in({**shown.settings, **more}, min(STRESSED_ON, self._judged_on))
+            judged = self._judged_in({**shown.settings, **more}, count)
             return judged.share, judged.figures
 
+        def meets(more: dict[str, Any]) -> bool:
+            runner, met = self._runner({**shown.settings, **more}), 0
+            for first in range(0, count, STRESSED_AT_ONCE):
+                last = min(first + STRESSED_AT_ONCE, count)
+                figures = runner.slo_figures(range(FRESH + first, FRESH + last), threads=0)
+                self._simulated += last - first
+                met += int(all_met(self._slos, figures).sum())
+                if (met + count - last) / count < self._probability:
+                    return False  # whatever the others show
+            return True
+
         experiment = self._experiment.with_settings(shown.settings)
-        return [stressed(experiment, load, self._probability, judge) for load in loads]
+        return [stressed(experiment, load, self._probability, judge, meets) for load in loads]
 
 
 __all__ = ["TOLERANCE", "Judged", "TuneResult", "read", "tune"]

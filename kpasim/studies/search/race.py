@@ -13,16 +13,17 @@ Source:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.errors import KpasimError
-from kpasim.studies.runner import Runner
+from kpasim.results.student import half_width
+from kpasim.results.summary import Figures
+from kpasim.studies.runner import Runner, slo_figures_of
 from kpasim.studies.search.slo import Slo, all_met, wilson, worst_miss
 from kpasim.studies.search.space import Place, Space
 
@@ -81,6 +82,7 @@ class Candidate:
         unanswered: Requests without a successful response in each replication.
         cost: Mean cost.
         share: Share of replications that met the SLOs.
+        ahead: Figures of its next replications where they are simulated already, with those of other candidates.
     """
 
     place: Place
@@ -93,6 +95,7 @@ class Candidate:
     unanswered: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     cost: float = math.nan
     share: float = math.nan
+    ahead: Figures | None = None
 
     def show(self, **shown: NDArray[Any]) -> None:
         """Take what all replications so far showed; its means are asked for in each comparison."""
@@ -133,7 +136,7 @@ def gap(one: Candidate, other: Candidate) -> Gap:
     pairs = one.costs[:n] - other.costs[:n]
     scale = float(other.costs[:n].mean()) or 1.0
     mean = float(pairs.mean()) / scale
-    half = _t(n) * float(pairs.std(ddof=1)) / math.sqrt(n) / abs(scale)
+    half = float(half_width(pairs, COST_CONFIDENCE)) / abs(scale)
     return Gap(mean - half, mean, mean + half)
 
 
@@ -147,13 +150,6 @@ def _nearness(one: Candidate) -> tuple[float, ...]:
     # Where failures make every distance infinite, fewer failures are nearer.
     miss = round(one.miss / NEAR) if math.isfinite(one.miss) else math.inf
     return (-one.share, miss, float(np.mean(one.unanswered)), one.cost)
-
-
-@cache
-def _t(n: int) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(n - 1, COST_CONFIDENCE))
 
 
 class Race:
@@ -180,6 +176,7 @@ class Race:
         seed: int,
         budget: int,
         progress: Callable[[int, int], None],
+        simulate: Callable[[Sequence[tuple[Runner, range]], int], list[Figures]] = slo_figures_of,
     ) -> None:
         """Prepare a race.
 
@@ -192,6 +189,7 @@ class Race:
             seed: Seed of the sample that the race begins with.
             budget: Replications at most.
             progress: Called with the replications simulated and the candidates still open.
+            simulate: Simulates replications of runners, on so many threads (0: on all cores).
         """
         self.candidates: dict[Place, Candidate] = {}
         self.space = space
@@ -206,6 +204,7 @@ class Race:
         self._seed = seed
         self._budget = budget
         self._progress = progress
+        self._simulate = simulate
         self._looked: set[tuple[str, Place]] = set()
 
     def run(self) -> None:
@@ -226,6 +225,9 @@ class Race:
                 self.execute(one, 2 * one.count)
                 self._judge(one)
             elif one.count < SERIOUS or not self._look("lines", one):
+                if self.best is not None and one.count < SERIOUS:
+                    # All of them have their turn, one after the other.
+                    self._execute_ahead(self._equals(one), 2 * one.count)
                 self.execute(one, min(2 * one.count, LAST))
                 self._judge(one)
         self.cut_short = True
@@ -280,9 +282,10 @@ class Race:
 
     def join(self, places: Iterable[Place]) -> bool:
         """Let points join the race; returns whether there was a new one."""
-        joined = False
+        joined: list[Candidate] = []
         for place in places:
-            if place in self.candidates or place in self.refused or self.simulated >= self._budget:
+            left = self._budget - self.simulated - FIRST * len(joined)
+            if place in self.candidates or place in self.refused or left <= 0:
                 continue
             settings = self.space.settings(place)
             try:
@@ -293,10 +296,12 @@ class Race:
                 self.refused.add(place)
                 continue
             self.candidates[place] = one
+            joined.append(one)
+        self._execute_ahead(joined, FIRST)
+        for one in joined:
             self.execute(one, FIRST)
             self._judge(one)
-            joined = True
-        return joined
+        return bool(joined)
 
     def execute(self, one: Candidate, count: int) -> None:
         """Simulate a candidate up to a number of replications, and the best along with it, so that they compare.
@@ -311,7 +316,9 @@ class Race:
             if twin is not None:
                 each.show(**{name: getattr(twin, name)[:count] for name in ("costs", "met", "missed", "unanswered")})
                 continue
-            figures = each.runner.slo_figures(range(each.count, count), threads=0)
+            figures, each.ahead = each.ahead, None
+            if figures is None or len(figures["requests"]) != count - each.count:
+                [figures] = self._simulate([(each.runner, range(each.count, count))], 0)
             self.simulated += count - each.count
             each.show(
                 # What cannot be billed is never the cheapest.
@@ -322,12 +329,33 @@ class Race:
             )
         self._progress(self.simulated, [each.state for each in self.candidates.values()].count("open"))
 
-    def _twin(self, one: Candidate, count: int) -> Candidate | None:
-        """A candidate with more replications whose costs, answers and misses were the same as far as both went."""
-        for other in self.candidates.values():
-            if other.count >= count and alike(one, other) and np.array_equal(one.missed, other.missed[: one.count]):
-                return other
-        return None
+    def _execute_ahead(self, some: Sequence[Candidate], count: int) -> None:
+        """Simulate candidates up to a number of replications together, which is cheaper, before they are executed."""
+        some = [one for one in some if one.ahead is None]
+        found = self._simulate([(one.runner, range(one.count, count)) for one in some], 0)
+        for one, figures in zip(some, found, strict=True):
+            one.ahead = figures
+
+    def _equals(self, one: Candidate) -> list[Candidate]:
+        """Candidates that are next with one: as many replications, and on the same side of the probability wanted.
+
+        No more than the budget allows, and of those that did the same so far only the first.
+        """
+        found: list[Candidate] = []
+        for each in sorted(self._open, key=lambda each: each.cost):
+            beside = (each.count, each.share < self.probability) == (one.count, one.share < self.probability)
+            if beside and not (each.count >= TWINS and self._twin(each, 2 * each.count, found)):
+                found.append(each)
+        return found[: math.ceil((self._budget - self.simulated) / one.count)]
+
+    def _twin(self, one: Candidate, count: int, coming: Sequence[Candidate] = ()) -> Candidate | None:
+        """A candidate with more replications whose costs, answers and misses were the same as far as both went.
+
+        Or one that gets them soon.
+        """
+        some = [*coming, *(other for other in self.candidates.values() if other.count >= count)]
+        same = (other for other in some if alike(one, other))
+        return next((other for other in same if np.array_equal(one.missed, other.missed[: one.count])), None)
 
     def _judge(self, one: Candidate) -> None:
         """Decide what is to become of a candidate after what it has shown."""
@@ -356,9 +384,14 @@ class Race:
             if other is not one and other.state in {"open", "undecided", "tied"}:
                 self._judge(other)
 
+    @property
+    def _open(self) -> list[Candidate]:
+        """Candidates that may win."""
+        return [one for one in self.candidates.values() if one.state == "open" and one is not self.best]
+
     def _next(self) -> Candidate | None:
         """The candidate to simulate next: the cheapest that seems to meet the SLOs, else one that may meet them."""
-        found = [one for one in self.candidates.values() if one.state == "open" and one is not self.best]
+        found = self._open
         if not found:
             return None
         if self.best is None:
