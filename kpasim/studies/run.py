@@ -88,6 +88,19 @@ class Terms(NamedTuple):
         how: dict[str, Any] = {"horizon_s": horizon_s, "steady_s": self.steady_s, "repeat_s": self.repeat_s}
         return cost.bill_many(tables, self.prices, self.billing, **how)
 
+    def of_slos(self, figures: Figures, requests: Columns) -> Figures:
+        """All figures as SLOs see them: of requests, those of the stretch that is billed.
+
+        Of a load that goes on, requests sent during the warm-up are left out, as in the cost per month; see
+        `studies.steady`. All other figures are those of the whole run.
+        """
+        if self.steady_s is None:
+            return figures
+        start_s = requests["start_s"]
+        start_s = np.where((start_s >= self.steady_s[0]) & (start_s <= self.steady_s[1]), start_s, np.nan)
+        of_stretch = summary.request_figures(start_s, requests["latency_s"], requests["status"])
+        return figures | {name: of_stretch[name] for name in of_stretch if name not in summary.OF_WHOLE_RUNS}
+
 
 class Billed(summary.Aggregated):
     """Replications of an experiment with what they cost."""
@@ -196,20 +209,8 @@ class Result(Billed):
 
     @cached_property
     def slo_figures(self) -> Figures:
-        """The figures that SLOs are about: those of cost as ``cost.NAME``, and requests of the stretch that is billed.
-
-        Of a load that goes on, requests sent during the warm-up are left out, as in the cost per month; see
-        `studies.steady`. All other figures are those of the whole run.
-        """
-        found = {**self.figures, **self.costs_by_name}
-        steady_s = self.steady_s
-        if steady_s is None:
-            return found
-        requests = self._stacked.requests
-        start_s = requests["start_s"]
-        start_s = np.where((start_s >= steady_s[0]) & (start_s <= steady_s[1]), start_s, np.nan)
-        of_stretch = summary.request_figures(start_s, requests["latency_s"], requests["status"])
-        return found | {name: of_stretch[name] for name in of_stretch if name not in summary.OF_WHOLE_RUNS}
+        """The figures that SLOs are about, see `Terms.of_slos`; those of cost as ``cost.NAME``."""
+        return self.terms.of_slos({**self.figures, **self.costs_by_name}, self._stacked.requests)
 
     @cached_property
     def never_sent(self) -> Floats:

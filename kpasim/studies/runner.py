@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -61,20 +61,15 @@ class Runner(Allocation):
         return figures_of([self.result(replications, threads)])
 
     def slo_figures(self, replications: Sequence[int], threads: int = 1) -> Figures:
-        """The same as SLOs see them: `studies.run.Result.slo_figures`, and requests followed until they have ended.
+        """The same as SLOs see them, see `slo_figures_of`."""
+        return slo_figures_of([(self, replications)], threads)[0]
 
-        Where the experiment's horizon leaves requests in flight, the same replications are simulated again without it:
-        requests count as they ended, all else as at the horizon.
-        """
-        result = self.result(replications, threads)
-        found = {**result.slo_figures, "horizon_s": result.horizon_s}
-        if self.experiment.horizon_s is None or not found["in_flight"].any():
-            return found
+    def unending(self) -> Runner:
+        """What simulates the same without the experiment's horizon."""
         if self._unending is None:
             unending = self.experiment.with_settings({"horizon": None})
             self._unending = Runner(unending, self.engine, stretch_s=self._stretch_s)
-        later = self._unending.slo_figures(replications, threads)
-        return found | {name: later[name] for name in OF_REQUESTS}
+        return self._unending
 
     def result(self, replications: Sequence[int], threads: int = 1) -> Result:
         """What some replications leave, by index."""
@@ -91,24 +86,48 @@ class Runner(Allocation):
 
 
 def figures_of(results: Sequence[Result]) -> Figures:
-    """Figures of several results as `Runner.figures` gives them, one result after the other.
+    """Figures of several results as `Runner.figures` gives them, one result after the other."""
+    found = [_figures_under_same_terms(part) for part in _parts(results)]
+    return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
 
-    Those that follow each other under the same terms are worked out together: of a few short runs, calling numpy takes
-    more time than the numbers.
+
+def slo_figures_of(work: Sequence[tuple[Runner, Sequence[int]]], threads: int = 1) -> list[Figures]:
+    """Figures of replications of several runners as SLOs see them, and requests followed until they have ended.
+
+    Where an experiment's horizon leaves requests in flight, the same replications are simulated again without it:
+    requests count as they ended, all else as at the horizon.
+
+    Returns:
+        For each runner what `Runner.figures` gives, with requests as `studies.run.Terms.of_slos` says.
     """
-    parts: list[list[Result]] = []
+    found: list[Figures] = []
+    for part in _parts(runner.result(replications, threads) for runner, replications in work):
+        figures, end = _figures_under_same_terms(part, of_slos=True), 0
+        for one in part:
+            begin, end = end, end + one.replications
+            found.append({name: values[begin:end] for name, values in figures.items()})
+    for place, (runner, replications) in enumerate(work):
+        if runner.experiment.horizon_s is not None and found[place]["in_flight"].any():
+            later = runner.unending().slo_figures(replications, threads)
+            found[place] |= {name: later[name] for name in OF_REQUESTS}
+    return found
+
+
+def _parts(results: Iterable[Result]) -> Iterator[list[Result]]:
+    """Results that follow each other under the same terms, as many as are worked out together.
+
+    Of a few short runs, calling numpy takes more time than the numbers.
+    """
+    part: list[Result] = []
     runs = width = 0
     for one in results:
-        wide = max(width, _width(one))
-        runs += one.replications
-        if parts and parts[-1][0].terms == one.terms and runs * wide <= MOST_CELLS:
-            parts[-1].append(one)
-            width = wide
-        else:
-            parts.append([one])
-            runs, width = one.replications, _width(one)
-    found = [_figures_under_same_terms(part) for part in parts]
-    return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+        runs, width = runs + one.replications, max(width, _width(one))
+        if part and (part[0].terms != one.terms or runs * width > MOST_CELLS):
+            yield part
+            part, runs, width = [], one.replications, _width(one)
+        part.append(one)
+    if part:
+        yield part
 
 
 def _width(result: Result) -> int:
@@ -116,15 +135,16 @@ def _width(result: Result) -> int:
     return max(len(table) for one in result.outcomes for table in (one.requests, one.ticks, one.scaling, one.pods))
 
 
-def _figures_under_same_terms(results: Sequence[Result]) -> Figures:
+def _figures_under_same_terms(results: Sequence[Result], *, of_slos: bool = False) -> Figures:
     terms = results[0].terms
     tables = stacked([one for result in results for one in result.outcomes])
     horizon_s, never_sent = (
         np.concatenate([getattr(result, name) for result in results]) for name in ("horizon_s", "never_sent")
     )
     costs = terms.bills(tables, horizon_s) or {}
-    return {
+    figures = {
         **terms.figures(tables, horizon_s, never_sent),
         **{f"cost.{name}": values for name, values in costs.items()},
         "horizon_s": horizon_s,
     }
+    return terms.of_slos(figures, tables.requests) if of_slos else figures

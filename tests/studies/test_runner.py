@@ -8,7 +8,7 @@ import pytest
 
 from kpasim.spec.experiment import load
 from kpasim.studies import runner
-from kpasim.studies.runner import Runner, figures_of
+from kpasim.studies.runner import Runner, figures_of, slo_figures_of
 from tests.studies.sweeps import write
 
 SETTINGS = (
@@ -41,3 +41,21 @@ def test_figures_do_not_depend_on_other_runs(most_cells: int, tmp_path: Path, mo
             assert values.tobytes() == b"".join(each[name].tobytes() for each in alone), name
     assert len({one.pods["created_s"].shape for one in results}) > 2
     assert results[3].horizon_s.tolist() == [90.0] * 3
+
+
+def test_slo_figures_do_not_depend_on_other_runners(tmp_path: Path) -> None:
+    """The same of what SLOs are about: a stretch of a steady load, requests in flight at a horizon, another price."""
+    write(tmp_path)
+    experiment = load(tmp_path / "painting.yaml")
+    steady = {"kind": "poisson", "rate": 0.4, "duration": "20m"}
+    settings = (*SETTINGS[:4], {"workload": steady}, {"workload": steady, "horizon": "10m"})
+    runners = [Runner(experiment.with_settings(one), "reference") for one in settings]
+    ranges = [range(place, 4) for place in (0, 1, 2, 3, 3, 3)]
+    together = slo_figures_of(list(zip(runners, ranges, strict=True)))
+    for one, replications, found in zip(runners, ranges, together, strict=True):
+        alone = Runner(one.experiment, "reference").slo_figures(replications)
+        assert found.keys() == alone.keys()
+        for name, values in found.items():
+            assert values.tobytes() == alone[name].tobytes(), name
+    for name, values in runners[4].result(ranges[4]).slo_figures.items():
+        assert values.tobytes() == together[4][name].tobytes(), name

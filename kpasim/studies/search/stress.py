@@ -39,7 +39,11 @@ def more_load(experiment: Experiment, factor: float) -> dict[str, Any]:
 
 
 def stressed(
-    experiment: Experiment, load: float, probability: float, judge: Callable[[dict[str, Any]], tuple[float, Figures]]
+    experiment: Experiment,
+    load: float,
+    probability: float,
+    judge: Callable[[dict[str, Any]], tuple[float, Figures]],
+    meets: Callable[[dict[str, Any]], bool],
 ) -> Stressed:
     """An experiment under a multiple of its load, and where it then misses its SLOs the limit that binds.
 
@@ -51,6 +55,7 @@ def stressed(
         load: Multiple of its load.
         probability: Smallest share of runs that must meet the SLOs.
         judge: The share of runs that meets the SLOs with settings of the experiment, and the figures.
+        meets: Whether that share is large enough.
     """
     growth = more_load(experiment, load) if load != 1.0 else {}
     share, figures = judge(growth)
@@ -58,7 +63,7 @@ def stressed(
         return Stressed(load, share, figures, "", {})
     for words, settings in _relaxed(experiment, int(max(figures["max_pods"]))):
         try:
-            if judge({**growth, **settings})[0] >= probability:
+            if meets({**growth, **settings}):
                 return Stressed(load, share, figures, words, settings)
         except KpasimError:
             continue

@@ -43,8 +43,16 @@ def space_of(axes: dict[str, Sequence[Any]]) -> Space:
     return Space(axes, lambda path, value: value == axes[path][0])
 
 
-def race_of(space: Space, limit: str, budget: int = 50_000, make: Any = Numbers) -> Race:
-    """A race that has been run."""
+def race_of(
+    space: Space, limit: str, budget: int = 50_000, make: Any = Numbers, together: list[int] | None = None
+) -> Race:
+    """A race that has been run; how many runners it had simulated each time goes to ``together``."""
+
+    def simulate(work: Sequence[tuple[Any, range]], threads: int) -> list[Figures]:
+        if together is not None:
+            together.append(len(work))
+        return [runner.slo_figures(replications) for runner, replications in work]
+
     race = Race(
         space,
         make,
@@ -54,6 +62,7 @@ def race_of(space: Space, limit: str, budget: int = 50_000, make: Any = Numbers)
         seed=1,
         budget=budget,
         progress=lambda simulated, still: None,
+        simulate=simulate,
     )
     race.run()
     return race
@@ -231,3 +240,16 @@ def test_a_cheaper_candidate_is_played_as_long_as_it_may_be_called_good(share: f
     assert race.simulated < most
     now = race.candidates[race.space.origin]
     assert now.count <= LAST
+
+
+def test_candidates_with_equal_chances_are_simulated_together() -> None:
+    """The first ones begin together; once a best is known, its neighbours join together. What they show is theirs."""
+    together: list[int] = []
+    race = race_of(space_of({"size": [*range(40)], "speed": [*range(40)]}), "30s", together=together)
+
+    assert together[0] > SAMPLE
+    assert max(together[1:]) > 1
+    assert len(together) < len(race.candidates)
+    for one in race.candidates.values():
+        alone = Numbers(one.settings).slo_figures(range(one.count))
+        assert one.costs.tolist() == alone["cost.amount"].tolist()
