@@ -46,7 +46,12 @@ class PlainLoop(reference.Simulation):
         event_queue.schedule(self, time_ns, kind, entity)
 
     def wake(self, time_ns: int, kind: int, entity: int) -> None:
-        """Nothing: the loop looks at all clocks."""
+        """Schedule what the loop does not look at."""
+        event_queue.wake(self, time_ns, kind, entity)
+
+    def comes_next(self, time_ns: int) -> bool:
+        """Whether nothing else happens up to ``time_ns``."""
+        return event_queue.comes_next(self, time_ns)
 
     def is_quiet_now(self) -> bool:
         """Whether no other event of this moment is scheduled."""

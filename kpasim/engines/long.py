@@ -85,7 +85,7 @@ class _Recorded(stream.Run):
     def _settle(self, rows: NDArray[np.void]) -> None:
         """Let the next requests name their pods by their places among all."""
         served = rows["pod"]
-        served[:] = np.where(served >= 0, self.arrays.pods["number"][served], state.NOTHING)
+        served[:] = np.where(served >= 0, self.arrays.numbers[served], state.NOTHING)
         self._settled += len(rows)
 
     def drop(self, pods: Ints, numbers: Ints, nodes: Ints, stays: NDArray[np.bool_]) -> None:
@@ -101,7 +101,7 @@ class _Recorded(stream.Run):
         """What the run left."""
         self._settle(self.rows_in_use())
         found = compiled.outcome_of(self.arrays, self.concurrency_ns)
-        numbers = self.arrays.pods["number"][: len(found.pods)]
+        numbers = self.arrays.numbers[: len(found.pods)]
         self.drop(found.pods, numbers, found.nodes, np.zeros(len(found.nodes), dtype=np.bool_))
         return found._replace(pods=self._pods.rows(), nodes=self._nodes.rows())
 

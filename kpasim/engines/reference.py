@@ -128,6 +128,10 @@ class Simulation(state.Simulation):
         """See ``Autoscaler.decides_after``."""
         return self.decider.decides_after(self, time_ns)
 
+    def comes_next(self, time_ns: int) -> bool:
+        """SimPy's clock goes from event to event."""
+        return False
+
     def is_quiet_now(self) -> bool:
         """SimPy does not say what it has yet to do at this moment."""
         return False

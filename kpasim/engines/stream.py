@@ -174,7 +174,7 @@ class Run(ABC):
         if stays.all():
             return
         gone = np.flatnonzero(~stays)
-        pods, numbers = self.pods()[gone], arrays.pods["number"][gone]
+        pods, numbers = self.pods()[gone], arrays.numbers[gone]
         self.concurrency_ns += int(arrays.stats[self.params.activators + gone, accounting.LIFETIME_INTEGRAL].sum())
         self._renumber(events, stays)
         revision.folded += len(gone)
@@ -209,7 +209,7 @@ class Run(ABC):
         queues = [arrays.proxy_queues, arrays.container_queues, arrays.running]
         stats = arrays.stats[len(arrays.activators) :]
         tables = [arrays.pods, arrays.pod_links, *queues, arrays.published, stats, arrays.slots, arrays.draws.pod]
-        tables += [arrays.in_flight.T, arrays.samples]
+        tables += [arrays.in_flight.T, arrays.samples, arrays.numbers, arrays.readable, arrays.started]
         if len(arrays.transfers):
             tables.append(arrays.transfers)
         if len(arrays.gpus) and not arrays.params.shared_by_node:

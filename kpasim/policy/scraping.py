@@ -57,11 +57,15 @@ def choose_pods(
     """
     # ``chosen`` first holds places in ``pods``, kept in order of preference by insertion: it has 16 entries or so.
     found = 0
+    last_young, last_key = False, -math.inf
     for place in range(count):
         pod = pods[place]
         if answers[pod] == 0:
             continue
         young = now_ns - started_ns[pod] < window_ns
+        # Most of many pods end here: all places are taken by others that come before.
+        if found == wanted and (last_young < young or (last_young == young and last_key <= keys[place])):
+            continue
         slot = found
         while slot > 0:
             rival = chosen[slot - 1]
@@ -69,13 +73,13 @@ def choose_pods(
             if rival_young < young or (rival_young == young and keys[rival] <= keys[place]):
                 break
             slot -= 1
-        if slot >= wanted:
-            continue
         if found < wanted:
             found += 1
         for later in range(found - 1, slot, -1):
             chosen[later] = chosen[later - 1]
         chosen[slot] = place
+        last = chosen[found - 1]
+        last_young, last_key = now_ns - started_ns[pods[last]] < window_ns, keys[last]
     for slot in range(found):
         chosen[slot] = pods[chosen[slot]]
     return found

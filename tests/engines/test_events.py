@@ -36,7 +36,12 @@ def test_the_list_names_every_function_that_handles_an_event(monkeypatch: pytest
             for name, _ in inspect.getmembers(getattr(events, module), inspect.isfunction)
         }
         monkeypatch.setattr(events, module, SimpleNamespace(**functions))
-    sim = SimpleNamespace(now_ns=0, clients=SimpleNamespace(rows=1, sent=0), params=SimpleNamespace(activators=1))
+    sim = SimpleNamespace(
+        now_ns=0,
+        clients=SimpleNamespace(rows=1, sent=0, next_give_up_ns=0),
+        ingress=SimpleNamespace(next_timeout_ns=0),
+        params=SimpleNamespace(activators=1),
+    )
     for kind, names in listed:
         called.clear()
         for entity in (0, 1):

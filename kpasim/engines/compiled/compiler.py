@@ -186,8 +186,12 @@ def _schedule(sim: Any, time_ns: Any, kind: Any, entity: Any) -> Any:
 
 @_method("wake")
 def _wake(sim: Any, time_ns: Any, kind: Any, entity: Any) -> Any:
-    """Nothing: the loop looks at all clocks."""
-    return lambda sim, time_ns, kind, entity: None
+    return lambda sim, time_ns, kind, entity: event_queue.wake(sim, time_ns, kind, entity)
+
+
+@_method("comes_next")
+def _comes_next(sim: Any, time_ns: Any) -> Any:
+    return lambda sim, time_ns: event_queue.comes_next(sim, time_ns)
 
 
 @_method("is_quiet_now")

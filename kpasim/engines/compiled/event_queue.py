@@ -10,10 +10,11 @@ one there are always three places with an event that never comes, so that nobody
 
 from __future__ import annotations
 
-from kpasim.engines.clock import ENTITY_BITS
+from kpasim.engines.clock import ENTITY_BITS, Kind
 from kpasim.engines.model.state import MORE_EVENTS, NEAR, Simulation
 from kpasim.engines.params import FOREVER_NS
 
+GIVE_UP = int(Kind.GIVE_UP)
 BEHIND = 3
 """Places behind the last event of the heap that hold one that never comes."""
 HALF = NEAR // 2
@@ -38,6 +39,23 @@ def schedule(sim: Simulation, time_ns: int, kind: int, entity: int) -> None:
         place -= 1
     near[place + 1, 0] = time_ns
     near[place + 1, 1] = key
+
+
+def wake(sim: Simulation, time_ns: int, kind: int, entity: int) -> None:
+    """Schedule what the loop does not look at: clocks that are seldom due."""
+    if kind <= GIVE_UP and time_ns != FOREVER_NS:
+        schedule(sim, time_ns, kind, entity)
+
+
+def comes_next(sim: Simulation, time_ns: int) -> bool:
+    """Whether ``time_ns`` is before all that is scheduled, and before every clock."""
+    return bool(
+        time_ns < sim.near[sim.event_queue.near, 0]
+        and time_ns < sim.clients.next_send_ns
+        and time_ns < sim.ingress.next_report_ns
+        and time_ns < sim.autoscaler.next_scrape_ns
+        and time_ns < sim.autoscaler.next_tick_ns
+    )
 
 
 def is_quiet_now(sim: Simulation) -> bool:
@@ -134,7 +152,12 @@ def clear(sim: Simulation) -> None:
 def is_earlier(sim: Simulation, one: int, other: int) -> bool:
     """Whether the event at a place of the heap comes before the one at another."""
     heap = sim.heap
-    return bool((heap[one, 0] < heap[other, 0]) | ((heap[one, 0] == heap[other, 0]) & (heap[one, 1] < heap[other, 1])))
+    time_ns, other_ns = heap[one, 0], heap[other, 0]
+    if time_ns == other_ns:  # seldom, so foreseen
+        return bool(heap[one, 1] < heap[other, 1])
+    return bool(time_ns < other_ns)
 
 
-KERNELS = (rise, push, is_earlier, drop_first, put_off, fetch, schedule, is_quiet_now, take_first, clear)
+KERNELS = (
+    rise, push, is_earlier, drop_first, put_off, fetch, schedule, wake, comes_next, is_quiet_now, take_first, clear,
+)  # fmt: skip

@@ -9,9 +9,7 @@ from kpasim.engines.model import activator, clients, events
 from kpasim.engines.model.state import MORE_DRAWS, NO_FAULT, Simulation
 from kpasim.engines.params import FOREVER_NS
 
-TIMEOUT, GIVE_UP, SEND, REPORT, SCRAPE, TICK = (
-    int(Kind.TIMEOUT), int(Kind.GIVE_UP), int(Kind.SEND), int(Kind.REPORT), int(Kind.SCRAPE), int(Kind.TICK),
-)  # fmt: skip
+SEND, REPORT, SCRAPE, TICK = int(Kind.SEND), int(Kind.REPORT), int(Kind.SCRAPE), int(Kind.TICK)
 ENTITY_MASK = (1 << ENTITY_BITS) - 1
 
 
@@ -32,16 +30,8 @@ def go_on(sim: Simulation) -> None:
     """Let events happen until the run is over, or has to stop."""
     while sim.finished == 0 and sim.fault == 0:
         # The earliest of the clocks that need no heap. A tie goes to the lower kind, and they come in that order.
-        time_ns = sim.ingress.next_timeout_ns
-        kind = TIMEOUT
-        due_ns = sim.clients.next_give_up_ns
-        if due_ns < time_ns:
-            time_ns = due_ns
-            kind = GIVE_UP
-        due_ns = sim.clients.next_send_ns
-        if due_ns < time_ns:
-            time_ns = due_ns
-            kind = SEND
+        time_ns = sim.clients.next_send_ns
+        kind = SEND
         due_ns = sim.ingress.next_report_ns
         if due_ns < time_ns:
             time_ns = due_ns

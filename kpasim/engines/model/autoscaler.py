@@ -167,27 +167,26 @@ def read_pods(sim: Simulation, count: int) -> tuple[bool, float, float]:
     place = 0
     for index in range(views.alive(sim)):
         which = sim.alive_pods[index]
-        if not sim.pods[which].ready:
+        if not sim.readable[which]:
             continue
-        ready[place] = which
-        sim.chosen[place] = SCRAPE_ORDER + sim.pods[which].number
-        sim.readable[which] = 1
         if sim.params.scrape_failure > 0.0:
-            drawn = chance(sim.draws.key, nth, SCRAPE_FAILS + sim.pods[which].number)
-            sim.readable[which] = 0 if drawn < sim.params.scrape_failure * CHANCE_ONE else 1
-        sim.started[which] = sim.pods[which].scheduled_ns
+            drawn = chance(sim.draws.key, nth, SCRAPE_FAILS + sim.numbers[which])
+            if drawn < sim.params.scrape_failure * CHANCE_ONE:
+                continue
+        ready[place] = which
+        sim.chosen[place] = SCRAPE_ORDER + sim.numbers[which]
         place += 1
     sample = scraping.sample_size(float(count))
     wanted = int(sample)
     chosen = sim.chosen
     key, keys = sim.draws.key, sim.keys
     # Loops of their own, which the compiler turns into steps that take several numbers at once.
-    for index in range(count):
+    for index in range(place):
         chosen[index] = chance(key, nth, chosen[index])
-    for index in range(count):
+    for index in range(place):
         keys[index] = chosen[index] / CHANCE_ONE
     window_ns = sim.params.stable_window_s * SECOND_NS
-    found = scraping.choose_pods(ready, count, sim.started, sim.readable, sim.keys, now, window_ns, wanted, chosen)
+    found = scraping.choose_pods(ready, place, sim.started, sim.readable, sim.keys, now, window_ns, wanted, chosen)
     if found < wanted:
         return False, 0.0, 0.0
     for place in range(found):

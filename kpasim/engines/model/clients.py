@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kpasim.engines.clock import Kind
 from kpasim.engines.counts import bucket_of
-from kpasim.engines.model import ahead, queueproxy
+from kpasim.engines.model import ahead, ingress, queueproxy
 from kpasim.engines.model.state import (
     BAD_GATEWAY,
     CLIENT_TIMEOUT,
@@ -13,6 +13,7 @@ from kpasim.engines.model.state import (
     GONE,
     MORE_DRAWS,
     MORE_REQUESTS,
+    NO_FAULT,
     NOTHING,
     OK,
     ORPHANED,
@@ -160,8 +161,15 @@ def stride(sim: Simulation) -> int:
 
 def send_open(sim: Simulation) -> None:
     """The open loop sends a request."""
-    send(sim, sim.clients.sent)
+    request = sim.clients.sent
+    arrives_ns = send(sim, request)
     schedule_next(sim)
+    if sim.fault == NO_FAULT and sim.comes_next(arrives_ns):
+        # Nothing happens on its way, so it is there.
+        sim.now_ns = arrives_ns
+        ingress.on_request(sim, request)
+    else:
+        sim.schedule(arrives_ns, ARRIVE, request)
 
 
 def send_closed(sim: Simulation, worker: int) -> None:
@@ -171,15 +179,16 @@ def send_closed(sim: Simulation, worker: int) -> None:
     if nth >= stride(sim):
         sim.fault = MORE_REQUESTS
         return
-    send(sim, worker * stride(sim) + nth)
+    request = sim.clients.sent
+    sim.schedule(send(sim, worker * stride(sim) + nth), ARRIVE, request)
 
 
-def send(sim: Simulation, draw: int) -> None:
-    """Send a request now."""
+def send(sim: Simulation, draw: int) -> int:
+    """Send a request now; when it reaches the gateway."""
     request = sim.clients.sent
     if request >= sim.clients.rows and not is_vacant(sim, request):
         sim.fault = MORE_REQUESTS
-        return
+        return FOREVER_NS
     row = request & sim.clients.mask
     now = sim.now_ns
     sim.clients.sent = request + 1
@@ -189,10 +198,10 @@ def send(sim: Simulation, draw: int) -> None:
     if sim.params.closed:
         sim.drawn[row] = draw
     renew(sim.links[row])
-    sim.schedule(now + sim.draws.delay[draw - sim.supply.first_draw], ARRIVE, request)
     if sim.params.client_timeout_ns and sim.clients.next_give_up_ns == FOREVER_NS:
         sim.clients.next_give_up_ns = now + sim.params.client_timeout_ns
         sim.wake(sim.clients.next_give_up_ns, GIVE_UP, 0)
+    return int(now + sim.draws.delay[draw - sim.supply.first_draw])
 
 
 def is_vacant(sim: Simulation, request: int) -> bool:

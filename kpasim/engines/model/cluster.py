@@ -241,7 +241,7 @@ def step(sim: Simulation, which: int) -> None:
         restart(sim, which)
         return
     if sim.params.crash_probability > 0.0:
-        unlucky = chance(sim.draws.key, pod.number, CRASH + pod.restarts)
+        unlucky = chance(sim.draws.key, sim.numbers[which], CRASH + pod.restarts)
         if unlucky < sim.params.crash_probability * CHANCE_ONE:
             restart(sim, which)
             return

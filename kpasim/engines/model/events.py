@@ -106,6 +106,10 @@ def handle_rare(sim: Simulation, kind: int, entity: int) -> None:
         reconciler.start_load_at(sim, sim.now_ns)
     elif kind == END:
         clients.on_end(sim)
+    elif kind == TIMEOUT and sim.ingress.next_timeout_ns == sim.now_ns:
+        ingress.on_timeout(sim)
+    elif kind == GIVE_UP and sim.clients.next_give_up_ns == sim.now_ns:
+        clients.on_give_up(sim)
 
 
 def handle_clock(sim: Simulation, kind: int, entity: int) -> None:

@@ -76,6 +76,8 @@ def on_ready(sim: Simulation, which: int) -> None:
         return
     pod.ready = 1
     pod.ready_ns = sim.now_ns
+    sim.readable[which] = 1
+    sim.started[which] = pod.scheduled_ns
     note_ready_together(sim, which)
     accounting.start(sim.stats[sim.params.activators + which], sim.now_ns)
     reconciler.on_pod_ready(sim, which)

@@ -324,7 +324,8 @@ def new_pod(sim: Simulation) -> int:
         sim.published[which, column] = 0.0
     sim.slots[which] = sim.params.container_concurrency
     pod.created_ns = sim.now_ns
-    pod.number = which + sim.revision.folded
+    sim.numbers[which] = which + sim.revision.folded
+    sim.readable[which] = 0
     pod.address = sim.draws.pod[which][of.ADDRESS]
     for at in range(len(sim.views)):
         sim.spots[at][which] = NOTHING
@@ -503,6 +504,7 @@ def remove(sim: Simulation, which: int) -> None:
         cluster.abandon(sim, which)
     kubelet.terminate(sim, which)
     sim.pods[which].ready = 0
+    sim.readable[which] = 0
     sim.revision.leaving += 1
     if was_ready:
         sim.revision.ready_pods -= 1

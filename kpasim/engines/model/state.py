@@ -322,7 +322,6 @@ class Pod(Entity):
         broken_ns: When its container stopped before its requests had ended; 0 if it did not.
         known: Bit of each activator that has found it.
         mixed: Whether it is one of ``Revision.mixed``.
-        number: Which pod of the run it is, whatever its row.
         arrivals: Requests that reached it.
         first_sample: Number of the first scrape of an HPA's metric that read it.
     """
@@ -364,7 +363,6 @@ class Pod(Entity):
     broken_ns: int = 0
     known: int = 0
     mixed: int = 0
-    number: int = 0
     arrivals: int = 0
     first_sample: int = NOTHING
 
@@ -614,6 +612,8 @@ class Simulation(Core):
         group_pods: Pods in each 32 blocks in order.
         in_flight: Requests that each activator has with each pod.
         slots: containerConcurrency of each pod.
+        numbers: Which pod of the run each is, whatever its row. A scrape looks at all pods, so what it asks stands apart
+            from ``pods``: this, ``readable`` (1 while ready) and ``started`` (when a ready one was scheduled).
         samples: What was scraped of each pod for an HPA, added up, by the number of the scrape; ``total_samples``
             likewise at the gateway.
         hpa_state: With the three lists after it, ``hpa.History``.
@@ -671,6 +671,7 @@ class Simulation(Core):
     scratch: Annotated[Any, Field(int, ("pods",))]
     chosen: Annotated[Any, Field(int, ("pods",))]
     keys: Annotated[Any, Field(float, ("pods",))]
+    numbers: Annotated[Any, Field(int, ("pods",))]
     readable: Annotated[Any, Field(int, ("pods",))]
     started: Annotated[Any, Field(int, ("pods",))]
     movers: Annotated[Any, Field(int, ("movers",))]
@@ -734,6 +735,10 @@ class Simulation(Core):
 
     def decides_after(self, time_ns: int) -> int:
         """When the autoscaler decides next after ``time_ns``."""
+        raise NotImplementedError
+
+    def comes_next(self, time_ns: int) -> bool:
+        """Whether nothing else is known to happen up to ``time_ns``; an executor that cannot say says no."""
         raise NotImplementedError
 
     def is_quiet_now(self) -> bool:
