@@ -8,6 +8,7 @@ calls, again and again. What uses the object file then needs neither numba nor P
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from collections.abc import Callable
 from operator import attrgetter
@@ -286,6 +287,17 @@ def checked() -> Any:
     return numba.njit(SIGNATURE, **OPTIONS)(play)
 
 
+def _without_errors(code: str) -> str:
+    """The same program where every function returns, as all do: numba looks after each call whether it raised an error.
+
+    The optimiser cannot see by itself that none does, since some of the functions call each other in a circle. Nor does
+    anybody read the ``None`` that a function without a result would leave behind.
+    """
+    code = re.sub(r"^ +store ptr null, ptr %retptr, align 8\n", "", code, flags=re.MULTILINE)
+    code = re.sub(r"^ +ret i32 1$", "  call void @llvm.trap()\n  unreachable", code, flags=re.MULTILINE)
+    return f"{code}\ndeclare void @llvm.trap()\n"
+
+
 def compiled(level: str = "") -> bytes:
     """The loop as an object file with one function, ``target.ENTRY``; see ``target.target_machine``."""
     codegen = cpu_target.target_context.codegen()
@@ -299,6 +311,7 @@ def compiled(level: str = "") -> bytes:
     module, *others = (part._final_module for part in parts)
     for other in others:
         module.link_in(other)
+    module = llvm.parse_assembly(_without_errors(str(module)))
     module.verify()
     for function in module.functions:
         if function.name == entry:
