@@ -94,7 +94,6 @@ class Simulation(state.Simulation):
         self.clients.rows = FOREVER_NS
         self.recorder.tick_rows = self.recorder.scaling_rows = FOREVER_NS
         self.ingress.age_mask = FOREVER_NS - 1
-        self.slots[:] = [params.container_concurrency] * len(self.slots)
         self.spans[:] = windows.NEVER_S
         self.late_block[:] = [NEVER_NS] * len(self.late_block)
         self.begin()

@@ -204,11 +204,11 @@ class Run(ABC):
 
     def _renumber(self, events: Ints, stays: NDArray[np.bool_]) -> None:
         """Close the gaps between the pods that stay; events in vain get the entity -1."""
-        arrays, count, left = self.arrays, len(stays), int(stays.sum())
+        arrays, count = self.arrays, len(stays)
         new = np.where(stays, np.cumsum(stays) - 1, state.NOTHING)
         queues = [arrays.proxy_queues, arrays.container_queues, arrays.running]
         stats = arrays.stats[len(arrays.activators) :]
-        tables = [arrays.pods, arrays.pod_links, *queues, arrays.published, stats, arrays.slots, arrays.draws.pod]
+        tables = [arrays.pods, arrays.pod_links, *queues, arrays.published, stats, arrays.draws.pod]
         tables += [arrays.in_flight.T, arrays.samples, arrays.numbers, arrays.readable, arrays.started]
         if len(arrays.transfers):
             tables.append(arrays.transfers)
@@ -216,7 +216,6 @@ class Run(ABC):
             tables.append(arrays.gpus)
         seen = _views(arrays)
         _close_gaps(tables, stays)
-        arrays.slots[left:count] = arrays.params.container_concurrency
         for listed in (*_pod_lists(arrays), *_links(arrays)):
             known = (listed >= 0) & (listed < count)  # rows that are not in use hold anything
             listed[known] = new[listed[known]]
@@ -361,7 +360,7 @@ def _write_views(arrays: Arrays, found: list[Ints]) -> None:
         spots = nth * views.WIDTH + inside
         is_free = np.zeros(len(listed), dtype=np.int64)
         if at < len(arrays.in_flight):
-            is_free += arrays.in_flight[at, listed] < arrays.slots[listed]
+            is_free += arrays.in_flight[at, listed] < arrays.params.container_concurrency
         arrays.views[at] = (len(listed), blocks)
         arrays.blocks[at, :blocks] = arrays.block_nth[at, :blocks] = places
         arrays.block_pods[at, :blocks] = np.bincount(nth, minlength=blocks)

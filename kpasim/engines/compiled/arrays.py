@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields as fields_of
 from functools import cache as once
 from typing import Any, get_type_hints
@@ -23,6 +24,9 @@ NARROW = {
     Link: np.dtype([("next", np.int32), ("previous", np.int32)]),
 }
 """Records that are as narrow as their values allow, since there are as many of them as requests."""
+LINE = 64
+"""Bytes of a line of the processor's cache. Long records take whole lines, so that what is asked of one at the same
+time stands in few."""
 WORDS = 3
 """Words of 64 bits by which compiled code knows an array: its address and shape. A number is the first of them."""
 
@@ -34,7 +38,15 @@ def dtype_of(kind: Any) -> np.dtype[Any]:
         return NARROW[kind]
     if isinstance(kind, type) and issubclass(kind, Entity):
         hints = get_type_hints(kind)
-        return np.dtype([(one.name, np.dtype(hints[one.name])) for one in fields_of(kind)], align=True)  # type: ignore[arg-type]
+        size = 8 * len(hints)
+        layout: Any = {
+            "names": [*hints],
+            "formats": [np.dtype(hint) for hint in hints.values()],
+            "offsets": [*range(0, size, 8)],
+            "itemsize": size if size < 2 * LINE else -(-size // LINE) * LINE,
+        }
+        record: np.dtype[Any] = np.dtype(layout)
+        return record
     return np.dtype({int: np.int64, float: np.float64, "int32": np.int32}[kind])
 
 
@@ -109,7 +121,7 @@ class Arrays:
         for name, field in FIELDS.items():
             if field.size and (not self.rows or not changed.isdisjoint(field.size)):
                 # Rows are filled when something is put there, so the memory is not cleared first.
-                self.put(name, np.empty(state.shape(field, rows), dtype_of(field.kind)))
+                self.put(name, _empty(state.shape(field, rows), dtype_of(field.kind)))
         self.rows, self.params, self.capacity = rows, params, capacity
         self._settings = _plain(params)
         self._write("params", _words(self._settings))
@@ -158,6 +170,14 @@ class Arrays:
 
     def __getattr__(self, name: str) -> Any:  # what ``put`` sets
         raise AttributeError(name)
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An array that begins with a line of the cache."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + LINE, dtype=np.uint8)
+    first = -memory.ctypes.data % LINE
+    return memory[first : first + size].view(dtype).reshape(shape)
 
 
 def _where(array: NDArray[Any]) -> tuple[int, int, int]:

@@ -82,7 +82,7 @@ def send(sim: Simulation, request: int, index: int, chosen: int, handed_over: bo
     me = sim.activators[index]
     me.running += 1
     sim.in_flight[index][chosen] += 1
-    if sim.in_flight[index][chosen] == sim.slots[chosen]:
+    if sim.in_flight[index][chosen] == sim.params.container_concurrency:
         views.put_free(sim, index, chosen, 0)
     status = queueproxy.on_request(sim, request, chosen, False, handed_over)
     if status:
@@ -145,7 +145,7 @@ def choose_free(sim: Simulation, index: int, in_turn: bool) -> int:
         turn = me.turn
         start = me.end if turn == me.in_row else views.position_of(sim, index, me.first + turn)
     position = views.first_free(sim, index, start, me.end)
-    if position < 0 and me.extra != NOTHING and sim.in_flight[index][me.extra] < sim.slots[me.extra]:
+    if position < 0 and me.extra != NOTHING and sim.in_flight[index][me.extra] < sim.params.container_concurrency:
         me.turn = me.in_row + 1
         return int(me.extra)
     if position < 0:
@@ -201,7 +201,7 @@ def release(sim: Simulation, row: int) -> None:
 
 def free_slot(sim: Simulation, index: int, which: int) -> None:
     """A request is over for a pod."""
-    if sim.in_flight[index][which] == sim.slots[which]:
+    if sim.in_flight[index][which] == sim.params.container_concurrency:
         views.put_free(sim, index, which, 1)
     sim.in_flight[index][which] -= 1
 
@@ -230,7 +230,7 @@ def on_probe_success(sim: Simulation, which: int, index: int) -> None:
     """A probe of a pod has succeeded."""
     if sim.pods[which].terminating or (sim.pods[which].known >> index) & 1:
         return
-    views.insert(sim, index, which, 1 if sim.in_flight[index][which] < sim.slots[which] else 0)
+    views.insert(sim, index, which, 1 if sim.in_flight[index][which] < sim.params.container_concurrency else 0)
     sim.pods[which].known |= 1 << index
     if sim.pods[which].usable_ns == NEVER_NS:
         sim.pods[which].usable_ns = sim.now_ns

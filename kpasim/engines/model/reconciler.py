@@ -322,7 +322,6 @@ def new_pod(sim: Simulation) -> int:
         sim.stats[sim.params.activators + which][column] = 0
     for column in range(scraping.FIELDS):
         sim.published[which, column] = 0.0
-    sim.slots[which] = sim.params.container_concurrency
     pod.created_ns = sim.now_ns
     sim.numbers[which] = which + sim.revision.folded
     sim.readable[which] = 0

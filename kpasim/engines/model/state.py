@@ -306,6 +306,8 @@ class EventQueue(Entity):
 class Pod(Entity):
     """One pod. The fields up to ``provisioned_ns`` are the columns of ``Outcome.pods``.
 
+    Requests ask for those from ``busy_ns`` to ``stats_from_ns``, which stand together for that.
+
     Attributes:
         provisioned_ns: When the last stage of its provisioning was over.
         terminating: Whether it has been asked to go, at ``delete_requested_ns``.
@@ -342,6 +344,16 @@ class Pod(Entity):
     restarts: int = 0
     provisioned_ns: int = NEVER_NS
     phase: int = STARTING
+    serves_from_ns: int = NEVER_NS
+    first_extra_ns: int = 0
+    busy_since_ns: int = NEVER_NS
+    orphans: int = 0
+    dead: int = 0
+    last_arrival_ns: int = NEVER_NS
+    broken_ns: int = 0
+    arrivals: int = 0
+    direct_inside: int = 0
+    stats_from_ns: int = NEVER_NS
     ready: int = 0
     terminating: int = 0
     stage: int = 0
@@ -351,19 +363,9 @@ class Pod(Entity):
     began_ns: int = 0
     waits: int = NOT_WAITING
     in_transfer: int = 0
-    serves_from_ns: int = NEVER_NS
-    first_extra_ns: int = 0
-    busy_since_ns: int = NEVER_NS
-    orphans: int = 0
-    dead: int = 0
-    direct_inside: int = 0
-    last_arrival_ns: int = NEVER_NS
-    stats_from_ns: int = NEVER_NS
     drain_due_ns: int = FOREVER_NS
-    broken_ns: int = 0
     known: int = 0
     mixed: int = 0
-    arrivals: int = 0
     first_sample: int = NOTHING
 
 
@@ -611,9 +613,8 @@ class Simulation(Core):
         free: Bits of the pods of each block that have a free slot; ``free_blocks`` of the blocks, in order, with one.
         group_pods: Pods in each 32 blocks in order.
         in_flight: Requests that each activator has with each pod.
-        slots: containerConcurrency of each pod.
-        numbers: Which pod of the run each is, whatever its row. A scrape looks at all pods, so what it asks stands apart
-            from ``pods``: this, ``readable`` (1 while ready) and ``started`` (when a ready one was scheduled).
+        numbers: Which pod of the run each is, whatever its row. A scrape looks at all pods, so what it asks for stands
+            apart from ``pods``: this, ``readable`` (1 while ready) and ``started`` (when a ready one was scheduled).
         samples: What was scraped of each pod for an HPA, added up, by the number of the scrape; ``total_samples``
             likewise at the gateway.
         hpa_state: With the three lists after it, ``hpa.History``.
@@ -661,7 +662,6 @@ class Simulation(Core):
     proxy_queues: Annotated[list[Queue], Field(Queue, ("pods",))]
     container_queues: Annotated[list[Queue], Field(Queue, ("pods",))]
     running: Annotated[list[Queue], Field(Queue, ("pods",))]
-    slots: Annotated[Any, Field(int, ("pods",))]
     stats: Annotated[Any, Field(int, ("stats", accounting.COLUMNS))]
     published: Annotated[Any, Field(float, ("pods", scraping.FIELDS))]
     alive_pods: Annotated[Any, Field("int32", ("pods",))]
