@@ -209,7 +209,8 @@ class Run(ABC):
         queues = [arrays.proxy_queues, arrays.container_queues, arrays.running]
         stats = arrays.stats[len(arrays.activators) :]
         tables = [arrays.pods, arrays.pod_links, *queues, arrays.published, stats, arrays.draws.pod]
-        tables += [arrays.in_flight.T, arrays.samples, arrays.numbers, arrays.readable, arrays.started]
+        tables += [arrays.in_flight.T, arrays.samples]
+        tables += [arrays.numbers, arrays.addresses, arrays.readable, arrays.started]
         if len(arrays.transfers):
             tables.append(arrays.transfers)
         if len(arrays.gpus) and not arrays.params.shared_by_node:
@@ -361,7 +362,7 @@ def _write_views(arrays: Arrays, found: list[Ints]) -> None:
         is_free = np.zeros(len(listed), dtype=np.int64)
         if at < len(arrays.in_flight):
             is_free += arrays.in_flight[at, listed] < arrays.params.container_concurrency
-        arrays.views[at] = (len(listed), blocks)
+        arrays.views[at] = (len(listed), blocks, state.NOT_ASKED, 0)
         arrays.blocks[at, :blocks] = arrays.block_nth[at, :blocks] = places
         arrays.block_pods[at, :blocks] = np.bincount(nth, minlength=blocks)
         arrays.block_first[at, : -(-len(listed) // views.HALF)] = listed[:: views.HALF]

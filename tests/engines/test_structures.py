@@ -63,7 +63,7 @@ def test_views_choose_as_the_policies_choose() -> None:
             if outside and kind < (0.8 if step < 1400 else 0.1):
                 pod = outside.pop(dice.randrange(len(outside)))
                 views.insert(sim, 0, pod, int(sim.in_flight[0][pod] < slots))
-                listed = sorted([*listed, pod], key=lambda one: (sim.pods[one].address, one))
+                listed = sorted([*listed, pod], key=lambda one: (sim.addresses[one], one))
             elif listed and kind < (0.85 if step < 1400 else 0.6):
                 views.remove(sim, 0, pod := dice.choice(listed))
                 listed.remove(pod)
@@ -82,7 +82,7 @@ def test_views_choose_as_the_policies_choose() -> None:
             size = len(assigned)
             activator.look_up_slice(sim, 0)
             assert [activator.pod_of(sim, 0, place) for place in range(size)] == assigned.tolist()
-            in_flight, all_slots = np.array(sim.in_flight[0]), np.array(sim.slots)
+            in_flight, all_slots = np.array(sim.in_flight[0]), np.full(PODS, slots)
             if slots <= 3:
                 assert activator.choose_free(sim, 0, False) == routing.first_available(
                     assigned, size, in_flight, all_slots
@@ -100,8 +100,7 @@ def _seen(dice: random.Random, slots: int, activators: int) -> Any:
         params=SimpleNamespace(container_concurrency=slots),
         ingress=SimpleNamespace(activators=activators),
         activators=[state.Activator()],
-        pods=[state.Pod(address=dice.randrange(PODS)) for _ in range(PODS)],
-        slots=[slots] * PODS,
+        addresses=[dice.randrange(PODS) for _ in range(PODS)],
         in_flight=[[0] * PODS],
         views=[state.View()],
         spots=[[NOTHING] * PODS],

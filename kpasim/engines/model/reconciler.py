@@ -325,7 +325,7 @@ def new_pod(sim: Simulation) -> int:
     pod.created_ns = sim.now_ns
     sim.numbers[which] = which + sim.revision.folded
     sim.readable[which] = 0
-    pod.address = sim.draws.pod[which][of.ADDRESS]
+    pod.address = sim.addresses[which] = sim.draws.pod[which][of.ADDRESS]
     for at in range(len(sim.views)):
         sim.spots[at][which] = NOTHING
     sim.alive_pods[sim.revision.listed] = which

@@ -28,6 +28,8 @@ SHORT_OF = {MORE_PODS: "pods", MORE_NODES: "nodes", MORE_REQUESTS: "requests"}
 ON_ITS_WAY, AT_FRONT, IN_QUEUE, RUNNING, WOKEN, IN_CONTAINER = -10, -11, -12, -13, -14, -15
 ENDED_FROM = -1
 """Statuses from here up belong to requests that have ended."""
+NOT_ASKED = -2
+"""No place of a view, nor the one before the first."""
 EACH = -1
 """Mask of a row where each entity has a row of its own."""
 ORPHANED = -3
@@ -475,10 +477,16 @@ class Queue(Entity):
 
 @dataclass(slots=True)
 class View(Entity):
-    """Pods that an activator has found or that the gateway sees, see ``views``."""
+    """Pods that an activator has found or that the gateway sees, see ``views``.
+
+    Attributes:
+        asked: The place that was asked for last, ``NOT_ASKED`` where pods came or went since; ``answer`` is its position.
+    """
 
     count: int = 0
     blocks: int = 1
+    asked: int = NOT_ASKED
+    answer: int = 0
 
 
 @dataclass(slots=True)
@@ -615,6 +623,7 @@ class Simulation(Core):
         in_flight: Requests that each activator has with each pod.
         numbers: Which pod of the run each is, whatever its row. A scrape looks at all pods, so what it asks for stands
             apart from ``pods``: this, ``readable`` (1 while ready) and ``started`` (when a ready one was scheduled).
+        addresses: Of each pod, for whoever looks for its place in a view.
         samples: What was scraped of each pod for an HPA, added up, by the number of the scrape; ``total_samples``
             likewise at the gateway.
         hpa_state: With the three lists after it, ``hpa.History``.
@@ -672,6 +681,7 @@ class Simulation(Core):
     chosen: Annotated[Any, Field(int, ("pods",))]
     keys: Annotated[Any, Field(float, ("pods",))]
     numbers: Annotated[Any, Field(int, ("pods",))]
+    addresses: Annotated[Any, Field(int, ("pods",))]
     readable: Annotated[Any, Field(int, ("pods",))]
     started: Annotated[Any, Field(int, ("pods",))]
     movers: Annotated[Any, Field(int, ("movers",))]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from kpasim.engines.model import bits
 from kpasim.engines.model.bits import INSIDE
-from kpasim.engines.model.state import GONE, MORE_PODS, NOTHING, WIDTH_BITS, Simulation, renew
+from kpasim.engines.model.state import GONE, MORE_PODS, NOT_ASKED, NOTHING, WIDTH_BITS, Simulation, renew
 
 WIDTH = 1 << WIDTH_BITS
 HALF = WIDTH // 2
@@ -65,6 +65,7 @@ def insert(sim: Simulation, at: int, which: int, is_free: int) -> None:
     sim.block_pods[at][nth] += 1
     sim.group_pods[at][nth >> WIDTH_BITS] += 1
     view.count += 1
+    view.asked = NOT_ASKED
 
 
 def remove(sim: Simulation, at: int, which: int) -> None:
@@ -83,6 +84,7 @@ def remove(sim: Simulation, at: int, which: int) -> None:
     sim.group_pods[at][nth >> WIDTH_BITS] -= 1
     sim.spots[at][which] = NOTHING
     sim.views[at].count -= 1
+    sim.views[at].asked = NOT_ASKED
 
 
 def has(sim: Simulation, at: int, which: int) -> bool:
@@ -124,8 +126,20 @@ def pod_at(sim: Simulation, at: int, position: int) -> int:
 
 def position_of(sim: Simulation, at: int, place: int) -> int:
     """Position of the pod that ``place`` others precede; behind all where there is none."""
-    if place >= sim.views[at].count:
-        return int(sim.views[at].blocks << WIDTH_BITS)
+    view = sim.views[at]
+    if place >= view.count:
+        return int(view.blocks << WIDTH_BITS)
+    # Whoever goes round asks for the next one, which most likely stands in the same block.
+    if place == view.asked + 1 and (view.answer & INSIDE) + 1 < sim.block_pods[at][view.answer >> WIDTH_BITS]:
+        position = view.answer + 1
+    else:
+        position = _search(sim, at, place)
+    view.asked, view.answer = place, position
+    return int(position)
+
+
+def _search(sim: Simulation, at: int, place: int) -> int:
+    """Position of the pod that ``place`` others precede, of whom there is one."""
     group = 0
     while place >= sim.group_pods[at][group]:
         place -= sim.group_pods[at][group]
@@ -151,8 +165,8 @@ def place_of(sim: Simulation, at: int, position: int) -> int:
 
 def comes_before(sim: Simulation, one: int, other: int) -> bool:
     """Whether a pod's address sorts before another's."""
-    a = sim.pods[one].address
-    b = sim.pods[other].address
+    a = sim.addresses[one]
+    b = sim.addresses[other]
     return bool(a < b or (a == b and one < other))
 
 
