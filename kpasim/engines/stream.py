@@ -289,22 +289,30 @@ def own_copy(draws: Draws) -> Draws:
 def _events(arrays: Arrays) -> Ints:
     """All scheduled events, as rows of time, kind and entity."""
     queue = arrays.read("event_queue")
-    scheduled = np.concatenate((arrays.near[1 : queue.near + 1], arrays.heap[: queue.size]))
+    later = arrays.later[: queue.rows, : event_queue.NEXT]
+    in_buckets = later[later[:, 1] != state.NOTHING]
+    scheduled = np.concatenate((arrays.near[1 : queue.near + 1], arrays.heap[: queue.size], in_buckets))
     kinds, entities = scheduled[:, 1] >> ENTITY_BITS, scheduled[:, 1] & ((1 << ENTITY_BITS) - 1)
     return np.stack((scheduled[:, 0], kinds, entities), axis=1)
 
 
 def _schedule_again(arrays: Arrays, events: Ints) -> None:
-    """Put events that are not in vain back; a sorted table is a heap."""
+    """Put events that are not in vain back, as ``event_queue.fill_buckets`` finds them; a sorted table is a heap."""
     events = events[events[:, 2] >= 0]
     keys = (events[:, 1] << ENTITY_BITS) | events[:, 2]
     order = np.lexsort((keys, events[:, 0]))
     scheduled = np.stack((events[order, 0], keys[order]), axis=1)
-    near, later = scheduled[: event_queue.HALF], scheduled[event_queue.HALF :]
+    near, others = scheduled[: event_queue.HALF], scheduled[event_queue.HALF :]
+    until_ns = int(near[-1, 0]) if len(others) else FOREVER_NS
+    tied, later = others[others[:, 0] == until_ns], others[others[:, 0] > until_ns]
     arrays.near[1 : len(near) + 1] = near[::-1]
-    arrays.heap[: len(later)] = later
-    arrays.heap[len(later) : len(later) + event_queue.BEHIND, 0] = FOREVER_NS
-    arrays.write("event_queue", EventQueue(size=len(later), near=len(near)))
+    arrays.heap[: len(tied)] = tied
+    arrays.heap[len(tied) : len(tied) + event_queue.BEHIND, 0] = FOREVER_NS
+    arrays.later[: len(later), : event_queue.NEXT] = later
+    arrays.buckets[:] = (state.NOTHING, 0)
+    arrays.filled[:] = 0
+    queue = EventQueue(near=len(near), size=len(tied), later=len(later), until_ns=until_ns, rows=len(later))
+    arrays.write("event_queue", queue)
 
 
 def _pods_of(arrays: Arrays, events: Ints) -> list[tuple[Any, Ints, Any]]:

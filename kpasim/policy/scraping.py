@@ -59,13 +59,13 @@ def choose_pods(
     found = 0
     last_young, last_key = False, -math.inf
     for place in range(count):
+        # Most of many pods end here: the last one that was found is old, and comes before any with a higher key.
+        if found == wanted and not last_young and last_key <= keys[place]:
+            continue
         pod = pods[place]
         if answers[pod] == 0:
             continue
         young = now_ns - started_ns[pod] < window_ns
-        # Most of many pods end here: all places are taken by others that come before.
-        if found == wanted and (last_young < young or (last_young == young and last_key <= keys[place])):
-            continue
         slot = found
         while slot > 0:
             rival = chosen[slot - 1]
@@ -73,6 +73,8 @@ def choose_pods(
             if rival_young < young or (rival_young == young and keys[rival] <= keys[place]):
                 break
             slot -= 1
+        if slot >= wanted:
+            continue
         if found < wanted:
             found += 1
         for later in range(found - 1, slot, -1):

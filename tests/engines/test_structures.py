@@ -28,14 +28,21 @@ def test_events_come_in_their_order(ahead: int) -> None:
         now_ns=0,
         fault=state.NO_FAULT,
         event_queue=state.EventQueue(),
-        near=np.zeros((state.NEAR + 1, 2), dtype=np.int64),
-        heap=np.zeros((4000, 2), dtype=np.int64),
+        near=np.zeros((state.NEAR + 1, 2), dtype=object),
+        heap=np.zeros((4000, 2), dtype=object),
+        later=np.zeros((4000, 3), dtype=object),
+        buckets=np.zeros((state.LEVELS << state.DIGIT_BITS, 2), dtype=object),
+        filled=[0] * state.LEVELS,
     )
     event_queue.clear(sim)
     listed: list[tuple[int, int, int]] = []
     for step in range(20_000):
         if dice.random() < (0.5 if len(listed) < ahead else 0.4) and step < 15_000:
-            event = (sim.now_ns + dice.choice([0, 1, 5, dice.randrange(5000)]), dice.randrange(26), dice.randrange(9))
+            event = (
+                sim.now_ns + dice.choice([0, 1, 5, dice.randrange(5000), dice.randrange(10**12)]),
+                dice.randrange(26),
+                dice.randrange(9),
+            )
             event_queue.schedule(sim, *event)
             listed.append(event)
         time_ns, key = sim.near[sim.event_queue.near]

@@ -22,7 +22,7 @@ from numba.core import cgutils, types, typing
 from numba.core.codegen import JITCodeLibrary
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import AttributeTemplate
-from numba.cpython.unsafe.numbers import trailing_zeros
+from numba.cpython.unsafe.numbers import leading_zeros, trailing_zeros
 from numba.extending import infer_getattr, lower_getattr_generic, lower_setattr_generic, models, register_model
 from numba.np import arrayobj
 
@@ -174,6 +174,11 @@ def _lowest(word: Any) -> Any:
     return lambda word: trailing_zeros(word)
 
 
+@numba.extending.overload(bits.highest, jit_options=JIT, strict=False)  # type: ignore[untyped-decorator]
+def _highest(word: Any) -> Any:
+    return lambda word: 63 - leading_zeros(word)
+
+
 def _method(name: str) -> Callable[[Any], Any]:
     """A method of ``Simulation`` in compiled code."""
     decorator: Callable[[Any], Any] = numba.extending.overload_method(StateType, name, jit_options=JIT, strict=False)
@@ -235,7 +240,7 @@ APART = ("ahead", "hpa", "keda", "keda_http", "metrics", "on_poll", "set_up")
 all of other autoscalers is behind these."""
 IN_PLACE = (draws.chance,)
 """What becomes part of whoever calls it: in ``jitter`` the processor then works on several numbers at once."""
-NATIVE = (bits.lowest,)
+NATIVE = (bits.lowest, bits.highest)
 """What the processor has an instruction for."""
 OWN = tuple(kernel for module in (clock, counts, draws, event_queue, arrays, loop) for kernel in module.KERNELS)
 for _kernel in (one for one in (*POLICY, *MODEL, *OWN) if one not in NATIVE):

@@ -1,24 +1,37 @@
-"""The fast event queue: the next few events in their order, and a heap of all that come after these.
+"""The fast event queue: the next few events in their order, and buckets of all that come after these.
 
 A run seldom has more than some dozens of events ahead, and moving a few of them up is quicker than any step through a
 heap: branches are foreseen, and what comes next is always the last row. In front of the first row stands an event that
 never comes, so nobody asks whether there is one.
 
-Each event of the heap has four below it, which lie together in memory: long heaps wait for memory most. Behind the last
-one there are always three places with an event that never comes, so that nobody asks how many of the four there are.
+Later events are in buckets by the first digit in which their time differs from ``EventQueue.until_ns``, up to which
+nothing is in a bucket: a radix heap with 64 digits at each level. When the next few are used up, the first buckets take
+their place; one that is too full is shared out among the buckets of lower levels before. So an event is moved a few
+times, however many there are, and compared with the next few only.
+
+Events of one moment that are too many for the next few, and those that are put off again, stand on a heap. Each of its
+events has four below it. Behind the last one there are always three places with an event that never comes, so that
+nobody asks how many of the four there are.
 """
 
 from __future__ import annotations
 
 from kpasim.engines.clock import ENTITY_BITS, Kind
-from kpasim.engines.model.state import MORE_EVENTS, NEAR, Simulation
+from kpasim.engines.model import bits
+from kpasim.engines.model.state import DIGIT_BITS, LEVELS, MORE_EVENTS, NEAR, NOTHING, Simulation
 from kpasim.engines.params import FOREVER_NS
 
 GIVE_UP = int(Kind.GIVE_UP)
 BEHIND = 3
 """Places behind the last event of the heap that hold one that never comes."""
 HALF = NEAR // 2
-"""Events that move at once between the next few and the heap."""
+"""Events that are taken from the next few at once, and the most of a bucket or of the heap that become the next few."""
+FEW = 16
+"""As long as the next few are fewer than this, they get another bucket."""
+DIGIT = (1 << DIGIT_BITS) - 1
+"""Mask of the lowest digit of a time."""
+NEXT = 2
+"""Column of ``later``: the row of the next event in the same bucket."""
 
 
 def schedule(sim: Simulation, time_ns: int, kind: int, entity: int) -> None:
@@ -27,12 +40,19 @@ def schedule(sim: Simulation, time_ns: int, kind: int, entity: int) -> None:
     key = (kind << ENTITY_BITS) | entity
     if queue.near == NEAR:
         put_off(sim)
-    # Whatever is on the heap comes after all of the next few.
-    if queue.size and (near[1, 0] < time_ns or (near[1, 0] == time_ns and near[1, 1] < key)):
+    if time_ns > queue.until_ns:
+        put_later(sim, time_ns, key)
+    elif queue.size and (near[1, 0] < time_ns or (near[1, 0] == time_ns and near[1, 1] < key)):
         push(sim, time_ns, key)
-        return
-    place = queue.near
-    queue.near = place + 1
+    else:
+        put_near(sim, time_ns, key)
+
+
+def put_near(sim: Simulation, time_ns: int, key: int) -> None:
+    """Put an event among the next few, where it belongs."""
+    near = sim.near
+    place = sim.event_queue.near
+    sim.event_queue.near = place + 1
     while near[place, 0] < time_ns or (near[place, 0] == time_ns and near[place, 1] < key):
         near[place + 1, 0] = near[place, 0]
         near[place + 1, 1] = near[place, 1]
@@ -67,21 +87,102 @@ def take_first(sim: Simulation) -> None:
     """Take the first event away."""
     queue = sim.event_queue
     queue.near -= 1
-    if queue.near == 0 and queue.size:
+    if queue.near == 0 and queue.until_ns != FOREVER_NS:
         fetch(sim)
 
 
 def put_off(sim: Simulation) -> None:
-    """Move the later half of the next few to the heap."""
-    near = sim.near
+    """Take the later half of the next few away from them."""
+    queue, near = sim.event_queue, sim.near
+    if queue.size + queue.later == 0:
+        queue.until_ns = near[HALF + 1, 0]
     for place in range(1, HALF + 1):
-        push(sim, near[place, 0], near[place, 1])
+        if near[place, 0] > queue.until_ns:
+            put_later(sim, near[place, 0], near[place, 1])
+        else:
+            push(sim, near[place, 0], near[place, 1])
         near[place, 0] = near[place + HALF, 0]
         near[place, 1] = near[place + HALF, 1]
-    sim.event_queue.near = HALF
+    queue.near = HALF
+
+
+def put_later(sim: Simulation, time_ns: int, key: int) -> None:
+    """Put an event into a bucket."""
+    queue, later = sim.event_queue, sim.later
+    row = queue.spare
+    if row == NOTHING:
+        row = queue.rows
+        if row >= len(later):
+            sim.fault = MORE_EVENTS
+            return
+        queue.rows = row + 1
+    else:
+        queue.spare = later[row, NEXT]
+    later[row, 0] = time_ns
+    later[row, 1] = key
+    queue.later += 1
+    put_into_bucket(sim, row)
+
+
+def put_into_bucket(sim: Simulation, row: int) -> None:
+    """Put the event in a row of ``later`` where it belongs as things stand."""
+    queue, later = sim.event_queue, sim.later
+    time_ns = later[row, 0]
+    level = bits.highest((time_ns ^ queue.until_ns) | 1) // DIGIT_BITS
+    digit = (time_ns >> (level * DIGIT_BITS)) & DIGIT
+    bucket = (level << DIGIT_BITS) + digit
+    later[row, NEXT] = sim.buckets[bucket, 0]
+    sim.buckets[bucket, 0] = row
+    sim.buckets[bucket, 1] += 1
+    sim.filled[level] |= 1 << digit
+    queue.levels |= 1 << level
+
+
+def empty_bucket(sim: Simulation) -> None:
+    """Put the events of the first bucket among the next few, or share them out if they are too many."""
+    queue, later = sim.event_queue, sim.later
+    level = bits.lowest(queue.levels)
+    digit = bits.lowest(sim.filled[level])
+    bucket = (level << DIGIT_BITS) + digit
+    row, count = sim.buckets[bucket, 0], sim.buckets[bucket, 1]
+    sim.buckets[bucket, 0] = NOTHING
+    sim.buckets[bucket, 1] = 0
+    sim.filled[level] &= ~(1 << digit)
+    if sim.filled[level] == 0:
+        queue.levels &= ~(1 << level)
+    shift = level * DIGIT_BITS
+    begin_ns = ((((queue.until_ns >> shift) >> DIGIT_BITS) << DIGIT_BITS) | digit) << shift
+    is_shared_out = count > HALF and level > 0
+    # To its beginning only while it is shared out: then the next bucket is taken at once, whatever it holds.
+    queue.until_ns = begin_ns if is_shared_out else begin_ns + (1 << shift) - 1
+    while row != NOTHING:
+        after = later[row, NEXT]
+        if is_shared_out:
+            put_into_bucket(sim, row)
+        else:
+            if count > HALF:
+                push(sim, later[row, 0], later[row, 1])
+            else:
+                put_near(sim, later[row, 0], later[row, 1])
+            later[row, 1] = NOTHING
+            later[row, NEXT] = queue.spare
+            queue.spare = row
+            queue.later -= 1
+        row = after
 
 
 def fetch(sim: Simulation) -> None:
+    """Make the first of all other events the next few."""
+    queue = sim.event_queue
+    while queue.later and queue.near < FEW and queue.size == 0:
+        empty_bucket(sim)
+    if queue.near == 0:
+        fetch_from_heap(sim)
+    if queue.size + queue.later == 0:
+        queue.until_ns = FOREVER_NS
+
+
+def fetch_from_heap(sim: Simulation) -> None:
     """Make the first events of the heap the next few."""
     count = min(sim.event_queue.size, HALF)
     for place in range(count, 0, -1):
@@ -147,6 +248,18 @@ def clear(sim: Simulation) -> None:
     sim.near[0, 1] = FOREVER_NS
     for place in range(BEHIND + 1):
         sim.heap[place, 0] = FOREVER_NS
+    for bucket in range(LEVELS << DIGIT_BITS):
+        sim.buckets[bucket, 0] = NOTHING
+        sim.buckets[bucket, 1] = 0
+    for level in range(LEVELS):
+        sim.filled[level] = 0
+
+
+def fill_buckets(sim: Simulation) -> None:
+    """Put all events of ``later``, which are written there in a pause of the run, into buckets."""
+    if sim.event_queue.later and sim.event_queue.levels == 0:
+        for row in range(sim.event_queue.rows):
+            put_into_bucket(sim, row)
 
 
 def is_earlier(sim: Simulation, one: int, other: int) -> bool:
@@ -159,5 +272,6 @@ def is_earlier(sim: Simulation, one: int, other: int) -> bool:
 
 
 KERNELS = (
-    rise, push, is_earlier, drop_first, put_off, fetch, schedule, wake, comes_next, is_quiet_now, take_first, clear,
+    rise, push, is_earlier, drop_first, put_near, put_into_bucket, put_later, empty_bucket, put_off, fetch_from_heap,
+    fetch, schedule, wake, comes_next, is_quiet_now, take_first, clear, fill_buckets,
 )  # fmt: skip

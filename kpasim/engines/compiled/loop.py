@@ -17,6 +17,7 @@ def run(sim: Simulation) -> None:
     """Run one replication from the creation of the revision to its end, or on to it after a pause for more draws."""
     if sim.fault == MORE_DRAWS:
         sim.fault = NO_FAULT
+        event_queue.fill_buckets(sim)
         for index in range(len(sim.activators)):
             activator.look_up_slice(sim, index)
         clients.schedule_next(sim)

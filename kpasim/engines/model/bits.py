@@ -16,6 +16,11 @@ def lowest(word: int) -> int:
     return (word & -word).bit_length() - 1
 
 
+def highest(word: int) -> int:
+    """Place of the highest bit that is set; compiled code has an instruction for it."""
+    return word.bit_length() - 1
+
+
 def put(words: Any, place: int, bit: int) -> None:
     """Set or clear the bit of a place."""
     mask = 1 << (place & INSIDE)

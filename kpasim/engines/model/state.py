@@ -54,6 +54,10 @@ RULE_STATE = 8
 """Numbers that a rule can remember, see ``Simulation.rule_state``."""
 NEAR = 64
 """Events that the compiled engine keeps in their order at most."""
+DIGIT_BITS = 6
+"""Its buckets are for digits of so many bits."""
+LEVELS = 11
+"""Digits in any time [ns]."""
 
 
 class Entity:
@@ -296,12 +300,20 @@ class EventQueue(Entity):
     """The fast event queue of the compiled engine.
 
     Attributes:
-        size: Events on the heap.
-        near: Events in ``near``, which all come before these.
+        near: Events in ``near``, which come before all others.
+        size: Events on the heap, which come before those in buckets.
+        later: Events in buckets, all after ``until_ns``; with neither these nor a heap that is ``FOREVER_NS``.
+        levels: Bit of each level with an event in one of its buckets.
+        rows: Rows of ``later`` that were used; ``spare`` is the first of those to be used again.
     """
 
-    size: int = 0
     near: int = 0
+    size: int = 0
+    later: int = 0
+    until_ns: int = FOREVER_NS
+    levels: int = 0
+    rows: int = 0
+    spare: int = NOTHING
 
 
 @dataclass(slots=True)
@@ -480,7 +492,8 @@ class View(Entity):
     """Pods that an activator has found or that the gateway sees, see ``views``.
 
     Attributes:
-        asked: The place that was asked for last, ``NOT_ASKED`` where pods came or went since; ``answer`` is its position.
+        asked: The place that was asked for last, ``NOT_ASKED`` where pods came or went since.
+        answer: Position of that place.
     """
 
     count: int = 0
@@ -597,8 +610,8 @@ class Simulation(Core):
         params: The experiment.
         draws: Random numbers of the replication.
         supply: Which of them are there.
-        near: The next few events of the compiled engine, the first one last; ``heap`` has the others, see
-            ``compiled/event_queue.py``.
+        near: The next few events of the compiled engine, the first one last (``compiled/event_queue.py``).
+        heap: More of them, and ``later`` those after these.
         requests: One for each request on its way, or for each request of the run; ``links`` and ``shares`` likewise.
         drawn: Which draws each request of a closed loop took.
         first_byte_due: When the response of each request begins [ns], where that is limited.
@@ -646,6 +659,9 @@ class Simulation(Core):
     event_queue: Annotated[EventQueue, Field(EventQueue)]
     near: Annotated[Any, Field(int, (NEAR + 1, 2))]
     heap: Annotated[Any, Field(int, ("events", 2))]
+    later: Annotated[Any, Field(int, ("events", 3))]
+    buckets: Annotated[Any, Field(int, (LEVELS << DIGIT_BITS, 2))]
+    filled: Annotated[Any, Field(int, (LEVELS,))]
     requests: Annotated[list[Request], Field(Request, ("requests",))]
     links: Annotated[list[Link], Field(Link, ("requests",))]
     shares: Annotated[list[Share], Field(Share, ("shares",))]
