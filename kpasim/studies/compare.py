@@ -16,6 +16,7 @@ from kpasim.results.states import successes_s
 from kpasim.results.summary import FAILED, Figures, flattened, spread, summarise
 from kpasim.results.tables import Tables, read_run_folder
 from kpasim.spec.experiment import Experiment, metric_named
+from kpasim.spec.yamlfile import packaged
 from kpasim.studies.execution.engine import Engine
 from kpasim.studies.measured import align as alignment
 from kpasim.studies.measured import ticks
@@ -24,22 +25,9 @@ from kpasim.studies.run import Result, simulate
 
 ServiceTimes = Literal["recorded", "declared"]
 
-FIGURES = {
-    "mean_s": "latency_s.mean",
-    "p50_s": "latency_s.p50",
-    "p90_s": "latency_s.p90",
-    "p95_s": "latency_s.p95",
-    "p99_s": "latency_s.p99",
-    "max_s": "latency_s.max",
-    "total_s": "total_s",
-    "max_pods": "max_pods",
-    "first_scale_out_s": "first_scale_out_s",
-    "pod_seconds": "pod_seconds",
-    "desired_zero_after_last_s": "desired_zero_after_last_s",
-    "replicas_zero_after_last_s": "replicas_zero_after_last_s",
-}
+FIGURES: dict[str, str] = packaged("metrics.toml")["figures"]
 """The figure that each metric is."""
-UNITS = {"max_pods": "pods", "pod_seconds": "s of pods"}
+UNITS: dict[str, str] = packaged("metrics.toml")["units"]
 """Units of metrics that are not plain seconds."""
 
 REPLICATIONS = 200

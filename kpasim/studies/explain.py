@@ -17,29 +17,9 @@ from kpasim.results.states import STATES, pods_by_state
 from kpasim.results.tables import Tables
 from kpasim.spec.quantities import duration_text
 from kpasim.spec.scaling import Other, Scaling
+from kpasim.spec.yamlfile import packaged
 
-REASONS = {
-    "stable": "the stable window asks for it",
-    "panic": "the panic window asks for it",
-    "up-rate": "max-scale-up-rate allows no more",
-    "down-rate": "max-scale-down-rate allows no less",
-    "activation": "activation-scale",
-    "held": "in panic mode no pod is removed",
-    "delay": "scale-down-delay holds it",
-    "metric": "the metric asks for it",
-    "tolerance": "the metric is within the tolerance",
-    "stabilized": "the stabilisation window holds it",
-    "scale-up-limit": "the limits of changes allow no more",
-    "scale-down-limit": "the limits of changes allow no less",
-    "maximum": "the maximum of pods allows no more",
-    "minimum": "the minimum of pods allows no less",
-    "no-metric": "there is no metric",
-    "off": "the HPA is off at zero pods",
-    "wakes": "the trigger became active",
-    "cooled-down": "the cooldown has passed",
-    "fallback": "the source fails",
-    "forecast": "the forecast asks for it",
-}
+REASONS: dict[str, str] = packaged("reasons.toml")
 """What each rule of ``policy.rules.RULES`` means."""
 
 MOST_NAMES = 3

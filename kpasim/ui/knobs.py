@@ -15,6 +15,7 @@ from kpasim.spec.keys import Key, keys
 from kpasim.spec.quantities import duration_text, seconds
 from kpasim.spec.quick import flow
 from kpasim.spec.scaling import KINDS
+from kpasim.spec.yamlfile import packaged
 
 Stops = tuple[str, ...]
 
@@ -78,16 +79,7 @@ _SCHEDULE = flow({"kind": "schedule", "windows": [{"start": "08:00", "end": "18:
 _AUTOSCALERS: Stops = tuple(_SCHEDULE if kind == "schedule" else kind for kind in KINDS)
 _STATES = ("warm", "idled", "zero")
 
-SHAPES: Mapping[str, str] = {
-    "hey": "{kind: hey, requests: 50, concurrency: 5, timeout: 180s}",
-    "constant": "{kind: constant, rate: 0.5, duration: 30m}",
-    "poisson": "{kind: poisson, rate: 0.5, duration: 30m}",
-    "ramp": "{kind: ramp, from: 0.1, to: 1, duration: 30m}",
-    "diurnal": "{kind: diurnal, mean: 0.15, amplitude: 90%, period: 24h, duration: 24h}",
-    "bursts": "{kind: bursts, low: 0.02, high: 1, low-for: 20m, high-for: 2m, duration: 2h}",
-    "gamma": "{kind: gamma, rate: 0.5, cv: 3, duration: 30m}",
-    "batches": "{kind: batches, size: 10, every: 10m, duration: 1h}",
-}
+SHAPES: Mapping[str, str] = packaged("loads.toml")
 """A load of each kind to begin with."""
 
 

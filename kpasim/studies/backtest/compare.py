@@ -20,6 +20,7 @@ from kpasim.records.prometheus.passages import Passage
 from kpasim.records.prometheus.targets import HOLD
 from kpasim.results.paired import Difference
 from kpasim.results.summary import Figures, finite, interval_places
+from kpasim.spec.yamlfile import packaged
 from kpasim.studies.backtest.pods import gauge, pod_seconds
 from kpasim.studies.backtest.predict import GAUGES, Capacity, Ended, PodTime, ended, gauges, pod_time, results
 from kpasim.studies.backtest.prepare import Part, Prepared, stretches
@@ -34,16 +35,6 @@ NEAR = {"pod_seconds": 0.05, "mean_latency_s": 0.10, "requests": 0.02}
 COVERAGE, LEAST_COVERAGE = 0.9, 0.85
 """Share of bins that a band should hold, and the part of that share from which on it is near enough."""
 WORST = 3
-SERIES = {
-    "pods": ("kpasim_revision_pods_count", "Ready pods as predicted, mean of a bin of time."),
-    "requested": ("kpasim_revision_pods_requested", "Requested pods as predicted, mean of a bin of time."),
-    "desired": ("kpasim_revision_pods_desired", "Desired pods as predicted, mean of a bin of time."),
-    "concurrency": ("kpasim_revision_concurrency_stable", "Average concurrency of the stable window as predicted."),
-    "panic": ("kpasim_revision_panic_mode", "Share of time in panic mode as predicted."),
-    "latency_s": ("kpasim_request_duration_mean_seconds", "Mean duration of the requests that ended in a bin of time."),
-    "requests": ("kpasim_requests_ended", "Requests that ended in a bin of time as predicted."),
-}
-"""Name and help of each series, by figure."""
 ADDED = ("requests", "ok", "errors", "in_flight", "never_sent", "pod_seconds", "gpu_seconds", "cold_starts")
 """Figures of stretches that add up, besides failures by kind and money."""
 HIGHEST = ("max_pods", "latency_s.max")
@@ -393,13 +384,13 @@ def series_of(found: Backtest) -> Iterator[Written]:
     """For each figure its mean and the ends of its 90 % band, at the middle of each bin of time."""
     of = {"k8s_namespace_name": found.observation.namespace, "kn_service_name": found.observation.service}
     middles_s = 0.5 * (found.edges_s[1:] + found.edges_s[:-1])
-    for figure, (name, text) in SERIES.items():
+    for figure, about in packaged("backtest.toml").items():
         if figure not in found.bands:
             continue
         band = found.bands[figure]
         for stat, values in (("mean", band.predicted), ("p05", band.low), ("p95", band.high)):
             known = np.isfinite(values)
-            yield Written(name, {**of, "stat": stat}, middles_s[known], values[known], help=text)
+            yield Written(about["name"], {**of, "stat": stat}, middles_s[known], values[known], help=about["help"])
 
 
 class Candidate(NamedTuple):
