@@ -8,6 +8,8 @@ for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from operator import attrgetter
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -156,8 +158,14 @@ class Sampler:
             and mine.cluster is theirs.cluster
             and self.recorded is other.recorded
             and mine.instance_types == theirs.instance_types
-            and all(_is_same(getattr(self.params, name), getattr(other.params, name)) for name in _OF_DRAWS)
+            and self._numbers == other._numbers
         )
+
+    @cached_property
+    def _numbers(self) -> list[Any]:
+        """What decides about random numbers, in a form that is compared at once."""
+        values = _OF_DRAWS(self.params)
+        return [(one.shape, one.tobytes()) if isinstance(one, np.ndarray) else one for one in values]
 
     def _draw_many(self, replications: Sequence[int], pods: int, nodes: int) -> list[Draws]:
         each = [self.times_of(one) for one in replications]
@@ -398,7 +406,7 @@ def _of_requests(seed: int, replication: int) -> Uniforms:
     return lambda count, first: uniforms(seed, replication, Stream.ARRIVAL, count, first)
 
 
-_OF_DRAWS = tuple(
+_OF_DRAWS = attrgetter(*(
     name
     for name in Params._fields
     if name
@@ -408,16 +416,12 @@ _OF_DRAWS = tuple(
         "scale_down_delay_s", "min_scale", "max_scale", "initial_scale", "grace_ns", "retention_ns", "stays", "start",
         "container_concurrency", "until_ns", "horizon_ns",
     }
-)  # fmt: skip
+))  # fmt: skip
 """What decides about random numbers, or may: all but settings of the autoscaler and the ends of a run."""
 MOST_KEPT = 64
 """Draws that are kept for other settings at most."""
 MOST_NUMBERS = 1 << 23
 """Numbers that these hold together at most, 64 MiB."""
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    return np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
 
 
 _Asked = tuple[tuple[int, ...], int, int]

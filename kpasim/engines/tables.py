@@ -16,7 +16,7 @@ from kpasim.engines.outcome import Outcome
 from kpasim.engines.params import FOREVER_NS, KPA, NEVER_NS, Draws, Ints, Params
 from kpasim.policy import burst, decider, scaler
 from kpasim.policy.rules import RULES
-from kpasim.results.frames import LONG, Columns, columns_of
+from kpasim.results.frames import EVERY, LONG, Columns, columns_of, parts
 from kpasim.results.tables import Tables
 
 STATUS_WORDS = {
@@ -46,8 +46,8 @@ NODE_S = {"created_s": of.NODE_CREATED, "ready_s": of.NODE_READY, "gone_s": of.N
 def seconds(times_ns: NDArray[np.int64], load_ns: NDArray[np.int64] | int) -> NDArray[np.float64]:
     """Times in seconds from the start of the load; ``NaN`` for what never happened."""
     times_s = np.empty(times_ns.shape)
-    for first in range(0, times_ns.shape[-1], LONG):  # a long column has no room for another
-        some = np.s_[..., first : first + LONG]
+    for rows in parts(times_ns.shape[-1]):  # a long column has no room for another
+        some = (..., rows)
         times_s[some] = (times_ns[some] - load_ns) / 1e9
         times_s[some][times_ns[some] == NEVER_NS] = np.nan
     return times_s
@@ -80,7 +80,7 @@ def tables(
     show_nodes = bool(type_names[0]) or bool(params.pool_ready.any()) or bool(params.pool_provisioned.any())
     found = Tables(
         pods=columns_of(
-            len(pods),
+            (len(pods),),
             {
                 "pod": lambda: _pod_names(outcome)[:-1],
                 **_times(pods, POD_S, load),
@@ -89,8 +89,8 @@ def tables(
                 "restarts": lambda: pods[:, of.RESTARTS],
             },
         ),
-        ticks=columns_of(len(ticks), _ticks(outcome, params, brief=brief)),
-        scaling=columns_of(len(outcome.scaling), _scaling(outcome)),
+        ticks=columns_of((len(ticks),), _ticks(outcome, params, brief=brief)),
+        scaling=columns_of((len(outcome.scaling),), _scaling(outcome)),
         nodes={
             "node": node_names[:-1],
             "instance_type": types[nodes[:, of.NODE_TYPE]],
@@ -101,7 +101,7 @@ def tables(
     )
     if not brief:
         own = _requests(outcome) | _kinds(outcome, params, types, class_names, draws)
-        found.requests = columns_of(len(outcome.requests), own)
+        found.requests = columns_of((len(outcome.requests),), own)
     return found
 
 
@@ -248,37 +248,42 @@ def stacked(outcomes: Sequence[Outcome]) -> Tables:
     requests = _columns([one.requests for one in outcomes])
     ticks, scaling = _columns([one.ticks for one in outcomes]), _columns([one.scaling for one in outcomes])
 
-    def latency_s() -> NDArray[np.float64]:
-        sent = requests(of.SENT)
-        latency: NDArray[np.float64] = (requests(of.RESPONSE) - sent) / 1e9
-        latency[(requests(of.STATUS) == -1) | (sent == NEVER_NS)] = np.nan
+    def latency_s(some: slice = EVERY) -> NDArray[np.float64]:
+        sent, response, status = (requests(name, some) for name in (of.SENT, of.RESPONSE, of.STATUS))
+        latency = np.empty(sent.shape)
+        for few in parts(sent.shape[1]):
+            latency[:, few] = (response[:, few] - sent[:, few]) / 1e9
+            latency[:, few][(status[:, few] == -1) | (sent[:, few] == NEVER_NS)] = np.nan
         return latency
 
-    def rows(name: str) -> int:
-        return sum(len(getattr(one, name)) for one in outcomes)
+    def requests_s(name: str) -> Callable[..., NDArray[np.float64]]:
+        return lambda some=EVERY: seconds(requests(name, some), load)
+
+    def shape(name: str) -> tuple[int, int]:
+        return len(outcomes), max((len(getattr(one, name)) for one in outcomes), default=0)
 
     return Tables(
         requests=columns_of(
-            rows("requests"),
+            shape("requests"),
             {
-                "start_s": lambda: seconds(requests(of.SENT), load),
+                "start_s": requests_s(of.SENT),
                 "latency_s": latency_s,
-                "status": lambda: np.ascontiguousarray(requests(of.STATUS)),
-                "pod": lambda: np.ascontiguousarray(requests(of.POD)),
-                "server_start_s": lambda: seconds(requests(of.BEGUN), load),
-                "server_end_s": lambda: seconds(requests(of.DONE), load),
+                "status": lambda some=EVERY: np.ascontiguousarray(requests(of.STATUS, some)),
+                "pod": lambda some=EVERY: np.ascontiguousarray(requests(of.POD, some)),
+                "server_start_s": requests_s(of.BEGUN),
+                "server_end_s": requests_s(of.DONE),
             },
         ),
         **payers([one.pods for one in outcomes], [one.nodes for one in outcomes], load),
         ticks=columns_of(
-            rows("ticks"),
+            shape("ticks"),
             {
                 "t_s": lambda: seconds(ticks(of.TICK_T), load),
                 "panic_mode": lambda: np.ascontiguousarray(ticks(of.PANIC_MODE)),
             },
         ),
         scaling=columns_of(
-            rows("scaling"),
+            shape("scaling"),
             {
                 "t_s": lambda: seconds(scaling(of.SCALING_T), load),
                 "desired": lambda: np.ascontiguousarray(scaling(of.STATUS_DESIRED)),
@@ -301,8 +306,8 @@ def payers(every_pod: Sequence[Ints], every_node: Sequence[Ints], load: NDArray[
         "instance_type": lambda: np.maximum(nodes[:, :, of.NODE_TYPE], -1),
     }
     return {
-        "pods": columns_of(pods[..., 0].size, of_pods),
-        "nodes": columns_of(nodes[..., 0].size, of_nodes),
+        "pods": columns_of(pods.shape[:2], of_pods),
+        "nodes": columns_of(nodes.shape[:2], of_nodes),
     }
 
 
@@ -311,24 +316,37 @@ def _times(rows: Ints, columns: Mapping[str, int], load: Ints | int) -> Made:
     return {name: functools.partial(seconds, rows[..., column], load) for name, column in columns.items()}
 
 
-def _columns(parts: Sequence[NDArray[np.void]]) -> Callable[[str], NDArray[Any]]:
-    """What gives a column of records of different numbers as one array, of the type that the records have.
+def _columns(each: Sequence[NDArray[np.void]]) -> Callable[..., NDArray[Any]]:
+    """What gives a column of records of different numbers as one array, or some rows of it, of the records' type.
 
     Missing rows hold ``NEVER_NS`` in a column of times, -1 in others.
     """
-    lengths = np.array([len(part) for part in parts], dtype=np.int64)
-    if len(parts) == 1:
-        return lambda name: parts[0][name][np.newaxis]
-    there = np.arange(lengths.max(initial=0)) < lengths[:, np.newaxis]
-    kind = parts[0].dtype
-    # As bytes: numpy compares the fields of records, one by one, for each part.
-    together = np.concatenate([part.view(f"V{kind.itemsize}") for part in parts]).view(kind)
+    lengths = np.array([len(one) for one in each], dtype=np.int64)
+    if len(each) == 1:
+        return lambda name, some=EVERY: each[0][name][some][np.newaxis]
+    kind, width = each[0].dtype, lengths.max(initial=0)
 
-    def column(name: str) -> NDArray[Any]:
-        kind = together.dtype[name]
-        result = np.full(there.shape, NEVER_NS if kind == np.int64 else -1, dtype=kind)
-        result[there] = together[name]
+    def missing(name: str, rows: int) -> NDArray[Any]:
+        return np.full((len(each), rows), NEVER_NS if kind[name] == np.int64 else -1, dtype=kind[name])
+
+    def column_of_many(name: str, some: slice = EVERY) -> NDArray[Any]:
+        first, last, _ = some.indices(width)
+        result = missing(name, last - first)
+        for row, one in zip(result, each, strict=True):
+            rows = one[name][first:last]
+            row[: len(rows)] = rows
         return result
+
+    if lengths.sum() > LONG:  # put together, they would take as much memory once more
+        return column_of_many
+    there = np.arange(width) < lengths[:, np.newaxis]
+    # As bytes: numpy compares the fields of records, one by one, for each run.
+    together = np.concatenate([one.view(f"V{kind.itemsize}") for one in each]).view(kind)
+
+    def column(name: str, some: slice = EVERY) -> NDArray[Any]:
+        result = missing(name, width)
+        result[there] = together[name]
+        return result[:, some]
 
     return column
 

@@ -9,7 +9,7 @@ import numpy as np
 from kpasim.arrays import Array, Floats
 from kpasim.results.display import clock, seconds
 from kpasim.results.frames import Columns
-from kpasim.results.states import STATES, last_values, pods_by_state
+from kpasim.results.states import STATES, pods_by_state
 from kpasim.results.tables import Tables
 
 MOST_ROWS = 40
@@ -60,13 +60,17 @@ def width_text(end_s: float) -> str:
 
 def steps(times_s: Floats, values: Array, edges: Floats) -> Steps:
     """A step function in bins: it takes its values at ascending times, and is 0 before the first of them."""
-    grid = np.unique(np.concatenate([edges, times_s[(times_s > edges[0]) & (times_s < edges[-1])]]))
-    held = last_values(times_s, values, grid[:-1], 0.0)
-    first = np.searchsorted(grid[:-1], edges[:-1])
-    holds = np.diff(grid)
-    lasted = np.add.reduceat(holds, first)
-    mean = np.add.reduceat(np.multiply(held, holds, out=holds), first) / lasted
-    return Steps(mean, np.minimum.reduceat(held, first), np.maximum.reduceat(held, first))
+    begins, ends = np.searchsorted(times_s, edges[:-1], side="right"), np.searchsorted(times_s, edges[1:])
+    found = np.empty((3, len(begins)))
+    # One bin after the other: arrays over all changes of a long run would fill the memory.
+    for place, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
+        times, before = times_s[begin:end], values[begin - 1] if begin else 0.0
+        last = np.append(times[1:] != times[:-1], True)[: len(times)]  # of changes at one moment, the last one holds
+        held = np.concatenate([[before], values[begin:end][last]]).astype(np.float64)
+        holds = np.diff(np.concatenate([edges[place : place + 1], times[last], edges[place + 1 : place + 2]]))
+        over_time, lasted = (np.add.reduceat(one, [0])[0] for one in (held * holds, holds))
+        found[:, place] = over_time / lasted, held.min(), held.max()
+    return Steps(*found)
 
 
 def pods(tables: Tables, edges: Floats) -> dict[str, Steps]:

@@ -29,11 +29,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kpasim.errors import RunError
-from kpasim.results.frames import Columns
+from kpasim.results.frames import Columns, part, parts, shape_of
 from kpasim.results.spans import (
-    MOST_AT_ONCE,
     Merged,
     Spans,
+    Stretches,
     covered,
     machine_from,
     merged,
@@ -41,6 +41,7 @@ from kpasim.results.spans import (
     row_sums,
     scheduled_from,
     together,
+    work_of,
 )
 from kpasim.results.student import half_width
 from kpasim.results.summary import Figures, member, numbers, spread
@@ -217,10 +218,13 @@ def bill_many(
         ``parts.draining``, one value per run.
     """
     currency_of(prices)
-    runs = len(tables.requests["start_s"])
+    requests = tables.requests
+    runs, rows = shape_of(requests)
     horizon = np.broadcast_to(np.asarray(horizon_s, dtype=np.float64), (runs,))
-    status = tables.requests["status"]
-    ok = ((status >= 200) & (status < 300) & ~np.isnan(tables.requests["latency_s"])).sum(axis=1)
+    ok = np.zeros(runs, dtype=np.int64)
+    for some in parts(rows):
+        status = part(requests, "status", some)
+        ok += ((status >= 200) & (status < 300) & ~np.isnan(part(requests, "latency_s", some))).sum(axis=1)
     spent = spent_many(tables, prices, billing, horizon, steady_s)
     return bill_of(spent, ok, horizon, steady_s, repeat_s)
 
@@ -388,9 +392,10 @@ def _whole(tables: Tables, prices: Mapping[str, Price], billing: Billing, horizo
         high = np.where(counted, np.maximum(np.fmin(payers["gone_s"], end), low), -np.inf)
         seconds = np.where(counted, _steps(np.where(counted, high - low, 0.0), billing), 0.0)
 
-    pod_of_request = places(tables.requests["pod"], pods["pod"])
-    payer_of_request = pod_of_request if billing.per == "pod" else np.append(payer_of_pod, -1)[pod_of_request]
-    working = (payer_of_request, tables.requests["server_start_s"], tables.requests["server_end_s"])
+    working = work_of(tables.requests, pods)
+    if billing.per == "node":
+        payer_of, pods_of = np.append(payer_of_pod, -1), working.payers
+        working = working._replace(payers=lambda some: payer_of[pods_of(some)])
     asked = np.fmin(pods["delete_requested_s"], pods["gone_s"])
     pod_start = start if billing.per == "pod" else scheduled_from(pods)
     starting = [(payer_of_pod, pod_start, np.fmin(pods["ready_s"], asked))]
@@ -399,11 +404,10 @@ def _whole(tables: Tables, prices: Mapping[str, Price], billing: Billing, horizo
         starting.append((every, start, payers["ready_s"]))
     draining = (payer_of_pod, asked, pods["gone_s"])
 
-    worked = covered([working], low, high)
+    worked = covered(working, low, high)
     start_up, drain = merged(starting, low, high), merged([draining], low, high)
     # Where nothing starts or drains, work makes no difference between these.
     beside = merged([_beside(working, start_up, drain)], low, high)
-    del pod_of_request, payer_of_request, working  # of as many rows as there are requests
     with_start = together(beside, start_up)
     with_drain = together(with_start, drain)
     spans = {
@@ -413,25 +417,22 @@ def _whole(tables: Tables, prices: Mapping[str, Price], billing: Billing, horizo
         "draining": np.maximum(with_drain.lengths() - with_start.lengths(), 0.0),
     }
     rate = _rates(payers, prices)
-    parts = {f"parts.{part}": row_sums(span * rate) for part, span in spans.items()}
-    return {"amount": np.sum(list(parts.values()), axis=0), **parts}
+    money = {f"parts.{name}": row_sums(span * rate) for name, span in spans.items()}
+    return {"amount": np.sum(list(money.values()), axis=0), **money}
 
 
-def _beside(working: Spans, start_up: Merged, drain: Merged) -> Spans:
+def _beside(working: Stretches, start_up: Merged, drain: Merged) -> Spans:
     """The work that may go on while its payer, or a pod on it, starts or drains."""
-    payers, begins, ends = working[0].ravel(), working[1].ravel(), working[2].ravel()
     until, since = (np.full(math.prod(start_up.shape) + 1, value) for value in (-np.inf, np.inf))
-    np.maximum.at(until, start_up.payers, start_up.ends.imag)
-    np.minimum.at(since, drain.payers, drain.begins.imag)
-    near = np.flatnonzero(
-        np.concatenate(
-            [
-                (begins[some] < until[payers[some]]) | ~(ends[some] <= since[payers[some]])
-                for some in (slice(first, first + MOST_AT_ONCE) for first in range(0, payers.size or 1, MOST_AT_ONCE))
-            ]
-        )
-    )
-    return payers[near], begins[near], ends[near]
+    np.maximum.at(until, start_up.payers, start_up.ends)
+    np.minimum.at(since, drain.payers, drain.begins)
+    found = []
+    for some in parts(working.rows):
+        payers, begins, ends = working.spans(some)
+        near = np.flatnonzero((begins < until[payers]) | ~(ends <= since[payers]))
+        found.append((payers[near], begins[near], ends[near]))
+    every_payer, every_begin, every_end = zip(*found, strict=True)
+    return np.concatenate(every_payer), np.concatenate(every_begin), np.concatenate(every_end)
 
 
 def _within(

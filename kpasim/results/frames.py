@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from typing import Any
 
@@ -14,10 +15,21 @@ Columns = dict[str, Array]
 """Columns of one table by name, all of one length."""
 LONG = 1 << 18
 """Rows of a table from which on its columns are worked out whenever they are read: kept, they would fill the memory."""
+PART = 1 << 16
+"""Rows of a long table that are looked at together: their numbers stay in the processor's cache, and their memory is
+used again for the next ones, where that of whole columns would be asked for anew each time."""
+EVERY = slice(None)
+"""All rows of a table."""
 
 
 class _WhenRead(dict[str, Any]):
-    """Columns that are worked out whenever they are read."""
+    """Columns that are worked out whenever they are read.
+
+    Attributes:
+        shape: Shape of each.
+    """
+
+    shape: tuple[int, ...]
 
     def __getitem__(self, name: str) -> Array:
         value = super().__getitem__(name)
@@ -37,14 +49,35 @@ class _WhenRead(dict[str, Any]):
         return ValuesView(self)
 
 
-def columns_of(rows: int, make: Mapping[str, Callable[[], Array]]) -> Columns:
+def columns_of(shape: tuple[int, ...], make: Mapping[str, Callable[..., Array]]) -> Columns:
     """The columns of a table: arrays, or those of a long one worked out whenever they are read.
 
     Args:
-        rows: How many rows the table has.
-        make: What each column is made by.
+        shape: Shape of each column: how many rows the table has, of many runs ``(runs, rows)``.
+        make: What each column is made by; it takes a slice of the rows where `part` is to be used.
     """
-    return _WhenRead(make) if rows > LONG else {name: one() for name, one in make.items()}
+    if math.prod(shape) <= LONG:
+        return {name: one() for name, one in make.items()}
+    found = _WhenRead(make)
+    found.shape = shape
+    return found
+
+
+def parts(rows: int) -> Iterator[slice]:
+    """Rows of a table, so many at a time; none of an empty table, at once."""
+    return (slice(first, first + PART) for first in range(0, max(rows, 1), PART))
+
+
+def shape_of(columns: Columns) -> tuple[int, ...]:
+    """Shape of each column of a table."""
+    shape: tuple[int, ...] = columns.shape if isinstance(columns, _WhenRead) else next(iter(columns.values())).shape
+    return shape
+
+
+def part(columns: Columns, name: str, some: slice) -> Array:
+    """Some rows of a column of shape ``(runs, rows)``, out of a table whose columns are made for such rows alone."""
+    make = dict.__getitem__(columns, name)
+    return make(some) if callable(make) else make[..., some]
 
 
 def to_arrow(columns: Columns) -> Any:

@@ -3,43 +3,58 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kpasim.arrays import Array, Floats, Ints
-from kpasim.results.frames import Columns
+from kpasim.results.frames import EVERY, Columns, part, parts, shape_of
 
 Spans = tuple[NDArray[np.integer[Any]], Floats, Floats]
 """Stretches of time: the payer each belongs to (-1: none), its begin (``NaN``: never) and its end (or ``NaN``)."""
-MOST_AT_ONCE = 1 << 18
+MOST_AT_ONCE = 1 << 16
 """Stretches that are put in order at a time, as far as payers can be parted."""
 
 
-class Merged(NamedTuple):
-    """Stretches of all payers, those of one payer that overlap or touch made one.
+class Stretches(NamedTuple):
+    """Stretches of time in the rows of a table, whose columns have shape ``(runs, rows)``, to be read some at a time.
 
     Attributes:
-        begins: The payer (real part) and the begin (imaginary part) of each, in order.
-        ends: The payer and the end.
+        rows: How many rows there are.
+        payers: The payer of each in some rows.
+        times: Begin and end of each.
+    """
+
+    rows: int
+    payers: Callable[[slice], NDArray[np.integer[Any]]]
+    times: Callable[[slice], tuple[Floats, Floats]]
+
+    def spans(self, some: slice) -> Spans:
+        """Those in some rows, one after the other."""
+        begins, ends = self.times(some)
+        return self.payers(some).ravel(), begins.ravel(), ends.ravel()
+
+
+class Merged(NamedTuple):
+    """Stretches of all payers, those of one payer that overlap or touch made one; in the order of payers and times.
+
+    Attributes:
+        payers: The payer of each.
+        begins: Its begin.
+        ends: Its end.
         shape: Shape of the table of payers.
     """
 
-    begins: NDArray[np.complex128]
-    ends: NDArray[np.complex128]
+    payers: NDArray[np.integer[Any]]
+    begins: Floats
+    ends: Floats
     shape: tuple[int, ...]
-
-    @property
-    def payers(self) -> Ints:
-        """The payer of each."""
-        return self.begins.real.astype(np.int64)
 
     def lengths(self) -> Floats:
         """How long at least one stretch was going on, for each payer."""
-        lengths = self.ends.imag - self.begins.imag
-        found = np.bincount(self.payers, lengths, minlength=math.prod(self.shape))
+        found = np.bincount(self.payers, self.ends - self.begins, minlength=math.prod(self.shape))
         return np.asarray(found, dtype=np.float64).reshape(self.shape)
 
 
@@ -52,53 +67,64 @@ def merged(spans: Sequence[Spans], low: Floats, high: Floats) -> Merged:
     kept = np.flatnonzero((payers >= 0) & (end > start))
     # Stretches of one payer mostly are in the order of time already.
     kept = kept[np.argsort(payers[kept], kind="stable")]
-    payers = payers[kept]
-    return _in_order(_of_payers(payers, start[kept]), _of_payers(payers, end[kept]), low.shape)
+    return _in_order(payers[kept], start[kept], end[kept], low.shape)
 
 
-def together(*parts: Merged) -> Merged:
+def together(*several: Merged) -> Merged:
     """The stretches of several, of the same payers, made one."""
-    begins, ends = (np.concatenate([getattr(one, name) for one in parts]) for name in ("begins", "ends"))
-    return _in_order(begins, ends, parts[0].shape)
+    payers, begins, ends = (
+        np.concatenate([getattr(one, name) for one in several]) for name in ("payers", "begins", "ends")
+    )
+    order = np.argsort(payers, kind="stable")
+    return _in_order(payers[order], begins[order], ends[order], several[0].shape)
 
 
-def _of_payers(payers: NDArray[np.integer[Any]], times: Floats) -> NDArray[np.complex128]:
-    """Payers and times as one number each: complex numbers are ordered by their real part, then by the other."""
-    found = np.empty(len(payers), dtype=np.complex128)
-    found.real, found.imag = payers, times
-    return found
-
-
-def _in_order(begins: NDArray[np.complex128], ends: NDArray[np.complex128], shape: tuple[int, ...]) -> Merged:
-    for each in (begins, ends):
-        if not (each[1:] >= each[:-1]).all():
-            each.sort()
+def _in_order(payers: NDArray[np.integer[Any]], begins: Floats, ends: Floats, shape: tuple[int, ...]) -> Merged:
+    """Merge stretches that are in the order of their payers."""
+    another = payers[1:] != payers[:-1]
+    for times in (begins, ends):
+        if not (another | (times[1:] >= times[:-1])).all():
+            times[:] = times[np.lexsort((times, payers))]
     # Where as many stretches of a payer have ended as have begun, none is going on until the next begins.
-    apart = begins[1:] > ends[:-1]
-    return Merged(begins[np.append(True, apart)[: len(begins)]], ends[np.append(apart, True)[: len(ends)]], shape)
+    apart = another | (begins[1:] > ends[:-1])
+    first, last = np.append(True, apart)[: len(begins)], np.append(apart, True)[: len(ends)]
+    return Merged(payers[first], begins[first], ends[last], shape)
 
 
-def covered(spans: Sequence[Spans], low: Floats, high: Floats) -> Floats:
-    """For each payer, how long at least one of the stretches was going on between its ``low`` and ``high``."""
-    if sum(span[0].size for span in spans) <= MOST_AT_ONCE:
-        return merged(spans, low, high).lengths()
+def covered(stretches: Stretches, low: Floats, high: Floats) -> Floats:
+    """For each payer, how long at least one of the stretches was going on between its ``low`` and ``high``.
+
+    Of many stretches, those of some payers are put in order as soon as all of theirs have been read: payers follow each
+    other in a long run, so few are in memory at a time.
+    """
+    if stretches.rows * len(low) <= MOST_AT_ONCE:
+        return merged([stretches.spans(EVERY)], low, high).lengths()
     counts = np.zeros(low.size, dtype=np.int64)
-    for payers in (span[0].ravel() for span in spans):
-        for begin in range(0, payers.size, MOST_AT_ONCE):
-            some = payers[begin : begin + MOST_AT_ONCE]
-            counts += np.bincount(some[some >= 0], minlength=low.size)
+    for some in parts(stretches.rows):
+        payers = stretches.payers(some).ravel()
+        payers = payers[payers >= 0]
+        first = int(payers.min(initial=low.size))
+        some_counts = np.bincount(payers - first)
+        counts[first : first + len(some_counts)] += some_counts
     share = np.cumsum(counts) // MOST_AT_ONCE
+    share_of = np.append(share, -1)  # of no payer (-1): none
+    left = np.bincount(share, counts)
+    read: dict[int, list[Spans]] = {number: [] for number in np.flatnonzero(left).tolist()}
     found = np.zeros(low.size)
-    for number in np.unique(share):
-        first, last = np.searchsorted(share, [number, number + 1])
-        here = [np.flatnonzero((span[0] >= first) & (span[0] < last)) for span in spans]
-        kind = np.uint16 if last - first <= 1 << 16 else np.int64  # few are ordered by their digits
-        of_some = [
-            ((payers.ravel()[some] - first).astype(kind), begins.ravel()[some], ends.ravel()[some])
-            for some, (payers, begins, ends) in zip(here, spans, strict=True)
-        ]
-        bounds = (each.ravel()[first:last] for each in (low, high))
-        found[first:last] = merged(of_some, *bounds).lengths()
+    for some in parts(stretches.rows):
+        payers, begins, ends = stretches.spans(some)
+        shares = share_of[payers]
+        for number in np.flatnonzero(np.bincount(shares[shares >= 0])).tolist():
+            here = np.flatnonzero(shares == number)
+            read[number].append((payers[here], begins[here], ends[here]))
+            left[number] -= len(here)
+            if left[number]:
+                continue
+            first, last = np.searchsorted(share, [number, number + 1])
+            kind = np.uint16 if last - first <= 1 << 16 else np.int64  # few are ordered by their digits
+            of_share = [((those - first).astype(kind), begin, end) for those, begin, end in read.pop(number)]
+            bounds = (each.ravel()[first:last] for each in (low, high))
+            found[first:last] = merged(of_share, *bounds).lengths()
     return found.reshape(low.shape)
 
 
@@ -148,3 +174,12 @@ def scheduled_from(pods: Columns) -> Floats:
         return pods["created_s"]
     untold = np.isnan(pods["scheduled_s"]) & ~np.isnan(pods["ready_s"])
     return np.where(untold, pods["created_s"], pods["scheduled_s"])
+
+
+def work_of(requests: Columns, pods: Columns) -> Stretches:
+    """When pods worked on requests: the place of each pod among those of all runs, begin and end of the service."""
+    return Stretches(
+        shape_of(requests)[1],
+        lambda some: places(part(requests, "pod", some), pods["pod"]),
+        lambda some: (part(requests, "server_start_s", some), part(requests, "server_end_s", some)),
+    )

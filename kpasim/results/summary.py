@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kpasim.results.frames import Columns
+from kpasim.results.frames import Columns, parts, shape_of
 from kpasim.results.spans import machine_from, row_sums
 from kpasim.results.tables import Tables
 
@@ -126,7 +126,7 @@ def summarise_many(tables: Tables, horizon_s: ArrayLike | None = None, gpus_per_
         horizon_s: One number, or one per run.
         gpus_per_pod: One number, or one per run.
     """
-    runs = len(tables.requests["start_s"])
+    runs, _ = shape_of(tables.requests)
     figures = request_figures(tables.requests["start_s"], tables.requests["latency_s"], tables.requests["status"])
     if horizon_s is None:
         end_s = [_latest(columns, runs) for columns in (tables.pods, tables.ticks, tables.scaling)]
@@ -157,7 +157,7 @@ def request_figures(start_s: NDArray[Any], latency_s: NDArray[Any], status: NDAr
     succeeded = ended & (status >= 200) & (status < 300)
     answered = ended & (status > 0)
     requests = (~np.isnan(start_s)).sum(axis=1).astype(np.float64)
-    total_s = _max(start_s + latency_s)
+    total_s = np.fmax.reduce([_max(start_s[:, some] + latency_s[:, some]) for some in parts(start_s.shape[1])])
     with np.errstate(invalid="ignore", divide="ignore"):
         rps = ended.sum(axis=1) / total_s
     spread = _spread(latency_s, succeeded)
@@ -397,13 +397,17 @@ def _compact(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> tuple[NDAr
 def _spread(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> Figures:
     """Mean, least and greatest of the masked values of each row."""
     count = mask.sum(axis=1)
-    known = np.where(mask, values, 0.0)
-    total = np.cumsum(known, axis=1, out=known)[:, -1] if known.shape[1] else np.zeros(len(known))  # see `row_sums`
+    total = np.zeros(len(values))
+    least, greatest = np.full((2, len(values)), np.nan)
+    for some in parts(values.shape[1]):
+        known = np.where(mask[:, some], values[:, some], np.nan)
+        least = np.fmin(least, np.fmin.reduce(known, axis=1, initial=np.nan))
+        greatest = np.fmax(greatest, _max(known))
+        # Added up one by one, see `row_sums`.
+        total = row_sums(np.column_stack([total, np.where(mask[:, some], known, 0.0)]))
     with np.errstate(invalid="ignore"):
         mean = total / count
-    del known  # before there is another
-    known = np.where(mask, values, np.nan)
-    return {"mean": mean, "min": np.fmin.reduce(known, axis=1, initial=np.nan), "max": _max(known)}
+    return {"mean": mean, "min": least, "max": greatest}
 
 
 def _max(values: NDArray[np.float64]) -> NDArray[np.float64]:

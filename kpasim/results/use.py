@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kpasim.results.frames import Columns
-from kpasim.results.spans import covered, machine_from, places, row_sums
+from kpasim.results.frames import Columns, part, parts, shape_of
+from kpasim.results.spans import covered, machine_from, row_sums, work_of
 from kpasim.results.summary import Figures
 from kpasim.results.tables import Tables
 
@@ -35,27 +35,32 @@ def use_many(tables: Tables, horizon_s: ArrayLike, stretch_s: tuple[float, float
           within the stretch, in which they were working on a request. ``NaN`` where no pod had a machine.
     """
     requests, pods = tables.requests, tables.pods
-    runs = len(requests["start_s"])
+    runs, rows = shape_of(requests)
     horizon = np.broadcast_to(np.asarray(horizon_s, dtype=np.float64), (runs,))[:, np.newaxis]
-    place = places(requests["pod"], pods["pod"])
-    sent = ~np.isnan(requests["start_s"])
-    served = sent & (place >= 0)
+    work = work_of(requests, pods)
     # A pod that never became ready by its probes may have served all the same, through the activator.
     ready_s = np.append(np.nan_to_num(pods["ready_s"].ravel(), nan=np.inf), np.inf)
-    start_s = requests["start_s"]
-    late = served & (ready_s[place] > start_s)
-    unserved = np.nonzero(sent & ~served & (requests["status"] != REFUSED))
-    late[unserved] = _ready_at(pods, unserved[0], start_s[unserved]) == 0
+    all_sent, late = np.zeros((2, runs), dtype=np.int64)
+    without_pod = []
+    for some in parts(rows):
+        place, start_s = work.payers(some), part(requests, "start_s", some)
+        sent = ~np.isnan(start_s)
+        served = sent & (place >= 0)
+        all_sent += sent.sum(axis=1)
+        late += (served & (ready_s[place] > start_s)).sum(axis=1)
+        unserved = np.nonzero(sent & ~served & (part(requests, "status", some) != REFUSED))
+        without_pod.append((unserved[0], start_s[unserved]))
+    run, start_s = (np.concatenate(each) for each in zip(*without_pod, strict=True))
+    late += np.bincount(run[_ready_at(pods, run, start_s) == 0], minlength=runs)
     with np.errstate(invalid="ignore", divide="ignore"):
-        waited = late.sum(axis=1) / sent.sum(axis=1)
-    del start_s, late, sent, served  # before there is more
+        waited = late / all_sent
     begin = machine_from(pods)
     first, last = stretch_s or (0.0, np.inf)
     low = np.maximum(np.where(np.isnan(begin), np.inf, begin), first)
     high = np.fmin(pods["gone_s"], np.minimum(horizon, last))
     there = high > low
     low, high = np.where(there, low, np.inf), np.where(there, high, -np.inf)
-    busy = covered([(place, requests["server_start_s"], requests["server_end_s"])], low, high)
+    busy = covered(work, low, high)
     held = row_sums(np.where(there, high - low, 0.0))
     with np.errstate(invalid="ignore", divide="ignore"):
         return {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kpasim.results import spans
-from kpasim.results.spans import covered, merged, together
+from kpasim.results import frames, spans
+from kpasim.results.spans import Stretches, covered, merged, together
 
 
 def test_covered_lengths_are_those_of_a_count_of_milliseconds() -> None:
@@ -18,7 +18,7 @@ def test_covered_lengths_are_those_of_a_count_of_milliseconds() -> None:
         low[0, 0], high[0, 0] = np.inf, -np.inf  # a payer that does not count
         one, other = (_stretches(dice, count) for count in (25, 9))
 
-        assert np.allclose(covered([one], low, high), _counted([one], low, high))
+        assert np.allclose(covered(_of_rows(one), low, high), _counted([one], low, high))
         both = together(merged([one], low, high), merged([other], low, high)).lengths()
         assert np.allclose(both, _counted([one, other], low, high))
 
@@ -32,11 +32,18 @@ def test_payers_in_shares_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     begins = dice.random((3, 500)) * 90
     ends = begins + dice.random((3, 500)) * 12
     begins[0, 0], ends[1, 1] = np.nan, np.nan
-    whole = covered([(payers, begins, ends)], low, high)
+    stretches = _of_rows((payers, begins, ends))
+    whole = covered(stretches, low, high)
     assert np.count_nonzero(whole) > 100
     for most in (1, 30, 700):
         monkeypatch.setattr(spans, "MOST_AT_ONCE", most)
-        assert covered([(payers, begins, ends)], low, high).tobytes() == whole.tobytes()
+        monkeypatch.setattr(frames, "PART", most)
+        assert covered(stretches, low, high).tobytes() == whole.tobytes()
+
+
+def _of_rows(columns: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Stretches:
+    payers, begins, ends = columns
+    return Stretches(payers.shape[1], lambda some: payers[:, some], lambda some: (begins[:, some], ends[:, some]))
 
 
 def _stretches(dice: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

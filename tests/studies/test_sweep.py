@@ -22,13 +22,12 @@ from kpasim.report.sweep_page import effects_table, front_table
 from kpasim.results import display
 from kpasim.spec.experiment import load
 from kpasim.spec.sweep import load_sweep
-from kpasim.studies import runner
 from kpasim.studies import sweep as module
-from kpasim.studies.execution.allocation import Allocation
 from kpasim.studies.execution.workers import spread
 from kpasim.studies.grid.journal import Journal, runs
 from kpasim.studies.grid.result import SweepResult, load_result
 from kpasim.studies.run import simulate
+from kpasim.studies.runner import Runner
 from kpasim.studies.sweep import Plan, design, sweep
 from tests.studies.sweeps import SWEEP, command_line, rows, write
 
@@ -319,7 +318,13 @@ def test_percentiles_may_change_between_resumes(folder: Path, tmp_path: Path) ->
 
 def test_the_setting_that_cannot_be_simulated_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a setting has more pods in its time than a run may have, the message says which."""
-    monkeypatch.setattr(runner, "Allocation", lambda what, sampler, pods: Allocation(what, sampler, 1, most_pods=2))
+
+    class Narrow(Runner):
+        def __init__(self, *what: Any, **how: Any) -> None:
+            super().__init__(*what, **how)
+            self.pods, self._most_pods = 1, 2
+
+    monkeypatch.setattr(module, "Runner", Narrow)
     with pytest.raises(
         RunError, match=r"^painting: more than 2 pods .* in the setting max-scale 2, min-scale 0, window"
     ):
