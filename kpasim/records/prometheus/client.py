@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.client
+import io
 import json
 import os
 import re
@@ -40,6 +41,8 @@ PATIENCE = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Pauses before a question is asked again [s]."""
 TIMEOUT_S = 120.0
 """How long the server may be silent [s]."""
+ANSWER_S = 900.0
+"""How long the server may take over one answer, however often it says something [s]."""
 
 _BUSY = {429, 502, 503, 504}
 _TOO_MUCH = re.compile("exceed|too many|too long|limit|timed? ?out|deadline", re.IGNORECASE)
@@ -299,19 +302,42 @@ def _unpacked(response: IO[bytes], encoding: str) -> bytes:
     """The body of an answer.
 
     Raises:
-        RunError: It is longer than any to a question of ``MAX_SAMPLES``.
+        RunError: It is longer than any to a question of ``MAX_SAMPLES``, or takes too long.
     """
-    # A body that is shorter than it said has to be read to its end: then that is noticed.
-    source = gzip.GzipFile(fileobj=response) if encoding == "gzip" else response
+    raw = _InTime(response)
+    whole = io.BufferedReader(raw)
+    source: IO[bytes] = gzip.GzipFile(fileobj=whole) if encoding == "gzip" else whole  # type: ignore[assignment]
     parts, length = [], 0
     while part := source.read(1 << 20):
         parts.append(part)
         length += len(part)
         if length > MAX_BYTES:
             raise RunError(f"an answer is longer than {MAX_BYTES >> 20:,} MiB: this is no answer to kpasim's question")
-    if getattr(response, "length", None):
-        raise EOFError("the answer ended early")
+    raw.check_end()
     return b"".join(parts)
+
+
+class _InTime(io.RawIOBase):
+    """The bytes of an answer as they come, for as long as an answer may take."""
+
+    def __init__(self, response: Any) -> None:
+        self._response, self._begun_s, self._length = response, time.monotonic(), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if time.monotonic() - self._begun_s > ANSWER_S:
+            raise RunError(f"an answer takes longer than {ANSWER_S:g} s (observe a shorter window)")
+        part = self._response.read1(len(buffer))
+        buffer[: len(part)] = part
+        self._length += len(part)
+        return len(part)
+
+    def check_end(self) -> None:
+        """Refuse a body that is shorter than it said."""
+        if self._length < int(self._response.headers.get("Content-Length") or 0):
+            raise EOFError("the answer ended early")
 
 
 def _json(body: bytes) -> dict[str, Any] | None:

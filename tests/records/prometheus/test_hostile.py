@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -51,6 +52,13 @@ SERIES = success([LABELS])
 GZIP = {"Content-Encoding": "gzip"}
 
 
+TRICKLE_S = 0.005
+
+
+class Trickle(bytes):
+    """A body of which a byte is sent every few milliseconds."""
+
+
 class Answer(NamedTuple):
     """What the server says to a question about series, and to one about samples."""
 
@@ -84,7 +92,10 @@ def speaking(respond: Callable[[str, str, Asked], Reply]) -> Iterator[str]:
             for name, value in ({"Content-Length": f"{len(body)}"} | dict(*more)).items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            for part in map(bytes, zip(body, strict=True)) if isinstance(body, Trickle) else [body]:
+                with contextlib.suppress(OSError):  # the client may not wait for the rest
+                    self.wfile.write(part)
+                time.sleep(TRICKLE_S if isinstance(body, Trickle) else 0.0)
 
         def log_message(self, *_):
             pass
@@ -155,6 +166,15 @@ def test_an_answer_without_end_is_not_read(server, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(client, "MAX_BYTES", 4 << 20)
     with pytest.raises(KpasimError, match="longer than 4 MiB"):
         observed(server, Answer(gzip.compress(b" " * (8 << 20)), headers=GZIP), monkeypatch)
+
+
+@pytest.mark.parametrize("is_packed", [False, True], ids=["plain", "packed"])
+def test_an_answer_that_trickles_is_not_awaited(server, monkeypatch: pytest.MonkeyPatch, is_packed: bool):
+    """A server that is never silent for long may still never end."""
+    monkeypatch.setattr(client, "ANSWER_S", 0.2)
+    body = gzip.compress(SERIES) if is_packed else SERIES
+    with pytest.raises(KpasimError, match=r"an answer takes longer than 0.2 s"):
+        observed(server, Answer(Trickle(body), headers=GZIP if is_packed else None), monkeypatch)
 
 
 @pytest.mark.parametrize("values", [SAMPLES[::-1], SAMPLES + SAMPLES], ids=["backwards", "twice"])
