@@ -155,7 +155,15 @@ def test_messages_are_in_the_words_of_the_field():
 
 
 @pytest.mark.parametrize(
-    "name", ["reports.toml", "prometheus.toml", "first-experiment.yaml", "imported-experiment.yaml"]
+    "name",
+    [
+        "reasons.toml",
+        "backtest.toml",
+        "reports.toml",
+        "prometheus.toml",
+        "first-experiment.yaml",
+        "imported-experiment.yaml",
+    ],
 )
 def test_messages_and_texts_in_files_are_in_the_words_of_the_field(name):
     """So are the messages and texts that the package has as data."""
