@@ -19,6 +19,8 @@ Uniforms = Callable[[int, int], Floats]
 
 ROUNDING = 1e-9
 """Requests by which sums of rates may be off."""
+AT_ONCE = 1 << 16
+"""Times that are worked out together."""
 _STEPS = 60
 _PRECISION = 1e-14
 
@@ -57,12 +59,17 @@ class Steps(NamedTuple):
         rates = np.asarray(self.rates, dtype=np.float64)
         ends_s = np.cumsum(self.lengths_s)
         until = np.cumsum(rates * np.asarray(self.lengths_s, dtype=np.float64))
-        # Where a pause begins just when the number is reached, the time is before the pause.
-        place = np.minimum(np.searchsorted(until, expected - ROUNDING, side="left"), len(rates) - 1)
         begin_s, before = ends_s - self.lengths_s, until - rates * self.lengths_s
-        with np.errstate(divide="ignore", invalid="ignore"):
-            times = begin_s[place] + (expected - before[place]) / rates[place]
-        return np.asarray(np.clip(np.nan_to_num(times), begin_s[place], ends_s[place]), dtype=np.float64)
+        times = np.empty(len(expected))
+        # Some at a time, in memory that is used again: a long load has ten million.
+        for some in (slice(first, first + AT_ONCE) for first in range(0, len(expected), AT_ONCE)):
+            numbers = expected[some]
+            # Where a pause begins just when the number is reached, the time is before the pause.
+            place = np.minimum(np.searchsorted(until, numbers - ROUNDING, side="left"), len(rates) - 1)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                times[some] = begin_s[place] + (numbers - before[place]) / rates[place]
+            times[some] = np.clip(np.nan_to_num(times[some]), begin_s[place], ends_s[place])
+        return times
 
 
 class Ramp(NamedTuple):
@@ -161,7 +168,10 @@ def _ascending(until: float, mean: float, uniforms: Uniforms, first: int) -> Flo
     """Sums of exponential times of a mean, at least up to ``until``."""
     count = most(until / mean)
     while True:
-        sums = np.cumsum(-mean * np.log1p(-uniforms(count, first)))
+        sums = np.negative(uniforms(count, first))
+        np.log1p(sums, out=sums)
+        sums *= -mean
+        np.cumsum(sums, out=sums)
         if sums[-1] >= until:
             return np.asarray(sums, dtype=np.float64)
         count *= 2

@@ -38,7 +38,9 @@ def arrivals(workload: OpenLoop, uniforms: Uniforms) -> Ints:
     else:
         times_s = workload.times_s(uniforms)
     # Rounding must not let a request overtake another.
-    return np.maximum.accumulate(np.floor(times_s * 1e9).astype(np.int64))
+    times_ns = times_s * 1e9
+    sent_ns = np.floor(times_ns, out=times_ns).astype(np.int64)
+    return np.maximum.accumulate(sent_ns, out=sent_ns)
 
 
 def in_parts(workload: Rated, uniforms: Uniforms, size: int) -> Iterator[Ints]:
