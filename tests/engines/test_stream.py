@@ -194,7 +194,7 @@ def peak_bytes(requests: int) -> int:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert found.counts[0].requests == pytest.approx(requests, rel=0.05)
+    assert found.outcomes[0].requests == pytest.approx(requests, rel=0.05)
     return peak
 
 
