@@ -82,7 +82,7 @@ def _spread(
         return malformed.finish(Record(kind, str(path)), 0)
     durations = np.repeat(np.array([(low + high) / 2 for low, high, _ in bins]), counts)
     unknown, statuses = np.full(len(durations), np.nan), np.full(len(durations), 200, np.int64)
-    record = Record(kind, str(path), requests_of(unknown, durations, statuses))
+    record = Record(kind, str(path), requests_of(unknown, durations, statuses), clients="open")
     record.requests["bin_s"] = np.repeat(np.array([high - low for low, high, _ in bins]), counts)
     if names:
         record.requests["class"] = np.repeat(np.array(names, dtype=object), counts)

@@ -65,7 +65,7 @@ def read_hey_csv(path: Path, skip_bad: bool = False) -> Record:
         return *times, status_code(cells["status-code"], "status-code"), *rest
 
     columns = {**TIMES, "wait_s": float, "dial_s": float}
-    record = read_requests("hey-csv", path, skip_bad, rows, columns, values_of, zero="load")
+    record = read_requests("hey-csv", path, skip_bad, rows, columns, values_of, zero="load", clients="closed")
     record.notes.append("hey leaves out requests without an answer: durations beyond its -t are missing")
     return record
 
@@ -93,7 +93,7 @@ def read_vegeta_csv(row: list[str]) -> Any:
     return start, latency, status_code(row[1], "code"), row[5], endpoint(url)
 
 
-@lists_requests("k6-json", json_lines, _SENT)
+@lists_requests("k6-json", json_lines, _SENT, clients="closed")
 def read_k6_json(value: dict[str, Any]) -> Any:
     """``k6 run --out json``: points of ``http_req_duration`` [ms], stamped when the request ended."""
     kind, metric, data = value.get("type"), value.get("metric"), value.get("data")
@@ -125,7 +125,7 @@ def read_k6_csv(path: Path, skip_bad: bool = False) -> Record:
         name = endpoint(cells.get("name") or cells.get("url") or "")
         return ended - duration, duration, code, cells.get("error", ""), name
 
-    record = read_requests("k6-csv", path, skip_bad, named_rows, _SENT, values_of)
+    record = read_requests("k6-csv", path, skip_bad, named_rows, _SENT, values_of, clients="closed")
     if whole_seconds:
         record.grain_s = 1.0
         record.notes.append("k6 wrote whole seconds: starts may be off by one (K6_CSV_TIME_FORMAT=unix_milli)")
@@ -133,7 +133,11 @@ def read_k6_csv(path: Path, skip_bad: bool = False) -> Record:
 
 
 @lists_requests(
-    "oha-csv", named_rows, zero="load", note="oha leaves out requests without a response: timeouts are missing"
+    "oha-csv",
+    named_rows,
+    zero="load",
+    clients="closed",
+    note="oha leaves out requests without a response: timeouts are missing",
 )
 def read_oha_csv(cells: dict[str, str]) -> Any:
     """``oha --output-format csv``: successes only, in order of start; times in seconds from the start of the load."""
@@ -177,7 +181,7 @@ def read_ghz_json(one: dict[str, Any]) -> Any:
 
 
 @lists_requests(
-    "ab-gnuplot", named_rows, grain_s=1.0,
+    "ab-gnuplot", named_rows, grain_s=1.0, clients="closed",
     note="ab writes whole seconds, and no statuses: failed responses count as successes",
 )  # fmt: skip
 def read_ab_gnuplot(cells: dict[str, str]) -> Any:
@@ -209,7 +213,7 @@ def read_jmeter(path: Path, skip_bad: bool = False) -> Record:
             code = _ASSERTION_FAILED
         return begun, duration, code, "" if code else f"{answer} {message}", cells.get("label", "")
 
-    record = read_requests("jmeter-csv", path, skip_bad, named_rows, _SENT, values_of)
+    record = read_requests("jmeter-csv", path, skip_bad, named_rows, _SENT, values_of, clients="closed")
     if sums:
         record.notes.append(f"{sums} sums of transaction controllers are left out")
     return record

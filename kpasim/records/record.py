@@ -22,6 +22,8 @@ from kpasim.results.tables import Tables, shortened
 
 MAX_ROWS = 10_000_000
 """Rows read from one file at most."""
+Clients = Literal["", "open", "closed"]
+"""How those sent whose waiting a file knows, see `Record`."""
 _TIMED_OUT = ("timeout", "timed out", "deadline exceeded")
 
 
@@ -31,6 +33,8 @@ class Record:
 
     Attributes:
         kind: What it was taken for, in the word of its reader: ``hey-summary``, ``hey-csv``, ``run-folder`` ...
+        clients: Whether durations are what clients waited: ``closed`` where each waited for a response before it sent
+            again, else ``open``; empty where durations are what the service worked, or nobody knows.
         requests: One row per request, in order of start: ``start_s`` [s], ``duration_s`` [s], ``status`` (HTTP
             status, 0 without an answer) and ``censored``: the client gave up, the true duration is longer. ``NaN``
             where the file does not say. Further columns by kind. Empty where the file knows no single request.
@@ -47,6 +51,7 @@ class Record:
 
     kind: str
     path: str
+    clients: Clients = field(default="", kw_only=True)
     requests: Columns = field(default_factory=dict)
     summary: HeyReport | None = None
     pods: Columns = field(default_factory=dict)
@@ -170,8 +175,9 @@ def read_requests(
     values_of: Callable[[Any], Any],
     *,
     zero: Zero = "date",
+    clients: Clients = "open",
 ) -> Record:
-    """A file that lists requests, see `collect`: `TIMES` and further columns.
+    """A file of what clients waited, request by request, see `collect`: `TIMES` and further columns.
 
     A request without an answer whose ``error`` tells of a time-out is censored.
     """
@@ -182,7 +188,7 @@ def read_requests(
         errors = [any(word in text.lower() for word in _TIMED_OUT) for text in found["error"].tolist()]
         found["censored"] = np.array(errors, bool) & (found["status"] == 0)
     origin = iso(first) if zero == "date" else ""
-    record = Record(kind, str(path), by_start(requests_of(**found)), origin=origin)
+    record = Record(kind, str(path), by_start(requests_of(**found)), origin=origin, clients=clients)
     return malformed.finish(record, used, "" if zero == "load" else "no request in it")
 
 
@@ -192,6 +198,7 @@ def lists_requests(
     columns: Mapping[str, type] = TIMES,
     *,
     zero: Zero = "date",
+    clients: Clients = "open",
     note: str = "",
     grain_s: float = 0.0,
 ) -> Callable[[Callable[[Any], Any]], Callable[..., Record]]:
@@ -200,7 +207,7 @@ def lists_requests(
     def reader(values_of: Callable[[Any], Any]) -> Callable[..., Record]:
         @functools.wraps(values_of)
         def read(path: Path, skip_bad: bool = False) -> Record:
-            record = read_requests(kind, path, skip_bad, source, columns, values_of, zero=zero)
+            record = read_requests(kind, path, skip_bad, source, columns, values_of, zero=zero, clients=clients)
             record.grain_s = grain_s
             record.notes += [note] if note else []
             return record

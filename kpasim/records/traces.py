@@ -53,6 +53,7 @@ AZURE_2019_COLUMNS = ("HashApp", "HashFunction", "Count", *_AZURE_TIMES)
         **dict.fromkeys(("class", "model", "group"), str),
         **dict.fromkeys(_GENTD26.values(), float),
     },
+    clients="",
     note="times are whole seconds: arrivals of one second have no order, durations are rounded",
 )
 def read_gentd26(cells: dict[str, str]) -> Any:
@@ -80,7 +81,7 @@ def read_gentd26(cells: dict[str, str]) -> Any:
     )
 
 
-@lists_requests("gentd26-latency", named_rows, {**TIMES, "pod": str}, zero="first")
+@lists_requests("gentd26-latency", named_rows, {**TIMES, "pod": str}, zero="first", clients="")
 def read_gentd26_latency(cells: dict[str, str]) -> Any:
     """A companion file of GenTD26: one duration [ms] per row, of loading, switching, running or waiting.
 
@@ -166,4 +167,4 @@ def read_azure_2021(path: Path, skip_bad: bool = False, select: str | None = Non
         return number(cells["end_timestamp"], "end_timestamp") - duration, duration, 200, cells["func"]
 
     columns = {**TIMES, "class": str}
-    return read_requests("azure-2021", path, skip_bad, named_rows, columns, values_of, zero="first")
+    return read_requests("azure-2021", path, skip_bad, named_rows, columns, values_of, zero="first", clients="")

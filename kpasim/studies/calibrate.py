@@ -25,7 +25,7 @@ from kpasim.spec.sharing import sharing
 from kpasim.studies.fit import lines, modelfile, summaries
 from kpasim.studies.fit.classes import names_of
 from kpasim.studies.fit.clients import fit_clients
-from kpasim.studies.fit.direct import CLOSED_LOOPS, Served, fit_service
+from kpasim.studies.fit.direct import Served, fit_service
 from kpasim.studies.fit.families import BOOTSTRAPS, NOTHING, Fit, Sample, fit, sample
 from kpasim.studies.fit.starts import StageFit, Starts, fit_starts
 
@@ -248,7 +248,7 @@ def _summary(
     reports: list[tuple[HeyReport, Floats | None]] = [(one.summary, None) for one in records if one.summary is not None]
     queued = experiment is not None and experiment.workload.kind == "hey" and experiment.workload.concurrency > 1
     for record in records:
-        if record.kind in CLOSED_LOOPS and queued and not direct and len(set(names_of(record.requests))) < 2:
+        if record.clients == "closed" and queued and not direct and len(set(names_of(record.requests))) < 2:
             reports.append(_report_of(record, experiment))
     if not reports:
         return None
@@ -258,7 +258,7 @@ def _summary(
         )
     if experiment is None:
         raise RunError("a report of hey needs the experiment that was run (--experiment): queueing hides service times")
-    if any(one.requests and one.kind not in CLOSED_LOOPS for one in records):
+    if any(one.requests and one.clients != "closed" for one in records):
         raise RunError("a report of hey and files with single requests: calibrate with one kind of file")
     return reports[0]
 

@@ -259,7 +259,7 @@ def test_queue_proxy_s_request_log_has_durations_and_no_starts(found):
     probe = LOG_LINE % (200, "kube-probe/1.29", "0.0001")
     record = found(other + LOG_LINE % (200, "hey/0.0.1", "2.5") + probe + LOG_LINE % (504, "hey/0.0.1", "60.1"))
 
-    assert record.kind == "request-log"
+    assert (record.kind, record.clients) == ("request-log", "open")
     assert record.requests["duration_s"].tolist() == [2.5, 60.1]
     assert record.requests["status"].tolist() == [200, 504]
     assert set(record.requests["class"]) == {"/sdapi/v1/txt2img"}

@@ -41,6 +41,14 @@ def test_content_tells_the_kind(file, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_files_say_whether_durations_are_what_clients_waited(file, kind):
+    """So are those of load tools; other tools stand in test_tools. No file else knows how its clients sent."""
+    clients = {"vegeta": "open", "hey-csv": "closed", "k6": "closed"}
+    wanted = next((how for name, how in clients.items() if kind.startswith(name)), "")
+    assert read(file(VALID[kind])).clients == wanted
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_requests_come_in_one_shape(file, kind):
     """Requests have the same four columns, in order of start, counted from second 0."""
     requests = read(file(VALID[kind])).requests

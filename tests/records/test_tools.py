@@ -84,6 +84,7 @@ def test_apachebench_s_table_is_read_and_its_report_refused(url: str, tmp_path: 
     report.write_text(tool("ab", "-n", "20", "-c", "2", "-g", "ab.tsv", url, cwd=tmp_path))
     record = read(tmp_path / "ab.tsv")
     assert (record.kind, len(record.requests["start_s"]), record.grain_s) == ("ab-gnuplot", 20, 1.0)
+    assert record.clients == "closed"
     assert np.all(record.requests["duration_s"] >= DELAY_S - 0.001)
     with pytest.raises(RecordError, match=r"ApacheBench.*ab -g FILE"):
         read(report)
@@ -156,7 +157,7 @@ def test_access_logs_are_read(line: str, start: float, duration: float | None, g
     """Nginx stamps ends in whole seconds, Envoy starts in milliseconds; the path is the class."""
     first = line.replace(":09 ", ":00 ").replace("00:07.310", "00:00.000").replace("2.104", "0.000")
     record = read(write(tmp_path, f"{first}\n{line}\n"))
-    assert record.kind == "access-log"
+    assert (record.kind, record.clients) == ("access-log", "open")
     assert record.grain_s == grain
     assert record.requests["start_s"].tolist() == pytest.approx([0.0, start])
     assert record.requests["class"].tolist() == ["/p", "/p"]
@@ -178,12 +179,16 @@ def test_oha_ghz_and_fortio_are_read(tmp_path: Path) -> None:
     """Per request where the tool says so, else in the middle of its bins."""
     oha = "request-start,DNS,DNS+dialup,Response-delay,request-duration,bytes,status\n0.5,0,0,2,2.1,10,200\n"
     assert recording(replay(write(tmp_path, oha))).sent_s.tolist() == [0.0]
+    assert read(write(tmp_path, oha)).clients == "closed"
     ghz = read(write(tmp_path, "duration (ms),status,error\n2026.1,OK,\n250.5,Unavailable,rpc error\n"))
     assert ghz.requests["status"].tolist() == [200, 503]
+    assert ghz.clients == "open"
     assert ghz.requests["duration_s"].tolist() == [2.0261, 0.2505]
     bins = {"Data": [{"Start": 1.9, "End": 2.0, "Percent": 75, "Count": 3}, {"Start": 2, "End": 2.2, "Count": 1}]}
     fortio = {"RunType": "HTTP", "DurationHistogram": bins, "RetCodes": {"200": 4}}
-    assert read(write(tmp_path, json.dumps(fortio))).requests["duration_s"].tolist() == [1.95, 1.95, 1.95, 2.1]
+    counted = read(write(tmp_path, json.dumps(fortio)))
+    assert counted.requests["duration_s"].tolist() == [1.95, 1.95, 1.95, 2.1]
+    assert counted.clients == "open"
     fortio["RetCodes"] = {"200": 3, "-1": 1}
     with pytest.raises(RecordError, match="1 failed requests are counted among the durations"):
         read(write(tmp_path, json.dumps(fortio)))
@@ -285,6 +290,7 @@ def test_jmeter_s_columns_may_be_few(tmp_path: Path) -> None:
     path = write(tmp_path, "timeStamp,elapsed,success\n1767261600000,2100,true\n1767261603000,2200,true\n")
     record = read(path)
     assert (record.kind, record.requests["duration_s"].tolist()) == ("jmeter-csv", [2.1, 2.2])
+    assert record.clients == "closed"
 
 
 @pytest.mark.parametrize(

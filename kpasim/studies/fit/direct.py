@@ -26,12 +26,6 @@ Words = NDArray[np.object_]
 
 RESOLUTION_S = {"gentd26": 1.0, "azure-2021": 0.0}
 """What the durations of a kind of file are rounded to."""
-CLOSED_LOOPS = {"hey-csv", "k6-json", "k6-csv", "jmeter-csv", "oha-csv", "ab-gnuplot"}
-"""Kinds of files of tools whose clients each wait for a response before they send the next request."""
-LATENCIES = CLOSED_LOOPS | {
-    "vegeta-json", "vegeta-csv", "ghz-csv", "ghz-json", "fortio-json", "locust-json", "request-log", "access-log"
-}  # fmt: skip
-"""Kinds of files that know what clients waited, not what the service worked."""
 ENOUGH_NAMED = 20
 """Requests that a class needs which the file names."""
 ENOUGH_OF_A_TYPE = 5
@@ -301,7 +295,7 @@ def _requests_of(record: Record, experiment: Experiment | None, notes: list[str]
         times, broken = np.where(answered, requests["service_s"], np.nan), np.zeros(len(status), bool)
     else:
         times, broken = np.where(answered | censored, requests["duration_s"], np.nan), censored
-        if record.kind in LATENCIES:
+        if record.clients:
             notes.append(
                 f"{record.path}: what clients waited is taken as service time; waiting in queues is part of it"
             )
@@ -333,7 +327,7 @@ def most_at_once(begin_s: Floats, end_s: Floats) -> int:
 
 def _said_of_overlap(record: Record, experiment: Experiment | None) -> list[str]:
     """A warning where requests may have shared a pod, or waited for one: durations are then no service times."""
-    if record.kind not in LATENCIES | {"csv"}:
+    if not record.clients and record.kind != "csv":
         return []
     requests = record.requests
     begin_s, lasted_s = requests["start_s"], requests["duration_s"]

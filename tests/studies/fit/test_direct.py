@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-import re
-
 import numpy as np
 import pytest
 
 import kpasim
 from kpasim.errors import RunError
-from kpasim.records import accesslogs, histograms, loadtools, read
+from kpasim.records import read
 from kpasim.spec.experiment import from_mapping
-from kpasim.studies.fit.direct import LATENCIES
 from tests.services import service
 
 
@@ -325,11 +321,3 @@ def test_a_closed_loop_with_queues_is_inferred_whatever_tool_wrote_it(tmp_path):
     assert not any("sharing" in one for one in found.notes)
     assert any("one per pod" in one and "what sharing costs" in one for one in guessed.notes)
     assert kpasim.calibrate(path, true, direct=True).method == "direct"
-
-
-def test_files_of_all_load_tools_hold_latencies():
-    """What clients waited is no service time: no reader of such files is left out of those that are warned of."""
-    sources = "".join(inspect.getsource(module) for module in (loadtools, histograms, accesslogs))
-    kinds = set(re.findall(r'(?:Record|read_requests|lists_requests)\(\s*"([a-z0-9-]+)"', sources))
-
-    assert kinds - {"hey-summary"} == LATENCIES
