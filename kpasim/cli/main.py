@@ -147,6 +147,7 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the console script."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # to find any, all installed packages are looked into
     gc.set_threshold(ALLOCATIONS, *gc.get_threshold()[1:])
     atexit.register(gc.freeze)  # all memory goes with the process, so Python need not look for garbage at its end
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
