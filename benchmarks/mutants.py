@@ -245,7 +245,7 @@ MUTANTS = (
     Mutant(SUMMARY, "errors / (ok + errors), 0.0)", "errors / requests, 0.0)"),
     Mutant(COST, 'counted = (start < end) & ~(payers["gone_s"] <= 0.0)', "counted = start < end"),
     Mutant(COST, "np.ceil(np.round(lived / billing.granularity_s, 9))", "np.ceil(lived / billing.granularity_s)"),
-    Mutant(COST, "float(half_width(beyond, 0.95)) * len(beyond)", "float(half_width(beyond, 0.95))"),
+    Mutant(COST, "half_width(beyond, 0.95) * beyond.shape[1]", "half_width(beyond, 0.95)"),
     Mutant(COST, '        starting.append((every, start, payers["ready_s"]))\n', "        pass\n"),
     Mutant(COST, "last = np.maximum(horizon, stretch_s[1])", "last = np.maximum(horizon, 0.0)"),
     Mutant(COST, "sorted(range(len(told)), key=lambda i: parts[i] - exact[i])", "list(range(len(told)))"),

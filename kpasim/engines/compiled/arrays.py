@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from ctypes import addressof, c_char
 from dataclasses import fields as fields_of
 from functools import cache as once
 from typing import Any, get_type_hints
@@ -184,7 +185,9 @@ def _where(array: NDArray[Any]) -> tuple[int, int, int]:
     """Address and shape of an array."""
     assert array.flags.c_contiguous
     rows, columns = array.shape if array.ndim == 2 else (len(array), 0)
-    return array.ctypes.data, rows, columns
+    # Compiled code takes no other arrays than those that can be written to; numpy's own address takes thrice as long.
+    address = addressof(c_char.from_buffer(array)) if array.size else 0
+    return address, rows, columns
 
 
 def _words(settings: Any) -> list[int]:
