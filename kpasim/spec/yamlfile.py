@@ -338,7 +338,8 @@ class _Builder:
         return {**merged, **result} if merged else result
 
     def _scalar(self, node: ScalarNode, place: Place) -> Any:
-        text = str(node.value)
+        # For a round trip ruamel.yaml marks where the lines of a folded text end.
+        text = str(node.value).replace("\a", "") if node.style == ">" else str(node.value)
         tag = str(node.tag).removeprefix(_STANDARD)
         try:
             return _plain(tag, text)

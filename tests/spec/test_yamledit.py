@@ -126,3 +126,9 @@ def test_any_edits_give_exactly_the_wanted_data(edits: dict[str, str]) -> None:
     for place, value in places:
         put(wanted, place, value)
     assert parse_documents(edited(TEXT, 0, places), "")[0].data == wanted
+
+
+def test_folded_text_is_its_lines() -> None:
+    """Lines become spaces and blank lines ends of lines, as YAML says; a bell that is written as one stays."""
+    [document] = parse_documents('a: >\n  one\n  two\n\n  three\nb: >-\n  four\n  five\nc: "\\a"\n', "f.yaml")
+    assert document.data == {"a": "one two\nthree\n", "b": "four five", "c": "\a"}
