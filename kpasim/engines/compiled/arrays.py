@@ -186,7 +186,7 @@ def _where(array: NDArray[Any]) -> tuple[int, int, int]:
     assert array.flags.c_contiguous
     rows, columns = array.shape if array.ndim == 2 else (len(array), 0)
     # Compiled code takes no other arrays than those that can be written to; numpy's own address takes thrice as long.
-    address = addressof(c_char.from_buffer(array)) if array.size else 0
+    address = addressof(c_char.from_buffer(array)) if array.size else 0  # type: ignore[arg-type]
     return address, rows, columns
 
 
