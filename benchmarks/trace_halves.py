@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.records import read
-from kpasim.studies.fit.classes import ENOUGH, Floats, fit_classes, names_of, pooled
+from kpasim.studies.fit.classes import ENOUGH, fit_classes, names_of, pooled
 from kpasim.studies.fit.families import Fit, Sample
 
 TRACE = Path(__file__).parents[1] / "experiments" / "data" / "lora_request_trace.csv.gz"

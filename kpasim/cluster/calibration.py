@@ -15,14 +15,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.load import INTERRUPTED, Sent
 from kpasim.cluster.record import PodRecord
 from kpasim.spec.kserve import INFERENCE_SERVICE
-
-Floats = NDArray[np.float64]
 
 ENOUGH = 0.03
 """Standard error of the mean service time, as a share of it, below which no further request is sent."""
@@ -342,7 +340,7 @@ def start_time(pod: PodRecord | None, probe_period_s: float) -> tuple[float, flo
     return max(0.0, latest_s - probe_period_s), latest_s
 
 
-def service_s(sent: Sent, path_s: float) -> NDArray[np.float64]:
+def service_s(sent: Sent, path_s: float) -> Floats:
     """Times of the successful requests in their pod, in the order of sending; a request that we ended does not count.
 
     ``path_s`` is what the prediction adds for the way to the pod and back; left in, it would count twice.

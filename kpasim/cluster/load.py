@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from numpy.typing import NDArray
 
 import kpasim
+from kpasim.arrays import Array, Floats
 from kpasim.engines.draws import session_of
 from kpasim.errors import MissingExtraError, RunError
 from kpasim.results.frames import Columns
@@ -77,7 +77,7 @@ class OpenLoop:
         arrivals_s: When each is sent [s from the start], ascending, shape ``(requests,)``.
     """
 
-    arrivals_s: NDArray[np.float64]
+    arrivals_s: Floats
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,9 @@ class Sent:
     hopeless: str = ""
 
     @property
-    def lag_s(self) -> NDArray[np.float64]:
+    def lag_s(self) -> Floats:
         """How long after its time each request was sent [s]."""
-        lag: NDArray[np.float64] = self.requests["start_s"] - self.requests["planned_s"]
+        lag: Floats = self.requests["start_s"] - self.requests["planned_s"]
         return lag
 
     @property
@@ -382,7 +382,7 @@ class _Clients:
         """The table of requests, in order of sending."""
         rows = sorted(self.rows, key=lambda row: row.start_s)
 
-        def column(name: str, kind: Any = np.float64) -> NDArray[Any]:
+        def column(name: str, kind: Any = np.float64) -> Array:
             return np.array([getattr(row, name) for row in rows], dtype=kind)
 
         start, service = column("start_s"), column("service_s")

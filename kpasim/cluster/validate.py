@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.cluster import bill as bills
 from kpasim.cluster import calibration, loadspec, quiet
 from kpasim.cluster.calibration import Calibration
@@ -327,9 +327,7 @@ class _Validation:
         )
         return run.recorder
 
-    def _crowds(
-        self, run: LiveRun, budget: _Budget, sizes: Sequence[int], solo: calibration.Floats
-    ) -> list[calibration.Crowd]:
+    def _crowds(self, run: LiveRun, budget: _Budget, sizes: Sequence[int], solo: Floats) -> list[calibration.Crowd]:
         """What requests at once on the pod say, as far as the budget goes."""
         found: list[calibration.Crowd] = []
         for size in sizes:
@@ -345,7 +343,7 @@ class _Validation:
                 break
         return found
 
-    def _one_by_one(self, run: LiveRun, budget: _Budget, for_s: float) -> calibration.Floats:
+    def _one_by_one(self, run: LiveRun, budget: _Budget, for_s: float) -> Floats:
         """Times in the pod of requests one after the other, until their mean is known well or ``for_s`` have passed."""
         until_s = budget.left_s - for_s
         path_s = self._experiment.cluster.delays.path_s
@@ -588,7 +586,7 @@ async def _until_failure(run: LiveRun, stop: asyncio.Event) -> None:
         await asyncio.sleep(_CHECK_S)
 
 
-def _simulated(experiment: Experiment, sent_s: NDArray[np.float64] | None = None) -> Result:
+def _simulated(experiment: Experiment, sent_s: Floats | None = None) -> Result:
     from kpasim.engines.sampling import Recorded
     from kpasim.studies.run import simulate
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+
+from kpasim.arrays import Floats, Ints
 
 PER_DOUBLING = 128
 BUCKETS = 64 * PER_DOUBLING
@@ -36,13 +37,13 @@ def bucket_of(latency_ns: int) -> int:
     return exponent * PER_DOUBLING + fraction - PER_DOUBLING
 
 
-def middles_s(buckets: NDArray[np.int64]) -> NDArray[np.float64]:
+def middles_s(buckets: Ints) -> Floats:
     """The latency [s] that each of ``buckets`` stands for."""
     exponent, place = np.divmod(buckets, PER_DOUBLING)
     return np.where(buckets == 0, 0.0, np.ldexp(0.5 + (place + 0.5) / (2 * PER_DOUBLING), exponent) / 1e9)
 
 
-def percentiles_s(counts: NDArray[np.int64], ranks: Sequence[float], infinite: int = 0) -> NDArray[np.float64]:
+def percentiles_s(counts: Ints, ranks: Sequence[float], infinite: int = 0) -> Floats:
     """Percentiles [s] from counts, by linear interpolation between the two latencies around each rank.
 
     Args:

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
+
 MASK = 0xFFFFFFFF
 ROUNDS = 7
 CHANCE_ONE = 1 << 32
@@ -46,7 +48,7 @@ class Stream(IntEnum):
     STAGE = 16
 
 
-def uniforms(seed: int, replication: int, stream: int, count: int, first: int = 0) -> NDArray[np.float64]:
+def uniforms(seed: int, replication: int, stream: int, count: int, first: int = 0) -> Floats:
     """Uniform draws ``first .. first + count - 1`` of one stream, shape ``(count,)``; never exactly 0 or 1."""
     block, skip = divmod(first, 4)
     generator, start = _generator()
@@ -56,7 +58,7 @@ def uniforms(seed: int, replication: int, stream: int, count: int, first: int = 
     return _open_interval(generator.random_raw(count + skip)[skip:])
 
 
-def uniforms_of(seed: int, replications: Sequence[int], stream: int, counts: Sequence[int]) -> NDArray[np.float64]:
+def uniforms_of(seed: int, replications: Sequence[int], stream: int, counts: Sequence[int]) -> Floats:
     """The first draws of one stream in many replications, one replication after the other.
 
     The same numbers as ``uniforms`` gives, at a fraction of the time: one generator is set back and forth. Shape
@@ -83,7 +85,7 @@ def _key(seed: int, replication: int, stream: int) -> NDArray[np.uint64]:
     return np.array([seed & 0xFFFFFFFFFFFFFFFF, replication << 32 | stream], dtype=np.uint64)
 
 
-def _open_interval(raw: NDArray[np.uint64]) -> NDArray[np.float64]:
+def _open_interval(raw: NDArray[np.uint64]) -> Floats:
     """Numbers strictly between 0 and 1 from 64 random bits each, which are lost."""
     raw >>= np.uint64(12)
     numbers = raw.astype(np.float64)

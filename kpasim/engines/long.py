@@ -11,11 +11,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.arrays import Bools, Ints
 from kpasim.engines import compiled, sampling, stream
 from kpasim.engines.compiled.arrays import Arrays
 from kpasim.engines.model import state
 from kpasim.engines.outcome import NODE, NODE_COLUMNS, POD_COLUMNS, SENT, Outcome
-from kpasim.engines.params import NEVER_NS, Capacity, Draws, Ints, Params
+from kpasim.engines.params import NEVER_NS, Capacity, Draws, Params
 from kpasim.engines.sampling import Sampler
 
 
@@ -88,7 +89,7 @@ class _Recorded(stream.Run):
         served[:] = np.where(served >= 0, self.arrays.numbers[served], state.NOTHING)
         self._settled += len(rows)
 
-    def drop(self, pods: Ints, numbers: Ints, nodes: Ints, stays: NDArray[np.bool_]) -> None:
+    def drop(self, pods: Ints, numbers: Ints, nodes: Ints, stays: Bools) -> None:
         new = len(stays) - len(self._places_of_nodes)
         places = np.append(self._places_of_nodes, np.arange(self._nodes_so_far, self._nodes_so_far + new))
         self._nodes_so_far += new

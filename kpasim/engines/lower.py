@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from kpasim.arrays import Floats, Ints
 from kpasim.engines import params as of
 from kpasim.engines.machines import instance_type_names, nanoseconds, pools, refused, stages
 from kpasim.engines.params import Params
@@ -220,7 +221,7 @@ def _params(experiment: Experiment, recorded: Recorded, most_requests: int = MOS
     return params._replace(**settings_of(experiment, params))
 
 
-def _restarts(experiment: Experiment) -> of.Ints:
+def _restarts(experiment: Experiment) -> Ints:
     restarts = experiment.cluster.autoscaler_restarts
     if restarts and isinstance(experiment.scaling, Other):
         message = "only Knative's autoscaler can restart (leave it out for others)"
@@ -229,18 +230,18 @@ def _restarts(experiment: Experiment) -> of.Ints:
     return np.array(rows, dtype=np.int64).reshape(-1, 2)
 
 
-def _silences(cluster: Cluster) -> of.Ints:
+def _silences(cluster: Cluster) -> Ints:
     times_s = [(-1, one.at_s, one.at_s + one.connected_after_s) for one in cluster.autoscaler_restarts]
     times_s += [(one.activator - 1, one.at_s, one.at_s + one.connected_after_s) for one in cluster.activator_restarts]
     rows = [[who, nanoseconds(begin_s), nanoseconds(end_s)] for who, begin_s, end_s in times_s]
     return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
 
-def _ints(values: list[int]) -> of.Ints:
+def _ints(values: list[int]) -> Ints:
     return np.array(values, dtype=np.int64)
 
 
-def _floats(values: list[float] | tuple[float, ...]) -> of.Floats:
+def _floats(values: list[float] | tuple[float, ...]) -> Floats:
     return np.array(values, dtype=np.float64)
 
 

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.arrays import Floats, Ints
+
 # Rows that grow in number with the load are records, as narrow as their values allow. Counts of pods fit 32 bits in
 # Knative too.
 REQUEST = np.dtype(
@@ -77,8 +79,8 @@ class Outcome(NamedTuple):
     end_ns: int
     requests: NDArray[np.void]
     drawn: NDArray[np.int32]
-    pods: NDArray[np.int64]
-    nodes: NDArray[np.int64]
+    pods: Ints
+    nodes: Ints
     ticks: NDArray[np.void]
     scaling: NDArray[np.void]
     concurrency_ns: int
@@ -136,9 +138,9 @@ class Counts(NamedTuple):
     latency_sum_ns: int
     latency_min_ns: int
     latency_max_ns: int
-    latencies: NDArray[np.int64]
-    pods: NDArray[np.int64]
-    nodes: NDArray[np.int64]
+    latencies: Ints
+    pods: Ints
+    nodes: Ints
     concurrency_ns: int
     pod_totals: PodTotals
-    billed: NDArray[np.float64] = np.zeros(())
+    billed: Floats = np.zeros(())

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from kpasim.arrays import Floats, Ints
 
 SECOND_NS = 1_000_000_000
 NEVER_NS = -(1 << 62)

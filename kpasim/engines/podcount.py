@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from kpasim.arrays import Ints
 from kpasim.engines import outcome as of
 from kpasim.engines.outcome import PodTotals
-from kpasim.engines.params import NEVER_NS, Ints
+from kpasim.engines.params import NEVER_NS
 
 
 class PodCounter:

@@ -18,6 +18,7 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from kpasim.arrays import Ints
 from kpasim.engines import outcome
 from kpasim.engines.clock import priority
 from kpasim.engines.model import events, kpa, state
@@ -224,7 +225,7 @@ def _records(entities: list[Any], dtype: np.dtype[Any]) -> NDArray[np.void]:
     return np.array([tuple(getattr(entity, name) for name in names) for entity in entities], dtype=dtype)
 
 
-def _table(entities: list[Any], kind: type[Entity], columns: int) -> NDArray[np.int64]:
+def _table(entities: list[Any], kind: type[Entity], columns: int) -> Ints:
     """The first numbers of entities as an int64 array, also when there are none."""
     names = [one.name for one in fields(kind)][:columns]  # type: ignore[arg-type]
     rows = [[getattr(entity, name) for name in names] for entity in entities]

@@ -15,11 +15,12 @@ from weakref import WeakSet
 
 import numpy as np
 
+from kpasim.arrays import Floats, Ints
 from kpasim.engines import params as of
 from kpasim.engines.clock import LATEST
 from kpasim.engines.draws import Stream, chance_key, uniforms, uniforms_of
 from kpasim.engines.machines import LONGEST_NS, nanoseconds, refused, stages
-from kpasim.engines.params import Draws, Floats, Ints, Params
+from kpasim.engines.params import Draws, Params
 from kpasim.spec.distributions import Constant, Distribution, ppf_of_each
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.model import ServiceModel

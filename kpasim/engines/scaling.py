@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from kpasim.arrays import Ints
 from kpasim.engines import params as of
 from kpasim.engines.draws import Stream, uniforms
 from kpasim.engines.machines import LONGEST_NS, instance_type_names, nanoseconds, refused, stages
@@ -143,7 +144,7 @@ def _controller(scaling: Hpa | Keda | KedaHttp) -> dict[str, Any]:
     }
 
 
-def _rows(direction: ScaleUp | ScaleDown) -> of.Ints:
+def _rows(direction: ScaleUp | ScaleDown) -> Ints:
     def row(rule: Rule) -> list[int]:
         return [hpa.POLICY_TYPES.index(rule.type), rule.value, nanoseconds(rule.period_s)]
 

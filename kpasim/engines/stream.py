@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.arrays import Bools, Floats, Ints
 from kpasim.engines import compiled
 from kpasim.engines.clock import ENTITY_BITS, Kind
 from kpasim.engines.compiled import event_queue
@@ -23,7 +24,7 @@ from kpasim.engines.compiled.arrays import Arrays
 from kpasim.engines.model import state, views
 from kpasim.engines.model.state import EventQueue, Supply
 from kpasim.engines.outcome import NODE_COLUMNS, POD_COLUMNS, Counts
-from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Ints, Params
+from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Params
 from kpasim.engines.podcount import PodCounter
 from kpasim.engines.sampling import Sampler
 from kpasim.policy import accounting
@@ -37,7 +38,7 @@ _IN_VAIN = (Kind.DRAIN, Kind.KILL)
 """Those that do nothing to a pod that is gone."""
 
 
-Bill = Callable[[Ints, Ints, int], NDArray[np.float64]]
+Bill = Callable[[Ints, Ints, int], Floats]
 """Sums over rows of pods and of nodes that are gone, as in ``Outcome``, given the start of the load."""
 
 
@@ -112,7 +113,7 @@ class Run(ABC):
         """See what there is before pods are dropped."""
 
     @abstractmethod
-    def drop(self, pods: Ints, numbers: Ints, nodes: Ints, stays: NDArray[np.bool_]) -> None:
+    def drop(self, pods: Ints, numbers: Ints, nodes: Ints, stays: Bools) -> None:
         """Take over what is dropped.
 
         Args:
@@ -191,7 +192,7 @@ class Run(ABC):
         draws.node[:] = self._sampler.nodes(self._replication, self._added, len(draws.node))
         _schedule_again(arrays, events)
 
-    def _named(self, events: Ints, count: int) -> NDArray[np.bool_]:
+    def _named(self, events: Ints, count: int) -> Bools:
         """Which pods something refers to, but for what would be in vain."""
         arrays = self.arrays
         named = np.zeros(count, dtype=np.bool_)
@@ -202,7 +203,7 @@ class Run(ABC):
             named[pods[~np.isin(events[which, 1], [int(kind) for kind in _IN_VAIN])]] = True
         return np.asarray(named | arrays.in_flight[:, :count].any(axis=0))
 
-    def _renumber(self, events: Ints, stays: NDArray[np.bool_]) -> None:
+    def _renumber(self, events: Ints, stays: Bools) -> None:
         """Close the gaps between the pods that stay; events in vain get the entity -1."""
         arrays, count = self.arrays, len(stays)
         new = np.where(stays, np.cumsum(stays) - 1, state.NOTHING)
@@ -266,7 +267,7 @@ class _Counted(Run):
         core = self.arrays.read("core")
         self._pods.watch(self.pods(), core.load_ns, core.now_ns)
 
-    def drop(self, pods: Ints, numbers: Ints, nodes: Ints, stays: NDArray[np.bool_]) -> None:
+    def drop(self, pods: Ints, numbers: Ints, nodes: Ints, stays: Bools) -> None:
         core = self.arrays.read("core")
         self._pods.count(pods, core.load_ns, core.now_ns)
         if self._bill:
@@ -402,7 +403,7 @@ def _close_gaps(tables: list[Any], stays: Any) -> None:
         table[left:count] = np.zeros(1, dtype=table.dtype)
 
 
-def _nodes_that_stay(arrays: Arrays, events: Ints) -> NDArray[np.bool_]:
+def _nodes_that_stay(arrays: Arrays, events: Ints) -> Bools:
     """All nodes but those that have gone, and that neither a pod nor an event refers to."""
     count = arrays.read("cluster").nodes
     places = arrays.pods["node"][: arrays.read("revision").pods]
@@ -412,7 +413,7 @@ def _nodes_that_stay(arrays: Arrays, events: Ints) -> NDArray[np.bool_]:
     return np.asarray(stays)
 
 
-def _renumber_nodes(arrays: Arrays, events: Ints, stays: NDArray[np.bool_]) -> Ints:
+def _renumber_nodes(arrays: Arrays, events: Ints, stays: Bools) -> Ints:
     """Drop the other nodes; their rows."""
     cluster = arrays.read("cluster")
     places = arrays.pods["node"][: arrays.read("revision").pods]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.arrays import Array, Floats, Ints
 from kpasim.engines import outcome as of
 from kpasim.engines.draws import session_of
 from kpasim.engines.model.state import NO_ENDPOINT
 from kpasim.engines.outcome import Outcome
-from kpasim.engines.params import FOREVER_NS, KPA, NEVER_NS, Draws, Ints, Params
+from kpasim.engines.params import FOREVER_NS, KPA, NEVER_NS, Draws, Params
 from kpasim.policy import burst, decider, scaler
 from kpasim.policy.rules import RULES
 from kpasim.results.frames import EVERY, LONG, Columns, columns_of, parts
@@ -28,7 +28,7 @@ STATUS_WORDS = {
     -1: "unfinished",
 }
 """What ``error`` says of a request's status."""
-Made = dict[str, Callable[[], NDArray[Any]]]
+Made = dict[str, Callable[[], Array]]
 """What makes the columns of a table, by name."""
 PAID_S = {
     "created_s": of.CREATED,
@@ -43,7 +43,7 @@ POD_S = {**PAID_S, "pull_s": of.PULL, "containers_s": of.CONTAINERS, "port_open_
 NODE_S = {"created_s": of.NODE_CREATED, "ready_s": of.NODE_READY, "gone_s": of.NODE_GONE}
 
 
-def seconds(times_ns: NDArray[np.int64], load_ns: NDArray[np.int64] | int) -> NDArray[np.float64]:
+def seconds(times_ns: Ints, load_ns: Ints | int) -> Floats:
     """Times in seconds from the start of the load; ``NaN`` for what never happened."""
     times_s = np.empty(times_ns.shape)
     for rows in parts(times_ns.shape[-1]):  # a long column has no room for another
@@ -135,7 +135,7 @@ def _pod_names(outcome: Outcome) -> NDArray[np.str_]:
 def _requests(outcome: Outcome) -> Made:
     requests, load = outcome.requests, outcome.load_ns
 
-    def latency_s() -> NDArray[np.float64]:
+    def latency_s() -> Floats:
         return np.where(requests[of.STATUS] == -1, np.nan, (requests[of.RESPONSE] - requests[of.SENT]) / 1e9)
 
     return {
@@ -166,13 +166,13 @@ def target_of(params: Params) -> float:
     return params.target_value if params.autoscaler == KPA else params.target_milli / 1000.0
 
 
-def _raw_pods(averages: NDArray[np.float64], params: Params) -> Ints:
+def _raw_pods(averages: Floats, params: Params) -> Ints:
     """Pods that averages ask for before any limit, as ``decider.tick`` works them out."""
     target = target_of(params)
     return np.array([decider.whole_pods(average / target) for average in averages.tolist()], dtype=np.int64)
 
 
-def excess_burst_capacity(ticks: NDArray[np.void], params: Params) -> NDArray[np.float64]:
+def excess_burst_capacity(ticks: NDArray[np.void], params: Params) -> Floats:
     """Excess burst capacity of each decision in ``Outcome.ticks``."""
     total, reserve = params.total_value, params.target_burst_capacity
     seen = zip(ticks[of.READY_PODS].tolist(), ticks[of.PANIC].tolist(), strict=True)
@@ -248,7 +248,7 @@ def stacked(outcomes: Sequence[Outcome]) -> Tables:
     requests = _columns([one.requests for one in outcomes])
     ticks, scaling = _columns([one.ticks for one in outcomes]), _columns([one.scaling for one in outcomes])
 
-    def latency_s(some: slice = EVERY) -> NDArray[np.float64]:
+    def latency_s(some: slice = EVERY) -> Floats:
         sent, response, status = (requests(name, some) for name in (of.SENT, of.RESPONSE, of.STATUS))
         latency = np.empty(sent.shape)
         for few in parts(sent.shape[1]):
@@ -256,7 +256,7 @@ def stacked(outcomes: Sequence[Outcome]) -> Tables:
             latency[:, few][(status[:, few] == -1) | (sent[:, few] == NEVER_NS)] = np.nan
         return latency
 
-    def requests_s(name: str) -> Callable[..., NDArray[np.float64]]:
+    def requests_s(name: str) -> Callable[..., Floats]:
         return lambda some=EVERY: seconds(requests(name, some), load)
 
     def shape(name: str) -> tuple[int, int]:
@@ -293,7 +293,7 @@ def stacked(outcomes: Sequence[Outcome]) -> Tables:
     )
 
 
-def payers(every_pod: Sequence[Ints], every_node: Sequence[Ints], load: NDArray[np.int64]) -> dict[str, Columns]:
+def payers(every_pod: Sequence[Ints], every_node: Sequence[Ints], load: Ints) -> dict[str, Columns]:
     """The columns of pods and nodes of many runs, as in ``stacked``; ``load`` has shape ``(runs, 1)``."""
     pods, nodes = _padded(every_pod), _padded(every_node)
     of_pods = _times(pods, PAID_S, load) | {
@@ -316,7 +316,7 @@ def _times(rows: Ints, columns: Mapping[str, int], load: Ints | int) -> Made:
     return {name: functools.partial(seconds, rows[..., column], load) for name, column in columns.items()}
 
 
-def _columns(each: Sequence[NDArray[np.void]]) -> Callable[..., NDArray[Any]]:
+def _columns(each: Sequence[NDArray[np.void]]) -> Callable[..., Array]:
     """What gives a column of records of different numbers as one array, or some rows of it, of the records' type.
 
     Missing rows hold ``NEVER_NS`` in a column of times, -1 in others.
@@ -326,10 +326,10 @@ def _columns(each: Sequence[NDArray[np.void]]) -> Callable[..., NDArray[Any]]:
         return lambda name, some=EVERY: each[0][name][some][np.newaxis]
     kind, width = each[0].dtype, lengths.max(initial=0)
 
-    def missing(name: str, rows: int) -> NDArray[Any]:
+    def missing(name: str, rows: int) -> Array:
         return np.full((len(each), rows), NEVER_NS if kind[name] == np.int64 else -1, dtype=kind[name])
 
-    def column_of_many(name: str, some: slice = EVERY) -> NDArray[Any]:
+    def column_of_many(name: str, some: slice = EVERY) -> Array:
         first, last, _ = some.indices(width)
         result = missing(name, last - first)
         for row, one in zip(result, each, strict=True):
@@ -343,7 +343,7 @@ def _columns(each: Sequence[NDArray[np.void]]) -> Callable[..., NDArray[Any]]:
     # As bytes: numpy compares the fields of records, one by one, for each run.
     together = np.concatenate([one.view(f"V{kind.itemsize}") for one in each]).view(kind)
 
-    def column(name: str, some: slice = EVERY) -> NDArray[Any]:
+    def column(name: str, some: slice = EVERY) -> Array:
         result = missing(name, width)
         result[there] = together[name]
         return result[:, some]
@@ -351,7 +351,7 @@ def _columns(each: Sequence[NDArray[np.void]]) -> Callable[..., NDArray[Any]]:
     return column
 
 
-def _padded(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _padded(parts: Sequence[Ints]) -> Ints:
     """Tables of different lengths as one array; missing rows hold ``NEVER_NS``."""
     if len(parts) == 1:
         return parts[0][np.newaxis]

@@ -10,8 +10,7 @@ Source:
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from kpasim.arrays import Ints
 
 # Columns of a row.
 CONCURRENCY = 0
@@ -43,14 +42,14 @@ COLUMNS = 12
 """Length of a row."""
 
 
-def start(row: NDArray[np.int64], now_ns: int) -> None:
+def start(row: Ints, now_ns: int) -> None:
     """Begin statistics at ``now_ns`` with nothing inside (request.go, ``NewRequestStats``)."""
     for column in range(LIFETIME_INTEGRAL):
         row[column] = 0
     row[CHANGED_NS] = now_ns
 
 
-def advance(row: NDArray[np.int64], now_ns: int) -> None:
+def advance(row: Ints, now_ns: int) -> None:
     """Complete the integrals up to ``now_ns``; a time that steps back changes nothing.
 
     Source: request.go, ``RequestStats.compute``.
@@ -64,7 +63,7 @@ def advance(row: NDArray[np.int64], now_ns: int) -> None:
         row[CHANGED_NS] = now_ns
 
 
-def enter(row: NDArray[np.int64], now_ns: int, proxied: bool) -> None:
+def enter(row: Ints, now_ns: int, proxied: bool) -> None:
     """Count a request that arrives at ``now_ns``; ``proxied`` if an activator sent it.
 
     Source: request.go, ``RequestStats.HandleEvent``.
@@ -77,7 +76,7 @@ def enter(row: NDArray[np.int64], now_ns: int, proxied: bool) -> None:
         row[PROXIED_COUNT] += 1
 
 
-def leave(row: NDArray[np.int64], now_ns: int, proxied: bool) -> None:
+def leave(row: Ints, now_ns: int, proxied: bool) -> None:
     """Take out a request that ends at ``now_ns``; ``proxied`` as when it entered.
 
     Source: request.go, ``RequestStats.HandleEvent``.
@@ -88,7 +87,7 @@ def leave(row: NDArray[np.int64], now_ns: int, proxied: bool) -> None:
         row[PROXIED] -= 1
 
 
-def cut(row: NDArray[np.int64], now_ns: int) -> tuple[float, float, int, int]:
+def cut(row: Ints, now_ns: int) -> tuple[float, float, int, int]:
     """Close the interval at ``now_ns`` and begin the next one.
 
     Returns:
@@ -123,7 +122,7 @@ def per_second(count: int, period_s: float) -> float:
     return float(count) / period_s
 
 
-def activator_enter(row: NDArray[np.int64], now_ns: int) -> bool:
+def activator_enter(row: Ints, now_ns: int) -> bool:
     """Count a request that arrives at the activator.
 
     Returns:
@@ -142,7 +141,7 @@ def activator_enter(row: NDArray[np.int64], now_ns: int) -> bool:
     return bool(unknown)
 
 
-def activator_leave(row: NDArray[np.int64], now_ns: int) -> None:
+def activator_leave(row: Ints, now_ns: int) -> None:
     """Take out a request that ends at the activator.
 
     Source: concurrency_reporter.go, ``ConcurrencyReporter.handleRequestOut``.
@@ -151,7 +150,7 @@ def activator_leave(row: NDArray[np.int64], now_ns: int) -> None:
     row[REFERENCES] -= 1
 
 
-def activator_report(row: NDArray[np.int64], now_ns: int) -> tuple[float, int, bool]:
+def activator_report(row: Ints, now_ns: int) -> tuple[float, int, bool]:
     """Cut the activator's periodic report for a revision that has an entry (``row[ALIVE]``).
 
     Returns:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from kpasim.arrays import Ints
 from kpasim.policy import burst, delay
 
 NEVER_NS = -(1 << 62)
@@ -67,7 +65,7 @@ class Limits(NamedTuple):
     reachable: int
 
 
-def start(panic: NDArray[np.int64], now_ns: int, ready_pods: int) -> None:
+def start(panic: Ints, now_ns: int, ready_pods: int) -> None:
     """Set the panic state of a new decider: since when [ns] or ``NEVER_NS``, and the most pods asked for meanwhile.
 
     A decider that starts beside several ready pods (the autoscaler was restarted) panics at once: it has lost its
@@ -118,8 +116,8 @@ def wanted(raw: int, least: int, most: int, activation_scale: int, rule: int) ->
 
 def tick(
     limits: Limits,
-    panic: NDArray[np.int64],
-    slots: NDArray[np.int64],
+    panic: Ints,
+    slots: Ints,
     now_ns: int,
     ready_pods: int,
     stable: float,

@@ -15,7 +15,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
+
+from kpasim.arrays import Ints
 
 SLOT_S = 2
 """Length of a slot, Knative's decision tick [s]."""
@@ -23,7 +24,7 @@ SLOT_S = 2
 _OLDEST, _LENGTH, _VALUES = 0, 1, 2
 
 
-def new_slots(delay_s: float, slot_s: float = SLOT_S) -> NDArray[np.int64]:
+def new_slots(delay_s: float, slot_s: float = SLOT_S) -> Ints:
     """State of an empty delay window; shape ``(0,)``, which means off, when ``delay_s`` is 0.
 
     Source: timewindow.go, ``NewTimeWindow``.
@@ -32,13 +33,13 @@ def new_slots(delay_s: float, slot_s: float = SLOT_S) -> NDArray[np.int64]:
     return np.zeros(2 + 2 * size if size > 0 else 0, dtype=np.int64)
 
 
-def clear(slots: NDArray[np.int64]) -> None:
+def clear(slots: Ints) -> None:
     """Forget all decisions, as a new process does."""
     if len(slots):
         slots[_LENGTH] = 0
 
 
-def record_slot(slots: NDArray[np.int64], slot: int, value: int) -> None:
+def record_slot(slots: Ints, slot: int, value: int) -> None:
     """Record ``value`` in slot number ``slot``, which is not below the slots recorded before.
 
     Source: window.go, ``window.Record``.
@@ -64,11 +65,11 @@ def record_slot(slots: NDArray[np.int64], slot: int, value: int) -> None:
     slots[_LENGTH] = length + 1
 
 
-def record(slots: NDArray[np.int64], now_s: int, value: int) -> None:
+def record(slots: Ints, now_s: int, value: int) -> None:
     """Record a decision taken in Unix second ``now_s`` (timewindow.go, ``TimeWindow.Record``)."""
     record_slot(slots, now_s // SLOT_S, value)
 
 
-def current(slots: NDArray[np.int64]) -> int:
+def current(slots: Ints) -> int:
     """Largest value of the delay window as of the latest record; 0 before any (window.go, ``window.Current``)."""
     return int(slots[_VALUES + slots[_OLDEST]])

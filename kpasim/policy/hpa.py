@@ -18,8 +18,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from kpasim.arrays import Ints
 
 CPU_INITIALIZATION_PERIOD_NS = 300_000_000_000
 """``--horizontal-pod-autoscaler-cpu-initialization-period``."""
@@ -93,7 +92,7 @@ class Rules(NamedTuple):
 
     window_ns: int
     select: int
-    policies: NDArray[np.int64]
+    policies: Ints
 
 
 class Settings(NamedTuple):
@@ -132,10 +131,10 @@ class History(NamedTuple):
         down_events: Rows of pods removed and the time [ns], in stored order, shape ``(n, 2)``.
     """
 
-    state: NDArray[np.int64]
-    recommendations: NDArray[np.int64]
-    up_events: NDArray[np.int64]
-    down_events: NDArray[np.int64]
+    state: Ints
+    recommendations: Ints
+    up_events: Ints
+    down_events: Ints
 
 
 def start(history: History, now_ns: int, replicas: int) -> None:
@@ -333,7 +332,7 @@ def measures(settings: Settings, history: History, current: int) -> int:
     return MEASURED
 
 
-def store(state: NDArray[np.int64], length: int, rows: NDArray[np.int64], place: int, count: int, now_ns: int) -> None:
+def store(state: Ints, length: int, rows: Ints, place: int, count: int, now_ns: int) -> None:
     """Write a row over the one at ``place``, or append it when ``place`` is -1."""
     if place < 0:
         place = int(state[length])
@@ -385,7 +384,7 @@ def stabilised_without_behavior(settings: Settings, history: History, now_ns: in
     return stable, READY_FOR_NEW_SCALE if stable == wanted else SCALE_DOWN_STABILIZED
 
 
-def changed(events: NDArray[np.int64], length: int, now_ns: int, period_ns: int) -> int:
+def changed(events: Ints, length: int, now_ns: int, period_ns: int) -> int:
     """Pods that the events younger than ``period_ns`` added or removed.
 
     Source: horizontal.go, ``getReplicasChangePerPeriod``.
@@ -506,7 +505,7 @@ def decide(
     return desired, step, reason, able, limited
 
 
-def longest_period_ns(policies: NDArray[np.int64]) -> int:
+def longest_period_ns(policies: Ints) -> int:
     """Longest period of a direction's policies, 0 without any (horizontal.go, ``getLongestPolicyPeriod``)."""
     longest = 0
     for row in range(len(policies)):

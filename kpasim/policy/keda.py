@@ -17,8 +17,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from kpasim.arrays import Ints
 
 NEVER_S = -(1 << 62)
 """No trigger was ever active."""
@@ -79,7 +78,7 @@ class Settings(NamedTuple):
 
 def read_trigger(
     settings: Settings,
-    state: NDArray[np.int64],
+    state: Ints,
     trigger: int,
     failed: bool,
     target_milli: int,
@@ -120,7 +119,7 @@ def read_trigger(
     return int(target_milli * 1e-3 * 1000.0 * pods)
 
 
-def falls_back(settings: Settings, state: NDArray[np.int64]) -> bool:
+def falls_back(settings: Settings, state: Ints) -> bool:
     """The condition Fallback: whether any trigger has failed more often in a row than the threshold.
 
     Source: fallback.go, ``fallbackExceededThreshold``.
@@ -133,7 +132,7 @@ def falls_back(settings: Settings, state: NDArray[np.int64]) -> bool:
     return False
 
 
-def cooled_down(settings: Settings, state: NDArray[np.int64], now_ns: int) -> bool:
+def cooled_down(settings: Settings, state: Ints, now_ns: int) -> bool:
     """Whether the last active time (or the creation of a ScaledObject that never was) is long enough ago.
 
     Source: scale_scaledobjects.go, ``scaleToZeroOrIdle``.
@@ -144,7 +143,7 @@ def cooled_down(settings: Settings, state: NDArray[np.int64], now_ns: int) -> bo
 
 
 def poll(
-    settings: Settings, state: NDArray[np.int64], now_ns: int, replicas: int, active: bool, failed: bool
+    settings: Settings, state: Ints, now_ns: int, replicas: int, active: bool, failed: bool
 ) -> tuple[int, int, int]:
     """One poll. When the count returned is not ``NO_COUNT``, write it, and then call ``on_written``.
 
@@ -186,7 +185,7 @@ def poll(
     return NO_COUNT, SCALER_NOT_ACTIVE, READY
 
 
-def on_written(state: NDArray[np.int64], now_ns: int, reason: int) -> None:
+def on_written(state: Ints, now_ns: int, reason: int) -> None:
     """Remember that the scale was written; waking, by the reason of Active, renews the last active time."""
     if reason == SCALER_ACTIVE:
         state[LAST_ACTIVE_S] = now_ns // _NS_PER_S

@@ -19,8 +19,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from kpasim.arrays import Ints
 
 IN_FLIGHT, EVER = 0, 1
 """Columns of an interceptor's counts."""
@@ -49,20 +48,20 @@ class Ring(NamedTuple):
         granularity_ms: Length of a step, whole seconds.
     """
 
-    buckets: NDArray[np.int64]
-    span: NDArray[np.int64]
-    total: NDArray[np.int64]
+    buckets: Ints
+    span: Ints
+    total: Ints
     window_ms: int
     granularity_ms: int
 
 
-def enter(row: NDArray[np.int64], requests: int) -> None:
+def enter(row: Ints, requests: int) -> None:
     """Requests reach an interceptor (queue.go, ``Memory.Increase``)."""
     row[IN_FLIGHT] += requests
     row[EVER] += requests
 
 
-def leave(row: NDArray[np.int64], requests: int) -> None:
+def leave(row: Ints, requests: int) -> None:
     """Requests leave an interceptor; the count stops at 0 (queue.go, ``Memory.Decrease``)."""
     if row[IN_FLIGHT] > 0:
         row[IN_FLIGHT] = max(0, row[IN_FLIGHT] - requests)
@@ -127,9 +126,7 @@ def average(ring: Ring, now_ms: int) -> float:
     return math.floor(total / steps * _PLACES + 0.5) / _PLACES
 
 
-def read(
-    ring: Ring, memory: NDArray[np.int64], found: NDArray[np.int64], counts: NDArray[np.int64], now_ms: int
-) -> tuple[bool, int, float]:
+def read(ring: Ring, memory: Ints, found: Ints, counts: Ints, now_ms: int) -> tuple[bool, int, float]:
     """One reading of all interceptors for one service.
 
     The first reading of an interceptor gives no rate. One that does not respond keeps its last concurrency and adds no

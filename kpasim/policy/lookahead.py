@@ -17,8 +17,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from kpasim.arrays import Floats, Ints
 
 SUM, WEIGHT_NS = 0, 1
 """Columns of ``History.slots``: demand times time, and the time it was seen [ns]."""
@@ -52,9 +51,9 @@ class History(NamedTuple):
         sorted: Room for sorting one demand per period, shape ``(periods + 1,)``.
     """
 
-    slots: NDArray[np.float64]
-    owner: NDArray[np.int64]
-    sorted: NDArray[np.float64]
+    slots: Floats
+    owner: Ints
+    sorted: Floats
 
 
 def slots_of(settings: Settings) -> int:
@@ -62,7 +61,7 @@ def slots_of(settings: Settings) -> int:
     return -(-settings.period_ns // settings.slot_ns)
 
 
-def remember(settings: Settings, history: History, period: int, demand: NDArray[np.float64]) -> None:
+def remember(settings: Settings, history: History, period: int, demand: Floats) -> None:
     """Take the mean demand of each slot of a whole period, shape ``(slots in a period,)``."""
     row = period % len(history.owner)
     history.owner[row] = period

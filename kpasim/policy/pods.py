@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numpy.typing import NDArray
+from kpasim.arrays import Floats
 
 QUIET_NS = 30_000_000_000
 """Queue-proxy waits this long without a new request before it stops (knative/serving, pkg/queue/sharedmain/main.go,
@@ -169,7 +168,7 @@ def rank(phase: int, ready: int, pods_on_node: int, restarts: int, age_ns: int) 
     return (order << 7) | width
 
 
-def slowdown(table: NDArray[np.float64], sharing: int) -> float:
+def slowdown(table: Floats, sharing: int) -> float:
     """How many times longer work takes while ``sharing`` requests share the GPU.
 
     Beyond the table the last step is continued as a straight line; with one entry, in proportion.

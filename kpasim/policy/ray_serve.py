@@ -16,8 +16,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from kpasim.arrays import Ints
 
 CONTROL_LOOP_NS = 100_000_000
 """``RAY_SERVE_CONTROL_LOOP_INTERVAL_S``."""
@@ -65,7 +64,7 @@ def scaled(settings: Settings, wanted: float, running: int) -> int:
     return replicas
 
 
-def delayed(settings: Settings, state: NDArray[np.int64], now_ns: int, wanted: int, target: int) -> int:
+def delayed(settings: Settings, state: Ints, now_ns: int, wanted: int, target: int) -> int:
     """The target after the delays: the wanted one once its direction has lasted, else the old one.
 
     Down to zero leads only from one replica, with a delay of its own.
@@ -90,7 +89,7 @@ def delayed(settings: Settings, state: NDArray[np.int64], now_ns: int, wanted: i
     return wanted
 
 
-def tick(settings: Settings, state: NDArray[np.int64], now_ns: int, running: int, target: int, ongoing: float) -> int:
+def tick(settings: Settings, state: Ints, now_ns: int, running: int, target: int, ongoing: float) -> int:
     """The target number of replicas after one control loop, from the target before it.
 
     ``ongoing`` are the requests of all replicas and handles, averaged over the look-back; ``running`` replicas run.

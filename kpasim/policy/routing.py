@@ -9,8 +9,7 @@ Source:
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from kpasim.arrays import Ints
 
 MAX_CAPACITY = 2147483647
 """Largest capacity of a breaker, and the capacity of a revision without a concurrency limit."""
@@ -84,7 +83,7 @@ def slice_bounds(pods: int, index: int, activators: int) -> tuple[int, int, int]
     return begin, begin + size, extra
 
 
-def first_available(pods: NDArray[np.int64], count: int, in_flight: NDArray[np.int64], slots: NDArray[np.int64]) -> int:
+def first_available(pods: Ints, count: int, in_flight: Ints, slots: Ints) -> int:
     """The first of ``count`` assigned pods with a free slot, -1 when there is none.
 
     ``in_flight`` are the requests this activator has with each pod, ``slots`` those it may have.
@@ -98,9 +97,7 @@ def first_available(pods: NDArray[np.int64], count: int, in_flight: NDArray[np.i
     return -1
 
 
-def round_robin(
-    pods: NDArray[np.int64], count: int, in_flight: NDArray[np.int64], slots: NDArray[np.int64], position: int
-) -> tuple[int, int]:
+def round_robin(pods: Ints, count: int, in_flight: Ints, slots: Ints, position: int) -> tuple[int, int]:
     """The next pod with a free slot from ``position`` on, -1 when all are full; and the position to go on from.
 
     Arguments are those of ``first_available``.
@@ -138,7 +135,7 @@ def contestants(count: int, first: float, second: float) -> tuple[int, int]:
     return one, other
 
 
-def power_of_two(weights: NDArray[np.int64], one: int, other: int, coin: bool) -> int:
+def power_of_two(weights: Ints, one: int, other: int, coin: bool) -> int:
     """The pod with which this activator has fewer requests, of two; a fair ``coin`` decides a tie for ``other``.
 
     Source: lb_policy.go, ``randomChoice2Policy``.
@@ -148,7 +145,7 @@ def power_of_two(weights: NDArray[np.int64], one: int, other: int, coin: bool) -
     return one
 
 
-def least_request(in_flight: NDArray[np.int64], one: int, other: int) -> int:
+def least_request(in_flight: Ints, one: int, other: int) -> int:
     """The pod with fewer requests of two picked at random; a tie goes to the one picked first.
 
     Source: Envoy, load balancing policy LEAST_REQUEST with equal weights and two choices. The two may be the same pod.
@@ -173,7 +170,7 @@ RUNS = 1
 WAITS = 2
 
 
-def breaker_start(row: NDArray[np.int64], queue_depth: int, max_concurrency: int, initial_capacity: int) -> None:
+def breaker_start(row: Ints, queue_depth: int, max_concurrency: int, initial_capacity: int) -> None:
     """Set up a breaker.
 
     Queue-proxy's has ``max_concurrency`` = ``initial_capacity`` = the container concurrency and
@@ -187,7 +184,7 @@ def breaker_start(row: NDArray[np.int64], queue_depth: int, max_concurrency: int
     row[TOTAL_SLOTS] = queue_depth + max_concurrency
 
 
-def breaker_enter(row: NDArray[np.int64]) -> int:
+def breaker_enter(row: Ints) -> int:
     """Admit a request: it ``RUNS``, ``WAITS``, or is ``REFUSED`` because all slots are taken.
 
     A newcomer that finds a free slot takes it, even past requests that wait.
@@ -203,23 +200,23 @@ def breaker_enter(row: NDArray[np.int64]) -> int:
     return WAITS
 
 
-def breaker_release(row: NDArray[np.int64]) -> None:
+def breaker_release(row: Ints) -> None:
     """A request that ran is done, or a reservation given back (breaker.go, ``semaphore.release``)."""
     row[RUNNING] -= 1
     row[IN_FLIGHT] -= 1
 
 
-def breaker_cancel(row: NDArray[np.int64]) -> None:
+def breaker_cancel(row: Ints) -> None:
     """A request that waited has given up (breaker.go, ``Breaker.Maybe``)."""
     row[IN_FLIGHT] -= 1
 
 
-def breaker_resize(row: NDArray[np.int64], new_capacity: int) -> None:
+def breaker_resize(row: Ints, new_capacity: int) -> None:
     """Change the capacity; requests that run are left alone (breaker.go, ``semaphore.updateCapacity``)."""
     row[CAPACITY] = new_capacity
 
 
-def breaker_wake(row: NDArray[np.int64]) -> bool:
+def breaker_wake(row: Ints) -> bool:
     """Let one waiting request run if a slot is free; call until it says no after a release or a resize.
 
     Source: breaker.go, ``semaphore.acquire``.

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from numpy.typing import NDArray
+
+from kpasim.arrays import Ints
 
 UNBOUNDED = (1 << 31) - 1
 """No upper bound."""
@@ -47,7 +48,7 @@ class Window(NamedTuple):
     zone: ZoneInfo
 
 
-def changes(windows: Sequence[Window], begins: datetime, length_s: float) -> NDArray[np.int64]:
+def changes(windows: Sequence[Window], begins: datetime, length_s: float) -> Ints:
     """The bounds of a run, whenever they change.
 
     While several windows are open, the largest of their least pods and of their most pods count.
@@ -100,7 +101,7 @@ def _moment(clock: datetime, zone: ZoneInfo) -> datetime:
     return moment
 
 
-def bounds(table: NDArray[np.int64], now_ns: int) -> tuple[int, int]:
+def bounds(table: Ints, now_ns: int) -> tuple[int, int]:
     """Least and most pods at a time since the beginning of the run, by the table of ``changes``."""
     place = 0
     while place + 1 < len(table) and table[place + 1, FROM_NS] <= now_ns:

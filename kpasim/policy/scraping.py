@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numpy.typing import NDArray
+from kpasim.arrays import Floats, Ints
 
 CONFIDENCE = 1.96 * 1.96 * 100.0 / 25.0
 """Sample needed of an unbounded population: (critical value)² · variance / (margin of error)²."""
@@ -34,15 +33,15 @@ def sample_size(population: float) -> float:
 
 
 def choose_pods(
-    pods: NDArray[np.int64],
+    pods: Ints,
     count: int,
-    started_ns: NDArray[np.int64],
-    answers: NDArray[np.int64],
-    keys: NDArray[np.float64],
+    started_ns: Ints,
+    answers: Ints,
+    keys: Floats,
     now_ns: int,
     window_ns: int,
     wanted: int,
-    chosen: NDArray[np.int64],
+    chosen: Ints,
 ) -> int:
     """Write the pods whose statistics count in one scrape to ``chosen``, at most ``wanted``, and count them.
 
@@ -96,7 +95,7 @@ def extrapolate(total: float, sample: float, population: float) -> float:
 
 
 def combine(
-    statistics: NDArray[np.float64], chosen: NDArray[np.int64], count: int, sample: float, population: float
+    statistics: Floats, chosen: Ints, count: int, sample: float, population: float
 ) -> tuple[float, float, float, float]:
     """One statistic of the whole revision from those of the first ``count`` chosen pods.
 

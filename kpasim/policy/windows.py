@@ -16,7 +16,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from kpasim.arrays import Floats, Ints
 
 NEVER_S = -(1 << 62)
 """A second before any other: no write has happened yet."""
@@ -40,9 +41,9 @@ class Ring(NamedTuple):
         window_s: Length of the window [s]. Knative allows whole seconds only, its code any length.
     """
 
-    buckets: NDArray[np.float64]
-    span: NDArray[np.int64]
-    total: NDArray[np.float64]
+    buckets: Floats
+    span: Ints
+    total: Floats
     window_s: float
 
 

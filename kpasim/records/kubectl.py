@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Array
 from kpasim.errors import Problem
 from kpasim.records.record import Malformed, MalformedError, Record, iso, moment, number, object_in, objects_in, shown
 from kpasim.records.source import whole
@@ -226,7 +226,7 @@ def _merge(pod: _Pod, seen: _Pod) -> None:
 def _columns(pods: dict[str, _Pod], first: float) -> Columns:
     ordered = sorted(pods.values(), key=lambda pod: pod.times["created_s"])
 
-    def column(name: str, kind: Any) -> NDArray[Any]:
+    def column(name: str, kind: Any) -> Array:
         return np.array([getattr(pod, name) for pod in ordered], dtype=kind)
 
     return {

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Array, Floats, Ints
 from kpasim.errors import Problem, RecordError
 from kpasim.results.frames import Columns
 from kpasim.results.hey import HeyReport
@@ -230,9 +230,7 @@ def from_first(columns: Columns) -> tuple[Columns, float]:
     return {**columns, "start_s": start - first}, first
 
 
-def requests_of(
-    start_s: NDArray[np.float64], duration_s: NDArray[np.float64], status: NDArray[np.int64], **more: NDArray[Any]
-) -> Columns:
+def requests_of(start_s: Floats, duration_s: Floats, status: Ints, **more: Array) -> Columns:
     """The four columns that all requests have (none of them censored), and more."""
     return {
         "start_s": start_s,

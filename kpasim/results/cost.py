@@ -26,8 +26,9 @@ from importlib import resources
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from kpasim.arrays import Array, Floats, Ints
 from kpasim.errors import RunError
 from kpasim.results.frames import Columns, part, parts, shape_of
 from kpasim.results.spans import (
@@ -233,7 +234,7 @@ def spent_many(
     tables: Tables,
     prices: Mapping[str, Price],
     billing: Billing,
-    horizon: NDArray[np.float64],
+    horizon: Floats,
     steady_s: tuple[float, float] | None,
 ) -> Figures:
     """Sums of money over the pods or nodes of many runs: those of some pods and of the others add up to those of all.
@@ -256,8 +257,8 @@ def spent_many(
 
 def bill_of(
     spent: Figures,
-    ok: NDArray[Any],
-    horizon: NDArray[np.float64],
+    ok: Array,
+    horizon: Floats,
     steady_s: tuple[float, float] | None,
     repeat_s: float | None,
 ) -> Figures:
@@ -322,18 +323,16 @@ def aggregate_bills_of_each(figures: Figures, currency: str) -> list[dict[str, A
     ]
 
 
-def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _mean(values: Floats) -> Floats:
     """Means over replications, ``NaN`` where one of them lacks the figure: those that have it may not stand for all."""
     return np.asarray(values.mean(axis=1)) if values.shape[1] else np.full(len(values), np.nan)
 
 
-def _to_six(values: NDArray[np.float64]) -> list[float]:
+def _to_six(values: Floats) -> list[float]:
     return [round(value, 6) for value in values.tolist()]
 
 
-def _intervals(
-    low: NDArray[np.float64], high: NDArray[np.float64], told: Callable[[NDArray[np.float64]], Sequence[Any]]
-) -> list[list[Any] | None]:
+def _intervals(low: Floats, high: Floats, told: Callable[[Floats], Sequence[Any]]) -> list[list[Any] | None]:
     """Ends of intervals as they are told, ``None`` where there is none."""
     known = ~(np.isnan(low) | np.isnan(high))
     return [[*ends] if there else None for there, *ends in zip(known.tolist(), told(low), told(high), strict=True)]
@@ -358,7 +357,7 @@ def _written(figures: Mapping[str, float], currency: str) -> dict[str, Any]:
     }
 
 
-def _payers(tables: Tables, billing: Billing) -> tuple[Columns, NDArray[np.int64], NDArray[np.float64]]:
+def _payers(tables: Tables, billing: Billing) -> tuple[Columns, Ints, Floats]:
     """What is billed: the table of pods or nodes, the row in it that each pod belongs to, and when billing begins."""
     pods = tables.pods
     if billing.per == "node":
@@ -367,21 +366,21 @@ def _payers(tables: Tables, billing: Billing) -> tuple[Columns, NDArray[np.int64
     return pods, rows, _billed_from(pods, billing.bills_from)
 
 
-def _billed_from(pods: Columns, bills_from: str) -> NDArray[np.float64]:
+def _billed_from(pods: Columns, bills_from: str) -> Floats:
     """When the billing of each pod begins, ``NaN`` where it never does."""
     if bills_from == "created":
         return pods["created_s"]
     return scheduled_from(pods) if bills_from == "scheduled" else machine_from(pods)
 
 
-def _steps(lived: NDArray[np.float64], billing: Billing) -> NDArray[np.float64]:
+def _steps(lived: Floats, billing: Billing) -> Floats:
     """Seconds billed for seconds lived."""
     # A hair less than a whole step is one step: times carry float noise.
     started = np.ceil(np.round(lived / billing.granularity_s, 9))
     return np.maximum(started * billing.granularity_s, billing.minimum_s)
 
 
-def _whole(tables: Tables, prices: Mapping[str, Price], billing: Billing, horizon: NDArray[np.float64]) -> Figures:
+def _whole(tables: Tables, prices: Mapping[str, Price], billing: Billing, horizon: Floats) -> Figures:
     """Money spent from the start of the load to ``horizon`` [s, one per run], in whole and in parts."""
     pods = tables.pods
     payers, payer_of_pod, start = _payers(tables, billing)
@@ -440,8 +439,8 @@ def _within(
     prices: Mapping[str, Price],
     billing: Billing,
     stretch_s: tuple[float, float],
-    horizon: NDArray[np.float64],
-) -> NDArray[np.float64]:
+    horizon: Floats,
+) -> Floats:
     """Money spent within a stretch of each run: what pods and nodes are billed for, as far as it falls into it.
 
     A run may end before the stretch does, with the last response of its load: pods that are there then stay.
@@ -454,7 +453,7 @@ def _within(
     return row_sums(np.maximum(np.nan_to_num(seconds), 0.0) * _rates(payers, prices))
 
 
-def _rates(payers: Columns, prices: Mapping[str, Price]) -> NDArray[np.float64]:
+def _rates(payers: Columns, prices: Mapping[str, Price]) -> Floats:
     """Price of a second of each pod or node.
 
     Raises:

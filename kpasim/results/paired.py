@@ -14,8 +14,8 @@ from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.results.student import t_quantile
 from kpasim.results.summary import finite, rounded
 
@@ -27,8 +27,6 @@ VISIBLE, POWER = 0.1, 0.9
 """Replications are enough where a difference of this share of the mean is found with this probability."""
 NOISE = 1e-9
 """Differences below this share of the mean are rounding errors."""
-
-Floats = NDArray[np.float64]
 
 
 class Difference(NamedTuple):

@@ -7,13 +7,14 @@ from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
+
+from kpasim.arrays import Floats
 
 _POINTS = 2_001
 """Points of Simpson's rule, an odd number: with fewer the last digits differ."""
 
 
-def half_width(values: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+def half_width(values: Floats, share: float) -> Floats:
     """Half the length of the confidence interval of each mean; ``NaN`` for single values.
 
     Args:

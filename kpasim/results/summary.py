@@ -15,13 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from kpasim.arrays import Array, Bools, Floats, Ints
 from kpasim.results.frames import Columns, parts, shape_of
 from kpasim.results.spans import machine_from, row_sums
 from kpasim.results.tables import Tables
 
-Figures = dict[str, NDArray[np.float64]]
+Figures = dict[str, Floats]
 """One value per run under each name; names of nested figures are joined by a dot: ``latency_s.p95``."""
 
 LATENCY_PERCENTILES = (10, 25, 50, 75, 90, 95, 99)
@@ -143,7 +144,7 @@ def summarise_many(tables: Tables, horizon_s: ArrayLike | None = None, gpus_per_
     return figures
 
 
-def request_figures(start_s: NDArray[Any], latency_s: NDArray[Any], status: NDArray[Any]) -> Figures:
+def request_figures(start_s: Array, latency_s: Array, status: Array) -> Figures:
     """The figures that depend on requests alone, from arrays of shape ``(runs, requests)``.
 
     A request whose ``start_s`` is ``NaN`` is padding; one whose ``latency_s`` is ``NaN`` was in flight when the run was
@@ -191,7 +192,7 @@ def request_figures(start_s: NDArray[Any], latency_s: NDArray[Any], status: NDAr
     return figures | {"in_flight": requests - ended.sum(axis=1), "rps": rps}
 
 
-def error_share(figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+def error_share(figures: Mapping[str, Floats]) -> Floats:
     """Failed requests as a share of those that ended: what was in flight at the end is left out.
 
     0 without any request, ``NaN`` where none of them ended. Axes behind the first are added up before.
@@ -202,10 +203,10 @@ def error_share(figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float6
 
 
 def latencies_of_all(
-    of_successes: Mapping[str, NDArray[np.float64]],
-    ok: NDArray[Any],
-    requests: NDArray[Any],
-    values: NDArray[np.float64],
+    of_successes: Mapping[str, Floats],
+    ok: Array,
+    requests: Array,
+    values: Floats,
 ) -> Figures:
     """``latency_all_s``: latency figures of all requests, those without a success infinitely late."""
     some = ok < requests
@@ -215,9 +216,7 @@ def latencies_of_all(
     return {f"latency_all_s.{name}": value for name, value in found.items()}
 
 
-def percentiles(
-    ordered: NDArray[np.float64], counts: NDArray[np.int64], ranks: Sequence[float] = LATENCY_PERCENTILES
-) -> NDArray[np.float64]:
+def percentiles(ordered: Floats, counts: Ints, ranks: Sequence[float] = LATENCY_PERCENTILES) -> Floats:
     """Percentiles of each row by linear interpolation (numpy's default).
 
     Args:
@@ -242,7 +241,7 @@ def percentiles(
     return np.where(counts > 0, between, np.nan)
 
 
-def hey_percentiles(ordered: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+def hey_percentiles(ordered: Floats, counts: Ints) -> Floats:
     """Percentiles of each row by the rule of the load generator hey.
 
     Percentile p of n ascending values is the one at index ceil(p n / 100), counted from 0, and each index serves one
@@ -305,7 +304,7 @@ def aggregate(replications: Sequence[Mapping[str, Any]] | Figures, digits: int =
     return Aggregate(nested(medians), nested(intervals), nested(counts), nested(errors))
 
 
-def interval_places(n: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def interval_places(n: ArrayLike) -> tuple[Ints, Ints]:
     """Where among ``n`` ascending values the ends of the 90 % predictive interval stand, counted from 0.
 
     They have rank floor(0.05 (n + 1)) and its mirror; below 39 values they are the smallest and the largest.
@@ -315,7 +314,7 @@ def interval_places(n: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     return low - 1, n - low
 
 
-def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def spread(values: Floats) -> Floats:
     """Median and ends of the 90 % interval of each row, shape ``(3, rows)``; ``NaN`` where most of it is missing."""
     ordered = np.sort(values, axis=1)
     n = (~np.isnan(values)).sum(axis=1)
@@ -329,7 +328,7 @@ def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
-def representative(total_s: NDArray[np.float64]) -> int:
+def representative(total_s: Floats) -> int:
     """The replication whose total time is nearest to the median, the first of them where several are."""
     if np.isnan(total_s).all():
         return 0
@@ -372,7 +371,7 @@ def finite(value: float, digits: int = 7) -> float | None:
     return rounded(value, digits) if math.isfinite(value) else None
 
 
-def numbers(name: str, values: NDArray[np.float64], digits: int = 7) -> list[float | int | None]:
+def numbers(name: str, values: Floats, digits: int = 7) -> list[float | int | None]:
     """`number` of `rounded` of each value of a figure: over settings, most values are there many times."""
     # By their bits: 0.0 equals -0.0, which is written otherwise.
     bits, places = np.unique(np.ascontiguousarray(values).view(np.int64), return_inverse=True)
@@ -387,14 +386,14 @@ def number(name: str, value: float) -> float | int | None:
     return int(value) if name in COUNTS and value.is_integer() else value
 
 
-def _compact(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _compact(values: Floats, mask: Bools) -> tuple[Floats, Ints]:
     """The masked values of each row in ascending order at its front, and how many they are."""
     found = np.where(mask, values, np.inf)
     found.sort(axis=1)
     return found, mask.sum(axis=1)
 
 
-def _spread(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> Figures:
+def _spread(values: Floats, mask: Bools) -> Figures:
     """Mean, least and greatest of the masked values of each row."""
     count = mask.sum(axis=1)
     total = np.zeros(len(values))
@@ -410,19 +409,19 @@ def _spread(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> Figures:
     return {"mean": mean, "min": least, "max": greatest}
 
 
-def _max(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _max(values: Floats) -> Floats:
     """Greatest value of each row, ``NaN`` where it has none."""
-    greatest: NDArray[np.float64] = np.fmax.reduce(values, axis=1, initial=np.nan)
+    greatest: Floats = np.fmax.reduce(values, axis=1, initial=np.nan)
     return greatest
 
 
-def _latest(table: Columns, runs: int) -> NDArray[np.float64]:
+def _latest(table: Columns, runs: int) -> Floats:
     """The last moment that a table mentions, per run."""
     times = [_max(column) for name, column in table.items() if name.endswith("_s") and column.dtype.kind == "f"]
     return np.fmax.reduce(times) if times else np.full(runs, np.nan)
 
 
-def _pod_figures(pods: Columns, horizon: NDArray[np.float64]) -> Figures:
+def _pod_figures(pods: Columns, horizon: Floats) -> Figures:
     """Most pods at once, seconds that pods existed, pods created under load."""
     created, gone = pods["created_s"], pods["gone_s"]
     asked = np.fmin(pods["delete_requested_s"], gone)
@@ -442,13 +441,13 @@ def _pod_figures(pods: Columns, horizon: NDArray[np.float64]) -> Figures:
     }
 
 
-def _machine_seconds(pods: Columns, horizon: NDArray[np.float64]) -> NDArray[np.float64]:
+def _machine_seconds(pods: Columns, horizon: Floats) -> Floats:
     """Seconds in which pods had a machine, added up for each run."""
     lived = np.fmin(pods["gone_s"], horizon[:, np.newaxis]) - np.maximum(machine_from(pods), 0.0)
     return row_sums(np.maximum(np.nan_to_num(lived), 0.0))
 
 
-def _first(t_s: NDArray[np.float64], mask: NDArray[np.bool_], since: NDArray[np.float64]) -> NDArray[np.float64]:
+def _first(t_s: Floats, mask: Bools, since: Floats) -> Floats:
     """Time of the first masked row at or after ``since``, ``NaN`` where there is none; rows in order of time."""
     hit = mask & (t_s >= since[:, np.newaxis])
     if hit.shape[1] == 0:
@@ -458,7 +457,7 @@ def _first(t_s: NDArray[np.float64], mask: NDArray[np.bool_], since: NDArray[np.
     return np.where(hit[rows, first], t_s[rows, first], np.nan)
 
 
-def _first_scale_out(tables: Tables) -> NDArray[np.float64]:
+def _first_scale_out(tables: Tables) -> Floats:
     t_s, desired = tables.scaling["t_s"], tables.scaling["desired"]
     created = tables.pods["created_s"]
     asked = np.fmin(tables.pods["delete_requested_s"], tables.pods["gone_s"])
@@ -467,7 +466,7 @@ def _first_scale_out(tables: Tables) -> NDArray[np.float64]:
     return _first(t_s, desired > before[:, np.newaxis], np.zeros(len(t_s)))
 
 
-def _zero_after(t_s: NDArray[np.float64], values: NDArray[Any], last_s: NDArray[np.float64]) -> NDArray[np.float64]:
+def _zero_after(t_s: Floats, values: Array, last_s: Floats) -> Floats:
     """Seconds from ``last_s`` until ``values`` is 0, 0 where it was so already."""
     last = last_s[:, np.newaxis]
     already = _value_at(t_s <= last, values) == 0
@@ -475,7 +474,7 @@ def _zero_after(t_s: NDArray[np.float64], values: NDArray[Any], last_s: NDArray[
     return np.where(np.isnan(last_s), np.nan, np.where(already, 0.0, waited))
 
 
-def _value_at(before: NDArray[np.bool_], values: NDArray[Any]) -> NDArray[Any]:
+def _value_at(before: Bools, values: Array) -> Array:
     """The value of the last row that ``before`` marks, -1 where it marks none; rows in order of time."""
     if before.shape[1] == 0:
         return np.full(len(before), -1)

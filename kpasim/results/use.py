@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from kpasim.arrays import Floats, Ints
 from kpasim.results.frames import Columns, part, parts, shape_of
 from kpasim.results.spans import covered, machine_from, row_sums, work_of
 from kpasim.results.summary import Figures
@@ -69,7 +70,7 @@ def use_many(tables: Tables, horizon_s: ArrayLike, stretch_s: tuple[float, float
         }
 
 
-def _ready_at(pods: Columns, runs: NDArray[np.int64], t_s: NDArray[np.float64]) -> NDArray[np.int64]:
+def _ready_at(pods: Columns, runs: Ints, t_s: Floats) -> Ints:
     """How many pods of a run were ready at each time."""
     ready = pods["ready_s"]
     ends = np.where(np.isnan(ready), np.nan, np.fmin(pods["delete_requested_s"], pods["gone_s"]))

@@ -14,14 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, model_validator
 
+from kpasim.arrays import Floats, Ints
 from kpasim.spec.base import Positive, Spec, wrong
 from kpasim.spec.quantities import PositiveSeconds, Seconds
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _SMALLEST = 2.0**-54
 _LARGEST_EXPONENT = 20.0

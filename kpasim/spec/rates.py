@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from kpasim.arrays import Floats
+
 Uniforms = Callable[[int, int], Floats]
 """``uniforms(count, first)``: uniform numbers ``first .. first + count - 1`` in (0, 1)."""
 

@@ -17,10 +17,11 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from kpasim.arrays import Floats
 from kpasim.spec import rates
 from kpasim.spec.base import Count, Flag, Positive, Spec, wrong
 from kpasim.spec.quantities import PositiveRate, PositiveSeconds, Rate, Seconds, Share
-from kpasim.spec.rates import Floats, Uniforms
+from kpasim.spec.rates import Uniforms
 
 Arrivals = Literal["poisson", "constant"]
 STATES = 1 << 40

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Bools, Floats
 from kpasim.engines import lower
 from kpasim.engines.scaling import written
 from kpasim.errors import KpasimError, RunError
@@ -72,8 +72,8 @@ class Judged(NamedTuple):
 
     settings: dict[str, Any]
     figures: Figures
-    met: NDArray[np.bool_]
-    costs: NDArray[np.float64]
+    met: Bools
+    costs: Floats
 
     @property
     def share(self) -> float:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from kpasim.arrays import Ints
 from kpasim.engines import compiled, long, lower, sampling
 from kpasim.engines.outcome import CapacityExceeded
-from kpasim.engines.params import Draws, Ints
+from kpasim.engines.params import Draws
 from kpasim.engines.sampling import Sampler
 from tests.engines import agreement
 from tests.engines.agreement import first_difference

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kpasim.arrays import Ints
 from kpasim.engines.compiled.arrays import Arrays
 from kpasim.engines.model import state
 from kpasim.engines.outcome import NODE_COLUMNS, POD_COLUMNS, CapacityExceeded, Counts, Outcome
-from kpasim.engines.params import Capacity, Draws, Ints, Params
+from kpasim.engines.params import Capacity, Draws, Params
 from kpasim.engines.podcount import totals_of
 
 FIRST_RING = 1024

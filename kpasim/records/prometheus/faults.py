@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Floats
 from kpasim.records.prometheus import names
 from kpasim.records.prometheus.observation import ROLES, Gap, Reset, Revision, Series, Target
 from kpasim.records.prometheus.targets import HOLD
@@ -16,7 +16,7 @@ from kpasim.records.record import iso
 
 def find_gaps(
     series: Sequence[Series],
-    targets: Mapping[Target, NDArray[np.float64]],
+    targets: Mapping[Target, Floats],
     interval_s: Mapping[str, float],
     started_s: Mapping[Target, float],
 ) -> tuple[Gap, ...]:
@@ -24,7 +24,7 @@ def find_gaps(
 
     ``series`` are at the finest step, ``targets`` the successful scrapes of each, ``started_s`` when its process began.
     """
-    longest: dict[Target, NDArray[np.float64]] = {}
+    longest: dict[Target, Floats] = {}
     for one in series:
         if len(one.times_s) > len(longest.get(one.target, ())):
             longest[one.target] = one.times_s
@@ -45,7 +45,7 @@ def find_gaps(
     return tuple(sorted(result, key=lambda gap: (gap.begin_s, gap.role, gap.instance)))
 
 
-def _holes(times: NDArray[np.float64], hold_s: float) -> list[tuple[float, float]]:
+def _holes(times: Floats, hold_s: float) -> list[tuple[float, float]]:
     if hold_s <= 0:
         return []
     wide = np.flatnonzero(np.diff(times) > hold_s)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from kpasim.arrays import Floats
 from kpasim.records.prometheus.exposition import Written
 from kpasim.results.frames import Columns
 from kpasim.results.tables import Tables
@@ -34,8 +35,6 @@ GAUGES: dict[str, str] = {
 
 INTERVAL_S = 15.0
 """Distance of samples [s]."""
-
-Floats = NDArray[np.float64]
 
 
 def gauges(tables: Tables, times_s: Floats) -> dict[str, Floats]:

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from kpasim.results.frames import Columns
 from kpasim.studies.fit.families import BOOTSTRAPS, Fit, Sample, fit
 
-Floats = NDArray[np.float64]
-
 ENOUGH = 60
 """Requests that a class of its own needs; rarer ones are put together with their likes."""
 STEP_BANDS = ((0, 29), (30, 30), (31, 39), (40, 40), (41, 10**6))

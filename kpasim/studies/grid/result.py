@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Bools, Floats, Ints
 from kpasim.errors import RunError
 from kpasim.results import cost, summary
 from kpasim.results.display import NOTHING, counted, signed
@@ -90,27 +90,27 @@ class SweepResult:
         return {"gpu_seconds": "GPU-seconds", "pod_seconds": "pod-seconds"}[self.cost_figure]
 
     @cached_property
-    def costs(self) -> NDArray[np.float64]:
+    def costs(self) -> Floats:
         """Mean cost of each setting, because costs add up; NaN where a replication has none."""
         return np.asarray(np.mean(self.figures[self.cost_figure], axis=1))
 
-    def medians(self, figure: str) -> NDArray[np.float64]:
+    def medians(self, figure: str) -> Floats:
         """Median of a figure over the replications that have it, NaN for a setting where most lack it."""
-        middle: NDArray[np.float64] = self._spread[figure][0]
+        middle: Floats = self._spread[figure][0]
         return middle
 
-    def intervals(self, figure: str) -> NDArray[np.float64]:
+    def intervals(self, figure: str) -> Floats:
         """Ends of the 90 % interval of a figure in each setting, shape ``(2, settings)``."""
-        ends: NDArray[np.float64] = self._spread[figure][1:]
+        ends: Floats = self._spread[figure][1:]
         return ends
 
     @cached_property
-    def _spread(self) -> dict[str, NDArray[np.float64]]:
+    def _spread(self) -> dict[str, Floats]:
         """Median and ends of the 90 % interval of each figure, shape ``(3, settings)``: `summary.aggregate` of all."""
         return {name: summary.spread(values) for name, values in self.figures.items()}
 
     @cached_property
-    def error_shares(self) -> NDArray[np.float64]:
+    def error_shares(self) -> Floats:
         """Failed requests of each setting as a share of those that ended, all replications together.
 
         NaN where none ended.
@@ -166,7 +166,7 @@ class SweepResult:
         return [self.row(number) for number in self.order]
 
     @cached_property
-    def changes(self) -> NDArray[np.int64]:
+    def changes(self) -> Ints:
         """How many axes of each setting have another value than the experiment as it is."""
         now = {path: value_text(value) for path, value in self.about.get("now", {}).items()}
         return np.array([sum(value_text(one[path]) != now.get(path) for path in one) for one in self.settings])
@@ -186,7 +186,7 @@ class SweepResult:
         return pareto.front(_as_told(self.costs), latencies, self._allowed, self.changes)
 
     @property
-    def _allowed(self) -> NDArray[np.bool_]:
+    def _allowed(self) -> Bools:
         return np.asarray(self.error_shares <= self.about["most_errors"])
 
     def why_no_front(self, percentile: str) -> str:
@@ -336,7 +336,7 @@ class SweepResult:
         return pa.table(columns)
 
 
-def _as_told(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _as_told(values: Floats) -> Floats:
     """Values with the digits that `SweepResult.row` gives them: differences that nobody sees decide about nothing."""
     return np.array([rounded(value, DIGITS) for value in values.tolist()])
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kpasim.arrays import Array, Bools, Floats
 from kpasim.errors import KpasimError
 from kpasim.results.student import half_width
 from kpasim.results.summary import Figures
@@ -89,15 +89,15 @@ class Candidate:
     settings: dict[str, Any]
     runner: Runner
     state: State = "open"
-    costs: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    met: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
-    missed: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    unanswered: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    costs: Floats = field(default_factory=lambda: np.zeros(0))
+    met: Bools = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+    missed: Floats = field(default_factory=lambda: np.zeros(0))
+    unanswered: Floats = field(default_factory=lambda: np.zeros(0))
     cost: float = math.nan
     share: float = math.nan
     ahead: Figures | None = None
 
-    def show(self, **shown: NDArray[Any]) -> None:
+    def show(self, **shown: Array) -> None:
         """Take what all replications so far showed; its means are asked for in each comparison."""
         for name, values in shown.items():
             setattr(self, name, values)
