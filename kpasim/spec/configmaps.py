@@ -326,17 +326,25 @@ def cluster_of(paths: Iterable[str | Path]) -> ClusterConfig:
         ExperimentError: As `read_cluster_config`; a value that Knative would refuse.
     """
     maps = read_cluster_config(paths).maps
-    autoscaler, defaults = AutoscalerConfig(), Defaults()
-    for name in CLUSTER_MAPS:
-        found = maps.get(name)
-        if found is None:
-            continue
-        path, lines, prefix = found.document.path, found.document.lines, found.prefix
-        if name == "config-autoscaler":
-            autoscaler = parse_config(found.data, path=path, lines=lines, prefix=prefix)
-        else:
-            defaults = parse_defaults(defaults, name, found.data, path=path, lines=lines, prefix=prefix, strict=False)
-    return ClusterConfig(autoscaler, defaults, tuple(maps.values()))
+    config = ClusterConfig(maps=tuple(maps.values()))
+    for name in filter(maps.get, CLUSTER_MAPS):
+        config = taken(config, maps[name])
+    return config
+
+
+def taken(config: ClusterConfig, one: ConfigMap, *, strict: bool = False) -> ClusterConfig:
+    """The configuration with what a ConfigMap says; ``strict`` refuses keys that do not matter here.
+
+    Raises:
+        ExperimentError: A value that Knative would refuse.
+    """
+    path, lines = one.document.path, one.document.lines
+    if one.name == "config-autoscaler":
+        autoscaler = parse_config(one.data, path=path, lines=lines, prefix=one.prefix, strict=strict)
+        return replace(config, autoscaler=autoscaler)
+    defaults = config.defaults
+    defaults = parse_defaults(defaults, one.name, one.data, path=path, lines=lines, prefix=one.prefix, strict=strict)
+    return replace(config, defaults=defaults)
 
 
 def parse_defaults(

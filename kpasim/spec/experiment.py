@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from kpasim.errors import ExperimentError, FileError, Problem, printable
-from kpasim.spec.autoscaler import CONFIG_KEYS, AutoscalerConfig, RevisionSettings, parse_config
+from kpasim.spec.autoscaler import CONFIG_KEYS, AutoscalerConfig, RevisionSettings
 from kpasim.spec.base import (
     Count,
     Lines,
@@ -48,13 +48,13 @@ from kpasim.spec.base import (
 from kpasim.spec.cluster import Cluster, InstanceType
 from kpasim.spec.configmaps import (
     CLUSTER_MAPS,
-    CONFIG_MAPS,
+    ClusterConfig,
     ClusterFiles,
     ConfigMap,
     Defaults,
-    parse_defaults,
     read_cluster_config,
     read_config_map,
+    taken,
 )
 from kpasim.spec.cost import Cost
 from kpasim.spec.manifest import (
@@ -404,26 +404,22 @@ class Experiment(Spec):
         """The experiment of a changed raw mapping; only the sections that were touched are made anew."""
         where = self._path or "experiment"
         updates: dict[str, Any] = {}
-        config, defaults = self.config_autoscaler, self._defaults
-        if "config-autoscaler" in touched:
-            values = raw.get("config-autoscaler") or {}
-            config = parse_config(values, path=where, prefix=("config-autoscaler",), strict=True)
-            updates["config_autoscaler"] = config
-        if touched & set(CONFIG_MAPS):
-            defaults = Defaults()
-            for name in CONFIG_MAPS:
-                if name not in raw:
-                    continue
-                values = raw.get(name) or {}
-                defaults = parse_defaults(defaults, name, values, path=where, prefix=(name,), strict=name in touched)
-                updates[_ATTRIBUTES[name]] = values
+        cluster = ClusterConfig(self.config_autoscaler, self._defaults)
+        if touched & set(CLUSTER_MAPS):
+            cluster, document = ClusterConfig(), Document(str(where), "", {})
+            for name in CLUSTER_MAPS:
+                one = _config_map(raw.get(name), name, Path(where).parent, document)
+                if name in raw:
+                    cluster = taken(cluster, one, strict=name in touched)
+                    raw = {**raw, name: one.data}
+                updates[_ATTRIBUTES[name]] = cluster.autoscaler if name == "config-autoscaler" else one.data
         if edits or touched & set(CLUSTER_MAPS):
-            updates["service"] = self.service.with_edits(edits, config, defaults)
+            updates["service"] = self.service.with_edits(edits, cluster.autoscaler, cluster.defaults)
         for key in touched - set(CLUSTER_MAPS):
             updates[_ATTRIBUTES[key]] = self._section(key, raw, where)
         copy = self.model_copy(update=updates)
         copy._raw = raw
-        copy._defaults = defaults
+        copy._defaults = cluster.defaults
         problems = _contradictions(copy, {})
         if problems:
             raise ExperimentError(where, problems)
@@ -553,7 +549,7 @@ def _assembled(
     """The experiment of a document and of the files it names; what is wrong in several files is said together."""
     parts, raw = dict(data), dict(data)
     findings = _Findings(document)
-    config, defaults = AutoscalerConfig(), Defaults()
+    config = ClusterConfig()
     given = findings.attempt(read_cluster_config, cluster_config) or ClusterFiles({}, [])
     own = findings.attempt(_cluster_config, data, base, document) or ClusterFiles({}, [])
     from_files = {**own.maps, **given.maps}
@@ -572,25 +568,17 @@ def _assembled(
         found = from_files.get(name) or findings.attempt(_config_map, data[name], name, base, document)
         if found is None:
             continue
-        _, values, _, source, prefix = found
-        at: dict[str, Any] = {
-            "path": source.path,
-            "lines": source.lines,
-            "prefix": prefix,
-            "strict": source is document,
-        }
-        if source is not document:
+        if found.document is not document:
             config_maps.append(found)
+        config = findings.attempt(taken, config, found, strict=found.document is document) or config
+        parts[name] = raw[name] = found.data
         if name == "config-autoscaler":
-            parts[name] = config = findings.attempt(parse_config, values, **at) or config
+            parts[name] = config.autoscaler
             # A ConfigMap out of a cluster may hold keys that Knative ignores; a changed one is held to the known keys.
-            raw[name] = {key: value for key, value in values.items() if key in CONFIG_KEYS}
-        else:
-            defaults = findings.attempt(parse_defaults, defaults, name, values, **at) or defaults
-            parts[name] = raw[name] = values
+            raw[name] = {key: value for key, value in found.data.items() if key in CONFIG_KEYS}
     failed = set()
     if "service" in data:
-        service = findings.attempt(_service, data["service"], base, document, config, defaults)
+        service = findings.attempt(_service, data["service"], base, document, config.autoscaler, config.defaults)
         parts["service"] = service
         failed |= {"service"} if service is None else set()
     if "model" in data:
@@ -611,7 +599,7 @@ def _assembled(
     findings.raise_if_any()
     assert experiment is not None
     experiment._raw = expanded(raw)
-    experiment._defaults = defaults
+    experiment._defaults = config.defaults
     experiment._config_maps = tuple(config_maps)
     experiment._lines = document.lines
     findings.own += _contradictions(experiment, document.lines)

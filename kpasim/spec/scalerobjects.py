@@ -341,7 +341,7 @@ def _of_route(one: Object, has_route: bool) -> dict[str, Any]:
     spec = _spec(one.data, "keda.sh/v1alpha1")
     trigger, place = _only(_items(spec, ("spec", "triggers")), ("spec", "triggers"), "triggers")
     _one_of(trigger, (*place, "type"), ("external-push",))
-    if trigger.get("metricType") not in {None, "AverageValue"}:
+    if trigger.get("metricType") not in (None, "AverageValue"):
         raise NotSimulatedError(
             (*place, "metricType"), f"{show(trigger['metricType'])} is not simulated (must be AverageValue)"
         )

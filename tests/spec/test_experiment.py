@@ -196,6 +196,23 @@ def test_taking_a_setting_out_gives_the_default(experiment: Experiment) -> None:
         experiment.with_setting("workload", None)
 
 
+@pytest.mark.parametrize("name", ["config-autoscaler", "config-defaults"])
+@pytest.mark.parametrize(("value", "says"), [(3, "must be a ConfigMap file"), (False, "must be"), ("x", "not exist")])
+def test_a_whole_config_map_is_set_as_a_file_has_it(
+    experiment: Experiment, name: str, value: object, says: str
+) -> None:
+    """A mapping, or a file; anything else is refused at its key."""
+    with pytest.raises(ExperimentError, match=f"{name}: .*{says}"):
+        experiment.with_setting(name, value)
+
+
+def test_a_config_map_that_is_taken_out_is_gone(experiment: Experiment) -> None:
+    """Its data as well as what they meant."""
+    given = experiment.with_setting("config-deployment", {"progress-deadline": "20m"})
+    assert {"progress-deadline": "20m"} == given.config_deployment
+    assert given.with_setting("config-deployment", None).config_deployment == {}
+
+
 def test_settings_that_only_fit_together(experiment: Experiment) -> None:
     """Several are changed at once and checked once, so their order does not matter."""
     with pytest.raises(ExperimentError, match="less than min-scale"):

@@ -324,6 +324,7 @@ def _equal(one: Any, other: Any) -> bool:
         (INTERCEPTOR_ROUTE, "  rules:", "  coldStart: {fallback: {service: x}}\n  rules:", "spec.coldStart: is not"),
         (INTERCEPTOR_ROUTE, "metadata: {name: demo}", "metadata: {name: other}", "InterceptorRoute demo is not in the"),
         (INTERCEPTOR_ROUTE, "type: external-push", "type: external-push\n    metricType: Value", "'Value' is not sim"),
+        (INTERCEPTOR_ROUTE, "type: external-push", "type: external-push\n    metricType: {}", "a mapping is not sim"),
         (INTERCEPTOR_ROUTE, "  triggers:", "  fallback: {replicas: 1}\n  triggers:", "spec.fallback: is not simulated"),
         (INTERCEPTOR_ROUTE, "interceptorRoute: demo", "interceptorRouter: demo", "'external-push' is not simulated"),
         (INTERCEPTOR_ROUTE, "kind: ScaledObject", "kind: Other", "holds an InterceptorRoute without the ScaledObject"),
