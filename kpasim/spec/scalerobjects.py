@@ -11,15 +11,18 @@ Source:
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple, get_args
 
 from kpasim.errors import ExperimentError, Problem
-from kpasim.spec.base import Place, PlacedError, mapping_of, mappings_of, show, suggestion, value_at
+from kpasim.spec.base import Place, PlacedError, Spec, key_of, mapping_of, mappings_of, show, suggestion, value_at
 from kpasim.spec.goparse import parse_bool
 from kpasim.spec.objects import Object, objects_in, split_name
 from kpasim.spec.quantities import amount
+from kpasim.spec.scaling import Fallback, Rule, ScaleUp
 from kpasim.spec.yamlfile import Document, read_documents
 
 _NAME = r"[a-zA-Z_:][\w:]*"
@@ -128,43 +131,6 @@ def _spec(data: Mapping[str, Any], *versions: str) -> Mapping[str, Any]:
     return _mapping(data, ("spec",), required=True)
 
 
-def behavior_of(given: Mapping[Any, Any], place: Place) -> dict[str, Any]:
-    """``behavior`` of an HPA as an experiment has it.
-
-    Raises:
-        NotSimulatedError: As `scaling_of_object`.
-    """
-    _known(given, ("scaleUp", "scaleDown"), place)
-    return {
-        key: _direction(_mapping(given, (*place, name)), (*place, name))
-        for name, key in (("scaleUp", "scale-up"), ("scaleDown", "scale-down"))
-        if given.get(name) is not None
-    }
-
-
-def _direction(given: Mapping[Any, Any], place: Place) -> dict[str, Any]:
-    _known(given, ("stabilizationWindowSeconds", "selectPolicy", "policies", "tolerance"), place)
-    found: dict[str, Any] = {}
-    if given.get("stabilizationWindowSeconds") is not None:
-        found["stabilization-window"] = _count(given, (*place, "stabilizationWindowSeconds"), most=3600)
-    if given.get("selectPolicy") is not None:
-        found["select-policy"] = _one_of(given, (*place, "selectPolicy"), ("Max", "Min", "Disabled"))
-    if given.get("tolerance") is not None:
-        found["tolerance"] = number_of(given["tolerance"], (*place, "tolerance"))
-    if given.get("policies") is not None:
-        found["policies"] = [_policy(one, at) for one, at in _items(given, (*place, "policies"))]
-    return found
-
-
-def _policy(given: Mapping[Any, Any], place: Place) -> dict[str, Any]:
-    _known(given, ("type", "value", "periodSeconds"), place)
-    return {
-        "type": _one_of(given, (*place, "type"), ("Pods", "Percent")),
-        "value": _count(given, (*place, "value"), least=1),
-        "period": _count(given, (*place, "periodSeconds"), least=1, most=1800),
-    }
-
-
 def metric_of_name(name: str, place: Place) -> str:
     """The metric of an experiment that a metric's name stands for.
 
@@ -212,25 +178,17 @@ def _foreign(text: str, place: Place) -> NotSimulatedError:
 def _hpa(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
     place: Place = ("spec",)
     is_old = data["apiVersion"] == "autoscaling/v1"
-    own = ("targetCPUUtilizationPercentage",) if is_old else ("metrics", "behavior")
-    _known(spec, ("scaleTargetRef", "minReplicas", "maxReplicas", *own), place)
-    found: dict[str, Any] = {"kind": "hpa", "max-replicas": _count(spec, (*place, "maxReplicas"), least=1)}
-    found |= _counts(spec, place, {"minReplicas": "min-replicas"})
-    if spec.get("behavior") is not None:
-        found["behavior"] = behavior_of(_mapping(spec, (*place, "behavior")), (*place, "behavior"))
+    own = "targetCPUUtilizationPercentage" if is_old else "metrics"
+    keys = HPA_COUNTS if is_old else HPA_COUNTS | BEHAVIOR
+    found = {"kind": "hpa", **_of_object(spec, place, keys, ("scaleTargetRef", own))}
     if is_old:
-        percent = (*place, own[0])
-        target = 80 if spec.get(own[0]) is None else _count(spec, percent, least=1)
+        target = 80 if spec.get(own) is None else _count(spec, (*place, own), least=1)
         return {**found, "metric": "cpu", "target": float(target)}
-    return found | hpa_metric(spec.get("metrics"), (*place, "metrics"))
+    return found | _hpa_metric(spec.get("metrics"), (*place, "metrics"))
 
 
-def hpa_metric(metrics: Any, place: Place) -> dict[str, Any]:
-    """The one metric of an HPA; without any, Kubernetes' default of 80 % of the CPU request.
-
-    Raises:
-        NotSimulatedError: As `scaling_of_object`; several.
-    """
+def _hpa_metric(metrics: Any, place: Place) -> dict[str, Any]:
+    """The one metric of an HPA; without any, Kubernetes' default of 80 % of the CPU request."""
     if metrics is None or metrics == []:
         return {"metric": "cpu", "target": 80.0}
     one, at = _only(_items({"metrics": metrics}, place), place, "metrics")
@@ -265,37 +223,27 @@ def hpa_metric(metrics: Any, place: Place) -> dict[str, Any]:
 
 def _scaled_object(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
     place: Place = ("spec",)
-    found = {"kind": "keda", "max-replica-count": 100, **_scaled(data, spec)}
-    if spec.get("fallback") is not None:
-        found["fallback"] = _fallback(_mapping(spec, (*place, "fallback")), (*place, "fallback"))
+    found = {"kind": "keda", "max-replica-count": 100, **_scaled(data, spec, SCALED_OBJECT | FALLBACK)}
     return found | _trigger(*_only(_items(spec, (*place, "triggers")), (*place, "triggers"), "triggers"))
 
 
-def _scaled(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
-    """What a ScaledObject says beside its trigger and its fallback."""
+def _scaled(data: Mapping[str, Any], spec: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
+    """What a ScaledObject says beside its trigger."""
     place: Place = ("spec",)
     annotations = _mapping(_mapping(data, ("metadata",)), ("metadata", "annotations"))
     for key in (f"autoscaling.keda.sh/{name}" for name in _KEDA_PAUSES):
         if key in annotations and (key.endswith("replicas") or _is_true(annotations[key])):
             raise NotSimulatedError(("metadata", "annotations", key), "is not simulated (remove it)")
-    counts = {
-        "minReplicaCount": "min-replica-count", "maxReplicaCount": "max-replica-count",
-        "idleReplicaCount": "idle-replica-count", "pollingInterval": "polling-interval",
-        "cooldownPeriod": "cooldown-period", "initialCooldownPeriod": "initial-cooldown-period",
-    }  # fmt: skip
-    _known(spec, ("scaleTargetRef", "triggers", "fallback", "advanced", *counts), place)
-    found: dict[str, Any] = _counts(spec, place, counts)
+    found = _of_object(spec, place, keys, ("scaleTargetRef", "triggers", "fallback", "advanced"))
     advanced = (*place, "advanced")
     more = _mapping(spec, advanced)
     if more.get("scalingModifiers"):
         raise NotSimulatedError(
             (*advanced, "scalingModifiers"), "is not simulated (give one trigger without a formula)"
         )
-    config = _mapping(more, (*advanced, "horizontalPodAutoscalerConfig"))
-    at = (*advanced, "horizontalPodAutoscalerConfig", "behavior")
-    if config.get("behavior") is not None:
-        found["behavior"] = behavior_of(_mapping(config, at), at)
-    return found
+    at = (*advanced, "horizontalPodAutoscalerConfig")
+    config = _mapping(more, at)
+    return found | _of_object(config, at, BEHAVIOR, config)
 
 
 def _is_true(value: Any) -> bool:
@@ -304,17 +252,6 @@ def _is_true(value: Any) -> bool:
         return parse_bool(str(value))
     except ValueError:
         return True
-
-
-def _fallback(given: Mapping[Any, Any], place: Place) -> dict[str, Any]:
-    _known(given, ("failureThreshold", "replicas", "behavior"), place)
-    kinds = ("static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower")
-    behavior = _one_of(given, (*place, "behavior"), kinds) if given.get("behavior") else "static"
-    return {
-        "failure-threshold": _count(given, (*place, "failureThreshold")),
-        "replicas": _count(given, (*place, "replicas")),
-        "behavior": behavior,
-    }
 
 
 def _trigger(given: Mapping[Any, Any], place: Place) -> dict[str, Any]:
@@ -350,12 +287,8 @@ def _of_route(one: Object, has_route: bool) -> dict[str, Any]:
     if not has_route:
         at = (*place, "metadata", "interceptorRoute")
         raise NotSimulatedError(at, f"InterceptorRoute {trigger['metadata']['interceptorRoute']} is not in the file")
-    names = {
-        "min-replica-count": "min-replicas", "max-replica-count": "max-replicas",
-        "idle-replica-count": "idle-replicas", "cooldown-period": "scaledown-period",
-    }  # fmt: skip
-    found = {names.get(key, key): value for key, value in _scaled(one.data, spec).items()}
-    return {"kind": "keda-http", "object": "InterceptorRoute", "max-replicas": 100, "polling-interval": 30, **found}
+    default = {"kind": "keda-http", "object": "InterceptorRoute", "max-replicas": 100, "polling-interval": 30}
+    return default | _scaled(one.data, spec, ROUTED)
 
 
 def _interceptor_route(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -378,16 +311,15 @@ def _interceptor_route(data: Mapping[str, Any]) -> dict[str, Any]:
 def _http_scaled_object(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
     place: Place = ("spec",)
     routing = ("hosts", "pathPrefixes", "headers", "scaleTargetRef")
-    scaling = ("replicas", "scaledownPeriod", "initialCooldownPeriod", "scalingMetric", "targetPendingRequests")
+    scaling = ("replicas", "scalingMetric", "targetPendingRequests")
     for name in ("coldStartTimeoutFailoverRef", "timeouts"):
         if spec.get(name):
             raise NotSimulatedError((*place, name), "is not simulated: requests wait until the timeout of the service")
-    _known(spec, (*routing, *scaling, "coldStartTimeoutFailoverRef", "timeouts"), place)
-    at = (*place, "replicas")
-    periods = {"scaledownPeriod": "scaledown-period", "initialCooldownPeriod": "initial-cooldown-period"}
     found: dict[str, Any] = {"kind": "keda-http", "object": "HTTPScaledObject", "max-replicas": 100}
-    found |= _counts(_mapping(spec, at), at, {"min": "min-replicas", "max": "max-replicas"})
-    found |= _counts(spec, place, periods)
+    found |= _of_object(spec, place, PERIODS, (*routing, *scaling, "coldStartTimeoutFailoverRef", "timeouts"))
+    at = (*place, "replicas")
+    replicas = _mapping(spec, at)
+    found |= _of_object(replicas, at, REPLICAS, replicas)
     at = (*place, "scalingMetric")
     if metric := _mapping(spec, at):
         return found | _scaling_metric(metric, at)
@@ -465,11 +397,6 @@ def _count(given: Mapping[Any, Any], place: Place, *, least: int = 0, most: int 
     return value
 
 
-def _counts(given: Mapping[Any, Any], place: Place, names: Mapping[str, str]) -> dict[str, Any]:
-    """The whole numbers of a mapping that are given, by the names that an experiment has for them."""
-    return {key: _count(given, (*place, name)) for name, key in names.items() if given.get(name) is not None}
-
-
 def number_of(value: Any, place: Place, *, positive: bool = False) -> float:
     """The number of a quantity of Kubernetes, 0 or more.
 
@@ -485,6 +412,104 @@ def number_of(value: Any, place: Place, *, positive: bool = False) -> float:
         raise NotSimulatedError(place, f"{missing} (must be a {'positive ' if positive else ''}number)")
     return number
 
+
+class Key(NamedTuple):
+    """A key of an object that says what a field of the autoscaler does.
+
+    Attributes:
+        read: What makes the value of an experiment out of the mapping around the key, and its place.
+        write: What makes the value of the object out of that of the field.
+    """
+
+    field: str
+    read: Callable[[Mapping[Any, Any], Place], Any]
+    write: Callable[[Any], Any] = lambda value: value
+    required: bool = False
+
+
+Keys = Mapping[str, Key]
+
+
+def _of_object(given: Mapping[Any, Any], place: Place, keys: Keys, others: Iterable[str] = ()) -> dict[str, Any]:
+    """What the keys of a mapping say, as an experiment has it; those that are not there are left out.
+
+    The mapping may have the ``others`` as well.
+    """
+    _known(given, {*keys, *others}, place)
+    there = {name: key for name, key in keys.items() if key.required or given.get(name) is not None}
+    return {key_of(key.field): key.read(given, (*place, name)) for name, key in there.items()}
+
+
+def to_object(spec: Spec, keys: Keys) -> dict[str, Any]:
+    """The keys of an object that say what an autoscaler, or a part of it, does; without those for None."""
+    values = {name: getattr(spec, key.field) for name, key in keys.items()}
+    return {name: keys[name].write(value) for name, value in values.items() if value is not None}
+
+
+def _part(field: str, keys: Keys) -> Key:
+    """A key with a mapping of other keys."""
+    return Key(
+        field,
+        lambda given, place: _of_object(_mapping(given, place), place, keys),
+        lambda spec: to_object(spec, keys),
+    )
+
+
+def _word(spec: type[Spec], field: str, *, required: bool = False) -> Key:
+    """A key with one of the words that the field may be."""
+    words = get_args(spec.model_fields[field].annotation)
+    return Key(field, lambda given, place: _one_of(given, place, words), required=required)
+
+
+_POLICY = {
+    "type": _word(Rule, "type", required=True),
+    "value": Key("value", partial(_count, least=1), required=True),
+    "periodSeconds": Key("period_s", partial(_count, least=1, most=1800), round, required=True),
+}
+_DIRECTION = {
+    "stabilizationWindowSeconds": Key("stabilization_window_s", partial(_count, most=3600), round),
+    "selectPolicy": _word(ScaleUp, "select_policy"),
+    "policies": Key(
+        "policies",
+        lambda given, place: [_of_object(one, at, _POLICY) for one, at in _items(given, place)],
+        lambda rules: [to_object(one, _POLICY) for one in rules],
+    ),
+    "tolerance": Key("tolerance", lambda given, place: number_of(given[place[-1]], place), "{:g}".format),
+}
+_DIRECTIONS = {"scaleUp": _part("scale_up", _DIRECTION), "scaleDown": _part("scale_down", _DIRECTION)}
+BEHAVIOR = {"behavior": _part("behavior", _DIRECTIONS)}
+"""`behavior` of an HPA."""
+HPA_COUNTS = {
+    "minReplicas": Key("min_replicas", _count),
+    "maxReplicas": Key("max_replicas", partial(_count, least=1), required=True),
+}
+"""What every version of an HPA has beside its metric."""
+_FALLBACK = {
+    "failureThreshold": Key("failure_threshold", _count, required=True),
+    "replicas": Key("replicas", _count, required=True),
+    "behavior": _word(Fallback, "behavior"),
+}
+FALLBACK = {"fallback": _part("fallback", _FALLBACK)}
+"""`fallback` of a ScaledObject."""
+SCALED_OBJECT = {
+    "pollingInterval": Key("polling_interval_s", _count, math.ceil),
+    "cooldownPeriod": Key("cooldown_period_s", _count, math.ceil),
+    "minReplicaCount": Key("min_replica_count", _count),
+    "maxReplicaCount": Key("max_replica_count", _count),
+    "initialCooldownPeriod": Key("initial_cooldown_period_s", _count, lambda time_s: math.ceil(time_s) or None),
+    "idleReplicaCount": Key("idle_replica_count", _count),
+}
+"""Counts and times of a ScaledObject; its own fields are KEDA's."""
+_OF_THE_ADD_ON = {
+    "cooldown_period_s": "scaledown_period_s", "min_replica_count": "min_replicas",
+    "max_replica_count": "max_replicas", "idle_replica_count": "idle_replicas",
+}  # fmt: skip
+ROUTED = {key: one._replace(field=_OF_THE_ADD_ON.get(one.field, one.field)) for key, one in SCALED_OBJECT.items()}
+"""The same of the ScaledObject of an InterceptorRoute."""
+REPLICAS = {"min": ROUTED["minReplicaCount"], "max": ROUTED["maxReplicaCount"]}
+"""`replicas` of an HTTPScaledObject."""
+PERIODS = {"scaledownPeriod": ROUTED["cooldownPeriod"], "initialCooldownPeriod": ROUTED["initialCooldownPeriod"]}
+"""Times of an HTTPScaledObject."""
 
 _Read = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
 _READERS: dict[str, tuple[tuple[str, ...], _Read]] = {

@@ -16,6 +16,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from kpasim.spec import scalerobjects
 from kpasim.spec.base import key_of
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.quantities import duration_text
@@ -72,30 +73,32 @@ def scaler_yaml(experiment: Experiment, target: float) -> str:
     is_kserve = _is_inference_service(experiment) and isinstance(scaling, Hpa | Keda)
     for line in _left_out(scaling, is_kserve=is_kserve):
         out.write(f"# {line}\n")
+    if isinstance(scaling, Hpa | Keda | KedaHttp):
+        scaling = scaling.model_copy(update={scaling.BOUNDS[1]: scaling.max_of(most)})
     if isinstance(scaling, Deployed):
         what, document = scaling.document(name, most, target)
         out.write(f"# {what}\n")
     elif is_kserve:
         assert isinstance(scaling, Hpa | Keda)
-        document = _inference_service(experiment, scaling, most, target)
+        document = _inference_service(experiment, scaling, target)
         if scaling.metric != "cpu":
             why = "KServe's own HPA reads cpu and memory only, so " if isinstance(scaling, Hpa) else ""
             out.write(f"# {why}KEDA reads the metric: replace serverAddress and query by those of your cluster.\n")
     elif isinstance(scaling, Hpa):
         if scaling.metric != "cpu":
             out.write(f"# {METRIC_NAMES[scaling.metric]}: replace it by the name that your metrics adapter serves.\n")
-        document = _hpa(scaling, name, most, target)
+        document = _hpa(scaling, name, target)
     elif isinstance(scaling, Keda):
         out.write("# Replace serverAddress and query by those of your cluster.\n")
-        document = _scaled_object(scaling, name, most, target)
+        document = _scaled_object(scaling, name, target)
     else:
         assert isinstance(scaling, KedaHttp)
         if scaling.object == "InterceptorRoute":
             writer.dump(_interceptor_route(scaling, name, round(target)), out)
             out.write("---\n")
-            document = _route_scaled_object(scaling, name, most)
+            document = _route_scaled_object(scaling, name)
         else:
-            document = _http_scaled_object(scaling, name, most, round(target))
+            document = _http_scaled_object(scaling, name, round(target))
     writer.dump(document, out)
     return out.getvalue()
 
@@ -138,7 +141,7 @@ def _quantity(value: float) -> str:
     return str(round(value)) if math.isclose(value, round(value)) else f"{max(1, round(value * 1000))}m"
 
 
-def _hpa(scaling: Hpa, name: str, most: int, target: float) -> dict[str, Any]:
+def _hpa(scaling: Hpa, name: str, target: float) -> dict[str, Any]:
     if scaling.metric == "cpu":
         used = {"type": "Utilization", "averageUtilization": round(target)}
         source: dict[str, Any] = {"type": "Resource", "resource": {"name": "cpu", "target": used}}
@@ -149,13 +152,8 @@ def _hpa(scaling: Hpa, name: str, most: int, target: float) -> dict[str, Any]:
         key = "averageValue" if scaling.target_type == "AverageValue" else "value"
         what["target"] = {"type": scaling.target_type, key: _quantity(target)}
         source = {"type": scaling.metric_type, scaling.metric_type.lower(): what}
-    spec: dict[str, Any] = {
-        "scaleTargetRef": _deployment(name),
-        "minReplicas": scaling.min_replicas,
-        "maxReplicas": scaling.max_of(most),
-        "metrics": [source],
-        "behavior": None if scaling.behavior is None else _behavior(scaling.behavior),
-    }
+    given = scalerobjects.to_object(scaling, scalerobjects.HPA_COUNTS | scalerobjects.BEHAVIOR)
+    spec = {"scaleTargetRef": _deployment(name), **given, "metrics": [source]}
     return _object("autoscaling/v2", "HorizontalPodAutoscaler", name, spec)
 
 
@@ -167,23 +165,6 @@ def _object(version: str, kind: str, name: str, spec: dict[str, Any]) -> dict[st
 
 def _deployment(name: str) -> dict[str, str]:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
-
-
-def _behavior(behavior: Behavior) -> dict[str, Any]:
-    return {"scaleUp": _direction(behavior.scale_up), "scaleDown": _direction(behavior.scale_down)}
-
-
-def _direction(direction: ScaleUp | ScaleDown) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if direction.stabilization_window_s is not None:
-        found["stabilizationWindowSeconds"] = round(direction.stabilization_window_s)
-    found["selectPolicy"] = direction.select_policy
-    found["policies"] = [
-        {"type": one.type, "value": one.value, "periodSeconds": round(one.period_s)} for one in direction.policies
-    ]
-    if direction.tolerance is not None:
-        found["tolerance"] = f"{direction.tolerance:g}"
-    return found
 
 
 def _query(metric: str, name: str, window_s: float | None) -> str:
@@ -213,41 +194,23 @@ def _trigger(scaling: Keda, name: str, target: float) -> dict[str, Any]:
     return {"type": "prometheus", "metricType": scaling.metric_type, "metadata": metadata}
 
 
-def _scaled_object(scaling: Keda, name: str, most: int, target: float) -> dict[str, Any]:
-    counts = (scaling.min_replica_count, scaling.max_of(most), scaling.idle_replica_count)
-    found = _triggered(scaling, name, scaling.cooldown_period_s, counts, _trigger(scaling, name, target))
-    if scaling.fallback is not None:
-        found["spec"]["fallback"] = {
-            "failureThreshold": scaling.fallback.failure_threshold,
-            "replicas": scaling.fallback.replicas,
-            "behavior": scaling.fallback.behavior,
-        }
-    return found
+def _scaled_object(scaling: Keda, name: str, target: float) -> dict[str, Any]:
+    keys = scalerobjects.SCALED_OBJECT | scalerobjects.FALLBACK
+    return _triggered(scaling, name, keys, _trigger(scaling, name, target))
 
 
-def _route_scaled_object(scaling: KedaHttp, name: str, most: int) -> dict[str, Any]:
-    counts = (scaling.min_replicas, scaling.max_of(most), scaling.idle_replicas)
+def _route_scaled_object(scaling: KedaHttp, name: str) -> dict[str, Any]:
     trigger = {"type": "external-push", "metadata": {"scalerAddress": HTTP_SCALER, "interceptorRoute": name}}
-    return _triggered(scaling, name, scaling.scaledown_period_s, counts, trigger)
+    return _triggered(scaling, name, scalerobjects.ROUTED, trigger)
 
 
 def _triggered(
-    scaling: Keda | KedaHttp, name: str, cooldown_s: float, counts: tuple[int, int, int | None], trigger: dict[str, Any]
+    scaling: Keda | KedaHttp, name: str, keys: scalerobjects.Keys, trigger: dict[str, Any]
 ) -> dict[str, Any]:
-    """A ScaledObject with a trigger; ``counts`` are its minimum, maximum and idle count."""
-    least, most, idle = counts
-    spec: dict[str, Any] = {
-        "scaleTargetRef": _deployment(name),
-        "pollingInterval": math.ceil(scaling.polling_interval_s),
-        "cooldownPeriod": math.ceil(cooldown_s),
-        "minReplicaCount": least,
-        "maxReplicaCount": most,
-        "triggers": [trigger],
-        "initialCooldownPeriod": math.ceil(scaling.initial_cooldown_period_s) or None,
-        "idleReplicaCount": idle,
-    }
+    """A ScaledObject with a trigger."""
+    spec = {"scaleTargetRef": _deployment(name), **scalerobjects.to_object(scaling, keys), "triggers": [trigger]}
     if scaling.behavior is not None:
-        spec["advanced"] = {"horizontalPodAutoscalerConfig": {"behavior": _behavior(scaling.behavior)}}
+        spec["advanced"] = {"horizontalPodAutoscalerConfig": scalerobjects.to_object(scaling, scalerobjects.BEHAVIOR)}
     return _object("keda.sh/v1alpha1", "ScaledObject", name, spec)
 
 
@@ -267,14 +230,13 @@ def _interceptor_route(scaling: KedaHttp, name: str, target: int) -> dict[str, A
     return _object("http.keda.sh/v1beta1", "InterceptorRoute", name, spec)
 
 
-def _http_scaled_object(scaling: KedaHttp, name: str, most: int, target: int) -> dict[str, Any]:
+def _http_scaled_object(scaling: KedaHttp, name: str, target: int) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "hosts": [f"{name}.example.com"],
         "scaleTargetRef": {"name": name, "kind": "Deployment", "apiVersion": "apps/v1", "service": name, "port": 80},
-        "replicas": {"min": scaling.min_replicas, "max": scaling.max_of(most)},
-        "scaledownPeriod": math.ceil(scaling.scaledown_period_s),
+        "replicas": scalerobjects.to_object(scaling, scalerobjects.REPLICAS),
+        **scalerobjects.to_object(scaling, scalerobjects.PERIODS),
         "scalingMetric": _scaling_metric(scaling, target),
-        "initialCooldownPeriod": math.ceil(scaling.initial_cooldown_period_s) or None,
     }
     return _object("http.keda.sh/v1alpha1", "HTTPScaledObject", name, spec)
 
@@ -283,7 +245,7 @@ def _is_inference_service(experiment: Experiment) -> bool:
     return "kind: InferenceService" in experiment.service.to_yaml()
 
 
-def _inference_service(experiment: Experiment, scaling: Hpa | Keda, most: int, target: float) -> dict[str, Any]:
+def _inference_service(experiment: Experiment, scaling: Hpa | Keda, target: float) -> dict[str, Any]:
     """The InferenceService in Standard mode, whose HPA or ScaledObject KServe makes."""
     reader = YAML(typ="rt")
     document: dict[str, Any] = reader.load(experiment.service.to_yaml())
@@ -294,8 +256,7 @@ def _inference_service(experiment: Experiment, scaling: Hpa | Keda, most: int, t
     predictor = document["spec"]["predictor"]
     for key in ("scaleMetric", "scaleTarget"):
         predictor.pop(key, None)
-    least = scaling.min_replica_count if isinstance(scaling, Keda) else scaling.min_replicas
-    predictor["minReplicas"], predictor["maxReplicas"] = least, scaling.max_of(most)
+    predictor["minReplicas"], predictor["maxReplicas"] = (getattr(scaling, bound) for bound in scaling.BOUNDS)
     if scaling.metric == "cpu":
         predictor["scaleMetric"], predictor["scaleTarget"] = "cpu", round(target)
         return document
@@ -308,8 +269,6 @@ def _inference_service(experiment: Experiment, scaling: Hpa | Keda, most: int, t
         # KServe hands `value` on as KEDA's threshold, which is for each pod and takes no suffix.
         "target": {"type": "Value", "value": _plain(target)},
     }
-    autoscaling: dict[str, Any] = {"metrics": [{"type": "External", "external": source}]}
-    if scaling.behavior is not None:
-        autoscaling["behavior"] = _behavior(scaling.behavior)
-    predictor["autoScaling"] = autoscaling
+    metrics = {"metrics": [{"type": "External", "external": source}]}
+    predictor["autoScaling"] = metrics | scalerobjects.to_object(scaling, scalerobjects.BEHAVIOR)
     return document

@@ -313,6 +313,7 @@ def _equal(one: Any, other: Any) -> bool:
         (SCALED_OBJECT, "restoreToOriginalReplicaCount: true", "scalingModifiers: {formula: a}", "Modifiers: is"),
         (SCALED_OBJECT, "  triggers:", "  triggers:\n  - type: cpu", "spec.triggers: has 2 triggers; one is simulated"),
         (SCALED_OBJECT, "sum(rate(", "avg(rate(", "metadata.query: "),
+        (SCALED_OBJECT, "replicas: 2}", "replicas: 2, behavior: ''}", "fallback.behavior: '' is not right (must be"),
         (SCALED_OBJECT, '{deployment="vllm"}', '{code=~"5.."}', "metadata.query: "),
         (SCALED_OBJECT, "{name: vllm}\nspec", f"{{annotations: {{{PAUSED}: 'true'}}}}\nspec", f"{PAUSED}: is not sim"),
         (HTTP_SCALED_OBJECT, "targetValue: 2", "targetValue: 2.5", "targetValue: 2.5 is not right (must be a whole"),
