@@ -76,7 +76,8 @@ class Used(NamedTuple):
 
 def command(*arguments: str, **environment: str) -> Used:
     """What `kpasim ARGUMENTS` takes."""
-    call = [sys.executable, "-m", "kpasim", *arguments]
+    # Without -P the working folder, which may be this checkout, would come before PYTHONPATH.
+    call = [sys.executable, "-P", "-m", "kpasim", *arguments]
     path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT))))
     own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment = {**own, "PYTHONPATH": path, **environment}
