@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kpasim.spec.manifest import POD_FIELDS, PROBE_FIELDS, is_gpu
+from kpasim.spec.yamlfile import Document
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
@@ -26,9 +27,9 @@ _PROBE_KINDS: Mapping[str, Any] = {"httpGet": {"path": "/"}, "tcpSocket": {}, "g
 
 def public(experiment: Experiment) -> Experiment:
     """The experiment with a manifest that holds only what decides a prediction."""
-    service = replace(
-        experiment.service, data=public_manifest(experiment.service.data), edits=(), source=None, kserve=None
-    )
+    data = public_manifest(experiment.service.data)
+    nowhere = Document("service", "", {})
+    service = replace(experiment.service, data=data, edits=(), path="", source=nowhere, prefix=(), kserve=None)
     return experiment.model_copy(update={"service": service})
 
 

@@ -101,18 +101,6 @@ class ManyFilesError(ExperimentError):
         self.args = ("\n".join(str(error) for error in errors),)
 
 
-class PlacedError(ValueError):
-    """A fault of an object at a place in it, for whoever knows the file to report.
-
-    Attributes:
-        place: Where the object has it.
-    """
-
-    def __init__(self, place: Place, message: str) -> None:
-        super().__init__(message)
-        self.place = place
-
-
 def raise_all(errors: Sequence[FileError]) -> None:
     """Raise what was found wrong in one or several files, or return when nothing was."""
     if len(errors) == 1:

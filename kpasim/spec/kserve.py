@@ -13,7 +13,7 @@ from typing import Any
 
 from kpasim.spec import servingruntime
 from kpasim.spec.autoscaler import KPA, PREFIX, SPELLINGS, annotation_key
-from kpasim.spec.base import Place, PlacedError, list_of, mapping_of, show, suggestion, value_at
+from kpasim.spec.base import Place, list_of, mapping_of, show, suggestion, value_at
 from kpasim.spec.configmaps import KServeConfig
 from kpasim.spec.goparse import parse_int
 from kpasim.spec.kserverules import AUTOSCALER, COUNTS, FRAMEWORKS, SERVING_CONTAINER, faults, whole
@@ -57,10 +57,6 @@ KNATIVE_MODES = {"Knative", "Serverless"}
 """Deployment modes in which KServe makes a Knative Service."""
 MODES = (*sorted(KNATIVE_MODES), *sorted(_RAW), "ModelMesh")
 """Every deployment mode of KServe."""
-
-
-class NotOnKnativeError(PlacedError):
-    """An object of KServe that no Knative Service follows from; the message says which autoscaler it has."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +155,7 @@ def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_
     """What KServe makes of an InferenceService; ``allow_zero_initial`` is a key of `config-autoscaler`.
 
     Raises:
-        NotOnKnativeError: What scales it is not simulated.
+        NotSimulatedError: What scales it is not simulated.
     """
     is_standard = _is_standard(data, config)
     counts = {key: whole(value) for key, value in data["spec"]["predictor"].items() if key in COUNTS}
@@ -225,27 +221,27 @@ def _is_standard(data: Mapping[str, Any], config: KServeConfig) -> bool:
     """Whether KServe makes a Deployment instead of a Knative Service.
 
     Raises:
-        NotOnKnativeError: It makes neither, or the object is not one of an InferenceService's shape.
+        NotSimulatedError: It makes neither, or the object is not one of an InferenceService's shape.
     """
     if data.get("kind") == LLM:
-        raise NotOnKnativeError(
+        raise NotSimulatedError(
             ("kind",),
             "is an LLMInferenceService: KServe scales its Deployments by a HorizontalPodAutoscaler or KEDA (spec."
             "scaling), not by Knative, and kpasim does not simulate these (give an InferenceService of Knative mode)",
         )
     if data.get("apiVersion") != VERSION:
-        raise NotOnKnativeError(
+        raise NotSimulatedError(
             ("apiVersion",), f"{show(data.get('apiVersion'))} is not served by KServe any longer (write {VERSION})"
         )
     for place in (("metadata",), ("spec",), PREDICTOR, *ANNOTATIONS):
         found = value_at(data, place)
         if not isinstance(found, Mapping) and not (found is None and place in ANNOTATIONS):
             missing = "is missing" if found is None else f"{show(found)} is not right (must be a mapping)"
-            raise NotOnKnativeError(place, missing)
+            raise NotSimulatedError(place, missing)
     mode = deployment_mode(data, config)
     if mode not in KNATIVE_MODES | _RAW:
         message = f"has deploymentMode {mode}, which Knative does not scale (must be Knative)"
-        raise NotOnKnativeError((*_OWN_ANNOTATIONS, MODE), message)
+        raise NotSimulatedError((*_OWN_ANNOTATIONS, MODE), message)
     return mode in _RAW
 
 
@@ -253,7 +249,7 @@ def _standard_scaling(data: Mapping[str, Any], config: KServeConfig) -> dict[str
     """The autoscaler of the Deployment that KServe makes in Standard mode.
 
     Raises:
-        NotOnKnativeError: What scales the object is not simulated.
+        NotSimulatedError: What scales the object is not simulated.
     """
     annotations = value_at(data, _OWN_ANNOTATIONS) or {}
     scaler = str(annotations.get(AUTOSCALER, "hpa"))
@@ -262,7 +258,7 @@ def _standard_scaling(data: Mapping[str, Any], config: KServeConfig) -> dict[str
     if scaler == "keda":
         return _standard_keda(data["spec"]["predictor"], config)
     named = "an autoscaler that is not KServe's" if scaler == "external" else "nothing"
-    raise NotOnKnativeError(
+    raise NotSimulatedError(
         (*_OWN_ANNOTATIONS, AUTOSCALER),
         f"is {scaler}: {named} scales the Deployment that KServe makes, and kpasim does not simulate that (must be hpa "
         "or keda; or write autoscaler: in an experiment)",
@@ -283,10 +279,10 @@ def _standard_hpa(predictor: Mapping[str, Any]) -> dict[str, Any]:
     metric = predictor.get("scaleMetric") or "cpu"
     if metric != "cpu":
         why = "in Standard mode KServe makes a Deployment and an HPA, no Knative Service, and kpasim simulates"
-        raise NotOnKnativeError((*PREDICTOR, "scaleMetric"), f"{show(metric)}: {why} its CPU only (must be cpu)")
+        raise NotSimulatedError((*PREDICTOR, "scaleMetric"), f"{show(metric)}: {why} its CPU only (must be cpu)")
     target = _count(predictor, "scaleTarget", 0)
     if target > 100:
-        raise NotOnKnativeError((*PREDICTOR, "scaleTarget"), f"{target} is out of range (must be in [1, 100], percent)")
+        raise NotSimulatedError((*PREDICTOR, "scaleTarget"), f"{target} is out of range (must be in [1, 100], percent)")
     return found | ({"target": float(target)} if target > 0 else {})
 
 
@@ -298,14 +294,14 @@ def _cpu_percent(metrics: Any) -> float:
     kind, name = one.get("type"), value_at(one, ("resource", "name"))
     if kind != "Resource":
         message = f"{show(kind)} is not read by an HPA of KServe (must be Resource; or autoscalerClass keda)"
-        raise NotOnKnativeError((*place, "type"), message)
+        raise NotSimulatedError((*place, "type"), message)
     if name != "cpu":
         message = f"{show(name)} is not simulated in Standard mode (must be cpu)"
-        raise NotOnKnativeError((*place, "resource", "name"), message)
+        raise NotSimulatedError((*place, "resource", "name"), message)
     percent = value_at(one, ("resource", "target", "averageUtilization"))
     if not isinstance(percent, int | None) or isinstance(percent, bool):
         message = f"{show(percent)} is not right (must be a whole number)"
-        raise NotOnKnativeError((*place, "resource", "target", "averageUtilization"), message)
+        raise NotSimulatedError((*place, "resource", "target", "averageUtilization"), message)
     return float(percent or 80)
 
 
@@ -313,9 +309,9 @@ def _only_metric(metrics: Any) -> tuple[Mapping[str, Any], Place]:
     """The one metric of `autoScaling.metrics`, and its place."""
     place: Place = (*PREDICTOR, "autoScaling", "metrics")
     if not isinstance(metrics, list) or not metrics or not isinstance(metrics[0], Mapping):
-        raise NotOnKnativeError(place, "is missing: KEDA needs a metric (write a list)")
+        raise NotSimulatedError(place, "is missing: KEDA needs a metric (write a list)")
     if len(metrics) > 1:
-        raise NotOnKnativeError(place, f"has {len(metrics)} metrics; one is simulated (keep the one that decides)")
+        raise NotSimulatedError(place, f"has {len(metrics)} metrics; one is simulated (keep the one that decides)")
     return metrics[0], (*place, 0)
 
 
@@ -331,11 +327,11 @@ def _standard_keda(predictor: Mapping[str, Any], config: KServeConfig) -> dict[s
     source = {"External": "external", "PodMetric": "podmetric"}.get(str(first.get("type")))
     if source is None:
         message = f"{show(first.get('type'))} is not simulated with KEDA (must be External or PodMetric)"
-        raise NotOnKnativeError((*place, "type"), message)
+        raise NotSimulatedError((*place, "type"), message)
     over_time = value_at(first, (source, "metric", "operationOverTime"))
     if over_time not in {None, "last_one"}:
         message = f"{show(over_time)} is not simulated (must be last_one)"
-        raise NotOnKnativeError((*place, source, "metric", "operationOverTime"), message)
+        raise NotSimulatedError((*place, source, "metric", "operationOverTime"), message)
     least = max(_count(predictor, "minReplicas", 1), 0)
     windows: dict[str, Any] = {}
     of_the_cluster = dict(config.keda_windows_s)
@@ -344,13 +340,9 @@ def _standard_keda(predictor: Mapping[str, Any], config: KServeConfig) -> dict[s
         window_s = of_the_cluster.get(name) if window_s is None else window_s
         if window_s is not None:
             windows[key] = {"stabilization-window": window_s}
-    try:
-        metric = metric_of_query(value_at(first, (source, "metric", "query")), (*place, source, "metric", "query"))
-        threshold = number_of(
-            value_at(first, (source, "target", "value")), (*place, source, "target", "value"), positive=True
-        )
-    except NotSimulatedError as error:
-        raise NotOnKnativeError(error.place, str(error)) from None
+    metric = metric_of_query(value_at(first, (source, "metric", "query")), (*place, source, "metric", "query"))
+    aim = (source, "target", "value")
+    threshold = number_of(value_at(first, aim), (*place, *aim), positive=True)
     return {
         "kind": "keda",
         **metric,

@@ -30,9 +30,10 @@ from kpasim.spec.autoscaler import (
 )
 from kpasim.spec.base import Place, dotted, line_of, list_of, mapping_of, replaced, show, suggestion, value_at
 from kpasim.spec.configmaps import ClusterConfig, Defaults, not_text
-from kpasim.spec.kserve import ANNOTATIONS, InferenceService, NotOnKnativeError, inference_service
+from kpasim.spec.kserve import ANNOTATIONS, InferenceService, inference_service
 from kpasim.spec.objects import Object, is_service, one_service
 from kpasim.spec.quantities import amount
+from kpasim.spec.scalerobjects import NotSimulatedError
 from kpasim.spec.scaling import Kpa, Scaling, of_hpa_class, scaling_of
 from kpasim.spec.webhook import Fault, annotation_faults, review
 from kpasim.spec.yamledit import edited
@@ -129,8 +130,8 @@ class ServiceManifest:
     pod_is_always_schedulable: bool
     path: str
     data: dict[str, Any] = field(repr=False)
+    source: Document = field(repr=False, compare=False)
     edits: tuple[tuple[Place, Any], ...] = ()
-    source: Document | None = field(default=None, repr=False, compare=False)
     prefix: Place = field(default=(), repr=False)
     kserve: InferenceService | None = field(default=None, repr=False)
     cluster: ClusterConfig = field(default=ClusterConfig(), repr=False, compare=False)
@@ -200,11 +201,11 @@ class ServiceManifest:
 
     def line(self, *place: str | int) -> int | None:
         """Line of a place of the Service in its file."""
-        return line_of((*self.prefix, *self.place(place)), self.source.lines if self.source else {})
+        return line_of((*self.prefix, *self.place(place)), self.source.lines)
 
     def to_yaml(self) -> str:
         """The file with all edits; byte for byte the one that was read where there are none."""
-        if self.source is None or not self.path:
+        if not self.path:
             out = io.StringIO()
             writer = YAML(typ="rt", pure=True)
             writer.width = 2**31
@@ -215,7 +216,7 @@ class ServiceManifest:
 
     def _index(self) -> int:
         """Which document of its file the Service is in."""
-        if self.source is None or not self.path:
+        if not self.path:
             return 0
         documents = parse_documents(self.source.text, self.path)
         return next(index for index, one in enumerate(documents) if one.lines[()] == self.source.lines[()])
@@ -234,10 +235,9 @@ class ServiceManifest:
             data = replaced(data, place, value)
         changed = {place for place, _ in edits}
         merged = tuple(edit for edit in self.edits if edit[0] not in changed) + tuple(edits)
-        path = self.path or (self.source.path if self.source else "")
         if self._only_annotations(edits) and self.cluster == ClusterConfig(config, defaults):
-            return self._annotated(data, path, merged, changed)
-        service = _read(data, path, config, defaults, self.source, self.prefix)
+            return self._annotated(data, merged, changed)
+        service = _read(Object(data, self.source, self.prefix), config, defaults)
         return replace(service, edits=merged, path=self.path)
 
     def _only_annotations(self, edits: Sequence[tuple[Place, Any]]) -> bool:
@@ -247,7 +247,7 @@ class ServiceManifest:
         )
 
     def _annotated(
-        self, data: dict[str, Any], path: str, edits: tuple[tuple[Place, Any], ...], changed: set[Place]
+        self, data: dict[str, Any], edits: tuple[tuple[Place, Any], ...], changed: set[Place]
     ) -> ServiceManifest:
         """The Service with other annotations of the template: in a sweep, checking the rest again takes most time.
 
@@ -259,7 +259,7 @@ class ServiceManifest:
         check.texts({place[-1]: annotations[place[-1]] for place in changed if place[-1] in annotations})
         for fault in annotation_faults(annotations, self.cluster):
             check.wrong((*TEMPLATE_ANNOTATIONS, *fault.place), fault.message)
-        check.raise_if_any(path)
+        check.raise_if_any(self.source.path)
         return replace(
             self,
             annotations=annotations,
@@ -329,7 +329,7 @@ def read_object(one: Object, config: AutoscalerConfig, defaults: Defaults) -> Se
     Raises:
         ExperimentError: Knative or KServe would refuse it.
     """
-    return _read(one.data, one.document.path, config, defaults, one.document, one.prefix)
+    return _read(one, config, defaults)
 
 
 def service_of(
@@ -345,22 +345,19 @@ def service_of(
     Raises:
         ExperimentError: Knative would refuse it.
     """
-    path = source.path if source else "service"
+    one = Object(dict(data), source or Document("service", "", data), prefix)
     if not is_service(data):
         has = f"apiVersion {show(data.get('apiVersion'))}, kind {show(data.get('kind'))}"
         message = f"is not a Knative Service (has {has}; wanted: apiVersion serving.knative.dev/v1, kind Service)"
-        raise (source or Document(path, "", data)).error(prefix, message)
-    service = _read(dict(data), path, config, defaults or Defaults(), source, prefix)
-    return replace(service, path="")
+        raise one.error((), message)
+    return replace(_read(one, config, defaults or Defaults()), path="")
 
 
 class _Checker:
     """Remembers what is wrong with a manifest, and where its file says so."""
 
-    def __init__(self, source: Document | None, prefix: Place, kserve: InferenceService | None = None) -> None:
-        self._lines = source.lines if source else {}
-        self._node = source.node if source else None
-        self._text = source.text if source else ""
+    def __init__(self, source: Document, prefix: Place, kserve: InferenceService | None = None) -> None:
+        self._source = source
         self._prefix = prefix
         self._kserve = kserve
         self.problems: list[Problem] = []
@@ -368,7 +365,7 @@ class _Checker:
     def wrong(self, place: Place, message: str) -> None:
         full = self._full(place)
         if dotted(full) not in {problem.place for problem in self.problems}:
-            self.problems.append(Problem(dotted(full), message, line_of(full, self._lines)))
+            self.problems.append(Problem(dotted(full), message, line_of(full, self._source.lines)))
 
     def _full(self, place: Place) -> Place:
         """Where in the document the author wrote what stands at a place of the Service."""
@@ -378,7 +375,7 @@ class _Checker:
         if self.problems:
             failing = next((one for one in self.problems if "{{" in one.message), None)
             # In quotes an action of a template is YAML.
-            unrendered = template(self._text, failing.line) if failing else None
+            unrendered = template(self._source.text, failing.line) if failing else None
             if unrendered:
                 raise ExperimentError(path, [unrendered])
             raise ExperimentError(path, sorted(self.problems, key=lambda problem: problem.line or 0))
@@ -386,7 +383,7 @@ class _Checker:
     def texts(self, values: Any, place: Place = TEMPLATE_ANNOTATIONS) -> None:
         """Hold annotations to be text, as Kubernetes reads them."""
         for key, value in mapping_of(values).items():
-            if value is not None and not is_text(value, node_at(self._node, self._full((*place, key)))):
+            if value is not None and not is_text(value, node_at(self._source.node, self._full((*place, key)))):
                 self.wrong((*place, key), not_text(value))
 
 
@@ -406,21 +403,14 @@ def _main(containers: Any) -> int:
     return next((index for index, one in enumerate(containers) if isinstance(one, Mapping) and one.get("ports")), 0)
 
 
-def _read(
-    written: dict[str, Any],
-    path: str,
-    config: AutoscalerConfig,
-    defaults: Defaults,
-    source: Document | None,
-    prefix: Place,
-) -> ServiceManifest:
-    kserve = None
+def _read(one: Object, config: AutoscalerConfig, defaults: Defaults) -> ServiceManifest:
+    written, source, prefix = one
+    path, kserve = source.path, None
     if written.get("kind") != "Service":
         try:
             kserve = inference_service(written, defaults.kserve, allow_zero_initial=config.allow_zero_initial_scale)
-        except NotOnKnativeError as error:
-            at = source or Document(path, "", written)
-            raise at.error((*prefix, *error.place), str(error)) from None
+        except NotSimulatedError as error:
+            raise one.error(error.place, str(error)) from None
     data = kserve.service if kserve else written
     check = _Checker(source, prefix, kserve)
     if data.get("apiVersion") != API_VERSION:

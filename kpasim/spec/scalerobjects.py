@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, NamedTuple, get_args
 
 from kpasim.errors import ExperimentError, Problem
-from kpasim.spec.base import Place, PlacedError, Spec, key_of, mapping_of, mappings_of, show, suggestion, value_at
+from kpasim.spec.base import Place, Spec, key_of, mapping_of, mappings_of, show, suggestion, value_at
 from kpasim.spec.goparse import parse_bool
 from kpasim.spec.objects import Object, objects_in, split_name
 from kpasim.spec.quantities import amount
@@ -46,8 +46,16 @@ _UTILIZATION = re.compile(r"(?:gpu[-_]util(?:ization)?|duty[-_]cycle)(?!\w)")
 _KEDA_PAUSES = ("paused", "paused-replicas", "paused-scale-in", "paused-scale-out", "force-activation")
 
 
-class NotSimulatedError(PlacedError):
-    """An object, or a part of one, that is not simulated or not right; the message says what would be."""
+class NotSimulatedError(ValueError):
+    """An object that is not simulated or not right, or a part of one; the message says what would be.
+
+    Attributes:
+        place: Where the object has it.
+    """
+
+    def __init__(self, place: Place, message: str) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 def is_scaler_file(value: Any) -> bool:

@@ -28,7 +28,8 @@ from kpasim.cluster.objects import (
 )
 from kpasim.spec.base import dotted
 from kpasim.spec.configmaps import KServeConfig
-from kpasim.spec.kserve import INFERENCE_SERVICE, MODE, VERSION, InferenceService, NotOnKnativeError, inference_service
+from kpasim.spec.kserve import INFERENCE_SERVICE, MODE, VERSION, InferenceService, inference_service
+from kpasim.spec.scalerobjects import NotSimulatedError
 
 _DENIED = 'admission webhook "inferenceservice.kserve-webhook-server.validator" denied the request: '
 _NO_RUNTIME = {
@@ -58,13 +59,13 @@ class KServe:
         allow = self._knative.config.allow_zero_initial_scale
         made = inference_service(document, self._config, allow_zero_initial=allow)
         if made.scaling is not None:
-            raise NotOnKnativeError(("metadata", "annotations", MODE), "is Standard mode, which is not served here")
+            raise NotSimulatedError(("metadata", "annotations", MODE), "is Standard mode, which is not served here")
         return made
 
     def _admit(self, new: Document, old: Document | None, _dry: bool) -> None:
         try:
             faults = self._made(new).faults
-        except NotOnKnativeError as error:
+        except NotSimulatedError as error:
             faults = ((error.place, str(error)),)
         if faults:
             raise DeniedError(_DENIED + "; ".join(f"{dotted(place)}: {why}" for place, why in faults), 403, "Forbidden")
