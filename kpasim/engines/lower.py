@@ -284,13 +284,8 @@ def _load(experiment: Experiment, recorded: Recorded, most_requests: int) -> dic
         ExperimentError: Nothing limits the number of requests, or they are too many.
     """
     workload = experiment.workload
-    load: dict[str, Any] = {
-        "closed": 0,
-        "workers": 0,
-        "requests_per_worker": 0,
-        "load_duration_ns": 0,
-        "worker_period_ns": 0,
-        "think_ns": 0,
+    closed = ("closed", "workers", "requests_per_worker", "load_duration_ns", "worker_period_ns", "think_ns")
+    load: dict[str, Any] = dict.fromkeys(closed, 0) | {
         "client_timeout_ns": nanoseconds(workload.timeout_s),
         "sessions": workload.sessions.count if workload.sessions else 0,
         "cookies": int(workload.sessions is not None and workload.sessions.cookies),

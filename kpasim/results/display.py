@@ -43,15 +43,7 @@ FIGURES = (
 """Figures of merit in the order in which they are shown: title, name among the figures, unit. Latencies are those of
 successful requests."""
 
-MAYBE_ZERO = {
-    "failed.client_timeout",
-    "failed.502",
-    "failed.503",
-    "failed.504",
-    "failed.other",
-    "in_flight",
-    "never_sent",
-}
+MAYBE_ZERO = {"in_flight", "never_sent", *(name for _, name, _ in FIGURES if name.startswith("failed."))}
 """Figures that are shown only where a run has some."""
 SHARES = {"cold_start_share", "failed_share", "gpu_utilisation"}
 HOURS = {"pod_seconds", "gpu_seconds"}

@@ -306,10 +306,14 @@ class Case:
         return max(self.service.revision.min_scale, int(state == "warm" and not self.warm_pod_is_gone))
 
     @property
+    def patience_s(self) -> float:
+        """The client's timeout; infinite without one."""
+        return (self.experiment.workload.timeout_s if self.experiment else None) or math.inf
+
+    @property
     def limit_s(self) -> float:
         """How long a request may take: timeoutSeconds, or the client's timeout where that is shorter."""
-        timeout_s = self.experiment.workload.timeout_s if self.experiment else None
-        return min(self.service.timeout_s, timeout_s or math.inf)
+        return min(self.service.timeout_s, self.patience_s)
 
     @property
     def zero_after_s(self) -> float:

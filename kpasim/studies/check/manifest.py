@@ -14,21 +14,15 @@ def gpu_limit(case: Case) -> Iterator[Finding]:
     """No GPU is asked for."""
     if case.service.gpus or (case.experiment and case.experiment.cluster.gpus_per_pod == 0):
         return
-    if case.service.eci_specs:
-        yield case.note(
-            "gpu-limit",
-            "resources.limits",
-            "no GPU limit (such as nvidia.com/gpu), although the instance types have GPUs",
-            "An instance of its own brings its GPU along; on a node pool several pods would land on one GPU, or on "
-            "none.",
-            "Set resources.limits nvidia.com/gpu: 1.",
-        )
-        return
-    yield case.warn(
+    alone = bool(case.service.eci_specs)
+    yield (case.note if alone else case.warn)(
         "gpu-limit",
         "resources.limits",
-        "no GPU limit (such as nvidia.com/gpu)",
-        "The scheduler does not know that a pod needs a GPU: pods share one by accident, or start where there is none.",
+        f"no GPU limit (such as nvidia.com/gpu){', although the instance types have GPUs' if alone else ''}",
+        "An instance of its own brings its GPU along; on a node pool several pods would land on one GPU, or on none."
+        if alone
+        else "The scheduler does not know that a pod needs a GPU: pods share one by accident, or start where there is "
+        "none.",
         "Set resources.limits nvidia.com/gpu: 1.",
     )
 

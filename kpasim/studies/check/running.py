@@ -134,53 +134,42 @@ def idle_timeout(case: Case) -> Iterator[Finding]:
 
 def client_gives_up(case: Case) -> Iterator[Finding]:
     """Clients give up before a cold start is over."""
-    if case.experiment is None:
-        return
-    timeout = case.experiment.workload.timeout_s
-    if not timeout:
-        return
-    extra = " It is hey's default." if case.hey and timeout == 20 else ""
-    if timeout < case.service_s[2]:
-        wanted = math.ceil(1.2 * case.service_s[2] / 60) * 60
-        yield case.warn(
-            "client-gives-up",
-            "workload.timeout",
-            f"the client timeout is {spoken(timeout)}, and {'half' if timeout <= case.service_s[0] else 'some'} of the "
-            f"requests are worked on for longer ({spoken(case.service_s[0])} at the median, "
-            f"{spoken(case.service_s[2])} for 1 in 100)",
-            f"Such a request is counted as an error, and the pod may still process it.{extra}",
-            f"Give the clients {spoken(wanted)} (hey -t {wanted}).",
-            {"workload.timeout": f"{wanted}s"},
+    timeout, (usual, _, need) = case.patience_s, case.service_s
+    if timeout < need:
+        what = (
+            f"{'half' if timeout <= usual else 'some'} of the requests are worked on for longer ({spoken(usual)} at "
+            f"the median, {spoken(need)} for 1 in 100)"
         )
-        return
-    need = case.start_s[1] + case.service_s[0]
-    if not timeout < case.wait_for_pod_s + case.service_s[0] or not case.wait_for_pod_s:
+        why, instead = "Such a request is counted as an error, and the pod may still process it.", ""
+    elif case.wait_for_pod_s and timeout < case.wait_for_pod_s + usual:
+        need = case.start_s[1] + usual
+        what = f"a cold start plus service takes {spoken(need)}"
+        why = "Requests that wait for a new pod are counted as errors, and the pod may still process them."
+        instead = ", or keep enough pods with min-scale"
+    else:
         return
     wanted = math.ceil(1.2 * need / 60) * 60
     yield case.warn(
         "client-gives-up",
         "workload.timeout",
-        f"the client timeout is {spoken(timeout)}, and a cold start plus service takes {spoken(need)}",
-        f"Requests that wait for a new pod are counted as errors, and the pod may still process them.{extra}",
-        f"Give the clients {spoken(wanted)} (hey -t {wanted}), or keep enough pods with min-scale.",
+        f"the client timeout is {spoken(timeout)}, and {what}",
+        f"{why} It is hey's default." if case.hey and timeout == 20 else why,
+        f"Give the clients {spoken(wanted)} (hey -t {wanted}){instead}.",
         {"workload.timeout": f"{wanted}s"},
     )
 
 
 def gateway_outlives_client(case: Case) -> Iterator[Finding]:
     """Clients wait longer than the cluster lets them."""
-    if case.experiment is None:
-        return
-    timeout = case.experiment.workload.timeout_s
-    if not timeout or timeout <= case.service.timeout_s:
-        return
-    yield case.note(
-        "client-outwaits",
-        "workload.timeout",
-        f"clients wait {spoken(timeout)}, but a request ends with 504 after timeoutSeconds {case.service.timeout_s:g}",
-        "The smaller limit decides.",
-        "Raise timeoutSeconds, or take 504 into account.",
-    )
+    limit_s = case.service.timeout_s
+    if limit_s < case.patience_s < math.inf:
+        yield case.note(
+            "client-outwaits",
+            "workload.timeout",
+            f"clients wait {spoken(case.patience_s)}, but a request ends with 504 after timeoutSeconds {limit_s:g}",
+            "The smaller limit decides.",
+            "Raise timeoutSeconds, or take 504 into account.",
+        )
 
 
 def panic_lasts(case: Case) -> Iterator[Finding]:

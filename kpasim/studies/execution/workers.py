@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from itertools import islice
 from typing import Any, Literal, TypeVar
 
@@ -124,26 +124,21 @@ def _by_ray(task: Callable[[_Job], _Done], jobs: Sequence[_Job]) -> Iterator[_Do
             ray.cancel(one, force=True)
 
 
-class _Local(AbstractContextManager[dict[str, Any]]):
+@contextmanager
+def _local(address: str | None, count: int) -> Iterator[dict[str, Any]]:
     """Processes of this machine."""
+    from multiprocessing import resource_tracker
 
-    def __init__(self, address: str | None, count: int) -> None:
-        own: dict[str, Any] = {"initializer": _prepare, "initargs": (os.getpid(),)}
-        self._settings = {"backend": "loky", "n_jobs": count, "inner_max_num_threads": 1, **own}
+    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.backend import resource_tracker as resource_tracker_of_loky
 
-    def __enter__(self) -> dict[str, Any]:
-        from multiprocessing import resource_tracker
-
-        from joblib.externals.loky.backend import resource_tracker as resource_tracker_of_loky
-
-        # Starting one of these unblocks Ctrl-C, which is to stay blocked while workers are started.
-        resource_tracker.ensure_running()
-        resource_tracker_of_loky.ensure_running()
-        return self._settings
-
-    def __exit__(self, *_: object) -> None:
-        from joblib.externals.loky import get_reusable_executor
-
+    # Starting one of these unblocks Ctrl-C, which is to stay blocked while workers are started.
+    resource_tracker.ensure_running()
+    resource_tracker_of_loky.ensure_running()
+    own: dict[str, Any] = {"initializer": _prepare, "initargs": (os.getpid(),)}
+    try:
+        yield {"backend": "loky", "n_jobs": count, "inner_max_num_threads": 1, **own}
+    finally:
         with _quietly():
             # The one that there is; asked for without its own settings, it would be ended and another one made.
             get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
@@ -233,69 +228,59 @@ def _leave_with(parent: int) -> None:
     os._exit(1)
 
 
-class _Dask(AbstractContextManager[dict[str, Any]]):
+@contextmanager
+def _dask(address: str | None, count: int) -> Iterator[dict[str, Any]]:
     """A Dask cluster, or one of local processes."""
-
-    def __init__(self, address: str | None, count: int) -> None:
-        try:
-            from distributed import Client
-        except ImportError:
-            raise _missing("dask") from None
-        try:
-            if address:
-                self._client = Client(address, timeout=10, set_as_default=True)
-            else:
-                self._client = Client(n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None)
-        except (OSError, ValueError, RuntimeError) as error:
-            if address:
-                raise RunError(f"--address {address}: no Dask scheduler there ({error})") from None
-            why = str(error).strip().splitlines()[0]
-            raise RunError(f"--backend dask: no worker could be started here ({why})") from None
-
-    def __enter__(self) -> dict[str, Any]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise _missing("dask") from None
+    try:
+        if address:
+            client = Client(address, timeout=10, set_as_default=True)
+        else:
+            client = Client(n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None)
+    except (OSError, ValueError, RuntimeError) as error:
+        if address:
+            raise RunError(f"--address {address}: no Dask scheduler there ({error})") from None
+        why = str(error).strip().splitlines()[0]
+        raise RunError(f"--backend dask: no worker could be started here ({why})") from None
+    with closing(client):
         try:
             # A worker that cannot read its work would ask for it again, for ever.
-            self._client.run(exec, WORK)
+            client.run(exec, WORK)
         except ImportError as error:
-            self._client.close()
             raise RunError(f"--backend dask: a worker cannot import kpasim ({error})") from None
-        return {"backend": "dask", "n_jobs": -1}
-
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
+        yield {"backend": "dask", "n_jobs": -1}
 
 
-class _Ray(AbstractContextManager[dict[str, Any]]):
-    """A Ray cluster, or one of local processes."""
-
-    def __init__(self, address: str | None, count: int) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise _missing("ray") from None
-        self._ray = ray
-        here: dict[str, Any] = {"address": address} if address else {"num_cpus": count, "include_dashboard": False}
-        self._started = not ray.is_initialized()
-        if self._started:
-            try:
-                ray.init(log_to_driver=False, logging_level="error", **here)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                if address:
-                    raise RunError(f"--address {address}: no Ray cluster there ({error})") from None
-                raise RunError(f"--backend ray: no worker could be started here ({error})") from None
-
-    def __enter__(self) -> dict[str, Any]:
-        return {}
-
-    def __exit__(self, *_: object) -> None:
-        if self._started:
-            self._ray.shutdown()
+@contextmanager
+def _ray(address: str | None, count: int) -> Iterator[dict[str, Any]]:
+    """A Ray cluster, or one of local processes; what runs already is used, and goes on."""
+    try:
+        import ray
+    except ImportError:
+        raise _missing("ray") from None
+    if ray.is_initialized():
+        yield {}
+        return
+    here: dict[str, Any] = {"address": address} if address else {"num_cpus": count, "include_dashboard": False}
+    try:
+        ray.init(log_to_driver=False, logging_level="error", **here)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        if address:
+            raise RunError(f"--address {address}: no Ray cluster there ({error})") from None
+        raise RunError(f"--backend ray: no worker could be started here ({error})") from None
+    try:
+        yield {}
+    finally:
+        ray.shutdown()
 
 
 _BACKENDS: dict[str, Callable[[str | None, int], AbstractContextManager[dict[str, Any]]]] = {
-    "local": _Local,
-    "dask": _Dask,
-    "ray": _Ray,
+    "local": _local,
+    "dask": _dask,
+    "ray": _ray,
 }
 
 

@@ -244,15 +244,6 @@ def _parts(values: Values) -> list[Timing]:
     return [_lognormal(values, whole * part), _lognormal(values, whole * (1.0 - part))]
 
 
-def _with_first_request(values: Values) -> list[Timing]:
-    return [*_whole(values), _lognormal(values, values["first request"])]
-
-
-def _after_transfer(values: Values) -> list[Timing]:
-    # The transfer has no time of its own, it comes from the bandwidth.
-    return [_lognormal(values, values["cold start"] * (1.0 - values["data's share"]))]
-
-
 def _lognormal(values: Values, median: Floats) -> Timing:
     return Timing(median, values["cold-start spread"])
 
@@ -299,7 +290,8 @@ CANDIDATES = {
             "pods start in parallel and share the bandwidth of a connection",
             (_START, Parameter("data's share", 0.0, 1.0, log=False), _SPREAD),
             ({"name": "data", "kind": "pull", "bandwidth": {"size": "1G", "shared-bandwidth": "100M"}}, _STAGE),
-            _after_transfer,
+            # The transfer has no time of its own, it comes from the bandwidth.
+            lambda values: [_lognormal(values, values["cold start"] * (1.0 - values["data's share"]))],
             _bandwidth,
         ),
         Candidate(
@@ -320,7 +312,7 @@ CANDIDATES = {
             "pods start in parallel, and the first request of each pod waits for the model",
             (_START, _SPREAD, Parameter("first request", 1.0, 300.0, unit="s")),
             (_STAGE, {"name": "load", "kind": "start", "when": "first-request"}),
-            _with_first_request,
+            lambda values: [*_whole(values), _lognormal(values, values["first request"])],
         ),
     )
 }

@@ -202,9 +202,8 @@ def fit(
     if len(known) < FEW and not times.exact.all() and resampled is None and bootstraps:
         points = _of_intervals(times, rng, bootstraps)
         mapping, draws = LOGNORMAL.mapping(np.median(points, axis=0)), [LOGNORMAL.mapping(one) for one in points]
-        return Fit(
-            name, mapping, size, times.censored, bic, distance, _qq(times, mapping), _figures(mapping, draws), draws
-        )
+        figures = _figures(mapping, draws, _of_time)
+        return Fit(name, mapping, size, times.censored, bic, distance, _qq(times, mapping), figures, draws)
     # Resamples are too alike for the spread that they are to show: of lognormal times the posterior itself is known.
     known_posterior = resampled is None and times.exact.all()
     points = _posterior(tried[LOGNORMAL.name][0], size, rng, bootstraps) if known_posterior else []
@@ -219,7 +218,8 @@ def fit(
         else _BY_NAME[other].mapping(_search(_BY_NAME[other], again, [tried[other][0]], 1e-3)[0])
         for row, (other, again) in enumerate(zip(drawn, resampled, strict=True))
     ]
-    return Fit(name, mapping, size, times.censored, bic, distance, _qq(times, mapping), _figures(mapping, draws), draws)
+    figures = _figures(mapping, draws, _of_time)
+    return Fit(name, mapping, size, times.censored, bic, distance, _qq(times, mapping), figures, draws)
 
 
 def _posterior(point: Floats, size: int, rng: np.random.Generator, count: int) -> list[Floats]:
@@ -320,19 +320,22 @@ def ends_90(draws: Any) -> Floats:
     return np.asarray(np.quantile(draws, [0.05, 0.95], axis=0, method="weibull"))
 
 
-def _figures(mapping: Any, draws: Sequence[Any]) -> dict[str, tuple[float, float, float]]:
+def _figures(
+    mapping: Any, draws: Sequence[Any], of: Callable[[Any], list[float]]
+) -> dict[str, tuple[float, float, float]]:
     """Quantiles and mean with their bootstrap intervals."""
-    shares = np.array(list(QUANTILES.values()))
-
-    def of(time: Any) -> list[float]:
-        distribution = _TIME.validate_python(time)
-        return [*_quantiles(distribution, shares), distribution.mean_s()]
-
     values = of(mapping)
-    several = np.array([of(one) for one in draws]) if len(draws) else np.array([values])
-    low, high = ends_90(several)
-    names = (*QUANTILES, "mean")
-    return {name: (values[i], float(low[i]), float(high[i])) for i, name in enumerate(names)}
+    low, high = ends_90([of(one) for one in draws] or [values])
+    return {name: (values[i], float(low[i]), float(high[i])) for i, name in enumerate((*QUANTILES, "mean"))}
+
+
+def _of_time(mapping: Any) -> list[float]:
+    distribution = _TIME.validate_python(mapping)
+    return [*_quantiles(distribution, np.array(list(QUANTILES.values()))), distribution.mean_s()]
+
+
+def _of_values(values: Floats) -> list[float]:
+    return [*np.quantile(values, list(QUANTILES.values())).tolist(), float(values.mean())]
 
 
 def _quantiles(distribution: Any, shares: Floats) -> list[float]:
@@ -354,14 +357,7 @@ def _empirical(
         several = list(values[rng.integers(len(values), size=(bootstraps, len(values)))])
     else:
         several = [one.middle[~np.isinf(one.high)] for one in resampled]
-    figures = {}
-    for name, share in QUANTILES.items():
-        value = float(np.quantile(values, share))
-        ends = [np.quantile(one, share) for one in several] or [value]
-        low, high = ends_90(ends)
-        figures[name] = (value, float(low), float(high))
-    low, high = ends_90([one.mean() for one in several] or [values.mean()])
-    figures["mean"] = (float(values.mean()), float(low), float(high))
+    figures = _figures(values, several, _of_values)
     if len(values) > MOST_VALUES:
         values = np.quantile(values, (np.arange(MOST_VALUES) + 0.5) / MOST_VALUES)
     time = {"distribution": "empirical", "values": [round(float(value), 4) for value in values]}

@@ -149,7 +149,7 @@ def explained(target: Target, experiment: Experiment, asked: Asked, starts: Sequ
     best.fit(plan)
     if not tried:
         tried = [(best.score, best)]
-    counter.end()
+    counter.skip(total)
     compared = [Compared(one.name, one.candidate.says, score, *one.hits) for score, one in tried]
     return best.inferred(compared, counter.done)
 
@@ -211,17 +211,11 @@ class _Counter:
 
     def add(self, runs: int) -> None:
         self.done += runs
-        self._show(self._shown + runs)
+        self.skip(runs)
 
     def skip(self, runs: int) -> None:
         """Runs that turned out not to be needed."""
-        self._show(self._shown + runs)
-
-    def end(self) -> None:
-        self._show(self._total)
-
-    def _show(self, shown: int) -> None:
-        self._shown = min(shown, self._total)
+        self._shown = min(self._shown + runs, self._total)
         if self._progress:
             self._progress(self._shown, self._total)
 
