@@ -6,7 +6,7 @@ service, rules about demand a workload, so a bare manifest gets fewer findings t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +105,7 @@ def _refusals(error: FileError, services: Sequence[Object], cluster: ClusterConf
         if one.kind != "Service" or one.version != API_VERSION:
             continue
         verdict = review(one.data, cluster)
-        sources |= {dotted((*one.prefix, *fault.place)): fault.source for fault in verdict.faults}
+        sources |= {dotted((*one.prefix, *fault.place)): f"{fault.source} decides." for fault in verdict.faults}
         said = [("needs-feature", fault.place, fields.needs_feature_texts(fault)) for fault in verdict.needs]
         said += [
             ("unknown-field", place, fields.unknown_field_texts(place))
@@ -123,31 +123,22 @@ def _refusals(error: FileError, services: Sequence[Object], cluster: ClusterConf
             )
             for name, place, texts in said
         ]
-    refused = [
-        Finding(
-            "error",
-            "refused",
-            one.place,
-            one.message,
-            f"{sources[one.place]} decides." if one.place in sources else _REFUSED_WHY,
-            "Correct it; loads and settings were not looked at.",
-            file.path,
-            one.line,
-        )
-        for file in getattr(error, "errors", (error,))
-        for one in file.problems
-    ]
-    return [*refused, *besides]
+    fix = "Correct it; loads and settings were not looked at."
+    return [*_errors(error, "refused", lambda place: sources.get(place, _REFUSED_WHY), fix), *besides]
 
 
 def unreadable(error: FileError) -> list[Finding]:
     """A file that is neither an experiment nor a manifest, as findings: one file of many."""
+    return _errors(error, "unreadable", lambda place: "kpasim cannot use the file.", "Correct it.")
+
+
+def _errors(error: FileError, name: str, why: Callable[[str], str], fix: str) -> list[Finding]:
+    """Everything that is wrong with one or several files, as findings, each with the reason for its place."""
     return [
-        Finding("error", "unreadable", one.place, one.message, "kpasim cannot use the file.", "Correct it.", file.path,
-                one.line)
+        Finding("error", name, one.place, one.message, why(one.place), fix, file.path, one.line)
         for file in getattr(error, "errors", (error,))
         for one in file.problems
-    ]  # fmt: skip
+    ]
 
 
 _REFUSED_WHY = "Knative's or KServe's webhooks, Kubernetes or kpasim would not take the file."

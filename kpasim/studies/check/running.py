@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from kpasim.spec.autoscaler import AutoscalerConfig
 from kpasim.spec.manifest import TEMPLATE_SPEC, Probe
 from kpasim.spec.sharing import sharing
 from kpasim.studies.check.case import DRAIN_S, KUBELET_PERIOD_S, SLOW_START_S, Case, Finding, Rule, spoken
-
-if TYPE_CHECKING:
-    from kpasim.spec.model import ServiceModel, Stage
-
 
 _LONG_WAIT = 4
 """Service times that a request waits while pods start, beyond which it is said."""
@@ -598,7 +593,8 @@ def unpriced(case: Case) -> Iterator[Finding]:
 
 def one_at_a_time(case: Case) -> Iterator[Finding]:
     """Pods come one after the other."""
-    stage = _queued_stage(case.model)
+    stages = case.model.cold_start.stages if case.model else ()
+    stage = next((one for one in stages if one.at_a_time and one.time.mean_s() > 1), None)
     if stage is None:
         return
     wanted = (case.needed_pods if case.experiment else 2) - case.warm_pods
@@ -613,11 +609,6 @@ def one_at_a_time(case: Case) -> Iterator[Finding]:
         f"{spoken(stage.time.mean_s())} each.",
         "Ask the provider for quota, or keep pods warm with min-scale.",
     )
-
-
-def _queued_stage(model: ServiceModel | None) -> Stage | None:
-    stages = model.cold_start.stages if model else ()
-    return next((stage for stage in stages if stage.at_a_time and stage.time.mean_s() > 1), None)
 
 
 RULES: tuple[Rule, ...] = (

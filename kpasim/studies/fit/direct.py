@@ -21,7 +21,6 @@ from kpasim.studies.fit.sharing import DISTINGUISHED, ENOUGH, Sharing, fit_shari
 from kpasim.studies.fit.sharing import Served as SharedPods
 from kpasim.studies.fit.starts import StageFit
 
-Flags = Bools
 Words = NDArray[np.object_]
 
 RESOLUTION_S = {"gentd26": 1.0, "azure-2021": 0.0}
@@ -190,7 +189,7 @@ def _served(records: Sequence[Record], notes: list[str]) -> tuple[SharedPods, Wo
     return SharedPods(pod, begin, end, complete, counts, arrival, group), all_names, all_types
 
 
-def _first_requests(served: SharedPods) -> tuple[Ints, Flags]:
+def _first_requests(served: SharedPods) -> tuple[Ints, Bools]:
     """First requests of pods, where they take longer than the others, and which requests that concerns.
 
     A first request waits for what the container loads lazily, and so do those that come while it waits.
@@ -226,7 +225,7 @@ def _load_stage(of_first: Floats, of_others: Floats, rng: np.random.Generator) -
     return StageFit("load", "start", time, when="first-request")
 
 
-def _said_of_failures(path: str, answered: Flags, gave_up: Flags, complete: Flags, counts: Flags) -> list[str]:
+def _said_of_failures(path: str, answered: Bools, gave_up: Bools, complete: Bools, counts: Bools) -> list[str]:
     """What became of requests that were not answered."""
     late, cut = int((counts & ~answered & complete).sum()), int((counts & ~answered & ~complete).sum())
     lost = int((gave_up & ~counts).sum())
