@@ -211,7 +211,9 @@ def _made(field: state.Field, size: tuple[int, ...]) -> Any:
     if field.is_entity:
         if by_row:
             return Rows(field.kind)
-        return [field.kind() for _ in range(size[0])] if size else field.kind()
+        if not size:
+            return field.kind()
+        return [[field.kind() for _ in range(size[1])] if size[1:] else field.kind() for _ in range(size[0])]
     if by_row:
         return {}
     if field.kind is float or field.size[1:] == (2,):  # what functions of the policy take as a whole

@@ -176,7 +176,8 @@ class Run(ABC):
             return
         gone = np.flatnonzero(~stays)
         pods, numbers = self.pods()[gone], arrays.numbers[gone]
-        self.concurrency_ns += int(arrays.stats[self.params.activators + gone, accounting.LIFETIME_INTEGRAL].sum())
+        integrals = [accounting.EARLIER_INTEGRAL, accounting.INTEGRAL]
+        self.concurrency_ns += int(arrays.stats[self.params.activators + gone][:, integrals].sum())
         self._renumber(events, stays)
         revision.folded += len(gone)
         revision.pods = left = count - len(gone)
@@ -207,9 +208,9 @@ class Run(ABC):
         """Close the gaps between the pods that stay; events in vain get the entity -1."""
         arrays, count = self.arrays, len(stays)
         new = np.where(stays, np.cumsum(stays) - 1, state.NOTHING)
-        queues = [arrays.proxy_queues, arrays.container_queues, arrays.running]
+        queues = arrays.pod_queues
         stats = arrays.stats[len(arrays.activators) :]
-        tables = [arrays.pods, arrays.pod_links, *queues, arrays.published, stats, arrays.draws.pod]
+        tables = [arrays.pods, arrays.pod_links, queues, arrays.published, stats, arrays.draws.pod]
         tables += [arrays.in_flight.T, arrays.samples]
         tables += [arrays.numbers, arrays.addresses, arrays.readable, arrays.started]
         if len(arrays.transfers):

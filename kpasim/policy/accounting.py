@@ -23,8 +23,8 @@ INTEGRAL = 3
 """Concurrency summed over the interval [request-ns]."""
 PROXIED_INTEGRAL = 4
 """The same of proxied requests [request-ns]."""
-IN_USE_NS = 5
-"""Length of the interval so far."""
+BEGUN_NS = 5
+"""When the interval began."""
 COUNT = 6
 """Arrivals in the interval."""
 PROXIED_COUNT = 7
@@ -35,18 +35,19 @@ REFERENCES = 9
 """Activator only: requests that hold the entry."""
 ALIVE = 10
 """Activator only: 1 while the revision has an entry."""
-LIFETIME_INTEGRAL = 11
-"""Concurrency summed since the row was made; nothing resets it [request-ns]."""
+EARLIER_INTEGRAL = 11
+"""Concurrency summed over all intervals before this one [request-ns]."""
 
-COLUMNS = 12
-"""Length of a row."""
+COLUMNS = 16
+"""Length of a row: two lines of the processor's cache, of which requests ask for the first only."""
 
 
 def start(row: Ints, now_ns: int) -> None:
     """Begin statistics at ``now_ns`` with nothing inside (request.go, ``NewRequestStats``)."""
-    for column in range(LIFETIME_INTEGRAL):
+    row[EARLIER_INTEGRAL] += row[INTEGRAL]
+    for column in range(EARLIER_INTEGRAL):
         row[column] = 0
-    row[CHANGED_NS] = now_ns
+    row[CHANGED_NS] = row[BEGUN_NS] = now_ns
 
 
 def advance(row: Ints, now_ns: int) -> None:
@@ -56,11 +57,15 @@ def advance(row: Ints, now_ns: int) -> None:
     """
     passed_ns = now_ns - row[CHANGED_NS]
     if passed_ns > 0:
-        row[IN_USE_NS] += passed_ns
         row[INTEGRAL] += row[CONCURRENCY] * passed_ns
-        row[LIFETIME_INTEGRAL] += row[CONCURRENCY] * passed_ns
         row[PROXIED_INTEGRAL] += row[PROXIED] * passed_ns
         row[CHANGED_NS] = now_ns
+
+
+def lifetime_integral(row: Ints, now_ns: int) -> int:
+    """Concurrency summed from when the row was made until ``now_ns`` [request-ns]."""
+    advance(row, now_ns)
+    return int(row[EARLIER_INTEGRAL] + row[INTEGRAL])
 
 
 def enter(row: Ints, now_ns: int, proxied: bool) -> None:
@@ -99,16 +104,17 @@ def cut(row: Ints, now_ns: int) -> tuple[float, float, int, int]:
     advance(row, now_ns)
     concurrency = 0.0
     proxied = 0.0
-    if row[IN_USE_NS] > 0:
+    if row[CHANGED_NS] > row[BEGUN_NS]:
         # Both sides become floats first: Python would divide large whole numbers more exactly than compiled code.
-        in_use_ns = float(row[IN_USE_NS])
+        in_use_ns = float(row[CHANGED_NS] - row[BEGUN_NS])
         concurrency = float(row[INTEGRAL]) / in_use_ns
         proxied = float(row[PROXIED_INTEGRAL]) / in_use_ns
     count = int(row[COUNT])
     proxied_count = int(row[PROXIED_COUNT])
+    row[EARLIER_INTEGRAL] += row[INTEGRAL]
     row[INTEGRAL] = 0
     row[PROXIED_INTEGRAL] = 0
-    row[IN_USE_NS] = 0
+    row[BEGUN_NS] = row[CHANGED_NS]
     row[COUNT] = 0
     row[PROXIED_COUNT] = 0
     return concurrency, proxied, count, proxied_count

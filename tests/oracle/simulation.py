@@ -147,9 +147,7 @@ class Simulation:
     def concurrency_ns(self) -> int:
         """Integral of concurrency [request-ns] that activators, and queue-proxies for direct requests, have kept."""
         rows = [activator.stats for activator in self.activators] + [pod.stats for pod in self.pods]
-        for row in rows:
-            accounting.advance(row, self.now)
-        return sum(int(row[accounting.LIFETIME_INTEGRAL]) for row in rows)
+        return sum(accounting.lifetime_integral(row, self.now) for row in rows)
 
 
 def run(params: Params, draws: Draws) -> Outcome:

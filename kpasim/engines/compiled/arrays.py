@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kpasim.engines.compiled import event_queue
 from kpasim.engines.model import state
-from kpasim.engines.model.state import FIELDS, Entity, Field, Link, Simulation, Supply, renew
+from kpasim.engines.model.state import FIELDS, Entity, Field, Link, Queue, Simulation, Supply, renew
 from kpasim.engines.outcome import CHANGE, REQUEST, TICK
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, Capacity, Draws, Params
 from kpasim.policy import windows
@@ -23,8 +23,9 @@ NARROW = {
     state.Tick: TICK,
     state.Change: CHANGE,
     Link: np.dtype([("next", np.int32), ("previous", np.int32)]),
+    Queue: np.dtype({"names": ["head", "tail", "count"], "formats": [np.int32] * 3, "itemsize": 16}),
 }
-"""Records that are as narrow as their values allow, since there are as many of them as requests."""
+"""Records that are as narrow as their values allow, since there are as many of them as requests, or four of a pod."""
 LINE = 64
 """Bytes of a line of the processor's cache. Long records take whole lines, so that what is asked of one at the same
 time stands in few."""

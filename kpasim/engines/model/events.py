@@ -150,8 +150,7 @@ def finish(sim: Simulation) -> int:
     clients.cut_off(sim)
     total = 0
     for index in range(sim.params.activators + sim.revision.pods):
-        accounting.advance(sim.stats[index], sim.now_ns)
-        total += sim.stats[index][accounting.LIFETIME_INTEGRAL]
+        total += accounting.lifetime_integral(sim.stats[index], sim.now_ns)
     for which in range(sim.revision.pods):
         sim.pods[which].busy_ns = queueproxy.busy_at(sim, which, sim.now_ns)
         sim.pods[which].busy_since_ns = NEVER_NS

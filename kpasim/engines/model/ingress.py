@@ -111,7 +111,8 @@ def choose_pod(sim: Simulation, request: int) -> int:
         connection = request
         if sim.params.closed:
             connection = clients.draw_of(sim, request) // clients.stride(sim)
-        worker = pick(sim.draws.key, connection, WORKER, sim.params.ingress_workers)
+        workers = sim.params.ingress_workers
+        worker = pick(sim.draws.key, connection, WORKER, workers) if workers > 1 else 0
         sim.turn[worker] += 1
         return pod_at(sim, (sim.turn[worker] - 1) % count)
     first = pod_at(sim, pick(sim.draws.key, request, HOST_A, count))

@@ -44,8 +44,7 @@ def scrape(sim: Simulation) -> None:
         sim.autoscaler.first_sample = number
     is_gauge = sim.params.metric == of.CONCURRENCY
     if sim.params.data_plane == of.ROUTER:
-        accounting.advance(sim.stats[0], sim.now_ns)
-        sim.total_samples[column] = sim.stats[0][accounting.LIFETIME_INTEGRAL]
+        sim.total_samples[column] = accounting.lifetime_integral(sim.stats[0], sim.now_ns)
     elif is_gauge:
         sim.total_samples[column] = total + in_flight(sim)
     else:

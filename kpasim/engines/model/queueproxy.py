@@ -11,7 +11,10 @@ from kpasim.engines import params as of
 from kpasim.engines.clock import Kind, tick_before
 from kpasim.engines.model import activator, clients, kubelet, queues, server
 from kpasim.engines.model.state import (
+    AT_CONTAINER,
     AT_FRONT,
+    AT_PROXY,
+    AT_WORK,
     BAD_GATEWAY,
     ENDED_FROM,
     GONE,
@@ -35,17 +38,19 @@ FIRST_BYTE = int(Kind.FIRST_BYTE)
 
 def inside(sim: Simulation, which: int) -> int:
     """Requests that queue-proxy queues or has passed on."""
-    return int(sim.proxy_queues[which].count) + passed_on(sim, which)
+    return int(sim.pod_queues[which][AT_PROXY].count) + passed_on(sim, which)
 
 
 def passed_on(sim: Simulation, which: int) -> int:
     """Requests that queue-proxy has passed on to the container and that a client still waits for."""
-    return int(sim.running[which].count + sim.container_queues[which].count - sim.pods[which].dead)
+    return int(sim.pod_queues[which][AT_WORK].count + sim.pod_queues[which][AT_CONTAINER].count - sim.pods[which].dead)
 
 
 def publish_stats(sim: Simulation, which: int, before_ns: int) -> None:
     """Publish the statistics of the latest whole second that ended before ``before_ns``."""
     pod = sim.pods[which]
+    if before_ns <= pod.stats_from_ns + SECOND_NS:  # most times, and what follows is farther away
+        return
     begun_ns = pod.containers_ns + sim.draws.pod[which][of.QUEUE_PROXY_PHASE]
     latest_ns = tick_before(begun_ns, SECOND_NS, before_ns)
     if latest_ns <= pod.stats_from_ns:
@@ -82,12 +87,12 @@ def on_request(sim: Simulation, request: int, which: int, direct: bool, handed_o
     if full or closed:
         leave(sim, row, which)
         return BAD_GATEWAY if closed else QUEUE_FULL
-    waits = sim.proxy_queues[which].count + sim.container_queues[which].count > 0
+    waits = sim.pod_queues[which][AT_PROXY].count + sim.pod_queues[which][AT_CONTAINER].count > 0
     if not waits and passes_on(sim, which) and is_free(sim, which):
         begin(sim, request, which)
         return 0
     sim.requests[row].status = IN_QUEUE
-    queues.append(sim, sim.proxy_queues[which], request)
+    queues.append(sim, sim.pod_queues[which][AT_PROXY], request)
     work(sim, which)
     return 0
 
@@ -116,7 +121,7 @@ def is_free(sim: Simulation, which: int) -> bool:
 
 def work(sim: Simulation, which: int) -> None:
     """Pass queued requests on to the container, and begin service of those that wait in it, as far as there is room."""
-    queue, inner = sim.proxy_queues[which], sim.container_queues[which]
+    queue, inner = sim.pod_queues[which][AT_PROXY], sim.pod_queues[which][AT_CONTAINER]
     while queue.count > 0 and passes_on(sim, which):
         request = queue.head
         queues.remove(sim, queue, request)
@@ -136,7 +141,7 @@ def begin(sim: Simulation, request: int, which: int) -> None:
     is_dead = sim.requests[row].status >= ENDED_FROM
     starts_ns = max(now, sim.requests[row].arrived_ns)
     sim.requests[row].begun_ns = starts_ns
-    if sim.running[which].count == 0 and pod.orphans == 0:
+    if sim.pod_queues[which][AT_WORK].count == 0 and pod.orphans == 0:
         pod.busy_since_ns = now
     start = sim.clients.starts
     service_ns = clients.service(sim, request, which)
@@ -156,7 +161,7 @@ def begin(sim: Simulation, request: int, which: int) -> None:
         sim.links[row].next = ORPHANED
     else:
         sim.requests[row].status = RUNNING
-        queues.append(sim, sim.running[which], request)
+        queues.append(sim, sim.pod_queues[which][AT_WORK], request)
     server.start(sim, request, which, begins_ns, service_ns)
 
 
@@ -176,7 +181,7 @@ def on_complete(sim: Simulation, request: int) -> None:
             sim.requests[row].done_ns = sim.now_ns
             work(sim, which)
         return
-    queues.remove(sim, sim.running[which], request)
+    queues.remove(sim, sim.pod_queues[which][AT_WORK], request)
     after_work(sim, request, which)
     sim.requests[row].done_ns = sim.now_ns
     leave(sim, row, which)
@@ -192,7 +197,7 @@ def after_work(sim: Simulation, request: int, which: int) -> None:
     """The GPU is rid of a request."""
     server.stop(sim, request, which)
     pod = sim.pods[which]
-    if sim.running[which].count == 0 and pod.orphans == 0:
+    if sim.pod_queues[which][AT_WORK].count == 0 and pod.orphans == 0:
         pod.busy_ns += sim.now_ns - pod.busy_since_ns
         pod.busy_since_ns = NEVER_NS
 
@@ -202,18 +207,18 @@ def let_go(sim: Simulation, request: int, which: int) -> None:
     row = request & sim.clients.mask
     pod = sim.pods[which]
     if sim.requests[row].status == IN_QUEUE:
-        queues.remove(sim, sim.proxy_queues[which], request)
+        queues.remove(sim, sim.pod_queues[which][AT_PROXY], request)
         leave(sim, row, which)
     elif sim.requests[row].status == IN_CONTAINER:
         if sim.params.cancel_stops_work or pod.broken_ns:
-            queues.remove(sim, sim.container_queues[which], request)
+            queues.remove(sim, sim.pod_queues[which][AT_CONTAINER], request)
         else:
             pod.dead += 1
             sim.requests[row].done_ns = of.FOREVER_NS
         leave(sim, row, which)
         work(sim, which)
     else:
-        queues.remove(sim, sim.running[which], request)
+        queues.remove(sim, sim.pod_queues[which][AT_WORK], request)
         leave(sim, row, which)
         if sim.params.cancel_stops_work:
             after_work(sim, request, which)
@@ -247,9 +252,9 @@ def break_off(sim: Simulation, which: int) -> None:
     pod = sim.pods[which]
     if pod.broken_ns == 0:
         pod.broken_ns = sim.now_ns
-    while sim.running[which].count > 0:
-        withdraw(sim, sim.running[which].head, BAD_GATEWAY)
-    queue = sim.container_queues[which]
+    while sim.pod_queues[which][AT_WORK].count > 0:
+        withdraw(sim, sim.pod_queues[which][AT_WORK].head, BAD_GATEWAY)
+    queue = sim.pod_queues[which][AT_CONTAINER]
     while queue.count > 0:
         request = queue.head
         if sim.requests[request & sim.clients.mask].status == IN_CONTAINER:
@@ -258,8 +263,8 @@ def break_off(sim: Simulation, which: int) -> None:
             queues.remove(sim, queue, request)
             sim.requests[request & sim.clients.mask].done_ns = NEVER_NS
             pod.dead -= 1
-    while sim.proxy_queues[which].count > 0:
-        withdraw(sim, sim.proxy_queues[which].head, BAD_GATEWAY)
+    while sim.pod_queues[which][AT_PROXY].count > 0:
+        withdraw(sim, sim.pod_queues[which][AT_PROXY].head, BAD_GATEWAY)
 
 
 def busy_at(sim: Simulation, which: int, now_ns: int) -> int:

@@ -13,6 +13,7 @@ from kpasim.engines.model.state import (
     MORE_PODS,
     MORE_SCALINGS,
     NOTHING,
+    POD_QUEUES,
     STARTING,
     Simulation,
     renew,
@@ -308,9 +309,8 @@ def new_pod(sim: Simulation) -> int:
     sim.revision.pods = which + 1
     pod = sim.pods[which]
     renew(pod)
-    renew(sim.proxy_queues[which])
-    renew(sim.container_queues[which])
-    renew(sim.running[which])
+    for queue in range(POD_QUEUES):
+        renew(sim.pod_queues[which][queue])
     renew(sim.pod_links[which])
     if len(sim.transfers):
         renew(sim.transfers[which])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from kpasim.engines.clock import Kind
 from kpasim.engines.model import sharing
-from kpasim.engines.model.state import NOTHING, Simulation
+from kpasim.engines.model.state import AT_WORK, NOTHING, Simulation
 from kpasim.engines.params import FOREVER_NS
 from kpasim.policy import pods
 
@@ -19,7 +19,7 @@ DONE = int(Kind.DONE)
 def admits(sim: Simulation, which: int) -> bool:
     """Whether the server of a pod can work on another request."""
     slots = sim.params.slots
-    return bool(slots == 0 or sim.running[which].count + sim.pods[which].orphans < slots)
+    return bool(slots == 0 or sim.pod_queues[which][AT_WORK].count + sim.pods[which].orphans < slots)
 
 
 def start(sim: Simulation, request: int, which: int, begins_ns: int, work_ns: int) -> None:

@@ -46,6 +46,11 @@ STARTING, SERVING, QUIET, DRAINING, STOPPING, GONE = range(6)
 NOT_WAITING, FOR_TURN, FOR_PULL, FOR_NODE = range(4)
 """What a pod waits for before it can go on with its start."""
 
+AT_PROXY, AT_CONTAINER, AT_WORK = range(3)
+"""Queues of a pod, see ``Simulation.pod_queues``."""
+POD_QUEUES = 4
+"""With one that stays empty those of a pod fill a line of the processor's cache."""
+
 # Rows of Simulation.late_ns, a row for each thing that is late; each activator has two more.
 (LATE_TICKS, LATE_SCRAPES, LATE_RECONCILES, LATE_STATUSES, LATE_ACTIVATOR) = range(5)
 LATE_AT_ONCE = 64
@@ -616,9 +621,8 @@ class Simulation(Core):
         drawn: Which draws each request of a closed loop took.
         first_byte_due: When the response of each request begins [ns], where that is limited.
         age: Requests in the order in which they reached the gateway.
-        proxy_queues: Of each pod, the requests in queue-proxy's queue.
-        container_queues: Of each pod, the requests that wait in the container.
-        running: Of each pod, the requests that the container works on.
+        pod_queues: Of each pod, the requests in queue-proxy's queue (``AT_PROXY``), those that wait in the container
+            (``AT_CONTAINER``), and those that it works on (``AT_WORK``).
         waiting: Of each activator, the requests without a pod.
         connections: Of each stage, what its pods share; their places are in ``transfers``.
         turns: Of each stage, the pods that wait for their turn.
@@ -684,9 +688,7 @@ class Simulation(Core):
     group_pods: Annotated[Any, Field(int, ("views", "words"))]
     in_flight: Annotated[Any, Field(int, ("activators", "pods"))]
     pods: Annotated[list[Pod], Field(Pod, ("pods",))]
-    proxy_queues: Annotated[list[Queue], Field(Queue, ("pods",))]
-    container_queues: Annotated[list[Queue], Field(Queue, ("pods",))]
-    running: Annotated[list[Queue], Field(Queue, ("pods",))]
+    pod_queues: Annotated[list[list[Queue]], Field(Queue, ("pods", POD_QUEUES))]
     stats: Annotated[Any, Field(int, ("stats", accounting.COLUMNS))]
     published: Annotated[Any, Field(float, ("pods", scraping.FIELDS))]
     alive_pods: Annotated[Any, Field("int32", ("pods",))]
