@@ -38,8 +38,12 @@ def test_events_come_in_their_order(ahead: int) -> None:
     listed: list[tuple[int, int, int]] = []
     for step in range(20_000):
         if dice.random() < (0.5 if len(listed) < ahead else 0.4) and step < 15_000:
+            # Many events of one moment, too.
+            moment = (sim.now_ns // 10**11 + 1) * 10**11
             event = (
-                sim.now_ns + dice.choice([0, 1, 5, dice.randrange(5000), dice.randrange(10**12)]),
+                dice.choice(
+                    [sim.now_ns + dice.choice([0, 1, 5, dice.randrange(5000), dice.randrange(10**12)]), moment]
+                ),
                 dice.randrange(26),
                 dice.randrange(9),
             )

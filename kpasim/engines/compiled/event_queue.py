@@ -9,9 +9,10 @@ nothing is in a bucket: a radix heap with 64 digits at each level. When the next
 their place; one that is too full is shared out among the buckets of lower levels before. So an event is moved a few
 times, however many there are, and compared with the next few only.
 
-Events of one moment that are too many for the next few, and those that are put off again, stand on a heap. Each of its
-events has four below it. Behind the last one there are always three places with an event that never comes, so that
-nobody asks how many of the four there are.
+Events of one moment that are too many for the next few are taken one after the other as they stood in their bucket,
+where they are in order most times: pods that were created together start together. Those that are out of order, and
+events that are put off again, stand on a heap. Each of its events has four below it. Behind the last one there are
+always three places with an event that never comes, so that nobody asks how many of the four there are.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def schedule(sim: Simulation, time_ns: int, kind: int, entity: int) -> None:
         put_off(sim)
     if time_ns > queue.until_ns:
         put_later(sim, time_ns, key)
-    elif queue.size and (near[1, 0] < time_ns or (near[1, 0] == time_ns and near[1, 1] < key)):
+    elif queue.size + queue.tied and (near[1, 0] < time_ns or (near[1, 0] == time_ns and near[1, 1] < key)):
         push(sim, time_ns, key)
     else:
         put_near(sim, time_ns, key)
@@ -94,7 +95,7 @@ def take_first(sim: Simulation) -> None:
 def put_off(sim: Simulation) -> None:
     """Take the later half of the next few away from them."""
     queue, near = sim.event_queue, sim.near
-    if queue.size + queue.later == 0:
+    if queue.size + queue.tied + queue.later == 0:
         queue.until_ns = near[HALF + 1, 0]
     for place in range(1, HALF + 1):
         if near[place, 0] > queue.until_ns:
@@ -155,41 +156,78 @@ def empty_bucket(sim: Simulation) -> None:
     is_shared_out = count > HALF and level > 0
     # To its beginning only while it is shared out: then the next bucket is taken at once, whatever it holds.
     queue.until_ns = begin_ns if is_shared_out else begin_ns + (1 << shift) - 1
+    if not is_shared_out:
+        queue.later -= count
+    last = NOTHING
     while row != NOTHING:
         after = later[row, NEXT]
         if is_shared_out:
             put_into_bucket(sim, row)
+        elif count > HALF:
+            last = put_tied(sim, row, last)
         else:
-            if count > HALF:
-                push(sim, later[row, 0], later[row, 1])
-            else:
-                put_near(sim, later[row, 0], later[row, 1])
-            later[row, 1] = NOTHING
-            later[row, NEXT] = queue.spare
-            queue.spare = row
-            queue.later -= 1
+            put_near(sim, later[row, 0], later[row, 1])
+            leave(sim, row)
         row = after
+
+
+def put_tied(sim: Simulation, row: int, last: int) -> int:
+    """Put an event of a moment before or behind all others of it, or else onto the heap; the last one then."""
+    queue, later = sim.event_queue, sim.later
+    if queue.tied == 0 or later[row, 1] < later[queue.first_tied, 1]:
+        later[row, NEXT] = queue.first_tied if queue.tied else NOTHING
+        queue.first_tied = row
+        queue.tied += 1
+        return row if queue.tied == 1 else last
+    if later[row, 1] > later[last, 1]:
+        later[row, NEXT] = NOTHING
+        later[last, NEXT] = row
+        queue.tied += 1
+        return row
+    push(sim, later[row, 0], later[row, 1])
+    leave(sim, row)
+    return last
+
+
+def leave(sim: Simulation, row: int) -> None:
+    """Let a row of ``later`` be used again."""
+    sim.later[row, 1] = NOTHING
+    sim.later[row, NEXT] = sim.event_queue.spare
+    sim.event_queue.spare = row
 
 
 def fetch(sim: Simulation) -> None:
     """Make the first of all other events the next few."""
     queue = sim.event_queue
-    while queue.later and queue.near < FEW and queue.size == 0:
+    while queue.later and queue.near < FEW and queue.size + queue.tied == 0:
         empty_bucket(sim)
     if queue.near == 0:
-        fetch_from_heap(sim)
-    if queue.size + queue.later == 0:
+        fetch_outside(sim)
+    if queue.size + queue.tied + queue.later == 0:
         queue.until_ns = FOREVER_NS
 
 
-def fetch_from_heap(sim: Simulation) -> None:
-    """Make the first events of the heap the next few."""
-    count = min(sim.event_queue.size, HALF)
+def fetch_outside(sim: Simulation) -> None:
+    """Make the first of the events on the heap and of those of one moment the next few."""
+    queue, heap, later = sim.event_queue, sim.heap, sim.later
+    count = min(queue.size + queue.tied, HALF)
     for place in range(count, 0, -1):
-        sim.near[place, 0] = sim.heap[0, 0]
-        sim.near[place, 1] = sim.heap[0, 1]
-        drop_first(sim)
-    sim.event_queue.near = count
+        row = queue.first_tied
+        if queue.tied and (
+            queue.size == 0
+            or later[row, 0] < heap[0, 0]
+            or (later[row, 0] == heap[0, 0] and later[row, 1] < heap[0, 1])
+        ):
+            sim.near[place, 0] = later[row, 0]
+            sim.near[place, 1] = later[row, 1]
+            queue.first_tied = later[row, NEXT]
+            queue.tied -= 1
+            leave(sim, row)
+        else:
+            sim.near[place, 0] = heap[0, 0]
+            sim.near[place, 1] = heap[0, 1]
+            drop_first(sim)
+    queue.near = count
 
 
 def push(sim: Simulation, time_ns: int, key: int) -> None:
@@ -272,6 +310,6 @@ def is_earlier(sim: Simulation, one: int, other: int) -> bool:
 
 
 KERNELS = (
-    rise, push, is_earlier, drop_first, put_near, put_into_bucket, put_later, empty_bucket, put_off, fetch_from_heap,
-    fetch, schedule, wake, comes_next, is_quiet_now, take_first, clear, fill_buckets,
+    rise, push, is_earlier, drop_first, put_near, put_into_bucket, put_later, leave, put_tied, empty_bucket, put_off,
+    fetch_outside, fetch, schedule, wake, comes_next, is_quiet_now, take_first, clear, fill_buckets,
 )  # fmt: skip

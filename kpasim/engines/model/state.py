@@ -307,13 +307,17 @@ class EventQueue(Entity):
     Attributes:
         near: Events in ``near``, which come before all others.
         size: Events on the heap, which come before those in buckets.
-        later: Events in buckets, all after ``until_ns``; with neither these nor a heap that is ``FOREVER_NS``.
+        tied: Events of one moment that have left their bucket, in order from row ``first_tied`` on. They, too,
+            come before those in buckets.
+        later: Events in buckets, all after ``until_ns``; with none of these three that is ``FOREVER_NS``.
         levels: Bit of each level with an event in one of its buckets.
         rows: Rows of ``later`` that were used; ``spare`` is the first of those to be used again.
     """
 
     near: int = 0
     size: int = 0
+    tied: int = 0
+    first_tied: int = NOTHING
     later: int = 0
     until_ns: int = FOREVER_NS
     levels: int = 0
