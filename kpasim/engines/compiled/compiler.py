@@ -235,9 +235,13 @@ def _as_it_is(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> A
 
 arrayobj.fix_integer_index = _as_it_is
 
-APART = ("ahead", "hpa", "keda", "keda_http", "metrics", "on_poll", "set_up")
+APART = (
+    "ahead", "hpa", "keda", "keda_http", "metrics", "on_poll", "set_up",
+    "publish", "pass_on", "withdraw", "break_off", "dispatch", "client_of", "choose_of_two", "choose_by_chance",
+    "fetch", "put_off", "_split",
+)  # fmt: skip
 """Modules and functions that stay out of the code of their callers, which seldom call them and are the smaller for it:
-all of other autoscalers is behind these."""
+all of other autoscalers is behind the first ones."""
 IN_PLACE = (draws.chance,)
 """What becomes part of whoever calls it: in ``jitter`` the processor then works on several numbers at once."""
 NATIVE = (bits.lowest, bits.highest)

@@ -123,18 +123,22 @@ def on_awake(sim: Simulation, request: int, index: int) -> None:
 def choose(sim: Simulation, request: int, index: int) -> int:
     """The pod for a request, -1 if all are full."""
     how = routing.policy(sim.params.container_concurrency)
-    count = sim.activators[index].assigned
     if sim.params.data_plane == of.INTERCEPTOR:
-        return pod_of(sim, index, pick(sim.draws.key, request, POD_A, count))
+        return pod_of(sim, index, pick(sim.draws.key, request, POD_A, sim.activators[index].assigned))
     if sim.params.data_plane == of.ROUTER:
         return choose_of_two(sim, request, index)
     if how == routing.RANDOM_CHOICE_2:
-        first = chance(sim.draws.key, request, POD_A) / CHANCE_ONE
-        second = chance(sim.draws.key, request, POD_B) / CHANCE_ONE
-        one, other = routing.contestants(count, first, second)
-        coin = chance(sim.draws.key, request, COIN) & 1 == 1
-        return int(routing.power_of_two(sim.in_flight[index], pod_of(sim, index, one), pod_of(sim, index, other), coin))
+        return choose_by_chance(sim, request, index)
     return choose_free(sim, index, how == routing.ROUND_ROBIN)
+
+
+def choose_by_chance(sim: Simulation, request: int, index: int) -> int:
+    """As ``routing.power_of_two`` chooses."""
+    first = chance(sim.draws.key, request, POD_A) / CHANCE_ONE
+    second = chance(sim.draws.key, request, POD_B) / CHANCE_ONE
+    one, other = routing.contestants(sim.activators[index].assigned, first, second)
+    coin = chance(sim.draws.key, request, COIN) & 1 == 1
+    return int(routing.power_of_two(sim.in_flight[index], pod_of(sim, index, one), pod_of(sim, index, other), coin))
 
 
 def choose_free(sim: Simulation, index: int, in_turn: bool) -> int:

@@ -48,9 +48,13 @@ def passed_on(sim: Simulation, which: int) -> int:
 
 def publish_stats(sim: Simulation, which: int, before_ns: int) -> None:
     """Publish the statistics of the latest whole second that ended before ``before_ns``."""
+    if before_ns > sim.pods[which].stats_from_ns + SECOND_NS:
+        publish(sim, which, before_ns)
+
+
+def publish(sim: Simulation, which: int, before_ns: int) -> None:
+    """The same, where more than a second has passed since the latest."""
     pod = sim.pods[which]
-    if before_ns <= pod.stats_from_ns + SECOND_NS:  # most times, and what follows is farther away
-        return
     begun_ns = pod.containers_ns + sim.draws.pod[which][of.QUEUE_PROXY_PHASE]
     latest_ns = tick_before(begun_ns, SECOND_NS, before_ns)
     if latest_ns <= pod.stats_from_ns:
@@ -120,6 +124,12 @@ def is_free(sim: Simulation, which: int) -> bool:
 
 
 def work(sim: Simulation, which: int) -> None:
+    """Let a pod go on with the requests that wait in it, if there are any."""
+    if sim.pod_queues[which][AT_PROXY].count + sim.pod_queues[which][AT_CONTAINER].count > 0:
+        pass_on(sim, which)
+
+
+def pass_on(sim: Simulation, which: int) -> None:
     """Pass queued requests on to the container, and begin service of those that wait in it, as far as there is room."""
     queue, inner = sim.pod_queues[which][AT_PROXY], sim.pod_queues[which][AT_CONTAINER]
     while queue.count > 0 and passes_on(sim, which):
