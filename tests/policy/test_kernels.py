@@ -77,6 +77,7 @@ def play_accounting(row: Any, entry: Any, steps: Any, out: Any) -> None:
             out[step, 1] = through
             out[step, 2] = accounting.per_second(count, 1.5)
             out[step, 3] = counted_through
+            out[step, 7] = accounting.lifetime_integral(row, now_ns)
             if entry[accounting.ALIVE] == 1:
                 net, arrivals, alive = accounting.activator_report(entry, now_ns)
                 out[step, 4] = net
