@@ -12,6 +12,7 @@ from kpasim.arrays import Bools, Floats
 from kpasim.records.prometheus.observation import Series, Target
 from kpasim.records.prometheus.targets import HOLD, intervals, processes, typical
 from kpasim.records.record import iso
+from kpasim.results.states import last_values
 
 IN_STEP = 0.1
 """Share of a scrape interval by which scrapes of one target differ from equal distances at most."""
@@ -141,7 +142,7 @@ def _changes(group: Sequence[Series]) -> Floats:
 
 def _latest(moments_s: Floats, times_s: Floats) -> Floats:
     """The last of some moments that is not after each time; -inf before the first."""
-    return np.concatenate([[-np.inf], moments_s])[np.searchsorted(moments_s, times_s, side="right")]
+    return last_values(moments_s, moments_s, times_s, -np.inf)
 
 
 def one_clock(series: Sequence[Series], notes: list[str]) -> list[Series]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from kpasim.arrays import Floats
 from kpasim.records.prometheus.exposition import Written
 from kpasim.results.frames import Columns
+from kpasim.results.states import last_values
 from kpasim.results.tables import Tables
 
 BOUNDS_S = (
@@ -129,9 +129,8 @@ def prediction(tables: Tables, *, begin_unix_s: float, end_s: float, labels: Map
 
 
 def _latest(table: Columns, column: str, times_s: Floats) -> Floats:
-    values: ArrayLike = table[column]
-    place = np.searchsorted(table["t_s"], times_s, side="right")
-    return np.concatenate([[0.0], np.maximum(np.nan_to_num(np.asarray(values, float)), _floor(column))])[place]
+    values = np.maximum(np.nan_to_num(np.asarray(table[column], float)), _floor(column))
+    return last_values(table["t_s"], values, times_s, 0.0)
 
 
 def _floor(column: str) -> float:
