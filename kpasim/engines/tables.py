@@ -337,7 +337,7 @@ def _columns(each: Sequence[NDArray[np.void]]) -> Callable[..., Array]:
             row[: len(rows)] = rows
         return result
 
-    if lengths.sum() > LONG:  # put together, they would take as much memory once more
+    if len(each) * width > LONG:  # put together, they would take as much memory once more, and be made for each part
         return column_of_many
     there = np.arange(width) < lengths[:, np.newaxis]
     # As bytes: numpy compares the fields of records, one by one, for each run.
