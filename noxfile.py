@@ -1,7 +1,5 @@
 """Tasks for developers and for CI: `nox -l` lists them, `nox --no-venv -s lint` runs one in the environment at hand."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from pathlib import Path

@@ -9,8 +9,6 @@ clock. Beside an older version:
     PYTHONPATH=../before python benchmarks/around.py check tune
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import statistics

@@ -5,8 +5,6 @@
 prints the tables of docs/fidelity.md and, with --write, replaces them there. Nothing here is a timed test.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import statistics

@@ -10,8 +10,6 @@ clients that give up, two classes of requests. Only the run folder is used, with
 are how often 90 % intervals contain the true value, and how often a structure was detected in error.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

@@ -6,8 +6,6 @@ counts each in ``tests/real_runs`` and prints a table: the delay, its default, w
 and the words that stand in its docstring. The exit status is 1 where words do not stand there.
 """
 
-from __future__ import annotations
-
 import itertools
 import sys
 from collections.abc import Callable, Iterator

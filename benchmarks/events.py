@@ -3,8 +3,6 @@
 The compiled engine's own loop runs as plain Python, and its events are counted.
 """
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Callable

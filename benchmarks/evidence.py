@@ -6,8 +6,6 @@ counts each in ``tests/real_runs``, or predicts the runs that it is about, print
 which of them do not stand on their page. The exit status is 1 where there are any.
 """
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator

@@ -3,8 +3,6 @@
 Needs `cc` and `valgrind` with its headers; takes two minutes. `--write` puts the table into docs/performance.md.
 """
 
-from __future__ import annotations
-
 import argparse
 import ctypes
 import os

@@ -4,8 +4,6 @@ The loop (`benchmarks/lean.c` with `lean_events.h` and `lean_views.h`, compiled 
 loads. It is given the same random numbers and leaves the same tables, bit for bit.
 """
 
-from __future__ import annotations
-
 import ctypes
 import statistics
 import subprocess

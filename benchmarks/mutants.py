@@ -7,8 +7,6 @@ the reference engine, which calls the same functions as the compiled one: by agr
 drawn at random, and where that is not enough by the goldens.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import shutil

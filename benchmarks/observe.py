@@ -7,8 +7,6 @@ million samples, puts them into the server, observes the week and prints the tim
 install victoria-metrics) and 1 GB of disk.
 """
 
-from __future__ import annotations
-
 import resource
 import sys
 import tempfile

@@ -1,7 +1,5 @@
 """Putting what a benchmark has measured into the pages that show it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

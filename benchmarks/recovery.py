@@ -12,8 +12,6 @@ known: no method that sees only a report can be surer), and where the truth rank
 of a posterior as wide as it should be, a U those of one that is too narrow; two tests look for them.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

@@ -7,8 +7,6 @@ the beginning of its loading until the browser has painted the charts of the fir
 medians of several visits of a fresh browser.
 """
 
-from __future__ import annotations
-
 import os
 import statistics
 import sys

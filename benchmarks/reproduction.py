@@ -8,8 +8,6 @@ A run of the experiment (200 replications) gives the report again if the median 
 published value, which lies inside the 90 % interval, and if that is no wider than 60 % of the value.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

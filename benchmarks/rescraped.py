@@ -7,8 +7,6 @@ from its series the backtest has to predict it, so that only what scrapes leave 
 90 % should hold nine of ten values.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import statistics

@@ -4,8 +4,6 @@
 one load [µs], which `speed.py --before` asks of an older version.
 """
 
-from __future__ import annotations
-
 import statistics
 import sys
 import time

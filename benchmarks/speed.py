@@ -6,8 +6,6 @@ README, `--cold` also times a compilation from nothing. `--before` compares with
 docs/performance.md.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib.metadata
 import os

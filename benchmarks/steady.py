@@ -6,8 +6,6 @@ prints the table of docs/fidelity.md and, with --write, replaces it there. Respo
 what is predicted is the number of pods.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import sys

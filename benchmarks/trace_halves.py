@@ -6,8 +6,6 @@ Printed are the mean logarithm of the probability given to each service time, th
 mean loss of their forecasts, and which classes became faster or slower.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -8,8 +8,6 @@ Each change is made when the one before has settled. On a machine with other wor
 printed.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

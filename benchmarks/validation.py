@@ -8,8 +8,6 @@ again from what was measured before their load. Of the other recorded runs one o
 ``kpasim calibrate`` and predicts the rest of that container. Intervals are widened as in benchmarks/fidelity.py.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

@@ -9,8 +9,6 @@ samples; a trial with any significant difference counts. Power: a setting whose 
 common random numbers (paired) and under another seed (independent samples). A trial counts if the difference is found.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 from pathlib import Path

@@ -7,8 +7,6 @@
 Names below are imported when they are first used, so that ``import kpasim`` stays fast.
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What can go wrong that a user can mend. Everything else is our bug and keeps its traceback."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Run folders that tests keep compressed, unpacked once in each process."""
 
-from __future__ import annotations
-
 import atexit
 import functools
 import shutil

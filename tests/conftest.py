@@ -1,7 +1,5 @@
 """What all tests share: vectors recorded from Knative, and the count of them that were replayed."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import lzma

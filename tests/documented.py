@@ -11,8 +11,6 @@ block say what it needs:
 A block of language ``yaml`` whose first line is ``# NAME.yaml`` is written to that file.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Observations written by hand: the series that scrapes of known requests leave."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal

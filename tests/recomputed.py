@@ -4,8 +4,6 @@ Nothing of `kpasim.results` is used, so that the two can be held against each ot
 stage times: then a cold start is their sum.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Knative Services of tests."""
 
-from __future__ import annotations
-
 from typing import Any
 
 PREFIX = "autoscaling.knative.dev/"

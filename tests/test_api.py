@@ -1,7 +1,5 @@
 """The public Python interface: its names, their arguments, and results that notebooks show."""
 
-from __future__ import annotations
-
 import inspect
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Every command that the documentation, the README and the help pages show can be run."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -4,8 +4,6 @@ One harness for everything that reads a file: experiments, sweeps, models, manif
 every kind, run folders and the page about them. A thousand inputs in CI, 100,000 more with ``-m statistical``.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import re

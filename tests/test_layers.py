@@ -1,7 +1,5 @@
 """The arrows of the README hold."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The README keeps its word: its two blocks, its arrows, its table of files, its picture."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

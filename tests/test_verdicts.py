@@ -1,7 +1,5 @@
 """Verdicts on simulated runs: identical settings are seldom called different, and a difference of 10 % is found."""
 
-from __future__ import annotations
-
 import pytest
 
 from benchmarks.verdicts import measured, problems

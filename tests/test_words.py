@@ -1,7 +1,5 @@
 """Texts that reach users are in the words of the field: help, messages, documentation, schemas, names."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

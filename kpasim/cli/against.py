@@ -1,7 +1,5 @@
 """What `kpasim run A --against B` shows."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What `kpasim run` shows: the answer, what happened in one run, every figure, and what to do next."""
 
-from __future__ import annotations
-
 import shlex
 import textwrap
 from collections.abc import Sequence

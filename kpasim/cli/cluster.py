@@ -1,7 +1,5 @@
 """`kpasim cluster`: look after clusters that runs have used."""
 
-from __future__ import annotations
-
 import click
 
 from kpasim.cli import options

@@ -1,7 +1,5 @@
 """`kpasim load`: the experiment's clients against any URL."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

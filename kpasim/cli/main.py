@@ -1,7 +1,5 @@
 """The command `kpasim`: finds a command's module when it is asked for, so that start-up stays fast."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import errno

@@ -1,7 +1,5 @@
 """`kpasim manifest`: from a Service manifest to an experiment, and back."""
 
-from __future__ import annotations
-
 import contextlib
 
 import click

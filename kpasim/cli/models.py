@@ -1,7 +1,5 @@
 """`kpasim models`: service times to begin with."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 import click

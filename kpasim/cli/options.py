@@ -1,7 +1,5 @@
 """Options that several commands share, and kinds of values."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path

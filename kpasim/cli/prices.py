@@ -1,7 +1,5 @@
 """`kpasim prices`: prices of GPU instances to begin with."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 import click

@@ -1,7 +1,5 @@
 """`kpasim report`: one HTML page about a run, two runs, a sweep or a backtest."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

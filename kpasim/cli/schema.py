@@ -1,7 +1,5 @@
 """`kpasim schema`: the JSON schema of kpasim's files."""
 
-from __future__ import annotations
-
 import json
 
 import click

@@ -1,7 +1,5 @@
 """`kpasim serve`: the services that kpasim deploys."""
 
-from __future__ import annotations
-
 import click
 
 from kpasim.server.command import command as txt2img

@@ -1,7 +1,5 @@
 """`kpasim ui`: a page on this machine that simulates while a setting is moved."""
 
-from __future__ import annotations
-
 import click
 
 from kpasim.cli.output import note

@@ -1,7 +1,5 @@
 """`kpasim warmup`: compile the fast engine before it is needed."""
 
-from __future__ import annotations
-
 import time
 
 import click

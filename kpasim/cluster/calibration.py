@@ -5,8 +5,6 @@ goes into the model's posterior, and with it into the prediction's intervals. It
 ``kpasim calibrate`` fits whole runs.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 import os

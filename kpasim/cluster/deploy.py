@@ -1,7 +1,5 @@
 """The object of a run: created, adopted, awaited, put back, removed; and what other runs have left behind."""
 
-from __future__ import annotations
-
 import json
 import re
 import time

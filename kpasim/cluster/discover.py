@@ -1,7 +1,5 @@
 """What kind of cluster this is: Knative's version and settings, the gateway, the GPUs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a cluster can answer that a user can mend. Every text is one line and says what to do."""
 
-from __future__ import annotations
-
 import signal
 
 from kpasim.errors import RunError

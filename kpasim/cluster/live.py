@@ -7,8 +7,6 @@ Whatever happens in between (an error, a deadline, Ctrl-C, SIGTERM), what the ru
 is put back. Only a kill or a lost connection can prevent that; ``kpasim cluster clean`` finds what is left then.
 """
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import datetime

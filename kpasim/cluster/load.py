@@ -7,8 +7,6 @@ Every request keeps the time it was meant to be sent at beside the time at which
 busy machine, too many requests for one process) would otherwise be taken for a slow service.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import gc

@@ -1,7 +1,5 @@
 """From an experiment and a command line to a load: when requests are sent, where to, and what they carry."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path

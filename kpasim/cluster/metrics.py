@@ -4,8 +4,6 @@ Knative exports Prometheus text on port 9090 of the autoscaler's pod; the API se
 versions have other names for the same gauges.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import re

@@ -5,8 +5,6 @@ Source:
     other machines (steal) counts as theirs.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

@@ -5,8 +5,6 @@ milliseconds. So a change is dated by its arrival here, unless the stamp says th
 broken, or the object is older than the run); then the stamp counts, corrected by the difference of the clocks.
 """
 
-from __future__ import annotations
-
 import datetime
 import math
 import re

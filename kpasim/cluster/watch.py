@@ -1,7 +1,5 @@
 """Following objects while they change, through broken connections and expired versions."""
 
-from __future__ import annotations
-
 import random
 import threading
 import time

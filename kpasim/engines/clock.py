@@ -4,8 +4,6 @@ Every event has a key ``(time, kind, entity)``. Events at the same nanosecond ar
 below, those of one kind in the order of their entities. Both engines use this one rule.
 """
 
-from __future__ import annotations
-
 import math
 from enum import IntEnum
 

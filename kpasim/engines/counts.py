@@ -5,8 +5,6 @@ Each doubling is cut into ``PER_DOUBLING`` buckets of equal width. A bucket stan
 way in which runs are put together changes a percentile.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ Requests that are settled keep their rows, and name their pod by its place among
 in the state. Rows of pods and nodes that are gone are put aside.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -5,8 +5,6 @@ for draws in Sampler(experiment, params).draw_many(range(experiment.replications
     outcome = compiled.run(params, draws)
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import fields
@@ -102,7 +100,7 @@ def equal(one: Params, other: Params) -> bool:
     )
 
 
-_SAME = tuple(one.name for one in fields(RevisionSettings) if one.name in Params._fields and one.type != "str")
+_SAME = tuple(one.name for one in fields(RevisionSettings) if one.name in Params._fields and one.type is not str)
 """Settings of a revision that are a number or a switch in ``Params`` as well."""
 
 

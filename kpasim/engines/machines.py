@@ -1,7 +1,5 @@
 """Where pods run and what their starts go through, as engines see it: instance types, pools of nodes, stages."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from kpasim.engines import params as of

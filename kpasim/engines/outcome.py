@@ -1,7 +1,5 @@
 """What an engine hands back: raw columns in nanoseconds, the same from both engines, bit for bit."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The experiment as an engine sees it: plain numbers and arrays, times in integer nanoseconds."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

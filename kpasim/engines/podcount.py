@@ -1,7 +1,5 @@
 """What the pods of a run come to, without all of them at once."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from kpasim.arrays import Ints

@@ -1,7 +1,5 @@
 """The autoscaler of an experiment in numbers, as far as it is not Knative's own."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo

@@ -7,8 +7,6 @@ a closed loop's draws belong to its workers, and a trace is in memory anyway. A 
 same memory whatever its length; one that keeps tables, see ``long``, little more than these.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """From an engine's raw columns to the tables that runs leave behind."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping, Sequence
 

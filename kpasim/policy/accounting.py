@@ -8,8 +8,6 @@ Source:
     pkg/queue/protobuf_stats_reporter.go, pkg/activator/handler/concurrency_reporter.go
 """
 
-from __future__ import annotations
-
 from kpasim.arrays import Ints
 
 # Columns of a row.

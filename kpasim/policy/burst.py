@@ -5,8 +5,6 @@ Source:
     pkg/reconciler/serverlessservice/serverlessservice.go
 """
 
-from __future__ import annotations
-
 import math
 
 SERVE = 0

@@ -4,8 +4,6 @@ Source:
     knative/serving@98e5ef9, pkg/autoscaler/scaling/autoscaler.go, pkg/autoscaler/scaling/multiscaler.go
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -10,8 +10,6 @@ Source:
     knative/serving@98e5ef9, pkg/autoscaler/aggregation/max/timewindow.go, pkg/autoscaler/aggregation/max/window.go
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -13,8 +13,6 @@ Source:
     pkg/apis/autoscaling/v2/defaults.go
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

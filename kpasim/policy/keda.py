@@ -13,8 +13,6 @@ Source:
     pkg/scaling/scale_handler.go, apis/keda/v1alpha1/scaledobject_types.go
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from kpasim.arrays import Ints

@@ -14,8 +14,6 @@ Source:
     scaler/handlers.go
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Functions of the policy that also compile under numba (``numba.extending.register_jitable``)."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from inspect import isfunction
 from pkgutil import iter_modules

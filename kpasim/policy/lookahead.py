@@ -12,8 +12,6 @@ Source:
     ``scaleUpForward``; "AHPA overview"
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

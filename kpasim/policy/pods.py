@@ -3,8 +3,6 @@
 The functions here have no state; engines call them with times in integer nanoseconds.
 """
 
-from __future__ import annotations
-
 import math
 
 from kpasim.arrays import Floats

@@ -11,8 +11,6 @@ Source:
     timestamps counted loops instead: the same delay when every loop takes 0.1 s)
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

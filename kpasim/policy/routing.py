@@ -7,8 +7,6 @@ Source:
     knative/serving@98e5ef9, pkg/activator/net/throttler.go, pkg/activator/net/lb_policy.go, pkg/queue/breaker.go
 """
 
-from __future__ import annotations
-
 from kpasim.arrays import Ints
 
 MAX_CAPACITY = 2147483647

@@ -1,7 +1,5 @@
 """What limited a decision: codes and names for all autoscalers, Knative's own first (``decider.RULES``)."""
 
-from __future__ import annotations
-
 from kpasim.policy import decider
 
 (

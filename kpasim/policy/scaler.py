@@ -8,8 +8,6 @@ Source:
     pkg/apis/autoscaling/v1alpha1/pa_lifecycle.go
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from kpasim.policy import burst

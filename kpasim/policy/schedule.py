@@ -6,8 +6,6 @@ Source:
     ``instanceBounds`` of ACK's AHPA for the upper bound
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple

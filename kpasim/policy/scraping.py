@@ -5,8 +5,6 @@ Source:
     pkg/resources/pods.go
 """
 
-from __future__ import annotations
-
 import math
 
 from kpasim.arrays import Floats, Ints

@@ -7,8 +7,6 @@ Source:
     knative/serving pull request 15812 (closed, not merged)
 """
 
-from __future__ import annotations
-
 
 def desired(pods: int, spare_pods: int) -> int:
     """The autoscaler's answer and the spare pods, which stay at 0; an answer below 0 is not known yet and stays so."""

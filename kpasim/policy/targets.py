@@ -7,8 +7,6 @@ Source:
     pkg/reconciler/autoscaling/resources/metric.go, pkg/reconciler/autoscaling/kpa/resources/decider.go
 """
 
-from __future__ import annotations
-
 import math
 
 TARGET_MIN = 0.01

@@ -10,8 +10,6 @@ Source:
     knative/serving@98e5ef9, pkg/autoscaler/aggregation/bucketing.go
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Access logs of gateways and web servers: nginx, Apache, and Envoy (Istio, Kourier, Contour)."""
 
-from __future__ import annotations
-
 import math
 import re
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Load tools that count durations in bins: Fortio and Locust. Each count becomes requests in the middle of its bin."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

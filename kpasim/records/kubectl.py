@@ -4,8 +4,6 @@ Conditions and container states become the moments of a cold start, named as in 
 writes whole seconds. A snapshot knows only the latest change of a condition; a watch keeps the first.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -1,7 +1,5 @@
 """What load generators leave of each request: hey, vegeta, k6, JMeter, oha, ghz, ApacheBench."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Telling measured files apart by their content, and reading them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What every reader hands over, and how it collects lines that it cannot read."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import math

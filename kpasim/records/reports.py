@@ -1,7 +1,5 @@
 """Files that hold no single requests or starts: known by their content, refused with the way on."""
 
-from __future__ import annotations
-
 import re
 from string import Template
 from typing import Any

@@ -1,7 +1,5 @@
 """Opening measured files: compressed or not, within limits, without a traceback for any bytes."""
 
-from __future__ import annotations
-
 import bz2
 import codecs
 import contextlib

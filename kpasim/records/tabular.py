@@ -1,7 +1,5 @@
 """Requests in a CSV file whose header names the columns."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from itertools import islice

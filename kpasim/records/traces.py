@@ -1,7 +1,5 @@
 """Published production traces: GenTD26 (Stable Diffusion at Alibaba) and Azure Functions 2019 and 2021."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The answer of a run in a few lines: what failed, whether SLOs are met, what users wait, what it costs, what ran."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """The page about a backtest: recorded beside predicted over time, and candidates."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path

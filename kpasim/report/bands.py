@@ -1,7 +1,5 @@
 """Ready pods of all replications over time: the median and the band that holds 90 % of them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

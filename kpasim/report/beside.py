@@ -1,7 +1,5 @@
 """A measured run beside its prediction: a part of a page."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from kpasim.report import charts, markup

@@ -1,7 +1,5 @@
 """A long run in bins of time: thousands of changes as the mean, the lowest and the highest value of each bin."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

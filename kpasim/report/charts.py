@@ -3,8 +3,6 @@
 Nothing is said by colour alone: lines differ in dashes, areas in patterns, points in shape.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the autoscaler decided in a run, one entry for each change, and why."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Figures of two runs beside each other, with the interval of each difference."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -4,8 +4,6 @@ Colours are written as names in angle brackets (``<blue>``); the page puts the c
 their place. No text from a file can be taken for one: `shown` escapes angle brackets.
 """
 
-from __future__ import annotations
-
 import html
 from collections.abc import Iterable, Sequence
 from typing import Any

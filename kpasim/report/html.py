@@ -6,8 +6,6 @@ The page needs no network and no second file, so that it can be mailed. All that
 about; see `kpasim.report.markup` for why their texts can do no harm.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path

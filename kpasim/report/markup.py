@@ -5,8 +5,6 @@ end a script or load anything. A content security policy inside the page says th
 own scripts run, known by their hashes, and nothing is fetched from anywhere.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import html

@@ -1,7 +1,5 @@
 """The page about two runs side by side: settings, decisions, outcome."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import chain
 

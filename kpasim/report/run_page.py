@@ -1,7 +1,5 @@
 """The page about one run: in words, decision by decision, request by request, pod by pod, and how to have it again."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Charts of sweeps: the front of cost against latency, and what one axis does."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

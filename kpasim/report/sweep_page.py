@@ -1,7 +1,5 @@
 """The page about a sweep: what latency costs, which settings are worth it, what each axis does."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

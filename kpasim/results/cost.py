@@ -15,8 +15,6 @@ billed: a pod that was there before is billed as if it began with the load, one 
 Bills add up, so many of them are told by their mean; what 1,000 requests cost is all money over all responses.
 """
 
-from __future__ import annotations
-
 import difflib
 import functools
 import math

@@ -1,7 +1,5 @@
 """Figures as people read them: on a terminal, on a page, in a notebook."""
 
-from __future__ import annotations
-
 import html
 import math
 import textwrap

@@ -1,7 +1,5 @@
 """A load that was cut, in words."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

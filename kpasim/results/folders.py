@@ -6,8 +6,6 @@ removed. The file that makes a folder readable is removed first and written last
 that an overwrite that is cut off leaves a folder that is refused, not a mixture of two results.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

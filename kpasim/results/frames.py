@@ -1,7 +1,5 @@
 """The tables of a run as pyarrow and pandas have them, with nothing where a value is missing."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from typing import Any

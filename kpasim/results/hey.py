@@ -5,8 +5,6 @@ percentiles by the rule of `kpasim.results.summary.hey_percentiles`, time-outs i
 requests per second but in no latency.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

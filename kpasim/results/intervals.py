@@ -1,7 +1,5 @@
 """Whether an interval holds what was measured."""
 
-from __future__ import annotations
-
 SURE_SHARE, SURE_S = 0.01, 0.001
 """How sure a measured value is: to 1 %, and to a millisecond at best."""
 

@@ -6,8 +6,6 @@ where the interval leaves out zero. Where more than five figures are compared at
 of two identical settings at most 5 % are called different in any figure (Bonferroni).
 """
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 from statistics import NormalDist

@@ -1,7 +1,5 @@
 """Where a result comes from, so that it can be had again: what ran, on what, with which seed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform

@@ -1,7 +1,5 @@
 """What manifests hold that must not reach run folders, reports and logs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from itertools import pairwise

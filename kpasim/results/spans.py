@@ -1,7 +1,5 @@
 """Stretches of time that belong to pods or nodes, and when a pod has its machine."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """What a run's tables say of moments: pods in each state, desired pods, and where a timeline begins."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from kpasim.arrays import Array, Floats, Ints

@@ -1,7 +1,5 @@
 """Student's t distribution, by which intervals of means are made."""
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 from statistics import NormalDist

@@ -7,8 +7,6 @@ All times are seconds from the start of the load. A figure that a run does not h
 never came back to zero) is ``None``, ``NaN`` in arrays.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence

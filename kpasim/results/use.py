@@ -1,7 +1,5 @@
 """How a run used its pods: who waited for a cold start, and how busy the GPUs were; from tables only."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

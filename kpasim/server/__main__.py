@@ -1,7 +1,5 @@
 """`python -m kpasim.server`: the txt2img server without the rest of kpasim."""
 
-from __future__ import annotations
-
 import sys
 
 import click

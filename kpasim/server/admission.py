@@ -1,7 +1,5 @@
 """Who runs, who waits and who is refused: one first-in, first-out queue of bounded length."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import Callable

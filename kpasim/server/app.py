@@ -1,7 +1,5 @@
 """The HTTP routes: AUTOMATIC1111's interface, probes and metrics."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json

@@ -1,7 +1,5 @@
 """Lists, options and switches that AUTOMATIC1111's clients ask for before and after they generate."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any

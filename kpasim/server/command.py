@@ -1,7 +1,5 @@
 """The command line of the txt2img server: `kpasim serve txt2img` and `python -m kpasim.server`."""
 
-from __future__ import annotations
-
 from dataclasses import fields
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the routes share: bodies read with pydantic, and errors as AUTOMATIC1111 writes them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, TypeVar
 

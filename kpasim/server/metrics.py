@@ -1,7 +1,5 @@
 """Counters of one server process, written as Prometheus reads them."""
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -3,8 +3,6 @@
 torch and diffusers are imported inside the functions: it takes them seconds, and the process answers probes meanwhile.
 """
 
-from __future__ import annotations
-
 import copy
 import io
 import json

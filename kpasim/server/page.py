@@ -1,7 +1,5 @@
 """The page at ``/``: a prompt, and the picture that the server makes of it."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re

@@ -1,7 +1,5 @@
 """Pictures that clients send: decoded within limits, and read for the text that AUTOMATIC1111 keeps in them."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import io

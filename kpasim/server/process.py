@@ -1,7 +1,5 @@
 """One server process: its socket, its signals, its exit."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

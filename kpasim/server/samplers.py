@@ -1,7 +1,5 @@
 """AUTOMATIC1111's samplers and noise schedules in diffusers' words."""
 
-from __future__ import annotations
-
 import inspect
 import tomllib
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What a client may send to generate images, with AUTOMATIC1111's names and defaults."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator

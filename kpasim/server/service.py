@@ -1,7 +1,5 @@
 """The state of one server process: loading, ready, serving, leaving."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import random

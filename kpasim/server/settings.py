@@ -1,7 +1,5 @@
 """What the operator of a txt2img server chooses."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 

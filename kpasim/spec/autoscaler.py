@@ -8,8 +8,6 @@ Source:
     annotation_validation.go, v1alpha1/pa_lifecycle.go.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Service times of well-known models on well-known GPUs, each with its source (kpasim/data/catalogue.yaml)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """The cluster a service runs on: GPUs, nodes or instances, activators, the ingress, and the plumbing's delays."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 

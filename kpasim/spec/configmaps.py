@@ -4,8 +4,6 @@
 KServe's `inferenceservice-config` are read here, with the bounds of Knative's webhook.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace

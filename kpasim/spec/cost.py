@@ -1,7 +1,5 @@
 """How a run is billed."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

@@ -6,8 +6,6 @@ Others are Knative's own or engineering estimates, with what was measured of the
 in `cluster.delays` of an experiment; none is anywhere else in the code.
 """
 
-from __future__ import annotations
-
 from kpasim.spec.base import Spec
 from kpasim.spec.quantities import PositiveSeconds, Seconds
 

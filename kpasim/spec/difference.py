@@ -1,7 +1,5 @@
 """What differs between two manifests or two experiments, in settings and not in spelling."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Mapping

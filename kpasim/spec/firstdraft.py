@@ -1,7 +1,5 @@
 """A first experiment from a few choices: manifest, service time, load, cold start and machine, each with a comment."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

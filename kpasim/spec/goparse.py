@@ -9,8 +9,6 @@ Source:
     (``Duration.String``).
 """
 
-from __future__ import annotations
-
 import re
 
 MAX_INT32 = 2**31 - 1

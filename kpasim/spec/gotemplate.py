@@ -4,8 +4,6 @@ Source:
     knative/serving@98e5ef9, pkg/apis/config/defaults.go: ``asTemplate``; Go, src/text/template.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Mapping
 

@@ -1,7 +1,5 @@
 """hey's command line as a workload."""
 
-from __future__ import annotations
-
 import shlex
 from typing import Any
 

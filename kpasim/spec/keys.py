@@ -5,8 +5,6 @@ Service's keys are Knative's (kpasim/data/settings.yaml); where the ConfigMap ha
 docstring is the meaning of both.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

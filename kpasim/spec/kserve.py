@@ -5,8 +5,6 @@ Source:
     components/predictor.go, pkg/controller/v1alpha1/utils/utils.go, pkg/apis/serving/v1beta1/component.go
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

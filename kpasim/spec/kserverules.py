@@ -5,8 +5,6 @@ Source:
     pkg/validation/env_policy.go
 """
 
-from __future__ import annotations
-
 import posixpath
 import re
 from collections.abc import Iterator, Mapping

@@ -4,8 +4,6 @@ Source:
     kubernetes/apimachinery@v0.34.0, pkg/util/validation/validation.go, pkg/api/validation/generic.go.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import math
 import re

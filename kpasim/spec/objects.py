@@ -1,7 +1,5 @@
 """Kubernetes objects of a YAML file: documents, the items of Lists, and one of them by name (``FILE#NAME``)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -6,8 +6,6 @@ Source:
     knative/serving@98e5ef9, config/core/deployments/activator-hpa.yaml.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Settings addressed by dotted paths in the plain mapping of a file: `model.cold-start.stages.pull.time`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -3,8 +3,6 @@
 Files hold strings (`90s`, `1m30s`, `12Gi`, `15%`); attributes hold plain numbers, seconds in those named `*_s`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import re

@@ -1,7 +1,5 @@
 """A first experiment for a manifest: sensible guesses, each with a remark on where to get the real number."""
 
-from __future__ import annotations
-
 import io
 import os
 from collections.abc import Mapping, Sequence

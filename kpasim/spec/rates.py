@@ -4,8 +4,6 @@ With ``R(t)`` the requests expected until ``t``, a Poisson process of any rate i
 workloads of different rates under one seed are one and the same process, stretched.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol

@@ -7,8 +7,6 @@ Source:
     config/crd/bases; kserve/kserve@aaac4e2, component.go
 """
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Iterator

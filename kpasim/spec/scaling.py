@@ -3,8 +3,6 @@
 A target that is not given is the target of the Service's manifest, so that autoscalers are compared at one target.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

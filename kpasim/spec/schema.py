@@ -1,7 +1,5 @@
 """JSON schemas of kpasim's files, for editors: docstrings become descriptions, bounds and defaults come along."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import itertools

@@ -5,8 +5,6 @@ Source:
     pkg/controller/v1beta1/inferenceservice/utils/utils.go (merging), components/predictor.go.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Mapping

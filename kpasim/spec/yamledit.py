@@ -5,8 +5,6 @@ scalar) is the document written anew by ruamel.yaml, which keeps comments but ma
 read back and must hold exactly the wanted data.
 """
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ YAML is composed into nodes by ruamel.yaml and built into plain dicts, lists and
 cycles, unknown tags and unreadable numbers are all reported together, each with its line.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 import tomllib

@@ -1,7 +1,5 @@
 """Two runs compared: the same random numbers where loads are the same, one end, and differences with intervals."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

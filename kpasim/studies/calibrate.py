@@ -4,8 +4,6 @@ Distributions are fitted to files with single times. From a report of hey, the m
 experiment under many models, see `kpasim.studies.fit.inference`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date

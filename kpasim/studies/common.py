@@ -10,8 +10,6 @@ there (min-scale, initial-scale, retention, scale-to-zero) are simulated from th
 from a service that somebody has warmed up for all of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which setting of a Service costs most: each one that keeps pods is relaxed, with the same random numbers."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Why it scaled: the decisions of a run in words."""
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator

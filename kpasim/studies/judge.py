@@ -1,7 +1,5 @@
 """Whether the replications of a run meet SLOs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

@@ -8,8 +8,6 @@ number of pods that it wants. It is called at Knative's tick, every two seconds;
 holds requests, and min-scale and max-scale limit the answer. It runs in the reference engine only.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import math
 import sys

@@ -1,7 +1,5 @@
 """What an hour of each instance type costs in an experiment, and how far that can be trusted."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from kpasim.errors import RunError

@@ -5,8 +5,6 @@ numbers are made a few thousand requests at a time, and pods that are gone are c
 trace keep their random numbers (24 bytes a request) and a row for each pod.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 import os

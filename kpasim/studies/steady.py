@@ -5,8 +5,6 @@ A load whose experiment says how often it recurs (`repeat`) is billed as a whole
 still shows the state that it began in. Every other load has a beginning and an end, which count as they are.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -4,8 +4,6 @@ result = tune(load("experiments/hey50x5.yaml"), ["p95<=30s", "errors<=0.1%"])
 result.manifest        # the user's own Service YAML with the tuned values in it
 """
 
-from __future__ import annotations
-
 import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence

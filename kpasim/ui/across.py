@@ -1,7 +1,5 @@
 """One setting over its range: latency and cost at each value, by the code of `kpasim sweep`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

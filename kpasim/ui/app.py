@@ -1,7 +1,5 @@
 """The page as HTML, which its script fills in, and its routes: the page, its files, and one address for all work."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache

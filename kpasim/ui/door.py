@@ -1,7 +1,5 @@
 """What every request passes: the right host, no other origin, the token, and a body of bounded size."""
 
-from __future__ import annotations
-
 import hmac
 import ipaddress
 import socket

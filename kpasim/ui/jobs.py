@@ -1,7 +1,5 @@
 """The work of the page: what is sent back for a state, message by message."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal

@@ -3,8 +3,6 @@
 Meaning, type and default of each setting are those of `kpasim explain`, which come from the docstrings of the spec.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, get_args

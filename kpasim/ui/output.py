@@ -1,7 +1,5 @@
 """What leaves the page: the manifest, its diff, commands that give the same numbers, the experiment, the report."""
 
-from __future__ import annotations
-
 import difflib
 import shlex
 import tempfile

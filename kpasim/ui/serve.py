@@ -1,7 +1,5 @@
 """The server of the page: its socket, its token, its end."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import secrets

@@ -1,7 +1,5 @@
 """What the page is about: an experiment, a manifest or a run folder, and how a command names it."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field

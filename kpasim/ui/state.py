@@ -1,7 +1,5 @@
 """State of the page: an edited manifest and changed settings, and the experiment that they make; all sizes bounded."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path

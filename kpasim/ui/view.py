@@ -1,7 +1,5 @@
 """What the page shows of a result: figures, charts, sentences. Every text is made by the code of `run` and `report`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Arrivals of open loops: send times as pure functions of uniform numbers, and out of files."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 

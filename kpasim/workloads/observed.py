@@ -4,8 +4,6 @@ The counts are the same in every replication. Prometheus does not say where with
 each replication draws that anew, so that what the scrape interval hides shows in the spread of the replications.
 """
 
-from __future__ import annotations
-
 import os
 from functools import lru_cache
 from pathlib import Path

@@ -8,8 +8,6 @@ as likely as the counts and the requests in flight are under it (Bayes), and eac
 interval. How often rates change at all, all intervals tell together.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

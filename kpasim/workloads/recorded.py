@@ -1,7 +1,5 @@
 """Arrivals out of a file: a CSV with a header, or the published production trace GenTD26."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Iterator

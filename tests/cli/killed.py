@@ -4,8 +4,6 @@ Arguments: folder, kills for each command. Each life is a fork of this process, 
 kills fall into the work. What is left must be the old result, the new one, or be refused.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

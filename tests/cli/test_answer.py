@@ -1,7 +1,5 @@
 """The first lines of `kpasim run`: what failed, SLOs, waits, cost; the same facts in the report."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`kpasim check` of several files, of folders, and its formats for machines."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

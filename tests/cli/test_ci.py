@@ -1,7 +1,5 @@
 """`kpasim check` where others run it: as the hook of pre-commit, and as the steps that the guide shows for CI."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """`kpasim explain`: every setting is explained in the words of the classes that read it."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The first five questions of a new user: one command each, answered in the first five lines of its output."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

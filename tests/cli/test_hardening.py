@@ -1,7 +1,5 @@
 """Files of unknown origin do no harm: damaged sweeps, names that would steer a terminal."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

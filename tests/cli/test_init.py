@@ -1,7 +1,5 @@
 """`kpasim init`: five replies make an experiment that runs, and nothing is left of one that would not."""
 
-from __future__ import annotations
-
 import pytest
 from click.testing import CliRunner
 

@@ -1,7 +1,5 @@
 """Results are whole or refused, whatever kills a command, and whenever."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

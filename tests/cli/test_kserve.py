@@ -1,7 +1,5 @@
 """KServe's InferenceServices on the command line: chosen by name, also on standard input, swept by KServe's names."""
 
-from __future__ import annotations
-
 import csv
 import json
 from pathlib import Path

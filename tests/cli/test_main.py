@@ -1,7 +1,5 @@
 """Manners of the command line: help, suggestions, exit status, and what happens when the world misbehaves."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import os

@@ -1,7 +1,5 @@
 """`kpasim manifest`: there and back without a changed byte."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

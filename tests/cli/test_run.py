@@ -1,7 +1,5 @@
 """`kpasim run` as a user calls it: the headline's story, its JSON, its figures, a run without a file."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

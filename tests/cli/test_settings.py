@@ -1,7 +1,5 @@
 """One setting changed on the command line: the same option of all commands, and what is said of a wrong one."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What the tests of the cluster share."""
 
-from __future__ import annotations
-
 import pytest
 
 from kpasim.cluster import quiet

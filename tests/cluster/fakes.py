@@ -1,7 +1,5 @@
 """Fake clusters for the tests: in a thread of this process, with pods that sleep."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import functools

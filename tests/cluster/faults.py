@@ -1,7 +1,5 @@
 """A fake API server that refuses and spoils requests on order."""
 
-from __future__ import annotations
-
 import asyncio
 import fnmatch
 import json

@@ -4,8 +4,6 @@ Arguments: the folder in which `kserve` was installed. Standard input: a JSON li
 models and what reads them are imported: the rest is a model server, which needs packages that the tests cannot have.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import re

@@ -1,7 +1,5 @@
 """Who may do what in the fake cluster: RBAC rules as manifests write them, and what was asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

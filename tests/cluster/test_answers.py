@@ -3,8 +3,6 @@
 ``recorded/objects.json`` holds objects of Knative 98e5ef9 on kube-apiserver 1.36.2, without owners and templates.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import time

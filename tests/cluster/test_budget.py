@@ -1,7 +1,5 @@
 """How long the brief calibration goes on, with a server and a clock of the test's own."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The brief calibration: what it measures, what it leaves open, and what it does not invent."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

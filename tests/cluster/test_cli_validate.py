@@ -1,7 +1,5 @@
 """`kpasim validate` and `kpasim cluster clean` as a user calls them."""
 
-from __future__ import annotations
-
 import json
 import random
 import signal

@@ -1,7 +1,5 @@
 """The fake cluster behaves as Knative does where a client or an adapter can tell."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os

@@ -1,7 +1,5 @@
 """What goes wrong between the adapter and a cluster, and what the adapter makes of it."""
 
-from __future__ import annotations
-
 import time
 import urllib.request
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """A run that is stopped at any moment leaves nothing behind; `kpasim cluster clean` finds what a killed one left."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import multiprocessing

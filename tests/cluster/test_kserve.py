@@ -1,7 +1,5 @@
 """An InferenceService on a cluster: created, followed to its Knative Service, loaded, adopted, put back, removed."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 Its model server pins packages (psutil, pandas) that contradict the tests' own, so it is installed beside them.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

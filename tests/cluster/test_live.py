@@ -1,7 +1,5 @@
 """The adapter on the fake cluster: deploys, waits, records, adopts, cleans up."""
 
-from __future__ import annotations
-
 import time
 import urllib.request
 from itertools import groupby

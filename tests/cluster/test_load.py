@@ -1,7 +1,5 @@
 """Real clients against a service that answers after a fixed time, on loopback."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import math

@@ -1,7 +1,5 @@
 """What is simulated only is not measured on a cluster."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Whether this machine was too busy with other programs to judge what ran on it."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import time

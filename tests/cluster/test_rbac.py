@@ -1,7 +1,5 @@
 """The manifests deploy/rbac*.yaml grant what the adapter does on a cluster, all of it and nothing more."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the adapter makes of objects, clocks, metrics and names."""
 
-from __future__ import annotations
-
 import datetime
 import math
 

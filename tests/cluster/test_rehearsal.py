@@ -1,7 +1,5 @@
 """What is known before a run creates anything, so that nobody pays for a run that cannot end well."""
 
-from __future__ import annotations
-
 import base64
 import json
 import time

@@ -1,7 +1,5 @@
 """Whether two engines agree, and what the experiments that they agreed on have gone through."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -4,8 +4,6 @@ First line: what the experiments that agreed went through. Second line: what bec
 requests was made too short on purpose.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

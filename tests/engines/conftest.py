@@ -1,7 +1,5 @@
 """What the tests of both engines share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

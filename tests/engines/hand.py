@@ -1,7 +1,5 @@
 """Experiments written by hand in the engines' own terms, for tests of mechanisms."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

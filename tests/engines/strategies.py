@@ -5,8 +5,6 @@ the same nanosecond and rare paths are taken often. What hypothesis draws is a h
 model; the random numbers of the run come from a drawn seed, rounded to a drawn grid.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

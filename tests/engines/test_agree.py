@@ -1,7 +1,5 @@
 """Both engines leave the same tables, bit for bit, whatever the experiment."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

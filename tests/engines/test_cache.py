@@ -1,7 +1,5 @@
 """The cache of the compiled engine: never stale, never half a file."""
 
-from __future__ import annotations
-
 import ast
 import os
 import subprocess

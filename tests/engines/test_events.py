@@ -1,7 +1,5 @@
 """The list of events in docs/development is what the model does."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from pathlib import Path

@@ -7,8 +7,6 @@ a time on each pod, target 1, a stable window of 60 s and a panic window of 6 s,
 creation of the revision; in the comments ``sec 100`` is the bucket of that second.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -3,8 +3,6 @@
 Times are in seconds from the creation of the revision. No delay in the plumbing unless a test says otherwise.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

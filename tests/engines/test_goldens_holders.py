@@ -5,8 +5,6 @@ Phases as in ``test_goldens_autoscalers``: the HPA ticks at 0, 15, 30 s ..., KED
 reports at 2, 12, 22 s ...; Knative's autoscaler ticks at 1.5, 3.5, 5.5 s ...
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ The conventions are those of ``test_goldens``: no delay in the plumbing, ticks a
 once a second from the start of a pod's containers on, activator probes every 0.2 s from 0 s on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -4,8 +4,6 @@ The conventions are those of ``test_goldens``: no delay in the plumbing, ticks a
 at 10 s, and pods are ready at 1 s. With a burst capacity of 0 the gateway sends to pods from 3.5 s on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Laws of queueing that hold whatever the code looks like."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 

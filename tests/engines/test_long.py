@@ -1,7 +1,5 @@
 """Long runs in parts: the same tables as at one go."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From experiments to numbers, and their random numbers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path

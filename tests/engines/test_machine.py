@@ -1,7 +1,5 @@
 """The compiled engine where the world is not kind: a cache that cannot be written, a compiler that fails."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The compiled engine reads nothing of its arrays that it has not written."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial

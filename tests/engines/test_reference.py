@@ -1,7 +1,5 @@
 """The reference engine can be stepped, read by name, and extended in a user's own Python."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 from kpasim.engines import outcome as out

@@ -1,7 +1,5 @@
 """Counts in place of tables: what they promise about the latencies they no longer hold."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,7 +1,5 @@
 """KServe's storage initializer: size over bandwidth before the container, in every pod or once on a node."""
 
-from __future__ import annotations
-
 import pytest
 
 from kpasim.errors import ExperimentError

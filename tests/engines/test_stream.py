@@ -1,7 +1,5 @@
 """Long runs in parts: the same counts as at one go, in memory that does not grow."""
 
-from __future__ import annotations
-
 import tracemalloc
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The data structures of the model against plain lists: views of pods, pods to remove, the heap of those that share."""
 
-from __future__ import annotations
-
 import random
 from types import SimpleNamespace
 from typing import Any

@@ -1,7 +1,5 @@
 """The tables of a run, against plain counts over its raw columns."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from kpasim import load, simulate

@@ -1,7 +1,5 @@
 """All recorded runs, predicted with a fixed seed, as in docs/fidelity.md."""
 
-from __future__ import annotations
-
 import statistics
 from functools import cache
 

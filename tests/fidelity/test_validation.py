@@ -1,7 +1,5 @@
 """Predictions of runs that were measured later, as in docs/fidelity.md."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import pytest

@@ -1,7 +1,5 @@
 """The parts put together, and the clock that they share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,5 @@
 """A periodic clock that is a little late each time."""
 
-from __future__ import annotations
-
 from kpasim.engines.clock import due_after, nth_due
 from kpasim.engines.params import NEVER_NS
 

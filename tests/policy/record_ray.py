@@ -7,8 +7,6 @@ Ray is too large for the test environment, so its decisions are kept as vectors,
 replays; where Ray is installed, ``test_ray_serve.py`` asks it anew.
 """
 
-from __future__ import annotations
-
 import json
 import lzma
 import random

@@ -1,7 +1,5 @@
 """Replays of cases recorded from KEDA; only bookkeeping, every decision is the policy's."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Replays of cases recorded from Ray Serve; only bookkeeping, every decision is the policy's."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from kpasim.policy import ray_serve

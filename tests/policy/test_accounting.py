@@ -1,7 +1,5 @@
 """Time-weighted concurrency."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,7 +1,5 @@
 """The activator in and out of the path."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -4,8 +4,6 @@
 Each family has a replay, which plays a case through the policy and raises at the first value that differs.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

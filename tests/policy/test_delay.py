@@ -1,7 +1,5 @@
 """The scale-down delay."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Compiled, the policy is the same policy: every kernel gives the same bits under numba as in plain Python."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """A forecast covers its quantile of what earlier days needed, a cold start ahead."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

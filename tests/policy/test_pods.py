@@ -1,7 +1,5 @@
 """The life of a pod in numbers: probes, and who goes first in a scale-down."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import pytest

@@ -1,7 +1,5 @@
 """The rank of a pod orders as the comparison that it stands for."""
 
-from __future__ import annotations
-
 import random
 
 from kpasim.policy import pods

@@ -1,7 +1,5 @@
 """Ray Serve's rule, asked of Ray itself where it is installed."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.policy import record_ray, replay_ray

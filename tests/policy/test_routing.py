@@ -1,7 +1,5 @@
 """Where requests go and wait."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,7 +1,5 @@
 """From a decision to replicas."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """A schedule keeps its least pods in its windows, by the clock of its time zone."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 

@@ -1,7 +1,5 @@
 """Targets, totals and windows."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

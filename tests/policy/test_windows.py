@@ -1,7 +1,5 @@
 """Buckets and averages."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Whole stories: activator, scraper, buckets and decider together, at constant concurrency."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """What the recorded code does and no run needs: several metrics or series, reservations, and memory of its own size."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

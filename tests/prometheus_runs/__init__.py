@@ -5,8 +5,6 @@ every 5 s. Three have another form as well: ``outage/range15.json``, ``errors/op
 ``bursts-cold5/dump.txt``. The Service is called like the run, its namespace ``default``.
 """
 
-from __future__ import annotations
-
 import functools
 
 from kpasim.records.prometheus.observation import Observation

@@ -1,7 +1,5 @@
 """Files that load tools leave: of real ones where they are installed, else as their documentation has them."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

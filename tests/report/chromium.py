@@ -1,7 +1,5 @@
 """A real browser for tests: Debian's chromium, driven through its debugging port."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import contextlib

@@ -1,7 +1,5 @@
 """The band of ready pods: what pods_by_state counts in each replication, and its quantiles over all of them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

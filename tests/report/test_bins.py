@@ -1,7 +1,5 @@
 """A run of many changes in bins of time: nothing is lost, and a day stays legible."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The HTML report: what it says, that it can do no harm, and that a real browser shows it."""
 
-from __future__ import annotations
-
 import base64
 import json
 import re

@@ -1,7 +1,5 @@
 """Figures of sweeps: what they hold, and that the same sweep gives the same files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

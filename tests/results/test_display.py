@@ -1,7 +1,5 @@
 """Numbers as people read them, and one table for terminals, notebooks and pages."""
 
-from __future__ import annotations
-
 import io
 
 import pytest

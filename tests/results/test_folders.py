@@ -1,7 +1,5 @@
 """Folders of results belong to their user: one kind of result, one writer, and nothing else is removed."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Columns of long tables: worked out whenever they are read."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Whether an interval holds what was measured."""
 
-from __future__ import annotations
-
 import pytest
 
 from kpasim.results.intervals import holds

@@ -1,7 +1,5 @@
 """Differences between settings: what is significant, and how many replications a verdict needs."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy import stats

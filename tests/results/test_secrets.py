@@ -1,7 +1,5 @@
 """Secrets of a manifest stay in the manifest."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

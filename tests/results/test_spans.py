@@ -1,7 +1,5 @@
 """Merged stretches against a count of covered milliseconds."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

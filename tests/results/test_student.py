@@ -1,7 +1,5 @@
 """Student's t distribution beside scipy's."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Real server processes for the tests: started, spoken to over loopback, ended."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

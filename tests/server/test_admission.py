@@ -1,7 +1,5 @@
 """The queue before the pipeline."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

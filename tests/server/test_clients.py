@@ -1,7 +1,5 @@
 """What clients of AUTOMATIC1111 call beside txt2img, on a real server."""
 
-from __future__ import annotations
-
 import base64
 import io
 import socket

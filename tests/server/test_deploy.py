@@ -1,7 +1,5 @@
 """What the server is deployed with: the image's recipe and the Service manifest."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

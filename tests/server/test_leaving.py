@@ -1,7 +1,5 @@
 """How a server process ends: on a signal under load, while loading, and when it cannot start."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import http.client

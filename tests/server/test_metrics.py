@@ -1,7 +1,5 @@
 """What Prometheus reads."""
 
-from __future__ import annotations
-
 from kpasim.server.metrics import BUCKETS_S, Histogram, Metrics
 
 

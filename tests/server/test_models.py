@@ -1,7 +1,5 @@
 """Slots: generations that share a pipeline's weights and nothing that a generation changes."""
 
-from __future__ import annotations
-
 import copy
 from importlib.util import find_spec
 from typing import Any

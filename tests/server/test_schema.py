@@ -1,7 +1,5 @@
 """What a request may say."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

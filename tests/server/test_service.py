@@ -1,7 +1,5 @@
 """One process's state, with a pipeline that does what the test says."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from typing import Any

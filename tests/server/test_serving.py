@@ -1,7 +1,5 @@
 """The txt2img server as a real process with real HTTP."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import shutil

@@ -1,7 +1,5 @@
 """A small, right experiment, for tests to spoil."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 MANIFEST = """\

@@ -3,8 +3,6 @@
 The recorded cases are replayed in tests/policy/test_conformance.py; here stand the rules one by one.
 """
 
-from __future__ import annotations
-
 import math
 
 import pytest

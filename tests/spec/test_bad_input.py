@@ -1,7 +1,5 @@
 """Whatever is wrong with a file is said in one line that names file, line, key, value and what would be right."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The catalogue: every model on every GPU, each time with a source, each estimate reproducible from its own words."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import re

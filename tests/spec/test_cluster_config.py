@@ -1,7 +1,5 @@
 """The configuration of a cluster: where its ConfigMaps may stand, and what they decide."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

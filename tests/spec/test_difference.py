@@ -1,7 +1,5 @@
 """Settings that differ, whatever they are spelt like."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Every distribution a file can name, against its own mean and against its definition."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

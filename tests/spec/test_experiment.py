@@ -1,7 +1,5 @@
 """Experiments: what is read, where models are found, and one setting changed at a time."""
 
-from __future__ import annotations
-
 import io
 import subprocess
 import sys

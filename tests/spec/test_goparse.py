@@ -1,7 +1,5 @@
 """Go's numbers, booleans and durations, as Knative reads them."""
 
-from __future__ import annotations
-
 import math
 from fractions import Fraction
 

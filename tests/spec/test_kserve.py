@@ -1,7 +1,5 @@
 """KServe's InferenceService: the Knative Service that follows, and that only KServe's own fields are written."""
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import json

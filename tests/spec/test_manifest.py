@@ -1,7 +1,5 @@
 """Service manifests and ConfigMaps: what is read, what follows, and that writing back changes nothing else."""
 
-from __future__ import annotations
-
 import difflib
 from pathlib import Path
 

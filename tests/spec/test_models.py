@@ -1,7 +1,5 @@
 """The models that come along: readable, sourced, and what their sources say."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

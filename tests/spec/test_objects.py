@@ -1,7 +1,5 @@
 """Where manifests live: Lists, several Services in a file, templates, and what is no Service."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

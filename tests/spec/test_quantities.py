@@ -1,7 +1,5 @@
 """Durations, quantities and shares of kpasim's own files."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

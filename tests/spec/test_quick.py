@@ -1,7 +1,5 @@
 """An experiment out of a manifest and a few words."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Autoscalers out of objects of a cluster: what they decide by is read, the rest is refused with its line."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is written for a cluster is what was simulated, with the keys of Kubernetes, KEDA, KServe and Ray."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The autoscaler section of an experiment."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """JSON schemas say what the readers accept, and explain every key."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What the cluster adds to an InferenceService: a ServingRuntime and resources; a predictor's own name, a canary."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """How many requests a container works on at once: what the model says, or one for each GPU or CPU."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sweep files: axes, designs, and wrong values found before anything runs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

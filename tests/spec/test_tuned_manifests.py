@@ -1,7 +1,5 @@
 """Any tuning of a manifest, however its author writes: what is asked for changes, and nothing else."""
 
-from __future__ import annotations
-
 import difflib
 import tempfile
 from pathlib import Path

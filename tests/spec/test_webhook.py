@@ -5,8 +5,6 @@ tests/vectors are server-side dry runs against Knative 98e5ef9 behind kube-apise
 services-code are verdicts of the same code, and of Kubernetes 1.34's validation, run by itself on drawn Services.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """Each rule of the table refuses what it is about, at its place, and nothing else is refused with it."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import pytest

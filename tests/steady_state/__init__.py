@@ -5,8 +5,6 @@ Computing Platforms", IEEE Transactions on Cloud Computing, 2022. Runs of 60 min
 and last ten minutes do not count. Some values are the authors' own numbers, the others were read off their figures.
 """
 
-from __future__ import annotations
-
 import csv
 import lzma
 from pathlib import Path

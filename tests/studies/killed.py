@@ -4,8 +4,6 @@ Arguments: sweep file, folder, number of kills. Everything is imported once; eac
 that kills fall into the work and not into the start.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random

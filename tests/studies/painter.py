@@ -1,7 +1,5 @@
 """A service that paints pictures, as manifests and experiments of tests."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from kpasim.spec.experiment import Experiment, from_mapping

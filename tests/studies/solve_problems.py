@@ -6,8 +6,6 @@ Every setting of the grid is simulated 100 times. Then an oracle of 2,000 other 
 cheapest first, until it has found one that meets the SLOs, and the settings left are surely more expensive.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A small sweep that is simulated in a second or two, by the reference engine."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

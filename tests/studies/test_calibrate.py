@@ -1,7 +1,5 @@
 """Models out of measured files: what is fitted, and that it predicts what was measured."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

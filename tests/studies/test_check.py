@@ -1,7 +1,5 @@
 """Each rule of `kpasim check` finds what it is about, and a sound experiment gives none."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """What `kpasim check` says of InferenceServices: what KServe drops and fills in, and what only the cluster knows."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """What `kpasim check` says of loads whose truth is known: by arithmetic, or by simulating them here."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Predictions beside recorded runs of the real autoscaler."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The setting that costs most is found by trying, with the same random numbers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What `kpasim run --explain` tells."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

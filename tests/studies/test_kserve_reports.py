@@ -1,7 +1,5 @@
 """The three load tests that KServe's documentation publishes, as far as their reports tell how to repeat them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

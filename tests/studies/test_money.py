@@ -1,7 +1,5 @@
 """Money: what is billed, until when, and what a month costs; held against arithmetic from raw tables."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

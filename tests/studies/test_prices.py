@@ -1,7 +1,5 @@
 """Prices of an experiment: whose they are, how old they are, and that nobody adds up two currencies."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Of each report the number of its issue is given; the rule that decides is in knative/serving@98e5ef9.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

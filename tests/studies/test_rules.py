@@ -1,7 +1,5 @@
 """Reasons of decisions."""
 
-from __future__ import annotations
-
 from kpasim.policy.rules import RULES
 from kpasim.studies.explain import REASONS
 

@@ -1,7 +1,5 @@
 """What `simulate` leaves of a run."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

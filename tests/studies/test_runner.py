@@ -1,7 +1,5 @@
 """Runs of several settings summarised together."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

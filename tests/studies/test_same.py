@@ -1,7 +1,5 @@
 """What counts as a change: every settable path of the schema, with nothing left out."""
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Which part of a load stands for a month."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

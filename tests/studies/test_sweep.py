@@ -1,7 +1,5 @@
 """Sweeps: the same rows however the work is spread, and whatever happens on the way."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import json

@@ -1,7 +1,5 @@
 """What a sweep says is true: effects, failures, fronts and verdicts."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 from pathlib import Path

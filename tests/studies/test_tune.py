@@ -1,7 +1,5 @@
 """Tuning: problems solved exhaustively beforehand, the manifest that is written, what is said when nothing will do."""
 
-from __future__ import annotations
-
 import difflib
 import json
 import re

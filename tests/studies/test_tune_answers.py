@@ -1,7 +1,5 @@
 """What tune answers where failures, short runs, cold starts and limits mislead a search for the cheapest settings."""
 
-from __future__ import annotations
-
 import re
 from itertools import pairwise
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Real browsers and a real `kpasim ui` for tests: Debian's chromium and firefox-esr, driven by playwright."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -1,7 +1,5 @@
 """Who may come in, and how much may be asked for: refused or bounded, and the server is there afterwards."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import json

@@ -1,7 +1,5 @@
 """The page as people use it, in real browsers: every step of its purpose, and the numbers of the command it copies."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import shutil

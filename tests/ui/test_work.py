@@ -1,7 +1,5 @@
 """What the page gets is what the library and its commands say: settings, figures, sweeps, files."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import shutil

@@ -1,7 +1,5 @@
 """The process of the page: newer jobs of a page abandon older ones, others wait, and a lost process is replaced."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from pathlib import Path

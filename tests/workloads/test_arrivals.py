@@ -1,7 +1,5 @@
 """Arrivals of open loops."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Arrivals out of observations: counts by scrape interval as they were, and times drawn within the intervals."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

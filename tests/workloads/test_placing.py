@@ -1,7 +1,5 @@
 """When within its scrape interval a load changed, beside loads whose every request is known."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

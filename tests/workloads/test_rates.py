@@ -1,7 +1,5 @@
 """Rates that change, what they add up to, and the way back."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

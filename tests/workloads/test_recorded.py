@@ -1,7 +1,5 @@
 """Files of arrivals, good and bad."""
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import lzma

@@ -3,8 +3,6 @@
 It ends when its standard input does, so it never outlives whoever started it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import sys

@@ -1,7 +1,5 @@
 """The fake cluster's Kubernetes API over HTTP: objects, pages, watches, dry runs."""
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import json

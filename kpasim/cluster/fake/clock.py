@@ -1,7 +1,5 @@
 """The fake cluster's time: the machine's, or faster for tests."""
 
-from __future__ import annotations
-
 import asyncio
 import datetime
 import time

@@ -1,7 +1,5 @@
 """Knative's controllers, as far as an adapter meets them: webhooks, revisions, traffic, status."""
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 from typing import Any

@@ -5,8 +5,6 @@ Source:
     ksvc_reconciler}.go, pkg/apis/serving/v1beta1/inference_service_status.go, config/webhook/manifests.yaml
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

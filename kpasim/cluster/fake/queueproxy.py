@@ -1,7 +1,5 @@
 """The sidecar in front of each pod's server: counts, limits, forwards and drains as queue-proxy does."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections import deque

@@ -4,8 +4,6 @@ Run as a program of its own, in its own session, with the folder to remove as ar
 lines; when the other end of the pipe is gone it kills the process groups that are left and removes the folder.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

@@ -4,8 +4,6 @@ Every number it decides on comes from ``kpasim.policy``; here are the clocks, th
 Deployment that follows it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import random

@@ -1,7 +1,5 @@
 """The objects of the fake cluster, their versions, the changes that watches replay, and the events about them."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import secrets

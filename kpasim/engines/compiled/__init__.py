@@ -4,8 +4,6 @@
 what makes machine code of them (``compiler``) and keeps it (``machine``, ``cache``).
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """The state of one run as arrays, and how compiled code finds them: by the names of ``model.state``."""
 
-from __future__ import annotations
-
 import math
 from ctypes import addressof, c_char
 from dataclasses import fields as fields_of

@@ -15,8 +15,6 @@ events that are put off again, stand on a heap. Each of its events has four belo
 always three places with an event that never comes, so that nobody asks how many of the four there are.
 """
 
-from __future__ import annotations
-
 from kpasim.engines.clock import ENTITY_BITS, Kind
 from kpasim.engines.model import bits
 from kpasim.engines.model.state import DIGIT_BITS, LEVELS, MORE_EVENTS, NEAR, NOTHING, Simulation

@@ -1,7 +1,5 @@
 """The event loop: whatever is due next, in the order that ``clock.Kind`` gives to simultaneous events."""
 
-from __future__ import annotations
-
 from kpasim.engines.clock import ENTITY_BITS, Kind
 from kpasim.engines.compiled import event_queue
 from kpasim.engines.compiled.arrays import reset

@@ -3,8 +3,6 @@
 The cache holds an object file, which llvmlite loads by itself; numba is only needed to make it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import os

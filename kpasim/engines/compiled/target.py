@@ -1,7 +1,5 @@
 """What the loop is compiled for, and what it is called: known to who compiles it and to who loads it."""
 
-from __future__ import annotations
-
 import platform
 import sys
 from typing import Any

@@ -1,7 +1,5 @@
 """The activator: its statistics, its queue, its choice of pod."""
 
-from __future__ import annotations
-
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, COIN, LATE_REPORT, LATE_WAKE, POD_A, POD_B, chance, pick, session_of

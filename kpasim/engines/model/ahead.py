@@ -1,7 +1,5 @@
 """Pods before the load comes, beside what Knative's autoscaler asks for: a schedule, and a forecast."""
 
-from __future__ import annotations
-
 from kpasim.engines.clock import Kind
 from kpasim.engines.model.state import Simulation
 from kpasim.engines.params import FOREVER_NS, TICK_NS

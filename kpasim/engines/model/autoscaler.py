@@ -4,8 +4,6 @@ How Knative's decides is not here: ``sim.observe``, ``sim.decide`` and ``sim.dec
 in a user's own Python. Autoscalers with clocks and a metric of their own are ``hpa``, ``keda`` ...
 """
 
-from __future__ import annotations
-
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, LATE_SCRAPE, SCRAPE_FAILS, SCRAPE_ORDER, chance

@@ -1,7 +1,5 @@
 """Rows of bits, 32 in each whole number: what is free among many, found without a look at each."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from kpasim.engines.model.state import WIDTH_BITS

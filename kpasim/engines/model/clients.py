@@ -1,7 +1,5 @@
 """Who sends requests, and what becomes of them."""
 
-from __future__ import annotations
-
 from kpasim.engines.clock import Kind
 from kpasim.engines.counts import bucket_of
 from kpasim.engines.model import ahead, ingress, queueproxy

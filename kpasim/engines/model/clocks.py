@@ -5,8 +5,6 @@ Each random number takes a chain of steps that wait for one another; those of se
 works on all of them at once. What is late comes one after the other (ticks, reports, wakings), so none is for nothing.
 """
 
-from __future__ import annotations
-
 from kpasim.engines import params as of
 from kpasim.engines.clock import jitter_of
 from kpasim.engines.draws import chance

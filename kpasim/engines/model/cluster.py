@@ -1,7 +1,5 @@
 """Nodes, and the stages of a pod's start."""
 
-from __future__ import annotations
-
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, CRASH, chance

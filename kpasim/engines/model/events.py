@@ -30,8 +30,6 @@
 | END | ``clients.on_end``: the horizon, or the time to look whether the run may end |
 """
 
-from __future__ import annotations
-
 from kpasim.engines.clock import Kind
 from kpasim.engines.model import activator, autoscaler, clients, cluster, ingress, kubelet, queueproxy, reconciler
 from kpasim.engines.model.state import MORE_DRAWS, Simulation

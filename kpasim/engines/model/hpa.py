@@ -3,8 +3,6 @@
 KEDA's HPA is the same, with a metric that KEDA hands on; see ``keda``.
 """
 
-from __future__ import annotations
-
 from kpasim.engines import params as of
 from kpasim.engines.model import autoscaler, keda, metrics, reconciler, views
 from kpasim.engines.model.clocks import decision_share

@@ -1,7 +1,5 @@
 """The gateway: to an activator or to a pod."""
 
-from __future__ import annotations
-
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import ACTIVATOR_A, ACTIVATOR_B, HOST_A, HOST_B, WORKER, pick

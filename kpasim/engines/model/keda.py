@@ -1,7 +1,5 @@
 """KEDA: polls its trigger and switches between zero and one pod; between one and the maximum its HPA decides."""
 
-from __future__ import annotations
-
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, QUERY_FAILS, chance

@@ -1,7 +1,5 @@
 """KEDA's HTTP add-on: its scaler reads the interceptor, tells KEDA whether there is work, and feeds the HPA."""
 
-from __future__ import annotations
-
 import math
 
 from kpasim.engines import params as of

@@ -4,8 +4,6 @@ An autoscaler has four functions: ``start`` it, let it ``observe``, let it ``dec
 (``decides_after``). Another one has the same four; ``reference.Autoscaler`` is for one in a user's own Python.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from kpasim.engines import params as of

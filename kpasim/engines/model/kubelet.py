@@ -1,7 +1,5 @@
 """A pod's readiness and its end: what the kubelet, and the probes of the activators, make of it."""
 
-from __future__ import annotations
-
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.model import cluster, queueproxy, reconciler, server

@@ -4,8 +4,6 @@ Each scrape adds what it reads to a running sum: requests in flight, requests th
 mean over a window is then a difference of two sums, of a pod or at the gateway.
 """
 
-from __future__ import annotations
-
 from kpasim.engines import params as of
 from kpasim.engines.model import queueproxy, views
 from kpasim.engines.model.clocks import scrape_share

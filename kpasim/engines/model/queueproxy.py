@@ -5,8 +5,6 @@ Source:
     times as many wait), pkg/queue/protobuf_stats_reporter.go.
 """
 
-from __future__ import annotations
-
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind, tick_before
 from kpasim.engines.model import activator, clients, kubelet, queues, server

@@ -1,7 +1,5 @@
 """First come, first served: requests, or pods, linked through rows of their own."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from kpasim.engines.model.state import EACH, NOTHING, Queue, Simulation

@@ -1,7 +1,5 @@
 """Ray Serve: its controller looks ten times a second at what replicas and handles have reported."""
 
-from __future__ import annotations
-
 from kpasim.engines.clock import Kind
 from kpasim.engines.model import autoscaler, metrics, reconciler
 from kpasim.engines.model.clocks import decision_share, nanoseconds

@@ -1,7 +1,5 @@
 """From decisions to pods and endpoints."""
 
-from __future__ import annotations
-
 from kpasim.engines import params as of
 from kpasim.engines.clock import Kind, tick_at_or_after
 from kpasim.engines.draws import LATE_RECONCILE, LATE_STATUS

@@ -5,8 +5,6 @@ works on so many requests at once, each at full speed, or slowed down by how man
 ``queueproxy`` knows no more of it than ``admits``, ``start``, ``stop`` and ``shut_down``.
 """
 
-from __future__ import annotations
-
 from kpasim.engines.clock import Kind
 from kpasim.engines.model import sharing
 from kpasim.engines.model.state import AT_WORK, NOTHING, Simulation

@@ -8,8 +8,6 @@ Source:
     Fredman, Sedgewick, Sleator and Tarjan, "The pairing heap: a new form of self-adjusting heap", Algorithmica 1986.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from kpasim.engines.model.state import NOTHING, Shared

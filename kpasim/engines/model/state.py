@@ -4,8 +4,6 @@ Handlers of events read and change a ``Simulation``. The reference engine gives 
 compiled code the same names stand for places in arrays, see ``compiled/arrays.py``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, get_origin, get_type_hints
 

@@ -1,7 +1,5 @@
 """Data that pods move over one shared connection while they start: the more at once, the slower each."""
 
-from __future__ import annotations
-
 from kpasim.engines.clock import Kind
 from kpasim.engines.model import sharing
 from kpasim.engines.model.state import EACH, NOTHING, Simulation

@@ -6,8 +6,6 @@ A full block is split in two. Blocks are never merged: addresses are drawn, so n
 A position is a place in the order of the directory: 32 times the number of a block, plus the place inside.
 """
 
-from __future__ import annotations
-
 from kpasim.engines.model import bits
 from kpasim.engines.model.bits import INSIDE
 from kpasim.engines.model.state import GONE, MORE_PODS, NOT_ASKED, NOTHING, WIDTH_BITS, Simulation, renew

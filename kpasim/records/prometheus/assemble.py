@@ -1,7 +1,5 @@
 """From series as served to an observation of one service: one vocabulary, one copy of each series, what is missing."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

@@ -4,8 +4,6 @@ The token comes from a file or the environment, goes to the server named and now
 appears in no message. Certificates are verified unless that is switched off by name.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import http.client

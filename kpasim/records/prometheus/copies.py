@@ -1,7 +1,5 @@
 """One copy of each sample: of series that were stored twice, and of times that a clock showed twice."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import replace

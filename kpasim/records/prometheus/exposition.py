@@ -1,7 +1,5 @@
 """Writing series as OpenMetrics text with time stamps, as ``promtool tsdb create-blocks-from openmetrics`` reads it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What is wrong with the series of a service: gaps, counter resets, revisions that are gone, what is missing."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 

@@ -5,8 +5,6 @@ refuses many of them, promtool's own input among them, since it checks the order
 histograms; here every sample counts that can be read by itself.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from array import array

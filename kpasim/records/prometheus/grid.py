@@ -1,7 +1,5 @@
 """Series at multiples of a step, as ``query_range`` answers them: finding the step, and the scrapes behind it."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace

@@ -4,8 +4,6 @@ OpenCensus names were used up to Knative 1.18, OpenTelemetry names since 1.19, w
 kpasim/data/prometheus.toml has them, with their source.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterator, Mapping

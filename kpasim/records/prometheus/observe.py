@@ -1,7 +1,5 @@
 """Observing a Knative service: from files, or from a server that answers Prometheus' API."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import defaultdict

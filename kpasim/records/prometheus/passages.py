@@ -7,8 +7,6 @@ began between two scrapes is exact: increase of the counter plus change of reque
 the pods without the activator only the ends are known.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Which of the series as served speak of one service, in the vocabulary of an observation."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A run as a Prometheus would have scraped it: gauges and counters at given times, computed from the run's tables."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np

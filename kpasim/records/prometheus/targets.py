@@ -1,7 +1,5 @@
 """Targets of scrapes: when each was scraped, and how often."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 

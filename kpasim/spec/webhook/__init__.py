@@ -4,8 +4,6 @@
 Knative would fill in. The rules are written from the sources that `RULES` names.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from kpasim.spec.configmaps import ClusterConfig

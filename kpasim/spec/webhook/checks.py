@@ -1,7 +1,5 @@
 """Checks of single fields, as tables of kpasim/data/service.toml have them."""
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -8,8 +8,6 @@ Source:
     knative/networking, pkg/config/config.go.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import zlib

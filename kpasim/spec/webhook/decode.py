@@ -1,7 +1,5 @@
 """Decode an object as the API server does: unknown fields are dropped and named, wrong types refused."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any

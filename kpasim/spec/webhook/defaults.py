@@ -4,8 +4,6 @@ Source:
     knative/serving@98e5ef9, pkg/apis/serving/v1/revision_defaults.go.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
 from typing import Any

@@ -7,8 +7,6 @@ Source:
     metadata_validation.go.
 """
 
-from __future__ import annotations
-
 import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any

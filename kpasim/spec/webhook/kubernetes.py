@@ -9,8 +9,6 @@ Source:
     knative/serving@98e5ef9, pkg/reconciler/revision/resources/deploy.go, pkg/webhook/podspec_dryrun.go.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What a cluster says of an object, and why."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Predicted against recorded, bin by bin, whether that is near enough, and what other settings would give."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -7,8 +7,6 @@ service, too, without any contention. So the number of requests that came is the
 one beyond which long durations and many requests have nothing to do with each other.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Pods out of an observation: gauges at the autoscaler's scrapes, and pod-seconds with their uncertainty."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

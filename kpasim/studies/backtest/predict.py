@@ -1,7 +1,5 @@
 """What scrapes of a simulated run would have shown: the same figures, at the same times, as the recorded ones."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple

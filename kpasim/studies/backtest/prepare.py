@@ -1,7 +1,5 @@
 """The experiments behind an observation: one for each revision, as its series and the manifest say."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

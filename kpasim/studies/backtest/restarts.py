@@ -1,7 +1,5 @@
 """Restarts of Knative's autoscaler and activators out of an observation."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -5,8 +5,6 @@ knative/serving@98e5ef9, pkg/queue/request_metric.go). Its histogram ends at 10 
 longer. A scrape interval in which a pod ended a single request gives its duration exactly, also beyond 10 s.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ each scrape (``kn_revision_pods_not_ready_count`` includes terminating pods), an
 queue-proxies when each pod's processes began, whatever the scrape interval.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -6,8 +6,6 @@ those stay that predict the recorded mean latency. It depends on where within th
 as well, so all ways to place them are tried, and count by how well they can explain it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace

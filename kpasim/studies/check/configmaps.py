@@ -1,7 +1,5 @@
 """Rules about the ConfigMaps of a cluster: keys that nothing reads, and what has no effect."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from kpasim.errors import ExperimentError

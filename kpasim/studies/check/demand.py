@@ -1,7 +1,5 @@
 """What the clients of an experiment ask for, as far as rules need it: times of arrival, and waits for a capacity."""
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_left
 from dataclasses import dataclass

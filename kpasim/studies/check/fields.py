@@ -1,7 +1,5 @@
 """Rules about fields: what a cluster drops, what it may refuse, and what has no effect."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which files of a folder are worth a check."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path

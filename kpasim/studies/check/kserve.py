@@ -1,7 +1,5 @@
 """Rules about KServe's InferenceService: what its controller drops or fills in, and what its file does not say."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from kpasim.spec.autoscaler import PREFIX, SPELLINGS

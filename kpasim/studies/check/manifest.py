@@ -1,7 +1,5 @@
 """Rules that need nothing but the manifest."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 

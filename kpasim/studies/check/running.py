@@ -1,7 +1,5 @@
 """Rules that need a model of the service, a workload, or a cluster."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 

@@ -3,8 +3,6 @@
 The number of pods and requests of a run is not known in advance.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """Spreading work over processes here, or over Dask or Ray elsewhere: through joblib but for Ray."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

@@ -1,7 +1,5 @@
 """Simulates an experiment many times, each time with other parameters of its model."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,7 +1,5 @@
 """Service times by what a request asks for: steps, images, LoRA adapters, or a class that the file names."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass

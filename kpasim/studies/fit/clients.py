@@ -1,7 +1,5 @@
 """What sharing costs, from load tests of one pod with 1, 2, 4, 8 ... clients."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

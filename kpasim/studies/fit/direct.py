@@ -1,7 +1,5 @@
 """Service times and stages of a start where files hold them one by one."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace

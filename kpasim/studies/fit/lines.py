@@ -1,7 +1,5 @@
 """Summary statistics of a report of hey, to compare with those of a simulated run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Writing a model file: what was fitted, and in its ``source`` how, from what and how surely."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """A small neural network for regressions in which the spread, too, depends on the inputs."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Stages of a cold start from pods whose moments were recorded."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

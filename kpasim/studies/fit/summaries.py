@@ -1,7 +1,5 @@
 """A model from a report of hey alone: what was behind its lines is inferred by simulating the experiment many times."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

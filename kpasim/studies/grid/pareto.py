@@ -1,7 +1,5 @@
 """Choosing among many settings: the Pareto front, and the effect of each axis."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import combinations

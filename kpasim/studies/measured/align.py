@@ -3,8 +3,6 @@
 With the clocks in step, what is left between prediction and measurement is the mechanism alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -10,8 +10,6 @@ Source:
     pkg/activator/handler/concurrency_reporter.go
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from pathlib import Path

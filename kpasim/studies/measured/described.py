@@ -1,7 +1,5 @@
 """What a measured run folder says of the experiment behind it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The policy held against the averages that a real autoscaler observed, tick by tick."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

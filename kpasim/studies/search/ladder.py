@@ -1,7 +1,5 @@
 """The cheapest settings with one change, with two changes ...: most of what can be saved takes few of them."""
 
-from __future__ import annotations
-
 from kpasim.studies.search.race import LAST, Candidate, Race, gap
 
 TOLERANCE = 0.01

@@ -10,8 +10,6 @@ Source:
     Matejcik, "Using common random numbers for indifference-zone selection", Management Science 41 (1995).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field

@@ -6,8 +6,6 @@ requests among those that ended, so that a request in flight at the end is no er
 latency SLO. A run whose horizon cut the load meets no SLO at all.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

@@ -8,8 +8,6 @@ Source:
     anchored boxes", J. Complexity 14 (1998): the linear scramble and the shift.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from kpasim.arrays import Floats

@@ -1,7 +1,5 @@
 """Where to look for better settings: the values they may take, and which lie next to each other."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What happens to settings when the load grows, and which limit binds then."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

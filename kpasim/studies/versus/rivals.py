@@ -4,8 +4,6 @@ An experiment that states Knative's settings only is enough: bounds are those of
 manifest, and what nothing says is the default of the autoscaler's own project. All of that is told (``assumed``).
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Simulates one load under several autoscalers, and compares each with the experiment's own."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ Autoscaler, activators and queue-proxies are targets of their own, each scraped 
 label set begin with its first request; queue-proxies are there from their pod's containers to its end.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Real servers with series in them: Debian's Prometheus and VictoriaMetrics, started for a module of tests."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

@@ -1,7 +1,5 @@
 """What goes wrong with recorded series: each fault is noticed, said, and costs no more than it must."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace

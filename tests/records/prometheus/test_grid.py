@@ -1,7 +1,5 @@
 """Answers of ``query_range`` of any step, alone and beside other files: the scrapes behind them are found."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Servers whose answers are no answers: one line says what is wrong, whatever they send."""
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import json

@@ -1,7 +1,5 @@
 """What becomes of series in files: one vocabulary, one folder, nothing lost."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 from pathlib import Path

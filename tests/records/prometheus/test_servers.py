@@ -1,7 +1,5 @@
 """Observations through HTTP from real servers: Debian's Prometheus, filled by promtool, and VictoriaMetrics."""
 
-from __future__ import annotations
-
 import functools
 import json
 import subprocess

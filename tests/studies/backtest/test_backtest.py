@@ -1,7 +1,5 @@
 """`kpasim backtest` on runs of the real autoscaler: the present first, then candidates, files and what is refused."""
 
-from __future__ import annotations
-
 import json
 import urllib.parse
 import urllib.request

@@ -1,7 +1,5 @@
 """Service times, cold starts and pod-seconds out of recorded series, beside the truth of the runs."""
 
-from __future__ import annotations
-
 import json
 from functools import cache
 from typing import Any

@@ -1,7 +1,5 @@
 """Restarts that metrics show, and what they do to a prediction."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

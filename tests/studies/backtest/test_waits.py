@@ -1,7 +1,5 @@
 """Cold starts out of how long requests waited, and pod-seconds between the scrapes."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

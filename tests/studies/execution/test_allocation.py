@@ -1,7 +1,5 @@
 """A run gets the capacity that it needs, or ends with an error."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

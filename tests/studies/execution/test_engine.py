@@ -1,7 +1,5 @@
 """Choice of the engine; that processes share the work of the reference engine; what is said of a compilation."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

@@ -1,7 +1,5 @@
 """Work spread over real workers of Ray, where it is installed."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Load tests of one pod with 1, 2, 4, 8 clients give contention factors."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

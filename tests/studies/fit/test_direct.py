@@ -1,7 +1,5 @@
 """Service times out of run folders and of files of load tools, held against the truth behind them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """What sharing a pod costs: slow-downs that are there are found, others are not, and queues inside are no service."""
 
-from __future__ import annotations
-
 import heapq
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Stages of a start: turns only where pods took turns, and no pod whose moments are not those of a first start."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Models whose truth is known are found again: see `benchmarks/calibrations.py`."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

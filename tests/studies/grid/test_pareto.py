@@ -1,7 +1,5 @@
 """Fronts and effects."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

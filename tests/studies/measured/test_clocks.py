@@ -1,7 +1,5 @@
 """Where in the wall-clock second an activator reports."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

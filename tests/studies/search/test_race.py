@@ -1,7 +1,5 @@
 """The race: who leaves it, who wins it, and how few replications that takes. Runners here are made of plain numbers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from types import SimpleNamespace

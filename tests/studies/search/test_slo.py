@@ -1,7 +1,5 @@
 """SLOs: what they mean, and how sure one can be that they are met."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.stats import binomtest

@@ -1,7 +1,5 @@
 """The sample that a search begins with."""
 
-from __future__ import annotations
-
 import pytest
 from scipy.stats import qmc
 

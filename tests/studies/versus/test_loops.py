@@ -4,8 +4,6 @@ A loop reads the tables of a run: who sent what when, and which pods there were.
 within their period is the one thing that no table says; it must be possible to choose one for all decisions of a run.
 """
 
-from __future__ import annotations
-
 import csv
 import math
 from bisect import bisect_right

@@ -3,8 +3,6 @@
 A loop takes the metrics and the ready pods of each tick from the tables, and decides anew.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """One load under several autoscalers: the same requests for all, one end, and what was assumed is told."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
