@@ -157,6 +157,7 @@ def test_messages_are_in_the_words_of_the_field():
     [
         "reasons.toml",
         "backtest.toml",
+        "findings.toml",
         "reports.toml",
         "prometheus.toml",
         "first-experiment.yaml",

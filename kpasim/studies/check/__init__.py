@@ -19,7 +19,7 @@ from kpasim.spec.settings import with_service_settings, with_settings
 from kpasim.spec.webhook import review
 from kpasim.spec.yamlfile import read_documents
 from kpasim.studies.check import fields, kserve, manifest, running
-from kpasim.studies.check.case import LEVELS, Case, Finding
+from kpasim.studies.check.case import LEVELS, Case, Finding, in_words
 from kpasim.studies.check.configmaps import config_map_findings
 
 if TYPE_CHECKING:
@@ -106,22 +106,20 @@ def _refusals(error: FileError, services: Sequence[Object], cluster: ClusterConf
             continue
         verdict = review(one.data, cluster)
         sources |= {dotted((*one.prefix, *fault.place)): f"{fault.source} decides." for fault in verdict.faults}
-        said = [("needs-feature", fault.place, fields.needs_feature_texts(fault)) for fault in verdict.needs]
+        said = [(fault.place, in_words("needs-feature", **fields.about_feature(fault))) for fault in verdict.needs]
         said += [
-            ("unknown-field", place, fields.unknown_field_texts(place))
+            (place, in_words("unknown-field", **fields.about_unknown_field(place)))
             for place in verdict.unknown
             if place[0] != "status"
         ]
         besides += [
             Finding(
-                "warning",
-                name,
-                dotted(place),
-                *texts,
-                one.document.path,
-                line_of((*one.prefix, *place), one.document.lines),
+                **words,
+                place=dotted(place),
+                path=one.document.path,
+                line=line_of((*one.prefix, *place), one.document.lines),
             )
-            for name, place, texts in said
+            for place, words in said
         ]
     fix = "Correct it; loads and settings were not looked at."
     return [*_errors(error, "refused", lambda place: sources.get(place, _REFUSED_WHY), fix), *besides]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from inspect import isfunction
+from string import Formatter
 from typing import TYPE_CHECKING, Any, Literal
 
 from kpasim.spec.autoscaler import PREFIX, SPELLINGS, AutoscalerConfig
@@ -16,6 +19,7 @@ from kpasim.spec.manifest import TEMPLATE_ANNOTATIONS, TEMPLATE_SPEC, ServiceMan
 from kpasim.spec.quantities import duration_text
 from kpasim.spec.scaling import Other, Scaling
 from kpasim.spec.sharing import sharing
+from kpasim.spec.yamlfile import packaged
 
 # A bare manifest is checked without the modules that an experiment takes, and without numpy: they take longer to import
 # than the rest of the command.
@@ -364,63 +368,90 @@ class Case:
         """Pods the autoscaler asks for with so many requests in flight, or per second."""
         return math.ceil(demand / self.service.revision.target_value - 1e-9) if math.isfinite(demand) else demand
 
-    def fail(
-        self, name: str, place: str | Place, what: str, why: str, fix: str, changes: Mapping[str, Any] | None = None
-    ) -> Finding:
-        """A finding of level `error`."""
-        return self._found("error", name, place, what, why, fix, changes)
-
-    def warn(
-        self, name: str, place: str | Place, what: str, why: str, fix: str, changes: Mapping[str, Any] | None = None
-    ) -> Finding:
-        """A finding of level `warning`."""
-        return self._found("warning", name, place, what, why, fix, changes)
-
-    def note(
-        self, name: str, place: str | Place, what: str, why: str, fix: str, changes: Mapping[str, Any] | None = None
-    ) -> Finding:
-        """A finding of level `note`."""
-        return self._found("note", name, place, what, why, fix, changes)
-
-    def _found(
+    def finding(
         self,
-        level: Level,
-        name: str,
-        place: str | Place,
-        what: str,
-        why: str,
-        fix: str,
-        changes: Mapping[str, Any] | None,
+        rule: str,
+        variant: str = "",
+        /,
+        *,
+        place: str | Place = "",
+        changes: Mapping[str, Any] | None = None,
+        **values: Any,
     ) -> Finding:
-        """A finding about the Service or the experiment, with the line of the place or of what is nearest to it."""
-        path = self.service.path or str((self.experiment and self.experiment.path) or "")
+        """A finding about the Service or the experiment, with the line of the place or of what is nearest to it.
+
+        Args:
+            rule: As for `in_words`, like the variant and the values; the texts know the case itself, too.
+            variant: Likewise.
+            place: Key that it is about, where the rule does not have it.
+            changes: The fix as settings, likewise.
+            values: What the texts name.
+        """
+        words = in_words(rule, variant, case=self, service=self.service, revision=self.service.revision, **values)
+        words |= {"changes": changes} if changes else {}
+        place = place or words["place"]
+        of_experiment = str((self.experiment and self.experiment.path) or "")
+        path = self.service.path or of_experiment
         if isinstance(place, tuple):
-            shown = dotted(self.service.place(place))
-            return Finding(level, name, shown, what, why, fix, path, self.service.line(*place), changes or {})
+            words |= {"place": dotted(self.service.place(place)), "line": self.service.line(*place)}
+            return Finding(**words, path=path)
         parts: Place = (*TEMPLATE_SPEC, place)
-        shown = place
         key = next((one for one in (PREFIX + place, place) if one in self.service.annotations), None)
+        words["place"] = place
         if key is not None or place in SPELLINGS:
             parts = (*TEMPLATE_ANNOTATIONS, key or "")
-            shown = f"annotations.{place}"
+            words["place"] = f"annotations.{place}"
             if self.service.kserve and place in ANNOTATION_FIELDS:
                 # As an annotation KServe would drop it.
                 parts = (*PREDICTOR, ANNOTATION_FIELDS[place])
-                shown = dotted(parts)
-                fix = f"{fix} KServe's field is {shown}."
+                words["place"] = dotted(parts)
+                words["fix"] += f" KServe's field is {words['place']}."
         elif place in {"readinessProbe", "startupProbe", "livenessProbe", "resources.limits"}:
             parts = (*TEMPLATE_SPEC, "containers", 0, *place.split("."))
         elif place == "metadata.annotations":
             parts = ("metadata", "annotations")
         elif place.partition(".")[0] in _SECTIONS:
-            path = str((self.experiment and self.experiment.path) or "")
             line = self.experiment.line(place) if self.experiment else None
-            return Finding(level, name, place, what, why, fix, path, line, changes or {})
-        return Finding(level, name, shown, what, why, fix, path, self.service.line(*parts), changes or {})
+            return Finding(**words, path=of_experiment, line=line)
+        return Finding(**words, path=path, line=self.service.line(*parts))
 
 
 Rule = Callable[[Case], Iterator[Finding]]
 """Looks at a case and yields what a user may not expect."""
+
+
+def rules_in(module: str) -> tuple[Rule, ...]:
+    """Rules of a module, as they follow each other in it: every public function of its own that yields findings."""
+    return tuple(
+        one
+        for name, one in vars(sys.modules[module]).items()
+        if isfunction(one)
+        and one.__module__ == module
+        and one.__annotations__["return"] == Iterator[Finding]
+        and not name.startswith("_")
+    )
+
+
+class _Words(Formatter):
+    """Puts values into texts."""
+
+    def format_field(self, value: Any, format_spec: str) -> Any:
+        return spoken(value) if format_spec == "time" else super().format_field(value, format_spec)
+
+
+def in_words(rule: str, variant: str = "", /, **values: Any) -> dict[str, Any]:
+    """Name, level, texts and changes of a finding, and its place where that is always the same.
+
+    Args:
+        rule: Its name in kpasim/data/findings.toml.
+        variant: The table below it whose entries take the place of its own; empty for none.
+        values: What the texts name in braces.
+    """
+    known = packaged("findings.toml")[rule]
+    known = {**known, **known[variant]} if variant else known
+    texts = {key: known[key] for key in ("level", "place", "what", "why", "fix") if key in known}
+    changes = known.get("changes", {})
+    return {"name": rule, "changes": changes} | {key: _Words().vformat(one, (), values) for key, one in texts.items()}
 
 
 def write_nearest(word: str, known: Iterable[str], otherwise: str = "Remove it.") -> str:

@@ -1,6 +1,7 @@
 """Rules about the ConfigMaps of a cluster: keys that nothing reads, and what has no effect."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from kpasim.errors import ExperimentError
 from kpasim.spec.autoscaler import CONFIG_KEYS, AutoscalerConfig, parse_config
@@ -10,7 +11,7 @@ from kpasim.spec.objects import objects_in
 from kpasim.spec.operator import KNATIVE_SERVING, unknown_keys
 from kpasim.spec.webhook.configmap import CHECKSUM, example_checksum, refusals
 from kpasim.spec.yamlfile import parse_documents
-from kpasim.studies.check.case import Finding, Level, write_nearest
+from kpasim.studies.check.case import Finding, in_words, write_nearest
 
 EXAMPLE = "_example"
 _GONE = {
@@ -22,9 +23,10 @@ _GONE = {
 """Keys that Knative read once, and what took their place."""
 
 
-def _finding(level: Level, name: str, one: ConfigMap, key: str, texts: tuple[str, str, str]) -> Finding:
+def _finding(one: ConfigMap, key: str, rule: str, variant: str = "", **values: Any) -> Finding:
+    words = in_words(rule, variant, map=one.name, key=key, **values)
     place = dotted((one.name, key) if key else (one.name,))
-    return Finding(level, name, place, *texts, one.document.path, one.line(key))
+    return Finding(**words, place=place, path=one.document.path, line=one.line(key))
 
 
 def config_map_findings(maps: Sequence[ConfigMap]) -> list[Finding]:
@@ -39,19 +41,13 @@ def _unknown_key(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
         for key, value in one.data.items():
             flags = [flag.lower() for flag in flags_of(key)] if one.name == "config-features" and key in known else []
             if flags and str(value).lower() not in flags:
-                what = f"{value!r} is no flag of {key}, and Knative passes over it"
-                why = "Such values are not refused; the flag that Knative ships holds."
-                yield _finding("warning", "unknown-key", one, key, (what, why, f"Write {', '.join(flags)}."))
+                yield _finding(one, key, "unknown-key", "flag", value=value, fix=f"Write {', '.join(flags)}.")
             if key in known or key == EXAMPLE or one.name == KSERVE_CONFIG:
                 continue
             fix = write_nearest(key, known)
-            what = f"Knative does not know {key} in {one.name} and ignores it"
             if key in _GONE:
-                what = f"{key} is not a key of {one.name} any more, and Knative ignores it"
                 fix = f"Write {_GONE[key]}." if _GONE[key] else "Remove it."
-            yield _finding(
-                "warning", "unknown-key", one, key, (what, "Unknown keys are not refused; the default holds.", fix)
-            )
+            yield _finding(one, key, "unknown-key", "gone" if key in _GONE else "", fix=fix)
 
 
 def _unknown_to_operator(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
@@ -59,12 +55,10 @@ def _unknown_to_operator(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
     documents = {id(one.document): one.document for one in maps}
     for one in objects_in(list(documents.values())):
         for place, known in unknown_keys(one) if one.kind == KNATIVE_SERVING else ():
-            what = f"Knative's operator does not know {place[-1]} in {dotted(place[:-1])} and passes over it"
-            why = "Unknown keys are not refused; Knative's defaults hold."
-            line = line_of((*one.prefix, *place), one.document.lines)
-            where = dotted((KNATIVE_SERVING, *place))
             fix = write_nearest(str(place[-1]), known)
-            yield Finding("warning", "unknown-key", where, what, why, fix, one.document.path, line)
+            words = in_words("unknown-key", "operator", key=place[-1], parent=dotted(place[:-1]), fix=fix)
+            line = line_of((*one.prefix, *place), one.document.lines)
+            yield Finding(**words, place=dotted((KNATIVE_SERVING, *place)), path=one.document.path, line=line)
 
 
 def _example_block(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
@@ -72,15 +66,10 @@ def _example_block(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
     for one in maps:
         if EXAMPLE not in one.data:
             continue
-        why = f"Knative does not read {EXAMPLE}: it only shows what could be written."
-        fix = f"Write the key directly below data, beside {EXAMPLE}."
-        edited = _edited(one)
-        for key, value in edited.items():
-            what = f"{key}: {value} stands in {EXAMPLE} and has no effect"
-            yield _finding("warning", "example-block", one, EXAMPLE, (what, why, fix))
+        for key, value in _edited(one).items():
+            yield _finding(one, EXAMPLE, "example-block", edited=key, value=value)
         if set(one.data) == {EXAMPLE}:
-            what = f"{one.name} holds nothing but {EXAMPLE}, so Knative's defaults hold"
-            yield _finding("note", "example-block", one, EXAMPLE, (what, why, fix))
+            yield _finding(one, EXAMPLE, "example-block", "alone")
 
 
 def _edited(one: ConfigMap) -> dict[str, str]:
@@ -116,5 +105,4 @@ def _refused_config(maps: Sequence[ConfigMap]) -> Iterator[Finding]:
         for key, message in refusals(one.name, {key: str(value) for key, value in one.data.items()}, one.annotations):
             # A file may hold only what was changed; the image of queue-proxy is there once Knative is installed.
             if key != "queue-sidecar-image" or key in one.data:
-                why = "Knative's webhook refuses the ConfigMap, and the one before it holds."
-                yield _finding("warning", "refused-config", one, key, (message, why, "Correct it."))
+                yield _finding(one, key, "refused-config", message=message)

@@ -9,7 +9,7 @@ from kpasim.spec.kserve import PREDICTOR, PREDICTOR_FIELDS
 from kpasim.spec.manifest import GPU_RESOURCES, TEMPLATE_ANNOTATIONS, TEMPLATE_SPEC, is_gpu
 from kpasim.spec.webhook import Fault
 from kpasim.spec.webhook.fields import SERVICE, Entries, Field, Fields, Items
-from kpasim.studies.check.case import Case, Finding, Rule, write_nearest
+from kpasim.studies.check.case import Case, Finding, rules_in, write_nearest
 
 _ELSEWHERE = {
     "terminationGracePeriodSeconds": "timeoutSeconds is the grace period of the pod, too",
@@ -65,75 +65,53 @@ def _meant(place: Place) -> str:
     return write_nearest(name, _siblings(place), unknown)
 
 
+def not_a_number(case: Case) -> Iterator[Finding]:
+    """A setting that Knative takes for a number and that is none."""
+    if not case.has_numbers:
+        yield case.finding("not-a-number", place=TEMPLATE_ANNOTATIONS)
+
+
+def refused_image(case: Case) -> Iterator[Finding]:
+    """The image is only a placeholder."""
+    for fault in () if case.experiment else case.service.refusals:
+        variant = "" if fault.rule == "image" else "service-account"
+        yield case.finding("refused", variant, place=fault.place, fault=fault)
+
+
 def unknown_field(case: Case) -> Iterator[Finding]:
     """Kubernetes drops a field without a word."""
     for place in case.service.unknown_fields:
         if place[0] != "status":
-            yield case.warn("unknown-field", place, *unknown_field_texts(place))
+            yield case.finding("unknown-field", **about_unknown_field(place))
 
 
-def unknown_field_texts(place: Place) -> tuple[str, str, str]:
-    """What, why and fix of a field that is dropped."""
+def about_unknown_field(place: Place) -> dict[str, Any]:
+    """What the texts about a field that is dropped name."""
     kind = "predictor" if place[:2] == PREDICTOR else "Service"
-    return (
-        f"a {kind} has no field {place[-1]} here, and it is dropped",
-        "The API server drops fields that it does not know. kubectl apply refuses them since 1.25; kn and client "
-        "libraries do not.",
-        _meant(place),
-    )
+    return {"place": place, "kind": kind, "field": place[-1], "fix": _meant(place)}
 
 
 def needs_feature(case: Case) -> Iterator[Finding]:
     """A cluster as shipped refuses a field."""
     for fault in case.service.needs_features:
-        yield case.warn("needs-feature", fault.place, *needs_feature_texts(fault))
+        yield case.finding("needs-feature", **about_feature(fault))
 
 
-def needs_feature_texts(fault: Fault) -> tuple[str, str, str]:
-    """What, why and fix of a field that config-features has to allow."""
-    return (
-        f"a cluster as shipped refuses it: {fault.feature} is off",
-        f"Knative takes it only where config-features says so ({fault.source.partition(', ')[2]}).",
-        f"Set {fault.feature}: enabled in config-features, and give it to check and run as config-features.",
-    )
-
-
-def refused_image(case: Case) -> Iterator[Finding]:
-    """The image is only a placeholder."""
-    if case.experiment is None:
-        for fault in case.service.refusals:
-            fix = "Name it." if fault.rule == "image" else "Write the name of a ServiceAccount."
-            yield case.fail("refused", fault.place, fault.message, f"Knative refuses it ({fault.source}).", fix)
-
-
-def service_account(case: Case) -> Iterator[Finding]:
-    """Pods cannot be made without their ServiceAccount."""
-    name = case.service.data["spec"]["template"]["spec"].get("serviceAccountName")
-    if name and case.experiment is None:
-        yield case.note(
-            "service-account",
-            "serviceAccountName",
-            f"the pods need ServiceAccount {name} in namespace {case.service.namespace}",
-            "Without it no pod can be made, and Knative's webhook refuses a trial (kubectl apply --dry-run=server).",
-            f"kubectl -n {case.service.namespace} get serviceaccount {name}",
-        )
+def about_feature(fault: Fault) -> dict[str, Any]:
+    """What the texts about a field that config-features has to allow name."""
+    return {"place": fault.place, "fault": fault, "source": fault.source.partition(", ")[2]}
 
 
 def label_for_annotation(case: Case) -> Iterator[Finding]:
     """Autoscaling settings among labels do nothing."""
+    annotations = dotted(case.service.place(TEMPLATE_ANNOTATIONS))
     for place in (("metadata", "labels"), ("spec", "template", "metadata", "labels"), (*PREDICTOR, "labels")):
         data: Any = case.service.written
         for part in place:
             data = data.get(part) or {}
         for key in data:
             if key.startswith(PREFIX):
-                yield case.warn(
-                    "label-for-annotation",
-                    (*place, key),
-                    f"{key} is a label here and does nothing",
-                    "The autoscaler reads annotations of the template only (pkg/apis/autoscaling/v1alpha1).",
-                    f"Move it to {dotted(case.service.place(TEMPLATE_ANNOTATIONS))}.",
-                )
+                yield case.finding("label-for-annotation", place=(*place, key), key=key, annotations=annotations)
 
 
 def template_metadata(case: Case) -> Iterator[Finding]:
@@ -145,13 +123,8 @@ def template_metadata(case: Case) -> Iterator[Finding]:
     names = _siblings(TEMPLATE_ANNOTATIONS)
     for key in found:
         if key not in names:
-            yield case.warn(
-                "template-metadata",
-                (*place, key),
-                f"the metadata of a template has no field {key}, and nothing reads it",
-                "The schema of a Service takes any field here, so neither kubectl nor the API server says a word.",
-                f"Move it to {dotted(TEMPLATE_ANNOTATIONS)}." if "/" in key else write_nearest(key, names),
-            )
+            fix = f"Move it to {dotted(TEMPLATE_ANNOTATIONS)}." if "/" in key else write_nearest(key, names)
+            yield case.finding("template-metadata", place=(*place, key), key=key, fix=fix)
 
 
 def ignored_annotation(case: Case) -> Iterator[Finding]:
@@ -162,14 +135,12 @@ def ignored_annotation(case: Case) -> Iterator[Finding]:
             continue
         name = key.removeprefix(PREFIX)
         hint = suggestion(name, SPELLINGS)
+        variant, fix = "", f"Write one that Knative knows ({hint})." if "did you mean" in hint else "Remove it."
         if name in CONFIG_KEYS or name in _CLUSTER_KEYS:
-            why = "It is a key of config-autoscaler, for the whole cluster; as an annotation it is not read."
             same = _CLUSTER_KEYS.get(name, name if name in SPELLINGS else "")
+            variant = "of-the-cluster"
             fix = f"Use the annotation {same}." if same else "Set it in config-autoscaler: no annotation does the same."
-        else:
-            why = "Unknown annotations are not refused; the default holds."
-            fix = f"Write one that Knative knows ({hint})." if "did you mean" in hint else "Remove it."
-        yield case.warn("ignored-annotation", key, f"Knative does not know {key} and ignores it", why, fix)
+        yield case.finding("ignored-annotation", variant, place=key, key=key, fix=fix)
 
 
 _CLUSTER_KEYS = {
@@ -191,13 +162,8 @@ def unknown_resource(case: Case) -> Iterator[Finding]:
         for name in limits:
             fix = write_nearest(name, GPU_RESOURCES, "")
             if "/" in name and not is_gpu(name) and fix:
-                yield case.warn(
-                    "unknown-resource",
-                    (*TEMPLATE_SPEC, "containers", index, "resources", "limits", name),
-                    f"no device plugin known to kpasim offers {name}",
-                    "Kubernetes takes any name; a pod that asks for what no node has stays Pending.",
-                    fix,
-                )
+                place = (*TEMPLATE_SPEC, "containers", index, "resources", "limits", name)
+                yield case.finding("unknown-resource", place=place, name=name, fix=fix)
 
 
 def limit_above_timeout(case: Case) -> Iterator[Finding]:
@@ -205,50 +171,20 @@ def limit_above_timeout(case: Case) -> Iterator[Finding]:
     spec = case.service.data["spec"]["template"]["spec"]
     for key in ("responseStartTimeoutSeconds", "idleTimeoutSeconds"):
         if (spec.get(key) or 0) > case.service.timeout_s:
-            yield case.note(
-                "limit-above-timeout",
-                key,
-                f"{key} {spec[key]} has no effect: timeoutSeconds {case.service.timeout_s:g} ends a request before",
-                "Knative accepts it; the smallest of the three limits decides.",
-                f"Set timeoutSeconds to at least {spec[key]}, or remove it.",
-            )
+            yield case.finding("limit-above-timeout", place=key, key=key, limit=spec[key])
 
 
 def no_deadline(case: Case) -> Iterator[Finding]:
     """A deadline of zero is refused later."""
     if case.service.revision.progress_deadline_s == 0:
-        yield case.fail(
-            "no-deadline",
-            "serving.knative.dev/progress-deadline",
-            "a progress deadline of 0s: no pod is ever made",
-            "Knative takes it; Kubernetes refuses the Deployment (progressDeadlineSeconds must be above 0).",
-            "Write 10m, or remove it.",
-        )
+        yield case.finding("no-deadline")
 
 
-def not_a_number(case: Case) -> Iterator[Finding]:
-    """A setting that Knative takes for a number and that is none."""
-    if not case.has_numbers:
-        yield case.fail(
-            "not-a-number",
-            TEMPLATE_ANNOTATIONS,
-            "NaN or Inf as a setting is not simulated",
-            "Knative accepts them; what its autoscaler then does depends on how Go compares them.",
-            "Write a number.",
-        )
+def service_account(case: Case) -> Iterator[Finding]:
+    """Pods cannot be made without their ServiceAccount."""
+    name = case.service.data["spec"]["template"]["spec"].get("serviceAccountName")
+    if name and case.experiment is None:
+        yield case.finding("service-account", name=name)
 
 
-RULES: tuple[Rule, ...] = (
-    not_a_number,
-    refused_image,
-    unknown_field,
-    needs_feature,
-    label_for_annotation,
-    template_metadata,
-    ignored_annotation,
-    unknown_resource,
-    limit_above_timeout,
-    no_deadline,
-    service_account,
-)
-"""Every rule of this module, in the order in which findings of one level are shown."""
+RULES = rules_in(__name__)
