@@ -78,9 +78,7 @@ class Ready:
     adopted: bool
 
 
-def create(
-    kube: Kube, document: Document, *, adopt: bool = False, dry_run: bool = False, deadline: Deadline | None = None
-) -> bool:
+def create(kube: Kube, document: Document, *, adopt: bool = False, dry_run: bool = False) -> bool:
     """Create the object of a run; return whether one that was there was adopted instead.
 
     Raises:
@@ -95,7 +93,7 @@ def create(
         document = json.loads(json.dumps(document))
         document["metadata"].setdefault("annotations", {}).setdefault(_DRY_RUN_ANNOTATION, "enabled")
     try:
-        kube.create(resource, namespace, document, dry_run=dry_run, deadline=deadline)
+        kube.create(resource, namespace, document, dry_run=dry_run)
     except MissingError:
         if not deployed.is_kserve:
             raise
@@ -105,7 +103,7 @@ def create(
             raise
     else:
         return False
-    found = kube.get(resource, namespace, name, deadline=deadline)
+    found = kube.get(resource, namespace, name)
     if meta(found).get("deletionTimestamp"):
         raise ClusterError(f"{kube.name}: {deployed} is being deleted: try again when it is gone")
     owner = labels_of(found).get(RUN_LABEL)
@@ -121,7 +119,7 @@ def create(
             f"{kube.name}: {deployed} is there and kpasim did not create it: use another name or "
             "namespace, or --adopt to run with it and put it back afterwards"
         )
-    _adopt(kube, deployed, found, document, dry_run=dry_run, deadline=deadline)
+    _adopt(kube, deployed, found, document, dry_run=dry_run)
     return True
 
 
@@ -136,24 +134,26 @@ def await_ready(
         ClusterError: It reports a failure for too long, or is taken away under our hands.
         DeadlineError: It is not ready in time.
     """
+    kube = kube.until(deadline)
     failing: Deadline | None = None
     trouble = ""
     while True:
         try:
-            found = kube.get(deployed.resource, deployed.namespace, deployed.name, deadline=deadline)
+            found = kube.get(deployed.resource, deployed.namespace, deployed.name)
             if meta(found).get("deletionTimestamp"):
                 raise MissingError("it is being deleted")
             service, (state, trouble) = found, ("", "")
             if deployed.is_kserve:
-                service, state, trouble = _made_by_kserve(kube, deployed, found, deadline)
+                service, state, trouble = _made_by_kserve(kube, deployed, found)
             if not state:
                 state, trouble = _state(service)
             if state == "ready":
                 revision = str(status_of(service)["latestReadyRevisionName"])
-                left = _older_pods(kube, deployed, revision, deadline)
+                older = f"{SERVICE_LABEL}={deployed.service},{REVISION_LABEL}!={revision}"
+                left, _ = kube.list_all(PODS, deployed.namespace, selector=older)
                 if not left:
                     return Ready(revision, _host(kube, service), ORIGINAL_ANNOTATION in annotations_of(found))
-                state, trouble = "waiting", f"{left} pods of older revisions are still there"
+                state, trouble = "waiting", f"{len(left)} pods of older revisions are still there"
             why = _joined(trouble, explain())
             if state != "ready" and _IMAGE_TROUBLE.search(why):
                 raise ClusterError(f"{kube.name}: {deployed} does not start: {_with_image(why, service)}")
@@ -204,19 +204,20 @@ def remove(kube: Kube, deployed: Deployed, run_id: str, deadline: Deadline) -> s
     Returns:
         ``deleted``, ``put back``, or ``absent`` where the run has nothing of that name.
     """
+    kube = kube.until(deadline)
     resource, namespace, name = deployed.resource, deployed.namespace, deployed.name
     for _ in range(_ATTEMPTS):
         try:
-            found = kube.get(resource, namespace, name, deadline=deadline)
+            found = kube.get(resource, namespace, name)
         except MissingError:
             return "absent"
         if labels_of(found).get(RUN_LABEL) != run_id:
             return "absent"
         try:
             if ORIGINAL_ANNOTATION not in annotations_of(found):
-                kube.delete(resource, namespace, name, uid=str(meta(found).get("uid", "")), deadline=deadline)
+                kube.delete(resource, namespace, name, uid=str(meta(found).get("uid", "")))
                 return "deleted"
-            _put_back(kube, deployed, found, deadline)
+            _put_back(kube, deployed, found)
             return "put back"
         except ConflictError:
             deadline.wait(kube.patience.first_pause_s)
@@ -229,13 +230,14 @@ def await_gone(kube: Kube, deployed: Deployed, deadline: Deadline) -> None:
     Raises:
         DeadlineError: They are not in time.
     """
+    kube = kube.until(deadline)
     namespace, service = deployed.namespace, deployed.service
     left = [(deployed.resource, deployed.name), (SERVICES, service)] if deployed.is_kserve else [(SERVICES, service)]
     while True:
-        pods, _ = kube.list_all(PODS, namespace, selector=f"{SERVICE_LABEL}={service}", deadline=deadline)
+        pods, _ = kube.list_all(PODS, namespace, selector=f"{SERVICE_LABEL}={service}")
         while left:
             try:
-                kube.get(left[0][0], namespace, left[0][1], deadline=deadline)
+                kube.get(left[0][0], namespace, left[0][1])
             except MissingError:
                 left = left[1:]
             else:
@@ -323,9 +325,7 @@ def _host(kube: Kube, found: Document) -> str:
 # -- adoption --------------------------------------------------------------------------------------------------------
 
 
-def _adopt(
-    kube: Kube, deployed: Deployed, found: Document, document: Document, *, dry_run: bool, deadline: Deadline | None
-) -> None:
+def _adopt(kube: Kube, deployed: Deployed, found: Document, document: Document, *, dry_run: bool) -> None:
     """Give an object that is there our template, keeping its own in an annotation."""
     namespace, name, (_, field_name) = deployed.namespace, deployed.name, deployed.template
     run_id = labels_of(document)[RUN_LABEL]
@@ -345,30 +345,25 @@ def _adopt(
         template.get("metadata", {}).pop("name", None)  # a revision's own name may be used once only
         operations.append({"op": "replace", "path": f"/spec/{field_name}", "value": template})
         try:
-            kube.patch(deployed.resource, namespace, name, operations, dry_run=dry_run, deadline=deadline)
+            kube.patch(deployed.resource, namespace, name, operations, dry_run=dry_run)
             return
         except ConflictError as error:
             conflict = error
-        found = kube.get(deployed.resource, namespace, name, deadline=deadline)
+        found = kube.get(deployed.resource, namespace, name)
         if labels_of(found).get(RUN_LABEL) == run_id:
             return  # our own patch, whose answer was lost
     raise ClusterError(f"{conflict} (tried {_ATTEMPTS} times)")
 
 
-def _put_back(kube: Kube, deployed: Deployed, found: Document, deadline: Deadline) -> None:
+def _put_back(kube: Kube, deployed: Deployed, found: Document) -> None:
     original = json.loads(annotations_of(found)[ORIGINAL_ANNOTATION])
-    kube.patch(
-        deployed.resource,
-        deployed.namespace,
-        deployed.name,
-        [
-            _unchanged(found),
-            {"op": "replace", "path": f"/{'/'.join(deployed.template)}", "value": original},
-            {"op": "remove", "path": f"/metadata/labels/{_escaped(RUN_LABEL)}"},
-            {"op": "remove", "path": f"/metadata/annotations/{_escaped(ORIGINAL_ANNOTATION)}"},
-        ],
-        deadline=deadline,
-    )
+    operations = [
+        _unchanged(found),
+        {"op": "replace", "path": f"/{'/'.join(deployed.template)}", "value": original},
+        {"op": "remove", "path": f"/metadata/labels/{_escaped(RUN_LABEL)}"},
+        {"op": "remove", "path": f"/metadata/annotations/{_escaped(ORIGINAL_ANNOTATION)}"},
+    ]
+    kube.patch(deployed.resource, deployed.namespace, deployed.name, operations)
 
 
 def _unchanged(found: Document) -> Document:
@@ -382,12 +377,12 @@ def _escaped(key: str) -> str:
 # -- reading a Service's status --------------------------------------------------------------------------------------
 
 
-def _made_by_kserve(kube: Kube, deployed: Deployed, found: Document, deadline: Deadline) -> tuple[Document, str, str]:
+def _made_by_kserve(kube: Kube, deployed: Deployed, found: Document) -> tuple[Document, str, str]:
     """The Knative Service that KServe made of an InferenceService; or that it has not, as a state and why."""
     trouble = kserve_trouble(found)
     state = "failed" if trouble else "waiting"
     try:
-        service = kube.get(SERVICES, deployed.namespace, deployed.service, deadline=deadline)
+        service = kube.get(SERVICES, deployed.namespace, deployed.service)
     except MissingError:
         return found, state, trouble or f"KServe has not made the Knative Service {deployed.service} yet"
     # KServe hands labels and template on together.
@@ -430,12 +425,6 @@ def _with_image(why: str, found: Document) -> str:
     """A trouble with an image, with the image's name."""
     image = str(container_of(found).get("image") or "")
     return why if image in why else f"image {image}: {why}"
-
-
-def _older_pods(kube: Kube, deployed: Deployed, revision: str, deadline: Deadline) -> int:
-    selector = f"{SERVICE_LABEL}={deployed.service},{REVISION_LABEL}!={revision}"
-    pods, _ = kube.list_all(PODS, deployed.namespace, selector=selector, deadline=deadline)
-    return len(pods)
 
 
 def _joined(trouble: str, explained: str) -> str:

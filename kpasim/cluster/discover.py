@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from kpasim.cluster.deadline import Deadline
 from kpasim.cluster.errors import ClusterError, ForbiddenError, MissingError
 from kpasim.cluster.kube import Kube
 from kpasim.cluster.objects import (
@@ -68,7 +67,6 @@ def discover(
     url: str | None = None,
     gpus_per_pod: int = 0,
     manifest: Document | None = None,
-    deadline: Deadline | None = None,
 ) -> Findings:
     """Look around in a cluster before ``manifest`` is deployed; for an InferenceService KServe's settings are read.
 
@@ -78,8 +76,8 @@ def discover(
         ClusterError: Knative is not there, the gateway has no address, or KServe makes no Knative Service.
     """
     warnings: list[str] = []
-    configs = {name: _config(kube, name, deadline) for name in _CONFIG_MAPS}
-    system, _ = kube.list_all(PODS, SYSTEM_NAMESPACE, deadline=deadline)
+    configs = {name: _config(kube, name) for name in _CONFIG_MAPS}
+    system, _ = kube.list_all(PODS, SYSTEM_NAMESPACE)
     by_app: dict[str, list[Document]] = {}
     for pod in system:
         by_app.setdefault(labels_of(pod).get("app", ""), []).append(pod)
@@ -99,8 +97,8 @@ def discover(
             "autoscaler may decide otherwise"
         )
     if manifest is not None and manifest.get("kind") == INFERENCE_SERVICE:
-        _check_kserve(kube, manifest, warnings, deadline)
-    gpus, serverless = _gpus(kube, warnings, deadline)
+        _check_kserve(kube, manifest, warnings)
+    gpus, serverless = _gpus(kube, warnings)
     if gpus_per_pod and gpus is not None and gpus < gpus_per_pod and not serverless:
         warnings.append(f"a pod asks for {gpus_per_pod} GPU, the nodes have {gpus} altogether: it may wait for ever")
     kind = _gateway_kind(gateway, configs["config-network"])
@@ -109,13 +107,13 @@ def discover(
         configs=configs,
         activators=max(1, len(by_app.get("activator", ()))),
         gpus=gpus,
-        gateway=url or gateway_url(kube, kind, deadline=deadline),
+        gateway=url or gateway_url(kube, kind),
         gateway_kind="url" if url else kind,
         warnings=tuple(warnings),
     )
 
 
-def gateway_url(kube: Kube, kind: str, *, deadline: Deadline | None = None) -> str:
+def gateway_url(kube: Kube, kind: str) -> str:
     """URL of a gateway of a kind (kourier, istio, alb).
 
     Raises:
@@ -123,11 +121,11 @@ def gateway_url(kube: Kube, kind: str, *, deadline: Deadline | None = None) -> s
     """
     try:
         if kind == "alb":
-            status = status_of(kube.get(ALB_CONFIGS, None, _ALB, deadline=deadline)).get("loadBalancer") or {}
+            status = status_of(kube.get(ALB_CONFIGS, None, _ALB)).get("loadBalancer") or {}
             host, port = str(status.get("dnsname") or ""), 80
         else:
             namespace, name = _GATEWAYS[kind]
-            host, port = _address(kube.get(CORE_SERVICES, namespace, name, deadline=deadline))
+            host, port = _address(kube.get(CORE_SERVICES, namespace, name))
             if not host and kube.in_cluster:
                 host, port = f"{name}.{namespace}.svc", 80
     except MissingError:
@@ -142,9 +140,9 @@ def gateway_url(kube: Kube, kind: str, *, deadline: Deadline | None = None) -> s
     return f"http://{host}" if port == 80 else f"http://{host}:{port}"
 
 
-def _config(kube: Kube, name: str, deadline: Deadline | None) -> dict[str, str]:
+def _config(kube: Kube, name: str) -> dict[str, str]:
     try:
-        data = kube.get(CONFIG_MAPS, SYSTEM_NAMESPACE, name, deadline=deadline).get("data") or {}
+        data = kube.get(CONFIG_MAPS, SYSTEM_NAMESPACE, name).get("data") or {}
     except MissingError:
         raise ClusterError(
             f"{kube.name}: no ConfigMap {name} in namespace {SYSTEM_NAMESPACE}: is Knative Serving installed?"
@@ -152,10 +150,10 @@ def _config(kube: Kube, name: str, deadline: Deadline | None) -> dict[str, str]:
     return {str(key): str(value) for key, value in data.items() if key != "_example"}
 
 
-def _check_kserve(kube: Kube, manifest: Document, warnings: list[str], deadline: Deadline | None) -> None:
+def _check_kserve(kube: Kube, manifest: Document, warnings: list[str]) -> None:
     """Refuse an InferenceService that this cluster's KServe makes a Deployment of, and warn of annotations it drops."""
     try:
-        data = kube.get(CONFIG_MAPS, KSERVE_NAMESPACE, KSERVE_CONFIG, deadline=deadline).get("data") or {}
+        data = kube.get(CONFIG_MAPS, KSERVE_NAMESPACE, KSERVE_CONFIG).get("data") or {}
     except (ForbiddenError, MissingError) as error:
         warnings.append(f"KServe's settings are not known: {error}")
         return
@@ -184,9 +182,9 @@ def _state_of(pod: Document) -> str:
     return f"{name_of(pod)} is {status_of(pod).get('phase') or 'not there'} and not ready"
 
 
-def _gpus(kube: Kube, warnings: list[str], deadline: Deadline | None) -> tuple[int | None, bool]:
+def _gpus(kube: Kube, warnings: list[str]) -> tuple[int | None, bool]:
     try:
-        nodes, _ = kube.list_all(NODES, None, deadline=deadline)
+        nodes, _ = kube.list_all(NODES, None)
     except ForbiddenError as error:
         warnings.append(f"GPUs are not counted: {error}")
         return None, False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import copy
 import email.utils
 import json
 import os
@@ -136,6 +137,7 @@ class Kube:
         self.expires_s, self.in_cluster = expires_s, in_cluster
         self.warnings: Callable[[str], None] = lambda _: None
         self.patience = patience or Patience()
+        self._deadline: Deadline | None = None
         self._allowed: set[_Call] = set()
         self._refused_since_s: dict[_Call, float] = {}
         self.clock = Clock()
@@ -149,25 +151,27 @@ class Kube:
         """Close the connections."""
         self._client.close()
 
+    def until(self, deadline: Deadline) -> Kube:
+        """The same cluster, whose calls end with a deadline."""
+        bound = copy.copy(self)
+        bound._deadline = deadline
+        return bound
+
     def clean_command(self, namespace: str, run_id: str) -> str:
         """The command that removes what a run left, as a user can type it."""
         words = ["kpasim", "cluster", "clean", *self.options, "--namespace", namespace, "--run", run_id]
         return shlex.join(words)
 
-    def get(
-        self, resource: Resource, namespace: str | None, name: str, *, deadline: Deadline | None = None
-    ) -> Document:
+    def get(self, resource: Resource, namespace: str | None, name: str) -> Document:
         """One object.
 
         Raises:
             MissingError: There is none of that name.
             ClusterError: Any other answer but the object.
         """
-        return self._json("get", resource, namespace, name, deadline=deadline)
+        return self._json("get", resource, namespace, name)
 
-    def list_all(
-        self, resource: Resource, namespace: str | None, *, selector: str = "", deadline: Deadline | None = None
-    ) -> tuple[list[Document], str]:
+    def list_all(self, resource: Resource, namespace: str | None, *, selector: str = "") -> tuple[list[Document], str]:
         """All objects of a kind, page by page, and the resource version from which a watch goes on."""
         found: list[Document] = []
         going_on = ""
@@ -175,7 +179,7 @@ class Kube:
             query = [("limit", str(_PAGE))]
             query += [("labelSelector", selector)] if selector else []
             query += [("continue", going_on)] if going_on else []
-            page = self._json("list", resource, namespace, None, query=query, deadline=deadline)
+            page = self._json("list", resource, namespace, query=query)
             items = page.get("items")
             if not isinstance(items, list):
                 raise ClusterError(f"{self.name}: list {resource.rbac_name}: the answer is not a list")
@@ -186,22 +190,14 @@ class Kube:
                 return found, str(metadata.get("resourceVersion") or "")
         raise ClusterError(f"{self.name}: list {resource.rbac_name}: more than {_PAGE * _MAX_PAGES} objects")
 
-    def create(
-        self,
-        resource: Resource,
-        namespace: str,
-        body: Document,
-        *,
-        dry_run: bool = False,
-        deadline: Deadline | None = None,
-    ) -> Document:
+    def create(self, resource: Resource, namespace: str, body: Document, *, dry_run: bool = False) -> Document:
         """Create an object and return it as the server stored it.
 
         Raises:
             ConflictError: One of that name exists (``exists`` is True), also where an earlier attempt of this very
                 call made it and its answer was lost.
         """
-        return self._json("create", resource, namespace, None, dry_run=dry_run, body=body, deadline=deadline)
+        return self._json("create", resource, namespace, query=_written(dry_run), body=body)
 
     def patch(
         self,
@@ -211,30 +207,23 @@ class Kube:
         operations: Sequence[Mapping[str, Any]],
         *,
         dry_run: bool = False,
-        deadline: Deadline | None = None,
     ) -> Document:
         """Apply a JSON patch; a ``test`` operation that fails is a ConflictError."""
         try:
-            return self._json(
-                "patch", resource, namespace, name, dry_run=dry_run, body=list(operations), deadline=deadline
-            )
+            return self._json("patch", resource, namespace, name, query=_written(dry_run), body=list(operations))
         except RefusedError as error:
             # A failed test is a plain 422 whose message does not say so.
             if error.code == 422 and any(operation.get("op") == "test" for operation in operations):
                 raise ConflictError(str(error)) from error
             raise
 
-    def delete(
-        self, resource: Resource, namespace: str, name: str, *, uid: str = "", deadline: Deadline | None = None
-    ) -> None:
+    def delete(self, resource: Resource, namespace: str, name: str, *, uid: str = "") -> None:
         """Delete an object, only if it still is the one of that uid; a missing one is no error."""
         body: Document = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}
         if uid:
             body["preconditions"] = {"uid": uid}
-        try:
-            self._json("delete", resource, namespace, name, body=body, deadline=deadline)
-        except MissingError:
-            return
+        with contextlib.suppress(MissingError):
+            self._json("delete", resource, namespace, name, body=body)
 
     def proxied(self, namespace: str, pod: str, port: int, path: str) -> str:
         """What a pod answers on a port, fetched through the API server; one attempt, no retries."""
@@ -273,20 +262,15 @@ class Kube:
         verb: str,
         resource: Resource,
         namespace: str | None,
-        name: str | None,
+        name: str | None = None,
         *,
         query: _Query = (),
-        dry_run: bool = False,
         body: Any = None,
-        deadline: Deadline | None = None,
     ) -> Document:
-        if verb in ("create", "patch"):
-            query = [("fieldValidation", "Warn"), *([("dryRun", "All")] if dry_run else [])]
         url = resource.path(namespace, name)
         what = f"{self.name}: {verb} {resource.rbac_name}" + (f" {name}" if name else "")
-        budget = (
-            Deadline(self.patience.retry_s, what) if deadline is None else deadline.shorter(self.patience.retry_s, what)
-        )
+        deadline, retry_s = self._deadline, self.patience.retry_s
+        budget = Deadline(retry_s, what) if deadline is None else deadline.shorter(retry_s, what)
         pause_s = self.patience.first_pause_s
         while True:
             # Near its deadline a call still gets a second, or a slow answer would look like none.
@@ -299,9 +283,7 @@ class Kube:
                 if deadline is not None and wait_s >= deadline.left_s:
                     raise deadline.passed(str(later)) from None
                 if wait_s >= budget.left_s:
-                    raise UnreachableError(
-                        f"{what}: still failing after {self.patience.retry_s:.0f} s: {later}"
-                    ) from None
+                    raise UnreachableError(f"{what}: still failing after {retry_s:.0f} s: {later}") from None
                 budget.wait(wait_s, str(later))
                 pause_s = min(2 * pause_s, self.patience.longest_pause_s)
                 continue
@@ -537,6 +519,11 @@ def _translated(error: Any, what: str, call: _Call) -> ClusterError:
     if code == 410:
         return ExpiredError(f"{what}: the resource version is too old")
     return RefusedError(f"{what}: refused ({code}): {message}", code)
+
+
+def _written(dry_run: bool) -> _Query:
+    """What is said with each object that is written."""
+    return [("fieldValidation", "Warn"), *([("dryRun", "All")] if dry_run else [])]
 
 
 def _retry_after(headers: Any) -> float:

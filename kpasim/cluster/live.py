@@ -162,13 +162,13 @@ class LiveRun:
     def look(self) -> discover.Findings:
         """Look around in the cluster and tell what is noteworthy."""
         plan = self._plan
+        deadline = self.deadline(2 * self._kube.patience.retry_s, "look around")
         self.findings = discover.discover(
-            self._kube,
+            self._kube.until(deadline),
             gateway=plan.gateway,
             url=plan.url,
             gpus_per_pod=plan.gpus_per_pod,
             manifest=self._document,
-            deadline=self.deadline(2 * self._kube.patience.retry_s, "look around"),
         )
         for warning in self.findings.warnings:
             self._note(f"warning: {warning}")
@@ -176,10 +176,8 @@ class LiveRun:
 
     def rehearse(self) -> None:
         """Ask the cluster whether it would take the object of the run, and create nothing."""
-        deploy.create(
-            self._kube, self._document, adopt=self._plan.adopt, dry_run=True,
-            deadline=self.deadline(2 * self._kube.patience.retry_s, "rehearse"),
-        )  # fmt: skip
+        deadline = self.deadline(2 * self._kube.patience.retry_s, "rehearse")
+        deploy.create(self._kube.until(deadline), self._document, adopt=self._plan.adopt, dry_run=True)
 
     def deploy(self) -> Ready:
         """Create or adopt the object of the run, record from its first moment on, and wait until it is ready."""
@@ -188,7 +186,7 @@ class LiveRun:
         deadline = self.deadline(plan.waits.ready_s, f"{self._deployed} ready")
         self._follow(deadline)
         self._touched = True  # before the call: its answer may be lost
-        deploy.create(self._kube, self._document, adopt=plan.adopt, deadline=deadline)
+        deploy.create(self._kube.until(deadline), self._document, adopt=plan.adopt)
         self._created = True
         self.ready = deploy.await_ready(self._kube, self._deployed, plan.waits, deadline, self.recorder.explain)
         self.recorder.follow_revision(self.ready.revision)
