@@ -48,17 +48,18 @@ def test_commands_of_a_page_run_in_order(page, tmp_path):
 def test_commands_for_a_cluster_are_rehearsed(page, tmp_path):
     """What needs a cluster is run against the fake cluster, which is asked whether it would take it all."""
     pytest.importorskip("torch", reason="the fake cluster runs kpasim's own server: needs the extra server")
-    from kpasim.cluster.local import LocalCluster
+    from kpasim.cluster.fake.cluster import CONTEXT
+    from kpasim.cluster.local import local_cluster
 
     place = tmp_path / "kpasim"
     place.mkdir()
     environment = {**prepare(place), "KPASIM_REHEARSE": "1"}
     some = [one for one in runnable(ROOT / page) if one.mode == "fake-cluster"]
     assert some
-    with LocalCluster() as cluster:
-        environment["KUBECONFIG"] = str(cluster.kubeconfig)
+    with local_cluster() as kubeconfig:
+        environment["KUBECONFIG"] = str(kubeconfig)
         for block in some:
-            text = block.text.replace("my-context", cluster.context)
+            text = block.text.replace("my-context", CONTEXT)
             done = run(type(block)(block.page, block.line, block.language, text, block.notes), place, environment)
             assert done.returncode == 0, f"{block.name}\n{text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 

@@ -59,9 +59,15 @@ class Interrupts:
         if isinstance(error, _Stop):
             raise InterruptedRunError(f"stopped by {self.requested}", self.requested) from None
 
-    def allowed(self) -> _Allowed:
+    @contextlib.contextmanager
+    def allowed(self) -> Iterator[None]:
         """The block in which a signal raises."""
-        return _Allowed(self)
+        try:
+            self._raises = True
+            self.check()
+            yield
+        finally:
+            self._raises = False
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
@@ -100,15 +106,3 @@ class Interrupts:
 
 class _Stop(KeyboardInterrupt):
     """What travels through the allowed block."""
-
-
-class _Allowed:
-    def __init__(self, interrupts: Interrupts) -> None:
-        self._interrupts = interrupts
-
-    def __enter__(self) -> None:
-        self._interrupts._raises = True
-        self._interrupts.check()
-
-    def __exit__(self, *_: object) -> None:
-        self._interrupts._raises = False

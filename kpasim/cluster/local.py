@@ -5,17 +5,16 @@ real server processes). It does not check Knative: its autoscaler takes its deci
 simulator that it is compared with.
 """
 
-from __future__ import annotations
-
 import contextlib
 import select
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from kpasim.cluster.errors import ClusterError
-from kpasim.cluster.fake.cluster import CONTEXT, Options
+from kpasim.cluster.fake.cluster import Options
 from kpasim.cluster.fake.kubelet import Image
 
 TXT2IMG = "kpasim.local/txt2img"
@@ -33,68 +32,43 @@ _START_S = 30.0
 _STOP_S = 20.0
 
 
-class LocalCluster:
+@contextlib.contextmanager
+def local_cluster(options: Options | None = None) -> Iterator[Path]:
     """A fake cluster in its own process, which can run `IMAGES` beside those of its options.
 
-    It ends when this object is closed, and also when this process dies, however that happens.
+    It ends with the block, and also when this process dies, however that happens.
 
-    Attributes:
-        kubeconfig: File that leads an adapter to it.
+    Yields:
+        The kubeconfig that leads to it; its context is `fake.cluster.CONTEXT`.
+
+    Raises:
+        ClusterError: It did not start in time.
     """
-
-    context = CONTEXT
-
-    def __init__(self, options: Options | None = None) -> None:
-        self._options = options or Options()
-        self._process: subprocess.Popen[str] | None = None
-        self.kubeconfig = Path()
-
-    def __enter__(self) -> LocalCluster:
-        """Start it.
-
-        Raises:
-            ClusterError: It did not start in time.
-        """
-        options = Options(**{**vars(self._options), "images": {**IMAGES, **self._options.images}})
-        # A session of its own: Ctrl-C is for us, and we still need it while we clean up.
-        process = subprocess.Popen(
-            [sys.executable, "-m", "kpasim.cluster.fake"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self._process = process
-        try:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(options.to_json() + "\n")
-            process.stdin.flush()
-            self.kubeconfig = Path(_line(process).rstrip("\n"))
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop it."""
-        self.close()
-
-    def close(self) -> None:
-        """Stop it and everything it runs."""
-        process, self._process = self._process, None
-        if process is None:
-            return
+    options = options or Options()
+    options = replace(options, images={**IMAGES, **options.images})
+    # A session of its own: Ctrl-C is for us, and we still need it while we clean up.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kpasim.cluster.fake"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(options.to_json() + "\n")
+        process.stdin.flush()
+        yield Path(_line(process).rstrip("\n"))
+    finally:
         with contextlib.suppress(OSError):
-            if process.stdin is not None:
-                process.stdin.close()
+            process.stdin.close()
         try:
             process.wait(timeout=_STOP_S)
         except subprocess.TimeoutExpired:
             process.kill()  # its reaper ends the rest
             process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        process.stdout.close()
 
 
 def _line(process: subprocess.Popen[str]) -> str:

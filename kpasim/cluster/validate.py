@@ -23,11 +23,11 @@ from kpasim.cluster import calibration, loadspec, quiet
 from kpasim.cluster.calibration import Calibration
 from kpasim.cluster.discover import Findings
 from kpasim.cluster.errors import ClusterError
-from kpasim.cluster.fake.cluster import Options
+from kpasim.cluster.fake.cluster import CONTEXT, Options
 from kpasim.cluster.kube import Kube, Patience, connect
 from kpasim.cluster.live import LiveOptions, LiveRun, Plan, live
 from kpasim.cluster.load import INTERRUPTED, ClosedLoop, OpenLoop, Sent, Target, drive
-from kpasim.cluster.local import DISCLAIMER, IMAGES, TXT2IMG, LocalCluster
+from kpasim.cluster.local import DISCLAIMER, IMAGES, TXT2IMG, local_cluster
 from kpasim.cluster.public import public
 from kpasim.cluster.record import Recorder
 from kpasim.cluster.verdict import Report, compare_figures, failed_figures
@@ -185,8 +185,7 @@ class _Validation:
             if settings.target == LOCAL:
                 config = _config_of(self._experiment)
                 options = Options(images=settings.images, config_autoscaler=config, gpus=self._local_gpus())
-                local = stack.enter_context(LocalCluster(options))
-                context, kubeconfig = local.context, str(local.kubeconfig)
+                context, kubeconfig = CONTEXT, str(stack.enter_context(local_cluster(options)))
             kube = connect(context, kubeconfig, settings.patience)
             stack.callback(kube.close)
             yield kube

@@ -22,11 +22,11 @@ from kpasim.cluster import load as load_module
 from kpasim.cluster.calibration import one_pod
 from kpasim.cluster.deploy import Waits
 from kpasim.cluster.errors import ClusterError, InterruptedRunError
-from kpasim.cluster.fake.cluster import Options
+from kpasim.cluster.fake.cluster import CONTEXT, Options
 from kpasim.cluster.fake.kubelet import Image
 from kpasim.cluster.kube import Patience, connect
 from kpasim.cluster.live import LiveRun, live
-from kpasim.cluster.local import LocalCluster
+from kpasim.cluster.local import local_cluster
 from kpasim.cluster.validate import Request, Settings, validate
 from kpasim.cluster.verdict import Report, Row, failed_figures
 from kpasim.errors import RunError
@@ -449,14 +449,14 @@ def test_a_stopped_validation_leaves_no_process(number: int):
         import sys, time
         from kpasim.cluster.kube import connect
         from kpasim.cluster.live import live
-        from kpasim.cluster.local import LocalCluster
-        from kpasim.cluster.fake.cluster import Options
+        from kpasim.cluster.local import local_cluster
+        from kpasim.cluster.fake.cluster import CONTEXT, Options
         from kpasim.cluster.fake.kubelet import Image
         from tests.cluster.fakes import FAST, plan, service
         def body(run):
-            run.look(); run.deploy(); print(cluster.kubeconfig, flush=True); time.sleep(60)
-        with LocalCluster(Options(images={{"stub": Image({STUB!r})}})) as cluster:
-            live(connect(cluster.context, cluster.kubeconfig, FAST), plan(service(timeoutSeconds=1)), body)
+            run.look(); run.deploy(); print(kubeconfig, flush=True); time.sleep(60)
+        with local_cluster(Options(images={{"stub": Image({STUB!r})}})) as kubeconfig:
+            live(connect(CONTEXT, kubeconfig, FAST), plan(service(timeoutSeconds=1)), body)
         """
     )
     root = Path(__file__).parents[2]
@@ -500,7 +500,7 @@ def test_a_killed_fake_cluster_leaves_no_process():
     """Even when the fake cluster itself is killed, its reaper ends the pods and removes the folder."""
     found = []
 
-    with LocalCluster(Options(images={"stub": Image(STUB)})) as cluster:
+    with local_cluster(Options(images={"stub": Image(STUB)})) as kubeconfig:
 
         def body(run: LiveRun) -> None:
             run.look()
@@ -512,11 +512,11 @@ def test_a_killed_fake_cluster_leaves_no_process():
             while any(is_alive(one) for one in found):
                 limit.wait(0.05)
 
-        kube = connect(cluster.context, cluster.kubeconfig, FAST)
+        kube = connect(CONTEXT, kubeconfig, FAST)
         with pytest.raises(ClusterError):
             live(kube, plan(), body)
         kube.close()
-        folder = cluster.kubeconfig.parent
+        folder = kubeconfig.parent
     assert len(found) >= 2
     assert not folder.exists()
 
