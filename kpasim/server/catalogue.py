@@ -18,17 +18,7 @@ def offer(app: FastAPI, service: Service) -> None:
     """The lists that AUTOMATIC1111's clients ask for before they begin."""
     name = service.settings.model_name
 
-    settings: dict[str, Any] = {
-        "sd_model_checkpoint": name,
-        "sd_checkpoint_hash": "",
-        "sd_vae": "Automatic",
-        "CLIP_stop_at_last_layers": 1,
-        "samples_save": False,
-        "grid_save": False,
-        "samples_format": "png",
-        "return_grid": False,
-        "enable_pnginfo": True,
-    }
+    settings: dict[str, Any] = {"sd_model_checkpoint": name, **samplers.DATA["options"]}
 
     @app.get("/sdapi/v1/options")
     async def options() -> dict[str, Any]:
@@ -55,9 +45,6 @@ def offer(app: FastAPI, service: Service) -> None:
         """Refused: the server keeps its one model loaded."""
         raise HTTPException(422, "this server has one model and keeps it loaded")
 
-    for path in ("refresh-checkpoints", "refresh-vae", "refresh-loras", "refresh-embeddings", "reload-checkpoint"):
-        app.add_api_route(f"/sdapi/v1/{path}", _constant({}), methods=["POST"], name=path)
-
     @app.get("/sdapi/v1/sd-models")
     async def models() -> list[dict[str, Any]]:
         return [{"title": name, "model_name": name, "hash": None, "sha256": None, "filename": name, "config": None}]
@@ -80,13 +67,9 @@ def offer(app: FastAPI, service: Service) -> None:
     async def memory() -> dict[str, Any]:
         return {"ram": _ram(), "cuda": _cuda() if service.ready else {"error": "unavailable"}}
 
-    lists = (
-        "script-info", "sd-vae", "upscalers", "latent-upscale-modes", "loras", "hypernetworks", "face-restorers",
-        "realesrgan-models", "prompt-styles", "extensions",
-    )  # fmt: skip
-    mappings = {"scripts": {"txt2img": [], "img2img": []}, "embeddings": {"loaded": {}, "skipped": {}}, "cmd-flags": {}}
-    for path, empty in {**mappings, **{name: [] for name in lists}}.items():
-        app.add_api_route(f"/sdapi/v1/{path}", _constant(empty), methods=["GET"])
+    for method, answers in samplers.DATA["constant"].items():
+        for path, value in answers.items():
+            app.add_api_route(f"/sdapi/v1/{path}", _constant(value), methods=[method], name=path)
 
 
 class Options(RootModel[dict[str, Any]]):
