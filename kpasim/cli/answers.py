@@ -77,7 +77,8 @@ def answer_lines(
     result: Result | Statistics, judgements: Sequence[Judgement], tables: Tables | None = None
 ) -> list[Line]:
     """The answer: failures (first where they are many), SLOs, latency, cost, pods, and what ran and was assumed."""
-    facts, experiment = facts_of(result), result.experiment
+    experiment, prices = result.experiment, assumed(result.prices)
+    facts = Facts(*result.by_name, result.replications, result.cost, experiment, result.no_month, prices)
     lines = [*map(judged, judgements), answer.waits(facts), answer.costs(facts)]
     if facts.no_month:
         lines.append(Line("Month", f"no cost per month: {facts.no_month}"))
@@ -116,12 +117,6 @@ def say(line: Line) -> None:
     label = f"{line.label:8}" if len(line.label) > 1 else f"{line.label} " if line.label else ""
     text = textwrap.fill(line.text, WIDTH, initial_indent=label, subsequent_indent=" " * max(len(label), 2))
     click.echo(click.style(text, fg=colour, bold=line.level == "error"))
-
-
-def facts_of(result: Result | Statistics) -> Facts:
-    """What the answer of a run is made of."""
-    return Facts(*result.by_name, result.replications, result.cost, result.experiment, result.no_month,
-                 assumed(result.prices))  # fmt: skip
 
 
 def dearest(result: Result) -> list[Line]:

@@ -1,5 +1,7 @@
 """`kpasim cluster`: look after clusters that runs have used."""
 
+import contextlib
+
 import click
 
 from kpasim.cli import options
@@ -53,9 +55,8 @@ def clean(
         if as_json:
             print_json([])
         return
-    kube = connect(target, kubeconfig)
     done = []
-    try:
+    with contextlib.closing(connect(target, kubeconfig)) as kube:
         where = None if all_namespaces else checked_label(namespace or kube.namespace, "--namespace")
         place = "any namespace" if where is None else f"namespace {where}"
         for found in leftovers(kube, where, None if run is None else checked_label(run, "--run")):
@@ -67,8 +68,6 @@ def clean(
                 what = withdraw(kube, found.deployed, found.run, limit)
             about = {"kind": found.deployed.resource.kind, "namespace": found.deployed.namespace}
             done.append({**about, "name": found.deployed.name, "run": found.run, "action": what})
-    finally:
-        kube.close()
     if run is not None and not done:
         raise RunError(f"--run {run}: nothing of this run is left in {place} of {kube.name}")
     if as_json:

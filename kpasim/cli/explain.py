@@ -32,8 +32,8 @@ def command(key: str | None, as_json: bool) -> None:
         paths = list(dict.fromkeys(one.path for one in keys()))
         if as_json:
             print_json(paths)
-        for path in () if as_json else paths:
-            click.echo(path)
+        else:
+            click.echo("\n".join(paths))
         return
     found = find(key)
     if not found:
