@@ -9,7 +9,7 @@ import copy
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -89,7 +89,7 @@ class Calibration:
         return {
             "starts_s": [list(one) for one in self.starts_s],
             "solo_s": self.solo_s.tolist(),
-            "crowds": [{"count": one.count, "ratio": one.ratio, "error": one.error} for one in self.crowds],
+            "crowds": [asdict(one) for one in self.crowds],
             "first_s": self.first_s,
         }
 
@@ -106,6 +106,7 @@ class Calibration:
         if max(curve, default=1.0) > 1.0:
             draws = [draw | self._contention(draw["service-time.time"], random) for draw in draws]
         service: dict[str, Any] = {"time": times}
+        source = [self.where]
         if self.crowds:
             # All that were tried were let in; a queue inside the container slows requests down as sharing does.
             service["slots"], service["slowdown"] = 0, curve
@@ -113,6 +114,11 @@ class Calibration:
             # One computing thread to a pod: as many run at full speed as there are cores, more share them.
             service["slowdown"] = [1.0] * self.cores + [_rounded((self.cores + 1) / self.cores)]
             service["shared-by"] = "node"
+            source.append(f"Assumed: {self.cores} pods compute at once at full speed, as many as there are cores")
+        source.append(
+            f"Assumed: a start differs from the next by {START_SPREAD:.0%} (standard deviation), as if known from "
+            f"{START_WEIGHT} starts beside those measured"
+        )
         stages: list[dict[str, Any]] = [{"name": "start", "kind": "start", "time": start}]
         if self.first_s > 0.0:
             time = f"{_rounded(self.first_s)}s"
@@ -120,16 +126,7 @@ class Calibration:
         return {
             "name": name,
             "description": f"calibrated briefly: {len(self.starts_s)} cold starts, {len(self.solo_s)} single requests",
-            "source": [
-                self.where,
-                *(
-                    [f"Assumed: {self.cores} pods compute at once at full speed, as many as there are cores"]
-                    if self.cores and not self.crowds
-                    else []
-                ),
-                f"Assumed: a start differs from the next by {START_SPREAD:.0%} (standard deviation), as if known from "
-                f"{START_WEIGHT} starts beside those measured",
-            ],
+            "source": source,
             "provisional": True,
             "service-time": service,
             "cold-start": {"stages": stages},

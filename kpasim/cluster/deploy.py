@@ -156,7 +156,9 @@ def await_ready(
                 state, trouble = "waiting", f"{len(left)} pods of older revisions are still there"
             why = _joined(trouble, explain())
             if state != "ready" and _IMAGE_TROUBLE.search(why):
-                raise ClusterError(f"{kube.name}: {deployed} does not start: {_with_image(why, service)}")
+                image = str(container_of(service).get("image") or "")
+                named = why if image in why else f"image {image}: {why}"
+                raise ClusterError(f"{kube.name}: {deployed} does not start: {named}")
             if state == "failed" and not _ROOM.search(why):
                 failing = failing or deadline.shorter(waits.stuck_s, "")
                 if failing.left_s <= 0:
@@ -419,12 +421,6 @@ def _state(found: Document) -> tuple[str, str]:
 
 def _reason(condition: Document) -> str:
     return str(condition.get("message") or condition.get("reason") or "")
-
-
-def _with_image(why: str, found: Document) -> str:
-    """A trouble with an image, with the image's name."""
-    image = str(container_of(found).get("image") or "")
-    return why if image in why else f"image {image}: {why}"
 
 
 def _joined(trouble: str, explained: str) -> str:

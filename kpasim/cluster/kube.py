@@ -12,6 +12,7 @@ import contextlib
 import copy
 import email.utils
 import json
+import math
 import os
 import random
 import re
@@ -85,15 +86,12 @@ class Clock:
     """
 
     def __init__(self) -> None:
-        self._low_s = -float("inf")
-        self._high_s = float("inf")
+        self._low_s, self._high_s = -math.inf, math.inf
 
     @property
     def skew_s(self) -> float:
         """Server time minus local time [s]; 0.0 until an answer has been seen."""
-        if self._low_s == -float("inf") or self._high_s == float("inf"):
-            return 0.0
-        return (self._low_s + self._high_s) / 2
+        return 0.0 if math.isinf(self._low_s) else (self._low_s + self._high_s) / 2
 
     def saw(self, date: str | None, sent_s: float, received_s: float) -> None:
         """Take the ``Date`` header of an answer that was asked for and received at these local times."""

@@ -7,7 +7,6 @@ Whatever happens in between (an error, a deadline, Ctrl-C, SIGTERM), what the ru
 is put back. Only a kill or a lost connection can prevent that; ``kpasim cluster clean`` finds what is left then.
 """
 
-import contextlib
 import csv
 import datetime
 import math
@@ -103,11 +102,12 @@ class LiveRun:
     """A run while it goes on; see `live`. It holds what `look` found and what `deploy` made.
 
     Attributes:
+        interrupts: What the user asks for by signals.
         outcome: What became of what was created, once the run is closed without trouble.
     """
 
     def __init__(self, kube: Kube, plan: Plan, interrupts: Interrupts, note: Callable[[str], None]) -> None:
-        self._kube, self._plan, self._interrupts, self._note = kube, plan, interrupts, note
+        self._kube, self._plan, self.interrupts, self._note = kube, plan, interrupts, note
         self._document: Document = document_of(plan.manifest, plan.namespace, plan.run_id, image=plan.image)
         self._deployed = Deployed.of(self._document)
         template = self._document["spec"].get("template") or {}
@@ -132,7 +132,7 @@ class LiveRun:
 
     def check(self) -> None:
         """Raise what has to end the run, if anything has."""
-        self._interrupts.check()
+        self.interrupts.check()
         for watcher in self._watchers:
             watcher.check()
         self._check_events()
@@ -143,15 +143,6 @@ class LiveRun:
                 raise ClusterError(
                     f"--max-cost: stopped at {spent:.2f} {plan.bill.currency}, {plan.max_cost:.2f} was allowed"
                 )
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the user asked to stop."""
-        return bool(self._interrupts.requested)
-
-    def deferred(self) -> contextlib.AbstractContextManager[None]:
-        """A block in which a signal does not raise, see `Interrupts.deferred`."""
-        return self._interrupts.deferred()
 
     def _warn(self, text: str) -> None:
         """Pass on, once, what the API server warns of, such as a field that it drops."""

@@ -44,15 +44,11 @@ _MAX_EVENTS = 5_000
 _MAX_TEXT = 200
 _MAX_WORDS = 1000
 # Messages of these reasons say why pods are missing; others repeat images, commands and addresses.
-_TOLD_REASONS = frozenset(
-    ("FailedScheduling", "FailedCreate", "FailedAttachVolume", "FailedMount", "NotTriggerScaleUp")
-)
-_TROUBLE_REASONS = frozenset(
-    (
-        "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CrashLoopBackOff",
-        "CreateContainerConfigError", "CreateContainerError", "RunContainerError",
-    )
-)  # fmt: skip
+_TOLD_REASONS = {"FailedScheduling", "FailedCreate", "FailedAttachVolume", "FailedMount", "NotTriggerScaleUp"}
+_TROUBLE_REASONS = {
+    "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CrashLoopBackOff",
+    "CreateContainerConfigError", "CreateContainerError", "RunContainerError",
+}  # fmt: skip
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
 
 

@@ -237,20 +237,17 @@ class _Validation:
             expected = self._predict(self._experiment)
             upper = (expected.intervals.get("pod_seconds") or [0.0, expected.summary.get("pod_seconds") or 0.0])[1]
             start_s = sum(stage.time.mean_s() for stage in self._experiment.model.cold_start.stages)
+            calibrating_s = start_s + max(_MARGIN_S, self._settings.budget_s)
             self._bill = bills.estimate(
                 self._experiment,
                 price,
                 pod_seconds=float(upper),
-                before_s=start_s + _MARGIN_S + self._calibrating_s(start_s),
+                before_s=start_s + _MARGIN_S + (calibrating_s if self._settings.calibrate else 0.0),
                 deadline_s=self._longest_s(),
                 single_s=self._longest_calibration_s() if self._settings.calibrate else 0.0,
             )
             self._note(str(self._bill))
         bills.check_limit(self._bill, self._settings.max_cost)
-
-    def _calibrating_s(self, start_s: float) -> float:
-        """Time that the one pod of the calibration is expected to be there [s]."""
-        return start_s + max(_MARGIN_S, self._settings.budget_s) if self._settings.calibrate else 0.0
 
     def _longest_s(self) -> float:
         """Time after which the pods of the load have been removed, come what may [s]."""
@@ -377,7 +374,10 @@ class _Validation:
             ready_s = time.time()
         if took_s < start.for_s and self._calibration is not None:
             # This deployment has started pods as well; there is time to learn from them.
-            self._calibration = replace(self._calibration, starts_s=[*self._calibration.starts_s, *self._starts(run)])
+            period_s = self._experiment.service.probe.period_s
+            ready_pods = (pod for pod in run.recorder.pods.values() if not math.isnan(pod.ready_s))
+            starts_s = [calibration.start_time(pod, period_s) for pod in ready_pods]
+            self._calibration = replace(self._calibration, starts_s=[*self._calibration.starts_s, *starts_s])
             experiment = self._as_found(findings, quietly=True)
             prediction = self._predicted(experiment)
         prediction.write(self._folder / "prediction")
@@ -406,12 +406,6 @@ class _Validation:
                 self._note(f"{self._folder} holds what was measured until then, marked as interrupted")
             raise
         return self._report(run, experiment, prediction, sent, time.time() - zero_s)
-
-    def _starts(self, run: LiveRun) -> list[tuple[float, float]]:
-        """What the starts of a deployment say, see ``calibration.start_time``."""
-        period_s = self._experiment.service.probe.period_s
-        ready = [pod for pod in run.recorder.pods.values() if not math.isnan(pod.ready_s)]
-        return [calibration.start_time(pod, period_s) for pod in ready]
 
     def _predicted(self, experiment: Experiment) -> Result:
         """The prediction of the load that will be sent: the random arrivals of an open loop are those of its plan."""
@@ -513,7 +507,7 @@ class _Validation:
             finally:
                 watcher.cancel()
 
-        with run.deferred():
+        with run.interrupts.deferred():
             sent = asyncio.run(watched())
         if budget is not None:
             run.check()
@@ -578,7 +572,7 @@ async def _until_failure(run: LiveRun, stop: asyncio.Event) -> None:
             run.check()
         except ClusterError:
             stop.set()
-        if run.stopping:
+        if run.interrupts.requested:
             stop.set()
         if stop.is_set():
             return

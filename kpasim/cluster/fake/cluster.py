@@ -101,7 +101,8 @@ class FakeCluster:
             self.gateway_url = f"http://127.0.0.1:{gateway_port}"
             self._install(gateway_port)
             self.kubeconfig = folder / "kubeconfig.json"
-            _write_private(self.kubeconfig, _kubeconfig(api_port, self.server.token))
+            with os.fdopen(os.open(self.kubeconfig, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                json.dump(_kubeconfig(api_port, self.server.token), file)
         except BaseException:
             await self._stack.aclose()
             raise
@@ -133,20 +134,13 @@ class FakeCluster:
             self.store.create(KIND_OF[document["apiVersion"], document["kind"]], document)
 
 
-def _kubeconfig(port: int, token: str) -> str:
-    """A kubeconfig in JSON, which is YAML as well."""
-    return json.dumps(
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": CONTEXT,
-            "clusters": [{"name": CONTEXT, "cluster": {"server": f"http://127.0.0.1:{port}"}}],
-            "users": [{"name": CONTEXT, "user": {"token": token}}],
-            "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT}}],
-        }
-    )
-
-
-def _write_private(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
+def _kubeconfig(port: int, token: str) -> dict[str, Any]:
+    """A kubeconfig; JSON is YAML as well."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": CONTEXT,
+        "clusters": [{"name": CONTEXT, "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+        "users": [{"name": CONTEXT, "user": {"token": token}}],
+        "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT}}],
+    }

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 _MAX_BODY = 32 << 20
 _CHUNK = 1 << 16
 # Headers that belong to one connection (RFC 9110, 7.6.1) are not passed on.
-_HOP_BY_HOP = frozenset(
-    ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
-     "upgrade", "content-length", "host", "expect")
-)  # fmt: skip
+_HOP_BY_HOP = {
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
+    "upgrade", "content-length", "host", "expect",
+}  # fmt: skip
 
 
 class Activator:
@@ -224,8 +224,4 @@ class _Exchange:
 
 
 def _passed_on(headers: Mapping[str, str]) -> CIMultiDict[str]:
-    kept: CIMultiDict[str] = CIMultiDict()
-    for name, value in headers.items():
-        if name.lower() not in _HOP_BY_HOP:
-            kept.add(name, value)
-    return kept
+    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in _HOP_BY_HOP)

@@ -125,9 +125,10 @@ class Node:
         why = next(filter(None, (admission(pod) for admission in self.admissions)), "")
         return f'pods "{name}" is forbidden: {why}' if why else ""
 
-    def free_gpus(self) -> int:
-        """GPUs that no pod has."""
-        return self.gpus - sum(pod.template.manifest.gpus for pod in self.pods if pod.scheduled)
+    def fits(self, template: Template) -> bool:
+        """Whether a pod finds the GPUs that it asks for."""
+        taken = sum(pod.template.manifest.gpus for pod in self.pods if pod.scheduled)
+        return template.manifest.gpus <= self.gpus - taken
 
     def run(self, template: Template, changed: Callable[[Pod], None]) -> Pod:
         """Create a pod; ``changed`` is called whenever something about it changes."""
@@ -169,7 +170,10 @@ class Pod:
         self._first_started_at = self._started_at = ""
         self._going = asyncio.Event()
         self._process: Process | None = None
-        self._store_pod()
+        metadata = {"name": self.name, "namespace": template.namespace, "labels": template.object_labels}
+        status: Document = {"phase": "Pending", "conditions": []}
+        spec = {"containers": list(template.containers)}
+        node.store.create(PODS, {"metadata": metadata, "spec": spec, "status": status})
 
     @property
     def sort_key(self) -> str:
@@ -239,7 +243,11 @@ class Pod:
         image_name = self.template.manifest.image
         image = self.node.images.get(image_name)
         if image is None or image.fails:
-            await self._fail_to_pull(image.fails if image else "not one that the local cluster knows")
+            message = image.fails if image else "not one that the local cluster knows"
+            self._set_waiting("ErrImagePull", message)
+            self._tell("Failed", f'Failed to pull image "{image_name}": {message}')
+            self._changed(self)
+            await self._going.wait()
             return
         self._tell("Pulling", f'Pulling image "{image_name}"')
         self._tell("Pulled", f'Successfully pulled image "{image_name}"')
@@ -266,7 +274,7 @@ class Pod:
 
     async def _schedule(self) -> None:
         told = False
-        while self.template.manifest.gpus > self.node.free_gpus():
+        while not self.node.fits(self.template):
             if not told:
                 told = True
                 message = (
@@ -283,12 +291,6 @@ class Pod:
         self._set_conditions(PodScheduled=("True", "", ""))
         where = f"{self.template.namespace}/{self.name}"
         self._tell("Scheduled", f"Successfully assigned {where} to local")
-
-    async def _fail_to_pull(self, message: str) -> None:
-        self._set_waiting("ErrImagePull", message)
-        self._tell("Failed", f'Failed to pull image "{self.template.manifest.image}": {message}')
-        self._changed(self)
-        await self._going.wait()
 
     async def _probe_for_activator(self) -> None:
         """The activator's probes, which queue-proxy answers from its own polling."""
@@ -360,13 +362,6 @@ class Pod:
             "K_CONFIGURATION": self.template.service,
             "K_REVISION": self.template.revision,
         }
-
-    def _store_pod(self) -> None:
-        about = self.template
-        metadata = {"name": self.name, "namespace": about.namespace, "labels": about.object_labels}
-        status: Document = {"phase": "Pending", "conditions": []}
-        spec = {"containers": list(about.containers)}
-        self.node.store.create(PODS, {"metadata": metadata, "spec": spec, "status": status})
 
     def _tell(self, reason: str, message: str) -> None:
         """Write an event about the pod."""

@@ -32,6 +32,8 @@ class Processes:
             text=True,
             start_new_session=True,
         )
+        assert self._reaper.stdin is not None
+        self._list = self._reaper.stdin
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> Process:
         """Start a process in its own group. Of our own environment it sees what programs need to run, nothing else.
@@ -60,16 +62,14 @@ class Processes:
             process.signal(signal.SIGKILL)
         for process in list(self._running):
             await process.wait()
-        if self._reaper.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._reaper.stdin.close()
+        with contextlib.suppress(OSError):
+            self._list.close()
         await asyncio.to_thread(self._reaper.wait)
 
     def _tell(self, line: str) -> None:
-        if self._reaper.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._reaper.stdin.write(line + "\n")
-                self._reaper.stdin.flush()
+        with contextlib.suppress(OSError):
+            self._list.write(line + "\n")
+            self._list.flush()
 
     def _ended(self, process: Process) -> None:
         self._running.discard(process)
@@ -103,7 +103,8 @@ class Process:
 
         A pod on a machine of its own does not either, and no model has a start that slows its neighbours.
         """
-        cores = _cores()
+        # None where the system does not tell which cores we may run on.
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         if len(cores) < 2:
             return
         cores = cores if all_cores else cores[len(cores) // 2 :]
@@ -142,8 +143,3 @@ class Process:
         self._owner._ended(self)
         if not self._done.done():
             self._done.set_result(status)
-
-
-def _cores() -> list[int]:
-    """Cores that we may run on; none where the system does not tell."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

@@ -217,16 +217,9 @@ def selected(document: Document, selector: str) -> bool:
     """Whether an object's labels fit ``a=b,c!=d,e,!f``."""
     found = labels_of(document)
     for term in filter(None, selector.split(",")):
-        if "!=" in term:
-            key, _, value = term.partition("!=")
-            fits = found.get(key) != value
-        elif "=" in term:
-            key, _, value = term.replace("==", "=").partition("=")
-            fits = found.get(key) == value
-        elif term.startswith("!"):
-            fits = term[1:] not in found
-        else:
-            fits = term in found
-        if not fits:
+        key, is_compared, value = term.replace("==", "=").partition("=")
+        name = key.strip("!")
+        fits = found.get(name) == value if is_compared else name in found
+        if fits == ("!" in key):
             return False
     return True
