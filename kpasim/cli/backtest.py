@@ -31,12 +31,12 @@ TOLD = ("latency_s.p95", "latency_s.mean", "errors", "gpu_seconds", "pod_seconds
     "--candidate experiments/manifests/observed-cheaper.yaml"
 )
 @click.argument("observation", type=click.Path(file_okay=False))
-@click.option("--manifest", required=True, metavar="FILE", help="The Service's manifest that was in force.")
+@options.value("--manifest", "FILE", "The Service's manifest that was in force.", required=True)
 @options.many("--candidate others", "FILE", "Another manifest to compare; repeatable.")
 @options.cluster_config
-@click.option("--model", metavar="NAME|FILE", help="Service and cold-start model, instead of the recorded times.")
-@click.option("--service-time", metavar="TIME", help="Service time, instead of the recorded one.")
-@click.option("--cold-start", metavar="TIME", help="Cold start, instead of the recorded one.")
+@options.value("--model", "NAME|FILE", "Service and cold-start model, instead of the recorded times.")
+@options.value("--service-time", "TIME", "Service time, instead of the recorded one.")
+@options.value("--cold-start", "TIME", "Cold start, instead of the recorded one.")
 @options.choice(
     "--within",
     ["inferred", "uniform", "clustered"],
@@ -46,13 +46,9 @@ TOLD = ("latency_s.p95", "latency_s.mean", "errors", "gpu_seconds", "pod_seconds
 @options.replications(default=20, least=2)
 @options.seed
 @options.settings
-@click.option("--out", metavar="DIR", type=click.Path(file_okay=False), help="Folder for backtest.json and the page.")
-@click.option(
-    "--write-experiment",
-    metavar="FILE",
-    help="Write the experiment of the observation, for kpasim run, sweep and tune.",
-)
-@click.option("--openmetrics", metavar="FILE", help="Write the prediction as series kpasim_* (OpenMetrics).")
+@options.value("--out", click.Path(file_okay=False), "Folder for backtest.json and the page.", metavar="DIR")
+@options.value("--write-experiment", "FILE", "Write the experiment of the observation, for kpasim run, sweep and tune.")
+@options.value("--openmetrics", "FILE", "Write the prediction as series kpasim_* (OpenMetrics).")
 @options.as_json
 def command(
     *,

@@ -36,19 +36,19 @@ class How(TypedDict):
     "kpasim calibrate experiments/data/hey-50x5.txt -e experiments/hey50x5.yaml -o models/mine.yaml --plot"
 )
 @click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "-e",
-    "--experiment",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Experiment of the measured run; required for a report of hey.",
+@options.value(
+    "-e --experiment",
+    click.Path(exists=True, dir_okay=False, path_type=Path),
+    "Experiment of the measured run; required for a report of hey.",
 )
-@click.option("-o", "--out", type=options.FILE, help="Model file to write.")
-@click.option(
+@options.value("-o --out", options.FILE, "Model file to write.")
+@options.value(
     "--candidate",
+    str,
+    "For a report of hey, the candidate model of pod starts: serialised (provisioning), independent, "
+    "shared-bandwidth, two-types, slow-first-request. auto: the candidate that predicts the report best.",
     default="auto",
     show_default=True,
-    help="For a report of hey, the candidate model of pod starts: serialised (provisioning), independent, "
-    "shared-bandwidth, two-types, slow-first-request. auto: the candidate that predicts the report best.",
 )
 @options.choice(
     "--service",
@@ -75,22 +75,21 @@ class How(TypedDict):
     options.Pair("NUMBER=FILE"),
     "Load test of a pod with this number of clients. Several (1=a.csv 2=b.csv 4=c.csv) give contention factors.",
 )
-@click.option(
-    "--class",
-    "only",
+@options.value(
+    "--class only",
+    "NAME",
+    "Use the requests of this class only, such as one endpoint of a load test with several endpoints.",
     default="",
-    metavar="NAME",
-    help="Use the requests of this class only, such as one endpoint of a load test with several endpoints.",
 )
 @options.flag("--direct", "Use latencies as service times, even where requests waited in a queue.")
 @options.flag("--skip-bad", "Skip malformed lines and print their number.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of all random numbers.")
-@click.option(
+@options.value("--seed", click.IntRange(0), "Seed of all random numbers.", default=1, show_default=True)
+@options.value(
     "--effort",
-    type=click.FloatRange(0.1, 100),
+    click.FloatRange(0.1, 100),
+    "For a report of hey: simulated runs, as a multiple of those that a minute on two cores allows.",
     default=1.0,
     show_default=True,
-    help="For a report of hey: simulated runs, as a multiple of those that a minute on two cores allows.",
 )
 @options.flag("--plot", "Write figures of the fit (SVG and PNG) beside the model file, or into runs/.")
 @options.as_json

@@ -14,15 +14,13 @@ def command() -> None:
 
 
 @command.command("clean", epilog="\b\nTry: kpasim cluster clean --dry-run")
-@click.option("--target", metavar="CONTEXT", help="Context of the kubeconfig.  [default: the current context]")
+@options.value("--target", "CONTEXT", "Context of the kubeconfig.  [default: the current context]")
 @options.kubeconfig
 @options.namespace
 @options.flag("--all-namespaces -A", "Search all namespaces (needs permissions in the whole cluster).")
-@click.option("--run", metavar="ID", help="Only objects of this run.")
+@options.value("--run", "ID", "Only objects of this run.")
 @options.flag("--dry-run", "List the objects that would be removed.")
-@click.option(
-    "--timeout", "timeout_s", default=660.0, metavar="SECONDS", help="Maximum time for the termination of pods."
-)
+@options.value("--timeout timeout_s", "SECONDS", "Maximum time for the termination of pods.", default=660.0)
 @options.as_json
 def clean(
     *,

@@ -22,19 +22,19 @@ SHOWN = 100
 @click.command(epilog="\b\nTry: kpasim compare runs/hey50x5-live --plot --tolerance p50=15% --tolerance max-pods=0")
 @click.argument("run_dir", type=click.Path(file_okay=False, path_type=Path))
 @options.replications(default=200)
-@click.option(
+@options.value(
     "--service-times",
-    type=click.Choice(["recorded", "declared"]),
-    help="recorded: service times, starts of pods and the arrivals of open loops are those of the run, so that the "
+    click.Choice(["recorded", "declared"]),
+    "recorded: service times, starts of pods and the arrivals of open loops are those of the run, so that the "
     "autoscaler and the network path are compared. declared: times are drawn from the model.  "
     "[default: recorded; declared with --model or --experiment]",
 )
-@click.option("--model", metavar="NAME|FILE", help="Predict with this model instead of the run's own.")
-@click.option(
+@options.value("--model", "NAME|FILE", "Predict with this model instead of the run's own.")
+@options.value(
     "--experiment",
+    click.Path(dir_okay=False),
+    "Predict from this experiment. Arrivals of open loops are those of the run.",
     metavar="FILE",
-    type=click.Path(dir_okay=False),
-    help="Predict from this experiment. Arrivals of open loops are those of the run.",
 )
 @options.flag("--align", "Infer the clock phases from the recorded averages.")
 @options.many(
@@ -51,7 +51,7 @@ SHOWN = 100
 @options.seed
 @options.engine("; both give the same tables")
 @options.flag("--plot", "Write figures (SVG and PNG) to --out.  [default: runs/NAME-compare]")
-@click.option("--out", type=options.FOLDER, help="Folder for comparison.json.")
+@options.value("--out", options.FOLDER, "Folder for comparison.json.")
 @options.as_json
 def command(
     *,

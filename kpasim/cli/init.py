@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kpasim.cli import options
 from kpasim.cli.output import note
 
 if TYPE_CHECKING:
@@ -21,14 +22,12 @@ DEFAULT_MODEL, DEFAULT_HEY = "sd15@t4", "-n 50 -c 5 -t 180"
     epilog="\b\nTry: kpasim init painter.yaml --model sdxl@a10g --hey '-n 50 -c 5 -t 180' --instance g5.xlarge --yes"
 )
 @click.argument("out", type=click.Path(dir_okay=False), default="experiment.yaml")
-@click.option("--manifest", type=click.Path(), help="Your Service or InferenceService YAML.  [default: one is written]")
-@click.option("--model", metavar="NAME", help="Service time: a name of `kpasim models`, or a time such as 11s.")
-@click.option("--hey", "hey_flags", metavar="FLAGS", help="The load: hey's flags, or a rate such as 0.5/s.")
-@click.option("--cold-start", metavar="TIME", help="Time from a pod's creation to its first response.")
-@click.option(
-    "--instance", metavar="TYPE", help="Instance type: a name of `kpasim prices`, or TYPE=PRICE (USD an hour)."
-)
-@click.option("--yes", is_flag=True, help="Ask nothing: take the defaults for what is not given.")
+@options.value("--manifest", click.Path(), "Your Service or InferenceService YAML.  [default: one is written]")
+@options.value("--model", "NAME", "Service time: a name of `kpasim models`, or a time such as 11s.")
+@options.value("--hey hey_flags", "FLAGS", "The load: hey's flags, or a rate such as 0.5/s.")
+@options.value("--cold-start", "TIME", "Time from a pod's creation to its first response.")
+@options.value("--instance", "TYPE", "Instance type: a name of `kpasim prices`, or TYPE=PRICE (USD an hour).")
+@options.flag("--yes", "Ask nothing: take the defaults for what is not given.")
 def command(
     out: str,
     manifest: str | None,

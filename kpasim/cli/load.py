@@ -12,14 +12,14 @@ from kpasim.cli.output import note, print_json
     epilog="\b\nTry: kpasim load experiments/hey50x5.yaml --url http://127.0.0.1:7860/sdapi/v1/txt2img --body '{}'"
 )
 @click.argument("experiment", type=click.Path(dir_okay=False))
-@click.option("--url", required=True, help="Target URL, with path.")
-@click.option("--host", help="Host header (and TLS name), if the URL is that of a gateway.")
-@click.option("--method", help="HTTP method.  [default: POST with --body, else GET]")
+@options.value("--url", str, "Target URL, with path.", required=True)
+@options.value("--host", str, "Host header (and TLS name), if the URL is that of a gateway.")
+@options.value("--method", str, "HTTP method.  [default: POST with --body, else GET]")
 @options.body("; any other @FILE is the body.")
 @options.header
 @options.flag("--insecure", "Do not check the server's certificate (hey never does).")
-@click.option("--seed", type=int, help="Seed of random arrivals.  [default: the experiment's]")
-@click.option("--out", type=options.FOLDER, help="Folder for requests.csv and summary.json.")
+@options.value("--seed", int, "Seed of random arrivals.  [default: the experiment's]")
+@options.value("--out", options.FOLDER, "Folder for requests.csv and summary.json.")
 @options.as_json
 def command(
     *,

@@ -17,16 +17,16 @@ def command() -> None:
     "import", epilog="\b\nTry: kubectl get ksvc painter -o yaml | kpasim manifest import - --out painter.yaml"
 )
 @click.argument("file", required=False, type=click.Path())
-@click.option(
+@options.value(
     "--from-cluster",
-    metavar="NAMESPACE/NAME",
-    help="Read this Service from the cluster, instead of FILE; its manifest is written beside --out.",
+    "NAMESPACE/NAME",
+    "Read this Service from the cluster, instead of FILE; its manifest is written beside --out.",
 )
-@click.option("--context", metavar="NAME", help="With --from-cluster: context of the kubeconfig.")
-@click.option("--out", type=click.Path(), help="File for the experiment.  [default: stdout]")
-@click.option("--hey", "hey_flags", metavar="FLAGS", help="The load: hey's flags, such as '-n 50 -c 5 -t 180'.")
-@click.option("--service-time", metavar="TIME", help="Service time of a request, such as 11s.")
-@click.option("--cold-start", metavar="TIME", help="Time from a pod's creation to its first response.")
+@options.value("--context", "NAME", "With --from-cluster: context of the kubeconfig.")
+@options.value("--out", click.Path(), "File for the experiment.  [default: stdout]")
+@options.value("--hey hey_flags", "FLAGS", "The load: hey's flags, such as '-n 50 -c 5 -t 180'.")
+@options.value("--service-time", "TIME", "Service time of a request, such as 11s.")
+@options.value("--cold-start", "TIME", "Time from a pod's creation to its first response.")
 def import_(
     file: str | None,
     from_cluster: str | None,
@@ -76,8 +76,8 @@ def _fetched(place: str, context: str | None, out: str | None) -> str:
 )
 @click.argument("experiment", type=click.Path())
 @options.settings
-@click.option("--settings", "file", type=click.Path(), help="File with settings: a mapping of path to value.")
-@click.option("--out", type=click.Path(), help="File for the manifest.  [default: stdout]")
+@options.value("--settings file", click.Path(), "File with settings: a mapping of path to value.")
+@options.value("--out", click.Path(), "File for the manifest.  [default: stdout]")
 def export(experiment: str, settings: tuple[str, ...], file: str | None, out: str | None) -> None:
     """Write the Service manifest of EXPERIMENT, with changed settings in its author's own spelling.
 

@@ -31,22 +31,20 @@ SHOWN = 5
     epilog="\b\nTry: kpasim observe --prometheus http://localhost:9090 --namespace default --service hello --since 24h"
 )
 @click.argument("files", nargs=-1, type=click.Path())
-@click.option("--prometheus", metavar="URL", help="Base URL of Prometheus, Thanos, Mimir or VictoriaMetrics.")
-@click.option("--namespace", "-n", metavar="NAME", help="Namespace of the service.  [default: the only one]")
-@click.option("--service", metavar="NAME", help="Name of the Knative service.  [default: the only one in FILES]")
-@click.option("--since", metavar="TIME", help="Length of the window, such as 7d or 90m.  [default: 24h]")
-@click.option("--from", "begin", metavar="DATE", help="Begin of the window, such as 2026-11-02T08:00.")
-@click.option("--to", "end", metavar="DATE", help="End of the window.  [default: now]")
-@click.option(
-    "--step", metavar="TIME", help="Values at multiples of this step (query_range), instead of the samples themselves."
-)
+@options.value("--prometheus", "URL", "Base URL of Prometheus, Thanos, Mimir or VictoriaMetrics.")
+@options.value("--namespace -n", "NAME", "Namespace of the service.  [default: the only one]")
+@options.value("--service", "NAME", "Name of the Knative service.  [default: the only one in FILES]")
+@options.value("--since", "TIME", "Length of the window, such as 7d or 90m.  [default: 24h]")
+@options.value("--from begin", "DATE", "Begin of the window, such as 2026-11-02T08:00.")
+@options.value("--to end", "DATE", "End of the window.  [default: now]")
+@options.value("--step", "TIME", "Values at multiples of this step (query_range), instead of the samples themselves.")
 @options.many("--label labels", "NAME=VALUE", "Only series with this label, such as cluster=prod; repeatable.")
-@click.option("--time-zone", default="UTC", show_default=True, metavar="NAME", help="Time zone, such as Europe/Berlin.")
-@click.option(
-    "--token-file", type=click.Path(), help="File with a bearer token.  [default: the variable KPASIM_PROMETHEUS_TOKEN]"
+@options.value("--time-zone", "NAME", "Time zone, such as Europe/Berlin.", default="UTC", show_default=True)
+@options.value(
+    "--token-file", click.Path(), "File with a bearer token.  [default: the variable KPASIM_PROMETHEUS_TOKEN]"
 )
 @options.flag("--insecure", "Do not check the server's certificate.")
-@click.option("--out", type=click.Path(), help="Folder for the observation.  [default: observations/SERVICE]")
+@options.value("--out", click.Path(), "Folder for the observation.  [default: observations/SERVICE]")
 @options.as_json
 def command(
     *,

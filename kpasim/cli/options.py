@@ -55,30 +55,33 @@ def flag(names: str, text: str) -> Decorator:
     return click.option(*names.split(), is_flag=True, help=text)
 
 
-def many(names: str, kind: str | click.ParamType, text: str, **more: Any) -> Decorator:  # type: ignore[type-arg, unused-ignore]
-    """An option that may be given several times, of a type or with a word for its values."""
+def value(names: str, kind: str | type | click.ParamType, text: str, **more: Any) -> Decorator:  # type: ignore[type-arg, unused-ignore]
+    """An option with a value, of a type or with a word for it."""
     what = {"metavar": kind} if isinstance(kind, str) else {"type": kind}
-    return click.option(*names.split(), multiple=True, help=text, **{**what, **more})
+    return click.option(*names.split(), help=text, **{**what, **more})
+
+
+def many(names: str, kind: str | click.ParamType, text: str, **more: Any) -> Decorator:  # type: ignore[type-arg, unused-ignore]
+    """The same, which may be given several times."""
+    return value(names, kind, text, multiple=True, **more)
 
 
 def choice(names: str, words: Sequence[str], text: str) -> Decorator:
     """One of some words, the first of them where none is given."""
-    return click.option(*names.split(), type=click.Choice(words), default=words[0], show_default=True, help=text)
+    return value(names, click.Choice(words), text, default=words[0], show_default=True)
 
 
 FILE, FOLDER = Output(dir_okay=False), Output(file_okay=False)
 
-seed: Decorator = click.option("--seed", type=click.IntRange(0), help="Seed of all random numbers.")
+seed: Decorator = value("--seed", click.IntRange(0), "Seed of all random numbers.")
 settings: Decorator = many(
     "--set settings",
     "PATH=VALUE",
     "Change a setting, such as model.cold-start=30s; repeatable. kpasim explain lists the paths.",
 )
 as_json: Decorator = flag("--json as_json", "One JSON object on stdout.")
-namespace: Decorator = click.option("--namespace", "-n", metavar="NAME", help="Namespace.  [default: the context's]")
-kubeconfig: Decorator = click.option(
-    "--kubeconfig", type=click.Path(dir_okay=False), help="Kubeconfig file, instead of the default."
-)
+namespace: Decorator = value("--namespace -n", "NAME", "Namespace.  [default: the context's]")
+kubeconfig: Decorator = value("--kubeconfig", click.Path(dir_okay=False), "Kubeconfig file, instead of the default.")
 header: Decorator = many("-H --header headers", "NAME:VALUE", "Header of each request.")
 cluster_config: Decorator = many(
     "--cluster-config",
@@ -91,13 +94,13 @@ cluster_config: Decorator = many(
 def body(further: str = "") -> Decorator:
     """What requests send; ``further`` goes on after the words that every command has."""
     text = f"Body of each request; @FILE.jsonl: a body per line, used in order{further}"
-    return click.option("--body", metavar="TEXT|@FILE", help=text)
+    return value("--body", "TEXT|@FILE", text)
 
 
 def replications(text: str = "Number of replications.", default: int | None = None, least: int = 1) -> Decorator:
     """How many replications."""
     number = click.IntRange(least)
-    return click.option("-n", "--replications", type=number, default=default, show_default=bool(default), help=text)
+    return value("-n --replications", number, text, default=default, show_default=bool(default))
 
 
 class Quick(TypedDict):
@@ -111,11 +114,11 @@ class Quick(TypedDict):
 def of_manifest(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options that make an experiment of a manifest, see `Quick`."""
     for names, metavar, text in (
-        (["--cold-start"], "TIME", "With a manifest: time from pod creation to its first response."),
-        (["--service-time"], "TIME", "With a manifest: service time of a request, such as 11s."),
-        (["--hey", "hey_flags"], "FLAGS", "With a manifest: hey's flags, such as '-n 50 -c 5 -t 180'."),
+        ("--cold-start", "TIME", "With a manifest: time from pod creation to its first response."),
+        ("--service-time", "TIME", "With a manifest: service time of a request, such as 11s."),
+        ("--hey hey_flags", "FLAGS", "With a manifest: hey's flags, such as '-n 50 -c 5 -t 180'."),
     ):
-        function = click.option(*names, metavar=metavar, help=text)(function)
+        function = value(names, metavar, text)(function)
     return function
 
 

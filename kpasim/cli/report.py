@@ -13,12 +13,8 @@ from kpasim.cli.output import note, progress
 )
 @click.argument("folder", metavar="RUN_DIR|SWEEP_DIR|BACKTEST_DIR", type=click.Path(file_okay=False))
 @click.argument("other", required=False, type=click.Path(file_okay=False))
-@click.option(
-    "-o",
-    "--out",
-    metavar="FILE",
-    type=options.Output(),
-    help="Output file.  [default: report.html in the first folder; -: stdout]",
+@options.value(
+    "-o --out", options.Output(), "Output file.  [default: report.html in the first folder; -: stdout]", metavar="FILE"
 )
 @options.flag("--open show", "Open the page in the browser.")
 @options.replications(

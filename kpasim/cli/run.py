@@ -21,9 +21,9 @@ NOT_MET = 3
 
 @click.command(epilog="\b\nTry: kpasim run experiments/hey50x5.yaml --replications 500 --out runs/hey50x5")
 @click.argument("experiment", required=False, type=click.Path())
-@click.option("--manifest", type=click.Path(), help="Service YAML, instead of an experiment file.")
+@options.value("--manifest", click.Path(), "Service YAML, instead of an experiment file.")
 @options.of_manifest
-@click.option("--write-experiment", type=click.Path(), help="With a manifest: also write the experiment file.")
+@options.value("--write-experiment", click.Path(), "With a manifest: also write the experiment file.")
 @options.cluster_config
 @options.replications()
 @options.settings
@@ -32,7 +32,7 @@ NOT_MET = 3
     "SLO",
     "SLO to check, such as 'p95<=30s' or 'errors<=0.1%'; repeatable. Exit status 3 unless 90 % of runs meet it.",
 )
-@click.option("--against", metavar="EXPERIMENT", type=click.Path(), help="Compare with this experiment.")
+@options.value("--against", click.Path(), "Compare with this experiment.", metavar="EXPERIMENT")
 @options.many(
     "--against-set against_set",
     "PATH=VALUE",
@@ -45,12 +45,12 @@ NOT_MET = 3
     "--counts-only", "Keep no tables: failed requests, latency, pods and cost of very long runs, in little memory."
 )
 @options.flag("--plot", "Write figures (SVG and PNG) to --out.  [default: runs/NAME]")
-@click.option("--out", type=click.Path(), help="Folder for the run's tables.")
-@click.option(
+@options.value("--out", click.Path(), "Folder for the run's tables.")
+@options.value(
     "--openmetrics",
-    type=click.Path(dir_okay=False),
+    click.Path(dir_okay=False),
+    "Write the prediction as series (kpasim_...) for Prometheus and Grafana.",
     metavar="FILE",
-    help="Write the prediction as series (kpasim_...) for Prometheus and Grafana.",
 )
 @options.as_json
 def command(

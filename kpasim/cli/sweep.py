@@ -24,16 +24,14 @@ MOST_ROWS = 15
 
 @click.command(epilog="\b\nTry: kpasim sweep experiments/cost-vs-latency.yaml --out runs/cost-vs-latency --plot")
 @click.argument("file", type=click.Path())
-@click.option("--out", type=click.Path(), help="Folder for rows, replications and figures.  [default: runs/NAME]")
+@options.value("--out", click.Path(), "Folder for rows, replications and figures.  [default: runs/NAME]")
 @options.flag("--resume", "Continue the unfinished sweep in --out; no run is simulated twice.")
 @options.choice("--backend", ["local", "dask", "ray"], "Workers: processes of this machine, or a Dask or Ray cluster.")
-@click.option(
-    "--address", help="Scheduler of the Dask or Ray cluster; by default, workers are started on this machine."
+@options.value(
+    "--address", str, "Scheduler of the Dask or Ray cluster; by default, workers are started on this machine."
 )
-@click.option("--processes", type=click.IntRange(1), help="Processes on this machine.  [default: one on each core]")
-@click.option(
-    "--percentile", metavar="p95", help="Compare cost with this latency.  [default: the sweep's first percentile]"
-)
+@options.value("--processes", click.IntRange(1), "Processes on this machine.  [default: one on each core]")
+@options.value("--percentile", "p95", "Compare cost with this latency.  [default: the sweep's first percentile]")
 @options.replications("Number of replications of each setting.")
 @options.cluster_config
 @options.settings

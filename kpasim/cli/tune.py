@@ -49,27 +49,20 @@ SHOWN = (
     "[default: scale bounds, utilisation, window, delay and retention]",
 )
 @options.choice("--minimise", ["cost", "pod-seconds", "gpu-seconds"], "Objective.")
-@click.option(
-    "--probability",
-    metavar="SHARE",
-    default="90%",
-    show_default=True,
-    help="Share of runs that must meet all SLOs.",
-)
-@click.option(
+@options.value("--probability", "SHARE", "Share of runs that must meet all SLOs.", default="90%", show_default=True)
+@options.value(
     "--budget",
-    type=click.IntRange(1),
-    help="Maximum number of replications in the search, without the final test of the choice.  [default: 50,000]",
+    click.IntRange(1),
+    "Maximum number of replications in the search, without the final test of the choice.  [default: 50,000]",
 )
 @options.of_manifest
 @options.cluster_config
 @options.settings
 @options.seed
-@click.option(
-    "--write",
-    "write_to",
-    type=options.FILE,
-    help="Write the tuned Service YAML (or that of the HPA, KEDA or Ray Serve that the experiment has) to this file.",
+@options.value(
+    "--write write_to",
+    options.FILE,
+    "Write the tuned Service YAML (or that of the HPA, KEDA or Ray Serve that the experiment has) to this file.",
 )
 @options.engine()
 @options.as_json

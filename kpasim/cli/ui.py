@@ -2,14 +2,15 @@
 
 import click
 
+from kpasim.cli import options
 from kpasim.cli.output import note
 
 
 @click.command(epilog="\b\nTry: kpasim ui experiments/hey50x5.yaml")
 @click.argument("path", required=False, type=click.Path(), metavar="[EXPERIMENT | MANIFEST | RUN_DIR]")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port.  [default: a free port]")
-@click.option("--no-open", is_flag=True, help="Do not open a browser.")
+@options.value("--host", str, "Address to listen on.", default="127.0.0.1", show_default=True)
+@options.value("--port", click.IntRange(0, 65535), "Port.  [default: a free port]", default=0)
+@options.flag("--no-open", "Do not open a browser.")
 def command(path: str | None, host: str, port: int, no_open: bool) -> None:
     """Move a setting in your browser and see pods, latency and cost change.
 

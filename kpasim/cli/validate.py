@@ -32,43 +32,41 @@ class Given(TypedDict):
 
 @click.command("validate", epilog="\b\nTry: kpasim validate experiments/validate-local.yaml --target local")
 @click.argument("experiment", type=click.Path(dir_okay=False))
-@click.option(
+@options.value(
     "--target",
-    metavar="local|CONTEXT|in-cluster",
+    "local|CONTEXT|in-cluster",
+    "The fake cluster on this machine, a context of the kubeconfig, or in-cluster in a pod of the cluster.",
     default="local",
     show_default=True,
-    help="The fake cluster on this machine, a context of the kubeconfig, or in-cluster in a pod of the cluster.",
 )
 @options.kubeconfig
 @options.namespace
-@click.option("--image", metavar="IMAGE", help="Image instead of the manifest's.")
+@options.value("--image", "IMAGE", "Image instead of the manifest's.")
 @options.cluster_config
 @options.settings
-@click.option("--model", metavar="NAME|FILE", help="Predict with this model instead of calibrating.")
-@click.option(
+@options.value("--model", "NAME|FILE", "Predict with this model instead of calibrating.")
+@options.value(
     "--calibrate-for",
-    type=click.FloatRange(min=0, min_open=True),
+    click.FloatRange(min=0, min_open=True),
+    "Maximum time for the requests of the calibration; remaining uncertainty widens the intervals.",
     default=120.0,
     show_default=True,
     metavar="SECONDS",
-    help="Maximum time for the requests of the calibration; remaining uncertainty widens the intervals.",
 )
 @options.choice("--gateway", ["auto", "kourier", "istio", "alb"], "Gateway of the requests.")
-@click.option("--url", metavar="URL", help="Send requests here instead of to the gateway.")
-@click.option("--host", metavar="NAME", help="Host header of the requests, instead of the Service's.")
-@click.option("--path", metavar="PATH", help="Path of each request.  [default: annotation of the Service, or /]")
+@options.value("--url", "URL", "Send requests here instead of to the gateway.")
+@options.value("--host", "NAME", "Host header of the requests, instead of the Service's.")
+@options.value("--path", "PATH", "Path of each request.  [default: annotation of the Service, or /]")
 @options.body(".  [default: annotation of the Service]")
 @options.header
 @options.flag("--keep", "Do not remove the Service after the run.")
 @options.flag("--adopt", "Use an existing Service, and restore it afterwards.")
 @options.flag("--dry-run", "Ask whether the cluster accepts the Service, and estimate the bill; send no load.")
-@click.option(
-    "--max-cost", type=click.FloatRange(0), metavar="AMOUNT", help="Maximum cost: refuse or stop a run that exceeds it."
+@options.value(
+    "--max-cost", click.FloatRange(0), "Maximum cost: refuse or stop a run that exceeds it.", metavar="AMOUNT"
 )
-@click.option(
-    "--ready-timeout", default=900.0, show_default=True, metavar="SECONDS", help="Maximum time for the start of pods."
-)
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder.  [default: runs/NAME-TIME]")
+@options.value("--ready-timeout", "SECONDS", "Maximum time for the start of pods.", default=900.0, show_default=True)
+@options.value("--out", click.Path(file_okay=False, path_type=Path), "Run folder.  [default: runs/NAME-TIME]")
 @options.as_json
 def command(
     *,

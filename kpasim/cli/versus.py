@@ -48,7 +48,7 @@ MOST_REASONS = 6
 @options.seed
 @options.engine("; both give the same tables")
 @options.flag("--explain", "Print the reasons for scaling of each autoscaler.")
-@click.option("--out", type=options.FOLDER, help="Folder for versus.html, pods.png and each run's tables.")
+@options.value("--out", options.FOLDER, "Folder for versus.html, pods.png and each run's tables.")
 @options.as_json
 def command(
     experiment: str,
