@@ -203,8 +203,7 @@ def withdraw(kube: Kube, deployed: Deployed, run_id: str, deadline: Deadline) ->
 def remove(kube: Kube, deployed: Deployed, run_id: str, deadline: Deadline) -> str:
     """Delete the object if this run created it, put it back if it adopted it; anything else is left alone.
 
-    Returns:
-        ``deleted``, ``put back``, or ``absent`` where the run has nothing of that name.
+    What was done: ``deleted``, ``put back``, or ``absent`` where the run has nothing of that name.
     """
     kube = kube.until(deadline)
     resource, namespace, name = deployed.resource, deployed.namespace, deployed.name

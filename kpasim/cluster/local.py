@@ -34,12 +34,9 @@ _STOP_S = 20.0
 
 @contextlib.contextmanager
 def local_cluster(options: Options | None = None) -> Iterator[Path]:
-    """A fake cluster in its own process, which can run `IMAGES` beside those of its options.
+    """The kubeconfig of a fake cluster in its own process, which can run `IMAGES` beside those of its options.
 
-    It ends with the block, and also when this process dies, however that happens.
-
-    Yields:
-        The kubeconfig that leads to it; its context is `fake.cluster.CONTEXT`.
+    Its context is `fake.cluster.CONTEXT`. It ends with the block, also when this process dies, however that happens.
 
     Raises:
         ClusterError: It did not start in time.

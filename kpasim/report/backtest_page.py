@@ -52,11 +52,7 @@ def page_of(folder: str | Path) -> str:
 
 
 def backtest_page(found: Mapping[str, Any]) -> str:
-    """The page about a backtest.
-
-    Args:
-        found: What `kpasim backtest --json` prints.
-    """
+    """The page about a backtest, of which ``found`` is what `kpasim backtest --json` prints."""
     zone = zone_of(found)
     edges_s = np.asarray(found["edges_s"], dtype=np.float64)
     drawn: dict[str, Chart] = {}

@@ -150,11 +150,7 @@ def replicas(runs: Sequence[tuple[str, Evidence]]) -> Chart:
 
 
 def latencies(run: Evidence) -> tuple[Chart, int]:
-    """Latency of each request against the time it was sent.
-
-    Returns:
-        The chart, and how many requests were left out because there are too many to draw.
-    """
+    """Latency of each request against the time it was sent, and how many were left out as too many to draw."""
     requests = run.tables.requests
     kept, left_out = _worth_drawing(requests)
     start, latency, status, pod = (requests[name][kept] for name in ("start_s", "latency_s", "status", "pod"))
@@ -272,11 +268,7 @@ def panels(run: Evidence) -> dict[str, Chart]:
 
 
 def lives(run: Evidence) -> tuple[Chart, int]:
-    """Each pod as a bar from its creation to its end, in stages.
-
-    Returns:
-        The chart, and how many pods were left out because there are too many to draw.
-    """
+    """Each pod as a bar from its creation to its end, in stages, and how many were left out as too many to draw."""
     pods = run.tables.pods
     end = run.horizon_s
     scale, unit = time_unit(end)

@@ -26,14 +26,10 @@ def page_of(
     replications: int = 200,
     progress: Callable[[int], None] | None = None,
 ) -> str:
-    """The page about a run folder or the folder of a sweep; with ``other``, about two runs side by side.
+    """The page about the folder of a run, a sweep or a backtest; with ``other``, about two runs side by side.
 
-    Args:
-        folder: Run folder (simulated or measured), sweep folder or folder of a backtest.
-        other: A second run folder.
-        replications: Of a measured run by itself that holds no prediction, its experiment is simulated so often; 0 for
-            not at all.
-        progress: Called with the number of replications finished so far.
+    The experiment of a measured run by itself that holds no prediction is simulated ``replications`` times, 0 for not
+    at all; ``progress`` is called with the number finished so far.
 
     Raises:
         RecordError: A file of a folder is missing or malformed.

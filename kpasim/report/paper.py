@@ -83,11 +83,7 @@ def save(figure: Figure, path: str | Path, dpi: int = 150) -> None:
 
 
 def save_all(figures: Mapping[str, Figure], folder: str | Path, suffixes: Sequence[str] = ("svg", "png")) -> list[Path]:
-    """Write figures by name into a folder, made where it is missing, in several formats; see `save`.
-
-    Returns:
-        The files written.
-    """
+    """Write figures by name, in several formats (see `save`), into a folder that is made if missing; list the files."""
     folder = make_folder(folder)
     paths = {folder / f"{name}.{suffix}": figure for name, figure in figures.items() for suffix in suffixes}
     for path, figure in paths.items():

@@ -86,11 +86,6 @@ def held(found: Versus) -> list[str]:
     return lines
 
 
-def value(name: str, number: float) -> str:
-    """A mean as the table shows it."""
-    return figure_text(name, number) if math.isfinite(number) else NOTHING
-
-
 def change(name: str, found: Difference) -> tuple[str, str]:
     """A difference with half of its interval, and the verdict where that is not `significant`."""
     if found.same:
@@ -102,12 +97,6 @@ def change(name: str, found: Difference) -> tuple[str, str]:
     half = float(f"{max(found.high - found.mean, found.mean - found.low):.2g}")
     verdict = "" if found.significant else "not significant" if found.enough else "not known"
     return f"{signed(name, found.mean)} ± {signed(name, half).lstrip('+')}", verdict
-
-
-def met(found: Versus, place: int) -> str:
-    """How many SLOs an autoscaler meets."""
-    judgements = found.judgements[place]
-    return f"{sum(one.met for one in judgements)} of {len(judgements)} met"
 
 
 def pods_figure(found: Versus) -> Figure:
@@ -158,7 +147,10 @@ def figures_table(found: Versus) -> Table:
     for place, name in enumerate(found.names):
         means, differences = found.means(place), found.differences(place)
         looks[len(rows)] = "bold" if place in found.cheapest[:1] else ""
-        rows.append([name, *(value(key, means[key]) for _, key, _ in found.columns), *([met(found, place)] * judged)])
+        known = {key: figure_text(key, mean) for key, mean in means.items() if math.isfinite(mean)}
+        slos = [one.met for one in found.judgements[place]]
+        met = [f"{sum(slos)} of {len(slos)} met"] * judged
+        rows.append([name, *(known.get(key, NOTHING) for _, key, _ in found.columns), *met])
         if place:
             changes = ("\n".join(filter(None, change(key, differences[key]))) for _, key, _ in found.columns)
             looks[len(rows)] = "dim"

@@ -186,16 +186,11 @@ def load(settings: Settings, stages_s: dict[str, float]) -> list[Slot]:
             torch.cuda.synchronize()
     with _stage("warm-up", stages_s):
         side = min(pipeline.unet.config.sample_size * pipeline.vae_scale_factor, settings.limits.max_side)
-        slots[0].generate(warm_up_job(side))
+        # The smallest honest generation, one step at the model's own size: the first client finds all set up.
+        request = TextToImage(prompt="warm-up", steps=1, width=side, height=side, seed=0)
+        euler, automatic = samplers.SAMPLERS["Euler"], samplers.SCHEDULES[0]
+        slots[0].generate(Job(request, euler, automatic, seeds=[0], model_name=""))
     return slots
-
-
-def warm_up_job(side: int) -> Job:
-    """The smallest honest generation, one step at the model's own size [pixels]: the first client finds all set up."""
-    found = samplers.find("Euler", None)
-    assert found is not None
-    request = TextToImage(prompt="warm-up", steps=1, width=side, height=side, seed=0)
-    return Job(request, *found, seeds=[0], model_name="")
 
 
 def build(architecture: str) -> Any:

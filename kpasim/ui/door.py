@@ -40,13 +40,9 @@ HEADERS = {
 
 
 class Door:
-    """Lets requests of the page in and refuses all others.
+    """Lets requests of the page into the application behind it and refuses all others.
 
-    Args:
-        app: What is behind it.
-        token: The token in the address of the page.
-        host: The address that the server was told to listen on.
-        port: Its port.
+    They carry the token in the address of the page, and name the host and port that the server was told to listen on.
     """
 
     def __init__(self, app: App, token: str, host: str, port: int) -> None:
